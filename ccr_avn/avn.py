@@ -1,0 +1,117 @@
+"""One pure function for each avn command. argv is spelled here and nowhere else."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ccr_avn import models
+from ccr_avn.plan import Call, Word
+
+AVN = "avn"
+"""Stands for the installed program: the interpreters put its path there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The project that every command names; without a name avn falls back to its own default."""
+
+    name: str | None = None
+
+    @property
+    def flag(self) -> tuple[str, ...]:
+        return ("--project", self.name) if self.name else ()
+
+
+def create_help() -> Call[str]:
+    """Local: asks the installed avn which flags it has. Needs no token."""
+    return Call((AVN, "service", "create", "--help"), parse=str)
+
+
+def version() -> Call[str]:
+    """Local: ``aiven-client 4.18.0``."""
+    return Call((AVN, "--version"), parse=str.strip)
+
+
+def service_list(project: Project, *names: str) -> Call[tuple[models.Service, ...]]:
+    """The services of these names that exist; of all names when none is given. Unknown names are left out, exit 0."""
+    argv = (AVN, "service", "list", *names, *project.flag, "--json")
+    return Call(argv, parse=models.services)
+
+
+def service_get(project: Project, name: str) -> Call[models.Service]:
+    return Call((AVN, "service", "get", name, *project.flag, "--json"), parse=models.service)
+
+
+def backup_list(project: Project, name: str) -> Call[tuple[models.Backup, ...]]:
+    """Since avn 2.14.8."""
+    return Call((AVN, "service", "backup-list", name, *project.flag, "--json"), parse=models.backups)
+
+
+def integration_list(project: Project, name: str) -> Call[tuple[models.Integration, ...]]:
+    """Rows where the service is the source and rows where it is the destination."""
+    argv = (AVN, "service", "integration-list", name, *project.flag, "--json")
+    return Call(argv, parse=models.integrations)
+
+
+def integration_types(project: Project) -> Call[tuple[models.IntegrationType, ...]]:
+    argv = (AVN, "service", "integration-types-list", *project.flag, "--json")
+    return Call(argv, parse=models.integration_types)
+
+
+def integration_delete(project: Project, integration: Word, *, hint: str = "") -> Call[None]:
+    """Asks nothing, waits for nothing, prints nothing; a read must prove it."""
+    argv = (AVN, "service", "integration-delete", integration, *project.flag)
+    return Call(argv, parse=models.nothing, hint=hint)
+
+
+def service_create(
+    project: Project,
+    name: str,
+    *,
+    service_type: Word,
+    plan: str,
+    cloud: str,
+    extra: tuple[Word, ...] = (),
+    hint: str = "",
+) -> Call[None]:
+    """Prints nothing on success and has no ``--json``."""
+    argv = (AVN, "service", "create", name, *project.flag, "-t", service_type, "--plan", plan, "--cloud", cloud, *extra)
+    return Call(argv, parse=models.nothing, hint=hint)
+
+
+def service_update(project: Project, name: str, *changes: Word, hint: str = "") -> Call[None]:
+    """Returns as soon as the platform has accepted it; has no ``--json``."""
+    return Call((AVN, "service", "update", name, *project.flag, *changes), parse=models.nothing, hint=hint)
+
+
+def tags_list(project: Project, name: str) -> Call[tuple[models.Tag, ...]]:
+    return Call((AVN, "service", "tags", "list", name, *project.flag, "--json"), parse=models.tags)
+
+
+def tags_update(project: Project, name: str, **tags: str) -> Call[None]:
+    words = tuple(word for key, value in tags.items() for word in ("--add-tag", f"{key}={value}"))
+    return Call((AVN, "service", "tags", "update", name, *project.flag, *words), parse=models.nothing)
+
+
+def user_get(project: Project, name: str, username: str) -> Call[models.User]:
+    argv = (AVN, "service", "user-get", name, "--username", username, *project.flag, "--json")
+    return Call(argv, parse=models.user)
+
+
+def user_info() -> Call[tuple[dict[str, object], ...]]:
+    return Call((AVN, "user", "info", "--json"), parse=models.objects)
+
+
+def project_details(project: Project) -> Call[tuple[dict[str, object], ...]]:
+    return Call((AVN, "project", "details", *project.flag, "--json"), parse=models.objects)
+
+
+def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
+    """The two spellings of one request: only the first is in any avn released so far."""
+    if flag == "read-replica-for":
+        return ("--read-replica-for", primary)
+    return ("--service-integration", f"source_service={primary},integration_type=read_replica")
+
+
+def formatted(call: Call[Any], template: str) -> tuple[Word, ...]:
+    """The same read for a pasted shell: one line an item instead of JSON."""
+    return (*(word for word in call.argv if word != "--json"), "--format", template)

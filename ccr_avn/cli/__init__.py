@@ -1,0 +1,35 @@
+"""The commands: options to request to plan to preview or execute to exit code. The only typer, the only prompt."""
+
+import typer
+
+from ccr_avn.cli import doctor, enable, sandbox, verify
+
+app = typer.Typer(
+    name="ccr-avn",
+    help="Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over. Uses avn for all of it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ccr_avn import __version__, console
+
+        console.say(f"ccr-avn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over."""
+
+
+app.command("enable")(enable.enable)
+app.command("verify")(verify.verify)
+app.command("doctor")(doctor.doctor)
+app.add_typer(sandbox.app, name="sandbox")

@@ -1,0 +1,32 @@
+"""`ccr-avn doctor`."""
+
+from typing import Annotated
+
+import typer
+
+from ccr_avn.cli import options
+from ccr_avn.cli.options import Avn, CallTimeout, Json, ProjectName
+
+
+def doctor(
+    project: ProjectName = None,
+    service_type: Annotated[str, typer.Option(metavar="valkey|redis", help="The type a pair would have.")] = "valkey",
+    call_timeout: CallTimeout = 60,
+    json: Json = False,
+    avn: Avn = None,
+) -> None:
+    """Check avn, token, project, permissions and whether read replicas are offered. Exit 4 when something fails."""
+    options.not_negative(call_timeout=call_timeout)
+    from ccr_avn import console
+    from ccr_avn.avn import Project
+    from ccr_avn.checkup import examine, failed
+
+    checks = examine(avn, Project(options.project_name(project)), service_type, call_timeout)
+    if json:
+        told = [{"name": check.name, "verdict": check.verdict, "seen": check.seen} for check in checks]
+        console.envelope("doctor", ok=not failed(checks), changed=False, checks=told)
+    else:
+        for check in checks:
+            console.say(f"{check.name}: {check.verdict} ({check.seen})")
+    if failed(checks):
+        raise typer.Exit(4)

@@ -1,0 +1,172 @@
+"""`ccr-avn enable`."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ccr_avn.cli import options
+from ccr_avn.cli.options import (
+    Avn,
+    CaFile,
+    CallTimeout,
+    DryRun,
+    Json,
+    LinkTimeout,
+    PollInterval,
+    Primary,
+    ProjectName,
+    Replica,
+    Samples,
+)
+
+if TYPE_CHECKING:
+    from ccr_avn.cli.session import Session
+    from ccr_avn.execute import Run
+    from ccr_avn.plan import Plan
+    from ccr_avn.procedures.enable import EnableRequest
+
+
+class ServiceType(StrEnum):
+    VALKEY = "valkey"
+    REDIS = "redis"
+
+
+class ReplicaFlag(StrEnum):
+    AUTO = "auto"
+    READ_REPLICA_FOR = "read-replica-for"
+    SERVICE_INTEGRATION = "service-integration"
+
+
+def enable(
+    primary: Primary,
+    replica: Replica,
+    project: ProjectName = None,
+    service_type: Annotated[
+        ServiceType | None, typer.Option(help="For a new primary: valkey unless said. An existing one decides.")
+    ] = None,
+    primary_cloud: Annotated[
+        str | None, typer.Option(metavar="C", help="Where to create PRIMARY if it is not there.")
+    ] = None,
+    primary_plan: Annotated[
+        str | None, typer.Option(metavar="PLAN", help="Its plan when it is created. [default: business-4]")
+    ] = None,
+    replica_cloud: Annotated[
+        str | None, typer.Option(metavar="C", help="Where to create REPLICA if it is not there.")
+    ] = None,
+    replica_plan: Annotated[
+        str, typer.Option(metavar="PLAN", help="Aiven documents startup plans only.")
+    ] = "startup-4",
+    replica_flag: Annotated[
+        ReplicaFlag, typer.Option(help="How avn is asked for a replica; auto: as the installed avn offers.")
+    ] = ReplicaFlag.AUTO,
+    running_timeout: Annotated[float, typer.Option(metavar="S", help="How long each service may take to run.")] = 1200,
+    backup_timeout: Annotated[float, typer.Option(metavar="S", help="How long the first backup may take.")] = 3600,
+    link_timeout: LinkTimeout = 900,
+    poll_interval: PollInterval = 5,
+    call_timeout: CallTimeout = 60,
+    primary_arg: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ARG", help="Handed on to the primary's `avn service create`; repeatable."),
+    ] = None,
+    replica_arg: Annotated[
+        list[str] | None, typer.Option(metavar="ARG", help="The same for the replica: --replica-arg=--no-project-vpc.")
+    ] = None,
+    allow_any_plan: Annotated[
+        bool, typer.Option("--allow-any-plan", help="Let Aiven decide on the replica's plan.")
+    ] = False,
+    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove replication on the data plane.")] = True,
+    samples: Samples = 20,
+    ca_file: CaFile = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    avn: Avn = None,
+) -> None:
+    """Create PRIMARY and its read replica REPLICA unless they are there, and prove that data arrives."""
+    options.names(PRIMARY=primary, REPLICA=replica)
+    options.words(
+        primary_cloud=primary_cloud, primary_plan=primary_plan, replica_cloud=replica_cloud, replica_plan=replica_plan
+    )
+    options.not_negative(
+        running_timeout=running_timeout,
+        backup_timeout=backup_timeout,
+        link_timeout=link_timeout,
+        poll_interval=poll_interval,
+        call_timeout=call_timeout,
+    )
+    options.at_least_one(samples=samples)
+    from ccr_avn.avn import Project
+    from ccr_avn.cli.session import Session
+    from ccr_avn.procedures.enable import EnableRequest, plan_enable
+    from ccr_avn.procedures.steps import Setting
+    from ccr_avn.program import identify
+
+    program = identify(avn, with_help=True)
+    wanted = replica_flag.value
+    if wanted == "auto":
+        wanted = "service-integration" if program.offers_service_integration else "read-replica-for"
+    setting = Setting(
+        project=Project(options.project_name(project)),
+        ca_file=options.readable(ca_file),
+        poll_interval=max(poll_interval, 0.1),
+        avn=avn,
+    )
+    want = EnableRequest(
+        primary=primary,
+        replica=replica,
+        setting=setting,
+        service_type=service_type.value if service_type else None,
+        primary_cloud=primary_cloud,
+        primary_plan=primary_plan,
+        replica_cloud=replica_cloud,
+        replica_plan=replica_plan,
+        replica_flag="service-integration" if wanted == "service-integration" else "read-replica-for",
+        flag_was_asked=replica_flag is not ReplicaFlag.AUTO,
+        primary_args=tuple(primary_arg or ()),
+        replica_args=tuple(replica_arg or ()),
+        allow_any_plan=allow_any_plan,
+        verify=verify,
+        samples=samples,
+        running_timeout=running_timeout,
+        backup_timeout=backup_timeout,
+        link_timeout=link_timeout,
+    )
+    plan = plan_enable(want)
+    if dry_run:
+        show_preview("enable", plan, avn or "avn", json=json)
+        return
+    session = Session("enable", json=json)
+    run = session.perform(plan, program, call_timeout)
+    _finish(session, run, plan, want)
+
+
+def show_preview(command: str, plan: "Plan", avn: str, *, json: bool) -> None:
+    """The plan as text for a shell, or as data."""
+    from ccr_avn import console
+    from ccr_avn.preview import describe, preview
+
+    if json:
+        console.envelope(command, ok=True, changed=False, plan=describe(plan, avn))
+    else:
+        console.say(preview(plan, avn))
+
+
+def _finish(session: "Session", run: "Run", plan: "Plan", want: "EnableRequest") -> None:
+    from ccr_avn import console
+    from ccr_avn.procedures.enable import summarize
+
+    result = summarize(want, plan, run.seen)
+    what = "are now a pair" if run.changed else "were a pair already: nothing was changed"
+    proof = "replication is proven" if want.verify else "replication is NOT proven (--no-verify)"
+    rows = [
+        (role, side["name"], f"{side['type']} {side['plan']}", side["cloud"], side["state"])
+        for role, side in (("primary", result["primary"]), ("replica", result["replica"]))
+    ]
+    lines = [f"{want.primary} and {want.replica} {what}; {proof}", console.table(rows)]
+    lines.append(f"  integration  {result['integration']}")
+    if link := result.get("link"):
+        lines.append(f"  link         up, {link['lag_bytes']} bytes behind")
+    if marker := result.get("marker"):
+        lag = f"lag min {marker['minimum_ms']:.1f}, median {marker['median_ms']:.1f}, max {marker['maximum_ms']:.1f} ms"
+        lines.append(f"  markers      {marker['arrived']} of {marker['samples']} arrived, {lag}")
+    session.finish(run, result, lines)

@@ -1,0 +1,135 @@
+"""Options that commands share: each has one definition here."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ccr_avn.errors import UsageError
+
+NAME = re.compile(r"[a-z][-a-z0-9]{0,63}")
+"""Aiven's service names: lower case, starting with a letter, 64 characters at most."""
+PROJECT_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9_]{0,62}")
+WORD = re.compile(r"[a-z][a-z0-9_-]*")
+"""Clouds and plans: safe in argv and in a pasted shell."""
+
+Primary = Annotated[str, typer.Argument(metavar="PRIMARY", help="Service that is written to.")]
+Replica = Annotated[str, typer.Argument(metavar="REPLICA", help="Service that follows it.")]
+ProjectName = Annotated[
+    str | None,
+    typer.Option("--project", metavar="P", envvar="AIVEN_PROJECT", help="Aiven project; else avn's own default."),
+]
+Avn = Annotated[
+    str | None,
+    typer.Option("--avn", metavar="PATH", help="The avn to use; else CCR_AVN_BIN, the one installed beside, PATH."),
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option("--ca-file", metavar="F", help="Trust this CA too (`avn project ca-get --target-filepath F`)."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for errors too.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the commands for copy and paste; ask and change nothing.")
+]
+Seconds = Annotated[float, typer.Option(metavar="S")]
+PollInterval = Annotated[
+    float,
+    typer.Option("--poll-interval", metavar="S", help="Longest pause between two looks; starts at half a second."),
+]
+CallTimeout = Annotated[
+    float, typer.Option("--call-timeout", metavar="S", help="How long one avn command may take before it is ended.")
+]
+LinkTimeout = Annotated[
+    float, typer.Option("--link-timeout", metavar="S", help="How long to wait for the replication link.")
+]
+Samples = Annotated[int, typer.Option("--samples", metavar="N", help="How many markers to send through.")]
+
+
+def names(**given: str | None) -> None:
+    """Service names, by the argument they came in.
+
+    Raises:
+        UsageError: one breaks Aiven's rule for names.
+    """
+    for what, name in given.items():
+        if name is not None and not NAME.fullmatch(name):
+            raise UsageError(
+                f"{what} is no service name: {name!r}",
+                detail="lower case letters, digits and dashes, starting with a letter, 64 at most",
+                hint="check it with: avn service list",
+            )
+
+
+def project_name(name: str | None) -> str | None:
+    """The project as given; an empty one counts as not given.
+
+    Raises:
+        UsageError: it can't be one.
+    """
+    if name and not PROJECT_NAME.fullmatch(name):
+        raise UsageError(
+            f"--project is no project name: {name!r}",
+            detail="letters, digits and dashes, starting with a letter, 63 at most",
+            hint="check it with: avn project list",
+        )
+    return name or None
+
+
+def words(**given: str | None) -> None:
+    """Clouds and plans.
+
+    Raises:
+        UsageError: one has characters that neither has.
+    """
+    for what, word in given.items():
+        if word is not None and not WORD.fullmatch(word):
+            option = "--" + what.replace("_", "-")
+            raise UsageError(
+                f"{option} can't be {word!r}",
+                detail="lower case letters, digits and dashes, starting with a letter",
+                hint="see `avn cloud list` for clouds, `avn service plans --cloud CLOUD` for plans",
+            )
+
+
+def not_negative(**given: float) -> None:
+    """Times, in seconds.
+
+    Raises:
+        UsageError: one is negative or not a number.
+    """
+    for what, seconds in given.items():
+        if not 0 <= seconds < float("inf"):
+            option = "--" + what.replace("_", "-")
+            raise UsageError(
+                f"{option} can't be {seconds:g}",
+                detail="a time in seconds, not negative",
+                hint=f"for example: {option} 60",
+            )
+
+
+def at_least_one(**given: float) -> None:
+    """Counts.
+
+    Raises:
+        UsageError: one is below 1.
+    """
+    for what, count in given.items():
+        if count < 1:
+            option = "--" + what.replace("_", "-")
+            raise UsageError(f"{option} can't be {count:g}", detail="it must be 1 or more", hint=f"{option} 20")
+
+
+def readable(file: Path | None) -> Path | None:
+    """A file that must be there.
+
+    Raises:
+        UsageError: it is not, or can't be read.
+    """
+    if file is not None and not file.is_file():
+        raise UsageError(
+            f"--ca-file: there is no file {file}",
+            detail="it must hold the project's CA certificate (PEM)",
+            hint=f"avn project ca-get --target-filepath {file}",
+        )
+    return file

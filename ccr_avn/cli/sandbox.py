@@ -1,0 +1,205 @@
+"""`ccr-avn sandbox`: rehearse without an account."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ccr_avn.cli import options
+
+if TYPE_CHECKING:
+    from ccr_avn.sandbox.options import SandboxOptions
+
+app = typer.Typer(
+    help="Rehearse without an account: an Aiven API on loopback, with real Valkey servers behind it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Build = Annotated[float, typer.Option("--build-seconds", metavar="S", help="From created to RUNNING.")]
+BackupTime = Annotated[float, typer.Option("--backup-seconds", metavar="S", help="From RUNNING to the first backup.")]
+Promote = Annotated[float, typer.Option("--promote-seconds", metavar="S", help="From promoted to accepting writes.")]
+SyncDelay = Annotated[
+    float, typer.Option("--auto-promote-seconds", metavar="S", help="Promote by itself after an outage; 0: never.")
+]
+Types = Annotated[
+    list[str] | None,
+    typer.Option("--service-type", metavar="T", help="Offered type; repeatable. [default: valkey, redis]"),
+]
+Scheme = Annotated[
+    str | None, typer.Option("--uri-scheme", metavar="redis|rediss|valkey|valkeys", help="Of service URIs.")
+]
+NoPause = Annotated[bool, typer.Option("--refuse-client-pause", help="Refuse CLIENT PAUSE and CLIENT KILL.")]
+Redact = Annotated[
+    bool, typer.Option("--redact", help="Show passwords as <redacted>, as to a token without the right.")
+]
+Vpc = Annotated[
+    list[str] | None, typer.Option("--vpc-cloud", metavar="C", help="A cloud in which the project has a VPC.")
+]
+Certificate = Annotated[
+    Path | None, typer.Option("--tls-certificate", metavar="F", help="Serve TLS; needs a server built with it.")
+]
+Key = Annotated[Path | None, typer.Option("--tls-key", metavar="F")]
+Ca = Annotated[Path | None, typer.Option("--tls-ca", metavar="F", help="What `avn project ca-get` will give.")]
+Faulty = Annotated[
+    list[str] | None,
+    typer.Option("--fault", metavar="K=V,…", help="As `sandbox fault`: --fault kind=status,status=500,method=POST"),
+]
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="Run with the sandbox's environment.")],
+    build_seconds: Build = 2.0,
+    backup_seconds: BackupTime = 1.0,
+    promote_seconds: Promote = 0.5,
+    auto_promote_seconds: SyncDelay = 0.0,
+    service_type: Types = None,
+    uri_scheme: Scheme = None,
+    refuse_client_pause: NoPause = False,
+    redact: Redact = False,
+    vpc_cloud: Vpc = None,
+    tls_certificate: Certificate = None,
+    tls_key: Key = None,
+    tls_ca: Ca = None,
+    fault: Faulty = None,
+) -> None:
+    """Start a sandbox, run COMMAND in it, pass its exit code on, and leave nothing behind."""
+    chosen = _options(**{key: value for key, value in locals().items() if key not in ("command", "fault")})
+    from ccr_avn.sandbox.command import run_inside
+
+    raise typer.Exit(run_inside(chosen, tuple(command), tuple(_fault(text) for text in fault or ())))
+
+
+@app.command()
+def up(
+    build_seconds: Build = 2.0,
+    backup_seconds: BackupTime = 1.0,
+    promote_seconds: Promote = 0.5,
+    auto_promote_seconds: SyncDelay = 0.0,
+    service_type: Types = None,
+    uri_scheme: Scheme = None,
+    refuse_client_pause: NoPause = False,
+    redact: Redact = False,
+    vpc_cloud: Vpc = None,
+    tls_certificate: Certificate = None,
+    tls_key: Key = None,
+    tls_ca: Ca = None,
+    fault: Faulty = None,
+) -> None:
+    """Start a sandbox in the foreground and print the `export` lines; Ctrl-C ends it."""
+    chosen = _options(**{key: value for key, value in locals().items() if key != "fault"})
+    from ccr_avn.sandbox.command import stay_up
+
+    raise typer.Exit(stay_up(chosen, tuple(_fault(text) for text in fault or ())))
+
+
+@app.command()
+def fault(how: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")]) -> None:
+    """Make coming requests go wrong: kind=status|html|cut-json|close-before|close-after|delay|hang, status=500,
+    method=POST or changing, path=REGEX, times=N, skip=N, seconds=S.
+    """
+    _tell("faults", _fault(",".join(how)))
+
+
+@app.command()
+def outage(
+    target: Annotated[str, typer.Argument(metavar="CLOUD|SERVICE")],
+    kind: Annotated[str, typer.Option(metavar="kill|freeze|api-only|cut|restart")] = "kill",
+) -> None:
+    """Lose a service, or all of a cloud: its servers die, freeze, or answer to the API only."""
+    _say(f"lost: {', '.join(_tell('outage', {'target': target, 'kind': kind})['struck'])}")
+
+
+@app.command()
+def heal(target: Annotated[str | None, typer.Argument(metavar="CLOUD|SERVICE")] = None) -> None:
+    """End an outage. What was killed comes back without its data."""
+    _say(f"healed: {', '.join(_tell('heal', {'target': target})['healed'])}")
+
+
+@app.command()
+def clear() -> None:
+    """Forget the faults that are still to come."""
+    _tell("clear", {})
+
+
+@app.command()
+def requests() -> None:
+    """Show the requests that the API got so far, with their status."""
+    for one in _tell("requests", {})["requests"]:
+        _say(f"{one['status']} {one['method']} {one['path']}")
+
+
+def _options(**given: Any) -> "SandboxOptions":
+    from ccr_avn.errors import UsageError
+    from ccr_avn.sandbox.options import SandboxOptions
+
+    options.not_negative(**{key: value for key, value in given.items() if key.endswith("_seconds")})
+    if given["uri_scheme"] not in (None, "redis", "rediss", "valkey", "valkeys"):
+        raise UsageError(
+            f"--uri-scheme can't be {given['uri_scheme']!r}",
+            detail="it is one of redis, rediss, valkey, valkeys",
+            hint="--uri-scheme valkey",
+        )
+    types = tuple(given.pop("service_type") or ("valkey", "redis"))
+    automatic = given.pop("auto_promote_seconds") or None
+    vpcs = tuple(given.pop("vpc_cloud") or ())
+    return SandboxOptions(**given, service_types=types, auto_promote=automatic, vpc_clouds=vpcs)
+
+
+def _fault(text: str) -> dict[str, Any]:
+    """``kind=status,status=500`` as the fault's fields.
+
+    Raises:
+        UsageError: it can't be read.
+    """
+    from ccr_avn.errors import UsageError
+
+    convert: dict[str, Any] = {"times": int, "skip": int, "status": int, "seconds": float}
+    try:
+        pairs = [part.split("=", 1) for part in text.split(",")]
+        return {key: convert.get(key, str)(value) for key, value in pairs}
+    except ValueError:
+        raise UsageError(
+            f"a fault can't be read: {text!r}",
+            detail="it is KEY=VALUE, joined by commas",
+            hint="kind=status,status=500,method=POST,times=1",
+        ) from None
+
+
+def _tell(command: str, body: dict[str, Any]) -> Any:
+    """Post to the sandbox that this shell runs in.
+
+    Raises:
+        UsageError: there is none, or it refuses.
+    """
+    import json
+    import os
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
+
+    from ccr_avn.errors import UsageError
+
+    url = os.environ.get("CCR_AVN_SANDBOX", "")
+    if not url.startswith("http://127.0.0.1:"):
+        raise UsageError(
+            "no sandbox here",
+            detail="CCR_AVN_SANDBOX is not set",
+            hint="start one with `ccr-avn sandbox up` and paste its export lines, or use `ccr-avn sandbox run -- bash`",
+        )
+    request = Request(f"{url}/sandbox/{command}", data=json.dumps(body).encode(), method="POST")  # noqa: S310 (loopback)
+    try:
+        with urlopen(request, timeout=30) as answer:  # noqa: S310 (loopback, checked above)
+            return json.load(answer)
+    except HTTPError as refusal:
+        raise UsageError(
+            json.load(refusal)["message"], detail="the sandbox refused", hint="ccr-avn sandbox --help"
+        ) from None
+    except URLError:
+        raise UsageError("the sandbox is gone", detail=url, hint="start one: ccr-avn sandbox up") from None
+
+
+def _say(text: str) -> None:
+    from ccr_avn import console
+
+    console.say(text)

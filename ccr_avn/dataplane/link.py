@@ -1,0 +1,121 @@
+"""The replication link as both sides' INFO tells it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn.dataplane.connect import Endpoint, connect, explained
+from ccr_avn.errors import Unreachable
+
+if TYPE_CHECKING:
+    import valkey
+
+NO_HISTORY = "0" * 40
+"""What ``master_replid2`` says when a server never changed its history."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One side. Offsets and memory are in bytes; on a replica ``offset`` is what it has applied."""
+
+    role: str
+    run_id: str
+    version: str
+    replid: str
+    replid2: str
+    offset: int
+    second_offset: int
+    connected_replicas: int
+    used_memory: int
+    maxmemory: int  # 0: no limit
+    loading: bool
+    link_status: str | None = None
+    sync_in_progress: bool = False
+    last_io_seconds: int | None = None  # None: the link is down, or this is no replica
+    link_down_seconds: int | None = None
+
+    @property
+    def was_promoted(self) -> bool:
+        """Whether it took over another server's history."""
+        return self.role == "master" and self.replid2 != NO_HISTORY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    primary: Side
+    replica: Side
+
+    @property
+    def lag_bytes(self) -> int:
+        """How far the replica is behind; read in an order that may overstate it, never understate."""
+        return max(0, self.primary.offset - self.replica.offset)
+
+
+def read_side(client: "valkey.Valkey", service: str) -> Side:
+    """What INFO says.
+
+    Raises:
+        Unreachable: an answer that lacks what is needed: half a fact is none.
+    """
+    # Unparsed: the client's own parser takes a history of forty zeros for the number 0.
+    client.set_response_callback("INFO", lambda answer, **_: answer)
+    answer: Any = client.execute_command("INFO")  # type: ignore[no-untyped-call]  # valkey-py has none
+    pairs = (line.split(":", 1) for line in answer.decode(errors="replace").splitlines() if ":" in line)
+    try:
+        return _side(dict(pairs))
+    except (KeyError, ValueError) as error:
+        raise Unreachable(
+            f"{service}: INFO is not complete",
+            detail=f"missing or odd: {error}",
+            hint="the user may lack the right to INFO, or a proxy answers in its place",
+            passing=False,
+        ) from None
+
+
+def read_link(primary: Endpoint, replica: Endpoint) -> Link:
+    """Both sides, the replica first: what the primary writes in between counts as lag.
+
+    Raises:
+        Unreachable: one side can't be asked.
+    """
+    with connect(replica) as client, explained(replica):
+        replica_side = read_side(client, replica.service)
+    with connect(primary) as client, explained(primary):
+        primary_side = read_side(client, primary.service)
+    return Link(primary=primary_side, replica=replica_side)
+
+
+def look_at(endpoint: Endpoint) -> Side:
+    """One side alone.
+
+    Raises:
+        Unreachable: it can't be asked.
+    """
+    with connect(endpoint) as client, explained(endpoint):
+        return read_side(client, endpoint.service)
+
+
+def _side(info: dict[str, str]) -> Side:
+    role = info["role"]
+    follows = role == "slave"
+    return Side(
+        role=role,
+        run_id=info["run_id"],
+        version=info.get("valkey_version") or info["redis_version"],
+        replid=info["master_replid"],
+        replid2=info["master_replid2"],
+        offset=int(info["slave_repl_offset" if follows else "master_repl_offset"]),
+        second_offset=int(info["second_repl_offset"]),
+        connected_replicas=int(info["connected_slaves"]),
+        used_memory=int(info["used_memory"]),
+        maxmemory=int(info.get("maxmemory", 0)),
+        loading=info.get("loading", "0") != "0",
+        link_status=info["master_link_status"] if follows else None,
+        sync_in_progress=info["master_sync_in_progress"] != "0" if follows else False,
+        last_io_seconds=_known(info["master_last_io_seconds_ago"]) if follows else None,
+        link_down_seconds=_known(info.get("master_link_down_since_seconds", "-1")),
+    )
+
+
+def _known(seconds: str) -> int | None:
+    """INFO says -1 where there is nothing to tell."""
+    return int(seconds) if int(seconds) >= 0 else None

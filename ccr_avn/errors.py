@@ -1,0 +1,77 @@
+"""Every failure that is explained: what happened, what was seen, what to type next, and its exit code."""
+
+from typing import ClassVar
+
+CHANGED = 10
+"""Added to an exit code when the control plane had already been changed."""
+
+
+class CcrError(Exception):
+    """A failure the operator can act on. Shown as three lines: ``error:``, ``detail:``, ``hint:``."""
+
+    code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, detail: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.detail = detail
+        self.hint = hint
+        self.changed = False  # whether the control plane had been changed when it happened
+
+    @property
+    def exit_code(self) -> int:
+        return self.code + (CHANGED if self.changed else 0)
+
+
+class UsageError(CcrError):
+    """What was typed can't be right; nothing was asked of anybody."""
+
+    code = 2
+
+
+class AvnError(CcrError):
+    """``avn`` failed: it could not be started, refused, or answered what can't be read."""
+
+    code = 3
+
+
+class Refused(CcrError):
+    """A gate answered *stop*: going on would be wrong or could lose something."""
+
+    code = 4
+
+
+class TimedOut(CcrError):
+    """A gate still answered *wait* at its limit."""
+
+    code = 5
+
+
+class NotProven(CcrError):
+    """Verification found a difference, or could not claim equality."""
+
+    code = 6
+
+
+class Unreachable(NotProven):
+    """A data plane could not be asked: network, TLS, credentials or a missing address.
+
+    ``passing``: whether waiting may mend it (a refused connection may; a wrong password does not).
+    """
+
+    def __init__(self, what: str, *, detail: str = "", hint: str = "", passing: bool = True) -> None:
+        super().__init__(what, detail=detail, hint=hint)
+        self.passing = passing
+
+
+class Interrupted(CcrError):
+    """A signal ended the run; ``code`` is 128 + the signal's number."""
+
+    def __init__(self, signal_number: int, *, detail: str = "", hint: str = "") -> None:
+        name = {2: "Ctrl-C", 15: "SIGTERM"}.get(signal_number, f"signal {signal_number}")
+        super().__init__(f"interrupted by {name}", detail=detail, hint=hint)
+        self.signal_number = signal_number
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.signal_number + (CHANGED if self.changed else 0)

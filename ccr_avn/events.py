@@ -1,0 +1,86 @@
+"""What happened during a run, as frozen values. The console, the journal and the report are folds over these."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ccr_avn.plan import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """``at``: seconds since the run began, from a monotonic clock."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted(Event):
+    slug: str
+    purpose: str
+    rule: str
+    limit: float  # seconds it may wait; 0: judged once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked(Event):
+    slug: str
+    argv: tuple[str, ...]
+    finding: Finding
+    elapsed: float  # seconds since the step began
+    limit: float  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed(Event):
+    """A read failed and will be tried again."""
+
+    slug: str
+    why: str
+    again_in: float  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeStarted(Event):
+    slug: str
+    argv: tuple[str, ...]
+    final: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeEnded(Event):
+    """``doubt``: it failed in a way that does not tell whether it acted; the next look decides."""
+
+    slug: str
+    seconds: float
+    doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone(Event):
+    slug: str
+    finding: Finding
+    seconds: float
+    outcome: Literal["found", "changed", "proven"]  # found: was already so; proven: a look that has no change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone(Event):
+    slug: str
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    run: str
+    command: str
+    title: str
+    slugs: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    ok: bool
+    changed: bool
+    code: int
+    result: dict[str, Any]

@@ -1,0 +1,292 @@
+"""Interpreter: runs a plan, polls, un-does on abort, raises at a shut gate."""
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from ccr_avn import events, process
+from ccr_avn.errors import AvnError, CcrError, Unreachable
+from ccr_avn.plan import ONCE, Call, Finding, Gate, Plan, Poll, Probe, Seen, Step, fill
+
+T = TypeVar("T")
+
+NEW_MISSES = 2
+"""Misses in a row that a read is forgiven before any read has succeeded: a wrong token should show soon."""
+
+MISSES = 7
+"""Once one has succeeded: what worked before most likely fails in passing. With the back-off about 20 s."""
+
+LAG = 5.0
+"""Seconds for which the platform's reads may lag behind a change of ours."""
+
+DOUBT = 10.0
+"""Seconds to look for the effect of a change that ended without an answer."""
+
+BRIEF = 2.0
+"""Seconds to look for the effect of a change that avn said had failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All that a run touches, so that a test can put its own in place. Times are in seconds."""
+
+    avn: str
+    call_timeout: float = 60.0
+    run: Callable[..., process.Answer] = process.run
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[], float] = field(default=random.random)
+    held: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+class Run:
+    """One run of one plan. ``changed`` tells, also after an error, whether the control plane was changed."""
+
+    def __init__(self, plan: Plan, world: World, emit: Callable[[events.Event], None]) -> None:
+        self.plan = plan
+        self.seen = Seen()
+        self.changed = False
+        self._world = world
+        self._emit = emit
+        self._began = world.clock()
+        self._answered = False  # whether any avn read has succeeded yet
+        self._fresh: tuple[tuple[str, ...], Any] | None = None  # the last read, while nothing has happened since
+        self._to_undo: list[Step[Any]] = []
+
+    def check(self) -> None:
+        """Look at all that can be known before the first change."""
+        for step in self.plan.checks:
+            self._step(step)
+
+    def act(self) -> None:
+        """Run the steps; when one fails before the point of no return, undo what can be undone."""
+        try:
+            for step in self.plan.steps:
+                self._step(step)
+        except BaseException:
+            self._undo()
+            raise
+
+    def _step(self, step: Step[Any]) -> None:
+        began = self._now()
+        limit = step.poll.limit
+        self._emit(events.StepStarted(at=began, slug=step.slug, purpose=step.purpose, rule=step.gate.rule, limit=limit))
+        if step.change is None:
+            finding = self._until_go(step, step.poll, began)
+            outcome: Literal["found", "changed", "proven"] = "proven"
+        else:
+            finding, outcome = self._changed_unless_done(step, step.change, began)
+        if step.undo:
+            self._to_undo.append(step)
+        seconds = self._now() - began
+        self._emit(events.StepDone(at=self._now(), slug=step.slug, finding=finding, seconds=seconds, outcome=outcome))
+
+    def _changed_unless_done(
+        self, step: Step[Any], change: Call[None] | Probe[None], began: float
+    ) -> tuple[Finding, Literal["found", "changed"]]:
+        finding = self._judged(step, ONCE, began)
+        if finding.verdict == "go":
+            return finding, "found"
+        if finding.verdict == "stop":
+            raise _refused(step.gate, finding)
+        failure = self._change(step, change)
+        began = self._now()
+        if failure is None:
+            return self._until_go(step, step.poll, began, lag=LAG), "changed"
+        return self._settle_doubt(step, failure, began), "changed"
+
+    def _change(self, step: Step[Any], change: Call[None] | Probe[None]) -> "_Failure | None":
+        """Run the change once. Gives back how it failed, or None."""
+        self._fresh = None
+        if isinstance(change, Probe):
+            self._start(step, fill(change.argv, self.seen))
+            began = self._now()
+            change.look(self.seen)
+            self._emit(events.ChangeEnded(at=self._now(), slug=step.slug, seconds=self._now() - began))
+            return None
+        argv = change.filled(self.seen)
+        self._start(step, argv)
+        before, self.changed = self.changed, True
+        with self._world.held():
+            answer = self._avn(argv)
+            failure = None if answer.code == 0 else _Failure(answer, change, before)
+            doubt = failure.why if failure else ""
+            self._emit(events.ChangeEnded(at=self._now(), slug=step.slug, seconds=answer.seconds, doubt=doubt))
+        return failure
+
+    def _start(self, step: Step[Any], argv: tuple[str, ...]) -> None:
+        if step.final:
+            self._to_undo.clear()
+        self._emit(events.ChangeStarted(at=self._now(), slug=step.slug, argv=argv, final=step.final))
+
+    def _settle_doubt(self, step: Step[Any], failure: "_Failure", began: float) -> Finding:
+        """A change that failed may have acted all the same: only a look tells."""
+        limit = DOUBT if failure.silent else BRIEF
+        try:
+            return self._until_go(step, Poll(limit=limit, first=0.2, interval=1.0), began, lag=limit)
+        except AvnError as error:
+            raise failure.error(f"{failure.detail}; then the look that would tell failed: {error.detail}") from None
+        except CcrError:
+            self.changed = failure.changed_before or failure.silent
+            raise failure.error() from None
+
+    def _until_go(self, step: Step[T], poll: Poll, began: float, *, lag: float = 0.0) -> Finding:
+        """Ask until the gate says go.
+
+        Raises:
+            CcrError: the gate's own kind when it says stop; the poll's own kind at its limit.
+        """
+        delay = poll.first
+        while True:
+            finding = self._judged(step, poll, began)
+            if finding.verdict == "go":
+                return finding
+            elapsed = self._now() - began
+            if finding.verdict == "stop" and elapsed >= lag:
+                raise _refused(step.gate, finding)
+            if elapsed >= poll.limit:
+                raise _timed_out(step, poll, finding)
+            self._sleep(min(delay, poll.limit - elapsed))
+            delay = min(delay * 1.5, poll.interval)
+
+    def _judged(self, step: Step[T], poll: Poll, began: float) -> Finding:
+        answer = self._answer(step)
+        finding = step.gate.judge(answer, self.seen)
+        if finding.verdict == "go" or step.change is not None:
+            self.seen.remember(step, answer)
+        argv = fill(step.look.argv, self.seen)
+        elapsed = self._now() - began
+        self._emit(
+            events.Looked(at=self._now(), slug=step.slug, argv=argv, finding=finding, elapsed=elapsed, limit=poll.limit)
+        )
+        return finding
+
+    def _answer(self, step: Step[T]) -> T:
+        """One good answer; misses are forgiven a few times, with back-off and jitter."""
+        argv = fill(step.look.argv, self.seen)
+        if self._fresh and self._fresh[0] == argv:
+            answer: T = self._fresh[1]
+            return answer
+        misses = 0
+        while True:
+            try:
+                answer = self._ask(step.look, argv)
+            except (AvnError, Unreachable) as error:
+                misses += 1
+                if misses > self._forgiven(error):
+                    raise
+                pause = min(0.25 * 2.0 ** (misses - 1), 5.0) * (0.75 + 0.5 * self._world.jitter())
+                why = f"{error.what}: {error.detail}" if error.detail else error.what
+                self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause))
+                self._sleep(pause)
+            else:
+                self._fresh = (argv, answer) if isinstance(step.look, Call) else None
+                return answer
+
+    def _forgiven(self, error: AvnError | Unreachable) -> int:
+        if isinstance(error, Unreachable):
+            return MISSES if error.passing else 0
+        if isinstance(error, _NeverForgiven):
+            return 0
+        return MISSES if self._answered else NEW_MISSES
+
+    def _ask(self, look: Call[T] | Probe[T], argv: tuple[str, ...]) -> T:
+        if isinstance(look, Probe):
+            return look.look(self.seen)
+        answer = self._avn(argv)
+        if answer.code != 0:
+            raise _failed(answer, look.hint)
+        parsed = look.parse(answer.stdout)
+        self._answered = True
+        return parsed
+
+    def _avn(self, argv: tuple[str, ...]) -> process.Answer:
+        return self._world.run((self._world.avn, *argv[1:]), deadline=self._world.call_timeout)
+
+    def _sleep(self, seconds: float) -> None:
+        self._fresh = None
+        self._world.sleep(seconds)
+
+    def _undo(self) -> None:
+        """Backwards, each on its own: one that fails does not keep the others from being undone."""
+        while self._to_undo:
+            step = self._to_undo.pop()
+            failed = ""
+            try:
+                if step.undo:
+                    step.undo(self.seen)
+            except CcrError as error:
+                failed = f"{error.what}: {error.detail}"
+            self._emit(events.Undone(at=self._now(), slug=step.slug, failed=failed))
+
+    def _now(self) -> float:
+        return self._world.clock() - self._began
+
+
+class _NeverForgiven(AvnError):
+    """avn's own argument parser refused (exit 2): asking again can't help."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A change that did not end with exit 0."""
+
+    answer: process.Answer
+    change: Call[None]
+    changed_before: bool
+
+    @property
+    def silent(self) -> bool:
+        """Whether it ended without saying anything, so that nothing tells whether it acted."""
+        return self.answer.expired or self.answer.code < 0
+
+    @property
+    def detail(self) -> str:
+        return _how_it_ended(self.answer)
+
+    @property
+    def why(self) -> str:
+        return f"it failed ({self.detail}); looking whether it acted all the same"
+
+    def error(self, detail: str = "") -> AvnError:
+        hint = self.change.hint or "run the same command again: it looks first and goes on from there"
+        return AvnError(f"`{_spelled(self.answer.argv)}` failed", detail=detail or self.detail, hint=hint)
+
+
+def _failed(answer: process.Answer, hint: str) -> AvnError:
+    kind = _NeverForgiven if answer.code == 2 else AvnError
+    return kind(
+        f"`{_spelled(answer.argv)}` failed",
+        detail=_how_it_ended(answer),
+        hint=hint or "`ccr-avn doctor` tells whether avn, the token, the project and the network are fine",
+    )
+
+
+def _how_it_ended(answer: process.Answer) -> str:
+    if answer.expired:
+        return f"no answer within {answer.seconds:.0f} s (--call-timeout)"
+    if answer.code < 0:
+        return f"ended by signal {-answer.code}"
+    return answer.last_line
+
+
+def _spelled(argv: tuple[str, ...]) -> str:
+    """The command's words up to the first option: enough to know it, short enough for a line."""
+    words = list(argv[1:])
+    first = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
+    return " ".join(["avn", *words[:first]])
+
+
+def _refused(gate: Gate[Any], finding: Finding) -> CcrError:
+    return gate.refused(finding.reason, detail=finding.detail, hint=finding.hint)
+
+
+def _timed_out(step: Step[Any], poll: Poll, finding: Finding) -> CcrError:
+    return poll.error(
+        f"{step.slug}: not within {poll.limit:g} s: {step.gate.rule}",
+        detail=f"last seen: {finding.reason}",
+        hint=poll.hint or "run the same command again: it goes on from where the world stands",
+    )

@@ -1,0 +1,67 @@
+"""The live line of a terminal: what is waited for, what was last seen, how long it will go on."""
+
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ccr_avn import events
+from ccr_avn.console import PlainProgress, done_line
+
+
+class LiveProgress(PlainProgress):
+    """One line that moves for the step under way; a settled line for each step that is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = Console(stderr=True, highlight=False, soft_wrap=False)
+        self._live: Live | None = None
+        self._step: events.StepStarted | None = None
+        self._began = 0.0
+        self._seen = ""
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.StepStarted():
+                self._step, self._began, self._seen = event, time.monotonic(), ""
+                self._show()
+            case events.Looked(finding=finding) if finding.verdict == "wait":
+                self._seen = finding.reason
+            case events.Missed():
+                self._seen = f"{event.why}; asking again"
+            case events.RunEnded():
+                self.close()
+            case _:
+                super().__call__(event)
+
+    def close(self) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def line(self, text: str) -> None:
+        style = "yellow" if text.startswith("warning:") else ""
+        self._console.print(Text(text, style=style))
+
+    def _done(self, event: events.StepDone) -> None:
+        self.close()
+        for warning in event.finding.warnings:
+            self.line(f"warning: {warning}")
+        self._console.print(Text.assemble(("✓ ", "green"), done_line(event)))
+
+    def _show(self) -> None:
+        self.close()
+        self._live = Live(self, console=self._console, refresh_per_second=4, transient=True)
+        self._live.start()
+
+    def __rich__(self) -> Text:
+        if self._step is None:
+            return Text()
+        elapsed = time.monotonic() - self._began
+        limit = f" of {self._step.limit:g}" if self._step.limit else ""
+        text = f"{self._step.slug}: {self._step.purpose}"
+        seen = f": {self._seen}" if self._seen else ""
+        line = Text.assemble(("… ", "cyan"), f"{text}{seen} ", (f"({elapsed:.0f}{limit} s)", "dim"))
+        line.no_wrap, line.overflow = True, "ellipsis"
+        return line

@@ -1,0 +1,156 @@
+"""What a procedure is: an ordered tuple of steps, as a value. Knows nothing of avn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from ccr_avn.errors import CcrError, Refused, TimedOut
+
+T = TypeVar("T")
+
+
+class Seen:
+    """What the steps so far answered. A step that has not run has no answer: asking for it is a bug."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Any] = {}
+
+    def of(self, step: "Step[T]") -> T:
+        answer: T = self._answers[step.slug]
+        return answer
+
+    def has(self, step: "Step[Any]") -> bool:
+        return step.slug in self._answers
+
+    def remember(self, step: "Step[T]", answer: T) -> None:
+        self._answers[step.slug] = answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """A word that only an earlier answer supplies. Not a ``str``, so it can't be run unfilled."""
+
+    variable: str  # the shell variable that holds it in a preview
+    fill: Callable[[Seen], str]
+
+
+Word = str | Later
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One ``avn`` process: its exact argv and how its stdout is read (``parse`` raises :class:`AvnError`)."""
+
+    argv: tuple[Word, ...]
+    parse: Callable[[str], T]
+    hint: str = ""  # what to type when it fails
+
+    def filled(self, seen: Seen) -> tuple[str, ...]:
+        return fill(self.argv, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Generic[T]):
+    """A look or an act on the data plane, done in-process; ``argv`` is the ``ccr-avn`` command that does just that."""
+
+    argv: tuple[Word, ...]
+    look: Callable[[Seen], T]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A gate's answer, always with a reason."""
+
+    verdict: Literal["go", "wait", "stop"]
+    reason: str
+    detail: str = ""
+    hint: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def go(reason: str, *, warnings: tuple[str, ...] = ()) -> Finding:
+    return Finding(verdict="go", reason=reason, warnings=warnings)
+
+
+def wait(reason: str, *, warnings: tuple[str, ...] = ()) -> Finding:
+    return Finding(verdict="wait", reason=reason, warnings=warnings)
+
+
+def stop(reason: str, *, hint: str, detail: str = "") -> Finding:
+    return Finding(verdict="stop", reason=reason, detail=detail, hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate(Generic[T]):
+    """A rule that must hold before the next step. ``rule`` completes the sentence "continues when …"."""
+
+    rule: str
+    judge: Callable[[T, Seen], Finding]
+    refused: type[CcrError] = Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """How long to go on asking, in seconds: starting at ``first``, growing to ``interval``, at most ``limit``."""
+
+    limit: float
+    interval: float = 5.0
+    first: float = 0.5
+    hint: str = ""
+    error: type[CcrError] = TimedOut
+
+
+ONCE = Poll(limit=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paste:
+    """The same look for a pasted shell: a read, a filter, and ``case`` patterns for go and stop; all else waits."""
+
+    read: tuple[Word, ...]
+    go: str
+    filter: str = ""
+    stop: tuple[tuple[str, str], ...] = ()  # pattern, and what to say when it ends there
+    variable: str = "seen"  # set to what was read, for later holes
+    only_if: str = ""  # a shell condition on variables that are set already
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Generic[T]):
+    """Ask, judge; with a ``change``: *wait* means not done yet, so change once and ask again until it is proven."""
+
+    slug: str
+    purpose: str
+    look: Call[T] | Probe[T]
+    gate: Gate[T]
+    poll: Poll = ONCE
+    change: Call[None] | Probe[None] | None = None
+    pastes: tuple[Paste, ...] = ()  # the last one guards the change, or is the loop
+    undo: Callable[[Seen], None] | None = None  # run when a later step fails before the point of no return
+    final: bool = False  # the point of no return: once its change was sent nothing is undone
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``checks`` only look; they all pass before the first of ``steps``, which may change something."""
+
+    title: str
+    checks: tuple[Step[Any], ...]
+    steps: tuple[Step[Any], ...]
+    assumptions: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        slugs = [step.slug for step in self.all_steps]
+        if len(set(slugs)) != len(slugs):
+            raise ValueError(f"two steps with one slug in {slugs}")
+        if changing := [step.slug for step in self.checks if step.change or step.undo]:
+            raise ValueError(f"a check must only look: {changing}")
+
+    @property
+    def all_steps(self) -> tuple[Step[Any], ...]:
+        return (*self.checks, *self.steps)
+
+
+def fill(argv: tuple[Word, ...], seen: Seen) -> tuple[str, ...]:
+    """The argv with every hole filled from what was seen."""
+    return tuple(word.fill(seen) if isinstance(word, Later) else word for word in argv)

@@ -1,0 +1,1 @@
+"""One procedure a file: a frozen request and the pure function that makes its plan."""

@@ -1,0 +1,145 @@
+"""Steps that several procedures share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ccr_avn import avn
+from ccr_avn.avn import Project
+from ccr_avn.dataplane.connect import Endpoint
+from ccr_avn.dataplane.link import Link, read_link
+from ccr_avn.dataplane.marker import MarkerResult, run_marker
+from ccr_avn.errors import CcrError, TimedOut, Unreachable
+from ccr_avn.gates import links, services
+from ccr_avn.models import REDACTED, Service
+from ccr_avn.plan import Paste, Plan, Poll, Probe, Seen, Step
+
+Find = Callable[[Seen, str], Service]
+"""Where a service's facts are among the answers seen so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What all procedures need besides the names: the project, how to reach data planes, how often to ask."""
+
+    project: Project = field(default_factory=Project)
+    ca_file: Path | None = None
+    poll_interval: float = 5.0  # seconds
+    avn: str | None = None  # as given with --avn, for the ccr-avn commands of a preview
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that make a ``ccr-avn`` command in a preview do the same as this one."""
+        ca = ("--ca-file", str(self.ca_file)) if self.ca_file else ()
+        program = ("--avn", self.avn) if self.avn else ()
+        return (*self.project.flag, *ca, *program)
+
+    def poll(self, limit: float, *, hint: str = "", error: type[CcrError] = TimedOut) -> Poll:
+        return Poll(limit=limit, interval=self.poll_interval, hint=hint, error=error)
+
+
+def endpoint(service: Service, setting: Setting) -> Endpoint:
+    """How to reach a service's data plane.
+
+    Raises:
+        Unreachable: it has no address yet, or the token may not read its password.
+    """
+    uri = service.uri.get_secret_value() if service.uri else ""
+    if not uri:
+        raise Unreachable(
+            f"{service.name} has no address yet",
+            detail=f"its state is {service.state} and its service_uri is empty",
+            hint="wait until it is RUNNING, then run the same command again",
+        )
+    if REDACTED in uri:
+        raise Unreachable(
+            f"the password of {service.name} is not shown to this token",
+            detail=f"avn shows {REDACTED} in its place",
+            hint="use a token with the permission service:secrets:read, or go without proof: --no-verify",
+            passing=False,
+        )
+    return Endpoint(service=service.name, uri=uri, ca_file=setting.ca_file)
+
+
+def counting(row: str) -> str:
+    """A shell filter that prints how many lines are just this; unlike grep it does not fail at none."""
+    return f"""awk '$0 == "{row}" {{ n++ }} END {{ print n + 0 }}'"""
+
+
+def wait_running(setting: Setting, name: str, slug: str, limit: float) -> Step[Service]:
+    call = avn.service_get(setting.project, name)
+    return Step(
+        slug=slug,
+        purpose=f"wait until {name} runs",
+        look=call,
+        gate=services.is_running(setting.project),
+        poll=setting.poll(limit, hint=f"look at it with `avn service get {name}`, then run the same command again"),
+        pastes=(
+            Paste(
+                read=avn.formatted(call, "{state}"),
+                go="RUNNING|REBALANCING",
+                stop=(("POWEROFF", f"{name} is powered off: avn service update {name} --power-on"),),
+            ),
+        ),
+    )
+
+
+def link_step(
+    setting: Setting, primary: str, replica: str, find: Find, limit: float, error: type[CcrError] = TimedOut
+) -> Step[Link]:
+    def look(seen: Seen) -> Link:
+        return read_link(endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting))
+
+    options = (*setting.options, "--level", "link", "--link-timeout", f"{limit:g}")
+    return Step(
+        slug="link",
+        purpose=f"wait until {replica} follows {primary}",
+        look=Probe(("ccr-avn", "verify", primary, replica, *options), look),
+        gate=links.replicates(),
+        poll=setting.poll(limit, error=error, hint="the first copy may need longer: raise --link-timeout"),
+    )
+
+
+def marker_step(setting: Setting, primary: str, replica: str, find: Find, samples: int) -> Step[MarkerResult]:
+    def look(seen: Seen) -> MarkerResult:
+        source, target = endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting)
+        return run_marker(source, target, samples=samples)
+
+    options = (*setting.options, "--level", "marker", "--samples", str(samples))
+    return Step(
+        slug="marker",
+        purpose=f"write {samples} markers to {primary} and read each from {replica}",
+        look=Probe(("ccr-avn", "verify", primary, replica, *options), look),
+        gate=links.markers_arrive(),
+    )
+
+
+def evidence(plan: Plan, seen: Seen) -> dict[str, Any]:
+    """What the link and the markers showed, as plain data."""
+    told: dict[str, Any] = {}
+    for step in plan.all_steps:
+        if step.slug == "link" and seen.has(step):
+            link: Link = seen.of(step)
+            told["link"] = {"lag_bytes": link.lag_bytes, "history": link.primary.replid}
+        if step.slug == "marker" and seen.has(step):
+            marker: MarkerResult = seen.of(step)
+            told["marker"] = {
+                "samples": marker.samples,
+                "arrived": marker.arrived,
+                "minimum_ms": round(marker.minimum, 3),
+                "median_ms": round(marker.median, 3),
+                "maximum_ms": round(marker.maximum, 3),
+            }
+    return told
+
+
+def described(service: Service) -> dict[str, Any]:
+    """A service as plain data, without secrets."""
+    return {
+        "name": service.name,
+        "type": service.type,
+        "plan": service.plan,
+        "cloud": service.cloud,
+        "state": service.state,
+    }

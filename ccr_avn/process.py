@@ -1,0 +1,91 @@
+"""The only module that starts processes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccr_avn.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How a process ended. ``stdout`` of avn holds passwords: it is parsed, never shown or kept."""
+
+    argv: tuple[str, ...]
+    code: int  # negative: the signal that ended it
+    stdout: str = field(repr=False)
+    stderr: str = field(repr=False)
+    seconds: float
+    expired: bool = False  # ended by our deadline
+
+    @property
+    def last_line(self) -> str:
+        """The last line of stderr, for people. Nothing branches on it: its wording changed three times."""
+        lines = [line for line in self.stderr.splitlines() if line.strip()]
+        return " ".join(lines[-1].split())[:500] if lines else "(it printed nothing)"
+
+
+def run(argv: tuple[str, ...], *, deadline: float, environment: dict[str, str] | None = None) -> Answer:
+    """Run to the end, or kill it after ``deadline`` seconds. Its stdin is closed, so a prompt ends it at once.
+
+    It gets a session of its own: Ctrl-C in a terminal reaches us, and we decide what becomes of a change under way.
+    """
+    began = time.monotonic()
+    env = None if environment is None else {**os.environ, **environment}
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        env=env,
+    ) as child:
+        expired = False
+        try:
+            stdout, stderr = child.communicate(timeout=deadline)
+        except subprocess.TimeoutExpired:
+            expired = True
+            _end(child)
+            stdout, stderr = child.communicate()
+        except BaseException:
+            _end(child)
+            raise
+    seconds = time.monotonic() - began
+    return Answer(argv=argv, code=child.returncode, stdout=stdout, stderr=stderr, seconds=seconds, expired=expired)
+
+
+def find_avn(given: str | None) -> str:
+    """The avn to use: as given, else ``CCR_AVN_BIN``, else the one beside this interpreter, else from PATH."""
+    wanted = given or os.environ.get("CCR_AVN_BIN")
+    if wanted:
+        found = shutil.which(wanted)
+        if not found:
+            raise UsageError(
+                f"avn not found: {wanted}",
+                detail="given by --avn or CCR_AVN_BIN; there is no such program, or it can't be run",
+                hint="give the path of an installed avn, or leave it out to use the one that came with ccr-avn",
+            )
+        return found
+    beside = Path(sys.executable).parent / "avn"
+    found = str(beside) if beside.exists() else shutil.which("avn")
+    if not found:
+        raise UsageError(
+            "avn not found",
+            detail=f"looked beside {sys.executable} and in PATH",
+            hint="pip install aiven-client",
+        )
+    return found
+
+
+def _end(child: "subprocess.Popen[str]") -> None:
+    """Kill the child and what it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""An Aiven API on loopback with real Valkey servers behind it, for rehearsals without an account."""

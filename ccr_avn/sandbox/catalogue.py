@@ -1,0 +1,100 @@
+"""What the sandbox's platform sells: clouds, plans, types, options. Pure data in the API's shapes."""
+
+from typing import Any
+
+CLOUDS = ("google-europe-west1", "google-us-east1", "aws-eu-west-1", "aws-us-east-1", "azure-westeurope")
+TYPES = ("valkey", "redis")
+
+# name: (nodes, memory in MB, backups kept, cluster plan)
+PLANS: dict[str, tuple[int, int, int, bool]] = {
+    "free-1": (1, 1024, 0, False),
+    "developer-1": (1, 1024, 1, False),
+    "hobbyist": (1, 1024, 1, False),
+    "startup-4": (1, 4096, 2, False),
+    "startup-8": (1, 8192, 2, False),
+    "business-4": (2, 4096, 14, False),
+    "business-8": (2, 8192, 14, False),
+    "premium-8": (3, 8192, 30, False),
+    "cluster-8": (6, 8192, 14, True),
+}
+
+
+def plans(service_type: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "service_plan": name,
+            "service_type": service_type,
+            "node_count": nodes,
+            "backup_config": {"interval": 12, "max_count": kept, "recovery_mode": "basic"},
+            "max_memory_percent": 70,
+            "is_cluster_plan": cluster,
+            "regions": {
+                cloud: {"price_usd": "0.1", "node_cpu_count": 2, "node_memory_mb": memory, "disk_space_mb": 0}
+                for cloud in CLOUDS
+            },
+        }
+        for name, (nodes, memory, kept, cluster) in PLANS.items()
+    ]
+
+
+def user_config_schema(service_type: str) -> dict[str, Any]:
+    """The options that `-c` may set; avn checks the names and converts the values with it."""
+    own: dict[str, Any] = {
+        "persistence": {"type": "string", "enum": ["off", "rdb"]},
+        "ssl": {"type": "boolean"},
+        "timeout": {"type": "integer"},
+        "maxmemory_policy": {"type": "string"},
+        "number_of_databases": {"type": "integer"},
+        "notify_keyspace_events": {"type": "string"},
+        "version": {"type": ["string", "null"]},
+    }
+    common: dict[str, Any] = {
+        "ip_filter": {"type": "array", "items": {"type": ["string", "object"]}},
+        "backup_hour": {"type": ["integer", "null"]},
+        "backup_minute": {"type": ["integer", "null"]},
+    }
+    properties = {**common, **{f"{service_type}_{key}": value for key, value in own.items()}}
+    return {
+        "type": "object",
+        "title": f"{service_type} user configuration",
+        "properties": {key: {"title": key, **value} for key, value in properties.items()},
+    }
+
+
+def service_type(name: str) -> dict[str, Any]:
+    return {
+        "description": f"{name.title()} - in-memory store",
+        "default_version": "9.0",
+        "latest_available_version": "9.1",
+        "user_config_schema": user_config_schema(name),
+    }
+
+
+def clouds() -> list[dict[str, Any]]:
+    return [
+        {"cloud_name": cloud, "cloud_description": cloud, "geo_region": "europe" if "eu" in cloud else "north america"}
+        for cloud in CLOUDS
+    ]
+
+
+def integration_types(types: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "integration_type": "read_replica",
+            "source_description": "Source service",
+            "source_service_types": list(types),
+            "dest_description": "Read replica",
+            "dest_service_type": types[0],
+            "dest_service_types": list(types),
+            "user_config_schema": {"type": "object", "properties": {}},
+        },
+        {
+            "integration_type": "metrics",
+            "source_description": "Metrics source",
+            "source_service_types": [*types, "pg"],
+            "dest_description": "Metrics store",
+            "dest_service_type": "pg",
+            "dest_service_types": ["pg"],
+            "user_config_schema": {"type": "object", "properties": {}},
+        },
+    ]

@@ -1,0 +1,93 @@
+"""`sandbox run` and `sandbox up`: a sandbox around a command, or in the foreground."""
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from types import FrameType
+from typing import Any
+
+from ccr_avn.errors import UsageError
+from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.run import RunningSandbox, running
+
+FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+
+
+class _Ended(BaseException):
+    """A signal asks us to end; not an Exception, so that nothing on the way takes it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[dict[str, Any], ...]) -> int:
+    """Run the command with the sandbox's environment; its exit code, or 128 + the signal that ended it.
+
+    Raises:
+        UsageError: there is no such command.
+    """
+    with _ending_by_signal(), running(options) as sandbox:
+        _prepare(sandbox, faults)
+        try:
+            child = subprocess.Popen(command, env={**os.environ, **sandbox.environment()})  # the operator's own words
+        except OSError as error:
+            raise UsageError(
+                f"{command[0]} can't be run", detail=str(error.strerror), hint="ccr-avn sandbox run -- avn service list"
+            ) from None
+        return _waited(child)
+
+
+def stay_up(options: SandboxOptions, faults: tuple[dict[str, Any], ...]) -> int:
+    """Print the export lines and stay until a signal comes."""
+    try:
+        with _ending_by_signal(signal.SIGINT), running(options) as sandbox:
+            _prepare(sandbox, faults)
+            for name, value in sandbox.environment().items():
+                sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+            sys.stdout.flush()
+            while True:
+                signal.pause()
+    except _Ended as ended:
+        return 0 if ended.number == signal.SIGINT else 128 + ended.number
+
+
+def _waited(child: "subprocess.Popen[bytes]") -> int:
+    """Ctrl-C reaches the child by itself, in the terminal's group; what asks only us to end is passed on."""
+    while True:
+        try:
+            code = child.wait()
+        except KeyboardInterrupt:
+            continue
+        except _Ended as ended:
+            child.send_signal(ended.number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(10)
+            child.kill()
+            child.wait()
+            return 128 + ended.number
+        return code if code >= 0 else 128 - code
+
+
+def _prepare(sandbox: RunningSandbox, faults: tuple[dict[str, Any], ...]) -> None:
+    for fault in faults:
+        try:
+            sandbox.faults.add(**fault)
+        except TypeError as error:
+            raise UsageError("a fault can't be read", detail=str(error), hint="ccr-avn sandbox fault --help") from None
+
+
+@contextlib.contextmanager
+def _ending_by_signal(*more: signal.Signals) -> Any:
+    def ended(number: int, _: FrameType | None) -> None:
+        raise _Ended(number)
+
+    before = {number: signal.signal(number, ended) for number in (*FORWARDED, *more)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

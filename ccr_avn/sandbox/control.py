@@ -1,0 +1,64 @@
+"""What can be done to a sandbox from outside: faults and outages, over ``POST /sandbox/…``."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ccr_avn.sandbox.faults import Faults
+from ccr_avn.sandbox.world import ApiError, Platform
+
+BEFALLS = ("kill", "freeze", "api-only", "cut", "restart")
+
+
+def control(platform: Platform, servers: Any, faults: Faults) -> dict[str, Callable[..., Any]]:
+    """The commands by name; each takes the request's JSON."""
+
+    def add_fault(body: Any) -> Any:
+        try:
+            faults.add(**body)
+        except TypeError as error:
+            raise ApiError(400, str(error)) from None
+        return {"message": "set"}
+
+    def clear_faults(_: Any) -> Any:
+        faults.clear()
+        return {"message": "cleared"}
+
+    def outage(body: Any) -> Any:
+        names = _named(platform, body["target"])
+        kind = body.get("kind", "kill")
+        if kind not in BEFALLS:
+            raise ApiError(400, f"kind must be one of {', '.join(BEFALLS)}")
+        for name in names:
+            _strike(servers, name, kind)
+        platform.outage_began(names)
+        return {"struck": names}
+
+    def heal(body: Any) -> Any:
+        names = _named(platform, body.get("target"))
+        for name in names:
+            servers.heal(name)
+            servers.shut(name, clients=False)
+        return {"healed": names}
+
+    def stall(body: Any) -> Any:
+        platform.stall_builds += int(body.get("times", 1))
+        return {"message": "the next builds never end"}
+
+    return {"faults": add_fault, "clear": clear_faults, "outage": outage, "heal": heal, "stall": stall}
+
+
+def _strike(servers: Any, name: str, kind: str) -> None:
+    if kind == "api-only":
+        servers.shut(name, clients=True)
+        return
+    act = {"kill": servers.kill, "freeze": servers.freeze, "cut": servers.cut_replication, "restart": servers.restart}
+    act[kind](name)
+
+
+def _named(platform: Platform, target: str | None) -> list[str]:
+    """A service by name, all services of a cloud, or all."""
+    services = platform.services.values()
+    names = [one.name for one in services if target in (None, one.name, one.cloud) and one.powered]
+    if not names:
+        raise ApiError(404, f"no service and no cloud in use is called {target}")
+    return names

@@ -1,0 +1,54 @@
+"""Faults of the API: which of the next requests go wrong, and how."""
+
+import re
+import threading
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["status", "html", "cut-json", "close-before", "close-after", "delay", "hang"]
+CHANGING = ("POST", "PUT", "PATCH", "DELETE")
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """The next ``times`` requests that match, after ``skip`` of them, go wrong. ``seconds``: for a delay or a hang."""
+
+    kind: Kind
+    method: str = ".*"  # a regular expression, or "changing"
+    path: str = ".*"  # a regular expression, searched for
+    times: int = 1
+    skip: int = 0
+    status: int = 500
+    message: str = "Internal server error"
+    seconds: float = 0.0
+
+    def matches(self, method: str, path: str) -> bool:
+        wanted = method in CHANGING if self.method == "changing" else re.fullmatch(self.method, method)
+        return bool(wanted and re.search(self.path, path))
+
+
+class Faults:
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def add(self, **how: Any) -> None:
+        with self._lock:
+            self._faults.append(Fault(**how))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+    def take(self, method: str, path: str) -> Fault | None:
+        """The fault that befalls this request, used up by it."""
+        with self._lock:
+            for fault in self._faults:
+                if not fault.matches(method, path):
+                    continue
+                if fault.skip:
+                    fault.skip -= 1
+                elif fault.times:
+                    fault.times -= 1
+                    return fault
+        return None

@@ -1,0 +1,143 @@
+"""Starts a sandbox and ends it without a trace."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ccr_avn.errors import UsageError
+from ccr_avn.sandbox.options import SandboxOptions
+
+START_LIMIT = 10.0
+"""Seconds the API may take to listen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningSandbox:
+    """A sandbox that is up. Its parts can be reached from the same process; from others there is ``/sandbox/…``."""
+
+    url: str
+    token: str
+    project: str
+    home: Path
+    platform: Any
+    servers: Any
+    faults: Any
+    guard: Any
+
+    def environment(self) -> dict[str, str]:
+        """What makes avn talk to it, with the person's own login left alone."""
+        return {
+            "AIVEN_WEB_URL": self.url,
+            "AIVEN_AUTH_TOKEN": self.token,
+            "AIVEN_PROJECT": self.project,
+            "AIVEN_CONFIG_DIR": str(self.home),
+            "AIVEN_CREDENTIALS_FILE": str(self.home / "aiven-credentials.json"),
+            "AIVEN_CLIENT_CONFIG": str(self.home / "aiven-client.json"),
+            "CCR_AVN_SANDBOX": self.url,
+            "CCR_AVN_STATE_DIR": str(self.home / "state"),
+        }
+
+    def changes(self) -> list[tuple[str, str]]:
+        """The changing requests so far, in order, with what the API answered left out."""
+        return [(one["method"], one["path"]) for one in self.guard.requests if "body" in one]
+
+
+@contextlib.contextmanager
+def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
+    """A sandbox on a free loopback port for as long as the block runs.
+
+    Raises:
+        UsageError: the packages of the extra ``sandbox`` are not installed.
+    """
+    try:
+        import starlette
+        import uvicorn  # noqa: F401 (only asked whether it is there)
+
+        del starlette
+    except ImportError as missing:
+        raise UsageError(
+            "the sandbox is not installed",
+            detail=f"{missing.name} is missing",
+            hint="pip install 'ccr-avn[sandbox]'",
+        ) from None
+    from ccr_avn.sandbox.servers import NoServers, ValkeyServers
+
+    home = Path(tempfile.mkdtemp(prefix="ccr-avn-home-"))
+    servers: Any = ValkeyServers(options) if options.data_plane else NoServers()
+    timers: list[threading.Timer] = []
+    try:
+        sandbox, server = _assemble(options, servers, home, timers)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [server.ccr_socket]}, daemon=True)
+        thread.start()
+        _wait_until(lambda: server.started)
+        try:
+            yield sandbox
+        finally:
+            server.force_exit = server.should_exit = True
+            thread.join(START_LIMIT)
+    finally:
+        for timer in timers:
+            timer.cancel()
+        servers.close()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[threading.Timer]) -> tuple[Any, Any]:
+    import uvicorn
+
+    from ccr_avn.sandbox.control import control
+    from ccr_avn.sandbox.faults import Faults
+    from ccr_avn.sandbox.web import Api, Guard, application
+    from ccr_avn.sandbox.world import Platform
+
+    def later(seconds: float, act: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, act)
+        timer.daemon = True
+        timers.append(timer)
+        timer.start()
+
+    platform = Platform(options, servers, time.monotonic, later)
+    faults = Faults()
+    token = os.environ.get("CCR_AVN_SANDBOX_TOKEN") or f"sandbox-{secrets.token_urlsafe(12)}"
+    ca = options.tls_ca.read_text() if options.tls_ca else ""
+    lock = threading.RLock()
+    commands = control(platform, servers, faults)
+    requests: list[dict[str, Any]] = []
+    commands["requests"] = lambda _: {"requests": requests}
+    app = application(Api(platform, ca), commands, lock=lock)
+    guard = Guard(app, token=token, project=options.project, faults=faults, requests=requests)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+    server: Any = uvicorn.Server(
+        uvicorn.Config(guard, log_level="critical", access_log=False, lifespan="off", http="h11", ws="none")
+    )
+    server.install_signal_handlers = lambda: None
+    server.ccr_socket = listening
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    sandbox = RunningSandbox(
+        url=url,
+        token=token,
+        project=options.project,
+        home=home,
+        platform=platform,
+        servers=servers,
+        faults=faults,
+        guard=guard,
+    )
+    return sandbox, server
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + START_LIMIT
+    while not true():
+        if time.monotonic() > until:
+            raise RuntimeError("the sandbox's API did not start")
+        time.sleep(0.002)

@@ -1,0 +1,122 @@
+"""The API's JSON, made from the platform's state."""
+
+from typing import Any
+
+from ccr_avn.sandbox import catalogue
+from ccr_avn.sandbox.world import Platform, Row, Service
+
+HOST = "127.0.0.1"
+
+
+def service(platform: Platform, one: Service) -> dict[str, Any]:
+    nodes, memory, _, cluster = catalogue.PLANS[one.plan]
+    state = platform.state(one)
+    created = one.created.isoformat(timespec="seconds").replace("+00:00", "Z")
+    password = "<redacted>" if platform.options.redact else one.password
+    uri = _uri(platform, one, password) if one.port and state not in ("REBUILDING", "POWEROFF") else None
+    return {
+        "service_name": one.name,
+        "service_type": one.type,
+        "service_type_description": one.type.title(),
+        "state": state,
+        "plan": one.plan,
+        "cloud_name": one.cloud,
+        "node_count": nodes,
+        "node_cpu_count": 2,
+        "node_memory_mb": memory,
+        "disk_space_mb": 0,
+        "node_states": [_node(one, number, state) for number in range(1, nodes + 1)] if one.powered else [],
+        "create_time": created,
+        "update_time": created,
+        "backups": platform.backups(one),
+        "service_uri": uri,
+        "service_uri_params": _params(one, password, platform.options.tls) if uri else {},
+        "connection_info": {one.type: [uri], f"{one.type}_password": password} if uri else {},
+        "components": _components(one, platform.options.tls) if uri else [],
+        "users": [{"username": "default", "type": "primary", "password": password, "access_control": {}}],
+        "user_config": one.user_config,
+        "service_integrations": integrations(platform, one.name),
+        "service_notifications": [],
+        "tags": one.tags,
+        "tech_emails": [],
+        "termination_protection": one.protected,
+        "maintenance": {"dow": "sunday", "time": "02:00:00", "enabled": True, "updates": []},
+        "metadata": {},
+        "features": {},
+        "project_vpc_id": one.vpc,
+        "group_list": ["default"],
+        "is_cluster_plan": cluster,
+    }
+
+
+def integrations(platform: Platform, name: str) -> list[dict[str, Any]]:
+    """The rows of a service in both directions, and one that is available but not enabled."""
+    rows = [integration(platform, row) for row in platform.rows.values() if name in (row.source, row.dest)]
+    return [*rows, _available(platform, name)]
+
+
+def integration(platform: Platform, row: Row) -> dict[str, Any]:
+    types = {one.name: one.type for one in platform.services.values()}
+    return {
+        "service_integration_id": row.id,
+        "integration_type": "read_replica",
+        "enabled": True,
+        "active": platform.is_active(row),
+        "description": "Read replica",
+        "source_project": platform.options.project,
+        "source_service": row.source,
+        "source_service_type": types.get(row.source, "valkey"),
+        "source_endpoint": None,
+        "source_endpoint_id": None,
+        "dest_project": platform.options.project,
+        "dest_service": row.dest,
+        "dest_service_type": types.get(row.dest, "valkey"),
+        "dest_endpoint": None,
+        "dest_endpoint_id": None,
+        "user_config": {},
+        "integration_status": None,
+    }
+
+
+def _available(platform: Platform, name: str) -> dict[str, Any]:
+    kind = platform.services[name].type if name in platform.services else "valkey"
+    row = Row(id="", source=name, dest="", active_at=float("inf"))
+    return {
+        **integration(platform, row),
+        "service_integration_id": None,
+        "integration_type": "metrics",
+        "enabled": False,
+        "active": False,
+        "source_service_type": kind,
+        "dest_service": None,
+        "dest_service_type": "pg",
+    }
+
+
+def _node(one: Service, number: int, state: str) -> dict[str, Any]:
+    building = state == "REBUILDING"
+    progress = [{"phase": "stream", "completed": False, "min": 0, "current": 1, "max": 3, "unit": "bytes_compressed"}]
+    return {
+        "name": f"{one.name}-{number}",
+        "state": "syncing_data" if building else "running",
+        "role": "master" if number == 1 else "standby",
+        "availability_zone": f"{one.cloud}-a",
+        "progress_updates": progress if building else [],
+    }
+
+
+def _scheme(platform: Platform, one: Service) -> str:
+    return platform.options.uri_scheme or (f"{one.type}s" if platform.options.tls else one.type)
+
+
+def _uri(platform: Platform, one: Service, password: str) -> str:
+    return f"{_scheme(platform, one)}://default:{password}@{HOST}:{one.port}"
+
+
+def _params(one: Service, password: str, tls: bool) -> dict[str, str]:
+    ssl = "required" if tls else "disable"
+    return {"host": HOST, "port": str(one.port), "user": "default", "password": password, "ssl": ssl}
+
+
+def _components(one: Service, tls: bool) -> list[dict[str, Any]]:
+    return [{"component": one.type, "host": HOST, "port": one.port, "route": "dynamic", "usage": "primary", "ssl": tls}]

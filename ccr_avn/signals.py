@@ -1,0 +1,54 @@
+"""Turns signals into errors, but never in the middle of a change."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
+
+from ccr_avn.errors import Interrupted
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Signals:
+    """While entered, SIGINT, SIGTERM and SIGHUP raise :class:`Interrupted` in the main thread.
+
+    Inside :meth:`held` they wait until the change under way has ended; a second one does not.
+    """
+
+    def __init__(self, *more: signal.Signals) -> None:
+        self._numbers = (*ENDING, *more)
+        self._before: dict[int, Any] = {}
+        self._depth = 0
+        self._pending: int | None = None
+
+    def __enter__(self) -> Self:
+        for number in self._numbers:
+            self._before[number] = signal.signal(number, self._arrived)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+        if not self._depth and self._pending is not None:
+            number, self._pending = self._pending, None
+            raise _interrupted(number)
+
+    def _arrived(self, number: int, _: FrameType | None) -> None:
+        if self._depth and self._pending is None:
+            self._pending = number
+            return
+        raise _interrupted(number)
+
+
+def _interrupted(number: int) -> Interrupted:
+    return Interrupted(number, hint="run the same command again: it looks at what is there and goes on from that")
