@@ -1,4 +1,4 @@
-"""Entry point: one error boundary around the typer app."""
+"""Entry point: one error boundary around the commands."""
 
 import sys
 

@@ -79,8 +79,6 @@ class Run:
             outcome: Literal["found", "changed", "proven"] = "proven"
         else:
             finding, outcome = self._changed_unless_done(step, step.change, began)
-        if step.undo:
-            self._to_undo.append(step)
         seconds = self._now() - began
         self._emit(events.StepDone(at=self._now(), slug=step.slug, finding=finding, seconds=seconds, outcome=outcome))
 
@@ -120,6 +118,8 @@ class Run:
     def _start(self, step: Step[Any], argv: tuple[str, ...]) -> None:
         if step.final:
             self._to_undo.clear()
+        elif step.undo:
+            self._to_undo.append(step)  # before it acts: one that breaks halfway is undone too
         self._emit(events.ChangeStarted(at=self._now(), slug=step.slug, argv=argv, final=step.final))
 
     def _settle_doubt(self, step: Step[Any], failure: "_Failure", began: float) -> Finding:

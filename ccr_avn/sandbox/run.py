@@ -46,6 +46,9 @@ class RunningSandbox:
             "CCR_AVN_STATE_DIR": str(self.home / "state"),
         }
 
+    def requests_total(self) -> int:
+        return len(self.guard.requests)
+
     def changes(self) -> list[tuple[str, str]]:
         """The changing requests so far, in order, with what the API answered left out."""
         return [(one["method"], one["path"]) for one in self.guard.requests if "body" in one]

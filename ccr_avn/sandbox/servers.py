@@ -132,7 +132,15 @@ class ValkeyServers:
         """The replica's link breaks and can't come back until :meth:`heal`."""
         with self.admin(name) as client:
             client.config_set("masterauth", "cut")
-            client.execute_command("CLIENT", "KILL", "TYPE", "master")
+            until = time.monotonic() + START_LIMIT
+            while self._is_linked(client) and time.monotonic() < until:
+                client.execute_command("CLIENT", "KILL", "TYPE", "master")
+                time.sleep(0.01)
+
+    def _is_linked(self, client: Any) -> bool:
+        """Up, or on the way: a first copy under way can't be cut and would end in a link."""
+        link = client.info("replication")
+        return link["master_link_status"] == "up" or bool(link["master_sync_in_progress"])
 
     def heal(self, name: str) -> None:
         """Thaw, join again, and start anew what was killed (with the data it had saved: none)."""
@@ -209,15 +217,16 @@ class ValkeyServers:
     def _spawn(
         self, port: int, password: str, memory_mb: int, directory: Path, source: str | None
     ) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
-            [str(self._binary), "-"],
-            cwd=directory,
-            stdin=subprocess.PIPE,
-            stdout=(directory / "log").open("ab"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (forks from one thread)
-        )
+        with (directory / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(self._binary), "-"],
+                cwd=directory,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (forks from one thread)
+            )
         assert process.stdin is not None  # noqa: S101 (asked for just above)
         # Passwords go in through stdin: argv can be read by everybody.
         with contextlib.suppress(BrokenPipeError):

@@ -1,0 +1,191 @@
+"""The data plane that can't be reached, and why: every usual cause is named, with what to do."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from ccr_avn.dataplane.connect import Endpoint, connect
+from ccr_avn.dataplane.link import look_at, read_link
+from ccr_avn.dataplane.marker import run_marker
+from ccr_avn.errors import Unreachable
+from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.servers import ValkeyServers
+from tests.functional.conftest import Make, Operator
+
+
+def has_tls() -> bool:
+    server = shutil.which("valkey-server") or shutil.which("redis-server")
+    if not server:
+        return False
+    linked = subprocess.run(["ldd", server], capture_output=True, text=True, check=False).stdout
+    return "libssl" in linked
+
+
+needs_tls = pytest.mark.skipif(
+    not has_tls(), reason="no redis-server built with TLS in PATH (apt install redis-server)"
+)
+
+
+@pytest.fixture
+def servers() -> Iterator[ValkeyServers]:
+    made = ValkeyServers(SandboxOptions())
+    yield made
+    made.close()
+
+
+def endpoint(servers: ValkeyServers, name: str, password: str = "pw", **more: object) -> Endpoint:
+    port = servers.start(name, password, 100, None)
+    return Endpoint(service=name, uri=f"valkey://default:{password}@127.0.0.1:{port}", timeout=1.0, **more)  # type: ignore[arg-type]
+
+
+def refusal(given: Endpoint) -> Unreachable:
+    with pytest.raises(Unreachable) as caught:
+        connect(given)
+    assert caught.value.hint
+    return caught.value
+
+
+def test_a_refused_connection(servers: ValkeyServers) -> None:
+    given = endpoint(servers, "eu")
+    servers.kill("eu")
+    error = refusal(given)
+    assert error.passing
+    assert "refused" in error.what
+    assert "ip_filter" in error.hint
+
+
+def test_a_frozen_server(servers: ValkeyServers) -> None:
+    given = endpoint(servers, "eu")
+    servers.freeze("eu")
+    error = refusal(given)
+    assert error.passing
+    assert "no answer" in error.what
+
+
+def test_a_wrong_password_is_not_shown(servers: ValkeyServers) -> None:
+    given = endpoint(servers, "eu")
+    wrong = Endpoint(service="eu", uri=given.uri.replace("pw@", "wrong-secret@"))
+    error = refusal(wrong)
+    assert not error.passing
+    assert "wrong-secret" not in f"{error} {error.detail} {error.hint} {wrong!r}"
+
+
+def test_a_name_nobody_knows() -> None:
+    assert "VPC" in refusal(Endpoint(service="eu", uri="valkey://default:pw@eu.invalid:1")).what
+
+
+def test_an_address_that_is_none() -> None:
+    assert not refusal(Endpoint(service="eu", uri="http://127.0.0.1")).passing
+
+
+def test_a_connection_cut_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        given = Endpoint(service="eu", uri=f"redis://default:pw@127.0.0.1:{port}", timeout=0.3)
+        assert refusal(given).passing
+
+
+def test_a_disabled_command_is_a_refusal(servers: ValkeyServers) -> None:
+    from valkey.exceptions import NoPermissionError
+
+    with connect(endpoint(servers, "eu")) as client, pytest.raises(NoPermissionError):
+        client.execute_command("CONFIG", "GET", "maxmemory")  # type: ignore[no-untyped-call]  # valkey-py has none
+
+
+def test_a_replica_is_seen_as_one_and_markers_go_through(servers: ValkeyServers) -> None:
+    primary = endpoint(servers, "eu")
+    port = servers.start("us", "pw", 100, "eu")
+    replica = Endpoint(service="us", uri=f"redis://default:pw@127.0.0.1:{port}")
+    result = run_marker(primary, replica, samples=5)
+    assert result.arrived == 5
+    assert 0 < result.minimum <= result.median <= result.maximum
+    link = read_link(primary, replica)
+    assert (link.replica.role, link.replica.link_status) == ("slave", "up")
+    assert link.primary.replid == link.replica.replid
+    with connect(primary) as client:
+        assert client.keys("ccr-avn:*") == []
+    servers.promote("us")
+    assert look_at(replica).was_promoted
+
+
+def test_a_marker_that_does_not_arrive_is_missed(servers: ValkeyServers) -> None:
+    result = run_marker(endpoint(servers, "eu"), endpoint(servers, "us"), samples=3, timeout=0.2)
+    assert (result.arrived, result.maximum, result.median) == (0, 0.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_options(ca: trustme.CA, tmp_path: Path) -> dict[str, Path]:
+    certificate = ca.issue_cert("127.0.0.1", "localhost")
+    paths = {name: tmp_path / f"{name}.pem" for name in ("tls_certificate", "tls_key", "tls_ca")}
+    paths["tls_certificate"].write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    certificate.private_key_pem.write_to_path(paths["tls_key"])
+    ca.cert_pem.write_to_path(paths["tls_ca"])
+    return paths
+
+
+@pytest.mark.tls
+@needs_tls
+def test_tls_is_verified_against_the_projects_ca(make: Make, tls_options: dict[str, Path]) -> None:
+    operator = make(**tls_options)
+    operator.avn("project", "ca-get", "--target-filepath", "ca.pem")
+    untrusted = operator.enable()
+    assert untrusted.code == 16, untrusted.err
+    assert "ca-get" in untrusted.err
+    done = operator.enable("--ca-file", "ca.pem")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.tls
+@needs_tls
+def test_tls_that_is_for_another_name_or_not_there(tls_options: dict[str, Path]) -> None:
+    servers = ValkeyServers(SandboxOptions(**tls_options))  # type: ignore[arg-type]  # paths by their options' names
+    try:
+        port = servers.start("eu", "pw", 100, None)
+        ca_file = tls_options["tls_ca"]
+        with connect(Endpoint(service="eu", uri=f"valkeys://default:pw@localhost:{port}", ca_file=ca_file)) as client:
+            assert client.ping()
+        other = Endpoint(service="eu", uri=f"rediss://default:pw@127.0.0.2:{port}", ca_file=ca_file)
+        assert "another name" in refusal(other).what
+    finally:
+        servers.close()
+
+
+def test_a_redacted_password_is_explained(make: Make) -> None:
+    operator = make(redact=True)
+    done = operator.enable()
+    assert done.code == 16
+    assert "service:secrets:read" in done.err
+    assert operator.enable("--no-verify").code == 0
+
+
+def test_an_ip_filter_is_named(operator: Operator) -> None:
+    assert operator.enable("--no-verify", "--replica-arg=-c", '--replica-arg=ip_filter=["10.0.0.0/8"]').code == 0
+    done = operator.ccr("verify", "eu", "us")
+    assert done.code == 6
+    assert "ip_filter" in done.err
+
+
+@pytest.mark.parametrize("scheme", ["redis", "valkey"])
+def test_any_scheme_will_do(make: Make, scheme: str) -> None:
+    operator = make(uri_scheme=scheme)
+    assert operator.enable().code == 0
+
+
+def test_verify_refuses_what_is_no_pair(operator: Operator) -> None:
+    assert operator.enable("--no-verify").code == 0
+    assert operator.ccr("verify", "us", "eu").code == 4
+    gone = operator.ccr("verify", "eu", "nobody", "--json")
+    assert gone.code == 4
+    assert "nobody does not exist" in gone.err
+    operator.avn("service", "update", "us", "--power-off")
+    assert "--power-on" in operator.ccr("verify", "eu", "us").err

@@ -1,0 +1,296 @@
+"""`enable` with the real avn and real servers: what it makes, what it leaves alone, what it refuses."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.functional.conftest import EU, US, Make, Operator, ended
+
+CREATE = ("POST", "/v1/project/sandbox/service")
+
+
+def both(operator: Operator) -> tuple[list[str], list[tuple[str, str]]]:
+    platform = operator.sandbox.platform
+    return sorted(platform.services), sorted((row.source, row.dest) for row in platform.rows.values())
+
+
+def create(operator: Operator, name: str, *words: str) -> None:
+    operator.avn("service", "create", name, "-t", "valkey", "--plan", "business-4", "--cloud", EU, *words)
+
+
+def wait_for_backup(operator: Operator, name: str) -> None:
+    platform = operator.sandbox.platform
+    until = time.monotonic() + 10
+    while not platform.backups(platform.services[name]):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_new_pair_is_made_and_proven(operator: Operator) -> None:
+    done = operator.enable("--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["schema"] == "ccr-avn/1"
+    assert told["changed"] is True
+    assert told["result"]["proven"] is True
+    assert told["result"]["marker"]["arrived"] == 20
+    assert told["result"]["primary"]["plan"] == "business-4"
+    assert set(told["result"]["evidence"]) >= {"primary", "primary-backup", "replica", "link", "marker"}
+    assert both(operator) == (["eu", "us"], [("eu", "us")])
+    assert operator.sandbox.changes() == [CREATE, CREATE]
+
+
+def test_the_same_command_again_only_reads(operator: Operator) -> None:
+    assert operator.enable().code == 0
+    before = operator.sandbox.changes()
+    again = operator.enable("--json")
+    assert again.code == 0, again.err
+    assert json.loads(again.out)["changed"] is False
+    assert operator.sandbox.changes() == before
+
+
+def test_an_existing_primary_is_adopted_as_it_is(operator: Operator) -> None:
+    create(operator, "eu", "-c", "valkey_timeout=0")
+    done = operator.ccr("enable", "eu", "us", "--replica-cloud", US)
+    assert done.code == 0, done.err
+    assert operator.sandbox.changes() == [CREATE, CREATE]
+    assert operator.sandbox.platform.services["eu"].user_config["valkey_timeout"] == 0
+
+
+@pytest.mark.parametrize("kind", ["redis", "valkey"])
+def test_both_types_take_the_same_steps(operator: Operator, kind: str) -> None:
+    assert operator.enable("--service-type", kind).code == 0
+    assert {one.type for one in operator.sandbox.platform.services.values()} == {kind}
+
+
+def test_an_existing_primary_decides_the_type(operator: Operator) -> None:
+    operator.avn("service", "create", "eu", "-t", "redis", "--plan", "business-4", "--cloud", EU)
+    assert operator.enable().code == 0
+    assert operator.sandbox.platform.services["us"].type == "redis"
+    refused = operator.enable("--service-type", "valkey")
+    assert refused.code == 4
+    assert "redis" in refused.err
+
+
+def test_a_taken_replica_name_is_found_before_the_primary_is_made(operator: Operator) -> None:
+    create(operator, "us")
+    done = operator.enable()
+    assert done.code == 4
+    assert "us is taken" in done.err
+    assert both(operator)[0] == ["us"]
+
+
+def test_a_replica_of_another_primary_is_refused(operator: Operator) -> None:
+    assert operator.enable().code == 0
+    create(operator, "other")
+    assert operator.ccr("enable", "other", "us", "--replica-cloud", US).code == 4
+    assert operator.ccr("enable", "us", "third", "--replica-cloud", US).code == 4
+    assert both(operator)[1] == [("eu", "us")]
+
+
+def test_persistence_off_stops_with_the_command_that_turns_it_on(operator: Operator) -> None:
+    create(operator, "eu", "-c", "valkey_persistence=off")
+    done = operator.enable()
+    assert done.code == 4
+    assert "hint: avn service update eu --project sandbox -c valkey_persistence=rdb" in done.err
+    assert both(operator)[0] == ["eu"]
+
+
+def test_a_powered_off_primary_stops_with_the_command_that_turns_it_on(operator: Operator) -> None:
+    create(operator, "eu")
+    operator.avn("service", "update", "eu", "--power-off")
+    done = operator.enable()
+    assert done.code == 4
+    assert "avn service update eu --project sandbox --power-on" in done.err
+
+
+def test_a_rebalancing_primary_serves(operator: Operator) -> None:
+    create(operator, "eu")
+    wait_for_backup(operator, "eu")
+    operator.sandbox.platform.services["eu"].rebalancing_until = time.monotonic() + 60
+    done = operator.enable()
+    assert done.code == 0, done.err
+    assert "REBALANCING" in done.err
+
+
+def test_a_slow_backup_is_waited_for(make: Make) -> None:
+    operator = make(backup_seconds=2.5)
+    done = operator.enable()
+    assert done.code == 0, done.err
+    assert "no backup yet" in done.err
+
+
+def test_a_backup_that_never_comes_ends_at_its_limit(make: Make) -> None:
+    operator = make(backup_seconds=3600)
+    done = operator.enable("--backup-timeout", "1")
+    assert done.code == 15
+    assert both(operator)[0] == ["eu"]
+
+
+def test_403_although_there_is_a_backup_explains_both_causes(operator: Operator) -> None:
+    operator.sandbox.faults.add(
+        kind="status",
+        method="POST",
+        skip=1,
+        status=403,
+        message="Creation of a read replica not allowed under current plan",
+    )
+    done = operator.enable()
+    assert done.code == 13
+    assert "no backup" in done.err
+    assert "startup-4" in done.err
+    assert operator.enable().code == 0
+
+
+def test_a_wrong_token_fails_without_a_change(operator: Operator) -> None:
+    done = operator.enable(AIVEN_AUTH_TOKEN="wrong")
+    assert done.code == 3
+    assert "doctor" in done.err
+
+
+def test_an_unknown_project_fails_without_a_change(operator: Operator) -> None:
+    assert operator.enable("--project", "elsewhere").code == 3
+    assert operator.sandbox.changes() == []
+
+
+def test_an_ended_type_fails_with_what_to_type(make: Make) -> None:
+    operator = make(service_types=("valkey",))
+    done = operator.enable("--service-type", "redis")
+    assert done.code == 3
+    assert "--service-type valkey" in done.err
+    assert both(operator)[0] == []
+
+
+def test_a_build_that_never_ends_times_out(operator: Operator) -> None:
+    operator.sandbox.platform.stall_builds = 1
+    done = operator.enable("--running-timeout", "1")
+    assert done.code == 15
+    assert "last seen: REBUILDING" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--replica-plan", "business-4"), "no plan for a read replica"),
+        (("--primary-plan", "free-1"), "free and developer"),
+    ],
+)
+def test_plans_that_can_not_work_are_refused_before_any_change(
+    operator: Operator, words: tuple[str, ...], why: str
+) -> None:
+    done = operator.enable(*words)
+    assert done.code == 4
+    assert why in done.err
+    assert operator.sandbox.changes() == []
+
+
+def test_any_plan_is_left_to_aiven_when_asked_for(operator: Operator) -> None:
+    done = operator.enable("--replica-plan", "business-4", "--allow-any-plan")
+    assert done.code == 13
+    assert operator.sandbox.changes() == [CREATE, CREATE]
+
+
+def test_a_sixth_replica_and_a_cluster_are_refused(make: Make) -> None:
+    operator = make(data_plane=False)
+    create(operator, "eu")
+    wait_for_backup(operator, "eu")
+    for number in range(5):
+        body = {"service_name": f"r{number}", "service_type": "valkey", "plan": "startup-4", "cloud": US}
+        source = [{"integration_type": "read_replica", "source_service": "eu"}]
+        operator.sandbox.platform.create({**body, "service_integrations": source})
+    done = operator.enable()
+    assert done.code == 4
+    assert "already has 5 replicas" in done.err
+    operator.avn("service", "create", "wide", "-t", "valkey", "--plan", "cluster-8", "--cloud", EU)
+    refused = operator.ccr("enable", "wide", "other", "--replica-cloud", US)
+    assert refused.code == 4
+    assert "cluster" in refused.err
+
+
+def test_one_cloud_for_both_is_a_warning(operator: Operator) -> None:
+    done = operator.ccr("enable", "eu", "us", "--primary-cloud", EU, "--replica-cloud", EU, "--json")
+    assert done.code == 0, done.err
+    assert any("one outage takes both" in text for text in json.loads(done.out)["warnings"])
+
+
+def test_missing_clouds_are_asked_for(operator: Operator) -> None:
+    done = operator.ccr("enable", "eu", "us")
+    assert done.code == 4
+    assert "--primary-cloud" in done.err
+    assert "--replica-cloud" in done.err
+
+
+def test_a_cloud_given_for_a_primary_elsewhere_is_refused(operator: Operator) -> None:
+    create(operator, "eu")
+    done = operator.ccr("enable", "eu", "us", "--primary-cloud", US, "--replica-cloud", US)
+    assert done.code == 4
+    assert f"asked for {US}, it has {EU}" in done.err
+
+
+def test_words_are_handed_on_to_avn(make: Make) -> None:
+    operator = make(vpc_clouds=(US,))
+    refused = operator.enable()
+    assert refused.code == 13
+    assert "--replica-arg=--no-project-vpc" in refused.err
+    done = operator.enable("--replica-arg=--no-project-vpc", "--replica-arg=-c", "--replica-arg=valkey_timeout=7")
+    assert done.code == 0, done.err
+    assert operator.sandbox.platform.services["us"].user_config["valkey_timeout"] == 7
+
+
+def test_a_replica_that_follows_late_is_waited_for(operator: Operator) -> None:
+    assert operator.enable("--no-verify").code == 0
+    operator.sandbox.servers.cut_replication("us")
+    late = operator.ccr("verify", "eu", "us", "--link-timeout", "0")
+    assert late.code == 6, late.err
+    child = operator.start("ccr-avn", "verify", "eu", "us", "--link-timeout", "60")
+    operator.sandbox.servers.heal("us")
+    assert ended(child).code == 0
+
+
+def test_without_proof_the_result_says_so(operator: Operator) -> None:
+    done = operator.enable("--no-verify")
+    assert done.code == 0
+    assert "NOT proven" in done.out
+
+
+def test_both_spellings_of_a_replica_run(operator: Operator, tmp_path: Path) -> None:
+    """A shim that offers the documented flag and translates it to the one that avn really has."""
+    shim = tmp_path / "avn-with-flag"
+    shim.write_text(
+        "#!/usr/bin/env bash\n"
+        'if [ "$*" = "service create --help" ]; then avn "$@"; echo "  --service-integration X"; exit 0; fi\n'
+        'words=(); while [ $# -gt 0 ]; do if [ "$1" = --service-integration ]; then shift\n'
+        'source="${1#source_service=}"; words+=(--read-replica-for "${source%%,*}"); else words+=("$1"); fi; shift; done\n'
+        'exec avn "${words[@]}"\n'
+    )
+    shim.chmod(0o755)
+    previewed = operator.enable("--dry-run", "--avn", str(shim))
+    assert "--service-integration source_service=eu,integration_type=read_replica" in previewed.out
+    done = operator.enable("--avn", str(shim))
+    assert done.code == 0, done.err
+    assert "--service-integration" in done.err
+    assert both(operator) == (["eu", "us"], [("eu", "us")])
+
+
+def test_a_spelling_that_avn_lacks_is_found_before_any_change(operator: Operator) -> None:
+    done = operator.enable("--replica-flag", "service-integration")
+    assert done.code == 4
+    assert operator.sandbox.requests_total() == 0
+    assert "--service-integration" in operator.enable("--replica-flag", "service-integration", "--dry-run").out
+    assert operator.enable("--replica-flag", "read-replica-for").code == 0
+
+
+def test_no_password_is_in_any_output_or_file(operator: Operator) -> None:
+    seen = ""
+    for words in (("--json",), (), ("--dry-run",), ("--service-type", "redis")):
+        done = operator.enable(*words)
+        seen += done.out + done.err
+    seen += "".join(
+        path.read_text(errors="replace") for path in operator.sandbox.home.rglob("*") if path.is_file()
+    ) + "".join(path.read_text(errors="replace") for path in operator.home.rglob("*") if path.is_file())
+    passwords = [one.password for one in operator.sandbox.platform.services.values()]
+    assert len(passwords) == 2
+    assert not any(password in seen for password in passwords)
+    assert operator.sandbox.token not in seen

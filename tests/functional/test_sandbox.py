@@ -1,0 +1,176 @@
+"""The sandbox itself: it serves what avn asks for, refuses as the platform does, and leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.functional.conftest import BIN, EU, Make, Operator
+
+REPLICA = ("-t", "valkey", "--plan", "startup-4", "--cloud", "aws-us-east-1", "--read-replica-for", "eu")
+
+
+def wait_for(true: object, limit: float = 20.0) -> None:
+    assert callable(true)
+    until = time.monotonic() + limit
+    while not true():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.01)
+
+
+def servers_below(directory: Path) -> list[int]:
+    """Processes whose working directory is in there."""
+    found = []
+    for one in Path("/proc").iterdir():
+        if one.name.isdigit():
+            try:
+                if str((one / "cwd").readlink()).startswith(str(directory)):
+                    found.append(int(one.name))
+            except OSError:
+                continue
+    return found
+
+
+def test_every_command_of_avn_that_matters_is_answered(make: Make) -> None:
+    operator = make(build_seconds=1.0)
+    for words in (
+        "user info --json", "project list --json", "project details --json", "cloud list --json", "service types --json",
+        "service plans --cloud google-europe-west1", "service versions --json", "service list --json", "events --json",
+        "service integration-types-list --json",
+    ):  # fmt: skip
+        operator.avn(*words.split())
+    operator.avn("service", "create", "eu", "-t", "valkey:business-4", "--cloud", EU, "-c", 'ip_filter=["127.0.0.0/8"]')
+    operator.avn("service", "wait", "eu", "--timeout", "20")
+    operator.avn("service", "tags", "update", "eu", "--add-tag", "a=b")
+    assert json.loads(operator.avn("service", "tags", "list", "eu", "--json").out) == [{"key": "a", "value": "b"}]
+    operator.avn("service", "tags", "replace", "eu", "--tag", "c=d")
+    user = json.loads(operator.avn("service", "user-get", "eu", "--username", "default", "--json").out)
+    assert user["username"] == "default"
+    assert "rediss://" in operator.avn("service", "connection-info", "valkey", "uri", "eu").out
+    operator.avn("service", "update", "eu", "--cloud", "aws-eu-west-1")
+    assert json.loads(operator.avn("service", "get", "eu", "--json").out)["state"] == "REBALANCING"
+    operator.avn("service", "update", "eu", "--enable-termination-protection")
+    refused = operator.types("avn", "service", "terminate", "eu", "-f")
+    assert refused.code == 1
+    operator.avn("service", "update", "eu", "--disable-termination-protection")
+    operator.avn("service", "terminate", "eu", "-f")
+    assert json.loads(operator.avn("service", "list", "--json").out) == []
+
+
+def test_a_replica_without_a_backup_of_its_source_is_refused(make: Make) -> None:
+    operator = make(backup_seconds=3600)
+    operator.avn("service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU)
+    operator.avn("service", "wait", "eu")
+    assert operator.types("avn", "service", "create", "us", *REPLICA).code == 1
+    statuses = [one["status"] for one in operator.sandbox.guard.requests if one["method"] == "POST"]
+    assert statuses == [200, 403]
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("create", "eu", "-t", "valkey", "--plan", "huge-1", "--cloud", EU), 400),
+        (("create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", "moon-1", "--no-project-vpc"), 400),
+        (("create", "Eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU), 400),
+        (("get", "nobody"), 404),
+        (("terminate", "nobody", "-f"), 404),
+        (("integration-delete", "none"), 404),
+        (("integration-create", "-t", "read_replica", "-s", "a", "-d", "b"), 400),
+        (("user-get", "nobody", "--username", "x"), 404),
+    ],
+)
+def test_it_refuses_as_the_platform_does(operator: Operator, words: tuple[str, ...], status: int) -> None:
+    assert operator.types("avn", "service", *words).code == 1
+    assert operator.sandbox.guard.requests[-1]["status"] == status
+
+
+def test_a_name_in_use_is_a_conflict(operator: Operator) -> None:
+    words = ("service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU)
+    operator.avn(*words)
+    assert operator.types("avn", *words).code == 1
+    assert operator.sandbox.guard.requests[-1]["status"] == 409
+
+
+def test_run_passes_the_exit_code_on_and_leaves_nothing(tmp_path: Path) -> None:
+    script = "env > env; ccr-avn enable eu us --primary-cloud google-europe-west1 --replica-cloud aws-us-east-1 --no-verify; exit 7"
+    done = run_sandbox(tmp_path, "--build-seconds", "0", "--backup-seconds", "0", "--", "bash", "-c", script)
+    assert done.wait(60) == 7
+    environment = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines() if "=" in line)
+    assert not Path(environment["AIVEN_CONFIG_DIR"]).exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert servers_below(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_up_ends_without_a_trace(tmp_path: Path, number: signal.Signals) -> None:
+    child = run_sandbox(tmp_path, command="up", out=subprocess.PIPE)
+    assert child.stdout is not None
+    exported = [child.stdout.readline() for _ in range(8)]
+    environment = dict(line.removeprefix("export ").strip().split("=", 1) for line in exported)
+    create = [str(BIN / "avn"), "service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU]
+    subprocess.run(
+        create, check=True, env={**os.environ, **{key: value.strip("'") for key, value in environment.items()}}
+    )
+    assert len(servers_below(tmp_path / "tmp")) == 1
+    child.send_signal(number)
+    child.communicate(timeout=20)
+    assert child.returncode == {signal.SIGINT: 0, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+    wait_for(lambda: servers_below(tmp_path / "tmp") == [])
+    if number != signal.SIGKILL:
+        assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_run_ends_its_command_when_told_to_end(tmp_path: Path) -> None:
+    child = run_sandbox(tmp_path, "--", "bash", "-c", "touch up; exec sleep 60")
+    wait_for((tmp_path / "up").exists)
+    child.terminate()
+    assert child.wait(20) == 143
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_command_that_is_not_there(tmp_path: Path) -> None:
+    assert run_sandbox(tmp_path, "--", "no-such-command").wait(20) == 2
+
+
+def test_faults_and_outages_from_a_shell(operator: Operator) -> None:
+    assert operator.enable("--no-verify").code == 0
+    assert operator.ccr("sandbox", "fault", "kind=html", "status=502", "method=GET", "path=/me").code == 0
+    assert operator.types("avn", "user", "info").code == 1
+    assert "502 GET /v1/me" in operator.ccr("sandbox", "requests").out
+    for kind in ("freeze", "cut", "api-only", "restart", "kill"):
+        assert operator.ccr("sandbox", "outage", "us", "--kind", kind).out == "lost: us\n"
+        assert operator.ccr("sandbox", "heal").code == 0
+        assert operator.ccr("verify", "eu", "us", "--link-timeout", "30").code == 0, kind
+    assert operator.ccr("sandbox", "outage", "mars").code == 2
+    assert operator.ccr("sandbox", "outage", "us", "--kind", "tickle").code == 2
+    assert operator.ccr("sandbox", "fault", "kind=html", "colour=red").code == 2
+    assert operator.ccr("sandbox", "clear").code == 0
+
+
+def test_doctor_tells_what_is_wrong(operator: Operator) -> None:
+    well = operator.ccr("doctor")
+    assert well.code == 0
+    assert "read replicas: OK" in well.out
+    operator.avn("service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU)
+    assert "backups: OK" in operator.ccr("doctor").out
+    bad = operator.ccr("doctor", AIVEN_AUTH_TOKEN="bad")
+    assert bad.code == 4
+    assert "token: FAIL" in bad.out
+    told = json.loads(operator.ccr("doctor", "--project", "other", "--json").out)
+    assert told["ok"] is False
+    assert operator.ccr("doctor", "--service-type", "pg").code == 4
+    assert operator.ccr("doctor", "--avn", "/bin/cat").code == 4
+    operator.sandbox.faults.add(kind="cut-json", method="GET", path="integration_types")
+    assert "read replicas: WARN" in operator.ccr("doctor").out
+
+
+def run_sandbox(tmp_path: Path, *words: str, command: str = "run", out: int | None = None) -> "subprocess.Popen[str]":
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "TMPDIR": str(tmp_path / "tmp")}
+    argv = [sys.executable, "-m", "ccr_avn", "sandbox", command, *words]
+    return subprocess.Popen(argv, text=True, stdout=out, cwd=tmp_path, env=environment)

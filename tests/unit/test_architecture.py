@@ -1,0 +1,81 @@
+"""Imports point one way, and what one room alone may do is done there alone."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "ccr_avn"
+
+ORDER: tuple[tuple[str, ...], ...] = (
+    ("errors", "plan"),
+    ("models", "process", "events", "signals"),
+    ("avn", "dataplane", "program"),
+    ("gates",),
+    ("procedures",),
+    ("execute", "preview", "checkup"),
+    ("console", "live", "journal", "report"),
+    ("sandbox",),
+    ("cli", "__main__"),
+)
+"""The rooms by floor: each may import from its own floor and from those before it."""
+
+ALONE = {"sandbox": {"errors", "sandbox"}}
+"""Rooms that know nothing of the others."""
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def floor_of(room: str) -> int:
+    return next(number for number, rooms in enumerate(ORDER) if room in rooms)
+
+
+def imports(path: Path) -> set[str]:
+    """The rooms that a file imports, also lazily."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ccr_avn"):
+            names = [f"ccr_avn.{alias.name}" for alias in node.names] if node.module == "ccr_avn" else [node.module]
+        found |= {room_of(name) for name in names if name.startswith("ccr_avn.")}
+    return found - {"__version__"}
+
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    for other in imports(path):
+        assert floor_of(other) <= floor_of(room), f"{path.name} imports {other}"
+        assert room not in ALONE or other in ALONE[room], f"{path.name} imports {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_one_room_alone_may_do(path: Path) -> None:
+    text, name = path.read_text(), str(path.relative_to(ROOT))
+    starts = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name == "subprocess"
+    ]
+    assert not starts or name == "process.py" or name.startswith("sandbox/")
+    assert "dry_run" not in text or name.startswith("cli/")
+    assert "typer" not in text or name.startswith("cli/")
+    assert len(text) <= 16_000, "a room grown large"
+
+
+def test_the_command_line_starts_without_heavy_imports() -> None:
+    heavy = {"rich", "pydantic", "valkey", "starlette", "uvicorn", "jinja2", "prometheus_client"}
+    for path in (ROOT / "cli").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        top = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        names = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
+        names |= {(node.module or "").split(".")[0] for node in top if isinstance(node, ast.ImportFrom)}
+        assert not names & heavy, path

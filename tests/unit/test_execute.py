@@ -1,0 +1,284 @@
+"""The executor on plans of its own, with time of its own: no step begins before the last one's result allows it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ccr_avn import events
+from ccr_avn.errors import AvnError, NotProven, Refused, TimedOut, Unreachable
+from ccr_avn.execute import MISSES, NEW_MISSES, Run, World
+from ccr_avn.plan import Call, Finding, Gate, Later, Plan, Poll, Probe, Seen, Step, go, stop, wait
+from ccr_avn.process import Answer
+
+
+class Fake:
+    """avn and the clock in one: answers by the third word of argv, time passes only by sleeping and by running."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = {name: list(given) for name, given in answers.items()}
+        self.calls: list[str] = []
+        self.now = 0.0
+        self.events: list[events.Event] = []
+
+    def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
+        name = argv[1]
+        self.calls.append(name)
+        self.now += 0.1
+        script = self.answers[name]
+        said = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(said, Answer):
+            return said
+        return answer(argv, stdout=json.dumps(said))
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def perform(self, plan: Plan) -> Run:
+        world = World(avn="avn", run=self.run, clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.5)
+        self.last = Run(plan, world, self.events.append)
+        self.last.check()
+        self.last.act()
+        return self.last
+
+
+def answer(
+    argv: tuple[str, ...] = ("avn",), code: int = 0, stdout: str = "", stderr: str = "no", expired: bool = False
+) -> Answer:
+    return Answer(argv=argv, code=code, stdout=stdout, stderr=stderr, seconds=0.1, expired=expired)
+
+
+def call(name: str, *more: Any) -> Call[Any]:
+    return Call(("avn", name, *more), parse=json.loads)
+
+
+def change(name: str, *more: Any, hint: str = "") -> Call[None]:
+    return Call(("avn", name, *more), parse=lambda _: None, hint=hint)
+
+
+def says(answer: Any, _: Seen) -> Finding:
+    """The answer itself is the verdict."""
+    verdicts: dict[str, Callable[[str], Finding]] = {"go": go, "wait": wait}
+    return stop("never", hint="do not") if answer == "stop" else verdicts[answer](str(answer))
+
+
+def step(name: str, **more: Any) -> Step[Any]:
+    return Step(slug=name, purpose=name, look=call(name), gate=Gate("it says go", says), **more)
+
+
+def made(name: str, **more: Any) -> Step[Any]:
+    return step(name, change=change(f"make-{name}"), **{"poll": Poll(limit=5.0), **more})
+
+
+def plan(*steps: Step[Any], checks: tuple[Step[Any], ...] = ()) -> Plan:
+    return Plan("a plan", checks, steps)
+
+
+def test_a_wait_polls_until_go_and_slows_down() -> None:
+    fake = Fake(a=["wait", "wait", "wait", "go"])
+    run = fake.perform(plan(step("a", poll=Poll(limit=60, first=0.5, interval=0.8))))
+    assert fake.calls == ["a"] * 4
+    assert fake.now == pytest.approx(0.4 + 0.5 + 0.75 + 0.8)
+    assert run.changed is False
+
+
+def test_a_wait_ends_at_its_limit_with_what_was_last_seen() -> None:
+    fake = Fake(a=["wait"], b=["go"])
+    with pytest.raises(TimedOut) as caught:
+        fake.perform(plan(step("a", poll=Poll(limit=3, hint="look at it")), step("b")))
+    assert caught.value.detail == "last seen: wait"
+    assert caught.value.hint == "look at it"
+    assert "b" not in fake.calls
+    assert fake.now < 3.5
+
+
+def test_a_stop_ends_at_once_with_the_gates_own_error() -> None:
+    fake = Fake(a=["stop"])
+    unproven = Step(slug="a", purpose="a", look=call("a"), gate=Gate("r", says, refused=NotProven))
+    with pytest.raises(NotProven):
+        fake.perform(plan(unproven))
+    assert fake.calls == ["a"]
+
+
+def test_what_is_done_already_is_not_done_again() -> None:
+    fake = Fake(a=["go"])
+    assert fake.perform(plan(made("a"))).changed is False
+    assert fake.calls == ["a"]
+
+
+def test_a_change_runs_once_and_is_proven_by_a_read() -> None:
+    fake = Fake(**{"a": ["wait", "wait", "go"], "make-a": [None]})
+    assert fake.perform(plan(made("a"))).changed is True
+    assert fake.calls == ["a", "make-a", "a", "a"]
+
+
+def test_checks_all_pass_before_the_first_change() -> None:
+    fake = Fake(**{"a": ["wait"], "make-a": [None], "c": ["stop"]})
+    with pytest.raises(Refused):
+        fake.perform(plan(made("a"), checks=(step("c"),)))
+    assert fake.calls == ["c"]
+
+
+@pytest.mark.parametrize("failed", [answer(code=1), answer(code=-9, expired=True), answer(code=-15)])
+def test_a_failed_change_that_acted_all_the_same_is_taken_as_done(failed: Answer) -> None:
+    fake = Fake(**{"a": ["wait", "wait", "go"], "make-a": [failed]})
+    assert fake.perform(plan(made("a"))).changed is True
+    assert fake.calls.count("make-a") == 1
+
+
+@pytest.mark.parametrize(("failed", "changed"), [(answer(code=1), False), (answer(code=-9, expired=True), True)])
+def test_a_failed_change_that_did_not_act_fails_and_is_not_repeated(failed: Answer, changed: bool) -> None:
+    fake = Fake(**{"a": ["wait"], "make-a": [failed], "b": ["go"]})
+    with pytest.raises(AvnError):
+        fake.perform(plan(made("a"), step("b")))
+    assert fake.calls.count("make-a") == 1
+    assert "b" not in fake.calls
+    assert fake.last.changed is changed
+
+
+def test_doubt_that_no_look_settles_counts_as_changed() -> None:
+    fake = Fake(**{"a": ["wait", answer(code=1)], "make-a": [answer(code=1, stderr="reset")]})
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(made("a")))
+    assert "reset" in caught.value.detail
+    assert fake.last.changed is True
+
+
+def test_reads_may_lag_behind_a_change() -> None:
+    fake = Fake(**{"a": ["wait", "stop", "stop", "go"], "make-a": [None]})
+    fake.perform(plan(made("a")))
+
+
+@pytest.mark.parametrize(("before", "misses"), [(False, NEW_MISSES), (True, MISSES)])
+def test_a_read_is_forgiven_a_few_misses(before: bool, misses: int) -> None:
+    first = (step("ok"),) if before else ()
+    fake = Fake(ok=["go"], a=[*[answer(code=1)] * misses, "go"])
+    fake.perform(plan(*first, step("a")))
+    fake = Fake(ok=["go"], a=[answer(code=1, stderr="x\nlast line")])
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(*first, step("a")))
+    assert caught.value.detail == "last line"
+    assert fake.calls.count("a") == misses + 1
+
+
+def test_avns_own_argument_error_is_never_forgiven() -> None:
+    fake = Fake(a=[answer(code=2)])
+    with pytest.raises(AvnError):
+        fake.perform(plan(step("a")))
+    assert fake.calls == ["a"]
+
+
+def test_an_unreadable_answer_counts_as_a_miss() -> None:
+    def refuse(_: str) -> Any:
+        raise AvnError("unreadable")
+
+    fake = Fake(a=["x"])
+    with pytest.raises(AvnError, match="unreadable"):
+        fake.perform(plan(Step(slug="a", purpose="a", look=Call(("avn", "a"), refuse), gate=Gate("r", says))))
+    assert len(fake.calls) == NEW_MISSES + 1
+
+
+@pytest.mark.parametrize(("passing", "asked"), [(True, MISSES + 1), (False, 1)])
+def test_a_data_plane_is_asked_again_only_if_that_may_help(passing: bool, asked: int) -> None:
+    looks = []
+
+    def look(_: Seen) -> Any:
+        looks.append(1)
+        raise Unreachable("not there", passing=passing)
+
+    with pytest.raises(Unreachable):
+        Fake().perform(plan(Step(slug="a", purpose="a", look=Probe(("ccr-avn",), look), gate=Gate("r", says))))
+    assert len(looks) == asked
+
+
+def test_holes_are_filled_from_earlier_answers() -> None:
+    source = step("a")
+    hole = Later(variable="x", fill=lambda seen: f"<{seen.of(source)}>")
+    fake = Fake(a=["go"], b=["wait", "go"], make=[None])
+    target = Step(
+        slug="b", purpose="b", look=call("b"), gate=Gate("r", says), change=change("make", hole), poll=Poll(limit=1)
+    )
+    fake.perform(plan(source, target))
+    started = next(event for event in fake.events if isinstance(event, events.ChangeStarted))
+    assert started.argv == ("avn", "make", "<go>")
+
+
+def test_the_same_read_right_after_is_not_made_twice() -> None:
+    fake = Fake(a=["go"])
+    same = Step(slug="b", purpose="b", look=call("a"), gate=Gate("r", says))
+    fake.perform(plan(step("a"), same))
+    assert fake.calls == ["a"]
+
+
+def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = False) -> Step[Any]:
+    state = {"done": False}
+
+    def look(_: Seen) -> str:
+        return "go" if state["done"] else "wait"
+
+    def act(_: Seen) -> None:
+        log.append(slug)
+        state["done"] = True
+        if broken:
+            raise Refused("broken", hint="none")
+
+    def undo(_: Seen) -> None:
+        log.append(f"un-{slug}")
+        if slug == "stuck":
+            raise Refused("stuck", hint="none")
+
+    return Step(
+        slug=slug,
+        purpose=slug,
+        look=Probe(("ccr-avn", slug), look),
+        gate=Gate("r", says),
+        poll=Poll(limit=1),
+        change=Probe(("ccr-avn", slug), act),
+        undo=undo,
+        final=final,
+    )
+
+
+def test_a_failure_undoes_backwards_what_was_done() -> None:
+    log: list[str] = []
+    fake = Fake(x=["stop"])
+    with pytest.raises(Refused):
+        fake.perform(plan(probe("one", log), probe("stuck", log), probe("two", log), step("x")))
+    assert log == ["one", "stuck", "two", "un-two", "un-stuck", "un-one"]
+    undone = [event for event in fake.events if isinstance(event, events.Undone)]
+    assert [bool(event.failed) for event in undone] == [False, True, False]
+    assert fake.last.changed is False
+
+
+def test_after_the_point_of_no_return_nothing_is_undone() -> None:
+    log: list[str] = []
+    fake = Fake(x=["stop"])
+    with pytest.raises(Refused):
+        fake.perform(plan(probe("one", log), probe("two", log, final=True), step("x")))
+    assert "un-one" not in log
+
+
+def test_a_step_that_breaks_halfway_is_undone_too() -> None:
+    log: list[str] = []
+    with pytest.raises(Refused):
+        Fake().perform(plan(probe("one", log), probe("two", log, broken=True)))
+    assert log == ["one", "two", "un-two", "un-one"]
+
+
+def test_a_plan_validates_itself() -> None:
+    with pytest.raises(ValueError, match="two steps"):
+        plan(step("a"), step("a"))
+    with pytest.raises(ValueError, match="only look"):
+        plan(checks=(made("a"),))
+
+
+@pytest.mark.parametrize("broken", range(3))
+def test_nothing_runs_after_a_call_that_broke(broken: int) -> None:
+    names = ["a", "b", "c"]
+    answers: dict[str, Any] = {name: ["go"] for name in names}
+    answers[names[broken]] = [answer(code=2)]
+    fake = Fake(**answers)
+    with pytest.raises(AvnError):
+        fake.perform(plan(*(step(name) for name in names)))
+    assert fake.calls == names[: broken + 1]
