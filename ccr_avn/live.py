@@ -60,8 +60,8 @@ class LiveProgress(PlainProgress):
             return Text()
         elapsed = time.monotonic() - self._began
         limit = f" of {self._step.limit:g}" if self._step.limit else ""
-        text = f"{self._step.slug}: {self._step.purpose}"
-        seen = f": {self._seen}" if self._seen else ""
-        line = Text.assemble(("… ", "cyan"), f"{text}{seen} ", (f"({elapsed:.0f}{limit} s)", "dim"))
+        clock = (f" ({elapsed:.0f}{limit} s)", "dim")  # before the rest, which a narrow terminal cuts short
+        seen = f"; {self._seen}" if self._seen else ""
+        line = Text.assemble(("… ", "cyan"), self._step.slug, clock, f": {self._step.purpose}{seen}")
         line.no_wrap, line.overflow = True, "ellipsis"
         return line

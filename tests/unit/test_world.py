@@ -140,7 +140,8 @@ def test_power_and_protection() -> None:
     for act in (lambda: stage.platform.delete("eu"), lambda: stage.platform.update("eu", {"powered": False})):
         with pytest.raises(ApiError, match="protected"):
             act()
-    stage.platform.update("eu", {"termination_protection": False, "powered": False})
+    stage.platform.update("eu", {"termination_protection": False})
+    stage.platform.update("eu", {"powered": False})
     assert stage.platform.state(eu) == "POWEROFF"
     stage.platform.update("eu", {"powered": True})
     assert stage.platform.state(eu) == "REBUILDING"

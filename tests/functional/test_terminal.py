@@ -1,0 +1,49 @@
+"""In a terminal every step is a live line; elsewhere one plain line a change."""
+
+import os
+import pty
+import select
+import time
+
+from tests.functional.conftest import BIN, EU, US, Make, Operator
+
+
+def in_a_terminal(operator: Operator, *words: str, limit: float = 60.0) -> tuple[int, str]:
+    """Run under a pseudo-terminal of 80 columns; the exit code and all that was shown."""
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execve(
+            str(BIN / "ccr-avn"), ["ccr-avn", *words], {**operator.environment(), "TERM": "xterm", "COLUMNS": "80"}
+        )
+    shown = b""
+    until = time.monotonic() + limit
+    while time.monotonic() < until:
+        if not select.select([master], [], [], 1.0)[0]:
+            continue
+        try:
+            piece = os.read(master, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(master)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
+
+
+def test_a_terminal_shows_what_is_waited_for_and_how_long(make: Make) -> None:
+    operator = make(build_seconds=1.5)
+    code, shown = in_a_terminal(operator, "enable", "eu", "us", "--primary-cloud", EU, "--replica-cloud", US)
+    assert code == 0, shown
+    assert "primary-running" in shown
+    assert "of 1200 s)" in shown
+    assert "✓ marker" in shown
+
+
+def test_a_terminal_shows_misses_and_warnings(operator: Operator) -> None:
+    operator.sandbox.faults.add(kind="status", method="GET", path="/service$", times=2)
+    code, shown = in_a_terminal(
+        operator, "enable", "eu", "us", "--primary-cloud", EU, "--replica-cloud", EU, "--no-verify"
+    )
+    assert code == 0, shown
+    assert "warning: eu and us are both in" in shown
