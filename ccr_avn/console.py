@@ -112,7 +112,7 @@ class PlainProgress:
 
 
 def done_line(event: events.StepDone) -> str:
-    word = {"found": "already so", "changed": "done", "proven": "ok"}[event.outcome]
+    word = {"found": "already so", "changed": "done", "proven": "ok", "failed": "NOT done"}[event.outcome]
     return f"{event.slug}: {word}: {event.finding.reason} ({event.seconds:.1f} s)"
 
 

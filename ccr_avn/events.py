@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from ccr_avn.plan import Finding
 
+Outcome = Literal["found", "changed", "proven", "failed"]
+"""found: was already so; proven: a look that has no change; failed: optional, and left undone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -60,7 +63,7 @@ class StepDone(Event):
     slug: str
     finding: Finding
     seconds: float
-    outcome: Literal["found", "changed", "proven"]  # found: was already so; proven: a look that has no change
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

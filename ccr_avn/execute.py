@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from ccr_avn import events, process
-from ccr_avn.errors import AvnError, CcrError, Unreachable
-from ccr_avn.plan import ONCE, Call, Finding, Gate, Plan, Poll, Probe, Seen, Step, fill
+from ccr_avn.errors import AvnError, CcrError, Interrupted, Refused, TimedOut, Unreachable
+from ccr_avn.plan import ONCE, Call, Finding, Gate, Plan, Poll, Probe, Seen, Step, fill, go
 
 T = TypeVar("T")
 
@@ -55,11 +55,22 @@ class Run:
         self._answered = False  # whether any avn read has succeeded yet
         self._fresh: tuple[tuple[str, ...], Any] | None = None  # the last read, while nothing has happened since
         self._to_undo: list[Step[Any]] = []
+        self._final_sent = False
 
     def check(self) -> None:
-        """Look at all that can be known before the first change."""
+        """Look at all that can be known before the first change; what refuses is told all at once.
+
+        Raises:
+            Refused: one or more gates answered stop.
+        """
+        refusals = []
         for step in self.plan.checks:
-            self._step(step)
+            try:
+                self._step(step)
+            except Refused as refusal:
+                refusals.append(refusal)
+        if refusals:
+            raise _joined(refusals)
 
     def act(self) -> None:
         """Run the steps; when one fails before the point of no return, undo what can be undone."""
@@ -67,24 +78,33 @@ class Run:
             for step in self.plan.steps:
                 self._step(step)
         except BaseException:
-            self._undo()
+            if not self._final_sent:
+                with self._world.held():
+                    self._undo()
             raise
 
     def _step(self, step: Step[Any]) -> None:
         began = self._now()
         limit = step.poll.limit
         self._emit(events.StepStarted(at=began, slug=step.slug, purpose=step.purpose, rule=step.gate.rule, limit=limit))
-        if step.change is None:
-            finding = self._until_go(step, step.poll, began)
-            outcome: Literal["found", "changed", "proven"] = "proven"
-        else:
-            finding, outcome = self._changed_unless_done(step, step.change, began)
+        try:
+            finding, outcome = self._through(step, began)
+        except CcrError as problem:
+            if not step.optional or isinstance(problem, Interrupted):
+                raise
+            warning = f"{step.slug}: {problem.what} ({problem.detail}); {problem.hint}"
+            finding, outcome = go("left undone", warnings=(warning,)), "failed"
         seconds = self._now() - began
         self._emit(events.StepDone(at=self._now(), slug=step.slug, finding=finding, seconds=seconds, outcome=outcome))
 
+    def _through(self, step: Step[Any], began: float) -> tuple[Finding, events.Outcome]:
+        if step.change is None:
+            return self._until_go(step, step.poll, began), "proven"
+        return self._changed_unless_done(step, step.change, began)
+
     def _changed_unless_done(
         self, step: Step[Any], change: Call[None] | Probe[None], began: float
-    ) -> tuple[Finding, Literal["found", "changed"]]:
+    ) -> tuple[Finding, events.Outcome]:
         finding = self._judged(step, ONCE, began)
         if finding.verdict == "go":
             return finding, "found"
@@ -117,21 +137,28 @@ class Run:
 
     def _start(self, step: Step[Any], argv: tuple[str, ...]) -> None:
         if step.final:
-            self._to_undo.clear()
+            self._final_sent = True
         elif step.undo:
             self._to_undo.append(step)  # before it acts: one that breaks halfway is undone too
         self._emit(events.ChangeStarted(at=self._now(), slug=step.slug, argv=argv, final=step.final))
 
     def _settle_doubt(self, step: Step[Any], failure: "_Failure", began: float) -> Finding:
-        """A change that failed may have acted all the same: only a look tells."""
+        """A change that failed may have acted all the same: only a look tells.
+
+        Raises:
+            AvnError: it did not act, or nothing tells.
+        """
         limit = DOUBT if failure.silent else BRIEF
+        look = step.doubt or step
         try:
-            return self._until_go(step, Poll(limit=limit, first=0.2, interval=1.0), began, lag=limit)
-        except AvnError as error:
+            finding = self._until_go(look, Poll(limit=limit, first=0.2, interval=1.0), began, lag=limit)
+        except (AvnError, Unreachable) as error:
             raise failure.error(f"{failure.detail}; then the look that would tell failed: {error.detail}") from None
-        except CcrError:
+        except (Refused, TimedOut):
             self.changed = failure.changed_before or failure.silent
+            self._final_sent = self._final_sent and failure.silent
             raise failure.error() from None
+        return self._until_go(step, step.poll, self._now(), lag=LAG) if step.doubt else finding
 
     def _until_go(self, step: Step[T], poll: Poll, began: float, *, lag: float = 0.0) -> Finding:
         """Ask until the gate says go.
@@ -155,8 +182,7 @@ class Run:
     def _judged(self, step: Step[T], poll: Poll, began: float) -> Finding:
         answer = self._answer(step)
         finding = step.gate.judge(answer, self.seen)
-        if finding.verdict == "go" or step.change is not None:
-            self.seen.remember(step, answer)
+        self.seen.remember(step, answer)
         argv = fill(step.look.argv, self.seen)
         elapsed = self._now() - began
         self._emit(
@@ -278,6 +304,18 @@ def _spelled(argv: tuple[str, ...]) -> str:
     words = list(argv[1:])
     first = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
     return " ".join(["avn", *words[:first]])
+
+
+def _joined(refusals: list[Refused]) -> Refused:
+    """One error of many."""
+    if len(refusals) == 1:
+        return refusals[0]
+    parts = [
+        tuple(dict.fromkeys(text for text in texts if text))
+        for texts in zip(*((one.what, one.detail, one.hint) for one in refusals), strict=True)
+    ]
+    what, detail, hint = ("; ".join(part) for part in parts)
+    return Refused(what, detail=detail, hint=hint)
 
 
 def _refused(gate: Gate[Any], finding: Finding) -> CcrError:

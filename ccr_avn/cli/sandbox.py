@@ -20,6 +20,9 @@ Build = Annotated[float, typer.Option("--build-seconds", metavar="S", help="From
 BackupTime = Annotated[float, typer.Option("--backup-seconds", metavar="S", help="From RUNNING to the first backup.")]
 Promote = Annotated[float, typer.Option("--promote-seconds", metavar="S", help="From promoted to accepting writes.")]
 SyncDelay = Annotated[
+    float, typer.Option("--sync-delay", metavar="S", help="From RUNNING to a replica following its primary.")
+]
+AutoPromote = Annotated[
     float, typer.Option("--auto-promote-seconds", metavar="S", help="Promote by itself after an outage; 0: never.")
 ]
 Types = Annotated[
@@ -30,6 +33,10 @@ Scheme = Annotated[
     str | None, typer.Option("--uri-scheme", metavar="redis|rediss|valkey|valkeys", help="Of service URIs.")
 ]
 NoPause = Annotated[bool, typer.Option("--refuse-client-pause", help="Refuse CLIENT PAUSE and CLIENT KILL.")]
+KeepOrphans = Annotated[
+    bool, typer.Option("--keep-orphans", help="Replicas of a terminated primary keep their integration.")
+]
+DataPlane = Annotated[bool, typer.Option("--data-plane/--no-data-plane", help="Start a server for each service.")]
 Redact = Annotated[
     bool, typer.Option("--redact", help="Show passwords as <redacted>, as to a token without the right.")
 ]
@@ -53,7 +60,10 @@ def run(
     build_seconds: Build = 2.0,
     backup_seconds: BackupTime = 1.0,
     promote_seconds: Promote = 0.5,
-    auto_promote_seconds: SyncDelay = 0.0,
+    auto_promote_seconds: AutoPromote = 0.0,
+    sync_delay: SyncDelay = 0.0,
+    keep_orphans: KeepOrphans = False,
+    data_plane: DataPlane = True,
     service_type: Types = None,
     uri_scheme: Scheme = None,
     refuse_client_pause: NoPause = False,
@@ -76,7 +86,10 @@ def up(
     build_seconds: Build = 2.0,
     backup_seconds: BackupTime = 1.0,
     promote_seconds: Promote = 0.5,
-    auto_promote_seconds: SyncDelay = 0.0,
+    auto_promote_seconds: AutoPromote = 0.0,
+    sync_delay: SyncDelay = 0.0,
+    keep_orphans: KeepOrphans = False,
+    data_plane: DataPlane = True,
     service_type: Types = None,
     uri_scheme: Scheme = None,
     refuse_client_pause: NoPause = False,
@@ -96,7 +109,7 @@ def up(
 
 @app.command()
 def fault(how: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")]) -> None:
-    """Make coming requests go wrong: kind=status|html|cut-json|close-before|close-after|delay|hang, status=500,
+    """Make coming requests go wrong: kind=status|html|cut-json|close-before|close-after|delay|hang|hang-after, status=500,
     method=POST or changing, path=REGEX, times=N, skip=N, seconds=S.
     """
     _tell("faults", _fault(",".join(how)))
@@ -113,7 +126,7 @@ def outage(
 
 @app.command()
 def heal(target: Annotated[str | None, typer.Argument(metavar="CLOUD|SERVICE")] = None) -> None:
-    """End an outage. What was killed comes back without its data."""
+    """End an outage. What was killed comes back with the data of its last orderly end, if there was one."""
     _say(f"healed: {', '.join(_tell('heal', {'target': target})['healed'])}")
 
 
@@ -134,7 +147,7 @@ def _options(**given: Any) -> "SandboxOptions":
     from ccr_avn.errors import UsageError
     from ccr_avn.sandbox.options import SandboxOptions
 
-    options.not_negative(**{key: value for key, value in given.items() if key.endswith("_seconds")})
+    options.not_negative(**{key: value for key, value in given.items() if key.endswith(("_seconds", "_delay"))})
     if given["uri_scheme"] not in (None, "redis", "rediss", "valkey", "valkeys"):
         raise UsageError(
             f"--uri-scheme can't be {given['uri_scheme']!r}",

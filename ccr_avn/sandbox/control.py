@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ccr_avn.sandbox.faults import Faults
-from ccr_avn.sandbox.world import ApiError, Platform
+from ccr_avn.sandbox.records import ApiError
+from ccr_avn.sandbox.world import Platform
 
 BEFALLS = ("kill", "freeze", "api-only", "cut", "restart")
 
@@ -30,28 +31,56 @@ def control(platform: Platform, servers: Any, faults: Faults) -> dict[str, Calla
             raise ApiError(400, f"kind must be one of {', '.join(BEFALLS)}")
         for name in names:
             _strike(servers, name, kind)
-        platform.outage_began(names)
+        if kind != "restart":
+            platform.outage_began(names)
         return {"struck": names}
 
     def heal(body: Any) -> Any:
         names = _named(platform, body.get("target"))
         for name in names:
             servers.heal(name)
-            servers.shut(name, clients=False)
+        platform.outage_ended(names)
         return {"healed": names}
 
-    def stall(body: Any) -> Any:
-        platform.stall_builds += int(body.get("times", 1))
-        return {"message": "the next builds never end"}
+    return {
+        "faults": add_fault,
+        "clear": clear_faults,
+        "outage": outage,
+        "heal": heal,
+        "stall": lambda body: _stall(platform, int(body.get("times", 1))),
+        "services": lambda _: _services(platform, servers),
+    }
 
-    return {"faults": add_fault, "clear": clear_faults, "outage": outage, "heal": heal, "stall": stall}
+
+def _stall(platform: Platform, times: int) -> Any:
+    platform.stall_builds += times
+    return {"message": "the next builds never end"}
+
+
+def _services(platform: Platform, servers: Any) -> Any:
+    """What only a test may know: who runs where, with which password."""
+    return {
+        "services": [
+            {
+                "name": one.name,
+                "state": platform.state(one),
+                "port": one.port,
+                "password": one.password,
+                "pid": servers.pid(one.name),
+            }
+            for one in platform.services.values()
+        ]
+    }
 
 
 def _strike(servers: Any, name: str, kind: str) -> None:
-    if kind == "api-only":
-        servers.shut(name, clients=True)
-        return
-    act = {"kill": servers.kill, "freeze": servers.freeze, "cut": servers.cut_replication, "restart": servers.restart}
+    act = {
+        "kill": servers.kill,
+        "freeze": servers.freeze,
+        "api-only": servers.isolate,
+        "cut": servers.cut_replication,
+        "restart": servers.restart,
+    }
     act[kind](name)
 
 

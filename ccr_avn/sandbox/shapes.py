@@ -3,17 +3,17 @@
 from typing import Any
 
 from ccr_avn.sandbox import catalogue
-from ccr_avn.sandbox.world import Platform, Row, Service
-
-HOST = "127.0.0.1"
+from ccr_avn.sandbox.configuration import CLIENTS as HOST
+from ccr_avn.sandbox.records import Row, Service, stamp
+from ccr_avn.sandbox.world import Platform
 
 
 def service(platform: Platform, one: Service) -> dict[str, Any]:
     nodes, memory, _, cluster = catalogue.PLANS[one.plan]
     state = platform.state(one)
-    created = one.created.isoformat(timespec="seconds").replace("+00:00", "Z")
+    created = stamp(one.created.replace(microsecond=0))
     password = "<redacted>" if platform.options.redact else one.password
-    uri = _uri(platform, one, password) if one.port and state not in ("REBUILDING", "POWEROFF") else None
+    uri = _uri(platform, one, password) if one.port and platform.is_built(one) else None
     return {
         "service_name": one.name,
         "service_type": one.type,
@@ -25,15 +25,15 @@ def service(platform: Platform, one: Service) -> dict[str, Any]:
         "node_cpu_count": 2,
         "node_memory_mb": memory,
         "disk_space_mb": 0,
-        "node_states": [_node(one, number, state) for number in range(1, nodes + 1)] if one.powered else [],
+        "node_states": [_node(platform, one, number) for number in range(1, nodes + 1)] if one.powered else [],
         "create_time": created,
-        "update_time": created,
+        "update_time": stamp((one.updated or one.created).replace(microsecond=0)),
         "backups": platform.backups(one),
         "service_uri": uri,
         "service_uri_params": _params(one, password, platform.options.tls) if uri else {},
         "connection_info": {one.type: [uri], f"{one.type}_password": password} if uri else {},
         "components": _components(one, platform.options.tls) if uri else [],
-        "users": [{"username": "default", "type": "primary", "password": password, "access_control": {}}],
+        "users": users(platform, one),
         "user_config": one.user_config,
         "service_integrations": integrations(platform, one.name),
         "service_notifications": [],
@@ -49,6 +49,19 @@ def service(platform: Platform, one: Service) -> dict[str, Any]:
     }
 
 
+def users(platform: Platform, one: Service) -> list[dict[str, Any]]:
+    """The default user and those somebody made; access lists that are empty are left out."""
+    hide = platform.options.redact
+    everyone = [
+        ("default", "primary", one.password, {}),
+        *((k, "normal", u.password, u.access) for k, u in one.users.items()),
+    ]
+    return [
+        {"username": name, "type": kind, "password": "<redacted>" if hide else password, "access_control": access}
+        for name, kind, password, access in everyone
+    ]
+
+
 def integrations(platform: Platform, name: str) -> list[dict[str, Any]]:
     """The rows of a service in both directions, and one that is available but not enabled."""
     rows = [integration(platform, row) for row in platform.rows.values() if name in (row.source, row.dest)]
@@ -56,7 +69,7 @@ def integrations(platform: Platform, name: str) -> list[dict[str, Any]]:
 
 
 def integration(platform: Platform, row: Row) -> dict[str, Any]:
-    types = {one.name: one.type for one in platform.services.values()}
+    source, dest = platform.services.get(row.source), platform.services.get(row.dest)
     return {
         "service_integration_id": row.id,
         "integration_type": "read_replica",
@@ -65,12 +78,12 @@ def integration(platform: Platform, row: Row) -> dict[str, Any]:
         "description": "Read replica",
         "source_project": platform.options.project,
         "source_service": row.source,
-        "source_service_type": types.get(row.source, "valkey"),
+        "source_service_type": source.type if source else "valkey",
         "source_endpoint": None,
         "source_endpoint_id": None,
         "dest_project": platform.options.project,
         "dest_service": row.dest,
-        "dest_service_type": types.get(row.dest, "valkey"),
+        "dest_service_type": dest.type if dest else "valkey",
         "dest_endpoint": None,
         "dest_endpoint_id": None,
         "user_config": {},
@@ -93,12 +106,13 @@ def _available(platform: Platform, name: str) -> dict[str, Any]:
     }
 
 
-def _node(one: Service, number: int, state: str) -> dict[str, Any]:
-    building = state == "REBUILDING"
+def _node(platform: Platform, one: Service, number: int) -> dict[str, Any]:
+    building = not platform.is_built(one)
     progress = [{"phase": "stream", "completed": False, "min": 0, "current": 1, "max": 3, "unit": "bytes_compressed"}]
+    lost = one.name in platform.struck
     return {
         "name": f"{one.name}-{number}",
-        "state": "syncing_data" if building else "running",
+        "state": "syncing_data" if building else "timing_out" if lost else "running",
         "role": "master" if number == 1 else "standby",
         "availability_zone": f"{one.cloud}-a",
         "progress_updates": progress if building else [],

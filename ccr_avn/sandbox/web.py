@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import secrets
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ccr_avn.sandbox import catalogue, shapes
 from ccr_avn.sandbox.faults import CHANGING, Fault, Faults
-from ccr_avn.sandbox.world import ApiError, Platform
+from ccr_avn.sandbox.records import ApiError, User
+from ccr_avn.sandbox.world import Platform
 
 Handler = Callable[..., Any]
 HANG = 3600.0
@@ -133,11 +135,34 @@ class Api:
         return {"message": "tags updated"}
 
     def user(self, body: Any, name: str, user: str) -> Any:
-        users = shapes.service(self._platform, self._platform.find(name))["users"]
-        found = next((one for one in users if one["username"] == user), None)
+        everyone = shapes.users(self._platform, self._platform.find(name))
+        found = next((one for one in everyone if one["username"] == user), None)
         if not found:
             raise ApiError(404, "Service user does not exist")
         return {"user": found}
+
+    def new_user(self, body: Any, name: str) -> Any:
+        made = User(password=f"AVNS_{secrets.token_urlsafe(15)}", access=_access(body))
+        self._platform.set_user(name, body["username"], made)
+        return self.user(body, name, body["username"])
+
+    def change_user(self, body: Any, name: str, user: str) -> Any:
+        """Another password, or other access, as ``operation`` has it."""
+        known = self._platform.find(name).users.get(user)
+        if known is None:
+            raise ApiError(404, "Service user does not exist")
+        if body.get("operation") == "set-access-control":
+            changed = User(password=known.password, access=_access(body))
+        else:
+            changed = User(
+                password=body.get("new_password") or f"AVNS_{secrets.token_urlsafe(15)}", access=known.access
+            )
+        self._platform.set_user(name, user, changed)
+        return self.user(body, name, user)
+
+    def delete_user(self, body: Any, name: str, user: str) -> Any:
+        self._platform.set_user(name, user, None)
+        return {"message": "deleted"}
 
     def _project(self) -> dict[str, Any]:
         return {
@@ -198,8 +223,11 @@ class Guard:
         if fault.kind == "hang":
             await asyncio.sleep(fault.seconds or HANG)
             return False
-        if fault.kind == "close-after":
+        if fault.kind in ("close-after", "hang-after"):
             await self._app(scope, _replayed(body), _unheard)
+        if fault.kind == "hang-after":
+            await asyncio.sleep(fault.seconds or HANG)
+            return True
         if fault.kind.startswith("close"):
             _close(send)
             await asyncio.sleep(0)
@@ -247,7 +275,10 @@ def application(api: Api, control: dict[str, Handler], *, lock: threading.RLock)
         ("GET", one + "/tags", api.tags),
         ("PATCH", one + "/tags", api.tag),
         ("PUT", one + "/tags", api.retag),
+        ("POST", one + "/user", api.new_user),
         ("GET", one + "/user/{user}", api.user),
+        ("PUT", one + "/user/{user}", api.change_user),
+        ("DELETE", one + "/user/{user}", api.delete_user),
         *(("POST", f"/sandbox/{name}", handler) for name, handler in control.items()),
     ]
     return Starlette(
@@ -285,6 +316,11 @@ def _answer(fault: Fault) -> Response:
     if fault.kind == "cut-json":
         return Response('{"services": [{"service_na', media_type="application/json")
     return _error(fault.status, fault.message, "")
+
+
+def _access(body: Any) -> dict[str, list[str]]:
+    """Lists that are empty are left out, as the platform does."""
+    return {key: list(words) for key, words in (body.get("access_control") or {}).items() if words}
 
 
 def _json(body: bytes) -> Any:

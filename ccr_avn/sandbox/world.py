@@ -3,26 +3,18 @@
 import secrets
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
 from ccr_avn.sandbox import catalogue
 from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.records import OPEN_FILTER, ApiError, Row, Service, User, backup, lets_in, networks, stamp
+
+__all__ = ["ApiError", "Platform", "Row", "Service", "User"]
 
 MAX_REPLICAS = 5
-OPEN_FILTER = ["0.0.0.0/0", "::/0"]
-
-
-class ApiError(Exception):
-    """What the API refuses, with its status and its words."""
-
-    def __init__(self, status: int, message: str, code: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.code = code
+BACKUP_INTERVAL = 12 * 3600.0
 
 
 class Servers(Protocol):
@@ -30,42 +22,12 @@ class Servers(Protocol):
 
     def start(self, name: str, password: str, memory_mb: int, source: str | None) -> int: ...
     def promote(self, name: str) -> None: ...
+    def link_now(self, name: str) -> None: ...
     def stop(self, name: str) -> None: ...
+    def forget(self, name: str) -> None: ...
     def shut(self, name: str, *, clients: bool) -> None: ...
-
-
-@dataclass(slots=True, kw_only=True)
-class Service:
-    name: str
-    type: str
-    plan: str
-    cloud: str
-    password: str
-    ready_at: float
-    created: datetime
-    user_config: dict[str, Any]
-    protected: bool = False
-    vpc: str | None = None
-    port: int = 0
-    powered: bool = True
-    stalled: bool = False  # its build never ends
-    rebalancing_until: float = 0.0
-    tags: dict[str, str] = field(default_factory=dict)
-    lost: bool = False  # its API object is gone, as after a terminate by somebody else
-
-    @property
-    def persistence(self) -> str:
-        return str(self.user_config.get(f"{self.type}_persistence") or "rdb")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A read_replica integration."""
-
-    id: str
-    source: str
-    dest: str
-    active_at: float
+    def set_memory(self, name: str, memory_mb: int) -> None: ...
+    def set_users(self, name: str, users: dict[str, tuple[str, str]]) -> None: ...
 
 
 class Platform:
@@ -83,9 +45,12 @@ class Platform:
         self.rows: dict[str, Row] = {}
         self.events: list[dict[str, Any]] = []
         self.stall_builds = 0  # how many of the next builds never end
+        self.struck: set[str] = set()  # services in an outage
         self._servers = servers
         self._clock = clock
         self._later = later
+        self._zero = clock()
+        self._began = datetime.now(UTC)
 
     # -- reading
 
@@ -101,23 +66,29 @@ class Platform:
             return "POWEROFF"
         if service.stalled or now < service.ready_at:
             return "REBUILDING"
-        return "REBALANCING" if now < service.rebalancing_until else "RUNNING"
+        if now < service.rebalancing_until:
+            return "REBALANCING"
+        return "REBUILDING" if now < service.rebuilding_until else "RUNNING"
+
+    def is_built(self, service: Service) -> bool:
+        """Whether it has an address: not while it is built, but during a change of plan."""
+        return service.powered and not service.stalled and self._clock() >= service.ready_at
 
     def backups(self, service: Service) -> list[dict[str, Any]]:
         """None for a replica, none without persistence; the first some seconds after RUNNING."""
         kept = catalogue.PLANS[service.plan][2]
-        since = self._clock() - service.ready_at - self.options.backup_seconds
+        first = max(service.ready_at, service.backups_from) + self.options.backup_seconds
+        since = self._clock() - first
         if self.source_of(service.name) or service.persistence == "off" or not kept or since < 0 or service.stalled:
             return []
-        taken = service.created + timedelta(seconds=self.options.build_seconds + self.options.backup_seconds)
+        taken = int(since // BACKUP_INTERVAL)
         return [
-            {
-                "backup_name": f"backup-{taken:%Y%m%dT%H%M%S}",
-                "backup_time": taken.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                "data_size": 774144,
-                "storage_location": service.cloud,
-            }
+            backup(service.cloud, self._moment(first + number * BACKUP_INTERVAL))
+            for number in range(max(0, taken + 1 - kept), taken + 1)
         ]
+
+    def _moment(self, clock: float) -> datetime:
+        return self._began + timedelta(seconds=clock - self._zero)
 
     def source_of(self, name: str) -> str | None:
         return next((row.source for row in self.rows.values() if row.dest == name), None)
@@ -139,12 +110,10 @@ class Platform:
             raise ApiError(409, "Service name is already in use in this project")
         if kind not in self.options.service_types:
             raise ApiError(400, f"Invalid service type '{kind}'", "invalid_service_type")
-        if plan not in catalogue.PLANS:
-            raise ApiError(400, f"Invalid plan '{plan}' for service type '{kind}'")
-        if cloud not in catalogue.CLOUDS:
-            raise ApiError(400, f"Invalid cloud '{cloud}'")
+        self._refuse_unknown(kind, plan, cloud)
         source = self._replica_source(body, plan)
         config = {"ip_filter": list(OPEN_FILTER), f"{kind}_ssl": True, **(body.get("user_config") or {})}
+        networks(config["ip_filter"])
         service = Service(
             name=name,
             type=kind,
@@ -163,6 +132,8 @@ class Platform:
         service.port = self._servers.start(name, service.password, catalogue.PLANS[plan][1], source)
         self._apply_filter(service)
         self.services[name] = service
+        if source and self.options.sync_delay:
+            self._later(self.options.build_seconds + self.options.sync_delay, partial(self._servers.link_now, name))
         if source:
             row = Row(id=str(uuid.uuid4()), source=source, dest=name, active_at=service.ready_at)
             self.rows[row.id] = row
@@ -170,65 +141,86 @@ class Platform:
         return service
 
     def update(self, name: str, body: dict[str, Any]) -> Service:
+        """All of it, or nothing of it when a part is refused."""
         service = self.find(name)
+        self._refuse_unknown(service.type, str(body.get("plan") or service.plan), body.get("cloud") or service.cloud)
+        if body.get("powered") is False and service.powered and body.get("termination_protection") is not False:
+            self._refuse_if_protected(service)
+        changes = body.get("user_config") or {}
+        if "ip_filter" in changes:
+            networks(changes["ip_filter"] or OPEN_FILTER)
+        if "termination_protection" in body:
+            service.protected = bool(body["termination_protection"])
+        self._reconfigure(service, changes)
+        self._rework(service, str(body.get("plan") or service.plan), body.get("cloud") or service.cloud)
         if body.get("powered") is False and service.powered:
             self._power_off(service)
         if body.get("powered") is True and not service.powered:
             self._power_on(service)
-        if "termination_protection" in body:
-            service.protected = bool(body["termination_protection"])
-        if (plan := body.get("plan")) and plan != service.plan:
-            if plan not in catalogue.PLANS:
-                raise ApiError(400, f"Invalid plan '{plan}' for service type '{service.type}'")
-            service.plan = plan
-        if (cloud := body.get("cloud")) and cloud != service.cloud:
-            if cloud not in catalogue.CLOUDS:
-                raise ApiError(400, f"Invalid cloud '{cloud}'")
-            service.cloud = cloud
-            service.rebalancing_until = self._clock() + self.options.build_seconds
-        for key, value in (body.get("user_config") or {}).items():
-            if value is None:
-                service.user_config.pop(key, None)
-            else:
-                service.user_config[key] = value
         self._apply_filter(service)
+        service.updated = datetime.now(UTC)
         self._record("service_update", name)
         return service
 
+    def set_user(self, name: str, username: str, user: User | None) -> None:
+        """Make, change or (None) take away a user of a service."""
+        service = self.find(name)
+        if not service.powered:
+            raise ApiError(409, "Database not powered on", "not_powered")
+        if user is None and service.users.pop(username, None) is None:
+            raise ApiError(404, "Service user does not exist")
+        if user is not None:
+            service.users[username] = user
+        self._servers.set_users(name, {key: (one.password, one.rules) for key, one in service.users.items()})
+
     def delete(self, name: str) -> None:
+        """What replicated from it stands alone from then on, or keeps its integration if so set."""
         service = self.find(name)
         self._refuse_if_protected(service)
-        self._servers.stop(name)
+        self._servers.forget(name)
         del self.services[name]
-        for row in [row for row in self.rows.values() if name in (row.source, row.dest)]:
-            del self.rows[row.id]
+        self.struck.discard(name)
         self._record("service_delete", name)
+        for row in [row for row in self.rows.values() if row.dest == name]:
+            del self.rows[row.id]
+        if not self.options.keep_orphans:
+            for row in [row for row in self.rows.values() if row.source == name]:
+                self.delete_integration(row.id)
 
     def delete_integration(self, row_id: str) -> None:
         """Takes the row away at once; the server accepts writes some time later."""
         row = self.rows.pop(row_id, None)
         if row is None:
             raise ApiError(404, "Service integration not found", "service_integration_not_found")
+        if row.dest in self.services:
+            self.services[row.dest].backups_from = self._clock() + self.options.promote_seconds
         self._record("service_master_promotion", row.dest)
         self._later(self.options.promote_seconds, lambda: self._servers.promote(row.dest))
 
     def outage_began(self, names: list[str]) -> None:
         """In the mode of automatic promotion the replicas of what is lost are promoted after a while."""
+        self.struck |= set(names)
         if self.options.auto_promote is None:
             return
         lost = [row for row in self.rows.values() if row.source in names and row.dest not in names]
         for row in lost:
-            self._later(self.options.auto_promote, partial(self._promote_by_itself, row.id))
+            self._later(self.options.auto_promote, partial(self._promote_by_itself, row))
 
-    def _promote_by_itself(self, row_id: str) -> None:
-        if row_id in self.rows:
-            self.delete_integration(row_id)
+    def outage_ended(self, names: list[str]) -> None:
+        """What is well again by then is not replaced."""
+        self.struck -= set(names)
+
+    def _promote_by_itself(self, row: Row) -> None:
+        if row.id in self.rows and row.source in self.struck:
+            self.delete_integration(row.id)
 
     def _replica_source(self, body: dict[str, Any], plan: str) -> str | None:
         wanted = [one for one in body.get("service_integrations") or [] if one["integration_type"] == "read_replica"]
         if not wanted:
             return None
         source = self.find(str(wanted[0]["source_service"]))
+        if not source.powered:
+            raise ApiError(409, "Database not powered on", "not_powered")
         if source.type != body["service_type"]:
             raise ApiError(400, "Read replica must be of the same service type as its source")
         allowed = plan.startswith("startup-") and not catalogue.PLANS[source.plan][3]
@@ -236,10 +228,39 @@ class Platform:
             raise ApiError(403, "Creation of a read replica not allowed under current plan")
         return source.name
 
+    def _refuse_unknown(self, kind: str, plan: str, cloud: str) -> None:
+        if plan not in catalogue.PLANS:
+            raise ApiError(400, f"Invalid plan '{plan}' for service type '{kind}'")
+        if cloud not in catalogue.CLOUDS:
+            raise ApiError(400, f"Invalid cloud '{cloud}'")
+
+    def _reconfigure(self, service: Service, changes: dict[str, Any]) -> None:
+        """A value of null takes the option away: it is at its default again."""
+        before = service.persistence
+        service.user_config.update(changes)
+        service.user_config = {key: value for key, value in service.user_config.items() if value is not None}
+        service.user_config.setdefault("ip_filter", list(OPEN_FILTER))
+        if service.persistence != before:
+            service.backups_from = self._clock()
+
+    def _rework(self, service: Service, plan: str, cloud: str) -> None:
+        """It serves meanwhile, as REBUILDING for another plan and REBALANCING for another cloud."""
+        until = self._clock() + self.options.build_seconds
+        if cloud != service.cloud:
+            service.rebalancing_until = until
+        if plan != service.plan:
+            service.rebuilding_until = until
+        if plan != service.plan and service.powered:
+            self._servers.set_memory(service.name, catalogue.PLANS[plan][1])
+        service.plan, service.cloud = plan, cloud
+
     def _power_off(self, service: Service) -> None:
-        self._refuse_if_protected(service)
+        """Its data is kept as the backup that the platform takes then, unless persistence is off."""
         service.powered = False
+        self.struck.discard(service.name)
         self._servers.stop(service.name)
+        if service.persistence == "off":
+            self._servers.forget(service.name)
 
     def _power_on(self, service: Service) -> None:
         service.powered = True
@@ -255,12 +276,11 @@ class Platform:
 
     def _apply_filter(self, service: Service) -> None:
         """Only the loopback address is ever asked for: it is let in, or every client is shut out."""
-        networks = [one["network"] if isinstance(one, dict) else one for one in service.user_config["ip_filter"]]
-        inside = any(str(one).startswith(("0.0.0.0", "127.", "::/0", "::1")) for one in networks)  # noqa: S104 (a filter, nothing is bound)
+        inside = lets_in(service.user_config["ip_filter"])
         if service.powered:
             self._servers.shut(service.name, clients=not inside)
 
     def _record(self, kind: str, name: str) -> None:
-        moment = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        entry = {"id": str(len(self.events)), "time": moment, "actor": "you@example.com", "event_type": kind}
-        self.events.insert(0, {**entry, "event_desc": f"{kind} {name}", "service_name": name})
+        entry = {"id": str(len(self.events)), "time": stamp(datetime.now(UTC)), "actor": "you@example.com"}
+        what = {"event_type": kind, "event_desc": f"{kind} {name}", "service_name": name}
+        self.events.insert(0, {**entry, **what})

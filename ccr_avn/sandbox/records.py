@@ -1,0 +1,98 @@
+"""What the platform keeps of a service, a user and an integration, and the few words the API has for them."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+OPEN_FILTER = ["0.0.0.0/0", "::/0"]
+LOOPBACK = ipaddress.ip_address("127.0.0.1")
+
+
+class ApiError(Exception):
+    """What the API refuses, with its status and its words."""
+
+    def __init__(self, status: int, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+
+
+@dataclass(slots=True, kw_only=True)
+class Service:
+    name: str
+    type: str
+    plan: str
+    cloud: str
+    password: str
+    ready_at: float
+    created: datetime
+    user_config: dict[str, Any]
+    protected: bool = False
+    vpc: str | None = None
+    port: int = 0
+    powered: bool = True
+    stalled: bool = False  # its build never ends
+    rebalancing_until: float = 0.0  # moving to another cloud; it serves meanwhile
+    rebuilding_until: float = 0.0  # changing its plan; it serves meanwhile
+    backups_from: float = 0.0  # when its backups could begin: built, persistence turned on, or promoted
+    updated: datetime | None = None
+    users: dict[str, "User"] = field(default_factory=dict)  # besides the default one
+    tags: dict[str, str] = field(default_factory=dict)
+    lost: bool = False  # its API object is gone, as after a terminate by somebody else
+
+    @property
+    def persistence(self) -> str:
+        return str(self.user_config.get(f"{self.type}_persistence") or "rdb")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A service user that somebody made; ``access`` as the API has it: ``valkey_acl_keys`` and so on."""
+
+    password: str = field(repr=False)
+    access: dict[str, list[str]]
+
+    @property
+    def rules(self) -> str:
+        """The same in the server's own words; what is not given is everything."""
+        given = {key.rpartition("_")[2]: words for key, words in self.access.items()}
+        keys = [f"~{word}" for word in given.get("keys") or ["*"]]
+        channels = [f"&{word}" for word in given.get("channels") or ["*"]]
+        named = [*(given.get("categories") or ()), *(given.get("commands") or ())]
+        return " ".join((*keys, *channels, *(named or ["+@all"])))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A read_replica integration."""
+
+    id: str
+    source: str
+    dest: str
+    active_at: float
+
+
+def stamp(moment: datetime) -> str:
+    """As the API writes a time."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def networks(ip_filter: list[Any]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    try:
+        return [
+            ipaddress.ip_network(one["network"] if isinstance(one, dict) else one, strict=False) for one in ip_filter
+        ]
+    except (ValueError, KeyError) as error:
+        raise ApiError(400, f"Invalid user_config: ip_filter: {error}") from None
+
+
+def lets_in(ip_filter: list[Any]) -> bool:
+    """Whether it leaves the loopback address in, from which everybody comes here."""
+    return any(LOOPBACK in network for network in networks(ip_filter))
+
+
+def backup(cloud: str, taken: datetime) -> dict[str, Any]:
+    name, size = f"backup-{taken:%Y%m%dT%H%M%S}", 774144
+    return {"backup_name": name, "backup_time": stamp(taken), "data_size": size, "storage_location": cloud}

@@ -1,0 +1,69 @@
+"""The keeper: what is left of a sandbox goes, however it ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ccr_avn.sandbox.keeper import Keeper
+
+OWNER = """
+import subprocess, sys, time
+from pathlib import Path
+from ccr_avn.sandbox.keeper import Keeper
+keeper = Keeper()
+keeper.sweep(Path(sys.argv[1]))
+child = subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL)
+keeper.watch(child.pid)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def is_alive(pid: int) -> bool:
+    """A zombie that nobody has waited for has ended as well."""
+    seen = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(seen.strip()) and not seen.startswith("Z")
+
+
+def test_after_a_sigkill_nothing_is_left(tmp_path: Path) -> None:
+    directory = tmp_path / "with a space"
+    directory.mkdir()
+    (directory / "file").touch()
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(directory)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    ) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        assert is_alive(pid)
+        owner.send_signal(signal.SIGKILL)
+        until = time.monotonic() + 10
+        while (is_alive(pid) or directory.exists()) and time.monotonic() < until:
+            time.sleep(0.01)
+    assert not is_alive(pid)
+    assert not directory.exists()
+
+
+def test_what_it_was_told_to_forget_lives_on(tmp_path: Path) -> None:
+    keeper = Keeper()
+    with subprocess.Popen(["sleep", "60"]) as lives, subprocess.Popen(["sleep", "60"]) as ends:
+        keeper.watch(lives.pid)
+        keeper.watch(ends.pid)
+        keeper.forget(lives.pid)
+        keeper.close()
+        assert ends.wait(10) == -signal.SIGKILL
+        assert lives.poll() is None
+        lives.kill()
+
+
+def test_without_its_shell_it_says_nothing() -> None:
+    keeper = Keeper()
+    os.killpg(keeper._shell.pid, signal.SIGKILL)
+    keeper._shell.wait()
+    keeper.watch(1)
+    keeper.close()

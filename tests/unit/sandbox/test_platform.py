@@ -1,0 +1,184 @@
+"""The platform after a promotion, an outage, a change: what it shows and what it asks of the servers."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from ccr_avn.sandbox import shapes
+from ccr_avn.sandbox.records import ApiError, User, lets_in
+from tests.unit.test_world import Stage
+
+
+def statuses(stage: Stage, name: str, **body: Any) -> int:
+    with pytest.raises(ApiError) as caught:
+        stage.platform.update(name, body)
+    return caught.value.status
+
+
+def test_a_promoted_service_has_no_backup_until_one_is_taken() -> None:
+    stage = Stage()
+    row = stage.pair()
+    stage.passes(100)
+    us = stage.platform.find("us")
+    stage.platform.delete_integration(row)
+    assert stage.platform.backups(us) == []
+    stage.passes(7)  # promoted after 3, backed up 5 later
+    assert stage.platform.backups(us) == []
+    stage.passes(1)
+    assert len(stage.platform.backups(us)) == 1
+
+
+def test_persistence_off_deletes_the_backups_and_on_begins_anew() -> None:
+    stage = Stage()
+    eu = stage.create("eu")
+    stage.passes(15)
+    stage.platform.update("eu", {"user_config": {"valkey_persistence": "off"}})
+    assert stage.platform.backups(eu) == []
+    stage.passes(100)
+    stage.platform.update("eu", {"user_config": {"valkey_persistence": "rdb"}})
+    assert stage.platform.backups(eu) == []
+    stage.passes(5)
+    assert len(stage.platform.backups(eu)) == 1
+
+
+def test_backups_come_every_twelve_hours_and_keep_their_time() -> None:
+    stage = Stage()
+    eu = stage.create("eu")
+    stage.passes(15)
+    first = stage.platform.backups(eu)
+    stage.passes(3600)
+    assert stage.platform.backups(eu) == first
+    stage.passes(12 * 3600)
+    second = stage.platform.backups(eu)
+    assert second[0] == first[0]
+    taken = [datetime.fromisoformat(one["backup_time"]) for one in second]
+    assert (taken[1] - taken[0]).total_seconds() == 12 * 3600
+    stage.passes(30 * 12 * 3600)
+    assert len(stage.platform.backups(eu)) == 14  # what business-4 keeps
+
+
+def test_a_terminated_primary_leaves_a_service_that_stands_alone() -> None:
+    stage = Stage()
+    stage.pair()
+    stage.platform.delete("eu")
+    assert not stage.platform.rows
+    stage.passes(3)
+    assert stage.servers.log[-1] == ("promote", "us")
+
+
+def test_orphans_keep_their_integration_if_so_set() -> None:
+    stage = Stage(keep_orphans=True)
+    row = stage.pair()
+    stage.platform.delete("eu")
+    assert list(stage.platform.rows) == [row]
+    shown = shapes.integrations(stage.platform, "us")[0]
+    assert (shown["service_integration_id"], shown["source_service"]) == (row, "eu")
+    stage.platform.delete_integration(row)
+    stage.passes(3)
+    assert stage.servers.log[-1] == ("promote", "us")
+
+
+def test_a_terminated_replica_promotes_nobody() -> None:
+    stage = Stage()
+    stage.pair()
+    stage.platform.delete("us")
+    stage.passes(3)
+    assert not stage.platform.rows
+    assert not [one for one in stage.servers.log if one[0] == "promote"]
+
+
+def test_it_has_an_address_during_a_change_of_plan_but_not_while_it_is_built() -> None:
+    stage = Stage()
+    eu = stage.create("eu")
+    assert shapes.service(stage.platform, eu)["service_uri"] is None
+    stage.passes(10)
+    stage.platform.update("eu", {"plan": "business-8"})
+    shown = shapes.service(stage.platform, eu)
+    assert shown["state"] == "REBUILDING"
+    assert shown["service_uri"]
+    assert ("memory", "eu", 8192) in stage.servers.log
+    stage.passes(10)
+    assert shapes.service(stage.platform, eu)["state"] == "RUNNING"
+
+
+def test_an_update_that_is_refused_changes_nothing() -> None:
+    stage = Stage()
+    eu = stage.create("eu", termination_protection=True)
+    before = (eu.plan, eu.cloud, dict(eu.user_config), eu.powered)
+    assert statuses(stage, "eu", plan="huge", user_config={"valkey_timeout": 1}) == 400
+    assert statuses(stage, "eu", plan="business-8", cloud="moon-1") == 400
+    assert statuses(stage, "eu", plan="business-8", user_config={"ip_filter": ["nowhere"]}) == 400
+    assert statuses(stage, "eu", plan="business-8", powered=False) == 403
+    assert (eu.plan, eu.cloud, eu.user_config, eu.powered) == before
+
+
+@pytest.mark.parametrize(
+    ("ip_filter", "inside"),
+    [
+        (["0.0.0.0/0"], True),
+        (["127.0.0.1"], True),
+        (["10.0.0.0/8", {"network": "127.0.0.0/8", "description": "here"}], True),
+        (["::/0"], False),
+        (["0.0.0.0/32"], False),
+        (["127.0.0.2/32"], False),
+        (["192.0.2.1/32"], False),
+    ],
+)
+def test_a_filter_lets_the_loopback_address_in_only_if_it_holds_it(ip_filter: list[Any], inside: bool) -> None:
+    assert lets_in(ip_filter) is inside
+
+
+def test_without_persistence_power_off_keeps_nothing() -> None:
+    stage = Stage()
+    stage.create("eu", user_config={"valkey_persistence": "off"})
+    stage.platform.update("eu", {"powered": False})
+    assert stage.servers.log[-1] == ("forget", "eu")
+
+
+def test_nothing_replicates_from_a_service_that_is_off() -> None:
+    stage = Stage()
+    stage.create("eu")
+    stage.passes(15)
+    stage.platform.update("eu", {"powered": False})
+    with pytest.raises(ApiError) as caught:
+        stage.create("us", "startup-4", "eu")
+    assert (caught.value.status, caught.value.code) == (409, "not_powered")
+
+
+def test_what_is_well_again_is_not_replaced() -> None:
+    stage = Stage(auto_promote=20.0)
+    stage.pair()
+    stage.platform.outage_began(["eu"])
+    eu = stage.platform.find("eu")
+    assert {one["state"] for one in shapes.service(stage.platform, eu)["node_states"]} == {"timing_out"}
+    stage.platform.outage_ended(["eu"])
+    stage.passes(30)
+    assert stage.platform.rows
+
+
+def test_a_first_link_may_come_late() -> None:
+    stage = Stage(sync_delay=4.0)
+    stage.pair()
+    assert ("link", "us") not in stage.servers.log
+    stage.passes(4)
+    assert ("link", "us") in stage.servers.log
+
+
+def test_users_have_the_rights_they_were_given() -> None:
+    stage = Stage()
+    eu = stage.create("eu")
+    stage.platform.set_user(
+        "eu", "app", User(password="pw", access={"valkey_acl_keys": ["a*"], "valkey_acl_categories": ["+@read"]})
+    )
+    assert stage.servers.log[-1] == ("users", "eu", (("app", "~a* &* +@read"),))
+    assert [one["username"] for one in shapes.users(stage.platform, eu)] == ["default", "app"]
+    assert User(password="pw", access={}).rules == "~* &* +@all"
+    stage.platform.set_user("eu", "app", None)
+    assert not eu.users
+    with pytest.raises(ApiError):
+        stage.platform.set_user("eu", "app", None)
+    stage.platform.update("eu", {"powered": False})
+    with pytest.raises(ApiError) as caught:
+        stage.platform.set_user("eu", "app", User(password="pw", access={}))
+    assert caught.value.status == 409
