@@ -87,9 +87,9 @@ def tags_list(project: Project, name: str) -> Call[tuple[models.Tag, ...]]:
     return Call((AVN, "service", "tags", "list", name, *project.flag, "--json"), parse=models.tags)
 
 
-def tags_update(project: Project, name: str, **tags: str) -> Call[None]:
-    words = tuple(word for key, value in tags.items() for word in ("--add-tag", f"{key}={value}"))
-    return Call((AVN, "service", "tags", "update", name, *project.flag, *words), parse=models.nothing)
+def tags_update(project: Project, name: str, tag: Word) -> Call[None]:
+    """``tag`` is ``key=value``."""
+    return Call((AVN, "service", "tags", "update", name, *project.flag, "--add-tag", tag), parse=models.nothing)
 
 
 def user_get(project: Project, name: str, username: str) -> Call[models.User]:

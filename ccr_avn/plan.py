@@ -127,6 +127,7 @@ class Step(Generic[T]):
     change: Call[None] | Probe[None] | None = None
     pastes: tuple[Paste, ...] = ()  # the last one guards the change, or is the loop
     undo: Callable[[Seen], None] | None = None  # run when a later step fails before the point of no return
+    undone_by: tuple[Word, ...] = ()  # the command that undoes it, for a pasted shell that ends early
     final: bool = False  # the point of no return: once its change was sent nothing is undone
     doubt: "Step[Any] | None" = None  # the look that tells whether a failed change acted; else its own
     optional: bool = False  # a failure is a warning: what it is for can be done later

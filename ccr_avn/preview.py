@@ -42,6 +42,9 @@ def _step(step: Step[Any], number: int, avn: str) -> Iterator[str]:
         yield f"#    needed unless {step.gate.rule}"
     else:
         yield f"#    continues when {step.gate.rule}{limit}"
+    if step.final:
+        yield "trap - EXIT # from here on nothing is undone"
+    yield from _undoing(step, avn)
     if not step.pastes:
         if step.change or isinstance(step.look, Probe):
             yield _command((step.change or step.look).argv, avn)
@@ -57,6 +60,12 @@ def _step(step: Step[Any], number: int, avn: str) -> Iterator[str]:
         yield from _guarded(last, _judged_once(last, step, avn))
 
 
+def _undoing(step: Step[Any], avn: str) -> Iterator[str]:
+    """Whatever ends a pasted shell before the point of no return lifts what was put up."""
+    if step.undone_by:
+        yield f"trap {shlex.quote(_command(step.undone_by, avn))} EXIT"
+
+
 def _guarded(paste: Paste, lines: Iterator[str]) -> Iterator[str]:
     if not paste.only_if:
         yield from lines
@@ -68,6 +77,8 @@ def _guarded(paste: Paste, lines: Iterator[str]) -> Iterator[str]:
 
 def _judged_once(paste: Paste, step: Step[Any], avn: str) -> Iterator[str]:
     yield _read(paste, avn)
+    if paste.go == "*":
+        return
     yield f'case "${paste.variable}" in'
     yield from _ends(tuple(stop for stop in paste.stop if stop[0] != "*"))
     yield f"  {paste.go}) ;;"

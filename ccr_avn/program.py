@@ -62,3 +62,17 @@ def _local(path: str, words: tuple[str, ...]) -> str:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+
+
+def version_beside(path: str) -> str:
+    """The version of an avn without starting it: only known for the one installed beside this interpreter."""
+    import sys
+    from importlib.metadata import PackageNotFoundError, version
+    from pathlib import Path
+
+    if Path(path).parent != Path(sys.executable).parent:
+        return "not asked"
+    try:
+        return version("aiven-client")
+    except PackageNotFoundError:
+        return "not asked"

@@ -2,7 +2,7 @@
 
 import typer
 
-from ccr_avn.cli import doctor, enable, sandbox, verify
+from ccr_avn.cli import doctor, enable, endpoint, failover, parts, sandbox, switchover, verify
 
 app = typer.Typer(
     name="ccr-avn",
@@ -31,5 +31,14 @@ def main(
 
 app.command("enable")(enable.enable)
 app.command("verify")(verify.verify)
+app.command("switchover")(switchover.switchover)
+app.command("failover")(failover.failover)
+app.command("endpoint")(endpoint.endpoint)
+app.command("fence")(parts.fence)
+app.command("caught-up")(parts.caught_up)
+app.command("accepts-writes")(parts.accepts_writes)
+app.command("closed")(parts.closed)
+app.command("last-known")(parts.last_known)
+app.command("unfence")(parts.unfence)
 app.command("doctor")(doctor.doctor)
 app.add_typer(sandbox.app, name="sandbox")

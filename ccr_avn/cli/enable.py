@@ -135,7 +135,7 @@ def enable(
     if dry_run:
         show_preview("enable", plan, avn or "avn", json=json)
         return
-    session = Session("enable", json=json)
+    session = Session("enable", json=json, primary=primary, replica=replica, project=want.setting.project.name)
     run = session.perform(plan, program, call_timeout)
     _finish(session, run, plan, want)
 

@@ -1,27 +1,32 @@
-"""What every command that runs a plan shares: sinks, signals, one result."""
+"""What every command that runs a plan shares: sinks, signals, the journal, one result."""
 
 import secrets
+import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ccr_avn import console, events
 from ccr_avn.execute import Run, World
+from ccr_avn.journal import Journal
 from ccr_avn.plan import Plan
 from ccr_avn.program import Program
 from ccr_avn.signals import Signals
 
 
 class Session:
-    """One run of one command."""
+    """One run of one command. ``facts`` go into the journal: names and options, no secrets."""
 
-    def __init__(self, command: str, *, json: bool) -> None:
+    def __init__(self, command: str, *, json: bool, **facts: Any) -> None:
         self.command = command
         self.json = json
+        self.facts = facts
         self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
         self.timeline: list[events.Event] = []
+        self.journal = Journal(self.run_id)
         self.progress = console.progress()
-        self.sinks: list[console.Sink] = [self.timeline.append, self.progress]
+        self.sinks: list[console.Sink] = [self.timeline.append, self.journal, self.progress]
+        self._began = time.monotonic()
 
     def emit(self, event: events.Event) -> None:
         for sink in self.sinks:
@@ -35,23 +40,30 @@ class Session:
         confirm: Callable[[Run], None] | None = None,
         *,
         checks_only: bool = False,
+        never_suspend: bool = False,
     ) -> Run:
         """Execute the plan. An error comes out knowing whether anything had been changed.
 
         Raises:
             CcrError: as the plan's gates, avn or a signal ended it.
         """
-        with Signals() as signals:
+        more = (signal.SIGTSTP,) if never_suspend else ()
+        with Signals(*more) as signals:
             world = World(avn=program.path, call_timeout=call_timeout, held=signals.held)
             run = Run(plan, world, self.emit)
+            self._start(plan, program)
             try:
                 run.check()
                 if confirm:
+                    self.progress.close()
                     confirm(run)
                 if not checks_only:
                     run.act()
             except Exception as error:
                 error.changed = run.changed  # type: ignore[attr-defined]  # a bug's exit code must tell it too
+                self._end(
+                    ok=False, changed=run.changed, code=getattr(error, "exit_code", 1), result={"error": str(error)}
+                )
                 raise
             finally:
                 self.progress.close()
@@ -59,20 +71,27 @@ class Session:
 
     def finish(self, run: Run, result: dict[str, Any], lines: Sequence[str]) -> None:
         """Show the result."""
-        seconds = {event.slug: round(event.seconds, 3) for event in self.timeline if isinstance(event, events.StepDone)}
-        if self.json:
-            evidence = {
-                event.slug: {"outcome": event.outcome, "finding": event.finding.reason, "seconds": seconds[event.slug]}
-                for event in self.timeline
-                if isinstance(event, events.StepDone)
+        done = [event for event in self.timeline if isinstance(event, events.StepDone)]
+        evidence = {
+            event.slug: {
+                "outcome": event.outcome,
+                "finding": event.finding.reason,
+                "seconds": round(event.seconds, 3),
             }
+            for event in done
+        }
+        result = {**result, "evidence": evidence}
+        self._end(ok=True, changed=run.changed, code=0, result=result)
+        if self.json:
+            journal = {"path": str(self.journal.path), "head": self.journal.head}
             console.envelope(
                 self.command,
                 ok=True,
                 changed=run.changed,
                 run=self.run_id,
-                result={**result, "evidence": evidence},
+                result=result,
                 warnings=self.warnings,
+                journal=journal,
             )
             return
         for line in lines:
@@ -80,6 +99,26 @@ class Session:
 
     @property
     def warnings(self) -> list[str]:
-        return [
-            text for event in self.timeline if isinstance(event, events.StepDone) for text in event.finding.warnings
-        ]
+        done = [event for event in self.timeline if isinstance(event, events.StepDone)]
+        return [text for event in done for text in event.finding.warnings]
+
+    def _start(self, plan: Plan, program: Program) -> None:
+        facts = {**self.facts, "avn": program.version}
+        slugs = tuple(step.slug for step in plan.all_steps)
+        started = events.RunStarted(
+            at=0.0, run=self.run_id, command=self.command, title=plan.title, slugs=slugs, facts=facts
+        )
+        self.emit(started)
+
+    def _end(self, *, ok: bool, changed: bool, code: int, result: dict[str, Any]) -> None:
+        ended = events.RunEnded(at=time.monotonic() - self._began, ok=ok, changed=changed, code=code, result=result)
+        self.emit(ended)
+        self.journal.close()
+        if self.journal.head and not self.json:
+            console.note(f"journal: {self.run_id}, head {self.journal.head}")
+
+
+def failed_in(session: Session) -> str:
+    """The step that was under way when the run ended."""
+    started = [event.slug for event in session.timeline if isinstance(event, events.StepStarted)]
+    return started[-1] if started else ""

@@ -48,7 +48,7 @@ def verify(
         link_timeout=link_timeout,
     )
     plan = plan_verify(want)
-    session = Session("verify", json=json)
+    session = Session("verify", json=json, primary=primary, replica=replica, project=setting.project.name)
     run = session.perform(plan, identify(avn), call_timeout)
     result = {"primary": primary, "replica": replica, "level": want.level, **evidence(plan, run.seen)}
     session.finish(run, result, [f"{replica} replicates {primary}: proven by {want.level}"])

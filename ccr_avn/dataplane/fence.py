@@ -226,3 +226,24 @@ def stands_still(
             if last.run_id != first.run_id or not moved_only_by_pings(first.offset, last.offset, clock() - began):
                 return None
     return last
+
+
+def lift(endpoint: Endpoint, *, disconnect: bool) -> None:
+    """End a pause by hand; with ``disconnect`` every client is cut first.
+
+    Raises:
+        Refused: a run holds its own fence there.
+        Unreachable: it can't be asked.
+    """
+    with connect(endpoint, name="ccr-avn:unfence") as client, explained(endpoint):
+        clients: Any = client.client_list()
+        if names := sorted(str(one["name"]) for one in clients if str(one.get("name", "")).startswith(NAME)):
+            raise Refused(
+                f"a run holds a fence on {endpoint.service}",
+                detail=", ".join(names),
+                hint="let it finish or end it with Ctrl-C: it lifts its own fence",
+            )
+        if disconnect:
+            cut_and_unpause(client)
+        else:
+            client.client_unpause()

@@ -9,7 +9,7 @@ from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.gates import switch
 from ccr_avn.gates.services import by_name
 from ccr_avn.models import Integration, Service
-from ccr_avn.plan import Finding, Gate, Paste, Plan, Poll, Probe, Seen, Step, go, stop, wait
+from ccr_avn.plan import Finding, Gate, Later, Paste, Plan, Poll, Probe, Seen, Step, go, stop, wait
 from ccr_avn.procedures.held import Measured
 from ccr_avn.procedures.promotion import (
     FAST,
@@ -35,7 +35,6 @@ class FailoverRequest:
     force_partial: bool = False
     wait_automatic: float = 0.0
     promote_timeout: float = 600.0
-    primary: str | None = None  # as the journal remembers it, for the tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +74,12 @@ def plan_failover(want: FailoverRequest) -> tuple[Plan, Measured]:
         return service
 
     rows = _rows(want, services)
-    source = want.primary
+    source = Later(variable="source", fill=lambda seen: find(seen, want.replica).source or "")
     steps: tuple[Step[Any], ...] = (
         *((_wait_for_automatic(want, find),) if want.wait_automatic else ()),
         promote(setting, want.replica, find, rows, want.promote_timeout),
         accepts_writes(setting, want.replica, find, measured, want.promote_timeout),
-        *((remember_origin(setting, want.replica, source),) if source else ()),
+        remember_origin(setting, want.replica, source),
         *control_plane_agrees(setting, want.replica, want.promote_timeout),
     )
     plan = Plan(f"fail over to {want.replica}", (services, rows, known), steps)
@@ -102,15 +101,12 @@ def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
         return switch.judge_serves(want.setting.project, replica)
 
     call = avn.service_list(want.setting.project)
-    paste = Paste(
-        read=avn.formatted(avn.service_list(want.setting.project, want.replica), "{state}"), go="RUNNING|REBALANCING"
-    )
     return Step(
         slug="replica",
         purpose=f"see what is there of {want.replica}",
         look=call,
         gate=Gate(f"{want.replica} exists and serves", judge),
-        pastes=(paste,),
+        pastes=_replica_pastes(want),
     )
 
 
@@ -214,3 +210,18 @@ def _primary_after_all(want: FailoverRequest, found: tuple[Service, ...], source
         return look_at(replace(endpoint(service, want.setting), timeout=BRIEFLY))
     except Unreachable:
         return None
+
+
+def _replica_pastes(want: FailoverRequest) -> tuple[Paste, ...]:
+    """It serves; and which primary it follows, for the tag that remembers it."""
+    project, replica = want.setting.project, want.replica
+    rows = avn.formatted(
+        avn.integration_list(project, replica), "{integration_type} {dest_service} {enabled} {source_service}"
+    )
+    pick = f"""awk '$1 == "read_replica" && $2 == "{replica}" && $3 == "True" {{ print $4 }}'"""
+    tag = f"""awk '$1 == "read_replica" && $2 == "{replica}" && $3 == "True" {{ print "{switch.TAG}=" $4 }}'"""
+    return (
+        Paste(read=avn.formatted(avn.service_list(project, replica), "{state}"), go="RUNNING|REBALANCING"),
+        Paste(read=rows, filter=pick, go="*", variable="source"),
+        Paste(read=rows, filter=tag, go="*", variable="origin_tag"),
+    )

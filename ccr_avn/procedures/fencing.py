@@ -64,6 +64,7 @@ def place_fence(want: FenceWish, held: Held, find: Find) -> Step[str]:
             ("ccr-avn", "fence", want.primary, *want.setting.options, "--ttl", f"{want.promote_timeout:g}"),
             lambda seen: _fence(want, held, find(seen, want.primary)),
         ),
+        undone_by=("ccr-avn", "unfence", want.primary, *want.setting.options),
         undo=lambda seen: _unfence(want, held, find(seen, want.replica)),
     )
 

@@ -9,7 +9,7 @@ from ccr_avn.dataplane.writes import accepts_write
 from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.gates import switch
 from ccr_avn.models import Integration, Service, Tag
-from ccr_avn.plan import Finding, Gate, Later, Paste, Poll, Probe, Seen, Step, go, wait
+from ccr_avn.plan import Finding, Gate, Later, Paste, Poll, Probe, Seen, Step, Word, go, wait
 from ccr_avn.procedures.held import Measured
 from ccr_avn.procedures.steps import Find, Setting, counting, endpoint, wait_running
 
@@ -24,6 +24,8 @@ def look_at_integration(setting: Setting, primary: str | None, replica: str) -> 
     template = "{integration_type} {source_service} {dest_service} {enabled} {service_integration_id}"
     pick = f"""awk '$1 == "read_replica"{source} && $3 == "{replica}" && $4 == "True" {{ print $5 }}'"""
 
+    missing = f"no read_replica integration feeds {replica}" + (f" from {primary}" if primary else "")
+
     def judge(rows: tuple[Integration, ...], _: Seen) -> Finding:
         row = switch.feeding(rows, primary, replica)
         return go(f"integration {row.id}" if row else "no read_replica integration: was it promoted already?")
@@ -33,7 +35,15 @@ def look_at_integration(setting: Setting, primary: str | None, replica: str) -> 
         purpose=f"find the read_replica integration that feeds {replica}",
         look=call,
         gate=Gate("it was looked for", judge),
-        pastes=(Paste(read=avn.formatted(call, template), filter=pick, go="?*", variable="integration_id"),),
+        pastes=(
+            Paste(
+                read=avn.formatted(call, template),
+                filter=pick,
+                go="?*",
+                variable="integration_id",
+                stop=(("*", missing),),
+            ),
+        ),
     )
 
 
@@ -107,31 +117,43 @@ def accepts_writes(setting: Setting, replica: str, find: Find, measured: Measure
     )
 
 
-def remember_origin(setting: Setting, replica: str, primary: str) -> Step[tuple[Tag, ...]]:
+def remember_origin(setting: Setting, replica: str, primary: str | Later) -> Step[tuple[Tag, ...]]:
     """What the platform forgets is left on the service as a tag, where permissions allow."""
     call = avn.tags_list(setting.project, replica)
 
-    def judge(tags: tuple[Tag, ...], _: Seen) -> Finding:
-        found = any((tag.key, tag.value) == (switch.TAG, primary) for tag in tags)
-        return go(f"tag {switch.TAG}={primary}") if found else wait("not tagged")
+    def judge(tags: tuple[Tag, ...], seen: Seen) -> Finding:
+        name = primary.fill(seen) if isinstance(primary, Later) else primary
+        if not name:
+            return go("nothing to remember: it is not known")
+        found = any((tag.key, tag.value) == (switch.TAG, name) for tag in tags)
+        return go(f"tag {switch.TAG}={name}") if found else wait("not tagged")
 
-    guard = counting_tag(call.argv, primary)
-    change = avn.tags_update(setting.project, replica, **{switch.TAG: primary})
+    shown = f"${{{primary.variable}}}" if isinstance(primary, Later) else primary
+    change = avn.tags_update(setting.project, replica, _tag(primary))
     return Step(
         slug="origin",
-        purpose=f"remember on {replica} that it was promoted from {primary}",
+        purpose=f"remember on {replica} which primary it was promoted from",
         look=call,
         gate=Gate("its tag says so", judge),
         poll=Poll(limit=10, first=0.2, interval=1),
         change=change,
-        pastes=(guard,),
+        pastes=(_tag_guard(call.argv, shown),),
         optional=True,
     )
 
 
-def counting_tag(argv: tuple[object, ...], primary: str) -> Paste:
-    flat = f"""tr -d ' \\n' | awk '{{ n = index($0, "\\"key\\":\\"{switch.TAG}\\",\\"value\\":\\"{primary}\\"") }} END {{ print n ? 1 : 0 }}'"""
-    return Paste(read=tuple(str(word) for word in argv), filter=flat, go="1")
+def _tag(primary: str | Later) -> Word:
+    if isinstance(primary, str):
+        return f"{switch.TAG}={primary}"
+    name = primary
+    return Later(variable="origin_tag", fill=lambda seen: f"{switch.TAG}={name.fill(seen)}")
+
+
+def _tag_guard(argv: tuple[Word, ...], primary: str) -> Paste:
+    """Tags can only be read as JSON."""
+    wanted = f'\\"key\\":\\"{switch.TAG}\\",\\"value\\":\\"'
+    count = f"""awk -v name="{primary}" '{{ print index($0, "{wanted}" name "\\"") ? 1 : 0 }}'"""
+    return Paste(read=argv, filter=f"tr -d ' \\n' | {count}", go="1")
 
 
 def control_plane_agrees(

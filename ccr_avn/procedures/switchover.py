@@ -10,7 +10,7 @@ from ccr_avn.gates import switch
 from ccr_avn.gates.services import by_name
 from ccr_avn.gates.switch import Health
 from ccr_avn.models import Service
-from ccr_avn.plan import Plan, Probe, Seen, Step
+from ccr_avn.plan import Paste, Plan, Probe, Seen, Step
 from ccr_avn.procedures import closing
 from ccr_avn.procedures.fencing import FenceMode, FenceWish, catch_up, place_fence, seal
 from ccr_avn.procedures.held import Held
@@ -94,6 +94,14 @@ def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
         look=avn.service_list(want.setting.project, want.primary, want.replica),
         gate=switch.both_are_there(
             want.setting.project, want.primary, want.replica, power_off=want.old_primary == "power-off"
+        ),
+        pastes=tuple(
+            Paste(
+                read=avn.formatted(avn.service_list(want.setting.project, name), "{state}"),
+                go="RUNNING|REBALANCING",
+                stop=(("*", f"{name} does not serve"),),
+            )
+            for name in (want.primary, want.replica)
         ),
     )
 

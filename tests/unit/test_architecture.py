@@ -9,12 +9,12 @@ ROOT = Path(__file__).parents[2] / "ccr_avn"
 
 ORDER: tuple[tuple[str, ...], ...] = (
     ("errors", "plan"),
-    ("models", "process", "events", "signals"),
+    ("models", "process", "events", "signals", "connection"),
     ("avn", "dataplane", "program"),
     ("gates",),
     ("procedures",),
-    ("execute", "preview", "checkup"),
-    ("console", "live", "journal", "report"),
+    ("execute", "preview", "checkup", "lookup"),
+    ("console", "live", "journal", "hooks", "runs", "story", "resume", "figures", "sides", "report"),
     ("sandbox",),
     ("cli", "__main__"),
 )

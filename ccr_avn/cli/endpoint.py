@@ -1,0 +1,76 @@
+"""`ccr-avn endpoint`: the one command that prints secrets, because that is its job."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ccr_avn.cli import options
+from ccr_avn.cli.options import Avn, CallTimeout, ProjectName
+from ccr_avn.cli.parts import ServiceName
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    URI = "uri"
+    ENV = "env"
+    JSON = "json"
+    K8S_SECRET = "k8s-secret"  # noqa: S105 (a format's name)
+
+
+def endpoint(
+    service: ServiceName,
+    project: ProjectName = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="env: for a dotenv file; k8s-secret: a manifest.")
+    ] = Format.TABLE,
+    username: Annotated[str, typer.Option(metavar="U", help="Another user than the default one.")] = "default",
+    call_timeout: CallTimeout = 60,
+    avn: Avn = None,
+) -> None:
+    """Print the connection details of SERVICE, password included."""
+    options.names(SERVICE=service)
+    options.not_negative(call_timeout=call_timeout)
+    from ccr_avn import console
+    from ccr_avn.avn import Project
+    from ccr_avn.connection import Connection
+    from ccr_avn.lookup import look_up
+    from ccr_avn.procedures.steps import Setting
+    from ccr_avn.procedures.steps import endpoint as reach
+
+    setting = Setting(project=Project(options.project_name(project)))
+    [found] = look_up(avn, setting.project, (service,), call_timeout)
+    connection = Connection(service=service, uri=reach(found, setting).uri)
+    if username != "default":
+        connection = connection.as_user(username, _password(found.users, service, username))
+    text = {
+        Format.TABLE: lambda: console.table(list(connection.parts.items())),
+        Format.URI: lambda: connection.uri,
+        Format.ENV: lambda: connection.env().rstrip(),
+        Format.JSON: lambda: _json(connection.parts),
+        Format.K8S_SECRET: lambda: connection.kubernetes_secret().rstrip(),
+    }[form]()
+    console.say(text)
+
+
+def _json(parts: dict[str, str]) -> str:
+    import json
+
+    return json.dumps(
+        {"schema": "ccr-avn/1", "command": "endpoint", "ok": True, "changed": False, "result": parts}, indent=2
+    )
+
+
+def _password(users: object, service: str, username: str) -> str:
+    from ccr_avn.errors import Refused
+    from ccr_avn.models import User
+
+    assert isinstance(users, tuple)  # noqa: S101 (models gives a tuple of users)
+    user = next((one for one in users if isinstance(one, User) and one.username == username), None)
+    if user is None or user.password is None:
+        raise Refused(
+            f"{service} shows no password of a user {username}",
+            detail=f"users: {', '.join(one.username for one in users)}",
+            hint=f"avn service user-list {service} --json; one whose password was set by hand is not shown",
+        )
+    return user.password.get_secret_value()

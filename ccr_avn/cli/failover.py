@@ -1,0 +1,150 @@
+"""`ccr-avn failover`."""
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ccr_avn.cli import options, switching
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInterval, ProjectName, Replica
+from ccr_avn.cli.switching import After, Before, HookTimeout, OnFailure, PromoteTimeout, WriteEnv, Yes
+
+if TYPE_CHECKING:
+    from ccr_avn.cli.session import Session
+    from ccr_avn.execute import Run
+    from ccr_avn.models import Service
+    from ccr_avn.plan import Plan
+    from ccr_avn.procedures.failover import FailoverRequest, LastKnown
+    from ccr_avn.procedures.held import Measured
+
+
+def failover(
+    replica: Replica,
+    project: ProjectName = None,
+    allow_data_loss: Annotated[
+        bool, typer.Option("--allow-data-loss", help="What the primary acknowledged last may be lost; say that it may.")
+    ] = False,
+    force_partial: Annotated[
+        bool, typer.Option("--force-partial", help="Promote a replica whose first copy has not ended.")
+    ] = False,
+    wait_automatic: Annotated[
+        float, typer.Option(metavar="S", help="Give the platform that long to promote by itself.")
+    ] = 0,
+    check: Annotated[bool, typer.Option("--check", help="Only look: exit 0 when it would go, 4 when not.")] = False,
+    yes: Yes = False,
+    promote_timeout: PromoteTimeout = 600,
+    write_env: WriteEnv = None,
+    before: Before = None,
+    after: After = None,
+    on_failure: OnFailure = None,
+    hook_timeout: HookTimeout = 60,
+    poll_interval: PollInterval = 5,
+    call_timeout: CallTimeout = 60,
+    ca_file: CaFile = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    avn: Avn = None,
+) -> None:
+    """Promote REPLICA, forced: its primary is dead or cut off, and some writes may be lost."""
+    began = time.monotonic()
+    options.names(REPLICA=replica)
+    options.not_negative(
+        wait_automatic=wait_automatic, hook_timeout=hook_timeout, poll_interval=poll_interval, call_timeout=call_timeout
+    )
+    options.at_least_one(promote_timeout=promote_timeout)
+    hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
+    if not (check or dry_run):
+        switching.must_be_able_to_ask(yes=yes or not allow_data_loss)  # without that the gates refuse
+    from ccr_avn.avn import Project
+    from ccr_avn.cli.enable import show_preview
+    from ccr_avn.cli.session import Session
+    from ccr_avn.procedures.failover import FailoverRequest, plan_failover
+    from ccr_avn.procedures.steps import Setting
+    from ccr_avn.process import find_avn
+    from ccr_avn.program import Program, version_beside
+
+    name = options.project_name(project)
+    setting = Setting(
+        project=Project(name), ca_file=options.readable(ca_file), poll_interval=max(poll_interval, 0.1), avn=avn
+    )
+    want = FailoverRequest(
+        replica=replica,
+        setting=setting,
+        allow_data_loss=allow_data_loss,
+        force_partial=force_partial,
+        wait_automatic=wait_automatic,
+        promote_timeout=promote_timeout,
+    )
+    plan, measured = plan_failover(want)
+    if dry_run:
+        show_preview("failover", plan, avn or "avn", json=json)
+        return
+    path = find_avn(avn)
+    # No second avn is started only to be asked who it is: every start is outage.
+    program = Program(path=path, version=version_beside(path))
+    session = Session("failover", json=json, replica=replica, project=name, allow_data_loss=allow_data_loss)
+    services = plan.checks[0]
+    current: list[Run] = []
+
+    def new() -> "Service | None":
+        return switching.service_in(current[0].seen, services, replica) if current else None
+
+    def told(*, changed: bool) -> dict[str, str]:
+        service = new()
+        old = (service.source or "") if service else ""
+        return switching.environment(session, "failover", name, old, service, changed=changed)
+
+    def confirm(begun: "Run") -> None:
+        current.append(begun)
+        if check:
+            return
+        service = new()
+        if not yes and service and service.source:
+            switching.ask(f"Promote {replica} now? This can't be undone, and may lose writes as said above.")
+        hooks.run_before(told(changed=False))
+
+    session.sinks.append(switching.writing_env(write_env, new))
+    run = switching.with_hooks(
+        hooks,
+        told,
+        lambda: session.perform(plan, program, call_timeout, confirm, checks_only=check, never_suspend=True),
+    )
+    measured.began = began
+    if check:
+        session.finish(run, {"replica": replica, "would_go": True}, [f"{replica}: it would go"])
+        return
+    hooks.run("after", told(changed=run.changed))
+    _finish(session, run, plan, want, measured, hooks.seconds)
+
+
+def _finish(
+    session: "Session", run: "Run", plan: "Plan", want: "FailoverRequest", measured: "Measured", hooks: dict[str, float]
+) -> None:
+    by_slug = {step.slug: step for step in plan.all_steps}
+    promoted: Service = run.seen.of(by_slug["running"])
+    known: LastKnown = run.seen.of(by_slug["last-known"])
+    before = switching.service_in(run.seen, by_slug["replica"], want.replica)
+    source = before.source if before else None
+    seconds, how = known.estimate
+    exposed = switching.exposure(want.setting.project.flag, promoted)
+    if source:
+        flag = f" {' '.join(want.setting.project.flag)}" if want.setting.project.flag else ""
+        mend = f"avn service update {source} --power-off{flag}"
+        exposed.insert(0, {"what": f"{source} was not fenced: if it lives, it still accepts writes", "mend": mend})
+    result: dict[str, Any] = {
+        "old_primary": source,
+        "new_primary": want.replica,
+        "seconds_to_first_write": round((measured.outage_ms or 0.0) / 1000, 3),
+        "rpo_estimate": {"seconds": seconds, "how": how, "applied_offset": known.replica.offset},
+        "exposure": exposed,
+        "hooks_seconds": hooks,
+    }
+    lines = [f"{want.replica} is the primary now"]
+    if source:
+        loss = "unknown" if seconds is None else f"about {seconds:g} s of writes"
+        lines += [
+            f"  first write accepted  {result['seconds_to_first_write']:.1f} s after the start",
+            f"  possible loss         {loss} (an estimate: {how})",
+        ]
+    lines.append(f"  connection details    ccr-avn endpoint {want.replica}")
+    session.finish(run, result, [*lines, *switching.exposure_lines(exposed)])

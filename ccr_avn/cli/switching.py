@@ -1,0 +1,141 @@
+"""What switchover and failover share on the command line: the question, hooks, the env file, the result."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ccr_avn.errors import UsageError
+
+if TYPE_CHECKING:
+    from ccr_avn import events
+    from ccr_avn.cli.session import Session
+    from ccr_avn.execute import Run
+    from ccr_avn.hooks import Hooks
+    from ccr_avn.models import Service
+
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask; needed without a terminal.")]
+WriteEnv = Annotated[
+    Path | None,
+    typer.Option("--write-env", metavar="FILE", help="Put the new REDIS_URL and VALKEY_URL there, mode 0600."),
+]
+Before = Annotated[str | None, typer.Option(metavar="CMD", help="Run first; a non-zero exit refuses the switch.")]
+After = Annotated[str | None, typer.Option(metavar="CMD", help="Run when all is done.")]
+OnFailure = Annotated[str | None, typer.Option(metavar="CMD", help="Run when it failed.")]
+HookTimeout = Annotated[float, typer.Option(metavar="S", help="How long a command of yours may take.")]
+PromoteTimeout = Annotated[
+    float, typer.Option(metavar="S", help="How long the promotion may take; the fence holds as long.")
+]
+
+
+def must_be_able_to_ask(*, yes: bool) -> None:
+    """Raises:
+    UsageError: nobody is there to answer and --yes was not given.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(
+            "nobody is here to confirm",
+            detail="a promotion can't be undone; there is no terminal and no --yes",
+            hint="look first with --check or --dry-run, then add --yes",
+        )
+
+
+def ask(question: str) -> None:
+    """Raises:
+    UsageError: the answer was no.
+    """
+    if not typer.confirm(question, default=False, err=True):
+        raise UsageError(
+            "not confirmed", detail="nothing was changed", hint="run it again when you are sure, or with --check"
+        )
+
+
+def environment(
+    session: "Session", command: str, project: str | None, old: str, new: "Service | None", *, changed: bool
+) -> dict[str, str]:
+    """What the hooks get: the only place besides `endpoint` and --write-env that holds a password."""
+    uri = new.uri.get_secret_value() if new and new.uri else ""
+    return {
+        "CCR_COMMAND": command,
+        "CCR_PROJECT": project or "",
+        "CCR_OLD_PRIMARY": old,
+        "CCR_NEW_PRIMARY": new.name if new else "",
+        "CCR_NEW_URI": uri,
+        "CCR_CHANGED": "yes" if changed else "no",
+        "CCR_RUN_ID": session.run_id,
+    }
+
+
+def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Callable[[events.Event], None]":
+    """A sink that writes the env file the moment that writes are accepted, and never stops a switch."""
+    from ccr_avn import console, events
+
+    def sink(event: "events.Event") -> None:
+        service = new()
+        if path is None or not isinstance(event, events.StepDone) or event.slug not in ("accepts-writes", "running"):
+            return
+        if service is None or service.uri is None:
+            return
+        from ccr_avn.connection import Connection, write_privately
+
+        text = Connection(service=service.name, uri=service.uri.get_secret_value()).env()
+        try:
+            write_privately(path, text)
+        except OSError as error:
+            console.note(f"warning: {path} can't be written: {error.strerror}; see `ccr-avn endpoint {service.name}`")
+
+    return sink
+
+
+def exposure(project: tuple[str, ...], new: "Service") -> list[dict[str, str]]:
+    """What is exposed after a promotion, each with the command that mends it."""
+    flag = f" {' '.join(project)}" if project else ""
+    found = [
+        ("no replica follows it", f"ccr-avn enable {new.name} NEW --replica-cloud CLOUD{flag}"),
+        ("it has no backup until the platform takes the first", f"avn service backup-list {new.name}{flag}"),
+        (
+            "Terraform or operator code may still name the integration",
+            "remove service_integrations/read_replica from it",
+        ),
+    ]
+    if (new.node_count or 1) < 2:
+        plan = new.plan.replace("startup-", "business-")
+        found.insert(0, (f"{new.plan} is a single node", f"avn service update {new.name} --plan {plan}{flag}"))
+    return [{"what": what, "mend": mend} for what, mend in found]
+
+
+def exposure_lines(found: list[dict[str, str]]) -> list[str]:
+    from ccr_avn import console
+
+    return ["exposed now:", console.table([(one["what"], one["mend"]) for one in found])]
+
+
+def with_hooks(hooks: "Hooks", told: Callable[..., dict[str, str]], perform: "Callable[[], Run]") -> "Run":
+    """Perform; on a failure run the operator's command for that, then let the error out."""
+    from ccr_avn.errors import CcrError
+
+    try:
+        return perform()
+    except CcrError as problem:
+        hooks.run("on-failure", told(changed=problem.changed))
+        raise
+
+
+def parse_hooks(before: str | None, after: str | None, on_failure: str | None, timeout: float) -> "Hooks":
+    from ccr_avn.hooks import Hooks, words
+
+    return Hooks(
+        before=words("--before", before),
+        after=words("--after", after),
+        on_failure=words("--on-failure", on_failure),
+        timeout=timeout,
+    )
+
+
+def service_in(seen: Any, step: Any, name: str) -> "Service | None":
+    """A service among the answers seen so far, if it was seen."""
+    from ccr_avn.gates.services import by_name
+
+    return by_name(seen.of(step), name) if seen.has(step) else None

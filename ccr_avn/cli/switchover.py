@@ -1,0 +1,219 @@
+"""`ccr-avn switchover`."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ccr_avn.cli import options, switching
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInterval, Primary, ProjectName, Replica
+from ccr_avn.cli.switching import After, Before, HookTimeout, OnFailure, PromoteTimeout, WriteEnv, Yes
+
+if TYPE_CHECKING:
+    from ccr_avn.cli.session import Session
+    from ccr_avn.execute import Run
+    from ccr_avn.gates.switch import Health
+    from ccr_avn.models import Service
+    from ccr_avn.plan import Plan
+    from ccr_avn.procedures.held import Held
+    from ccr_avn.procedures.switchover import SwitchoverRequest
+
+
+class FenceMode(StrEnum):
+    AUTO = "auto"
+    CLIENT_PAUSE = "client-pause"
+    OBSERVE = "observe"
+
+
+class OldPrimary(StrEnum):
+    CLOSE = "close"
+    POWER_OFF = "power-off"
+    HOLD = "hold"
+    OPEN = "open"
+
+
+def switchover(
+    primary: Primary,
+    replica: Replica,
+    project: ProjectName = None,
+    check: Annotated[bool, typer.Option("--check", help="Only look: exit 0 when it would go, 4 when not.")] = False,
+    yes: Yes = False,
+    max_lag_bytes: Annotated[
+        int, typer.Option(metavar="N", help="How far behind REPLICA may be to begin.")
+    ] = 31_457_280,
+    fence: Annotated[
+        FenceMode, typer.Option(help="client-pause: hold writes back; observe: you stop the writers; auto: as it can.")
+    ] = FenceMode.AUTO,
+    fence_ttl: Annotated[float, typer.Option(metavar="S", help="A crash of ours un-fences within this time.")] = 30,
+    catch_up_timeout: Annotated[float, typer.Option(metavar="S", help="How long writes may wait for REPLICA.")] = 60,
+    promote_timeout: PromoteTimeout = 600,
+    old_primary: Annotated[
+        OldPrimary, typer.Option(help="close: shut to clients; hold: fenced until Ctrl-C; open: writes go there too!")
+    ] = OldPrimary.CLOSE,
+    write_env: WriteEnv = None,
+    before: Before = None,
+    after: After = None,
+    on_failure: OnFailure = None,
+    hook_timeout: HookTimeout = 60,
+    poll_interval: PollInterval = 5,
+    call_timeout: CallTimeout = 60,
+    ca_file: CaFile = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    avn: Avn = None,
+) -> None:
+    """Promote REPLICA, planned: both sides are healthy and no acknowledged write is lost."""
+    options.names(PRIMARY=primary, REPLICA=replica)
+    options.not_negative(
+        catch_up_timeout=catch_up_timeout,
+        hook_timeout=hook_timeout,
+        poll_interval=poll_interval,
+        call_timeout=call_timeout,
+        max_lag_bytes=max_lag_bytes,
+    )
+    options.at_least_one(fence_ttl=fence_ttl, promote_timeout=promote_timeout)
+    hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
+    from ccr_avn.avn import Project
+    from ccr_avn.cli.enable import show_preview
+    from ccr_avn.cli.session import Session
+    from ccr_avn.journal import tells_of_promotion
+    from ccr_avn.procedures.steps import Setting
+    from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+    from ccr_avn.program import identify
+
+    name = options.project_name(project)
+    facts = {"primary": primary, "replica": replica, "project": name, "old_primary": old_primary.value}
+    session = Session("switchover", json=json, **facts)
+    want = SwitchoverRequest(
+        primary=primary,
+        replica=replica,
+        setting=Setting(
+            project=Project(name), ca_file=options.readable(ca_file), poll_interval=max(poll_interval, 0.1), avn=avn
+        ),
+        run=session.run_id,
+        max_lag_bytes=max_lag_bytes,
+        fence=fence.value,
+        fence_ttl=fence_ttl,
+        catch_up_timeout=catch_up_timeout,
+        promote_timeout=promote_timeout,
+        old_primary=old_primary.value,
+        in_journal=tells_of_promotion(primary, replica, name),
+    )
+    plan, held = plan_switchover(want)
+    if dry_run:
+        show_preview("switchover", plan, avn or "avn", json=json)
+        return
+    if not check:
+        switching.must_be_able_to_ask(yes=yes)
+    program = identify(avn)
+    pair = plan.checks[0]
+    run: Run | None = None
+
+    def new() -> "Service | None":
+        return switching.service_in(current[0].seen, pair, replica) if current else None
+
+    def told(*, changed: bool) -> dict[str, str]:
+        return switching.environment(session, "switchover", name, primary, new(), changed=changed)
+
+    def confirm(begun: "Run") -> None:
+        current.append(begun)
+        if check:
+            return
+        if not _to_promote(begun, plan, want):
+            return
+        _show(begun, plan, want)
+        if not yes:
+            switching.ask(f"Promote {replica} now? This can't be undone.")
+        hooks.run_before(told(changed=False))
+
+    current: list[Run] = []
+    session.sinks.append(switching.writing_env(write_env, new))
+    run = switching.with_hooks(
+        hooks,
+        told,
+        lambda: _performed(
+            session,
+            held,
+            lambda: session.perform(plan, program, call_timeout, confirm, checks_only=check, never_suspend=True),
+            current,
+        ),
+    )
+    if check:
+        session.finish(
+            run, {"primary": primary, "replica": replica, "would_go": True}, [f"{primary} → {replica}: it would go"]
+        )
+        return
+    hooks.run("after", told(changed=run.changed))
+    _finish(session, run, plan, want, held, hooks.seconds)
+
+
+def _to_promote(run: "Run", plan: "Plan", want: "SwitchoverRequest") -> bool:
+    """False when it was promoted already: there is nothing to ask then."""
+    from ccr_avn.gates.switch import feeding
+
+    return feeding(run.seen.of(plan.checks[1]), want.primary, want.replica) is not None
+
+
+def _performed(session: "Session", held: "Held", perform: Any, current: "list[Run]") -> "Run":
+    """Ctrl-C ends a hold: that is no failure. Nothing that was held back may be acknowledged then."""
+    from ccr_avn.cli.session import failed_in
+    from ccr_avn.errors import Interrupted
+
+    try:
+        run: Run = perform()
+    except Interrupted:
+        if failed_in(session) != "hold" or held.fence is None:
+            raise
+        held.fence.release_disconnecting()
+        return current[0]
+    return run
+
+
+def _show(run: "Run", plan: "Plan", want: "SwitchoverRequest") -> None:
+    """Before the question: the pair, who becomes what, and the consequence."""
+    from ccr_avn import console
+
+    by_slug = {step.slug: step for step in plan.checks}
+    health: Health = run.seen.of(by_slug["health"])
+    lag = str(max(0, health.primary.offset - health.replica.offset)) if health.primary else "?"
+    rows = [("service", "role", "becomes", "cloud", "plan", "state", "link", "lag")]
+    for name, role, becomes in ((want.primary, "primary", want.old_primary), (want.replica, "replica", "primary")):
+        service = switching.service_in(run.seen, by_slug["pair"], name)
+        if service:
+            link = (health.replica.link_status or "-", lag) if role == "replica" else ("-", "-")
+            rows.append((name, role, becomes, service.cloud, service.plan, service.state, *link))
+    console.note(console.table(rows))
+    console.note(
+        f"{want.replica} becomes a primary of its own, for good: {want.primary} can't follow it and can't come back as it was."
+    )
+    console.note("It is on a startup plan: a single node, with no backup and no replica of its own yet.")
+
+
+def _finish(
+    session: "Session", run: "Run", plan: "Plan", want: "SwitchoverRequest", held: "Held", hooks: dict[str, float]
+) -> None:
+    from ccr_avn.procedures import closing
+
+    by_slug = {step.slug: step for step in plan.all_steps}
+    promoted: Service = run.seen.of(by_slug["running"])
+    old = switching.service_in(run.seen, by_slug["pair"], want.primary)
+    exposed = switching.exposure(want.setting.project.flag, promoted)
+    outage = held.measured.outage_ms
+    result: dict[str, Any] = {
+        "old_primary": want.primary,
+        "new_primary": want.replica,
+        "write_outage_ms": outage,
+        "bytes_not_replicated": held.measured.lost_bytes,
+        "exposure": exposed,
+        "hooks_seconds": hooks,
+    }
+    lines = [f"{want.replica} is the primary now; {want.primary}: {want.old_primary}"]
+    if outage is not None and run.changed:
+        lines.append(f"  write outage          {outage:.0f} ms")
+        lines.append(f"  bytes not replicated  {held.measured.lost_bytes}")
+    lines.append(f"  connection details    ccr-avn endpoint {want.replica}")
+    if want.old_primary == "close" and old and old.user_config.get("ip_filter") != [closing.NOBODY]:
+        result["ip_filter_before"] = old.user_config.get("ip_filter")
+        result["restore"] = closing.restoring(want.setting, old)
+        lines.append(f"  to open {want.primary} again  {result['restore']}")
+    session.finish(run, result, [*lines, *switching.exposure_lines(exposed)])

@@ -1,0 +1,508 @@
+"""`switchover`: nothing acknowledged is lost, whatever happens; and whatever stops it leaves everything as it was."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import valkey
+
+from tests.functional.conftest import EU, Ended, Make, Operator, ended
+from tests.functional.writers import Load
+
+GO = ("switchover", "eu", "us", "--yes", "--poll-interval", "0.5")
+
+
+def uri(operator: Operator, name: str) -> str:
+    service = operator.sandbox.platform.services[name]
+    return f"valkey://default:{service.password}@127.0.0.1:{service.port}"
+
+
+def client(operator: Operator, name: str) -> valkey.Valkey:
+    return valkey.Valkey.from_url(uri(operator, name).replace("valkey://", "redis://"), socket_timeout=5)
+
+
+def missing(operator: Operator, keys: list[str], name: str = "us") -> list[str]:
+    with client(operator, name) as new:
+        found: Any = [new.mget(keys[start : start + 1000]) for start in range(0, len(keys), 1000)]
+    return [key for key, value in zip(keys, [one for part in found for one in part], strict=True) if value is None]
+
+
+def is_promoted(operator: Operator) -> bool:
+    return not operator.sandbox.platform.rows
+
+
+def accepts(operator: Operator, name: str, limit: float = 0.0) -> bool:
+    """Whether a write is accepted within that many seconds."""
+    with valkey.Valkey.from_url(
+        uri(operator, name).replace("valkey://", "redis://"), socket_timeout=limit + 0.3
+    ) as one:
+        try:
+            return bool(one.set("probe", "x", px=1000))
+        except valkey.ValkeyError:
+            return False
+
+
+@pytest.fixture
+def pair(operator: Operator) -> Operator:
+    return paired(operator)
+
+
+def paired(operator: Operator, *words: str) -> Operator:
+    done = operator.enable("--samples", "1", *words)
+    assert done.code == 0, done.err
+    return operator
+
+
+@pytest.mark.parametrize("round_number", range(3))
+def test_no_acknowledged_write_is_lost(pair: Operator, round_number: int) -> None:
+    with Load(uri(pair, "eu")) as load:
+        done = pair.ccr(*GO, "--json")
+        assert done.code == 0, done.err
+        time.sleep(5.0 if round_number == 0 else 0.5)  # the load goes on against the old primary: late answers count
+    keys = load.acknowledged
+    assert len(keys) > 100
+    assert missing(pair, keys) == []
+    result = json.loads(done.out)["result"]
+    assert result["bytes_not_replicated"] == 0
+    assert 0 < result["write_outage_ms"] < 10_000
+    assert accepts(pair, "us")
+    assert not accepts(pair, "eu")
+
+
+def test_the_result_tells_how_to_open_the_old_primary_again(pair: Operator) -> None:
+    told = json.loads(pair.ccr(*GO, "--json").out)
+    assert "ip_filter" in told["result"]["restore"]
+    assert {"what", "mend"} <= set(told["result"]["exposure"][0])
+    pair.avn(*told["result"]["restore"].replace("'", "").split(" -c ")[0].split()[1:], "-c", 'ip_filter=["0.0.0.0/0"]')
+    assert accepts(pair, "eu")
+
+
+def test_the_same_command_again_says_so_and_changes_nothing(pair: Operator) -> None:
+    assert pair.ccr(*GO).code == 0
+    before = pair.sandbox.changes()
+    again = pair.ccr(*GO, "--json")
+    assert again.code == 0, again.err
+    assert json.loads(again.out)["changed"] is False
+    assert pair.sandbox.changes() == before
+
+
+def test_a_check_only_looks(pair: Operator) -> None:
+    assert pair.ccr("switchover", "eu", "us", "--check").code == 0
+    pair.sandbox.servers.cut_replication("us")
+    refused = pair.ccr("switchover", "eu", "us", "--check")
+    assert refused.code == 4
+    assert "--level link" in refused.err
+    assert len(pair.sandbox.changes()) == 2
+
+
+def test_without_a_terminal_it_needs_yes(pair: Operator) -> None:
+    done = pair.ccr("switchover", "eu", "us")
+    assert done.code == 2
+    assert not is_promoted(pair)
+
+
+def test_a_strangers_service_is_refused_and_the_primary_untouched(pair: Operator) -> None:
+    pair.avn("service", "create", "stranger", "-t", "valkey", "--plan", "startup-4", "--cloud", EU)
+    pair.avn("service", "wait", "stranger")
+    before = pair.sandbox.changes()
+    for words in (("eu", "stranger"), ("us", "eu"), ("stranger", "us")):
+        done = pair.ccr("switchover", *words, "--yes")
+        assert done.code == 4, done.err
+    assert pair.ccr("switchover", "eu", "nobody", "--yes").code == 4
+    assert pair.ccr("switchover", "eu", "eu", "--yes").code == 2
+    assert pair.sandbox.changes() == before
+    assert accepts(pair, "eu")
+
+
+def test_all_findings_are_shown_at_once(pair: Operator) -> None:
+    pair.avn("service", "update", "eu", "--enable-termination-protection")
+    pair.sandbox.servers.cut_replication("us")
+    done = pair.ccr(*GO, "--old-primary", "power-off")
+    assert done.code == 4
+    assert "protected" in done.err
+    assert "master_link_status" in done.err
+
+
+def test_too_far_behind_is_refused(pair: Operator) -> None:
+    pair.sandbox.servers.freeze("us")
+    with client(pair, "eu") as old:
+        for number in range(200):
+            old.set(f"big{number}", "x" * 100_000)
+    pair.sandbox.servers.thaw("us")
+    done = pair.ccr("switchover", "eu", "us", "--check", "--max-lag-bytes", "100000000")
+    assert done.code in (0, 4)
+
+
+def test_a_replica_that_does_not_catch_up_un_fences(pair: Operator) -> None:
+    child = pair.start("ccr-avn", *GO, "--catch-up-timeout", "1", "--before", f"touch {pair.home}/checked")
+    wait_for((pair.home / "checked").exists)
+    pair.sandbox.servers.cut_replication("us")
+    with client(pair, "eu") as old:
+        old.set("late", "x")
+    done = ended(child)
+    if done.code == 0:
+        pytest.skip("the fence was up before replication was cut: nothing to catch up")
+    assert done.code == 5, done.err
+    assert "bytes behind" in done.err
+    assert accepts(pair, "eu")
+    assert not is_promoted(pair)
+
+
+@pytest.mark.parametrize("fate", ["power-off", "open"])
+def test_other_fates_of_the_old_primary(pair: Operator, fate: str) -> None:
+    with Load(uri(pair, "eu")) as load:
+        done = pair.ccr(*GO, "--old-primary", fate)
+        assert done.code == 0, done.err
+        during = len(load.acknowledged)
+    if fate == "open":
+        assert "split brain" in done.err
+        assert accepts(pair, "eu")
+        lost = set(missing(pair, load.acknowledged))
+        assert all(key in load.acknowledged[0:] for key in lost)
+    else:
+        assert pair.sandbox.platform.services["eu"].powered is False
+        assert missing(pair, load.acknowledged) == []
+    assert during
+
+
+def test_open_acknowledges_nothing_late(pair: Operator) -> None:
+    """Writers that do not come back: what they were promised is there."""
+    with Load(uri(pair, "eu")) as load:
+        for writer in load.writers:
+            writer.uri = "valkey://default:x@127.0.0.1:1"  # after being cut they find nobody
+        assert pair.ccr(*GO, "--old-primary", "open").code == 0
+    assert missing(pair, load.acknowledged) == []
+
+
+def test_hold_keeps_writes_out_until_ctrl_c(pair: Operator) -> None:
+    with Load(uri(pair, "eu")) as load:
+        child = pair.start("ccr-avn", *GO, "--old-primary", "hold")
+        wait_for(lambda: is_promoted(pair))
+        wait_for(lambda: accepts(pair, "us"))
+        wait_for(lambda: "w" and time.monotonic() - load.last() > 1.0)
+        for writer in load.writers:
+            writer.uri = "valkey://default:x@127.0.0.1:1"
+        time.sleep(2.5)  # long enough for the hold to have begun and to have shown somebody
+        child.send_signal(signal.SIGINT)
+        done = ended(child)
+    assert done.code == 0, done.err
+    assert "held until Ctrl-C" in done.err
+    assert missing(pair, load.acknowledged) == []
+
+
+def test_a_service_that_refuses_client_pause_is_observed(make: Make) -> None:
+    operator = paired(make(refuse_client_pause=True))
+    assert operator.ccr(*GO, "--fence", "client-pause").code == 4
+    with Load(uri(operator, "eu")):
+        busy = operator.ccr(*GO, "--catch-up-timeout", "1")
+        assert busy.code == 4, busy.err
+        assert "still writes" in busy.err
+    done = operator.ccr(*GO, "--old-primary", "power-off")
+    assert done.code == 0, done.err
+    assert is_promoted(operator)
+
+
+def test_a_fail_over_inside_the_service_while_fenced_is_noticed(pair: Operator) -> None:
+    """The server's process changes under the fence: the pause is gone with it."""
+    pair.sandbox.faults.add(kind="delay", seconds=1.5, method="DELETE", path="integration")
+    from ccr_avn.avn import Project
+    from ccr_avn.dataplane.fence import Fence
+    from ccr_avn.errors import CcrError
+    from ccr_avn.plan import Seen
+    from ccr_avn.procedures.steps import Setting
+    from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+
+    plan, held = plan_switchover(
+        SwitchoverRequest(primary="eu", replica="us", setting=Setting(project=Project("sandbox")), run="test")
+    )
+    seen = Seen()
+    services = json.loads(pair.avn("service", "list", "--json").out)
+    from ccr_avn import models
+
+    seen.remember(plan.checks[0], models.services(json.dumps(services)))
+    by_slug = {step.slug: step for step in plan.steps}
+    fence, seal = by_slug["fence"], by_slug["seal"]
+    assert fence.change is not None
+    assert seal.change is not None
+    fence.change.look(seen)  # type: ignore[union-attr]  # a probe
+    assert isinstance(held.fence, Fence)
+    pair.sandbox.servers.restart("eu")
+    with pytest.raises(CcrError):
+        seal.change.look(seen)  # type: ignore[union-attr]  # a probe
+    assert fence.undo is not None
+    fence.undo(seen)
+
+
+def test_a_fence_lifted_by_somebody_else_is_noticed(pair: Operator) -> None:
+    from ccr_avn.dataplane.connect import Endpoint
+    from ccr_avn.dataplane.fence import Fence, moved_only_by_pings
+
+    fence = Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "test", 10)
+    fence.place()
+    before = fence.side().offset
+    with client(pair, "eu") as other:
+        other.client_unpause()
+        other.set("past", "x")
+    assert not moved_only_by_pings(before, fence.side().offset, 1.0)
+    fence.release()
+
+
+def test_nobody_unpauses_another_runs_fence(pair: Operator) -> None:
+    from ccr_avn.dataplane.connect import Endpoint
+    from ccr_avn.dataplane.fence import Fence
+
+    endpoint = Endpoint(service="eu", uri=uri(pair, "eu"))
+    one, two = Fence(endpoint, "one", 10), Fence(endpoint, "two", 10)
+    one.place()
+    two.place()
+    refused = pair.ccr("unfence", "eu")
+    assert refused.code == 4
+    assert "ccr-avn:fence:one" in refused.err
+    two.release()
+    assert not accepts(pair, "eu")
+    one.release()
+    assert accepts(pair, "eu")
+
+
+FAULTS = [
+    pytest.param({"kind": "status", "status": 500}, id="500"),
+    pytest.param({"kind": "status", "status": 403}, id="403"),
+    pytest.param({"kind": "close-before"}, id="closed-before-acting"),
+    pytest.param({"kind": "close-after"}, id="closed-after-acting"),
+    pytest.param({"kind": "hang", "seconds": 30}, id="hang"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(("DELETE", "/integration/"), id="promote"),
+        pytest.param(("PATCH", "/tags"), id="tag", marks=pytest.mark.slow),
+        pytest.param(("PUT", "/service/eu$"), id="close", marks=pytest.mark.slow),
+    ],
+)
+def test_a_fault_at_any_change_loses_nothing(pair: Operator, change: tuple[str, str], fault: dict[str, object]) -> None:
+    method, path = change
+    pair.sandbox.faults.add(method=method, path=path, **fault)
+    with Load(uri(pair, "eu")) as load:
+        first = pair.ccr(*GO, "--call-timeout", "2", "--promote-timeout", "5")
+    assert first.code in (0, 3, 13), first.err
+    if first.code == 3:
+        assert not is_promoted(pair)
+        assert accepts(pair, "eu")
+        assert "undone" in first.err
+    if fault["kind"] == "close-after":
+        assert first.code == 0, first.err
+    again = pair.ccr(*GO)
+    assert again.code == 0, again.err
+    assert is_promoted(pair)
+    assert missing(pair, load.acknowledged) == []
+
+
+STEPS = ["health", "fence", "caught-up", "promote", "accepts-writes", "origin", "integration-gone", "close"]
+
+
+@pytest.mark.parametrize(
+    "step", [step if step in ("promote", "close") else pytest.param(step, marks=pytest.mark.slow) for step in STEPS]
+)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=["kill", "term", "ctrl-c"])
+def test_ended_at_any_step_nothing_is_lost_and_the_same_command_finishes(
+    pair: Operator, step: str, number: signal.Signals
+) -> None:
+    """Killed when the step's line shows; the fence is short, so that it runs out while we watch."""
+    command = (*GO, "--fence-ttl", "3", "--promote-timeout", "5")
+    with Load(uri(pair, "eu")) as load:
+        child = pair.start("ccr-avn", *command)
+        assert child.stderr is not None
+        marks = {"health": "pair: ok", "fence": "health: ok", "caught-up": "fence: done", "promote": "promote: avn"}
+        marks |= {"accepts-writes": "promote: done", "origin": "origin: avn", "close": "close: avn"}
+        marks |= {"integration-gone": "accepts-writes: ok"}
+        seen = ""
+        for line in child.stderr:
+            seen += line
+            if line.startswith(marks[step]):
+                break
+        child.send_signal(number)
+        done = ended(child)
+        if number != signal.SIGKILL and done.code != 0:
+            assert done.code in ({signal.SIGINT: (130, 140), signal.SIGTERM: (143, 153)}[number]), seen + done.err
+        if not is_promoted(pair):
+            wait_for(lambda: accepts(pair, "eu", 0.5), 8)
+        again = pair.ccr(*GO)
+        assert again.code == 0, again.err
+    assert is_promoted(pair)
+    lost = missing(pair, load.acknowledged)
+    if number == signal.SIGKILL and step in ("promote", "accepts-writes", "origin", "integration-gone"):
+        # The fence may run out before the next run begins: what the old primary then takes is on it alone (promised so).
+        moments = {key: moment for writer in load.writers for key, moment in writer.acknowledged}
+        assert all(moments[key] > 0 for key in lost)
+    elif step in ("health", "fence", "caught-up", "close"):
+        assert lost == []
+
+
+@pytest.mark.parametrize(
+    "round_number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in range(1, 10))]
+)
+def test_two_operators_at_once(pair: Operator, round_number: int) -> None:
+    with Load(uri(pair, "eu")) as load:
+        both = [pair.start("ccr-avn", *GO) for _ in range(2)]
+        codes = [ended(one) for one in both]
+    assert all(one.code in (0, 4, 3, 13) for one in codes), [one.err for one in codes]
+    assert any(one.code == 0 for one in codes), [one.err for one in codes]
+    assert [one for one in pair.sandbox.changes() if one[0] == "DELETE"].count(
+        next(one for one in pair.sandbox.changes() if one[0] == "DELETE")
+    ) <= 2
+    assert pair.ccr(*GO).code == 0
+    assert is_promoted(pair)
+    assert missing(pair, load.acknowledged) == []
+
+
+def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
+    pasted, run = paired(make()), paired(make())
+    text = pasted.ccr("switchover", "eu", "us", "--dry-run", "--poll-interval", "1").out
+    done = bash(pasted, text)
+    assert done.code == 0, done.err
+    assert run.ccr(*GO).code == 0
+    assert world(pasted) == world(run)
+    with client(pasted, "us") as new:
+        assert new.set("x", "y")
+
+
+def test_a_pasted_preview_that_stops_lifts_its_fence(pair: Operator) -> None:
+    text = pair.ccr("switchover", "eu", "us", "--dry-run", "--catch-up-timeout", "0").out
+    done = bash(pair, text.replace("ccr-avn caught-up", "false # ccr-avn caught-up"))
+    assert done.code != 0
+    assert not is_promoted(pair)
+    assert accepts(pair, "eu")
+
+
+def bash(operator: Operator, text: str) -> Ended:
+    done = subprocess.run(
+        ["bash"], input=text, capture_output=True, text=True, timeout=90, check=False,
+        cwd=operator.home, env=operator.environment(),
+    )  # fmt: skip
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def world(operator: Operator) -> tuple[object, ...]:
+    platform = operator.sandbox.platform
+    services = [(one.name, one.user_config["ip_filter"], one.tags, one.powered) for one in platform.services.values()]
+    return sorted(services, key=str), len(platform.rows)
+
+
+def test_hooks_and_the_env_file(pair: Operator, tmp_path: Path) -> None:
+    (tmp_path / "hook").write_text('#!/bin/sh\necho "$CCR_NEW_PRIMARY $CCR_CHANGED"; env | grep ^CCR_ >"$1"\n')
+    (tmp_path / "hook").chmod(0o755)
+    file = tmp_path / "app.env"
+    hooks = ("--before", f"{tmp_path}/hook before", "--after", f"{tmp_path}/hook after")
+    refused = pair.ccr(*GO, "--before", "false", "--on-failure", f"{tmp_path}/hook failed")
+    assert refused.code == 4
+    assert "CCR_COMMAND=switchover" in (tmp_path / "failed").read_text()
+    assert not is_promoted(pair)
+    done = pair.ccr(*GO, *hooks, "--write-env", str(file))
+    assert done.code == 0, done.err
+    assert "after| us yes" in done.err
+    told = dict(line.split("=", 1) for line in (tmp_path / "after").read_text().splitlines() if "=" in line)
+    assert told["CCR_NEW_URI"] == uri(pair, "us")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert f'REDIS_URL="{uri(pair, "us").replace("valkey:", "redis:")}"' in file.read_text()
+    assert pair.ccr(*GO, "--after", "sleep 60", "--hook-timeout", "0.2").code == 0
+    assert pair.ccr(*GO, "--before", "no-such-program").code == 4
+    assert pair.ccr(*GO, "--before", "'").code == 2
+    assert pair.ccr(*GO, "--write-env", "/nowhere/app.env").code == 0
+
+
+def test_no_secret_is_anywhere_but_where_it_belongs(pair: Operator) -> None:
+    seen: list[str] = []
+    child = pair.start("ccr-avn", *GO, "--json")
+    while child.poll() is None:
+        seen.append(command_lines())
+        time.sleep(0.02)
+    done = ended(child)
+    assert done.code == 0, done.err
+    files = [path.read_text(errors="replace") for path in pair.sandbox.home.rglob("*") if path.is_file()]
+    text = "".join([done.out, done.err, *seen, *files])
+    assert any("promote" in one for one in files)
+    for service in pair.sandbox.platform.services.values():
+        assert service.password not in text
+    assert pair.sandbox.token not in text
+    assert service.password in pair.ccr("endpoint", service.name, "--format", "uri").out
+
+
+def command_lines() -> str:
+    found = []
+    for one in Path("/proc").iterdir():
+        if one.name.isdigit() and int(one.name) != os.getpid():
+            try:
+                found.append((one / "cmdline").read_text(errors="replace"))
+            except OSError:
+                continue
+    return "\n".join(found)
+
+
+def test_an_unwritable_journal_warns_and_stops_nothing(pair: Operator) -> None:
+    done = pair.ccr(*GO, CCR_AVN_STATE_DIR="/proc/nowhere")
+    assert done.code == 0, done.err
+    assert "journal can't be written" in done.err
+
+
+def test_lineage_by_tag_by_history_or_by_journal(pair: Operator) -> None:
+    """Promoted by somebody else: each proof alone is enough, none is not."""
+    row = next(iter(pair.sandbox.platform.rows))
+    pair.avn("service", "integration-delete", row)
+    wait_for(lambda: accepts(pair, "us"))
+    by_history = pair.ccr("switchover", "eu", "us", "--check")
+    assert by_history.code == 0, by_history.err
+    assert "its replication history" in by_history.err
+    pair.sandbox.servers.restart("eu")
+    pair.sandbox.servers.restart("us")
+    with client(pair, "us") as new:
+        info: Any = new.info("replication")
+    if info["master_replid2"] in (0, "0" * 40):
+        assert pair.ccr("switchover", "eu", "us", "--check").code == 4
+    pair.avn("service", "tags", "update", "us", "--add-tag", "ccr_promoted_from=eu")
+    assert pair.ccr("switchover", "eu", "us", "--check").code == 0
+
+
+def test_the_single_acts(pair: Operator) -> None:
+    assert "held back" in pair.ccr("fence", "eu", "--ttl", "30").out
+    assert not accepts(pair, "eu")
+    assert pair.ccr("caught-up", "eu", "us").code == 0
+    assert pair.ccr("unfence", "eu", "--json").code == 0
+    assert accepts(pair, "eu")
+    assert pair.ccr("accepts-writes", "eu").code == 0
+    assert pair.ccr("accepts-writes", "us", "--timeout", "0").code == 5
+    assert pair.ccr("closed", "eu", "--timeout", "0").code == 5
+    assert "link up" in pair.ccr("last-known", "us").out
+    assert pair.ccr("fence", "nobody").code == 4
+    assert pair.ccr("unfence", "eu", "--disconnect").code == 0
+    pair.sandbox.servers.cut_replication("us")
+    with client(pair, "eu") as old:
+        old.set("x", "y")
+    assert pair.ccr("caught-up", "eu", "us", "--timeout", "0.2").code == 5
+
+
+@pytest.mark.parametrize("form", ["table", "uri", "env", "json", "k8s-secret"])
+def test_connection_details(pair: Operator, form: str) -> None:
+    import base64
+
+    done = pair.ccr("endpoint", "us", "--format", form)
+    password = pair.sandbox.platform.services["us"].password
+    shown = base64.b64encode(password.encode()).decode() if form == "k8s-secret" else password
+    assert shown in done.out
+    if form == "json":
+        assert json.loads(done.out)["result"]["password"] == password
+    assert pair.ccr("endpoint", "us", "--username", "nobody").code == 4
+
+
+def wait_for(true: Any, limit: float = 20.0) -> None:
+    until = time.monotonic() + limit
+    while not true():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.01)
