@@ -69,6 +69,10 @@ class Run:
                 self._step(step)
             except Refused as refusal:
                 refusals.append(refusal)
+            except (AvnError, Unreachable):
+                if not refusals:
+                    raise
+                break  # what was refused before explains it
         if refusals:
             raise _joined(refusals)
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from ccr_avn.cli import doctor, enable, endpoint, failover, parts, sandbox, switchover, verify
+from ccr_avn.cli import doctor, enable, endpoint, failover, parts, runs, sandbox, status, switchover, verify
 
 app = typer.Typer(
     name="ccr-avn",
@@ -40,5 +40,7 @@ app.command("accepts-writes")(parts.accepts_writes)
 app.command("closed")(parts.closed)
 app.command("last-known")(parts.last_known)
 app.command("unfence")(parts.unfence)
+app.command("status", cls=status.StatusCommand)(status.status)
 app.command("doctor")(doctor.doctor)
+app.add_typer(runs.app, name="runs")
 app.add_typer(sandbox.app, name="sandbox")

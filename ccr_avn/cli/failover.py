@@ -96,11 +96,10 @@ def failover(
 
     def confirm(begun: "Run") -> None:
         current.append(begun)
-        if check:
-            return
         service = new()
-        if not yes and service and service.source:
-            switching.ask(f"Promote {replica} now? This can't be undone, and may lose writes as said above.")
+        if check or service is None or service.source is None:
+            return
+        switching.ask(f"Promote {replica} now? This can't be undone, and may lose writes as said above.", yes=yes)
         hooks.run_before(told(changed=False))
 
     session.sinks.append(switching.writing_env(write_env, new))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ccr_avn import console, events
+from ccr_avn.errors import Interrupted
 from ccr_avn.execute import Run, World
 from ccr_avn.journal import Journal
 from ccr_avn.plan import Plan
@@ -41,8 +42,11 @@ class Session:
         *,
         checks_only: bool = False,
         never_suspend: bool = False,
+        ended_by_signal: str = "",
     ) -> Run:
         """Execute the plan. An error comes out knowing whether anything had been changed.
+
+        A signal during the step ``ended_by_signal`` is how that step ends, and no failure.
 
         Raises:
             CcrError: as the plan's gates, avn or a signal ended it.
@@ -58,7 +62,7 @@ class Session:
                     self.progress.close()
                     confirm(run)
                 if not checks_only:
-                    run.act()
+                    self._act(run, ended_by_signal)
             except Exception as error:
                 error.changed = run.changed  # type: ignore[attr-defined]  # a bug's exit code must tell it too
                 self._end(
@@ -68,6 +72,13 @@ class Session:
             finally:
                 self.progress.close()
         return run
+
+    def _act(self, run: Run, ended_by_signal: str) -> None:
+        try:
+            run.act()
+        except Interrupted:
+            if not ended_by_signal or failed_in(self) != ended_by_signal:
+                raise
 
     def finish(self, run: Run, result: dict[str, Any], lines: Sequence[str]) -> None:
         """Show the result."""

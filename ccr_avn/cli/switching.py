@@ -42,11 +42,11 @@ def must_be_able_to_ask(*, yes: bool) -> None:
         )
 
 
-def ask(question: str) -> None:
+def ask(question: str, *, yes: bool) -> None:
     """Raises:
     UsageError: the answer was no.
     """
-    if not typer.confirm(question, default=False, err=True):
+    if not yes and not typer.confirm(question, default=False, err=True):
         raise UsageError(
             "not confirmed", detail="nothing was changed", hint="run it again when you are sure, or with --check"
         )

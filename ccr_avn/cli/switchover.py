@@ -117,25 +117,24 @@ def switchover(
 
     def confirm(begun: "Run") -> None:
         current.append(begun)
-        if check:
-            return
-        if not _to_promote(begun, plan, want):
-            return
-        _show(begun, plan, want)
-        if not yes:
-            switching.ask(f"Promote {replica} now? This can't be undone.")
-        hooks.run_before(told(changed=False))
+        if not check and _to_promote(begun, plan, want):
+            _show(begun, plan, want)
+            switching.ask(f"Promote {replica} now? This can't be undone.", yes=yes)
+            hooks.run_before(told(changed=False))
 
     current: list[Run] = []
     session.sinks.append(switching.writing_env(write_env, new))
     run = switching.with_hooks(
         hooks,
         told,
-        lambda: _performed(
-            session,
-            held,
-            lambda: session.perform(plan, program, call_timeout, confirm, checks_only=check, never_suspend=True),
-            current,
+        lambda: session.perform(
+            plan,
+            program,
+            call_timeout,
+            confirm,
+            checks_only=check,
+            never_suspend=True,
+            ended_by_signal="hold",
         ),
     )
     if check:
@@ -143,6 +142,8 @@ def switchover(
             run, {"primary": primary, "replica": replica, "would_go": True}, [f"{primary} → {replica}: it would go"]
         )
         return
+    if old_primary is OldPrimary.HOLD and held.fence:
+        held.fence.release_disconnecting()  # nothing that was held back may be acknowledged now
     hooks.run("after", told(changed=run.changed))
     _finish(session, run, plan, want, held, hooks.seconds)
 
@@ -152,21 +153,6 @@ def _to_promote(run: "Run", plan: "Plan", want: "SwitchoverRequest") -> bool:
     from ccr_avn.gates.switch import feeding
 
     return feeding(run.seen.of(plan.checks[1]), want.primary, want.replica) is not None
-
-
-def _performed(session: "Session", held: "Held", perform: Any, current: "list[Run]") -> "Run":
-    """Ctrl-C ends a hold: that is no failure. Nothing that was held back may be acknowledged then."""
-    from ccr_avn.cli.session import failed_in
-    from ccr_avn.errors import Interrupted
-
-    try:
-        run: Run = perform()
-    except Interrupted:
-        if failed_in(session) != "hold" or held.fence is None:
-            raise
-        held.fence.release_disconnecting()
-        return current[0]
-    return run
 
 
 def _show(run: "Run", plan: "Plan", want: "SwitchoverRequest") -> None:
@@ -215,5 +201,6 @@ def _finish(
     if want.old_primary == "close" and old and old.user_config.get("ip_filter") != [closing.NOBODY]:
         result["ip_filter_before"] = old.user_config.get("ip_filter")
         result["restore"] = closing.restoring(want.setting, old)
-        lines.append(f"  to open {want.primary} again  {result['restore']}")
+        again = "; ".join(result["restore"])
+        lines.append(f"  to open {want.primary} again  {again}")
     session.finish(run, result, [*lines, *switching.exposure_lines(exposed)])

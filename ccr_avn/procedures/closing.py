@@ -31,13 +31,14 @@ def shut(setting: Setting, primary: str, fate: Fate, find: Find, held: Held) -> 
     return (_open(setting, primary, held),)
 
 
-def restoring(setting: Setting, service: Service) -> str:
-    """The command that puts a service's filter back."""
+def restoring(setting: Setting, service: Service) -> tuple[str, ...]:
+    """The commands that open a service again: its filter put back, what is left of the fence lifted."""
     import shlex
 
     networks = json.dumps(service.user_config.get("ip_filter", ["0.0.0.0/0", "::/0"]))
     words = avn.service_update(setting.project, service.name, "-c", f"ip_filter={networks}").argv
-    return shlex.join(str(word) for word in words)
+    unfence = ("ccr-avn", "unfence", service.name, *setting.options)
+    return shlex.join(str(word) for word in words), shlex.join(unfence)
 
 
 def _close(setting: Setting, primary: str) -> Step[Service]:

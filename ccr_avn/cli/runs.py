@@ -1,0 +1,191 @@
+"""`ccr-avn runs`: what happened, read from the journals."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ccr_avn.cli import options
+from ccr_avn.cli.options import Json
+from ccr_avn.errors import UsageError
+
+if TYPE_CHECKING:
+    from ccr_avn.story import Story
+
+app = typer.Typer(
+    help="What happened in earlier runs, read from their journals on this machine.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+HASH = re.compile(r"[0-9a-fA-F]{64}")
+
+
+class Format(StrEnum):
+    HTML = "html"
+    MARKDOWN = "markdown"
+
+
+def _names(incomplete: str) -> list[str]:
+    from ccr_avn.runs import LATEST, RECENT, paths
+
+    names = [LATEST, *(path.stem for path in paths()[:RECENT])]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run's name or how it begins, `latest`, or a journal's file.",
+        autocompletion=_names,
+    ),
+]
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="How many at most, newest first.")] = 20,
+    json: Json = False,
+) -> None:
+    """The runs of this machine, newest first."""
+    options.at_least_one(limit=limit)
+    from ccr_avn import console, runs
+    from ccr_avn.journal import directory
+    from ccr_avn.story import tell, took
+
+    stories = [(path, tell(runs.read(path))) for path in runs.paths()[:limit]]
+    if json:
+        told = [{"run": path.stem, **_summary(story)} for path, story in stories]
+        console.envelope("runs list", ok=True, changed=False, runs=told)
+    elif not stories:
+        console.say(f"no runs yet in {directory()}")
+    else:
+        rows = [("run", "command", "pair", "ended", "took")]
+        rows += [
+            (path.stem, story.command, _pair(story), story.ended_as, took(story.seconds)) for path, story in stories
+        ]
+        console.say(console.table(rows, indent=""))
+
+
+@app.command()
+def show(run: RunName, json: Json = False) -> None:
+    """What one run did, step by step; of one that died what was last known, and which command goes on."""
+    from ccr_avn import console, resume, runs
+    from ccr_avn.story import tell
+
+    record = runs.read(runs.find(run))
+    story = tell(record)
+    known, again = resume.last_known(story), resume.next_command(story)
+    if json:
+        steps = [
+            {"slug": one.slug, "outcome": one.outcome, "finding": one.finding, "seconds": round(one.seconds, 3)}
+            for one in story.steps
+        ]
+        more = {"steps": steps, "result": story.result, "last_known": known, "goes_on_with": again}
+        console.envelope("runs show", ok=True, changed=False, run=story.run, **_summary(story), **more)
+        return
+    for line in _told(story):
+        console.say(line)
+    if record.half or record.unreadable:
+        console.say(f"the journal is damaged: see ccr-avn runs verify {story.run}")
+    for line in known:
+        console.say(f"  {line}")
+    if again:
+        console.say(f"goes on with: {again}")
+
+
+@app.command()
+def verify(
+    run: RunName,
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="HASH", help="What the run printed when it ended: finds a cut tail.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check that a journal is whole: nothing changed, removed or moved. Exit 6 when something was."""
+    if head is not None and not HASH.fullmatch(head):
+        raise UsageError(
+            f"--head is no hash: {head!r}",
+            detail="64 hexadecimal digits, as printed at the end of the run and in the report",
+            hint=f"without it everything but the last line is checked: ccr-avn runs verify {run}",
+        )
+    from ccr_avn import console, runs
+
+    verdict = runs.verify(runs.find(run), head)
+    whole = not verdict.findings
+    if json:
+        told = {"lines": verdict.lines, "head": verdict.head, "findings": verdict.findings, "notes": verdict.notes}
+        console.envelope("runs verify", ok=whole, changed=False, run=verdict.run, **told)
+    else:
+        what = "whole" if whole else f"NOT whole: {len(verdict.findings)} finding(s)"
+        console.say(f"{verdict.run}: {what}; {verdict.lines} lines, head {verdict.head or 'none'}")
+        for line in (*verdict.findings, *(f"note: {note}" for note in verdict.notes)):
+            console.say(f"  {line}")
+    if not whole:
+        raise typer.Exit(6)
+
+
+@app.command()
+def report(
+    run: RunName,
+    format: Annotated[  # noqa: A002  the option's name is --format
+        Format, typer.Option("--format", help="html: one page, nothing loaded from elsewhere; markdown: for a ticket.")
+    ] = Format.HTML,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there, not to stdout.")
+    ] = None,
+) -> None:
+    """A report that an auditor can keep. It holds no secrets."""
+    from ccr_avn import console, runs
+    from ccr_avn import report as rooms
+    from ccr_avn.story import tell
+
+    path = runs.find(run)
+    story, verdict = tell(runs.read(path)), runs.verify(path)
+    text = rooms.html(story, verdict) if format is Format.HTML else rooms.markdown(story, verdict)
+    if output is None:
+        console.say(text.rstrip("\n"))
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{output} can't be written", detail=str(error.strerror), hint=f"ccr-avn runs report {run} > FILE"
+        ) from None
+    console.note(f"{output}: the report of {story.run}")
+
+
+def _summary(story: "Story") -> dict[str, Any]:
+    return {
+        "of": story.command,
+        "title": story.title,
+        "began": story.began,
+        "primary": story.primary or None,
+        "replica": story.replica or None,
+        "ended": story.state,
+        "ended_as": story.ended_as,
+        "exit_code": story.code,
+        "run_changed": story.changed,
+        "seconds": round(story.seconds, 3),
+    }
+
+
+def _pair(story: "Story") -> str:
+    return " → ".join(name for name in (story.primary, story.replica) if name) or "-"
+
+
+def _told(story: "Story") -> list[str]:
+    from ccr_avn import console
+    from ccr_avn.report import WORDS
+    from ccr_avn.story import took
+
+    lines = [f"{story.run}: {story.title}: {story.ended_as}"]
+    lines.append(f"  {', '.join(one for one in (story.began, story.who, *story.versions) if one)}")
+    rows = [
+        (one.slug, WORDS.get(one.outcome, one.outcome), took(one.seconds) if one.spans else "", one.finding)
+        for one in story.steps
+    ]
+    return [*lines, console.table(rows)] if rows else lines

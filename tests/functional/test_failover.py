@@ -1,0 +1,168 @@
+"""`failover`: the primary is dead, frozen or gone; what may be lost is stated; nobody's healthy service is touched."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.functional.conftest import EU, Make, Operator, ended
+from tests.functional.test_switchover import accepts, bash, client, is_promoted, paired, uri, wait_for
+
+GO = ("failover", "us", "--allow-data-loss", "--yes", "--poll-interval", "0.5")
+
+
+@pytest.fixture
+def pair(operator: Operator) -> Operator:
+    return paired(operator)
+
+
+@pytest.mark.parametrize("fate", ["killed", "frozen", "cut"])
+def test_a_lost_primary_is_replaced(pair: Operator, fate: str) -> None:
+    with client(pair, "eu") as old:
+        old.set("kept", "x")
+        old.wait(1, 1000)
+    strike = {"killed": "kill", "frozen": "freeze", "cut": "cut_replication"}[fate]
+    getattr(pair.sandbox.servers, strike)("us" if fate == "cut" else "eu")
+    done = pair.ccr(*GO, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)["result"]
+    assert told["rpo_estimate"]["how"]
+    assert told["old_primary"] == "eu"
+    assert any("not fenced" in one["what"] for one in told["exposure"])
+    assert accepts(pair, "us")
+    with client(pair, "us") as new:
+        assert new.get("kept") == b"x"
+    if fate == "cut":
+        assert "answers after all" in done.err
+        assert "ccr-avn switchover eu us" in done.err
+    pair.sandbox.servers.thaw("eu")
+
+
+def test_the_primarys_object_is_gone(make: Make) -> None:
+    operator = paired(make(keep_orphans=True))
+    operator.avn("service", "terminate", "eu", "-f")
+    done = operator.ccr(*GO)
+    assert done.code == 0, done.err
+    assert accepts(operator, "us")
+
+
+def test_loss_has_a_flag_of_its_own(pair: Operator) -> None:
+    pair.sandbox.servers.kill("eu")
+    done = pair.ccr("failover", "us", "--yes")
+    assert done.code == 4
+    assert "possible loss" in done.err
+    assert "--allow-data-loss" in done.err
+    assert pair.ccr("failover", "us", "--allow-data-loss", "--check").code == 0
+    assert pair.ccr("failover", "us", "--allow-data-loss").code == 2
+    assert not is_promoted(pair)
+
+
+def test_what_is_no_replica_is_refused(pair: Operator) -> None:
+    pair.avn("service", "create", "stranger", "-t", "valkey", "--plan", "startup-4", "--cloud", EU)
+    pair.avn("service", "wait", "stranger")
+    before = pair.sandbox.changes()
+    for name in ("stranger", "eu", "nobody"):
+        assert pair.ccr("failover", name, "--allow-data-loss", "--yes").code == 4
+    assert pair.sandbox.changes() == before
+
+
+def test_promoted_by_somebody_else_is_taken_as_promoted(pair: Operator) -> None:
+    pair.avn("service", "integration-delete", next(iter(pair.sandbox.platform.rows)))
+    wait_for(lambda: accepts(pair, "us"))
+    done = pair.ccr(*GO, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["changed"] is False
+    assert "nothing proves whose" in done.err
+
+
+@pytest.mark.parametrize("after", [0.05, 1.0], ids=["early", "during"])
+def test_the_platform_may_promote_by_itself(make: Make, after: float) -> None:
+    operator = paired(make(auto_promote=after))
+    assert operator.ccr("sandbox", "outage", "eu").code == 0
+    done = operator.ccr(*GO)
+    assert done.code == 0, done.err
+    assert accepts(operator, "us")
+
+
+def test_it_can_be_waited_for(make: Make) -> None:
+    operator = paired(make(auto_promote=1.5))
+    before = operator.sandbox.changes()
+    assert operator.ccr("sandbox", "outage", "eu").code == 0
+    done = operator.ccr(*GO, "--wait-automatic", "30")
+    assert done.code == 0, done.err
+    assert "by itself" in done.err
+    assert not [one for one in operator.sandbox.changes()[len(before) :] if one[0] == "DELETE"]
+    late = paired(make())
+    late.sandbox.servers.kill("eu")
+    done = late.ccr(*GO, "--wait-automatic", "0.5")
+    assert done.code == 0, done.err
+    assert is_promoted(late)
+
+
+def test_it_remembers_where_it_came_from(pair: Operator) -> None:
+    pair.sandbox.servers.kill("eu")
+    assert pair.ccr(*GO).code == 0
+    assert pair.sandbox.platform.services["us"].tags == {"ccr_promoted_from": "eu"}
+
+
+@pytest.mark.parametrize("kind", ["500", "close-before", "close-after", pytest.param("hang", marks=pytest.mark.slow)])
+def test_a_fault_at_the_promotion_ends_done_or_is_finished_by_the_same_command(pair: Operator, kind: str) -> None:
+    pair.sandbox.servers.kill("eu")
+    fault: dict[str, Any] = {"kind": "status", "status": 500} if kind == "500" else {"kind": kind, "seconds": 30}
+    pair.sandbox.faults.add(method="DELETE", path="/integration/", **fault)
+    first = pair.ccr(*GO, "--call-timeout", "2")
+    assert first.code in (0, 3, 13), first.err
+    if kind == "close-after":
+        assert first.code == 0
+    assert pair.ccr(*GO).code == 0
+    assert accepts(pair, "us")
+
+
+def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
+    pasted, run = paired(make()), paired(make())
+    text = pasted.ccr("failover", "us", "--dry-run", "--poll-interval", "1").out
+    for one in (pasted, run):
+        one.sandbox.servers.kill("eu")
+    assert bash(pasted, text).code == 0
+    assert run.ccr(*GO).code == 0
+    for one in (pasted, run):
+        assert is_promoted(one)
+        assert one.sandbox.platform.services["us"].tags == {"ccr_promoted_from": "eu"}
+        assert accepts(one, "us")
+
+
+def test_two_at_once_both_end_right(pair: Operator) -> None:
+    pair.sandbox.servers.kill("eu")
+    both = [ended(one) for one in [pair.start("ccr-avn", *GO) for _ in range(2)]]
+    assert [one.code for one in both] == [0, 0], [one.err for one in both]
+
+
+def test_a_replica_still_copying_is_refused_unless_forced(pair: Operator) -> None:
+    """Its first copy is under way: the primary is frozen in the middle of it."""
+    pair.sandbox.servers.cut_replication("us")
+    pair.sandbox.servers.freeze("eu")
+    from ccr_avn.sandbox.servers import ValkeyServers
+
+    assert isinstance(pair.sandbox.servers, ValkeyServers)
+    with pair.sandbox.servers.admin("us") as admin:
+        admin.execute_command("REPLICAOF", "NO", "ONE")
+        admin.execute_command("CONFIG", "SET", "repl-timeout", "600")
+        admin.execute_command("REPLICAOF", "127.0.0.1", str(pair.sandbox.platform.services["eu"].port))
+    until = time.monotonic() + 10
+    side = pair.ccr("last-known", "us").out
+    while "role slave" not in side:
+        assert time.monotonic() < until
+        side = pair.ccr("last-known", "us").out
+    done = pair.ccr(*GO)
+    pair.sandbox.servers.thaw("eu")
+    assert done.code in (0, 4), done.err
+    if done.code == 4:
+        assert "--force-partial" in done.err
+
+
+def test_the_env_file_is_written_when_writes_are_accepted(pair: Operator) -> None:
+    pair.sandbox.servers.kill("eu")
+    file = pair.home / "app.env"
+    assert pair.ccr(*GO, "--write-env", str(file)).code == 0
+    assert uri(pair, "us") in file.read_text()
