@@ -1,10 +1,13 @@
 """One pure function for each avn command. argv is spelled here and nowhere else."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ccr_avn import models
 from ccr_avn.plan import Call, Word
+
+if TYPE_CHECKING:
+    from ccr_avn import models
 
 AVN = "avn"
 """Stands for the installed program: the interpreters put its path there."""
@@ -31,36 +34,36 @@ def version() -> Call[str]:
     return Call((AVN, "--version"), parse=str.strip)
 
 
-def service_list(project: Project, *names: str) -> Call[tuple[models.Service, ...]]:
+def service_list(project: Project, *names: str) -> "Call[tuple[models.Service, ...]]":
     """The services of these names that exist; of all names when none is given. Unknown names are left out, exit 0."""
     argv = (AVN, "service", "list", *names, *project.flag, "--json")
-    return Call(argv, parse=models.services)
+    return Call(argv, parse=_read("services"))
 
 
-def service_get(project: Project, name: str) -> Call[models.Service]:
-    return Call((AVN, "service", "get", name, *project.flag, "--json"), parse=models.service)
+def service_get(project: Project, name: str) -> "Call[models.Service]":
+    return Call((AVN, "service", "get", name, *project.flag, "--json"), parse=_read("service"))
 
 
-def backup_list(project: Project, name: str) -> Call[tuple[models.Backup, ...]]:
+def backup_list(project: Project, name: str) -> "Call[tuple[models.Backup, ...]]":
     """Since avn 2.14.8."""
-    return Call((AVN, "service", "backup-list", name, *project.flag, "--json"), parse=models.backups)
+    return Call((AVN, "service", "backup-list", name, *project.flag, "--json"), parse=_read("backups"))
 
 
-def integration_list(project: Project, name: str) -> Call[tuple[models.Integration, ...]]:
+def integration_list(project: Project, name: str) -> "Call[tuple[models.Integration, ...]]":
     """Rows where the service is the source and rows where it is the destination."""
     argv = (AVN, "service", "integration-list", name, *project.flag, "--json")
-    return Call(argv, parse=models.integrations)
+    return Call(argv, parse=_read("integrations"))
 
 
-def integration_types(project: Project) -> Call[tuple[models.IntegrationType, ...]]:
+def integration_types(project: Project) -> "Call[tuple[models.IntegrationType, ...]]":
     argv = (AVN, "service", "integration-types-list", *project.flag, "--json")
-    return Call(argv, parse=models.integration_types)
+    return Call(argv, parse=_read("integration_types"))
 
 
 def integration_delete(project: Project, integration: Word, *, hint: str = "") -> Call[None]:
     """Asks nothing, waits for nothing, prints nothing; a read must prove it."""
     argv = (AVN, "service", "integration-delete", integration, *project.flag)
-    return Call(argv, parse=models.nothing, hint=hint)
+    return Call(argv, parse=_read("nothing"), hint=hint)
 
 
 def service_create(
@@ -75,34 +78,34 @@ def service_create(
 ) -> Call[None]:
     """Prints nothing on success and has no ``--json``."""
     argv = (AVN, "service", "create", name, *project.flag, "-t", service_type, "--plan", plan, "--cloud", cloud, *extra)
-    return Call(argv, parse=models.nothing, hint=hint)
+    return Call(argv, parse=_read("nothing"), hint=hint)
 
 
 def service_update(project: Project, name: str, *changes: Word, hint: str = "") -> Call[None]:
     """Returns as soon as the platform has accepted it; has no ``--json``."""
-    return Call((AVN, "service", "update", name, *project.flag, *changes), parse=models.nothing, hint=hint)
+    return Call((AVN, "service", "update", name, *project.flag, *changes), parse=_read("nothing"), hint=hint)
 
 
-def tags_list(project: Project, name: str) -> Call[tuple[models.Tag, ...]]:
-    return Call((AVN, "service", "tags", "list", name, *project.flag, "--json"), parse=models.tags)
+def tags_list(project: Project, name: str) -> "Call[tuple[models.Tag, ...]]":
+    return Call((AVN, "service", "tags", "list", name, *project.flag, "--json"), parse=_read("tags"))
 
 
 def tags_update(project: Project, name: str, tag: Word) -> Call[None]:
     """``tag`` is ``key=value``."""
-    return Call((AVN, "service", "tags", "update", name, *project.flag, "--add-tag", tag), parse=models.nothing)
+    return Call((AVN, "service", "tags", "update", name, *project.flag, "--add-tag", tag), parse=_read("nothing"))
 
 
-def user_get(project: Project, name: str, username: str) -> Call[models.User]:
+def user_get(project: Project, name: str, username: str) -> "Call[models.User]":
     argv = (AVN, "service", "user-get", name, "--username", username, *project.flag, "--json")
-    return Call(argv, parse=models.user)
+    return Call(argv, parse=_read("user"))
 
 
 def user_info() -> Call[tuple[dict[str, object], ...]]:
-    return Call((AVN, "user", "info", "--json"), parse=models.objects)
+    return Call((AVN, "user", "info", "--json"), parse=_read("objects"))
 
 
 def project_details(project: Project) -> Call[tuple[dict[str, object], ...]]:
-    return Call((AVN, "project", "details", *project.flag, "--json"), parse=models.objects)
+    return Call((AVN, "project", "details", *project.flag, "--json"), parse=_read("objects"))
 
 
 def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
@@ -115,3 +118,14 @@ def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
 def formatted(call: Call[Any], template: str) -> tuple[Word, ...]:
     """The same read for a pasted shell: one line an item instead of JSON."""
     return (*(word for word in call.argv if word != "--json"), "--format", template)
+
+
+def _read(name: str) -> Callable[[str], Any]:
+    """The reader of that name, loaded when there is something to read: an argv can be had without its weight."""
+
+    def parse(stdout: str) -> Any:
+        from ccr_avn import models
+
+        return getattr(models, name)(stdout)
+
+    return parse

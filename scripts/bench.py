@@ -1,5 +1,6 @@
 """What ccr-avn costs beside what an operator would type: wall time as ratios in one run."""
 
+import json
 import os
 import platform
 import shutil
@@ -9,11 +10,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import valkey
+
 from ccr_avn.sandbox.options import SandboxOptions
-from ccr_avn.sandbox.run import running
+from ccr_avn.sandbox.run import RunningSandbox, running
 
 BIN = Path(sys.executable).parent
 ROUNDS = 5
@@ -82,8 +86,126 @@ def report(name: str, pairs: list[tuple[float, float]]) -> None:
     print(f"  {name:18} {ours:4.0f} ms   avn --version {theirs:4.0f} ms   ratio {ratio:.2f}   (target: 0.70 or less)")
 
 
+def pair(sandbox: RunningSandbox) -> None:
+    """A pair in the sandbox, by the platform itself: only what comes after is measured."""
+    platform = sandbox.platform
+    body = {"service_type": "valkey", "cloud": "google-europe-west1"}
+    platform.create({**body, "service_name": "eu", "plan": "business-4"})
+    source = [{"integration_type": "read_replica", "source_service": "eu"}]
+    until = time.monotonic() + 10
+    while not platform.backups(platform.services["eu"]) and time.monotonic() < until:
+        time.sleep(0.01)
+    platform.create({**body, "service_name": "us", "plan": "startup-4", "service_integrations": source})
+    with sandbox.servers.admin("us") as admin:
+        while admin.info("replication")["master_link_status"] != "up" and time.monotonic() < until:
+            time.sleep(0.01)
+
+
+def quick_pair() -> SandboxOptions:
+    return SandboxOptions(build_seconds=0.0, backup_seconds=0.0, promote_seconds=0.0)
+
+
+def connection(sandbox: RunningSandbox, name: str) -> valkey.Valkey:
+    service = sandbox.platform.services[name]
+    return valkey.Valkey(port=service.port, password=service.password, socket_timeout=2)
+
+
+def first_write(sandbox: RunningSandbox, act: Callable[[], object]) -> float:
+    """Seconds from the beginning of ``act`` to the first write that the replica accepts."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(1) as pool, connection(sandbox, "us") as client:
+        acting = pool.submit(act)
+        while True:
+            try:
+                client.set("bench", "x")
+                break
+            except valkey.ReadOnlyError:
+                time.sleep(0.001)
+        seconds = time.perf_counter() - began
+        acting.result()
+    return seconds
+
+
+def floor_of_a_switchover() -> float:
+    """Fence, avn service integration-delete, first accepted write: nothing is checked or waited for."""
+    with running(quick_pair()) as sandbox:
+        pair(sandbox)
+        row = next(iter(sandbox.platform.rows))
+        with connection(sandbox, "eu") as old:
+
+            def act() -> None:
+                old.client_pause(30_000, all=False)
+                delete = [str(BIN / "avn"), "service", "integration-delete", row]
+                subprocess.run(delete, check=True, env={**os.environ, **sandbox.environment()})
+
+            return first_write(sandbox, act)
+
+
+def outage_of_a_switchover() -> float:
+    with running(quick_pair()) as sandbox:
+        pair(sandbox)
+        command = [str(BIN / "ccr-avn"), "switchover", "eu", "us", "--yes", "--json"]
+        environment = {**os.environ, **sandbox.environment()}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+        told = json.loads(done.stdout)["result"]
+        assert told["bytes_not_replicated"] == 0
+        return float(told["write_outage_ms"]) / 1000
+
+
+FAILOVER = """
+import json, subprocess, sys
+avn = sys.argv[1]
+services = json.loads(subprocess.run([avn, "service", "list", "--json"], check=True, capture_output=True).stdout)
+rows = next(one for one in services if one["service_name"] == "us")["service_integrations"]
+row = next(one for one in rows if one["integration_type"] == "read_replica")["service_integration_id"]
+subprocess.run([avn, "service", "integration-delete", row], check=True)
+"""
+
+
+def failed_over(*, floor: bool) -> float:
+    with running(quick_pair()) as sandbox:
+        pair(sandbox)
+        sandbox.servers.kill("eu")
+        ours = [str(BIN / "ccr-avn"), "failover", "us", "--allow-data-loss", "--yes"]
+        command = [sys.executable, "-c", FAILOVER, str(BIN / "avn")] if floor else ours
+        environment = {**os.environ, **sandbox.environment()}
+        return first_write(sandbox, lambda: subprocess.run(command, check=True, capture_output=True, env=environment))
+
+
+def compare(name: str, ours: Callable[[], float], floor: Callable[[], float]) -> None:
+    pairs = [(ours(), floor()) for _ in range(ROUNDS)]
+    mine, least = (statistics.median(pair[side] for pair in pairs) * 1000 for side in (0, 1))
+    ratio = statistics.median(one / other for one, other in pairs)
+    print(f"  {name:18} {mine:5.0f} ms   floor {least:5.0f} ms   ratio {ratio:.2f}   (target: 1.30 or less)")
+
+
+def bench_switchover() -> None:
+    compare("write outage", outage_of_a_switchover, floor_of_a_switchover)
+
+
+def bench_failover() -> None:
+    compare("to first write", lambda: failed_over(floor=False), lambda: failed_over(floor=True))
+
+
+def bench_zero_loss() -> None:
+    """Twenty switchovers under full write load; every acknowledged write must be on the new primary."""
+    words = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/functional/test_switchover.py::test_no_acknowledged_write_is_lost[1]",
+    ]
+    ended = [
+        subprocess.run([str(BIN / "pytest"), *words], capture_output=True, check=False).returncode for _ in range(20)
+    ]
+    print(f"  {ended.count(0)} of {len(ended)} runs lost nothing")
+
+
 BENCHES: dict[str, tuple[str, Callable[[], None]]] = {
     "enable": ("enable beside a careful operator's runbook (builds 1 s, first backup 1 s later)", bench_enable),
+    "switchover": ("switchover: fence to first accepted write, promotion taking no time", bench_switchover),
+    "failover": ("failover: from typed to first accepted write, promotion taking no time", bench_failover),
+    "zero-loss": ("switchover under the load of 4 writers, 20 times", bench_zero_loss),
     "start": ("start of the command beside avn's", bench_start),
 }
 

@@ -55,15 +55,23 @@ def failover(
     hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
     if not (check or dry_run):
         switching.must_be_able_to_ask(yes=yes or not allow_data_loss)  # without that the gates refuse
-    from ccr_avn.avn import Project
+    from ccr_avn.avn import AVN, Project, service_list
+    from ccr_avn.process import Ahead, find_avn
+
+    name = options.project_name(project)
+    # No avn is started only to be asked who it is, and the one that matters starts before all that takes time to
+    # load: every moment here is outage.
+    path = find_avn(avn)
+    words = tuple(path if word == AVN else str(word) for word in service_list(Project(name)).argv)
+    ahead = None if dry_run else Ahead(words, deadline=call_timeout)
+    import valkey  # noqa: F401 (the data plane needs it soon)
+
     from ccr_avn.cli.enable import show_preview
     from ccr_avn.cli.session import Session
     from ccr_avn.procedures.failover import FailoverRequest, plan_failover
     from ccr_avn.procedures.steps import Setting
-    from ccr_avn.process import find_avn
     from ccr_avn.program import Program, version_beside
 
-    name = options.project_name(project)
     setting = Setting(
         project=Project(name), ca_file=options.readable(ca_file), poll_interval=max(poll_interval, 0.1), avn=avn
     )
@@ -79,8 +87,6 @@ def failover(
     if dry_run:
         show_preview("failover", plan, avn or "avn", json=json)
         return
-    path = find_avn(avn)
-    # No second avn is started only to be asked who it is: every start is outage.
     program = Program(path=path, version=version_beside(path))
     session = Session("failover", json=json, replica=replica, project=name, allow_data_loss=allow_data_loss)
     services = plan.checks[0]
@@ -106,7 +112,9 @@ def failover(
     run = switching.with_hooks(
         hooks,
         told,
-        lambda: session.perform(plan, program, call_timeout, confirm, checks_only=check, never_suspend=True),
+        lambda: session.perform(
+            plan, program, call_timeout, confirm, checks_only=check, never_suspend=True, ahead=ahead
+        ),
     )
     measured.began = began
     if check:

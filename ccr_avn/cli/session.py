@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ccr_avn import console, events
+from ccr_avn import console, events, process
 from ccr_avn.errors import Interrupted
 from ccr_avn.execute import Run, World
 from ccr_avn.journal import Journal
 from ccr_avn.plan import Plan
+from ccr_avn.process import Ahead
 from ccr_avn.program import Program
 from ccr_avn.signals import Signals
 
@@ -43,6 +44,7 @@ class Session:
         checks_only: bool = False,
         never_suspend: bool = False,
         ended_by_signal: str = "",
+        ahead: Ahead | None = None,
     ) -> Run:
         """Execute the plan. An error comes out knowing whether anything had been changed.
 
@@ -53,7 +55,12 @@ class Session:
         """
         more = (signal.SIGTSTP,) if never_suspend else ()
         with Signals(*more) as signals:
-            world = World(avn=program.path, call_timeout=call_timeout, held=signals.held)
+            world = World(
+                avn=program.path,
+                call_timeout=call_timeout,
+                held=signals.held,
+                run=ahead.run if ahead else process.run,
+            )
             run = Run(plan, world, self.emit)
             self._start(plan, program)
             try:

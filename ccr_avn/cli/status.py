@@ -1,6 +1,7 @@
 """`ccr-avn status`."""
 
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,14 +46,14 @@ class StatusCommand(TyperCommand):
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as problem:
-            if ctx.params.get("form") is Format.NAGIOS:
+            if ctx.params.get("form") == Format.NAGIOS:
                 _end_unknown(problem)
             raise
 
 
 def asks_for_nagios(words: list[str]) -> bool:
     """Whether the words say `--format nagios`, even when others among them can't be understood."""
-    return "--format=nagios" in words or ("--format", "nagios") in zip(words, words[1:], strict=False)
+    return "--format=nagios" in words or ("--format", "nagios") in pairwise(words)
 
 
 def status(

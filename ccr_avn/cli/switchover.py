@@ -193,7 +193,13 @@ def _finish(
         "exposure": exposed,
         "hooks_seconds": hooks,
     }
-    lines = [f"{want.replica} is the primary now; {want.primary}: {want.old_primary}"]
+    fates = {
+        "close": "is shut to all clients",
+        "power-off": "is powered off",
+        "hold": "was held until now and is open again",
+        "open": "accepts writes again",
+    }
+    lines = [f"{want.replica} is the primary now; {want.primary} {fates[want.old_primary]}"]
     if outage is not None and run.changed:
         lines.append(f"  write outage          {outage:.0f} ms")
         lines.append(f"  bytes not replicated  {held.measured.lost_bytes}")
