@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.run import RunningSandbox, running
@@ -93,3 +94,18 @@ def make(tmp_path: Path) -> Iterator[Make]:
 @pytest.fixture
 def operator(make: Make) -> Operator:
     return make()
+
+
+@pytest.fixture(scope="session")
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_options(ca: trustme.CA, tmp_path: Path) -> dict[str, Path]:
+    certificate = ca.issue_cert("127.0.0.1", "localhost")
+    paths = {name: tmp_path / f"{name}.pem" for name in ("tls_certificate", "tls_key", "tls_ca")}
+    paths["tls_certificate"].write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    certificate.private_key_pem.write_to_path(paths["tls_key"])
+    ca.cert_pem.write_to_path(paths["tls_ca"])
+    return paths

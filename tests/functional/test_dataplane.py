@@ -1,13 +1,10 @@
 """The data plane that can't be reached, and why: every usual cause is named, with what to do."""
 
-import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
 
 from ccr_avn.dataplane.connect import Endpoint, connect
 from ccr_avn.dataplane.link import look_at, read_link
@@ -16,19 +13,7 @@ from ccr_avn.errors import Unreachable
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.servers import ValkeyServers
 from tests.functional.conftest import Make, Operator
-
-
-def has_tls() -> bool:
-    server = shutil.which("valkey-server") or shutil.which("redis-server")
-    if not server:
-        return False
-    linked = subprocess.run(["ldd", server], capture_output=True, text=True, check=False).stdout
-    return "libssl" in linked
-
-
-needs_tls = pytest.mark.skipif(
-    not has_tls(), reason="no redis-server built with TLS in PATH (apt install redis-server)"
-)
+from tests.functional.tls import needs_tls
 
 
 @pytest.fixture
@@ -116,21 +101,6 @@ def test_a_replica_is_seen_as_one_and_markers_go_through(servers: ValkeyServers)
 def test_a_marker_that_does_not_arrive_is_missed(servers: ValkeyServers) -> None:
     result = run_marker(endpoint(servers, "eu"), endpoint(servers, "us"), samples=3, timeout=0.2)
     assert (result.arrived, result.maximum, result.median) == (0, 0.0, 0.0)
-
-
-@pytest.fixture(scope="module")
-def ca() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def tls_options(ca: trustme.CA, tmp_path: Path) -> dict[str, Path]:
-    certificate = ca.issue_cert("127.0.0.1", "localhost")
-    paths = {name: tmp_path / f"{name}.pem" for name in ("tls_certificate", "tls_key", "tls_ca")}
-    paths["tls_certificate"].write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
-    certificate.private_key_pem.write_to_path(paths["tls_key"])
-    ca.cert_pem.write_to_path(paths["tls_ca"])
-    return paths
 
 
 @pytest.mark.tls

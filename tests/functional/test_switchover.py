@@ -13,6 +13,7 @@ import pytest
 import valkey
 
 from tests.functional.conftest import EU, Ended, Make, Operator, ended
+from tests.functional.tls import needs_tls
 from tests.functional.writers import Load
 
 GO = ("switchover", "eu", "us", "--yes", "--poll-interval", "0.5")
@@ -73,6 +74,35 @@ def test_no_acknowledged_write_is_lost(pair: Operator, round_number: int) -> Non
     assert 0 < result["write_outage_ms"] < 10_000
     assert accepts(pair, "us")
     assert not accepts(pair, "eu")
+
+
+@pytest.mark.slow
+def test_no_acknowledged_write_is_lost_with_a_lot_of_data(pair: Operator) -> None:
+    """256 MiB, copied and followed."""
+    with client(pair, "eu") as old:
+        for number in range(256):
+            old.set(f"big:{number}", os.urandom(1024 * 1024))
+    wait_for(lambda: pair.ccr("verify", "eu", "us", "--level", "link").code == 0, 60)
+    with Load(uri(pair, "eu")) as load:
+        done = pair.ccr(*GO, "--json")
+        assert done.code == 0, done.err
+    assert missing(pair, [*load.acknowledged, *(f"big:{number}" for number in range(256))]) == []
+
+
+@pytest.mark.tls
+@needs_tls
+def test_no_acknowledged_write_is_lost_with_tls(make: Make, tls_options: dict[str, Path]) -> None:
+    ca_file = str(tls_options["tls_ca"])
+    operator = paired(make(**tls_options), "--ca-file", ca_file)
+    service = operator.sandbox.platform.services["eu"]
+    address = f"rediss://default:{service.password}@127.0.0.1:{service.port}"
+    with Load(address, ca_file) as load:
+        done = operator.ccr(*GO, "--ca-file", ca_file, "--json")
+        assert done.code == 0, done.err
+    keys = load.acknowledged
+    with operator.sandbox.servers.admin("us") as new:
+        found = [new.exists(*keys[start : start + 1000]) for start in range(0, len(keys), 1000)]
+    assert sum(found) == len(keys)
 
 
 def test_the_result_tells_how_to_open_the_old_primary_again(pair: Operator) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ class Writer:
     number: int
     uri: str
     subscribes: bool = False
+    ca_file: str | None = None
     acknowledged: list[tuple[str, float]] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -34,7 +36,7 @@ class Writer:
 
     def _write_on_one_connection(self) -> None:
         parts = urlsplit(self.uri)
-        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1) as connection:
+        with self._connected(parts.hostname or "", parts.port or 0) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.settimeout(0.2)
             reader = libvalkey.Reader()
@@ -47,6 +49,12 @@ class Writer:
                     self.acknowledged.append((key, time.monotonic()))
                 else:
                     return
+
+    def _connected(self, host: str, port: int) -> socket.socket:
+        connection = socket.create_connection((host, port), timeout=1)
+        if self.ca_file is None:
+            return connection
+        return ssl.create_default_context(cafile=self.ca_file).wrap_socket(connection, server_hostname=host)
 
     def _command(self, key: str) -> bytes:
         if self.number % 4 == 1:
@@ -78,8 +86,8 @@ class Writer:
 class Load:
     """Four writers: plain ones, one of scripts, one that also subscribes on its connection."""
 
-    def __init__(self, uri: str) -> None:
-        self.writers = [Writer(number, uri, subscribes=number == 3) for number in range(4)]
+    def __init__(self, uri: str, ca_file: str | None = None) -> None:
+        self.writers = [Writer(number, uri, subscribes=number == 3, ca_file=ca_file) for number in range(4)]
         self._threads = [threading.Thread(target=writer.run, daemon=True) for writer in self.writers]
 
     def __enter__(self) -> Self:

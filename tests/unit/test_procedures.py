@@ -14,7 +14,9 @@ from ccr_avn.errors import UsageError
 from ccr_avn.plan import Call, Later, Plan
 from ccr_avn.preview import describe, preview
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
+from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
 from ccr_avn.procedures.verify import VerifyRequest, plan_verify
 
 SETTING = Setting(project=Project("p"))
@@ -43,7 +45,20 @@ def enable_plans() -> list[Plan]:
     ]
 
 
-PLANS = [*enable_plans(), plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING))]
+def switching_plans() -> list[Plan]:
+    fates: tuple[Any, ...] = ("close", "power-off", "hold", "open")
+    over = [
+        plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r", old_primary=fate))[0]
+        for fate in fates
+    ]
+    return [*over, plan_failover(FailoverRequest(replica="us", setting=SETTING, wait_automatic=5))[0]]
+
+
+PLANS = [
+    *enable_plans(),
+    *switching_plans(),
+    plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING)),
+]
 
 
 def calls(plan: Plan) -> list[tuple[str, ...]]:
@@ -93,7 +108,7 @@ def test_the_steps_of_enable_in_order() -> None:
 
 
 def test_the_preview_uses_the_subcommands_of_the_run() -> None:
-    for plan in enable_plans():
+    for plan in [*enable_plans(), *switching_plans()]:
         text = preview(plan)
         for argv in calls(plan):
             subcommand = " ".join(argv[: 3 if argv[1] == "service" else 2])
@@ -112,6 +127,40 @@ def test_another_avn_is_named_in_the_preview() -> None:
     assert "'/opt/my avn' service list" in text
     assert describe(plan, "/opt/my avn")["steps"][0]["read"][0] == "/opt/my avn"
     assert " avn service" not in text.replace("'/opt/my avn'", "X").replace(": avn service", "")
+
+
+def test_the_steps_of_a_switchover_in_order() -> None:
+    plan = switching_plans()[0]
+    assert [step.slug for step in plan.checks] == ["pair", "integration", "health"]
+    assert [step.slug for step in plan.steps] == [
+        "fence",
+        "caught-up",
+        "seal",
+        "promote",
+        "accepts-writes",
+        "origin",
+        "integration-gone",
+        "running",
+        "close",
+        "closed",
+    ]
+
+
+def test_between_fence_and_first_write_avn_is_started_once() -> None:
+    """Every start of avn inside the fence is outage."""
+    for plan in switching_plans():
+        slugs = [step.slug for step in plan.steps]
+        inside = plan.steps[: slugs.index("accepts-writes") + 1]
+        looks = [step.slug for step in inside if isinstance(step.look, Call)]
+        changes = [step.slug for step in inside if isinstance(step.change, Call)]
+        assert (looks, changes) == ([], ["promote"])
+        assert [step.slug for step in plan.steps if step.final] == ["promote"]
+
+
+def test_a_pasted_switchover_lifts_its_fence_until_it_promotes() -> None:
+    text = preview(switching_plans()[0])
+    assert text.index("trap 'ccr-avn unfence eu") < text.index("ccr-avn fence eu")
+    assert text.index("trap - EXIT") < text.index("avn service integration-delete")
 
 
 def test_a_pair_has_two_sides() -> None:
