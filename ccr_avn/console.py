@@ -47,6 +47,7 @@ def error_envelope(command: str, problem: CcrError) -> None:
             "detail": problem.detail,
             "hint": problem.hint,
         },
+        **({"result": problem.result} if problem.result else {}),
     )
 
 

@@ -1,6 +1,6 @@
 """Every failure that is explained: what happened, what was seen, what to type next, and its exit code."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 CHANGED = 10
 """Added to an exit code when the control plane had already been changed."""
@@ -16,6 +16,7 @@ class CcrError(Exception):
         self.what = what
         self.detail = detail
         self.hint = hint
+        self.result: dict[str, Any] = {}  # what was found all the same, for `--json`
         self.changed = False  # whether the control plane had been changed when it happened
 
     @property

@@ -2,7 +2,7 @@
 
 import typer
 
-from ccr_avn.cli import doctor, enable, endpoint, failover, parts, runs, sandbox, status, switchover, verify
+from ccr_avn.cli import doctor, enable, endpoint, failover, parts, runs, sandbox, status, switchover, verify, watch
 
 app = typer.Typer(
     name="ccr-avn",
@@ -41,6 +41,7 @@ app.command("closed")(parts.closed)
 app.command("last-known")(parts.last_known)
 app.command("unfence")(parts.unfence)
 app.command("status", cls=status.StatusCommand)(status.status)
+app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)
 app.add_typer(runs.app, name="runs")
 app.add_typer(sandbox.app, name="sandbox")

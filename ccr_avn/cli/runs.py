@@ -182,8 +182,8 @@ def _told(story: "Story") -> list[str]:
     from ccr_avn.report import WORDS
     from ccr_avn.story import took
 
-    lines = [f"{story.run}: {story.title}: {story.ended_as}"]
-    lines.append(f"  {', '.join(one for one in (story.began, story.who, *story.versions) if one)}")
+    about = ", ".join(one for one in (story.began, story.who, *story.versions) if one)
+    lines = [f"{story.run}: {story.title}: {story.ended_as}", *([f"  {about}"] if about else [])]
     rows = [
         (one.slug, WORDS.get(one.outcome, one.outcome), took(one.seconds) if one.spans else "", one.finding)
         for one in story.steps

@@ -28,6 +28,7 @@ class Session:
         self.journal = Journal(self.run_id)
         self.progress = console.progress()
         self.sinks: list[console.Sink] = [self.timeline.append, self.journal, self.progress]
+        self.run: Run | None = None
         self._began = time.monotonic()
 
     def emit(self, event: events.Event) -> None:
@@ -61,7 +62,7 @@ class Session:
                 held=signals.held,
                 run=ahead.run if ahead else process.run,
             )
-            run = Run(plan, world, self.emit)
+            run = self.run = Run(plan, world, self.emit)
             self._start(plan, program)
             try:
                 run.check()

@@ -1,17 +1,30 @@
 """`ccr-avn verify`."""
 
+import os
+import time
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, LinkTimeout, Primary, ProjectName, Replica, Samples
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ccr_avn.dataplane.compare import Progress
+
+EVERY = 2.0
+"""Seconds between two lines on how a comparison goes on."""
+
 
 class Level(StrEnum):
     LINK = "link"
     MARKER = "marker"
+    KEYS = "keys"
+    VALUES = "values"
 
 
 def verify(
@@ -19,9 +32,17 @@ def verify(
     replica: Replica,
     project: ProjectName = None,
     level: Annotated[
-        Level, typer.Option(help="link: the replication link stands; marker: data really arrives.")
+        Level, typer.Option(help="link: it stands; marker: data arrives; keys: every key is there; values: and equal.")
     ] = Level.MARKER,
     samples: Samples = 20,
+    match: Annotated[str | None, typer.Option(metavar="GLOB", help="Compare only keys like this.")] = None,
+    sample: Annotated[int | None, typer.Option(metavar="N", help="Compare that many keys, at random.")] = None,
+    db: Annotated[list[int] | None, typer.Option(metavar="N", help="Only this database; repeatable.")] = None,
+    jobs: Annotated[int, typer.Option(metavar="N", help="Processes. [default: as many as cores]")] = 0,
+    max_ops: Annotated[int, typer.Option(metavar="N", help="Commands a second on the primary; 0: no limit.")] = 20_000,
+    rounds: Annotated[int, typer.Option(metavar="N", help="How often what differs is read again.")] = 3,
+    round_interval: Annotated[float, typer.Option(metavar="S", help="Pause between these rounds.")] = 2,
+    differences: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all differences there.")] = None,
     link_timeout: LinkTimeout = 15,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
@@ -31,11 +52,13 @@ def verify(
     """Prove that REPLICA follows PRIMARY. Exit 6 when it can't be proven."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(link_timeout=link_timeout, call_timeout=call_timeout)
-    options.at_least_one(samples=samples)
+    options.not_negative(jobs=jobs, max_ops=max_ops, round_interval=round_interval)
+    options.at_least_one(samples=samples, rounds=rounds, sample=1 if sample is None else sample)
     from ccr_avn.avn import Project
     from ccr_avn.cli.session import Session
+    from ccr_avn.errors import NotProven
     from ccr_avn.procedures.steps import Setting, evidence
-    from ccr_avn.procedures.verify import VerifyRequest, plan_verify
+    from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
     from ccr_avn.program import identify
 
     setting = Setting(project=Project(options.project_name(project)), ca_file=options.readable(ca_file))
@@ -43,12 +66,46 @@ def verify(
         primary=primary,
         replica=replica,
         setting=setting,
-        level="link" if level is Level.LINK else "marker",
+        level=level.value,
         samples=samples,
         link_timeout=link_timeout,
+        depth=Depth(
+            match=match,
+            sample=sample,
+            databases=tuple(db) if db else None,
+            jobs=jobs or os.cpu_count() or 1,
+            max_operations=max_ops,
+            rounds=rounds,
+            round_interval=round_interval,
+            differences=differences,
+        ),
     )
-    plan = plan_verify(want)
+    plan = plan_verify(want, _telling())
     session = Session("verify", json=json, primary=primary, replica=replica, project=setting.project.name)
-    run = session.perform(plan, identify(avn), call_timeout)
+    try:
+        run = session.perform(plan, identify(avn), call_timeout)
+    except NotProven as problem:
+        if session.run:
+            problem.result = evidence(plan, session.run.seen)
+        raise
     result = {"primary": primary, "replica": replica, "level": want.level, **evidence(plan, run.seen)}
     session.finish(run, result, [f"{replica} replicates {primary}: proven by {want.level}"])
+
+
+def _telling() -> "Callable[[Progress], None]":
+    """How far a comparison is, with rate and remaining time, now and then."""
+    last = [time.monotonic()]
+
+    def tell(progress: "Progress") -> None:
+        from ccr_avn import console
+
+        if time.monotonic() - last[0] < EVERY:
+            return
+        last[0] = time.monotonic()
+        left = "" if progress.remaining_seconds is None else f", about {progress.remaining_seconds:.0f} s left"
+        what = "scanning" if progress.phase == "scan" else "reading again what differs"
+        console.note(
+            f"compare: {what}: {progress.keys} of about {progress.expected_keys} keys, {progress.rate:.0f} a second{left}"
+        )
+
+    return tell

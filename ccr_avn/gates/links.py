@@ -1,5 +1,6 @@
 """Rules on the data plane: does the replica follow, do markers arrive."""
 
+from ccr_avn.dataplane.compare import Comparison
 from ccr_avn.dataplane.link import Link
 from ccr_avn.dataplane.marker import MarkerResult
 from ccr_avn.errors import NotProven
@@ -35,6 +36,26 @@ def markers_arrive() -> Gate[MarkerResult]:
         return go(f"{figures}, {lag}")
 
     return Gate("every marker written to the primary is read from the replica", judge, refused=NotProven)
+
+
+def is_equal() -> Gate[Comparison]:
+    def judge(found: Comparison, _: Seen) -> Finding:
+        counted = f"{found.keys} keys compared in {found.seconds:.1f} s ({found.rate:.0f} a second)"
+        if found.verdict == "equal":
+            return go(f"equal: {counted}", warnings=found.reasons)
+        if found.verdict == "inconclusive":
+            hint = "run it again at a quieter time, or with more --rounds"
+            return stop(f"inconclusive: {counted}", detail="; ".join(found.reasons), hint=hint)
+        counts = {name: getattr(found.counts, name) for name in ("missing", "extra", "type", "expiry", "value")}
+        kinds = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        examples = ", ".join(f"{one.kind} {one.key} (db {one.database})" for one in found.examples)
+        return stop(
+            f"different: {kinds}; {counted}",
+            detail=examples,
+            hint="all of them as JSON lines: --differences FILE; a replica can only be made anew: ccr-avn enable PRIMARY NAME",
+        )
+
+    return Gate("every key is on both sides, and equal", judge, refused=NotProven)
 
 
 def _judge_link(link: Link, _: Seen) -> Finding:

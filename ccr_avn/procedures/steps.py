@@ -7,6 +7,7 @@ from typing import Any
 
 from ccr_avn import avn
 from ccr_avn.avn import Project
+from ccr_avn.dataplane.compare import Comparison
 from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.dataplane.link import Link, read_link
 from ccr_avn.dataplane.marker import MarkerResult, run_marker
@@ -131,7 +132,26 @@ def evidence(plan: Plan, seen: Seen) -> dict[str, Any]:
                 "median_ms": round(marker.median, 3),
                 "maximum_ms": round(marker.maximum, 3),
             }
+        if step.slug == "compare" and seen.has(step):
+            told["compare"] = compared(seen.of(step))
     return told
+
+
+def compared(found: Comparison) -> dict[str, Any]:
+    """A comparison as plain data; keys are escaped."""
+    return {
+        "verdict": found.verdict,
+        "level": found.level,
+        "keys": found.keys,
+        "replica_keys": found.replica_keys,
+        "differences": {name: getattr(found.counts, name) for name in ("missing", "extra", "type", "expiry", "value")},
+        "examples": [{"kind": one.kind, "database": one.database, "key": one.key} for one in found.examples],
+        "reasons": list(found.reasons),
+        "compared_by_dump": list(found.compared_by_dump),
+        "keys_a_second": round(found.rate),
+        "seconds": round(found.seconds, 3),
+        "peak_memory_bytes": list(found.peak_memory_bytes),
+    }
 
 
 def described(service: Service) -> dict[str, Any]:

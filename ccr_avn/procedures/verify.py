@@ -1,16 +1,34 @@
 """verify: prove that an existing pair replicates."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 from ccr_avn import avn
+from ccr_avn.dataplane.compare import CompareRequest, Comparison, Progress, compare
 from ccr_avn.errors import NotProven, UsageError
+from ccr_avn.gates.links import is_equal
 from ccr_avn.gates.services import by_name, judge_power, together
 from ccr_avn.models import Service
-from ccr_avn.plan import Finding, Gate, Plan, Seen, Step, stop
-from ccr_avn.procedures.steps import Setting, link_step, marker_step
+from ccr_avn.plan import Finding, Gate, Plan, Probe, Seen, Step, stop
+from ccr_avn.procedures.steps import Find, Setting, endpoint, link_step, marker_step
 
-Level = Literal["link", "marker"]
+Level = Literal["link", "marker", "keys", "values"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """How the keys are compared. ``max_operations``: commands a second on the primary, 0: no limit."""
+
+    match: str | None = None
+    sample: int | None = None
+    databases: tuple[int, ...] | None = None
+    jobs: int = 1
+    max_operations: int = 20_000
+    rounds: int = 3
+    round_interval: float = 2.0  # seconds
+    differences: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +41,7 @@ class VerifyRequest:
     level: Level = "marker"
     samples: int = 20
     link_timeout: float = 15.0
+    depth: Depth = field(default_factory=Depth)
 
     def __post_init__(self) -> None:
         if self.primary == self.replica:
@@ -33,7 +52,8 @@ class VerifyRequest:
             )
 
 
-def plan_verify(want: VerifyRequest) -> Plan:
+def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None = None) -> Plan:
+    """``progress`` is told of a comparison while it goes on."""
     pair = confirm_pair(want.setting, want.primary, want.replica)
 
     def find(seen: Seen, name: str) -> Service:
@@ -44,8 +64,40 @@ def plan_verify(want: VerifyRequest) -> Plan:
 
     link = link_step(want.setting, want.primary, want.replica, find, want.link_timeout, NotProven)
     marker = marker_step(want.setting, want.primary, want.replica, find, want.samples)
-    steps = (link,) if want.level == "link" else (link, marker)
+    steps: tuple[Step[Any], ...] = (link,) if want.level == "link" else (link, marker)
+    if want.level in ("keys", "values"):
+        steps = (*steps, compare_step(want, find, progress))
     return Plan(f"prove that {want.replica} replicates {want.primary}", checks=(pair,), steps=steps)
+
+
+def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress], None] | None) -> Step[Comparison]:
+    """Every key, and with the level ``values`` what is in it."""
+    depth = want.depth
+
+    def look(seen: Seen) -> Comparison:
+        request = CompareRequest(
+            primary=endpoint(find(seen, want.primary), want.setting),
+            replica=endpoint(find(seen, want.replica), want.setting),
+            level="values" if want.level == "values" else "keys",
+            match=depth.match,
+            sample=depth.sample,
+            databases=depth.databases,
+            jobs=depth.jobs,
+            max_operations=depth.max_operations,
+            rounds=depth.rounds,
+            round_interval=depth.round_interval,
+            differences_file=depth.differences,
+        )
+        return compare(request, progress)
+
+    return Step(
+        slug="compare",
+        purpose=f"compare every key of {want.primary} with {want.replica}",
+        look=Probe(
+            ("ccr-avn", "verify", want.primary, want.replica, *want.setting.options, "--level", want.level), look
+        ),
+        gate=is_equal(),
+    )
 
 
 def confirm_pair(setting: Setting, primary: str, replica: str) -> Step[tuple[Service, ...]]:

@@ -1,0 +1,248 @@
+"""`ccr-avn watch`."""
+
+import re
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ccr_avn.cli import options
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, Primary, ProjectName, Replica
+from ccr_avn.errors import Interrupted, TimedOut, UsageError
+
+if TYPE_CHECKING:
+    from ccr_avn.watch.alert import Alert
+    from ccr_avn.watch.figures import Figures
+    from ccr_avn.watch.loop import Ended, Goal, Pause, Show
+
+UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def watch(
+    primary: Primary,
+    replica: Replica,
+    project: ProjectName = None,
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="End after this time: 30, 90s, 10m, 2h, 1d.")
+    ] = None,
+    interval: Annotated[float, typer.Option("--interval", metavar="S", help="Seconds between two samples.")] = 1,
+    until_lag_below: Annotated[
+        str | None,
+        typer.Option("--until-lag-below", metavar="N", help="End with exit 0 below this lag: 4096 bytes, or 50ms."),
+    ] = None,
+    alert_lag: Annotated[
+        float | None, typer.Option("--alert-lag", metavar="MS", help="Tell when the lag gets this long.")
+    ] = None,
+    alert_command: Annotated[
+        str | None,
+        typer.Option("--alert-command", metavar="CMD", help="Started then, without a shell; CCR_LAG_MS is set."),
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", metavar="[ADDR:]PORT", help="Serve Prometheus metrics; on loopback unless told."),
+    ] = None,
+    state_interval: Annotated[
+        float,
+        typer.Option("--state-interval", metavar="S", help="Seconds between two questions to avn; 0: only at first."),
+    ] = 30,
+    data_timeout: Annotated[
+        float, typer.Option("--data-timeout", metavar="S", help="How long a server may take to answer.")
+    ] = 2,
+    call_timeout: CallTimeout = 60,
+    ca_file: CaFile = None,
+    json: Json = False,
+    avn: Avn = None,
+) -> None:
+    """Watch the lag of REPLICA: live in a terminal, else one JSON line a sample. `q` or Ctrl-C ends it."""
+    options.names(PRIMARY=primary, REPLICA=replica)
+    options.not_negative(call_timeout=call_timeout, state_interval=state_interval)
+    _above_zero(interval=interval, data_timeout=data_timeout, **({} if alert_lag is None else {"alert_lag": alert_lag}))
+    limit, goal, address = _seconds(duration), _goal(until_lag_below), _address(listen)
+    alert = _alert(alert_lag, alert_command, (primary, replica))
+    from dataclasses import replace
+
+    from ccr_avn.avn import Project
+    from ccr_avn.lookup import look_up
+    from ccr_avn.procedures.steps import Setting, endpoint
+    from ccr_avn.watch.figures import Figures
+    from ccr_avn.watch.loop import Terms
+    from ccr_avn.watch.platform import Platform
+    from ccr_avn.watch.sampler import Sampler
+
+    setting = Setting(project=Project(options.project_name(project)), ca_file=options.readable(ca_file))
+    names = (primary, replica)
+    first, second = look_up(avn, setting.project, names, call_timeout)
+    sides = [replace(endpoint(one, setting), timeout=data_timeout) for one in (first, second)]
+
+    def ask() -> Any:
+        return look_up(avn, setting.project, names, call_timeout)
+
+    platform = Platform((first, second), ask, state_interval)
+    sampler = Sampler(*sides, patience=min(interval, data_timeout))
+    figures = Figures()
+    live = sys.stdout.isatty() and not json
+    ended, signal = _go_on(
+        Terms(interval=interval, limit=limit, goal=goal), sampler, platform, figures, alert, names, address, live=live
+    )
+    _finish(figures, names, ended, signal, goal, live=live)
+
+
+def _go_on(
+    terms: Any,
+    sampler: Any,
+    platform: Any,
+    figures: "Figures",
+    alert: "Alert | None",
+    names: tuple[str, str],
+    address: tuple[str, int] | None,
+    *,
+    live: bool,
+) -> "tuple[Ended, Interrupted | None]":
+    """Watch; a signal ends it in good order. How it ended."""
+    from ccr_avn.signals import Signals
+    from ccr_avn.watch.loop import watch as go_on
+
+    with Signals(), ExitStack() as stack:
+        try:
+            stack.callback(sampler.close)
+            stack.callback(platform.stop)
+            if alert:
+                stack.callback(alert.wait)
+            platform.start()
+            shows, pause = _faces(stack, figures, names, address, live=live)
+
+            def show(sample: Any, events: tuple[str, ...]) -> None:
+                for each in shows:
+                    each(sample, events)
+
+            return go_on(terms, sampler, platform, figures, alert, show=show, pause=pause), None
+        except Interrupted as signal:
+            return "asked to", signal
+
+
+def _faces(
+    stack: ExitStack, figures: "Figures", names: tuple[str, str], address: tuple[str, int] | None, *, live: bool
+) -> "tuple[list[Show], Pause]":
+    """Where samples are shown, and how to wait meanwhile."""
+    from ccr_avn import console
+
+    shows: list[Show] = []
+    if address:
+        from ccr_avn.formats.metrics import Metrics
+
+        metrics = Metrics(names, *address)
+        stack.callback(metrics.close)
+        console.note(f"metrics: {metrics.url}")
+        shows.append(lambda sample, _: metrics.show(sample))
+    if live:
+        from ccr_avn.formats.screen import Screen
+
+        screen = stack.enter_context(Screen(names, figures))
+        return shows, screen.pause
+    shows.append(lambda sample, events: _line(names, {**sample.told(), "events": list(events)}))
+    return shows, _plain_pause
+
+
+def _plain_pause(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
+def _line(names: tuple[str, str], told: dict[str, Any]) -> None:
+    import json
+
+    from ccr_avn import console
+
+    pair = {"schema": console.SCHEMA, "command": "watch", "pair": list(names)}
+    console.say(json.dumps({**pair, **told}))
+
+
+def _finish(
+    figures: "Figures",
+    names: tuple[str, str],
+    ended: "Ended",
+    signal: Interrupted | None,
+    goal: "Goal | None",
+    *,
+    live: bool,
+) -> None:
+    """The summary, and the exit code.
+
+    Raises:
+        TimedOut: the goal was not reached.
+    """
+    from ccr_avn import console
+
+    if live:
+        from ccr_avn.formats.screen import summary_lines
+
+        for line in summary_lines(names, figures):
+            console.say(line)
+    else:
+        _line(names, {"ended": ended, "summary": figures.summary()})
+    if signal:
+        raise typer.Exit(signal.exit_code)
+    if goal and ended != "reached":
+        seen = figures.last
+        last = f"lag {seen.lag_bytes} bytes, {seen.lag_ms} ms, link {seen.link}" if seen else "no sample"
+        raise TimedOut(
+            f"the lag of {names[1]} did not get below {goal.below:g} {goal.unit}",
+            detail=f"last seen: {last}",
+            hint="wait longer: --for, or find out what holds it up: ccr-avn status",
+        )
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if not found:
+        raise UsageError(f"--for can't be {text!r}", detail="a number and s, m, h or d", hint="--for 10m")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def _goal(text: str | None) -> "Goal | None":
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms)?", text)
+    if not found or not float(found[1]):
+        raise UsageError(
+            f"--until-lag-below can't be {text!r}",
+            detail="bytes, or milliseconds with ms behind the number; above 0",
+            hint="--until-lag-below 4096, or --until-lag-below 50ms",
+        )
+    from ccr_avn.watch.loop import Goal
+
+    return Goal(below=float(found[1]), unit="ms" if found[2] else "bytes")
+
+
+def _address(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"--listen can't be {text!r}", detail="an address, a colon, a port", hint="--listen 9121")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _alert(limit: float | None, command: str | None, names: tuple[str, str]) -> "Alert | None":
+    if limit is None:
+        if command is not None:
+            raise UsageError(
+                "--alert-command needs --alert-lag", detail="when should it be started?", hint="--alert-lag 1000"
+            )
+        return None
+    from ccr_avn.hooks import words
+    from ccr_avn.watch.alert import Alert
+
+    return Alert(limit, words("--alert-command", command), names)
+
+
+def _above_zero(**given: float) -> None:
+    options.not_negative(**given)
+    for what, number in given.items():
+        if not number:
+            option = "--" + what.replace("_", "-")
+            raise UsageError(f"{option} can't be 0", detail="it must be above 0", hint=f"{option} 1")

@@ -1,0 +1,100 @@
+"""What is asked of a comparison, and what it answers."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ccr_avn.dataplane.connect import Endpoint
+
+Level = Literal["keys", "values"]
+Verdict = Literal["equal", "different", "inconclusive"]
+Kind = Literal["missing", "extra", "type", "expiry", "value"]
+KINDS: tuple[Kind, ...] = ("missing", "extra", "type", "expiry", "value")
+"""``missing``: only on the primary; ``extra``: only on the replica. A key has one kind: the gravest."""
+
+EXAMPLES = 20
+"""How many differences the result itself names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareRequest:
+    """What to compare, and how hard to try."""
+
+    primary: "Endpoint"
+    replica: "Endpoint"
+    level: Level
+    match: str | None = None
+    sample: int | None = None  # that many keys of each side, at random
+    databases: tuple[int, ...] | None = None  # None: all
+    jobs: int = 1  # processes
+    max_operations: int = 0  # commands a second on the primary; 0: no limit
+    rounds: int = 3
+    round_interval: float = 2.0  # seconds
+    differences_file: Path | None = None
+    require_link: bool = True  # False: two servers that need not follow each other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One key that differs. ``key`` is escaped: printable ASCII, ``\\xNN`` for the rest."""
+
+    kind: Kind
+    database: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    missing: int = 0
+    extra: int = 0
+    type: int = 0
+    expiry: int = 0
+    value: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The verdict and what it rests on."""
+
+    verdict: Verdict
+    level: Level
+    keys: int  # of the primary, compared
+    replica_keys: int  # of the replica, looked up on the primary
+    counts: Counts
+    examples: tuple[Difference, ...]
+    reasons: tuple[str, ...]  # why equality is not claimed, and what a claim leaves out
+    reread: int  # keys that differed at first sight
+    in_flight: int  # of those: never stood still for long enough to be judged
+    unreadable: int  # keys that a side refused to read
+    compared_by_dump: tuple[str, ...]  # types that are known to modules only
+    rate: float  # keys a second
+    seconds: float
+    peak_memory_bytes: tuple[int, ...]  # of each process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    phase: Literal["scan", "round"]
+    keys: int
+    replica_keys: int
+    expected_keys: int  # on the primary, as far as it knows; --match makes it an upper bound
+    suspects: int
+    rate: float  # keys a second
+    seconds: float
+    remaining_seconds: float | None
+    trouble: str | None  # why equality can no longer be claimed
+
+
+_ESCAPED = tuple(
+    chr(byte) if 32 <= byte < 127 and byte not in b"\\" else f"\\x{byte:02x}" for byte in range(256)
+)  # a backslash too, so that it can be read back
+
+
+def escaped(key: bytes) -> str:
+    """Printable ASCII that can be turned back: ``\\xNN`` for every other byte and for the backslash."""
+    return "".join(_ESCAPED[byte] for byte in key)

@@ -1,0 +1,230 @@
+"""Big keys, in pieces: neither a server nor this process ever holds one giant reply."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn.dataplane.compare.commands import Template, bulk, bulks, field_expiries, pack
+from ccr_avn.dataplane.compare.flow import Flow, same_reply
+from ccr_avn.dataplane.compare.wire import TooLarge, parsed
+
+if TYPE_CHECKING:
+    from ccr_avn.dataplane.compare.model import Kind
+    from ccr_avn.dataplane.compare.pair import Pair
+    from ccr_avn.dataplane.compare.wire import Wire
+
+PIECE_BYTES = 1024 * 1024
+MOST_ELEMENTS = 1000
+HELD_BYTES = 2 * 1024 * 1024
+"""Bytes of elements held while the other side is asked for them."""
+
+LATE = 200
+"""Elements of one page that may have been written just now; more is a difference of the key."""
+TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """A type whose elements are found by name: scanned on one side, looked up on the other."""
+
+    scan: bytes
+    look_up: bytes
+    count: bytes
+    paired: bool  # whether the scan gives a value or score with each
+
+    def same(self, scanned: bytes | None, found: object) -> bool:
+        if self.look_up == b"SISMEMBER":
+            return found == 1
+        if self.look_up == b"ZSCORE" and isinstance(found, bytes) and scanned is not None:
+            return float(scanned) == float(found)  # releases print the same score differently
+        return scanned == found
+
+
+MEMBERS = {
+    b"hash": Members(b"HSCAN", b"HGET", b"HLEN", paired=True),
+    b"set": Members(b"SSCAN", b"SISMEMBER", b"SCARD", paired=False),
+    b"zset": Members(b"ZSCAN", b"ZSCORE", b"ZCARD", paired=True),
+}
+
+
+def compare_members(pair: "Pair", key: bytes, of_type: bytes, size: int, *, expiries: bool) -> "Kind | None":
+    """A hash, set or sorted set of about ``size`` bytes. ``expiries``: those of a hash's fields as well."""
+    members = MEMBERS[of_type]
+    search = _Search(pair, key, members)
+    lengths = search.lengths()
+    if None in lengths:
+        return "value"
+    page = _page(size, max(lengths[0] or 0, 1))
+    if found := search.one_way(pair.primary, pair.replica, page, expiries=expiries and of_type == b"hash"):
+        return found
+    if lengths[0] == lengths[1] == search.lengths()[1]:
+        return None  # everything is there, and there is no more than that
+    return search.one_way(pair.replica, pair.primary, page, expiries=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    cursor: bytes
+    names: list[bytes]
+    late: list[bytes]  # those of the elements that differ at first sight
+
+
+class _Search:
+    def __init__(self, pair: "Pair", key: bytes, members: Members) -> None:
+        self._pair = pair
+        self._key = key
+        self._members = members
+        self._look_up = Template(members.look_up, key, b"")
+
+    def lengths(self) -> tuple[int | None, int | None]:
+        ask = pack(self._members.count, self._key)
+        answers = (self._pair.primary.ask(ask)[0], self._pair.replica.ask(ask)[0])
+        one, other = (answer if isinstance(answer, int) else None for answer in answers)
+        return one, other
+
+    def one_way(self, source: "Wire", other: "Wire", page: int, *, expiries: bool) -> "Kind | None":
+        """Whether every element of the source is on the other side, and equal."""
+        cursor = b"0"
+        while True:
+            scan = pack(self._members.scan, self._key, cursor, b"COUNT", b"%d" % page)
+            try:
+                found = self._whole_page(source, other, scan)
+            except TooLarge:
+                found = self._streamed_page(source, other, scan, keep_names=expiries)
+            if found is None or (found.late and not self._settled(found.late)):
+                return "value"
+            if expiries and found.names and not self._same_expiries(found.names):
+                return "expiry"
+            if found.cursor == b"0":
+                return None
+            cursor = found.cursor
+
+    def _whole_page(self, source: "Wire", other: "Wire", scan: bytes) -> "_Page | None":
+        """Quick, for elements of usual size. None: the key is of another type now.
+
+        Raises:
+            TooLarge: some are giants.
+        """
+        (reply,) = source.ask(scan)
+        if not isinstance(reply, list):
+            return None
+        cursor, words = reply
+        names: list[bytes] = words[::2] if self._members.paired else words
+        values = words[1::2] if self._members.paired else [None] * len(names)
+        late: list[bytes] = []
+        for start in range(0, len(names), MOST_ELEMENTS):
+            some = names[start : start + MOST_ELEMENTS]
+            other.send(self._look_up.each(bulks(some)), commands=len(some))
+            answers = parsed(other.receive()[0])
+            expected = values[start : start + MOST_ELEMENTS]
+            if answers != expected:
+                both = zip(some, expected, answers, strict=True)
+                late += [name for name, value, answer in both if not self._members.same(value, answer)]
+        return _Page(cursor, names, late)
+
+    def _streamed_page(self, source: "Wire", other: "Wire", scan: bytes, *, keep_names: bool) -> "_Page | None":
+        """The same with one element in memory at a time, or a few small ones."""
+        source.send(scan)
+        flow = Flow(source)
+        if flow.items() != 2:
+            flow.finish()
+            return None
+        cursor = flow.reply()
+        names: list[bytes] = []
+        late: list[bytes] = []
+        for batch in self._batches(flow):
+            other.send(self._look_up.each(bulks(name for name, _ in batch)), commands=len(batch))
+            answers = Flow(other)
+            late += [name for name, value in batch if not self._members.same(value, answers.reply())]
+            answers.finish()
+            if keep_names:
+                names += [name for name, _ in batch]
+        flow.finish()
+        return _Page(cursor, names, late)
+
+    def _batches(self, flow: Flow) -> Iterator[list[tuple[bytes, bytes | None]]]:
+        batch: list[tuple[bytes, bytes | None]] = []
+        held = 0
+        words = flow.items() or 0
+        for _ in range(words // 2 if self._members.paired else words):
+            name = flow.reply()
+            value = flow.reply() if self._members.paired else None
+            batch.append((name, value))
+            held += len(name) + len(value or b"")
+            if held > HELD_BYTES or len(batch) >= MOST_ELEMENTS:
+                yield batch
+                batch, held = [], 0
+        if batch:
+            yield batch
+
+    def _settled(self, late: list[bytes]) -> bool:
+        """Whether elements that differed are equal once the replica has caught up: others may be writing here."""
+        if len(late) > LATE:
+            return False
+        for _ in range(TRIES):
+            proves = self._pair.catch_up().proves
+            late = [name for name in late if not self._same_now(name)]
+            if not late:
+                return True
+            if not proves:
+                return False
+        return False
+
+    def _same_now(self, name: bytes) -> bool:
+        one, other = _both_replies(self._pair, self._look_up.one(bulk(name)))
+        if self._members.look_up == b"ZSCORE":
+            return self._members.same(one, other) if one else one == other
+        return bool(one == other)
+
+    def _same_expiries(self, names: list[bytes]) -> bool:
+        for start in range(0, len(names), MOST_ELEMENTS):
+            ask = field_expiries(self._key, names[start : start + MOST_ELEMENTS])
+            one, other = _both_replies(self._pair, ask)
+            if one != other:
+                self._pair.catch_up()
+                one, other = _both_replies(self._pair, ask)
+            if one != other:
+                return False
+        return True
+
+
+def compare_list(pair: "Pair", key: bytes, size: int) -> bool:
+    lengths = _both_replies(pair, pack(b"LLEN", key))
+    if lengths[0] != lengths[1] or not isinstance(lengths[0], int):
+        return False
+    page = _page(size, max(lengths[0], 1))
+    return all(
+        _same(pair, pack(b"LRANGE", key, b"%d" % start, b"%d" % (start + page - 1)))
+        for start in range(0, lengths[0], page)
+    )
+
+
+def compare_string(pair: "Pair", key: bytes) -> bool:
+    lengths = _both_replies(pair, pack(b"STRLEN", key))
+    if lengths[0] != lengths[1] or not isinstance(lengths[0], int):
+        return False
+    return all(
+        _same(pair, pack(b"GETRANGE", key, b"%d" % start, b"%d" % (start + PIECE_BYTES - 1)))
+        for start in range(0, lengths[0], PIECE_BYTES)
+    )
+
+
+def compare_dump(pair: "Pair", key: bytes) -> bool:
+    """What only a module understands. The last ten bytes are the release's format and a checksum over it."""
+    one, other = _both_replies(pair, pack(b"DUMP", key))
+    return isinstance(one, bytes) and isinstance(other, bytes) and one[:-10] == other[:-10]
+
+
+def _page(size: int, elements: int) -> int:
+    """How many elements of the average size fit a piece."""
+    return max(8, min(MOST_ELEMENTS, elements * PIECE_BYTES // max(size, 1)))
+
+
+def _same(pair: "Pair", ask: bytes) -> bool:
+    with pair.flows(ask) as (one, other):
+        return same_reply(one, other)
+
+
+def _both_replies(pair: "Pair", ask: bytes) -> tuple[Any, Any]:
+    with pair.flows(ask) as (one, other):
+        return one.reply(), other.reply()

@@ -1,0 +1,97 @@
+"""Streams: entries in pages, then what the groups, their consumers and their pending entries say."""
+
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn.dataplane.compare.commands import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ccr_avn.dataplane.compare.flow import Flow
+    from ccr_avn.dataplane.compare.pair import Pair
+
+PAGE_BYTES = 1024 * 1024
+PENDING_PAGE = 1000
+
+STREAM_FACTS = (b"length", b"last-generated-id", b"max-deleted-entry-id", b"entries-added")
+GROUP_FACTS = (b"name", b"consumers", b"pending", b"last-delivered-id")
+CONSUMER_FACTS = (b"name", b"pending")
+"""The rest is about the server's memory or the time since a consumer was seen, which isn't replicated."""
+
+
+def compare_stream(pair: "Pair", key: bytes, size: int) -> bool:
+    """A stream of about ``size`` bytes."""
+    with pair.flows(pack(b"XINFO", b"STREAM", key) + pack(b"XINFO", b"GROUPS", key), 2) as (one, other):
+        facts, others = _facts(one.reply(), STREAM_FACTS), _facts(other.reply(), STREAM_FACTS)
+        groups, other_groups = _table(one.reply(), GROUP_FACTS), _table(other.reply(), GROUP_FACTS)
+    if not facts or not _agree(facts, others) or groups != other_groups:
+        return False
+    page = max(1, min(1000, int(facts[b"length"]) * PAGE_BYTES // max(size, 1)))
+    return _same_entries(pair, key, page) and all(_same_group(pair, key, group[b"name"]) for group in groups)
+
+
+def _same_entries(pair: "Pair", key: bytes, page: int) -> bool:
+    start, count = b"-", b"%d" % page
+    while True:
+        with pair.flows(pack(b"XRANGE", key, start, b"+", b"COUNT", count)) as (one, other):
+            entries = one.items()
+            if entries is None or entries != other.items():
+                return False
+            last = _same_run(one, other, entries)
+        if entries and last is None:
+            return False
+        if entries < page or last is None:
+            return True
+        start = _after(last)
+
+
+def _same_run(one: "Flow", other: "Flow", entries: int) -> bytes | None:
+    """The last entry's id, or None when one of them differs."""
+    last = None
+    for _ in range(entries):
+        entry = one.reply()
+        if entry != other.reply():
+            return None
+        last = entry[0]
+    return last
+
+
+def _same_group(pair: "Pair", key: bytes, group: bytes) -> bool:
+    with pair.flows(pack(b"XINFO", b"CONSUMERS", key, group)) as (one, other):
+        if _table(one.reply(), CONSUMER_FACTS) != _table(other.reply(), CONSUMER_FACTS):
+            return False
+    start = b"-"
+    while True:
+        with pair.flows(pack(b"XPENDING", key, group, start, b"+", b"%d" % PENDING_PAGE)) as (one, other):
+            pending, others = list(_pending(one.reply())), list(_pending(other.reply()))
+        if pending != others:
+            return False
+        if len(pending) < PENDING_PAGE:
+            return True
+        start = _after(pending[-1][0])
+
+
+def _pending(reply: Any) -> "Iterator[tuple[bytes, bytes, int]]":
+    """Entry, consumer, deliveries; not how long ago, which each side counts for itself."""
+    for entry, consumer, _, deliveries in reply if isinstance(reply, list) else ():
+        yield entry, consumer, deliveries
+
+
+def _facts(reply: Any, wanted: tuple[bytes, ...]) -> dict[bytes, Any]:
+    pairs = dict(zip(reply[::2], reply[1::2], strict=True)) if isinstance(reply, list) else {}
+    return {name: pairs[name] for name in wanted if name in pairs}
+
+
+def _table(reply: Any, wanted: tuple[bytes, ...]) -> list[dict[bytes, Any]]:
+    rows = (_facts(row, wanted) for row in (reply if isinstance(reply, list) else ()))
+    return sorted(rows, key=lambda row: bytes(row[b"name"]))
+
+
+def _agree(one: dict[bytes, Any], other: dict[bytes, Any]) -> bool:
+    """Equal in all that both releases know."""
+    return bool(other) and all(one[name] == other[name] for name in one.keys() & other.keys())
+
+
+def _after(entry: bytes) -> bytes:
+    milliseconds, sequence = entry.split(b"-")
+    return b"%b-%d" % (milliseconds, int(sequence) + 1)

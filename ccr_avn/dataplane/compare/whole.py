@@ -1,0 +1,141 @@
+"""Contents of keys whose types are known: moderate ones many at a time and whole, big ones in pieces."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn.dataplane.compare import pieces
+from ccr_avn.dataplane.compare.commands import DUMP, MEMORY, STREAM, WHOLE, bulk, bulks, field_expiries
+from ccr_avn.dataplane.compare.streams import compare_stream
+from ccr_avn.dataplane.compare.wire import TooLarge, parsed, refused
+
+if TYPE_CHECKING:
+    from ccr_avn.dataplane.compare.model import Kind
+    from ccr_avn.dataplane.compare.pair import Pair
+
+MODERATE = 512 * 1024
+"""Bytes up to which a key is read whole."""
+
+TOGETHER_BYTES = 2 * 1024 * 1024
+TOGETHER_KEYS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A key and its type on the primary."""
+
+    key: bytes
+    type: bytes
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was met on the way and has to be told."""
+
+    unreadable: int = 0
+    refusal: str = ""  # one of them
+    dumped: set[str] = field(default_factory=set)  # types that only modules know
+
+    def note(self, refusal: object) -> None:
+        self.unreadable += 1
+        self.refusal = self.refusal or str(refusal)
+
+
+class Contents:
+    """Compares values in the database that the pair uses."""
+
+    def __init__(self, pair: "Pair", seen: Seen) -> None:
+        self._pair = pair
+        self._seen = seen
+
+    def differing(self, items: list[Typed], database: int) -> "dict[bytes, Kind]":
+        """Those that differ, and how. A key that is gone from the primary counts as no difference here."""
+        found: dict[bytes, Kind] = {}
+        volatile = database in self._pair.traits.volatile_fields
+        together: list[Typed] = []
+        room = TOGETHER_BYTES
+        for item, size in self._sizes(items):
+            if item.type == STREAM or size > MODERATE:
+                found |= self._in_pieces(item, size, volatile=volatile)
+                continue
+            if size > room or len(together) >= TOGETHER_KEYS:
+                found |= self._together(together, volatile=volatile)
+                together, room = [], TOGETHER_BYTES
+            together.append(item)
+            room -= size
+        return found | self._together(together, volatile=volatile)
+
+    def _sizes(self, items: list[Typed]) -> Iterator[tuple[Typed, int]]:
+        """In bytes of the primary's memory, by samples; where that is refused, every key is read in pieces."""
+        for start in range(0, len(items), TOGETHER_KEYS):
+            some = items[start : start + TOGETHER_KEYS]
+            self._pair.primary.send(MEMORY.each(bulks(item.key for item in some)), commands=len(some))
+            sizes = parsed(self._pair.primary.receive()[0])
+            for item, size in zip(some, sizes, strict=True):
+                if size is not None:
+                    yield item, size if isinstance(size, int) else MODERATE + 1
+
+    def _together(self, items: list[Typed], *, volatile: bool) -> "dict[bytes, Kind]":
+        if not items:
+            return {}
+        self._seen.dumped |= {item.type.decode(errors="replace") for item in items if item.type not in WHOLE}
+        ask = b"".join(WHOLE.get(item.type, DUMP).one(bulk(item.key)) for item in items)
+        try:
+            (one,), (other,) = self._pair.both((ask,), (ask,), len(items))
+        except TooLarge:
+            found: dict[bytes, Kind] = {}
+            for item in items:
+                found |= self._in_pieces(item, pieces.PIECE_BYTES * pieces.MOST_ELEMENTS, volatile=volatile)
+            return found
+        hashes = [item.key for item in items if item.type == b"hash"] if volatile else []
+        if one == other and not refused(one) and not hashes:
+            return {}
+        replies = list(zip(items, parsed(one), parsed(other), strict=True))
+        found = {item.key: "value" for item, *pair in replies if not self._same(item, *pair)}
+        fields = {item.key: reply[::2] for item, reply, _ in replies if volatile and item.type == b"hash" and reply}
+        return self._field_expiries({key: names for key, names in fields.items() if key not in found}) | found
+
+    def _same(self, item: Typed, one: Any, other: Any) -> bool:
+        for reply in (one, other):
+            if isinstance(reply, Exception):
+                if str(reply).startswith("WRONGTYPE"):  # it changed just now, or is another type over there
+                    return False
+                self._seen.note(reply)
+                return True  # neither equal nor different: it is counted, and no equality claimed
+        return bool(one == other) or canonical(item.type, one) == canonical(item.type, other)
+
+    def _field_expiries(self, hashes: dict[bytes, list[bytes]]) -> "dict[bytes, Kind]":
+        if not hashes:
+            return {}
+        ask = b"".join(field_expiries(key, names) for key, names in hashes.items())
+        (one,), (other,) = self._pair.both((ask,), (ask,), len(hashes))
+        both = zip(hashes, parsed(one), parsed(other), strict=True)
+        return {key: "expiry" for key, mine, theirs in both if str(mine) != str(theirs)}
+
+    def _in_pieces(self, item: Typed, size: int, *, volatile: bool) -> "dict[bytes, Kind]":
+        found: Kind | None = None
+        if item.type in pieces.MEMBERS:
+            found = pieces.compare_members(self._pair, item.key, item.type, size, expiries=volatile)
+        elif item.type == STREAM:
+            found = None if compare_stream(self._pair, item.key, size) else "value"
+        elif item.type == b"list":
+            found = None if pieces.compare_list(self._pair, item.key, size) else "value"
+        elif item.type == b"string":
+            found = None if pieces.compare_string(self._pair, item.key) else "value"
+        else:
+            self._seen.dumped.add(item.type.decode(errors="replace"))
+            found = None if pieces.compare_dump(self._pair, item.key) else "value"
+        return {item.key: found} if found else {}
+
+
+def canonical(of_type: bytes, reply: Any) -> Any:
+    """The value without what may differ between equal ones: order, notation of scores, format of a dump."""
+    if reply is None:
+        return None
+    if of_type == b"hash":
+        return dict(zip(reply[::2], reply[1::2], strict=True))
+    if of_type == b"set":
+        return set(reply)
+    if of_type == b"zset":
+        return {member: float(score) for member, score in zip(reply[::2], reply[1::2], strict=True)}
+    return reply if of_type in WHOLE else reply[:-10]

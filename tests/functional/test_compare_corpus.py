@@ -1,0 +1,127 @@
+"""Equal is equal for all types and encodings; one key made wrong is found, and nothing else."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.functional.compare_corpus import BINARY, CORRUPTIONS, everything
+from tests.functional.compare_pair import Pair, fill, found, make_pair
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A pair for all tests of this module, with the whole corpus in it."""
+    pair = make_pair(tmp_path_factory.mktemp("compare"))
+    fill(pair.primary.client, everything())
+    yield pair
+    pair.stop()
+
+
+@pytest.fixture
+def pair(standing: Pair) -> Pair:
+    """As it was: everything there, the replica following."""
+    standing.link()
+    return standing
+
+
+@pytest.mark.parametrize("level", ["keys", "values"])
+def test_equal_is_equal(pair: Pair, level: str) -> None:
+    result = pair.compare(level=level)
+    assert (result.verdict, result.counts.total, result.reasons) == ("equal", 0, ())
+    assert result.keys == result.replica_keys == pair.primary.client.dbsize()
+    assert result.reread == 0
+
+
+def test_the_corpus_has_every_encoding(pair: Pair) -> None:
+    client = pair.primary.client
+    encodings = {client.object("encoding", key).decode() for key in client.keys("*")}
+    assert encodings >= {"int", "embstr", "raw", "listpack", "hashtable", "intset", "skiplist", "quicklist", "stream"}
+
+
+@pytest.fixture
+def detached(standing: Pair) -> Pair:
+    """Two servers with the same data, that know nothing of each other."""
+    standing.detach()
+    return standing
+
+
+@pytest.mark.parametrize(("kind", "key", "commands"), CORRUPTIONS, ids=lambda word: str(word)[:40])
+def test_one_wrong_key_is_found_and_nothing_else(
+    detached: Pair, kind: str, key: str, commands: tuple[tuple[Any, ...], ...]
+) -> None:
+    client, primary = detached.replica.client, detached.primary.client
+    for words in commands:
+        client.execute_command(*words)
+    try:
+        result = detached.compare(rounds=1)
+        assert result.verdict == "different"
+        assert found(result) == [(kind, 0, key)]
+        seen_by_keys = detached.compare(rounds=1, level="keys")
+        assert found(seen_by_keys) == ([] if kind == "value" else [(kind, 0, key)])
+    finally:
+        mend(primary, client, key)
+
+
+def mend(primary: Any, client: Any, key: str) -> None:
+    client.delete(key)
+    dump = primary.dump(key)
+    if dump:
+        at = max(0, primary.pexpiretime(key))
+        client.execute_command("RESTORE", key, at, dump, "ABSTTL", "REPLACE")
+
+
+def test_what_was_mended_is_equal_and_only_the_link_is_missing(detached: Pair) -> None:
+    result = detached.compare(rounds=1)
+    assert result.verdict == "inconclusive"
+    assert "follows nobody" in result.reasons[0]
+    assert detached.compare(rounds=1, require_link=False).verdict == "equal"
+
+
+def test_a_binary_key_is_escaped_and_can_be_read_back(detached: Pair) -> None:
+    detached.replica.client.delete(BINARY)
+    try:
+        (difference,) = detached.compare(rounds=1).examples
+    finally:
+        mend(detached.primary.client, detached.replica.client, BINARY)  # type: ignore[arg-type]  # bytes will do
+    assert difference.key.isascii()
+    assert difference.key.isprintable()
+    assert difference.key.encode().decode("unicode_escape").encode("latin-1") == BINARY
+
+
+def test_what_expires_meanwhile_is_no_difference(pair: Pair) -> None:
+    fill(pair.primary.client, (("SET", f"passing:{n}", "v", "PX", 1 + n % 300) for n in range(5000)))
+    end = time.monotonic() + 0.6
+    while time.monotonic() < end:
+        result = pair.compare(match="passing:*")
+        assert (result.verdict, result.counts.total) == ("equal", 0)
+
+
+def test_what_the_replica_alone_holds_past_its_time_is_no_difference(pair: Pair) -> None:
+    pair.detach()
+    client = pair.replica.client
+    client.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    try:
+        client.set("late", "v", px=1)
+        result = pair.compare(match="late", require_link=False)
+    finally:
+        client.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", 1)
+    assert result.verdict == "equal"
+
+
+def test_fields_of_hashes_that_expire(pair: Pair) -> None:
+    pair.primary.client.execute_command("HPEXPIRE", "hash:listpack", 10_000_000, "FIELDS", 1, "f")
+    pair.primary.client.execute_command("HPEXPIRE", "hash:big", 10_000_000, "FIELDS", 1, "field-7")
+    try:
+        pair.settled()
+        assert pair.compare().verdict == "equal"
+        pair.detach()
+        client = pair.replica.client
+        client.execute_command("HPEXPIRE", "hash:listpack", 20_000_000, "FIELDS", 1, "f")
+        client.execute_command("HPERSIST", "hash:big", "FIELDS", 1, "field-7")
+        assert found(pair.compare()) == [("expiry", 0, "hash:big"), ("expiry", 0, "hash:listpack")]
+        assert found(pair.compare(level="keys")) == []
+    finally:
+        for key, name in (("hash:listpack", "f"), ("hash:big", "field-7")):
+            pair.primary.client.execute_command("HPERSIST", key, "FIELDS", 1, name)

@@ -1,0 +1,162 @@
+"""What is claimed when the replica does not follow, stops following, or can't be asked."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccr_avn.dataplane.compare import CompareRequest, Progress, compare
+from ccr_avn.dataplane.connect import Endpoint
+from ccr_avn.errors import Unreachable, UsageError
+from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair, until
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    made = make_pair(tmp_path)
+    fill(made.primary.client, (("SET", f"key:{number}", number) for number in range(3000)))
+    made.settled()
+    yield made
+    made.stop()
+
+
+def test_two_equal_servers_without_a_link(pair: Pair) -> None:
+    pair.detach()
+    assert pair.compare().verdict == "inconclusive"
+    assert pair.compare(require_link=False).verdict == "equal"
+    pair.replica.client.delete("key:7")
+    result = pair.compare()
+    assert (result.verdict, found(result)) == ("different", [("missing", 0, "key:7")])
+
+
+def test_a_link_that_is_down_leaves_differences_unproven(pair: Pair) -> None:
+    pair.replica.client.execute_command("REPLICAOF", "127.0.0.1", 1)
+    until(lambda: pair.replica.client.info("replication")["master_link_status"] == "down", "the link to go down")
+    pair.primary.client.delete("key:7")
+    result = pair.compare()
+    assert result.verdict == "inconclusive"
+    assert "link from eu to us was down" in result.reasons[0]
+    assert "1 keys differed, but may only be late" in result.reasons[1]
+    assert result.in_flight == 1
+
+
+def test_a_link_that_drops_and_comes_back_is_noticed(pair: Pair) -> None:
+    seen: list[Progress] = []
+
+    def cut(progress: Progress) -> None:
+        if not seen:
+            pair.primary.client.execute_command("CLIENT", "KILL", "TYPE", "replica")
+            pair.settled()
+        seen.append(progress)
+
+    result = pair.compare(progress=cut)
+    assert result.verdict == "inconclusive"
+    assert result.counts.total == 0
+    assert "dropped" in result.reasons[0] or "down" in result.reasons[0]
+
+
+def test_a_server_that_starts_again_is_noticed(pair: Pair) -> None:
+    other = pair.compare()
+    assert other.verdict == "equal"
+    pair.replica.client.execute_command("REPLICAOF", "127.0.0.1", pair.replica.port)  # itself: never up
+    assert pair.compare(rounds=1).verdict == "inconclusive"
+
+
+def test_a_replica_of_another_primary(pair: Pair, tmp_path: Path) -> None:
+    stranger = make_pair(tmp_path / "other")
+    try:
+        request = {"primary": stranger.primary.endpoint, "replica": pair.replica.endpoint, "rounds": 1}
+        result = compare(CompareRequest(level="keys", **request))  # type: ignore[arg-type]  # a mixed dict
+    finally:
+        stranger.stop()
+    assert result.verdict == "different"
+    assert result.counts.extra == 3000
+    assert len(result.examples) == 20
+    assert "another primary" in result.reasons[0]
+
+
+def test_a_frozen_replica_is_unreachable(pair: Pair) -> None:
+    def freeze(progress: Progress) -> None:
+        pair.replica.signal(signal.SIGSTOP)
+
+    slow = Endpoint(service="us", uri=pair.replica.endpoint.uri, timeout=0.5)
+    request = CompareRequest(primary=pair.primary.endpoint, replica=slow, level="values")
+    with pytest.raises(Unreachable, match="us") as caught:
+        compare(request, freeze)
+    pair.replica.signal(signal.SIGCONT)
+    assert PASSWORD not in f"{caught.value} {caught.value.detail} {caught.value.hint}"
+
+
+def test_a_replica_that_dies_is_unreachable(pair: Pair) -> None:
+    slow = Endpoint(service="us", uri=pair.replica.endpoint.uri, timeout=1)
+    request = CompareRequest(primary=pair.primary.endpoint, replica=slow, level="values")
+    with pytest.raises(Unreachable):
+        compare(request, lambda _: pair.replica.process.kill())
+
+
+def test_differences_that_can_not_be_written_are_refused_first(pair: Pair, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        pair.compare(differences_file=tmp_path / "nowhere" / "file")
+
+
+def test_keys_that_may_not_be_read(pair: Pair) -> None:
+    for server in (pair.primary, pair.replica):
+        server.client.execute_command("ACL", "SETUSER", "half", "on", f">{PASSWORD}", "+@all", "~key:1*", "%R~other:*")
+    ends = {
+        name: Endpoint(service=name, uri=f"redis://half:{PASSWORD}@127.0.0.1:{server.port}")
+        for name, server in (("primary", pair.primary), ("replica", pair.replica))
+    }
+    for level in ("keys", "values"):
+        result = compare(CompareRequest(level=level, rounds=1, **ends))  # type: ignore[arg-type]  # as above
+        assert result.verdict == "inconclusive", level
+        assert result.counts.total == 0
+        assert result.unreadable >= 3000 - 1111
+        assert "NOPERM" in result.reasons[-1]
+
+
+def test_an_older_server_without_exact_expiries(pair: Pair) -> None:
+    """Told by a user who may not PEXPIRETIME: PTTL is compared instead, with some slack."""
+    client = pair.primary.client
+    fill(client, (("SET", f"passing:{number}", "v", "PX", 100_000 + number) for number in range(1000)))
+    for server in (pair.primary, pair.replica):
+        rules = ("+@all", "-pexpiretime", "-watch", "~*")
+        server.client.execute_command("ACL", "SETUSER", "old", "on", f">{PASSWORD}", *rules)
+    ends: dict[str, Any] = {
+        name: Endpoint(service=name, uri=f"redis://old:{PASSWORD}@127.0.0.1:{server.port}")
+        for name, server in (("primary", pair.primary), ("replica", pair.replica))
+    }
+    pair.settled()
+    for level in ("keys", "values"):
+        assert compare(CompareRequest(level=level, rounds=1, **ends)).verdict == "equal"
+    pair.detach()
+    pair.replica.client.persist("passing:5")
+    result = compare(CompareRequest(level="values", rounds=1, **ends))
+    assert result.verdict == "inconclusive"  # without WATCH nothing is proven
+    assert result.in_flight == 1
+    assert "refuses WATCH" in result.reasons[1]
+    for server in (pair.primary, pair.replica):
+        server.client.execute_command("ACL", "SETUSER", "old", "+watch")
+    assert found(compare(CompareRequest(level="values", rounds=1, **ends))) == [("expiry", 0, "passing:5")]
+
+
+def test_a_key_that_is_always_written_is_left_out_and_named(pair: Pair) -> None:
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            fill(pair.primary.client, (("INCR", "counter") for _ in range(500)))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        results = [pair.compare() for _ in range(3)]
+    finally:
+        ended.set()
+        writer.join()
+    for result in results:
+        assert (result.verdict, result.counts.total) == ("equal", 0)
+        assert result.in_flight <= 1
+        assert all("counter" in reason for reason in result.reasons)

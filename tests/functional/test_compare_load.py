@@ -1,0 +1,199 @@
+"""No false difference while others write at full speed, and the large corpora."""
+
+import multiprocessing
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import valkey
+
+from ccr_avn.dataplane.compare import run as run_room
+from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair
+
+MIB = 2**20
+MOST_MEMORY = 150 * MIB
+GIANT = 16 * MIB - 64
+"""Bytes of an element that is only just not above 16 MiB."""
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    made = make_pair(tmp_path, "--proto-max-bulk-len", "64mb")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of their own, whose memory can be told from that of the tests."""
+    monkeypatch.setattr(run_room, "SMALL", 0)
+
+
+def write(port: int, seed: int, names: int) -> None:
+    """All kinds of writes, to few keys, as fast as it goes."""
+    client: Any = valkey.Valkey(port=port, password=PASSWORD)
+    chance = random.Random(seed)
+    while True:
+        batch = client.pipeline(transaction=False)
+        for _ in range(20):
+            number = chance.randrange(names)
+            one_write(batch, f"busy:{number}", number % 8, chance)
+        batch.execute(raise_on_error=False)
+
+
+def one_write(batch: Any, key: str, what: int, chance: random.Random) -> None:
+    value, small = chance.random(), chance.randrange(50)
+    if what == 0:
+        batch.set(key, value, px=chance.randrange(1, 1000))
+    elif what == 1:
+        batch.hset(key, str(small), value)
+    elif what == 2:
+        batch.zadd(key, {str(small): value})
+    elif what == 3:
+        batch.lpush(key, value)
+        batch.ltrim(key, 0, 50)
+    elif what == 4:
+        batch.incr(key)
+    elif what == 5:
+        batch.delete(key) if small < 25 else batch.sadd(key, small)
+    elif what == 6:
+        batch.xadd(key, {"f": value}, maxlen=100, approximate=False)
+    else:
+        batch.delete(key) if small < 5 else batch.hset("busy:big", str(chance.randrange(30_000)), value)
+
+
+@contextmanager
+def writers(pair: Pair, names: int) -> Iterator[None]:
+    context = multiprocessing.get_context("spawn")
+    port = pair.primary.port
+    processes = [context.Process(target=write, args=(port, seed, names), daemon=True) for seed in range(4)]
+    for process in processes:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+            process.close()
+
+
+def busy(pair: Pair) -> None:
+    fill(pair.primary.client, (("SET", f"quiet:{number}", number) for number in range(20_000)))
+    words = [word for number in range(30_000) for word in (str(number), number)]
+    fill(pair.primary.client, (("HSET", "busy:big", *words[start : start + 5000]) for start in range(0, 60_000, 5000)))
+    pair.settled()
+
+
+@pytest.mark.parametrize("runs", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_no_false_difference_with_four_writers(pair: Pair, runs: int) -> None:
+    busy(pair)
+    reread = 0
+    with writers(pair, 2000):
+        for run in range(runs):
+            result = pair.compare(rounds=3, round_interval=0.1, level=("values", "keys")[run % 5 == 4], jobs=1)
+            assert result.counts.total == 0, result
+            assert result.verdict == "equal", result
+            reread += result.reread
+    assert reread > 0  # there was something to be mistaken about
+    pair.settled()
+    assert pair.compare().verdict == "equal"
+
+
+def test_a_true_difference_is_found_under_load(pair: Pair) -> None:
+    busy(pair)
+    pair.replica.client.config_set("replica-read-only", "no")
+    pair.replica.client.delete("quiet:7")
+    pair.replica.client.set("quiet:8", "changed")
+    with writers(pair, 2000):
+        result = pair.compare(rounds=3, round_interval=0.1)
+    assert found(result) == [("missing", 0, "quiet:7"), ("value", 0, "quiet:8")]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("several")
+def test_a_million_small_keys(pair: Pair) -> None:
+    fill(pair.primary.client, (("SET", f"key:{number}", number) for number in range(1_000_000)))
+    pair.settled()
+    result = pair.compare(jobs=2)
+    assert (result.verdict, result.keys, result.replica_keys) == ("equal", 1_000_000, 1_000_000)
+    pair.detach()
+    client = pair.replica.client
+    client.delete("key:1")
+    client.set("key:2", "changed")
+    client.rename("key:3", "key:x")
+    client.expire("key:4", 1000)
+    client.delete("key:5")
+    client.rpush("key:5", "5")
+    result = pair.compare(jobs=2)
+    assert found(result) == [
+        ("expiry", 0, "key:4"),
+        ("extra", 0, "key:x"),
+        ("missing", 0, "key:1"),
+        ("missing", 0, "key:3"),
+        ("type", 0, "key:5"),
+        ("value", 0, "key:2"),
+    ]
+    assert max(result.peak_memory_bytes[1:]) < MOST_MEMORY
+    client.flushall()
+    result = pair.compare(jobs=2, rounds=1, level="keys")
+    assert result.counts.missing == result.counts.total == 1_000_000
+    assert max(result.peak_memory_bytes[1:]) < MOST_MEMORY
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("several")
+def test_a_hash_of_200_mib(pair: Pair) -> None:
+    value = "v" * 80
+    for start in range(0, 1_600_000, 20_000):
+        words = [word for number in range(start, start + 20_000) for word in (f"field:{number}", f"{number}{value}")]
+        pair.primary.client.execute_command("HSET", "big", *words)
+    pair.settled()
+    assert pair.primary.client.memory_usage("big") > 200 * MIB
+    with_one_more = pair.compare(jobs=2)
+    assert with_one_more.verdict == "equal"
+    assert max(with_one_more.peak_memory_bytes[1:]) < MOST_MEMORY
+    pair.detach()
+    pair.replica.client.hset("big", "field:1234567", "x")
+    result = pair.compare(jobs=2, rounds=1)
+    assert found(result) == [("value", 0, "big")]
+    assert max(result.peak_memory_bytes[1:]) < MOST_MEMORY
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("several")
+@pytest.mark.parametrize("kind", ["string", "hash", "set", "zset", "list", "stream", "names"])
+def test_giant_elements(pair: Pair, kind: str) -> None:
+    client = pair.primary.client
+    for number in range(1 if kind == "string" else 9):
+        giant = bytes([number]) * GIANT
+        words = {
+            "string": ("SET", "giant", giant * 3),
+            "hash": ("HSET", "giant", f"f{number}", giant),
+            "names": ("HSET", "giant", giant, f"{number}"),
+            "set": ("SADD", "giant", giant),
+            "zset": ("ZADD", "giant", number, giant),
+            "list": ("RPUSH", "giant", giant),
+            "stream": ("XADD", "giant", "*", "f", giant),
+        }[kind]
+        client.execute_command(*words)
+    pair.settled()
+    equal = pair.compare(jobs=2)
+    assert equal.verdict == "equal"
+    pair.detach()
+    other = pair.replica.client
+    {
+        "string": lambda: other.setrange("giant", 3 * GIANT - 1, "x"),
+        "hash": lambda: other.hset("giant", "f5", b"\5" * (GIANT - 1) + b"x"),
+        "names": lambda: other.hset("giant", b"\5" * GIANT, "x"),
+        "set": lambda: (other.srem("giant", b"\5" * GIANT), other.sadd("giant", "x")),
+        "zset": lambda: other.zincrby("giant", 1, b"\5" * GIANT),
+        "list": lambda: other.lset("giant", 8, b"\5" * GIANT),
+        "stream": lambda: other.xtrim("giant", maxlen=8, approximate=False),
+    }[kind]()
+    different = pair.compare(jobs=2, rounds=1)
+    assert found(different) == [("value", 0, "giant")]
+    assert max(*equal.peak_memory_bytes[1:], *different.peak_memory_bytes[1:]) < MOST_MEMORY

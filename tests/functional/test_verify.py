@@ -1,0 +1,57 @@
+"""`verify --level keys|values` on a pair: equal, different, and what can't be claimed."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.functional.conftest import Operator
+from tests.functional.test_switchover import client, paired
+
+
+@pytest.fixture
+def pair(operator: Operator) -> Operator:
+    paired(operator)
+    with client(operator, "eu") as old:
+        for number in range(500):
+            old.set(f"key:{number}", "x", ex=3600)
+        old.hset("hash", mapping={f"f{number}": "v" for number in range(300)})
+        old.wait(1, 2000)
+    return operator
+
+
+@pytest.mark.parametrize("level", ["keys", "values"])
+def test_an_equal_pair_is_equal(pair: Operator, level: str) -> None:
+    done = pair.ccr("verify", "eu", "us", "--level", level, "--json")
+    assert done.code == 0, done.err
+    compared = json.loads(done.out)["result"]["compare"]
+    assert (compared["verdict"], compared["keys"]) == ("equal", 501)
+
+
+def test_differences_are_counted_named_and_written(pair: Operator) -> None:
+    with pair.sandbox.servers.admin("us") as admin:
+        admin.config_set("replica-read-only", "no")
+        admin.delete("key:1")
+        admin.set("key:2", "y", keepttl=True)
+        admin.set("mine", "x")
+    words = ("verify", "eu", "us", "--rounds", "1", "--round-interval", "0.1")
+    done = pair.ccr(*words, "--level", "values", "--differences", "all.jsonl", "--json")
+    assert done.code == 6, done.err
+    compared: Any = json.loads(done.out)["result"]["compare"]
+    assert compared["verdict"] == "different"
+    assert compared["differences"] == {"missing": 1, "extra": 1, "type": 0, "expiry": 0, "value": 1}
+    lines = [json.loads(line) for line in (pair.home / "all.jsonl").read_text().splitlines()]
+    assert sorted(line["key"] for line in lines) == ["key:1", "key:2", "mine"]
+    only = pair.ccr(*words, "--level", "keys", "--match", "key:3*")
+    assert only.code == 0, only.err
+    told = pair.ccr(*words, "--level", "keys")
+    assert told.code == 6
+    assert "1 missing, 1 extra" in told.err
+
+
+def test_only_some_databases_or_a_sample(pair: Operator) -> None:
+    done = pair.ccr("verify", "eu", "us", "--level", "keys", "--db", "3", "--jobs", "1", "--max-ops", "0", "--json")
+    assert json.loads(done.out)["result"]["compare"]["keys"] == 0
+    some = pair.ccr("verify", "eu", "us", "--level", "keys", "--sample", "50", "--json")
+    assert some.code == 0, some.err
+    assert 0 < json.loads(some.out)["result"]["compare"]["keys"] <= 60
