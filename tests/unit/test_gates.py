@@ -1,0 +1,276 @@
+"""The rules, as plain values in and findings out."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ccr_avn import models
+from ccr_avn.avn import Project
+from ccr_avn.dataplane.link import NO_HISTORY, Link, Side
+from ccr_avn.dataplane.marker import MarkerResult
+from ccr_avn.gates import links, services, switch
+from ccr_avn.plan import Call, Finding, Gate, Seen, Step, go
+
+P = Project("p")
+ONE, TWO = "a" * 40, "b" * 40
+
+
+def service(name: str, **more: Any) -> models.Service:
+    base = {"service_name": name, "service_type": "valkey", "state": "RUNNING", "plan": "business-4", "cloud_name": "c"}
+    return models.service(json.dumps({**base, **more}))
+
+
+def row(source: str, dest: str, **more: Any) -> dict[str, Any]:
+    base = {"service_integration_id": "id", "integration_type": "read_replica", "enabled": True, "active": True}
+    return {**base, "source_service": source, "dest_service": dest, **more}
+
+
+def side(**more: Any) -> Side:
+    base: dict[str, Any] = {
+        "role": "master",
+        "run_id": "r",
+        "version": "9.1.2",
+        "replid": ONE,
+        "replid2": NO_HISTORY,
+        "offset": 100,
+        "second_offset": -1,
+        "connected_replicas": 1,
+        "used_memory": 1000,
+        "maxmemory": 0,
+        "loading": False,
+    }
+    return Side(**{**base, **more})
+
+
+def following(**more: Any) -> Side:
+    return side(**{"role": "slave", "link_status": "up", "last_io_seconds": 0, **more})
+
+
+def seen_of(*answers: tuple[Step[Any], Any]) -> Seen:
+    seen = Seen()
+    for step, answer in answers:
+        seen.remember(step, answer)
+    return seen
+
+
+def step(slug: str) -> Step[Any]:
+    return Step(slug=slug, purpose="", look=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go("")))
+
+
+@pytest.mark.parametrize(
+    ("replica", "verdict"),
+    [
+        (following(), "go"),
+        (following(link_status="down", link_down_seconds=5), "wait"),
+        (following(sync_in_progress=True), "wait"),
+        (following(replid=TWO), "wait"),
+        (side(), "wait"),
+    ],
+)
+def test_a_link_is_up_or_waited_for(replica: Side, verdict: str) -> None:
+    link = Link(primary=side(offset=150), replica=replica)
+    assert links.judge_link(link).verdict == verdict
+    assert link.lag_bytes == 50
+
+
+@pytest.mark.parametrize(("arrived", "verdict"), [(3, "go"), (2, "stop")])
+def test_every_marker_must_arrive(arrived: int, verdict: str) -> None:
+    result = MarkerResult(samples=3, lag_ms=(1.0,) * arrived)
+    assert links.markers_arrive().judge(result, Seen()).verdict == verdict
+
+
+WISH: dict[str, Any] = {"name": "eu", "type": None, "plan": None, "cloud": "c"}
+
+
+@pytest.mark.parametrize(
+    ("found", "wish", "verdict"),
+    [
+        (None, {}, "wait"),
+        (None, {"cloud": None}, "stop"),
+        ({}, {}, "go"),
+        ({}, {"type": "redis"}, "stop"),
+        ({}, {"plan": "business-8"}, "stop"),
+        ({}, {"cloud": "d"}, "stop"),
+        ({"service_type": "pg"}, {}, "stop"),
+        ({"service_integrations": [row("x", "eu")]}, {}, "stop"),
+    ],
+)
+def test_a_primary_is_adopted_as_it_is_or_refused(
+    found: dict[str, Any] | None, wish: dict[str, Any], verdict: str
+) -> None:
+    there = () if found is None else (service("eu", **found),)
+    finding = services.judge_primary(there, services.PrimaryWish(**{**WISH, **wish}))
+    assert finding.verdict == verdict
+    assert finding.hint or verdict != "stop"
+
+
+REPLICA_WISH: dict[str, Any] = {
+    "name": "us",
+    "primary": "eu",
+    "plan": "startup-4",
+    "cloud": "d",
+    "any_plan": False,
+    "primary_plan": "business-4",
+    "primary_cloud": "c",
+}
+
+
+@pytest.mark.parametrize(
+    ("primary", "replica", "wish", "verdict", "warns"),
+    [
+        ({}, None, {}, "wait", False),
+        ({}, None, {"cloud": "c"}, "wait", True),
+        (None, None, {"cloud": "c"}, "wait", True),
+        ({}, None, {"cloud": None}, "stop", False),
+        ({}, None, {"plan": "business-4"}, "stop", False),
+        ({}, None, {"plan": "business-4", "any_plan": True}, "wait", False),
+        ({"is_cluster_plan": True}, None, {}, "stop", False),
+        ({"plan": "free-1"}, None, {}, "stop", False),
+        (None, None, {"primary_plan": "developer-1"}, "stop", False),
+        ({"service_integrations": [row("eu", f"r{n}") for n in range(5)]}, None, {}, "stop", False),
+        ({}, {"service_integrations": [row("eu", "us")]}, {}, "go", False),
+        ({}, {"service_integrations": [row("eu", "us", enabled=False)]}, {}, "stop", False),
+        ({}, {"service_integrations": [row("other", "us")]}, {}, "stop", False),
+        ({}, {}, {}, "stop", False),
+    ],
+)
+def test_a_replica_is_attached_free_to_be_made_or_refused(
+    primary: dict[str, Any] | None, replica: dict[str, Any] | None, wish: dict[str, Any], verdict: str, warns: bool
+) -> None:
+    there = tuple(service(name, **more) for name, more in (("eu", primary), ("us", replica)) if more is not None)
+    finding = services.judge_replica(there, services.ReplicaWish(**{**REPLICA_WISH, **wish}))
+    assert finding.verdict == verdict
+    assert bool(finding.warnings) is warns
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict"), [("RUNNING", "go"), ("REBALANCING", "go"), ("REBUILDING", "wait"), ("POWEROFF", "stop")]
+)
+def test_what_counts_as_running(state: str, verdict: str) -> None:
+    finding = services.is_running(P).judge(service("eu", state=state), Seen())
+    assert finding.verdict == verdict
+    assert "--power-on" in finding.hint or verdict != "stop"
+
+
+@pytest.mark.parametrize(
+    ("primary", "names", "backups", "verdict"),
+    [
+        ({}, ("eu",), 0, "wait"),
+        ({}, ("eu",), 1, "go"),
+        ({}, ("eu", "us"), 0, "go"),
+        ({"user_config": {"valkey_persistence": "off"}}, ("eu",), 1, "stop"),
+    ],
+)
+def test_a_backup_is_needed_to_make_a_replica(
+    primary: dict[str, Any], names: tuple[str, ...], backups: int, verdict: str
+) -> None:
+    running, pair = step("running"), step("pair")
+    seen = seen_of((running, service("eu", **primary)), (pair, tuple(service(name) for name in names)))
+    taken = models.backups(json.dumps([{"backup_name": "b", "backup_time": datetime.now(UTC).isoformat()}] * backups))
+    assert services.has_backup(P, running, pair, "us").judge(taken, seen).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict"),
+    [([], "wait"), ([row("eu", "us", active=False)], "wait"), ([row("eu", "us")], "go"), ([row("x", "us")], "wait")],
+)
+def test_an_integration_is_enabled_and_active(rows: list[dict[str, Any]], verdict: str) -> None:
+    found = models.integrations(json.dumps(rows))
+    assert services.is_active("eu", "us").judge(found, Seen()).verdict == verdict
+
+
+def test_all_that_stops_is_told_at_once() -> None:
+    gate = services.pair_is_possible(P, services.PrimaryWish(**WISH), services.ReplicaWish(**REPLICA_WISH))
+    off = service("eu", state="POWEROFF", user_config={"valkey_persistence": "off"}, plan="free-1")
+    finding = gate.judge((off,), Seen())
+    assert finding.verdict == "stop"
+    assert "powered off" in finding.reason
+    assert "persistence off" in finding.reason
+    assert "free" in finding.reason
+
+
+def both(replica: dict[str, Any] | None = None, primary: dict[str, Any] | None = None) -> tuple[models.Service, ...]:
+    given = {"service_integrations": [row("eu", "us")], "plan": "startup-4", **(replica or {})}
+    return service("eu", **(primary or {})), service("us", **given)
+
+
+@pytest.mark.parametrize(
+    ("there", "power_off", "verdict"),
+    [
+        (both(), False, "go"),
+        (both()[:1], False, "stop"),
+        (both({"state": "POWEROFF"}), False, "stop"),
+        (both({"state": "REBUILDING"}), False, "stop"),
+        (both({}, {"state": "POWEROFF"}), False, "stop"),
+        (both({"service_integrations": [row("other", "us")]}), False, "stop"),
+        (both({"service_integrations": []}, {"state": "POWEROFF"}), False, "go"),
+        (both({}, {"service_integrations": [row("x", "eu")]}), False, "stop"),
+        (both({}, {"termination_protection": True}), False, "go"),
+        (both({}, {"termination_protection": True}), True, "stop"),
+    ],
+)
+def test_both_are_there_for_a_switchover(there: tuple[models.Service, ...], power_off: bool, verdict: str) -> None:
+    finding = switch.both_are_there(P, "eu", "us", power_off=power_off).judge(there, Seen())
+    assert finding.verdict == verdict, finding
+    assert finding.hint or verdict != "stop"
+
+
+def test_parity_is_reported_without_values() -> None:
+    old, new = both({"user_config": {"valkey_timeout": 1, "ip_filter": ["x"]}}, {"user_config": {"valkey_timeout": 2}})
+    told = switch.parity(old, new)
+    assert told == ["plan: eu has business-4, us has startup-4", "user_config differs in ip_filter, valkey_timeout"]
+
+
+def judged(
+    health: switch.Health | None, *, rows: bool = True, tags: dict[str, str] | None = None, **more: Any
+) -> Finding:
+    integration, pair = step("integration"), step("pair")
+    listed = models.integrations(json.dumps([row("eu", "us")] if rows else []))
+    seen = seen_of((integration, listed), (pair, both({"tags": tags or {}})))
+    given = {"max_lag": 1000, "journal": False, **more}
+    return switch.may_be_promoted(integration, pair, "eu", "us", **given).judge(health, seen)
+
+
+@pytest.mark.parametrize(
+    ("primary", "replica", "verdict"),
+    [
+        (side(), following(), "go"),
+        (None, following(), "stop"),
+        (side(), following(link_status="down"), "stop"),
+        (side(offset=5000), following(), "stop"),
+        (side(used_memory=5000), following(maxmemory=4000), "stop"),
+        (side(used_memory=3000), following(maxmemory=4000), "go"),
+    ],
+)
+def test_a_healthy_pair_may_switch(primary: Side | None, replica: Side, verdict: str) -> None:
+    finding = judged(switch.Health(primary=primary, replica=replica, primary_trouble="gone"))
+    assert finding.verdict == verdict
+    assert finding.hint or verdict != "stop"
+
+
+@pytest.mark.parametrize(
+    ("health", "more", "verdict"),
+    [
+        (switch.Health(primary=side(), replica=side(replid=TWO, replid2=ONE)), {}, "go"),
+        (switch.Health(primary=side(), replica=side(replid=TWO)), {}, "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), {"tags": {switch.TAG: "eu"}}, "go"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), {"tags": {switch.TAG: "other"}}, "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), {"journal": True}, "go"),
+    ],
+)
+def test_promoted_already_needs_proof_of_lineage(health: switch.Health, more: dict[str, Any], verdict: str) -> None:
+    assert judged(health, rows=False, **more).verdict == verdict
+
+
+def test_nothing_is_judged_of_a_service_that_is_missing() -> None:
+    assert judged(None).verdict == "go"
+
+
+@pytest.mark.parametrize(
+    ("replica", "verdict"), [(following(offset=99), "wait"), (following(offset=100), "go"), (side(offset=1), "go")]
+)
+def test_caught_up_means_all_of_it(replica: Side, verdict: str) -> None:
+    assert switch.judge_caught_up(replica, 100).verdict == verdict
