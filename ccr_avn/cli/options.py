@@ -14,8 +14,16 @@ PROJECT_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9_]{0,62}")
 WORD = re.compile(r"[a-z][a-z0-9_-]*")
 """Clouds and plans: safe in argv and in a pasted shell."""
 
-Primary = Annotated[str, typer.Argument(metavar="PRIMARY", help="Service that is written to.")]
-Replica = Annotated[str, typer.Argument(metavar="REPLICA", help="Service that follows it.")]
+
+def recent(incomplete: str) -> list[str]:
+    """Services of recent runs, for the shell's completion: from the journals, without asking avn."""
+    from ccr_avn.runs import recent_services
+
+    return recent_services(incomplete)
+
+
+Primary = Annotated[str, typer.Argument(metavar="PRIMARY", help="Service that is written to.", autocompletion=recent)]
+Replica = Annotated[str, typer.Argument(metavar="REPLICA", help="Service that follows it.", autocompletion=recent)]
 ProjectName = Annotated[
     str | None,
     typer.Option("--project", metavar="P", envvar="AIVEN_PROJECT", help="Aiven project; else avn's own default."),

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from ccr_avn.dataplane.connect import Endpoint
 
-ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="The service to ask.")]
+ServiceName = Annotated[
+    str, typer.Argument(metavar="SERVICE", help="The service to ask.", autocompletion=options.recent)
+]
 Timeout = Annotated[float, typer.Option(metavar="S", help="How long to go on asking.")]
 AT_ONCE = 0.05
 """Seconds between two looks."""
