@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
-from ccr_avn.story import Kind, Span, StepTold, Story, took
+from ccr_avn.story import Kind, Span, StepTold, Story, number, took
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
 """Seconds between two marks of the time axis: the first that needs at most six of them."""
+MOST = 60
+"""Marks on the time axis, whatever a damaged journal says of time."""
+FEW = 3
+"""Looks at the lag, below which there is nothing to draw."""
 LEAST = 0.5
 """Percent: a bar is never narrower, so that a step of a millisecond can still be seen."""
 
@@ -88,8 +92,8 @@ def _final_changes(steps: list[StepTold]) -> list[Span]:
 def _ticks(total: float) -> tuple[Tick, ...]:
     step = next((one for one in TICKS if total / one <= 6), TICKS[-1])
     return tuple(
-        Tick(left=_percent(number * step, total), label=_label(number * step))
-        for number in range(int(total / step) + 1)
+        Tick(left=_percent(mark * step, total), label=_label(mark * step))
+        for mark in range(min(int(total / step), MOST) + 1)
     )
 
 
@@ -101,21 +105,21 @@ def _label(seconds: float) -> str:
 
 
 def _lag(story: Story, total: float) -> Lag | None:
-    """Two looks make a line; one makes none."""
-    if len(story.lag) < 2:
+    """A line needs some looks, and a replica that was behind; less is told better in words."""
+    most = max((behind for _, behind in story.lag), default=0)
+    if len(story.lag) < FEW or not most:
         return None
-    most = max(behind for _, behind in story.lag)
-    points = tuple((_percent(at, total), 100 - (behind / most * 100 if most else 0)) for at, behind in story.lag)
+    points = tuple((_percent(at, total), round(100 - behind / most * 100, 3)) for at, behind in story.lag)
     return Lag(points=points, most=most, last=story.lag[-1][1])
 
 
 def _held(story: Story, total: float) -> tuple[float, float] | None:
     fence = story.step("fence")
     opened = story.step("accepts-writes")
-    outage = story.result.get("write_outage_ms")
-    if not fence or fence.outcome != "changed" or not isinstance(outage, (int, float)):
+    outage = number(story.result.get("write_outage_ms"))
+    if not fence or fence.outcome != "changed" or outage is None:
         return None
-    began = max(span.ended for span in fence.spans if span.kind == "change")
+    began = max((span.ended for span in fence.spans if span.kind == "change"), default=fence.ended)
     ended = opened.ended if opened and opened.outcome == "proven" else began + outage / 1000
     return _percent(began, total), _percent(ended - began, total)
 

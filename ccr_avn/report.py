@@ -1,14 +1,18 @@
 """One run as a page for an auditor or as markdown for a ticket. The same journal gives the same report, byte for byte."""
 
 import re
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ccr_avn import resume
 from ccr_avn.figures import Figures, draw
 from ccr_avn.runs import Verdict
 from ccr_avn.sides import Side, pair_before, pair_now
-from ccr_avn.story import Story, took
+from ccr_avn.story import Story, number, took
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -31,9 +35,11 @@ def markdown(story: Story, verdict: Verdict) -> str:
 
 def headline(story: Story) -> list[dict[str, str]]:
     """What to show in large type: each with a label, a value and how it was got."""
-    if story.command in ("switchover", "failover"):
-        return [*_objectives(story), {"label": "Took", "value": took(story.seconds), "how": story.ended_as}]
-    return [*_proof(story), {"label": "Took", "value": took(story.seconds), "how": story.ended_as}]
+    shown = _objectives(story) if story.command in ("switchover", "failover") else _proof(story)
+    reached = [step for step in story.steps if step.outcome != "not reached"]
+    changed = sum(step.outcome == "changed" for step in reached)
+    how = f"{len(reached)} steps, {changed or 'none'} of which changed something"
+    return [*shown, {"label": "Took", "value": took(story.seconds), "how": how}]
 
 
 def exposure(story: Story) -> list[dict[str, str]]:
@@ -41,10 +47,10 @@ def exposure(story: Story) -> list[dict[str, str]]:
     found = story.result.get("exposure")
     items = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     told = [{"what": str(one.get("what", "")), "mend": str(one.get("mend", ""))} for one in items]
-    if story.result.get("restore"):
-        restore = str(story.result["restore"])
-        told.append({"what": f"{story.primary} is closed to clients; to open it again", "mend": restore})
-    return told
+    restore = story.result.get("restore")
+    commands = restore if isinstance(restore, list) else [restore] if restore else []
+    closed = f"{story.primary} is closed to clients; to open it again"
+    return [*told, *({"what": "then" if turn else closed, "mend": str(one)} for turn, one in enumerate(commands))]
 
 
 def _objectives(story: Story) -> list[dict[str, str]]:
@@ -58,11 +64,11 @@ def _objectives(story: Story) -> list[dict[str, str]]:
         return _none("the promotion was sent; whether it acted is not known" if sent else "nothing was promoted")
     if story.command == "failover":
         return _forced(story)
-    lost, outage = story.result.get("bytes_not_replicated"), _number(story.result.get("write_outage_ms"))
+    lost, outage = number(story.result.get("bytes_not_replicated")), number(story.result.get("write_outage_ms"))
     return [
         {
             "label": "RPO",
-            "value": f"{lost:,} bytes".replace(",", " ") if isinstance(lost, int) else "not measured",
+            "value": _bytes(int(lost)) if lost is not None else "not measured",
             "how": f"acknowledged by {story.primary} and not on {story.replica} when it was promoted",
         },
         {
@@ -76,10 +82,10 @@ def _objectives(story: Story) -> list[dict[str, str]]:
 def _forced(story: Story) -> list[dict[str, str]]:
     told = story.result.get("rpo_estimate")
     estimate: dict[str, Any] = told if isinstance(told, dict) else {}
-    seconds, outage = _number(estimate.get("seconds")), _number(story.result.get("seconds_to_first_write"))
+    seconds, outage = number(estimate.get("seconds")), number(story.result.get("seconds_to_first_write"))
     how = f"an estimate: {estimate['how']}" if estimate.get("how") else "nothing tells how much may be lost"
     return [
-        {"label": "RPO", "value": f"≈ {took(seconds)}" if seconds is not None else "unknown", "how": how},
+        {"label": "RPO", "value": f"≈ {seconds:g} s" if seconds is not None else "unknown", "how": how},
         {"label": "RTO", "value": took(outage) if outage is not None else "not measured", "how": RTO_FAILOVER},
     ]
 
@@ -98,12 +104,10 @@ def _proof(story: Story) -> list[dict[str, str]]:
         shown.append(
             {"label": "Markers arrived", "value": value, "how": "written to the primary, read from the replica"}
         )
-        lag = _number(marker.get("median_ms"))
-        most = _number(marker.get("maximum_ms"))
+        lag = number(marker.get("median_ms"))
+        most = number(marker.get("maximum_ms"))
         if lag is not None and most is not None:
-            shown.append(
-                {"label": "Lag", "value": took(lag / 1000), "how": f"median; the longest took {took(most / 1000)}"}
-            )
+            shown.append({"label": "Lag", "value": f"{lag:g} ms", "how": f"median; the longest took {most:g} ms"})
     elif isinstance(link, dict):
         shown.append(
             {"label": "Lag", "value": f"{link.get('lag_bytes', '?')} bytes", "how": "as both sides' offsets tell"}
@@ -113,25 +117,26 @@ def _proof(story: Story) -> list[dict[str, str]]:
     return shown
 
 
-def _rendered(template: str, story: Story, verdict: Verdict, figures: Figures) -> str:
+@cache
+def _template(name: str) -> "Template":
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=template.endswith(".html.j2"),
+        autoescape=name.endswith(".html.j2"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "took": took,
-        "cell": _cell,
-        "sentence": _sentence,
-        "outcome": lambda one: WORDS.get(one, one),
-    }
+    words = {"took": took, "cell": _cell, "bytes": _bytes, "sentence": _sentence}
+    environment.filters |= {**words, "outcome": lambda one: WORDS.get(one, one)}
+    return environment.get_template(name)
+
+
+def _rendered(template: str, story: Story, verdict: Verdict, figures: Figures) -> str:
     before, now = pair_before(story), pair_now(story)
-    text = environment.get_template(template).render(
+    text = _template(template).render(
         story=story,
         verdict=verdict,
         figures=figures,
@@ -160,5 +165,5 @@ def _cell(words: str) -> str:
     return re.sub(r"\s+", " ", words).replace("|", "\\|").replace("<", "&lt;")
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+def _bytes(count: int) -> str:
+    return f"{count:,} byte{'' if count == 1 else 's'}".replace(",", "\N{NO-BREAK SPACE}")

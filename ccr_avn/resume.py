@@ -16,8 +16,8 @@ def next_command(story: Story) -> str:
         return ""
     words = ["ccr-avn", story.command]
     words += [name for name in (string(story.facts.get("primary")), story.replica) if name]
-    if project := string(story.facts.get("project")):
-        words += ["--project", project]
+    if story.project:
+        words += ["--project", story.project]
     given = story.facts.get("options")
     if isinstance(given, list):
         words += [string(word) for word in given]

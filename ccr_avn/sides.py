@@ -31,7 +31,7 @@ def pair_before(story: Story) -> tuple[Side, ...]:
     if given := _given(story, "before"):
         return given
     if story.command == "enable":
-        return _enabled(story, absent=("changed",))
+        return _enabled(story, before=True)
     if story.command in ("switchover", "failover") and _outcome(story, "promote") == "found":
         return _promoted(story)
     return _following(story)
@@ -41,7 +41,7 @@ def pair_now(story: Story) -> tuple[Side, ...]:
     if given := _given(story, "after"):
         return given
     if story.command == "enable":
-        return _enabled(story, absent=("not reached",))
+        return _enabled(story, before=False)
     if story.command not in ("switchover", "failover"):
         return _following(story)
     promote = story.step("promote")
@@ -52,15 +52,21 @@ def pair_now(story: Story) -> tuple[Side, ...]:
     return _following(story)
 
 
-def _enabled(story: Story, *, absent: tuple[str, ...]) -> tuple[Side, ...]:
-    """Both sides of `enable`; a side whose step ended as one of ``absent`` was not there."""
+def _enabled(story: Story, *, before: bool) -> tuple[Side, ...]:
+    """Both sides of `enable`: what the first look saw, or what the steps have made of it."""
     sides = []
+    first = story.step("pair")
     for role, name in (("primary", story.primary), ("replica", story.replica)):
         outcome = _outcome(story, role)
-        is_absent = outcome in absent
-        unknown = outcome in ("stopped", "under way") or (outcome == "not reached" and not is_absent)
-        shown = "not there" if is_absent else "not known" if unknown else role
-        sides.append(Side(name=name, role=shown, details=() if shown != role else _details(story.result.get(role))))
+        looked = first is not None and first.outcome == "proven"
+        absent = first is not None and f"{name} is not there yet" in first.finding
+        if outcome in ("changed", "found", "proven") and not (before and outcome == "changed"):
+            sides.append(Side(name=name, role=role, details=_details(story.result.get(role))))
+        elif looked and absent and (before or outcome == "not reached"):
+            sides.append(Side(name=name, role="not there"))
+        else:
+            there = looked and outcome in ("not reached", "changed")
+            sides.append(Side(name=name, role=role if there else "not known"))
     return tuple(sides)
 
 
@@ -71,7 +77,7 @@ def _following(story: Story) -> tuple[Side, ...]:
 
 def _promoted(story: Story) -> tuple[Side, ...]:
     old = [Side(name=story.primary, role=_fate(story))] if story.primary else []
-    return (Side(name=story.replica, role="primary"), *old)
+    return (*old, Side(name=story.replica, role="primary"))
 
 
 def _fate(story: Story) -> str:

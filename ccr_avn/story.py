@@ -1,6 +1,5 @@
 """What one journal tells, folded: its steps and their times, the lag, how it ended."""
 
-import math
 import re
 import shlex
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from ccr_avn.runs import Record
 Kind = Literal["gate", "change", "wait"]
 State = Literal["done", "failed", "open"]
 
-BEHIND = re.compile(r"(\d+) bytes behind")
+BEHIND = re.compile(r"\b(\d{1,18}) bytes behind")
 APPLIED = re.compile(r"all of the primary's \d+ bytes applied")
 
 
@@ -90,6 +89,10 @@ class Story:
     @property
     def replica(self) -> str:
         return string(self.facts.get("replica"))
+
+    @property
+    def project(self) -> str:
+        return string(self.facts.get("project"))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -253,7 +256,7 @@ def _commands(one: _Gathered) -> Iterable[Command]:
             shown.append((_number(look.get("at")), Command(kind="look", text=text, finding=reason)))
     for index, change in enumerate(one.changes):
         end = one.ends[index] if index < len(one.ends) else {}
-        finding = string(end.get("doubt")) or ("ended" if end else "no end of it is known")
+        finding = string(end.get("doubt")) or ("" if end else "no end of it is known")
         seconds = _number(end.get("seconds")) if end else None
         command = Command(
             kind="change", text=_words(change), finding=finding, seconds=seconds, final=change.get("final") is True
@@ -281,9 +284,11 @@ def _spans(one: _Gathered, began: float, ended: float) -> Iterable[Span]:
 
 def _lag(record: Record) -> tuple[tuple[float, int], ...]:
     points: dict[float, int] = {}
+    looked = {string(entry.get("slug")) for entry in record.all("Looked")}
     for entry in record.entries:
-        if entry.get("event") not in ("Looked", "StepDone"):
-            continue
+        kind = entry.get("event")
+        if kind != "Looked" and (kind != "StepDone" or string(entry.get("slug")) in looked):
+            continue  # a step that is done only repeats its last look
         reason = string(_dict(entry.get("finding")).get("reason"))
         if found := BEHIND.search(reason):
             points[_number(entry.get("at"))] = int(found[1])
@@ -301,8 +306,15 @@ def string(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
+def number(value: Any) -> float | None:
+    """A number that can be reckoned with, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e12:
+        return None
+    return float(value)
+
+
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
+    return number(value) or 0.0
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class Side:
     sync_in_progress: bool = False
     last_io_seconds: int | None = None  # None: the link is down, or this is no replica
     link_down_seconds: int | None = None
+    changes: int = 0  # writes executed since ``last_save``; expiries, pings and PUBLISH do not count (measured)
+    last_save: int = 0  # epoch seconds: a save sets ``changes`` back
 
     @property
     def was_promoted(self) -> bool:
@@ -56,9 +58,22 @@ def read_side(client: "valkey.Valkey", service: str) -> Side:
     Raises:
         Unreachable: an answer that lacks what is needed: half a fact is none.
     """
-    # Unparsed: the client's own parser takes a history of forty zeros for the number 0.
+    answer: Any = unparsed(client).execute_command("INFO")  # type: ignore[no-untyped-call]  # valkey-py has none
+    return side_of(answer, service)
+
+
+def unparsed(client: "valkey.Valkey") -> "valkey.Valkey":
+    """Have it hand out INFO as it came: its own parser takes a history of forty zeros for the number 0."""
     client.set_response_callback("INFO", lambda answer, **_: answer)
-    answer: Any = client.execute_command("INFO")  # type: ignore[no-untyped-call]  # valkey-py has none
+    return client
+
+
+def side_of(answer: bytes, service: str) -> Side:
+    """The facts in what INFO answered.
+
+    Raises:
+        Unreachable: an answer that lacks what is needed.
+    """
     pairs = (line.split(":", 1) for line in answer.decode(errors="replace").splitlines() if ":" in line)
     try:
         return _side(dict(pairs))
@@ -77,9 +92,9 @@ def read_link(primary: Endpoint, replica: Endpoint) -> Link:
     Raises:
         Unreachable: one side can't be asked.
     """
-    with connect(replica) as client, explained(replica):
+    with connect(replica) as client, explained(replica, connected=True):
         replica_side = read_side(client, replica.service)
-    with connect(primary) as client, explained(primary):
+    with connect(primary) as client, explained(primary, connected=True):
         primary_side = read_side(client, primary.service)
     return Link(primary=primary_side, replica=replica_side)
 
@@ -90,7 +105,7 @@ def look_at(endpoint: Endpoint) -> Side:
     Raises:
         Unreachable: it can't be asked.
     """
-    with connect(endpoint) as client, explained(endpoint):
+    with connect(endpoint) as client, explained(endpoint, connected=True):
         return read_side(client, endpoint.service)
 
 
@@ -113,6 +128,8 @@ def _side(info: dict[str, str]) -> Side:
         sync_in_progress=info["master_sync_in_progress"] != "0" if follows else False,
         last_io_seconds=_known(info["master_last_io_seconds_ago"]) if follows else None,
         link_down_seconds=_known(info.get("master_link_down_since_seconds", "-1")),
+        changes=int(info["rdb_changes_since_last_save"]),
+        last_save=int(info["rdb_last_save_time"]),
     )
 
 

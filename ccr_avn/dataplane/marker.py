@@ -1,5 +1,6 @@
 """Markers: small keys that are written to the primary and must arrive at the replica."""
 
+import math
 import secrets
 import statistics
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ccr_avn.dataplane.connect import Endpoint, connect, explained
+from ccr_avn.errors import NotProven
 
 if TYPE_CHECKING:
     import valkey
@@ -38,6 +40,11 @@ class MarkerResult:
         return statistics.median(self.lag_ms) if self.lag_ms else 0.0
 
     @property
+    def p99(self) -> float:
+        """The nearest rank: a value that was really measured."""
+        return sorted(self.lag_ms)[math.ceil(len(self.lag_ms) * 0.99) - 1] if self.lag_ms else 0.0
+
+    @property
     def maximum(self) -> float:
         return max(self.lag_ms, default=0.0)
 
@@ -48,14 +55,18 @@ def run_marker(
     *,
     samples: int = 20,
     timeout: float = 10.0,
+    ttl: float = TTL,
+    progress: Callable[[int, float], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> MarkerResult:
     """Send ``samples`` markers through, one after the other; ``timeout`` is in seconds, for each.
 
+    ``progress`` is told how many arrived, and the lag of the last in ms.
     Stops at the first that does not arrive: one is enough to know.
 
     Raises:
+        NotProven: the primary itself evicted a marker.
         Unreachable: a side can't be asked, or refuses the write.
     """
     key = f"{PREFIX}{secrets.token_hex(8)}"
@@ -63,14 +74,19 @@ def run_marker(
     with connect(primary) as source, connect(replica) as target:
         try:
             for number in range(samples):
-                value = f"{number}:{time.time_ns() // 1_000_000}"
+                value = f"{number}:{time.time_ns() // 1_000_000}".encode()
                 began = clock()
-                with explained(primary):
-                    source.set(key, value, px=int(TTL * 1000))
-                with explained(replica):
-                    if not _arrives(target, key, value.encode(), began + timeout, clock, sleep):
-                        break
+                with explained(primary, connected=True):
+                    source.set(key, value, px=int(ttl * 1000))
+                with explained(replica, connected=True):
+                    arrived = _arrives(target, key, value, began + timeout, clock, sleep)
+                if not arrived:
+                    with explained(primary, connected=True):
+                        _still_there(source, key, value, primary.service)
+                    break
                 lags.append((clock() - began) * 1000)
+                if progress:
+                    progress(len(lags), lags[-1])
         finally:
             with suppress(Exception):  # it expires by itself; its removal must not hide what went wrong
                 source.delete(key)
@@ -92,3 +108,17 @@ def _arrives(
         sleep(pause)
         pause = min(pause * 1.5, 0.05)
     return True
+
+
+def _still_there(source: "valkey.Valkey", key: str, value: bytes, service: str) -> None:
+    """Raises:
+    NotProven: it is not the link that lost the marker.
+    """
+    if source.get(key) == value:
+        return
+    raise NotProven(
+        f"{service} dropped a marker before it could arrive",
+        detail="the key is gone from the primary: evicted, flushed, or it ran out",
+        hint=f"see its memory policy: avn service get {service} --format '{{user_config}}'; or prove the link alone: "
+        "--level link",
+    )

@@ -13,8 +13,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("avn", "dataplane", "program"),
     ("gates",),
     ("procedures",),
-    ("execute", "preview", "checkup", "lookup"),
-    ("console", "live", "journal", "hooks", "runs", "story", "resume", "figures", "sides", "report"),
+    ("execute", "preview", "checkup", "lookup", "status", "watch"),
+    ("console", "live", "journal", "hooks", "runs", "story", "resume", "figures", "sides", "report", "formats"),
     ("sandbox",),
     ("cli", "__main__"),
 )

@@ -1,0 +1,79 @@
+"""Looks at many data planes, side by side: together they take no longer than one may."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ccr_avn.dataplane.glance import glance
+from ccr_avn.dataplane.link import Side
+from ccr_avn.errors import Unreachable
+from ccr_avn.models import Service
+from ccr_avn.procedures.steps import Setting, endpoint
+from ccr_avn.status.pairs import Pair
+
+GRACE = 0.1
+"""Seconds for a look that ended at the limit to be noted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a service's data plane answered, or why nothing: ``ours`` when it is we who can't ask, not it that fails."""
+
+    side: Side | None = None
+    trouble: str = ""
+    ours: bool = False
+
+
+Looks = dict[str, Look]
+
+
+def look_at_all(pairs: tuple[Pair, ...], *, limit: float, ca_file: Path | None = None) -> Looks:
+    """One look at every side of every pair, in at most ``limit`` seconds for all of them.
+
+    Primaries are asked once their replicas have answered, so that a lag may be overstated but not understated.
+    """
+    until = time.monotonic() + limit
+    pairs = tuple(pair for pair in pairs if pair.replica)
+    services = {one.name: one for pair in pairs for one in pair.services}
+    answered = {pair.replica_name: threading.Event() for pair in pairs}
+    looks: Looks = {}
+
+    def waits(name: str) -> Callable[[], None]:
+        followers = [answered[pair.replica_name] for pair in pairs if pair.primary_name == name]
+        latest = until - limit / 2
+        return lambda: _await(followers, latest)
+
+    def look(service: Service) -> None:
+        try:
+            looks[service.name] = _look(service, Setting(ca_file=ca_file), until, waits(service.name))
+        finally:
+            if service.name in answered:
+                answered[service.name].set()
+
+    # Daemons: a name that is looked up for ever must not keep the command from ending.
+    threads = [threading.Thread(target=look, args=(one,), daemon=True) for one in services.values()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until + GRACE - time.monotonic()))
+    late = Look(trouble=f"no answer within {limit:g} s")
+    return {name: looks.get(name, late) for name in services}
+
+
+def _look(service: Service, setting: Setting, until: float, hold: Callable[[], None]) -> Look:
+    if service.state == "POWEROFF":
+        return Look(trouble="powered off")
+    try:
+        where = replace(endpoint(service, setting), timeout=max(0.0, until - time.monotonic()))
+        return Look(side=glance(where, until=until, hold=hold))
+    except Unreachable as error:
+        return Look(trouble=error.what, ours=not error.passing)
+    except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the service wrongly called silent)
+        return Look(trouble=f"a bug in ccr-avn: {type(bug).__name__}", ours=True)
+
+
+def _await(events: list[threading.Event], latest: float) -> None:
+    for event in events:
+        event.wait(max(0.0, latest - time.monotonic()))

@@ -1,0 +1,77 @@
+"""The loop of a watch: a sample, what follows from it, a pause, until something ends it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ccr_avn.watch.alert import Alert
+from ccr_avn.watch.figures import Figures
+from ccr_avn.watch.platform import Platform
+from ccr_avn.watch.sample import Sample, happened, known
+from ccr_avn.watch.sampler import Sampler
+
+Ended = Literal["reached", "time is up", "asked to"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """A lag to get below, in bytes or milliseconds, with the link up."""
+
+    below: float
+    unit: Literal["bytes", "ms"]
+
+    def reached(self, sample: Sample) -> bool:
+        lag = sample.lag_bytes if self.unit == "bytes" else sample.lag_ms
+        known = sample.arrived or self.unit == "bytes"
+        return sample.link == "up" and known and lag is not None and lag < self.below
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """``interval`` and ``limit`` in seconds; no limit: until somebody ends it."""
+
+    interval: float = 1.0
+    limit: float | None = None
+    goal: Goal | None = None
+
+
+Show = Callable[[Sample, tuple[str, ...]], None]
+Pause = Callable[[float], bool]
+"""Waits so many seconds; whether somebody asked to end meanwhile."""
+
+
+def watch(
+    terms: Terms,
+    sampler: Sampler,
+    platform: Platform,
+    figures: Figures,
+    alert: Alert | None,
+    *,
+    show: Show,
+    pause: Pause,
+    clock: Callable[[], float] = time.monotonic,
+) -> Ended:
+    """Go on until the goal is reached, the time is up, or somebody asks to end."""
+    began = due = clock()
+    before: Sample | None = None
+    trouble = ""
+    while True:
+        sample = sampler.take(platform.states)
+        events = (*happened(before, sample), *(alert.judge(sample) if alert else ()))
+        if platform.trouble != trouble:
+            trouble = platform.trouble
+            events = (*events, trouble or "Aiven's API answers again")
+        figures.add(sample, events)
+        show(sample, events)
+        if terms.goal and terms.goal.reached(sample):
+            return "reached"
+        before = known(before, sample)
+        due = max(due + terms.interval, clock())  # what is late is left out, not made up for
+        rest = max(0.0, due - clock())
+        if terms.limit is not None:
+            left = began + terms.limit - clock()
+            if left <= rest:
+                return "asked to" if pause(max(0.0, left)) else "time is up"
+        if pause(rest):
+            return "asked to"

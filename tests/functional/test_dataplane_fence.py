@@ -1,0 +1,357 @@
+"""The fence under writers at full speed: nothing gets through, and nothing held back is acknowledged late."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import valkey
+
+from ccr_avn.dataplane.connect import connect
+from ccr_avn.dataplane.fence import ENDING, NAME, Fence, FenceRefused, lift
+from ccr_avn.dataplane.link import look_at
+from ccr_avn.dataplane.still import caught_up, stands_still, wrote_nothing
+from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
+from tests import valkey_fixtures
+from tests.functional.writers import Load
+from tests.valkey_fixtures import PASSWORD, Serve, Server, binaries, until
+
+serve = valkey_fixtures.serve
+
+QUICK_ACK = 0.25
+"""Seconds in which what was executed before the fence may still reach a writer: replies under way."""
+
+
+@pytest.fixture(params=binaries())
+def primary(request: pytest.FixtureRequest, serve: Serve) -> Server:
+    return serve("eu", binary=request.param)
+
+
+def accepts(server: Server) -> bool:
+    with valkey.Valkey(port=server.port, password=PASSWORD, socket_timeout=0.2) as client:
+        try:
+            return bool(client.set("probe", "x"))
+        except valkey.exceptions.TimeoutError:
+            return False
+
+
+class BlockedWriter:
+    """Raw commands of which the fence holds one back; it ends with the last answer, or with "cut"."""
+
+    def __init__(self, server: Server, *commands: tuple[str, ...], protocol: int = 2, subscribe: bool = False) -> None:
+        self._client = valkey.Valkey(port=server.port, password=PASSWORD, protocol=protocol, socket_timeout=10)
+        self._connection: Any = self._client.connection_pool.get_connection("any")
+        self._answer: object = None
+        if subscribe:
+            self._connection.send_command("SUBSCRIBE", "news")
+            self._connection.read_response(push_request=True)
+        self._thread = threading.Thread(target=self._ask, args=(commands,), daemon=True)
+        self._thread.start()
+
+    def ended(self) -> object:
+        self._thread.join(5)
+        assert not self._thread.is_alive()
+        return self._answer
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._connection.disconnect()
+        self._thread.join(5)
+
+    def _ask(self, commands: tuple[tuple[str, ...], ...]) -> None:
+        try:
+            for words in commands:
+                self._connection.send_command(*words)
+            for _ in commands:
+                self._answer = self._connection.read_response()
+        except (valkey.exceptions.ConnectionError, OSError):
+            self._answer = "cut"
+
+
+HELD_BACK: dict[str, tuple[tuple[str, ...], ...]] = {
+    "set": (("SET", "held:set", "x"),),
+    "transaction": (("MULTI",), ("SET", "held:transaction", "x"), ("EXEC",)),
+    "script": (("EVAL", "return redis.call('SET', KEYS[1], 'x')", "1", "held:script"),),
+    "publish": (("PUBLISH", "news", "x"),),
+    "consumer": (("BLPOP", "held:list", "0"),),
+}
+
+
+@pytest.fixture
+def held_back(primary: Server) -> Iterator[list[BlockedWriter]]:
+    made: list[BlockedWriter] = []
+    yield made
+    for one in made:
+        one.close()
+
+
+def hold_back_all(primary: Server, fence: Fence, made: list[BlockedWriter]) -> None:
+    made.extend(BlockedWriter(primary, *commands) for commands in HELD_BACK.values())
+    made.append(BlockedWriter(primary, ("SET", "held:subscriber", "x"), protocol=3, subscribe=True))
+    until(lambda: len(fence.writers()) == len(made), "all writers to be held back")
+
+
+def test_what_may_write_is_held_back_and_then_cut_without_an_answer(
+    primary: Server, held_back: list[BlockedWriter]
+) -> None:
+    with Fence(primary.endpoint(), "test", 10) as fence:
+        hold_back_all(primary, fence, held_back)
+        commands = {writer.command for writer in fence.writers()}
+        assert {"set", "eval", "publish", "blpop"} <= commands
+        assert all(writer.address.startswith("127.0.0.1:") for writer in fence.writers())
+        assert fence.release_disconnecting()
+    assert [one.ended() for one in held_back] == ["cut"] * len(held_back)
+    assert primary.admin.keys("held:*") == []
+    assert accepts(primary)
+
+
+def test_a_transaction_begun_before_the_fence_does_not_end_behind_it(primary: Server) -> None:
+    with valkey.Valkey(port=primary.port, password=PASSWORD, socket_timeout=0.3) as client:
+        connection: Any = client.connection_pool.get_connection("any")
+        for words in (("MULTI",), ("SET", "late", "x")):
+            connection.send_command(*words)
+            connection.read_response()
+        with Fence(primary.endpoint(), "test", 10) as fence:
+            connection.send_command("EXEC")
+            until(lambda: [writer.command for writer in fence.writers()] == ["exec"], "it to be held back")
+            assert fence.release_disconnecting()
+        with pytest.raises(valkey.exceptions.ConnectionError):
+            connection.read_response()
+    assert not primary.admin.exists("late")
+
+
+def test_a_plain_release_lets_them_go_on(primary: Server, held_back: list[BlockedWriter]) -> None:
+    with Fence(primary.endpoint(), "test", 10) as fence:
+        hold_back_all(primary, fence, held_back)
+    primary.admin.rpush("held:list", "x")
+    assert "cut" not in [one.ended() for one in held_back]
+    assert primary.admin.exists("held:set", "held:transaction", "held:script", "held:subscriber") == 4
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_under_load_nothing_is_acknowledged_that_is_not_on_the_replica(
+    primary: Server, serve: Serve, threads: str
+) -> None:
+    """Twice: released, they go on; released after a promotion, not one late acknowledgement comes."""
+    if threads != "1":
+        primary = serve("threaded", "--io-threads", threads, binary=primary.binary)
+    replica = serve("us", binary=primary.binary)
+    replica.follow(primary)
+    with Load(f"redis://default:{PASSWORD}@127.0.0.1:{primary.port}") as load:
+        with Fence(primary.endpoint(), "first", 10):
+            standing = _stops(load)
+        until(lambda: len(load.acknowledged) > standing + 100, "the writers to go on")
+        fence = Fence(primary.endpoint(), "second", 10)
+        fence.place()
+        standing = _stops(load)
+        before = fence.side()
+        caught_up(before.offset, replica.endpoint(), timeout=5)
+        until(lambda: len(fence.writers()) == 4, "all four to be held back")
+        assert fence.holds()
+        assert wrote_nothing(before, fence.side(), 1)
+        replica.promote()
+        # From here on a new connection may write to the old primary: that is why a switchover shuts it first.
+        for writer in load.writers:
+            writer.stopping.set()
+        assert fence.release_disconnecting()
+    assert len(load.acknowledged) == standing
+    assert set(load.acknowledged) <= {key.decode() for key in replica.admin.scan_iter("w*", count=10_000)}
+
+
+def _stops(load: Load) -> int:
+    """How many were acknowledged, once what was under way has arrived; and it stays at that."""
+    time.sleep(QUICK_ACK)
+    standing = len(load.acknowledged)
+    time.sleep(QUICK_ACK)
+    assert len(load.acknowledged) == standing
+    return standing
+
+
+def test_it_runs_out_by_itself_where_nobody_renews(primary: Server) -> None:
+    fence = Fence(primary.endpoint(), "test", 0.6)
+    fence.place()
+    fence.close()
+    assert not accepts(primary)
+    until(lambda: not fence.holds(), "it to run out")
+    until(lambda: accepts(primary), "writes to go on")
+
+
+def test_it_is_renewed_and_can_be_made_longer(primary: Server) -> None:
+    with Fence(primary.endpoint(), "test", 0.4) as fence:
+        beyond = time.monotonic() + 1
+        while time.monotonic() < beyond:
+            assert fence.holds()
+            time.sleep(0.01)
+        assert not accepts(primary)
+        fence.lengthen(60)
+        assert fence.ttl == 60
+        fence.lengthen(1)
+        assert fence.ttl == 60, "the server's pause is as long as it ever was"
+    assert accepts(primary)
+
+
+def test_a_frozen_server_breaks_it_for_good(primary: Server) -> None:
+    fence = Fence(primary.endpoint(timeout=0.2), "test", 0.5)
+    fence.place()
+    primary.freeze()
+    until(lambda: not fence.holds(), "the renewals to fail")
+    primary.thaw()
+    until(lambda: "fence:test" in str(primary.clients()), "it to be back")
+    time.sleep(0.3)
+    assert not fence.holds(), "there was a time that no renewal covers"
+    fence.release()
+
+
+def test_another_server_in_its_place_is_noticed(primary: Server) -> None:
+    fence = Fence(primary.endpoint(), "test", 3)
+    fence.place()
+    primary.kill()
+    primary.start()
+    until(lambda: not fence.holds(), "it to be noticed")
+    fence.release()
+
+
+def test_a_killed_server_ends_in_an_explained_error(primary: Server) -> None:
+    fence = Fence(primary.endpoint(), "test", 3)
+    fence.place()
+    primary.kill()
+    with pytest.raises(Unreachable):
+        fence.lengthen(60)
+    assert fence.ttl == 3
+    with pytest.raises(Unreachable):
+        fence.release_disconnecting()
+    assert not fence.release()
+
+
+@pytest.mark.parametrize("denied", ["-client|pause", "-client|list", "-info"])
+def test_a_service_that_refuses_it_holds_nothing_back(primary: Server, denied: str) -> None:
+    fence = Fence(primary.user("app", "~*", "&*", "+@all", denied), "test", 0.5)
+    with pytest.raises(FenceRefused, match="refuses"):
+        fence.place()
+    fence.close()
+    until(lambda: accepts(primary), "writes to go on")
+
+
+def test_a_refused_kill_leaves_the_fence_standing(primary: Server) -> None:
+    fence = Fence(primary.user("app", "~*", "&*", "+@all", "-client|kill"), "test", 10)
+    fence.place()
+    with pytest.raises(Unreachable) as caught:
+        fence.release_disconnecting()
+    assert "may not" in caught.value.what or "refused" in caught.value.what
+    assert not accepts(primary)
+    primary.admin.client_unpause()
+
+
+def test_runs_see_each_other(primary: Server) -> None:
+    one, two = Fence(primary.endpoint(), "one", 10), Fence(primary.endpoint(), "two", 10)
+    one.place()
+    two.place()
+    assert one.others() == (f"{NAME}two",)
+    with pytest.raises(Refused) as caught:
+        lift(primary.endpoint(), disconnect=True)
+    assert f"{NAME}one" in caught.value.detail
+    assert not two.release_disconnecting()
+    assert not accepts(primary)
+    assert one.holds()
+    assert one.release()
+    assert accepts(primary)
+
+
+def test_a_fence_outlasts_whoever_is_about_to_un_pause(primary: Server) -> None:
+    """Who looked before it came un-pauses after it paused: it pauses once more."""
+    ending = connect(primary.endpoint(), name=f"{ENDING}other")
+    fence = Fence(primary.endpoint(), "test", 10)
+    placing = threading.Thread(target=fence.place, daemon=True)
+    placing.start()
+    until(lambda: f"{NAME}test" in str(primary.clients()), "the fence to come")
+    until(lambda: not accepts(primary), "its first pause")
+    ending.client_unpause()
+    ending.close()  # type: ignore[no-untyped-call]  # valkey-py
+    placing.join(5)
+    assert not accepts(primary)
+    assert fence.release()
+
+
+def test_who_never_finishes_to_un_pause_is_not_waited_for_for_ever(primary: Server) -> None:
+    with connect(primary.endpoint(), name=f"{ENDING}other"):
+        with pytest.raises(Refused, match="does not finish"):
+            Fence(primary.endpoint(timeout=0.3), "test", 10).place()
+        until(lambda: accepts(primary), "writes to go on")
+
+
+@pytest.mark.parametrize("disconnect", [True, False])
+def test_by_hand(primary: Server, disconnect: bool) -> None:
+    left = Fence(primary.endpoint(), "by-hand", 30)
+    left.place()
+    left.close()
+    assert not accepts(primary)
+    until(lambda: NAME not in str(primary.clients()), "its connection to be gone")
+    lift(primary.endpoint(), disconnect=disconnect)
+    assert accepts(primary)
+
+
+def test_pings_expiry_and_wait_are_no_writes(primary: Server, serve: Serve) -> None:
+    """What moves the offset of a primary without writers; measured here again, on each server."""
+    replica = serve("us", binary=primary.binary)
+    replica.follow(primary)
+    primary.admin.set("short", "x", px=300)
+    before = look_at(primary.endpoint())
+    primary.admin.execute_command("WAIT", 2, 50)
+    until(lambda: primary.admin.info("stats")["expired_keys"] == 1, "the key to expire")
+    until(lambda: look_at(primary.endpoint()).offset > before.offset + 37, "the offset to move")
+    assert wrote_nothing(before, look_at(primary.endpoint()), 2)
+    for write in (("SET", "k", "v"), ("EVAL", "return redis.call('INCR', 'n')", "0"), ("XADD", "s", "*", "a", "b")):
+        before = look_at(primary.endpoint())
+        primary.admin.execute_command(*write)
+        assert not wrote_nothing(before, look_at(primary.endpoint()), 2), write
+
+
+def test_under_a_fence_the_offset_moves_by_pings_alone(primary: Server, serve: Serve) -> None:
+    from ccr_avn.dataplane.fence import moved_only_by_pings
+
+    replica = serve("us", binary=primary.binary)
+    replica.follow(primary)
+    primary.admin.set("short", "x", px=100)
+    with Fence(primary.endpoint(), "test", 10) as fence:
+        before, began = fence.side(), time.monotonic()
+        primary.admin.execute_command("WAIT", 2, 50)
+        until(lambda: fence.side().offset > before.offset, "a ping")
+        assert primary.admin.get("short") is None
+        after = fence.side()
+        assert moved_only_by_pings(before.offset, after.offset, time.monotonic() - began)
+        assert wrote_nothing(before, after, 1)
+
+
+def test_standing_still(primary: Server) -> None:
+    still = stands_still(primary.endpoint(), 0.3)
+    assert still is not None
+    ending = threading.Event()
+
+    def write() -> None:
+        with valkey.Valkey(port=primary.port, password=PASSWORD) as client:
+            while not ending.wait(0.02):
+                client.incr("n")
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        assert stands_still(primary.endpoint(), 5) is None
+    finally:
+        ending.set()
+        writing.join()
+
+
+def test_catching_up(primary: Server, serve: Serve) -> None:
+    replica = serve("us", binary=primary.binary)
+    replica.follow(primary)
+    primary.admin.set("k", "v")
+    offset = look_at(primary.endpoint()).offset
+    assert caught_up(offset, replica.endpoint(), timeout=5).offset >= offset
+    with pytest.raises(TimedOut) as caught:
+        caught_up(offset + 1000, replica.endpoint(), timeout=0.1)
+    assert "bytes behind" in caught.value.what
+    replica.kill()
+    with pytest.raises(CcrError):
+        caught_up(offset, replica.endpoint(), timeout=0.2)

@@ -1,0 +1,240 @@
+"""Connections, links, markers and first writes on real servers: what goes wrong is named, with what to do."""
+
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ccr_avn.dataplane.connect import Endpoint, connect, explained
+from ccr_avn.dataplane.fence import Fence
+from ccr_avn.dataplane.link import look_at, read_link
+from ccr_avn.dataplane.marker import PREFIX, run_marker
+from ccr_avn.dataplane.trouble import Answered
+from ccr_avn.dataplane.writes import Kept, accepts_write, accepts_writes, closed_to_clients, lets_clients_in
+from ccr_avn.errors import NotProven, TimedOut, Unreachable
+from tests import valkey_fixtures
+from tests.valkey_fixtures import PASSWORD, Serve, Server
+
+serve = valkey_fixtures.serve
+tls_server = valkey_fixtures.tls_server
+
+
+@pytest.fixture
+def primary(serve: Serve) -> Server:
+    return serve("eu")
+
+
+def trouble(act: Callable[[], object]) -> Unreachable:
+    with pytest.raises(Unreachable) as caught:
+        act()
+    error = caught.value
+    assert error.hint
+    assert PASSWORD not in f"{error!r} {error} {error.detail} {error.hint}"
+    return error
+
+
+def test_a_connection_is_named_and_alone(primary: Server) -> None:
+    with connect(primary.endpoint(), name="ccr-avn:look", database=3) as client:
+        [mine] = [one for one in primary.clients() if one["name"] == "ccr-avn:look"]
+        assert (mine["db"], mine["resp"]) == ("3", "2")
+        assert client.client_id() == int(mine["id"])
+    with connect(primary.endpoint(), protocol=3):
+        assert "3" in [one["resp"] for one in primary.clients()]
+
+
+def test_nothing_is_repeated_when_the_connection_is_cut(primary: Server) -> None:
+    with connect(primary.endpoint()) as client:
+        primary.admin.execute_command("CLIENT", "NO-EVICT", "on")
+        primary.admin.config_set("maxmemory", 0)
+        primary.freeze()
+        client.connection_pool.connection_kwargs["socket_timeout"] = 0.1
+        error = trouble(lambda: incremented(client, primary))
+        primary.thaw()
+        assert "stopped answering" in error.what or "cut" in error.what
+        assert "unfence" in error.hint or "service get" in error.hint
+    assert primary.admin.get("n") in (None, b"1")
+
+
+def incremented(client: object, server: Server) -> None:
+    with explained(server.endpoint(), connected=True):
+        client.incr("n")  # type: ignore[attr-defined]  # a valkey client
+
+
+def test_passwords(primary: Server) -> None:
+    given = primary.endpoint()
+    wrong = trouble(lambda: connect(primary.endpoint(password="not-the-one")))
+    assert "refused" in wrong.what
+    none = trouble(lambda: connect(replace(given, uri=f"redis://127.0.0.1:{primary.port}")))
+    assert "wants a password" in none.what
+    hidden = trouble(lambda: connect(primary.endpoint(password="<redacted>")))
+    assert "service:secrets:read" in hidden.hint
+    assert not (wrong.passing or none.passing or hidden.passing)
+    assert isinstance(wrong, Answered)
+    assert lets_clients_in(primary.endpoint(password="not-the-one")), "somebody with another password gets in"
+
+
+@pytest.mark.parametrize("uri", ["redis://", "redis://x:y", "http://127.0.0.1", "redis://127.0.0.1:99999", ""])
+def test_addresses_that_are_none(uri: str) -> None:
+    error = trouble(lambda: connect(Endpoint(service="eu", uri=uri)))
+    assert not error.passing
+    assert "can't be used" in error.what
+
+
+def test_a_user_with_few_rights(primary: Server) -> None:
+    few = primary.user("few", "~app:*", "+@all", "-info")
+    assert "may not" in trouble(lambda: look_at(few)).what
+    assert "may not" in trouble(lambda: run_marker(few, few, samples=1)).what
+    assert "may not" in trouble(lambda: accepts_writes(few, timeout=5)).what
+
+
+def test_too_many_clients(serve: Serve) -> None:
+    full = serve("full", "--maxclients", "2")
+    with connect(full.endpoint()):
+        error = trouble(lambda: connect(full.endpoint()))
+    assert "as many clients" in error.what
+    assert error.passing
+
+
+def test_a_plain_server_behind_a_tls_address(primary: Server) -> None:
+    error = trouble(lambda: connect(primary.endpoint(scheme="rediss", timeout=0.5)))
+    assert "TLS" in error.what or "no answer" in error.what or "cut" in error.what
+
+
+def test_a_connection_cut_within_the_handshake_is_no_trouble_with_certificates() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def cut() -> None:
+            accepted, _ = listening.accept()
+            accepted.recv(10)
+            accepted.close()
+
+        cutting = threading.Thread(target=cut)
+        cutting.start()
+        uri = f"rediss://default:pw@127.0.0.1:{listening.getsockname()[1]}"
+        error = trouble(lambda: connect(Endpoint(service="eu", uri=uri, timeout=2)))
+        cutting.join()
+    assert "cut at once" in error.what
+    assert not isinstance(error, Answered)
+
+
+@pytest.mark.tls
+def test_tls(tls_server: Server, tmp_path: Path) -> None:
+    trusted = tls_server.endpoint(ca_file=tls_server.ca_file)
+    assert look_at(trusted).role == "master"
+    assert run_marker(trusted, trusted, samples=3).arrived == 3
+    with Fence(trusted, "test", 10) as fence:
+        assert fence.holds()
+    assert "--ca-file" in trouble(lambda: connect(tls_server.endpoint())).hint
+    other = trouble(lambda: connect(tls_server.endpoint(host="127.0.0.2", ca_file=tls_server.ca_file)))
+    assert "another name" in other.what
+    assert trouble(lambda: connect(tls_server.endpoint(scheme="redis", timeout=0.5))).hint
+    nothing, empty = tmp_path / "none.pem", tmp_path / "empty.pem"
+    empty.write_text("nothing in it")
+    for path in (nothing, empty):
+        assert "can't be used" in trouble(lambda path=path: connect(tls_server.endpoint(ca_file=path))).what
+
+
+def test_a_link_is_read_from_both_sides(primary: Server, serve: Serve) -> None:
+    replica = serve("us")
+    replica.follow(primary)
+    link = read_link(primary.endpoint(), replica.endpoint())
+    assert link.lag_bytes == 0
+    assert (link.primary.connected_replicas, link.replica.link_status) == (1, "up")
+    replica.freeze()
+    primary.admin.set("big", "x" * 100_000)
+    behind = look_at(primary.endpoint()).offset
+    replica.thaw()
+    assert behind > link.primary.offset + 100_000
+    primary.kill()
+    valkey_fixtures.until(lambda: look_at(replica.endpoint()).link_status == "down", "the link to go down")
+    side = look_at(replica.endpoint())
+    assert side.last_io_seconds is None
+    assert side.link_down_seconds is not None
+
+
+def test_markers_that_are_refused(primary: Server, serve: Serve) -> None:
+    replica = serve("us")
+    replica.follow(primary)
+    told: list[int] = []
+    result = run_marker(primary.endpoint(), replica.endpoint(), samples=4, progress=lambda many, _: told.append(many))
+    assert told == [1, 2, 3, 4]
+    assert result.minimum <= result.median <= result.p99 <= result.maximum
+    read_only = trouble(lambda: run_marker(replica.endpoint(), replica.endpoint(), samples=1))
+    assert "it is a replica" in read_only.what
+    primary.admin.set("big", "x" * 3_000_000)
+    primary.admin.config_set("maxmemory", 1_000_000)
+    full = trouble(lambda: run_marker(primary.endpoint(), replica.endpoint(), samples=1))
+    assert "noeviction" in full.what
+    primary.admin.config_set("maxmemory", 0)
+    with Fence(primary.endpoint(), "test", 10):
+        held = trouble(lambda: run_marker(primary.endpoint(timeout=0.2), replica.endpoint(), samples=1))
+    assert "holds writes back" in held.what
+
+
+def test_a_marker_that_the_primary_drops_is_not_blamed_on_the_link(primary: Server, serve: Serve) -> None:
+    stranger = serve("us")
+    with pytest.raises(NotProven, match="dropped a marker"):
+        run_marker(primary.endpoint(), stranger.endpoint(), samples=1, timeout=0.2, ttl=0.05)
+    assert run_marker(primary.endpoint(), stranger.endpoint(), samples=1, timeout=0.1).arrived == 0
+    assert primary.admin.keys(f"{PREFIX}*") == []
+
+
+def test_the_first_accepted_write_ends_the_wait(primary: Server, serve: Serve) -> None:
+    replica = serve("us")
+    replica.follow(primary)
+    assert not accepts_write(replica.endpoint())
+    with pytest.raises(TimedOut, match="does not accept writes"):
+        accepts_writes(replica.endpoint(), timeout=0.05)
+
+    def promote() -> None:
+        replica.admin.client_kill_filter(_type="normal", skipme=True)
+        replica.promote()
+
+    promoting = threading.Timer(0.2, promote)
+    promoting.start()
+    accepted = accepts_writes(replica.endpoint(), timeout=5)
+    promoting.join()
+    assert 150 < accepted.waited_ms < 2000
+    assert accepted.tries > 3
+    assert replica.admin.keys(f"{PREFIX}*") == []
+
+
+def test_a_writable_replica_is_no_primary(primary: Server, serve: Serve) -> None:
+    replica = serve("us", "--replica-read-only", "no")
+    replica.follow(primary)
+    assert not accepts_write(replica.endpoint())
+
+
+def test_a_server_that_comes_later_is_waited_for(primary: Server) -> None:
+    primary.kill()
+    starting = threading.Timer(0.2, primary.start)
+    starting.start()
+    assert accepts_writes(primary.endpoint(), timeout=10).tries > 1
+    starting.join()
+    primary.kill()
+    assert trouble(lambda: accepts_writes(primary.endpoint(), timeout=0.05)).passing
+
+
+def test_closed_to_clients(primary: Server) -> None:
+    kept = Kept(primary.endpoint(timeout=0.3), timeout=0.3)
+    open_still = closed_to_clients(primary.endpoint(), kept)
+    assert (open_still.new_refused, open_still.kept_cut, open_still.closed) == (False, False, False)
+    assert "let in" in str(open_still)
+    primary.freeze()
+    frozen = closed_to_clients(primary.endpoint(), kept, timeout=0.2)
+    assert (frozen.new_refused, frozen.kept_cut) == (True, False), "silence is not a cut"
+    assert "still there" in str(frozen)
+    primary.thaw()
+    kept.close()
+    kept = Kept(primary.endpoint())
+    primary.admin.client_kill_filter(_type="normal", skipme=True)
+    assert closed_to_clients(primary.endpoint(), kept).kept_cut
+    kept = Kept(primary.endpoint())
+    primary.kill()
+    shut = closed_to_clients(primary.endpoint(), kept)
+    assert shut.closed
+    assert "refused" in str(shut)
+    kept.close()
