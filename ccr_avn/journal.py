@@ -14,8 +14,9 @@ from typing import Any, TextIO
 from ccr_avn import __version__, console, events
 
 FSYNCED = (events.RunStarted, events.ChangeStarted, events.ChangeEnded, events.StepDone, events.Undone, events.RunEnded)
-KEPT = (*FSYNCED, events.Missed)
-"""Looks that only wait are not kept: a run may make thousands."""
+KEPT = (*FSYNCED, events.StepStarted, events.Looked, events.Missed)
+OFTEN = 1.0
+"""Seconds: looks that only wait are kept this often at most, as a run may make thousands."""
 
 
 def directory() -> Path:
@@ -35,9 +36,10 @@ class Journal:
         self.head = ""
         self._file: TextIO | None = None
         self._broken = False
+        self._waited = ("", 0.0)
 
     def __call__(self, event: events.Event) -> None:
-        if self._broken or not isinstance(event, KEPT):
+        if self._broken or not isinstance(event, KEPT) or self._too_often(event):
             return
         try:
             self._write(event)
@@ -48,6 +50,14 @@ class Journal:
     def close(self) -> None:
         if self._file:
             self._file.close()
+
+    def _too_often(self, event: events.Event) -> bool:
+        if not isinstance(event, events.Looked) or event.finding.verdict != "wait":
+            return False
+        if event.slug == self._waited[0] and event.at - self._waited[1] < OFTEN:
+            return True
+        self._waited = (event.slug, event.at)
+        return False
 
     def _write(self, event: events.Event) -> None:
         if self._file is None:

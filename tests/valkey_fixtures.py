@@ -134,7 +134,7 @@ class Server:
         if self.authority is None:
             return ("--port", str(self.port))
         certificate, key = self.directory / "cert.pem", self.directory / "key.pem"
-        issued = self.authority.issue_cert("127.0.0.1", "localhost")
+        issued = self.authority.issue_cert("localhost")
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(key)
         self.authority.cert_pem.write_to_path(self.ca_file)

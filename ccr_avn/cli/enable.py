@@ -135,7 +135,18 @@ def enable(
     if dry_run:
         show_preview("enable", plan, avn or "avn", json=json)
         return
-    session = Session("enable", json=json, primary=primary, replica=replica, project=want.setting.project.name)
+    session = Session(
+        "enable",
+        json=json,
+        primary=primary,
+        replica=replica,
+        project=want.setting.project.name,
+        service_type=want.service_type,
+        primary_cloud=primary_cloud,
+        primary_plan=primary_plan,
+        replica_cloud=replica_cloud,
+        replica_plan=replica_plan,
+    )
     run = session.perform(plan, program, call_timeout)
     _finish(session, run, plan, want)
 

@@ -143,6 +143,8 @@ def _finish(
         "new_primary": want.replica,
         "seconds_to_first_write": round((measured.outage_ms or 0.0) / 1000, 3),
         "rpo_estimate": {"seconds": seconds, "how": how, "applied_offset": known.replica.offset},
+        "before": switching.sides(replica=before),
+        "after": switching.sides(primary=promoted),
         "exposure": exposed,
         "hooks_seconds": hooks,
     }

@@ -89,6 +89,13 @@ def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Call
     return sink
 
 
+def sides(**services: "Service | None") -> list[dict[str, Any]]:
+    """The pair as plain data, each side with its role."""
+    from ccr_avn.procedures.steps import described
+
+    return [{**described(one), "role": role.replace("_", " ")} for role, one in services.items() if one]
+
+
 def exposure(project: tuple[str, ...], new: "Service") -> list[dict[str, str]]:
     """What is exposed after a promotion, each with the command that mends it."""
     flag = f" {' '.join(project)}" if project else ""

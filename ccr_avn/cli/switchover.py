@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ccr_avn.execute import Run
     from ccr_avn.gates.switch import Health
     from ccr_avn.models import Service
-    from ccr_avn.plan import Plan
+    from ccr_avn.plan import Plan, Step
     from ccr_avn.procedures.held import Held
     from ccr_avn.procedures.switchover import SwitchoverRequest
 
@@ -190,6 +190,8 @@ def _finish(
         "new_primary": want.replica,
         "write_outage_ms": outage,
         "bytes_not_replicated": held.measured.lost_bytes,
+        "before": switching.sides(primary=old, replica=switching.service_in(run.seen, by_slug["pair"], want.replica)),
+        "after": switching.sides(primary=promoted, old_primary=_as_left(run, by_slug, old)),
         "exposure": exposed,
         "hooks_seconds": hooks,
     }
@@ -210,3 +212,12 @@ def _finish(
         again = "; ".join(result["restore"])
         lines.append(f"  to open {want.primary} again  {again}")
     session.finish(run, result, [*lines, *switching.exposure_lines(exposed)])
+
+
+def _as_left(run: "Run", by_slug: "dict[str, Step[Any]]", old: "Service | None") -> "Service | None":
+    """The old primary as the last look at it shows it."""
+    for slug in ("close", "power-off"):
+        if slug in by_slug and run.seen.has(by_slug[slug]):
+            found: Service = run.seen.of(by_slug[slug])
+            return found
+    return old

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccr_avn.cli import options
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, Primary, ProjectName, Replica
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, Replica
 from ccr_avn.errors import Interrupted, TimedOut, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def watch(
     ] = 2,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
-    json: Json = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines in a terminal too.")] = False,
     avn: Avn = None,
 ) -> None:
     """Watch the lag of REPLICA: live in a terminal, else one JSON line a sample. `q` or Ctrl-C ends it."""
@@ -79,8 +79,12 @@ def watch(
     def ask() -> Any:
         return look_up(avn, setting.project, names, call_timeout)
 
-    platform = Platform((first, second), ask, state_interval)
+    def found(first: Any, second: Any) -> None:
+        if first.uri and second.uri:
+            sampler.readdress(endpoint(first, setting), endpoint(second, setting))
+
     sampler = Sampler(*sides, patience=min(interval, data_timeout))
+    platform = Platform((first, second), ask, state_interval, found)
     figures = Figures()
     live = sys.stdout.isatty() and not json
     ended, signal = _go_on(

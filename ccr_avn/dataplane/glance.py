@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,6 +11,7 @@ from typing import Self
 
 from ccr_avn.dataplane.connect import Endpoint, explained, settings
 from ccr_avn.dataplane.link import Side, side_of
+from ccr_avn.dataplane.trouble import unreadable_ca
 from ccr_avn.errors import Unreachable
 
 MOST = 1024 * 1024
@@ -39,9 +41,21 @@ def glance(endpoint: Endpoint, *, until: float, hold: Callable[[], None] = lambd
     return side_of(answer, endpoint.service)
 
 
-@lru_cache(maxsize=8)
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """The system's roots, and the given CA: which of the two signed a service depends on when it was created."""
+    """The system's roots, and the given CA: which of the two signed a service depends on when it was created.
+
+    Raises:
+        OSError: the file can't be read, or holds no certificate.
+    """
+    with _making:  # else every thread of the first moment would make its own, each for 25 ms
+        return _tls_context(ca_file)
+
+
+_making = threading.Lock()
+
+
+@lru_cache(maxsize=8)
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_file:
         context.load_verify_locations(ca_file)
@@ -57,13 +71,7 @@ class _Line:
         self._left = b""
         self._socket = socket.create_connection((self._wanted["host"], self._wanted["port"]), timeout=self._remaining())
         if endpoint.tls:
-            try:
-                self._socket = tls_context(endpoint.ca_file).wrap_socket(
-                    self._socket, server_hostname=self._wanted["host"]
-                )
-            except BaseException:
-                self._socket.close()
-                raise
+            self._encrypt(endpoint)
 
     def __enter__(self) -> Self:
         return self
@@ -89,6 +97,17 @@ class _Line:
         if not 0 <= size <= MOST:
             raise ConnectionError(f"an answer of {size} bytes")
         return self._bytes(size + 2)[:-2]
+
+    def _encrypt(self, endpoint: Endpoint) -> None:
+        try:
+            try:
+                context = tls_context(endpoint.ca_file)
+            except (OSError, ValueError) as error:
+                raise unreadable_ca(endpoint, error) from None
+            self._socket = context.wrap_socket(self._socket, server_hostname=self._wanted["host"])
+        except BaseException:
+            self._socket.close()
+            raise
 
     def _line(self) -> bytes:
         while b"\r\n" not in self._left:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import valkey
 
 PREFIX = "ccr-avn:marker:"
+WATCH = f"{PREFIX}watch"
+"""The marker that `watch` leaves: its value is when it was written, in milliseconds since 1970."""
 TTL = 60.0
 """Seconds after which a marker is gone by itself, also when we die."""
 
@@ -122,3 +124,16 @@ def _still_there(source: "valkey.Valkey", key: str, value: bytes, service: str) 
         hint=f"see its memory policy: avn service get {service} --format '{{user_config}}'; or prove the link alone: "
         "--level link",
     )
+
+
+def last_watched(endpoint: Endpoint) -> float | None:
+    """When the last marker of `watch` that this side holds was written: seconds since 1970, by the watcher's clock.
+
+    Whatever the primary acknowledged before that has arrived here: it bounds what a failover can lose.
+
+    Raises:
+        Unreachable: it can't be asked.
+    """
+    with connect(endpoint) as client, explained(endpoint, connected=True):
+        value = client.get(WATCH)
+    return int(value) / 1000 if isinstance(value, bytes) and value.isdigit() else None

@@ -1,10 +1,12 @@
 """failover: forced, the primary is dead or cut off; what may be lost is stated."""
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ccr_avn import avn
 from ccr_avn.dataplane.link import Side, look_at
+from ccr_avn.dataplane.marker import last_watched
 from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.gates import switch
 from ccr_avn.gates.services import by_name
@@ -43,6 +45,7 @@ class LastKnown:
 
     replica: Side
     primary: Side | None
+    marker_age: float | None = None  # seconds since the last marker of `watch` that has arrived was written
 
     @property
     def behind(self) -> int | None:
@@ -51,7 +54,9 @@ class LastKnown:
 
     @property
     def estimate(self) -> tuple[float | None, str]:
-        """The loss in seconds of writes, as an estimate, and how it was got."""
+        """The loss in seconds of writes, as an estimate or a bound, and how it was got."""
+        if self.marker_age is not None:
+            return round(self.marker_age, 1), "a bound: the last marker of `watch` that arrived was written then"
         if self.replica.link_status == "up" and self.replica.last_io_seconds is not None:
             how = "master_last_io_seconds_ago; a frozen primary leaves the link up, so it may be more"
             return float(self.replica.last_io_seconds), how
@@ -116,8 +121,10 @@ def look_at_last_known(want: FailoverRequest, services: Step[tuple[Service, ...]
         service = by_name(found, want.replica)
         if service is None:
             return None
-        side = look_at(endpoint(service, want.setting))
-        return LastKnown(replica=side, primary=_primary_after_all(want, found, service.source))
+        here = endpoint(service, want.setting)
+        side, watched = look_at(here), last_watched(here)
+        age = None if watched is None else max(0.0, time.time() - watched)
+        return LastKnown(replica=side, primary=_primary_after_all(want, found, service.source), marker_age=age)
 
     def judge(known: LastKnown | None, seen: Seen) -> Finding:
         service = by_name(seen.of(services), want.replica)

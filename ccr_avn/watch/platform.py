@@ -10,12 +10,22 @@ Ask = Callable[[], tuple[Service, ...]]
 
 
 class Platform:
-    """``states``: the last known words for both services. ``interval`` in seconds; 0: never ask again."""
+    """``states``: the last known words for both services. ``interval`` in seconds; 0: never ask again.
 
-    def __init__(self, services: tuple[Service, Service], ask: Ask, interval: float) -> None:
+    ``found`` is called with every answer, in the background.
+    """
+
+    def __init__(
+        self,
+        services: tuple[Service, Service],
+        ask: Ask,
+        interval: float,
+        found: Callable[[Service, Service], None] = lambda *_: None,
+    ) -> None:
         self.states = (services[0].state, services[1].state)
         self.trouble = ""
         self._ask = ask
+        self._found = found
         self._interval = interval
         self._over = threading.Event()
 
@@ -30,6 +40,7 @@ class Platform:
         while not self._over.wait(self._interval):
             try:
                 first, second = self._ask()
+                self._found(first, second)
             except CcrError as error:
                 self.trouble = error.what
             except Exception as bug:  # noqa: BLE001 (in a thread: it would end the asking without a word)

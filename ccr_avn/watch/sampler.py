@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.dataplane.link import Side, read_side
-from ccr_avn.dataplane.marker import PREFIX
+from ccr_avn.dataplane.marker import WATCH
 from ccr_avn.status.standing import link_of
 from ccr_avn.watch.sample import Sample
 from ccr_avn.watch.side import WatchedSide
@@ -22,7 +22,7 @@ from ccr_avn.watch.side import WatchedSide
 if TYPE_CHECKING:
     import valkey
 
-KEY = f"{PREFIX}watch"
+KEY = WATCH
 TTL = 3600.0
 """Seconds after which the marker is gone by itself, also when we die."""
 
@@ -59,10 +59,11 @@ class Sampler:
 
     def take(self, states: tuple[str, str] = ("", "")) -> Sample:
         """One sample; never raises for a side that can't be asked. ``states``: Aiven's words for both services."""
+        ready = (self.writer.ready(), self.replica.ready())
         at, began = self._now(), self._clock()
         stamp = int(at * 1000)
-        written = self._write(stamp)
-        arrived = self._await(stamp, began) if written else None
+        written = ready[0] and self._write(stamp)
+        arrived = self._await(stamp, began) if written and ready[1] else None
         replica = self.replica.ask(lambda client: read_side(client, self.replica.endpoint.service))
         primary = self.primary.ask(lambda client: read_side(client, self.primary.endpoint.service))
         if arrived is not None:
@@ -83,6 +84,11 @@ class Sampler:
             primary_state=states[0],
             replica_state=states[1],
         )
+
+    def readdress(self, primary: Endpoint, replica: Endpoint) -> None:
+        """Addresses and passwords may change while a watch goes on: the next connection uses these."""
+        for side, found in ((self.writer, primary), (self.primary, primary), (self.replica, replica)):
+            side.endpoint = replace(side.endpoint, uri=found.uri)
 
     def close(self) -> None:
         """Take the marker away, where that can be done without waiting; else it runs out by itself."""

@@ -30,6 +30,10 @@ class WatchedSide:
         self._pause = FIRST_PAUSE
         self._not_before = 0.0
 
+    def ready(self) -> bool:
+        """Connect if need be, so that what is timed afterwards is the answer alone."""
+        return self.ask(lambda _: True) is not None
+
     def ask(self, what: "Callable[[valkey.Valkey], T]") -> T | None:
         """The answer, or None with the reason in ``trouble``. One attempt, or none while a pause lasts."""
         if self._client is None and self._clock() < self._not_before:

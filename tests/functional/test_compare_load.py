@@ -2,7 +2,7 @@
 
 import multiprocessing
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -185,7 +185,7 @@ def test_giant_elements(pair: Pair, kind: str) -> None:
     assert equal.verdict == "equal"
     pair.detach()
     other = pair.replica.client
-    {
+    change: dict[str, Callable[[], object]] = {
         "string": lambda: other.setrange("giant", 3 * GIANT - 1, "x"),
         "hash": lambda: other.hset("giant", "f5", b"\5" * (GIANT - 1) + b"x"),
         "names": lambda: other.hset("giant", b"\5" * GIANT, "x"),
@@ -193,7 +193,8 @@ def test_giant_elements(pair: Pair, kind: str) -> None:
         "zset": lambda: other.zincrby("giant", 1, b"\5" * GIANT),
         "list": lambda: other.lset("giant", 8, b"\5" * GIANT),
         "stream": lambda: other.xtrim("giant", maxlen=8, approximate=False),
-    }[kind]()
+    }
+    change[kind]()
     different = pair.compare(jobs=2, rounds=1)
     assert found(different) == [("value", 0, "giant")]
     assert max(*equal.peak_memory_bytes[1:], *different.peak_memory_bytes[1:]) < MOST_MEMORY

@@ -45,22 +45,21 @@ def test_a_connection_is_named_and_alone(primary: Server) -> None:
         assert "3" in [one["resp"] for one in primary.clients()]
 
 
-def test_nothing_is_repeated_when_the_connection_is_cut(primary: Server) -> None:
-    with connect(primary.endpoint()) as client:
-        primary.admin.execute_command("CLIENT", "NO-EVICT", "on")
-        primary.admin.config_set("maxmemory", 0)
+def test_a_command_without_an_answer_is_not_sent_again(primary: Server) -> None:
+    endpoint = primary.endpoint(timeout=0.2)
+    with connect(endpoint) as client:
+
+        def count() -> None:
+            with explained(endpoint, connected=True):
+                client.incr("n")
+
         primary.freeze()
-        client.connection_pool.connection_kwargs["socket_timeout"] = 0.1
-        error = trouble(lambda: incremented(client, primary))
+        error = trouble(count)
         primary.thaw()
-        assert "stopped answering" in error.what or "cut" in error.what
-        assert "unfence" in error.hint or "service get" in error.hint
-    assert primary.admin.get("n") in (None, b"1")
-
-
-def incremented(client: object, server: Server) -> None:
-    with explained(server.endpoint(), connected=True):
-        client.incr("n")  # type: ignore[attr-defined]  # a valkey client
+        assert "stopped answering" in error.what
+        valkey_fixtures.until(lambda: primary.admin.get("n"), "the command to be executed all the same")
+        count()
+    assert primary.admin.get("n") == b"2"
 
 
 def test_passwords(primary: Server) -> None:
@@ -71,7 +70,7 @@ def test_passwords(primary: Server) -> None:
     assert "wants a password" in none.what
     hidden = trouble(lambda: connect(primary.endpoint(password="<redacted>")))
     assert "service:secrets:read" in hidden.hint
-    assert not (wrong.passing or none.passing or hidden.passing)
+    assert not any(error.passing for error in (wrong, none, hidden))
     assert isinstance(wrong, Answered)
     assert lets_clients_in(primary.endpoint(password="not-the-one")), "somebody with another password gets in"
 
@@ -122,19 +121,19 @@ def test_a_connection_cut_within_the_handshake_is_no_trouble_with_certificates()
 
 @pytest.mark.tls
 def test_tls(tls_server: Server, tmp_path: Path) -> None:
-    trusted = tls_server.endpoint(ca_file=tls_server.ca_file)
+    trusted = tls_server.endpoint(host="localhost", ca_file=tls_server.ca_file)
     assert look_at(trusted).role == "master"
     assert run_marker(trusted, trusted, samples=3).arrived == 3
     with Fence(trusted, "test", 10) as fence:
         assert fence.holds()
     assert "--ca-file" in trouble(lambda: connect(tls_server.endpoint())).hint
-    other = trouble(lambda: connect(tls_server.endpoint(host="127.0.0.2", ca_file=tls_server.ca_file)))
+    other = trouble(lambda: connect(tls_server.endpoint(host="127.0.0.1", ca_file=tls_server.ca_file)))
     assert "another name" in other.what
     assert trouble(lambda: connect(tls_server.endpoint(scheme="redis", timeout=0.5))).hint
     nothing, empty = tmp_path / "none.pem", tmp_path / "empty.pem"
     empty.write_text("nothing in it")
-    for path in (nothing, empty):
-        assert "can't be used" in trouble(lambda path=path: connect(tls_server.endpoint(ca_file=path))).what
+    assert "can't be used" in trouble(lambda: connect(tls_server.endpoint(ca_file=nothing))).what
+    assert "can't be used" in trouble(lambda: connect(tls_server.endpoint(ca_file=empty))).what
 
 
 def test_a_link_is_read_from_both_sides(primary: Server, serve: Serve) -> None:

@@ -166,3 +166,17 @@ def test_the_env_file_is_written_when_writes_are_accepted(pair: Operator) -> Non
     file = pair.home / "app.env"
     assert pair.ccr(*GO, "--write-env", str(file)).code == 0
     assert uri(pair, "us") in file.read_text()
+
+
+def test_a_marker_of_watch_bounds_the_loss(pair: Operator) -> None:
+    from ccr_avn.dataplane.marker import WATCH
+
+    with client(pair, "eu") as old:
+        old.set(WATCH, int((time.time() - 5) * 1000), ex=60)
+        old.wait(1, 2000)
+    pair.sandbox.servers.kill("eu")
+    done = pair.ccr(*GO, "--json")
+    assert done.code == 0, done.err
+    estimate = json.loads(done.out)["result"]["rpo_estimate"]
+    assert "bound" in estimate["how"]
+    assert 5 <= estimate["seconds"] < 15

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.functional.conftest import EU, US, Make, Operator
+from tests.functional.tls import needs_tls
 
 QUICK = {"build_seconds": 0.0, "backup_seconds": 0.0}
 
@@ -169,6 +170,35 @@ def test_a_server_that_dribbles_is_cut_off_at_the_limit() -> None:
         finally:
             over.set()
             thread.join()
+
+
+@pytest.mark.tls
+@needs_tls
+def test_tls_is_verified(make: Make, tls_options: dict[str, Path], tmp_path: Path) -> None:
+    operator = make(**QUICK, **tls_options)
+    add_pairs(operator, 2)
+    linked(operator, 2)
+    untrusted = operator.ccr("status", "--format", "nagios")
+    assert untrusted.code == 3, "that is our configuration, not the pair"
+    assert "not trusted here" in untrusted.out
+    ca = str(tls_options["tls_ca"])
+    trusted = operator.ccr("status", "--format", "nagios", "--ca-file", ca)
+    assert trusted.out.startswith("CCR OK - 2 pairs fine")
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+    assert "CA file" in operator.ccr("status", "--format", "nagios", "--ca-file", str(empty)).out
+
+
+def test_passwords_that_are_not_shown_or_not_in_force(make: Make) -> None:
+    operator = make(**QUICK)
+    add_pairs(operator, 1)
+    linked(operator, 1)
+    service = operator.sandbox.platform.services["r0"]
+    service.password = "AVNS_not-in-force"
+    done = operator.ccr("status", "--format", "nagios")
+    assert done.code == 3
+    assert "the password was refused" in done.out
+    assert service.password not in done.out + done.err
 
 
 @pytest.mark.slow

@@ -4,12 +4,13 @@ import resource
 import sys
 from pathlib import Path
 
+STATUS = Path("/proc/self/status")
+
 
 def peak_memory() -> int:
     """In bytes, of this program alone: on Linux getrusage also counts what the process was before it was started."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
+    if STATUS.exists():
+        for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

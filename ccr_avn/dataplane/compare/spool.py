@@ -2,6 +2,7 @@
 
 import struct
 import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -26,6 +27,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="ccr-avn-")  # noqa: SIM115 - lives as long as the spool
+        weakref.finalize(self, self._file.close)  # also when an error ends the comparison
         self.count = 0
 
     def __enter__(self) -> Self:

@@ -63,7 +63,12 @@ class Wire:
         if self._pace:
             self._pace.take(commands)
         try:
-            self._socket.sendall(self._echo_mark.join(bodies) + self._echo_end)
+            if sum(map(len, bodies)) < FIRST_ROOM:
+                self._socket.sendall(self._echo_mark.join(bodies) + self._echo_end)
+            else:  # no copy of what may hold giants
+                for number, body in enumerate(bodies, 1):
+                    self._socket.sendall(body)
+                    self._socket.sendall(self._echo_mark if number < len(bodies) else self._echo_end)
         except OSError as error:
             raise self._lost(error) from None
 

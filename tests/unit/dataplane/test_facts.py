@@ -46,7 +46,7 @@ NEEDED = sorted(set(FOLLOWING) - {"valkey_version", "maxmemory", "loading", "mas
 
 
 def told(info: dict[str, str]) -> bytes:
-    return "# Server\r\n".encode() + "".join(f"{key}:{value}\r\n" for key, value in info.items()).encode()
+    return b"# Server\r\n" + "".join(f"{key}:{value}\r\n" for key, value in info.items()).encode()
 
 
 def side(**other: Any) -> Side:
