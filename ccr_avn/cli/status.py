@@ -90,14 +90,16 @@ def status(
     form = _checked(names, form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     options.not_negative(call_timeout=call_timeout, data_timeout=data_timeout)
     trusted, project = options.readable(ca_file), options.project_name(project)
+    from ccr_avn.status.ask import begin
+
+    answer = begin(avn, project, call_timeout)
     from datetime import UTC, datetime
 
-    from ccr_avn.status.ask import ask_avn
     from ccr_avn.status.looks import look_at_all
     from ccr_avn.status.pairs import chosen, pairs_of
     from ccr_avn.status.standing import Limits, standings
 
-    pairs = chosen(pairs_of(ask_avn(avn, project, call_timeout)), names)
+    pairs = chosen(pairs_of(answer()), names)
     looks = look_at_all(pairs, limit=data_timeout, ca_file=trusted) if data_plane else None
     limits = Limits(warn=warn_lag, crit=crit_lag)
     _show(standings(pairs, looks, limits=limits, now=datetime.now(UTC), named=names), form, output, limits)

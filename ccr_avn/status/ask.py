@@ -1,27 +1,40 @@
-"""The one question to avn: which services are there."""
+"""The one question to avn: which services are there. It is begun before what takes time to load."""
+
+from typing import TYPE_CHECKING
 
 from ccr_avn import avn
-from ccr_avn.avn import Project
+from ccr_avn.avn import AVN, Project
 from ccr_avn.execute import Run, World
-from ccr_avn.models import Service
 from ccr_avn.plan import Gate, Plan, Step, go
-from ccr_avn.process import find_avn
+from ccr_avn.process import Ahead, find_avn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ccr_avn.models import Service
 
 
-def ask_avn(given: str | None, project: str | None, call_timeout: float) -> tuple[Service, ...]:
-    """All services of the project by one `avn service list`; misses are forgiven as in a run. ``call_timeout``: seconds.
+def begin(given: str | None, project: str | None, call_timeout: float) -> "Callable[[], tuple[Service, ...]]":
+    """Start one `avn service list`. The function given back waits for its answer; misses are forgiven as in a run.
+
+    ``call_timeout``: seconds. What is given back raises AvnError when avn failed.
 
     Raises:
-        AvnError: avn failed.
         UsageError: there is no avn.
     """
+    call, path = avn.service_list(Project(project)), find_avn(given)
+    ahead = Ahead(tuple(path if word == AVN else str(word) for word in call.argv), deadline=call_timeout)
     step = Step(
         slug="services",
         purpose="list them",
-        look=avn.service_list(Project(project)),
+        look=call,
         gate=Gate("they are listed", lambda found, _: go(f"{len(found)} services")),
     )
-    run = Run(Plan("status", (step,), ()), World(avn=find_avn(given), call_timeout=call_timeout), lambda _: None)
-    run.check()
-    found: tuple[Service, ...] = run.seen.of(step)
-    return found
+    run = Run(Plan("status", (step,), ()), World(avn=path, call_timeout=call_timeout, run=ahead.run), lambda _: None)
+
+    def answer() -> "tuple[Service, ...]":
+        run.check()
+        found: tuple[Service, ...] = run.seen.of(step)
+        return found
+
+    return answer

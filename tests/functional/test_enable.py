@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,7 @@ def test_a_taken_replica_name_is_found_before_the_primary_is_made(operator: Oper
     assert both(operator)[0] == ["us"]
 
 
+@pytest.mark.slow
 def test_a_replica_of_another_primary_is_refused(operator: Operator) -> None:
     assert operator.enable().code == 0
     create(operator, "other")
@@ -106,6 +108,7 @@ def test_a_powered_off_primary_stops_with_the_command_that_turns_it_on(operator:
     assert "avn service update eu --project sandbox --power-on" in done.err
 
 
+@pytest.mark.slow
 def test_a_rebalancing_primary_serves(operator: Operator) -> None:
     create(operator, "eu")
     wait_for_backup(operator, "eu")
@@ -116,12 +119,20 @@ def test_a_rebalancing_primary_serves(operator: Operator) -> None:
 
 
 def test_a_slow_backup_is_waited_for(make: Make) -> None:
-    operator = make(backup_seconds=2.5)
-    done = operator.enable()
+    operator = make(backup_seconds=3600)
+    child = operator.start("ccr-avn", "enable", "eu", "us", "--primary-cloud", EU, "--replica-cloud", US)
+    until = time.monotonic() + 30
+    while not any(one["path"].endswith("/backups") and one["status"] for one in operator.sandbox.guard.requests):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    platform = operator.sandbox.platform
+    platform.options = replace(platform.options, backup_seconds=0.0)
+    done = ended(child)
     assert done.code == 0, done.err
     assert "no backup yet" in done.err
 
 
+@pytest.mark.slow
 def test_a_backup_that_never_comes_ends_at_its_limit(make: Make) -> None:
     operator = make(backup_seconds=3600)
     done = operator.enable("--backup-timeout", "1")
@@ -186,12 +197,14 @@ def test_plans_that_can_not_work_are_refused_before_any_change(
     assert operator.sandbox.changes() == []
 
 
+@pytest.mark.slow
 def test_any_plan_is_left_to_aiven_when_asked_for(operator: Operator) -> None:
     done = operator.enable("--replica-plan", "business-4", "--allow-any-plan")
     assert done.code == 13
     assert operator.sandbox.changes() == [CREATE, CREATE]
 
 
+@pytest.mark.slow
 def test_a_sixth_replica_and_a_cluster_are_refused(make: Make) -> None:
     operator = make(data_plane=False)
     create(operator, "eu")
@@ -222,6 +235,7 @@ def test_missing_clouds_are_asked_for(operator: Operator) -> None:
     assert "--replica-cloud" in done.err
 
 
+@pytest.mark.slow
 def test_a_cloud_given_for_a_primary_elsewhere_is_refused(operator: Operator) -> None:
     create(operator, "eu")
     done = operator.ccr("enable", "eu", "us", "--primary-cloud", US, "--replica-cloud", US)
@@ -229,6 +243,7 @@ def test_a_cloud_given_for_a_primary_elsewhere_is_refused(operator: Operator) ->
     assert f"asked for {US}, it has {EU}" in done.err
 
 
+@pytest.mark.slow
 def test_words_are_handed_on_to_avn(make: Make) -> None:
     operator = make(vpc_clouds=(US,))
     refused = operator.enable()

@@ -85,6 +85,7 @@ def test_the_platform_may_promote_by_itself(make: Make, after: float) -> None:
     assert accepts(operator, "us")
 
 
+@pytest.mark.slow
 def test_it_can_be_waited_for(make: Make) -> None:
     operator = paired(make(auto_promote=1.5))
     before = operator.sandbox.changes()
@@ -106,7 +107,9 @@ def test_it_remembers_where_it_came_from(pair: Operator) -> None:
     assert pair.sandbox.platform.services["us"].tags == {"ccr_promoted_from": "eu"}
 
 
-@pytest.mark.parametrize("kind", ["500", "close-before", "close-after", pytest.param("hang", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["500", "close-after", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("close-before", "hang"))]
+)
 def test_a_fault_at_the_promotion_ends_done_or_is_finished_by_the_same_command(pair: Operator, kind: str) -> None:
     pair.sandbox.servers.kill("eu")
     fault: dict[str, Any] = {"kind": "status", "status": 500} if kind == "500" else {"kind": kind, "seconds": 30}
@@ -132,12 +135,14 @@ def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
         assert accepts(one, "us")
 
 
+@pytest.mark.slow
 def test_two_at_once_both_end_right(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     both = [ended(one) for one in [pair.start("ccr-avn", *GO) for _ in range(2)]]
     assert [one.code for one in both] == [0, 0], [one.err for one in both]
 
 
+@pytest.mark.slow
 def test_a_replica_still_copying_is_refused_unless_forced(pair: Operator) -> None:
     """Its first copy is under way: the primary is frozen in the middle of it."""
     pair.sandbox.servers.cut_replication("us")
@@ -161,6 +166,7 @@ def test_a_replica_still_copying_is_refused_unless_forced(pair: Operator) -> Non
         assert "--force-partial" in done.err
 
 
+@pytest.mark.slow
 def test_the_env_file_is_written_when_writes_are_accepted(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     file = pair.home / "app.env"

@@ -36,7 +36,14 @@ def bodies(operator: Operator) -> list[object]:
     return [(one["method"], one["path"], one["body"]) for one in operator.sandbox.guard.requests if "body" in one]
 
 
-@pytest.mark.parametrize("words", [(), ("--service-type", "redis"), ("--primary-plan", "business-8")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        pytest.param(("--service-type", "redis"), marks=pytest.mark.slow),
+        pytest.param(("--primary-plan", "business-8"), marks=pytest.mark.slow),
+    ],
+)
 def test_a_pasted_preview_ends_where_a_run_ends(make: Make, words: tuple[str, ...]) -> None:
     pasted, run = make(), make()
     done = paste(pasted, pasted.enable(*QUICK, *words, "--dry-run").out)
@@ -61,7 +68,7 @@ def test_a_preview_asks_nobody_and_needs_no_token(operator: Operator, tmp_path: 
     assert subprocess.run(["bash", "-n"], input=done.out, text=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("skip", [0, 1], ids=["primary", "replica"])
+@pytest.mark.parametrize("skip", [pytest.param(0, id="primary", marks=pytest.mark.slow), pytest.param(1, id="replica")])
 def test_a_pasted_line_that_fails_ends_it(operator: Operator, skip: int) -> None:
     text = operator.enable(*QUICK, "--dry-run").out
     operator.sandbox.faults.add(kind="status", status=400, method="POST", skip=skip)

@@ -160,6 +160,7 @@ def test_all_findings_are_shown_at_once(pair: Operator) -> None:
     assert "master_link_status" in done.err
 
 
+@pytest.mark.slow
 def test_too_far_behind_is_refused(pair: Operator) -> None:
     pair.sandbox.servers.freeze("us")
     with client(pair, "eu") as old:
@@ -180,7 +181,7 @@ def test_a_replica_that_does_not_catch_up_un_fences(pair: Operator) -> None:
     assert not is_promoted(pair)
 
 
-@pytest.mark.parametrize("fate", ["power-off", "open"])
+@pytest.mark.parametrize("fate", [pytest.param("power-off", marks=pytest.mark.slow), "open"])
 def test_other_fates_of_the_old_primary(pair: Operator, fate: str) -> None:
     with Load(uri(pair, "eu")) as load:
         done = pair.ccr(*GO, "--old-primary", fate)
@@ -197,6 +198,7 @@ def test_other_fates_of_the_old_primary(pair: Operator, fate: str) -> None:
     assert during
 
 
+@pytest.mark.slow
 def test_open_acknowledges_nothing_late(pair: Operator) -> None:
     """Writers that do not come back: what they were promised is there."""
     with Load(uri(pair, "eu")) as load:
@@ -222,6 +224,7 @@ def test_hold_keeps_writes_out_until_ctrl_c(pair: Operator) -> None:
     assert missing(pair, load.acknowledged) == []
 
 
+@pytest.mark.slow
 def test_a_service_that_refuses_client_pause_is_observed(make: Make) -> None:
     operator = paired(make(refuse_client_pause=True))
     assert operator.ccr(*GO, "--fence", "client-pause").code == 4
@@ -298,8 +301,8 @@ def test_nobody_unpauses_another_runs_fence(pair: Operator) -> None:
 
 FAULTS = [
     pytest.param({"kind": "status", "status": 500}, id="500"),
-    pytest.param({"kind": "status", "status": 403}, id="403"),
-    pytest.param({"kind": "close-before"}, id="closed-before-acting"),
+    pytest.param({"kind": "status", "status": 403}, id="403", marks=pytest.mark.slow),
+    pytest.param({"kind": "close-before"}, id="closed-before-acting", marks=pytest.mark.slow),
     pytest.param({"kind": "close-after"}, id="closed-after-acting"),
     pytest.param({"kind": "hang", "seconds": 30}, id="hang"),
 ]
@@ -336,9 +339,16 @@ STEPS = ["health", "fence", "caught-up", "promote", "accepts-writes", "origin", 
 
 
 @pytest.mark.parametrize(
-    "step", [step if step in ("promote", "close") else pytest.param(step, marks=pytest.mark.slow) for step in STEPS]
+    "step", [step if step == "promote" else pytest.param(step, marks=pytest.mark.slow) for step in STEPS]
 )
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=["kill", "term", "ctrl-c"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGKILL, id="kill"),
+        pytest.param(signal.SIGTERM, id="term", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, id="ctrl-c"),
+    ],
+)
 def test_ended_at_any_step_nothing_is_lost_and_the_same_command_finishes(
     pair: Operator, step: str, number: signal.Signals
 ) -> None:
@@ -479,6 +489,7 @@ def test_an_unwritable_journal_warns_and_stops_nothing(pair: Operator) -> None:
     assert "journal can't be written" in done.err
 
 
+@pytest.mark.slow
 def test_lineage_by_tag_by_history_or_by_journal(pair: Operator) -> None:
     """Promoted by somebody else: each proof alone is enough, none is not."""
     row = next(iter(pair.sandbox.platform.rows))
@@ -497,6 +508,7 @@ def test_lineage_by_tag_by_history_or_by_journal(pair: Operator) -> None:
     assert pair.ccr("switchover", "eu", "us", "--check").code == 0
 
 
+@pytest.mark.slow
 def test_the_single_acts(pair: Operator) -> None:
     assert "held back" in pair.ccr("fence", "eu", "--ttl", "30").out
     assert not accepts(pair, "eu")

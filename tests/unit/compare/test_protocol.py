@@ -52,8 +52,9 @@ def test_a_flow_reads_what_the_parser_reads(values: list[Any]) -> None:
 @given(replies, replies)
 def test_equal_replies_are_found_equal_and_others_not(one: Any, other: Any) -> None:
     for left, right in ((one, one), (one, other)):
-        flows: list[Any] = [Flow(FakeWire([[value]])) for value in (left, right)]
-        assert same_reply(*flows) == (left == right)
+        wires: list[Any] = [FakeWire([[value]]) for value in (left, right)]
+        flows = [Flow(wire) for wire in wires]
+        assert same_reply(flows[0], flows[1]) == (left == right)
 
 
 def test_refusals_in_a_flow() -> None:

@@ -28,6 +28,8 @@ from ccr_avn.dataplane.link import Side
 from tests.unit.compare.fakes import EXACT, pair
 
 OLD = Traits(expiry=EXPIRES_IN, expiry_slack=2000, volatile_fields=frozenset())
+CLOCK = ["*2\r\n$3\r\n100\r\n$1\r\n0"]
+"""What TIME answers a hundred seconds after the epoch."""
 END = Endpoint(service="eu", uri="valkey://127.0.0.1:1")
 
 
@@ -79,8 +81,7 @@ def test_expiries(traits: Traits, one: Any, other: Any, same: bool) -> None:
 def looked(traits: Traits, mine: list[Any], theirs: list[Any]) -> tuple[dict[bytes, Kind], Seen]:
     """One key's type, expiry and the server's clock, on each side."""
     seen = Seen()
-    clock = ["*2\r\n$3\r\n100\r\n$1\r\n0"]
-    one, other = ([[side[0]], [side[1]], clock] for side in (mine, theirs))
+    one, other = ([[side[0]], [side[1]], CLOCK] for side in (mine, theirs))
     return differing(pair([one], [other], traits), "keys", 0, [b"k"], seen), seen
 
 
@@ -204,8 +205,8 @@ def one_suspect() -> Spool:
 
 
 def test_a_difference_that_the_replica_may_not_have_yet_is_not_proven() -> None:
-    look = [[["+string"], [-1], [["*2\r\n$3\r\n100\r\n$1\r\n0"]]]]
-    gone = [[["+none"], [-2], [["*2\r\n$3\r\n100\r\n$1\r\n0"]]]]
+    look = [[["+string"], [-1], CLOCK]]
+    gone = [[["+none"], [-2], CLOCK]]
     down = info(role="slave", master_link_status="down", master_replid="x")
     both = pair([[["+OK"]], UP, *look, [["+OK", []]]], [down, *gone])
     settle = Settle(both, "keys", Seen())
