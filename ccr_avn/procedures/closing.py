@@ -129,7 +129,7 @@ def _hold(setting: Setting, primary: str, held: Held) -> Step[str]:
     return Step(
         slug="hold",
         purpose=f"keep holding back writes on {primary}",
-        look=Probe(("ccr-avn", "fence", primary, *setting.options, "--hold"), look),
+        look=Probe(("ccr-avn", "fence", primary, *setting.options, "--ttl", "3600"), look),
         gate=Gate("you press Ctrl-C", judge),
         poll=Poll(limit=10.0**9, first=1, interval=5),
     )

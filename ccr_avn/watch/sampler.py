@@ -73,7 +73,7 @@ class Sampler:
             at=at,
             link=link,
             lag_bytes=max(0, primary.offset - replica.offset) if link == "up" and primary and replica else None,
-            lag_ms=self._lag(arrived, link, written=written),
+            lag_ms=self._lag(arrived),
             arrived=arrived is not None,
             write_rate=self._rate(primary),
             primary=primary,
@@ -134,13 +134,9 @@ class Sampler:
 
         return self.replica.ask(poll)
 
-    def _lag(self, arrived: float | None, link: str, *, written: bool) -> float | None:
-        """Not known while only we can't reach a primary that its replica follows."""
-        if arrived is not None:
-            return arrived
-        if written or link not in ("up", "unknown"):
-            return (self._clock() - self._arrived_at) * 1000
-        return None
+    def _lag(self, arrived: float | None) -> float:
+        """Overstated rather than understated: while nothing proves an arrival it grows, whoever is to blame."""
+        return arrived if arrived is not None else (self._clock() - self._arrived_at) * 1000
 
     def _rate(self, primary: Side | None) -> float | None:
         """Bytes a second since the sample before; a server that started anew counts anew."""

@@ -24,9 +24,12 @@ QUICK_ACK = 0.25
 """Seconds in which what was executed before the fence may still reach a writer: replies under way."""
 
 
-@pytest.fixture(params=binaries())
+@pytest.fixture
 def primary(request: pytest.FixtureRequest, serve: Serve) -> Server:
-    return serve("eu", binary=request.param)
+    return serve("eu", binary=getattr(request, "param", None))
+
+
+on_each = pytest.mark.parametrize("primary", binaries(), indirect=True)
 
 
 def accepts(server: Server) -> bool:
@@ -93,6 +96,7 @@ def hold_back_all(primary: Server, fence: Fence, made: list[BlockedWriter]) -> N
     until(lambda: len(fence.writers()) == len(made), "all writers to be held back")
 
 
+@on_each
 def test_what_may_write_is_held_back_and_then_cut_without_an_answer(
     primary: Server, held_back: list[BlockedWriter]
 ) -> None:
@@ -107,6 +111,7 @@ def test_what_may_write_is_held_back_and_then_cut_without_an_answer(
     assert accepts(primary)
 
 
+@on_each
 def test_a_transaction_begun_before_the_fence_does_not_end_behind_it(primary: Server) -> None:
     with valkey.Valkey(port=primary.port, password=PASSWORD, socket_timeout=0.3) as client:
         connection: Any = client.connection_pool.get_connection("any")
@@ -122,6 +127,7 @@ def test_a_transaction_begun_before_the_fence_does_not_end_behind_it(primary: Se
     assert not primary.admin.exists("late")
 
 
+@on_each
 def test_a_plain_release_lets_them_go_on(primary: Server, held_back: list[BlockedWriter]) -> None:
     with Fence(primary.endpoint(), "test", 10) as fence:
         hold_back_all(primary, fence, held_back)
@@ -130,6 +136,7 @@ def test_a_plain_release_lets_them_go_on(primary: Server, held_back: list[Blocke
     assert primary.admin.exists("held:set", "held:transaction", "held:script", "held:subscriber") == 4
 
 
+@on_each
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_under_load_nothing_is_acknowledged_that_is_not_on_the_replica(
     primary: Server, serve: Serve, threads: str
@@ -225,6 +232,7 @@ def test_a_killed_server_ends_in_an_explained_error(primary: Server) -> None:
     assert not fence.release()
 
 
+@on_each
 @pytest.mark.parametrize("denied", ["-client|pause", "-client|list", "-info"])
 def test_a_service_that_refuses_it_holds_nothing_back(primary: Server, denied: str) -> None:
     fence = Fence(primary.user("app", "~*", "&*", "+@all", denied), "test", 0.5)
@@ -292,6 +300,7 @@ def test_by_hand(primary: Server, disconnect: bool) -> None:
     assert accepts(primary)
 
 
+@on_each
 def test_pings_expiry_and_wait_are_no_writes(primary: Server, serve: Serve) -> None:
     """What moves the offset of a primary without writers; measured here again, on each server."""
     replica = serve("us", binary=primary.binary)
@@ -308,6 +317,7 @@ def test_pings_expiry_and_wait_are_no_writes(primary: Server, serve: Serve) -> N
         assert not wrote_nothing(before, look_at(primary.endpoint()), 2), write
 
 
+@on_each
 def test_under_a_fence_the_offset_moves_by_pings_alone(primary: Server, serve: Serve) -> None:
     from ccr_avn.dataplane.fence import moved_only_by_pings
 

@@ -110,7 +110,9 @@ def befall(operator: Operator, running: Running) -> None:
     running.event("primary was restarted")
     running.fine()
     servers.freeze("p0")
-    running.event("primary does not answer")
+    silent = running.event("primary does not answer")
+    assert not silent["arrived"]
+    assert silent["lag_ms"] > 100, "nothing is proven meanwhile"
     servers.thaw("p0")
     running.event("primary answers again")
     running.fine()

@@ -11,7 +11,7 @@ from aiven.client.cli import AivenCLI
 
 from ccr_avn.avn import Project
 from ccr_avn.errors import UsageError
-from ccr_avn.plan import Call, Later, Plan
+from ccr_avn.plan import Call, Later, Plan, Probe
 from ccr_avn.preview import describe, preview
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
@@ -78,6 +78,24 @@ def test_the_installed_avns_parser_accepts_every_argv() -> None:
                 AivenCLI().parse_args(list(argv[1:]))
             except SystemExit:
                 pytest.fail(f"{shlex.join(argv)}: {errors.getvalue()}")
+
+
+def test_our_own_parser_accepts_every_command_of_a_preview() -> None:
+    from typer.main import get_command
+
+    from ccr_avn.cli import app
+
+    commands: Any = get_command(app)
+    argvs = {
+        tuple(str(word) for word in part.argv[1:])
+        for plan in PLANS
+        for step in plan.all_steps
+        for part in (step.look, step.change)
+        if isinstance(part, Probe) and part.argv[0] == "ccr-avn"
+    }
+    assert len(argvs) > 8
+    for name, *words in sorted(argvs):
+        commands.commands[name].make_context(name, list(words))
 
 
 def test_every_read_asks_for_json_and_every_change_does_not() -> None:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ def together(task: Task, told: Callable[[int, Report], None], tick: Callable[[],
 @contextmanager
 def _crew(task: Task) -> "Iterator[dict[Connection[Any, Any], int]]":
     context = multiprocessing.get_context("spawn")  # a fork would copy the caller's threads half-way
+    resource_tracker.ensure_running()  # else the first start() does that, and lets interrupts through again
     processes: list[SpawnProcess] = []
     members: dict[Connection[Any, Any], int] = {}
     reading, writing = context.Pipe(duplex=False)
