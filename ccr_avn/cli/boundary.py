@@ -22,6 +22,9 @@ def run(arguments: list[str]) -> int:
     except CcrError as problem:
         return _explain(problem, arguments)
     except _CLICK_ERROR as problem:
+        if type(problem).__name__ == "NoArgsIsHelpError":
+            console.say(problem.format_message())
+            return 0
         return _explain(_usage(problem), arguments)
     except (KeyboardInterrupt, typer.Abort):
         return 130

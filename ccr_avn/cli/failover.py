@@ -153,7 +153,7 @@ def _finish(
         loss = "unknown" if seconds is None else f"about {seconds:g} s of writes"
         lines += [
             f"  first write accepted  {result['seconds_to_first_write']:.1f} s after the start",
-            f"  possible loss         {loss} (an estimate: {how})",
+            f"  possible loss         {loss} ({how if how.startswith('a bound') else f'an estimate: {how}'})",
         ]
     lines.append(f"  connection details    ccr-avn endpoint {want.replica}")
     session.finish(run, result, [*lines, *switching.exposure_lines(exposed)])

@@ -72,9 +72,16 @@ def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Call
     """A sink that writes the env file the moment that writes are accepted, and never stops a switch."""
     from ccr_avn import console, events
 
+    failed: list[OSError] = []
+
     def sink(event: "events.Event") -> None:
         service = new()
-        if path is None or not isinstance(event, events.StepDone) or event.slug not in ("accepts-writes", "running"):
+        if (
+            path is None
+            or failed
+            or not isinstance(event, events.StepDone)
+            or event.slug not in ("accepts-writes", "running")
+        ):
             return
         if service is None or service.uri is None:
             return
@@ -84,6 +91,7 @@ def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Call
         try:
             write_privately(path, text)
         except OSError as error:
+            failed.append(error)
             console.note(f"warning: {path} can't be written: {error.strerror}; see `ccr-avn endpoint {service.name}`")
 
     return sink

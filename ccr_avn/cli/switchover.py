@@ -138,9 +138,9 @@ def switchover(
         ),
     )
     if check:
-        session.finish(
-            run, {"primary": primary, "replica": replica, "would_go": True}, [f"{primary} → {replica}: it would go"]
-        )
+        text = "it would go" if _to_promote(run, plan, want) else f"{replica} was promoted already"
+        result = {"primary": primary, "replica": replica, "would_go": True}
+        session.finish(run, result, [f"{primary} → {replica}: {text}"])
         return
     if old_primary is OldPrimary.HOLD and held.fence:
         held.fence.release_disconnecting()  # nothing that was held back may be acknowledged now
@@ -178,6 +178,7 @@ def _show(run: "Run", plan: "Plan", want: "SwitchoverRequest") -> None:
 def _finish(
     session: "Session", run: "Run", plan: "Plan", want: "SwitchoverRequest", held: "Held", hooks: dict[str, float]
 ) -> None:
+    from ccr_avn import events
     from ccr_avn.procedures import closing
 
     by_slug = {step.slug: step for step in plan.all_steps}
@@ -202,7 +203,13 @@ def _finish(
         "open": "accepts writes again",
     }
     lines = [f"{want.replica} is the primary now; {want.primary} {fates[want.old_primary]}"]
-    if outage is not None and run.changed:
+    promoted_here = any(
+        isinstance(event, events.StepDone) and (event.slug, event.outcome) == ("promote", "changed")
+        for event in session.timeline
+    )
+    if not promoted_here:
+        result["write_outage_ms"] = result["bytes_not_replicated"] = None
+    elif outage is not None:
         lines.append(f"  write outage          {outage:.0f} ms")
         lines.append(f"  bytes not replicated  {held.measured.lost_bytes}")
     lines.append(f"  connection details    ccr-avn endpoint {want.replica}")

@@ -132,7 +132,7 @@ def look_at_last_known(want: FailoverRequest, services: Step[tuple[Service, ...]
             return go("not looked at: the service is missing")
         if service.source is None:
             return _judge_promoted(want, known, service)
-        return _judge_loss(want, known, service.source)
+        return judge_loss(want, known, service.source)
 
     return Step(
         slug="last-known",
@@ -156,7 +156,7 @@ def _judge_promoted(want: FailoverRequest, known: LastKnown, service: Service) -
     return go(f"{want.replica} was promoted already", warnings=(warning,))
 
 
-def _judge_loss(want: FailoverRequest, known: LastKnown, source: str | None) -> Finding:
+def judge_loss(want: FailoverRequest, known: LastKnown, source: str | None) -> Finding:
     side = known.replica
     if side.role == "master":
         return go("it accepts writes already; its integration is still listed")

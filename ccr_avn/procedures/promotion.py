@@ -1,5 +1,6 @@
 """Steps that switchover and failover share: promote, see writes accepted, see the control plane agree."""
 
+import shlex
 import time
 
 from ccr_avn import avn
@@ -53,8 +54,9 @@ def promote(
     find: Find,
     rows: Step[tuple[Integration, ...]],
     limit: float,
+    fenced: str = "",
 ) -> Step[Side]:
-    """Irreversible: a read_replica can only be made together with its service."""
+    """Irreversible: a read_replica can only be made together with its service. ``fenced``: who is held back meanwhile."""
 
     def integration_id(seen: Seen) -> str:
         row = switch.feeding(seen.of(rows), None, replica)
@@ -74,6 +76,11 @@ def promote(
     hint = (
         f"run the same command again; {replica} is a replica still if `avn service integration-list {replica}` lists it"
     )
+    if fenced:
+        lift = shlex.join(("ccr-avn", "unfence", fenced, *setting.options))
+        hint += (
+            f". If writes on {fenced} are still held back, that ends by itself within {limit:g} s; `{lift}` ends it now"
+        )
     gone = Step(
         slug="promote-doubt",
         purpose="see whether the integration is gone",

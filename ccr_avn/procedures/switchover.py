@@ -5,7 +5,7 @@ from typing import Any
 
 from ccr_avn import avn
 from ccr_avn.dataplane.link import look_at
-from ccr_avn.errors import Refused, UsageError
+from ccr_avn.errors import Refused, Unreachable, UsageError
 from ccr_avn.gates import switch
 from ccr_avn.gates.services import by_name
 from ccr_avn.gates.switch import Health
@@ -77,7 +77,7 @@ def plan_switchover(want: SwitchoverRequest) -> tuple[Plan, Held]:
         place_fence(wish, held, find),
         catch_up(wish, held, find),
         seal(wish, held, find),
-        promote(setting, want.replica, find, rows, want.promote_timeout),
+        promote(setting, want.replica, find, rows, want.promote_timeout, want.primary),
         accepts_writes(setting, want.replica, find, held.measured, want.promote_timeout),
         remember_origin(setting, want.replica, want.primary),
         *control_plane_agrees(setting, want.replica, want.promote_timeout),
@@ -111,7 +111,10 @@ def look_at_health(want: SwitchoverRequest, pair: Step[tuple[Service, ...]]) -> 
         services = {one.name: one for one in seen.of(pair)}
         if {want.primary, want.replica} - set(services):
             return None
-        replica = look_at(endpoint(services[want.replica], want.setting))
+        try:
+            replica = look_at(endpoint(services[want.replica], want.setting))
+        except Unreachable as silent:  # nothing can be promoted that can't be asked: said at once
+            raise Refused(silent.what, detail=silent.detail, hint=silent.hint) from None
         primary, trouble = reachable(want.setting, services[want.primary])
         return Health(primary=primary, replica=replica, primary_trouble=trouble)
 

@@ -125,3 +125,19 @@ def test_fields_of_hashes_that_expire(pair: Pair) -> None:
     finally:
         for key, name in (("hash:listpack", "f"), ("hash:big", "field-7")):
             pair.primary.client.execute_command("HPERSIST", key, "FIELDS", 1, name)
+
+
+def test_fields_that_run_out_while_they_are_compared(pair: Pair) -> None:
+    """The replica's own clock decides what it hides, and nothing is deleted there until the primary says so."""
+    client = pair.primary.client
+    for key, many in (("passing", 300), ("passing:big", 20_000)):
+        for start in range(0, many, 5000):
+            names = [f"f{number}" for number in range(start, min(start + 5000, many))]
+            client.hset(key, mapping=dict.fromkeys(names, "v" * 20))
+            client.execute_command("HPEXPIRE", key, 200 + start // 50, "FIELDS", len(names), *names)
+        client.hset(key, "stays", "v")
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        result = pair.compare(match="passing*", round_interval=0.05)
+        assert result.counts.total == 0, result
+    client.delete("passing", "passing:big")

@@ -143,30 +143,6 @@ def test_two_at_once_both_end_right(pair: Operator) -> None:
 
 
 @pytest.mark.slow
-def test_a_replica_still_copying_is_refused_unless_forced(pair: Operator) -> None:
-    """Its first copy is under way: the primary is frozen in the middle of it."""
-    pair.sandbox.servers.cut_replication("us")
-    pair.sandbox.servers.freeze("eu")
-    from ccr_avn.sandbox.servers import ValkeyServers
-
-    assert isinstance(pair.sandbox.servers, ValkeyServers)
-    with pair.sandbox.servers.admin("us") as admin:
-        admin.execute_command("REPLICAOF", "NO", "ONE")
-        admin.execute_command("CONFIG", "SET", "repl-timeout", "600")
-        admin.execute_command("REPLICAOF", "127.0.0.1", str(pair.sandbox.platform.services["eu"].port))
-    until = time.monotonic() + 10
-    side = pair.ccr("last-known", "us").out
-    while "role slave" not in side:
-        assert time.monotonic() < until
-        side = pair.ccr("last-known", "us").out
-    done = pair.ccr(*GO)
-    pair.sandbox.servers.thaw("eu")
-    assert done.code in (0, 4), done.err
-    if done.code == 4:
-        assert "--force-partial" in done.err
-
-
-@pytest.mark.slow
 def test_the_env_file_is_written_when_writes_are_accepted(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     file = pair.home / "app.env"

@@ -15,6 +15,8 @@ from tests.functional.conftest import EU, US, Make, Operator
 from tests.functional.tls import needs_tls
 
 QUICK = {"build_seconds": 0.0, "backup_seconds": 0.0}
+PATIENT = ("--data-timeout", "20")
+"""For tests of why a side can't be asked: on a busy machine that takes its time."""
 
 
 def add_pairs(operator: Operator, count: int) -> None:
@@ -179,15 +181,15 @@ def test_tls_is_verified(make: Make, tls_options: dict[str, Path], tmp_path: Pat
     operator = make(**QUICK, **tls_options)
     add_pairs(operator, 2)
     linked(operator, 2)
-    untrusted = operator.ccr("status", "--format", "nagios")
+    untrusted = operator.ccr("status", "--format", "nagios", *PATIENT)
     assert untrusted.code == 3, "that is our configuration, not the pair"
     assert "not trusted here" in untrusted.out
     ca = str(tls_options["tls_ca"])
-    trusted = operator.ccr("status", "--format", "nagios", "--ca-file", ca)
+    trusted = operator.ccr("status", "--format", "nagios", *PATIENT, "--ca-file", ca)
     assert trusted.out.startswith("CCR OK - 2 pairs fine")
     empty = tmp_path / "empty.pem"
     empty.write_text("")
-    assert "CA file" in operator.ccr("status", "--format", "nagios", "--ca-file", str(empty)).out
+    assert "CA file" in operator.ccr("status", "--format", "nagios", *PATIENT, "--ca-file", str(empty)).out
 
 
 def test_passwords_that_are_not_shown_or_not_in_force(make: Make) -> None:
@@ -196,7 +198,7 @@ def test_passwords_that_are_not_shown_or_not_in_force(make: Make) -> None:
     linked(operator, 1)
     service = operator.sandbox.platform.services["r0"]
     service.password = "AVNS_not-in-force"
-    done = operator.ccr("status", "--format", "nagios")
+    done = operator.ccr("status", "--format", "nagios", *PATIENT)
     assert done.code == 3
     assert "the password was refused" in done.out
     assert service.password not in done.out + done.err

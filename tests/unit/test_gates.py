@@ -12,6 +12,8 @@ from ccr_avn.dataplane.link import NO_HISTORY, Link, Side
 from ccr_avn.dataplane.marker import MarkerResult
 from ccr_avn.gates import links, services, switch
 from ccr_avn.plan import Call, Finding, Gate, Seen, Step, go
+from ccr_avn.procedures.failover import FailoverRequest, LastKnown, judge_loss
+from ccr_avn.procedures.steps import Setting
 
 P = Project("p")
 ONE, TWO = "a" * 40, "b" * 40
@@ -274,3 +276,45 @@ def test_nothing_is_judged_of_a_service_that_is_missing() -> None:
 )
 def test_caught_up_means_all_of_it(replica: Side, verdict: str) -> None:
     assert switch.judge_caught_up(replica, 100).verdict == verdict
+
+
+def asked(**more: Any) -> FailoverRequest:
+    return FailoverRequest(**{"replica": "us", "setting": Setting(project=P), "allow_data_loss": True, **more})
+
+
+@pytest.mark.parametrize(
+    ("replica", "more", "verdict"),
+    [
+        (following(), {}, "go"),
+        (following(), {"allow_data_loss": False}, "stop"),
+        (following(sync_in_progress=True), {}, "stop"),
+        (following(loading=True), {}, "stop"),
+        (following(sync_in_progress=True), {"force_partial": True}, "go"),
+        (side(), {"allow_data_loss": False}, "go"),
+    ],
+)
+def test_a_failover_needs_whole_data_and_leave_to_lose(replica: Side, more: dict[str, Any], verdict: str) -> None:
+    """A replica whose first copy is under way is only promoted by force."""
+    finding = judge_loss(asked(**more), LastKnown(replica=replica, primary=None), "eu")
+    assert finding.verdict == verdict
+    assert finding.hint or verdict != "stop"
+
+
+@pytest.mark.parametrize(
+    ("known", "seconds", "word"),
+    [
+        (LastKnown(replica=following(last_io_seconds=3), primary=None), 3.0, "frozen"),
+        (LastKnown(replica=following(link_status="down", link_down_seconds=9), primary=None), 9.0, "down_since"),
+        (LastKnown(replica=following(), primary=None, marker_age=4.26), 4.3, "bound"),
+        (LastKnown(replica=side(), primary=None), None, "does not say"),
+    ],
+)
+def test_the_loss_is_estimated_and_says_how(known: LastKnown, seconds: float | None, word: str) -> None:
+    estimate, how = known.estimate
+    assert estimate == seconds
+    assert word in how
+
+
+def test_the_lag_is_known_when_the_primary_answers() -> None:
+    assert LastKnown(replica=following(offset=70), primary=side()).behind == 30
+    assert LastKnown(replica=following(), primary=None).behind is None

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.dataplane.compare.commands import Template, bulk, bulks, field_expiries, pack
+from ccr_avn.dataplane.compare.commands import Template, bulk, bulks, pack
+from ccr_avn.dataplane.compare.fields import expire_alike, ran_out
 from ccr_avn.dataplane.compare.flow import Flow, same_reply
 from ccr_avn.dataplane.compare.wire import TooLarge, parsed
 
@@ -50,16 +51,16 @@ MEMBERS = {
 def compare_members(pair: "Pair", key: bytes, of_type: bytes, size: int, *, expiries: bool) -> "Kind | None":
     """A hash, set or sorted set of about ``size`` bytes. ``expiries``: those of a hash's fields as well."""
     members = MEMBERS[of_type]
-    search = _Search(pair, key, members)
+    search = _Search(pair, key, members, expiries=expiries and of_type == b"hash")
     lengths = search.lengths()
     if None in lengths:
         return "value"
     page = _page(size, max(lengths[0] or 0, 1))
-    if found := search.one_way(pair.primary, pair.replica, page, expiries=expiries and of_type == b"hash"):
+    if found := search.one_way(pair.primary, pair.replica, page):
         return found
     if lengths[0] == lengths[1] == search.lengths()[1]:
         return None  # everything is there, and there is no more than that
-    return search.one_way(pair.replica, pair.primary, page, expiries=False)
+    return search.one_way(pair.replica, pair.primary, page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,11 @@ class _Page:
 
 
 class _Search:
-    def __init__(self, pair: "Pair", key: bytes, members: Members) -> None:
+    def __init__(self, pair: "Pair", key: bytes, members: Members, *, expiries: bool) -> None:
         self._pair = pair
         self._key = key
         self._members = members
+        self._expiries = expiries
         self._look_up = Template(members.look_up, key, b"")
 
     def lengths(self) -> tuple[int | None, int | None]:
@@ -82,7 +84,7 @@ class _Search:
         one, other = (answer if isinstance(answer, int) else None for answer in answers)
         return one, other
 
-    def one_way(self, source: "Wire", other: "Wire", page: int, *, expiries: bool) -> "Kind | None":
+    def one_way(self, source: "Wire", other: "Wire", page: int) -> "Kind | None":
         """Whether every element of the source is on the other side, and equal."""
         cursor = b"0"
         while True:
@@ -90,10 +92,10 @@ class _Search:
             try:
                 found = self._whole_page(source, other, scan)
             except TooLarge:
-                found = self._streamed_page(source, other, scan, keep_names=expiries)
+                found = self._streamed_page(source, other, scan)
             if found is None or (found.late and not self._settled(found.late)):
                 return "value"
-            if expiries and found.names and not self._same_expiries(found.names):
+            if self._expiries and not self._expire_alike(found.names):
                 return "expiry"
             if found.cursor == b"0":
                 return None
@@ -122,7 +124,7 @@ class _Search:
                 late += [name for name, value, answer in both if not self._members.same(value, answer)]
         return _Page(cursor, names, late)
 
-    def _streamed_page(self, source: "Wire", other: "Wire", scan: bytes, *, keep_names: bool) -> "_Page | None":
+    def _streamed_page(self, source: "Wire", other: "Wire", scan: bytes) -> "_Page | None":
         """The same with one element in memory at a time, or a few small ones."""
         source.send(scan)
         flow = Flow(source)
@@ -137,7 +139,7 @@ class _Search:
             answers = Flow(other)
             late += [name for name, value in batch if not self._members.same(value, answers.reply())]
             answers.finish()
-            if keep_names:
+            if self._expiries:
                 names += [name for name, _ in batch]
         flow.finish()
         return _Page(cursor, names, late)
@@ -164,7 +166,7 @@ class _Search:
         for _ in range(TRIES):
             proves = self._pair.catch_up().proves
             late = [name for name in late if not self._same_now(name)]
-            if not late:
+            if not late or (self._expiries and ran_out(self._pair, self._key, late)):
                 return True
             if not proves:
                 return False
@@ -176,16 +178,11 @@ class _Search:
             return self._members.same(one, other) if one else one == other
         return bool(one == other)
 
-    def _same_expiries(self, names: list[bytes]) -> bool:
-        for start in range(0, len(names), MOST_ELEMENTS):
-            ask = field_expiries(self._key, names[start : start + MOST_ELEMENTS])
-            one, other = _both_replies(self._pair, ask)
-            if one != other:
-                self._pair.catch_up()
-                one, other = _both_replies(self._pair, ask)
-            if one != other:
-                return False
-        return True
+    def _expire_alike(self, names: list[bytes]) -> bool:
+        if expire_alike(self._pair, self._key, names):
+            return True
+        self._pair.catch_up()
+        return expire_alike(self._pair, self._key, names)
 
 
 def compare_list(pair: "Pair", key: bytes, size: int) -> bool:

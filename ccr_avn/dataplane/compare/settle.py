@@ -4,6 +4,7 @@ A proof is: the primary's key was not touched (WATCH) from before the replica wa
 until after both were read. A difference seen in between can't be a write on its way.
 """
 
+import time
 from typing import TYPE_CHECKING
 
 from ccr_avn.dataplane.compare.commands import pack
@@ -20,6 +21,9 @@ GROUP = 256
 FEWER = 8
 """A group in which somebody wrote is split into that many."""
 
+SHRUNK = 0.8
+"""A group that lost more than a fifth of its keys at one look is worth another look as it is."""
+
 IMPATIENT = 0.2
 """Seconds the replica gets to catch up, once it failed to in the same round."""
 
@@ -30,16 +34,20 @@ TRIES = 3
 class Settle:
     """One round after the other, each over what the one before left."""
 
-    def __init__(self, pair: "Pair", level: "Level", seen: "Seen") -> None:
+    def __init__(self, pair: "Pair", level: "Level", seen: "Seen", *, closer_seconds: float) -> None:
+        """``closer_seconds``: how long one round may look closer at keys that somebody is writing to."""
         self._pair = pair
         self._level = level
         self._seen = seen
+        self._closer_seconds = closer_seconds
+        self._closer_until = 0.0
         self._patience = CATCH_UP_LIMIT
         self.hindrance: str | None = None  # why differences could not be proven in the last round
 
     def round(self, suspects: Spool) -> Spool:
         """The suspects that still differ, with how, where that is proven."""
         self.hindrance, self._patience = None, CATCH_UP_LIMIT
+        self._closer_until = time.monotonic() + self._closer_seconds
         left = Spool()
         with suspects:
             for group in suspects.groups(GROUP):
@@ -64,13 +72,15 @@ class Settle:
             self.hindrance = f"the replica: {caught.value}" if not caught.proves else "the primary refuses WATCH"
             self._patience = IMPATIENT if caught is Caught.BEHIND else CATCH_UP_LIMIT
             return dict.fromkeys(found)
-        return self._closer(database, list(found), tries)
+        return self._closer(database, list(found), tries, shrunk=len(found) < SHRUNK * len(keys))
 
-    def _closer(self, database: int, keys: list[bytes], tries: int) -> "dict[bytes, Kind | None]":
-        """In smaller groups, so that fewer writers are in the way."""
+    def _closer(self, database: int, keys: list[bytes], tries: int, *, shrunk: bool) -> "dict[bytes, Kind | None]":
+        """Again: together while others keep turning out equal, else in smaller groups, with fewer writers in the way."""
+        if time.monotonic() > self._closer_until or (len(keys) == 1 and tries == 1):
+            return dict.fromkeys(keys)
         if len(keys) == 1:
-            return self._look(database, keys, tries - 1) if tries > 1 else {keys[0]: None}
-        size = max(1, len(keys) // FEWER)
+            return self._look(database, keys, tries - 1)
+        size = len(keys) if shrunk else max(1, len(keys) // FEWER)
         found: dict[bytes, Kind | None] = {}
         for start in range(0, len(keys), size):
             found |= self._look(database, keys[start : start + size], tries)

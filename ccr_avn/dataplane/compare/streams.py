@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.dataplane.compare.commands import pack
+from ccr_avn.dataplane.compare.commands import Template, bulks, pack
+from ccr_avn.dataplane.compare.wire import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,10 +14,38 @@ if TYPE_CHECKING:
 PAGE_BYTES = 1024 * 1024
 PENDING_PAGE = 1000
 
+FACTS = Template(b"XINFO", b"STREAM", b"")
+GROUPS = Template(b"XINFO", b"GROUPS", b"")
+ENTRIES = Template(b"XRANGE", b"", b"-", b"+")
+
 STREAM_FACTS = (b"length", b"last-generated-id", b"max-deleted-entry-id", b"entries-added")
 GROUP_FACTS = (b"name", b"consumers", b"pending", b"last-delivered-id")
 CONSUMER_FACTS = (b"name", b"pending")
 """The rest is about the server's memory or the time since a consumer was seen, which isn't replicated."""
+
+
+def differing_streams(pair: "Pair", keys: list[bytes]) -> list[bytes]:
+    """Those of these small streams that differ.
+
+    Raises:
+        TooLarge: they are not small.
+    """
+    raws = bulks(keys)
+    ask = (FACTS.each(raws), GROUPS.each(raws), ENTRIES.each(raws))
+    one, other = pair.both(ask, ask, 3 * len(keys))
+    mine, theirs = (zip(*(parsed(raw) for raw in side), strict=True) for side in (one, other))
+    return [
+        key
+        for key, here, there in zip(keys, mine, theirs, strict=True)
+        if not (_same_whole(here, there) and _same_groups(pair, key, here[1]))
+    ]
+
+
+def _same_whole(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Facts, groups and entries."""
+    facts, others = _facts(one[0], STREAM_FACTS), _facts(other[0], STREAM_FACTS)
+    groups, other_groups = _table(one[1], GROUP_FACTS), _table(other[1], GROUP_FACTS)
+    return bool(facts) and _agree(facts, others) and groups == other_groups and one[2] == other[2]
 
 
 def compare_stream(pair: "Pair", key: bytes, size: int) -> bool:
@@ -28,6 +57,10 @@ def compare_stream(pair: "Pair", key: bytes, size: int) -> bool:
         return False
     page = max(1, min(1000, int(facts[b"length"]) * PAGE_BYTES // max(size, 1)))
     return _same_entries(pair, key, page) and all(_same_group(pair, key, group[b"name"]) for group in groups)
+
+
+def _same_groups(pair: "Pair", key: bytes, groups: Any) -> bool:
+    return all(_same_group(pair, key, group[b"name"]) for group in _table(groups, GROUP_FACTS))
 
 
 def _same_entries(pair: "Pair", key: bytes, page: int) -> bool:

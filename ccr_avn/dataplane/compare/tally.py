@@ -121,7 +121,11 @@ class Tally:
     def _in_flight_words(self, in_flight: int) -> str:
         names = [name for ended in self._ended for name in ended.in_flight_keys][:3]
         hindrance = next((ended.hindrance for ended in self._ended if ended.hindrance), None)
-        why = f"differed, but may only be late ({hindrance})" if hindrance else "were written to at every look"
+        why = (
+            f"differed, but may only be late ({hindrance})"
+            if hindrance
+            else "were written to, and never stood still to be judged"
+        )
         return f"{in_flight} keys {why}, such as {', '.join(names)}"
 
     def _difference(self, difference: "Difference") -> None:

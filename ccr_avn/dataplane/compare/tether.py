@@ -3,6 +3,8 @@
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from ccr_avn.dataplane.compare.wire import patience
+
 if TYPE_CHECKING:
     import valkey
 
@@ -23,7 +25,9 @@ class Tether:
 
         self._endpoints = (request.primary, request.replica)
         self._names = (request.primary.service, request.replica.service)
-        self._clients = tuple(connect(endpoint, name="ccr-avn:verify") for endpoint in self._endpoints)
+        self._clients = tuple(
+            connect(endpoint, name="ccr-avn:verify", timeout=patience(endpoint)) for endpoint in self._endpoints
+        )
         self._first: tuple[Side, Side] | None = None
         self._followers: frozenset[str] = frozenset()
         self._looked = 0.0

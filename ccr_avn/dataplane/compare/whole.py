@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ccr_avn.dataplane.compare import pieces
 from ccr_avn.dataplane.compare.commands import DUMP, MEMORY, STREAM, WHOLE, bulk, bulks, field_expiries
-from ccr_avn.dataplane.compare.streams import compare_stream
+from ccr_avn.dataplane.compare.fields import ran_out, same_expiries
+from ccr_avn.dataplane.compare.streams import compare_stream, differing_streams
 from ccr_avn.dataplane.compare.wire import TooLarge, parsed, refused
 
 if TYPE_CHECKING:
@@ -52,18 +53,19 @@ class Contents:
         """Those that differ, and how. A key that is gone from the primary counts as no difference here."""
         found: dict[bytes, Kind] = {}
         volatile = database in self._pair.traits.volatile_fields
-        together: list[Typed] = []
-        room = TOGETHER_BYTES
+        lanes: dict[bool, list[Typed]] = {False: [], True: []}
+        room = dict.fromkeys(lanes, TOGETHER_BYTES)
         for item, size in self._sizes(items):
-            if item.type == STREAM or size > MODERATE:
+            lane = item.type == STREAM
+            if size > MODERATE:
                 found |= self._in_pieces(item, size, volatile=volatile)
                 continue
-            if size > room or len(together) >= TOGETHER_KEYS:
-                found |= self._together(together, volatile=volatile)
-                together, room = [], TOGETHER_BYTES
-            together.append(item)
-            room -= size
-        return found | self._together(together, volatile=volatile)
+            if size > room[lane] or len(lanes[lane]) >= TOGETHER_KEYS:
+                found |= self._lane(lanes[lane], volatile=volatile)
+                lanes[lane], room[lane] = [], TOGETHER_BYTES
+            lanes[lane].append(item)
+            room[lane] -= size
+        return found | self._lane(lanes[False], volatile=volatile) | self._lane(lanes[True], volatile=volatile)
 
     def _sizes(self, items: list[Typed]) -> Iterator[tuple[Typed, int]]:
         """In bytes of the primary's memory, by samples; where that is refused, every key is read in pieces."""
@@ -75,25 +77,38 @@ class Contents:
                 if size is not None:
                     yield item, size if isinstance(size, int) else MODERATE + 1
 
-    def _together(self, items: list[Typed], *, volatile: bool) -> "dict[bytes, Kind]":
+    def _lane(self, items: list[Typed], *, volatile: bool) -> "dict[bytes, Kind]":
         if not items:
             return {}
-        self._seen.dumped |= {item.type.decode(errors="replace") for item in items if item.type not in WHOLE}
-        ask = b"".join(WHOLE.get(item.type, DUMP).one(bulk(item.key)) for item in items)
         try:
-            (one,), (other,) = self._pair.both((ask,), (ask,), len(items))
+            if items[0].type == STREAM:
+                return dict.fromkeys(differing_streams(self._pair, [item.key for item in items]), "value")
+            return self._together(items, volatile=volatile)
         except TooLarge:
             found: dict[bytes, Kind] = {}
             for item in items:
                 found |= self._in_pieces(item, pieces.PIECE_BYTES * pieces.MOST_ELEMENTS, volatile=volatile)
             return found
-        hashes = [item.key for item in items if item.type == b"hash"] if volatile else []
+
+    def _together(self, items: list[Typed], *, volatile: bool) -> "dict[bytes, Kind]":
+        """Raises: TooLarge."""
+        self._seen.dumped |= {item.type.decode(errors="replace") for item in items if item.type not in WHOLE}
+        ask = b"".join(WHOLE.get(item.type, DUMP).one(bulk(item.key)) for item in items)
+        (one,), (other,) = self._pair.both((ask,), (ask,), len(items))
+        hashes = volatile and any(item.type == b"hash" for item in items)
         if one == other and not refused(one) and not hashes:
             return {}
         replies = list(zip(items, parsed(one), parsed(other), strict=True))
-        found = {item.key: "value" for item, *pair in replies if not self._same(item, *pair)}
-        fields = {item.key: reply[::2] for item, reply, _ in replies if volatile and item.type == b"hash" and reply}
-        return self._field_expiries({key: names for key, names in fields.items() if key not in found}) | found
+        differing = [(item, *pair) for item, *pair in replies if not self._same(item, *pair)]
+        if volatile:
+            differing = [each for each in differing if not self._only_ran_out(*each)]
+        found: dict[bytes, Kind] = {item.key: "value" for item, *_ in differing}
+        fields = {
+            item.key: reply[::2]
+            for item, reply, _ in replies
+            if volatile and item.type == b"hash" and isinstance(reply, list) and reply and item.key not in found
+        }
+        return self._field_expiries(fields) | found
 
     def _same(self, item: Typed, one: Any, other: Any) -> bool:
         for reply in (one, other):
@@ -104,13 +119,21 @@ class Contents:
                 return True  # neither equal nor different: it is counted, and no equality claimed
         return bool(one == other) or canonical(item.type, one) == canonical(item.type, other)
 
+    def _only_ran_out(self, item: Typed, one: Any, other: Any) -> bool:
+        """Whether two hashes differ only in fields that are over for one side's clock."""
+        if item.type != b"hash" or not (isinstance(one, list) and isinstance(other, list)):
+            return False
+        mine, theirs = (dict(zip(reply[::2], reply[1::2], strict=True)) for reply in (one, other))
+        changed = [name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]]
+        return not changed and ran_out(self._pair, item.key, list(mine.keys() ^ theirs.keys()))
+
     def _field_expiries(self, hashes: dict[bytes, list[bytes]]) -> "dict[bytes, Kind]":
         if not hashes:
             return {}
         ask = b"".join(field_expiries(key, names) for key, names in hashes.items())
         (one,), (other,) = self._pair.both((ask,), (ask,), len(hashes))
         both = zip(hashes, parsed(one), parsed(other), strict=True)
-        return {key: "expiry" for key, mine, theirs in both if str(mine) != str(theirs)}
+        return {key: "expiry" for key, mine, theirs in both if not same_expiries(mine, theirs)}
 
     def _in_pieces(self, item: Typed, size: int, *, volatile: bool) -> "dict[bytes, Kind]":
         found: Kind | None = None

@@ -28,6 +28,11 @@ class TooLarge(Exception):
     """The replies to one message were larger than the room for them, and are gone."""
 
 
+def patience(endpoint: "Endpoint") -> float:
+    """Seconds a reply may take once the connection stands: one slow moment must not end a run of hours."""
+    return 4 * endpoint.timeout
+
+
 class Wire:
     """One connection to one side."""
 
@@ -40,6 +45,7 @@ class Wire:
         self._client = connect(endpoint, name="ccr-avn:verify")
         connection: Any = self._client.connection_pool.get_connection("_")
         self._socket: socket.socket = connection._sock  # noqa: SLF001 - valkey-py has no public way to its socket
+        self._socket.settimeout(patience(endpoint))
         word = secrets.token_hex(16).encode()
         self._end, self._mark = bulk(b"." + word), bulk(b"," + word)
         self._echo_end, self._echo_mark = (b"*2\r\n$4\r\nECHO\r\n" + each for each in (self._end, self._mark))

@@ -85,7 +85,7 @@ class Worker:
         request = self._task.request
         pace = Pace(request.max_operations / self._task.jobs)
         pair = Pair(Wire(request.primary, pace), Wire(request.replica), self._task.traits)
-        settle = Settle(pair, request.level, self._seen)
+        settle = Settle(pair, request.level, self._seen, closer_seconds=max(2.0, 5 * request.round_interval))
         try:
             suspects = self._sweep(pair, baton, pace.batch(BATCH))
             reread = suspects.count

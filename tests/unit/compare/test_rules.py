@@ -8,6 +8,7 @@ from libvalkey import ReplyError
 
 from ccr_avn.dataplane.compare import CompareRequest, Difference, memory
 from ccr_avn.dataplane.compare.commands import EXPIRES_IN
+from ccr_avn.dataplane.compare.fields import expire_alike, ran_out
 from ccr_avn.dataplane.compare.judge import differing, same_expiry
 from ccr_avn.dataplane.compare.memory import peak_memory
 from ccr_avn.dataplane.compare.model import KINDS, Kind
@@ -209,7 +210,7 @@ def test_a_difference_that_the_replica_may_not_have_yet_is_not_proven() -> None:
     gone = [[["+none"], [-2], CLOCK]]
     down = info(role="slave", master_link_status="down", master_replid="x")
     both = pair([[["+OK"]], UP, *look, [["+OK", []]]], [down, *gone])
-    settle = Settle(both, "keys", Seen())
+    settle = Settle(both, "keys", Seen(), closer_seconds=1)
     assert [suspect.proven for suspect in settle.round(one_suspect())] == [None]
     assert settle.hindrance == "the replica: its link is down"
 
@@ -365,3 +366,48 @@ def test_the_package_is_cheap_to_import() -> None:
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {name.split(".")[0] for name in names} & {"valkey", "libvalkey"}, path
+
+
+# -- fields that expire
+
+
+SOON = ["*2\r\n$1\r\n5\r\n$1\r\n0"]  # what TIME answers five seconds after the epoch
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "over"),
+    [
+        ([-2], [4000], True),  # hidden here, and over by this side's clock
+        ([4000], [-2], True),
+        ([-2], [-2], True),
+        ([-2], [9000], False),
+        ([-2], [-1], False),  # has no expiry: it is missing
+        ([4000], [4000], False),  # on both sides: then its value differs
+        ([-2, -2], [4000, 9000], False),
+    ],
+)
+def test_fields_that_ran_out(mine: list[int], theirs: list[int], over: bool) -> None:
+    names = [b"f", b"g"][: len(mine)]
+    assert ran_out(pair([[[mine], SOON]], [[[theirs], SOON]]), b"k", names) is over
+    assert not ran_out(pair([[["-NOPERM"], SOON]], [[[theirs], SOON]]), b"k", names)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "alike"),
+    [([-1, 5], [-1, 5], True), ([-1, 5], [-1, 6], False), ([-2, 5], [7, 5], True), ("-NOPERM", [1], False)],
+)
+def test_fields_that_expire_alike(mine: Any, theirs: Any, alike: bool) -> None:
+    assert expire_alike(pair([[[mine]]], [[[theirs]]]), b"k", [b"f", b"g"]) is alike
+
+
+@pytest.mark.parametrize("volatile", [True, False])
+def test_a_hash_that_differs_by_what_ran_out_is_equal(volatile: bool) -> None:
+    traits = Traits(expiry=EXPIRES_IN, expiry_slack=0, volatile_fields=frozenset({0} if volatile else ()))
+    values = [b"f", b"v"], [b"f", b"v", b"g", b"w"]
+    both = pair(
+        [[[100]], [[values[0]]], [[[-2]], SOON], [[[-1]]]],
+        [[[values[1]]], [[[4000]], SOON], [[[-1]]]],
+        traits,
+    )
+    found = Contents(both, Seen()).differing([Typed(b"k", b"hash")], 0)
+    assert found == ({} if volatile else {b"k": "value"})
