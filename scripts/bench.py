@@ -187,6 +187,25 @@ def bench_failover() -> None:
     compare("to first write", lambda: failed_over(floor=False), lambda: failed_over(floor=True))
 
 
+def bench_status() -> None:
+    """A hundred pairs, the platform's list and all two hundred data planes, beside the one avn alone."""
+    with running(quick_pair()) as sandbox:
+        body = {"service_type": "valkey", "cloud": "google-europe-west1"}
+        for number in range(100):
+            sandbox.platform.create({**body, "service_name": f"p{number}", "plan": "business-4"})
+        for number in range(100):
+            source = [{"integration_type": "read_replica", "source_service": f"p{number}"}]
+            replica = {**body, "service_name": f"r{number}", "plan": "startup-4", "service_integrations": source}
+            sandbox.platform.create(replica)
+        time.sleep(3)  # the servers' own retry of a link that is not up at once
+        environment = {**os.environ, **sandbox.environment()}
+        ours = [str(BIN / "ccr-avn"), "status", "--json"]
+        alone = [str(BIN / "avn"), "service", "list", "--json"]
+        pairs = [(timed(ours, environment), timed(alone, environment)) for _ in range(ROUNDS)]
+    mine, least = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
+    print(f"  ccr-avn status     {mine:5.2f} s   avn service list {least:5.2f} s   (target: 1.50 s or less)")
+
+
 def bench_zero_loss() -> None:
     """Twenty switchovers under full write load; every acknowledged write must be on the new primary."""
     words = [
@@ -205,6 +224,7 @@ BENCHES: dict[str, tuple[str, Callable[[], None]]] = {
     "enable": ("enable beside a careful operator's runbook (builds 1 s, first backup 1 s later)", bench_enable),
     "switchover": ("switchover: fence to first accepted write, promotion taking no time", bench_switchover),
     "failover": ("failover: from typed to first accepted write, promotion taking no time", bench_failover),
+    "status": ("status of 100 pairs with their data planes", bench_status),
     "zero-loss": ("switchover under the load of 4 writers, 20 times", bench_zero_loss),
     "start": ("start of the command beside avn's", bench_start),
 }

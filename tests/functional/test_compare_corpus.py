@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from ccr_avn.dataplane.compare import CompareRequest, compare
+from ccr_avn.dataplane.connect import Endpoint
 from tests.functional.compare_corpus import BINARY, CORRUPTIONS, everything
-from tests.functional.compare_pair import Pair, fill, found, make_pair
+from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,28 @@ def test_a_binary_key_is_escaped_and_can_be_read_back(detached: Pair) -> None:
     assert difference.key.isascii()
     assert difference.key.isprintable()
     assert difference.key.encode().decode("unicode_escape").encode("latin-1") == BINARY
+
+
+@pytest.mark.parametrize(
+    ("denied", "least"),
+    [
+        (("-xinfo",), 3),
+        (("-xpending", "-memory"), 1),
+        (("-hscan", "-llen", "-strlen", "-sscan"), 4),
+        (("-hget", "-lrange", "-getrange", "-zscore", "-xrange"), 15),
+        (("-memory", "-hlen", "-zscan", "-sismember"), 9),
+        (("-pexpiretime", "-pttl"), 30),
+    ],
+)
+def test_commands_that_are_refused_prove_nothing(pair: Pair, denied: tuple[str, ...], least: int) -> None:
+    ends = {}
+    for name, server in (("primary", pair.primary), ("replica", pair.replica)):
+        server.client.execute_command("ACL", "SETUSER", "half", "reset", "on", f">{PASSWORD}", "~*", "+@all", *denied)
+        ends[name] = Endpoint(service=name, uri=f"redis://half:{PASSWORD}@127.0.0.1:{server.port}")
+    result = compare(CompareRequest(level="values", rounds=1, **ends))
+    assert (result.verdict, result.counts.total) == ("inconclusive", 0)
+    assert result.unreadable >= least
+    assert "NOPERM" in result.reasons[-1]
 
 
 def test_what_expires_meanwhile_is_no_difference(pair: Pair) -> None:

@@ -12,6 +12,23 @@ class Refusal(Exception):
     """An error reply."""
 
 
+class Unreadable(Exception):
+    """A side refuses to show a key; it is neither equal nor different."""
+
+
+def shown(reply: Any) -> Any:
+    """The reply, or None when it was refused because the key, or a stream's group, is not what it was.
+
+    Raises:
+        Unreadable: refused for any other reason.
+    """
+    if not isinstance(reply, Exception):
+        return reply
+    if str(reply).startswith(("WRONGTYPE", "NOGROUP", "ERR no such key")):
+        return None
+    raise Unreadable(str(reply))
+
+
 class Flow:
     """The replies to the message just sent on a wire. Ends with :meth:`finish`, also when it was not read to its end."""
 
@@ -62,10 +79,10 @@ class Flow:
             return int(line[1:])
         return Refusal(line[1:].decode(errors="replace")) if kind == b"-" else line[1:]
 
-    def items(self) -> int | None:
-        """How many elements the next reply has; None when it is a refusal, which is then read."""
+    def items(self) -> int | Refusal:
+        """How many elements the next reply has, which are then to be read; or the refusal it is."""
         line = self.line()
-        return max(0, int(line[1:])) if line.startswith(b"*") else None
+        return max(0, int(line[1:])) if line.startswith(b"*") else Refusal(line[1:].decode(errors="replace"))
 
     def finish(self) -> None:
         """Throw the rest away; the wire is free again."""
@@ -80,9 +97,16 @@ class Flow:
 
 
 def same_reply(one: Flow, other: Flow) -> bool:
-    """Whether the next replies are equal, byte by byte. When not, both flows are somewhere inside: finish them."""
-    line = one.line()
-    if line != other.line() or line.startswith(b"-"):
+    """Whether the next replies are equal, byte by byte. When not, both flows are somewhere inside: finish them.
+
+    Raises:
+        Unreadable: they are refused.
+    """
+    line, its = one.line(), other.line()
+    for each in (line, its):
+        if each.startswith(b"-"):
+            shown(Refusal(each[1:].decode(errors="replace")))
+    if line != its or line.startswith(b"-"):
         return False
     if line.startswith(b"*"):
         return all(same_reply(one, other) for _ in range(int(line[1:])))

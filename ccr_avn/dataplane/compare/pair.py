@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ccr_avn.dataplane.compare.commands import pack
-from ccr_avn.dataplane.compare.flow import Flow
+from ccr_avn.dataplane.compare.flow import Flow, Unreadable
 from ccr_avn.dataplane.compare.wire import TooLarge, Wire
 
 if TYPE_CHECKING:
@@ -87,9 +87,12 @@ class Pair:
         self.primary.send(body, commands=commands)
         self.replica.send(body)
         one, other = Flow(self.primary), Flow(self.replica)
-        yield one, other
-        one.finish()
-        other.finish()
+        try:
+            yield one, other
+        except Unreadable:
+            _finished(one, other)
+            raise
+        _finished(one, other)
 
     def catch_up(self, limit: float = CATCH_UP_LIMIT) -> Caught:
         """Wait until the replica has applied all that the primary has now."""
@@ -106,6 +109,11 @@ class Pair:
             if time.monotonic() > deadline:
                 return Caught.BEHIND
             time.sleep(POLL)
+
+
+def _finished(*flows: Flow) -> None:
+    for flow in flows:
+        flow.finish()
 
 
 def _emptied(wire: Wire) -> None:

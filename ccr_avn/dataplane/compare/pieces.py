@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccr_avn.dataplane.compare.commands import Template, bulk, bulks, pack
 from ccr_avn.dataplane.compare.fields import expire_alike, ran_out
-from ccr_avn.dataplane.compare.flow import Flow, same_reply
+from ccr_avn.dataplane.compare.flow import Flow, same_reply, shown
 from ccr_avn.dataplane.compare.wire import TooLarge, parsed
 
 if TYPE_CHECKING:
@@ -80,9 +80,7 @@ class _Search:
 
     def lengths(self) -> tuple[int | None, int | None]:
         ask = pack(self._members.count, self._key)
-        answers = (self._pair.primary.ask(ask)[0], self._pair.replica.ask(ask)[0])
-        one, other = (answer if isinstance(answer, int) else None for answer in answers)
-        return one, other
+        return shown(self._pair.primary.ask(ask)[0]), shown(self._pair.replica.ask(ask)[0])
 
     def one_way(self, source: "Wire", other: "Wire", page: int) -> "Kind | None":
         """Whether every element of the source is on the other side, and equal."""
@@ -107,8 +105,8 @@ class _Search:
         Raises:
             TooLarge: some are giants.
         """
-        (reply,) = source.ask(scan)
-        if not isinstance(reply, list):
+        reply = shown(source.ask(scan)[0])
+        if reply is None:
             return None
         cursor, words = reply
         names: list[bytes] = words[::2] if self._members.paired else words
@@ -121,15 +119,16 @@ class _Search:
             expected = values[start : start + MOST_ELEMENTS]
             if answers != expected:
                 both = zip(some, expected, answers, strict=True)
-                late += [name for name, value, answer in both if not self._members.same(value, answer)]
+                late += [name for name, value, answer in both if not self._members.same(value, shown(answer))]
         return _Page(cursor, names, late)
 
     def _streamed_page(self, source: "Wire", other: "Wire", scan: bytes) -> "_Page | None":
         """The same with one element in memory at a time, or a few small ones."""
         source.send(scan)
         flow = Flow(source)
-        if flow.items() != 2:
+        if (parts := flow.items()) != 2:
             flow.finish()
+            shown(parts)  # raises where it is refused for good
             return None
         cursor = flow.reply()
         names: list[bytes] = []
@@ -147,7 +146,8 @@ class _Search:
     def _batches(self, flow: Flow) -> Iterator[list[tuple[bytes, bytes | None]]]:
         batch: list[tuple[bytes, bytes | None]] = []
         held = 0
-        words = flow.items() or 0
+        words = flow.items()
+        words = words if isinstance(words, int) else 0
         for _ in range(words // 2 if self._members.paired else words):
             name = flow.reply()
             value = flow.reply() if self._members.paired else None
@@ -224,4 +224,5 @@ def _same(pair: "Pair", ask: bytes) -> bool:
 
 def _both_replies(pair: "Pair", ask: bytes) -> tuple[Any, Any]:
     with pair.flows(ask) as (one, other):
-        return one.reply(), other.reply()
+        replies = one.reply(), other.reply()
+        return shown(replies[0]), shown(replies[1])

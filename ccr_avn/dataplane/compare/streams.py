@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.dataplane.compare.commands import Template, bulks, pack
+from ccr_avn.dataplane.compare.flow import shown
 from ccr_avn.dataplane.compare.wire import parsed
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ def differing_streams(pair: "Pair", keys: list[bytes]) -> list[bytes]:
 
     Raises:
         TooLarge: they are not small.
+        Unreadable: one of them is.
     """
     raws = bulks(keys)
     ask = (FACTS.each(raws), GROUPS.each(raws), ENTRIES.each(raws))
     one, other = pair.both(ask, ask, 3 * len(keys))
-    mine, theirs = (zip(*(parsed(raw) for raw in side), strict=True) for side in (one, other))
+    mine, theirs = (zip(*(map(shown, parsed(raw)) for raw in side), strict=True) for side in (one, other))
     return [
         key
         for key, here, there in zip(keys, mine, theirs, strict=True)
@@ -51,8 +53,8 @@ def _same_whole(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 def compare_stream(pair: "Pair", key: bytes, size: int) -> bool:
     """A stream of about ``size`` bytes."""
     with pair.flows(pack(b"XINFO", b"STREAM", key) + pack(b"XINFO", b"GROUPS", key), 2) as (one, other):
-        facts, others = _facts(one.reply(), STREAM_FACTS), _facts(other.reply(), STREAM_FACTS)
-        groups, other_groups = _table(one.reply(), GROUP_FACTS), _table(other.reply(), GROUP_FACTS)
+        facts, others = (_facts(shown(side.reply()), STREAM_FACTS) for side in (one, other))
+        groups, other_groups = (_table(shown(side.reply()), GROUP_FACTS) for side in (one, other))
     if not facts or not _agree(facts, others) or groups != other_groups:
         return False
     page = max(1, min(1000, int(facts[b"length"]) * PAGE_BYTES // max(size, 1)))
@@ -67,8 +69,9 @@ def _same_entries(pair: "Pair", key: bytes, page: int) -> bool:
     start, count = b"-", b"%d" % page
     while True:
         with pair.flows(pack(b"XRANGE", key, start, b"+", b"COUNT", count)) as (one, other):
-            entries = one.items()
-            if entries is None or entries != other.items():
+            entries, others = one.items(), other.items()
+            if not isinstance(entries, int) or entries != others:
+                shown(entries), shown(others)  # raises where one is refused for good
                 return False
             last = _same_run(one, other, entries)
         if entries and last is None:
@@ -91,13 +94,14 @@ def _same_run(one: "Flow", other: "Flow", entries: int) -> bytes | None:
 
 def _same_group(pair: "Pair", key: bytes, group: bytes) -> bool:
     with pair.flows(pack(b"XINFO", b"CONSUMERS", key, group)) as (one, other):
-        if _table(one.reply(), CONSUMER_FACTS) != _table(other.reply(), CONSUMER_FACTS):
+        consumers, others = (_table(shown(side.reply()), CONSUMER_FACTS) for side in (one, other))
+        if consumers != others:
             return False
     start = b"-"
     while True:
         with pair.flows(pack(b"XPENDING", key, group, start, b"+", b"%d" % PENDING_PAGE)) as (one, other):
-            pending, others = list(_pending(one.reply())), list(_pending(other.reply()))
-        if pending != others:
+            pending, its = (list(_pending(shown(side.reply()))) for side in (one, other))
+        if pending != its:
             return False
         if len(pending) < PENDING_PAGE:
             return True

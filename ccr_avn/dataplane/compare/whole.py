@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ccr_avn.dataplane.compare import pieces
 from ccr_avn.dataplane.compare.commands import DUMP, MEMORY, STREAM, WHOLE, bulk, bulks, field_expiries
 from ccr_avn.dataplane.compare.fields import ran_out, same_expiries
+from ccr_avn.dataplane.compare.flow import Unreadable
 from ccr_avn.dataplane.compare.streams import compare_stream, differing_streams
 from ccr_avn.dataplane.compare.wire import TooLarge, parsed, refused
 
@@ -84,7 +85,7 @@ class Contents:
             if items[0].type == STREAM:
                 return dict.fromkeys(differing_streams(self._pair, [item.key for item in items]), "value")
             return self._together(items, volatile=volatile)
-        except TooLarge:
+        except (TooLarge, Unreadable):
             found: dict[bytes, Kind] = {}
             for item in items:
                 found |= self._in_pieces(item, pieces.PIECE_BYTES * pieces.MOST_ELEMENTS, volatile=volatile)
@@ -136,19 +137,27 @@ class Contents:
         return {key: "expiry" for key, mine, theirs in both if not same_expiries(mine, theirs)}
 
     def _in_pieces(self, item: Typed, size: int, *, volatile: bool) -> "dict[bytes, Kind]":
-        found: Kind | None = None
+        try:
+            found = self._piecewise(item, size, volatile=volatile)
+        except Unreadable as refusal:
+            self._seen.note(refusal)
+            return {}
+        return {item.key: found} if found else {}
+
+    def _piecewise(self, item: Typed, size: int, *, volatile: bool) -> "Kind | None":
+        """Raises: Unreadable."""
         if item.type in pieces.MEMBERS:
-            found = pieces.compare_members(self._pair, item.key, item.type, size, expiries=volatile)
-        elif item.type == STREAM:
-            found = None if compare_stream(self._pair, item.key, size) else "value"
+            return pieces.compare_members(self._pair, item.key, item.type, size, expiries=volatile)
+        if item.type == STREAM:
+            same = compare_stream(self._pair, item.key, size)
         elif item.type == b"list":
-            found = None if pieces.compare_list(self._pair, item.key, size) else "value"
+            same = pieces.compare_list(self._pair, item.key, size)
         elif item.type == b"string":
-            found = None if pieces.compare_string(self._pair, item.key) else "value"
+            same = pieces.compare_string(self._pair, item.key)
         else:
             self._seen.dumped.add(item.type.decode(errors="replace"))
-            found = None if pieces.compare_dump(self._pair, item.key) else "value"
-        return {item.key: found} if found else {}
+            same = pieces.compare_dump(self._pair, item.key)
+        return None if same else "value"
 
 
 def canonical(of_type: bytes, reply: Any) -> Any:
