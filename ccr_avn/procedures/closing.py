@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from ccr_avn import avn
 from ccr_avn.dataplane.writes import lets_clients_in
-from ccr_avn.errors import Unreachable
 from ccr_avn.models import Service
 from ccr_avn.plan import Finding, Gate, Paste, Poll, Probe, Seen, Step, go, wait
 from ccr_avn.procedures.held import Held
@@ -71,16 +70,18 @@ def _closed(setting: Setting, primary: str, find: Find, held: Held) -> Step[str]
             return ""
         if lets_clients_in(endpoint(service, setting)):
             return "new connections are let in"
-        if held.fence and _still_connected(held):
+        if held.kept and not held.kept.was_cut():
             return "a connection from before is still there"
         return ""
 
     def judge(open_still: str, _: Seen) -> Finding:
         if open_still:
             return wait(open_still)
+        if held.kept:
+            held.kept.close()
         if held.fence:
             held.fence.close()
-        return go("new connections are refused, and the one from before was cut")
+        return go("new connections are refused" + (", and the one from before was cut" if held.kept else ""))
 
     return Step(
         slug="closed",
@@ -156,12 +157,3 @@ def _open(setting: Setting, primary: str, held: Held) -> Step[str]:
         poll=Poll(limit=5),
         change=Probe(("ccr-avn", "unfence", primary, *setting.options, "--disconnect"), act),
     )
-
-
-def _still_connected(held: Held) -> bool:
-    try:
-        if held.fence:
-            held.fence.side()
-    except Unreachable:
-        return False
-    return True

@@ -4,8 +4,10 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from ccr_avn.dataplane.fence import Fence, FenceRefused, moved_only_by_pings, stands_still
+from ccr_avn.dataplane.fence import Fence, FenceRefused, stands_still
 from ccr_avn.dataplane.link import Side, look_at
+from ccr_avn.dataplane.still import wrote_nothing
+from ccr_avn.dataplane.writes import Kept
 from ccr_avn.errors import CcrError, Refused, TimedOut
 from ccr_avn.gates import switch
 from ccr_avn.models import Service
@@ -134,6 +136,7 @@ def _fence(want: FenceWish, held: Held, primary: Service) -> None:
                 raise
         else:
             held.measured.began = fence.placed_at
+            held.kept = Kept(fence.endpoint)
             _note_target(held, fence.side())
             return
     _observe(want, held, primary)
@@ -197,10 +200,8 @@ def _seal(want: FenceWish, held: Held, primary: Service, replica: Service) -> No
         trouble = "the fence was not renewed in time"
     elif now.run_id != target.run_id:
         trouble = "its server is another process than before: a fail-over inside the service lifts a fence"
-    elif not moved_only_by_pings(target.offset, now.offset, time.monotonic() - held.target_at):
-        trouble = (
-            f"its offset moved by {now.offset - target.offset} bytes: the fence was lifted, or something writes past it"
-        )
+    elif not wrote_nothing(target, now, time.monotonic() - held.target_at):
+        trouble = f"something was written ({now.offset - target.offset} bytes): the fence was lifted, or is got around"
     if trouble:
         raise Refused(
             f"writes may have got through on {primary.name}", detail=trouble, hint="run the same command again"

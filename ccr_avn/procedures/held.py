@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ccr_avn.dataplane.fence import Fence
 from ccr_avn.dataplane.link import Side
+from ccr_avn.dataplane.writes import Kept
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Held:
     """The fence, what the replica must have applied, what was measured."""
 
     fence: Fence | None = None
+    kept: Kept | None = None  # a connection from before, to see when the old primary cuts it
     observed: bool = False  # writers were stopped by the operator, not by us
     target: Side | None = None  # the primary, read after the fence took hold
     target_at: float = 0.0  # monotonic seconds

@@ -104,7 +104,7 @@ def test_a_binary_key_is_escaped_and_can_be_read_back(detached: Pair) -> None:
     ],
 )
 def test_commands_that_are_refused_prove_nothing(pair: Pair, denied: tuple[str, ...], least: int) -> None:
-    ends = {}
+    ends: dict[str, Any] = {}
     for name, server in (("primary", pair.primary), ("replica", pair.replica)):
         server.client.execute_command("ACL", "SETUSER", "half", "reset", "on", f">{PASSWORD}", "~*", "+@all", *denied)
         ends[name] = Endpoint(service=name, uri=f"redis://half:{PASSWORD}@127.0.0.1:{server.port}")

@@ -153,7 +153,7 @@ def test_nothing_is_left_behind(pair: Pair, error: type[BaseException]) -> None:
 
     began = time.monotonic()
     with pytest.raises(error):
-        pair.compare(jobs=2, progress=interrupt)
+        pair.compare(jobs=2, progress=interrupt, max_operations=2000)
     assert time.monotonic() - began < 5
     assert len(children() - before) <= 1
 

@@ -167,7 +167,7 @@ def test_giant_members_are_streamed() -> None:
 def test_a_stream_that_changes_while_it_is_read() -> None:
     facts = [b"length", 1, b"last-generated-id", b"1-1"]
     info = [[facts, []]]
-    assert not compare_stream(pair([info, [["-WRONGTYPE"]]], [info, [[]]]), b"k", 1)
+    assert not compare_stream(pair([info, [["-WRONGTYPE"]]], [info, [[[]]]]), b"k", 1)
     assert not compare_stream(pair([info, [[[[b"1-1", [b"f"]]]]]], [info, [[[[b"1-1", [b"g"]]]]]]), b"k", 1)
     assert not compare_stream(pair([info], [[["-WRONGTYPE", []]]]), b"k", 1)
 
