@@ -20,7 +20,7 @@ from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.run import RunningSandbox, running
 
 BIN = Path(sys.executable).parent
-ROUNDS = 5
+ROUNDS = 9
 
 RUNBOOK = """
 set -euo pipefail
