@@ -160,7 +160,8 @@ class Run:
             raise failure.error(f"{failure.detail}; then the look that would tell failed: {error.detail}") from None
         except (Refused, TimedOut):
             self.changed = failure.changed_before or failure.silent
-            self._final_sent = self._final_sent and failure.silent
+            if step.final:  # it did not act, so there is a way back; a later step's failure opens none
+                self._final_sent = failure.silent
             raise failure.error() from None
         return self._until_go(step, step.poll, self._now(), lag=LAG) if step.doubt else finding
 

@@ -259,6 +259,22 @@ def test_after_the_point_of_no_return_nothing_is_undone() -> None:
     assert "un-one" not in log
 
 
+def test_a_change_that_fails_after_the_point_of_no_return_undoes_nothing() -> None:
+    log: list[str] = []
+    fake = Fake(**{"x": ["wait"], "make-x": [answer(code=1)]})
+    with pytest.raises(AvnError):
+        fake.perform(plan(probe("one", log), probe("two", log, final=True), made("x")))
+    assert "un-one" not in log
+
+
+def test_a_final_change_that_did_not_act_leaves_a_way_back() -> None:
+    log: list[str] = []
+    fake = Fake(**{"x": ["wait"], "make-x": [answer(code=1)]})
+    with pytest.raises(AvnError):
+        fake.perform(plan(probe("one", log), made("x", final=True)))
+    assert log[-1] == "un-one"
+
+
 def test_a_step_that_breaks_halfway_is_undone_too() -> None:
     log: list[str] = []
     with pytest.raises(Refused):
