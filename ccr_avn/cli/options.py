@@ -40,7 +40,6 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, f
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the commands for copy and paste; ask and change nothing.")
 ]
-Seconds = Annotated[float, typer.Option(metavar="S")]
 PollInterval = Annotated[
     float,
     typer.Option("--poll-interval", metavar="S", help="Longest pause between two looks; starts at half a second."),
