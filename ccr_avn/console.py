@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from ccr_avn import events
-from ccr_avn.errors import CcrError
+from ccr_avn.errors import CcrError, Changed
 
 SCHEMA = "ccr-avn/1"
 
@@ -21,7 +21,7 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def envelope(command: str, *, ok: bool, changed: bool, **more: Any) -> None:
+def envelope(command: str, *, ok: bool, changed: Changed, **more: Any) -> None:
     """The one JSON object that ``--json`` prints, for errors too."""
     say(json.dumps({"schema": SCHEMA, "command": command, "ok": ok, "changed": changed, **more}, indent=2))
 
@@ -32,7 +32,8 @@ def error(problem: CcrError) -> None:
     note(f"detail: {problem.detail or 'nothing more is known'}")
     note(f"hint: {problem.hint or 'run the same command again'}")
     if problem.changed:
-        note("note: the control plane was already changed; the same command, run again, goes on from there")
+        were = "may have been" if problem.changed == "unknown" else "were"
+        note(f"note: resources on Aiven {were} changed; re-run the same command to resume")
 
 
 def error_envelope(command: str, problem: CcrError) -> None:

@@ -1,9 +1,12 @@
 """Every failure that is explained: what happened, what was seen, what to type next, and its exit code."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 CHANGED = 10
-"""Added to an exit code when the control plane had already been changed."""
+"""Added to an exit code when the control plane had been changed, or may have been."""
+
+Changed = bool | Literal["unknown"]
+"""Whether the control plane was changed; unknown: a change was sent, and neither its answer nor a look tells."""
 
 
 class CcrError(Exception):
@@ -17,7 +20,7 @@ class CcrError(Exception):
         self.detail = detail
         self.hint = hint
         self.result: dict[str, Any] = {}  # what was found all the same, for `--json`
-        self.changed = False  # whether the control plane had been changed when it happened
+        self.changed: Changed = False  # whether the control plane had been changed when it happened
 
     @property
     def exit_code(self) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ccr_avn.errors import Changed
 from ccr_avn.plan import Finding
 
 Outcome = Literal["found", "changed", "proven", "failed"]
@@ -84,6 +85,6 @@ class RunStarted(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):
     ok: bool
-    changed: bool
+    changed: Changed
     code: int
     result: dict[str, Any]

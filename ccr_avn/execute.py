@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ccr_avn import events, process
-from ccr_avn.errors import AvnError, CcrError, Interrupted, Refused, TimedOut, Unreachable
+from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Refused, TimedOut, Unreachable
 from ccr_avn.plan import ONCE, Call, Finding, Gate, Plan, Poll, Probe, Seen, Step, fill, go
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class Run:
     def __init__(self, plan: Plan, world: World, emit: Callable[[events.Event], None]) -> None:
         self.plan = plan
         self.seen = Seen()
-        self.changed = False
+        self.changed: Changed = False
         self._world = world
         self._emit = emit
         self._began = world.clock()
@@ -157,9 +157,10 @@ class Run:
         try:
             finding = self._until_go(look, Poll(limit=limit, first=0.2, interval=1.0), began, lag=limit)
         except (AvnError, Unreachable) as error:
+            self.changed = failure.changed_before or "unknown"
             raise failure.error(f"{failure.detail}; then the look that would tell failed: {error.detail}") from None
         except (Refused, TimedOut):
-            self.changed = failure.changed_before or failure.silent
+            self.changed = failure.changed_before or ("unknown" if failure.silent else False)
             if step.final:  # it did not act, so there is a way back; a later step's failure opens none
                 self._final_sent = failure.silent
             raise failure.error() from None
@@ -267,7 +268,7 @@ class _Failure:
 
     answer: process.Answer
     change: Call[None]
-    changed_before: bool
+    changed_before: Changed
 
     @property
     def silent(self) -> bool:

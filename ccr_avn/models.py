@@ -110,6 +110,7 @@ class Service(Fact):
     is_cluster: bool = Field(alias="is_cluster_plan", default=False)
     protected: bool = Field(alias="termination_protection", default=False)
     vpc: str | None = Field(alias="project_vpc_id", default=None)
+    created: datetime | None = Field(alias="create_time", default=None)  # tells namesakes apart
     node_count: int | None = None
     memory_mb: float | None = Field(alias="node_memory_mb", default=None)
     nodes: Annotated[tuple[NodeState, ...], Many] = Field(alias="node_states", default=())

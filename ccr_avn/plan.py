@@ -1,6 +1,6 @@
 """What a procedure is: an ordered tuple of steps, as a value. Knows nothing of avn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -59,21 +59,22 @@ class Probe(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A gate's answer, always with a reason."""
+    """A gate's answer, always with a reason for people; ``facts``: the same for programs, names with units in them."""
 
     verdict: Literal["go", "wait", "stop"]
     reason: str
     detail: str = ""
     hint: str = ""
     warnings: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-def go(reason: str, *, warnings: tuple[str, ...] = ()) -> Finding:
-    return Finding(verdict="go", reason=reason, warnings=warnings)
+def go(reason: str, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
+    return Finding(verdict="go", reason=reason, warnings=warnings, facts=facts)
 
 
-def wait(reason: str, *, warnings: tuple[str, ...] = ()) -> Finding:
-    return Finding(verdict="wait", reason=reason, warnings=warnings)
+def wait(reason: str, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
+    return Finding(verdict="wait", reason=reason, warnings=warnings, facts=facts)
 
 
 def stop(reason: str, *, hint: str, detail: str = "") -> Finding:

@@ -67,5 +67,5 @@ def _bug(bug: Exception) -> CcrError:
         detail=f"{type(bug).__name__}{where}",
         hint="please report it, with the output of the same command under CCR_AVN_DEBUG=1 (it holds no secrets of ours)",
     )
-    changed.changed = bool(getattr(bug, "changed", False))
+    changed.changed = getattr(bug, "changed", False)
     return changed

@@ -11,6 +11,7 @@ from ccr_avn.cli.switching import After, Before, HookTimeout, OnFailure, Promote
 
 if TYPE_CHECKING:
     from ccr_avn.cli.session import Session
+    from ccr_avn.errors import Changed
     from ccr_avn.execute import Run
     from ccr_avn.models import Service
     from ccr_avn.plan import Plan
@@ -95,7 +96,7 @@ def failover(
     def new() -> "Service | None":
         return switching.service_in(current[0].seen, services, replica) if current else None
 
-    def told(*, changed: bool) -> dict[str, str]:
+    def told(*, changed: "Changed") -> dict[str, str]:
         service = new()
         old = (service.source or "") if service else ""
         return switching.environment(session, "failover", name, old, service, changed=changed)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ccr_avn import console, events, process
-from ccr_avn.errors import Interrupted
+from ccr_avn.errors import Changed, Interrupted
 from ccr_avn.execute import Run, World
 from ccr_avn.journal import Journal
 from ccr_avn.plan import Plan
@@ -129,7 +129,7 @@ class Session:
         )
         self.emit(started)
 
-    def _end(self, *, ok: bool, changed: bool, code: int, result: dict[str, Any]) -> None:
+    def _end(self, *, ok: bool, changed: Changed, code: int, result: dict[str, Any]) -> None:
         ended = events.RunEnded(at=time.monotonic() - self._began, ok=ok, changed=changed, code=code, result=result)
         self.emit(ended)
         self.journal.close()

@@ -12,6 +12,7 @@ from ccr_avn.errors import UsageError
 if TYPE_CHECKING:
     from ccr_avn import events
     from ccr_avn.cli.session import Session
+    from ccr_avn.errors import Changed
     from ccr_avn.execute import Run
     from ccr_avn.hooks import Hooks
     from ccr_avn.models import Service
@@ -53,7 +54,7 @@ def ask(question: str, *, yes: bool) -> None:
 
 
 def environment(
-    session: "Session", command: str, project: str | None, old: str, new: "Service | None", *, changed: bool
+    session: "Session", command: str, project: str | None, old: str, new: "Service | None", *, changed: "Changed"
 ) -> dict[str, str]:
     """What the hooks get: the only place besides `endpoint` and --write-env that holds a password."""
     uri = new.uri.get_secret_value() if new and new.uri else ""
@@ -63,7 +64,7 @@ def environment(
         "CCR_OLD_PRIMARY": old,
         "CCR_NEW_PRIMARY": new.name if new else "",
         "CCR_NEW_URI": uri,
-        "CCR_CHANGED": "yes" if changed else "no",
+        "CCR_CHANGED": "unknown" if changed == "unknown" else "yes" if changed else "no",
         "CCR_RUN_ID": session.run_id,
     }
 

@@ -11,6 +11,7 @@ from ccr_avn.cli.switching import After, Before, HookTimeout, OnFailure, Promote
 
 if TYPE_CHECKING:
     from ccr_avn.cli.session import Session
+    from ccr_avn.errors import Changed
     from ccr_avn.execute import Run
     from ccr_avn.gates.switch import Health
     from ccr_avn.models import Service
@@ -112,7 +113,7 @@ def switchover(
     def new() -> "Service | None":
         return switching.service_in(current[0].seen, pair, replica) if current else None
 
-    def told(*, changed: bool) -> dict[str, str]:
+    def told(*, changed: "Changed") -> dict[str, str]:
         return switching.environment(session, "switchover", name, primary, new(), changed=changed)
 
     def confirm(begun: "Run") -> None:

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2] / "ccr_avn"
 
 ORDER: tuple[tuple[str, ...], ...] = (
     ("errors", "plan"),
-    ("models", "process", "events", "signals", "connection"),
+    ("models", "lineage", "printable", "process", "events", "signals", "connection"),
     ("avn", "dataplane", "program"),
     ("gates",),
     ("procedures",),
