@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[2] / "ccr_avn"
 
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("errors", "plan"),
-    ("models", "lineage", "printable", "process", "events", "signals", "connection"),
+    ("errors", "plan", "printable"),
+    ("models", "lineage", "process", "events", "signals", "connection"),
     ("avn", "dataplane", "program"),
     ("gates",),
     ("procedures",),
