@@ -42,6 +42,9 @@ def switchover(
     max_lag_bytes: Annotated[
         int, typer.Option(metavar="N", help="How far behind REPLICA may be to begin.")
     ] = 31_457_280,
+    allow_smaller: Annotated[
+        bool, typer.Option("--allow-smaller", help="Promote REPLICA also when the data is more than its memory.")
+    ] = False,
     fence: Annotated[
         FenceMode, typer.Option(help="client-pause: hold writes back; observe: you stop the writers; auto: as it can.")
     ] = FenceMode.AUTO,
@@ -93,6 +96,7 @@ def switchover(
         ),
         run=session.run_id,
         max_lag_bytes=max_lag_bytes,
+        allow_smaller=allow_smaller,
         fence=fence.value,
         fence_ttl=fence_ttl,
         catch_up_timeout=catch_up_timeout,

@@ -27,6 +27,11 @@ class Side:
     connected_replicas: int
     used_memory: int
     maxmemory: int  # 0: no limit
+    not_counted: int = 0  # of ``used_memory``: replication and AOF buffers, which evict nothing
+    client_buffers: int = 0  # of ``used_memory``: they stay behind with the clients
+    eviction: str = "noeviction"
+    libraries: int | None = None  # of functions; None: older than functions
+    cached_scripts: int = 0
     loading: bool
     link_status: str | None = None
     sync_in_progress: bool = False
@@ -34,6 +39,11 @@ class Side:
     link_down_seconds: int | None = None
     changes: int = 0  # writes executed since ``last_save``; expiries, pings and PUBLISH do not count (measured)
     last_save: int = 0  # epoch seconds: a save sets ``changes`` back
+
+    @property
+    def data_memory(self) -> int:
+        """What ``maxmemory`` is compared with before a key is evicted, without the buffers of clients."""
+        return max(0, self.used_memory - self.not_counted - self.client_buffers)
 
     @property
     def was_promoted(self) -> bool:
@@ -123,6 +133,11 @@ def _side(info: dict[str, str]) -> Side:
         connected_replicas=int(info["connected_slaves"]),
         used_memory=int(info["used_memory"]),
         maxmemory=int(info.get("maxmemory", 0)),
+        not_counted=int(info.get("mem_not_counted_for_evict", 0)),
+        client_buffers=int(info.get("mem_clients_normal", 0)),
+        eviction=info.get("maxmemory_policy", "noeviction"),
+        libraries=int(info["number_of_libraries"]) if "number_of_libraries" in info else None,
+        cached_scripts=int(info.get("number_of_cached_scripts", 0)),
         loading=info.get("loading", "0") != "0",
         link_status=info["master_link_status"] if follows else None,
         sync_in_progress=info["master_sync_in_progress"] != "0" if follows else False,

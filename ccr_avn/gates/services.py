@@ -112,15 +112,17 @@ def together(findings: Iterable[Finding]) -> Finding:
     """One finding of many: what stops, all of it at once; else go (what is still to do is the steps' matter)."""
     every = tuple(findings)
     warnings = tuple(dict.fromkeys(warning for finding in every for warning in finding.warnings))
+    facts = {name: fact for finding in every for name, fact in finding.facts.items()}
     stops = tuple(dict.fromkeys(finding for finding in every if finding.verdict == "stop"))
     if not stops:
-        return go("; ".join(dict.fromkeys(finding.reason for finding in every)), warnings=warnings)
+        return go("; ".join(dict.fromkeys(finding.reason for finding in every)), warnings=warnings, **facts)
     return Finding(
         verdict="stop",
         reason="; ".join(finding.reason for finding in stops),
         detail="; ".join(finding.detail for finding in stops if finding.detail),
         hint="; ".join(dict.fromkeys(finding.hint for finding in stops if finding.hint)),
         warnings=warnings,
+        facts=facts,
     )
 
 

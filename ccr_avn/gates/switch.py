@@ -7,6 +7,7 @@ from ccr_avn import avn
 from ccr_avn.avn import Project
 from ccr_avn.dataplane.link import NO_HISTORY, Link, Side
 from ccr_avn.gates.links import judge_link
+from ccr_avn.gates.room import judge_room
 from ccr_avn.gates.services import by_name, judge_power, together
 from ccr_avn.models import Integration, Service
 from ccr_avn.plan import Finding, Gate, Seen, Step, go, stop, wait
@@ -88,6 +89,7 @@ def may_be_promoted(
     *,
     max_lag: int,
     journal: bool,
+    allow_smaller: bool = False,
 ) -> Gate[Health | None]:
     """Healthy and following; or promoted already, and that from PRIMARY."""
 
@@ -95,7 +97,7 @@ def may_be_promoted(
         if health is None:
             return go("not looked at: a service is missing")
         if feeding(seen.of(rows), primary, replica):
-            return _judge_healthy(health, primary, replica, max_lag)
+            return _judge_healthy(health, primary, replica, max_lag, allow_smaller=allow_smaller)
         tagged = by_name(seen.of(services), replica)
         by_tag = tagged is not None and tagged.tags.get(TAG) == primary
         return judge_lineage(health, primary, replica, by_tag=by_tag, by_journal=journal)
@@ -103,7 +105,7 @@ def may_be_promoted(
     return Gate(f"the link is up and at most {max_lag} bytes behind", judge)
 
 
-def _judge_healthy(health: Health, primary: str, replica: str, max_lag: int) -> Finding:
+def _judge_healthy(health: Health, primary: str, replica: str, max_lag: int, *, allow_smaller: bool) -> Finding:
     if health.primary is None:
         return stop(
             f"the data plane of {primary} can't be asked",
@@ -119,13 +121,8 @@ def _judge_healthy(health: Health, primary: str, replica: str, max_lag: int) -> 
     elif link.lag_bytes > max_lag:
         hint = f"wait until it has caught up, or allow more: --max-lag-bytes {link.lag_bytes}"
         findings.append(stop(f"{replica} is {link.lag_bytes} bytes behind, more than {max_lag}", hint=hint))
-    room = health.replica.maxmemory
-    if room and health.primary.used_memory > room:
-        hint = f"raise its plan first: avn service update {replica} --plan startup-8"
-        findings.append(
-            stop(f"the data ({health.primary.used_memory} bytes) is more than {replica} holds ({room})", hint=hint)
-        )
-    return together(findings or [linked])
+    fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=allow_smaller)
+    return together([*(findings or [linked]), *((fits,) if fits else ())])
 
 
 def judge_lineage(health: Health, primary: str, replica: str, *, by_tag: bool, by_journal: bool) -> Finding:

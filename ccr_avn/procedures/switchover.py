@@ -34,6 +34,7 @@ class SwitchoverRequest:
     setting: Setting
     run: str
     max_lag_bytes: int = 31_457_280  # 30 MB, as GCP has it
+    allow_smaller: bool = False  # promote also when the data is more than the replica holds
     fence: FenceMode = "auto"
     fence_ttl: float = 30.0
     catch_up_timeout: float = 60.0
@@ -125,6 +126,12 @@ def look_at_health(want: SwitchoverRequest, pair: Step[tuple[Service, ...]]) -> 
         purpose="see that the link is up and how far behind it is",
         look=Probe(("ccr-avn", "verify", want.primary, want.replica, *options), look),
         gate=switch.may_be_promoted(
-            rows, pair, want.primary, want.replica, max_lag=want.max_lag_bytes, journal=want.in_journal
+            rows,
+            pair,
+            want.primary,
+            want.replica,
+            max_lag=want.max_lag_bytes,
+            journal=want.in_journal,
+            allow_smaller=want.allow_smaller,
         ),
     )

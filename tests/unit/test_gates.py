@@ -242,14 +242,42 @@ def judged(
         (None, following(), "stop"),
         (side(), following(link_status="down"), "stop"),
         (side(offset=5000), following(), "stop"),
-        (side(used_memory=5000), following(maxmemory=4000), "stop"),
-        (side(used_memory=3000), following(maxmemory=4000), "go"),
+        (side(used_memory=50_000_000), following(maxmemory=40_000_000), "stop"),
+        (side(used_memory=30_000_000), following(maxmemory=40_000_000), "go"),
     ],
 )
 def test_a_healthy_pair_may_switch(primary: Side | None, replica: Side, verdict: str) -> None:
     finding = judged(switch.Health(primary=primary, replica=replica, primary_trouble="gone"))
     assert finding.verdict == verdict
     assert finding.hint or verdict != "stop"
+
+
+MIB = 1_048_576
+
+
+@pytest.mark.parametrize(
+    ("primary", "room", "allowed", "verdict", "warned"),
+    [
+        ({"used_memory": 200 * MIB + 336}, {"eviction": "allkeys-lru"}, False, "go", "evicts keys"),
+        ({"used_memory": 203 * MIB}, {"eviction": "volatile-ttl"}, False, "go", "time to live"),
+        ({"used_memory": 203 * MIB}, {}, False, "go", "refuses writes"),
+        ({"used_memory": 300 * MIB, "not_counted": 150 * MIB}, {}, False, "go", ""),
+        ({"used_memory": 300 * MIB, "client_buffers": 150 * MIB}, {}, False, "go", ""),
+        ({"used_memory": 300 * MIB}, {"eviction": "allkeys-lru"}, False, "stop", ""),
+        ({"used_memory": 300 * MIB}, {"eviction": "allkeys-lru"}, True, "go", "evicts keys"),
+        ({"used_memory": 300 * MIB}, {"maxmemory": 0}, False, "go", ""),
+    ],
+)
+def test_a_full_cache_may_be_switched_and_is_told_what_follows(
+    primary: dict[str, Any], room: dict[str, Any], allowed: bool, verdict: str, warned: str
+) -> None:
+    """Only what counts for eviction is compared, with room for what servers of the same data differ by."""
+    replica = following(**{"maxmemory": 200 * MIB, **room})
+    finding = judged(switch.Health(primary=side(**primary), replica=replica), allow_smaller=allowed)
+    assert finding.verdict == verdict
+    assert warned in " ".join(finding.warnings)
+    assert bool(finding.warnings) == bool(warned)
+    assert verdict != "stop" or "--allow-smaller" in finding.hint
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,13 @@ def side(**other: Any) -> Side:
     return replace(side_of(told(INFO), "eu"), **other)
 
 
+def test_what_evicts_nothing_is_no_data() -> None:
+    buffers = {"mem_not_counted_for_evict": "300", "mem_clients_normal": "200", "maxmemory_policy": "allkeys-lru"}
+    full = side_of(told({**INFO, **buffers}), "eu")
+    assert (full.data_memory, full.eviction) == (500, "allkeys-lru")
+    assert side_of(told(INFO), "eu").data_memory == 1000
+
+
 def test_a_side() -> None:
     primary, replica = side_of(told(INFO), "eu"), side_of(told(FOLLOWING), "us")
     assert (primary.role, primary.offset, primary.version, primary.link_status) == ("master", 100, "9.1.0", None)
