@@ -1,9 +1,13 @@
 """Rules on the data plane: does the replica follow, do markers arrive."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from ccr_avn.dataplane.compare import Comparison
+from ccr_avn.dataplane.databases import OUT_OF_RANGE, Databases
 from ccr_avn.dataplane.link import Link
 from ccr_avn.dataplane.marker import MarkerResult
-from ccr_avn.errors import NotProven
+from ccr_avn.errors import CcrError, NotProven
 from ccr_avn.plan import Finding, Gate, Seen, go, stop, wait
 
 
@@ -24,6 +28,46 @@ def judge_link(link: Link) -> Finding:
 
 def replicates() -> Gate[Link]:
     return Gate("the link is up, no sync is in progress, and both name the same history", _judge_link)
+
+
+def has_every_database(
+    primary: str, replica: str, kind: Callable[[Seen], str], refused: type[CcrError]
+) -> Gate[Databases | None]:
+    """What the primary writes to a database that the replica lacks is applied to another one there."""
+
+    def judge(found: Databases | None, seen: Seen) -> Finding:
+        if found is None:
+            return go("not looked at: nothing is replicated")
+        if found.refused:
+            return _lacking(found, primary, replica, kind(seen))
+        told = go(
+            f"databases in use: {', '.join(map(str, found.used)) or 'none'}; {replica} has them",
+            databases_used=list(found.used),
+        )
+        if not 0 < found.replica < found.primary:
+            return told
+        warning = (
+            f"{primary} has {found.primary} databases, {replica} has {found.replica}: "
+            f"a write to database {found.replica} or above overwrites another database on {replica}"
+        )
+        return replace(told, warnings=(warning,))
+
+    return Gate(f"{replica} can select every database that {primary} uses", judge, refused=refused)
+
+
+def _lacking(found: Databases, primary: str, replica: str, kind: str) -> Finding:
+    numbers = ", ".join(str(number) for number, _ in found.refused)
+    number, why = found.refused[0]
+    asked = f"SELECT {number} on {replica}: {why}"
+    if not any(words in why for words in OUT_OF_RANGE):
+        hint = f"use a user that may SELECT there: avn service user-list {replica} --json"
+        return stop(f"{replica} does not show whether it has database {numbers}", detail=asked, hint=hint)
+    option = f"--replica-arg=-c --replica-arg={kind}_number_of_databases={found.primary or number + 1}"
+    return stop(
+        f"{replica} lacks databases that {primary} uses: {numbers}",
+        detail=f"{asked}; what is written to it on {primary} overwrites another database of {replica}",
+        hint=f"make another replica, with as many databases: ccr-avn enable {primary} NAME {option}",
+    )
 
 
 def markers_arrive() -> Gate[MarkerResult]:

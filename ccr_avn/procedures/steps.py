@@ -9,6 +9,7 @@ from ccr_avn import avn
 from ccr_avn.avn import Project
 from ccr_avn.dataplane.compare import Comparison
 from ccr_avn.dataplane.connect import Endpoint
+from ccr_avn.dataplane.databases import Databases, read_databases
 from ccr_avn.dataplane.link import Link, read_link
 from ccr_avn.dataplane.marker import MarkerResult, run_marker
 from ccr_avn.errors import CcrError, TimedOut, Unreachable
@@ -99,6 +100,29 @@ def link_step(
         look=Probe(("ccr-avn", "verify", primary, replica, *options), look),
         gate=links.replicates(),
         poll=setting.poll(limit, error=error, hint="the first copy may need longer: raise --link-timeout"),
+    )
+
+
+def databases_step(
+    setting: Setting,
+    primary: str,
+    replica: str,
+    find: Find,
+    error: type[CcrError],
+    linked: Callable[[Seen], bool] = lambda _: True,
+) -> Step[Databases | None]:
+    """``linked``: whether the one follows the other at all; ``error``: what it is when a database is missing."""
+
+    def look(seen: Seen) -> Databases | None:
+        if not linked(seen):
+            return None
+        return read_databases(endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting))
+
+    return Step(
+        slug="databases",
+        purpose=f"see that {replica} has every database that {primary} uses",
+        look=Probe(("ccr-avn", "verify", primary, replica, *setting.options, "--level", "link"), look),
+        gate=links.has_every_database(primary, replica, lambda seen: find(seen, primary).type, error),
     )
 
 

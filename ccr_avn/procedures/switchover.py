@@ -8,7 +8,7 @@ from ccr_avn.dataplane.link import look_at
 from ccr_avn.errors import Refused, Unreachable, UsageError
 from ccr_avn.gates import switch
 from ccr_avn.gates.services import by_name
-from ccr_avn.gates.switch import Health
+from ccr_avn.gates.switch import Health, feeding
 from ccr_avn.models import Service
 from ccr_avn.plan import Paste, Plan, Probe, Seen, Step
 from ccr_avn.procedures import closing
@@ -22,7 +22,7 @@ from ccr_avn.procedures.promotion import (
     reachable,
     remember_origin,
 )
-from ccr_avn.procedures.steps import Setting, endpoint
+from ccr_avn.procedures.steps import Setting, databases_step, endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,11 @@ def plan_switchover(want: SwitchoverRequest) -> tuple[Plan, Held]:
             raise Refused(f"{name} does not exist", hint="check its name: avn service list")
         return service
 
+    def linked(seen: Seen) -> bool:
+        looked = seen.of(health) if seen.has(health) else None
+        return bool(looked and looked.primary and feeding(seen.of(rows), want.primary, want.replica))
+
+    databases = databases_step(setting, want.primary, want.replica, find, Refused, linked)
     wish = FenceWish(
         primary=want.primary,
         replica=want.replica,
@@ -84,7 +89,7 @@ def plan_switchover(want: SwitchoverRequest) -> tuple[Plan, Held]:
         *control_plane_agrees(setting, want.replica, want.promote_timeout),
         *closing.shut(setting, want.primary, want.old_primary, find, held),
     )
-    checks = (pair, rows, health)
+    checks = (pair, rows, health, databases)
     return Plan(f"switch over from {want.primary} to {want.replica}", checks, steps), held
 
 

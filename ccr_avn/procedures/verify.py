@@ -12,7 +12,7 @@ from ccr_avn.gates.links import is_equal
 from ccr_avn.gates.services import by_name, judge_power, together
 from ccr_avn.models import Service
 from ccr_avn.plan import Finding, Gate, Plan, Probe, Seen, Step, stop
-from ccr_avn.procedures.steps import Find, Setting, endpoint, link_step, marker_step
+from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint, link_step, marker_step
 
 Level = Literal["link", "marker", "keys", "values"]
 
@@ -64,7 +64,8 @@ def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None
 
     link = link_step(want.setting, want.primary, want.replica, find, want.link_timeout, NotProven)
     marker = marker_step(want.setting, want.primary, want.replica, find, want.samples)
-    steps: tuple[Step[Any], ...] = (link,) if want.level == "link" else (link, marker)
+    databases = databases_step(want.setting, want.primary, want.replica, find, NotProven)
+    steps: tuple[Step[Any], ...] = (link, databases) if want.level == "link" else (link, databases, marker)
     if want.level in ("keys", "values"):
         steps = (*steps, compare_step(want, find, progress))
     return Plan(f"prove that {want.replica} replicates {want.primary}", checks=(pair,), steps=steps)

@@ -8,8 +8,10 @@ import pytest
 
 from ccr_avn import models
 from ccr_avn.avn import Project
+from ccr_avn.dataplane.databases import Databases
 from ccr_avn.dataplane.link import NO_HISTORY, Link, Side
 from ccr_avn.dataplane.marker import MarkerResult
+from ccr_avn.errors import NotProven
 from ccr_avn.gates import links, services, switch
 from ccr_avn.plan import Call, Finding, Gate, Seen, Step, go
 from ccr_avn.procedures.failover import FailoverRequest, LastKnown, judge_loss
@@ -81,6 +83,34 @@ def test_a_link_is_up_or_waited_for(replica: Side, verdict: str) -> None:
 def test_every_marker_must_arrive(arrived: int, verdict: str) -> None:
     result = MarkerResult(samples=3, lag_ms=(1.0,) * arrived)
     assert links.markers_arrive().judge(result, Seen()).verdict == verdict
+
+
+def databases(**more: Any) -> Databases:
+    return Databases(**{"used": (0, 100), "refused": (), "primary": 200, "replica": 200, **more})
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "told"),
+    [
+        (None, "go", "not looked at"),
+        (databases(), "go", "0, 100"),
+        (databases(used=()), "go", "none"),
+        (databases(refused=((100, "ERR DB index is out of range"),)), "stop", "redis_number_of_databases=200"),
+        (databases(refused=((100, "ERR DB index is out of range"),), primary=0), "stop", "number_of_databases=101"),
+        (databases(refused=((100, "NOPERM no permissions to run SELECT"),)), "stop", "user-list us"),
+    ],
+)
+def test_a_replica_has_every_database_in_use(found: Databases | None, verdict: str, told: str) -> None:
+    finding = links.has_every_database("eu", "us", lambda _: "redis", NotProven).judge(found, Seen())
+    assert finding.verdict == verdict
+    assert told in f"{finding.reason} {finding.hint}"
+    assert not finding.warnings
+
+
+@pytest.mark.parametrize(("replica", "warned"), [(16, True), (200, False), (0, False)])
+def test_fewer_databases_than_the_primary_are_a_warning(replica: int, warned: bool) -> None:
+    gate = links.has_every_database("eu", "us", lambda _: "valkey", NotProven)
+    assert bool(gate.judge(databases(used=(0,), replica=replica), Seen()).warnings) == warned
 
 
 WISH: dict[str, Any] = {"name": "eu", "type": None, "plan": None, "cloud": "c"}

@@ -118,6 +118,7 @@ def _heard(line: Any, number: int) -> Report:
         raise Unreachable(
             f"process {number + 1} of the comparison died",
             hint="see whether the machine ran out of memory; run it again with a smaller --jobs",
+            passing=False,
         ) from None
     return report
 

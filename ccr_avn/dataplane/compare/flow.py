@@ -16,6 +16,11 @@ class Unreadable(Exception):
     """A side refuses to show a key; it is neither equal nor different."""
 
 
+def passes(refusal: object) -> bool:
+    """Whether waiting may end a refusal; a missing right or database stays as it is."""
+    return str(refusal).startswith(("LOADING", "BUSY", "MASTERDOWN"))
+
+
 def shown(reply: Any) -> Any:
     """The reply, or None when it was refused because the key, or a stream's group, is not what it was.
 

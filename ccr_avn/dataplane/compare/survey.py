@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ccr_avn.dataplane.compare.commands import EXPIRES_AT, EXPIRES_IN, bulk, pack
+from ccr_avn.dataplane.compare.flow import passes
 from ccr_avn.dataplane.compare.pair import Traits
 from ccr_avn.dataplane.compare.walk import Unit
 from ccr_avn.dataplane.compare.wire import Wire
@@ -73,6 +74,7 @@ def _ask(endpoint: "Endpoint") -> _Side:
             f"{endpoint.service}: INFO is refused",
             detail=str(keyspace),
             hint="comparing needs the right to read all keys, and to INFO",
+            passing=passes(keyspace),
         )
     found = re.findall(r"^db(\d+):(.*?)\r?$", keyspace.decode(errors="replace"), re.MULTILINE)
     return _Side({int(number): _database(facts) for number, facts in found}, isinstance(expiry, int))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.dataplane.compare.commands import pack
+from ccr_avn.dataplane.compare.flow import passes
 from ccr_avn.dataplane.compare.wire import TooLarge
 from ccr_avn.errors import Unreachable
 
@@ -129,5 +130,6 @@ def _scan(wire: "Wire", cursor: int, count: int, match: str | None) -> tuple[int
     except TooLarge:
         return _scan(wire, cursor, max(1, count // 100), match)
     if not isinstance(answer, list):
-        raise Unreachable("SCAN is refused", detail=str(answer), hint="the user needs the right to SCAN")
+        hint = "the user needs the right to SCAN"
+        raise Unreachable("SCAN is refused", detail=str(answer), hint=hint, passing=passes(answer))
     return int(answer[0]), answer[1]

@@ -9,6 +9,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.dataplane.compare.commands import bulk, pack
+from ccr_avn.dataplane.compare.flow import passes
 from ccr_avn.errors import Unreachable
 
 if TYPE_CHECKING:
@@ -61,7 +62,12 @@ class Wire:
             return
         (answer,) = self.ask(pack(b"SELECT", b"%d" % database))
         if isinstance(answer, Exception):
-            raise Unreachable(f"{self._endpoint.service}: database {database} can't be used", detail=str(answer))
+            raise Unreachable(
+                f"{self._endpoint.service}: database {database} can't be used",
+                detail=str(answer),
+                hint="leave it out with --db N for each of the others; a database that only one side has can't be equal",
+                passing=passes(answer),
+            )
         self._database = database
 
     def send(self, *bodies: bytes, commands: int = 1) -> None:

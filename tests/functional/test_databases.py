@@ -1,0 +1,130 @@
+"""A primary with more databases than its replica: real servers, the plans that must refuse, and no retries."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ccr_avn.avn import Project
+from ccr_avn.dataplane.databases import read_databases
+from ccr_avn.errors import NotProven, Refused, Unreachable
+from ccr_avn.execute import Run, World
+from ccr_avn.plan import Plan
+from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+from ccr_avn.procedures.verify import Level, VerifyRequest, plan_verify
+from ccr_avn.process import Answer
+from tests.functional.compare_pair import Pair, Server, until
+
+SETTING = Setting(project=Project("p"))
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    root = tmp_path_factory.mktemp("databases")
+    made = Pair(
+        Server("eu", root / "eu", "--databases", "200"),
+        Server("us", root / "us", "--databases", "16"),
+    )
+    made.link()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def pair(uneven: Pair) -> Pair:
+    uneven.primary.client.flushall()
+    uneven.settled()
+    return uneven
+
+
+class Avn:
+    """Lists the pair; everything that is slept is remembered."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.slept: list[float] = []
+        row = {"service_integration_id": "i", "integration_type": "read_replica", "enabled": True, "active": True}
+        self.rows = [{**row, "source_service": "eu", "dest_service": "us", "source_project": "p", "dest_project": "p"}]
+        self.services = [
+            {
+                "service_name": server.name,
+                "service_type": "valkey",
+                "state": "RUNNING",
+                "plan": "business-4",
+                "cloud_name": "c",
+                "service_uri": server.endpoint.uri,
+                "service_integrations": self.rows,
+            }
+            for server in (pair.primary, pair.replica)
+        ]
+
+    def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
+        told: Any = self.rows if argv[2] == "integration-list" else self.services
+        return Answer(argv=argv, code=0, stdout=json.dumps(told), stderr="", seconds=0.0, expired=False)
+
+    def checked(self, plan: Plan, *, act: bool) -> Run:
+        run = Run(plan, World(avn="avn", run=self.run, sleep=self.slept.append), lambda _: None)
+        run.check()
+        if act:
+            run.act()
+        return run
+
+
+def verify(level: Level) -> Plan:
+    return plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING, level=level, samples=1))
+
+
+def switchover() -> Plan:
+    return plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r"))[0]
+
+
+@pytest.mark.parametrize("level", ["link", "marker", "keys", "values"])
+def test_a_database_that_the_replica_lacks_is_not_proven(pair: Pair, level: Level) -> None:
+    pair.primary.database(100).set("key", "of 100")
+    until(lambda: pair.replica.client.get("key") == b"of 100", "the write to land in the wrong database")
+    avn = Avn(pair)
+    with pytest.raises(NotProven, match="us lacks databases that eu uses: 100") as caught:
+        avn.checked(verify(level), act=True)
+    assert "number_of_databases=200" in caught.value.hint
+    assert avn.slept == []
+
+
+def test_a_switchover_is_refused_before_the_first_change(pair: Pair) -> None:
+    pair.primary.database(100).set("key", "of 100")
+    avn = Avn(pair)
+    with pytest.raises(Refused, match="us lacks databases that eu uses: 100"):
+        avn.checked(switchover(), act=False)
+    assert avn.slept == []
+
+
+def test_databases_that_are_on_both_sides_pass_with_a_warning_for_the_others(pair: Pair) -> None:
+    pair.primary.database(15).set("key", "v")
+    pair.settled()
+    found = read_databases(pair.primary.endpoint, pair.replica.endpoint)
+    assert (found.used, found.refused, found.primary, found.replica) == ((15,), (), 200, 16)
+    run = Avn(pair).checked(switchover(), act=False)
+    (step,) = (step for step in run.plan.checks if step.slug == "databases")
+    (warning,) = step.gate.judge(run.seen.of(step), run.seen).warnings
+    assert "a write to database 16 or above" in warning
+
+
+def test_a_user_that_may_not_select_shows_nothing(pair: Pair) -> None:
+    pair.primary.database(3).set("key", "v")
+    pair.settled()
+    pair.replica.client.execute_command("ACL", "SETUSER", "default", "-select")
+    try:
+        with pytest.raises(NotProven, match="does not show whether it has database 3"):
+            Avn(pair).checked(verify("link"), act=True)
+    finally:
+        pair.replica.client.execute_command("ACL", "SETUSER", "default", "+select")
+
+
+def test_a_comparison_of_such_a_database_is_not_asked_again(pair: Pair) -> None:
+    """What can't pass by waiting is told at once."""
+    pair.primary.database(100).set("key", "v")
+    pair.settled()
+    with pytest.raises(Unreachable) as caught:
+        pair.compare(level="keys")
+    assert not caught.value.passing
+    assert "database 100" in caught.value.what
