@@ -53,6 +53,16 @@ Faulty = Annotated[
     typer.Option("--fault", metavar="K=V,…", help="As `sandbox fault`: --fault kind=status,status=500,method=POST"),
 ]
 
+More = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Other behaviour; repeatable: promote_restart, promote_empty, promote_password, stale_rows=S, "
+        "filter_cuts=all|new-only|never, serve_stale_data=false, refuse_commands=client|list,…, platform_writes=S.",
+    ),
+]
+
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def run(
@@ -73,6 +83,7 @@ def run(
     tls_key: Key = None,
     tls_ca: Ca = None,
     fault: Faulty = None,
+    more: More = None,
 ) -> None:
     """Start a sandbox, run COMMAND in it, pass its exit code on, and leave nothing behind."""
     chosen = _options(**{key: value for key, value in locals().items() if key not in ("command", "fault")})
@@ -99,6 +110,7 @@ def up(
     tls_key: Key = None,
     tls_ca: Ca = None,
     fault: Faulty = None,
+    more: More = None,
 ) -> None:
     """Start a sandbox in the foreground and print the `export` lines; Ctrl-C ends it."""
     chosen = _options(**{key: value for key, value in locals().items() if key != "fault"})
@@ -109,8 +121,8 @@ def up(
 
 @app.command()
 def fault(how: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")]) -> None:
-    """Make coming requests go wrong: kind=status|html|cut-json|close-before|close-after|delay|hang|hang-after, status=500,
-    method=POST or changing, path=REGEX, times=N, skip=N, seconds=S.
+    """Make coming requests go wrong: kind=status|status-after|html|cut-json|close-before|close-after|delay|hang|hang-after,
+    status=500, message=TEXT, method=POST or changing, path=REGEX, times=N, skip=N, seconds=S.
     """
     _tell("faults", _fault(",".join(how)))
 
@@ -118,7 +130,7 @@ def fault(how: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")]) -> 
 @app.command()
 def outage(
     target: Annotated[str, typer.Argument(metavar="CLOUD|SERVICE")],
-    kind: Annotated[str, typer.Option(metavar="kill|freeze|api-only|cut|restart")] = "kill",
+    kind: Annotated[str, typer.Option(metavar="kill|freeze|api-only|cut|loading|restart")] = "kill",
 ) -> None:
     """Lose a service, or all of a cloud: its servers die, freeze, or answer to the API only."""
     _say(f"lost: {', '.join(_tell('outage', {'target': target, 'kind': kind})['struck'])}")
@@ -157,7 +169,38 @@ def _options(**given: Any) -> "SandboxOptions":
     types = tuple(given.pop("service_type") or ("valkey", "redis"))
     automatic = given.pop("auto_promote_seconds") or None
     vpcs = tuple(given.pop("vpc_cloud") or ())
-    return SandboxOptions(**given, service_types=types, auto_promote=automatic, vpc_clouds=vpcs)
+    more = tuple(given.pop("more") or ())
+    return _also(SandboxOptions(**given, service_types=types, auto_promote=automatic, vpc_clouds=vpcs), more)
+
+
+def _also(chosen: "SandboxOptions", more: tuple[str, ...]) -> "SandboxOptions":
+    """With NAME=VALUE of any of its fields; a NAME alone is true.
+
+    Raises:
+        UsageError: there is no such field, or it can't have that value.
+    """
+    from dataclasses import asdict
+
+    from pydantic import TypeAdapter, ValidationError
+
+    from ccr_avn.errors import UsageError
+    from ccr_avn.sandbox.options import SandboxOptions
+
+    fields: dict[str, Any] = asdict(chosen)
+    for word in more:
+        name, _, value = word.partition("=")
+        if name not in fields:
+            raise UsageError(
+                f"invalid --set {word!r}", detail=f"known names: {', '.join(fields)}", hint="--set promote_restart"
+            )
+        fields[name] = value.split(",") if isinstance(fields[name], tuple) else value or "true"
+    try:
+        return TypeAdapter(SandboxOptions).validate_python(fields)
+    except ValidationError as refusal:
+        seen = refusal.errors()[0]
+        raise UsageError(
+            f"invalid --set {seen['loc'][0]}", detail=seen["msg"], hint="ccr-avn sandbox run --help"
+        ) from None
 
 
 def _fault(text: str) -> dict[str, Any]:
@@ -166,11 +209,13 @@ def _fault(text: str) -> dict[str, Any]:
     Raises:
         UsageError: it can't be read.
     """
+    import re
+
     from ccr_avn.errors import UsageError
 
     convert: dict[str, Any] = {"times": int, "skip": int, "status": int, "seconds": float}
     try:
-        pairs = [part.split("=", 1) for part in text.split(",")]
+        pairs = [part.split("=", 1) for part in re.split(r",(?=\w+=)", text)]
         return {key: convert.get(key, str)(value) for key, value in pairs}
     except ValueError:
         raise UsageError(

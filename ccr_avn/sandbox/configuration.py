@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccr_avn.errors import UsageError
+from ccr_avn.sandbox import slow_load
 from ccr_avn.sandbox.options import SandboxOptions
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ class Server:
     isolated: bool = False  # an outage keeps clients out
     unlinked: bool = False  # nothing replicates to or from it
     waits: bool = False  # its first link is delayed
+    loading: bool = False  # its load takes minutes
     users: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # name: password, rules
+    settings: dict[str, str] = field(default_factory=dict)  # by the server's own names
 
     @property
     def alive(self) -> bool:
@@ -90,7 +93,11 @@ def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: i
         "masteruser platform",
         f"masterauth {admin if linked else 'cut'}",
         *(_tls(options, server.port) if options.tls else [f"port {server.port}"]),
+        *(f'{name} "{value}"' for name, value in server.settings.items()),
+        *(slow_load.CONFIGURATION if server.loading else ()),
     ]
+    if not options.serve_stale_data:
+        told.append("replica-serve-stale-data no")
     if source_port:
         told.append(f"replicaof {INTERNAL} {source_port}")
     return [*told, ""]
@@ -99,7 +106,7 @@ def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: i
 def allowed(options: SandboxOptions, rules: str = "~* &* +@all") -> str:
     """The rules of a service's user, less what the platform keeps to itself."""
     pause = ("client|pause", "client|unpause", "client|kill") if options.refuse_client_pause else ()
-    return " ".join((rules, *(f"-{command}" for command in (*DISABLED, *pause))))
+    return " ".join((rules, *(f"-{command}" for command in (*DISABLED, *pause, *options.refuse_commands))))
 
 
 def find_binary(*, tls: bool) -> Path:

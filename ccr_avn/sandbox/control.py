@@ -7,7 +7,7 @@ from ccr_avn.sandbox.faults import Faults
 from ccr_avn.sandbox.records import ApiError
 from ccr_avn.sandbox.world import Platform
 
-BEFALLS = ("kill", "freeze", "api-only", "cut", "restart")
+BEFALLS = ("kill", "freeze", "api-only", "cut", "loading", "restart")
 
 
 def control(platform: Platform, servers: Any, faults: Faults) -> dict[str, Callable[..., Any]]:
@@ -48,6 +48,9 @@ def control(platform: Platform, servers: Any, faults: Faults) -> dict[str, Calla
         "outage": outage,
         "heal": heal,
         "stall": lambda body: _stall(platform, int(body.get("times", 1))),
+        "configure": lambda body: _configure(platform, servers, body["service"], body["settings"]),
+        "overlay": lambda body: _overlay(platform, body),
+        "row": lambda body: _row(platform, body),
         "services": lambda _: _services(platform, servers),
     }
 
@@ -55,6 +58,28 @@ def control(platform: Platform, servers: Any, faults: Faults) -> dict[str, Calla
 def _stall(platform: Platform, times: int) -> Any:
     platform.stall_builds += times
     return {"message": "the next builds never end"}
+
+
+def _configure(platform: Platform, servers: Any, name: str, settings: dict[str, str]) -> Any:
+    """Settings of a server by its own names, as nobody but the platform may set them: maxmemory, say."""
+    servers.set_settings(platform.find(name).name, settings)
+    return {"message": "set"}
+
+
+def _overlay(platform: Platform, body: Any) -> Any:
+    """Raw JSON over a service's fields, or over those of its integration row as a replica."""
+    lay = platform.oddities.overlay_row if body.get("of") == "row" else platform.oddities.overlay_service
+    lay(body["service"], body.get("fields") or {}, drop=body.get("drop") or ())
+    return {"message": "laid over"}
+
+
+def _row(platform: Platform, body: Any) -> Any:
+    """Without a row: the service's own as a replica is hidden."""
+    if row := body.get("row"):
+        platform.oddities.add_row(body["service"], row)
+    else:
+        platform.oddities.hide_row(body["service"])
+    return {"message": "so it is"}
 
 
 def _services(platform: Platform, servers: Any) -> Any:
@@ -79,6 +104,7 @@ def _strike(servers: Any, name: str, kind: str) -> None:
         "freeze": servers.freeze,
         "api-only": servers.isolate,
         "cut": servers.cut_replication,
+        "loading": servers.load,
         "restart": servers.restart,
     }
     act[kind](name)

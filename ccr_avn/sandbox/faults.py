@@ -5,7 +5,10 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["status", "html", "cut-json", "close-before", "close-after", "delay", "hang", "hang-after"]
+Kind = Literal[
+    "status", "status-after", "html", "cut-json", "close-before", "close-after", "delay", "hang", "hang-after"
+]
+"""``…-after``: the request is acted on, and then it goes wrong."""
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
 

@@ -1,11 +1,20 @@
 """What the platform keeps of a service, a user and an integration, and the few words the API has for them."""
 
 import ipaddress
+import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 OPEN_FILTER = ["0.0.0.0/0", "::/0"]
+SETTINGS = {
+    "maxmemory_policy": ("maxmemory-policy", "noeviction"),
+    "notify_keyspace_events": ("notify-keyspace-events", ""),
+    "number_of_databases": ("databases", "16"),
+    "timeout": ("timeout", "300"),
+}
+"""Options of a service (less the type in front): what the server calls them, and their defaults."""
+
 LOOPBACK = ipaddress.ip_address("127.0.0.1")
 
 
@@ -46,6 +55,15 @@ class Service:
     def persistence(self) -> str:
         return str(self.user_config.get(f"{self.type}_persistence") or "rdb")
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What its user configuration says to the server."""
+        given = {option: self.user_config.get(f"{self.type}_{option}") for option in SETTINGS}
+        return {
+            name: default if given[option] is None else str(given[option])
+            for option, (name, default) in SETTINGS.items()
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
@@ -72,6 +90,10 @@ class Row:
     source: str
     dest: str
     active_at: float
+
+
+def new_password() -> str:
+    return f"AVNS_{secrets.token_urlsafe(15)}"
 
 
 def stamp(moment: datetime) -> str:

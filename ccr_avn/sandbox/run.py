@@ -73,7 +73,8 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
             hint="pip install 'ccr-avn[sandbox]'",
         ) from None
     from ccr_avn.sandbox.keeper import Keeper
-    from ccr_avn.sandbox.servers import NoServers, ValkeyServers
+    from ccr_avn.sandbox.no_servers import NoServers
+    from ccr_avn.sandbox.servers import ValkeyServers
 
     keeper = Keeper()
     with contextlib.ExitStack() as stack:

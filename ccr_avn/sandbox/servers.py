@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.sandbox import configuration
-from ccr_avn.sandbox.configuration import CLIENTS, INTERNAL, Server, find_binary, free_port
+from ccr_avn.sandbox import configuration, slow_load
+from ccr_avn.sandbox.chatter import Chatter
+from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, Server, find_binary, free_port
 from ccr_avn.sandbox.keeper import Keeper
 from ccr_avn.sandbox.options import SandboxOptions
 
@@ -38,28 +39,53 @@ class ValkeyServers:
         self._keeper.sweep(self._root)
         self._servers: dict[str, Server] = {}
         self._lock = threading.RLock()
+        self._restarts = options.promote_restart or options.promote_empty
+        self._chatter = Chatter(options.platform_writes, self._primaries) if options.platform_writes else None
 
     # -- what the platform does
 
-    def start(self, name: str, password: str, memory_mb: int, source: str | None) -> int:
+    def start(
+        self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str] | None = None
+    ) -> int:
         """Start it, empty or with what it had at power-off, and give its port. It answers when this returns."""
         with self._lock:
             server = self._servers.get(name)
             if server:
                 server.source = source
+                server.settings |= settings or {}
                 self._launch(server)
                 return server.port
             directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._root))
             server = Server(
                 name=name, password=password, memory_mb=memory_mb, directory=directory, port=0, source=source
             )
+            server.settings |= settings or {}
             server.waits = bool(source and self._options.sync_delay)
             self._launch_on_a_free_port(server)
             self._servers[name] = server
         return server.port
 
     def promote(self, name: str) -> None:
-        self._change(name, lambda server: setattr(server, "source", None))
+        """As the options have it: without a trace, or with a start in between, or even without its data."""
+        self._change(name, lambda server: setattr(server, "source", None), settle=not self._restarts)
+        if self._restarts:
+            with self._lock:
+                self._come_back(name)
+
+    def set_password(self, name: str, password: str) -> None:
+        """Of the default user. Who is connected stays so."""
+        self._change(name, lambda server: setattr(server, "password", password))
+
+    def set_settings(self, name: str, settings: dict[str, str]) -> None:
+        """By the server's own names. The number of databases is another only after a restart, which it gets."""
+        with self._lock:
+            if (server := self._servers.get(name)) is None:
+                return
+            before, server.settings = server.settings, server.settings | settings
+            if before.get("databases") != server.settings.get("databases") and server.alive and not server.frozen:
+                self.restart(name)
+            else:
+                self._settle(server)
 
     def link_now(self, name: str) -> None:
         """The delay of a replica's first link is over."""
@@ -74,6 +100,7 @@ class ValkeyServers:
 
     def shut(self, name: str, *, clients: bool) -> None:
         """Refuse new clients and cut those that are there; replication goes on."""
+        clients = clients and self._options.filter_cuts != "never"
         if (server := self._servers.get(name)) and server.filtered != clients:
             self._change(name, lambda server: setattr(server, "filtered", clients))
 
@@ -108,6 +135,15 @@ class ValkeyServers:
         """Links from it and to it break, and can't come back until :meth:`heal`."""
         self._change(name, lambda server: setattr(server, "unlinked", True), neighbours=True)
 
+    def load(self, name: str) -> None:
+        """It is started anew, and loads its data for minutes: only then, or when healed, it answers."""
+        with self._lock:
+            server = self._servers[name]
+            self._save_and_end(server)
+            slow_load.prepare(server.directory / DATA)
+            server.loading = True
+            self._launch(server)
+
     def isolate(self, name: str) -> None:
         """Only the platform still reaches it: clients and replication are cut."""
         self._change(name, lambda server: setattr(server, "isolated", True))
@@ -119,6 +155,10 @@ class ValkeyServers:
             server = self._servers[name]
             server.unlinked = server.isolated = False
             self.thaw(name)
+            if server.loading:
+                self._end(server)
+                slow_load.restore(server.directory / DATA)
+                server.loading = False
             if server.process and not server.alive:
                 self._launch(server)
         self._change(name, lambda _: None, neighbours=True)
@@ -144,6 +184,8 @@ class ValkeyServers:
         return tuple(self._servers)
 
     def close(self) -> None:
+        if self._chatter:
+            self._chatter.close()
         for name in self.names():
             self.forget(name)
         shutil.rmtree(self._root, ignore_errors=True)
@@ -152,20 +194,22 @@ class ValkeyServers:
 
     # -- bringing a server to what is wanted of it
 
-    def _change(self, name: str, change: Callable[[Server], None], *, neighbours: bool = False) -> None:
+    def _change(
+        self, name: str, change: Callable[[Server], None], *, neighbours: bool = False, settle: bool = True
+    ) -> None:
         """What is down or frozen is left alone: it learns of the change when it is back."""
         with self._lock:
             if not (server := self._servers.get(name)):
                 return
             change(server)
             replicas = [one for one in self._servers.values() if one.source == name] if neighbours else []
-            for one in (server, *replicas):
+            for one in (server, *replicas) if settle else ():
                 self._settle(one)
 
     def _settle(self, server: Server) -> None:
         import valkey
 
-        if not server.alive or server.frozen:
+        if not server.alive or server.frozen or server.loading:
             return
         for _ in range(3):  # a CLIENT KILL of somebody's may hit our connection as well
             with contextlib.suppress(valkey.ValkeyError), self._admin_of(server) as client:
@@ -176,7 +220,11 @@ class ValkeyServers:
     def _settle_clients(self, client: Any, server: Server) -> None:
         client.config_set("maxmemory", f"{server.memory_mb * 7 // 10}mb")
         client.config_set("bind", server.listens)
-        if CLIENTS not in server.listens:
+        for name, value in server.settings.items():
+            if name != "databases":
+                client.config_set(name, value)
+        client.execute_command("ACL", "SETUSER", "default", "resetpass", f">{server.password}")
+        if server.isolated or (server.filtered and self._options.filter_cuts == "all"):
             client.execute_command("CLIENT", "KILL", "LADDR", f"{CLIENTS}:{server.port}")
         for gone in {*client.acl_users(), *server.users} - {"default", "platform", *server.users}:
             client.acl_deluser(gone)
@@ -242,6 +290,17 @@ class ValkeyServers:
             return False
         return True
 
+    def _come_back(self, name: str) -> None:
+        """Promoted with a start in between; what is down or frozen is promoted when it is back."""
+        if (server := self._servers.get(name)) is None or not server.alive or server.frozen or server.loading:
+            return
+        if self._options.promote_empty:
+            self._end(server)
+            (server.directory / DATA).unlink(missing_ok=True)
+        else:
+            self._save_and_end(server)
+        self._launch(server)
+
     def _save_and_end(self, server: Server) -> None:
         """Nothing is acknowledged between the saving and the end."""
         if server.alive and not server.frozen and server.process:
@@ -267,17 +326,25 @@ class ValkeyServers:
                 server.frozen = frozen
                 self._settle(server)
 
-    def _admin_of(self, server: Server) -> "contextlib.closing[Any]":
-        return contextlib.closing(self._client(server))
+    def _primaries(self) -> "tuple[contextlib.closing[Any], ...]":
+        with self._lock:
+            return tuple(
+                self._admin_of(one, patience=0.2)
+                for one in self._servers.values()
+                if one.source is None and one.alive and not one.frozen
+            )
 
-    def _client(self, server: Server) -> "valkey.Valkey":
+    def _admin_of(self, server: Server, patience: float = 5) -> "contextlib.closing[Any]":
+        return contextlib.closing(self._client(server, patience))
+
+    def _client(self, server: Server, patience: float) -> "valkey.Valkey":
         import valkey
 
         tls: dict[str, Any] = {}
         if self._options.tls:
             tls = {"ssl": True, "ssl_cert_reqs": "none", "ssl_check_hostname": False}
         return valkey.Valkey(
-            host=INTERNAL, port=server.port, username="platform", password=self._admin, socket_timeout=5, **tls
+            host=INTERNAL, port=server.port, username="platform", password=self._admin, socket_timeout=patience, **tls
         )
 
     def _answers(self, server: Server, process: "subprocess.Popen[bytes]") -> bool:
@@ -288,23 +355,10 @@ class ValkeyServers:
         while time.monotonic() < until and process.poll() is None:
             with contextlib.suppress(valkey.ValkeyError), self._admin_of(server) as client:
                 info: Any = client.info()
-                if not int(info.get("loading", 0)):
+                if server.loading or not int(info.get("loading", 0)):
                     return int(info["process_id"]) == process.pid
             time.sleep(0.005)
         return False
-
-
-class NoServers:
-    """For rehearsals of the control plane alone, and for a great many services."""
-
-    def start(self, name: str, password: str, memory_mb: int, source: str | None) -> int:
-        return 1
-
-    def __getattr__(self, _: str) -> Callable[..., None]:
-        return lambda *_, **__: None
-
-    def names(self) -> tuple[str, ...]:
-        return ()
 
 
 def _is_linked(client: Any) -> bool:

@@ -14,7 +14,7 @@ def service(platform: Platform, one: Service) -> dict[str, Any]:
     created = stamp(one.created.replace(microsecond=0))
     password = "<redacted>" if platform.options.redact else one.password
     uri = _uri(platform, one, password) if one.port and platform.is_built(one) else None
-    return {
+    shape = {
         "service_name": one.name,
         "service_type": one.type,
         "service_type_description": one.type.title(),
@@ -47,6 +47,7 @@ def service(platform: Platform, one: Service) -> dict[str, Any]:
         "group_list": ["default"],
         "is_cluster_plan": cluster,
     }
+    return platform.oddities.of_service(one.name, shape)
 
 
 def users(platform: Platform, one: Service) -> list[dict[str, Any]]:
@@ -64,13 +65,14 @@ def users(platform: Platform, one: Service) -> list[dict[str, Any]]:
 
 def integrations(platform: Platform, name: str) -> list[dict[str, Any]]:
     """The rows of a service in both directions, and one that is available but not enabled."""
-    rows = [integration(platform, row) for row in platform.rows.values() if name in (row.source, row.dest)]
-    return [*rows, _available(platform, name)]
+    shown = platform.oddities.visible(platform.rows.values())
+    rows = [integration(platform, row) for row in shown if name in (row.source, row.dest)]
+    return [*rows, *platform.oddities.foreign_rows(name), _available(platform, name)]
 
 
 def integration(platform: Platform, row: Row) -> dict[str, Any]:
     source, dest = platform.services.get(row.source), platform.services.get(row.dest)
-    return {
+    shape = {
         "service_integration_id": row.id,
         "integration_type": "read_replica",
         "enabled": True,
@@ -89,6 +91,7 @@ def integration(platform: Platform, row: Row) -> dict[str, Any]:
         "user_config": {},
         "integration_status": None,
     }
+    return platform.oddities.of_row(row.dest, shape)
 
 
 def _available(platform: Platform, name: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import secrets
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ccr_avn.sandbox import catalogue, shapes
 from ccr_avn.sandbox.faults import CHANGING, Fault, Faults
-from ccr_avn.sandbox.records import ApiError, User
+from ccr_avn.sandbox.records import ApiError, User, new_password
 from ccr_avn.sandbox.world import Platform
 
 Handler = Callable[..., Any]
@@ -142,7 +141,7 @@ class Api:
         return {"user": found}
 
     def new_user(self, body: Any, name: str) -> Any:
-        made = User(password=f"AVNS_{secrets.token_urlsafe(15)}", access=_access(body))
+        made = User(password=new_password(), access=_access(body))
         self._platform.set_user(name, body["username"], made)
         return self.user(body, name, body["username"])
 
@@ -154,9 +153,7 @@ class Api:
         if body.get("operation") == "set-access-control":
             changed = User(password=known.password, access=_access(body))
         else:
-            changed = User(
-                password=body.get("new_password") or f"AVNS_{secrets.token_urlsafe(15)}", access=known.access
-            )
+            changed = User(password=body.get("new_password") or new_password(), access=known.access)
         self._platform.set_user(name, user, changed)
         return self.user(body, name, user)
 
@@ -223,7 +220,7 @@ class Guard:
         if fault.kind == "hang":
             await asyncio.sleep(fault.seconds or HANG)
             return False
-        if fault.kind in ("close-after", "hang-after"):
+        if fault.kind.endswith("-after"):
             await self._app(scope, _replayed(body), _unheard)
         if fault.kind == "hang-after":
             await asyncio.sleep(fault.seconds or HANG)

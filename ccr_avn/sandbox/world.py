@@ -1,6 +1,5 @@
 """The platform's state machine: services, backups, integrations and their rules. No web, no processes, time given."""
 
-import secrets
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,8 +7,20 @@ from functools import partial
 from typing import Any, Protocol
 
 from ccr_avn.sandbox import catalogue
+from ccr_avn.sandbox.oddities import Oddities
 from ccr_avn.sandbox.options import SandboxOptions
-from ccr_avn.sandbox.records import OPEN_FILTER, ApiError, Row, Service, User, backup, lets_in, networks, stamp
+from ccr_avn.sandbox.records import (
+    OPEN_FILTER,
+    ApiError,
+    Row,
+    Service,
+    User,
+    backup,
+    lets_in,
+    networks,
+    new_password,
+    stamp,
+)
 
 __all__ = ["ApiError", "Platform", "Row", "Service", "User"]
 
@@ -20,13 +31,17 @@ BACKUP_INTERVAL = 12 * 3600.0
 class Servers(Protocol):
     """What the platform needs of the data plane."""
 
-    def start(self, name: str, password: str, memory_mb: int, source: str | None) -> int: ...
+    def start(
+        self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str] | None = None
+    ) -> int: ...
     def promote(self, name: str) -> None: ...
     def link_now(self, name: str) -> None: ...
     def stop(self, name: str) -> None: ...
     def forget(self, name: str) -> None: ...
     def shut(self, name: str, *, clients: bool) -> None: ...
     def set_memory(self, name: str, memory_mb: int) -> None: ...
+    def set_password(self, name: str, password: str) -> None: ...
+    def set_settings(self, name: str, settings: dict[str, str]) -> None: ...
     def set_users(self, name: str, users: dict[str, tuple[str, str]]) -> None: ...
 
 
@@ -46,6 +61,7 @@ class Platform:
         self.events: list[dict[str, Any]] = []
         self.stall_builds = 0  # how many of the next builds never end
         self.struck: set[str] = set()  # services in an outage
+        self.oddities = Oddities(clock, options.stale_rows)
         self._servers = servers
         self._clock = clock
         self._later = later
@@ -119,7 +135,7 @@ class Platform:
             type=kind,
             plan=plan,
             cloud=cloud,
-            password=f"AVNS_{secrets.token_urlsafe(15)}",
+            password=new_password(),
             ready_at=self._clock() + self.options.build_seconds,
             created=datetime.now(UTC),
             user_config=config,
@@ -129,10 +145,11 @@ class Platform:
         if self.stall_builds:
             self.stall_builds -= 1
             service.stalled = True
-        service.port = self._servers.start(name, service.password, catalogue.PLANS[plan][1], source)
+        memory = catalogue.PLANS[plan][1]
+        service.port = self._servers.start(name, service.password, memory, source, service.settings)
         self._apply_filter(service)
         self.services[name] = service
-        if source and self.options.sync_delay:
+        if source and 0 < self.options.sync_delay < float("inf"):
             self._later(self.options.build_seconds + self.options.sync_delay, partial(self._servers.link_now, name))
         if source:
             row = Row(id=str(uuid.uuid4()), source=source, dest=name, active_at=service.ready_at)
@@ -192,10 +209,17 @@ class Platform:
         row = self.rows.pop(row_id, None)
         if row is None:
             raise ApiError(404, "Service integration not found", "service_integration_not_found")
+        self.oddities.deleted(row)
         if row.dest in self.services:
             self.services[row.dest].backups_from = self._clock() + self.options.promote_seconds
         self._record("service_master_promotion", row.dest)
-        self._later(self.options.promote_seconds, lambda: self._servers.promote(row.dest))
+        self._later(self.options.promote_seconds, partial(self._promote, row.dest))
+
+    def _promote(self, name: str) -> None:
+        self._servers.promote(name)
+        if self.options.promote_password and (service := self.services.get(name)):
+            service.password = new_password()
+            self._servers.set_password(name, service.password)
 
     def outage_began(self, names: list[str]) -> None:
         """In the mode of automatic promotion the replicas of what is lost are promoted after a while."""
@@ -236,12 +260,14 @@ class Platform:
 
     def _reconfigure(self, service: Service, changes: dict[str, Any]) -> None:
         """A value of null takes the option away: it is at its default again."""
-        before = service.persistence
+        before, settings = service.persistence, service.settings
         service.user_config.update(changes)
         service.user_config = {key: value for key, value in service.user_config.items() if value is not None}
         service.user_config.setdefault("ip_filter", list(OPEN_FILTER))
         if service.persistence != before:
             service.backups_from = self._clock()
+        if service.settings != settings:
+            self._servers.set_settings(service.name, service.settings)
 
     def _rework(self, service: Service, plan: str, cloud: str) -> None:
         """It serves meanwhile, as REBUILDING for another plan and REBALANCING for another cloud."""
@@ -266,7 +292,8 @@ class Platform:
         service.powered = True
         service.ready_at = self._clock() + self.options.build_seconds
         memory = catalogue.PLANS[service.plan][1]
-        service.port = self._servers.start(service.name, service.password, memory, self.source_of(service.name))
+        source = self.source_of(service.name)
+        service.port = self._servers.start(service.name, service.password, memory, source, service.settings)
 
     def _refuse_if_protected(self, service: Service) -> None:
         if service.protected:

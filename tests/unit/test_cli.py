@@ -35,6 +35,9 @@ BAD = [
     ["sandbox", "run", "--uri-scheme", "http", "--", "true"],
     ["sandbox", "run", "--build-seconds", "-1", "--", "true"],
     ["sandbox", "run", "--fault", "kind", "--", "true"],
+    ["sandbox", "run", "--set", "colour=red", "--", "true"],
+    ["sandbox", "run", "--set", "filter_cuts=some", "--", "true"],
+    ["sandbox", "run", "--set", "stale_rows=long", "--", "true"],
     ["nonsense"],
 ]
 

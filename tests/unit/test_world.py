@@ -16,7 +16,9 @@ class Recorder:
     def __init__(self) -> None:
         self.log: list[tuple[Any, ...]] = []
 
-    def start(self, name: str, password: str, memory_mb: int, source: str | None) -> int:
+    def start(
+        self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str] | None = None
+    ) -> int:
         self.log.append(("start", name, source))
         return 7000
 
@@ -37,6 +39,12 @@ class Recorder:
 
     def set_memory(self, name: str, memory_mb: int) -> None:
         self.log.append(("memory", name, memory_mb))
+
+    def set_password(self, name: str, password: str) -> None:
+        self.log.append(("password", name))
+
+    def set_settings(self, name: str, settings: dict[str, str]) -> None:
+        self.log.append(("settings", name, settings))
 
     def set_users(self, name: str, users: dict[str, tuple[str, str]]) -> None:
         self.log.append(("users", name, tuple(sorted((user, rules) for user, (_, rules) in users.items()))))
