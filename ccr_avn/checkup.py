@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ccr_avn import avn, process
+from ccr_avn import avn, failure, process
 from ccr_avn.avn import Project
 from ccr_avn.errors import AvnError, CcrError
 from ccr_avn.models import READ_REPLICA, IntegrationType
@@ -58,7 +58,7 @@ def failed(checks: Sequence[Check]) -> bool:
 def _ask(path: str, call: Call[Any], deadline: float) -> Any:
     answer = process.run((path, *(str(word) for word in call.argv[1:])), deadline=deadline)
     if answer.code != 0:
-        return AvnError("failed", detail="no answer in time" if answer.expired else answer.last_line)
+        return AvnError("failed", detail=failure.read(answer).reason)
     try:
         return call.parse(answer.stdout)
     except AvnError as error:

@@ -84,7 +84,7 @@ class PlainProgress:
             case events.Looked(finding=finding) if finding.verdict == "wait" and event.limit:
                 self._once(f"{event.slug}: waiting: {finding.reason} (up to {event.limit:g} s)")
             case events.Missed():
-                self._once(f"{event.slug}: {event.why}; asking again")
+                self._once(f"{event.slug}: {event.told}")
             case events.ChangeStarted():
                 self.line(f"{event.slug}: {spelled(event.argv)}")
             case events.ChangeEnded(doubt=doubt) if doubt:

@@ -36,11 +36,16 @@ class Looked(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missed(Event):
-    """A read failed and will be tried again."""
+    """A read failed and will be tried again; ``asked``: after a time that the platform named."""
 
     slug: str
     why: str
     again_in: float  # seconds
+    asked: bool = False
+
+    @property
+    def told(self) -> str:
+        return f"{self.why}; asking again" + (f" in {self.again_in:.0f} s, as the platform asks" if self.asked else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

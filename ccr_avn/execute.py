@@ -4,10 +4,10 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from ccr_avn import events, process
+from ccr_avn import events, failure, process, program
 from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Refused, TimedOut, Unreachable
 from ccr_avn.plan import ONCE, Call, Finding, Gate, Plan, Poll, Probe, Seen, Step, fill, go
 
@@ -25,8 +25,18 @@ LAG = 5.0
 DOUBT = 10.0
 """Seconds to look for the effect of a change that ended without an answer."""
 
+RATE_LIMITED = 300.0
+"""Seconds in all that one read is put off because the platform says to try again later."""
+
 BRIEF = 2.0
 """Seconds to look for the effect of a change that avn said had failed."""
+
+
+USAGE = 2
+"""The exit code of avn's own argument parser."""
+
+EVENTUAL = (403, 404)
+"""What the platform may answer for a while about what was changed just now: rights and services spread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +198,8 @@ class Run:
     def _judged(self, step: Step[T], poll: Poll, began: float) -> Finding:
         answer = self._answer(step)
         finding = step.gate.judge(answer, self.seen)
+        if left_out := getattr(answer, "left_out", ()):
+            finding = replace(finding, warnings=(*left_out, *finding.warnings))
         self.seen.remember(step, answer)
         argv = fill(step.look.argv, self.seen)
         elapsed = self._now() - began
@@ -197,32 +209,39 @@ class Run:
         return finding
 
     def _answer(self, step: Step[T]) -> T:
-        """One good answer; misses are forgiven a few times, with back-off and jitter."""
+        """One good answer; misses are forgiven a few times, with back-off and jitter, or as long as the platform asks."""
         argv = fill(step.look.argv, self.seen)
         if self._fresh and self._fresh[0] == argv:
             answer: T = self._fresh[1]
             return answer
-        misses = 0
+        misses, put_off = 0, 0.0
         while True:
             try:
                 answer = self._ask(step.look, argv)
             except (AvnError, Unreachable) as error:
                 misses += 1
-                if misses > self._forgiven(error):
+                asked = getattr(error, "again_in", None)
+                put_off += asked or 0.0
+                if step.brief or misses > self._forgiven(error) or put_off > RATE_LIMITED:
                     raise
-                pause = min(0.25 * 2.0 ** (misses - 1), 5.0) * (0.75 + 0.5 * self._world.jitter())
+                pause = asked or min(0.25 * 2.0 ** (misses - 1), 5.0)
+                pause *= 0.75 + 0.5 * self._world.jitter() if asked is None else 1.0 + 0.1 * self._world.jitter()
                 why = f"{error.what}: {error.detail}" if error.detail else error.what
-                self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause))
+                self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause, asked=bool(asked)))
                 self._sleep(pause)
             else:
                 self._fresh = (argv, answer) if isinstance(step.look, Call) else None
                 return answer
 
     def _forgiven(self, error: AvnError | Unreachable) -> int:
+        """How many misses in a row: none where asking again gives the same answer."""
         if isinstance(error, Unreachable):
             return MISSES if error.passing else 0
-        if isinstance(error, _NeverForgiven):
-            return 0
+        if isinstance(error, failure.AvnFailed):
+            if error.hopeless and not (self.changed and error.status in EVENTUAL):
+                return 0
+            if error.again_in is not None:
+                return MISSES
         return MISSES if self._answered else NEW_MISSES
 
     def _ask(self, look: Call[T] | Probe[T], argv: tuple[str, ...]) -> T:
@@ -230,10 +249,25 @@ class Run:
             return look.look(self.seen)
         answer = self._avn(argv)
         if answer.code != 0:
-            raise _failed(answer, look.hint)
+            told = failure.read(answer)
+            if told.status == failure.ABSENT and look.absent is not None:
+                self._answered = True
+                return look.absent
+            raise self._failed(answer, told, look.hint)
         parsed = look.parse(answer.stdout)
         self._answered = True
         return parsed
+
+    def _failed(self, answer: process.Answer, told: failure.Failure, hint: str) -> CcrError:
+        """An avn that does not know what it is asked may be too old: then that is what is said."""
+        if answer.code == USAGE and (old := program.too_old(self._world.avn, self._world.run)):
+            return old
+        return failure.AvnFailed(
+            f"`{_spelled(answer.argv)}` failed",
+            told,
+            hint=hint or "`ccr-avn doctor` tells whether avn, the token, the project and the network are fine",
+            hopeless=answer.code == USAGE,
+        )
 
     def _avn(self, argv: tuple[str, ...]) -> process.Answer:
         return self._world.run((self._world.avn, *argv[1:]), deadline=self._world.call_timeout)
@@ -258,10 +292,6 @@ class Run:
         return self._world.clock() - self._began
 
 
-class _NeverForgiven(AvnError):
-    """avn's own argument parser refused (exit 2): asking again can't help."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Failure:
     """A change that did not end with exit 0."""
@@ -277,7 +307,7 @@ class _Failure:
 
     @property
     def detail(self) -> str:
-        return _how_it_ended(self.answer)
+        return failure.read(self.answer).reason
 
     @property
     def why(self) -> str:
@@ -286,23 +316,6 @@ class _Failure:
     def error(self, detail: str = "") -> AvnError:
         hint = self.change.hint or "run the same command again: it looks first and goes on from there"
         return AvnError(f"`{_spelled(self.answer.argv)}` failed", detail=detail or self.detail, hint=hint)
-
-
-def _failed(answer: process.Answer, hint: str) -> AvnError:
-    kind = _NeverForgiven if answer.code == 2 else AvnError
-    return kind(
-        f"`{_spelled(answer.argv)}` failed",
-        detail=_how_it_ended(answer),
-        hint=hint or "`ccr-avn doctor` tells whether avn, the token, the project and the network are fine",
-    )
-
-
-def _how_it_ended(answer: process.Answer) -> str:
-    if answer.expired:
-        return f"no answer within {answer.seconds:.0f} s (--call-timeout)"
-    if answer.code < 0:
-        return f"ended by signal {-answer.code}"
-    return answer.last_line
 
 
 def _spelled(argv: tuple[str, ...]) -> str:

@@ -29,7 +29,7 @@ class LiveProgress(PlainProgress):
             case events.Looked(finding=finding) if finding.verdict == "wait":
                 self._seen = finding.reason
             case events.Missed():
-                self._seen = f"{event.why}; asking again"
+                self._seen = event.told
             case events.RunEnded():
                 self.close()
             case _:

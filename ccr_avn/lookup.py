@@ -7,6 +7,7 @@ from ccr_avn.gates.services import by_name
 from ccr_avn.models import Service
 from ccr_avn.plan import Finding, Gate, Plan, Seen, Step, go, stop
 from ccr_avn.process import find_avn
+from ccr_avn.program import known
 
 
 def look_up(given: str | None, project: Project, names: tuple[str, ...], call_timeout: float) -> tuple[Service, ...]:
@@ -28,7 +29,7 @@ def look_up(given: str | None, project: Project, names: tuple[str, ...], call_ti
     step = Step(
         slug="lookup", purpose="find them", look=avn.service_list(project, *names), gate=Gate("they exist", judge)
     )
-    world = World(avn=find_avn(given), call_timeout=call_timeout)
+    world = World(avn=known(find_avn(given)).path, call_timeout=call_timeout)
     run = Run(Plan("look up", (step,), ()), world, lambda _: None)
     run.check()
     services = {one.name: one for one in run.seen.of(step)}

@@ -44,6 +44,7 @@ class Call(Generic[T]):
     argv: tuple[Word, ...]
     parse: Callable[[str], T]
     hint: str = ""  # what to type when it fails
+    absent: T | None = None  # what "does not exist" (404) means for it; None: a failure as any other
 
     def filled(self, seen: Seen) -> tuple[str, ...]:
         return fill(self.argv, seen)
@@ -131,6 +132,7 @@ class Step(Generic[T]):
     undone_by: tuple[Word, ...] = ()  # the command that undoes it, for a pasted shell that ends early
     final: bool = False  # the point of no return: once its change was sent nothing is undone
     doubt: "Step[Any] | None" = None  # the look that tells whether a failed change acted; else its own
+    brief: bool = False  # asked once: the run can do without the answer, so that no miss is worth a wait
     optional: bool = False  # a failure is a warning: what it is for can be done later
 
 

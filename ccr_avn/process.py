@@ -27,7 +27,7 @@ class Answer:
 
     @property
     def last_line(self) -> str:
-        """The last line of stderr, for people. Nothing branches on it: its wording changed three times."""
+        """The last line of stderr, for people; what avn says is read in `failure.py`."""
         lines = [line for line in self.stderr.splitlines() if line.strip()]
         return " ".join(lines[-1].split())[:500] if lines else "(it printed nothing)"
 

@@ -1,13 +1,18 @@
 """Which avn is installed: found, asked, and known to be new enough."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from ccr_avn import avn, process
 from ccr_avn.errors import Refused, UsageError
 
 OLDEST = (2, 14, 8)
 """The first avn with `service backup-list`."""
+
+LOCAL = 30.0
+"""Seconds that an avn may take for what needs no network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +47,50 @@ def identify(given: str | None, *, with_help: bool = False) -> Program:
             hint="give --avn the path of the Aiven CLI, or leave it out",
         )
     if _numbers(number) < OLDEST:
-        raise Refused(
-            f"avn {number} is too old",
-            detail=f"{path}; the oldest that will do is {'.'.join(map(str, OLDEST))}, for `service backup-list`",
-            hint="pip install --upgrade aiven-client",
-        )
+        raise _too_old(path, number)
     return Program(path=path, version=number, create_help=more[0] if more else "")
+
+
+def known(path: str) -> Program:
+    """The same for an avn that was found, without starting it where its installation tells its version.
+
+    Raises:
+        UsageError: it is no avn.
+        Refused: it is older than the oldest supported.
+    """
+    number = version_beside(path)
+    if number is None:
+        return identify(path)
+    if _numbers(number) < OLDEST:
+        raise _too_old(path, number)
+    return Program(path=path, version=number)
+
+
+def too_old(path: str, run: Callable[..., process.Answer]) -> Refused | None:
+    """What to say of an avn that did not know a command, if its age explains it."""
+    answer = run((path, *(str(word) for word in avn.version().argv[1:])), deadline=LOCAL)
+    name, _, number = answer.stdout.strip().partition(" ")
+    return _too_old(path, number) if name == "aiven-client" and number and _numbers(number) < OLDEST else None
+
+
+def version_beside(path: str) -> str | None:
+    """The version of an avn without starting it, where what is installed beside it tells; else None."""
+    prefix = Path(path).resolve().parent.parent
+    found = [one.name for one in prefix.glob("lib/python3*/site-packages/aiven_client-*.dist-info")]
+    return found[0].removeprefix("aiven_client-").removesuffix(".dist-info") if len(found) == 1 else None
+
+
+def _too_old(path: str, number: str) -> Refused:
+    return Refused(
+        f"avn {number} is too old",
+        detail=f"{path}; the oldest that will do is {'.'.join(map(str, OLDEST))}, for `service backup-list`",
+        hint="pip install --upgrade aiven-client",
+    )
 
 
 def _local(path: str, words: tuple[str, ...]) -> str:
     try:
-        answer = process.run((path, *words), deadline=30.0)
+        answer = process.run((path, *words), deadline=LOCAL)
     except OSError as error:
         raise UsageError(
             f"{path} can't be run", detail=str(error.strerror), hint="give --avn the path of avn"
@@ -62,17 +100,3 @@ def _local(path: str, words: tuple[str, ...]) -> str:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
-
-
-def version_beside(path: str) -> str:
-    """The version of an avn without starting it: only known for the one installed beside this interpreter."""
-    import sys
-    from importlib.metadata import PackageNotFoundError, version
-    from pathlib import Path
-
-    if Path(path).parent != Path(sys.executable).parent:
-        return "not asked"
-    try:
-        return version("aiven-client")
-    except PackageNotFoundError:
-        return "not asked"

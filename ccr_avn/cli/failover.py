@@ -71,7 +71,7 @@ def failover(
     from ccr_avn.cli.session import Session
     from ccr_avn.procedures.failover import FailoverRequest, plan_failover
     from ccr_avn.procedures.steps import Setting
-    from ccr_avn.program import Program, version_beside
+    from ccr_avn.program import known
 
     setting = Setting(
         project=Project(name), ca_file=options.readable(ca_file), poll_interval=max(poll_interval, 0.1), avn=avn
@@ -88,7 +88,7 @@ def failover(
     if dry_run:
         show_preview("failover", plan, avn or "avn", json=json)
         return
-    program = Program(path=path, version=version_beside(path))
+    program = known(path)
     session = Session("failover", json=json, replica=replica, project=name, allow_data_loss=allow_data_loss)
     services = plan.checks[0]
     current: list[Run] = []

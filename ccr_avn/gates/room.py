@@ -1,7 +1,7 @@
 """Whether the data fits the memory of the replica once that is a primary of its own."""
 
 from ccr_avn.dataplane.link import Side
-from ccr_avn.plan import Finding, go, stop
+from ccr_avn.plan import Finding, go
 
 SLACK = 0.02
 """The share of its memory by which two servers that hold the same data may differ: allocators, tables that grow."""

@@ -7,6 +7,7 @@ from ccr_avn.avn import AVN, Project
 from ccr_avn.execute import Run, World
 from ccr_avn.plan import Gate, Plan, Step, go
 from ccr_avn.process import Ahead, find_avn
+from ccr_avn.program import known
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def begin(given: str | None, project: str | None, call_timeout: float) -> "Callable[[], tuple[Service, ...]]":
     """Start one `avn service list`. The function given back waits for its answer; misses are forgiven as in a run.
 
-    ``call_timeout``: seconds. What is given back raises AvnError when avn failed.
+    ``call_timeout``: seconds. What is given back raises AvnError when avn failed, Refused when it is too old.
 
     Raises:
         UsageError: there is no avn.
@@ -33,6 +34,7 @@ def begin(given: str | None, project: str | None, call_timeout: float) -> "Calla
     run = Run(Plan("status", (step,), ()), World(avn=path, call_timeout=call_timeout, run=ahead.run), lambda _: None)
 
     def answer() -> "tuple[Service, ...]":
+        known(path)
         run.check()
         found: tuple[Service, ...] = run.seen.of(step)
         return found

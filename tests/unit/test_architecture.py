@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2] / "ccr_avn"
 ORDER: tuple[tuple[str, ...], ...] = (
     ("errors", "plan", "printable"),
     ("models", "lineage", "process", "events", "signals", "connection"),
-    ("avn", "dataplane", "program"),
+    ("avn", "dataplane", "failure", "program"),
     ("gates",),
     ("procedures",),
     ("execute", "preview", "checkup", "lookup", "status", "watch"),

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from ccr_avn import events
 from ccr_avn.errors import AvnError, NotProven, Refused, TimedOut, Unreachable
-from ccr_avn.execute import MISSES, NEW_MISSES, Run, World
+from ccr_avn.execute import MISSES, NEW_MISSES, RATE_LIMITED, Run, World
 from ccr_avn.plan import Call, Finding, Gate, Later, Plan, Poll, Probe, Seen, Step, go, stop, wait
 from ccr_avn.process import Answer
 
@@ -162,11 +163,75 @@ def test_a_read_is_forgiven_a_few_misses(before: bool, misses: int) -> None:
     assert fake.calls.count("a") == misses + 1
 
 
-def test_avns_own_argument_error_is_never_forgiven() -> None:
-    fake = Fake(a=[answer(code=2)])
+@pytest.mark.parametrize(("version", "kind"), [("4.18.0", AvnError), ("2.14.0", Refused)])
+def test_avns_own_argument_error_is_never_forgiven(version: str, kind: type[Exception]) -> None:
+    fake = Fake(**{"a": [answer(code=2)], "--version": [answer(stdout=f"aiven-client {version}")]})
+    with pytest.raises(kind, match="too old" if kind is Refused else "failed"):
+        fake.perform(plan(step("a")))
+    assert fake.calls == ["a", "--version"]
+
+
+def refused(status: int, message: str = "no") -> Answer:
+    return answer(code=1, stderr=f"ERROR\tcommand failed: Error: {message} (status {status})\n")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
+def test_what_asking_again_can_not_mend_is_not_asked_again(status: int) -> None:
+    fake = Fake(ok=["go"], a=[refused(status)])
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(step("ok"), step("a")))
+    assert str(status) in caught.value.detail
+    assert fake.calls == ["ok", "a"]
+
+
+@pytest.mark.parametrize(("status", "asked"), [(404, 2), (403, 2), (401, 1)])
+def test_after_a_change_of_ours_rights_and_services_may_need_a_moment(status: int, asked: int) -> None:
+    fake = Fake(**{"a": ["wait", "go"], "make-a": [None], "b": [refused(status), "go"]})
+    with suppress(AvnError):
+        fake.perform(plan(made("a"), step("b")))
+    assert fake.calls.count("b") == asked
+
+
+def test_what_does_not_exist_can_be_an_answer() -> None:
+    fake = Fake(a=[refused(404)])
+    asks = Step(slug="a", purpose="a", look=Call(("avn", "a"), json.loads, absent="go"), gate=Gate("r", says))
+    fake.perform(plan(asks))
+    assert fake.calls == ["a"]
+
+
+def test_a_rate_limit_is_waited_for_as_long_as_the_platform_asks() -> None:
+    fake = Fake(a=[refused(429, "slow down - try again in 27s"), refused(429, "slow down - try again in 3s"), "go"])
+    fake.perform(plan(step("a")))
+    missed = [event for event in fake.events if isinstance(event, events.Missed)]
+    assert [event.again_in for event in missed] == pytest.approx([27 * 1.05, 3 * 1.05])
+    assert "in 28 s" in missed[0].told
+    assert fake.now >= 30
+
+
+def test_a_rate_limit_is_not_waited_for_without_end() -> None:
+    fake = Fake(a=[refused(429, "try again in 100s")])
     with pytest.raises(AvnError):
         fake.perform(plan(step("a")))
-    assert fake.calls == ["a"]
+    assert fake.now <= RATE_LIMITED * 1.2
+
+
+def test_a_brief_look_is_asked_once() -> None:
+    fake = Fake(ok=["go"], a=[answer(code=1), "go"])
+    with pytest.raises(AvnError):
+        fake.perform(plan(step("ok"), step("a", brief=True)))
+    assert fake.calls == ["ok", "a"]
+
+
+def test_what_an_answer_had_to_leave_out_is_a_warning() -> None:
+    class Partial(str):
+        __slots__ = ()
+        left_out = ("eu: state is missing",)
+
+    fake = Fake(a=["go"])
+    look = Call(("avn", "a"), lambda _: Partial("go"))
+    fake.perform(plan(Step(slug="a", purpose="a", look=look, gate=Gate("r", says))))
+    done = next(event for event in fake.events if isinstance(event, events.StepDone))
+    assert done.finding.warnings == ("eu: state is missing",)
 
 
 def test_an_unreadable_answer_counts_as_a_miss() -> None:
@@ -294,7 +359,7 @@ def test_nothing_runs_after_a_call_that_broke(broken: int) -> None:
     names = ["a", "b", "c"]
     answers: dict[str, Any] = {name: ["go"] for name in names}
     answers[names[broken]] = [answer(code=2)]
-    fake = Fake(**answers)
+    fake = Fake(**answers, **{"--version": [answer(stdout="aiven-client 4.18.0")]})
     with pytest.raises(AvnError):
         fake.perform(plan(*(step(name) for name in names)))
-    assert fake.calls == names[: broken + 1]
+    assert fake.calls == [*names[: broken + 1], "--version"]

@@ -1,0 +1,188 @@
+"""What avn tells of a failure: the only place that reads its stderr, in the three formats that it has had."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ccr_avn.errors import AvnError
+from ccr_avn.process import Answer
+
+PASSING_STATUS = (408, 417, 425, 429)
+"""Refusals that time mends; every other 4xx is the last word on what was asked."""
+
+ABSENT = 404
+"""The status of what does not exist."""
+
+LONGEST_PAUSE = 120.0
+"""Seconds that a rate limit is waited for at most, whatever the platform says."""
+
+_ENTRY = re.compile(r"^(?=(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\t)", re.MULTILINE)
+_CRASHED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Timeout|Interrupt)\b")
+_STATUS = (
+    re.compile(r"\(status (\d{3})\)\s*$", re.MULTILINE),  # 4.16 and newer
+    re.compile(r", status\(<class 'int'>\)=(\d{3})\s*$", re.MULTILINE),  # 4.4 to 4.15
+)
+_CLASS = re.compile(r"(?:command failed: )?(?:[\w.]+\.)?(\w+)(?::|$)")
+_AGAIN = re.compile(r"try again in (\d+(?:\.\d+)?) ?s\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """``status``: of the API's answer, where there was one. ``again_in``: seconds the platform asks to wait."""
+
+    reason: str
+    hint: str = ""
+    status: int | None = None
+    again_in: float | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the platform answered no: nothing was done, and asking again gives the same answer."""
+        return self.status is not None and 400 <= self.status < 500 and self.status not in PASSING_STATUS
+
+
+class AvnFailed(AvnError):
+    """avn ended with a failure that was read."""
+
+    def __init__(self, what: str, failure: Failure, *, hint: str = "", hopeless: bool = False) -> None:
+        super().__init__(what, detail=failure.reason, hint=failure.hint or hint)
+        self.status = failure.status
+        self.again_in = failure.again_in
+        self.hopeless = hopeless or failure.refused
+
+
+def read(answer: Answer) -> Failure:
+    """Why it failed, for people; its status for programs."""
+    if answer.expired:
+        return Failure(reason=f"no answer within {answer.seconds:.0f} s (--call-timeout)")
+    if answer.code < 0:
+        return Failure(reason=f"ended by signal {-answer.code}")
+    text = _reported(answer.stderr)
+    kind = _CLASS.match(text)
+    if kind and (explain := _CRASHES.get(kind[1])):
+        return explain(text)
+    status = _status(text)
+    reason = _reason(text, status)
+    again = _AGAIN.search(text) if status == 429 else None
+    return Failure(
+        reason=reason,
+        hint=_HINTS.get(status or 0, ""),
+        status=status,
+        again_in=min(float(again[1]), LONGEST_PAUSE) if again else None,
+    )
+
+
+def _reported(stderr: str) -> str:
+    """The last error that was logged, with all its lines; else the line that a traceback ends with, else the last."""
+    errors = [one for one in _ENTRY.split(stderr) if one.startswith(("ERROR\t", "CRITICAL\t"))]
+    if errors:
+        text = errors[-1].partition("\t")[2]
+        ends = [found.end() for shape in _STATUS for found in shape.finditer(text)]
+        return text[: max(ends, default=len(text))].strip()  # what follows the status is a warning of Python's
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    crashed = [line for line in lines if _CRASHED.match(line)]
+    return (crashed or lines or [""])[-1].strip()
+
+
+def _status(text: str) -> int | None:
+    for shape in _STATUS:
+        if found := shape.search(text):
+            return int(found[1])
+    told = [str(one.get("status", "")) for one in _errors(text)]
+    return next((int(status) for status in told if status.isdecimal()), None)
+
+
+def _errors(text: str) -> list[dict[str, object]]:
+    """The rows of an API error's own body, which avn before 4.16 shows as it came."""
+    body = _body(text).get("errors")
+    return [one for one in body if isinstance(one, dict)] if isinstance(body, list) else []
+
+
+def _body(text: str) -> dict[str, object]:
+    start = text.find("{")
+    if start < 0:
+        return {}
+    try:
+        found, _ = json.JSONDecoder().raw_decode(text[start:])
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _reason(text: str, status: int | None) -> str:
+    """One line: the message of a body, without markup, with the status."""
+    said = _body(text).get("message")
+    plain = said if isinstance(said, str) else re.sub(r"<[^<>]*>", " ", text)
+    for shape in _STATUS:
+        plain = shape.sub("", plain)
+    plain = re.sub(r"^command failed: (Error|UserError|ConnectionInfoError): ", "", " ".join(plain.split()))[:500]
+    plain = plain or "(it printed nothing)"
+    return f"{plain} (status {status})" if status else plain
+
+
+def _no_connection(text: str) -> Failure:
+    """A network that is not there, in a line: what urllib3 tells is a page."""
+    host = re.search(r"host='([^']+)'(?:, port=(\d+))?", text)
+    where = f"{host[1]}:{host[2] or 443}" if host else "the Aiven API"
+    for sign, reason, hint in _NETWORK:
+        if re.search(sign, text):
+            return Failure(reason=reason.format(where=where), hint=hint)
+    return Failure(reason=f"no connection to {where}", hint=_CHECK_NETWORK)
+
+
+def _asked(text: str) -> Failure:  # noqa: ARG001 (one signature for all crashes)
+    return Failure(
+        reason="avn asked a question, most likely about a version near its end of life, and nobody can answer here",
+        hint="look at the question by hand, with the same avn command; AIVEN_FORCE=true answers it with yes",
+    )
+
+
+def _syntax(text: str) -> Failure:
+    return Failure(
+        reason=f"avn could not read a value given to -c ({text[:100]})",
+        hint="""lists are written in brackets: -c 'ip_filter=["10.0.0.0/8", "192.0.2.7/32"]'""",
+    )
+
+
+def _silent(text: str) -> Failure:  # noqa: ARG001 (one signature for all crashes)
+    return Failure(reason="the Aiven API did not answer in time", hint="see https://status.aiven.io")
+
+
+_CHECK_NETWORK = "check the network of this machine: curl -sI https://api.aiven.io"
+_NETWORK = (
+    (
+        r"ProxyError|Cannot connect to proxy|Tunnel connection failed",
+        "the proxy on the way to {where} does not answer or refuses",
+        "check HTTPS_PROXY and NO_PROXY in the environment",
+    ),
+    (
+        r"NameResolutionError|Failed to resolve|Name or service not known|getaddrinfo|name resolution",
+        "no network: the name in {where} does not resolve here",
+        _CHECK_NETWORK,
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|SSLError|SSLCertVerificationError",
+        "the TLS certificate of {where} is not trusted here",
+        "behind a proxy that inspects TLS, name its CA: AIVEN_CA_CERT=FILE",
+    ),
+    (r"Connection refused", "no network: {where} refuses connections", _CHECK_NETWORK),
+    (r"unreachable|No route to host", "no network: there is no route to {where}", _CHECK_NETWORK),
+    (r"timed out|ConnectTimeout", "no network: {where} does not answer", _CHECK_NETWORK),
+)
+"""How urllib3 and the system word it; only what is shown depends on it."""
+
+_CRASHES: dict[str, Callable[[str], Failure]] = {
+    **dict.fromkeys(
+        ("ConnectionError", "ProxyError", "SSLError", "ConnectTimeout", "ChunkedEncodingError"), _no_connection
+    ),
+    "ReadTimeout": _silent,
+    "EOFError": _asked,
+    "SyntaxError": _syntax,
+}
+
+_HINTS = {
+    401: "the token is expired or revoked: avn user login, or set AIVEN_AUTH_TOKEN anew",
+    403: "see what this token may do: `ccr-avn doctor`; an administrator of the project can grant the permission",
+    429: "the token's rate limit is used up: wait, or use another token",
+}
