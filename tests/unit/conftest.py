@@ -1,9 +1,17 @@
-"""No unit test starts a process by accident: whatever is not registered is refused."""
+"""No unit test starts a process by accident, nor ends one: whatever is not registered is refused."""
+
+import os
 
 import pytest
 from pytest_subprocess import FakeProcess
 
 
 @pytest.fixture(autouse=True)
-def no_real_process(fp: FakeProcess) -> FakeProcess:
+def no_real_process(fp: FakeProcess, monkeypatch: pytest.MonkeyPatch) -> FakeProcess:
+    """A fake process has a small number: ended as a group, 1 would be every process of the machine."""
+
+    def refuse(group: int, _: int) -> None:
+        raise ProcessLookupError(group)
+
+    monkeypatch.setattr(os, "killpg", refuse)
     return fp
