@@ -109,6 +109,7 @@ CORRUPTIONS: tuple[Wrong, ...] = (
     ("value", "string:long", (("SETRANGE", "string:long", 49_999, "y"),)),
     ("value", "string:huge", (("SETRANGE", "string:huge", 2_600_000, "y"),)),
     ("value", "string:huge", (("APPEND", "string:huge", "y"),)),
+    ("value", "string:hll", (("PFADD", "string:hll", *range(5000, 5100)),)),
     ("value", "hash:listpack", (("HSET", "hash:listpack", "g", "x"),)),
     ("value", "hash:table", (("HSET", "hash:table", "f700", "x"),)),
     ("value", "hash:table", (("HDEL", "hash:table", "f700"),)),
@@ -132,7 +133,7 @@ CORRUPTIONS: tuple[Wrong, ...] = (
     ("value", "stream", (("XCLAIM", "stream", "readers", "alice", "0", "7-1"),)),
     ("value", "stream", (("XGROUP", "SETID", "stream", "lazy", "0"),)),
     ("value", "stream", (("XGROUP", "DESTROY", "stream", "lazy"),)),
-    ("value", "stream", (("XGROUP", "DELCONSUMER", "stream", "readers", "carol"),)),
+    ("value", "stream", (("XGROUP", "DELCONSUMER", "stream", "readers", "bob"),)),
     ("value", "stream:emptied", (("XADD", "stream:emptied", "2-1", "f", "v"),)),
 )
 """The kind that must be found, on which key, and what was done to the replica."""

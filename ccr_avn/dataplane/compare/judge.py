@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 def differing(pair: "Pair", level: "Level", database: int, keys: list[bytes], seen: Seen) -> "dict[bytes, Kind]":
     """The keys that differ now. What has run out by the other side's clock is no difference."""
     pair.use(database)
-    raws = bulks(keys)
-    ask = (TYPE.each(raws), pair.traits.expiry.each(raws), pack(b"TIME"))
-    one, other = pair.both(ask, ask, 2 * len(keys) + 1)
-    mine, theirs = (_Facts(reply, pair.traits) for reply in (one, other))
+    mine, theirs = _facts(pair, keys)
     found: dict[bytes, Kind] = {}
     on_both: list[tuple[int, Typed]] = []
     for number, key in enumerate(keys):
@@ -29,11 +26,30 @@ def differing(pair: "Pair", level: "Level", database: int, keys: list[bytes], se
         elif mine.types[number] == theirs.types[number] != NONE:
             on_both.append((number, Typed(key, mine.types[number])))
     if level == "values":
-        found |= Contents(pair, seen).differing([item for _, item in on_both], database)
+        found |= _lasting(pair, Contents(pair, seen).differing([item for _, item in on_both], database))
     for number, item in on_both:
         if not same_expiry(pair.traits, mine.expiries[number], theirs.expiries[number]):
             found.setdefault(item.key, "expiry")
     return found
+
+
+def _lasting(pair: "Pair", found: "dict[bytes, Kind]") -> "dict[bytes, Kind]":
+    """Without the keys that ran out, by either clock, between the look at their types and the one at their contents."""
+    if not found:
+        return found
+    mine, theirs = _facts(pair, list(found))
+    return {
+        key: kind
+        for number, (key, kind) in enumerate(found.items())
+        if not (mine.runs_out(number, theirs.now) or theirs.runs_out(number, mine.now))
+    }
+
+
+def _facts(pair: "Pair", keys: list[bytes]) -> "tuple[_Facts, _Facts]":
+    raws = bulks(keys)
+    ask = (TYPE.each(raws), pair.traits.expiry.each(raws), pack(b"TIME"))
+    one, other = pair.both(ask, ask, 2 * len(keys) + 1)
+    return _Facts(one, pair.traits), _Facts(other, pair.traits)
 
 
 class _Facts:
@@ -53,7 +69,8 @@ class _Facts:
 
     def runs_out(self, number: int, now: int) -> bool:
         """Whether that clock says the key has expired."""
-        return bool(0 < self.expiries[number] <= now)
+        at = self.expiries[number]
+        return isinstance(at, int) and 0 < at <= now
 
 
 def _by_existence(mine: _Facts, theirs: _Facts, number: int) -> "Kind | None":

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.dataplane.compare import pieces
+from ccr_avn.dataplane.compare import hyperloglog, pieces
 from ccr_avn.dataplane.compare.commands import DUMP, MEMORY, STREAM, WHOLE, bulk, bulks, field_expiries
 from ccr_avn.dataplane.compare.fields import ran_out, same_expiries
 from ccr_avn.dataplane.compare.flow import Unreadable
@@ -118,7 +118,7 @@ class Contents:
                     return False
                 self._seen.note(reply)
                 return True  # neither equal nor different: it is counted, and no equality claimed
-        return bool(one == other) or canonical(item.type, one) == canonical(item.type, other)
+        return equal(item.type, one, other)
 
     def _only_ran_out(self, item: Typed, one: Any, other: Any) -> bool:
         """Whether two hashes differ only in fields that are over for one side's clock."""
@@ -158,6 +158,15 @@ class Contents:
             self._seen.dumped.add(item.type.decode(errors="replace"))
             same = pieces.compare_dump(self._pair, item.key)
         return None if same else "value"
+
+
+def equal(of_type: bytes, one: Any, other: Any) -> bool:
+    """Whether two whole values hold the same, whatever each side stores by itself."""
+    if one == other:
+        return True
+    if of_type == b"string" and one is not None and other is not None:
+        return hyperloglog.same(one, other)
+    return bool(canonical(of_type, one) == canonical(of_type, other))
 
 
 def canonical(of_type: bytes, reply: Any) -> Any:

@@ -109,6 +109,17 @@ def test_kinds(traits: Traits, mine: list[Any], theirs: list[Any], kind: Kind | 
     assert seen.unreadable == 0
 
 
+@pytest.mark.parametrize(("at", "kind"), [(100_001, None), (200_000, "value")])
+def test_a_key_that_runs_out_before_its_contents_are_read_is_no_difference(at: int, kind: Kind | None) -> None:
+    """By the replica's clock, which is ahead: the primary has it still."""
+    later = ["*2\r\n$3\r\n101\r\n$1\r\n0"]
+    before = [["+string"], [at], CLOCK]
+    primary = [before, [[100]], [[b"v"]], [["+string"], [at], CLOCK]]
+    replica = [before, [[b""]], [["+none"], [-2], later]]
+    found = differing(pair(primary, replica), "values", 0, [b"k"], Seen())
+    assert found == ({b"k": kind} if kind else {})
+
+
 def test_a_refusal_is_no_difference_but_told() -> None:
     found, seen = looked(EXACT, ["-NOPERM no", -1], ["-NOPERM no", -1])
     assert (found, seen.unreadable, seen.refusal) == ({}, 1, "NOPERM no")
