@@ -100,6 +100,20 @@ def user_get(project: Project, name: str, username: str) -> "Call[models.User]":
     return Call(argv, parse=_read("user"))
 
 
+def user_words(project: Project, act: str, name: str, username: str) -> tuple[str, ...]:
+    """``act`` is ``user-create``, ``user-delete``, ``user-get`` or ``user-set-access-control``; typed by a person."""
+    return (AVN, "service", act, name, "--username", username, *project.flag)
+
+
+def integration_words(project: Project, *words: str) -> tuple[str, ...]:
+    """Makes an integration; typed by a person."""
+    return (AVN, "service", "integration-create", *words, *project.flag)
+
+
+def maintenance_start(project: Project, name: str) -> Call[None]:
+    return Call((AVN, "service", "maintenance-start", name, *project.flag), parse=_read("nothing"))
+
+
 def user_info() -> Call[tuple[dict[str, object], ...]]:
     return Call((AVN, "user", "info", "--json"), parse=_read("objects"))
 

@@ -70,6 +70,8 @@ class Integration(Fact):
     active: bool
     source: str | None = Field(alias="source_service", default=None)
     dest: str | None = Field(alias="dest_service", default=None)
+    source_endpoint: str | None = Field(alias="source_endpoint_id", default=None)
+    dest_endpoint: str | None = Field(alias="dest_endpoint_id", default=None)
 
     def feeds(self, service: str) -> bool:
         """Whether this row makes ``service`` a read replica."""
@@ -120,6 +122,13 @@ class Service(Fact):
     components: Annotated[tuple[Component, ...], Many] = ()
     backups: Annotated[tuple[Backup, ...], Many] = ()
     tags: Mapping = {}
+    maintenance: Mapping = {}
+
+    @property
+    def due(self) -> tuple[dict[str, Any], ...]:
+        """Maintenance that is planned for it."""
+        updates = self.maintenance.get("updates")
+        return tuple(one for one in updates if isinstance(one, dict)) if isinstance(updates, list) else ()
 
     @property
     def serving(self) -> bool:

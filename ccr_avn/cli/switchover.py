@@ -11,8 +11,10 @@ from ccr_avn.cli.switching import After, Before, HookTimeout, OnFailure, Promote
 
 if TYPE_CHECKING:
     from ccr_avn.cli.session import Session
+    from ccr_avn.dataplane.parity import Planes
     from ccr_avn.errors import Changed
     from ccr_avn.execute import Run
+    from ccr_avn.gates.parity import Difference
     from ccr_avn.gates.switch import Health
     from ccr_avn.models import Service
     from ccr_avn.plan import Plan, Step
@@ -144,7 +146,11 @@ def switchover(
     )
     if check:
         text = "it would go" if _to_promote(run, plan, want) else f"{replica} was promoted already"
-        result = {"primary": primary, "replica": replica, "would_go": True}
+        by_slug = {step.slug: step for step in plan.checks}
+        sides = [switching.service_in(run.seen, pair, name) for name in (primary, replica)]
+        differences = _differences(run, by_slug, want, *sides)
+        told_of = [one.told() for one in differences]
+        result = {"primary": primary, "replica": replica, "would_go": True, "differences": told_of}
         session.finish(run, result, [f"{primary} → {replica}: {text}"])
         return
     if old_primary is OldPrimary.HOLD and held.fence:
@@ -184,12 +190,14 @@ def _finish(
     session: "Session", run: "Run", plan: "Plan", want: "SwitchoverRequest", held: "Held", hooks: dict[str, float]
 ) -> None:
     from ccr_avn import events
+    from ccr_avn.gates import parity
     from ccr_avn.procedures import closing
 
     by_slug = {step.slug: step for step in plan.all_steps}
     promoted: Service = run.seen.of(by_slug["running"])
     old = switching.service_in(run.seen, by_slug["pair"], want.primary)
-    exposed = switching.exposure(want.setting.project.flag, promoted)
+    differences = _differences(run, by_slug, want, old, promoted)
+    exposed = [*switching.exposure(want.setting.project.flag, promoted), *parity.risks(differences)]
     outage = held.measured.outage_ms
     result: dict[str, Any] = {
         "old_primary": want.primary,
@@ -199,6 +207,7 @@ def _finish(
         "before": switching.sides(primary=old, replica=switching.service_in(run.seen, by_slug["pair"], want.replica)),
         "after": switching.sides(primary=promoted, old_primary=_as_left(run, by_slug, old)),
         "exposure": exposed,
+        "differences": [one.told() for one in differences],
         "hooks_seconds": hooks,
     }
     fates = {
@@ -224,6 +233,26 @@ def _finish(
         again = "; ".join(result["restore"])
         lines.append(f"  to open {want.primary} again  {again}")
     session.finish(run, result, [*lines, *switching.exposure_lines(exposed)])
+
+
+def _differences(
+    run: "Run",
+    by_slug: "dict[str, Step[Any]]",
+    want: "SwitchoverRequest",
+    old: "Service | None",
+    new: "Service | None",
+) -> "tuple[Difference, ...]":
+    """In what the new primary differs: as the platform shows both, and as their servers were before."""
+    from ccr_avn.gates import parity
+
+    if old is None or new is None:
+        return ()
+    project = want.setting.project
+    planes: Planes | None = run.seen.of(by_slug["parity"])
+    return (
+        *parity.of_services(project, old, new),
+        *(parity.of_servers(project, old, new, planes) if planes else ()),
+    )
 
 
 def _as_left(run: "Run", by_slug: "dict[str, Step[Any]]", old: "Service | None") -> "Service | None":

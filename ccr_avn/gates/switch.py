@@ -49,14 +49,7 @@ def both_are_there(project: Project, primary: str, replica: str, *, power_off: b
             words = avn.service_update(project, primary, "--disable-termination-protection").argv
             hint = shlex.join(str(word) for word in words)
             findings.append(stop(f"{primary} is protected against powering off", hint=hint))
-        found = together(findings)
-        return Finding(
-            verdict=found.verdict,
-            reason=found.reason,
-            detail=found.detail,
-            hint=found.hint,
-            warnings=tuple(parity(old, new)) if found.verdict == "go" else (),
-        )
+        return together(findings)
 
     return Gate(f"both exist and serve, and {replica} follows {primary} or followed it", judge)
 
@@ -65,20 +58,6 @@ def judge_serves(project: Project, service: Service) -> Finding:
     if service.serving or service.state == "POWEROFF":
         return judge_power(project, service)
     return stop(f"{service.name} is {service.state}", hint=f"wait for it: avn service wait {service.name}")
-
-
-def parity(old: Service, new: Service) -> list[str]:
-    """In what the two sides differ, so that nobody is surprised after the promotion. Values that may be secret stay out."""
-    pairs = (
-        ("plan", old.plan, new.plan),
-        ("nodes", old.node_count, new.node_count),
-        ("VPC", old.vpc, new.vpc),
-        ("users", sorted(one.username for one in old.users), sorted(one.username for one in new.users)),
-    )
-    told = [f"{what}: {old.name} has {was}, {new.name} has {will}" for what, was, will in pairs if was != will]
-    keys = sorted(set(old.user_config) | set(new.user_config))
-    differing = [key for key in keys if old.user_config.get(key) != new.user_config.get(key)]
-    return [*told, *((f"user_config differs in {', '.join(differing)}",) if differing else ())]
 
 
 def may_be_promoted(

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from ccr_avn import avn
 from ccr_avn.dataplane.writes import lets_clients_in
+from ccr_avn.gates import settings
 from ccr_avn.models import Service
 from ccr_avn.plan import Finding, Gate, Paste, Poll, Probe, Seen, Step, go, wait
 from ccr_avn.procedures.held import Held
@@ -12,8 +13,7 @@ from ccr_avn.procedures.steps import Find, Setting, endpoint
 
 Fate = Literal["close", "power-off", "hold", "open"]
 
-NOBODY = "192.0.2.1/32"
-"""An address that nobody has: the documentation network of RFC 5737."""
+NOBODY = settings.NOBODY
 
 SHUT_LIMIT = 120.0
 """Seconds the platform may take to put an accepted filter into force."""

@@ -14,6 +14,7 @@ from ccr_avn.plan import Paste, Plan, Probe, Seen, Step
 from ccr_avn.procedures import closing
 from ccr_avn.procedures.fencing import FenceMode, FenceWish, catch_up, place_fence, seal
 from ccr_avn.procedures.held import Held
+from ccr_avn.procedures.parity import compare_sides
 from ccr_avn.procedures.promotion import (
     accepts_writes,
     control_plane_agrees,
@@ -89,7 +90,8 @@ def plan_switchover(want: SwitchoverRequest) -> tuple[Plan, Held]:
         *control_plane_agrees(setting, want.replica, want.promote_timeout),
         *closing.shut(setting, want.primary, want.old_primary, find, held),
     )
-    checks = (pair, rows, health, databases)
+    alike = compare_sides(setting, want.primary, want.replica, pair)
+    checks = (pair, rows, health, databases, alike)
     return Plan(f"switch over from {want.primary} to {want.replica}", checks, steps), held
 
 

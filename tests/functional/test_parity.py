@@ -1,0 +1,67 @@
+"""What a new primary would lack is shown before the question, with commands that make both sides equal."""
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+import valkey
+
+from .conftest import Make, Operator
+
+
+@pytest.fixture
+def pair(make: Make) -> Operator:
+    operator = make()
+    assert operator.enable().code == 0
+    return operator
+
+
+def checked(pair: Operator) -> list[dict[str, Any]]:
+    done = pair.ccr("switchover", "eu", "us", "--check", "--json")
+    assert done.code == 0, done.err
+    found: list[dict[str, Any]] = json.loads(done.out)["result"]["differences"]
+    return [one for one in found if one["topic"] != "plan"]
+
+
+def uri(pair: Operator, name: str) -> str:
+    told: str = json.loads(pair.avn("service", "get", name, "--json").out)["service_uri"]
+    return told.replace("valkeys:", "rediss:").replace("valkey:", "redis:")
+
+
+def test_what_is_printed_makes_both_sides_equal(pair: Operator) -> None:
+    assert checked(pair) == []
+    rights = ("--valkey-acl-keys=app:*", "--valkey-acl-categories=-@all +@read", "--valkey-acl-commands=+get")
+    pair.avn("service", "user-create", "eu", "--username", "app", *rights)
+    pair.avn("service", "user-create", "us", "--username", "app", "--valkey-acl-keys=*")
+    pair.avn("service", "update", "eu", "-c", "valkey_timeout=60", "-c", 'ip_filter=["127.0.0.1/32"]')
+    with valkey.Valkey.from_url(uri(pair, "eu")) as client:
+        client.eval("return 1", 0)
+    found = {(one["topic"], one["name"]): one for one in checked(pair)}
+    assert {
+        ("user", "app"),
+        ("password", "app"),
+        ("setting", "valkey_timeout"),
+        ("setting", "ip_filter"),
+        ("script", ""),
+    } == set(found)
+    warned = pair.ccr("switchover", "eu", "us", "--check")
+    assert "warning: valkey_timeout: eu has 60, us has 300; to fix: avn service update us" in warned.err
+    for one in found.values():
+        if one["fix"].startswith("avn "):
+            typed = subprocess.run(["bash", "-c", one["fix"]], env=pair.environment(), capture_output=True, check=False)
+            assert typed.returncode == 0, (one["fix"], typed.stderr)
+    assert [one["topic"] for one in checked(pair)] == ["password", "script"]
+
+
+def test_the_risks_that_remain_name_what_still_differs(pair: Operator) -> None:
+    pair.avn("service", "update", "eu", "-c", "valkey_timeout=60", "--enable-termination-protection")
+    done = pair.ccr("switchover", "eu", "us", "--yes", "--json")
+    assert done.code == 0, done.err
+    risks = {one["what"]: one["mend"] for one in json.loads(done.out)["result"]["exposure"]}
+    assert "-c valkey_timeout=60" in risks["valkey_timeout: eu has 60, us has 300"]
+    assert "--enable-termination-protection" in risks["termination protection: eu has it, us has not"]
+    assert not any("ip_filter" in what for what in risks), "that eu was closed is no difference to be mended"
+    again = pair.ccr("switchover", "eu", "us", "--yes", "--json")
+    assert again.code == 0, again.err
+    assert not any("ip_filter" in one["what"] for one in json.loads(again.out)["result"]["exposure"])
