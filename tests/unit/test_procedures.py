@@ -149,7 +149,7 @@ def test_another_avn_is_named_in_the_preview() -> None:
 
 def test_the_steps_of_a_switchover_in_order() -> None:
     plan = switching_plans()[0]
-    assert [step.slug for step in plan.checks] == ["pair", "integration", "health", "databases"]
+    assert [step.slug for step in plan.checks] == ["pair", "integration", "health", "databases", "parity"]
     assert [step.slug for step in plan.steps] == [
         "fence",
         "caught-up",
