@@ -1,39 +1,115 @@
-"""The only module that prints: results to stdout, progress and errors to stderr."""
+"""What is said: results to standard output, progress and errors to standard error. Nothing is printed but through here."""
 
 import json
-import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from collections.abc import Sequence
+from typing import Any
 
-from ccr_avn import events
 from ccr_avn.errors import CcrError, Changed
+from ccr_avn.outlet import TITLES, Name, emitted, outlet, put
+from ccr_avn.printable import clipped, printable_line
+from ccr_avn.redact import redacted_in
 
 SCHEMA = "ccr-avn/1"
+LONGEST = 4000
+"""Characters of a line on standard error: a key's name can have millions."""
+
+
+class OutputLost(CcrError):
+    """Standard output can't be written, and nothing was done that would have to go on.
+
+    ``gone``: its reader went away, as ``head`` does; nobody is to be told.
+    """
+
+    def __init__(self, why: str, *, gone: bool) -> None:
+        super().__init__("standard output can't be written", detail=why)
+        self.gone = gone
+
+
+class _Manner:
+    """How this process speaks. ``committed``: something may have been done, so losing an output changes nothing."""
+
+    committed = False
+    json = False
+    warnings: tuple[str, ...] = ()
+
+
+def prepare(*, json: bool) -> None:
+    """At the start of a command line. ``json``: standard output is for one JSON object."""
+    _Manner.committed, _Manner.json, _Manner.warnings = False, json, ()
+
+
+def commit() -> None:
+    """From now on an output that fails is told where it still can be, and ends nothing."""
+    _Manner.committed = True
 
 
 def say(text: str) -> None:
-    """A result, to stdout."""
-    print(text, file=sys.stdout, flush=True)
+    """A result, to standard output.
+
+    Raises:
+        OutputLost: it can't be written, and nothing was begun.
+    """
+    _say(emitted(text))
 
 
-def note(text: str) -> None:
-    """Progress or a warning, to stderr."""
-    print(text, file=sys.stderr, flush=True)
+def hand_over(text: str) -> None:
+    """A secret that was asked for, to standard output, as it is.
+
+    Raises:
+        OutputLost: it can't be written.
+    """
+    put("stdout", text + "\n")
+    must_be_open()
+
+
+def must_be_open() -> None:
+    """Raises:
+    OutputLost: standard output can't be written.
+    """
+    if not put("stdout", "") and not _Manner.committed:
+        raise OutputLost(outlet("stdout").trouble, gone=outlet("stdout").gone)
+
+
+def note(text: str) -> bool:
+    """Progress or a warning, to standard error. Whether it was written."""
+    lines = emitted(text).split("\n")
+    return put("stderr", "\n".join(clipped(line, LONGEST) for line in lines) + "\n")
+
+
+def warn(text: str) -> None:
+    """What must not be missed: where standard error is lost it goes to standard output, and with the result."""
+    _Manner.warnings += (text,)
+    if not note(f"warning: {text}") and not _Manner.json:
+        put("stdout", emitted(f"warning: {text}") + "\n")
+
+
+def warnings() -> tuple[str, ...]:
+    """All of them so far."""
+    return _Manner.warnings
+
+
+def troubles() -> tuple[str, ...]:
+    """The outputs that were lost, each with why."""
+    names: tuple[Name, ...] = ("stderr", "stdout")
+    return tuple(f"{TITLES[name]}: {outlet(name).trouble}" for name in names if outlet(name).trouble)
 
 
 def envelope(command: str, *, ok: bool, changed: Changed, **more: Any) -> None:
     """The one JSON object that ``--json`` prints, for errors too."""
-    say(json.dumps({"schema": SCHEMA, "command": command, "ok": ok, "changed": changed, **more}, indent=2))
+    told = redacted_in({"schema": SCHEMA, "command": command, "ok": ok, "changed": changed, **more})
+    _say(json.dumps(told, indent=2).replace("\x7f", "\\u007f"))  # JSON escapes all others by itself
 
 
 def error(problem: CcrError) -> None:
-    """Three lines: what happened, what was seen, what to type next."""
-    note(f"error: {problem.what}")
-    note(f"detail: {problem.detail or 'nothing more is known'}")
-    note(f"hint: {problem.hint or 'run the same command again'}")
+    """What happened, what was seen, what to type next. It is told on the stream that is left."""
+    lines = [f"error: {_line(problem.what)}"]
+    lines += [f"{name}: {_line(text)}" for name, text in (("detail", problem.detail), ("hint", problem.hint)) if text]
     if problem.changed:
         were = "may have been" if problem.changed == "unknown" else "were"
-        note(f"note: resources on Aiven {were} changed; re-run the same command to resume")
+        lines.append(f"note: resources on Aiven {were} changed; re-run the same command to resume")
+    text = "\n".join(lines)
+    if not note(text) and not _Manner.json:
+        put("stdout", emitted(text) + "\n")
 
 
 def error_envelope(command: str, problem: CcrError) -> None:
@@ -54,75 +130,22 @@ def error_envelope(command: str, problem: CcrError) -> None:
 
 def table(rows: Sequence[tuple[str, ...]], *, indent: str = "  ") -> str:
     """Columns as wide as their widest cell; the same with and without a terminal."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    cells = [tuple(printable_line(cell) for cell in row) for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []
     return "\n".join(
         (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
-        for row in rows
+        for row in cells
     )
 
 
-def progress() -> "PlainProgress":
-    """A live line for each step in a terminal, one plain line a change elsewhere."""
-    if sys.stderr.isatty():
-        from ccr_avn.live import LiveProgress
-
-        return LiveProgress()
-    return PlainProgress()
-
-
-class PlainProgress:
-    """One line whenever what is seen changes."""
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
-        self._last = ""
-
-    def __call__(self, event: events.Event) -> None:
-        match event:
-            case events.StepStarted():
-                self._last = ""
-            case events.Looked(finding=finding) if finding.verdict == "wait" and event.limit:
-                self._once(f"{event.slug}: waiting: {finding.reason} (up to {event.limit:g} s)")
-            case events.Missed():
-                self._once(f"{event.slug}: {event.told}")
-            case events.ChangeStarted():
-                self.line(f"{event.slug}: {spelled(event.argv)}")
-            case events.ChangeEnded(doubt=doubt) if doubt:
-                self.line(f"{event.slug}: {doubt}")
-            case events.StepDone():
-                self._done(event)
-            case events.Undone():
-                self.line(f"{event.slug}: undone" if not event.failed else f"{event.slug}: NOT undone: {event.failed}")
-            case _:
-                pass
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def line(self, text: str) -> None:
-        print(text, file=self._stream or sys.stderr, flush=True)
-
-    def _done(self, event: events.StepDone) -> None:
-        for warning in event.finding.warnings:
-            self.line(f"warning: {warning}")
-        self.line(done_line(event))
-
-    def _once(self, text: str) -> None:
-        if text != self._last:
-            self._last = text
-            self.line(text)
-
-
-def done_line(event: events.StepDone) -> str:
-    word = {"found": "already so", "changed": "done", "proven": "ok", "failed": "NOT done"}[event.outcome]
-    return f"{event.slug}: {word}: {event.finding.reason} ({event.seconds:.1f} s)"
-
-
-def spelled(argv: tuple[str, ...]) -> str:
-    """An argv as it can be typed. Nothing here ever holds a secret: avn is given none in argv."""
-    import shlex
-
-    return shlex.join(argv)
-
-
-Sink = Callable[[events.Event], None]
+def _say(text: str) -> None:
+    lost_before = bool(outlet("stdout").trouble)
+    if put("stdout", text + "\n"):
+        return
+    to = outlet("stdout")
+    if not _Manner.committed:
+        raise OutputLost(to.trouble, gone=to.gone)
+    if not lost_before:
+        note(f"warning: standard output can't be written ({to.trouble}); what it was to say:")
+    put("stderr", text + "\n")def _line(text: str) -> str:
+    return clipped(printable_line(text), LONGEST)

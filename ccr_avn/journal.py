@@ -5,13 +5,15 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 from ccr_avn import __version__, console, events
+from ccr_avn.errors import CcrError
+from ccr_avn.redact import redacted_in
 
 FSYNCED = (events.RunStarted, events.ChangeStarted, events.ChangeEnded, events.StepDone, events.Undone, events.RunEnded)
 KEPT = (*FSYNCED, events.StepStarted, events.Looked, events.Missed)
@@ -29,27 +31,36 @@ def directory() -> Path:
 
 
 class Journal:
-    """A sink for events. What can't be written is told once and never stops a run."""
+    """A sink for events. What can't be written is told once and never stops a run. ``trouble``: why it is not whole."""
 
     def __init__(self, run: str, *, where: Path | None = None) -> None:
         self.path = (where or directory()) / f"{run}.jsonl"
         self.head = ""
         self._file: TextIO | None = None
-        self._broken = False
+        self.trouble = ""
         self._waited = ("", 0.0)
 
     def __call__(self, event: events.Event) -> None:
-        if self._broken or not isinstance(event, KEPT) or self._too_often(event):
+        if self.trouble or not isinstance(event, KEPT) or self._too_often(event):
             return
         try:
             self._write(event)
-        except OSError as error:
-            self._broken = True
-            console.note(f"warning: the journal can't be written ({error.strerror}: {self.path}); going on without it")
+        except CcrError:
+            raise  # a signal, not ours
+        except Exception as error:  # noqa: BLE001 (whatever it is: a run is worth more than its journal)
+            self._give_up(error)
 
     def close(self) -> None:
         if self._file:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:  # what could not be written before is tried again here
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        if not self.trouble:
+            self.trouble = getattr(error, "strerror", None) or type(error).__name__
+            console.warn(f"the journal can't be written ({self.trouble}: {self.path}); going on without it")
 
     def _too_often(self, event: events.Event) -> bool:
         if not isinstance(event, events.Looked) or event.finding.verdict != "wait":
@@ -62,8 +73,11 @@ class Journal:
     def _write(self, event: events.Event) -> None:
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._file = os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
-        entry = {"time": _now(), "event": type(event).__name__, "previous": self.head, **_plain(event)}
+            self._file = os.fdopen(
+                os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
+            )
+        told = redacted_in(_plain(event))
+        entry = {"time": _now(), "event": type(event).__name__, "previous": self.head, **told}
         if isinstance(event, events.RunStarted):
             entry |= {"who": _who(), "host": platform.node(), "ccr_avn": __version__}
         line = json.dumps(entry)
@@ -76,10 +90,10 @@ class Journal:
 
 def entries(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of a journal, for as long as they can be read: a run that died may have left half a line."""
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(entry, dict):
             yield entry
@@ -112,7 +126,7 @@ def _plain(value: Any) -> Any:
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 

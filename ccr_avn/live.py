@@ -7,7 +7,9 @@ from rich.live import Live
 from rich.text import Text
 
 from ccr_avn import events
-from ccr_avn.console import PlainProgress, done_line
+from ccr_avn.outlet import emitted, outlet
+from ccr_avn.printable import printable_line
+from ccr_avn.progress import FOREVER, PlainProgress, done_line
 
 
 class LiveProgress(PlainProgress):
@@ -15,7 +17,7 @@ class LiveProgress(PlainProgress):
 
     def __init__(self) -> None:
         super().__init__()
-        self._console = Console(stderr=True, highlight=False, soft_wrap=False)
+        self._console = Console(file=outlet("stderr"), highlight=False, soft_wrap=False)  # type: ignore[arg-type]
         self._live: Live | None = None
         self._step: events.StepStarted | None = None
         self._began = 0.0
@@ -42,26 +44,28 @@ class LiveProgress(PlainProgress):
 
     def line(self, text: str) -> None:
         style = "yellow" if text.startswith("warning:") else ""
-        self._console.print(Text(text, style=style))
+        self._console.print(Text(emitted(text), style=style))
 
     def _done(self, event: events.StepDone) -> None:
         self.close()
         for warning in event.finding.warnings:
             self.line(f"warning: {warning}")
-        self._console.print(Text.assemble(("✓ ", "green"), done_line(event)))
+        mark = ("✗ ", "red") if event.outcome == "failed" else ("✓ ", "green")
+        self._console.print(Text.assemble(mark, emitted(done_line(event))))
 
     def _show(self) -> None:
         self.close()
-        self._live = Live(self, console=self._console, refresh_per_second=4, transient=True)
+        self._live = Live(self, console=self._console, refresh_per_second=4, transient=True, redirect_stdout=False)
         self._live.start()
 
     def __rich__(self) -> Text:
         if self._step is None:
             return Text()
         elapsed = time.monotonic() - self._began
-        limit = f" of {self._step.limit:g}" if self._step.limit else ""
+        limit = f" of {self._step.limit:g}" if 0 < self._step.limit < FOREVER else ""
         clock = (f" ({elapsed:.0f}{limit} s)", "dim")  # before the rest, which a narrow terminal cuts short
         seen = f"; {self._seen}" if self._seen else ""
-        line = Text.assemble(("… ", "cyan"), self._step.slug, clock, f": {self._step.purpose}{seen}")
+        rest = printable_line(emitted(f": {self._step.purpose}{seen}"))
+        line = Text.assemble(("… ", "cyan"), self._step.slug, clock, rest)
         line.no_wrap, line.overflow = True, "ellipsis"
         return line

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
+from ccr_avn import redact
 from ccr_avn.errors import AvnError
 
 SERVING = ("RUNNING", "REBALANCING")
@@ -165,7 +166,9 @@ def _reader(shape: Any) -> Callable[[str], Any]:
 
     def read(stdout: str) -> Any:
         try:
-            return adapter.validate_python(json.loads(stdout))
+            answer = json.loads(stdout)
+            redact.learn(answer)  # before anything can be said of it
+            return adapter.validate_python(answer)
         except (ValueError, RecursionError) as error:
             raise _unreadable(error) from None
 

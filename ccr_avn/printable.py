@@ -44,6 +44,13 @@ def printable_line(text: str) -> str:
     return BREAKS.sub(_escaped, printable(text))
 
 
+def clipped(text: str, most: int) -> str:
+    """The same text, its middle left out where it is longer than ``most`` characters."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}… ({len(text) - most:,} characters) …{text[len(text) - most // 2 :]}"
+
+
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
 

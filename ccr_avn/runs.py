@@ -9,14 +9,12 @@ from typing import Any
 
 from ccr_avn.errors import UsageError
 from ccr_avn.journal import directory
+from ccr_avn.redact import redacted_in
 
 RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 LATEST = "latest"
 RECENT = 50
 """Runs whose services are offered as completions."""
-
-SECRETS = ((re.compile(r"://[^/\s@'\"]*@"), "://…@"), (re.compile(r"AVNS_\w+"), "<redacted>"))
-"""Journals hold no secrets. Were one to slip in through somebody's option, it would still not be shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +89,7 @@ def read(path: Path) -> Record:
     parsed = [_entry(line) for line in lines]
     return Record(
         path=path,
-        entries=tuple(cleaned(one) for one in parsed if one is not None),
+        entries=tuple(redacted_in(one) for one in parsed if one is not None),
         head=_hash(lines[-1]) if lines else "",
         lines=len(lines),
         half=half,
@@ -140,17 +138,6 @@ def recent_services(incomplete: str) -> list[str]:
             if isinstance(name, str) and name.startswith(incomplete):
                 found[name] = None
     return list(found)
-
-
-def cleaned(value: Any) -> Any:
-    """The same value, without anything that looks like a password."""
-    if isinstance(value, str):
-        for pattern, instead in SECRETS:
-            value = pattern.sub(instead, value)
-        return value
-    if isinstance(value, dict):
-        return {key: cleaned(one) for key, one in value.items()}
-    return [cleaned(one) for one in value] if isinstance(value, list) else value
 
 
 def _chain(lines: list[bytes], entries: list[dict[str, Any] | None]) -> list[str]:

@@ -1,45 +1,67 @@
 """The error boundary: every way to end becomes an exit code, with three lines or one envelope."""
 
 import os
-import sys
+import traceback
 from typing import Any
 
 import typer
 
-from ccr_avn import console
+from ccr_avn import console, outlet, redact
 from ccr_avn.errors import CcrError, UsageError
 
 _CLICK_USAGE: Any = typer.BadParameter.__mro__[1]
 _CLICK_ERROR: Any = _CLICK_USAGE.__mro__[1]
 
 
+GONE = 141
+"""As a program ends that writes to a reader who has gone: 128 and the number of SIGPIPE."""
+
+
 def run(arguments: list[str]) -> int:
     """Run the command line; give its exit code."""
+    outlet.prepare()
+    console.prepare(json="--json" in arguments)
+    redact.remember(os.environ.get("AIVEN_AUTH_TOKEN"))
+    try:
+        return _run(arguments)
+    except console.OutputLost as lost:
+        return GONE if lost.gone else _explain(lost, arguments)
+    except CcrError as problem:
+        return _explain(problem, arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    """Raises:
+    CcrError: as the command ended; a bug is one too.
+    """
     from ccr_avn.cli import app
 
     try:
         code = app(arguments, standalone_mode=False)
-    except CcrError as problem:
-        return _explain(problem, arguments)
+    except CcrError:
+        raise
     except _CLICK_ERROR as problem:
         if type(problem).__name__ == "NoArgsIsHelpError":
             console.say(problem.format_message())
             return 0
-        return _explain(_usage(problem), arguments)
+        raise _usage(problem) from None
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:
-        # The reader of stdout has gone; nothing more can be said to it, not even by the interpreter's own flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except Exception as bug:
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer's own way to end when --help has lost its reader
+            return GONE
+        raise
+    except Exception as bug:  # noqa: BLE001 (the boundary)
+        if isinstance(bug, (OSError, ValueError)):
+            console.must_be_open()  # typer prints --help by itself
         if os.environ.get("CCR_AVN_DEBUG"):
-            raise
-        return _explain(_bug(bug), arguments)
+            console.note("".join(traceback.format_exception(bug)).rstrip())
+        raise _bug(bug) from None
     return code if isinstance(code, int) else 0
 
 
 def _explain(problem: CcrError, arguments: list[str]) -> int:
+    console.commit()  # however it can be told: the exit code stays
     if "--json" in arguments:
         command = next((word for word in arguments if not word.startswith("-")), "")
         console.error_envelope(command, problem)
@@ -62,10 +84,10 @@ def _bug(bug: Exception) -> CcrError:
     while frame and frame.tb_next:
         frame = frame.tb_next
     where = f" at {frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
-    changed = CcrError(
-        f"a bug in ccr-avn: {type(bug).__name__}",
+    problem = CcrError(
+        f"internal error: {type(bug).__name__}",
         detail=f"{type(bug).__name__}{where}",
-        hint="please report it, with the output of the same command under CCR_AVN_DEBUG=1 (it holds no secrets of ours)",
+        hint="please report it, with the output of the same command under CCR_AVN_DEBUG=1 (no credentials are in it)",
     )
-    changed.changed = getattr(bug, "changed", False)
-    return changed
+    problem.changed = getattr(bug, "changed", False)
+    return problem

@@ -2,17 +2,20 @@
 
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from ccr_avn import console, events, process
-from ccr_avn.errors import Changed, Interrupted
+from ccr_avn.errors import CcrError, Changed, Interrupted
 from ccr_avn.execute import Run, World
 from ccr_avn.journal import Journal
 from ccr_avn.plan import Plan
 from ccr_avn.process import Ahead
 from ccr_avn.program import Program
+from ccr_avn.progress import PlainProgress, Sink
 from ccr_avn.signals import Signals
 
 
@@ -26,14 +29,27 @@ class Session:
         self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
         self.timeline: list[events.Event] = []
         self.journal = Journal(self.run_id)
-        self.progress = console.progress()
-        self.sinks: list[console.Sink] = [self.timeline.append, self.journal, self.progress]
+        self.progress = _progress()
+        self.sinks: list[Sink] = [self.timeline.append, self.journal, self.progress]
         self.run: Run | None = None
+        self._signals: Signals | None = None
         self._began = time.monotonic()
 
     def emit(self, event: events.Event) -> None:
-        for sink in self.sinks:
-            sink(event)
+        """Tell all sinks. One that fails is left out from then on: the run is worth more than what is told of it.
+
+        Raises:
+            Interrupted: a signal came meanwhile; every sink has been told before.
+        """
+        with self._signals.held() if self._signals else nullcontext():
+            for sink in tuple(self.sinks):
+                try:
+                    sink(event)
+                except Interrupted:  # the second signal
+                    raise
+                except Exception as error:  # noqa: BLE001 (whatever it is)
+                    self.sinks.remove(sink)
+                    console.warn(f"{_name(sink)} failed ({type(error).__name__}); going on without it")
 
     def perform(
         self,
@@ -54,8 +70,10 @@ class Session:
         Raises:
             CcrError: as the plan's gates, avn or a signal ended it.
         """
+        console.commit()
         more = (signal.SIGTSTP,) if never_suspend else ()
         with Signals(*more) as signals:
+            self._signals = signals
             world = World(
                 avn=program.path,
                 call_timeout=call_timeout,
@@ -73,9 +91,8 @@ class Session:
                     self._act(run, ended_by_signal)
             except Exception as error:
                 error.changed = run.changed  # type: ignore[attr-defined]  # a bug's exit code must tell it too
-                self._end(
-                    ok=False, changed=run.changed, code=getattr(error, "exit_code", 1), result={"error": str(error)}
-                )
+                with suppress(Interrupted):  # what ended the run is told, not what came while it was written down
+                    self._end(ok=False, changed=run.changed, code=getattr(error, "exit_code", 1), result=_told(error))
                 raise
             finally:
                 self.progress.close()
@@ -100,9 +117,12 @@ class Session:
             for event in done
         }
         result = {**result, "evidence": evidence}
+        self._signals = None
         self._end(ok=True, changed=run.changed, code=0, result=result)
         if self.json:
             journal = {"path": str(self.journal.path), "head": self.journal.head}
+            if self.journal.trouble:
+                journal["trouble"] = self.journal.trouble
             console.envelope(
                 self.command,
                 ok=True,
@@ -113,13 +133,22 @@ class Session:
                 journal=journal,
             )
             return
-        for line in lines:
+        for line in (*lines, *self._untold()):
             console.say(line)
 
     @property
     def warnings(self) -> list[str]:
         done = [event for event in self.timeline if isinstance(event, events.StepDone)]
-        return [text for event in done for text in event.finding.warnings]
+        return [*(text for event in done for text in event.finding.warnings), *console.warnings(), *console.troubles()]
+
+    def _untold(self) -> list[str]:
+        """What standard error did not take."""
+        if not console.troubles():
+            return []
+        done = [event for event in self.timeline if isinstance(event, events.StepDone)]
+        warnings = [f"warning: {text}" for event in done for text in event.finding.warnings]
+        lost = [f"could not be written: {one}; see ccr-avn runs show {self.run_id}" for one in console.troubles()]
+        return [*warnings, *lost]
 
     def _start(self, plan: Plan, program: Program) -> None:
         facts = {**self.facts, "avn": program.version}
@@ -133,8 +162,31 @@ class Session:
         ended = events.RunEnded(at=time.monotonic() - self._began, ok=ok, changed=changed, code=code, result=result)
         self.emit(ended)
         self.journal.close()
-        if self.journal.head and not self.json:
+        if self.journal.trouble:
+            console.note(f"journal: {self.run_id} is not whole: {self.journal.trouble}")
+        elif self.journal.head and not self.json:
             console.note(f"journal: {self.run_id}, head {self.journal.head}")
+
+
+def _progress() -> PlainProgress:
+    """A live line for each step in a terminal, one plain line a change elsewhere."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        from ccr_avn.live import LiveProgress
+
+        return LiveProgress()
+    return PlainProgress()
+
+
+def _told(error: Exception) -> dict[str, Any]:
+    """How it ended, for the journal."""
+    kind = type(error).__name__.lstrip("_")
+    if not isinstance(error, CcrError):
+        return {"error": f"internal error: {kind}", "kind": kind}
+    return {"error": error.what, "detail": error.detail, "hint": error.hint, "kind": kind, **error.result}
+
+
+def _name(sink: Sink) -> str:
+    return getattr(sink, "__name__", type(sink).__name__).strip("_").lower().replace("_", " ")
 
 
 def failed_in(session: Session) -> str:

@@ -8,13 +8,26 @@ import pytest
 ROOT = Path(__file__).parents[2] / "ccr_avn"
 
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("errors", "plan", "printable"),
+    ("errors", "plan", "printable", "redact", "outlet"),
     ("models", "lineage", "process", "events", "signals", "connection"),
     ("avn", "dataplane", "failure", "program"),
     ("gates",),
     ("procedures",),
     ("execute", "preview", "checkup", "lookup", "status", "watch"),
-    ("console", "live", "journal", "hooks", "runs", "story", "resume", "figures", "sides", "report", "formats"),
+    (
+        "console",
+        "progress",
+        "live",
+        "journal",
+        "hooks",
+        "runs",
+        "story",
+        "resume",
+        "figures",
+        "sides",
+        "report",
+        "formats",
+    ),
     ("sandbox",),
     ("cli", "__main__"),
 )

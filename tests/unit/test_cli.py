@@ -93,7 +93,7 @@ def test_a_bug_is_told_apart_and_shows_no_values(
         patch.setattr("ccr_avn.cli.enable.options.names", lambda **_: broken())
         assert run(["enable", "eu", "us"]) == 1
     said = capsys.readouterr().err
-    assert "a bug in ccr-avn: KeyError" in said
+    assert "internal error: KeyError" in said
     assert "password" not in said
 
 

@@ -1,0 +1,79 @@
+"""The one filter before anything is shown or kept: no password leaves this process inside somebody's text."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, unquote
+
+REDACTED = "<redacted>"
+
+LEAST, LONG = 4, 8
+"""A password shorter than LEAST is not looked for, and one shorter than LONG only as a whole word: every other text
+would be riddled with holes. The platform makes none of fewer than eight characters."""
+
+KEYS = re.compile(r"passw|secret|token|access_key$|_key_pem$", re.IGNORECASE)
+ADDRESS = re.compile(r"://([^\s/'\"@]*)@")
+
+SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # greedy up to the last @, as a password may hold one; a name alone, as in ssh://git@host, goes too
+    (re.compile(r"://(?:[^\s'\"<>`@:/]*:[^\s'\"<>`]*|[^\s/'\"@]*)@"), "://…@"),
+    (re.compile(r"AVNS_[\w-]+"), REDACTED),
+    (
+        re.compile(r"(?i)([\"'](?:\w*password|auth_token)[\"']\s*[:=]\s*)(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"),
+        r'\1"<redacted>"',
+    ),
+    # how a server answers AUTH that it does not know
+    (re.compile(r"(?i)(unknown command\W+(?:auth|hello|acl|config|migrate)\b.*?args beginning with:).*"), r"\1 …"),
+)
+"""What looks like a secret, whoever's it is."""
+
+_known: set[str] = set()
+
+
+def remember(password: str | None) -> None:
+    """From now on this password is shown nowhere, nor as it is written in a URI."""
+    for spelling in {password or "", quote(password or "", safe=""), unquote(password or "")}:
+        if len(spelling) >= LEAST and spelling != REDACTED:
+            _known.add(spelling)
+
+
+def learn(answer: Any) -> None:
+    """Remember every password in JSON that was read: by the name of its key, or within an address."""
+    todo = [answer]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            todo.extend(value.values())
+            for key, one in value.items():
+                if isinstance(one, str) and KEYS.search(str(key)):
+                    remember(one)
+        elif isinstance(value, list):
+            todo.extend(value)
+        elif isinstance(value, str) and "://" in value and (found := ADDRESS.search(value)):
+            remember(found[1].partition(":")[2])
+
+
+def redacted(text: str) -> str:
+    """The same text without any password that was read, and without what looks like one."""
+    if pattern := _pattern(frozenset(_known)):
+        text = pattern.sub(REDACTED, text)
+    for shape, instead in SHAPES:
+        text = shape.sub(instead, text)
+    return text
+
+
+def redacted_in(value: Any) -> Any:
+    """The same for plain data: every string within."""
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, dict):
+        return {key: redacted_in(one) for key, one in value.items()}
+    return [redacted_in(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+@lru_cache(maxsize=4)
+def _pattern(known: Iterable[str]) -> re.Pattern[str] | None:
+    longest_first = sorted(known, key=lambda one: (-len(one), one))
+    words = [re.escape(one) if len(one) >= LONG else rf"(?<!\w){re.escape(one)}(?!\w)" for one in longest_first]
+    return re.compile("|".join(words)) if words else None
