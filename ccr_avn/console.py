@@ -147,5 +147,8 @@ def _say(text: str) -> None:
         raise OutputLost(to.trouble, gone=to.gone)
     if not lost_before:
         note(f"warning: standard output can't be written ({to.trouble}); what it was to say:")
-    put("stderr", text + "\n")def _line(text: str) -> str:
+    put("stderr", text + "\n")
+
+
+def _line(text: str) -> str:
     return clipped(printable_line(text), LONGEST)
