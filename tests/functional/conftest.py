@@ -1,11 +1,7 @@
 """The installed programs, run as a person runs them, against a sandbox."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,69 +9,10 @@ import pytest
 import trustme
 
 from ccr_avn.sandbox.options import SandboxOptions
-from ccr_avn.sandbox.run import RunningSandbox, running
+from ccr_avn.sandbox.run import running
+from tests.support.operator import BIN, EU, LIMIT, US, Ended, Make, Operator, ended
 
-BIN = Path(sys.executable).parent
-EU, US = "google-europe-west1", "aws-us-east-1"
-LIMIT = 90.0
-"""Seconds after which a command under test counts as hung."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """Somebody at a shell inside a sandbox."""
-
-    sandbox: RunningSandbox
-    home: Path
-
-    def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            (str(BIN / words[0]) if (BIN / words[0]).exists() else words[0], *words[1:]),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self.home,
-            env=self.environment(**environment),
-        )
-
-    def environment(self, **more: str) -> dict[str, str]:
-        path = f"{BIN}:{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "NO_COLOR": "1", **self.sandbox.environment(), **more}
-
-    def types(self, *words: str, **environment: str) -> Ended:
-        return ended(self.start(*words, **environment))
-
-    def ccr(self, *words: str, **environment: str) -> Ended:
-        return self.types("ccr-avn", *words, **environment)
-
-    def avn(self, *words: str) -> Ended:
-        done = self.types("avn", *words)
-        assert done.code == 0, done.err
-        return done
-
-    def enable(self, *words: str, **environment: str) -> Ended:
-        clouds = ("--primary-cloud", EU, "--replica-cloud", US)
-        return self.ccr("enable", "eu", "us", *clouds, "--poll-interval", "0.5", *words, **environment)
-
-
-def ended(child: "subprocess.Popen[str]", limit: float = LIMIT) -> Ended:
-    try:
-        out, err = child.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        raise
-    return Ended(child.returncode, out, err)
-
-
-Make = Callable[..., Operator]
+__all__ = ["BIN", "EU", "LIMIT", "US", "Ended", "Make", "Operator", "ended"]
 
 
 @pytest.fixture

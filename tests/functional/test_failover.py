@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.functional.conftest import EU, Make, Operator, ended
-from tests.functional.test_switchover import accepts, bash, client, is_promoted, paired, uri, wait_for
+from tests.support.operator import EU, Make, Operator, ended
+from tests.support.pairs import accepts, client, is_promoted, paired, uri
+from tests.support.wait import until
 
 GO = ("failover", "us", "--allow-data-loss", "--yes", "--poll-interval", "0.5")
 
@@ -69,7 +70,7 @@ def test_what_is_no_replica_is_refused(pair: Operator) -> None:
 
 def test_promoted_by_somebody_else_is_taken_as_promoted(pair: Operator) -> None:
     pair.avn("service", "integration-delete", next(iter(pair.sandbox.platform.rows)))
-    wait_for(lambda: accepts(pair, "us"))
+    until(lambda: accepts(pair, "us"))
     done = pair.ccr(*GO, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["changed"] is False
@@ -127,7 +128,7 @@ def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
     text = pasted.ccr("failover", "us", "--dry-run", "--poll-interval", "1").out
     for one in (pasted, run):
         one.sandbox.servers.kill("eu")
-    assert bash(pasted, text).code == 0
+    assert pasted.pastes(text).code == 0
     assert run.ccr(*GO).code == 0
     for one in (pasted, run):
         assert is_promoted(one)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.functional.conftest import Operator
-from tests.functional.test_switchover import client, paired
+from tests.support.operator import Operator
+from tests.support.pairs import client, paired
 
 
 @pytest.fixture

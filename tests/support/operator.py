@@ -1,0 +1,94 @@
+"""Somebody at a shell inside a sandbox: types the installed programs, and is told how they ended."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import sh
+
+from ccr_avn.sandbox.run import RunningSandbox
+
+BIN = Path(sys.executable).parent
+EU, US = "google-europe-west1", "aws-us-east-1"
+LIMIT = 180.0
+"""Seconds after which a command under test counts as hung, on a busy machine too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Somebody at a shell inside a sandbox."""
+
+    sandbox: RunningSandbox
+    home: Path
+
+    def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            (str(BIN / words[0]) if (BIN / words[0]).exists() else words[0], *words[1:]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.home,
+            env=self.environment(**environment),
+        )
+
+    def environment(self, **more: str) -> dict[str, str]:
+        path = f"{BIN}:{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "NO_COLOR": "1", **self.sandbox.environment(), **more}
+
+    def types(self, *words: str, **environment: str) -> Ended:
+        """In the foreground, without a terminal; whatever its exit code is."""
+        program = str(BIN / words[0]) if (BIN / words[0]).exists() else words[0]
+        return self._run(program, *words[1:], environment=environment)
+
+    def ccr(self, *words: str, **environment: str) -> Ended:
+        return self.types("ccr-avn", *words, **environment)
+
+    def avn(self, *words: str) -> Ended:
+        done = self.types("avn", *words)
+        assert done.code == 0, done.err
+        return done
+
+    def enable(self, *words: str, **environment: str) -> Ended:
+        clouds = ("--primary-cloud", EU, "--replica-cloud", US)
+        return self.ccr("enable", "eu", "us", *clouds, "--poll-interval", "0.5", *words, **environment)
+
+    def pastes(self, text: str, **environment: str) -> Ended:
+        """Into bash, as it was printed."""
+        return self._run("bash", environment=environment, text=text)
+
+    def _run(self, program: str, *words: str, environment: dict[str, str], text: str = "") -> Ended:
+        done = sh.Command(program)(
+            *words,
+            _in=text,
+            _env=self.environment(**environment),
+            _cwd=str(self.home),
+            _tty_out=False,
+            _return_cmd=True,
+            _ok_code=tuple(range(-64, 256)),
+            _timeout=LIMIT,
+        )
+        return Ended(done.exit_code, done.stdout.decode(), done.stderr.decode())
+
+
+Make = Callable[..., Operator]
+"""Starts a sandbox with these options, which ends with the test."""
+
+
+def ended(child: "subprocess.Popen[str]", limit: float = LIMIT) -> Ended:
+    try:
+        out, err = child.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        raise
+    return Ended(child.returncode, out, err)

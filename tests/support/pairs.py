@@ -1,0 +1,89 @@
+"""Pairs in a sandbox: made at the platform itself, looked at past all ip filters, written to as an application does."""
+
+from dataclasses import replace
+from typing import Any
+
+import valkey
+
+from tests.support.operator import EU, US, Operator
+from tests.support.wait import until
+
+
+def paired(operator: Operator, primary: str = "eu", replica: str = "us") -> Operator:
+    """A pair that is built, backed up and linked: what `enable` leaves, without taking the time to run it."""
+    add_pair(operator, primary, replica, plan="business-4")
+    follows(operator, replica)
+    until(lambda: backed_up(operator, primary), f"a backup of {primary}")
+    return operator
+
+
+def add_pairs(operator: Operator, count: int) -> None:
+    """Pairs p0/r0, p1/r1, …"""
+    for number in range(count):
+        add_pair(operator, f"p{number}", f"r{number}")
+
+
+def add_pair(operator: Operator, primary: str, replica: str, plan: str = "startup-4") -> None:
+    add_service(operator, primary, plan, EU)
+    add_service(operator, replica, "startup-4", US, source=primary)
+
+
+def add_service(operator: Operator, name: str, plan: str, cloud: str, source: str | None = None) -> None:
+    """RUNNING, and replicated, at once, whatever builds and backups take in this sandbox."""
+    platform = operator.sandbox.platform
+    options, platform.options = platform.options, replace(platform.options, build_seconds=0.0, backup_seconds=0.0)
+    integrations = [{"integration_type": "read_replica", "source_service": source}] if source else []
+    body: dict[str, Any] = {"service_name": name, "service_type": "valkey", "plan": plan, "cloud": cloud}
+    try:
+        platform.create({**body, "service_integrations": integrations})
+    finally:
+        platform.options = options
+
+
+def linked(operator: Operator, count: int) -> None:
+    """Wait until the replicas r0, r1, … follow."""
+    for number in range(count):
+        follows(operator, f"r{number}")
+
+
+def follows(operator: Operator, replica: str) -> None:
+    until(lambda: link_status(operator, replica) == "up", f"{replica} to follow")
+
+
+def link_status(operator: Operator, replica: str) -> str:
+    with operator.sandbox.servers.admin(replica) as client:
+        return str(client.info("replication").get("master_link_status"))
+
+
+def backed_up(operator: Operator, name: str) -> bool:
+    platform = operator.sandbox.platform
+    return bool(platform.backups(platform.find(name)))
+
+
+def is_promoted(operator: Operator) -> bool:
+    return not operator.sandbox.platform.rows
+
+
+def uri(operator: Operator, name: str) -> str:
+    service = operator.sandbox.platform.services[name]
+    return f"valkey://default:{service.password}@127.0.0.1:{service.port}"
+
+
+def client(operator: Operator, name: str, timeout: float = 5.0) -> "valkey.Valkey":
+    return valkey.Valkey.from_url(uri(operator, name).replace("valkey://", "redis://"), socket_timeout=timeout)
+
+
+def accepts(operator: Operator, name: str, limit: float = 0.0) -> bool:
+    """Whether a write is accepted within that many seconds."""
+    with client(operator, name, limit + 0.3) as one:
+        try:
+            return bool(one.set("probe", "x", px=1000))
+        except valkey.ValkeyError:
+            return False
+
+
+def missing(operator: Operator, keys: list[str], name: str = "us") -> list[str]:
+    """Those of the keys that a service does not have."""
+    with client(operator, name) as new:
+        found: Any = [new.mget(keys[start : start + 1000]) for start in range(0, len(keys), 1000)]
+    return [key for key, value in zip(keys, [one for part in found for one in part], strict=True) if value is None]
