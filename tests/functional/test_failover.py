@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.operator import EU, Make, Operator, ended
 from tests.support.pairs import accepts, client, is_promoted, paired, uri
+from tests.support.previews import does_as_shown
 from tests.support.wait import until
 
 GO = ("failover", "us", "--allow-data-loss", "--yes", "--poll-interval", "0.5")
@@ -129,7 +130,9 @@ def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
     for one in (pasted, run):
         one.sandbox.servers.kill("eu")
     assert pasted.pastes(text).code == 0
-    assert run.ccr(*GO).code == 0
+    finished = run.ccr(*GO)
+    assert finished.code == 0, finished.err
+    does_as_shown(text, finished.err)
     for one in (pasted, run):
         assert is_promoted(one)
         assert one.sandbox.platform.services["us"].tags == {"ccr_promoted_from": "eu"}

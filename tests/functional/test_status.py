@@ -10,23 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.functional.conftest import EU, US, Make, Operator
 from tests.functional.tls import needs_tls
+from tests.support.operator import Make, Operator
+from tests.support.pairs import add_pairs, linked
 
 QUICK = {"build_seconds": 0.0, "backup_seconds": 0.0}
 PATIENT = ("--data-timeout", "20")
 """For tests of why a side can't be asked: on a busy machine that takes its time."""
-
-
-def add_pairs(operator: Operator, count: int) -> None:
-    """Pairs p0/r0, p1/r1, …, made at the platform itself: this is not about `enable`."""
-    for number in range(count):
-        body: dict[str, Any] = {"service_type": "valkey", "plan": "startup-4"}
-        operator.sandbox.platform.create({**body, "service_name": f"p{number}", "cloud": EU})
-        source = [{"integration_type": "read_replica", "source_service": f"p{number}"}]
-        operator.sandbox.platform.create(
-            {**body, "service_name": f"r{number}", "cloud": US, "service_integrations": source}
-        )
 
 
 def pairs_of(operator: Operator, *words: str) -> dict[str, Any]:
@@ -35,18 +25,6 @@ def pairs_of(operator: Operator, *words: str) -> dict[str, Any]:
     envelope = json.loads(done.out)
     assert envelope["schema"] == "ccr-avn/1"
     return {pair["replica"]["name"]: pair for pair in envelope["result"]["pairs"] if pair["replica"]}
-
-
-def linked(operator: Operator, count: int) -> None:
-    """Wait until every replica follows."""
-    until = time.monotonic() + 20
-    for number in range(count):
-        while True:
-            with operator.sandbox.servers.admin(f"r{number}") as client:
-                if client.info("replication")["master_link_status"] == "up":
-                    break
-            assert time.monotonic() < until
-            time.sleep(0.02)
 
 
 def counting_avn(operator: Operator, home: Path) -> tuple[str, Path]:

@@ -15,6 +15,7 @@ import pytest
 from tests.functional.tls import needs_tls
 from tests.support.operator import EU, Ended, Make, Operator, ended
 from tests.support.pairs import accepts, client, is_promoted, missing, paired, uri
+from tests.support.previews import does_as_shown
 from tests.support.wait import until
 from tests.support.writers import Load
 
@@ -370,8 +371,10 @@ def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
     text = pasted.ccr("switchover", "eu", "us", "--dry-run", "--poll-interval", "1").out
     done = pasted.pastes(text)
     assert done.code == 0, done.err
-    assert run.ccr(*GO).code == 0
+    finished = run.ccr(*GO)
+    assert finished.code == 0, finished.err
     assert world(pasted) == world(run)
+    does_as_shown(text, finished.err)
     with client(pasted, "us") as new:
         assert new.set("x", "y")
 

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from ccr_avn.watch.sampler import KEY, TTL
-from tests.functional.conftest import Make, Operator
-from tests.functional.test_status import QUICK, add_pairs, linked
+from tests.support.operator import Make, Operator
+from tests.support.pairs import add_pairs, linked
 
+QUICK = {"build_seconds": 0.0, "backup_seconds": 0.0}
 NIMBLE = ("--interval", "0.1", "--data-timeout", "0.4")
 LIMIT = 30.0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2] / "ccr_avn"
+TESTS = Path(__file__).parents[1]
 
 ORDER: tuple[tuple[str, ...], ...] = (
     ("errors", "plan", "printable", "redact", "outlet"),
@@ -92,3 +93,13 @@ def test_the_command_line_starts_without_heavy_imports() -> None:
         names = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
         names |= {(node.module or "").split(".")[0] for node in top if isinstance(node, ast.ImportFrom)}
         assert not names & heavy, path
+
+
+def test_no_test_module_imports_another() -> None:
+    """What several tests share is in tests/support: a test can be read, moved and deleted alone."""
+    for path in TESTS.rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            shared = [name for name in names if name.startswith("tests.") and ".test_" in name]
+            assert not shared, f"{path.relative_to(TESTS)} imports {shared}"

@@ -9,13 +9,14 @@ import pytest
 from ccr_avn import models
 from ccr_avn.avn import Project
 from ccr_avn.dataplane.databases import Databases
-from ccr_avn.dataplane.link import NO_HISTORY, Link, Side
+from ccr_avn.dataplane.link import Link, Side
 from ccr_avn.dataplane.marker import MarkerResult
 from ccr_avn.errors import NotProven
 from ccr_avn.gates import links, services, switch
 from ccr_avn.plan import Call, Finding, Gate, Seen, Step, go
 from ccr_avn.procedures.failover import FailoverRequest, LastKnown, judge_loss
 from ccr_avn.procedures.steps import Setting
+from tests.support.factories import row, side
 
 P = Project("p")
 ONE, TWO = "a" * 40, "b" * 40
@@ -24,28 +25,6 @@ ONE, TWO = "a" * 40, "b" * 40
 def service(name: str, **more: Any) -> models.Service:
     base = {"service_name": name, "service_type": "valkey", "state": "RUNNING", "plan": "business-4", "cloud_name": "c"}
     return models.service(json.dumps({**base, **more}))
-
-
-def row(source: str, dest: str, **more: Any) -> dict[str, Any]:
-    base = {"service_integration_id": "id", "integration_type": "read_replica", "enabled": True, "active": True}
-    return {**base, "source_service": source, "dest_service": dest, **more}
-
-
-def side(**more: Any) -> Side:
-    base: dict[str, Any] = {
-        "role": "master",
-        "run_id": "r",
-        "version": "9.1.2",
-        "replid": ONE,
-        "replid2": NO_HISTORY,
-        "offset": 100,
-        "second_offset": -1,
-        "connected_replicas": 1,
-        "used_memory": 1000,
-        "maxmemory": 0,
-        "loading": False,
-    }
-    return Side(**{**base, **more})
 
 
 def following(**more: Any) -> Side:

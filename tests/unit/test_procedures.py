@@ -125,12 +125,27 @@ def test_the_steps_of_enable_in_order() -> None:
     ]
 
 
-def test_the_preview_uses_the_subcommands_of_the_run() -> None:
+def test_the_changes_of_a_preview_are_those_of_the_run_word_for_word() -> None:
+    for plan in [*enable_plans(), *switching_plans()]:
+        lines = {tuple(shlex.split(line)) for line in preview(plan).splitlines() if line.strip().startswith("avn ")}
+        changes = [step.change.argv for step in plan.all_steps if isinstance(step.change, Call)]
+        assert changes
+        for argv in changes:
+            words = tuple(f"${{{word.variable}:?}}" if isinstance(word, Later) else word for word in argv)
+            assert words in lines
+
+
+def test_the_reads_of_a_preview_are_those_of_the_run() -> None:
+    """The same question about the same service; how the answer is formatted differs."""
     for plan in [*enable_plans(), *switching_plans()]:
         text = preview(plan)
-        for argv in calls(plan):
-            subcommand = " ".join(argv[: 3 if argv[1] == "service" else 2])
-            assert subcommand in text, subcommand
+        for step in plan.all_steps:
+            if isinstance(step.look, Call) and not step.change:
+                verb = " ".join(str(word) for word in step.look.argv[:3])
+                asked = [line for line in text.splitlines() if verb in line]
+                names = [str(word) for word in step.look.argv[3:] if word in ("eu", "us")]
+                assert asked
+                assert all(any(name in line for line in asked) for name in names), (verb, names)
 
 
 def test_the_preview_guards_its_holes() -> None:

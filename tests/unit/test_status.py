@@ -1,69 +1,25 @@
 """Which pairs there are and how they stand, from plain values; and the formats that tell it."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ccr_avn import models
-from ccr_avn.dataplane.link import NO_HISTORY, Side
+from ccr_avn.dataplane.link import Side
 from ccr_avn.errors import Refused, UsageError
 from ccr_avn.formats import exposition, nagios, tables
 from ccr_avn.formats.files import write_for_all
 from ccr_avn.status.looks import Look, Looks
-from ccr_avn.status.pairs import Pair, chosen, pairs_of
+from ccr_avn.status.pairs import chosen
 from ccr_avn.status.standing import Limits, Standing, standings, worst
+from tests.support.factories import listed, row, service, side
 
 NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)
-HISTORY = "a" * 40
-
-
-def row(source: str, dest: str, **more: Any) -> dict[str, Any]:
-    told = {"integration_type": "read_replica", "enabled": True, "active": True, "service_integration_id": "1"}
-    return {**told, "source_service": source, "dest_service": dest, **more}
-
-
-def service(name: str, *rows: dict[str, Any], **more: Any) -> dict[str, Any]:
-    told = {
-        "service_name": name,
-        "service_type": "valkey",
-        "state": "RUNNING",
-        "plan": "startup-4",
-        "cloud_name": "google-europe-west1",
-        "node_count": 1,
-        "termination_protection": False,
-        "service_integrations": list(rows),
-        "backups": [],
-    }
-    return {**told, **more}
-
-
-def listed(*services: dict[str, Any]) -> tuple[Pair, ...]:
-    return pairs_of(models.services(json.dumps(services)))
 
 
 def backup(hours: float) -> dict[str, Any]:
     return {"backup_name": "b", "backup_time": (NOW - timedelta(hours=hours)).isoformat()}
-
-
-def side(role: str, offset: int, **more: Any) -> Side:
-    told: dict[str, Any] = {
-        "role": role,
-        "run_id": "r",
-        "version": "9.1",
-        "replid": HISTORY,
-        "replid2": NO_HISTORY,
-        "offset": offset,
-        "second_offset": -1,
-        "connected_replicas": 0,
-        "used_memory": 1,
-        "maxmemory": 0,
-        "loading": False,
-    }
-    link = {"link_status": "up", "last_io_seconds": 1} if role == "slave" else {}
-    return Side(**{**told, **link, **more})
 
 
 def one(

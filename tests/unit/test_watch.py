@@ -23,7 +23,7 @@ from ccr_avn.watch.platform import Platform
 from ccr_avn.watch.sample import Sample, happened, known
 from ccr_avn.watch.sampler import Sampler
 from ccr_avn.watch.side import FIRST_PAUSE, LONGEST_PAUSE, WatchedSide
-from tests.unit.test_status import listed, service, side
+from tests.support.factories import listed, service, side
 
 PRIMARY, REPLICA = side("master", 100), side("slave", 90)
 

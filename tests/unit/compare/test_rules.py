@@ -26,6 +26,7 @@ from ccr_avn.dataplane.compare.wire import TooLarge
 from ccr_avn.dataplane.compare.worker import Ended, Found, Moved
 from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.dataplane.link import Side
+from tests.support import factories
 from tests.unit.compare.fakes import EXACT, pair
 
 OLD = Traits(expiry=EXPIRES_IN, expiry_slack=2000, volatile_fields=frozenset())
@@ -299,9 +300,7 @@ def test_progress_tells_what_is_left() -> None:
 
 
 def side(**facts: Any) -> Side:
-    usual = {"role": "slave", "run_id": "r", "version": "9", "replid": "x", "replid2": "0", "offset": 1}
-    usual |= {"second_offset": -1, "connected_replicas": 1, "used_memory": 1, "maxmemory": 0, "loading": False}
-    return Side(**{**usual, "link_status": "up", **facts})
+    return factories.side(**{"role": "slave", **facts})
 
 
 @pytest.mark.parametrize(

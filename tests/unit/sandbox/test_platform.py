@@ -7,7 +7,7 @@ import pytest
 
 from ccr_avn.sandbox import shapes
 from ccr_avn.sandbox.records import ApiError, User, lets_in
-from tests.unit.test_world import Stage
+from tests.support.stage import Stage
 
 
 def statuses(stage: Stage, name: str, **body: Any) -> int:

@@ -1,0 +1,55 @@
+"""Services, integrations and sides as plain values: what a test does not name is as it is in a healthy pair."""
+
+import json
+from typing import Any
+
+from ccr_avn import models
+from ccr_avn.dataplane.link import NO_HISTORY, Side
+from ccr_avn.status.pairs import Pair, pairs_of
+
+HISTORY = "a" * 40
+
+
+def row(source: str, dest: str, **more: Any) -> dict[str, Any]:
+    """A read_replica integration as avn shows it."""
+    told = {"integration_type": "read_replica", "enabled": True, "active": True, "service_integration_id": "id"}
+    return {**told, "source_service": source, "dest_service": dest, **more}
+
+
+def service(name: str, *rows: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A service as avn shows it."""
+    told = {
+        "service_name": name,
+        "service_type": "valkey",
+        "state": "RUNNING",
+        "plan": "startup-4",
+        "cloud_name": "google-europe-west1",
+        "node_count": 1,
+        "termination_protection": False,
+        "service_integrations": list(rows),
+        "backups": [],
+    }
+    return {**told, **more}
+
+
+def listed(*services: dict[str, Any]) -> tuple[Pair, ...]:
+    return pairs_of(models.services(json.dumps(services)))
+
+
+def side(role: str = "master", offset: int = 100, **more: Any) -> Side:
+    """What INFO says of a primary, or of a replica whose link is up."""
+    told: dict[str, Any] = {
+        "role": role,
+        "run_id": "r",
+        "version": "9.1.2",
+        "replid": HISTORY,
+        "replid2": NO_HISTORY,
+        "offset": offset,
+        "second_offset": -1,
+        "connected_replicas": 1 if role == "master" else 0,
+        "used_memory": 1000,
+        "maxmemory": 0,
+        "loading": False,
+    }
+    link = {"link_status": "up", "last_io_seconds": 1} if role == "slave" else {}
+    return Side(**{**told, **link, **more})

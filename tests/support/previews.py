@@ -1,0 +1,25 @@
+"""Whether a run sends the changing avn commands that its preview shows, word for word."""
+
+import re
+import shlex
+from collections.abc import Iterable
+
+CHANGING = ("create", "update", "delete", "terminate")
+HOLE = re.compile(r"\$\{\w+:\?\}")
+"""What only an earlier answer supplies, in the middle of a word or alone."""
+
+
+def does_as_shown(preview: str, progress: str) -> None:
+    """``progress`` is what a run has told on stderr, in lines like ``step: avn …``."""
+    shown = _changing(line.strip() for line in preview.splitlines())
+    sent = _changing(line.partition(": ")[2] for line in progress.splitlines())
+    assert shown
+    assert len(shown) == len(sent), (shown, sent)
+    for words, done in zip(shown, sent, strict=True):
+        pattern = "\0".join(".+".join(re.escape(part) for part in HOLE.split(word)) for word in words)
+        assert re.fullmatch(pattern, "\0".join(done)), (words, done)
+
+
+def _changing(lines: Iterable[str]) -> list[list[str]]:
+    found = [shlex.split(line) for line in lines if line.startswith("avn ")]
+    return [words for words in found if any(part in word for word in words[2:4] for part in CHANGING)]
