@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 import valkey
 
-from tests.functional.conftest import EU, Make, Operator
-from tests.functional.test_sandbox_outages import CLOSED, Rig, answers, client, create, link, pair_of, wait_for
+from tests.support.operator import EU, Make, Operator
+from tests.support.rig import CLOSED, Rig, answers, client, create, link, pair_of
+from tests.support.wait import until
 
 
 @pytest.fixture
 def rig(make: Make, request: pytest.FixtureRequest) -> Iterator[Rig]:
     """Linked, in a sandbox with the options that a test is parametrized with."""
     with pair_of(make(build_seconds=0, backup_seconds=0, **getattr(request, "param", {}))) as pair:
-        wait_for(lambda: link(pair[2]) == "up")
+        until(lambda: link(pair[2]) == "up")
         yield pair
 
 
@@ -34,7 +35,7 @@ def promote(operator: Operator) -> None:
 def put(rig: Rig) -> None:
     _, eu, us = rig
     eu.set("a", "b")
-    wait_for(lambda: us.get("a") == "b")
+    until(lambda: us.get("a") == "b")
 
 
 @options(promote_restart=True)
@@ -43,7 +44,7 @@ def test_a_promotion_with_a_restart_drops_connections_and_keeps_data_and_history
     put(rig)
     before: Any = us.info("server")
     promote(operator)
-    wait_for(lambda: answers(us) and link(us) == "master")
+    until(lambda: answers(us) and link(us) == "master")
     after: Any = us.info()
     assert after["run_id"] != before["run_id"]
     assert us.get("a") == "b"
@@ -55,7 +56,7 @@ def test_a_promotion_that_comes_back_empty(rig: Rig) -> None:
     operator, eu, us = rig
     put(rig)
     promote(operator)
-    wait_for(lambda: answers(us) and link(us) == "master")
+    until(lambda: answers(us) and link(us) == "master")
     assert us.dbsize() == 0
     assert us.info("replication")["master_replid2"] != eu.info("replication")["master_replid"]
 
@@ -73,7 +74,7 @@ def test_a_promotion_that_changes_the_password(rig: Rig) -> None:
     operator, _, us = rig
     before = operator.sandbox.platform.find("us").password
     promote(operator)
-    wait_for(lambda: operator.sandbox.platform.find("us").password != before)
+    until(lambda: operator.sandbox.platform.find("us").password != before)
     with client(operator, "us") as again:
         assert again.ping()
     us.connection_pool.disconnect()
@@ -118,7 +119,7 @@ def test_a_service_has_the_settings_that_it_was_given(rig: Rig) -> None:
     with operator.sandbox.servers.admin("eu") as admin:
         seen = admin.config_get("databases", "maxmemory-policy", "timeout")
     assert seen == {"databases": "100", "maxmemory-policy": "allkeys-lru", "timeout": "7"}
-    wait_for(lambda: link(us) == "up")
+    until(lambda: link(us) == "up")
     operator.sandbox.servers.set_settings("eu", {"maxmemory": "3mb"})
     operator.sandbox.servers.restart("eu")
     with client(operator, "eu") as eu:
@@ -156,9 +157,9 @@ def test_commands_can_be_refused_to_the_users(rig: Rig) -> None:
 @options(platform_writes=0.01)
 def test_the_platform_may_write_by_itself(rig: Rig) -> None:
     _, eu, us = rig
-    wait_for(lambda: us.get("platform:heartbeat"))
+    until(lambda: us.get("platform:heartbeat"))
     before = eu.get("platform:heartbeat")
-    wait_for(lambda: eu.get("platform:heartbeat") != before)
+    until(lambda: eu.get("platform:heartbeat") != before)
 
 
 def test_a_deleted_integration_may_be_listed_for_a_while(make: Make) -> None:
@@ -170,7 +171,7 @@ def test_a_deleted_integration_may_be_listed_for_a_while(make: Make) -> None:
     gone = time.monotonic() + 0.5
     stale = operator.sandbox.platform.oddities.visible([])
     assert [one.id for one in stale] == ([row] if time.monotonic() < gone else [])
-    wait_for(lambda: row not in operator.avn("service", "integration-list", "us", "--json").out)
+    until(lambda: row not in operator.avn("service", "integration-list", "us", "--json").out)
 
 
 def test_a_deletion_that_acts_and_answers_500(make: Make) -> None:

@@ -6,8 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +15,9 @@ import valkey
 
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.run import running
-from tests.functional.conftest import BIN, EU, US, Make, Operator
-
-CLOSED = ["-c", 'ip_filter=["0.0.0.0/32"]']
-Rig = tuple[Operator, Any, Any]
-
-
-def client(operator: Operator, name: str, **more: Any) -> Any:
-    """Any: valkey-py's annotations leave out half of what it can do."""
-    service = operator.sandbox.platform.find(name)
-    return valkey.Valkey(
-        port=service.port, **{"password": service.password, "socket_timeout": 2, "decode_responses": True, **more}
-    )
-
-
-def wait_for(true: Callable[[], object], limit: float = 20.0) -> None:
-    until = time.monotonic() + limit
-    while not true():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.01)
-
-
-def answers(of: Any) -> bool:
-    try:
-        return bool(of.ping())
-    except valkey.ValkeyError:
-        return False
+from tests.support.operator import BIN, EU, US, Make, Operator
+from tests.support.rig import CLOSED, Rig, answers, client, create, link, pair_of
+from tests.support.wait import until
 
 
 def ping_over(connection: Any) -> None:
@@ -49,30 +25,10 @@ def ping_over(connection: Any) -> None:
     connection.read_response()
 
 
-def link(of: Any) -> str:
-    told: Any = of.info("replication")
-    return str(told.get("master_link_status", told["role"]))
-
-
-def create(operator: Operator, name: str, plan: str, cloud: str, source: str | None = None) -> None:
-    joined = [{"integration_type": "read_replica", "source_service": source}] if source else []
-    body = {"service_name": name, "service_type": "valkey", "plan": plan, "cloud": cloud}
-    operator.sandbox.platform.create({**body, "service_integrations": joined})
-
-
-@contextmanager
-def pair_of(operator: Operator) -> Iterator[Rig]:
-    create(operator, "eu", "business-4", EU)
-    create(operator, "us", "startup-4", US, "eu")
-    with client(operator, "eu") as eu, client(operator, "us") as us:
-        wait_for(lambda: link(us) in ("up", "down"))
-        yield operator, eu, us
-
-
 @pytest.fixture
 def rig(make: Make) -> Iterator[Rig]:
     with pair_of(make(build_seconds=0, backup_seconds=0)) as pair:
-        wait_for(lambda: link(pair[2]) == "up")
+        until(lambda: link(pair[2]) == "up")
         yield pair
 
 
@@ -98,12 +54,12 @@ def test_a_closed_filter_cuts_clients_but_not_replication_and_outlives_an_outage
 def test_a_primary_that_is_cut_off_feeds_nobody_until_healed(rig: Rig, kind: str) -> None:
     operator, eu, us = rig
     assert operator.ccr("sandbox", "outage", EU, "--kind", kind).out == "lost: eu\n"
-    wait_for(lambda: link(us) == "down")
+    until(lambda: link(us) == "down")
     assert answers(eu) is (kind == "cut")
     time.sleep(1.2)  # the replica tries anew every second
     assert link(us) == "down"
     assert operator.ccr("sandbox", "heal", EU).code == 0
-    wait_for(lambda: link(us) == "up")
+    until(lambda: link(us) == "up")
     assert answers(eu)
 
 
@@ -117,10 +73,10 @@ def test_a_change_while_it_is_away_holds_when_it_is_back(rig: Rig, kind: str) ->
     row = next(iter(operator.sandbox.platform.rows))
     operator.avn("service", "integration-delete", row)
     assert time.monotonic() - began < 4  # nobody waits for what does not answer
-    wait_for(lambda: operator.sandbox.servers._servers["us"].source is None)
+    until(lambda: operator.sandbox.servers._servers["us"].source is None)
     operator.ccr("sandbox", "heal")
     assert not answers(eu)
-    wait_for(lambda: answers(us) and link(us) == "master")
+    until(lambda: answers(us) and link(us) == "master")
 
 
 def test_a_restart_is_another_process_with_every_acknowledged_write(rig: Rig) -> None:
@@ -139,13 +95,13 @@ def test_a_restart_is_another_process_with_every_acknowledged_write(rig: Rig) ->
 
     writer = threading.Thread(target=write)
     writer.start()
-    wait_for(lambda: len(kept) > 500)
+    until(lambda: len(kept) > 500)
     operator.ccr("sandbox", "outage", "eu", "--kind", "restart")
     writer.join()
     after: Any = eu.info("server")
     assert (after["tcp_port"], after["run_id"] == before["run_id"]) == (before["tcp_port"], False)
     assert [number for number in kept if eu.get(f"k{number}") is None] == []
-    wait_for(lambda: link(us) == "up")
+    until(lambda: link(us) == "up")
 
 
 def test_a_restart_lifts_a_fence(rig: Rig) -> None:
@@ -160,21 +116,21 @@ def test_power_off_and_on_keeps_address_data_and_replica(rig: Rig) -> None:
     eu.set("a", "b")
     operator.avn("service", "update", "eu", "--power-off")
     assert not answers(eu)
-    wait_for(lambda: link(us) == "down")
+    until(lambda: link(us) == "down")
     assert operator.ccr("sandbox", "heal").out == "healed: us\n"
     assert not answers(eu)
     operator.avn("service", "update", "eu", "--power-on")
     assert eu.get("a") == "b"
-    wait_for(lambda: link(us) == "up")
+    until(lambda: link(us) == "up")
 
 
 def test_a_terminated_name_comes_back_empty(rig: Rig) -> None:
     operator, eu, us = rig
     eu.set("a", "b")
-    wait_for(lambda: us.get("a") == "b")
+    until(lambda: us.get("a") == "b")
     replid = eu.info("replication")["master_replid"]
     operator.avn("service", "terminate", "eu", "-f")
-    wait_for(lambda: link(us) == "master")
+    until(lambda: link(us) == "master")
     assert us.info("replication")["master_replid2"] == replid
     create(operator, "eu", "business-4", EU)
     with client(operator, "eu") as again:
@@ -184,14 +140,14 @@ def test_a_terminated_name_comes_back_empty(rig: Rig) -> None:
 def test_a_killed_primary_is_replaced_by_the_platform_if_so_set(make: Make) -> None:
     with pair_of(make(build_seconds=0, backup_seconds=0, auto_promote=0.2)) as (operator, _, us):
         assert operator.ccr("sandbox", "outage", "eu").code == 0
-        wait_for(lambda: link(us) == "master")
+        until(lambda: link(us) == "master")
         assert not operator.sandbox.platform.rows
 
 
 def test_a_replica_may_run_before_it_is_linked(make: Make) -> None:
     with pair_of(make(build_seconds=0, backup_seconds=0, sync_delay=1.0)) as (operator, _, us):
         assert (operator.sandbox.platform.state(operator.sandbox.platform.find("us")), link(us)) == ("RUNNING", "down")
-        wait_for(lambda: link(us) == "up")
+        until(lambda: link(us) == "up")
 
 
 def test_pausing_and_killing_clients_can_be_refused(make: Make) -> None:
@@ -260,4 +216,4 @@ def test_even_a_sigkill_leaves_no_file(tmp_path: Path) -> None:
         assert child.stdout.readline().startswith("export AIVEN_WEB_URL=")
         assert list((tmp_path / "tmp").iterdir())
         child.send_signal(signal.SIGKILL)
-    wait_for(lambda: list((tmp_path / "tmp").iterdir()) == [])
+    until(lambda: list((tmp_path / "tmp").iterdir()) == [])
