@@ -10,11 +10,13 @@ from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInte
 from ccr_avn.cli.switching import After, Before, HookTimeout, OnFailure, PromoteTimeout, WriteEnv, Yes
 
 if TYPE_CHECKING:
+    from ccr_avn.avn import Project
     from ccr_avn.cli.session import Session
     from ccr_avn.errors import Changed
     from ccr_avn.execute import Run
+    from ccr_avn.gates.parity import Difference
     from ccr_avn.models import Service
-    from ccr_avn.plan import Plan
+    from ccr_avn.plan import Plan, Step
     from ccr_avn.procedures.failover import FailoverRequest, LastKnown
     from ccr_avn.procedures.held import Measured
 
@@ -119,7 +121,12 @@ def failover(
     )
     measured.began = began
     if check:
-        session.finish(run, {"replica": replica, "would_go": True}, [f"{replica}: it would go"])
+        from ccr_avn.gates import parity
+
+        differences = _differences(run, services, replica, setting.project, new())
+        result = {"replica": replica, "would_go": True, "differences": [one.told() for one in differences]}
+        told_of = [f"warning: {parity.warning(one)}" for one in differences]
+        session.finish(run, result, [f"{replica}: it would go", *told_of])
         return
     hooks.run("after", told(changed=run.changed))
     _finish(session, run, plan, want, measured, hooks.seconds)
@@ -128,6 +135,8 @@ def failover(
 def _finish(
     session: "Session", run: "Run", plan: "Plan", want: "FailoverRequest", measured: "Measured", hooks: dict[str, float]
 ) -> None:
+    from ccr_avn.gates import parity
+
     by_slug = {step.slug: step for step in plan.all_steps}
     promoted: Service = run.seen.of(by_slug["running"])
     known: LastKnown = run.seen.of(by_slug["last-known"])
@@ -135,9 +144,12 @@ def _finish(
     source = before.source if before else None
     seconds, how = known.estimate
     exposed = switching.exposure(want.setting.project.flag, promoted)
+    project = want.setting.project
+    old = switching.service_in(run.seen, by_slug["replica"], source) if source else None
+    differences = _differences(run, by_slug["replica"], want.replica, project, promoted)
+    exposed += parity.risks(differences)
     if source:
-        flag = f" {' '.join(want.setting.project.flag)}" if want.setting.project.flag else ""
-        mend = f"avn service update {source} --power-off{flag}"
+        mend = parity.power_off(project, source, protected=old is not None and old.protected)
         exposed.insert(0, {"what": f"{source} was not fenced: if it lives, it still accepts writes", "mend": mend})
     result: dict[str, Any] = {
         "old_primary": source,
@@ -147,6 +159,7 @@ def _finish(
         "before": switching.sides(replica=before),
         "after": switching.sides(primary=promoted),
         "exposure": exposed,
+        "differences": [one.told() for one in differences],
         "hooks_seconds": hooks,
     }
     lines = [f"{want.replica} is the primary now"]
@@ -158,3 +171,14 @@ def _finish(
         ]
     lines.append(f"  connection details    ccr-avn endpoint {want.replica}")
     session.finish(run, result, [*lines, *switching.exposure_lines(exposed)])
+
+
+def _differences(
+    run: "Run", listed: "Step[Any]", replica: str, project: "Project", new: "Service | None"
+) -> "tuple[Difference, ...]":
+    """In what it differs from its primary, as far as the list tells that was asked for anyway: it costs no time."""
+    from ccr_avn.gates import parity
+
+    before = switching.service_in(run.seen, listed, replica)
+    old = switching.service_in(run.seen, listed, before.source) if before and before.source else None
+    return parity.of_services(project, old, new) if old and new else ()

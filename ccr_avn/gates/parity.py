@@ -107,12 +107,12 @@ def risks(differences: Iterable[Difference]) -> list[dict[str, str]]:
     return [{"what": one.text, "mend": one.fix or "-"} for one in differences if one.topic not in ("plan", "state")]
 
 
-def power_off(project: Project, service: Service) -> str:
+def power_off(project: Project, name: str, *, protected: bool) -> str:
     """The commands that power it off: a protected service refuses that until its protection is taken away."""
-    off = typed(avn.service_update(project, service.name, "--power-off").argv)
-    if not service.protected:
+    off = typed(avn.service_update(project, name, "--power-off").argv)
+    if not protected:
         return off
-    return f"{typed(avn.service_update(project, service.name, '--disable-termination-protection').argv)} && {off}"
+    return f"{typed(avn.service_update(project, name, '--disable-termination-protection').argv)} && {off}"
 
 
 def typed(argv: Iterable[object]) -> str:

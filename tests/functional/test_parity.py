@@ -65,3 +65,18 @@ def test_the_risks_that_remain_name_what_still_differs(pair: Operator) -> None:
     again = pair.ccr("switchover", "eu", "us", "--yes", "--json")
     assert again.code == 0, again.err
     assert not any("ip_filter" in one["what"] for one in json.loads(again.out)["result"]["exposure"])
+
+
+def test_a_failover_tells_what_differs_and_the_printed_power_off_works(pair: Operator) -> None:
+    pair.avn("service", "update", "eu", "-c", "valkey_timeout=60", "--enable-termination-protection")
+    pair.sandbox.servers.kill("eu")
+    check = pair.ccr("failover", "us", "--allow-data-loss", "--check")
+    assert "warning: valkey_timeout: eu has 60, us has 300" in check.out
+    done = pair.ccr("failover", "us", "--allow-data-loss", "--yes", "--json")
+    assert done.code == 0, done.err
+    risks = {one["what"]: one["mend"] for one in json.loads(done.out)["result"]["exposure"]}
+    assert "valkey_timeout: eu has 60, us has 300" in risks
+    mend = next(mend for what, mend in risks.items() if "not fenced" in what)
+    typed = subprocess.run(["bash", "-c", mend], env=pair.environment(), capture_output=True, check=False)
+    assert typed.returncode == 0, typed.stderr
+    assert json.loads(pair.avn("service", "get", "eu", "--json").out)["state"] == "POWEROFF"

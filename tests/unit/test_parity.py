@@ -297,8 +297,8 @@ def test_a_replica_that_follows_nobody_is_not_compared() -> None:
 
 
 def test_a_protected_service_is_powered_off_in_two_steps() -> None:
-    assert parity.power_off(P, service("eu")) == "avn service update eu --project p --power-off"
-    assert parity.power_off(P, service("eu", termination_protection=True)) == (
+    assert parity.power_off(P, "eu", protected=False) == "avn service update eu --project p --power-off"
+    assert parity.power_off(P, "eu", protected=True) == (
         "avn service update eu --project p --disable-termination-protection && "
         "avn service update eu --project p --power-off"
     )
