@@ -127,6 +127,22 @@ def at_least_one(**given: float) -> None:
             raise UsageError(f"{option} can't be {count:g}", detail="it must be 1 or more", hint=f"{option} 20")
 
 
+def idle(context: typer.Context, level: str, levels: str, *options: str) -> None:
+    """Options that only other levels of a comparison heed.
+
+    Raises:
+        UsageError: one was given.
+    """
+    sources = {name: context.get_parameter_source(name) for name in options}
+    given = ["--" + name.replace("_", "-") for name, source in sources.items() if source and source.name != "DEFAULT"]
+    if given:
+        raise UsageError(
+            f"{' and '.join(given)} {'do' if len(given) > 1 else 'does'} nothing with --level {level}",
+            detail=f"heeded with --level {levels} only",
+            hint=f"leave it out, or say --level {levels.split(maxsplit=1)[0]}",
+        )
+
+
 def readable(file: Path | None) -> Path | None:
     """A file that must be there.
 

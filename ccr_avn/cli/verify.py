@@ -4,7 +4,7 @@ import os
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,7 +27,12 @@ class Level(StrEnum):
     VALUES = "values"
 
 
+COMPARING = ("match", "sample", "db", "jobs", "max_ops", "rounds", "round_interval", "differences")
+"""Options that say how keys are compared."""
+
+
 def verify(
+    context: typer.Context,
     primary: Primary,
     replica: Replica,
     project: ProjectName = None,
@@ -52,8 +57,12 @@ def verify(
     """Prove that REPLICA follows PRIMARY. Exit 6 when it can't be proven."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(link_timeout=link_timeout, call_timeout=call_timeout)
-    options.not_negative(jobs=jobs, max_ops=max_ops, round_interval=round_interval)
+    options.not_negative(jobs=jobs, max_ops=max_ops, round_interval=round_interval, db=min(db or [0]))
     options.at_least_one(samples=samples, rounds=rounds, sample=1 if sample is None else sample)
+    if level is Level.LINK:
+        options.idle(context, level.value, "marker, keys or values", "samples")
+    if level in (Level.LINK, Level.MARKER):
+        options.idle(context, level.value, "keys or values", *COMPARING)
     from ccr_avn.avn import Project
     from ccr_avn.cli.session import Session
     from ccr_avn.errors import NotProven
@@ -89,7 +98,17 @@ def verify(
             problem.result = evidence(plan, session.run.seen)
         raise
     result = {"primary": primary, "replica": replica, "level": want.level, **evidence(plan, run.seen)}
-    session.finish(run, result, [f"{replica} replicates {primary}: proven by {want.level}"])
+    session.finish(run, result, [f"{replica} replicates {primary}: {_proven(level, result)}"])
+
+
+def _proven(level: Level, result: "dict[str, Any]") -> str:
+    """By what, and by how much of it: of no keys at all nothing is proven."""
+    if "compare" not in result:
+        return f"proven by {level.value}"
+    keys = result["compare"]["keys"]
+    if not keys:
+        return "proven by marker; there was no key to compare"
+    return f"proven by {'the values' if level is Level.VALUES else 'existence, type and expiry'} of {keys} keys"
 
 
 def _telling() -> "Callable[[Progress], None]":

@@ -85,6 +85,10 @@ def markers_arrive() -> Gate[MarkerResult]:
 def is_equal() -> Gate[Comparison]:
     def judge(found: Comparison, _: Seen) -> Finding:
         counted = f"{found.keys} keys compared in {found.seconds:.1f} s ({found.rate:.0f} a second)"
+        if found.verdict == "equal" and not found.keys:
+            return go(
+                "no key was compared: there is none on either side, or none that was asked for", warnings=found.reasons
+            )
         if found.verdict == "equal":
             return go(f"equal: {counted}", warnings=found.reasons)
         if found.verdict == "inconclusive":
