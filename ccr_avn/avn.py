@@ -35,13 +35,19 @@ def version() -> Call[str]:
 
 
 def service_list(project: Project, *names: str) -> "Call[tuple[models.Service, ...]]":
-    """The services of these names that exist; of all names when none is given. Unknown names are left out, exit 0."""
+    """The services of these names that exist, or all that can have read replicas. Unknown names are left out, exit 0."""
     argv = (AVN, "service", "list", *names, *project.flag, "--json")
-    return Call(argv, parse=_read("services"))
+    return Call(argv, parse=_read("named_services" if names else "services"))
 
 
 def service_get(project: Project, name: str) -> "Call[models.Service]":
     return Call((AVN, "service", "get", name, *project.flag, "--json"), parse=_read("service"))
+
+
+def service_named(project: Project, name: Word) -> "Call[tuple[models.Service, ...]]":
+    """One service, or none where it does not exist. It needs no list, which a stranger's odd service can break."""
+    argv = (AVN, "service", "get", name, *project.flag, "--json")
+    return Call(argv, parse=_read("only_service"), absent=())
 
 
 def backup_list(project: Project, name: str) -> "Call[tuple[models.Backup, ...]]":

@@ -1,11 +1,20 @@
 """The few facts read out of avn's JSON. Raw JSON travels no further than this module."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from ccr_avn import redact
 from ccr_avn.errors import AvnError
@@ -16,15 +25,24 @@ SERVING = ("RUNNING", "REBALANCING")
 REDACTED = "<redacted>"
 READ_REPLICA = "read_replica"
 
-T = TypeVar("T")
+REPLICABLE = ("valkey", "redis")
+"""The service types that have read replicas of their own kind; all others are none of our business."""
+
+UNKNOWN = "unknown"
+
+M = TypeVar("M", bound="Fact")
+R = TypeVar("R")
 
 
-def _none_to_empty(value: Any) -> Any:
-    return () if value is None else value
+class Rows(tuple[R, ...], Generic[R]):  # noqa: SLOT001 (a tuple with a fact of its own can have no slots)
+    """The rows that could be read; ``left_out``: a sentence on each that could not, or not wholly."""
 
+    left_out: tuple[str, ...]
 
-def _none_to_object(value: Any) -> Any:
-    return {} if value is None else value
+    def __new__(cls, rows: Iterable[R], left_out: Iterable[str] = ()) -> "Rows[R]":
+        made = super().__new__(cls, tuple(rows))
+        made.left_out = tuple(left_out)
+        return made
 
 
 def _not_enabled_id(value: Any) -> Any:
@@ -32,12 +50,17 @@ def _not_enabled_id(value: Any) -> Any:
     return None if value == "(integration not enabled)" else value
 
 
-Many = BeforeValidator(_none_to_empty)
-Mapping = Annotated[dict[str, Any], BeforeValidator(_none_to_object)]
+Mapping = dict[str, Any]
 
 
 class Fact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=False, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_given(cls, value: Any) -> Any:
+        """The schema does not say which fields may be null: where there is a default, that is meant."""
+        return {key: one for key, one in value.items() if one is not None} if isinstance(value, dict) else value
 
 
 class Progress(Fact):
@@ -51,7 +74,7 @@ class Progress(Fact):
 class NodeState(Fact):
     name: str
     state: str
-    progress_updates: Annotated[tuple[Progress, ...], Many] = ()
+    progress_updates: tuple[Progress, ...] = ()
 
     def __str__(self) -> str:
         phases = [
@@ -73,6 +96,24 @@ class Integration(Fact):
     dest: str | None = Field(alias="dest_service", default=None)
     source_endpoint: str | None = Field(alias="source_endpoint_id", default=None)
     dest_endpoint: str | None = Field(alias="dest_endpoint_id", default=None)
+    source_project: str | None = None
+    dest_project: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_is_not_said(cls, value: Any) -> Any:
+        """A row with an id is one that was enabled; one that is enabled acts unless it is said not to."""
+        if not isinstance(value, dict):
+            return value
+        has_id = _not_enabled_id(value.get("service_integration_id")) is not None
+        enabled = has_id if value.get("enabled") is None else value["enabled"]
+        active = enabled if value.get("active") is None else value["active"]
+        return {**value, "enabled": enabled, "active": active}
+
+    @property
+    def crosses_projects(self) -> bool:
+        """Whether its services are in two projects, so that one of the names means nothing in the other's."""
+        return None not in (self.source_project, self.dest_project) and self.source_project != self.dest_project
 
     def feeds(self, service: str) -> bool:
         """Whether this row makes ``service`` a read replica."""
@@ -107,8 +148,8 @@ class Service(Fact):
     name: str = Field(alias="service_name", min_length=1)
     type: str = Field(alias="service_type")
     state: str
-    plan: str
-    cloud: str = Field(alias="cloud_name")
+    plan: str = UNKNOWN
+    cloud: str = Field(alias="cloud_name", default=UNKNOWN)
     uri: SecretStr | None = Field(alias="service_uri", default=None)  # null while building
     is_cluster: bool = Field(alias="is_cluster_plan", default=False)
     protected: bool = Field(alias="termination_protection", default=False)
@@ -116,12 +157,12 @@ class Service(Fact):
     created: datetime | None = Field(alias="create_time", default=None)  # tells namesakes apart
     node_count: int | None = None
     memory_mb: float | None = Field(alias="node_memory_mb", default=None)
-    nodes: Annotated[tuple[NodeState, ...], Many] = Field(alias="node_states", default=())
+    nodes: tuple[NodeState, ...] = Field(alias="node_states", default=())
     user_config: Mapping = {}
-    integrations: Annotated[tuple[Integration, ...], Many] = Field(alias="service_integrations", default=())
-    users: Annotated[tuple[User, ...], Many] = ()
-    components: Annotated[tuple[Component, ...], Many] = ()
-    backups: Annotated[tuple[Backup, ...], Many] = ()
+    integrations: tuple[Integration, ...] = Field(alias="service_integrations", default=())
+    users: tuple[User, ...] = ()
+    components: tuple[Component, ...] = ()
+    backups: tuple[Backup, ...] = ()
     tags: Mapping = {}
     maintenance: Mapping = {}
 
@@ -130,6 +171,7 @@ class Service(Fact):
         """Maintenance that is planned for it."""
         updates = self.maintenance.get("updates")
         return tuple(one for one in updates if isinstance(one, dict)) if isinstance(updates, list) else ()
+    left_out: tuple[str, ...] = ()  # what the platform said of it that can't be read
 
     @property
     def serving(self) -> bool:
@@ -141,19 +183,30 @@ class Service(Fact):
         return str(self.user_config.get(f"{self.type}_persistence") or "rdb")
 
     @property
+    def row(self) -> Integration | None:
+        """The integration that makes this service a read replica, if it is one."""
+        return next((row for row in self.integrations if row.feeds(self.name)), None)
+
+    @property
     def source(self) -> str | None:
         """The primary that this service replicates, if it is a read replica."""
-        return next((row.source for row in self.integrations if row.feeds(self.name)), None)
+        return self.row.source if self.row else None
+
+    @property
+    def source_project(self) -> str | None:
+        """The project of its primary where that is another: a service of that name here is a stranger."""
+        return self.row.source_project if self.row and self.row.crosses_projects else None
 
     @property
     def replicas(self) -> tuple[str, ...]:
-        return tuple(row.dest for row in self.integrations if row.is_fed_by(self.name) and row.dest)
+        fed = (row for row in self.integrations if row.is_fed_by(self.name) and row is not self.row)
+        return tuple(row.dest for row in fed if row.dest)
 
 
 class IntegrationType(Fact):
     type: str = Field(alias="integration_type")
-    sources: Annotated[tuple[str, ...], Many] = Field(alias="source_service_types", default=())
-    dests: Annotated[tuple[str, ...], Many] = Field(alias="dest_service_types", default=())
+    sources: tuple[str, ...] = Field(alias="source_service_types", default=())
+    dests: tuple[str, ...] = Field(alias="dest_service_types", default=())
 
 
 class Tag(Fact):
@@ -161,65 +214,64 @@ class Tag(Fact):
     value: str
 
 
-def _reader(shape: Any) -> Callable[[str], Any]:
-    adapter: TypeAdapter[Any] = TypeAdapter(shape)
-
-    def read(stdout: str) -> Any:
-        try:
-            answer = json.loads(stdout)
-            redact.learn(answer)  # before anything can be said of it
-            return adapter.validate_python(answer)
-        except (ValueError, RecursionError) as error:
-            raise _unreadable(error) from None
-
-    return read
+def services(stdout: str) -> Rows[Service]:
+    """``avn service list --json``, of those that can have read replicas; one that can't be read is left out."""
+    wanted = (one for one in _list(stdout) if not isinstance(one, dict) or _may_be_replicated(one.get("service_type")))
+    return _rows(Service, wanted, "service")
 
 
-def services(stdout: str) -> tuple[Service, ...]:
-    """``avn service list --json``."""
-    found: tuple[Service, ...] = _services(stdout)
-    return found
+def named_services(stdout: str) -> Rows[Service]:
+    """The same for names that were asked for, whatever their type.
+
+    Raises:
+        AvnError: one can't be read: to leave it out would say that it does not exist.
+    """
+    found = [_salvaged(Service, one) for one in _list(stdout)]
+    return Rows(found, (note for one in found for note in one.left_out))
 
 
 def service(stdout: str) -> Service:
     """``avn service get --json``."""
-    found: Service = _service(stdout)
-    return found
+    return _salvaged(Service, _json(stdout))
 
 
-def backups(stdout: str) -> tuple[Backup, ...]:
+def only_service(stdout: str) -> Rows[Service]:
+    """The same as rows, so that one that does not exist is none."""
+    found = service(stdout)
+    return Rows((found,), found.left_out)
+
+
+def backups(stdout: str) -> Rows[Backup]:
     """``avn service backup-list --json``."""
-    found: tuple[Backup, ...] = _backups(stdout)
-    return found
+    return _rows(Backup, _list(stdout), "backup")
 
 
-def integrations(stdout: str) -> tuple[Integration, ...]:
+def integrations(stdout: str) -> Rows[Integration]:
     """``avn service integration-list --json``."""
-    found: tuple[Integration, ...] = _integrations(stdout)
-    return found
+    return _rows(Integration, _list(stdout), "integration")
 
 
-def integration_types(stdout: str) -> tuple[IntegrationType, ...]:
+def integration_types(stdout: str) -> Rows[IntegrationType]:
     """``avn service integration-types-list --json``."""
-    found: tuple[IntegrationType, ...] = _integration_types(stdout)
-    return found
+    return _rows(IntegrationType, _list(stdout), "integration type")
 
 
-def tags(stdout: str) -> tuple[Tag, ...]:
+def tags(stdout: str) -> Rows[Tag]:
     """``avn service tags list --json``."""
-    found: tuple[Tag, ...] = _tags(stdout)
-    return found
+    return _rows(Tag, _list(stdout), "tag")
 
 
 def user(stdout: str) -> User:
     """``avn service user-get --json``."""
-    found: User = _user(stdout)
-    return found
+    return _salvaged(User, _json(stdout))
 
 
 def objects(stdout: str) -> tuple[dict[str, Any], ...]:
     """Any JSON list of objects, for checks that only count or name them."""
-    found: tuple[dict[str, Any], ...] = _objects(stdout)
+    try:
+        found: tuple[dict[str, Any], ...] = _OBJECTS.validate_python(_json(stdout))
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(error) from None
     return found
 
 
@@ -227,14 +279,92 @@ def nothing(stdout: str) -> None:
     """A changing command says nothing that can be relied on: what became of it is read afterwards."""
 
 
-_services = _reader(tuple[Service, ...])
-_service = _reader(Service)
-_backups = _reader(tuple[Backup, ...])
-_integrations = _reader(tuple[Integration, ...])
-_integration_types = _reader(tuple[IntegrationType, ...])
-_tags = _reader(tuple[Tag, ...])
-_user = _reader(User)
-_objects = _reader(tuple[dict[str, Any], ...])
+_OBJECTS: TypeAdapter[Any] = TypeAdapter(tuple[dict[str, Any], ...])
+
+
+def _json(stdout: str) -> Any:
+    try:
+        answer = json.loads(stdout)
+        redact.learn(answer)  # before anything can be said of it
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(error) from None
+    return answer
+
+
+def _list(stdout: str) -> list[Any]:
+    found = _json(stdout)
+    if not isinstance(found, list):
+        raise _unreadable(TypeError("not a list"))
+    return found
+
+
+def _may_be_replicated(kind: Any) -> bool:
+    """One of an unknown type is not passed over in silence."""
+    return kind in REPLICABLE if isinstance(kind, str) else True
+
+
+def _rows(shape: type[M], rows: Iterable[Any], what: str) -> Rows[M]:
+    """Those that can be read; a stranger's odd row takes nothing from the others."""
+    found: list[M] = []
+    left_out: list[str] = []
+    for number, row in enumerate(rows, 1):
+        try:
+            one = _salvaged(shape, row)
+        except AvnError as error:
+            name = _name_of(row) or f"number {number}"
+            left_out.append(f"{what} {name} is left out: avn's answer on it can't be read ({error.detail})")
+        else:
+            found.append(one)
+            left_out.extend(getattr(one, "left_out", ()))
+    return Rows(found, left_out)
+
+
+def _salvaged(shape: type[M], row: Any) -> M:
+    """The fact without what can't be read of it, as long as that has a default.
+
+    Raises:
+        AvnError: something that it can't do without is missing or odd.
+    """
+    notes: list[str] = []
+    left = {key: one for key, one in row.items() if key != "left_out"} if isinstance(row, dict) else row
+    while True:
+        try:
+            found = shape.model_validate(left)
+        except ValidationError as error:
+            left, dropped = _without(shape, left, error)
+            notes += (f"{_name_of(row) or 'a row'}: {one}: left out, it can't be read" for one in dropped)
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(error) from None
+        else:
+            told = tuple(dict.fromkeys(notes))
+            return found.model_copy(update={"left_out": told}) if told and "left_out" in shape.model_fields else found
+
+
+def _without(shape: type[M], row: Any, error: ValidationError) -> tuple[Any, list[str]]:
+    """The row without its odd elements and fields, and what these were.
+
+    Raises:
+        AvnError: one of them is needed.
+    """
+    needed = {field.alias or name for name, field in shape.model_fields.items() if field.is_required()}
+    places = {one["loc"][:2] for one in error.errors(include_input=False, include_url=False)}
+    if not isinstance(row, dict) or any(not place or place[0] in needed or place[0] not in row for place in places):
+        raise _unreadable(error)
+    left, dropped = dict(row), []
+    for key in {place[0] for place in places}:
+        odd = {place[1] for place in places if place[0] == key and len(place) > 1 and isinstance(place[1], int)}
+        if odd and isinstance(row[key], list):
+            left[key] = [one for index, one in enumerate(row[key]) if index not in odd]
+            dropped += [f"{key}[{index}]" for index in sorted(odd)]
+        else:
+            del left[key]
+            dropped.append(str(key))
+    return left, dropped
+
+
+def _name_of(row: Any) -> str:
+    keys = ("service_name", "service_integration_id", "backup_name", "username", "integration_type", "key")
+    return next((str(row[key]) for key in keys if isinstance(row.get(key), str)), "") if isinstance(row, dict) else ""
 
 
 def _unreadable(error: Exception) -> AvnError:
