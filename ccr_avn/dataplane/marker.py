@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ccr_avn.dataplane.clock import skew
 from ccr_avn.dataplane.connect import Endpoint, connect, explained
 from ccr_avn.errors import NotProven
 
@@ -85,6 +86,7 @@ def run_marker(
                 if not arrived:
                     with explained(primary, connected=True):
                         _still_there(source, key, value, primary.service)
+                        _not_expired(source, target, ttl, primary.service, replica.service)
                     break
                 lags.append((clock() - began) * 1000)
                 if progress:
@@ -123,6 +125,20 @@ def _still_there(source: "valkey.Valkey", key: str, value: bytes, service: str) 
         detail="the key is gone from the primary: evicted, flushed, or it ran out",
         hint=f"see its memory policy: avn service get {service} --format '{{user_config}}'; or prove the link alone: "
         "--level link",
+    )
+
+
+def _not_expired(source: "valkey.Valkey", target: "valkey.Valkey", ttl: float, primary: str, replica: str) -> None:
+    """Raises:
+    NotProven: by the replica's clock the marker's time was over when it came.
+    """
+    ahead = skew(source, target)
+    if ahead < ttl:
+        return
+    raise NotProven(
+        f"the clocks differ: {replica} is {ahead:.1f} s ahead of {primary}",
+        detail=f"a marker lives {ttl:g} s, so it has expired when it arrives, like every key with less to live",
+        hint="tell Aiven that the clocks differ; meanwhile prove the link alone: --level link",
     )
 
 

@@ -1,18 +1,15 @@
 """What the servers of both sides tell of themselves that the platform does not: versions, functions, scripts, clocks."""
 
 import hashlib
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ccr_avn.dataplane import clock
 from ccr_avn.dataplane.connect import Endpoint, connect, explained
 from ccr_avn.dataplane.link import Side, side_of, unparsed
 
 if TYPE_CHECKING:
     import valkey
-
-CLOCK_SAMPLES = 3
-"""The quickest of these answers bounds the error best."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +30,8 @@ class Planes:
     @property
     def skew(self) -> float:
         """Seconds by which the replica's clock is certainly ahead (negative: behind) of the primary's."""
-        apart = self.replica.ahead - self.primary.ahead
-        error = self.replica.uncertain + self.primary.uncertain
-        return apart if abs(apart) > error else 0.0
+        before, after = ((one.ahead, one.uncertain) for one in (self.primary, self.replica))
+        return clock.apart(before, after)
 
 
 def read_planes(primary: Endpoint, replica: Endpoint) -> Planes:
@@ -54,18 +50,10 @@ def read_plane(endpoint: Endpoint) -> Plane:
         Unreachable: it can't be asked.
     """
     with connect(endpoint) as client, explained(endpoint, connected=True):
-        ahead, uncertain = min((_clock(client) for _ in range(CLOCK_SAMPLES)), key=lambda clock: clock[1])
+        ahead, uncertain = clock.ahead(client)
         libraries = _libraries(client)
         side = side_of(unparsed(client).execute_command("INFO"), endpoint.service)  # type: ignore[no-untyped-call]
     return Plane(side=side, libraries=libraries, ahead=ahead, uncertain=uncertain)
-
-
-def _clock(client: "valkey.Valkey") -> tuple[float, float]:
-    """How far it is ahead, and half the time that asking took."""
-    wall, began = time.time(), time.monotonic()
-    seconds, micros = client.time()  # type: ignore[misc]
-    took = time.monotonic() - began
-    return float(seconds) + float(micros) / 1e6 - (wall + took / 2), took / 2
 
 
 def _libraries(client: "valkey.Valkey") -> dict[str, str] | None:

@@ -1,0 +1,67 @@
+"""Clocks of two servers: told apart where the answers are quick enough, and named where markers die of them."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from ccr_avn.dataplane import clock, marker
+from ccr_avn.dataplane.connect import Endpoint
+from ccr_avn.errors import NotProven
+
+
+class Server:
+    """Answers like one whose clock is ahead by so many seconds; keys are kept, with the moment of their end."""
+
+    def __init__(self, keys: dict[str, tuple[bytes, float]], ahead: float) -> None:
+        self.keys = keys
+        self.ahead = ahead
+
+    def time(self) -> tuple[int, int]:
+        now = time.time() + self.ahead
+        return int(now), int(now % 1 * 1e6)
+
+    def set(self, key: str, value: bytes, px: int) -> None:
+        self.keys[key] = (value, time.time() + self.ahead + px / 1000)
+
+    def get(self, key: str) -> bytes | None:
+        value, end = self.keys.get(key, (None, 0.0))
+        return value if time.time() + self.ahead < end else None
+
+    def delete(self, key: str) -> None:
+        self.keys.pop(key, None)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, ahead: float) -> marker.MarkerResult:
+    keys: dict[str, tuple[bytes, float]] = {}
+    servers = {"eu": Server(keys, 0.0), "us": Server(keys, ahead)}
+
+    @contextmanager
+    def connect(endpoint: Endpoint, **_: Any) -> Iterator[Server]:
+        yield servers[endpoint.service]
+
+    monkeypatch.setattr(marker, "connect", connect)
+    eu, us = (Endpoint(service=name, uri=f"redis://x@{name}") for name in servers)
+    return marker.run_marker(eu, us, samples=3, timeout=0.0)
+
+
+def test_markers_that_expire_on_arrival_are_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotProven, match=r"us is 120\.0 s ahead of eu"):
+        run(monkeypatch, 120.0)
+
+
+def test_clocks_that_differ_by_less_than_a_marker_lives_are_no_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, 50.0).arrived == 3
+    assert run(monkeypatch, -120.0).arrived == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "apart"),
+    [((0.0, 0.1), (2.0, 0.1), 2.0), ((5.0, 0.1), (2.0, 0.1), -3.0), ((0.0, 1.5), (2.0, 0.6), 0.0)],
+)
+def test_a_skew_is_only_told_where_it_is_larger_than_its_error(
+    source: tuple[float, float], target: tuple[float, float], apart: float
+) -> None:
+    assert clock.apart(source, target) == apart
