@@ -33,6 +33,10 @@ class UsageError(CcrError):
     code = 2
 
 
+class NotConfirmed(UsageError):
+    """The question was answered by no, or by nobody; nothing was changed."""
+
+
 class AvnError(CcrError):
     """``avn`` failed: it could not be started, refused, or answered what can't be read."""
 

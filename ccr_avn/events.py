@@ -49,6 +49,15 @@ class Missed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Event):
+    """The operator was asked, and answered after so many seconds, which are no time that the run took."""
+
+    question: str
+    confirmed: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeStarted(Event):
     slug: str
     argv: tuple[str, ...]

@@ -15,7 +15,15 @@ from ccr_avn import __version__, console, events
 from ccr_avn.errors import CcrError
 from ccr_avn.redact import redacted_in
 
-FSYNCED = (events.RunStarted, events.ChangeStarted, events.ChangeEnded, events.StepDone, events.Undone, events.RunEnded)
+FSYNCED = (
+    events.RunStarted,
+    events.Asked,
+    events.ChangeStarted,
+    events.ChangeEnded,
+    events.StepDone,
+    events.Undone,
+    events.RunEnded,
+)
 KEPT = (*FSYNCED, events.StepStarted, events.Looked, events.Missed)
 OFTEN = 1.0
 """Seconds: looks that only wait are kept this often at most, as a run may make thousands."""

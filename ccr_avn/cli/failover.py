@@ -108,7 +108,7 @@ def failover(
         service = new()
         if check or service is None or service.source is None:
             return
-        switching.ask(f"Promote {replica} now? This can't be undone, and may lose writes as said above.", yes=yes)
+        switching.ask(session, replica, _consequences(begun, plan, replica, service.source), yes=yes)
         hooks.run_before(told(changed=False))
 
     session.sinks.append(switching.writing_env(write_env, new))
@@ -130,6 +130,20 @@ def failover(
         return
     hooks.run("after", told(changed=run.changed))
     _finish(session, run, plan, want, measured, hooks.seconds)
+
+
+def _consequences(run: "Run", plan: "Plan", replica: str, source: str) -> dict[str, str]:
+    """What is said before the question."""
+    step = next(one for one in plan.checks if one.slug == "last-known")
+    known: LastKnown | None = run.seen.of(step) if run.seen.has(step) else None
+    seconds, how = known.estimate if known else (None, "it was not looked at")
+    loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
+    return {
+        "promoted": f"{replica} becomes a primary of its own, for good; {source} can't follow it",
+        "old primary": f"{source} is not closed: if it lives, it still accepts writes",
+        "write pause": f"none by us; writes work again when {replica} is promoted",
+        "may be lost": f"{loss} ({how})",
+    }
 
 
 def _finish(

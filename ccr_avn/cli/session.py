@@ -35,6 +35,10 @@ class Session:
         self._signals: Signals | None = None
         self._began = time.monotonic()
 
+    def now(self) -> float:
+        """Seconds since the run began, as its events count them."""
+        return time.monotonic() - self._began
+
     def emit(self, event: events.Event) -> None:
         """Tell all sinks. One that fails is left out from then on: the run is worth more than what is told of it.
 
@@ -80,6 +84,7 @@ class Session:
                 held=signals.held,
                 run=ahead.run if ahead else process.run,
             )
+            self._began = time.monotonic()
             run = self.run = Run(plan, world, self.emit)
             self._start(plan, program)
             try:
@@ -159,7 +164,7 @@ class Session:
         self.emit(started)
 
     def _end(self, *, ok: bool, changed: Changed, code: int, result: dict[str, Any]) -> None:
-        ended = events.RunEnded(at=time.monotonic() - self._began, ok=ok, changed=changed, code=code, result=result)
+        ended = events.RunEnded(at=self.now(), ok=ok, changed=changed, code=code, result=result)
         self.emit(ended)
         self.journal.close()
         if self.journal.trouble:

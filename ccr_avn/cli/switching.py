@@ -1,13 +1,15 @@
 """What switchover and failover share on the command line: the question, hooks, the env file, the result."""
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccr_avn.errors import UsageError
+from ccr_avn.errors import NotConfirmed, UsageError
 
 if TYPE_CHECKING:
     from ccr_avn import events
@@ -35,22 +37,51 @@ def must_be_able_to_ask(*, yes: bool) -> None:
     """Raises:
     UsageError: nobody is there to answer and --yes was not given.
     """
-    if not yes and not sys.stdin.isatty():
+    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
         raise UsageError(
-            "nobody is here to confirm",
-            detail="a promotion can't be undone; there is no terminal and no --yes",
+            "confirmation needed: no terminal and no --yes",
+            detail="a promotion can't be undone",
             hint="look first with --check or --dry-run, then add --yes",
         )
 
 
-def ask(question: str, *, yes: bool) -> None:
-    """Raises:
-    UsageError: the answer was no.
+def ask(session: "Session", name: str, consequences: Mapping[str, str], *, yes: bool) -> None:
+    """Say what will be; go on when the name of the service that is promoted was typed.
+
+    ``consequences``: what is promoted, what is closed, how long writes are paused at most, what may be lost.
+
+    Raises:
+        NotConfirmed: something else was typed.
     """
-    if not yes and not typer.confirm(question, default=False, err=True):
-        raise UsageError(
-            "not confirmed", detail="nothing was changed", hint="run it again when you are sure, or with --check"
+    from ccr_avn import console, events
+
+    console.note(console.table(list(consequences.items())))
+    if yes:
+        return
+    question = f"Type {name} to promote it; anything else stops here, with nothing changed: "
+    began = time.monotonic()
+    answer = _answer(question)
+    confirmed = answer == name
+    seconds = time.monotonic() - began
+    session.emit(events.Asked(at=session.now(), question=question.strip(), confirmed=confirmed, seconds=seconds))
+    if not confirmed:
+        raise NotConfirmed(
+            "not confirmed",
+            detail=f"{name!r} was to be typed, not {answer!r}; nothing was changed",
+            hint="run it again when you are sure, or with --check",
         )
+
+
+def _answer(question: str) -> str:
+    """What is typed when the question is shown. Keys that were pressed before it are no answer."""
+    from ccr_avn import outlet
+
+    with suppress(ImportError, OSError, ValueError):
+        import termios
+
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+    outlet.put("stderr", outlet.emitted(question))
+    return sys.stdin.readline().strip()
 
 
 def environment(
@@ -93,7 +124,7 @@ def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Call
             write_privately(path, text)
         except OSError as error:
             failed.append(error)
-            console.note(f"warning: {path} can't be written: {error.strerror}; see `ccr-avn endpoint {service.name}`")
+            console.warn(f"{path} can't be written: {error.strerror}; see `ccr-avn endpoint {service.name}`")
 
     return sink
 
@@ -125,7 +156,7 @@ def exposure(project: tuple[str, ...], new: "Service") -> list[dict[str, str]]:
 def exposure_lines(found: list[dict[str, str]]) -> list[str]:
     from ccr_avn import console
 
-    return ["exposed now:", console.table([(one["what"], one["mend"]) for one in found])]
+    return ["remaining risks:", console.table([(one["what"], one["mend"]) for one in found])]
 
 
 def with_hooks(hooks: "Hooks", told: Callable[..., dict[str, str]], perform: "Callable[[], Run]") -> "Run":

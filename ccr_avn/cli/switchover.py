@@ -126,7 +126,7 @@ def switchover(
         current.append(begun)
         if not check and _to_promote(begun, plan, want):
             _show(begun, plan, want)
-            switching.ask(f"Promote {replica} now? This can't be undone.", yes=yes)
+            switching.ask(session, replica, _consequences(want), yes=yes)
             hooks.run_before(told(changed=False))
 
     current: list[Run] = []
@@ -174,16 +174,32 @@ def _show(run: "Run", plan: "Plan", want: "SwitchoverRequest") -> None:
     health: Health = run.seen.of(by_slug["health"])
     lag = str(max(0, health.primary.offset - health.replica.offset)) if health.primary else "?"
     rows = [("service", "role", "becomes", "cloud", "plan", "state", "link", "lag")]
-    for name, role, becomes in ((want.primary, "primary", want.old_primary), (want.replica, "replica", "primary")):
+    fate = {"close": "closed", "power-off": "powered off", "hold": "held back", "open": "open"}[want.old_primary]
+    for name, role, becomes in ((want.primary, "primary", fate), (want.replica, "replica", "primary")):
         service = switching.service_in(run.seen, by_slug["pair"], name)
         if service:
             link = (health.replica.link_status or "-", lag) if role == "replica" else ("-", "-")
             rows.append((name, role, becomes, service.cloud, service.plan, service.state, *link))
     console.note(console.table(rows))
-    console.note(
-        f"{want.replica} becomes a primary of its own, for good: {want.primary} can't follow it and can't come back as it was."
-    )
     console.note("It is on a startup plan: a single node, with no backup and no replica of its own yet.")
+
+
+def _consequences(want: "SwitchoverRequest") -> dict[str, str]:
+    """What is said before the question."""
+    fates = {
+        "close": "is closed to client connections (ip_filter)",
+        "power-off": "is powered off",
+        "hold": "has its writes held back until Ctrl-C, and is then open again",
+        "open": "stays open: what is written to it after the promotion is on it alone",
+    }
+    most = want.catch_up_timeout + want.promote_timeout
+    observed = want.fence == "observe"
+    return {
+        "promoted": f"{want.replica} becomes a primary of its own, for good; {want.primary} can't follow it",
+        "old primary": f"{want.primary} {fates[want.old_primary]}",
+        "write pause": "none: you have stopped the writers" if observed else f"{most:g} s at most, mostly seconds",
+        "may be lost": "nothing that was acknowledged",
+    }
 
 
 def _finish(
