@@ -245,7 +245,11 @@ def _tell(command: str, body: dict[str, Any]) -> Any:
             detail="CCR_AVN_SANDBOX is not set",
             hint="start one with `ccr-avn sandbox up` and paste its export lines, or use `ccr-avn sandbox run -- bash`",
         )
-    request = Request(f"{url}/sandbox/{command}", data=json.dumps(body).encode(), method="POST")  # noqa: S310 (loopback)
+    headers = {
+        "Authorization": f"sandbox {os.environ.get('CCR_AVN_SANDBOX_CONTROL', '')}",
+        "Content-Type": "application/json",
+    }
+    request = Request(f"{url}/sandbox/{command}", json.dumps(body).encode(), headers, method="POST")  # noqa: S310 (loopback)
     try:
         with urlopen(request, timeout=30) as answer:  # noqa: S310 (loopback, checked above)
             return json.load(answer)

@@ -19,6 +19,18 @@ PLANS: dict[str, tuple[int, int, int, bool]] = {
 }
 
 
+EVICTION = [
+    "noeviction",
+    "allkeys-lru",
+    "volatile-lru",
+    "allkeys-random",
+    "volatile-random",
+    "volatile-ttl",
+    "volatile-lfu",
+    "allkeys-lfu",
+]
+
+
 def plans(service_type: str) -> list[dict[str, Any]]:
     return [
         {
@@ -42,10 +54,10 @@ def user_config_schema(service_type: str) -> dict[str, Any]:
     own: dict[str, Any] = {
         "persistence": {"type": "string", "enum": ["off", "rdb"]},
         "ssl": {"type": "boolean"},
-        "timeout": {"type": "integer"},
-        "maxmemory_policy": {"type": "string"},
-        "number_of_databases": {"type": "integer"},
-        "notify_keyspace_events": {"type": "string"},
+        "timeout": {"type": "integer", "minimum": 0, "maximum": 2073600},
+        "maxmemory_policy": {"type": "string", "enum": EVICTION},
+        "number_of_databases": {"type": "integer", "minimum": 1, "maximum": 128},
+        "notify_keyspace_events": {"type": "string", "pattern": "^[KEg\\$lshzxentdmA]*$"},
         "version": {"type": ["string", "null"]},
     }
     common: dict[str, Any] = {

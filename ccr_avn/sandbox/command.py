@@ -11,6 +11,7 @@ from typing import Any
 
 from ccr_avn.errors import UsageError
 from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.records import ApiError
 from ccr_avn.sandbox.run import RunningSandbox, running
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
@@ -73,11 +74,14 @@ def _waited(child: "subprocess.Popen[bytes]") -> int:
 
 
 def _prepare(sandbox: RunningSandbox, faults: tuple[dict[str, Any], ...]) -> None:
+    from ccr_avn.sandbox import bodies  # after it is known that the extra is installed
+
     for fault in faults:
         try:
-            sandbox.faults.add(**fault)
-        except TypeError as error:
-            raise UsageError("a fault can't be read", detail=str(error), hint="ccr-avn sandbox fault --help") from None
+            bodies.check(fault, bodies.SetFault)
+        except ApiError as refusal:
+            raise UsageError("invalid fault", detail=refusal.message, hint="ccr-avn sandbox fault --help") from None
+        sandbox.faults.add(**fault)
 
 
 @contextlib.contextmanager

@@ -3,21 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
+from ccr_avn.sandbox import bodies
 from ccr_avn.sandbox.faults import Faults
 from ccr_avn.sandbox.records import ApiError
 from ccr_avn.sandbox.world import Platform
 
-BEFALLS = ("kill", "freeze", "api-only", "cut", "loading", "restart")
+Command = tuple[Callable[..., Any], type[bodies.Control]]
+"""Takes the request's JSON, which must be so."""
 
 
-def control(platform: Platform, servers: Any, faults: Faults) -> dict[str, Callable[..., Any]]:
-    """The commands by name; each takes the request's JSON."""
+def control(platform: Platform, servers: Any, faults: Faults) -> dict[str, Command]:
+    """The commands by name."""
 
     def add_fault(body: Any) -> Any:
-        try:
-            faults.add(**body)
-        except TypeError as error:
-            raise ApiError(400, str(error)) from None
+        faults.add(**body)
         return {"message": "set"}
 
     def clear_faults(_: Any) -> Any:
@@ -27,8 +26,6 @@ def control(platform: Platform, servers: Any, faults: Faults) -> dict[str, Calla
     def outage(body: Any) -> Any:
         names = _named(platform, body["target"])
         kind = body.get("kind", "kill")
-        if kind not in BEFALLS:
-            raise ApiError(400, f"kind must be one of {', '.join(BEFALLS)}")
         for name in names:
             _strike(servers, name, kind)
         if kind != "restart":
@@ -43,15 +40,18 @@ def control(platform: Platform, servers: Any, faults: Faults) -> dict[str, Calla
         return {"healed": names}
 
     return {
-        "faults": add_fault,
-        "clear": clear_faults,
-        "outage": outage,
-        "heal": heal,
-        "stall": lambda body: _stall(platform, int(body.get("times", 1))),
-        "configure": lambda body: _configure(platform, servers, body["service"], body["settings"]),
-        "overlay": lambda body: _overlay(platform, body),
-        "row": lambda body: _row(platform, body),
-        "services": lambda _: _services(platform, servers),
+        "faults": (add_fault, bodies.SetFault),
+        "clear": (clear_faults, bodies.Nothing),
+        "outage": (outage, bodies.Outage),
+        "heal": (heal, bodies.Heal),
+        "stall": (lambda body: _stall(platform, body.get("times", 1)), bodies.Stall),
+        "configure": (
+            lambda body: _configure(platform, servers, body["service"], body["settings"]),
+            bodies.Configure,
+        ),
+        "overlay": (lambda body: _overlay(platform, body), bodies.Overlay),
+        "row": (lambda body: _row(platform, body), bodies.AddRow),
+        "services": (lambda _: _services(platform, servers), bodies.Nothing),
     }
 
 
@@ -62,7 +62,10 @@ def _stall(platform: Platform, times: int) -> Any:
 
 def _configure(platform: Platform, servers: Any, name: str, settings: dict[str, str]) -> Any:
     """Settings of a server by its own names, as nobody but the platform may set them: maxmemory, say."""
-    servers.set_settings(platform.find(name).name, settings)
+    try:
+        servers.set_settings(platform.find(name).name, settings)
+    except ValueError as refusal:
+        raise ApiError(400, str(refusal)) from None
     return {"message": "set"}
 
 

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ class RunningSandbox:
     """A sandbox that is up. Its parts can be reached from the same process; from others there is ``/sandbox/…``."""
 
     url: str
-    token: str
+    token: str = field(repr=False)
+    control_token: str = field(repr=False)
     project: str
     home: Path
     platform: Any
@@ -43,6 +44,7 @@ class RunningSandbox:
             "AIVEN_CREDENTIALS_FILE": str(self.home / "aiven-credentials.json"),
             "AIVEN_CLIENT_CONFIG": str(self.home / "aiven-client.json"),
             "CCR_AVN_SANDBOX": self.url,
+            "CCR_AVN_SANDBOX_CONTROL": self.control_token,
             "CCR_AVN_STATE_DIR": str(self.home / "state"),
         }
 
@@ -107,9 +109,13 @@ def _served(options: SandboxOptions, servers: Any, home: Path) -> Iterator[Runni
 def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[threading.Timer]) -> tuple[Any, Any]:
     import uvicorn
 
+    from ccr_avn.sandbox import bodies
+    from ccr_avn.sandbox.api import Api
+    from ccr_avn.sandbox.connections import Connections
     from ccr_avn.sandbox.control import control
     from ccr_avn.sandbox.faults import Faults
-    from ccr_avn.sandbox.web import Api, Guard, application
+    from ccr_avn.sandbox.guard import Guard
+    from ccr_avn.sandbox.web import application
     from ccr_avn.sandbox.world import Platform
 
     lock = threading.RLock()
@@ -130,12 +136,30 @@ def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[th
     ca = options.tls_ca.read_text() if options.tls_ca else ""
     commands = control(platform, servers, faults)
     requests: list[dict[str, Any]] = []
-    commands["requests"] = lambda _: {"requests": requests}
+    commands["requests"] = (lambda _: {"requests": requests}, bodies.Nothing)
     app = application(Api(platform, ca), commands, lock=lock)
-    guard = Guard(app, token=token, project=options.project, faults=faults, requests=requests)
+    control_token = secrets.token_urlsafe(24)
+    connections = Connections()
+    guard = Guard(
+        app,
+        token=token,
+        control_token=control_token,
+        project=options.project,
+        faults=faults,
+        requests=requests,
+        connections=connections,
+    )
     listening = socket.create_server(("127.0.0.1", 0), backlog=256)
     server: Any = uvicorn.Server(
-        uvicorn.Config(guard, log_level="critical", access_log=False, lifespan="off", http="h11", ws="none")
+        uvicorn.Config(
+            guard,
+            log_level="critical",
+            access_log=False,
+            lifespan="off",
+            http=connections.protocol(),
+            ws="none",
+            proxy_headers=False,
+        )
     )
     server.install_signal_handlers = lambda: None
     server.ccr_socket = listening
@@ -143,6 +167,7 @@ def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[th
     sandbox = RunningSandbox(
         url=url,
         token=token,
+        control_token=control_token,
         project=options.project,
         home=home,
         platform=platform,

@@ -7,6 +7,47 @@ from ccr_avn.sandbox.configuration import CLIENTS as HOST
 from ccr_avn.sandbox.records import Row, Service, stamp
 from ccr_avn.sandbox.world import Platform
 
+MEMBER = "you@example.com"
+
+
+def person(project: str) -> dict[str, Any]:
+    return {
+        "user": MEMBER,
+        "user_id": "u0000000001",
+        "real_name": "You",
+        "state": "active",
+        "auth": ["password"],
+        "features": {},
+        "invitations": [],
+        "projects": [project],
+        "project_membership": {project: "admin"},
+        "project_memberships": {project: ["admin"]},
+        "tenant": "aiven",
+    }
+
+
+def project(name: str) -> dict[str, Any]:
+    return {
+        "project_name": name,
+        "account_id": "a1",
+        "account_name": "sandbox",
+        "organization_id": "org1",
+        "default_cloud": catalogue.CLOUDS[0],
+        "billing_address": "",
+        "billing_currency": "USD",
+        "billing_emails": [],
+        "billing_extra_text": None,
+        "billing_group_id": "00000000-0000-0000-0000-000000000001",
+        "billing_group_name": "Default billing group",
+        "country": "",
+        "country_code": "",
+        "estimated_balance": "0.00",
+        "payment_method": "no_payment_expected",
+        "available_credits": "0.00",
+        "tags": {},
+        "vat_id": "",
+    }
+
 
 def service(platform: Platform, one: Service) -> dict[str, Any]:
     nodes, memory, _, cluster = catalogue.PLANS[one.plan]

@@ -21,6 +21,7 @@ from ccr_avn.sandbox.records import (
     new_password,
     stamp,
 )
+from ccr_avn.sandbox.user_config import refuse_wrong
 
 __all__ = ["ApiError", "Platform", "Row", "Service", "User"]
 
@@ -127,6 +128,7 @@ class Platform:
         if kind not in self.options.service_types:
             raise ApiError(400, f"Invalid service type '{kind}'", "invalid_service_type")
         self._refuse_unknown(kind, plan, cloud)
+        refuse_wrong(kind, body.get("user_config") or {})
         source = self._replica_source(body, plan)
         config = {"ip_filter": list(OPEN_FILTER), f"{kind}_ssl": True, **(body.get("user_config") or {})}
         networks(config["ip_filter"])
@@ -164,6 +166,7 @@ class Platform:
         if body.get("powered") is False and service.powered and body.get("termination_protection") is not False:
             self._refuse_if_protected(service)
         changes = body.get("user_config") or {}
+        refuse_wrong(service.type, changes)
         if "ip_filter" in changes:
             networks(changes["ip_filter"] or OPEN_FILTER)
         if "termination_protection" in body:
@@ -242,7 +245,7 @@ class Platform:
         wanted = [one for one in body.get("service_integrations") or [] if one["integration_type"] == "read_replica"]
         if not wanted:
             return None
-        source = self.find(str(wanted[0]["source_service"]))
+        source = self.find(str(wanted[0].get("source_service")))
         if not source.powered:
             raise ApiError(409, "Database not powered on", "not_powered")
         if source.type != body["service_type"]:

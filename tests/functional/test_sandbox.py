@@ -110,7 +110,7 @@ def test_run_passes_the_exit_code_on_and_leaves_nothing(tmp_path: Path) -> None:
 def test_up_ends_without_a_trace(tmp_path: Path, number: signal.Signals) -> None:
     child = run_sandbox(tmp_path, command="up", out=subprocess.PIPE)
     assert child.stdout is not None
-    exported = [child.stdout.readline() for _ in range(8)]
+    exported = [child.stdout.readline() for _ in range(9)]
     environment = dict(line.removeprefix("export ").strip().split("=", 1) for line in exported)
     create = [str(BIN / "avn"), "service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU]
     subprocess.run(

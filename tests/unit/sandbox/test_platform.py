@@ -182,3 +182,15 @@ def test_users_have_the_rights_they_were_given() -> None:
     with pytest.raises(ApiError) as caught:
         stage.platform.set_user("eu", "app", User(password="pw", access={}))
     assert caught.value.status == 409
+
+
+def test_person_and_project_have_what_the_published_schema_requires() -> None:
+    assert shapes.person("p").keys() >= {
+        "auth", "features", "invitations", "project_membership", "project_memberships", "projects", "real_name", "state",
+        "tenant", "user", "user_id",
+    }  # fmt: skip
+    assert shapes.project("p").keys() >= {
+        "account_id", "available_credits", "billing_address", "billing_currency", "billing_emails", "billing_extra_text",
+        "billing_group_id", "billing_group_name", "country", "country_code", "default_cloud", "estimated_balance",
+        "organization_id", "payment_method", "project_name", "vat_id",
+    }  # fmt: skip

@@ -1,0 +1,124 @@
+"""What a request's body must be. The platform's own rules, on names and plans and rights, come after."""
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ccr_avn.sandbox.records import ApiError
+
+JsonObject = dict[str, Any]
+
+
+class Body(BaseModel):
+    """Whatever else is in it is left alone, as the platform does."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Integration(Body):
+    integration_type: str
+    source_service: str | None = None
+
+
+class Create(Body):
+    service_name: str
+    service_type: str
+    plan: str
+    cloud: str | None = None
+    user_config: JsonObject | None = None
+    service_integrations: list[Integration] | None = None
+    termination_protection: bool | None = None
+    project_vpc_id: str | None = None
+
+
+class Update(Body):
+    plan: str | None = None
+    cloud: str | None = None
+    powered: bool | None = None
+    user_config: JsonObject | None = None
+    termination_protection: bool | None = None
+
+
+class Tags(Body):
+    tags: dict[str, str]
+
+
+class TagChanges(Body):
+    tags: dict[str, str | None]
+
+
+class NewUser(Body):
+    username: str
+    access_control: dict[str, list[str]] | None = None
+
+
+class UserChange(Body):
+    operation: str | None = None
+    new_password: str | None = None
+    access_control: dict[str, list[str]] | None = None
+
+
+class Control(BaseModel):
+    """Of the sandbox's own commands: nothing else may be in it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class SetFault(Control):
+    kind: Literal[
+        "status", "status-after", "html", "cut-json", "close-before", "close-after", "delay", "hang", "hang-after"
+    ]
+    method: re.Pattern[str] | None = None
+    path: re.Pattern[str] | None = None
+    times: int = Field(default=1, ge=0)
+    skip: int = Field(default=0, ge=0)
+    status: int = Field(default=500, ge=100, le=599)
+    message: str = ""
+    seconds: float = Field(default=0.0, ge=0)
+
+
+class Outage(Control):
+    target: str
+    kind: Literal["kill", "freeze", "api-only", "cut", "loading", "restart"] = "kill"
+
+
+class Heal(Control):
+    target: str | None = None
+
+
+class Stall(Control):
+    times: int = Field(default=1, ge=0)
+
+
+class Configure(Control):
+    service: str
+    settings: dict[str, str]
+
+
+class Overlay(Control):
+    service: str
+    of: Literal["service", "row"] = "service"
+    fields: JsonObject = {}
+    drop: list[str] = []
+
+
+class AddRow(Control):
+    service: str
+    row: JsonObject | None = None
+
+
+class Nothing(Control):
+    pass
+
+
+def check(body: Any, kind: type[BaseModel]) -> None:
+    """Raises:
+    ApiError: 400, with what is wrong and where.
+    """
+    try:
+        kind.model_validate(body)
+    except ValidationError as refusal:
+        seen = refusal.errors()[0]
+        where = ".".join(str(part) for part in seen["loc"]) or "body"
+        raise ApiError(400, f"Invalid input for {where}: {seen['msg']}", "invalid_input") from None
