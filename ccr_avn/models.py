@@ -171,6 +171,7 @@ class Service(Fact):
         """Maintenance that is planned for it."""
         updates = self.maintenance.get("updates")
         return tuple(one for one in updates if isinstance(one, dict)) if isinstance(updates, list) else ()
+
     left_out: tuple[str, ...] = ()  # what the platform said of it that can't be read
 
     @property
