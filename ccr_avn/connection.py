@@ -8,17 +8,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from ccr_avn.errors import AvnError
+
+PLAIN = "%:/?#[]@!&()*+,;=-._~"
+"""What stands in an address as it is. All else is written as %XX: no shell and no dotenv reader sees a meaning in it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """How an application reaches a service."""
+    """How an application reaches a service.
+
+    Raises:
+        AvnError: the address is none.
+    """
 
     service: str
     uri: str = field(repr=False)
 
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.uri)
+            whole = bool(parts.scheme and parts.hostname) and parts.port != 0
+        except ValueError:  # its text holds the address, password and all
+            whole = False
+        if not whole:
+            raise AvnError(
+                f"the address of {self.service} can't be read",
+                detail="its service_uri is not SCHEME://USER:PASSWORD@HOST:PORT",
+                hint=f"look at its parts: avn service get {self.service} --format '{{service_uri_params}}'",
+            )
+
     def as_user(self, username: str, password: str) -> "Connection":
         parts = urlsplit(self.uri)
-        address = f"{quote(username, safe='')}:{quote(password, safe='')}@{parts.hostname}:{parts.port}"
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        port = f":{parts.port}" if parts.port else ""
+        address = f"{quote(username, safe='')}:{quote(password, safe='')}@{host}{port}"
         return Connection(service=self.service, uri=urlunsplit(parts._replace(netloc=address)))
 
     @property
@@ -35,11 +59,13 @@ class Connection:
         }
 
     def env(self) -> str:
-        """Lines fit for a dotenv file."""
-        scheme = "rediss" if self.parts["tls"] == "yes" else "redis"
-        redis = urlunsplit(urlsplit(self.uri)._replace(scheme=scheme))
-        valkey = urlunsplit(urlsplit(self.uri)._replace(scheme="valkeys" if scheme == "rediss" else "valkey"))
-        return f'REDIS_URL="{redis}"\nVALKEY_URL="{valkey}"\n'
+        """Lines fit for a dotenv file, and for a shell that sources it: nothing in a value can run."""
+        tls = self.parts["tls"] == "yes"
+        schemes = {"REDIS_URL": "rediss" if tls else "redis", "VALKEY_URL": "valkeys" if tls else "valkey"}
+        return "".join(f"{name}='{self._spelled(scheme)}'\n" for name, scheme in schemes.items())
+
+    def _spelled(self, scheme: str) -> str:
+        return quote(urlunsplit(urlsplit(self.uri)._replace(scheme=scheme)), safe=PLAIN)
 
     def kubernetes_secret(self) -> str:
         """A manifest; JSON is YAML too."""
@@ -62,7 +88,7 @@ def write_privately(path: Path, text: str) -> None:
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

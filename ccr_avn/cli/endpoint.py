@@ -22,7 +22,7 @@ def endpoint(
     service: ServiceName,
     project: ProjectName = None,
     form: Annotated[
-        Format, typer.Option("--format", help="env: for a dotenv file; k8s-secret: a manifest.")
+        Format, typer.Option("--format", help="env: for a dotenv file or a shell to source; k8s-secret: a manifest.")
     ] = Format.TABLE,
     username: Annotated[str, typer.Option(metavar="U", help="Another user than the default one.")] = "default",
     call_timeout: CallTimeout = 60,
@@ -50,15 +50,16 @@ def endpoint(
         Format.JSON: lambda: _json(connection.parts),
         Format.K8S_SECRET: lambda: connection.kubernetes_secret().rstrip(),
     }[form]()
-    console.say(text)
+    console.hand_over(text)
 
 
 def _json(parts: dict[str, str]) -> str:
     import json
 
-    return json.dumps(
-        {"schema": "ccr-avn/1", "command": "endpoint", "ok": True, "changed": False, "result": parts}, indent=2
-    )
+    from ccr_avn import console
+
+    told = {"schema": console.SCHEMA, "command": "endpoint", "ok": True, "changed": False, "result": parts}
+    return json.dumps(told, indent=2)
 
 
 def _password(users: object, service: str, username: str) -> str:

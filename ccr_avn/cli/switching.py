@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccr_avn.errors import NotConfirmed, UsageError
+from ccr_avn.errors import CcrError, NotConfirmed, UsageError
 
 if TYPE_CHECKING:
     from ccr_avn import events
@@ -104,7 +104,7 @@ def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Call
     """A sink that writes the env file the moment that writes are accepted, and never stops a switch."""
     from ccr_avn import console, events
 
-    failed: list[OSError] = []
+    failed: list[Exception] = []
 
     def sink(event: "events.Event") -> None:
         service = new()
@@ -119,12 +119,12 @@ def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Call
             return
         from ccr_avn.connection import Connection, write_privately
 
-        text = Connection(service=service.name, uri=service.uri.get_secret_value()).env()
         try:
-            write_privately(path, text)
-        except OSError as error:
+            write_privately(path, Connection(service=service.name, uri=service.uri.get_secret_value()).env())
+        except (OSError, ValueError, CcrError) as error:
             failed.append(error)
-            console.warn(f"{path} can't be written: {error.strerror}; see `ccr-avn endpoint {service.name}`")
+            why = getattr(error, "strerror", None) or str(error)
+            console.warn(f"{path} can't be written: {why}; see `ccr-avn endpoint {service.name}`")
 
     return sink
 
@@ -161,8 +161,6 @@ def exposure_lines(found: list[dict[str, str]]) -> list[str]:
 
 def with_hooks(hooks: "Hooks", told: Callable[..., dict[str, str]], perform: "Callable[[], Run]") -> "Run":
     """Perform; on a failure run the operator's command for that, then let the error out."""
-    from ccr_avn.errors import CcrError
-
     try:
         return perform()
     except CcrError as problem:
