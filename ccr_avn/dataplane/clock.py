@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import valkey
 
+NOTICEABLE = 1.0
+"""Seconds: clocks that differ by less make no difference that anybody would see."""
+
 SAMPLES = 3
 """The quickest answer bounds the error best."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from ccr_avn.dataplane.clock import NOTICEABLE
 from ccr_avn.dataplane.compare import Comparison
 from ccr_avn.dataplane.databases import OUT_OF_RANGE, Databases
 from ccr_avn.dataplane.link import Link
@@ -73,13 +74,23 @@ def _lacking(found: Databases, primary: str, replica: str, kind: str) -> Finding
 def markers_arrive() -> Gate[MarkerResult]:
     def judge(result: MarkerResult, _: Seen) -> Finding:
         figures = f"{result.arrived} of {result.samples} markers arrived"
+        clocks = _clocks(result.skew)
         if result.arrived < result.samples:
             hint = "see how the link stands with `ccr-avn verify PRIMARY REPLICA --level link`, then run again"
-            return stop(figures, hint=hint)
+            return stop(figures, detail=clocks, hint=hint)
         lag = f"lag min {result.minimum:.1f}, median {result.median:.1f}, max {result.maximum:.1f} ms"
-        return go(f"{figures}, {lag}")
+        return go(f"{figures}, {lag}", warnings=(clocks,) if clocks else ())
 
     return Gate("every marker written to the primary is read from the replica", judge, refused=NotProven)
+
+
+def _clocks(skew: float) -> str:
+    """What clocks that differ do to keys: expiry is kept as a moment, and each side judges it by its own clock."""
+    if abs(skew) < NOTICEABLE:
+        return ""
+    if skew > 0:
+        return f"the replica's clock is {skew:.1f} s ahead: keys with less than that to live are gone there already"
+    return f"the replica's clock is {-skew:.1f} s behind: once promoted, keys with a time to live live that much longer"
 
 
 def is_equal() -> Gate[Comparison]:

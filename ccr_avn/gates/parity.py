@@ -8,13 +8,12 @@ from typing import Any
 
 from ccr_avn import avn
 from ccr_avn.avn import Project
+from ccr_avn.dataplane.clock import NOTICEABLE
 from ccr_avn.dataplane.parity import Plane, Planes
 from ccr_avn.gates import settings
 from ccr_avn.models import READ_REPLICA, Integration, Service, User
 from ccr_avn.plan import Finding, Gate, Seen, Step, go
 
-SKEW = 1.0
-"""Seconds: clocks that differ by less make no difference that anybody would see."""
 ACL = ("keys", "commands", "categories", "channels")
 
 
@@ -308,7 +307,7 @@ def _scripts(old: Service, new: Service, before: Plane, after: Plane) -> Iterato
 
 def _clocks(old: Service, new: Service, skew: float) -> Iterator[Difference]:
     """Expiry is kept as a moment, so a replica's own clock decides when its keys end."""
-    if abs(skew) < SKEW:
+    if abs(skew) < NOTICEABLE:
         return
     if skew > 0:
         text = f"clocks: {new.name} is {skew:.1f} s ahead of {old.name}: keys with less than that to live end there now"

@@ -155,6 +155,7 @@ def evidence(plan: Plan, seen: Seen) -> dict[str, Any]:
                 "minimum_ms": round(marker.minimum, 3),
                 "median_ms": round(marker.median, 3),
                 "maximum_ms": round(marker.maximum, 3),
+                "clock_skew_seconds": round(marker.skew, 3),
             }
         if step.slug == "compare" and seen.has(step):
             told["compare"] = compared(seen.of(step))

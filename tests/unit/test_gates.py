@@ -64,6 +64,15 @@ def test_every_marker_must_arrive(arrived: int, verdict: str) -> None:
     assert links.markers_arrive().judge(result, Seen()).verdict == verdict
 
 
+@pytest.mark.parametrize(("skew", "told"), [(0.9, ""), (120.0, "120.0 s ahead"), (-2.0, "2.0 s behind")])
+@pytest.mark.parametrize("arrived", [3, 0])
+def test_clocks_that_differ_are_told_with_the_markers(skew: float, told: str, arrived: int) -> None:
+    finding = links.markers_arrive().judge(MarkerResult(samples=3, lag_ms=(1.0,) * arrived, skew=skew), Seen())
+    said = " ".join(finding.warnings) if arrived else finding.detail
+    assert told in said
+    assert bool(said) == bool(told)
+
+
 def databases(**more: Any) -> Databases:
     return Databases(**{"used": (0, 100), "refused": (), "primary": 200, "replica": 200, **more})
 
