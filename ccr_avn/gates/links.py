@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ccr_avn.dataplane.clock import NOTICEABLE
-from ccr_avn.dataplane.compare import Comparison
+from ccr_avn.dataplane.compare import Comparison, brief
 from ccr_avn.dataplane.databases import OUT_OF_RANGE, Databases
 from ccr_avn.dataplane.link import Link
 from ccr_avn.dataplane.marker import MarkerResult
@@ -107,7 +107,7 @@ def is_equal() -> Gate[Comparison]:
             return stop(f"inconclusive: {counted}", detail="; ".join(found.reasons), hint=hint)
         counts = {name: getattr(found.counts, name) for name in ("missing", "extra", "type", "expiry", "value")}
         kinds = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        examples = ", ".join(f"{one.kind} {one.key} (db {one.database})" for one in found.examples)
+        examples = ", ".join(f"{one.kind} {brief(one.key)} (db {one.database})" for one in found.examples)
         return stop(
             f"different: {kinds}; {counted}",
             detail=examples,

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from ccr_avn.dataplane.compare.wire import MOST_ROOM
+from ccr_avn.gates.links import is_equal
+from ccr_avn.plan import Seen
 from tests.functional.compare_pair import Pair, Server, found, make_pair
 
 
@@ -107,3 +110,17 @@ def test_a_consumer_counts_by_what_it_holds(pair: Pair, consumer: str, differs: 
     pair.settled()
     writable(pair.replica, lambda: client.execute_command("XGROUP", "DELCONSUMER", "stream", "readers", consumer))
     assert found(pair.compare()) == ([("value", 0, "stream")] if differs else [])
+
+
+@pytest.mark.parametrize("options", [{}, {"sample": 5}, {"match": "*"}, {"sample": 5, "match": "*"}], ids=str)
+def test_a_name_larger_than_any_reply_is_compared_as_well(pair: Pair, options: dict[str, Any]) -> None:
+    giant = "n" * (MOST_ROOM + 1024 * 1024)
+    pair.primary.client.mset({giant: "v", "small": "v"})
+    pair.settled()
+    assert pair.compare(**options).verdict == "equal"
+    writable(pair.replica, lambda: pair.replica.client.mset({giant: "w", "small": "w"}))
+    result = pair.compare(**options)
+    assert result.verdict == "different"
+    assert {one.key for one in result.examples} <= {giant, "small"}
+    finding = is_equal().judge(result, Seen())
+    assert len(finding.detail) < 300

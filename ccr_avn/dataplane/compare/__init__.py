@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from ccr_avn.dataplane.compare.model import CompareRequest, Comparison, Counts, Difference, Progress
+from ccr_avn.dataplane.compare.model import CompareRequest, Comparison, Counts, Difference, Progress, brief
 
-__all__ = ["CompareRequest", "Comparison", "Counts", "Difference", "Progress", "compare"]
+__all__ = ["CompareRequest", "Comparison", "Counts", "Difference", "Progress", "brief", "compare"]
 
 
 def compare(request: CompareRequest, progress: Callable[[Progress], None] | None = None) -> Comparison:

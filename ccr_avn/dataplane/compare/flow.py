@@ -101,6 +101,15 @@ class Flow:
         self._at = 0
 
 
+def streamed(wire: "Wire", ask: bytes) -> Any:
+    """The reply to one command, however large."""
+    wire.send(ask)
+    flow = Flow(wire)
+    reply = flow.reply()
+    flow.finish()
+    return reply
+
+
 def same_reply(one: Flow, other: Flow) -> bool:
     """Whether the next replies are equal, byte by byte. When not, both flows are somewhere inside: finish them.
 

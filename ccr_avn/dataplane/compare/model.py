@@ -98,3 +98,8 @@ _ESCAPED = tuple(
 def escaped(key: bytes) -> str:
     """Printable ASCII that can be turned back: ``\\xNN`` for every other byte and for the backslash."""
     return "".join(_ESCAPED[byte] for byte in key)
+
+
+def brief(key: str, most: int = 80) -> str:
+    """An escaped key for a message: the names of keys may be megabytes long."""
+    return key if len(key) <= most else f"{key[:most]}... ({len(key)} characters)"

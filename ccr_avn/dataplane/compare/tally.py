@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from ccr_avn.dataplane.compare.model import EXAMPLES, Comparison, Counts, Progress
+from ccr_avn.dataplane.compare.model import EXAMPLES, Comparison, Counts, Progress, brief
 from ccr_avn.dataplane.compare.worker import Ended, Found, Moved, Report
 from ccr_avn.errors import UsageError
 
@@ -126,7 +126,7 @@ class Tally:
             if hindrance
             else "were written to, and never stood still to be judged"
         )
-        return f"{in_flight} keys {why}, such as {', '.join(names)}"
+        return f"{in_flight} keys {why}, such as {', '.join(map(brief, names))}"
 
     def _difference(self, difference: "Difference") -> None:
         identity = hash((difference.database, difference.key))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.dataplane.compare.commands import pack
-from ccr_avn.dataplane.compare.flow import passes
+from ccr_avn.dataplane.compare.flow import passes, streamed
 from ccr_avn.dataplane.compare.wire import TooLarge
 from ccr_avn.errors import Unreachable
 
@@ -91,7 +91,7 @@ class Walk:
             left = min(-(-wanted * unit.keys // max(total, 1)), unit.keys * 4)
             while left > 0:
                 asked = min(left, self.batch)
-                answers = wire_of(unit).ask(*[pack(b"RANDOMKEY")] * asked)
+                answers = _random_keys(wire_of(unit), asked)
                 left -= asked
                 yield Batch(unit, list(dict.fromkeys(key for key in answers if isinstance(key, bytes))))
 
@@ -123,12 +123,23 @@ def portions(keys: list[bytes], most: int) -> Iterator[list[bytes]]:
         yield keys[start : start + size]
 
 
+def _random_keys(wire: "Wire", many: int) -> list[Any]:
+    ask = pack(b"RANDOMKEY")
+    try:
+        return wire.ask(*[ask] * many)
+    except TooLarge:  # some names are giants: one at a time
+        return [streamed(wire, ask) for _ in range(many)]
+
+
 def _scan(wire: "Wire", cursor: int, count: int, match: str | None) -> tuple[int, list[bytes]]:
     words = () if match is None else (b"MATCH", match.encode(errors="surrogateescape"))
+    ask = pack(b"SCAN", b"%d" % cursor, *words, b"COUNT", b"%d" % count)
     try:
-        answer: Any = wire.ask(pack(b"SCAN", b"%d" % cursor, *words, b"COUNT", b"%d" % count))[0]
+        answer: Any = wire.ask(ask)[0]
     except TooLarge:
-        return _scan(wire, cursor, max(1, count // 100), match)
+        if count > 1:
+            return _scan(wire, cursor, max(1, count // 100), match)
+        answer = streamed(wire, ask)  # one name alone is that long
     if not isinstance(answer, list):
         hint = "the user needs the right to SCAN"
         raise Unreachable("SCAN is refused", detail=str(answer), hint=hint, passing=passes(answer))

@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 from ccr_avn.dataplane.compare import wire as wire_room
 from ccr_avn.dataplane.compare.commands import Template, bulk, bulks, exists, pack
 from ccr_avn.dataplane.compare.flow import Flow, Refusal, same_reply
-from ccr_avn.dataplane.compare.model import escaped
+from ccr_avn.dataplane.compare.model import brief, escaped
 from ccr_avn.dataplane.compare.wire import TooLarge, Wire, parsed, refused
 from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.errors import Unreachable
 from tests.unit.compare.fakes import FakeWire, encoded
+
+
+def test_long_names_are_cut_in_messages() -> None:
+    assert brief("k" * 80) == "k" * 80
+    assert brief("k" * 10_000_000) == "k" * 80 + "... (10000000 characters)"
 
 
 @given(st.lists(st.binary(), min_size=1))
