@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 WATCHED: dict[str, str] = {
     "ccr_marker_lag_seconds": "Seconds from a marker's writing to its being read; while none arrives, since the last.",
     "ccr_last_verified_timestamp_seconds": "When a marker last arrived, in seconds since 1970.",
-    "ccr_write_bytes_per_second": "Bytes of replication stream that the primary produces.",
+    "ccr_write_bytes_per_second": "Bytes of replication stream that the primary produces, without this watch's own markers.",
     "ccr_sample_timestamp_seconds": "When the last sample was taken, in seconds since 1970.",
 }
 

@@ -11,6 +11,9 @@ from ccr_avn.watch.platform import Platform
 from ccr_avn.watch.sample import Sample, happened, known
 from ccr_avn.watch.sampler import Sampler
 
+SETTLED = 5
+"""Samples after which the least round trip is believed."""
+
 Ended = Literal["reached", "time is up", "asked to"]
 
 
@@ -36,6 +39,22 @@ class Terms:
     goal: Goal | None = None
 
 
+class Floor:
+    """Tells once when samples are wanted faster than both sides can answer. ``interval``: seconds."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._samples = 0
+
+    def judge(self, round_trip: float | None) -> tuple[str, ...]:
+        """``round_trip``: the least seconds that the slower side took so far."""
+        self._samples += round_trip is not None
+        if self._samples != SETTLED or round_trip is None or self._interval >= 2 * round_trip:
+            return ()
+        seen = f"{round_trip * 1000:.0f} ms"
+        return (f"--interval {self._interval:g} is below two round trips ({seen} each): samples come later than asked",)
+
+
 Show = Callable[[Sample, tuple[str, ...]], None]
 Pause = Callable[[float], bool]
 """Waits so many seconds; whether somebody asked to end meanwhile."""
@@ -55,10 +74,10 @@ def watch(
     """Go on until the goal is reached, the time is up, or somebody asks to end."""
     began = due = clock()
     before: Sample | None = None
-    trouble = ""
+    trouble, floor = "", Floor(terms.interval)
     while True:
         sample = sampler.take(platform.states)
-        events = (*happened(before, sample), *(alert.judge(sample) if alert else ()))
+        events = (*happened(before, sample), *(alert.judge(sample) if alert else ()), *floor.judge(sampler.round_trip))
         if platform.trouble != trouble:
             trouble = platform.trouble
             events = (*events, trouble or "Aiven's API answers again")

@@ -15,7 +15,7 @@ class Sample:
     """``at``: seconds since 1970. None: not known just now; a trouble says why a side could not be asked.
 
     ``lag_ms``: from a marker's writing to its being read; while none arrives, the time since the last that did.
-    ``write_rate``: bytes of replication stream a second. States are Aiven's words.
+    ``write_rate``: bytes of replication stream a second, without our own markers. States are Aiven's words.
     """
 
     at: float

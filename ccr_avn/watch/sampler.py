@@ -7,6 +7,7 @@ take that long; it is taken away when a watch ends in good order.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,28 +15,33 @@ from typing import TYPE_CHECKING, Any
 
 from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.dataplane.link import Side, read_side
-from ccr_avn.dataplane.marker import WATCH
 from ccr_avn.status.standing import link_of
 from ccr_avn.watch.sample import Sample
 from ccr_avn.watch.side import WatchedSide
+from ccr_avn.watch.writer import KEY, Marker, Writer
 
 if TYPE_CHECKING:
     import valkey
 
-KEY = WATCH
-TTL = 3600.0
-"""Seconds after which the marker is gone by itself, also when we die."""
+ACKNOWLEDGED_WITHIN = 0.5
+"""Seconds that a sample waits for its marker to be acknowledged, also where samples are closer together."""
+
+UNDER_WAY = 10_000
+"""Markers under way that are remembered: a replica that is further behind will show a later one."""
 
 
-@dataclass(slots=True)
-class _Offset:
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The primary's stream at one sample, and how much of it was ours by then."""
+
     at: float
-    offset: int
-    run_id: str
+    side: Side
+    markers: int
+    bytes: int
 
 
 class Sampler:
-    """``patience``: seconds to wait for a marker; later ones may still arrive in its place."""
+    """``patience``: seconds that a sample waits for its marker to arrive; in a later sample it still counts."""
 
     def __init__(
         self,
@@ -47,39 +53,46 @@ class Sampler:
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        # A fence, or memory that is full, holds back writes while INFO still answers: a connection for each.
-        self.writer = WatchedSide(replace(primary, timeout=min(primary.timeout, patience)), clock=clock)
+        self.writer = Writer(primary, patience=max(patience, ACKNOWLEDGED_WITHIN), clock=clock)
         self.primary = WatchedSide(primary, clock=clock)
         self.replica = WatchedSide(replica, clock=clock)
         self._patience = patience
         self._clock, self._now, self._sleep = clock, now, sleep
+        self._under_way: deque[Marker] = deque(maxlen=UNDER_WAY)
         self._arrived_at = clock()  # when the last marker that has arrived was written
-        self._before: _Offset | None = None
-        self._refused = ""
+        self._stamp = 0
+        self._read_within: float | None = None
+        self._before: _Written | None = None
+
+    @property
+    def round_trip(self) -> float | None:
+        """The least seconds that the slower side took to answer, once both have."""
+        if self.writer.round_trip is None or self._read_within is None:
+            return None
+        return max(self.writer.round_trip, self._read_within)
 
     def take(self, states: tuple[str, str] = ("", "")) -> Sample:
         """One sample; never raises for a side that can't be asked. ``states``: Aiven's words for both services."""
         ready = (self.writer.ready(), self.replica.ready())
-        at, began = self._now(), self._clock()
-        stamp = int(at * 1000)
-        written = ready[0] and self._write(stamp)
-        arrived = self._await(stamp, began) if written and ready[1] else None
+        at = self._now()
+        if ready[0]:
+            self._write(at)
+        lag = self._arrived() if ready[1] and self._under_way else None
         replica = self.replica.ask(lambda client: read_side(client, self.replica.endpoint.service))
         primary = self.primary.ask(lambda client: read_side(client, self.primary.endpoint.service))
-        if arrived is not None:
-            self._arrived_at = began
         link = link_of(primary, replica)
         return Sample(
             at=at,
             link=link,
             lag_bytes=max(0, primary.offset - replica.offset) if link == "up" and primary and replica else None,
-            lag_ms=self._lag(arrived),
-            arrived=arrived is not None,
+            # Overstated rather than understated: while nothing proves an arrival it grows, whoever is to blame.
+            lag_ms=(self._clock() - self._arrived_at) * 1000 if lag is None else lag,
+            arrived=lag is not None,
             write_rate=self._rate(primary),
             primary=primary,
             replica=replica,
             primary_trouble=self.primary.trouble,
-            write_trouble=self._refused or (self.writer.trouble and "writes are held back, or it hangs"),
+            write_trouble=self.writer.told,
             replica_trouble=self.replica.trouble,
             primary_state=states[0],
             replica_state=states[1],
@@ -92,62 +105,65 @@ class Sampler:
 
     def close(self) -> None:
         """Take the marker away, where that can be done without waiting; else it runs out by itself."""
-        if not self.writer.trouble:
-            with suppress(Exception):  # its removal must not hide why we end
-                self.writer.ask(_take_away)
+        with suppress(Exception):  # its removal must not hide why we end
+            self.writer.take_away()
         for side in (self.writer, self.primary, self.replica):
             side.close()
 
-    def _write(self, stamp: int) -> bool:
-        """Whether it was acknowledged. A server that refuses writes (a replica by now, or full) still answers."""
+    def _write(self, at: float) -> None:
+        self._stamp = max(int(at * 1000), self._stamp + 1)  # a clock that is set back must not look like an arrival
+        marker = self.writer.write(self._stamp)
+        if marker and not (self._under_way and self._under_way[-1] == marker):
+            self._under_way.append(marker)
+
+    def _arrived(self) -> float | None:
+        """Milliseconds since the writing of the newest marker that has arrived now; None when none has.
+
+        A later one of another watch is as good.
+        """
+        found = self.replica.ask(self._found)
+        arrived: Marker | None = None
+        while found is not None and self._under_way and self._under_way[0].stamp <= found:
+            arrived = self._under_way.popleft()
+        if arrived is None:
+            return None
+        self._arrived_at = arrived.sent
+        return (self._clock() - arrived.sent) * 1000
+
+    def _found(self, client: "valkey.Valkey") -> int | None:
+        """The replica's marker; it is waited for only once its writing is acknowledged."""
+        newest, until, pause = self._under_way[-1].stamp, self._clock() + self._patience, 0.0002
+        while True:
+            stamp = self._read(client)
+            if stamp is not None and stamp >= newest:
+                return stamp
+            if self._clock() >= until or not self.writer.answered:
+                return stamp
+            self._sleep(pause)
+            pause = min(pause * 1.5, 0.02)
+
+    def _read(self, client: "valkey.Valkey") -> int | None:
         from valkey.exceptions import ResponseError
 
-        def write(client: "valkey.Valkey") -> str:
-            try:
-                client.set(KEY, stamp, px=int(TTL * 1000))
-            except ResponseError as refusal:
-                return f"writes are refused: {refusal}"
-            return ""
-
-        refused = self.writer.ask(write)
-        self._refused = refused or ""
-        return refused == ""
-
-    def _await(self, stamp: int, began: float) -> float | None:
-        """Milliseconds until it, or a later one of another watch, was read; None when it did not come in time."""
-        from valkey.exceptions import ResponseError
-
-        def poll(client: "valkey.Valkey") -> float | None:
-            pause = 0.0002
-            while True:
-                try:
-                    found: Any = client.get(KEY)
-                except ResponseError:  # it loads, or serves nothing while its link is down: INFO will tell
-                    return None
-                taken = self._clock() - began
-                if found and found.isdigit() and int(found) >= stamp:
-                    return taken * 1000
-                if taken >= self._patience:
-                    return None
-                self._sleep(pause)
-                pause = min(pause * 1.5, 0.02)
-
-        return self.replica.ask(poll)
-
-    def _lag(self, arrived: float | None) -> float:
-        """Overstated rather than understated: while nothing proves an arrival it grows, whoever is to blame."""
-        return arrived if arrived is not None else (self._clock() - self._arrived_at) * 1000
+        asked = self._clock()
+        try:
+            found: Any = client.get(KEY)
+        except ResponseError:  # it loads, or serves nothing while its link is down: INFO will tell
+            return None
+        taken = self._clock() - asked
+        self._read_within = min(taken, self._read_within or taken)
+        return int(found) if found and found.isdigit() else None
 
     def _rate(self, primary: Side | None) -> float | None:
-        """Bytes a second since the sample before; a server that started anew counts anew."""
+        """Bytes a second that others wrote since the sample before; a server that started anew counts anew."""
         before, self._before = self._before, None
         if primary is None:
             return None
-        self._before = _Offset(self._clock(), primary.offset, primary.run_id)
-        if before is None or before.run_id != primary.run_id or self._before.at <= before.at:
+        now = self._before = _Written(self._clock(), primary, self.writer.acknowledged, self.writer.bytes)
+        if before is None or before.side.run_id != primary.run_id or now.at <= before.at:
             return None
-        return max(0.0, (primary.offset - before.offset) / (self._before.at - before.at))
-
-
-def _take_away(client: "valkey.Valkey") -> None:
-    client.delete(KEY)
+        counted = before.side.last_save == primary.last_save  # a save sets the number of changes back
+        if counted and primary.changes - before.side.changes == now.markers - before.markers:
+            return 0.0  # also where the stream holds more than markers: pings, and what selects a database
+        others = primary.offset - before.side.offset - (now.bytes - before.bytes)
+        return max(0.0, others / (now.at - before.at))

@@ -1,4 +1,4 @@
-"""A connection to one side that is kept, lost and made anew, each time after a longer pause."""
+"""A connection to one side that is kept, lost and made anew: at once after a late answer, with a pause after a failed connect."""
 
 import random
 import time
@@ -20,7 +20,7 @@ LONGEST_PAUSE = 5.0
 
 
 class WatchedSide:
-    """``trouble``: why it can't be asked just now, else empty."""
+    """``trouble``: why it can't be asked just now, else empty. The endpoint's timeout limits each answer."""
 
     def __init__(self, endpoint: Endpoint, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.endpoint = endpoint
@@ -36,20 +36,17 @@ class WatchedSide:
 
     def ask(self, what: "Callable[[valkey.Valkey], T]") -> T | None:
         """The answer, or None with the reason in ``trouble``. One attempt, or none while a pause lasts."""
-        if self._client is None and self._clock() < self._not_before:
+        client = self._connected()
+        if client is None:
             return None
         try:
-            if self._client is None:
-                self._client = connect(self.endpoint, name="ccr-avn:watch")
-            with explained(self.endpoint):
-                answer = what(self._client)
+            with explained(self.endpoint, connected=True):
+                answer = what(client)
         except Unreachable as error:
             self.trouble = error.what
-            self.close()
-            self._not_before = self._clock() + self._pause * random.uniform(0.8, 1.2)  # noqa: S311 (spread, not secret)
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            self.close()  # and no pause: that one answer is late says nothing of the next
             return None
-        self.trouble, self._pause = "", FIRST_PAUSE
+        self.trouble = ""
         return answer
 
     def close(self) -> None:
@@ -57,3 +54,16 @@ class WatchedSide:
         if client is not None:
             with suppress(Exception):  # it is given up either way
                 client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+
+    def _connected(self) -> "valkey.Valkey | None":
+        if self._client is not None or self._clock() < self._not_before:
+            return self._client
+        try:
+            self._client = connect(self.endpoint, name="ccr-avn:watch")
+        except Unreachable as error:
+            self.trouble = error.what
+            self._not_before = self._clock() + self._pause * random.uniform(0.8, 1.2)  # noqa: S311 (spread, not secret)
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        else:
+            self._pause = FIRST_PAUSE
+        return self._client

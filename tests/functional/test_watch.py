@@ -17,13 +17,44 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.watch.sampler import KEY, TTL
+from ccr_avn.watch.writer import KEY, TTL
 from tests.support.operator import Make, Operator
 from tests.support.pairs import add_pairs, linked
+from tests.support.wait import until
 
 QUICK = {"build_seconds": 0.0, "backup_seconds": 0.0}
-NIMBLE = ("--interval", "0.1", "--data-timeout", "0.4")
-LIMIT = 30.0
+NIMBLE = ("--interval", "0.1", "--data-timeout", "1")
+LIMIT = 60.0
+"""Seconds for whatever is waited for: a busy machine must not reach it."""
+
+
+class Lines:
+    """What a stream says, line by line, read as it comes; None at its end."""
+
+    def __init__(self, stream: Any) -> None:
+        self.seen: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self.thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self.thread.start()
+
+    def until(self, wanted: Callable[[str], bool], what: str) -> str:
+        """The next line that is as wanted."""
+        end = time.monotonic() + LIMIT
+        while (left := end - time.monotonic()) > 0:
+            try:
+                line = self._lines.get(timeout=left)
+            except queue.Empty:
+                break
+            assert line is not None, f"ended before {what}; last: {self.seen[-5:]}"
+            self.seen.append(line)
+            if wanted(line):
+                return line
+        raise AssertionError(f"not seen within {LIMIT:g} s: {what}; last: {self.seen[-5:]}")
+
+    def _read(self, stream: Any) -> None:
+        for line in stream:
+            self._lines.put(line)
+        self._lines.put(None)
 
 
 class Running:
@@ -31,29 +62,12 @@ class Running:
 
     def __init__(self, child: "subprocess.Popen[str]") -> None:
         self.child = child
-        self.notes: list[str] = []
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        assert child.stdout
-        assert child.stderr
-        self._threads = (
-            threading.Thread(target=self._read, args=(child.stdout, self._lines.put), daemon=True),
-            threading.Thread(target=self._read, args=(child.stderr, self.notes.append), daemon=True),
-        )
-        for thread in self._threads:
-            thread.start()
+        self.lines, self.notes = Lines(child.stdout), Lines(child.stderr)
 
     def until(self, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
-        """The next line that is as wanted."""
-        end = time.monotonic() + LIMIT
-        seen: list[str] = []
-        while time.monotonic() < end:
-            line = self._lines.get(timeout=LIMIT)
-            assert line is not None, (what, seen[-5:], self.notes)
-            seen.append(line)
-            told: dict[str, Any] = json.loads(line)
-            if wanted(told):
-                return told
-        raise AssertionError(f"not seen: {what}; last: {seen[-3:]}")
+        """The next sample that is as wanted."""
+        told: dict[str, Any] = json.loads(self.lines.until(lambda line: wanted(json.loads(line)), what))
+        return told
 
     def event(self, text: str) -> dict[str, Any]:
         return self.until(lambda told: any(text in event for event in told.get("events", ())), text)
@@ -61,16 +75,23 @@ class Running:
     def fine(self) -> dict[str, Any]:
         return self.until(lambda told: told.get("link") == "up" and bool(told["arrived"]), "link up, marker arrived")
 
+    def unproven(self, trouble: str, above: float) -> dict[str, Any]:
+        """A sample with this trouble, when nothing has arrived for that many milliseconds."""
+
+        def wanted(told: dict[str, Any]) -> bool:
+            known = trouble in f"link {told.get('link')}: {told.get('primary_trouble')}"
+            return known and not told["arrived"] and (told.get("lag_ms") or 0) > above
+
+        return self.until(wanted, f"{trouble}, and nothing arrived for {above:g} ms")
+
+    def events(self) -> list[str]:
+        """All that were told so far."""
+        return [event for line in self.lines.seen for event in json.loads(line).get("events", ())]
+
     def end(self, number: int = signal.SIGINT) -> tuple[int, dict[str, Any]]:
         self.child.send_signal(number)
         summary = self.until(lambda told: "summary" in told, "the summary")
         return self.child.wait(LIMIT), summary
-
-    @staticmethod
-    def _read(stream: Any, put: Callable[[Any], None]) -> None:
-        for line in stream:
-            put(line)
-        put(None)
 
 
 @contextmanager
@@ -82,8 +103,8 @@ def watching(operator: Operator, *words: str, **environment: str) -> Iterator[Ru
     finally:
         child.kill()
         child.wait()
-        for thread in running._threads:
-            thread.join(5)
+        for lines in (running.lines, running.notes):
+            lines.thread.join(LIMIT)
         for stream in (child.stdout, child.stderr):
             assert stream
             stream.close()
@@ -111,9 +132,7 @@ def befall(operator: Operator, running: Running) -> None:
     running.event("primary was restarted")
     running.fine()
     servers.freeze("p0")
-    silent = running.event("primary does not answer")
-    assert not silent["arrived"]
-    assert silent["lag_ms"] > 100, "nothing is proven meanwhile"
+    running.unproven("p0 (127.0.0.1", above=100)
     servers.thaw("p0")
     running.event("primary answers again")
     running.fine()
@@ -122,8 +141,7 @@ def befall(operator: Operator, running: Running) -> None:
     servers.heal("p0")
     running.fine()
     servers.cut_replication("r0")
-    told = running.until(lambda told: told.get("link") == "down" and (told.get("lag_ms") or 0) > 500, "growing lag")
-    assert not told["arrived"]
+    running.unproven("link down", above=500)
     servers.heal("r0")
     running.fine()
 
@@ -181,10 +199,8 @@ def test_a_new_password_is_learned_from_avn(pair: Operator) -> None:
 
 
 def test_it_is_a_gate_for_scripts(pair: Operator) -> None:
-    began = time.monotonic()
-    done = pair.ccr("watch", "p0", "r0", *NIMBLE, "--until-lag-below", "1000000", "--for", "20s")
+    done = pair.ccr("watch", "p0", "r0", *NIMBLE, "--until-lag-below", "1000000", "--for", "10m")
     assert done.code == 0, done.err
-    assert time.monotonic() - began < 15
     assert json.loads(done.out.splitlines()[-1])["ended"] == "reached"
     pair.sandbox.servers.cut_replication("r0")
     late = pair.ccr("watch", "p0", "r0", *NIMBLE, "--until-lag-below", "50ms", "--for", "0.5")
@@ -195,34 +211,49 @@ def test_it_is_a_gate_for_scripts(pair: Operator) -> None:
     assert json.loads(just.out.splitlines()[-1])["ended"] == "time is up"
 
 
+def test_an_idle_pair_has_no_writes(pair: Operator) -> None:
+    with watching(pair, *NIMBLE) as running:
+        first = running.until(lambda told: told["arrived"] and told["write_rate"] is not None, "a rate")
+        later = running.until(lambda told: told["primary"]["offset"] >= first["primary"]["offset"] + 500, "markers")
+        assert (first["write_rate"], later["write_rate"]) == (0, 0), "its own markers are none"
+        with pair.sandbox.servers.admin("p0") as client:
+            client.set("somebody", "writes" * 1000)
+        running.until(lambda told: (told["write_rate"] or 0) > 1000, "the write of somebody else")
+
+
 def test_an_alert_starts_a_command_once(pair: Operator, tmp_path: Path) -> None:
     notes = tmp_path / "alerts"
     command = f"sh -c 'echo $CCR_PRIMARY $CCR_REPLICA $CCR_LINK >> {notes}; exit 7'"
-    with watching(pair, *NIMBLE, "--alert-lag", "600", "--alert-command", command) as running:
+    with watching(pair, *NIMBLE, "--alert-lag", "2000", "--alert-command", command) as running:
         running.fine()
         pair.sandbox.servers.cut_replication("r0")
         running.event("alert: lag")
         running.event("failed with exit code 7")
         pair.sandbox.servers.heal("r0")
         running.event("alert over")
-    assert notes.read_text() == "p0 r0 down\n"
+        alerts = [event for event in running.events() if event.startswith("alert: lag")]
+    assert "p0 r0 down" in notes.read_text().splitlines()
+    assert len(notes.read_text().splitlines()) <= len(alerts)
 
 
 def test_metrics_on_loopback(pair: Operator) -> None:
     with watching(pair, *NIMBLE, "--listen", "0") as running:
-        running.fine()
-        [url] = [line.split()[1] for line in running.notes if line and line.startswith("metrics:")]
+        url = running.notes.until(lambda line: line.startswith("metrics:"), "the address").split()[1]
         assert url.startswith("http://127.0.0.1:")
         running.fine()
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            text = answer.read().decode()
+        lines = until(lambda: [line for line in scraped(url) if line == UP] and scraped(url), "a good sample")
         code, _ = running.end(signal.SIGTERM)
     assert code == 143
-    lines = text.splitlines()
-    assert 'ccr_link_up{primary="p0",replica="r0"} 1.0' in lines
-    assert 'redis_master_link_up{service="r0"} 1.0' in lines
-    for name in ("ccr_marker_lag_seconds{", "ccr_last_verified_timestamp_seconds{", "redis_master_repl_offset{"):
-        assert name in text
+    for name in ("redis_up{", "ccr_marker_lag_seconds{", "ccr_last_verified_timestamp_seconds{", "redis_master_repl"):
+        assert any(line.startswith(name) for line in lines), name
+
+
+UP = 'ccr_link_up{primary="p0",replica="r0"} 1.0'
+
+
+def scraped(url: str) -> list[str]:
+    with urllib.request.urlopen(url, timeout=LIMIT) as answer:
+        return str(answer.read().decode()).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -259,9 +290,12 @@ def in_a_terminal(operator: Operator, keys: bytes) -> tuple[int, str]:
             ready, _, _ = select.select([leader], [], [], 0.2)
             if ready:
                 try:
-                    shown += os.read(leader, 65536)
-                except OSError:  # what a terminal says when nobody is left in it
+                    more = os.read(leader, 65536)
+                except OSError:  # what a terminal says when nobody is left in it; macOS: nothing
                     break
+                if not more:
+                    break
+                shown += more
             if not typed and any(bar.encode() in shown for bar in "▁▂▃▄▅▆▇█"):
                 typed = True
                 if keys == b"\x03":
@@ -290,6 +324,7 @@ def resident(pid: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 def test_ten_minutes_with_flat_memory(pair: Operator) -> None:
     minutes = float(os.environ.get("CCR_AVN_WATCH_MINUTES", "10"))
     with watching(pair, "--interval", "0.5", "--data-timeout", "1", "--listen", "0") as running:

@@ -145,6 +145,10 @@ class Scripted(Sampler):
         self.time = 0.0
         self.pauses: list[float] = []
 
+    @property
+    def round_trip(self) -> float | None:
+        return None
+
     def take(self, states: tuple[str, str] = ("", "")) -> Sample:
         return next(self._samples)
 
