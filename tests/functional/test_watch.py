@@ -256,25 +256,6 @@ def scraped(url: str) -> list[str]:
         return str(answer.read().decode()).splitlines()
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("--for", "soon"),
-        ("--until-lag-below", "0"),
-        ("--until-lag-below", "5s"),
-        ("--listen", "here"),
-        ("--listen", "1:99999"),
-        ("--alert-command", "x"),
-        ("--alert-lag", "5", "--alert-command", "'"),
-        ("--interval", "0"),
-    ],
-)
-def test_what_cannot_be_meant_is_refused(operator: Operator, words: tuple[str, ...]) -> None:
-    done = operator.ccr("watch", "p0", "r0", *words)
-    assert done.code == 2, done.err
-    assert "hint:" in done.err
-
-
 def in_a_terminal(operator: Operator, keys: bytes) -> tuple[int, str]:
     """Watch in a terminal of its own until lag is shown, then type."""
     leader, follower = pty.openpty()

@@ -48,6 +48,14 @@ BAD = [
     ["sandbox", "run", "--set", "colour=red", "--", "true"],
     ["sandbox", "run", "--set", "filter_cuts=some", "--", "true"],
     ["sandbox", "run", "--set", "stale_rows=long", "--", "true"],
+    ["watch", "p0", "r0", "--for", "soon"],
+    ["watch", "p0", "r0", "--until-lag-below", "0"],
+    ["watch", "p0", "r0", "--until-lag-below", "5s"],
+    ["watch", "p0", "r0", "--listen", "here"],
+    ["watch", "p0", "r0", "--listen", "1:99999"],
+    ["watch", "p0", "r0", "--alert-command", "x"],
+    ["watch", "p0", "r0", "--alert-lag", "5", "--alert-command", "'"],
+    ["watch", "p0", "r0", "--interval", "0"],
     ["nonsense"],
 ]
 
