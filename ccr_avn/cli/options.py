@@ -100,7 +100,7 @@ def words(**given: str | None) -> None:
 
 
 def not_negative(**given: float) -> None:
-    """Times, in seconds.
+    """Times in seconds, and what else is counted from 0.
 
     Raises:
         UsageError: one is negative or not a number.
@@ -110,7 +110,7 @@ def not_negative(**given: float) -> None:
             option = "--" + what.replace("_", "-")
             raise UsageError(
                 f"{option} can't be {seconds:g}",
-                detail="a time in seconds, not negative",
+                detail="it must be 0 or more; times are in seconds",
                 hint=f"for example: {option} 60",
             )
 

@@ -48,6 +48,9 @@ def verify(
     rounds: Annotated[int, typer.Option(metavar="N", help="How often what differs is read again.")] = 3,
     round_interval: Annotated[float, typer.Option(metavar="S", help="Pause between these rounds.")] = 2,
     differences: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all differences there.")] = None,
+    max_lag_bytes: Annotated[
+        int | None, typer.Option(metavar="N", help="Bytes that REPLICA may be behind. [default: any]")
+    ] = None,
     link_timeout: LinkTimeout = 15,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
@@ -58,6 +61,7 @@ def verify(
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(link_timeout=link_timeout, call_timeout=call_timeout)
     options.not_negative(jobs=jobs, max_ops=max_ops, round_interval=round_interval, db=min(db or [0]))
+    options.not_negative(max_lag_bytes=max_lag_bytes or 0)
     options.at_least_one(samples=samples, rounds=rounds, sample=1 if sample is None else sample)
     if level is Level.LINK:
         options.idle(context, level.value, "marker, keys or values", "samples")
@@ -78,6 +82,7 @@ def verify(
         level=level.value,
         samples=samples,
         link_timeout=link_timeout,
+        max_lag=max_lag_bytes,
         depth=Depth(
             match=match,
             sample=sample,

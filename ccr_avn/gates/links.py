@@ -27,8 +27,17 @@ def judge_link(link: Link) -> Finding:
     return go(f"link up, no sync in progress, {link.lag_bytes} bytes behind, history {primary.replid[:8]}")
 
 
-def replicates() -> Gate[Link]:
-    return Gate("the link is up, no sync is in progress, and both name the same history", _judge_link)
+def replicates(max_lag: int | None = None) -> Gate[Link]:
+    """``max_lag``: bytes that the replica may be behind; None: any."""
+
+    def judge(link: Link, _: Seen) -> Finding:
+        found = judge_link(link)
+        if found.verdict == "go" and max_lag is not None and link.lag_bytes > max_lag:
+            return wait(f"{link.lag_bytes} bytes behind, more than {max_lag}", **found.facts)
+        return found
+
+    within = "" if max_lag is None else f", at most {max_lag} bytes behind"
+    return Gate(f"the link is up, no sync is in progress, and both name the same history{within}", judge)
 
 
 def has_every_database(
@@ -115,7 +124,3 @@ def is_equal() -> Gate[Comparison]:
         )
 
     return Gate("every key is on both sides, and equal", judge, refused=NotProven)
-
-
-def _judge_link(link: Link, _: Seen) -> Finding:
-    return judge_link(link)

@@ -88,17 +88,26 @@ def wait_running(setting: Setting, name: str, slug: str, limit: float) -> Step[S
 
 
 def link_step(
-    setting: Setting, primary: str, replica: str, find: Find, limit: float, error: type[CcrError] = TimedOut
+    setting: Setting,
+    primary: str,
+    replica: str,
+    find: Find,
+    limit: float,
+    error: type[CcrError] = TimedOut,
+    max_lag: int | None = None,
 ) -> Step[Link]:
+    """``max_lag``: bytes that the replica may be behind."""
+
     def look(seen: Seen) -> Link:
         return read_link(endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting))
 
-    options = (*setting.options, "--level", "link", "--link-timeout", f"{limit:g}")
+    within = () if max_lag is None else ("--max-lag-bytes", str(max_lag))
+    options = (*setting.options, "--level", "link", "--link-timeout", f"{limit:g}", *within)
     return Step(
         slug="link",
         purpose=f"wait until {replica} follows {primary}",
         look=Probe(("ccr-avn", "verify", primary, replica, *options), look),
-        gate=links.replicates(),
+        gate=links.replicates(max_lag),
         poll=setting.poll(limit, error=error, hint="the first copy may need longer: raise --link-timeout"),
     )
 

@@ -33,7 +33,7 @@ class Depth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyRequest:
-    """Which pair, and how deep. ``link_timeout``: seconds to wait for the link to come up."""
+    """Which pair, and how deep. ``link_timeout``: seconds to wait for the link; ``max_lag``: bytes it may be behind."""
 
     primary: str
     replica: str
@@ -41,6 +41,7 @@ class VerifyRequest:
     level: Level = "marker"
     samples: int = 20
     link_timeout: float = 15.0
+    max_lag: int | None = None
     depth: Depth = field(default_factory=Depth)
 
     def __post_init__(self) -> None:
@@ -62,7 +63,7 @@ def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None
         assert service is not None, "the gate on the pair saw both"  # noqa: S101 (an invariant, not a check of input)
         return service
 
-    link = link_step(want.setting, want.primary, want.replica, find, want.link_timeout, NotProven)
+    link = link_step(want.setting, want.primary, want.replica, find, want.link_timeout, NotProven, want.max_lag)
     marker = marker_step(want.setting, want.primary, want.replica, find, want.samples)
     databases = databases_step(want.setting, want.primary, want.replica, find, NotProven)
     steps: tuple[Step[Any], ...] = (link, databases) if want.level == "link" else (link, databases, marker)

@@ -40,6 +40,7 @@ BAD = [
     ["verify", "eu", "us", "--round-interval", "2"],
     ["verify", "eu", "us", "--samples", "20", "--level", "link"],
     ["verify", "eu", "us", "--db", "-1", "--level", "keys"],
+    ["verify", "eu", "us", "--max-lag-bytes", "-1"],
     ["doctor", "--call-timeout", "-1"],
     ["sandbox", "outage", "eu"],
     ["sandbox", "run", "--uri-scheme", "http", "--", "true"],

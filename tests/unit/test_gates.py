@@ -58,6 +58,12 @@ def test_a_link_is_up_or_waited_for(replica: Side, verdict: str) -> None:
     assert link.lag_bytes == 50
 
 
+@pytest.mark.parametrize(("most", "verdict"), [(None, "go"), (50, "go"), (49, "wait")])
+def test_a_lag_may_be_limited(most: int | None, verdict: str) -> None:
+    link = Link(primary=side(offset=150), replica=following())
+    assert links.replicates(most).judge(link, Seen()).verdict == verdict
+
+
 @pytest.mark.parametrize(("arrived", "verdict"), [(3, "go"), (2, "stop")])
 def test_every_marker_must_arrive(arrived: int, verdict: str) -> None:
     result = MarkerResult(samples=3, lag_ms=(1.0,) * arrived)

@@ -190,6 +190,12 @@ def test_between_fence_and_first_write_avn_is_started_once() -> None:
         assert [step.slug for step in plan.steps if step.final] == ["promote"]
 
 
+def test_a_link_keeps_to_the_lag_that_it_names() -> None:
+    link = plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING, level="link", max_lag=4711)).steps[0]
+    assert "4711" in link.gate.rule
+    assert link.look.argv[-2:] == ("--max-lag-bytes", "4711")
+
+
 def test_a_pasted_switchover_lifts_its_fence_until_it_promotes() -> None:
     text = preview(switching_plans()[0])
     assert text.index("trap 'ccr-avn unfence eu") < text.index("ccr-avn fence eu")
