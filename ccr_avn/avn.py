@@ -106,6 +106,21 @@ def user_get(project: Project, name: str, username: str) -> "Call[models.User]":
     return Call(argv, parse=_read("user"))
 
 
+def service_plans(project: Project, cloud: str) -> "Call[models.Catalogue]":
+    """All types, plans and clouds in one read, which is large; without a cloud avn says a sentence before the JSON."""
+    argv = (AVN, "service", "plans", *project.flag, "--cloud", cloud, "--json")
+    return Call(argv, parse=_read("catalogue"))
+
+
+def service_plans_text(project: Project, cloud: str) -> tuple[str, ...]:
+    """For a pasted shell: a line for each plan that is offered in the cloud, which begins with ``type:plan``."""
+    return (AVN, "service", "plans", *project.flag, "--cloud", cloud)
+
+
+def vpc_list(project: Project) -> "Call[tuple[models.Vpc, ...]]":
+    return Call((AVN, "vpc", "list", *project.flag, "--json"), parse=_read("vpcs"))
+
+
 def user_words(project: Project, act: str, name: str, username: str) -> tuple[str, ...]:
     """``act`` is ``user-create``, ``user-delete``, ``user-get`` or ``user-set-access-control``; typed by a person."""
     return (AVN, "service", act, name, "--username", username, *project.flag)

@@ -104,7 +104,8 @@ class Run:
         try:
             finding, outcome = self._through(step, began)
         except CcrError as problem:
-            if not step.optional or isinstance(problem, Interrupted):
+            forgiven = step.optional or (step.advisory and isinstance(problem, AvnError))
+            if not forgiven or isinstance(problem, Interrupted):
                 raise
             warning = f"{step.slug}: {problem.what} ({problem.detail}); {problem.hint}"
             finding, outcome = go("left undone", warnings=(warning,)), "failed"
@@ -112,6 +113,8 @@ class Run:
         self._emit(events.StepDone(at=self._now(), slug=step.slug, finding=finding, seconds=seconds, outcome=outcome))
 
     def _through(self, step: Step[Any], began: float) -> tuple[Finding, events.Outcome]:
+        if step.unneeded and (why := step.unneeded(self.seen)):
+            return go(why), "proven"
         if step.change is None:
             return self._until_go(step, step.poll, began), "proven"
         return self._changed_unless_done(step, step.change, began)

@@ -210,6 +210,16 @@ class IntegrationType(Fact):
     dests: tuple[str, ...] = Field(alias="dest_service_types", default=())
 
 
+class Vpc(Fact):
+    id: str = Field(alias="project_vpc_id")
+    cloud: str = Field(alias="cloud_name")
+    state: str = "ACTIVE"
+
+
+Catalogue = dict[str, dict[str, dict[str, float | None]]]
+"""Type, plan, cloud: the memory of a node there, in MB."""
+
+
 class Tag(Fact):
     key: str
     value: str
@@ -255,6 +265,39 @@ def integrations(stdout: str) -> Rows[Integration]:
 def integration_types(stdout: str) -> Rows[IntegrationType]:
     """``avn service integration-types-list --json``."""
     return _rows(IntegrationType, _list(stdout), "integration type")
+
+
+def vpcs(stdout: str) -> Rows[Vpc]:
+    """``avn vpc list --json``."""
+    return _rows(Vpc, _list(stdout), "VPC")
+
+
+def catalogue(stdout: str) -> Catalogue:
+    """``avn service plans --cloud CLOUD --json``: all types, whatever cloud was named. It is large, and has no secrets."""
+    try:
+        types = json.loads(stdout)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(error) from None
+    if not isinstance(types, dict):
+        raise _unreadable(TypeError("not an object"))
+    return {
+        kind: {str(plan.get("service_plan")): _regions(plan) for plan in _objects_in(offer, "service_plans")}
+        for kind, offer in types.items()
+        if kind in REPLICABLE
+    }
+
+
+def _objects_in(holder: Any, key: str) -> list[dict[str, Any]]:
+    rows = holder.get(key) if isinstance(holder, dict) else None
+    return [one for one in rows if isinstance(one, dict)] if isinstance(rows, list) else []
+
+
+def _regions(plan: dict[str, Any]) -> dict[str, float | None]:
+    regions = plan.get("regions")
+    if not isinstance(regions, dict):
+        return {}
+    memory = {cloud: one.get("node_memory_mb") if isinstance(one, dict) else None for cloud, one in regions.items()}
+    return {cloud: float(size) if isinstance(size, (int, float)) else None for cloud, size in memory.items()}
 
 
 def tags(stdout: str) -> Rows[Tag]:

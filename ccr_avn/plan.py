@@ -115,6 +115,7 @@ class Paste:
     stop: tuple[tuple[str, str], ...] = ()  # pattern, and what to say when it ends there
     variable: str = "seen"  # set to what was read, for later holes
     only_if: str = ""  # a shell condition on variables that are set already
+    otherwise: str = ""  # taken as what was read where the read itself fails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,8 @@ class Step(Generic[T]):
     final: bool = False  # the point of no return: once its change was sent nothing is undone
     doubt: "Step[Any] | None" = None  # the look that tells whether a failed change acted; else its own
     brief: bool = False  # asked once: the run can do without the answer, so that no miss is worth a wait
+    advisory: bool = False  # a look that fails is a warning; what its gate refuses is refused all the same
+    unneeded: Callable[[Seen], str] | None = None  # why it need not be asked, as far as was seen; empty: ask
     optional: bool = False  # a failure is a warning: what it is for can be done later
 
 

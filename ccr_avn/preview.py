@@ -118,6 +118,9 @@ def _ends(stops: tuple[tuple[str, str], ...]) -> Iterator[str]:
 
 def _read(paste: Paste, avn: str) -> str:
     asked = _command(paste.read, avn)
+    if paste.otherwise:
+        known = f"{asked} | {paste.filter}" if paste.filter else asked
+        return f"{paste.variable}=$({known}) || {paste.variable}={shlex.quote(paste.otherwise)}"
     return f"{paste.variable}=$({asked} | {paste.filter})" if paste.filter else f"{paste.variable}=$({asked})"
 
 

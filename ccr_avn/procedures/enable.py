@@ -6,9 +6,11 @@ from typing import Any, Literal
 from ccr_avn import avn
 from ccr_avn.errors import UsageError
 from ccr_avn.gates import services
+from ccr_avn.gates.offers import Order
 from ccr_avn.gates.services import PrimaryWish, ReplicaWish
 from ccr_avn.models import Backup, Integration, Service
 from ccr_avn.plan import Finding, Gate, Later, Paste, Plan, Poll, Seen, Step, Word, go, stop
+from ccr_avn.procedures.offers import see_offers, see_vpcs
 from ccr_avn.procedures.steps import Setting, counting, described, evidence, link_step, marker_step, wait_running
 
 ReplicaFlag = Literal["read-replica-for", "service-integration"]
@@ -95,7 +97,7 @@ def plan_enable(want: EnableRequest) -> Plan:
     )
     return Plan(
         f"replicate {want.primary} to {want.replica}",
-        checks=(*((confirm_flag(want),) if want.flag_was_asked else ()), pair),
+        checks=(*((confirm_flag(want),) if want.flag_was_asked else ()), pair, *_before_it_is_billed(want, pair)),
         steps=(
             primary,
             primary_up,
@@ -107,6 +109,31 @@ def plan_enable(want: EnableRequest) -> Plan:
         ),
         assumptions=_assumptions(want),
     )
+
+
+def _before_it_is_billed(want: EnableRequest, pair: Step[tuple[Service, ...]]) -> tuple[Step[Any], ...]:
+    """What Aiven or avn would refuse only when the replica is made, long after its primary was."""
+    primary = Order(
+        role="primary",
+        name=want.primary,
+        type=want.service_type,
+        plan=want.primary_plan or PRIMARY_PLAN,
+        cloud=want.primary_cloud,
+        any_plan=want.allow_any_plan,
+        args=want.primary_args,
+    )
+    replica = Order(
+        role="replica",
+        name=want.replica,
+        type=want.service_type,
+        plan=want.replica_plan,
+        cloud=want.replica_cloud,
+        any_plan=want.allow_any_plan,
+        args=want.replica_args,
+    )
+    if not (want.primary_cloud or want.replica_cloud):
+        return ()
+    return see_offers(want.setting, (primary, replica), pair), see_vpcs(want.setting, (primary, replica), pair)
 
 
 def look_at_pair(want: EnableRequest) -> Step[tuple[Service, ...]]:

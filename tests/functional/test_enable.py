@@ -158,7 +158,7 @@ def test_403_although_there_is_a_backup_explains_both_causes(operator: Operator)
 def test_a_wrong_token_fails_without_a_change(operator: Operator) -> None:
     done = operator.enable(AIVEN_AUTH_TOKEN="wrong")
     assert done.code == 3
-    assert "doctor" in done.err
+    assert "avn user login" in done.err
 
 
 def test_an_unknown_project_fails_without_a_change(operator: Operator) -> None:
@@ -169,7 +169,7 @@ def test_an_unknown_project_fails_without_a_change(operator: Operator) -> None:
 def test_an_ended_type_fails_with_what_to_type(make: Make) -> None:
     operator = make(service_types=("valkey",))
     done = operator.enable("--service-type", "redis")
-    assert done.code == 3
+    assert done.code == 4
     assert "--service-type valkey" in done.err
     assert both(operator)[0] == []
 
@@ -243,12 +243,52 @@ def test_a_cloud_given_for_a_primary_elsewhere_is_refused(operator: Operator) ->
     assert f"asked for {US}, it has {EU}" in done.err
 
 
+def test_a_vpc_choice_that_is_missing_is_seen_before_the_primary_is_made(make: Make) -> None:
+    operator = make(vpc_clouds=(US,))
+    refused = operator.enable()
+    assert refused.code == 4
+    assert "--replica-arg=--no-project-vpc" in refused.err
+    assert "--replica-arg=--project-vpc-id=vpc-0" in refused.err
+    assert operator.sandbox.changes() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--replica-cloud", "aws-us-est-1"), "(aws-us-east-1"),
+        (("--replica-plan", "startup-5"), "--replica-plan PLAN"),
+    ],
+)
+def test_what_is_not_sold_is_seen_before_the_primary_is_made(
+    operator: Operator, words: tuple[str, ...], told: str
+) -> None:
+    done = operator.enable(*words)
+    assert done.code == 4
+    assert told in done.err
+    pasted = operator.pastes(operator.enable(*words, "--dry-run").out)
+    assert pasted.code == 4
+    assert "Aiven lists no plan" in pasted.err
+    assert operator.sandbox.changes() == []
+
+
+def test_a_token_that_may_not_see_offers_and_vpcs_is_warned_not_refused(operator: Operator) -> None:
+    for path in ("/service_types$", "/vpcs$"):
+        operator.sandbox.faults.add(kind="status", status=403, method="GET", path=path, times=1)
+    done = operator.enable("--no-verify")
+    assert done.code == 0, done.err
+    assert "warning: offers:" in done.err
+    assert "warning: vpc:" in done.err
+    asked = [one["path"] for one in operator.sandbox.guard.requests]
+    assert sum(path.endswith("/service_types") for path in asked) == 1
+    again = operator.enable("--no-verify")
+    assert again.code == 0
+    asked = [one["path"] for one in operator.sandbox.guard.requests]
+    assert sum(path.endswith("/service_types") for path in asked) == 1, "nothing is to be made: nothing is looked up"
+
+
 @pytest.mark.slow
 def test_words_are_handed_on_to_avn(make: Make) -> None:
     operator = make(vpc_clouds=(US,))
-    refused = operator.enable()
-    assert refused.code == 13
-    assert "--replica-arg=--no-project-vpc" in refused.err
     done = operator.enable("--replica-arg=--no-project-vpc", "--replica-arg=-c", "--replica-arg=valkey_timeout=7")
     assert done.code == 0, done.err
     assert operator.sandbox.platform.services["us"].user_config["valkey_timeout"] == 7

@@ -84,6 +84,24 @@ def test_a_wait_polls_until_go_and_slows_down() -> None:
     assert run.changed is False
 
 
+def test_an_advisory_look_that_fails_is_a_warning_and_its_gate_refuses_all_the_same() -> None:
+    fake = Fake(a=[answer(code=1, stderr="ERROR\tcommand failed: Error: no (status 403)")], b=["go"])
+    fake.perform(plan(step("b"), checks=(step("a", advisory=True, brief=True),)))
+    assert fake.calls == ["a", "b"]
+    warned = [one for event in fake.events if isinstance(event, events.StepDone) for one in event.finding.warnings]
+    assert len(warned) == 1
+    refusing = Fake(a=["stop"], b=["go"])
+    with pytest.raises(Refused):
+        refusing.perform(plan(step("b"), checks=(step("a", advisory=True),)))
+    assert refusing.calls == ["a"]
+
+
+def test_what_is_not_needed_is_not_asked() -> None:
+    fake = Fake(a=["go"], b=["go"])
+    fake.perform(plan(step("a", unneeded=lambda _: "it is there"), step("b", unneeded=lambda _: "")))
+    assert fake.calls == ["b"]
+
+
 def test_a_wait_ends_at_its_limit_with_what_was_last_seen() -> None:
     fake = Fake(a=["wait"], b=["go"])
     with pytest.raises(TimedOut) as caught:

@@ -112,7 +112,7 @@ def test_the_steps_of_enable_in_order() -> None:
         primary="eu", replica="us", setting=SETTING, primary_cloud="c", replica_cloud="d", flag_was_asked=True
     )
     plan = plan_enable(request)
-    assert [step.slug for step in plan.checks] == ["flag", "pair"]
+    assert [step.slug for step in plan.checks] == ["flag", "pair", "offers", "vpc"]
     assert [step.slug for step in plan.steps] == [
         "primary",
         "primary-running",
