@@ -43,8 +43,9 @@ Redact = Annotated[
 Vpc = Annotated[
     list[str] | None, typer.Option("--vpc-cloud", metavar="C", help="A cloud in which the project has a VPC.")
 ]
+Tls = Annotated[bool, typer.Option("--tls", help="Serve TLS; `avn project ca-get` gives its CA.")]
 Certificate = Annotated[
-    Path | None, typer.Option("--tls-certificate", metavar="F", help="Serve TLS; needs a server built with it.")
+    Path | None, typer.Option("--tls-certificate", metavar="F", help="Serve TLS with this one; with --tls-key.")
 ]
 Key = Annotated[Path | None, typer.Option("--tls-key", metavar="F")]
 Ca = Annotated[Path | None, typer.Option("--tls-ca", metavar="F", help="What `avn project ca-get` will give.")]
@@ -79,6 +80,7 @@ def run(
     refuse_client_pause: NoPause = False,
     redact: Redact = False,
     vpc_cloud: Vpc = None,
+    tls: Tls = False,
     tls_certificate: Certificate = None,
     tls_key: Key = None,
     tls_ca: Ca = None,
@@ -106,6 +108,7 @@ def up(
     refuse_client_pause: NoPause = False,
     redact: Redact = False,
     vpc_cloud: Vpc = None,
+    tls: Tls = False,
     tls_certificate: Certificate = None,
     tls_key: Key = None,
     tls_ca: Ca = None,

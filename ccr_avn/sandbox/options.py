@@ -28,10 +28,11 @@ class SandboxOptions:
     redact: bool = False  # passwords come back as <redacted>
     data_plane: bool = True  # False: no servers are started
     project: str = "sandbox"
-    tls_certificate: Path | None = None  # needs a server built with TLS
+    tls: bool = False  # in front of every server, with a certificate authority of the sandbox's own, or with:
+    tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None
 
     @property
-    def tls(self) -> bool:
+    def encrypted(self) -> bool:
         return self.tls_certificate is not None

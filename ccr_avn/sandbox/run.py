@@ -77,6 +77,7 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
     from ccr_avn.sandbox.keeper import Keeper
     from ccr_avn.sandbox.no_servers import NoServers
     from ccr_avn.sandbox.servers import ValkeyServers
+    from ccr_avn.sandbox.tls import with_certificates
 
     keeper = Keeper()
     with contextlib.ExitStack() as stack:
@@ -84,6 +85,7 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
         home = Path(tempfile.mkdtemp(prefix="ccr-avn-home-"))
         keeper.sweep(home)
         stack.callback(shutil.rmtree, home, ignore_errors=True)
+        options = with_certificates(options, home)
         servers: Any = ValkeyServers(options, keeper) if options.data_plane else NoServers()
         stack.callback(servers.close)
         yield from _served(options, servers, home)

@@ -13,17 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.sandbox import configuration, slow_load
+from ccr_avn.sandbox import configuration, settling, slow_load
 from ccr_avn.sandbox.chatter import Chatter
-from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, Server, find_binary, free_port
+from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, START_LIMIT, Server, find_binary, free_port
 from ccr_avn.sandbox.keeper import Keeper
 from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.tls import Front
 
 if TYPE_CHECKING:
     import valkey
-
-START_LIMIT = 10.0
-"""Seconds a server may take to answer its first PING, or to end when asked to."""
 
 
 class ValkeyServers:
@@ -31,7 +29,7 @@ class ValkeyServers:
 
     def __init__(self, options: SandboxOptions, keeper: Keeper | None = None) -> None:
         self._options = options
-        self._binary = find_binary(tls=options.tls)
+        self._binary = find_binary()
         self._admin = secrets.token_urlsafe(16)
         self._own_keeper = None if keeper else Keeper()
         self._keeper = keeper or self._own_keeper or Keeper()
@@ -60,6 +58,7 @@ class ValkeyServers:
                 name=name, password=password, memory_mb=memory_mb, directory=directory, port=0, source=source
             )
             server.settings |= settings or {}
+            server.encrypted = self._options.encrypted
             server.waits = bool(source and self._options.sync_delay)
             self._launch_on_a_free_port(server)
             self._servers[name] = server
@@ -213,34 +212,9 @@ class ValkeyServers:
             return
         for _ in range(3):  # a CLIENT KILL of somebody's may hit our connection as well
             with contextlib.suppress(valkey.ValkeyError), self._admin_of(server) as client:
-                self._settle_clients(client, server)
-                self._settle_link(client, server)
+                settling.settle_clients(client, server, cut=self._options.filter_cuts == "all")
+                settling.settle_link(client, server, self._admin if self._may_link(server) else None)
                 return
-
-    def _settle_clients(self, client: Any, server: Server) -> None:
-        client.config_set("maxmemory", f"{server.memory_mb * 7 // 10}mb")
-        client.config_set("bind", server.listens)
-        for name, value in server.settings.items():
-            if name != "databases":
-                client.config_set(name, value)
-        client.execute_command("ACL", "SETUSER", "default", "resetpass", f">{server.password}")
-        if server.isolated or (server.filtered and self._options.filter_cuts == "all"):
-            client.execute_command("CLIENT", "KILL", "LADDR", f"{CLIENTS}:{server.port}")
-        for gone in {*client.acl_users(), *server.users} - {"default", "platform", *server.users}:
-            client.acl_deluser(gone)
-        for name, (password, rules) in server.users.items():
-            client.execute_command("ACL", "SETUSER", name, "reset", "on", f">{password}", *rules.split())
-
-    def _settle_link(self, client: Any, server: Server) -> None:
-        if server.source is None:
-            client.execute_command("REPLICAOF", "NO", "ONE")
-            return
-        linked = self._may_link(server)
-        client.config_set("masterauth", self._admin if linked else "cut")
-        until = time.monotonic() + START_LIMIT
-        while not linked and _is_linked(client) and time.monotonic() < until:
-            client.execute_command("CLIENT", "KILL", "TYPE", "master")
-            time.sleep(0.01)
 
     def _may_link(self, server: Server) -> bool:
         source = self._servers.get(server.source or "")
@@ -285,9 +259,18 @@ class ValkeyServers:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write("\n".join(told).encode())
             process.stdin.close()
-        if not self._answers(server, process):
+        if not self._answers(server, process) or not self._has_its_front(server):
             self._end(server)
             return False
+        return True
+
+    def _has_its_front(self, server: Server) -> bool:
+        """Whether TLS is served where it should be."""
+        certificate, key = self._options.tls_certificate, self._options.tls_key
+        if certificate and key:
+            at = (CLIENTS, server.port), (INTERNAL, server.port)
+            server.front = Front(certificate, key, *at, self._keeper.watch)
+            return server.keeps_out or server.front.open()
         return True
 
     def _come_back(self, name: str) -> None:
@@ -311,6 +294,10 @@ class ValkeyServers:
         self._end(server)
 
     def _end(self, server: Server) -> None:
+        if server.front:
+            self._keeper.forget(server.front.pid)
+            server.front.end()
+            server.front = None
         if server.process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -323,6 +310,8 @@ class ValkeyServers:
             server = self._servers[name]
             if server.alive and server.process:
                 server.process.send_signal(number)
+                if server.front:
+                    server.front.signal(number)
                 server.frozen = frozen
                 self._settle(server)
 
@@ -340,11 +329,8 @@ class ValkeyServers:
     def _client(self, server: Server, patience: float) -> "valkey.Valkey":
         import valkey
 
-        tls: dict[str, Any] = {}
-        if self._options.tls:
-            tls = {"ssl": True, "ssl_cert_reqs": "none", "ssl_check_hostname": False}
         return valkey.Valkey(
-            host=INTERNAL, port=server.port, username="platform", password=self._admin, socket_timeout=patience, **tls
+            host=INTERNAL, port=server.port, username="platform", password=self._admin, socket_timeout=patience
         )
 
     def _answers(self, server: Server, process: "subprocess.Popen[bytes]") -> bool:
@@ -359,11 +345,3 @@ class ValkeyServers:
                     return int(info["process_id"]) == process.pid
             time.sleep(0.005)
         return False
-
-
-def _is_linked(client: Any) -> bool:
-    """Up, or on the way: a first copy under way can't be cut and would end in a link."""
-    link = client.info("replication")
-    if link["role"] == "master":
-        return False
-    return link["master_link_status"] == "up" or bool(link["master_sync_in_progress"])

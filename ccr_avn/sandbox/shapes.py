@@ -71,9 +71,9 @@ def service(platform: Platform, one: Service) -> dict[str, Any]:
         "update_time": stamp((one.updated or one.created).replace(microsecond=0)),
         "backups": platform.backups(one),
         "service_uri": uri,
-        "service_uri_params": _params(one, password, platform.options.tls) if uri else {},
+        "service_uri_params": _params(one, password, platform.options.encrypted) if uri else {},
         "connection_info": {one.type: [uri], f"{one.type}_password": password} if uri else {},
-        "components": _components(one, platform.options.tls) if uri else [],
+        "components": _components(one, platform.options.encrypted) if uri else [],
         "users": users(platform, one),
         "user_config": one.user_config,
         "service_integrations": integrations(platform, one.name),
@@ -164,7 +164,7 @@ def _node(platform: Platform, one: Service, number: int) -> dict[str, Any]:
 
 
 def _scheme(platform: Platform, one: Service) -> str:
-    return platform.options.uri_scheme or (f"{one.type}s" if platform.options.tls else one.type)
+    return platform.options.uri_scheme or (f"{one.type}s" if platform.options.encrypted else one.type)
 
 
 def _uri(platform: Platform, one: Service, password: str) -> str:

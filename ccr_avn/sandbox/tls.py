@@ -1,0 +1,103 @@
+"""TLS in front of the plain servers: a certificate authority of the sandbox's own, and a program for each server."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ccr_avn.errors import UsageError
+from ccr_avn.sandbox import front
+from ccr_avn.sandbox.options import SandboxOptions
+
+NAMES = ("127.0.0.1", "localhost")
+
+
+def with_certificates(options: SandboxOptions, directory: Path) -> SandboxOptions:
+    """Those of the options, or new ones in the directory when TLS is wanted without.
+
+    Raises:
+        UsageError: the package that makes them is not installed.
+    """
+    if options.encrypted or not options.tls:
+        return options
+    try:
+        import trustme
+    except ImportError as missing:
+        raise UsageError(
+            "the sandbox's TLS is not installed",
+            detail=f"{missing.name} is missing",
+            hint="pip install 'ccr-avn[sandbox]'",
+        ) from None
+    authority = trustme.CA(organization_name="ccr-avn sandbox")
+    issued = authority.issue_cert(*NAMES)
+    certificate, key, ca = (directory / f"{name}.pem" for name in ("certificate", "key", "ca"))
+    certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(key)
+    authority.cert_pem.write_to_path(ca)
+    return replace(options, tls_certificate=certificate, tls_key=key, tls_ca=ca)
+
+
+class Front:
+    """TLS at one address, a plain server behind it. It ends with its maker, however that ends."""
+
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        address: tuple[str, int],
+        server: tuple[str, int],
+        watch: Callable[[int], None] | None = None,
+    ) -> None:
+        words = (certificate, key, *address, *server)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", front.__file__, *(str(word) for word in words)],
+            cwd="/",
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        if watch:
+            watch(self._process.pid)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def open(self) -> bool:
+        """Let clients in; whether it could, which it can't when the address is taken."""
+        return self._tell("open")
+
+    def shut(self, *, cut: bool) -> None:
+        """Turn new clients away, and drop those that are there."""
+        self._tell("shut")
+        if cut:
+            self._tell("cut")
+
+    def signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
+
+    def _tell(self, word: str) -> bool:
+        """It has been done when this returns. A front that has ended lets nobody in."""
+        process = self._process
+        assert process.stdin is not None  # noqa: S101 (asked for in the constructor)
+        assert process.stdout is not None  # noqa: S101
+        try:
+            process.stdin.write(f"{word}\n".encode())
+        except BrokenPipeError:
+            return False
+        return process.stdout.readline() == b"done\n"
