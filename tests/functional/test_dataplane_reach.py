@@ -119,7 +119,6 @@ def test_a_connection_cut_within_the_handshake_is_no_trouble_with_certificates()
     assert not isinstance(error, Answered)
 
 
-@pytest.mark.tls
 def test_tls(tls_server: Server, tmp_path: Path) -> None:
     trusted = tls_server.endpoint(host="localhost", ca_file=tls_server.ca_file)
     assert look_at(trusted).role == "master"

@@ -4,13 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.functional.conftest import BIN, EU, Make, Operator
+from tests.support.whole import run_sandbox, servers_below
 
 REPLICA = ("-t", "valkey", "--plan", "startup-4", "--cloud", "aws-us-east-1", "--read-replica-for", "eu")
 
@@ -21,19 +21,6 @@ def wait_for(true: object, limit: float = 20.0) -> None:
     while not true():
         assert time.monotonic() < until, "it did not come to that"
         time.sleep(0.01)
-
-
-def servers_below(directory: Path) -> list[int]:
-    """Processes whose working directory is in there."""
-    found = []
-    for one in Path("/proc").iterdir():
-        if one.name.isdigit():
-            try:
-                if str((one / "cwd").readlink()).startswith(str(directory)):
-                    found.append(int(one.name))
-            except OSError:
-                continue
-    return found
 
 
 def test_every_command_of_avn_that_matters_is_answered(make: Make) -> None:
@@ -167,10 +154,3 @@ def test_doctor_tells_what_is_wrong(operator: Operator) -> None:
     assert operator.ccr("doctor", "--avn", "/bin/cat").code == 4
     operator.sandbox.faults.add(kind="cut-json", method="GET", path="integration_types")
     assert "read replicas: WARN" in operator.ccr("doctor").out
-
-
-def run_sandbox(tmp_path: Path, *words: str, command: str = "run", out: int | None = None) -> "subprocess.Popen[str]":
-    (tmp_path / "tmp").mkdir()
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "TMPDIR": str(tmp_path / "tmp")}
-    argv = [sys.executable, "-m", "ccr_avn", "sandbox", command, *words]
-    return subprocess.Popen(argv, text=True, stdout=out, cwd=tmp_path, env=environment)

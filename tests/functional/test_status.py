@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.functional.tls import needs_tls
 from tests.support.operator import Make, Operator
 from tests.support.pairs import add_pairs, linked
 
@@ -152,8 +151,6 @@ def test_a_server_that_dribbles_is_cut_off_at_the_limit() -> None:
             thread.join()
 
 
-@pytest.mark.tls
-@needs_tls
 def test_tls_is_verified(make: Make, tls_options: dict[str, Path], tmp_path: Path) -> None:
     operator = make(**QUICK, **tls_options)
     add_pairs(operator, 2)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests.functional.tls import needs_tls
 from tests.support.operator import EU, Ended, Make, Operator, ended
 from tests.support.pairs import accepts, client, is_promoted, missing, paired, uri
 from tests.support.previews import does_as_shown
@@ -67,8 +66,6 @@ def test_no_acknowledged_write_is_lost_with_a_lot_of_data(pair: Operator) -> Non
     assert missing(pair, [*load.acknowledged, *(f"big:{number}" for number in range(256))]) == []
 
 
-@pytest.mark.tls
-@needs_tls
 def test_no_acknowledged_write_is_lost_with_tls(make: Make, tls_options: dict[str, Path]) -> None:
     ca_file = str(tls_options["tls_ca"])
     operator = paired(make(**tls_options))

@@ -1,0 +1,118 @@
+"""TLS in the sandbox: clients come through a front, and what befalls the server befalls it too."""
+
+import os
+import signal
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import valkey
+
+from tests.functional.conftest import EU, Make, Operator
+from tests.support.rig import CLOSED, answers, create, link
+from tests.support.rig import client as plain_client
+from tests.support.wait import until
+from tests.support.whole import run_sandbox, servers_below
+
+
+@pytest.fixture
+def tls(make: Make, request: pytest.FixtureRequest) -> Operator:
+    operator = make(build_seconds=0, backup_seconds=0, tls=True, **getattr(request, "param", {}))
+    create(operator, "eu", "business-4", EU)
+    operator.avn("project", "ca-get", "--target-filepath", "ca.pem")
+    return operator
+
+
+@pytest.fixture
+def eu(tls: Operator) -> Iterator[Any]:
+    with secure(tls) as client:
+        yield client
+
+
+def secure(operator: Operator, **more: Any) -> Any:
+    return plain_client(operator, "eu", ssl=True, ssl_ca_certs=str(operator.home / "ca.pem"), **more)
+
+
+def test_it_is_shown_and_verified_with_the_projects_ca(tls: Operator, eu: Any) -> None:
+    assert "valkeys://" in tls.avn("service", "get", "eu", "--json").out
+    assert eu.set("a", b"x" * 3_000_000)
+    assert len(eu.get("a")) == 3_000_000
+    with pytest.raises(valkey.ConnectionError) as untrusted, plain_client(tls, "eu", ssl=True) as stranger:
+        stranger.ping()
+    assert isinstance(untrusted.value.__cause__ or untrusted.value.__context__, ssl.SSLError)
+    with plain_client(tls, "eu") as naked:
+        assert not answers(naked)
+
+
+def test_a_closed_filter_cuts_every_client_and_an_open_one_lets_them_in(tls: Operator, eu: Any) -> None:
+    held = eu.connection_pool.get_connection("PING")
+    tls.avn("service", "update", "eu", *CLOSED)
+    with pytest.raises(valkey.ConnectionError):
+        ping_over(held)
+    eu.connection_pool.release(held)
+    assert not answers(eu)
+    for kind in ("kill", "freeze", "restart"):
+        tls.ccr("sandbox", "outage", "eu", "--kind", kind)
+        tls.ccr("sandbox", "heal")
+        assert not answers(eu), kind
+    tls.avn("service", "update", "eu", "-c", 'ip_filter=["127.0.0.0/8"]')
+    assert answers(eu)
+
+
+@pytest.mark.parametrize("tls", [{"filter_cuts": "new-only"}], indirect=True)
+def test_a_filter_may_turn_away_new_clients_only(tls: Operator, eu: Any) -> None:
+    assert eu.ping()
+    tls.avn("service", "update", "eu", *CLOSED)
+    assert eu.ping()
+    with secure(tls) as newcomer:
+        assert not answers(newcomer)
+
+
+def test_what_befalls_the_server_befalls_its_front(tls: Operator, eu: Any) -> None:
+    assert eu.ping()
+    tls.ccr("sandbox", "outage", "eu", "--kind", "freeze")
+    with secure(tls, socket_connect_timeout=0.3, socket_timeout=0.3) as newcomer:
+        assert not answers(newcomer)
+    tls.ccr("sandbox", "heal")
+    assert answers(eu)
+    tls.ccr("sandbox", "outage", "eu", "--kind", "restart")
+    until(lambda: answers(eu), "it to answer again")
+    tls.avn("service", "update", "eu", "--power-off")
+    assert not answers(eu)
+
+
+def test_replication_does_not_go_through_the_front(make: Make) -> None:
+    operator = make(build_seconds=0, backup_seconds=0, tls=True)
+    create(operator, "eu", "business-4", EU)
+    create(operator, "us", "startup-4", EU, "eu")
+    with operator.sandbox.servers.admin("us") as us:
+        until(lambda: link(us) == "up", "the link")
+        operator.avn("service", "update", "eu", *CLOSED)
+        assert link(us) == "up"
+
+
+def test_its_front_ends_with_the_sandbox(tmp_path: Path) -> None:
+    script = (
+        f"avn service create eu -t valkey --plan business-4 --cloud {EU}; pgrep -f {tmp_path}/tmp > pids; kill -9 $PPID"
+    )
+    child = run_sandbox(tmp_path, "--tls", "--build-seconds", "0", "--", "bash", "-c", script)
+    assert child.wait(60) == -signal.SIGKILL
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert pids
+    until(lambda: not any(is_there(pid) for pid in pids), "the front to end")
+    until(lambda: servers_below(tmp_path) == [], "the servers to end")
+
+
+def ping_over(connection: Any) -> None:
+    connection.send_command("PING")
+    connection.read_response()
+
+
+def is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
