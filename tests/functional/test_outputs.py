@@ -1,0 +1,59 @@
+"""What reads us may die, in the middle of a switchover: what is done on the platform is the same, and so is the exit code."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.support.operator import Make, Operator
+
+SWITCH = "ccr-avn switchover eu us --yes"
+WAYS = {
+    "a reader that goes": f"{SWITCH} 2>&1 | head -9; exit ${{PIPESTATUS[0]}}",
+    "a full disk under standard error": f"{SWITCH} 2>/dev/full",
+    "a full disk under standard output": f"{SWITCH} >/dev/full",
+    "no standard error": f"{SWITCH} 2>&-",
+    "no standard output": f"{SWITCH} >&-",
+    "neither, nor an input": f"{SWITCH} <&- >&- 2>&-",
+    "a terminal that knows ASCII only": f"PYTHONIOENCODING=ascii {SWITCH}",
+    "a full disk under the journal": f"ulimit -f 2; {SWITCH} --json",
+}
+QUICK = ("a reader that goes", "a full disk under the journal")
+
+
+def typed(operator: Operator, line: str, **environment: str) -> tuple[int, str, str]:
+    done = operator.types("bash", "-c", line, **environment)
+    return done.code, done.out, done.err
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, marks=() if way in QUICK else (pytest.mark.slow,)) for way in WAYS])
+def test_a_switchover_ends_the_same_whatever_becomes_of_its_outputs(make: Make, way: str, tmp_path: Path) -> None:
+    operator = make()
+    assert operator.enable("--no-verify").code == 0
+    hook = f"--after {shlex.quote(f'touch {tmp_path}/after')}"
+    code, out, err = typed(operator, WAYS[way].replace("--yes", f"--yes {hook}"))
+    assert code == 0, (out, err)
+    with operator.sandbox.servers.admin("us") as new:
+        assert new.info("replication")["role"] == "master"
+    assert operator.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
+    assert (tmp_path / "after").exists()
+    assert "Traceback" not in out + err
+    assert "internal error" not in out + err
+    if "--json" in WAYS[way]:
+        told = json.loads(out)
+        assert (told["ok"], told["changed"], told["result"]["new_primary"]) == (True, True, "us")
+        assert told["journal"]["trouble"]
+
+
+def test_an_env_file_runs_nothing_when_it_is_sourced(operator: Operator, tmp_path: Path) -> None:
+    assert operator.enable("--no-verify").code == 0
+    service = operator.sandbox.platform.services["us"]
+    object.__setattr__(service, "password", "$(touch ran)`touch ran`'\"; touch ran; '")
+    file = tmp_path / "env"
+    code, out, err = typed(
+        operator, f"set -e; ccr-avn endpoint us --format env > {file}; . {file}; ccr-avn endpoint us --format json"
+    )
+    assert code == 0, err
+    assert json.loads(out)["result"]["password"] == service.password
+    assert not (tmp_path / "ran").exists()
