@@ -15,13 +15,11 @@ from ccr_avn.dataplane.link import look_at
 from ccr_avn.dataplane.still import caught_up, stands_still, wrote_nothing
 from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
 from tests import valkey_fixtures
-from tests.functional.writers import Load
+from tests.support.held import takes_a_write
+from tests.support.writers import Load
 from tests.valkey_fixtures import PASSWORD, Serve, Server, binaries, until
 
 serve = valkey_fixtures.serve
-
-QUICK_ACK = 0.25
-"""Seconds in which what was executed before the fence may still reach a writer: replies under way."""
 
 
 @pytest.fixture
@@ -33,11 +31,13 @@ on_each = pytest.mark.parametrize("primary", binaries(), indirect=True)
 
 
 def accepts(server: Server) -> bool:
-    with valkey.Valkey(port=server.port, password=PASSWORD, socket_timeout=0.2) as client:
-        try:
-            return bool(client.set("probe", "x"))
-        except valkey.exceptions.TimeoutError:
-            return False
+    with valkey.Valkey(port=server.port, password=PASSWORD, socket_timeout=30) as client:
+        return takes_a_write(client, server.admin)
+
+
+def pauses(server: Server) -> int:
+    """How often somebody has paused its clients."""
+    return int(server.admin.info("commandstats").get("cmdstat_client|pause", {"calls": 0})["calls"])
 
 
 class BlockedWriter:
@@ -147,15 +147,14 @@ def test_under_load_nothing_is_acknowledged_that_is_not_on_the_replica(
     replica = serve("us", binary=primary.binary)
     replica.follow(primary)
     with Load(f"redis://default:{PASSWORD}@127.0.0.1:{primary.port}") as load:
-        with Fence(primary.endpoint(), "first", 10):
-            standing = _stops(load)
+        with Fence(primary.endpoint(), "first", 10) as first:
+            standing = held_up(load, first)
         until(lambda: len(load.acknowledged) > standing + 100, "the writers to go on")
         fence = Fence(primary.endpoint(), "second", 10)
         fence.place()
-        standing = _stops(load)
+        standing = held_up(load, fence)
         before = fence.side()
         caught_up(before.offset, replica.endpoint(), timeout=5)
-        until(lambda: len(fence.writers()) == 4, "all four to be held back")
         assert fence.holds()
         assert wrote_nothing(before, fence.side(), 1)
         replica.promote()
@@ -167,13 +166,10 @@ def test_under_load_nothing_is_acknowledged_that_is_not_on_the_replica(
     assert set(load.acknowledged) <= {key.decode() for key in replica.admin.scan_iter("w*", count=10_000)}
 
 
-def _stops(load: Load) -> int:
-    """How many were acknowledged, once what was under way has arrived; and it stays at that."""
-    time.sleep(QUICK_ACK)
-    standing = len(load.acknowledged)
-    time.sleep(QUICK_ACK)
-    assert len(load.acknowledged) == standing
-    return standing
+def held_up(load: Load, fence: Fence) -> int:
+    """How many were acknowledged, once each writer waits for its next answer: nothing is under way any more."""
+    until(lambda: len(fence.writers()) == len(load.writers), "all to be held back")
+    return len(load.acknowledged)
 
 
 def test_it_runs_out_by_itself_where_nobody_renews(primary: Server) -> None:
@@ -186,11 +182,10 @@ def test_it_runs_out_by_itself_where_nobody_renews(primary: Server) -> None:
 
 
 def test_it_is_renewed_and_can_be_made_longer(primary: Server) -> None:
-    with Fence(primary.endpoint(), "test", 0.4) as fence:
-        beyond = time.monotonic() + 1
-        while time.monotonic() < beyond:
-            assert fence.holds()
-            time.sleep(0.01)
+    with Fence(primary.endpoint(), "test", 3) as fence:
+        placed = pauses(primary)
+        until(lambda: pauses(primary) >= placed + 8, "four renewals, a second each: longer than the first pause")
+        assert fence.holds()
         assert not accepts(primary)
         fence.lengthen(60)
         assert fence.ttl == 60
@@ -206,7 +201,8 @@ def test_a_frozen_server_breaks_it_for_good(primary: Server) -> None:
     until(lambda: not fence.holds(), "the renewals to fail")
     primary.thaw()
     until(lambda: "fence:test" in str(primary.clients()), "it to be back")
-    time.sleep(0.3)
+    renewed = pauses(primary)
+    until(lambda: pauses(primary) > renewed, "it to be renewed again")
     assert not fence.holds(), "there was a time that no renewal covers"
     fence.release()
 

@@ -157,12 +157,13 @@ def test_the_env_file_is_written_when_writes_are_accepted(pair: Operator) -> Non
 def test_a_marker_of_watch_bounds_the_loss(pair: Operator) -> None:
     from ccr_avn.dataplane.marker import WATCH
 
+    marked = time.time() - 5
     with client(pair, "eu") as old:
-        old.set(WATCH, int((time.time() - 5) * 1000), ex=60)
+        old.set(WATCH, int(marked * 1000), ex=600)
         old.wait(1, 2000)
     pair.sandbox.servers.kill("eu")
     done = pair.ccr(*GO, "--json")
     assert done.code == 0, done.err
     estimate = json.loads(done.out)["result"]["rpo_estimate"]
     assert "bound" in estimate["how"]
-    assert 5 <= estimate["seconds"] < 15
+    assert 5 <= estimate["seconds"] <= time.time() - marked

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from typing import Any
 import pytest
 import valkey
 
-from ccr_avn.sandbox.options import SandboxOptions
-from ccr_avn.sandbox.run import running
 from tests.support.operator import BIN, EU, US, Make, Operator
 from tests.support.rig import CLOSED, Rig, answers, client, create, link, pair_of
 from tests.support.wait import until
@@ -56,7 +53,7 @@ def test_a_primary_that_is_cut_off_feeds_nobody_until_healed(rig: Rig, kind: str
     assert operator.ccr("sandbox", "outage", EU, "--kind", kind).out == "lost: eu\n"
     until(lambda: link(us) == "down")
     assert answers(eu) is (kind == "cut")
-    time.sleep(1.2)  # the replica tries anew every second
+    until(lambda: us.info("replication")["master_link_down_since_seconds"] >= 2, "it to try anew, each second")
     assert link(us) == "down"
     assert operator.ccr("sandbox", "heal", EU).code == 0
     until(lambda: link(us) == "up")
@@ -64,19 +61,33 @@ def test_a_primary_that_is_cut_off_feeds_nobody_until_healed(rig: Rig, kind: str
 
 
 @pytest.mark.parametrize("kind", ["kill", "freeze"])
-def test_a_change_while_it_is_away_holds_when_it_is_back(rig: Rig, kind: str) -> None:
+def test_a_change_while_it_is_away_holds_when_it_is_back(rig: Rig, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     operator, eu, us = rig
     operator.ccr("sandbox", "outage", "eu", "--kind", kind)
     operator.ccr("sandbox", "outage", "us", "--kind", kind)
-    began = time.monotonic()
+    asked = asks(operator, monkeypatch)
     operator.avn("service", "update", "eu", *CLOSED)
     row = next(iter(operator.sandbox.platform.rows))
     operator.avn("service", "integration-delete", row)
-    assert time.monotonic() - began < 4  # nobody waits for what does not answer
+    assert asked == [], "nobody waits for what does not answer"
     until(lambda: operator.sandbox.servers._servers["us"].source is None)
     operator.ccr("sandbox", "heal")
     assert not answers(eu)
     until(lambda: answers(us) and link(us) == "master")
+
+
+def asks(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The servers that the sandbox talks to from now on."""
+    asked: list[str] = []
+    servers = operator.sandbox.servers
+    client = servers._client
+
+    def noted(server: Any, *more: Any) -> Any:
+        asked.append(server.name)
+        return client(server, *more)
+
+    monkeypatch.setattr(servers, "_client", noted)
+    return asked
 
 
 def test_a_restart_is_another_process_with_every_acknowledged_write(rig: Rig) -> None:
@@ -185,25 +196,15 @@ def test_an_answer_that_hangs_after_acting(operator: Operator) -> None:
     assert "eu" in operator.sandbox.platform.services
 
 
-def test_two_hundred_services_are_listed_quickly(make: Make) -> None:
+def test_two_hundred_services_are_listed(make: Make) -> None:
     operator = make(build_seconds=0, backup_seconds=0, data_plane=False)
     for number in range(100):
         create(operator, f"p{number}", "business-4", EU)
         create(operator, f"r{number}", "startup-4", US, f"p{number}")
-    began = time.monotonic()
     listed = operator.avn("service", "list", "--json")
-    assert time.monotonic() - began < 3  # avn's own start included
     assert listed.out.count('"integration_type": "read_replica"') == 200
     assert operator.ccr("sandbox", "outage", "p1").code == 0
     assert operator.ccr("sandbox", "heal").code == 0
-
-
-def test_a_sandbox_starts_quickly() -> None:
-    with running(SandboxOptions()):
-        pass  # what is imported once is not counted
-    began = time.monotonic()
-    with running(SandboxOptions()):
-        assert time.monotonic() - began < 0.5
 
 
 def test_even_a_sigkill_leaves_no_file(tmp_path: Path) -> None:

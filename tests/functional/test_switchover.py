@@ -48,7 +48,7 @@ def test_no_acknowledged_write_is_lost(pair: Operator, round_number: int) -> Non
     assert missing(pair, keys) == []
     result = json.loads(done.out)["result"]
     assert result["bytes_not_replicated"] == 0
-    assert 0 < result["write_outage_ms"] < 10_000
+    assert result["write_outage_ms"] > 0
     assert accepts(pair, "us")
     assert not accepts(pair, "eu")
 
@@ -335,7 +335,7 @@ def test_ended_at_any_step_nothing_is_lost_and_the_same_command_finishes(
         if number != signal.SIGKILL and done.code != 0:
             assert done.code in ({signal.SIGINT: (130, 140), signal.SIGTERM: (143, 153)}[number]), seen + done.err
         if not is_promoted(pair):
-            until(lambda: accepts(pair, "eu", 0.5), "the fence to run out")
+            until(lambda: accepts(pair, "eu"), "the fence to run out")
         again = pair.ccr(*GO)
         assert again.code == 0, again.err
     assert is_promoted(pair)
