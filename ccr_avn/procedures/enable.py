@@ -4,14 +4,23 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ccr_avn import avn
-from ccr_avn.errors import UsageError
+from ccr_avn.errors import NotProven, UsageError
 from ccr_avn.gates import services
 from ccr_avn.gates.offers import Order
 from ccr_avn.gates.services import PrimaryWish, ReplicaWish
 from ccr_avn.models import Backup, Integration, Service
 from ccr_avn.plan import Finding, Gate, Later, Paste, Plan, Poll, Seen, Step, Word, go, stop
 from ccr_avn.procedures.offers import see_offers, see_vpcs
-from ccr_avn.procedures.steps import Setting, counting, described, evidence, link_step, marker_step, wait_running
+from ccr_avn.procedures.steps import (
+    Setting,
+    counting,
+    databases_step,
+    described,
+    evidence,
+    link_step,
+    marker_step,
+    wait_running,
+)
 
 ReplicaFlag = Literal["read-replica-for", "service-integration"]
 PRIMARY_PLAN = "business-4"
@@ -93,6 +102,7 @@ def plan_enable(want: EnableRequest) -> Plan:
 
     proof = (
         link_step(setting, want.primary, want.replica, find, want.link_timeout),
+        databases_step(setting, want.primary, want.replica, find, NotProven),
         marker_step(setting, want.primary, want.replica, find, want.samples),
     )
     return Plan(

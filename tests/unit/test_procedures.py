@@ -121,6 +121,7 @@ def test_the_steps_of_enable_in_order() -> None:
         "replica-running",
         "integration",
         "link",
+        "databases",
         "marker",
     ]
 
