@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from ccr_avn.errors import UsageError
+from ccr_avn.sandbox import shell
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.records import ApiError
 from ccr_avn.sandbox.run import RunningSandbox, running
@@ -33,8 +34,12 @@ def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[
     """
     with _ending_by_signal(), running(options) as sandbox:
         _prepare(sandbox, faults)
+        inside, more = command, dict[str, str]()
+        if shell.is_interactive(command) and sys.stdin.isatty():
+            sys.stderr.write(shell.banner(sandbox.url))
+            inside, more = shell.dressed(command, sandbox.environment(), os.environ, sandbox.home)
         try:
-            child = subprocess.Popen(command, env={**os.environ, **sandbox.environment()})  # the operator's own words
+            child = subprocess.Popen(inside, env={**os.environ, **sandbox.environment(), **more})
         except OSError as error:
             raise UsageError(
                 f"{command[0]} can't be run", detail=str(error.strerror), hint="ccr-avn sandbox run -- avn service list"
@@ -49,6 +54,10 @@ def stay_up(options: SandboxOptions, faults: tuple[dict[str, Any], ...]) -> int:
             _prepare(sandbox, faults)
             for name, value in sandbox.environment().items():
                 sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+            sys.stdout.write(f'PS1="{shell.MARK} ${{PS1-}}"\n')
+            sys.stderr.write(
+                f"sandbox: up at {sandbox.url} until Ctrl-C; paste the lines into the shells to use it from\n"
+            )
             sys.stdout.flush()
             while True:
                 signal.pause()

@@ -1,0 +1,149 @@
+"""A shell in the sandbox can't be taken for one outside, nor one outside for the sandbox's."""
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ccr_avn.sandbox.shell import MARK, is_interactive
+from tests.support.operator import BIN
+from tests.support.wait import LIMIT
+
+OURS = "http://127.0.0.1:"
+THEIRS = "https://api.example.com"
+START_UP = {"bash": ".bashrc", "zsh": ".zshrc", "dash": ".shrc"}
+
+
+class Terminal:
+    """A program under a pseudo-terminal, typed at and read from."""
+
+    def __init__(self, home: Path, *words: str) -> None:
+        ours, theirs = pty.openpty()
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AIVEN_", "CCR_", "ZDOTDIR"))},
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "ENV": str(home / ".shrc"),
+            "TERM": "dumb",
+        }
+        self.seen = ""
+        self._master = ours
+        self.process = subprocess.Popen(
+            words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=home, start_new_session=True
+        )
+        os.close(theirs)
+
+    def types(self, line: str) -> None:
+        os.write(self._master, f"{line}\n".encode())
+
+    def shows(self, text: str) -> str:
+        """Wait for it; what came until then, and before what comes next."""
+        end = time.monotonic() + LIMIT
+        while text not in self.seen:
+            assert time.monotonic() < end, f"never saw {text!r} in {self.seen!r}"
+            if select.select([self._master], [], [], 0.5)[0]:
+                try:
+                    self.seen += os.read(self._master, 65536).decode(errors="replace")
+                except OSError:
+                    raise AssertionError(f"it ended before {text!r}: {self.seen!r}") from None
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+
+Opens = Callable[..., Terminal]
+
+
+@pytest.fixture
+def opens(tmp_path: Path) -> Iterator[Opens]:
+    with ExitStack() as stack:
+
+        def start(*words: str) -> Terminal:
+            terminal = Terminal(tmp_path, *words)
+            stack.callback(terminal.close)
+            return terminal
+
+        yield start
+
+
+def sandboxed(*command: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "ccr_avn", "sandbox", "run", "--no-data-plane", "--", *command)
+
+
+@pytest.mark.parametrize("program", ["bash", "zsh", "dash"])
+def test_the_prompt_says_so_whatever_the_persons_own_files_say(program: str, opens: Opens, tmp_path: Path) -> None:
+    if not shutil.which(program):
+        pytest.skip(f"no {program} here")
+    (tmp_path / START_UP[program]).write_text(
+        f"PS1='mine> '; export AIVEN_WEB_URL={THEIRS}; alias greet='echo hello'\n"
+    )
+    terminal = opens(*sandboxed(program))
+    terminal.shows("not to Aiven.")
+    terminal.shows(f"{MARK} mine> ")
+    terminal.types('echo "url=$AIVEN_WEB_URL"')
+    terminal.shows(f"url={OURS}")
+    terminal.shows(f"{MARK} mine> ")
+    terminal.types("greet")
+    terminal.shows("hello")
+    terminal.types("exit 7")
+    assert terminal.process.wait(LIMIT) == 7
+
+
+@pytest.mark.parametrize("program", ["bash", "zsh"])
+def test_the_mark_goes_when_avn_talks_to_aiven_again(program: str, opens: Opens, tmp_path: Path) -> None:
+    if not shutil.which(program):
+        pytest.skip(f"no {program} here")
+    (tmp_path / START_UP[program]).write_text("PS1='mine> '\n")
+    terminal = opens(*sandboxed(program))
+    terminal.shows(f"{MARK} mine> ")
+    terminal.types("before=$AIVEN_WEB_URL; unset AIVEN_WEB_URL; echo o''ut")
+    terminal.shows("out")
+    assert MARK not in terminal.shows("mine> ")
+    terminal.types("export AIVEN_WEB_URL=$before; echo i''n")
+    terminal.shows("in\r\n")
+    terminal.shows(f"{MARK} mine> ")
+
+
+def test_a_shell_outside_has_no_mark(opens: Opens, tmp_path: Path) -> None:
+    (tmp_path / ".bashrc").write_text("PS1='mine> '\n")
+    terminal = opens("bash")
+    assert MARK not in terminal.shows("mine> ")
+    terminal.types("ccr-avn sandbox outage eu; echo c''ode=$?")
+    assert "no sandbox here" in terminal.shows("code=2")
+
+
+@pytest.mark.parametrize(
+    ("command", "interactive"),
+    [
+        ("bash", True), ("/bin/zsh -i", True), ("sh", True), ("bash -c true", False), ("bash script", False),
+        ("avn service list", False),
+    ],
+)  # fmt: skip
+def test_what_is_a_shell_to_type_into(command: str, interactive: bool) -> None:
+    assert is_interactive(tuple(command.split())) is interactive
+
+
+def test_a_script_gets_no_banner(tmp_path: Path) -> None:
+    done = subprocess.run(
+        sandboxed("bash"), input="echo done", capture_output=True, text=True, check=False, cwd=tmp_path, timeout=LIMIT
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_the_lines_of_up_mark_the_prompt_too(opens: Opens) -> None:
+    terminal = opens(sys.executable, "-m", "ccr_avn", "sandbox", "up", "--no-data-plane")
+    terminal.shows("export CCR_AVN_SANDBOX=")
+    terminal.shows(f'PS1="{MARK} ${{PS1-}}"')
+    terminal.shows("until Ctrl-C")
