@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -79,7 +79,9 @@ def connect(
     database: int = 0,
     timeout: float | None = None,
 ) -> "valkey.Valkey":
-    """One connection of its own, proven by PING; no command is ever repeated behind the caller's back.
+    """One connection of its own, proven by INFO; no command is ever repeated behind the caller's back.
+
+    A server that still loads, or that lost its primary and must not serve stale data, refuses PING and answers INFO.
 
     A connection that was cut is made again, with the same name, for the *next* command only.
 
@@ -106,8 +108,8 @@ def connect(
         max_connections=1,
     )
     try:
-        with explained(endpoint):
-            client.ping()
+        with explained(endpoint), suppress(valkey.exceptions.NoPermissionError):  # a user who may not ask is in
+            client.execute_command("INFO", "server")  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
     except BaseException:
         client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
         raise

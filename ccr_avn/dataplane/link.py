@@ -33,6 +33,7 @@ class Side:
     libraries: int | None = None  # of functions; None: older than functions
     cached_scripts: int = 0
     loading: bool
+    backlog: bool = False
     link_status: str | None = None
     sync_in_progress: bool = False
     last_io_seconds: int | None = None  # None: the link is down, or this is no replica
@@ -44,6 +45,14 @@ class Side:
     def data_memory(self) -> int:
         """What ``maxmemory`` is compared with before a key is evicted, without the buffers of clients."""
         return max(0, self.used_memory - self.not_counted - self.client_buffers)
+
+    @property
+    def has_a_copy(self) -> bool:
+        """Whether it has ever had all that its primary had, even if that is long ago (measured on Valkey and Redis).
+
+        Before its first copy has ended a replica has no backlog, a replication ID of its own and an offset of 1.
+        """
+        return self.role != "slave" or self.link_status == "up" or self.backlog or self.offset > 1
 
     @property
     def was_promoted(self) -> bool:
@@ -139,6 +148,7 @@ def _side(info: dict[str, str]) -> Side:
         libraries=int(info["number_of_libraries"]) if "number_of_libraries" in info else None,
         cached_scripts=int(info.get("number_of_cached_scripts", 0)),
         loading=info.get("loading", "0") != "0",
+        backlog=info.get("repl_backlog_active", "0") != "0",
         link_status=info["master_link_status"] if follows else None,
         sync_in_progress=info["master_sync_in_progress"] != "0" if follows else False,
         last_io_seconds=_known(info["master_last_io_seconds_ago"]) if follows else None,

@@ -14,6 +14,32 @@ CLOSED_EARLY = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, B
 """A connection that is cut within the TLS handshake is no trouble with certificates."""
 
 
+REFUSALS = {
+    "BUSY": (
+        "it is alive, and busy with a script or function",
+        "wait until it ends, or end it: SCRIPT KILL or FUNCTION KILL in a client; it can't be ended once it has written",
+        True,
+    ),
+    "MASTERDOWN": (
+        "it is a replica without its primary, and must not serve old data meanwhile",
+        "to go on with it as the primary: ccr-avn failover {name} --allow-data-loss",
+        True,
+    ),
+    "NOREPLICAS": (
+        "it takes no writes while too few replicas follow it (min-replicas-to-write)",
+        "see which follow it: avn service get {name} --format '{{service_integrations}}'",
+        True,
+    ),
+    "MISCONF": (
+        "it takes no writes, since it can't save its data to disk",
+        "see its state, and tell Aiven's support: avn service get {name}",
+        True,
+    ),
+    "NOPROTO": ("it does not know this protocol", "see which version it has: avn service get {name}", False),
+}
+"""By the first word of a server's error: what it is, what can help, whether waiting may mend it."""
+
+
 class Answered(Unreachable):
     """It can't be used, but something is there that lets clients in: it answered with a refusal."""
 
@@ -79,6 +105,10 @@ def _refused(name: str, error: Exception) -> Looks:
         return Looks("it is a replica: it takes no writes", hint, passing=False)
     if isinstance(error, exceptions.BusyLoadingError):
         return Looks("it is still loading its data", f"wait for it: avn service wait {name}", passing=True)
+    code = str(error).split(" ", 1)[0]
+    if code in REFUSALS:
+        what, hint, passing = REFUSALS[code]
+        return Looks(what, hint.format(name=name), passing=passing)
     return Looks("it refused", service, passing=True)
 
 

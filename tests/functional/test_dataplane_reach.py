@@ -11,7 +11,7 @@ import pytest
 from ccr_avn.dataplane.connect import Endpoint, connect, explained
 from ccr_avn.dataplane.fence import Fence
 from ccr_avn.dataplane.link import look_at, read_link
-from ccr_avn.dataplane.marker import PREFIX, run_marker
+from ccr_avn.dataplane.marker import PREFIX, last_watched, run_marker
 from ccr_avn.dataplane.trouble import Answered
 from ccr_avn.dataplane.writes import Kept, accepts_write, accepts_writes, closed_to_clients, lets_clients_in
 from ccr_avn.errors import NotProven, TimedOut, Unreachable
@@ -43,6 +43,22 @@ def test_a_connection_is_named_and_alone(primary: Server) -> None:
         assert client.client_id() == int(mine["id"])
     with connect(primary.endpoint(), protocol=3):
         assert "3" in [one["resp"] for one in primary.clients()]
+
+
+def test_what_refuses_to_serve_can_be_looked_at(serve: Serve, primary: Server) -> None:
+    replica = serve("us", "--replica-serve-stale-data", "no")
+    never = look_at(serve("new", "--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no").endpoint())
+    assert (never.role, never.has_a_copy) == ("slave", False)
+    replica.follow(primary)
+    primary.kill()
+    valkey_fixtures.until(lambda: look_at(replica.endpoint()).link_status == "down", "the link to break")
+    assert look_at(replica.endpoint()).has_a_copy
+    assert "without its primary" in trouble(lambda: last_watched(replica.endpoint())).what
+
+
+def test_who_may_not_ask_for_info_is_connected_all_the_same(primary: Server) -> None:
+    with connect(primary.user("shy", "+ping")) as client:
+        assert client.ping()
 
 
 def test_a_command_without_an_answer_is_not_sent_again(primary: Server) -> None:

@@ -38,7 +38,11 @@ CASES = [
     (exceptions.OutOfMemoryError("used memory > maxmemory"), "memory is full", True, True),
     (exceptions.ReadOnlyError("read only replica"), "it is a replica", False, True),
     (exceptions.BusyLoadingError("loading the dataset"), "still loading", True, True),
-    (exceptions.ResponseError("MASTERDOWN"), "it refused", True, True),
+    (exceptions.ResponseError("MASTERDOWN Link with MASTER is down"), "without its primary", True, True),
+    (exceptions.ResponseError("BUSY Valkey is busy running a script."), "busy with a script", True, True),
+    (exceptions.ResponseError("NOREPLICAS Not enough good replicas"), "too few replicas", True, True),
+    (exceptions.ResponseError("MISCONF Errors writing to the RDB"), "can't save", True, True),
+    (exceptions.ResponseError("ODD nobody knows it"), "it refused", True, True),
     (exceptions.ConnectionError("max number of clients reached"), "as many clients", True, False),
 ]
 
