@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from ccr_avn.execute import Run
     from ccr_avn.gates.parity import Difference
     from ccr_avn.models import Service
-    from ccr_avn.plan import Plan, Step
-    from ccr_avn.procedures.failover import FailoverRequest, LastKnown
+    from ccr_avn.plan import Plan
+    from ccr_avn.procedures.failover import FailoverRequest
     from ccr_avn.procedures.held import Measured
+    from ccr_avn.procedures.last_known import LastKnown
 
 
 def failover(
@@ -58,14 +59,14 @@ def failover(
     hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
     if not (check or dry_run):
         switching.must_be_able_to_ask(yes=yes or not allow_data_loss)  # without that the gates refuse
-    from ccr_avn.avn import AVN, Project, service_list
+    from ccr_avn.avn import AVN, Project, service_named
     from ccr_avn.process import Ahead, find_avn
 
     name = options.project_name(project)
     # No avn is started only to be asked who it is, and the one that matters starts before all that takes time to
     # load: every moment here is outage.
     path = find_avn(avn)
-    words = tuple(path if word == AVN else str(word) for word in service_list(Project(name)).argv)
+    words = tuple(path if word == AVN else str(word) for word in service_named(Project(name), replica).argv)
     ahead = None if dry_run else Ahead(words, deadline=call_timeout)
     import valkey  # noqa: F401 (the data plane needs it soon)
 
@@ -123,7 +124,7 @@ def failover(
     if check:
         from ccr_avn.gates import parity
 
-        differences = _differences(run, services, replica, setting.project, new())
+        differences = _differences(setting.project, _primary(run, plan), new())
         result = {"replica": replica, "would_go": True, "differences": [one.told() for one in differences]}
         told_of = [f"warning: {parity.warning(one)}" for one in differences]
         session.finish(run, result, [f"{replica}: it would go", *told_of])
@@ -159,8 +160,8 @@ def _finish(
     seconds, how = known.estimate
     exposed = switching.exposure(want.setting.project.flag, promoted)
     project = want.setting.project
-    old = switching.service_in(run.seen, by_slug["replica"], source) if source else None
-    differences = _differences(run, by_slug["replica"], want.replica, project, promoted)
+    old = _primary(run, plan)
+    differences = _differences(project, old, promoted)
     exposed += parity.risks(differences)
     if source:
         mend = parity.power_off(project, source, protected=old is not None and old.protected)
@@ -187,12 +188,16 @@ def _finish(
     session.finish(run, result, [*lines, *switching.exposure_lines(exposed)])
 
 
-def _differences(
-    run: "Run", listed: "Step[Any]", replica: str, project: "Project", new: "Service | None"
-) -> "tuple[Difference, ...]":
-    """In what it differs from its primary, as far as the list tells that was asked for anyway: it costs no time."""
+def _primary(run: "Run", plan: "Plan") -> "Service | None":
+    """The old primary as it was looked at, if it was there."""
+    step = next(one for one in plan.checks if one.slug == "primary")
+    services = next(one for one in plan.checks if one.slug == "replica")
+    replica: Service | None = next(iter(run.seen.of(services)), None)
+    return switching.service_in(run.seen, step, replica.source) if replica and replica.source else None
+
+
+def _differences(project: "Project", old: "Service | None", new: "Service | None") -> "tuple[Difference, ...]":
+    """In what it differs from its primary, as far as what was asked for anyway tells: it costs no time."""
     from ccr_avn.gates import parity
 
-    before = switching.service_in(run.seen, listed, replica)
-    old = switching.service_in(run.seen, listed, before.source) if before and before.source else None
     return parity.of_services(project, old, new) if old and new else ()

@@ -40,6 +40,7 @@ class Side:
     link_down_seconds: int | None = None
     changes: int = 0  # writes executed since ``last_save``; expiries, pings and PUBLISH do not count (measured)
     last_save: int = 0  # epoch seconds: a save sets ``changes`` back
+    keys: int | None = None  # in all databases; None: the keyspace is not shown
 
     @property
     def data_memory(self) -> int:
@@ -155,7 +156,13 @@ def _side(info: dict[str, str]) -> Side:
         link_down_seconds=_known(info.get("master_link_down_since_seconds", "-1")),
         changes=int(info["rdb_changes_since_last_save"]),
         last_save=int(info["rdb_last_save_time"]),
+        keys=_keys(info),
     )
+
+
+def _keys(info: dict[str, str]) -> int:
+    counted = [value for name, value in info.items() if name[:2] == "db" and name[2:].isdigit()]
+    return sum(int(part[5:]) for value in counted for part in value.split(",") if part.startswith("keys="))
 
 
 def _known(seconds: str) -> int | None:

@@ -45,9 +45,12 @@ def test_a_connection_is_named_and_alone(primary: Server) -> None:
         assert "3" in [one["resp"] for one in primary.clients()]
 
 
-def test_what_refuses_to_serve_can_be_looked_at(serve: Serve, primary: Server) -> None:
-    replica = serve("us", "--replica-serve-stale-data", "no")
-    never = look_at(serve("new", "--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no").endpoint())
+@pytest.mark.parametrize("binary", valkey_fixtures.binaries())
+def test_what_refuses_to_serve_can_be_looked_at(serve: Serve, binary: str) -> None:
+    primary = serve("eu", binary=binary)
+    replica = serve("us", "--replica-serve-stale-data", "no", binary=binary)
+    replica.admin.execute_command("REPLICAOF", "127.0.0.1", 1)
+    never = look_at(replica.endpoint())
     assert (never.role, never.has_a_copy) == ("slave", False)
     replica.follow(primary)
     primary.kill()
@@ -57,7 +60,7 @@ def test_what_refuses_to_serve_can_be_looked_at(serve: Serve, primary: Server) -
 
 
 def test_who_may_not_ask_for_info_is_connected_all_the_same(primary: Server) -> None:
-    with connect(primary.user("shy", "+ping")) as client:
+    with connect(primary.user("shy", "+ping", "+client")) as client:
         assert client.ping()
 
 

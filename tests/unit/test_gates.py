@@ -14,7 +14,8 @@ from ccr_avn.dataplane.marker import MarkerResult
 from ccr_avn.errors import NotProven
 from ccr_avn.gates import links, services, switch
 from ccr_avn.plan import Call, Finding, Gate, Seen, Step, go
-from ccr_avn.procedures.failover import FailoverRequest, LastKnown, judge_loss
+from ccr_avn.procedures.failover import FailoverRequest
+from ccr_avn.procedures.last_known import LastKnown, judge_loss
 from ccr_avn.procedures.steps import Setting
 from tests.support.factories import row, side
 

@@ -1,0 +1,225 @@
+"""What is still known of a pair whose primary is lost: of the replica, of the primary, of what may be missing."""
+
+import shlex
+import time
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from ccr_avn import avn
+from ccr_avn.dataplane.connect import Endpoint
+from ccr_avn.dataplane.link import Side, look_at
+from ccr_avn.dataplane.marker import last_watched
+from ccr_avn.dataplane.trouble import Answered
+from ccr_avn.errors import Unreachable
+from ccr_avn.gates import switch
+from ccr_avn.gates.services import by_name
+from ccr_avn.models import Backup, Service
+from ccr_avn.plan import Finding, Gate, Later, Probe, Seen, Step, go, stop
+from ccr_avn.procedures.steps import endpoint
+
+if TYPE_CHECKING:
+    from ccr_avn.procedures.failover import FailoverRequest
+
+BRIEFLY = 0.5
+"""Seconds given to a primary that is thought dead, to say that it is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastKnown:
+    """What the replica knew when it was asked, and whether the primary answers after all."""
+
+    replica: Side
+    primary: Side | None
+    marker_age: float | None = None  # seconds since the last marker of `watch` that has arrived was written
+    backup: Backup | None = None  # the primary's newest
+
+    @property
+    def behind(self) -> int | None:
+        """Bytes; ``None``: only the primary could tell."""
+        return max(0, self.primary.offset - self.replica.offset) if self.primary else None
+
+    @property
+    def primary_held(self) -> str:
+        """What is known of how much the primary had."""
+        if self.primary:
+            return f"{self.primary.keys} keys now"
+        if self.backup:
+            size = f", {self.backup.size} bytes" if self.backup.size is not None else ""
+            return f"its newest backup is {self.backup.name} of {self.backup.taken:%F %T}{size}"
+        return "nothing is known of what it held"
+
+    @property
+    def estimate(self) -> tuple[float | None, str]:
+        """The loss in seconds of writes, as an estimate or a bound, and how it was got."""
+        if self.marker_age is not None:
+            return round(self.marker_age, 1), "a bound: the last marker of `watch` that arrived was written then"
+        if self.replica.link_status == "up" and self.replica.last_io_seconds is not None:
+            how = "master_last_io_seconds_ago; a frozen primary leaves the link up, so it may be more"
+            return float(self.replica.last_io_seconds), how
+        if self.replica.link_down_seconds is not None:
+            return float(
+                self.replica.link_down_seconds
+            ), "master_link_down_since_seconds: writes acknowledged since are lost"
+        return None, "the replica does not say"
+
+
+def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
+    """Whether it is still there, and where it would answer. A failover does without: it is asked once, and briefly."""
+
+    def name(seen: Seen) -> str:
+        replica = by_name(seen.of(services), want.replica)
+        at_home = replica is not None and replica.source_project is None
+        return (replica.source if replica and at_home else None) or want.replica
+
+    def judge(_: tuple[Service, ...], seen: Seen) -> Finding:
+        replica = by_name(seen.of(services), want.replica)
+        source = replica.source if replica else None
+        if replica is None or source is None:
+            return go("it follows nobody")
+        if replica.source_project:
+            return go(f"{source} is in the project {replica.source_project}: it is not looked at", source=source)
+        found = by_name(seen.of(step), source) if seen.has(step) else None
+        return go(f"{source} is {found.state}" if found else f"{source} no longer exists", source=source)
+
+    step: Step[tuple[Service, ...]] = Step(
+        slug="primary",
+        purpose="see what is there of its primary",
+        look=avn.service_named(want.setting.project, Later(variable="source", fill=name)),
+        gate=Gate("it was looked for", judge),
+        brief=True,
+        optional=True,
+    )
+    return step
+
+
+def look_at_last_known(
+    want: "FailoverRequest", services: Step[tuple[Service, ...]], primary: Step[tuple[Service, ...]]
+) -> Step[LastKnown | None]:
+    def look(seen: Seen) -> LastKnown | None:
+        service = by_name(seen.of(services), want.replica)
+        if service is None:
+            return None
+        try:
+            side, watched = _asked(endpoint(service, want.setting))
+        except Unreachable as trouble:
+            raise out_of_reach(want, service, trouble) from None
+        source = by_name(seen.of(primary), service.source or "") if seen.has(primary) else None
+        age = None if watched is None else max(0.0, time.time() - watched)
+        return LastKnown(replica=side, primary=_primary_after_all(want, source), marker_age=age, backup=newest(source))
+
+    def judge(known: LastKnown | None, seen: Seen) -> Finding:
+        service = by_name(seen.of(services), want.replica)
+        if known is None or service is None:
+            return go("not looked at: the service is missing")
+        if service.source is None:
+            return _judge_promoted(want, known, service)
+        return judge_loss(want, known, service.source)
+
+    return Step(
+        slug="last-known",
+        purpose="see what the replica last knew",
+        look=Probe(("ccr-avn", "last-known", want.replica, *want.setting.options), look),
+        gate=Gate("its data is whole, and the possible loss is allowed", judge),
+    )
+
+
+def out_of_reach(want: "FailoverRequest", service: Service, trouble: Unreachable) -> Unreachable:
+    """Nothing can be proven from here; what can be done all the same is said in any case."""
+    found = type(trouble)(trouble.what, detail=trouble.detail, hint=trouble.hint, passing=trouble.passing)
+    if service.row is None or service.row.id is None:
+        return found
+    by_hand = shlex.join(str(word) for word in avn.integration_delete(want.setting.project, service.row.id).argv)
+    here = shlex.join(("ccr-avn", "failover", want.replica, "--allow-data-loss", "--no-verify", *want.setting.options))
+    found.hint = (
+        f"{trouble.hint}; to promote {want.replica} with nothing proven, integration {service.row.id}: `{here}`, "
+        f"or by hand `{by_hand}`"
+    )
+    return found
+
+
+def _judge_promoted(want: "FailoverRequest", known: LastKnown, service: Service) -> Finding:
+    """Any standalone service is a master: a history taken over is the least that is asked for."""
+    if not switch.had_a_primary(known.replica) and switch.TAG not in service.tags:
+        return stop(
+            f"{want.replica} is not a replica, and never was one",
+            detail=f"role {known.replica.role}, no read_replica integration, no history of another server",
+            hint="check the name: avn service list",
+        )
+    if origin := service.tags.get(switch.TAG):
+        return go(f"{want.replica} was promoted from {origin} already")
+    warning = f"{want.replica} took over another server's history, but nothing proves whose"
+    return go(f"{want.replica} was promoted already", warnings=(warning,))
+
+
+def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) -> Finding:
+    side = known.replica
+    if side.role == "master":
+        return go("it accepts writes already; its integration is still listed")
+    partial = _why_partial(want.replica, side)
+    if partial and not want.force_partial:
+        return stop(
+            partial,
+            detail=f"it holds {_keys(side)}; {source or 'its primary'}: {known.primary_held}",
+            hint=_when_partial(want, side),
+        )
+    seconds, how = known.estimate
+    loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
+    told = f"possible loss: {loss} ({how}); applied up to offset {side.offset}, link {side.link_status}"
+    alive: tuple[str, ...] = ()
+    if known.primary:
+        alive = (f"{source} answers after all: `ccr-avn switchover {source} {want.replica}` loses nothing",)
+    if not want.allow_data_loss:
+        hint = "if that is acceptable: --allow-data-loss" + (
+            f"; better: ccr-avn switchover {source} {want.replica}" if alive else ""
+        )
+        return stop("a failover may lose acknowledged writes", detail=told, hint=hint)
+    lost = (f"{partial}; it holds {_keys(side)}, {source}: {known.primary_held}",) if partial else ()
+    return go(told, warnings=(*lost, *alive), keys=side.keys, partial=bool(partial))
+
+
+def _why_partial(replica: str, side: Side) -> str:
+    """Whole means: it has had all of its primary once, and has it in memory."""
+    if side.loading:
+        return f"{replica} is loading its data: it is not whole"
+    if side.sync_in_progress:
+        return f"{replica} is still copying from its primary: its data is not whole"
+    if not side.has_a_copy:
+        return f"{replica} has never had a copy of its primary's data"
+    return ""
+
+
+def _when_partial(want: "FailoverRequest", side: Side) -> str:
+    anyhow = "--force-partial promotes it with what it has"
+    if side.loading:
+        return f"wait until it has loaded; {anyhow}"
+    if side.sync_in_progress:
+        return f"wait if the primary lives; {anyhow}"
+    project = shlex.join(("", *want.setting.project.flag)).strip("' ")
+    return f"get the primary back, from its backup if need be (avn service get NAME {project}); {anyhow}"
+
+
+def _keys(side: Side) -> str:
+    return "an unknown number of keys" if side.keys is None else f"{side.keys} keys"
+
+
+def newest(service: Service | None) -> Backup | None:
+    return max(service.backups, key=attrgetter("taken"), default=None) if service else None
+
+
+def _asked(here: Endpoint) -> tuple[Side, float | None]:
+    """What it says of itself, and when the last marker of `watch` was written; without its primary it may not tell."""
+    side = look_at(here)
+    try:
+        return side, last_watched(here)
+    except Answered:
+        return side, None
+
+
+def _primary_after_all(want: "FailoverRequest", service: Service | None) -> Side | None:
+    if service is None or not service.serving:
+        return None
+    try:
+        return look_at(replace(endpoint(service, want.setting), timeout=BRIEFLY))
+    except Unreachable:
+        return None
