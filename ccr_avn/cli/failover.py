@@ -8,6 +8,7 @@ import typer
 from ccr_avn.cli import options, switching
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInterval, ProjectName, Replica
 from ccr_avn.cli.switching import After, Before, HookTimeout, OnFailure, PromoteTimeout, WriteEnv, Yes
+from ccr_avn.errors import UsageError
 
 if TYPE_CHECKING:
     from ccr_avn.avn import Project
@@ -30,6 +31,10 @@ def failover(
     ] = False,
     force_partial: Annotated[
         bool, typer.Option("--force-partial", help="Promote a replica whose first copy has not ended.")
+    ] = False,
+    no_verify: Annotated[
+        bool,
+        typer.Option("--no-verify", help="Promote on Aiven's word alone, where REPLICA can't be reached from here."),
     ] = False,
     wait_automatic: Annotated[
         float, typer.Option(metavar="S", help="Give the platform that long to promote by itself.")
@@ -56,9 +61,9 @@ def failover(
         wait_automatic=wait_automatic, hook_timeout=hook_timeout, poll_interval=poll_interval, call_timeout=call_timeout
     )
     options.at_least_one(promote_timeout=promote_timeout)
+    _go_together(replica, no_verify=no_verify, looks=bool(wait_automatic) or force_partial)
     hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
-    if not (check or dry_run):
-        switching.must_be_able_to_ask(yes=yes or not allow_data_loss)  # without that the gates refuse
+    switching.must_be_able_to_ask(yes=yes or check or dry_run or not allow_data_loss)  # without that the gates refuse
     from ccr_avn.avn import AVN, Project, service_named
     from ccr_avn.process import Ahead, find_avn
 
@@ -84,6 +89,7 @@ def failover(
         setting=setting,
         allow_data_loss=allow_data_loss,
         force_partial=force_partial,
+        verify=not no_verify,
         wait_automatic=wait_automatic,
         promote_timeout=promote_timeout,
     )
@@ -133,11 +139,25 @@ def failover(
     _finish(session, run, plan, want, measured, hooks.seconds)
 
 
+def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
+    """Raises:
+    UsageError: an option would do nothing.
+    """
+    if no_verify and looks:
+        raise UsageError(
+            "--no-verify goes with neither --wait-automatic nor --force-partial",
+            detail="both need a look at the replica, and --no-verify does without",
+            hint=f"ccr-avn failover {replica} --allow-data-loss --no-verify",
+        )
+
+
 def _consequences(run: "Run", plan: "Plan", replica: str, source: str) -> dict[str, str]:
     """What is said before the question."""
+    from ccr_avn.procedures.unverified import UNSEEN
+
     step = next(one for one in plan.checks if one.slug == "last-known")
     known: LastKnown | None = run.seen.of(step) if run.seen.has(step) else None
-    seconds, how = known.estimate if known else (None, "it was not looked at")
+    seconds, how = known.estimate if known else (None, UNSEEN)
     loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
     return {
         "promoted": f"{replica} becomes a primary of its own, for good; {source} can't follow it",
@@ -151,13 +171,15 @@ def _finish(
     session: "Session", run: "Run", plan: "Plan", want: "FailoverRequest", measured: "Measured", hooks: dict[str, float]
 ) -> None:
     from ccr_avn.gates import parity
+    from ccr_avn.procedures.unverified import UNSEEN, from_inside
 
     by_slug = {step.slug: step for step in plan.all_steps}
     promoted: Service = run.seen.of(by_slug["running"])
-    known: LastKnown = run.seen.of(by_slug["last-known"])
+    known: LastKnown | None = run.seen.of(by_slug["last-known"])
     before = switching.service_in(run.seen, by_slug["replica"], want.replica)
     source = before.source if before else None
-    seconds, how = known.estimate
+    seconds, how = known.estimate if known else (None, UNSEEN)
+    outage = measured.outage_ms
     exposed = switching.exposure(want.setting.project.flag, promoted)
     project = want.setting.project
     old = _primary(run, plan)
@@ -169,8 +191,9 @@ def _finish(
     result: dict[str, Any] = {
         "old_primary": source,
         "new_primary": want.replica,
-        "seconds_to_first_write": round((measured.outage_ms or 0.0) / 1000, 3),
-        "rpo_estimate": {"seconds": seconds, "how": how, "applied_offset": known.replica.offset},
+        "seconds_to_first_write": round((outage or 0.0) / 1000, 3) if want.verify else None,
+        "proven": want.verify,
+        "rpo_estimate": {"seconds": seconds, "how": how, "applied_offset": known.replica.offset if known else None},
         "before": switching.sides(replica=before),
         "after": switching.sides(primary=promoted),
         "exposure": exposed,
@@ -178,7 +201,10 @@ def _finish(
         "hooks_seconds": hooks,
     }
     lines = [f"{want.replica} is the primary now"]
-    if source:
+    if not want.verify:
+        lines += [f"  nothing was proven    {UNSEEN}; from inside its network:"]
+        lines += [f"                        {command}" for command in from_inside(want.replica, want.setting)]
+    elif source:
         loss = "unknown" if seconds is None else f"about {seconds:g} s of writes"
         lines += [
             f"  first write accepted  {result['seconds_to_first_write']:.1f} s after the start",

@@ -20,7 +20,8 @@ from ccr_avn.procedures.promotion import (
     promote,
     remember_origin,
 )
-from ccr_avn.procedures.steps import Setting, endpoint
+from ccr_avn.procedures.steps import Setting, endpoint, wait_running
+from ccr_avn.procedures.unverified import allowed, promote_unseen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ def plan_failover(want: FailoverRequest) -> tuple[Plan, Measured]:
     setting, measured = want.setting, Measured()
     services = look_at_services(want)
     primary = look_at_primary(want, services)
-    known = look_at_last_known(want, services, primary)
+    known: Step[Any] = look_at_last_known(want, services, primary)
 
     def find(seen: Seen, name: str) -> Service:
         service = by_name(seen.of(services), name)
@@ -57,6 +58,13 @@ def plan_failover(want: FailoverRequest) -> tuple[Plan, Measured]:
         remember_origin(setting, want.replica, source),
         *control_plane_agrees(setting, want.replica, want.promote_timeout),
     )
+    if not want.verify:
+        known = allowed(setting, want.replica, services, allow_data_loss=want.allow_data_loss)
+        steps = (
+            promote_unseen(setting, want.replica, rows, want.promote_timeout),
+            remember_origin(setting, want.replica, source),
+            wait_running(setting, want.replica, "running", want.promote_timeout),
+        )
     plan = Plan(f"fail over to {want.replica}", (services, rows, primary, known), steps)
     return plan, measured
 

@@ -57,6 +57,8 @@ BAD = [
     ["watch", "p0", "r0", "--alert-command", "x"],
     ["watch", "p0", "r0", "--alert-lag", "5", "--alert-command", "'"],
     ["watch", "p0", "r0", "--interval", "0"],
+    ["failover", "us", "--no-verify", "--wait-automatic", "5"],
+    ["failover", "us", "--no-verify", "--force-partial"],
     ["nonsense"],
 ]
 

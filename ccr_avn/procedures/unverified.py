@@ -1,0 +1,77 @@
+"""failover where the data plane is out of reach: on the word of the control plane alone, with nothing proven."""
+
+from typing import Any
+
+from ccr_avn import avn
+from ccr_avn.errors import Refused
+from ccr_avn.gates import switch
+from ccr_avn.gates.services import by_name
+from ccr_avn.models import Integration, Service
+from ccr_avn.plan import Finding, Gate, Later, Paste, Probe, Seen, Step, go, stop
+from ccr_avn.procedures.steps import Setting, counting
+
+UNSEEN = "its data plane was not looked at"
+
+
+def allowed(
+    setting: Setting, replica: str, services: Step[tuple[Service, ...]], *, allow_data_loss: bool
+) -> Step[None]:
+    """In the place of a look at the replica: nothing can be known, so nothing is promised."""
+
+    def judge(_: None, seen: Seen) -> Finding:
+        found = by_name(seen.of(services), replica)
+        if found is None:
+            return go("not judged: the service is missing")
+        if found.source is None:
+            warning = f"{UNSEEN}: whether {replica} accepts writes is not known"
+            return go(
+                f"no read_replica integration of {replica} is listed: nothing is to be deleted", warnings=(warning,)
+            )
+        if not allow_data_loss:
+            return stop(
+                "a failover may lose acknowledged writes, and here nothing tells how many",
+                detail=f"{UNSEEN}: its link, its lag and whether it has a copy at all are unknown",
+                hint="if that is acceptable: --allow-data-loss --no-verify; better: run it from inside its network",
+            )
+        return go("allowed", warnings=(f"nothing is proven: {UNSEEN}, it may be empty or far behind",))
+
+    words = ("--allow-data-loss", "--no-verify", "--check", *setting.options)
+    return Step(
+        slug="last-known",
+        purpose=f"promote {replica} without a look at it",
+        look=Probe(("ccr-avn", "failover", replica, *words), lambda _: None),
+        gate=Gate("the possible loss is allowed, unknown as it is", judge),
+    )
+
+
+def promote_unseen(setting: Setting, replica: str, rows: Step[tuple[Integration, ...]], limit: float) -> Step[Any]:
+    """Irreversible. What proves it is that the integration is no longer listed."""
+
+    def integration_id(seen: Seen) -> str:
+        row = switch.feeding(seen.of(rows), None, replica)
+        if row is None or row.id is None:
+            raise Refused(
+                f"no integration that feeds {replica} can be deleted",
+                detail="a row is listed, but it has no id",
+                hint=f"look at it: avn service integration-list {replica}",
+            )
+        return row.id
+
+    call = avn.integration_list(setting.project, replica)
+    row = avn.formatted(call, "{integration_type} {dest_service} {enabled}")
+    return Step(
+        slug="promote",
+        purpose=f"promote {replica}: it stops following and accepts writes; this can't be undone",
+        look=call,
+        gate=switch.is_gone(replica),
+        poll=setting.poll(limit),
+        change=avn.integration_delete(setting.project, Later(variable="integration_id", fill=integration_id)),
+        pastes=(Paste(read=row, filter=counting(f"read_replica {replica} True"), go="0"),),
+        final=True,
+    )
+
+
+def from_inside(replica: str, setting: Setting) -> tuple[str, ...]:
+    """What to type inside its network, to see what could not be seen."""
+    options = " ".join(setting.options)
+    return tuple(f"ccr-avn {command} {replica} {options}".strip() for command in ("accepts-writes", "last-known"))

@@ -1,0 +1,83 @@
+"""`failover` when more than the primary is ill: the list, the replica's readiness, the way to it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.operator import Make, Operator
+from tests.support.pairs import accepts, add_pair, is_promoted, paired
+
+GO = ("failover", "us", "--allow-data-loss", "--yes", "--poll-interval", "0.5")
+
+
+def test_a_replica_that_must_not_serve_without_its_primary_is_promoted(make: Make) -> None:
+    operator = paired(make(serve_stale_data=False))
+    operator.sandbox.servers.kill("eu")
+    done = operator.ccr(*GO)
+    assert done.code == 0, done.err
+    assert accepts(operator, "us")
+
+
+def test_a_replica_that_loads_is_promoted_by_force_only(operator: Operator) -> None:
+    pair = paired(operator)
+    pair.sandbox.servers.kill("eu")
+    pair.sandbox.servers.load("us")
+    done = pair.ccr(*GO, "--check")
+    assert done.code == 4
+    assert "is loading its data" in done.err
+    assert "--force-partial" in done.err
+    assert pair.ccr(*GO, "--check", "--force-partial").code == 0
+
+
+def test_a_replica_that_never_had_a_copy_is_promoted_by_force_only(make: Make) -> None:
+    operator = make(sync_delay=float("inf"))
+    add_pair(operator, "eu", "us")
+    operator.sandbox.servers.kill("eu")
+    done = operator.ccr(*GO)
+    assert done.code == 4
+    assert "never had a copy" in done.err
+    assert "0 keys" in done.err
+    assert operator.ccr(*GO, "--force-partial").code == 0
+    assert accepts(operator, "us")
+
+
+def test_no_list_is_needed_and_no_stranger_matters(operator: Operator) -> None:
+    pair = paired(operator)
+    add_pair(pair, "odd", "odder")
+    odd: dict[str, Any] = {"state": None, "plan": None, "users": None, "service_integrations": [{"enabled": None}]}
+    pair.sandbox.platform.oddities.overlay_service("odd", odd)
+    pair.sandbox.servers.kill("eu")
+    pair.sandbox.faults.add(kind="status", status=500, method="GET", path="/service$", times=1000)
+    done = pair.ccr(*GO)
+    assert done.code == 0, done.err
+    assert accepts(pair, "us")
+
+
+@pytest.mark.parametrize("name", ["typo", "eu"])
+def test_a_wrong_name_is_answered_at_once(operator: Operator, name: str) -> None:
+    pair = paired(operator)
+    pair.sandbox.servers.kill("eu")
+    done = pair.ccr("failover", name, *GO[2:])
+    assert done.code == 4
+    assert "asking again" not in done.err
+    assert "does not exist" in done.err or "ccr-avn failover us" in done.err
+
+
+def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(operator: Operator) -> None:
+    pair = paired(operator)
+    away = {"service_uri": "valkey://default:pw@nowhere.invalid:1", "components": []}
+    pair.sandbox.platform.oddities.overlay_service("us", away)
+    pair.sandbox.servers.kill("eu")
+    assert pair.ccr("failover", "us", "--no-verify", "--yes").code == 4
+    done = pair.ccr(*GO, "--no-verify", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["changed"] is True
+    assert told["result"]["proven"] is False
+    assert told["result"]["seconds_to_first_write"] is None
+    assert "nothing is proven" in done.err
+    assert is_promoted(pair)
+    again = pair.ccr(*GO, "--no-verify")
+    assert again.code == 0, again.err
+    assert "ccr-avn accepts-writes us" in again.out
