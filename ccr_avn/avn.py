@@ -1,7 +1,8 @@
 """One pure function for each avn command. argv is spelled here and nowhere else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.plan import Call, Word
@@ -9,6 +10,7 @@ from ccr_avn.plan import Call, Word
 if TYPE_CHECKING:
     from ccr_avn import models
 
+NO_HINTS: Mapping[int, str] = MappingProxyType({})
 AVN = "avn"
 """Stands for the installed program: the interpreters put its path there."""
 
@@ -81,10 +83,11 @@ def service_create(
     cloud: str,
     extra: tuple[Word, ...] = (),
     hint: str = "",
+    hints: Mapping[int, str] = NO_HINTS,
 ) -> Call[None]:
     """Prints nothing on success and has no ``--json``."""
     argv = (AVN, "service", "create", name, *project.flag, "-t", service_type, "--plan", plan, "--cloud", cloud, *extra)
-    return Call(argv, parse=_read("nothing"), hint=hint)
+    return Call(argv, parse=_read("nothing"), hint=hint, hints=hints)
 
 
 def service_update(project: Project, name: str, *changes: Word, hint: str = "") -> Call[None]:

@@ -52,6 +52,9 @@ class World:
     held: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
+AGAIN = "run the same command again: it looks first and goes on from there"
+
+
 class Run:
     """One run of one plan. ``changed`` tells, also after an error, whether the control plane was changed."""
 
@@ -317,8 +320,17 @@ class _Failure:
         return f"it failed ({self.detail}); looking whether it acted all the same"
 
     def error(self, detail: str = "") -> AvnError:
-        hint = self.change.hint or "run the same command again: it looks first and goes on from there"
-        return AvnError(f"`{_spelled(self.answer.argv)}` failed", detail=detail or self.detail, hint=hint)
+        told = failure.read(self.answer)
+        hint = self._hint(told) or AGAIN
+        return AvnError(f"`{_spelled(self.answer.argv)}` failed", detail=detail or told.reason, hint=hint)
+
+    def _hint(self, told: failure.Failure) -> str:
+        """What can help against this very failure; where it is a passing one that is to run it again."""
+        if not self.change.hints:
+            return self.change.hint
+        if told.status is not None:
+            return self.change.hints.get(told.status, "") or told.hint
+        return told.hint or ("" if self.silent else self.change.hint)
 
 
 def _spelled(argv: tuple[str, ...]) -> str:

@@ -44,6 +44,7 @@ class Call(Generic[T]):
     argv: tuple[Word, ...]
     parse: Callable[[str], T]
     hint: str = ""  # what to type when it fails
+    hints: Mapping[int, str] = field(default_factory=dict, hash=False)  # the same for a status of the API's refusal
     absent: T | None = None  # what "does not exist" (404) means for it; None: a failure as any other
 
     def filled(self, seen: Seen) -> tuple[str, ...]:

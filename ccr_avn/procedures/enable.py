@@ -27,18 +27,28 @@ PRIMARY_PLAN = "business-4"
 PROOF = Poll(limit=30.0, first=0.2, interval=2.0)
 """How long a creation that avn reported may stay invisible to a read, in seconds."""
 
-CREATE_HINT = (
-    "`ccr-avn doctor` checks token, project and permissions. In a cloud with a VPC choose one: "
-    "--{role}-arg=--project-vpc-id=ID or --{role}-arg=--no-project-vpc"
-)
-REPLICA_HINT = (
+NOT_ALLOWED = (
     'if Aiven says "not allowed under current plan": either the primary has no backup it can be seeded from yet '
-    "(run the same command again in some minutes), or the plan really is not allowed (--replica-plan startup-4). "
+    "(run the same command again in some minutes), or the plan really is not allowed (--replica-plan startup-4); "
+    "else the token needs project:services:write"
 )
-REDIS_HINT = (
-    "if the type is unknown: Aiven for Redis ended on 2025-03-31 and its services became Valkey: "
-    "use --service-type valkey. "
-)
+TAKEN = "the name is taken, by a service that this token may not see or that is being deleted: choose another name"
+REDIS_ENDED = "Aiven for Redis ended on 2025-03-31 and its services became Valkey: use --service-type valkey"
+
+
+def _create_hint(role: str) -> str:
+    """Where avn refused it by itself, or nothing is known."""
+    return f"see its words with --dry-run; those that you gave with --{role}-arg are handed on to avn as they are"
+
+
+def _create_hints(role: str, cloud: str | None, kind: str | None) -> dict[int, str]:
+    """By the status of Aiven's refusal."""
+    offered = f"see what is offered there: avn service plans --cloud {cloud}"
+    return {
+        400: f"{offered}; {REDIS_ENDED}" if kind == "redis" else offered,
+        403: NOT_ALLOWED if role == "replica" else "the token needs project:services:write",
+        409: TAKEN,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +201,8 @@ def create_primary(want: EnableRequest) -> Step[tuple[Service, ...]]:
         plan=want.primary_plan or PRIMARY_PLAN,
         cloud=want.primary_cloud or "",
         extra=want.primary_args,
-        hint=(REDIS_HINT if want.service_type == "redis" else "") + CREATE_HINT.format(role="primary"),
+        hint=_create_hint("primary"),
+        hints=_create_hints("primary", want.primary_cloud, want.service_type),
     )
     listed = avn.service_list(project, want.primary)
     return Step(
@@ -239,7 +250,8 @@ def create_replica(want: EnableRequest, primary_up: Step[Service]) -> Step[tuple
         plan=want.replica_plan,
         cloud=want.replica_cloud or "",
         extra=(*avn.read_replica_words(want.replica_flag, want.primary), *want.replica_args),
-        hint=REPLICA_HINT + CREATE_HINT.format(role="replica"),
+        hint=_create_hint("replica"),
+        hints=_create_hints("replica", want.replica_cloud, want.service_type),
     )
     listed = avn.service_list(project, want.replica)
     guard = Paste(read=avn.formatted(listed, "{service_name}"), go=want.replica)

@@ -96,6 +96,24 @@ def test_an_advisory_look_that_fails_is_a_warning_and_its_gate_refuses_all_the_s
     assert refusing.calls == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("failed", "hint"),
+    [
+        (answer(code=1, stderr="ERROR\tcommand failed: Error: taken (status 409)"), "another name"),
+        (answer(code=1, stderr="ERROR\tcommand failed: Error: old (status 401)"), "avn user login"),
+        (answer(code=1, stderr="ERROR\tcommand failed: Error: oops (status 502)"), "run the same command again"),
+        (answer(code=1, stderr="ERROR\tcommand failed: UserError: Unknown option"), "your words"),
+        (answer(code=-9, expired=True), "run the same command again"),
+    ],
+)
+def test_the_hint_of_a_change_that_failed_is_what_can_help(failed: Answer, hint: str) -> None:
+    fake = Fake(a=["wait"], **{"make-a": [failed]})
+    create = Call(("avn", "make-a"), parse=lambda _: None, hint="your words", hints={409: "another name"})
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(step("a", change=create)))
+    assert hint in caught.value.hint
+
+
 def test_what_is_not_needed_is_not_asked() -> None:
     fake = Fake(a=["go"], b=["go"])
     fake.perform(plan(step("a", unneeded=lambda _: "it is there"), step("b", unneeded=lambda _: "")))
