@@ -42,17 +42,20 @@ def enable(
     primary: Primary,
     replica: Replica,
     project: ProjectName = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")
+    ] = False,
     service_type: Annotated[
-        ServiceType | None, typer.Option(help="For a new primary: valkey unless said. An existing one decides.")
+        ServiceType | None, typer.Option(help="Type of a new primary [default: valkey]; an existing one must match.")
     ] = None,
     primary_cloud: Annotated[
-        str | None, typer.Option(metavar="C", help="Where to create PRIMARY if it is not there.")
+        str | None, typer.Option(metavar="C", help="Where to create PRIMARY if it does not exist.")
     ] = None,
     primary_plan: Annotated[
         str | None, typer.Option(metavar="PLAN", help="Its plan when it is created. [default: business-4]")
     ] = None,
     replica_cloud: Annotated[
-        str | None, typer.Option(metavar="C", help="Where to create REPLICA if it is not there.")
+        str | None, typer.Option(metavar="C", help="Where to create REPLICA if it does not exist.")
     ] = None,
     replica_plan: Annotated[
         str, typer.Option(metavar="PLAN", help="Aiven documents startup plans only.")
@@ -82,7 +85,7 @@ def enable(
     json: Json = False,
     avn: Avn = None,
 ) -> None:
-    """Create PRIMARY and its read replica REPLICA unless they are there, and prove that data arrives."""
+    """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.words(
         primary_cloud=primary_cloud, primary_plan=primary_plan, replica_cloud=replica_cloud, replica_plan=replica_plan
@@ -147,8 +150,20 @@ def enable(
         replica_cloud=replica_cloud,
         replica_plan=replica_plan,
     )
-    run = session.perform(plan, program, call_timeout)
+    run = session.perform(plan, program, call_timeout, checks_only=check)
+    if check:
+        _checked(session, run, plan, want)
+        return
     _finish(session, run, plan, want)
+
+
+def _checked(session: "Session", run: "Run", plan: "Plan", want: "EnableRequest") -> None:
+    pair = next(step for step in plan.checks if step.slug == "pair")
+    there = {one.name for one in run.seen.of(pair)}
+    to_create = [name for name in (want.primary, want.replica) if name not in there]
+    what = f"{' and '.join(to_create)} would be created" if to_create else "both exist, nothing would be created"
+    result = {"primary": want.primary, "replica": want.replica, "would_go": True, "to_create": to_create}
+    session.finish(run, result, [f"{want.primary} → {want.replica}: all pre-checks passed; {what}"])
 
 
 def show_preview(command: str, plan: "Plan", avn: str, *, json: bool) -> None:

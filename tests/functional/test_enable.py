@@ -271,6 +271,14 @@ def test_what_is_not_sold_is_seen_before_the_primary_is_made(
     assert operator.sandbox.changes() == []
 
 
+def test_a_check_tells_what_would_be_made_and_makes_nothing(operator: Operator) -> None:
+    told = json.loads(operator.enable("--check", "--json").out)
+    assert (told["ok"], told["changed"], told["result"]["to_create"]) == (True, False, ["eu", "us"])
+    assert "all pre-checks passed; eu and us would be created" in operator.enable("--check").out
+    assert operator.enable("--check", "--replica-plan", "startup-5").code == 4
+    assert operator.sandbox.changes() == []
+
+
 def test_a_token_that_may_not_see_offers_and_vpcs_is_warned_not_refused(operator: Operator) -> None:
     for path in ("/service_types$", "/vpcs$"):
         operator.sandbox.faults.add(kind="status", status=403, method="GET", path=path, times=1)
