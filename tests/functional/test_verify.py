@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.operator import Operator
-from tests.support.pairs import client, paired
+from tests.support.pairs import client, follows, paired
 
 
 @pytest.fixture
@@ -58,3 +58,18 @@ def test_only_some_databases_or_a_sample(pair: Operator) -> None:
     some = pair.ccr("verify", "eu", "us", "--level", "keys", "--sample", "50", "--json")
     assert some.code == 0, some.err
     assert 0 < json.loads(some.out)["result"]["compare"]["keys"] <= 60
+
+
+def test_a_database_that_the_replica_lacks_stops_verify_and_switchover(pair: Operator) -> None:
+    pair.avn("service", "update", "eu", "-c", "valkey_number_of_databases=120")
+    follows(pair, "us")
+    with client(pair, "eu") as old:
+        old.execute_command("SELECT", 100)
+        old.set("key:1", "of 100")
+        old.wait(1, 2000)
+    for words, code in ((("verify",), 6), (("switchover", "--yes"), 4)):
+        done = pair.ccr(words[0], "eu", "us", *words[1:], "--json")
+        told = json.loads(done.out)
+        assert (done.code, told["changed"]) == (code, False), done.err
+        assert told["error"]["error"] == "us lacks databases that eu uses: 100"
+        assert "valkey_number_of_databases=120" in told["error"]["hint"]
