@@ -66,6 +66,7 @@ class Run:
         self._emit = emit
         self._began = world.clock()
         self._answered = False  # whether any avn read has succeeded yet
+        self._refused = False  # whether a check did: what else can be told at once is told, and nothing is waited for
         self._fresh: tuple[tuple[str, ...], Any] | None = None  # the last read, while nothing has happened since
         self._to_undo: list[Step[Any]] = []
         self._final_sent = False
@@ -82,6 +83,7 @@ class Run:
                 self._step(step)
             except Refused as refusal:
                 refusals.append(refusal)
+                self._refused = True
             except (AvnError, Unreachable):
                 if not refusals:
                     raise
@@ -240,7 +242,9 @@ class Run:
                 return answer
 
     def _forgiven(self, error: AvnError | Unreachable) -> int:
-        """How many misses in a row: none where asking again gives the same answer."""
+        """How many misses in a row: none where asking again gives the same answer, or no answer would help."""
+        if self._refused:
+            return 0
         if isinstance(error, Unreachable):
             return MISSES if error.passing else 0
         if isinstance(error, failure.AvnFailed):

@@ -17,6 +17,7 @@ from ccr_avn.cli.options import (
     Primary,
     ProjectName,
     Replica,
+    Route,
     Samples,
 )
 
@@ -81,6 +82,7 @@ def enable(
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove replication on the data plane.")] = True,
     samples: Samples = 20,
     ca_file: CaFile = None,
+    route: Route = None,
     dry_run: DryRun = False,
     json: Json = False,
     avn: Avn = None,
@@ -98,22 +100,15 @@ def enable(
         call_timeout=call_timeout,
     )
     options.at_least_one(samples=samples)
-    from ccr_avn.avn import Project
     from ccr_avn.cli.session import Session
     from ccr_avn.procedures.enable import EnableRequest, plan_enable
-    from ccr_avn.procedures.steps import Setting
     from ccr_avn.program import identify
 
     program = identify(avn, with_help=True)
     wanted = replica_flag.value
     if wanted == "auto":
         wanted = "service-integration" if program.offers_service_integration else "read-replica-for"
-    setting = Setting(
-        project=Project(options.project_name(project)),
-        ca_file=options.readable(ca_file),
-        poll_interval=max(poll_interval, 0.1),
-        avn=avn,
-    )
+    setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
     want = EnableRequest(
         primary=primary,
         replica=replica,

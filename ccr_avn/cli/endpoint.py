@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ccr_avn.cli import options
-from ccr_avn.cli.options import Avn, CallTimeout, ProjectName
+from ccr_avn.cli.options import Avn, CallTimeout, ProjectName, Route
 from ccr_avn.cli.parts import ServiceName
 
 
@@ -26,19 +26,18 @@ def endpoint(
     ] = Format.TABLE,
     username: Annotated[str, typer.Option(metavar="U", help="Another user than the default one.")] = "default",
     call_timeout: CallTimeout = 60,
+    route: Route = None,
     avn: Avn = None,
 ) -> None:
     """Print the connection details of SERVICE, password included."""
     options.names(SERVICE=service)
     options.not_negative(call_timeout=call_timeout)
     from ccr_avn import console
-    from ccr_avn.avn import Project
     from ccr_avn.connection import Connection
     from ccr_avn.lookup import look_up
-    from ccr_avn.procedures.steps import Setting
     from ccr_avn.procedures.steps import endpoint as reach
 
-    setting = Setting(project=Project(options.project_name(project)))
+    setting = options.setting(project, route=route or options.RouteName.DYNAMIC)
     [found] = look_up(avn, setting.project, (service,), call_timeout)
     connection = Connection(service=service, uri=reach(found, setting).uri)
     if username != "default":

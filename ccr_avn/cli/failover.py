@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccr_avn.cli import options, switching
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInterval, ProjectName, Replica
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInterval, ProjectName, Replica, Route
 from ccr_avn.cli.switching import After, Before, HookTimeout, OnFailure, PromoteTimeout, WriteEnv, Yes
 from ccr_avn.errors import UsageError
 
@@ -50,6 +50,7 @@ def failover(
     poll_interval: PollInterval = 5,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
+    route: Route = None,
     dry_run: DryRun = False,
     json: Json = False,
     avn: Avn = None,
@@ -78,12 +79,9 @@ def failover(
     from ccr_avn.cli.enable import show_preview
     from ccr_avn.cli.session import Session
     from ccr_avn.procedures.failover import FailoverRequest, plan_failover
-    from ccr_avn.procedures.steps import Setting
     from ccr_avn.program import known
 
-    setting = Setting(
-        project=Project(name), ca_file=options.readable(ca_file), poll_interval=max(poll_interval, 0.1), avn=avn
-    )
+    setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
     want = FailoverRequest(
         replica=replica,
         setting=setting,

@@ -1,12 +1,16 @@
 """Options that commands share: each has one definition here."""
 
 import re
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ccr_avn.errors import UsageError
+
+if TYPE_CHECKING:
+    from ccr_avn.procedures.steps import Setting
 
 NAME = re.compile(r"[a-z][-a-z0-9]{0,63}")
 """Aiven's service names: lower case, starting with a letter, 64 characters at most."""
@@ -36,6 +40,22 @@ CaFile = Annotated[
     Path | None,
     typer.Option("--ca-file", metavar="F", help="Trust this CA too (`avn project ca-get --target-filepath F`)."),
 ]
+
+
+class RouteName(StrEnum):
+    """As avn's `connection-info` has them."""
+
+    DYNAMIC = "dynamic"
+    PUBLIC = "public"
+    PRIVATELINK = "privatelink"
+
+
+Route = Annotated[
+    RouteName | None,
+    typer.Option(
+        "--route", help="Reach services by this route; else by the dynamic one, or the public if that alone answers."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for errors too.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the commands for copy and paste; ask and change nothing.")
@@ -51,6 +71,31 @@ LinkTimeout = Annotated[
     float, typer.Option("--link-timeout", metavar="S", help="How long to wait for the replication link.")
 ]
 Samples = Annotated[int, typer.Option("--samples", metavar="N", help="How many markers to send through.")]
+
+
+def setting(
+    project: str | None,
+    ca_file: Path | None = None,
+    route: RouteName | None = None,
+    *,
+    avn: str | None = None,
+    poll_interval: float = 5.0,
+) -> "Setting":
+    """What all procedures need, from the options that were typed. ``poll_interval``: seconds.
+
+    Raises:
+        UsageError: one can't be right.
+    """
+    from ccr_avn.avn import Project
+    from ccr_avn.procedures.steps import Setting
+
+    return Setting(
+        project=Project(project_name(project)),
+        ca_file=readable(ca_file),
+        poll_interval=max(poll_interval, 0.1),
+        avn=avn,
+        route=route.value if route else None,
+    )
 
 
 def names(**given: str | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccr_avn.cli import options
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, Primary, ProjectName, Replica
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, Primary, ProjectName, Replica, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,13 +30,14 @@ def fence(
     ] = 600,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
+    route: Route = None,
     json: Json = False,
     avn: Avn = None,
 ) -> None:
     """Hold back writes on PRIMARY for a time. By hand; a switchover does it by itself."""
     options.names(PRIMARY=primary)
     options.at_least_one(ttl=ttl)
-    [endpoint] = _endpoints((primary,), project, avn, ca_file, call_timeout)
+    [endpoint] = _endpoints((primary,), project, avn, ca_file, route, call_timeout)
     from ccr_avn.dataplane.fence import Fence
 
     held = Fence(endpoint, "by-hand", ttl)
@@ -55,12 +56,13 @@ def unfence(
     ] = False,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
+    route: Route = None,
     json: Json = False,
     avn: Avn = None,
 ) -> None:
     """Let writes on PRIMARY go on. Exit 4 while a run of a switchover holds its own fence there."""
     options.names(PRIMARY=primary)
-    [endpoint] = _endpoints((primary,), project, avn, ca_file, call_timeout)
+    [endpoint] = _endpoints((primary,), project, avn, ca_file, route, call_timeout)
     from ccr_avn.dataplane.fence import lift
 
     lift(endpoint, disconnect=disconnect)
@@ -74,13 +76,14 @@ def caught_up(
     timeout: Timeout = 60,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
+    route: Route = None,
     json: Json = False,
     avn: Avn = None,
 ) -> None:
     """Wait until REPLICA has applied what PRIMARY had written when this was called. Exit 5 when it has not."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(timeout=timeout)
-    source, target = _endpoints((primary, replica), project, avn, ca_file, call_timeout)
+    source, target = _endpoints((primary, replica), project, avn, ca_file, route, call_timeout)
     from ccr_avn.dataplane.link import look_at
 
     offset = look_at(source).offset
@@ -96,13 +99,14 @@ def accepts_writes(
     timeout: Timeout = 60,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
+    route: Route = None,
     json: Json = False,
     avn: Avn = None,
 ) -> None:
     """Wait until SERVICE accepts a write and gives it back. Exit 5 when it does not."""
     options.names(SERVICE=service)
     options.not_negative(timeout=timeout)
-    [endpoint] = _endpoints((service,), project, avn, ca_file, call_timeout)
+    [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
     from ccr_avn.dataplane.writes import accepts_write
 
     _until(lambda: not accepts_write(endpoint), timeout, lambda _: f"{service} does not accept writes")
@@ -115,13 +119,14 @@ def closed(
     timeout: Timeout = 120,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
+    route: Route = None,
     json: Json = False,
     avn: Avn = None,
 ) -> None:
     """Wait until SERVICE lets no client in. Exit 5 when it does."""
     options.names(SERVICE=service)
     options.not_negative(timeout=timeout)
-    [endpoint] = _endpoints((service,), project, avn, ca_file, call_timeout)
+    [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
     from ccr_avn.dataplane.writes import lets_clients_in
 
     _until(lambda: lets_clients_in(endpoint), timeout, lambda _: f"{service} lets clients in")
@@ -133,12 +138,13 @@ def last_known(
     project: ProjectName = None,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
+    route: Route = None,
     json: Json = False,
     avn: Avn = None,
 ) -> None:
     """Show what a replica last knew of its primary: link, seconds since it heard of it, what it has applied."""
     options.names(SERVICE=service)
-    [endpoint] = _endpoints((service,), project, avn, ca_file, call_timeout)
+    [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
     from ccr_avn.dataplane.link import look_at
 
     side = look_at(endpoint)
@@ -153,15 +159,19 @@ def last_known(
 
 
 def _endpoints(
-    names: tuple[str, ...], project: str | None, avn: str | None, ca_file: "Path | None", call_timeout: float
+    names: tuple[str, ...],
+    project: str | None,
+    avn: str | None,
+    ca_file: "Path | None",
+    route: "options.RouteName | None",
+    call_timeout: float,
 ) -> "tuple[Endpoint, ...]":
     """Ask avn where these services answer."""
     options.not_negative(call_timeout=call_timeout)
-    from ccr_avn.avn import Project
     from ccr_avn.lookup import look_up
-    from ccr_avn.procedures.steps import Setting, endpoint
+    from ccr_avn.procedures.steps import endpoint
 
-    setting = Setting(project=Project(options.project_name(project)), ca_file=options.readable(ca_file))
+    setting = options.setting(project, ca_file, route)
     return tuple(endpoint(service, setting) for service in look_up(avn, setting.project, names, call_timeout))
 
 

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from ccr_avn.cli import options
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route
 from ccr_avn.errors import CcrError, UsageError
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def status(
     ] = 100 * 1024 * 1024,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
+    route: Route = None,
     json: Json = False,
     avn: Avn = None,
 ) -> None:
@@ -100,7 +101,11 @@ def status(
     from ccr_avn.status.standing import Limits, standings
 
     pairs = chosen(pairs_of(answer()), names)
-    looks = look_at_all(pairs, limit=data_timeout, ca_file=trusted) if data_plane else None
+    looks = (
+        look_at_all(pairs, limit=data_timeout, ca_file=trusted, route=route.value if route else None)
+        if data_plane
+        else None
+    )
     limits = Limits(warn=warn_lag, crit=crit_lag)
     _show(standings(pairs, looks, limits=limits, now=datetime.now(UTC), named=names), form, output, limits)
 

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccr_avn.cli import options, switching
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInterval, Primary, ProjectName, Replica
+from ccr_avn.cli.options import (
+    Avn,
+    CaFile,
+    CallTimeout,
+    DryRun,
+    Json,
+    PollInterval,
+    Primary,
+    ProjectName,
+    Replica,
+    Route,
+)
 from ccr_avn.cli.switching import After, Before, HookTimeout, OnFailure, PromoteTimeout, WriteEnv, Yes
 
 if TYPE_CHECKING:
@@ -64,6 +75,7 @@ def switchover(
     poll_interval: PollInterval = 5,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
+    route: Route = None,
     dry_run: DryRun = False,
     json: Json = False,
     avn: Avn = None,
@@ -79,11 +91,9 @@ def switchover(
     )
     options.at_least_one(fence_ttl=fence_ttl, promote_timeout=promote_timeout)
     hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
-    from ccr_avn.avn import Project
     from ccr_avn.cli.enable import show_preview
     from ccr_avn.cli.session import Session
     from ccr_avn.journal import tells_of_promotion
-    from ccr_avn.procedures.steps import Setting
     from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
     from ccr_avn.program import identify
 
@@ -93,9 +103,7 @@ def switchover(
     want = SwitchoverRequest(
         primary=primary,
         replica=replica,
-        setting=Setting(
-            project=Project(name), ca_file=options.readable(ca_file), poll_interval=max(poll_interval, 0.1), avn=avn
-        ),
+        setting=options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval),
         run=session.run_id,
         max_lag_bytes=max_lag_bytes,
         allow_smaller=allow_smaller,

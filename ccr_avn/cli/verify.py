@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccr_avn.cli import options
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, LinkTimeout, Primary, ProjectName, Replica, Samples
+from ccr_avn.cli.options import (
+    Avn,
+    CaFile,
+    CallTimeout,
+    Json,
+    LinkTimeout,
+    Primary,
+    ProjectName,
+    Replica,
+    Route,
+    Samples,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +65,7 @@ def verify(
     link_timeout: LinkTimeout = 15,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
+    route: Route = None,
     json: Json = False,
     avn: Avn = None,
 ) -> None:
@@ -67,14 +79,13 @@ def verify(
         options.idle(context, level.value, "marker, keys or values", "samples")
     if level in (Level.LINK, Level.MARKER):
         options.idle(context, level.value, "keys or values", *COMPARING)
-    from ccr_avn.avn import Project
     from ccr_avn.cli.session import Session
     from ccr_avn.errors import NotProven
-    from ccr_avn.procedures.steps import Setting, evidence
+    from ccr_avn.procedures.steps import evidence
     from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
     from ccr_avn.program import identify
 
-    setting = Setting(project=Project(options.project_name(project)), ca_file=options.readable(ca_file))
+    setting = options.setting(project, ca_file, route)
     want = VerifyRequest(
         primary=primary,
         replica=replica,

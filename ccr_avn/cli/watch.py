@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccr_avn.cli import options
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, Replica
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, Replica, Route
 from ccr_avn.errors import Interrupted, TimedOut, UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def watch(
     ] = 2,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
+    route: Route = None,
     json: Annotated[bool, typer.Option("--json", help="JSON lines in a terminal too.")] = False,
     avn: Avn = None,
 ) -> None:
@@ -63,15 +64,14 @@ def watch(
     alert = _alert(alert_lag, alert_command, (primary, replica))
     from dataclasses import replace
 
-    from ccr_avn.avn import Project
     from ccr_avn.lookup import look_up
-    from ccr_avn.procedures.steps import Setting, endpoint
+    from ccr_avn.procedures.steps import endpoint
     from ccr_avn.watch.figures import Figures
     from ccr_avn.watch.loop import Terms
     from ccr_avn.watch.platform import Platform
     from ccr_avn.watch.sampler import Sampler
 
-    setting = Setting(project=Project(options.project_name(project)), ca_file=options.readable(ca_file))
+    setting = options.setting(project, ca_file, route)
     names = (primary, replica)
     first, second = look_up(avn, setting.project, names, call_timeout)
     sides = [replace(endpoint(one, setting), timeout=data_timeout) for one in (first, second)]

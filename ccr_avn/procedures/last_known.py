@@ -98,8 +98,8 @@ def look_at_last_known(
 ) -> Step[LastKnown | None]:
     def look(seen: Seen) -> LastKnown | None:
         service = by_name(seen.of(services), want.replica)
-        if service is None:
-            return None
+        if service is None or (service.source is None and service.replicas):
+            return None  # refused already: it is no replica
         try:
             side, watched = _asked(endpoint(service, want.setting))
         except Unreachable as trouble:
@@ -111,7 +111,7 @@ def look_at_last_known(
     def judge(known: LastKnown | None, seen: Seen) -> Finding:
         service = by_name(seen.of(services), want.replica)
         if known is None or service is None:
-            return go("not looked at: the service is missing")
+            return go("not looked at: it is missing, or no replica")
         if service.source is None:
             return _judge_promoted(want, known, service)
         return judge_loss(want, known, service.source)

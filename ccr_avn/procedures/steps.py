@@ -1,5 +1,6 @@
 """Steps that several procedures share."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.dataplane.databases import Databases, read_databases
 from ccr_avn.dataplane.link import Link, read_link
 from ccr_avn.dataplane.marker import MarkerResult, run_marker
+from ccr_avn.dataplane.route import addresses, best
 from ccr_avn.errors import CcrError, TimedOut, Unreachable
 from ccr_avn.gates import links, services
 from ccr_avn.models import REDACTED, Service
@@ -29,13 +31,15 @@ class Setting:
     ca_file: Path | None = None
     poll_interval: float = 5.0  # seconds
     avn: str | None = None  # as given with --avn, for the ccr-avn commands of a preview
+    route: str | None = None  # None: the dynamic one, or the public one where that alone answers
 
     @property
     def options(self) -> tuple[str, ...]:
         """The options that make a ``ccr-avn`` command in a preview do the same as this one."""
         ca = ("--ca-file", str(self.ca_file)) if self.ca_file else ()
         program = ("--avn", self.avn) if self.avn else ()
-        return (*self.project.flag, *ca, *program)
+        route = ("--route", self.route) if self.route else ()
+        return (*self.project.flag, *ca, *program, *route)
 
     def poll(self, limit: float, *, hint: str = "", error: type[CcrError] = TimedOut) -> Poll:
         return Poll(limit=limit, interval=self.poll_interval, hint=hint, error=error)
@@ -47,13 +51,12 @@ def endpoint(service: Service, setting: Setting) -> Endpoint:
     Raises:
         Unreachable: it has no address yet, or the token may not read its password.
     """
-    uri = service.uri.get_secret_value() if service.uri else ""
-    if not uri:
-        raise Unreachable(
-            f"{service.name} has no address yet",
-            detail=f"its state is {service.state} and its service_uri is empty",
-            hint="wait until it is RUNNING, then run the same command again",
-        )
+    known = addresses(service)
+    if not known:
+        raise _no_address(service)
+    if setting.route and setting.route not in known:
+        raise _no_route(service, setting, known)
+    uri = known["dynamic"]
     if REDACTED in uri:
         raise Unreachable(
             f"the password of {service.name} is not shown to this token",
@@ -61,7 +64,33 @@ def endpoint(service: Service, setting: Setting) -> Endpoint:
             hint="use a token with the permission service:secrets:read, or go without proof: --no-verify",
             passing=False,
         )
+    uri = known[setting.route] if setting.route else best(known)
     return Endpoint(service=service.name, uri=uri, ca_file=setting.ca_file)
+
+
+def _no_address(service: Service) -> Unreachable:
+    hint = f"it is {service.state}: wait for it (avn service wait {service.name}), then run the same command again"
+    if service.serving:
+        hint = f"see whether the platform shows one: avn service get {service.name} --json; else ask Aiven's support"
+    return Unreachable(
+        f"{service.name} has no address" + ("" if service.serving else " yet"),
+        detail=f"its state is {service.state} and its service_uri is empty",
+        hint=hint,
+    )
+
+
+def _no_route(service: Service, setting: Setting, known: dict[str, str]) -> Unreachable:
+    hint = f"its routes: {', '.join(sorted(known))}"
+    if setting.route == "public":
+        opens = f"public_access.{service.type}=true"
+        command = avn.service_update(setting.project, service.name, "-c", opens).argv
+        hint += f"; to open the public one: {shlex.join(str(word) for word in command)}"
+    return Unreachable(
+        f"{service.name} has no {setting.route} route",
+        detail="as its components tell (avn service get --json)",
+        hint=hint,
+        passing=False,
+    )
 
 
 def counting(row: str) -> str:

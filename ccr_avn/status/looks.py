@@ -29,7 +29,9 @@ class Look:
 Looks = dict[str, Look]
 
 
-def look_at_all(pairs: tuple[Pair, ...], *, limit: float, ca_file: Path | None = None) -> Looks:
+def look_at_all(
+    pairs: tuple[Pair, ...], *, limit: float, ca_file: Path | None = None, route: str | None = None
+) -> Looks:
     """One look at every side of every pair, in at most ``limit`` seconds for all of them.
 
     Primaries are asked once their replicas have answered, so that a lag may be overstated but not understated.
@@ -39,6 +41,7 @@ def look_at_all(pairs: tuple[Pair, ...], *, limit: float, ca_file: Path | None =
     services = {one.name: one for pair in pairs for one in pair.services}
     answered = {pair.replica_name: threading.Event() for pair in pairs}
     looks: Looks = {}
+    setting = Setting(ca_file=ca_file, route=route)
 
     def waits(name: str) -> Callable[[], None]:
         followers = [answered[pair.replica_name] for pair in pairs if pair.primary_name == name]
@@ -47,7 +50,7 @@ def look_at_all(pairs: tuple[Pair, ...], *, limit: float, ca_file: Path | None =
 
     def look(service: Service) -> None:
         try:
-            looks[service.name] = _look(service, Setting(ca_file=ca_file), until, waits(service.name))
+            looks[service.name] = _look(service, setting, until, waits(service.name))
         finally:
             if service.name in answered:
                 answered[service.name].set()

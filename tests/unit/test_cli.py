@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_subprocess import FakeProcess
@@ -57,6 +58,7 @@ BAD = [
     ["watch", "p0", "r0", "--alert-command", "x"],
     ["watch", "p0", "r0", "--alert-lag", "5", "--alert-command", "'"],
     ["watch", "p0", "r0", "--interval", "0"],
+    ["verify", "eu", "us", "--route", "private"],
     ["failover", "us", "--no-verify", "--wait-automatic", "5"],
     ["failover", "us", "--no-verify", "--force-partial"],
     ["nonsense"],
@@ -159,3 +161,14 @@ def test_exit_codes_tell_whether_something_was_changed() -> None:
     assert code(AvnError("x"), changed=True) == 13
     assert code(Interrupted(2), changed=False) == 130
     assert code(Interrupted(15), changed=True) == 153
+
+
+def test_every_command_that_reaches_a_data_plane_takes_a_route() -> None:
+    from typer.main import get_command
+
+    from ccr_avn.cli import app
+
+    commands: Any = get_command(app)
+    takes = {name for name, one in commands.commands.items() if any(param.name == "route" for param in one.params)}
+    trusts = {name for name, one in commands.commands.items() if any(param.name == "ca_file" for param in one.params)}
+    assert takes == trusts | {"endpoint"}

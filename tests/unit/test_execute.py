@@ -228,6 +228,13 @@ def test_after_a_change_of_ours_rights_and_services_may_need_a_moment(status: in
     assert fake.calls.count("b") == asked
 
 
+def test_once_a_check_has_refused_nothing_is_waited_for() -> None:
+    fake = Fake(ok=["go"], c=["stop"], a=[answer(code=1)])
+    with pytest.raises(Refused):
+        fake.perform(plan(checks=(step("ok"), step("c"), step("a"))))
+    assert fake.calls == ["ok", "c", "a"]
+
+
 def test_what_does_not_exist_can_be_an_answer() -> None:
     fake = Fake(a=[refused(404)])
     asks = Step(slug="a", purpose="a", look=Call(("avn", "a"), json.loads, absent="go"), gate=Gate("r", says))
