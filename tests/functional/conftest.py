@@ -21,7 +21,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     with ExitStack() as stack:
 
         def start(**options: Any) -> Operator:
-            quick = {"build_seconds": 0.2, "backup_seconds": 0.2, "promote_seconds": 0.1}
+            quick = {"build_seconds": 0.0, "backup_seconds": 0.0, "promote_seconds": 0.1}
             sandbox = stack.enter_context(running(SandboxOptions(**{**quick, **options})))
             return Operator(sandbox, tmp_path)
 

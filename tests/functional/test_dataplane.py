@@ -12,7 +12,8 @@ from ccr_avn.dataplane.marker import run_marker
 from ccr_avn.errors import Unreachable
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.servers import ValkeyServers
-from tests.functional.conftest import Make, Operator
+from tests.support.operator import Make, Operator
+from tests.support.pairs import paired
 
 
 @pytest.fixture
@@ -103,12 +104,12 @@ def test_a_marker_that_does_not_arrive_is_missed(servers: ValkeyServers) -> None
 
 
 def test_tls_is_verified_against_the_projects_ca(make: Make) -> None:
-    operator = make(tls=True)
+    operator = paired(make(tls=True))
     operator.avn("project", "ca-get", "--target-filepath", "ca.pem")
-    untrusted = operator.enable()
-    assert untrusted.code == 16, untrusted.err
+    untrusted = operator.ccr("verify", "eu", "us")
+    assert untrusted.code == 6, untrusted.err
     assert "ca-get" in untrusted.err
-    done = operator.enable("--ca-file", "ca.pem")
+    done = operator.ccr("verify", "eu", "us", "--ca-file", "ca.pem")
     assert done.code == 0, done.err
 
 
@@ -126,28 +127,29 @@ def test_tls_that_is_for_another_name_or_not_there(tls_options: dict[str, Path])
 
 
 def test_a_redacted_password_is_explained(make: Make) -> None:
-    operator = make(redact=True)
-    done = operator.enable()
-    assert done.code == 16
+    operator = paired(make(redact=True))
+    done = operator.ccr("verify", "eu", "us")
+    assert done.code == 6
     assert "service:secrets:read" in done.err
     assert operator.enable("--no-verify").code == 0
 
 
 def test_an_ip_filter_is_named(operator: Operator) -> None:
-    assert operator.enable("--no-verify", "--replica-arg=-c", '--replica-arg=ip_filter=["10.0.0.0/8"]').code == 0
-    done = operator.ccr("verify", "eu", "us")
+    paired(operator)
+    operator.sandbox.platform.update("us", {"user_config": {"ip_filter": ["10.0.0.0/8"]}})
+    done = operator.ccr("verify", "eu", "us", "--link-timeout", "0")
     assert done.code == 6
     assert "ip_filter" in done.err
 
 
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
 def test_any_scheme_will_do(make: Make, scheme: str) -> None:
-    operator = make(uri_scheme=scheme)
-    assert operator.enable().code == 0
+    operator = paired(make(uri_scheme=scheme))
+    assert operator.ccr("verify", "eu", "us").code == 0
 
 
 def test_verify_refuses_what_is_no_pair(operator: Operator) -> None:
-    assert operator.enable("--no-verify").code == 0
+    paired(operator)
     assert operator.ccr("verify", "us", "eu").code == 4
     gone = operator.ccr("verify", "eu", "nobody", "--json")
     assert gone.code == 4

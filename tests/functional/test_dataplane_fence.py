@@ -146,7 +146,7 @@ def test_under_load_nothing_is_acknowledged_that_is_not_on_the_replica(
         primary = serve("threaded", "--io-threads", threads, binary=primary.binary)
     replica = serve("us", binary=primary.binary)
     replica.follow(primary)
-    with Load(f"redis://default:{PASSWORD}@127.0.0.1:{primary.port}") as load:
+    with Load(f"redis://default:{PASSWORD}@127.0.0.1:{primary.port}", pause=0) as load:
         with Fence(primary.endpoint(), "first", 10) as first:
             standing = held_up(load, first)
         until(lambda: len(load.acknowledged) > standing + 100, "the writers to go on")

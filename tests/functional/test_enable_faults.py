@@ -2,12 +2,12 @@
 
 import json
 import signal
-import time
 from typing import Any
 
 import pytest
 
-from tests.functional.conftest import Make, Operator, ended
+from tests.support.operator import Make, Operator, ended
+from tests.support.wait import until
 
 FAULTS = [
     pytest.param({"kind": "status", "status": 500}, id="500"),
@@ -17,6 +17,17 @@ FAULTS = [
     pytest.param({"kind": "hang", "seconds": 30}, id="hang"),
 ]
 STEPS = ["pair", "primary", "primary-running", "primary-backup", "replica", "replica-running", "integration", "link"]
+
+
+def kills() -> list[Any]:
+    """Each step with each signal; each signal once in the normal run."""
+    often = {("replica", signal.SIGINT), ("link", signal.SIGKILL)}
+    names = {signal.SIGINT: "ctrl-c", signal.SIGKILL: "sigkill"}
+    return [
+        pytest.param(step, number, id=f"{step}-{name}", marks=[] if (step, number) in often else [pytest.mark.slow])
+        for step in STEPS
+        for number, name in names.items()
+    ]
 
 
 def is_whole(operator: Operator) -> bool:
@@ -61,10 +72,7 @@ def test_reads_that_keep_failing_end_the_run(operator: Operator) -> None:
     assert "backup-list" in done.err
 
 
-@pytest.mark.parametrize(
-    "step", [step if step in ("replica", "link") else pytest.param(step, marks=pytest.mark.slow) for step in STEPS]
-)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "sigkill"])
+@pytest.mark.parametrize(("step", "number"), kills())
 def test_killed_at_any_step_the_same_command_finishes(make: Make, step: str, number: signal.Signals) -> None:
     operator = make()
     stopped = {
@@ -82,9 +90,9 @@ def test_killed_at_any_step_the_same_command_finishes(make: Make, step: str, num
         child = operator.start(
             "ccr-avn", "enable", "eu", "us", "--primary-cloud", "aws-eu-west-1", "--replica-cloud", "aws-us-east-1"
         )
-        wait_for(lambda: "us" in operator.sandbox.platform.services)
+        until(lambda: "us" in operator.sandbox.platform.services)
         operator.sandbox.servers.cut_replication("us")
-        wait_for(lambda: any(one["path"].endswith("us/integration") and one["status"] for one in requests(operator)))
+        until(lambda: any(one["path"].endswith("us/integration") and one["status"] for one in requests(operator)))
     else:
         method, path, skip = {**stopped, **paths}[step]
         operator.sandbox.faults.add(kind="delay", seconds=1.0, method=method, path=path, skip=skip)
@@ -92,9 +100,7 @@ def test_killed_at_any_step_the_same_command_finishes(make: Make, step: str, num
         child = operator.start(
             "ccr-avn", "enable", "eu", "us", "--primary-cloud", "aws-eu-west-1", "--replica-cloud", "aws-us-east-1"
         )
-        wait_for(
-            lambda: any(arrived(one, method, path) and one["status"] is None for one in requests(operator)[before:])
-        )
+        until(lambda: any(arrived(one, method, path) and one["status"] is None for one in requests(operator)[before:]))
     child.send_signal(number)
     done = ended(child)
     if number == signal.SIGKILL:
@@ -104,7 +110,7 @@ def test_killed_at_any_step_the_same_command_finishes(make: Make, step: str, num
         assert done.code == (140 if changed else 130), done.err
         assert "same command again" in done.err
     operator.sandbox.faults.clear()
-    wait_for(lambda: all(one["status"] for one in requests(operator)))
+    until(lambda: all(one["status"] for one in requests(operator)))
     if "us" in operator.sandbox.platform.services:
         operator.sandbox.servers.heal("us")
     again = operator.ccr("enable", "eu", "us", "--primary-cloud", "aws-eu-west-1", "--replica-cloud", "aws-us-east-1")
@@ -119,11 +125,3 @@ def requests(operator: Operator) -> list[dict[str, Any]]:
 
 def arrived(one: dict[str, Any], method: str, path: str) -> bool:
     return one["method"] == method and str(one["path"]).endswith(path.removesuffix("$"))
-
-
-def wait_for(true: object, limit: float = 30.0) -> None:
-    assert callable(true)
-    until = time.monotonic() + limit
-    while not true():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.01)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.conftest import Operator
+from tests.support.operator import Operator
 
 OLDEST = "2.14.8"
 

@@ -1,29 +1,18 @@
 """What `--dry-run` prints does the job: pasted into bash it makes the same world by the same changes."""
 
-import json
-import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.functional.conftest import LIMIT, Ended, Make, Operator
+from tests.support.operator import Ended, Make, Operator
+from tests.support.previews import does_as_shown
 
 QUICK = ("--poll-interval", "1")
 
 
 def paste(operator: Operator, text: str, **environment: str) -> Ended:
-    done = subprocess.run(
-        ["bash"],
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-        cwd=operator.home,
-        env=operator.environment(**environment),
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return operator.pastes(text, **environment)
 
 
 def world(operator: Operator) -> tuple[object, ...]:
@@ -46,19 +35,17 @@ def bodies(operator: Operator) -> list[object]:
 )
 def test_a_pasted_preview_ends_where_a_run_ends(make: Make, words: tuple[str, ...]) -> None:
     pasted, run = make(), make()
-    done = paste(pasted, pasted.enable(*QUICK, *words, "--dry-run").out)
+    text = pasted.enable(*QUICK, *words, "--dry-run").out
+    done = paste(pasted, text)
     assert done.code == 0, done.err
-    assert run.enable(*words).code == 0
+    finished = run.enable(*words)
+    assert finished.code == 0, finished.err
     assert world(pasted) == world(run)
     assert bodies(pasted) == bodies(run)
-
-
-def test_pasted_again_it_changes_nothing(operator: Operator) -> None:
-    text = operator.enable(*QUICK, "--dry-run").out
-    assert paste(operator, text).code == 0
-    before = operator.sandbox.changes()
-    assert paste(operator, text).code == 0
-    assert operator.sandbox.changes() == before
+    does_as_shown(text, finished.err)
+    before = pasted.sandbox.changes()
+    assert paste(pasted, text).code == 0
+    assert pasted.sandbox.changes() == before, "pasted again it changes nothing"
 
 
 def test_a_preview_asks_nobody_and_needs_no_token(operator: Operator, tmp_path: Path) -> None:
@@ -106,13 +93,3 @@ def test_without_a_cloud_it_says_what_it_assumes(operator: Operator) -> None:
     done = operator.ccr("enable", "eu", "us", "--dry-run")
     assert "# assumes that eu exists" in done.out
     assert "service create eu" not in done.out
-
-
-def test_the_changes_of_the_preview_are_those_of_the_run(operator: Operator) -> None:
-    """Word for word, with the holes filled."""
-    plan = json.loads(operator.enable("--dry-run", "--json").out)["plan"]
-    previewed = [step["change"] for step in plan["steps"] if step["change"]]
-    done = operator.enable()
-    run = [shlex.split(line.split(": ", 1)[1]) for line in done.err.splitlines() if ": avn service create" in line]
-    filled = [["valkey" if word == "${service_type}" else word for word in argv] for argv in previewed]
-    assert filled == run

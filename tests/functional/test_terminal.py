@@ -5,7 +5,7 @@ import pty
 import select
 import time
 
-from tests.functional.conftest import BIN, EU, US, Make, Operator
+from tests.support.operator import BIN, EU, US, Make, Operator
 
 
 def in_a_terminal(operator: Operator, *words: str, limit: float = 60.0) -> tuple[int, str]:
@@ -40,7 +40,8 @@ def test_a_terminal_shows_what_is_waited_for_and_how_long(make: Make) -> None:
     assert "✓ marker" in shown
 
 
-def test_a_terminal_shows_misses_and_warnings(operator: Operator) -> None:
+def test_a_terminal_shows_misses_and_warnings(make: Make) -> None:
+    operator = make(data_plane=False)
     operator.sandbox.faults.add(kind="status", method="GET", path="/service$", times=2)
     code, shown = in_a_terminal(
         operator, "enable", "eu", "us", "--primary-cloud", EU, "--replica-cloud", EU, "--no-verify"

@@ -26,6 +26,7 @@ class Writer:
     uri: str
     subscribes: bool = False
     ca_file: str | None = None
+    pause: float = 0.0
     acknowledged: list[tuple[str, float]] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -48,6 +49,8 @@ class Writer:
                 key = f"w{self.number}:{len(self.acknowledged)}:{time.monotonic_ns()}"
                 if self._ask(connection, reader, self._command(key)) in (b"OK", "OK"):
                     self.acknowledged.append((key, time.monotonic()))
+                    if self.pause:
+                        self.stopping.wait(self.pause)
                 else:
                     return
 
@@ -85,10 +88,15 @@ class Writer:
 
 
 class Load:
-    """Four writers: plain ones, one of scripts, one that also subscribes on its connection."""
+    """Four writers: plain ones, one of scripts, one that also subscribes on its connection.
 
-    def __init__(self, uri: str, ca_file: str | None = None) -> None:
-        self.writers = [Writer(number, uri, subscribes=number == 3, ca_file=ca_file) for number in range(4)]
+    ``pause``: seconds between two writes of one of them; 0 takes a whole core.
+    """
+
+    def __init__(self, uri: str, ca_file: str | None = None, *, pause: float = 0.001) -> None:
+        self.writers = [
+            Writer(number, uri, subscribes=number == 3, ca_file=ca_file, pause=pause) for number in range(4)
+        ]
         self._moments: dict[str, float] = {}
         self._threads = [threading.Thread(target=writer.run, daemon=True) for writer in self.writers]
 
