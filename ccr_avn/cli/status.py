@@ -1,5 +1,7 @@
 """`ccr-avn status`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -10,13 +12,14 @@ from typer.core import TyperCommand
 
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route
-from ccr_avn.errors import CcrError, UsageError
+from ccr_avn.errors import CcrError, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from ccr_avn.status.standing import Limits, Standing
+    from ccr_avn.status.standing import Standing
+    from ccr_avn.status.verdicts import Limits
 
 UNKNOWN = 3
-"""Nagios' exit code for whatever keeps us from telling."""
+"""Exit code of Nagios' plugins, and of --exit-code, for whatever keeps us from telling."""
 
 
 class Format(StrEnum):
@@ -26,29 +29,24 @@ class Format(StrEnum):
     PROMETHEUS = "prometheus"
 
 
+class CantTell(CcrError):
+    """Where the exit code is the health, a failure of ours must not look like one of the pairs."""
+
+    code = UNKNOWN
+
+
 class StatusCommand(TyperCommand):
-    """With `--format nagios` every failure of ours is UNKNOWN, one line and exit code 3: also a word mistyped."""
+    """Where the exit code is the health, every failure of ours is UNKNOWN, exit code 3: also a word mistyped."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        wanted = asks_for_nagios(args)
-        try:
+        nagios, health = asks_for_nagios(args), "--exit-code" in args
+        with _unknown_instead(nagios=nagios, health=health):
             return super().make_context(info_name, args, parent, **extra)
-        except (typer.Exit, typer.Abort):
-            raise
-        except Exception as problem:
-            if wanted:
-                _end_unknown(problem)
-            raise
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        nagios = ctx.params.get("form") == Format.NAGIOS
+        with _unknown_instead(nagios=nagios, health=bool(ctx.params.get("exit_code"))):
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, BrokenPipeError):
-            raise
-        except Exception as problem:
-            if ctx.params.get("form") == Format.NAGIOS:
-                _end_unknown(problem)
-            raise
 
 
 def asks_for_nagios(words: list[str]) -> bool:
@@ -72,14 +70,23 @@ def status(
         typer.Option("--format", help="nagios: one line, exit 0/1/2/3; prometheus: for the textfile collector."),
     ] = Format.TABLE,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="F", help="Put the metrics there, at one stroke.")
+        Path | None, typer.Option("--output", metavar="F", help="Write the metrics to this file, atomically.")
     ] = None,
-    warn_lag: Annotated[
-        int, typer.Option("--warn-lag", metavar="BYTES", help="From this lag on a pair is a warning.")
-    ] = 10 * 1024 * 1024,
-    crit_lag: Annotated[
-        int, typer.Option("--crit-lag", metavar="BYTES", help="From this lag on a pair is critical.")
-    ] = 100 * 1024 * 1024,
+    warn_lag: Annotated[int, typer.Option("--warn-lag", metavar="BYTES", help="Lag at which a pair is WARNING.")] = 10
+    * 1024
+    * 1024,
+    crit_lag: Annotated[int, typer.Option("--crit-lag", metavar="BYTES", help="Lag at which a pair is CRITICAL.")] = 100
+    * 1024
+    * 1024,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--expect", metavar="PRIMARY:REPLICA", help="A pair that must be there, else critical; @FILE: one a line."
+        ),
+    ] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit 0 ok, 1 warning, 2 critical, 3 unknown, by the worst health.")
+    ] = False,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
     route: Route = None,
@@ -87,7 +94,7 @@ def status(
     avn: Avn = None,
 ) -> None:
     """Show every pair at a glance: states, link, lag, backups, and what an outage would hit."""
-    names = tuple(service or ())
+    names, expected = tuple(service or ()), _expected(expect or [])
     form = _checked(names, form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     options.not_negative(call_timeout=call_timeout, data_timeout=data_timeout)
     trusted, project = options.readable(ca_file), options.project_name(project)
@@ -97,17 +104,56 @@ def status(
     from datetime import UTC, datetime
 
     from ccr_avn.status.looks import look_at_all
-    from ccr_avn.status.pairs import chosen, pairs_of
-    from ccr_avn.status.standing import Limits, standings
+    from ccr_avn.status.pairs import chosen, pairs_of, with_expected
+    from ccr_avn.status.standing import overall, standings
+    from ccr_avn.status.verdicts import CODES, Limits
 
-    pairs = chosen(pairs_of(answer()), names)
-    looks = (
-        look_at_all(pairs, limit=data_timeout, ca_file=trusted, route=route.value if route else None)
-        if data_plane
-        else None
-    )
+    services, way = answer(), route.value if route else None
+    every = pairs_of(services)
+    pairs = with_expected(chosen(every, names), every, expected)
+    looks = look_at_all(pairs, limit=data_timeout, ca_file=trusted, route=way) if data_plane else None
     limits = Limits(warn=warn_lag, crit=crit_lag)
-    _show(standings(pairs, looks, limits=limits, now=datetime.now(UTC), named=names), form, output, limits)
+    found = standings(pairs, looks, limits=limits, now=datetime.now(UTC))
+    _show(found, form, output, limits, getattr(services, "left_out", ()))
+    if exit_code:
+        raise typer.Exit(CODES[overall(found)])
+
+
+def _expected(given: list[str]) -> tuple[tuple[str, str], ...]:
+    """The pairs that must be there.
+
+    Raises:
+        UsageError: a word is no pair, or a file can't be read.
+    """
+    words = [word for one in given for word in (_lines(Path(one[1:])) if one.startswith("@") else [one])]
+    pairs = []
+    for word in words:
+        primary, colon, replica = word.partition(":")
+        if not colon or primary == replica:
+            raise UsageError(
+                f"--expect can't be {word!r}", detail="two services with a colon between", hint="--expect eu:us"
+            )
+        options.names(**{"--expect PRIMARY": primary, "--expect REPLICA": replica})
+        pairs.append((primary, replica))
+    return tuple(dict.fromkeys(pairs))
+
+
+def _lines(file: Path) -> list[str]:
+    """What a file says, without comments; a file that names no pair would expect nothing without a word.
+
+    Raises:
+        UsageError: it can't be read, or says nothing.
+    """
+    try:
+        lines = [line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise UsageError(
+            f"--expect: {file} can't be read", detail=why, hint="one PRIMARY:REPLICA a line, # begins a comment"
+        ) from None
+    if not any(lines):
+        raise UsageError(f"--expect: {file} names no pair", detail="it is empty", hint="one PRIMARY:REPLICA a line")
+    return [line for line in lines if line]
 
 
 def _checked(
@@ -139,23 +185,29 @@ def _checked(
     return Format.JSON if json else form
 
 
-def _show(found: "tuple[Standing, ...]", form: Format, output: Path | None, limits: "Limits") -> None:
+def _show(
+    found: "tuple[Standing, ...]", form: Format, output: Path | None, limits: "Limits", left_out: tuple[str, ...]
+) -> None:
+    """``left_out``: what avn said that can't be read."""
     from ccr_avn import console
 
+    if form is not Format.NAGIOS:
+        for note in left_out:
+            console.warn(note)
     match form:
         case Format.NAGIOS:
             from ccr_avn.formats.nagios import line_of
 
-            line, code = line_of(found, limits)
+            line, code = line_of(found, limits, left_out)
             console.say(line)
             raise typer.Exit(code)
         case Format.PROMETHEUS:
             _show_metrics(found, output)
         case Format.JSON:
-            from ccr_avn.status.standing import worst
+            from ccr_avn.status.standing import overall
 
-            pairs = [one.told() for one in found]
-            console.envelope("status", ok=True, changed=False, result={"health": worst(found), "pairs": pairs})
+            result = {"health": overall(found), "pairs": [one.told() for one in found], "warnings": list(left_out)}
+            console.envelope("status", ok=True, changed=False, result=result)
         case Format.TABLE:
             from ccr_avn.formats.tables import rows, troubles
 
@@ -176,15 +228,33 @@ def _show_metrics(found: "tuple[Standing, ...]", output: Path | None) -> None:
     write_for_all(output, text_of(found))
 
 
+@contextmanager
+def _unknown_instead(*, nagios: bool, health: bool) -> Iterator[None]:
+    """Turn every failure of ours into one line for Nagios, or into the exit code for unknown."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, BrokenPipeError, Interrupted):
+        raise
+    except Exception as problem:
+        if nagios:
+            _end_unknown(problem)
+        if health:
+            told = problem if isinstance(problem, CcrError) else CcrError(_why(problem))
+            raise CantTell(told.what, detail=told.detail, hint=told.hint) from problem
+        raise
+
+
 def _end_unknown(problem: Exception) -> None:
     from ccr_avn import console
     from ccr_avn.formats.nagios import failure
 
-    if isinstance(problem, CcrError):
-        why = f"{problem.what} ({problem.detail})" if problem.detail else problem.what
-    elif hasattr(problem, "format_message"):
-        why = str(problem.format_message())
-    else:
-        why = f"a bug in ccr-avn: {type(problem).__name__}"
-    console.say(failure(why))
+    console.say(failure(_why(problem)))
     raise typer.Exit(UNKNOWN)
+
+
+def _why(problem: Exception) -> str:
+    if isinstance(problem, CcrError):
+        return f"{problem.what} ({problem.detail})" if problem.detail else problem.what
+    if hasattr(problem, "format_message"):
+        return str(problem.format_message())
+    return f"internal error: {type(problem).__name__}"

@@ -19,7 +19,7 @@ def write_for_all(path: Path, text: str) -> None:
     except OSError as error:
         raise _refused(path, error) from None
     try:
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fchmod(file.fileno(), 0o644)

@@ -1,19 +1,22 @@
 """Nagios, Icinga and what speaks like them: one line with performance data, and an exit code."""
 
-from ccr_avn.status.standing import WORSE, Health, Limits, Standing, worst
+import re
 
-CODES: dict[Health, int] = {"ok": 0, "warning": 1, "critical": 2, "unknown": 3}
+from ccr_avn.printable import printable
+from ccr_avn.status.standing import Standing, overall
+from ccr_avn.status.verdicts import CODES, WORSE, Limits
+
 SHOWN = 5
 """Pairs whose trouble is told; of more, only the number."""
 
 
-def line_of(found: tuple[Standing, ...], limits: Limits) -> tuple[str, int]:
-    """The line and the exit code. Services without a replica count only where they were named."""
-    judged = tuple(one for one in found if one.pair.replica or one.health != "ok")
+def line_of(found: tuple[Standing, ...], limits: Limits, left_out: tuple[str, ...] = ()) -> tuple[str, int]:
+    """The line and the exit code. Services that never were in a pair don't count. ``left_out``: what can't be read."""
+    judged = tuple(one for one in found if one.pair.counts or one.health != "ok")
     if not judged:
         return failure("there is no pair"), CODES["unknown"]
-    health = worst(judged)
-    told = f"CCR {health.upper()} - {_text(judged)}"
+    health = overall(judged)
+    told = f"CCR {health.upper()} - {_plain('; '.join((_text(judged), *left_out)))}"
     figures = " ".join(part for one in judged for part in _performance(one, limits))
     return (f"{told} | {figures}" if figures else told), CODES[health]
 
@@ -26,19 +29,31 @@ def failure(why: str) -> str:
 def _text(found: tuple[Standing, ...]) -> str:
     bad = sorted((one for one in found if one.health != "ok"), key=lambda one: -WORSE.index(one.health))
     if not bad:
-        return f"{len(found)} {'pair' if len(found) == 1 else 'pairs'} fine"
+        return _fine(found)
     told = "; ".join(f"{one.pair.name}: {', '.join(one.reasons)}" for one in bad[:SHOWN])
     more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-    return _plain(f"{len(bad)} of {len(found)} not fine: {told}{more}")
+    return f"{len(bad)} of {len(found)} not fine: {told}{more}"
+
+
+def _fine(found: tuple[Standing, ...]) -> str:
+    pairs = sum(bool(one.pair.replica_name) for one in found)
+    old = sum(one.rank == "old primary, closed" for one in found)
+    parts = [f"{pairs} {'pair' if pairs == 1 else 'pairs'} fine"] if pairs else []
+    return ", ".join([*parts, *([f"{old} old {'primary' if old == 1 else 'primaries'} closed"] if old else [])])
 
 
 def _performance(one: Standing, limits: Limits) -> tuple[str, ...]:
-    name = one.pair.replica_name
+    name = _label(one.pair.replica_name)
     lag = () if one.lag_bytes is None else (f"{name}_lag={one.lag_bytes}B;{limits.warn};{limits.crit};0",)
     heard = () if one.last_io_seconds is None else (f"{name}_last_io={one.last_io_seconds}s;;;0",)
     return (*lag, *heard)
 
 
 def _plain(text: str) -> str:
-    """On one line and without the sign that begins the performance data."""
-    return " ".join(text.replace("|", "/").split())
+    """On one line, without the sign that begins the performance data, and without what steers a terminal."""
+    return " ".join(printable(text).replace("|", "/").split())
+
+
+def _label(name: str) -> str:
+    """A name as a label of performance data, where blanks, quotes and equal signs mean something."""
+    return re.sub(r"[\s'=|]", "_", printable(name))

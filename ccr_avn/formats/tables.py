@@ -1,10 +1,11 @@
 """A project's pairs as rows of a table."""
 
-from ccr_avn.models import Service
+from ccr_avn.printable import printable_line
 from ccr_avn.status.standing import Standing, integration
 
 HEAD = (
     "HEALTH",
+    "STANDING",
     "PRIMARY",
     "REPLICA",
     "CLOUDS",
@@ -21,12 +22,14 @@ NONE = "-"
 
 
 def rows(found: tuple[Standing, ...]) -> list[tuple[str, ...]]:
-    return [HEAD, *(_row(one) for one in found)]
+    """What the platform says is not to be trusted: a cell is one line, without what steers a terminal."""
+    return [HEAD, *(tuple(printable_line(cell) for cell in _row(one)) for one in found)]
 
 
 def troubles(found: tuple[Standing, ...]) -> list[str]:
     """One line for each pair that is not fine."""
-    return [f"{one.health}: {one.pair.name}: {'; '.join(one.reasons)}" for one in found if one.health != "ok"]
+    bad = (one for one in found if one.health != "ok")
+    return [printable_line(f"{one.health}: {one.pair.name}: {'; '.join(one.reasons)}") for one in bad]
 
 
 def bytes_told(count: float | None) -> str:
@@ -53,12 +56,13 @@ def _row(one: Standing) -> tuple[str, ...]:
     pair = one.pair
     return (
         one.health,
+        one.rank,
         pair.primary_name,
         pair.replica_name or NONE,
-        _both(pair.primary, pair.replica, "cloud"),
-        _both(pair.primary, pair.replica, "plan"),
-        _both(pair.primary, pair.replica, "state"),
-        integration(pair) if pair.replica else NONE,
+        _both(one, "cloud"),
+        _both(one, "plan"),
+        _both(one, "state"),
+        integration(pair) if pair.replica_name else NONE,
         one.link,
         bytes_told(one.lag_bytes),
         NONE if one.last_io_seconds is None else f"{one.last_io_seconds} s",
@@ -67,10 +71,8 @@ def _row(one: Standing) -> tuple[str, ...]:
     )
 
 
-def _both(primary: Service | None, replica: Service | None, what: str) -> str:
+def _both(one: Standing, what: str) -> str:
     """Both sides' word for it; one where they have the same, or there is one side only."""
-    first = getattr(primary, what) if primary else "gone"
-    if replica is None:
-        return str(first)
-    second = getattr(replica, what)
-    return str(first) if first == second else f"{first} > {second}"
+    absent = "elsewhere" if one.pair.elsewhere else "gone"
+    first, second = (str(getattr(side, what)) if side else absent for side in (one.pair.primary, one.pair.replica))
+    return first if not one.pair.replica_name or first == second else f"{first} > {second}"

@@ -8,22 +8,32 @@ from pathlib import Path
 
 from ccr_avn.dataplane.glance import glance
 from ccr_avn.dataplane.link import Side
+from ccr_avn.dataplane.trouble import Answered
 from ccr_avn.errors import Unreachable
 from ccr_avn.models import Service
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.status.pairs import Pair
+from ccr_avn.status.succession import lets_nobody_in
 
 GRACE = 0.1
 """Seconds for a look that ended at the limit to be noted."""
 
+SHUT = 1.5
+"""Seconds within which a service that its ip_filter shuts would have answered if the filter were not in force."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a service's data plane answered, or why nothing: ``ours`` when it is we who can't ask, not it that fails."""
+    """What a service's data plane answered, or why nothing.
+
+    ``ours``: it is we who can't ask, not it that fails. ``answered``: something is there that lets clients in, be it
+    with a refusal.
+    """
 
     side: Side | None = None
     trouble: str = ""
     ours: bool = False
+    answered: bool = False
 
 
 Looks = dict[str, Look]
@@ -32,25 +42,29 @@ Looks = dict[str, Look]
 def look_at_all(
     pairs: tuple[Pair, ...], *, limit: float, ca_file: Path | None = None, route: str | None = None
 ) -> Looks:
-    """One look at every side of every pair, in at most ``limit`` seconds for all of them.
+    """One look at every side of every pair and at every old primary, in at most ``limit`` seconds for all of them.
 
-    Primaries are asked once their replicas have answered, so that a lag may be overstated but not understated.
+    Primaries are asked once their replicas have answered, so that a lag may be overstated but not understated. Services
+    that never were in a pair are left alone.
     """
-    until = time.monotonic() + limit
-    pairs = tuple(pair for pair in pairs if pair.replica)
+    began = time.monotonic()
+    until = began + limit
+    pairs = tuple(pair for pair in pairs if pair.counts)
     services = {one.name: one for pair in pairs for one in pair.services}
-    answered = {pair.replica_name: threading.Event() for pair in pairs}
+    answered = {pair.replica.name: threading.Event() for pair in pairs if pair.replica}
     looks: Looks = {}
     setting = Setting(ca_file=ca_file, route=route)
 
     def waits(name: str) -> Callable[[], None]:
-        followers = [answered[pair.replica_name] for pair in pairs if pair.primary_name == name]
+        replicas = [pair.replica for pair in pairs if pair.primary and pair.primary.name == name]
+        followers = [answered[replica.name] for replica in replicas if replica]
         latest = until - limit / 2
         return lambda: _await(followers, latest)
 
     def look(service: Service) -> None:
         try:
-            looks[service.name] = _look(service, setting, until, waits(service.name))
+            latest = min(until, began + SHUT) if lets_nobody_in(service) else until
+            looks[service.name] = _look(service, setting, latest, waits(service.name))
         finally:
             if service.name in answered:
                 answered[service.name].set()
@@ -72,7 +86,7 @@ def _look(service: Service, setting: Setting, until: float, hold: Callable[[], N
         where = replace(endpoint(service, setting), timeout=max(0.0, until - time.monotonic()))
         return Look(side=glance(where, until=until, hold=hold))
     except Unreachable as error:
-        return Look(trouble=error.what, ours=not error.passing)
+        return Look(trouble=error.what, ours=not error.passing, answered=isinstance(error, Answered))
     except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the service wrongly called silent)
         return Look(trouble=f"a bug in ccr-avn: {type(bug).__name__}", ours=True)
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from ccr_avn.dataplane.link import Side
 from ccr_avn.models import Service
 from ccr_avn.status.looks import Look, Looks
 from ccr_avn.status.pairs import Pair
+from ccr_avn.status.shut import closed
+from ccr_avn.status.verdicts import WORSE, Health, Limits, lag_of, link_of, verdicts
 
-Health = Literal["ok", "warning", "unknown", "critical"]
-WORSE: tuple[Health, ...] = ("ok", "warning", "unknown", "critical")
-"""From good to bad: what is unknown may be critical, so it outweighs a warning."""
+Rank = Literal["pair", "single", "current primary", "old primary, closed", "old primary, still open", "missing"]
 
 RECENT = 30 * 3600.0
 """Seconds that a backup counts as recent: they are daily at the rarest, with some hours to take one."""
@@ -21,18 +20,15 @@ NO_LOOK = Look()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Lag in bytes from which a pair is a warning, and critical."""
-
-    warn: int = 10 * 1024 * 1024
-    crit: int = 100 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """``lag_bytes``, ``last_io_seconds`` and ``backup_age`` (seconds) are None where they aren't known."""
+    """``lag_bytes``, ``last_io_seconds`` and ``backup_age`` (seconds) are None where they aren't known.
+
+    ``rank``: what the pair, or the service alone, is. ``closed``: what shows that an old primary lets nobody in.
+    """
 
     pair: Pair
+    rank: Rank
+    closed: str
     link: str
     lag_bytes: int | None
     last_io_seconds: int | None
@@ -45,10 +41,15 @@ class Standing:
 
     def told(self) -> dict[str, Any]:
         """As plain data, without secrets."""
+        pair = self.pair
         return {
-            "primary": _service(self.pair.primary, self.pair.primary_name, self.primary),
-            "replica": _service(self.pair.replica, self.pair.replica_name, self.replica) if self.pair.replica else None,
-            "integration": integration(self.pair),
+            "primary": _service(pair.primary, pair.primary_name, self.primary),
+            "replica": _service(pair.replica, pair.replica_name, self.replica) if pair.replica_name else None,
+            "standing": self.rank,
+            "promoted_from": pair.past.origin or None,
+            "promoted": list(pair.past.successors),
+            "closed": self.closed or None,
+            "integration": integration(pair),
             "link": self.link,
             "lag_bytes": self.lag_bytes,
             "last_io_seconds": self.last_io_seconds,
@@ -59,16 +60,16 @@ class Standing:
         }
 
 
-def standings(
-    pairs: tuple[Pair, ...], looks: Looks | None, *, limits: Limits, now: datetime, named: Iterable[str] = ()
-) -> tuple[Standing, ...]:
-    """Every pair; ``looks`` None: data planes were not asked. A service that was ``named`` is expected to have a replica."""
-    expected = frozenset(named)
-    return tuple(_standing(pair, looks, limits, now, expected) for pair in pairs)
+def standings(pairs: tuple[Pair, ...], looks: Looks | None, *, limits: Limits, now: datetime) -> tuple[Standing, ...]:
+    """Every pair, and every service without a replica; ``looks`` None: data planes were not asked."""
+    return tuple(_standing(pair, looks, limits, now) for pair in pairs)
 
 
-def worst(found: Iterable[Standing]) -> Health:
-    return max((one.health for one in found), key=WORSE.index, default="unknown")
+def overall(found: Iterable[Standing]) -> Health:
+    """The one verdict that every format and exit code gives; unknown where there is nothing to judge."""
+    return max(
+        (one.health for one in found if one.pair.counts or one.health != "ok"), key=WORSE.index, default="unknown"
+    )
 
 
 def integration(pair: Pair) -> str:
@@ -77,18 +78,20 @@ def integration(pair: Pair) -> str:
     return "active" if pair.row.active else "inactive"
 
 
-def _standing(pair: Pair, looks: Looks | None, limits: Limits, now: datetime, expected: frozenset[str]) -> Standing:
-    primary = (looks or {}).get(pair.primary_name, NO_LOOK)
-    replica = (looks or {}).get(pair.replica_name, NO_LOOK)
-    link = link_of(primary.side, replica.side) if pair.replica and looks is not None else "-"
-    up = link == "up"
-    both = primary.side and replica.side
-    lag = max(0, primary.side.offset - replica.side.offset) if up and primary.side and replica.side else None
+def _standing(pair: Pair, looks: Looks | None, limits: Limits, now: datetime) -> Standing:
+    primary = (looks or {}).get(pair.primary.name, NO_LOOK) if pair.primary else NO_LOOK
+    replica = (looks or {}).get(pair.replica.name, NO_LOOK) if pair.replica else NO_LOOK
+    asked = looks is not None and bool(pair.replica)
+    link = link_of(primary.side, replica.side) if asked else "-"
+    lag = lag_of(link, primary.side, replica.side)
     age = backup_age(pair.primary, now)
-    found = list(_judged(pair, link, lag, (primary, replica), limits, expected))
+    shut = closed(pair.primary, primary) if pair.primary and pair.past.is_old else ""
+    found = list(verdicts(pair, link, lag, (primary, replica), limits, shut))
     return Standing(
         pair=pair,
-        link=link if both or link != "up" else "up, primary unknown",
+        rank=_rank(pair, shut),
+        closed=shut,
+        link="up, primary unknown" if link == "up" and lag is None else link,
         lag_bytes=lag,
         last_io_seconds=replica.side.last_io_seconds if replica.side else None,
         backup_age=age,
@@ -100,19 +103,14 @@ def _standing(pair: Pair, looks: Looks | None, limits: Limits, now: datetime, ex
     )
 
 
-def link_of(primary: Side | None, replica: Side | None) -> str:
-    """What the replica says of its link, checked against its primary where that answered."""
-    if replica is None:
-        return "unknown"
-    if replica.role != "slave":
-        return "follows nobody"
-    if replica.sync_in_progress:
-        return "syncing"
-    if replica.link_status != "up":
-        return "down"
-    if primary and primary.replid != replica.replid:
-        return "another history"
-    return "up"
+def _rank(pair: Pair, shut: str) -> Rank:
+    if pair.missing:
+        return "missing"
+    if pair.past.is_old:
+        return "old primary, closed" if shut else "old primary, still open"
+    if pair.is_current:
+        return "current primary"
+    return "pair" if pair.replica_name else "single"
 
 
 def backup_age(service: Service | None, now: datetime) -> float | None:
@@ -125,7 +123,9 @@ def backup_age(service: Service | None, now: datetime) -> float | None:
 
 def exposure(pair: Pair, age: float | None) -> Iterable[str]:
     """What an outage would hit harder than it need."""
-    if pair.replica is None:
+    if pair.past.is_old:
+        return  # nothing depends on it any more
+    if not pair.replica_name:
         yield "no replica"
     if pair.primary:
         if (pair.primary.node_count or len(pair.primary.nodes)) == 1:
@@ -137,47 +137,6 @@ def exposure(pair: Pair, age: float | None) -> Iterable[str]:
     open_to_termination = [one.name for one in pair.services if not one.protected]
     if open_to_termination:
         yield f"termination protection off ({', '.join(open_to_termination)})"
-
-
-def _judged(
-    pair: Pair, link: str, lag: int | None, looks: tuple[Look, Look], limits: Limits, expected: frozenset[str]
-) -> Iterable[tuple[Health, str]]:
-    if pair.primary is None:
-        yield "critical", f"{pair.primary_name} no longer exists"
-    for one in pair.services:
-        if one.state == "POWEROFF":
-            yield "critical", f"{one.name} is powered off"
-        elif one.state != "RUNNING":
-            yield "warning", f"{one.name} is {one.state}"
-    if pair.replica is None:
-        if pair.primary_name in expected:
-            yield "critical", f"{pair.primary_name} has no replica"
-        return
-    if pair.row and not pair.row.active:
-        yield "warning", "the integration is not active"
-    yield from _troubles(pair, looks)
-    yield from _link_judged(link, looks[1].side)
-    if lag is not None and lag >= limits.warn:
-        yield ("critical" if lag >= limits.crit else "warning"), f"{lag} bytes behind"
-
-
-def _troubles(pair: Pair, looks: tuple[Look, Look]) -> Iterable[tuple[Health, str]]:
-    for service, look in zip((pair.primary, pair.replica), looks, strict=True):
-        if look.trouble and service and service.state != "POWEROFF":
-            said = look.trouble if look.trouble.startswith(service.name) else f"{service.name}: {look.trouble}"
-            yield ("unknown" if look.ours else "critical"), said
-
-
-def _link_judged(link: str, replica: Side | None) -> Iterable[tuple[Health, str]]:
-    if link == "down":
-        since = replica.link_down_seconds if replica else None
-        yield "critical", "link down" + (f" for {since} s" if since is not None else "")
-    elif link == "syncing":
-        yield "warning", "syncing: a full copy is under way"
-    elif link == "follows nobody":
-        yield "critical", "the replica follows nobody"
-    elif link == "another history":
-        yield "critical", "the replica follows another history than this primary's"
 
 
 def _service(service: Service | None, name: str, look: Look) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.dataplane.link import Side, read_side
-from ccr_avn.status.standing import link_of
+from ccr_avn.status.verdicts import link_of
 from ccr_avn.watch.sample import Sample
 from ccr_avn.watch.side import WatchedSide
 from ccr_avn.watch.writer import KEY, Marker, Writer

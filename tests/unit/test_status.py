@@ -8,11 +8,12 @@ import pytest
 
 from ccr_avn.dataplane.link import Side
 from ccr_avn.errors import Refused, UsageError
-from ccr_avn.formats import exposition, nagios, tables
+from ccr_avn.formats import exposition, nagios, series, tables
 from ccr_avn.formats.files import write_for_all
 from ccr_avn.status.looks import Look, Looks
 from ccr_avn.status.pairs import chosen
-from ccr_avn.status.standing import Limits, Standing, standings, worst
+from ccr_avn.status.standing import Standing, overall, standings
+from ccr_avn.status.verdicts import Limits
 from tests.support.factories import listed, row, service, side
 
 NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)
@@ -119,19 +120,19 @@ def test_exposure_of_backups() -> None:
     )
 
 
-def test_a_service_alone_is_exposed_and_critical_only_where_it_was_named() -> None:
+def test_a_service_alone_is_exposed_and_nothing_to_judge_however_it_was_asked_for() -> None:
     pairs = listed(service("alone"))
     [standing] = standings(pairs, {}, limits=Limits(), now=NOW)
-    assert (standing.health, standing.exposure[0]) == ("ok", "no replica")
-    [standing] = standings(pairs, {}, limits=Limits(), now=NOW, named=("alone",))
-    assert standing.health == "critical"
+    assert (standing.health, standing.rank, standing.exposure[0]) == ("ok", "single", "no replica")
+    assert overall((standing,)) == "unknown"
+    assert standings(chosen(pairs, ("alone",)), {}, limits=Limits(), now=NOW) == (standing,)
 
 
 def test_unknown_outweighs_a_warning_and_nothing_is_unknown() -> None:
     warning = one(both(side("master", 9), side("slave", 9, sync_in_progress=True)))
     unknown = one({"eu": Look(trouble="x", ours=True), "us": Look(side=side("slave", 1))})
-    assert worst((warning, unknown)) == "unknown"
-    assert worst(()) == "unknown"
+    assert overall((warning, unknown)) == "unknown"
+    assert overall(()) == "unknown"
 
 
 def test_nagios_has_one_line_and_the_codes_of_plugins() -> None:
@@ -164,7 +165,7 @@ def test_prometheus_text_is_what_its_own_parser_reads() -> None:
     assert found["redis_master_link_up", "us"] == 1
     assert found["ccr_backup_age_seconds", "eu"] == 3600
     assert found["ccr_status_timestamp_seconds",] == 1.5
-    assert {name for name, *_ in found} <= set(exposition.HELP)
+    assert {name for name, *_ in found} <= set(series.HELP)
 
 
 def test_a_file_for_all_is_replaced_at_one_stroke(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""What is not as it should be with a pair, and how bad that is. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from ccr_avn.dataplane.link import Side
+from ccr_avn.status.looks import Look
+from ccr_avn.status.pairs import UNNAMED, Pair
+from ccr_avn.status.shut import closed, left_open
+
+Health = Literal["ok", "warning", "unknown", "critical"]
+WORSE: tuple[Health, ...] = ("ok", "warning", "unknown", "critical")
+"""From good to bad: what is unknown may be critical, so it outweighs a warning."""
+
+CODES: dict[Health, int] = {"ok": 0, "warning": 1, "critical": 2, "unknown": 3}
+"""Exit codes as those of Nagios' plugins."""
+
+Verdict = tuple[Health, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Lag in bytes from which a pair is a warning, and critical."""
+
+    warn: int = 10 * 1024 * 1024
+    crit: int = 100 * 1024 * 1024
+
+
+def link_of(primary: Side | None, replica: Side | None) -> str:
+    """What the replica says of its link, checked against its primary where that answered."""
+    if replica is None:
+        return "unknown"
+    if replica.role != "slave":
+        return "follows nobody"
+    if replica.sync_in_progress:
+        return "syncing"
+    if replica.link_status != "up":
+        return "down"
+    if primary and primary.replid != replica.replid:
+        return "another history"
+    return "up"
+
+
+def lag_of(link: str, primary: Side | None, replica: Side | None) -> int | None:
+    """Bytes, where both sides answered and the link is up."""
+    return max(0, primary.offset - replica.offset) if link == "up" and primary and replica else None
+
+
+def verdicts(
+    pair: Pair, link: str, lag: int | None, looks: tuple[Look, Look], limits: Limits, shut: str
+) -> Iterable[Verdict]:
+    """``shut``: what shows that an old primary is closed."""
+    if pair.missing:
+        yield "critical", f"the expected pair is missing: {pair.missing}"
+        return
+    yield from _succession(pair, looks[0], shut)
+    if pair.past.is_old and not pair.replica_name:
+        return  # how it fares is nobody's concern, as long as it is closed
+    yield from _states(pair)
+    if pair.counts:
+        yield from _troubles(pair, looks)
+    if pair.replica_name:
+        yield from _replication(pair, link, lag, looks[1].side, limits)
+
+
+def _succession(pair: Pair, look: Look, shut: str) -> Iterable[Verdict]:
+    name, past = pair.primary_name, pair.past
+    if past.is_old and not shut and pair.primary:
+        later = " and ".join(past.successors)
+        seen = f"{later} was promoted from it, and it is still open: {left_open(pair.primary, look)}"
+        yield "critical", f"{name} is an old primary: {seen}; writes to it are on it alone (split brain)"
+    elif past.is_old and pair.replica_name:
+        yield (
+            "warning",
+            f"{pair.replica_name} follows an old primary: {' and '.join(past.successors)} was promoted from it",
+        )
+    if past.claimants and not past.is_old and pair.primary and not closed(pair.primary, look):
+        later = " and ".join(past.claimants)
+        yield (
+            "warning",
+            f"{later} was promoted from a service named {name}; whether from this one, its tags do not tell",
+        )
+    if pair.is_current:
+        yield "warning", f"pair lost: no replica since it was promoted from {past.origin}"
+
+
+def _states(pair: Pair) -> Iterable[Verdict]:
+    for name, service in ((pair.primary_name, pair.primary), (pair.replica_name, pair.replica)):
+        if service is None and name and not pair.elsewhere:
+            told = "its integration does not say whom it follows" if name == UNNAMED else f"{name} no longer exists"
+            yield "critical" if name != UNNAMED else "warning", told
+        if service is None:
+            continue
+        if service.state == "POWEROFF":
+            yield "critical", f"{service.name} is powered off"
+        elif service.state != "RUNNING":
+            yield "warning", f"{service.name} is {service.state}"
+
+
+def _troubles(pair: Pair, looks: tuple[Look, Look]) -> Iterable[Verdict]:
+    for service, look in zip((pair.primary, pair.replica), looks, strict=True):
+        if look.trouble and service and service.state != "POWEROFF":
+            said = look.trouble if look.trouble.startswith(service.name) else f"{service.name}: {look.trouble}"
+            yield ("unknown" if look.ours else "critical"), said
+
+
+def _replication(pair: Pair, link: str, lag: int | None, replica: Side | None, limits: Limits) -> Iterable[Verdict]:
+    if pair.row and not pair.row.active:
+        yield "warning", "the integration is not active"
+    if link == "down":
+        since = replica.link_down_seconds if replica else None
+        yield "critical", "link down" + (f" for {since} s" if since is not None else "")
+    elif link == "syncing":
+        yield "warning", "syncing: a full copy is under way"
+    elif link == "follows nobody":
+        yield "critical", "the replica follows nobody"
+    elif link == "another history":
+        yield "critical", "the replica follows another history than this primary's"
+    if lag is not None and lag >= limits.warn:
+        yield ("critical" if lag >= limits.crit else "warning"), f"{lag} bytes behind"
