@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 import valkey
 
-from .conftest import Make, Operator
+from ccr_avn.dataplane.parity import read_planes
+from tests import valkey_fixtures
+from tests.functional.conftest import Make, Operator
+from tests.valkey_fixtures import Serve, binaries
+
+serve = valkey_fixtures.serve
+
+LIBRARY = "#!lua name=counting\nredis.register_function('one', function() return {} end)"
 
 
 @pytest.fixture
@@ -80,3 +87,19 @@ def test_a_failover_tells_what_differs_and_the_printed_power_off_works(pair: Ope
     typed = subprocess.run(["bash", "-c", mend], env=pair.environment(), capture_output=True, check=False)
     assert typed.returncode == 0, typed.stderr
     assert json.loads(pair.avn("service", "get", "eu", "--json").out)["state"] == "POWEROFF"
+
+
+@pytest.mark.parametrize("binary", binaries())
+def test_servers_tell_their_functions_scripts_and_clocks(serve: Serve, binary: str) -> None:
+    old, new = serve("eu", binary=binary), serve("us", binary=binary)
+    old.admin.execute_command("FUNCTION", "LOAD", LIBRARY.format(1))
+    new.admin.execute_command("FUNCTION", "LOAD", LIBRARY.format(2))
+    old.admin.eval("return 1", 0)
+    planes = read_planes(old.endpoint(), new.endpoint())
+    before, after = planes.primary, planes.replica
+    assert [set(one.libraries or ()) for one in (before, after)] == [{"counting"}, {"counting"}]
+    assert before.libraries != after.libraries
+    assert (before.side.libraries, before.side.cached_scripts, after.side.cached_scripts) == (1, 1, 0)
+    assert abs(planes.skew) < 1, "they share one machine's clock"
+    limited = old.user("limited", "~*", "+@all", "-function")
+    assert read_planes(limited, new.endpoint()).primary.libraries is None
