@@ -282,6 +282,7 @@ MIB = 1_048_576
         ({"used_memory": 203 * MIB}, {}, False, "go", "refuses writes"),
         ({"used_memory": 300 * MIB, "not_counted": 150 * MIB}, {}, False, "go", ""),
         ({"used_memory": 300 * MIB, "client_buffers": 150 * MIB}, {}, False, "go", ""),
+        ({"used_memory": 300 * MIB, "not_counted": 99 * MIB}, {}, False, "go", "refuses writes"),
         ({"used_memory": 300 * MIB}, {"eviction": "allkeys-lru"}, False, "stop", ""),
         ({"used_memory": 300 * MIB}, {"eviction": "allkeys-lru"}, True, "go", "evicts keys"),
         ({"used_memory": 300 * MIB}, {"maxmemory": 0}, False, "go", ""),
