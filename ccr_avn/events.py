@@ -1,5 +1,6 @@
 """What happened during a run, as frozen values. The console, the journal and the report are folds over these."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -102,3 +103,13 @@ class RunEnded(Event):
     changed: Changed
     code: int
     result: dict[str, Any]
+
+
+def long_waits(note: Callable[[str], object]) -> Callable[[Event], None]:
+    """A sink for what has no progress of its own: only waits that the platform asks for are worth a line."""
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Missed) and event.asked:
+            note(event.told)
+
+    return emit

@@ -38,7 +38,7 @@ def endpoint(
     from ccr_avn.procedures.steps import endpoint as reach
 
     setting = options.setting(project, route=route or options.RouteName.DYNAMIC)
-    [found] = look_up(avn, setting.project, (service,), call_timeout)
+    [found] = look_up(avn, setting.project, (service,), call_timeout, console.note)
     connection = Connection(service=service, uri=reach(found, setting).uri)
     if username != "default":
         connection = connection.as_user(username, _password(found.users, service, username))

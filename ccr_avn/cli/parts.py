@@ -168,11 +168,14 @@ def _endpoints(
 ) -> "tuple[Endpoint, ...]":
     """Ask avn where these services answer."""
     options.not_negative(call_timeout=call_timeout)
+    from ccr_avn import console
     from ccr_avn.lookup import look_up
     from ccr_avn.procedures.steps import endpoint
 
     setting = options.setting(project, ca_file, route)
-    return tuple(endpoint(service, setting) for service in look_up(avn, setting.project, names, call_timeout))
+    return tuple(
+        endpoint(service, setting) for service in look_up(avn, setting.project, names, call_timeout, console.note)
+    )
 
 
 def _until(missing: "Callable[[], Any]", timeout: float, why: "Callable[[Any], str]") -> None:

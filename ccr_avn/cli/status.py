@@ -98,9 +98,10 @@ def status(
     form = _checked(names, form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     options.not_negative(call_timeout=call_timeout, data_timeout=data_timeout)
     trusted, project = options.readable(ca_file), options.project_name(project)
+    from ccr_avn import console
     from ccr_avn.status.ask import begin
 
-    answer = begin(avn, project, call_timeout)
+    answer = begin(avn, project, call_timeout, names, console.note)
     from datetime import UTC, datetime
 
     from ccr_avn.status.looks import look_at_all

@@ -64,6 +64,7 @@ def watch(
     alert = _alert(alert_lag, alert_command, (primary, replica))
     from dataclasses import replace
 
+    from ccr_avn import console
     from ccr_avn.lookup import look_up
     from ccr_avn.procedures.steps import endpoint
     from ccr_avn.watch.figures import Figures
@@ -73,7 +74,7 @@ def watch(
 
     setting = options.setting(project, ca_file, route)
     names = (primary, replica)
-    first, second = look_up(avn, setting.project, names, call_timeout)
+    first, second = look_up(avn, setting.project, names, call_timeout, console.note)
     sides = [replace(endpoint(one, setting), timeout=data_timeout) for one in (first, second)]
 
     def ask() -> Any:

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from ccr_avn import avn
+from ccr_avn import avn, events
 from ccr_avn.avn import AVN, Project
+from ccr_avn.errors import AvnError
 from ccr_avn.execute import Run, World
 from ccr_avn.plan import Gate, Plan, Step, go
 from ccr_avn.process import Ahead, find_avn
@@ -12,12 +13,20 @@ from ccr_avn.program import known
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ccr_avn.lookup import Note
     from ccr_avn.models import Service
 
 
-def begin(given: str | None, project: str | None, call_timeout: float) -> "Callable[[], tuple[Service, ...]]":
+def begin(
+    given: str | None,
+    project: str | None,
+    call_timeout: float,
+    names: tuple[str, ...] = (),
+    note: "Note" = lambda _: None,
+) -> "Callable[[], tuple[Service, ...]]":
     """Start one `avn service list`. The function given back waits for its answer; misses are forgiven as in a run.
 
+    Where the list can't be had, those of ``names`` are asked for by name, and what they replicate or feed.
     ``call_timeout``: seconds. What is given back raises AvnError when avn failed, Refused when it is too old.
 
     Raises:
@@ -30,13 +39,33 @@ def begin(given: str | None, project: str | None, call_timeout: float) -> "Calla
         purpose="list them",
         look=call,
         gate=Gate("they are listed", lambda found, _: go(f"{len(found)} services")),
+        brief=bool(names),
     )
-    run = Run(Plan("status", (step,), ()), World(avn=path, call_timeout=call_timeout, run=ahead.run), lambda _: None)
+    world = World(avn=path, call_timeout=call_timeout, run=ahead.run)
+    run = Run(Plan("status", (step,), ()), world, events.long_waits(note))
 
     def answer() -> "tuple[Service, ...]":
         known(path)
-        run.check()
+        try:
+            run.check()
+        except AvnError as error:
+            if not names:
+                raise
+            note(f"warning: the list of services can't be had, so each is asked for by name: {error.detail}")
+            return _by_name(world, Project(project), names, note)
         found: tuple[Service, ...] = run.seen.of(step)
         return found
 
     return answer
+
+
+def _by_name(world: World, project: Project, names: tuple[str, ...], note: "Note") -> "tuple[Service, ...]":
+    """These, and the other sides of their pairs."""
+    from ccr_avn.lookup import ask_each
+    from ccr_avn.models import Rows
+
+    found = ask_each(world, project, names, note, all_of_them=False)
+    others = [other for one in found for other in (*((one.source,) if one.source else ()), *one.replicas)]
+    more = tuple(dict.fromkeys(other for other in others if other not in names))
+    rest = ask_each(world, project, more, note, all_of_them=False)
+    return Rows((*found, *rest), (*found.left_out, *rest.left_out))
