@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import sh
 import valkey
 
 from ccr_avn.sandbox.options import SandboxOptions
@@ -34,9 +34,14 @@ avn service integration-list us
 ENABLE = "ccr-avn enable eu us --primary-cloud google-europe-west1 --replica-cloud aws-us-east-1"
 
 
+def types(command: list[str], environment: dict[str, str] | None = None) -> str:
+    """Run an installed program, without a terminal; what it printed. It must succeed."""
+    return str(sh.Command(command[0])(*command[1:], _env=environment, _tty_out=False))
+
+
 def timed(command: list[str], environment: dict[str, str] | None = None) -> float:
     began = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    types(command, environment)
     return time.perf_counter() - began
 
 
@@ -136,7 +141,7 @@ def floor_of_a_switchover() -> float:
             def act() -> None:
                 old.client_pause(30_000, all=False)
                 delete = [str(BIN / "avn"), "service", "integration-delete", row]
-                subprocess.run(delete, check=True, env={**os.environ, **sandbox.environment()})
+                types(delete, {**os.environ, **sandbox.environment()})
 
             return first_write(sandbox, act)
 
@@ -146,8 +151,7 @@ def outage_of_a_switchover() -> float:
         pair(sandbox)
         command = [str(BIN / "ccr-avn"), "switchover", "eu", "us", "--yes", "--json"]
         environment = {**os.environ, **sandbox.environment()}
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-        told = json.loads(done.stdout)["result"]
+        told = json.loads(types(command, environment))["result"]
         assert told["bytes_not_replicated"] == 0
         return float(told["write_outage_ms"]) / 1000
 
@@ -169,7 +173,7 @@ def failed_over(*, floor: bool) -> float:
         ours = [str(BIN / "ccr-avn"), "failover", "us", "--allow-data-loss", "--yes"]
         command = [sys.executable, "-c", FAILOVER, str(BIN / "avn")] if floor else ours
         environment = {**os.environ, **sandbox.environment()}
-        return first_write(sandbox, lambda: subprocess.run(command, check=True, capture_output=True, env=environment))
+        return first_write(sandbox, lambda: types(command, environment))
 
 
 def compare(name: str, ours: Callable[[], float], floor: Callable[[], float]) -> None:
@@ -214,9 +218,8 @@ def bench_zero_loss() -> None:
         "no:cacheprovider",
         "tests/functional/test_switchover.py::test_no_acknowledged_write_is_lost[1]",
     ]
-    ended = [
-        subprocess.run([str(BIN / "pytest"), *words], capture_output=True, check=False).returncode for _ in range(20)
-    ]
+    pytest = sh.Command(str(BIN / "pytest"))
+    ended = [pytest(*words, _tty_out=False, _ok_code=(0, 1), _return_cmd=True).exit_code for _ in range(20)]
     print(f"  {ended.count(0)} of {len(ended)} runs lost nothing")
 
 
