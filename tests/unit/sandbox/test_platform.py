@@ -194,3 +194,13 @@ def test_person_and_project_have_what_the_published_schema_requires() -> None:
         "billing_group_id", "billing_group_name", "country", "country_code", "default_cloud", "estimated_balance",
         "organization_id", "payment_method", "project_name", "vat_id",
     }  # fmt: skip
+
+
+def test_a_stale_list_forgets_a_deleted_row_in_the_end() -> None:
+    stage = Stage(stale_rows=5.0)
+    row = stage.pair()
+    stage.platform.delete_integration(row)
+    shown = [one["service_integration_id"] for one in shapes.integrations(stage.platform, "us")]
+    stage.passes(5)
+    assert row in shown
+    assert row not in [one["service_integration_id"] for one in shapes.integrations(stage.platform, "us")]
