@@ -153,10 +153,16 @@ def exposure(project: tuple[str, ...], new: "Service") -> list[dict[str, str]]:
     return [{"what": what, "mend": mend} for what, mend in found]
 
 
+LONG = 70
+"""Characters from which on a risk gets a line of its own, so that the others' column stays narrow."""
+
+
 def exposure_lines(found: list[dict[str, str]]) -> list[str]:
     from ccr_avn import console
 
-    return ["remaining risks:", console.table([(one["what"], one["mend"]) for one in found])]
+    short = [(one["what"], one["mend"]) for one in found if len(one["what"]) <= LONG]
+    long = [line for one in found if len(one["what"]) > LONG for line in (f"  {one['what']}", f"      {one['mend']}")]
+    return ["remaining risks:", *([console.table(short)] if short else []), *long]
 
 
 def with_hooks(hooks: "Hooks", told: Callable[..., dict[str, str]], perform: "Callable[[], Run]") -> "Run":

@@ -10,11 +10,9 @@ from ccr_avn import avn
 from ccr_avn.avn import Project
 from ccr_avn.dataplane.clock import NOTICEABLE
 from ccr_avn.dataplane.parity import Plane, Planes
-from ccr_avn.gates import settings
-from ccr_avn.models import READ_REPLICA, Integration, Service, User
+from ccr_avn.gates import rights, settings
+from ccr_avn.models import READ_REPLICA, Integration, Service
 from ccr_avn.plan import Finding, Gate, Seen, Step, go
-
-ACL = ("keys", "commands", "categories", "channels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +100,13 @@ def warning(one: Difference) -> str:
 
 
 def risks(differences: Iterable[Difference]) -> list[dict[str, str]]:
-    """What remains of them after a promotion, as the result lists it. That it is one node is said there already."""
-    return [{"what": one.text, "mend": one.fix or "-"} for one in differences if one.topic not in ("plan", "state")]
+    """What remains of them after a promotion, as the result lists it."""
+    return [{"what": one.text, "mend": one.fix or "-"} for one in differences if not _is_over(one)]
+
+
+def _is_over(one: Difference) -> bool:
+    """That it is a single node is said there already; what befalls the old primary is no risk any more."""
+    return one.topic == "plan" or (one.topic == "maintenance" and one.old is True)
 
 
 def power_off(project: Project, name: str, *, protected: bool) -> str:
@@ -149,54 +152,28 @@ def _update(project: Project, service: Service, *words: str) -> str:
 
 
 def _users(project: Project, old: Service, new: Service) -> Iterator[Difference]:
+    if not new.users and old.users:
+        yield Difference(topic="user", name="", text=f"users: those of {new.name} are not shown to this token")
+        return
     before, after = ({one.username: one for one in service.users} for service in (old, new))
     for name in sorted({*before, *after}):
         was, is_now = before.get(name), after.get(name)
-        differs = partial(Difference, topic="user", name=name, old=_rights(was), new=_rights(is_now))
+        differs = partial(Difference, topic="user", name=name, old=rights.of(was), new=rights.of(is_now))
         if was is None:
             fix = typed(avn.user_words(project, "user-delete", new.name, name))
             yield differs(text=f"user {name}: only {new.name} has it", fix=fix)
         elif is_now is None:
-            fix = typed((*avn.user_words(project, "user-create", new.name, name), *_acl_words(was)))
-            text = f"user {name}: only {old.name} has it, with {_acl(was)}"
+            fix = typed((*avn.user_words(project, "user-create", new.name, name), *rights.words(was)))
+            text = f"user {name}: only {old.name} has it, with {rights.shown(was)}"
             yield differs(text=text, fix=fix)
-        elif _rights(was) != _rights(is_now):
-            fix = typed((*avn.user_words(project, "user-set-access-control", new.name, name), *_acl_words(was)))
-            text = f"user {name}: {old.name} has {_acl(was)}, {new.name} has {_acl(is_now)}"
+        elif rights.of(was) != rights.of(is_now):
+            fix = typed((*avn.user_words(project, "user-set-access-control", new.name, name), *rights.words(was)))
+            text = f"user {name}: {old.name} has {rights.shown(was)}, {new.name} has {rights.shown(is_now)}"
             yield differs(text=text, fix=fix)
-        if was and is_now and was.type != "primary" and _other_password(was, is_now):
+        if was and is_now and was.type != "primary" and rights.passwords_differ(was, is_now):
             fix = f"give the application the one of {typed(avn.user_words(project, 'user-get', new.name, name))}"
             text = f"user {name}: the passwords differ (not shown)"
             yield Difference(topic="password", name=name, text=text, fix=fix)
-
-
-def _other_password(one: User, other: User) -> bool:
-    passwords = [user.password.get_secret_value() if user.password else "" for user in (one, other)]
-    return all(passwords) and passwords[0] != passwords[1]
-
-
-def _rights(user: User | None) -> dict[str, list[str]] | None:
-    """Without the prefix of the type, and without lists that are empty: the platform leaves those out."""
-    if user is None:
-        return None
-    told = {}
-    for key, words in user.access_control.items():
-        kind = str(key).rpartition("_acl_")[2]
-        rights = [str(word) for word in words] if isinstance(words, list) else []
-        if rights:
-            told[kind] = sorted(rights) if kind in ("keys", "channels") else rights  # for the others the order counts
-    return told
-
-
-def _acl(user: User) -> str:
-    rights = _rights(user) or {}
-    return ", ".join(f"{kind} {' '.join(words)}" for kind, words in rights.items()) or "no limits"
-
-
-def _acl_words(user: User) -> tuple[str, ...]:
-    """With an equals sign: a value may begin with a dash."""
-    rights = _rights(user) or {}
-    return tuple(f"--valkey-acl-{kind}={' '.join(rights[kind])}" for kind in ACL if kind in rights)
 
 
 def _settings(project: Project, old: Service, new: Service) -> Iterator[Difference]:
@@ -222,7 +199,8 @@ def _integrations(project: Project, old: Service, new: Service) -> Iterator[Diff
         kind, way, other = _other_end(row, old.name)
         flags = {"to": ("-s", "-d"), "to endpoint": ("-s", "-D"), "from": ("-d", "-s"), "from endpoint": ("-d", "-S")}
         mine, theirs = flags[way]
-        fix = typed(avn.integration_words(project, "-t", kind, mine, new.name, theirs, other))
+        words = avn.integration_words(project, "-t", kind, mine, new.name, theirs, other)
+        fix = typed(words) if other else ""
         text = f"integration {kind} {way} {other}: {old.name} has it, {new.name} has not"
         yield Difference(topic="integration", name=kind, text=text, fix=fix, old=other)
 
@@ -230,8 +208,8 @@ def _integrations(project: Project, old: Service, new: Service) -> Iterator[Diff
 def _other_end(row: Integration, service: str) -> tuple[str, str, str]:
     """Type, direction, and who is at the other end."""
     if row.source == service:
-        return (row.type, "to", row.dest) if row.dest else (row.type, "to endpoint", row.dest_endpoint or "?")
-    return (row.type, "from", row.source) if row.source else (row.type, "from endpoint", row.source_endpoint or "?")
+        return (row.type, "to", row.dest) if row.dest else (row.type, "to endpoint", row.dest_endpoint or "")
+    return (row.type, "from", row.source) if row.source else (row.type, "from endpoint", row.source_endpoint or "")
 
 
 def _siblings(project: Project, old: Service, new: Service) -> Iterator[Difference]:
@@ -249,9 +227,9 @@ def _maintenance(project: Project, old: Service, new: Service) -> Iterator[Diffe
         if not service.due:
             continue
         told = "; ".join(_planned(one) for one in service.due)
-        text = f"maintenance is due on {service.name}, which restarts its server: {told}"
+        text = f"maintenance is due on {service.name} and will restart its server: {told}"
         fix = typed(avn.maintenance_start(project, service.name).argv)
-        yield Difference(topic="maintenance", name=service.name, text=text, fix=f"before the switch, {fix}")
+        yield Difference(topic="maintenance", name=service.name, text=text, fix=fix, old=service is old)
 
 
 def _planned(update: dict[str, Any]) -> str:

@@ -80,12 +80,24 @@ SHOWN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         f"{SET_RIGHTS} '--valkey-acl-keys=a*' --valkey-acl-categories=+@read",
     ),
     (
-        {"users": [user("app", categories=["-@all", "+@read"])]},
-        {},
+        {"users": [user("app")]},
+        {"users": [user("app", keys=["a*"])]},
+        "user app: eu has no limits, us has keys a*",
+        f"{SET_RIGHTS} '--valkey-acl-keys=*' --valkey-acl-categories=+@all '--valkey-acl-channels=*'",
+    ),
+    ({"users": [user("app")]}, {"users": []}, "users: those of us are not shown to this token", ""),
+    (
+        {"users": [user("app", categories=["-@all", "+@read"]), user("default")]},
+        {"users": [user("default")]},
         "user app: only eu has it, with categories -@all +@read",
         "avn service user-create us --username app --project p '--valkey-acl-categories=-@all +@read'",
     ),
-    ({}, {"users": [user("x")]}, "user x: only us has it", "avn service user-delete us --username x --project p"),
+    (
+        {"users": [user("d")]},
+        {"users": [user("d"), user("x")]},
+        "user x: only us has it",
+        "avn service user-delete us --username x --project p",
+    ),
     (
         {"users": [user("app", password=SECRET)]},
         {"users": [user("app", password="another")]},
@@ -152,8 +164,8 @@ SHOWN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (
         {},
         {"maintenance": DUE},
-        "maintenance is due on us, which restarts its server: new kernel until 2026-12-01",
-        "before the switch, avn service maintenance-start us --project p",
+        "maintenance is due on us and will restart its server: new kernel until 2026-12-01",
+        "avn service maintenance-start us --project p",
     ),
 ]
 
@@ -165,6 +177,14 @@ def test_a_difference_is_told_with_its_values_and_what_makes_them_equal(
     [found] = of_services(old, new)
     assert (found.text, found.fix) == (text, fix)
     assert json.dumps(found.told())
+
+
+def test_what_is_over_is_no_risk_that_remains() -> None:
+    old = {"plan": "business-4", "maintenance": DUE, "user_config": {"valkey_timeout": 1}}
+    left = parity.risks(of_services(old, {"maintenance": DUE}))
+    assert [one["what"].split()[0] for one in left] == ["valkey_timeout:", "maintenance"]
+    assert "due on us" in left[1]["what"]
+    assert all(one["mend"].startswith("avn service") for one in left)
 
 
 def commands() -> set[str]:
