@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ccr_avn import resume
 from ccr_avn.figures import Figures, draw
+from ccr_avn.outlet import emitted
 from ccr_avn.runs import Verdict
 from ccr_avn.sides import Side, pair_before, pair_now
-from ccr_avn.story import Story, number, took
+from ccr_avn.story import StepTold, Story, number, took
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -37,9 +38,18 @@ def headline(story: Story) -> list[dict[str, str]]:
     """What to show in large type: each with a label, a value and how it was got."""
     shown = _objectives(story) if story.command in ("switchover", "failover") else _proof(story)
     reached = [step for step in story.steps if step.outcome != "not reached"]
-    changed = sum(step.outcome == "changed" for step in reached)
-    how = f"{len(reached)} steps, {changed or 'none'} of which changed something"
+    how = f"{len(reached)} steps, {_changing(story, reached)}"
+    if story.asked:
+        how += f"; {took(story.asked)} at the question are not counted"
     return [*shown, {"label": "Took", "value": took(story.seconds), "how": how}]
+
+
+def _changing(story: Story, reached: list[StepTold]) -> str:
+    changed = sum(step.outcome == "changed" for step in reached)
+    doubtful = [step.slug for step in reached if step.sent and not step.shown]
+    if doubtful and story.changed is not False:
+        return f"{changed} of which changed something; whether {', '.join(doubtful)} did is unknown"
+    return f"{changed or 'none'} of which changed something"
 
 
 def exposure(story: Story) -> list[dict[str, str]]:
@@ -58,10 +68,13 @@ def _objectives(story: Story) -> list[dict[str, str]]:
     promote = story.step("promote")
     outcome = promote.outcome if promote else "not reached"
     if outcome == "found":
-        return _none("it had been promoted before this run")
+        return _both("none", "it had been promoted before this run")
     if outcome != "changed":
-        sent = promote is not None and any(one.kind == "change" for one in promote.commands)
-        return _none("the promotion was sent; whether it acted is not known" if sent else "nothing was promoted")
+        if promote is None or not promote.sent:
+            return _both("none", "nothing was promoted")
+        if story.changed is False:
+            return _both("none", "nothing was promoted: the platform refused")
+        return _both("unknown", "the promotion was sent; whether it took effect is not known")
     if story.command == "failover":
         return _forced(story)
     lost, outage = number(story.result.get("bytes_not_replicated")), number(story.result.get("write_outage_ms"))
@@ -90,8 +103,8 @@ def _forced(story: Story) -> list[dict[str, str]]:
     ]
 
 
-def _none(why: str) -> list[dict[str, str]]:
-    return [{"label": label, "value": "none", "how": why} for label in ("RPO", "RTO")]
+def _both(value: str, why: str) -> list[dict[str, str]]:
+    return [{"label": label, "value": value, "how": why} for label in ("RPO", "RTO")]
 
 
 def _proof(story: Story) -> list[dict[str, str]]:
@@ -149,7 +162,7 @@ def _rendered(template: str, story: Story, verdict: Verdict, figures: Figures) -
         again=resume.next_command(story),
         when=f"{story.began[:10]} {story.began[11:19]} UTC" if story.began else "not known",
     )
-    return re.sub(r"\n{3,}", "\n\n", text)
+    return re.sub(r"\n{3,}", "\n\n", emitted(text))
 
 
 def _replicating(sides: tuple[Side, ...]) -> bool:

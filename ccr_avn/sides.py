@@ -6,7 +6,7 @@ from typing import Any
 from ccr_avn.story import Story, string
 
 CLOSED = {
-    "close": "closed to clients",
+    "close": "closed to client connections",
     "power-off": "powered off",
     "hold": "held until the run ended",
     "open": "open: still accepts writes",
@@ -47,7 +47,7 @@ def pair_now(story: Story) -> tuple[Side, ...]:
     promote = story.step("promote")
     if promote and promote.outcome in ("changed", "found"):
         return _promoted(story)
-    if promote and any(one.kind == "change" for one in promote.commands):
+    if promote and promote.sent and story.changed is not False:
         return tuple(Side(name=side.name, role="not known", details=side.details) for side in _following(story))
     return _following(story)
 
@@ -59,7 +59,7 @@ def _enabled(story: Story, *, before: bool) -> tuple[Side, ...]:
     for role, name in (("primary", story.primary), ("replica", story.replica)):
         outcome = _outcome(story, role)
         looked = first is not None and first.outcome == "proven"
-        absent = first is not None and f"{name} is not there yet" in first.finding
+        absent = first is not None and first.facts.get(f"{role}_exists") is False
         if outcome in ("changed", "found", "proven") and not (before and outcome == "changed"):
             sides.append(Side(name=name, role=role, details=_details(story.result.get(role))))
         elif looked and absent and (before or outcome == "not reached"):

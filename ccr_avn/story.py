@@ -1,18 +1,16 @@
 """What one journal tells, folded: its steps and their times, the lag, how it ended."""
 
-import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from ccr_avn.errors import Changed
 from ccr_avn.runs import Record
 
 Kind = Literal["gate", "change", "wait"]
-State = Literal["done", "failed", "open"]
-
-BEHIND = re.compile(r"\b(\d{1,18}) bytes behind")
-APPLIED = re.compile(r"all of the primary's \d+ bytes applied")
+State = Literal["done", "failed", "open", "not confirmed"]
+"""open: the journal has no end; not confirmed: the question was answered by no."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +35,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTold:
-    """One step. ``outcome``: found, changed, proven, failed (and left undone), stopped, under way, not reached."""
+    """One step. ``outcome``: found, changed, proven, failed (and left undone), stopped, under way, not reached.
+
+    ``facts``: what its last finding says for programs.
+    """
 
     slug: str
     purpose: str
@@ -50,6 +51,17 @@ class StepTold:
     commands: tuple[Command, ...]
     spans: tuple[Span, ...]
     undone: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sent(self) -> bool:
+        """Whether a change was sent. What became of it, the outcome tells."""
+        return any(one.kind == "change" for one in self.commands)
+
+    @property
+    def shown(self) -> bool:
+        """Whether it ended well, by whatever way."""
+        return self.outcome in ("found", "changed", "proven")
 
     @property
     def seconds(self) -> float:
@@ -62,7 +74,10 @@ class StepTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """``seconds``: how long it took; of a run without an end, as far as is known. ``lag``: (seconds, bytes) as seen."""
+    """``seconds``: how long it took; of a run without an end, as far as is known. ``lag``: (seconds, bytes) as seen.
+
+    ``asked``: seconds at the question. All other times are without them.
+    """
 
     run: str
     command: str
@@ -71,13 +86,14 @@ class Story:
     seconds: float
     state: State
     code: int | None
-    changed: bool
+    changed: Changed
     facts: dict[str, Any]
     result: dict[str, Any]
     who: str
     versions: tuple[str, ...]
     steps: tuple[StepTold, ...]
     lag: tuple[tuple[float, int], ...]
+    asked: float = 0.0
 
     def step(self, slug: str) -> StepTold | None:
         return next((one for one in self.steps if one.slug == slug), None)
@@ -101,19 +117,22 @@ class Story:
     @property
     def ended_as(self) -> str:
         if self.state == "open":
-            return "no end"
+            return "incomplete"
+        if self.state == "not confirmed":
+            return "not confirmed"
         if self.state == "failed":
-            return f"failed, exit {self.code}" + (", changed" if self.changed else "")
+            may = ", may have changed" if self.changed == "unknown" else ", changed" if self.changed else ""
+            return f"failed, exit {self.code}{may}"
         return "done" if self.changed else "done, nothing changed"
 
 
 def tell(record: Record) -> Story:
     """Fold the lines of a journal. Odd values are passed over: a journal may have been damaged."""
+    record, asked = _without_the_question(record)
     opening, closing = record.first("RunStarted"), record.first("RunEnded")
     last = max((_number(one.get("at")) for one in record.entries), default=0.0)
     facts, result = _dict(opening.get("facts")), _dict(closing.get("result"))
-    state: State = "open" if not closing else "done" if closing.get("ok") is True else "failed"
-    changes = [one for one in record.all("StepDone") if one.get("outcome") == "changed"]
+    state = _state(record, closing)
     return Story(
         run=record.run,
         command=string(opening.get("command")) or "unknown",
@@ -122,7 +141,7 @@ def tell(record: Record) -> Story:
         seconds=last,
         state=state,
         code=int(_number(closing.get("code"))) if closing else None,
-        changed=closing.get("changed") is True if closing else bool(changes),
+        changed=_changed(record, closing),
         facts=facts,
         result=result,
         who="@".join(string(opening.get(key)) for key in ("who", "host") if opening.get(key)),
@@ -133,7 +152,36 @@ def tell(record: Record) -> Story:
         ),
         steps=_steps(record, state, last),
         lag=_lag(record),
+        asked=asked,
     )
+
+
+def _without_the_question(record: Record) -> tuple[Record, float]:
+    """All times as they were, had the question been answered at once; and how long it was not."""
+    waited, entries = 0.0, []
+    for entry in record.entries:
+        if entry.get("event") == "Asked":
+            waited += max(0.0, _number(entry.get("seconds")))
+        at = number(entry.get("at"))
+        entries.append(entry if at is None or not waited else {**entry, "at": max(0.0, at - waited)})
+    return replace(record, entries=tuple(entries)), waited
+
+
+def _state(record: Record, closing: dict[str, Any]) -> State:
+    if not closing:
+        return "open"
+    if closing.get("ok") is True:
+        return "done"
+    declined = any(one.get("confirmed") is False for one in record.all("Asked"))
+    return "not confirmed" if declined else "failed"
+
+
+def _changed(record: Record, closing: dict[str, Any]) -> Changed:
+    if closing:
+        return "unknown" if closing.get("changed") == "unknown" else closing.get("changed") is True
+    if any(one.get("outcome") == "changed" for one in record.all("StepDone")):
+        return True
+    return "unknown" if record.all("ChangeStarted") else False
 
 
 def took(seconds: float) -> str:
@@ -239,7 +287,10 @@ def _told(slug: str, one: _Gathered, outcome: str, times: tuple[float, float]) -
         warnings=tuple(string(text) for text in _list(finding.get("warnings"))),
         commands=tuple(_commands(one)),
         spans=tuple(_spans(one, began, ended)) if outcome != "not reached" else (),
-        undone=("not undone: " + failed if failed else "undone") if one.undone else "",
+        undone=("not undone: " + failed if failed else string(one.undone.get("done")) or "undone")
+        if one.undone
+        else "",
+        facts=_dict(finding.get("facts")),
     )
 
 
@@ -256,7 +307,7 @@ def _commands(one: _Gathered) -> Iterable[Command]:
             shown.append((_number(look.get("at")), Command(kind="look", text=text, finding=reason)))
     for index, change in enumerate(one.changes):
         end = one.ends[index] if index < len(one.ends) else {}
-        finding = string(end.get("doubt")) or ("" if end else "no end of it is known")
+        finding = string(end.get("doubt")) or ("" if end else "no answer is known")
         seconds = _number(end.get("seconds")) if end else None
         command = Command(
             kind="change", text=_words(change), finding=finding, seconds=seconds, final=change.get("final") is True
@@ -289,11 +340,9 @@ def _lag(record: Record) -> tuple[tuple[float, int], ...]:
         kind = entry.get("event")
         if kind != "Looked" and (kind != "StepDone" or string(entry.get("slug")) in looked):
             continue  # a step that is done only repeats its last look
-        reason = string(_dict(entry.get("finding")).get("reason"))
-        if found := BEHIND.search(reason):
-            points[_number(entry.get("at"))] = int(found[1])
-        elif APPLIED.search(reason):
-            points[_number(entry.get("at"))] = 0
+        behind = number(_dict(_dict(entry.get("finding")).get("facts")).get("lag_bytes"))
+        if behind is not None:
+            points[_number(entry.get("at"))] = int(behind)
     return tuple(sorted(points.items()))
 
 

@@ -1,6 +1,7 @@
 """`ccr-avn runs`: what happened, read from the journals."""
 
 import re
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ import typer
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Json
 from ccr_avn.errors import UsageError
+from ccr_avn.printable import DEGRADED
 
 if TYPE_CHECKING:
     from ccr_avn.story import Story
@@ -56,7 +58,12 @@ def list_(
     from ccr_avn.journal import directory
     from ccr_avn.story import tell, took
 
-    stories = [(path, tell(runs.read(path))) for path in runs.paths()[:limit]]
+    stories = []
+    for path in runs.paths()[:limit]:
+        try:
+            stories.append((path, tell(runs.read(path))))
+        except UsageError as problem:  # one that can't be read hides none of the others
+            console.warn(f"{problem.what}: {problem.detail}")
     if json:
         told = [{"run": path.stem, **_summary(story)} for path, story in stories]
         console.envelope("runs list", ok=True, changed=False, runs=told)
@@ -72,19 +79,21 @@ def list_(
 
 @app.command()
 def show(run: RunName, json: Json = False) -> None:
-    """What one run did, step by step; of one that died what was last known, and which command goes on."""
+    """What one run did, step by step; of one that died what was last known, and which command resumes it."""
     from ccr_avn import console, resume, runs
     from ccr_avn.story import tell
 
     record = runs.read(runs.find(run))
     story = tell(record)
-    known, again = resume.last_known(story), resume.next_command(story)
+    known, again = resume.last_known(story, time.time()), resume.next_command(story)
+    reopening = resume.reopening(story)
     if json:
         steps = [
             {"slug": one.slug, "outcome": one.outcome, "finding": one.finding, "seconds": round(one.seconds, 3)}
             for one in story.steps
         ]
         more = {"steps": steps, "result": story.result, "last_known": known, "goes_on_with": again}
+        more |= {"standing": resume.standing(story), "reopening": reopening}
         console.envelope("runs show", ok=True, changed=False, run=story.run, **_summary(story), **more)
         return
     for line in _told(story):
@@ -94,7 +103,9 @@ def show(run: RunName, json: Json = False) -> None:
     for line in known:
         console.say(f"  {line}")
     if again:
-        console.say(f"goes on with: {again}")
+        console.say(f"resume with: {again}")
+    for line in _reopened(reopening):
+        console.say(line)
 
 
 @app.command()
@@ -138,7 +149,7 @@ def report(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there, not to stdout.")
     ] = None,
 ) -> None:
-    """A report that an auditor can keep. It holds no secrets."""
+    """A report that an auditor can keep. It contains no credentials."""
     from ccr_avn import console, runs
     from ccr_avn import report as rooms
     from ccr_avn.story import tell
@@ -150,12 +161,22 @@ def report(
         console.say(text.rstrip("\n"))
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        output.write_text(text, encoding="utf-8", errors=DEGRADED)
     except OSError as error:
         raise UsageError(
             f"{output} can't be written", detail=str(error.strerror), hint=f"ccr-avn runs report {run} > FILE"
         ) from None
     console.note(f"{output}: the report of {story.run}")
+
+
+def _reopened(told: dict[str, Any]) -> list[str]:
+    from ccr_avn.printable import clipped
+
+    if not told:
+        return []
+    before = "not set: open to all" if told["ip_filter"] is None else clipped(str(told["ip_filter"]), 400)
+    lines = [f"ip_filter of {told['service']} before this run: {before}", "to put it back:"]
+    return [*lines, *(f"  {command}" for command in told["restore"])]
 
 
 def _summary(story: "Story") -> dict[str, Any]:

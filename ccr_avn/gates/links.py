@@ -18,13 +18,14 @@ def judge_link(link: Link) -> Finding:
     if replica.role != "slave":
         return wait(f"the replica's role is {replica.role}: it follows nobody")
     if replica.sync_in_progress:
-        return wait("the first copy is under way")
+        return wait("the initial sync is under way")
     if replica.link_status != "up":
         down = f" for {replica.link_down_seconds} s" if replica.link_down_seconds else ""
         return wait(f"master_link_status is {replica.link_status}{down}")
     if replica.replid != primary.replid:
-        return wait("the replica follows another history than this primary's (master_replid differs)")
-    return go(f"link up, no sync in progress, {link.lag_bytes} bytes behind, history {primary.replid[:8]}")
+        return wait("the replica has another replication ID than this primary (master_replid differs)")
+    told = f"link up, no sync in progress, {link.lag_bytes} bytes behind, replication ID {primary.replid[:8]}"
+    return go(told, lag_bytes=link.lag_bytes)
 
 
 def replicates(max_lag: int | None = None) -> Gate[Link]:

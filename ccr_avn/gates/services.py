@@ -49,7 +49,7 @@ def judge_primary(services: tuple[Service, ...], want: PrimaryWish) -> Finding:
         hint = f"to create {want.name} say where: --primary-cloud CLOUD (`avn cloud list`); else check its name"
         return stop(f"{want.name} does not exist", hint=hint)
     if not found:
-        return wait(f"{want.name} is not there yet")
+        return wait(f"{want.name} does not exist yet", primary_exists=False)
     if found.source:
         hint = f"use {found.source} as the primary: a replica has no backups and can't be replicated itself"
         return stop(f"{want.name} is itself a read replica of {found.source}", hint=hint)
@@ -77,7 +77,8 @@ def judge_replica(services: tuple[Service, ...], want: ReplicaWish) -> Finding:
         )
     if refusals := tuple(_creation_refusals(by_name(services, want.primary), want)):
         return together(refusals)
-    return wait(f"{want.name} is not there yet", warnings=_same_cloud(by_name(services, want.primary), want))
+    warnings = _same_cloud(by_name(services, want.primary), want)
+    return wait(f"{want.name} does not exist yet", warnings=warnings, replica_exists=False)
 
 
 def primary_is(want: PrimaryWish) -> Gate[tuple[Service, ...]]:

@@ -78,8 +78,8 @@ def test_a_run_that_was_killed_says_what_was_last_known_and_what_goes_on(make: M
     child.communicate(timeout=10)
     shown = operator.ccr("runs", "show", "latest", CCR_AVN_STATE_DIR=state)
     assert shown.code == 0, shown.err
-    assert "no end" in shown.out
+    assert "incomplete" in shown.out
     assert "last finished step: primary:" in shown.out
     assert "under way: primary-running" in shown.out
-    assert "goes on with: ccr-avn enable eu us" in shown.out
+    assert "resume with: ccr-avn enable eu us" in shown.out
     assert operator.ccr("runs", "verify", "latest", CCR_AVN_STATE_DIR=state).code == 6

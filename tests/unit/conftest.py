@@ -3,7 +3,11 @@
 import os
 
 import pytest
+from hypothesis import settings
 from pytest_subprocess import FakeProcess
+
+settings.register_profile("unhurried", deadline=None)  # no test measures time
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

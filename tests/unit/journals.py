@@ -11,6 +11,9 @@ from ccr_avn.plan import Finding, go, wait
 DELETE = ("avn", "service", "integration-delete", "0a1b", "--project", "p")
 SLUGS = ("pair", "health", "fence", "caught-up", "promote", "accepts-writes", "closed")
 FACTS = {"primary": "eu", "replica": "us", "project": "p", "old_primary": "close", "avn": "4.18.0"}
+IP_FILTER: list[Any] = ["10.0.0.0/8", {"network": "192.168.0.0/16", "description": "the office's"}]
+PAUSED_UNTIL = 1_767_323_045.0
+"""2026-01-02 03:04:05 UTC."""
 RESULT: dict[str, Any] = {
     "old_primary": "eu",
     "new_primary": "us",
@@ -35,9 +38,14 @@ def looked(slug: str, at: float, finding: Finding, *argv: str) -> Looked:
 
 
 def done(
-    slug: str, at: float, reason: str = "as it must be", outcome: events.Outcome = "proven", seconds: float = 0.1
+    slug: str,
+    at: float,
+    reason: str = "as it must be",
+    outcome: events.Outcome = "proven",
+    seconds: float = 0.1,
+    **facts: Any,
 ) -> StepDone:
-    return StepDone(at=at, slug=slug, finding=go(reason), seconds=seconds, outcome=outcome)
+    return StepDone(at=at, slug=slug, finding=go(reason, **facts), seconds=seconds, outcome=outcome)
 
 
 def ended(at: float, *, ok: bool = True, changed: bool = True, code: int = 0, **result: Any) -> RunEnded:
@@ -48,12 +56,12 @@ def switched(run: str) -> list[events.Event]:
     """A switchover that went through."""
     return [
         started(run),
-        done("pair", 0.2),
-        done("health", 0.4, "link up, no sync in progress, 4096 bytes behind, history 029b86e5"),
+        done("pair", 0.2, ip_filter=IP_FILTER),
+        done("health", 0.4, "link up, no sync in progress, 4096 bytes behind", lag_bytes=4096),
         ChangeStarted(at=0.5, slug="fence", argv=("ccr-avn", "fence", "eu"), final=False),
         ChangeEnded(at=0.6, slug="fence", seconds=0.1),
-        done("fence", 0.6, "writes are held back", "changed", 0.1),
-        done("caught-up", 0.7, "all of the primary's 8192 bytes applied"),
+        done("fence", 0.6, "writes are held back", "changed", 0.1, writes_paused_until=PAUSED_UNTIL),
+        done("caught-up", 0.7, "replica offset equals primary offset (8192)", lag_bytes=0),
         ChangeStarted(at=0.8, slug="promote", argv=DELETE, final=True),
         ChangeEnded(at=1.0, slug="promote", seconds=0.2),
         done("promote", 1.8, "its role is master", "changed", 1.0),

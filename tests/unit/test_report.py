@@ -1,5 +1,6 @@
 """The report: self-contained, the same every time, honest about what is not known, and free of secrets."""
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn import events, report, runs
+from ccr_avn import events, report, resume, runs
 from ccr_avn.cli.boundary import run as type_in
 from ccr_avn.figures import draw
 from ccr_avn.plan import go
@@ -97,7 +98,7 @@ def test_a_switchover_says_all_that_an_auditor_asks(whole: Path) -> None:
         assert "Switch over from eu to us" in text
         assert "0 bytes" in text
         assert "1.2 s" in text
-        assert "closed to clients" in text
+        assert "closed to client connections" in text
         assert "avn service integration-delete 0a1b --project p" in text
         assert "its role is master" in text
         assert "no replica follows it" in text
@@ -137,8 +138,75 @@ def test_what_was_not_promoted_has_no_rpo(tmp_path: Path) -> None:
     refused = write(tmp_path, "1-b", [*switched("1-b")[:2], ended(0.3, ok=False, changed=False, code=4, error="no")])
     assert "nothing was promoted" in page(refused).text
     died = write(tmp_path, "1-c", switched("1-c")[:8])
-    assert "whether it acted is not known" in page(died).text
+    assert "whether it took effect is not known" in page(died).text
+    assert values(died)["RPO"] == values(died)["RTO"] == "unknown"
     assert [side.role for side in pair_now(told(died))] == ["not known", "not known"]
+
+
+def test_a_promotion_that_was_refused_is_not_one_in_doubt(tmp_path: Path) -> None:
+    happened = [*switched(RUN)[:9], ended(1.2, ok=False, changed=False, code=3, error="403")]
+    path = write(tmp_path, RUN, happened)
+    assert values(path)["RPO"] == "none"
+    assert "the platform refused" in page(path).text
+    assert [side.role for side in pair_now(told(path))] == ["primary", "replica"]
+
+
+@pytest.mark.parametrize(("changed", "said"), [(True, ", changed"), ("unknown", ", may have changed"), (False, "")])
+def test_a_failed_run_tells_what_is_unknown(tmp_path: Path, changed: Any, said: str) -> None:
+    happened = [*switched(RUN)[:9], ended(1.2, ok=False, changed=changed, code=13, error="no answer")]
+    path = write(tmp_path, RUN, happened)
+    assert told(path).ended_as == f"failed, exit 13{said}"
+    how = {one["label"]: one["how"] for one in report.headline(told(path))}["Took"]
+    assert ("whether promote did is unknown" in how) is (changed is not False)
+    assert (values(path)["RTO"] == "unknown") is (changed is not False)
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_the_time_at_the_question_is_not_counted(tmp_path: Path, confirmed: bool) -> None:
+    before, after = switched(RUN)[:3], switched(RUN)[3:]
+    asked = events.Asked(at=600.4, question="Type us", confirmed=confirmed, seconds=600.0)
+    later = [dataclasses.replace(event, at=event.at + 600.0) for event in after]
+    end = later if confirmed else [ended(602.6, ok=False, code=2, changed=False)]
+    path = write(tmp_path, RUN, [*before, asked, *end])
+    story = told(path)
+    assert story.seconds == pytest.approx(2.6)
+    assert "10 min 00 s at the question are not counted" in page(path).text
+    if confirmed:
+        quick = told(write(tmp_path, "1-b", switched("1-b")))
+        assert [step.slug for step in story.steps] == [step.slug for step in quick.steps]
+        assert [step.began for step in story.steps] == pytest.approx([step.began for step in quick.steps])
+        assert [step.ended for step in story.steps] == pytest.approx([step.ended for step in quick.steps])
+    else:
+        assert (story.state, story.ended_as) == ("not confirmed", "not confirmed")
+        assert "failed" not in page(path).text.lower()
+
+
+def reworded(event: events.Event) -> events.Event:
+    """Every sentence of ours said in other words; names, numbers and facts as they were."""
+    changes: dict[str, Any] = {name: "other words" for name in ("purpose", "rule", "doubt") if hasattr(event, name)}
+    finding = getattr(event, "finding", None)
+    if finding is not None:
+        changes["finding"] = dataclasses.replace(finding, reason="other words", detail="", hint="")
+    return dataclasses.replace(event, **changes)
+
+
+@pytest.mark.parametrize("until", [4, 6, 8, 10, 13])
+def test_no_sentence_of_ours_is_read_as_data(tmp_path: Path, until: int) -> None:
+    looks = [looked("caught-up", 0.65 + count * 1.1, wait("behind", lag_bytes=900 - count)) for count in range(5)]
+    happened = [*switched(RUN)[:6], *looks, *switched(RUN)[6:]][: until + 5 * (until > 5)]
+    first, second = (
+        told(write(tmp_path / name, RUN, [make(event) for event in happened]))
+        for name, make in (("as it is", lambda event: event), ("reworded", reworded))
+    )
+    assert draw(first).lag == draw(second).lag
+    assert (until < 6) or draw(first).lag is not None
+    assert first.lag == second.lag
+    assert pair_before(first) == pair_before(second)
+    assert pair_now(first) == pair_now(second)
+    assert report.headline(first) == report.headline(second)
+    assert [step.spans for step in first.steps] == [step.spans for step in second.steps]
+    assert resume.standing(first) == resume.standing(second)
+    assert resume.reopening(first) == resume.reopening(second)
 
 
 def test_a_promotion_that_was_not_measured_says_so(tmp_path: Path) -> None:
@@ -150,7 +218,7 @@ def test_a_promotion_that_was_not_measured_says_so(tmp_path: Path) -> None:
 def test_the_pair_before_and_after(whole: Path) -> None:
     assert [(side.name, side.role) for side in pair_before(told(whole))] == [("eu", "primary"), ("us", "replica")]
     assert [(side.name, side.role) for side in pair_now(told(whole))] == [
-        ("eu", "closed to clients"),
+        ("eu", "closed to client connections"),
         ("us", "primary"),
     ]
 
@@ -170,13 +238,13 @@ def test_the_result_may_describe_the_pair_itself(tmp_path: Path) -> None:
     [
         ([], ["not known", "not known"], ["not known", "not known"]),
         (
-            [done("pair", 0.1, "eu is not there yet; us is not there yet")],
+            [done("pair", 0.1, "", primary_exists=False, replica_exists=False)],
             ["not there"] * 2,
             ["not known", "not there"],
         ),
         (
             [
-                done("pair", 0.1, "eu exists: valkey; us is not there yet"),
+                done("pair", 0.1, "", replica_exists=False),
                 done("primary", 0.2),
                 done("replica", 0.3, "", "changed"),
             ],
@@ -221,8 +289,8 @@ def test_the_lag_is_a_line_when_there_is_one(tmp_path: Path, whole: Path) -> Non
     assert "4 096 bytes behind at 0.40 s, 0 bytes behind at 0.70 s of the run." in page(whole).text
     path = write(tmp_path, "1-b", [started("1-b", "switchover", ("caught-up",))])
     behind = [(1.0, 4000), (2.0, 1000), (3.0, 0)]
-    looks = [looked("caught-up", at, wait(f"{count} bytes behind")) for at, count in behind]
-    append(path, [*looks, looked("caught-up", 4.0, go("all of the primary's 9 bytes applied"))])
+    looks = [looked("caught-up", at, wait("behind", lag_bytes=count)) for at, count in behind]
+    append(path, [*looks, looked("caught-up", 4.0, go("all there", lag_bytes=0))])
     lag = draw(told(path)).lag
     assert lag is not None
     assert lag.most == 4000
@@ -233,7 +301,7 @@ def test_the_lag_is_a_line_when_there_is_one(tmp_path: Path, whole: Path) -> Non
 def test_a_run_that_died_says_so_and_what_goes_on(tmp_path: Path) -> None:
     path = write(tmp_path, RUN, switched(RUN)[:6])
     for text in (page(path).text, ticket(path)):
-        assert "no end" in text.lower()
+        assert "incomplete" in text.lower()
         assert "ccr-avn switchover eu us --project p" in text
         assert "not whole" not in text
 

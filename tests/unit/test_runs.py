@@ -1,9 +1,11 @@
 """Past runs: what a journal tells, what shows when it is not whole, what goes on after a run that died."""
 
+import ast
 import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,21 @@ from ccr_avn.cli.boundary import run as type_in
 from ccr_avn.errors import UsageError
 from ccr_avn.events import ChangeEnded, ChangeStarted, Event, Missed, Undone
 from ccr_avn.story import tell, took
-from tests.unit.journals import DELETE, append, begun, done, ended, go, looked, started, switched, wait, write
+from tests.unit.journals import (
+    DELETE,
+    IP_FILTER,
+    PAUSED_UNTIL,
+    append,
+    begun,
+    done,
+    ended,
+    go,
+    looked,
+    started,
+    switched,
+    wait,
+    write,
+)
 
 RUN = "20260102T030405Z-abc123"
 
@@ -181,9 +197,9 @@ DIED: dict[str, tuple[Callable[[], list[Event]], str, str]] = {
     "at once": (lambda: switched(RUN)[:1], "pair", "no step had finished"),
     "in a check": (lambda: switched(RUN)[:2], "health", "last finished step: pair"),
     "in the fence": (lambda: switched(RUN)[:4], "fence", "last finished step: health"),
-    "fenced": (lambda: switched(RUN)[:6], "caught-up", "are let through again when --fence-ttl has passed"),
+    "fenced": (lambda: switched(RUN)[:6], "caught-up", "nothing was promoted; writes on eu were paused until"),
     "promoting": (lambda: switched(RUN)[:8], "promote", "the promotion was sent"),
-    "promoted": (lambda: switched(RUN)[:10], "accepts-writes", "may still be held back"),
+    "promoted": (lambda: switched(RUN)[:10], "accepts-writes", "took effect: us is the primary now"),
 }
 
 
@@ -192,12 +208,109 @@ def test_a_run_that_died_says_where_and_what_goes_on(where: Path, name: str) -> 
     happened, under_way, said = DIED[name]
     path = write(where, RUN, happened())
     story = tell(runs.read(path))
-    assert story.ended_as == "no end"
+    assert story.ended_as == "incomplete"
     assert [step.slug for step in story.steps if step.outcome == "under way"] == [under_way]
-    assert any(said in line for line in resume.last_known(story)), resume.last_known(story)
+    known = resume.last_known(story, now=PAUSED_UNTIL + 60)
+    assert any(said in line for line in known), known
     assert resume.next_command(story) == "ccr-avn switchover eu us --project p --old-primary close"
     assert any("no closing line" in finding for finding in runs.verify(path).findings)
     assert runs.verify(path, head_of(path)).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("ends", "promoted"), [(8, False), (9, False), (10, True), (11, True)], ids=["sent", "answered", "promoted", "used"]
+)
+def test_a_run_that_ended_behind_the_promotion_says_how_things_stand(where: Path, ends: int, promoted: bool) -> None:
+    story = tell(runs.read(write(where, RUN, switched(RUN)[:ends])))
+    known = "\n".join(resume.last_known(story, now=PAUSED_UNTIL - 90))
+    assert "the promotion was sent" in known
+    assert ("us is the primary now" in known) is promoted
+    assert "90 s from now" in known
+    assert "eu is not closed yet: run the same command again before writes resume there" in known
+    assert "avn service update eu --power-off --project p" in known
+    assert "ccr-avn fence eu --ttl 3600 --project p" in known
+    late = "\n".join(resume.last_known(story, now=PAUSED_UNTIL + 5))
+    assert "5 s ago: it may accept writes" in late
+    kept = "\n".join(resume.last_known(story))
+    assert "paused until 2026-01-02 03:04:05 UTC" in kept
+    standing = resume.standing(story)
+    assert (standing["promoted"], standing["old_primary_closed"]) == (promoted, False)
+    assert standing["writes_paused_until"] == PAUSED_UNTIL
+
+
+def test_a_run_that_failed_behind_the_promotion_says_how_things_stand(where: Path) -> None:
+    result: dict[str, Any] = {
+        "error": "no answer",
+        "promoted": True,
+        "writes_paused_until": PAUSED_UNTIL + 600,
+        "ways_to_close": ["x"],
+    }
+    happened = [*switched(RUN)[:11], ended(3.0, ok=False, code=13, **result)]
+    story = tell(runs.read(write(where, RUN, happened)))
+    assert resume.standing(story)["writes_paused_until"] == PAUSED_UNTIL + 600
+    assert "other ways to keep writers off eu: x" in resume.last_known(story)
+    closed = [*switched(RUN)[:12], ended(3.0, ok=False, code=16, error="ahead")]
+    story = tell(runs.read(write(where, "1-b", closed)))
+    assert "eu is closed" in resume.last_known(story)
+    assert not any("paused" in line for line in resume.last_known(story))
+
+
+def test_the_filter_from_before_can_be_put_back_at_any_time(where: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for ends in (2, 8, 12, 13):
+        write(where, RUN, switched(RUN)[:ends])
+        told = resume.reopening(tell(runs.read(where / f"{RUN}.jsonl")))
+        assert told["ip_filter"] == IP_FILTER, ends
+        words = shlex.split(told["restore"][0])
+        assert ast.literal_eval(words[words.index("-c") + 1].removeprefix("ip_filter=")) == IP_FILTER  # as avn reads it
+        assert type_in(["runs", "show", RUN]) == 0
+        assert told["restore"][0] in capsys.readouterr().out
+        (where / f"{RUN}.jsonl").unlink()
+    odds: list[dict[str, Any]] = [{}, {"ip_filter": ["192.0.2.1/32"]}]
+    for odd in odds:
+        path = write(where, RUN, [started(RUN), done("pair", 0.1, **odd)])
+        assert resume.reopening(tell(runs.read(path))) == {}
+        path.unlink()
+    path = write(where, RUN, [started(RUN), done("pair", 0.1, ip_filter=None)])
+    assert "0.0.0.0/0" in resume.reopening(tell(runs.read(path)))["restore"][0]
+    assert type_in(["runs", "show", RUN]) == 0
+    assert "not set: open to all" in capsys.readouterr().out
+
+
+SURROGATE = [
+    started("1-b", primary="eu\ud83d"),
+    done("pair", 0.1, "plan \ud83d\x1b[2J", ip_filter=["\udc80"]),
+]
+
+
+def test_half_a_character_or_a_steering_one_breaks_no_command(
+    where: Path, whole: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write(where, "1-b", SURROGATE)
+    file = str(tmp_path / "report")
+    for words in (
+        ["list"],
+        ["list", "--json"],
+        ["show", "1-b"],
+        ["show", "1-b", "--json"],
+        ["report", "1-b"],
+        ["report", "1-b", "--format", "markdown"],
+        ["report", "1-b", "--output", file],
+    ):
+        assert type_in(["runs", *words]) == 0, words
+        said = capsys.readouterr()
+        assert "\x1b" not in said.out + said.err
+        said.out.encode()
+    assert "\\ud83d" in Path(file).read_text(encoding="utf-8")
+
+
+def test_one_journal_that_can_not_be_opened_hides_no_other(
+    where: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (where / "1-b.jsonl").mkdir()
+    assert type_in(["runs", "list"]) == 0
+    said = capsys.readouterr()
+    assert RUN in said.out
+    assert "1-b.jsonl can't be read" in said.err
 
 
 def test_a_run_that_failed_says_why(where: Path) -> None:
