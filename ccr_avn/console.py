@@ -53,7 +53,7 @@ def say(text: str) -> None:
 
 
 def hand_over(text: str) -> None:
-    """A secret that was asked for, to standard output, as it is.
+    """A secret that was asked for, or what was cleaned before it was put into a form: to standard output, as it is.
 
     Raises:
         OutputLost: it can't be written.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccr_avn import resume
 from ccr_avn.figures import Figures, draw
-from ccr_avn.outlet import emitted
+from ccr_avn.printable import printable
 from ccr_avn.runs import Verdict
 from ccr_avn.sides import Side, pair_before, pair_now
 from ccr_avn.story import StepTold, Story, number, took
@@ -162,7 +162,7 @@ def _rendered(template: str, story: Story, verdict: Verdict, figures: Figures) -
         again=resume.next_command(story),
         when=f"{story.began[:10]} {story.began[11:19]} UTC" if story.began else "not known",
     )
-    return re.sub(r"\n{3,}", "\n\n", emitted(text))
+    return re.sub(r"\n{3,}", "\n\n", printable(text))
 
 
 def _replicating(sides: tuple[Side, ...]) -> bool:

@@ -158,7 +158,7 @@ def report(
     story, verdict = tell(runs.read(path)), runs.verify(path)
     text = rooms.html(story, verdict) if format is Format.HTML else rooms.markdown(story, verdict)
     if output is None:
-        console.say(text.rstrip("\n"))
+        console.hand_over(text.rstrip("\n"))  # what it tells was cleaned when it was read: HTML must not be cut into
         return
     try:
         output.write_text(text, encoding="utf-8", errors=DEGRADED)

@@ -209,6 +209,18 @@ def test_no_sentence_of_ours_is_read_as_data(tmp_path: Path, until: int) -> None
     assert resume.reopening(first) == resume.reopening(second)
 
 
+def test_what_is_left_out_becomes_no_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leak = "it said AVNS_s3cret \x1b[2J and rediss://default:abc@h, <b>bold</b>"
+    path = write(tmp_path, RUN, [started(RUN), done("pair", 0.1, leak), ended(0.2)])
+    for words in (["--output", str(tmp_path / "page")], []):
+        assert type_in(["runs", "report", str(path), *words]) == 0
+    for text in ((tmp_path / "page").read_text(), capsys.readouterr().out):
+        assert "redacted" not in Page(text).tags
+        assert "&lt;redacted&gt;" in text
+        assert "s3cret" not in text
+        assert "\x1b" not in text
+
+
 def test_a_promotion_that_was_not_measured_says_so(tmp_path: Path) -> None:
     result = {**RESULT, "write_outage_ms": None, "bytes_not_replicated": None}
     path = write(tmp_path, RUN, [*switched(RUN)[:-1], ended(2.6, **result)])
