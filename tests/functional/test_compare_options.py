@@ -12,7 +12,7 @@ import pytest
 
 from ccr_avn.dataplane.compare import Progress
 from ccr_avn.dataplane.compare import run as run_room
-from ccr_avn.dataplane.compare.pace import Pace
+from ccr_avn.dataplane.compare.protocol import RateLimit
 from ccr_avn.errors import Unreachable
 from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair, until
 
@@ -185,7 +185,7 @@ def test_trouble_in_a_process_reaches_the_caller(pair: Pair) -> None:
 SCRIPT = """
 import sys
 from ccr_avn.dataplane.compare import CompareRequest, compare, run
-from ccr_avn.dataplane.compare.pace import Pace
+from ccr_avn.dataplane.compare.protocol import RateLimit
 from ccr_avn.dataplane.connect import Endpoint
 run.SMALL = 0
 if __name__ == "__main__":
@@ -239,7 +239,7 @@ def group(leader: int) -> list[int]:
 def test_the_primary_is_spared(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is sent to it is paid for before: the pace (whose own test has the time) knows of every command but a few."""
     paid: list[int] = []
-    monkeypatch.setattr(Pace, "take", lambda _, commands: paid.append(commands))
+    monkeypatch.setattr(RateLimit, "take", lambda _, commands: paid.append(commands))
     info = pair.primary.client.info
     before = info("stats")["total_commands_processed"]
     result = pair.compare(level="keys", databases=(3, 4), max_operations=3000)

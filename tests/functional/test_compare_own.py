@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.dataplane.compare.wire import MOST_ROOM
+from ccr_avn.dataplane.compare.protocol import MOST_ROOM
 from ccr_avn.gates.links import is_equal
 from ccr_avn.plan import Seen
 from tests.functional.compare_pair import Pair, Server, found, make_pair

@@ -5,16 +5,14 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ccr_avn.dataplane.compare.commands import pack
-from ccr_avn.dataplane.compare.flow import Flow, Unreadable
-from ccr_avn.dataplane.compare.wire import TooLarge, Wire
+from ccr_avn.dataplane.compare.protocol import ReplyStream, TooLarge, Unreadable, Wire, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ccr_avn.dataplane.compare.commands import Template
+    from ccr_avn.dataplane.compare.protocol import Template
 
 CATCH_UP_LIMIT = 5.0
 """Seconds the replica gets to apply what the primary had when asked."""
@@ -49,6 +47,14 @@ class Traits:
         """Whether expiries are told as a time left, which is never the same twice."""
         return self.expiry_slack > 0
 
+    def same_expiry(self, one: Any, other: Any) -> bool:
+        """Whether two answers to the expiry command agree. Negative: no expiry, or no such key."""
+        if one == other:
+            return True
+        if not (isinstance(one, int) and isinstance(other, int)) or one < 0 or other < 0:
+            return False
+        return abs(one - other) <= self.expiry_slack
+
 
 class Pair:
     """One connection to each side."""
@@ -82,11 +88,11 @@ class Pair:
         return left, self.replica.receive()
 
     @contextmanager
-    def flows(self, body: bytes, commands: int = 1) -> "Iterator[tuple[Flow, Flow]]":
+    def flows(self, body: bytes, commands: int = 1) -> "Iterator[tuple[ReplyStream, ReplyStream]]":
         """The same question to both, answered as streams; both wires are free again after the one turn."""
         self.primary.send(body, commands=commands)
         self.replica.send(body)
-        one, other = Flow(self.primary), Flow(self.replica)
+        one, other = ReplyStream(self.primary), ReplyStream(self.replica)
         try:
             yield one, other
         except Unreadable:
@@ -111,7 +117,7 @@ class Pair:
             time.sleep(POLL)
 
 
-def _finished(*flows: Flow) -> None:
+def _finished(*flows: ReplyStream) -> None:
     for flow in flows:
         flow.finish()
 

@@ -2,15 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.dataplane.compare.commands import Template, bulks, pack
-from ccr_avn.dataplane.compare.flow import shown
-from ccr_avn.dataplane.compare.wire import parsed
+from ccr_avn.dataplane.compare.protocol import Template, bulks, pack, parsed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ccr_avn.dataplane.compare.flow import Flow
     from ccr_avn.dataplane.compare.pair import Pair
+    from ccr_avn.dataplane.compare.protocol import ReplyStream
 
 PAGE_BYTES = 1024 * 1024
 PENDING_PAGE = 1000
@@ -81,7 +79,7 @@ def _same_entries(pair: "Pair", key: bytes, page: int) -> bool:
         start = _after(last)
 
 
-def _same_run(one: "Flow", other: "Flow", entries: int) -> bytes | None:
+def _same_run(one: "ReplyStream", other: "ReplyStream", entries: int) -> bytes | None:
     """The last entry's id, or None when one of them differs."""
     last = None
     for _ in range(entries):

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from ccr_avn.dataplane.compare.commands import EXPIRES_AT
 from ccr_avn.dataplane.compare.pair import Pair, Traits
-from ccr_avn.dataplane.compare.wire import parsed
+from ccr_avn.dataplane.compare.protocol import EXPIRES_AT, parsed
 
 EXACT = Traits(expiry=EXPIRES_AT, expiry_slack=0, volatile_fields=frozenset())
 END = b"$3\r\nend\r\n"

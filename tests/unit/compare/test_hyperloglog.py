@@ -4,7 +4,7 @@ import pytest
 
 from ccr_avn.dataplane.compare import hyperloglog
 from ccr_avn.dataplane.compare.hyperloglog import REGISTERS
-from ccr_avn.dataplane.compare.whole import equal
+from ccr_avn.dataplane.compare.small_values import equal
 
 OUTDATED = bytes(7) + b"\x80"
 VALUES = [0, 1, 5, 32, *[0] * 70, 3, 3, 3, *[0] * 300, 7]

@@ -8,11 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccr_avn.dataplane.compare import wire as wire_room
-from ccr_avn.dataplane.compare.commands import Template, bulk, bulks, exists, pack
-from ccr_avn.dataplane.compare.flow import Flow, Refusal, same_reply
+from ccr_avn.dataplane.compare import protocol
 from ccr_avn.dataplane.compare.model import brief, escaped
-from ccr_avn.dataplane.compare.wire import TooLarge, Wire, parsed, refused
+from ccr_avn.dataplane.compare.protocol import (
+    Refusal,
+    ReplyStream,
+    Template,
+    TooLarge,
+    Wire,
+    bulk,
+    bulks,
+    exists,
+    pack,
+    parsed,
+    refused,
+    same_reply,
+)
 from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.errors import Unreachable
 from tests.unit.compare.fakes import FakeWire, encoded
@@ -49,7 +60,7 @@ replies = st.recursive(st.none() | st.binary(max_size=30) | st.integers(-9, 9), 
 @given(st.lists(replies, min_size=1, max_size=5))
 def test_a_flow_reads_what_the_parser_reads(values: list[Any]) -> None:
     fake: Any = FakeWire([values])
-    flow = Flow(fake)
+    flow = ReplyStream(fake)
     assert [flow.reply() for _ in values] == parsed(b"".join(map(encoded, values))) == values
     flow.finish()
 
@@ -58,13 +69,13 @@ def test_a_flow_reads_what_the_parser_reads(values: list[Any]) -> None:
 def test_equal_replies_are_found_equal_and_others_not(one: Any, other: Any) -> None:
     for left, right in ((one, one), (one, other)):
         wires: list[Any] = [FakeWire([[value]]) for value in (left, right)]
-        flows = [Flow(wire) for wire in wires]
+        flows = [ReplyStream(wire) for wire in wires]
         assert same_reply(flows[0], flows[1]) == (left == right)
 
 
 def test_refusals_in_a_flow() -> None:
     fake: Any = FakeWire([["-WRONGTYPE not that", "+OK", "-ERR other"]])
-    flow = Flow(fake)
+    flow = ReplyStream(fake)
     assert isinstance(flow.items(), Refusal)
     assert flow.reply() == b"OK"
     assert isinstance(flow.reply(), Refusal)
@@ -133,9 +144,9 @@ def test_a_message_of_several_bodies(server: Server) -> None:
 
 
 def test_what_is_too_large_is_dropped_and_the_wire_goes_on(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire_room, "MOST_ROOM", wire_room.FIRST_ROOM)
+    monkeypatch.setattr(protocol, "MOST_ROOM", protocol.FIRST_ROOM)
     wire = opened(server)
-    for size, fits in ((1000, True), (wire_room.FIRST_ROOM * 3 + 17, False), (2000, True)):
+    for size, fits in ((1000, True), (protocol.FIRST_ROOM * 3 + 17, False), (2000, True)):
         reply = encoded(bytes(size))
         wire.send(pack(b"GET", b"k"))
         answering = threading.Thread(target=server.answer, args=(reply,))
@@ -151,8 +162,8 @@ def test_what_is_too_large_is_dropped_and_the_wire_goes_on(server: Server, monke
 
 def test_the_room_grows(server: Server) -> None:
     wire = opened(server)
-    reply = encoded(bytes(wire_room.FIRST_ROOM * 3))
-    big = pack(b"GET", bytes(wire_room.FIRST_ROOM))
+    reply = encoded(bytes(protocol.FIRST_ROOM * 3))
+    big = pack(b"GET", bytes(protocol.FIRST_ROOM))
     answering = threading.Thread(target=server.answer, args=(reply, b"+OK\r\n"))
     answering.start()
     wire.send(big, big)

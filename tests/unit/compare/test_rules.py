@@ -6,24 +6,18 @@ from typing import Any
 import pytest
 from libvalkey import ReplyError
 
-from ccr_avn.dataplane.compare import CompareRequest, Difference, memory
-from ccr_avn.dataplane.compare.commands import EXPIRES_IN
-from ccr_avn.dataplane.compare.fields import expire_alike, ran_out
-from ccr_avn.dataplane.compare.judge import differing, same_expiry
-from ccr_avn.dataplane.compare.memory import peak_memory
+from ccr_avn.dataplane.compare import CompareRequest, Difference, workers
+from ccr_avn.dataplane.compare.large_values import MEMBERS, compare_members, expire_alike, ran_out
+from ccr_avn.dataplane.compare.link_monitor import LinkMonitor
 from ccr_avn.dataplane.compare.model import KINDS, Kind
-from ccr_avn.dataplane.compare.pace import Pace
 from ccr_avn.dataplane.compare.pair import Caught, Traits
-from ccr_avn.dataplane.compare.pieces import MEMBERS, compare_members
-from ccr_avn.dataplane.compare.settle import Settle
-from ccr_avn.dataplane.compare.spool import Spool, Suspect
+from ccr_avn.dataplane.compare.protocol import EXPIRES_IN, RateLimit, TooLarge
+from ccr_avn.dataplane.compare.recheck import Recheck, Suspect, SuspectFile, differing
+from ccr_avn.dataplane.compare.scan import BATCH_BYTES, Unit, portions
+from ccr_avn.dataplane.compare.small_values import MODERATE, Contents, Seen, Typed, canonical
 from ccr_avn.dataplane.compare.streams import compare_stream
-from ccr_avn.dataplane.compare.tally import Tally
-from ccr_avn.dataplane.compare.tether import Tether
-from ccr_avn.dataplane.compare.walk import BATCH_BYTES, Unit, portions
-from ccr_avn.dataplane.compare.whole import MODERATE, Contents, Seen, Typed, canonical
-from ccr_avn.dataplane.compare.wire import TooLarge
-from ccr_avn.dataplane.compare.worker import Ended, Found, Moved
+from ccr_avn.dataplane.compare.summary import Summary
+from ccr_avn.dataplane.compare.workers import Ended, Found, Moved, peak_memory
 from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.dataplane.link import Side
 from tests.support import factories
@@ -77,7 +71,7 @@ def test_scores_are_compared_as_numbers() -> None:
     ],
 )
 def test_expiries(traits: Traits, one: Any, other: Any, same: bool) -> None:
-    assert same_expiry(traits, one, other) is same
+    assert traits.same_expiry(one, other) is same
 
 
 def looked(traits: Traits, mine: list[Any], theirs: list[Any]) -> tuple[dict[bytes, Kind], Seen]:
@@ -211,8 +205,8 @@ def test_what_a_look_at_the_replica_is_worth(theirs: dict[str, object], caught: 
     assert caught.proves == (caught in (Caught.UP, Caught.ALONE))
 
 
-def one_suspect() -> Spool:
-    spool = Spool()
+def one_suspect() -> SuspectFile:
+    spool = SuspectFile()
     spool.add(Suspect(0, b"k"))
     return spool
 
@@ -222,13 +216,13 @@ def test_a_difference_that_the_replica_may_not_have_yet_is_not_proven() -> None:
     gone = [[["+none"], [-2], CLOCK]]
     down = info(role="slave", master_link_status="down", master_replid="x")
     both = pair([[["+OK"]], UP, *look, [["+OK", []]]], [down, *gone])
-    settle = Settle(both, "keys", Seen(), closer_seconds=1)
+    settle = Recheck(both, "keys", Seen(), closer_seconds=1)
     assert [suspect.proven for suspect in settle.round(one_suspect())] == [None]
     assert settle.hindrance == "the replica: its link is down"
 
 
 def test_spools_keep_what_is_proven_and_databases_apart() -> None:
-    spool = Spool()
+    spool = SuspectFile()
     given = [Suspect(0, b"a"), Suspect(0, b"\r\n", "type"), Suspect(15, b"", "value"), Suspect(15, bytes(9))]
     for suspect in given:
         spool.add(suspect)
@@ -237,7 +231,7 @@ def test_spools_keep_what_is_proven_and_databases_apart() -> None:
     assert [len(group) for group in spool.groups(9)] == [2, 2]
     with spool:
         assert spool.count == 4
-    assert list(Spool().groups(9)) == []
+    assert list(SuspectFile().groups(9)) == []
 
 
 # -- the verdict
@@ -263,7 +257,7 @@ def ended(**facts: Any) -> Ended:
     ],
 )
 def test_verdicts(report: Ended, trouble: str | None, verdict: str) -> None:
-    tally = Tally(request(), (Unit(True, 0, 100),))
+    tally = Summary(request(), (Unit(True, 0, 100),))
     tally.add(0, report)
     result = tally.result(trouble, ())
     assert result.verdict == verdict
@@ -271,7 +265,7 @@ def test_verdicts(report: Ended, trouble: str | None, verdict: str) -> None:
 
 
 def test_a_proven_difference_is_one_even_without_a_link(tmp_path: Path) -> None:
-    with Tally(request(differences_file=tmp_path / "all"), ()) as tally:
+    with Summary(request(differences_file=tmp_path / "all"), ()) as tally:
         found = tuple(Difference(kind=kind, database=0, key=kind) for kind in KINDS)
         tally.add(0, Found(found))
         tally.add(1, Found(found[:1]))  # two processes may meet the same key
@@ -283,7 +277,7 @@ def test_a_proven_difference_is_one_even_without_a_link(tmp_path: Path) -> None:
 
 
 def test_progress_tells_what_is_left() -> None:
-    tally = Tally(request(), (Unit(True, 0, 100), Unit(False, 0, 100)))
+    tally = Summary(request(), (Unit(True, 0, 100), Unit(False, 0, 100)))
     assert tally.progress(None).remaining_seconds is None
     tally.add(0, Moved(keys=50, replica_keys=0, suspects=3, phase="scan"))
     half = tally.progress("trouble")
@@ -292,7 +286,7 @@ def test_progress_tells_what_is_left() -> None:
     assert half.remaining_seconds > half.seconds
     tally.add(0, Moved(keys=50, replica_keys=100, suspects=3, phase="round"))
     assert (tally.progress(None).phase, tally.progress(None).remaining_seconds) == ("round", 0.0)
-    sampled = Tally(request(sample=10), (Unit(True, 0, 100),))
+    sampled = Summary(request(sample=10), (Unit(True, 0, 100),))
     assert sampled.progress(None).expected_keys == 10
 
 
@@ -320,7 +314,7 @@ def test_the_link(
     monkeypatch: pytest.MonkeyPatch, replica: Side, primary: Side, followers: set[str], trouble: str | None
 ) -> None:
     monkeypatch.setattr("ccr_avn.dataplane.connect.connect", lambda *_, **__: None)
-    tether = Tether(request())
+    tether = LinkMonitor(request())
     tether._first, tether._followers = (side(), side()), frozenset({"1"})
     told = tether._judge(primary, replica, frozenset(followers))
     assert (trouble in told) if trouble and told else told == trouble
@@ -336,17 +330,17 @@ def test_the_pace() -> None:
         slept.append(seconds)
         now[0] += seconds
 
-    pace = Pace(100, clock=lambda: now[0], sleep=sleep)
+    pace = RateLimit(100, clock=lambda: now[0], sleep=sleep)
     for _ in range(5):
         pace.take(50)
     assert now[0] == pytest.approx(2.0)
     now[0] = 10
     pace.take(50)
     assert len(slept) == 4
-    free = Pace(0, clock=lambda: 0, sleep=slept.append)
+    free = RateLimit(0, clock=lambda: 0, sleep=slept.append)
     free.take(10**9)
     assert len(slept) == 4
-    assert (free.batch(1000), pace.batch(1000), Pace(10**6).batch(1000)) == (1000, 5, 1000)
+    assert (free.batch(1000), pace.batch(1000), RateLimit(10**6).batch(1000)) == (1000, 5, 1000)
 
 
 def test_portions_leave_no_crumbs() -> None:
@@ -360,7 +354,7 @@ def test_portions_leave_no_crumbs() -> None:
 
 def test_memory_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peak_memory() > 2**20
-    monkeypatch.setattr(memory, "STATUS", Path("/nowhere"))
+    monkeypatch.setattr(workers, "STATUS", Path("/nowhere"))
     assert peak_memory() > 2**20
     monkeypatch.setattr("sys.platform", "darwin")
     assert peak_memory() > 2**10

@@ -3,14 +3,13 @@
 from typing import TYPE_CHECKING
 
 from ccr_avn.dataplane.compare import hyperloglog
-from ccr_avn.dataplane.compare.commands import NONE, SHORT, SHORT_STRING, TYPE, bulks, exists
-from ccr_avn.dataplane.compare.judge import same_expiry
-from ccr_avn.dataplane.compare.whole import Contents, Seen, Typed
-from ccr_avn.dataplane.compare.wire import parsed, refused
+from ccr_avn.dataplane.compare.protocol import NONE, SHORT, SHORT_STRING, TYPE, bulks, exists, parsed, refused
+from ccr_avn.dataplane.compare.small_values import Contents, Seen, Typed
 
 if TYPE_CHECKING:
     from ccr_avn.dataplane.compare.model import Level
     from ccr_avn.dataplane.compare.pair import Pair
+
 
 STRING_LINE = b"+string\r\n"
 LONG_STRING = b"$%d\r\n" % SHORT
@@ -21,7 +20,7 @@ LANE = 500
 """Keys that can't be read at once with all others, gathered until they are worth a message."""
 
 
-class Sweep:
+class FirstPass:
     """Finds the suspects, one database after the other."""
 
     def __init__(self, pair: "Pair", level: "Level", seen: Seen) -> None:
@@ -123,7 +122,7 @@ class Sweep:
             refusals = [answer for answer in (types[number] if types else None, mine, theirs) if _refusal(answer)]
             if refusals:
                 self._seen.note(refusals[0])
-            elif mine != ABSENT and not same_expiry(self._pair.traits, mine, theirs):
+            elif mine != ABSENT and not self._pair.traits.same_expiry(mine, theirs):
                 self._suspect(key)
 
     def _note_refusals(self, types: list[object]) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ccr_avn.dataplane.compare.model import EXAMPLES, Comparison, Counts, Progress, brief
-from ccr_avn.dataplane.compare.worker import Ended, Found, Moved, Report
+from ccr_avn.dataplane.compare.workers import Ended, Found, Moved, Report
 from ccr_avn.errors import UsageError
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from ccr_avn.dataplane.compare.model import CompareRequest, Difference, Verdict
-    from ccr_avn.dataplane.compare.walk import Unit
+    from ccr_avn.dataplane.compare.scan import Unit
+
 
 FEW_IN_FLIGHT = 16
 """So many keys may be in flight, or one in a thousand: a key that is written all the time never stands still."""
@@ -27,7 +28,7 @@ LOOKED_UP = 0.15
 """What finding a key of the replica costs, beside comparing one of the primary."""
 
 
-class Tally:
+class Summary:
     """The result so far. Entered, it holds the file of differences open."""
 
     def __init__(self, request: "CompareRequest", units: "tuple[Unit, ...]") -> None:

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from ccr_avn.dataplane.compare.wire import patience
+from ccr_avn.dataplane.compare.protocol import patience
 
 if TYPE_CHECKING:
     import valkey
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from ccr_avn.dataplane.connect import Endpoint
     from ccr_avn.dataplane.link import Side
 
+
 LOOK_EVERY = 0.5
 """Seconds between two looks."""
 
 
-class Tether:
+class LinkMonitor:
     """``trouble`` is the first reason why the link can't be vouched for; None as long as it can."""
 
     def __init__(self, request: "CompareRequest") -> None:

@@ -4,15 +4,70 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.dataplane.compare.commands import Template, bulk, bulks, pack
-from ccr_avn.dataplane.compare.fields import expire_alike, ran_out
-from ccr_avn.dataplane.compare.flow import Flow, same_reply, shown
-from ccr_avn.dataplane.compare.wire import TooLarge, parsed
+from ccr_avn.dataplane.compare.protocol import (
+    ReplyStream,
+    Template,
+    TooLarge,
+    bulk,
+    bulks,
+    field_expiries,
+    pack,
+    parsed,
+    same_reply,
+    shown,
+)
 
 if TYPE_CHECKING:
     from ccr_avn.dataplane.compare.model import Kind
     from ccr_avn.dataplane.compare.pair import Pair
-    from ccr_avn.dataplane.compare.wire import Wire
+    from ccr_avn.dataplane.compare.protocol import Wire
+
+
+NO_FIELD = -2
+MOST = 1000
+"""Fields asked for at once."""
+
+
+def same_expiries(one: Any, other: Any) -> bool:
+    """Two answers to HPEXPIRETIME. A field that only one side still shows is not this rule's business."""
+    if not (isinstance(one, list) and isinstance(other, list)) or len(one) != len(other):
+        return False
+    return all(mine == theirs or NO_FIELD in (mine, theirs) for mine, theirs in zip(one, other, strict=True))
+
+
+def expire_alike(pair: "Pair", key: bytes, names: list[bytes]) -> bool:
+    """Whether these fields expire at the same time on both sides."""
+    for start in range(0, len(names), MOST):
+        ask = field_expiries(key, names[start : start + MOST])
+        (one,), (other,) = pair.both((ask,), (ask,), 1)
+        if not same_expiries(parsed(one)[0], parsed(other)[0]):
+            return False
+    return True
+
+
+def ran_out(pair: "Pair", key: bytes, names: list[bytes]) -> bool:
+    """Whether each of these fields is gone, or is there on one side only and over by the other side's clock."""
+    ask = (field_expiries(key, names), pack(b"TIME"))
+    one, other = pair.both(ask, ask, 2)
+    mine, theirs = (_Expiries(raw) for raw in (one, other))
+    return len(mine.at) == len(theirs.at) == len(names) and all(
+        _over(at, there, mine.now) or _over(there, at, theirs.now) for at, there in zip(mine.at, theirs.at, strict=True)
+    )
+
+
+class _Expiries:
+    """One side's answer, and its clock, in milliseconds."""
+
+    def __init__(self, raw: list[bytes]) -> None:
+        at, clock = (parsed(each)[0] for each in raw)
+        self.at: list[int] = at if isinstance(at, list) else []
+        self.now = int(clock[0]) * 1000 + int(clock[1]) // 1000 + 1 if isinstance(clock, list) else 0
+
+
+def _over(here: int, there: int, now: int) -> bool:
+    """Hidden here, and by this side's clock rightly so."""
+    return here == NO_FIELD and (there == NO_FIELD or 0 < there <= now)
+
 
 PIECE_BYTES = 1024 * 1024
 MOST_ELEMENTS = 1000
@@ -125,7 +180,7 @@ class _Search:
     def _streamed_page(self, source: "Wire", other: "Wire", scan: bytes) -> "_Page | None":
         """The same with one element in memory at a time, or a few small ones."""
         source.send(scan)
-        flow = Flow(source)
+        flow = ReplyStream(source)
         if (parts := flow.items()) != 2:
             flow.finish()
             shown(parts)  # raises where it is refused for good
@@ -135,7 +190,7 @@ class _Search:
         late: list[bytes] = []
         for batch in self._batches(flow):
             other.send(self._look_up.each(bulks(name for name, _ in batch)), commands=len(batch))
-            answers = Flow(other)
+            answers = ReplyStream(other)
             late += [name for name, value in batch if not self._members.same(value, answers.reply())]
             answers.finish()
             if self._expiries:
@@ -143,7 +198,7 @@ class _Search:
         flow.finish()
         return _Page(cursor, names, late)
 
-    def _batches(self, flow: Flow) -> Iterator[list[tuple[bytes, bytes | None]]]:
+    def _batches(self, flow: ReplyStream) -> Iterator[list[tuple[bytes, bytes | None]]]:
         batch: list[tuple[bytes, bytes | None]] = []
         held = 0
         words = flow.items()

@@ -4,16 +4,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.dataplane.compare import hyperloglog, pieces
-from ccr_avn.dataplane.compare.commands import DUMP, MEMORY, STREAM, WHOLE, bulk, bulks, field_expiries
-from ccr_avn.dataplane.compare.fields import ran_out, same_expiries
-from ccr_avn.dataplane.compare.flow import Unreadable
+from ccr_avn.dataplane.compare import hyperloglog, large_values
+from ccr_avn.dataplane.compare.large_values import ran_out, same_expiries
+from ccr_avn.dataplane.compare.protocol import (
+    DUMP,
+    MEMORY,
+    STREAM,
+    WHOLE,
+    TooLarge,
+    Unreadable,
+    bulk,
+    bulks,
+    field_expiries,
+    parsed,
+    refused,
+)
 from ccr_avn.dataplane.compare.streams import compare_stream, differing_streams
-from ccr_avn.dataplane.compare.wire import TooLarge, parsed, refused
 
 if TYPE_CHECKING:
     from ccr_avn.dataplane.compare.model import Kind
     from ccr_avn.dataplane.compare.pair import Pair
+
 
 MODERATE = 512 * 1024
 """Bytes up to which a key is read whole."""
@@ -69,7 +80,7 @@ class Contents:
         return found | self._lane(lanes[False], volatile=volatile) | self._lane(lanes[True], volatile=volatile)
 
     def _sizes(self, items: list[Typed]) -> Iterator[tuple[Typed, int]]:
-        """In bytes of the primary's memory, by samples; where that is refused, every key is read in pieces."""
+        """In bytes of the primary's memory, by samples; where that is refused, every key is read in large_values."""
         for start in range(0, len(items), TOGETHER_KEYS):
             some = items[start : start + TOGETHER_KEYS]
             self._pair.primary.send(MEMORY.each(bulks(item.key for item in some)), commands=len(some))
@@ -88,7 +99,7 @@ class Contents:
         except (TooLarge, Unreadable):
             found: dict[bytes, Kind] = {}
             for item in items:
-                found |= self._in_pieces(item, pieces.PIECE_BYTES * pieces.MOST_ELEMENTS, volatile=volatile)
+                found |= self._in_pieces(item, large_values.PIECE_BYTES * large_values.MOST_ELEMENTS, volatile=volatile)
             return found
 
     def _together(self, items: list[Typed], *, volatile: bool) -> "dict[bytes, Kind]":
@@ -146,17 +157,17 @@ class Contents:
 
     def _piecewise(self, item: Typed, size: int, *, volatile: bool) -> "Kind | None":
         """Raises: Unreadable."""
-        if item.type in pieces.MEMBERS:
-            return pieces.compare_members(self._pair, item.key, item.type, size, expiries=volatile)
+        if item.type in large_values.MEMBERS:
+            return large_values.compare_members(self._pair, item.key, item.type, size, expiries=volatile)
         if item.type == STREAM:
             same = compare_stream(self._pair, item.key, size)
         elif item.type == b"list":
-            same = pieces.compare_list(self._pair, item.key, size)
+            same = large_values.compare_list(self._pair, item.key, size)
         elif item.type == b"string":
-            same = pieces.compare_string(self._pair, item.key)
+            same = large_values.compare_string(self._pair, item.key)
         else:
             self._seen.dumped.add(item.type.decode(errors="replace"))
-            same = pieces.compare_dump(self._pair, item.key)
+            same = large_values.compare_dump(self._pair, item.key)
         return None if same else "value"
 
 

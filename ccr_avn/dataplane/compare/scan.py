@@ -1,19 +1,21 @@
-"""Hands out keys to compare: one cursor for all processes, so that each key is named once and none is shipped."""
+"""What there is to compare on both sides, and the keys of it: handed out so that each is named once and none is shipped."""
 
 import os
 import random
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.dataplane.compare.commands import pack
-from ccr_avn.dataplane.compare.flow import passes, streamed
-from ccr_avn.dataplane.compare.wire import TooLarge
+from ccr_avn.dataplane.compare.pair import Traits
+from ccr_avn.dataplane.compare.protocol import EXPIRES_AT, EXPIRES_IN, TooLarge, Wire, bulk, pack, passes, streamed
 from ccr_avn.errors import Unreachable
 
 if TYPE_CHECKING:
-    from ccr_avn.dataplane.compare.wire import Wire
+    from ccr_avn.dataplane.compare.model import CompareRequest
+    from ccr_avn.dataplane.connect import Endpoint
+
 
 BATCH = 1000
 BATCH_BYTES = 1024 * 1024
@@ -35,11 +37,11 @@ class Batch:
     keys: list[bytes]
 
 
-_BATON = struct.Struct("<IQ")
+_CURSOR = struct.Struct("<IQ")
 
 
-class Baton:
-    """Where the walk stands: unit and SCAN cursor, in a pipe. Who reads it holds it, until writing it back."""
+class SharedCursor:
+    """Where the scan stands: unit and SCAN cursor, in a pipe. Who reads it holds it, until writing it back."""
 
     def __init__(self, reading: int, writing: int) -> None:
         """Two file descriptors of one pipe."""
@@ -47,32 +49,32 @@ class Baton:
         self._writing = writing
 
     def take(self) -> tuple[int, int]:
-        number, cursor = _BATON.unpack(os.read(self._reading, _BATON.size))
+        number, cursor = _CURSOR.unpack(os.read(self._reading, _CURSOR.size))
         return number, cursor
 
     def give(self, unit: int, cursor: int) -> None:
-        os.write(self._writing, _BATON.pack(unit, cursor))
+        os.write(self._writing, _CURSOR.pack(unit, cursor))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Walk:
-    """All keys of all units; several processes walk the same baton together."""
+class Scan:
+    """All keys of all units; several processes share one cursor."""
 
     units: tuple[Unit, ...]
     match: str | None
     batch: int
 
-    def batches(self, wire_of: "Callable[[Unit], Wire]", baton: Baton) -> Iterator[Batch]:
+    def batches(self, wire_of: "Callable[[Unit], Wire]", shared: SharedCursor) -> Iterator[Batch]:
         """Wires must be free whenever this goes on."""
         count = self.batch if self.match is None else max(self.batch, 5 * BATCH)
         while True:
-            number, cursor = baton.take()
+            number, cursor = shared.take()
             if number == len(self.units):
-                baton.give(number, 0)
+                shared.give(number, 0)
                 return
             unit = self.units[number]
             cursor, keys = _scan(wire_of(unit), cursor, count, self.match)
-            baton.give(*((number, cursor) if cursor else (number + 1, 0)))
+            shared.give(*((number, cursor) if cursor else (number + 1, 0)))
             for some in portions(keys, self.batch):
                 yield Batch(unit, some)
 
@@ -144,3 +146,73 @@ def _scan(wire: "Wire", cursor: int, count: int, match: str | None) -> tuple[int
         hint = "the user needs the right to SCAN"
         raise Unreachable("SCAN is refused", detail=str(answer), hint=hint, passing=passes(answer))
     return int(answer[0]), answer[1]
+
+
+SLACK = 2000
+"""Milliseconds by which two PTTL of equal keys may differ: they are read one after the other."""
+
+VOLATILE_FIELDS = ("keys_with_volatile_items", "subexpiry")
+"""Valkey's and Redis's word, in INFO keyspace, for the hashes whose fields expire by themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    units: tuple[Unit, ...]
+    traits: Traits
+
+
+def capabilities(request: "CompareRequest") -> Capabilities:
+    """Raises: Unreachable."""
+    mine, theirs = (_ask(endpoint) for endpoint in (request.primary, request.replica))
+    exact = mine.exact_expiry and theirs.exact_expiry
+    volatile = {number for side in (mine, theirs) for number, facts in side.databases.items() if facts.volatile}
+    numbers = sorted(mine.databases.keys() | theirs.databases.keys())
+    if request.databases is not None:
+        numbers = [number for number in numbers if number in request.databases]
+    return Capabilities(
+        units=tuple(
+            Unit(on_primary, number, side.databases[number].keys)
+            for on_primary, side in ((True, mine), (False, theirs))
+            for number in numbers
+            if number in side.databases
+        ),
+        traits=Traits(
+            expiry=EXPIRES_AT if exact else EXPIRES_IN,
+            expiry_slack=0 if exact else SLACK,
+            volatile_fields=frozenset(volatile),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Database:
+    keys: int
+    volatile: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    databases: dict[int, _Database]
+    exact_expiry: bool
+
+
+def _ask(endpoint: "Endpoint") -> _Side:
+    wire = Wire(endpoint)
+    try:
+        keyspace, expiry = wire.ask(pack(b"INFO", b"keyspace"), EXPIRES_AT.one(bulk(b"ccr-avn:none")))
+    finally:
+        wire.close()
+    if not isinstance(keyspace, bytes):
+        raise Unreachable(
+            f"{endpoint.service}: INFO is refused",
+            detail=str(keyspace),
+            hint="comparing needs the right to read all keys, and to INFO",
+            passing=passes(keyspace),
+        )
+    found = re.findall(r"^db(\d+):(.*?)\r?$", keyspace.decode(errors="replace"), re.MULTILINE)
+    return _Side({int(number): _database(facts) for number, facts in found}, isinstance(expiry, int))
+
+
+def _database(facts: str) -> _Database:
+    pairs = dict(pair.split("=", 1) for pair in facts.split(",") if "=" in pair)
+    return _Database(int(pairs.get("keys", 0)), any(pairs.get(name, "0") != "0" for name in VOLATILE_FIELDS))
