@@ -190,8 +190,13 @@ class Service(Fact):
 
     @property
     def source(self) -> str | None:
-        """The primary that this service replicates, if it is a read replica."""
-        return self.row.source if self.row else None
+        """The primary that this service replicates, if it is a read replica.
+
+        One of another project is ``PROJECT/NAME``, which is no service's name: it equals no namesake here.
+        """
+        if self.row is None or self.row.source is None:
+            return None
+        return f"{self.source_project}/{self.row.source}" if self.source_project else self.row.source
 
     @property
     def source_project(self) -> str | None:

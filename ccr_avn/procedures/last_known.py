@@ -78,7 +78,7 @@ def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]
         if replica is None or source is None:
             return go("it follows nobody")
         if replica.source_project:
-            return go(f"{source} is in the project {replica.source_project}: it is not looked at", source=source)
+            return go(f"{source} is in another project: it is not looked at", source=source)
         found = by_name(seen.of(step), source) if seen.has(step) else None
         return go(f"{source} is {found.state}" if found else f"{source} no longer exists", source=source)
 

@@ -103,7 +103,7 @@ def finding_of(slug: str, want: FailoverRequest, *found: models.Service) -> Find
 
 def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
     theirs = service("us", {**ROW, "source_project": "theirs", "dest_project": "p"})
-    assert "in the project theirs" in finding_of("primary", asked(), theirs).reason
+    assert "theirs/eu is in another project" in finding_of("primary", asked(), theirs).reason
     plan, _ = plan_failover(asked())
     step = next(one for one in plan.checks if one.slug == "primary")
     seen = Seen()

@@ -173,7 +173,7 @@ def test_a_row_with_an_id_makes_a_replica_unless_it_is_said_not_to(unsaid: dict[
 def test_a_primary_in_another_project_is_no_service_of_that_name_here() -> None:
     row = {**ROW_UP, "source_project": "theirs", "dest_project": "ours"}
     replica = models.service(json.dumps({**SERVICE, "service_name": "us", "service_integrations": [row]}))
-    assert (replica.source, replica.source_project) == ("eu", "theirs")
+    assert (replica.source, replica.source_project) == ("theirs/eu", "theirs")
     namesake = models.service(json.dumps({**SERVICE, "service_integrations": [{**row, "dest_service": "eu"}]}))
     assert namesake.replicas == ()
     at_home = models.service(
