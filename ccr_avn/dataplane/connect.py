@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from ccr_avn.dataplane.trouble import explain, unreadable_ca
 from ccr_avn.errors import Unreachable
@@ -33,12 +33,12 @@ class Endpoint:
     @property
     def address(self) -> str:
         """``host:port``, without secrets."""
-        parts = urlsplit(self.uri)
-        return f"{parts.hostname}:{_port(self.uri) or 6379}"
+        host = _split(self.uri).hostname or "?"
+        return f"[{host}]:{_port(self.uri) or 6379}" if ":" in host else f"{host}:{_port(self.uri) or 6379}"
 
     @property
     def tls(self) -> bool:
-        return urlsplit(self.uri).scheme in TLS_SCHEMES
+        return _split(self.uri).scheme in TLS_SCHEMES
 
 
 def settings(endpoint: Endpoint) -> dict[str, Any]:
@@ -47,12 +47,13 @@ def settings(endpoint: Endpoint) -> dict[str, Any]:
     Raises:
         Unreachable: its address can't be used.
     """
-    parts = urlsplit(endpoint.uri)
+    parts = _split(endpoint.uri)
     password = unquote(parts.password or "")
     if parts.scheme not in (*TLS_SCHEMES, *PLAIN_SCHEMES) or not parts.hostname or _port(endpoint.uri) is None:
         raise Unreachable(
             f"the address of {endpoint.service} can't be used",
-            detail=f"its scheme is {parts.scheme or 'missing'}; known: {', '.join((*TLS_SCHEMES, *PLAIN_SCHEMES))}",
+            detail=f"it is not SCHEME://USER:PASSWORD@HOST:PORT, or its scheme ({parts.scheme or 'missing'}) is none of "
+            + ", ".join((*TLS_SCHEMES, *PLAIN_SCHEMES)),
             hint=f"look at it: avn service get {endpoint.service} --format '{{service_uri_params}}'",
             passing=False,
         )
@@ -163,9 +164,17 @@ def _with_system_roots(given: str) -> str:
     return "\n".join([given, *roots])
 
 
+def _split(uri: str) -> SplitResult:
+    """Its parts; none of what is no URI at all."""
+    try:
+        return urlsplit(uri)
+    except ValueError:
+        return urlsplit("")
+
+
 def _port(uri: str) -> int | None:
     """The port, 0 where none is given, None where it is no number."""
     try:
-        return urlsplit(uri).port or 0
+        return _split(uri).port or 0
     except ValueError:
         return None

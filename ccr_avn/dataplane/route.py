@@ -23,6 +23,10 @@ def addresses(service: Service) -> dict[str, str]:
     uri = service.uri.get_secret_value() if service.uri else ""
     if not uri:
         return {}
+    try:
+        urlsplit(uri).port  # noqa: B018 (what is no address is left to who connects: it says so)
+    except ValueError:
+        return {"dynamic": uri}
     found = {
         one.route: at(uri, one.host, one.port)
         for one in reversed(service.components)  # the first of a route counts, as in avn
@@ -41,8 +45,8 @@ def at(uri: str, host: str, port: int) -> str:
 
 def best(known: Mapping[str, str], *, limit: float = LIMIT) -> str:
     """The URI to use: the public one if the dynamic one takes no connection and it does. ``limit``: seconds."""
-    dynamic, public = known["dynamic"], known.get("public", known["dynamic"])
-    if _place(dynamic) == _place(public):
+    dynamic, public = known["dynamic"], known.get("public")
+    if public is None or _place(dynamic) == _place(public):
         return dynamic
     key = frozenset(known.items())
     if key not in _answered:
@@ -62,7 +66,7 @@ def _first_that_answers(uris: tuple[str, ...], limit: float) -> str | None:
         try:
             with socket.create_connection(_place(uri), timeout=limit):
                 taken.add(uri)
-        except (OSError, ValueError):
+        except OSError:
             pass
 
     threads = [threading.Thread(target=attempt, args=(uri,), daemon=True) for uri in uris]
@@ -76,6 +80,5 @@ def _first_that_answers(uris: tuple[str, ...], limit: float) -> str | None:
 
 
 def _place(uri: str) -> tuple[str, int]:
-    """Raises: ValueError where the URI is none."""
     parts = urlsplit(uri)
     return parts.hostname or "", parts.port or 6379

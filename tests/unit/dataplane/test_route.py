@@ -10,6 +10,7 @@ import pytest
 from ccr_avn import models
 from ccr_avn.avn import Project
 from ccr_avn.dataplane import route
+from ccr_avn.dataplane.connect import Endpoint, settings
 from ccr_avn.errors import Unreachable
 from ccr_avn.procedures.steps import Setting, endpoint
 
@@ -102,6 +103,19 @@ def test_a_route_that_is_not_there_is_named_with_how_to_open_it() -> None:
 
 def test_an_address_of_version_6_stands_in_brackets() -> None:
     assert route.at("valkeys://u:p@h:1/2", "2001:db8::7", 5) == "valkeys://u:p@[2001:db8::7]:5/2"
+
+
+@pytest.mark.parametrize("uri", ["valkeys://u:p@[::1:5", "valkeys://u:p@h:port", "no address", "valkeys://", "\x00"])
+def test_what_is_no_address_is_told_as_that(uri: str) -> None:
+    one = service(1, component("public", 2), service_uri=uri)
+    with pytest.raises(Unreachable, match="can't be used") as caught:
+        settings(endpoint(one, SETTING))
+    assert "p@h" not in f"{caught.value} {caught.value.detail}"
+    assert endpoint(one, SETTING).address
+
+
+def test_an_address_of_version_6_is_shown_in_brackets() -> None:
+    assert Endpoint(service="us", uri="valkeys://u:p@[2001:db8::7]:5").address == "[2001:db8::7]:5"
 
 
 @pytest.mark.parametrize(("state", "said"), [("RUNNING", "avn service get us --json"), ("REBUILDING", "wait")])
