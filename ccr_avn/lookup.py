@@ -7,10 +7,11 @@ from ccr_avn.avn import Project
 from ccr_avn.errors import AvnError
 from ccr_avn.execute import Run, World
 from ccr_avn.gates.services import by_name
-from ccr_avn.models import Rows, Service
+from ccr_avn.models import Service
 from ccr_avn.plan import Finding, Gate, Plan, Step, go, stop
 from ccr_avn.process import find_avn
 from ccr_avn.program import known
+from ccr_avn.reading import Rows
 
 Note = Callable[[str], object]
 

@@ -1,23 +1,18 @@
 """The few facts read out of avn's JSON. Raw JSON travels no further than this module."""
 
 import json
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     TypeAdapter,
-    ValidationError,
     model_validator,
 )
 
-from ccr_avn import redact
-from ccr_avn.errors import AvnError
+from ccr_avn.reading import Fact, Rows, listed, parsed, rows_of, salvaged, unreadable
 
 SERVING = ("RUNNING", "REBALANCING")
 """States in which a service answers its clients; REBALANCING swaps nodes while serving."""
@@ -30,20 +25,6 @@ REPLICABLE = ("valkey", "redis")
 
 UNKNOWN = "unknown"
 
-M = TypeVar("M", bound="Fact")
-R = TypeVar("R")
-
-
-class Rows(tuple[R, ...], Generic[R]):  # noqa: SLOT001 (a tuple with a fact of its own can have no slots)
-    """The rows that could be read; ``left_out``: a sentence on each that could not, or not wholly."""
-
-    left_out: tuple[str, ...]
-
-    def __new__(cls, rows: Iterable[R], left_out: Iterable[str] = ()) -> "Rows[R]":
-        made = super().__new__(cls, tuple(rows))
-        made.left_out = tuple(left_out)
-        return made
-
 
 def _not_enabled_id(value: Any) -> Any:
     """avn replaces the null id of a row that is not enabled by a sentence, even in ``--json``."""
@@ -51,16 +32,6 @@ def _not_enabled_id(value: Any) -> Any:
 
 
 Mapping = dict[str, Any]
-
-
-class Fact(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=False, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_not_given(cls, value: Any) -> Any:
-        """The schema does not say which fields may be null: where there is a default, that is meant."""
-        return {key: one for key, one in value.items() if one is not None} if isinstance(value, dict) else value
 
 
 class Progress(Fact):
@@ -127,7 +98,7 @@ class User(Fact):
     username: str
     type: str | None = None
     password: SecretStr | None = None
-    access_control: Mapping = {}
+    access_control: Mapping = Field(default_factory=dict)
 
 
 class Backup(Fact):
@@ -158,13 +129,13 @@ class Service(Fact):
     node_count: int | None = None
     memory_mb: float | None = Field(alias="node_memory_mb", default=None)
     nodes: tuple[NodeState, ...] = Field(alias="node_states", default=())
-    user_config: Mapping = {}
+    user_config: Mapping = Field(default_factory=dict)
     integrations: tuple[Integration, ...] = Field(alias="service_integrations", default=())
     users: tuple[User, ...] = ()
     components: tuple[Component, ...] = ()
     backups: tuple[Backup, ...] = ()
-    tags: Mapping = {}
-    maintenance: Mapping = {}
+    tags: Mapping = Field(default_factory=dict)
+    maintenance: Mapping = Field(default_factory=dict)
 
     @property
     def due(self) -> tuple[dict[str, Any], ...]:
@@ -232,8 +203,8 @@ class Tag(Fact):
 
 def services(stdout: str) -> Rows[Service]:
     """``avn service list --json``, of those that can have read replicas; one that can't be read is left out."""
-    wanted = (one for one in _list(stdout) if not isinstance(one, dict) or _may_be_replicated(one.get("service_type")))
-    return _rows(Service, wanted, "service")
+    wanted = (one for one in listed(stdout) if not isinstance(one, dict) or _may_be_replicated(one.get("service_type")))
+    return rows_of(Service, wanted, "service")
 
 
 def named_services(stdout: str) -> Rows[Service]:
@@ -242,13 +213,13 @@ def named_services(stdout: str) -> Rows[Service]:
     Raises:
         AvnError: one can't be read: to leave it out would say that it does not exist.
     """
-    found = [_salvaged(Service, one) for one in _list(stdout)]
+    found = [salvaged(Service, one) for one in listed(stdout)]
     return Rows(found, (note for one in found for note in one.left_out))
 
 
 def service(stdout: str) -> Service:
     """``avn service get --json``."""
-    return _salvaged(Service, _json(stdout))
+    return salvaged(Service, parsed(stdout))
 
 
 def only_service(stdout: str) -> Rows[Service]:
@@ -259,22 +230,22 @@ def only_service(stdout: str) -> Rows[Service]:
 
 def backups(stdout: str) -> Rows[Backup]:
     """``avn service backup-list --json``."""
-    return _rows(Backup, _list(stdout), "backup")
+    return rows_of(Backup, listed(stdout), "backup")
 
 
 def integrations(stdout: str) -> Rows[Integration]:
     """``avn service integration-list --json``."""
-    return _rows(Integration, _list(stdout), "integration")
+    return rows_of(Integration, listed(stdout), "integration")
 
 
 def integration_types(stdout: str) -> Rows[IntegrationType]:
     """``avn service integration-types-list --json``."""
-    return _rows(IntegrationType, _list(stdout), "integration type")
+    return rows_of(IntegrationType, listed(stdout), "integration type")
 
 
 def vpcs(stdout: str) -> Rows[Vpc]:
     """``avn vpc list --json``."""
-    return _rows(Vpc, _list(stdout), "VPC")
+    return rows_of(Vpc, listed(stdout), "VPC")
 
 
 def catalogue(stdout: str) -> Catalogue:
@@ -282,9 +253,9 @@ def catalogue(stdout: str) -> Catalogue:
     try:
         types = json.loads(stdout)
     except (ValueError, RecursionError) as error:
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
     if not isinstance(types, dict):
-        raise _unreadable(TypeError("not an object"))
+        raise unreadable(TypeError("not an object"))
     return {
         kind: {str(plan.get("service_plan")): _regions(plan) for plan in _objects_in(offer, "service_plans")}
         for kind, offer in types.items()
@@ -307,20 +278,20 @@ def _regions(plan: dict[str, Any]) -> dict[str, float | None]:
 
 def tags(stdout: str) -> Rows[Tag]:
     """``avn service tags list --json``."""
-    return _rows(Tag, _list(stdout), "tag")
+    return rows_of(Tag, listed(stdout), "tag")
 
 
 def user(stdout: str) -> User:
     """``avn service user-get --json``."""
-    return _salvaged(User, _json(stdout))
+    return salvaged(User, parsed(stdout))
 
 
 def objects(stdout: str) -> tuple[dict[str, Any], ...]:
     """Any JSON list of objects, for checks that only count or name them."""
     try:
-        found: tuple[dict[str, Any], ...] = _OBJECTS.validate_python(_json(stdout))
+        found: tuple[dict[str, Any], ...] = _OBJECTS.validate_python(parsed(stdout))
     except (ValueError, RecursionError) as error:
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
     return found
 
 
@@ -331,100 +302,6 @@ def nothing(stdout: str) -> None:
 _OBJECTS: TypeAdapter[Any] = TypeAdapter(tuple[dict[str, Any], ...])
 
 
-def _json(stdout: str) -> Any:
-    try:
-        answer = json.loads(stdout)
-        redact.learn(answer)  # before anything can be said of it
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(error) from None
-    return answer
-
-
-def _list(stdout: str) -> list[Any]:
-    found = _json(stdout)
-    if not isinstance(found, list):
-        raise _unreadable(TypeError("not a list"))
-    return found
-
-
 def _may_be_replicated(kind: Any) -> bool:
     """One of an unknown type is not passed over in silence."""
     return kind in REPLICABLE if isinstance(kind, str) else True
-
-
-def _rows(shape: type[M], rows: Iterable[Any], what: str) -> Rows[M]:
-    """Those that can be read; a stranger's odd row takes nothing from the others."""
-    found: list[M] = []
-    left_out: list[str] = []
-    for number, row in enumerate(rows, 1):
-        try:
-            one = _salvaged(shape, row)
-        except AvnError as error:
-            name = _name_of(row) or f"number {number}"
-            left_out.append(f"{what} {name} is left out: avn's answer on it can't be read ({error.detail})")
-        else:
-            found.append(one)
-            left_out.extend(getattr(one, "left_out", ()))
-    return Rows(found, left_out)
-
-
-def _salvaged(shape: type[M], row: Any) -> M:
-    """The fact without what can't be read of it, as long as that has a default.
-
-    Raises:
-        AvnError: something that it can't do without is missing or odd.
-    """
-    notes: list[str] = []
-    left = {key: one for key, one in row.items() if key != "left_out"} if isinstance(row, dict) else row
-    while True:
-        try:
-            found = shape.model_validate(left)
-        except ValidationError as error:
-            left, dropped = _without(shape, left, error)
-            notes += (f"{_name_of(row) or 'a row'}: {one}: left out, it can't be read" for one in dropped)
-        except (ValueError, RecursionError) as error:
-            raise _unreadable(error) from None
-        else:
-            told = tuple(dict.fromkeys(notes))
-            return found.model_copy(update={"left_out": told}) if told and "left_out" in shape.model_fields else found
-
-
-def _without(shape: type[M], row: Any, error: ValidationError) -> tuple[Any, list[str]]:
-    """The row without its odd elements and fields, and what these were.
-
-    Raises:
-        AvnError: one of them is needed.
-    """
-    needed = {field.alias or name for name, field in shape.model_fields.items() if field.is_required()}
-    places = {one["loc"][:2] for one in error.errors(include_input=False, include_url=False)}
-    if not isinstance(row, dict) or any(not place or place[0] in needed or place[0] not in row for place in places):
-        raise _unreadable(error)
-    left, dropped = dict(row), []
-    for key in {place[0] for place in places}:
-        odd = {place[1] for place in places if place[0] == key and len(place) > 1 and isinstance(place[1], int)}
-        if odd and isinstance(row[key], list):
-            left[key] = [one for index, one in enumerate(row[key]) if index not in odd]
-            dropped += [f"{key}[{index}]" for index in sorted(odd)]
-        else:
-            del left[key]
-            dropped.append(str(key))
-    return left, dropped
-
-
-def _name_of(row: Any) -> str:
-    keys = ("service_name", "service_integration_id", "backup_name", "username", "integration_type", "key")
-    return next((str(row[key]) for key in keys if isinstance(row.get(key), str)), "") if isinstance(row, dict) else ""
-
-
-def _unreadable(error: Exception) -> AvnError:
-    """avn answered something else than documented. The answer itself may hold passwords: it is not shown."""
-    if isinstance(error, ValidationError):
-        first = error.errors(include_input=False, include_url=False)[0]
-        detail = f"{'.'.join(str(part) for part in first['loc']) or 'the answer'}: {first['type']}"
-    else:
-        detail = "not JSON" if isinstance(error, json.JSONDecodeError) else type(error).__name__
-    return AvnError(
-        "avn answered something that can't be read",
-        detail=detail,
-        hint="run it again; if it stays, `ccr-avn doctor` shows which avn is used and whether it is supported",
-    )

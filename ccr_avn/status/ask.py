@@ -62,7 +62,7 @@ def begin(
 def _by_name(world: World, project: Project, names: tuple[str, ...], note: "Note") -> "tuple[Service, ...]":
     """These, and the other sides of their pairs."""
     from ccr_avn.lookup import ask_each
-    from ccr_avn.models import Rows
+    from ccr_avn.reading import Rows
 
     found = ask_each(world, project, names, note, all_of_them=False)
     others = [other for one in found for other in (*((one.source,) if one.source else ()), *one.replicas)]

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2] / "ccr_avn"
 TESTS = Path(__file__).parents[1]
 
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("errors", "plan", "printable", "redact", "outlet"),
+    ("errors", "plan", "printable", "reading", "redact", "outlet"),
     ("models", "lineage", "process", "events", "signals", "connection"),
     ("avn", "dataplane", "failure", "program"),
     ("gates",),
