@@ -27,7 +27,7 @@ def see_offers(setting: Setting, orders: Orders, pair: Step[tuple[Service, ...]]
         pastes=tuple(
             Paste(
                 read=avn.service_plans_text(setting.project, order.cloud),
-                filter=f"""awk '$1 ~ /:{order.plan}$/ {{ n++ }} END {{ print n + 0 }}'""",
+                filter=f"""awk '$1 ~ /^({order.type or "valkey|redis"}):{order.plan}$/ {{ n++ }} END {{ print n + 0 }}'""",
                 go="[1-9]*|unknown",
                 stop=(("*", f"Aiven lists no plan {order.plan} in {order.cloud}"),),
                 only_if=ABSENT[order.role],
