@@ -3,17 +3,14 @@
 import time
 from collections.abc import Iterator
 
-from ccr_avn.formats.series import Collector, Labels, Point, of_side
+from ccr_avn.formats.series import Labels, Point, of_side, text
 from ccr_avn.status.standing import Standing, overall
 from ccr_avn.status.verdicts import WORSE
 
 
 def text_of(found: tuple[Standing, ...], *, now: float | None = None) -> str:
     """``now``: seconds since 1970."""
-    from prometheus_client import generate_latest
-
-    at = time.time() if now is None else now
-    return generate_latest(Collector(lambda: _points(found, at))).decode()
+    return text(_points(found, time.time() if now is None else now))
 
 
 def _points(found: tuple[Standing, ...], at: float) -> Iterator[Point]:

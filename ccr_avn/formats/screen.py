@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccr_avn.formats.tables import bytes_told
+from ccr_avn.printable import printable_line
 from ccr_avn.watch.figures import Figures
 from ccr_avn.watch.sample import Sample
 
@@ -75,7 +76,7 @@ def summary_lines(pair: tuple[str, str], figures: Figures) -> list[str]:
     return [
         f"{pair[0]} > {pair[1]}: {found['samples']} samples in {found['seconds']:g} s, {arrived}",
         f"lag: {lag}; at most {bytes_told(found['lag_bytes_max'])}",
-        *(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {event}" for at, event in figures.events),
+        *(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {printable_line(event)}" for at, event in figures.events),
     ]
 
 
@@ -113,7 +114,8 @@ def _sides(pair: tuple[str, str], last: Sample) -> Table:
     ):
         heard = "-" if side is None or side.last_io_seconds is None else f"{side.last_io_seconds} s"
         known = (side.role, f"{side.offset:,}") if side else ("-", "-")
-        table.add_row(name, state or "-", *known, heard, Text(told, style="red", overflow="ellipsis", no_wrap=True))
+        cells = (Text(printable_line(cell)) for cell in (name, state or "-", *known, heard))  # no markup of rich's
+        table.add_row(*cells, Text(printable_line(told), style="red", overflow="ellipsis", no_wrap=True))
     return table
 
 
@@ -127,7 +129,10 @@ def _events(figures: Figures) -> list[Text]:
     shown = list(figures.events)[-EVENTS_SHOWN:]
     return [
         Text.assemble(
-            (time.strftime("%H:%M:%S  ", time.localtime(at)), "dim"), event, overflow="ellipsis", no_wrap=True
+            (time.strftime("%H:%M:%S  ", time.localtime(at)), "dim"),
+            printable_line(event),
+            overflow="ellipsis",
+            no_wrap=True,
         )
         for at, event in shown
     ]

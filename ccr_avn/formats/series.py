@@ -60,20 +60,32 @@ def of_side(service: str, side: Side | None) -> Iterator[Point]:
         yield Point("redis_master_last_io_seconds_ago", labels, side.last_io_seconds)
 
 
-def families(points: Iterable[Point]) -> "Iterator[GaugeMetricFamily]":
-    """The points of a metric together; of two for one series the first counts."""
-    from prometheus_client.core import GaugeMetricFamily
-
-    found: dict[tuple[str, Labels], float] = {}
+def families(points: Iterable[Point]) -> dict[str, dict[Labels, float]]:
+    """The series of each metric, in the order of their meanings; of two points for one series the first counts."""
+    found: dict[str, dict[Labels, float]] = {metric: {} for metric in HELP}
     for point in points:
-        found.setdefault((point.metric, point.labels), float(point.value))
-    for metric, told in HELP.items():
-        mine = [(labels, value) for (name, labels), value in found.items() if name == metric]
-        if mine:
-            family = GaugeMetricFamily(metric, told, labels=[key for key, _ in mine[0][0]])
-            for labels, value in mine:
-                family.add_metric([printable_line(word) for _, word in labels], value)
-            yield family
+        labels = tuple((key, printable_line(word)) for key, word in point.labels)
+        found[point.metric].setdefault(labels, float(point.value))
+    return {metric: mine for metric, mine in found.items() if mine}
+
+
+def text(points: Iterable[Point]) -> str:
+    """As a file for node_exporter: whole numbers stay whole, as people and scripts look for them."""
+    lines: list[str] = []
+    for metric, mine in families(points).items():
+        lines += [f"# HELP {metric} {HELP[metric]}", f"# TYPE {metric} gauge"]
+        lines += [_line(metric, labels, value) for labels, value in mine.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _line(metric: str, labels: Labels, value: float) -> str:
+    told = ",".join(f'{key}="{_escaped(word)}"' for key, word in labels)
+    shown = f"{value:.3f}".rstrip("0").rstrip(".")
+    return f"{metric}{{{told}}} {shown}" if labels else f"{metric} {shown}"
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", "\\\\").replace('"', '\\"')
 
 
 class Collector:
@@ -83,4 +95,10 @@ class Collector:
         self._points = points
 
     def collect(self) -> "Iterator[GaugeMetricFamily]":
-        return families(self._points())
+        from prometheus_client.core import GaugeMetricFamily
+
+        for metric, mine in families(self._points()).items():
+            family = GaugeMetricFamily(metric, HELP[metric], labels=[key for key, _ in next(iter(mine))])
+            for labels, value in mine.items():
+                family.add_metric([word for _, word in labels], value)
+            yield family

@@ -87,8 +87,10 @@ def _look(service: Service, setting: Setting, until: float, hold: Callable[[], N
         return Look(side=glance(where, until=until, hold=hold))
     except Unreachable as error:
         return Look(trouble=error.what, ours=not error.passing, answered=isinstance(error, Answered))
+    except ValueError:  # no address at all, in one of the many ways in which it may be none
+        return Look(trouble=f"the address of {service.name} can't be used", ours=True)
     except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the service wrongly called silent)
-        return Look(trouble=f"a bug in ccr-avn: {type(bug).__name__}", ours=True)
+        return Look(trouble=f"internal error: {type(bug).__name__}", ours=True)
 
 
 def _await(events: list[threading.Event], latest: float) -> None:

@@ -53,6 +53,9 @@ def verdicts(
     """``shut``: what shows that an old primary is closed."""
     if pair.missing:
         yield "critical", f"the expected pair is missing: {pair.missing}"
+        if looks[1].side and looks[1].side.role == "slave":
+            hidden = "its promotion is under way, or this token may not see the integration"
+            yield "critical", f"{pair.replica_name} is a replica all the same: {hidden}"
         return
     yield from _succession(pair, looks[0], shut)
     if pair.past.is_old and not pair.replica_name:

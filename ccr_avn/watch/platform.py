@@ -44,6 +44,6 @@ class Platform:
             except CcrError as error:
                 self.trouble = error.what
             except Exception as bug:  # noqa: BLE001 (in a thread: it would end the asking without a word)
-                self.trouble = f"a bug in ccr-avn: {type(bug).__name__}"
+                self.trouble = f"internal error: {type(bug).__name__}"
             else:
                 self.trouble, self.states = "", (first.state, second.state)

@@ -100,7 +100,7 @@ def test_an_old_primary_that_is_open_is_critical(old: dict[str, Any], looks: Loo
     line, code = nagios.line_of(tuple(found.values()), Limits())
     assert code == 2
     assert "eu is an old primary" in line
-    assert 'ccr_old_primary_open{service="eu",successor="us"} 1.0' in exposition.text_of(tuple(found.values()))
+    assert 'ccr_old_primary_open{service="eu",successor="us"} 1' in exposition.text_of(tuple(found.values()))
 
 
 def test_an_old_primary_that_was_terminated_leaves_a_lost_pair() -> None:
@@ -149,7 +149,7 @@ def test_a_new_replica_makes_it_a_pair_again() -> None:
     found = standings(every(*services), looks, limits=Limits(), now=NOW)
     line, code = nagios.line_of(found, Limits())
     assert (line.split(" | ")[0], code) == ("CCR OK - 1 pair fine, 1 old primary closed", 0)
-    assert 'ccr_pair_lost{primary="us",replica="asia"} 0.0' in exposition.text_of(found)
+    assert 'ccr_pair_lost{primary="us",replica="asia"} 0' in exposition.text_of(found)
     only_old = standings(chosen(every(*services), ("eu",)), looks, limits=Limits(), now=NOW)
     assert nagios.line_of(only_old, Limits()) == ("CCR OK - 1 old primary closed", 0)
 
@@ -200,9 +200,16 @@ def test_an_expected_pair_that_is_missing_is_critical(services: tuple[dict[str, 
     assert (one.rank, one.health, one.reasons) == ("missing", "critical", (f"the expected pair is missing: {why}",))
     text = exposition.text_of(tuple(found.values()))
     for series in ("ccr_link_up", "ccr_integration_active"):
-        assert f'{series}{{primary="eu",replica="us"}} 0.0' in text
-    assert 'ccr_health{primary="eu",replica="us"} 3.0' in text
-    assert "ccr_status_health 3.0" in text
+        assert f'{series}{{primary="eu",replica="us"}} 0' in text
+    assert 'ccr_health{primary="eu",replica="us"} 3' in text
+    assert "ccr_status_health 3" in text
+
+
+def test_a_missing_pair_whose_replica_still_follows_is_told_as_that() -> None:
+    pairs = every(made("eu", 1), made("us", 2))
+    looks = {"eu": Look(side=side("master")), "us": Look(side=side("slave"))}
+    [one] = [one for name, one in judged(with_expected((), pairs, [("eu", "us")]), looks).items()]
+    assert "its promotion is under way" in one.reasons[1]
 
 
 def test_an_expected_pair_that_is_there_is_judged_once_and_also_when_others_are_named() -> None:
@@ -363,3 +370,25 @@ def test_an_odd_plan_ends_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     for form in ("table", "json", "nagios", "prometheus"):
         assert run([*LOCAL, "--format", form]) == 0
     capsys.readouterr()
+
+
+def test_for_nagios_every_failure_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch, *with_another_pair())
+    for words in (["nope"], ["--bogus"], ["--warn-lag", "x"], ["--warn-lag", "9", "--crit-lag", "1"], ["UPPER"]):
+        assert run([*LOCAL, "--format", "nagios", *words]) == 3
+        told = capsys.readouterr().out
+        assert (told.startswith("CCR UNKNOWN - "), told.count("\n")) == (True, 1)
+
+
+def test_otherwise_codes_are_those_of_the_other_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch)
+    assert run([*LOCAL, "nope"]) == 4
+    assert run([*LOCAL, "--output", "x"]) == 2
+    assert run([*LOCAL, "--json", "--format", "nagios"]) == 3
+    assert run([*LOCAL, "--json", "--format", "prometheus"]) == 2
+    assert run([*LOCAL]) == 0
+    assert "no Valkey or Redis services" in capsys.readouterr().out

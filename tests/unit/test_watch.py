@@ -1,5 +1,6 @@
 """What a watch makes of its samples, from plain values."""
 
+import io
 import json
 import re
 import shutil
@@ -11,10 +12,11 @@ from typing import Any
 
 import pytest
 from pytest_subprocess import FakeProcess
+from rich.console import Console
 
 from ccr_avn.errors import AvnError, UsageError
 from ccr_avn.formats.metrics import Metrics
-from ccr_avn.formats.screen import ms_told, sparkline, summary_lines
+from ccr_avn.formats.screen import Screen, ms_told, sparkline, summary_lines
 from ccr_avn.formats.series import HELP
 from ccr_avn.watch.alert import Alert
 from ccr_avn.watch.figures import EVENTS_KEPT, KEPT, Figures, percentile
@@ -96,6 +98,18 @@ def test_figures_stay_bounded() -> None:
     assert Figures().summary()["lag_ms"]["p99"] is None
     assert percentile([3, 1, 2], 99) == 3
     assert "markers arrived" in summary_lines(("a", "b"), figures)[0]
+
+
+def test_what_the_platform_says_steers_no_terminal() -> None:
+    figures = Figures()
+    odd = sample(primary_state="\x1b[2J[red]", primary_trouble="\x1b]0;x\x07\nno answer", lag_bytes=None)
+    figures.add(odd, ("replica is \x9b5n\x1b[1m",))
+    written = io.StringIO()
+    console = Console(file=written, width=200, force_terminal=False)
+    console.print(Screen(("eu", "us"), figures).__rich__())
+    shown = written.getvalue() + "\n".join(summary_lines(("eu", "us"), figures))
+    assert not [one for one in shown if one != "\n" and not one.isprintable()]
+    assert "\\x1b[2J[red]" in shown
 
 
 def test_sparkline() -> None:
