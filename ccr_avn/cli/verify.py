@@ -48,17 +48,26 @@ def verify(
     replica: Replica,
     project: ProjectName = None,
     level: Annotated[
-        Level, typer.Option(help="link: it stands; marker: data arrives; keys: every key is there; values: and equal.")
+        Level,
+        typer.Option(
+            help="link: replication is up; marker: test writes arrive; keys: every key exists; values: and is equal."
+        ),
     ] = Level.MARKER,
     samples: Samples = 20,
-    match: Annotated[str | None, typer.Option(metavar="GLOB", help="Compare only keys like this.")] = None,
-    sample: Annotated[int | None, typer.Option(metavar="N", help="Compare that many keys, at random.")] = None,
-    db: Annotated[list[int] | None, typer.Option(metavar="N", help="Only this database; repeatable.")] = None,
-    jobs: Annotated[int, typer.Option(metavar="N", help="Processes. [default: as many as cores]")] = 0,
-    max_ops: Annotated[int, typer.Option(metavar="N", help="Commands a second on the primary; 0: no limit.")] = 20_000,
-    rounds: Annotated[int, typer.Option(metavar="N", help="How often what differs is read again.")] = 3,
-    round_interval: Annotated[float, typer.Option(metavar="S", help="Pause between these rounds.")] = 2,
-    differences: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all differences there.")] = None,
+    match: Annotated[str | None, typer.Option(metavar="GLOB", help="Compare only keys matching GLOB.")] = None,
+    sample: Annotated[int | None, typer.Option(metavar="N", help="Compare N random keys of each side.")] = None,
+    db: Annotated[list[int] | None, typer.Option(metavar="N", help="Compare only this database; repeatable.")] = None,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", show_default=False, help="Processes. [default: number of cores]")
+    ] = 0,
+    max_ops: Annotated[
+        int, typer.Option(metavar="N", help="Most commands per second on PRIMARY; 0: no limit.")
+    ] = 20_000,
+    rounds: Annotated[int, typer.Option(metavar="N", help="How often keys that differ are read again.")] = 3,
+    round_interval: Annotated[float, typer.Option(metavar="S", help="Pause between these rounds, in seconds.")] = 2,
+    differences: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every difference to FILE, as JSON lines.")
+    ] = None,
     max_lag_bytes: Annotated[
         int | None, typer.Option(metavar="N", help="Bytes that REPLICA may be behind. [default: any]")
     ] = None,
@@ -69,7 +78,10 @@ def verify(
     json: Json = False,
     avn: Avn = None,
 ) -> None:
-    """Prove that REPLICA follows PRIMARY. Exit 6 when it can't be proven."""
+    """Prove that REPLICA replicates PRIMARY: exit 6 if it does not, or can't be shown to.
+
+    --match to --differences are for --level keys and values.
+    """
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(link_timeout=link_timeout, call_timeout=call_timeout)
     options.not_negative(jobs=jobs, max_ops=max_ops, round_interval=round_interval, db=min(db or [0]))

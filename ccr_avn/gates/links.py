@@ -38,7 +38,7 @@ def replicates(max_lag: int | None = None) -> Gate[Link]:
         return found
 
     within = "" if max_lag is None else f", at most {max_lag} bytes behind"
-    return Gate(f"the link is up, no sync is in progress, and both name the same history{within}", judge)
+    return Gate(f"the link is up, no sync is in progress, and both have the same replication ID{within}", judge)
 
 
 def has_every_database(
