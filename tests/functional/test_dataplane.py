@@ -103,6 +103,16 @@ def test_a_marker_that_does_not_arrive_is_missed(servers: ValkeyServers) -> None
     assert (result.arrived, result.maximum, result.median) == (0, 0.0, 0.0)
 
 
+def test_a_marker_that_the_primary_refuses_is_told_with_its_reason(servers: ValkeyServers) -> None:
+    """It is no marker that was lost on its way."""
+    primary, replica = endpoint(servers, "eu"), endpoint(servers, "us")
+    with servers.admin("eu") as admin:
+        admin.config_set("min-replicas-to-write", 1)
+    with pytest.raises(Unreachable, match="too few replicas") as caught:
+        run_marker(primary, replica, samples=3)
+    assert "NOREPLICAS" in caught.value.detail
+
+
 def test_tls_is_verified_against_the_projects_ca(make: Make) -> None:
     operator = paired(make(tls=True))
     operator.avn("project", "ca-get", "--target-filepath", "ca.pem")
