@@ -13,6 +13,9 @@ from ccr_avn.errors import UsageError
 from ccr_avn.sandbox import front
 from ccr_avn.sandbox.options import SandboxOptions
 
+PATIENCE = 5.0
+"""Seconds a front may take to end by itself."""
+
 NAMES = ("127.0.0.1", "localhost")
 
 
@@ -52,6 +55,7 @@ class Front:
         server: tuple[str, int],
         watch: Callable[[int], None] | None = None,
     ) -> None:
+        self._frozen = False
         words = (certificate, key, *address, *server)
         self._process = subprocess.Popen(
             [sys.executable, "-P", front.__file__, *(str(word) for word in words)],
@@ -80,16 +84,21 @@ class Front:
             self._tell("cut")
 
     def signal(self, number: signal.Signals) -> None:
+        self._frozen = number == signal.SIGSTOP
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
 
     def end(self) -> None:
+        """By itself when its stdin ends, unless it can't."""
+        assert self._process.stdin is not None  # noqa: S101 (asked for in the constructor)
+        assert self._process.stdout is not None  # noqa: S101
+        self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0 if self._frozen else PATIENCE)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                pipe.close()
+        self._process.stdout.close()
 
     def _tell(self, word: str) -> bool:
         """It has been done when this returns. A front that has ended lets nobody in."""

@@ -39,7 +39,10 @@ def secure(operator: Operator, **more: Any) -> Any:
 def test_it_is_shown_and_verified_with_the_projects_ca(tls: Operator, eu: Any) -> None:
     assert "valkeys://" in tls.avn("service", "get", "eu", "--json").out
     assert eu.set("a", b"x" * 3_000_000)
-    assert len(eu.get("a")) == 3_000_000
+    many = eu.pipeline(transaction=False)
+    for _ in range(10):
+        many.get("a")
+    assert [len(one) for one in many.execute()] == [3_000_000] * 10
     with pytest.raises(valkey.ConnectionError) as untrusted, plain_client(tls, "eu", ssl=True) as stranger:
         stranger.ping()
     assert isinstance(untrusted.value.__cause__ or untrusted.value.__context__, ssl.SSLError)
@@ -79,6 +82,8 @@ def test_what_befalls_the_server_befalls_its_front(tls: Operator, eu: Any) -> No
         ssl.create_default_context().wrap_socket(newcomer, server_hostname="127.0.0.1")
     tls.ccr("sandbox", "heal")
     assert answers(eu)
+    os.kill(tls.sandbox.servers.pid("eu"), signal.SIGKILL)
+    until(lambda: not answers(eu), "its clients to be cut")
     tls.ccr("sandbox", "outage", "eu", "--kind", "restart")
     until(lambda: answers(eu), "it to answer again")
     tls.avn("service", "update", "eu", "--power-off")
