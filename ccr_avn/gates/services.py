@@ -8,6 +8,8 @@ from operator import attrgetter
 
 from ccr_avn import avn
 from ccr_avn.avn import Project
+from ccr_avn.gates.settings import NOBODY, networks
+from ccr_avn.lineage import promoted_from
 from ccr_avn.models import Backup, Integration, Service
 from ccr_avn.plan import Finding, Gate, Seen, Step, go, stop, wait
 
@@ -70,6 +72,12 @@ def judge_replica(services: tuple[Service, ...], want: ReplicaWish) -> Finding:
     if found and found.source == want.primary:
         return go(f"{want.name} is a read replica of {want.primary}")
     if found:
+        if not found.source and (old := promoted_from(found, services)) and old.name == want.primary:
+            return stop(
+                f"{want.name} was a replica of {want.primary}, and was promoted",
+                detail="a promoted service can't become a replica again",
+                hint=f"to replicate what it has now: ccr-avn enable {want.name} NAME --replica-cloud CLOUD",
+            )
         what = f"a read replica of {found.source}" if found.source else f"a service of its own ({found.type})"
         return stop(
             f"the name {want.name} is taken: it is {what}",
@@ -102,7 +110,7 @@ def pair_is_possible(project: Project, primary: PrimaryWish, replica: ReplicaWis
         ]
         source = by_name(services, primary.name)
         if source and not by_name(services, replica.name):
-            findings.append(judge_persistence(project, source))
+            findings += [judge_persistence(project, source), _judge_open(source)]
         return together(findings)
 
     rule = "nothing stands in the way: names, types, plans, clouds, power, persistence"
@@ -147,6 +155,14 @@ def judge_persistence(project: Project, service: Service) -> Finding:
             hint=shlex.join(str(word) for word in turn_on),
         )
     return go(f"{service.name} persists")
+
+
+def _judge_open(service: Service) -> Finding:
+    """An old primary that a switchover closed holds old data, and nobody reaches it to prove anything."""
+    if networks(service.user_config.get("ip_filter")) != [NOBODY]:
+        return go(f"the ip_filter of {service.name} lets clients in")
+    closed = f"{service.name} is closed ({NOBODY} alone is in its ip_filter): a switchover does that to an old primary"
+    return go(f"{service.name} is closed", warnings=(f"{closed}; is it the right one to replicate?",))
 
 
 def is_running(project: Project) -> Gate[Service]:
@@ -209,7 +225,8 @@ def _creation_refusals(primary: Service | None, want: ReplicaWish) -> Iterable[F
     if primary and primary.is_cluster:
         yield stop(f"{primary.name} is on a cluster plan", hint="read replicas are for plans without sharding")
     if UNREPLICATED_PLANS.match(plan):
-        hint = f"raise it first: avn service update {want.primary} --plan startup-4"
+        existing = f"raise it first: avn service update {want.primary} --plan startup-4"
+        hint = existing if primary else "use another --primary-plan, startup-4 or larger"
         yield stop(f"{want.primary} is on {plan}: the free and developer tiers have no integrations", hint=hint)
     if not want.cloud:
         hint = "say where to put it: --replica-cloud CLOUD, best another than the primary's (`avn cloud list`)"

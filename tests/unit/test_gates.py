@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn import models
+from ccr_avn import lineage, models
 from ccr_avn.avn import Project
 from ccr_avn.dataplane.databases import Databases
 from ccr_avn.dataplane.link import Link, Side
@@ -131,6 +131,31 @@ def test_a_primary_is_adopted_as_it_is_or_refused(
     finding = services.judge_primary(there, services.PrimaryWish(**{**WISH, **wish}))
     assert finding.verdict == verdict
     assert finding.hint or verdict != "stop"
+
+
+def test_a_promoted_replica_is_no_replica_to_be_made_again() -> None:
+    old = service("eu", create_time="2026-08-01T09:00:00Z")
+    new = service("us", create_time="2026-08-02T09:00:00Z")
+    tags = dict(word.split("=") for word in lineage.tags(old, new, "a" * 40))
+    promoted = service("us", create_time="2026-08-02T09:00:00Z", tags=tags)
+    finding = services.judge_replica((old, promoted), services.ReplicaWish(**REPLICA_WISH))
+    assert (finding.verdict, "was promoted" in finding.reason) == ("stop", True)
+    assert "ccr-avn enable us NAME" in finding.hint
+    stranger = service("us", create_time="2026-09-01T09:00:00Z", tags=tags)
+    assert "taken" in services.judge_replica((old, stranger), services.ReplicaWish(**REPLICA_WISH)).reason
+
+
+@pytest.mark.parametrize(("there", "hint"), [((), "--primary-plan"), (("free-1",), "avn service update eu --plan")])
+def test_a_plan_without_integrations_is_changed_where_it_is_said(there: tuple[str, ...], hint: str) -> None:
+    wish = services.ReplicaWish(**{**REPLICA_WISH, "primary_plan": "free-1"})
+    assert hint in services.judge_replica(tuple(service("eu", plan=plan) for plan in there), wish).hint
+
+
+@pytest.mark.parametrize(("ip_filter", "warned"), [(["192.0.2.1/32"], 1), (["0.0.0.0/0"], 0), (None, 0)])
+def test_a_closed_primary_is_told_before_it_is_replicated(ip_filter: list[str] | None, warned: int) -> None:
+    there = (service("eu", user_config={"ip_filter": ip_filter}),)
+    gate = services.pair_is_possible(P, services.PrimaryWish(**WISH), services.ReplicaWish(**REPLICA_WISH))
+    assert len(gate.judge(there, Seen()).warnings) == warned
 
 
 REPLICA_WISH: dict[str, Any] = {
