@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from ccr_avn.sandbox.keeper import Keeper
+from tests.support.wait import until
 
 OWNER = """
 import subprocess, sys, time
@@ -42,9 +42,7 @@ def test_after_a_sigkill_nothing_is_left(tmp_path: Path) -> None:
         pid = int(owner.stdout.readline())
         assert is_alive(pid)
         owner.send_signal(signal.SIGKILL)
-        until = time.monotonic() + 10
-        while (is_alive(pid) or directory.exists()) and time.monotonic() < until:
-            time.sleep(0.01)
+        until(lambda: not is_alive(pid) and not directory.exists(), "all to be gone")
     assert not is_alive(pid)
     assert not directory.exists()
 

@@ -5,10 +5,10 @@ import pty
 import select
 import time
 
-from tests.support.operator import BIN, EU, US, Make, Operator
+from tests.support.operator import BIN, EU, LIMIT, US, Make, Operator
 
 
-def in_a_terminal(operator: Operator, *words: str, limit: float = 60.0) -> tuple[int, str]:
+def in_a_terminal(operator: Operator, *words: str, limit: float = LIMIT) -> tuple[int, str]:
     """Run under a pseudo-terminal of 80 columns; the exit code and all that was shown."""
     pid, master = pty.fork()
     if pid == 0:
