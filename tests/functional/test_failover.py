@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.operator import EU, Make, Operator, ended
-from tests.support.pairs import accepts, client, is_promoted, paired, uri
+from tests.support.pairs import accepts, add_service, client, is_promoted, paired, uri
 from tests.support.previews import does_as_shown
 from tests.support.wait import until
 
@@ -61,8 +61,7 @@ def test_loss_has_a_flag_of_its_own(pair: Operator) -> None:
 
 
 def test_what_is_no_replica_is_refused(pair: Operator) -> None:
-    pair.avn("service", "create", "stranger", "-t", "valkey", "--plan", "startup-4", "--cloud", EU)
-    pair.avn("service", "wait", "stranger")
+    add_service(pair, "stranger", "startup-4", EU)
     before = pair.sandbox.changes()
     for name in ("stranger", "eu", "nobody"):
         assert pair.ccr("failover", name, "--allow-data-loss", "--yes").code == 4

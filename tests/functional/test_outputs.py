@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.operator import Make, Operator
+from tests.support.pairs import paired
 
 SWITCH = "ccr-avn switchover eu us --yes"
 WAYS = {
@@ -29,8 +30,7 @@ def typed(operator: Operator, line: str, **environment: str) -> tuple[int, str, 
 
 @pytest.mark.parametrize("way", [pytest.param(way, marks=() if way in QUICK else (pytest.mark.slow,)) for way in WAYS])
 def test_a_switchover_ends_the_same_whatever_becomes_of_its_outputs(make: Make, way: str, tmp_path: Path) -> None:
-    operator = make()
-    assert operator.enable("--no-verify").code == 0
+    operator = paired(make())
     hook = f"--after {shlex.quote(f'touch {tmp_path}/after')}"
     code, out, err = typed(operator, WAYS[way].replace("--yes", f"--yes {hook}"))
     assert code == 0, (out, err)
@@ -47,7 +47,7 @@ def test_a_switchover_ends_the_same_whatever_becomes_of_its_outputs(make: Make, 
 
 
 def test_an_env_file_runs_nothing_when_it_is_sourced(operator: Operator, tmp_path: Path) -> None:
-    assert operator.enable("--no-verify").code == 0
+    paired(operator)
     service = operator.sandbox.platform.services["us"]
     object.__setattr__(service, "password", "$(touch ran)`touch ran`'\"; touch ran; '")
     file = tmp_path / "env"

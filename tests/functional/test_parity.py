@@ -8,20 +8,19 @@ import pytest
 import valkey
 
 from ccr_avn.dataplane.parity import read_planes
-from tests import valkey_fixtures
-from tests.functional.conftest import Make, Operator
-from tests.valkey_fixtures import Serve, binaries
+from tests.support import servers
+from tests.support.operator import Operator
+from tests.support.pairs import paired
+from tests.support.servers import Serve, binaries
 
-serve = valkey_fixtures.serve
+serve = servers.serve
 
 LIBRARY = "#!lua name=counting\nredis.register_function('one', function() return {} end)"
 
 
 @pytest.fixture
-def pair(make: Make) -> Operator:
-    operator = make()
-    assert operator.enable().code == 0
-    return operator
+def pair(operator: Operator) -> Operator:
+    return paired(operator)
 
 
 def checked(pair: Operator) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.operator import EU, Ended, Make, Operator, ended
-from tests.support.pairs import accepts, client, is_promoted, missing, paired, uri
+from tests.support.pairs import accepts, add_service, client, is_promoted, missing, paired, uri
 from tests.support.previews import does_as_shown
 from tests.support.wait import until
 from tests.support.writers import Load
@@ -113,8 +113,7 @@ def test_without_a_terminal_it_needs_yes(pair: Operator) -> None:
 
 
 def test_a_strangers_service_is_refused_and_the_primary_untouched(pair: Operator) -> None:
-    pair.avn("service", "create", "stranger", "-t", "valkey", "--plan", "startup-4", "--cloud", EU)
-    pair.avn("service", "wait", "stranger")
+    add_service(pair, "stranger", "startup-4", EU)
     before = pair.sandbox.changes()
     for words in (("eu", "stranger"), ("us", "eu"), ("stranger", "us")):
         done = pair.ccr("switchover", *words, "--yes")
@@ -407,8 +406,8 @@ def test_hooks_and_the_env_file(pair: Operator, tmp_path: Path) -> None:
     assert told["CCR_NEW_URI"] == uri(pair, "us")
     assert file.stat().st_mode & 0o777 == 0o600
     assert f'REDIS_URL="{uri(pair, "us").replace("valkey:", "redis:")}"' in file.read_text()
-    assert pair.ccr(*GO, "--after", "sleep 60", "--hook-timeout", "0.2").code == 0
-    assert pair.ccr(*GO, "--write-env", "/nowhere/app.env").code == 0
+    hangs = pair.ccr(*GO, "--after", "sleep 600", "--hook-timeout", "0.2", "--write-env", "/nowhere/app.env")
+    assert hangs.code == 0, hangs.err
 
 
 def test_no_secret_is_anywhere_but_where_it_belongs(pair: Operator) -> None:
