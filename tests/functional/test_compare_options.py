@@ -219,8 +219,8 @@ def test_the_processes_end_with_their_parent(pair: Pair, tmp_path: Path, number:
             parent.kill()
         else:
             os.killpg(parent.pid, number)  # as a terminal does
-        parent.wait(10)
-        until(lambda: not group(parent.pid), "the children to end", 10)
+        parent.wait(60)
+        until(lambda: not group(parent.pid), "the children to end")
         assert parent.stderr.read().count("Traceback") == (1 if number == signal.SIGINT else 0)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ def test_every_command_of_avn_that_matters_is_answered(make: Make) -> None:
     user = json.loads(operator.avn("service", "user-get", "eu", "--username", "default", "--json").out)
     assert user["username"] == "default"
     assert "rediss://" in operator.avn("service", "connection-info", "valkey", "uri", "eu").out
+    platform = operator.sandbox.platform
+    platform.options = replace(platform.options, build_seconds=3600)  # a change takes as long as a build
     operator.avn("service", "update", "eu", "--cloud", "aws-eu-west-1")
     assert json.loads(operator.avn("service", "get", "eu", "--json").out)["cloud_name"] == "aws-eu-west-1"
     operator.avn("service", "update", "eu", "--enable-termination-protection")

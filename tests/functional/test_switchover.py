@@ -405,7 +405,7 @@ def test_hooks_and_the_env_file(pair: Operator, tmp_path: Path) -> None:
     told = dict(line.split("=", 1) for line in (tmp_path / "after").read_text().splitlines() if "=" in line)
     assert told["CCR_NEW_URI"] == uri(pair, "us")
     assert file.stat().st_mode & 0o777 == 0o600
-    assert f'REDIS_URL="{uri(pair, "us").replace("valkey:", "redis:")}"' in file.read_text()
+    assert f"REDIS_URL='{uri(pair, 'us').replace('valkey:', 'redis:')}'" in file.read_text()
     hangs = pair.ccr(*GO, "--after", "sleep 600", "--hook-timeout", "0.2", "--write-env", "/nowhere/app.env")
     assert hangs.code == 0, hangs.err
 
