@@ -81,3 +81,27 @@ def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(operator: 
     again = pair.ccr(*GO, "--no-verify")
     assert again.code == 0, again.err
     assert "ccr-avn accepts-writes us" in again.out
+
+
+def test_a_rate_limit_is_waited_for_and_said(operator: Operator) -> None:
+    pair = paired(operator)
+    pair.sandbox.servers.kill("eu")
+    limit = "Rate limit 120 exceeded - try again in 1s"
+    pair.sandbox.faults.add(kind="status", status=429, message=limit, method="GET", path="/service/us$", times=1)
+    done = pair.ccr(*GO)
+    assert done.code == 0, done.err
+    assert "asking again in 1 s, as the platform asks" in done.err
+
+
+def test_no_network_and_an_old_avn_are_said_in_a_line(operator: Operator) -> None:
+    done = operator.ccr("status", AIVEN_WEB_URL="http://127.0.0.1:1")
+    assert done.code == 3
+    assert "no network: 127.0.0.1:1 refuses connections" in done.err
+    assert "Pool" not in done.err
+    old = operator.home / "old-avn"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo aiven-client 2.10.0\nexit 2\n')
+    old.chmod(0o755)
+    for words in (GO, ("status",), ("last-known", "us"), ("verify", "eu", "us"), ("watch", "eu", "us")):
+        done = operator.ccr(*words, "--avn", str(old))
+        assert done.code == 4, done.err
+        assert "avn 2.10.0 is too old" in done.err
