@@ -52,18 +52,17 @@ def identify(given: str | None, *, with_help: bool = False) -> Program:
 
 
 def known(path: str) -> Program:
-    """The same for an avn that was found, without starting it where its installation tells its version.
+    """The same for an avn that was found, without starting it: its installation tells, else it is not asked.
+
+    One that does not know what it is asked is looked at again: see :func:`too_old`.
 
     Raises:
-        UsageError: it is no avn.
         Refused: it is older than the oldest supported.
     """
     number = version_beside(path)
-    if number is None:
-        return identify(path)
-    if _numbers(number) < OLDEST:
+    if number is not None and _numbers(number) < OLDEST:
         raise _too_old(path, number)
-    return Program(path=path, version=number)
+    return Program(path=path, version=number or "not asked")
 
 
 def too_old(path: str, run: Callable[..., process.Answer]) -> Refused | None:

@@ -81,18 +81,25 @@ def test_status_of_all_needs_the_list(fp: FakeProcess, avn: str) -> None:
         ask.begin(avn, None, 5)()
 
 
-@pytest.mark.parametrize("how", ["beside", "asked"])
-def test_an_avn_that_is_too_old_is_named_by_every_command(fp: FakeProcess, tmp_path: Path, how: str) -> None:
+def test_an_avn_that_is_too_old_is_named_before_it_is_started(fp: FakeProcess, tmp_path: Path) -> None:
+    given = installed(tmp_path, "2.14.0")
+    with pytest.raises(Refused, match=r"avn 2.14.0 is too old"):
+        lookup.look_up(given, Project(), ("us",), 5)
+    assert not fp.calls
+
+
+def test_one_whose_age_nothing_tells_is_named_when_it_does_not_know_what_it_is_asked(
+    fp: FakeProcess, tmp_path: Path
+) -> None:
     path = tmp_path / "avn"
     path.touch(0o755)
-    given = installed(tmp_path / "old", "2.14.0") if how == "beside" else str(path)
-    fp.register([given, "--version"], stdout="aiven-client 2.14.0")
-    for command in (lambda: lookup.look_up(given, Project(), ("us",), 5), lambda: program.known(given)):
-        fp.register([given, "--version"], stdout="aiven-client 2.14.0")
-        with pytest.raises(Refused, match=r"avn 2.14.0 is too old"):
-            command()
+    answers(fp, str(path), "list", "us", returncode=2, stderr="avn service: error: no")
+    fp.register([str(path), "--version"], stdout="aiven-client 2.14.0")
+    with pytest.raises(Refused, match=r"avn 2.14.0 is too old"):
+        lookup.look_up(str(path), Project(), ("us",), 5)
 
 
-def test_the_version_is_not_asked_for_where_the_installation_tells_it(fp: FakeProcess, avn: str) -> None:
+def test_the_version_is_not_asked_for_while_all_goes_well(fp: FakeProcess, avn: str, tmp_path: Path) -> None:
     assert program.known(avn).version == "4.18.0"
+    assert program.known(str(tmp_path / "other")).version == "not asked"
     assert not fp.calls
