@@ -25,13 +25,18 @@ class Hooks:
         try:
             answer = process.run(words, deadline=self.timeout, environment=environment)
         except OSError as error:
-            console.note(f"{which}: {words[0]} can't be run: {error.strerror}")
+            console.warn(f"{which}: {words[0]} can't be run: {error.strerror}")
+            return False
+        except KeyboardInterrupt:  # only when the run itself has ended: what it did is still to be told
+            console.warn(f"{which}: interrupted by Ctrl-C")
             return False
         self.seconds[which] = round(answer.seconds, 3)
         for line in (answer.stdout + answer.stderr).splitlines():
             console.note(f"{which}| {line}")
         if answer.expired:
-            console.note(f"{which}: ended after {self.timeout:g} s (--hook-timeout)")
+            console.warn(f"{which}: ended after {self.timeout:g} s (--hook-timeout)")
+        elif answer.code:
+            console.warn(f"{which}: exit {answer.code}")
         return answer.code == 0
 
     def run_before(self, environment: dict[str, str]) -> None:
@@ -42,7 +47,7 @@ class Hooks:
             raise Refused(
                 "the command given with --before refused",
                 detail=shlex.join(self.before),
-                hint="nothing was changed; mend what it found, then run the same command again",
+                hint="nothing was changed; fix the problem it reported, then run the same command again",
             )
 
 

@@ -51,4 +51,4 @@ class Signals:
 
 
 def _interrupted(number: int) -> Interrupted:
-    return Interrupted(number, hint="run the same command again: it looks at what is there and goes on from that")
+    return Interrupted(number, hint="re-run the same command to resume: it looks at what is there first")

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from ccr_avn.hooks import Hooks
     from ccr_avn.models import Service
 
-Yes = Annotated[bool, typer.Option("--yes", help="Don't ask; needed without a terminal.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Skip confirmation (required when not interactive).")]
 WriteEnv = Annotated[
     Path | None,
     typer.Option("--write-env", metavar="FILE", help="Put the new REDIS_URL and VALKEY_URL there, mode 0600."),
 ]
-Before = Annotated[str | None, typer.Option(metavar="CMD", help="Run first; a non-zero exit refuses the switch.")]
+Before = Annotated[
+    str | None, typer.Option(metavar="CMD", help="Run before anything is changed; a non-zero exit stops there.")
+]
 After = Annotated[str | None, typer.Option(metavar="CMD", help="Run when all is done.")]
 OnFailure = Annotated[str | None, typer.Option(metavar="CMD", help="Run when it failed.")]
 HookTimeout = Annotated[float, typer.Option(metavar="S", help="How long a command of yours may take.")]
@@ -137,14 +139,14 @@ def sides(**services: "Service | None") -> list[dict[str, Any]]:
 
 
 def exposure(project: tuple[str, ...], new: "Service") -> list[dict[str, str]]:
-    """What is exposed after a promotion, each with the command that mends it."""
+    """What is exposed after a promotion, each with the command that mends it, if one does."""
     flag = f" {' '.join(project)}" if project else ""
     found = [
         ("no replica follows it", f"ccr-avn enable {new.name} NEW --replica-cloud CLOUD{flag}"),
         ("it has no backup until the platform takes the first", f"avn service backup-list {new.name}{flag}"),
         (
-            "Terraform or operator code may still name the integration",
-            "remove service_integrations/read_replica from it",
+            "Terraform or operator code may still name the integration: remove service_integrations/read_replica there",
+            "",
         ),
     ]
     if (new.node_count or 1) < 2:
@@ -161,8 +163,12 @@ def exposure_lines(found: list[dict[str, str]]) -> list[str]:
     from ccr_avn import console
 
     short = [(one["what"], one["mend"]) for one in found if len(one["what"]) <= LONG]
-    long = [line for one in found if len(one["what"]) > LONG for line in (f"  {one['what']}", f"      {one['mend']}")]
+    long = [f"{indent}{text}" for one in found if len(one["what"]) > LONG for indent, text in _paragraph(one) if text]
     return ["remaining risks:", *([console.table(short)] if short else []), *long]
+
+
+def _paragraph(risk: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return ("  ", risk["what"]), ("      ", risk["mend"])
 
 
 def with_hooks(hooks: "Hooks", told: Callable[..., dict[str, str]], perform: "Callable[[], Run]") -> "Run":

@@ -87,7 +87,7 @@ def watch(
     sampler = Sampler(*sides, patience=min(interval, data_timeout))
     platform = Platform((first, second), ask, state_interval, found)
     figures = Figures()
-    live = sys.stdout.isatty() and not json
+    live = sys.stdout is not None and sys.stdout.isatty() and not json
     ended, signal = _go_on(
         Terms(interval=interval, limit=limit, goal=goal), sampler, platform, figures, alert, names, address, live=live
     )

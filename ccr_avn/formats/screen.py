@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccr_avn.formats.tables import bytes_told
+from ccr_avn.outlet import emitted, outlet
 from ccr_avn.printable import printable_line
 from ccr_avn.watch.figures import Figures
 from ccr_avn.watch.sample import Sample
@@ -27,8 +28,9 @@ class Screen:
     def __init__(self, pair: tuple[str, str], figures: Figures) -> None:
         self._pair = pair
         self._figures = figures
-        self._console = Console(highlight=False)
-        self._live = Live(self, console=self._console, refresh_per_second=4, transient=True)
+        to: Any = outlet("stdout")
+        self._console = Console(file=to, highlight=False, markup=False)
+        self._live = Live(self, console=self._console, refresh_per_second=4, transient=True, redirect_stderr=False)
         self._terminal: Any = None
 
     def __enter__(self) -> Self:
@@ -100,7 +102,11 @@ def _headline(pair: tuple[str, str], last: Sample) -> Text:
     style = "green" if last.link == "up" else "red"
     rate = "-" if last.write_rate is None else f"{bytes_told(last.write_rate)}/s"
     rest = f"   lag {ms_told(last.lag_ms)}, {bytes_told(last.lag_bytes)}   writes {rate}"
-    return Text.assemble((f"{pair[0]} → {pair[1]}", "bold"), "   link ", (last.link, style), rest)
+    return Text.assemble((_safe(f"{pair[0]} → {pair[1]}"), "bold"), "   link ", (_safe(last.link), style), rest)
+
+
+def _safe(text: str) -> str:
+    return printable_line(emitted(text))
 
 
 def _sides(pair: tuple[str, str], last: Sample) -> Table:
@@ -114,8 +120,8 @@ def _sides(pair: tuple[str, str], last: Sample) -> Table:
     ):
         heard = "-" if side is None or side.last_io_seconds is None else f"{side.last_io_seconds} s"
         known = (side.role, f"{side.offset:,}") if side else ("-", "-")
-        cells = (Text(printable_line(cell)) for cell in (name, state or "-", *known, heard))  # no markup of rich's
-        table.add_row(*cells, Text(printable_line(told), style="red", overflow="ellipsis", no_wrap=True))
+        cells = (Text(_safe(cell)) for cell in (name, state or "-", *known, heard))  # no markup of rich's
+        table.add_row(*cells, Text(_safe(told), style="red", overflow="ellipsis", no_wrap=True))
     return table
 
 
@@ -130,7 +136,7 @@ def _events(figures: Figures) -> list[Text]:
     return [
         Text.assemble(
             (time.strftime("%H:%M:%S  ", time.localtime(at)), "dim"),
-            printable_line(event),
+            _safe(event),
             overflow="ellipsis",
             no_wrap=True,
         )
@@ -140,7 +146,7 @@ def _events(figures: Figures) -> list[Text]:
 
 def _quiet_keys() -> Any:
     """Keys come at once and unseen; Ctrl-C stays Ctrl-C. None where there is no keyboard."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return None
     import termios
     import tty
