@@ -61,7 +61,7 @@ def verify(
         int, typer.Option(metavar="N", show_default=False, help="Processes. [default: number of cores]")
     ] = 0,
     max_ops: Annotated[
-        int, typer.Option(metavar="N", help="Most commands per second on PRIMARY; 0: no limit.")
+        int, typer.Option(metavar="N", help="Most commands (some four a key) per second on PRIMARY; 0: any.")
     ] = 20_000,
     rounds: Annotated[int, typer.Option(metavar="N", help="How often keys that differ are read again.")] = 3,
     round_interval: Annotated[float, typer.Option(metavar="S", help="Pause between these rounds, in seconds.")] = 2,

@@ -18,13 +18,8 @@ def ahead(client: "valkey.Valkey") -> tuple[float, float]:
     return min((_ahead(client) for _ in range(SAMPLES)), key=lambda found: found[1])
 
 
-def skew(source: "valkey.Valkey", target: "valkey.Valkey") -> float:
-    """Seconds by which the target's clock is certainly ahead (negative: behind) of the source's."""
-    return apart(ahead(source), ahead(target))
-
-
 def apart(source: tuple[float, float], target: tuple[float, float]) -> float:
-    """The same, of two answers of :func:`ahead`; 0 where their errors leave it open."""
+    """Seconds by which the target's clock is certainly ahead (negative: behind) of the source's, of answers of `ahead`."""
     difference, error = target[0] - source[0], target[1] + source[1]
     return difference if abs(difference) > error else 0.0
 

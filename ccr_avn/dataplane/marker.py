@@ -1,6 +1,5 @@
 """Markers: small keys that are written to the primary and must arrive at the replica."""
 
-import math
 import secrets
 import statistics
 import time
@@ -9,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ccr_avn.dataplane.clock import skew
+from ccr_avn.dataplane.clock import ahead, apart
 from ccr_avn.dataplane.connect import Endpoint, connect, explained
 from ccr_avn.errors import NotProven
 
@@ -47,11 +46,6 @@ class MarkerResult:
         return statistics.median(self.lag_ms) if self.lag_ms else 0.0
 
     @property
-    def p99(self) -> float:
-        """The nearest rank: a value that was really measured."""
-        return sorted(self.lag_ms)[math.ceil(len(self.lag_ms) * 0.99) - 1] if self.lag_ms else 0.0
-
-    @property
     def maximum(self) -> float:
         return max(self.lag_ms, default=0.0)
 
@@ -63,13 +57,11 @@ def run_marker(
     samples: int = 20,
     timeout: float = 10.0,
     ttl: float = TTL,
-    progress: Callable[[int, float], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> MarkerResult:
     """Send ``samples`` markers through, one after the other; ``timeout`` is in seconds, for each.
 
-    ``progress`` is told how many arrived, and the lag of the last in ms.
     Stops at the first that does not arrive: one is enough to know.
 
     Raises:
@@ -79,9 +71,8 @@ def run_marker(
     key = f"{PREFIX}{secrets.token_hex(8)}"
     lags: list[float] = []
     with connect(primary) as source, connect(replica) as target:
-        with explained(replica, connected=True):
-            ahead = _skew(source, target)
-        lives = int((ttl + max(0.0, ahead)) * 1000)  # a replica hides what is over by its own clock
+        skew = _skew(source, target, primary, replica)
+        lives = int((ttl + max(0.0, skew)) * 1000)  # a replica hides what is over by its own clock
         try:
             for number in range(samples):
                 value = f"{number}:{time.time_ns() // 1_000_000}".encode()
@@ -95,12 +86,10 @@ def run_marker(
                         _still_there(source, key, value, primary.service)
                     break
                 lags.append((clock() - began) * 1000)
-                if progress:
-                    progress(len(lags), lags[-1])
         finally:
             with suppress(Exception):  # it expires by itself; its removal must not hide what went wrong
                 source.delete(key)
-    return MarkerResult(samples=samples, lag_ms=tuple(lags), skew=ahead)
+    return MarkerResult(samples=samples, lag_ms=tuple(lags), skew=skew)
 
 
 def _arrives(
@@ -134,14 +123,20 @@ def _still_there(source: "valkey.Valkey", key: str, value: bytes, service: str) 
     )
 
 
-def _skew(source: "valkey.Valkey", target: "valkey.Valkey") -> float:
+def _skew(source: "valkey.Valkey", target: "valkey.Valkey", primary: Endpoint, replica: Endpoint) -> float:
     """Seconds by which the replica's clock is ahead of the primary's; 0 where TIME is refused."""
+    here, there = _ahead(source, primary), _ahead(target, replica)
+    return apart(here, there) if here and there else 0.0
+
+
+def _ahead(client: "valkey.Valkey", endpoint: Endpoint) -> tuple[float, float] | None:
     from valkey.exceptions import ResponseError
 
-    try:
-        return skew(source, target)
-    except ResponseError:
-        return 0.0
+    with explained(endpoint, connected=True):
+        try:
+            return ahead(client)
+        except ResponseError:  # a user who may not ask
+            return None
 
 
 def last_watched(endpoint: Endpoint) -> float | None:

@@ -113,11 +113,11 @@ def test_writing_nothing(other: dict[str, Any], nothing: bool) -> None:
     assert wrote_nothing(side(), side(**other), 1.0) is nothing
 
 
-def test_percentiles_are_values_that_were_measured() -> None:
-    assert MarkerResult(samples=0, lag_ms=()).p99 == 0
-    assert MarkerResult(samples=1, lag_ms=(3.0,)).p99 == 3
-    hundred = MarkerResult(samples=200, lag_ms=tuple(float(one) for one in range(1, 201)))
-    assert (hundred.p99, hundred.median, hundred.maximum) == (198, 100.5, 200)
+def test_what_the_lags_of_markers_come_to() -> None:
+    none = MarkerResult(samples=3, lag_ms=())
+    assert (none.arrived, none.minimum, none.median, none.maximum) == (0, 0.0, 0.0, 0.0)
+    some = MarkerResult(samples=4, lag_ms=(4.0, 1.0, 2.0, 3.0))
+    assert (some.arrived, some.minimum, some.median, some.maximum) == (4, 1.0, 2.5, 4.0)
 
 
 def test_an_endpoint_shows_no_secret() -> None:
