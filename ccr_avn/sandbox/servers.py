@@ -76,10 +76,15 @@ class ValkeyServers:
         self._change(name, lambda server: setattr(server, "password", password))
 
     def set_settings(self, name: str, settings: dict[str, str]) -> None:
-        """By the server's own names. The number of databases is another only after a restart, which it gets."""
+        """By the server's own names. The number of databases is another only after a restart, which it gets.
+
+        Raises:
+            ValueError: the server refuses one of them; those before it hold until its next start.
+        """
         with self._lock:
             if (server := self._servers.get(name)) is None:
                 return
+            self._try(server, settings)
             before, server.settings = server.settings, server.settings | settings
             if before.get("databases") != server.settings.get("databases") and server.alive and not server.frozen:
                 self.restart(name)
@@ -215,6 +220,19 @@ class ValkeyServers:
                 settling.settle_clients(client, server, cut=self._options.filter_cuts == "all")
                 settling.settle_link(client, server, self._admin if self._may_link(server) else None)
                 return
+
+    def _try(self, server: Server, settings: dict[str, str]) -> None:
+        import valkey
+
+        if not server.alive or server.frozen or server.loading:
+            return
+        with self._admin_of(server) as client:
+            for name, value in settings.items():
+                try:
+                    if name != "databases":
+                        client.config_set(name, value)
+                except valkey.ResponseError as refusal:
+                    raise ValueError(f"{name}: {refusal}") from None
 
     def _may_link(self, server: Server) -> bool:
         source = self._servers.get(server.source or "")
