@@ -113,7 +113,7 @@ class Run:
             if not forgiven or isinstance(problem, Interrupted):
                 raise
             warning = f"{step.slug}: {problem.what} ({problem.detail}); {problem.hint}"
-            finding, outcome = go("left undone", warnings=(warning,)), "failed"
+            finding, outcome = go("not checked" if step.advisory else "left undone", warnings=(warning,)), "failed"
         seconds = self._now() - began
         self._emit(events.StepDone(at=self._now(), slug=step.slug, finding=finding, seconds=seconds, outcome=outcome))
 

@@ -90,6 +90,10 @@ def test_an_advisory_look_that_fails_is_a_warning_and_its_gate_refuses_all_the_s
     assert fake.calls == ["a", "b"]
     warned = [one for event in fake.events if isinstance(event, events.StepDone) for one in event.finding.warnings]
     assert len(warned) == 1
+    assert [event.finding.reason for event in fake.events if isinstance(event, events.StepDone)] == [
+        "not checked",
+        "go",
+    ]
     refusing = Fake(a=["stop"], b=["go"])
     with pytest.raises(Refused):
         refusing.perform(plan(step("b"), checks=(step("a", advisory=True),)))
