@@ -165,4 +165,5 @@ def test_a_marker_of_watch_bounds_the_loss(pair: Operator) -> None:
     assert done.code == 0, done.err
     estimate = json.loads(done.out)["result"]["rpo_estimate"]
     assert "bound" in estimate["how"]
-    assert 5 <= estimate["seconds"] <= time.time() - marked
+    assert estimate["seconds"] >= 5
+    assert marked + estimate["seconds"] <= time.time()

@@ -6,7 +6,6 @@ import os
 import shlex
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -413,9 +412,12 @@ def test_hooks_and_the_env_file(pair: Operator, tmp_path: Path) -> None:
 def test_no_secret_is_anywhere_but_where_it_belongs(pair: Operator) -> None:
     seen: list[str] = []
     child = pair.start("ccr-avn", *GO, "--json")
-    while child.poll() is None:
+
+    def over() -> bool:
         seen.append(command_lines())
-        time.sleep(0.02)
+        return child.poll() is not None
+
+    until(over, "it to end", pause=0.02)
     done = ended(child)
     assert done.code == 0, done.err
     files = [path.read_text(errors="replace") for path in pair.sandbox.home.rglob("*") if path.is_file()]

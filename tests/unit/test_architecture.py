@@ -103,3 +103,22 @@ def test_no_test_module_imports_another() -> None:
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             shared = [name for name in names if name.startswith("tests.") and ".test_" in name]
             assert not shared, f"{path.relative_to(TESTS)} imports {shared}"
+
+
+def clocks(node: ast.AST) -> bool:
+    """Whether a span of time is taken in there: ``time.monotonic() - began``."""
+    spans = [one for one in ast.walk(node) if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub)]
+    called = [one.left.func for one in spans if isinstance(one.left, ast.Call)]
+    return any(isinstance(one, ast.Attribute) and one.attr in ("monotonic", "perf_counter", "time") for one in called)
+
+
+def test_no_test_measures_time_or_sleeps() -> None:
+    """A busy machine is no fault: tests wait for conditions (tests/support/wait.py), scripts/bench measures."""
+    for path in TESTS.rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            where = f"{path.relative_to(TESTS)}:{getattr(node, 'lineno', 0)}"
+            measured = [node.value] if isinstance(node, ast.Assign) else []
+            measured += [one for one in ast.walk(node) if isinstance(one, ast.Compare)] * isinstance(node, ast.Assert)
+            assert not any(clocks(one) for one in measured), f"{where} measures time"
+            sleeps = isinstance(node, ast.Attribute) and ast.unparse(node) == "time.sleep"
+            assert not sleeps, f"{where} sleeps"
