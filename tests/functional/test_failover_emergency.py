@@ -105,3 +105,25 @@ def test_no_network_and_an_old_avn_are_said_in_a_line(operator: Operator) -> Non
         done = operator.ccr(*words, "--avn", str(old))
         assert done.code == 4, done.err
         assert "avn 2.10.0 is too old" in done.err
+
+
+def test_from_outside_a_vpc_the_public_route_is_used_by_every_command(operator: Operator) -> None:
+    pair = paired(operator)
+    for name in ("eu", "us"):
+        service = pair.sandbox.platform.find(name)
+        public = {"component": "valkey", "host": "127.0.0.1", "port": service.port, "route": "public"}
+        away = {
+            "service_uri": f"valkey://default:{service.password}@127.0.0.1:1",
+            "components": [{**public, "usage": "primary"}],
+        }
+        pair.sandbox.platform.oddities.overlay_service(name, away)
+    assert pair.ccr("verify", "eu", "us", "--level", "marker").code == 0
+    assert pair.ccr("last-known", "us").code == 0
+    assert pair.ccr("last-known", "us", "--route", "privatelink").code == 6
+    shown = json.loads(pair.ccr("status", "us", "--json").out)["result"]["pairs"]
+    assert shown[0]["link"] == "up"
+    assert f":{pair.sandbox.platform.find('us').port}" in pair.ccr("endpoint", "us", "--route", "public").out
+    assert ":1" in pair.ccr("endpoint", "us", "--format", "uri").out
+    pair.sandbox.servers.kill("eu")
+    assert pair.ccr(*GO).code == 0
+    assert accepts(pair, "us")
