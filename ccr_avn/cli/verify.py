@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ccr_avn.dataplane.compare import Progress
+    from ccr_avn.procedures.verify import VerifyRequest
 
 EVERY = 2.0
 """Seconds between two lines on how a comparison goes on."""
@@ -126,17 +127,21 @@ def verify(
             problem.result = evidence(plan, session.run.seen)
         raise
     result = {"primary": primary, "replica": replica, "level": want.level, **evidence(plan, run.seen)}
-    session.finish(run, result, [f"{replica} replicates {primary}: {_proven(level, result)}"])
+    session.finish(run, result, [f"{replica} replicates {primary}: {_proven(want, result)}"])
 
 
-def _proven(level: Level, result: "dict[str, Any]") -> str:
+def _proven(want: "VerifyRequest", result: "dict[str, Any]") -> str:
     """By what, and by how much of it: of no keys at all nothing is proven."""
     if "compare" not in result:
-        return f"proven by {level.value}"
-    keys = result["compare"]["keys"]
+        return f"proven by {want.level}"
+    keys, depth = result["compare"]["keys"], want.depth
     if not keys:
         return "proven by marker; there was no key to compare"
-    return f"proven by {'the values' if level is Level.VALUES else 'existence, type and expiry'} of {keys} keys"
+    chosen = " chosen at random" if depth.sample is not None else ""
+    chosen += f" matching {depth.match}" if depth.match is not None else ""
+    chosen += f" in database {', '.join(map(str, depth.databases))}" if depth.databases else ""
+    by = "the values" if want.level == "values" else "existence, type and expiry"
+    return f"proven by {by} of {keys} keys{chosen}"
 
 
 def _telling() -> "Callable[[Progress], None]":

@@ -10,7 +10,10 @@ from pytest_subprocess import FakeProcess
 
 from ccr_avn import process
 from ccr_avn.cli.boundary import run
+from ccr_avn.cli.verify import _proven
 from ccr_avn.errors import AvnError, CcrError, Interrupted, Refused, UsageError
+from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.verify import Depth, VerifyRequest
 from ccr_avn.program import identify
 
 BAD = [
@@ -84,6 +87,21 @@ def test_bad_input_gets_three_lines_and_exits_2(words: list[str], capsys: pytest
     said = capsys.readouterr()
     assert said.out == ""
     assert re.fullmatch(r"error: .+\ndetail: .+\nhint: .+\n", said.err), said.err
+
+
+@pytest.mark.parametrize(
+    ("level", "keys", "depth", "told"),
+    [
+        ("marker", None, {}, "proven by marker"),
+        ("keys", 0, {}, "proven by marker; there was no key to compare"),
+        ("keys", 7, {}, "proven by existence, type and expiry of 7 keys"),
+        ("values", 7, {"sample": 9, "match": "x*"}, "proven by the values of 7 keys chosen at random matching x*"),
+        ("values", 7, {"databases": (1, 3)}, "proven by the values of 7 keys in database 1, 3"),
+    ],
+)
+def test_what_a_pair_is_proven_by(level: Any, keys: int | None, depth: dict[str, Any], told: str) -> None:
+    want = VerifyRequest(primary="eu", replica="us", setting=Setting(), level=level, depth=Depth(**depth))
+    assert _proven(want, {} if keys is None else {"compare": {"keys": keys}}) == told
 
 
 def test_errors_are_an_envelope_too(capsys: pytest.CaptureFixture[str]) -> None:
