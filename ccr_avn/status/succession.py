@@ -65,8 +65,8 @@ def _is_anothers(origin: Origin, new: Service) -> bool:
 
 
 def _may_be(origin: Origin, old: Service, new: Service) -> bool:
-    """Whether a tag that has a name only may mean this service: it is no replica, nor younger than what came from it."""
-    if origin.old_created is not None or old.row:
+    """Whether a tag that has a name only may mean this service: it is not younger than what came from it."""
+    if origin.old_created is not None:
         return False
     made, then = created(old), created(new)
     return made is None or then is None or made <= then

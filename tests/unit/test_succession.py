@@ -230,6 +230,22 @@ def test_the_series_of_a_pair_stay_after_its_promotion() -> None:
     assert 'redis_up{service="eu"}' not in after, "that a closed service does not answer is no alarm"
 
 
+def test_of_the_worse_word_on_a_pair_nothing_is_lost() -> None:
+    z = made("z", 1, **CLOSED)
+    pairs = every(z, promoted(made("a", 2), z))
+    found = judged(with_expected(pairs, pairs, [("z", "a")]))
+    assert [one.health for one in found.values()] == ["warning", "ok", "critical"]
+    assert 'ccr_health{primary="z",replica="a"} 3' in exposition.text_of(tuple(found.values()))
+
+
+def test_what_the_replica_says_of_its_row_counts() -> None:
+    both = made("eu", 1, row("eu", "us")), made("us", 2, row("eu", "us", active=False))
+    for services in (both, both[::-1]):
+        [pair] = every(*services)
+        assert pair.row
+        assert not pair.row.active
+
+
 def test_rows_that_say_less_than_they_should() -> None:
     hidden = judged(every(made("us", 1, row("x", "us", source_service=None))))["?/us"]
     assert (hidden.rank, hidden.health) == ("pair", "warning")
