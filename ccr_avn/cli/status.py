@@ -101,7 +101,7 @@ def status(
     from ccr_avn import console
     from ccr_avn.status.ask import begin
 
-    answer = begin(avn, project, call_timeout, names, console.note)
+    answer = begin(avn, project, call_timeout, _wanted(names, expected), console.note)
     from datetime import UTC, datetime
 
     from ccr_avn.status.looks import look_at_all
@@ -137,6 +137,11 @@ def _expected(given: list[str]) -> tuple[tuple[str, str], ...]:
         options.names(**{"--expect PRIMARY": primary, "--expect REPLICA": replica})
         pairs.append((primary, replica))
     return tuple(dict.fromkeys(pairs))
+
+
+def _wanted(names: tuple[str, ...], expected: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """All names that are known, in case that they have to be asked for one by one."""
+    return tuple(dict.fromkeys([*names, *(name for pair in expected for name in pair)]))
 
 
 def _lines(file: Path) -> list[str]:
@@ -215,6 +220,8 @@ def _show(
             console.say(console.table(rows(found), indent="") if found else "no Valkey or Redis services here")
             for line in troubles(found):
                 console.say(line)
+            if found and not any(one.pair.counts or one.health != "ok" for one in found):
+                console.say("unknown: there is no pair; one that must be there is named with --expect PRIMARY:REPLICA")
 
 
 def _show_metrics(found: "tuple[Standing, ...]", output: Path | None) -> None:

@@ -60,12 +60,14 @@ def begin(
 
 
 def _by_name(world: World, project: Project, names: tuple[str, ...], note: "Note") -> "tuple[Service, ...]":
-    """These, and the other sides of their pairs."""
+    """These, the other sides of their pairs, and what they were promoted from."""
+    from ccr_avn.lineage import origin_of
     from ccr_avn.lookup import ask_each
     from ccr_avn.reading import Rows
 
     found = ask_each(world, project, names, note, all_of_them=False)
-    others = [other for one in found for other in (*((one.source,) if one.source else ()), *one.replicas)]
-    more = tuple(dict.fromkeys(other for other in others if other not in names))
+    origins = [origin.name for one in found if (origin := origin_of(one))]
+    others = [other for one in found for other in (one.source, *one.replicas)] + origins
+    more = tuple(dict.fromkeys(other for other in others if other and other not in names))
     rest = ask_each(world, project, more, note, all_of_them=False)
     return Rows((*found, *rest), (*found.left_out, *rest.left_out))

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 
 from ccr_avn import lineage, models
+from ccr_avn.avn import Project
 from ccr_avn.cli.boundary import run
 from ccr_avn.dataplane.trouble import Answered
 from ccr_avn.errors import AvnError, Unreachable
+from ccr_avn.execute import World
 from ccr_avn.formats import exposition, nagios, tables
 from ccr_avn.gates.settings import NOBODY
+from ccr_avn.reading import Rows
+from ccr_avn.status import ask
 from ccr_avn.status.looks import Look, Looks, look_at_all
 from ccr_avn.status.pairs import Pair, chosen, pairs_of, with_expected
 from ccr_avn.status.standing import Standing, standings
@@ -334,6 +338,25 @@ def test_the_exit_code_is_the_health_in_every_format(
     capsys.readouterr()
     run([*LOCAL, *words, "--json"])
     assert CODES[json.loads(capsys.readouterr().out)["result"]["health"]] == code
+
+
+def test_where_the_list_can_not_be_had_the_old_primary_is_asked_for_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {one.name: one for one in models.services(json.dumps(failed_over()))}
+
+    def ask_each(_: Any, __: Any, names: tuple[str, ...], *___: Any, **____: Any) -> Any:
+        return Rows(there[name] for name in names)
+
+    monkeypatch.setattr("ccr_avn.lookup.ask_each", ask_each)
+    world = World(avn="avn", call_timeout=1)
+    found = ask._by_name(world, Project(), ("us",), lambda _: None)
+    assert {one.name for one in found} == {"us", "eu"}
+
+
+def test_that_there_is_no_pair_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown(monkeypatch, made("alone", 1))
+    for words in ([], ["alone"]):
+        assert run([*LOCAL, *words]) == 0
+        assert capsys.readouterr().out.splitlines()[-1].startswith("unknown: there is no pair")
 
 
 def test_a_failure_of_ours_is_no_health_of_a_pair(
