@@ -90,6 +90,24 @@ def test_a_replica_whose_first_copy_never_begins(make: Make) -> None:
             us.get("a")
 
 
+def test_a_first_copy_that_never_ends_looks_like_none_when_its_primary_is_gone(make: Make) -> None:
+    operator = make(build_seconds=0, backup_seconds=0)
+    create(operator, "eu", "business-4", EU)
+    with client(operator, "eu") as eu:
+        eu.mset({f"k{number}": number for number in range(1000)})
+    operator.sandbox.servers.set_settings("eu", {"rdb-key-save-delay": "1000000"})
+    create(operator, "us", "startup-4", EU, "eu")
+
+    def seen() -> tuple[Any, ...]:
+        with operator.sandbox.servers.admin("us") as us:
+            told: Any = us.info("replication")
+            return told["role"], told["master_link_status"], told["master_sync_in_progress"], us.dbsize()
+
+    until(lambda: seen() == ("slave", "down", 1, 0), "the copy to begin")
+    operator.sandbox.servers.kill("eu")
+    until(lambda: seen() == ("slave", "down", 0, 0), "the copy to be given up")
+
+
 @options(filter_cuts="new-only")
 def test_a_filter_that_turns_away_new_clients_only(rig: Rig) -> None:
     operator, _, _ = rig
