@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -73,7 +73,10 @@ def are_alike(project: Project, services: Step[tuple[Service, ...]], primary: st
         differences = of_services(project, old, new)
         if planes:
             differences += of_servers(project, old, new, planes)
-        return judge_differences(differences, compared="both sides" if planes else "what the platform tells of them")
+            return judge_differences(differences, compared="both sides")
+        finding = judge_differences(differences, compared="what the platform tells of them")
+        unasked = "versions, functions and clocks were not compared: not both servers could be asked"
+        return replace(finding, warnings=(*finding.warnings, unasked))
 
     return Gate("nothing in which the sides differ stands in the way", judge)
 

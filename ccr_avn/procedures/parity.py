@@ -9,9 +9,16 @@ from ccr_avn.procedures.steps import Setting, endpoint
 
 
 def compare_sides(
-    setting: Setting, primary: str, replica: str, services: Step[tuple[Service, ...]]
+    setting: Setting,
+    primary: str,
+    replica: str,
+    services: Step[tuple[Service, ...]],
+    options: tuple[str, ...] = (),
 ) -> Step[Planes | None]:
-    """Differences are warnings with their values. A side that can't be reached is another check's matter."""
+    """Differences are warnings with their values. A side that can't be reached is another check's matter.
+
+    ``options``: those of the switchover, so that a pasted ``--check`` allows what the run does.
+    """
 
     def look(seen: Seen) -> Planes | None:
         found = {one.name: one for one in seen.of(services)}
@@ -25,6 +32,6 @@ def compare_sides(
     return Step(
         slug="parity",
         purpose="compare rights, settings, versions, functions and clocks of both sides",
-        look=Probe(("ccr-avn", "switchover", primary, replica, *setting.options, "--check"), look),
+        look=Probe(("ccr-avn", "switchover", primary, replica, *setting.options, *options, "--check"), look),
         gate=parity.are_alike(setting.project, services, primary, replica),
     )

@@ -15,7 +15,9 @@ from ccr_avn.dataplane.link import NO_HISTORY, Side
 from ccr_avn.dataplane.parity import Plane, Planes
 from ccr_avn.gates import parity, settings
 from ccr_avn.gates.parity import Difference
-from ccr_avn.plan import Call, Gate, Seen, Step, go
+from ccr_avn.plan import Call, Gate, Probe, Seen, Step, go
+from ccr_avn.procedures.parity import compare_sides
+from ccr_avn.procedures.steps import Setting
 
 P = Project("p")
 SECRET = "AVNS_never-shown"
@@ -309,6 +311,25 @@ def test_all_is_told_but_only_what_can_not_work_refuses() -> None:
     assert refused.verdict == "stop"
     assert "avn service update us --project p -c valkey_version=9.1" in refused.hint
     assert "valkey_timeout" in refused.detail
+
+
+def test_servers_that_can_not_be_asked_are_no_failure_and_are_told() -> None:
+    """That they can't be reached is another check's matter."""
+    pair: Step[Any] = Step(
+        slug="pair", purpose="", look=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go(""))
+    )
+    step = compare_sides(Setting(project=P), "eu", "us", pair, ("--allow-smaller",))
+    assert step.look.argv == ("ccr-avn", "switchover", "eu", "us", "--project", "p", "--allow-smaller", "--check")
+    for there in (
+        (service("eu"), service("us")),
+        (service("eu"),),
+        (service("eu"), service("us", service_integrations=[])),
+    ):
+        seen = Seen()
+        seen.remember(pair, there)
+        assert isinstance(step.look, Probe)
+        assert step.look.look(seen) is None
+    assert "not compared" in " ".join(judged(None, service("eu"), service("us")).warnings)
 
 
 def test_a_replica_that_follows_nobody_is_not_compared() -> None:
