@@ -364,5 +364,5 @@ def _timed_out(step: Step[Any], poll: Poll, finding: Finding) -> CcrError:
     return poll.error(
         f"{step.slug}: not within {poll.limit:g} s: {step.gate.rule}",
         detail=f"last seen: {finding.reason}",
-        hint=poll.hint or "run the same command again: it goes on from where the world stands",
+        hint=finding.hint or poll.hint or "run the same command again: it goes on from where the world stands",
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ccr_avn.dataplane.clock import NOTICEABLE
 from ccr_avn.dataplane.compare import Comparison, brief
 from ccr_avn.dataplane.databases import OUT_OF_RANGE, Databases
-from ccr_avn.dataplane.link import Link
+from ccr_avn.dataplane.link import Link, Side
 from ccr_avn.dataplane.marker import MarkerResult
 from ccr_avn.errors import CcrError, NotProven
 from ccr_avn.plan import Finding, Gate, Seen, go, stop, wait
@@ -21,11 +21,27 @@ def judge_link(link: Link) -> Finding:
         return wait("the initial sync is under way")
     if replica.link_status != "up":
         down = f" for {replica.link_down_seconds} s" if replica.link_down_seconds else ""
-        return wait(f"master_link_status is {replica.link_status}{down}")
+        found = wait(f"master_link_status is {replica.link_status}{down}")
+        return _older(found, link) if _release(replica) < _release(primary) else found
     if replica.replid != primary.replid:
         return wait("the replica has another replication ID than this primary (master_replid differs)")
     told = f"link up, no sync in progress, {link.lag_bytes} bytes behind, replication ID {primary.replid[:8]}"
     return go(told, lag_bytes=link.lag_bytes)
+
+
+def _older(found: Finding, link: Link) -> Finding:
+    """No time-out is long enough for a copy that the replica can't read."""
+    release = ".".join(map(str, _release(link.primary)))
+    return replace(
+        found,
+        reason=f"{found.reason}; it runs {link.replica.version}, older than its primary's {link.primary.version}",
+        hint="an older server may not be able to read a newer one's copy: raise the replica to its primary's version, "
+        f"avn service update REPLICA -c valkey_version={release}",
+    )
+
+
+def _release(side: Side) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdecimal() else 0 for part in side.version.split(".")[:2])
 
 
 def replicates(max_lag: int | None = None) -> Gate[Link]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -132,6 +133,14 @@ def test_a_wait_ends_at_its_limit_with_what_was_last_seen() -> None:
     assert caught.value.hint == "look at it"
     assert "b" not in fake.calls
     assert fake.now < 3.5
+
+
+def test_what_was_seen_last_may_know_better_what_helps() -> None:
+    fake = Fake(a=["wait"])
+    hints: Gate[Any] = Gate("r", lambda *_: replace(wait("it is older"), hint="raise it"))
+    with pytest.raises(TimedOut) as caught:
+        fake.perform(plan(Step(slug="a", purpose="a", look=call("a"), gate=hints, poll=Poll(limit=1, hint="wait"))))
+    assert caught.value.hint == "raise it"
 
 
 def test_a_stop_ends_at_once_with_the_gates_own_error() -> None:

@@ -59,6 +59,14 @@ def test_a_link_is_up_or_waited_for(replica: Side, verdict: str) -> None:
     assert link.lag_bytes == 50
 
 
+@pytest.mark.parametrize(("version", "hinted"), [("9.0.4", True), ("9.1.1", False), ("9.1.2", False), ("9.2.0", False)])
+def test_an_older_replica_is_not_told_to_wait_longer(version: str, hinted: bool) -> None:
+    found = links.judge_link(Link(primary=side(), replica=following(version=version, link_status="down")))
+    assert found.verdict == "wait"
+    assert ("valkey_version=9.1" in found.hint) is hinted
+    assert ("older than its primary's 9.1.2" in found.reason) is hinted
+
+
 @pytest.mark.parametrize(("most", "verdict"), [(None, "go"), (50, "go"), (49, "wait")])
 def test_a_lag_may_be_limited(most: int | None, verdict: str) -> None:
     link = Link(primary=side(offset=150), replica=following())
