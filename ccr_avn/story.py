@@ -245,7 +245,7 @@ def _steps(record: Record, state: State, last: float) -> tuple[StepTold, ...]:
         if slug:  # the look that settles a doubt has a slug of its own: it belongs to the step under way
             gathered.setdefault(slug if slug in gathered else current, _Gathered()).add(entry)
     reached = max((number for number, slug in enumerate(slugs) if gathered[slug].touched), default=-1)
-    if state != "done" and all(gathered[slug].done for slug in slugs[: reached + 1]):
+    if state in ("open", "failed") and all(gathered[slug].done for slug in slugs[: reached + 1]):
         reached += 1  # nothing is written when a step only looks: the next one was under way
     times = [_times(gathered[slug], last) for slug in slugs]
     return tuple(

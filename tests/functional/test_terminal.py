@@ -6,15 +6,24 @@ import select
 import time
 
 from tests.support.operator import BIN, EU, LIMIT, US, Make, Operator
+from tests.support.pairs import paired
+
+QUESTION = b"anything else stops here"
 
 
-def in_a_terminal(operator: Operator, *words: str, limit: float = LIMIT) -> tuple[int, str]:
-    """Run under a pseudo-terminal of 80 columns; the exit code and all that was shown."""
+def in_a_terminal(
+    operator: Operator, *words: str, limit: float = LIMIT, early: str = "", answer: str = ""
+) -> tuple[int, str]:
+    """Run under a pseudo-terminal of 80 columns; the exit code and all that was shown.
+
+    ``early`` is typed at once, ``answer`` when the question is there.
+    """
     pid, master = pty.fork()
     if pid == 0:
         os.execve(
             str(BIN / "ccr-avn"), ["ccr-avn", *words], {**operator.environment(), "TERM": "xterm", "COLUMNS": "80"}
         )
+    os.write(master, early.encode())
     shown = b""
     until = time.monotonic() + limit
     while time.monotonic() < until:
@@ -27,6 +36,9 @@ def in_a_terminal(operator: Operator, *words: str, limit: float = LIMIT) -> tupl
         if not piece:
             break
         shown += piece
+        if answer and QUESTION in shown:
+            os.write(master, answer.encode())
+            answer = ""
     os.close(master)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
 
@@ -48,3 +60,16 @@ def test_a_terminal_shows_misses_and_warnings(make: Make) -> None:
     )
     assert code == 0, shown
     assert "warning: eu and us are both in" in shown
+
+
+def test_only_the_name_typed_after_the_question_promotes(operator: Operator) -> None:
+    paired(operator)
+    before = operator.sandbox.changes()
+    code, shown = in_a_terminal(operator, "switchover", "eu", "us", early="us\nus\n", answer="y\n")
+    assert code == 2, shown
+    assert operator.sandbox.changes() == before
+    for told in ("promoted", "old primary", "write pause", "may be lost"):
+        assert told in shown
+    assert "not confirmed" in operator.ccr("runs", "show", "latest").out
+    code, shown = in_a_terminal(operator, "switchover", "eu", "us", answer="us\n")
+    assert code == 0, shown

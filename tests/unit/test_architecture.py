@@ -124,3 +124,21 @@ def test_no_test_measures_time_or_sleeps() -> None:
             assert not any(clocks(one) for one in measured), f"{where} measures time"
             sleeps = isinstance(node, ast.Attribute) and ast.unparse(node) == "time.sleep"
             assert not sleeps, f"{where} sleeps"
+
+
+PRINTS = {"outlet.py", "sandbox/command.py"}
+"""Who may touch the standard streams: the safe writer, and the words that a shell is to evaluate."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_all_that_is_shown_goes_through_the_safe_writer(path: Path) -> None:
+    if str(path.relative_to(ROOT)) in PRINTS:
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        assert called not in ("print", "typer.echo", "typer.confirm", "typer.prompt", "input"), called
+        assert called not in ("sys.stdout.write", "sys.stderr.write"), called
+        if called == "Console":
+            assert any(word.arg == "file" for word in node.keywords), "rich writes to an outlet"

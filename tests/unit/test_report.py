@@ -179,6 +179,7 @@ def test_the_time_at_the_question_is_not_counted(tmp_path: Path, confirmed: bool
     else:
         assert (story.state, story.ended_as) == ("not confirmed", "not confirmed")
         assert "failed" not in page(path).text.lower()
+        assert "stopped" not in {step.outcome for step in story.steps}
 
 
 def reworded(event: events.Event) -> events.Event:
