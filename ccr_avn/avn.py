@@ -99,9 +99,10 @@ def tags_list(project: Project, name: str) -> "Call[tuple[models.Tag, ...]]":
     return Call((AVN, "service", "tags", "list", name, *project.flag, "--json"), parse=_read("tags"))
 
 
-def tags_update(project: Project, name: str, tag: Word) -> Call[None]:
-    """``tag`` is ``key=value``."""
-    return Call((AVN, "service", "tags", "update", name, *project.flag, "--add-tag", tag), parse=_read("nothing"))
+def tags_update(project: Project, name: str, *tags: Word) -> Call[None]:
+    """``tags`` are ``key=value``."""
+    added = tuple(word for tag in tags for word in ("--add-tag", tag))
+    return Call((AVN, "service", "tags", "update", name, *project.flag, *added), parse=_read("nothing"))
 
 
 def user_get(project: Project, name: str, username: str) -> "Call[models.User]":

@@ -104,6 +104,7 @@ def error(problem: CcrError) -> None:
     """What happened, what was seen, what to type next. It is told on the stream that is left."""
     lines = [f"error: {_line(problem.what)}"]
     lines += [f"{name}: {_line(text)}" for name, text in (("detail", problem.detail), ("hint", problem.hint)) if text]
+    lines += [f"note: {_line(text)}" for text in problem.notes]
     if problem.changed:
         were = "may have been" if problem.changed == "unknown" else "were"
         lines.append(f"note: resources on Aiven {were} changed; re-run the same command to resume")
@@ -123,6 +124,7 @@ def error_envelope(command: str, problem: CcrError) -> None:
             "error": problem.what,
             "detail": problem.detail,
             "hint": problem.hint,
+            **({"notes": list(problem.notes)} if problem.notes else {}),
         },
         **({"result": problem.result} if problem.result else {}),
     )

@@ -19,6 +19,7 @@ class CcrError(Exception):
         self.what = what
         self.detail = detail
         self.hint = hint
+        self.notes: tuple[str, ...] = ()  # what else the operator must know now, a line each
         self.result: dict[str, Any] = {}  # what was found all the same, for `--json`
         self.changed: Changed = False  # whether the control plane had been changed when it happened
 

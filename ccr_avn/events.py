@@ -67,11 +67,12 @@ class ChangeStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeEnded(Event):
-    """``doubt``: it failed in a way that does not tell whether it acted; the next look decides."""
+    """``doubt``: it failed, and the next look decides whether it acted; ``refused``: the platform answered no."""
 
     slug: str
     seconds: float
     doubt: str = ""
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,10 @@ class StepDone(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undone(Event):
+    """``done``: what the undoing saw; ``failed``: why it could not be done, and what follows."""
+
     slug: str
+    done: str = ""
     failed: str = ""
 
 

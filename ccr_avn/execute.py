@@ -1,23 +1,19 @@
 """Interpreter: runs a plan, polls, un-does on abort, raises at a shut gate."""
 
-import random
-import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from ccr_avn import events, failure, process, program
-from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Refused, TimedOut, Unreachable
-from ccr_avn.plan import ONCE, Call, Finding, Gate, Plan, Poll, Probe, Seen, Step, fill, go
+from ccr_avn import events
+from ccr_avn.asking import Reader, World
+from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Refused, Unreachable
+from ccr_avn.failed_change import FailedChange
+from ccr_avn.plan import Act, Call, Finding, Gate, Plan, Poll, Seen, Step, fill, go
 
 T = TypeVar("T")
 
-NEW_MISSES = 2
-"""Misses in a row that a read is forgiven before any read has succeeded: a wrong token should show soon."""
-
-MISSES = 7
-"""Once one has succeeded: what worked before most likely fails in passing. With the back-off about 20 s."""
+__all__ = ["Run", "World"]
 
 LAG = 5.0
 """Seconds for which the platform's reads may lag behind a change of ours."""
@@ -25,34 +21,11 @@ LAG = 5.0
 DOUBT = 10.0
 """Seconds to look for the effect of a change that ended without an answer."""
 
-RATE_LIMITED = 300.0
-"""Seconds in all that one read is put off because the platform says to try again later."""
+MEANWHILE = 5.0
+"""Seconds that avn may take to tell, before anything is undone, whether somebody else was faster: writes wait for it."""
 
 BRIEF = 2.0
 """Seconds to look for the effect of a change that avn said had failed."""
-
-
-USAGE = 2
-"""The exit code of avn's own argument parser."""
-
-EVENTUAL = (403, 404)
-"""What the platform may answer for a while about what was changed just now: rights and services spread."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """All that a run touches, so that a test can put its own in place. Times are in seconds."""
-
-    avn: str
-    call_timeout: float = 60.0
-    run: Callable[..., process.Answer] = process.run
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    jitter: Callable[[], float] = field(default=random.random)
-    held: Callable[[], AbstractContextManager[None]] = nullcontext
-
-
-AGAIN = "run the same command again: it looks first and goes on from there"
 
 
 class Run:
@@ -65,9 +38,7 @@ class Run:
         self._world = world
         self._emit = emit
         self._began = world.clock()
-        self._answered = False  # whether any avn read has succeeded yet
-        self._refused = False  # whether a check did: what else can be told at once is told, and nothing is waited for
-        self._fresh: tuple[tuple[str, ...], Any] | None = None  # the last read, while nothing has happened since
+        self._reader = Reader(world, emit, self._now, self._sleep)
         self._to_undo: list[Step[Any]] = []
         self._final_sent = False
 
@@ -83,7 +54,7 @@ class Run:
                 self._step(step)
             except Refused as refusal:
                 refusals.append(refusal)
-                self._refused = True
+                self._reader.refused = True
             except (AvnError, Unreachable):
                 if not refusals:
                     raise
@@ -96,11 +67,37 @@ class Run:
         try:
             for step in self.plan.steps:
                 self._step(step)
-        except BaseException:
-            if not self._final_sent:
-                with self._world.held():
-                    self._undo()
+        except BaseException as problem:
+            with self._world.held():
+                self._abandon(problem)
             raise
+        finally:
+            with self._world.held():
+                self._release()
+
+    @property
+    def past_return(self) -> bool:
+        """Whether the point of no return is behind us, or behind an earlier run that the checks found."""
+        return self._final_sent or self.plan.beyond(self.seen)
+
+    def _abandon(self, problem: BaseException) -> None:
+        """Past the point of no return nothing is undone, and the exit says that things are half-way."""
+        if self.past_return or (self._to_undo and self._passed_meanwhile()):
+            self._final_sent = True
+            self.changed = self.changed or True
+            return
+        told = self._undo()
+        if isinstance(problem, CcrError):
+            problem.notes += told
+
+    def _passed_meanwhile(self) -> bool:
+        """Whether somebody else passed the point of no return; what does not answer soon tells nothing."""
+        for step in self.plan.meanwhile:
+            with suppress(CcrError):
+                answer = self._reader.ask(step.look, self.seen, at_most=MEANWHILE)
+                if step.gate.judge(answer, self.seen).verdict == "go":
+                    return True
+        return False
 
     def _step(self, step: Step[Any]) -> None:
         began = self._now()
@@ -125,36 +122,38 @@ class Run:
         return self._changed_unless_done(step, step.change, began)
 
     def _changed_unless_done(
-        self, step: Step[Any], change: Call[None] | Probe[None], began: float
+        self, step: Step[Any], change: Call[None] | Act[Any], began: float
     ) -> tuple[Finding, events.Outcome]:
-        finding = self._judged(step, ONCE, began)
+        finding = self._until_go(step, step.poll, began, settled=("go", "todo"))
         if finding.verdict == "go":
             return finding, "found"
-        if finding.verdict == "stop":
-            raise _refused(step.gate, finding)
         failure = self._change(step, change)
         began = self._now()
         if failure is None:
             return self._until_go(step, step.poll, began, lag=LAG), "changed"
         return self._settle_doubt(step, failure, began), "changed"
 
-    def _change(self, step: Step[Any], change: Call[None] | Probe[None]) -> "_Failure | None":
+    def _change(self, step: Step[Any], change: Call[None] | Act[Any]) -> FailedChange | None:
         """Run the change once. Gives back how it failed, or None."""
-        self._fresh = None
-        if isinstance(change, Probe):
+        self._reader.forget()
+        if isinstance(change, Act):
             self._start(step, fill(change.argv, self.seen))
             began = self._now()
-            change.look(self.seen)
+            self.seen.keep(step.slug, change.run(self.seen))
             self._emit(events.ChangeEnded(at=self._now(), slug=step.slug, seconds=self._now() - began))
             return None
         argv = change.filled(self.seen)
-        self._start(step, argv)
-        before, self.changed = self.changed, True
         with self._world.held():
-            answer = self._avn(argv)
-            failure = None if answer.code == 0 else _Failure(answer, change, before)
-            doubt = failure.why if failure else ""
-            self._emit(events.ChangeEnded(at=self._now(), slug=step.slug, seconds=answer.seconds, doubt=doubt))
+            if step.guard:
+                step.guard(self.seen)
+            self._start(step, argv)
+            before, self.changed = self.changed, True
+            answer = self._reader.avn(argv)
+            failure = None if answer.code == 0 else FailedChange(answer, change, before)
+            doubt, refused = (failure.why, failure.refused) if failure else ("", False)
+            self._emit(
+                events.ChangeEnded(at=self._now(), slug=step.slug, seconds=answer.seconds, doubt=doubt, refused=refused)
+            )
         return failure
 
     def _start(self, step: Step[Any], argv: tuple[str, ...]) -> None:
@@ -164,28 +163,60 @@ class Run:
             self._to_undo.append(step)  # before it acts: one that breaks halfway is undone too
         self._emit(events.ChangeStarted(at=self._now(), slug=step.slug, argv=argv, final=step.final))
 
-    def _settle_doubt(self, step: Step[Any], failure: "_Failure", began: float) -> Finding:
+    def _settle_doubt(self, step: Step[Any], failure: FailedChange, began: float) -> Finding:
         """A change that failed may have acted all the same: only a look tells.
 
         Raises:
             AvnError: it did not act, or nothing tells.
         """
-        limit = DOUBT if failure.silent else BRIEF
-        look = step.doubt or step
+        limit = BRIEF if failure.refused else step.doubt_limit or (DOUBT if failure.silent else BRIEF)
         try:
-            finding = self._until_go(look, Poll(limit=limit, first=0.2, interval=1.0), began, lag=limit)
+            finding = self._effect(step.doubts or (step,), limit, began)
         except (AvnError, Unreachable) as error:
             self.changed = failure.changed_before or "unknown"
             raise failure.error(f"{failure.detail}; then the look that would tell failed: {error.detail}") from None
-        except (Refused, TimedOut):
+        if finding is None:
             self.changed = failure.changed_before or ("unknown" if failure.silent else False)
             if step.final:  # it did not act, so there is a way back; a later step's failure opens none
                 self._final_sent = failure.silent
-            raise failure.error() from None
-        return self._until_go(step, step.poll, self._now(), lag=LAG) if step.doubt else finding
+            raise failure.error()
+        return self._until_go(step, step.poll, self._now(), lag=LAG) if step.doubts else finding
 
-    def _until_go(self, step: Step[T], poll: Poll, began: float, *, lag: float = 0.0) -> Finding:
-        """Ask until the gate says go.
+    def _effect(self, looks: tuple[Step[Any], ...], limit: float, began: float) -> Finding | None:
+        """What shows that a change acted: any one *go* does. None: all were still unchanged after ``limit`` seconds.
+
+        Raises:
+            AvnError, Unreachable: at the end one of the looks gave no answer, so nothing tells.
+        """
+        delay = 0.2
+        while True:
+            silent: AvnError | Unreachable | None = None
+            for look in looks:
+                try:
+                    finding = self._judged(look, Poll(limit=limit), began)
+                except (AvnError, Unreachable) as error:
+                    silent = error
+                else:
+                    if finding.verdict == "go":
+                        return finding
+            elapsed = self._now() - began
+            if elapsed >= limit:
+                if silent:
+                    raise silent
+                return None
+            self._sleep(min(delay, limit - elapsed))
+            delay = min(delay * 1.5, 1.0)
+
+    def _until_go(
+        self,
+        step: Step[T],
+        poll: Poll,
+        began: float,
+        *,
+        lag: float = 0.0,
+        settled: tuple[str, ...] = ("go",),
+    ) -> Finding:
+        """Ask until the gate says go, or else what is ``settled``.
 
         Raises:
             CcrError: the gate's own kind when it says stop; the poll's own kind at its limit.
@@ -193,7 +224,7 @@ class Run:
         delay = poll.first
         while True:
             finding = self._judged(step, poll, began)
-            if finding.verdict == "go":
+            if finding.verdict in settled:
                 return finding
             elapsed = self._now() - began
             if finding.verdict == "stop" and elapsed >= lag:
@@ -204,7 +235,7 @@ class Run:
             delay = min(delay * 1.5, poll.interval)
 
     def _judged(self, step: Step[T], poll: Poll, began: float) -> Finding:
-        answer = self._answer(step)
+        answer = self._reader.answer(step, self.seen, changed=self.changed)
         finding = step.gate.judge(answer, self.seen)
         if left_out := getattr(answer, "left_out", ()):
             finding = replace(finding, warnings=(*left_out, *finding.warnings))
@@ -216,132 +247,33 @@ class Run:
         )
         return finding
 
-    def _answer(self, step: Step[T]) -> T:
-        """One good answer; misses are forgiven a few times, with back-off and jitter, or as long as the platform asks."""
-        argv = fill(step.look.argv, self.seen)
-        if self._fresh and self._fresh[0] == argv:
-            answer: T = self._fresh[1]
-            return answer
-        misses, put_off = 0, 0.0
-        while True:
-            try:
-                answer = self._ask(step.look, argv)
-            except (AvnError, Unreachable) as error:
-                misses += 1
-                asked = getattr(error, "again_in", None)
-                put_off += asked or 0.0
-                if step.brief or misses > self._forgiven(error) or put_off > RATE_LIMITED:
-                    raise
-                pause = asked or min(0.25 * 2.0 ** (misses - 1), 5.0)
-                pause *= 0.75 + 0.5 * self._world.jitter() if asked is None else 1.0 + 0.1 * self._world.jitter()
-                why = f"{error.what}: {error.detail}" if error.detail else error.what
-                self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause, asked=bool(asked)))
-                self._sleep(pause)
-            else:
-                self._fresh = (argv, answer) if isinstance(step.look, Call) else None
-                return answer
-
-    def _forgiven(self, error: AvnError | Unreachable) -> int:
-        """How many misses in a row: none where asking again gives the same answer, or no answer would help."""
-        if self._refused:
-            return 0
-        if isinstance(error, Unreachable):
-            return MISSES if error.passing else 0
-        if isinstance(error, failure.AvnFailed):
-            if error.hopeless and not (self.changed and error.status in EVENTUAL):
-                return 0
-            if error.again_in is not None:
-                return MISSES
-        return MISSES if self._answered else NEW_MISSES
-
-    def _ask(self, look: Call[T] | Probe[T], argv: tuple[str, ...]) -> T:
-        if isinstance(look, Probe):
-            return look.look(self.seen)
-        answer = self._avn(argv)
-        if answer.code != 0:
-            told = failure.read(answer)
-            if told.status == failure.ABSENT and look.absent is not None:
-                self._answered = True
-                return look.absent
-            raise self._failed(answer, told, look.hint)
-        parsed = look.parse(answer.stdout)
-        self._answered = True
-        return parsed
-
-    def _failed(self, answer: process.Answer, told: failure.Failure, hint: str) -> CcrError:
-        """An avn that does not know what it is asked may be too old: then that is what is said."""
-        if answer.code == USAGE and (old := program.too_old(self._world.avn, self._world.run)):
-            return old
-        return failure.AvnFailed(
-            f"`{_spelled(answer.argv)}` failed",
-            told,
-            hint=hint or "`ccr-avn doctor` tells whether avn, the token, the project and the network are fine",
-            hopeless=answer.code == USAGE,
-        )
-
-    def _avn(self, argv: tuple[str, ...]) -> process.Answer:
-        return self._world.run((self._world.avn, *argv[1:]), deadline=self._world.call_timeout)
-
     def _sleep(self, seconds: float) -> None:
-        self._fresh = None
+        self._reader.forget()
         self._world.sleep(seconds)
 
-    def _undo(self) -> None:
-        """Backwards, each on its own: one that fails does not keep the others from being undone."""
+    def _undo(self) -> tuple[str, ...]:
+        """Backwards, each on its own: one that fails does not keep the others from being undone. What became of it."""
+        told = []
         while self._to_undo:
             step = self._to_undo.pop()
-            failed = ""
+            failed, done = "", ""
             try:
-                if step.undo:
-                    step.undo(self.seen)
+                done = step.undo(self.seen) if step.undo else ""
             except CcrError as error:
-                failed = f"{error.what}: {error.detail}"
-            self._emit(events.Undone(at=self._now(), slug=step.slug, failed=failed))
+                failed = "; ".join(part for part in (error.what, error.detail, error.hint) if part)
+            self._emit(events.Undone(at=self._now(), slug=step.slug, done=done, failed=failed))
+            told.append(f"{step.slug}: {done or 'undone'}" if not failed else f"{step.slug}: NOT undone: {failed}")
+        return tuple(told)
+
+    def _release(self) -> None:
+        """What a change opened is closed; a failure of that is nobody's concern any more."""
+        for step in reversed(self.plan.steps):
+            if step.release and self.seen.has(step):
+                with suppress(CcrError):
+                    step.release(self.seen)
 
     def _now(self) -> float:
         return self._world.clock() - self._began
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A change that did not end with exit 0."""
-
-    answer: process.Answer
-    change: Call[None]
-    changed_before: Changed
-
-    @property
-    def silent(self) -> bool:
-        """Whether it ended without saying anything, so that nothing tells whether it acted."""
-        return self.answer.expired or self.answer.code < 0
-
-    @property
-    def detail(self) -> str:
-        return failure.read(self.answer).reason
-
-    @property
-    def why(self) -> str:
-        return f"it failed ({self.detail}); looking whether it acted all the same"
-
-    def error(self, detail: str = "") -> AvnError:
-        told = failure.read(self.answer)
-        hint = self._hint(told) or AGAIN
-        return AvnError(f"`{_spelled(self.answer.argv)}` failed", detail=detail or told.reason, hint=hint)
-
-    def _hint(self, told: failure.Failure) -> str:
-        """What can help against this very failure; where it is a passing one that is to run it again."""
-        if not self.change.hints:
-            return self.change.hint
-        if told.status is not None:
-            return self.change.hints.get(told.status, "") or told.hint
-        return told.hint or ("" if self.silent else self.change.hint)
-
-
-def _spelled(argv: tuple[str, ...]) -> str:
-    """The command's words up to the first option: enough to know it, short enough for a line."""
-    words = list(argv[1:])
-    first = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
-    return " ".join(["avn", *words[:first]])
 
 
 def _joined(refusals: list[Refused]) -> Refused:

@@ -107,28 +107,6 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
             yield entry
 
 
-def tells_of_promotion(primary: str, replica: str, project: str | None) -> bool:
-    """Whether a run on this machine promoted REPLICA from PRIMARY."""
-    try:
-        paths = sorted(directory().glob("*.jsonl"))
-    except OSError:
-        return False
-    return any(_promoted(path, primary, replica, project) for path in paths)
-
-
-def _promoted(path: Path, primary: str, replica: str, project: str | None) -> bool:
-    try:
-        found = list(entries(path))
-    except OSError:
-        return False
-    facts: dict[str, Any] = next((one.get("facts", {}) for one in found if one.get("event") == "RunStarted"), {})
-    same = (facts.get("primary"), facts.get("replica"), facts.get("project")) == (primary, replica, project)
-    return same and any(
-        one.get("event") == "StepDone" and one.get("slug") == "promote" and one.get("outcome") == "changed"
-        for one in found
-    )
-
-
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}

@@ -16,6 +16,9 @@ LINEAGE = "ccr_promoted_lineage"
 Tags hold 64 characters: twice ten digits, forty of the replication ID and two dashes are 62.
 """
 
+UNKNOWN = "unknown"
+"""In the tag's place where the creation times are not known: then the name proves nothing."""
+
 _LINEAGE = re.compile(r"(\d+)-(\d+)-([0-9a-f]{40})")
 
 
@@ -27,6 +30,20 @@ class Origin:
     old_created: int | None = None
     new_created: int | None = None
     replication_id: str = ""  # of the old primary, which the promoted one followed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A promotion in a journal of this machine: the same facts as a tag's, and how far it had come."""
+
+    origin: Origin
+    proven: bool  # the role was seen to be master; else the deletion was sent, and no more is known
+    sent_at: float = 0.0  # seconds since 1970
+
+
+def matches(recorded: Recorded, old: "Service | None", new: "Service | None") -> bool:
+    """Whether it is about the very services that are there now."""
+    return old is not None and new is not None and is_origin(recorded.origin, old, new)
 
 
 def origin_of(service: "Service") -> Origin | None:
@@ -59,7 +76,7 @@ def promoted_from(new: "Service", services: "tuple[Service, ...]") -> "Service |
 def tags(old: "Service", new: "Service", replication_id: str) -> tuple[str, ...]:
     """``key=value`` words that remember on ``new`` what it was promoted from."""
     if created(old) is None or created(new) is None or not replication_id:
-        return (f"{FROM}={old.name}",)
+        return (f"{FROM}={old.name}", f"{LINEAGE}={UNKNOWN}")
     return (f"{FROM}={old.name}", f"{LINEAGE}={created(old)}-{created(new)}-{replication_id}")
 
 

@@ -14,6 +14,7 @@ class Seen:
 
     def __init__(self) -> None:
         self._answers: dict[str, Any] = {}
+        self._results: dict[str, Any] = {}
 
     def of(self, step: "Step[T]") -> T:
         answer: T = self._answers[step.slug]
@@ -24,6 +25,13 @@ class Seen:
 
     def remember(self, step: "Step[T]", answer: T) -> None:
         self._answers[step.slug] = answer
+
+    def result(self, slug: str) -> Any:
+        """What the change of a step gave back; None when this run has not made it."""
+        return self._results.get(slug)
+
+    def keep(self, slug: str, result: Any) -> None:
+        self._results[slug] = result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +61,29 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Probe(Generic[T]):
-    """A look or an act on the data plane, done in-process; ``argv`` is the ``ccr-avn`` command that does just that."""
+    """A look at the data plane, done in-process; ``argv`` is the ``ccr-avn`` command that does just that."""
 
     argv: tuple[Word, ...]
     look: Callable[[Seen], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Act(Generic[T]):
+    """A change on the data plane, done in-process. What it gives back is kept: ``seen.result(slug)``.
+
+    ``argv``: the ``ccr-avn`` command that does just that; ``variable``: where a preview keeps what that prints.
+    """
+
+    argv: tuple[Word, ...]
+    run: Callable[[Seen], T]
+    variable: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """A gate's answer, always with a reason for people; ``facts``: the same for programs, names with units in them."""
 
-    verdict: Literal["go", "wait", "stop"]
+    verdict: Literal["go", "wait", "todo", "stop"]
     reason: str
     detail: str = ""
     hint: str = ""
@@ -77,6 +97,11 @@ def go(reason: str, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
 
 def wait(reason: str, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
     return Finding(verdict="wait", reason=reason, warnings=warnings, facts=facts)
+
+
+def todo(reason: str, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
+    """Not done yet, so do it."""
+    return Finding(verdict="todo", reason=reason, warnings=warnings, facts=facts)
 
 
 def stop(reason: str, *, hint: str, detail: str = "") -> Finding:
@@ -121,22 +146,25 @@ class Paste:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Generic[T]):
-    """Ask, judge; with a ``change``: *wait* means not done yet, so change once and ask again until it is proven."""
+    """Ask, judge; with a ``change``: *todo* means not done yet, so change once and ask again until it is proven."""
 
     slug: str
     purpose: str
     look: Call[T] | Probe[T]
     gate: Gate[T]
     poll: Poll = ONCE
-    change: Call[None] | Probe[None] | None = None
+    change: Call[None] | Act[Any] | None = None
     pastes: tuple[Paste, ...] = ()  # the last one guards the change, or is the loop
-    undo: Callable[[Seen], None] | None = None  # run when a later step fails before the point of no return
+    undo: Callable[[Seen], str] | None = None  # when a later step fails before the point of no return; says what it did
     undone_by: tuple[Word, ...] = ()  # the command that undoes it, for a pasted shell that ends early
+    release: Callable[[Seen], None] | None = None  # closes what the change opened, when the run ends
     final: bool = False  # the point of no return: once its change was sent nothing is undone
-    doubt: "Step[Any] | None" = None  # the look that tells whether a failed change acted; else its own
     brief: bool = False  # asked once: the run can do without the answer, so that no miss is worth a wait
     advisory: bool = False  # a look that fails is a warning; what its gate refuses is refused all the same
     unneeded: Callable[[Seen], str] | None = None  # why it need not be asked, as far as was seen; empty: ask
+    guard: Callable[[Seen], None] | None = None  # the last moment before the change is sent; raises what forbids it
+    doubts: "tuple[Step[Any], ...]" = ()  # looks of which one *go* tells that a failed change acted; else its own
+    doubt_limit: float | None = None  # seconds until unchanged looks count as: it did not act; None: the executor's
     optional: bool = False  # a failure is a warning: what it is for can be done later
 
 
@@ -148,6 +176,10 @@ class Plan:
     checks: tuple[Step[Any], ...]
     steps: tuple[Step[Any], ...]
     assumptions: tuple[str, ...] = field(default=())
+    beyond: Callable[[Seen], bool] = lambda _: False
+    """Whether an earlier run passed the point of no return, as the checks showed: then this one undoes nothing."""
+    meanwhile: tuple[Step[Any], ...] = ()
+    """Looked at before anything is undone: one *go* tells that somebody else passed it while we ran."""
 
     def __post_init__(self) -> None:
         slugs = [step.slug for step in self.all_steps]

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from ccr_avn.plan import Call, Later, Paste, Plan, Probe, Step, Word
+from ccr_avn.plan import Act, Call, Later, Paste, Plan, Probe, Step, Word
 
 
 def preview(plan: Plan, avn: str = "avn") -> str:
@@ -45,9 +45,11 @@ def _step(step: Step[Any], number: int, avn: str) -> Iterator[str]:
     if step.final:
         yield "trap - EXIT # from here on nothing is undone"
     yield from _undoing(step, avn)
+    if isinstance(step.look, Probe) and step.pastes:
+        yield _command(step.look.argv, avn)
     if not step.pastes:
         if step.change or isinstance(step.look, Probe):
-            yield _command((step.change or step.look).argv, avn)
+            yield _kept(step.change, _command((step.change or step.look).argv, avn))
         return
     *first, last = step.pastes
     for paste in first:
@@ -58,6 +60,12 @@ def _step(step: Step[Any], number: int, avn: str) -> Iterator[str]:
         yield from _guarded(last, _loop(last, step, avn))
     else:
         yield from _guarded(last, _judged_once(last, step, avn))
+
+
+def _kept(change: Call[None] | Act[Any] | None, command: str) -> str:
+    """What it prints is kept where a later line needs it."""
+    variable = change.variable if isinstance(change, Act) else ""
+    return f'{variable}="$({command})"' if variable else command
 
 
 def _undoing(step: Step[Any], avn: str) -> Iterator[str]:
@@ -86,7 +94,7 @@ def _judged_once(paste: Paste, step: Step[Any], avn: str) -> Iterator[str]:
     yield "esac"
 
 
-def _change(paste: Paste, change: Call[None] | Probe[None], avn: str) -> Iterator[str]:
+def _change(paste: Paste, change: Call[None] | Act[Any], avn: str) -> Iterator[str]:
     yield _read(paste, avn)
     yield f'case "${paste.variable}" in'
     yield from _ends(paste.stop)

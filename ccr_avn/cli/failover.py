@@ -7,20 +7,16 @@ import typer
 
 from ccr_avn.cli import options, switching
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInterval, ProjectName, Replica, Route
-from ccr_avn.cli.switching import After, Before, HookTimeout, OnFailure, PromoteTimeout, WriteEnv, Yes
+from ccr_avn.cli.switching import After, Before, DoubtTimeout, HookTimeout, OnFailure, PromoteTimeout, WriteEnv, Yes
 from ccr_avn.errors import UsageError
 
 if TYPE_CHECKING:
-    from ccr_avn.avn import Project
     from ccr_avn.cli.session import Session
-    from ccr_avn.errors import Changed
+    from ccr_avn.errors import CcrError, Changed
     from ccr_avn.execute import Run
     from ccr_avn.gates.parity import Difference
     from ccr_avn.models import Service
-    from ccr_avn.plan import Plan
-    from ccr_avn.procedures.failover import FailoverRequest
-    from ccr_avn.procedures.held import Measured
-    from ccr_avn.procedures.last_known import LastKnown
+    from ccr_avn.procedures.failover import Failover
 
 
 def failover(
@@ -30,18 +26,21 @@ def failover(
         bool, typer.Option("--allow-data-loss", help="What the primary acknowledged last may be lost; say that it may.")
     ] = False,
     force_partial: Annotated[
-        bool, typer.Option("--force-partial", help="Promote a replica whose first copy has not ended.")
+        bool, typer.Option("--force-partial", help="Promote a replica whose initial sync is incomplete.")
     ] = False,
     no_verify: Annotated[
         bool,
         typer.Option("--no-verify", help="Promote on Aiven's word alone, where REPLICA can't be reached from here."),
     ] = False,
     wait_automatic: Annotated[
-        float, typer.Option(metavar="S", help="Give the platform that long to promote by itself.")
+        float, typer.Option(metavar="S", help="Wait up to S seconds for automatic promotion by Aiven.")
     ] = 0,
-    check: Annotated[bool, typer.Option("--check", help="Only look: exit 0 when it would go, 4 when not.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run the pre-checks only: exit 0 if they pass, 4 if not.")
+    ] = False,
     yes: Yes = False,
     promote_timeout: PromoteTimeout = 600,
+    doubt_timeout: DoubtTimeout = 60,
     write_env: WriteEnv = None,
     before: Before = None,
     after: After = None,
@@ -59,7 +58,11 @@ def failover(
     began = time.monotonic()
     options.names(REPLICA=replica)
     options.not_negative(
-        wait_automatic=wait_automatic, hook_timeout=hook_timeout, poll_interval=poll_interval, call_timeout=call_timeout
+        wait_automatic=wait_automatic,
+        doubt_timeout=doubt_timeout,
+        hook_timeout=hook_timeout,
+        poll_interval=poll_interval,
+        call_timeout=call_timeout,
     )
     options.at_least_one(promote_timeout=promote_timeout)
     _go_together(replica, no_verify=no_verify, looks=bool(wait_automatic) or force_partial)
@@ -80,6 +83,7 @@ def failover(
     from ccr_avn.cli.session import Session
     from ccr_avn.procedures.failover import FailoverRequest, plan_failover
     from ccr_avn.program import known
+    from ccr_avn.remembered import promotions
 
     setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
     want = FailoverRequest(
@@ -90,18 +94,19 @@ def failover(
         verify=not no_verify,
         wait_automatic=wait_automatic,
         promote_timeout=promote_timeout,
+        doubt_timeout=doubt_timeout,
+        recorded=promotions(replica, name),
     )
-    plan, measured = plan_failover(want)
+    procedure = plan_failover(want)
     if dry_run:
-        show_preview("failover", plan, avn or "avn", json=json)
+        show_preview("failover", procedure.plan, avn or "avn", json=json)
         return
     program = known(path)
     session = Session("failover", json=json, replica=replica, project=name, allow_data_loss=allow_data_loss)
-    services = plan.checks[0]
     current: list[Run] = []
 
     def new() -> "Service | None":
-        return switching.service_in(current[0].seen, services, replica) if current else None
+        return procedure.replica(current[0].seen) if current else None
 
     def told(*, changed: "Changed") -> dict[str, str]:
         service = new()
@@ -110,10 +115,10 @@ def failover(
 
     def confirm(begun: "Run") -> None:
         current.append(begun)
-        service = new()
-        if check or service is None or service.source is None:
-            return
-        switching.ask(session, replica, _consequences(begun, plan, replica, service.source), yes=yes)
+        row = procedure.deletes(begun.seen)
+        if check or row is None:
+            return  # nothing is deleted
+        switching.ask(session, replica, _consequences(begun, procedure, row.source or ""), yes=yes)
         hooks.run_before(told(changed=False))
 
     session.sinks.append(switching.writing_env(write_env, new))
@@ -121,20 +126,22 @@ def failover(
         hooks,
         told,
         lambda: session.perform(
-            plan, program, call_timeout, confirm, checks_only=check, never_suspend=True, ahead=ahead
+            procedure.plan,
+            program,
+            call_timeout,
+            confirm,
+            checks_only=check,
+            never_suspend=True,
+            ahead=ahead,
+            explain=lambda begun, problem: _explain(begun, problem, procedure),
         ),
     )
-    measured.began = began
     if check:
-        from ccr_avn.gates import parity
-
-        differences = _differences(setting.project, _primary(run, plan), new())
-        result = {"replica": replica, "would_go": True, "differences": [one.told() for one in differences]}
-        told_of = [f"warning: {parity.warning(one)}" for one in differences]
-        session.finish(run, result, [f"{replica}: it would go", *told_of])
+        _finish_check(session, run, procedure)
         return
     hooks.run("after", told(changed=run.changed))
-    _finish(session, run, plan, want, measured, hooks.seconds)
+    loaded = session.started - began  # before the run's own clock began
+    _finish(session, run, procedure, loaded, hooks.seconds)
 
 
 def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
@@ -149,12 +156,41 @@ def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
         )
 
 
-def _consequences(run: "Run", plan: "Plan", replica: str, source: str) -> dict[str, str]:
+def _finish_check(session: "Session", run: "Run", procedure: "Failover") -> None:
+    from ccr_avn.gates import parity
+
+    replica, found = procedure.want.replica, procedure.state(run.seen)
+    differences = _differences(run, procedure, procedure.replica(run.seen))
+    result = {
+        "replica": replica,
+        "would_go": True,
+        "state": found.state if found else None,
+        "differences": [one.told() for one in differences],
+    }
+    texts = {"promoted": f"{replica} was promoted already", "promoting": f"{replica} is being promoted"}
+    text = texts.get(found.state if found else "", "all pre-checks passed")
+    session.finish(run, result, [f"{replica}: {text}", *(f"warning: {parity.warning(one)}" for one in differences)])
+
+
+def _explain(run: "Run", problem: "CcrError", procedure: "Failover") -> None:
+    """An end behind the promotion says how far it came."""
+    if not run.past_return:
+        return
+    replica = procedure.want.replica
+    promote = next(step for step in procedure.plan.steps if step.slug == "promote")
+    promoted = run.seen.has(promote) and getattr(run.seen.of(promote), "role", "") == "master"
+    who = f"{replica} is the primary now" if promoted else f"the promotion of {replica} was sent; it is no master yet"
+    problem.notes += (
+        f"{who}; the same command finishes what is left, and `ccr-avn endpoint {replica}` connects to it",
+    )
+    problem.result = {"new_primary": replica, "promoted": promoted, **problem.result}
+
+
+def _consequences(run: "Run", procedure: "Failover", source: str) -> dict[str, str]:
     """What is said before the question."""
     from ccr_avn.procedures.unverified import UNSEEN
 
-    step = next(one for one in plan.checks if one.slug == "last-known")
-    known: LastKnown | None = run.seen.of(step) if run.seen.has(step) else None
+    replica, known = procedure.want.replica, procedure.last_known(run.seen)
     seconds, how = known.estimate if known else (None, UNSEEN)
     loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
     return {
@@ -165,33 +201,35 @@ def _consequences(run: "Run", plan: "Plan", replica: str, source: str) -> dict[s
     }
 
 
-def _finish(
-    session: "Session", run: "Run", plan: "Plan", want: "FailoverRequest", measured: "Measured", hooks: dict[str, float]
-) -> None:
+def _finish(session: "Session", run: "Run", procedure: "Failover", loaded: float, hooks: dict[str, float]) -> None:
+    from ccr_avn import events
     from ccr_avn.gates import parity
     from ccr_avn.procedures.unverified import UNSEEN, from_inside
 
-    by_slug = {step.slug: step for step in plan.all_steps}
-    promoted: Service = run.seen.of(by_slug["running"])
-    known: LastKnown | None = run.seen.of(by_slug["last-known"])
-    before = switching.service_in(run.seen, by_slug["replica"], want.replica)
+    want = procedure.want
+    promoted, known = run.seen.of(procedure.running), procedure.last_known(run.seen)
+    before = procedure.replica(run.seen)
     source = before.source if before else None
     seconds, how = known.estimate if known else (None, UNSEEN)
-    outage = measured.outage_ms
-    exposed = switching.exposure(want.setting.project.flag, promoted)
     project = want.setting.project
-    old = _primary(run, plan)
-    differences = _differences(project, old, promoted)
-    exposed += parity.risks(differences)
+    old = procedure.old(run.seen)
+    differences = _differences(run, procedure, promoted)
+    exposed = [*switching.exposure(project.flag, promoted), *parity.risks(differences)]
     if source:
         mend = parity.power_off(project, source, protected=old is not None and old.protected)
         exposed.insert(0, {"what": f"{source} was not fenced: if it lives, it still accepts writes", "mend": mend})
+    done = [event for event in session.timeline if isinstance(event, events.StepDone)]
+    accepted = next((event.at for event in done if event.slug == "accepts-writes"), 0.0)
     result: dict[str, Any] = {
         "old_primary": source,
         "new_primary": want.replica,
-        "seconds_to_first_write": round((outage or 0.0) / 1000, 3) if want.verify else None,
+        "seconds_to_first_write": round(loaded + accepted, 3) if want.verify else None,
         "proven": want.verify,
-        "rpo_estimate": {"seconds": seconds, "how": how, "applied_offset": known.replica.offset if known else None},
+        "rpo_estimate": {
+            "seconds": seconds,
+            "how": how,
+            "applied_offset": known.replica.offset if known else None,
+        },
         "before": switching.sides(replica=before),
         "after": switching.sides(primary=promoted),
         "exposure": exposed,
@@ -212,16 +250,9 @@ def _finish(
     session.finish(run, result, [*lines, *switching.exposure_lines(exposed)])
 
 
-def _primary(run: "Run", plan: "Plan") -> "Service | None":
-    """The old primary as it was looked at, if it was there."""
-    step = next(one for one in plan.checks if one.slug == "primary")
-    services = next(one for one in plan.checks if one.slug == "replica")
-    replica: Service | None = next(iter(run.seen.of(services)), None)
-    return switching.service_in(run.seen, step, replica.source) if replica and replica.source else None
-
-
-def _differences(project: "Project", old: "Service | None", new: "Service | None") -> "tuple[Difference, ...]":
-    """In what it differs from its primary, as far as what was asked for anyway tells: it costs no time."""
+def _differences(run: "Run", procedure: "Failover", new: "Service | None") -> "tuple[Difference, ...]":
+    """In what it differs from its primary, as far as the list tells that was asked for anyway: it costs no time."""
     from ccr_avn.gates import parity
 
-    return parity.of_services(project, old, new) if old and new else ()
+    old = procedure.old(run.seen)
+    return parity.of_services(procedure.want.setting.project, old, new) if old and new else ()

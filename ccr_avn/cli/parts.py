@@ -1,6 +1,7 @@
-"""The single acts that a preview is made of: fence, caught-up, accepts-writes, unfence, closed, last-known."""
+"""The low-level commands that a preview is made of: fence, check-fence, caught-up, accepts-writes, closed and more."""
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ccr_avn.dataplane.connect import Endpoint
+    from ccr_avn.dataplane.still import Noted
 
 ServiceName = Annotated[
     str, typer.Argument(metavar="SERVICE", help="The service to ask.", autocompletion=options.recent)
@@ -28,23 +30,149 @@ def fence(
     ttl: Annotated[
         float, typer.Option(metavar="S", help="It ends by itself after this time; nothing renews it.")
     ] = 600,
+    token: Annotated[
+        bool, typer.Option("--token", help="Print only a token, for check-fence and check-history.")
+    ] = False,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
     route: Route = None,
     json: Json = False,
     avn: Avn = None,
 ) -> None:
-    """Hold back writes on PRIMARY for a time. By hand; a switchover does it by itself."""
+    """Pause writes on PRIMARY for a time. By hand; a switchover does it by itself."""
     options.names(PRIMARY=primary)
     options.at_least_one(ttl=ttl)
     [endpoint] = _endpoints((primary,), project, avn, ca_file, route, call_timeout)
     from ccr_avn.dataplane.fence import Fence
+    from ccr_avn.dataplane.still import Noted
 
     held = Fence(endpoint, "by-hand", ttl)
     held.place()
-    offset = held.side().offset
+    noted = Noted.of(held.side(), time.time())
     held.close()
-    _tell("fence", json, f"writes on {primary} are held back for {ttl:g} s", {"ttl_seconds": ttl, "offset": offset})
+    result = {"ttl_seconds": ttl, "offset": noted.offset, "token": noted.token}
+    _tell("fence", json, noted.token if token else f"writes on {primary} are paused for {ttl:g} s", result)
+
+
+def check_fence(
+    primary: Primary,
+    replica: Replica,
+    token: Annotated[str, typer.Option(metavar="T", help="What `ccr-avn fence --token` printed.")],
+    project: ProjectName = None,
+    ttl: Annotated[float, typer.Option(metavar="S", help="Pause writes for this time from now on.")] = 600,
+    call_timeout: CallTimeout = 60,
+    ca_file: CaFile = None,
+    route: Route = None,
+    json: Json = False,
+    avn: Avn = None,
+) -> None:
+    """See that nothing was written to PRIMARY since `fence`, and that REPLICA has it all. Exit 4 if not."""
+    options.names(PRIMARY=primary, REPLICA=replica)
+    options.at_least_one(ttl=ttl)
+    noted = _parsed(token)
+    source, target = _endpoints((primary, replica), project, avn, ca_file, route, call_timeout)
+    from ccr_avn.dataplane.fence import Fence
+    from ccr_avn.dataplane.link import look_at
+    from ccr_avn.errors import Refused
+    from ccr_avn.gates.history import lacks
+
+    held = Fence(source, "by-hand", ttl)
+    held.place()  # first the longer pause, then the look: what is written in between shows
+    now = held.side()
+    held.close()
+    trouble = lacks(look_at(target), noted.replid, noted.offset, replica)
+    if not noted.wrote_nothing(now, time.time() - noted.at):
+        trouble = f"{primary} was written to since, or its server was started again: the write pause did not hold"
+    if trouble:
+        hint = f"ccr-avn unfence {primary}, then begin again"
+        raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
+    _tell("check-fence", json, f"nothing was written to {primary}, and {replica} has it all", {"offset": noted.offset})
+
+
+def check_history(
+    replica: Replica,
+    project: ProjectName = None,
+    token: Annotated[
+        str | None, typer.Option(metavar="T", help="What `fence --token` or `last-known --token` printed before.")
+    ] = None,
+    primary: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Also tell what only this old primary has.")
+    ] = None,
+    timeout: Timeout = 60,
+    call_timeout: CallTimeout = 60,
+    ca_file: CaFile = None,
+    route: Route = None,
+    json: Json = False,
+    avn: Avn = None,
+) -> None:
+    """After a promotion: does REPLICA carry the data that it followed. Exit 4 if not; what PRIMARY has is told only."""
+    options.names(REPLICA=replica, **({"primary": primary} if primary else {}))
+    options.not_negative(timeout=timeout)
+    noted = _parsed(token) if token else None
+    names = (replica, primary) if primary else (replica,)
+    endpoints = _endpoints(names, project, avn, ca_file, route, call_timeout)
+    from ccr_avn.dataplane.link import look_at
+    from ccr_avn.errors import Refused
+    from ccr_avn.gates import history
+
+    new = look_at(endpoints[0])
+    expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
+    finding = history.judge_carries(new, expected, primary or "its primary", replica)
+    if finding.verdict == "stop":
+        raise Refused(finding.reason, detail=finding.detail, hint=finding.hint)
+    result = dict(finding.facts)
+    text = finding.reason
+    if primary:
+        ahead = history.judge_audit(history.audit(look_at(endpoints[1]), new, None), primary, "")
+        result |= ahead.facts
+        text = f"{text}; {ahead.reason}"
+    _tell("check-history", json, text, result)
+
+
+def lineage(
+    replica: Replica,
+    project: ProjectName = None,
+    call_timeout: CallTimeout = 60,
+    ca_file: CaFile = None,
+    route: Route = None,
+    json: Json = False,
+    avn: Avn = None,
+) -> None:
+    """Print the tag that remembers which primary REPLICA follows, and tells it from others of that name."""
+    options.names(REPLICA=replica)
+    options.not_negative(call_timeout=call_timeout)
+    from ccr_avn import lineage as tags
+    from ccr_avn.dataplane.link import look_at
+    from ccr_avn.errors import Refused
+    from ccr_avn.lookup import look_up
+    from ccr_avn.procedures.steps import endpoint
+
+    setting = options.setting(project, ca_file, route, avn=avn)
+    [new] = look_up(avn, setting.project, (replica,), call_timeout)
+    if not new.source:
+        raise Refused(f"{replica} follows nobody", hint=f"see avn service integration-list {replica}")
+    found: tuple[str, ...] = (f"{tags.FROM}={new.source}", f"{tags.LINEAGE}={tags.UNKNOWN}")
+    with suppress(Refused):  # the primary may be gone
+        [old] = look_up(avn, setting.project, (new.source,), call_timeout)
+        found = tags.tags(old, new, look_at(endpoint(new, setting)).replid)
+    _tell("lineage", json, found[1], {"tags": list(found)})
+
+
+def _parsed(token: str) -> "Noted":
+    """Raises:
+    UsageError: it is no token.
+    """
+    from ccr_avn.dataplane.still import Noted
+    from ccr_avn.errors import UsageError
+
+    try:
+        return Noted.parse(token)
+    except ValueError:
+        raise UsageError(
+            "--token is no token",
+            detail=f"it is {token[:80]!r}",
+            hint="take what `ccr-avn fence PRIMARY --token` prints",
+        ) from None
 
 
 def unfence(
@@ -60,13 +188,13 @@ def unfence(
     json: Json = False,
     avn: Avn = None,
 ) -> None:
-    """Let writes on PRIMARY go on. Exit 4 while a run of a switchover holds its own fence there."""
+    """Resume writes on PRIMARY. Exit 4 while a run of a switchover holds its own pause there."""
     options.names(PRIMARY=primary)
     [endpoint] = _endpoints((primary,), project, avn, ca_file, route, call_timeout)
     from ccr_avn.dataplane.fence import lift
 
     lift(endpoint, disconnect=disconnect)
-    _tell("unfence", json, f"writes on {primary} are let through", {"disconnected": disconnect})
+    _tell("unfence", json, f"writes on {primary} resumed", {"disconnected": disconnect})
 
 
 def caught_up(
@@ -84,13 +212,13 @@ def caught_up(
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(timeout=timeout)
     source, target = _endpoints((primary, replica), project, avn, ca_file, route, call_timeout)
+    from ccr_avn.dataplane import still
     from ccr_avn.dataplane.link import look_at
 
     offset = look_at(source).offset
-    _until(
-        lambda: max(0, offset - look_at(target).offset), timeout, lambda missing: f"{replica} is {missing} bytes behind"
-    )
-    _tell("caught-up", json, f"{replica} has applied all {offset} bytes of {primary}", {"offset": offset})
+    still.caught_up(offset, target, timeout=timeout)
+    text = f"replica offset of {replica} equals primary offset of {primary} ({offset})"
+    _tell("caught-up", json, text, {"offset": offset})
 
 
 def accepts_writes(
@@ -103,14 +231,14 @@ def accepts_writes(
     json: Json = False,
     avn: Avn = None,
 ) -> None:
-    """Wait until SERVICE accepts a write and gives it back. Exit 5 when it does not."""
+    """Wait until a write to SERVICE succeeds and can be read back. Exit 5 if it does not within --timeout."""
     options.names(SERVICE=service)
     options.not_negative(timeout=timeout)
     [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
-    from ccr_avn.dataplane.writes import accepts_write
+    from ccr_avn.dataplane import writes
 
-    _until(lambda: not accepts_write(endpoint), timeout, lambda _: f"{service} does not accept writes")
-    _tell("accepts-writes", json, f"{service} accepts writes", {})
+    accepted = writes.accepts_writes(endpoint, timeout=timeout)
+    _tell("accepts-writes", json, f"{service} accepts writes", {"waited_ms": round(accepted.waited_ms, 1)})
 
 
 def closed(
@@ -123,31 +251,34 @@ def closed(
     json: Json = False,
     avn: Avn = None,
 ) -> None:
-    """Wait until SERVICE lets no client in. Exit 5 when it does."""
+    """Wait until SERVICE refuses all client connections. Exit 5 if it still accepts them at --timeout."""
     options.names(SERVICE=service)
     options.not_negative(timeout=timeout)
     [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
     from ccr_avn.dataplane.writes import lets_clients_in
 
-    _until(lambda: lets_clients_in(endpoint), timeout, lambda _: f"{service} lets clients in")
-    _tell("closed", json, f"{service} lets nobody in", {})
+    _until(lambda: lets_clients_in(endpoint), timeout, lambda _: f"{service} accepts client connections")
+    _tell("closed", json, f"{service} refuses all client connections", {})
 
 
 def last_known(
     service: ServiceName,
     project: ProjectName = None,
+    token: Annotated[bool, typer.Option("--token", help="Print only a token, for check-history.")] = False,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
     route: Route = None,
     json: Json = False,
     avn: Avn = None,
 ) -> None:
-    """Show what a replica last knew of its primary: link, seconds since it heard of it, what it has applied."""
+    """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied."""
     options.names(SERVICE=service)
     [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
     from ccr_avn.dataplane.link import look_at
+    from ccr_avn.dataplane.still import Noted
 
     side = look_at(endpoint)
+    noted = Noted.of(side, time.time())
     told = {
         "role": side.role,
         "link": side.link_status,
@@ -155,7 +286,8 @@ def last_known(
         "link_down_seconds": side.link_down_seconds,
         "applied_offset": side.offset,
     }
-    _tell("last-known", json, ", ".join(f"{key} {value}" for key, value in told.items()), told)
+    known = ", ".join(f"{key} {value}" for key, value in told.items() if value is not None)
+    _tell("last-known", json, noted.token if token else known, {**told, "token": noted.token})
 
 
 def _endpoints(

@@ -35,6 +35,11 @@ class Session:
         self._signals: Signals | None = None
         self._began = time.monotonic()
 
+    @property
+    def started(self) -> float:
+        """When the run's own clock began, on the monotonic clock."""
+        return self._began
+
     def now(self) -> float:
         """Seconds since the run began, as its events count them."""
         return time.monotonic() - self._began
@@ -66,10 +71,12 @@ class Session:
         never_suspend: bool = False,
         ended_by_signal: str = "",
         ahead: Ahead | None = None,
+        explain: Callable[[Run, CcrError], None] | None = None,
     ) -> Run:
         """Execute the plan. An error comes out knowing whether anything had been changed.
 
-        A signal during the step ``ended_by_signal`` is how that step ends, and no failure.
+        A signal during the step ``ended_by_signal`` is how that step ends, and no failure. ``explain`` adds to an error
+        what the operator must know of the world as it was left.
 
         Raises:
             CcrError: as the plan's gates, avn or a signal ended it.
@@ -96,6 +103,8 @@ class Session:
                     self._act(run, ended_by_signal)
             except Exception as error:
                 error.changed = run.changed  # type: ignore[attr-defined]  # a bug's exit code must tell it too
+                if explain and isinstance(error, CcrError):
+                    explain(run, error)
                 with suppress(Interrupted):  # what ended the run is told, not what came while it was written down
                     self._end(ok=False, changed=run.changed, code=getattr(error, "exit_code", 1), result=_told(error))
                 raise
@@ -110,8 +119,12 @@ class Session:
             if not ended_by_signal or failed_in(self) != ended_by_signal:
                 raise
 
-    def finish(self, run: Run, result: dict[str, Any], lines: Sequence[str]) -> None:
-        """Show the result."""
+    def finish(self, run: Run, result: dict[str, Any], lines: Sequence[str], problem: CcrError | None = None) -> None:
+        """Show the result. ``problem``: the run came to its end, and found something that must not pass for success.
+
+        Raises:
+            CcrError: the problem, which carries the result.
+        """
         done = [event for event in self.timeline if isinstance(event, events.StepDone)]
         evidence = {
             event.slug: {
@@ -123,6 +136,13 @@ class Session:
         }
         result = {**result, "evidence": evidence}
         self._signals = None
+        if problem:
+            problem.changed, problem.result = run.changed or True, result
+            self._end(ok=False, changed=problem.changed, code=problem.exit_code, result={**_told(problem), **result})
+            if not self.json:
+                for line in lines:
+                    console.say(line)
+            raise problem
         self._end(ok=True, changed=run.changed, code=0, result=result)
         if self.json:
             journal = {"path": str(self.journal.path), "head": self.journal.head}

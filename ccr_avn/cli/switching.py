@@ -30,6 +30,10 @@ Before = Annotated[
 After = Annotated[str | None, typer.Option(metavar="CMD", help="Run when all is done.")]
 OnFailure = Annotated[str | None, typer.Option(metavar="CMD", help="Run when it failed.")]
 HookTimeout = Annotated[float, typer.Option(metavar="S", help="How long a command of yours may take.")]
+DoubtTimeout = Annotated[
+    float,
+    typer.Option(metavar="S", help="How long a deletion without an answer is looked for until it counts as not done."),
+]
 PromoteTimeout = Annotated[
     float, typer.Option(metavar="S", help="How long the promotion may take; the fence holds as long.")
 ]

@@ -18,19 +18,17 @@ from ccr_avn.cli.options import (
     Replica,
     Route,
 )
-from ccr_avn.cli.switching import After, Before, HookTimeout, OnFailure, PromoteTimeout, WriteEnv, Yes
+from ccr_avn.cli.switching import After, Before, DoubtTimeout, HookTimeout, OnFailure, PromoteTimeout, WriteEnv, Yes
 
 if TYPE_CHECKING:
     from ccr_avn.cli.session import Session
     from ccr_avn.dataplane.parity import Planes
-    from ccr_avn.errors import Changed
+    from ccr_avn.errors import CcrError, Changed
     from ccr_avn.execute import Run
+    from ccr_avn.gates.history import Audit
     from ccr_avn.gates.parity import Difference
-    from ccr_avn.gates.switch import Health
     from ccr_avn.models import Service
-    from ccr_avn.plan import Plan, Step
-    from ccr_avn.procedures.held import Held
-    from ccr_avn.procedures.switchover import SwitchoverRequest
+    from ccr_avn.procedures.switchover import Switchover, SwitchoverRequest
 
 
 class FenceMode(StrEnum):
@@ -50,7 +48,9 @@ def switchover(
     primary: Primary,
     replica: Replica,
     project: ProjectName = None,
-    check: Annotated[bool, typer.Option("--check", help="Only look: exit 0 when it would go, 4 when not.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run the pre-checks only: exit 0 if they pass, 4 if not.")
+    ] = False,
     yes: Yes = False,
     max_lag_bytes: Annotated[
         int, typer.Option(metavar="N", help="How far behind REPLICA may be to begin.")
@@ -59,13 +59,22 @@ def switchover(
         bool, typer.Option("--allow-smaller", help="Promote REPLICA also when the data is more than its memory.")
     ] = False,
     fence: Annotated[
-        FenceMode, typer.Option(help="client-pause: hold writes back; observe: you stop the writers; auto: as it can.")
+        FenceMode, typer.Option(help="client-pause, or observe: you stop the writers; auto: client-pause if permitted.")
     ] = FenceMode.AUTO,
-    fence_ttl: Annotated[float, typer.Option(metavar="S", help="A crash of ours un-fences within this time.")] = 30,
-    catch_up_timeout: Annotated[float, typer.Option(metavar="S", help="How long writes may wait for REPLICA.")] = 60,
+    fence_ttl: Annotated[
+        float,
+        typer.Option(
+            metavar="S", help="If ccr-avn dies before the promotion, the write pause expires after S seconds."
+        ),
+    ] = 30,
+    catch_up_timeout: Annotated[
+        float, typer.Option(metavar="S", help="How long writes may be paused for REPLICA to catch up.")
+    ] = 60,
     promote_timeout: PromoteTimeout = 600,
+    doubt_timeout: DoubtTimeout = 60,
     old_primary: Annotated[
-        OldPrimary, typer.Option(help="close: shut to clients; hold: fenced until Ctrl-C; open: writes go there too!")
+        OldPrimary,
+        typer.Option(help="close: no clients (ip_filter); hold: writes paused until Ctrl-C; open: split brain."),
     ] = OldPrimary.CLOSE,
     write_env: WriteEnv = None,
     before: Before = None,
@@ -87,15 +96,16 @@ def switchover(
         hook_timeout=hook_timeout,
         poll_interval=poll_interval,
         call_timeout=call_timeout,
+        doubt_timeout=doubt_timeout,
         max_lag_bytes=max_lag_bytes,
     )
     options.at_least_one(fence_ttl=fence_ttl, promote_timeout=promote_timeout)
     hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
     from ccr_avn.cli.enable import show_preview
     from ccr_avn.cli.session import Session
-    from ccr_avn.journal import tells_of_promotion
     from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
     from ccr_avn.program import identify
+    from ccr_avn.remembered import promotions
 
     name = options.project_name(project)
     facts = {"primary": primary, "replica": replica, "project": name, "old_primary": old_primary.value}
@@ -111,80 +121,96 @@ def switchover(
         fence_ttl=fence_ttl,
         catch_up_timeout=catch_up_timeout,
         promote_timeout=promote_timeout,
+        doubt_timeout=doubt_timeout,
         old_primary=old_primary.value,
-        in_journal=tells_of_promotion(primary, replica, name),
+        recorded=promotions(replica, name),
     )
-    plan, held = plan_switchover(want)
+    procedure = plan_switchover(want)
     if dry_run:
-        show_preview("switchover", plan, avn or "avn", json=json)
+        show_preview("switchover", procedure.plan, avn or "avn", json=json)
         return
     if not check:
         switching.must_be_able_to_ask(yes=yes)
     program = identify(avn)
-    pair = plan.checks[0]
-    run: Run | None = None
+    current: list[Run] = []
 
     def new() -> "Service | None":
-        return switching.service_in(current[0].seen, pair, replica) if current else None
+        return procedure.service(current[0].seen, replica) if current else None
 
     def told(*, changed: "Changed") -> dict[str, str]:
         return switching.environment(session, "switchover", name, primary, new(), changed=changed)
 
     def confirm(begun: "Run") -> None:
         current.append(begun)
-        if not check and _to_promote(begun, plan, want):
-            _show(begun, plan, want)
+        found = procedure.state(begun.seen)
+        if not check and found and found.row:
+            _show(begun, procedure)
             switching.ask(session, replica, _consequences(want), yes=yes)
             hooks.run_before(told(changed=False))
 
-    current: list[Run] = []
     session.sinks.append(switching.writing_env(write_env, new))
     run = switching.with_hooks(
         hooks,
         told,
         lambda: session.perform(
-            plan,
+            procedure.plan,
             program,
             call_timeout,
             confirm,
             checks_only=check,
             never_suspend=True,
             ended_by_signal="hold",
+            explain=lambda begun, problem: _explain(begun, problem, procedure),
         ),
     )
     if check:
-        text = "it would go" if _to_promote(run, plan, want) else f"{replica} was promoted already"
-        by_slug = {step.slug: step for step in plan.checks}
-        sides = [switching.service_in(run.seen, pair, name) for name in (primary, replica)]
-        differences = _differences(run, by_slug, want, *sides)
-        told_of = [one.told() for one in differences]
-        result = {"primary": primary, "replica": replica, "would_go": True, "differences": told_of}
-        session.finish(run, result, [f"{primary} → {replica}: {text}"])
+        _finish_check(session, run, procedure)
         return
-    if old_primary is OldPrimary.HOLD and held.fence:
-        held.fence.release_disconnecting()  # nothing that was held back may be acknowledged now
     hooks.run("after", told(changed=run.changed))
-    _finish(session, run, plan, want, held, hooks.seconds)
+    _finish(session, run, procedure, hooks.seconds)
 
 
-def _to_promote(run: "Run", plan: "Plan", want: "SwitchoverRequest") -> bool:
-    """False when it was promoted already: there is nothing to ask then."""
-    from ccr_avn.gates.switch import feeding
+def _explain(run: "Run", problem: "CcrError", procedure: "Switchover") -> None:
+    """An end behind the promotion says who is the primary, and until when what holds."""
+    if not run.past_return:
+        return
+    notes, facts = procedure.left_half_way(run.seen)
+    problem.notes += notes
+    problem.result = {**facts, **problem.result}
 
-    return feeding(run.seen.of(plan.checks[1]), want.primary, want.replica) is not None
+
+def _finish_check(session: "Session", run: "Run", procedure: "Switchover") -> None:
+    want, found = procedure.want, procedure.state(run.seen)
+    texts = {
+        "promoted": f"{want.replica} was promoted already",
+        "promoting": f"{want.replica} is being promoted",
+    }
+    text = texts.get(found.state if found else "", "all pre-checks passed")
+    sides = [procedure.service(run.seen, name) for name in (want.primary, want.replica)]
+    told_of = [one.told() for one in _differences(run, procedure, *sides)]
+    result = {
+        "primary": want.primary,
+        "replica": want.replica,
+        "would_go": True,
+        "state": found.state if found else None,
+        "differences": told_of,
+    }
+    session.finish(run, result, [f"{want.primary} → {want.replica}: {text}"])
 
 
-def _show(run: "Run", plan: "Plan", want: "SwitchoverRequest") -> None:
+def _show(run: "Run", procedure: "Switchover") -> None:
     """Before the question: the pair, who becomes what, and the consequence."""
     from ccr_avn import console
 
-    by_slug = {step.slug: step for step in plan.checks}
-    health: Health = run.seen.of(by_slug["health"])
+    want = procedure.want
+    health = run.seen.of(procedure.health)
+    if health is None:
+        return
     lag = str(max(0, health.primary.offset - health.replica.offset)) if health.primary else "?"
     rows = [("service", "role", "becomes", "cloud", "plan", "state", "link", "lag")]
-    fate = {"close": "closed", "power-off": "powered off", "hold": "held back", "open": "open"}[want.old_primary]
+    fate = {"close": "closed", "power-off": "powered off", "hold": "paused", "open": "open"}[want.old_primary]
     for name, role, becomes in ((want.primary, "primary", fate), (want.replica, "replica", "primary")):
-        service = switching.service_in(run.seen, by_slug["pair"], name)
+        service = procedure.service(run.seen, name)
         if service:
             link = (health.replica.link_status or "-", lag) if role == "replica" else ("-", "-")
             rows.append((name, role, becomes, service.cloud, service.plan, service.state, *link))
@@ -197,7 +223,7 @@ def _consequences(want: "SwitchoverRequest") -> dict[str, str]:
     fates = {
         "close": "is closed to client connections (ip_filter)",
         "power-off": "is powered off",
-        "hold": "has its writes held back until Ctrl-C, and is then open again",
+        "hold": "has its writes paused until Ctrl-C, and is then open again",
         "open": "stays open: what is written to it after the promotion is on it alone",
     }
     most = want.catch_up_timeout + want.promote_timeout
@@ -210,79 +236,118 @@ def _consequences(want: "SwitchoverRequest") -> dict[str, str]:
     }
 
 
-def _finish(
-    session: "Session", run: "Run", plan: "Plan", want: "SwitchoverRequest", held: "Held", hooks: dict[str, float]
-) -> None:
-    from ccr_avn import events
+def _finish(session: "Session", run: "Run", procedure: "Switchover", hooks: dict[str, float]) -> None:
     from ccr_avn.gates import parity
-    from ccr_avn.procedures import closing
 
-    by_slug = {step.slug: step for step in plan.all_steps}
-    promoted: Service = run.seen.of(by_slug["running"])
-    old = switching.service_in(run.seen, by_slug["pair"], want.primary)
-    differences = _differences(run, by_slug, want, old, promoted)
-    exposed = [*switching.exposure(want.setting.project.flag, promoted), *parity.risks(differences)]
-    outage = held.measured.outage_ms
+    want = procedure.want
+    promoted = run.seen.of(procedure.running)
+    old = procedure.service(run.seen, want.primary)
+    differences = _differences(run, procedure, old, promoted)
+    exposed = [
+        *switching.exposure(want.setting.project.flag, promoted),
+        *_split_brain(want),
+        *parity.risks(differences),
+    ]
+    found = procedure.found_ahead(run.seen)
     result: dict[str, Any] = {
         "old_primary": want.primary,
         "new_primary": want.replica,
-        "write_outage_ms": outage,
-        "bytes_not_replicated": held.measured.lost_bytes,
-        "before": switching.sides(primary=old, replica=switching.service_in(run.seen, by_slug["pair"], want.replica)),
-        "after": switching.sides(primary=promoted, old_primary=_as_left(run, by_slug, old)),
+        "write_outage_ms": _outage(session),
+        "bytes_not_replicated": found.ahead_bytes if found else None,
+        "writes_not_replicated": found.ahead_writes if found else None,
+        "before": switching.sides(primary=old, replica=procedure.service(run.seen, want.replica)),
+        "after": switching.sides(primary=promoted, old_primary=procedure.as_left(run.seen)),
         "exposure": exposed,
         "differences": [one.told() for one in differences],
         "hooks_seconds": hooks,
     }
-    fates = {
-        "close": "is shut to all clients",
-        "power-off": "is powered off",
-        "hold": "was held until now and is open again",
-        "open": "accepts writes again",
-    }
-    lines = [f"{want.replica} is the primary now; {want.primary} {fates[want.old_primary]}"]
-    promoted_here = any(
-        isinstance(event, events.StepDone) and (event.slug, event.outcome) == ("promote", "changed")
-        for event in session.timeline
-    )
-    if not promoted_here:
-        result["write_outage_ms"] = result["bytes_not_replicated"] = None
-    elif outage is not None:
-        lines.append(f"  write outage          {outage:.0f} ms")
-        lines.append(f"  bytes not replicated  {held.measured.lost_bytes}")
+    lines = [f"{want.replica} is the primary now", f"  old primary           {_old_primary(session, want)}"]
+    if result["write_outage_ms"] is not None:
+        lines.append(f"  write outage          {result['write_outage_ms']:.0f} ms")
+    if found and found.ahead_bytes is not None:
+        lines.append(f"  bytes not replicated  {found.ahead_bytes}")
     lines.append(f"  connection details    ccr-avn endpoint {want.replica}")
-    if want.old_primary == "close" and old and old.user_config.get("ip_filter") != [closing.NOBODY]:
-        result["ip_filter_before"] = old.user_config.get("ip_filter")
-        result["restore"] = closing.restoring(want.setting, old)
-        again = "; ".join(result["restore"])
-        lines.append(f"  to open {want.primary} again  {again}")
-    session.finish(run, result, [*lines, *switching.exposure_lines(exposed)])
+    _tell_restoring(want, old, result, lines)
+    problem = _ahead(want, found)
+    session.finish(run, result, [*lines, *switching.exposure_lines(exposed)], problem)
+
+
+def _old_primary(session: "Session", want: "SwitchoverRequest") -> str:
+    """What was seen of it last, not what was asked for."""
+    from ccr_avn import events
+
+    seen = {event.slug: event.finding.reason for event in session.timeline if isinstance(event, events.StepDone)}
+    last = next((seen[slug] for slug in ("closed", "power-off", "hold", "open") if slug in seen), "")
+    if want.old_primary == "hold":
+        last = last or "its writes were paused until now; it is open again"
+    return f"{want.primary}: {last}"
+
+
+def _tell_restoring(want: "SwitchoverRequest", old: "Service | None", result: dict[str, Any], lines: list[str]) -> None:
+    """The filter from before, if it is known, and how to open the old primary again."""
+    from ccr_avn.procedures import closing
+    from ccr_avn.remembered import Filter, filter_before
+
+    if want.old_primary != "close" or old is None:
+        return
+    before: Filter | None = Filter(value=old.user_config.get("ip_filter"))
+    if closing.networks(before.value if before else None) == [closing.NOBODY]:  # closed by an earlier run
+        before = filter_before(old, want.setting.project.name, [closing.NOBODY])
+    if before is None:
+        lines.append(f"  to open {want.primary} again  no journal here tells its ip_filter from before it was closed")
+        return
+    result["ip_filter_before"] = before.value
+    result["restore"] = closing.restoring(want.setting, old.name, before.value)
+    lines.append(f"  to open {want.primary} again  {'; '.join(result['restore'])}")
+
+
+def _split_brain(want: "SwitchoverRequest") -> list[dict[str, str]]:
+    if want.old_primary not in ("open", "hold"):
+        return []
+    what = f"{want.primary} accepts writes: what it is told now is on it alone (split brain)"
+    off = " ".join(("avn service update", want.primary, *want.setting.project.flag, "--power-off"))
+    return [{"what": what, "mend": off}]
+
+
+def _ahead(want: "SwitchoverRequest", found: "Audit | None") -> "CcrError | None":
+    """Writes that only the old primary has must not pass for success."""
+    from ccr_avn.errors import NotProven
+    from ccr_avn.procedures import closing
+
+    if found is None or not found.ahead_bytes:
+        return None
+    counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"
+    mine = closing.filter_commands(want.setting, want.primary, ["ADDRESS/32"])[0]
+    return NotProven(
+        f"{found.ahead_bytes} bytes{counted} are on {want.primary} only",
+        detail=f"{want.primary} acknowledged them while {want.replica} was already promoted, or had no link",
+        hint=f"do not terminate {want.primary}. To copy what it has, open it for your own address alone: {mine}",
+    )
+
+
+def _outage(session: "Session") -> float | None:
+    """Milliseconds from before the pause to after the first accepted write; None: another run did a part of it."""
+    from ccr_avn import events
+
+    started = [one for one in session.timeline if isinstance(one, events.ChangeStarted)]
+    ended = [one for one in session.timeline if isinstance(one, events.StepDone)]
+    fenced = next((one.at for one in started if one.slug == "fence"), None)
+    sent = any(one.slug == "promote" for one in started)
+    accepted = next((one.at for one in ended if one.slug == "accepts-writes"), None)
+    return None if fenced is None or accepted is None or not sent else round((accepted - fenced) * 1000, 1)
 
 
 def _differences(
-    run: "Run",
-    by_slug: "dict[str, Step[Any]]",
-    want: "SwitchoverRequest",
-    old: "Service | None",
-    new: "Service | None",
+    run: "Run", procedure: "Switchover", old: "Service | None", new: "Service | None"
 ) -> "tuple[Difference, ...]":
     """In what the new primary differs: as the platform shows both, and as their servers were before."""
     from ccr_avn.gates import parity
 
     if old is None or new is None:
         return ()
-    project = want.setting.project
-    planes: Planes | None = run.seen.of(by_slug["parity"])
+    project = procedure.want.setting.project
+    planes: Planes | None = run.seen.of(procedure.parity)
     return (
         *parity.of_services(project, old, new),
         *(parity.of_servers(project, old, new, planes) if planes else ()),
     )
-
-
-def _as_left(run: "Run", by_slug: "dict[str, Step[Any]]", old: "Service | None") -> "Service | None":
-    """The old primary as the last look at it shows it."""
-    for slug in ("close", "power-off"):
-        if slug in by_slug and run.seen.has(by_slug[slug]):
-            found: Service = run.seen.of(by_slug[slug])
-            return found
-    return old

@@ -11,19 +11,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from ccr_avn.dataplane.awake import awake
 from ccr_avn.dataplane.connect import Endpoint, connect, explained
 from ccr_avn.dataplane.held_back import Writer, blocked_writers
 from ccr_avn.dataplane.link import Side, read_side, side_of, unparsed
-from ccr_avn.dataplane.still import moved_only_by_pings, stands_still
-from ccr_avn.errors import Refused
+from ccr_avn.errors import CcrError, Refused
 
 if TYPE_CHECKING:
     import valkey
 
-__all__ = ["Fence", "FenceRefused", "Writer", "cut_and_unpause", "lift", "moved_only_by_pings", "stands_still"]
-
 NAME = "ccr-avn:fence:"
 """Every fence's connection is called this and its run, so that runs see each other in CLIENT LIST."""
+
+KEEP_ALIVE = 0.4
+"""Seconds between two commands on a connection that must stay: a service's idle time-out may be as short as one."""
 
 ENDING = "ccr-avn:unfence:"
 """What a connection calls itself before it looks for other fences and un-pauses.
@@ -46,7 +47,7 @@ class Fence:
         run: str,
         ttl: float,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = awake,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.endpoint = endpoint
@@ -81,7 +82,13 @@ class Fence:
             self._client = unparsed(connect(self.endpoint, name=f"{NAME}{self._run}"))
             self._names()  # where that is refused, it is before anything is held back
             self.placed_at = self._clock()
-            self._outlast_endings()
+            try:
+                self._outlast_endings()
+            except Refused:
+                raise
+            except BaseException:  # also a signal: the first pause may be in force
+                self.release()
+                raise
         self._renewer = threading.Thread(target=self._renew, name="fence", daemon=True)
         self._renewer.start()
 
@@ -104,6 +111,20 @@ class Fence:
             longer = max(ttl, self.ttl)
             self._pause(longer)
             self.ttl = longer
+
+    def place_anew(self) -> None:
+        """After a gap: pause writes again. Whatever was written in the gap must be waited for like all before it.
+
+        Raises:
+            Unreachable: it can't be asked.
+        """
+        with self._lock:
+            self._until, self._broken = 0.0, False
+            self._outlast_endings()
+
+    def paused_until(self) -> float:
+        """When writes resume by themselves, in seconds since 1970, if nobody lifts the fence and its server lives."""
+        return time.time() + max(0.0, self._until - self._clock())
 
     def holds(self) -> bool:
         """Whether acknowledged renewals covered all the time since it was placed, by one server process, up to now."""
@@ -147,6 +168,13 @@ class Fence:
         self._ended.set()
         if self._renewer and self._renewer is not threading.current_thread():
             self._renewer.join(self.endpoint.timeout + 1)
+
+    def leave(self) -> None:
+        """Let it run out by itself, as late as can be: renewed a last time."""
+        with suppress(CcrError), self._lock:
+            if not self._ended.is_set():
+                self._pause(self.ttl)
+        self.close()
 
     def close(self) -> None:
         """Leave it standing until it runs out."""
@@ -228,14 +256,18 @@ class Fence:
                 )
 
     def _renew(self) -> None:
-        pause = min(self.ttl / 3, 10.0)
-        while not self._ended.wait(pause):
+        due = self._clock() + min(self.ttl / 3, 10.0)
+        while not self._ended.wait(min(KEEP_ALIVE, self.ttl / 10)):
             # A renewal that fails shows in holds(): the gates ask that, not this thread.
-            pause = min(self.ttl / 10, 1.0)
             with suppress(Exception), self._lock:
-                if not self._ended.is_set():
-                    self._pause(self.ttl)
-                    pause = min(self.ttl / 3, 10.0)
+                if self._ended.is_set():
+                    return
+                if self._clock() < due:
+                    self._connected().ping()
+                    continue
+                due = self._clock() + min(self.ttl / 10, 1.0)
+                self._pause(self.ttl)
+                due = self._clock() + min(self.ttl / 3, 10.0)
 
     def _connected(self) -> "valkey.Valkey":
         if self._client is None:

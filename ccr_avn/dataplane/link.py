@@ -41,6 +41,7 @@ class Side:
     changes: int = 0  # writes executed since ``last_save``; expiries, pings and PUBLISH do not count (measured)
     last_save: int = 0  # epoch seconds: a save sets ``changes`` back
     keys: int | None = None  # in all databases; None: the keyspace is not shown
+    paused_seconds: float | None = None  # for how long writes are still paused; None: too old a server to tell
 
     @property
     def data_memory(self) -> int:
@@ -157,12 +158,19 @@ def _side(info: dict[str, str]) -> Side:
         changes=int(info["rdb_changes_since_last_save"]),
         last_save=int(info["rdb_last_save_time"]),
         keys=_keys(info),
+        paused_seconds=_paused(info),
     )
 
 
 def _keys(info: dict[str, str]) -> int:
     counted = [value for name, value in info.items() if name[:2] == "db" and name[2:].isdigit()]
     return sum(int(part[5:]) for value in counted for part in value.split(",") if part.startswith("keys="))
+
+
+def _paused(info: dict[str, str]) -> float | None:
+    if "paused_actions" not in info:
+        return None
+    return int(info.get("paused_timeout_milliseconds", 0)) / 1000 if info["paused_actions"] in ("write", "all") else 0.0
 
 
 def _known(seconds: str) -> int | None:

@@ -7,8 +7,10 @@ that expires (none while it holds). Of these, none counts in ``rdb_changes_since
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
+from ccr_avn.dataplane.awake import awake
 from ccr_avn.dataplane.connect import Endpoint, connect, explained
 from ccr_avn.dataplane.link import Side, read_side
 from ccr_avn.errors import TimedOut, Unreachable
@@ -18,6 +20,56 @@ if TYPE_CHECKING:
 
 PING_BYTES = 14
 """``*1 $4 PING`` in the replication stream, sent every second at the most (default: every ten). No write is as short."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """What tells later whether a primary wrote anything since: as one word, so that a shell can carry it."""
+
+    run_id: str
+    replid: str
+    offset: int
+    changes: int
+    last_save: int
+    at: float  # seconds since 1970
+
+    @classmethod
+    def of(cls, side: Side, at: float) -> Self:
+        return cls(
+            run_id=side.run_id,
+            replid=side.replid,
+            offset=side.offset,
+            changes=side.changes,
+            last_save=side.last_save,
+            at=at,
+        )
+
+    @classmethod
+    def parse(cls, token: str) -> Self:
+        """Raises:
+        ValueError: it is no token of ``ccr-avn fence``.
+        """
+        run_id, replid, *numbers = token.split(".")
+        offset, changes, last_save, at = (int(one) for one in numbers)
+        return cls(run_id=run_id, replid=replid, offset=offset, changes=changes, last_save=last_save, at=float(at))
+
+    @property
+    def token(self) -> str:
+        return ".".join(
+            (self.run_id, self.replid, *(str(int(one)) for one in (self.offset, self.changes, self.last_save, self.at)))
+        )
+
+    def wrote_nothing(self, now: Side, seconds: float) -> bool:
+        """Whether the primary, on the same process, executed no write in ``seconds``: exact, by its own count.
+
+        Where a save set the count back, only the offset is left to judge by.
+        """
+        if (now.run_id, now.replid, now.role) != (self.run_id, self.replid, "master"):
+            return False
+        if now.last_save == self.last_save:
+            return now.changes == self.changes and now.offset >= self.offset
+        return moved_only_by_pings(self.offset, now.offset, seconds)
+
 
 LOOK = 0.1
 """Seconds between two looks at an offset that must stand still."""
@@ -30,22 +82,15 @@ def moved_only_by_pings(before: int, after: int, seconds: float) -> bool:
 
 
 def wrote_nothing(before: Side, after: Side, seconds: float) -> bool:
-    """Whether the primary executed no write in between: exact, by its own count of changes.
-
-    Where a save set the count back, only the offset is left to judge by.
-    """
-    if after.run_id != before.run_id or after.replid != before.replid or after.role != before.role:
-        return False
-    if after.last_save == before.last_save:
-        return after.changes == before.changes and after.offset >= before.offset
-    return moved_only_by_pings(before.offset, after.offset, seconds)
+    """Whether the primary executed no write in between."""
+    return Noted.of(before, 0.0).wrote_nothing(after, seconds)
 
 
 def stands_still(
     endpoint: Endpoint,
     seconds: float,
     *,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = awake,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Side | None:
     """Watch the primary for that long; the side as last seen, or None as soon as something was written.

@@ -1,6 +1,7 @@
 """Does a service accept writes; is it shut to its clients."""
 
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.dataplane.connect import Endpoint, connect, explained
+from ccr_avn.dataplane.fence import KEEP_ALIVE
+from ccr_avn.dataplane.link import Side, read_side, unparsed
 from ccr_avn.dataplane.marker import PREFIX, TTL
 from ccr_avn.dataplane.trouble import Answered
 from ccr_avn.errors import TimedOut, Unreachable
@@ -29,45 +32,112 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shut:
-    """Whether a service is closed to clients: a new one is refused, and one kept from before was cut."""
+class Left:
+    """Who is still connected to a service that is being closed, as a connection from before sees it.
 
-    new_refused: bool
-    kept_cut: bool
+    ``cut``: that connection was ended, so nobody can look any more; ``side``: what INFO said, for as long as it answered.
+    """
 
-    @property
-    def closed(self) -> bool:
-        return self.new_refused and self.kept_cut
-
-    def __str__(self) -> str:
-        if self.closed:
-            return "new connections are refused, and the one from before was cut"
-        return "a connection from before is still there" if self.new_refused else "new connections are let in"
+    cut: bool
+    clients: tuple[str, ...] = ()
+    side: Side | None = None
 
 
 class Kept:
-    """A connection that is kept to see when the service cuts it. It only ever asks for its own number."""
+    """A connection from before, kept in use so that no idle time-out ends it, to see who else is left."""
 
     def __init__(self, endpoint: Endpoint, *, timeout: float = 2.0) -> None:
-        self._client = connect(endpoint, name="ccr-avn:kept", timeout=timeout)
+        self._endpoint = endpoint
+        self._lock = threading.Lock()
+        self._client = unparsed(connect(endpoint, name="ccr-avn:kept", timeout=timeout))
         with explained(endpoint, connected=True):
             self._number: Any = self._client.client_id()
+        self._ended = threading.Event()
+        self._cut = False
+        threading.Thread(target=self._keep, name="kept", daemon=True).start()
 
-    def was_cut(self) -> bool:
-        """A new number means that it was cut and made again. Silence is no cut: a frozen server may yet answer."""
+    def look(self, users: frozenset[str] | None = None) -> Left:
+        """Who of ``users`` (None: of all) is connected besides ourselves, and what INFO says.
+
+        A frozen server that gives no answer has not cut anybody.
+
+        Raises:
+            Unreachable: it does not answer, or refuses CLIENT LIST.
+        """
+        from valkey.exceptions import ConnectionError as Cut
         from valkey.exceptions import TimeoutError as NoAnswer
-        from valkey.exceptions import ValkeyError
 
-        try:
-            return bool(self._client.client_id() != self._number)
-        except NoAnswer:
-            return False
-        except (ValkeyError, OSError):
-            return True
+        with self._lock, explained(self._endpoint, connected=True):
+            try:
+                if self._is_cut():
+                    return Left(cut=True)
+                others = self._others(users)
+                return Left(
+                    cut=False,
+                    clients=tuple(_called(one) for one in others),
+                    side=read_side(self._client, self._endpoint.service),
+                )
+            except NoAnswer:
+                self._number = None  # the client has hung up by itself: a new number is then no sign of a cut
+                raise
+            except (Cut, OSError):
+                if self._number is None:
+                    raise
+                self._cut = True
+                return Left(cut=True)
+
+    def cut_others(self, users: frozenset[str] | None = None) -> None:
+        """End every other client's connection, but not those of ours.
+
+        Raises:
+            Unreachable: it does not answer, or refuses CLIENT KILL.
+        """
+        with self._lock, explained(self._endpoint, connected=True):
+            asked: Any = self._client.pipeline(transaction=False)
+            for one in self._others(users):
+                asked.execute_command("CLIENT", "KILL", "ID", one["id"])
+            for answer in asked.execute(raise_on_error=False):
+                if isinstance(answer, Exception) and "No such client" not in str(answer):
+                    raise answer
 
     def close(self) -> None:
+        self._ended.set()
         with suppress(Exception):
             self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+
+    def _is_cut(self) -> bool:
+        """Once cut, always cut: valkey-py makes a new connection for the next command, with a new number."""
+        if self._cut:
+            return True
+        number = self._client.client_id()
+        self._number = self._number or number
+        self._cut = bool(number != self._number)
+        return self._cut
+
+    def _others(self, users: frozenset[str] | None) -> list[dict[str, Any]]:
+        normal: Any = self._client.client_list(_type="normal")
+        subscribers: Any = self._client.client_list(_type="pubsub")
+        clients: list[dict[str, Any]] = [*normal, *subscribers]
+        return [
+            one
+            for one in clients
+            if not str(one.get("name", "")).startswith("ccr-avn:")
+            and (users is None or str(one.get("user", "default")) in users)
+        ]
+
+    def _keep(self) -> None:
+        while not self._ended.wait(KEEP_ALIVE):
+            from valkey.exceptions import TimeoutError as NoAnswer
+
+            with suppress(Exception), self._lock:
+                try:
+                    self._is_cut()
+                except NoAnswer:
+                    self._number = None
+
+
+def _called(client: dict[str, Any]) -> str:
+    return f"{client.get('name') or 'unnamed'} at {client.get('addr')} (user {client.get('user', 'default')})"
 
 
 def accepts_writes(
@@ -120,11 +190,6 @@ def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:
     """
     with connect(endpoint, name="ccr-avn:accepts-writes", timeout=timeout) as client:
         return _writes(client, endpoint)
-
-
-def closed_to_clients(endpoint: Endpoint, kept: Kept, *, timeout: float = 2.0) -> Shut:
-    """Look once: is a new connection refused, and was the kept one cut? ``timeout``: seconds for the new one."""
-    return Shut(new_refused=not lets_clients_in(endpoint, timeout=timeout), kept_cut=kept.was_cut())
 
 
 def lets_clients_in(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:

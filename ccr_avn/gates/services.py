@@ -11,7 +11,7 @@ from ccr_avn.avn import Project
 from ccr_avn.gates.settings import NOBODY, networks
 from ccr_avn.lineage import promoted_from
 from ccr_avn.models import Backup, Integration, Service
-from ccr_avn.plan import Finding, Gate, Seen, Step, go, stop, wait
+from ccr_avn.plan import Finding, Gate, Seen, Step, go, stop, todo, wait
 
 MAX_REPLICAS = 5
 TYPES = ("valkey", "redis")
@@ -51,7 +51,7 @@ def judge_primary(services: tuple[Service, ...], want: PrimaryWish) -> Finding:
         hint = f"to create {want.name} say where: --primary-cloud CLOUD (`avn cloud list`); else check its name"
         return stop(f"{want.name} does not exist", hint=hint)
     if not found:
-        return wait(f"{want.name} does not exist yet", primary_exists=False)
+        return todo(f"{want.name} does not exist yet", primary_exists=False)
     if found.source:
         hint = f"use {found.source} as the primary: a replica has no backups and can't be replicated itself"
         return stop(f"{want.name} is itself a read replica of {found.source}", hint=hint)
@@ -86,7 +86,7 @@ def judge_replica(services: tuple[Service, ...], want: ReplicaWish) -> Finding:
     if refusals := tuple(_creation_refusals(by_name(services, want.primary), want)):
         return together(refusals)
     warnings = _same_cloud(by_name(services, want.primary), want)
-    return wait(f"{want.name} does not exist yet", warnings=warnings, replica_exists=False)
+    return todo(f"{want.name} does not exist yet", warnings=warnings, replica_exists=False)
 
 
 def primary_is(want: PrimaryWish) -> Gate[tuple[Service, ...]]:

@@ -1,19 +1,19 @@
 """Rules for promoting a replica: is it the right one, is it whole, may it happen now."""
 
 import shlex
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 from ccr_avn import avn
 from ccr_avn.avn import Project
-from ccr_avn.dataplane.link import NO_HISTORY, Link, Side
+from ccr_avn.dataplane.link import Link, Side
 from ccr_avn.gates.links import judge_link
+from ccr_avn.gates.pair_state import PairState, feeding, pair_state
 from ccr_avn.gates.room import judge_room
 from ccr_avn.gates.services import by_name, judge_power, together
+from ccr_avn.lineage import Recorded, created
 from ccr_avn.models import Integration, Service
 from ccr_avn.plan import Finding, Gate, Seen, Step, go, stop, wait
-
-TAG = "ccr_promoted_from"
-"""The service tag that remembers which primary a promoted service came from: the platform forgets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +23,6 @@ class Health:
     primary: Side | None
     replica: Side
     primary_trouble: str = ""
-
-
-def feeding(rows: tuple[Integration, ...], primary: str | None, replica: str) -> Integration | None:
-    """The enabled row that makes ``replica`` follow ``primary`` (``None``: anybody)."""
-    return next((row for row in rows if row.feeds(replica) and primary in (None, row.source)), None)
 
 
 def both_are_there(project: Project, primary: str, replica: str, *, power_off: bool) -> Gate[tuple[Service, ...]]:
@@ -49,7 +44,8 @@ def both_are_there(project: Project, primary: str, replica: str, *, power_off: b
             words = avn.service_update(project, primary, "--disable-termination-protection").argv
             hint = shlex.join(str(word) for word in words)
             findings.append(stop(f"{primary} is protected against powering off", hint=hint))
-        return together(findings)
+        known = {one.name: created(one) for one in (old, new)}
+        return replace(together(findings), facts={"created": known, "ip_filter": old.user_config.get("ip_filter")})
 
     return Gate(f"both exist and serve, and {replica} follows {primary} or followed it", judge)
 
@@ -60,28 +56,91 @@ def judge_serves(project: Project, service: Service) -> Finding:
     return stop(f"{service.name} is {service.state}", hint=f"wait for it: avn service wait {service.name}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a switchover was asked for, as far as the rules need it. ``recorded``: promotions in this machine's journals."""
+
+    primary: str
+    replica: str
+    max_lag: int  # bytes
+    allow_smaller: bool = False
+    recorded: tuple[Recorded, ...] = ()
+    now: float = 0.0  # seconds since 1970
+
+
+def state_of(
+    rows: tuple[Integration, ...], services: tuple[Service, ...], health: Health, want: Asked
+) -> PairState | None:
+    """None: a service is missing, or the primary is itself a replica; another check tells that."""
+    old, new = by_name(services, want.primary), by_name(services, want.replica)
+    if old is None or new is None or old.source:
+        return None
+    return pair_state(rows, old, new, (health.primary, health.replica), want.recorded, now=want.now)
+
+
 def may_be_promoted(
-    rows: Step[tuple[Integration, ...]],
-    services: Step[tuple[Service, ...]],
-    primary: str,
-    replica: str,
-    *,
-    max_lag: int,
-    journal: bool,
-    allow_smaller: bool = False,
+    rows: Step[tuple[Integration, ...]], services: Step[tuple[Service, ...]], want: Asked
 ) -> Gate[Health | None]:
     """Healthy and following; or promoted already, and that from PRIMARY."""
 
     def judge(health: Health | None, seen: Seen) -> Finding:
-        if health is None:
-            return go("not looked at: a service is missing")
-        if feeding(seen.of(rows), primary, replica):
-            return _judge_healthy(health, primary, replica, max_lag, allow_smaller=allow_smaller)
-        tagged = by_name(seen.of(services), replica)
-        by_tag = tagged is not None and tagged.tags.get(TAG) == primary
-        return judge_lineage(health, primary, replica, by_tag=by_tag, by_journal=journal)
+        found = state_of(seen.of(rows), seen.of(services), health, want) if health else None
+        if health is None or found is None:
+            return go("not looked at: see what the check of the pair says")
+        finding = _judge_state(found, health, want)
+        facts = {
+            "state": found.state,
+            "follows": want.primary,
+            "replication_id": health.primary.replid if health.primary else health.replica.replid,
+        }
+        return replace(finding, facts={**finding.facts, **facts})
 
-    return Gate(f"the link is up and at most {max_lag} bytes behind", judge)
+    return Gate(f"the link is up and at most {want.max_lag} bytes behind", judge)
+
+
+def _judge_state(found: PairState, health: Health, want: Asked) -> Finding:
+    if found.state == "following":
+        return _judge_healthy(health, want.primary, want.replica, want.max_lag, allow_smaller=want.allow_smaller)
+    if found.state == "hidden":
+        return is_hidden(want.replica, want.primary)
+    if found.state == "unrelated":
+        return stop(
+            f"{want.replica} is no replica of {want.primary}, and nothing shows that it was promoted from it",
+            detail=f"role {health.replica.role}; neither its replication history, a tag nor a journal of this machine "
+            f"shows that it came from this {want.primary}",
+            hint=f"check the names; to make a replica of {want.primary}: "
+            f"ccr-avn enable {want.primary} NAME --replica-cloud CLOUD",
+        )
+    shown = " and ".join(found.proofs)
+    unfinished = _unfinished(health, want.primary)
+    if found.state == "promoting":
+        told = (
+            f"{want.replica} is being promoted: its integration is deleted, and it is no master yet; shown by {shown}"
+        )
+        return go(told, warnings=unfinished)
+    return go(f"{want.replica} was promoted from {want.primary} already: shown by {shown}", warnings=unfinished)
+
+
+def _unfinished(health: Health, primary: str) -> tuple[str, ...]:
+    """What an earlier run left open."""
+    if health.primary is None:
+        return ()
+    paused = health.primary.paused_seconds
+    if paused:
+        until = time.strftime("%H:%M:%S", time.localtime(time.time() + paused))
+        return (f"{primary} is not closed yet: writes on it are paused until {until} ({paused:.0f} s)",)
+    took = "" if paused is None else " and takes writes now"
+    return (f"{primary} is not closed yet{took}",)
+
+
+def is_hidden(replica: str, primary: str | None) -> Finding:
+    """A slave is never "promoted already"."""
+    return stop(
+        f"{replica} follows {primary or 'somebody'}, but no integration that says so is visible",
+        detail="role slave, and no enabled read_replica integration with its source is listed for it",
+        hint=f"give the token the permission project:integrations:read (`ccr-avn doctor`); if a promotion is under way, "
+        f"wait for it: ccr-avn accepts-writes {replica} --timeout 600",
+    )
 
 
 def _judge_healthy(health: Health, primary: str, replica: str, max_lag: int, *, allow_smaller: bool) -> Finding:
@@ -104,35 +163,13 @@ def _judge_healthy(health: Health, primary: str, replica: str, max_lag: int, *, 
     return together([*(findings or [linked]), *((fits,) if fits else ())])
 
 
-def judge_lineage(health: Health, primary: str, replica: str, *, by_tag: bool, by_journal: bool) -> Finding:
-    """Any standalone service looks promoted: only proof of where it came from counts."""
-    side = health.replica
-    history = health.primary is not None and health.primary.replid in (side.replid2, side.replid)
-    proofs = [
-        name
-        for name, holds in (
-            ("its replication history", history),
-            (f"its tag {TAG}", by_tag),
-            ("the journal", by_journal),
-        )
-        if holds
-    ]
-    if not proofs:
-        return stop(
-            f"{replica} is no replica of {primary}, and nothing shows that it was promoted from it",
-            detail=f"role {side.role}; neither history, tag nor journal name {primary}",
-            hint=f"check the names; to make a replica of {primary}: ccr-avn enable {primary} NAME --replica-cloud CLOUD",
-        )
-    return go(f"{replica} was promoted from {primary} already: shown by {' and '.join(proofs)}")
-
-
 def judge_caught_up(replica: Side, target: int) -> Finding:
     if replica.role == "master":
         return go("promoted meanwhile")
     missing = target - replica.offset
     if missing > 0:
-        return wait(f"{missing} bytes behind")
-    return go(f"all of the primary's {target} bytes applied")
+        return wait(f"{missing} bytes behind", lag_bytes=missing)
+    return go(f"replica offset equals primary offset ({target})", lag_bytes=0)
 
 
 def is_gone(replica: str) -> Gate[tuple[Integration, ...]]:
@@ -141,7 +178,3 @@ def is_gone(replica: str) -> Gate[tuple[Integration, ...]]:
         return wait(f"integration {row.id} is still listed") if row else go("no read_replica integration is listed")
 
     return Gate("the read_replica integration is gone", judge)
-
-
-def had_a_primary(side: Side) -> bool:
-    return side.role == "slave" or side.replid2 != NO_HISTORY

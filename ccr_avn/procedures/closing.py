@@ -1,159 +1,302 @@
-"""What becomes of the old primary: shut to writers for good before its fence ends."""
+"""What becomes of the old primary: compared a last time, then closed to writers for good before its write pause ends."""
 
-import json
+import shlex
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ccr_avn import avn
-from ccr_avn.dataplane.writes import lets_clients_in
-from ccr_avn.gates import settings
+from ccr_avn.dataplane.link import Side, look_at
+from ccr_avn.dataplane.writes import Kept, Left, lets_clients_in
+from ccr_avn.errors import TimedOut, Unreachable
+from ccr_avn.gates.history import Audit, audit, judge_audit
 from ccr_avn.models import Service
-from ccr_avn.plan import Finding, Gate, Paste, Poll, Probe, Seen, Step, go, wait
-from ccr_avn.procedures.held import Held
+from ccr_avn.plan import Act, Finding, Gate, Poll, Probe, Seen, Step, go, stop, todo, wait
+from ccr_avn.procedures.fencing import FENCE, Fenced, fenced_in
 from ccr_avn.procedures.steps import Find, Setting, endpoint
 
 Fate = Literal["close", "power-off", "hold", "open"]
 
-NOBODY = settings.NOBODY
+NOBODY = "192.0.2.1/32"
+"""An address that nobody has: the documentation network of RFC 5737."""
 
 SHUT_LIMIT = 120.0
 """Seconds the platform may take to put an accepted filter into force."""
 
+LONGEST_WORD = 120_000
+"""Bytes that one word of a command may have: Linux takes 128 KiB."""
 
-def shut(setting: Setting, primary: str, fate: Fate, find: Find, held: Held) -> tuple[Step[Any], ...]:
+QUIET_LOOKS = 3
+"""How often in a row nobody must be left: who was cut comes back within some of these looks, if it can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseWish:
+    primary: str
+    replica: str
+    fate: Fate
+    setting: Setting
+    find: Find
+
+
+def closing_steps(want: CloseWish) -> tuple[Step[Any], ...]:
     """The steps for this fate, in order."""
-    if fate == "close":
-        return (_close(setting, primary), _closed(setting, primary, find, held))
-    if fate == "power-off":
-        return (_power_off(setting, primary),)
-    if fate == "hold":
-        return (_hold(setting, primary, held),)
-    return (_open(setting, primary, held),)
+    compare = compare_histories(want)
+    if want.fate == "close":
+        return (compare, _close(want), _closed(want))
+    if want.fate == "power-off":
+        return (compare, _power_off(want))
+    if want.fate == "hold":
+        return (compare, _hold(want))
+    return (compare, _open(want))
 
 
-def restoring(setting: Setting, service: Service) -> tuple[str, ...]:
-    """The commands that open a service again: its filter put back, what is left of the fence lifted."""
-    import shlex
-
-    networks = json.dumps(service.user_config.get("ip_filter", ["0.0.0.0/0", "::/0"]))
-    words = avn.service_update(setting.project, service.name, "-c", f"ip_filter={networks}").argv
-    unfence = ("ccr-avn", "unfence", service.name, *setting.options)
-    return shlex.join(str(word) for word in words), shlex.join(unfence)
+def restoring(setting: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
+    """The commands that open a service again: its filter put back, what is left of the write pause lifted."""
+    unfence = shlex.join(("ccr-avn", "unfence", name, *setting.options))
+    return (*filter_commands(setting, name, ip_filter), unfence)
 
 
-def _close(setting: Setting, primary: str) -> Step[Service]:
-    call = avn.service_get(setting.project, primary)
+def filter_commands(setting: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
+    """What sets an ip_filter, as avn reads it: a Python list in one word. Long descriptions are left out to fit."""
+    given = ip_filter if isinstance(ip_filter, list) else ["0.0.0.0/0", "::/0"]
+    for entries in (given, networks(given)):
+        word = f"ip_filter={entries!r}"
+        if len(word.encode()) <= LONGEST_WORD:
+            return (shlex.join(str(one) for one in avn.service_update(setting.project, name, "-c", word).argv),)
+    return (f"# its ip_filter has {len(given)} entries, too many for one command: set it in the Aiven console",)
 
+
+def networks(ip_filter: object) -> list[str]:
+    """The networks of a filter, whether they come as words or as objects with a description."""
+    entries = ip_filter if isinstance(ip_filter, list) else []
+    return [str(one.get("network")) if isinstance(one, dict) else str(one) for one in entries]
+
+
+def compare_histories(want: CloseWish) -> Step[Audit | None]:
+    """Before it is closed: has it anything that the new primary lacks. Told at the end, whatever happened before."""
+
+    def look(seen: Seen) -> Audit | None:
+        try:
+            new = look_at(endpoint(want.find(seen, want.replica), want.setting))
+            return audit(_old_side(want, seen), new, _target(seen))
+        except Unreachable:
+            return None
+
+    def judge(found: Audit | None, _: Seen) -> Finding:
+        return judge_audit(found, want.primary, f"{want.primary} can't be asked")
+
+    words = ("ccr-avn", "check-history", want.replica, "--primary", want.primary, *want.setting.options)
+    return Step(
+        slug="audit",
+        purpose=f"see whether {want.primary} has anything that {want.replica} lacks",
+        look=Probe(words, look),
+        gate=Gate("both histories are compared", judge),
+    )
+
+
+def final_audit(seen: Seen, audit_step: Step[Audit | None], closed: Step[Any] | None) -> Audit | None:
+    """What was found before it was closed, or, if that is more, what a connection from before saw last."""
+    found = seen.of(audit_step)
+    last = seen.of(closed) if closed and seen.has(closed) else None
+    target = _target(seen)
+    if found and isinstance(last, Closing) and last.left and last.left.side and target:
+        writes = max(0, last.left.side.changes - target.changes)
+        same = (last.left.side.run_id, last.left.side.last_save) == (target.run_id, target.last_save)
+        if same and writes > (found.ahead_writes or 0):
+            return Audit(ahead_bytes=max(0, last.left.side.offset - target.offset), ahead_writes=writes)
+    return found
+
+
+def _old_side(want: CloseWish, seen: Seen) -> Side:
+    fenced = fenced_in(seen)
+    if fenced and fenced.fence:
+        return fenced.fence.side()
+    return look_at(endpoint(want.find(seen, want.primary), want.setting))
+
+
+def _target(seen: Seen) -> Side | None:
+    fenced = fenced_in(seen)
+    return fenced.target if fenced else None
+
+
+def _close(want: CloseWish) -> Step[Service]:
     def judge(service: Service, _: Seen) -> Finding:
         if service.state == "POWEROFF":
-            return go(f"{primary} is powered off")
-        if service.user_config.get("ip_filter") == [NOBODY]:
+            return go(f"{want.primary} is powered off")
+        if networks(service.user_config.get("ip_filter")) == [NOBODY]:
             return go(f"its ip_filter is {NOBODY}")
-        return wait("its ip_filter lets clients in")
+        return todo("its ip_filter lets clients in")
 
     return Step(
         slug="close",
-        purpose=f"shut {primary} to all clients; its data stays to look at",
-        look=call,
+        purpose=f"close {want.primary} to client connections; its data stays to look at",
+        look=avn.service_get(want.setting.project, want.primary),
         gate=Gate(f"its ip_filter is {NOBODY}, which nobody has", judge),
         poll=Poll(limit=30, first=0.2, interval=2),
-        change=avn.service_update(setting.project, primary, "-c", f'ip_filter=["{NOBODY}"]'),
-        pastes=(Paste(read=avn.formatted(call, "{user_config[ip_filter]}"), go=f"*{NOBODY}*"),),
+        change=avn.service_update(want.setting.project, want.primary, "-c", f'ip_filter=["{NOBODY}"]'),
     )
 
 
-def _closed(setting: Setting, primary: str, find: Find, held: Held) -> Step[str]:
-    """avn returns when the platform has accepted the filter; closed means that clients are out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """``lets_in``: whether a new connection is let in; ``left``: who a connection from before sees, None: there is none.
 
-    def look(seen: Seen) -> str:
-        service = find(seen, primary)
+    ``quiet``: looks in a row in which nobody was left and nobody was let in.
+    """
+
+    lets_in: bool
+    left: Left | None
+    trouble: str = ""
+    quiet: int = 0
+
+
+def _closed(want: CloseWish) -> Step[Closing]:
+    """avn returns when the platform has accepted the filter; closed means that nobody is left and nobody comes."""
+
+    def look(seen: Seen) -> Closing:
+        service = want.find(seen, want.primary)
         if service.state == "POWEROFF":
-            return ""
-        if lets_clients_in(endpoint(service, setting)):
-            return "new connections are let in"
-        if held.kept and not held.kept.was_cut():
-            return "a connection from before is still there"
-        return ""
+            return Closing(lets_in=False, left=None)
+        lets_in = lets_clients_in(endpoint(service, want.setting))
+        fenced: Fenced | None = seen.result(FENCE)
+        before = seen.of(step).quiet if seen.has(step) else 0
+        if fenced is None or fenced.kept is None:
+            return Closing(lets_in=lets_in, left=None)
+        left, trouble = _cut(fenced.kept, _users(service), lets_in=lets_in)
+        quiet = before + 1 if not lets_in and not trouble and left and not left.clients else 0
+        return Closing(lets_in=lets_in, left=left, trouble=trouble, quiet=quiet)
 
-    def judge(open_still: str, _: Seen) -> Finding:
-        if open_still:
-            return wait(open_still)
-        if held.kept:
-            held.kept.close()
-        if held.fence:
-            held.fence.close()
-        return go("new connections are refused" + (", and the one from before was cut" if held.kept else ""))
+    def judge(found: Closing, _: Seen) -> Finding:
+        return judge_closed(found, want.primary)
 
-    return Step(
+    step = Step(
         slug="closed",
-        purpose=f"see that {primary} is shut; the fence holds until then",
-        look=Probe(("ccr-avn", "closed", primary, *setting.options), look),
-        gate=Gate("new connections are refused and one from before is cut", judge),
+        purpose=f"see that nobody is connected to {want.primary} and nobody can connect; writes are paused until then",
+        look=Probe(("ccr-avn", "closed", want.primary, *want.setting.options), look),
+        gate=Gate("new connections are refused, and no client is left", judge),
         poll=Poll(
             limit=SHUT_LIMIT,
             first=0.05,
-            interval=1,
-            hint=f"{primary} may still be open: `avn service update {primary} --power-off` shuts it for sure",
+            interval=0.5,
+            error=TimedOut,
+            hint=f"{want.primary} is NOT closed: `{_power_off_words(want)}` closes it for sure; writes on it stay "
+            "paused as long as they can be",
         ),
-        optional=True,
     )
+    return step
 
 
-def _power_off(setting: Setting, primary: str) -> Step[Service]:
-    call = avn.service_get(setting.project, primary)
+def judge_closed(found: Closing, primary: str) -> Finding:
+    if found.lets_in:
+        return wait("new connections are let in")
+    if found.trouble:
+        return wait(found.trouble)
+    if found.left is None:
+        return go("new connections are refused", warnings=_unseen(primary))
+    if found.left.cut:
+        return go("new connections are refused, and those from before were cut")
+    if found.left.clients:
+        return wait(f"{len(found.left.clients)} clients are still connected: {', '.join(found.left.clients[:3])}")
+    if found.quiet < QUIET_LOOKS:
+        return wait("nobody is connected; waiting to see whether anybody comes")
+    return go("new connections are refused, and nobody is connected")
 
+
+def _unseen(primary: str) -> tuple[str, ...]:
+    what = f"whether clients that were connected to {primary} before are still there can't be seen from here"
+    return (f"{what}; `avn service update {primary} --power-off` ends them for sure",)
+
+
+def _cut(kept: Kept, users: frozenset[str], *, lets_in: bool) -> tuple[Left | None, str]:
+    """Look who is left; once nobody new is let in, cut them: while writes are paused nothing they sent is executed."""
+    try:
+        left = kept.look(users)
+        if left.clients and not lets_in:
+            kept.cut_others(users)
+    except Unreachable as trouble:
+        return None, f"a connection from before can't see who is left: {trouble.detail or trouble.what}"
+    return left, ""
+
+
+def _users(service: Service) -> frozenset[str]:
+    """The service's own users: what the platform connects as is not closed by an ip_filter."""
+    return frozenset({"default", *(one.username for one in service.users)})
+
+
+def _power_off(want: CloseWish) -> Step[Service]:
     def judge(service: Service, _: Seen) -> Finding:
-        return go("it is powered off") if service.state == "POWEROFF" else wait(f"it is {service.state}")
+        if service.state == "POWEROFF":
+            return go("it is powered off")
+        if service.protected:
+            words = avn.service_update(want.setting.project, want.primary, "--disable-termination-protection").argv
+            return stop(f"{want.primary} is protected", hint=shlex.join(str(word) for word in words))
+        return todo(f"it is {service.state}")
 
     return Step(
         slug="power-off",
-        purpose=f"power {primary} off",
-        look=call,
+        purpose=f"power {want.primary} off",
+        look=avn.service_get(want.setting.project, want.primary),
         gate=Gate("its state is POWEROFF", judge),
         poll=Poll(limit=SHUT_LIMIT, first=0.2, interval=5),
-        change=avn.service_update(setting.project, primary, "--power-off"),
-        pastes=(Paste(read=avn.formatted(call, "{state}"), go="POWEROFF"),),
+        change=avn.service_update(want.setting.project, want.primary, "--power-off"),
     )
 
 
-def _hold(setting: Setting, primary: str, held: Held) -> Step[str]:
+def _power_off_words(want: CloseWish) -> str:
+    words = avn.service_update(want.setting.project, want.primary, "--power-off").argv
+    return shlex.join(str(word) for word in words)
+
+
+def _hold(want: CloseWish) -> Step[str]:
     """Until Ctrl-C: shows who still tries to write to the old primary."""
 
-    def look(_: Seen) -> str:
-        if held.fence is None:
+    def look(seen: Seen) -> str:
+        fenced = fenced_in(seen)
+        if fenced is None or fenced.fence is None:
             return ""
-        writers = held.fence.writers()
+        writers = fenced.fence.writers()
         return "; ".join(str(writer) for writer in writers) or "nobody tries to write"
 
     def judge(writers: str, _: Seen) -> Finding:
-        return wait(f"held until Ctrl-C: {writers}") if writers else go("there is no fence to hold")
+        return wait(f"paused until Ctrl-C: {writers}") if writers else go("there is no write pause to hold")
 
     return Step(
         slug="hold",
-        purpose=f"keep holding back writes on {primary}",
-        look=Probe(("ccr-avn", "fence", primary, *setting.options, "--ttl", "3600"), look),
+        purpose=f"keep writes on {want.primary} paused",
+        look=Probe(("ccr-avn", "fence", want.primary, *want.setting.options, "--ttl", "3600"), look),
         gate=Gate("you press Ctrl-C", judge),
         poll=Poll(limit=10.0**9, first=1, interval=5),
+        release=_end_hold,
     )
 
 
-def _open(setting: Setting, primary: str, held: Held) -> Step[str]:
-    def look(_: Seen) -> str:
-        return "fenced" if held.fence else "open"
+def _end_hold(seen: Seen) -> None:
+    """Held to the end: nothing that waited may be acknowledged now."""
+    fenced = fenced_in(seen)
+    if fenced and fenced.fence:
+        fenced.fence.release_disconnecting()
+
+
+def _open(want: CloseWish) -> Step[str]:
+    def look(seen: Seen) -> str:
+        fenced = fenced_in(seen)
+        return "fenced" if fenced and fenced.fence and seen.result("open") is None else "open"
 
     def judge(state: str, _: Seen) -> Finding:
-        warning = f"{primary} accepts writes again: what it is told now is on it alone (split brain)"
-        return go("every client was cut, the fence is lifted", warnings=(warning,)) if state == "open" else wait(state)
+        warning = f"{want.primary} accepts writes again: what it is told now is on it alone (split brain)"
+        if state == "open":
+            return go("every client was cut, the write pause is lifted", warnings=(warning,))
+        return todo("writes are paused")
 
-    def act(_: Seen) -> None:
-        fence, held.fence = held.fence, None
-        if fence:
-            fence.release_disconnecting()
+    def act(seen: Seen) -> bool:
+        fenced = fenced_in(seen)
+        return bool(fenced and fenced.fence and fenced.fence.release_disconnecting())
 
     return Step(
         slug="open",
-        purpose=f"cut all clients of {primary}, then lift the fence",
-        look=Probe(("ccr-avn", "unfence", primary, *setting.options, "--disconnect"), look),
-        gate=Gate("no fence is there", judge),
+        purpose=f"cut all clients of {want.primary}, then resume writes",
+        look=Probe(("ccr-avn", "unfence", want.primary, *want.setting.options, "--disconnect"), look),
+        gate=Gate("no write pause is there", judge),
         poll=Poll(limit=5),
-        change=Probe(("ccr-avn", "unfence", primary, *setting.options, "--disconnect"), act),
+        change=Act(("ccr-avn", "unfence", want.primary, *want.setting.options, "--disconnect"), act),
     )

@@ -1,20 +1,26 @@
 """failover: forced, the primary is dead or cut off; what may be lost is stated."""
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ccr_avn import avn
+from ccr_avn import avn, lineage
 from ccr_avn.dataplane.link import Side, look_at
 from ccr_avn.errors import Refused
 from ccr_avn.gates import switch
+from ccr_avn.gates.history import Expected
+from ccr_avn.gates.pair_state import PairState
 from ccr_avn.gates.services import by_name
+from ccr_avn.lineage import Recorded
 from ccr_avn.models import REPLICABLE, Integration, Service
 from ccr_avn.plan import Finding, Gate, Later, Paste, Plan, Poll, Probe, Seen, Step, go, stop, wait
-from ccr_avn.procedures.held import Measured
-from ccr_avn.procedures.last_known import look_at_last_known, look_at_primary
+from ccr_avn.procedures.last_known import LastKnown, look_at_last_known, look_at_primary, state_in
 from ccr_avn.procedures.promotion import (
+    DOUBT_TIMEOUT,
     FAST,
+    PromoteWish,
     accepts_writes,
+    carries_history,
     control_plane_agrees,
     look_at_integration,
     promote,
@@ -35,13 +41,55 @@ class FailoverRequest:
     verify: bool = True  # False: on the word of the control plane alone, where the data plane is out of reach
     wait_automatic: float = 0.0
     promote_timeout: float = 600.0
+    doubt_timeout: float = DOUBT_TIMEOUT
+    recorded: tuple[Recorded, ...] = ()  # promotions of REPLICA in this machine's journals
+    now: float = field(default_factory=time.time)  # seconds since 1970
 
 
-def plan_failover(want: FailoverRequest) -> tuple[Plan, Measured]:
-    setting, measured = want.setting, Measured()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failover:
+    """The plan, and its steps whose results are told of. ``known`` None: the data plane is not looked at."""
+
+    want: FailoverRequest
+    plan: Plan
+    services: Step[tuple[Service, ...]]
+    primary: Step[tuple[Service, ...]]
+    known: Step[LastKnown | None] | None
+    running: Step[Service]
+
+    def state(self, seen: Seen) -> PairState | None:
+        """In which state the checks found the replica; None: they have not come so far, or did not look."""
+        return state_in(self.want, seen, self.services, self.primary, self.known) if self.known else None
+
+    def replica(self, seen: Seen) -> Service | None:
+        return by_name(seen.of(self.services), self.want.replica) if seen.has(self.services) else None
+
+    def old(self, seen: Seen) -> Service | None:
+        """The old primary as it was looked at, if it was there."""
+        replica = self.replica(seen)
+        source = replica.source if replica else None
+        return by_name(seen.of(self.primary), source) if source and seen.has(self.primary) else None
+
+    def deletes(self, seen: Seen) -> Integration | None:
+        """What a promotion will delete: nothing is deleted that was not asked about."""
+        if self.known is None:
+            replica = self.replica(seen)
+            return replica.row if replica else None
+        found = self.state(seen)
+        return found.row if found and found.state == "following" else None
+
+    def last_known(self, seen: Seen) -> LastKnown | None:
+        return seen.of(self.known) if self.known and seen.has(self.known) else None
+
+
+def plan_failover(want: FailoverRequest) -> Failover:
+    """Everything a failover will do, in order, without doing any of it."""
     services = look_at_services(want)
     primary = look_at_primary(want, services)
-    known: Step[Any] = look_at_last_known(want, services, primary)
+    if not want.verify:
+        return _unverified(want, services, primary)
+    setting = want.setting
+    known = look_at_last_known(want, services, primary)
 
     def find(seen: Seen, name: str) -> Service:
         service = by_name(seen.of(services), name)
@@ -49,24 +97,102 @@ def plan_failover(want: FailoverRequest) -> tuple[Plan, Measured]:
             raise Refused(f"{name} does not exist", hint="check its name: avn service list")
         return service
 
-    rows = _rows(want, services)
-    source = Later(variable="source", fill=lambda seen: find(seen, want.replica).source or "")
+    def state(seen: Seen) -> PairState | None:
+        return state_in(want, seen, services, primary, known)
+
+    def row(seen: Seen) -> Integration | None:
+        found = state(seen)
+        return found.row if found and found.state == "following" else None
+
+    def past_return(seen: Seen) -> bool:
+        found = state(seen)
+        return found is not None and found.past_return
+
+    promotion = PromoteWish(
+        replica=want.replica,
+        setting=setting,
+        find=find,
+        row=row,
+        limit=want.promote_timeout,
+        doubt_limit=want.doubt_timeout,
+    )
+    source = _source(want, services)
+    gone, running = control_plane_agrees(setting, want.replica, want.promote_timeout)
     steps: tuple[Step[Any], ...] = (
         *((_wait_for_automatic(want, find),) if want.wait_automatic else ()),
-        promote(setting, want.replica, find, rows, want.promote_timeout),
-        accepts_writes(setting, want.replica, find, measured, want.promote_timeout),
-        remember_origin(setting, want.replica, source),
-        *control_plane_agrees(setting, want.replica, want.promote_timeout),
+        promote(promotion),
+        carries_history(promotion, source, lambda seen: _expected(seen, known), "known_token"),
+        accepts_writes(promotion),
+        remember_origin(promotion, source, lambda seen: _tags(want, seen, services, primary, known)),
+        gone,
+        running,
     )
-    if not want.verify:
-        known = allowed(setting, want.replica, services, allow_data_loss=want.allow_data_loss)
-        steps = (
-            promote_unseen(setting, want.replica, rows, want.promote_timeout),
-            remember_origin(setting, want.replica, source),
-            wait_running(setting, want.replica, "running", want.promote_timeout),
-        )
-    plan = Plan(f"fail over to {want.replica}", (services, rows, primary, known), steps)
-    return plan, measured
+    checks = (services, _rows(want, services), primary, known)
+    return Failover(
+        want=want,
+        plan=Plan(f"fail over to {want.replica}", checks, steps, beyond=past_return),
+        services=services,
+        primary=primary,
+        known=known,
+        running=running,
+    )
+
+
+def _unverified(
+    want: FailoverRequest, services: Step[tuple[Service, ...]], primary: Step[tuple[Service, ...]]
+) -> Failover:
+    """On the word of the control plane alone."""
+    rows = _rows(want, services)
+    running = wait_running(want.setting, want.replica, "running", want.promote_timeout)
+    wish = PromoteWish(
+        replica=want.replica,
+        setting=want.setting,
+        find=lambda seen, name: next(one for one in seen.of(services) if one.name == name),
+        row=lambda _: None,
+        limit=want.promote_timeout,
+    )
+    source = _source(want, services)
+    steps = (
+        promote_unseen(want.setting, want.replica, rows, want.promote_timeout),
+        remember_origin(wish, source, lambda seen: _tags(want, seen, services, primary, None)),
+        running,
+    )
+    looked = allowed(want.setting, want.replica, services, allow_data_loss=want.allow_data_loss)
+    plan = Plan(f"fail over to {want.replica}", (services, rows, primary, looked), steps)
+    return Failover(want=want, plan=plan, services=services, primary=primary, known=None, running=running)
+
+
+def _source(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Later:
+    def fill(seen: Seen) -> str:
+        replica = by_name(seen.of(services), want.replica)
+        return (replica.source if replica else None) or ""
+
+    return Later(variable="source", fill=fill)
+
+
+def _expected(seen: Seen, known: Step[LastKnown | None]) -> Expected:
+    """What the replica had when it was asked, if it was a whole replica then."""
+    looked = seen.of(known)
+    if looked is None or looked.replica.role == "master" or not looked.replica.has_a_copy:
+        return Expected()
+    return Expected(ids=(looked.replica.replid,), offset=looked.replica.offset)
+
+
+def _tags(
+    want: FailoverRequest,
+    seen: Seen,
+    services: Step[tuple[Service, ...]],
+    primary: Step[tuple[Service, ...]],
+    known: Step[LastKnown | None] | None,
+) -> tuple[str, ...]:
+    new = by_name(seen.of(services), want.replica)
+    if new is None or not new.source:
+        return ()
+    looked = seen.of(known) if known else None
+    old = by_name(seen.of(primary), new.source) if seen.has(primary) else None
+    if old is None or looked is None:
+        return (f"{lineage.FROM}={new.source}", f"{lineage.LINEAGE}={lineage.UNKNOWN}")
+    return lineage.tags(old, new, looked.replica.replid)
 
 
 def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
@@ -132,7 +258,7 @@ def _replica_pastes(want: FailoverRequest) -> tuple[Paste, ...]:
         avn.integration_list(project, replica), "{integration_type} {dest_service} {enabled} {source_service}"
     )
     pick = f"""awk '$1 == "read_replica" && $2 == "{replica}" && $3 == "True" {{ print $4 }}'"""
-    tag = f"""awk '$1 == "read_replica" && $2 == "{replica}" && $3 == "True" {{ print "{switch.TAG}=" $4 }}'"""
+    tag = f"""awk '$1 == "read_replica" && $2 == "{replica}" && $3 == "True" {{ print "{lineage.FROM}=" $4 }}'"""
     return (
         Paste(read=avn.formatted(avn.service_list(project, replica), "{state}"), go="RUNNING|REBALANCING"),
         Paste(read=rows, filter=pick, go="*", variable="source"),

@@ -1,29 +1,38 @@
-"""The part of a switchover in which writes are held back: fence, catch up, seal."""
+"""The part of a switchover in which writes are paused: fence, catch up, seal."""
 
 import time
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from ccr_avn.dataplane.fence import Fence, FenceRefused, stands_still
+from ccr_avn.dataplane.awake import awake
+from ccr_avn.dataplane.fence import Fence, FenceRefused
 from ccr_avn.dataplane.link import Side, look_at
-from ccr_avn.dataplane.still import wrote_nothing
-from ccr_avn.dataplane.writes import Kept
-from ccr_avn.errors import CcrError, Refused, TimedOut
+from ccr_avn.dataplane.still import Noted, caught_up, stands_still, wrote_nothing
+from ccr_avn.dataplane.writes import Kept, lets_clients_in
+from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
 from ccr_avn.gates import switch
+from ccr_avn.gates.history import lacks
 from ccr_avn.models import Service
-from ccr_avn.plan import Finding, Gate, Poll, Probe, Seen, Step, go, wait
-from ccr_avn.procedures.held import Held
-from ccr_avn.procedures.promotion import FAST, reachable
+from ccr_avn.plan import Act, Finding, Gate, Later, Poll, Probe, Seen, Step, Word, go, todo
+from ccr_avn.procedures.promotion import FAST
 from ccr_avn.procedures.steps import Find, Setting, endpoint
 
 FenceMode = Literal["auto", "client-pause", "observe"]
 STILL = 3.0
 """Seconds for which the primary's offset must stand still where writers are stopped by the operator."""
 
+ROUNDS = 3
+"""How often the fence is placed anew after a gap before it counts as one that can't be kept."""
+
+FENCE, SEAL = "fence", "seal"
+"""The slugs of the steps whose results others need."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FenceWish:
-    """Times are in seconds."""
+    """Times are in seconds. ``past_return``: whether an earlier run has sent the promotion, as the checks showed."""
 
     primary: str
     replica: str
@@ -33,51 +42,86 @@ class FenceWish:
     ttl: float
     catch_up_timeout: float
     promote_timeout: float
+    find: Find
+    past_return: Callable[[Seen], bool]
+    replica_before: Callable[[Seen], Side]
 
 
-def place_fence(want: FenceWish, held: Held, find: Find) -> Step[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fenced:
+    """``fence`` None: the service refuses CLIENT PAUSE. ``target``: the primary's side once writes were paused."""
 
+    fence: Fence | None
+    kept: Kept | None
+    target: Side | None
+    target_at: float = 0.0  # on the clock that goes on during a suspend, seconds
+
+    def close(self) -> None:
+        if self.kept:
+            self.kept.close()
+        if self.fence:
+            self.fence.leave()
+
+    def at(self, target: Side) -> "Fenced":
+        return replace(self, target=target, target_at=awake())
+
+
+def fenced_in(seen: Seen) -> Fenced | None:
+    """What holds by now: as the last look before the promotion left it, else as it was placed."""
+    found: Fenced | None = seen.result(SEAL) or seen.result(FENCE)
+    return found
+
+
+def place_fence(want: FenceWish) -> Step[str]:
     def look(seen: Seen) -> str:
-        if held.fence is not None or held.observed:
-            return "fenced"
-        primary = find(seen, want.primary)
+        fenced: Fenced | None = seen.result(FENCE)
+        if fenced:
+            return "fenced" if fenced.fence else "observed"
+        primary = want.find(seen, want.primary)
         if primary.state == "POWEROFF":
             return "off"
-        role = look_at(endpoint(find(seen, want.replica), want.setting)).role
-        if role == "master" and reachable(want.setting, primary)[0] is None:
+        if want.past_return(seen) and not lets_clients_in(endpoint(primary, want.setting)):
             return "shut"
         return "open"
 
-    def judge(state: str, _: Seen) -> Finding:
+    def judge(state: str, seen: Seen) -> Finding:
         told = {
-            "fenced": "writes on the old primary are held back" if not held.observed else "no writes are seen",
+            "observed": "no writes are seen",
             "off": f"{want.primary} is powered off",
-            "shut": f"{want.primary} lets nobody in",
+            "shut": f"{want.primary} refuses client connections",
         }
-        return go(told[state]) if state in told else wait("writes are let through")
+        if state == "fenced":
+            fenced: Fenced = seen.result(FENCE)
+            until = fenced.fence.paused_until() if fenced.fence else 0.0
+            return go(f"writes on {want.primary} are paused", writes_paused_until=until)
+        return go(told[state]) if state in told else todo(f"writes on {want.primary} are not paused")
 
     return Step(
-        slug="fence",
-        purpose=f"hold back writes on {want.primary}",
+        slug=FENCE,
+        purpose=f"pause writes on {want.primary}",
         look=Probe(("ccr-avn", "fence", want.primary, *want.setting.options), look),
-        gate=Gate(f"writes on {want.primary} are held back", judge),
+        gate=Gate(f"writes on {want.primary} are paused", judge),
         poll=Poll(limit=5, first=FAST),
-        change=Probe(
-            ("ccr-avn", "fence", want.primary, *want.setting.options, "--ttl", f"{want.promote_timeout:g}"),
-            lambda seen: _fence(want, held, find(seen, want.primary)),
+        change=Act(
+            ("ccr-avn", "fence", want.primary, *want.setting.options, "--ttl", f"{want.promote_timeout:g}", "--token"),
+            lambda seen: _fence(want, want.find(seen, want.primary), past_return=want.past_return(seen)),
+            variable="fence_token",
         ),
         undone_by=("ccr-avn", "unfence", want.primary, *want.setting.options),
-        undo=lambda seen: _unfence(want, held, find(seen, want.replica)),
+        undo=lambda seen: _unfence(want, seen),
+        release=_leave,
     )
 
 
-def catch_up(want: FenceWish, held: Held, find: Find) -> Step[Side]:
-
+def catch_up(want: FenceWish) -> Step[Side]:
     def look(seen: Seen) -> Side:
-        return look_at(endpoint(find(seen, want.replica), want.setting))
+        return look_at(endpoint(want.find(seen, want.replica), want.setting))
 
-    def judge(side: Side, _: Seen) -> Finding:
-        return switch.judge_caught_up(side, held.target.offset if held.target else 0)
+    def judge(side: Side, seen: Seen) -> Finding:
+        fenced: Fenced | None = seen.result(FENCE)
+        if want.past_return(seen) or fenced is None or fenced.target is None:
+            return go("the promotion was sent before: nothing is waited for")
+        return switch.judge_caught_up(side, fenced.target.offset)
 
     timeout = f"{want.catch_up_timeout:g}"
     return Step(
@@ -92,122 +136,204 @@ def catch_up(want: FenceWish, held: Held, find: Find) -> Step[Side]:
             first=FAST,
             interval=0.1,
             error=TimedOut,
-            hint="writes go on as before; try again at a quieter time, or raise --catch-up-timeout",
+            hint="try again at a quieter time, or raise --catch-up-timeout",
         ),
     )
 
 
-def seal(want: FenceWish, held: Held, find: Find) -> Step[str]:
+def seal(want: FenceWish) -> Step[str]:
     """The last look before the promotion; from here on the old primary must not come back by itself."""
 
     def look(seen: Seen) -> str:
-        if held.sealed:
+        if seen.result(SEAL):
             return "sealed"
-        side = look_at(endpoint(find(seen, want.replica), want.setting))
+        if want.past_return(seen):
+            return "past"
+        side = look_at(endpoint(want.find(seen, want.replica), want.setting))
         return "promoted" if side.role == "master" else "open"
 
-    def judge(state: str, _: Seen) -> Finding:
-        told = {"sealed": "the fence held, and nothing was written", "promoted": "promoted meanwhile"}
-        return go(told[state]) if state in told else wait("not checked yet")
+    def judge(state: str, seen: Seen) -> Finding:
+        if state == "sealed":
+            return go("the write pause held, and nothing was written", **_noted(seen))
+        told = {"past": "the promotion was sent before", "promoted": "promoted meanwhile"}
+        return go(told[state]) if state in told else todo("not checked yet")
 
+    words: tuple[Word, ...] = ("ccr-avn", "check-fence", want.primary, want.replica, *want.setting.options)
+    token = Later(variable="fence_token", fill=_token)
+    argv = (*words, "--ttl", f"{want.promote_timeout:g}", "--token", token)
     return Step(
-        slug="seal",
-        purpose=f"see that nothing was written since, and lengthen the fence to {want.promote_timeout:g} s",
-        look=Probe(("ccr-avn", "caught-up", want.primary, want.replica, *want.setting.options), look),
-        gate=Gate("the fence held all the time and the primary's offset moved only by pings", judge),
+        slug=SEAL,
+        purpose=f"see that nothing was written since, and make the write pause {want.promote_timeout:g} s long",
+        look=Probe(argv, look),
+        gate=Gate("the write pause held all the time, nothing was written, and the replica has it all", judge),
         poll=Poll(limit=5, first=FAST),
-        change=Probe(
-            ("ccr-avn", "caught-up", want.primary, want.replica, *want.setting.options),
-            lambda seen: _seal(want, held, find(seen, want.primary), find(seen, want.replica)),
-        ),
+        change=Act(argv, lambda seen: _seal(want, seen)),
     )
 
 
-def _fence(want: FenceWish, held: Held, primary: Service) -> None:
+def still_fenced(want: FenceWish) -> Callable[[Seen], None]:
+    """The guard of the promotion: the process may have been stopped between the seal and now.
+
+    What it returns raises Refused: the pause ran out.
+    """
+
+    def guard(seen: Seen) -> None:
+        fenced = fenced_in(seen)
+        if fenced and fenced.fence and not fenced.fence.holds():
+            raise Refused(
+                f"the write pause on {want.primary} ran out before the promotion was sent",
+                detail="this process, or its machine, stood still meanwhile",
+                hint="run the same command again",
+            )
+
+    return guard
+
+
+def _fence(want: FenceWish, primary: Service, *, past_return: bool) -> Fenced:
+    where = endpoint(primary, want.setting)
     if want.mode != "observe":
-        fence = Fence(endpoint(primary, want.setting), want.run, want.ttl)
-        held.fence = fence  # before it is placed: whatever ends us now lifts it
+        fence = Fence(where, want.run, want.promote_timeout if past_return else want.ttl)
         try:
             fence.place()
         except FenceRefused:
-            held.fence = None
             fence.close()
             if want.mode == "client-pause":
                 raise
         else:
-            held.measured.began = fence.placed_at
-            held.kept = Kept(fence.endpoint)
-            _note_target(held, fence.side())
-            return
-    _observe(want, held, primary)
+            try:
+                return Fenced(fence=fence, kept=_kept(primary, want.setting), target=None).at(fence.side())
+            except BaseException:  # nobody else knows of it yet
+                if past_return:
+                    fence.leave()
+                else:
+                    fence.release()
+                raise
+    if past_return:  # nothing is gained by waiting: it must be closed
+        return Fenced(fence=None, kept=_kept(primary, want.setting), target=None)
+    return Fenced(fence=None, kept=_kept(primary, want.setting), target=None).at(_observe(want, primary))
 
 
-def _observe(want: FenceWish, held: Held, primary: Service) -> None:
+def _kept(primary: Service, setting: Setting) -> Kept | None:
+    """To see later who is left. It may be refused: then that can't be seen."""
+    with suppress(Unreachable):
+        return Kept(endpoint(primary, setting))
+    return None
+
+
+def _observe(want: FenceWish, primary: Service) -> Side:
     """The operator stops the writers; we only believe it when the offset stands still.
 
     Raises:
         Refused: something still writes.
     """
-    until = time.monotonic() + want.catch_up_timeout
+    until = awake() + want.catch_up_timeout
     while True:
         side = stands_still(endpoint(primary, want.setting), STILL)
         if side is not None:
-            break
-        if time.monotonic() >= until:
+            return side
+        if awake() >= until:
             raise Refused(
                 f"something still writes to {primary.name}",
                 detail=f"its offset did not stand still for {STILL:g} s within {want.catch_up_timeout:g} s",
                 hint="stop the writers, then run the same command again (this service refuses CLIENT PAUSE)",
             )
-    held.observed = True
-    held.measured.began = time.monotonic() - STILL
-    _note_target(held, side)
 
 
-def _note_target(held: Held, side: Side) -> None:
-    held.target, held.target_at = side, time.monotonic()
-
-
-def _unfence(want: FenceWish, held: Held, replica: Service) -> None:
-    """Writes go on; unless the replica was promoted meanwhile: then nothing held back may be acknowledged.
+def _unfence(want: FenceWish, seen: Seen) -> str:
+    """Writes resume. Never called once the promotion was sent.
 
     Raises:
-        CcrError: it can't be done; the fence then runs out by itself.
+        Refused: they don't; with how long they won't, and what lifts the pause.
     """
-    fence, held.fence = held.fence, None
-    if fence is None:
-        return
-    try:
-        promoted = look_at(endpoint(replica, want.setting)).role == "master"
-    except CcrError:
-        promoted = False
-    if promoted:
-        fence.release_disconnecting()
-    else:
-        fence.release()
+    fenced = fenced_in(seen)
+    if fenced is None or fenced.fence is None:
+        return f"writes on {want.primary} were not paused"
+    until = fenced.fence.paused_until()
+    others: tuple[str, ...] = ()
+    with suppress(CcrError):
+        others = fenced.fence.others()
+    if fenced.fence.release():
+        return f"writes on {want.primary} resumed"
+    why = f"another run pauses them as well ({', '.join(others)})" if others else f"{want.primary} does not answer"
+    raise Refused(
+        f"writes on {want.primary} are still paused",
+        detail=f"{why}; the pause ends by itself by {clock_time(until)}",
+        hint=" ".join(("ccr-avn unfence", want.primary, *want.setting.options)),
+    )
 
 
-def _seal(want: FenceWish, held: Held, primary: Service, replica: Service) -> None:
+def clock_time(epoch: float) -> str:
+    """In local time, with how far away it is."""
+    return f"{time.strftime('%H:%M:%S', time.localtime(epoch))} ({max(0.0, epoch - time.time()):.0f} s from now)"
+
+
+def _seal(want: FenceWish, seen: Seen) -> Fenced:
     """Raises:
-    Refused: writes may have got through; nothing is promoted.
+    Refused: writes may have got through, or the replica lacks something; nothing is promoted.
+    TimedOut: after a gap the replica does not catch up.
     """
-    target = held.target
-    if target is None:
-        raise Refused(f"{primary.name} was never fenced", hint="run the same command again")
-    now = held.fence.side() if held.fence else look_at(endpoint(primary, want.setting))
-    trouble = ""
-    if held.fence and not held.fence.holds():
-        trouble = "the fence was not renewed in time"
-    elif now.run_id != target.run_id:
-        trouble = "its server is another process than before: a fail-over inside the service lifts a fence"
-    elif not wrote_nothing(target, now, time.monotonic() - held.target_at):
-        trouble = f"something was written ({now.offset - target.offset} bytes): the fence was lifted, or is got around"
+    fenced: Fenced | None = seen.result(FENCE)
+    if fenced is None or fenced.target is None:
+        raise Refused(f"writes on {want.primary} were never paused", hint="run the same command again")
+    replica = endpoint(want.find(seen, want.replica), want.setting)
+    for _ in range(ROUNDS):
+        now = _lengthened(want, fenced, seen)
+        if fenced.fence is None or fenced.fence.holds() or now.run_id != fenced.target.run_id:
+            break
+        fenced.fence.place_anew()
+        fenced = fenced.at(fenced.fence.side())
+        caught_up(fenced.target.offset if fenced.target else 0, replica, timeout=want.catch_up_timeout)
+    trouble = _trouble(fenced, now)
+    side = look_at(replica)
+    if not trouble and fenced.target and side.role != "master":
+        trouble = lacks(side, fenced.target.replid, fenced.target.offset, want.replica)
+        if side.run_id != want.replica_before(seen).run_id:
+            trouble = f"the server of {want.replica} is another process than before"
     if trouble:
-        raise Refused(
-            f"writes may have got through on {primary.name}", detail=trouble, hint="run the same command again"
+        raise Refused(f"{want.replica} must not be promoted now", detail=trouble, hint="run the same command again")
+    return fenced
+
+
+def _lengthened(want: FenceWish, fenced: Fenced, seen: Seen) -> Side:
+    """First the longer pause, then the look: a stop in between shows as a gap in the renewals."""
+    if fenced.fence is None:
+        return look_at(endpoint(want.find(seen, want.primary), want.setting))
+    fenced.fence.lengthen(want.promote_timeout)
+    return fenced.fence.side()
+
+
+def _trouble(fenced: Fenced, now: Side) -> str:
+    target = fenced.target
+    if target is None:
+        return "it is not known what the replica must have"
+    if now.run_id != target.run_id:
+        return "the primary's server is another process than before: a fail-over inside the service ends a write pause"
+    if fenced.fence and not fenced.fence.holds():
+        return "the write pause could not be kept"
+    if not wrote_nothing(target, now, awake() - fenced.target_at):
+        return (
+            f"something was written ({now.offset - target.offset} bytes): the write pause was lifted, or is got around"
         )
-    if held.fence:
-        held.fence.lengthen(want.promote_timeout)
-    side = look_at(endpoint(replica, want.setting))
-    held.measured.lost_bytes = max(0, target.offset - side.offset)
-    held.sealed = True
+    return ""
+
+
+def _leave(seen: Seen) -> None:
+    """The run ends: what is paused by now stays paused until it runs out."""
+    if fenced := fenced_in(seen):
+        fenced.close()
+
+
+def _token(seen: Seen) -> str:
+    fenced = fenced_in(seen)
+    return Noted.of(fenced.target, time.time()).token if fenced and fenced.target else "none"
+
+
+def _noted(seen: Seen) -> dict[str, Any]:
+    fenced = fenced_in(seen)
+    if fenced is None or fenced.target is None:
+        return {}
+    target = fenced.target
+    facts: dict[str, Any] = {"replication_id": target.replid, "offset": target.offset, "run_id": target.run_id}
+    if fenced.fence:
+        facts["writes_paused_until"] = fenced.fence.paused_until()
+    return facts

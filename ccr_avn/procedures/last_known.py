@@ -6,16 +6,18 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from ccr_avn import avn
+from ccr_avn import avn, lineage
 from ccr_avn.dataplane.connect import Endpoint
-from ccr_avn.dataplane.link import Side, look_at
+from ccr_avn.dataplane.link import NO_HISTORY, Side, look_at
 from ccr_avn.dataplane.marker import last_watched
 from ccr_avn.dataplane.trouble import Answered
 from ccr_avn.errors import Unreachable
 from ccr_avn.gates import switch
+from ccr_avn.gates.pair_state import PairState, pair_state
 from ccr_avn.gates.services import by_name
 from ccr_avn.models import Backup, Service
-from ccr_avn.plan import Finding, Gate, Later, Probe, Seen, Step, go, stop
+from ccr_avn.plan import Finding, Gate, Later, Paste, Probe, Seen, Step, go, stop
+from ccr_avn.procedures.promotion import lineage_paste
 from ccr_avn.procedures.steps import endpoint
 
 if TYPE_CHECKING:
@@ -112,16 +114,62 @@ def look_at_last_known(
         service = by_name(seen.of(services), want.replica)
         if known is None or service is None:
             return go("not looked at: it is missing, or no replica")
-        if service.source is None:
-            return _judge_promoted(want, known, service)
-        return judge_loss(want, known, service.source)
+        source = by_name(seen.of(primary), service.source or "") if seen.has(primary) else None
+        facts = {
+            "follows": service.source,
+            "created": {one.name: lineage.created(one) for one in (service, source) if one},
+            "replication_id": known.replica.replid,
+        }
+        finding = _judge_known(want, known, service, _state(want, service, source, known))
+        return replace(finding, facts={**finding.facts, **facts})
 
     return Step(
         slug="last-known",
         purpose="see what the replica last knew",
         look=Probe(("ccr-avn", "last-known", want.replica, *want.setting.options), look),
         gate=Gate("its data is whole, and the possible loss is allowed", judge),
+        pastes=(
+            lineage_paste(want.setting, want.replica),
+            Paste(
+                read=("ccr-avn", "last-known", want.replica, *want.setting.options, "--token"),
+                go="*",
+                variable="known_token",
+            ),
+        ),
     )
+
+
+def state_in(
+    want: "FailoverRequest",
+    seen: Seen,
+    services: Step[tuple[Service, ...]],
+    primary: Step[tuple[Service, ...]],
+    known: Step[LastKnown | None],
+) -> PairState | None:
+    """The state as far as the checks have come."""
+    if not (seen.has(services) and seen.has(known)):
+        return None
+    service, looked = by_name(seen.of(services), want.replica), seen.of(known)
+    if service is None or looked is None:
+        return None
+    source = by_name(seen.of(primary), service.source or "") if seen.has(primary) else None
+    return _state(want, service, source, looked)
+
+
+def _state(want: "FailoverRequest", service: Service, source: Service | None, known: LastKnown) -> PairState:
+    sides = (known.primary, known.replica)
+    return pair_state(service.integrations, source, service, sides, want.recorded, now=want.now)
+
+
+def _judge_known(want: "FailoverRequest", known: LastKnown, service: Service, found: PairState) -> Finding:
+    if found.state == "unrelated" or (found.state == "promoted" and not service.source):
+        return _judge_promoted(want, known, service)
+    if found.state == "hidden":
+        return switch.is_hidden(want.replica, service.source)
+    if found.state == "promoting":
+        shown = " and ".join(found.proofs)
+        return go(f"{want.replica} is being promoted: its integration is deleted, no master yet; shown by {shown}")
+    return judge_loss(want, known, service.source)
 
 
 def out_of_reach(want: "FailoverRequest", service: Service, trouble: Unreachable) -> Unreachable:
@@ -140,14 +188,15 @@ def out_of_reach(want: "FailoverRequest", service: Service, trouble: Unreachable
 
 def _judge_promoted(want: "FailoverRequest", known: LastKnown, service: Service) -> Finding:
     """Any standalone service is a master: a history taken over is the least that is asked for."""
-    if not switch.had_a_primary(known.replica) and switch.TAG not in service.tags:
+    origin = lineage.origin_of(service)
+    if known.replica.replid2 in ("", NO_HISTORY) and origin is None:
         return stop(
             f"{want.replica} is not a replica, and never was one",
             detail=f"role {known.replica.role}, no read_replica integration, no history of another server",
             hint="check the name: avn service list",
         )
-    if origin := service.tags.get(switch.TAG):
-        return go(f"{want.replica} was promoted from {origin} already")
+    if origin and origin.new_created is not None and origin.new_created == lineage.created(service):
+        return go(f"{want.replica} was promoted from {origin.name} already")
     warning = f"{want.replica} took over another server's history, but nothing proves whose"
     return go(f"{want.replica} was promoted already", warnings=(warning,))
 

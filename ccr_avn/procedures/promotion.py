@@ -1,21 +1,43 @@
-"""Steps that switchover and failover share: promote, see writes accepted, see the control plane agree."""
+"""Steps that switchover and failover share: promote, see that the data is there and writes are accepted, remember."""
 
 import shlex
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from ccr_avn import avn
+from ccr_avn import avn, lineage
 from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.dataplane.link import Side, look_at
 from ccr_avn.dataplane.writes import accepts_write
 from ccr_avn.errors import Refused, Unreachable
-from ccr_avn.gates import switch
+from ccr_avn.gates import history, switch
+from ccr_avn.gates.pair_state import feeding
 from ccr_avn.models import Integration, Service, Tag
-from ccr_avn.plan import Finding, Gate, Later, Paste, Poll, Probe, Seen, Step, Word, go, wait
-from ccr_avn.procedures.held import Measured
+from ccr_avn.plan import Finding, Gate, Later, Paste, Poll, Probe, Seen, Step, go, todo, wait
 from ccr_avn.procedures.steps import Find, Setting, counting, endpoint, wait_running
 
 FAST = 0.005
 """Seconds between the first looks while applications wait."""
+
+DOUBT_TIMEOUT = 60.0
+"""Seconds for which an unanswered deletion must show no effect until it counts as one that did not act."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromoteWish:
+    """Times are in seconds. ``row``: the integration that a promotion may delete, as the checks judged it.
+
+    ``fenced``: the service on which writes are paused meanwhile; ``guard``: raises what forbids the deletion at the
+    last moment.
+    """
+
+    replica: str
+    setting: Setting
+    find: Find
+    row: Callable[[Seen], Integration | None]
+    limit: float
+    doubt_limit: float = DOUBT_TIMEOUT
+    fenced: str = ""
+    guard: Callable[[Seen], None] | None = None
 
 
 def look_at_integration(setting: Setting, primary: str | None, replica: str) -> Step[tuple[Integration, ...]]:
@@ -28,14 +50,17 @@ def look_at_integration(setting: Setting, primary: str | None, replica: str) -> 
     missing = f"no read_replica integration feeds {replica}" + (f" from {primary}" if primary else "")
 
     def judge(rows: tuple[Integration, ...], _: Seen) -> Finding:
-        row = switch.feeding(rows, primary, replica)
-        return go(f"integration {row.id}" if row else "no read_replica integration: was it promoted already?")
+        row = feeding(rows, primary, replica)
+        return go(
+            f"integration {row.id}" if row else "no read_replica integration; checking for an earlier promotion",
+            integration=row.id if row else None,
+        )
 
     return Step(
         slug="integration",
         purpose=f"find the read_replica integration that feeds {replica}",
         look=call,
-        gate=Gate("it was looked for", judge),
+        gate=Gate(f"the integration is found, or {replica} is promoted already", judge),
         pastes=(
             Paste(
                 read=avn.formatted(call, template),
@@ -48,119 +73,129 @@ def look_at_integration(setting: Setting, primary: str | None, replica: str) -> 
     )
 
 
-def promote(
-    setting: Setting,
-    replica: str,
-    find: Find,
-    rows: Step[tuple[Integration, ...]],
-    limit: float,
-    fenced: str = "",
-) -> Step[Side]:
-    """Irreversible: a read_replica can only be made together with its service. ``fenced``: who is held back meanwhile."""
+def promote(want: PromoteWish) -> Step[Side]:
+    """Irreversible: a read_replica can only be made together with its service."""
 
     def integration_id(seen: Seen) -> str:
-        row = switch.feeding(seen.of(rows), None, replica)
+        row = want.row(seen)
         if row is None or row.id is None:
-            raise Refused(
-                f"{replica} follows nobody and accepts no writes either",
-                detail="there is no read_replica integration to delete",
-                hint=f"wait for the promotion under way: avn service get {replica}, then run the same command again",
-            )
+            raise Refused(f"there is no integration of {want.replica} to delete", hint="run the same command again")
         return row.id
 
-    def judge(side: Side, _: Seen) -> Finding:
-        if side.role != "master":
-            return wait(f"its role is {side.role}")
-        return go("its role is master")
+    def judge(side: Side, seen: Seen) -> Finding:
+        if side.role == "master":
+            return go("its role is master")
+        if want.row(seen) is None:
+            return wait("still a replica; its integration is deleted, so the platform is promoting it")
+        return todo("still a replica")
 
-    hint = (
-        f"run the same command again; {replica} is a replica still if `avn service integration-list {replica}` lists it"
+    words = (*want.setting.options, "--timeout", f"{want.limit:g}")
+    role = Step(
+        slug="promote-role",
+        purpose=f"see whether {want.replica} is a master",
+        look=Probe(("ccr-avn", "accepts-writes", want.replica, *words), lambda seen: _look(want, seen)),
+        gate=Gate(f"the role of {want.replica} is master", judge),
     )
-    if fenced:
-        lift = shlex.join(("ccr-avn", "unfence", fenced, *setting.options))
-        hint += (
-            f". If writes on {fenced} are still held back, that ends by itself within {limit:g} s; `{lift}` ends it now"
-        )
-    gone = Step(
-        slug="promote-doubt",
-        purpose="see whether the integration is gone",
-        look=avn.integration_list(setting.project, replica),
-        gate=switch.is_gone(replica),
-    )
-    words = (*setting.options, "--timeout", f"{limit:g}")
     return Step(
         slug="promote",
-        purpose=f"promote {replica}: it stops following and accepts writes; this can't be undone",
-        look=Probe(
-            ("ccr-avn", "accepts-writes", replica, *words), lambda seen: look_at(_at(setting, find, seen, replica))
-        ),
-        gate=Gate(f"the role of {replica} is master", judge),
-        poll=Poll(limit=limit, first=FAST, interval=0.1),
+        purpose=f"promote {want.replica}: it stops following and accepts writes; this can't be undone",
+        look=role.look,
+        gate=role.gate,
+        poll=Poll(limit=want.limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {want.replica}"),
         change=avn.integration_delete(
-            setting.project, Later(variable="integration_id", fill=integration_id), hint=hint
+            want.setting.project, Later(variable="integration_id", fill=integration_id), hint=_hint(want)
         ),
         final=True,
-        doubt=gone,
+        guard=want.guard,
+        doubts=(role, _row_gone(want)),
+        doubt_limit=want.doubt_limit,
     )
 
 
-def accepts_writes(setting: Setting, replica: str, find: Find, measured: Measured, limit: float) -> Step[bool]:
-    def look(seen: Seen) -> bool:
-        if not accepts_write(_at(setting, find, seen, replica)):
-            return False
-        measured.accepted = measured.accepted or time.monotonic()
-        return True
+def promoted_meanwhile(want: PromoteWish) -> tuple[Step[Side], Step[tuple[Integration, ...]]]:
+    """Before a fence is lifted: did somebody else promote it while we ran."""
+    step = promote(want)
+    return step.doubts  # type: ignore[return-value]  # the two of just above
 
+
+def carries_history(
+    want: PromoteWish, primary: str | Later, expected: Callable[[Seen], history.Expected], variable: str
+) -> Step[Side]:
+    """Before applications are told: the server may have come back without its data.
+
+    ``variable``: where a preview has put the token of what was there before.
+    """
+
+    def judge(side: Side, seen: Seen) -> Finding:
+        if side.role != "master":
+            return wait(f"its role is {side.role}")
+        name = primary.fill(seen) if isinstance(primary, Later) else primary
+        return history.judge_carries(side, expected(seen), name or "its primary", want.replica)
+
+    words = ("ccr-avn", "check-history", want.replica, *want.setting.options)
+    token = Later(variable=variable, fill=lambda seen: _expected_token(expected(seen)))
+    return Step(
+        slug="history",
+        purpose=f"see that {want.replica} carries the data of its primary",
+        look=Probe((*words, "--token", token), lambda seen: _look(want, seen)),
+        gate=Gate("it carries the replication history that it followed", judge),
+        poll=Poll(limit=want.limit, first=FAST, interval=0.1),
+    )
+
+
+def accepts_writes(want: PromoteWish) -> Step[bool]:
     def judge(accepted: bool, _: Seen) -> Finding:
-        return go("a write was accepted and read back") if accepted else wait("it does not accept writes yet")
+        return go("a write succeeds and can be read back") if accepted else wait("it does not accept writes yet")
 
-    words = (*setting.options, "--timeout", f"{limit:g}")
+    words = (*want.setting.options, "--timeout", f"{want.limit:g}")
     return Step(
         slug="accepts-writes",
-        purpose=f"write to {replica} and read it back: here the outage ends",
-        look=Probe(("ccr-avn", "accepts-writes", replica, *words), look),
-        gate=Gate("a write is accepted and read back", judge),
-        poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {replica}"),
+        purpose=f"write to {want.replica} and read it back: here the outage ends",
+        look=Probe(
+            ("ccr-avn", "accepts-writes", want.replica, *words),
+            lambda seen: accepts_write(_at(want.setting, want.find, seen, want.replica)),
+        ),
+        gate=Gate("a write succeeds and can be read back", judge),
+        poll=Poll(limit=want.limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {want.replica}"),
     )
 
 
-def remember_origin(setting: Setting, replica: str, primary: str | Later) -> Step[tuple[Tag, ...]]:
-    """What the platform forgets is left on the service as a tag, where permissions allow."""
-    call = avn.tags_list(setting.project, replica)
+def remember_origin(
+    want: PromoteWish, primary: str | Later, tags: Callable[[Seen], tuple[str, ...]]
+) -> Step[tuple[Tag, ...]]:
+    """What the platform forgets is left on the service as tags, where permissions allow.
 
-    def judge(tags: tuple[Tag, ...], seen: Seen) -> Finding:
-        name = primary.fill(seen) if isinstance(primary, Later) else primary
-        if not name:
+    ``tags``: ``key=value`` words; two of them, the name and what tells namesakes apart.
+    """
+    call = avn.tags_list(want.setting.project, want.replica)
+
+    def judge(found: tuple[Tag, ...], seen: Seen) -> Finding:
+        wanted = tags(seen)
+        if not wanted:
             return go("nothing to remember: it is not known")
-        found = any((tag.key, tag.value) == (switch.TAG, name) for tag in tags)
-        return go(f"tag {switch.TAG}={name}") if found else wait("not tagged")
+        there = {f"{tag.key}={tag.value}" for tag in found}
+        return go(f"tag {wanted[0]}") if set(wanted) <= there else todo("not tagged")
 
-    shown = f"${{{primary.variable}}}" if isinstance(primary, Later) else primary
-    change = avn.tags_update(setting.project, replica, _tag(primary))
+    name = (
+        f"{lineage.FROM}={primary}"
+        if isinstance(primary, str)
+        else Later(variable="origin_tag", fill=lambda seen: tags(seen)[0])
+    )
+    proof = Later(variable="lineage_tag", fill=lambda seen: tags(seen)[1])
     return Step(
         slug="origin",
-        purpose=f"remember on {replica} which primary it was promoted from",
+        purpose=f"remember on {want.replica} which primary it was promoted from",
         look=call,
-        gate=Gate("its tag says so", judge),
+        gate=Gate("its tags say so", judge),
         poll=Poll(limit=10, first=0.2, interval=1),
-        change=change,
-        pastes=(_tag_guard(call.argv, shown),),
+        change=avn.tags_update(want.setting.project, want.replica, name, proof),
         optional=True,
     )
 
 
-def _tag(primary: str | Later) -> Word:
-    if isinstance(primary, str):
-        return f"{switch.TAG}={primary}"
-    name = primary
-    return Later(variable="origin_tag", fill=lambda seen: f"{switch.TAG}={name.fill(seen)}")
-
-
-def _tag_guard(argv: tuple[Word, ...], primary: str) -> Paste:
-    """Tags can only be read as JSON."""
-    wanted = f'\\"key\\":\\"{switch.TAG}\\",\\"value\\":\\"'
-    count = f"""awk -v name="{primary}" '{{ print index($0, "{wanted}" name "\\"") ? 1 : 0 }}'"""
-    return Paste(read=argv, filter=f"tr -d ' \\n' | {count}", go="1")
+def lineage_paste(setting: Setting, replica: str) -> Paste:
+    """While it still follows: a pasted shell takes the words of the tag that tells namesakes apart."""
+    return Paste(read=("ccr-avn", "lineage", replica, *setting.options), go="*", variable="lineage_tag")
 
 
 def control_plane_agrees(
@@ -185,6 +220,35 @@ def reachable(setting: Setting, service: Service) -> tuple[Side | None, str]:
         return look_at(endpoint(service, setting)), ""
     except Unreachable as trouble:
         return None, f"{trouble.what}: {trouble.detail}"
+
+
+def _row_gone(want: PromoteWish) -> Step[tuple[Integration, ...]]:
+    return Step(
+        slug="promote-doubt",
+        purpose="see whether the integration is gone",
+        look=avn.integration_list(want.setting.project, want.replica),
+        gate=switch.is_gone(want.replica),
+    )
+
+
+def _hint(want: PromoteWish) -> str:
+    listed = f"`avn service integration-list {want.replica}` lists its integration"
+    hint = f"run the same command again; {want.replica} is still a replica if {listed}"
+    if not want.fenced:
+        return hint
+    lift = shlex.join(("ccr-avn", "unfence", want.fenced, *want.setting.options))
+    return (
+        f"{hint}. If writes on {want.fenced} are still paused, that ends by itself within {want.limit:g} s; "
+        f"`{lift}` ends it now, but only do that if {want.replica} is still a replica"
+    )
+
+
+def _expected_token(expected: history.Expected) -> str:
+    return f"{expected.ids[0]}:{expected.offset or 0}" if expected.ids else "nothing-is-known"
+
+
+def _look(want: PromoteWish, seen: Seen) -> Side:
+    return look_at(_at(want.setting, want.find, seen, want.replica))
 
 
 def _at(setting: Setting, find: Find, seen: Seen, name: str) -> Endpoint:

@@ -1,25 +1,43 @@
 """switchover: planned, both sides healthy, nothing acknowledged is lost."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
-from ccr_avn import avn
-from ccr_avn.dataplane.link import look_at
+from ccr_avn import avn, lineage
+from ccr_avn.dataplane.link import Side, look_at
 from ccr_avn.errors import Refused, Unreachable, UsageError
 from ccr_avn.gates import switch
+from ccr_avn.gates.history import Audit, Expected
+from ccr_avn.gates.pair_state import PairState
+from ccr_avn.gates.parity import power_off
 from ccr_avn.gates.services import by_name
-from ccr_avn.gates.switch import Health, feeding
-from ccr_avn.models import Service
+from ccr_avn.gates.switch import Asked, Health
+from ccr_avn.lineage import Recorded
+from ccr_avn.models import Integration, Service
 from ccr_avn.plan import Paste, Plan, Probe, Seen, Step
 from ccr_avn.procedures import closing
-from ccr_avn.procedures.fencing import FenceMode, FenceWish, catch_up, place_fence, seal
-from ccr_avn.procedures.held import Held
+from ccr_avn.procedures.fencing import (
+    FenceMode,
+    FenceWish,
+    catch_up,
+    clock_time,
+    fenced_in,
+    place_fence,
+    seal,
+    still_fenced,
+)
 from ccr_avn.procedures.parity import compare_sides
 from ccr_avn.procedures.promotion import (
+    DOUBT_TIMEOUT,
+    PromoteWish,
     accepts_writes,
+    carries_history,
     control_plane_agrees,
+    lineage_paste,
     look_at_integration,
     promote,
+    promoted_meanwhile,
     reachable,
     remember_origin,
 )
@@ -40,8 +58,10 @@ class SwitchoverRequest:
     fence_ttl: float = 30.0
     catch_up_timeout: float = 60.0
     promote_timeout: float = 600.0
+    doubt_timeout: float = DOUBT_TIMEOUT
     old_primary: closing.Fate = "close"
-    in_journal: bool = False  # whether this machine's journal tells of a promotion of REPLICA from PRIMARY
+    recorded: tuple[Recorded, ...] = ()  # promotions of REPLICA in this machine's journals
+    now: float = field(default_factory=time.time)  # seconds since 1970
 
     def __post_init__(self) -> None:
         if self.primary == self.replica:
@@ -52,12 +72,82 @@ class SwitchoverRequest:
             )
 
 
-def plan_switchover(want: SwitchoverRequest) -> tuple[Plan, Held]:
-    """The plan, and what will have been held and measured once it has run."""
-    setting, held = want.setting, Held()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switchover:
+    """The plan, and its steps whose results are told of."""
+
+    want: SwitchoverRequest
+    plan: Plan
+    pair: Step[tuple[Service, ...]]
+    rows: Step[tuple[Integration, ...]]
+    health: Step[Health | None]
+    parity: Step[Any]
+    running: Step[Service]
+    audit: Step[Audit | None]
+    closing: tuple[Step[Any], ...]
+
+    def state(self, seen: Seen) -> PairState | None:
+        """In which state the checks found the pair; None: they have not come so far."""
+        if not all(seen.has(step) for step in (self.pair, self.rows, self.health)):
+            return None
+        health = seen.of(self.health)
+        return switch.state_of(seen.of(self.rows), seen.of(self.pair), health, _asked(self.want)) if health else None
+
+    def service(self, seen: Seen, name: str) -> Service | None:
+        return by_name(seen.of(self.pair), name) if seen.has(self.pair) else None
+
+    def found_ahead(self, seen: Seen) -> Audit | None:
+        """What only the old primary has, as far as it could be seen."""
+        if not seen.has(self.audit):
+            return None
+        closed = next((step for step in self.closing if step.slug == "closed"), None)
+        return closing.final_audit(seen, self.audit, closed)
+
+    def as_left(self, seen: Seen) -> Service | None:
+        """The old primary as the last look at it shows it."""
+        for step in self.closing:
+            if step.slug in ("close", "power-off") and seen.has(step):
+                found: Service = seen.of(step)
+                return found
+        return self.service(seen, self.want.primary)
+
+    def left_half_way(self, seen: Seen) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """After an end behind the promotion: who is the primary, until when writes are paused, what to type."""
+        want = self.want
+        promote = next(step for step in self.plan.steps if step.slug == "promote")
+        is_primary = seen.has(promote) and seen.of(promote).role == "master"
+        who = f"{want.replica} is the primary now" if is_primary else f"the promotion of {want.replica} was sent"
+        fenced = fenced_in(seen)
+        until = fenced.fence.paused_until() if fenced and fenced.fence else None
+        facts = {
+            "new_primary": want.replica,
+            "promoted": is_primary,
+            "old_primary": want.primary,
+            "writes_paused_until": until,
+            "ways_to_close": list(self._ways(seen)),
+        }
+        paused = (
+            f"writes on {want.primary} are paused until {clock_time(until)}"
+            if until
+            else (f"writes on {want.primary} are not paused by this run")
+        )
+        ways = "; ".join(f"`{way}`" for way in self._ways(seen))
+        again = f"run the same command again before then; other ways to keep writers off {want.primary}: {ways}"
+        return (f"{who}; {want.primary} is not closed yet", paused, again), facts
+
+    def _ways(self, seen: Seen) -> tuple[str, ...]:
+        """Other commands that keep writers from the old primary."""
+        want, old = self.want, self.service(seen, self.want.primary)
+        off = power_off(want.setting.project, want.primary, protected=old is not None and old.protected)
+        return off, " ".join(("ccr-avn fence", want.primary, *want.setting.options, "--ttl 3600"))
+
+
+def plan_switchover(want: SwitchoverRequest) -> Switchover:
+    """Everything a switchover will do, in order, without doing any of it."""
+    setting, asked = want.setting, _asked(want)
     pair = look_at_both(want)
     rows = look_at_integration(setting, want.primary, want.replica)
-    health = look_at_health(want, pair)
+    health = look_at_health(want, pair, rows)
 
     def find(seen: Seen, name: str) -> Service:
         service = by_name(seen.of(pair), name)
@@ -65,12 +155,28 @@ def plan_switchover(want: SwitchoverRequest) -> tuple[Plan, Held]:
             raise Refused(f"{name} does not exist", hint="check its name: avn service list")
         return service
 
+    def state(seen: Seen) -> PairState | None:
+        looked = seen.of(health) if seen.has(health) else None
+        return switch.state_of(seen.of(rows), seen.of(pair), looked, asked) if looked else None
+
+    def row(seen: Seen) -> Integration | None:
+        found = state(seen)
+        return found.row if found and found.state == "following" else None
+
+    def past_return(seen: Seen) -> bool:
+        found = state(seen)
+        return found is not None and found.past_return
+
     def linked(seen: Seen) -> bool:
         looked = seen.of(health) if seen.has(health) else None
-        return bool(looked and looked.primary and feeding(seen.of(rows), want.primary, want.replica))
+        return bool(looked and looked.primary and row(seen))
 
-    databases = databases_step(setting, want.primary, want.replica, find, Refused, linked)
-    wish = FenceWish(
+    def before(seen: Seen) -> Side:
+        looked = seen.of(health)
+        assert looked is not None  # noqa: S101 (its gate has let the run go on)
+        return looked.replica
+
+    fence = FenceWish(
         primary=want.primary,
         replica=want.replica,
         setting=setting,
@@ -79,20 +185,96 @@ def plan_switchover(want: SwitchoverRequest) -> tuple[Plan, Held]:
         ttl=want.fence_ttl,
         catch_up_timeout=want.catch_up_timeout,
         promote_timeout=want.promote_timeout,
+        find=find,
+        past_return=past_return,
+        replica_before=before,
     )
-    steps: tuple[Step[Any], ...] = (
-        place_fence(wish, held, find),
-        catch_up(wish, held, find),
-        seal(wish, held, find),
-        promote(setting, want.replica, find, rows, want.promote_timeout, want.primary),
-        accepts_writes(setting, want.replica, find, held.measured, want.promote_timeout),
-        remember_origin(setting, want.replica, want.primary),
-        *control_plane_agrees(setting, want.replica, want.promote_timeout),
-        *closing.shut(setting, want.primary, want.old_primary, find, held),
+    promotion = PromoteWish(
+        replica=want.replica,
+        setting=setting,
+        find=find,
+        row=row,
+        limit=want.promote_timeout,
+        doubt_limit=want.doubt_timeout,
+        fenced=want.primary,
+        guard=still_fenced(fence),
+    )
+    gone, running = control_plane_agrees(setting, want.replica, want.promote_timeout)
+    last = closing.closing_steps(
+        closing.CloseWish(primary=want.primary, replica=want.replica, fate=want.old_primary, setting=setting, find=find)
     )
     alike = compare_sides(setting, want.primary, want.replica, pair)
-    checks = (pair, rows, health, databases, alike)
-    return Plan(f"switch over from {want.primary} to {want.replica}", checks, steps), held
+    steps: tuple[Step[Any], ...] = (
+        place_fence(fence),
+        catch_up(fence),
+        seal(fence),
+        promote(promotion),
+        carries_history(promotion, want.primary, lambda seen: _expected(want, seen, pair, health), "fence_token"),
+        accepts_writes(promotion),
+        remember_origin(promotion, want.primary, lambda seen: _tags(want, seen, pair, health)),
+        gone,
+        running,
+        *last,
+    )
+    return Switchover(
+        want=want,
+        plan=Plan(
+            f"switch over from {want.primary} to {want.replica}",
+            (pair, rows, health, databases_step(setting, want.primary, want.replica, find, Refused, linked), alike),
+            steps,
+            beyond=past_return,
+            meanwhile=promoted_meanwhile(promotion),
+        ),
+        pair=pair,
+        rows=rows,
+        health=health,
+        parity=alike,
+        running=running,
+        audit=last[0],
+        closing=last[1:],
+    )
+
+
+def _asked(want: SwitchoverRequest) -> Asked:
+    return Asked(
+        primary=want.primary,
+        replica=want.replica,
+        max_lag=want.max_lag_bytes,
+        allow_smaller=want.allow_smaller,
+        recorded=want.recorded,
+        now=want.now,
+    )
+
+
+def _expected(
+    want: SwitchoverRequest, seen: Seen, pair: Step[tuple[Service, ...]], health: Step[Health | None]
+) -> Expected:
+    """What the replica must carry: what was sealed, else the history that the old primary has now."""
+    fenced = fenced_in(seen)
+    looked = seen.of(health)
+    if fenced and fenced.target and looked and looked.replica.role == "slave":
+        return Expected(ids=(fenced.target.replid,), offset=fenced.target.offset)
+    old = fenced.target if fenced and fenced.target else looked.primary if looked else None
+    replica = by_name(seen.of(pair), want.replica)
+    origin = by_name(seen.of(pair), want.primary)
+    tagged = lineage.origin_of(replica) if replica else None
+    proven = bool(tagged and origin and replica and lineage.is_origin(tagged, origin, replica))
+    ids = tuple(one for one in ((old.replid, old.replid2) if old else ()) if one)
+    return Expected(ids=ids, proven=f"its tag {lineage.LINEAGE}" if proven else "")
+
+
+def _tags(
+    want: SwitchoverRequest, seen: Seen, pair: Step[tuple[Service, ...]], health: Step[Health | None]
+) -> tuple[str, ...]:
+    services = seen.of(pair)
+    old, new = by_name(services, want.primary), by_name(services, want.replica)
+    looked = seen.of(health)
+    if old is None or new is None or looked is None:
+        return ()
+    if (origin := lineage.origin_of(new)) and lineage.is_origin(origin, old, new):
+        return (f"{lineage.FROM}={origin.name}", f"{lineage.LINEAGE}={new.tags[lineage.LINEAGE]}")
+    followed = looked.replica.replid if looked.replica.role == "slave" else looked.replica.replid2
+    return lineage.tags(old, new, followed)
 
 
 def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
@@ -114,7 +296,9 @@ def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
     )
 
 
-def look_at_health(want: SwitchoverRequest, pair: Step[tuple[Service, ...]]) -> Step[Health | None]:
+def look_at_health(
+    want: SwitchoverRequest, pair: Step[tuple[Service, ...]], rows: Step[tuple[Integration, ...]]
+) -> Step[Health | None]:
     def look(seen: Seen) -> Health | None:
         services = {one.name: one for one in seen.of(pair)}
         if {want.primary, want.replica} - set(services):
@@ -126,19 +310,11 @@ def look_at_health(want: SwitchoverRequest, pair: Step[tuple[Service, ...]]) -> 
         primary, trouble = reachable(want.setting, services[want.primary])
         return Health(primary=primary, replica=replica, primary_trouble=trouble)
 
-    options = (*want.setting.options, "--level", "link")
-    rows = look_at_integration(want.setting, want.primary, want.replica)
+    options = (*want.setting.options, "--level", "link", "--max-lag-bytes", str(want.max_lag_bytes))
     return Step(
         slug="health",
         purpose="see that the link is up and how far behind it is",
+        pastes=(lineage_paste(want.setting, want.replica),),
         look=Probe(("ccr-avn", "verify", want.primary, want.replica, *options), look),
-        gate=switch.may_be_promoted(
-            rows,
-            pair,
-            want.primary,
-            want.replica,
-            max_lag=want.max_lag_bytes,
-            journal=want.in_journal,
-            allow_smaller=want.allow_smaller,
-        ),
+        gate=switch.may_be_promoted(rows, pair, _asked(want)),
     )

@@ -5,6 +5,7 @@ from typing import Any
 from ccr_avn import avn
 from ccr_avn.errors import Refused
 from ccr_avn.gates import switch
+from ccr_avn.gates.pair_state import feeding
 from ccr_avn.gates.services import by_name
 from ccr_avn.models import Integration, Service
 from ccr_avn.plan import Finding, Gate, Later, Paste, Probe, Seen, Step, go, stop
@@ -48,7 +49,7 @@ def promote_unseen(setting: Setting, replica: str, rows: Step[tuple[Integration,
     """Irreversible. What proves it is that the integration is no longer listed."""
 
     def integration_id(seen: Seen) -> str:
-        row = switch.feeding(seen.of(rows), None, replica)
+        row = feeding(seen.of(rows), None, replica)
         if row is None or row.id is None:
             raise Refused(
                 f"no integration that feeds {replica} can be deleted",

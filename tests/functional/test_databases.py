@@ -76,7 +76,7 @@ def verify(level: Level) -> Plan:
 
 
 def switchover() -> Plan:
-    return plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r"))[0]
+    return plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r")).plan
 
 
 @pytest.mark.parametrize("level", ["link", "marker", "keys", "values"])

@@ -316,7 +316,7 @@ def test_pings_expiry_and_wait_are_no_writes(primary: Server, serve: Serve) -> N
 
 @on_each
 def test_under_a_fence_the_offset_moves_by_pings_alone(primary: Server, serve: Serve) -> None:
-    from ccr_avn.dataplane.fence import moved_only_by_pings
+    from ccr_avn.dataplane.still import moved_only_by_pings
 
     replica = serve("us", binary=primary.binary)
     replica.follow(primary)

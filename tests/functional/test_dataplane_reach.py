@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import valkey
 
 from ccr_avn.dataplane.connect import Endpoint, connect, explained
 from ccr_avn.dataplane.fence import Fence
 from ccr_avn.dataplane.link import look_at, read_link
 from ccr_avn.dataplane.marker import PREFIX, last_watched, run_marker
 from ccr_avn.dataplane.trouble import Answered
-from ccr_avn.dataplane.writes import Kept, accepts_write, accepts_writes, closed_to_clients, lets_clients_in
+from ccr_avn.dataplane.writes import Kept, accepts_write, accepts_writes, lets_clients_in
 from ccr_avn.errors import NotProven, TimedOut, Unreachable
 from tests.support import servers
 from tests.support.servers import PASSWORD, Serve, Server
@@ -239,23 +240,36 @@ def test_a_server_that_comes_later_is_waited_for(primary: Server) -> None:
     assert trouble(lambda: accepts_writes(primary.endpoint(), timeout=0.05)).passing
 
 
-def test_closed_to_clients(primary: Server) -> None:
-    kept = Kept(primary.endpoint(timeout=0.3), timeout=0.3)
-    open_still = closed_to_clients(primary.endpoint(), kept)
-    assert (open_still.new_refused, open_still.kept_cut, open_still.closed) == (False, False, False)
-    assert "let in" in str(open_still)
-    primary.freeze()
-    frozen = closed_to_clients(primary.endpoint(), kept, timeout=0.2)
-    assert (frozen.new_refused, frozen.kept_cut) == (True, False), "silence is not a cut"
-    assert "still there" in str(frozen)
-    primary.thaw()
-    kept.close()
+def test_who_is_left_is_seen_by_a_connection_from_before(primary: Server) -> None:
+    """Also where the service ends idle connections after a second, and whoever is cut comes back."""
+    primary.admin.config_set("timeout", 1)
     kept = Kept(primary.endpoint())
+    with valkey.Valkey(port=primary.port, password=PASSWORD, client_name="app") as writer:
+        writer.ping()
+        [client] = kept.look().clients
+        assert client.startswith("app at ")
+        number = writer.client_id()
+        kept.cut_others()
+        assert kept.look().clients == ()
+        assert writer.client_id() != number
+    assert kept.look(frozenset({"somebody else"})).clients == ()
+    until(lambda: int(primary.admin.info("stats")["total_commands_processed"]) > 30, "the keep-alive to have gone on")
+    left = kept.look()
+    assert not left.cut
+    assert left.side is not None
     primary.admin.client_kill_filter(_type="normal", skipme=True)
-    assert closed_to_clients(primary.endpoint(), kept).kept_cut
-    kept = Kept(primary.endpoint())
+    assert kept.look().cut
+    assert kept.look().cut, "once cut, always cut"
+    kept.close()
+
+
+def test_silence_is_no_cut(primary: Server) -> None:
+    kept = Kept(primary.endpoint(timeout=0.3), timeout=0.3)
+    primary.freeze()
+    with pytest.raises(Unreachable):
+        kept.look()
+    primary.thaw()
+    until(lambda: not kept.look().cut, "the connection to answer again")
     primary.kill()
-    shut = closed_to_clients(primary.endpoint(), kept)
-    assert shut.closed
-    assert "refused" in str(shut)
+    assert kept.look().cut
     kept.close()

@@ -11,15 +11,16 @@ TESTS = Path(__file__).parents[1]
 ORDER: tuple[tuple[str, ...], ...] = (
     ("errors", "plan", "printable", "reading", "redact", "outlet"),
     ("models", "lineage", "process", "events", "signals", "connection"),
-    ("avn", "dataplane", "failure", "program"),
+    ("avn", "dataplane", "failure", "failed_change", "program"),
     ("gates",),
     ("procedures",),
-    ("execute", "preview", "checkup", "lookup", "status", "watch"),
+    ("asking", "execute", "preview", "checkup", "lookup", "status", "watch"),
     (
         "console",
         "progress",
         "live",
         "journal",
+        "remembered",
         "hooks",
         "runs",
         "story",

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from ccr_avn import events
+from ccr_avn.asking import MISSES, NEW_MISSES, RATE_LIMITED
 from ccr_avn.errors import AvnError, NotProven, Refused, TimedOut, Unreachable
-from ccr_avn.execute import MISSES, NEW_MISSES, RATE_LIMITED, Run, World
-from ccr_avn.plan import Call, Finding, Gate, Later, Plan, Poll, Probe, Seen, Step, go, stop, wait
+from ccr_avn.execute import Run, World
+from ccr_avn.plan import Act, Call, Finding, Gate, Later, Plan, Poll, Probe, Seen, Step, go, stop, todo, wait
 from ccr_avn.process import Answer
 
 
@@ -65,8 +66,15 @@ def says(answer: Any, _: Seen) -> Finding:
     return stop("never", hint="do not") if answer == "stop" else verdicts[answer](str(answer))
 
 
+def says_of_a_change(answer: Any, seen: Seen) -> Finding:
+    """What is not so yet is to be done; only "later" waits before that."""
+    given = {"wait": todo("not yet"), "later": wait("not now")}
+    return given.get(answer) or says(answer, seen)
+
+
 def step(name: str, **more: Any) -> Step[Any]:
-    return Step(slug=name, purpose=name, look=call(name), gate=Gate("it says go", says), **more)
+    judge = says_of_a_change if "change" in more else says
+    return Step(slug=name, purpose=name, look=call(name), gate=Gate("it says go", judge), **more)
 
 
 def made(name: str, **more: Any) -> Step[Any]:
@@ -318,7 +326,12 @@ def test_holes_are_filled_from_earlier_answers() -> None:
     hole = Later(variable="x", fill=lambda seen: f"<{seen.of(source)}>")
     fake = Fake(a=["go"], b=["wait", "go"], make=[None])
     target = Step(
-        slug="b", purpose="b", look=call("b"), gate=Gate("r", says), change=change("make", hole), poll=Poll(limit=1)
+        slug="b",
+        purpose="b",
+        look=call("b"),
+        gate=Gate("r", says_of_a_change),
+        change=change("make", hole),
+        poll=Poll(limit=1),
     )
     fake.perform(plan(source, target))
     started = next(event for event in fake.events if isinstance(event, events.ChangeStarted))
@@ -344,18 +357,19 @@ def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = Fals
         if broken:
             raise Refused("broken", hint="none")
 
-    def undo(_: Seen) -> None:
+    def undo(_: Seen) -> str:
         log.append(f"un-{slug}")
         if slug == "stuck":
             raise Refused("stuck", hint="none")
+        return f"{slug} is as it was"
 
     return Step(
         slug=slug,
         purpose=slug,
         look=Probe(("ccr-avn", slug), look),
-        gate=Gate("r", says),
+        gate=Gate("r", says_of_a_change),
         poll=Poll(limit=1),
-        change=Probe(("ccr-avn", slug), act),
+        change=Act(("ccr-avn", slug), act),
         undo=undo,
         final=final,
     )

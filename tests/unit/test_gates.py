@@ -13,6 +13,8 @@ from ccr_avn.dataplane.link import Link, Side
 from ccr_avn.dataplane.marker import MarkerResult
 from ccr_avn.errors import NotProven
 from ccr_avn.gates import links, services, switch
+from ccr_avn.gates.pair_state import pair_state
+from ccr_avn.lineage import Origin, Recorded
 from ccr_avn.plan import Call, Finding, Gate, Seen, Step, go
 from ccr_avn.procedures.failover import FailoverRequest
 from ccr_avn.procedures.last_known import LastKnown, judge_loss
@@ -21,10 +23,12 @@ from tests.support.factories import row, side
 
 P = Project("p")
 ONE, TWO = "a" * 40, "b" * 40
+NOW = 1_800_000_000.0
 
 
 def service(name: str, **more: Any) -> models.Service:
     base = {"service_name": name, "service_type": "valkey", "state": "RUNNING", "plan": "business-4", "cloud_name": "c"}
+    base["create_time"] = "2026-08-01T09:00:00Z"
     return models.service(json.dumps({**base, **more}))
 
 
@@ -122,7 +126,7 @@ WISH: dict[str, Any] = {"name": "eu", "type": None, "plan": None, "cloud": "c"}
 @pytest.mark.parametrize(
     ("found", "wish", "verdict"),
     [
-        (None, {}, "wait"),
+        (None, {}, "todo"),
         (None, {"cloud": None}, "stop"),
         ({}, {}, "go"),
         ({}, {"type": "redis"}, "stop"),
@@ -180,12 +184,12 @@ REPLICA_WISH: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("primary", "replica", "wish", "verdict", "warns"),
     [
-        ({}, None, {}, "wait", False),
-        ({}, None, {"cloud": "c"}, "wait", True),
-        (None, None, {"cloud": "c"}, "wait", True),
+        ({}, None, {}, "todo", False),
+        ({}, None, {"cloud": "c"}, "todo", True),
+        (None, None, {"cloud": "c"}, "todo", True),
         ({}, None, {"cloud": None}, "stop", False),
         ({}, None, {"plan": "business-4"}, "stop", False),
-        ({}, None, {"plan": "business-4", "any_plan": True}, "wait", False),
+        ({}, None, {"plan": "business-4", "any_plan": True}, "todo", False),
         ({"is_cluster_plan": True}, None, {}, "stop", False),
         ({"plan": "free-1"}, None, {}, "stop", False),
         (None, None, {"primary_plan": "developer-1"}, "stop", False),
@@ -283,8 +287,8 @@ def judged(
     integration, pair = step("integration"), step("pair")
     listed = models.integrations(json.dumps([row("eu", "us")] if rows else []))
     seen = seen_of((integration, listed), (pair, both({"tags": tags or {}})))
-    given = {"max_lag": 1000, "journal": False, **more}
-    return switch.may_be_promoted(integration, pair, "eu", "us", **given).judge(health, seen)
+    want = switch.Asked(**{"primary": "eu", "replica": "us", "max_lag": 1000, "now": NOW, **more})
+    return switch.may_be_promoted(integration, pair, want).judge(health, seen)
 
 
 @pytest.mark.parametrize(
@@ -333,19 +337,87 @@ def test_a_full_cache_may_be_switched_and_is_told_what_follows(
     assert verdict != "stop" or "--allow-smaller" in finding.hint
 
 
+BORN = int(datetime(2026, 8, 1, 9, tzinfo=UTC).timestamp())
+THREE = "d" * 40
+
+
+def tagged(old: int = BORN, new: int = BORN, name: str = "eu") -> dict[str, Any]:
+    return {"tags": {"ccr_promoted_from": name, "ccr_promoted_lineage": f"{old}-{new}-{ONE}"}}
+
+
+def journal(old: int = BORN, new: int = BORN, *, proven: bool = True, sent_at: float = NOW - 10) -> dict[str, Any]:
+    origin = Origin(name="eu", old_created=old, new_created=new, replication_id=ONE)
+    return {"recorded": (Recorded(origin=origin, proven=proven, sent_at=sent_at),)}
+
+
 @pytest.mark.parametrize(
     ("health", "more", "verdict"),
     [
         (switch.Health(primary=side(), replica=side(replid=TWO, replid2=ONE)), {}, "go"),
         (switch.Health(primary=side(), replica=side(replid=TWO)), {}, "stop"),
         (switch.Health(primary=None, replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
-        (switch.Health(primary=None, replica=side(replid=TWO)), {"tags": {switch.TAG: "eu"}}, "go"),
-        (switch.Health(primary=None, replica=side(replid=TWO)), {"tags": {switch.TAG: "other"}}, "stop"),
-        (switch.Health(primary=None, replica=side(replid=TWO)), {"journal": True}, "go"),
+        (switch.Health(primary=side(replid=THREE, replid2=ONE), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(), "go"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(name="other"), "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(old=BORN - 1), "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(new=BORN - 1), "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), {"tags": {"ccr_promoted_from": "eu"}}, "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), journal(), "go"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), journal(old=BORN - 1), "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), journal(new=BORN + 1), "stop"),
     ],
 )
 def test_promoted_already_needs_proof_of_lineage(health: switch.Health, more: dict[str, Any], verdict: str) -> None:
+    """Of these very services: others of the same names prove nothing, nor does a cousin's history."""
     assert judged(health, rows=False, **more).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("primary", "more", "state"),
+    [
+        (side(), {}, "hidden"),
+        (None, {}, "hidden"),
+        (side(), journal(old=BORN - 1), "hidden"),
+        (side(), tagged(), "hidden"),
+        (side(paused_seconds=0.0), {}, "hidden"),
+        (side(paused_seconds=12.0, replid=THREE), {}, "hidden"),
+        (side(paused_seconds=12.0), {}, "promoting"),
+        (side(), journal(proven=False), "promoting"),
+        (None, journal(proven=False), "promoting"),
+    ],
+)
+def test_a_slave_without_its_row_is_never_promoted_already(
+    primary: Side | None, more: dict[str, Any], state: str
+) -> None:
+    finding = judged(switch.Health(primary=primary, replica=following()), rows=False, **more)
+    assert finding.facts["state"] == state
+    assert finding.verdict == ("stop" if state == "hidden" else "go")
+    assert "promoted from" not in finding.reason
+
+
+@pytest.mark.parametrize("odd", [{"source_service": None}, {"source_service": None, "enabled": None}])
+def test_a_row_that_does_not_say_whom_it_follows_is_not_deleted(odd: dict[str, Any]) -> None:
+    rows = models.integrations(json.dumps([{**row("eu", "us"), **odd}]))
+    old, new = both()
+    sides = (side(paused_seconds=12.0), following())
+    found = pair_state(rows, old, new, sides, journal()["recorded"], now=NOW)
+    assert (found.state, found.row) == ("hidden", None)
+
+
+@pytest.mark.parametrize(
+    ("more", "doubt"),
+    [
+        ({}, False),
+        (journal(proven=False), True),
+        (journal(proven=False, sent_at=NOW - 3600), False),
+        (journal(proven=False, old=BORN - 1), False),
+    ],
+)
+def test_a_deletion_that_was_just_sent_keeps_its_fence(more: dict[str, Any], doubt: bool) -> None:
+    old, new = both()
+    rows = models.integrations(json.dumps([row("eu", "us")]))
+    found = pair_state(rows, old, new, (side(), following()), more.get("recorded", ()), now=NOW)
+    assert (found.state, found.past_return) == ("following", doubt)
 
 
 def test_nothing_is_judged_of_a_service_that_is_missing() -> None:

@@ -94,7 +94,7 @@ def test_out_of_reach_names_the_integration_and_how_it_is_deleted() -> None:
 
 
 def finding_of(slug: str, want: FailoverRequest, *found: models.Service) -> Finding:
-    plan, _ = plan_failover(want)
+    plan = plan_failover(want).plan
     steps = {step.slug: step for step in plan.all_steps}
     seen = Seen()
     seen.remember(steps["replica"], found)
@@ -104,7 +104,7 @@ def finding_of(slug: str, want: FailoverRequest, *found: models.Service) -> Find
 def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
     theirs = service("us", {**ROW, "source_project": "theirs", "dest_project": "p"})
     assert "theirs/eu is in another project" in finding_of("primary", asked(), theirs).reason
-    plan, _ = plan_failover(asked())
+    plan = plan_failover(asked()).plan
     step = next(one for one in plan.checks if one.slug == "primary")
     seen = Seen()
     seen.remember(plan.checks[0], (theirs,))
@@ -118,5 +118,5 @@ def test_without_a_look_nothing_is_proven_and_loss_has_its_flag(allowed: bool, v
     finding = finding_of("last-known", want, service("us", ROW))
     assert finding.verdict == verdict
     assert "nothing is proven" in " ".join(finding.warnings) or "--no-verify" in finding.hint
-    slugs = [step.slug for step in plan_failover(want)[0].steps]
+    slugs = [step.slug for step in plan_failover(want).plan.steps]
     assert slugs == ["promote", "origin", "running"]

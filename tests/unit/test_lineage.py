@@ -40,7 +40,7 @@ def test_a_namesake_made_later_is_not_the_origin() -> None:
 def test_a_tag_without_creation_times_names_but_proves_nothing() -> None:
     old, new = service("eu", None), service("us")
     words = lineage.tags(old, new, HISTORY)
-    assert words == ("ccr_promoted_from=eu",)
+    assert words == ("ccr_promoted_from=eu", "ccr_promoted_lineage=unknown")
     promoted = tagged(new, *words)
     origin = lineage.origin_of(promoted)
     assert origin is not None

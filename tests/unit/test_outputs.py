@@ -15,7 +15,7 @@ from ccr_avn.cli.session import Session
 from ccr_avn.errors import Refused
 from ccr_avn.journal import Journal
 from ccr_avn.outlet import Outlet
-from ccr_avn.plan import Finding, Gate, Plan, Probe, Step, go, wait
+from ccr_avn.plan import Act, Finding, Gate, Plan, Probe, Step, go, todo
 from ccr_avn.program import Program
 
 AVN = Program(path="avn", version="4.18.0")
@@ -54,7 +54,11 @@ class World:
     def step(self, name: str) -> Step[bool]:
         def judge(done: bool, _: Any) -> Finding:
             text = f"{name} → done{self._said}"
-            return go(text, warnings=(f"mind {name}",), seen=text) if done else wait("not yet")
+            return go(text, warnings=(f"mind {name}",), seen=text) if done else todo("not yet")
+
+        def undo(_: Any) -> str:
+            self.undone.append(name)
+            return f"{name} is as it was"
 
         def act(_: Any) -> None:
             if name == self._broken:
@@ -66,8 +70,8 @@ class World:
             purpose=f"do {name}{self._said}",
             look=Probe(("ccr-avn", name), lambda _: name in self.done),
             gate=Gate("it is done", judge),
-            change=Probe(("ccr-avn", name), act),
-            undo=lambda _: self.undone.append(name),
+            change=Act(("ccr-avn", name), act),
+            undo=undo,
             final=name == "promote",
         )
 
@@ -206,7 +210,7 @@ def test_an_error_keeps_its_exit_code_and_is_told_on_the_stream_that_is_left(
         performed(world)
 
     monkeypatch.setattr("ccr_avn.cli.app", command)
-    assert boundary.run(["switchover", "eu", "us"]) == 4
+    assert boundary.run(["switchover", "eu", "us"]) == 14, "what an earlier step promoted is half-way"
     assert world.undone == []
     assert "hint: type this" in out.getvalue()
 

@@ -48,10 +48,10 @@ def enable_plans() -> list[Plan]:
 def switching_plans() -> list[Plan]:
     fates: tuple[Any, ...] = ("close", "power-off", "hold", "open")
     over = [
-        plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r", old_primary=fate))[0]
+        plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r", old_primary=fate)).plan
         for fate in fates
     ]
-    return [*over, plan_failover(FailoverRequest(replica="us", setting=SETTING, wait_automatic=5))[0]]
+    return [*over, plan_failover(FailoverRequest(replica="us", setting=SETTING, wait_automatic=5)).plan]
 
 
 PLANS = [
@@ -171,10 +171,12 @@ def test_the_steps_of_a_switchover_in_order() -> None:
         "caught-up",
         "seal",
         "promote",
+        "history",
         "accepts-writes",
         "origin",
         "integration-gone",
         "running",
+        "audit",
         "close",
         "closed",
     ]

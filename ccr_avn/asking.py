@@ -1,0 +1,134 @@
+"""Reads what a step asks: misses are forgiven, and what asking again can't mend is not asked again."""
+
+import math
+import random
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ccr_avn import events, failure, process, program
+from ccr_avn.errors import AvnError, CcrError, Changed, Unreachable
+from ccr_avn.failed_change import spelled
+from ccr_avn.plan import Call, Probe, Seen, Step, fill
+
+T = TypeVar("T")
+
+NEW_MISSES = 2
+"""Misses in a row that a read is forgiven before any read has succeeded: a wrong token should show soon."""
+
+MISSES = 7
+"""Once one has succeeded: what worked before most likely fails in passing. With the back-off about 20 s."""
+
+RATE_LIMITED = 300.0
+"""Seconds in all that one read is put off because the platform says to try again later."""
+
+USAGE = 2
+"""The exit code of avn's own argument parser."""
+
+EVENTUAL = (403, 404)
+"""What the platform may answer for a while about what was changed just now: rights and services spread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All that a run touches, so that a test can put its own in place. Times are in seconds."""
+
+    avn: str
+    call_timeout: float = 60.0
+    run: Callable[..., process.Answer] = process.run
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[], float] = field(default=random.random)
+    held: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+class Reader:
+    """Asks for one run. ``now``: seconds since it began; ``sleep``: in seconds."""
+
+    def __init__(
+        self,
+        world: World,
+        emit: Callable[[events.Event], None],
+        now: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._world = world
+        self._emit = emit
+        self._now = now
+        self._sleep = sleep
+        self.refused = False  # whether a check did: what else can be told at once is told, and nothing is waited for
+        self._answered = False  # whether any avn read has succeeded yet
+        self._fresh: tuple[tuple[str, ...], Any] | None = None  # the last read, while nothing has happened since
+
+    def forget(self) -> None:
+        """Something happened, or time passed: the last read is old."""
+        self._fresh = None
+
+    def answer(self, step: Step[T], seen: Seen, *, changed: Changed) -> T:
+        """One good answer; misses are forgiven a few times, with back-off and jitter, or as long as the platform asks."""
+        argv = fill(step.look.argv, seen)
+        if self._fresh and self._fresh[0] == argv:
+            answer: T = self._fresh[1]
+            return answer
+        misses, put_off = 0, 0.0
+        while True:
+            try:
+                answer = self.ask(step.look, seen)
+            except (AvnError, Unreachable) as error:
+                misses += 1
+                asked = getattr(error, "again_in", None)
+                put_off += asked or 0.0
+                if step.brief or misses > self._forgiven(error, changed=changed) or put_off > RATE_LIMITED:
+                    raise
+                pause = asked or min(0.25 * 2.0 ** (misses - 1), 5.0)
+                pause *= 0.75 + 0.5 * self._world.jitter() if asked is None else 1.0 + 0.1 * self._world.jitter()
+                why = f"{error.what}: {error.detail}" if error.detail else error.what
+                self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause, asked=bool(asked)))
+                self._sleep(pause)
+            else:
+                self._fresh = (argv, answer) if isinstance(step.look, Call) else None
+                return answer
+
+    def _forgiven(self, error: AvnError | Unreachable, *, changed: Changed) -> int:
+        """How many misses in a row: none where asking again gives the same answer, or no answer would help."""
+        if self.refused:
+            return 0
+        if isinstance(error, Unreachable):
+            return MISSES if error.passing else 0
+        if isinstance(error, failure.AvnFailed):
+            if error.hopeless and not (changed and error.status in EVENTUAL):
+                return 0
+            if error.again_in is not None:
+                return MISSES
+        return MISSES if self._answered else NEW_MISSES
+
+    def ask(self, look: Call[T] | Probe[T], seen: Seen, at_most: float = math.inf) -> T:
+        """One read; ``at_most``: seconds that avn may take."""
+        if isinstance(look, Probe):
+            return look.look(seen)
+        answer = self.avn(fill(look.argv, seen), at_most)
+        if answer.code != 0:
+            told = failure.read(answer)
+            if told.status == failure.ABSENT and look.absent is not None:
+                self._answered = True
+                return look.absent
+            raise self._failed(answer, told, look.hint)
+        parsed = look.parse(answer.stdout)
+        self._answered = True
+        return parsed
+
+    def _failed(self, answer: process.Answer, told: failure.Failure, hint: str) -> CcrError:
+        """An avn that does not know what it is asked may be too old: then that is what is said."""
+        if answer.code == USAGE and (old := program.too_old(self._world.avn, self._world.run)):
+            return old
+        return failure.AvnFailed(
+            f"`{spelled(answer.argv)}` failed",
+            told,
+            hint=hint or "`ccr-avn doctor` tells whether avn, the token, the project and the network are fine",
+            hopeless=answer.code == USAGE,
+        )
+
+    def avn(self, argv: tuple[str, ...], at_most: float = math.inf) -> process.Answer:
+        return self._world.run((self._world.avn, *argv[1:]), deadline=min(self._world.call_timeout, at_most))

@@ -1,0 +1,101 @@
+"""What earlier runs on this machine left in their journals, for those that go on: promotions, and old filters."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn import journal, lineage
+from ccr_avn.lineage import Origin, Recorded
+
+if TYPE_CHECKING:
+    from ccr_avn.models import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """An ``ip_filter`` as the platform gave it; ``value`` None: none was set."""
+
+    value: Any
+
+
+def promotions(replica: str, project: str | None) -> tuple[Recorded, ...]:
+    """The promotions of REPLICA that runs on this machine sent, with what tells namesakes apart."""
+    return tuple(one for entries in _runs_of(replica, project) if (one := _promotion(entries, replica)))
+
+
+def filter_before(service: "Service", project: str | None, closed: list[str]) -> Filter | None:
+    """The newest filter of this very service that is not ``closed``; None: no journal tells."""
+    found = None
+    for entries in _runs_of(service.name, project):
+        noted = _noted(entries)
+        born = noted.get("created")
+        if "ip_filter" not in noted or not isinstance(born, dict) or lineage.created(service) is None:
+            continue
+        if born.get(service.name) == lineage.created(service) and noted["ip_filter"] != closed:
+            found = Filter(value=noted["ip_filter"])
+    return found
+
+
+def _runs_of(service: str, project: str | None) -> Iterator[list[dict[str, Any]]]:
+    """The entries of every run that names the service, the oldest run first."""
+    try:
+        paths = sorted(journal.directory().glob("*.jsonl"))
+    except OSError:
+        return
+    for path in paths:
+        entries = _entries_naming(path, service)
+        facts = next((one.get("facts") for one in entries if one.get("event") == "RunStarted"), None)
+        if not isinstance(facts, dict) or facts.get("project") != project:
+            continue
+        if service in (facts.get("primary"), facts.get("replica")):
+            yield entries
+
+
+def _entries_naming(path: Path, service: str) -> list[dict[str, Any]]:
+    try:
+        return list(journal.entries(path)) if service.encode() in path.read_bytes() else []
+    except OSError:
+        return []
+
+
+def _promotion(entries: list[dict[str, Any]], replica: str) -> Recorded | None:
+    about = [one for one in entries if one.get("slug") == "promote"]
+    sent = next((one for one in about if one.get("event") == "ChangeStarted"), None)
+    if sent is None:
+        return None
+    done = any(one.get("event") == "StepDone" for one in about)
+    if not done and any(one.get("event") == "RunEnded" and one.get("changed") is False for one in entries):
+        return None  # it ended knowing that nothing was deleted
+    noted = _noted(entries)
+    created, name = noted.get("created"), noted.get("follows")
+    if not isinstance(created, dict) or not isinstance(name, str) or replica not in created:
+        return None
+    origin = Origin(
+        name=name,
+        old_created=created.get(name),
+        new_created=created[replica],
+        replication_id=str(noted.get("replication_id") or ""),
+    )
+    return Recorded(origin=origin, proven=done, sent_at=_moment(sent))
+
+
+def _noted(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """The facts that the checks of a run noted before it changed anything."""
+    noted: dict[str, Any] = {}
+    for one in entries:
+        if one.get("event") == "ChangeStarted":
+            break
+        finding = one.get("finding")
+        if isinstance(finding, dict) and isinstance(finding.get("facts"), dict):
+            noted |= finding["facts"]
+    return noted
+
+
+def _moment(entry: dict[str, Any]) -> float:
+    """When it was written, in seconds since 1970."""
+    try:
+        return datetime.fromisoformat(str(entry.get("time"))).timestamp()
+    except ValueError:
+        return 0.0
