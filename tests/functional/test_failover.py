@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.operator import EU, Make, Operator, ended
-from tests.support.pairs import accepts, add_service, client, is_promoted, paired, uri
+from tests.support.pairs import accepts, add_service, client, is_promoted, origin, paired, uri
 from tests.support.previews import does_as_shown
 from tests.support.wait import until
 
@@ -105,7 +105,7 @@ def test_it_can_be_waited_for(make: Make) -> None:
 def test_it_remembers_where_it_came_from(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     assert pair.ccr(*GO).code == 0
-    assert pair.sandbox.platform.services["us"].tags == {"ccr_promoted_from": "eu"}
+    assert origin(pair) == "eu"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
     does_as_shown(text, finished.err)
     for one in (pasted, run):
         assert is_promoted(one)
-        assert one.sandbox.platform.services["us"].tags == {"ccr_promoted_from": "eu"}
+        assert origin(one) == "eu"
         assert accepts(one, "us")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.operator import EU, Ended, Make, Operator, ended
-from tests.support.pairs import accepts, add_service, client, is_promoted, missing, paired, uri
+from tests.support.pairs import accepts, add_service, client, is_promoted, missing, origin, paired, uri
 from tests.support.previews import does_as_shown
 from tests.support.wait import until
 from tests.support.writers import Load
@@ -383,7 +383,10 @@ def test_a_pasted_preview_that_stops_lifts_its_fence(pair: Operator) -> None:
 
 def world(operator: Operator) -> tuple[object, ...]:
     platform = operator.sandbox.platform
-    services = [(one.name, one.user_config["ip_filter"], one.tags, one.powered) for one in platform.services.values()]
+    services = [
+        (one.name, one.user_config["ip_filter"], origin(operator, one.name), one.powered)
+        for one in platform.services.values()
+    ]
     return sorted(services, key=str), len(platform.rows)
 
 
@@ -462,12 +465,17 @@ def test_lineage_by_tag_by_history_or_by_journal(pair: Operator) -> None:
     if info["master_replid2"] in (0, "0" * 40):
         assert pair.ccr("switchover", "eu", "us", "--check").code == 4
     pair.avn("service", "tags", "update", "us", "--add-tag", "ccr_promoted_from=eu")
+    assert pair.ccr("switchover", "eu", "us", "--check").code == 4, "a name alone proves nothing"
+    services = pair.sandbox.platform.services
+    born = [int(services[name].created.timestamp()) for name in ("eu", "us")]
+    tag = f"ccr_promoted_lineage={born[0]}-{born[1]}-{'a' * 40}"
+    pair.avn("service", "tags", "update", "us", "--add-tag", tag)
     assert pair.ccr("switchover", "eu", "us", "--check").code == 0
 
 
 @pytest.mark.slow
 def test_the_single_acts(pair: Operator) -> None:
-    assert "held back" in pair.ccr("fence", "eu", "--ttl", "30").out
+    assert "are paused" in pair.ccr("fence", "eu", "--ttl", "30").out
     assert not accepts(pair, "eu")
     assert pair.ccr("caught-up", "eu", "us").code == 0
     assert pair.ccr("unfence", "eu", "--json").code == 0

@@ -85,3 +85,16 @@ def missing(operator: Operator, keys: list[str], name: str = "us") -> list[str]:
     with client(operator, name) as new:
         found: Any = [new.mget(keys[start : start + 1000]) for start in range(0, len(keys), 1000)]
     return [key for key, value in zip(keys, [one for part in found for one in part], strict=True) if value is None]
+
+
+def origin(operator: Operator, name: str = "us") -> str | None:
+    """Which primary the tags of a service say that it was promoted from; they name these very services."""
+    services = operator.sandbox.platform.services
+    tags = services[name].tags
+    if not tags:
+        return None
+    source = services[tags["ccr_promoted_from"]]
+    old, new, replication_id = tags["ccr_promoted_lineage"].split("-")
+    assert (int(old), int(new)) == (int(source.created.timestamp()), int(services[name].created.timestamp()))
+    assert len(replication_id) == 40
+    return source.name
