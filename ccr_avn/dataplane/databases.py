@@ -40,7 +40,8 @@ def read_databases(primary: Endpoint, replica: Endpoint) -> Databases:
     with connect(primary) as client, explained(primary, connected=True):
         used, here = _used(client, primary.service), count_databases(client)
     with connect(replica) as client, explained(replica, connected=True):
-        refused = tuple((number, why) for number, why in zip(used, _selected(client, used), strict=True) if why)
+        others = [number for number in used if number]  # where a connection begins nothing need be selected
+        refused = tuple((number, why) for number, why in zip(others, _selected(client, others), strict=True) if why)
         there = count_databases(client)
     return Databases(used=used, refused=refused, primary=here, replica=there)
 
@@ -68,7 +69,7 @@ def _used(client: "valkey.Valkey", service: str) -> tuple[int, ...]:
     return tuple(sorted(int(number) for number in re.findall(rb"^db(\d+):", answer, re.MULTILINE)))
 
 
-def _selected(client: "valkey.Valkey", numbers: "list[int] | tuple[int, ...]") -> list[str]:
+def _selected(client: "valkey.Valkey", numbers: list[int]) -> list[str]:
     """For each number the server's refusal to select it; "" where it did."""
     batch = client.pipeline(transaction=False)
     for number in numbers:

@@ -120,6 +120,18 @@ def test_a_user_that_may_not_select_shows_nothing(pair: Pair) -> None:
         pair.replica.client.execute_command("ACL", "SETUSER", "default", "+select")
 
 
+def test_a_user_that_may_not_select_needs_not_where_only_the_first_is_used(pair: Pair) -> None:
+    pair.primary.client.set("key", "v")
+    pair.settled()
+    for server in (pair.primary, pair.replica):
+        server.client.execute_command("ACL", "SETUSER", "default", "-select")
+    try:
+        Avn(pair).checked(verify("link"), act=True)
+    finally:
+        for server in (pair.primary, pair.replica):
+            server.client.execute_command("ACL", "SETUSER", "default", "+select")
+
+
 def test_a_comparison_of_such_a_database_is_not_asked_again(pair: Pair) -> None:
     """What can't pass by waiting is told at once."""
     pair.primary.database(100).set("key", "v")
