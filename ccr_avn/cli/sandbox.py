@@ -237,7 +237,7 @@ def _tell(command: str, body: dict[str, Any]) -> Any:
     import json
     import os
     from urllib.error import HTTPError, URLError
-    from urllib.request import Request, urlopen
+    from urllib.request import ProxyHandler, Request, build_opener
 
     from ccr_avn.errors import UsageError
 
@@ -254,7 +254,7 @@ def _tell(command: str, body: dict[str, Any]) -> Any:
     }
     request = Request(f"{url}/sandbox/{command}", json.dumps(body).encode(), headers, method="POST")  # noqa: S310 (loopback)
     try:
-        with urlopen(request, timeout=30) as answer:  # noqa: S310 (loopback, checked above)
+        with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:  # loopback, checked above: no proxy
             return json.load(answer)
     except HTTPError as refusal:
         raise UsageError(

@@ -100,6 +100,10 @@ def test_a_body_that_is_not_as_it_must_be_is_never_an_error_of_the_sandbox(
     assert ask(operator, method, path, [])[0] == 400
 
 
+def test_the_control_token_goes_to_no_proxy(operator: Operator) -> None:
+    assert operator.ccr("sandbox", "requests", http_proxy="http://127.0.0.1:9").code == 0
+
+
 def test_what_is_not_there_has_the_envelope_too(operator: Operator) -> None:
     for method, path in (("GET", "/v1/no/such/thing"), ("DELETE", "/v1/me"), ("POST", "/sandbox/no-such-command")):
         status, told = ask(operator, method, path, {})
