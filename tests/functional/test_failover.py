@@ -19,7 +19,7 @@ def pair(operator: Operator) -> Operator:
     return paired(operator)
 
 
-@pytest.mark.parametrize("fate", ["killed", "frozen", "cut"])
+@pytest.mark.parametrize("fate", ["killed", "cut", pytest.param("frozen", marks=pytest.mark.slow)])
 def test_a_lost_primary_is_replaced(pair: Operator, fate: str) -> None:
     with client(pair, "eu") as old:
         old.set("kept", "x")
@@ -77,7 +77,9 @@ def test_promoted_by_somebody_else_is_taken_as_promoted(pair: Operator) -> None:
     assert "nothing proves whose" in done.err
 
 
-@pytest.mark.parametrize("after", [0.05, 1.0], ids=["early", "during"])
+@pytest.mark.parametrize(
+    "after", [pytest.param(0.05, id="early", marks=pytest.mark.slow), pytest.param(1.0, id="during")]
+)
 def test_the_platform_may_promote_by_itself(make: Make, after: float) -> None:
     operator = paired(make(auto_promote=after))
     assert operator.ccr("sandbox", "outage", "eu").code == 0
@@ -109,7 +111,7 @@ def test_it_remembers_where_it_came_from(pair: Operator) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["500", "close-after", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("close-before", "hang"))]
+    "kind", ["close-after", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("500", "close-before", "hang"))]
 )
 def test_a_fault_at_the_promotion_ends_done_or_is_finished_by_the_same_command(pair: Operator, kind: str) -> None:
     pair.sandbox.servers.kill("eu")
@@ -123,6 +125,7 @@ def test_a_fault_at_the_promotion_ends_done_or_is_finished_by_the_same_command(p
     assert accepts(pair, "us")
 
 
+@pytest.mark.slow
 def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
     pasted, run = paired(make()), paired(make())
     text = pasted.ccr("failover", "us", "--dry-run", "--poll-interval", "1").out

@@ -257,7 +257,7 @@ FAULTS = [
     pytest.param({"kind": "status", "status": 500}, id="500"),
     pytest.param({"kind": "status", "status": 403}, id="403", marks=pytest.mark.slow),
     pytest.param({"kind": "close-before"}, id="closed-before-acting", marks=pytest.mark.slow),
-    pytest.param({"kind": "close-after"}, id="closed-after-acting"),
+    pytest.param({"kind": "close-after"}, id="closed-after-acting", marks=pytest.mark.slow),
     pytest.param({"kind": "hang", "seconds": 30}, id="hang"),
 ]
 
@@ -443,6 +443,7 @@ def command_lines() -> str:
     return "\n".join(found)
 
 
+@pytest.mark.slow
 def test_an_unwritable_journal_warns_and_stops_nothing(pair: Operator) -> None:
     done = pair.ccr(*GO, CCR_AVN_STATE_DIR="/proc/nowhere")
     assert done.code == 0, done.err
