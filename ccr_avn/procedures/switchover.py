@@ -203,7 +203,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
     last = closing.closing_steps(
         closing.CloseWish(primary=want.primary, replica=want.replica, fate=want.old_primary, setting=setting, find=find)
     )
-    alike = compare_sides(setting, want.primary, want.replica, pair)
+    alike = compare_sides(setting, want.primary, want.replica, pair, _check_options(want))
     steps: tuple[Step[Any], ...] = (
         place_fence(fence),
         catch_up(fence),
@@ -233,6 +233,14 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         audit=last[0],
         closing=last[1:],
     )
+
+
+def _check_options(want: SwitchoverRequest) -> tuple[str, ...]:
+    """Those that decide what a check lets through."""
+    lag = ("--max-lag-bytes", str(want.max_lag_bytes))
+    smaller = ("--allow-smaller",) if want.allow_smaller else ()
+    power_off = ("--old-primary", want.old_primary) if want.old_primary == "power-off" else ()
+    return (*lag, *smaller, *power_off)
 
 
 def _asked(want: SwitchoverRequest) -> Asked:

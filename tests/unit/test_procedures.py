@@ -61,6 +61,13 @@ PLANS = [
 ]
 
 
+def test_a_pasted_check_lets_through_what_the_run_does() -> None:
+    given = {"primary": "eu", "replica": "us", "setting": SETTING, "run": "r"}
+    want = SwitchoverRequest(**given, allow_smaller=True, max_lag_bytes=7)  # type: ignore[arg-type]
+    [argv] = [step.look.argv for step in plan_switchover(want).plan.checks if step.slug == "parity"]
+    assert argv[-4:] == ("--max-lag-bytes", "7", "--allow-smaller", "--check")
+
+
 def calls(plan: Plan) -> list[tuple[str, ...]]:
     every = [call for step in plan.all_steps for call in (step.look, step.change) if isinstance(call, Call)]
     return [tuple("x" if isinstance(word, Later) else word for word in call.argv) for call in every]
