@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ccr_avn.status.standing import Standing
     from ccr_avn.status.verdicts import Limits
 
+WARN_LAG, CRIT_LAG = 10 * 1024 * 1024, 100 * 1024 * 1024
+
 UNKNOWN = 3
 """Exit code of Nagios' plugins, and of --exit-code, for whatever keeps us from telling."""
 
@@ -72,12 +74,12 @@ def status(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="F", help="Write the metrics to this file, atomically.")
     ] = None,
-    warn_lag: Annotated[int, typer.Option("--warn-lag", metavar="BYTES", help="Lag at which a pair is WARNING.")] = 10
-    * 1024
-    * 1024,
-    crit_lag: Annotated[int, typer.Option("--crit-lag", metavar="BYTES", help="Lag at which a pair is CRITICAL.")] = 100
-    * 1024
-    * 1024,
+    warn_lag: Annotated[
+        int, typer.Option("--warn-lag", metavar="BYTES", help="Lag at which a pair is WARNING.")
+    ] = WARN_LAG,
+    crit_lag: Annotated[
+        int, typer.Option("--crit-lag", metavar="BYTES", help="Lag at which a pair is CRITICAL.")
+    ] = CRIT_LAG,
     expect: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,7 +117,7 @@ def status(
     looks = look_at_all(pairs, limit=data_timeout, ca_file=trusted, route=way) if data_plane else None
     limits = Limits(warn=warn_lag, crit=crit_lag)
     found = standings(pairs, looks, limits=limits, now=datetime.now(UTC))
-    _show(found, form, output, limits, getattr(services, "left_out", ()))
+    _show(found, form, output, limits, getattr(services, "left_out", ()), project)
     if exit_code:
         raise typer.Exit(CODES[overall(found)])
 
@@ -192,7 +194,12 @@ def _checked(
 
 
 def _show(
-    found: "tuple[Standing, ...]", form: Format, output: Path | None, limits: "Limits", left_out: tuple[str, ...]
+    found: "tuple[Standing, ...]",
+    form: Format,
+    output: Path | None,
+    limits: "Limits",
+    left_out: tuple[str, ...],
+    project: str | None,
 ) -> None:
     """``left_out``: what avn said that can't be read."""
     from ccr_avn import console
@@ -218,7 +225,7 @@ def _show(
             from ccr_avn.formats.tables import rows, troubles
 
             console.say(console.table(rows(found), indent="") if found else "no Valkey or Redis services here")
-            for line in troubles(found):
+            for line in troubles(found, project):
                 console.say(line)
             if found and not any(one.pair.counts or one.health != "ok" for one in found):
                 console.say("unknown: there is no pair; one that must be there is named with --expect PRIMARY:REPLICA")

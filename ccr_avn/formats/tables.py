@@ -1,5 +1,6 @@
 """A project's pairs as rows of a table."""
 
+from ccr_avn.gates.settings import NOBODY
 from ccr_avn.printable import printable_line
 from ccr_avn.status.standing import Standing, integration
 
@@ -26,10 +27,13 @@ def rows(found: tuple[Standing, ...]) -> list[tuple[str, ...]]:
     return [HEAD, *(tuple(printable_line(cell) for cell in _row(one)) for one in found)]
 
 
-def troubles(found: tuple[Standing, ...]) -> list[str]:
-    """One line for each pair that is not fine."""
+def troubles(found: tuple[Standing, ...], project: str | None = None) -> list[str]:
+    """One line for each pair that is not fine; another with what closes an old primary that is open."""
     bad = (one for one in found if one.health != "ok")
-    return [printable_line(f"{one.health}: {one.pair.name}: {'; '.join(one.reasons)}") for one in bad]
+    told = [printable_line(f"{one.health}: {one.pair.name}: {'; '.join(one.reasons)}") for one in bad]
+    left_open = (one.pair.primary_name for one in found if one.rank == "old primary, still open")
+    closing = f"""{f"--project {project} " if project else ""}-c 'ip_filter=["{NOBODY}"]'"""
+    return [*told, *(printable_line(f"to close {name}: avn service update {name} {closing}") for name in left_open)]
 
 
 def bytes_told(count: float | None) -> str:

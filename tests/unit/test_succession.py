@@ -104,6 +104,8 @@ def test_an_old_primary_that_is_open_is_critical(old: dict[str, Any], looks: Loo
     line, code = nagios.line_of(tuple(found.values()), Limits())
     assert code == 2
     assert "eu is an old primary" in line
+    how = tables.troubles(tuple(found.values()), "p")[-1]
+    assert how == f"""to close eu: avn service update eu --project p -c 'ip_filter=["{NOBODY}"]'"""
     assert 'ccr_old_primary_open{service="eu",successor="us"} 1' in exposition.text_of(tuple(found.values()))
 
 
