@@ -43,6 +43,8 @@ class FailedChange:
 
     def _hint(self, told: failure.Failure) -> str:
         """What can help against this very failure; where it is a passing one that is to run it again."""
+        if told.status is None and told.hint:
+            return told.hint  # the network, or avn itself: nothing that the change's own hint is about
         if not self.change.hints:
             return self.change.hint
         if told.status is not None:

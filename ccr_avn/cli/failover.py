@@ -215,8 +215,8 @@ def _finish(session: "Session", run: "Run", procedure: "Failover", loaded: float
     old = procedure.old(run.seen)
     differences = _differences(run, procedure, promoted)
     exposed = [*switching.exposure(project.flag, promoted), *parity.risks(differences)]
-    if source:
-        mend = parity.power_off(project, source, protected=old is not None and old.protected)
+    if address := procedure.old_address(run.seen):
+        mend = parity.power_off(*address, protected=old is not None and old.protected)
         exposed.insert(0, {"what": f"{source} was not fenced: if it lives, it still accepts writes", "mend": mend})
     done = [event for event in session.timeline if isinstance(event, events.StepDone)]
     accepted = next((event.at for event in done if event.slug == "accepts-writes"), 0.0)

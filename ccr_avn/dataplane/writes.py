@@ -18,8 +18,8 @@ from ccr_avn.errors import TimedOut, Unreachable
 if TYPE_CHECKING:
     import valkey
 
-NOT_YET = ("READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS")
-"""How a server that is being promoted refuses a write."""
+NOT_YET = ("READONLY", "MASTERDOWN", "LOADING")
+"""How a server that is being promoted refuses a write; any other refusal does not end with the promotion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

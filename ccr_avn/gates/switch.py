@@ -18,11 +18,15 @@ from ccr_avn.plan import Finding, Gate, Seen, Step, go, stop, wait
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Both data planes, as far as they could be asked; ``primary_trouble`` says why not."""
+    """Both data planes, as far as they could be asked; ``primary_trouble`` says why not.
+
+    ``primary_hint``: what helps instead of a failover, where the primary is alive or the way to it is at fault.
+    """
 
     primary: Side | None
     replica: Side
     primary_trouble: str = ""
+    primary_hint: str = ""
 
 
 def both_are_there(project: Project, primary: str, replica: str, *, power_off: bool) -> Gate[tuple[Service, ...]]:
@@ -148,7 +152,7 @@ def _judge_healthy(health: Health, primary: str, replica: str, max_lag: int, *, 
         return stop(
             f"the data plane of {primary} can't be asked",
             detail=health.primary_trouble,
-            hint=f"if it is lost: ccr-avn failover {replica} --allow-data-loss",
+            hint=health.primary_hint or f"if it is lost: ccr-avn failover {replica} --allow-data-loss",
         )
     link = Link(primary=health.primary, replica=health.replica)
     linked = judge_link(link)

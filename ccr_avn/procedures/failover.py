@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ccr_avn import avn, lineage
+from ccr_avn.avn import Project
 from ccr_avn.dataplane.link import Side, look_at
 from ccr_avn.errors import Refused
 from ccr_avn.gates import switch
@@ -77,6 +78,14 @@ class Failover:
             return replica.row if replica else None
         found = self.state(seen)
         return found.row if found and found.state == "following" else None
+
+    def old_address(self, seen: Seen) -> tuple[Project, str] | None:
+        """The project and the name of the old primary: it may be another project's."""
+        replica = self.replica(seen)
+        if replica is None or replica.row is None or replica.row.source is None:
+            return None
+        project = Project(replica.source_project) if replica.source_project else self.want.setting.project
+        return project, replica.row.source
 
     def last_known(self, seen: Seen) -> LastKnown | None:
         return seen.of(self.known) if self.known and seen.has(self.known) else None
@@ -211,7 +220,11 @@ def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
             )
         return switch.judge_serves(want.setting.project, replica)
 
-    call = avn.service_named(want.setting.project, want.replica)
+    flag = " ".join(("", *want.setting.project.flag))
+    by_hand = (
+        f"by hand: avn service integration-list {want.replica}{flag}, then avn service integration-delete ID{flag}"
+    )
+    call = replace(avn.service_named(want.setting.project, want.replica), hint=by_hand)
     return Step(
         slug="replica",
         purpose=f"see what is there of {want.replica}",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ccr_avn import avn, lineage
 from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.dataplane.link import Side, look_at
+from ccr_avn.dataplane.trouble import Answered
 from ccr_avn.dataplane.writes import accepts_write
 from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.gates import history, switch
@@ -214,12 +215,16 @@ def control_plane_agrees(
     return gone, wait_running(setting, replica, "running", limit)
 
 
-def reachable(setting: Setting, service: Service) -> tuple[Side | None, str]:
-    """One side, or why it can't be asked."""
+def health_of(setting: Setting, primary: Service, replica: Side) -> switch.Health:
+    """Both sides; the primary, or why it can't be asked."""
     try:
-        return look_at(endpoint(service, setting)), ""
+        return switch.Health(primary=look_at(endpoint(primary, setting)), replica=replica)
     except Unreachable as trouble:
-        return None, f"{trouble.what}: {trouble.detail}"
+        told = f"{trouble.what}: {trouble.detail}"
+        lives = isinstance(trouble, Answered) or not trouble.passing
+        return switch.Health(
+            primary=None, replica=replica, primary_trouble=told, primary_hint=trouble.hint if lives else ""
+        )
 
 
 def _row_gone(want: PromoteWish) -> Step[tuple[Integration, ...]]:

@@ -34,11 +34,11 @@ from ccr_avn.procedures.promotion import (
     accepts_writes,
     carries_history,
     control_plane_agrees,
+    health_of,
     lineage_paste,
     look_at_integration,
     promote,
     promoted_meanwhile,
-    reachable,
     remember_origin,
 )
 from ccr_avn.procedures.steps import Setting, databases_step, endpoint
@@ -315,8 +315,7 @@ def look_at_health(
             replica = look_at(endpoint(services[want.replica], want.setting))
         except Unreachable as silent:  # nothing can be promoted that can't be asked: said at once
             raise Refused(silent.what, detail=silent.detail, hint=silent.hint) from None
-        primary, trouble = reachable(want.setting, services[want.primary])
-        return Health(primary=primary, replica=replica, primary_trouble=trouble)
+        return health_of(want.setting, services[want.primary], replica)
 
     options = (*want.setting.options, "--level", "link", "--max-lag-bytes", str(want.max_lag_bytes))
     return Step(

@@ -61,6 +61,13 @@ def test_what_refuses_to_serve_can_be_looked_at(serve: Serve, binary: str) -> No
     assert "without its primary" in trouble(lambda: last_watched(replica.endpoint())).what
 
 
+def test_too_few_replicas_is_said_and_not_waited_for_in_silence(serve: Serve) -> None:
+    alone = serve("new", "--min-replicas-to-write", "1")
+    error = trouble(lambda: accepts_write(alone.endpoint()))
+    assert "too few replicas" in error.what
+    assert error.passing
+
+
 def test_who_may_not_ask_for_info_is_connected_all_the_same(primary: Server) -> None:
     with connect(primary.user("shy", "+ping", "+client")) as client:
         assert client.ping()

@@ -143,6 +143,21 @@ def test_a_wait_ends_at_its_limit_with_what_was_last_seen() -> None:
     assert fake.now < 3.5
 
 
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("Traceback\nSyntaxError: invalid syntax\n", '["10.0.0.0/8"'),
+        ("Traceback\nEOFError: EOF when reading a line\n", "AIVEN_FORCE"),
+        ("ERROR\tcommand failed: Error: no (status 409)\n", "your words"),
+    ],
+)
+def test_a_change_that_made_avn_crash_is_hinted_with_what_helps_against_that(said: str, hint: str) -> None:
+    fake = Fake(**{"a": ["wait"], "make-a": [answer(code=1, stderr=said)]})
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(step("a", change=change("make-a", hint="your words"), poll=Poll(limit=1))))
+    assert hint in caught.value.hint
+
+
 def test_what_was_seen_last_may_know_better_what_helps() -> None:
     fake = Fake(a=["wait"])
     hints: Gate[Any] = Gate("r", lambda *_: replace(wait("it is older"), hint="raise it"))

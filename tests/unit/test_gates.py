@@ -11,11 +11,13 @@ from ccr_avn.avn import Project
 from ccr_avn.dataplane.databases import Databases
 from ccr_avn.dataplane.link import Link, Side
 from ccr_avn.dataplane.marker import MarkerResult
-from ccr_avn.errors import NotProven
+from ccr_avn.dataplane.trouble import Answered
+from ccr_avn.errors import NotProven, Unreachable
 from ccr_avn.gates import links, services, switch
 from ccr_avn.gates.pair_state import pair_state
 from ccr_avn.lineage import Origin, Recorded
 from ccr_avn.plan import Call, Finding, Gate, Seen, Step, go
+from ccr_avn.procedures import promotion
 from ccr_avn.procedures.failover import FailoverRequest
 from ccr_avn.procedures.last_known import LastKnown, judge_loss
 from ccr_avn.procedures.steps import Setting
@@ -306,6 +308,29 @@ def test_a_healthy_pair_may_switch(primary: Side | None, replica: Side, verdict:
     finding = judged(switch.Health(primary=primary, replica=replica, primary_trouble="gone"))
     assert finding.verdict == verdict
     assert finding.hint or verdict != "stop"
+
+
+def test_a_primary_that_lives_is_not_told_to_be_failed_over() -> None:
+    busy = switch.Health(primary=None, replica=following(), primary_trouble="busy", primary_hint="end the script")
+    assert judged(busy).hint == "end the script"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "hint"),
+    [
+        (Answered("eu: busy with a script", hint="end it", passing=True), "end it"),
+        (Unreachable("eu: its TLS certificate is not trusted here", hint="--ca-file", passing=False), "--ca-file"),
+        (Unreachable("eu: no answer", hint="look at it", passing=True), ""),
+    ],
+)
+def test_what_is_at_fault_decides_what_helps(trouble: Unreachable, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(promotion, "endpoint", fails)
+    found = promotion.health_of(Setting(project=P), service("eu"), following())
+    assert (found.primary, found.primary_hint) == (None, hint)
+    assert trouble.what in found.primary_trouble
 
 
 MIB = 1_048_576

@@ -120,3 +120,11 @@ def test_without_a_look_nothing_is_proven_and_loss_has_its_flag(allowed: bool, v
     assert "nothing is proven" in " ".join(finding.warnings) or "--no-verify" in finding.hint
     slugs = [step.slug for step in plan_failover(want).plan.steps]
     assert slugs == ["promote", "origin", "running"]
+
+
+@pytest.mark.parametrize(("theirs", "project"), [("p", "p"), ("theirs", "theirs")])
+def test_the_power_off_that_is_printed_is_that_of_the_old_primarys_project(theirs: str, project: str) -> None:
+    procedure = plan_failover(asked())
+    seen = Seen()
+    seen.remember(procedure.services, (service("us", {**ROW, "source_project": theirs, "dest_project": "p"}),))
+    assert procedure.old_address(seen) == (Project(project), "eu")
