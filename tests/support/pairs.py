@@ -97,4 +97,4 @@ def origin(operator: Operator, name: str = "us") -> str | None:
     old, new, replication_id = tags["ccr_promoted_lineage"].split("-")
     assert (int(old), int(new)) == (int(source.created.timestamp()), int(services[name].created.timestamp()))
     assert len(replication_id) == 40
-    return source.name
+    return str(source.name)
