@@ -151,9 +151,11 @@ def test_under_load_nothing_is_acknowledged_that_is_not_on_the_replica(
         with Fence(primary.endpoint(), "first", 10) as first:
             standing = held_up(load, first)
         until(lambda: len(load.acknowledged) > standing + 100, "the writers to go on")
-        fence = Fence(primary.endpoint(), "second", 10)
+        fence = Fence(primary.endpoint(), "second", 3)
         fence.place()
         standing = held_up(load, fence)
+        placed = pauses(primary)
+        until(lambda: pauses(primary) > placed, "it to be renewed")
         before = fence.side()
         caught_up(before.offset, replica.endpoint(), timeout=5)
         assert fence.holds()
@@ -184,14 +186,17 @@ def test_it_runs_out_by_itself_where_nobody_renews(primary: Server) -> None:
 
 def test_it_is_renewed_and_can_be_made_longer(primary: Server) -> None:
     with Fence(primary.endpoint(), "test", 3) as fence:
+        held = BlockedWriter(primary, ("SET", "held", "x"))
         placed = pauses(primary)
         until(lambda: pauses(primary) >= placed + 8, "four renewals, a second each: longer than the first pause")
         assert fence.holds()
         assert not accepts(primary)
+        assert not primary.admin.exists("held"), "held back all the time"
         fence.lengthen(60)
         assert fence.ttl == 60
         fence.lengthen(1)
         assert fence.ttl == 60, "the server's pause is as long as it ever was"
+    assert held.ended() == b"OK"
     assert accepts(primary)
 
 
