@@ -12,7 +12,7 @@ LEAST, LONG = 4, 8
 """A password shorter than LEAST is not looked for, and one shorter than LONG only as a whole word: every other text
 would be riddled with holes. The platform makes none of fewer than eight characters."""
 
-KEYS = re.compile(r"passw|secret|token|access_key$|_key_pem$", re.IGNORECASE)
+KEYS = re.compile(r"(?:password|passphrase|secret|token|access_key|key_pem)$", re.IGNORECASE)
 ADDRESS = re.compile(r"://([^\s/'\"@]*)@")
 
 SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (

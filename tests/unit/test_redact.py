@@ -55,6 +55,11 @@ def test_every_password_that_was_read_is_known() -> None:
         assert redacted(f"it said {password}!") == "it said <redacted>!", password
 
 
+def test_what_only_speaks_of_secrets_is_none() -> None:
+    redact.learn([{"token_validity_begin": "2026-01-02", "secret_store": "enabled", "password_kind": "generated"}])
+    assert redacted("enabled 2026-01-02 generated") == "enabled 2026-01-02 generated"
+
+
 def test_a_password_is_known_also_when_the_rest_can_not_be_read() -> None:
     with suppress(AvnError):
         models.services(json.dumps([{"service_name": "eu", "users": [{"password": "from-a-broken-row"}]}]))
