@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from ccr_avn import avn
 from ccr_avn.avn import Project
+from ccr_avn.gates.settings import NOBODY, networks
 from ccr_avn.procedures import closing
+from ccr_avn.procedures.steps import Setting
 from ccr_avn.story import StepTold, Story, number, string
 
 NO_OPTIONS = {"primary", "replica", "project", "avn", "command", "options", "run", "title"}
@@ -74,13 +75,10 @@ def reopening(story: Story) -> dict[str, Any]:
     if story.command != "switchover" or pair is None or "ip_filter" not in pair.facts or not story.primary:
         return {}
     before = pair.facts["ip_filter"]
-    if closing.NOBODY in str(before):
+    if networks(before) == [NOBODY]:
         return {}  # it was closed already; an earlier run has the one from before
-    project = Project(story.project or None)
-    given = before if isinstance(before, list) else ["0.0.0.0/0", "::/0"]
-    words = avn.service_update(project, story.primary, "-c", f"ip_filter={given!r}").argv
-    unfence = ("ccr-avn", "unfence", story.primary, *project.flag)
-    restore = [shlex.join(str(word) for word in words), shlex.join(unfence)]
+    setting = Setting(project=Project(story.project or None))
+    restore = list(closing.restoring(setting, story.primary, before))
     return {"service": story.primary, "ip_filter": before, "restore": restore}
 
 

@@ -104,7 +104,8 @@ class Session:
             except Exception as error:
                 error.changed = run.changed  # type: ignore[attr-defined]  # a bug's exit code must tell it too
                 if explain and isinstance(error, CcrError):
-                    explain(run, error)
+                    with suppress(Exception):  # what ended the run is told, whatever else can't be
+                        explain(run, error)
                 with suppress(Interrupted):  # what ended the run is told, not what came while it was written down
                     self._end(ok=False, changed=run.changed, code=getattr(error, "exit_code", 1), result=_told(error))
                 raise
@@ -140,7 +141,7 @@ class Session:
             problem.changed, problem.result = run.changed or True, result
             self._end(ok=False, changed=problem.changed, code=problem.exit_code, result={**_told(problem), **result})
             if not self.json:
-                for line in lines:
+                for line in (*lines, *self._untold()):
                     console.say(line)
             raise problem
         self._end(ok=True, changed=run.changed, code=0, result=result)
