@@ -43,8 +43,8 @@ class Standing:
         """As plain data, without secrets."""
         pair = self.pair
         return {
-            "primary": _service(pair.primary, pair.primary_name, self.primary),
-            "replica": _service(pair.replica, pair.replica_name, self.replica) if pair.replica_name else None,
+            "primary": _service(pair, pair.primary, pair.primary_name, self.primary),
+            "replica": _service(pair, pair.replica, pair.replica_name, self.replica) if pair.replica_name else None,
             "standing": self.rank,
             "promoted_from": pair.past.origin or None,
             "promoted": list(pair.past.successors),
@@ -139,12 +139,12 @@ def exposure(pair: Pair, age: float | None) -> Iterable[str]:
         yield f"termination protection off ({', '.join(open_to_termination)})"
 
 
-def _service(service: Service | None, name: str, look: Look) -> dict[str, Any]:
+def _service(pair: Pair, service: Service | None, name: str, look: Look) -> dict[str, Any]:
     told: dict[str, Any] = {"name": name}
     if service:
         told |= {"type": service.type, "cloud": service.cloud, "plan": service.plan, "state": service.state}
     else:
-        told |= {"type": None, "cloud": None, "plan": None, "state": "gone"}
+        told |= {"type": None, "cloud": None, "plan": None, "state": "elsewhere" if pair.elsewhere else "gone"}
     if look.side:
         told["data_plane"] = {"role": look.side.role, "offset": look.side.offset, "history": look.side.replid}
     else:

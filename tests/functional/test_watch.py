@@ -211,6 +211,20 @@ def test_it_is_a_gate_for_scripts(pair: Operator) -> None:
     assert json.loads(just.out.splitlines()[-1])["ended"] == "time is up"
 
 
+def test_with_tls(make: Make, tls_options: dict[str, Path]) -> None:
+    operator = make(**QUICK, **tls_options)
+    add_pairs(operator, 1)
+    linked(operator, 1)
+    with watching(operator, *NIMBLE, "--ca-file", str(tls_options["tls_ca"])) as running:
+        running.fine()
+        with operator.sandbox.servers.admin("p0") as client:
+            client.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
+            running.event("writes are held back")
+            client.execute_command("CLIENT", "UNPAUSE")
+        running.event("writes go through again")
+        running.fine()
+
+
 def test_an_idle_pair_has_no_writes(pair: Operator) -> None:
     with watching(pair, *NIMBLE) as running:
         first = running.until(lambda told: told["arrived"] and told["write_rate"] is not None, "a rate")

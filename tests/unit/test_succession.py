@@ -261,6 +261,7 @@ def test_rows_that_say_less_than_they_should() -> None:
     found = judged(every(made("us", 1, far), made("eu", 2)), {"us": Look(side=side("slave"))})
     assert found["eu/us"].health == "ok"
     assert found["eu/us"].link == "up, primary unknown"
+    assert found["eu/us"].told()["primary"]["state"] == "elsewhere"
     assert found["eu/us"].pair.primary is None, "a service of that name in this project is a stranger"
     assert found["eu"].rank == "single"
 
