@@ -44,6 +44,10 @@ class Answered(Unreachable):
     """It can't be used, but something is there that lets clients in: it answered with a refusal."""
 
 
+class Unresolved(Unreachable):
+    """Its name is not known here. Of a service that runs, that most likely stays so: it is in a VPC, and we are not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Looks:
     what: str
@@ -146,9 +150,11 @@ def _network(name: str, error: Exception, causes: tuple[BaseException, ...]) -> 
     if "max number of clients" in str(error):
         hint = f"close idle clients, or lower its timeout: avn service update {name} -c valkey_timeout=60"
         return Looks("it has as many clients as it takes", hint, passing=True)
-    if _any(causes, socket.gaierror):
+    if any(isinstance(one, socket.gaierror) and one.errno != socket.EAI_AGAIN for one in causes):
         hint = f"a service in a VPC is known only inside it: run this from there; else wait: avn service wait {name}"
-        return Looks("its name is not known here: a VPC, or not built yet", hint, passing=True)
+        return Looks("its name is not known here: a VPC, or not built yet", hint, passing=True, kind=Unresolved)
+    if _any(causes, socket.gaierror):
+        return Looks("its name can't be looked up just now", "check the name servers of this machine", passing=True)
     if _any(causes, ConnectionRefusedError):
         what = "the connection was refused: it is down or building, or an IP filter shuts this machine out"
         return Looks(what, filters, passing=True)

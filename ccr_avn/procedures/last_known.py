@@ -10,7 +10,7 @@ from ccr_avn import avn, lineage
 from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.dataplane.link import NO_HISTORY, Side, look_at
 from ccr_avn.dataplane.marker import last_watched
-from ccr_avn.dataplane.trouble import Answered
+from ccr_avn.dataplane.trouble import Answered, Unresolved
 from ccr_avn.errors import Unreachable
 from ccr_avn.gates import switch
 from ccr_avn.gates.pair_state import PairState, pair_state
@@ -174,7 +174,8 @@ def _judge_known(want: "FailoverRequest", known: LastKnown, service: Service, fo
 
 def out_of_reach(want: "FailoverRequest", service: Service, trouble: Unreachable) -> Unreachable:
     """Nothing can be proven from here; what can be done all the same is said in any case."""
-    found = type(trouble)(trouble.what, detail=trouble.detail, hint=trouble.hint, passing=trouble.passing)
+    passing = trouble.passing and not (isinstance(trouble, Unresolved) and service.serving)
+    found = type(trouble)(trouble.what, detail=trouble.detail, hint=trouble.hint, passing=passing)
     if service.row is None or service.row.id is None:
         return found
     by_hand = shlex.join(str(word) for word in avn.integration_delete(want.setting.project, service.row.id).argv)

@@ -69,6 +69,10 @@ def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(operator: 
     away = {"service_uri": "valkey://default:pw@nowhere.invalid:1", "components": []}
     pair.sandbox.platform.oddities.overlay_service("us", away)
     pair.sandbox.servers.kill("eu")
+    silent = pair.ccr(*GO)
+    assert silent.code == 6
+    assert f"avn service integration-delete {next(iter(pair.sandbox.platform.rows))}" in silent.err
+    assert not is_promoted(pair)
     assert pair.ccr("failover", "us", "--no-verify", "--yes").code == 4
     done = pair.ccr(*GO, "--no-verify", "--json")
     assert done.code == 0, done.err

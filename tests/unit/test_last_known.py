@@ -7,6 +7,7 @@ import pytest
 
 from ccr_avn import models
 from ccr_avn.avn import Project
+from ccr_avn.dataplane.trouble import Unresolved
 from ccr_avn.errors import Unreachable
 from ccr_avn.plan import Finding, Seen
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
@@ -91,6 +92,14 @@ def test_out_of_reach_names_the_integration_and_how_it_is_deleted() -> None:
     assert "ccr-avn failover us --allow-data-loss --no-verify --project p" in found.hint
     assert found.passing
     assert "integration-delete" not in out_of_reach(asked(), service(), trouble).hint
+
+
+@pytest.mark.parametrize(("state", "asked_again"), [("RUNNING", False), ("REBUILDING", True)])
+def test_a_name_that_is_not_known_here_is_not_asked_for_again_where_the_service_runs(
+    state: str, asked_again: bool
+) -> None:
+    trouble = Unresolved("us: its name is not known here", hint="look at it", passing=True)
+    assert out_of_reach(asked(), service("us", ROW, state=state), trouble).passing is asked_again
 
 
 def finding_of(slug: str, want: FailoverRequest, *found: models.Service) -> Finding:

@@ -22,6 +22,7 @@ def from_(cause: Exception) -> Exception:
 
 CASES = [
     (from_(socket.gaierror(-2, "Name or service not known")), "a VPC, or not built yet", True, False),
+    (from_(socket.gaierror(-3, "Temporary failure in name resolution")), "can't be looked up", True, False),
     (from_(ConnectionRefusedError(111, "Connection refused")), "refused: it is down", True, False),
     (from_(OSError(113, "No route to host")), "no way to its network", True, False),
     (from_(OSError(101, "Network is unreachable")), "no way to its network", True, False),
