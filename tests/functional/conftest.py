@@ -10,9 +10,7 @@ import trustme
 
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.run import running
-from tests.support.operator import BIN, EU, LIMIT, US, Ended, Make, Operator, ended
-
-__all__ = ["BIN", "EU", "LIMIT", "US", "Ended", "Make", "Operator", "ended"]
+from tests.support.operator import Make, Operator
 
 
 @pytest.fixture

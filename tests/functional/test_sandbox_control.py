@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.conftest import Make, Operator
+from tests.support.operator import Make, Operator
 
 
 @pytest.fixture

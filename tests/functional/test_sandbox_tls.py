@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import valkey
 
-from tests.functional.conftest import EU, Make, Operator
+from tests.support.operator import EU, Make, Operator
 from tests.support.rig import CLOSED, answers, create, link
 from tests.support.rig import client as plain_client
 from tests.support.wait import until
