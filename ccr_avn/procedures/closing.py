@@ -1,6 +1,7 @@
 """What becomes of the old primary: compared a last time, then closed to writers for good before its write pause ends."""
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +37,32 @@ class CloseWish:
     fate: Fate
     setting: Setting
     find: Find
+    past_return: Callable[[Seen], bool]  # whether an earlier run sent the promotion, as the checks showed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Both servers' INFO, the old primary's when writes were paused for the promotion, and what follows from them.
+
+    ``noted`` None: another run paused them, and what it saw is not known.
+    """
+
+    new: Side
+    noted: Side | None
+    found: Audit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """``lets_in``: whether a new connection is let in; ``left``: who a connection from before sees, None: there is none.
+
+    ``quiet``: looks in a row in which nobody was left and nobody was let in.
+    """
+
+    lets_in: bool
+    left: Left | None
+    trouble: str = ""
+    quiet: int = 0
 
 
 def closing_steps(want: CloseWish) -> tuple[Step[Any], ...]:
@@ -72,18 +99,19 @@ def networks(ip_filter: object) -> list[str]:
     return [str(one.get("network")) if isinstance(one, dict) else str(one) for one in entries]
 
 
-def compare_histories(want: CloseWish) -> Step[Audit | None]:
+def compare_histories(want: CloseWish) -> Step[Compared | None]:
     """Before it is closed: has it anything that the new primary lacks. Told at the end, whatever happened before."""
 
-    def look(seen: Seen) -> Audit | None:
+    def look(seen: Seen) -> Compared | None:
+        noted = None if want.past_return(seen) else _target(seen)
         try:
             new = look_at(endpoint(want.find(seen, want.replica), want.setting))
-            return audit(_old_side(want, seen), new, _target(seen))
+            return Compared(new=new, noted=noted, found=audit(_old_side(want, seen), new, noted))
         except Unreachable:
             return None
 
-    def judge(found: Audit | None, _: Seen) -> Finding:
-        return judge_audit(found, want.primary, f"{want.primary} can't be asked")
+    def judge(found: Compared | None, _: Seen) -> Finding:
+        return judge_audit(found.found if found else None, want.primary, f"{want.primary} can't be asked")
 
     words = ("ccr-avn", "check-history", want.replica, "--primary", want.primary, *want.setting.options)
     return Step(
@@ -94,17 +122,13 @@ def compare_histories(want: CloseWish) -> Step[Audit | None]:
     )
 
 
-def final_audit(seen: Seen, audit_step: Step[Audit | None], closed: Step[Any] | None) -> Audit | None:
-    """What was found before it was closed, or, if that is more, what a connection from before saw last."""
-    found = seen.of(audit_step)
+def final_audit(seen: Seen, compared: Step[Compared | None], closed: Step[Closing] | None) -> Audit | None:
+    """What was found before it was closed; or, if it saw more since, by what a connection from before saw last."""
+    found = seen.of(compared) if seen.has(compared) else None
     last = seen.of(closed) if closed and seen.has(closed) else None
-    target = _target(seen)
-    if found and isinstance(last, Closing) and last.left and last.left.side and target:
-        writes = max(0, last.left.side.changes - target.changes)
-        same = (last.left.side.run_id, last.left.side.last_save) == (target.run_id, target.last_save)
-        if same and writes > (found.ahead_writes or 0):
-            return Audit(ahead_bytes=max(0, last.left.side.offset - target.offset), ahead_writes=writes)
-    return found
+    if found and last and last.left and last.left.side:
+        return audit(last.left.side, found.new, found.noted)
+    return found.found if found else None
 
 
 def _old_side(want: CloseWish, seen: Seen) -> Side:
@@ -137,19 +161,6 @@ def _close(want: CloseWish) -> Step[Service]:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closing:
-    """``lets_in``: whether a new connection is let in; ``left``: who a connection from before sees, None: there is none.
-
-    ``quiet``: looks in a row in which nobody was left and nobody was let in.
-    """
-
-    lets_in: bool
-    left: Left | None
-    trouble: str = ""
-    quiet: int = 0
-
-
 def _closed(want: CloseWish) -> Step[Closing]:
     """avn returns when the platform has accepted the filter; closed means that nobody is left and nobody comes."""
 
@@ -167,7 +178,7 @@ def _closed(want: CloseWish) -> Step[Closing]:
         return Closing(lets_in=lets_in, left=left, trouble=trouble, quiet=quiet)
 
     def judge(found: Closing, _: Seen) -> Finding:
-        return judge_closed(found, want.primary)
+        return judge_closed(found, want.primary, _power_off_words(want))
 
     step = Step(
         slug="closed",
@@ -179,20 +190,20 @@ def _closed(want: CloseWish) -> Step[Closing]:
             first=0.05,
             interval=0.5,
             error=TimedOut,
-            hint=f"{want.primary} is NOT closed: `{_power_off_words(want)}` closes it for sure; writes on it stay "
+            hint=f"{want.primary} is NOT closed: {_power_off_words(want)} closes it for sure; writes on it stay "
             "paused as long as they can be",
         ),
     )
     return step
 
 
-def judge_closed(found: Closing, primary: str) -> Finding:
+def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
     if found.lets_in:
         return wait("new connections are let in")
     if found.trouble:
         return wait(found.trouble)
     if found.left is None:
-        return go("new connections are refused", warnings=_unseen(primary))
+        return go("new connections are refused", warnings=_unseen(primary, power_off))
     if found.left.cut:
         return go("new connections are refused, and those from before were cut")
     if found.left.clients:
@@ -202,9 +213,9 @@ def judge_closed(found: Closing, primary: str) -> Finding:
     return go("new connections are refused, and nobody is connected")
 
 
-def _unseen(primary: str) -> tuple[str, ...]:
+def _unseen(primary: str, power_off: str) -> tuple[str, ...]:
     what = f"whether clients that were connected to {primary} before are still there can't be seen from here"
-    return (f"{what}; `avn service update {primary} --power-off` ends them for sure",)
+    return (f"{what}; {power_off} ends them for sure",)
 
 
 def _cut(kept: Kept, users: frozenset[str], *, lets_in: bool) -> tuple[Left | None, str]:
@@ -244,7 +255,8 @@ def _power_off(want: CloseWish) -> Step[Service]:
 
 def _power_off_words(want: CloseWish) -> str:
     words = avn.service_update(want.setting.project, want.primary, "--power-off").argv
-    return shlex.join(str(word) for word in words)
+    off = shlex.join(str(word) for word in words)
+    return f"`{off}` (if it is protected, --disable-termination-protection first)"
 
 
 def _hold(want: CloseWish) -> Step[str]:

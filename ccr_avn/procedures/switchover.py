@@ -83,7 +83,7 @@ class Switchover:
     health: Step[Health | None]
     parity: Step[Any]
     running: Step[Service]
-    audit: Step[Audit | None]
+    compared: Step[closing.Compared | None]
     closing: tuple[Step[Any], ...]
 
     def state(self, seen: Seen) -> PairState | None:
@@ -98,10 +98,8 @@ class Switchover:
 
     def found_ahead(self, seen: Seen) -> Audit | None:
         """What only the old primary has, as far as it could be seen."""
-        if not seen.has(self.audit):
-            return None
         closed = next((step for step in self.closing if step.slug == "closed"), None)
-        return closing.final_audit(seen, self.audit, closed)
+        return closing.final_audit(seen, self.compared, closed)
 
     def as_left(self, seen: Seen) -> Service | None:
         """The old primary as the last look at it shows it."""
@@ -201,7 +199,14 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
     )
     gone, running = control_plane_agrees(setting, want.replica, want.promote_timeout)
     last = closing.closing_steps(
-        closing.CloseWish(primary=want.primary, replica=want.replica, fate=want.old_primary, setting=setting, find=find)
+        closing.CloseWish(
+            primary=want.primary,
+            replica=want.replica,
+            fate=want.old_primary,
+            setting=setting,
+            find=find,
+            past_return=past_return,
+        )
     )
     alike = compare_sides(setting, want.primary, want.replica, pair, _check_options(want))
     steps: tuple[Step[Any], ...] = (
@@ -230,7 +235,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         health=health,
         parity=alike,
         running=running,
-        audit=last[0],
+        compared=last[0],
         closing=last[1:],
     )
 

@@ -1,0 +1,306 @@
+"""What is half-way stays safe: in this run, in the next one, and whatever was done by somebody else meanwhile."""
+
+import json
+import signal
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.support.operator import EU, US, Make, Operator, ended
+from tests.support.pairs import accepts, add_service, client, is_promoted, missing, paired, uri
+from tests.support.wait import until
+from tests.support.writers import Load
+
+GO = ("switchover", "eu", "us", "--yes", "--poll-interval", "0.5")
+
+
+@pytest.fixture
+def pair(operator: Operator) -> Operator:
+    return paired(operator)
+
+
+def sets(operator: Operator, **options: Any) -> None:
+    """What the platform does differently from now on."""
+    operator.sandbox.platform.options = replace(operator.sandbox.platform.options, **options)
+
+
+def deletions(operator: Operator) -> int:
+    return sum(change[0] == "DELETE" for change in operator.sandbox.changes())
+
+
+def paused_for(operator: Operator, name: str) -> float:
+    """Seconds for which writes are still paused."""
+    with operator.sandbox.servers.admin(name) as admin:
+        return float(admin.info("clients").get("paused_timeout_milliseconds", 0)) / 1000
+
+
+def runs_to(operator: Operator, line: str, *words: str) -> "tuple[Any, str]":
+    """A switchover that has just told this on standard error."""
+    child = operator.start("ccr-avn", *GO, *words)
+    assert child.stderr is not None
+    seen = ""
+    for told in child.stderr:
+        seen += told
+        if told.startswith(line):
+            break
+    return child, seen
+
+
+@pytest.mark.parametrize("status", [500, 403])
+def test_an_old_primary_that_can_not_be_closed_is_never_opened_again(pair: Operator, status: int) -> None:
+    pair.sandbox.faults.add(kind="status", status=status, method="PUT", path="/service/eu$", times=2)
+    with Load(uri(pair, "eu")) as load:
+        for words in ((), ("--json",)):
+            done = pair.ccr(*GO, *words)
+            assert done.code == 13, done.err
+            assert "us is the primary now; eu is not closed yet" in done.err
+            assert "writes on eu are paused until" in done.err
+            assert "avn service update eu" in done.err
+            assert "undone" not in done.err
+            assert paused_for(pair, "eu") > 60
+        told = json.loads(done.out)
+        assert told["changed"] is True
+        assert told["result"]["promoted"] is True
+        assert told["result"]["writes_paused_until"] > 0
+        assert told["error"]["notes"]
+        assert pair.ccr(*GO).code == 0
+    assert missing(pair, load.acknowledged) == []
+
+
+@pytest.mark.parametrize("odd", [{"source_service": None}, {"source_service": None, "enabled": None}])
+def test_a_replica_whose_integration_does_not_say_whom_it_follows_is_not_promoted(
+    pair: Operator, odd: dict[str, Any]
+) -> None:
+    pair.sandbox.platform.oddities.overlay_row("us", odd)
+    for words in (
+        ("failover", "us"),
+        ("failover", "us", "--allow-data-loss", "--yes"),
+        ("failover", "us", "--allow-data-loss", "--check"),
+        ("switchover", "eu", "us", "--yes"),
+        ("switchover", "eu", "us", "--check"),
+    ):
+        done = pair.ccr(*words)
+        assert done.code == 4, done.err
+        assert "no integration" in done.err
+        assert "already" not in done.err
+    assert not is_promoted(pair)
+    assert deletions(pair) == 0
+    assert accepts(pair, "eu")
+
+
+def test_a_deletion_that_answers_an_error_and_acts_keeps_its_fence(pair: Operator) -> None:
+    """The list is stale as well: the role alone tells."""
+    sets(pair, stale_rows=6.0, promote_seconds=1.0)
+    pair.sandbox.faults.add(kind="status-after", method="DELETE", path="/integration/")
+    with Load(uri(pair, "eu")) as load:
+        done = pair.ccr(*GO)
+        assert done.code == 0, done.err
+        assert "checking whether the request took effect" in done.err
+    assert deletions(pair) == 1
+    assert missing(pair, load.acknowledged) == []
+
+
+def test_a_deletion_that_answers_an_error_and_does_not_act_is_waited_for(pair: Operator) -> None:
+    pair.sandbox.faults.add(kind="status", status=502, method="DELETE", path="/integration/")
+    done = pair.ccr(*GO, "--doubt-timeout", "1")
+    assert done.code == 3, done.err
+    assert "promote-doubt: waiting" in done.err
+    assert "writes on eu resumed" in done.err
+    assert accepts(pair, "eu")
+    refused = pair.ccr(*GO, "--doubt-timeout", "-1")
+    assert refused.code == 2
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGINT])
+def test_the_same_command_during_a_promotion_waits_for_it(pair: Operator, ended_by: signal.Signals) -> None:
+    """Deleted and no master yet: nothing is undone, by nobody, and all commands call it by one name."""
+    sets(pair, promote_seconds=3600.0)
+    with Load(uri(pair, "eu")) as load:
+        child, _ = runs_to(pair, "promote: avn")
+        until(lambda: is_promoted(pair), "the integration to be deleted")
+        child.send_signal(ended_by)
+        first = ended(child)
+        if ended_by == signal.SIGINT:
+            assert first.code == 140, first.err
+            assert "the promotion of us was sent" in first.err
+        check = pair.ccr("switchover", "eu", "us", "--check")
+        assert check.code == 0, check.err
+        assert "being promoted" in check.out
+        assert "eu is not closed yet: writes on it are paused until" in check.err
+        child, seen = runs_to(pair, "promote: waiting")
+        assert paused_for(pair, "eu") > 60
+        pair.sandbox.platform._promote("us")
+        again = ended(child)
+        assert again.code == 0, seen + again.err
+        assert "undone" not in seen + again.err
+    assert deletions(pair) == 1
+    assert missing(pair, load.acknowledged) == []
+
+
+def test_a_replica_that_comes_back_empty_leaves_the_old_primary_alone(make: Make) -> None:
+    operator = paired(make(promote_empty=True))
+    with client(operator, "eu") as old:
+        old.mset({f"key:{number}": "x" for number in range(500)})
+        old.wait(1, 5000)
+    for _ in range(2):
+        done = operator.ccr(*GO)
+        assert done.code == 14, done.err
+        assert "eu alone has it" in done.err
+        assert "do not terminate eu" in done.err
+    old_service = operator.sandbox.platform.services["eu"]
+    assert (old_service.powered, old_service.user_config["ip_filter"]) == (True, ["0.0.0.0/0", "::/0"])
+    assert paused_for(operator, "eu") > 60
+    with client(operator, "eu") as old:
+        assert old.dbsize() == 500
+
+
+def test_writes_that_only_the_old_primary_has_are_told(pair: Operator) -> None:
+    """Killed behind the promotion, and run again after the pause ran out."""
+    child, _ = runs_to(pair, "accepts-writes: ok", "--promote-timeout", "2")
+    child.kill()
+    ended(child)
+    with client(pair, "eu", timeout=30) as old:
+        old.set("late", "x")  # is answered when the pause runs out
+    done = pair.ccr(*GO, "--json")
+    assert done.code == 16, done.err
+    told = json.loads(done.out)
+    assert told["result"]["bytes_not_replicated"] > 0
+    assert told["result"]["new_primary"] == "us"
+    assert "do not terminate eu" in done.err
+    assert pair.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
+
+
+def test_clients_that_a_filter_leaves_connected_are_cut(make: Make) -> None:
+    """The filter turns away new connections only, and idle ones end after a second."""
+    operator = paired(make(filter_cuts="new-only"))
+    with operator.sandbox.servers.admin("eu") as admin:
+        admin.config_set("timeout", 1)
+    with Load(uri(operator, "eu")) as load:
+        done = operator.ccr(*GO)
+        assert done.code == 0, done.err
+        assert "nobody is connected" in done.out
+        with operator.sandbox.servers.admin("eu") as admin:
+            assert [one for one in admin.client_list() if one["user"] == "default"] == []
+    assert missing(operator, load.acknowledged) == []
+
+
+@pytest.mark.slow
+def test_a_filter_that_is_not_obeyed_is_not_called_closed(make: Make) -> None:
+    operator = paired(make(filter_cuts="never"))
+    done = operator.ccr(*GO)
+    assert done.code == 15, done.err
+    assert "NOT closed" in done.err
+    assert paused_for(operator, "eu") > 300
+
+
+@pytest.mark.parametrize("line", ["fence: done", pytest.param("caught-up: ok", marks=pytest.mark.slow), "health: ok"])
+def test_a_process_that_stood_still_for_longer_than_its_fence(pair: Operator, line: str) -> None:
+    with Load(uri(pair, "eu")) as load:
+        child, _ = runs_to(pair, line, "--fence-ttl", "1")
+        child.send_signal(signal.SIGSTOP)
+        count = len(load.acknowledged)
+        until(lambda: paused_for(pair, "eu") == 0.0 or is_promoted(pair), "the pause to run out")
+        until(lambda: len(load.acknowledged) > count + 100 or is_promoted(pair), "writes to come through")
+        child.send_signal(signal.SIGCONT)
+        done = ended(child)
+        assert done.code in (0, 4), done.err
+        assert pair.ccr(*GO).code == 0
+    assert missing(pair, load.acknowledged) == []
+
+
+def again_under_the_same_names(operator: Operator) -> None:
+    """Both services are made anew by somebody, for something else: eu alone has its data."""
+    for name in ("us", "eu"):
+        operator.sandbox.platform.services[name].protected = False
+        operator.sandbox.platform.delete(name)
+    for name, cloud in (("eu", EU), ("us", US)):
+        add_service(operator, name, "startup-4", cloud)
+        service = operator.sandbox.platform.services[name]
+        service.created = service.created.replace(year=service.created.year + 1)
+    with client(operator, "eu") as new:
+        new.set("live", "x")
+
+
+def tags_of(operator: Operator) -> dict[str, str]:
+    return dict(operator.sandbox.platform.services["us"].tags)
+
+
+@pytest.mark.parametrize("proof", ["journal", "tags"])
+def test_names_are_no_identities(pair: Operator, proof: str) -> None:
+    assert pair.ccr(*GO).code == 0
+    tags = tags_of(pair)
+    again_under_the_same_names(pair)
+    if proof == "tags":
+        pair.sandbox.platform.services["us"].tags = tags
+    before = pair.sandbox.changes()
+    environment = {"CCR_AVN_STATE_DIR": str(pair.home / "none")} if proof == "tags" else {}
+    done = pair.ccr(*GO, **environment)
+    assert done.code == 4, done.err
+    assert "nothing shows that it was promoted from it" in done.err
+    assert pair.sandbox.changes() == before
+    assert accepts(pair, "eu")
+
+
+def lifts_the_fence(operator: Operator, text: str, after: str) -> str:
+    """The preview with a foreign UNPAUSE and a write behind the line that begins like this."""
+    service = operator.sandbox.platform.services["eu"]
+    script = (
+        f"import valkey; c = valkey.Valkey(port={service.port}, password='{service.password}'); "
+        "c.client_unpause(); c.set('past', 'x')"
+    )
+    (operator.home / "lift.py").write_text(script)
+    lines = text.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith(after))
+    return "\n".join([*lines[: place + 1], "python lift.py", *lines[place + 1 :]])
+
+
+@pytest.mark.parametrize("after", ["fence_token=", "ccr-avn caught-up"])
+def test_a_pasted_preview_notices_a_lifted_fence(pair: Operator, after: str) -> None:
+    text = pair.ccr("switchover", "eu", "us", "--dry-run").out
+    done = pair.pastes(lifts_the_fence(pair, text, after))
+    assert done.code == 4, done.err
+    assert "did not hold" in done.err
+    assert not is_promoted(pair)
+    assert accepts(pair, "eu")
+
+
+def test_a_pasted_preview_survives_a_promotion_that_drops_everybody(make: Make) -> None:
+    operator = paired(make(promote_restart=True, promote_seconds=1.0))
+    operator.sandbox.platform.services["eu"].user_config.pop("ip_filter")
+    done = operator.pastes(operator.ccr("switchover", "eu", "us", "--dry-run", "--poll-interval", "1").out)
+    assert done.code == 0, done.err
+    assert operator.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
+
+
+def test_the_old_filter_is_known_to_the_run_that_goes_on(pair: Operator) -> None:
+    """Kept in the journal before anything changes; the command that restores it works as it is printed."""
+    networks = [{"network": "10.0.0.0/8", "description": None}, {"network": "127.0.0.0/8", "description": "here"}]
+    pair.sandbox.platform.services["eu"].user_config["ip_filter"] = networks
+    child, _ = runs_to(pair, "close: done")
+    child.send_signal(signal.SIGINT)
+    ended(child)
+    done = pair.ccr(*GO, "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)["result"]
+    assert result["ip_filter_before"] == networks
+    assert pair.pastes("\n".join(result["restore"])).code == 0
+    assert pair.sandbox.platform.services["eu"].user_config["ip_filter"] == networks
+
+
+def test_what_was_undone_is_what_was_seen(pair: Operator) -> None:
+    """A fence that can't be lifted is not "undone": until when it lasts is said, and the command."""
+    from ccr_avn.dataplane.connect import Endpoint
+    from ccr_avn.dataplane.fence import Fence
+
+    other = Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "other", 30)
+    other.place()
+    try:
+        pair.sandbox.faults.add(kind="status", status=403, method="DELETE", path="/integration/")
+        done = pair.ccr(*GO)
+        assert done.code == 3, done.err
+        assert "fence: NOT undone: writes on eu are still paused" in done.err
+        assert "ccr-avn unfence eu" in done.err
+        assert "resumed" not in done.err
+    finally:
+        other.release()
