@@ -57,3 +57,20 @@ def test_an_env_file_runs_nothing_when_it_is_sourced(operator: Operator, tmp_pat
     assert code == 0, err
     assert json.loads(out)["result"]["password"] == service.password
     assert not (tmp_path / "ran").exists()
+
+
+def test_runs_show_says_how_things_stand_behind_the_promotion(make: Make) -> None:
+    operator = paired(make())
+    operator.sandbox.faults.add(kind="status", method="PUT", path="/service/eu$", times=99)
+    assert operator.ccr("switchover", "eu", "us", "--yes").code >= 10
+    shown = operator.ccr("runs", "show", "latest").out
+    assert "us is the primary now" in shown
+    assert "writes on eu are paused until" in shown
+    assert "eu is not closed yet" in shown
+    assert "ip_filter of eu before this run" in shown
+    told = json.loads(operator.ccr("runs", "show", "latest", "--json").out)
+    assert told["standing"]["promoted"] is True
+    assert told["standing"]["old_primary_closed"] is False
+    assert isinstance(told["standing"]["writes_paused_until"], float)
+    operator.sandbox.faults.clear()
+    assert operator.types(*shlex.split(told["reopening"]["restore"][0])).code == 0
