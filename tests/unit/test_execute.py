@@ -1,7 +1,6 @@
 """The executor on plans of its own, with time of its own: no step begins before the last one's result allows it."""
 
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -11,78 +10,9 @@ import pytest
 from ccr_avn import events
 from ccr_avn.asking import MISSES, NEW_MISSES, RATE_LIMITED
 from ccr_avn.errors import AvnError, NotProven, Refused, TimedOut, Unreachable
-from ccr_avn.execute import Run, World
-from ccr_avn.plan import Act, Call, Finding, Gate, Later, Plan, Poll, Probe, Seen, Step, go, stop, todo, wait
+from ccr_avn.plan import Call, Gate, Later, Poll, Probe, Seen, Step, wait
 from ccr_avn.process import Answer
-
-
-class Fake:
-    """avn and the clock in one: answers by the third word of argv, time passes only by sleeping and by running."""
-
-    def __init__(self, **answers: Any) -> None:
-        self.answers = {name: list(given) for name, given in answers.items()}
-        self.calls: list[str] = []
-        self.now = 0.0
-        self.events: list[events.Event] = []
-
-    def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
-        name = argv[1]
-        self.calls.append(name)
-        self.now += 0.1
-        script = self.answers[name]
-        said = script.pop(0) if len(script) > 1 else script[0]
-        if isinstance(said, Answer):
-            return said
-        return answer(argv, stdout=json.dumps(said))
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    def perform(self, plan: Plan) -> Run:
-        world = World(avn="avn", run=self.run, clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.5)
-        self.last = Run(plan, world, self.events.append)
-        self.last.check()
-        self.last.act()
-        return self.last
-
-
-def answer(
-    argv: tuple[str, ...] = ("avn",), code: int = 0, stdout: str = "", stderr: str = "no", expired: bool = False
-) -> Answer:
-    return Answer(argv=argv, code=code, stdout=stdout, stderr=stderr, seconds=0.1, expired=expired)
-
-
-def call(name: str, *more: Any) -> Call[Any]:
-    return Call(("avn", name, *more), parse=json.loads)
-
-
-def change(name: str, *more: Any, hint: str = "") -> Call[None]:
-    return Call(("avn", name, *more), parse=lambda _: None, hint=hint)
-
-
-def says(answer: Any, _: Seen) -> Finding:
-    """The answer itself is the verdict."""
-    verdicts: dict[str, Callable[[str], Finding]] = {"go": go, "wait": wait}
-    return stop("never", hint="do not") if answer == "stop" else verdicts[answer](str(answer))
-
-
-def says_of_a_change(answer: Any, seen: Seen) -> Finding:
-    """What is not so yet is to be done; only "later" waits before that."""
-    given = {"wait": todo("not yet"), "later": wait("not now")}
-    return given.get(answer) or says(answer, seen)
-
-
-def step(name: str, **more: Any) -> Step[Any]:
-    judge = says_of_a_change if "change" in more else says
-    return Step(slug=name, purpose=name, look=call(name), gate=Gate("it says go", judge), **more)
-
-
-def made(name: str, **more: Any) -> Step[Any]:
-    return step(name, change=change(f"make-{name}"), **{"poll": Poll(limit=5.0), **more})
-
-
-def plan(*steps: Step[Any], checks: tuple[Step[Any], ...] = ()) -> Plan:
-    return Plan("a plan", checks, steps)
+from tests.support.executed import Fake, answer, call, change, made, plan, probe, says, says_of_a_change, step
 
 
 def test_a_wait_polls_until_go_and_slows_down() -> None:
@@ -358,36 +288,6 @@ def test_the_same_read_right_after_is_not_made_twice() -> None:
     same = Step(slug="b", purpose="b", look=call("a"), gate=Gate("r", says))
     fake.perform(plan(step("a"), same))
     assert fake.calls == ["a"]
-
-
-def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = False) -> Step[Any]:
-    state = {"done": False}
-
-    def look(_: Seen) -> str:
-        return "go" if state["done"] else "wait"
-
-    def act(_: Seen) -> None:
-        log.append(slug)
-        state["done"] = True
-        if broken:
-            raise Refused("broken", hint="none")
-
-    def undo(_: Seen) -> str:
-        log.append(f"un-{slug}")
-        if slug == "stuck":
-            raise Refused("stuck", hint="none")
-        return f"{slug} is as it was"
-
-    return Step(
-        slug=slug,
-        purpose=slug,
-        look=Probe(("ccr-avn", slug), look),
-        gate=Gate("r", says_of_a_change),
-        poll=Poll(limit=1),
-        change=Act(("ccr-avn", slug), act),
-        undo=undo,
-        final=final,
-    )
 
 
 def test_a_failure_undoes_backwards_what_was_done() -> None:

@@ -1,0 +1,112 @@
+"""Plans run by the executor with avn and the clock as one fake: answers by argv, time passes only by being waited for."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn.errors import Refused
+from ccr_avn.execute import Run, World
+from ccr_avn.plan import Act, Call, Finding, Gate, Plan, Poll, Probe, Seen, Step, go, stop, todo, wait
+from ccr_avn.process import Answer
+
+if TYPE_CHECKING:
+    from ccr_avn import events
+
+
+class Fake:
+    """avn and the clock in one: answers by the third word of argv, time passes only by sleeping and by running."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = {name: list(given) for name, given in answers.items()}
+        self.calls: list[str] = []
+        self.now = 0.0
+        self.events: list[events.Event] = []
+
+    def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
+        name = argv[1]
+        self.calls.append(name)
+        self.now += 0.1
+        script = self.answers[name]
+        said = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(said, Answer):
+            return said
+        return answer(argv, stdout=json.dumps(said))
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def perform(self, plan: Plan) -> Run:
+        world = World(avn="avn", run=self.run, clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.5)
+        self.last = Run(plan, world, self.events.append)
+        self.last.check()
+        self.last.act()
+        return self.last
+
+
+def answer(
+    argv: tuple[str, ...] = ("avn",), code: int = 0, stdout: str = "", stderr: str = "no", expired: bool = False
+) -> Answer:
+    return Answer(argv=argv, code=code, stdout=stdout, stderr=stderr, seconds=0.1, expired=expired)
+
+
+def call(name: str, *more: Any) -> Call[Any]:
+    return Call(("avn", name, *more), parse=json.loads)
+
+
+def change(name: str, *more: Any, hint: str = "") -> Call[None]:
+    return Call(("avn", name, *more), parse=lambda _: None, hint=hint)
+
+
+def says(answer: Any, _: Seen) -> Finding:
+    """The answer itself is the verdict."""
+    verdicts: dict[str, Callable[[str], Finding]] = {"go": go, "wait": wait}
+    return stop("never", hint="do not") if answer == "stop" else verdicts[answer](str(answer))
+
+
+def says_of_a_change(answer: Any, seen: Seen) -> Finding:
+    """What is not so yet is to be done; only "later" waits before that."""
+    given = {"wait": todo("not yet"), "later": wait("not now")}
+    return given.get(answer) or says(answer, seen)
+
+
+def step(name: str, **more: Any) -> Step[Any]:
+    judge = says_of_a_change if "change" in more else says
+    return Step(slug=name, purpose=name, look=call(name), gate=Gate("it says go", judge), **more)
+
+
+def made(name: str, **more: Any) -> Step[Any]:
+    return step(name, change=change(f"make-{name}"), **{"poll": Poll(limit=5.0), **more})
+
+
+def plan(*steps: Step[Any], checks: tuple[Step[Any], ...] = ()) -> Plan:
+    return Plan("a plan", checks, steps)
+
+
+def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = False) -> Step[Any]:
+    state = {"done": False}
+
+    def look(_: Seen) -> str:
+        return "go" if state["done"] else "wait"
+
+    def act(_: Seen) -> None:
+        log.append(slug)
+        state["done"] = True
+        if broken:
+            raise Refused("broken", hint="none")
+
+    def undo(_: Seen) -> str:
+        log.append(f"un-{slug}")
+        if slug == "stuck":
+            raise Refused("stuck", hint="none")
+        return f"{slug} is as it was"
+
+    return Step(
+        slug=slug,
+        purpose=slug,
+        look=Probe(("ccr-avn", slug), look),
+        gate=Gate("r", says_of_a_change),
+        poll=Poll(limit=1),
+        change=Act(("ccr-avn", slug), act),
+        undo=undo,
+        final=final,
+    )
