@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ccr_avn import events
+from ccr_avn import events, program
 from ccr_avn.asking import Reader, World
 from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Refused, Unreachable
 from ccr_avn.failed_change import FailedChange
@@ -52,6 +52,8 @@ class Run:
         for step in self.plan.checks:
             try:
                 self._step(step)
+            except program.TooOld:
+                raise
             except Refused as refusal:
                 refusals.append(refusal)
                 self._reader.refused = True

@@ -15,6 +15,10 @@ LOCAL = 30.0
 """Seconds that an avn may take for what needs no network."""
 
 
+class TooOld(Refused):
+    """This avn can't do the job, so nothing more is asked of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """The avn that is used: where it is, which it is, and what its `service create` offers."""
@@ -33,7 +37,7 @@ def identify(given: str | None, *, with_help: bool = False) -> Program:
 
     Raises:
         UsageError: there is none, or it is no avn.
-        Refused: it is older than the oldest supported.
+        TooOld: it is older than the oldest supported.
     """
     path = process.find_avn(given)
     calls = (avn.version(), *((avn.create_help(),) if with_help else ()))
@@ -57,7 +61,7 @@ def known(path: str) -> Program:
     One that does not know what it is asked is looked at again: see :func:`too_old`.
 
     Raises:
-        Refused: it is older than the oldest supported.
+        TooOld: it is older than the oldest supported.
     """
     number = version_beside(path)
     if number is not None and _numbers(number) < OLDEST:
@@ -65,7 +69,7 @@ def known(path: str) -> Program:
     return Program(path=path, version=number or "not asked")
 
 
-def too_old(path: str, run: Callable[..., process.Answer]) -> Refused | None:
+def too_old(path: str, run: Callable[..., process.Answer]) -> TooOld | None:
     """What to say of an avn that did not know a command, if its age explains it."""
     answer = run((path, *(str(word) for word in avn.version().argv[1:])), deadline=LOCAL)
     name, _, number = answer.stdout.strip().partition(" ")
@@ -79,8 +83,8 @@ def version_beside(path: str) -> str | None:
     return found[0].removeprefix("aiven_client-").removesuffix(".dist-info") if len(found) == 1 else None
 
 
-def _too_old(path: str, number: str) -> Refused:
-    return Refused(
+def _too_old(path: str, number: str) -> TooOld:
+    return TooOld(
         f"avn {number} is too old",
         detail=f"{path}; the oldest that will do is {'.'.join(map(str, OLDEST))}, for `service backup-list`",
         hint="pip install --upgrade aiven-client",

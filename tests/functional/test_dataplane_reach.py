@@ -250,6 +250,7 @@ def test_a_server_that_comes_later_is_waited_for(primary: Server) -> None:
 def test_who_is_left_is_seen_by_a_connection_from_before(primary: Server) -> None:
     """Also where the service ends idle connections after a second, and whoever is cut comes back."""
     primary.admin.config_set("timeout", 1)
+    primary.admin.connection_pool.disconnect()
     kept = Kept(primary.endpoint())
     with valkey.Valkey(port=primary.port, password=PASSWORD, client_name="app") as writer:
         writer.ping()

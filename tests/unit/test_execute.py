@@ -173,6 +173,13 @@ def test_avns_own_argument_error_is_never_forgiven(version: str, kind: type[Exce
     assert fake.calls == ["a", "--version"]
 
 
+def test_an_avn_that_is_too_old_is_asked_nothing_more() -> None:
+    fake = Fake(**{"a": [answer(code=2)], "b": ["go"], "--version": [answer(stdout="aiven-client 2.14.0")]})
+    with pytest.raises(Refused, match="too old"):
+        fake.perform(plan(checks=(step("a"), step("b"))))
+    assert fake.calls == ["a", "--version"]
+
+
 def refused(status: int, message: str = "no") -> Answer:
     return answer(code=1, stderr=f"ERROR\tcommand failed: Error: {message} (status {status})\n")
 
