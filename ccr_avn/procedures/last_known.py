@@ -74,17 +74,17 @@ def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]
         at_home = replica is not None and replica.source_project is None
         return (replica.source if replica and at_home else None) or want.replica
 
-    def judge(_: tuple[Service, ...], seen: Seen) -> Finding:
+    def judge(answer: tuple[Service, ...], seen: Seen) -> Finding:
         replica = by_name(seen.of(services), want.replica)
         source = replica.source if replica else None
         if replica is None or source is None:
             return go("it follows nobody")
         if replica.source_project:
             return go(f"{source} is in another project: it is not looked at", source=source)
-        found = by_name(seen.of(step), source) if seen.has(step) else None
+        found = by_name(answer, source)
         return go(f"{source} is {found.state}" if found else f"{source} no longer exists", source=source)
 
-    step: Step[tuple[Service, ...]] = Step(
+    return Step(
         slug="primary",
         purpose="see what is there of its primary",
         look=avn.service_named(want.setting.project, Later(variable="source", fill=name)),
@@ -92,7 +92,6 @@ def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]
         brief=True,
         optional=True,
     )
-    return step
 
 
 def look_at_last_known(

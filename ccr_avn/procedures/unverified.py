@@ -8,7 +8,7 @@ from ccr_avn.gates import switch
 from ccr_avn.gates.pair_state import feeding
 from ccr_avn.gates.services import by_name
 from ccr_avn.models import Integration, Service
-from ccr_avn.plan import Finding, Gate, Later, Paste, Probe, Seen, Step, go, stop
+from ccr_avn.plan import Finding, Gate, Later, Paste, Probe, Seen, Step, go, stop, todo
 from ccr_avn.procedures.steps import Setting, counting
 
 UNSEEN = "its data plane was not looked at"
@@ -58,13 +58,19 @@ def promote_unseen(setting: Setting, replica: str, rows: Step[tuple[Integration,
             )
         return row.id
 
+    gone = switch.is_gone(replica)
+
+    def judge(listed: tuple[Integration, ...], seen: Seen) -> Finding:
+        found = gone.judge(listed, seen)
+        return found if found.verdict == "go" else todo(found.reason)
+
     call = avn.integration_list(setting.project, replica)
     row = avn.formatted(call, "{integration_type} {dest_service} {enabled}")
     return Step(
         slug="promote",
         purpose=f"promote {replica}: it stops following and accepts writes; this can't be undone",
         look=call,
-        gate=switch.is_gone(replica),
+        gate=Gate(gone.rule, judge),
         poll=setting.poll(limit),
         change=avn.integration_delete(setting.project, Later(variable="integration_id", fill=integration_id)),
         pastes=(Paste(read=row, filter=counting(f"read_replica {replica} True"), go="0"),),

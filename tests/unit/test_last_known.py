@@ -102,12 +102,12 @@ def test_a_name_that_is_not_known_here_is_not_asked_for_again_where_the_service_
     assert out_of_reach(asked(), service("us", ROW, state=state), trouble).passing is asked_again
 
 
-def finding_of(slug: str, want: FailoverRequest, *found: models.Service) -> Finding:
+def finding_of(slug: str, want: FailoverRequest, *found: models.Service, answer: Any = ()) -> Finding:
     plan = plan_failover(want).plan
     steps = {step.slug: step for step in plan.all_steps}
     seen = Seen()
     seen.remember(steps["replica"], found)
-    return steps[slug].gate.judge((), seen)
+    return steps[slug].gate.judge(answer, seen)
 
 
 def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
@@ -119,6 +119,17 @@ def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
     seen.remember(plan.checks[0], (theirs,))
     argv = [word if isinstance(word, str) else word.fill(seen) for word in step.look.argv]
     assert "eu" not in argv
+
+
+@pytest.mark.parametrize(("answer", "said"), [((service("eu"),), "eu is RUNNING"), ((), "eu no longer exists")])
+def test_what_is_there_of_the_primary_is_said_as_it_is(answer: tuple[models.Service, ...], said: str) -> None:
+    assert finding_of("primary", asked(), service("us", ROW), answer=answer).reason == said
+
+
+def test_without_a_look_the_integration_that_is_listed_is_to_be_deleted() -> None:
+    listed = (service("us", ROW).integrations, ())
+    verdicts = [finding_of("promote", asked(verify=False), service("us", ROW), answer=rows).verdict for rows in listed]
+    assert verdicts == ["todo", "go"]
 
 
 @pytest.mark.parametrize(("allowed", "verdict"), [(True, "go"), (False, "stop")])
