@@ -321,7 +321,8 @@ def _ahead(want: "SwitchoverRequest", found: "Audit | None") -> "CcrError | None
     return NotProven(
         f"{found.ahead_bytes} bytes{counted} are on {want.primary} only",
         detail=f"{want.primary} acknowledged them while {want.replica} was already promoted, or had no link",
-        hint=f"do not terminate {want.primary}. To copy what it has, open it for your own address alone: {mine}",
+        hint=f"do not terminate {want.primary}. To list the keys, open it for your own address alone: {mine}; then: "
+        f"ccr-avn verify {want.primary} {want.replica} --level values --unlinked --differences FILE",
     )
 
 

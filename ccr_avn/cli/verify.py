@@ -72,6 +72,9 @@ def verify(
     max_lag_bytes: Annotated[
         int | None, typer.Option(metavar="N", help="Bytes that REPLICA may be behind. [default: any]")
     ] = None,
+    unlinked: Annotated[
+        bool, typer.Option("--unlinked", help="Compare two services that do not replicate, as after a promotion.")
+    ] = False,
     link_timeout: LinkTimeout = 15,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
@@ -91,7 +94,7 @@ def verify(
     if level is Level.LINK:
         options.idle(context, level.value, "marker, keys or values", "samples")
     if level in (Level.LINK, Level.MARKER):
-        options.idle(context, level.value, "keys or values", *COMPARING)
+        options.idle(context, level.value, "keys or values", *COMPARING, "unlinked")
     from ccr_avn.cli.session import Session
     from ccr_avn.errors import NotProven
     from ccr_avn.procedures.steps import evidence
@@ -107,6 +110,7 @@ def verify(
         samples=samples,
         link_timeout=link_timeout,
         max_lag=max_lag_bytes,
+        linked=not unlinked,
         depth=Depth(
             match=match,
             sample=sample,
@@ -127,7 +131,8 @@ def verify(
             problem.result = evidence(plan, session.run.seen)
         raise
     result = {"primary": primary, "replica": replica, "level": want.level, **evidence(plan, run.seen)}
-    session.finish(run, result, [f"{replica} replicates {primary}: {_proven(want, result)}"])
+    what = f"{replica} has what {primary} has" if unlinked else f"{replica} replicates {primary}"
+    session.finish(run, result, [f"{what}: {_proven(want, result)}"])
 
 
 def _proven(want: "VerifyRequest", result: "dict[str, Any]") -> str:

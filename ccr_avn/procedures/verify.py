@@ -42,6 +42,7 @@ class VerifyRequest:
     samples: int = 20
     link_timeout: float = 15.0
     max_lag: int | None = None
+    linked: bool = True  # False: two services that do not replicate, compared key by key
     depth: Depth = field(default_factory=Depth)
 
     def __post_init__(self) -> None:
@@ -55,7 +56,7 @@ class VerifyRequest:
 
 def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None = None) -> Plan:
     """``progress`` is told of a comparison while it goes on."""
-    pair = confirm_pair(want.setting, want.primary, want.replica)
+    pair = confirm_pair(want.setting, want.primary, want.replica, linked=want.linked)
 
     def find(seen: Seen, name: str) -> Service:
         services: tuple[Service, ...] = seen.of(pair)
@@ -63,6 +64,9 @@ def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None
         assert service is not None, "the gate on the pair saw both"  # noqa: S101 (an invariant, not a check of input)
         return service
 
+    if not want.linked:
+        title = f"compare {want.replica} with {want.primary}"
+        return Plan(title, checks=(pair,), steps=(compare_step(want, find, progress),))
     link = link_step(want.setting, want.primary, want.replica, find, want.link_timeout, NotProven, want.max_lag)
     marker = marker_step(want.setting, want.primary, want.replica, find, want.samples)
     databases = databases_step(want.setting, want.primary, want.replica, find, NotProven)
@@ -74,7 +78,7 @@ def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None
 
 def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress], None] | None) -> Step[Comparison]:
     """Every key, and with the level ``values`` what is in it."""
-    depth = want.depth
+    depth, unlinked = want.depth, () if want.linked else ("--unlinked",)
 
     def look(seen: Seen) -> Comparison:
         request = CompareRequest(
@@ -89,6 +93,7 @@ def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress],
             rounds=depth.rounds,
             round_interval=depth.round_interval,
             differences_file=depth.differences,
+            require_link=want.linked,
         )
         return compare(request, progress)
 
@@ -96,19 +101,20 @@ def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress],
         slug="compare",
         purpose=f"compare every key of {want.primary} with {want.replica}",
         look=Probe(
-            ("ccr-avn", "verify", want.primary, want.replica, *want.setting.options, "--level", want.level), look
+            ("ccr-avn", "verify", want.primary, want.replica, *want.setting.options, "--level", want.level, *unlinked),
+            look,
         ),
         gate=is_equal(),
     )
 
 
-def confirm_pair(setting: Setting, primary: str, replica: str) -> Step[tuple[Service, ...]]:
-    """Both exist and serve, and the integration goes from PRIMARY to REPLICA."""
+def confirm_pair(setting: Setting, primary: str, replica: str, *, linked: bool = True) -> Step[tuple[Service, ...]]:
+    """Both exist and serve, and, if ``linked``, the integration goes from PRIMARY to REPLICA."""
 
     def judge(found: tuple[Service, ...], _: Seen) -> Finding:
         findings = [_judge_there(setting, by_name(found, name), name) for name in (primary, replica)]
         target = by_name(found, replica)
-        if target and target.source != primary:
+        if linked and target and target.source != primary:
             what = f"replicates {target.source}" if target.source else "is no read replica"
             findings.append(
                 stop(f"{replica} {what}", hint=f"`ccr-avn enable {primary} NAME` makes a replica of {primary}")

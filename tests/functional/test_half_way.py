@@ -304,3 +304,30 @@ def test_what_was_undone_is_what_was_seen(pair: Operator) -> None:
         assert "resumed" not in done.err
     finally:
         other.release()
+
+
+def test_what_only_the_old_primary_has_can_be_listed(pair: Operator) -> None:
+    """As the message about it says: opened again, and compared although nothing replicates."""
+    assert pair.ccr(*GO, "--old-primary", "open").code == 0
+    with client(pair, "eu") as old, client(pair, "us") as new:
+        old.set("here", "x")
+        new.set("there", "x")
+        old.mset({"same": "x", "other": "1"})
+        new.mset({"same": "x", "other": "2"})
+    words = ("verify", "eu", "us", "--unlinked", "--level", "values")
+    done = pair.ccr(*words, "--differences", "found.jsonl")
+    assert done.code == 6, done.err
+    found = [json.loads(line) for line in (pair.home / "found.jsonl").read_text().splitlines()]
+    assert {(one["kind"], one["key"]) for one in found} == {
+        ("missing", "here"),
+        ("extra", "there"),
+        ("value", "other"),
+    }
+    assert pair.ccr("verify", "eu", "us", "--unlinked").code == 2
+    with client(pair, "eu") as old, client(pair, "us") as new:
+        for one in (old, new):
+            one.flushall()
+            one.set("same", "x")
+    equal = pair.ccr(*words)
+    assert equal.code == 0, equal.err
+    assert "us has what eu has: proven by the values of 1 keys" in equal.out
