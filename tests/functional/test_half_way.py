@@ -47,7 +47,7 @@ def runs_to(operator: Operator, line: str, *words: str) -> "tuple[Any, str]":
     return child, seen
 
 
-@pytest.mark.parametrize("status", [500, 403])
+@pytest.mark.parametrize("status", [500, pytest.param(403, marks=pytest.mark.slow)])
 def test_an_old_primary_that_can_not_be_closed_is_never_opened_again(pair: Operator, status: int) -> None:
     pair.sandbox.faults.add(kind="status", status=status, method="PUT", path="/service/eu$", times=2)
     with Load(uri(pair, "eu")) as load:
@@ -68,7 +68,13 @@ def test_an_old_primary_that_can_not_be_closed_is_never_opened_again(pair: Opera
     assert missing(pair, load.acknowledged) == []
 
 
-@pytest.mark.parametrize("odd", [{"source_service": None}, {"source_service": None, "enabled": None}])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"source_service": None},
+        pytest.param({"source_service": None, "enabled": None}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_replica_whose_integration_does_not_say_whom_it_follows_is_not_promoted(
     pair: Operator, odd: dict[str, Any]
 ) -> None:
@@ -112,7 +118,7 @@ def test_a_deletion_that_answers_an_error_and_does_not_act_is_waited_for(pair: O
     assert refused.code == 2
 
 
-@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_the_same_command_during_a_promotion_waits_for_it(pair: Operator, ended_by: signal.Signals) -> None:
     """Deleted and no master yet: nothing is undone, by nobody, and all commands call it by one name."""
     sets(pair, promote_seconds=3600.0)
@@ -194,7 +200,9 @@ def test_a_filter_that_is_not_obeyed_is_not_called_closed(make: Make) -> None:
     assert paused_for(operator, "eu") > 300
 
 
-@pytest.mark.parametrize("line", ["fence: done", pytest.param("caught-up: ok", marks=pytest.mark.slow), "health: ok"])
+@pytest.mark.parametrize(
+    "line", ["fence: done", *(pytest.param(line, marks=pytest.mark.slow) for line in ("caught-up: ok", "health: ok"))]
+)
 def test_a_process_that_stood_still_for_longer_than_its_fence(pair: Operator, line: str) -> None:
     with Load(uri(pair, "eu")) as load:
         child, _ = runs_to(pair, line, "--fence-ttl", "1")
@@ -226,7 +234,7 @@ def tags_of(operator: Operator) -> dict[str, str]:
     return dict(operator.sandbox.platform.services["us"].tags)
 
 
-@pytest.mark.parametrize("proof", ["journal", "tags"])
+@pytest.mark.parametrize("proof", ["tags", pytest.param("journal", marks=pytest.mark.slow)])
 def test_names_are_no_identities(pair: Operator, proof: str) -> None:
     assert pair.ccr(*GO).code == 0
     tags = tags_of(pair)
@@ -255,7 +263,7 @@ def lifts_the_fence(operator: Operator, text: str, after: str) -> str:
     return "\n".join([*lines[: place + 1], "python lift.py", *lines[place + 1 :]])
 
 
-@pytest.mark.parametrize("after", ["fence_token=", "ccr-avn caught-up"])
+@pytest.mark.parametrize("after", ["ccr-avn caught-up", pytest.param("fence_token=", marks=pytest.mark.slow)])
 def test_a_pasted_preview_notices_a_lifted_fence(pair: Operator, after: str) -> None:
     text = pair.ccr("switchover", "eu", "us", "--dry-run").out
     done = pair.pastes(lifts_the_fence(pair, text, after))
