@@ -382,6 +382,7 @@ def journal(old: int = BORN, new: int = BORN, *, proven: bool = True, sent_at: f
         (switch.Health(primary=side(), replica=side(replid=TWO)), {}, "stop"),
         (switch.Health(primary=None, replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
         (switch.Health(primary=side(replid=THREE, replid2=ONE), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
+        (switch.Health(primary=side(replid=TWO, replid2=ONE), replica=side(replid=ONE)), {}, "stop"),
         (switch.Health(primary=None, replica=side(replid=TWO)), tagged(), "go"),
         (switch.Health(primary=None, replica=side(replid=TWO)), tagged(name="other"), "stop"),
         (switch.Health(primary=None, replica=side(replid=TWO)), tagged(old=BORN - 1), "stop"),
@@ -443,6 +444,18 @@ def test_a_deletion_that_was_just_sent_keeps_its_fence(more: dict[str, Any], dou
     rows = models.integrations(json.dumps([row("eu", "us")]))
     found = pair_state(rows, old, new, (side(), following()), more.get("recorded", ()), now=NOW)
     assert (found.state, found.past_return) == ("following", doubt)
+
+
+def test_sides_that_are_swapped_are_never_promoted_already() -> None:
+    """eu follows us here: switchover was asked for the other way round."""
+    integration, pair = step("integration"), step("pair")
+    swapped = (service("eu", service_integrations=[row("us", "eu")]), service("us"))
+    seen = seen_of((integration, models.integrations("[]")), (pair, swapped))
+    want = switch.Asked(primary="eu", replica="us", max_lag=1000, now=NOW)
+    health = switch.Health(primary=following(), replica=side())
+    finding = switch.may_be_promoted(integration, pair, want).judge(health, seen)
+    assert "already" not in finding.reason
+    assert switch.both_are_there(P, "eu", "us", power_off=False).judge(swapped, Seen()).verdict == "stop"
 
 
 def test_nothing_is_judged_of_a_service_that_is_missing() -> None:
