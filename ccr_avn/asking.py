@@ -21,6 +21,9 @@ NEW_MISSES = 2
 MISSES = 7
 """Once one has succeeded: what worked before most likely fails in passing. With the back-off about 20 s."""
 
+BRIEFLY = 10.0
+"""Seconds that avn may take for what the run can do without."""
+
 RATE_LIMITED = 300.0
 """Seconds in all that one read is put off because the platform says to try again later."""
 
@@ -75,7 +78,7 @@ class Reader:
         misses, put_off = 0, 0.0
         while True:
             try:
-                answer = self.ask(step.look, seen)
+                answer = self.ask(step.look, seen, BRIEFLY if step.brief else math.inf)
             except (AvnError, Unreachable) as error:
                 misses += 1
                 asked = getattr(error, "again_in", None)

@@ -19,12 +19,14 @@ class Fake:
     def __init__(self, **answers: Any) -> None:
         self.answers = {name: list(given) for name, given in answers.items()}
         self.calls: list[str] = []
+        self.deadlines: dict[str, float] = {}
         self.now = 0.0
         self.events: list[events.Event] = []
 
     def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
         name = argv[1]
         self.calls.append(name)
+        self.deadlines[name] = deadline
         self.now += 0.1
         script = self.answers[name]
         said = script.pop(0) if len(script) > 1 else script[0]

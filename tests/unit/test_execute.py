@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ccr_avn import events
-from ccr_avn.asking import MISSES, NEW_MISSES, RATE_LIMITED
+from ccr_avn.asking import BRIEFLY, MISSES, NEW_MISSES, RATE_LIMITED
 from ccr_avn.errors import AvnError, NotProven, Refused, TimedOut, Unreachable
 from ccr_avn.plan import Call, Gate, Later, Poll, Probe, Seen, Step, wait
 from ccr_avn.process import Answer
@@ -236,6 +236,7 @@ def test_a_brief_look_is_asked_once() -> None:
     with pytest.raises(AvnError):
         fake.perform(plan(step("ok"), step("a", brief=True)))
     assert fake.calls == ["ok", "a"]
+    assert fake.deadlines == {"ok": 60.0, "a": BRIEFLY}
 
 
 def test_what_an_answer_had_to_leave_out_is_a_warning() -> None:
