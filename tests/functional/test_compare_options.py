@@ -183,7 +183,9 @@ def test_trouble_in_a_process_reaches_the_caller(pair: Pair) -> None:
 
 
 SCRIPT = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in what a shell runs behind &
 from ccr_avn.dataplane.compare import CompareRequest, compare, run
 from ccr_avn.dataplane.compare.protocol import RateLimit
 from ccr_avn.dataplane.connect import Endpoint

@@ -74,6 +74,7 @@ def test_a_few_misses_of_reads_are_forgiven(operator: Operator, kind: str) -> No
     assert kind == "close-before" or "asking again" in done.err  # avn itself repeats a GET whose connection broke
 
 
+@pytest.mark.slow
 def test_reads_that_keep_failing_end_the_run(operator: Operator) -> None:
     operator.sandbox.faults.add(kind="status", status=500, method="GET", path="/backups$", times=1000)
     done = operator.enable()
