@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
-from ccr_avn import lineage, models
-from ccr_avn.gates.settings import NOBODY
 from tests.support.operator import Make, Operator
 from tests.support.pairs import add_pairs, linked
-from tests.support.wait import until
 
 QUICK = {"build_seconds": 0.0, "backup_seconds": 0.0}
 PATIENT = ("--data-timeout", "20")
@@ -80,26 +77,12 @@ def test_a_data_plane_that_hangs_costs_its_limit_and_takes_nothing_from_the_othe
     assert pairs["r2"]["health"] == "ok"
 
 
-def promote(operator: Operator, old: str, new: str) -> None:
-    """What a failover leaves: no integration, tags on the new primary, the old one closed."""
-    services = {one.name: one for one in models.services(operator.avn("service", "list", "--json").out)}
-    words = lineage.tags(services[old], services[new], "a" * 40)
-    operator.sandbox.platform.delete_integration(services[new].integrations[0].id or "")
-    operator.avn("service", "tags", "update", new, *(part for word in words for part in ("--add-tag", word)))
-    operator.avn("service", "update", old, "-c", f'ip_filter=["{NOBODY}"]')
-    until(lambda: role(operator, new) == "master", f"{new} to be promoted")
-
-
-def role(operator: Operator, name: str) -> str:
-    with operator.sandbox.servers.admin(name) as client:
-        return str(client.info("replication")["role"])
-
-
-def test_after_a_failover_the_old_primary_is_watched(make: Make) -> None:
+def test_after_a_switchover_the_old_primary_is_watched(make: Make) -> None:
     operator = make(**QUICK)
     add_pairs(operator, 2)
     linked(operator, 2)
-    promote(operator, "p1", "r1")
+    done = operator.ccr("switchover", "p1", "r1", "--yes")
+    assert done.code == 0, done.err
     lost = operator.ccr("status", "--exit-code")
     assert lost.code == 1, lost.out
     assert "old primary, closed" in next(line for line in lost.out.splitlines() if " p1 " in line)
