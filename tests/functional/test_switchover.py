@@ -6,13 +6,14 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.operator import EU, Ended, Make, Operator, ended
+from tests.support.operator import EU, LIMIT, Ended, Make, Operator, ended
 from tests.support.pairs import accepts, add_service, client, is_promoted, missing, origin, paired, uri
 from tests.support.previews import does_as_shown
 from tests.support.wait import until
@@ -25,10 +26,15 @@ def read_until(child: "subprocess.Popen[str]", start: str, words: str = "") -> s
     """Its progress up to the line that begins, or has words, like that."""
     assert child.stderr is not None
     seen = ""
-    for line in child.stderr:
-        seen += line
-        if line.startswith(start) and words in line:
-            return seen
+    hung = threading.Timer(LIMIT, child.kill)
+    hung.start()
+    try:
+        for line in child.stderr:
+            seen += line
+            if line.startswith(start) and words in line:
+                return seen
+    finally:
+        hung.cancel()
     raise AssertionError(f"no line {start or words!r} in:\n{seen}")
 
 
@@ -172,7 +178,7 @@ def test_open_acknowledges_nothing_late(pair: Operator) -> None:
 def test_hold_keeps_writes_out_until_ctrl_c(pair: Operator) -> None:
     with Load(uri(pair, "eu")) as load:
         child = pair.start("ccr-avn", *GO, "--old-primary", "hold")
-        read_until(child, "", "held until Ctrl-C")
+        read_until(child, "", "until Ctrl-C")
         for writer in load.writers:
             writer.uri = "valkey://default:x@127.0.0.1:1"  # once cut they find nobody
         child.send_signal(signal.SIGINT)
