@@ -178,7 +178,7 @@ def test_open_acknowledges_nothing_late(pair: Operator) -> None:
 def test_hold_keeps_writes_out_until_ctrl_c(pair: Operator) -> None:
     with Load(uri(pair, "eu")) as load:
         child = pair.start("ccr-avn", *GO, "--old-primary", "hold")
-        read_until(child, "", "until Ctrl-C")
+        read_until(child, "hold: ")
         for writer in load.writers:
             writer.uri = "valkey://default:x@127.0.0.1:1"  # once cut they find nobody
         child.send_signal(signal.SIGINT)
@@ -217,7 +217,6 @@ def while_fenced(operator: Operator, act: Callable[[], object]) -> Ended:
 def refused_by_the_seal(operator: Operator, done: Ended) -> None:
     assert done.code == 4, done.err
     assert "caught-up: ok" in done.err
-    assert "writes may have got through on eu" in done.err
     assert not is_promoted(operator)
     assert accepts(operator, "eu")
 
