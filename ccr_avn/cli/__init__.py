@@ -1,12 +1,30 @@
 """The commands: options to request to plan to preview or execute to exit code. The only typer, the only prompt."""
 
+from collections.abc import Callable
+from typing import Any
+
 import typer
 
-from ccr_avn.cli import doctor, enable, endpoint, failover, parts, runs, sandbox, status, switchover, verify, watch
+from ccr_avn.cli import (
+    doctor,
+    enable,
+    endpoint,
+    failover,
+    pages,
+    parts,
+    runs,
+    sandbox,
+    status,
+    switchover,
+    verify,
+    watch,
+)
 
 app = typer.Typer(
     name="ccr-avn",
+    cls=pages.HelpGroup,
     help="Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over. Uses avn for all of it.",
+    epilog="ccr-avn doctor\nccr-avn COMMAND --help",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -29,22 +47,27 @@ def main(
     """Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over."""
 
 
-app.command("enable")(enable.enable)
-app.command("verify")(verify.verify)
-app.command("switchover")(switchover.switchover)
-app.command("failover")(failover.failover)
-app.command("endpoint")(endpoint.endpoint)
-app.command("fence")(parts.fence)
-app.command("check-fence")(parts.check_fence)
-app.command("check-history")(parts.check_history)
-app.command("lineage")(parts.lineage)
-app.command("caught-up")(parts.caught_up)
-app.command("accepts-writes")(parts.accepts_writes)
-app.command("closed")(parts.closed)
-app.command("last-known")(parts.last_known)
-app.command("unfence")(parts.unfence)
-app.command("status", cls=status.StatusCommand)(status.status)
-app.command("watch")(watch.watch)
-app.command("doctor")(doctor.doctor)
-app.add_typer(runs.app, name="runs")
-app.add_typer(sandbox.app, name="sandbox")
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "enable": enable.enable,
+    "doctor": doctor.doctor,
+    "verify": verify.verify,
+    "watch": watch.watch,
+    "endpoint": endpoint.endpoint,
+    "switchover": switchover.switchover,
+    "failover": failover.failover,
+    "fence": parts.fence,
+    "check-fence": parts.check_fence,
+    "unfence": parts.unfence,
+    "caught-up": parts.caught_up,
+    "accepts-writes": parts.accepts_writes,
+    "check-history": parts.check_history,
+    "closed": parts.closed,
+    "last-known": parts.last_known,
+    "lineage": parts.lineage,
+}
+
+for _name, _function in COMMANDS.items():
+    app.command(_name, cls=pages.HelpCommand, **pages.page(_name))(_function)
+app.command("status", cls=status.StatusCommand, **pages.page("status"))(status.status)
+app.add_typer(runs.app, name="runs", **pages.group("runs"))
+app.add_typer(sandbox.app, name="sandbox", **pages.group("sandbox"))

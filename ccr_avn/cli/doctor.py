@@ -10,7 +10,7 @@ from ccr_avn.cli.options import Avn, CallTimeout, Json, ProjectName
 
 def doctor(
     project: ProjectName = None,
-    service_type: Annotated[str, typer.Option(metavar="valkey|redis", help="The type a pair would have.")] = "valkey",
+    service_type: Annotated[str, typer.Option(metavar="valkey|redis", help="Type of service to check for.")] = "valkey",
     call_timeout: CallTimeout = 60,
     json: Json = False,
     avn: Avn = None,

@@ -42,49 +42,48 @@ class ReplicaFlag(StrEnum):
 def enable(
     primary: Primary,
     replica: Replica,
-    project: ProjectName = None,
+    primary_cloud: Annotated[str | None, typer.Option(metavar="C", help="Cloud of a new primary.")] = None,
+    replica_cloud: Annotated[str | None, typer.Option(metavar="C", help="Cloud of a new replica.")] = None,
+    primary_plan: Annotated[
+        str | None, typer.Option(metavar="PLAN", help="Plan of a new primary. [default: business-4]")
+    ] = None,
+    replica_plan: Annotated[
+        str, typer.Option(metavar="PLAN", help="Plan of a new replica: a startup plan.")
+    ] = "startup-4",
     check: Annotated[
         bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")
     ] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove replication on the data plane.")] = True,
     service_type: Annotated[
-        ServiceType | None, typer.Option(help="Type of a new primary [default: valkey]; an existing one must match.")
+        ServiceType | None, typer.Option(help="Type of a new primary (valkey); an existing one must match.")
     ] = None,
-    primary_cloud: Annotated[
-        str | None, typer.Option(metavar="C", help="Where to create PRIMARY if it does not exist.")
-    ] = None,
-    primary_plan: Annotated[
-        str | None, typer.Option(metavar="PLAN", help="Its plan when it is created. [default: business-4]")
-    ] = None,
-    replica_cloud: Annotated[
-        str | None, typer.Option(metavar="C", help="Where to create REPLICA if it does not exist.")
-    ] = None,
-    replica_plan: Annotated[
-        str, typer.Option(metavar="PLAN", help="Aiven documents startup plans only.")
-    ] = "startup-4",
-    replica_flag: Annotated[
-        ReplicaFlag, typer.Option(help="How avn is asked for a replica; auto: as the installed avn offers.")
-    ] = ReplicaFlag.AUTO,
-    running_timeout: Annotated[float, typer.Option(metavar="S", help="How long each service may take to run.")] = 1200,
-    backup_timeout: Annotated[float, typer.Option(metavar="S", help="How long the first backup may take.")] = 3600,
-    link_timeout: LinkTimeout = 900,
-    poll_interval: PollInterval = 5,
-    call_timeout: CallTimeout = 60,
     primary_arg: Annotated[
         list[str] | None,
-        typer.Option(metavar="ARG", help="Handed on to the primary's `avn service create`; repeatable."),
+        typer.Option(metavar="ARG", help="Passed to `avn service create PRIMARY`; repeatable."),
     ] = None,
     replica_arg: Annotated[
-        list[str] | None, typer.Option(metavar="ARG", help="The same for the replica: --replica-arg=--no-project-vpc.")
+        list[str] | None,
+        typer.Option(metavar="ARG", help="The same for REPLICA, as in: --replica-arg=--no-project-vpc"),
     ] = None,
+    samples: Samples = 20,
     allow_any_plan: Annotated[
         bool, typer.Option("--allow-any-plan", help="Let Aiven decide on the replica's plan.")
     ] = False,
-    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove replication on the data plane.")] = True,
-    samples: Samples = 20,
+    replica_flag: Annotated[
+        ReplicaFlag, typer.Option(help="Flag of avn that makes the replica; auto: the one it has.")
+    ] = ReplicaFlag.AUTO,
+    project: ProjectName = None,
+    running_timeout: Annotated[
+        float, typer.Option(metavar="S", help="Time limit for each service to be RUNNING.")
+    ] = 1200,
+    backup_timeout: Annotated[float, typer.Option(metavar="S", help="Time limit for the first backup.")] = 3600,
+    link_timeout: LinkTimeout = 900,
+    poll_interval: PollInterval = 5,
+    call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
     route: Route = None,
-    dry_run: DryRun = False,
-    json: Json = False,
     avn: Avn = None,
 ) -> None:
     """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives."""

@@ -24,7 +24,7 @@ def endpoint(
     form: Annotated[
         Format, typer.Option("--format", help="env: for a dotenv file or a shell to source; k8s-secret: a manifest.")
     ] = Format.TABLE,
-    username: Annotated[str, typer.Option(metavar="U", help="Another user than the default one.")] = "default",
+    username: Annotated[str, typer.Option(metavar="U", help="User to connect as.")] = "default",
     call_timeout: CallTimeout = 60,
     route: Route = None,
     avn: Avn = None,

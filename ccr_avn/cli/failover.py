@@ -21,37 +21,37 @@ if TYPE_CHECKING:
 
 def failover(
     replica: Replica,
-    project: ProjectName = None,
     allow_data_loss: Annotated[
-        bool, typer.Option("--allow-data-loss", help="What the primary acknowledged last may be lost; say that it may.")
+        bool, typer.Option("--allow-data-loss", help="Required: accept that the last writes may be lost.")
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+    write_env: WriteEnv = None,
+    before: Before = None,
+    after: After = None,
+    on_failure: OnFailure = None,
     force_partial: Annotated[
         bool, typer.Option("--force-partial", help="Promote a replica whose initial sync is incomplete.")
     ] = False,
     no_verify: Annotated[
         bool,
-        typer.Option("--no-verify", help="Promote on Aiven's word alone, where REPLICA can't be reached from here."),
+        typer.Option("--no-verify", help="Trust Aiven's API alone, where REPLICA can't be reached."),
     ] = False,
     wait_automatic: Annotated[
         float, typer.Option(metavar="S", help="Wait up to S seconds for automatic promotion by Aiven.")
     ] = 0,
-    check: Annotated[
-        bool, typer.Option("--check", help="Run the pre-checks only: exit 0 if they pass, 4 if not.")
-    ] = False,
-    yes: Yes = False,
+    project: ProjectName = None,
     promote_timeout: PromoteTimeout = 600,
     doubt_timeout: DoubtTimeout = 60,
-    write_env: WriteEnv = None,
-    before: Before = None,
-    after: After = None,
-    on_failure: OnFailure = None,
     hook_timeout: HookTimeout = 60,
     poll_interval: PollInterval = 5,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
     route: Route = None,
-    dry_run: DryRun = False,
-    json: Json = False,
     avn: Avn = None,
 ) -> None:
     """Promote REPLICA, forced: its primary is dead or cut off, and some writes may be lost."""

@@ -26,19 +26,21 @@ def recent(incomplete: str) -> list[str]:
     return recent_services(incomplete)
 
 
-Primary = Annotated[str, typer.Argument(metavar="PRIMARY", help="Service that is written to.", autocompletion=recent)]
-Replica = Annotated[str, typer.Argument(metavar="REPLICA", help="Service that follows it.", autocompletion=recent)]
+Primary = Annotated[
+    str, typer.Argument(metavar="PRIMARY", help="The primary: the service that is written to.", autocompletion=recent)
+]
+Replica = Annotated[str, typer.Argument(metavar="REPLICA", help="The read replica.", autocompletion=recent)]
 ProjectName = Annotated[
     str | None,
-    typer.Option("--project", metavar="P", envvar="AIVEN_PROJECT", help="Aiven project; else avn's own default."),
+    typer.Option("--project", metavar="P", envvar="AIVEN_PROJECT", help="Aiven project; else avn's default."),
 ]
 Avn = Annotated[
     str | None,
-    typer.Option("--avn", metavar="PATH", help="The avn to use; else CCR_AVN_BIN, the one installed beside, PATH."),
+    typer.Option("--avn", metavar="PATH", help="The avn to use; else CCR_AVN_BIN, the one beside ccr-avn, PATH."),
 ]
 CaFile = Annotated[
     Path | None,
-    typer.Option("--ca-file", metavar="F", help="Trust this CA too (`avn project ca-get --target-filepath F`)."),
+    typer.Option("--ca-file", metavar="F", help="Trust this CA too: `avn project ca-get --target-filepath F`."),
 ]
 
 
@@ -52,25 +54,19 @@ class RouteName(StrEnum):
 
 Route = Annotated[
     RouteName | None,
-    typer.Option(
-        "--route", help="Reach services by this route; else by the dynamic one, or the public if that alone answers."
-    ),
+    typer.Option("--route", help="Network route to services; else dynamic, or public if only that connects."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for errors too.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the commands for copy and paste; ask and change nothing.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for errors too.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the commands, ready to paste; ask and change nothing.")]
 PollInterval = Annotated[
     float,
-    typer.Option("--poll-interval", metavar="S", help="Longest pause between two looks; starts at half a second."),
+    typer.Option("--poll-interval", metavar="S", help="Maximum polling interval; starts at 0.5 s."),
 ]
-CallTimeout = Annotated[
-    float, typer.Option("--call-timeout", metavar="S", help="How long one avn command may take before it is ended.")
-]
+CallTimeout = Annotated[float, typer.Option("--call-timeout", metavar="S", help="Time limit for one avn command.")]
 LinkTimeout = Annotated[
     float, typer.Option("--link-timeout", metavar="S", help="How long to wait for the replication link.")
 ]
-Samples = Annotated[int, typer.Option("--samples", metavar="N", help="How many markers to send through.")]
+Samples = Annotated[int, typer.Option("--samples", metavar="N", help="How many markers (test writes) to send.")]
 
 
 def setting(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ServiceName = Annotated[
     str, typer.Argument(metavar="SERVICE", help="The service to ask.", autocompletion=options.recent)
 ]
-Timeout = Annotated[float, typer.Option(metavar="S", help="How long to go on asking.")]
+Timeout = Annotated[float, typer.Option(metavar="S", help="How long to wait.")]
 AT_ONCE = 0.05
 """Seconds between two looks."""
 
@@ -27,9 +27,7 @@ AT_ONCE = 0.05
 def fence(
     primary: Primary,
     project: ProjectName = None,
-    ttl: Annotated[
-        float, typer.Option(metavar="S", help="It ends by itself after this time; nothing renews it.")
-    ] = 600,
+    ttl: Annotated[float, typer.Option(metavar="S", help="Length of the pause; it is not renewed.")] = 600,
     token: Annotated[
         bool, typer.Option("--token", help="Print only a token, for check-fence and check-history.")
     ] = False,
@@ -39,7 +37,7 @@ def fence(
     json: Json = False,
     avn: Avn = None,
 ) -> None:
-    """Pause writes on PRIMARY for a time. By hand; a switchover does it by itself."""
+    """Pause writes on PRIMARY for a limited time. A switchover does this by itself."""
     options.names(PRIMARY=primary)
     options.at_least_one(ttl=ttl)
     [endpoint] = _endpoints((primary,), project, avn, ca_file, route, call_timeout)
@@ -180,7 +178,7 @@ def unfence(
     project: ProjectName = None,
     disconnect: Annotated[
         bool,
-        typer.Option("--disconnect", help="Cut all clients first: after a promotion nothing may be acknowledged late."),
+        typer.Option("--disconnect", help="Cut all clients first, as after a promotion."),
     ] = False,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,

@@ -10,6 +10,7 @@ import typer
 
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Json
+from ccr_avn.cli.pages import HelpCommand, page
 from ccr_avn.errors import UsageError
 from ccr_avn.printable import DEGRADED
 
@@ -47,7 +48,7 @@ RunName = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", cls=HelpCommand, **page("runs list"))
 def list_(
     limit: Annotated[int, typer.Option("--limit", metavar="N", help="How many at most, newest first.")] = 20,
     json: Json = False,
@@ -77,7 +78,7 @@ def list_(
         console.say(console.table(rows, indent=""))
 
 
-@app.command()
+@app.command(cls=HelpCommand, **page("runs show"))
 def show(run: RunName, json: Json = False) -> None:
     """What one run did, step by step; of one that died what was last known, and which command resumes it."""
     from ccr_avn import console, resume, runs
@@ -108,7 +109,7 @@ def show(run: RunName, json: Json = False) -> None:
         console.say(line)
 
 
-@app.command()
+@app.command(cls=HelpCommand, **page("runs verify"))
 def verify(
     run: RunName,
     head: Annotated[
@@ -139,7 +140,7 @@ def verify(
         raise typer.Exit(6)
 
 
-@app.command()
+@app.command(cls=HelpCommand, **page("runs report"))
 def report(
     run: RunName,
     format: Annotated[  # noqa: A002  the option's name is --format

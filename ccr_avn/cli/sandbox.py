@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccr_avn.cli import options
+from ccr_avn.cli.pages import HelpCommand, page
 
 if TYPE_CHECKING:
     from ccr_avn.sandbox.options import SandboxOptions
@@ -30,7 +31,7 @@ Types = Annotated[
     typer.Option("--service-type", metavar="T", help="Offered type; repeatable. [default: valkey, redis]"),
 ]
 Scheme = Annotated[
-    str | None, typer.Option("--uri-scheme", metavar="redis|rediss|valkey|valkeys", help="Of service URIs.")
+    str | None, typer.Option("--uri-scheme", metavar="redis|rediss|valkey|valkeys", help="Scheme of service URIs.")
 ]
 NoPause = Annotated[bool, typer.Option("--refuse-client-pause", help="Refuse CLIENT PAUSE and CLIENT KILL.")]
 KeepOrphans = Annotated[
@@ -47,7 +48,7 @@ Tls = Annotated[bool, typer.Option("--tls", help="Serve TLS; `avn project ca-get
 Certificate = Annotated[
     Path | None, typer.Option("--tls-certificate", metavar="F", help="Serve TLS with this one; with --tls-key.")
 ]
-Key = Annotated[Path | None, typer.Option("--tls-key", metavar="F")]
+Key = Annotated[Path | None, typer.Option("--tls-key", metavar="F", help="Its private key.")]
 Ca = Annotated[Path | None, typer.Option("--tls-ca", metavar="F", help="What `avn project ca-get` will give.")]
 Faulty = Annotated[
     list[str] | None,
@@ -65,7 +66,11 @@ More = Annotated[
 ]
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@app.command(
+    cls=HelpCommand,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    **page("sandbox run"),
+)
 def run(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="Run with the sandbox's environment.")],
     build_seconds: Build = 2.0,
@@ -94,7 +99,7 @@ def run(
     raise typer.Exit(run_inside(chosen, tuple(command), tuple(_fault(text) for text in fault or ())))
 
 
-@app.command()
+@app.command(cls=HelpCommand, **page("sandbox up"))
 def up(
     build_seconds: Build = 2.0,
     backup_seconds: BackupTime = 1.0,
@@ -122,7 +127,7 @@ def up(
     raise typer.Exit(stay_up(chosen, tuple(_fault(text) for text in fault or ())))
 
 
-@app.command()
+@app.command(cls=HelpCommand, **page("sandbox fault"))
 def fault(how: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")]) -> None:
     """Make coming requests go wrong: kind=status|status-after|html|cut-json|close-before|close-after|delay|hang|hang-after,
     status=500, message=TEXT, method=POST or changing, path=REGEX, times=N, skip=N, seconds=S.
@@ -130,7 +135,7 @@ def fault(how: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")]) -> 
     _tell("faults", _fault(",".join(how)))
 
 
-@app.command()
+@app.command(cls=HelpCommand, **page("sandbox outage"))
 def outage(
     target: Annotated[str, typer.Argument(metavar="CLOUD|SERVICE")],
     kind: Annotated[str, typer.Option(metavar="kill|freeze|api-only|cut|loading|restart")] = "kill",
@@ -139,19 +144,19 @@ def outage(
     _say(f"lost: {', '.join(_tell('outage', {'target': target, 'kind': kind})['struck'])}")
 
 
-@app.command()
+@app.command(cls=HelpCommand, **page("sandbox heal"))
 def heal(target: Annotated[str | None, typer.Argument(metavar="CLOUD|SERVICE")] = None) -> None:
     """End an outage. What was killed comes back with the data of its last orderly end, if there was one."""
     _say(f"healed: {', '.join(_tell('heal', {'target': target})['healed'])}")
 
 
-@app.command()
+@app.command(cls=HelpCommand, **page("sandbox clear"))
 def clear() -> None:
     """Forget the faults that are still to come."""
     _tell("clear", {})
 
 
-@app.command()
+@app.command(cls=HelpCommand, **page("sandbox requests"))
 def requests() -> None:
     """Show the requests that the API got so far, with their status."""
     for one in _tell("requests", {})["requests"]:

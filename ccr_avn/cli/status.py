@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route
+from ccr_avn.cli.pages import HelpCommand
 from ccr_avn.errors import CcrError, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class CantTell(CcrError):
     code = UNKNOWN
 
 
-class StatusCommand(TyperCommand):
+class StatusCommand(HelpCommand):
     """Where the exit code is the health, every failure of ours is UNKNOWN, exit code 3: also a word mistyped."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
@@ -58,14 +58,14 @@ def asks_for_nagios(words: list[str]) -> bool:
 
 def status(
     service: Annotated[
-        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only pairs that one of these is a side of.")
+        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only pairs that one of these is part of.")
     ] = None,
     project: ProjectName = None,
     data_plane: Annotated[
         bool, typer.Option("--data-plane/--no-data-plane", help="Ask the servers too, or only Aiven.")
     ] = True,
     data_timeout: Annotated[
-        float, typer.Option("--data-timeout", metavar="S", help="Longest that all the servers together may take.")
+        float, typer.Option("--data-timeout", metavar="S", help="Time limit for all servers to answer.")
     ] = 3,
     form: Annotated[
         Format,
@@ -83,7 +83,7 @@ def status(
     expect: Annotated[
         list[str] | None,
         typer.Option(
-            "--expect", metavar="PRIMARY:REPLICA", help="A pair that must be there, else critical; @FILE: one a line."
+            "--expect", metavar="PRIMARY:REPLICA", help="A pair that must exist, else critical; @FILE: one a line."
         ),
     ] = None,
     exit_code: Annotated[

@@ -22,20 +22,18 @@ if TYPE_CHECKING:
 Yes = Annotated[bool, typer.Option("--yes", help="Skip confirmation (required when not interactive).")]
 WriteEnv = Annotated[
     Path | None,
-    typer.Option("--write-env", metavar="FILE", help="Put the new REDIS_URL and VALKEY_URL there, mode 0600."),
+    typer.Option("--write-env", metavar="FILE", help="Write the new REDIS_URL and VALKEY_URL to FILE (mode 0600)."),
 ]
-Before = Annotated[
-    str | None, typer.Option(metavar="CMD", help="Run before anything is changed; a non-zero exit stops there.")
-]
-After = Annotated[str | None, typer.Option(metavar="CMD", help="Run when all is done.")]
-OnFailure = Annotated[str | None, typer.Option(metavar="CMD", help="Run when it failed.")]
-HookTimeout = Annotated[float, typer.Option(metavar="S", help="How long a command of yours may take.")]
+Before = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD before the first change; non-zero: stop.")]
+After = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD when all is done.")]
+OnFailure = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD when the run failed.")]
+HookTimeout = Annotated[float, typer.Option(metavar="S", help="Time limit for each CMD.")]
 DoubtTimeout = Annotated[
     float,
-    typer.Option(metavar="S", help="How long a deletion without an answer is looked for until it counts as not done."),
+    typer.Option(metavar="S", help="How long an unanswered deletion is given to take effect."),
 ]
 PromoteTimeout = Annotated[
-    float, typer.Option(metavar="S", help="How long the promotion may take; the fence holds as long.")
+    float, typer.Option(metavar="S", help="Time limit for the promotion; writes are paused as long.")
 ]
 
 

@@ -47,20 +47,30 @@ class OldPrimary(StrEnum):
 def switchover(
     primary: Primary,
     replica: Replica,
-    project: ProjectName = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Run the pre-checks only: exit 0 if they pass, 4 if not.")
+        bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")
     ] = False,
+    dry_run: DryRun = False,
     yes: Yes = False,
+    json: Json = False,
+    write_env: WriteEnv = None,
+    before: Before = None,
+    after: After = None,
+    on_failure: OnFailure = None,
+    old_primary: Annotated[
+        OldPrimary,
+        typer.Option(help="close: no clients (ip_filter); hold: paused until Ctrl-C; open: split brain."),
+    ] = OldPrimary.CLOSE,
     max_lag_bytes: Annotated[
-        int, typer.Option(metavar="N", help="How far behind REPLICA may be to begin.")
+        int, typer.Option(metavar="N", help="Maximum lag of REPLICA to begin with, in bytes.")
     ] = 31_457_280,
     allow_smaller: Annotated[
-        bool, typer.Option("--allow-smaller", help="Promote REPLICA also when the data is more than its memory.")
+        bool, typer.Option("--allow-smaller", help="Promote REPLICA even if the data exceeds its memory.")
     ] = False,
     fence: Annotated[
-        FenceMode, typer.Option(help="client-pause, or observe: you stop the writers; auto: client-pause if permitted.")
+        FenceMode, typer.Option(help="observe: you stop the writers; auto: client-pause if it is permitted.")
     ] = FenceMode.AUTO,
+    project: ProjectName = None,
     fence_ttl: Annotated[
         float,
         typer.Option(
@@ -72,21 +82,11 @@ def switchover(
     ] = 60,
     promote_timeout: PromoteTimeout = 600,
     doubt_timeout: DoubtTimeout = 60,
-    old_primary: Annotated[
-        OldPrimary,
-        typer.Option(help="close: no clients (ip_filter); hold: writes paused until Ctrl-C; open: split brain."),
-    ] = OldPrimary.CLOSE,
-    write_env: WriteEnv = None,
-    before: Before = None,
-    after: After = None,
-    on_failure: OnFailure = None,
     hook_timeout: HookTimeout = 60,
     poll_interval: PollInterval = 5,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
     route: Route = None,
-    dry_run: DryRun = False,
-    json: Json = False,
     avn: Avn = None,
 ) -> None:
     """Promote REPLICA, planned: both sides are healthy and no acknowledged write is lost."""

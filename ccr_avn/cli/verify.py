@@ -47,30 +47,32 @@ def verify(
     context: typer.Context,
     primary: Primary,
     replica: Replica,
-    project: ProjectName = None,
     level: Annotated[
         Level,
         typer.Option(
             help="link: replication is up; marker: test writes arrive; keys: every key exists; values: and is equal."
         ),
     ] = Level.MARKER,
+    json: Json = False,
     samples: Samples = 20,
+    max_lag_bytes: Annotated[
+        int | None, typer.Option(metavar="N", help="Maximum lag of REPLICA, in bytes. [default: any]")
+    ] = None,
+    project: ProjectName = None,
     match: Annotated[str | None, typer.Option(metavar="GLOB", help="Compare only keys matching GLOB.")] = None,
-    sample: Annotated[int | None, typer.Option(metavar="N", help="Compare N random keys of each side.")] = None,
+    sample: Annotated[int | None, typer.Option(metavar="N", help="Compare N random keys of each side only.")] = None,
     db: Annotated[list[int] | None, typer.Option(metavar="N", help="Compare only this database; repeatable.")] = None,
     jobs: Annotated[
-        int, typer.Option(metavar="N", show_default=False, help="Processes. [default: number of cores]")
+        int, typer.Option(metavar="N", show_default=False, help="Worker processes. [default: number of cores]")
     ] = 0,
     max_ops: Annotated[
-        int, typer.Option(metavar="N", help="Most commands (some four a key) per second on PRIMARY; 0: any.")
+        int,
+        typer.Option(metavar="N", help="Maximum commands per second on PRIMARY (a key costs about four); 0: no limit."),
     ] = 20_000,
     rounds: Annotated[int, typer.Option(metavar="N", help="How often keys that differ are read again.")] = 3,
     round_interval: Annotated[float, typer.Option(metavar="S", help="Pause between these rounds, in seconds.")] = 2,
     differences: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every difference to FILE, as JSON lines.")
-    ] = None,
-    max_lag_bytes: Annotated[
-        int | None, typer.Option(metavar="N", help="Bytes that REPLICA may be behind. [default: any]")
     ] = None,
     unlinked: Annotated[
         bool, typer.Option("--unlinked", help="Compare two services that do not replicate, as after a promotion.")
@@ -79,12 +81,12 @@ def verify(
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
     route: Route = None,
-    json: Json = False,
     avn: Avn = None,
 ) -> None:
     """Prove that REPLICA replicates PRIMARY: exit 6 if it does not, or can't be shown to.
 
-    --match to --differences are for --level keys and values.
+    --match, --sample, --db, --jobs, --max-ops, --rounds, --round-interval and --differences are for --level keys and
+    values.
     """
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(link_timeout=link_timeout, call_timeout=call_timeout)

@@ -33,27 +33,27 @@ def watch(
         typer.Option("--until-lag-below", metavar="N", help="End with exit 0 below this lag: 4096 bytes, or 50ms."),
     ] = None,
     alert_lag: Annotated[
-        float | None, typer.Option("--alert-lag", metavar="MS", help="Tell when the lag gets this long.")
+        float | None, typer.Option("--alert-lag", metavar="MS", help="Alert when the lag exceeds MS.")
     ] = None,
     alert_command: Annotated[
         str | None,
-        typer.Option("--alert-command", metavar="CMD", help="Started then, without a shell; CCR_LAG_MS is set."),
+        typer.Option("--alert-command", metavar="CMD", help="Run CMD then, without a shell; CCR_LAG_MS is set."),
     ] = None,
     listen: Annotated[
         str | None,
-        typer.Option("--listen", metavar="[ADDR:]PORT", help="Serve Prometheus metrics; on loopback unless told."),
+        typer.Option("--listen", metavar="[ADDR:]PORT", help="Serve Prometheus metrics; on loopback without ADDR."),
     ] = None,
     state_interval: Annotated[
         float,
-        typer.Option("--state-interval", metavar="S", help="Seconds between two questions to avn; 0: only at first."),
+        typer.Option("--state-interval", metavar="S", help="Seconds between two calls of avn; 0: only once."),
     ] = 30,
     data_timeout: Annotated[
-        float, typer.Option("--data-timeout", metavar="S", help="How long a server may take to answer.")
+        float, typer.Option("--data-timeout", metavar="S", help="Time limit for a server to answer.")
     ] = 2,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
     route: Route = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON lines in a terminal too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON lines in a terminal too.")] = False,
     avn: Avn = None,
 ) -> None:
     """Watch the lag of REPLICA: live in a terminal, else one JSON line a sample. `q` or Ctrl-C ends it."""

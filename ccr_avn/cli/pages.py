@@ -1,0 +1,262 @@
+"""What `--help` shows beside the options: commands in groups, a line for each, examples at the end of each page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """``line``: for the list of commands, at most 60 characters, so that it fits 80 columns uncut."""
+
+    line: str
+    examples: tuple[str, ...]
+
+
+GROUPS: Mapping[str, Mapping[str, Page]] = {
+    "Set up": {
+        "enable": Page(
+            line="Create a primary and its read replica; prove replication",
+            examples=(
+                "ccr-avn enable eu us --primary-cloud do-fra --replica-cloud aws-us-east-1",
+                "ccr-avn enable eu us --replica-cloud aws-us-east-1 --check",
+                "ccr-avn enable eu us --replica-cloud aws-us-east-1 --dry-run",
+            ),
+        ),
+        "doctor": Page(
+            line="Check avn, the token, the project and its permissions",
+            examples=("ccr-avn doctor", "ccr-avn doctor --project my-project --json"),
+        ),
+    },
+    "Look": {
+        "status": Page(
+            line="Show the health of every pair",
+            examples=(
+                "ccr-avn status",
+                "ccr-avn status --expect eu:us --format nagios",
+                "ccr-avn status --format prometheus --output ccr.prom",
+            ),
+        ),
+        "verify": Page(
+            line="Prove that a replica has the data of its primary",
+            examples=(
+                "ccr-avn verify eu us",
+                "ccr-avn verify eu us --level values --differences differences.jsonl",
+                "ccr-avn verify eu us --level keys --sample 10000",
+            ),
+        ),
+        "watch": Page(
+            line="Watch the replication lag",
+            examples=(
+                "ccr-avn watch eu us",
+                "ccr-avn watch eu us --until-lag-below 50ms --for 60s",
+                "ccr-avn watch eu us --alert-lag 1000 --alert-command ./page-me.sh",
+            ),
+        ),
+        "endpoint": Page(
+            line="Print connection details, password included",
+            examples=("ccr-avn endpoint us", "ccr-avn endpoint us --format env > app.env"),
+        ),
+    },
+    "Move": {
+        "switchover": Page(
+            line="Promote a replica, planned: no acknowledged write is lost",
+            examples=(
+                "ccr-avn switchover eu us --check",
+                "ccr-avn switchover eu us",
+                "ccr-avn switchover eu us --yes --write-env app.env --after ./deploy.sh",
+            ),
+        ),
+        "failover": Page(
+            line="Promote a replica, forced: its primary is lost",
+            examples=(
+                "ccr-avn failover us --check --allow-data-loss",
+                "ccr-avn failover us --allow-data-loss",
+                "ccr-avn failover us --allow-data-loss --no-verify",
+            ),
+        ),
+    },
+    "History": {
+        "runs": Page(
+            line="Show, check and report earlier runs",
+            examples=("ccr-avn runs list", "ccr-avn runs show latest", "ccr-avn runs report latest -o report.html"),
+        ),
+    },
+    "Rehearse": {
+        "sandbox": Page(
+            line="Rehearse all of this without an account",
+            examples=("ccr-avn sandbox run -- bash", "ccr-avn sandbox outage google-europe-west1"),
+        ),
+    },
+    "Low-level": {
+        "fence": Page(
+            line="Pause writes on a primary for a limited time",
+            examples=("ccr-avn fence eu --ttl 60", 'token="$(ccr-avn fence eu --token)"'),
+        ),
+        "check-fence": Page(
+            line="Check that the write pause held and the replica has it all",
+            examples=(
+                'ccr-avn check-fence eu us --token "$token"',
+                'ccr-avn check-fence eu us --token "$token" --ttl 60',
+            ),
+        ),
+        "unfence": Page(
+            line="Resume writes on a primary",
+            examples=("ccr-avn unfence eu", "ccr-avn unfence eu --disconnect"),
+        ),
+        "caught-up": Page(
+            line="Wait until a replica has applied what its primary wrote",
+            examples=("ccr-avn caught-up eu us", "ccr-avn caught-up eu us --timeout 300"),
+        ),
+        "accepts-writes": Page(
+            line="Wait until a write succeeds and can be read back",
+            examples=("ccr-avn accepts-writes us", "ccr-avn accepts-writes us --timeout 600"),
+        ),
+        "check-history": Page(
+            line="Check that a promoted service carries its primary's data",
+            examples=(
+                'ccr-avn check-history us --token "$token"',
+                "ccr-avn check-history us --primary eu",
+            ),
+        ),
+        "closed": Page(
+            line="Wait until a service refuses all client connections",
+            examples=("ccr-avn closed eu", "ccr-avn closed eu --timeout 300"),
+        ),
+        "last-known": Page(
+            line="Show what a replica last knew of its primary",
+            examples=("ccr-avn last-known us", "ccr-avn last-known us --json"),
+        ),
+        "lineage": Page(
+            line="Print the tag that says which primary a replica follows",
+            examples=("ccr-avn lineage us", "ccr-avn lineage us --json"),
+        ),
+    },
+}
+
+PAGES: Mapping[str, Page] = {
+    **{name: page for group in GROUPS.values() for name, page in group.items()},
+    "runs list": Page(
+        line="List the runs of this machine", examples=("ccr-avn runs list", "ccr-avn runs list --limit 5 --json")
+    ),
+    "runs show": Page(
+        line="Show one run step by step, and how to resume it",
+        examples=("ccr-avn runs show latest", "ccr-avn runs show 20260102T030405Z-1ff96c --json"),
+    ),
+    "runs verify": Page(
+        line="Check that a journal was not changed",
+        examples=("ccr-avn runs verify latest", 'ccr-avn runs verify latest --head "$head"'),
+    ),
+    "runs report": Page(
+        line="Write a report of one run, as HTML or Markdown",
+        examples=(
+            "ccr-avn runs report latest --output report.html",
+            "ccr-avn runs report latest --format markdown",
+        ),
+    ),
+    "sandbox run": Page(
+        line="Start a sandbox, run a command in it, leave nothing behind",
+        examples=(
+            "ccr-avn sandbox run -- bash",
+            "ccr-avn sandbox run --build-seconds 10 --tls -- bash",
+            "ccr-avn sandbox run --set promote_empty -- bash",
+        ),
+    ),
+    "sandbox up": Page(
+        line="Start a sandbox in the foreground, for other shells",
+        examples=("ccr-avn sandbox up", "ccr-avn sandbox up --refuse-client-pause"),
+    ),
+    "sandbox fault": Page(
+        line="Make the next API requests fail",
+        examples=(
+            "ccr-avn sandbox fault kind=status status=500 method=POST times=1",
+            'ccr-avn sandbox fault kind=status status=429 "message=try again in 27s"',
+        ),
+    ),
+    "sandbox outage": Page(
+        line="Lose a service, or all of a cloud",
+        examples=("ccr-avn sandbox outage google-europe-west1", "ccr-avn sandbox outage eu --kind freeze"),
+    ),
+    "sandbox heal": Page(line="End an outage", examples=("ccr-avn sandbox heal", "ccr-avn sandbox heal eu")),
+    "sandbox clear": Page(
+        line="Forget the faults that are still to come",
+        examples=("ccr-avn sandbox clear", "ccr-avn sandbox fault kind=hang && ccr-avn sandbox clear"),
+    ),
+    "sandbox requests": Page(
+        line="Show the requests that the API got, with their status",
+        examples=("ccr-avn sandbox requests", "ccr-avn sandbox requests | grep DELETE"),
+    ),
+}
+
+CONNECTION = ("project", "avn", "ca_file", "route")
+LIMITS = ("timeout", "interval", "ttl", "seconds", "delay")
+"""Options whose names end in these are times: they are listed behind those that say what to do."""
+
+
+class HelpCommand(TyperCommand):
+    """Options in sections, the commonest first."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (the name is the parent's)
+        write_examples(self.epilog, formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {
+            title: [] for title in ("Arguments", "Options", "Times", "Connection")
+        }
+        for param in self.get_params(ctx):
+            if record := param.get_help_record(ctx):
+                sections[_section(param)].append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class HelpGroup(TyperGroup):
+    """The program's commands in groups, those of a group in one list."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (the name is the parent's)
+        write_examples(self.epilog, formatter)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        names = self.list_commands(ctx)
+        width = max(len(name) for name in names)
+        for title, members in GROUPS.items() if ctx.parent is None else [("Commands", names)]:
+            rows = [(name.ljust(width), self._line(ctx, name)) for name in members]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def _line(self, ctx: Any, name: str) -> str:
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str() if command else ""
+
+
+def write_examples(examples: str | None, formatter: Any) -> None:
+    """As they are typed: no line is wrapped."""
+    if examples:
+        with formatter.section("Examples"):
+            for line in examples.splitlines():
+                formatter.write(f"  {line}\n")
+
+
+def page(name: str) -> dict[str, Any]:
+    """The keywords for `Typer.command` of a command, by its full name."""
+    return {"short_help": PAGES[name].line, "epilog": "\n".join(PAGES[name].examples)}
+
+
+def group(name: str) -> dict[str, Any]:
+    """The same for `Typer.add_typer`."""
+    return {"cls": HelpGroup, **page(name)}
+
+
+def _section(param: Any) -> str:
+    if param.param_type_name == "argument":
+        return "Arguments"
+    if param.name in CONNECTION:
+        return "Connection"
+    return "Times" if param.name.endswith(LIMITS) else "Options"

@@ -1,0 +1,142 @@
+"""Writes what is made from the commands: docs/reference.md, and tests/unit/help with each command's `--help`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from ccr_avn.cli import app, pages
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "docs" / "reference.md"
+SNAPSHOTS = ROOT / "tests" / "unit" / "help"
+COLUMNS = 78
+"""What is printed in a terminal of 80: typer leaves two free."""
+
+CODES = (
+    ("0", "done, or nothing to do"),
+    ("1", "internal error; or standard output could not be written"),
+    ("2", "what was typed can't be right, or the question was not confirmed"),
+    ("3", "avn failed"),
+    ("4", "a precondition failed: going on would be wrong, or could lose something"),
+    ("5", "timed out waiting"),
+    ("6", "verification found a difference, or could not claim that there is none"),
+    ("130, 143", "interrupted by Ctrl-C or SIGTERM (128 + the signal's number)"),
+    ("141", "the reader of standard output went away (`status`, `runs`, `--help`: commands that only show)"),
+    (
+        "**+10**",
+        "the same, but Aiven was changed, or may have been (11, 13, 14, 15, 16, 140, 153): re-run the same command to resume",
+    ),
+)
+
+VARIABLES = (
+    ("AIVEN_PROJECT", "the project, as `--project`"),
+    ("CCR_AVN_BIN", "the avn to use, as `--avn`"),
+    ("CCR_AVN_STATE_DIR", "where the journals of runs are kept; default: the platform's state directory"),
+    ("CCR_AVN_DEBUG", "if set, an internal error shows its traceback"),
+)
+
+INTRODUCTION = """# Reference
+
+All commands, options and exit codes. This page is made from the commands by `scripts/reference.py`.
+"""
+
+ENDING = """
+## Exit codes
+
+{codes}
+
+Without +10 nothing on Aiven was changed. `status --format nagios` and `status --exit-code` exit 0, 1, 2 or 3
+(ok, warning, critical, unknown) instead.
+
+An error is up to three lines: `error:` what happened, `detail:` what was seen, `hint:` what to type next.
+An end past the promotion also says who is the primary, until when writes on the old primary are paused, and how to
+close it.
+
+## JSON
+
+`--json` prints one object on stdout, for errors too; progress stays on stderr. Every object has `schema`
+(`ccr-avn/1`), `command`, `ok` and `changed` (`true`, `false` or `"unknown"`); then `result` or `error`, and
+`warnings`. `watch` prints one object a line.
+
+## Environment variables
+
+{variables}
+"""
+
+
+def commands() -> Iterator[tuple[str, Any, Any]]:
+    """Each command by its name (the program's is empty), with the context of its help."""
+    program: Any = typer.main.get_command(app)
+    top = _context(program, "ccr-avn", None)
+    yield "", program, top
+    for name, command in _members(program, top):
+        context = _context(command, name, top)
+        yield name, command, context
+        for second, inner in _members(command, context):
+            yield f"{name} {second}", inner, _context(inner, second, context)
+
+
+def helps() -> dict[str, str]:
+    """What `--help` prints at 80 columns, by the snapshot's file name."""
+    return {
+        f"{name.replace(' ', '-') or 'ccr-avn'}.txt": f"{command.get_help(context).rstrip()}\n"
+        for name, command, context in commands()
+    }
+
+
+def reference() -> str:
+    by_name = {name: (command, context) for name, command, context in commands()}
+    parts = [INTRODUCTION, "## Commands"]
+    for title, group in pages.GROUPS.items():
+        parts.append(f"\n### {title}")
+        for name in group:
+            inner = [one for one in by_name if one == name or one.startswith(f"{name} ")]
+            parts += [_told(one, *by_name[one]) for one in inner]
+    codes, variables = _table(("code", "meaning"), CODES), _table(("variable", "what it is for"), VARIABLES)
+    parts.append(ENDING.format(codes=codes, variables=variables))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _told(name: str, command: Any, context: Any) -> str:
+    usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
+    text = " ".join(command.help.split()).replace("<", "&lt;")
+    lines = [f"\n#### `ccr-avn {name}`\n", f"{text}\n", "```text", usage, "```"]
+    records = [one.get_help_record(context) for one in command.get_params(context) if one.name != "help"]
+    rows = [(f"`{left}`", right) for left, right in records]
+    if rows:
+        lines += ["", _table(("option", "what it does"), rows)]
+    lines += ["", "```bash", *command.epilog.splitlines(), "```"]
+    return "\n".join(lines)
+
+
+def _table(head: tuple[str, str], rows: Any) -> str:
+    cells = [head, ("---", "---"), *((left, " ".join(right.split())) for left, right in rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in cells)
+
+
+def _members(group: Any, context: Any) -> list[tuple[str, Any]]:
+    names = group.list_commands(context) if hasattr(group, "list_commands") else []
+    return [(name, group.get_command(context, name)) for name in names]
+
+
+def _context(command: Any, name: str, parent: Any) -> Any:
+    made = command.context_class(
+        command, parent=parent, info_name=name, terminal_width=COLUMNS, max_content_width=COLUMNS
+    )
+    made.help_option_names = ["-h", "--help"]
+    return made
+
+
+def main() -> None:
+    REFERENCE.write_text(reference(), encoding="utf-8")
+    SNAPSHOTS.mkdir(exist_ok=True)
+    for old in SNAPSHOTS.glob("*.txt"):
+        old.unlink()
+    for name, text in helps().items():
+        (SNAPSHOTS / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

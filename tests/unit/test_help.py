@@ -1,0 +1,85 @@
+"""`--help` and docs/reference.md are what the commands say; every example can be typed."""
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from ccr_avn import errors
+from ccr_avn.cli import pages
+
+ROOT = Path(__file__).parents[2]
+SNAPSHOTS = Path(__file__).parent / "help"
+
+
+def load() -> Any:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+made = load()
+HELPS: dict[str, str] = made.helps()
+COMMANDS: dict[str, Any] = {name: command for name, command, _ in made.commands() if name}
+
+as_in_our_typer = pytest.mark.skipif(
+    not typer.__version__.startswith("0.28."), reason=f"typer {typer.__version__} lays help out in its own way"
+)
+
+
+@as_in_our_typer
+def test_every_help_is_as_its_snapshot() -> None:
+    """./scripts/reference writes them anew."""
+    assert {path.name: path.read_text(encoding="utf-8") for path in SNAPSHOTS.glob("*.txt")} == HELPS
+
+
+@as_in_our_typer
+def test_the_reference_is_as_the_commands_are() -> None:
+    """./scripts/reference writes it anew."""
+    assert made.REFERENCE.read_text(encoding="utf-8") == made.reference()
+
+
+@pytest.mark.parametrize("name", HELPS)
+def test_a_help_fits_a_terminal_of_80(name: str) -> None:
+    assert not [line for line in HELPS[name].splitlines() if len(line) > 80]
+
+
+def test_every_command_is_in_one_group_with_a_line_that_is_not_cut() -> None:
+    grouped = [name for group in pages.GROUPS.values() for name in group]
+    assert sorted(grouped) == sorted(name for name in COMMANDS if " " not in name)
+    assert set(pages.PAGES) == set(COMMANDS)
+    for name, page in pages.PAGES.items():
+        assert len(page.line) <= 60, name
+        assert page.line in HELPS[f"{name.partition(' ')[0]}.txt" if " " in name else "ccr-avn.txt"]
+        assert 2 <= len(page.examples) <= 3, name
+
+
+def typed(example: str) -> Iterator[list[str]]:
+    """The words of each ccr-avn in it, without what the shell does around it."""
+    for part in re.split(r"&&|\||>", example):
+        inner = re.sub(r'^\w+="\$\((.*)\)"$', r"\1", part.strip())
+        if inner.startswith("ccr-avn "):
+            yield shlex.split(inner)[1:]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_example_is_understood(name: str) -> None:
+    seen = [words for example in pages.PAGES[name].examples for words in typed(example)]
+    assert any(" ".join(words).startswith(name) for words in seen)
+    for words in seen:
+        path = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+        COMMANDS[path].make_context(path, words[len(path.split()) :])
+
+
+def test_every_exit_code_is_explained() -> None:
+    explained = {code for row in made.CODES for code in row[0].split(", ")}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.CcrError)]
+    assert {str(kind.code) for kind in kinds} <= explained
