@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.dataplane.connect import Endpoint, connect, explained
-from ccr_avn.dataplane.fence import KEEP_ALIVE
 from ccr_avn.dataplane.link import Side, read_side, unparsed
 from ccr_avn.dataplane.marker import PREFIX, TTL
+from ccr_avn.dataplane.still import LOOK
 from ccr_avn.dataplane.trouble import Answered
 from ccr_avn.errors import TimedOut, Unreachable
 
@@ -35,7 +35,7 @@ class Accepted:
 class Left:
     """Who is still connected to a service that is being closed, as a connection from before sees it.
 
-    ``cut``: that connection was ended, so nobody can look any more; ``side``: what INFO said, for as long as it answered.
+    ``cut``: that connection was ended, so nobody can look any more; ``side``: what INFO said last.
     """
 
     cut: bool
@@ -54,6 +54,7 @@ class Kept:
             self._number: Any = self._client.client_id()
         self._ended = threading.Event()
         self._cut = False
+        self._side: Side | None = None
         threading.Thread(target=self._keep, name="kept", daemon=True).start()
 
     def look(self, users: frozenset[str] | None = None) -> Left:
@@ -70,13 +71,10 @@ class Kept:
         with self._lock, explained(self._endpoint, connected=True):
             try:
                 if self._is_cut():
-                    return Left(cut=True)
+                    return Left(cut=True, side=self._side)
                 others = self._others(users)
-                return Left(
-                    cut=False,
-                    clients=tuple(_called(one) for one in others),
-                    side=read_side(self._client, self._endpoint.service),
-                )
+                self._side = read_side(self._client, self._endpoint.service)
+                return Left(cut=False, clients=tuple(_called(one) for one in others), side=self._side)
             except NoAnswer:
                 self._number = None  # the client has hung up by itself: a new number is then no sign of a cut
                 raise
@@ -84,7 +82,7 @@ class Kept:
                 if self._number is None:
                     raise
                 self._cut = True
-                return Left(cut=True)
+                return Left(cut=True, side=self._side)
 
     def cut_others(self, users: frozenset[str] | None = None) -> None:
         """End every other client's connection, but not those of ours.
@@ -126,12 +124,14 @@ class Kept:
         ]
 
     def _keep(self) -> None:
-        while not self._ended.wait(KEEP_ALIVE):
+        """It is asked often: what it saw last, before it is cut, tells whether anything was written until then."""
+        while not self._ended.wait(LOOK):
             from valkey.exceptions import TimeoutError as NoAnswer
 
             with suppress(Exception), self._lock:
                 try:
-                    self._is_cut()
+                    if not self._is_cut():
+                        self._side = read_side(self._client, self._endpoint.service)
                 except NoAnswer:
                     self._number = None
 

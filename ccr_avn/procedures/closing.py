@@ -123,11 +123,13 @@ def compare_histories(want: CloseWish) -> Step[Compared | None]:
 
 
 def final_audit(seen: Seen, compared: Step[Compared | None], closed: Step[Closing] | None) -> Audit | None:
-    """What was found before it was closed; or, if it saw more since, by what a connection from before saw last."""
+    """What was found before it was closed; or more, by what a connection from before saw last."""
     found = seen.of(compared) if seen.has(compared) else None
     last = seen.of(closed) if closed and seen.has(closed) else None
-    if found and last and last.left and last.left.side:
-        return audit(last.left.side, found.new, found.noted)
+    if found and last and last.left and last.left.side and found.found.ahead_bytes is not None:
+        since = audit(last.left.side, found.new, found.noted)
+        more = since.ahead_bytes is None or since.ahead_bytes > found.found.ahead_bytes
+        return since if more else found.found
     return found.found if found else None
 
 
@@ -289,16 +291,28 @@ def _end_hold(seen: Seen) -> None:
         fenced.fence.release_disconnecting()
 
 
+def split_brain(primary: str) -> str:
+    return f"{primary} accepts writes once they are not paused: what it is told then is on it alone (split brain)"
+
+
 def _open(want: CloseWish) -> Step[str]:
     def look(seen: Seen) -> str:
         fenced = fenced_in(seen)
-        return "fenced" if fenced and fenced.fence and seen.result("open") is None else "open"
+        if fenced is None or fenced.fence is None:
+            return "open"
+        lifted = seen.result("open")
+        return "fenced" if lifted is None else "lifted" if lifted else "held"
 
     def judge(state: str, _: Seen) -> Finding:
-        warning = f"{want.primary} accepts writes again: what it is told now is on it alone (split brain)"
-        if state == "open":
-            return go("every client was cut, the write pause is lifted", warnings=(warning,))
-        return todo("writes are paused")
+        if state == "fenced":
+            return todo("writes are paused")
+        if state == "held":
+            why = "another run pauses them as well; they resume when that ends"
+            return go(f"writes on {want.primary} are still paused: {why}", warnings=(split_brain(want.primary),))
+        told = (
+            "every client was cut, the write pause is lifted" if state == "lifted" else "this run has paused no writes"
+        )
+        return go(told, warnings=(split_brain(want.primary),))
 
     def act(seen: Seen) -> bool:
         fenced = fenced_in(seen)

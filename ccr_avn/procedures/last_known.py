@@ -162,7 +162,7 @@ def _state(want: "FailoverRequest", service: Service, source: Service | None, kn
 
 def _judge_known(want: "FailoverRequest", known: LastKnown, service: Service, found: PairState) -> Finding:
     if found.state == "unrelated" or (found.state == "promoted" and not service.source):
-        return _judge_promoted(want, known, service)
+        return _judge_promoted(want, known, service, found)
     if found.state == "hidden":
         return switch.is_hidden(want.replica, service.source)
     if found.state == "promoting":
@@ -186,10 +186,17 @@ def out_of_reach(want: "FailoverRequest", service: Service, trouble: Unreachable
     return found
 
 
-def _judge_promoted(want: "FailoverRequest", known: LastKnown, service: Service) -> Finding:
+def _judge_promoted(want: "FailoverRequest", known: LastKnown, service: Service, found: PairState) -> Finding:
     """Any standalone service is a master: a history taken over is the least that is asked for."""
     origin = lineage.origin_of(service)
     if known.replica.replid2 in ("", NO_HISTORY) and origin is None:
+        if found.state == "promoted":  # in an earlier run from here: its server has come back without its data
+            return stop(
+                f"{want.replica} was promoted already, and does not carry the data of its primary",
+                detail=f"it has no history of another server, and holds {_keys(known.replica)}",
+                hint="do not terminate the old primary: it alone has the data. Get it back, then make a replica anew: "
+                "ccr-avn enable PRIMARY NAME --replica-cloud CLOUD",
+            )
         return stop(
             f"{want.replica} is not a replica, and never was one",
             detail=f"role {known.replica.role}, no read_replica integration, no history of another server",

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccr_avn import avn, lineage
 from ccr_avn.dataplane.connect import Endpoint
@@ -120,18 +120,26 @@ def promoted_meanwhile(want: PromoteWish) -> tuple[Step[Side], Step[tuple[Integr
 
 
 def carries_history(
-    want: PromoteWish, primary: str | Later, expected: Callable[[Seen], history.Expected], variable: str
+    want: PromoteWish,
+    primary: str | Later,
+    expected: Callable[[Seen], history.Expected],
+    variable: str,
+    gone_on_as: Callable[[Seen], tuple[str, ...]] = lambda _: (),
 ) -> Step[Side]:
     """Before applications are told: the server may have come back without its data.
 
-    ``variable``: where a preview has put the token of what was there before.
+    ``variable``: where a preview has put the token of what was there before. ``gone_on_as``: under which replication
+    IDs the primary itself has gone on since; only asked where the one from before is not found.
     """
 
     def judge(side: Side, seen: Seen) -> Finding:
         if side.role != "master":
             return wait(f"its role is {side.role}")
         name = primary.fill(seen) if isinstance(primary, Later) else primary
-        return history.judge_carries(side, expected(seen), name or "its primary", want.replica)
+        before = expected(seen)
+        if before.ids and side.replid2 not in before.ids:
+            before = replace(before, ids=(*before.ids, *gone_on_as(seen)))
+        return history.judge_carries(side, before, name or "its primary", want.replica)
 
     words = ("ccr-avn", "check-history", want.replica, *want.setting.options)
     token = Later(variable=variable, fill=lambda seen: _expected_token(expected(seen)))

@@ -1,12 +1,13 @@
 """switchover: planned, both sides healthy, nothing acknowledged is lost."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from ccr_avn import avn, lineage
 from ccr_avn.dataplane.link import Side, look_at
-from ccr_avn.errors import Refused, Unreachable, UsageError
+from ccr_avn.errors import CcrError, Refused, Unreachable, UsageError
 from ccr_avn.gates import switch
 from ccr_avn.gates.history import Audit, Expected
 from ccr_avn.gates.pair_state import PairState
@@ -41,7 +42,7 @@ from ccr_avn.procedures.promotion import (
     promoted_meanwhile,
     remember_origin,
 )
-from ccr_avn.procedures.steps import Setting, databases_step, endpoint
+from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +215,13 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         catch_up(fence),
         seal(fence),
         promote(promotion),
-        carries_history(promotion, want.primary, lambda seen: _expected(want, seen, pair, health), "fence_token"),
+        carries_history(
+            promotion,
+            want.primary,
+            lambda seen: _expected(want, seen, pair, health),
+            "fence_token",
+            lambda seen: _gone_on_as(want, find, seen),
+        ),
         accepts_writes(promotion),
         remember_origin(promotion, want.primary, lambda seen: _tags(want, seen, pair, health)),
         gone,
@@ -274,6 +281,18 @@ def _expected(
     proven = bool(tagged and origin and replica and lineage.is_origin(tagged, origin, replica))
     ids = tuple(one for one in ((old.replid, old.replid2) if old else ()) if one)
     return Expected(ids=ids, proven=f"its tag {lineage.LINEAGE}" if proven else "")
+
+
+def _gone_on_as(want: SwitchoverRequest, find: Find, seen: Seen) -> tuple[str, ...]:
+    """The server of the old primary was started again, or another node took over: the replica followed the new ID."""
+    fenced = fenced_in(seen)
+    if fenced is None or fenced.target is None:
+        return ()
+    with suppress(CcrError):
+        now = look_at(endpoint(find(seen, want.primary), want.setting))
+        if now.replid2 == fenced.target.replid:
+            return (now.replid,)
+    return ()
 
 
 def _tags(

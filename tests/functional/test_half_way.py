@@ -177,6 +177,55 @@ def test_writes_that_only_the_old_primary_has_are_told(pair: Operator) -> None:
     assert pair.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
 
 
+def test_writes_that_come_through_while_it_is_being_closed_are_told(pair: Operator) -> None:
+    """The histories were compared by then: what a connection from before saw last counts."""
+    with Load(uri(pair, "eu")) as load:
+        child, _ = runs_to(pair, "audit: ok", "--json")
+        with pair.sandbox.servers.admin("eu") as admin:
+            admin.client_unpause()
+        done = ended(child)
+    assert done.code == 16, done.err
+    assert json.loads(done.out)["result"]["writes_not_replicated"] > 0
+    assert len(missing(pair, load.acknowledged)) > 0
+
+
+def test_a_primary_that_starts_again_during_the_promotion_is_not_said_to_have_it_all(make: Make) -> None:
+    """It goes on under another replication ID, and so does its replica."""
+    operator = paired(make(promote_seconds=2.0))
+    child, _ = runs_to(operator, "promote: avn")
+    operator.sandbox.servers.restart("eu")
+    done = ended(child)
+    assert done.code in (0, 16), done.err
+    assert "alone has it" not in done.err
+    assert operator.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
+
+
+def test_an_old_primary_that_another_run_pauses_is_not_called_open(pair: Operator) -> None:
+    from ccr_avn.dataplane.connect import Endpoint
+    from ccr_avn.dataplane.fence import Fence
+
+    with Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "other", 30):
+        done = pair.ccr(*GO, "--old-primary", "open")
+        assert done.code == 0, done.err
+        assert "old primary           eu: writes on eu are still paused: another run" in done.out
+        assert "was cut" not in done.out
+        assert paused_for(pair, "eu") > 1
+
+
+def test_a_failover_to_a_replica_that_came_back_empty_is_told_the_same_again(make: Make) -> None:
+    operator = paired(make(promote_empty=True))
+    with client(operator, "eu") as old:
+        old.set("key", "x")
+        old.wait(1, 5000)
+    operator.sandbox.servers.kill("eu")
+    for code in (14, 4):
+        done = operator.ccr("failover", "us", "--allow-data-loss", "--yes")
+        assert done.code == code, done.err
+        assert "not carry the data of" in done.err
+        assert "alone has" in done.err
+        assert "no master yet" not in done.err
+
+
 def test_clients_that_a_filter_leaves_connected_are_cut(make: Make) -> None:
     """The filter turns away new connections only, and idle ones end after a second."""
     operator = paired(make(filter_cuts="new-only"))
