@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ccr_avn.dataplane.connect import Endpoint
+    from ccr_avn.dataplane.link import Side
     from ccr_avn.dataplane.still import Noted
 
 ServiceName = Annotated[
@@ -113,7 +114,7 @@ def check_history(
     from ccr_avn.errors import Refused
     from ccr_avn.gates import history
 
-    new = look_at(endpoints[0])
+    new = _promoted(endpoints[0], timeout)
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
     finding = history.judge_carries(new, expected, primary or "its primary", replica)
     if finding.verdict == "stop":
@@ -306,6 +307,32 @@ def _endpoints(
     return tuple(
         endpoint(service, setting) for service in look_up(avn, setting.project, names, call_timeout, console.note)
     )
+
+
+def _promoted(endpoint: "Endpoint", timeout: float) -> "Side":
+    """Wait until it is a master; it may start again meanwhile.
+
+    Raises:
+        TimedOut: it is none at the limit.
+        Unreachable: it does not answer at the limit, or can't.
+    """
+    from ccr_avn.dataplane.link import look_at
+    from ccr_avn.errors import TimedOut, Unreachable
+
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            side = look_at(endpoint)
+        except Unreachable as trouble:
+            if not trouble.passing or time.monotonic() >= until:
+                raise
+        else:
+            if side.role == "master":
+                return side
+            if time.monotonic() >= until:
+                what = f"{endpoint.service} is not promoted"
+                raise TimedOut(what, detail=f"its role is {side.role} after {timeout:g} s", hint="--timeout")
+        time.sleep(AT_ONCE)
 
 
 def _until(missing: "Callable[[], Any]", timeout: float, why: "Callable[[Any], str]") -> None:

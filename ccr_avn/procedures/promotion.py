@@ -146,7 +146,7 @@ def carries_history(
     return Step(
         slug="history",
         purpose=f"see that {want.replica} carries the data of its primary",
-        look=Probe((*words, "--token", token), lambda seen: _look(want, seen)),
+        look=Probe((*words, "--token", token, "--timeout", f"{want.limit:g}"), lambda seen: _look(want, seen)),
         gate=Gate("it carries the replication history that it followed", judge),
         poll=Poll(limit=want.limit, first=FAST, interval=0.1),
     )
