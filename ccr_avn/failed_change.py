@@ -6,7 +6,7 @@ from ccr_avn import failure, process
 from ccr_avn.errors import AvnError, Changed
 from ccr_avn.plan import Call
 
-AGAIN = "run the same command again: it looks first and goes on from there"
+AGAIN = "run the same command again: it looks first and resumes from the current state"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ SyncDelay = Annotated[
     float, typer.Option("--sync-delay", metavar="S", help="From RUNNING to a replica following its primary.")
 ]
 AutoPromote = Annotated[
-    float, typer.Option("--auto-promote-seconds", metavar="S", help="Promote by itself after an outage; 0: never.")
+    float, typer.Option("--auto-promote-seconds", metavar="S", help="Automatic promotion after an outage; 0: never.")
 ]
 Types = Annotated[
     list[str] | None,

@@ -215,7 +215,9 @@ def _show(run: "Run", procedure: "Switchover") -> None:
             link = (health.replica.link_status or "-", lag) if role == "replica" else ("-", "-")
             rows.append((name, role, becomes, service.cloud, service.plan, service.state, *link))
     console.note(console.table(rows))
-    console.note("It is on a startup plan: a single node, with no backup and no replica of its own yet.")
+    new = procedure.service(run.seen, want.replica)
+    single = f"{want.replica} is a single node, and has" if new and new.node_count == 1 else f"{want.replica} has"
+    console.note(f"{single} no backup and no replica of its own yet.")
 
 
 def _consequences(want: "SwitchoverRequest") -> dict[str, str]:

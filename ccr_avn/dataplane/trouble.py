@@ -156,7 +156,7 @@ def _network(name: str, error: Exception, causes: tuple[BaseException, ...]) -> 
     if _any(causes, socket.gaierror):
         return Looks("its name can't be looked up just now", "check the name servers of this machine", passing=True)
     if _any(causes, ConnectionRefusedError):
-        what = "the connection was refused: it is down or building, or an IP filter shuts this machine out"
+        what = "the connection was refused: it is down or building, or an ip_filter blocks this machine"
         return Looks(what, filters, passing=True)
     if isinstance(error, exceptions.TimeoutError) or _any(causes, TimeoutError):
         return Looks("no answer: an IP filter or a VPC keeps this machine out, or it hangs", filters, passing=True)

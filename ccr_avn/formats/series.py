@@ -15,7 +15,7 @@ HELP: dict[str, str] = {
     "redis_master_repl_offset": "Bytes of the replication stream that the primary has produced.",
     "redis_slave_repl_offset": "Bytes of the replication stream that the replica has applied.",
     "redis_master_link_up": "Whether the replica says that its link is up.",
-    "redis_master_last_io_seconds_ago": "Seconds since the replica last heard of its primary.",
+    "redis_master_last_io_seconds_ago": "Seconds since the replica's last contact with its primary.",
     "redis_master_sync_in_progress": "Whether the replica is making a full copy.",
     "ccr_link_up": "Whether the replica follows this very primary: link up, no copy under way, one history.",
     "ccr_lag_bytes": "Bytes by which the replica is behind its primary.",

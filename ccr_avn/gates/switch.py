@@ -150,7 +150,7 @@ def is_hidden(replica: str, primary: str | None) -> Finding:
 def _judge_healthy(health: Health, primary: str, replica: str, max_lag: int, *, allow_smaller: bool) -> Finding:
     if health.primary is None:
         return stop(
-            f"the data plane of {primary} can't be asked",
+            f"cannot connect to {primary}",
             detail=health.primary_trouble,
             hint=health.primary_hint or f"if it is lost: ccr-avn failover {replica} --allow-data-loss",
         )

@@ -111,7 +111,7 @@ def compare_histories(want: CloseWish) -> Step[Compared | None]:
             return None
 
     def judge(found: Compared | None, _: Seen) -> Finding:
-        return judge_audit(found.found if found else None, want.primary, f"{want.primary} can't be asked")
+        return judge_audit(found.found if found else None, want.primary, f"cannot connect to {want.primary}")
 
     words = ("ccr-avn", "check-history", want.replica, "--primary", want.primary, *want.setting.options)
     return Step(

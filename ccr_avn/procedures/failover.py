@@ -248,12 +248,12 @@ def _rows(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Step[tu
 
 def _wait_for_automatic(want: FailoverRequest, find: Any) -> Step[Side]:
     def judge(side: Side, _: Seen) -> Finding:
-        return go("the platform promoted it by itself") if side.role == "master" else wait(f"its role is {side.role}")
+        return go("Aiven promoted it") if side.role == "master" else wait(f"its role is {side.role}")
 
     words = (*want.setting.options, "--timeout", f"{want.wait_automatic:g}")
     return Step(
         slug="automatic",
-        purpose=f"give the platform {want.wait_automatic:g} s to promote {want.replica} by itself",
+        purpose=f"wait up to {want.wait_automatic:g} s for automatic promotion of {want.replica} by Aiven",
         look=Probe(
             ("ccr-avn", "accepts-writes", want.replica, *words),
             lambda seen: look_at(endpoint(find(seen, want.replica), want.setting)),

@@ -88,7 +88,7 @@ def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]
         slug="primary",
         purpose="see what is there of its primary",
         look=avn.service_named(want.setting.project, Later(variable="source", fill=name)),
-        gate=Gate("it was looked for", judge),
+        gate=Gate("the primary was looked for", judge),
         brief=True,
         optional=True,
     )

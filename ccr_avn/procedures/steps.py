@@ -137,7 +137,7 @@ def link_step(
         purpose=f"wait until {replica} follows {primary}",
         look=Probe(("ccr-avn", "verify", primary, replica, *options), look),
         gate=links.replicates(max_lag),
-        poll=setting.poll(limit, error=error, hint="the first copy may need longer: raise --link-timeout"),
+        poll=setting.poll(limit, error=error, hint="the initial sync may need longer: raise --link-timeout"),
     )
 
 

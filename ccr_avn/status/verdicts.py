@@ -119,6 +119,6 @@ def _replication(pair: Pair, link: str, lag: int | None, replica: Side | None, l
     elif link == "follows nobody":
         yield "critical", "the replica follows nobody"
     elif link == "another history":
-        yield "critical", "the replica follows another history than this primary's"
+        yield "critical", "the replica has another replication ID than this primary"
     if lag is not None and lag >= limits.warn:
         yield ("critical" if lag >= limits.crit else "warning"), f"{lag} bytes behind"

@@ -20,7 +20,7 @@ KEY = WATCH
 TTL = 3600.0
 """Seconds after which the marker is gone by itself, also when we die."""
 
-HELD_BACK = "writes are held back, or it hangs"
+HELD_BACK = "writes are paused, or it hangs"
 
 
 @dataclass(frozen=True, slots=True)

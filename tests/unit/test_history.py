@@ -96,7 +96,7 @@ def test_what_only_the_old_primary_has(now: Any, noted: Any, ahead: Audit | None
 
 
 def test_an_old_primary_that_can_not_be_asked_is_no_zero() -> None:
-    finding = judge_audit(None, "eu", "eu can't be asked")
+    finding = judge_audit(None, "eu", "cannot connect to eu")
     assert finding.warnings
     assert "not compared" in finding.reason
 
