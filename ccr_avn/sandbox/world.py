@@ -221,8 +221,9 @@ class Platform:
     def _promote(self, name: str) -> None:
         self._servers.promote(name)
         if self.options.promote_password and (service := self.services.get(name)):
-            service.password = new_password()
-            self._servers.set_password(name, service.password)
+            password = new_password()
+            self._servers.set_password(name, password)
+            service.password = password  # shown once it is in force
 
     def outage_began(self, names: list[str]) -> None:
         """In the mode of automatic promotion the replicas of what is lost are promoted after a while."""
