@@ -143,7 +143,7 @@ def _proven(want: "VerifyRequest", result: "dict[str, Any]") -> str:
         return f"proven by {want.level}"
     keys, depth = result["compare"]["keys"], want.depth
     if not keys:
-        return "proven by marker; there was no key to compare"
+        return "proven by marker; there was no key to compare" if want.linked else "there was no key to compare"
     chosen = " chosen at random" if depth.sample is not None else ""
     chosen += f" matching {depth.match}" if depth.match is not None else ""
     chosen += f" in database {', '.join(map(str, depth.databases))}" if depth.databases else ""
