@@ -116,11 +116,6 @@ def service_plans(project: Project, cloud: str) -> "Call[models.Catalogue]":
     return Call(argv, parse=_read("catalogue"))
 
 
-def service_plans_text(project: Project, cloud: str) -> tuple[str, ...]:
-    """For a pasted shell: a line for each plan that is offered in the cloud, which begins with ``type:plan``."""
-    return (AVN, "service", "plans", *project.flag, "--cloud", cloud)
-
-
 def vpc_list(project: Project) -> "Call[tuple[models.Vpc, ...]]":
     return Call((AVN, "vpc", "list", *project.flag, "--json"), parse=_read("vpcs"))
 
@@ -152,11 +147,6 @@ def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
     if flag == "read-replica-for":
         return ("--read-replica-for", primary)
     return ("--service-integration", f"source_service={primary},integration_type=read_replica")
-
-
-def formatted(call: Call[Any], template: str) -> tuple[Word, ...]:
-    """The same read for a pasted shell: one line an item instead of JSON."""
-    return (*(word for word in call.argv if word != "--json"), "--format", template)
 
 
 def _read(name: str) -> Callable[[str], Any]:

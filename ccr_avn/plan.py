@@ -132,16 +132,11 @@ ONCE = Poll(limit=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paste:
-    """The same look for a pasted shell: a read, a filter, and ``case`` patterns for go and stop; all else waits."""
+class Keep:
+    """What a pasted shell keeps for a later line: the output of a command, in a variable."""
 
-    read: tuple[Word, ...]
-    go: str
-    filter: str = ""
-    stop: tuple[tuple[str, str], ...] = ()  # pattern, and what to say when it ends there
-    variable: str = "seen"  # set to what was read, for later holes
-    only_if: str = ""  # a shell condition on variables that are set already
-    otherwise: str = ""  # taken as what was read where the read itself fails
+    variable: str
+    argv: tuple[Word, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +149,10 @@ class Step(Generic[T]):
     gate: Gate[T]
     poll: Poll = ONCE
     change: Call[None] | Act[Any] | None = None
-    pastes: tuple[Paste, ...] = ()  # the last one guards the change, or is the loop
+    alone: tuple[Word, ...] = ()  # the command that runs just this step, without its change
+    keeps: tuple[Keep, ...] = ()  # what a pasted shell needs of it later
+    asked: Keep | None = None  # prints ``missing`` where the change is needed, and fails where it must not be made
+    by_hand: str = ""  # how a person looks at the same thing with avn alone; else by the look's own argv
     undo: Callable[[Seen], str] | None = None  # when a later step fails before the point of no return; says what it did
     undone_by: tuple[Word, ...] = ()  # the command that undoes it, for a pasted shell that ends early
     release: Callable[[Seen], None] | None = None  # closes what the change opened, when the run ends
@@ -176,6 +174,8 @@ class Plan:
     checks: tuple[Step[Any], ...]
     steps: tuple[Step[Any], ...]
     assumptions: tuple[str, ...] = field(default=())
+    check: tuple[Word, ...] = ()
+    """The command that runs just the checks."""
     beyond: Callable[[Seen], bool] = lambda _: False
     """Whether an earlier run passed the point of no return, as the checks showed: then this one undoes nothing."""
     meanwhile: tuple[Step[Any], ...] = ()

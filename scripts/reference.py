@@ -118,7 +118,8 @@ def _table(head: tuple[str, str], rows: Any) -> str:
 
 def _members(group: Any, context: Any) -> list[tuple[str, Any]]:
     names = group.list_commands(context) if hasattr(group, "list_commands") else []
-    return [(name, group.get_command(context, name)) for name in names]
+    every = [(name, group.get_command(context, name)) for name in names]
+    return [(name, command) for name, command in every if not command.hidden]
 
 
 def _context(command: Any, name: str, parent: Any) -> Any:

@@ -10,6 +10,7 @@ from ccr_avn.cli import (
     enable,
     endpoint,
     failover,
+    gate,
     pages,
     parts,
     runs,
@@ -56,18 +57,14 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "switchover": switchover.switchover,
     "failover": failover.failover,
     "fence": parts.fence,
-    "check-fence": parts.check_fence,
     "unfence": parts.unfence,
-    "caught-up": parts.caught_up,
-    "accepts-writes": parts.accepts_writes,
-    "check-history": parts.check_history,
-    "closed": parts.closed,
-    "last-known": parts.last_known,
-    "lineage": parts.lineage,
 }
 
 for _name, _function in COMMANDS.items():
     app.command(_name, cls=pages.HelpCommand, **pages.page(_name))(_function)
 app.command("status", cls=status.StatusCommand, **pages.page("status"))(status.status)
+app.add_typer(gate.app, name="gate", **pages.group("gate"))
+for _name, _function in parts.FORMER.items():  # scripts may still call them so
+    app.command(_name, cls=pages.HelpCommand, hidden=True)(_function)
 app.add_typer(runs.app, name="runs", **pages.group("runs"))
 app.add_typer(sandbox.app, name="sandbox", **pages.group("sandbox"))

@@ -6,6 +6,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from ccr_avn.cli.gate_lines import GATES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
@@ -95,49 +97,20 @@ GROUPS: Mapping[str, Mapping[str, Page]] = {
             line="Pause writes on a primary for a limited time",
             examples=("ccr-avn fence eu --ttl 60", 'token="$(ccr-avn fence eu --token)"'),
         ),
-        "check-fence": Page(
-            line="Check that the write pause held and the replica has it all",
-            examples=(
-                'ccr-avn check-fence eu us --token "$token"',
-                'ccr-avn check-fence eu us --token "$token" --ttl 60',
-            ),
-        ),
         "unfence": Page(
             line="Resume writes on a primary",
             examples=("ccr-avn unfence eu", "ccr-avn unfence eu --disconnect"),
         ),
-        "caught-up": Page(
-            line="Wait until a replica has applied what its primary wrote",
-            examples=("ccr-avn caught-up eu us", "ccr-avn caught-up eu us --timeout 300"),
-        ),
-        "accepts-writes": Page(
-            line="Wait until a write succeeds and can be read back",
-            examples=("ccr-avn accepts-writes us", "ccr-avn accepts-writes us --timeout 600"),
-        ),
-        "check-history": Page(
-            line="Check that a promoted service carries its primary's data",
-            examples=(
-                'ccr-avn check-history us --token "$token"',
-                "ccr-avn check-history us --primary eu",
-            ),
-        ),
-        "closed": Page(
-            line="Wait until a service refuses all client connections",
-            examples=("ccr-avn closed eu", "ccr-avn closed eu --timeout 300"),
-        ),
-        "last-known": Page(
-            line="Show what a replica last knew of its primary",
-            examples=("ccr-avn last-known us", "ccr-avn last-known us --json"),
-        ),
-        "lineage": Page(
-            line="Print the tag that says which primary a replica follows",
-            examples=("ccr-avn lineage us", "ccr-avn lineage us --json"),
+        "gate": Page(
+            line="Run one check of a procedure by itself",
+            examples=("ccr-avn gate running eu --timeout 600", "ccr-avn gate link eu us --json"),
         ),
     },
 }
 
 PAGES: Mapping[str, Page] = {
     **{name: page for group in GROUPS.values() for name, page in group.items()},
+    **{f"gate {name}": Page(line=line, examples=tuple(examples)) for name, (line, *examples) in GATES.items()},
     "runs list": Page(
         line="List the runs of this machine", examples=("ccr-avn runs list", "ccr-avn runs list --limit 5 --json")
     ),
@@ -225,8 +198,9 @@ class HelpGroup(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         names = self.list_commands(ctx)
-        width = max(len(name) for name in names)
-        for title, members in GROUPS.items() if ctx.parent is None else [("Commands", names)]:
+        groups = GROUPS if ctx.parent is None else {"Commands": dict.fromkeys(names)}
+        width = max(len(name) for members in groups.values() for name in members)
+        for title, members in groups.items():
             rows = [(name.ljust(width), self._line(ctx, name)) for name in members]
             with formatter.section(title):
                 formatter.write_dl(rows)

@@ -170,7 +170,7 @@ def is_running(project: Project) -> Gate[Service]:
 
     def judge(service: Service, _: Seen) -> Finding:
         if service.serving:
-            return go(f"{service.name} is {service.state}")
+            return go(f"{service.name} is {service.state}", service_type=service.type)
         if service.state == "POWEROFF":
             return judge_power(project, service)
         nodes = ", ".join(str(node) for node in service.nodes)

@@ -143,7 +143,7 @@ def is_hidden(replica: str, primary: str | None) -> Finding:
         f"{replica} follows {primary or 'somebody'}, but no integration that says so is visible",
         detail="role slave, and no enabled read_replica integration with its source is listed for it",
         hint=f"give the token the permission project:integrations:read (`ccr-avn doctor`); if a promotion is under way, "
-        f"wait for it: ccr-avn accepts-writes {replica} --timeout 600",
+        f"wait for it: ccr-avn gate accepts-writes {replica} --timeout 600",
     )
 
 

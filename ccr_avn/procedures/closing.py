@@ -69,9 +69,9 @@ def closing_steps(want: CloseWish) -> tuple[Step[Any], ...]:
     """The steps for this fate, in order."""
     compare = compare_histories(want)
     if want.fate == "close":
-        return (compare, _close(want), _closed(want))
+        return (compare, set_filter(want), see_closed(want))
     if want.fate == "power-off":
-        return (compare, _power_off(want))
+        return (compare, power_off(want))
     if want.fate == "hold":
         return (compare, _hold(want))
     return (compare, _open(want))
@@ -113,12 +113,13 @@ def compare_histories(want: CloseWish) -> Step[Compared | None]:
     def judge(found: Compared | None, _: Seen) -> Finding:
         return judge_audit(found.found if found else None, want.primary, f"cannot connect to {want.primary}")
 
-    words = ("ccr-avn", "check-history", want.replica, "--primary", want.primary, *want.setting.options)
+    words = want.setting.gate("audit", want.primary, want.replica)
     return Step(
         slug="audit",
         purpose=f"see whether {want.primary} has anything that {want.replica} lacks",
         look=Probe(words, look),
         gate=Gate("both histories are compared", judge),
+        by_hand=want.setting.server(want.primary, "INFO replication"),
     )
 
 
@@ -145,7 +146,7 @@ def _target(seen: Seen) -> Side | None:
     return fenced.target if fenced else None
 
 
-def _close(want: CloseWish) -> Step[Service]:
+def set_filter(want: CloseWish) -> Step[Service]:
     def judge(service: Service, _: Seen) -> Finding:
         if service.state == "POWEROFF":
             return go(f"{want.primary} is powered off")
@@ -160,10 +161,11 @@ def _close(want: CloseWish) -> Step[Service]:
         gate=Gate(f"its ip_filter is {NOBODY}, which nobody has", judge),
         poll=Poll(limit=30, first=0.2, interval=2),
         change=avn.service_update(want.setting.project, want.primary, "-c", f'ip_filter=["{NOBODY}"]'),
+        alone=want.setting.gate("ip-filter", want.primary, limit=30),
     )
 
 
-def _closed(want: CloseWish) -> Step[Closing]:
+def see_closed(want: CloseWish) -> Step[Closing]:
     """avn returns when the platform has accepted the filter; closed means that nobody is left and nobody comes."""
 
     def look(seen: Seen) -> Closing:
@@ -185,7 +187,8 @@ def _closed(want: CloseWish) -> Step[Closing]:
     step = Step(
         slug="closed",
         purpose=f"see that nobody is connected to {want.primary} and nobody can connect; writes are paused until then",
-        look=Probe(("ccr-avn", "closed", want.primary, *want.setting.options), look),
+        look=Probe(want.setting.gate("closed", want.primary, limit=SHUT_LIMIT, tight=True), look),
+        by_hand=want.setting.server(want.primary, "PING"),
         gate=Gate("new connections are refused, and no client is left", judge),
         poll=Poll(
             limit=SHUT_LIMIT,
@@ -236,7 +239,7 @@ def _users(service: Service) -> frozenset[str]:
     return frozenset({"default", *(one.username for one in service.users)})
 
 
-def _power_off(want: CloseWish) -> Step[Service]:
+def power_off(want: CloseWish) -> Step[Service]:
     def judge(service: Service, _: Seen) -> Finding:
         if service.state == "POWEROFF":
             return go("it is powered off")
@@ -252,6 +255,7 @@ def _power_off(want: CloseWish) -> Step[Service]:
         gate=Gate("its state is POWEROFF", judge),
         poll=Poll(limit=SHUT_LIMIT, first=0.2, interval=5),
         change=avn.service_update(want.setting.project, want.primary, "--power-off"),
+        alone=want.setting.gate("powered-off", want.primary, limit=SHUT_LIMIT),
     )
 
 

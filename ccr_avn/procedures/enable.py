@@ -1,6 +1,6 @@
 """enable: from nothing to a pair that is proven to replicate."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ccr_avn import avn
@@ -9,11 +9,10 @@ from ccr_avn.gates import services
 from ccr_avn.gates.offers import Order
 from ccr_avn.gates.services import PrimaryWish, ReplicaWish
 from ccr_avn.models import Backup, Integration, Service
-from ccr_avn.plan import Finding, Gate, Later, Paste, Plan, Poll, Seen, Step, Word, go, stop
+from ccr_avn.plan import Finding, Gate, Keep, Later, Plan, Poll, Seen, Step, Word, go, stop
 from ccr_avn.procedures.offers import see_offers, see_vpcs
 from ccr_avn.procedures.steps import (
     Setting,
-    counting,
     databases_step,
     described,
     evidence,
@@ -104,7 +103,8 @@ def plan_enable(want: EnableRequest) -> Plan:
     setting = want.setting
     pair = look_at_pair(want)
     primary = create_primary(want)
-    primary_up = wait_running(setting, want.primary, "primary-running", want.running_timeout)
+    keep = "" if want.service_type or not want.replica_cloud else "service_type"
+    primary_up = wait_running(setting, want.primary, "primary-running", want.running_timeout, keep)
     replica_up = wait_running(setting, want.replica, "replica-running", want.running_timeout)
 
     def find(seen: Seen, name: str) -> Service:
@@ -121,13 +121,14 @@ def plan_enable(want: EnableRequest) -> Plan:
         steps=(
             primary,
             primary_up,
-            confirm_backup(want, primary_up, pair),
+            confirm_backup(setting, want.primary, want.replica, primary_up, pair, want.backup_timeout),
             create_replica(want, primary_up),
             replica_up,
-            confirm_integration(want),
+            confirm_integration(setting, want.primary, want.replica, want.running_timeout),
             *(proof if want.verify else ()),
         ),
         assumptions=_assumptions(want),
+        check=check_words(want),
     )
 
 
@@ -162,7 +163,6 @@ def look_at_pair(want: EnableRequest) -> Step[tuple[Service, ...]]:
         purpose=f"see what is there of {want.primary} and {want.replica}",
         look=avn.service_list(want.setting.project, want.primary, want.replica),
         gate=services.pair_is_possible(want.setting.project, want.primary_wish, want.replica_wish),
-        pastes=_pair_pastes(want),
     )
 
 
@@ -175,25 +175,16 @@ def confirm_flag(want: EnableRequest) -> Step[str]:
             return go(f"avn service create offers {flag}")
         return stop(f"this avn has no {flag}", hint="leave --replica-flag out: what the installed avn offers is used")
 
-    call = avn.create_help()
-    paste = Paste(
-        read=call.argv,
-        filter=f"""awk 'index($0, "{flag}") {{ n = 1 }} END {{ print n ? "yes" : "no" }}'""",
-        go="yes",
-        stop=(("no", f"no {flag}"),),
-    )
     return Step(
         slug="flag",
         purpose=f"see that the installed avn has {flag}",
-        look=call,
+        look=avn.create_help(),
         gate=Gate(f"avn service create offers {flag}", judge),
-        pastes=(paste,),
     )
 
 
 def create_primary(want: EnableRequest) -> Step[tuple[Service, ...]]:
     project = want.setting.project
-    names = (want.primary, want.replica)
     create = avn.service_create(
         project,
         want.primary,
@@ -204,39 +195,66 @@ def create_primary(want: EnableRequest) -> Step[tuple[Service, ...]]:
         hint=_create_hint("primary"),
         hints=_create_hints("primary", want.primary_cloud, want.service_type),
     )
-    listed = avn.service_list(project, want.primary)
+    said = (("--service-type", want.service_type), ("--plan", want.primary_plan), ("--cloud", want.primary_cloud))
+    words = tuple(word for option, value in said if value for word in (option, value))
+    return replace(
+        primary_there(want.setting, want.primary_wish, want.replica),
+        purpose=f"create {want.primary} unless it is there" if want.primary_cloud else f"adopt {want.primary}",
+        change=create if want.primary_cloud else None,
+        alone=want.setting.gate("exists", want.primary, *words, limit=PROOF.limit),
+        asked=_asked("primary", want.setting.gate("exists", want.primary, *words)) if want.primary_cloud else None,
+    )
+
+
+def primary_there(setting: Setting, wish: PrimaryWish, *others: str) -> Step[tuple[Service, ...]]:
     return Step(
         slug="primary",
-        purpose=f"create {want.primary} unless it is there" if want.primary_cloud else f"adopt {want.primary}",
-        look=avn.service_list(project, *names),
-        gate=services.primary_is(want.primary_wish),
+        purpose=f"see that {wish.name} exists as asked for",
+        look=avn.service_list(setting.project, wish.name, *others),
+        gate=services.primary_is(wish),
         poll=PROOF,
-        change=create if want.primary_cloud else None,
-        pastes=(Paste(read=avn.formatted(listed, "{service_name}"), go=want.primary),),
+    )
+
+
+def replica_there(setting: Setting, wish: ReplicaWish) -> Step[tuple[Service, ...]]:
+    return Step(
+        slug="replica",
+        purpose=f"see that {wish.name} is a read replica of {wish.primary}",
+        look=avn.service_list(setting.project, wish.primary, wish.name),
+        gate=services.replica_is(wish),
+        poll=PROOF,
+    )
+
+
+def _asked(variable: str, argv: tuple[Word, ...]) -> Keep:
+    """Whether it must be created: a shell ends here where it exists as something else."""
+    return Keep(variable=variable, argv=(*argv, "--print", "exists"))
+
+
+def see_services(setting: Setting, *names: str) -> Step[tuple[Service, ...]]:
+    """Which of them are there, whatever they are."""
+    return Step(
+        slug="services",
+        purpose="see which services are there",
+        look=avn.service_list(setting.project, *names),
+        gate=Gate("avn answers", lambda found, _: go(f"there: {', '.join(one.name for one in found) or 'none'}")),
     )
 
 
 def confirm_backup(
-    want: EnableRequest, since: Step[Service], pair: Step[tuple[Service, ...]]
+    setting: Setting, primary: str, replica: str, since: Step[Service], pair: Step[tuple[Service, ...]], limit: float
 ) -> Step[tuple[Backup, ...]]:
-    call = avn.backup_list(want.setting.project, want.primary)
+    """``limit``: seconds."""
     return Step(
         slug="primary-backup",
-        purpose=f"wait for a backup of {want.primary}: the replica is seeded from it",
-        look=call,
-        gate=services.has_backup(want.setting.project, since, pair, want.replica),
-        poll=want.setting.poll(
-            want.backup_timeout,
+        purpose=f"wait for a backup of {primary}: the replica is seeded from it",
+        look=avn.backup_list(setting.project, primary),
+        gate=services.has_backup(setting.project, since, pair, replica),
+        poll=setting.poll(
+            limit,
             hint="the first backup can take its time: run the same command again, or raise --backup-timeout",
         ),
-        pastes=(
-            Paste(
-                read=call.argv,
-                filter="awk '/backup_name/ { n++ } END { print n + 0 }'",
-                go="[1-9]*",
-                only_if='[ -z "$replica" ]',
-            ),
-        ),
+        alone=setting.gate("backup", primary, "--for", replica, limit=limit),
     )
 
 
@@ -253,81 +271,45 @@ def create_replica(want: EnableRequest, primary_up: Step[Service]) -> Step[tuple
         hint=_create_hint("replica"),
         hints=_create_hints("replica", want.replica_cloud, want.service_type),
     )
-    listed = avn.service_list(project, want.replica)
-    guard = Paste(read=avn.formatted(listed, "{service_name}"), go=want.replica)
-    primary = avn.formatted(avn.service_get(project, want.primary), "{service_type}")
-    kind = Paste(read=primary, go="valkey|redis", variable="service_type", stop=(("*", "no valkey or redis service"),))
-    return Step(
-        slug="replica",
+    cloud = ("--cloud", want.replica_cloud) if want.replica_cloud else ()
+    any_plan = ("--allow-any-plan",) if want.allow_any_plan else ()
+    words = ("--replica-of", want.primary, "--plan", want.replica_plan, *cloud, *any_plan)
+    return replace(
+        replica_there(want.setting, want.replica_wish),
         purpose=f"create {want.replica} as a read replica of {want.primary} unless it is one",
-        look=avn.service_list(project, want.primary, want.replica),
-        gate=services.replica_is(want.replica_wish),
-        poll=PROOF,
         change=create if want.replica_cloud else None,
-        pastes=(guard,) if want.service_type else (kind, guard),
+        alone=want.setting.gate("exists", want.replica, *words, limit=PROOF.limit),
+        asked=_asked("replica", want.setting.gate("exists", want.replica, *words)) if want.replica_cloud else None,
     )
 
 
-def confirm_integration(want: EnableRequest) -> Step[tuple[Integration, ...]]:
-    call = avn.integration_list(want.setting.project, want.replica)
-    template = "{integration_type} {source_service} {dest_service} {enabled} {active}"
-    row = f"read_replica {want.primary} {want.replica} True True"
+def confirm_integration(setting: Setting, primary: str, replica: str, limit: float) -> Step[tuple[Integration, ...]]:
+    """``limit``: seconds."""
     return Step(
         slug="integration",
         purpose="see that the read_replica integration is active",
-        look=call,
-        gate=services.is_active(want.primary, want.replica),
-        poll=want.setting.poll(want.running_timeout, hint=f"`avn service integration-list {want.replica}` shows it"),
-        pastes=(Paste(read=avn.formatted(call, template), filter=counting(row), go="1"),),
+        look=avn.integration_list(setting.project, replica),
+        gate=services.is_active(primary, replica),
+        poll=setting.poll(limit, hint=f"`avn service integration-list {replica}` shows it"),
+        alone=setting.gate("active", primary, replica, limit=limit),
     )
 
 
-def _pair_pastes(want: EnableRequest) -> tuple[Paste, ...]:
-    """Its parts in the order of their variables: the replica's name, the primary, who replicates whom."""
-    project, primary, replica = want.setting.project, want.primary, want.replica
-    told = (want.service_type or "*", want.primary_plan or "*", want.primary_cloud or "*")
-    absent = () if want.primary_cloud else (("''", f"{primary} does not exist: --primary-cloud creates it"),)
-    shape = "{service_type} {plan} {cloud_name} {state} {user_config}"
-    counted = (
-        f"""awk '/^read_replica True / {{ if ($4 == "{primary}") print "itself"; else n++ }} END {{ print n + 0 }}'"""
+def check_words(want: EnableRequest) -> tuple[Word, ...]:
+    """The command that runs just the checks, with all that they judge by."""
+    given = (
+        ("--service-type", want.service_type),
+        ("--primary-cloud", want.primary_cloud),
+        ("--primary-plan", want.primary_plan),
+        ("--replica-cloud", want.replica_cloud),
+        ("--replica-plan", want.replica_plan),
+        ("--replica-flag", want.replica_flag if want.flag_was_asked else None),
     )
-    rows = "{integration_type} {enabled} {source_service} {dest_service}"
-    taken = f"the name {replica} is taken by something else than a read replica of {primary}"
-    replica_rows = avn.formatted(avn.integration_list(project, replica), rows)
-    return (
-        Paste(
-            read=avn.formatted(avn.service_list(project, replica), "{service_name}"),
-            go=f"''|{replica}",
-            variable="replica",
-        ),
-        Paste(
-            read=replica_rows,
-            filter=counting(f"read_replica True {primary} {replica}"),
-            go="1",
-            stop=(("*", taken),),
-            only_if='[ -n "$replica" ]',
-        ),
-        Paste(
-            read=avn.formatted(avn.service_list(project, primary), shape),
-            variable="primary",
-            stop=(
-                *absent,
-                ("*' POWEROFF '*", f"{primary} is powered off: avn service update {primary} --power-on"),
-                ("*\"_persistence': 'off'\"*", f"{primary} has persistence off: no backup can ever come"),
-            ),
-            go=("''|" if want.primary_cloud else "") + f"{' '.join(told)} *".replace(" ", "\\ "),
-        ),
-        Paste(
-            read=avn.formatted(avn.integration_list(project, primary), rows),
-            filter=counted,
-            go="[0-4]",
-            stop=(
-                ("itself*", f"{primary} is itself a read replica"),
-                ("[5-9]*", f"{primary} has as many replicas as Aiven allows"),
-            ),
-            only_if='[ -n "$primary" ] && [ -z "$replica" ]',
-        ),
-    )
+    words = [word for option, value in given if value for word in (option, value)]
+    words += [f"--primary-arg={word}" for word in want.primary_args]
+    words += [f"--replica-arg={word}" for word in want.replica_args]
+    words += ["--allow-any-plan"] if want.allow_any_plan else []
+    return ("ccr-avn", "enable", want.primary, want.replica, *words, *want.setting.options, "--check")
 
 
 def _assumptions(want: EnableRequest) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ccr_avn.gates.pair_state import PairState
 from ccr_avn.gates.services import by_name
 from ccr_avn.lineage import Recorded
 from ccr_avn.models import REPLICABLE, Integration, Service
-from ccr_avn.plan import Finding, Gate, Later, Paste, Plan, Poll, Probe, Seen, Step, go, stop, wait
+from ccr_avn.plan import Finding, Gate, Later, Plan, Poll, Probe, Seen, Step, go, stop, wait
 from ccr_avn.procedures.last_known import LastKnown, look_at_last_known, look_at_primary, state_in
 from ccr_avn.procedures.promotion import (
     DOUBT_TIMEOUT,
@@ -137,9 +137,10 @@ def plan_failover(want: FailoverRequest) -> Failover:
         running,
     )
     checks = (services, _rows(want, services), primary, known)
+    title = f"fail over to {want.replica}"
     return Failover(
         want=want,
-        plan=Plan(f"fail over to {want.replica}", checks, steps, beyond=past_return),
+        plan=Plan(title, checks, steps, check=_check_words(want), beyond=past_return),
         services=services,
         primary=primary,
         known=known,
@@ -167,8 +168,19 @@ def _unverified(
         running,
     )
     looked = allowed(want.setting, want.replica, services, allow_data_loss=want.allow_data_loss)
-    plan = Plan(f"fail over to {want.replica}", (services, rows, primary, looked), steps)
+    checks = (services, rows, primary, looked)
+    plan = Plan(f"fail over to {want.replica}", checks, steps, check=_check_words(want))
     return Failover(want=want, plan=plan, services=services, primary=primary, known=None, running=running)
+
+
+def _check_words(want: FailoverRequest) -> tuple[str, ...]:
+    given = (
+        ("--allow-data-loss", want.allow_data_loss),
+        ("--force-partial", want.force_partial),
+        ("--no-verify", not want.verify),
+    )
+    words = (option for option, said in given if said)
+    return ("ccr-avn", "failover", want.replica, *words, *want.setting.options, "--check")
 
 
 def _source(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Later:
@@ -230,7 +242,6 @@ def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
         purpose=f"see what is there of {want.replica}",
         look=call,
         gate=Gate(f"{want.replica} exists and serves", judge),
-        pastes=_replica_pastes(want),
     )
 
 
@@ -250,30 +261,15 @@ def _wait_for_automatic(want: FailoverRequest, find: Any) -> Step[Side]:
     def judge(side: Side, _: Seen) -> Finding:
         return go("Aiven promoted it") if side.role == "master" else wait(f"its role is {side.role}")
 
-    words = (*want.setting.options, "--timeout", f"{want.wait_automatic:g}")
     return Step(
         slug="automatic",
         purpose=f"wait up to {want.wait_automatic:g} s for automatic promotion of {want.replica} by Aiven",
         look=Probe(
-            ("ccr-avn", "accepts-writes", want.replica, *words),
+            want.setting.gate("promoted", want.replica, limit=want.wait_automatic),
             lambda seen: look_at(endpoint(find(seen, want.replica), want.setting)),
         ),
+        by_hand=want.setting.server(want.replica, "INFO replication"),
         gate=Gate("it was promoted", judge),
         poll=Poll(limit=want.wait_automatic, first=FAST, interval=0.5, hint="it is promoted from here now"),
         optional=True,
-    )
-
-
-def _replica_pastes(want: FailoverRequest) -> tuple[Paste, ...]:
-    """It serves; and which primary it follows, for the tag that remembers it."""
-    project, replica = want.setting.project, want.replica
-    rows = avn.formatted(
-        avn.integration_list(project, replica), "{integration_type} {dest_service} {enabled} {source_service}"
-    )
-    pick = f"""awk '$1 == "read_replica" && $2 == "{replica}" && $3 == "True" {{ print $4 }}'"""
-    tag = f"""awk '$1 == "read_replica" && $2 == "{replica}" && $3 == "True" {{ print "{lineage.FROM}=" $4 }}'"""
-    return (
-        Paste(read=avn.formatted(avn.service_list(project, replica), "{state}"), go="RUNNING|REBALANCING"),
-        Paste(read=rows, filter=pick, go="*", variable="source"),
-        Paste(read=rows, filter=tag, go="*", variable="origin_tag"),
     )

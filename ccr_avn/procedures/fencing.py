@@ -15,7 +15,7 @@ from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
 from ccr_avn.gates import switch
 from ccr_avn.gates.history import lacks
 from ccr_avn.models import Service
-from ccr_avn.plan import Act, Finding, Gate, Later, Poll, Probe, Seen, Step, Word, go, todo
+from ccr_avn.plan import Act, Finding, Gate, Later, Poll, Probe, Seen, Step, go, todo
 from ccr_avn.procedures.promotion import FAST
 from ccr_avn.procedures.steps import Find, Setting, endpoint
 
@@ -123,13 +123,12 @@ def catch_up(want: FenceWish) -> Step[Side]:
             return go("the promotion was sent before: nothing is waited for")
         return switch.judge_caught_up(side, fenced.target.offset)
 
-    timeout = f"{want.catch_up_timeout:g}"
+    alone = want.setting.gate("caught-up", want.primary, want.replica, limit=want.catch_up_timeout, tight=True)
     return Step(
         slug="caught-up",
         purpose=f"wait until {want.replica} has applied all that {want.primary} acknowledged",
-        look=Probe(
-            ("ccr-avn", "caught-up", want.primary, want.replica, *want.setting.options, "--timeout", timeout), look
-        ),
+        look=Probe(alone, look),
+        by_hand=want.setting.server(want.replica, "INFO replication"),
         gate=Gate("nothing is missing on the replica", judge),
         poll=Poll(
             limit=want.catch_up_timeout,
@@ -158,13 +157,14 @@ def seal(want: FenceWish) -> Step[str]:
         told = {"past": "the promotion was sent before", "promoted": "promoted meanwhile"}
         return go(told[state]) if state in told else todo("not checked yet")
 
-    words: tuple[Word, ...] = ("ccr-avn", "check-fence", want.primary, want.replica, *want.setting.options)
     token = Later(variable="fence_token", fill=_token)
-    argv = (*words, "--ttl", f"{want.promote_timeout:g}", "--token", token)
+    ttl = f"{want.promote_timeout:g}"
+    argv = want.setting.gate("fence-held", want.primary, want.replica, "--ttl", ttl, "--token", token)
     return Step(
         slug=SEAL,
         purpose=f"see that nothing was written since, and make the write pause {want.promote_timeout:g} s long",
         look=Probe(argv, look),
+        by_hand=want.setting.server(want.primary, "INFO replication"),
         gate=Gate("the write pause held all the time, nothing was written, and the replica has it all", judge),
         poll=Poll(limit=5, first=FAST),
         change=Act(argv, lambda seen: _seal(want, seen)),

@@ -16,8 +16,8 @@ from ccr_avn.gates import switch
 from ccr_avn.gates.pair_state import PairState, pair_state
 from ccr_avn.gates.services import by_name
 from ccr_avn.models import Backup, Service
-from ccr_avn.plan import Finding, Gate, Later, Paste, Probe, Seen, Step, go, stop
-from ccr_avn.procedures.promotion import lineage_paste
+from ccr_avn.plan import Finding, Gate, Keep, Later, Probe, Seen, Step, go, stop
+from ccr_avn.procedures.promotion import keep_lineage, keep_origin
 from ccr_avn.procedures.steps import endpoint
 
 if TYPE_CHECKING:
@@ -122,18 +122,17 @@ def look_at_last_known(
         finding = _judge_known(want, known, service, _state(want, service, source, known))
         return replace(finding, facts={**finding.facts, **facts})
 
+    alone = want.setting.gate("last-known", want.replica)
     return Step(
         slug="last-known",
         purpose="see what the replica last knew",
-        look=Probe(("ccr-avn", "last-known", want.replica, *want.setting.options), look),
+        look=Probe(alone, look),
         gate=Gate("its data is whole, and the possible loss is allowed", judge),
-        pastes=(
-            lineage_paste(want.setting, want.replica),
-            Paste(
-                read=("ccr-avn", "last-known", want.replica, *want.setting.options, "--token"),
-                go="*",
-                variable="known_token",
-            ),
+        by_hand=want.setting.server(want.replica, "INFO replication"),
+        keeps=(
+            keep_origin(want.setting, want.replica),
+            keep_lineage(want.setting, want.replica),
+            Keep(variable="known_token", argv=(*alone, "--token")),
         ),
     )
 

@@ -6,11 +6,8 @@ from ccr_avn import avn
 from ccr_avn.gates import offers
 from ccr_avn.gates.offers import Orders
 from ccr_avn.models import Catalogue, Service, Vpc
-from ccr_avn.plan import Paste, Seen, Step
+from ccr_avn.plan import Seen, Step
 from ccr_avn.procedures.steps import Setting
-
-ABSENT = {"primary": '[ -z "$primary" ]', "replica": '[ -z "$replica" ]'}
-"""The variables that enable's look at the pair has set."""
 
 
 def see_offers(setting: Setting, orders: Orders, pair: Step[tuple[Service, ...]]) -> Step[Catalogue]:
@@ -24,44 +21,18 @@ def see_offers(setting: Setting, orders: Orders, pair: Step[tuple[Service, ...]]
         brief=True,
         advisory=True,
         unneeded=_nothing_to_make(orders, pair),
-        pastes=tuple(
-            Paste(
-                read=avn.service_plans_text(setting.project, order.cloud),
-                filter=f"""awk '$1 ~ /^({order.type or "valkey|redis"}):{order.plan}$/ {{ n++ }} END {{ print n + 0 }}'""",
-                go="[1-9]*|unknown",
-                stop=(("*", f"Aiven lists no plan {order.plan} in {order.cloud}"),),
-                only_if=ABSENT[order.role],
-                otherwise="unknown",
-            )
-            for order in orders
-            if order.cloud and not order.any_plan
-        ),
     )
 
 
 def see_vpcs(setting: Setting, orders: Orders, pair: Step[tuple[Service, ...]]) -> Step[tuple[Vpc, ...]]:
-    call = avn.vpc_list(setting.project)
-    text = tuple(word for word in call.argv if word != "--json")
     return Step(
         slug="vpc",
         purpose="see which clouds have a VPC",
-        look=call,
+        look=avn.vpc_list(setting.project),
         gate=offers.have_their_vpc(orders, pair),
         brief=True,
         advisory=True,
         unneeded=_nothing_to_make(orders, pair),
-        pastes=tuple(
-            Paste(
-                read=text,
-                filter=f"""awk '$2 == "{order.cloud}" {{ n++ }} END {{ print n + 0 }}'""",
-                go="0|unknown",
-                stop=(("*", f"{order.cloud} has a VPC: --{order.role}-arg=--project-vpc-id=ID or --no-project-vpc"),),
-                only_if=ABSENT[order.role],
-                otherwise="unknown",
-            )
-            for order in orders
-            if order.cloud and order.vpc is None
-        ),
     )
 
 

@@ -33,5 +33,6 @@ def compare_sides(
         slug="parity",
         purpose="compare rights, settings, versions, functions and clocks of both sides",
         look=Probe(("ccr-avn", "switchover", primary, replica, *setting.options, *options, "--check"), look),
+        by_hand=f"avn service get {primary} --json, avn service get {replica} --json",
         gate=parity.are_alike(setting.project, services, primary, replica),
     )

@@ -13,8 +13,8 @@ from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.gates import history, switch
 from ccr_avn.gates.pair_state import feeding
 from ccr_avn.models import Integration, Service, Tag
-from ccr_avn.plan import Finding, Gate, Later, Paste, Poll, Probe, Seen, Step, go, todo, wait
-from ccr_avn.procedures.steps import Find, Setting, counting, endpoint, wait_running
+from ccr_avn.plan import Finding, Gate, Keep, Later, Poll, Probe, Seen, Step, go, todo, wait
+from ccr_avn.procedures.steps import Find, Setting, endpoint, wait_running
 
 FAST = 0.005
 """Seconds between the first looks while applications wait."""
@@ -43,12 +43,8 @@ class PromoteWish:
 
 def look_at_integration(setting: Setting, primary: str | None, replica: str) -> Step[tuple[Integration, ...]]:
     """Before the fence: each start of avn inside it would be outage."""
-    call = avn.integration_list(setting.project, replica)
-    source = f' && $2 == "{primary}"' if primary else ""
-    template = "{integration_type} {source_service} {dest_service} {enabled} {service_integration_id}"
-    pick = f"""awk '$1 == "read_replica"{source} && $3 == "{replica}" && $4 == "True" {{ print $5 }}'"""
-
-    missing = f"no read_replica integration feeds {replica}" + (f" from {primary}" if primary else "")
+    words = ("--from", primary) if primary else ()
+    alone = setting.gate("integration", replica, *words)
 
     def judge(rows: tuple[Integration, ...], _: Seen) -> Finding:
         row = feeding(rows, primary, replica)
@@ -60,17 +56,10 @@ def look_at_integration(setting: Setting, primary: str | None, replica: str) -> 
     return Step(
         slug="integration",
         purpose=f"find the read_replica integration that feeds {replica}",
-        look=call,
+        look=avn.integration_list(setting.project, replica),
         gate=Gate(f"the integration is found, or {replica} is promoted already", judge),
-        pastes=(
-            Paste(
-                read=avn.formatted(call, template),
-                filter=pick,
-                go="?*",
-                variable="integration_id",
-                stop=(("*", missing),),
-            ),
-        ),
+        alone=alone,
+        keeps=(Keep(variable="integration_id", argv=(*alone, "--print", "integration")),),
     )
 
 
@@ -90,11 +79,11 @@ def promote(want: PromoteWish) -> Step[Side]:
             return wait("still a replica; its integration is deleted, so the platform is promoting it")
         return todo("still a replica")
 
-    words = (*want.setting.options, "--timeout", f"{want.limit:g}")
+    alone = want.setting.gate("promoted", want.replica, limit=want.limit)
     role = Step(
         slug="promote-role",
         purpose=f"see whether {want.replica} is a master",
-        look=Probe(("ccr-avn", "accepts-writes", want.replica, *words), lambda seen: _look(want, seen)),
+        look=Probe(alone, lambda seen: _look(want, seen)),
         gate=Gate(f"the role of {want.replica} is master", judge),
     )
     return Step(
@@ -107,6 +96,8 @@ def promote(want: PromoteWish) -> Step[Side]:
             want.setting.project, Later(variable="integration_id", fill=integration_id), hint=_hint(want)
         ),
         final=True,
+        alone=alone,
+        by_hand=want.setting.server(want.replica, "INFO replication"),
         guard=want.guard,
         doubts=(role, _row_gone(want)),
         doubt_limit=want.doubt_limit,
@@ -141,12 +132,15 @@ def carries_history(
             before = replace(before, ids=(*before.ids, *gone_on_as(seen)))
         return history.judge_carries(side, before, name or "its primary", want.replica)
 
-    words = ("ccr-avn", "check-history", want.replica, *want.setting.options)
     token = Later(variable=variable, fill=lambda seen: _expected_token(expected(seen)))
     return Step(
         slug="history",
         purpose=f"see that {want.replica} carries the data of its primary",
-        look=Probe((*words, "--token", token, "--timeout", f"{want.limit:g}"), lambda seen: _look(want, seen)),
+        look=Probe(
+            want.setting.gate("history", want.replica, "--token", token, limit=want.limit, tight=True),
+            lambda seen: _look(want, seen),
+        ),
+        by_hand=want.setting.server(want.replica, "INFO replication"),
         gate=Gate("it carries the replication history that it followed", judge),
         poll=Poll(limit=want.limit, first=FAST, interval=0.1),
     )
@@ -156,14 +150,14 @@ def accepts_writes(want: PromoteWish) -> Step[bool]:
     def judge(accepted: bool, _: Seen) -> Finding:
         return go("a write succeeds and can be read back") if accepted else wait("it does not accept writes yet")
 
-    words = (*want.setting.options, "--timeout", f"{want.limit:g}")
     return Step(
         slug="accepts-writes",
         purpose=f"write to {want.replica} and read it back: here the outage ends",
         look=Probe(
-            ("ccr-avn", "accepts-writes", want.replica, *words),
+            want.setting.gate("accepts-writes", want.replica, limit=want.limit, tight=True),
             lambda seen: accepts_write(_at(want.setting, want.find, seen, want.replica)),
         ),
+        by_hand=want.setting.server(want.replica, "SET, GET"),
         gate=Gate("a write succeeds and can be read back", judge),
         poll=Poll(limit=want.limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {want.replica}"),
     )
@@ -199,26 +193,30 @@ def remember_origin(
         poll=Poll(limit=10, first=0.2, interval=1),
         change=avn.tags_update(want.setting.project, want.replica, name, proof),
         optional=True,
+        alone=want.setting.gate("tagged", want.replica, "--tag", name, "--tag", proof, limit=10),
     )
 
 
-def lineage_paste(setting: Setting, replica: str) -> Paste:
-    """While it still follows: a pasted shell takes the words of the tag that tells namesakes apart."""
-    return Paste(read=("ccr-avn", "lineage", replica, *setting.options), go="*", variable="lineage_tag")
+def keep_lineage(setting: Setting, replica: str, *words: str) -> Keep:
+    """While it still follows: the word of the tag that tells namesakes apart."""
+    return Keep(variable="lineage_tag", argv=setting.gate("lineage", replica, *words))
+
+
+def keep_origin(setting: Setting, replica: str, *words: str) -> Keep:
+    """The tag's other word: the primary's name, where only the replica's integration tells it."""
+    return Keep(variable="origin_tag", argv=setting.gate("lineage", replica, *words, "--origin"))
 
 
 def control_plane_agrees(
     setting: Setting, replica: str, limit: float
 ) -> tuple[Step[tuple[Integration, ...]], Step[Service]]:
-    call = avn.integration_list(setting.project, replica)
-    template = "{integration_type} {dest_service} {enabled}"
     gone = Step(
         slug="integration-gone",
         purpose=f"see that nothing feeds {replica} any more",
-        look=call,
+        look=avn.integration_list(setting.project, replica),
         gate=switch.is_gone(replica),
         poll=setting.poll(limit),
-        pastes=(Paste(read=avn.formatted(call, template), filter=counting(f"read_replica {replica} True"), go="0"),),
+        alone=setting.gate("integration-gone", replica, limit=limit),
     )
     return gone, wait_running(setting, replica, "running", limit)
 

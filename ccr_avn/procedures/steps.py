@@ -17,7 +17,10 @@ from ccr_avn.dataplane.route import addresses, best
 from ccr_avn.errors import CcrError, TimedOut, Unreachable
 from ccr_avn.gates import links, services
 from ccr_avn.models import REDACTED, Service
-from ccr_avn.plan import Paste, Plan, Poll, Probe, Seen, Step
+from ccr_avn.plan import Keep, Plan, Poll, Probe, Seen, Step, Word
+
+POLL_INTERVAL = 5.0
+"""Seconds between two looks, unless said."""
 
 Find = Callable[[Seen, str], Service]
 """Where a service's facts are among the answers seen so far."""
@@ -29,7 +32,7 @@ class Setting:
 
     project: Project = field(default_factory=Project)
     ca_file: Path | None = None
-    poll_interval: float = 5.0  # seconds
+    poll_interval: float = POLL_INTERVAL  # seconds
     avn: str | None = None  # as given with --avn, for the ccr-avn commands of a preview
     route: str | None = None  # None: the dynamic one, or the public one where that alone answers
 
@@ -40,6 +43,18 @@ class Setting:
         program = ("--avn", self.avn) if self.avn else ()
         route = ("--route", self.route) if self.route else ()
         return (*self.project.flag, *ca, *program, *route)
+
+    def gate(self, name: str, *words: Word, limit: float | None = None, tight: bool = False) -> tuple[Word, ...]:
+        """The command that runs one step of a plan alone; ``limit``: seconds that it may wait; ``tight``: at its own pace."""
+        timeout = () if limit is None else ("--timeout", f"{limit:g}")
+        paced = limit and not tight and self.poll_interval != POLL_INTERVAL
+        pause = ("--poll-interval", f"{self.poll_interval:g}") if paced else ()
+        return ("ccr-avn", "gate", name, *words, *self.options, *timeout, *pause)
+
+    def server(self, name: str, command: str) -> str:
+        """How a person asks a server itself: avn tells where it is."""
+        words = avn.service_get(self.project, name).argv
+        return f"{' '.join(str(word) for word in words)}, then {command} at its service_uri"
 
     def poll(self, limit: float, *, hint: str = "", error: type[CcrError] = TimedOut) -> Poll:
         return Poll(limit=limit, interval=self.poll_interval, hint=hint, error=error)
@@ -93,26 +108,17 @@ def _no_route(service: Service, setting: Setting, known: dict[str, str]) -> Unre
     )
 
 
-def counting(row: str) -> str:
-    """A shell filter that prints how many lines are just this; unlike grep it does not fail at none."""
-    return f"""awk '$0 == "{row}" {{ n++ }} END {{ print n + 0 }}'"""
-
-
-def wait_running(setting: Setting, name: str, slug: str, limit: float) -> Step[Service]:
-    call = avn.service_get(setting.project, name)
+def wait_running(setting: Setting, name: str, slug: str, limit: float, keep: str = "") -> Step[Service]:
+    """``keep``: the fact of it that a later word of a preview needs."""
+    alone = setting.gate("running", name, limit=limit)
     return Step(
         slug=slug,
         purpose=f"wait until {name} runs",
-        look=call,
+        look=avn.service_get(setting.project, name),
         gate=services.is_running(setting.project),
         poll=setting.poll(limit, hint=f"look at it with `avn service get {name}`, then run the same command again"),
-        pastes=(
-            Paste(
-                read=avn.formatted(call, "{state}"),
-                go="RUNNING|REBALANCING",
-                stop=(("POWEROFF", f"{name} is powered off: avn service update {name} --power-on"),),
-            ),
-        ),
+        alone=alone,
+        keeps=(Keep(variable=keep, argv=(*alone, "--print", keep)),) if keep else (),
     )
 
 
@@ -131,11 +137,11 @@ def link_step(
         return read_link(endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting))
 
     within = () if max_lag is None else ("--max-lag-bytes", str(max_lag))
-    options = (*setting.options, "--level", "link", "--link-timeout", f"{limit:g}", *within)
     return Step(
         slug="link",
         purpose=f"wait until {replica} follows {primary}",
-        look=Probe(("ccr-avn", "verify", primary, replica, *options), look),
+        look=Probe(setting.gate("link", primary, replica, *within, limit=limit), look),
+        by_hand=setting.server(replica, "INFO replication"),
         gate=links.replicates(max_lag),
         poll=setting.poll(limit, error=error, hint="the initial sync may need longer: raise --link-timeout"),
     )
@@ -159,7 +165,8 @@ def databases_step(
     return Step(
         slug="databases",
         purpose=f"see that {replica} has every database that {primary} uses",
-        look=Probe(("ccr-avn", "verify", primary, replica, *setting.options, "--level", "link"), look),
+        look=Probe(setting.gate("databases", primary, replica), look),
+        by_hand=setting.server(primary, "INFO keyspace"),
         gate=links.has_every_database(primary, replica, lambda seen: find(seen, primary).type, error),
     )
 
@@ -169,11 +176,11 @@ def marker_step(setting: Setting, primary: str, replica: str, find: Find, sample
         source, target = endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting)
         return run_marker(source, target, samples=samples)
 
-    options = (*setting.options, "--level", "marker", "--samples", str(samples))
     return Step(
         slug="marker",
         purpose=f"write {samples} markers to {primary} and read each from {replica}",
-        look=Probe(("ccr-avn", "verify", primary, replica, *options), look),
+        look=Probe(setting.gate("marker", primary, replica, "--samples", str(samples)), look),
+        by_hand=setting.server(replica, "INFO replication"),
         gate=links.markers_arrive(),
     )
 

@@ -16,7 +16,7 @@ from ccr_avn.gates.services import by_name
 from ccr_avn.gates.switch import Asked, Health
 from ccr_avn.lineage import Recorded
 from ccr_avn.models import Integration, Service
-from ccr_avn.plan import Paste, Plan, Probe, Seen, Step
+from ccr_avn.plan import Plan, Probe, Seen, Step
 from ccr_avn.procedures import closing
 from ccr_avn.procedures.fencing import (
     FenceMode,
@@ -36,7 +36,7 @@ from ccr_avn.procedures.promotion import (
     carries_history,
     control_plane_agrees,
     health_of,
-    lineage_paste,
+    keep_lineage,
     look_at_integration,
     promote,
     promoted_meanwhile,
@@ -234,6 +234,15 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
             f"switch over from {want.primary} to {want.replica}",
             (pair, rows, health, databases_step(setting, want.primary, want.replica, find, Refused, linked), alike),
             steps,
+            check=(
+                "ccr-avn",
+                "switchover",
+                want.primary,
+                want.replica,
+                *setting.options,
+                *_check_options(want),
+                "--check",
+            ),
             beyond=past_return,
             meanwhile=promoted_meanwhile(promotion),
         ),
@@ -317,14 +326,6 @@ def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
         gate=switch.both_are_there(
             want.setting.project, want.primary, want.replica, power_off=want.old_primary == "power-off"
         ),
-        pastes=tuple(
-            Paste(
-                read=avn.formatted(avn.service_list(want.setting.project, name), "{state}"),
-                go="RUNNING|REBALANCING",
-                stop=(("*", f"{name} does not serve"),),
-            )
-            for name in (want.primary, want.replica)
-        ),
     )
 
 
@@ -341,11 +342,12 @@ def look_at_health(
             raise Refused(silent.what, detail=silent.detail, hint=silent.hint) from None
         return health_of(want.setting, services[want.primary], replica)
 
-    options = (*want.setting.options, "--level", "link", "--max-lag-bytes", str(want.max_lag_bytes))
+    words = ("--max-lag-bytes", str(want.max_lag_bytes))
     return Step(
         slug="health",
         purpose="see that the link is up and how far behind it is",
-        pastes=(lineage_paste(want.setting, want.replica),),
-        look=Probe(("ccr-avn", "verify", want.primary, want.replica, *options), look),
+        keeps=(keep_lineage(want.setting, want.replica),),
+        by_hand=want.setting.server(want.replica, "INFO replication"),
+        look=Probe(want.setting.gate("link", want.primary, want.replica, *words), look),
         gate=switch.may_be_promoted(rows, pair, _asked(want)),
     )

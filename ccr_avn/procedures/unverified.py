@@ -8,8 +8,9 @@ from ccr_avn.gates import switch
 from ccr_avn.gates.pair_state import feeding
 from ccr_avn.gates.services import by_name
 from ccr_avn.models import Integration, Service
-from ccr_avn.plan import Finding, Gate, Later, Paste, Probe, Seen, Step, go, stop, todo
-from ccr_avn.procedures.steps import Setting, counting
+from ccr_avn.plan import Finding, Gate, Later, Probe, Seen, Step, go, stop, todo
+from ccr_avn.procedures.promotion import keep_lineage, keep_origin
+from ccr_avn.procedures.steps import Setting
 
 UNSEEN = "its data plane was not looked at"
 
@@ -41,7 +42,9 @@ def allowed(
         slug="last-known",
         purpose=f"promote {replica} without a look at it",
         look=Probe(("ccr-avn", "failover", replica, *words), lambda _: None),
+        by_hand=f"avn service integration-list {replica}",
         gate=Gate("the possible loss is allowed, unknown as it is", judge),
+        keeps=(keep_origin(setting, replica, "--no-verify"), keep_lineage(setting, replica, "--no-verify")),
     )
 
 
@@ -64,16 +67,14 @@ def promote_unseen(setting: Setting, replica: str, rows: Step[tuple[Integration,
         found = gone.judge(listed, seen)
         return found if found.verdict == "go" else todo(found.reason)
 
-    call = avn.integration_list(setting.project, replica)
-    row = avn.formatted(call, "{integration_type} {dest_service} {enabled}")
     return Step(
         slug="promote",
         purpose=f"promote {replica}: it stops following and accepts writes; this can't be undone",
-        look=call,
+        look=avn.integration_list(setting.project, replica),
         gate=Gate(gone.rule, judge),
         poll=setting.poll(limit),
         change=avn.integration_delete(setting.project, Later(variable="integration_id", fill=integration_id)),
-        pastes=(Paste(read=row, filter=counting(f"read_replica {replica} True"), go="0"),),
+        alone=setting.gate("integration-gone", replica, limit=limit),
         final=True,
     )
 
@@ -81,4 +82,4 @@ def promote_unseen(setting: Setting, replica: str, rows: Step[tuple[Integration,
 def from_inside(replica: str, setting: Setting) -> tuple[str, ...]:
     """What to type inside its network, to see what could not be seen."""
     options = " ".join(setting.options)
-    return tuple(f"ccr-avn {command} {replica} {options}".strip() for command in ("accepts-writes", "last-known"))
+    return tuple(f"ccr-avn gate {command} {replica} {options}".strip() for command in ("accepts-writes", "last-known"))

@@ -128,7 +128,7 @@ def test_a_fault_at_the_promotion_ends_done_or_is_finished_by_the_same_command(p
 @pytest.mark.slow
 def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
     pasted, run = paired(make()), paired(make())
-    text = pasted.ccr("failover", "us", "--dry-run", "--poll-interval", "1").out
+    text = pasted.ccr("failover", "us", "--allow-data-loss", "--dry-run", "--poll-interval", "1").out
     for one in (pasted, run):
         one.sandbox.servers.kill("eu")
     assert pasted.pastes(text).code == 0

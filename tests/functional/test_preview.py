@@ -73,7 +73,7 @@ def test_a_pasted_line_that_fails_ends_it(operator: Operator, skip: int) -> None
 
 def test_a_pasted_preview_with_a_bad_token_stops_at_once(operator: Operator) -> None:
     done = paste(operator, operator.enable("--dry-run").out, AIVEN_AUTH_TOKEN="bad")
-    assert done.code == 1
+    assert done.code == 3
     assert operator.sandbox.requests_total() == 1
 
 

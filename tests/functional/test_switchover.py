@@ -381,7 +381,7 @@ def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
 @pytest.mark.slow
 def test_a_pasted_preview_that_stops_lifts_its_fence(pair: Operator) -> None:
     text = pair.ccr("switchover", "eu", "us", "--dry-run", "--catch-up-timeout", "0").out
-    done = pair.pastes(text.replace("ccr-avn caught-up", "false # ccr-avn caught-up"))
+    done = pair.pastes(text.replace("ccr-avn gate caught-up", "false # ccr-avn gate caught-up"))
     assert done.code != 0
     assert not is_promoted(pair)
     assert accepts(pair, "eu")

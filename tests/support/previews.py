@@ -21,5 +21,19 @@ def does_as_shown(preview: str, progress: str) -> None:
 
 
 def _changing(lines: Iterable[str]) -> list[list[str]]:
-    found = [shlex.split(line) for line in lines if line.startswith("avn ")]
+    found = [shlex.split(line.removesuffix(" ||")) for line in lines if line.startswith("avn ")]
     return [words for words in found if any(part in word for word in words[2:4] for part in CHANGING)]
+
+
+def commands(preview: str) -> list[list[str]]:
+    """The ``avn`` and ``ccr-avn`` commands of a preview in order, also those whose output is kept."""
+    found = []
+    for line in preview.splitlines():
+        kept = KEPT.fullmatch(line.strip())
+        words = kept.group(1) if kept else line.strip().removesuffix(" ||")
+        if words.startswith(("avn ", "ccr-avn ")):
+            found.append(shlex.split(words))
+    return found
+
+
+KEPT = re.compile(r'\w+="\$\((.*)\)"')

@@ -1,0 +1,182 @@
+"""One step of a plan, run by itself: as the lines of a preview do it, and a person at a shell."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from ccr_avn.cli import options
+from ccr_avn.cli.options import RouteName
+
+if TYPE_CHECKING:
+    from ccr_avn.models import Service
+    from ccr_avn.plan import Finding, Seen, Step
+    from ccr_avn.procedures.closing import CloseWish
+    from ccr_avn.procedures.promotion import PromoteWish
+    from ccr_avn.procedures.steps import Find, Setting
+
+T = TypeVar("T")
+
+ServiceName = Annotated[
+    str, typer.Argument(metavar="SERVICE", help="The service to ask.", autocompletion=options.recent)
+]
+Timeout = Annotated[float, typer.Option(metavar="S", help="How long to go on asking; 0: look once.")]
+Print = Annotated[str | None, typer.Option("--print", metavar="FACT", help="Print only this fact, for a shell.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """A single gate's options. Times are in seconds."""
+
+    context: typer.Context
+    project: str | None
+    ca_file: Path | None = None
+    route: RouteName | None = None
+    avn: str | None = None
+    timeout: float = 0.0
+    poll_interval: float = 5.0
+    call_timeout: float = 60.0
+    json: bool = False
+
+    @property
+    def setting(self) -> "Setting":
+        return options.setting(self.project, self.ca_file, self.route, avn=self.avn, poll_interval=self.poll_interval)
+
+    def services(self, *names: str) -> "tuple[Service, ...]":
+        """Ask avn where these services answer.
+
+        Raises:
+            Refused: one does not exist.
+        """
+        from ccr_avn import console
+        from ccr_avn.lookup import look_up
+
+        return look_up(self.avn, self.setting.project, names, self.call_timeout, console.note)
+
+    def find(self, *names: str) -> "Find":
+        services = {one.name: one for one in self.services(*names)}
+        return lambda _, name: services[name]
+
+    def within(self, step: "Step[T]") -> "Step[T]":
+        """The step, for as long as was asked for."""
+        return replace(step, poll=replace(step.poll, limit=self.timeout, interval=self.poll_interval))
+
+    def promotion(self, replica: str, find: "Find | None" = None) -> "PromoteWish":
+        """``find``: needed where its server is asked."""
+        from ccr_avn.procedures.promotion import PromoteWish
+
+        return PromoteWish(
+            replica=replica, setting=self.setting, find=find or _not_needed, row=lambda _: None, limit=self.timeout
+        )
+
+    def closing(self, primary: str, replica: str, find: "Find | None" = None) -> "CloseWish":
+        """``find``: needed where their servers are asked."""
+        from ccr_avn.procedures.closing import CloseWish
+
+        return CloseWish(
+            primary=primary,
+            replica=replica,
+            fate="close",
+            setting=self.setting,
+            find=find or _not_needed,
+            past_return=lambda _: True,
+        )
+
+    def judged(self, *steps: "Step[Any]") -> "tuple[Finding, Seen]":
+        """Run these steps, which must all say go, without what they would change. Gives what the last one found.
+
+        Raises:
+            CcrError: as a gate, or avn, ended it.
+        """
+        from ccr_avn import console, events
+        from ccr_avn.execute import Run, World
+        from ccr_avn.plan import Plan
+        from ccr_avn.process import find_avn
+        from ccr_avn.program import known
+        from ccr_avn.progress import PlainProgress
+
+        findings: list[Finding] = []
+        progress = PlainProgress()
+
+        def emit(event: events.Event) -> None:
+            if isinstance(event, events.StepDone):
+                findings.append(event.finding)
+                for warning in event.finding.warnings:
+                    console.note(f"warning: {warning}")
+            else:
+                progress(event)
+
+        world = World(avn=known(find_avn(self.avn)).path, call_timeout=self.call_timeout)
+        run = Run(Plan("gate", (), tuple(_only_looking(step) for step in steps)), world, emit)
+        run.act()
+        return findings[-1], run.seen
+
+    def tell(self, text: str, result: Mapping[str, Any], fact: str | None = None) -> None:
+        """``fact``: the one that is printed alone.
+
+        Raises:
+            Refused: it is not known.
+        """
+        from ccr_avn import console
+        from ccr_avn.errors import Refused
+
+        if fact and result.get(fact) is None:
+            raise Refused(f"no {fact} is known: {text}", hint="leave --print out to see what is")
+        if self.json:
+            console.envelope(str(self.context.info_name), ok=True, changed=False, result=dict(result))
+        else:
+            console.say(str(result[fact]) if fact else text)
+
+    def judge(self, *steps: "Step[Any]", fact: str | None = None) -> None:
+        """Run these steps and tell what the last one found."""
+        finding, _ = self.judged(*steps)
+        self.tell(finding.reason, finding.facts, fact)
+
+
+def alone(
+    context: typer.Context,
+    project: str | None,
+    ca_file: Path | None,
+    route: RouteName | None,
+    avn: str | None,
+    timeout: float,
+    poll_interval: float,
+    call_timeout: float,
+    json: bool,
+) -> Alone:
+    """From what was typed; times in seconds."""
+    options.not_negative(timeout=timeout, poll_interval=poll_interval, call_timeout=call_timeout)
+    return Alone(
+        context=context,
+        project=project,
+        ca_file=ca_file,
+        route=route,
+        avn=avn,
+        timeout=timeout,
+        poll_interval=poll_interval,
+        call_timeout=call_timeout,
+        json=json,
+    )
+
+
+def _not_needed(_: "Seen", name: str) -> "Service":
+    raise KeyError(name)
+
+
+def _only_looking(step: "Step[Any]") -> "Step[Any]":
+    return replace(step, change=None, undo=None, undone_by=(), final=False, optional=False, advisory=False)
+
+
+def answering(step: "Step[Any]") -> "Step[Any]":
+    """``todo`` is an answer as well: the fact ``exists`` tells which it was."""
+    from ccr_avn.plan import Finding, Gate, go
+
+    def judge(answer: Any, seen: "Seen") -> Finding:
+        found = step.gate.judge(answer, seen)
+        if found.verdict == "todo":
+            return go(found.reason, warnings=found.warnings, exists="missing")
+        return replace(found, facts={**found.facts, "exists": "there"})
+
+    return replace(step, gate=Gate(step.gate.rule, judge, refused=step.gate.refused))
