@@ -316,13 +316,17 @@ def _ahead(want: "SwitchoverRequest", found: "Audit | None") -> "CcrError | None
     from ccr_avn.errors import NotProven
     from ccr_avn.procedures import closing
 
-    if found is None or not found.ahead_bytes:
+    if found is None or not (found.ahead_bytes or found.lapsed):
         return None
     counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"
     mine = closing.filter_commands(want.setting, want.primary, ["ADDRESS/32"])[0]
+    told = f"{found.ahead_bytes} bytes{counted} are on {want.primary} only"
+    why = f"{want.primary} acknowledged them while {want.replica} was already promoted, or had no link"
+    if found.ahead_bytes is None:
+        told, why = f"{want.primary} may have writes that {want.replica} lacks{counted}", found.why
     return NotProven(
-        f"{found.ahead_bytes} bytes{counted} are on {want.primary} only",
-        detail=f"{want.primary} acknowledged them while {want.replica} was already promoted, or had no link",
+        told,
+        detail=why,
         hint=f"do not terminate {want.primary}. To list the keys, open it for your own address alone: {mine}; then: "
         f"ccr-avn verify {want.primary} {want.replica} --level values --unlinked --differences FILE",
     )

@@ -57,6 +57,11 @@ class Kept:
         self._side: Side | None = None
         threading.Thread(target=self._keep, name="kept", daemon=True).start()
 
+    @property
+    def last(self) -> Side | None:
+        """What INFO said last."""
+        return self._side
+
     def look(self, users: frozenset[str] | None = None) -> Left:
         """Who of ``users`` (None: of all) is connected besides ourselves, and what INFO says.
 

@@ -22,11 +22,15 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What only the old primary has: bytes of its replication stream, and writes where they can be counted; None: unknown."""
+    """What only the old primary has: bytes of its replication stream, and writes where they can be counted; None: unknown.
+
+    ``lapsed``: it is unknown because there was a time in which nothing held writes back, so it may well be something.
+    """
 
     ahead_bytes: int | None
     ahead_writes: int | None = None
     why: str = ""
+    lapsed: bool = False
 
 
 def judge_carries(new: Side, expected: Expected, primary: str, replica: str) -> Finding:
@@ -74,12 +78,16 @@ def lacks(side: Side, replication_id: str, offset: int, replica: str) -> str:
 
 def audit(old: Side, new: Side, noted: Side | None) -> Audit:
     """``noted``: the old primary when writes were paused on it for good, if this run did that."""
+    counted = noted is not None and (noted.run_id, noted.last_save) == (old.run_id, old.last_save)
+    writes = max(0, old.changes - noted.changes) if noted and counted else None
+    if writes == 0:
+        return Audit(ahead_bytes=0, ahead_writes=0)
     if new.replid2 == NO_HISTORY or new.replid2 not in (old.replid, old.replid2):
-        return Audit(ahead_bytes=None, why="their histories no longer meet: a server was started again since")
+        why = "their histories no longer meet: a server was started again since"
+        return Audit(ahead_bytes=None, ahead_writes=writes, why=why, lapsed=True)
     ahead = max(0, old.offset - (new.second_offset - 1))
-    if noted and (noted.run_id, noted.last_save) == (old.run_id, old.last_save):
-        writes = max(0, old.changes - noted.changes)
-        return Audit(ahead_bytes=ahead if writes else 0, ahead_writes=writes)
+    if writes is not None:
+        return Audit(ahead_bytes=ahead, ahead_writes=writes if ahead else 0)
     if ahead <= PING_BYTES:
         return Audit(ahead_bytes=0)
     if old.connected_replicas and ahead % PING_BYTES == 0:

@@ -1,6 +1,7 @@
 """What becomes of the old primary: compared a last time, then closed to writers for good before its write pause ends."""
 
 import shlex
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -56,13 +57,14 @@ class Compared:
 class Closing:
     """``lets_in``: whether a new connection is let in; ``left``: who a connection from before sees, None: there is none.
 
-    ``quiet``: looks in a row in which nobody was left and nobody was let in.
+    ``quiet``: looks in a row in which nobody was left and nobody was let in; ``paused``: whether writes still are.
     """
 
     lets_in: bool
     left: Left | None
     trouble: str = ""
     quiet: int = 0
+    paused: bool = True
 
 
 def closing_steps(want: CloseWish) -> tuple[Step[Any], ...]:
@@ -123,15 +125,23 @@ def compare_histories(want: CloseWish) -> Step[Compared | None]:
     )
 
 
-def final_audit(seen: Seen, compared: Step[Compared | None], closed: Step[Closing] | None) -> Audit | None:
-    """What was found before it was closed; or more, by what a connection from before saw last."""
+def final_audit(seen: Seen, compared: Step[Compared | None], shut: Step[Any] | None) -> Audit | None:
+    """What was found before it was closed; or more, by what a connection from before saw last.
+
+    ``shut``: the step that closed it, or powered it off; None: it was left open.
+    """
     found = seen.of(compared) if seen.has(compared) else None
-    last = seen.of(closed) if closed and seen.has(closed) else None
-    if found and last and last.left and last.left.side and found.found.ahead_bytes is not None:
-        since = audit(last.left.side, found.new, found.noted)
-        more = since.ahead_bytes is None or since.ahead_bytes > found.found.ahead_bytes
-        return since if more else found.found
-    return found.found if found else None
+    if found is None or shut is None or not seen.has(shut) or found.found.ahead_bytes is None:
+        return found.found if found else None
+    fenced = fenced_in(seen)
+    last = fenced.kept.last if fenced and fenced.kept else None
+    since = audit(last, found.new, found.noted) if last else found.found
+    if since.ahead_bytes is None or since.ahead_bytes > found.found.ahead_bytes:
+        return since
+    closed = seen.of(shut)
+    if isinstance(closed, Closing) and closed.left and closed.left.cut and not (closed.paused or since.ahead_bytes):
+        return Audit(ahead_bytes=None, why="the write pause ran out before it was seen to be closed", lapsed=True)
+    return found.found
 
 
 def _old_side(want: CloseWish, seen: Seen) -> Side:
@@ -179,7 +189,8 @@ def see_closed(want: CloseWish) -> Step[Closing]:
             return Closing(lets_in=lets_in, left=None)
         left, trouble = _cut(fenced.kept, _users(service), lets_in=lets_in)
         quiet = before + 1 if not lets_in and not trouble and left and not left.clients else 0
-        return Closing(lets_in=lets_in, left=left, trouble=trouble, quiet=quiet)
+        paused = fenced.fence is None or fenced.fence.paused_until() > time.time()
+        return Closing(lets_in=lets_in, left=left, trouble=trouble, quiet=quiet, paused=paused)
 
     def judge(found: Closing, _: Seen) -> Finding:
         return judge_closed(found, want.primary, _power_off_words(want))

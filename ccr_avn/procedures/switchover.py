@@ -99,8 +99,8 @@ class Switchover:
 
     def found_ahead(self, seen: Seen) -> Audit | None:
         """What only the old primary has, as far as it could be seen."""
-        closed = next((step for step in self.closing if step.slug == "closed"), None)
-        return closing.final_audit(seen, self.compared, closed)
+        shut = next((step for step in self.closing if step.slug in ("closed", "power-off")), None)
+        return closing.final_audit(seen, self.compared, shut)
 
     def as_left(self, seen: Seen) -> Service | None:
         """The old primary as the last look at it shows it."""

@@ -189,6 +189,33 @@ def test_writes_that_come_through_while_it_is_being_closed_are_told(pair: Operat
     assert len(missing(pair, load.acknowledged)) > 0
 
 
+def test_a_pause_that_ended_with_its_server_is_no_success(pair: Operator) -> None:
+    """It comes back with its last dump and another history: what it took meanwhile can't be told."""
+    child, _ = runs_to(pair, "accepts-writes: ok", "--json")
+    pair.sandbox.servers.kill("eu")
+    pair.sandbox.servers.heal("eu")
+    done = ended(child)
+    assert done.code == 16, done.err
+    assert "eu may have writes that us lacks" in done.err
+    assert json.loads(done.out)["result"]["bytes_not_replicated"] is None
+
+
+def test_a_pause_that_ran_out_while_the_filter_was_set_is_no_success(pair: Operator) -> None:
+    """Stopped for longer than the pause, while the platform took its time: nobody could look."""
+    pair.sandbox.faults.add(kind="delay", seconds=5.0, method="PUT", path="/service/eu$")
+    with Load(uri(pair, "eu")) as load:
+        child, _ = runs_to(pair, "close: avn", "--fence-ttl", "1", "--promote-timeout", "2")
+        until(lambda: any(change[0] == "PUT" and change[1].endswith("/eu") for change in pair.sandbox.changes()), "avn")
+        child.send_signal(signal.SIGSTOP)
+        count = len(load.acknowledged)
+        until(lambda: len(load.acknowledged) > count + 100, "writes to come through")
+        until(lambda: not accepts(pair, "eu"), "the filter to take hold")
+        child.send_signal(signal.SIGCONT)
+        done = ended(child)
+    assert done.code == 16, done.err
+    assert "do not terminate eu" in done.err
+
+
 def test_a_primary_that_starts_again_during_the_promotion_is_not_said_to_have_it_all(make: Make) -> None:
     """It goes on under another replication ID, and so does its replica."""
     operator = paired(make(promote_seconds=2.0))

@@ -79,6 +79,7 @@ def old(**more: Any) -> Any:
         (old(offset=156, changes=9), old(), Audit(ahead_bytes=56, ahead_writes=2)),
         (old(offset=156, changes=1, last_save=2), old(), Audit(ahead_bytes=56)),
         (old(offset=156, run_id="e" * 40), old(), Audit(ahead_bytes=56)),
+        (old(replid="c" * 40, offset=156), old(), Audit(ahead_bytes=0, ahead_writes=0)),
         (old(replid="c" * 40, replid2=OLD, offset=133), None, Audit(ahead_bytes=33)),
         (old(replid="c" * 40), None, None),
     ],
