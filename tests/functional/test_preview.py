@@ -1,12 +1,19 @@
 """What `--dry-run` prints does the job: pasted into bash it makes the same world by the same changes."""
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.operator import Ended, Make, Operator
-from tests.support.previews import does_as_shown
+from ccr_avn.preview import preview
+from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+from tests.support.operator import BIN, Ended, Make, Operator
+from tests.support.pairs import accepts, is_promoted, missing, paired, uri
+from tests.support.plans import SETTING, enable_plans, switching_plans
+from tests.support.previews import broken_at, does_as_shown, places
+from tests.support.writers import Load
 
 QUICK = ("--poll-interval", "1")
 
@@ -99,3 +106,75 @@ def test_without_a_cloud_it_says_what_it_assumes(operator: Operator) -> None:
     done = operator.ccr("enable", "eu", "us", "--dry-run")
     assert "# assumes that eu exists" in done.out
     assert "service create eu" not in done.out
+
+
+def test_a_preview_passes_shellcheck() -> None:
+    found = shutil.which("shellcheck", path=f"{BIN}:{os.environ['PATH']}")
+    if not found:
+        pytest.skip("shellcheck is not installed")
+    for text in {preview(plan) for plan in (*enable_plans(), *switching_plans())}:
+        done = subprocess.run(
+            (found, "--shell", "bash", "-"), input=text, text=True, capture_output=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stdout
+
+
+SWITCHOVER = preview(plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r")).plan)
+NORMAL = ("gate lineage", "gate fence-held", "service tags", "gate audit")
+"""One of each class: before the fence, inside it, forgiven, and behind the promotion."""
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(number, id=name, marks=() if any(one in name for one in NORMAL) else pytest.mark.slow)
+        for number, name in places(SWITCHOVER)
+    ],
+)
+def test_a_fault_at_any_line_ends_as_safely_as_a_run(make: Make, place: int) -> None:
+    """Nothing acknowledged is lost, and never do both sides take writes."""
+    operator = paired(make())
+    text = operator.ccr("switchover", "eu", "us", "--dry-run").out
+    with Load(uri(operator, "eu")) as load:
+        done = operator.pastes(broken_at(text, place))
+        platform = operator.sandbox.platform
+        forgiven = "NOT done" in done.err
+        assert (done.code == 0) == forgiven, done.err
+        if is_promoted(operator):
+            closed = platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
+            assert closed or paused(operator), done.err
+        elif "integration-delete" in text.splitlines()[place]:
+            assert paused(operator), "whether it acted is not known to a shell: the pause ends by itself"
+        else:
+            assert accepts(operator, "eu")
+        assert not forgiven or platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
+    if is_promoted(operator):
+        assert missing(operator, load.acknowledged) == []
+
+
+def paused(operator: Operator) -> bool:
+    with operator.sandbox.servers.admin("eu") as admin:
+        return int(admin.info("clients").get("paused_timeout_milliseconds", 0)) > 0
+
+
+def test_a_gate_alone_ends_as_its_verdict_is(operator: Operator) -> None:
+    there = ("gate", "exists", "us", "--replica-of", "eu", "--cloud", "aws-us-east-1")
+    assert operator.ccr("gate", "exists", "eu", "--cloud", "do-fra").code == 5
+    assert operator.ccr("gate", "exists", "eu").code == 4
+    assert operator.ccr("gate", "running", "eu", "--timeout", "0").code in (3, 4)
+    paired(operator)
+    assert operator.ccr(*there, "--print", "exists").out == "there\n"
+    assert operator.ccr("gate", "exists", "eu", "--cloud", "do-fra", "--print", "exists").code == 4
+    assert operator.ccr("gate", "exists", "us", "--replica-of", "other", "--print", "exists").code == 4
+    assert operator.ccr("gate", "running", "eu", "--print", "service_type").out == "valkey\n"
+    for name in ("active", "link", "databases"):
+        done = operator.ccr("gate", name, "eu", "us")
+        assert (done.code, done.err) == (0, ""), name
+    assert operator.ccr("gate", "backup", "eu").code == 0
+    row = next(iter(operator.sandbox.platform.rows))
+    assert operator.ccr("gate", "integration", "us", "--from", "eu").out == f"{row}\n"
+    assert operator.ccr("gate", "integration", "us", "--from", "other").code == 4
+    for line in ("integration-gone us", "promoted us", "ip-filter eu", "powered-off eu", "tagged us --tag a=b"):
+        done = operator.ccr("gate", *line.split(), "--timeout", "0")
+        assert done.code == 5, done.err
+    assert operator.sandbox.changes() == []

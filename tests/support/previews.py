@@ -37,3 +37,22 @@ def commands(preview: str) -> list[list[str]]:
 
 
 KEPT = re.compile(r'\w+="\$\((.*)\)"')
+
+
+def places(preview: str) -> list[tuple[int, str]]:
+    """The lines with a command, by their number, each with a name for people."""
+    found = []
+    for number, line in enumerate(preview.splitlines()):
+        kept = KEPT.fullmatch(line.strip())
+        words = (kept.group(1) if kept else line.strip()).split()
+        if words and words[0] in ("avn", "ccr-avn"):
+            found.append((number, " ".join(words[1:3])))
+    return found
+
+
+def broken_at(preview: str, place: int) -> str:
+    """The same text with a line whose command fails without doing anything."""
+    lines = preview.splitlines()
+    kept, forgiven = KEPT.fullmatch(lines[place]), " ||" * lines[place].endswith(" ||")
+    lines[place] = f'{lines[place].partition("=")[0]}="$(false)"' if kept else f"false{forgiven}"
+    return "\n".join(lines)
