@@ -107,7 +107,8 @@ def error(problem: CcrError) -> None:
     lines += [f"note: {_line(text)}" for text in problem.notes]
     if problem.changed:
         were = "may have been" if problem.changed == "unknown" else "were"
-        lines.append(f"note: resources on Aiven {were} changed; re-run the same command to resume")
+        more = "; re-run the same command to resume" if problem.resumable else ""
+        lines.append(f"note: resources on Aiven {were} changed{more}")
     text = "\n".join(lines)
     if not note(text) and not _Manner.json:
         put("stdout", emitted(text) + "\n")

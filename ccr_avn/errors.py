@@ -21,6 +21,7 @@ class CcrError(Exception):
         self.hint = hint
         self.notes: tuple[str, ...] = ()  # what else the operator must know now, a line each
         self.result: dict[str, Any] = {}  # what was found all the same, for `--json`
+        self.resumable = True  # whether the same command, run again, goes on from there
         self.changed: Changed = False  # whether the control plane had been changed when it happened
 
     @property

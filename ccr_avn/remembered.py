@@ -38,6 +38,36 @@ def filter_before(service: "Service", project: str | None, closed: list[str]) ->
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What a run found that only the old primary has; ``ahead_writes`` None: they could not be counted."""
+
+    ahead_bytes: int
+    ahead_writes: int | None
+
+
+def found_ahead(old: "Service", new: "Service", project: str | None) -> Ahead | None:
+    """What the newest run that compared these very services found on the old primary alone; None: nothing, or none did."""
+    found = None
+    for entries in _runs_of(old.name, project):
+        born = _noted(entries).get("created")
+        if not isinstance(born, dict) or None in (lineage.created(old), lineage.created(new)):
+            continue
+        if (born.get(old.name), born.get(new.name)) != (lineage.created(old), lineage.created(new)):
+            continue
+        for facts in (_facts(one) for one in entries if one.get("slug") == "audit"):
+            ahead = facts.get("ahead_bytes")
+            if isinstance(ahead, int):
+                found = Ahead(ahead_bytes=ahead, ahead_writes=facts.get("ahead_writes")) if ahead else None
+    return found
+
+
+def _facts(entry: dict[str, Any]) -> dict[str, Any]:
+    finding = entry.get("finding")
+    facts = finding.get("facts") if isinstance(finding, dict) else None
+    return facts if isinstance(facts, dict) else {}
+
+
 def _runs_of(service: str, project: str | None) -> Iterator[list[dict[str, Any]]]:
     """The entries of every run that names the service, the oldest run first."""
     try:
@@ -87,9 +117,7 @@ def _noted(entries: list[dict[str, Any]]) -> dict[str, Any]:
     for one in entries:
         if one.get("event") == "ChangeStarted":
             break
-        finding = one.get("finding")
-        if isinstance(finding, dict) and isinstance(finding.get("facts"), dict):
-            noted |= finding["facts"]
+        noted |= _facts(one)
     return noted
 
 

@@ -250,7 +250,7 @@ def _finish(session: "Session", run: "Run", procedure: "Switchover", hooks: dict
         *_split_brain(want),
         *parity.risks(differences),
     ]
-    found = procedure.found_ahead(run.seen)
+    found = procedure.found_ahead(run.seen) or _found_before(procedure, run)
     result: dict[str, Any] = {
         "old_primary": want.primary,
         "new_primary": want.replica,
@@ -311,6 +311,19 @@ def _split_brain(want: "SwitchoverRequest") -> list[dict[str, str]]:
     return [{"what": what, "mend": off}]
 
 
+def _found_before(procedure: "Switchover", run: "Run") -> "Audit | None":
+    """Where the old primary can't be asked any more: what an earlier run on this machine found on it."""
+    from ccr_avn.gates.history import Audit
+    from ccr_avn.remembered import found_ahead
+
+    want = procedure.want
+    old, new = procedure.service(run.seen, want.primary), procedure.service(run.seen, want.replica)
+    if old is None or new is None:
+        return None
+    found = found_ahead(old, new, want.setting.project.name)
+    return Audit(ahead_bytes=found.ahead_bytes, ahead_writes=found.ahead_writes) if found else None
+
+
 def _ahead(want: "SwitchoverRequest", found: "Audit | None") -> "CcrError | None":
     """Writes that only the old primary has must not pass for success."""
     from ccr_avn.errors import NotProven
@@ -324,12 +337,14 @@ def _ahead(want: "SwitchoverRequest", found: "Audit | None") -> "CcrError | None
     why = f"{want.primary} acknowledged them while {want.replica} was already promoted, or had no link"
     if found.ahead_bytes is None:
         told, why = f"{want.primary} may have writes that {want.replica} lacks{counted}", found.why
-    return NotProven(
+    problem = NotProven(
         told,
         detail=why,
         hint=f"do not terminate {want.primary}. To list the keys, open it for your own address alone: {mine}; then: "
         f"ccr-avn verify {want.primary} {want.replica} --level values --unlinked --differences FILE",
     )
+    problem.resumable = False  # all is done; what is there to do is done by hand
+    return problem
 
 
 def _outage(session: "Session") -> float | None:

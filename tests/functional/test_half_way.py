@@ -174,7 +174,10 @@ def test_writes_that_only_the_old_primary_has_are_told(pair: Operator) -> None:
     assert told["result"]["bytes_not_replicated"] > 0
     assert told["result"]["new_primary"] == "us"
     assert "do not terminate eu" in done.err
+    assert "to resume" not in done.err
     assert pair.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
+    again = pair.ccr(*GO)
+    assert again.code == 16, "it is as true as before, although eu can't be asked any more"
 
 
 def test_writes_that_come_through_while_it_is_being_closed_are_told(pair: Operator) -> None:
