@@ -118,7 +118,7 @@ def test_killed_at_any_step_the_same_command_finishes(make: Make, step: str, num
     else:
         changed = operator.sandbox.changes() != []
         assert done.code == (140 if changed else 130), done.err
-        assert "same command again" in done.err
+        assert "re-run the same command" in done.err
     operator.sandbox.faults.clear()
     until(lambda: all(one["status"] for one in requests(operator)))
     if "us" in operator.sandbox.platform.services:

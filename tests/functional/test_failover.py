@@ -95,7 +95,7 @@ def test_it_can_be_waited_for(make: Make) -> None:
     assert operator.ccr("sandbox", "outage", "eu").code == 0
     done = operator.ccr(*GO, "--wait-automatic", "30")
     assert done.code == 0, done.err
-    assert "by itself" in done.err
+    assert "Aiven promoted it" in done.err
     assert not [one for one in operator.sandbox.changes()[len(before) :] if one[0] == "DELETE"]
     late = paired(make())
     late.sandbox.servers.kill("eu")

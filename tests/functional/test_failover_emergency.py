@@ -84,7 +84,7 @@ def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(operator: 
     assert is_promoted(pair)
     again = pair.ccr(*GO, "--no-verify")
     assert again.code == 0, again.err
-    assert "ccr-avn accepts-writes us" in again.out
+    assert "ccr-avn gate accepts-writes us" in again.out
 
 
 def test_a_rate_limit_is_waited_for_and_said(operator: Operator) -> None:

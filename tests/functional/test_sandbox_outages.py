@@ -44,7 +44,7 @@ def test_a_closed_filter_cuts_clients_but_not_replication_and_outlives_an_outage
         operator.ccr("sandbox", "heal")
         assert not answers(eu), kind
     operator.avn("service", "update", "eu", "-c", 'ip_filter=["127.0.0.0/8"]')
-    assert answers(eu)
+    until(lambda: answers(eu), "eu to let clients in again")
 
 
 @pytest.mark.parametrize("kind", ["cut", "api-only"])

@@ -168,7 +168,7 @@ def test_a_fence_is_told_apart_from_a_server_that_hangs(pair: Operator) -> None:
         running.fine()
         with pair.sandbox.servers.admin("p0") as client:
             client.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
-            told = running.event("writes are held back")
+            told = running.event("writes are paused")
             assert told["primary"]["role"] == "master"
             client.execute_command("CLIENT", "UNPAUSE")
         running.event("writes go through again")
@@ -219,7 +219,7 @@ def test_with_tls(make: Make, tls_options: dict[str, Path]) -> None:
         running.fine()
         with operator.sandbox.servers.admin("p0") as client:
             client.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
-            running.event("writes are held back")
+            running.event("writes are paused")
             client.execute_command("CLIENT", "UNPAUSE")
         running.event("writes go through again")
         running.fine()
