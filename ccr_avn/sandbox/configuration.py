@@ -140,10 +140,14 @@ def find_binary() -> Path:
     )
 
 
+_CHANCE = random.SystemRandom()
+"""Whoever seeds ``random`` alike in several processes has them walk the same ports, and take those of a killed server."""
+
+
 def free_port() -> int:
     """A port that is free on both addresses."""
     while True:
-        port = random.randrange(*_PORTS)  # noqa: S311 (spread, not secret)
+        port = _CHANCE.randrange(*_PORTS)
         if all(_is_free(address, port) for address in (CLIENTS, INTERNAL)):
             return port
 

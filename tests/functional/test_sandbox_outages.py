@@ -40,8 +40,9 @@ def test_a_closed_filter_cuts_clients_but_not_replication_and_outlives_an_outage
     assert not answers(eu)
     assert link(us) == "up"
     for kind in ("kill", "freeze", "api-only"):
-        operator.ccr("sandbox", "outage", "eu", "--kind", kind)
-        operator.ccr("sandbox", "heal")
+        for words in (("outage", "eu", "--kind", kind), ("heal",)):
+            done = operator.ccr("sandbox", *words)
+            assert done.code == 0, done.err
         assert not answers(eu), kind
     operator.avn("service", "update", "eu", "-c", 'ip_filter=["127.0.0.0/8"]')
     until(lambda: answers(eu), "eu to let clients in again")
