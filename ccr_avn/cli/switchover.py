@@ -287,14 +287,15 @@ def _old_primary(session: "Session", want: "SwitchoverRequest") -> str:
 
 def _tell_restoring(want: "SwitchoverRequest", old: "Service | None", result: dict[str, Any], lines: list[str]) -> None:
     """The filter from before, if it is known, and how to open the old primary again."""
+    from ccr_avn.gates.settings import NOBODY
     from ccr_avn.procedures import closing
     from ccr_avn.remembered import Filter, filter_before
 
     if want.old_primary != "close" or old is None:
         return
     before: Filter | None = Filter(value=old.user_config.get("ip_filter"))
-    if closing.networks(before.value if before else None) == [closing.NOBODY]:  # closed by an earlier run
-        before = filter_before(old, want.setting.project.name, [closing.NOBODY])
+    if closing.networks(before.value if before else None) == [NOBODY]:  # closed by an earlier run
+        before = filter_before(old, want.setting.project.name, [NOBODY])
     if before is None:
         lines.append(f"  to open {want.primary} again  no journal here tells its ip_filter from before it was closed")
         return

@@ -11,15 +11,13 @@ from ccr_avn.dataplane.link import Side, look_at
 from ccr_avn.dataplane.writes import Kept, Left, lets_clients_in
 from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.gates.history import Audit, audit, judge_audit
+from ccr_avn.gates.settings import NOBODY
 from ccr_avn.models import Service
 from ccr_avn.plan import Act, Finding, Gate, Poll, Probe, Seen, Step, go, stop, todo, wait
 from ccr_avn.procedures.fencing import FENCE, Fenced, fenced_in
 from ccr_avn.procedures.steps import Find, Setting, endpoint
 
 Fate = Literal["close", "power-off", "hold", "open"]
-
-NOBODY = "192.0.2.1/32"
-"""An address that nobody has: the documentation network of RFC 5737."""
 
 SHUT_LIMIT = 120.0
 """Seconds the platform may take to put an accepted filter into force."""

@@ -8,7 +8,8 @@ from ccr_avn.dataplane.link import NO_HISTORY
 from ccr_avn.dataplane.still import Noted
 from ccr_avn.dataplane.writes import Left
 from ccr_avn.gates.history import Audit, Expected, audit, judge_audit, judge_carries, lacks
-from ccr_avn.procedures.closing import NOBODY, QUIET_LOOKS, Closing, filter_commands, judge_closed, networks
+from ccr_avn.gates.settings import NOBODY
+from ccr_avn.procedures.closing import QUIET_LOOKS, Closing, filter_commands, judge_closed, networks
 from ccr_avn.procedures.steps import Setting
 from tests.support.factories import side
 
