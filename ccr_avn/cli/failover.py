@@ -1,21 +1,28 @@
 """`ccr-avn failover`."""
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ccr_avn.cli import options, switching
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInterval, ProjectName, Replica, Route
-from ccr_avn.cli.switching import After, Before, DoubtTimeout, HookTimeout, OnFailure, PromoteTimeout, WriteEnv, Yes
+from ccr_avn.cli.switching import (
+    After,
+    Around,
+    Before,
+    DoubtTimeout,
+    HookTimeout,
+    OnFailure,
+    PromoteTimeout,
+    WriteEnv,
+    Yes,
+)
 from ccr_avn.errors import UsageError
 
 if TYPE_CHECKING:
     from ccr_avn.cli.session import Session
-    from ccr_avn.errors import CcrError, Changed
     from ccr_avn.execute import Run
-    from ccr_avn.gates.parity import Difference
-    from ccr_avn.models import Service
     from ccr_avn.procedures.failover import Failover
 
 
@@ -80,6 +87,7 @@ def failover(
     import valkey  # noqa: F401 (the data plane needs it soon)
 
     from ccr_avn.cli.enable import show_preview
+    from ccr_avn.cli.failover_told import FailoverMove
     from ccr_avn.cli.session import Session
     from ccr_avn.procedures.failover import FailoverRequest, plan_failover
     from ccr_avn.program import known
@@ -103,29 +111,19 @@ def failover(
         return
     program = known(path)
     session = Session("failover", json=json, replica=replica, project=name, allow_data_loss=allow_data_loss)
-    current: list[Run] = []
 
-    def new() -> "Service | None":
-        return procedure.replica(current[0].seen) if current else None
-
-    def told(*, changed: "Changed") -> dict[str, str]:
-        service = new()
-        old = (service.source or "") if service else ""
-        return switching.environment(session, "failover", name, old, service, changed=changed)
-
-    def confirm(begun: "Run") -> None:
-        current.append(begun)
+    def ask(begun: "Run") -> None:
         row = procedure.deletes(begun.seen)
-        if check or row is None:
-            return  # nothing is deleted
-        switching.ask(session, replica, _consequences(begun, procedure, row.source or ""), yes=yes)
-        hooks.run_before(told(changed=False))
+        source = (row.source if row else None) or ""
+        switching.ask(session, replica, _consequences(begun, procedure, source), yes=yes)
 
-    session.sinks.append(switching.writing_env(write_env, new))
-    run = switching.with_hooks(
+    move = FailoverMove(procedure)
+    run = switching.carry_out(
+        move,
+        session,
         hooks,
-        told,
-        lambda: session.perform(
+        Around(project=name, write_env=write_env, ask=ask, checks_only=check),
+        lambda confirm: session.perform(
             procedure.plan,
             program,
             call_timeout,
@@ -133,15 +131,15 @@ def failover(
             checks_only=check,
             never_suspend=True,
             ahead=ahead,
-            explain=lambda begun, problem: _explain(begun, problem, procedure),
+            explain=move.explain,
         ),
     )
     if check:
         _finish_check(session, run, procedure)
         return
-    hooks.run("after", told(changed=run.changed))
     loaded = session.started - began  # before the run's own clock began
-    _finish(session, run, procedure, loaded, hooks.seconds)
+    done = FailoverMove(procedure, loaded).outcome(session, run, hooks.seconds)
+    session.finish(run, done.result, done.lines, done.problem)
 
 
 def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
@@ -157,35 +155,21 @@ def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
 
 
 def _finish_check(session: "Session", run: "Run", procedure: "Failover") -> None:
+    from ccr_avn.cli.failover_told import differences
     from ccr_avn.gates import parity
 
     replica, found = procedure.want.replica, procedure.state(run.seen)
-    differences = _differences(run, procedure, procedure.replica(run.seen))
+    found_different = differences(run, procedure, procedure.replica(run.seen))
     result = {
         "replica": replica,
         "would_go": True,
         "state": found.state if found else None,
-        "differences": [one.told() for one in differences],
+        "differences": [one.told() for one in found_different],
     }
     texts = {"promoted": f"{replica} was promoted already", "promoting": f"{replica} is being promoted"}
     text = texts.get(found.state if found else "", "all pre-checks passed")
-    session.finish(run, result, [f"{replica}: {text}", *(f"warning: {parity.warning(one)}" for one in differences)])
-
-
-def _explain(run: "Run", problem: "CcrError", procedure: "Failover") -> None:
-    """An end behind the promotion says how far it came."""
-    if not run.past_return:
-        return
-    replica = procedure.want.replica
-    promote = next(step for step in procedure.plan.steps if step.slug == "promote")
-    known = procedure.last_known(run.seen)
-    looked = run.seen.of(promote) if run.seen.has(promote) else known.replica if known else None
-    promoted = getattr(looked, "role", "") == "master"
-    who = f"{replica} is the primary now" if promoted else f"the promotion of {replica} was sent; it is no master yet"
-    problem.notes += (
-        f"{who}; the same command finishes what is left, and `ccr-avn endpoint {replica}` connects to it",
-    )
-    problem.result = {"new_primary": replica, "promoted": promoted, **problem.result}
+    lines = (f"{replica}: {text}", *(f"warning: {parity.warning(one)}" for one in found_different))
+    session.finish(run, result, lines)
 
 
 def _consequences(run: "Run", procedure: "Failover", source: str) -> dict[str, str]:
@@ -201,60 +185,3 @@ def _consequences(run: "Run", procedure: "Failover", source: str) -> dict[str, s
         "write pause": f"none by us; writes work again when {replica} is promoted",
         "may be lost": f"{loss} ({how})",
     }
-
-
-def _finish(session: "Session", run: "Run", procedure: "Failover", loaded: float, hooks: dict[str, float]) -> None:
-    from ccr_avn import events
-    from ccr_avn.gates import parity
-    from ccr_avn.procedures.unverified import UNSEEN, from_inside
-
-    want = procedure.want
-    promoted, known = run.seen.of(procedure.running), procedure.last_known(run.seen)
-    before = procedure.replica(run.seen)
-    source = before.source if before else None
-    seconds, how = known.estimate if known else (None, UNSEEN)
-    project = want.setting.project
-    old = procedure.old(run.seen)
-    differences = _differences(run, procedure, promoted)
-    exposed = [*switching.exposure(project.flag, promoted), *parity.risks(differences)]
-    if address := procedure.old_address(run.seen):
-        mend = parity.power_off(*address, protected=old is not None and old.protected)
-        exposed.insert(0, {"what": f"{source} was not fenced: if it lives, it still accepts writes", "mend": mend})
-    done = [event for event in session.timeline if isinstance(event, events.StepDone)]
-    accepted = next((event.at for event in done if event.slug == "accepts-writes"), 0.0)
-    result: dict[str, Any] = {
-        "old_primary": source,
-        "new_primary": want.replica,
-        "seconds_to_first_write": round(loaded + accepted, 3) if want.verify else None,
-        "proven": want.verify,
-        "rpo_estimate": {
-            "seconds": seconds,
-            "how": how,
-            "applied_offset": known.replica.offset if known else None,
-        },
-        "before": switching.sides(replica=before),
-        "after": switching.sides(primary=promoted),
-        "exposure": exposed,
-        "differences": [one.told() for one in differences],
-        "hooks_seconds": hooks,
-    }
-    lines = [f"{want.replica} is the primary now"]
-    if not want.verify:
-        lines += [f"  nothing was proven    {UNSEEN}; from inside its network:"]
-        lines += [f"                        {command}" for command in from_inside(want.replica, want.setting)]
-    elif source:
-        loss = "unknown" if seconds is None else f"about {seconds:g} s of writes"
-        lines += [
-            f"  first write accepted  {result['seconds_to_first_write']:.1f} s after the start",
-            f"  possible loss         {loss} ({how if how.startswith('a bound') else f'an estimate: {how}'})",
-        ]
-    lines.append(f"  connection details    ccr-avn endpoint {want.replica}")
-    session.finish(run, result, [*lines, *switching.exposure_lines(exposed)])
-
-
-def _differences(run: "Run", procedure: "Failover", new: "Service | None") -> "tuple[Difference, ...]":
-    """In what it differs from its primary, as far as the list tells that was asked for anyway: it costs no time."""
-    from ccr_avn.gates import parity
-
-    old = procedure.old(run.seen)
-    return parity.of_services(procedure.want.setting.project, old, new) if old and new else ()

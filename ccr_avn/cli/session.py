@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from ccr_avn import console, events, process
@@ -22,17 +22,17 @@ from ccr_avn.signals import Signals
 class Session:
     """One run of one command. ``facts`` go into the journal: names and options, no secrets."""
 
-    def __init__(self, command: str, *, json: bool, **facts: Any) -> None:
+    def __init__(self, command: str, *, json: bool, progress: PlainProgress | None = None, **facts: Any) -> None:
         self.command = command
         self.json = json
         self.facts = facts
         self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
         self.timeline: list[events.Event] = []
         self.journal = Journal(self.run_id)
-        self.progress = _progress()
+        self.progress = progress or _progress()
         self.sinks: list[Sink] = [self.timeline.append, self.journal, self.progress]
         self.run: Run | None = None
-        self._signals: Signals | None = None
+        self._held: Callable[[], AbstractContextManager[None]] = nullcontext
         self._began = time.monotonic()
 
     @property
@@ -50,7 +50,7 @@ class Session:
         Raises:
             Interrupted: a signal came meanwhile; every sink has been told before.
         """
-        with self._signals.held() if self._signals else nullcontext():
+        with self._held():
             for sink in tuple(self.sinks):
                 try:
                     sink(event)
@@ -84,33 +84,59 @@ class Session:
         console.commit()
         more = (signal.SIGTSTP,) if never_suspend else ()
         with Signals(*more) as signals:
-            self._signals = signals
             world = World(
                 avn=program.path,
                 call_timeout=call_timeout,
                 held=signals.held,
                 run=ahead.run if ahead else process.run,
             )
-            self._began = time.monotonic()
-            run = self.run = Run(plan, world, self.emit)
-            self._start(plan, program)
-            try:
-                run.check()
-                if confirm:
-                    self.progress.close()
-                    confirm(run)
-                if not checks_only:
-                    self._act(run, ended_by_signal)
-            except Exception as error:
-                error.changed = run.changed  # type: ignore[attr-defined]  # a bug's exit code must tell it too
-                if explain and isinstance(error, CcrError):
-                    with suppress(Exception):  # what ended the run is told, whatever else can't be
-                        explain(run, error)
-                with suppress(Interrupted):  # what ended the run is told, not what came while it was written down
-                    self._end(ok=False, changed=run.changed, code=getattr(error, "exit_code", 1), result=_told(error))
-                raise
-            finally:
+            return self.run_in(
+                world,
+                plan,
+                program.version,
+                confirm,
+                checks_only=checks_only,
+                ended_by_signal=ended_by_signal,
+                explain=explain,
+            )
+
+    def run_in(
+        self,
+        world: World,
+        plan: Plan,
+        version: str,
+        confirm: Callable[[Run], None] | None = None,
+        *,
+        checks_only: bool = False,
+        ended_by_signal: str = "",
+        explain: Callable[[Run, CcrError], None] | None = None,
+    ) -> Run:
+        """The same in a world that is given, whose ``held`` keeps signals from breaking into what must be whole.
+
+        Raises:
+            CcrError: as the plan's gates, avn or a signal ended it.
+        """
+        self._held = world.held
+        self._began = world.clock()
+        run = self.run = Run(plan, world, self.emit)
+        self._start(plan, version)
+        try:
+            run.check()
+            if confirm:
                 self.progress.close()
+                confirm(run)
+            if not checks_only:
+                self._act(run, ended_by_signal)
+        except Exception as error:
+            error.changed = run.changed  # type: ignore[attr-defined]  # a bug's exit code must tell it too
+            if explain and isinstance(error, CcrError):
+                with suppress(Exception):  # what ended the run is told, whatever else can't be
+                    explain(run, error)
+            with suppress(Interrupted):  # what ended the run is told, not what came while it was written down
+                self._end(ok=False, changed=run.changed, code=getattr(error, "exit_code", 1), result=_told(error))
+            raise
+        finally:
+            self.progress.close()
         return run
 
     def _act(self, run: Run, ended_by_signal: str) -> None:
@@ -126,26 +152,8 @@ class Session:
         Raises:
             CcrError: the problem, which carries the result.
         """
-        done = [event for event in self.timeline if isinstance(event, events.StepDone)]
-        evidence = {
-            event.slug: {
-                "outcome": event.outcome,
-                "finding": event.finding.reason,
-                "seconds": round(event.seconds, 3),
-            }
-            for event in done
-        }
-        result = {**result, "evidence": evidence}
-        self._signals = None
-        if problem:
-            problem.changed, problem.result = run.changed or True, result
-            self._end(ok=False, changed=problem.changed, code=problem.exit_code, result={**_told(problem), **result})
-            if not self.json:
-                for line in (*lines, *self._untold()):
-                    console.say(line)
-            raise problem
-        self._end(ok=True, changed=run.changed, code=0, result=result)
-        if self.json:
+        result = self.conclude(run, result, problem)
+        if not problem and self.json:
             journal = {"path": str(self.journal.path), "head": self.journal.head}
             if self.journal.trouble:
                 journal["trouble"] = self.journal.trouble
@@ -158,9 +166,31 @@ class Session:
                 warnings=self.warnings,
                 journal=journal,
             )
-            return
-        for line in (*lines, *self._untold()):
-            console.say(line)
+        if not self.json:
+            for line in (*lines, *self._untold()):
+                console.say(line)
+        if problem:
+            raise problem
+
+    def conclude(self, run: Run, result: dict[str, Any], problem: CcrError | None = None) -> dict[str, Any]:
+        """Close the journal; the result with its evidence, which the problem carries too."""
+        done = [event for event in self.timeline if isinstance(event, events.StepDone)]
+        evidence = {
+            event.slug: {
+                "outcome": event.outcome,
+                "finding": event.finding.reason,
+                "seconds": round(event.seconds, 3),
+            }
+            for event in done
+        }
+        result = {**result, "evidence": evidence}
+        self._held = nullcontext
+        if problem:
+            problem.changed, problem.result = run.changed or True, result
+            self._end(ok=False, changed=problem.changed, code=problem.exit_code, result={**_told(problem), **result})
+        else:
+            self._end(ok=True, changed=run.changed, code=0, result=result)
+        return result
 
     @property
     def warnings(self) -> list[str]:
@@ -176,8 +206,8 @@ class Session:
         lost = [f"could not be written: {one}; see ccr-avn runs show {self.run_id}" for one in console.troubles()]
         return [*warnings, *lost]
 
-    def _start(self, plan: Plan, program: Program) -> None:
-        facts = {**self.facts, "avn": program.version}
+    def _start(self, plan: Plan, version: str) -> None:
+        facts = {**self.facts, "avn": version}
         slugs = tuple(step.slug for step in plan.all_steps)
         started = events.RunStarted(
             at=0.0, run=self.run_id, command=self.command, title=plan.title, slugs=slugs, facts=facts

@@ -4,8 +4,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import typer
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ccr_avn.execute import Run
     from ccr_avn.hooks import Hooks
     from ccr_avn.models import Service
+    from ccr_avn.plan import Plan, Seen
 
 Yes = Annotated[bool, typer.Option("--yes", help="Skip confirmation (required when not interactive).")]
 WriteEnv = Annotated[
@@ -35,6 +37,77 @@ DoubtTimeout = Annotated[
 PromoteTimeout = Annotated[
     float, typer.Option(metavar="S", help="Time limit for the promotion; writes are paused as long.")
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run came to its end. ``problem``: it found something that must not pass for success."""
+
+    result: dict[str, Any]
+    lines: tuple[str, ...]
+    problem: CcrError | None = None
+
+
+class Move(Protocol):
+    """A promotion with all that is told of it, be it the only one or one of many."""
+
+    command: ClassVar[str]
+
+    @property
+    def plan(self) -> "Plan": ...
+    def new(self, seen: "Seen") -> "Service | None": ...
+    def old(self, seen: "Seen") -> str: ...
+    def is_due(self, seen: "Seen") -> bool:
+        """Whether anything is promoted, so that there is something to ask."""
+
+    def explain(self, run: "Run", problem: CcrError) -> None: ...
+    def outcome(self, session: "Session", run: "Run", hooks: dict[str, float]) -> Outcome: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What stands around the run of a plan. ``ask``: the question, which raises NotConfirmed."""
+
+    project: str | None
+    write_env: Path | None
+    ask: "Callable[[Run], None]"
+    checks_only: bool = False
+
+
+def carry_out(
+    move: Move,
+    session: "Session",
+    hooks: "Hooks",
+    around: Around,
+    perform: "Callable[[Callable[[Run], None]], Run]",
+) -> "Run":
+    """The run with its question, hooks and env file; ``perform`` runs the plan, and is given what to call before it acts.
+
+    Raises:
+        CcrError: as the run ended.
+    """
+    from ccr_avn.plan import Seen
+
+    current: list[Run] = []
+
+    def seen() -> Seen:
+        return current[0].seen if current else Seen()
+
+    def told(*, changed: "Changed") -> dict[str, str]:
+        old, new = move.old(seen()), move.new(seen())
+        return environment(session, move.command, around.project, old, new, changed=changed)
+
+    def confirm(begun: "Run") -> None:
+        current.append(begun)
+        if not around.checks_only and move.is_due(begun.seen):
+            around.ask(begun)
+            hooks.run_before(told(changed=False))
+
+    session.sinks.append(writing_env(around.write_env, lambda: move.new(seen())))
+    run = with_hooks(hooks, told, lambda: perform(confirm))
+    if not around.checks_only:
+        hooks.run("after", told(changed=run.changed))
+    return run
 
 
 def must_be_able_to_ask(*, yes: bool) -> None:

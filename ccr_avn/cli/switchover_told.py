@@ -1,0 +1,176 @@
+"""What is told of a switchover: of one that ended half-way, and of one that came to its end."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ccr_avn import events
+from ccr_avn.cli import switching
+from ccr_avn.cli.switching import Outcome
+from ccr_avn.errors import CcrError, NotProven
+from ccr_avn.gates import parity
+from ccr_avn.gates.history import Audit
+from ccr_avn.gates.settings import NOBODY
+from ccr_avn.procedures import closing
+from ccr_avn.procedures.switchover import Switchover, SwitchoverRequest
+from ccr_avn.remembered import Filter, filter_before, found_ahead
+
+if TYPE_CHECKING:
+    from ccr_avn.cli.session import Session
+    from ccr_avn.dataplane.parity import Planes
+    from ccr_avn.execute import Run
+    from ccr_avn.gates.parity import Difference
+    from ccr_avn.models import Service
+    from ccr_avn.plan import Plan, Seen
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchoverMove:
+    """A switchover as `switchover` and `evacuate` run it."""
+
+    procedure: Switchover
+    command: ClassVar[str] = "switchover"
+
+    @property
+    def plan(self) -> "Plan":
+        return self.procedure.plan
+
+    def new(self, seen: "Seen") -> "Service | None":
+        return self.procedure.service(seen, self.procedure.want.replica)
+
+    def old(self, seen: "Seen") -> str:  # noqa: ARG002 (a failover learns it only then)
+        return self.procedure.want.primary
+
+    def is_due(self, seen: "Seen") -> bool:
+        found = self.procedure.state(seen)
+        return bool(found and found.row)
+
+    def explain(self, run: "Run", problem: CcrError) -> None:
+        """An end behind the promotion says who is the primary, and until when what holds."""
+        if not run.past_return:
+            return
+        notes, facts = self.procedure.left_half_way(run.seen)
+        problem.notes += notes
+        problem.result = {**facts, **problem.result}
+
+    def outcome(self, session: "Session", run: "Run", hooks: dict[str, float]) -> Outcome:
+        return _outcome(session, run, self.procedure, hooks)
+
+
+def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[str, float]) -> Outcome:
+    want = procedure.want
+    promoted = run.seen.of(procedure.running)
+    old = procedure.service(run.seen, want.primary)
+    different = differences(run, procedure, old, promoted)
+    exposed = [
+        *switching.exposure(want.setting.project.flag, promoted),
+        *_split_brain(want),
+        *parity.risks(different),
+    ]
+    found = procedure.found_ahead(run.seen) or _found_before(procedure, run)
+    result: dict[str, Any] = {
+        "old_primary": want.primary,
+        "new_primary": want.replica,
+        "write_outage_ms": _outage(session),
+        "bytes_not_replicated": found.ahead_bytes if found else None,
+        "writes_not_replicated": found.ahead_writes if found else None,
+        "before": switching.sides(primary=old, replica=procedure.service(run.seen, want.replica)),
+        "after": switching.sides(primary=promoted, old_primary=procedure.as_left(run.seen)),
+        "exposure": exposed,
+        "differences": [one.told() for one in different],
+        "hooks_seconds": hooks,
+    }
+    lines = [f"{want.replica} is the primary now", f"  old primary           {_old_primary(session, want)}"]
+    if result["write_outage_ms"] is not None:
+        lines.append(f"  write outage          {result['write_outage_ms']:.0f} ms")
+    if found and found.ahead_bytes is not None:
+        lines.append(f"  bytes not replicated  {found.ahead_bytes}")
+    lines.append(f"  connection details    ccr-avn endpoint {want.replica}")
+    _tell_restoring(want, old, result, lines)
+    lines += switching.exposure_lines(exposed)
+    return Outcome(result=result, lines=tuple(lines), problem=_ahead(want, found))
+
+
+def _old_primary(session: "Session", want: SwitchoverRequest) -> str:
+    """What was seen of it last, not what was asked for."""
+    seen = {event.slug: event.finding.reason for event in session.timeline if isinstance(event, events.StepDone)}
+    last = next((seen[slug] for slug in ("closed", "power-off", "hold", "open") if slug in seen), "")
+    if want.old_primary == "hold":
+        last = last or "its writes were paused until now; it is open again"
+    return f"{want.primary}: {last}"
+
+
+def _tell_restoring(want: SwitchoverRequest, old: "Service | None", result: dict[str, Any], lines: list[str]) -> None:
+    """The filter from before, if it is known, and how to open the old primary again."""
+    if want.old_primary != "close" or old is None:
+        return
+    before: Filter | None = Filter(value=old.user_config.get("ip_filter"))
+    if closing.networks(before.value if before else None) == [NOBODY]:  # closed by an earlier run
+        before = filter_before(old, want.setting.project.name, [NOBODY])
+    if before is None:
+        lines.append(f"  to open {want.primary} again  no journal here tells its ip_filter from before it was closed")
+        return
+    result["ip_filter_before"] = before.value
+    result["restore"] = closing.restoring(want.setting, old.name, before.value)
+    lines.append(f"  to open {want.primary} again  {'; '.join(result['restore'])}")
+
+
+def _split_brain(want: SwitchoverRequest) -> list[dict[str, str]]:
+    if want.old_primary not in ("open", "hold"):
+        return []
+    what = f"{want.primary} accepts writes: what it is told now is on it alone (split brain)"
+    off = " ".join(("avn service update", want.primary, *want.setting.project.flag, "--power-off"))
+    return [{"what": what, "mend": off}]
+
+
+def _found_before(procedure: Switchover, run: "Run") -> Audit | None:
+    """Where the old primary can't be asked any more: what an earlier run on this machine found on it."""
+    want = procedure.want
+    old, new = procedure.service(run.seen, want.primary), procedure.service(run.seen, want.replica)
+    if old is None or new is None:
+        return None
+    found = found_ahead(old, new, want.setting.project.name)
+    return Audit(ahead_bytes=found.ahead_bytes, ahead_writes=found.ahead_writes) if found else None
+
+
+def _ahead(want: SwitchoverRequest, found: Audit | None) -> CcrError | None:
+    """Writes that only the old primary has must not pass for success."""
+    if found is None or not (found.ahead_bytes or found.lapsed):
+        return None
+    counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"
+    mine = closing.filter_commands(want.setting, want.primary, ["ADDRESS/32"])[0]
+    told = f"{found.ahead_bytes} bytes{counted} are on {want.primary} only"
+    why = f"{want.primary} acknowledged them while {want.replica} was already promoted, or had no link"
+    if found.ahead_bytes is None:
+        told, why = f"{want.primary} may have writes that {want.replica} lacks{counted}", found.why
+    problem = NotProven(
+        told,
+        detail=why,
+        hint=f"do not terminate {want.primary}. To list the keys, open it for your own address alone: {mine}; then: "
+        f"ccr-avn verify {want.primary} {want.replica} --level values --unlinked --differences FILE",
+    )
+    problem.resumable = False  # all is done; what is there to do is done by hand
+    return problem
+
+
+def _outage(session: "Session") -> float | None:
+    """Milliseconds from before the pause to after the first accepted write; None: another run did a part of it."""
+    started = [one for one in session.timeline if isinstance(one, events.ChangeStarted)]
+    ended = [one for one in session.timeline if isinstance(one, events.StepDone)]
+    fenced = next((one.at for one in started if one.slug == "fence"), None)
+    sent = any(one.slug == "promote" for one in started)
+    accepted = next((one.at for one in ended if one.slug == "accepts-writes"), None)
+    return None if fenced is None or accepted is None or not sent else round((accepted - fenced) * 1000, 1)
+
+
+def differences(
+    run: "Run", procedure: Switchover, old: "Service | None", new: "Service | None"
+) -> "tuple[Difference, ...]":
+    """In what the new primary differs: as the platform shows both, and as their servers were before."""
+    if old is None or new is None:
+        return ()
+    project = procedure.want.setting.project
+    planes: Planes | None = run.seen.of(procedure.parity)
+    return (
+        *parity.of_services(project, old, new),
+        *(parity.of_servers(project, old, new, planes) if planes else ()),
+    )
