@@ -27,6 +27,9 @@ BRIEFLY = 10.0
 RATE_LIMITED = 300.0
 """Seconds in all that one read is put off because the platform says to try again later."""
 
+TOO_MANY = 429
+"""The status with which the platform says slow down: what was asked was not done."""
+
 USAGE = 2
 """The exit code of avn's own argument parser."""
 
@@ -45,6 +48,8 @@ class World:
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = field(default=random.random)
     held: Callable[[], AbstractContextManager[None]] = nullcontext
+    slow_down: Callable[[float | None], float | None] = lambda _: None
+    """What becomes of a 429: given the time the platform named, when to ask again; None: this run sees to it itself."""
 
 
 class Reader:
@@ -80,6 +85,14 @@ class Reader:
             try:
                 answer = self.ask(step.look, seen, BRIEFLY if step.brief else math.inf)
             except (AvnError, Unreachable) as error:
+                pause = self.put_off(getattr(error, "status", None), getattr(error, "again_in", None), put_off)
+                if pause is not None and not step.brief:
+                    put_off += pause
+                    self._emit(
+                        events.Missed(at=self._now(), slug=step.slug, why=error.what, again_in=pause, asked=True)
+                    )
+                    self._sleep(pause)
+                    continue
                 misses += 1
                 asked = getattr(error, "again_in", None)
                 put_off += asked or 0.0
@@ -93,6 +106,12 @@ class Reader:
             else:
                 self._fresh = (argv, answer) if isinstance(step.look, Call) else None
                 return answer
+
+    def put_off(self, status: int | None, again_in: float | None, so_far: float) -> float | None:
+        """How long to wait where many runs share the platform's patience; None: it is none of that, or long enough."""
+        if status != TOO_MANY or so_far > RATE_LIMITED:
+            return None
+        return self._world.slow_down(again_in)
 
     def _forgiven(self, error: AvnError | Unreachable, *, changed: Changed) -> int:
         """How many misses in a row: none where asking again gives the same answer, or no answer would help."""

@@ -109,6 +109,25 @@ class RunEnded(Event):
     result: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairStarted(Event):
+    """One of many runs begins: which pair, by which command, and in which journal."""
+
+    pair: str
+    command: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairEnded(Event):
+    """One of many runs ended. ``head``: the hash of its journal's last line; ``told``: how, as plain data."""
+
+    pair: str
+    run: str
+    head: str
+    told: dict[str, Any]
+
+
 def long_waits(note: Callable[[str], object]) -> Callable[[Event], None]:
     """A sink for what has no progress of its own: only waits that the platform asks for are worth a line."""
 

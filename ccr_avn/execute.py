@@ -144,6 +144,22 @@ class Run:
             self.seen.keep(step.slug, change.run(self.seen))
             self._emit(events.ChangeEnded(at=self._now(), slug=step.slug, seconds=self._now() - began))
             return None
+        put_off = 0.0
+        while True:
+            failure = self._send(step, change)
+            told = failure and failure.told
+            pause = self._reader.put_off(told.status, told.again_in, put_off) if told else None
+            if failure is None or pause is None:
+                return failure
+            self.changed = failure.changed_before
+            if step.final:  # it was refused: there is still a way back
+                self._final_sent = False
+            put_off += pause
+            why = f"not now: {failure.detail}"
+            self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause, asked=True))
+            self._sleep(pause)
+
+    def _send(self, step: Step[Any], change: Call[None]) -> FailedChange | None:
         argv = change.filled(self.seen)
         with self._world.held():
             if step.guard:

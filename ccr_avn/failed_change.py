@@ -29,6 +29,10 @@ class FailedChange:
         return not self.silent and status is not None and 400 <= status < 500 and status not in (404, 408)
 
     @property
+    def told(self) -> failure.Failure:
+        return failure.read(self.answer)
+
+    @property
     def detail(self) -> str:
         return failure.read(self.answer).reason
 

@@ -15,6 +15,7 @@ class Hooks:
     after: tuple[str, ...] = ()
     on_failure: tuple[str, ...] = ()
     timeout: float = 60.0
+    about: str = ""  # which pair it is about, where there are many
     seconds: dict[str, float] = field(default_factory=dict)  # how long each took
 
     def run(self, which: str, environment: dict[str, str]) -> bool:
@@ -25,19 +26,22 @@ class Hooks:
         try:
             answer = process.run(words, deadline=self.timeout, environment=environment)
         except OSError as error:
-            console.warn(f"{which}: {words[0]} can't be run: {error.strerror}")
+            console.warn(f"{self._named(which)}: {words[0]} can't be run: {error.strerror}")
             return False
         except KeyboardInterrupt:  # only when the run itself has ended: what it did is still to be told
-            console.warn(f"{which}: interrupted by Ctrl-C")
+            console.warn(f"{self._named(which)}: interrupted by Ctrl-C")
             return False
         self.seconds[which] = round(answer.seconds, 3)
         for line in (answer.stdout + answer.stderr).splitlines():
-            console.note(f"{which}| {line}")
+            console.note(f"{self._named(which)}| {line}")
         if answer.expired:
-            console.warn(f"{which}: ended after {self.timeout:g} s (--hook-timeout)")
+            console.warn(f"{self._named(which)}: ended after {self.timeout:g} s (--hook-timeout)")
         elif answer.code:
-            console.warn(f"{which}: exit {answer.code}")
+            console.warn(f"{self._named(which)}: exit {answer.code}")
         return answer.code == 0
+
+    def _named(self, which: str) -> str:
+        return f"{self.about}: {which}" if self.about else which
 
     def run_before(self, environment: dict[str, str]) -> None:
         """Raises:

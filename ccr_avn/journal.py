@@ -23,6 +23,8 @@ FSYNCED = (
     events.StepDone,
     events.Undone,
     events.RunEnded,
+    events.PairStarted,
+    events.PairEnded,
 )
 KEPT = (*FSYNCED, events.StepStarted, events.Looked, events.Missed)
 OFTEN = 1.0

@@ -1,5 +1,6 @@
 """What earlier runs on this machine left in their journals, for those that go on: promotions, and old filters."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,14 @@ class Filter:
 def promotions(replica: str, project: str | None) -> tuple[Recorded, ...]:
     """The promotions of REPLICA that runs on this machine sent, with what tells namesakes apart."""
     return tuple(one for entries in _runs_of(replica, project) if (one := _promotion(entries, replica)))
+
+
+def promoted_of(old: "Service", services: "tuple[Service, ...]", project: str | None) -> str:
+    """Which of these services the journals of this machine say was promoted from ``old``; empty: none."""
+    for new in services:
+        if any(lineage.matches(one, old, new) for one in promotions(new.name, project)):
+            return new.name
+    return ""
 
 
 def filter_before(service: "Service", project: str | None, closed: list[str]) -> Filter | None:
@@ -75,12 +84,34 @@ def _runs_of(service: str, project: str | None) -> Iterator[list[dict[str, Any]]
     except OSError:
         return
     for path in paths:
+        if (about := _about(path)) is not None and (about[0] != project or service not in about[1]):
+            continue
         entries = _entries_naming(path, service)
         facts = next((one.get("facts") for one in entries if one.get("event") == "RunStarted"), None)
         if not isinstance(facts, dict) or facts.get("project") != project:
             continue
         if service in (facts.get("primary"), facts.get("replica")):
             yield entries
+
+
+_ABOUT: dict[Path, tuple[str | None, frozenset[str]]] = {}
+"""Journals whose first line was read: it does not change any more. Many runs ask for all of them again and again."""
+
+
+def _about(path: Path) -> tuple[str | None, frozenset[str]] | None:
+    """The project and the services that a journal is about; None: its first line can't be read, or is not whole yet."""
+    if path not in _ABOUT:
+        try:
+            with path.open("rb") as file:
+                line = file.readline(65_536)
+            facts = json.loads(line)["facts"] if line.endswith(b"\n") else None
+            names = frozenset(str(facts.get(key)) for key in ("primary", "replica")) if facts else frozenset()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+        if facts is None:
+            return None
+        _ABOUT[path] = (facts.get("project"), names)
+    return _ABOUT[path]
 
 
 def _entries_naming(path: Path, service: str) -> list[dict[str, Any]]:

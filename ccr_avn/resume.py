@@ -11,7 +11,20 @@ from ccr_avn.procedures import closing
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.story import StepTold, Story, number, string
 
-NO_OPTIONS = {"primary", "replica", "project", "avn", "command", "options", "run", "title"}
+NO_OPTIONS = {
+    "primary",
+    "replica",
+    "project",
+    "avn",
+    "command",
+    "options",
+    "run",
+    "title",
+    "evacuation",
+    "clouds",
+    "mode",
+    "pairs",
+}
 """Facts that are no options of the command."""
 
 

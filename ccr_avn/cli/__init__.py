@@ -9,6 +9,7 @@ from ccr_avn.cli import (
     doctor,
     enable,
     endpoint,
+    evacuate,
     failover,
     gate,
     pages,
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "endpoint": endpoint.endpoint,
     "switchover": switchover.switchover,
     "failover": failover.failover,
+    "evacuate": evacuate.evacuate,
     "fence": parts.fence,
     "unfence": parts.unfence,
 }

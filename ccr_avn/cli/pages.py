@@ -79,6 +79,14 @@ GROUPS: Mapping[str, Mapping[str, Page]] = {
                 "ccr-avn failover us --allow-data-loss --no-verify",
             ),
         ),
+        "evacuate": Page(
+            line="Move every pair of a cloud, in waves",
+            examples=(
+                "ccr-avn evacuate google-europe-west1 --check",
+                "ccr-avn evacuate 'google-*' --canary 2 --write-env-dir env",
+                "ccr-avn evacuate google-europe-west1 --auto --allow-data-loss",
+            ),
+        ),
     },
     "History": {
         "runs": Page(

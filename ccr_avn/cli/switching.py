@@ -137,7 +137,7 @@ def ask(session: "Session", name: str, consequences: Mapping[str, str], *, yes: 
         return
     question = f"Type {name} to promote it; anything else stops here, with nothing changed: "
     began = time.monotonic()
-    answer = _answer(question)
+    answer = answer_to(question)
     confirmed = answer == name
     seconds = time.monotonic() - began
     session.emit(events.Asked(at=session.now(), question=question.strip(), confirmed=confirmed, seconds=seconds))
@@ -149,7 +149,7 @@ def ask(session: "Session", name: str, consequences: Mapping[str, str], *, yes: 
         )
 
 
-def _answer(question: str) -> str:
+def answer_to(question: str) -> str:
     """What is typed when the question is shown. Keys that were pressed before it are no answer."""
     from ccr_avn import outlet
 

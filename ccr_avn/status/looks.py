@@ -40,17 +40,22 @@ Looks = dict[str, Look]
 
 
 def look_at_all(
-    pairs: tuple[Pair, ...], *, limit: float, ca_file: Path | None = None, route: str | None = None
+    pairs: tuple[Pair, ...],
+    *,
+    limit: float,
+    ca_file: Path | None = None,
+    route: str | None = None,
+    more: tuple[Service, ...] = (),
 ) -> Looks:
     """One look at every side of every pair and at every old primary, in at most ``limit`` seconds for all of them.
 
     Primaries are asked once their replicas have answered, so that a lag may be overstated but not understated. Services
-    that never were in a pair are left alone.
+    that never were in a pair are left alone, but for those of ``more``.
     """
     began = time.monotonic()
     until = began + limit
     pairs = tuple(pair for pair in pairs if pair.counts)
-    services = {one.name: one for pair in pairs for one in pair.services}
+    services = {one.name: one for one in (*more, *(side for pair in pairs for side in pair.services))}
     answered = {pair.replica.name: threading.Event() for pair in pairs if pair.replica}
     looks: Looks = {}
     setting = Setting(ca_file=ca_file, route=route)

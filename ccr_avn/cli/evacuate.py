@@ -1,0 +1,176 @@
+"""`ccr-avn evacuate`."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ccr_avn.cli import options, switching
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInterval, ProjectName, Route
+from ccr_avn.cli.switching import After, Before, DoubtTimeout, HookTimeout, OnFailure, PromoteTimeout, Yes
+from ccr_avn.errors import UsageError
+
+if TYPE_CHECKING:
+    from ccr_avn.evacuate.choose import Mode
+
+CLOUD = re.compile(r"[a-z][a-z0-9_-]*\*?")
+
+
+class OldPrimary(StrEnum):
+    CLOSE = "close"
+    POWER_OFF = "power-off"
+
+
+Names = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only pairs with this service; repeatable.")]
+Excepted = Annotated[list[str] | None, typer.Option("--except", metavar="NAME", help="Not this one; repeatable.")]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="K=V", help="Only primaries that have this tag; repeatable.")
+]
+
+
+def evacuate(
+    cloud: Annotated[list[str], typer.Argument(metavar="CLOUD...", help="Clouds to leave; PREFIX* for many.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Show what would be done; exit 0 if all can be moved, 4 if not.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+    planned: Annotated[bool, typer.Option("--planned", help="Only switch over, without loss (the default).")] = False,
+    forced: Annotated[bool, typer.Option("--forced", help="Fail over: the primaries are lost.")] = False,
+    auto: Annotated[bool, typer.Option("--auto", help="Switch over what is healthy, fail over what is dead.")] = False,
+    allow_data_loss: Annotated[
+        bool, typer.Option("--allow-data-loss", help="Required by --forced and --auto: last writes may be lost.")
+    ] = False,
+    only: Names = None,
+    excepted: Excepted = None,
+    tag: Tags = None,
+    canary: Annotated[int, typer.Option(metavar="N", help="Pairs that end before any other begins.")] = 1,
+    parallel: Annotated[
+        int, typer.Option(metavar="N", help="How many pairs at once don't take writes yet; what comes after yields.")
+    ] = 10,
+    stop_after: Annotated[int, typer.Option(metavar="N", help="Begin no more once N have failed.")] = 1,
+    max_lag_bytes: Annotated[
+        int, typer.Option(metavar="N", help="Maximum lag of a replica to begin with, in bytes.")
+    ] = 31_457_280,
+    old_primary: Annotated[
+        OldPrimary, typer.Option(help="Of a switchover: closed to clients (ip_filter), or powered off.")
+    ] = OldPrimary.CLOSE,
+    write_env_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write REDIS_URL and VALKEY_URL of each to DIR/NEW-PRIMARY.env (mode 0600)."),
+    ] = None,
+    before: Before = None,
+    after: After = None,
+    on_failure: OnFailure = None,
+    project: ProjectName = None,
+    data_timeout: Annotated[
+        float, typer.Option(metavar="S", help="Time limit for all servers to answer the first look.")
+    ] = 3,
+    promote_timeout: PromoteTimeout = 600,
+    doubt_timeout: DoubtTimeout = 60,
+    hook_timeout: HookTimeout = 60,
+    poll_interval: PollInterval = 5,
+    call_timeout: CallTimeout = 60,
+    ca_file: CaFile = None,
+    route: Route = None,
+    avn: Avn = None,
+) -> None:
+    """Move every pair whose primary is in CLOUD, each by the plan of `switchover` or `failover`; one question, one report."""
+    mode = _mode(planned=planned, forced=forced, auto=auto, allow_data_loss=allow_data_loss)
+    options.at_least_one(parallel=parallel, stop_after=stop_after, promote_timeout=promote_timeout)
+    options.not_negative(
+        canary=canary,
+        max_lag_bytes=max_lag_bytes,
+        data_timeout=data_timeout,
+        doubt_timeout=doubt_timeout,
+        hook_timeout=hook_timeout,
+        poll_interval=poll_interval,
+        call_timeout=call_timeout,
+    )
+    for name in (*(only or ()), *(excepted or ())):
+        options.names(NAME=name)
+    tags, clouds = _tags(tag or []), _clouds(cloud)
+    hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
+    directory = _directory(write_env_dir)
+    if not (check or dry_run):
+        switching.must_be_able_to_ask(yes=yes)
+    setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
+    from ccr_avn.cli.evacuating import Evacuation
+    from ccr_avn.cli.given import Given
+    from ccr_avn.evacuate.choose import Want
+
+    Evacuation(
+        Given(
+            want=Want(
+                clouds=clouds,
+                mode=mode,
+                max_lag_bytes=max_lag_bytes,
+                only=tuple(only or ()),
+                excepted=tuple(excepted or ()),
+                tags=tags,
+            ),
+            setting=setting,
+            old_primary=old_primary.value,
+            parallel=parallel,
+            canary=canary,
+            stop_after=stop_after,
+            hooks=hooks,
+            write_env_dir=directory,
+            data_timeout=data_timeout,
+            promote_timeout=promote_timeout,
+            doubt_timeout=doubt_timeout,
+            call_timeout=call_timeout,
+            json=json,
+            yes=yes,
+        )
+    ).run(check=check, dry_run=dry_run)
+
+
+def _mode(*, planned: bool, forced: bool, auto: bool, allow_data_loss: bool) -> "Mode":
+    """Raises:
+    UsageError: two were given, or loss was not allowed.
+    """
+    if planned + forced + auto > 1:
+        raise UsageError(
+            "--planned, --forced and --auto don't go together",
+            detail="each says how all pairs are moved",
+            hint="give one of them; --planned is the default",
+        )
+    if (forced or auto) and not allow_data_loss:
+        raise UsageError(
+            f"--{'forced' if forced else 'auto'} needs --allow-data-loss",
+            detail="a failover may lose acknowledged writes",
+            hint="look first with --planned --check; if the loss is acceptable, add --allow-data-loss",
+        )
+    return "forced" if forced else "auto" if auto else "planned"
+
+
+def _clouds(given: list[str]) -> tuple[str, ...]:
+    for one in given:
+        if not CLOUD.fullmatch(one):
+            raise UsageError(
+                f"CLOUD can't be {one!r}",
+                detail="a cloud's name, or the beginning of some, with * at its end",
+                hint="see `avn cloud list`; quote a star: 'google-*'",
+            )
+    return tuple(dict.fromkeys(given))
+
+
+def _tags(given: list[str]) -> tuple[tuple[str, str], ...]:
+    for one in given:
+        if "=" not in one or one.startswith("="):
+            raise UsageError(f"--tag can't be {one!r}", detail="a key and a value", hint="--tag wave=1")
+    return tuple((key, value) for key, _, value in (one.partition("=") for one in given))
+
+
+def _directory(given: Path | None) -> Path | None:
+    if given is not None and not given.is_dir():
+        raise UsageError(
+            f"--write-env-dir: there is no directory {given}",
+            detail="one file for each new primary is written into it",
+            hint=f"mkdir -p {given}",
+        )
+    return given

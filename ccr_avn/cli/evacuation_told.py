@@ -1,0 +1,154 @@
+"""What is told of an evacuation: the table before the question, and what came of it."""
+
+import statistics
+from typing import Any
+
+from ccr_avn import console
+from ccr_avn.cli.given import Given
+from ccr_avn.cli.one_of_many import Moved
+from ccr_avn.errors import CHANGED, CcrError
+from ccr_avn.evacuate.choose import Choice, Selection, Want
+from ccr_avn.formats.tables import bytes_told
+from ccr_avn.story import took
+
+
+class Failed(CcrError):
+    """One or more pairs failed; its exit code is that of the first."""
+
+    def __init__(self, failed: list[Moved], left: list[str]) -> None:
+        first = failed[0]
+        names = ", ".join(one.choice.name for one in failed)
+        more = f"; {len(left)} were not begun" if left else ""
+        super().__init__(
+            f"{len(failed)} of the pairs failed: {names}{more}",
+            detail=f"{first.choice.name}: {first.summary}",
+            hint=f"{first.goes_on_with}; the rest: the same command again",
+        )
+        self._code = first.ended.code or 1
+
+    @property
+    def exit_code(self) -> int:
+        return self._code + (CHANGED if self.changed else 0)
+
+
+def counts(selection: Selection) -> dict[str, Any]:
+    return {
+        "counts": {name: selection.count(name) for name in ("switchover", "failover", "done", "skip", "refuse")},
+    }
+
+
+def told_of(one: Choice) -> dict[str, Any]:
+    return {
+        "pair": one.name,
+        "primary": one.primary,
+        "replica": one.replica or None,
+        "action": one.action,
+        "reason": one.reason,
+        "hint": one.hint or None,
+        "lag_bytes": one.behind,
+        "others": list(one.others),
+    }
+
+
+def not_begun(one: Choice) -> dict[str, Any]:
+    return {"state": {"done": "done", "skip": "skipped", "refuse": "refused"}.get(one.action, "not begun")}
+
+
+def table(selection: Selection, want: Want) -> list[str]:
+    """Every service of these clouds with what will be done; what does not fit a row follows on lines of its own."""
+    if not selection.choices:
+        return [f"no Valkey or Redis primary is in {' '.join(want.clouds)}"]
+    rows = [("PAIR", "LAG", "ACTION", "WHY")]
+    rows += [(one.name, bytes_told(one.behind), one.action, one.reason) for one in selection.choices]
+    lines = console.table(rows, indent="").splitlines()
+    for one in selection.choices:
+        lines += [f"{one.primary}: {other}" for other in one.others]
+    if selection.replicas_here:
+        lines.append(f"replicas here whose primary is elsewhere are not moved: {', '.join(selection.replicas_here)}")
+    return lines
+
+
+def sentence(selection: Selection) -> str:
+    """The counts, in words."""
+    words = {
+        "switchover": "to switch over",
+        "failover": "to fail over",
+        "done": "done already",
+        "skip": "skipped",
+        "refuse": "can't be moved",
+    }
+    told = [f"{count} {words[name]}" for name, count in counts(selection)["counts"].items() if count]
+    return ", ".join(told) or "nothing to do"
+
+
+def consequences(selection: Selection, given: Given) -> list[str]:
+    """What is said before the question."""
+    forced = selection.count("failover")
+    fate = "powered off" if given.old_primary == "power-off" else "closed to client connections (ip_filter)"
+    rows = [("in all", sentence(selection))]
+    rows += [("promoted", "each replica becomes a primary of its own, for good; its old primary can't follow it")]
+    if selection.count("switchover"):
+        rows += [("switchover", f"nothing acknowledged is lost; each old primary is {fate}")]
+    if forced:
+        rows += [("failover", f"{forced} old primaries are not closed; their last writes may be lost")]
+    paused = f"for each pair {60 + given.promote_timeout:g} s at most, mostly seconds"
+    rows += [("write pause", paused)] if selection.count("switchover") else []
+    rows += [
+        (
+            "in waves",
+            f"{given.canary} first, to the end; then {given.parallel} at once; no more once {given.stop_after} failed",
+        )
+    ]
+    return console.table(rows).splitlines()
+
+
+def spread(outages: list[float]) -> dict[str, float] | None:
+    """Median, 95th percentile and worst, in milliseconds, of outages in order."""
+    if not outages:
+        return None
+    at = min(len(outages) - 1, round(0.95 * (len(outages) - 1)))
+    return {"median": round(statistics.median(outages), 1), "p95": outages[at], "worst": outages[-1]}
+
+
+def lines_of(result: dict[str, Any]) -> list[str]:
+    """The end, for people."""
+    counted = result["counts"]
+    refused = sum(one["state"] == "refused" for one in result["pairs"])
+    first = f"{result['moved']} moved, {counted['done']} were done already, {result['failed']} failed"
+    lines = [f"{first}, {refused} refused, {result['not_begun']} not begun"]
+    if spread_of := result["outage_ms"]:
+        told = ", ".join(f"{name} {took(value / 1000)}" for name, value in spread_of.items())
+        lines.append(f"  write outage          {told}")
+    if lost := result["bytes_not_replicated"]:
+        lines.append(f"  bytes not replicated  {lost['sum']} in all, {lost['worst']} at worst")
+    if (seconds := result["estimated_loss_seconds"]) is not None:
+        lines.append(f"  possible loss         the last {seconds:g} s of writes at worst, an estimate")
+    bad = [one for one in result["pairs"] if one["state"] in ("failed", "refused")]
+    for one in sorted(bad, key=lambda pair: pair["state"]):
+        lines.append(f"{one['state']}: {one['pair']}: {one.get('summary') or one['reason']}")
+        if on := one.get("goes_on_with") or one["hint"]:
+            lines.append(f"  go on with: {on}")
+    if result["enable"]:
+        lines.append("every new primary is without a replica; CLOUD=… and then:")
+        lines += [f"  {one}" for one in result["enable"]]
+    return lines
+
+
+def words_of(given: Given) -> list[str]:
+    """The options as they were typed, so that a journal tells how to go on."""
+    want = given.want
+    words = [*want.clouds]
+    words += [f"--{want.mode}", *(["--allow-data-loss"] if want.mode != "planned" else [])]
+    for option, values in (("--only", want.only), ("--except", want.excepted)):
+        words += [word for value in values for word in (option, value)]
+    words += [word for key, value in want.tags for word in ("--tag", f"{key}={value}")]
+    numbers = (
+        ("--canary", given.canary, 1),
+        ("--parallel", given.parallel, 10),
+        ("--stop-after", given.stop_after, 1),
+        ("--max-lag-bytes", want.max_lag_bytes, 31_457_280),
+        ("--promote-timeout", given.promote_timeout, 600),
+    )
+    words += [word for option, value, usual in numbers if value != usual for word in (option, f"{value:g}")]
+    words += ["--old-primary", given.old_primary] if given.old_primary != "close" else []
+    return words

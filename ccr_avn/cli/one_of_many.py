@@ -1,0 +1,267 @@
+"""One pair of an evacuation: the very run of `switchover` or `failover`, in a thread, with a journal of its own."""
+
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ccr_avn import process
+from ccr_avn.asking import World
+from ccr_avn.cli import switching
+from ccr_avn.cli.failover_told import FailoverMove
+from ccr_avn.cli.given import Given
+from ccr_avn.cli.session import Session
+from ccr_avn.cli.switching import Around, Move
+from ccr_avn.cli.switchover_told import SwitchoverMove
+from ccr_avn.errors import CcrError, Interrupted, Refused
+from ccr_avn.evacuate.board import Board
+from ccr_avn.evacuate.choose import Choice
+from ccr_avn.evacuate.governor import Governor
+from ccr_avn.evacuate.lane import Lane
+from ccr_avn.evacuate.schedule import Ended
+from ccr_avn.evacuate.shared import SharedReads
+from ccr_avn.evacuate.stop import RunSignals, Stop
+from ccr_avn.execute import Run
+from ccr_avn.many import PairProgress
+from ccr_avn.printable import printable_line
+from ccr_avn.procedures.failover import FailoverRequest, plan_failover
+from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+from ccr_avn.program import Program
+from ccr_avn.remembered import promotions
+from ccr_avn.story import number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """How one pair ended. ``phases``: each with its beginning and end, in seconds since the evacuation began.
+
+    ``lost``: bytes that only the old primary has; ``loss_seconds``: an estimate, of a failover. None: not known.
+    """
+
+    choice: Choice
+    ended: Ended
+    run: str
+    head: str
+    summary: str
+    result: dict[str, Any]
+    outage_ms: float | None = None
+    lost: int | None = None
+    loss_seconds: float | None = None
+    goes_on_with: str = ""
+    enable: str = ""
+    phases: tuple[tuple[str, float, float], ...] = ()
+
+    def told(self) -> dict[str, Any]:
+        """As plain data, without secrets."""
+        return {
+            "state": self.ended.state,
+            "changed": self.ended.changed,
+            "exit_code": self.ended.code,
+            "run": self.run,
+            "journal_head": self.head,
+            "summary": self.summary,
+            "outage_ms": self.outage_ms,
+            "bytes_not_replicated": self.lost,
+            "estimated_loss_seconds": self.loss_seconds,
+            "goes_on_with": self.goes_on_with or None,
+            "phases": [list(one) for one in self.phases],
+            "details": {key: self.result.get(key) for key in ("error", "detail", "hint") if self.result.get(key)},
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class OneOfMany:
+    """``began``: when the evacuation did, on the monotonic clock."""
+
+    choice: Choice
+    given: Given
+    evacuation: str
+    began: float
+    _session: Session | None = None
+    _hooks: Any = field(default=None)
+
+    @property
+    def session(self) -> Session:
+        """Made when the pair's turn comes, so that its name tells when that was."""
+        if self._session is None:
+            self._session = Session(self.choice.action, json=True, progress=_Silent(), **self._facts())
+        return self._session
+
+    @property
+    def run_id(self) -> str:
+        return self.session.run_id
+
+    def move(self) -> Move:
+        """The plan of the single command, for this pair."""
+        given, choice = self.given, self.choice
+        recorded = promotions(choice.replica, given.setting.project.name)
+        if choice.action == "failover":
+            return FailoverMove(
+                plan_failover(
+                    FailoverRequest(
+                        replica=choice.replica,
+                        setting=given.setting,
+                        allow_data_loss=True,
+                        promote_timeout=given.promote_timeout,
+                        doubt_timeout=given.doubt_timeout,
+                        recorded=recorded,
+                    )
+                )
+            )
+        return SwitchoverMove(
+            plan_switchover(
+                SwitchoverRequest(
+                    primary=choice.primary,
+                    replica=choice.replica,
+                    setting=given.setting,
+                    run=self._session.run_id if self._session else self.evacuation,
+                    max_lag_bytes=given.want.max_lag_bytes,
+                    promote_timeout=given.promote_timeout,
+                    doubt_timeout=given.doubt_timeout,
+                    old_primary=given.old_primary,
+                    recorded=recorded,
+                )
+            )
+        )
+
+    def perform(
+        self,
+        board: Board,
+        governor: Governor,
+        shared: SharedReads,
+        stop: Stop,
+        program: Program,
+        moved: Callable[[], None],
+    ) -> Moved:
+        """Never raises: how it ended is a value, and no pair's end is another's."""
+        session, signals, name = self.session, RunSignals(stop), self.choice.name
+        session.progress = PairProgress(name, board)
+        session.sinks = [session.timeline.append, session.journal, session.progress]
+        lane = Lane(
+            governor=governor,
+            shared=shared,
+            signals=signals,
+            run_avn=process.run,
+            clock=time.monotonic,
+            moved=moved,
+        )
+        session.sinks.append(lane)
+        try:
+            return self._ended(lane, signals, program, board)
+        except CcrError as problem:
+            return self._failed(problem, board)
+        except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the other pairs go on)
+            return self._failed(_bug(bug), board)
+        finally:
+            lane.leave()
+
+    def _ended(self, lane: Lane, signals: RunSignals, program: Program, board: Board) -> Moved:
+        """Raises:
+        CcrError: as the run ended.
+        """
+        session, given, move = self.session, self.given, self.move()
+        world = World(
+            avn=program.path,
+            call_timeout=given.call_timeout,
+            run=lane.run,
+            sleep=signals.sleep,
+            held=signals.held,
+            slow_down=lane.slow_down,
+        )
+        hooks = replace(given.hooks, about=self.choice.name, seconds={})
+        env = given.write_env_dir / f"{self.choice.replica}.env" if given.write_env_dir else None
+        run = switching.carry_out(
+            move,
+            session,
+            hooks,
+            Around(project=given.setting.project.name, write_env=env, ask=lambda _: None),
+            lambda confirm: session.run_in(world, move.plan, program.version, confirm, explain=move.explain),
+        )
+        outcome = move.outcome(session, run, hooks.seconds)
+        result = session.conclude(run, outcome.result, outcome.problem)
+        if outcome.problem:
+            return self._failed(outcome.problem, board)
+        return self._done(run, result, board)
+
+    def _done(self, run: Run, result: dict[str, Any], board: Board) -> Moved:
+        outage = number(result.get("write_outage_ms"))
+        return self._moved(
+            Ended(state="done", changed=run.changed),
+            result,
+            board,
+            summary=f"{self.choice.replica} is the primary now",
+            outage_ms=outage,
+        )
+
+    def _failed(self, problem: CcrError, board: Board) -> Moved:
+        checked = any(type(one).__name__ == "ChangeStarted" for one in self.session.timeline)
+        refused = isinstance(problem, Refused) and not problem.changed and not checked
+        told = {"error": problem.what, "detail": problem.detail, "hint": problem.hint, **problem.result}
+        summary = "; ".join(one for one in (problem.what, problem.detail) if one)
+        if isinstance(problem, Interrupted):
+            summary = problem.what
+        return self._moved(
+            Ended(state="refused" if refused else "failed", changed=problem.changed, code=problem.exit_code % 10),
+            told,
+            board,
+            summary=printable_line(summary),
+            goes_on_with=self.single(),
+        )
+
+    def _moved(self, ended: Ended, result: dict[str, Any], board: Board, **more: Any) -> Moved:
+        lost, estimate = number(result.get("bytes_not_replicated")), result.get("rpo_estimate")
+        promoted = ended.state == "done" or bool(result.get("new_primary"))
+        line = board.lines[self.choice.name]
+        phases = [*line.phases, (line.phase, line.since, time.monotonic())]
+        more.setdefault("outage_ms", None if line.outage is None else round(line.outage * 1000, 1))
+        return Moved(
+            choice=self.choice,
+            ended=ended,
+            run=self.run_id,
+            head=self.session.journal.head,
+            result=result,
+            lost=None if lost is None else int(lost),
+            loss_seconds=number(estimate.get("seconds")) if isinstance(estimate, dict) else None,
+            enable=self._enable() if promoted else "",
+            phases=tuple((phase, round(a - self.began, 3), round(b - self.began, 3)) for phase, a, b in phases),
+            **more,
+        )
+
+    def single(self) -> str:
+        """The command that goes on with this pair alone."""
+        given, choice = self.given, self.choice
+        if choice.action == "failover":
+            words = ["ccr-avn", "failover", choice.replica, "--allow-data-loss"]
+        else:
+            off = ["--old-primary", given.old_primary] if given.old_primary != "close" else []
+            words = ["ccr-avn", "switchover", choice.primary, choice.replica, *off]
+        return shlex.join((*words, *given.setting.options))
+
+    def _enable(self) -> str:
+        """What gives the new primary a replica again; in which cloud is for the operator to say."""
+        name = self.choice.replica
+        flag = " ".join(("", *self.given.setting.project.flag))
+        return f'ccr-avn enable {name} {name[:60]}-2 --replica-cloud "${{CLOUD:?}}"{flag}'
+
+    def _facts(self) -> dict[str, Any]:
+        given, choice = self.given, self.choice
+        facts: dict[str, Any] = {"replica": choice.replica, "project": given.setting.project.name}
+        if choice.action == "failover":
+            facts["allow_data_loss"] = True
+        else:
+            facts |= {"primary": choice.primary, "old_primary": given.old_primary}
+        return {**facts, "evacuation": self.evacuation}
+
+
+def _bug(bug: Exception) -> CcrError:
+    problem = CcrError(f"internal error: {type(bug).__name__}", detail="the pair's own journal tells how far it came")
+    problem.changed = getattr(bug, "changed", "unknown")
+    return problem
+
+
+class _Silent(PairProgress):
+    """Until the board is there."""
+
+    def __init__(self) -> None:
+        super().__init__("", Board(()))

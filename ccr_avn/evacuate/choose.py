@@ -1,0 +1,277 @@
+"""What is done with each service of a cloud that is being left: a pure fold over one list and the looks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ccr_avn.models import Service
+from ccr_avn.status.looks import Look, Looks
+from ccr_avn.status.pairs import Pair
+from ccr_avn.status.shut import closed
+from ccr_avn.status.verdicts import lag_of, link_of
+
+Mode = Literal["planned", "forced", "auto"]
+Action = Literal["switchover", "failover", "done", "skip", "refuse"]
+"""done: moved by an earlier run, and nothing is left to do; skip: moved as well, and what is left can't be done now."""
+
+NO_LOOK = Look()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """``clouds``: exact names, or a prefix that ends in ``*``; ``tags``: those that a primary must have."""
+
+    clouds: tuple[str, ...]
+    mode: Mode = "planned"
+    max_lag_bytes: int = 31_457_280
+    only: tuple[str, ...] = ()
+    excepted: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+
+    def leaves(self, cloud: str) -> bool:
+        """Whether this cloud is being left."""
+        return any(cloud.startswith(one[:-1]) if one.endswith("*") else cloud == one for one in self.clouds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What is done with one primary, and why. ``replica``: empty where it has none; ``hint``: the next command.
+
+    ``others``: its other replicas, each with what becomes of it. ``behind``: bytes, None where that is not known.
+    """
+
+    action: Action
+    primary: str
+    replica: str = ""
+    reason: str
+    hint: str = ""
+    behind: int | None = None
+    others: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.primary}/{self.replica}" if self.replica else self.primary
+
+    @property
+    def moves(self) -> bool:
+        return self.action in ("switchover", "failover")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """``replicas_here``: replicas in these clouds whose primary is elsewhere; they are not moved.
+
+    ``unknown``: names given with --only that are no side of anything here.
+    """
+
+    choices: tuple[Choice, ...]
+    replicas_here: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+
+    def count(self, action: Action) -> int:
+        return sum(one.action == action for one in self.choices)
+
+
+def alone(pairs: tuple[Pair, ...]) -> tuple[Service, ...]:
+    """Services in no pair: one may have been promoted from another, with nothing on the platform that says so yet."""
+    single = (pair.primary for pair in pairs if not pair.replica_name and not pair.past.is_old)
+    return tuple(one for one in single if one)
+
+
+def select(pairs: tuple[Pair, ...], looks: Looks, want: Want, recorded: Mapping[str, str]) -> Selection:
+    """``recorded``: which service the journals of this machine say was promoted from a primary, by its name."""
+    here: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        if pair.primary and want.leaves(pair.primary.cloud):
+            here.setdefault(pair.primary_name, []).append(pair)
+    every = [_choice(group, pairs, looks, want, recorded) for group in here.values()]
+    chosen = tuple(sorted((one for one in every if _asked_for(one, here, want)), key=lambda one: one.name))
+    names = {name for one in every for name in (one.primary, one.replica)}
+    names |= {pair.replica_name for group in here.values() for pair in group}
+    left = (pair for pair in pairs if pair.replica and want.leaves(pair.replica.cloud))
+    return Selection(
+        choices=chosen,
+        replicas_here=tuple(sorted(pair.replica_name for pair in left if pair.primary_name not in here)),
+        unknown=tuple(name for name in want.only if name not in names),
+    )
+
+
+def _asked_for(one: Choice, here: dict[str, list[Pair]], want: Want) -> bool:
+    sides = {one.primary, one.replica, *(pair.replica_name for pair in here[one.primary])}
+    primary = here[one.primary][0].primary
+    tags = primary.tags if primary else {}
+    if want.only and not sides & set(want.only):
+        return False
+    if {one.primary, one.replica} & set(want.excepted):
+        return False
+    return all(str(tags.get(key)) == value for key, value in want.tags)
+
+
+def _choice(
+    group: list[Pair], pairs: tuple[Pair, ...], looks: Looks, want: Want, recorded: Mapping[str, str]
+) -> Choice:
+    pair = group[0]
+    following = [one for one in group if one.replica_name]
+    if pair.past.is_old:
+        return _moved(pair, pair.past.successors[0], following, looks, want)
+    if following:
+        return _best(following, looks, want)
+    primary = pair.primary_name
+    if heir := _heir(pair, pairs, looks) or recorded.get(primary, ""):
+        action: Action = "failover" if want.mode == "forced" else "switchover"
+        return Choice(
+            action=action,
+            primary=primary,
+            replica=heir,
+            reason=f"the promotion of {heir} was sent already; what is left of it is done",
+        )
+    return Choice(
+        action="refuse",
+        primary=primary,
+        reason="it has no replica, so it can't be moved",
+        hint=f"ccr-avn enable {primary} NEW --replica-cloud CLOUD",
+    )
+
+
+def _moved(pair: Pair, new: str, following: list[Pair], looks: Looks, want: Want) -> Choice:
+    """One from which a service was promoted, as tags prove."""
+    service, name = pair.primary, pair.primary_name
+    look = looks.get(name, NO_LOOK)
+    shut = closed(service, look) if service else "it no longer exists"
+    others = tuple(f"{one.replica_name} follows the old primary" for one in following)
+    told = f"{new} was promoted from it"
+    if shut or want.mode == "forced":
+        reason = f"{told}; {shut}" if shut else f"{told}; it is not closed"
+        return Choice(action="done", primary=name, replica=new, reason=reason, others=others)
+    if look.side or look.answered:
+        reason = f"{told}; it is not closed yet"
+        return Choice(action="switchover", primary=name, replica=new, reason=reason, others=others)
+    return Choice(
+        action="skip",
+        primary=name,
+        replica=new,
+        reason=f"{told}; it does not answer ({look.trouble or 'not asked'}), so nothing more is done",
+        hint=f"avn service update {name} --power-off",
+        others=others,
+    )
+
+
+def _heir(pair: Pair, pairs: tuple[Pair, ...], looks: Looks) -> str:
+    """A service alone that carries the history of this one: it was, or is being, promoted from it."""
+    mine = looks.get(pair.primary_name, NO_LOOK).side
+    if mine is None or mine.role != "master":
+        return ""
+    for other in alone(pairs):
+        side = looks.get(other.name, NO_LOOK).side
+        if side is None or other.name == pair.primary_name:
+            continue
+        if (side.role == "master" and side.was_promoted and side.replid2 == mine.replid) or (
+            side.role == "slave" and side.replid == mine.replid
+        ):
+            return other.name
+    return ""
+
+
+def _best(group: list[Pair], looks: Looks, want: Want) -> Choice:
+    """The best of a primary's replicas; what is wrong with it decides when none will do."""
+    judged = [_judge(one, looks, want) for one in group]
+    order = sorted(judged, key=lambda one: (not one.moves, one.behind is None, one.behind or 0, one.replica))
+    best = order[0]
+    stays = "stays a replica of the old primary; terminate it when you like" if best.moves else "is left as it is"
+    others = tuple(
+        f"{one.replica} {stays}" + (f" ({one.reason})" if not one.moves else f" ({_distance(one)})")
+        for one in order[1:]
+    )
+    return Choice(
+        action=best.action,
+        primary=best.primary,
+        replica=best.replica,
+        reason=best.reason,
+        hint=best.hint,
+        behind=best.behind,
+        others=others,
+    )
+
+
+def _distance(one: Choice) -> str:
+    return "lag not known" if one.behind is None else f"{one.behind} bytes behind"
+
+
+def _judge(pair: Pair, looks: Looks, want: Want) -> Choice:
+    """One pair by itself."""
+    primary, replica = looks.get(pair.primary_name, NO_LOOK), looks.get(pair.replica_name, NO_LOOK)
+    link = link_of(primary.side, replica.side)
+    behind = lag_of(link, primary.side, replica.side)
+
+    def choice(action: Action, reason: str, hint: str = "") -> Choice:
+        return Choice(
+            action=action,
+            primary=pair.primary_name,
+            replica=pair.replica_name,
+            reason=reason,
+            hint=hint,
+            behind=behind,
+        )
+
+    if why := _impossible(pair, replica, want):
+        return choice("refuse", *why)
+    if replica.side and replica.side.role == "master":
+        return choice(
+            "failover" if want.mode == "forced" else "switchover",
+            f"{pair.replica_name} takes writes already; its integration is still listed",
+        )
+    trouble = _not_healthy(pair, primary, link, behind, want)
+    if want.mode == "forced":
+        why_not = _not_whole(pair, replica)
+        return choice("refuse", *why_not) if why_not else choice("failover", f"forced; {trouble[0] or 'both answer'}")
+    if not trouble[0]:
+        return choice("switchover", "link up")
+    if want.mode == "auto" and primary.side is None and not primary.ours and not primary.answered:
+        why_not = _not_whole(pair, replica)
+        return choice("refuse", *why_not) if why_not else choice("failover", trouble[0])
+    return choice("refuse", *trouble)
+
+
+def _impossible(pair: Pair, replica: Look, want: Want) -> tuple[str, str] | None:
+    """What no mode gets around, with what helps."""
+    name = pair.replica_name
+    another = f"ccr-avn enable {pair.primary_name} NEW --replica-cloud CLOUD"
+    if pair.replica is None:
+        where = "is in another project" if pair.elsewhere else "no longer exists"
+        return f"{name} {where}", another
+    if want.leaves(pair.replica.cloud):
+        return f"{name} is in {pair.replica.cloud}, which is being left too", another
+    if not pair.replica.serving:
+        return f"{name} is {pair.replica.state}", f"avn service wait {name}"
+    if replica.side is None:
+        told = replica.trouble or "not asked"
+        return (told if told.startswith(name) else f"{name}: {told}"), f"ccr-avn gate last-known {name}"
+    return None
+
+
+def _not_whole(pair: Pair, replica: Look) -> tuple[str, str] | None:
+    """Why a replica has not all of its primary's data."""
+    side, name = replica.side, pair.replica_name
+    hint = f"ccr-avn failover {name} --allow-data-loss --force-partial"
+    if side is None or side.loading:
+        return f"{name} is loading its data", hint
+    if side.sync_in_progress or not side.has_a_copy:
+        return f"{name} has no whole copy yet", hint
+    return None
+
+
+def _not_healthy(pair: Pair, primary: Look, link: str, behind: int | None, want: Want) -> tuple[str, str]:
+    """Why a switchover would not go, and what helps; empty where it would."""
+    name, replica = pair.primary_name, pair.replica_name
+    force = f"if it is lost: ccr-avn failover {replica} --allow-data-loss"
+    if primary.side is None:
+        told = primary.trouble or "not asked"
+        return (told if told.startswith(name) else f"{name}: {told}"), force
+    if link != "up":
+        words = {"down": "link down", "syncing": "still copying", "another history": "its history is another one's"}
+        hint = f"ccr-avn verify {name} {replica} --level link --link-timeout 300"
+        return words.get(link, f"link {link}"), hint
+    if behind is not None and behind > want.max_lag_bytes:
+        hint = f"allow more: --max-lag-bytes {behind}"
+        return f"{behind} bytes behind, more than {want.max_lag_bytes}", hint
+    return "", ""

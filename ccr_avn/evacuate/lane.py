@@ -1,0 +1,126 @@
+"""One pair's way to avn among many: it waits for its turn, shares reads, and hears when it is to end."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ccr_avn import events, failure
+from ccr_avn.evacuate.governor import LEASE, Governor, Place, Rank
+from ccr_avn.evacuate.shared import SharedReads
+from ccr_avn.evacuate.stop import RunSignals
+from ccr_avn.process import Answer
+
+SAME_MOMENT = 5.0
+"""Seconds by which a read may be older than its question, as long as the pair was not changed: the question in a
+terminal takes longer, and what decides is looked at again on the data plane while writes are paused."""
+
+LONG = 10.0**9
+"""Seconds: what is waited for has a limit of its own."""
+
+TOO_MANY = 429
+
+
+@dataclass(slots=True, kw_only=True)
+class Lane:
+    """``moved``: called once, when the new primary takes writes."""
+
+    governor: Governor
+    shared: SharedReads
+    signals: RunSignals
+    run_avn: Callable[..., Answer]
+    clock: Callable[[], float]
+    moved: Callable[[], None]
+    rank: Rank = Rank.PROMOTION
+    _changed: bool = False
+    _place: Place | None = field(default=None)
+
+    def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
+        """For :class:`ccr_avn.asking.World`."""
+        if self.rank is Rank.BOOKKEEPING:  # a turn of its own, so that what it shares begins when nobody is in a hurry
+            self.governor.give_back(self.governor.take(lambda: self.rank, self.signals.check))
+        since = self.clock() - (0.0 if self._changed else SAME_MOMENT)
+        told = self.shared.answer(argv, since=since, deadline=deadline)
+        if told is not None:
+            return told
+        if self._place and self._place.counts(self.clock()):
+            return self._ask(argv, deadline)
+        with self.governor.place(lambda: self.rank, self.signals.check):
+            return self._ask(argv, deadline)
+
+    def slow_down(self, again_in: float | None) -> float | None:
+        return self.governor.slow_down(again_in)
+
+    def __call__(self, event: events.Event) -> None:
+        """A sink of the run's events."""
+        match event:
+            case events.StepStarted(slug="fence"):
+                # Before writes are paused: nobody's writes wait for somebody else's turn.
+                self._place = self.governor.take(lambda: self.rank, self.signals.check, lease=LEASE)
+                self.rank = Rank.FENCED
+            case events.ChangeStarted(argv=argv) if argv[:1] == ("avn",):
+                self._changed = True
+            case events.StepDone(slug="promote"):
+                self.leave()
+                self.rank = Rank.PROMOTION
+            case events.StepDone(slug="accepts-writes"):
+                self.rank = Rank.BOOKKEEPING
+                self.moved()
+            case _:
+                pass
+
+    def leave(self) -> None:
+        """Give back what is kept."""
+        if self._place:
+            self.governor.give_back(self._place)
+            self._place = None
+
+    def _ask(self, argv: tuple[str, ...], deadline: float) -> Answer:
+        """In a thread, so that who waits for it can be told to end; a read that nobody waits for any more is harmless."""
+        answer = ended_early(lambda: self.run_avn(argv, deadline=deadline), self.signals)
+        if answer.code == 0:
+            self.governor.went_well()
+        return answer
+
+
+def ended_early(work: Callable[[], Answer], signals: RunSignals) -> Answer:
+    """Raises:
+    Interrupted: the run is to end, and this need not be waited for.
+    """
+    done = threading.Event()
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:  # noqa: BLE001 (raised again where the answer is waited for)
+            found.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    signals.wait(done, LONG)
+    answer = found[0]
+    if isinstance(answer, BaseException):
+        raise answer
+    assert isinstance(answer, Answer)  # noqa: S101 (what work gives)
+    return answer
+
+
+def asking(governor: Governor, run_avn: Callable[..., Answer], path: str) -> Callable[[tuple[str, ...], float], Answer]:
+    """For the reads that are shared: put off for as long as the platform says so, 300 s at most."""
+
+    def ask(argv: tuple[str, ...], deadline: float) -> Answer:
+        put_off = 0.0
+        while True:
+            with governor.place(lambda: Rank.PROMOTION):
+                answer = run_avn((path, *argv[1:]), deadline=deadline)
+            if answer.code == 0:
+                governor.went_well()
+                return answer
+            told = failure.read(answer)
+            if told.status != TOO_MANY or put_off >= 300.0:
+                return answer
+            put_off += governor.slow_down(told.again_in)
+
+    return ask

@@ -1,0 +1,108 @@
+"""Reads that pairs share: one `avn service list` serves all who ask about the same moment."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ccr_avn import avn
+from ccr_avn.avn import Project
+from ccr_avn.process import Answer
+
+NOT_ENABLED = "(integration not enabled)"
+"""What avn shows in the place of an integration's id that is null."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """``began``: when its avn was started, on the clock; ``rows`` None: it failed, or said what can't be read."""
+
+    began: float
+    answer: Answer
+    rows: dict[str, Any] | None
+
+
+@dataclass(slots=True, kw_only=True)
+class SharedReads:
+    """``ask`` runs one avn. A read that was asked for at some time is never answered by a list that began before it.
+
+    Those who ask while a list is under way wait for its end and share the next one, as it may have seen the old state.
+    """
+
+    project: Project
+    ask: Callable[[tuple[str, ...], float], Answer]
+    clock: Callable[[], float] = time.monotonic
+    lists: int = field(default=0, init=False)
+    _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
+    _busy: bool = field(default=False, init=False)
+    _last: Listing | None = field(default=None, init=False)
+
+    def answer(self, argv: tuple[str, ...], *, since: float, deadline: float) -> Answer | None:
+        """What this avn would have printed; None: it must be asked itself. ``since``: of what moment, at the earliest."""
+        wanted = self._wanted(argv)
+        if wanted is None:
+            return None
+        kind, names = wanted
+        listing = self._listing(since, deadline)
+        if listing.rows is None:
+            return None
+        told = _told(kind, names, listing.rows)
+        return None if told is None else replace(listing.answer, argv=argv, stdout=json.dumps(told))
+
+    def _wanted(self, argv: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
+        """Which read it is, of those that a list can answer, spelled just as `avn.py` spells them."""
+        words = argv[1:]
+        kind = words[1] if len(words) > 1 else ""
+        names = tuple(words[2 : len(words) - 1 - len(self.project.flag)])
+        spelled: dict[str, Callable[[], Any]] = {
+            "list": lambda: avn.service_list(self.project, *names),
+            "get": lambda: avn.service_get(self.project, names[0]),
+            "integration-list": lambda: avn.integration_list(self.project, names[0]),
+        }
+        if kind not in spelled or not names or spelled[kind]().argv[1:] != words:
+            return None
+        return kind, names
+
+    def _listing(self, since: float, deadline: float) -> Listing:
+        with self._changed:
+            while self._busy and not (self._last and self._last.began >= since):
+                self._changed.wait()
+            if self._last and self._last.began >= since:
+                return self._last
+            self._busy = True
+        listing = None
+        try:
+            began = self.clock()
+            listing = _read(began, self.ask(tuple(str(one) for one in avn.service_list(self.project).argv), deadline))
+            return listing
+        finally:
+            with self._changed:
+                self.lists += 1
+                self._busy, self._last = False, listing or self._last
+                self._changed.notify_all()
+
+
+def _read(began: float, answer: Answer) -> Listing:
+    rows = None
+    if answer.code == 0:
+        try:
+            found = json.loads(answer.stdout)
+            rows = {one["service_name"]: one for one in found}
+        except (ValueError, RecursionError, TypeError, KeyError):
+            rows = None
+    return Listing(began=began, answer=replace(answer, stdout=""), rows=rows)
+
+
+def _told(kind: str, names: tuple[str, ...], rows: dict[str, Any]) -> Any:
+    """None: the list does not tell."""
+    if kind == "list":
+        return [row for name, row in rows.items() if name in names]
+    row = rows.get(names[0])
+    if row is None or kind == "get":
+        return row
+    integrations = row.get("service_integrations")
+    if not isinstance(integrations, list) or not all(isinstance(one, dict) for one in integrations):
+        return None
+    return [{**one, "service_integration_id": one.get("service_integration_id") or NOT_ENABLED} for one in integrations]

@@ -1,0 +1,79 @@
+"""Ctrl-C for many runs at once: first no more are begun, then each is ended as a single one would be."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ccr_avn.errors import Interrupted
+
+Level = Literal[0, 1, 2, 3]
+"""1: begin no more; 2: end each, but no change under way is broken into; 3: that too."""
+
+LOOK = 0.1
+"""Seconds between two looks at whether it was asked for."""
+
+
+@dataclass(slots=True)
+class Stop:
+    """What the operator asked for so far. ``level`` may be set in a signal handler: nothing is locked by that."""
+
+    level: Level = 0
+    number: int = 2
+
+    def ask(self, number: int, *, at_once: bool = False) -> None:
+        """One signal more; ``at_once``: it means the end of every run, as SIGTERM does."""
+        self.number = number
+        steps: dict[Level, Level] = {0: 2 if at_once else 1, 1: 2, 2: 3, 3: 3}
+        self.level = steps[self.level]
+
+
+@dataclass(slots=True)
+class RunSignals:
+    """The same for one run in its thread: what :class:`ccr_avn.signals.Signals` is for a single one."""
+
+    stop: Stop
+    _depth: int = 0
+    _told: int = 1
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+        self.check()
+
+    def check(self) -> None:
+        """Raises:
+        Interrupted: it was asked for, and not told to this run yet.
+        """
+        level = self.stop.level
+        if level > self._told and (not self._depth or level > 2):
+            self._told = level
+            raise Interrupted(
+                self.stop.number, hint="re-run the same command to resume: it looks at what is there first"
+            )
+
+    def sleep(self, seconds: float) -> None:
+        """Raises:
+        Interrupted: it was asked for meanwhile.
+        """
+        self.wait(self._ended, seconds)
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait for something, whatever comes first; whether it came.
+
+        Raises:
+            Interrupted: it was asked for meanwhile.
+        """
+        while seconds > 0:
+            self.check()
+            if event.wait(min(LOOK, seconds)):
+                return True
+            seconds -= LOOK
+        self.check()
+        return event.is_set()
