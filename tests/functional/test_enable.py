@@ -188,7 +188,7 @@ def test_a_build_that_never_ends_times_out(operator: Operator) -> None:
     ("words", "why"),
     [
         (("--replica-plan", "business-4"), "no plan for a read replica"),
-        (("--primary-plan", "free-1"), "free and developer"),
+        pytest.param(("--primary-plan", "free-1"), "free and developer", marks=pytest.mark.slow),
     ],
 )
 def test_plans_that_can_not_work_are_refused_before_any_change(
@@ -253,7 +253,7 @@ def test_a_vpc_choice_that_is_missing_is_seen_before_the_primary_is_made(make: M
     ("words", "told"),
     [
         (("--replica-cloud", "aws-us-est-1"), "(aws-us-east-1"),
-        (("--replica-plan", "startup-5"), "--replica-plan PLAN"),
+        pytest.param(("--replica-plan", "startup-5"), "--replica-plan PLAN", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_not_sold_is_seen_before_the_primary_is_made(

@@ -32,6 +32,7 @@ def test_a_lost_primary_is_replaced(pair: Operator, fate: str) -> None:
     assert told["rpo_estimate"]["how"]
     assert told["old_primary"] == "eu"
     assert any("not fenced" in one["what"] for one in told["exposure"])
+    assert origin(pair) == "eu", "it remembers where it came from"
     assert accepts(pair, "us")
     with client(pair, "us") as new:
         assert new.get("kept") == b"x"
@@ -102,12 +103,6 @@ def test_it_can_be_waited_for(make: Make) -> None:
     done = late.ccr(*GO, "--wait-automatic", "0.5")
     assert done.code == 0, done.err
     assert is_promoted(late)
-
-
-def test_it_remembers_where_it_came_from(pair: Operator) -> None:
-    pair.sandbox.servers.kill("eu")
-    assert pair.ccr(*GO).code == 0
-    assert origin(pair) == "eu"
 
 
 @pytest.mark.parametrize(

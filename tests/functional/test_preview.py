@@ -68,7 +68,7 @@ def test_a_preview_asks_nobody_and_needs_no_token(operator: Operator, tmp_path: 
     assert subprocess.run(["bash", "-n"], input=done.out, text=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("skip", [pytest.param(0, id="primary", marks=pytest.mark.slow), pytest.param(1, id="replica")])
+@pytest.mark.parametrize("skip", [pytest.param(0, id="primary"), pytest.param(1, id="replica", marks=pytest.mark.slow)])
 def test_a_pasted_line_that_fails_ends_it(operator: Operator, skip: int) -> None:
     text = operator.enable(*QUICK, "--dry-run").out
     operator.sandbox.faults.add(kind="status", status=400, method="POST", skip=skip)
@@ -120,8 +120,8 @@ def test_a_preview_passes_shellcheck() -> None:
 
 
 SWITCHOVER = preview(plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r")).plan)
-NORMAL = ("gate lineage", "gate fence-held", "service tags", "gate audit")
-"""One of each class: before the fence, inside it, forgiven, and behind the promotion."""
+NORMAL = ("gate lineage", "gate fence-held", "gate accepts-writes")
+"""One of each class: before the fence, inside it, and behind the promotion."""
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,12 @@ def test_a_gate_alone_ends_as_its_verdict_is(operator: Operator) -> None:
     assert operator.ccr("gate", "exists", "eu", "--cloud", "do-fra", "--print", "exists").code == 4
     assert operator.ccr("gate", "exists", "us", "--replica-of", "other", "--print", "exists").code == 4
     assert operator.ccr("gate", "running", "eu", "--print", "service_type").out == "valkey\n"
+    assert operator.sandbox.changes() == []
+
+
+@pytest.mark.slow
+def test_every_gate_of_a_pair_that_is_well(operator: Operator) -> None:
+    paired(operator)
     for name in ("active", "link", "databases"):
         done = operator.ccr("gate", name, "eu", "us")
         assert (done.code, done.err) == (0, ""), name
