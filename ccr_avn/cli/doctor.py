@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ccr_avn.cli import options
-from ccr_avn.cli.options import Avn, CallTimeout, Json, ProjectName
+from ccr_avn.cli.options import Avn, CallTimeout, Json, NoPreload, ProjectName
 
 
 def doctor(
@@ -14,9 +14,11 @@ def doctor(
     call_timeout: CallTimeout = 60,
     json: Json = False,
     avn: Avn = None,
+    no_preload: NoPreload = False,
 ) -> None:
     """Check avn, token, project, permissions and whether read replicas are offered. Exit 4 when something fails."""
     options.not_negative(call_timeout=call_timeout)
+    options.preload(avn, no_preload=no_preload)
     from ccr_avn import console
     from ccr_avn.avn import Project
     from ccr_avn.checkup import examine, failed

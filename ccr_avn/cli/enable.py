@@ -13,6 +13,7 @@ from ccr_avn.cli.options import (
     DryRun,
     Json,
     LinkTimeout,
+    NoPreload,
     PollInterval,
     Primary,
     ProjectName,
@@ -85,6 +86,7 @@ def enable(
     ca_file: CaFile = None,
     route: Route = None,
     avn: Avn = None,
+    no_preload: NoPreload = False,
 ) -> None:
     """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives."""
     options.names(PRIMARY=primary, REPLICA=replica)
@@ -99,6 +101,7 @@ def enable(
         call_timeout=call_timeout,
     )
     options.at_least_one(samples=samples)
+    options.preload(avn, no_preload=no_preload)
     from ccr_avn.cli.session import Session
     from ccr_avn.procedures.enable import EnableRequest, plan_enable
     from ccr_avn.program import identify

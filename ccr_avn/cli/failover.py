@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ccr_avn.cli import options, switching
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInterval, ProjectName, Replica, Route
+from ccr_avn.cli.options import (
+    Avn,
+    CaFile,
+    CallTimeout,
+    DryRun,
+    Json,
+    NoPreload,
+    PollInterval,
+    ProjectName,
+    Replica,
+    Route,
+)
 from ccr_avn.cli.switching import (
     After,
     Around,
@@ -60,6 +71,7 @@ def failover(
     ca_file: CaFile = None,
     route: Route = None,
     avn: Avn = None,
+    no_preload: NoPreload = False,
 ) -> None:
     """Promote REPLICA, forced: its primary is dead or cut off, and some writes may be lost."""
     began = time.monotonic()
@@ -82,6 +94,7 @@ def failover(
     # No avn is started only to be asked who it is, and the one that matters starts before all that takes time to
     # load: every moment here is outage.
     path = find_avn(avn)
+    options.preload(avn, no_preload=no_preload or dry_run)
     words = tuple(path if word == AVN else str(word) for word in service_named(Project(name), replica).argv)
     ahead = None if dry_run else Ahead(words, deadline=call_timeout)
     import valkey  # noqa: F401 (the data plane needs it soon)

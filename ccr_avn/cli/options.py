@@ -38,6 +38,9 @@ Avn = Annotated[
     str | None,
     typer.Option("--avn", metavar="PATH", help="The avn to use; else CCR_AVN_BIN, the one beside ccr-avn, PATH."),
 ]
+NoPreload = Annotated[
+    bool, typer.Option("--no-preload", help="Start avn anew for each command; also CCR_AVN_NO_PRELOAD=1.")
+]
 CaFile = Annotated[
     Path | None,
     typer.Option("--ca-file", metavar="F", help="Trust this CA too: `avn project ca-get --target-filepath F`."),
@@ -92,6 +95,18 @@ def setting(
         avn=avn,
         route=route.value if route else None,
     )
+
+
+def preload(avn: str | None, *, no_preload: bool) -> None:
+    """Have avn loaded in the background, for a command that asks it several things.
+
+    Raises:
+        UsageError: there is no avn.
+    """
+    if not no_preload:
+        from ccr_avn.process import find_avn, preload_avn
+
+        preload_avn(find_avn(avn))
 
 
 def names(**given: str | None) -> None:

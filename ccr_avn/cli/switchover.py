@@ -12,6 +12,7 @@ from ccr_avn.cli.options import (
     CallTimeout,
     DryRun,
     Json,
+    NoPreload,
     PollInterval,
     Primary,
     ProjectName,
@@ -93,6 +94,7 @@ def switchover(
     ca_file: CaFile = None,
     route: Route = None,
     avn: Avn = None,
+    no_preload: NoPreload = False,
 ) -> None:
     """Promote REPLICA, planned: both sides are healthy and no acknowledged write is lost."""
     options.names(PRIMARY=primary, REPLICA=replica)
@@ -106,6 +108,7 @@ def switchover(
     )
     options.at_least_one(fence_ttl=fence_ttl, promote_timeout=promote_timeout)
     hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
+    options.preload(avn, no_preload=no_preload or dry_run)
     from ccr_avn.cli.enable import show_preview
     from ccr_avn.cli.session import Session
     from ccr_avn.cli.switchover_told import SwitchoverMove

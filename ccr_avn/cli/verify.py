@@ -15,6 +15,7 @@ from ccr_avn.cli.options import (
     CallTimeout,
     Json,
     LinkTimeout,
+    NoPreload,
     Primary,
     ProjectName,
     Replica,
@@ -82,6 +83,7 @@ def verify(
     ca_file: CaFile = None,
     route: Route = None,
     avn: Avn = None,
+    no_preload: NoPreload = False,
 ) -> None:
     """Prove that REPLICA replicates PRIMARY: exit 6 if it does not, or can't be shown to.
 
@@ -97,6 +99,7 @@ def verify(
         options.idle(context, level.value, "marker, keys or values", "samples")
     if level in (Level.LINK, Level.MARKER):
         options.idle(context, level.value, "keys or values", *COMPARING, "unlinked")
+    options.preload(avn, no_preload=no_preload)
     from ccr_avn.cli.session import Session
     from ccr_avn.errors import NotProven
     from ccr_avn.procedures.steps import evidence

@@ -18,4 +18,5 @@ def no_real_process(fp: FakeProcess, monkeypatch: pytest.MonkeyPatch) -> FakePro
         raise ProcessLookupError(group)
 
     monkeypatch.setattr(os, "killpg", refuse)
+    monkeypatch.setenv("CCR_AVN_NO_PRELOAD", "1")
     return fp
