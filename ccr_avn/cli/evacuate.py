@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ccr_avn.cli import options, switching
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, PollInterval, ProjectName, Route
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, NoPreload, PollInterval, ProjectName, Route
 from ccr_avn.cli.switching import After, Before, DoubtTimeout, HookTimeout, OnFailure, PromoteTimeout, Yes
 from ccr_avn.errors import UsageError
 
@@ -77,6 +77,7 @@ def evacuate(
     ca_file: CaFile = None,
     route: Route = None,
     avn: Avn = None,
+    no_preload: NoPreload = False,
 ) -> None:
     """Move every pair whose primary is in CLOUD, each by the plan of `switchover` or `failover`; one question, one report."""
     mode = _mode(planned=planned, forced=forced, auto=auto, allow_data_loss=allow_data_loss)
@@ -98,6 +99,7 @@ def evacuate(
     if not (check or dry_run):
         switching.must_be_able_to_ask(yes=yes)
     setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
+    options.preload(avn, no_preload=no_preload)
     from ccr_avn.cli.evacuating import Evacuation
     from ccr_avn.cli.given import Given
     from ccr_avn.evacuate.choose import Want
