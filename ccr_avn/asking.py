@@ -27,9 +27,6 @@ BRIEFLY = 10.0
 RATE_LIMITED = 300.0
 """Seconds in all that one read is put off because the platform says to try again later."""
 
-TOO_MANY = 429
-"""The status with which the platform says slow down: what was asked was not done."""
-
 USAGE = 2
 """The exit code of avn's own argument parser."""
 
@@ -109,7 +106,7 @@ class Reader:
 
     def put_off(self, status: int | None, again_in: float | None, so_far: float) -> float | None:
         """How long to wait where many runs share the platform's patience; None: it is none of that, or long enough."""
-        if status != TOO_MANY or so_far > RATE_LIMITED:
+        if status != failure.TOO_MANY or so_far > RATE_LIMITED:
             return None
         return self._world.slow_down(again_in)
 

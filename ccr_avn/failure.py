@@ -11,6 +11,9 @@ from ccr_avn.process import Answer
 PASSING_STATUS = (408, 417, 425, 429)
 """Refusals that time mends; every other 4xx is the last word on what was asked."""
 
+TOO_MANY = 429
+"""The status with which the platform says slow down: what was asked was not done."""
+
 ABSENT = 404
 """The status of what does not exist."""
 
@@ -24,6 +27,8 @@ _STATUS = (
     re.compile(r", status\(<class 'int'>\)=(\d{3})\s*$", re.MULTILINE),  # 4.4 to 4.15
 )
 _CLASS = re.compile(r"(?:command failed: )?(?:[\w.]+\.)?(\w+)(?::|$)")
+_LIMITED = re.compile(r"\b(rate limit|too many requests)\b", re.IGNORECASE)
+"""`service update` tells the API's message without its status."""
 _AGAIN = re.compile(r"try again in (\d+(?:\.\d+)?) ?s\b")
 
 
@@ -62,9 +67,9 @@ def read(answer: Answer) -> Failure:
     kind = _CLASS.match(text)
     if kind and (explain := _CRASHES.get(kind[1])):
         return explain(text)
-    status = _status(text)
+    status = _status(text) or (TOO_MANY if _LIMITED.search(text) else None)
     reason = _reason(text, status)
-    again = _AGAIN.search(text) if status == 429 else None
+    again = _AGAIN.search(text) if status == TOO_MANY else None
     return Failure(
         reason=reason,
         hint=_HINTS.get(status or 0, ""),

@@ -18,8 +18,6 @@ terminal takes longer, and what decides is looked at again on the data plane whi
 LONG = 10.0**9
 """Seconds: what is waited for has a limit of its own."""
 
-TOO_MANY = 429
-
 
 @dataclass(slots=True, kw_only=True)
 class Lane:
@@ -119,7 +117,7 @@ def asking(governor: Governor, run_avn: Callable[..., Answer], path: str) -> Cal
                 governor.went_well()
                 return answer
             told = failure.read(answer)
-            if told.status != TOO_MANY or put_off >= 300.0:
+            if told.status != failure.TOO_MANY or put_off >= 300.0:
                 return answer
             put_off += governor.slow_down(told.again_in)
 

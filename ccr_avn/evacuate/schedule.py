@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -77,13 +78,12 @@ class Schedule:
 
         def run() -> None:
             ended = Ended(state="failed", changed="unknown", code=1)
-            try:
+            with suppress(BaseException):  # whatever it is: it ends this pair as failed, and no other
                 ended = work(name, moved)
-            finally:
-                with self._changed:
-                    self.ended[name] = ended
-                    self._under_way.discard(name)
-                    self._moving.discard(name)
-                    self._changed.notify_all()
+            with self._changed:
+                self.ended[name] = ended
+                self._under_way.discard(name)
+                self._moving.discard(name)
+                self._changed.notify_all()
 
         threading.Thread(target=run, name=name, daemon=True).start()

@@ -54,12 +54,13 @@ class SharedReads:
     def _wanted(self, argv: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
         """Which read it is, of those that a list can answer, spelled just as `avn.py` spells them."""
         words = argv[1:]
-        kind = words[1] if len(words) > 1 else ""
-        names = tuple(words[2 : len(words) - 1 - len(self.project.flag)])
+        kind = "tags list" if words[1:3] == ("tags", "list") else words[1] if len(words) > 1 else ""
+        names = tuple(words[1 + len(kind.split()) : len(words) - 1 - len(self.project.flag)])
         spelled: dict[str, Callable[[], Any]] = {
             "list": lambda: avn.service_list(self.project, *names),
             "get": lambda: avn.service_get(self.project, names[0]),
             "integration-list": lambda: avn.integration_list(self.project, names[0]),
+            "tags list": lambda: avn.tags_list(self.project, names[0]),
         }
         if kind not in spelled or not names or spelled[kind]().argv[1:] != words:
             return None
@@ -102,6 +103,9 @@ def _told(kind: str, names: tuple[str, ...], rows: dict[str, Any]) -> Any:
     row = rows.get(names[0])
     if row is None or kind == "get":
         return row
+    if kind == "tags list":
+        tags = row.get("tags")
+        return [{"key": key, "value": value} for key, value in tags.items()] if isinstance(tags, dict) else None
     integrations = row.get("service_integrations")
     if not isinstance(integrations, list) or not all(isinstance(one, dict) for one in integrations):
         return None

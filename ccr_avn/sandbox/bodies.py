@@ -73,6 +73,7 @@ class SetFault(Control):
     path: re.Pattern[str] | None = None
     times: int = Field(default=1, ge=0)
     skip: int = Field(default=0, ge=0)
+    share: float = Field(default=1.0, gt=0, le=1)
     status: int = Field(default=500, ge=100, le=599)
     message: str = ""
     seconds: float = Field(default=0.0, ge=0)

@@ -1,8 +1,9 @@
 """Faults of the API: which of the next requests go wrong, and how."""
 
+import random
 import re
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal[
@@ -14,16 +15,21 @@ CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """The next ``times`` requests that match, after ``skip`` of them, go wrong. ``seconds``: for a delay or a hang."""
+    """The next ``times`` requests that match, after ``skip`` of them, go wrong; or a ``share`` of those.
+
+    ``seconds``: for a delay or a hang.
+    """
 
     kind: Kind
     method: str = ".*"  # a regular expression, or "changing"
     path: str = ".*"  # a regular expression, searched for
     times: int = 1
     skip: int = 0
+    share: float = 1.0
     status: int = 500
     message: str = "Internal server error"
     seconds: float = 0.0
+    chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 (no secret: the same each time)
 
     def matches(self, method: str, path: str) -> bool:
         wanted = method in CHANGING if self.method == "changing" else re.fullmatch(self.method, method)
@@ -51,7 +57,10 @@ class Faults:
                     continue
                 if fault.skip:
                     fault.skip -= 1
-                elif fault.times:
+                    continue
+                if fault.share < 1.0 and fault.chance.random() >= fault.share:
+                    continue
+                if fault.times:
                     fault.times -= 1
                     return fault
         return None

@@ -1,11 +1,15 @@
 """`evacuate`: every pair of a cloud, each by its own plan; nothing is lost, and everything is told."""
 
 import json
+import signal
 from contextlib import ExitStack
 from typing import Any
 
-from tests.support.operator import EU, US, Make, Operator
-from tests.support.pairs import accepts, add_pair, add_service, follows, missing, uri
+import pytest
+
+from tests.support.operator import EU, US, Make, Operator, ended
+from tests.support.pairs import accepts, add_pair, add_service, follows, missing, origin, uri
+from tests.support.wait import until
 from tests.support.writers import Load
 
 GO = ("evacuate", EU, "--yes", "--poll-interval", "0.5", "--json")
@@ -86,3 +90,71 @@ def test_a_preview_is_a_section_for_each_and_needs_no_answer(operator: Operator)
     assert operator.sandbox.changes() == []
     assert operator.ccr("evacuate", EU).code == 2
     assert operator.ccr("evacuate", US, "--check").code == 0
+
+
+def test_ctrl_c_begins_no_more_and_the_same_command_goes_on(operator: Operator) -> None:
+    pairs(operator, 3)
+    operator.sandbox.faults.add(kind="delay", seconds=2.0, method="DELETE", path="integration")
+    child = operator.start("ccr-avn", *GO)
+    until(operator.sandbox.changes, "the first promotion to be sent")
+    child.send_signal(signal.SIGINT)
+    stopped = ended(child)
+    assert stopped.code == 140, stopped.err
+    told = by_pair(stopped.out)
+    assert [one["state"] for one in told.values()] == ["done", "not begun", "not begun"]
+    done = operator.ccr(*GO)
+    assert done.code == 0, done.err
+    assert [one["state"] for one in by_pair(done.out).values()] == ["done", "done", "done"]
+
+
+@pytest.mark.parametrize("when", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_in_the_middle_the_same_command_finishes(operator: Operator, when: int) -> None:
+    pairs(operator, 4)
+    with ExitStack() as stack:
+        load = {one: stack.enter_context(Load(uri(operator, f"p{one}"), pause=0.01)) for one in (0, 1, 2, 3)}
+        for sent in (1, when):
+            child = operator.start("ccr-avn", *GO, "--canary", "0")
+            goal = len(deletions(operator)) + sent
+            until(lambda goal=goal: len(deletions(operator)) >= min(goal, 4), "a promotion to be sent")  # type: ignore[misc]
+            child.kill()
+            ended(child)
+        done = operator.ccr(*GO)
+    assert done.code == 0, done.err
+    for one in range(4):
+        assert missing(operator, load[one].acknowledged, f"r{one}") == []
+        assert origin(operator, f"r{one}") == f"p{one}"
+        assert lets_nobody_in(operator, f"p{one}")
+
+
+def test_two_operators_move_the_same_cloud_at_once(operator: Operator) -> None:
+    pairs(operator, 3)
+    homes = [{"CCR_AVN_STATE_DIR": str(operator.home / name)} for name in ("one", "two")]
+    with Load(uri(operator, "p1"), pause=0.01) as load:
+        both = [operator.start("ccr-avn", *GO, "--stop-after", "9", **home) for home in homes]
+        ends = [ended(child) for child in both]
+    assert len(deletions(operator)) >= 3
+    assert missing(operator, load.acknowledged, "r1") == []
+    last = operator.ccr(*GO)
+    assert last.code == 0, [last.err, *(one.err for one in ends)]
+    for one in range(3):
+        assert lets_nobody_in(operator, f"p{one}")
+
+
+@pytest.mark.parametrize("times", [8, pytest.param(10**6, marks=pytest.mark.slow)])
+def test_a_platform_that_says_slow_down_is_heard_and_nothing_is_lost(operator: Operator, times: int) -> None:
+    """Half of the requests, be it for a while or always."""
+    pairs(operator, 2)
+    operator.sandbox.faults.add(kind="status", status=429, times=times, share=0.5, message="Rate limit exceeded")
+    with Load(uri(operator, "p1"), pause=0.01) as load:
+        done = operator.ccr(*GO, "--data-timeout", "5")
+    assert done.code == 0, done.err
+    assert result(done.out)["slowed_down"] > 0
+    assert missing(operator, load.acknowledged, "r1") == []
+
+
+def deletions(operator: Operator) -> list[tuple[str, str]]:
+    return [one for one in operator.sandbox.changes() if one[0] == "DELETE"]
+
+
+def lets_nobody_in(operator: Operator, name: str) -> bool:
+    return bool(operator.sandbox.platform.services[name].user_config.get("ip_filter") == ["192.0.2.1/32"])

@@ -101,3 +101,9 @@ def test_no_answer_is_no_refusal() -> None:
 def test_arbitrary_text_is_read(stderr: str) -> None:
     for text in (stderr, f"ERROR\t{stderr}", f"ERROR\tcommand failed: Error: {stderr} (status 404)"):
         assert "\n" not in read(text).reason
+
+
+def test_a_rate_limit_is_known_where_avn_leaves_its_status_out() -> None:
+    said = "ERROR\tcommand failed: UserError: Service 'p/eu' update failed: too many requests - try again in 28s"
+    told = failure.read(Answer(argv=("avn",), code=1, stdout="", stderr=said, seconds=0.1))
+    assert (told.status, told.again_in, told.refused) == (429, 28.0, False)

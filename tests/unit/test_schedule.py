@@ -1,0 +1,142 @@
+"""When pairs begin: canaries, so many at once, no more after failures or Ctrl-C. Conditions, no time."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from ccr_avn.errors import Interrupted
+from ccr_avn.evacuate.schedule import Ended, Schedule, State
+from ccr_avn.evacuate.stop import RunSignals, Stop
+from tests.support.wait import until
+
+
+class Pairs:
+    """Work that is under way until it is told to end."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self._ends: dict[str, tuple[threading.Event, list[State]]] = {}
+        self._moved: dict[str, Callable[[], None]] = {}
+
+    def work(self, name: str, moved: Callable[[], None]) -> Ended:
+        event, state = threading.Event(), list[State]()
+        self._ends[name], self._moved[name] = (event, state), moved
+        self.begun.append(name)
+        event.wait(60)
+        return Ended(state=state[0])
+
+    def moves(self, name: str) -> None:
+        self._moved[name]()
+
+    def ends(self, name: str, state: State = "done") -> None:
+        until(lambda: name in self._ends, f"{name} to begin")
+        event, states = self._ends[name]
+        states.append(state)
+        event.set()
+
+    def runs(self, schedule: Schedule, count: int) -> threading.Thread:
+        names = [f"p{number}" for number in range(count)]
+        thread = threading.Thread(target=schedule.run, args=(names, self.work), daemon=True)
+        thread.start()
+        return thread
+
+
+def test_the_canary_ends_before_any_other_begins() -> None:
+    pairs, schedule = Pairs(), Schedule(parallel=3, canary=2)
+    thread = pairs.runs(schedule, 4)
+    until(lambda: len(pairs.begun) == 2)
+    pairs.moves("p0")
+    pairs.ends("p1")
+    until(lambda: "p1" in schedule.ended)
+    assert pairs.begun == ["p0", "p1"]
+    pairs.ends("p0")
+    until(lambda: len(pairs.begun) == 4)
+    pairs.ends("p2")
+    pairs.ends("p3")
+    thread.join(60)
+    assert [one.state for one in schedule.ended.values()] == ["done"] * 4
+
+
+def test_a_canary_that_is_refused_is_none() -> None:
+    pairs, schedule = Pairs(), Schedule(parallel=3, canary=1)
+    pairs.runs(schedule, 3)
+    pairs.ends("p0", "refused")
+    until(lambda: len(pairs.begun) == 2)
+    pairs.ends("p1")
+    until(lambda: len(pairs.begun) == 3)
+    pairs.ends("p2")
+
+
+def test_who_takes_writes_makes_room_for_another() -> None:
+    pairs, schedule = Pairs(), Schedule(parallel=1, canary=0)
+    pairs.runs(schedule, 3)
+    until(lambda: pairs.begun == ["p0"])
+    pairs.moves("p0")
+    until(lambda: pairs.begun == ["p0", "p1"])
+    for name in ("p0", "p1", "p2"):
+        pairs.ends(name)
+
+
+def test_no_more_begin_once_too_many_failed_and_those_under_way_finish() -> None:
+    pairs, schedule = Pairs(), Schedule(parallel=2, canary=0, stop_after=1)
+    thread = pairs.runs(schedule, 5)
+    until(lambda: len(pairs.begun) == 2)
+    pairs.ends("p0", "failed")
+    until(lambda: "p0" in schedule.ended)
+    pairs.ends("p1")
+    thread.join(60)
+    assert {name: one.state for name, one in schedule.ended.items()} == {"p0": "failed", "p1": "done"}
+
+
+def test_ctrl_c_once_begins_no_more() -> None:
+    stop = Stop()
+    pairs, schedule = Pairs(), Schedule(parallel=1, canary=0, stop=stop)
+    thread = pairs.runs(schedule, 3)
+    until(lambda: pairs.begun == ["p0"])
+    stop.ask(2)
+    pairs.ends("p0")
+    thread.join(60)
+    assert list(schedule.ended) == ["p0"]
+
+
+def test_a_bug_in_one_is_its_own_end() -> None:
+    schedule = Schedule(parallel=2, canary=0, stop_after=5)
+
+    def work(name: str, moved: Callable[[], None]) -> Ended:
+        if name == "p0":
+            raise KeyboardInterrupt
+        return Ended(state="done")
+
+    ended = schedule.run(["p0", "p1"], work)
+    assert (ended["p0"].state, ended["p1"].state) == ("failed", "done")
+
+
+def test_ctrl_c_twice_ends_each_run_but_breaks_into_no_change() -> None:
+    stop = Stop()
+    signals = RunSignals(stop)
+    stop.ask(2)
+    signals.check()  # once: it goes on
+    log = []
+
+    def changes() -> None:
+        with signals.held():
+            stop.ask(2)
+            signals.check()
+            log.append("the change ended")
+
+    with pytest.raises(Interrupted):
+        changes()
+    assert log == ["the change ended"]
+    with signals.held():
+        signals.check()  # it was told: what undoes is not broken into
+    with pytest.raises(Interrupted):
+        changes()
+    assert log == ["the change ended"]
+
+
+def test_sigterm_means_the_end_of_every_run() -> None:
+    stop = Stop()
+    stop.ask(15, at_once=True)
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        RunSignals(stop).check()
