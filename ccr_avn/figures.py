@@ -63,7 +63,7 @@ def draw(story: Story) -> Figures:
     reached = [step for step in story.steps if step.spans]
     return Figures(
         rows=tuple(Row(step=step, bars=_bars(step, total)) for step in reached),
-        ticks=_ticks(total),
+        ticks=ticks(total),
         lag=_lag(story, total),
         held=_held(story, total),
         final=next((_percent(span.began, total) for span in _final_changes(reached)), None),
@@ -89,7 +89,7 @@ def _final_changes(steps: list[StepTold]) -> list[Span]:
     return [span for step in steps if step.final for span in step.spans if span.kind == "change"]
 
 
-def _ticks(total: float) -> tuple[Tick, ...]:
+def ticks(total: float) -> tuple[Tick, ...]:
     step = next((one for one in TICKS if total / one <= 6), TICKS[-1])
     return tuple(
         Tick(left=_percent(mark * step, total), label=_label(mark * step))

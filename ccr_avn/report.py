@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccr_avn import resume
 from ccr_avn.figures import Figures, draw
+from ccr_avn.figures_of_many import many
 from ccr_avn.printable import printable
 from ccr_avn.runs import Verdict
 from ccr_avn.sides import Side, pair_before, pair_now
@@ -26,11 +27,15 @@ RTO_FAILOVER = "from typing the command to the first write accepted"
 
 def html(story: Story, verdict: Verdict) -> str:
     """The page: one file, nothing loaded from elsewhere, no script."""
+    if story.command == "evacuate":
+        return _of_many("evacuation.html.j2", story, verdict)
     return _rendered("report.html.j2", story, verdict, draw(story))
 
 
 def markdown(story: Story, verdict: Verdict) -> str:
     """For a ticket."""
+    if story.command == "evacuate":
+        return _of_many("evacuation.md.j2", story, verdict)
     return _rendered("report.md.j2", story, verdict, draw(story))
 
 
@@ -145,6 +150,18 @@ def _template(name: str) -> "Template":
     words = {"took": took, "cell": _cell, "bytes": _bytes, "sentence": _sentence}
     environment.filters |= {**words, "outcome": lambda one: WORDS.get(one, one)}
     return environment.get_template(name)
+
+
+def _of_many(template: str, story: Story, verdict: Verdict) -> str:
+    text = _template(template).render(
+        story=story,
+        verdict=verdict,
+        many=many(story),
+        known=resume.last_known(story),
+        again=resume.next_command(story),
+        when=f"{story.began[:10]} {story.began[11:19]} UTC" if story.began else "not known",
+    )
+    return re.sub(r"\n{3,}", "\n\n", printable(text))
 
 
 def _rendered(template: str, story: Story, verdict: Verdict, figures: Figures) -> str:

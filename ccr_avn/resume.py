@@ -55,6 +55,8 @@ def last_known(story: Story, now: float | None = None) -> tuple[str, ...]:
     """
     if story.state == "done":
         return ()
+    if story.command == "evacuate":
+        return _evacuated(story)
     done = [step for step in story.steps if step.shown or step.outcome == "failed"]
     at = [step for step in story.steps if step.outcome in ("under way", "stopped")]
     told = [f"last finished step: {done[-1].slug}: {done[-1].finding}" if done else "no step had finished"]
@@ -62,6 +64,13 @@ def last_known(story: Story, now: float | None = None) -> tuple[str, ...]:
     if error := string(story.result.get("error")):
         told += [one for one in (error, string(story.result.get("detail"))) if one]
     return (*told, *_consequence(story, now))
+
+
+def _evacuated(story: Story) -> tuple[str, ...]:
+    """How far an evacuation came: a pair's own journal tells more."""
+    states = [string(one.get("state")) or "not begun" for one in story.pairs]
+    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return tuple(one for one in (told, string(story.result.get("error")), string(story.result.get("detail"))) if one)
 
 
 def standing(story: Story) -> dict[str, Any]:

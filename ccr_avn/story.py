@@ -94,6 +94,7 @@ class Story:
     steps: tuple[StepTold, ...]
     lag: tuple[tuple[float, int], ...]
     asked: float = 0.0
+    pairs: tuple[dict[str, Any], ...] = ()  # of an evacuation: each with what was chosen, and how it ended
 
     def step(self, slug: str) -> StepTold | None:
         return next((one for one in self.steps if one.slug == slug), None)
@@ -153,6 +154,21 @@ def tell(record: Record) -> Story:
         steps=_steps(record, state, last),
         lag=_lag(record),
         asked=asked,
+        pairs=_pairs(record, facts, result),
+    )
+
+
+def _pairs(record: Record, facts: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """As the end tells them; of an evacuation without one, as far as each pair's own end was noted."""
+    if told := [one for one in _list(result.get("pairs")) if isinstance(one, dict)]:
+        return tuple(told)
+    begun = {
+        string(one.get("pair")): {"state": "under way", "run": one.get("run")} for one in record.all("PairStarted")
+    }
+    ended = {string(one.get("pair")): _dict(one.get("told")) for one in record.all("PairEnded")}
+    chosen = [one for one in _list(facts.get("pairs")) if isinstance(one, dict)]
+    return tuple(
+        {**one, **(ended.get(name) or begun.get(name) or {})} for one in chosen for name in [string(one.get("pair"))]
     )
 
 

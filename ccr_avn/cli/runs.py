@@ -95,6 +95,7 @@ def show(run: RunName, json: Json = False) -> None:
         ]
         more = {"steps": steps, "result": story.result, "last_known": known, "goes_on_with": again}
         more |= {"standing": resume.standing(story), "reopening": reopening}
+        more |= {"pairs": list(story.pairs)} if story.pairs else {}
         console.envelope("runs show", ok=True, changed=False, run=story.run, **_summary(story), **more)
         return
     for line in _told(story):
@@ -199,6 +200,16 @@ def _pair(story: "Story") -> str:
     return " → ".join(name for name in (story.primary, story.replica) if name) or "-"
 
 
+def _pairs(story: "Story") -> list[tuple[str, ...]]:
+    """Of an evacuation: each pair with its own journal."""
+    shown = ("pair", "state", "action", "run", "summary")
+    rows = [
+        {**one, "state": one.get("state") or "not begun", "summary": one.get("summary") or one.get("reason")}
+        for one in story.pairs
+    ]
+    return [tuple(str(row.get(key) or "-") for key in shown) for row in rows]
+
+
 def _told(story: "Story") -> list[str]:
     from ccr_avn import console
     from ccr_avn.report import WORDS
@@ -206,6 +217,8 @@ def _told(story: "Story") -> list[str]:
 
     about = ", ".join(one for one in (story.began, story.who, *story.versions) if one)
     lines = [f"{story.run}: {story.title}: {story.ended_as}", *([f"  {about}"] if about else [])]
+    if story.pairs:
+        return [*lines, console.table(_pairs(story))]
     rows = [
         (one.slug, WORDS.get(one.outcome, one.outcome), took(one.seconds) if one.spans else "", one.finding)
         for one in story.steps

@@ -55,8 +55,21 @@ def test_every_pair_is_moved_and_nothing_is_lost(operator: Operator) -> None:
         assert env.stat().st_mode & 0o777 == 0o600
     hooked = sorted((operator.home / "moved").read_text().splitlines())
     assert hooked == [f"switchover p{number} r{number}" for number in range(4)]
+    its_own_journals(operator, json.loads(done.out))
     again = operator.ccr(*GO)
     assert (again.code, result(again.out)["counts"]["done"]) == (0, 4)
+
+
+def its_own_journals(operator: Operator, told: dict[str, Any]) -> None:
+    """Each pair has one, named with its head by that of the evacuation; the report is of them all, without secrets."""
+    report = operator.ccr("runs", "report", told["run"])
+    assert report.code == 0, report.err
+    for one in told["result"]["pairs"]:
+        assert operator.ccr("runs", "verify", one["run"], "--head", one["journal_head"]).code == 0
+        assert one["pair"] in report.out
+    assert operator.ccr("runs", "verify", told["run"], "--head", told["journal"]["head"]).code == 0
+    passwords = [service.password for service in operator.sandbox.platform.services.values()]
+    assert not any(password in report.out for password in passwords)
 
 
 def test_each_is_told_and_treated_by_itself(make: Make) -> None:

@@ -28,6 +28,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "story",
         "resume",
         "figures",
+        "figures_of_many",
         "sides",
         "report",
         "formats",
