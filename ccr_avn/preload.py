@@ -68,11 +68,11 @@ def script_at(path: str) -> Script | None:
             text = file.read(4096)
     except (OSError, ValueError):
         return None
-    shebang, entry = SHEBANG.match(text) or LONG_SHEBANG.match(text), ENTRY.search(text)
+    shebang, entry = LONG_SHEBANG.match(text) or SHEBANG.match(text), ENTRY.search(text)
     imports = {line.strip() for line in IMPORT.findall(text)}
     if not shebang or not entry or imports - {"import re", "import sys", entry[0]} or len(text) == 4096:
         return None
-    if "sys.exit(main())" not in text or shebang[1] == "/usr/bin/env":
+    if "sys.exit(main())" not in text or shebang[1] in ("/usr/bin/env", "/bin/sh"):
         return None
     option = (shebang[2].strip(),) if shebang[2] else ()
     return Script(interpreter=(shebang[1].strip('"'), *option), module=entry[1])
@@ -93,10 +93,12 @@ class Preloaded:
         self._avn, self._environment = avn, dict(os.environ)
         self._place, self._installed = _here(), _state(avn)
         self._lock = threading.Lock()
-        self._ready = self._lost = False
+        self._ready = False
+        self.lost = False  # from now on commands are started plainly
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(LOADING)
-        with theirs:
+        with ExitStack() as stack, theirs:
+            stack.callback(self._control.close)
             self._helper = subprocess.Popen(
                 (*script.interpreter, str(HELPER), str(theirs.fileno()), script.module, avn),
                 stdin=subprocess.DEVNULL,
@@ -104,8 +106,12 @@ class Preloaded:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C in a terminal is not for it
                 pass_fds=(theirs.fileno(),),
-                env=self._environment,
             )
+            stack.pop_all()
+
+    @property
+    def pid(self) -> int:
+        return self._helper.pid
 
     def run(self, argv: tuple[str, ...], environment: Mapping[str, str] | None, *, deadline: float) -> Ended | None:
         """One command, to its end. None: the helper has not taken it, so it is to be started plainly."""
@@ -119,12 +125,12 @@ class Preloaded:
                 return None
             try:
                 if not request.send(self._control, payload):
-                    self._lost = True
+                    self.lost = True
                     return None
                 ended = request.collect(deadline)
                 if request.frozen:
                     self.end()
-                self._lost = self._lost or request.lost
+                self.lost = self.lost or request.lost
             except BaseException:
                 if not request.abandon():
                     self.end()
@@ -139,14 +145,14 @@ class Preloaded:
 
     def end(self) -> None:
         """Now: what it has taken and not begun never begins."""
-        self._lost = True
+        self.lost = True
         self._helper.kill()
         self._helper.wait()
 
     def _fits(self, program: str, more: Mapping[str, str] | None) -> bool:
         """Whether a fork would be what a plain start would be now: what avn reads while it loads is the same."""
         return (
-            not self._lost
+            not self.lost
             and program == self._avn
             and {**os.environ, **(more or {})} == self._environment
             and _here() == self._place
@@ -155,11 +161,11 @@ class Preloaded:
 
     def _wait_ready(self) -> bool:
         with self._lock:
-            if not self._ready and not self._lost:
+            if not self._ready and not self.lost:
                 self._ready = self._has_loaded()
                 if not self._ready:
                     self.end()
-            return self._ready and not self._lost
+            return self._ready and not self.lost
 
     def _has_loaded(self) -> bool:
         """Whether it did, without a word: what avn says while it loads would be missing from every answer."""
@@ -192,6 +198,7 @@ class Request:
         self._wire, wire = socket.socketpair()
         stack.callback(self._wire.close)
         self._theirs.append(wire.detach())
+        self._wires = {self._wire.fileno()}
         self._heard[self._wire.fileno()] = bytearray()
         self._stdout, self._stderr, self._told = self._heard.values()
         self._poll = select.poll()
@@ -250,12 +257,14 @@ class Request:
                 if not said:
                     self._open.discard(number)
                     self._poll.unregister(number)
+            if not self._open & self._wires and self._number(b"s") is None:
+                break  # nobody will tell how it ends
         return True
 
     def _kill(self) -> None:
         """Without the helper. While its pipes are open it is there, and its number is its own."""
         pid = self._number(b"p")
-        if pid and self._open - {self._wire.fileno()}:
+        if pid and self._open:
             with suppress(OSError):
                 os.killpg(pid, signal.SIGKILL)
 

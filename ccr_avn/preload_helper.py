@@ -239,7 +239,8 @@ def _kill(pid: int) -> None:
 
 def _without_us(kind: Any, error: BaseException, trace: types.TracebackType | None) -> None:
     """A traceback as the script itself would have it."""
-    sys.__excepthook__(kind, error, trace.tb_next if trace else None)
+    trace = trace.tb_next if trace else None
+    sys.__excepthook__(kind, error.with_traceback(trace), trace)
 
 
 if __name__ == "__main__":
