@@ -65,7 +65,9 @@ class Reader:
         self._sleep = sleep
         self.refused = False  # whether a check did: what else can be told at once is told, and nothing is waited for
         self._answered = False  # whether any avn read has succeeded yet
-        self._fresh: tuple[tuple[str, ...], Any] | None = None  # the last read, while nothing has happened since
+        self._fresh: tuple[Any, Any] | None = (
+            None  # the last read with how it was read, while nothing has happened since
+        )
 
     def forget(self) -> None:
         """Something happened, or time passed: the last read is old."""
@@ -74,7 +76,8 @@ class Reader:
     def answer(self, step: Step[T], seen: Seen, *, changed: Changed) -> T:
         """One good answer; misses are forgiven a few times, with back-off and jitter, or as long as the platform asks."""
         argv = fill(step.look.argv, seen)
-        if self._fresh and self._fresh[0] == argv:
+        key = (argv, step.look.parse) if isinstance(step.look, Call) else None
+        if self._fresh and self._fresh[0] == key:
             answer: T = self._fresh[1]
             return answer
         misses, put_off = 0, 0.0
@@ -101,7 +104,7 @@ class Reader:
                 self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause, asked=bool(asked)))
                 self._sleep(pause)
             else:
-                self._fresh = (argv, answer) if isinstance(step.look, Call) else None
+                self._fresh = (key, answer) if key else None
                 return answer
 
     def put_off(self, status: int | None, again_in: float | None, so_far: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,11 @@ def service_update(project: Project, name: str, *changes: Word, hint: str = "") 
     return Call((AVN, "service", "update", name, *project.flag, *changes), parse=_read("nothing"), hint=hint)
 
 
+def service_terminate(project: Project, name: str, *, hint: str = "") -> Call[None]:
+    """Takes the service away for good; avn asks nothing with ``--force``."""
+    return Call((AVN, "service", "terminate", name, *project.flag, "--force"), parse=_read("nothing"), hint=hint)
+
+
 def tags_list(project: Project, name: str) -> "Call[tuple[models.Tag, ...]]":
     return Call((AVN, "service", "tags", "list", name, *project.flag, "--json"), parse=_read("tags"))
 
@@ -149,8 +155,9 @@ def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
     return ("--service-integration", f"source_service={primary},integration_type=read_replica")
 
 
+@cache
 def _read(name: str) -> Callable[[str], Any]:
-    """The reader of that name, loaded when there is something to read: an argv can be had without its weight."""
+    """The reader of that name, one for each; loaded when there is something to read: an argv has not its weight."""
 
     def parse(stdout: str) -> Any:
         from ccr_avn import models

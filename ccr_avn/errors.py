@@ -85,3 +85,15 @@ class Interrupted(CcrError):
     @property
     def exit_code(self) -> int:
         return 128 + self.signal_number + (CHANGED if self.changed else 0)
+
+
+class OutOfTime(Interrupted):
+    """The run's own limit ended it, as a signal does."""
+
+    def __init__(self, signal_number: int, *, detail: str = "", hint: str = "") -> None:
+        super().__init__(signal_number, detail=detail, hint=hint)
+        self.what = "the time limit of this run is over"
+
+    @property
+    def exit_code(self) -> int:
+        return TimedOut.code + (CHANGED if self.changed else 0)

@@ -9,7 +9,7 @@ from ccr_avn import events, program
 from ccr_avn.asking import Reader, World
 from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Refused, Unreachable
 from ccr_avn.failed_change import FailedChange
-from ccr_avn.plan import Act, Call, Finding, Gate, Plan, Poll, Seen, Step, fill, go
+from ccr_avn.plan import Act, Call, Finding, Gate, Plan, Poll, Seen, Sent, Step, fill, go
 
 T = TypeVar("T")
 
@@ -40,6 +40,7 @@ class Run:
         self._began = world.clock()
         self._reader = Reader(world, emit, self._now, self._sleep)
         self._to_undo: list[Step[Any]] = []
+        self._done: set[str] = set()
         self._final_sent = False
 
     def check(self) -> None:
@@ -72,6 +73,7 @@ class Run:
         except BaseException as problem:
             with self._world.held():
                 self._abandon(problem)
+                self._clean_up(problem)
             raise
         finally:
             with self._world.held():
@@ -92,6 +94,20 @@ class Run:
         if isinstance(problem, CcrError):
             problem.notes += told
 
+    def _clean_up(self, problem: BaseException) -> None:
+        """Take the steps that are for every end, in order; the first that fails keeps those behind it from acting."""
+        told: list[str] = []
+        for step in self.plan.steps:
+            if not step.always or step.slug in self._done:
+                continue
+            try:
+                told.append(f"{step.slug}: {self._step(step).reason}")
+            except CcrError as error:
+                told.append("; ".join(part for part in (error.what, error.detail, error.hint) if part))
+                break
+        if isinstance(problem, CcrError):
+            problem.notes += tuple(told)
+
     def _passed_meanwhile(self) -> bool:
         """Whether somebody else passed the point of no return; what does not answer soon tells nothing."""
         for step in self.plan.meanwhile:
@@ -101,7 +117,7 @@ class Run:
                     return True
         return False
 
-    def _step(self, step: Step[Any]) -> None:
+    def _step(self, step: Step[Any]) -> Finding:
         began = self._now()
         limit = step.poll.limit
         self._emit(events.StepStarted(at=began, slug=step.slug, purpose=step.purpose, rule=step.gate.rule, limit=limit))
@@ -114,7 +130,9 @@ class Run:
             warning = f"{step.slug}: {problem.what} ({problem.detail}); {problem.hint}"
             finding, outcome = go("not checked" if step.advisory else "left undone", warnings=(warning,)), "failed"
         seconds = self._now() - began
+        self._done.add(step.slug)
         self._emit(events.StepDone(at=self._now(), slug=step.slug, finding=finding, seconds=seconds, outcome=outcome))
+        return finding
 
     def _through(self, step: Step[Any], began: float) -> tuple[Finding, events.Outcome]:
         if step.unneeded and (why := step.unneeded(self.seen)):
@@ -166,8 +184,12 @@ class Run:
                 step.guard(self.seen)
             self._start(step, argv)
             before, self.changed = self.changed, True
+            sent: Sent = "unanswered"  # a second signal may end it
+            self.seen.keep(step.slug, sent)
             answer = self._reader.avn(argv)
             failure = None if answer.code == 0 else FailedChange(answer, change, before)
+            sent = "answered" if failure is None else "refused" if failure.refused else "unanswered"
+            self.seen.keep(step.slug, sent)
             doubt, refused = (failure.why, failure.refused) if failure else ("", False)
             self._emit(
                 events.ChangeEnded(at=self._now(), slug=step.slug, seconds=answer.seconds, doubt=doubt, refused=refused)

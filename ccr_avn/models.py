@@ -1,6 +1,8 @@
 """The few facts read out of avn's JSON. Raw JSON travels no further than this module."""
 
 import json
+import math
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -196,6 +198,17 @@ Catalogue = dict[str, dict[str, dict[str, float | None]]]
 """Type, plan, cloud: the memory of a node there, in MB."""
 
 
+class Priced(dict[str, dict[str, dict[str, float | None]]]):
+    """A catalogue as it was read, with prices: US dollars an hour, by type, plan and cloud."""
+
+    prices: dict[tuple[str, str, str], float]
+
+
+def price(catalogue: Catalogue, kind: str, plan: str, cloud: str) -> float | None:
+    """US dollars an hour; None: it is not told."""
+    return catalogue.prices.get((kind, plan, cloud)) if isinstance(catalogue, Priced) else None
+
+
 class Tag(Fact):
     key: str
     value: str
@@ -256,11 +269,27 @@ def catalogue(stdout: str) -> Catalogue:
         raise unreadable(error) from None
     if not isinstance(types, dict):
         raise unreadable(TypeError("not an object"))
-    return {
-        kind: {str(plan.get("service_plan")): _regions(plan) for plan in _objects_in(offer, "service_plans")}
-        for kind, offer in types.items()
-        if kind in REPLICABLE
+    offers = {kind: _objects_in(offer, "service_plans") for kind, offer in types.items() if kind in REPLICABLE}
+    found = Priced(
+        {kind: {str(plan.get("service_plan")): _regions(plan) for plan in plans} for kind, plans in offers.items()}
+    )
+    found.prices = {
+        (kind, str(plan.get("service_plan")), cloud): told
+        for kind, plans in offers.items()
+        for plan in plans
+        for cloud, told in _prices(plan).items()
     }
+    return found
+
+
+def _prices(plan: dict[str, Any]) -> dict[str, float]:
+    """They come as decimal words."""
+    regions = plan.get("regions")
+    told = {}
+    for cloud, one in regions.items() if isinstance(regions, dict) else ():
+        with suppress(TypeError, ValueError):
+            told[cloud] = float(one["price_usd"]) if isinstance(one, dict) and "price_usd" in one else math.nan
+    return {cloud: dollars for cloud, dollars in told.items() if dollars >= 0}
 
 
 def _objects_in(holder: Any, key: str) -> list[dict[str, Any]]:

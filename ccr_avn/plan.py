@@ -9,6 +9,10 @@ from ccr_avn.errors import CcrError, Refused, TimedOut
 T = TypeVar("T")
 
 
+Sent = Literal["answered", "refused", "unanswered"]
+"""How a change by avn ended: accepted, refused, or without an answer that tells."""
+
+
 class Seen:
     """What the steps so far answered. A step that has not run has no answer: asking for it is a bug."""
 
@@ -27,7 +31,7 @@ class Seen:
         self._answers[step.slug] = answer
 
     def result(self, slug: str) -> Any:
-        """What the change of a step gave back; None when this run has not made it."""
+        """What the change of a step gave back, of an avn command how it was :data:`Sent`; None: this run has not made it."""
         return self._results.get(slug)
 
     def keep(self, slug: str, result: Any) -> None:
@@ -164,6 +168,7 @@ class Step(Generic[T]):
     doubts: "tuple[Step[Any], ...]" = ()  # looks of which one *go* tells that a failed change acted; else its own
     doubt_limit: float | None = None  # seconds until unchanged looks count as: it did not act; None: the executor's
     optional: bool = False  # a failure is a warning: what it is for can be done later
+    always: bool = False  # cleans up: taken also when an earlier step ended the run, or a signal did
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-from ccr_avn.errors import Interrupted
+from ccr_avn.errors import Interrupted, OutOfTime
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -50,5 +50,20 @@ class Signals:
         raise _interrupted(number)
 
 
+@contextmanager
+def within(seconds: float | None) -> Iterator[None]:
+    """SIGALRM after that many seconds; None: never. For :class:`Signals` that heed it."""
+    if seconds is None:
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def _interrupted(number: int) -> Interrupted:
+    if number == signal.SIGALRM:
+        return OutOfTime(number, hint="what it waited for needs longer: give it more time")
     return Interrupted(number, hint="re-run the same command to resume: it looks at what is there first")

@@ -7,6 +7,7 @@ import typer
 
 from ccr_avn.cli import (
     doctor,
+    drill,
     enable,
     endpoint,
     evacuate,
@@ -57,6 +58,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "endpoint": endpoint.endpoint,
     "switchover": switchover.switchover,
     "failover": failover.failover,
+    "drill": drill.drill,
     "evacuate": evacuate.evacuate,
     "fence": parts.fence,
     "unfence": parts.unfence,

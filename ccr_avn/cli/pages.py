@@ -95,6 +95,14 @@ GROUPS: Mapping[str, Mapping[str, Page]] = {
         ),
     },
     "Rehearse": {
+        "drill": Page(
+            line="Prove a failover on a throw-away replica, in your account",
+            examples=(
+                "ccr-avn drill eu --replica-cloud aws-us-east-1 --check",
+                "ccr-avn drill eu --replica-cloud aws-us-east-1",
+                "ccr-avn drill --clean",
+            ),
+        ),
         "sandbox": Page(
             line="Rehearse all of this without an account",
             examples=("ccr-avn sandbox run -- bash", "ccr-avn sandbox outage google-europe-west1"),

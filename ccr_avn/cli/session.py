@@ -16,7 +16,7 @@ from ccr_avn.plan import Plan
 from ccr_avn.process import Ahead
 from ccr_avn.program import Program
 from ccr_avn.progress import PlainProgress, Sink
-from ccr_avn.signals import Signals
+from ccr_avn.signals import Signals, within
 
 
 class Session:
@@ -72,18 +72,19 @@ class Session:
         ended_by_signal: str = "",
         ahead: Ahead | None = None,
         explain: Callable[[Run, CcrError], None] | None = None,
+        time_limit: float | None = None,
     ) -> Run:
         """Execute the plan. An error comes out knowing whether anything had been changed.
 
         A signal during the step ``ended_by_signal`` is how that step ends, and no failure. ``explain`` adds to an error
-        what the operator must know of the world as it was left.
+        what the operator must know of the world as it was left. ``time_limit``: seconds, for all of it.
 
         Raises:
             CcrError: as the plan's gates, avn or a signal ended it.
         """
         console.commit()
-        more = (signal.SIGTSTP,) if never_suspend else ()
-        with Signals(*more) as signals:
+        more = (*((signal.SIGTSTP,) if never_suspend else ()), *((signal.SIGALRM,) if time_limit else ()))
+        with Signals(*more) as signals, within(time_limit):
             world = World(
                 avn=program.path,
                 call_timeout=call_timeout,

@@ -110,14 +110,14 @@ def carry_out(
     return run
 
 
-def must_be_able_to_ask(*, yes: bool) -> None:
+def must_be_able_to_ask(*, yes: bool, why: str = "a promotion can't be undone") -> None:
     """Raises:
     UsageError: nobody is there to answer and --yes was not given.
     """
     if not yes and (sys.stdin is None or not sys.stdin.isatty()):
         raise UsageError(
             "confirmation needed: no terminal and no --yes",
-            detail="a promotion can't be undone",
+            detail=why,
             hint="look first with --check or --dry-run, then add --yes",
         )
 

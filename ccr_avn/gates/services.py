@@ -170,7 +170,9 @@ def is_running(project: Project) -> Gate[Service]:
 
     def judge(service: Service, _: Seen) -> Finding:
         if service.serving:
-            return go(f"{service.name} is {service.state}", service_type=service.type)
+            given = service.user_config.get("ip_filter")
+            told = f"ip_filter={given!r}" if isinstance(given, list) else None  # a word of avn service update -c
+            return go(f"{service.name} is {service.state}", service_type=service.type, ip_filter=told)
         if service.state == "POWEROFF":
             return judge_power(project, service)
         nodes = ", ".join(str(node) for node in service.nodes)

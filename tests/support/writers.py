@@ -27,6 +27,7 @@ class Writer:
     subscribes: bool = False
     ca_file: str | None = None
     pause: float = 0.0
+    connections: int = 0  # how many it had: more than one says that it was cut
     acknowledged: list[tuple[str, float]] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -39,6 +40,7 @@ class Writer:
     def _write_on_one_connection(self) -> None:
         parts = urlsplit(self.uri)
         with self._connected(parts.hostname or "", parts.port or 0) as connection:
+            self.connections += 1
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.settimeout(0.2)
             reader = libvalkey.Reader()

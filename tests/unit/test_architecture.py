@@ -25,6 +25,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "remembered",
         "hooks",
         "runs",
+        "drills",
         "story",
         "resume",
         "figures",

@@ -1,0 +1,163 @@
+"""`ccr-avn drill`."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ccr_avn.cli import options
+from ccr_avn.cli.options import (
+    Avn,
+    CaFile,
+    CallTimeout,
+    DryRun,
+    Json,
+    NoPreload,
+    PollInterval,
+    ProjectName,
+    Route,
+    Samples,
+)
+from ccr_avn.cli.switching import PromoteTimeout, Yes, must_be_able_to_ask
+from ccr_avn.cli.verify import Level
+from ccr_avn.errors import UsageError
+
+if TYPE_CHECKING:
+    from ccr_avn.procedures.throw_away import DrillRequest
+
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the throw-away. [default: PRIMARY-drill-…]")]
+
+
+def drill(
+    primary: Annotated[
+        str | None,
+        typer.Argument(metavar="[PRIMARY]", help="The primary; it is not changed.", autocompletion=options.recent),
+    ] = None,
+    replica_cloud: Annotated[str | None, typer.Option(metavar="C", help="Cloud of the throw-away replica.")] = None,
+    replica_plan: Annotated[str, typer.Option(metavar="PLAN", help="Its plan: a startup plan.")] = "startup-4",
+    level: Annotated[Level, typer.Option(help="How deep its data is proven before the promotion.")] = Level.VALUES,
+    name: Name = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Don't terminate the throw-away; print the command.")] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Find what drills that died have left, and ask for each.")
+    ] = False,
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="With --clean: only this one.")] = None,
+    samples: Samples = 20,
+    max_ops: Annotated[
+        int, typer.Option(metavar="N", help="Maximum commands per second on PRIMARY for --level keys, values.")
+    ] = 20_000,
+    replica_arg: Annotated[
+        list[str] | None, typer.Option(metavar="ARG", help="Passed to `avn service create`; repeatable.")
+    ] = None,
+    allow_any_plan: Annotated[bool, typer.Option("--allow-any-plan", help="Let Aiven decide on the plan.")] = False,
+    project: ProjectName = None,
+    max_minutes: Annotated[float, typer.Option(metavar="M", help="Time limit for all but the cleaning.")] = 60,
+    promote_timeout: PromoteTimeout = 600,
+    filter_timeout: Annotated[
+        float, typer.Option(metavar="S", help="How long an IP filter is given to take effect.")
+    ] = 60,
+    backup_timeout: Annotated[float, typer.Option(metavar="S", help="How long the first backup is waited for.")] = 600,
+    quiet_seconds: Annotated[
+        float, typer.Option(metavar="S", help="For how long the promoted throw-away must stand still.")
+    ] = 5,
+    poll_interval: PollInterval = 5,
+    call_timeout: CallTimeout = 60,
+    ca_file: CaFile = None,
+    route: Route = None,
+    avn: Avn = None,
+    no_preload: NoPreload = False,
+) -> None:
+    """Make a throw-away replica of PRIMARY, prove it, promote it, try every assumption on it, and terminate it.
+
+    PRIMARY is not changed and goes on serving. Exit 16: a switchover here would not come to a good end.
+    """
+    options.names(PRIMARY=primary, **{"--name": name, "--only": only})
+    options.words(replica_cloud=replica_cloud, replica_plan=replica_plan)
+    options.at_least_one(samples=samples, promote_timeout=promote_timeout)
+    options.not_negative(
+        max_ops=max_ops,
+        filter_timeout=filter_timeout,
+        backup_timeout=backup_timeout,
+        quiet_seconds=quiet_seconds,
+        poll_interval=poll_interval,
+        call_timeout=call_timeout,
+    )
+    if not 0 < max_minutes < float("inf"):
+        raise UsageError(f"--max-minutes can't be {max_minutes:g}", detail="more than 0", hint="--max-minutes 60")
+    setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
+    _fits(primary, replica_cloud, clean=clean, only=only)
+    if not (check or dry_run):
+        must_be_able_to_ask(yes=yes, why="a drill makes a service that is billed" if not clean else "it terminates")
+    options.preload(avn, no_preload=no_preload or dry_run)
+    if clean:
+        from ccr_avn.cli.cleaning import Cleaning
+
+        Cleaning(setting=setting, avn=avn, only=only, call_timeout=call_timeout, yes=yes, json=json).run(check=check)
+        return
+    from ccr_avn.cli.drilling import Drilling
+    from ccr_avn.cli.session import Session
+    from ccr_avn.procedures.throw_away import DrillRequest
+    from ccr_avn.procedures.verify import Depth
+    from ccr_avn.program import identify
+
+    program = identify(avn, with_help=True)
+    session = Session("drill", json=json)
+    want = DrillRequest(
+        primary=str(primary),
+        run=session.run_id,
+        cloud=str(replica_cloud),
+        setting=setting,
+        plan=replica_plan,
+        name=name or "",
+        level=level.value,
+        samples=samples,
+        depth=Depth(max_operations=max_ops, jobs=os.cpu_count() or 1),
+        keep=keep,
+        any_plan=allow_any_plan,
+        replica_flag="service-integration" if program.offers_service_integration else "read-replica-for",
+        replica_args=tuple(replica_arg or ()),
+        limit=max_minutes * 60,
+        promote_timeout=promote_timeout,
+        filter_timeout=filter_timeout,
+        backup_timeout=backup_timeout,
+        quiet=quiet_seconds,
+    )
+    _distinct(want)
+    Drilling(want=want, session=session, program=program, call_timeout=call_timeout, yes=yes).run(
+        check=check, dry_run=dry_run
+    )
+
+
+def _fits(primary: str | None, cloud: str | None, *, clean: bool, only: str | None) -> None:
+    """Raises:
+    UsageError: what was typed belongs to neither form, or to both.
+    """
+    usage = "ccr-avn drill PRIMARY --replica-cloud CLOUD, or ccr-avn drill --clean"
+    if clean and (primary or cloud):
+        raise UsageError("--clean takes no PRIMARY", detail="it looks at the whole project", hint=usage)
+    if not clean and only:
+        raise UsageError("--only is for --clean", detail="it names one that is left over", hint=usage)
+    if not clean and not (primary and cloud):
+        missing = "PRIMARY" if not primary else "--replica-cloud"
+        raise UsageError(
+            f"{missing} is missing", detail="what is drilled, and where the throw-away is made", hint=usage
+        )
+
+
+def _distinct(want: "DrillRequest") -> None:
+    if want.drill == want.primary:
+        raise UsageError("--name is PRIMARY", detail=want.primary, hint="leave --name out")
+
+
+def confirmed(question: str) -> bool:
+    """Whether ``yes`` was typed."""
+    from ccr_avn.cli.switching import answer_to
+
+    return sys.stdin is not None and answer_to(question).lower() == "yes"

@@ -1,0 +1,203 @@
+"""A drill from its plan to its result: the question, the run with its limit, what is told."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ccr_avn import console, events
+from ccr_avn.cli.drill import confirmed
+from ccr_avn.cli.enable import show_preview
+from ccr_avn.cli.session import Session
+from ccr_avn.errors import CcrError, NotConfirmed, NotProven
+from ccr_avn.execute import Run
+from ccr_avn.gates import assumptions
+from ccr_avn.gates.drill import terminate_words
+from ccr_avn.gates.services import by_name
+from ccr_avn.models import price
+from ccr_avn.procedures.drill import Drill, plan_drill
+from ccr_avn.procedures.steps import described, evidence
+from ccr_avn.procedures.throw_away import CREATE, TERMINATE, DrillRequest
+from ccr_avn.program import Program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drilling:
+    want: DrillRequest
+    session: Session
+    program: Program
+    call_timeout: float  # seconds
+    yes: bool
+
+    def run(self, *, check: bool, dry_run: bool) -> None:
+        want, procedure = self.want, plan_drill(self.want)
+        if dry_run:
+            show_preview("drill", procedure.plan, want.setting.avn or "avn", json=self.session.json)
+            return
+        self.session.facts |= {
+            "primary": want.primary,
+            "throw_away": want.drill,
+            "project": want.setting.project.name,
+            "replica_cloud": want.cloud,
+            "replica_plan": want.plan,
+            "level": want.level,
+        }
+        run = self.session.perform(
+            procedure.plan,
+            self.program,
+            self.call_timeout,
+            None if check else lambda begun: self._ask(begun, procedure),
+            checks_only=check,
+            explain=lambda begun, problem: self._explain(begun, problem, procedure),
+            time_limit=want.limit,
+        )
+        if check:
+            result = {
+                "primary": want.primary,
+                "throw_away": want.drill,
+                "would_go": True,
+                "cost": self._cost(run, procedure),
+            }
+            line = f"{want.primary}: all pre-checks passed; {want.drill} would be made: {self._costs(run, procedure)}"
+            self.session.finish(run, result, [line])
+            return
+        self._finish(run, procedure)
+
+    def _ask(self, run: Run, procedure: Drill) -> None:
+        """Say what will be made and what it costs.
+
+        Raises:
+            NotConfirmed: it was not wanted.
+        """
+        want = self.want
+        fate = "kept (--keep)" if want.keep else "terminated when all is tried, or when anything ends the drill"
+        told = {
+            "made": f"{want.drill}, {want.plan} in {want.cloud}, a read replica of {want.primary}",
+            "costs": self._costs(run, procedure),
+            "then": f"{want.drill} is promoted, examined and {fate}",
+            want.primary: "is not changed and goes on serving; markers are written to it, its keys are read",
+        }
+        console.note(console.table(list(told.items())))
+        if self.yes:
+            return
+        question = "Type yes to begin; anything else stops here, with nothing changed: "
+        agreed = confirmed(question)
+        self.session.emit(events.Asked(at=self.session.now(), question=question.strip(), confirmed=agreed, seconds=0.0))
+        if not agreed:
+            raise NotConfirmed(
+                "not confirmed", detail="nothing was changed", hint="look first with --check or --dry-run"
+            )
+
+    def _price(self, run: Run, procedure: Drill) -> float | None:
+        if not run.seen.has(procedure.offers):
+            return None
+        source = by_name(run.seen.of(procedure.pair), self.want.primary)
+        kind = source.type if source else "valkey"
+        return price(run.seen.of(procedure.offers), kind, self.want.plan, self.want.cloud)
+
+    def _costs(self, run: Run, procedure: Drill) -> str:
+        hour = self._price(run, procedure)
+        return (
+            "what its plan costs: avn tells no price"
+            if hour is None
+            else f"{hour:g} USD an hour, by Aiven's price list"
+        )
+
+    def _cost(self, run: Run, procedure: Drill) -> dict[str, Any]:
+        hour = self._price(run, procedure)
+        existed = self._existed()
+        estimate = round(hour * existed / 3600, 4) if hour is not None and existed else None
+        return {"usd_an_hour": hour, "seconds": round(existed), "estimate_usd": estimate}
+
+    def _existed(self) -> float:
+        """Seconds from its creation to its end, as far as it was seen."""
+        timeline = self.session.timeline
+        began = next((one.at for one in timeline if isinstance(one, events.ChangeStarted) and one.slug == CREATE), None)
+        ended = next((one.at for one in timeline if isinstance(one, events.StepDone) and one.slug == TERMINATE), None)
+        return 0.0 if began is None else (self.session.now() if ended is None else ended) - began
+
+    def _explain(self, run: Run, problem: CcrError, procedure: Drill) -> None:
+        """What became of the throw-away is in the notes already; how far the drill had come is not."""
+        if run.seen.result(CREATE):
+            problem.result = self._result(run, procedure)
+            problem.resumable = False
+
+    def _result(self, run: Run, procedure: Drill) -> dict[str, Any]:
+        want, seen = self.want, run.seen
+        done = {one.slug: one for one in self.session.timeline if isinstance(one, events.StepDone)}
+        service = procedure.find(seen, want.drill) if seen.has(procedure.up) else None
+        received = done.get("received")
+        gone = done.get(TERMINATE)
+        return {
+            "primary": want.primary,
+            "throw_away": described(service) if service else {"name": want.drill},
+            "project": want.setting.project.name,
+            "avn": self.program.version,
+            "level": want.level,
+            "rto_ms": self._rto(),
+            "not_received_ms": received.finding.facts.get("bound_ms") if received else None,
+            "assumptions": assumptions.table(one.finding.facts for one in done.values()),
+            "cost": self._cost(run, procedure),
+            "terminated": bool(gone and gone.outcome in ("changed", "found")),
+            **evidence(procedure.plan, seen),
+        }
+
+    def _rto(self) -> float | None:
+        """Milliseconds from the deletion of the integration to the first accepted write."""
+        timeline = self.session.timeline
+        began = next(
+            (one.at for one in timeline if isinstance(one, events.ChangeStarted) and one.slug == "promote"), None
+        )
+        ended = [
+            one.at
+            for one in timeline
+            if isinstance(one, events.StepDone)
+            and one.slug.startswith("accepts-writes")
+            and one.finding.facts.get("accepted")
+        ]
+        return None if began is None or not ended else round((ended[0] - began) * 1000, 1)
+
+    def _finish(self, run: Run, procedure: Drill) -> None:
+        want = self.want
+        result = self._result(run, procedure)
+        lines = [*_figures(want, result), *_table(result["assumptions"])]
+        if want.keep:
+            command = terminate_words(want.setting.project, want.drill)
+            result["terminate"] = command
+            lines.append(f"{want.drill} is kept, and billed, until: {command}")
+        else:
+            lines.append(f"{want.drill} is terminated and gone; {want.primary} was not changed")
+        if (hour := result["cost"]["usd_an_hour"]) is not None:
+            lines.append(f"cost: about {result['cost']['estimate_usd'] or 0:.2f} USD ({hour:g} USD an hour)")
+        grave = [one for one in result["assumptions"] if one["grave"] and one["outcome"] == "does not hold"]
+        problem = None
+        if grave:
+            problem = NotProven(
+                f"a switchover of {want.primary} would not come to a good end here",
+                detail="; ".join(f"{one['name']}: {one['saw']}" for one in grave),
+                hint="; ".join(f"{one['name']}: {one['otherwise']}" for one in grave),
+            )
+            problem.resumable = False
+        self.session.finish(run, result, lines, problem)
+
+
+def _figures(want: DrillRequest, result: dict[str, Any]) -> list[str]:
+    rto, behind = result["rto_ms"], result["not_received_ms"]
+    return [
+        f"drill of {want.primary} on {want.drill}: proven by {want.level}, promoted, examined",
+        (
+            f"  RTO           {f'{rto / 1000:.1f} s' if rto is not None else 'not measured'}"
+            "  from the deletion of the integration to the first accepted write"
+        ),
+        (
+            f"  not received  {f'at most the last {behind:.0f} ms' if behind is not None else 'not bounded'}"
+            "  of what was acknowledged before the promotion was seen"
+        ),
+    ]
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    """Those that were tried, then those that a drill can't try in one line."""
+    untried = [one["name"] for one in rows if assumptions.BY_NAME[one["name"]].untried]
+    shown = [(one["outcome"], one["name"], one["saw"]) for one in rows if one["name"] not in untried]
+    failed = [f"  {one['name']}: {one['otherwise']}" for one in rows if one["outcome"] == "does not hold"]
+    lines = [console.table(shown), f"  not tried by a drill: {', '.join(untried)}"]
+    return [*lines, *(["what ccr-avn does where it does not hold:", *failed] if failed else [])]

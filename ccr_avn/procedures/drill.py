@@ -1,0 +1,288 @@
+"""drill: the whole procedure on a throw-away replica of a real primary, which is promoted, examined and terminated."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ccr_avn.dataplane.heartbeat import Heartbeat, Received
+from ccr_avn.dataplane.link import Side, look_at
+from ccr_avn.dataplane.writes import accepts_write
+from ccr_avn.errors import NotProven, Refused, Unreachable
+from ccr_avn.gates.services import by_name
+from ccr_avn.models import Integration, Service
+from ccr_avn.plan import Act, Finding, Gate, Keep, Plan, Poll, Probe, Seen, Step, Word, go, stop, todo, wait
+from ccr_avn.procedures.enable import confirm_integration
+from ccr_avn.procedures.examination import Examined, Subject, examination
+from ccr_avn.procedures.offers import see_offers, see_vpcs
+from ccr_avn.procedures.promotion import FAST, PromoteWish, promote
+from ccr_avn.procedures.steps import databases_step, endpoint, link_step, marker_step, wait_running
+from ccr_avn.procedures.throw_away import DrillRequest, create, look_at_primary, see_answers, see_backup, tag, terminate
+from ccr_avn.procedures.verify import VerifyRequest, compare_step
+
+MARKERS = "markers-begin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """The plan, and its steps whose results are told of."""
+
+    want: DrillRequest
+    plan: Plan
+    pair: Step[tuple[Service, ...]]
+    offers: Step[Any]
+    made: Step[tuple[Service, ...]]
+    tagged: Step[tuple[Service, ...]]
+    received: Step[Received | None]
+    up: Step[Service]
+    running: Step[Service]
+    examined: Examined
+
+    def find(self, seen: Seen, name: str) -> Service:
+        """As the last look at it showed it."""
+        return _find(self.want, seen, self.pair, self.running, self.up, name)
+
+
+def plan_drill(want: DrillRequest) -> Drill:
+    """Everything a drill will do, in order, without doing any of it."""
+    setting, name = want.setting, want.drill
+    pair = look_at_primary(want)
+    made = create(want, pair)
+    up = wait_running(setting, name, "throw-away-running", want.limit)
+    active = confirm_integration(setting, want.primary, name, want.limit)
+    again = replace(
+        wait_running(setting, name, "running", want.promote_timeout),
+        purpose=f"see {name} as the platform shows it after its promotion",
+        keeps=(Keep(variable="ip_filter", argv=setting.gate("running", name, "--print", "ip_filter")),),
+    )
+
+    def find(seen: Seen, which: str) -> Service:
+        return _find(want, seen, pair, again, up, which)
+
+    def row(seen: Seen) -> Integration | None:
+        rows = seen.of(active) if seen.has(active) else ()
+        return next((one for one in rows if one.feeds(name) and one.source == want.primary), None)
+
+    tagged = tag(want, made)
+    wish = PromoteWish(replica=name, setting=setting, find=find, row=row, limit=want.promote_timeout)
+    offers = see_offers(setting, (want.order,), pair)
+    received = see_received(want, find)
+    before = last_known(want, find)
+    accepted = accepts_writes(want, find)
+    examined = examination(
+        Subject(
+            primary=want.primary,
+            name=name,
+            setting=setting,
+            find=find,
+            before=lambda seen: seen.of(up),
+            after=lambda seen: seen.of(again),
+            followed=lambda seen: seen.of(before).replid,
+            filter_timeout=want.filter_timeout,
+            backup_timeout=want.backup_timeout,
+            quiet=want.quiet,
+            tags=lambda seen: seen.of(tagged)[0].tags if seen.has(tagged) and seen.of(tagged) else {},
+            run=want.run,
+        )
+    )
+    steps: tuple[Step[Any], ...] = (
+        made,
+        tagged,
+        up,
+        active,
+        *_proof(want, find),
+        before,
+        begin_markers(want, find),
+        _promote(want, wish),
+        accepted,
+        again,
+        accepts_anew(accepted, want, find),
+        received,
+        *examined.steps,
+        *(() if want.keep else (terminate(want, made, tagged),)),
+    )
+    return Drill(
+        want=want,
+        plan=Plan(
+            f"drill a failover of {want.primary} on the throw-away {name}",
+            checks=(pair, offers, see_vpcs(setting, (want.order,), pair), see_backup(want), see_answers(want, pair)),
+            steps=steps,
+            check=_check_words(want),
+        ),
+        pair=pair,
+        offers=offers,
+        made=made,
+        tagged=tagged,
+        received=received,
+        up=up,
+        running=again,
+        examined=examined,
+    )
+
+
+def _find(
+    want: DrillRequest,
+    seen: Seen,
+    pair: Step[tuple[Service, ...]],
+    last: Step[Service],
+    before: Step[Service],
+    name: str,
+) -> Service:
+    if name == want.primary:
+        found = by_name(seen.of(pair), name)
+    elif seen.has(last):
+        found = seen.of(last)
+    else:
+        found = seen.of(before) if seen.has(before) else None
+    if found is None:
+        raise Refused(f"{name} does not exist", hint="check its name: avn service list")
+    return found
+
+
+def _proof(want: DrillRequest, find: Any) -> tuple[Step[Any], ...]:
+    """What `verify` proves, to the level that was asked for."""
+    setting, primary, name = want.setting, want.primary, want.drill
+    link = link_step(setting, primary, name, find, want.limit)
+    databases = databases_step(setting, primary, name, find, NotProven)
+    if want.level == "link":
+        return link, databases
+    marker = marker_step(setting, primary, name, find, want.samples)
+    if want.level == "marker":
+        return link, databases, marker
+    verify = VerifyRequest(primary=primary, replica=name, setting=setting, level=want.level, depth=want.depth)
+    return link, databases, marker, compare_step(verify, find, None)
+
+
+def begin_markers(want: DrillRequest, find: Any) -> Step[bool]:
+    """They tell afterwards up to when the throw-away had everything."""
+
+    def judge(begun: bool, _: Seen) -> Finding:
+        return go("markers are written") if begun else todo("none are written yet")
+
+    words = want.setting.gate("marker", want.primary, want.drill, "--samples", "1")
+    return Step(
+        slug=MARKERS,
+        purpose=f"write markers to {want.primary} until {want.drill} is promoted",
+        look=Probe(words, lambda seen: seen.result(MARKERS) is not None),
+        gate=Gate("markers are written", judge),
+        poll=Poll(limit=5),
+        change=Act(words, lambda seen: Heartbeat(endpoint(find(seen, want.primary), want.setting), want.run)),
+        release=_stop_markers,
+    )
+
+
+def _stop_markers(seen: Seen) -> None:
+    if beat := seen.result(MARKERS):
+        beat.stop()
+
+
+def _promote(want: DrillRequest, wish: PromoteWish) -> Step[Any]:
+    """The step of a failover; here there is a way back, which is to terminate it, and a new password is no end."""
+    step: Step[Any] = promote(wish)
+
+    def look(seen: Seen) -> Side | None:
+        try:
+            side: Side = look_at(endpoint(wish.find(seen, want.drill), want.setting))
+        except Unreachable as trouble:
+            if trouble.passing or seen.result("promote") is None:
+                raise
+            return None
+        if side.role == "master" and (beat := seen.result(MARKERS)):
+            beat.saw_promoted()
+        return side
+
+    def judge(side: Side | None, seen: Seen) -> Finding:
+        if side is None:
+            return go("it refuses the password that it had: what it has now is read next")
+        if side.role == "master" and seen.result("promote") is None:
+            hint = f"look at it: avn service integration-list {want.drill}"
+            return stop(f"{want.drill} was promoted by somebody else", hint=hint)
+        return step.gate.judge(side, seen)
+
+    probe = Probe(step.look.argv, look)
+    return replace(step, look=probe, gate=Gate(step.gate.rule, judge), final=False)
+
+
+def last_known(want: DrillRequest, find: Any) -> Step[Side]:
+    """What it must still carry when it is promoted."""
+    words = want.setting.gate("last-known", want.drill)
+    return Step(
+        slug="last-known",
+        purpose=f"see which history {want.drill} follows",
+        look=Probe(words, lambda seen: look_at(endpoint(find(seen, want.drill), want.setting))),
+        gate=Gate("it answers", lambda side, _: go(f"history {side.replid[:12]}…, offset {side.offset}")),
+        keeps=(Keep(variable="followed", argv=(*words, "--token")),),
+    )
+
+
+def accepts_writes(want: DrillRequest, find: Any) -> Step[str]:
+    """A password that is refused ends the waiting: what it is now has to be read first."""
+
+    def look(seen: Seen) -> str:
+        try:
+            return "accepted" if accepts_write(endpoint(find(seen, want.drill), want.setting)) else ""
+        except Unreachable as trouble:
+            return "" if trouble.passing else f"it refuses: {trouble.detail or trouble.what}"
+
+    def judge(answer: str, _: Seen) -> Finding:
+        if not answer:
+            return wait("it does not accept writes yet")
+        accepted = answer == "accepted"
+        return go("a write succeeds and can be read back" if accepted else answer, accepted=accepted)
+
+    return Step(
+        slug="accepts-writes",
+        purpose=f"write to {want.drill} and read it back",
+        look=Probe(want.setting.gate("accepts-writes", want.drill, limit=want.promote_timeout, tight=True), look),
+        gate=Gate("a write succeeds and can be read back", judge),
+        poll=Poll(limit=want.promote_timeout, first=FAST, interval=0.1),
+    )
+
+
+def accepts_anew(first: Step[str], want: DrillRequest, find: Any) -> Step[str]:
+    """With what the platform shows by now, which may come into force some time later."""
+
+    def look(seen: Seen) -> str:
+        try:
+            return "accepted" if accepts_write(endpoint(find(seen, want.drill), want.setting)) else ""
+        except Unreachable:
+            return ""
+
+    return replace(
+        first,
+        slug="accepts-writes-anew",
+        purpose=f"write to {want.drill} with the password that it has now",
+        look=Probe(first.look.argv, look),
+        unneeded=lambda seen: "it accepts writes already" if seen.of(first) == "accepted" else "",
+    )
+
+
+def see_received(want: DrillRequest, find: Any) -> Step[Received | None]:
+    def look(seen: Seen) -> Received | None:
+        beat = seen.result(MARKERS)
+        if beat is None:
+            return None
+        found: Received = beat.received(endpoint(find(seen, want.drill), want.setting))
+        beat.stop()
+        return found
+
+    def judge(found: Received | None, _: Seen) -> Finding:
+        if found is None or found.bound is None:
+            return go("no marker arrived: what was not received is not bounded", bound_ms=None)
+        bound = round(found.bound * 1000, 1)
+        told = f"it has marker {found.newest}: all that {want.primary} acknowledged until {bound:g} ms before"
+        return go(f"{told} its promotion was seen", bound_ms=bound, markers=found.sent, newest=found.newest)
+
+    return Step(
+        slug="received",
+        purpose=f"see what {want.drill} had received when it was promoted",
+        look=Probe(want.setting.gate("last-known", want.drill), look),
+        gate=Gate("the newest marker that arrived is read", judge),
+        optional=True,
+    )
+
+
+def _check_words(want: DrillRequest) -> tuple[Word, ...]:
+    plan = ("--replica-plan", want.plan) if want.plan != "startup-4" else ()
+    given = tuple(f"--replica-arg={word}" for word in want.replica_args)
+    more = (*(("--allow-any-plan",) if want.any_plan else ()), *(("--name", want.name) if want.name else ()))
+    cloud = ("--replica-cloud", want.cloud)
+    return ("ccr-avn", "drill", want.primary, *cloud, *plan, *given, *more, *want.setting.options, "--check")

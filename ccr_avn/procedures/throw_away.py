@@ -1,0 +1,222 @@
+"""What is made for a drill and taken away again: the throw-away replica, and the rule by which it is terminated."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from ccr_avn import avn, lineage
+from ccr_avn.dataplane.link import Side, look_at
+from ccr_avn.errors import Refused
+from ccr_avn.gates import drill as rules
+from ccr_avn.gates.drill import Made
+from ccr_avn.gates.offers import Order
+from ccr_avn.gates.services import PrimaryWish, ReplicaWish, by_name
+from ccr_avn.models import Backup, Service
+from ccr_avn.plan import Finding, Gate, Keep, Later, Poll, Probe, Seen, Step, go, todo, wait
+from ccr_avn.procedures.enable import PROOF, ReplicaFlag
+from ccr_avn.procedures.steps import Setting, endpoint
+from ccr_avn.procedures.verify import Depth, Level
+
+CREATE = "throw-away"
+TERMINATE = "terminate"
+
+CLEANING = Poll(limit=120.0, first=0.2, interval=2.0)
+"""How long a termination that was accepted may stay invisible; also when a signal waits for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillRequest:
+    """Times are in seconds. ``name``: of the throw-away; ``keep``: it is not terminated."""
+
+    primary: str
+    run: str
+    cloud: str
+    setting: Setting
+    plan: str = "startup-4"
+    name: str = ""
+    level: Level = "values"
+    samples: int = 20
+    depth: Depth = field(default_factory=Depth)
+    keep: bool = False
+    any_plan: bool = False
+    replica_flag: ReplicaFlag = "read-replica-for"
+    replica_args: tuple[str, ...] = ()
+    limit: float = 3600.0  # for all of it
+    promote_timeout: float = 600.0
+    filter_timeout: float = 60.0
+    backup_timeout: float = 600.0
+    quiet: float = 5.0  # for how long the promoted throw-away must stand still
+
+    @property
+    def drill(self) -> str:
+        return self.name or rules.name_of(self.primary, self.run)
+
+    @property
+    def wish(self) -> ReplicaWish:
+        return ReplicaWish(
+            name=self.drill,
+            primary=self.primary,
+            plan=self.plan,
+            cloud=self.cloud,
+            any_plan=self.any_plan,
+            primary_plan="",
+            primary_cloud=None,
+        )
+
+    @property
+    def order(self) -> Order:
+        return Order(
+            role="replica",
+            name=self.drill,
+            type=None,
+            plan=self.plan,
+            cloud=self.cloud,
+            any_plan=self.any_plan,
+            args=self.replica_args,
+        )
+
+
+def look_at_primary(want: DrillRequest) -> Step[tuple[Service, ...]]:
+    return Step(
+        slug="primary",
+        purpose=f"see that {want.primary} serves, and that nothing is called {want.drill}",
+        look=avn.service_list(want.setting.project, want.primary, want.drill),
+        gate=rules.may_begin(
+            want.setting.project, PrimaryWish(name=want.primary, type=None, plan=None, cloud=None), want.wish
+        ),
+    )
+
+
+def see_backup(want: DrillRequest) -> Step[tuple[Backup, ...]]:
+    return Step(
+        slug="primary-backup",
+        purpose=f"see that {want.primary} has a backup: the throw-away is made from it",
+        look=avn.backup_list(want.setting.project, want.primary),
+        gate=rules.backup_is_there(want.setting.project, want.primary),
+    )
+
+
+def see_answers(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[Side]:
+    """Before anything is billed: may the token read its password, does it answer."""
+
+    def look(seen: Seen) -> Side:
+        found = by_name(seen.of(pair), want.primary)
+        if found is None:
+            raise Refused(f"{want.primary} does not exist", hint="check its name: avn service list")
+        return look_at(endpoint(found, want.setting))
+
+    return Step(
+        slug="primary-answers",
+        purpose=f"see that {want.primary} answers to its own user",
+        look=Probe(want.setting.gate("last-known", want.primary), look),
+        gate=rules.answers_as_primary(want.primary),
+    )
+
+
+def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
+    setting = want.setting
+
+    def kind(seen: Seen) -> str:
+        found = by_name(seen.of(pair), want.primary)
+        return found.type if found else "valkey"
+
+    any_plan = ("--allow-any-plan",) if want.any_plan else ()
+    words = ("--replica-of", want.primary, "--plan", want.plan, "--cloud", want.cloud, *any_plan)
+    return Step(
+        slug=CREATE,
+        purpose=f"create {want.drill}, a throw-away read replica of {want.primary}",
+        look=avn.service_list(setting.project, want.primary, want.drill),
+        gate=rules.is_made(want.wish, CREATE),
+        poll=PROOF,
+        change=avn.service_create(
+            setting.project,
+            want.drill,
+            service_type=Later(variable="service_type", fill=kind),
+            plan=want.plan,
+            cloud=want.cloud,
+            extra=(*avn.read_replica_words(want.replica_flag, want.primary), *want.replica_args),
+            hint=f"nothing else was changed; see what is offered: avn service plans --cloud {want.cloud}",
+        ),
+        alone=setting.gate("exists", want.drill, *words, limit=PROOF.limit),
+        keeps=(Keep(variable="drill_made", argv=setting.gate("drill-made", want.drill, "--replica-of", want.primary)),),
+        undone_by=("ccr-avn", "drill", "--clean", "--only", want.drill, *setting.options, "--yes"),
+    )
+
+
+def tag(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
+    """Right after: `avn service create` can't set tags."""
+
+    def when(seen: Seen) -> str:
+        service = by_name(seen.of(made), want.drill)
+        return f"{rules.MADE}={lineage.created(service) if service else ''}"
+
+    mark = f"{rules.TAG}={want.run}"
+    made_at = Later(variable="drill_made", fill=when)
+    return Step(
+        slug="tagged",
+        purpose=f"tag {want.drill} with this run",
+        look=avn.service_named(want.setting.project, want.drill),
+        gate=rules.is_tagged(made, want.drill, want.run),
+        poll=Poll(limit=10, first=0.2, interval=1),
+        change=avn.tags_update(want.setting.project, want.drill, mark, made_at),
+        optional=True,
+        alone=want.setting.gate("tagged", want.drill, "--tag", mark, "--tag", made_at, limit=10),
+    )
+
+
+def terminate(
+    want: DrillRequest, made: Step[tuple[Service, ...]], tagged: Step[tuple[Service, ...]]
+) -> Step[tuple[Service, ...]]:
+    """Only what this run made. It is for every end of the run."""
+
+    def known(seen: Seen) -> Made:
+        first = by_name(seen.of(made), want.drill) if seen.has(made) else None
+        last = seen.of(tagged) if seen.has(tagged) else ()
+        return Made(
+            name=want.drill,
+            primary=want.primary,
+            run=want.run,
+            sent=seen.result(CREATE),
+            created=lineage.created(first) if first else None,
+            tagged=any(one.tags.get(rules.TAG) == want.run for one in last),
+        )
+
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
+        if not found:
+            unsure = seen.result(CREATE) == "unanswered"
+            later = f"its creation got no answer, so it may still appear: {_clean_words(want)} looks for it"
+            return go(f"{want.drill} is gone", warnings=(later,) if unsure else ())
+        if seen.result(TERMINATE) == "answered":
+            return wait(f"it is still there, {found[0].state}")
+        finding = rules.judge_ours(found[0], known(seen), want.setting.project)
+        return finding if finding.verdict == "stop" else todo(finding.reason)
+
+    return termination(want.setting, want.drill, judge, unneeded=_nothing_made)
+
+
+def termination(
+    setting: Setting,
+    name: str,
+    judge: Callable[[tuple[Service, ...], Seen], Finding],
+    unneeded: Callable[[Seen], str] | None = None,
+) -> Step[tuple[Service, ...]]:
+    """``judge``: go when it is gone, todo when it may be terminated, stop when it must not."""
+    return Step(
+        slug=TERMINATE,
+        purpose=f"terminate {name}, and see that it is gone",
+        look=avn.service_named(setting.project, name),
+        gate=Gate(f"{name} does not exist any more", judge),
+        poll=replace(CLEANING, hint=f"look at it: avn service get {name}"),
+        change=avn.service_terminate(setting.project, name, hint="`ccr-avn drill --clean` finds it again"),
+        always=True,
+        unneeded=unneeded,
+        asked=Keep(variable="drill_ours", argv=setting.gate("drill-ours", name, "--print", "exists")),
+        alone=setting.gate("drill-gone", name, limit=CLEANING.limit),
+    )
+
+
+def _nothing_made(seen: Seen) -> str:
+    return "" if seen.result(CREATE) else "this run made no service"
+
+
+def _clean_words(want: DrillRequest) -> str:
+    return " ".join(("`ccr-avn drill --clean", *want.setting.options)) + "`"
