@@ -122,7 +122,7 @@ def test_real_commands_say_the_same(operator: Operator, load: Load, monkeypatch:
         ("service", "get", "missing", "--json"),
         ("service", "list"),
         ("service", "tags", "update", "eu", "--add-tag", "a=b"),
-        ("service", "tags", "update", "eu", "--add-tag", "!=c"),
+        ("service", "tags", "update", "missing", "--add-tag", "a=b"),
         ("service", "integration-delete", "00000000-0000-0000-0000-000000000000"),
         ("--auth-token", "wrong", "service", "list"),
         ("--url", "http://127.0.0.1:1", "service", "list"),
