@@ -104,6 +104,7 @@ class Run:
                 told.append(f"{step.slug}: {self._step(step).reason}")
             except CcrError as error:
                 told.append("; ".join(part for part in (error.what, error.detail, error.hint) if part))
+                self.changed = self.changed or "unknown"  # something is left
                 break
         if isinstance(problem, CcrError):
             problem.notes += tuple(told)

@@ -99,7 +99,8 @@ class Cleaning:
         }
         lines = [f"{name} is terminated and gone" for name in terminated]
         lines += [f"{name} is left: {_why(one)}" for name, one in left.items()]
-        session.finish(run, result, lines or ["drills have left nothing"], _problem(left, check=check))
+        lines = lines or ["drills have left nothing"]
+        session.finish(run, result, lines, _problem(left, check=check), only_looked=not run.changed)
 
 
 def _why(finding: Finding) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from ccr_avn import console, events
 from ccr_avn.cli.drill import confirmed
 from ccr_avn.cli.enable import show_preview
-from ccr_avn.cli.session import Session
+from ccr_avn.cli.session import Session, failed_in
 from ccr_avn.errors import CcrError, NotConfirmed, NotProven
 from ccr_avn.execute import Run
 from ccr_avn.gates import assumptions
@@ -134,11 +134,21 @@ class Drilling:
             "level": want.level,
             "rto_ms": self._rto(),
             "not_received_ms": received.finding.facts.get("bound_ms") if received else None,
-            "assumptions": assumptions.table(one.finding.facts for one in done.values()),
+            "assumptions": assumptions.table(
+                [*(one.finding.facts for one in done.values()), *self._not_promoted(done)]
+            ),
             "cost": self._cost(run, procedure),
             "terminated": bool(gone and gone.outcome in ("changed", "found")),
             **evidence(procedure.plan, seen),
         }
+
+    def _not_promoted(self, done: dict[str, events.StepDone]) -> list[dict[str, str]]:
+        """The deletion was accepted, and the run did not come behind it."""
+        sent = any(isinstance(one, events.ChangeEnded) and one.slug == "promote" for one in self.session.timeline)
+        if not sent or "promote" in done or failed_in(self.session) not in ("promote", TERMINATE):
+            return []
+        saw = f"it was no master within {self.want.promote_timeout:g} s after the integration was deleted"
+        return [{"assumption": "deletion-promotes", "outcome": "does not hold", "saw": saw}]
 
     def _rto(self) -> float | None:
         """Milliseconds from the deletion of the integration to the first accepted write."""

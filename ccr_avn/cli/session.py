@@ -147,13 +147,23 @@ class Session:
             if not ended_by_signal or failed_in(self) != ended_by_signal:
                 raise
 
-    def finish(self, run: Run, result: dict[str, Any], lines: Sequence[str], problem: CcrError | None = None) -> None:
+    def finish(
+        self,
+        run: Run,
+        result: dict[str, Any],
+        lines: Sequence[str],
+        problem: CcrError | None = None,
+        *,
+        only_looked: bool = False,
+    ) -> None:
         """Show the result. ``problem``: the run came to its end, and found something that must not pass for success.
+
+        ``only_looked``: what was found is not half of a change, of this run or an earlier one.
 
         Raises:
             CcrError: the problem, which carries the result.
         """
-        result = self.conclude(run, result, problem)
+        result = self.conclude(run, result, problem, only_looked=only_looked)
         if not problem and self.json:
             journal = {"path": str(self.journal.path), "head": self.journal.head}
             if self.journal.trouble:
@@ -173,7 +183,9 @@ class Session:
         if problem:
             raise problem
 
-    def conclude(self, run: Run, result: dict[str, Any], problem: CcrError | None = None) -> dict[str, Any]:
+    def conclude(
+        self, run: Run, result: dict[str, Any], problem: CcrError | None = None, *, only_looked: bool = False
+    ) -> dict[str, Any]:
         """Close the journal; the result with its evidence, which the problem carries too."""
         done = [event for event in self.timeline if isinstance(event, events.StepDone)]
         evidence = {
@@ -187,7 +199,7 @@ class Session:
         result = {**result, "evidence": evidence}
         self._held = nullcontext
         if problem:
-            problem.changed, problem.result = run.changed or True, result
+            problem.changed, problem.result = run.changed or not only_looked, result
             self._end(ok=False, changed=problem.changed, code=problem.exit_code, result={**_told(problem), **result})
         else:
             self._end(ok=True, changed=run.changed, code=0, result=result)

@@ -134,7 +134,7 @@ def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Se
             plan=want.plan,
             cloud=want.cloud,
             extra=(*avn.read_replica_words(want.replica_flag, want.primary), *want.replica_args),
-            hint=f"nothing else was changed; see what is offered: avn service plans --cloud {want.cloud}",
+            hint=f"see what is offered: avn service plans --cloud {want.cloud}",
         ),
         alone=setting.gate("exists", want.drill, *words, limit=PROOF.limit),
         keeps=(Keep(variable="drill_made", argv=setting.gate("drill-made", want.drill, "--replica-of", want.primary)),),

@@ -22,6 +22,9 @@ class SandboxOptions:
     filter_cuts: Literal["all", "new-only", "never"] = "all"  # whom an IP filter keeps out: never: it is not obeyed
     serve_stale_data: bool = True  # False: a replica without its primary answers MASTERDOWN
     platform_writes: float = 0.0  # the platform itself writes to every primary, this often; 0: never
+    platform_lifts_pauses: float = 0.0  # it ends every write pause, this often; 0: never
+    platform_connects: bool = False  # it stays connected to every primary, as the service's own default user
+    promoted_backups: bool = True  # False: a promoted service never gets a backup of its own
     refuse_client_pause: bool = False
     refuse_commands: tuple[str, ...] = ()  # denied to the service's users, as an ACL has it: client|list
     keep_orphans: bool = False  # a terminated primary's replicas keep their integration; else they are promoted

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.sandbox import configuration, settling, slow_load
-from ccr_avn.sandbox.chatter import Chatter
+from ccr_avn.sandbox.chatter import chatters
 from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, START_LIMIT, Server, find_binary, free_port
 from ccr_avn.sandbox.keeper import Keeper
 from ccr_avn.sandbox.options import SandboxOptions
@@ -38,7 +38,7 @@ class ValkeyServers:
         self._servers: dict[str, Server] = {}
         self._lock = threading.RLock()
         self._restarts = options.promote_restart or options.promote_empty
-        self._chatter = Chatter(options.platform_writes, self._primaries) if options.platform_writes else None
+        self._chatters = chatters(options, self._primaries, self._accounts)
 
     # -- what the platform does
 
@@ -188,8 +188,8 @@ class ValkeyServers:
         return tuple(self._servers)
 
     def close(self) -> None:
-        if self._chatter:
-            self._chatter.close()
+        for chatter in self._chatters:
+            chatter.close()
         for name in self.names():
             self.forget(name)
         shutil.rmtree(self._root, ignore_errors=True)
@@ -340,6 +340,10 @@ class ValkeyServers:
                 for one in self._servers.values()
                 if one.source is None and one.alive and not one.frozen
             )
+
+    def _accounts(self) -> tuple[tuple[str, int, str], ...]:
+        with self._lock:
+            return tuple((INTERNAL, one.port, one.password) for one in self._servers.values() if not one.source)
 
     def _admin_of(self, server: Server, patience: float = 5) -> "contextlib.closing[Any]":
         return contextlib.closing(self._client(server, patience))

@@ -214,7 +214,8 @@ class Platform:
             raise ApiError(404, "Service integration not found", "service_integration_not_found")
         self.oddities.deleted(row)
         if row.dest in self.services:
-            self.services[row.dest].backups_from = self._clock() + self.options.promote_seconds
+            soon = self._clock() + self.options.promote_seconds
+            self.services[row.dest].backups_from = soon if self.options.promoted_backups else float("inf")
         self._record("service_master_promotion", row.dest)
         self._later(self.options.promote_seconds, partial(self._promote, row.dest))
 
