@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.operator import EU, US, Make, Operator, ended
-from tests.support.pairs import paired
+from tests.support.pairs import add_service, paired
 from tests.support.wait import until
 
 CREATE = ("POST", "/v1/project/sandbox/service")
@@ -320,6 +320,7 @@ def test_both_spellings_of_a_replica_run(operator: Operator, tmp_path: Path) -> 
         'exec avn "${words[@]}"\n'
     )
     shim.chmod(0o755)
+    add_service(operator, "eu", "business-4", EU)
     previewed = operator.enable("--dry-run", "--avn", str(shim))
     assert "--service-integration source_service=eu,integration_type=read_replica" in previewed.out
     done = operator.enable("--avn", str(shim))
