@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import bench_evacuate
 import sh
 import valkey
 
@@ -229,6 +230,7 @@ BENCHES: dict[str, tuple[str, Callable[[], None]]] = {
     "failover": ("failover: from typed to first accepted write, promotion taking no time", bench_failover),
     "status": ("status of 100 pairs with their data planes", bench_status),
     "zero-loss": ("switchover under the load of 4 writers, 20 times", bench_zero_loss),
+    "evacuate": ("evacuate beside xargs of a script", bench_evacuate.bench),
     "start": ("start of the command beside avn's", bench_start),
 }
 

@@ -127,6 +127,7 @@ def evacuate(
             call_timeout=call_timeout,
             json=json,
             yes=yes,
+            preloaded=not no_preload,
         )
     ).run(check=check, dry_run=dry_run)
 

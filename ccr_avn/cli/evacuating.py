@@ -193,7 +193,7 @@ class Evacuation:
         given = self.given
         _raise_descriptors()
         run_avn = process.run
-        governor = Governor(most=min(given.parallel, 2 * (os.cpu_count() or 1)))
+        governor = Governor(most=min(given.parallel, (os.cpu_count() or 1) * (2 if given.preloaded else 1)))
         shared = SharedReads(project=given.setting.project, ask=asking(governor, run_avn, program.path))
         board = Board([one.name for one in moves])
         shown = _shown(board)

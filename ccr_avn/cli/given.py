@@ -27,3 +27,4 @@ class Given:
     call_timeout: float
     json: bool
     yes: bool
+    preloaded: bool = True  # whether an avn costs little, so that more of them at once are no load

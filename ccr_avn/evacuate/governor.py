@@ -33,6 +33,7 @@ class Rank(IntEnum):
 class Place:
     """One of those that may run now. ``until``: when it no longer counts; None: it counts until it is given back."""
 
+    rank: Rank
     until: float | None = None
 
     def counts(self, now: float) -> bool:
@@ -45,7 +46,7 @@ class _Waiting:
     number: int
     since: float
 
-    def order(self, now: float) -> tuple[int, int]:
+    def order(self, now: float) -> tuple[Rank, int]:
         rank = self.rank()
         late = rank is Rank.BOOKKEEPING and now - self.since >= AGING
         return (Rank.PROMOTION if late else rank), self.number
@@ -96,7 +97,7 @@ class Governor:
             finally:
                 self._waiting.remove(mine)
                 self._changed.notify_all()
-            place = Place(None if lease is None else self.clock() + lease)
+            place = Place(rank(), None if lease is None else self.clock() + lease)
             self._places.append(place)
             return place
 
@@ -130,6 +131,9 @@ class Governor:
 
     def _may_go(self, mine: _Waiting) -> bool:
         now = self.clock()
-        if self._paused() or sum(one.counts(now) for one in self._places) >= int(self.limit):
+        running = [one.rank for one in self._places if one.counts(now)]
+        if self._paused() or len(running) >= int(self.limit):
             return False
+        if mine.order(now)[0] is Rank.BOOKKEEPING and min(running, default=Rank.BOOKKEEPING) < Rank.BOOKKEEPING:
+            return False  # it would take a core from a promotion
         return min(self._waiting, key=lambda one: one.order(now)) is mine

@@ -35,9 +35,9 @@ class Lane:
 
     def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
         """For :class:`ccr_avn.asking.World`."""
-        if self.rank is Rank.BOOKKEEPING:  # a turn of its own, so that what it shares begins when nobody is in a hurry
-            self.governor.give_back(self.governor.take(lambda: self.rank, self.signals.check))
         since = self.clock() - (0.0 if self._changed else SAME_MOMENT)
+        if self.rank is Rank.BOOKKEEPING:  # a turn first, so that what many share then begins when nobody is in a hurry
+            self.governor.give_back(self.governor.take(lambda: self.rank, self.signals.check))
         told = self.shared.answer(argv, since=since, deadline=deadline)
         if told is not None:
             return told
@@ -58,9 +58,8 @@ class Lane:
                 self.rank = Rank.FENCED
             case events.ChangeStarted(argv=argv) if argv[:1] == ("avn",):
                 self._changed = True
-            case events.StepDone(slug="promote"):
-                self.leave()
-                self.rank = Rank.PROMOTION
+            case events.ChangeEnded(slug="promote") | events.StepDone(slug="promote"):
+                self.leave()  # what is waited for now is the platform
             case events.StepDone(slug="accepts-writes"):
                 self.rank = Rank.BOOKKEEPING
                 self.moved()

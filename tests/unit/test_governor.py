@@ -43,6 +43,18 @@ def test_promotions_go_before_bookkeeping_and_who_holds_writes_back_before_all()
     assert log == ["FENCED", "PROMOTION", "BOOKKEEPING"]
 
 
+def test_bookkeeping_takes_no_core_from_a_promotion() -> None:
+    governor, log = Governor(most=2), list[str]()
+    promotion = governor.take(lambda: Rank.PROMOTION)
+    bookkeeping = asks(governor, "bookkeeping", Rank.BOOKKEEPING, log)
+    with governor.place(lambda: Rank.PROMOTION):
+        assert log == []
+    assert log == []
+    governor.give_back(promotion)
+    bookkeeping.join(60)
+    assert log == ["bookkeeping"]
+
+
 def test_bookkeeping_does_not_wait_for_ever() -> None:
     clock, log = Clock(), list[str]()
     governor = Governor(most=1, clock=clock)

@@ -1,0 +1,127 @@
+"""An evacuation beside the script that people write: wall time until every replica is promoted, and the longest outage."""
+
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import valkey
+
+from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.run import RunningSandbox, running
+
+BIN = Path(sys.executable).parent
+EU, US = "google-europe-west1", "aws-us-east-1"
+PAIRS = int(os.environ.get("BENCH_PAIRS", "100"))
+SINGLES = 5
+
+SCRIPT = """
+set -euo pipefail
+id=$(avn service integration-list "$1" --json |
+  python3 -c 'import json, sys; print(next(row["service_integration_id"] for row in json.load(sys.stdin) if row["enabled"]))')
+avn service integration-delete "$id"
+avn service wait "$1"
+"""
+XARGS = ["bash", "-c", "seq 0 $((PAIRS - 1)) | sed s/^/r/ | xargs -P2 -n1 bash one.sh"]
+PLANNED = [str(BIN / "ccr-avn"), "evacuate", EU, "--yes", "--json"]
+FORCED = [*PLANNED, "--forced", "--allow-data-loss"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Took:
+    """``promoted``: seconds until the last replica is a master; ``cpu``: seconds of all it started; ``peak``: MiB."""
+
+    promoted: float
+    total: float
+    requests: int
+    cpu: float
+    peak: float
+    result: dict[str, Any]
+
+
+def bench() -> None:
+    print(f"  {PAIRS} pairs, a promotion takes the platform 0.5 s")
+    script = once(XARGS, "xargs -P2 of a script", None)
+    for name, command in (("--planned", PLANNED), ("--forced", FORCED)):
+        for more, target in (("", 0.15), ("--no-preload", 0.35)):
+            took = once([*command, *([more] if more else [])], f"evacuate {name} {more}".strip(), script)
+            print(f"    ratio {took.promoted / script.promoted:.2f}   (target: {target} or less)")
+            if outage := took.result.get("outage_ms"):
+                one = took.result["single_ms"]
+                worst = f"longest outage {outage['worst']:.0f} ms, median {outage['median']:.0f} ms"
+                print(
+                    f"    {worst}; of a single switchover {one:.0f} ms: ratio {outage['worst'] / one:.2f} (2.0 or less)"
+                )
+
+
+def once(command: list[str], name: str, beside: Took | None) -> Took:
+    """In a sandbox of its own."""
+    home = Path(tempfile.mkdtemp())
+    try:
+        with running(SandboxOptions(build_seconds=0.0, backup_seconds=0.0)) as sandbox:
+            make(sandbox, SINGLES if beside and "--forced" not in command else 0)
+            took = measured(sandbox, command, home)
+    finally:
+        shutil.rmtree(home)
+    more = f"{took.requests} requests, {took.cpu:.1f} s of CPU, {took.peak:.0f} MiB the largest process"
+    print(f"  {name:34} promoted {took.promoted:6.2f} s   ended {took.total:6.2f} s   {more}")
+    return took
+
+
+def make(sandbox: RunningSandbox, singles: int) -> None:
+    names = [*(f"p{one} r{one}" for one in range(PAIRS)), *(f"single{one} other{one}" for one in range(singles))]
+    for primary, replica in (one.split() for one in names):
+        body = {"service_type": "valkey", "plan": "startup-4"}
+        cloud = EU if primary.startswith("p") else US
+        sandbox.platform.create({**body, "service_name": primary, "cloud": cloud})
+        source = [{"integration_type": "read_replica", "source_service": primary}]
+        sandbox.platform.create({**body, "service_name": replica, "cloud": US, "service_integrations": source})
+    for name in (one.split()[1] for one in names):
+        until(sandbox, name, "master_link_status", "up")
+
+
+def until(sandbox: RunningSandbox, name: str, key: str, value: str) -> None:
+    service = sandbox.platform.services[name]
+    with valkey.Valkey(port=service.port, password=service.password, socket_timeout=5) as client:
+        while str(client.info("replication").get(key)) != value:  # type: ignore[union-attr]
+            time.sleep(0.02)
+
+
+def measured(sandbox: RunningSandbox, command: list[str], home: Path) -> Took:
+    (home / "one.sh").write_text(SCRIPT)
+    environment = {**os.environ, **sandbox.environment(), "PAIRS": str(PAIRS), "PATH": f"{BIN}:{os.environ['PATH']}"}
+    singles = [single(environment, one) for one in range(SINGLES)] if "single0" in sandbox.platform.services else []
+    asked, before, began = sandbox.requests_total(), resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    with (home / "out").open("w") as out, (home / "err").open("w") as err:
+        child = subprocess.Popen(command, env=environment, cwd=home, stdout=out, stderr=err)
+        for number in range(PAIRS):
+            until(sandbox, f"r{number}", "role", "master")
+        promoted = time.perf_counter() - began
+        code = child.wait()
+    total, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if code:
+        raise SystemExit(f"{command} ended with {code}: {(home / 'err').read_text()[-2000:]}")
+    result = json.loads((home / "out").read_text())["result"] if "--json" in command else {}
+    return Took(
+        promoted=promoted,
+        total=total,
+        requests=sandbox.requests_total() - asked,
+        cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        peak=after.ru_maxrss / 1024,
+        result={**result, "single_ms": statistics.median(singles) if singles else 0.0},
+    )
+
+
+def single(environment: dict[str, str], number: int) -> float:
+    """The outage of one switchover among all these servers, in milliseconds."""
+    command = [str(BIN / "ccr-avn"), "switchover", f"single{number}", f"other{number}", "--yes", "--json"]
+    ended = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return float(json.loads(ended.stdout)["result"]["write_outage_ms"])
