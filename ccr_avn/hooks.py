@@ -3,8 +3,9 @@
 import shlex
 from dataclasses import dataclass, field
 
-from ccr_avn import console, process
+from ccr_avn import process
 from ccr_avn.errors import Refused, UsageError
+from ccr_avn.output import console
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

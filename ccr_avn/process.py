@@ -3,6 +3,7 @@
 import atexit
 import io
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -153,3 +154,16 @@ def _end(child: "subprocess.Popen[str]") -> None:
     """Kill the child and what it started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
+
+
+DESCRIPTORS = 65_536
+"""Open files that are asked for: a pair whose bookkeeping goes on has two connections, an avn three pipes."""
+
+
+def raise_descriptors() -> None:
+    """As many open files as this user may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

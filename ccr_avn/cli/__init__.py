@@ -14,7 +14,7 @@ from ccr_avn.cli import (
     failover,
     gate,
     pages,
-    parts,
+    primitives,
     runs,
     sandbox,
     status,
@@ -37,7 +37,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from ccr_avn import __version__, console
+        from ccr_avn import __version__
+        from ccr_avn.output import console
 
         console.say(f"ccr-avn {__version__}")
         raise typer.Exit
@@ -60,15 +61,15 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "failover": failover.failover,
     "drill": drill.drill,
     "evacuate": evacuate.evacuate,
-    "fence": parts.fence,
-    "unfence": parts.unfence,
+    "fence": primitives.fence,
+    "unfence": primitives.unfence,
 }
 
 for _name, _function in COMMANDS.items():
     app.command(_name, cls=pages.HelpCommand, **pages.page(_name))(_function)
 app.command("status", cls=status.StatusCommand, **pages.page("status"))(status.status)
 app.add_typer(gate.app, name="gate", **pages.group("gate"))
-for _name, _function in parts.FORMER.items():  # scripts may still call them so
+for _name, _function in primitives.FORMER.items():  # scripts may still call them so
     app.command(_name, cls=pages.HelpCommand, hidden=True)(_function)
 app.add_typer(runs.app, name="runs", **pages.group("runs"))
 app.add_typer(sandbox.app, name="sandbox", **pages.group("sandbox"))

@@ -11,9 +11,9 @@ from ccr_avn.cli import options
 from ccr_avn.cli.options import RouteName
 
 if TYPE_CHECKING:
-    from ccr_avn.models import Service
-    from ccr_avn.plan import Finding, Seen, Step
-    from ccr_avn.procedures.closing import CloseWish
+    from ccr_avn.aiven.models import Service
+    from ccr_avn.plan.model import Finding, Results, Step
+    from ccr_avn.procedures.old_primary import CloseWish
     from ccr_avn.procedures.promotion import PromoteWish
     from ccr_avn.procedures.steps import Find, Setting
 
@@ -50,8 +50,8 @@ class Alone:
         Raises:
             Refused: one does not exist.
         """
-        from ccr_avn import console
-        from ccr_avn.lookup import look_up
+        from ccr_avn.output import console
+        from ccr_avn.procedures.lookup import look_up
 
         return look_up(self.avn, self.setting.project, names, self.call_timeout, console.note)
 
@@ -73,7 +73,7 @@ class Alone:
 
     def closing(self, primary: str, replica: str, find: "Find | None" = None) -> "CloseWish":
         """``find``: needed where their servers are asked."""
-        from ccr_avn.procedures.closing import CloseWish
+        from ccr_avn.procedures.old_primary import CloseWish
 
         return CloseWish(
             primary=primary,
@@ -84,18 +84,19 @@ class Alone:
             past_return=lambda _: True,
         )
 
-    def judged(self, *steps: "Step[Any]") -> "tuple[Finding, Seen]":
+    def judged(self, *steps: "Step[Any]") -> "tuple[Finding, Results]":
         """Run these steps, which must all say go, without what they would change. Gives what the last one found.
 
         Raises:
             CcrError: as a gate, or avn, ended it.
         """
-        from ccr_avn import console, events
-        from ccr_avn.execute import Run, World
-        from ccr_avn.plan import Plan
+        from ccr_avn.aiven.program import known
+        from ccr_avn.output import console
+        from ccr_avn.output.progress import PlainProgress
+        from ccr_avn.plan import events
+        from ccr_avn.plan.execute import Run, World
+        from ccr_avn.plan.model import Plan
         from ccr_avn.process import find_avn
-        from ccr_avn.program import known
-        from ccr_avn.progress import PlainProgress
 
         findings: list[Finding] = []
         progress = PlainProgress()
@@ -119,8 +120,8 @@ class Alone:
         Raises:
             Refused: it is not known.
         """
-        from ccr_avn import console
         from ccr_avn.errors import Refused
+        from ccr_avn.output import console
 
         if fact and result.get(fact) is None:
             raise Refused(f"no {fact} is known: {text}", hint="leave --print out to see what is")
@@ -161,7 +162,7 @@ def alone(
     )
 
 
-def _not_needed(_: "Seen", name: str) -> "Service":
+def _not_needed(_: "Results", name: str) -> "Service":
     raise KeyError(name)
 
 
@@ -171,9 +172,9 @@ def _only_looking(step: "Step[Any]") -> "Step[Any]":
 
 def answering(step: "Step[Any]") -> "Step[Any]":
     """``todo`` is an answer as well: the fact ``exists`` tells which it was."""
-    from ccr_avn.plan import Finding, Gate, go
+    from ccr_avn.plan.model import Finding, Gate, go
 
-    def judge(answer: Any, seen: "Seen") -> Finding:
+    def judge(answer: Any, seen: "Results") -> Finding:
         found = step.gate.judge(answer, seen)
         if found.verdict == "todo":
             return go(found.reason, warnings=found.warnings, exists="missing")

@@ -6,8 +6,9 @@ from typing import Any
 
 import typer
 
-from ccr_avn import console, outlet, redact
+from ccr_avn import redact
 from ccr_avn.errors import CcrError, UsageError
+from ccr_avn.output import console, outlet
 
 _CLICK_USAGE: Any = typer.BadParameter.__mro__[1]
 _CLICK_ERROR: Any = _CLICK_USAGE.__mro__[1]

@@ -3,18 +3,19 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ccr_avn import avn as commands
-from ccr_avn import console, drills
+from ccr_avn.aiven import avn as commands
+from ccr_avn.aiven.models import Service
+from ccr_avn.aiven.program import identify
 from ccr_avn.cli.drill import confirmed
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import CcrError, Refused
-from ccr_avn.execute import Run
-from ccr_avn.gates import drill as rules
-from ccr_avn.models import Service
-from ccr_avn.plan import Finding, Gate, Plan, Seen, Step, go, todo, wait
+from ccr_avn.history import drills
+from ccr_avn.output import console
+from ccr_avn.plan.execute import Run
+from ccr_avn.plan.model import Finding, Gate, Plan, Results, Step, go, todo, wait
+from ccr_avn.procedures.gates import drill as rules
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.procedures.throw_away import termination
-from ccr_avn.program import identify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +33,12 @@ class Cleaning:
     def run(self, *, check: bool) -> None:
         session = Session("drill", json=self.json, clean=True, project=self.setting.project.name)
         program = identify(self.avn)
-        look = self._look()
-        run = session.perform(Plan("find what drills have left", (look,), ()), program, self.call_timeout)
-        found = {one.name: self._judged(one) for one in self._candidates(run.seen.of(look))}
+        read = self._look()
+        run = session.perform(Plan("find what drills have left", (read,), ()), program, self.call_timeout)
+        found = {one.name: self._judged(one) for one in self._candidates(run.seen.of(read))}
         sure = [name for name, finding in found.items() if finding.verdict == "go"]
         if sure and not check:
-            self._ask(run.seen.of(look), sure)
+            self._ask(run.seen.of(read), sure)
             session, run = self._terminate(session, program)
         self._finish(session, run, found, check=check)
 
@@ -47,7 +48,7 @@ class Cleaning:
         gate: Gate[tuple[Service, ...]] = Gate(
             "the services are listed", lambda every, _: go(f"{len(self._candidates(every))} look like a drill's")
         )
-        return Step(slug="services", purpose="see what drills have left", look=call, gate=gate)
+        return Step(slug="services", purpose="see what drills have left", read=call, gate=gate)
 
     def _candidates(self, every: tuple[Service, ...]) -> list[Service]:
         return [one for one in every if self.only or rules.TAG in one.tags or rules.NAMED.fullmatch(one.name)]
@@ -75,7 +76,7 @@ class Cleaning:
     def _step(self, name: str) -> Step[Any]:
         slug = f"terminate-{name}"
 
-        def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
+        def judge(found: tuple[Service, ...], seen: Results) -> Finding:
             if not found:
                 return go(f"{name} is gone", gone=name)
             if seen.result(slug) == "answered":

@@ -19,9 +19,9 @@ def doctor(
     """Check avn, token, project, permissions and whether read replicas are offered. Exit 4 when something fails."""
     options.not_negative(call_timeout=call_timeout)
     options.preload(avn, no_preload=no_preload)
-    from ccr_avn import console
-    from ccr_avn.avn import Project
-    from ccr_avn.checkup import examine, failed
+    from ccr_avn.aiven.avn import Project
+    from ccr_avn.aiven.doctor import examine, failed
+    from ccr_avn.output import console
 
     checks = examine(avn, Project(options.project_name(project)), service_type, call_timeout)
     if json:

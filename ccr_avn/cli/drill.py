@@ -19,7 +19,7 @@ from ccr_avn.cli.options import (
     Route,
     Samples,
 )
-from ccr_avn.cli.switching import PromoteTimeout, Yes, must_be_able_to_ask
+from ccr_avn.cli.promotion_options import PromoteTimeout, Yes, must_be_able_to_ask
 from ccr_avn.cli.verify import Level
 from ccr_avn.errors import UsageError
 
@@ -101,11 +101,11 @@ def drill(
 
         Cleaning(setting=setting, avn=avn, only=only, call_timeout=call_timeout, yes=yes, json=json).run(check=check)
         return
+    from ccr_avn.aiven.program import identify
     from ccr_avn.cli.drilling import Drilling
     from ccr_avn.cli.session import Session
     from ccr_avn.procedures.throw_away import DrillRequest
     from ccr_avn.procedures.verify import Depth
-    from ccr_avn.program import identify
 
     program = identify(avn, with_help=True)
     session = Session("drill", json=json)
@@ -158,6 +158,6 @@ def _distinct(want: "DrillRequest") -> None:
 
 def confirmed(question: str) -> bool:
     """Whether ``yes`` was typed."""
-    from ccr_avn.cli.switching import answer_to
+    from ccr_avn.cli.promotion_options import answer_to
 
     return sys.stdin is not None and answer_to(question).lower() == "yes"

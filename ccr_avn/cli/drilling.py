@@ -3,20 +3,21 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ccr_avn import console, events
+from ccr_avn.aiven.models import price
+from ccr_avn.aiven.program import Program
 from ccr_avn.cli.drill import confirmed
 from ccr_avn.cli.enable import show_preview
 from ccr_avn.cli.session import Session, failed_in
 from ccr_avn.errors import CcrError, NotConfirmed, NotProven
-from ccr_avn.execute import Run
-from ccr_avn.gates import assumptions
-from ccr_avn.gates.drill import terminate_words
-from ccr_avn.gates.services import by_name
-from ccr_avn.models import price
+from ccr_avn.output import console
+from ccr_avn.plan import events
+from ccr_avn.plan.execute import Run
 from ccr_avn.procedures.drill import Drill, plan_drill
+from ccr_avn.procedures.gates import assumptions
+from ccr_avn.procedures.gates.drill import terminate_words
+from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.steps import described, evidence
 from ccr_avn.procedures.throw_away import CREATE, TERMINATE, DrillRequest
-from ccr_avn.program import Program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

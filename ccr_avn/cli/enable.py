@@ -24,8 +24,8 @@ from ccr_avn.cli.options import (
 
 if TYPE_CHECKING:
     from ccr_avn.cli.session import Session
-    from ccr_avn.execute import Run
-    from ccr_avn.plan import Plan
+    from ccr_avn.plan.execute import Run
+    from ccr_avn.plan.model import Plan
     from ccr_avn.procedures.enable import EnableRequest
 
 
@@ -102,9 +102,9 @@ def enable(
     )
     options.at_least_one(samples=samples)
     options.preload(avn, no_preload=no_preload)
+    from ccr_avn.aiven.program import identify
     from ccr_avn.cli.session import Session
     from ccr_avn.procedures.enable import EnableRequest, plan_enable
-    from ccr_avn.program import identify
 
     program = identify(avn, with_help=True)
     wanted = replica_flag.value
@@ -165,8 +165,8 @@ def _checked(session: "Session", run: "Run", plan: "Plan", want: "EnableRequest"
 
 def show_preview(command: str, plan: "Plan", avn: str, *, json: bool) -> None:
     """The plan as text for a shell, or as data."""
-    from ccr_avn import console
-    from ccr_avn.preview import describe, preview
+    from ccr_avn.output import console
+    from ccr_avn.plan.preview import describe, preview
 
     if json:
         console.envelope(command, ok=True, changed=False, plan=describe(plan, avn))
@@ -175,7 +175,7 @@ def show_preview(command: str, plan: "Plan", avn: str, *, json: bool) -> None:
 
 
 def _finish(session: "Session", run: "Run", plan: "Plan", want: "EnableRequest") -> None:
-    from ccr_avn import console
+    from ccr_avn.output import console
     from ccr_avn.procedures.enable import summarize
 
     result = summarize(want, plan, run.seen)

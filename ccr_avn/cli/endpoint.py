@@ -7,7 +7,7 @@ import typer
 
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CallTimeout, ProjectName, Route
-from ccr_avn.cli.parts import ServiceName
+from ccr_avn.cli.primitives import ServiceName
 
 
 class Format(StrEnum):
@@ -32,9 +32,9 @@ def endpoint(
     """Print the connection details of SERVICE, password included."""
     options.names(SERVICE=service)
     options.not_negative(call_timeout=call_timeout)
-    from ccr_avn import console
     from ccr_avn.connection import Connection
-    from ccr_avn.lookup import look_up
+    from ccr_avn.output import console
+    from ccr_avn.procedures.lookup import look_up
     from ccr_avn.procedures.steps import endpoint as reach
 
     setting = options.setting(project, route=route or options.RouteName.DYNAMIC)
@@ -55,15 +55,15 @@ def endpoint(
 def _json(parts: dict[str, str]) -> str:
     import json
 
-    from ccr_avn import console
+    from ccr_avn.output import console
 
     told = {"schema": console.SCHEMA, "command": "endpoint", "ok": True, "changed": False, "result": parts}
     return json.dumps(told, indent=2)
 
 
 def _password(users: object, service: str, username: str) -> str:
+    from ccr_avn.aiven.models import User
     from ccr_avn.errors import Refused
-    from ccr_avn.models import User
 
     assert isinstance(users, tuple)  # noqa: S101 (models gives a tuple of users)
     user = next((one for one in users if isinstance(one, User) and one.username == username), None)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ccr_avn.cli import options, switching
+from ccr_avn.cli import options, promotion_options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, NoPreload, PollInterval, ProjectName, Route
-from ccr_avn.cli.switching import After, Before, DoubtTimeout, HookTimeout, OnFailure, PromoteTimeout, Yes
+from ccr_avn.cli.promotion_options import After, Before, DoubtTimeout, HookTimeout, OnFailure, PromoteTimeout, Yes
 from ccr_avn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,10 +94,10 @@ def evacuate(
     for name in (*(only or ()), *(excepted or ())):
         options.names(NAME=name)
     tags, clouds = _tags(tag or []), _clouds(cloud)
-    hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
+    hooks = promotion_options.parse_hooks(before, after, on_failure, hook_timeout)
     directory = _directory(write_env_dir)
     if not (check or dry_run):
-        switching.must_be_able_to_ask(yes=yes)
+        promotion_options.must_be_able_to_ask(yes=yes)
     setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
     options.preload(avn, no_preload=no_preload)
     from ccr_avn.cli.evacuating import Evacuation

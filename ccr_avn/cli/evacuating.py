@@ -1,20 +1,21 @@
 """An evacuation from its first look to its exit code: look, table, question, runs, result."""
 
 import os
-import resource
 import secrets
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn import console, events, process
-from ccr_avn.cli import switching
+from ccr_avn import process
+from ccr_avn.aiven.models import Service
+from ccr_avn.aiven.program import Program, known
+from ccr_avn.cli import promotion_options
 from ccr_avn.cli.evacuation_told import (
     Failed,
     consequences,
@@ -37,22 +38,18 @@ from ccr_avn.evacuate.lane import asking
 from ccr_avn.evacuate.schedule import Ended, Schedule
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import Stop
-from ccr_avn.journal import Journal
-from ccr_avn.many import PlainBoard
-from ccr_avn.models import Service
-from ccr_avn.preview import describe, preview
-from ccr_avn.program import Program, known
-from ccr_avn.remembered import promoted_of
-from ccr_avn.status.ask import begin
-from ccr_avn.status.looks import look_at_all
-from ccr_avn.status.pairs import Pair, pairs_of
+from ccr_avn.history.journal import Journal
+from ccr_avn.history.promotions import promoted_of
+from ccr_avn.monitoring.collect import begin, look_at_all
+from ccr_avn.monitoring.pairs import Pair, pairs_of
+from ccr_avn.output import console
+from ccr_avn.output.many import PlainBoard
+from ccr_avn.plan import events
+from ccr_avn.plan.preview import describe, preview
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-DESCRIPTORS = 65_536
-"""Open files that are asked for: a pair whose bookkeeping goes on has two connections, an avn three pipes."""
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
 
@@ -176,7 +173,7 @@ class Evacuation:
         count = selection.count("switchover") + selection.count("failover")
         question = f"Type {wanted} to promote {count} replicas; anything else stops here, with nothing changed: "
         began = time.monotonic()
-        answer = switching.answer_to(question)
+        answer = promotion_options.answer_to(question)
         seconds = time.monotonic() - began
         confirmed = answer == wanted
         self._emit(events.Asked(at=self._now(), question=question.strip(), confirmed=confirmed, seconds=seconds))
@@ -191,7 +188,7 @@ class Evacuation:
 
     def _move(self, moves: list[Choice], program: Program) -> None:
         given = self.given
-        _raise_descriptors()
+        process.raise_descriptors()
         run_avn = process.run
         governor = Governor(most=min(given.parallel, (os.cpu_count() or 1) * (2 if given.preloaded else 1)))
         shared = SharedReads(project=given.setting.project, ask=asking(governor, run_avn, program.path))
@@ -364,16 +361,7 @@ def _worst(seconds: list[float | None]) -> float | None:
 def _shown(board: Board) -> PlainBoard:
     """A table that lives in a terminal, one line a change elsewhere."""
     if sys.stderr is not None and sys.stderr.isatty():
-        from ccr_avn.many_live import LiveBoard
+        from ccr_avn.output.many_live import LiveBoard
 
         return LiveBoard(board)
     return PlainBoard()
-
-
-def _raise_descriptors() -> None:
-    """As many open files as this user may have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

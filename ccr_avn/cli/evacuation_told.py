@@ -3,13 +3,13 @@
 import statistics
 from typing import Any
 
-from ccr_avn import console
 from ccr_avn.cli.given import Given
 from ccr_avn.cli.one_of_many import Moved
 from ccr_avn.errors import CHANGED, CcrError
 from ccr_avn.evacuate.choose import Choice, Selection, Want
-from ccr_avn.formats.tables import bytes_told
-from ccr_avn.story import took
+from ccr_avn.history.summary import format_duration
+from ccr_avn.output import console
+from ccr_avn.output.tables import bytes_told
 
 
 class Failed(CcrError):
@@ -117,7 +117,7 @@ def lines_of(result: dict[str, Any]) -> list[str]:
     first = f"{result['moved']} moved, {counted['done']} were done already, {result['failed']} failed"
     lines = [f"{first}, {refused} refused, {result['not_begun']} not begun"]
     if spread_of := result["outage_ms"]:
-        told = ", ".join(f"{name} {took(value / 1000)}" for name, value in spread_of.items())
+        told = ", ".join(f"{name} {format_duration(value / 1000)}" for name, value in spread_of.items())
         lines.append(f"  write outage          {told}")
     if lost := result["bytes_not_replicated"]:
         lines.append(f"  bytes not replicated  {lost['sum']} in all, {lost['worst']} at worst")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ccr_avn.cli import options, switching
+from ccr_avn.cli import options, promotion_options
 from ccr_avn.cli.options import (
     Avn,
     CaFile,
@@ -18,7 +18,7 @@ from ccr_avn.cli.options import (
     Replica,
     Route,
 )
-from ccr_avn.cli.switching import (
+from ccr_avn.cli.promotion_options import (
     After,
     Around,
     Before,
@@ -33,7 +33,7 @@ from ccr_avn.errors import UsageError
 
 if TYPE_CHECKING:
     from ccr_avn.cli.session import Session
-    from ccr_avn.execute import Run
+    from ccr_avn.plan.execute import Run
     from ccr_avn.procedures.failover import Failover
 
 
@@ -85,9 +85,11 @@ def failover(
     )
     options.at_least_one(promote_timeout=promote_timeout)
     _go_together(replica, no_verify=no_verify, looks=bool(wait_automatic) or force_partial)
-    hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
-    switching.must_be_able_to_ask(yes=yes or check or dry_run or not allow_data_loss)  # without that the gates refuse
-    from ccr_avn.avn import AVN, Project, service_named
+    hooks = promotion_options.parse_hooks(before, after, on_failure, hook_timeout)
+    promotion_options.must_be_able_to_ask(
+        yes=yes or check or dry_run or not allow_data_loss
+    )  # without that the gates refuse
+    from ccr_avn.aiven.avn import AVN, Project, service_named
     from ccr_avn.process import Ahead, find_avn
 
     name = options.project_name(project)
@@ -99,12 +101,12 @@ def failover(
     ahead = None if dry_run else Ahead(words, deadline=call_timeout)
     import valkey  # noqa: F401 (the data plane needs it soon)
 
+    from ccr_avn.aiven.program import known
     from ccr_avn.cli.enable import show_preview
     from ccr_avn.cli.failover_told import FailoverMove
     from ccr_avn.cli.session import Session
+    from ccr_avn.history.promotions import promotions
     from ccr_avn.procedures.failover import FailoverRequest, plan_failover
-    from ccr_avn.program import known
-    from ccr_avn.remembered import promotions
 
     setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
     want = FailoverRequest(
@@ -128,10 +130,10 @@ def failover(
     def ask(begun: "Run") -> None:
         row = procedure.deletes(begun.seen)
         source = (row.source if row else None) or ""
-        switching.ask(session, replica, _consequences(begun, procedure, source), yes=yes)
+        promotion_options.ask(session, replica, _consequences(begun, procedure, source), yes=yes)
 
     move = FailoverMove(procedure)
-    run = switching.carry_out(
+    run = promotion_options.carry_out(
         move,
         session,
         hooks,
@@ -169,7 +171,7 @@ def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
 
 def _finish_check(session: "Session", run: "Run", procedure: "Failover") -> None:
     from ccr_avn.cli.failover_told import differences
-    from ccr_avn.gates import parity
+    from ccr_avn.procedures.gates import parity
 
     replica, found = procedure.want.replica, procedure.state(run.seen)
     found_different = differences(run, procedure, procedure.replica(run.seen))

@@ -3,20 +3,20 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ccr_avn import events
-from ccr_avn.cli import switching
-from ccr_avn.cli.switching import Outcome
-from ccr_avn.gates import parity
+from ccr_avn.cli import promotion_options
+from ccr_avn.cli.promotion_options import Outcome
+from ccr_avn.plan import events
 from ccr_avn.procedures.failover import Failover
+from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.unverified import UNSEEN, from_inside
 
 if TYPE_CHECKING:
+    from ccr_avn.aiven.models import Service
     from ccr_avn.cli.session import Session
     from ccr_avn.errors import CcrError
-    from ccr_avn.execute import Run
-    from ccr_avn.gates.parity import Difference
-    from ccr_avn.models import Service
-    from ccr_avn.plan import Plan, Seen
+    from ccr_avn.plan.execute import Run
+    from ccr_avn.plan.model import Plan, Results
+    from ccr_avn.procedures.gates.parity import Difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class FailoverMove:
     def plan(self) -> "Plan":
         return self.procedure.plan
 
-    def new(self, seen: "Seen") -> "Service | None":
+    def new(self, seen: "Results") -> "Service | None":
         return self.procedure.replica(seen)
 
-    def old(self, seen: "Seen") -> str:
+    def old(self, seen: "Results") -> str:
         service = self.new(seen)
         return (service.source or "") if service else ""
 
-    def is_due(self, seen: "Seen") -> bool:
+    def is_due(self, seen: "Results") -> bool:
         """Nothing is asked where nothing is deleted."""
         return self.procedure.deletes(seen) is not None
 
@@ -73,7 +73,7 @@ def _outcome(session: "Session", run: "Run", move: FailoverMove, hooks: dict[str
     project = want.setting.project
     old = procedure.old(run.seen)
     different = differences(run, procedure, promoted)
-    exposed = [*switching.exposure(project.flag, promoted), *parity.risks(different)]
+    exposed = [*promotion_options.exposure(project.flag, promoted), *parity.risks(different)]
     if address := procedure.old_address(run.seen):
         mend = parity.power_off(*address, protected=old is not None and old.protected)
         exposed.insert(0, {"what": f"{source} was not fenced: if it lives, it still accepts writes", "mend": mend})
@@ -89,8 +89,8 @@ def _outcome(session: "Session", run: "Run", move: FailoverMove, hooks: dict[str
             "how": how,
             "applied_offset": known.replica.offset if known else None,
         },
-        "before": switching.sides(replica=before),
-        "after": switching.sides(primary=promoted),
+        "before": promotion_options.sides(replica=before),
+        "after": promotion_options.sides(primary=promoted),
         "exposure": exposed,
         "differences": [one.told() for one in different],
         "hooks_seconds": hooks,
@@ -106,7 +106,7 @@ def _outcome(session: "Session", run: "Run", move: FailoverMove, hooks: dict[str
             f"  possible loss         {loss} ({how if how.startswith('a bound') else f'an estimate: {how}'})",
         ]
     lines.append(f"  connection details    ccr-avn endpoint {want.replica}")
-    return Outcome(result=result, lines=(*lines, *switching.exposure_lines(exposed)))
+    return Outcome(result=result, lines=(*lines, *promotion_options.exposure_lines(exposed)))
 
 
 def differences(run: "Run", procedure: Failover, new: "Service | None") -> "tuple[Difference, ...]":

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ccr_avn.cli import options, pages, parts
+from ccr_avn.cli import options, pages, primitives
 from ccr_avn.cli.alone import Print, ServiceName, Timeout, alone, answering
 from ccr_avn.cli.options import (
     Avn,
@@ -51,8 +51,8 @@ def exists(
     options.names(SERVICE=service, **({"replica-of": replica_of} if replica_of else {}))
     options.words(plan=plan, cloud=cloud)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.gates.services import PrimaryWish, ReplicaWish
     from ccr_avn.procedures import enable
+    from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
 
     if replica_of:
         wish = ReplicaWish(
@@ -320,7 +320,7 @@ def ip_filter(
     """The ip_filter of SERVICE lets nobody in; `closed` tells whether that is in force."""
     options.names(SERVICE=service)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.closing import set_filter
+    from ccr_avn.procedures.old_primary import set_filter
 
     asked.judge(asked.within(set_filter(asked.closing(service, service))), fact=fact)
 
@@ -341,7 +341,7 @@ def powered_off(
     """SERVICE is powered off."""
     options.names(SERVICE=service)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.closing import power_off
+    from ccr_avn.procedures.old_primary import power_off
 
     asked.judge(asked.within(power_off(asked.closing(service, service))), fact=fact)
 
@@ -363,7 +363,7 @@ def audit(
     """After a promotion: tell what only the old PRIMARY has. Always exit 0 if both exist."""
     options.names(PRIMARY=primary, REPLICA=replica)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.closing import compare_histories
+    from ccr_avn.procedures.old_primary import compare_histories
 
     asked.judge(compare_histories(asked.closing(primary, replica, asked.find(primary, replica))), fact=fact)
 
@@ -378,18 +378,18 @@ GATES: dict[str, Callable[..., Any]] = {
     "link": link,
     "databases": databases,
     "marker": marker,
-    "caught-up": parts.caught_up,
-    "fence-held": parts.check_fence,
+    "caught-up": primitives.caught_up,
+    "fence-held": primitives.check_fence,
     "promoted": promoted,
-    "history": parts.check_history,
-    "accepts-writes": parts.accepts_writes,
+    "history": primitives.check_history,
+    "accepts-writes": primitives.accepts_writes,
     "tagged": tagged,
     "audit": audit,
     "ip-filter": ip_filter,
-    "closed": parts.closed,
+    "closed": primitives.closed,
     "powered-off": powered_off,
-    "last-known": parts.last_known,
-    "lineage": parts.lineage,
+    "last-known": primitives.last_known,
+    "lineage": primitives.lineage,
 }
 
 for _name, _function in GATES.items():

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ccr_avn import process
-from ccr_avn.asking import World
-from ccr_avn.cli import switching
+from ccr_avn.aiven.program import Program
+from ccr_avn.cli import promotion_options
 from ccr_avn.cli.failover_told import FailoverMove
 from ccr_avn.cli.given import Given
+from ccr_avn.cli.promotion_options import Around, Move
 from ccr_avn.cli.session import Session
-from ccr_avn.cli.switching import Around, Move
 from ccr_avn.cli.switchover_told import SwitchoverMove
 from ccr_avn.errors import CcrError, Interrupted, Refused
 from ccr_avn.evacuate.board import Board
@@ -22,14 +22,14 @@ from ccr_avn.evacuate.lane import Lane
 from ccr_avn.evacuate.schedule import Ended
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import RunSignals, Stop
-from ccr_avn.execute import Run
-from ccr_avn.many import PairProgress
+from ccr_avn.history.promotions import promotions
+from ccr_avn.history.summary import number
+from ccr_avn.output.many import PairProgress
+from ccr_avn.plan.asking import World
+from ccr_avn.plan.execute import Run
 from ccr_avn.printable import printable_line
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
-from ccr_avn.program import Program
-from ccr_avn.remembered import promotions
-from ccr_avn.story import number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ class OneOfMany:
         )
         hooks = replace(given.hooks, about=self.choice.name, seconds={})
         env = given.write_env_dir / f"{self.choice.replica}.env" if given.write_env_dir else None
-        run = switching.carry_out(
+        run = promotion_options.carry_out(
             move,
             session,
             hooks,

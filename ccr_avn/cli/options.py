@@ -21,7 +21,7 @@ WORD = re.compile(r"[a-z][a-z0-9_-]*")
 
 def recent(incomplete: str) -> list[str]:
     """Services of recent runs, for the shell's completion: from the journals, without asking avn."""
-    from ccr_avn.runs import recent_services
+    from ccr_avn.history.runs import recent_services
 
     return recent_services(incomplete)
 
@@ -85,7 +85,7 @@ def setting(
     Raises:
         UsageError: one can't be right.
     """
-    from ccr_avn.avn import Project
+    from ccr_avn.aiven.avn import Project
     from ccr_avn.procedures.steps import Setting
 
     return Setting(

@@ -15,7 +15,7 @@ from ccr_avn.errors import UsageError
 from ccr_avn.printable import DEGRADED
 
 if TYPE_CHECKING:
-    from ccr_avn.story import Story
+    from ccr_avn.history.summary import Story
 
 app = typer.Typer(
     help="What happened in earlier runs, read from their journals on this machine.",
@@ -32,7 +32,7 @@ class Format(StrEnum):
 
 
 def _names(incomplete: str) -> list[str]:
-    from ccr_avn.runs import LATEST, RECENT, paths
+    from ccr_avn.history.runs import LATEST, RECENT, paths
 
     names = [LATEST, *(path.stem for path in paths()[:RECENT])]
     return [name for name in names if name.startswith(incomplete)]
@@ -55,14 +55,15 @@ def list_(
 ) -> None:
     """The runs of this machine, newest first."""
     options.at_least_one(limit=limit)
-    from ccr_avn import console, runs
-    from ccr_avn.journal import directory
-    from ccr_avn.story import tell, took
+    from ccr_avn.history import runs
+    from ccr_avn.history.journal import directory
+    from ccr_avn.history.summary import format_duration, summarize
+    from ccr_avn.output import console
 
     stories = []
     for path in runs.paths()[:limit]:
         try:
-            stories.append((path, tell(runs.read(path))))
+            stories.append((path, summarize(runs.read(path))))
         except UsageError as problem:  # one that can't be read hides none of the others
             console.warn(f"{problem.what}: {problem.detail}")
     if json:
@@ -73,7 +74,8 @@ def list_(
     else:
         rows = [("run", "command", "pair", "ended", "took")]
         rows += [
-            (path.stem, story.command, _pair(story), story.ended_as, took(story.seconds)) for path, story in stories
+            (path.stem, story.command, _pair(story), story.ended_as, format_duration(story.seconds))
+            for path, story in stories
         ]
         console.say(console.table(rows, indent=""))
 
@@ -81,11 +83,12 @@ def list_(
 @app.command(cls=HelpCommand, **page("runs show"))
 def show(run: RunName, json: Json = False) -> None:
     """What one run did, step by step; of one that died what was last known, and which command resumes it."""
-    from ccr_avn import console, resume, runs
-    from ccr_avn.story import tell
+    from ccr_avn.history import resume, runs
+    from ccr_avn.history.summary import summarize
+    from ccr_avn.output import console
 
     record = runs.read(runs.find(run))
-    story = tell(record)
+    story = summarize(record)
     known, again = resume.last_known(story, time.time()), resume.next_command(story)
     reopening = resume.reopening(story)
     if json:
@@ -125,7 +128,8 @@ def verify(
             detail="64 hexadecimal digits, as printed at the end of the run and in the report",
             hint=f"without it everything but the last line is checked: ccr-avn runs verify {run}",
         )
-    from ccr_avn import console, runs
+    from ccr_avn.history import runs
+    from ccr_avn.output import console
 
     verdict = runs.verify(runs.find(run), head)
     whole = not verdict.findings
@@ -152,12 +156,13 @@ def report(
     ] = None,
 ) -> None:
     """A report that an auditor can keep. It contains no credentials."""
-    from ccr_avn import console, runs
-    from ccr_avn import report as rooms
-    from ccr_avn.story import tell
+    from ccr_avn.history import report as rooms
+    from ccr_avn.history import runs
+    from ccr_avn.history.summary import summarize
+    from ccr_avn.output import console
 
     path = runs.find(run)
-    story, verdict = tell(runs.read(path)), runs.verify(path)
+    story, verdict = summarize(runs.read(path)), runs.verify(path)
     text = rooms.html(story, verdict) if format is Format.HTML else rooms.markdown(story, verdict)
     if output is None:
         console.hand_over(text.rstrip("\n"))  # what it tells was cleaned when it was read: HTML must not be cut into
@@ -211,16 +216,16 @@ def _pairs(story: "Story") -> list[tuple[str, ...]]:
 
 
 def _told(story: "Story") -> list[str]:
-    from ccr_avn import console
-    from ccr_avn.report import WORDS
-    from ccr_avn.story import took
+    from ccr_avn.history.report import WORDS
+    from ccr_avn.history.summary import format_duration
+    from ccr_avn.output import console
 
     about = ", ".join(one for one in (story.began, story.who, *story.versions) if one)
     lines = [f"{story.run}: {story.title}: {story.ended_as}", *([f"  {about}"] if about else [])]
     if story.pairs:
         return [*lines, console.table(_pairs(story))]
     rows = [
-        (one.slug, WORDS.get(one.outcome, one.outcome), took(one.seconds) if one.spans else "", one.finding)
+        (one.slug, WORDS.get(one.outcome, one.outcome), format_duration(one.seconds) if one.spans else "", one.finding)
         for one in story.steps
     ]
     return [*lines, console.table(rows)] if rows else lines

@@ -271,6 +271,6 @@ def _tell(command: str, body: dict[str, Any]) -> Any:
 
 
 def _say(text: str) -> None:
-    from ccr_avn import console
+    from ccr_avn.output import console
 
     console.say(text)

@@ -8,14 +8,16 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from ccr_avn import console, events, process
+from ccr_avn import process
+from ccr_avn.aiven.program import Program
 from ccr_avn.errors import CcrError, Changed, Interrupted
-from ccr_avn.execute import Run, World
-from ccr_avn.journal import Journal
-from ccr_avn.plan import Plan
+from ccr_avn.history.journal import Journal
+from ccr_avn.output import console
+from ccr_avn.output.progress import PlainProgress, Sink
+from ccr_avn.plan import events
+from ccr_avn.plan.execute import Run, World
+from ccr_avn.plan.model import Plan
 from ccr_avn.process import Ahead
-from ccr_avn.program import Program
-from ccr_avn.progress import PlainProgress, Sink
 from ccr_avn.signals import Signals, within
 
 
@@ -240,7 +242,7 @@ class Session:
 def _progress() -> PlainProgress:
     """A live line for each step in a terminal, one plain line a change elsewhere."""
     if sys.stderr is not None and sys.stderr.isatty():
-        from ccr_avn.live import LiveProgress
+        from ccr_avn.output.live import LiveProgress
 
         return LiveProgress()
     return PlainProgress()

@@ -15,8 +15,8 @@ from ccr_avn.cli.pages import HelpCommand
 from ccr_avn.errors import CcrError, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from ccr_avn.status.standing import Standing
-    from ccr_avn.status.verdicts import Limits
+    from ccr_avn.monitoring.health import PairStatus
+    from ccr_avn.monitoring.verdicts import Limits
 
 WARN_LAG, CRIT_LAG = 10 * 1024 * 1024, 100 * 1024 * 1024
 
@@ -100,23 +100,23 @@ def status(
     form = _checked(names, form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     options.not_negative(call_timeout=call_timeout, data_timeout=data_timeout)
     trusted, project = options.readable(ca_file), options.project_name(project)
-    from ccr_avn import console
-    from ccr_avn.status.ask import begin
+    from ccr_avn.monitoring.collect import begin
+    from ccr_avn.output import console
 
     answer = begin(avn, project, call_timeout, _wanted(names, expected), console.note)
     from datetime import UTC, datetime
 
-    from ccr_avn.status.looks import look_at_all
-    from ccr_avn.status.pairs import chosen, pairs_of, with_expected
-    from ccr_avn.status.standing import overall, standings
-    from ccr_avn.status.verdicts import CODES, Limits
+    from ccr_avn.monitoring.collect import look_at_all
+    from ccr_avn.monitoring.health import overall, pair_statuses
+    from ccr_avn.monitoring.pairs import chosen, pairs_of, with_expected
+    from ccr_avn.monitoring.verdicts import CODES, Limits
 
     services, way = answer(), route.value if route else None
     every = pairs_of(services)
     pairs = with_expected(chosen(every, names), every, expected)
     looks = look_at_all(pairs, limit=data_timeout, ca_file=trusted, route=way) if data_plane else None
     limits = Limits(warn=warn_lag, crit=crit_lag)
-    found = standings(pairs, looks, limits=limits, now=datetime.now(UTC))
+    found = pair_statuses(pairs, looks, limits=limits, now=datetime.now(UTC))
     _show(found, form, output, limits, getattr(services, "left_out", ()), project)
     if exit_code:
         raise typer.Exit(CODES[overall(found)])
@@ -194,7 +194,7 @@ def _checked(
 
 
 def _show(
-    found: "tuple[Standing, ...]",
+    found: "tuple[PairStatus, ...]",
     form: Format,
     output: Path | None,
     limits: "Limits",
@@ -202,14 +202,14 @@ def _show(
     project: str | None,
 ) -> None:
     """``left_out``: what avn said that can't be read."""
-    from ccr_avn import console
+    from ccr_avn.output import console
 
     if form is not Format.NAGIOS:
         for note in left_out:
             console.warn(note)
     match form:
         case Format.NAGIOS:
-            from ccr_avn.formats.nagios import line_of
+            from ccr_avn.monitoring.nagios import line_of
 
             line, code = line_of(found, limits, left_out)
             console.say(line)
@@ -217,12 +217,12 @@ def _show(
         case Format.PROMETHEUS:
             _show_metrics(found, output)
         case Format.JSON:
-            from ccr_avn.status.standing import overall
+            from ccr_avn.monitoring.health import overall
 
             result = {"health": overall(found), "pairs": [one.told() for one in found], "warnings": list(left_out)}
             console.envelope("status", ok=True, changed=False, result=result)
         case Format.TABLE:
-            from ccr_avn.formats.tables import rows, troubles
+            from ccr_avn.output.tables import rows, troubles
 
             console.say(console.table(rows(found), indent="") if found else "no Valkey or Redis services here")
             for line in troubles(found, project):
@@ -231,14 +231,14 @@ def _show(
                 console.say("unknown: there is no pair; one that must be there is named with --expect PRIMARY:REPLICA")
 
 
-def _show_metrics(found: "tuple[Standing, ...]", output: Path | None) -> None:
-    from ccr_avn import console
-    from ccr_avn.formats.exposition import text_of
+def _show_metrics(found: "tuple[PairStatus, ...]", output: Path | None) -> None:
+    from ccr_avn.monitoring.prometheus import text_of
+    from ccr_avn.output import console
 
     if output is None:
         console.say(text_of(found).rstrip("\n"))
         return
-    from ccr_avn.formats.files import write_for_all
+    from ccr_avn.output.files import write_for_all
 
     write_for_all(output, text_of(found))
 
@@ -260,8 +260,8 @@ def _unknown_instead(*, nagios: bool, health: bool) -> Iterator[None]:
 
 
 def _end_unknown(problem: Exception) -> None:
-    from ccr_avn import console
-    from ccr_avn.formats.nagios import failure
+    from ccr_avn.monitoring.nagios import failure
+    from ccr_avn.output import console
 
     console.say(failure(_why(problem)))
     raise typer.Exit(UNKNOWN)

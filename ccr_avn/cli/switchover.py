@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccr_avn.cli import options, switching
+from ccr_avn.cli import options, promotion_options
 from ccr_avn.cli.options import (
     Avn,
     CaFile,
@@ -19,7 +19,7 @@ from ccr_avn.cli.options import (
     Replica,
     Route,
 )
-from ccr_avn.cli.switching import (
+from ccr_avn.cli.promotion_options import (
     After,
     Around,
     Before,
@@ -33,7 +33,7 @@ from ccr_avn.cli.switching import (
 
 if TYPE_CHECKING:
     from ccr_avn.cli.session import Session
-    from ccr_avn.execute import Run
+    from ccr_avn.plan.execute import Run
     from ccr_avn.procedures.switchover import Switchover, SwitchoverRequest
 
 
@@ -107,14 +107,14 @@ def switchover(
         max_lag_bytes=max_lag_bytes,
     )
     options.at_least_one(fence_ttl=fence_ttl, promote_timeout=promote_timeout)
-    hooks = switching.parse_hooks(before, after, on_failure, hook_timeout)
+    hooks = promotion_options.parse_hooks(before, after, on_failure, hook_timeout)
     options.preload(avn, no_preload=no_preload or dry_run)
+    from ccr_avn.aiven.program import identify
     from ccr_avn.cli.enable import show_preview
     from ccr_avn.cli.session import Session
     from ccr_avn.cli.switchover_told import SwitchoverMove
+    from ccr_avn.history.promotions import promotions
     from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
-    from ccr_avn.program import identify
-    from ccr_avn.remembered import promotions
 
     name = options.project_name(project)
     facts: dict[str, Any] = {"primary": primary, "replica": replica, "project": name, "old_primary": old_primary.value}
@@ -139,15 +139,15 @@ def switchover(
         show_preview("switchover", procedure.plan, avn or "avn", json=json)
         return
     if not check:
-        switching.must_be_able_to_ask(yes=yes)
+        promotion_options.must_be_able_to_ask(yes=yes)
     program = identify(avn)
 
     def ask(begun: "Run") -> None:
         _show(begun, procedure)
-        switching.ask(session, replica, _consequences(want), yes=yes)
+        promotion_options.ask(session, replica, _consequences(want), yes=yes)
 
     move = SwitchoverMove(procedure)
-    run = switching.carry_out(
+    run = promotion_options.carry_out(
         move,
         session,
         hooks,
@@ -193,7 +193,7 @@ def _finish_check(session: "Session", run: "Run", procedure: "Switchover") -> No
 
 def _show(run: "Run", procedure: "Switchover") -> None:
     """Before the question: the pair, who becomes what, and the consequence."""
-    from ccr_avn import console
+    from ccr_avn.output import console
 
     want = procedure.want
     health = run.seen.of(procedure.health)

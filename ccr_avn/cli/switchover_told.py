@@ -3,24 +3,24 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ccr_avn import events
-from ccr_avn.cli import switching
-from ccr_avn.cli.switching import Outcome
+from ccr_avn.cli import promotion_options
+from ccr_avn.cli.promotion_options import Outcome
 from ccr_avn.errors import CcrError, NotProven
-from ccr_avn.gates import parity
-from ccr_avn.gates.history import Audit
-from ccr_avn.gates.settings import NOBODY
-from ccr_avn.procedures import closing
+from ccr_avn.history.promotions import Filter, filter_before, found_ahead
+from ccr_avn.plan import events
+from ccr_avn.procedures import old_primary
+from ccr_avn.procedures.gates import parity
+from ccr_avn.procedures.gates.history import Audit
+from ccr_avn.procedures.gates.settings import NOBODY
 from ccr_avn.procedures.switchover import Switchover, SwitchoverRequest
-from ccr_avn.remembered import Filter, filter_before, found_ahead
 
 if TYPE_CHECKING:
+    from ccr_avn.aiven.models import Service
     from ccr_avn.cli.session import Session
-    from ccr_avn.dataplane.parity import Planes
-    from ccr_avn.execute import Run
-    from ccr_avn.gates.parity import Difference
-    from ccr_avn.models import Service
-    from ccr_avn.plan import Plan, Seen
+    from ccr_avn.plan.execute import Run
+    from ccr_avn.plan.model import Plan, Results
+    from ccr_avn.procedures.gates.parity import Difference
+    from ccr_avn.valkey.inventory import Planes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class SwitchoverMove:
     def plan(self) -> "Plan":
         return self.procedure.plan
 
-    def new(self, seen: "Seen") -> "Service | None":
+    def new(self, seen: "Results") -> "Service | None":
         return self.procedure.service(seen, self.procedure.want.replica)
 
-    def old(self, seen: "Seen") -> str:  # noqa: ARG002 (a failover learns it only then)
+    def old(self, seen: "Results") -> str:  # noqa: ARG002 (a failover learns it only then)
         return self.procedure.want.primary
 
-    def is_due(self, seen: "Seen") -> bool:
+    def is_due(self, seen: "Results") -> bool:
         found = self.procedure.state(seen)
         return bool(found and found.row)
 
@@ -62,7 +62,7 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
     old = procedure.service(run.seen, want.primary)
     different = differences(run, procedure, old, promoted)
     exposed = [
-        *switching.exposure(want.setting.project.flag, promoted),
+        *promotion_options.exposure(want.setting.project.flag, promoted),
         *_split_brain(want),
         *parity.risks(different),
     ]
@@ -73,8 +73,8 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
         "write_outage_ms": _outage(session),
         "bytes_not_replicated": found.ahead_bytes if found else None,
         "writes_not_replicated": found.ahead_writes if found else None,
-        "before": switching.sides(primary=old, replica=procedure.service(run.seen, want.replica)),
-        "after": switching.sides(primary=promoted, old_primary=procedure.as_left(run.seen)),
+        "before": promotion_options.sides(primary=old, replica=procedure.service(run.seen, want.replica)),
+        "after": promotion_options.sides(primary=promoted, old_primary=procedure.as_left(run.seen)),
         "exposure": exposed,
         "differences": [one.told() for one in different],
         "hooks_seconds": hooks,
@@ -86,7 +86,7 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
         lines.append(f"  bytes not replicated  {found.ahead_bytes}")
     lines.append(f"  connection details    ccr-avn endpoint {want.replica}")
     _tell_restoring(want, old, result, lines)
-    lines += switching.exposure_lines(exposed)
+    lines += promotion_options.exposure_lines(exposed)
     return Outcome(result=result, lines=tuple(lines), problem=_ahead(want, found))
 
 
@@ -104,13 +104,13 @@ def _tell_restoring(want: SwitchoverRequest, old: "Service | None", result: dict
     if want.old_primary != "close" or old is None:
         return
     before: Filter | None = Filter(value=old.user_config.get("ip_filter"))
-    if closing.networks(before.value if before else None) == [NOBODY]:  # closed by an earlier run
+    if old_primary.networks(before.value if before else None) == [NOBODY]:  # closed by an earlier run
         before = filter_before(old, want.setting.project.name, [NOBODY])
     if before is None:
         lines.append(f"  to open {want.primary} again  no journal here tells its ip_filter from before it was closed")
         return
     result["ip_filter_before"] = before.value
-    result["restore"] = closing.restoring(want.setting, old.name, before.value)
+    result["restore"] = old_primary.restoring(want.setting, old.name, before.value)
     lines.append(f"  to open {want.primary} again  {'; '.join(result['restore'])}")
 
 
@@ -137,7 +137,7 @@ def _ahead(want: SwitchoverRequest, found: Audit | None) -> CcrError | None:
     if found is None or not (found.ahead_bytes or found.lapsed):
         return None
     counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"
-    mine = closing.filter_commands(want.setting, want.primary, ["ADDRESS/32"])[0]
+    mine = old_primary.filter_commands(want.setting, want.primary, ["ADDRESS/32"])[0]
     told = f"{found.ahead_bytes} bytes{counted} are on {want.primary} only"
     why = f"{want.primary} acknowledged them while {want.replica} was already promoted, or had no link"
     if found.ahead_bytes is None:

@@ -26,8 +26,8 @@ from ccr_avn.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ccr_avn.dataplane.compare import Progress
     from ccr_avn.procedures.verify import VerifyRequest
+    from ccr_avn.valkey.compare import Progress
 
 EVERY = 2.0
 """Seconds between two lines on how a comparison goes on."""
@@ -100,11 +100,11 @@ def verify(
     if level in (Level.LINK, Level.MARKER):
         options.idle(context, level.value, "keys or values", *COMPARING, "unlinked")
     options.preload(avn, no_preload=no_preload)
+    from ccr_avn.aiven.program import identify
     from ccr_avn.cli.session import Session
     from ccr_avn.errors import NotProven
     from ccr_avn.procedures.steps import evidence
     from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
-    from ccr_avn.program import identify
 
     setting = options.setting(project, ca_file, route)
     want = VerifyRequest(
@@ -159,7 +159,7 @@ def _telling() -> "Callable[[Progress], None]":
     last = [time.monotonic()]
 
     def tell(progress: "Progress") -> None:
-        from ccr_avn import console
+        from ccr_avn.output import console
 
         if time.monotonic() - last[0] < EVERY:
             return

@@ -13,9 +13,9 @@ from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, 
 from ccr_avn.errors import Interrupted, TimedOut, UsageError
 
 if TYPE_CHECKING:
-    from ccr_avn.watch.alert import Alert
-    from ccr_avn.watch.figures import Figures
-    from ccr_avn.watch.loop import Ended, Goal, Pause, Show
+    from ccr_avn.monitoring.alert import Alert
+    from ccr_avn.monitoring.loop import Ended, Goal, Pause, Show
+    from ccr_avn.monitoring.stats import Figures
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -64,13 +64,13 @@ def watch(
     alert = _alert(alert_lag, alert_command, (primary, replica))
     from dataclasses import replace
 
-    from ccr_avn import console
-    from ccr_avn.lookup import look_up
+    from ccr_avn.monitoring.loop import Terms
+    from ccr_avn.monitoring.sample import Platform
+    from ccr_avn.monitoring.sampler import Sampler
+    from ccr_avn.monitoring.stats import Figures
+    from ccr_avn.output import console
+    from ccr_avn.procedures.lookup import look_up
     from ccr_avn.procedures.steps import endpoint
-    from ccr_avn.watch.figures import Figures
-    from ccr_avn.watch.loop import Terms
-    from ccr_avn.watch.platform import Platform
-    from ccr_avn.watch.sampler import Sampler
 
     setting = options.setting(project, ca_file, route)
     names = (primary, replica)
@@ -106,8 +106,8 @@ def _go_on(
     live: bool,
 ) -> "tuple[Ended, Interrupted | None]":
     """Watch; a signal ends it in good order. How it ended."""
+    from ccr_avn.monitoring.loop import watch as go_on
     from ccr_avn.signals import Signals
-    from ccr_avn.watch.loop import watch as go_on
 
     with Signals(), ExitStack() as stack:
         try:
@@ -131,18 +131,18 @@ def _faces(
     stack: ExitStack, figures: "Figures", names: tuple[str, str], address: tuple[str, int] | None, *, live: bool
 ) -> "tuple[list[Show], Pause]":
     """Where samples are shown, and how to wait meanwhile."""
-    from ccr_avn import console
+    from ccr_avn.output import console
 
     shows: list[Show] = []
     if address:
-        from ccr_avn.formats.metrics import Metrics
+        from ccr_avn.monitoring.prometheus import Metrics
 
         metrics = Metrics(names, *address)
         stack.callback(metrics.close)
         console.note(f"metrics: {metrics.url}")
         shows.append(lambda sample, _: metrics.show(sample))
     if live:
-        from ccr_avn.formats.screen import Screen
+        from ccr_avn.output.screen import Screen
 
         screen = stack.enter_context(Screen(names, figures))
         return shows, screen.pause
@@ -158,7 +158,7 @@ def _plain_pause(seconds: float) -> bool:
 def _line(names: tuple[str, str], told: dict[str, Any]) -> None:
     import json
 
-    from ccr_avn import console
+    from ccr_avn.output import console
 
     pair = {"schema": console.SCHEMA, "command": "watch", "pair": list(names)}
     console.say(json.dumps({**pair, **told}))
@@ -178,10 +178,10 @@ def _finish(
     Raises:
         TimedOut: the goal was not reached.
     """
-    from ccr_avn import console
+    from ccr_avn.output import console
 
     if live:
-        from ccr_avn.formats.screen import summary_lines
+        from ccr_avn.output.screen import summary_lines
 
         for line in summary_lines(names, figures):
             console.say(line)
@@ -218,7 +218,7 @@ def _goal(text: str | None) -> "Goal | None":
             detail="bytes, or milliseconds with ms behind the number; above 0",
             hint="--until-lag-below 4096, or --until-lag-below 50ms",
         )
-    from ccr_avn.watch.loop import Goal
+    from ccr_avn.monitoring.loop import Goal
 
     return Goal(below=float(found[1]), unit="ms" if found[2] else "bytes")
 
@@ -240,7 +240,7 @@ def _alert(limit: float | None, command: str | None, names: tuple[str, str]) -> 
             )
         return None
     from ccr_avn.hooks import words
-    from ccr_avn.watch.alert import Alert
+    from ccr_avn.monitoring.alert import Alert
 
     return Alert(limit, words("--alert-command", command), names)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ccr_avn import events
+from ccr_avn.plan import events
 
 Phase = Literal["waiting", "checking", "fenced", "promoting", "promoted", "closing", "done", "refused", "failed"]
 CLOSING = ("audit", "close", "closed", "power-off")

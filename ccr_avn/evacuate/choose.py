@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ccr_avn.models import Service
-from ccr_avn.status.looks import Look, Looks
-from ccr_avn.status.pairs import Pair
-from ccr_avn.status.shut import closed
-from ccr_avn.status.verdicts import lag_of, link_of
+from ccr_avn.aiven.models import Service
+from ccr_avn.monitoring.collect import Look, Looks
+from ccr_avn.monitoring.pairs import Pair
+from ccr_avn.monitoring.verdicts import closed, lag_of, link_of
 
 Mode = Literal["planned", "forced", "auto"]
 Action = Literal["switchover", "failover", "done", "skip", "refuse"]
@@ -136,21 +135,21 @@ def _choice(
 def _moved(pair: Pair, new: str, following: list[Pair], looks: Looks, want: Want) -> Choice:
     """One from which a service was promoted, as tags prove."""
     service, name = pair.primary, pair.primary_name
-    look = looks.get(name, NO_LOOK)
-    shut = closed(service, look) if service else "it no longer exists"
+    read = looks.get(name, NO_LOOK)
+    shut = closed(service, read) if service else "it no longer exists"
     others = tuple(f"{one.replica_name} follows the old primary" for one in following)
     told = f"{new} was promoted from it"
     if shut or want.mode == "forced":
         reason = f"{told}; {shut}" if shut else f"{told}; it is not closed"
         return Choice(action="done", primary=name, replica=new, reason=reason, others=others)
-    if look.side or look.answered:
+    if read.side or read.answered:
         reason = f"{told}; it is not closed yet"
         return Choice(action="switchover", primary=name, replica=new, reason=reason, others=others)
     return Choice(
         action="skip",
         primary=name,
         replica=new,
-        reason=f"{told}; it does not answer ({look.trouble or 'not asked'}), so nothing more is done",
+        reason=f"{told}; it does not answer ({read.trouble or 'not asked'}), so nothing more is done",
         hint=f"avn service update {name} --power-off",
         others=others,
     )

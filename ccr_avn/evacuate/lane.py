@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ccr_avn import events, failure
+from ccr_avn.aiven import failure
 from ccr_avn.evacuate.governor import LEASE, Governor, Place, Rank
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import RunSignals
+from ccr_avn.plan import events
 from ccr_avn.process import Answer
 
 SAME_MOMENT = 5.0

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ccr_avn import avn
-from ccr_avn.avn import Project
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.avn import Project
 from ccr_avn.process import Answer
 
 NOT_ENABLED = "(integration not enabled)"

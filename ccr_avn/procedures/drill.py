@@ -3,20 +3,20 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ccr_avn.dataplane.heartbeat import Heartbeat, Received
-from ccr_avn.dataplane.link import Side, look_at
-from ccr_avn.dataplane.writes import accepts_write
+from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import NotProven, Refused, Unreachable
-from ccr_avn.gates.services import by_name
-from ccr_avn.models import Integration, Service
-from ccr_avn.plan import Act, Finding, Gate, Keep, Plan, Poll, Probe, Seen, Step, Word, go, stop, todo, wait
+from ccr_avn.plan.model import Act, Finding, Gate, Keep, Plan, Poll, Probe, Results, Step, Word, go, stop, todo, wait
 from ccr_avn.procedures.enable import confirm_integration
 from ccr_avn.procedures.examination import Examined, Subject, examination
-from ccr_avn.procedures.offers import see_offers, see_vpcs
+from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import FAST, PromoteWish, promote
 from ccr_avn.procedures.steps import databases_step, endpoint, link_step, marker_step, wait_running
+from ccr_avn.procedures.survey import see_offers, see_vpcs
 from ccr_avn.procedures.throw_away import DrillRequest, create, look_at_primary, see_answers, see_backup, tag, terminate
 from ccr_avn.procedures.verify import VerifyRequest, compare_step
+from ccr_avn.valkey.heartbeat import Heartbeat, Received
+from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
+from ccr_avn.valkey.writes import accepts_write
 
 MARKERS = "markers-begin"
 
@@ -36,7 +36,7 @@ class Drill:
     running: Step[Service]
     examined: Examined
 
-    def find(self, seen: Seen, name: str) -> Service:
+    def find(self, seen: Results, name: str) -> Service:
         """As the last look at it showed it."""
         return _find(self.want, seen, self.pair, self.running, self.up, name)
 
@@ -54,10 +54,10 @@ def plan_drill(want: DrillRequest) -> Drill:
         keeps=(Keep(variable="ip_filter", argv=setting.gate("running", name, "--print", "ip_filter")),),
     )
 
-    def find(seen: Seen, which: str) -> Service:
+    def find(seen: Results, which: str) -> Service:
         return _find(want, seen, pair, again, up, which)
 
-    def row(seen: Seen) -> Integration | None:
+    def row(seen: Results) -> Integration | None:
         rows = seen.of(active) if seen.has(active) else ()
         return next((one for one in rows if one.feeds(name) and one.source == want.primary), None)
 
@@ -120,7 +120,7 @@ def plan_drill(want: DrillRequest) -> Drill:
 
 def _find(
     want: DrillRequest,
-    seen: Seen,
+    seen: Results,
     pair: Step[tuple[Service, ...]],
     last: Step[Service],
     before: Step[Service],
@@ -154,14 +154,14 @@ def _proof(want: DrillRequest, find: Any) -> tuple[Step[Any], ...]:
 def begin_markers(want: DrillRequest, find: Any) -> Step[bool]:
     """They tell afterwards up to when the throw-away had everything."""
 
-    def judge(begun: bool, _: Seen) -> Finding:
+    def judge(begun: bool, _: Results) -> Finding:
         return go("markers are written") if begun else todo("none are written yet")
 
     words = want.setting.gate("marker", want.primary, want.drill, "--samples", "1")
     return Step(
         slug=MARKERS,
         purpose=f"write markers to {want.primary} until {want.drill} is promoted",
-        look=Probe(words, lambda seen: seen.result(MARKERS) is not None),
+        read=Probe(words, lambda seen: seen.result(MARKERS) is not None),
         gate=Gate("markers are written", judge),
         poll=Poll(limit=5),
         change=Act(words, lambda seen: Heartbeat(endpoint(find(seen, want.primary), want.setting), want.run)),
@@ -169,7 +169,7 @@ def begin_markers(want: DrillRequest, find: Any) -> Step[bool]:
     )
 
 
-def _stop_markers(seen: Seen) -> None:
+def _stop_markers(seen: Results) -> None:
     if beat := seen.result(MARKERS):
         beat.stop()
 
@@ -178,9 +178,9 @@ def _promote(want: DrillRequest, wish: PromoteWish) -> Step[Any]:
     """The step of a failover; here there is a way back, which is to terminate it, and a new password is no end."""
     step: Step[Any] = promote(wish)
 
-    def look(seen: Seen) -> Side | None:
+    def read(seen: Results) -> ReplicationInfo | None:
         try:
-            side: Side = look_at(endpoint(wish.find(seen, want.drill), want.setting))
+            side: ReplicationInfo = fetch_replication(endpoint(wish.find(seen, want.drill), want.setting))
         except Unreachable as trouble:
             if trouble.passing or seen.result("promote") is None:
                 raise
@@ -189,7 +189,7 @@ def _promote(want: DrillRequest, wish: PromoteWish) -> Step[Any]:
             beat.saw_promoted()
         return side
 
-    def judge(side: Side | None, seen: Seen) -> Finding:
+    def judge(side: ReplicationInfo | None, seen: Results) -> Finding:
         if side is None:
             return go("it refuses the password that it had: what it has now is read next")
         if side.role == "master" and seen.result("promote") is None:
@@ -197,17 +197,17 @@ def _promote(want: DrillRequest, wish: PromoteWish) -> Step[Any]:
             return stop(f"{want.drill} was promoted by somebody else", hint=hint)
         return step.gate.judge(side, seen)
 
-    probe = Probe(step.look.argv, look)
-    return replace(step, look=probe, gate=Gate(step.gate.rule, judge), final=False)
+    probe = Probe(step.read.argv, read)
+    return replace(step, read=probe, gate=Gate(step.gate.rule, judge), final=False)
 
 
-def last_known(want: DrillRequest, find: Any) -> Step[Side]:
+def last_known(want: DrillRequest, find: Any) -> Step[ReplicationInfo]:
     """What it must still carry when it is promoted."""
     words = want.setting.gate("last-known", want.drill)
     return Step(
         slug="last-known",
         purpose=f"see which history {want.drill} follows",
-        look=Probe(words, lambda seen: look_at(endpoint(find(seen, want.drill), want.setting))),
+        read=Probe(words, lambda seen: fetch_replication(endpoint(find(seen, want.drill), want.setting))),
         gate=Gate("it answers", lambda side, _: go(f"history {side.replid[:12]}…, offset {side.offset}")),
         keeps=(Keep(variable="followed", argv=(*words, "--token")),),
     )
@@ -216,13 +216,13 @@ def last_known(want: DrillRequest, find: Any) -> Step[Side]:
 def accepts_writes(want: DrillRequest, find: Any) -> Step[str]:
     """A password that is refused ends the waiting: what it is now has to be read first."""
 
-    def look(seen: Seen) -> str:
+    def read(seen: Results) -> str:
         try:
             return "accepted" if accepts_write(endpoint(find(seen, want.drill), want.setting)) else ""
         except Unreachable as trouble:
             return "" if trouble.passing else f"it refuses: {trouble.detail or trouble.what}"
 
-    def judge(answer: str, _: Seen) -> Finding:
+    def judge(answer: str, _: Results) -> Finding:
         if not answer:
             return wait("it does not accept writes yet")
         accepted = answer == "accepted"
@@ -231,7 +231,7 @@ def accepts_writes(want: DrillRequest, find: Any) -> Step[str]:
     return Step(
         slug="accepts-writes",
         purpose=f"write to {want.drill} and read it back",
-        look=Probe(want.setting.gate("accepts-writes", want.drill, limit=want.promote_timeout, tight=True), look),
+        read=Probe(want.setting.gate("accepts-writes", want.drill, limit=want.promote_timeout, tight=True), read),
         gate=Gate("a write succeeds and can be read back", judge),
         poll=Poll(limit=want.promote_timeout, first=FAST, interval=0.1),
     )
@@ -240,7 +240,7 @@ def accepts_writes(want: DrillRequest, find: Any) -> Step[str]:
 def accepts_anew(first: Step[str], want: DrillRequest, find: Any) -> Step[str]:
     """With what the platform shows by now, which may come into force some time later."""
 
-    def look(seen: Seen) -> str:
+    def read(seen: Results) -> str:
         try:
             return "accepted" if accepts_write(endpoint(find(seen, want.drill), want.setting)) else ""
         except Unreachable:
@@ -250,13 +250,13 @@ def accepts_anew(first: Step[str], want: DrillRequest, find: Any) -> Step[str]:
         first,
         slug="accepts-writes-anew",
         purpose=f"write to {want.drill} with the password that it has now",
-        look=Probe(first.look.argv, look),
+        read=Probe(first.read.argv, read),
         unneeded=lambda seen: "it accepts writes already" if seen.of(first) == "accepted" else "",
     )
 
 
 def see_received(want: DrillRequest, find: Any) -> Step[Received | None]:
-    def look(seen: Seen) -> Received | None:
+    def read(seen: Results) -> Received | None:
         beat = seen.result(MARKERS)
         if beat is None:
             return None
@@ -264,7 +264,7 @@ def see_received(want: DrillRequest, find: Any) -> Step[Received | None]:
         beat.stop()
         return found
 
-    def judge(found: Received | None, _: Seen) -> Finding:
+    def judge(found: Received | None, _: Results) -> Finding:
         if found is None or found.bound is None:
             return go("no marker arrived: what was not received is not bounded", bound_ms=None)
         bound = round(found.bound * 1000, 1)
@@ -274,7 +274,7 @@ def see_received(want: DrillRequest, find: Any) -> Step[Received | None]:
     return Step(
         slug="received",
         purpose=f"see what {want.drill} had received when it was promoted",
-        look=Probe(want.setting.gate("last-known", want.drill), look),
+        read=Probe(want.setting.gate("last-known", want.drill), read),
         gate=Gate("the newest marker that arrived is read", judge),
         optional=True,
     )

@@ -3,23 +3,15 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ccr_avn import avn
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import NotProven, UsageError
-from ccr_avn.gates import services
-from ccr_avn.gates.offers import Order
-from ccr_avn.gates.services import PrimaryWish, ReplicaWish
-from ccr_avn.models import Backup, Integration, Service
-from ccr_avn.plan import Finding, Gate, Keep, Later, Plan, Poll, Seen, Step, Word, go, stop
-from ccr_avn.procedures.offers import see_offers, see_vpcs
-from ccr_avn.procedures.steps import (
-    Setting,
-    databases_step,
-    described,
-    evidence,
-    link_step,
-    marker_step,
-    wait_running,
-)
+from ccr_avn.plan.model import Finding, Gate, Keep, Later, Plan, Poll, Results, Step, Word, go, stop
+from ccr_avn.procedures.gates import services
+from ccr_avn.procedures.gates.offers import Order
+from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
+from ccr_avn.procedures.steps import Setting, databases_step, described, evidence, link_step, marker_step, wait_running
+from ccr_avn.procedures.survey import see_offers, see_vpcs
 
 ReplicaFlag = Literal["read-replica-for", "service-integration"]
 PRIMARY_PLAN = "business-4"
@@ -107,7 +99,7 @@ def plan_enable(want: EnableRequest) -> Plan:
     primary_up = wait_running(setting, want.primary, "primary-running", want.running_timeout, keep)
     replica_up = wait_running(setting, want.replica, "replica-running", want.running_timeout)
 
-    def find(seen: Seen, name: str) -> Service:
+    def find(seen: Results, name: str) -> Service:
         return seen.of(primary_up if name == want.primary else replica_up)
 
     proof = (
@@ -161,7 +153,7 @@ def look_at_pair(want: EnableRequest) -> Step[tuple[Service, ...]]:
     return Step(
         slug="pair",
         purpose=f"see what is there of {want.primary} and {want.replica}",
-        look=avn.service_list(want.setting.project, want.primary, want.replica),
+        read=avn.service_list(want.setting.project, want.primary, want.replica),
         gate=services.pair_is_possible(want.setting.project, want.primary_wish, want.replica_wish),
     )
 
@@ -170,7 +162,7 @@ def confirm_flag(want: EnableRequest) -> Step[str]:
     """Only for a spelling asked for by name; `auto` has already asked this avn."""
     flag = avn.read_replica_words(want.replica_flag, want.primary)[0]
 
-    def judge(text: str, _: Seen) -> Finding:
+    def judge(text: str, _: Results) -> Finding:
         if flag in text:
             return go(f"avn service create offers {flag}")
         return stop(f"this avn has no {flag}", hint="leave --replica-flag out: what the installed avn offers is used")
@@ -178,7 +170,7 @@ def confirm_flag(want: EnableRequest) -> Step[str]:
     return Step(
         slug="flag",
         purpose=f"see that the installed avn has {flag}",
-        look=avn.create_help(),
+        read=avn.create_help(),
         gate=Gate(f"avn service create offers {flag}", judge),
     )
 
@@ -210,7 +202,7 @@ def primary_there(setting: Setting, wish: PrimaryWish, *others: str) -> Step[tup
     return Step(
         slug="primary",
         purpose=f"see that {wish.name} exists as asked for",
-        look=avn.service_list(setting.project, wish.name, *others),
+        read=avn.service_list(setting.project, wish.name, *others),
         gate=services.primary_is(wish),
         poll=PROOF,
     )
@@ -220,7 +212,7 @@ def replica_there(setting: Setting, wish: ReplicaWish) -> Step[tuple[Service, ..
     return Step(
         slug="replica",
         purpose=f"see that {wish.name} is a read replica of {wish.primary}",
-        look=avn.service_list(setting.project, wish.primary, wish.name),
+        read=avn.service_list(setting.project, wish.primary, wish.name),
         gate=services.replica_is(wish),
         poll=PROOF,
     )
@@ -236,7 +228,7 @@ def see_services(setting: Setting, *names: str) -> Step[tuple[Service, ...]]:
     return Step(
         slug="services",
         purpose="see which services are there",
-        look=avn.service_list(setting.project, *names),
+        read=avn.service_list(setting.project, *names),
         gate=Gate("avn answers", lambda found, _: go(f"there: {', '.join(one.name for one in found) or 'none'}")),
     )
 
@@ -248,7 +240,7 @@ def confirm_backup(
     return Step(
         slug="primary-backup",
         purpose=f"wait for a backup of {primary}: the replica is seeded from it",
-        look=avn.backup_list(setting.project, primary),
+        read=avn.backup_list(setting.project, primary),
         gate=services.has_backup(setting.project, since, pair, replica),
         poll=setting.poll(
             limit,
@@ -288,7 +280,7 @@ def confirm_integration(setting: Setting, primary: str, replica: str, limit: flo
     return Step(
         slug="integration",
         purpose="see that the read_replica integration is active",
-        look=avn.integration_list(setting.project, replica),
+        read=avn.integration_list(setting.project, replica),
         gate=services.is_active(primary, replica),
         poll=setting.poll(limit, hint=f"`avn service integration-list {replica}` shows it"),
         alone=setting.gate("active", primary, replica, limit=limit),
@@ -323,7 +315,7 @@ def _assumptions(want: EnableRequest) -> tuple[str, ...]:
     return tuple(said)
 
 
-def summarize(want: EnableRequest, plan: Plan, seen: Seen) -> dict[str, Any]:
+def summarize(want: EnableRequest, plan: Plan, seen: Results) -> dict[str, Any]:
     """The result as plain data: the pair, ids, clouds, plans, what was proven. No secrets."""
     by_slug = {step.slug: step for step in plan.all_steps}
     rows: tuple[Integration, ...] = seen.of(by_slug["integration"])

@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ccr_avn import avn
-from ccr_avn.dataplane import trials
-from ccr_avn.dataplane.route import addresses
-from ccr_avn.dataplane.trials import Tried, fails, holds, tried, untried
-from ccr_avn.dataplane.writes import Kept
-from ccr_avn.gates import parity
-from ccr_avn.gates.assumptions import BY_NAME, is_tried
-from ccr_avn.gates.drill import TAG
-from ccr_avn.gates.settings import NOBODY, networks
-from ccr_avn.models import Backup, Service
-from ccr_avn.plan import Act, Finding, Gate, Later, Poll, Probe, Seen, Step, go, todo, wait
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.models import Backup, Service
+from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo, wait
+from ccr_avn.procedures.gates import parity
+from ccr_avn.procedures.gates.assumptions import BY_NAME, is_tried
+from ccr_avn.procedures.gates.drill import TAG
+from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.steps import Find, Setting, endpoint
+from ccr_avn.valkey import trials
+from ccr_avn.valkey.route import addresses
+from ccr_avn.valkey.trials import Tried, fails, holds, tried, untried
+from ccr_avn.valkey.writes import Kept
 
 KEPT = "connection-kept"
 
@@ -34,10 +34,10 @@ class Subject:
     name: str
     setting: Setting
     find: Find
-    before: Callable[[Seen], Service]
-    after: Callable[[Seen], Service]
-    followed: Callable[[Seen], str]
-    tags: Callable[[Seen], Mapping[str, Any]]
+    before: Callable[[Results], Service]
+    after: Callable[[Results], Service]
+    followed: Callable[[Results], str]
+    tags: Callable[[Results], Mapping[str, Any]]
     run: str
     filter_timeout: float
     backup_timeout: float
@@ -67,16 +67,16 @@ def examination(subject: Subject) -> Examined:
     )
 
 
-def _attempts(subject: Subject) -> tuple[tuple[str, Callable[[Seen], Tried]], ...]:
-    def on_server(attempt: Callable[..., Tried], *more: Any) -> Callable[[Seen], Tried]:
+def _attempts(subject: Subject) -> tuple[tuple[str, Callable[[Results], Tried]], ...]:
+    def on_server(attempt: Callable[..., Tried], *more: Any) -> Callable[[Results], Tried]:
         return lambda seen: attempt(endpoint(subject.find(seen, subject.name), subject.setting), *more)
 
-    def strangers(seen: Seen) -> Tried:
+    def strangers(seen: Results) -> Tried:
         service = subject.find(seen, subject.name)
         users = frozenset({"default", *(one.username for one in service.users)})
         return trials.nobody_of_the_platform(endpoint(service, subject.setting), users)
 
-    def history(seen: Seen) -> Tried:
+    def history(seen: Results) -> Tried:
         return trials.carries(endpoint(subject.find(seen, subject.name), subject.setting), subject.followed(seen))
 
     return (
@@ -100,23 +100,23 @@ def _attempts(subject: Subject) -> tuple[tuple[str, Callable[[Seen], Tried]], ..
     )
 
 
-def _trial(subject: Subject, name: str, attempt: Callable[[Seen], Tried]) -> Step[Tried]:
+def _trial(subject: Subject, name: str, attempt: Callable[[Results], Tried]) -> Step[Tried]:
     return Step(
         slug=name,
         purpose=f"try whether {BY_NAME[name].what}",
-        look=Probe(subject.setting.gate("drill-try", subject.name, name), lambda seen: tried(lambda: attempt(seen))),
+        read=Probe(subject.setting.gate("drill-try", subject.name, name), lambda seen: tried(lambda: attempt(seen))),
         gate=is_tried(name),
         optional=True,
     )
 
 
-def _tags(subject: Subject, seen: Seen) -> Tried:
+def _tags(subject: Subject, seen: Results) -> Tried:
     if subject.tags(seen).get(TAG) == subject.run:
         return holds(f"tag {TAG} was set and is read back")
     return fails(f"tag {TAG} could not be set, or is not read back")
 
 
-def _password(subject: Subject, seen: Seen) -> Tried:
+def _password(subject: Subject, seen: Results) -> Tried:
     before, after = (
         {one.username: one.password.get_secret_value() if one.password else "" for one in side.users}
         for side in (subject.before(seen), subject.after(seen))
@@ -133,7 +133,7 @@ def _user_part(uri: str) -> str:
     return uri.rpartition("@")[0].rpartition("/")[2]
 
 
-def _routes(subject: Subject, seen: Seen) -> Tried:
+def _routes(subject: Subject, seen: Results) -> Tried:
     service = subject.after(seen)
     known = addresses(service)
     own = {f"{one.host}:{one.port}" for one in service.components if one.usage == "primary"}
@@ -144,7 +144,7 @@ def _routes(subject: Subject, seen: Seen) -> Tried:
     return holds(told) if uri in own else fails(f"its service_uri is none of them; {told}")
 
 
-def _carried(subject: Subject, seen: Seen) -> Tried:
+def _carried(subject: Subject, seen: Results) -> Tried:
     old, new = subject.find(seen, subject.primary), subject.after(seen)
     found = [one.text for one in parity.of_services(subject.setting.project, old, new) if one.topic in CARRIED]
     if found:
@@ -155,14 +155,14 @@ def _carried(subject: Subject, seen: Seen) -> Tried:
 def _keep_connection(subject: Subject) -> Step[bool]:
     """One from before the filter, to see whether it is cut."""
 
-    def judge(kept: bool, _: Seen) -> Finding:
+    def judge(kept: bool, _: Results) -> Finding:
         return go("a connection is kept") if kept else todo("none is kept")
 
     words = subject.setting.gate("last-known", subject.name)
     return Step(
         slug=KEPT,
         purpose=f"keep a connection to {subject.name} from before its filter is changed",
-        look=Probe(words, lambda seen: seen.result(KEPT) is not None),
+        read=Probe(words, lambda seen: seen.result(KEPT) is not None),
         gate=Gate("a connection is kept", judge),
         poll=Poll(limit=5),
         change=Act(words, lambda seen: Kept(endpoint(subject.find(seen, subject.name), subject.setting))),
@@ -176,14 +176,14 @@ def _is_shut(service: Service) -> bool:
 
 
 def _close(subject: Subject) -> Step[Service]:
-    def judge(service: Service, _: Seen) -> Finding:
+    def judge(service: Service, _: Results) -> Finding:
         return go(f"its ip_filter is {NOBODY}") if _is_shut(service) else todo("its ip_filter lets clients in")
 
     project = subject.setting.project
     return Step(
         slug="filter-close",
         purpose=f"close {subject.name} to client connections, as a switchover closes an old primary",
-        look=avn.service_get(project, subject.name),
+        read=avn.service_get(project, subject.name),
         gate=Gate(f"its ip_filter is {NOBODY}, which nobody has", judge),
         poll=Poll(limit=30, first=0.2, interval=2),
         change=avn.service_update(project, subject.name, "-c", f'ip_filter=["{NOBODY}"]'),
@@ -193,17 +193,17 @@ def _close(subject: Subject) -> Step[Service]:
 
 
 def _open(subject: Subject) -> Step[Service]:
-    def before(seen: Seen) -> str:
+    def before(seen: Results) -> str:
         return filter_word(subject.after(seen))
 
-    def judge(service: Service, _: Seen) -> Finding:
+    def judge(service: Service, _: Results) -> Finding:
         return todo("its ip_filter lets nobody in") if _is_shut(service) else go("its ip_filter is what it was")
 
     project = subject.setting.project
     return Step(
         slug="filter-open",
         purpose=f"put the filter of {subject.name} back",
-        look=avn.service_get(project, subject.name),
+        read=avn.service_get(project, subject.name),
         gate=Gate("its ip_filter is what it was", judge),
         poll=Poll(limit=30, first=0.2, interval=2),
         change=avn.service_update(project, subject.name, "-c", Later(variable="ip_filter", fill=before)),
@@ -218,13 +218,13 @@ def filter_word(service: Service) -> str:
     return f"ip_filter={given if isinstance(given, list) else ['0.0.0.0/0', '::/0']!r}"
 
 
-def _filter_refuses(subject: Subject, seen: Seen) -> Tried:
+def _filter_refuses(subject: Subject, seen: Results) -> Tried:
     if seen.result("filter-close") is None:
         return untried("its filter was not changed")
     return trials.filter_refuses(endpoint(subject.find(seen, subject.name), subject.setting), subject.filter_timeout)
 
 
-def _filter_cuts(subject: Subject, seen: Seen) -> Tried:
+def _filter_cuts(subject: Subject, seen: Results) -> Tried:
     kept = seen.result(KEPT)
     if seen.result("filter-close") is None:
         return untried("its filter was not changed")
@@ -233,14 +233,14 @@ def _filter_cuts(subject: Subject, seen: Seen) -> Tried:
     return trials.filter_cuts(kept, subject.filter_timeout)
 
 
-def _filter_opens(subject: Subject, seen: Seen) -> Tried:
+def _filter_opens(subject: Subject, seen: Results) -> Tried:
     if seen.result("filter-open") is None:
         return untried("its filter was not closed")
     return trials.opens_again(endpoint(subject.find(seen, subject.name), subject.setting), subject.filter_timeout)
 
 
 def _first_backup(subject: Subject) -> Step[tuple[Backup, ...]]:
-    def judge(backups: tuple[Backup, ...], seen: Seen) -> Finding:
+    def judge(backups: tuple[Backup, ...], seen: Results) -> Finding:
         if not backups:
             return wait("no backup yet")
         newest = max(backups, key=lambda one: one.taken)
@@ -249,7 +249,7 @@ def _first_backup(subject: Subject) -> Step[tuple[Backup, ...]]:
     return Step(
         slug="first-backup",
         purpose=f"wait for the first backup of {subject.name}",
-        look=avn.backup_list(subject.setting.project, subject.name),
+        read=avn.backup_list(subject.setting.project, subject.name),
         gate=Gate("a backup is listed", judge),
         poll=subject.setting.poll(subject.backup_timeout, hint="the first backup of a promoted service takes its time"),
         alone=subject.setting.gate("backup", subject.name, limit=subject.backup_timeout),

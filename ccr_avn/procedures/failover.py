@@ -4,17 +4,16 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ccr_avn import avn, lineage
-from ccr_avn.avn import Project
-from ccr_avn.dataplane.link import Side, look_at
+from ccr_avn.aiven import avn, lineage
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.lineage import Recorded
+from ccr_avn.aiven.models import REPLICABLE, Integration, Service
 from ccr_avn.errors import Refused
-from ccr_avn.gates import switch
-from ccr_avn.gates.history import Expected
-from ccr_avn.gates.pair_state import PairState
-from ccr_avn.gates.services import by_name
-from ccr_avn.lineage import Recorded
-from ccr_avn.models import REPLICABLE, Integration, Service
-from ccr_avn.plan import Finding, Gate, Later, Plan, Poll, Probe, Seen, Step, go, stop, wait
+from ccr_avn.plan.model import Finding, Gate, Later, Plan, Poll, Probe, Results, Step, go, stop, wait
+from ccr_avn.procedures.gates import promotion as switch
+from ccr_avn.procedures.gates.history import Expected
+from ccr_avn.procedures.gates.pair_state import PairState
+from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.last_known import LastKnown, look_at_last_known, look_at_primary, state_in
 from ccr_avn.procedures.promotion import (
     DOUBT_TIMEOUT,
@@ -29,6 +28,7 @@ from ccr_avn.procedures.promotion import (
 )
 from ccr_avn.procedures.steps import Setting, endpoint, wait_running
 from ccr_avn.procedures.unverified import allowed, promote_unseen
+from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +58,20 @@ class Failover:
     known: Step[LastKnown | None] | None
     running: Step[Service]
 
-    def state(self, seen: Seen) -> PairState | None:
+    def state(self, seen: Results) -> PairState | None:
         """In which state the checks found the replica; None: they have not come so far, or did not look."""
         return state_in(self.want, seen, self.services, self.primary, self.known) if self.known else None
 
-    def replica(self, seen: Seen) -> Service | None:
+    def replica(self, seen: Results) -> Service | None:
         return by_name(seen.of(self.services), self.want.replica) if seen.has(self.services) else None
 
-    def old(self, seen: Seen) -> Service | None:
+    def old(self, seen: Results) -> Service | None:
         """The old primary as it was looked at, if it was there."""
         replica = self.replica(seen)
         source = replica.source if replica else None
         return by_name(seen.of(self.primary), source) if source and seen.has(self.primary) else None
 
-    def deletes(self, seen: Seen) -> Integration | None:
+    def deletes(self, seen: Results) -> Integration | None:
         """What a promotion will delete: nothing is deleted that was not asked about."""
         if self.known is None:
             replica = self.replica(seen)
@@ -79,7 +79,7 @@ class Failover:
         found = self.state(seen)
         return found.row if found and found.state == "following" else None
 
-    def old_address(self, seen: Seen) -> tuple[Project, str] | None:
+    def old_address(self, seen: Results) -> tuple[Project, str] | None:
         """The project and the name of the old primary: it may be another project's."""
         replica = self.replica(seen)
         if replica is None or replica.row is None or replica.row.source is None:
@@ -87,7 +87,7 @@ class Failover:
         project = Project(replica.source_project) if replica.source_project else self.want.setting.project
         return project, replica.row.source
 
-    def last_known(self, seen: Seen) -> LastKnown | None:
+    def last_known(self, seen: Results) -> LastKnown | None:
         return seen.of(self.known) if self.known and seen.has(self.known) else None
 
 
@@ -100,20 +100,20 @@ def plan_failover(want: FailoverRequest) -> Failover:
     setting = want.setting
     known = look_at_last_known(want, services, primary)
 
-    def find(seen: Seen, name: str) -> Service:
+    def find(seen: Results, name: str) -> Service:
         service = by_name(seen.of(services), name)
         if service is None:
             raise Refused(f"{name} does not exist", hint="check its name: avn service list")
         return service
 
-    def state(seen: Seen) -> PairState | None:
+    def state(seen: Results) -> PairState | None:
         return state_in(want, seen, services, primary, known)
 
-    def row(seen: Seen) -> Integration | None:
+    def row(seen: Results) -> Integration | None:
         found = state(seen)
         return found.row if found and found.state == "following" else None
 
-    def past_return(seen: Seen) -> bool:
+    def past_return(seen: Results) -> bool:
         found = state(seen)
         return found is not None and found.past_return
 
@@ -184,14 +184,14 @@ def _check_words(want: FailoverRequest) -> tuple[str, ...]:
 
 
 def _source(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Later:
-    def fill(seen: Seen) -> str:
+    def fill(seen: Results) -> str:
         replica = by_name(seen.of(services), want.replica)
         return (replica.source if replica else None) or ""
 
     return Later(variable="source", fill=fill)
 
 
-def _expected(seen: Seen, known: Step[LastKnown | None]) -> Expected:
+def _expected(seen: Results, known: Step[LastKnown | None]) -> Expected:
     """What the replica had when it was asked, if it was a whole replica then."""
     looked = seen.of(known)
     if looked is None or looked.replica.role == "master" or not looked.replica.has_a_copy:
@@ -201,7 +201,7 @@ def _expected(seen: Seen, known: Step[LastKnown | None]) -> Expected:
 
 def _tags(
     want: FailoverRequest,
-    seen: Seen,
+    seen: Results,
     services: Step[tuple[Service, ...]],
     primary: Step[tuple[Service, ...]],
     known: Step[LastKnown | None] | None,
@@ -219,7 +219,7 @@ def _tags(
 def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
     """The replica with its integration, by its name: what else is in the project, and how it looks, is nothing to us."""
 
-    def judge(found: tuple[Service, ...], _: Seen) -> Finding:
+    def judge(found: tuple[Service, ...], _: Results) -> Finding:
         replica = by_name(found, want.replica)
         if replica is None:
             return stop(f"{want.replica} does not exist", hint="check its name and the project: avn service list")
@@ -240,7 +240,7 @@ def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
     return Step(
         slug="replica",
         purpose=f"see what is there of {want.replica}",
-        look=call,
+        read=call,
         gate=Gate(f"{want.replica} exists and serves", judge),
     )
 
@@ -249,24 +249,24 @@ def _rows(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Step[tu
     """The integration as the list of services already told it: no second avn while everybody waits."""
     shown = look_at_integration(want.setting, None, want.replica)
 
-    def look(seen: Seen) -> tuple[Integration, ...]:
+    def read(seen: Results) -> tuple[Integration, ...]:
         service = by_name(seen.of(services), want.replica)
         return service.integrations if service else ()
 
-    command = tuple(word for word in shown.look.argv)
-    return replace(shown, look=Probe(command, look))
+    command = tuple(word for word in shown.read.argv)
+    return replace(shown, read=Probe(command, read))
 
 
-def _wait_for_automatic(want: FailoverRequest, find: Any) -> Step[Side]:
-    def judge(side: Side, _: Seen) -> Finding:
+def _wait_for_automatic(want: FailoverRequest, find: Any) -> Step[ReplicationInfo]:
+    def judge(side: ReplicationInfo, _: Results) -> Finding:
         return go("Aiven promoted it") if side.role == "master" else wait(f"its role is {side.role}")
 
     return Step(
         slug="automatic",
         purpose=f"wait up to {want.wait_automatic:g} s for automatic promotion of {want.replica} by Aiven",
-        look=Probe(
+        read=Probe(
             want.setting.gate("promoted", want.replica, limit=want.wait_automatic),
-            lambda seen: look_at(endpoint(find(seen, want.replica), want.setting)),
+            lambda seen: fetch_replication(endpoint(find(seen, want.replica), want.setting)),
         ),
         by_hand=want.setting.server(want.replica, "INFO replication"),
         gate=Gate("it was promoted", judge),

@@ -6,18 +6,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ccr_avn.dataplane.awake import awake
-from ccr_avn.dataplane.fence import Fence, FenceRefused
-from ccr_avn.dataplane.link import Side, look_at
-from ccr_avn.dataplane.still import Noted, caught_up, stands_still, wrote_nothing
-from ccr_avn.dataplane.writes import Kept, lets_clients_in
+from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
-from ccr_avn.gates import switch
-from ccr_avn.gates.history import lacks
-from ccr_avn.models import Service
-from ccr_avn.plan import Act, Finding, Gate, Later, Poll, Probe, Seen, Step, go, todo
+from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo
+from ccr_avn.procedures.gates import promotion
+from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.promotion import FAST
 from ccr_avn.procedures.steps import Find, Setting, endpoint
+from ccr_avn.valkey.connect import awake
+from ccr_avn.valkey.fence import Fence, FenceRefused
+from ccr_avn.valkey.quiescence import Noted, caught_up, is_quiescent, no_writes_between
+from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
+from ccr_avn.valkey.writes import Kept, lets_clients_in
 
 FenceMode = Literal["auto", "client-pause", "observe"]
 STILL = 3.0
@@ -43,8 +43,8 @@ class FenceWish:
     catch_up_timeout: float
     promote_timeout: float
     find: Find
-    past_return: Callable[[Seen], bool]
-    replica_before: Callable[[Seen], Side]
+    past_return: Callable[[Results], bool]
+    replica_before: Callable[[Results], ReplicationInfo]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Fenced:
 
     fence: Fence | None
     kept: Kept | None
-    target: Side | None
+    target: ReplicationInfo | None
     target_at: float = 0.0  # on the clock that goes on during a suspend, seconds
 
     def close(self) -> None:
@@ -62,18 +62,18 @@ class Fenced:
         if self.fence:
             self.fence.leave()
 
-    def at(self, target: Side) -> "Fenced":
+    def at(self, target: ReplicationInfo) -> "Fenced":
         return replace(self, target=target, target_at=awake())
 
 
-def fenced_in(seen: Seen) -> Fenced | None:
+def fenced_in(seen: Results) -> Fenced | None:
     """What holds by now: as the last look before the promotion left it, else as it was placed."""
     found: Fenced | None = seen.result(SEAL) or seen.result(FENCE)
     return found
 
 
 def place_fence(want: FenceWish) -> Step[str]:
-    def look(seen: Seen) -> str:
+    def read(seen: Results) -> str:
         fenced: Fenced | None = seen.result(FENCE)
         if fenced:
             return "fenced" if fenced.fence else "observed"
@@ -84,7 +84,7 @@ def place_fence(want: FenceWish) -> Step[str]:
             return "shut"
         return "open"
 
-    def judge(state: str, seen: Seen) -> Finding:
+    def judge(state: str, seen: Results) -> Finding:
         told = {
             "observed": "no writes are seen",
             "off": f"{want.primary} is powered off",
@@ -99,7 +99,7 @@ def place_fence(want: FenceWish) -> Step[str]:
     return Step(
         slug=FENCE,
         purpose=f"pause writes on {want.primary}",
-        look=Probe(("ccr-avn", "fence", want.primary, *want.setting.options), look),
+        read=Probe(("ccr-avn", "fence", want.primary, *want.setting.options), read),
         gate=Gate(f"writes on {want.primary} are paused", judge),
         poll=Poll(limit=5, first=FAST),
         change=Act(
@@ -113,21 +113,21 @@ def place_fence(want: FenceWish) -> Step[str]:
     )
 
 
-def catch_up(want: FenceWish) -> Step[Side]:
-    def look(seen: Seen) -> Side:
-        return look_at(endpoint(want.find(seen, want.replica), want.setting))
+def catch_up(want: FenceWish) -> Step[ReplicationInfo]:
+    def read(seen: Results) -> ReplicationInfo:
+        return fetch_replication(endpoint(want.find(seen, want.replica), want.setting))
 
-    def judge(side: Side, seen: Seen) -> Finding:
+    def judge(side: ReplicationInfo, seen: Results) -> Finding:
         fenced: Fenced | None = seen.result(FENCE)
         if want.past_return(seen) or fenced is None or fenced.target is None:
             return go("the promotion was sent before: nothing is waited for")
-        return switch.judge_caught_up(side, fenced.target.offset)
+        return promotion.judge_caught_up(side, fenced.target.offset)
 
     alone = want.setting.gate("caught-up", want.primary, want.replica, limit=want.catch_up_timeout, tight=True)
     return Step(
         slug="caught-up",
         purpose=f"wait until {want.replica} has applied all that {want.primary} acknowledged",
-        look=Probe(alone, look),
+        read=Probe(alone, read),
         by_hand=want.setting.server(want.replica, "INFO replication"),
         gate=Gate("nothing is missing on the replica", judge),
         poll=Poll(
@@ -143,15 +143,15 @@ def catch_up(want: FenceWish) -> Step[Side]:
 def seal(want: FenceWish) -> Step[str]:
     """The last look before the promotion; from here on the old primary must not come back by itself."""
 
-    def look(seen: Seen) -> str:
+    def read(seen: Results) -> str:
         if seen.result(SEAL):
             return "sealed"
         if want.past_return(seen):
             return "past"
-        side = look_at(endpoint(want.find(seen, want.replica), want.setting))
+        side = fetch_replication(endpoint(want.find(seen, want.replica), want.setting))
         return "promoted" if side.role == "master" else "open"
 
-    def judge(state: str, seen: Seen) -> Finding:
+    def judge(state: str, seen: Results) -> Finding:
         if state == "sealed":
             return go("the write pause held, and nothing was written", **_noted(seen))
         told = {"past": "the promotion was sent before", "promoted": "promoted meanwhile"}
@@ -163,7 +163,7 @@ def seal(want: FenceWish) -> Step[str]:
     return Step(
         slug=SEAL,
         purpose=f"see that nothing was written since, and make the write pause {want.promote_timeout:g} s long",
-        look=Probe(argv, look),
+        read=Probe(argv, read),
         by_hand=want.setting.server(want.primary, "INFO replication"),
         gate=Gate("the write pause held all the time, nothing was written, and the replica has it all", judge),
         poll=Poll(limit=5, first=FAST),
@@ -171,13 +171,13 @@ def seal(want: FenceWish) -> Step[str]:
     )
 
 
-def still_fenced(want: FenceWish) -> Callable[[Seen], None]:
+def still_fenced(want: FenceWish) -> Callable[[Results], None]:
     """The guard of the promotion: the process may have been stopped between the seal and now.
 
     What it returns raises Refused: the pause ran out.
     """
 
-    def guard(seen: Seen) -> None:
+    def guard(seen: Results) -> None:
         fenced = fenced_in(seen)
         if fenced and fenced.fence and not fenced.fence.holds():
             raise Refused(
@@ -220,7 +220,7 @@ def _kept(primary: Service, setting: Setting) -> Kept | None:
     return None
 
 
-def _observe(want: FenceWish, primary: Service) -> Side:
+def _observe(want: FenceWish, primary: Service) -> ReplicationInfo:
     """The operator stops the writers; we only believe it when the offset stands still.
 
     Raises:
@@ -228,7 +228,7 @@ def _observe(want: FenceWish, primary: Service) -> Side:
     """
     until = awake() + want.catch_up_timeout
     while True:
-        side = stands_still(endpoint(primary, want.setting), STILL)
+        side = is_quiescent(endpoint(primary, want.setting), STILL)
         if side is not None:
             return side
         if awake() >= until:
@@ -239,7 +239,7 @@ def _observe(want: FenceWish, primary: Service) -> Side:
             )
 
 
-def _unfence(want: FenceWish, seen: Seen) -> str:
+def _unfence(want: FenceWish, seen: Results) -> str:
     """Writes resume. Never called once the promotion was sent.
 
     Raises:
@@ -267,7 +267,7 @@ def clock_time(epoch: float) -> str:
     return f"{time.strftime('%H:%M:%S', time.localtime(epoch))} ({max(0.0, epoch - time.time()):.0f} s from now)"
 
 
-def _seal(want: FenceWish, seen: Seen) -> Fenced:
+def _seal(want: FenceWish, seen: Results) -> Fenced:
     """Raises:
     Refused: writes may have got through, or the replica lacks something; nothing is promoted.
     TimedOut: after a gap the replica does not catch up.
@@ -284,7 +284,7 @@ def _seal(want: FenceWish, seen: Seen) -> Fenced:
         fenced = fenced.at(fenced.fence.side())
         caught_up(fenced.target.offset if fenced.target else 0, replica, timeout=want.catch_up_timeout)
     trouble = _trouble(fenced, now)
-    side = look_at(replica)
+    side = fetch_replication(replica)
     if not trouble and fenced.target and side.role != "master":
         trouble = lacks(side, fenced.target.replid, fenced.target.offset, want.replica)
         if side.run_id != want.replica_before(seen).run_id:
@@ -294,15 +294,15 @@ def _seal(want: FenceWish, seen: Seen) -> Fenced:
     return fenced
 
 
-def _lengthened(want: FenceWish, fenced: Fenced, seen: Seen) -> Side:
+def _lengthened(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationInfo:
     """First the longer pause, then the look: a stop in between shows as a gap in the renewals."""
     if fenced.fence is None:
-        return look_at(endpoint(want.find(seen, want.primary), want.setting))
+        return fetch_replication(endpoint(want.find(seen, want.primary), want.setting))
     fenced.fence.lengthen(want.promote_timeout)
     return fenced.fence.side()
 
 
-def _trouble(fenced: Fenced, now: Side) -> str:
+def _trouble(fenced: Fenced, now: ReplicationInfo) -> str:
     target = fenced.target
     if target is None:
         return "it is not known what the replica must have"
@@ -310,25 +310,25 @@ def _trouble(fenced: Fenced, now: Side) -> str:
         return "the primary's server is another process than before: a fail-over inside the service ends a write pause"
     if fenced.fence and not fenced.fence.holds():
         return "the write pause could not be kept"
-    if not wrote_nothing(target, now, awake() - fenced.target_at):
+    if not no_writes_between(target, now, awake() - fenced.target_at):
         return (
             f"something was written ({now.offset - target.offset} bytes): the write pause was lifted, or is got around"
         )
     return ""
 
 
-def _leave(seen: Seen) -> None:
+def _leave(seen: Results) -> None:
     """The run ends: what is paused by now stays paused until it runs out."""
     if fenced := fenced_in(seen):
         fenced.close()
 
 
-def _token(seen: Seen) -> str:
+def _token(seen: Results) -> str:
     fenced = fenced_in(seen)
     return Noted.of(fenced.target, time.time()).token if fenced and fenced.target else "none"
 
 
-def _noted(seen: Seen) -> dict[str, Any]:
+def _noted(seen: Results) -> dict[str, Any]:
     fenced = fenced_in(seen)
     if fenced is None or fenced.target is None:
         return {}

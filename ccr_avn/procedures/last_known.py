@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from ccr_avn import avn, lineage
-from ccr_avn.dataplane.connect import Endpoint
-from ccr_avn.dataplane.link import NO_HISTORY, Side, look_at
-from ccr_avn.dataplane.marker import last_watched
-from ccr_avn.dataplane.trouble import Answered, Unresolved
+from ccr_avn.aiven import avn, lineage
+from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.errors import Unreachable
-from ccr_avn.gates import switch
-from ccr_avn.gates.pair_state import PairState, pair_state
-from ccr_avn.gates.services import by_name
-from ccr_avn.models import Backup, Service
-from ccr_avn.plan import Finding, Gate, Keep, Later, Probe, Seen, Step, go, stop
+from ccr_avn.plan.model import Finding, Gate, Keep, Later, Probe, Results, Step, go, stop
+from ccr_avn.procedures.gates import promotion
+from ccr_avn.procedures.gates.pair_state import PairState, pair_state
+from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import keep_lineage, keep_origin
 from ccr_avn.procedures.steps import endpoint
+from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.diagnose import Answered, Unresolved
+from ccr_avn.valkey.marker import last_watched
+from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo, fetch_replication
 
 if TYPE_CHECKING:
     from ccr_avn.procedures.failover import FailoverRequest
@@ -31,8 +31,8 @@ BRIEFLY = 0.5
 class LastKnown:
     """What the replica knew when it was asked, and whether the primary answers after all."""
 
-    replica: Side
-    primary: Side | None
+    replica: ReplicationInfo
+    primary: ReplicationInfo | None
     marker_age: float | None = None  # seconds since the last marker of `watch` that has arrived was written
     backup: Backup | None = None  # the primary's newest
 
@@ -69,12 +69,12 @@ class LastKnown:
 def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
     """Whether it is still there, and where it would answer. A failover does without: it is asked once, and briefly."""
 
-    def name(seen: Seen) -> str:
+    def name(seen: Results) -> str:
         replica = by_name(seen.of(services), want.replica)
         at_home = replica is not None and replica.source_project is None
         return (replica.source if replica and at_home else None) or want.replica
 
-    def judge(answer: tuple[Service, ...], seen: Seen) -> Finding:
+    def judge(answer: tuple[Service, ...], seen: Results) -> Finding:
         replica = by_name(seen.of(services), want.replica)
         source = replica.source if replica else None
         if replica is None or source is None:
@@ -87,7 +87,7 @@ def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]
     return Step(
         slug="primary",
         purpose="see what is there of its primary",
-        look=avn.service_named(want.setting.project, Later(variable="source", fill=name)),
+        read=avn.service_named(want.setting.project, Later(variable="source", fill=name)),
         gate=Gate("the primary was looked for", judge),
         brief=True,
         optional=True,
@@ -97,7 +97,7 @@ def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]
 def look_at_last_known(
     want: "FailoverRequest", services: Step[tuple[Service, ...]], primary: Step[tuple[Service, ...]]
 ) -> Step[LastKnown | None]:
-    def look(seen: Seen) -> LastKnown | None:
+    def read(seen: Results) -> LastKnown | None:
         service = by_name(seen.of(services), want.replica)
         if service is None or (service.source is None and service.replicas):
             return None  # refused already: it is no replica
@@ -109,7 +109,7 @@ def look_at_last_known(
         age = None if watched is None else max(0.0, time.time() - watched)
         return LastKnown(replica=side, primary=_primary_after_all(want, source), marker_age=age, backup=newest(source))
 
-    def judge(known: LastKnown | None, seen: Seen) -> Finding:
+    def judge(known: LastKnown | None, seen: Results) -> Finding:
         service = by_name(seen.of(services), want.replica)
         if known is None or service is None:
             return go("not looked at: it is missing, or no replica")
@@ -126,7 +126,7 @@ def look_at_last_known(
     return Step(
         slug="last-known",
         purpose="see what the replica last knew",
-        look=Probe(alone, look),
+        read=Probe(alone, read),
         gate=Gate("its data is whole, and the possible loss is allowed", judge),
         by_hand=want.setting.server(want.replica, "INFO replication"),
         keeps=(
@@ -139,7 +139,7 @@ def look_at_last_known(
 
 def state_in(
     want: "FailoverRequest",
-    seen: Seen,
+    seen: Results,
     services: Step[tuple[Service, ...]],
     primary: Step[tuple[Service, ...]],
     known: Step[LastKnown | None],
@@ -163,7 +163,7 @@ def _judge_known(want: "FailoverRequest", known: LastKnown, service: Service, fo
     if found.state == "unrelated" or (found.state == "promoted" and not service.source):
         return _judge_promoted(want, known, service, found)
     if found.state == "hidden":
-        return switch.is_hidden(want.replica, service.source)
+        return promotion.is_hidden(want.replica, service.source)
     if found.state == "promoting":
         shown = " and ".join(found.proofs)
         return go(f"{want.replica} is being promoted: its integration is deleted, no master yet; shown by {shown}")
@@ -233,7 +233,7 @@ def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) ->
     return go(told, warnings=(*lost, *alive), keys=side.keys, partial=bool(partial))
 
 
-def _why_partial(replica: str, side: Side) -> str:
+def _why_partial(replica: str, side: ReplicationInfo) -> str:
     """Whole means: it has had all of its primary once, and has it in memory."""
     if side.loading:
         return f"{replica} is loading its data: it is not whole"
@@ -244,7 +244,7 @@ def _why_partial(replica: str, side: Side) -> str:
     return ""
 
 
-def _when_partial(want: "FailoverRequest", side: Side) -> str:
+def _when_partial(want: "FailoverRequest", side: ReplicationInfo) -> str:
     anyhow = "--force-partial promotes it with what it has"
     if side.loading:
         return f"wait until it has loaded; {anyhow}"
@@ -254,7 +254,7 @@ def _when_partial(want: "FailoverRequest", side: Side) -> str:
     return f"get the primary back, from its backup if need be (avn service get NAME {project}); {anyhow}"
 
 
-def _keys(side: Side) -> str:
+def _keys(side: ReplicationInfo) -> str:
     return "an unknown number of keys" if side.keys is None else f"{side.keys} keys"
 
 
@@ -262,19 +262,19 @@ def newest(service: Service | None) -> Backup | None:
     return max(service.backups, key=attrgetter("taken"), default=None) if service else None
 
 
-def _asked(here: Endpoint) -> tuple[Side, float | None]:
+def _asked(here: Endpoint) -> tuple[ReplicationInfo, float | None]:
     """What it says of itself, and when the last marker of `watch` was written; without its primary it may not tell."""
-    side = look_at(here)
+    side = fetch_replication(here)
     try:
         return side, last_watched(here)
     except Answered:
         return side, None
 
 
-def _primary_after_all(want: "FailoverRequest", service: Service | None) -> Side | None:
+def _primary_after_all(want: "FailoverRequest", service: Service | None) -> ReplicationInfo | None:
     if service is None or not service.serving:
         return None
     try:
-        return look_at(replace(endpoint(service, want.setting), timeout=BRIEFLY))
+        return fetch_replication(replace(endpoint(service, want.setting), timeout=BRIEFLY))
     except Unreachable:
         return None

@@ -4,17 +4,17 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ccr_avn import avn, lineage
-from ccr_avn.dataplane.connect import Endpoint
-from ccr_avn.dataplane.link import Side, look_at
-from ccr_avn.dataplane.trouble import Answered
-from ccr_avn.dataplane.writes import accepts_write
+from ccr_avn.aiven import avn, lineage
+from ccr_avn.aiven.models import Integration, Service, Tag
 from ccr_avn.errors import Refused, Unreachable
-from ccr_avn.gates import history, switch
-from ccr_avn.gates.pair_state import feeding
-from ccr_avn.models import Integration, Service, Tag
-from ccr_avn.plan import Finding, Gate, Keep, Later, Poll, Probe, Seen, Step, go, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Keep, Later, Poll, Probe, Results, Step, go, todo, wait
+from ccr_avn.procedures.gates import history, promotion
+from ccr_avn.procedures.gates.pair_state import feeding
 from ccr_avn.procedures.steps import Find, Setting, endpoint, wait_running
+from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.diagnose import Answered
+from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
+from ccr_avn.valkey.writes import accepts_write
 
 FAST = 0.005
 """Seconds between the first looks while applications wait."""
@@ -34,11 +34,11 @@ class PromoteWish:
     replica: str
     setting: Setting
     find: Find
-    row: Callable[[Seen], Integration | None]
+    row: Callable[[Results], Integration | None]
     limit: float
     doubt_limit: float = DOUBT_TIMEOUT
     fenced: str = ""
-    guard: Callable[[Seen], None] | None = None
+    guard: Callable[[Results], None] | None = None
 
 
 def look_at_integration(setting: Setting, primary: str | None, replica: str) -> Step[tuple[Integration, ...]]:
@@ -46,7 +46,7 @@ def look_at_integration(setting: Setting, primary: str | None, replica: str) -> 
     words = ("--from", primary) if primary else ()
     alone = setting.gate("integration", replica, *words)
 
-    def judge(rows: tuple[Integration, ...], _: Seen) -> Finding:
+    def judge(rows: tuple[Integration, ...], _: Results) -> Finding:
         row = feeding(rows, primary, replica)
         return go(
             f"integration {row.id}" if row else "no read_replica integration; checking for an earlier promotion",
@@ -56,23 +56,23 @@ def look_at_integration(setting: Setting, primary: str | None, replica: str) -> 
     return Step(
         slug="integration",
         purpose=f"find the read_replica integration that feeds {replica}",
-        look=avn.integration_list(setting.project, replica),
+        read=avn.integration_list(setting.project, replica),
         gate=Gate(f"the integration is found, or {replica} is promoted already", judge),
         alone=alone,
         keeps=(Keep(variable="integration_id", argv=(*alone, "--print", "integration")),),
     )
 
 
-def promote(want: PromoteWish) -> Step[Side]:
+def promote(want: PromoteWish) -> Step[ReplicationInfo]:
     """Irreversible: a read_replica can only be made together with its service."""
 
-    def integration_id(seen: Seen) -> str:
+    def integration_id(seen: Results) -> str:
         row = want.row(seen)
         if row is None or row.id is None:
             raise Refused(f"there is no integration of {want.replica} to delete", hint="run the same command again")
         return row.id
 
-    def judge(side: Side, seen: Seen) -> Finding:
+    def judge(side: ReplicationInfo, seen: Results) -> Finding:
         if side.role == "master":
             return go("its role is master")
         if want.row(seen) is None:
@@ -83,13 +83,13 @@ def promote(want: PromoteWish) -> Step[Side]:
     role = Step(
         slug="promote-role",
         purpose=f"see whether {want.replica} is a master",
-        look=Probe(alone, lambda seen: _look(want, seen)),
+        read=Probe(alone, lambda seen: _look(want, seen)),
         gate=Gate(f"the role of {want.replica} is master", judge),
     )
     return Step(
         slug="promote",
         purpose=f"promote {want.replica}: it stops following and accepts writes; this can't be undone",
-        look=role.look,
+        read=role.read,
         gate=role.gate,
         poll=Poll(limit=want.limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {want.replica}"),
         change=avn.integration_delete(
@@ -104,7 +104,7 @@ def promote(want: PromoteWish) -> Step[Side]:
     )
 
 
-def promoted_meanwhile(want: PromoteWish) -> tuple[Step[Side], Step[tuple[Integration, ...]]]:
+def promoted_meanwhile(want: PromoteWish) -> tuple[Step[ReplicationInfo], Step[tuple[Integration, ...]]]:
     """Before a fence is lifted: did somebody else promote it while we ran."""
     step = promote(want)
     return step.doubts  # type: ignore[return-value]  # the two of just above
@@ -113,17 +113,17 @@ def promoted_meanwhile(want: PromoteWish) -> tuple[Step[Side], Step[tuple[Integr
 def carries_history(
     want: PromoteWish,
     primary: str | Later,
-    expected: Callable[[Seen], history.Expected],
+    expected: Callable[[Results], history.Expected],
     variable: str,
-    gone_on_as: Callable[[Seen], tuple[str, ...]] = lambda _: (),
-) -> Step[Side]:
+    gone_on_as: Callable[[Results], tuple[str, ...]] = lambda _: (),
+) -> Step[ReplicationInfo]:
     """Before applications are told: the server may have come back without its data.
 
     ``variable``: where a preview has put the token of what was there before. ``gone_on_as``: under which replication
     IDs the primary itself has gone on since; only asked where the one from before is not found.
     """
 
-    def judge(side: Side, seen: Seen) -> Finding:
+    def judge(side: ReplicationInfo, seen: Results) -> Finding:
         if side.role != "master":
             return wait(f"its role is {side.role}")
         name = primary.fill(seen) if isinstance(primary, Later) else primary
@@ -136,7 +136,7 @@ def carries_history(
     return Step(
         slug="history",
         purpose=f"see that {want.replica} carries the data of its primary",
-        look=Probe(
+        read=Probe(
             want.setting.gate("history", want.replica, "--token", token, limit=want.limit, tight=True),
             lambda seen: _look(want, seen),
         ),
@@ -147,13 +147,13 @@ def carries_history(
 
 
 def accepts_writes(want: PromoteWish) -> Step[bool]:
-    def judge(accepted: bool, _: Seen) -> Finding:
+    def judge(accepted: bool, _: Results) -> Finding:
         return go("a write succeeds and can be read back") if accepted else wait("it does not accept writes yet")
 
     return Step(
         slug="accepts-writes",
         purpose=f"write to {want.replica} and read it back: here the outage ends",
-        look=Probe(
+        read=Probe(
             want.setting.gate("accepts-writes", want.replica, limit=want.limit, tight=True),
             lambda seen: accepts_write(_at(want.setting, want.find, seen, want.replica)),
         ),
@@ -164,7 +164,7 @@ def accepts_writes(want: PromoteWish) -> Step[bool]:
 
 
 def remember_origin(
-    want: PromoteWish, primary: str | Later, tags: Callable[[Seen], tuple[str, ...]]
+    want: PromoteWish, primary: str | Later, tags: Callable[[Results], tuple[str, ...]]
 ) -> Step[tuple[Tag, ...]]:
     """What the platform forgets is left on the service as tags, where permissions allow.
 
@@ -172,7 +172,7 @@ def remember_origin(
     """
     call = avn.tags_list(want.setting.project, want.replica)
 
-    def judge(found: tuple[Tag, ...], seen: Seen) -> Finding:
+    def judge(found: tuple[Tag, ...], seen: Results) -> Finding:
         wanted = tags(seen)
         if not wanted:
             return go("nothing to remember: it is not known")
@@ -188,7 +188,7 @@ def remember_origin(
     return Step(
         slug="origin",
         purpose=f"remember on {want.replica} which primary it was promoted from",
-        look=call,
+        read=call,
         gate=Gate("its tags say so", judge),
         poll=Poll(limit=10, first=0.2, interval=1),
         change=avn.tags_update(want.setting.project, want.replica, name, proof),
@@ -213,22 +213,22 @@ def control_plane_agrees(
     gone = Step(
         slug="integration-gone",
         purpose=f"see that nothing feeds {replica} any more",
-        look=avn.integration_list(setting.project, replica),
-        gate=switch.is_gone(replica),
+        read=avn.integration_list(setting.project, replica),
+        gate=promotion.is_gone(replica),
         poll=setting.poll(limit),
         alone=setting.gate("integration-gone", replica, limit=limit),
     )
     return gone, wait_running(setting, replica, "running", limit)
 
 
-def health_of(setting: Setting, primary: Service, replica: Side) -> switch.Health:
+def health_of(setting: Setting, primary: Service, replica: ReplicationInfo) -> promotion.Health:
     """Both sides; the primary, or why it can't be asked."""
     try:
-        return switch.Health(primary=look_at(endpoint(primary, setting)), replica=replica)
+        return promotion.Health(primary=fetch_replication(endpoint(primary, setting)), replica=replica)
     except Unreachable as trouble:
         told = f"{trouble.what}: {trouble.detail}"
         lives = isinstance(trouble, Answered) or not trouble.passing
-        return switch.Health(
+        return promotion.Health(
             primary=None, replica=replica, primary_trouble=told, primary_hint=trouble.hint if lives else ""
         )
 
@@ -237,8 +237,8 @@ def _row_gone(want: PromoteWish) -> Step[tuple[Integration, ...]]:
     return Step(
         slug="promote-doubt",
         purpose="see whether the integration is gone",
-        look=avn.integration_list(want.setting.project, want.replica),
-        gate=switch.is_gone(want.replica),
+        read=avn.integration_list(want.setting.project, want.replica),
+        gate=promotion.is_gone(want.replica),
     )
 
 
@@ -258,9 +258,9 @@ def _expected_token(expected: history.Expected) -> str:
     return f"{expected.ids[0]}:{expected.offset or 0}" if expected.ids else "nothing-is-known"
 
 
-def _look(want: PromoteWish, seen: Seen) -> Side:
-    return look_at(_at(want.setting, want.find, seen, want.replica))
+def _look(want: PromoteWish, seen: Results) -> ReplicationInfo:
+    return fetch_replication(_at(want.setting, want.find, seen, want.replica))
 
 
-def _at(setting: Setting, find: Find, seen: Seen, name: str) -> Endpoint:
+def _at(setting: Setting, find: Find, seen: Results, name: str) -> Endpoint:
     return endpoint(find(seen, name), setting)

@@ -6,23 +6,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ccr_avn import avn
-from ccr_avn.avn import Project
-from ccr_avn.dataplane.compare import Comparison
-from ccr_avn.dataplane.connect import Endpoint
-from ccr_avn.dataplane.databases import Databases, read_databases
-from ccr_avn.dataplane.link import Link, read_link
-from ccr_avn.dataplane.marker import MarkerResult, run_marker
-from ccr_avn.dataplane.route import addresses, best
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.models import REDACTED, Service
 from ccr_avn.errors import CcrError, TimedOut, Unreachable
-from ccr_avn.gates import links, services
-from ccr_avn.models import REDACTED, Service
-from ccr_avn.plan import Keep, Plan, Poll, Probe, Seen, Step, Word
+from ccr_avn.plan.model import Keep, Plan, Poll, Probe, Results, Step, Word
+from ccr_avn.procedures.gates import links, services
+from ccr_avn.valkey.compare import Comparison
+from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.inventory import Databases, read_databases
+from ccr_avn.valkey.marker import MarkerResult, run_marker
+from ccr_avn.valkey.replication import Link, read_link
+from ccr_avn.valkey.route import addresses, best
 
 POLL_INTERVAL = 5.0
 """Seconds between two looks, unless said."""
 
-Find = Callable[[Seen, str], Service]
+Find = Callable[[Results, str], Service]
 """Where a service's facts are among the answers seen so far."""
 
 
@@ -114,7 +114,7 @@ def wait_running(setting: Setting, name: str, slug: str, limit: float, keep: str
     return Step(
         slug=slug,
         purpose=f"wait until {name} runs",
-        look=avn.service_get(setting.project, name),
+        read=avn.service_get(setting.project, name),
         gate=services.is_running(setting.project),
         poll=setting.poll(limit, hint=f"look at it with `avn service get {name}`, then run the same command again"),
         alone=alone,
@@ -133,14 +133,14 @@ def link_step(
 ) -> Step[Link]:
     """``max_lag``: bytes that the replica may be behind."""
 
-    def look(seen: Seen) -> Link:
+    def read(seen: Results) -> Link:
         return read_link(endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting))
 
     within = () if max_lag is None else ("--max-lag-bytes", str(max_lag))
     return Step(
         slug="link",
         purpose=f"wait until {replica} follows {primary}",
-        look=Probe(setting.gate("link", primary, replica, *within, limit=limit), look),
+        read=Probe(setting.gate("link", primary, replica, *within, limit=limit), read),
         by_hand=setting.server(replica, "INFO replication"),
         gate=links.replicates(max_lag),
         poll=setting.poll(limit, error=error, hint="the initial sync may need longer: raise --link-timeout"),
@@ -153,11 +153,11 @@ def databases_step(
     replica: str,
     find: Find,
     error: type[CcrError],
-    linked: Callable[[Seen], bool] = lambda _: True,
+    linked: Callable[[Results], bool] = lambda _: True,
 ) -> Step[Databases | None]:
     """``linked``: whether the one follows the other at all; ``error``: what it is when a database is missing."""
 
-    def look(seen: Seen) -> Databases | None:
+    def read(seen: Results) -> Databases | None:
         if not linked(seen):
             return None
         return read_databases(endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting))
@@ -165,27 +165,27 @@ def databases_step(
     return Step(
         slug="databases",
         purpose=f"see that {replica} has every database that {primary} uses",
-        look=Probe(setting.gate("databases", primary, replica), look),
+        read=Probe(setting.gate("databases", primary, replica), read),
         by_hand=setting.server(primary, "INFO keyspace"),
         gate=links.has_every_database(primary, replica, lambda seen: find(seen, primary).type, error),
     )
 
 
 def marker_step(setting: Setting, primary: str, replica: str, find: Find, samples: int) -> Step[MarkerResult]:
-    def look(seen: Seen) -> MarkerResult:
+    def read(seen: Results) -> MarkerResult:
         source, target = endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting)
         return run_marker(source, target, samples=samples)
 
     return Step(
         slug="marker",
         purpose=f"write {samples} markers to {primary} and read each from {replica}",
-        look=Probe(setting.gate("marker", primary, replica, "--samples", str(samples)), look),
+        read=Probe(setting.gate("marker", primary, replica, "--samples", str(samples)), read),
         by_hand=setting.server(replica, "INFO replication"),
         gate=links.markers_arrive(),
     )
 
 
-def evidence(plan: Plan, seen: Seen) -> dict[str, Any]:
+def evidence(plan: Plan, seen: Results) -> dict[str, Any]:
     """What the link and the markers showed, as plain data."""
     told: dict[str, Any] = {}
     for step in plan.all_steps:

@@ -5,19 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ccr_avn import avn, lineage
-from ccr_avn.dataplane.link import Side, look_at
+from ccr_avn.aiven import avn, lineage
+from ccr_avn.aiven.lineage import Recorded
+from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import CcrError, Refused, Unreachable, UsageError
-from ccr_avn.gates import switch
-from ccr_avn.gates.history import Audit, Expected
-from ccr_avn.gates.pair_state import PairState
-from ccr_avn.gates.parity import power_off
-from ccr_avn.gates.services import by_name
-from ccr_avn.gates.switch import Asked, Health
-from ccr_avn.lineage import Recorded
-from ccr_avn.models import Integration, Service
-from ccr_avn.plan import Plan, Probe, Seen, Step
-from ccr_avn.procedures import closing
+from ccr_avn.plan.model import Plan, Probe, Results, Step
+from ccr_avn.procedures import old_primary as closing
 from ccr_avn.procedures.fencing import (
     FenceMode,
     FenceWish,
@@ -28,7 +21,12 @@ from ccr_avn.procedures.fencing import (
     seal,
     still_fenced,
 )
-from ccr_avn.procedures.parity import compare_sides
+from ccr_avn.procedures.gates import promotion as switch
+from ccr_avn.procedures.gates.history import Audit, Expected
+from ccr_avn.procedures.gates.pair_state import PairState
+from ccr_avn.procedures.gates.parity import power_off
+from ccr_avn.procedures.gates.promotion import Asked, Health
+from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import (
     DOUBT_TIMEOUT,
     PromoteWish,
@@ -43,6 +41,8 @@ from ccr_avn.procedures.promotion import (
     remember_origin,
 )
 from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint
+from ccr_avn.procedures.survey import compare_sides
+from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,22 +87,22 @@ class Switchover:
     compared: Step[closing.Compared | None]
     closing: tuple[Step[Any], ...]
 
-    def state(self, seen: Seen) -> PairState | None:
+    def state(self, seen: Results) -> PairState | None:
         """In which state the checks found the pair; None: they have not come so far."""
         if not all(seen.has(step) for step in (self.pair, self.rows, self.health)):
             return None
         health = seen.of(self.health)
         return switch.state_of(seen.of(self.rows), seen.of(self.pair), health, _asked(self.want)) if health else None
 
-    def service(self, seen: Seen, name: str) -> Service | None:
+    def service(self, seen: Results, name: str) -> Service | None:
         return by_name(seen.of(self.pair), name) if seen.has(self.pair) else None
 
-    def found_ahead(self, seen: Seen) -> Audit | None:
+    def found_ahead(self, seen: Results) -> Audit | None:
         """What only the old primary has, as far as it could be seen."""
         shut = next((step for step in self.closing if step.slug in ("closed", "power-off")), None)
         return closing.final_audit(seen, self.compared, shut)
 
-    def as_left(self, seen: Seen) -> Service | None:
+    def as_left(self, seen: Results) -> Service | None:
         """The old primary as the last look at it shows it."""
         for step in self.closing:
             if step.slug in ("close", "power-off") and seen.has(step):
@@ -110,7 +110,7 @@ class Switchover:
                 return found
         return self.service(seen, self.want.primary)
 
-    def left_half_way(self, seen: Seen) -> tuple[tuple[str, ...], dict[str, Any]]:
+    def left_half_way(self, seen: Results) -> tuple[tuple[str, ...], dict[str, Any]]:
         """After an end behind the promotion: who is the primary, until when writes are paused, what to type."""
         want = self.want
         promote = next(step for step in self.plan.steps if step.slug == "promote")
@@ -134,7 +134,7 @@ class Switchover:
         again = f"run the same command again before then; other ways to keep writers off {want.primary}: {ways}"
         return (f"{who}; {want.primary} is not closed yet", paused, again), facts
 
-    def _ways(self, seen: Seen) -> tuple[str, ...]:
+    def _ways(self, seen: Results) -> tuple[str, ...]:
         """Other commands that keep writers from the old primary."""
         want, old = self.want, self.service(seen, self.want.primary)
         off = power_off(want.setting.project, want.primary, protected=old is not None and old.protected)
@@ -148,29 +148,29 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
     rows = look_at_integration(setting, want.primary, want.replica)
     health = look_at_health(want, pair, rows)
 
-    def find(seen: Seen, name: str) -> Service:
+    def find(seen: Results, name: str) -> Service:
         service = by_name(seen.of(pair), name)
         if service is None:
             raise Refused(f"{name} does not exist", hint="check its name: avn service list")
         return service
 
-    def state(seen: Seen) -> PairState | None:
+    def state(seen: Results) -> PairState | None:
         looked = seen.of(health) if seen.has(health) else None
         return switch.state_of(seen.of(rows), seen.of(pair), looked, asked) if looked else None
 
-    def row(seen: Seen) -> Integration | None:
+    def row(seen: Results) -> Integration | None:
         found = state(seen)
         return found.row if found and found.state == "following" else None
 
-    def past_return(seen: Seen) -> bool:
+    def past_return(seen: Results) -> bool:
         found = state(seen)
         return found is not None and found.past_return
 
-    def linked(seen: Seen) -> bool:
+    def linked(seen: Results) -> bool:
         looked = seen.of(health) if seen.has(health) else None
         return bool(looked and looked.primary and row(seen))
 
-    def before(seen: Seen) -> Side:
+    def before(seen: Results) -> ReplicationInfo:
         looked = seen.of(health)
         assert looked is not None  # noqa: S101 (its gate has let the run go on)
         return looked.replica
@@ -276,7 +276,7 @@ def _asked(want: SwitchoverRequest) -> Asked:
 
 
 def _expected(
-    want: SwitchoverRequest, seen: Seen, pair: Step[tuple[Service, ...]], health: Step[Health | None]
+    want: SwitchoverRequest, seen: Results, pair: Step[tuple[Service, ...]], health: Step[Health | None]
 ) -> Expected:
     """What the replica must carry: what was sealed, else the history that the old primary has now."""
     fenced = fenced_in(seen)
@@ -292,20 +292,20 @@ def _expected(
     return Expected(ids=ids, proven=f"its tag {lineage.LINEAGE}" if proven else "")
 
 
-def _gone_on_as(want: SwitchoverRequest, find: Find, seen: Seen) -> tuple[str, ...]:
+def _gone_on_as(want: SwitchoverRequest, find: Find, seen: Results) -> tuple[str, ...]:
     """The server of the old primary was started again, or another node took over: the replica followed the new ID."""
     fenced = fenced_in(seen)
     if fenced is None or fenced.target is None:
         return ()
     with suppress(CcrError):
-        now = look_at(endpoint(find(seen, want.primary), want.setting))
+        now = fetch_replication(endpoint(find(seen, want.primary), want.setting))
         if now.replid2 == fenced.target.replid:
             return (now.replid,)
     return ()
 
 
 def _tags(
-    want: SwitchoverRequest, seen: Seen, pair: Step[tuple[Service, ...]], health: Step[Health | None]
+    want: SwitchoverRequest, seen: Results, pair: Step[tuple[Service, ...]], health: Step[Health | None]
 ) -> tuple[str, ...]:
     services = seen.of(pair)
     old, new = by_name(services, want.primary), by_name(services, want.replica)
@@ -322,7 +322,7 @@ def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
     return Step(
         slug="pair",
         purpose=f"see what is there of {want.primary} and {want.replica}",
-        look=avn.service_list(want.setting.project, want.primary, want.replica),
+        read=avn.service_list(want.setting.project, want.primary, want.replica),
         gate=switch.both_are_there(
             want.setting.project, want.primary, want.replica, power_off=want.old_primary == "power-off"
         ),
@@ -332,12 +332,12 @@ def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
 def look_at_health(
     want: SwitchoverRequest, pair: Step[tuple[Service, ...]], rows: Step[tuple[Integration, ...]]
 ) -> Step[Health | None]:
-    def look(seen: Seen) -> Health | None:
+    def read(seen: Results) -> Health | None:
         services = {one.name: one for one in seen.of(pair)}
         if {want.primary, want.replica} - set(services):
             return None
         try:
-            replica = look_at(endpoint(services[want.replica], want.setting))
+            replica = fetch_replication(endpoint(services[want.replica], want.setting))
         except Unreachable as silent:  # nothing can be promoted that can't be asked: said at once
             raise Refused(silent.what, detail=silent.detail, hint=silent.hint) from None
         return health_of(want.setting, services[want.primary], replica)
@@ -348,6 +348,6 @@ def look_at_health(
         purpose="see that the link is up and how far behind it is",
         keeps=(keep_lineage(want.setting, want.replica),),
         by_hand=want.setting.server(want.replica, "INFO replication"),
-        look=Probe(want.setting.gate("link", want.primary, want.replica, *words), look),
+        read=Probe(want.setting.gate("link", want.primary, want.replica, *words), read),
         gate=switch.may_be_promoted(rows, pair, _asked(want)),
     )

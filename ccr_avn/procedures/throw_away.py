@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ccr_avn import avn, lineage
-from ccr_avn.dataplane.link import Side, look_at
+from ccr_avn.aiven import avn, lineage
+from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.errors import Refused
-from ccr_avn.gates import drill as rules
-from ccr_avn.gates.drill import Made
-from ccr_avn.gates.offers import Order
-from ccr_avn.gates.services import PrimaryWish, ReplicaWish, by_name
-from ccr_avn.models import Backup, Service
-from ccr_avn.plan import Finding, Gate, Keep, Later, Poll, Probe, Seen, Step, go, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Keep, Later, Poll, Probe, Results, Step, go, todo, wait
 from ccr_avn.procedures.enable import PROOF, ReplicaFlag
+from ccr_avn.procedures.gates import drill as rules
+from ccr_avn.procedures.gates.drill import Made
+from ccr_avn.procedures.gates.offers import Order
+from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish, by_name
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.procedures.verify import Depth, Level
+from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
 
 CREATE = "throw-away"
 TERMINATE = "terminate"
@@ -79,7 +79,7 @@ def look_at_primary(want: DrillRequest) -> Step[tuple[Service, ...]]:
     return Step(
         slug="primary",
         purpose=f"see that {want.primary} serves, and that nothing is called {want.drill}",
-        look=avn.service_list(want.setting.project, want.primary, want.drill),
+        read=avn.service_list(want.setting.project, want.primary, want.drill),
         gate=rules.may_begin(
             want.setting.project, PrimaryWish(name=want.primary, type=None, plan=None, cloud=None), want.wish
         ),
@@ -90,24 +90,24 @@ def see_backup(want: DrillRequest) -> Step[tuple[Backup, ...]]:
     return Step(
         slug="primary-backup",
         purpose=f"see that {want.primary} has a backup: the throw-away is made from it",
-        look=avn.backup_list(want.setting.project, want.primary),
+        read=avn.backup_list(want.setting.project, want.primary),
         gate=rules.backup_is_there(want.setting.project, want.primary),
     )
 
 
-def see_answers(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[Side]:
+def see_answers(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[ReplicationInfo]:
     """Before anything is billed: may the token read its password, does it answer."""
 
-    def look(seen: Seen) -> Side:
+    def read(seen: Results) -> ReplicationInfo:
         found = by_name(seen.of(pair), want.primary)
         if found is None:
             raise Refused(f"{want.primary} does not exist", hint="check its name: avn service list")
-        return look_at(endpoint(found, want.setting))
+        return fetch_replication(endpoint(found, want.setting))
 
     return Step(
         slug="primary-answers",
         purpose=f"see that {want.primary} answers to its own user",
-        look=Probe(want.setting.gate("last-known", want.primary), look),
+        read=Probe(want.setting.gate("last-known", want.primary), read),
         gate=rules.answers_as_primary(want.primary),
     )
 
@@ -115,7 +115,7 @@ def see_answers(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[Sid
 def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
     setting = want.setting
 
-    def kind(seen: Seen) -> str:
+    def kind(seen: Results) -> str:
         found = by_name(seen.of(pair), want.primary)
         return found.type if found else "valkey"
 
@@ -124,7 +124,7 @@ def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Se
     return Step(
         slug=CREATE,
         purpose=f"create {want.drill}, a throw-away read replica of {want.primary}",
-        look=avn.service_list(setting.project, want.primary, want.drill),
+        read=avn.service_list(setting.project, want.primary, want.drill),
         gate=rules.is_made(want.wish, CREATE),
         poll=PROOF,
         change=avn.service_create(
@@ -145,7 +145,7 @@ def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Se
 def tag(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
     """Right after: `avn service create` can't set tags."""
 
-    def when(seen: Seen) -> str:
+    def when(seen: Results) -> str:
         service = by_name(seen.of(made), want.drill)
         return f"{rules.MADE}={lineage.created(service) if service else ''}"
 
@@ -154,7 +154,7 @@ def tag(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Step[tuple[Servi
     return Step(
         slug="tagged",
         purpose=f"tag {want.drill} with this run",
-        look=avn.service_named(want.setting.project, want.drill),
+        read=avn.service_named(want.setting.project, want.drill),
         gate=rules.is_tagged(made, want.drill, want.run),
         poll=Poll(limit=10, first=0.2, interval=1),
         change=avn.tags_update(want.setting.project, want.drill, mark, made_at),
@@ -168,7 +168,7 @@ def terminate(
 ) -> Step[tuple[Service, ...]]:
     """Only what this run made. It is for every end of the run."""
 
-    def known(seen: Seen) -> Made:
+    def known(seen: Results) -> Made:
         first = by_name(seen.of(made), want.drill) if seen.has(made) else None
         last = seen.of(tagged) if seen.has(tagged) else ()
         return Made(
@@ -180,7 +180,7 @@ def terminate(
             tagged=any(one.tags.get(rules.TAG) == want.run for one in last),
         )
 
-    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
+    def judge(found: tuple[Service, ...], seen: Results) -> Finding:
         if not found:
             unsure = seen.result(CREATE) == "unanswered"
             later = f"its creation got no answer, so it may still appear: {_clean_words(want)} looks for it"
@@ -196,14 +196,14 @@ def terminate(
 def termination(
     setting: Setting,
     name: str,
-    judge: Callable[[tuple[Service, ...], Seen], Finding],
-    unneeded: Callable[[Seen], str] | None = None,
+    judge: Callable[[tuple[Service, ...], Results], Finding],
+    unneeded: Callable[[Results], str] | None = None,
 ) -> Step[tuple[Service, ...]]:
     """``judge``: go when it is gone, todo when it may be terminated, stop when it must not."""
     return Step(
         slug=TERMINATE,
         purpose=f"terminate {name}, and see that it is gone",
-        look=avn.service_named(setting.project, name),
+        read=avn.service_named(setting.project, name),
         gate=Gate(f"{name} does not exist any more", judge),
         poll=replace(CLEANING, hint=f"look at it: avn service get {name}"),
         change=avn.service_terminate(setting.project, name, hint="`ccr-avn drill --clean` finds it again"),
@@ -214,7 +214,7 @@ def termination(
     )
 
 
-def _nothing_made(seen: Seen) -> str:
+def _nothing_made(seen: Results) -> str:
     return "" if seen.result(CREATE) else "this run made no service"
 
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from ccr_avn import avn
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import Refused
-from ccr_avn.gates import switch
-from ccr_avn.gates.pair_state import feeding
-from ccr_avn.gates.services import by_name
-from ccr_avn.models import Integration, Service
-from ccr_avn.plan import Finding, Gate, Later, Probe, Seen, Step, go, stop, todo
+from ccr_avn.plan.model import Finding, Gate, Later, Probe, Results, Step, go, stop, todo
+from ccr_avn.procedures.gates import promotion
+from ccr_avn.procedures.gates.pair_state import feeding
+from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import keep_lineage, keep_origin
 from ccr_avn.procedures.steps import Setting
 
@@ -20,7 +20,7 @@ def allowed(
 ) -> Step[None]:
     """In the place of a look at the replica: nothing can be known, so nothing is promised."""
 
-    def judge(_: None, seen: Seen) -> Finding:
+    def judge(_: None, seen: Results) -> Finding:
         found = by_name(seen.of(services), replica)
         if found is None:
             return go("not judged: the service is missing")
@@ -41,7 +41,7 @@ def allowed(
     return Step(
         slug="last-known",
         purpose=f"promote {replica} without a look at it",
-        look=Probe(("ccr-avn", "failover", replica, *words), lambda _: None),
+        read=Probe(("ccr-avn", "failover", replica, *words), lambda _: None),
         by_hand=f"avn service integration-list {replica}",
         gate=Gate("the possible loss is allowed, unknown as it is", judge),
         keeps=(keep_origin(setting, replica, "--no-verify"), keep_lineage(setting, replica, "--no-verify")),
@@ -51,7 +51,7 @@ def allowed(
 def promote_unseen(setting: Setting, replica: str, rows: Step[tuple[Integration, ...]], limit: float) -> Step[Any]:
     """Irreversible. What proves it is that the integration is no longer listed."""
 
-    def integration_id(seen: Seen) -> str:
+    def integration_id(seen: Results) -> str:
         row = feeding(seen.of(rows), None, replica)
         if row is None or row.id is None:
             raise Refused(
@@ -61,16 +61,16 @@ def promote_unseen(setting: Setting, replica: str, rows: Step[tuple[Integration,
             )
         return row.id
 
-    gone = switch.is_gone(replica)
+    gone = promotion.is_gone(replica)
 
-    def judge(listed: tuple[Integration, ...], seen: Seen) -> Finding:
+    def judge(listed: tuple[Integration, ...], seen: Results) -> Finding:
         found = gone.judge(listed, seen)
         return found if found.verdict == "go" else todo(found.reason)
 
     return Step(
         slug="promote",
         purpose=f"promote {replica}: it stops following and accepts writes; this can't be undone",
-        look=avn.integration_list(setting.project, replica),
+        read=avn.integration_list(setting.project, replica),
         gate=Gate(gone.rule, judge),
         poll=setting.poll(limit),
         change=avn.integration_delete(setting.project, Later(variable="integration_id", fill=integration_id)),

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ccr_avn import avn
-from ccr_avn.dataplane.compare import CompareRequest, Comparison, Progress, compare
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.models import Service
 from ccr_avn.errors import NotProven, UsageError
-from ccr_avn.gates.links import is_equal
-from ccr_avn.gates.services import by_name, judge_power, together
-from ccr_avn.models import Service
-from ccr_avn.plan import Finding, Gate, Plan, Probe, Seen, Step, stop
+from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Results, Step, stop
+from ccr_avn.procedures.gates.links import is_equal
+from ccr_avn.procedures.gates.services import by_name, judge_power, together
 from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint, link_step, marker_step
+from ccr_avn.valkey.compare import CompareRequest, Comparison, Progress, compare
 
 Level = Literal["link", "marker", "keys", "values"]
 
@@ -58,7 +58,7 @@ def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None
     """``progress`` is told of a comparison while it goes on."""
     pair = confirm_pair(want.setting, want.primary, want.replica, linked=want.linked)
 
-    def find(seen: Seen, name: str) -> Service:
+    def find(seen: Results, name: str) -> Service:
         services: tuple[Service, ...] = seen.of(pair)
         service = by_name(services, name)
         assert service is not None, "the gate on the pair saw both"  # noqa: S101 (an invariant, not a check of input)
@@ -80,7 +80,7 @@ def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress],
     """Every key, and with the level ``values`` what is in it."""
     depth, unlinked = want.depth, () if want.linked else ("--unlinked",)
 
-    def look(seen: Seen) -> Comparison:
+    def read(seen: Results) -> Comparison:
         request = CompareRequest(
             primary=endpoint(find(seen, want.primary), want.setting),
             replica=endpoint(find(seen, want.replica), want.setting),
@@ -100,9 +100,9 @@ def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress],
     return Step(
         slug="compare",
         purpose=f"compare every key of {want.primary} with {want.replica}",
-        look=Probe(
+        read=Probe(
             ("ccr-avn", "verify", want.primary, want.replica, *want.setting.options, "--level", want.level, *unlinked),
-            look,
+            read,
         ),
         gate=is_equal(),
     )
@@ -111,7 +111,7 @@ def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress],
 def confirm_pair(setting: Setting, primary: str, replica: str, *, linked: bool = True) -> Step[tuple[Service, ...]]:
     """Both exist and serve, and, if ``linked``, the integration goes from PRIMARY to REPLICA."""
 
-    def judge(found: tuple[Service, ...], _: Seen) -> Finding:
+    def judge(found: tuple[Service, ...], _: Results) -> Finding:
         findings = [_judge_there(setting, by_name(found, name), name) for name in (primary, replica)]
         target = by_name(found, replica)
         if linked and target and target.source != primary:
@@ -124,7 +124,7 @@ def confirm_pair(setting: Setting, primary: str, replica: str, *, linked: bool =
     return Step(
         slug="pair",
         purpose=f"see that {replica} is a read replica of {primary}",
-        look=avn.service_list(setting.project, primary, replica),
+        read=avn.service_list(setting.project, primary, replica),
         gate=Gate("both serve and the read_replica integration joins them", judge),
     )
 

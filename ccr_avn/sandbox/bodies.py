@@ -1,9 +1,11 @@
-"""What a request's body must be. The platform's own rules, on names and plans and rights, come after."""
+"""Bodies of requests as the platform takes them, and the answers' envelopes."""
 
+import json
 import re
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.responses import Response
 
 from ccr_avn.sandbox.records import ApiError
 
@@ -123,3 +125,33 @@ def check(body: Any, kind: type[BaseModel]) -> None:
         seen = refusal.errors()[0]
         where = ".".join(str(part) for part in seen["loc"]) or "body"
         raise ApiError(400, f"Invalid input for {where}: {seen['msg']}", "invalid_input") from None
+
+
+class Json(Response):
+    """Escaped, so that anything can be said: half of a surrogate pair, too."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
+
+
+def error(status: int, message: str, code: str) -> Response:
+    entry: dict[str, Any] = {"message": message, "status": status, "more_info": "https://api.aiven.io/doc/"}
+    if code:
+        entry["error_code"] = code
+    return Json({"errors": [entry], "message": message}, status_code=status)
+
+
+def json_of(body: bytes) -> Any:
+    """Raises:
+    ValueError: it is no JSON. Nothing at all is an empty object.
+    """
+    try:
+        return json.loads(body, parse_constant=_refuse) if body.strip() else {}
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccr_avn.errors import UsageError
-from ccr_avn.sandbox import slow_load
+from ccr_avn.sandbox import clients
 from ccr_avn.sandbox.options import SandboxOptions
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: i
         f"masterauth {admin if linked else 'cut'}",
         f"port {server.port}",
         *(f'{name} "{value}"' for name, value in server.settings.items()),
-        *(slow_load.CONFIGURATION if server.loading else ()),
+        *(clients.CONFIGURATION if server.loading else ()),
     ]
     if not options.serve_stale_data:
         told.append("replica-serve-stale-data no")

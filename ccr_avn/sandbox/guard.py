@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ccr_avn.sandbox.answers import error, json_of
-from ccr_avn.sandbox.connections import Connections
+from ccr_avn.sandbox.bodies import error, json_of
+from ccr_avn.sandbox.clients import Connections
 from ccr_avn.sandbox.faults import CHANGING, Fault, Faults
 
 HANG = 3600.0

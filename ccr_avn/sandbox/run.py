@@ -113,7 +113,7 @@ def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[th
 
     from ccr_avn.sandbox import bodies
     from ccr_avn.sandbox.api import Api
-    from ccr_avn.sandbox.connections import Connections
+    from ccr_avn.sandbox.clients import Connections
     from ccr_avn.sandbox.control import control
     from ccr_avn.sandbox.faults import Faults
     from ccr_avn.sandbox.guard import Guard

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.sandbox import configuration, settling, slow_load
-from ccr_avn.sandbox.chatter import chatters
+from ccr_avn.sandbox import clients as slow_load
+from ccr_avn.sandbox import configuration, settling
+from ccr_avn.sandbox.clients import chatters
 from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, START_LIMIT, Server, find_binary, free_port
 from ccr_avn.sandbox.keeper import Keeper
 from ccr_avn.sandbox.options import SandboxOptions

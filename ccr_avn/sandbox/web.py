@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ccr_avn.sandbox import bodies
-from ccr_avn.sandbox.answers import Json, error, json_of
 from ccr_avn.sandbox.api import Api
+from ccr_avn.sandbox.bodies import Json, error, json_of
 from ccr_avn.sandbox.control import Command
 from ccr_avn.sandbox.records import ApiError
 

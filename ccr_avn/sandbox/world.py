@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ccr_avn.sandbox import catalogue
-from ccr_avn.sandbox.oddities import Oddities
+from ccr_avn.sandbox.faults import Oddities
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.records import (
     OPEN_FILTER,

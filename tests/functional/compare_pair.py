@@ -9,8 +9,8 @@ from typing import Any
 
 import valkey
 
-from ccr_avn.dataplane.compare import CompareRequest, Comparison, compare
-from ccr_avn.dataplane.connect import Endpoint
+from ccr_avn.valkey.compare import CompareRequest, Comparison, compare
+from ccr_avn.valkey.connect import Endpoint
 from tests.support import servers
 from tests.support.servers import PASSWORD, free_port
 from tests.support.wait import until

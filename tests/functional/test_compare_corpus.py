@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.dataplane.compare import CompareRequest, compare
-from ccr_avn.dataplane.connect import Endpoint
+from ccr_avn.valkey.compare import CompareRequest, compare
+from ccr_avn.valkey.connect import Endpoint
 from tests.functional.compare_corpus import BINARY, CORRUPTIONS, everything
 from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair
 

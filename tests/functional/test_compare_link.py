@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.dataplane.compare import CompareRequest, Progress, compare
-from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.errors import Unreachable, UsageError
+from ccr_avn.valkey.compare import CompareRequest, Progress, compare
+from ccr_avn.valkey.connect import Endpoint
 from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair, until
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import valkey
 
-from ccr_avn.dataplane.compare import run as run_room
+from ccr_avn.valkey.compare import engine as run_room
 from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair, until
 
 MIB = 2**20

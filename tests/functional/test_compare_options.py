@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ccr_avn.dataplane.compare import Progress
-from ccr_avn.dataplane.compare import run as run_room
-from ccr_avn.dataplane.compare.protocol import RateLimit
 from ccr_avn.errors import Unreachable
+from ccr_avn.valkey.compare import Progress
+from ccr_avn.valkey.compare import engine as run_room
+from ccr_avn.valkey.compare.protocol import RateLimit
 from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair, until
 
 
@@ -127,12 +127,12 @@ def test_several_processes_find_the_same(detached: Pair) -> None:
     detached.replica.database(15).set("extra", "v")
     secrets: list[str] = []
 
-    def look(progress: Progress) -> None:
+    def read(progress: Progress) -> None:
         secrets.extend(line for line in map(command_line, children()) if PASSWORD in line)
 
     before = children()
     try:
-        result = detached.compare(jobs=2, progress=look)
+        result = detached.compare(jobs=2, progress=read)
     finally:
         detached.link()
     assert found(result) == [("extra", 15, "extra"), ("missing", 0, "key:7")]

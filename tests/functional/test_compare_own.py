@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.dataplane.compare.protocol import MOST_ROOM
-from ccr_avn.gates.links import is_equal
-from ccr_avn.plan import Seen
+from ccr_avn.plan.model import Results
+from ccr_avn.procedures.gates.links import is_equal
+from ccr_avn.valkey.compare.protocol import MOST_ROOM
 from tests.functional.compare_pair import Pair, Server, found, make_pair
 
 
@@ -122,5 +122,5 @@ def test_a_name_larger_than_any_reply_is_compared_as_well(pair: Pair, options: d
     result = pair.compare(**options)
     assert result.verdict == "different"
     assert {one.key for one in result.examples} <= {giant, "small"}
-    finding = is_equal().judge(result, Seen())
+    finding = is_equal().judge(result, Results())
     assert len(finding.detail) < 300

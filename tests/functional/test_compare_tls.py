@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from ccr_avn.dataplane.compare import CompareRequest, compare, run
-from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.sandbox.tls import Front
+from ccr_avn.valkey.compare import CompareRequest, compare, engine
+from ccr_avn.valkey.connect import Endpoint
 from tests.functional.compare_corpus import everything
 from tests.functional.compare_pair import PASSWORD, Pair, fill, found, free_port, make_pair
 
@@ -38,7 +38,7 @@ def ends(tmp_path: Path) -> Iterator[tuple[Pair, dict[str, Endpoint]]]:
 
 
 def test_the_whole_corpus_through_tls(ends: tuple[Pair, dict[str, Endpoint]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "SMALL", 0)
+    monkeypatch.setattr(engine, "SMALL", 0)
     pair, sides = ends
     fill(pair.primary.client, everything())
     pair.settled()

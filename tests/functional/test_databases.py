@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.avn import Project
-from ccr_avn.dataplane.databases import read_databases
+from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import NotProven, Refused, Unreachable
-from ccr_avn.execute import Run, World
-from ccr_avn.plan import Plan
+from ccr_avn.plan.execute import Run, World
+from ccr_avn.plan.model import Plan
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
 from ccr_avn.procedures.verify import Level, VerifyRequest, plan_verify
 from ccr_avn.process import Answer
+from ccr_avn.valkey.inventory import read_databases
 from tests.functional.compare_pair import Pair, Server, until
 
 SETTING = Setting(project=Project("p"))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ccr_avn.dataplane.connect import Endpoint, connect
-from ccr_avn.dataplane.link import look_at, read_link
-from ccr_avn.dataplane.marker import run_marker
 from ccr_avn.errors import Unreachable
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.servers import ValkeyServers
+from ccr_avn.valkey.connect import Endpoint, connect
+from ccr_avn.valkey.marker import run_marker
+from ccr_avn.valkey.replication import fetch_replication, read_link
 from tests.support.operator import Make, Operator
 from tests.support.pairs import paired
 
@@ -95,7 +95,7 @@ def test_a_replica_is_seen_as_one_and_markers_go_through(servers: ValkeyServers)
     with connect(primary) as client:
         assert client.keys("ccr-avn:*") == []
     servers.promote("us")
-    assert look_at(replica).was_promoted
+    assert fetch_replication(replica).was_promoted
 
 
 def test_a_marker_that_does_not_arrive_is_missed(servers: ValkeyServers) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import valkey
 
-from ccr_avn.dataplane.connect import connect
-from ccr_avn.dataplane.fence import ENDING, NAME, Fence, FenceRefused, lift
-from ccr_avn.dataplane.link import look_at
-from ccr_avn.dataplane.still import caught_up, stands_still, wrote_nothing
 from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
+from ccr_avn.valkey.connect import connect
+from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused, lift
+from ccr_avn.valkey.quiescence import caught_up, is_quiescent, no_writes_between
+from ccr_avn.valkey.replication import fetch_replication
 from tests.support import servers
 from tests.support.held import takes_a_write
 from tests.support.servers import PASSWORD, Serve, Server, binaries
@@ -159,7 +159,7 @@ def test_under_load_nothing_is_acknowledged_that_is_not_on_the_replica(
         before = fence.side()
         caught_up(before.offset, replica.endpoint(), timeout=5)
         assert fence.holds()
-        assert wrote_nothing(before, fence.side(), 1)
+        assert no_writes_between(before, fence.side(), 1)
         replica.promote()
         # From here on a new connection may write to the old primary: that is why a switchover shuts it first.
         for writer in load.writers:
@@ -308,20 +308,20 @@ def test_pings_expiry_and_wait_are_no_writes(primary: Server, serve: Serve) -> N
     replica = serve("us", binary=primary.binary)
     replica.follow(primary)
     primary.admin.set("short", "x", px=300)
-    before = look_at(primary.endpoint())
+    before = fetch_replication(primary.endpoint())
     primary.admin.execute_command("WAIT", 2, 50)
     until(lambda: primary.admin.info("stats")["expired_keys"] == 1, "the key to expire")
-    until(lambda: look_at(primary.endpoint()).offset > before.offset + 37, "the offset to move")
-    assert wrote_nothing(before, look_at(primary.endpoint()), 2)
+    until(lambda: fetch_replication(primary.endpoint()).offset > before.offset + 37, "the offset to move")
+    assert no_writes_between(before, fetch_replication(primary.endpoint()), 2)
     for write in (("SET", "k", "v"), ("EVAL", "return redis.call('INCR', 'n')", "0"), ("XADD", "s", "*", "a", "b")):
-        before = look_at(primary.endpoint())
+        before = fetch_replication(primary.endpoint())
         primary.admin.execute_command(*write)
-        assert not wrote_nothing(before, look_at(primary.endpoint()), 2), write
+        assert not no_writes_between(before, fetch_replication(primary.endpoint()), 2), write
 
 
 @on_each
 def test_under_a_fence_the_offset_moves_by_pings_alone(primary: Server, serve: Serve) -> None:
-    from ccr_avn.dataplane.still import moved_only_by_pings
+    from ccr_avn.valkey.quiescence import moved_only_by_pings
 
     replica = serve("us", binary=primary.binary)
     replica.follow(primary)
@@ -333,11 +333,11 @@ def test_under_a_fence_the_offset_moves_by_pings_alone(primary: Server, serve: S
         assert primary.admin.get("short") is None
         after = fence.side()
         assert moved_only_by_pings(before.offset, after.offset, time.monotonic() - began)
-        assert wrote_nothing(before, after, 1)
+        assert no_writes_between(before, after, 1)
 
 
 def test_standing_still(primary: Server) -> None:
-    still = stands_still(primary.endpoint(), 0.3)
+    still = is_quiescent(primary.endpoint(), 0.3)
     assert still is not None
     ending = threading.Event()
 
@@ -349,7 +349,7 @@ def test_standing_still(primary: Server) -> None:
     writing = threading.Thread(target=write)
     writing.start()
     try:
-        assert stands_still(primary.endpoint(), 5) is None
+        assert is_quiescent(primary.endpoint(), 5) is None
     finally:
         ending.set()
         writing.join()
@@ -359,7 +359,7 @@ def test_catching_up(primary: Server, serve: Serve) -> None:
     replica = serve("us", binary=primary.binary)
     replica.follow(primary)
     primary.admin.set("k", "v")
-    offset = look_at(primary.endpoint()).offset
+    offset = fetch_replication(primary.endpoint()).offset
     assert caught_up(offset, replica.endpoint(), timeout=5).offset >= offset
     with pytest.raises(TimedOut) as caught:
         caught_up(offset + 1000, replica.endpoint(), timeout=0.1)

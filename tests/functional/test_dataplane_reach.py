@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import valkey
 
-from ccr_avn.dataplane.connect import Endpoint, connect, explained
-from ccr_avn.dataplane.fence import Fence
-from ccr_avn.dataplane.link import look_at, read_link
-from ccr_avn.dataplane.marker import PREFIX, last_watched, run_marker
-from ccr_avn.dataplane.still import PING_BYTES
-from ccr_avn.dataplane.trouble import Answered
-from ccr_avn.dataplane.writes import Kept, accepts_write, accepts_writes, lets_clients_in
 from ccr_avn.errors import NotProven, TimedOut, Unreachable
+from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.diagnose import Answered
+from ccr_avn.valkey.fence import Fence
+from ccr_avn.valkey.marker import PREFIX, last_watched, run_marker
+from ccr_avn.valkey.quiescence import PING_BYTES
+from ccr_avn.valkey.replication import fetch_replication, read_link
+from ccr_avn.valkey.writes import Kept, accepts_write, accepts_writes, lets_clients_in
 from tests.support import servers
 from tests.support.servers import PASSWORD, Serve, Server
 from tests.support.wait import until
@@ -53,12 +53,12 @@ def test_what_refuses_to_serve_can_be_looked_at(serve: Serve, binary: str) -> No
     primary = serve("eu", binary=binary)
     replica = serve("us", "--replica-serve-stale-data", "no", binary=binary)
     replica.admin.execute_command("REPLICAOF", "127.0.0.1", 1)
-    never = look_at(replica.endpoint())
+    never = fetch_replication(replica.endpoint())
     assert (never.role, never.has_a_copy) == ("slave", False)
     replica.follow(primary)
     primary.kill()
-    until(lambda: look_at(replica.endpoint()).link_status == "down", "the link to break")
-    assert look_at(replica.endpoint()).has_a_copy
+    until(lambda: fetch_replication(replica.endpoint()).link_status == "down", "the link to break")
+    assert fetch_replication(replica.endpoint()).has_a_copy
     assert "without its primary" in trouble(lambda: last_watched(replica.endpoint())).what
 
 
@@ -113,7 +113,7 @@ def test_addresses_that_are_none(uri: str) -> None:
 
 def test_a_user_with_few_rights(primary: Server) -> None:
     few = primary.user("few", "~app:*", "+@all", "-info")
-    assert "may not" in trouble(lambda: look_at(few)).what
+    assert "may not" in trouble(lambda: fetch_replication(few)).what
     assert "may not" in trouble(lambda: run_marker(few, few, samples=1)).what
     assert "may not" in trouble(lambda: accepts_writes(few, timeout=5)).what
 
@@ -150,7 +150,7 @@ def test_a_connection_cut_within_the_handshake_is_no_trouble_with_certificates()
 
 def test_tls(tls_server: Server, tmp_path: Path) -> None:
     trusted = tls_server.endpoint(host="localhost", ca_file=tls_server.ca_file)
-    assert look_at(trusted).role == "master"
+    assert fetch_replication(trusted).role == "master"
     assert run_marker(trusted, trusted, samples=3).arrived == 3
     with Fence(trusted, "test", 10) as fence:
         assert fence.holds()
@@ -172,12 +172,12 @@ def test_a_link_is_read_from_both_sides(primary: Server, serve: Serve) -> None:
     assert (link.primary.connected_replicas, link.replica.link_status) == (1, "up")
     replica.freeze()
     primary.admin.set("big", "x" * 100_000)
-    behind = look_at(primary.endpoint()).offset
+    behind = fetch_replication(primary.endpoint()).offset
     replica.thaw()
     assert behind > link.primary.offset + 100_000
     primary.kill()
-    until(lambda: look_at(replica.endpoint()).link_status == "down", "the link to go down")
-    side = look_at(replica.endpoint())
+    until(lambda: fetch_replication(replica.endpoint()).link_status == "down", "the link to go down")
+    side = fetch_replication(replica.endpoint())
     assert side.last_io_seconds is None
     assert side.link_down_seconds is not None
 
@@ -255,20 +255,20 @@ def test_who_is_left_is_seen_by_a_connection_from_before(primary: Server) -> Non
     kept = Kept(primary.endpoint())
     with valkey.Valkey(port=primary.port, password=PASSWORD, client_name="app") as writer:
         writer.ping()
-        [client] = kept.look().clients
+        [client] = kept.read().clients
         assert client.startswith("app at ")
         number = writer.client_id()
         kept.cut_others()
-        assert kept.look().clients == ()
+        assert kept.read().clients == ()
         assert writer.client_id() != number
-    assert kept.look(frozenset({"somebody else"})).clients == ()
+    assert kept.read(frozenset({"somebody else"})).clients == ()
     until(lambda: int(primary.admin.info("stats")["total_commands_processed"]) > 30, "the keep-alive to have gone on")
-    left = kept.look()
+    left = kept.read()
     assert not left.cut
     assert left.side is not None
     primary.admin.client_kill_filter(_type="normal", skipme=True)
-    assert kept.look().cut
-    assert kept.look().cut, "once cut, always cut"
+    assert kept.read().cut
+    assert kept.read().cut, "once cut, always cut"
     kept.close()
 
 
@@ -276,9 +276,9 @@ def test_silence_is_no_cut(primary: Server) -> None:
     kept = Kept(primary.endpoint(timeout=0.3), timeout=0.3)
     primary.freeze()
     with pytest.raises(Unreachable):
-        kept.look()
+        kept.read()
     primary.thaw()
-    until(lambda: not kept.look().cut, "the connection to answer again")
+    until(lambda: not kept.read().cut, "the connection to answer again")
     primary.kill()
-    assert kept.look().cut
+    assert kept.read().cut
     kept.close()

@@ -152,7 +152,7 @@ def test_the_env_file_is_written_when_writes_are_accepted(pair: Operator) -> Non
 
 
 def test_a_marker_of_watch_bounds_the_loss(pair: Operator) -> None:
-    from ccr_avn.dataplane.marker import WATCH
+    from ccr_avn.valkey.marker import WATCH
 
     marked = time.time() - 5
     with client(pair, "eu") as old:

@@ -236,8 +236,8 @@ def test_a_primary_that_starts_again_during_the_promotion_is_not_said_to_have_it
 
 
 def test_an_old_primary_that_another_run_pauses_is_not_called_open(pair: Operator) -> None:
-    from ccr_avn.dataplane.connect import Endpoint
-    from ccr_avn.dataplane.fence import Fence
+    from ccr_avn.valkey.connect import Endpoint
+    from ccr_avn.valkey.fence import Fence
 
     with Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "other", 30):
         done = pair.ccr(*GO, "--old-primary", "open")
@@ -374,8 +374,8 @@ def test_the_old_filter_is_known_to_the_run_that_goes_on(pair: Operator) -> None
 
 def test_what_was_undone_is_what_was_seen(pair: Operator) -> None:
     """A fence that can't be lifted is not "undone": until when it lasts is said, and the command."""
-    from ccr_avn.dataplane.connect import Endpoint
-    from ccr_avn.dataplane.fence import Fence
+    from ccr_avn.valkey.connect import Endpoint
+    from ccr_avn.valkey.fence import Fence
 
     other = Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "other", 30)
     other.place()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import valkey
 
-from ccr_avn.dataplane.parity import read_planes
+from ccr_avn.valkey.inventory import read_planes
 from tests.support import servers
 from tests.support.operator import Operator
 from tests.support.pairs import paired

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ccr_avn.preview import preview
+from ccr_avn.plan.preview import preview
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
 from tests.support.operator import BIN, Ended, Make, Operator
 from tests.support.pairs import accepts, is_promoted, missing, paired, uri

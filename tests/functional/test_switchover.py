@@ -247,8 +247,8 @@ def test_a_fence_lifted_by_somebody_else_is_noticed(pair: Operator) -> None:
 
 
 def test_nobody_unpauses_another_runs_fence(pair: Operator) -> None:
-    from ccr_avn.dataplane.connect import Endpoint
-    from ccr_avn.dataplane.fence import Fence
+    from ccr_avn.valkey.connect import Endpoint
+    from ccr_avn.valkey.fence import Fence
 
     endpoint = Endpoint(service="eu", uri=uri(pair, "eu"))
     one, two = Fence(endpoint, "one", 10), Fence(endpoint, "two", 10)

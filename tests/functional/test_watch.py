@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.watch.writer import KEY, TTL
+from ccr_avn.monitoring.writer import KEY, TTL
 from tests.support.operator import Make, Operator
 from tests.support.pairs import add_pairs, linked
 from tests.support.wait import until

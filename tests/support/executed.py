@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.errors import Refused
-from ccr_avn.execute import Run, World
-from ccr_avn.plan import Act, Call, Finding, Gate, Plan, Poll, Probe, Seen, Step, go, stop, todo, wait
+from ccr_avn.plan.execute import Run, World
+from ccr_avn.plan.model import Act, Call, Finding, Gate, Plan, Poll, Probe, Results, Step, go, stop, todo, wait
 from ccr_avn.process import Answer
 
 if TYPE_CHECKING:
-    from ccr_avn import events
+    from ccr_avn.plan import events
 
 
 class Fake:
@@ -59,13 +59,13 @@ def change(name: str, *more: Any, hint: str = "") -> Call[None]:
     return Call(("avn", name, *more), parse=lambda _: None, hint=hint)
 
 
-def says(answer: Any, _: Seen) -> Finding:
+def says(answer: Any, _: Results) -> Finding:
     """The answer itself is the verdict."""
     verdicts: dict[str, Callable[[str], Finding]] = {"go": go, "wait": wait}
     return stop("never", hint="do not") if answer == "stop" else verdicts[answer](str(answer))
 
 
-def says_of_a_change(answer: Any, seen: Seen) -> Finding:
+def says_of_a_change(answer: Any, seen: Results) -> Finding:
     """What is not so yet is to be done; only "later" waits before that."""
     given = {"wait": todo("not yet"), "later": wait("not now")}
     return given.get(answer) or says(answer, seen)
@@ -73,7 +73,7 @@ def says_of_a_change(answer: Any, seen: Seen) -> Finding:
 
 def step(name: str, **more: Any) -> Step[Any]:
     judge = says_of_a_change if "change" in more else says
-    return Step(slug=name, purpose=name, look=call(name), gate=Gate("it says go", judge), **more)
+    return Step(slug=name, purpose=name, read=call(name), gate=Gate("it says go", judge), **more)
 
 
 def made(name: str, **more: Any) -> Step[Any]:
@@ -87,16 +87,16 @@ def plan(*steps: Step[Any], checks: tuple[Step[Any], ...] = ()) -> Plan:
 def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = False) -> Step[Any]:
     state = {"done": False}
 
-    def look(_: Seen) -> str:
+    def read(_: Results) -> str:
         return "go" if state["done"] else "wait"
 
-    def act(_: Seen) -> None:
+    def act(_: Results) -> None:
         log.append(slug)
         state["done"] = True
         if broken:
             raise Refused("broken", hint="none")
 
-    def undo(_: Seen) -> str:
+    def undo(_: Results) -> str:
         log.append(f"un-{slug}")
         if slug == "stuck":
             raise Refused("stuck", hint="none")
@@ -105,7 +105,7 @@ def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = Fals
     return Step(
         slug=slug,
         purpose=slug,
-        look=Probe(("ccr-avn", slug), look),
+        read=Probe(("ccr-avn", slug), read),
         gate=Gate("r", says_of_a_change),
         poll=Poll(limit=1),
         change=Act(("ccr-avn", slug), act),

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from ccr_avn import models
-from ccr_avn.dataplane.link import NO_HISTORY, Side
-from ccr_avn.status.pairs import Pair, pairs_of
+from ccr_avn.aiven import models
+from ccr_avn.monitoring.pairs import Pair, pairs_of
+from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
 HISTORY = "a" * 40
 
@@ -36,7 +36,7 @@ def listed(*services: dict[str, Any]) -> tuple[Pair, ...]:
     return pairs_of(models.services(json.dumps(services)))
 
 
-def side(role: str = "master", offset: int = 100, **more: Any) -> Side:
+def side(role: str = "master", offset: int = 100, **more: Any) -> ReplicationInfo:
     """What INFO says of a primary, or of a replica whose link is up."""
     told: dict[str, Any] = {
         "role": role,
@@ -52,4 +52,4 @@ def side(role: str = "master", offset: int = 100, **more: Any) -> Side:
         "loading": False,
     }
     link = {"link_status": "up", "last_io_seconds": 1} if role == "slave" else {}
-    return Side(**{**told, **link, **more})
+    return ReplicationInfo(**{**told, **link, **more})

@@ -3,8 +3,8 @@
 import itertools
 from typing import Any
 
-from ccr_avn.avn import Project
-from ccr_avn.plan import Plan
+from ccr_avn.aiven.avn import Project
+from ccr_avn.plan.model import Plan
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.steps import Setting

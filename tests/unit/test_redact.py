@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from ccr_avn import models, redact
+from ccr_avn import redact
+from ccr_avn.aiven import models
 from ccr_avn.errors import AvnError
 from ccr_avn.redact import redacted, redacted_in
 

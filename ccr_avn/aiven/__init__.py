@@ -1,0 +1,1 @@
+"""What is said to avn, and what its answers mean."""

@@ -1,0 +1,167 @@
+"""One pure function for each avn command. argv is spelled here and nowhere else."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn.plan.model import Call, Word
+
+if TYPE_CHECKING:
+    from ccr_avn.aiven import models
+
+NO_HINTS: Mapping[int, str] = MappingProxyType({})
+AVN = "avn"
+"""Stands for the installed program: the interpreters put its path there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The project that every command names; without a name avn falls back to its own default."""
+
+    name: str | None = None
+
+    @property
+    def flag(self) -> tuple[str, ...]:
+        return ("--project", self.name) if self.name else ()
+
+
+def create_help() -> Call[str]:
+    """Local: asks the installed avn which flags it has. Needs no token."""
+    return Call((AVN, "service", "create", "--help"), parse=str)
+
+
+def version() -> Call[str]:
+    """Local: ``aiven-client 4.18.0``."""
+    return Call((AVN, "--version"), parse=str.strip)
+
+
+def service_list(project: Project, *names: str) -> "Call[tuple[models.Service, ...]]":
+    """The services of these names that exist, or all that can have read replicas. Unknown names are left out, exit 0."""
+    argv = (AVN, "service", "list", *names, *project.flag, "--json")
+    return Call(argv, parse=_read("named_services" if names else "services"))
+
+
+def service_get(project: Project, name: str) -> "Call[models.Service]":
+    return Call((AVN, "service", "get", name, *project.flag, "--json"), parse=_read("service"))
+
+
+def service_named(project: Project, name: Word) -> "Call[tuple[models.Service, ...]]":
+    """One service, or none where it does not exist. It needs no list, which a stranger's odd service can break."""
+    argv = (AVN, "service", "get", name, *project.flag, "--json")
+    return Call(argv, parse=_read("only_service"), absent=())
+
+
+def backup_list(project: Project, name: str) -> "Call[tuple[models.Backup, ...]]":
+    """Since avn 2.14.8."""
+    return Call((AVN, "service", "backup-list", name, *project.flag, "--json"), parse=_read("backups"))
+
+
+def integration_list(project: Project, name: str) -> "Call[tuple[models.Integration, ...]]":
+    """Rows where the service is the source and rows where it is the destination."""
+    argv = (AVN, "service", "integration-list", name, *project.flag, "--json")
+    return Call(argv, parse=_read("integrations"))
+
+
+def integration_types(project: Project) -> "Call[tuple[models.IntegrationType, ...]]":
+    argv = (AVN, "service", "integration-types-list", *project.flag, "--json")
+    return Call(argv, parse=_read("integration_types"))
+
+
+def integration_delete(project: Project, integration: Word, *, hint: str = "") -> Call[None]:
+    """Asks nothing, waits for nothing, prints nothing; a read must prove it."""
+    argv = (AVN, "service", "integration-delete", integration, *project.flag)
+    return Call(argv, parse=_read("nothing"), hint=hint)
+
+
+def service_create(
+    project: Project,
+    name: str,
+    *,
+    service_type: Word,
+    plan: str,
+    cloud: str,
+    extra: tuple[Word, ...] = (),
+    hint: str = "",
+    hints: Mapping[int, str] = NO_HINTS,
+) -> Call[None]:
+    """Prints nothing on success and has no ``--json``."""
+    argv = (AVN, "service", "create", name, *project.flag, "-t", service_type, "--plan", plan, "--cloud", cloud, *extra)
+    return Call(argv, parse=_read("nothing"), hint=hint, hints=hints)
+
+
+def service_update(project: Project, name: str, *changes: Word, hint: str = "") -> Call[None]:
+    """Returns as soon as the platform has accepted it; has no ``--json``."""
+    return Call((AVN, "service", "update", name, *project.flag, *changes), parse=_read("nothing"), hint=hint)
+
+
+def service_terminate(project: Project, name: str, *, hint: str = "") -> Call[None]:
+    """Takes the service away for good; avn asks nothing with ``--force``."""
+    return Call((AVN, "service", "terminate", name, *project.flag, "--force"), parse=_read("nothing"), hint=hint)
+
+
+def tags_list(project: Project, name: str) -> "Call[tuple[models.Tag, ...]]":
+    return Call((AVN, "service", "tags", "list", name, *project.flag, "--json"), parse=_read("tags"))
+
+
+def tags_update(project: Project, name: str, *tags: Word) -> Call[None]:
+    """``tags`` are ``key=value``."""
+    added = tuple(word for tag in tags for word in ("--add-tag", tag))
+    return Call((AVN, "service", "tags", "update", name, *project.flag, *added), parse=_read("nothing"))
+
+
+def user_get(project: Project, name: str, username: str) -> "Call[models.User]":
+    argv = (AVN, "service", "user-get", name, "--username", username, *project.flag, "--json")
+    return Call(argv, parse=_read("user"))
+
+
+def service_plans(project: Project, cloud: str) -> "Call[models.Catalogue]":
+    """All types, plans and clouds in one read, which is large; without a cloud avn says a sentence before the JSON."""
+    argv = (AVN, "service", "plans", *project.flag, "--cloud", cloud, "--json")
+    return Call(argv, parse=_read("catalogue"))
+
+
+def vpc_list(project: Project) -> "Call[tuple[models.Vpc, ...]]":
+    return Call((AVN, "vpc", "list", *project.flag, "--json"), parse=_read("vpcs"))
+
+
+def user_words(project: Project, act: str, name: str, username: str) -> tuple[str, ...]:
+    """``act`` is ``user-create``, ``user-delete``, ``user-get`` or ``user-set-access-control``; typed by a person."""
+    return (AVN, "service", act, name, "--username", username, *project.flag)
+
+
+def integration_words(project: Project, *words: str) -> tuple[str, ...]:
+    """Makes an integration; typed by a person."""
+    return (AVN, "service", "integration-create", *words, *project.flag)
+
+
+def maintenance_start(project: Project, name: str) -> Call[None]:
+    return Call((AVN, "service", "maintenance-start", name, *project.flag), parse=_read("nothing"))
+
+
+def user_info() -> Call[tuple[dict[str, object], ...]]:
+    return Call((AVN, "user", "info", "--json"), parse=_read("objects"))
+
+
+def project_details(project: Project) -> Call[tuple[dict[str, object], ...]]:
+    return Call((AVN, "project", "details", *project.flag, "--json"), parse=_read("objects"))
+
+
+def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
+    """The two spellings of one request: only the first is in any avn released so far."""
+    if flag == "read-replica-for":
+        return ("--read-replica-for", primary)
+    return ("--service-integration", f"source_service={primary},integration_type=read_replica")
+
+
+@cache
+def _read(name: str) -> Callable[[str], Any]:
+    """The reader of that name, one for each; loaded when there is something to read: an argv has not its weight."""
+
+    def parse(stdout: str) -> Any:
+        from ccr_avn.aiven import models
+
+        return getattr(models, name)(stdout)
+
+    return parse

@@ -1,0 +1,131 @@
+"""doctor's checks: is everything in place for a run? Reads only."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ccr_avn import process
+from ccr_avn.aiven import avn, failure
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.models import READ_REPLICA, REDACTED, IntegrationType
+from ccr_avn.aiven.program import identify
+from ccr_avn.errors import AvnError, CcrError
+from ccr_avn.plan.model import Call
+
+Verdict = Literal["OK", "WARN", "FAIL"]
+EXPLAINED = (401, 429)
+"""What avn's failure explains better than a permission would."""
+VPC_HINT = "without this `avn service create` needs --no-project-vpc or --project-vpc-id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    name: str
+    verdict: Verdict
+    seen: str
+
+
+def examine(given: str | None, project: Project, service_type: str, deadline: float) -> tuple[Check, ...]:
+    """Every check, each with what was seen; ``deadline`` is in seconds, for each avn command."""
+    try:
+        program = identify(given)
+    except CcrError as error:
+        return (Check(name="avn", verdict="FAIL", seen=f"{error.what}; {error.hint}"),)
+
+    def ask(call: Call[Any]) -> Any:
+        return _ask(program.path, call, deadline)
+
+    calls: tuple[Call[Any], ...] = (
+        avn.user_info(),
+        avn.project_details(project),
+        avn.service_list(project),
+        avn.integration_types(project),
+        avn.vpc_list(project),
+    )
+    with ThreadPoolExecutor(2) as pool:
+        user, details, services, types, vpcs = pool.map(ask, calls)
+    there = "" if isinstance(services, AvnError) or not services else services[0].name
+    return (
+        Check(name="avn", verdict="OK", seen=f"{program.version} at {program.path}"),
+        _judged("token", user, "accepted", ""),
+        _judged("project", details, project.name or "avn's default", _project_hint(project)),
+        _judged("services", services, "can be listed", "the token needs project:services:read"),
+        _passwords(services),
+        _offers(types, service_type),
+        _on_a_service("integrations", there, avn.integration_list, ask, project, "project:integrations:read"),
+        _on_a_service("backups", there, avn.backup_list, ask, project, "service:configuration:write"),
+        _judged("VPCs", vpcs, "can be listed", f"{VPC_HINT}; the token needs project:networking:read", "WARN"),
+        Check(
+            name="permission to change",
+            verdict="WARN",
+            seen="cannot be checked without making a change; enable needs project:services:write, "
+            "promotion project:integrations:write",
+        ),
+    )
+
+
+def failed(checks: Sequence[Check]) -> bool:
+    return any(check.verdict == "FAIL" for check in checks)
+
+
+def _ask(path: str, call: Call[Any], deadline: float) -> Any:
+    answer = process.run((path, *(str(word) for word in call.argv[1:])), deadline=deadline)
+    if answer.code != 0:
+        return failure.AvnFailed("failed", failure.read(answer))
+    try:
+        return call.parse(answer.stdout)
+    except AvnError as error:
+        return error
+
+
+def _judged(name: str, answer: Any, seen: str, refused: str, bad: Verdict = "FAIL") -> Check:
+    """``refused``: what to do where the platform said no. Of a network that is down or an old token, avn's failure tells."""
+    if not isinstance(answer, AvnError):
+        return Check(name=name, verdict="OK", seen=seen)
+    status = getattr(answer, "status", None)
+    explained = status in EXPLAINED or (status is None and answer.hint)
+    hint = answer.hint if explained or not refused else refused
+    return Check(name=name, verdict=bad, seen="; ".join(part for part in (answer.detail, hint) if part))
+
+
+def _project_hint(project: Project) -> str:
+    if project.name:
+        return "check the name: `avn project list` shows those that the token may see"
+    return "name the project: --project, AIVEN_PROJECT, or `avn project switch NAME`"
+
+
+def _offers(answer: Any, service_type: str) -> Check:
+    name = "read replicas"
+    if isinstance(answer, AvnError):
+        return Check(name=name, verdict="WARN", seen=f"integration types cannot be listed: {answer.detail}")
+    types: tuple[IntegrationType, ...] = answer
+    if any(row.type == READ_REPLICA and service_type in row.sources and service_type in row.dests for row in types):
+        return Check(name=name, verdict="OK", seen=f"offered for {service_type}")
+    return Check(name=name, verdict="FAIL", seen=f"read_replica is not offered for {service_type} in this project")
+
+
+def _passwords(services: Any) -> Check:
+    """Whether they are shown can only be seen on a service that has an address."""
+    name = "passwords"
+    known = [] if isinstance(services, AvnError) else [one.uri.get_secret_value() for one in services if one.uri]
+    if not known:
+        return Check(name=name, verdict="WARN", seen="there is no running service yet to see this on")
+    if REDACTED in known[0]:
+        hint = "the token needs service:secrets:read: without it no data plane can be reached"
+        return Check(name=name, verdict="FAIL", seen=f"hidden from this token; {hint}")
+    return Check(name=name, verdict="OK", seen="shown to this token")
+
+
+def _on_a_service(
+    name: str,
+    service: str,
+    call: Callable[[Project, str], Call[Any]],
+    ask: Callable[[Call[Any]], Any],
+    project: Project,
+    permission: str,
+) -> Check:
+    """Whether the token may list these can only be seen on a service that exists."""
+    if not service:
+        return Check(name=name, verdict="WARN", seen=f"there is no service yet to list the {name} of")
+    return _judged(name, ask(call(project, service)), "can be listed", f"the token needs {permission}")

@@ -1,0 +1,85 @@
+"""Where a promoted service came from, as its tags tell: the platform forgets it. A name alone proves nothing."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ccr_avn.aiven.models import Service
+
+FROM = "ccr_promoted_from"
+"""The tag that names the old primary."""
+
+LINEAGE = "ccr_promoted_lineage"
+"""The tag that tells namesakes apart: ``OLD-NEW-REPLID``, both creation times in seconds since 1970.
+
+Tags hold 64 characters: twice ten digits, forty of the replication ID and two dashes are 62.
+"""
+
+UNKNOWN = "unknown"
+"""In the tag's place where the creation times are not known: then the name proves nothing."""
+
+_LINEAGE = re.compile(r"(\d+)-(\d+)-([0-9a-f]{40})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The old primary. Creation times are in whole seconds since 1970; ``None``: tagged before these were kept."""
+
+    name: str
+    old_created: int | None = None
+    new_created: int | None = None
+    replication_id: str = ""  # of the old primary, which the promoted one followed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A promotion in a journal of this machine: the same facts as a tag's, and how far it had come."""
+
+    origin: Origin
+    proven: bool  # the role was seen to be master; else the deletion was sent, and no more is known
+    sent_at: float = 0.0  # seconds since 1970
+
+
+def matches(recorded: Recorded, old: "Service | None", new: "Service | None") -> bool:
+    """Whether it is about the very services that are there now."""
+    return old is not None and new is not None and is_origin(recorded.origin, old, new)
+
+
+def origin_of(service: "Service") -> Origin | None:
+    """What the tags of a service say of the primary that it was promoted from."""
+    name = service.tags.get(FROM)
+    if not isinstance(name, str) or not name:
+        return None
+    found = _LINEAGE.fullmatch(str(service.tags.get(LINEAGE, "")))
+    if not found:
+        return Origin(name=name)
+    old, new, replication_id = found.groups()
+    return Origin(name=name, old_created=int(old), new_created=int(new), replication_id=replication_id)
+
+
+def is_origin(origin: Origin, old: "Service", new: "Service") -> bool:
+    """Whether both are the very services that the tags were written for, and not others of the same names."""
+    return (
+        origin.name == old.name
+        and origin.old_created is not None
+        and (origin.old_created, origin.new_created) == (created(old), created(new))
+    )
+
+
+def promoted_from(new: "Service", services: "tuple[Service, ...]") -> "Service | None":
+    """The old primary of ``new`` among ``services``, if its tags are proven by the creation times of both."""
+    origin = origin_of(new)
+    return next((old for old in services if origin and is_origin(origin, old, new)), None)
+
+
+def tags(old: "Service", new: "Service", replication_id: str) -> tuple[str, ...]:
+    """``key=value`` words that remember on ``new`` what it was promoted from."""
+    if created(old) is None or created(new) is None or not replication_id:
+        return (f"{FROM}={old.name}", f"{LINEAGE}={UNKNOWN}")
+    return (f"{FROM}={old.name}", f"{LINEAGE}={created(old)}-{created(new)}-{replication_id}")
+
+
+def created(service: "Service") -> int | None:
+    """Seconds since 1970."""
+    return None if service.created is None else int(service.created.timestamp())

@@ -1,0 +1,336 @@
+"""The few facts read out of avn's JSON. Raw JSON travels no further than this module."""
+
+import json
+import math
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    model_validator,
+)
+
+from ccr_avn.aiven.reading import Fact, Rows, listed, parsed, rows_of, salvaged, unreadable
+
+SERVING = ("RUNNING", "REBALANCING")
+"""States in which a service answers its clients; REBALANCING swaps nodes while serving."""
+
+REDACTED = "<redacted>"
+READ_REPLICA = "read_replica"
+
+REPLICABLE = ("valkey", "redis")
+"""The service types that have read replicas of their own kind; all others are none of our business."""
+
+UNKNOWN = "unknown"
+
+
+def _not_enabled_id(value: Any) -> Any:
+    """avn replaces the null id of a row that is not enabled by a sentence, even in ``--json``."""
+    return None if value == "(integration not enabled)" else value
+
+
+Mapping = dict[str, Any]
+
+
+class Progress(Fact):
+    phase: str | None = None
+    completed: bool | None = None
+    current: float | None = None
+    maximum: float | None = Field(default=None, alias="max")
+    unit: str | None = None
+
+
+class NodeState(Fact):
+    name: str
+    state: str
+    progress_updates: tuple[Progress, ...] = ()
+
+    def __str__(self) -> str:
+        phases = [
+            f"{one.phase} {one.current:g}/{one.maximum:g}" if one.current is not None and one.maximum else one.phase
+            for one in self.progress_updates
+            if one.phase and not one.completed
+        ]
+        return f"{self.name} {self.state}" + (f" ({', '.join(phases)})" if phases else "")
+
+
+class Integration(Fact):
+    """A row of ``integration-list``; the same row is listed on both services, so its direction matters."""
+
+    id: Annotated[str | None, BeforeValidator(_not_enabled_id)] = Field(alias="service_integration_id", default=None)
+    type: str = Field(alias="integration_type")
+    enabled: bool
+    active: bool
+    source: str | None = Field(alias="source_service", default=None)
+    dest: str | None = Field(alias="dest_service", default=None)
+    source_endpoint: str | None = Field(alias="source_endpoint_id", default=None)
+    dest_endpoint: str | None = Field(alias="dest_endpoint_id", default=None)
+    source_project: str | None = None
+    dest_project: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_is_not_said(cls, value: Any) -> Any:
+        """A row with an id is one that was enabled; one that is enabled acts unless it is said not to."""
+        if not isinstance(value, dict):
+            return value
+        has_id = _not_enabled_id(value.get("service_integration_id")) is not None
+        enabled = has_id if value.get("enabled") is None else value["enabled"]
+        active = enabled if value.get("active") is None else value["active"]
+        return {**value, "enabled": enabled, "active": active}
+
+    @property
+    def crosses_projects(self) -> bool:
+        """Whether its services are in two projects, so that one of the names means nothing in the other's."""
+        return None not in (self.source_project, self.dest_project) and self.source_project != self.dest_project
+
+    def feeds(self, service: str) -> bool:
+        """Whether this row makes ``service`` a read replica."""
+        return self.type == READ_REPLICA and self.enabled and self.dest == service
+
+    def is_fed_by(self, service: str) -> bool:
+        return self.type == READ_REPLICA and self.enabled and self.source == service
+
+
+class User(Fact):
+    username: str
+    type: str | None = None
+    password: SecretStr | None = None
+    access_control: Mapping = Field(default_factory=dict)
+
+
+class Backup(Fact):
+    name: str = Field(alias="backup_name")
+    taken: datetime = Field(alias="backup_time")
+    size: int | None = Field(alias="data_size", default=None)  # bytes before compression
+
+
+class Component(Fact):
+    component: str
+    host: str
+    port: int
+    route: str
+    usage: str
+
+
+class Service(Fact):
+    name: str = Field(alias="service_name", min_length=1)
+    type: str = Field(alias="service_type")
+    state: str
+    plan: str = UNKNOWN
+    cloud: str = Field(alias="cloud_name", default=UNKNOWN)
+    uri: SecretStr | None = Field(alias="service_uri", default=None)  # null while building
+    is_cluster: bool = Field(alias="is_cluster_plan", default=False)
+    protected: bool = Field(alias="termination_protection", default=False)
+    vpc: str | None = Field(alias="project_vpc_id", default=None)
+    created: datetime | None = Field(alias="create_time", default=None)  # tells namesakes apart
+    node_count: int | None = None
+    memory_mb: float | None = Field(alias="node_memory_mb", default=None)
+    nodes: tuple[NodeState, ...] = Field(alias="node_states", default=())
+    user_config: Mapping = Field(default_factory=dict)
+    integrations: tuple[Integration, ...] = Field(alias="service_integrations", default=())
+    users: tuple[User, ...] = ()
+    components: tuple[Component, ...] = ()
+    backups: tuple[Backup, ...] = ()
+    tags: Mapping = Field(default_factory=dict)
+    maintenance: Mapping = Field(default_factory=dict)
+
+    @property
+    def due(self) -> tuple[dict[str, Any], ...]:
+        """Maintenance that is planned for it."""
+        updates = self.maintenance.get("updates")
+        return tuple(one for one in updates if isinstance(one, dict)) if isinstance(updates, list) else ()
+
+    left_out: tuple[str, ...] = ()  # what the platform said of it that can't be read
+
+    @property
+    def serving(self) -> bool:
+        return self.state in SERVING
+
+    @property
+    def persistence(self) -> str:
+        """``rdb`` or ``off``; an absent key behaves as ``rdb``."""
+        return str(self.user_config.get(f"{self.type}_persistence") or "rdb")
+
+    @property
+    def row(self) -> Integration | None:
+        """The integration that makes this service a read replica, if it is one."""
+        return next((row for row in self.integrations if row.feeds(self.name)), None)
+
+    @property
+    def source(self) -> str | None:
+        """The primary that this service replicates, if it is a read replica.
+
+        One of another project is ``PROJECT/NAME``, which is no service's name: it equals no namesake here.
+        """
+        if self.row is None or self.row.source is None:
+            return None
+        return f"{self.source_project}/{self.row.source}" if self.source_project else self.row.source
+
+    @property
+    def source_project(self) -> str | None:
+        """The project of its primary where that is another: a service of that name here is a stranger."""
+        return self.row.source_project if self.row and self.row.crosses_projects else None
+
+    @property
+    def replicas(self) -> tuple[str, ...]:
+        fed = (row for row in self.integrations if row.is_fed_by(self.name) and row is not self.row)
+        return tuple(row.dest for row in fed if row.dest)
+
+
+class IntegrationType(Fact):
+    type: str = Field(alias="integration_type")
+    sources: tuple[str, ...] = Field(alias="source_service_types", default=())
+    dests: tuple[str, ...] = Field(alias="dest_service_types", default=())
+
+
+class Vpc(Fact):
+    id: str = Field(alias="project_vpc_id")
+    cloud: str = Field(alias="cloud_name")
+    state: str = "ACTIVE"
+
+
+Catalogue = dict[str, dict[str, dict[str, float | None]]]
+"""Type, plan, cloud: the memory of a node there, in MB."""
+
+
+class Priced(dict[str, dict[str, dict[str, float | None]]]):
+    """A catalogue as it was read, with prices: US dollars an hour, by type, plan and cloud."""
+
+    prices: dict[tuple[str, str, str], float]
+
+
+def price(catalogue: Catalogue, kind: str, plan: str, cloud: str) -> float | None:
+    """US dollars an hour; None: it is not told."""
+    return catalogue.prices.get((kind, plan, cloud)) if isinstance(catalogue, Priced) else None
+
+
+class Tag(Fact):
+    key: str
+    value: str
+
+
+def services(stdout: str) -> Rows[Service]:
+    """``avn service list --json``, of those that can have read replicas; one that can't be read is left out."""
+    wanted = (one for one in listed(stdout) if not isinstance(one, dict) or _may_be_replicated(one.get("service_type")))
+    return rows_of(Service, wanted, "service")
+
+
+def named_services(stdout: str) -> Rows[Service]:
+    """The same for names that were asked for, whatever their type.
+
+    Raises:
+        AvnError: one can't be read: to leave it out would say that it does not exist.
+    """
+    found = [salvaged(Service, one) for one in listed(stdout)]
+    return Rows(found, (note for one in found for note in one.left_out))
+
+
+def service(stdout: str) -> Service:
+    """``avn service get --json``."""
+    return salvaged(Service, parsed(stdout))
+
+
+def only_service(stdout: str) -> Rows[Service]:
+    """The same as rows, so that one that does not exist is none."""
+    found = service(stdout)
+    return Rows((found,), found.left_out)
+
+
+def backups(stdout: str) -> Rows[Backup]:
+    """``avn service backup-list --json``."""
+    return rows_of(Backup, listed(stdout), "backup")
+
+
+def integrations(stdout: str) -> Rows[Integration]:
+    """``avn service integration-list --json``."""
+    return rows_of(Integration, listed(stdout), "integration")
+
+
+def integration_types(stdout: str) -> Rows[IntegrationType]:
+    """``avn service integration-types-list --json``."""
+    return rows_of(IntegrationType, listed(stdout), "integration type")
+
+
+def vpcs(stdout: str) -> Rows[Vpc]:
+    """``avn vpc list --json``."""
+    return rows_of(Vpc, listed(stdout), "VPC")
+
+
+def catalogue(stdout: str) -> Catalogue:
+    """``avn service plans --cloud CLOUD --json``: all types, whatever cloud was named. It is large, and has no secrets."""
+    try:
+        types = json.loads(stdout)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(error) from None
+    if not isinstance(types, dict):
+        raise unreadable(TypeError("not an object"))
+    offers = {kind: _objects_in(offer, "service_plans") for kind, offer in types.items() if kind in REPLICABLE}
+    found = Priced(
+        {kind: {str(plan.get("service_plan")): _regions(plan) for plan in plans} for kind, plans in offers.items()}
+    )
+    found.prices = {
+        (kind, str(plan.get("service_plan")), cloud): told
+        for kind, plans in offers.items()
+        for plan in plans
+        for cloud, told in _prices(plan).items()
+    }
+    return found
+
+
+def _prices(plan: dict[str, Any]) -> dict[str, float]:
+    """They come as decimal words."""
+    regions = plan.get("regions")
+    told = {}
+    for cloud, one in regions.items() if isinstance(regions, dict) else ():
+        with suppress(TypeError, ValueError):
+            told[cloud] = float(one["price_usd"]) if isinstance(one, dict) and "price_usd" in one else math.nan
+    return {cloud: dollars for cloud, dollars in told.items() if dollars >= 0}
+
+
+def _objects_in(holder: Any, key: str) -> list[dict[str, Any]]:
+    rows = holder.get(key) if isinstance(holder, dict) else None
+    return [one for one in rows if isinstance(one, dict)] if isinstance(rows, list) else []
+
+
+def _regions(plan: dict[str, Any]) -> dict[str, float | None]:
+    regions = plan.get("regions")
+    if not isinstance(regions, dict):
+        return {}
+    memory = {cloud: one.get("node_memory_mb") if isinstance(one, dict) else None for cloud, one in regions.items()}
+    return {cloud: float(size) if isinstance(size, (int, float)) else None for cloud, size in memory.items()}
+
+
+def tags(stdout: str) -> Rows[Tag]:
+    """``avn service tags list --json``."""
+    return rows_of(Tag, listed(stdout), "tag")
+
+
+def user(stdout: str) -> User:
+    """``avn service user-get --json``."""
+    return salvaged(User, parsed(stdout))
+
+
+def objects(stdout: str) -> tuple[dict[str, Any], ...]:
+    """Any JSON list of objects, for checks that only count or name them."""
+    try:
+        found: tuple[dict[str, Any], ...] = _OBJECTS.validate_python(parsed(stdout))
+    except (ValueError, RecursionError) as error:
+        raise unreadable(error) from None
+    return found
+
+
+def nothing(stdout: str) -> None:
+    """A changing command says nothing that can be relied on: what became of it is read afterwards."""
+
+
+_OBJECTS: TypeAdapter[Any] = TypeAdapter(tuple[dict[str, Any], ...])
+
+
+def _may_be_replicated(kind: Any) -> bool:
+    """One of an unknown type is not passed over in silence."""
+    return kind in REPLICABLE if isinstance(kind, str) else True

@@ -1,0 +1,106 @@
+"""Which avn is installed: found, asked, and known to be new enough."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccr_avn import process
+from ccr_avn.aiven import avn
+from ccr_avn.errors import Refused, UsageError
+
+OLDEST = (2, 14, 8)
+"""The first avn with `service backup-list`."""
+
+LOCAL = 30.0
+"""Seconds that an avn may take for what needs no network."""
+
+
+class TooOld(Refused):
+    """This avn can't do the job, so nothing more is asked of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """The avn that is used: where it is, which it is, and what its `service create` offers."""
+
+    path: str
+    version: str
+    create_help: str = ""
+
+    @property
+    def offers_service_integration(self) -> bool:
+        return "--service-integration" in self.create_help
+
+
+def identify(given: str | None, *, with_help: bool = False) -> Program:
+    """Ask the installed avn what it is. Local: no call to Aiven, no token.
+
+    Raises:
+        UsageError: there is none, or it is no avn.
+        TooOld: it is older than the oldest supported.
+    """
+    path = process.find_avn(given)
+    calls = (avn.version(), *((avn.create_help(),) if with_help else ()))
+    with ThreadPoolExecutor(len(calls)) as pool:
+        version, *more = pool.map(lambda call: _local(path, tuple(str(word) for word in call.argv[1:])), calls)
+    name, _, number = version.strip().partition(" ")
+    if name != "aiven-client" or not number:
+        raise UsageError(
+            f"{path} is not avn",
+            detail="`--version` did not answer aiven-client and a number",
+            hint="give --avn the path of the Aiven CLI, or leave it out",
+        )
+    if _numbers(number) < OLDEST:
+        raise _too_old(path, number)
+    return Program(path=path, version=number, create_help=more[0] if more else "")
+
+
+def known(path: str) -> Program:
+    """The same for an avn that was found, without starting it: its installation tells, else it is not asked.
+
+    One that does not know what it is asked is looked at again: see :func:`too_old`.
+
+    Raises:
+        TooOld: it is older than the oldest supported.
+    """
+    number = version_beside(path)
+    if number is not None and _numbers(number) < OLDEST:
+        raise _too_old(path, number)
+    return Program(path=path, version=number or "not asked")
+
+
+def too_old(path: str, run: Callable[..., process.Answer]) -> TooOld | None:
+    """What to say of an avn that did not know a command, if its age explains it."""
+    answer = run((path, *(str(word) for word in avn.version().argv[1:])), deadline=LOCAL)
+    name, _, number = answer.stdout.strip().partition(" ")
+    return _too_old(path, number) if name == "aiven-client" and number and _numbers(number) < OLDEST else None
+
+
+def version_beside(path: str) -> str | None:
+    """The version of an avn without starting it, where what is installed beside it tells; else None."""
+    prefix = Path(path).resolve().parent.parent
+    found = [one.name for one in prefix.glob("lib/python3*/site-packages/aiven_client-*.dist-info")]
+    return found[0].removeprefix("aiven_client-").removesuffix(".dist-info") if len(found) == 1 else None
+
+
+def _too_old(path: str, number: str) -> TooOld:
+    return TooOld(
+        f"avn {number} is too old",
+        detail=f"{path}; the oldest that will do is {'.'.join(map(str, OLDEST))}, for `service backup-list`",
+        hint="pip install --upgrade aiven-client",
+    )
+
+
+def _local(path: str, words: tuple[str, ...]) -> str:
+    try:
+        answer = process.run((path, *words), deadline=LOCAL)
+    except OSError as error:
+        raise UsageError(
+            f"{path} can't be run", detail=str(error.strerror), hint="give --avn the path of avn"
+        ) from None
+    return answer.stdout if answer.code == 0 else ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())

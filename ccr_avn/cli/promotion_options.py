@@ -1,0 +1,275 @@
+"""What switchover and failover share on the command line: the question, hooks, the env file, the result."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
+
+import typer
+
+from ccr_avn.errors import CcrError, NotConfirmed, UsageError
+
+if TYPE_CHECKING:
+    from ccr_avn.aiven.models import Service
+    from ccr_avn.cli.session import Session
+    from ccr_avn.errors import Changed
+    from ccr_avn.hooks import Hooks
+    from ccr_avn.plan import events
+    from ccr_avn.plan.execute import Run
+    from ccr_avn.plan.model import Plan, Results
+
+Yes = Annotated[bool, typer.Option("--yes", help="Skip confirmation (required when not interactive).")]
+WriteEnv = Annotated[
+    Path | None,
+    typer.Option("--write-env", metavar="FILE", help="Write the new REDIS_URL and VALKEY_URL to FILE (mode 0600)."),
+]
+Before = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD before the first change; non-zero: stop.")]
+After = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD when all is done.")]
+OnFailure = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD when the run failed.")]
+HookTimeout = Annotated[float, typer.Option(metavar="S", help="Time limit for each CMD.")]
+DoubtTimeout = Annotated[
+    float,
+    typer.Option(metavar="S", help="How long an unanswered deletion is given to take effect."),
+]
+PromoteTimeout = Annotated[
+    float, typer.Option(metavar="S", help="Time limit for the promotion; writes are paused as long.")
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run came to its end. ``problem``: it found something that must not pass for success."""
+
+    result: dict[str, Any]
+    lines: tuple[str, ...]
+    problem: CcrError | None = None
+
+
+class Move(Protocol):
+    """A promotion with all that is told of it, be it the only one or one of many."""
+
+    command: ClassVar[str]
+
+    @property
+    def plan(self) -> "Plan": ...
+    def new(self, seen: "Results") -> "Service | None": ...
+    def old(self, seen: "Results") -> str: ...
+    def is_due(self, seen: "Results") -> bool:
+        """Whether anything is promoted, so that there is something to ask."""
+
+    def explain(self, run: "Run", problem: CcrError) -> None: ...
+    def outcome(self, session: "Session", run: "Run", hooks: dict[str, float]) -> Outcome: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What stands around the run of a plan. ``ask``: the question, which raises NotConfirmed."""
+
+    project: str | None
+    write_env: Path | None
+    ask: "Callable[[Run], None]"
+    checks_only: bool = False
+
+
+def carry_out(
+    move: Move,
+    session: "Session",
+    hooks: "Hooks",
+    around: Around,
+    perform: "Callable[[Callable[[Run], None]], Run]",
+) -> "Run":
+    """The run with its question, hooks and env file; ``perform`` runs the plan, and is given what to call before it acts.
+
+    Raises:
+        CcrError: as the run ended.
+    """
+    from ccr_avn.plan.model import Results
+
+    current: list[Run] = []
+
+    def seen() -> Results:
+        return current[0].seen if current else Results()
+
+    def told(*, changed: "Changed") -> dict[str, str]:
+        old, new = move.old(seen()), move.new(seen())
+        return environment(session, move.command, around.project, old, new, changed=changed)
+
+    def confirm(begun: "Run") -> None:
+        current.append(begun)
+        if not around.checks_only and move.is_due(begun.seen):
+            around.ask(begun)
+            hooks.run_before(told(changed=False))
+
+    session.sinks.append(writing_env(around.write_env, lambda: move.new(seen())))
+    run = with_hooks(hooks, told, lambda: perform(confirm))
+    if not around.checks_only:
+        hooks.run("after", told(changed=run.changed))
+    return run
+
+
+def must_be_able_to_ask(*, yes: bool, why: str = "a promotion can't be undone") -> None:
+    """Raises:
+    UsageError: nobody is there to answer and --yes was not given.
+    """
+    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
+        raise UsageError(
+            "confirmation needed: no terminal and no --yes",
+            detail=why,
+            hint="look first with --check or --dry-run, then add --yes",
+        )
+
+
+def ask(session: "Session", name: str, consequences: Mapping[str, str], *, yes: bool) -> None:
+    """Say what will be; go on when the name of the service that is promoted was typed.
+
+    ``consequences``: what is promoted, what is closed, how long writes are paused at most, what may be lost.
+
+    Raises:
+        NotConfirmed: something else was typed.
+    """
+    from ccr_avn.output import console
+    from ccr_avn.plan import events
+
+    console.note(console.table(list(consequences.items())))
+    if yes:
+        return
+    question = f"Type {name} to promote it; anything else stops here, with nothing changed: "
+    began = time.monotonic()
+    answer = answer_to(question)
+    confirmed = answer == name
+    seconds = time.monotonic() - began
+    session.emit(events.Asked(at=session.now(), question=question.strip(), confirmed=confirmed, seconds=seconds))
+    if not confirmed:
+        raise NotConfirmed(
+            "not confirmed",
+            detail=f"{name!r} was to be typed, not {answer!r}; nothing was changed",
+            hint="run it again when you are sure, or with --check",
+        )
+
+
+def answer_to(question: str) -> str:
+    """What is typed when the question is shown. Keys that were pressed before it are no answer."""
+    from ccr_avn.output import outlet
+
+    with suppress(ImportError, OSError, ValueError):
+        import termios
+
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+    outlet.put("stderr", outlet.emitted(question))
+    return sys.stdin.readline().strip()
+
+
+def environment(
+    session: "Session", command: str, project: str | None, old: str, new: "Service | None", *, changed: "Changed"
+) -> dict[str, str]:
+    """What the hooks get: the only place besides `endpoint` and --write-env that holds a password."""
+    uri = new.uri.get_secret_value() if new and new.uri else ""
+    return {
+        "CCR_COMMAND": command,
+        "CCR_PROJECT": project or "",
+        "CCR_OLD_PRIMARY": old,
+        "CCR_NEW_PRIMARY": new.name if new else "",
+        "CCR_NEW_URI": uri,
+        "CCR_CHANGED": "unknown" if changed == "unknown" else "yes" if changed else "no",
+        "CCR_RUN_ID": session.run_id,
+    }
+
+
+def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Callable[[events.Event], None]":
+    """A sink that writes the env file the moment that writes are accepted, and never stops a switch."""
+    from ccr_avn.output import console
+    from ccr_avn.plan import events
+
+    failed: list[Exception] = []
+
+    def sink(event: "events.Event") -> None:
+        service = new()
+        if (
+            path is None
+            or failed
+            or not isinstance(event, events.StepDone)
+            or event.slug not in ("accepts-writes", "running")
+        ):
+            return
+        if service is None or service.uri is None:
+            return
+        from ccr_avn.connection import Connection, write_privately
+
+        try:
+            write_privately(path, Connection(service=service.name, uri=service.uri.get_secret_value()).env())
+        except (OSError, ValueError, CcrError) as error:
+            failed.append(error)
+            why = getattr(error, "strerror", None) or str(error)
+            console.warn(f"{path} can't be written: {why}; see `ccr-avn endpoint {service.name}`")
+
+    return sink
+
+
+def sides(**services: "Service | None") -> list[dict[str, Any]]:
+    """The pair as plain data, each side with its role."""
+    from ccr_avn.procedures.steps import described
+
+    return [{**described(one), "role": role.replace("_", " ")} for role, one in services.items() if one]
+
+
+def exposure(project: tuple[str, ...], new: "Service") -> list[dict[str, str]]:
+    """What is exposed after a promotion, each with the command that mends it, if one does."""
+    flag = f" {' '.join(project)}" if project else ""
+    found = [
+        ("no replica follows it", f"ccr-avn enable {new.name} NEW --replica-cloud CLOUD{flag}"),
+        ("it has no backup until the platform takes the first", f"avn service backup-list {new.name}{flag}"),
+        (
+            "Terraform or operator code may still name the integration: remove service_integrations/read_replica there",
+            "",
+        ),
+    ]
+    if (new.node_count or 1) < 2:
+        plan = new.plan.replace("startup-", "business-")
+        found.insert(0, (f"{new.plan} is a single node", f"avn service update {new.name} --plan {plan}{flag}"))
+    return [{"what": what, "mend": mend} for what, mend in found]
+
+
+LONG = 70
+"""Characters from which on a risk gets a line of its own, so that the others' column stays narrow."""
+
+
+def exposure_lines(found: list[dict[str, str]]) -> list[str]:
+    from ccr_avn.output import console
+
+    short = [(one["what"], one["mend"]) for one in found if len(one["what"]) <= LONG]
+    long = [f"{indent}{text}" for one in found if len(one["what"]) > LONG for indent, text in _paragraph(one) if text]
+    return ["remaining risks:", *([console.table(short)] if short else []), *long]
+
+
+def _paragraph(risk: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return ("  ", risk["what"]), ("      ", risk["mend"])
+
+
+def with_hooks(hooks: "Hooks", told: Callable[..., dict[str, str]], perform: "Callable[[], Run]") -> "Run":
+    """Perform; on a failure run the operator's command for that, then let the error out."""
+    try:
+        return perform()
+    except CcrError as problem:
+        hooks.run("on-failure", told(changed=problem.changed))
+        raise
+
+
+def parse_hooks(before: str | None, after: str | None, on_failure: str | None, timeout: float) -> "Hooks":
+    from ccr_avn.hooks import Hooks, words
+
+    return Hooks(
+        before=words("--before", before),
+        after=words("--after", after),
+        on_failure=words("--on-failure", on_failure),
+        timeout=timeout,
+    )
+
+
+def service_in(seen: Any, step: Any, name: str) -> "Service | None":
+    """A service among the answers seen so far, if it was seen."""
+    from ccr_avn.procedures.gates.services import by_name
+
+    return by_name(seen.of(step), name) if seen.has(step) else None

@@ -1,1 +1,0 @@
-"""The only place that talks the Redis protocol."""

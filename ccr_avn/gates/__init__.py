@@ -1,1 +1,0 @@
-"""Pure rules with their wording: an answer in, go, wait or stop out."""

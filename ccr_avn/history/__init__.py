@@ -1,0 +1,1 @@
+"""What runs did: journals, summaries, reports."""

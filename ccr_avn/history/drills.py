@@ -1,0 +1,133 @@
+"""What the journals of this machine tell of drills: what each made, and when a primary was last drilled."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn.history import journal, runs
+from ccr_avn.procedures.gates.drill import Made
+
+if TYPE_CHECKING:
+    from ccr_avn.plan.model import Sent
+
+CREATE, TAGGED = "throw-away", "tagged"
+"""The steps of a drill that these are read from."""
+
+MOST = 2000
+"""Journals that are looked at, newest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drilled:
+    """One drill that came to its end. ``at``: seconds since 1970; figures in milliseconds, None: not measured."""
+
+    run: str
+    at: float
+    ok: bool
+    rto_ms: float | None
+    failed: tuple[str, ...]
+
+    def told(self, now: float) -> str:
+        """For a line of its own."""
+        age = (now - self.at) / 86_400
+        when = "today" if age < 1 else f"{age:.0f} day{'s' if age >= 1.5 else ''} ago"
+        rto = f", RTO {self.rto_ms / 1000:.1f} s" if self.rto_ms is not None else ""
+        not_held = f", does not hold: {', '.join(self.failed)}" if self.failed else ""
+        return f"{when} ({self.run}{rto}{not_held})"
+
+
+def made(name: str, project: str | None) -> Made | None:
+    """How the drill that made a service of this name left it, by its journal."""
+    for path in _drills():
+        entries = _read(path)
+        facts = _facts(entries)
+        if facts.get("throw_away") == name and project in (None, facts.get("project")):
+            return _made(name, facts, entries)
+    return None
+
+
+def last(primary: str, project: str | None) -> Drilled | None:
+    """The newest drill of a primary that promoted its throw-away."""
+    for path in _drills():
+        entries = _read(path)
+        facts = _facts(entries)
+        if facts.get("primary") != primary or project not in (None, facts.get("project")):
+            continue
+        ended: dict[str, Any] = next((one for one in entries if one.get("event") == "RunEnded"), {})
+        result = ended.get("result") if isinstance(ended.get("result"), dict) else {}
+        if isinstance(result, dict) and "assumptions" in result:
+            return _drilled(entries, ended, result)
+    return None
+
+
+def _drilled(entries: list[dict[str, Any]], ended: dict[str, Any], result: dict[str, Any]) -> Drilled:
+    rto = result.get("rto_ms")
+    rows = result.get("assumptions")
+    failed = (
+        [str(one.get("name")) for one in rows if isinstance(one, dict) and one.get("outcome") == "does not hold"]
+        if isinstance(rows, list)
+        else []
+    )
+    return Drilled(
+        run=str(entries[0].get("run")),
+        at=_seconds(ended.get("time")) or 0.0,
+        ok=ended.get("ok") is True,
+        rto_ms=float(rto) if isinstance(rto, (int, float)) else None,
+        failed=tuple(failed),
+    )
+
+
+def _made(name: str, facts: dict[str, Any], entries: list[dict[str, Any]]) -> Made:
+    began = next((_seconds(one.get("time")) for one in entries if _is(one, "ChangeStarted", CREATE)), None)
+    ended = next((one for one in entries if _is(one, "ChangeEnded", CREATE)), None)
+    sent: Sent | None = None if began is None else "unanswered"
+    if ended is not None:
+        sent = "refused" if ended.get("refused") else "unanswered" if ended.get("doubt") else "answered"
+    created = [
+        one["finding"]["facts"].get("created")
+        for one in entries
+        if _is(one, "Looked", CREATE) and isinstance(one.get("finding"), dict) and one["finding"].get("facts")
+    ]
+    tagged = any(_is(one, "StepDone", TAGGED) and one.get("outcome") in ("changed", "found") for one in entries)
+    return Made(
+        name=name,
+        primary=str(facts.get("primary")),
+        run=str(entries[0].get("run")),
+        sent=sent,
+        created=next((one for one in created if isinstance(one, int)), None),
+        tagged=tagged,
+        began=began,
+    )
+
+
+def _drills() -> list[Path]:
+    return [path for path in runs.paths()[:MOST] if b'"command": "drill"' in _first_line(path)]
+
+
+def _first_line(path: Path) -> bytes:
+    with suppress(OSError), path.open("rb") as file:
+        return file.readline(65_536)
+    return b""
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    with suppress(OSError):
+        return list(journal.entries(path))
+    return []
+
+
+def _facts(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    facts = entries[0].get("facts") if entries else None
+    return facts if isinstance(facts, dict) else {}
+
+
+def _is(entry: dict[str, Any], event: str, slug: str) -> bool:
+    return entry.get("event") == event and entry.get("slug") == slug
+
+
+def _seconds(moment: Any) -> float | None:
+    with suppress(TypeError, ValueError):
+        return datetime.fromisoformat(moment).timestamp()
+    return None

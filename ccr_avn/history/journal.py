@@ -1,0 +1,132 @@
+"""The journal: every run that can change something, as JSON lines that each carry the hash of the one before."""
+
+import getpass
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from ccr_avn import __version__
+from ccr_avn.errors import CcrError
+from ccr_avn.output import console
+from ccr_avn.plan import events
+from ccr_avn.redact import redacted_in
+
+FSYNCED = (
+    events.RunStarted,
+    events.Asked,
+    events.ChangeStarted,
+    events.ChangeEnded,
+    events.StepDone,
+    events.Undone,
+    events.RunEnded,
+    events.PairStarted,
+    events.PairEnded,
+)
+KEPT = (*FSYNCED, events.StepStarted, events.Looked, events.Missed)
+OFTEN = 1.0
+"""Seconds: looks that only wait are kept this often at most, as a run may make thousands."""
+
+
+def directory() -> Path:
+    """``$CCR_AVN_STATE_DIR/runs``, else below the platform's state directory."""
+    if given := os.environ.get("CCR_AVN_STATE_DIR"):
+        return Path(given) / "runs"
+    from platformdirs import user_state_path
+
+    return user_state_path("ccr-avn") / "runs"
+
+
+class Journal:
+    """A sink for events. What can't be written is told once and never stops a run. ``trouble``: why it is not whole."""
+
+    def __init__(self, run: str, *, where: Path | None = None) -> None:
+        self.path = (where or directory()) / f"{run}.jsonl"
+        self.head = ""
+        self._file: TextIO | None = None
+        self.trouble = ""
+        self._waited = ("", 0.0)
+
+    def __call__(self, event: events.Event) -> None:
+        if self.trouble or not isinstance(event, KEPT) or self._too_often(event):
+            return
+        try:
+            self._write(event)
+        except CcrError:
+            raise  # a signal, not ours
+        except Exception as error:  # noqa: BLE001 (whatever it is: a run is worth more than its journal)
+            self._give_up(error)
+
+    def close(self) -> None:
+        if self._file:
+            try:
+                self._file.close()
+            except OSError as error:  # what could not be written before is tried again here
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        if not self.trouble:
+            self.trouble = getattr(error, "strerror", None) or type(error).__name__
+            console.warn(f"the journal can't be written ({self.trouble}: {self.path}); going on without it")
+
+    def _too_often(self, event: events.Event) -> bool:
+        if not isinstance(event, events.Looked) or event.finding.verdict != "wait":
+            return False
+        if event.slug == self._waited[0] and event.at - self._waited[1] < OFTEN:
+            return True
+        self._waited = (event.slug, event.at)
+        return False
+
+    def _write(self, event: events.Event) -> None:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = os.fdopen(
+                os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
+            )
+        told = redacted_in(_plain(event))
+        entry = {"time": _now(), "event": type(event).__name__, "previous": self.head, **told}
+        if isinstance(event, events.RunStarted):
+            entry |= {"who": _who(), "host": platform.node(), "ccr_avn": __version__}
+        line = json.dumps(entry)
+        self.head = hashlib.sha256(line.encode()).hexdigest()
+        self._file.write(line + "\n")
+        self._file.flush()
+        if isinstance(event, FSYNCED):
+            os.fsync(self._file.fileno())
+
+
+def entries(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a journal, for as long as they can be read: a run that died may have left half a line."""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(entry, dict):
+            yield entry
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())

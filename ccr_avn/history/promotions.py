@@ -1,0 +1,161 @@
+"""What earlier runs on this machine left in their journals, for those that go on: promotions, and old filters."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn.aiven import lineage
+from ccr_avn.aiven.lineage import Origin, Recorded
+from ccr_avn.history import journal
+
+if TYPE_CHECKING:
+    from ccr_avn.aiven.models import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """An ``ip_filter`` as the platform gave it; ``value`` None: none was set."""
+
+    value: Any
+
+
+def promotions(replica: str, project: str | None) -> tuple[Recorded, ...]:
+    """The promotions of REPLICA that runs on this machine sent, with what tells namesakes apart."""
+    return tuple(one for entries in _runs_of(replica, project) if (one := _promotion(entries, replica)))
+
+
+def promoted_of(old: "Service", services: "tuple[Service, ...]", project: str | None) -> str:
+    """Which of these services the journals of this machine say was promoted from ``old``; empty: none."""
+    for new in services:
+        if any(lineage.matches(one, old, new) for one in promotions(new.name, project)):
+            return new.name
+    return ""
+
+
+def filter_before(service: "Service", project: str | None, closed: list[str]) -> Filter | None:
+    """The newest filter of this very service that is not ``closed``; None: no journal tells."""
+    found = None
+    for entries in _runs_of(service.name, project):
+        noted = _noted(entries)
+        born = noted.get("created")
+        if "ip_filter" not in noted or not isinstance(born, dict) or lineage.created(service) is None:
+            continue
+        if born.get(service.name) == lineage.created(service) and noted["ip_filter"] != closed:
+            found = Filter(value=noted["ip_filter"])
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What a run found that only the old primary has; ``ahead_writes`` None: they could not be counted."""
+
+    ahead_bytes: int
+    ahead_writes: int | None
+
+
+def found_ahead(old: "Service", new: "Service", project: str | None) -> Ahead | None:
+    """What the newest run that compared these very services found on the old primary alone; None: nothing, or none did."""
+    found = None
+    for entries in _runs_of(old.name, project):
+        born = _noted(entries).get("created")
+        if not isinstance(born, dict) or None in (lineage.created(old), lineage.created(new)):
+            continue
+        if (born.get(old.name), born.get(new.name)) != (lineage.created(old), lineage.created(new)):
+            continue
+        for facts in (_facts(one) for one in entries if one.get("slug") == "audit"):
+            ahead = facts.get("ahead_bytes")
+            if isinstance(ahead, int):
+                found = Ahead(ahead_bytes=ahead, ahead_writes=facts.get("ahead_writes")) if ahead else None
+    return found
+
+
+def _facts(entry: dict[str, Any]) -> dict[str, Any]:
+    finding = entry.get("finding")
+    facts = finding.get("facts") if isinstance(finding, dict) else None
+    return facts if isinstance(facts, dict) else {}
+
+
+def _runs_of(service: str, project: str | None) -> Iterator[list[dict[str, Any]]]:
+    """The entries of every run that names the service, the oldest run first."""
+    try:
+        paths = sorted(journal.directory().glob("*.jsonl"))
+    except OSError:
+        return
+    for path in paths:
+        if (about := _about(path)) is not None and (about[0] != project or service not in about[1]):
+            continue
+        entries = _entries_naming(path, service)
+        facts = next((one.get("facts") for one in entries if one.get("event") == "RunStarted"), None)
+        if not isinstance(facts, dict) or facts.get("project") != project:
+            continue
+        if service in (facts.get("primary"), facts.get("replica")):
+            yield entries
+
+
+_ABOUT: dict[Path, tuple[str | None, frozenset[str]]] = {}
+"""Journals whose first line was read: it does not change any more. Many runs ask for all of them again and again."""
+
+
+def _about(path: Path) -> tuple[str | None, frozenset[str]] | None:
+    """The project and the services that a journal is about; None: its first line can't be read, or is not whole yet."""
+    if path not in _ABOUT:
+        try:
+            with path.open("rb") as file:
+                line = file.readline(65_536)
+            facts = json.loads(line)["facts"] if line.endswith(b"\n") else None
+            names = frozenset(str(facts.get(key)) for key in ("primary", "replica")) if facts else frozenset()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+        if facts is None:
+            return None
+        _ABOUT[path] = (facts.get("project"), names)
+    return _ABOUT[path]
+
+
+def _entries_naming(path: Path, service: str) -> list[dict[str, Any]]:
+    try:
+        return list(journal.entries(path)) if service.encode() in path.read_bytes() else []
+    except OSError:
+        return []
+
+
+def _promotion(entries: list[dict[str, Any]], replica: str) -> Recorded | None:
+    about = [one for one in entries if one.get("slug") == "promote"]
+    sent = next((one for one in about if one.get("event") == "ChangeStarted"), None)
+    if sent is None:
+        return None
+    done = any(one.get("event") == "StepDone" for one in about)
+    if not done and any(one.get("event") == "RunEnded" and one.get("changed") is False for one in entries):
+        return None  # it ended knowing that nothing was deleted
+    noted = _noted(entries)
+    created, name = noted.get("created"), noted.get("follows")
+    if not isinstance(created, dict) or not isinstance(name, str) or replica not in created:
+        return None
+    origin = Origin(
+        name=name,
+        old_created=created.get(name),
+        new_created=created[replica],
+        replication_id=str(noted.get("replication_id") or ""),
+    )
+    return Recorded(origin=origin, proven=done, sent_at=_moment(sent))
+
+
+def _noted(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """The facts that the checks of a run noted before it changed anything."""
+    noted: dict[str, Any] = {}
+    for one in entries:
+        if one.get("event") == "ChangeStarted":
+            break
+        noted |= _facts(one)
+    return noted
+
+
+def _moment(entry: dict[str, Any]) -> float:
+    """When it was written, in seconds since 1970."""
+    try:
+        return datetime.fromisoformat(str(entry.get("time"))).timestamp()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,190 @@
+"""What was last known of a run that died or failed, and which command goes on."""
+
+import shlex
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from ccr_avn.aiven.avn import Project
+from ccr_avn.history.summary import StepTold, Story, number, string
+from ccr_avn.procedures import old_primary
+from ccr_avn.procedures.gates.settings import NOBODY, networks
+from ccr_avn.procedures.steps import Setting
+
+NO_OPTIONS = {
+    "primary",
+    "replica",
+    "project",
+    "avn",
+    "command",
+    "options",
+    "run",
+    "title",
+    "evacuation",
+    "clouds",
+    "mode",
+    "pairs",
+}
+"""Facts that are no options of the command."""
+
+
+LATEST = 2.0**32
+"""Seconds since 1970: a moment after this, in the year 2106, is none."""
+
+
+def next_command(story: Story) -> str:
+    """What goes on from here: the same command, which looks first. Empty when nothing is left to do."""
+    if story.state == "done" or story.command == "unknown":
+        return ""
+    words = ["ccr-avn", story.command]
+    words += [name for name in (string(story.facts.get("primary")), story.replica) if name]
+    if story.project:
+        words += ["--project", story.project]
+    given = story.facts.get("options")
+    if isinstance(given, list):
+        words += [string(word) for word in given]
+    else:
+        words += _options({key: value for key, value in story.facts.items() if key not in NO_OPTIONS})
+    return shlex.join(words)
+
+
+def last_known(story: Story, now: float | None = None) -> tuple[str, ...]:
+    """Of a run that has no end or failed: sentences that tell where it stood.
+
+    ``now``: seconds since 1970, for who reads it at once: times are then local, and how long it is until then.
+    """
+    if story.state == "done":
+        return ()
+    if story.command == "evacuate":
+        return _evacuated(story)
+    done = [step for step in story.steps if step.shown or step.outcome == "failed"]
+    at = [step for step in story.steps if step.outcome in ("under way", "stopped")]
+    told = [f"last finished step: {done[-1].slug}: {done[-1].finding}" if done else "no step had finished"]
+    told += [f"{step.outcome}: {step.slug}" + (f": {step.finding}" if step.finding else "") for step in at]
+    if error := string(story.result.get("error")):
+        told += [one for one in (error, string(story.result.get("detail"))) if one]
+    return (*told, *_consequence(story, now))
+
+
+def _evacuated(story: Story) -> tuple[str, ...]:
+    """How far an evacuation came: a pair's own journal tells more."""
+    states = [string(one.get("state")) or "not begun" for one in story.pairs]
+    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return tuple(one for one in (told, string(story.result.get("error")), string(story.result.get("detail"))) if one)
+
+
+def standing(story: Story) -> dict[str, Any]:
+    """The same for programs, of a run that ended behind its promotion; empty for all others."""
+    promote = story.step("promote")
+    if story.state == "done" or promote is None or not _may_have_acted(story, promote):
+        return {}
+    return {
+        "new_primary": story.replica,
+        "promoted": _is_promoted(story, promote),
+        "old_primary": _old(story) or None,
+        "old_primary_closed": _closed(story),
+        "writes_paused_until": _paused_until(story),
+        "ways_to_close": list(_ways(story)),
+    }
+
+
+def reopening(story: Story) -> dict[str, Any]:
+    """The ip_filter that the old primary had before a switchover, and the commands that put it back.
+
+    It stands in the journal before anything is changed: afterwards nobody else knows it.
+    """
+    pair = story.step("pair")
+    if story.command != "switchover" or pair is None or "ip_filter" not in pair.facts or not story.primary:
+        return {}
+    before = pair.facts["ip_filter"]
+    if networks(before) == [NOBODY]:
+        return {}  # it was closed already; an earlier run has the one from before
+    setting = Setting(project=Project(story.project or None))
+    restore = list(old_primary.restoring(setting, story.primary, before))
+    return {"service": story.primary, "ip_filter": before, "restore": restore}
+
+
+def _consequence(story: Story, now: float | None) -> Iterable[str]:
+    promote = story.step("promote")
+    if promote is None or not _may_have_acted(story, promote):
+        yield from _before_the_promotion(story, now)
+        return
+    told, old = standing(story), _old(story)
+    if told["promoted"]:
+        yield f"the promotion was sent and took effect: {story.replica} is the primary now"
+    else:
+        yield "the promotion was sent; only a look tells whether it took effect: the same command, run again, looks first"
+    if not old:
+        return
+    if told["old_primary_closed"]:
+        yield f"{old} is closed"
+        return
+    yield _paused(old, told["writes_paused_until"], now)
+    yield f"{old} is not closed yet: run the same command again before writes resume there"
+    yield f"other ways to keep writers off {old}: " + "; ".join(told["ways_to_close"])
+
+
+def _before_the_promotion(story: Story, now: float | None) -> Iterable[str]:
+    fence = story.step("fence")
+    if not fence or not fence.sent or story.state != "open":
+        return
+    if fence.undone:
+        yield f"nothing was promoted; the write pause on {story.primary}: {fence.undone}"
+        return
+    yield f"nothing was promoted; {_paused(story.primary, _paused_until(story), now)}"
+
+
+def _paused(service: str, until: float | None, now: float | None) -> str:
+    if until is None:
+        return f"how long writes on {service} are paused is not known: for as long as --fence-ttl or --promote-timeout"
+    if now is None:
+        return f"writes on {service} are paused until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    clock = datetime.fromtimestamp(until, UTC).astimezone().strftime("%H:%M:%S")
+    if until <= now:
+        return f"writes on {service} were paused until {clock}, {now - until:.0f} s ago: it may accept writes"
+    return f"writes on {service} are paused until {clock}, {until - now:.0f} s from now"
+
+
+def _paused_until(story: Story) -> float | None:
+    """Seconds since 1970, as the last step said that paused or lengthened the pause."""
+    said = [number(step.facts.get("writes_paused_until")) for step in story.steps]
+    said.append(number(story.result.get("writes_paused_until")))
+    known = [one for one in said if one is not None and 0 < one < LATEST]
+    return known[-1] if known else None
+
+
+def _may_have_acted(story: Story, promote: StepTold) -> bool:
+    return promote.shown or (promote.sent and story.changed is not False)
+
+
+def _is_promoted(story: Story, promote: StepTold) -> bool:
+    accepts = story.step("accepts-writes")
+    return promote.shown or bool(accepts and accepts.shown) or story.result.get("promoted") is True
+
+
+def _old(story: Story) -> str:
+    return story.primary or string(story.result.get("old_primary"))
+
+
+def _closed(story: Story) -> bool:
+    return any(step.slug in ("closed", "power-off") and step.shown for step in story.steps)
+
+
+def _ways(story: Story) -> tuple[str, ...]:
+    told = story.result.get("ways_to_close")
+    if isinstance(told, list):
+        return tuple(string(one) for one in told)
+    project = ("--project", story.project) if story.project else ()
+    return (
+        shlex.join(("avn", "service", "update", _old(story), "--power-off", *project)),
+        shlex.join(("ccr-avn", "fence", _old(story), "--ttl", "3600", *project)),
+    )
+
+
+def _options(facts: dict[str, Any]) -> Iterable[str]:
+    for key, value in facts.items():
+        name = "--" + key.replace("_", "-")
+        if value is True:
+            yield name
+        elif isinstance(value, (str, int, float)) and value is not False and value != "":
+            yield from (name, str(value))

@@ -1,0 +1,1 @@
+"""Every pair at once (status), one pair over time (watch)."""

@@ -1,0 +1,170 @@
+"""What status asks: the platform for services and pairs, each server for its state."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.avn import AVN, Project
+from ccr_avn.aiven.models import Service
+from ccr_avn.aiven.program import known
+from ccr_avn.errors import AvnError, Unreachable
+from ccr_avn.monitoring.pairs import Pair, lets_nobody_in
+from ccr_avn.plan import events
+from ccr_avn.plan.execute import Run, World
+from ccr_avn.plan.model import Gate, Plan, Step, go
+from ccr_avn.procedures.steps import Setting, endpoint
+from ccr_avn.process import Ahead, find_avn
+from ccr_avn.valkey.diagnose import Answered
+from ccr_avn.valkey.fast_info import glance
+from ccr_avn.valkey.replication import ReplicationInfo
+
+if TYPE_CHECKING:
+    from ccr_avn.procedures.lookup import Note
+
+
+def begin(
+    given: str | None,
+    project: str | None,
+    call_timeout: float,
+    names: tuple[str, ...] = (),
+    note: "Note" = lambda _: None,
+) -> "Callable[[], tuple[Service, ...]]":
+    """Start one `avn service list`. The function given back waits for its answer; misses are forgiven as in a run.
+
+    Where the list can't be had, those of ``names`` are asked for by name, and what they replicate or feed.
+    ``call_timeout``: seconds. What is given back raises AvnError when avn failed, Refused when it is too old.
+
+    Raises:
+        UsageError: there is no avn.
+    """
+    call, path = avn.service_list(Project(project)), find_avn(given)
+    ahead = Ahead(tuple(path if word == AVN else str(word) for word in call.argv), deadline=call_timeout)
+    step = Step(
+        slug="services",
+        purpose="list them",
+        read=call,
+        gate=Gate("they are listed", lambda found, _: go(f"{len(found)} services")),
+        brief=bool(names),
+    )
+    world = World(avn=path, call_timeout=call_timeout, run=ahead.run)
+    run = Run(Plan("status", (step,), ()), world, events.long_waits(note))
+
+    def answer() -> "tuple[Service, ...]":
+        known(path)
+        try:
+            run.check()
+        except AvnError as error:
+            if not names:
+                raise
+            note(f"warning: the list of services can't be had, so each is asked for by name: {error.detail}")
+            return _by_name(world, Project(project), names, note)
+        found: tuple[Service, ...] = run.seen.of(step)
+        return found
+
+    return answer
+
+
+def _by_name(world: World, project: Project, names: tuple[str, ...], note: "Note") -> "tuple[Service, ...]":
+    """These, the other sides of their pairs, and what they were promoted from."""
+    from ccr_avn.aiven.lineage import origin_of
+    from ccr_avn.aiven.reading import Rows
+    from ccr_avn.procedures.lookup import ask_each
+
+    found = ask_each(world, project, names, note, all_of_them=False)
+    origins = [origin.name for one in found if (origin := origin_of(one))]
+    others = [other for one in found for other in (one.source, *one.replicas)] + origins
+    more = tuple(dict.fromkeys(other for other in others if other and other not in names))
+    rest = ask_each(world, project, more, note, all_of_them=False)
+    return Rows((*found, *rest), (*found.left_out, *rest.left_out))
+
+
+GRACE = 0.1
+"""Seconds for a look that ended at the limit to be noted."""
+
+SHUT = 1.5
+"""Seconds within which a service that its ip_filter shuts would have answered if the filter were not in force."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a service's data plane answered, or why nothing.
+
+    ``ours``: it is we who can't ask, not it that fails. ``answered``: something is there that lets clients in, be it
+    with a refusal.
+    """
+
+    side: ReplicationInfo | None = None
+    trouble: str = ""
+    ours: bool = False
+    answered: bool = False
+
+
+Looks = dict[str, Look]
+
+
+def look_at_all(
+    pairs: tuple[Pair, ...],
+    *,
+    limit: float,
+    ca_file: Path | None = None,
+    route: str | None = None,
+    more: tuple[Service, ...] = (),
+) -> Looks:
+    """One look at every side of every pair and at every old primary, in at most ``limit`` seconds for all of them.
+
+    Primaries are asked once their replicas have answered, so that a lag may be overstated but not understated. Services
+    that never were in a pair are left alone, but for those of ``more``.
+    """
+    began = time.monotonic()
+    until = began + limit
+    pairs = tuple(pair for pair in pairs if pair.counts)
+    services = {one.name: one for one in (*more, *(side for pair in pairs for side in pair.services))}
+    answered = {pair.replica.name: threading.Event() for pair in pairs if pair.replica}
+    looks: Looks = {}
+    setting = Setting(ca_file=ca_file, route=route)
+
+    def waits(name: str) -> Callable[[], None]:
+        replicas = [pair.replica for pair in pairs if pair.primary and pair.primary.name == name]
+        followers = [answered[replica.name] for replica in replicas if replica]
+        latest = until - limit / 2
+        return lambda: _await(followers, latest)
+
+    def read(service: Service) -> None:
+        try:
+            latest = min(until, began + SHUT) if lets_nobody_in(service) else until
+            looks[service.name] = _look(service, setting, latest, waits(service.name))
+        finally:
+            if service.name in answered:
+                answered[service.name].set()
+
+    # Daemons: a name that is looked up for ever must not keep the command from ending.
+    threads = [threading.Thread(target=read, args=(one,), daemon=True) for one in services.values()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until + GRACE - time.monotonic()))
+    late = Look(trouble=f"no answer within {limit:g} s")
+    return {name: looks.get(name, late) for name in services}
+
+
+def _look(service: Service, setting: Setting, until: float, hold: Callable[[], None]) -> Look:
+    if service.state == "POWEROFF":
+        return Look(trouble="powered off")
+    try:
+        where = replace(endpoint(service, setting), timeout=max(0.0, until - time.monotonic()))
+        return Look(side=glance(where, until=until, hold=hold))
+    except Unreachable as error:
+        return Look(trouble=error.what, ours=not error.passing, answered=isinstance(error, Answered))
+    except ValueError:  # no address at all, in one of the many ways in which it may be none
+        return Look(trouble=f"the address of {service.name} can't be used", ours=True)
+    except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the service wrongly called silent)
+        return Look(trouble=f"internal error: {type(bug).__name__}", ours=True)
+
+
+def _await(events: list[threading.Event], latest: float) -> None:
+    for event in events:
+        event.wait(max(0.0, latest - time.monotonic()))

@@ -1,0 +1,219 @@
+"""Which services make a pair, and who came after whom."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ccr_avn.aiven.lineage import Origin, created, is_origin, origin_of
+from ccr_avn.aiven.models import Integration, Service
+from ccr_avn.errors import Refused
+from ccr_avn.procedures.gates.settings import NOBODY, networks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succession:
+    """A service's past. ``origin``: the name of the service that it was promoted from, be it there or not.
+
+    ``successors``: the services that were promoted from it. ``claimants``: those whose tags give only its name, which
+    proves nothing.
+    """
+
+    origin: str = ""
+    successors: tuple[str, ...] = ()
+    claimants: tuple[str, ...] = ()
+
+    @property
+    def is_old(self) -> bool:
+        return bool(self.successors)
+
+
+NO_PAST = Succession()
+
+
+def successions(services: tuple[Service, ...]) -> dict[str, Succession]:
+    """The past of every service that has one, by name."""
+    successors: dict[str, list[str]] = defaultdict(list)
+    claimants: dict[str, list[str]] = defaultdict(list)
+    origins: dict[str, str] = {}
+    for new in services:
+        origin = origin_of(new)
+        if origin is None or origin.name == new.name or _is_anothers(origin, new):
+            continue
+        origins[new.name] = origin.name
+        for old in services:
+            if is_origin(origin, old, new):
+                successors[old.name].append(new.name)
+            elif old.name == origin.name and _may_be(origin, old, new):
+                claimants[old.name].append(new.name)
+    return {
+        name: Succession(
+            origin=origins.get(name, ""),
+            successors=tuple(sorted(successors.get(name, ()))),
+            claimants=tuple(sorted(claimants.get(name, ()))),
+        )
+        for name in {*origins, *successors, *claimants}
+    }
+
+
+def lets_nobody_in(service: Service) -> bool:
+    """Whether its ip_filter names nobody who exists, be it in force or not."""
+    entries = service.user_config.get("ip_filter")
+    return isinstance(entries, list) and len(entries) == 1 and networks(entries) == [NOBODY]  # it may have thousands
+
+
+def _is_anothers(origin: Origin, new: Service) -> bool:
+    """Whether the tags were written for another service: copied, or made anew under the same name with its tags."""
+    return origin.new_created is not None and origin.new_created != created(new)
+
+
+def _may_be(origin: Origin, old: Service, new: Service) -> bool:
+    """Whether a tag that has a name only may mean this service: it is not younger than what came from it."""
+    if origin.old_created is not None:
+        return False
+    made, then = created(old), created(new)
+    return made is None or then is None or made <= then
+
+
+TYPES = ("valkey", "redis")
+UNNAMED = "?"
+"""The primary of a replica whose integration does not say whom it follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A primary and one of its replicas; without a ``replica_name``: a service that has none.
+
+    A side is None where its name is known and it is not listed. ``past`` is the primary's. ``missing``: why a pair that
+    is expected is none; empty for what is there.
+    """
+
+    primary_name: str
+    replica_name: str = ""
+    primary: Service | None
+    replica: Service | None
+    row: Integration | None
+    past: Succession = NO_PAST
+    missing: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.primary_name}/{self.replica_name}" if self.replica_name else self.primary_name
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        return tuple(one for one in (self.primary, self.replica) if one)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is a promoted service that has no replica yet, and is no old primary by now."""
+        return not self.replica_name and bool(self.past.origin) and not self.past.is_old
+
+    @property
+    def counts(self) -> bool:
+        """Whether there is something to judge: a service that never was in a pair is none of it."""
+        return bool(self.replica_name or self.past.origin or self.past.is_old)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether one side is in another project: a service of its name in this one is a stranger."""
+        return bool(self.row and self.row.crosses_projects)
+
+
+def pairs_of(services: tuple[Service, ...]) -> tuple[Pair, ...]:
+    """Every replica with its primary, and every service without either; by name."""
+    known = {one.name: one for one in services if one.type in TYPES}
+    past = successions(tuple(known.values()))
+    pairs = _listed(known, past)
+    paired = {one.name for pair in pairs for one in pair.services}
+    alone = [
+        Pair(primary_name=name, primary=one, replica=None, row=None, past=past.get(name, NO_PAST))
+        for name, one in known.items()
+        if name not in paired
+    ]
+    return _ordered([*pairs, *alone])
+
+
+def chosen(pairs: tuple[Pair, ...], names: tuple[str, ...]) -> tuple[Pair, ...]:
+    """The pairs that one of ``names`` is a side of; all of them without names.
+
+    Raises:
+        Refused: a name is in none.
+    """
+    if not names:
+        return pairs
+    missing = [name for name in names if not any(name in (pair.primary_name, pair.replica_name) for pair in pairs)]
+    if missing:
+        raise Refused(
+            f"{' and '.join(missing)}: no such Valkey or Redis service in this project",
+            detail="service names as given on the command line",
+            hint="check the name and the project: avn service list",
+        )
+    return tuple(pair for pair in pairs if {pair.primary_name, pair.replica_name} & set(names))
+
+
+def with_expected(
+    shown: tuple[Pair, ...], every: tuple[Pair, ...], expected: Iterable[tuple[str, str]]
+) -> tuple[Pair, ...]:
+    """``shown`` and the pairs that are expected, of ``every`` one that there is or as missing."""
+    found = {(pair.primary_name, pair.replica_name): pair for pair in every}
+    services = {one.name: one for pair in every for one in pair.services}
+    wanted = {names: found.get(names) or _missing(names, every, services) for names in expected}
+    return _ordered({id(pair): pair for pair in (*shown, *wanted.values())}.values())
+
+
+def _listed(known: dict[str, Service], past: dict[str, Succession]) -> tuple[Pair, ...]:
+    """One pair for every replica: its row is listed on both sides, and what its own side says counts."""
+    pairs: dict[tuple[str, str, bool], Pair] = {}
+    for one in known.values():
+        for row in one.integrations:
+            own = row is one.row
+            if (own or (row.is_fed_by(one.name) and row.dest)) and (own or _key(row, own) not in pairs):
+                pairs[_key(row, own)] = _pair(one, row, known, past)
+    return tuple(pairs.values())
+
+
+def _key(row: Integration, own: bool) -> tuple[str, str, bool]:
+    """Where the row crosses projects, the side that is here tells two of the same names apart."""
+    return row.source or "", row.dest or "", own and row.crosses_projects
+
+
+def _pair(one: Service, row: Integration, known: dict[str, Service], past: dict[str, Succession]) -> Pair:
+    """The pair of a row that ``one`` lists; the other side is looked up where it is in the same project."""
+    own = row is one.row
+    other = None if row.crosses_projects else known.get((row.source if own else row.dest) or "")
+    primary = other if own else one
+    return Pair(
+        primary_name=row.source or UNNAMED,
+        replica_name=row.dest or UNNAMED,
+        primary=primary,
+        replica=one if own else other,
+        row=row,
+        past=past.get(primary.name, NO_PAST) if primary else NO_PAST,
+    )
+
+
+def _missing(names: tuple[str, str], every: tuple[Pair, ...], services: dict[str, Service]) -> Pair:
+    primary, replica = names
+    past = {pair.primary_name: pair.past for pair in every}
+    follows = next((pair.primary_name for pair in every if pair.replica_name == replica), "")
+    gone = [name for name in names if name not in services]
+    if gone:
+        why = f"{' and '.join(gone)} {'does' if len(gone) == 1 else 'do'} not exist"
+    elif past.get(replica, NO_PAST).origin == primary:
+        why = f"{replica} was promoted from {primary}"
+    elif follows:
+        why = f"{replica} follows {follows}"
+    else:
+        why = f"{replica} has no read_replica integration"
+    return Pair(
+        primary_name=primary,
+        replica_name=replica,
+        primary=services.get(primary),
+        replica=services.get(replica),
+        row=None,
+        missing=why,
+    )
+
+
+def _ordered(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
+    return tuple(sorted(pairs, key=lambda pair: (pair.primary_name, pair.replica_name)))

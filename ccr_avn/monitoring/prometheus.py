@@ -1,0 +1,220 @@
+"""Prometheus text of status and watch: series, their values, and where they are written or served."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ccr_avn.errors import UsageError
+from ccr_avn.monitoring.health import PairStatus, overall
+from ccr_avn.monitoring.sample import Sample
+from ccr_avn.monitoring.verdicts import WORSE
+from ccr_avn.printable import printable_line
+from ccr_avn.valkey.replication import ReplicationInfo
+
+if TYPE_CHECKING:
+    from prometheus_client.core import GaugeMetricFamily
+
+
+HELP: dict[str, str] = {
+    "redis_up": "Whether the service's data plane answered.",
+    "redis_master_repl_offset": "Bytes of the replication stream that the primary has produced.",
+    "redis_slave_repl_offset": "Bytes of the replication stream that the replica has applied.",
+    "redis_master_link_up": "Whether the replica says that its link is up.",
+    "redis_master_last_io_seconds_ago": "Seconds since the replica's last contact with its primary.",
+    "redis_master_sync_in_progress": "Whether the replica is making a full copy.",
+    "ccr_link_up": "Whether the replica follows this very primary: link up, no copy under way, one history.",
+    "ccr_lag_bytes": "Bytes by which the replica is behind its primary.",
+    "ccr_pair_lost": "Whether there is no replication between the two any more: promoted, or expected and missing.",
+    "ccr_old_primary_open": "Whether the service that the successor was promoted from still lets clients in.",
+    "ccr_integration_active": "Whether Aiven says that the read_replica integration is active.",
+    "ccr_backup_age_seconds": "Seconds since the newest backup of the primary.",
+    "ccr_service_running": "Whether Aiven says that the service is RUNNING.",
+    "ccr_exposures": "How many weaknesses `ccr-avn status` lists for the pair.",
+    "ccr_health": "The pair's verdict: 0 ok, 1 warning, 2 unknown, 3 critical.",
+    "ccr_status_health": "The verdict on all that `ccr-avn status` looked at: 0 ok, 1 warning, 2 unknown, 3 critical.",
+    "ccr_status_timestamp_seconds": "When this was looked at, in seconds since 1970.",
+    "ccr_marker_lag_seconds": "Seconds from a marker's writing to its being read; while none arrives, since the last.",
+    "ccr_last_verified_timestamp_seconds": "When a marker last arrived, in seconds since 1970.",
+    "ccr_write_bytes_per_second": "Bytes of replication stream that the primary produces, without watch's own markers.",
+    "ccr_sample_timestamp_seconds": "When the last sample was taken, in seconds since 1970.",
+}
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    metric: str
+    labels: Labels
+    value: float
+
+
+def of_side(service: str, side: ReplicationInfo | None) -> Iterator[Point]:
+    """What a data plane answered, or that it did not. What isn't known is left out, as scrapers expect."""
+    labels: Labels = (("service", service),)
+    yield Point("redis_up", labels, side is not None)
+    if side is None:
+        return
+    if side.role != "slave":
+        yield Point("redis_master_repl_offset", labels, side.offset)
+        return
+    yield Point("redis_slave_repl_offset", labels, side.offset)
+    yield Point("redis_master_link_up", labels, side.link_status == "up")
+    yield Point("redis_master_sync_in_progress", labels, side.sync_in_progress)
+    if side.last_io_seconds is not None:
+        yield Point("redis_master_last_io_seconds_ago", labels, side.last_io_seconds)
+
+
+def families(points: Iterable[Point]) -> dict[str, dict[Labels, float]]:
+    """The series of each metric, in the order of their meanings; of two points for one series the first counts."""
+    found: dict[str, dict[Labels, float]] = {metric: {} for metric in HELP}
+    for point in points:
+        labels = tuple((key, printable_line(word)) for key, word in point.labels)
+        found[point.metric].setdefault(labels, float(point.value))
+    return {metric: mine for metric, mine in found.items() if mine}
+
+
+def text(points: Iterable[Point]) -> str:
+    """As a file for node_exporter: whole numbers stay whole, as people and scripts look for them."""
+    lines: list[str] = []
+    for metric, mine in families(points).items():
+        lines += [f"# HELP {metric} {HELP[metric]}", f"# TYPE {metric} gauge"]
+        lines += [_line(metric, labels, value) for labels, value in mine.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _line(metric: str, labels: Labels, value: float) -> str:
+    told = ",".join(f'{key}="{_escaped(word)}"' for key, word in labels)
+    shown = f"{value:.3f}".rstrip("0").rstrip(".")
+    return f"{metric}{{{told}}} {shown}" if labels else f"{metric} {shown}"
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", "\\\\").replace('"', '\\"')
+
+
+class Collector:
+    """What a registry asks for the points whenever it is read."""
+
+    def __init__(self, points: Callable[[], Iterable[Point]]) -> None:
+        self._points = points
+
+    def collect(self) -> "Iterator[GaugeMetricFamily]":
+        from prometheus_client.core import GaugeMetricFamily
+
+        for metric, mine in families(self._points()).items():
+            family = GaugeMetricFamily(metric, HELP[metric], labels=[key for key, _ in next(iter(mine))])
+            for labels, value in mine.items():
+                family.add_metric([word for _, word in labels], value)
+            yield family
+
+
+def text_of(found: tuple[PairStatus, ...], *, now: float | None = None) -> str:
+    """``now``: seconds since 1970."""
+    return text(_points(found, time.time() if now is None else now))
+
+
+def _points(found: tuple[PairStatus, ...], at: float) -> Iterator[Point]:
+    """What is missing comes first: of two words on one series the worse counts."""
+    for one in sorted(found, key=lambda one: not one.pair.missing):
+        yield from _of(one)
+    yield Point("ccr_status_health", (), WORSE.index(overall(found)))
+    yield Point("ccr_status_timestamp_seconds", (), at)
+
+
+def _of(one: PairStatus) -> Iterator[Point]:
+    pair = one.pair
+    for service in pair.services:
+        yield Point("ccr_service_running", (("service", service.name),), service.state == "RUNNING")
+    if pair.past.is_old and pair.primary:
+        for successor in pair.past.successors:
+            labels = (("service", pair.primary_name), ("successor", successor))
+            yield Point("ccr_old_primary_open", labels, not one.closed)
+    else:
+        yield Point(
+            "ccr_exposures", (("primary", pair.primary_name), ("replica", pair.replica_name)), len(one.exposure)
+        )
+    if one.backup_age is not None:
+        yield Point("ccr_backup_age_seconds", (("service", pair.primary_name),), round(one.backup_age))
+    if pair.is_current:
+        yield from _lost(one, (("primary", pair.past.origin), ("replica", pair.primary_name)))
+    elif pair.missing:
+        yield from _lost(one, (("primary", pair.primary_name), ("replica", pair.replica_name)))
+    elif pair.replica_name:
+        yield from _replicating(one, (("primary", pair.primary_name), ("replica", pair.replica_name)))
+
+
+def _lost(one: PairStatus, labels: Labels) -> Iterator[Point]:
+    """The series of a pair stay when it is one no more: an alert on a series that is gone never fires."""
+    yield Point("ccr_health", labels, WORSE.index(one.health))
+    yield Point("ccr_pair_lost", labels, 1)
+    yield Point("ccr_integration_active", labels, 0)
+    yield Point("ccr_link_up", labels, 0)
+    if one.pair.is_current and (one.primary.side or one.primary.trouble):
+        yield from of_side(one.pair.primary_name, one.primary.side)
+
+
+def _replicating(one: PairStatus, labels: Labels) -> Iterator[Point]:
+    pair = one.pair
+    yield Point("ccr_health", labels, WORSE.index(one.health))
+    yield Point("ccr_pair_lost", labels, 0)
+    yield Point("ccr_integration_active", labels, bool(pair.row and pair.row.active))
+    if one.link != "-":
+        for service, read in ((pair.primary, one.primary), (pair.replica, one.replica)):
+            if service:
+                yield from of_side(service.name, read.side)
+        yield Point("ccr_link_up", labels, one.link == "up")
+    if one.lag_bytes is not None:
+        yield Point("ccr_lag_bytes", labels, one.lag_bytes)
+
+
+class Metrics:
+    """Serves the last sample until :meth:`close`. ``port`` 0: any that is free; ``url`` tells which."""
+
+    def __init__(self, pair: tuple[str, str], address: str, port: int) -> None:
+        """Raises: UsageError: the address can't be listened on."""
+        from prometheus_client import CollectorRegistry, start_http_server
+
+        self.verified: float | None = None
+        self.sample: Sample | None = None
+        self._pair = pair
+        registry = CollectorRegistry()
+        registry.register(Collector(self.points))
+        try:
+            self._server, self._thread = start_http_server(port, addr=address, registry=registry)
+        except OSError as error:
+            raise UsageError(
+                f"--listen: can't listen on {address}:{port}", detail=str(error.strerror), hint="choose another port"
+            ) from None
+        shown = f"[{address}]" if ":" in address else address
+        self.url = f"http://{shown}:{self._server.server_port}/metrics"
+
+    def show(self, sample: Sample) -> None:
+        self.sample = sample
+        if sample.arrived:
+            self.verified = sample.at
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(2)
+
+    def points(self) -> Iterator[Point]:
+        """Those that are known: a value that isn't is left out, as scrapers expect."""
+        sample = self.sample
+        if sample is None:
+            return
+        labels: Labels = (("primary", self._pair[0]), ("replica", self._pair[1]))
+        known: tuple[tuple[str, float | None], ...] = (
+            ("ccr_link_up", sample.link == "up"),
+            ("ccr_pair_lost", sample.link == "follows nobody"),
+            ("ccr_lag_bytes", sample.lag_bytes),
+            ("ccr_marker_lag_seconds", None if sample.lag_ms is None else sample.lag_ms / 1000),
+            ("ccr_last_verified_timestamp_seconds", self.verified),
+            ("ccr_write_bytes_per_second", sample.write_rate),
+            ("ccr_sample_timestamp_seconds", sample.at),
+        )
+        yield from (Point(name, labels, value) for name, value in known if value is not None)
+        for service, side in zip(self._pair, (sample.primary, sample.replica), strict=True):
+            yield from of_side(service, side)

@@ -1,0 +1,157 @@
+"""What is said: results to standard output, progress and errors to standard error. Nothing is printed but through here."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ccr_avn.errors import CcrError, Changed
+from ccr_avn.output.outlet import TITLES, Name, emitted, outlet, put
+from ccr_avn.printable import clipped, printable_line
+from ccr_avn.redact import redacted_in
+
+SCHEMA = "ccr-avn/1"
+LONGEST = 4000
+"""Characters of a line on standard error: a key's name can have millions."""
+
+
+class OutputLost(CcrError):
+    """Standard output can't be written, and nothing was done that would have to go on.
+
+    ``gone``: its reader went away, as ``head`` does; nobody is to be told.
+    """
+
+    def __init__(self, why: str, *, gone: bool) -> None:
+        super().__init__("standard output can't be written", detail=why)
+        self.gone = gone
+
+
+class _Manner:
+    """How this process speaks. ``committed``: something may have been done, so losing an output changes nothing."""
+
+    committed = False
+    json = False
+    warnings: tuple[str, ...] = ()
+
+
+def prepare(*, json: bool) -> None:
+    """At the start of a command line. ``json``: standard output is for one JSON object."""
+    _Manner.committed, _Manner.json, _Manner.warnings = False, json, ()
+
+
+def commit() -> None:
+    """From now on an output that fails is told where it still can be, and ends nothing."""
+    _Manner.committed = True
+
+
+def say(text: str) -> None:
+    """A result, to standard output.
+
+    Raises:
+        OutputLost: it can't be written, and nothing was begun.
+    """
+    _say(emitted(text))
+
+
+def hand_over(text: str) -> None:
+    """A secret that was asked for, or what was cleaned before it was put into a form: to standard output, as it is.
+
+    Raises:
+        OutputLost: it can't be written.
+    """
+    put("stdout", text + "\n")
+    must_be_open()
+
+
+def must_be_open() -> None:
+    """Raises:
+    OutputLost: standard output can't be written.
+    """
+    if not put("stdout", "") and not _Manner.committed:
+        raise OutputLost(outlet("stdout").trouble, gone=outlet("stdout").gone)
+
+
+def note(text: str) -> bool:
+    """Progress or a warning, to standard error. Whether it was written."""
+    lines = emitted(text).split("\n")
+    return put("stderr", "\n".join(clipped(line, LONGEST) for line in lines) + "\n")
+
+
+def warn(text: str) -> None:
+    """What must not be missed: where standard error is lost it goes to standard output, and with the result."""
+    _Manner.warnings += (text,)
+    if not note(f"warning: {text}") and not _Manner.json:
+        put("stdout", emitted(f"warning: {text}") + "\n")
+
+
+def warnings() -> tuple[str, ...]:
+    """All of them so far."""
+    return _Manner.warnings
+
+
+def troubles() -> tuple[str, ...]:
+    """The outputs that were lost, each with why."""
+    names: tuple[Name, ...] = ("stderr", "stdout")
+    return tuple(f"{TITLES[name]}: {outlet(name).trouble}" for name in names if outlet(name).trouble)
+
+
+def envelope(command: str, *, ok: bool, changed: Changed, **more: Any) -> None:
+    """The one JSON object that ``--json`` prints, for errors too."""
+    told = redacted_in({"schema": SCHEMA, "command": command, "ok": ok, "changed": changed, **more})
+    _say(json.dumps(told, indent=2).replace("\x7f", "\\u007f"))  # JSON escapes all others by itself
+
+
+def error(problem: CcrError) -> None:
+    """What happened, what was seen, what to type next. It is told on the stream that is left."""
+    lines = [f"error: {_line(problem.what)}"]
+    lines += [f"{name}: {_line(text)}" for name, text in (("detail", problem.detail), ("hint", problem.hint)) if text]
+    lines += [f"note: {_line(text)}" for text in problem.notes]
+    if problem.changed:
+        were = "may have been" if problem.changed == "unknown" else "were"
+        more = "; re-run the same command to resume" if problem.resumable else ""
+        lines.append(f"note: resources on Aiven {were} changed{more}")
+    text = "\n".join(lines)
+    if not note(text) and not _Manner.json:
+        put("stdout", emitted(text) + "\n")
+
+
+def error_envelope(command: str, problem: CcrError) -> None:
+    envelope(
+        command,
+        ok=False,
+        changed=problem.changed,
+        error={
+            "code": problem.exit_code,
+            "kind": type(problem).__name__.lstrip("_"),
+            "error": problem.what,
+            "detail": problem.detail,
+            "hint": problem.hint,
+            **({"notes": list(problem.notes)} if problem.notes else {}),
+        },
+        **({"result": problem.result} if problem.result else {}),
+    )
+
+
+def table(rows: Sequence[tuple[str, ...]], *, indent: str = "  ") -> str:
+    """Columns as wide as their widest cell; the same with and without a terminal."""
+    cells = [tuple(printable_line(cell) for cell in row) for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []
+    return "\n".join(
+        (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
+        for row in cells
+    )
+
+
+def _say(text: str) -> None:
+    lost_before = bool(outlet("stdout").trouble)
+    if put("stdout", text + "\n"):
+        return
+    to = outlet("stdout")
+    if not _Manner.committed:
+        raise OutputLost(to.trouble, gone=to.gone)
+    if not lost_before:
+        note(f"warning: standard output can't be written ({to.trouble}); what it was to say:")
+    put("stderr", text + "\n")
+
+
+def _line(text: str) -> str:
+    return clipped(printable_line(text), LONGEST)

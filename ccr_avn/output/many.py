@@ -1,0 +1,60 @@
+"""What many runs show while they go on: one line a change of a pair, prefixed by it."""
+
+from ccr_avn.evacuate.board import Board, Line
+from ccr_avn.history.summary import format_duration
+from ccr_avn.output import console
+from ccr_avn.output.progress import PlainProgress
+from ccr_avn.plan import events
+
+
+class PairProgress(PlainProgress):
+    """The sink of one pair's run: it moves the board, and tells what must be told at once."""
+
+    def __init__(self, name: str, board: Board) -> None:
+        super().__init__()
+        self._name = name
+        self._board = board
+
+    def __call__(self, event: events.Event) -> None:
+        self._board.saw(self._name, event)
+        match event:
+            case events.Missed(asked=True):
+                self._once(event.told)
+            case events.ChangeEnded(doubt=doubt) if doubt:
+                self.line(doubt)
+            case events.StepDone(finding=finding):
+                for warning in finding.warnings:
+                    self.line(f"warning: {warning}")
+            case events.Undone():
+                self.line(
+                    f"{event.slug}: {event.done or 'undone'}" if not event.failed else f"NOT undone: {event.failed}"
+                )
+            case _:
+                pass
+
+    def line(self, text: str) -> None:
+        console.note(f"{self._name}: {text}")
+
+
+def told(line: Line) -> str:
+    """One line for a change."""
+    more = {
+        "fenced": ": writes are held back",
+        "promoted": f": takes writes, after {format_duration(line.outage)} without"
+        if line.outage is not None
+        else ": takes writes",
+    }.get(line.phase, f": {line.text}" if line.text else "")
+    return f"{line.name}: {line.phase}{more}"
+
+
+class PlainBoard:
+    """Elsewhere than in a terminal."""
+
+    def open(self) -> None:
+        """Nothing is shown before something changes."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def changed(self, line: Line) -> None:
+        console.note(told(line))

@@ -1,0 +1,65 @@
+"""What a run shows while it goes on: one plain line a change."""
+
+import shlex
+from collections.abc import Callable
+
+from ccr_avn.output import console
+from ccr_avn.plan import events
+
+Sink = Callable[[events.Event], None]
+
+
+class PlainProgress:
+    """One line whenever what is seen changes."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.StepStarted():
+                self._last = ""
+            case events.Looked(finding=finding) if finding.verdict == "wait" and event.limit:
+                self._once(f"{event.slug}: waiting: {finding.reason}{up_to(event.limit)}")
+            case events.Missed():
+                self._once(f"{event.slug}: {event.told}")
+            case events.ChangeStarted():
+                self.line(f"{event.slug}: {shlex.join(event.argv)}")
+            case events.ChangeEnded(doubt=doubt) if doubt:
+                self.line(f"{event.slug}: {doubt}")
+            case events.StepDone():
+                self._done(event)
+            case events.Undone():
+                self.line(f"{event.slug}: undone" if not event.failed else f"{event.slug}: NOT undone: {event.failed}")
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def line(self, text: str) -> None:
+        console.note(text)
+
+    def _done(self, event: events.StepDone) -> None:
+        for warning in event.finding.warnings:
+            self.line(f"warning: {warning}")
+        self.line(done_line(event))
+
+    def _once(self, text: str) -> None:
+        if text != self._last:
+            self._last = text
+            self.line(text)
+
+
+def done_line(event: events.StepDone) -> str:
+    word = {"found": "already so", "changed": "done", "proven": "ok", "failed": "NOT done"}[event.outcome]
+    return f"{event.slug}: {word}: {event.finding.reason} ({event.seconds:.1f} s)"
+
+
+FOREVER = 10.0**8
+"""Seconds: a limit that long is none."""
+
+
+def up_to(limit: float) -> str:
+    """How long it may go on, where there is an end to it."""
+    return f" (up to {limit:g} s)" if limit < FOREVER else ""

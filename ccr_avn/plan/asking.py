@@ -1,0 +1,214 @@
+"""Asks avn and the servers: reads are repeated where a miss may pass, changes never; doubt about one is settled."""
+
+import math
+import random
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ccr_avn import process
+from ccr_avn.aiven import failure, program
+from ccr_avn.errors import AvnError, CcrError, Changed, Unreachable
+from ccr_avn.plan import events
+from ccr_avn.plan.model import Call, Probe, Results, Step, fill
+
+T = TypeVar("T")
+
+NEW_MISSES = 2
+"""Misses in a row that a read is forgiven before any read has succeeded: a wrong token should show soon."""
+
+MISSES = 7
+"""Once one has succeeded: what worked before most likely fails in passing. With the back-off about 20 s."""
+
+BRIEFLY = 10.0
+"""Seconds that avn may take for what the run can do without."""
+
+RATE_LIMITED = 300.0
+"""Seconds in all that one read is put off because the platform says to try again later."""
+
+USAGE = 2
+"""The exit code of avn's own argument parser."""
+
+EVENTUAL = (403, 404)
+"""What the platform may answer for a while about what was changed just now: rights and services spread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All that a run touches, so that a test can put its own in place. Times are in seconds."""
+
+    avn: str
+    call_timeout: float = 60.0
+    run: Callable[..., process.Answer] = process.run
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[], float] = field(default=random.random)
+    held: Callable[[], AbstractContextManager[None]] = nullcontext
+    slow_down: Callable[[float | None], float | None] = lambda _: None
+    """What becomes of a 429: given the time the platform named, when to ask again; None: this run sees to it itself."""
+
+
+class Reader:
+    """Asks for one run. ``now``: seconds since it began; ``sleep``: in seconds."""
+
+    def __init__(
+        self,
+        world: World,
+        emit: Callable[[events.Event], None],
+        now: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._world = world
+        self._emit = emit
+        self._now = now
+        self._sleep = sleep
+        self.refused = False  # whether a check did: what else can be told at once is told, and nothing is waited for
+        self._answered = False  # whether any avn read has succeeded yet
+        self._fresh: tuple[Any, Any] | None = (
+            None  # the last read with how it was read, while nothing has happened since
+        )
+
+    def forget(self) -> None:
+        """Something happened, or time passed: the last read is old."""
+        self._fresh = None
+
+    def answer(self, step: Step[T], seen: Results, *, changed: Changed) -> T:
+        """One good answer; misses are forgiven a few times, with back-off and jitter, or as long as the platform asks."""
+        argv = fill(step.read.argv, seen)
+        key = (argv, step.read.parse) if isinstance(step.read, Call) else None
+        if self._fresh and self._fresh[0] == key:
+            answer: T = self._fresh[1]
+            return answer
+        misses, put_off = 0, 0.0
+        while True:
+            try:
+                answer = self.ask(step.read, seen, BRIEFLY if step.brief else math.inf)
+            except (AvnError, Unreachable) as error:
+                pause = self.put_off(getattr(error, "status", None), getattr(error, "again_in", None), put_off)
+                if pause is not None and not step.brief:
+                    put_off += pause
+                    self._emit(
+                        events.Missed(at=self._now(), slug=step.slug, why=error.what, again_in=pause, asked=True)
+                    )
+                    self._sleep(pause)
+                    continue
+                misses += 1
+                asked = getattr(error, "again_in", None)
+                put_off += asked or 0.0
+                if step.brief or misses > self._forgiven(error, changed=changed) or put_off > RATE_LIMITED:
+                    raise
+                pause = asked or min(0.25 * 2.0 ** (misses - 1), 5.0)
+                pause *= 0.75 + 0.5 * self._world.jitter() if asked is None else 1.0 + 0.1 * self._world.jitter()
+                why = f"{error.what}: {error.detail}" if error.detail else error.what
+                self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause, asked=bool(asked)))
+                self._sleep(pause)
+            else:
+                self._fresh = (key, answer) if key else None
+                return answer
+
+    def put_off(self, status: int | None, again_in: float | None, so_far: float) -> float | None:
+        """How long to wait where many runs share the platform's patience; None: it is none of that, or long enough."""
+        if status != failure.TOO_MANY or so_far > RATE_LIMITED:
+            return None
+        return self._world.slow_down(again_in)
+
+    def _forgiven(self, error: AvnError | Unreachable, *, changed: Changed) -> int:
+        """How many misses in a row: none where asking again gives the same answer, or no answer would help."""
+        if self.refused:
+            return 0
+        if isinstance(error, Unreachable):
+            return MISSES if error.passing else 0
+        if isinstance(error, failure.AvnFailed):
+            if error.hopeless and not (changed and error.status in EVENTUAL):
+                return 0
+            if error.again_in is not None:
+                return MISSES
+        return MISSES if self._answered else NEW_MISSES
+
+    def ask(self, read: Call[T] | Probe[T], seen: Results, at_most: float = math.inf) -> T:
+        """One read; ``at_most``: seconds that avn may take."""
+        if isinstance(read, Probe):
+            return read.read(seen)
+        answer = self.avn(fill(read.argv, seen), at_most)
+        if answer.code != 0:
+            told = failure.read(answer)
+            if told.status == failure.ABSENT and read.absent is not None:
+                self._answered = True
+                return read.absent
+            raise self._failed(answer, told, read.hint)
+        parsed = read.parse(answer.stdout)
+        self._answered = True
+        return parsed
+
+    def _failed(self, answer: process.Answer, told: failure.Failure, hint: str) -> CcrError:
+        """An avn that does not know what it is asked may be too old: then that is what is said."""
+        if answer.code == USAGE and (old := program.too_old(self._world.avn, self._world.run)):
+            return old
+        return failure.AvnFailed(
+            f"`{spelled(answer.argv)}` failed",
+            told,
+            hint=hint or "`ccr-avn doctor` tells whether avn, the token, the project and the network are fine",
+            hopeless=answer.code == USAGE,
+        )
+
+    def avn(self, argv: tuple[str, ...], at_most: float = math.inf) -> process.Answer:
+        return self._world.run((self._world.avn, *argv[1:]), deadline=min(self._world.call_timeout, at_most))
+
+
+AGAIN = "run the same command again: it looks first and resumes from the current state"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedChange:
+    """A change that did not end with exit 0."""
+
+    answer: process.Answer
+    change: Call[None]
+    changed_before: Changed
+
+    @property
+    def silent(self) -> bool:
+        """Whether it ended without saying anything, so that nothing tells whether it acted."""
+        return self.answer.expired or self.answer.code < 0
+
+    @property
+    def refused(self) -> bool:
+        """Whether the platform said no. Not found is no such answer: what was to be changed may be gone by it."""
+        status = failure.read(self.answer).status
+        return not self.silent and status is not None and 400 <= status < 500 and status not in (404, 408)
+
+    @property
+    def told(self) -> failure.Failure:
+        return failure.read(self.answer)
+
+    @property
+    def detail(self) -> str:
+        return failure.read(self.answer).reason
+
+    @property
+    def why(self) -> str:
+        return f"it failed ({self.detail}); checking whether the request took effect"
+
+    def error(self, detail: str = "") -> AvnError:
+        told = failure.read(self.answer)
+        hint = self._hint(told) or AGAIN
+        return AvnError(f"`{spelled(self.answer.argv)}` failed", detail=detail or told.reason, hint=hint)
+
+    def _hint(self, told: failure.Failure) -> str:
+        """What can help against this very failure; where it is a passing one that is to run it again."""
+        if told.status is None and told.hint:
+            return told.hint  # the network, or avn itself: nothing that the change's own hint is about
+        if not self.change.hints:
+            return self.change.hint
+        if told.status is not None:
+            return self.change.hints.get(told.status, "") or told.hint
+        return told.hint or ("" if self.silent else self.change.hint)
+
+
+def spelled(argv: tuple[str, ...]) -> str:
+    """The command's words up to the first option: enough to know it, short enough for a line."""
+    words = list(argv[1:])
+    first = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
+    return " ".join(["avn", *words[:first]])

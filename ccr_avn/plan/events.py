@@ -1,0 +1,138 @@
+"""What happened during a run, as frozen values. The console, the journal and the report are folds over these."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ccr_avn.errors import Changed
+from ccr_avn.plan.model import Finding
+
+Outcome = Literal["found", "changed", "proven", "failed"]
+"""found: was already so; proven: a look that has no change; failed: optional, and left undone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """``at``: seconds since the run began, from a monotonic clock."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted(Event):
+    slug: str
+    purpose: str
+    rule: str
+    limit: float  # seconds it may wait; 0: judged once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked(Event):
+    slug: str
+    argv: tuple[str, ...]
+    finding: Finding
+    elapsed: float  # seconds since the step began
+    limit: float  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed(Event):
+    """A read failed and will be tried again; ``asked``: after a time that the platform named."""
+
+    slug: str
+    why: str
+    again_in: float  # seconds
+    asked: bool = False
+
+    @property
+    def told(self) -> str:
+        return f"{self.why}; asking again" + (f" in {self.again_in:.0f} s, as the platform asks" if self.asked else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Event):
+    """The operator was asked, and answered after so many seconds, which are no time that the run took."""
+
+    question: str
+    confirmed: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeStarted(Event):
+    slug: str
+    argv: tuple[str, ...]
+    final: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeEnded(Event):
+    """``doubt``: it failed, and the next look decides whether it acted; ``refused``: the platform answered no."""
+
+    slug: str
+    seconds: float
+    doubt: str = ""
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone(Event):
+    slug: str
+    finding: Finding
+    seconds: float
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone(Event):
+    """``done``: what the undoing saw; ``failed``: why it could not be done, and what follows."""
+
+    slug: str
+    done: str = ""
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    run: str
+    command: str
+    title: str
+    slugs: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    ok: bool
+    changed: Changed
+    code: int
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairStarted(Event):
+    """One of many runs begins: which pair, by which command, and in which journal."""
+
+    pair: str
+    command: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairEnded(Event):
+    """One of many runs ended. ``head``: the hash of its journal's last line; ``told``: how, as plain data."""
+
+    pair: str
+    run: str
+    head: str
+    told: dict[str, Any]
+
+
+def long_waits(note: Callable[[str], object]) -> Callable[[Event], None]:
+    """A sink for what has no progress of its own: only waits that the platform asks for are worth a line."""
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Missed) and event.asked:
+            note(event.told)
+
+    return emit

@@ -1,0 +1,341 @@
+"""Interpreter: runs a plan, polls, un-does on abort, raises at a shut gate."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from ccr_avn.aiven import program
+from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Refused, Unreachable
+from ccr_avn.plan import events
+from ccr_avn.plan.asking import FailedChange, Reader, World
+from ccr_avn.plan.model import Act, Call, Finding, Gate, Plan, Poll, Results, Sent, Step, fill, go
+
+T = TypeVar("T")
+
+__all__ = ["Run", "World"]
+
+LAG = 5.0
+"""Seconds for which the platform's reads may lag behind a change of ours."""
+
+DOUBT = 10.0
+"""Seconds to look for the effect of a change that ended without an answer."""
+
+MEANWHILE = 5.0
+"""Seconds that avn may take to tell, before anything is undone, whether somebody else was faster: writes wait for it."""
+
+BRIEF = 2.0
+"""Seconds to look for the effect of a change that avn said had failed."""
+
+
+class Run:
+    """One run of one plan. ``changed`` tells, also after an error, whether the control plane was changed."""
+
+    def __init__(self, plan: Plan, world: World, emit: Callable[[events.Event], None]) -> None:
+        self.plan = plan
+        self.seen = Results()
+        self.changed: Changed = False
+        self._world = world
+        self._emit = emit
+        self._began = world.clock()
+        self._reader = Reader(world, emit, self._now, self._sleep)
+        self._to_undo: list[Step[Any]] = []
+        self._done: set[str] = set()
+        self._final_sent = False
+
+    def check(self) -> None:
+        """Look at all that can be known before the first change; what refuses is told all at once.
+
+        Raises:
+            Refused: one or more gates answered stop.
+        """
+        refusals = []
+        for step in self.plan.checks:
+            try:
+                self._step(step)
+            except program.TooOld:
+                raise
+            except Refused as refusal:
+                refusals.append(refusal)
+                self._reader.refused = True
+            except (AvnError, Unreachable):
+                if not refusals:
+                    raise
+                break  # what was refused before explains it
+        if refusals:
+            raise _joined(refusals)
+
+    def act(self) -> None:
+        """Run the steps; when one fails before the point of no return, undo what can be undone."""
+        try:
+            for step in self.plan.steps:
+                self._step(step)
+        except BaseException as problem:
+            with self._world.held():
+                self._abandon(problem)
+                self._clean_up(problem)
+            raise
+        finally:
+            with self._world.held():
+                self._release()
+
+    @property
+    def past_return(self) -> bool:
+        """Whether the point of no return is behind us, or behind an earlier run that the checks found."""
+        return self._final_sent or self.plan.beyond(self.seen)
+
+    def _abandon(self, problem: BaseException) -> None:
+        """Past the point of no return nothing is undone, and the exit says that things are half-way."""
+        if self.past_return or (self._to_undo and self._passed_meanwhile()):
+            self._final_sent = True
+            self.changed = self.changed or True
+            return
+        told = self._undo()
+        if isinstance(problem, CcrError):
+            problem.notes += told
+
+    def _clean_up(self, problem: BaseException) -> None:
+        """Take the steps that are for every end, in order; the first that fails keeps those behind it from acting."""
+        told: list[str] = []
+        for step in self.plan.steps:
+            if not step.always or step.slug in self._done:
+                continue
+            try:
+                told.append(f"{step.slug}: {self._step(step).reason}")
+            except CcrError as error:
+                told.append("; ".join(part for part in (error.what, error.detail, error.hint) if part))
+                self.changed = self.changed or "unknown"  # something is left
+                break
+        if isinstance(problem, CcrError):
+            problem.notes += tuple(told)
+
+    def _passed_meanwhile(self) -> bool:
+        """Whether somebody else passed the point of no return; what does not answer soon tells nothing."""
+        for step in self.plan.meanwhile:
+            with suppress(CcrError):
+                answer = self._reader.ask(step.read, self.seen, at_most=MEANWHILE)
+                if step.gate.judge(answer, self.seen).verdict == "go":
+                    return True
+        return False
+
+    def _step(self, step: Step[Any]) -> Finding:
+        began = self._now()
+        limit = step.poll.limit
+        self._emit(events.StepStarted(at=began, slug=step.slug, purpose=step.purpose, rule=step.gate.rule, limit=limit))
+        try:
+            finding, outcome = self._through(step, began)
+        except CcrError as problem:
+            forgiven = step.optional or (step.advisory and isinstance(problem, AvnError))
+            if not forgiven or isinstance(problem, Interrupted):
+                raise
+            warning = f"{step.slug}: {problem.what} ({problem.detail}); {problem.hint}"
+            finding, outcome = go("not checked" if step.advisory else "left undone", warnings=(warning,)), "failed"
+        seconds = self._now() - began
+        self._done.add(step.slug)
+        self._emit(events.StepDone(at=self._now(), slug=step.slug, finding=finding, seconds=seconds, outcome=outcome))
+        return finding
+
+    def _through(self, step: Step[Any], began: float) -> tuple[Finding, events.Outcome]:
+        if step.unneeded and (why := step.unneeded(self.seen)):
+            return go(why), "proven"
+        if step.change is None:
+            return self._until_go(step, step.poll, began), "proven"
+        return self._changed_unless_done(step, step.change, began)
+
+    def _changed_unless_done(
+        self, step: Step[Any], change: Call[None] | Act[Any], began: float
+    ) -> tuple[Finding, events.Outcome]:
+        finding = self._until_go(step, step.poll, began, settled=("go", "todo"))
+        if finding.verdict == "go":
+            return finding, "found"
+        failure = self._change(step, change)
+        began = self._now()
+        if failure is None:
+            return self._until_go(step, step.poll, began, lag=LAG), "changed"
+        return self._settle_doubt(step, failure, began), "changed"
+
+    def _change(self, step: Step[Any], change: Call[None] | Act[Any]) -> FailedChange | None:
+        """Run the change once. Gives back how it failed, or None."""
+        self._reader.forget()
+        if isinstance(change, Act):
+            self._start(step, fill(change.argv, self.seen))
+            began = self._now()
+            self.seen.keep(step.slug, change.run(self.seen))
+            self._emit(events.ChangeEnded(at=self._now(), slug=step.slug, seconds=self._now() - began))
+            return None
+        put_off = 0.0
+        while True:
+            failure = self._send(step, change)
+            told = failure and failure.told
+            pause = self._reader.put_off(told.status, told.again_in, put_off) if told else None
+            if failure is None or pause is None:
+                return failure
+            self.changed = failure.changed_before
+            if step.final:  # it was refused: there is still a way back
+                self._final_sent = False
+            put_off += pause
+            why = f"not now: {failure.detail}"
+            self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause, asked=True))
+            self._sleep(pause)
+
+    def _send(self, step: Step[Any], change: Call[None]) -> FailedChange | None:
+        argv = change.filled(self.seen)
+        with self._world.held():
+            if step.guard:
+                step.guard(self.seen)
+            self._start(step, argv)
+            before, self.changed = self.changed, True
+            sent: Sent = "unanswered"  # a second signal may end it
+            self.seen.keep(step.slug, sent)
+            answer = self._reader.avn(argv)
+            failure = None if answer.code == 0 else FailedChange(answer, change, before)
+            sent = "answered" if failure is None else "refused" if failure.refused else "unanswered"
+            self.seen.keep(step.slug, sent)
+            doubt, refused = (failure.why, failure.refused) if failure else ("", False)
+            self._emit(
+                events.ChangeEnded(at=self._now(), slug=step.slug, seconds=answer.seconds, doubt=doubt, refused=refused)
+            )
+        return failure
+
+    def _start(self, step: Step[Any], argv: tuple[str, ...]) -> None:
+        if step.final:
+            self._final_sent = True
+        elif step.undo:
+            self._to_undo.append(step)  # before it acts: one that breaks halfway is undone too
+        self._emit(events.ChangeStarted(at=self._now(), slug=step.slug, argv=argv, final=step.final))
+
+    def _settle_doubt(self, step: Step[Any], failure: FailedChange, began: float) -> Finding:
+        """A change that failed may have acted all the same: only a look tells.
+
+        Raises:
+            AvnError: it did not act, or nothing tells.
+        """
+        limit = BRIEF if failure.refused else step.doubt_limit or (DOUBT if failure.silent else BRIEF)
+        try:
+            finding = self._effect(step.doubts or (step,), limit, began)
+        except (AvnError, Unreachable) as error:
+            self.changed = failure.changed_before or "unknown"
+            raise failure.error(f"{failure.detail}; then the look that would tell failed: {error.detail}") from None
+        if finding is None:
+            self.changed = failure.changed_before or ("unknown" if failure.silent else False)
+            if step.final:  # it did not act, so there is a way back; a later step's failure opens none
+                self._final_sent = failure.silent
+            raise failure.error()
+        return self._until_go(step, step.poll, self._now(), lag=LAG) if step.doubts else finding
+
+    def _effect(self, looks: tuple[Step[Any], ...], limit: float, began: float) -> Finding | None:
+        """What shows that a change acted: any one *go* does. None: all were still unchanged after ``limit`` seconds.
+
+        Raises:
+            AvnError, Unreachable: at the end one of the looks gave no answer, so nothing tells.
+        """
+        delay = 0.2
+        while True:
+            silent: AvnError | Unreachable | None = None
+            for read in looks:
+                try:
+                    finding = self._judged(read, Poll(limit=limit), began)
+                except (AvnError, Unreachable) as error:
+                    silent = error
+                else:
+                    if finding.verdict == "go":
+                        return finding
+            elapsed = self._now() - began
+            if elapsed >= limit:
+                if silent:
+                    raise silent
+                return None
+            self._sleep(min(delay, limit - elapsed))
+            delay = min(delay * 1.5, 1.0)
+
+    def _until_go(
+        self,
+        step: Step[T],
+        poll: Poll,
+        began: float,
+        *,
+        lag: float = 0.0,
+        settled: tuple[str, ...] = ("go",),
+    ) -> Finding:
+        """Ask until the gate says go, or else what is ``settled``.
+
+        Raises:
+            CcrError: the gate's own kind when it says stop; the poll's own kind at its limit.
+        """
+        delay = poll.first
+        while True:
+            finding = self._judged(step, poll, began)
+            if finding.verdict in settled:
+                return finding
+            elapsed = self._now() - began
+            if finding.verdict == "stop" and elapsed >= lag:
+                raise _refused(step.gate, finding)
+            if elapsed >= poll.limit:
+                raise _timed_out(step, poll, finding)
+            self._sleep(min(delay, poll.limit - elapsed))
+            delay = min(delay * 1.5, poll.interval)
+
+    def _judged(self, step: Step[T], poll: Poll, began: float) -> Finding:
+        answer = self._reader.answer(step, self.seen, changed=self.changed)
+        finding = step.gate.judge(answer, self.seen)
+        if left_out := getattr(answer, "left_out", ()):
+            finding = replace(finding, warnings=(*left_out, *finding.warnings))
+        self.seen.remember(step, answer)
+        argv = fill(step.read.argv, self.seen)
+        elapsed = self._now() - began
+        self._emit(
+            events.Looked(at=self._now(), slug=step.slug, argv=argv, finding=finding, elapsed=elapsed, limit=poll.limit)
+        )
+        return finding
+
+    def _sleep(self, seconds: float) -> None:
+        self._reader.forget()
+        self._world.sleep(seconds)
+
+    def _undo(self) -> tuple[str, ...]:
+        """Backwards, each on its own: one that fails does not keep the others from being undone. What became of it."""
+        told = []
+        while self._to_undo:
+            step = self._to_undo.pop()
+            failed, done = "", ""
+            try:
+                done = step.undo(self.seen) if step.undo else ""
+            except CcrError as error:
+                failed = "; ".join(part for part in (error.what, error.detail, error.hint) if part)
+            self._emit(events.Undone(at=self._now(), slug=step.slug, done=done, failed=failed))
+            told.append(f"{step.slug}: {done or 'undone'}" if not failed else f"{step.slug}: NOT undone: {failed}")
+        return tuple(told)
+
+    def _release(self) -> None:
+        """What a change opened is closed; a failure of that is nobody's concern any more."""
+        for step in reversed(self.plan.steps):
+            if step.release and self.seen.has(step):
+                with suppress(CcrError):
+                    step.release(self.seen)
+
+    def _now(self) -> float:
+        return self._world.clock() - self._began
+
+
+def _joined(refusals: list[Refused]) -> Refused:
+    """One error of many."""
+    if len(refusals) == 1:
+        return refusals[0]
+    parts = [
+        tuple(dict.fromkeys(text for text in texts if text))
+        for texts in zip(*((one.what, one.detail, one.hint) for one in refusals), strict=True)
+    ]
+    what, detail, hint = ("; ".join(part) for part in parts)
+    return Refused(what, detail=detail, hint=hint)
+
+
+def _refused(gate: Gate[Any], finding: Finding) -> CcrError:
+    return gate.refused(finding.reason, detail=finding.detail, hint=finding.hint)
+
+
+def _timed_out(step: Step[Any], poll: Poll, finding: Finding) -> CcrError:
+    return poll.error(
+        f"{step.slug}: not within {poll.limit:g} s: {step.gate.rule}",
+        detail=f"last seen: {finding.reason}",
+        hint=finding.hint or poll.hint or "run the same command again: it goes on from where the world stands",
+    )

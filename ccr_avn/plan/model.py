@@ -1,0 +1,205 @@
+"""What a procedure is: an ordered tuple of steps, as a value. Knows nothing of avn."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from ccr_avn.errors import CcrError, Refused, TimedOut
+
+T = TypeVar("T")
+
+
+Sent = Literal["answered", "refused", "unanswered"]
+"""How a change by avn ended: accepted, refused, or without an answer that tells."""
+
+
+class Results:
+    """What the steps so far answered. A step that has not run has no answer: asking for it is a bug."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Any] = {}
+        self._results: dict[str, Any] = {}
+
+    def of(self, step: "Step[T]") -> T:
+        answer: T = self._answers[step.slug]
+        return answer
+
+    def has(self, step: "Step[Any]") -> bool:
+        return step.slug in self._answers
+
+    def remember(self, step: "Step[T]", answer: T) -> None:
+        self._answers[step.slug] = answer
+
+    def result(self, slug: str) -> Any:
+        """What the change of a step gave back, of an avn command how it was :data:`Sent`; None: this run has not made it."""
+        return self._results.get(slug)
+
+    def keep(self, slug: str, result: Any) -> None:
+        self._results[slug] = result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """A word that only an earlier answer supplies. Not a ``str``, so it can't be run unfilled."""
+
+    variable: str  # the shell variable that holds it in a preview
+    fill: Callable[[Results], str]
+
+
+Word = str | Later
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One ``avn`` process: its exact argv and how its stdout is read (``parse`` raises :class:`AvnError`)."""
+
+    argv: tuple[Word, ...]
+    parse: Callable[[str], T]
+    hint: str = ""  # what to type when it fails
+    hints: Mapping[int, str] = field(default_factory=dict, hash=False)  # the same for a status of the API's refusal
+    absent: T | None = None  # what "does not exist" (404) means for it; None: a failure as any other
+
+    def filled(self, seen: Results) -> tuple[str, ...]:
+        return fill(self.argv, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Generic[T]):
+    """A look at the data plane, done in-process; ``argv`` is the ``ccr-avn`` command that does just that."""
+
+    argv: tuple[Word, ...]
+    read: Callable[[Results], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Act(Generic[T]):
+    """A change on the data plane, done in-process. What it gives back is kept: ``seen.result(slug)``.
+
+    ``argv``: the ``ccr-avn`` command that does just that; ``variable``: where a preview keeps what that prints.
+    """
+
+    argv: tuple[Word, ...]
+    run: Callable[[Results], T]
+    variable: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A gate's answer, always with a reason for people; ``facts``: the same for programs, names with units in them."""
+
+    verdict: Literal["go", "wait", "todo", "stop"]
+    reason: str
+    detail: str = ""
+    hint: str = ""
+    warnings: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+def go(reason: str, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
+    return Finding(verdict="go", reason=reason, warnings=warnings, facts=facts)
+
+
+def wait(reason: str, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
+    return Finding(verdict="wait", reason=reason, warnings=warnings, facts=facts)
+
+
+def todo(reason: str, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
+    """Not done yet, so do it."""
+    return Finding(verdict="todo", reason=reason, warnings=warnings, facts=facts)
+
+
+def stop(reason: str, *, hint: str, detail: str = "") -> Finding:
+    return Finding(verdict="stop", reason=reason, detail=detail, hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate(Generic[T]):
+    """A rule that must hold before the next step. ``rule`` completes the sentence "continues when …"."""
+
+    rule: str
+    judge: Callable[[T, Results], Finding]
+    refused: type[CcrError] = Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """How long to go on asking, in seconds: starting at ``first``, growing to ``interval``, at most ``limit``."""
+
+    limit: float
+    interval: float = 5.0
+    first: float = 0.5
+    hint: str = ""
+    error: type[CcrError] = TimedOut
+
+
+ONCE = Poll(limit=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """What a pasted shell keeps for a later line: the output of a command, in a variable."""
+
+    variable: str
+    argv: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Generic[T]):
+    """Ask, judge; with a ``change``: *todo* means not done yet, so change once and ask again until it is proven."""
+
+    slug: str
+    purpose: str
+    read: Call[T] | Probe[T]
+    gate: Gate[T]
+    poll: Poll = ONCE
+    change: Call[None] | Act[Any] | None = None
+    alone: tuple[Word, ...] = ()  # the command that runs just this step, without its change
+    keeps: tuple[Keep, ...] = ()  # what a pasted shell needs of it later
+    asked: Keep | None = None  # prints ``missing`` where the change is needed, and fails where it must not be made
+    by_hand: str = ""  # how a person looks at the same thing with avn alone; else by the look's own argv
+    undo: Callable[[Results], str] | None = (
+        None  # when a later step fails before the point of no return; says what it did
+    )
+    undone_by: tuple[Word, ...] = ()  # the command that undoes it, for a pasted shell that ends early
+    release: Callable[[Results], None] | None = None  # closes what the change opened, when the run ends
+    final: bool = False  # the point of no return: once its change was sent nothing is undone
+    brief: bool = False  # asked once: the run can do without the answer, so that no miss is worth a wait
+    advisory: bool = False  # a look that fails is a warning; what its gate refuses is refused all the same
+    unneeded: Callable[[Results], str] | None = None  # why it need not be asked, as far as was seen; empty: ask
+    guard: Callable[[Results], None] | None = None  # the last moment before the change is sent; raises what forbids it
+    doubts: "tuple[Step[Any], ...]" = ()  # looks of which one *go* tells that a failed change acted; else its own
+    doubt_limit: float | None = None  # seconds until unchanged looks count as: it did not act; None: the executor's
+    optional: bool = False  # a failure is a warning: what it is for can be done later
+    always: bool = False  # cleans up: taken also when an earlier step ended the run, or a signal did
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``checks`` only look; they all pass before the first of ``steps``, which may change something."""
+
+    title: str
+    checks: tuple[Step[Any], ...]
+    steps: tuple[Step[Any], ...]
+    assumptions: tuple[str, ...] = field(default=())
+    check: tuple[Word, ...] = ()
+    """The command that runs just the checks."""
+    beyond: Callable[[Results], bool] = lambda _: False
+    """Whether an earlier run passed the point of no return, as the checks showed: then this one undoes nothing."""
+    meanwhile: tuple[Step[Any], ...] = ()
+    """Looked at before anything is undone: one *go* tells that somebody else passed it while we ran."""
+
+    def __post_init__(self) -> None:
+        slugs = [step.slug for step in self.all_steps]
+        if len(set(slugs)) != len(slugs):
+            raise ValueError(f"two steps with one slug in {slugs}")
+        if changing := [step.slug for step in self.checks if step.change or step.undo]:
+            raise ValueError(f"a check must only look: {changing}")
+
+    @property
+    def all_steps(self) -> tuple[Step[Any], ...]:
+        return (*self.checks, *self.steps)
+
+
+def fill(argv: tuple[Word, ...], seen: Results) -> tuple[str, ...]:
+    """The argv with every hole filled from what was seen."""
+    return tuple(word.fill(seen) if isinstance(word, Later) else word for word in argv)

@@ -1,0 +1,1 @@
+"""Pure rules with their wording: go, wait, todo or stop."""

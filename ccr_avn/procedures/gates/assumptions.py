@@ -1,0 +1,209 @@
+"""What ccr-avn assumes of the platform, and only the real service can tell. Pure data; docs/promises.md has the same rows."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ccr_avn.plan.model import Finding, Gate, Results, go
+from ccr_avn.valkey.trials import Tried
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumption:
+    """``otherwise``: what ccr-avn does where it does not hold; ``untried``: why a drill can't try it.
+
+    ``grave``: where it does not hold, a switchover does not come to a good end.
+    """
+
+    name: str
+    what: str
+    otherwise: str
+    untried: str = ""
+    grave: bool = False
+
+
+ASSUMPTIONS: tuple[Assumption, ...] = (
+    Assumption(
+        name="client-commands",
+        what="the default user may use CLIENT PAUSE, UNPAUSE, LIST and KILL",
+        otherwise="switchover uses --fence observe by itself: stop the writers first",
+    ),
+    Assumption(
+        name="pause-holds-writes",
+        what="CLIENT PAUSE holds back writes and lets reads through",
+        otherwise="the look behind the pause finds what was written, and switchover ends with nothing promoted",
+        grave=True,
+    ),
+    Assumption(
+        name="no-platform-clients",
+        what="nobody of the platform connects as one of the service's users",
+        otherwise="a closed old primary is never seen without clients: exit 15, its writes stay paused",
+        grave=True,
+    ),
+    Assumption(
+        name="client-list-is-whole",
+        what="CLIENT LIST shows all clients with address and user",
+        otherwise="who is left on a closed old primary can't be seen: the result warns",
+    ),
+    Assumption(
+        name="info-shows-the-pause",
+        what="INFO shows a write pause",
+        otherwise="a promotion under way is recognised only on the machine that began it",
+    ),
+    Assumption(
+        name="history-is-kept",
+        what="a promoted service keeps the replication history that it followed",
+        otherwise="switchover and failover end with exit 14 and leave the old primary open",
+        grave=True,
+    ),
+    Assumption(
+        name="platform-does-not-write",
+        what="nothing of the platform writes to a primary",
+        otherwise="--fence observe never sees it stand still; --fence pause is not concerned",
+    ),
+    Assumption(
+        name="info-shows-history",
+        what="INFO shows run_id, replication IDs and offsets to the default user",
+        otherwise="nothing can be proven: verify and switchover refuse",
+        grave=True,
+    ),
+    Assumption(
+        name="deletion-promotes",
+        what="deleting the integration promotes the replica",
+        otherwise="switchover waits for --promote-timeout, writes are paused as long: exit 15",
+        grave=True,
+    ),
+    Assumption(
+        name="password-is-kept",
+        what="user and password stay the same when a replica is promoted",
+        otherwise="the run ends with an error after the promotion; the same command, run again, reads the new ones",
+        grave=True,
+    ),
+    Assumption(
+        name="no-promotion-by-itself",
+        what="the platform does not promote a replica by itself",
+        otherwise="failover takes it as promoted; --wait-automatic waits for it first",
+        untried="only a real loss of a primary tells",
+    ),
+    Assumption(
+        name="filter-refuses",
+        what="a new IP filter refuses new connections within seconds",
+        otherwise="switchover ends with exit 15: the old primary is not closed, its writes stay paused as long as they can be",
+        grave=True,
+    ),
+    Assumption(
+        name="filter-cuts",
+        what="a new IP filter cuts connections that stand already",
+        otherwise="switchover cuts them itself",
+    ),
+    Assumption(
+        name="filter-opens",
+        what="a closed IP filter can be opened again",
+        otherwise="a closed old primary can't be looked into any more: power it off",
+    ),
+    Assumption(
+        name="filter-spares-replication",
+        what="an IP filter on a primary does not cut replication to its other replicas",
+        otherwise="the other replicas of a closed old primary stand still",
+        untried="a throw-away has no replica of its own",
+    ),
+    Assumption(
+        name="first-backup",
+        what="a promoted service gets a backup of its own soon",
+        otherwise="enable waits for it (--backup-timeout) before it makes the next replica",
+    ),
+    Assumption(
+        name="routes",
+        what="the addresses of a service are its components with usage primary",
+        otherwise="the service_uri alone is used",
+    ),
+    Assumption(
+        name="seeded-history",
+        what="a replica seeded from a backup shows its primary's replication ID before its first link",
+        otherwise="it counts as never copied until it links",
+        untried="the moment before its first link is too short to be looked at for sure",
+    ),
+    Assumption(
+        name="users-on-a-replica",
+        what="users of a replica can be created while it is one",
+        otherwise="create them on the new primary after a switchover",
+        untried="a drill creates no users",
+    ),
+    Assumption(
+        name="plan-names",
+        what="a plan that `avn service plans` lists is accepted by a creation",
+        otherwise="--allow-any-plan lets Aiven decide",
+    ),
+    Assumption(
+        name="startup-plans",
+        what="replicas run on startup plans only, 5 for a primary",
+        otherwise="--allow-any-plan lets Aiven decide",
+        untried="a drill makes one replica, on the plan that was asked for",
+    ),
+    Assumption(
+        name="token-rights",
+        what="the token may create services, delete integrations and terminate services",
+        otherwise="the command that is refused tells which permission is missing",
+    ),
+    Assumption(
+        name="tags-are-kept",
+        what="the token may set tags, and they are read back",
+        otherwise="switchover warns; where a service was promoted from is known on this machine alone",
+    ),
+    Assumption(
+        name="replicas-are-offered",
+        what="read replicas are offered to the project",
+        otherwise="enable ends with 403",
+    ),
+    Assumption(
+        name="redis-services",
+        what="services of type redis can still be created",
+        otherwise="use --service-type valkey",
+        untried="a drill makes a service of its primary's type",
+    ),
+    Assumption(
+        name="certificate",
+        what="the certificate is signed by a public CA, or by the project's CA",
+        otherwise="nothing is connected to: give the right --ca-file",
+    ),
+    Assumption(
+        name="carried-over",
+        what="a replica takes over the IP filter, users and settings of its primary",
+        otherwise="switchover --check reports each difference with the command that makes both equal",
+    ),
+    Assumption(
+        name="names-again",
+        what="a name can be used again after its service was terminated",
+        otherwise="use a new name to fail back",
+        untried="a drill makes one service",
+    ),
+)
+
+BY_NAME: Mapping[str, Assumption] = {one.name: one for one in ASSUMPTIONS}
+
+
+def is_tried(name: str) -> Gate[Tried]:
+    """Goes on whatever was seen; what does not hold is a warning with what ccr-avn does then."""
+    assumption = BY_NAME[name]
+
+    def judge(found: Tried, _: Results) -> Finding:
+        told = () if found.outcome != "does not hold" else (f"{assumption.what}: does not hold: {found.saw}",)
+        return go(f"{found.outcome}: {found.saw}", warnings=told, assumption=name, outcome=found.outcome, saw=found.saw)
+
+    return Gate(f"it was tried whether {assumption.what}", judge)
+
+
+def table(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every assumption with what came of it; ``facts``: those of the findings of the steps that tried one."""
+    found = {str(one["assumption"]): one for one in facts if one.get("assumption") in BY_NAME}
+    return [
+        {
+            "name": one.name,
+            "what": one.what,
+            "outcome": str(found[one.name]["outcome"]) if one.name in found else "could not be tried",
+            "saw": str(found[one.name]["saw"]) if one.name in found else one.untried or "the drill did not come so far",
+            "otherwise": one.otherwise,
+            "grave": one.grave,
+        }
+        for one in ASSUMPTIONS
+    ]

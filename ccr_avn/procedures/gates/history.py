@@ -1,0 +1,109 @@
+"""Does the new primary carry the old one's data, and has the old one anything that the new one lacks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ccr_avn.plan.model import Finding, go, stop
+from ccr_avn.valkey.quiescence import PING_BYTES
+from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a promoted service must carry: one of these replication IDs, and all up to ``offset`` of it.
+
+    ``ids`` empty: nothing is known to compare with. ``proven``: an earlier run has seen it, and said so on the service.
+    """
+
+    ids: tuple[str, ...] = ()
+    offset: int | None = None
+    proven: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What only the old primary has: bytes of its replication stream, and writes where they can be counted; None: unknown.
+
+    ``lapsed``: it is unknown because there was a time in which nothing held writes back, so it may well be something.
+    """
+
+    ahead_bytes: int | None
+    ahead_writes: int | None = None
+    why: str = ""
+    lapsed: bool = False
+
+
+def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replica: str) -> Finding:
+    """The replica's server may have come back empty, or with an old dump, while it was promoted."""
+    facts: dict[str, Any] = {
+        "replication_id_before": new.replid2,
+        "offset_before": new.second_offset - 1,
+        "keys": new.keys,
+    }
+    known = new.replid2 in expected.ids and new.replid2 != NO_HISTORY
+    if known and (expected.offset is None or new.second_offset > expected.offset):
+        return go(f"it carries the history of {primary} up to offset {new.second_offset - 1}", **facts)
+    if not known and expected.proven:
+        return go(f"shown before: {expected.proven}", **facts)
+    if not known and not expected.ids:
+        return go("nothing to compare with", warnings=(f"it can't be shown that {replica} carries its data",), **facts)
+    held = "an unknown number of" if new.keys is None else str(new.keys)
+    seen = (
+        f"its history ends at offset {new.second_offset - 1}, before {expected.offset}"
+        if known
+        else f"replication ID before its promotion {new.replid2[:8]}, expected {expected.ids[0][:8]}"
+    )
+    return stop(
+        f"{replica} does not carry the data of {primary}: {primary} alone has it",
+        detail=f"{seen}; {replica} holds {held} keys. {primary} is left as it is: not closed, not powered off",
+        hint=f"do not terminate {primary}. Keep applications on it, and make a replica anew: "
+        f"ccr-avn enable {primary} NAME --replica-cloud CLOUD",
+    )
+
+
+def lacks(side: ReplicationInfo, replication_id: str, offset: int, replica: str) -> str:
+    """Why a replica must not be promoted now; empty when nothing is missing."""
+    if side.role != "slave":
+        return f"{replica} is no replica: its role is {side.role}"
+    if side.loading or side.sync_in_progress:
+        return f"{replica} is copying its data anew"
+    if side.link_status != "up":
+        return f"the link of {replica} is {side.link_status}"
+    if side.replid != replication_id:
+        return f"{replica} follows another replication ID than its primary has"
+    if side.offset < offset:
+        return f"{offset - side.offset} bytes are missing on {replica}"
+    return ""
+
+
+def audit(old: ReplicationInfo, new: ReplicationInfo, noted: ReplicationInfo | None) -> Audit:
+    """``noted``: the old primary when writes were paused on it for good, if this run did that."""
+    counted = noted is not None and (noted.run_id, noted.last_save) == (old.run_id, old.last_save)
+    writes = max(0, old.changes - noted.changes) if noted and counted else None
+    if writes == 0:
+        return Audit(ahead_bytes=0, ahead_writes=0)
+    if new.replid2 == NO_HISTORY or new.replid2 not in (old.replid, old.replid2):
+        why = "their histories no longer meet: a server was started again since"
+        return Audit(ahead_bytes=None, ahead_writes=writes, why=why, lapsed=True)
+    ahead = max(0, old.offset - (new.second_offset - 1))
+    if writes is not None:
+        return Audit(ahead_bytes=ahead, ahead_writes=writes if ahead else 0)
+    if ahead <= PING_BYTES:
+        return Audit(ahead_bytes=0)
+    if old.connected_replicas and ahead % PING_BYTES == 0:
+        return Audit(ahead_bytes=None, why=f"{ahead} bytes, which may be pings to its other replicas, or writes")
+    return Audit(ahead_bytes=ahead)
+
+
+def judge_audit(found: Audit | None, primary: str, trouble: str) -> Finding:
+    """Never stops: what is found is told at the end, once the old primary is closed."""
+    if found is None:
+        return go(f"not compared: {trouble}", warnings=(f"it is not known whether {primary} has writes of its own",))
+    facts: dict[str, Any] = {"ahead_bytes": found.ahead_bytes, "ahead_writes": found.ahead_writes}
+    if found.ahead_bytes is None:
+        return go("can't be told", warnings=(f"whether {primary} has writes of its own: {found.why}",), **facts)
+    if not found.ahead_bytes:
+        return go(f"{primary} has nothing that the new primary lacks", **facts)
+    counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"
+    lost = f"{found.ahead_bytes} bytes{counted} are on {primary} only"
+    return go(lost, warnings=(f"{lost}: do not terminate it",), **facts)

@@ -1,0 +1,142 @@
+"""Rules on the data plane: does the replica follow, do markers arrive."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ccr_avn.errors import CcrError, NotProven
+from ccr_avn.plan.model import Finding, Gate, Results, go, stop, wait
+from ccr_avn.valkey.compare import Comparison, brief
+from ccr_avn.valkey.inventory import OUT_OF_RANGE, Databases
+from ccr_avn.valkey.marker import NOTICEABLE, MarkerResult
+from ccr_avn.valkey.replication import Link, ReplicationInfo
+
+
+def judge_link(link: Link) -> Finding:
+    """A replica, up, not syncing, on its primary's history; the lag is then known in bytes."""
+    replica, primary = link.replica, link.primary
+    if replica.role != "slave":
+        return wait(f"the replica's role is {replica.role}: it follows nobody")
+    if replica.sync_in_progress:
+        return wait("the initial sync is under way")
+    if replica.link_status != "up":
+        down = f" for {replica.link_down_seconds} s" if replica.link_down_seconds else ""
+        found = wait(f"master_link_status is {replica.link_status}{down}")
+        return _older(found, link) if _release(replica) < _release(primary) else found
+    if replica.replid != primary.replid:
+        return wait("the replica has another replication ID than this primary (master_replid differs)")
+    told = f"link up, no sync in progress, {link.lag_bytes} bytes behind, replication ID {primary.replid[:8]}"
+    return go(told, lag_bytes=link.lag_bytes)
+
+
+def _older(found: Finding, link: Link) -> Finding:
+    """No time-out is long enough for a copy that the replica can't read."""
+    release = ".".join(map(str, _release(link.primary)))
+    return replace(
+        found,
+        reason=f"{found.reason}; it runs {link.replica.version}, older than its primary's {link.primary.version}",
+        hint="an older server may not be able to read a newer one's copy: raise the replica to its primary's version, "
+        f"avn service update REPLICA -c valkey_version={release}",
+    )
+
+
+def _release(side: ReplicationInfo) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdecimal() else 0 for part in side.version.split(".")[:2])
+
+
+def replicates(max_lag: int | None = None) -> Gate[Link]:
+    """``max_lag``: bytes that the replica may be behind; None: any."""
+
+    def judge(link: Link, _: Results) -> Finding:
+        found = judge_link(link)
+        if found.verdict == "go" and max_lag is not None and link.lag_bytes > max_lag:
+            return wait(f"{link.lag_bytes} bytes behind, more than {max_lag}", **found.facts)
+        return found
+
+    within = "" if max_lag is None else f", at most {max_lag} bytes behind"
+    return Gate(f"the link is up, no sync is in progress, and both have the same replication ID{within}", judge)
+
+
+def has_every_database(
+    primary: str, replica: str, kind: Callable[[Results], str], refused: type[CcrError]
+) -> Gate[Databases | None]:
+    """What the primary writes to a database that the replica lacks is applied to another one there."""
+
+    def judge(found: Databases | None, seen: Results) -> Finding:
+        if found is None:
+            return go("not looked at: nothing is replicated")
+        if found.refused:
+            return _lacking(found, primary, replica, kind(seen))
+        told = go(
+            f"databases in use: {', '.join(map(str, found.used)) or 'none'}; {replica} has them",
+            databases_used=list(found.used),
+        )
+        if not 0 < found.replica < found.primary:
+            return told
+        warning = (
+            f"{primary} has {found.primary} databases, {replica} has {found.replica}: "
+            f"a write to database {found.replica} or above overwrites another database on {replica}"
+        )
+        return replace(told, warnings=(warning,))
+
+    return Gate(f"{replica} can select every database that {primary} uses", judge, refused=refused)
+
+
+def _lacking(found: Databases, primary: str, replica: str, kind: str) -> Finding:
+    numbers = ", ".join(str(number) for number, _ in found.refused)
+    number, why = found.refused[0]
+    asked = f"SELECT {number} on {replica}: {why}"
+    if not any(words in why for words in OUT_OF_RANGE):
+        hint = f"use a user that may SELECT there: avn service user-list {replica} --json"
+        return stop(f"{replica} does not show whether it has database {numbers}", detail=asked, hint=hint)
+    option = f"--replica-arg=-c --replica-arg={kind}_number_of_databases={found.primary or number + 1}"
+    return stop(
+        f"{replica} lacks databases that {primary} uses: {numbers}",
+        detail=f"{asked}; what is written to it on {primary} overwrites another database of {replica}",
+        hint=f"make another replica, with as many databases: ccr-avn enable {primary} NAME {option}",
+    )
+
+
+def markers_arrive() -> Gate[MarkerResult]:
+    def judge(result: MarkerResult, _: Results) -> Finding:
+        figures = f"{result.arrived} of {result.samples} markers arrived"
+        clocks = _clocks(result.skew)
+        if result.arrived < result.samples:
+            hint = "see how the link stands with `ccr-avn verify PRIMARY REPLICA --level link`, then run again"
+            return stop(figures, detail=clocks, hint=hint)
+        lag = f"lag min {result.minimum:.1f}, median {result.median:.1f}, max {result.maximum:.1f} ms"
+        return go(f"{figures}, {lag}", warnings=(clocks,) if clocks else ())
+
+    return Gate("every marker written to the primary is read from the replica", judge, refused=NotProven)
+
+
+def _clocks(skew: float) -> str:
+    """What clocks that differ do to keys: expiry is kept as a moment, and each side judges it by its own clock."""
+    if abs(skew) < NOTICEABLE:
+        return ""
+    if skew > 0:
+        return f"the replica's clock is {skew:.1f} s ahead: keys with less than that to live are gone there already"
+    return f"the replica's clock is {-skew:.1f} s behind: once promoted, keys with a time to live live that much longer"
+
+
+def is_equal() -> Gate[Comparison]:
+    def judge(found: Comparison, _: Results) -> Finding:
+        counted = f"{found.keys} keys compared in {found.seconds:.1f} s ({found.rate:.0f} a second)"
+        if found.verdict == "equal" and not found.keys:
+            return go(
+                "no key was compared: there is none on either side, or none that was asked for", warnings=found.reasons
+            )
+        if found.verdict == "equal":
+            return go(f"equal: {counted}", warnings=found.reasons)
+        if found.verdict == "inconclusive":
+            hint = "run it again at a quieter time, or with more --rounds"
+            return stop(f"inconclusive: {counted}", detail="; ".join(found.reasons), hint=hint)
+        counts = {name: getattr(found.counts, name) for name in ("missing", "extra", "type", "expiry", "value")}
+        kinds = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        examples = ", ".join(f"{one.kind} {brief(one.key)} (db {one.database})" for one in found.examples)
+        return stop(
+            f"different: {kinds}; {counted}",
+            detail=examples,
+            hint="all of them as JSON lines: --differences FILE; a replica can only be made anew: ccr-avn enable PRIMARY NAME",
+        )
+
+    return Gate("every key is on both sides, and equal", judge, refused=NotProven)

@@ -1,0 +1,130 @@
+"""Whether Aiven sells what is to be created, and whether it can be put there: seen before anything is billed."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ccr_avn.aiven.models import Catalogue, Service, Vpc
+from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop
+from ccr_avn.procedures.gates.services import by_name, together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A service that would be created. ``args`` are the person's own words for avn; ``type``: None where another decides."""
+
+    role: str  # primary or replica, as the options are called
+    name: str
+    type: str | None
+    plan: str
+    cloud: str | None
+    any_plan: bool = False
+    args: tuple[str, ...] = ()
+
+    @property
+    def vpc(self) -> str | None:
+        """The VPC that was asked for; empty: none was wanted; None: nothing was said."""
+        for number, word in enumerate(self.args):
+            if "--no-project-vpc".startswith(word) and len(word) > len("--no-"):
+                return ""
+            option, equals, value = word.partition("=")
+            if "--project-vpc-id".startswith(option) and len(option) > len("--project"):
+                return value if equals else next(iter(self.args[number + 1 :]), "")
+        return None
+
+
+Orders = tuple[Order, ...]
+
+
+def still_to_make(orders: Orders, services: tuple[Service, ...]) -> Orders:
+    """Those that are not there yet."""
+    return tuple(order for order in orders if order.cloud and by_name(services, order.name) is None)
+
+
+def are_sold(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[Catalogue]:
+    def judge(catalogue: Catalogue, seen: Results) -> Finding:
+        found = seen.of(services)
+        kind = next((one.type for order in orders if (one := by_name(found, order.name))), None)
+        wanted = still_to_make(orders, found)
+        findings = [one for order in wanted for one in _sold(catalogue, order, order.type or kind or "valkey")]
+        memory = [_memory(catalogue, order, order.type or kind or "valkey") for order in wanted]
+        if len(memory) == 2 and None not in memory and (memory[1] or 0) < (memory[0] or 0):
+            small = (
+                f"the replica has {memory[1]:g} MB of memory, its primary {memory[0]:g} MB: it may not hold the data"
+            )
+            findings.append(go("", warnings=(small,)))
+        told = ", ".join(f"{order.plan} in {order.cloud}" for order in wanted)
+        return together([go(f"Aiven offers {told}" if wanted else "both are there already"), *findings])
+
+    return Gate("Aiven offers these plans in these clouds", judge)
+
+
+def have_their_vpc(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[tuple[Vpc, ...]]:
+    def judge(vpcs: tuple[Vpc, ...], seen: Results) -> Finding:
+        wanted = still_to_make(orders, seen.of(services))
+        findings = [one for order in wanted for one in _placed(vpcs, order)]
+        return together([go("every cloud has a VPC as asked for, or needs none"), *findings])
+
+    return Gate("where a cloud has a VPC it is chosen, or declined", judge)
+
+
+def _sold(catalogue: Catalogue, order: Order, kind: str) -> Iterator[Finding]:
+    plans = catalogue.get(kind)
+    if plans is None:
+        offered = next((one for one in ("valkey", "redis") if one in catalogue), None)
+        yield stop(
+            f"Aiven offers no {kind} services to this project",
+            detail="Aiven for Redis ended on 2025-03-31 and its services became Valkey" if kind == "redis" else "",
+            hint=f"use --service-type {offered}" if offered else "ask whoever runs the Aiven organization",
+        )
+        return
+    clouds = {cloud for regions in plans.values() for cloud in regions}
+    if order.cloud not in clouds:
+        yield stop(
+            f"Aiven offers no {kind} in {order.cloud}",
+            detail=f"as --{order.role}-cloud for {order.name}",
+            hint=f"choose another cloud{_near(str(order.cloud), clouds)}: avn cloud list",
+        )
+    elif order.plan not in plans or order.cloud not in plans[order.plan]:
+        there = sorted(plan for plan, regions in plans.items() if order.cloud in regions)
+        what = f"Aiven lists no plan {order.plan} for {kind} in {order.cloud}"
+        if order.any_plan:
+            yield go("", warnings=(f"{what}: creating {order.name} may be refused",))
+            return
+        yield stop(
+            what,
+            detail=f"for {order.name}; it lists {', '.join(there)}",
+            hint=f"choose another{_near(order.plan, there)}: --{order.role}-plan PLAN; or --allow-any-plan to let Aiven decide",
+        )
+
+
+def _memory(catalogue: Catalogue, order: Order, kind: str) -> float | None:
+    return catalogue.get(kind, {}).get(order.plan, {}).get(str(order.cloud))
+
+
+def _placed(vpcs: tuple[Vpc, ...], order: Order) -> Iterator[Finding]:
+    """avn itself refuses to create a service in a cloud with a VPC when neither is said."""
+    wanted = order.vpc
+    here = [vpc for vpc in vpcs if vpc.cloud == order.cloud]
+    if wanted is None and here:
+        ids = " or ".join(f"--{order.role}-arg=--project-vpc-id={vpc.id}" for vpc in here)
+        yield stop(
+            f"{order.cloud} has a VPC, and nothing says whether {order.name} belongs in it",
+            detail=", ".join(f"{vpc.id} ({vpc.state})" for vpc in here),
+            hint=f"choose one: {ids}; or decline it: --{order.role}-arg=--no-project-vpc",
+        )
+    if not wanted:
+        return
+    found = next((vpc for vpc in vpcs if vpc.id == wanted), None)
+    if found is None:
+        yield stop(f"this project has no VPC {wanted}", hint="look at them: avn vpc list")
+    elif found.cloud != order.cloud:
+        hint = f"name one of {order.cloud}, or put {order.name} into {found.cloud}: --{order.role}-cloud {found.cloud}"
+        yield stop(f"the VPC {wanted} is in {found.cloud}, not in {order.cloud}", hint=hint)
+    elif found.state != "ACTIVE":
+        yield stop(f"the VPC {wanted} is {found.state}", hint="wait until it is ACTIVE: avn vpc list")
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    return f" ({' or '.join(near)}?)" if near else ""

@@ -1,0 +1,184 @@
+"""Rules for promoting a replica: is it the right one, is it whole, may it happen now."""
+
+import shlex
+import time
+from dataclasses import dataclass, replace
+
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.lineage import Recorded, created
+from ccr_avn.aiven.models import Integration, Service
+from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, wait
+from ccr_avn.procedures.gates.links import judge_link
+from ccr_avn.procedures.gates.pair_state import PairState, feeding, pair_state
+from ccr_avn.procedures.gates.services import by_name, judge_power, together
+from ccr_avn.procedures.gates.settings import judge_room
+from ccr_avn.valkey.replication import Link, ReplicationInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Both data planes, as far as they could be asked; ``primary_trouble`` says why not.
+
+    ``primary_hint``: what helps instead of a failover, where the primary is alive or the way to it is at fault.
+    """
+
+    primary: ReplicationInfo | None
+    replica: ReplicationInfo
+    primary_trouble: str = ""
+    primary_hint: str = ""
+
+
+def both_are_there(project: Project, primary: str, replica: str, *, power_off: bool) -> Gate[tuple[Service, ...]]:
+    def judge(services: tuple[Service, ...], _: Results) -> Finding:
+        old, new = by_name(services, primary), by_name(services, replica)
+        missing = [name for name, one in ((primary, old), (replica, new)) if one is None]
+        if old is None or new is None:
+            hint = "check the names: avn service list; when PRIMARY is gone: ccr-avn failover REPLICA --allow-data-loss"
+            return stop(f"{' and '.join(missing)} does not exist", hint=hint)
+        findings = [judge_serves(project, new)]
+        if new.source not in (None, primary):
+            hint = f"ccr-avn switchover {new.source} {replica}"
+            findings.append(stop(f"{replica} replicates {new.source}, not {primary}", hint=hint))
+        if new.source:
+            findings.append(judge_serves(project, old))
+        if old.source:
+            findings.append(stop(f"{primary} is itself a replica of {old.source}", hint="check which is which"))
+        if power_off and old.protected:
+            words = avn.service_update(project, primary, "--disable-termination-protection").argv
+            hint = shlex.join(str(word) for word in words)
+            findings.append(stop(f"{primary} is protected against powering off", hint=hint))
+        known = {one.name: created(one) for one in (old, new)}
+        return replace(together(findings), facts={"created": known, "ip_filter": old.user_config.get("ip_filter")})
+
+    return Gate(f"both exist and serve, and {replica} follows {primary} or followed it", judge)
+
+
+def judge_serves(project: Project, service: Service) -> Finding:
+    if service.serving or service.state == "POWEROFF":
+        return judge_power(project, service)
+    return stop(f"{service.name} is {service.state}", hint=f"wait for it: avn service wait {service.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a switchover was asked for, as far as the rules need it. ``recorded``: promotions in this machine's journals."""
+
+    primary: str
+    replica: str
+    max_lag: int  # bytes
+    allow_smaller: bool = False
+    recorded: tuple[Recorded, ...] = ()
+    now: float = 0.0  # seconds since 1970
+
+
+def state_of(
+    rows: tuple[Integration, ...], services: tuple[Service, ...], health: Health, want: Asked
+) -> PairState | None:
+    """None: a service is missing, or the primary is itself a replica; another check tells that."""
+    old, new = by_name(services, want.primary), by_name(services, want.replica)
+    if old is None or new is None or old.source:
+        return None
+    return pair_state(rows, old, new, (health.primary, health.replica), want.recorded, now=want.now)
+
+
+def may_be_promoted(
+    rows: Step[tuple[Integration, ...]], services: Step[tuple[Service, ...]], want: Asked
+) -> Gate[Health | None]:
+    """Healthy and following; or promoted already, and that from PRIMARY."""
+
+    def judge(health: Health | None, seen: Results) -> Finding:
+        found = state_of(seen.of(rows), seen.of(services), health, want) if health else None
+        if health is None or found is None:
+            return go("not looked at: see what the check of the pair says")
+        finding = _judge_state(found, health, want)
+        facts = {
+            "state": found.state,
+            "follows": want.primary,
+            "replication_id": health.primary.replid if health.primary else health.replica.replid,
+        }
+        return replace(finding, facts={**finding.facts, **facts})
+
+    return Gate(f"the link is up and at most {want.max_lag} bytes behind", judge)
+
+
+def _judge_state(found: PairState, health: Health, want: Asked) -> Finding:
+    if found.state == "following":
+        return _judge_healthy(health, want.primary, want.replica, want.max_lag, allow_smaller=want.allow_smaller)
+    if found.state == "hidden":
+        return is_hidden(want.replica, want.primary)
+    if found.state == "unrelated":
+        return stop(
+            f"{want.replica} is no replica of {want.primary}, and nothing shows that it was promoted from it",
+            detail=f"role {health.replica.role}; neither its replication history, a tag nor a journal of this machine "
+            f"shows that it came from this {want.primary}",
+            hint=f"check the names; to make a replica of {want.primary}: "
+            f"ccr-avn enable {want.primary} NAME --replica-cloud CLOUD",
+        )
+    shown = " and ".join(found.proofs)
+    unfinished = _unfinished(health, want.primary)
+    if found.state == "promoting":
+        told = (
+            f"{want.replica} is being promoted: its integration is deleted, and it is no master yet; shown by {shown}"
+        )
+        return go(told, warnings=unfinished)
+    return go(f"{want.replica} was promoted from {want.primary} already: shown by {shown}", warnings=unfinished)
+
+
+def _unfinished(health: Health, primary: str) -> tuple[str, ...]:
+    """What an earlier run left open."""
+    if health.primary is None:
+        return ()
+    paused = health.primary.paused_seconds
+    if paused:
+        until = time.strftime("%H:%M:%S", time.localtime(time.time() + paused))
+        return (f"{primary} is not closed yet: writes on it are paused until {until} ({paused:.0f} s)",)
+    took = "" if paused is None else " and takes writes now"
+    return (f"{primary} is not closed yet{took}",)
+
+
+def is_hidden(replica: str, primary: str | None) -> Finding:
+    """A slave is never "promoted already"."""
+    return stop(
+        f"{replica} follows {primary or 'somebody'}, but no integration that says so is visible",
+        detail="role slave, and no enabled read_replica integration with its source is listed for it",
+        hint=f"give the token the permission project:integrations:read (`ccr-avn doctor`); if a promotion is under way, "
+        f"wait for it: ccr-avn gate accepts-writes {replica} --timeout 600",
+    )
+
+
+def _judge_healthy(health: Health, primary: str, replica: str, max_lag: int, *, allow_smaller: bool) -> Finding:
+    if health.primary is None:
+        return stop(
+            f"cannot connect to {primary}",
+            detail=health.primary_trouble,
+            hint=health.primary_hint or f"if it is lost: ccr-avn failover {replica} --allow-data-loss",
+        )
+    link = Link(primary=health.primary, replica=health.replica)
+    linked = judge_link(link)
+    findings = []
+    if linked.verdict != "go":
+        hint = f"wait for it: ccr-avn verify {primary} {replica} --level link --link-timeout 300"
+        findings.append(stop(linked.reason, hint=hint))
+    elif link.lag_bytes > max_lag:
+        hint = f"wait until it has caught up, or allow more: --max-lag-bytes {link.lag_bytes}"
+        findings.append(stop(f"{replica} is {link.lag_bytes} bytes behind, more than {max_lag}", hint=hint))
+    fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=allow_smaller)
+    return together([*(findings or [linked]), *((fits,) if fits else ())])
+
+
+def judge_caught_up(replica: ReplicationInfo, target: int) -> Finding:
+    if replica.role == "master":
+        return go("promoted meanwhile")
+    missing = target - replica.offset
+    if missing > 0:
+        return wait(f"{missing} bytes behind", lag_bytes=missing)
+    return go(f"replica offset equals primary offset ({target})", lag_bytes=0)
+
+
+def is_gone(replica: str) -> Gate[tuple[Integration, ...]]:
+    def judge(rows: tuple[Integration, ...], _: Results) -> Finding:
+        row = feeding(rows, None, replica)
+        return wait(f"integration {row.id} is still listed") if row else go("no read_replica integration is listed")
+
+    return Gate("the read_replica integration is gone", judge)

@@ -1,0 +1,245 @@
+"""Rules on one service: is it the one that is meant, does it run, has it a backup."""
+
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.lineage import promoted_from
+from ccr_avn.aiven.models import Backup, Integration, Service
+from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, todo, wait
+from ccr_avn.procedures.gates.settings import NOBODY, networks
+
+MAX_REPLICAS = 5
+TYPES = ("valkey", "redis")
+UNREPLICATED_PLANS = re.compile(r"^(free|developer)\b")
+"""The free and developer tiers have no integrations at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrimaryWish:
+    """The primary as asked for; ``None``: not said on the command line, so any will do."""
+
+    name: str
+    type: str | None
+    plan: str | None
+    cloud: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaWish:
+    name: str
+    primary: str
+    plan: str
+    cloud: str | None
+    any_plan: bool
+    primary_plan: str  # what a primary that is still to be created will have
+    primary_cloud: str | None
+
+
+def by_name(services: tuple[Service, ...], name: str) -> Service | None:
+    return next((service for service in services if service.name == name), None)
+
+
+def judge_primary(services: tuple[Service, ...], want: PrimaryWish) -> Finding:
+    """An existing primary is adopted as it is or refused; never changed to fit."""
+    found = by_name(services, want.name)
+    if not found and not want.cloud:
+        hint = f"to create {want.name} say where: --primary-cloud CLOUD (`avn cloud list`); else check its name"
+        return stop(f"{want.name} does not exist", hint=hint)
+    if not found:
+        return todo(f"{want.name} does not exist yet", primary_exists=False)
+    if found.source:
+        hint = f"use {found.source} as the primary: a replica has no backups and can't be replicated itself"
+        return stop(f"{want.name} is itself a read replica of {found.source}", hint=hint)
+    if found.type not in TYPES:
+        return stop(f"{want.name} is a {found.type} service", hint="name a valkey or redis service as the primary")
+    if differences := _differences(found, want):
+        return stop(
+            f"{want.name} exists, but not as asked for",
+            detail="; ".join(differences),
+            hint="leave those options out to take it as it is, or choose another name: services are never changed here",
+        )
+    return go(f"{want.name} exists: {found.type} {found.plan} in {found.cloud}")
+
+
+def judge_replica(services: tuple[Service, ...], want: ReplicaWish) -> Finding:
+    """Attached to its primary already, or free to be created; a service can't be attached later."""
+    found = by_name(services, want.name)
+    if found and found.source == want.primary:
+        return go(f"{want.name} is a read replica of {want.primary}")
+    if found:
+        if not found.source and (old := promoted_from(found, services)) and old.name == want.primary:
+            return stop(
+                f"{want.name} was a replica of {want.primary}, and was promoted",
+                detail="a promoted service can't become a replica again",
+                hint=f"to replicate what it has now: ccr-avn enable {want.name} NAME --replica-cloud CLOUD",
+            )
+        what = f"a read replica of {found.source}" if found.source else f"a service of its own ({found.type})"
+        return stop(
+            f"the name {want.name} is taken: it is {what}",
+            hint="choose another name: a replica can only be made together with its service, not attached later",
+        )
+    if refusals := tuple(_creation_refusals(by_name(services, want.primary), want)):
+        return together(refusals)
+    warnings = _same_cloud(by_name(services, want.primary), want)
+    return todo(f"{want.name} does not exist yet", warnings=warnings, replica_exists=False)
+
+
+def primary_is(want: PrimaryWish) -> Gate[tuple[Service, ...]]:
+    return Gate(f"{want.name} exists as asked for", lambda services, _: judge_primary(services, want))
+
+
+def replica_is(want: ReplicaWish) -> Gate[tuple[Service, ...]]:
+    return Gate(
+        f"{want.name} exists as a read replica of {want.primary}",
+        lambda services, _: judge_replica(services, want),
+    )
+
+
+def pair_is_possible(project: Project, primary: PrimaryWish, replica: ReplicaWish) -> Gate[tuple[Service, ...]]:
+    """Everything that can be known before the first change, all at once."""
+
+    def judge(services: tuple[Service, ...], _: Results) -> Finding:
+        findings = [judge_primary(services, primary), judge_replica(services, replica)]
+        findings += [
+            judge_power(project, service) for service in services if service.name in (primary.name, replica.name)
+        ]
+        source = by_name(services, primary.name)
+        if source and not by_name(services, replica.name):
+            findings += [judge_persistence(project, source), _judge_open(source)]
+        return together(findings)
+
+    rule = "nothing stands in the way: names, types, plans, clouds, power, persistence"
+    return Gate(rule, judge)
+
+
+def together(findings: Iterable[Finding]) -> Finding:
+    """One finding of many: what stops, all of it at once; else go (what is still to do is the steps' matter)."""
+    every = tuple(findings)
+    warnings = tuple(dict.fromkeys(warning for finding in every for warning in finding.warnings))
+    facts = {name: fact for finding in every for name, fact in finding.facts.items()}
+    stops = tuple(dict.fromkeys(finding for finding in every if finding.verdict == "stop"))
+    if not stops:
+        return go("; ".join(dict.fromkeys(finding.reason for finding in every)), warnings=warnings, **facts)
+    return Finding(
+        verdict="stop",
+        reason="; ".join(finding.reason for finding in stops),
+        detail="; ".join(finding.detail for finding in stops if finding.detail),
+        hint="; ".join(dict.fromkeys(finding.hint for finding in stops if finding.hint)),
+        warnings=warnings,
+        facts=facts,
+    )
+
+
+def judge_power(project: Project, service: Service) -> Finding:
+    if service.state == "POWEROFF":
+        return stop(
+            f"{service.name} is powered off",
+            hint=shlex.join(str(word) for word in avn.service_update(project, service.name, "--power-on").argv),
+        )
+    return go(f"{service.name} is {service.state}")
+
+
+def judge_persistence(project: Project, service: Service) -> Finding:
+    """With persistence off the platform deletes all backups, and a replica is seeded from one."""
+    if service.persistence == "off":
+        key = f"{service.type}_persistence"
+        turn_on = avn.service_update(project, service.name, "-c", f"{key}=rdb").argv
+        return stop(
+            f"{service.name} has persistence off: no backup can ever come",
+            detail=f"{key} is off",
+            hint=shlex.join(str(word) for word in turn_on),
+        )
+    return go(f"{service.name} persists")
+
+
+def _judge_open(service: Service) -> Finding:
+    """An old primary that a switchover closed holds old data, and nobody reaches it to prove anything."""
+    if networks(service.user_config.get("ip_filter")) != [NOBODY]:
+        return go(f"the ip_filter of {service.name} lets clients in")
+    closed = f"{service.name} is closed ({NOBODY} alone is in its ip_filter): a switchover does that to an old primary"
+    return go(f"{service.name} is closed", warnings=(f"{closed}; is it the right one to replicate?",))
+
+
+def is_running(project: Project) -> Gate[Service]:
+    """REBALANCING swaps nodes while it serves, so it will do."""
+
+    def judge(service: Service, _: Results) -> Finding:
+        if service.serving:
+            given = service.user_config.get("ip_filter")
+            told = f"ip_filter={given!r}" if isinstance(given, list) else None  # a word of avn service update -c
+            return go(f"{service.name} is {service.state}", service_type=service.type, ip_filter=told)
+        if service.state == "POWEROFF":
+            return judge_power(project, service)
+        nodes = ", ".join(str(node) for node in service.nodes)
+        return wait(f"{service.state}" + (f": {nodes}" if nodes else ""))
+
+    return Gate("its state is RUNNING or REBALANCING", judge)
+
+
+def has_backup(
+    project: Project, running: Step[Service], already: Step[tuple[Service, ...]], replica: str
+) -> Gate[tuple[Backup, ...]]:
+    """A replica is seeded from a backup: without one Aiven answers 403 "not allowed under current plan"."""
+
+    def judge(backups: tuple[Backup, ...], seen: Results) -> Finding:
+        if by_name(seen.of(already), replica):
+            return go(f"{replica} is there already: no backup is needed to make it")
+        if (persists := judge_persistence(project, seen.of(running))).verdict == "stop":
+            return persists
+        if not backups:
+            return wait("no backup yet")
+        newest = max(backups, key=attrgetter("taken"))
+        return go(f"{newest.name} taken {newest.taken:%F %T}")
+
+    return Gate("a backup is listed", judge)
+
+
+def is_active(primary: str, replica: str) -> Gate[tuple[Integration, ...]]:
+    def judge(rows: tuple[Integration, ...], _: Results) -> Finding:
+        row = next((row for row in rows if row.feeds(replica) and row.source == primary), None)
+        if row is None:
+            return wait(f"no enabled read_replica integration from {primary} yet")
+        if not row.active:
+            return wait(f"integration {row.id} is enabled, not active yet")
+        return go(f"integration {row.id} is enabled and active")
+
+    return Gate("the read_replica integration is enabled and active", judge)
+
+
+def _differences(found: Service, want: PrimaryWish) -> Iterable[str]:
+    told = (("type", want.type, found.type), ("plan", want.plan, found.plan), ("cloud", want.cloud, found.cloud))
+    return [f"{what}: asked for {asked}, it has {has}" for what, asked, has in told if asked and asked != has]
+
+
+def _creation_refusals(primary: Service | None, want: ReplicaWish) -> Iterable[Finding]:
+    plan = primary.plan if primary else want.primary_plan
+    if primary and len(primary.replicas) >= MAX_REPLICAS:
+        yield stop(
+            f"{primary.name} already has {len(primary.replicas)} replicas, the most Aiven allows",
+            detail=", ".join(primary.replicas),
+            hint="name one of these as REPLICA, or terminate one that is no longer needed",
+        )
+    if primary and primary.is_cluster:
+        yield stop(f"{primary.name} is on a cluster plan", hint="read replicas are for plans without sharding")
+    if UNREPLICATED_PLANS.match(plan):
+        existing = f"raise it first: avn service update {want.primary} --plan startup-4"
+        hint = existing if primary else "use another --primary-plan, startup-4 or larger"
+        yield stop(f"{want.primary} is on {plan}: the free and developer tiers have no integrations", hint=hint)
+    if not want.cloud:
+        hint = "say where to put it: --replica-cloud CLOUD, best another than the primary's (`avn cloud list`)"
+        yield stop(f"{want.name} does not exist", hint=hint)
+    if not want.plan.startswith("startup-") and not want.any_plan:
+        hint = "use --replica-plan startup-N, or --allow-any-plan to let Aiven decide"
+        yield stop(f"{want.plan} is no plan for a read replica: Aiven documents startup plans only", hint=hint)
+
+
+def _same_cloud(primary: Service | None, want: ReplicaWish) -> tuple[str, ...]:
+    cloud = primary.cloud if primary else want.primary_cloud
+    if cloud and cloud == want.cloud:
+        return (f"{want.primary} and {want.name} are both in {cloud}: one outage takes both",)
+    return ()

@@ -1,0 +1,341 @@
+"""What becomes of the old primary: compared a last time, then closed to writers for good before its write pause ends."""
+
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.models import Service
+from ccr_avn.errors import TimedOut, Unreachable
+from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Results, Step, go, stop, todo, wait
+from ccr_avn.procedures.fencing import FENCE, Fenced, fenced_in
+from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
+from ccr_avn.procedures.gates.settings import NOBODY
+from ccr_avn.procedures.steps import Find, Setting, endpoint
+from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
+from ccr_avn.valkey.writes import Kept, Left, lets_clients_in
+
+Fate = Literal["close", "power-off", "hold", "open"]
+
+SHUT_LIMIT = 120.0
+"""Seconds the platform may take to put an accepted filter into force."""
+
+LONGEST_WORD = 120_000
+"""Bytes that one word of a command may have: Linux takes 128 KiB."""
+
+QUIET_LOOKS = 3
+"""How often in a row nobody must be left: who was cut comes back within some of these looks, if it can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseWish:
+    primary: str
+    replica: str
+    fate: Fate
+    setting: Setting
+    find: Find
+    past_return: Callable[[Results], bool]  # whether an earlier run sent the promotion, as the checks showed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Both servers' INFO, the old primary's when writes were paused for the promotion, and what follows from them.
+
+    ``noted`` None: another run paused them, and what it saw is not known.
+    """
+
+    new: ReplicationInfo
+    noted: ReplicationInfo | None
+    found: Audit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """``lets_in``: whether a new connection is let in; ``left``: who a connection from before sees, None: there is none.
+
+    ``quiet``: looks in a row in which nobody was left and nobody was let in; ``paused``: whether writes still are.
+    """
+
+    lets_in: bool
+    left: Left | None
+    trouble: str = ""
+    quiet: int = 0
+    paused: bool = True
+
+
+def closing_steps(want: CloseWish) -> tuple[Step[Any], ...]:
+    """The steps for this fate, in order."""
+    compare = compare_histories(want)
+    if want.fate == "close":
+        return (compare, set_filter(want), see_closed(want))
+    if want.fate == "power-off":
+        return (compare, power_off(want))
+    if want.fate == "hold":
+        return (compare, _hold(want))
+    return (compare, _open(want))
+
+
+def restoring(setting: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
+    """The commands that open a service again: its filter put back, what is left of the write pause lifted."""
+    unfence = shlex.join(("ccr-avn", "unfence", name, *setting.options))
+    return (*filter_commands(setting, name, ip_filter), unfence)
+
+
+def filter_commands(setting: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
+    """What sets an ip_filter, as avn reads it: a Python list in one word. Long descriptions are left out to fit."""
+    given = ip_filter if isinstance(ip_filter, list) else ["0.0.0.0/0", "::/0"]
+    for entries in (given, networks(given)):
+        word = f"ip_filter={entries!r}"
+        if len(word.encode()) <= LONGEST_WORD:
+            return (shlex.join(str(one) for one in avn.service_update(setting.project, name, "-c", word).argv),)
+    return (f"# its ip_filter has {len(given)} entries, too many for one command: set it in the Aiven console",)
+
+
+def networks(ip_filter: object) -> list[str]:
+    """The networks of a filter, whether they come as words or as objects with a description."""
+    entries = ip_filter if isinstance(ip_filter, list) else []
+    return [str(one.get("network")) if isinstance(one, dict) else str(one) for one in entries]
+
+
+def compare_histories(want: CloseWish) -> Step[Compared | None]:
+    """Before it is closed: has it anything that the new primary lacks. Told at the end, whatever happened before."""
+
+    def read(seen: Results) -> Compared | None:
+        noted = None if want.past_return(seen) else _target(seen)
+        try:
+            new = fetch_replication(endpoint(want.find(seen, want.replica), want.setting))
+            return Compared(new=new, noted=noted, found=audit(_old_side(want, seen), new, noted))
+        except Unreachable:
+            return None
+
+    def judge(found: Compared | None, _: Results) -> Finding:
+        return judge_audit(found.found if found else None, want.primary, f"cannot connect to {want.primary}")
+
+    words = want.setting.gate("audit", want.primary, want.replica)
+    return Step(
+        slug="audit",
+        purpose=f"see whether {want.primary} has anything that {want.replica} lacks",
+        read=Probe(words, read),
+        gate=Gate("both histories are compared", judge),
+        by_hand=want.setting.server(want.primary, "INFO replication"),
+    )
+
+
+def final_audit(seen: Results, compared: Step[Compared | None], shut: Step[Any] | None) -> Audit | None:
+    """What was found before it was closed; or more, by what a connection from before saw last.
+
+    ``shut``: the step that closed it, or powered it off; None: it was left open.
+    """
+    found = seen.of(compared) if seen.has(compared) else None
+    if found is None or shut is None or not seen.has(shut) or found.found.ahead_bytes is None:
+        return found.found if found else None
+    fenced = fenced_in(seen)
+    last = fenced.kept.last if fenced and fenced.kept else None
+    since = audit(last, found.new, found.noted) if last else found.found
+    if since.ahead_bytes is None or since.ahead_bytes > found.found.ahead_bytes:
+        return since
+    closed = seen.of(shut)
+    if isinstance(closed, Closing) and closed.left and closed.left.cut and not (closed.paused or since.ahead_bytes):
+        return Audit(ahead_bytes=None, why="the write pause ran out before it was seen to be closed", lapsed=True)
+    return found.found
+
+
+def _old_side(want: CloseWish, seen: Results) -> ReplicationInfo:
+    fenced = fenced_in(seen)
+    if fenced and fenced.fence:
+        return fenced.fence.side()
+    return fetch_replication(endpoint(want.find(seen, want.primary), want.setting))
+
+
+def _target(seen: Results) -> ReplicationInfo | None:
+    fenced = fenced_in(seen)
+    return fenced.target if fenced else None
+
+
+def set_filter(want: CloseWish) -> Step[Service]:
+    def judge(service: Service, _: Results) -> Finding:
+        if service.state == "POWEROFF":
+            return go(f"{want.primary} is powered off")
+        if networks(service.user_config.get("ip_filter")) == [NOBODY]:
+            return go(f"its ip_filter is {NOBODY}")
+        return todo("its ip_filter lets clients in")
+
+    return Step(
+        slug="close",
+        purpose=f"close {want.primary} to client connections; its data stays to look at",
+        read=avn.service_get(want.setting.project, want.primary),
+        gate=Gate(f"its ip_filter is {NOBODY}, which nobody has", judge),
+        poll=Poll(limit=30, first=0.2, interval=2),
+        change=avn.service_update(want.setting.project, want.primary, "-c", f'ip_filter=["{NOBODY}"]'),
+        alone=want.setting.gate("ip-filter", want.primary, limit=30),
+    )
+
+
+def see_closed(want: CloseWish) -> Step[Closing]:
+    """avn returns when the platform has accepted the filter; closed means that nobody is left and nobody comes."""
+
+    def read(seen: Results) -> Closing:
+        service = want.find(seen, want.primary)
+        if service.state == "POWEROFF":
+            return Closing(lets_in=False, left=None)
+        lets_in = lets_clients_in(endpoint(service, want.setting))
+        fenced: Fenced | None = seen.result(FENCE)
+        before = seen.of(step).quiet if seen.has(step) else 0
+        if fenced is None or fenced.kept is None:
+            return Closing(lets_in=lets_in, left=None)
+        left, trouble = _cut(fenced.kept, _users(service), lets_in=lets_in)
+        quiet = before + 1 if not lets_in and not trouble and left and not left.clients else 0
+        paused = fenced.fence is None or fenced.fence.paused_until() > time.time()
+        return Closing(lets_in=lets_in, left=left, trouble=trouble, quiet=quiet, paused=paused)
+
+    def judge(found: Closing, _: Results) -> Finding:
+        return judge_closed(found, want.primary, _power_off_words(want))
+
+    step = Step(
+        slug="closed",
+        purpose=f"see that nobody is connected to {want.primary} and nobody can connect; writes are paused until then",
+        read=Probe(want.setting.gate("closed", want.primary, limit=SHUT_LIMIT, tight=True), read),
+        by_hand=want.setting.server(want.primary, "PING"),
+        gate=Gate("new connections are refused, and no client is left", judge),
+        poll=Poll(
+            limit=SHUT_LIMIT,
+            first=0.05,
+            interval=0.5,
+            error=TimedOut,
+            hint=f"{want.primary} is NOT closed: {_power_off_words(want)} closes it for sure; writes on it stay "
+            "paused as long as they can be",
+        ),
+    )
+    return step
+
+
+def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
+    if found.lets_in:
+        return wait("new connections are let in")
+    if found.trouble:
+        return wait(found.trouble)
+    if found.left is None:
+        return go("new connections are refused", warnings=_unseen(primary, power_off))
+    if found.left.cut:
+        return go("new connections are refused, and those from before were cut")
+    if found.left.clients:
+        return wait(f"{len(found.left.clients)} clients are still connected: {', '.join(found.left.clients[:3])}")
+    if found.quiet < QUIET_LOOKS:
+        return wait("nobody is connected; waiting to see whether anybody comes")
+    return go("new connections are refused, and nobody is connected")
+
+
+def _unseen(primary: str, power_off: str) -> tuple[str, ...]:
+    what = f"whether clients that were connected to {primary} before are still there can't be seen from here"
+    return (f"{what}; {power_off} ends them for sure",)
+
+
+def _cut(kept: Kept, users: frozenset[str], *, lets_in: bool) -> tuple[Left | None, str]:
+    """Look who is left; once nobody new is let in, cut them: while writes are paused nothing they sent is executed."""
+    try:
+        left = kept.read(users)
+        if left.clients and not lets_in:
+            kept.cut_others(users)
+    except Unreachable as trouble:
+        return None, f"a connection from before can't see who is left: {trouble.detail or trouble.what}"
+    return left, ""
+
+
+def _users(service: Service) -> frozenset[str]:
+    """The service's own users: what the platform connects as is not closed by an ip_filter."""
+    return frozenset({"default", *(one.username for one in service.users)})
+
+
+def power_off(want: CloseWish) -> Step[Service]:
+    def judge(service: Service, _: Results) -> Finding:
+        if service.state == "POWEROFF":
+            return go("it is powered off")
+        if service.protected:
+            words = avn.service_update(want.setting.project, want.primary, "--disable-termination-protection").argv
+            return stop(f"{want.primary} is protected", hint=shlex.join(str(word) for word in words))
+        return todo(f"it is {service.state}")
+
+    return Step(
+        slug="power-off",
+        purpose=f"power {want.primary} off",
+        read=avn.service_get(want.setting.project, want.primary),
+        gate=Gate("its state is POWEROFF", judge),
+        poll=Poll(limit=SHUT_LIMIT, first=0.2, interval=5),
+        change=avn.service_update(want.setting.project, want.primary, "--power-off"),
+        alone=want.setting.gate("powered-off", want.primary, limit=SHUT_LIMIT),
+    )
+
+
+def _power_off_words(want: CloseWish) -> str:
+    words = avn.service_update(want.setting.project, want.primary, "--power-off").argv
+    off = shlex.join(str(word) for word in words)
+    return f"`{off}` (if it is protected, --disable-termination-protection first)"
+
+
+def _hold(want: CloseWish) -> Step[str]:
+    """Until Ctrl-C: shows who still tries to write to the old primary."""
+
+    def read(seen: Results) -> str:
+        fenced = fenced_in(seen)
+        if fenced is None or fenced.fence is None:
+            return ""
+        writers = fenced.fence.writers()
+        return "; ".join(str(writer) for writer in writers) or "nobody tries to write"
+
+    def judge(writers: str, _: Results) -> Finding:
+        return wait(f"paused until Ctrl-C: {writers}") if writers else go("there is no write pause to hold")
+
+    return Step(
+        slug="hold",
+        purpose=f"keep writes on {want.primary} paused",
+        read=Probe(("ccr-avn", "fence", want.primary, *want.setting.options, "--ttl", "3600"), read),
+        gate=Gate("you press Ctrl-C", judge),
+        poll=Poll(limit=10.0**9, first=1, interval=5),
+        release=_end_hold,
+    )
+
+
+def _end_hold(seen: Results) -> None:
+    """Held to the end: nothing that waited may be acknowledged now."""
+    fenced = fenced_in(seen)
+    if fenced and fenced.fence:
+        fenced.fence.release_disconnecting()
+
+
+def split_brain(primary: str) -> str:
+    return f"{primary} accepts writes once they are not paused: what it is told then is on it alone (split brain)"
+
+
+def _open(want: CloseWish) -> Step[str]:
+    def read(seen: Results) -> str:
+        fenced = fenced_in(seen)
+        if fenced is None or fenced.fence is None:
+            return "open"
+        lifted = seen.result("open")
+        return "fenced" if lifted is None else "lifted" if lifted else "held"
+
+    def judge(state: str, _: Results) -> Finding:
+        if state == "fenced":
+            return todo("writes are paused")
+        if state == "held":
+            why = "another run pauses them as well; they resume when that ends"
+            return go(f"writes on {want.primary} are still paused: {why}", warnings=(split_brain(want.primary),))
+        told = (
+            "every client was cut, the write pause is lifted" if state == "lifted" else "this run has paused no writes"
+        )
+        return go(told, warnings=(split_brain(want.primary),))
+
+    def act(seen: Results) -> bool:
+        fenced = fenced_in(seen)
+        return bool(fenced and fenced.fence and fenced.fence.release_disconnecting())
+
+    return Step(
+        slug="open",
+        purpose=f"cut all clients of {want.primary}, then resume writes",
+        read=Probe(("ccr-avn", "unfence", want.primary, *want.setting.options, "--disconnect"), read),
+        gate=Gate("no write pause is there", judge),
+        poll=Poll(limit=5),
+        change=Act(("ccr-avn", "unfence", want.primary, *want.setting.options, "--disconnect"), act),
+    )

@@ -1,0 +1,190 @@
+"""Connects to a service, and waits until the platform's server answers."""
+
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from ccr_avn.errors import Unreachable
+from ccr_avn.valkey.diagnose import explain, unreadable_ca
+
+if TYPE_CHECKING:
+    import valkey
+
+
+TLS_SCHEMES = ("rediss", "valkeys")
+PLAIN_SCHEMES = ("redis", "valkey")
+REDACTED = "<redacted>"
+"""What the platform shows instead of a password to a token without ``service:secrets:read``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a service answers. ``timeout`` is in seconds, for connecting and for each reply."""
+
+    service: str
+    uri: str = field(repr=False)  # holds the password
+    ca_file: Path | None = None
+    timeout: float = 5.0
+
+    @property
+    def address(self) -> str:
+        """``host:port``, without secrets."""
+        host = _split(self.uri).hostname or "?"
+        return f"[{host}]:{_port(self.uri) or 6379}" if ":" in host else f"{host}:{_port(self.uri) or 6379}"
+
+    @property
+    def tls(self) -> bool:
+        return _split(self.uri).scheme in TLS_SCHEMES
+
+
+def settings(endpoint: Endpoint) -> dict[str, Any]:
+    """The endpoint as keyword arguments of a valkey-py connection.
+
+    Raises:
+        Unreachable: its address can't be used.
+    """
+    parts = _split(endpoint.uri)
+    password = unquote(parts.password or "")
+    if parts.scheme not in (*TLS_SCHEMES, *PLAIN_SCHEMES) or not parts.hostname or _port(endpoint.uri) is None:
+        raise Unreachable(
+            f"the address of {endpoint.service} can't be used",
+            detail=f"it is not SCHEME://USER:PASSWORD@HOST:PORT, or its scheme ({parts.scheme or 'missing'}) is none of "
+            + ", ".join((*TLS_SCHEMES, *PLAIN_SCHEMES)),
+            hint=f"look at it: avn service get {endpoint.service} --format '{{service_uri_params}}'",
+            passing=False,
+        )
+    if password == REDACTED:
+        raise Unreachable(
+            f"the password of {endpoint.service} is not shown to this token",
+            detail=f"{REDACTED} is in its place",
+            hint="use a token with the permission service:secrets:read",
+            passing=False,
+        )
+    return {
+        "host": parts.hostname,
+        "port": parts.port or 6379,
+        "username": unquote(parts.username) if parts.username else None,
+        "password": password or None,
+    }
+
+
+def connect(
+    endpoint: Endpoint,
+    *,
+    name: str = "ccr-avn",
+    protocol: int = 2,
+    database: int = 0,
+    timeout: float | None = None,
+) -> "valkey.Valkey":
+    """One connection of its own, proven by INFO; no command is ever repeated behind the caller's back.
+
+    A server that still loads, or that lost its primary and must not serve stale data, refuses PING and answers INFO.
+
+    A connection that was cut is made again, with the same name, for the *next* command only.
+
+    Raises:
+        Unreachable: with what it looks like, and what to do.
+    """
+    import valkey
+    from valkey.backoff import NoBackoff
+    from valkey.retry import Retry
+
+    limit = timeout or endpoint.timeout
+    client = valkey.Valkey(
+        **settings(endpoint),
+        **_tls(endpoint),
+        db=database,
+        socket_timeout=limit,
+        socket_connect_timeout=limit,
+        client_name=name,
+        protocol=protocol,
+        lib_name=None,
+        lib_version=None,
+        retry=Retry(NoBackoff(), 0),
+        single_connection_client=False,
+        max_connections=1,
+    )
+    try:
+        with explained(endpoint), suppress(valkey.exceptions.NoPermissionError):  # a user who may not ask is in
+            client.execute_command("INFO", "server")  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+    except BaseException:
+        client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+        raise
+    return client
+
+
+@contextmanager
+def explained(endpoint: Endpoint, *, connected: bool = False) -> Iterator[None]:
+    """Turn the client's errors into one that says which of the usual causes it looks like.
+
+    ``connected``: it had answered before, so that who may connect is not the question.
+    """
+    from valkey.exceptions import ValkeyError
+
+    try:
+        yield
+    except (ValkeyError, OSError) as error:
+        raise explain(endpoint, error, connected=connected) from None
+
+
+def _tls(endpoint: Endpoint) -> dict[str, Any]:
+    """Certificate and host name are always checked.
+
+    Raises:
+        Unreachable: the CA file can't be read.
+    """
+    if not endpoint.tls:
+        return {}
+    verified: dict[str, Any] = {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
+    if endpoint.ca_file:
+        try:
+            verified["ssl_ca_data"] = _with_system_roots(endpoint.ca_file.read_text())
+        except (OSError, ValueError) as error:
+            raise unreadable_ca(endpoint, error) from None
+    return verified
+
+
+@lru_cache(maxsize=8)
+def _with_system_roots(given: str) -> str:
+    """The given CA *and* the system's: which of the two signed a service depends on when it was created.
+
+    Remembered: 25 ms for each look would be outage while a fence stands.
+
+    Raises:
+        ValueError: it holds no certificate.
+    """
+    if "BEGIN CERTIFICATE" not in given:
+        raise ValueError("it holds no certificate in PEM form")
+    context = ssl.create_default_context()
+    roots = [ssl.DER_cert_to_PEM_cert(der) for der in context.get_ca_certs(binary_form=True)]
+    return "\n".join([given, *roots])
+
+
+def _split(uri: str) -> SplitResult:
+    """Its parts; none of what is no URI at all."""
+    try:
+        return urlsplit(uri)
+    except ValueError:
+        return urlsplit("")
+
+
+def _port(uri: str) -> int | None:
+    """The port, 0 where none is given, None where it is no number."""
+    try:
+        return _split(uri).port or 0
+    except ValueError:
+        return None
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS counts a suspend in its monotonic clock
+
+
+def awake() -> float:
+    """Seconds since some moment in the past. ``time.monotonic`` stands still during a suspend on Linux."""
+    return time.clock_gettime(_CLOCK)

@@ -1,0 +1,186 @@
+"""What a failure to talk to a data plane looks like: which usual cause, what to do, whether waiting may mend it."""
+
+import socket
+import ssl
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ccr_avn.errors import Unreachable
+
+if TYPE_CHECKING:
+    from ccr_avn.valkey.connect import Endpoint
+
+CLOSED_EARLY = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)
+"""A connection that is cut within the TLS handshake is no trouble with certificates."""
+
+
+REFUSALS = {
+    "BUSY": (
+        "it is alive, and busy with a script or function",
+        "wait until it ends, or end it: SCRIPT KILL or FUNCTION KILL in a client; it can't be ended once it has written",
+        True,
+    ),
+    "MASTERDOWN": (
+        "it is a replica without its primary, and must not serve old data meanwhile",
+        "to go on with it as the primary: ccr-avn failover {name} --allow-data-loss",
+        True,
+    ),
+    "NOREPLICAS": (
+        "it takes no writes while too few replicas follow it (min-replicas-to-write)",
+        "see which follow it: avn service get {name} --format '{{service_integrations}}'",
+        True,
+    ),
+    "MISCONF": (
+        "it takes no writes, since it can't save its data to disk",
+        "see its state, and tell Aiven's support: avn service get {name}",
+        True,
+    ),
+    "NOPROTO": ("it does not know this protocol", "see which version it has: avn service get {name}", False),
+}
+"""By the first word of a server's error: what it is, what can help, whether waiting may mend it."""
+
+
+class Answered(Unreachable):
+    """It can't be used, but something is there that lets clients in: it answered with a refusal."""
+
+
+class Unresolved(Unreachable):
+    """Its name is not known here. Of a service that runs, that most likely stays so: it is in a VPC, and we are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    what: str
+    hint: str
+    passing: bool
+    kind: type[Unreachable] = Unreachable
+
+
+def explain(endpoint: "Endpoint", error: Exception, *, connected: bool) -> Unreachable:
+    """The error as one that can be acted on; ``connected``: it had answered before."""
+    looks = _looks(endpoint.service, error, connected=connected)
+    return looks.kind(
+        f"{endpoint.service} ({endpoint.address}): {looks.what}",
+        detail=_told(error),
+        hint=looks.hint,
+        passing=looks.passing,
+    )
+
+
+def unreadable_ca(endpoint: "Endpoint", error: Exception) -> Unreachable:
+    return Unreachable(
+        f"the CA file for {endpoint.service} can't be used",
+        detail=_told(error),
+        hint="get the project's CA: avn project ca-get --target-filepath ca.pem, then --ca-file ca.pem",
+        passing=False,
+    )
+
+
+def _looks(name: str, error: Exception, *, connected: bool) -> Looks:
+    from valkey import exceptions
+
+    if isinstance(error, (exceptions.ResponseError, exceptions.AuthenticationError, exceptions.BusyLoadingError)):
+        return replace(_refused(name, error), kind=Answered)
+    causes = _causes(error)
+    if any(isinstance(one, ssl.SSLError) for one in causes) and not _any(causes, CLOSED_EARLY):
+        return replace(_tls(name, " ".join(str(one) for one in causes)), kind=Answered)
+    if connected and isinstance(error, exceptions.ValkeyError):
+        return _lost(name, error)
+    return _network(name, error, causes)
+
+
+def _refused(name: str, error: Exception) -> Looks:
+    """It answered, with an error."""
+    from valkey import exceptions
+
+    service, users = f"see its state: avn service get {name}", f"avn service user-list {name}"
+    if isinstance(error, exceptions.AuthenticationError) and "required" in str(error).lower():
+        return Looks("it wants a password, and none is known", f"use avn's own address of it: {users}", passing=False)
+    if isinstance(error, exceptions.AuthenticationError):
+        hint = f"the password avn shows is not in force (changed, or another user's): {users}"
+        return Looks("the password was refused", hint, passing=False)
+    if isinstance(error, exceptions.NoPermissionError):
+        return Looks("the user may not do that", f"see its ACL: {users} --json", passing=False)
+    if isinstance(error, exceptions.OutOfMemoryError):
+        hint = f"free memory or raise its plan: avn service update {name} --plan PLAN"
+        return Looks("its memory is full and its policy is noeviction: it refuses writes", hint, passing=True)
+    if isinstance(error, exceptions.ReadOnlyError):
+        hint = f"the primary is the source of its read_replica: avn service integration-list {name}"
+        return Looks("it is a replica: it takes no writes", hint, passing=False)
+    if isinstance(error, exceptions.BusyLoadingError):
+        return Looks("it is still loading its data", f"wait for it: avn service wait {name}", passing=True)
+    code = str(error).split(" ", 1)[0]
+    if code in REFUSALS:
+        what, hint, passing = REFUSALS[code]
+        return Looks(what, hint.format(name=name), passing=passing)
+    return Looks("it refused", service, passing=True)
+
+
+def _lost(name: str, error: Exception) -> Looks:
+    """It had answered on this connection."""
+    from valkey import exceptions
+
+    if isinstance(error, exceptions.TimeoutError):
+        hint = f"when a fence was left there: ccr-avn unfence {name}; else see its state: avn service get {name}"
+        return Looks("it stopped answering: it hangs, is cut off, or holds writes back", hint, passing=True)
+    hint = f"see its state: avn service get {name}"
+    return Looks("the connection was cut: it restarts, fails over, or an IP filter was set", hint, passing=True)
+
+
+def _tls(name: str, text: str) -> Looks:
+    if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
+        hint = f"its TLS seems to be off: avn service get {name} --format '{{user_config}}' ({name}: valkey_ssl)"
+        return Looks("it does not speak TLS", hint, passing=False)
+    if "Hostname mismatch" in text or "IP address mismatch" in text:
+        return Looks(
+            "its certificate is for another name",
+            f"use the host as avn shows it: avn service get {name}",
+            passing=False,
+        )
+    if "expired" in text or "not yet valid" in text:
+        return Looks("its certificate is not valid now", "is the clock of this machine right? date -u", passing=False)
+    hint = "older services use the project's own CA: avn project ca-get --target-filepath ca.pem, then --ca-file ca.pem"
+    return Looks("its TLS certificate is not trusted here", hint, passing=False)
+
+
+def _network(name: str, error: Exception, causes: tuple[BaseException, ...]) -> Looks:
+    from valkey import exceptions
+
+    filters = f"see who may connect: avn service get {name} --format '{{user_config}}'; add this machine to ip_filter"
+    if "max number of clients" in str(error):
+        hint = f"close idle clients, or lower its timeout: avn service update {name} -c valkey_timeout=60"
+        return Looks("it has as many clients as it takes", hint, passing=True)
+    if any(isinstance(one, socket.gaierror) and one.errno != socket.EAI_AGAIN for one in causes):
+        hint = f"a service in a VPC is known only inside it: run this from there; else wait: avn service wait {name}"
+        return Looks("its name is not known here: a VPC, or not built yet", hint, passing=True, kind=Unresolved)
+    if _any(causes, socket.gaierror):
+        return Looks("its name can't be looked up just now", "check the name servers of this machine", passing=True)
+    if _any(causes, ConnectionRefusedError):
+        what = "the connection was refused: it is down or building, or an ip_filter blocks this machine"
+        return Looks(what, filters, passing=True)
+    if isinstance(error, exceptions.TimeoutError) or _any(causes, TimeoutError):
+        return Looks("no answer: an IP filter or a VPC keeps this machine out, or it hangs", filters, passing=True)
+    if "unreachable" in str(error).lower() or "no route" in str(error).lower():
+        hint = (
+            f"a service in a VPC is reached only from inside it: avn service get {name} --format '{{project_vpc_id}}'"
+        )
+        return Looks("there is no way to its network from here: a VPC", hint, passing=True)
+    return Looks("the connection was cut at once: an IP filter, or it is restarting", filters, passing=True)
+
+
+def _any(causes: tuple[BaseException, ...], kinds: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
+    return any(isinstance(one, kinds) for one in causes)
+
+
+def _causes(error: BaseException | None) -> tuple[BaseException, ...]:
+    """The error and what it came from; valkey-py wraps the socket's own."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return tuple(found)
+
+
+def _told(error: Exception) -> str:
+    """The error's own words; valkey-py never puts a password in them."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]

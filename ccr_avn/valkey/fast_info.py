@@ -1,0 +1,147 @@
+"""One look at one service, as light as can be: a connection, AUTH and INFO. For looking at hundreds side by side."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+
+from ccr_avn.errors import Unreachable
+from ccr_avn.valkey.connect import Endpoint, explained, settings
+from ccr_avn.valkey.diagnose import unreadable_ca
+from ccr_avn.valkey.replication import ReplicationInfo, parse_replication
+
+MOST = 1024 * 1024
+"""Bytes that an answer to INFO may have."""
+
+
+def glance(endpoint: Endpoint, *, until: float, hold: Callable[[], None] = lambda: None) -> ReplicationInfo:
+    """What INFO says; over, one way or the other, at the monotonic time ``until``, however slowly it answers.
+
+    ``hold`` is called when the connection stands, just before the question is asked.
+
+    Raises:
+        Unreachable: it can't be asked, or not in time.
+    """
+    connected = False
+    try:
+        with _Line(endpoint, until) as line:
+            line.log_in()
+            connected = True
+            hold()
+            answer = line.ask(b"INFO")
+    except Unreachable:
+        raise
+    except Exception as error:
+        with explained(endpoint, connected=connected):  # imports the client, which is slow: only when there is need
+            raise error from None
+    return parse_replication(answer, endpoint.service)
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """The system's roots, and the given CA: which of the two signed a service depends on when it was created.
+
+    Raises:
+        OSError: the file can't be read, or holds no certificate.
+    """
+    with _making:  # else every thread of the first moment would make its own, each for 25 ms
+        return _tls_context(ca_file)
+
+
+_making = threading.Lock()
+
+
+@lru_cache(maxsize=8)
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+class _Line:
+    """A connection that speaks just enough of the protocol, with one deadline for all of it."""
+
+    def __init__(self, endpoint: Endpoint, until: float) -> None:
+        self._wanted = settings(endpoint)
+        self._until = until
+        self._left = b""
+        self._socket = socket.create_connection((self._wanted["host"], self._wanted["port"]), timeout=self._remaining())
+        if endpoint.tls:
+            self._encrypt(endpoint)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def log_in(self) -> None:
+        name, password = self._wanted["username"], self._wanted["password"]
+        if password:
+            self.ask(b"AUTH", *([name.encode()] if name else []), password.encode())
+
+    def ask(self, *words: bytes) -> bytes:
+        """Raises: what valkey-py raises for the same refusal."""
+        self._socket.settimeout(self._remaining())
+        self._socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
+        head = self._line()
+        if head.startswith(b"-"):
+            raise _refusal(head[1:].decode(errors="replace"))
+        if not head.startswith(b"$"):
+            return head
+        size = int(head[1:])
+        if not 0 <= size <= MOST:
+            raise ConnectionError(f"an answer of {size} bytes")
+        return self._bytes(size + 2)[:-2]
+
+    def _encrypt(self, endpoint: Endpoint) -> None:
+        try:
+            try:
+                context = tls_context(endpoint.ca_file)
+            except (OSError, ValueError) as error:
+                raise unreadable_ca(endpoint, error) from None
+            self._socket = context.wrap_socket(self._socket, server_hostname=self._wanted["host"])
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _line(self) -> bytes:
+        while b"\r\n" not in self._left:
+            self._more()
+        line, self._left = self._left.split(b"\r\n", 1)
+        return line
+
+    def _bytes(self, size: int) -> bytes:
+        while len(self._left) < size:
+            self._more()
+        taken, self._left = self._left[:size], self._left[size:]
+        return taken
+
+    def _more(self) -> None:
+        self._socket.settimeout(self._remaining())
+        got = self._socket.recv(65536)
+        if not got or len(self._left) > 2 * MOST:
+            raise ConnectionError("the connection was closed before the answer was complete")
+        self._left += got
+
+    def _remaining(self) -> float:
+        remaining = self._until - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("no time left")
+        return remaining
+
+
+def _refusal(text: str) -> Exception:
+    from valkey import exceptions
+
+    code = text.split(" ", 1)[0]
+    kinds: dict[str, type[Exception]] = {
+        "WRONGPASS": exceptions.AuthenticationError,
+        "NOAUTH": exceptions.AuthenticationError,
+        "NOPERM": exceptions.NoPermissionError,
+    }
+    return kinds.get(code, exceptions.ResponseError)(text)

@@ -1,0 +1,141 @@
+"""What a server has besides its keys: databases, users, functions, settings."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn.errors import Unreachable
+from ccr_avn.valkey import marker
+from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.replication import ReplicationInfo, parse_replication, unparsed
+
+if TYPE_CHECKING:
+    import valkey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """One side. ``libraries``: the code of each library of functions, as a digest; None: not permitted, or not known."""
+
+    side: ReplicationInfo
+    libraries: dict[str, str] | None
+    ahead: float  # seconds by which its clock is ahead of this machine's
+    uncertain: float  # seconds by which that may be wrong, either way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planes:
+    primary: Plane
+    replica: Plane
+
+    @property
+    def skew(self) -> float:
+        """Seconds by which the replica's clock is certainly ahead (negative: behind) of the primary's."""
+        before, after = ((one.ahead, one.uncertain) for one in (self.primary, self.replica))
+        return marker.apart(before, after)
+
+
+def read_planes(primary: Endpoint, replica: Endpoint) -> Planes:
+    """Both sides.
+
+    Raises:
+        Unreachable: one can't be asked.
+    """
+    return Planes(primary=read_plane(primary), replica=read_plane(replica))
+
+
+def read_plane(endpoint: Endpoint) -> Plane:
+    """One side.
+
+    Raises:
+        Unreachable: it can't be asked.
+    """
+    with connect(endpoint) as client, explained(endpoint, connected=True):
+        ahead, uncertain = marker.ahead(client)
+        libraries = _libraries(client)
+        side = parse_replication(unparsed(client).execute_command("INFO"), endpoint.service)  # type: ignore[no-untyped-call]
+    return Plane(side=side, libraries=libraries, ahead=ahead, uncertain=uncertain)
+
+
+def _libraries(client: "valkey.Valkey") -> dict[str, str] | None:
+    """Servers before 7.0 have no functions; a user may lack the right to list them."""
+    from valkey.exceptions import ResponseError
+
+    try:
+        rows: Any = client.execute_command("FUNCTION", "LIST", "WITHCODE")  # type: ignore[no-untyped-call]
+    except ResponseError:
+        return None
+    told = [dict(zip(row[::2], row[1::2], strict=False)) for row in rows]
+    return {_text(one[b"library_name"]): hashlib.sha256(one[b"library_code"]).hexdigest() for one in told}
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="replace")
+
+
+MOST = 2**31
+"""No server can be told to have more databases."""
+
+AT_ONCE = 32
+"""Numbers tried in one round trip."""
+
+
+OUT_OF_RANGE = ("out of range", "cluster mode")
+"""How a server refuses a database that it does not have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Databases:
+    """``refused``: those in use that the replica does not select, with its own words.
+
+    ``primary``, ``replica``: how many databases each has, 0 where it won't tell.
+    """
+
+    used: tuple[int, ...]
+    refused: tuple[tuple[int, str], ...]
+    primary: int
+    replica: int
+
+
+def read_databases(primary: Endpoint, replica: Endpoint) -> Databases:
+    """Raises: Unreachable."""
+    with connect(primary) as client, explained(primary, connected=True):
+        used, here = _used(client, primary.service), count_databases(client)
+    with connect(replica) as client, explained(replica, connected=True):
+        others = [number for number in used if number]  # where a connection begins nothing need be selected
+        refused = tuple((number, why) for number, why in zip(others, _selected(client, others), strict=True) if why)
+        there = count_databases(client)
+    return Databases(used=used, refused=refused, primary=here, replica=there)
+
+
+def count_databases(client: "valkey.Valkey") -> int:
+    """How many databases there are, by SELECT: CONFIG is not for the service's users. 0: it won't tell."""
+    least, most = 0, MOST  # the highest number known to be there, and the lowest known not to be
+    numbers = [2**power - 1 for power in range(32)]
+    while numbers:
+        for number, why in zip(numbers, _selected(client, numbers), strict=True):
+            if not why:
+                least = max(least, number)
+            elif any(words in why for words in OUT_OF_RANGE):
+                most = min(most, number)
+            else:
+                return 0
+        numbers = list(range(least + 1, most, max(1, (most - least) // AT_ONCE)))
+    return most
+
+
+def _used(client: "valkey.Valkey", service: str) -> tuple[int, ...]:
+    answer: Any = unparsed(client).execute_command("INFO", "keyspace")  # type: ignore[no-untyped-call]  # it has none
+    if not isinstance(answer, bytes):
+        raise Unreachable(f"{service}: INFO keyspace is not complete", detail=repr(answer), passing=False)
+    return tuple(sorted(int(number) for number in re.findall(rb"^db(\d+):", answer, re.MULTILINE)))
+
+
+def _selected(client: "valkey.Valkey", numbers: list[int]) -> list[str]:
+    """For each number the server's refusal to select it; "" where it did."""
+    batch = client.pipeline(transaction=False)
+    for number in numbers:
+        batch.execute_command("SELECT", number)  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+    answers: list[Any] = batch.execute(raise_on_error=False)  # type: ignore[no-untyped-call]  # as above
+    return [str(answer) if isinstance(answer, Exception) else "" for answer in answers]

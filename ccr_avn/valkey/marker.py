@@ -1,0 +1,177 @@
+"""Markers: keys that show that what is written on the primary arrives, and the clocks that judge them."""
+
+import secrets
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ccr_avn.errors import NotProven
+from ccr_avn.valkey.connect import Endpoint, connect, explained
+
+if TYPE_CHECKING:
+    import valkey
+
+
+PREFIX = "ccr-avn:marker:"
+WATCH = f"{PREFIX}watch"
+"""The marker that `watch` leaves: its value is when it was written, in milliseconds since 1970."""
+TTL = 60.0
+"""Seconds after which a marker is gone by itself, also when we die, by the clock that is ahead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkerResult:
+    """``lag_ms``: for each marker that arrived, milliseconds from its acknowledgement's request to its being read.
+
+    ``skew``: seconds by which the replica's clock is ahead of the primary's (negative: behind), where that is certain.
+    """
+
+    samples: int
+    lag_ms: tuple[float, ...]
+    skew: float = 0.0
+
+    @property
+    def arrived(self) -> int:
+        return len(self.lag_ms)
+
+    @property
+    def minimum(self) -> float:
+        return min(self.lag_ms, default=0.0)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.lag_ms) if self.lag_ms else 0.0
+
+    @property
+    def maximum(self) -> float:
+        return max(self.lag_ms, default=0.0)
+
+
+def run_marker(
+    primary: Endpoint,
+    replica: Endpoint,
+    *,
+    samples: int = 20,
+    timeout: float = 10.0,
+    ttl: float = TTL,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> MarkerResult:
+    """Send ``samples`` markers through, one after the other; ``timeout`` is in seconds, for each.
+
+    Stops at the first that does not arrive: one is enough to know.
+
+    Raises:
+        NotProven: the primary itself evicted a marker.
+        Unreachable: a side can't be asked, or refuses the write.
+    """
+    key = f"{PREFIX}{secrets.token_hex(8)}"
+    lags: list[float] = []
+    with connect(primary) as source, connect(replica) as target:
+        skew = _skew(source, target, primary, replica)
+        lives = int((ttl + max(0.0, skew)) * 1000)  # a replica hides what is over by its own clock
+        try:
+            for number in range(samples):
+                value = f"{number}:{time.time_ns() // 1_000_000}".encode()
+                began = clock()
+                with explained(primary, connected=True):
+                    source.set(key, value, px=lives)
+                with explained(replica, connected=True):
+                    arrived = _arrives(target, key, value, began + timeout, clock, sleep)
+                if not arrived:
+                    with explained(primary, connected=True):
+                        _still_there(source, key, value, primary.service)
+                    break
+                lags.append((clock() - began) * 1000)
+        finally:
+            with suppress(Exception):  # it expires by itself; its removal must not hide what went wrong
+                source.delete(key)
+    return MarkerResult(samples=samples, lag_ms=tuple(lags), skew=skew)
+
+
+def _arrives(
+    target: "valkey.Valkey",
+    key: str,
+    value: bytes,
+    until: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> bool:
+    pause = 0.0002
+    while target.get(key) != value:
+        if clock() >= until:
+            return False
+        sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+    return True
+
+
+def _still_there(source: "valkey.Valkey", key: str, value: bytes, service: str) -> None:
+    """Raises:
+    NotProven: it is not the link that lost the marker.
+    """
+    if source.get(key) == value:
+        return
+    raise NotProven(
+        f"{service} dropped a marker before it could arrive",
+        detail="the key is gone from the primary: evicted, flushed, or it ran out",
+        hint=f"see its memory policy: avn service get {service} --format '{{user_config}}'; or prove the link alone: "
+        "--level link",
+    )
+
+
+def _skew(source: "valkey.Valkey", target: "valkey.Valkey", primary: Endpoint, replica: Endpoint) -> float:
+    """Seconds by which the replica's clock is ahead of the primary's; 0 where TIME is refused."""
+    here, there = _ahead(source, primary), _ahead(target, replica)
+    return apart(here, there) if here and there else 0.0
+
+
+def _ahead(client: "valkey.Valkey", endpoint: Endpoint) -> tuple[float, float] | None:
+    from valkey.exceptions import ResponseError
+
+    with explained(endpoint, connected=True):
+        try:
+            return ahead(client)
+        except ResponseError:  # a user who may not ask
+            return None
+
+
+def last_watched(endpoint: Endpoint) -> float | None:
+    """When the last marker of `watch` that this side holds was written: seconds since 1970, by the watcher's clock.
+
+    Whatever the primary acknowledged before that has arrived here: it bounds what a failover can lose.
+
+    Raises:
+        Unreachable: it can't be asked.
+    """
+    with connect(endpoint) as client, explained(endpoint, connected=True):
+        value = client.get(WATCH)
+    return int(value) / 1000 if isinstance(value, bytes) and value.isdigit() else None
+
+
+NOTICEABLE = 1.0
+"""Seconds: clocks that differ by less make no difference that anybody would see."""
+
+SAMPLES = 3
+"""The quickest answer bounds the error best."""
+
+
+def ahead(client: "valkey.Valkey") -> tuple[float, float]:
+    """Seconds by which the server's clock is ahead of this machine's, and by how much that may be wrong either way."""
+    return min((_clock_ahead(client) for _ in range(SAMPLES)), key=lambda found: found[1])
+
+
+def apart(source: tuple[float, float], target: tuple[float, float]) -> float:
+    """Seconds by which the target's clock is certainly ahead (negative: behind) of the source's, of answers of `ahead`."""
+    difference, error = target[0] - source[0], target[1] + source[1]
+    return difference if abs(difference) > error else 0.0
+
+
+def _clock_ahead(client: "valkey.Valkey") -> tuple[float, float]:
+    wall, began = time.time(), time.monotonic()
+    seconds, micros = client.time()  # type: ignore[misc]
+    took = time.monotonic() - began
+    return float(seconds) + float(micros) / 1e6 - (wall + took / 2), took / 2

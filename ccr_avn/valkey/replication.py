@@ -1,0 +1,178 @@
+"""The replication link as both sides' INFO tells it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn.errors import Unreachable
+from ccr_avn.valkey.connect import Endpoint, connect, explained
+
+if TYPE_CHECKING:
+    import valkey
+
+NO_HISTORY = "0" * 40
+"""What ``master_replid2`` says when a server never changed its history."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicationInfo:
+    """One side. Offsets and memory are in bytes; on a replica ``offset`` is what it has applied."""
+
+    role: str
+    run_id: str
+    version: str
+    replid: str
+    replid2: str
+    offset: int
+    second_offset: int
+    connected_replicas: int
+    used_memory: int
+    maxmemory: int  # 0: no limit
+    not_counted: int = 0  # of ``used_memory``: replication and AOF buffers, which evict nothing
+    client_buffers: int = 0  # of ``used_memory``: they stay behind with the clients
+    eviction: str = "noeviction"
+    libraries: int | None = None  # of functions; None: older than functions
+    cached_scripts: int = 0
+    loading: bool
+    backlog: bool = False
+    link_status: str | None = None
+    sync_in_progress: bool = False
+    last_io_seconds: int | None = None  # None: the link is down, or this is no replica
+    link_down_seconds: int | None = None
+    changes: int = 0  # writes executed since ``last_save``; expiries, pings and PUBLISH do not count (measured)
+    last_save: int = 0  # epoch seconds: a save sets ``changes`` back
+    keys: int | None = None  # in all databases; None: the keyspace is not shown
+    paused_seconds: float | None = None  # for how long writes are still paused; None: too old a server to tell
+
+    @property
+    def data_memory(self) -> int:
+        """What ``maxmemory`` is compared with before a key is evicted, without the buffers of clients."""
+        return max(0, self.used_memory - self.not_counted - self.client_buffers)
+
+    @property
+    def has_a_copy(self) -> bool:
+        """Whether it has ever had all that its primary had, even if that is long ago (measured on Valkey and Redis).
+
+        Before its first copy has ended a replica has no backlog, a replication ID of its own and an offset of 1.
+        """
+        return self.role != "slave" or self.link_status == "up" or self.backlog or self.offset > 1
+
+    @property
+    def was_promoted(self) -> bool:
+        """Whether it took over another server's history."""
+        return self.role == "master" and self.replid2 != NO_HISTORY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    primary: ReplicationInfo
+    replica: ReplicationInfo
+
+    @property
+    def lag_bytes(self) -> int:
+        """How far the replica is behind; read in an order that may overstate it, never understate."""
+        return max(0, self.primary.offset - self.replica.offset)
+
+
+def read_replication(client: "valkey.Valkey", service: str) -> ReplicationInfo:
+    """What INFO says.
+
+    Raises:
+        Unreachable: an answer that lacks what is needed: half a fact is none.
+    """
+    answer: Any = unparsed(client).execute_command("INFO")  # type: ignore[no-untyped-call]  # valkey-py has none
+    return parse_replication(answer, service)
+
+
+def unparsed(client: "valkey.Valkey") -> "valkey.Valkey":
+    """Have it hand out INFO as it came: its own parser takes a history of forty zeros for the number 0."""
+    client.set_response_callback("INFO", lambda answer, **_: answer)
+    return client
+
+
+def parse_replication(answer: bytes, service: str) -> ReplicationInfo:
+    """The facts in what INFO answered.
+
+    Raises:
+        Unreachable: an answer that lacks what is needed.
+    """
+    pairs = (line.split(":", 1) for line in answer.decode(errors="replace").splitlines() if ":" in line)
+    try:
+        return _side(dict(pairs))
+    except (KeyError, ValueError) as error:
+        raise Unreachable(
+            f"{service}: INFO is not complete",
+            detail=f"missing or odd: {error}",
+            hint="the user may lack the right to INFO, or a proxy answers in its place",
+            passing=False,
+        ) from None
+
+
+def read_link(primary: Endpoint, replica: Endpoint) -> Link:
+    """Both sides, the replica first: what the primary writes in between counts as lag.
+
+    Raises:
+        Unreachable: one side can't be asked.
+    """
+    with connect(replica) as client, explained(replica, connected=True):
+        replica_side = read_replication(client, replica.service)
+    with connect(primary) as client, explained(primary, connected=True):
+        primary_side = read_replication(client, primary.service)
+    return Link(primary=primary_side, replica=replica_side)
+
+
+def fetch_replication(endpoint: Endpoint) -> ReplicationInfo:
+    """One side alone.
+
+    Raises:
+        Unreachable: it can't be asked.
+    """
+    with connect(endpoint) as client, explained(endpoint, connected=True):
+        return read_replication(client, endpoint.service)
+
+
+def _side(info: dict[str, str]) -> ReplicationInfo:
+    role = info["role"]
+    follows = role == "slave"
+    return ReplicationInfo(
+        role=role,
+        run_id=info["run_id"],
+        version=info.get("valkey_version") or info["redis_version"],
+        replid=info["master_replid"],
+        replid2=info["master_replid2"],
+        offset=int(info["slave_repl_offset" if follows else "master_repl_offset"]),
+        second_offset=int(info["second_repl_offset"]),
+        connected_replicas=int(info["connected_slaves"]),
+        used_memory=int(info["used_memory"]),
+        maxmemory=int(info.get("maxmemory", 0)),
+        not_counted=int(info.get("mem_not_counted_for_evict", 0)),
+        client_buffers=int(info.get("mem_clients_normal", 0)),
+        eviction=info.get("maxmemory_policy", "noeviction"),
+        libraries=int(info["number_of_libraries"]) if "number_of_libraries" in info else None,
+        cached_scripts=int(info.get("number_of_cached_scripts", 0)),
+        loading=info.get("loading", "0") != "0",
+        backlog=info.get("repl_backlog_active", "0") != "0",
+        link_status=info["master_link_status"] if follows else None,
+        sync_in_progress=info["master_sync_in_progress"] != "0" if follows else False,
+        last_io_seconds=_known(info["master_last_io_seconds_ago"]) if follows else None,
+        link_down_seconds=_known(info.get("master_link_down_since_seconds", "-1")),
+        changes=int(info["rdb_changes_since_last_save"]),
+        last_save=int(info["rdb_last_save_time"]),
+        keys=_keys(info),
+        paused_seconds=_paused(info),
+    )
+
+
+def _keys(info: dict[str, str]) -> int:
+    counted = [value for name, value in info.items() if name[:2] == "db" and name[2:].isdigit()]
+    return sum(int(part[5:]) for value in counted for part in value.split(",") if part.startswith("keys="))
+
+
+def _paused(info: dict[str, str]) -> float | None:
+    if "paused_actions" not in info:
+        return None
+    return int(info.get("paused_timeout_milliseconds", 0)) / 1000 if info["paused_actions"] in ("write", "all") else 0.0
+
+
+def _known(seconds: str) -> int | None:
+    """INFO says -1 where there is nothing to tell."""
+    return int(seconds) if int(seconds) >= 0 else None

@@ -1,0 +1,258 @@
+"""What a service lets its users do, tried out on one that nobody needs: it pauses writes and cuts connections."""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from ccr_avn.errors import CcrError
+from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.quiescence import is_quiescent
+from ccr_avn.valkey.replication import NO_HISTORY, fetch_replication, read_replication
+from ccr_avn.valkey.writes import Kept, lets_clients_in
+
+if TYPE_CHECKING:
+    import valkey
+
+Held = Literal["holds", "does not hold", "could not be tried"]
+
+PAUSE = 3.0
+"""Seconds for which writes are paused at the most while it is tried whether that holds them back."""
+
+WAITS = 0.4
+"""Seconds for which a write that is held back is waited for."""
+
+LOOK = 0.05
+"""Seconds between two looks at a filter that comes into force."""
+
+NAME = "ccr-avn:drill"
+KEY = "ccr-avn:marker:drill"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    outcome: Held
+    saw: str
+
+
+def holds(saw: str) -> Tried:
+    return Tried(outcome="holds", saw=saw)
+
+
+def fails(saw: str) -> Tried:
+    return Tried(outcome="does not hold", saw=saw)
+
+
+def untried(saw: str) -> Tried:
+    return Tried(outcome="could not be tried", saw=saw)
+
+
+def tried(attempt: Callable[[], Tried]) -> Tried:
+    """What came of it; what can't be asked is no finding about the service."""
+    try:
+        return attempt()
+    except CcrError as trouble:
+        return untried(f"{trouble.what}: {trouble.detail}" if trouble.detail else trouble.what)
+
+
+def client_commands(endpoint: Endpoint) -> Tried:
+    """Whether CLIENT PAUSE, UNPAUSE, LIST and KILL are permitted."""
+    from valkey.exceptions import ResponseError
+
+    refused = []
+    with (
+        connect(endpoint, name=NAME) as client,
+        connect(endpoint, name=NAME) as other,
+        explained(endpoint, connected=True),
+    ):
+        number: Any = other.client_id()
+        asked: tuple[tuple[str, ...], ...] = (
+            ("CLIENT", "PAUSE", "50", "WRITE"),
+            ("CLIENT", "UNPAUSE"),
+            ("CLIENT", "LIST", "TYPE", "normal"),
+            ("CLIENT", "KILL", "ID", str(number)),
+        )
+        for words in asked:
+            try:
+                client.execute_command(*words)
+            except ResponseError as refusal:
+                refused.append(f"{' '.join(words[:2])}: {refusal}")
+    return fails("; ".join(refused)) if refused else holds("CLIENT PAUSE, UNPAUSE, LIST and KILL are permitted")
+
+
+def pause_holds_writes(endpoint: Endpoint) -> Tried:
+    """While writes are paused, one waits and a read does not; afterwards the write is answered."""
+    from valkey.exceptions import ResponseError
+    from valkey.exceptions import TimeoutError as NoAnswer
+
+    with (
+        connect(endpoint, name=NAME) as pausing,
+        connect(endpoint, name=NAME) as reading,
+        connect(endpoint, name=NAME, timeout=WAITS) as writing,
+        explained(endpoint, connected=True),
+    ):
+        try:
+            pausing.client_pause(int(PAUSE * 1000), all=False)
+        except ResponseError as refusal:
+            return untried(f"CLIENT PAUSE is refused: {refusal}")
+        try:
+            began = time.monotonic()
+            reading.get(KEY)
+            read_ms = (time.monotonic() - began) * 1000
+            try:
+                writing.set(KEY, "1", px=1000)
+            except NoAnswer:
+                waited = True
+            else:
+                waited = False
+        finally:
+            pausing.client_unpause()
+        reading.set(KEY, "2", px=1000)
+    if not waited:
+        return fails("a write was answered while writes were paused")
+    return holds(f"a write waited, a read took {read_ms:.1f} ms; after CLIENT UNPAUSE writes were answered")
+
+
+def info_shows_the_pause(endpoint: Endpoint) -> Tried:
+    from valkey.exceptions import ResponseError
+
+    with connect(endpoint, name=NAME) as client, explained(endpoint, connected=True):
+        try:
+            client.client_pause(int(PAUSE * 1000), all=False)
+        except ResponseError as refusal:
+            return untried(f"CLIENT PAUSE is refused: {refusal}")
+        try:
+            side = read_replication(client, endpoint.service)
+        finally:
+            client.client_unpause()
+    if side.paused_seconds:
+        return holds(f"INFO tells that writes are paused (version {side.version})")
+    return fails(f"INFO does not tell that writes are paused (version {side.version})")
+
+
+def info_shows_history(endpoint: Endpoint) -> Tried:
+    side = fetch_replication(endpoint)
+    return holds(f"run_id, replication IDs and offset {side.offset} are shown (version {side.version})")
+
+
+def clients_are_shown(endpoint: Endpoint) -> Tried:
+    from valkey.exceptions import ResponseError
+
+    with (
+        connect(endpoint, name=NAME) as client,
+        connect(endpoint, name=NAME) as other,
+        explained(endpoint, connected=True),
+    ):
+        mine: Any = {str(client.client_id()), str(other.client_id())}
+        try:
+            every = _clients(client)
+        except ResponseError as refusal:
+            return fails(f"CLIENT LIST is refused: {refusal}")
+    shown = [one for one in every if str(one.get("id")) in mine]
+    if len(shown) < len(mine):
+        return fails("a connection of ours is not in CLIENT LIST")
+    if not all(one.get("addr") and one.get("user") for one in shown):
+        return fails("CLIENT LIST shows no address or no user")
+    return holds(f"{len(every)} clients are shown with address and user")
+
+
+def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> Tried:
+    """Nobody knows of the service: whoever is connected as one of its users is of the platform."""
+    from valkey.exceptions import ResponseError
+
+    with connect(endpoint, name=NAME) as client, explained(endpoint, connected=True):
+        try:
+            every = _clients(client)
+        except ResponseError as refusal:
+            return untried(f"CLIENT LIST is refused: {refusal}")
+    strangers = [
+        f"{one.get('name') or 'unnamed'} at {one.get('addr')} (user {one.get('user', 'default')})"
+        for one in every
+        if not str(one.get("name", "")).startswith("ccr-avn") and str(one.get("user", "default")) in users
+    ]
+    if strangers:
+        return fails(f"connected: {'; '.join(strangers[:3])}")
+    return holds("nobody is connected as a user of the service")
+
+
+def quiet(endpoint: Endpoint, seconds: float) -> Tried:
+    """Nothing but we may write to it, and we don't."""
+    if is_quiescent(endpoint, seconds) is None:
+        return fails(f"something wrote to it within {seconds:g} s, and nobody but the platform knows of it")
+    return holds(f"nothing was written in {seconds:g} s")
+
+
+def carries(endpoint: Endpoint, history: str) -> Tried:
+    """``history``: the replication ID that it followed before it was promoted."""
+    side = fetch_replication(endpoint)
+    if history in (side.replid2, side.replid):
+        return holds(f"it carries {history[:12]}…, from offset {side.second_offset} on as its own")
+    told = "no earlier history" if side.replid2 == NO_HISTORY else f"{side.replid2[:12]}…"
+    return fails(f"it followed {history[:12]}… and shows {told}")
+
+
+def filter_refuses(endpoint: Endpoint, limit: float) -> Tried:
+    """After a filter that lets nobody in: are new connections refused, within so many seconds."""
+    began = time.monotonic()
+    while (elapsed := time.monotonic() - began) <= limit:
+        if not lets_clients_in(endpoint):
+            return holds(f"new connections are refused after {elapsed:.1f} s")
+        time.sleep(LOOK)
+    return fails(f"new connections were still let in after {limit:g} s")
+
+
+def filter_cuts(kept: Kept, limit: float) -> Tried:
+    """The same for a connection from before."""
+    began = time.monotonic()
+    while (elapsed := time.monotonic() - began) <= limit:
+        if kept.read().cut:
+            return holds(f"a connection from before was cut, seen after {elapsed:.1f} s")
+        time.sleep(LOOK)
+    return fails(f"a connection from before was still there after {limit:g} s")
+
+
+def opens_again(endpoint: Endpoint, limit: float) -> Tried:
+    began = time.monotonic()
+    while (elapsed := time.monotonic() - began) <= limit:
+        if lets_clients_in(endpoint):
+            return holds(f"clients were let in again after {elapsed:.1f} s")
+        time.sleep(LOOK)
+    return fails(f"no connection was let in within {limit:g} s")
+
+
+def certificate(endpoint: Endpoint) -> Tried:
+    """Who signed what it shows: one that the system trusts, or the project's CA."""
+    if not endpoint.tls:
+        return untried("the service is reached without TLS")
+    parts = urlsplit(endpoint.uri)
+    shown = _issuer(parts.hostname or "", parts.port or 6379, ssl.create_default_context())
+    if shown:
+        return holds(f"signed by {shown}, which this machine trusts")
+    if endpoint.ca_file:
+        context = ssl.create_default_context(cafile=str(endpoint.ca_file))
+        if shown := _issuer(parts.hostname or "", parts.port or 6379, context):
+            return holds(f"signed by {shown}, the CA of --ca-file")
+    return fails("neither this machine nor --ca-file trusts who signed it")
+
+
+def _issuer(host: str, port: int, context: ssl.SSLContext) -> str:
+    """Empty: it is not trusted, or can't be asked."""
+    try:
+        with (
+            socket.create_connection((host, port), timeout=5) as raw,
+            context.wrap_socket(raw, server_hostname=host) as wrapped,
+        ):
+            told: Any = (wrapped.getpeercert() or {}).get("issuer", ())
+    except OSError:
+        return ""
+    names = {key: value for part in told for key, value in part}
+    return str(names.get("organizationName") or names.get("commonName") or "somebody without a name")
+
+
+def _clients(client: "valkey.Valkey") -> list[dict[str, Any]]:
+    normal: Any = client.client_list(_type="normal")
+    subscribers: Any = client.client_list(_type="pubsub")
+    return [*normal, *subscribers]

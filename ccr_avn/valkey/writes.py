@@ -1,0 +1,242 @@
+"""Does a service accept writes; is it shut to its clients."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ccr_avn.errors import TimedOut, Unreachable
+from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.diagnose import Answered
+from ccr_avn.valkey.marker import PREFIX, TTL
+from ccr_avn.valkey.quiescence import LOOK
+from ccr_avn.valkey.replication import ReplicationInfo, read_replication, unparsed
+
+if TYPE_CHECKING:
+    import valkey
+
+NOT_YET = ("READONLY", "MASTERDOWN", "LOADING")
+"""How a server that is being promoted refuses a write; any other refusal does not end with the promotion."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """``at``: on the clock, when the first write was acknowledged; ``waited_ms``: milliseconds since asking began."""
+
+    at: float
+    waited_ms: float
+    tries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """Who is still connected to a service that is being closed, as a connection from before sees it.
+
+    ``cut``: that connection was ended, so nobody can look any more; ``side``: what INFO said last.
+    """
+
+    cut: bool
+    clients: tuple[str, ...] = ()
+    side: ReplicationInfo | None = None
+
+
+class Kept:
+    """A connection from before, kept in use so that no idle time-out ends it, to see who else is left."""
+
+    def __init__(self, endpoint: Endpoint, *, timeout: float = 2.0) -> None:
+        self._endpoint = endpoint
+        self._lock = threading.Lock()
+        self._client = unparsed(connect(endpoint, name="ccr-avn:kept", timeout=timeout))
+        with explained(endpoint, connected=True):
+            self._number: Any = self._client.client_id()
+        self._ended = threading.Event()
+        self._cut = False
+        self._side: ReplicationInfo | None = None
+        threading.Thread(target=self._keep, name="kept", daemon=True).start()
+
+    @property
+    def last(self) -> ReplicationInfo | None:
+        """What INFO said last."""
+        return self._side
+
+    def read(self, users: frozenset[str] | None = None) -> Left:
+        """Who of ``users`` (None: of all) is connected besides ourselves, and what INFO says.
+
+        A frozen server that gives no answer has not cut anybody.
+
+        Raises:
+            Unreachable: it does not answer, or refuses CLIENT LIST.
+        """
+        from valkey.exceptions import ConnectionError as Cut
+        from valkey.exceptions import TimeoutError as NoAnswer
+
+        with self._lock, explained(self._endpoint, connected=True):
+            try:
+                if self._is_cut():
+                    return Left(cut=True, side=self._side)
+                others = self._others(users)
+                self._side = read_replication(self._client, self._endpoint.service)
+                return Left(cut=False, clients=tuple(_called(one) for one in others), side=self._side)
+            except NoAnswer:
+                self._number = None  # the client has hung up by itself: a new number is then no sign of a cut
+                raise
+            except (Cut, OSError):
+                if self._number is None:
+                    raise
+                self._cut = True
+                return Left(cut=True, side=self._side)
+
+    def cut_others(self, users: frozenset[str] | None = None) -> None:
+        """End every other client's connection, but not those of ours.
+
+        Raises:
+            Unreachable: it does not answer, or refuses CLIENT KILL.
+        """
+        with self._lock, explained(self._endpoint, connected=True):
+            asked: Any = self._client.pipeline(transaction=False)
+            for one in self._others(users):
+                asked.execute_command("CLIENT", "KILL", "ID", one["id"])
+            for answer in asked.execute(raise_on_error=False):
+                if isinstance(answer, Exception) and "No such client" not in str(answer):
+                    raise answer
+
+    def close(self) -> None:
+        self._ended.set()
+        with suppress(Exception):
+            self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+
+    def _is_cut(self) -> bool:
+        """Once cut, always cut: valkey-py makes a new connection for the next command, with a new number."""
+        if self._cut:
+            return True
+        number = self._client.client_id()
+        self._number = self._number or number
+        self._cut = bool(number != self._number)
+        return self._cut
+
+    def _others(self, users: frozenset[str] | None) -> list[dict[str, Any]]:
+        normal: Any = self._client.client_list(_type="normal")
+        subscribers: Any = self._client.client_list(_type="pubsub")
+        clients: list[dict[str, Any]] = [*normal, *subscribers]
+        return [
+            one
+            for one in clients
+            if not str(one.get("name", "")).startswith("ccr-avn:")
+            and (users is None or str(one.get("user", "default")) in users)
+        ]
+
+    def _keep(self) -> None:
+        """It is asked often: what it saw last, before it is cut, tells whether anything was written until then."""
+        while not self._ended.wait(LOOK):
+            from valkey.exceptions import TimeoutError as NoAnswer
+
+            with suppress(Exception), self._lock:
+                try:
+                    if not self._is_cut():
+                        self._side = read_replication(self._client, self._endpoint.service)
+                except NoAnswer:
+                    self._number = None
+
+
+def _called(client: dict[str, Any]) -> str:
+    return f"{client.get('name') or 'unnamed'} at {client.get('addr')} (user {client.get('user', 'default')})"
+
+
+def accepts_writes(
+    endpoint: Endpoint,
+    *,
+    timeout: float,
+    each: float = 2.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Accepted:
+    """Ask, as tightly as is decent, until a write is acknowledged and read back; in seconds: all of it, and each try.
+
+    The connection is kept between tries and made again when the server drops it, as it may while it is promoted.
+
+    Raises:
+        TimedOut: it answers, and is no primary that accepts writes.
+        Unreachable: it can't be asked, and that did not or will not mend itself.
+    """
+    began = clock()
+    tries, pause = 0, 0.001
+    client: valkey.Valkey | None = None
+    try:
+        while True:
+            tries += 1
+            trouble: Unreachable | None = None
+            try:
+                client = client or connect(endpoint, name="ccr-avn:accepts-writes", timeout=each)
+                if _writes(client, endpoint):
+                    at = clock()
+                    return Accepted(at=at, waited_ms=(at - began) * 1000, tries=tries)
+            except Unreachable as error:
+                trouble = error
+                if not error.passing:
+                    raise
+            if clock() - began >= timeout:
+                raise trouble or _never(endpoint.service, timeout)
+            sleep(pause)
+            pause = min(pause * 1.3, 0.05)
+    finally:
+        if client:
+            with suppress(Exception):
+                client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+
+
+def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:
+    """Whether a primary is there that takes a key and gives it back just now; it expires by itself. Seconds.
+
+    Raises:
+        Unreachable: it can't be asked at all.
+    """
+    with connect(endpoint, name="ccr-avn:accepts-writes", timeout=timeout) as client:
+        return _writes(client, endpoint)
+
+
+def lets_clients_in(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:
+    """Whether a new connection gets an answer just now, be it that the password is wrong. ``timeout``: seconds."""
+    try:
+        connect(endpoint, name="ccr-avn:look", timeout=timeout).close()  # type: ignore[no-untyped-call]  # valkey-py
+    except Answered:
+        return True
+    except Unreachable:
+        return False
+    return True
+
+
+def _writes(client: "valkey.Valkey", endpoint: Endpoint) -> bool:
+    """One round trip: a replica that is writable takes keys as well, so the role is asked too."""
+    from valkey.exceptions import ValkeyError
+
+    key, value = f"{PREFIX}{secrets.token_hex(8)}", secrets.token_hex(8)
+    asked: Any = client.pipeline(transaction=False)
+    with explained(endpoint, connected=True):
+        asked.set(key, value, px=int(TTL * 1000))
+        asked.get(key)
+        asked.info("replication")
+        asked.delete(key)  # where that fails it expires by itself
+        written, read, told, _ = asked.execute(raise_on_error=False)
+        for answer in (written, read, told):
+            if isinstance(answer, ValkeyError):
+                if _not_yet(answer):
+                    return False
+                raise answer
+    return bool(read == value.encode() and told["role"] == "master")
+
+
+def _not_yet(refusal: Exception) -> bool:
+    from valkey.exceptions import BusyLoadingError, ReadOnlyError
+
+    return isinstance(refusal, (ReadOnlyError, BusyLoadingError)) or str(refusal).startswith(NOT_YET)
+
+
+def _never(service: str, timeout: float) -> TimedOut:
+    return TimedOut(
+        f"{service} does not accept writes",
+        detail=f"it is read-only, or no primary, still after {timeout:g} s",
+        hint=f"see whether it still follows another: avn service integration-list {service}",
+    )

@@ -1,0 +1,149 @@
+"""Which pairs of a cloud are moved, how, and why the others are not: plain values."""
+
+from typing import Any
+
+import pytest
+
+from ccr_avn.evacuate.choose import Choice, Mode, Selection, Want, select
+from ccr_avn.monitoring.collect import Look
+from tests.support.factories import listed, row, service, side
+
+EU, US = "google-europe-west1", "aws-us-east-1"
+UP = {"eu": Look(side=side()), "us": Look(side=side("slave"))}
+DEAD = Look(trouble="connection refused")
+
+
+def primary(name: str = "eu", *replicas: str, **more: Any) -> dict[str, Any]:
+    return service(name, *(row(name, one) for one in replicas or ("us",)), **more)
+
+
+def replica(name: str = "us", of: str = "eu", **more: Any) -> dict[str, Any]:
+    return service(name, row(of, name), **{"cloud_name": US, **more})
+
+
+def chosen(*services: dict[str, Any], looks: dict[str, Look] = UP, **want: Any) -> Selection:
+    recorded = want.pop("recorded", {})
+    return select(listed(*services), looks, Want(**{"clouds": (EU,), **want}), recorded)
+
+
+def only(selection: Selection) -> Choice:
+    [one] = selection.choices
+    return one
+
+
+@pytest.mark.parametrize(
+    ("mode", "looks", "action"),
+    [
+        ("planned", UP, "switchover"),
+        ("forced", UP, "failover"),
+        ("auto", UP, "switchover"),
+        ("planned", {**UP, "eu": DEAD}, "refuse"),
+        ("forced", {**UP, "eu": DEAD}, "failover"),
+        ("auto", {**UP, "eu": DEAD}, "failover"),
+        ("auto", {**UP, "eu": Look(trouble="not trusted", ours=True)}, "refuse"),
+        ("planned", {**UP, "us": Look(side=side("slave", link_status="down"))}, "refuse"),
+        ("auto", {**UP, "us": Look(side=side("slave", link_status="down"))}, "refuse"),
+        ("forced", {**UP, "us": Look(side=side("slave", link_status="down"))}, "failover"),
+        ("forced", {**UP, "us": Look(side=side("slave", sync_in_progress=True))}, "refuse"),
+        ("forced", {**UP, "us": DEAD}, "refuse"),
+        ("auto", {"eu": DEAD, "us": DEAD}, "refuse"),
+    ],
+)
+def test_a_pair_is_decided_by_itself(mode: Mode, looks: dict[str, Look], action: str) -> None:
+    one = only(chosen(primary(), replica(), looks=looks, mode=mode))
+    assert one.action == action
+    assert one.reason
+    assert bool(one.hint) == (action == "refuse")
+
+
+def test_lag_is_told_and_too_much_is_refused() -> None:
+    behind = {**UP, "eu": Look(side=side(offset=500))}
+    assert only(chosen(primary(), replica(), looks=behind)).behind == 400
+    refused = only(chosen(primary(), replica(), looks=behind, max_lag_bytes=399))
+    assert refused.action == "refuse"
+    assert "--max-lag-bytes 400" in refused.hint
+
+
+def test_of_several_replicas_the_best_is_chosen_and_the_others_are_named() -> None:
+    looks = {
+        "eu": Look(side=side(offset=100)),
+        "far": Look(side=side("slave", offset=10)),
+        "near": Look(side=side("slave", offset=90)),
+        "here": Look(side=side("slave", offset=100)),
+    }
+    one = only(
+        chosen(
+            primary("eu", "far", "near", "here"),
+            replica("far"),
+            replica("near"),
+            replica("here", cloud_name=EU),
+            looks=looks,
+        )
+    )
+    assert (one.action, one.replica, one.behind) == ("switchover", "near", 10)
+    assert len(one.others) == 2
+    assert any(other.startswith("far") and "90 bytes" in other for other in one.others)
+    assert any(other.startswith("here") and "left too" in other for other in one.others)
+
+
+def test_a_service_without_a_replica_is_told_too() -> None:
+    one = only(chosen(service("eu")))
+    assert (one.action, one.name) == ("refuse", "eu")
+    assert "ccr-avn enable eu" in one.hint
+
+
+def test_what_is_elsewhere_is_not_ours_but_replicas_here_are_named() -> None:
+    selection = chosen(primary(cloud_name="do-fra"), replica(cloud_name=EU))
+    assert selection.choices == ()
+    assert selection.replicas_here == ("us",)
+
+
+def test_a_prefix_names_many_clouds() -> None:
+    for cloud, leaves in (("google-europe-west1", True), ("google-us", True), ("aws-us-east-1", False)):
+        assert Want(clouds=("google-*",)).leaves(cloud) is leaves
+    assert not Want(clouds=("google",)).leaves("google-us")
+
+
+def test_names_and_tags_narrow_it() -> None:
+    made = (primary(tags={"wave": "1"}), replica(), primary("a", "b"), replica("b", "a"))
+    looks = {**UP, "a": UP["eu"], "b": UP["us"]}
+
+    def names(**want: Any) -> list[str]:
+        return [one.name for one in chosen(*made, looks=looks, **want).choices]
+
+    assert names() == ["a/b", "eu/us"]
+    assert names(only=("us",)) == ["eu/us"]
+    assert names(excepted=("eu",)) == ["a/b"]
+    assert names(tags=(("wave", "1"),)) == ["eu/us"]
+    assert chosen(*made, looks=looks, only=("nobody",)).unknown == ("nobody",)
+
+
+BORN = ("2026-01-02T03:04:05Z", "2026-02-02T03:04:05Z")
+LINEAGE = "1767323045-1770001445-" + "a" * 40
+
+
+def promoted() -> tuple[dict[str, Any], dict[str, Any]]:
+    tags = {"ccr_promoted_from": "eu", "ccr_promoted_lineage": LINEAGE}
+    return service("eu", create_time=BORN[0]), service("us", create_time=BORN[1], tags=tags, cloud_name=US)
+
+
+def test_what_an_earlier_run_moved_is_found_done() -> None:
+    old, new = promoted()
+    shut = {**old, "user_config": {"ip_filter": ["192.0.2.1/32"]}}
+    assert only(chosen(shut, new, looks={"eu": DEAD})).action == "done"
+    still_open = only(chosen(old, new, looks={"eu": Look(side=side())}))
+    assert (still_open.action, still_open.replica) == ("switchover", "us")
+    assert only(chosen(old, new, looks={"eu": DEAD})).action == "skip"
+    assert only(chosen(old, new, looks={"eu": DEAD}, mode="forced")).action == "done"
+
+
+@pytest.mark.parametrize("shown", ["promoted", "promoting", "journal"])
+def test_a_promotion_that_nothing_on_the_platform_tells_of_yet_is_gone_on_with(shown: str) -> None:
+    looks = {
+        "promoted": {**UP, "us": Look(side=side(replid="b" * 40, replid2="a" * 40))},
+        "promoting": {**UP, "us": Look(side=side("slave"))},
+        "journal": {},
+    }[shown]
+    recorded = {"eu": "us"} if shown == "journal" else {}
+    one = only(chosen(service("eu"), service("us", cloud_name=US), looks=looks, recorded=recorded))
+    assert (one.action, one.replica) == ("switchover", "us")

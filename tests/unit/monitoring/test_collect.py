@@ -1,0 +1,71 @@
+"""Looks at many data planes end at their limit, however slow one of them is."""
+
+import json
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from ccr_avn.aiven import models
+from ccr_avn.errors import Unreachable
+from ccr_avn.monitoring.collect import look_at_all
+from ccr_avn.monitoring.pairs import pairs_of
+from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.fast_info import glance
+from tests.support.factories import row, service, side
+
+
+def test_looks_end_at_their_limit_whatever_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def hangs(where: Any, **_: Any) -> Any:
+        if where.service == "r0":
+            over.wait()
+        return side("master")
+
+    monkeypatch.setattr("ccr_avn.monitoring.collect.glance", hangs)
+    shared = row("p0", "r0")
+    pair = [service(name, shared, service_uri="rediss://u:p@h:1") for name in ("p0", "r0")]
+    try:
+        found = look_at_all(pairs_of(models.services(json.dumps(pair))), limit=0.5)
+    finally:
+        over.set()
+    assert "no answer within 0.5 s" in found["r0"].trouble
+    assert found["p0"].side
+
+
+def test_a_server_that_dribbles_is_cut_off_at_the_limit() -> None:
+    cut_off, over = threading.Event(), threading.Event()
+
+    def dribble(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client:
+            try:
+                while not over.wait(0.02):
+                    client.send(b"+")
+            except OSError:
+                cut_off.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=dribble, args=(listener,))
+        thread.start()
+        where = Endpoint(service="slow", uri=f"valkey://127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            with pytest.raises(Unreachable):
+                glance(where, until=time.monotonic() + 0.3)
+            assert cut_off.wait(60), "while it was still sending"
+        finally:
+            over.set()
+            thread.join()
+
+
+@pytest.mark.parametrize("uri", ["rediss://u:p@[::1:5", "rediss://u:p@h:99999999", "::::", "rediss://u:p@h\ud800:1"])
+def test_an_address_that_is_none_is_no_bug(uri: str) -> None:
+    shared = row("p0", "r0")
+    pair = [service(name, shared, service_uri=uri) for name in ("p0", "r0")]
+    found = look_at_all(pairs_of(models.services(json.dumps(pair))), limit=60)
+    assert {name: (one.trouble, one.ours) for name, one in found.items()} == {
+        name: (f"the address of {name} can't be used", True) for name in ("p0", "r0")
+    }

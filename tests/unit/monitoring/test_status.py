@@ -1,0 +1,197 @@
+"""Which pairs there are and how they stand, from plain values; and the formats that tell it."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccr_avn.errors import Refused, UsageError
+from ccr_avn.monitoring import nagios, prometheus
+from ccr_avn.monitoring.collect import Look, Looks
+from ccr_avn.monitoring.health import PairStatus, overall, pair_statuses
+from ccr_avn.monitoring.pairs import chosen
+from ccr_avn.monitoring.verdicts import Limits
+from ccr_avn.output import tables
+from ccr_avn.output.files import write_for_all
+from ccr_avn.valkey.replication import ReplicationInfo
+from tests.support.factories import listed, row, service, side
+
+NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)
+
+
+def backup(hours: float) -> dict[str, Any]:
+    return {"backup_name": "b", "backup_time": (NOW - timedelta(hours=hours)).isoformat()}
+
+
+def one(
+    looks: Looks | None, *, limits: Limits | None = None, primary: dict[str, Any] | None = None, **more: Any
+) -> PairStatus:
+    """The pair eu/us with these looks."""
+    shared = row("eu", "us", **more)
+    pairs = listed(service("eu", shared, **(primary or {"backups": [backup(2)]})), service("us", shared))
+    [standing] = pair_statuses(pairs, looks, limits=limits or Limits(), now=NOW)
+    return standing
+
+
+def both(primary: ReplicationInfo | None, replica: ReplicationInfo | None) -> Looks:
+    return {"eu": Look(side=primary), "us": Look(side=replica)}
+
+
+FINE = both(side("master", 1000), side("slave", 900))
+
+
+def test_pairs_come_from_rows_in_either_direction() -> None:
+    shared, other = row("eu", "us"), row("eu", "asia")
+    pairs = listed(
+        service("us", shared),
+        service("eu", shared, other),
+        service("asia"),
+        service("alone"),
+        service("pg1", service_type="pg"),
+    )
+    assert [pair.name for pair in pairs] == ["alone", "eu/asia", "eu/us"]
+
+
+def test_what_is_not_enabled_or_of_another_kind_makes_no_pair() -> None:
+    pairs = listed(service("a", row("a", "b", enabled=False), row("a", "b", integration_type="metrics")), service("b"))
+    assert [pair.name for pair in pairs] == ["a", "b"]
+
+
+def test_a_replica_whose_primary_is_gone_is_still_a_pair() -> None:
+    pairs = listed(service("us", row("eu", "us")))
+    assert pairs[0].name == "eu/us"
+    [standing] = pair_statuses(pairs, None, limits=Limits(), now=NOW)
+    assert standing.health == "critical"
+    assert standing.told()["primary"]["state"] == "gone"
+
+
+def test_names_choose_and_unknown_ones_are_refused() -> None:
+    shared = row("eu", "us")
+    pairs = listed(service("eu", shared), service("us", shared), service("alone"))
+    assert [pair.name for pair in chosen(pairs, ("us",))] == ["eu/us"]
+    assert chosen(pairs, ()) == pairs
+    with pytest.raises(Refused, match="nope"):
+        chosen(pairs, ("eu", "nope"))
+
+
+def test_a_pair_that_is_fine() -> None:
+    standing = one(FINE)
+    assert (standing.health, standing.link, standing.lag_bytes, standing.last_io_seconds) == ("ok", "up", 100, 1)
+    assert standing.backup_age == 7200
+    assert standing.exposure == ("single node", "termination protection off (eu, us)")
+
+
+def test_without_the_data_plane_nothing_is_said_of_it() -> None:
+    standing = one(None)
+    assert (standing.health, standing.link, standing.lag_bytes) == ("ok", "-", None)
+
+
+@pytest.mark.parametrize(
+    ("looks", "health", "link", "reason"),
+    [
+        (both(side("master", 9), side("slave", 9, link_status="down", link_down_seconds=7)), "critical", "down", "7 s"),
+        (both(side("master", 9), side("slave", 9, sync_in_progress=True)), "warning", "syncing", "full copy"),
+        (both(side("master", 9), side("master", 9)), "critical", "follows nobody", "nobody"),
+        (both(side("master", 9, replid="b" * 40), side("slave", 9)), "critical", "another history", "replication ID"),
+        ({"eu": Look(trouble="timed out"), "us": Look(side=side("slave", 9))}, "critical", "up, primary unknown", "eu"),
+        ({"eu": Look(side=side("master", 9)), "us": Look(trouble="no", ours=True)}, "unknown", "unknown", "us: no"),
+        (both(side("master", 5000), side("slave", 0)), "critical", "up", "5000 bytes behind"),
+        (both(side("master", 500), side("slave", 0)), "warning", "up", "500 bytes behind"),
+        (both(side("master", 5), side("slave", 9)), "ok", "up", ""),
+    ],
+)
+def test_verdicts(looks: Looks, health: str, link: str, reason: str) -> None:
+    standing = one(looks, limits=Limits(warn=500, crit=5000))
+    assert (standing.health, standing.link) == (health, link)
+    assert reason in " ".join(standing.reasons)
+
+
+def test_states_and_integrations_count() -> None:
+    assert one(FINE, primary={"state": "POWEROFF"}).health == "critical"
+    assert one(FINE, primary={"state": "REBUILDING"}).health == "warning"
+    assert one(FINE, active=False).health == "warning"
+
+
+def test_exposure_of_backups() -> None:
+    assert "no backup" in one(FINE, primary={"backups": []}).exposure
+    assert "no recent backup" in one(FINE, primary={"backups": [backup(31)]}).exposure
+    assert one(FINE, primary={"backups": [backup(31), backup(1)], "node_count": 2}).exposure == (
+        "termination protection off (eu, us)",
+    )
+
+
+def test_a_service_alone_is_exposed_and_nothing_to_judge_however_it_was_asked_for() -> None:
+    pairs = listed(service("alone"))
+    [standing] = pair_statuses(pairs, {}, limits=Limits(), now=NOW)
+    assert (standing.health, standing.rank, standing.exposure[0]) == ("ok", "single", "no replica")
+    assert overall((standing,)) == "unknown"
+    assert pair_statuses(chosen(pairs, ("alone",)), {}, limits=Limits(), now=NOW) == (standing,)
+
+
+def test_unknown_outweighs_a_warning_and_nothing_is_unknown() -> None:
+    warning = one(both(side("master", 9), side("slave", 9, sync_in_progress=True)))
+    unknown = one({"eu": Look(trouble="x", ours=True), "us": Look(side=side("slave", 1))})
+    assert overall((warning, unknown)) == "unknown"
+    assert overall(()) == "unknown"
+
+
+def test_nagios_has_one_line_and_the_codes_of_plugins() -> None:
+    limits = Limits(warn=500, crit=5000)
+    line, code = nagios.line_of((one(FINE, limits=limits),), limits)
+    assert (line, code) == ("CCR OK - 1 pair fine | us_lag=100B;500;5000;0 us_last_io=1s;;;0", 0)
+    down = one(both(side("master", 9), side("slave", 9, link_status="down")))
+    line, code = nagios.line_of((down,) * 7, limits)
+    assert code == 2
+    assert line.startswith("CCR CRITICAL - 7 of 7 not fine: eu/us: link down; ")
+    assert "; and 2 more" in line
+    assert nagios.line_of((), limits) == ("CCR UNKNOWN - there is no pair", 3)
+    assert nagios.failure("a\nb | c") == "CCR UNKNOWN - a b / c"
+
+
+def test_prometheus_text_is_what_its_own_parser_reads() -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    shared, other = row("eu", "us"), row("eu", "asia")
+    pairs = listed(service("eu", shared, other, backups=[backup(1)]), service("us", shared), service("asia", other))
+    looks = {**FINE, "asia": Look(trouble="no answer")}
+    text = prometheus.text_of(pair_statuses(pairs, looks, limits=Limits(), now=NOW), now=1.5)
+    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    found = {(one.name, *one.labels.values()): one.value for one in samples}
+    assert len(found) == len(samples), "no sample twice"
+    assert found["ccr_link_up", "eu", "us"] == 1
+    assert found["ccr_link_up", "eu", "asia"] == 0
+    assert found["ccr_lag_bytes", "eu", "us"] == 100
+    assert found["redis_up", "asia"] == 0
+    assert found["redis_master_link_up", "us"] == 1
+    assert found["ccr_backup_age_seconds", "eu"] == 3600
+    assert found["ccr_status_timestamp_seconds",] == 1.5
+    assert {name for name, *_ in found} <= set(prometheus.HELP)
+
+
+def test_a_file_for_all_is_replaced_at_one_stroke(tmp_path: Path) -> None:
+    target = tmp_path / "ccr.prom"
+    target.write_text("old")
+    target.chmod(0o600)
+    write_for_all(target, "new\n")
+    assert target.read_text() == "new\n"
+    assert target.stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in tmp_path.iterdir()] == ["ccr.prom"]
+    with pytest.raises(UsageError):
+        write_for_all(tmp_path / "no" / "where.prom", "x")
+
+
+def test_the_table_is_short() -> None:
+    standing = one(FINE)
+    [head, cells] = tables.rows((standing,))
+    assert len(head) == len(cells)
+    assert dict(zip(head, cells, strict=True))["BACKUP"] == "2 h"
+    assert tables.troubles((standing,)) == []
+    assert (tables.bytes_told(None), tables.bytes_told(10), tables.bytes_told(2048)) == ("-", "10 B", "2.0 KiB")
+    assert tables.bytes_told(3 * 1024**4) == "3.0 TiB"
+    assert (tables.age_told(None), tables.age_told(30), tables.age_told(200), tables.age_told(10**6)) == (
+        "-",
+        "30 s",
+        "3 min",
+        "12 d",
+    )

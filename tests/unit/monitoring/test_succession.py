@@ -1,0 +1,436 @@
+"""After a promotion: who is the primary now, whether the old one is closed, and which pairs are missing; in every format."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccr_avn.aiven import lineage, models
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.reading import Rows
+from ccr_avn.cli.boundary import run
+from ccr_avn.errors import AvnError, Unreachable
+from ccr_avn.monitoring import collect, nagios, prometheus
+from ccr_avn.monitoring.collect import Look, Looks, look_at_all
+from ccr_avn.monitoring.health import PairStatus, pair_statuses
+from ccr_avn.monitoring.pairs import Pair, chosen, pairs_of, with_expected
+from ccr_avn.monitoring.verdicts import CODES, Limits
+from ccr_avn.output import tables
+from ccr_avn.plan.execute import World
+from ccr_avn.procedures.gates.settings import NOBODY
+from ccr_avn.valkey.diagnose import Answered
+from tests.support.factories import HISTORY, row, service, side
+
+NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)
+CLOSED = {"user_config": {"ip_filter": [NOBODY]}}
+DESCRIBED = {"user_config": {"ip_filter": [{"network": NOBODY, "description": "closed"}]}}
+OFF = {"state": "POWEROFF"}
+DEAD = {"state": "REBUILDING"}
+MASTER = {name: Look(side=side("master")) for name in ("eu", "us", "asia")}
+ALONE = {"us": Look(side=side("master")), "eu": Look(trouble="eu: no answer")}
+
+
+def made(name: str, day: int, *rows: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A service that was created on that day."""
+    return service(name, *rows, create_time=f"2026-01-{day:02}T00:00:00Z", **more)
+
+
+def promoted(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """``new`` with the tags that a promotion from ``old`` leaves."""
+    before, after = models.services(json.dumps([old, new]))
+    words = lineage.tags(before, after, HISTORY)
+    return {**new, "tags": dict(word.split("=") for word in words)}
+
+
+def every(*services: dict[str, Any]) -> tuple[Pair, ...]:
+    return pairs_of(models.services(json.dumps(services)))
+
+
+def judged(pairs: tuple[Pair, ...], looks: Looks | None = None) -> dict[str, PairStatus]:
+    return {one.pair.name: one for one in pair_statuses(pairs, looks, limits=Limits(), now=NOW)}
+
+
+def failed_over(**old: Any) -> tuple[dict[str, Any], ...]:
+    """eu was the primary of us, which was promoted."""
+    eu = made("eu", 1, **old)
+    return eu, promoted(made("us", 2), eu)
+
+
+def with_another_pair(*services: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    shared = row("p0", "r0")
+    return (*services, made("p0", 3, shared), made("r0", 4, shared))
+
+
+@pytest.mark.parametrize("old", [CLOSED, DESCRIBED, OFF])
+@pytest.mark.parametrize("looks", [None, ALONE])
+def test_the_old_primary_is_closed_and_the_new_one_lacks_a_replica(old: dict[str, Any], looks: Looks | None) -> None:
+    found = judged(every(*with_another_pair(*failed_over(**old))), looks)
+    assert {name: (one.rank, one.health) for name, one in found.items()} == {
+        "eu": ("old primary, closed", "ok"),
+        "us": ("current primary", "warning"),
+        "p0/r0": ("pair", found["p0/r0"].health),
+    }
+    assert found["us"].reasons == ("pair lost: no replica since it was promoted from eu",)
+    assert found["eu"].exposure == ()
+    line, code = nagios.line_of((found["eu"], found["us"]), Limits())
+    assert code == 1
+    assert line.startswith("CCR WARNING - 1 of 2 not fine: us: pair lost")
+    told = found["us"].told()
+    assert (told["standing"], told["promoted_from"], told["replica"]) == ("current primary", "eu", None)
+    assert found["eu"].told()["promoted"] == ["us"]
+
+
+@pytest.mark.parametrize(
+    ("old", "looks", "seen"),
+    [
+        ({}, None, "0.0.0.0/0"),
+        ({}, ALONE, "0.0.0.0/0"),
+        ({}, MASTER, "answers as a master"),
+        (DEAD, None, "0.0.0.0/0"),
+        (CLOSED, MASTER, "answers as a master"),
+        (CLOSED, {"eu": Look(trouble="eu: the password was refused", ours=True, answered=True)}, "it answers"),
+        ({"user_config": {"ip_filter": ["10.0.0.0/8"]}}, ALONE, "10.0.0.0/8"),
+        ({"user_config": {"ip_filter": [f"10.{n}.0.0/16" for n in range(9)]}}, ALONE, "and 6 more"),
+    ],
+)
+def test_an_old_primary_that_is_open_is_critical(old: dict[str, Any], looks: Looks | None, seen: str) -> None:
+    found = judged(every(*failed_over(**old)), looks)
+    assert (found["eu"].rank, found["eu"].health) == ("old primary, still open", "critical")
+    [reason] = found["eu"].reasons
+    assert "us was promoted from it" in reason
+    assert seen in reason
+    line, code = nagios.line_of(tuple(found.values()), Limits())
+    assert code == 2
+    assert "eu is an old primary" in line
+    how = tables.troubles(tuple(found.values()), "p")[-1]
+    assert how == f"""to close eu: avn service update eu --project p -c 'ip_filter=["{NOBODY}"]'"""
+    assert 'ccr_old_primary_open{service="eu",successor="us"} 1' in prometheus.text_of(tuple(found.values()))
+
+
+def test_an_old_primary_that_was_terminated_leaves_a_lost_pair() -> None:
+    found = judged(every(failed_over()[1]), MASTER)
+    assert [(name, one.health) for name, one in found.items()] == [("us", "warning")]
+
+
+def test_namesakes_are_strangers() -> None:
+    eu, us = failed_over()
+    again = judged(every(made("eu", 9), us), MASTER)
+    assert again["eu"].rank == "single", "made anew under the same name"
+    copied = judged(every(eu, {**made("us", 9), "tags": us["tags"]}), MASTER)
+    assert {one.rank for one in copied.values()} == {"single"}, "tags that were written for another service"
+
+
+def test_a_tag_that_gives_a_name_only_is_a_warning_and_no_proof() -> None:
+    named = {"tags": {lineage.FROM: "eu"}}
+    found = judged(every(made("eu", 1), made("us", 2, **named)), MASTER)
+    assert (found["eu"].rank, found["eu"].health) == ("single", "warning")
+    assert "do not tell" in found["eu"].reasons[0]
+    assert found["us"].rank == "current primary"
+    assert judged(every(made("eu", 1, **CLOSED), made("us", 2, **named)), ALONE)["eu"].health == "ok"
+    assert judged(every(made("eu", 9), made("us", 2, **named)), MASTER)["eu"].health == "ok", (
+        "younger than what it made"
+    )
+    shared = row("us", "eu")
+    back = judged(every(made("eu", 1, shared), made("us", 2, shared, **named)), MASTER)
+    assert [one.rank for one in back.values()] == ["pair"], "a replica is no old primary"
+
+
+def test_there_and_back_again() -> None:
+    _, us = failed_over()
+    again = promoted(made("eu", 9), us)
+    found = judged(every(again, us), MASTER)
+    assert {name: one.rank for name, one in found.items()} == {
+        "eu": "current primary",
+        "us": "old primary, still open",
+    }
+
+
+def test_a_new_replica_makes_it_a_pair_again() -> None:
+    eu, us = failed_over(**CLOSED)
+    shared = row("us", "asia")
+    services = (eu, {**us, "service_integrations": [shared]}, made("asia", 5, shared))
+    looks = {"us": Look(side=side("master")), "asia": Look(side=side("slave")), "eu": Look(trouble="no answer")}
+    found = pair_statuses(every(*services), looks, limits=Limits(), now=NOW)
+    line, code = nagios.line_of(found, Limits())
+    assert (line.split(" | ")[0], code) == ("CCR OK - 1 pair fine, 1 old primary closed", 0)
+    assert 'ccr_pair_lost{primary="us",replica="asia"} 0' in prometheus.text_of(found)
+    only_old = pair_statuses(chosen(every(*services), ("eu",)), looks, limits=Limits(), now=NOW)
+    assert nagios.line_of(only_old, Limits()) == ("CCR OK - 1 old primary closed", 0)
+
+
+@pytest.mark.parametrize(("old", "health"), [(CLOSED, "warning"), ({}, "critical")])
+def test_a_replica_of_an_old_primary_is_told(old: dict[str, Any], health: str) -> None:
+    shared = row("eu", "asia")
+    eu, us = failed_over(**old)
+    services = ({**eu, "service_integrations": [shared]}, us, made("asia", 3, shared))
+    found = judged(every(*services))["eu/asia"]
+    assert found.health == health
+    assert "old primary" in found.reasons[0]
+
+
+WORLDS = {
+    "pair": with_another_pair(),
+    "closed": with_another_pair(*failed_over(**CLOSED)),
+    "open": with_another_pair(*failed_over()),
+    "single": with_another_pair(made("alone", 1)),
+    "off": with_another_pair(made("alone", 1, **OFF)),
+    "gone": with_another_pair(made("r9", 1, row("p9", "r9"))),
+    "named": with_another_pair(made("eu", 1), made("us", 2, tags={lineage.FROM: "eu"})),
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_service_that_is_named_stands_as_it_does_among_all(world: str) -> None:
+    pairs = every(*WORLDS[world])
+    among_all = judged(pairs, MASTER)
+    for name in {one for pair in pairs for one in (pair.primary_name, pair.replica_name) if one}:
+        assert judged(chosen(pairs, (name,)), MASTER).items() <= among_all.items()
+
+
+@pytest.mark.parametrize(
+    ("services", "why"),
+    [
+        (failed_over(**CLOSED), "us was promoted from eu"),
+        ((), "eu and us do not exist"),
+        ((made("eu", 1),), "us does not exist"),
+        ((made("eu", 1), made("us", 2)), "us has no read_replica integration"),
+        ((made("eu", 1), made("us", 2, row("asia", "us")), made("asia", 1)), "us follows asia"),
+    ],
+)
+def test_an_expected_pair_that_is_missing_is_critical(services: tuple[dict[str, Any], ...], why: str) -> None:
+    pairs = every(*services)
+    found = judged(with_expected(pairs, pairs, [("eu", "us")]))
+    one = found["eu/us"]
+    assert (one.rank, one.health, one.reasons) == ("missing", "critical", (f"the expected pair is missing: {why}",))
+    text = prometheus.text_of(tuple(found.values()))
+    for series in ("ccr_link_up", "ccr_integration_active"):
+        assert f'{series}{{primary="eu",replica="us"}} 0' in text
+    assert 'ccr_health{primary="eu",replica="us"} 3' in text
+    assert "ccr_status_health 3" in text
+
+
+def test_a_missing_pair_whose_replica_still_follows_is_told_as_that() -> None:
+    pairs = every(made("eu", 1), made("us", 2))
+    looks = {"eu": Look(side=side("master")), "us": Look(side=side("slave"))}
+    [one] = [one for name, one in judged(with_expected((), pairs, [("eu", "us")]), looks).items()]
+    assert "its promotion is under way" in one.reasons[1]
+
+
+def test_an_expected_pair_that_is_there_is_judged_once_and_also_when_others_are_named() -> None:
+    pairs = every(*WORLDS["pair"])
+    assert with_expected(pairs, pairs, [("p0", "r0")]) == pairs
+    named = with_expected((), pairs, [("p0", "r0"), ("x", "y")])
+    assert [one.name for one in named] == ["p0/r0", "x/y"]
+
+
+def test_the_series_of_a_pair_stay_after_its_promotion() -> None:
+    shared = row("eu", "us")
+    names = ('ccr_link_up{primary="eu",replica="us"}', 'ccr_health{primary="eu",replica="us"}')
+    before = prometheus.text_of(tuple(judged(every(made("eu", 1, shared), made("us", 2, shared)), MASTER).values()))
+    after = prometheus.text_of(tuple(judged(every(*failed_over(**CLOSED)), ALONE).values()))
+    for name in (*names, 'ccr_pair_lost{primary="eu",replica="us"}', 'redis_up{service="us"}'):
+        assert name in before
+        assert name in after
+    assert 'redis_up{service="eu"}' not in after, "that a closed service does not answer is no alarm"
+
+
+def test_of_the_worse_word_on_a_pair_nothing_is_lost() -> None:
+    z = made("z", 1, **CLOSED)
+    pairs = every(z, promoted(made("a", 2), z))
+    found = judged(with_expected(pairs, pairs, [("z", "a")]))
+    assert [one.health for one in found.values()] == ["warning", "ok", "critical"]
+    assert 'ccr_health{primary="z",replica="a"} 3' in prometheus.text_of(tuple(found.values()))
+
+
+def test_what_the_replica_says_of_its_row_counts() -> None:
+    both = made("eu", 1, row("eu", "us")), made("us", 2, row("eu", "us", active=False))
+    for services in (both, both[::-1]):
+        [pair] = every(*services)
+        assert pair.row
+        assert not pair.row.active
+
+
+def test_rows_that_say_less_than_they_should() -> None:
+    hidden = judged(every(made("us", 1, row("x", "us", source_service=None))))["?/us"]
+    assert (hidden.rank, hidden.health) == ("pair", "warning")
+    unlisted = judged(every(made("eu", 1, row("eu", "us"))))["eu/us"]
+    assert (unlisted.health, unlisted.reasons[0]) == ("critical", "us no longer exists")
+    far = row("eu", "us", source_project="theirs", dest_project="ours")
+    found = judged(every(made("us", 1, far), made("eu", 2)), {"us": Look(side=side("slave"))})
+    assert found["eu/us"].health == "ok"
+    assert found["eu/us"].link == "up, primary unknown"
+    assert found["eu/us"].told()["primary"]["state"] == "elsewhere"
+    assert found["eu/us"].pair.primary is None, "a service of that name in this project is a stranger"
+    assert found["eu"].rank == "single"
+
+
+def test_what_the_platform_says_is_shown_without_what_steers_a_terminal() -> None:
+    odd = every(made("eu", 1, plan="\x1b[2Jstartup\n-4 \ud800"), made("us", 2, state="\x1b]0;x\x07|"))
+    found = tuple(judged(odd).values())
+    line, _ = nagios.line_of(found, Limits())
+    shown = "\n".join([line, *tables.troubles(found), *(cell for cells in tables.rows(found) for cell in cells)])
+    assert not [one for one in shown if one != "\n" and not one.isprintable()]
+    assert "\\x1b[2Jstartup\\n-4 \\ud800" in shown
+    assert "|" not in line
+    text = prometheus.text_of(tuple(judged(every(made("e\x1bu", 1, row("e\x1bu", "us")))).values()))
+    assert "\x1b" not in text
+
+
+def test_only_what_has_to_do_with_a_pair_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def glance(where: Any, **_: Any) -> Any:
+        asked.append(where.service)
+        if where.service == "eu":
+            raise Answered("eu: the password was refused", passing=False)
+        raise Unreachable(f"{where.service}: no answer")
+
+    monkeypatch.setattr("ccr_avn.monitoring.collect.glance", glance)
+    services = [
+        {**one, "service_uri": "rediss://u:p@h:1"} for one in (*with_another_pair(*failed_over()), made("alone", 1))
+    ]
+    found = look_at_all(every(*services), limit=60)
+    assert sorted(asked) == ["eu", "p0", "r0", "us"]
+    assert (found["eu"].answered, found["us"].answered) == (True, False)
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, *services: dict[str, Any], error: Exception | None = None) -> None:
+    """Have avn list these."""
+
+    def begin(*_: Any) -> Any:
+        def answer() -> Any:
+            if error:
+                raise error
+            return models.services(json.dumps(services))
+
+        return answer
+
+    monkeypatch.setattr("ccr_avn.monitoring.collect.begin", begin)
+
+
+LOCAL = ("status", "--no-data-plane")
+
+
+@pytest.mark.parametrize(
+    ("services", "words", "code"),
+    [
+        (with_another_pair(), (), 0),
+        (failed_over(**CLOSED), (), 1),
+        (failed_over(), (), 2),
+        ((made("alone", 1),), (), 3),
+        ((made("alone", 1),), ("alone",), 3),
+        (with_another_pair(), ("--expect", "p0:r0"), 0),
+        (with_another_pair(), ("--expect", "p0:r1"), 2),
+        (with_another_pair(made("eu", 1)), ("eu", "--expect", "p0:r1"), 2),
+    ],
+)
+def test_the_exit_code_is_the_health_in_every_format(
+    services: tuple[dict[str, Any], ...],
+    words: tuple[str, ...],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown(monkeypatch, *services)
+    assert run([*LOCAL, *words]) == 0
+    assert run([*LOCAL, *words, "--format", "nagios"]) == code
+    for form in ("table", "json", "prometheus"):
+        assert run([*LOCAL, *words, "--format", form, "--exit-code"]) == code
+    capsys.readouterr()
+    run([*LOCAL, *words, "--json"])
+    assert CODES[json.loads(capsys.readouterr().out)["result"]["health"]] == code
+
+
+def test_where_the_list_can_not_be_had_the_old_primary_is_asked_for_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {one.name: one for one in models.services(json.dumps(failed_over()))}
+
+    def ask_each(_: Any, __: Any, names: tuple[str, ...], *___: Any, **____: Any) -> Any:
+        return Rows(there[name] for name in names)
+
+    monkeypatch.setattr("ccr_avn.procedures.lookup.ask_each", ask_each)
+    world = World(avn="avn", call_timeout=1)
+    found = collect._by_name(world, Project(), ("us",), lambda _: None)
+    assert {one.name for one in found} == {"us", "eu"}
+
+
+def test_that_there_is_no_pair_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown(monkeypatch, made("alone", 1))
+    for words in ([], ["alone"]):
+        assert run([*LOCAL, *words]) == 0
+        assert capsys.readouterr().out.splitlines()[-1].startswith("unknown: there is no pair")
+
+
+def test_a_failure_of_ours_is_no_health_of_a_pair(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch, error=AvnError("avn failed", detail="why", hint="avn user info"))
+    assert run([*LOCAL, "--exit-code"]) == 3
+    assert capsys.readouterr().err.splitlines()[:3] == ["error: avn failed", "detail: why", "hint: avn user info"]
+    for words in (["--bogus"], ["--warn-lag", "x"], ["UPPER"], ["--expect", "x"]):
+        assert run([*LOCAL, "--exit-code", *words]) == 3
+    shown(monkeypatch, error=KeyError("x"))
+    assert run([*LOCAL, "--exit-code"]) == 3
+    shown(monkeypatch, *with_another_pair())
+    assert run([*LOCAL, "--exit-code", "nope"]) == 3
+    assert run([*LOCAL, "nope"]) == 4
+
+
+def test_expected_pairs_come_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch, *with_another_pair())
+    file = tmp_path / "pairs"
+    file.write_text("# what must be there\n\np0:r0  # the cache\np1:r1\n")
+    assert run([*LOCAL, "--json", "--expect", f"@{file}", "--expect", "p2:r2"]) == 0
+    pairs = json.loads(capsys.readouterr().out)["result"]["pairs"]
+    assert [(one["primary"]["name"], one["health"]) for one in pairs] == [
+        ("p0", "ok"),
+        ("p1", "critical"),
+        ("p2", "critical"),
+    ]
+    file.write_text("# nothing\n")
+    for given in (f"@{file}", f"@{tmp_path}/none", "p0", "p0:p0", "P0:r0", "p0:"):
+        assert run([*LOCAL, "--expect", given]) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_what_can_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown(monkeypatch, *with_another_pair(), made("odd", 1, backups=[{"backup_name": 7}]))
+    assert run([*LOCAL]) == 0
+    assert "warning: odd" in capsys.readouterr().err
+    run([*LOCAL, "--json"])
+    assert json.loads(capsys.readouterr().out)["result"]["warnings"]
+    assert run([*LOCAL, "--format", "nagios"]) == 0
+    assert "odd" in capsys.readouterr().out
+
+
+def test_an_odd_plan_ends_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shared = row("eu", "us")
+    shown(monkeypatch, made("eu", 1, shared, plan="\ud800"), made("us", 2, shared))
+    for form in ("table", "json", "nagios", "prometheus"):
+        assert run([*LOCAL, "--format", form]) == 0
+    capsys.readouterr()
+
+
+def test_for_nagios_every_failure_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch, *with_another_pair())
+    for words in (["nope"], ["--bogus"], ["--warn-lag", "x"], ["--warn-lag", "9", "--crit-lag", "1"], ["UPPER"]):
+        assert run([*LOCAL, "--format", "nagios", *words]) == 3
+        told = capsys.readouterr().out
+        assert (told.startswith("CCR UNKNOWN - "), told.count("\n")) == (True, 1)
+
+
+def test_otherwise_codes_are_those_of_the_other_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch)
+    assert run([*LOCAL, "nope"]) == 4
+    assert run([*LOCAL, "--output", "x"]) == 2
+    assert run([*LOCAL, "--json", "--format", "nagios"]) == 3
+    assert run([*LOCAL, "--json", "--format", "prometheus"]) == 2
+    assert run([*LOCAL]) == 0
+    assert "no Valkey or Redis services" in capsys.readouterr().out

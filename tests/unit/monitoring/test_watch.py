@@ -1,0 +1,293 @@
+"""What a watch makes of its samples, from plain values."""
+
+import io
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_subprocess import FakeProcess
+from rich.console import Console
+
+from ccr_avn.errors import AvnError, UsageError
+from ccr_avn.monitoring.alert import Alert
+from ccr_avn.monitoring.loop import Goal, Terms, watch
+from ccr_avn.monitoring.prometheus import HELP, Metrics
+from ccr_avn.monitoring.sample import Platform, Sample, happened, known
+from ccr_avn.monitoring.sampler import Sampler
+from ccr_avn.monitoring.side import FIRST_PAUSE, LONGEST_PAUSE, WatchedSide
+from ccr_avn.monitoring.stats import EVENTS_KEPT, KEPT, Figures, percentile
+from ccr_avn.output.screen import Screen, ms_told, sparkline, summary_lines
+from tests.support.factories import listed, service, side
+
+PRIMARY, REPLICA = side("master", 100), side("slave", 90)
+
+
+def sample(at: float = 1.0, **more: Any) -> Sample:
+    told: dict[str, Any] = {"link": "up", "lag_bytes": 10, "lag_ms": 2.0, "arrived": True}
+    return Sample(**{"at": at, "primary": PRIMARY, "replica": REPLICA, **told, **more})
+
+
+SILENT: dict[str, Any] = {"primary": None, "primary_trouble": "p0: no answer", "lag_ms": None, "arrived": False}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        (None, sample(), ()),
+        (None, sample(link="down", replica_trouble="x"), ("x", "link: down")),
+        (sample(), sample(), ()),
+        (sample(), sample(link="down"), ("link down, was up",)),
+        (sample(), sample(link="unknown"), ()),
+        (sample(link="unknown"), sample(link="down"), ("link down",)),
+        (sample(), sample(**SILENT), ("primary does not answer: p0: no answer",)),
+        (sample(**SILENT), sample(), ("primary answers again",)),
+        (sample(), sample(primary=side("master", 1, run_id="other")), ("primary was restarted",)),
+        (
+            sample(),
+            sample(replica=side("master", 1), link="follows nobody"),
+            ("replica is a master now (promoted)", "link follows nobody, was up"),
+        ),
+        (
+            sample(primary_state="RUNNING"),
+            sample(primary_state="POWEROFF"),
+            ("primary is POWEROFF, was RUNNING",),
+        ),
+        (sample(), sample(write_trouble="held back"), ("primary: held back",)),
+        (sample(write_trouble="held back"), sample(), ("primary: writes go through again",)),
+        (sample(), sample(**SILENT, write_trouble="held back"), ("primary does not answer: p0: no answer",)),
+    ],
+)
+def test_what_happened(before: Sample | None, now: Sample, told: tuple[str, ...]) -> None:
+    assert happened(before, now) == told
+
+
+def test_a_restart_during_silence_shows_afterwards() -> None:
+    silent = known(sample(), sample(**SILENT, link="unknown"))
+    assert silent.link == "up"
+    after = sample(primary=side("master", 1, run_id="other"))
+    assert happened(silent, after) == ("primary answers again", "primary was restarted")
+
+
+def test_a_sample_is_plain_data() -> None:
+    told = json.loads(json.dumps(sample(lag_ms=1.23456).told()))
+    assert told["lag_ms"] == 1.235
+    assert told["primary"] == {"role": "master", "offset": 100, "history": PRIMARY.replid}
+    assert told["last_io_seconds"] == 1
+
+
+def test_figures_stay_bounded() -> None:
+    figures = Figures()
+    for number in range(2 * KEPT):
+        figures.add(sample(float(number), lag_ms=float(number)), ("something",))
+    assert len(figures.lags) == KEPT
+    assert len(figures.events) == EVENTS_KEPT
+    summary = figures.summary()
+    assert summary["samples"] == summary["events"] == 2 * KEPT
+    assert summary["lag_ms"]["min"] == 0
+    assert summary["lag_ms"]["max"] == 2 * KEPT - 1
+    assert summary["lag_ms"]["median"] > KEPT
+    assert summary["link_up_percent"] == 100
+    assert Figures().summary()["lag_ms"]["p99"] is None
+    assert percentile([3, 1, 2], 99) == 3
+    assert "markers arrived" in summary_lines(("a", "b"), figures)[0]
+
+
+def test_what_the_platform_says_steers_no_terminal() -> None:
+    figures = Figures()
+    odd = sample(primary_state="\x1b[2J[red]", primary_trouble="\x1b]0;x\x07\nno answer", lag_bytes=None)
+    figures.add(odd, ("replica is \x9b5n\x1b[1m",))
+    written = io.StringIO()
+    console = Console(file=written, width=200, force_terminal=False)
+    console.print(Screen(("eu", "us"), figures).__rich__())
+    shown = written.getvalue() + "\n".join(summary_lines(("eu", "us"), figures))
+    assert not [one for one in shown if one != "\n" and not one.isprintable()]
+    assert "\\x1b[2J[red]" in shown
+
+
+def test_sparkline() -> None:
+    assert sparkline([]) == ""
+    assert sparkline([0, 0.5, 1]) == "▁▅█"
+    assert sparkline([0, 1000]) == "▁█"
+    assert (ms_told(None), ms_told(2), ms_told(2500)) == ("-", "2.0 ms", "2.5 s")
+
+
+def test_an_alert_fires_once_for_a_crossing() -> None:
+    alert = Alert(100, (), ("eu", "us"))
+    assert alert.judge(sample(lag_ms=99)) == ()
+    assert alert.judge(sample(lag_ms=100)) == ("alert: lag 100 ms, limit 100 ms",)
+    assert alert.judge(sample(lag_ms=500)) == ()
+    assert alert.judge(sample(lag_ms=None)) == ()
+    assert alert.judge(sample(lag_ms=5)) == ("alert over: lag 5 ms",)
+
+
+def test_an_alert_command_that_is_not_there_is_told(fp: FakeProcess) -> None:
+    fp.allow_unregistered(True)
+    alert = Alert(100, ("/no/such/command",), ("eu", "us"))
+    alert.judge(sample(lag_ms=100))
+    alert.wait()
+    assert alert.judge(sample(lag_ms=100)) == ("alert command can't be run: No such file or directory",)
+
+
+@pytest.mark.parametrize(
+    ("goal", "given", "reached"),
+    [
+        (Goal(below=11, unit="bytes"), sample(), True),
+        (Goal(below=10, unit="bytes"), sample(), False),
+        (Goal(below=11, unit="bytes"), sample(link="down"), False),
+        (Goal(below=11, unit="bytes"), sample(lag_bytes=None), False),
+        (Goal(below=3, unit="ms"), sample(), True),
+        (Goal(below=3, unit="ms"), sample(arrived=False), False),
+    ],
+)
+def test_goals(goal: Goal, given: Sample, reached: bool) -> None:
+    assert goal.reached(given) is reached
+
+
+class Scripted(Sampler):
+    """Gives prepared samples, and moves the clock by what is slept."""
+
+    def __init__(self, samples: Iterator[Sample]) -> None:
+        self._samples = samples
+        self.time = 0.0
+        self.pauses: list[float] = []
+
+    @property
+    def round_trip(self) -> float | None:
+        return None
+
+    def take(self, states: tuple[str, str] = ("", "")) -> Sample:
+        return next(self._samples)
+
+    def pause(self, seconds: float) -> bool:
+        self.pauses.append(seconds)
+        self.time += seconds
+        return len(self.pauses) > 50
+
+
+def run(terms: Terms, *samples: Sample) -> tuple[str, Scripted, Figures]:
+    def every() -> Iterator[Sample]:
+        yield from samples
+        while True:
+            yield samples[-1]
+
+    script, figures = Scripted(every()), Figures()
+    platform = Platform((service_of("eu"), service_of("us")), lambda: (), 0)
+    ended = watch(
+        terms,
+        script,
+        platform,
+        figures,
+        None,
+        show=lambda *_: None,
+        pause=script.pause,
+        clock=lambda: script.time,
+    )
+    return ended, script, figures
+
+
+def service_of(name: str) -> Any:
+    return listed(service(name))[0].primary
+
+
+def test_the_loop_ends_as_it_was_asked_to() -> None:
+    ended, script, figures = run(Terms(interval=1, limit=3.5), sample())
+    assert (ended, script.pauses, figures.samples) == ("time is up", [1, 1, 1, 0.5], 4)
+    assert run(Terms(goal=Goal(below=11, unit="bytes")), sample(lag_bytes=50), sample())[0] == "reached"
+    assert run(Terms(), sample())[0] == "asked to"
+
+
+def test_a_side_is_asked_again_after_ever_longer_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ccr_avn.errors import Unreachable
+    from ccr_avn.valkey.connect import Endpoint
+
+    clock, tries = [0.0], []
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        tries.append(clock[0])
+        raise Unreachable("p0: refused")
+
+    monkeypatch.setattr("ccr_avn.monitoring.side.connect", refuse)
+    one = WatchedSide(Endpoint(service="p0", uri="valkey://h:1"), clock=lambda: clock[0])
+    for _ in range(600):
+        assert one.ask(lambda _: 1) is None
+        clock[0] += 0.1
+    pauses = [after - before for before, after in pairwise(tries)]
+    assert one.trouble == "p0: refused"
+    assert pauses[0] < FIRST_PAUSE * 1.2 + 0.2
+    assert max(pauses) < LONGEST_PAUSE * 1.2 + 0.2
+    assert pauses[-1] > LONGEST_PAUSE * 0.8 - 0.2
+    assert len(tries) < 25
+
+
+def test_the_platform_is_asked_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [AvnError("no luck"), (service_of("eu"), service_of("us"))]
+
+    def ask() -> Any:
+        answer = answers.pop(0) if answers else (service_of("eu"), service_of("us"))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    found = []
+    platform = Platform((service_of("eu"), service_of("us")), ask, 0.001, lambda *two: found.append(two))
+    seen = set()
+
+    def over(_: float | None = None) -> bool:
+        seen.add(platform.trouble)
+        return len(seen) > 1
+
+    monkeypatch.setattr(platform._over, "wait", over)
+    platform._go_on()
+    assert seen == {"", "no luck"}
+    assert len(found) <= 1
+
+
+def test_metrics_leave_out_what_is_not_known() -> None:
+    metrics = Metrics(("eu", "us"), "127.0.0.1", 0)
+    try:
+        assert list(metrics.points()) == []
+        metrics.show(sample(5.0))
+        metrics.show(sample(6.0, **SILENT, link="down", lag_bytes=None))
+        found = {(one.metric, *(word for _, word in one.labels)): one.value for one in metrics.points()}
+        assert found["ccr_last_verified_timestamp_seconds", "eu", "us"] == 5
+        assert found["ccr_link_up", "eu", "us"] == 0
+        assert found["redis_up", "eu"] == 0
+        assert found["redis_slave_repl_offset", "us"] == 90
+        assert ("ccr_marker_lag_seconds", "eu", "us") not in found
+    finally:
+        metrics.close()
+
+
+def test_a_port_in_use_is_explained() -> None:
+    metrics = Metrics(("eu", "us"), "127.0.0.1", 0)
+    try:
+        with pytest.raises(UsageError, match="can't listen"):
+            Metrics(("eu", "us"), "127.0.0.1", int(metrics.url.split(":")[2].split("/")[0]))
+    finally:
+        metrics.close()
+
+
+ALERTS = Path(__file__).parents[3] / "docs" / "alerts.yml"
+
+
+def test_the_alert_rules_use_metrics_that_exist() -> None:
+    expressions = [line.split("expr:")[1] for line in ALERTS.read_text().splitlines() if "expr:" in line]
+    used = {name for text in expressions for name in re.findall(r"\b(?:ccr|redis)_[a-z_]+", text)}
+    assert len(expressions) > 5
+    assert [text for text in expressions if "absent(" in text], "a series that is gone makes no other rule fire"
+    assert used <= set(HELP)
+
+
+def test_the_alert_rules_are_what_prometheus_reads(fp: FakeProcess) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    fp.allow_unregistered(True)
+    done = subprocess.run([promtool, "check", "rules", str(ALERTS)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

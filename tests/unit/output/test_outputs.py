@@ -1,0 +1,298 @@
+"""What reads us may die: an output that fails changes nothing of what is done, nor the exit code."""
+
+import errno
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccr_avn import redact
+from ccr_avn.aiven.program import Program
+from ccr_avn.cli import boundary
+from ccr_avn.cli.session import Session
+from ccr_avn.errors import Refused
+from ccr_avn.history.journal import Journal
+from ccr_avn.output import console
+from ccr_avn.output.outlet import Outlet
+from ccr_avn.plan import events
+from ccr_avn.plan.model import Act, Finding, Gate, Plan, Probe, Step, go, todo
+
+AVN = Program(path="avn", version="4.18.0")
+NAMES = ("one", "two", "promote", "four")
+
+
+class Failing(io.StringIO):
+    """A stream that takes so many writes, and then fails for good."""
+
+    def __init__(self, takes: int, error: Exception) -> None:
+        super().__init__()
+        self._takes, self._error = takes, error
+
+    def write(self, text: str) -> int:
+        self._takes -= 1
+        if self._takes < 0:
+            raise self._error
+        return super().write(text)
+
+
+ERRORS: tuple[Exception, ...] = (
+    BrokenPipeError(errno.EPIPE, "Broken pipe"),
+    OSError(errno.ENOSPC, "No space left on device"),
+    ValueError("I/O operation on closed file"),
+)
+
+
+class World:
+    """Four changes; what was done is remembered."""
+
+    def __init__(self, broken: str = "", said: str = "") -> None:
+        self.done: list[str] = []
+        self.undone: list[str] = []
+        self._broken, self._said = broken, said
+
+    def step(self, name: str) -> Step[bool]:
+        def judge(done: bool, _: Any) -> Finding:
+            text = f"{name} → done{self._said}"
+            return go(text, warnings=(f"mind {name}",), seen=text) if done else todo("not yet")
+
+        def undo(_: Any) -> str:
+            self.undone.append(name)
+            return f"{name} is as it was"
+
+        def act(_: Any) -> None:
+            if name == self._broken:
+                raise Refused("it can't be", detail="seen", hint="type this")
+            self.done.append(name)
+
+        return Step(
+            slug=name,
+            purpose=f"do {name}{self._said}",
+            read=Probe(("ccr-avn", name), lambda _: name in self.done),
+            gate=Gate("it is done", judge),
+            change=Act(("ccr-avn", name), act),
+            undo=undo,
+            final=name == "promote",
+        )
+
+    @property
+    def plan(self) -> Plan:
+        return Plan("a plan", (), tuple(self.step(name) for name in NAMES))
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(redact, "_known", set())
+    console.prepare(json=False)
+    return tmp_path / "runs"
+
+
+def performed(world: World, *, json: bool = False) -> Session:
+    console.prepare(json=json)
+    session = Session("switchover", json=json, primary="eu", replica="us")
+    run = session.perform(world.plan, AVN, 1)
+    session.finish(run, {"new_primary": "us"}, ["us is the primary now"])
+    return session
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("takes", range(12))
+@pytest.mark.parametrize("json", [False, True])
+def test_a_lost_standard_error_ends_nothing(
+    takes: int, error: Exception, json: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", Failing(takes, error))
+    world = World()
+    session = performed(world, json=json)
+    assert tuple(world.done) == NAMES
+    assert not world.undone
+    assert "primary now" in out.getvalue() or '"us"' in out.getvalue()
+    assert "mind promote" in out.getvalue()  # what standard error did not take
+    last = lines(session.journal.path)[-1]
+    assert (last["event"], last["ok"]) == ("RunEnded", True)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("json", [False, True])
+def test_a_lost_standard_output_is_told_on_the_other(
+    error: Exception, json: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    err = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", Failing(0, error))
+    monkeypatch.setattr(sys, "stderr", err)
+    world = World()
+    performed(world, json=json)
+    assert tuple(world.done) == NAMES
+    assert "standard output can't be written" in err.getvalue()
+    assert "us is the primary now" in err.getvalue() or '"new_primary": "us"' in err.getvalue()
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_closed_stream_is_no_error(closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, closed, None)
+    world = World()
+    performed(world)
+    assert tuple(world.done) == NAMES
+
+
+@pytest.mark.parametrize("takes", range(0, 24, 2))
+def test_a_disk_that_is_full_ends_nothing(
+    takes: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = [takes]
+
+    def full(_: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    world = World()
+    performed(world, json=True)
+    assert tuple(world.done) == NAMES
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["result"]["new_primary"]) == (True, "us")
+    if "trouble" in told["journal"]:
+        assert any("journal can't be written (No space left" in one for one in told["warnings"])
+
+
+def test_a_journal_that_fails_when_it_is_closed_loses_no_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    world = World()
+    session = Session("switchover", json=True, primary="eu", replica="us")
+    run = session.perform(world.plan, AVN, 1)
+    assert session.journal._file
+    session.journal._file.close()
+    file = type("File", (), {"close": full, "write": full, "flush": full})()
+    monkeypatch.setattr(session.journal, "_file", file)
+    session.finish(run, {"new_primary": "us"}, [])
+    assert json.loads(capsys.readouterr().out)["journal"]["trouble"] == "No space left on device"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "full"), UnicodeEncodeError("latin-1", "→", 0, 1, "no"), KeyError("x")])
+def test_a_sink_that_fails_is_left_out(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    called: list[events.Event] = []
+
+    def env_file(event: events.Event) -> None:
+        called.append(event)
+        raise error
+
+    world = World()
+    session = Session("switchover", json=False, primary="eu", replica="us")
+    session.sinks.append(env_file)
+    session.finish(session.perform(world.plan, AVN, 1), {}, [])
+    assert tuple(world.done) == NAMES
+    assert len(called) == 1
+    assert "warning: env file failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("takes", range(8))
+def test_an_error_keeps_its_exit_code_and_is_told_on_the_stream_that_is_left(
+    takes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", Failing(takes, ERRORS[0]))
+    world = World(broken="four")
+
+    def command(*_: Any, **__: Any) -> None:
+        performed(world)
+
+    monkeypatch.setattr("ccr_avn.cli.app", command)
+    assert boundary.run(["switchover", "eu", "us"]) == 14, "what an earlier step promoted is half-way"
+    assert world.undone == []
+    assert "hint: type this" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ERRORS[0], 141), (ERRORS[1], 1), (ERRORS[2], 1)], ids=["pipe", "full", "closed"]
+)
+@pytest.mark.parametrize("words", [("--version",), ("runs", "list", "--json"), ("--help",)])
+def test_a_command_that_only_tells_says_that_it_could_not(
+    words: tuple[str, ...],
+    error: Exception,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Failing(0, error))
+    assert boundary.run(list(words)) == code
+    assert "internal error" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+def test_characters_are_degraded_and_no_error(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    console.say("eu → us … \ud83d")
+    performed(World())
+    assert raw.getvalue().startswith(b"eu -> us ... \\ud83d\n")
+
+
+@pytest.mark.parametrize("takes", range(0, 12, 2))
+def test_a_live_display_survives_its_terminal(takes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ccr_avn.output.live import LiveProgress
+
+    class Terminal(Failing):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal(takes, OSError(errno.EIO, "Input/output error")))
+    monkeypatch.setattr("ccr_avn.cli.session._progress", LiveProgress)
+    world = World()
+    performed(world)
+    assert tuple(world.done) == NAMES
+
+
+def test_steering_characters_and_passwords_leave_by_no_output(capsys: pytest.CaptureFixture[str]) -> None:
+    redact.remember("pass-word-1")
+    bad = "plan \x1b]0;owned\x07 redis://default:other@host pass-word-1"
+    world = World(said=bad)
+    session = Session("switchover", json=False, primary=bad, replica="us")
+    run = session.perform(world.plan, AVN, 1)
+    session.finish(run, {"x": bad}, [bad, console.table([(bad, "b")])])
+    console.error(Refused(bad, detail=bad, hint=bad))
+    console.error_envelope("switchover", Refused(bad, detail=bad, hint=bad))
+    said = capsys.readouterr()
+    for text in (said.out, said.err, session.journal.path.read_text()):
+        assert "\x1b" not in text
+        assert "pass-word-1" not in text
+        assert ":other@" not in text
+        assert "plan" in text
+
+
+def test_a_long_name_is_cut_in_messages(capsys: pytest.CaptureFixture[str]) -> None:
+    console.error(Refused("k" * 9_000_000, detail="", hint="look"))
+    assert len(capsys.readouterr().err) < 20_000
+
+
+def test_an_outlet_says_why_it_is_lost() -> None:
+    lost = Outlet(Failing(0, ERRORS[1]))
+    assert not lost.put("x")
+    assert (lost.trouble, lost.gone, lost.isatty()) == ("No space left on device", False, False)
+    assert Outlet(None).trouble == "it is closed"
+
+
+def test_a_journal_survives_what_can_not_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    journal = Journal("run", where=tmp_path)
+    journal(events.RunEnded(at=0.0, ok=True, changed=False, code=0, result={"x": deep}))
+    journal.close()
+    assert journal.trouble == "RecursionError"
+    assert "going on without it" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""A promotion is confirmed by the name of the service, typed after the question, and by nothing else."""
+
+import io
+import os
+import pty
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccr_avn.cli import promotion_options
+from ccr_avn.cli.session import Session
+from ccr_avn.errors import NotConfirmed, UsageError
+from ccr_avn.output import console
+from ccr_avn.plan import events
+
+CONSEQUENCES = {"promoted": "us becomes a primary", "may be lost": "nothing"}
+
+
+class Screen(io.StringIO):
+    """Somebody who types ``answer`` as soon as the question is there."""
+
+    def __init__(self, keyboard: int, answer: str) -> None:
+        super().__init__()
+        self._keyboard, self._answer = keyboard, answer
+
+    def write(self, text: str) -> int:
+        if "Type us" in text:
+            os.write(self._keyboard, self._answer.encode())
+        return super().write(text)
+
+
+@pytest.fixture
+def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    master, slave = pty.openpty()
+    with open(slave) as terminal:  # noqa: PTH123 (a descriptor)
+        monkeypatch.setattr(sys, "stdin", terminal)
+        yield master
+    os.close(master)
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
+    console.prepare(json=False)
+    return Session("switchover", json=False, primary="eu", replica="us")
+
+
+def asked(session: Session) -> events.Asked:
+    session.journal.close()
+    [event] = [one for one in session.timeline if isinstance(one, events.Asked)]
+    return event
+
+
+def test_the_name_typed_after_the_question_confirms(
+    keyboard: int, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen(keyboard, "us\n")
+    monkeypatch.setattr(sys, "stderr", screen)
+    promotion_options.ask(session, "us", CONSEQUENCES, yes=False)
+    assert asked(session).confirmed
+    shown = screen.getvalue()
+    assert shown.index("us becomes a primary") < shown.index("Type us")
+    assert "may be lost  nothing" in shown
+
+
+@pytest.mark.parametrize("answer", ["\n", "y\n", "yes\n", "eu\n", "US\n", "us us\n", "\x04"])
+def test_anything_else_is_no(answer: str, keyboard: int, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Screen(keyboard, answer))
+    with pytest.raises(NotConfirmed, match="not confirmed") as raised:
+        promotion_options.ask(session, "us", CONSEQUENCES, yes=False)
+    assert (raised.value.exit_code, asked(session).confirmed) == (2, False)
+
+
+@pytest.mark.parametrize("typed", ["us\n", "us\nus\nus\n", "u"])
+def test_keys_typed_before_the_question_are_thrown_away(
+    typed: str, keyboard: int, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.write(keyboard, typed.encode())
+    monkeypatch.setattr(sys, "stderr", Screen(keyboard, "\n"))
+    with pytest.raises(NotConfirmed):
+        promotion_options.ask(session, "us", CONSEQUENCES, yes=False)
+    session.journal.close()
+
+
+def test_yes_asks_nothing_and_shows_what_will_be(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    promotion_options.ask(session, "us", CONSEQUENCES, yes=True)
+    assert "us becomes a primary" in capsys.readouterr().err
+    assert not session.timeline
+
+
+@pytest.mark.parametrize("stdin", [None, io.StringIO("us\n")])
+def test_without_a_terminal_yes_is_needed(stdin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin)
+    promotion_options.must_be_able_to_ask(yes=True)
+    with pytest.raises(UsageError, match="no terminal and no --yes"):
+        promotion_options.must_be_able_to_ask(yes=False)

@@ -1,0 +1,358 @@
+"""The executor on plans of its own, with time of its own: no step begins before the last one's result allows it."""
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ccr_avn.errors import AvnError, NotProven, Refused, TimedOut, Unreachable
+from ccr_avn.plan import events
+from ccr_avn.plan.asking import BRIEFLY, MISSES, NEW_MISSES, RATE_LIMITED
+from ccr_avn.plan.model import Call, Gate, Later, Poll, Probe, Results, Step, wait
+from ccr_avn.process import Answer
+from tests.support.executed import Fake, answer, call, change, made, plan, probe, says, says_of_a_change, step
+
+
+def test_a_wait_polls_until_go_and_slows_down() -> None:
+    fake = Fake(a=["wait", "wait", "wait", "go"])
+    run = fake.perform(plan(step("a", poll=Poll(limit=60, first=0.5, interval=0.8))))
+    assert fake.calls == ["a"] * 4
+    assert fake.now == pytest.approx(0.4 + 0.5 + 0.75 + 0.8)
+    assert run.changed is False
+
+
+def test_an_advisory_look_that_fails_is_a_warning_and_its_gate_refuses_all_the_same() -> None:
+    fake = Fake(a=[answer(code=1, stderr="ERROR\tcommand failed: Error: no (status 403)")], b=["go"])
+    fake.perform(plan(step("b"), checks=(step("a", advisory=True, brief=True),)))
+    assert fake.calls == ["a", "b"]
+    warned = [one for event in fake.events if isinstance(event, events.StepDone) for one in event.finding.warnings]
+    assert len(warned) == 1
+    assert [event.finding.reason for event in fake.events if isinstance(event, events.StepDone)] == [
+        "not checked",
+        "go",
+    ]
+    refusing = Fake(a=["stop"], b=["go"])
+    with pytest.raises(Refused):
+        refusing.perform(plan(step("b"), checks=(step("a", advisory=True),)))
+    assert refusing.calls == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("failed", "hint"),
+    [
+        (answer(code=1, stderr="ERROR\tcommand failed: Error: taken (status 409)"), "another name"),
+        (answer(code=1, stderr="ERROR\tcommand failed: Error: old (status 401)"), "avn user login"),
+        (answer(code=1, stderr="ERROR\tcommand failed: Error: oops (status 502)"), "run the same command again"),
+        (answer(code=1, stderr="ERROR\tcommand failed: UserError: Unknown option"), "your words"),
+        (answer(code=-9, expired=True), "run the same command again"),
+    ],
+)
+def test_the_hint_of_a_change_that_failed_is_what_can_help(failed: Answer, hint: str) -> None:
+    fake = Fake(a=["wait"], **{"make-a": [failed]})
+    create = Call(("avn", "make-a"), parse=lambda _: None, hint="your words", hints={409: "another name"})
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(step("a", change=create)))
+    assert hint in caught.value.hint
+
+
+def test_what_is_not_needed_is_not_asked() -> None:
+    fake = Fake(a=["go"], b=["go"])
+    fake.perform(plan(step("a", unneeded=lambda _: "it is there"), step("b", unneeded=lambda _: "")))
+    assert fake.calls == ["b"]
+
+
+def test_a_wait_ends_at_its_limit_with_what_was_last_seen() -> None:
+    fake = Fake(a=["wait"], b=["go"])
+    with pytest.raises(TimedOut) as caught:
+        fake.perform(plan(step("a", poll=Poll(limit=3, hint="look at it")), step("b")))
+    assert caught.value.detail == "last seen: wait"
+    assert caught.value.hint == "look at it"
+    assert "b" not in fake.calls
+    assert fake.now < 3.5
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("Traceback\nSyntaxError: invalid syntax\n", '["10.0.0.0/8"'),
+        ("Traceback\nEOFError: EOF when reading a line\n", "AIVEN_FORCE"),
+        ("ERROR\tcommand failed: Error: no (status 409)\n", "your words"),
+    ],
+)
+def test_a_change_that_made_avn_crash_is_hinted_with_what_helps_against_that(said: str, hint: str) -> None:
+    fake = Fake(**{"a": ["wait"], "make-a": [answer(code=1, stderr=said)]})
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(step("a", change=change("make-a", hint="your words"), poll=Poll(limit=1))))
+    assert hint in caught.value.hint
+
+
+def test_what_was_seen_last_may_know_better_what_helps() -> None:
+    fake = Fake(a=["wait"])
+    hints: Gate[Any] = Gate("r", lambda *_: replace(wait("it is older"), hint="raise it"))
+    with pytest.raises(TimedOut) as caught:
+        fake.perform(plan(Step(slug="a", purpose="a", read=call("a"), gate=hints, poll=Poll(limit=1, hint="wait"))))
+    assert caught.value.hint == "raise it"
+
+
+def test_a_stop_ends_at_once_with_the_gates_own_error() -> None:
+    fake = Fake(a=["stop"])
+    unproven = Step(slug="a", purpose="a", read=call("a"), gate=Gate("r", says, refused=NotProven))
+    with pytest.raises(NotProven):
+        fake.perform(plan(unproven))
+    assert fake.calls == ["a"]
+
+
+def test_what_is_done_already_is_not_done_again() -> None:
+    fake = Fake(a=["go"])
+    assert fake.perform(plan(made("a"))).changed is False
+    assert fake.calls == ["a"]
+
+
+def test_a_change_runs_once_and_is_proven_by_a_read() -> None:
+    fake = Fake(**{"a": ["wait", "wait", "go"], "make-a": [None]})
+    assert fake.perform(plan(made("a"))).changed is True
+    assert fake.calls == ["a", "make-a", "a", "a"]
+
+
+def test_checks_all_pass_before_the_first_change() -> None:
+    fake = Fake(**{"a": ["wait"], "make-a": [None], "c": ["stop"]})
+    with pytest.raises(Refused):
+        fake.perform(plan(made("a"), checks=(step("c"),)))
+    assert fake.calls == ["c"]
+
+
+@pytest.mark.parametrize("failed", [answer(code=1), answer(code=-9, expired=True), answer(code=-15)])
+def test_a_failed_change_that_acted_all_the_same_is_taken_as_done(failed: Answer) -> None:
+    fake = Fake(**{"a": ["wait", "wait", "go"], "make-a": [failed]})
+    assert fake.perform(plan(made("a"))).changed is True
+    assert fake.calls.count("make-a") == 1
+
+
+@pytest.mark.parametrize(("failed", "changed"), [(answer(code=1), False), (answer(code=-9, expired=True), "unknown")])
+def test_a_failed_change_that_did_not_act_fails_and_is_not_repeated(failed: Answer, changed: Any) -> None:
+    fake = Fake(**{"a": ["wait"], "make-a": [failed], "b": ["go"]})
+    with pytest.raises(AvnError):
+        fake.perform(plan(made("a"), step("b")))
+    assert fake.calls.count("make-a") == 1
+    assert "b" not in fake.calls
+    assert fake.last.changed is changed
+
+
+def test_doubt_that_no_look_settles_counts_as_changed() -> None:
+    fake = Fake(**{"a": ["wait", answer(code=1)], "make-a": [answer(code=1, stderr="reset")]})
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(made("a")))
+    assert "reset" in caught.value.detail
+    assert fake.last.changed == "unknown"
+
+
+def test_reads_may_lag_behind_a_change() -> None:
+    fake = Fake(**{"a": ["wait", "stop", "stop", "go"], "make-a": [None]})
+    fake.perform(plan(made("a")))
+
+
+@pytest.mark.parametrize(("before", "misses"), [(False, NEW_MISSES), (True, MISSES)])
+def test_a_read_is_forgiven_a_few_misses(before: bool, misses: int) -> None:
+    first = (step("ok"),) if before else ()
+    fake = Fake(ok=["go"], a=[*[answer(code=1)] * misses, "go"])
+    fake.perform(plan(*first, step("a")))
+    fake = Fake(ok=["go"], a=[answer(code=1, stderr="x\nlast line")])
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(*first, step("a")))
+    assert caught.value.detail == "last line"
+    assert fake.calls.count("a") == misses + 1
+
+
+@pytest.mark.parametrize(("version", "kind"), [("4.18.0", AvnError), ("2.14.0", Refused)])
+def test_avns_own_argument_error_is_never_forgiven(version: str, kind: type[Exception]) -> None:
+    fake = Fake(**{"a": [answer(code=2)], "--version": [answer(stdout=f"aiven-client {version}")]})
+    with pytest.raises(kind, match="too old" if kind is Refused else "failed"):
+        fake.perform(plan(step("a")))
+    assert fake.calls == ["a", "--version"]
+
+
+def test_an_avn_that_is_too_old_is_asked_nothing_more() -> None:
+    fake = Fake(**{"a": [answer(code=2)], "b": ["go"], "--version": [answer(stdout="aiven-client 2.14.0")]})
+    with pytest.raises(Refused, match="too old"):
+        fake.perform(plan(checks=(step("a"), step("b"))))
+    assert fake.calls == ["a", "--version"]
+
+
+def refused(status: int, message: str = "no") -> Answer:
+    return answer(code=1, stderr=f"ERROR\tcommand failed: Error: {message} (status {status})\n")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
+def test_what_asking_again_can_not_mend_is_not_asked_again(status: int) -> None:
+    fake = Fake(ok=["go"], a=[refused(status)])
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(step("ok"), step("a")))
+    assert str(status) in caught.value.detail
+    assert fake.calls == ["ok", "a"]
+
+
+@pytest.mark.parametrize(("status", "asked"), [(404, 2), (403, 2), (401, 1)])
+def test_after_a_change_of_ours_rights_and_services_may_need_a_moment(status: int, asked: int) -> None:
+    fake = Fake(**{"a": ["wait", "go"], "make-a": [None], "b": [refused(status), "go"]})
+    with suppress(AvnError):
+        fake.perform(plan(made("a"), step("b")))
+    assert fake.calls.count("b") == asked
+
+
+def test_once_a_check_has_refused_nothing_is_waited_for() -> None:
+    fake = Fake(ok=["go"], c=["stop"], a=[answer(code=1)])
+    with pytest.raises(Refused):
+        fake.perform(plan(checks=(step("ok"), step("c"), step("a"))))
+    assert fake.calls == ["ok", "c", "a"]
+
+
+def test_what_does_not_exist_can_be_an_answer() -> None:
+    fake = Fake(a=[refused(404)])
+    asks = Step(slug="a", purpose="a", read=Call(("avn", "a"), json.loads, absent="go"), gate=Gate("r", says))
+    fake.perform(plan(asks))
+    assert fake.calls == ["a"]
+
+
+def test_a_rate_limit_is_waited_for_as_long_as_the_platform_asks() -> None:
+    fake = Fake(a=[refused(429, "slow down - try again in 27s"), refused(429, "slow down - try again in 3s"), "go"])
+    fake.perform(plan(step("a")))
+    missed = [event for event in fake.events if isinstance(event, events.Missed)]
+    assert [event.again_in for event in missed] == pytest.approx([27 * 1.05, 3 * 1.05])
+    assert "in 28 s" in missed[0].told
+    assert fake.now >= 30
+
+
+def test_a_rate_limit_is_not_waited_for_without_end() -> None:
+    fake = Fake(a=[refused(429, "try again in 100s")])
+    with pytest.raises(AvnError):
+        fake.perform(plan(step("a")))
+    assert fake.now <= RATE_LIMITED * 1.2
+
+
+def test_a_brief_look_is_asked_once() -> None:
+    fake = Fake(ok=["go"], a=[answer(code=1), "go"])
+    with pytest.raises(AvnError):
+        fake.perform(plan(step("ok"), step("a", brief=True)))
+    assert fake.calls == ["ok", "a"]
+    assert fake.deadlines == {"ok": 60.0, "a": BRIEFLY}
+
+
+def test_what_an_answer_had_to_leave_out_is_a_warning() -> None:
+    class Partial(str):
+        __slots__ = ()
+        left_out = ("eu: state is missing",)
+
+    fake = Fake(a=["go"])
+    read = Call(("avn", "a"), lambda _: Partial("go"))
+    fake.perform(plan(Step(slug="a", purpose="a", read=read, gate=Gate("r", says))))
+    done = next(event for event in fake.events if isinstance(event, events.StepDone))
+    assert done.finding.warnings == ("eu: state is missing",)
+
+
+def test_an_unreadable_answer_counts_as_a_miss() -> None:
+    def refuse(_: str) -> Any:
+        raise AvnError("unreadable")
+
+    fake = Fake(a=["x"])
+    with pytest.raises(AvnError, match="unreadable"):
+        fake.perform(plan(Step(slug="a", purpose="a", read=Call(("avn", "a"), refuse), gate=Gate("r", says))))
+    assert len(fake.calls) == NEW_MISSES + 1
+
+
+@pytest.mark.parametrize(("passing", "asked"), [(True, MISSES + 1), (False, 1)])
+def test_a_data_plane_is_asked_again_only_if_that_may_help(passing: bool, asked: int) -> None:
+    looks = []
+
+    def read(_: Results) -> Any:
+        looks.append(1)
+        raise Unreachable("not there", passing=passing)
+
+    with pytest.raises(Unreachable):
+        Fake().perform(plan(Step(slug="a", purpose="a", read=Probe(("ccr-avn",), read), gate=Gate("r", says))))
+    assert len(looks) == asked
+
+
+def test_holes_are_filled_from_earlier_answers() -> None:
+    source = step("a")
+    hole = Later(variable="x", fill=lambda seen: f"<{seen.of(source)}>")
+    fake = Fake(a=["go"], b=["wait", "go"], make=[None])
+    target = Step(
+        slug="b",
+        purpose="b",
+        read=call("b"),
+        gate=Gate("r", says_of_a_change),
+        change=change("make", hole),
+        poll=Poll(limit=1),
+    )
+    fake.perform(plan(source, target))
+    started = next(event for event in fake.events if isinstance(event, events.ChangeStarted))
+    assert started.argv == ("avn", "make", "<go>")
+
+
+def test_the_same_read_right_after_is_not_made_twice() -> None:
+    fake = Fake(a=["go"])
+    same = Step(slug="b", purpose="b", read=call("a"), gate=Gate("r", says))
+    fake.perform(plan(step("a"), same))
+    assert fake.calls == ["a"]
+
+
+def test_a_failure_undoes_backwards_what_was_done() -> None:
+    log: list[str] = []
+    fake = Fake(x=["stop"])
+    with pytest.raises(Refused):
+        fake.perform(plan(probe("one", log), probe("stuck", log), probe("two", log), step("x")))
+    assert log == ["one", "stuck", "two", "un-two", "un-stuck", "un-one"]
+    undone = [event for event in fake.events if isinstance(event, events.Undone)]
+    assert [bool(event.failed) for event in undone] == [False, True, False]
+    assert fake.last.changed is False
+
+
+def test_after_the_point_of_no_return_nothing_is_undone() -> None:
+    log: list[str] = []
+    fake = Fake(x=["stop"])
+    with pytest.raises(Refused):
+        fake.perform(plan(probe("one", log), probe("two", log, final=True), step("x")))
+    assert "un-one" not in log
+
+
+def test_a_change_that_fails_after_the_point_of_no_return_undoes_nothing() -> None:
+    log: list[str] = []
+    fake = Fake(**{"x": ["wait"], "make-x": [answer(code=1)]})
+    with pytest.raises(AvnError):
+        fake.perform(plan(probe("one", log), probe("two", log, final=True), made("x")))
+    assert "un-one" not in log
+
+
+def test_a_final_change_that_did_not_act_leaves_a_way_back() -> None:
+    log: list[str] = []
+    fake = Fake(**{"x": ["wait"], "make-x": [answer(code=1)]})
+    with pytest.raises(AvnError):
+        fake.perform(plan(probe("one", log), made("x", final=True)))
+    assert log[-1] == "un-one"
+
+
+def test_a_step_that_breaks_halfway_is_undone_too() -> None:
+    log: list[str] = []
+    with pytest.raises(Refused):
+        Fake().perform(plan(probe("one", log), probe("two", log, broken=True)))
+    assert log == ["one", "two", "un-two", "un-one"]
+
+
+def test_a_plan_validates_itself() -> None:
+    with pytest.raises(ValueError, match="two steps"):
+        plan(step("a"), step("a"))
+    with pytest.raises(ValueError, match="only look"):
+        plan(checks=(made("a"),))
+
+
+@pytest.mark.parametrize("broken", range(3))
+def test_nothing_runs_after_a_call_that_broke(broken: int) -> None:
+    names = ["a", "b", "c"]
+    answers: dict[str, Any] = {name: ["go"] for name in names}
+    answers[names[broken]] = [answer(code=2)]
+    fake = Fake(**answers, **{"--version": [answer(stdout="aiven-client 4.18.0")]})
+    with pytest.raises(AvnError):
+        fake.perform(plan(*(step(name) for name in names)))
+    assert fake.calls == [*names[: broken + 1], "--version"]

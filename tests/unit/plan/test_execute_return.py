@@ -1,0 +1,207 @@
+"""The point of no return: what is undone before it, what is not behind it, and how doubt about it is settled."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ccr_avn.errors import AvnError, Refused, TimedOut, Unreachable
+from ccr_avn.plan import events
+from ccr_avn.plan.model import Act, Gate, Plan, Poll, Probe, Results, Step, go, stop, todo, wait
+from tests.support.executed import Fake, answer, change, made, plan, probe, says, step
+
+
+def status(code: int) -> Any:
+    return answer(code=1, stderr=f"ERROR\tcommand failed: Error: no (status {code})")
+
+
+def final(**more: Any) -> Step[Any]:
+    return made("promote", final=True, **more)
+
+
+def read(slug: str, *verdicts: Any) -> Step[Any]:
+    """A look of its own answers; the last one stays."""
+    left = list(verdicts)
+
+    def read(_: Results) -> Any:
+        said = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    return Step(slug=slug, purpose=slug, read=Probe(("ccr-avn", slug), read), gate=Gate("r", says))
+
+
+def test_what_is_waited_for_before_a_change_is_not_changed_meanwhile() -> None:
+    fake = Fake(**{"a": ["later", "later", "wait", "go"], "make-a": [None]})
+    fake.perform(plan(made("a")))
+    assert fake.calls == ["a", "a", "a", "make-a", "a"]
+
+
+def test_what_does_not_become_ready_is_never_changed() -> None:
+    fake = Fake(**{"a": ["later"], "make-a": [None]})
+    with pytest.raises(TimedOut):
+        fake.perform(plan(made("a")))
+    assert "make-a" not in fake.calls
+
+
+@pytest.mark.parametrize(
+    ("looks", "code", "acted"),
+    [
+        ((read("role", "go"), read("row", "wait")), 500, True),
+        ((read("role", "wait"), read("row", "wait", "wait", "go")), 500, True),
+        ((read("role", Unreachable("down")), read("row", "go")), 500, True),
+        ((read("role", "wait"), read("row", "wait")), 500, False),
+        ((read("role", "wait"), read("row", "wait")), 403, False),
+    ],
+)
+def test_doubt_is_settled_by_any_look_that_shows_the_effect(
+    looks: tuple[Step[Any], ...], code: int, acted: bool
+) -> None:
+    log: list[str] = []
+    script = ["wait", "go"] if acted else ["wait"]
+    fake = Fake(**{"promote": script, "make-promote": [status(code)]})
+    steps = plan(probe("fence", log), final(doubts=looks, doubt_limit=60.0))
+    if acted:
+        assert fake.perform(steps).changed is True
+        assert "un-fence" not in log
+        return
+    with pytest.raises(AvnError):
+        fake.perform(steps)
+    assert fake.last.changed is False
+    assert log[-1] == "un-fence"
+    waited = fake.now
+    assert waited > 60 if code == 500 else waited < 10, "only a refusal is believed at once"
+
+
+def test_not_found_is_no_refusal_of_a_deletion() -> None:
+    """Somebody else may have deleted it."""
+    fake = Fake(**{"promote": ["wait", "go"], "make-promote": [status(404)]})
+    looks = (read("role", *["wait"] * 20, "go"),)
+    assert fake.perform(plan(final(doubts=looks, doubt_limit=60.0))).changed is True
+
+
+def test_doubt_that_one_silent_look_leaves_keeps_the_fence() -> None:
+    log: list[str] = []
+    fake = Fake(**{"promote": ["wait"], "make-promote": [status(500)]})
+    looks = (read("role", Unreachable("down", passing=False)), read("row", "wait"))
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(probe("fence", log), final(doubts=looks, doubt_limit=5.0)))
+    assert "then the look that would tell failed" in caught.value.detail
+    assert fake.last.changed == "unknown"
+    assert "un-fence" not in log
+    assert fake.last.past_return
+
+
+def test_an_earlier_runs_promotion_is_never_undone_and_ends_with_ten_more() -> None:
+    log: list[str] = []
+    fake = Fake(**{"close": ["wait"], "make-close": [status(500)]})
+    steps = replace(plan(probe("fence", log), made("close")), beyond=lambda _: True)
+    with pytest.raises(AvnError):
+        fake.perform(steps)
+    assert "un-fence" not in log
+    assert fake.last.changed is True
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "undone"),
+    [
+        ((read("role", "wait"), read("row", "wait")), True),
+        ((read("role", "wait"), read("row", "go")), False),
+        ((read("role", Unreachable("down")), read("row", "go")), False),
+        ((read("role", Unreachable("down")), read("row", AvnError("no"))), True),
+    ],
+)
+def test_before_anything_is_undone_it_is_seen_whether_somebody_else_was_faster(
+    meanwhile: tuple[Step[Any], ...], undone: bool
+) -> None:
+    log: list[str] = []
+    fake = Fake(x=["stop"])
+    with pytest.raises(Refused):
+        fake.perform(replace(plan(probe("fence", log), step("x")), meanwhile=meanwhile))
+    assert ("un-fence" in log) is undone
+    assert bool(fake.last.changed) is not undone
+
+
+def test_a_guard_forbids_a_change_at_the_last_moment() -> None:
+    log: list[str] = []
+
+    def guard(_: Results) -> None:
+        raise Refused("the pause ran out", hint="again")
+
+    fake = Fake(**{"promote": ["wait"], "make-promote": [None]})
+    with pytest.raises(Refused, match="ran out"):
+        fake.perform(plan(probe("fence", log), final(guard=guard)))
+    assert "make-promote" not in fake.calls
+    assert log[-1] == "un-fence"
+    assert fake.last.changed is False
+
+
+def test_what_undoing_saw_is_told_with_the_error() -> None:
+    log: list[str] = []
+    fake = Fake(x=["stop"])
+    with pytest.raises(Refused) as caught:
+        fake.perform(plan(probe("stuck", log), probe("fence", log), step("x")))
+    assert caught.value.notes == ("fence: fence is as it was", "stuck: NOT undone: stuck; none")
+
+
+def opened(slug: str, log: list[str], *, made_already: bool = False) -> Step[Any]:
+    def judge(_: Any, seen: Results) -> Any:
+        return go("open") if made_already or seen.result(slug) else todo("closed")
+
+    def release(seen: Results) -> None:
+        log.append(f"{slug} {seen.result(slug)}")
+        raise Refused("nobody's concern any more")
+
+    return Step(
+        slug=slug,
+        purpose=slug,
+        read=Probe(("ccr-avn", slug), lambda _: None),
+        gate=Gate("r", judge),
+        poll=Poll(limit=1),
+        change=Act(("ccr-avn", slug), lambda _: f"handle of {slug}"),
+        release=release,
+    )
+
+
+@pytest.mark.parametrize("ending", ["go", "stop"])
+def test_what_a_step_opened_it_closes_in_any_case(ending: str) -> None:
+    log: list[str] = []
+    fake = Fake(x=[ending])
+    steps = plan(opened("one", log), opened("two", log, made_already=True), step("x"))
+    if ending == "go":
+        fake.perform(steps)
+    else:
+        with pytest.raises(Refused):
+            fake.perform(steps)
+    assert log == ["two None", "one handle of one"]
+
+
+def test_a_plan_can_be_run_twice() -> None:
+    log: list[str] = []
+    steps = plan(opened("one", log))
+    for _ in range(2):
+        Fake().perform(steps)
+    assert log == ["one handle of one"] * 2
+
+
+def test_a_refused_change_is_told_as_one() -> None:
+    fake = Fake(**{"a": ["wait"], "make-a": [status(403)]})
+    with pytest.raises(AvnError):
+        fake.perform(plan(made("a")))
+    assert [event.refused for event in fake.events if isinstance(event, events.ChangeEnded)] == [True]
+
+
+def test_what_stops_while_a_change_is_awaited_is_told() -> None:
+    answers = iter((todo("no"), wait("soon"), stop("never", hint="do not")))
+    step_of = Step(
+        slug="a",
+        purpose="a",
+        read=Probe(("ccr-avn", "a"), lambda _: None),
+        gate=Gate("r", lambda _, __: next(answers, stop("never", hint="do not"))),
+        poll=Poll(limit=60),
+        change=change("make-a"),
+    )
+    fake = Fake(**{"make-a": [None]})
+    with pytest.raises(Refused, match="never"):
+        fake.perform(Plan("p", (), (step_of,)))

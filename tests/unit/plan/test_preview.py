@@ -1,0 +1,148 @@
+"""What `--dry-run` prints is made of the plan: the changes word for word, and one line a gate that runs its very step."""
+
+import re
+from typing import Any
+
+import pytest
+
+from ccr_avn.plan.model import Call, Later, Plan, Probe, Step, Word
+from ccr_avn.plan.preview import describe, preview
+from ccr_avn.procedures.enable import EnableRequest, plan_enable
+from tests.support.plans import PLANS, SETTING, enable_plans, switching_plans
+from tests.support.previews import HOLE, commands
+
+NEW = EnableRequest(primary="eu", replica="us", setting=SETTING, primary_cloud="c", replica_cloud="d")
+SHOWN = [*enable_plans(), *switching_plans()]
+
+
+def shown(argv: tuple[Word, ...]) -> list[str]:
+    return [f"${{{word.variable}:?}}" if isinstance(word, Later) else word for word in argv]
+
+
+def test_the_changes_of_a_preview_are_those_of_the_run_in_order_and_word_for_word() -> None:
+    for plan in SHOWN:
+        changes = [shown(step.change.argv) for step in plan.all_steps if isinstance(step.change, Call)]
+        assert [words for words in commands(preview(plan)) if words[0] == "avn"] == changes
+        assert changes
+
+
+def gates(step: Step[Any]) -> list[list[str]]:
+    """The commands that run this step of a run alone."""
+    if step.keeps:
+        return [shown(keep.argv) for keep in step.keeps]
+    if step.alone or step.change:
+        return [shown(step.alone or step.change.argv)]  # type: ignore[union-attr]
+    return [shown(step.read.argv)]
+
+
+def test_every_gate_of_a_run_is_in_its_preview() -> None:
+    for plan in SHOWN:
+        text = preview(plan)
+        lines = commands(text)
+        assert shown(plan.check) in lines, "one command runs the checks"
+        assert plan.check[-1] == "--check"
+        for step in plan.checks:
+            assert f"# check: {step.purpose}" in text
+        for step in plan.steps:
+            assert all(words in lines for words in gates(step)), step.slug
+
+
+def test_our_own_parser_accepts_every_command_of_every_preview() -> None:
+    from typer.main import get_command
+
+    from ccr_avn.cli import app
+
+    top: Any = get_command(app)
+    lines = {tuple(words[1:]) for plan in SHOWN for words in commands(preview(plan)) if words[0] == "ccr-avn"}
+    lines |= {
+        tuple(shown(part.argv)[1:])
+        for plan in PLANS
+        for step in plan.all_steps
+        for part in (step.read, step.change)
+        if isinstance(part, Probe) and part.argv[0] == "ccr-avn"
+    }
+    assert len(lines) > 30
+    for name, *words in sorted(lines):
+        command = top.commands[name]
+        rest = list(words)
+        if name == "gate":
+            command = command.commands[rest.pop(0)]
+        assert not command.hidden, name
+        command.make_context(name, rest)
+
+
+def test_a_new_pair_fits_on_a_screen() -> None:
+    text = preview(plan_enable(NEW))
+    assert len(text.splitlines()) <= 40
+
+
+def test_a_preview_holds_no_rules_of_its_own() -> None:
+    for plan in SHOWN:
+        for line in preview(plan).splitlines():
+            assert line.startswith("#") or not re.search(r"(^|[;|&( ])(awk|grep|sed|while|until|for|case) ", line), line
+
+
+def test_every_hole_is_filled_before_it_is_used_and_refuses_to_be_empty() -> None:
+    for plan in SHOWN:
+        filled: set[str] = set()
+        for line in preview(plan).splitlines():
+            if line.startswith("#"):
+                continue
+            used = set(re.findall(r"\$\{?(\w+)", line))
+            assert used <= filled, line
+            assert len(HOLE.findall(line)) == line.count("${"), line
+            filled |= set(re.findall(r"^(\w+)=", line))
+
+
+def test_creations_are_guarded() -> None:
+    lines = preview(plan_enable(NEW)).splitlines()
+    for name, variable in (("eu", "primary"), ("us", "replica")):
+        [at] = [number for number, line in enumerate(lines) if line.startswith(f"  avn service create {name} ")]
+        assert lines[at - 1] == f'if [ "${variable}" = missing ]; then'
+        assert lines[at - 2].startswith(f'{variable}="$(ccr-avn gate exists {name} ')
+    adopted = preview(plan_enable(EnableRequest(primary="eu", replica="us", setting=SETTING, replica_cloud="d")))
+    assert "create eu" not in adopted
+
+
+def test_a_pasted_switchover_lifts_its_fence_until_it_promotes() -> None:
+    text = preview(switching_plans()[0])
+    assert text.index("trap 'ccr-avn unfence eu") < text.index("ccr-avn fence eu")
+    assert text.index("trap - EXIT") < text.index("avn service integration-delete")
+
+
+def test_a_tag_that_can_not_be_set_leaves_the_old_primary_not_open() -> None:
+    text = preview(switching_plans()[0])
+    assert re.search(r"^avn service tags update .* \|\|$", text, re.MULTILINE)
+
+
+def test_every_gate_says_how_to_look_by_hand() -> None:
+    for plan in SHOWN:
+        for line in preview(plan).splitlines():
+            if line.startswith(("# check: ", *(f"# {number}. " for number in range(20)))):
+                assert "(by hand: avn " in line or re.search(r"(pause|resume|keep) writes", line), line
+
+
+def test_another_avn_is_named_in_the_preview() -> None:
+    plan = plan_enable(NEW)
+    text = preview(plan, "/opt/my avn")
+    assert "  '/opt/my avn' service create eu" in text
+    assert describe(plan, "/opt/my avn")["steps"][0]["read"][0] == "/opt/my avn"
+
+
+def test_the_data_of_a_preview_names_the_gates() -> None:
+    plan: Plan = plan_enable(NEW)
+    told = describe(plan)
+    assert told["check"] == list(plan.check)
+    by_slug = {one["slug"]: one["gate"] for one in told["steps"]}
+    assert by_slug["integration"] == ["ccr-avn", "gate", "active", "eu", "us", "--project", "p", "--timeout", "1200"]
+    assert by_slug["pair"] is None
+
+
+@pytest.mark.parametrize("former", ["check-fence", "check-history", "lineage", "caught-up", "accepts-writes", "closed"])
+def test_what_a_gate_was_called_before_still_works_and_is_not_shown(former: str) -> None:
+    from typer.main import get_command
+
+    from ccr_avn.cli import app
+
+    top: Any = get_command(app)
+    assert top.commands[former].hidden

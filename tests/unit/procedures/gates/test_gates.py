@@ -1,0 +1,514 @@
+"""The rules, as plain values in and findings out."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ccr_avn.aiven import lineage, models
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.lineage import Origin, Recorded
+from ccr_avn.errors import NotProven, Unreachable
+from ccr_avn.plan.model import Call, Finding, Gate, Results, Step, go
+from ccr_avn.procedures import promotion
+from ccr_avn.procedures.failover import FailoverRequest
+from ccr_avn.procedures.gates import links, services
+from ccr_avn.procedures.gates import promotion as switch
+from ccr_avn.procedures.gates.pair_state import pair_state
+from ccr_avn.procedures.last_known import LastKnown, judge_loss
+from ccr_avn.procedures.steps import Setting
+from ccr_avn.valkey.diagnose import Answered
+from ccr_avn.valkey.inventory import Databases
+from ccr_avn.valkey.marker import MarkerResult
+from ccr_avn.valkey.replication import Link, ReplicationInfo
+from tests.support.factories import row, side
+
+P = Project("p")
+ONE, TWO = "a" * 40, "b" * 40
+NOW = 1_800_000_000.0
+
+
+def service(name: str, **more: Any) -> models.Service:
+    base = {"service_name": name, "service_type": "valkey", "state": "RUNNING", "plan": "business-4", "cloud_name": "c"}
+    base["create_time"] = "2026-08-01T09:00:00Z"
+    return models.service(json.dumps({**base, **more}))
+
+
+def following(**more: Any) -> ReplicationInfo:
+    return side(**{"role": "slave", "link_status": "up", "last_io_seconds": 0, **more})
+
+
+def seen_of(*answers: tuple[Step[Any], Any]) -> Results:
+    seen = Results()
+    for step, answer in answers:
+        seen.remember(step, answer)
+    return seen
+
+
+def step(slug: str) -> Step[Any]:
+    return Step(slug=slug, purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go("")))
+
+
+@pytest.mark.parametrize(
+    ("replica", "verdict"),
+    [
+        (following(), "go"),
+        (following(link_status="down", link_down_seconds=5), "wait"),
+        (following(sync_in_progress=True), "wait"),
+        (following(replid=TWO), "wait"),
+        (side(), "wait"),
+    ],
+)
+def test_a_link_is_up_or_waited_for(replica: ReplicationInfo, verdict: str) -> None:
+    link = Link(primary=side(offset=150), replica=replica)
+    assert links.judge_link(link).verdict == verdict
+    assert link.lag_bytes == 50
+
+
+@pytest.mark.parametrize(("version", "hinted"), [("9.0.4", True), ("9.1.1", False), ("9.1.2", False), ("9.2.0", False)])
+def test_an_older_replica_is_not_told_to_wait_longer(version: str, hinted: bool) -> None:
+    found = links.judge_link(Link(primary=side(), replica=following(version=version, link_status="down")))
+    assert found.verdict == "wait"
+    assert ("valkey_version=9.1" in found.hint) is hinted
+    assert ("older than its primary's 9.1.2" in found.reason) is hinted
+
+
+@pytest.mark.parametrize(("most", "verdict"), [(None, "go"), (50, "go"), (49, "wait")])
+def test_a_lag_may_be_limited(most: int | None, verdict: str) -> None:
+    link = Link(primary=side(offset=150), replica=following())
+    assert links.replicates(most).judge(link, Results()).verdict == verdict
+
+
+@pytest.mark.parametrize(("arrived", "verdict"), [(3, "go"), (2, "stop")])
+def test_every_marker_must_arrive(arrived: int, verdict: str) -> None:
+    result = MarkerResult(samples=3, lag_ms=(1.0,) * arrived)
+    assert links.markers_arrive().judge(result, Results()).verdict == verdict
+
+
+@pytest.mark.parametrize(("skew", "told"), [(0.9, ""), (120.0, "120.0 s ahead"), (-2.0, "2.0 s behind")])
+@pytest.mark.parametrize("arrived", [3, 0])
+def test_clocks_that_differ_are_told_with_the_markers(skew: float, told: str, arrived: int) -> None:
+    finding = links.markers_arrive().judge(MarkerResult(samples=3, lag_ms=(1.0,) * arrived, skew=skew), Results())
+    said = " ".join(finding.warnings) if arrived else finding.detail
+    assert told in said
+    assert bool(said) == bool(told)
+
+
+def databases(**more: Any) -> Databases:
+    return Databases(**{"used": (0, 100), "refused": (), "primary": 200, "replica": 200, **more})
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "told"),
+    [
+        (None, "go", "not looked at"),
+        (databases(), "go", "0, 100"),
+        (databases(used=()), "go", "none"),
+        (databases(refused=((100, "ERR DB index is out of range"),)), "stop", "redis_number_of_databases=200"),
+        (databases(refused=((100, "ERR DB index is out of range"),), primary=0), "stop", "number_of_databases=101"),
+        (databases(refused=((100, "NOPERM no permissions to run SELECT"),)), "stop", "user-list us"),
+    ],
+)
+def test_a_replica_has_every_database_in_use(found: Databases | None, verdict: str, told: str) -> None:
+    finding = links.has_every_database("eu", "us", lambda _: "redis", NotProven).judge(found, Results())
+    assert finding.verdict == verdict
+    assert told in f"{finding.reason} {finding.hint}"
+    assert not finding.warnings
+
+
+@pytest.mark.parametrize(("replica", "warned"), [(16, True), (200, False), (0, False)])
+def test_fewer_databases_than_the_primary_are_a_warning(replica: int, warned: bool) -> None:
+    gate = links.has_every_database("eu", "us", lambda _: "valkey", NotProven)
+    assert bool(gate.judge(databases(used=(0,), replica=replica), Results()).warnings) == warned
+
+
+WISH: dict[str, Any] = {"name": "eu", "type": None, "plan": None, "cloud": "c"}
+
+
+@pytest.mark.parametrize(
+    ("found", "wish", "verdict"),
+    [
+        (None, {}, "todo"),
+        (None, {"cloud": None}, "stop"),
+        ({}, {}, "go"),
+        ({}, {"type": "redis"}, "stop"),
+        ({}, {"plan": "business-8"}, "stop"),
+        ({}, {"cloud": "d"}, "stop"),
+        ({"service_type": "pg"}, {}, "stop"),
+        ({"service_integrations": [row("x", "eu")]}, {}, "stop"),
+    ],
+)
+def test_a_primary_is_adopted_as_it_is_or_refused(
+    found: dict[str, Any] | None, wish: dict[str, Any], verdict: str
+) -> None:
+    there = () if found is None else (service("eu", **found),)
+    finding = services.judge_primary(there, services.PrimaryWish(**{**WISH, **wish}))
+    assert finding.verdict == verdict
+    assert finding.hint or verdict != "stop"
+
+
+def test_a_promoted_replica_is_no_replica_to_be_made_again() -> None:
+    old = service("eu", create_time="2026-08-01T09:00:00Z")
+    new = service("us", create_time="2026-08-02T09:00:00Z")
+    tags = dict(word.split("=") for word in lineage.tags(old, new, "a" * 40))
+    promoted = service("us", create_time="2026-08-02T09:00:00Z", tags=tags)
+    finding = services.judge_replica((old, promoted), services.ReplicaWish(**REPLICA_WISH))
+    assert (finding.verdict, "was promoted" in finding.reason) == ("stop", True)
+    assert "ccr-avn enable us NAME" in finding.hint
+    stranger = service("us", create_time="2026-09-01T09:00:00Z", tags=tags)
+    assert "taken" in services.judge_replica((old, stranger), services.ReplicaWish(**REPLICA_WISH)).reason
+
+
+@pytest.mark.parametrize(("there", "hint"), [((), "--primary-plan"), (("free-1",), "avn service update eu --plan")])
+def test_a_plan_without_integrations_is_changed_where_it_is_said(there: tuple[str, ...], hint: str) -> None:
+    wish = services.ReplicaWish(**{**REPLICA_WISH, "primary_plan": "free-1"})
+    assert hint in services.judge_replica(tuple(service("eu", plan=plan) for plan in there), wish).hint
+
+
+@pytest.mark.parametrize(("ip_filter", "warned"), [(["192.0.2.1/32"], 1), (["0.0.0.0/0"], 0), (None, 0)])
+def test_a_closed_primary_is_told_before_it_is_replicated(ip_filter: list[str] | None, warned: int) -> None:
+    there = (service("eu", user_config={"ip_filter": ip_filter}),)
+    gate = services.pair_is_possible(P, services.PrimaryWish(**WISH), services.ReplicaWish(**REPLICA_WISH))
+    assert len(gate.judge(there, Results()).warnings) == warned
+
+
+REPLICA_WISH: dict[str, Any] = {
+    "name": "us",
+    "primary": "eu",
+    "plan": "startup-4",
+    "cloud": "d",
+    "any_plan": False,
+    "primary_plan": "business-4",
+    "primary_cloud": "c",
+}
+
+
+@pytest.mark.parametrize(
+    ("primary", "replica", "wish", "verdict", "warns"),
+    [
+        ({}, None, {}, "todo", False),
+        ({}, None, {"cloud": "c"}, "todo", True),
+        (None, None, {"cloud": "c"}, "todo", True),
+        ({}, None, {"cloud": None}, "stop", False),
+        ({}, None, {"plan": "business-4"}, "stop", False),
+        ({}, None, {"plan": "business-4", "any_plan": True}, "todo", False),
+        ({"is_cluster_plan": True}, None, {}, "stop", False),
+        ({"plan": "free-1"}, None, {}, "stop", False),
+        (None, None, {"primary_plan": "developer-1"}, "stop", False),
+        ({"service_integrations": [row("eu", f"r{n}") for n in range(5)]}, None, {}, "stop", False),
+        ({}, {"service_integrations": [row("eu", "us")]}, {}, "go", False),
+        ({}, {"service_integrations": [row("eu", "us", enabled=False)]}, {}, "stop", False),
+        ({}, {"service_integrations": [row("other", "us")]}, {}, "stop", False),
+        ({}, {}, {}, "stop", False),
+    ],
+)
+def test_a_replica_is_attached_free_to_be_made_or_refused(
+    primary: dict[str, Any] | None, replica: dict[str, Any] | None, wish: dict[str, Any], verdict: str, warns: bool
+) -> None:
+    there = tuple(service(name, **more) for name, more in (("eu", primary), ("us", replica)) if more is not None)
+    finding = services.judge_replica(there, services.ReplicaWish(**{**REPLICA_WISH, **wish}))
+    assert finding.verdict == verdict
+    assert bool(finding.warnings) is warns
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict"), [("RUNNING", "go"), ("REBALANCING", "go"), ("REBUILDING", "wait"), ("POWEROFF", "stop")]
+)
+def test_what_counts_as_running(state: str, verdict: str) -> None:
+    finding = services.is_running(P).judge(service("eu", state=state), Results())
+    assert finding.verdict == verdict
+    assert "--power-on" in finding.hint or verdict != "stop"
+
+
+@pytest.mark.parametrize(
+    ("primary", "names", "backups", "verdict"),
+    [
+        ({}, ("eu",), 0, "wait"),
+        ({}, ("eu",), 1, "go"),
+        ({}, ("eu", "us"), 0, "go"),
+        ({"user_config": {"valkey_persistence": "off"}}, ("eu",), 1, "stop"),
+    ],
+)
+def test_a_backup_is_needed_to_make_a_replica(
+    primary: dict[str, Any], names: tuple[str, ...], backups: int, verdict: str
+) -> None:
+    running, pair = step("running"), step("pair")
+    seen = seen_of((running, service("eu", **primary)), (pair, tuple(service(name) for name in names)))
+    taken = models.backups(json.dumps([{"backup_name": "b", "backup_time": datetime.now(UTC).isoformat()}] * backups))
+    assert services.has_backup(P, running, pair, "us").judge(taken, seen).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict"),
+    [([], "wait"), ([row("eu", "us", active=False)], "wait"), ([row("eu", "us")], "go"), ([row("x", "us")], "wait")],
+)
+def test_an_integration_is_enabled_and_active(rows: list[dict[str, Any]], verdict: str) -> None:
+    found = models.integrations(json.dumps(rows))
+    assert services.is_active("eu", "us").judge(found, Results()).verdict == verdict
+
+
+def test_all_that_stops_is_told_at_once() -> None:
+    gate = services.pair_is_possible(P, services.PrimaryWish(**WISH), services.ReplicaWish(**REPLICA_WISH))
+    off = service("eu", state="POWEROFF", user_config={"valkey_persistence": "off"}, plan="free-1")
+    finding = gate.judge((off,), Results())
+    assert finding.verdict == "stop"
+    assert "powered off" in finding.reason
+    assert "persistence off" in finding.reason
+    assert "free" in finding.reason
+
+
+def both(replica: dict[str, Any] | None = None, primary: dict[str, Any] | None = None) -> tuple[models.Service, ...]:
+    given = {"service_integrations": [row("eu", "us")], "plan": "startup-4", **(replica or {})}
+    return service("eu", **(primary or {})), service("us", **given)
+
+
+@pytest.mark.parametrize(
+    ("there", "power_off", "verdict"),
+    [
+        (both(), False, "go"),
+        (both()[:1], False, "stop"),
+        (both({"state": "POWEROFF"}), False, "stop"),
+        (both({"state": "REBUILDING"}), False, "stop"),
+        (both({}, {"state": "POWEROFF"}), False, "stop"),
+        (both({"service_integrations": [row("other", "us")]}), False, "stop"),
+        (both({"service_integrations": []}, {"state": "POWEROFF"}), False, "go"),
+        (both({}, {"service_integrations": [row("x", "eu")]}), False, "stop"),
+        (both({}, {"termination_protection": True}), False, "go"),
+        (both({}, {"termination_protection": True}), True, "stop"),
+    ],
+)
+def test_both_are_there_for_a_switchover(there: tuple[models.Service, ...], power_off: bool, verdict: str) -> None:
+    finding = switch.both_are_there(P, "eu", "us", power_off=power_off).judge(there, Results())
+    assert finding.verdict == verdict, finding
+    assert finding.hint or verdict != "stop"
+
+
+def judged(
+    health: switch.Health | None, *, rows: bool = True, tags: dict[str, str] | None = None, **more: Any
+) -> Finding:
+    integration, pair = step("integration"), step("pair")
+    listed = models.integrations(json.dumps([row("eu", "us")] if rows else []))
+    seen = seen_of((integration, listed), (pair, both({"tags": tags or {}})))
+    want = switch.Asked(**{"primary": "eu", "replica": "us", "max_lag": 1000, "now": NOW, **more})
+    return switch.may_be_promoted(integration, pair, want).judge(health, seen)
+
+
+@pytest.mark.parametrize(
+    ("primary", "replica", "verdict"),
+    [
+        (side(), following(), "go"),
+        (None, following(), "stop"),
+        (side(), following(link_status="down"), "stop"),
+        (side(offset=5000), following(), "stop"),
+        (side(used_memory=50_000_000), following(maxmemory=40_000_000), "stop"),
+        (side(used_memory=30_000_000), following(maxmemory=40_000_000), "go"),
+    ],
+)
+def test_a_healthy_pair_may_switch(primary: ReplicationInfo | None, replica: ReplicationInfo, verdict: str) -> None:
+    finding = judged(switch.Health(primary=primary, replica=replica, primary_trouble="gone"))
+    assert finding.verdict == verdict
+    assert finding.hint or verdict != "stop"
+
+
+def test_a_primary_that_lives_is_not_told_to_be_failed_over() -> None:
+    busy = switch.Health(primary=None, replica=following(), primary_trouble="busy", primary_hint="end the script")
+    assert judged(busy).hint == "end the script"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "hint"),
+    [
+        (Answered("eu: busy with a script", hint="end it", passing=True), "end it"),
+        (Unreachable("eu: its TLS certificate is not trusted here", hint="--ca-file", passing=False), "--ca-file"),
+        (Unreachable("eu: no answer", hint="look at it", passing=True), ""),
+    ],
+)
+def test_what_is_at_fault_decides_what_helps(trouble: Unreachable, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(promotion, "endpoint", fails)
+    found = promotion.health_of(Setting(project=P), service("eu"), following())
+    assert (found.primary, found.primary_hint) == (None, hint)
+    assert trouble.what in found.primary_trouble
+
+
+MIB = 1_048_576
+
+
+@pytest.mark.parametrize(
+    ("primary", "room", "allowed", "verdict", "warned"),
+    [
+        ({"used_memory": 200 * MIB + 336}, {"eviction": "allkeys-lru"}, False, "go", "evicts keys"),
+        ({"used_memory": 203 * MIB}, {"eviction": "volatile-ttl"}, False, "go", "time to live"),
+        ({"used_memory": 203 * MIB}, {}, False, "go", "refuses writes"),
+        ({"used_memory": 300 * MIB, "not_counted": 150 * MIB}, {}, False, "go", ""),
+        ({"used_memory": 300 * MIB, "client_buffers": 150 * MIB}, {}, False, "go", ""),
+        ({"used_memory": 300 * MIB, "not_counted": 99 * MIB}, {}, False, "go", "refuses writes"),
+        ({"used_memory": 300 * MIB}, {"eviction": "allkeys-lru"}, False, "stop", ""),
+        ({"used_memory": 300 * MIB}, {"eviction": "allkeys-lru"}, True, "go", "evicts keys"),
+        ({"used_memory": 300 * MIB}, {"maxmemory": 0}, False, "go", ""),
+    ],
+)
+def test_a_full_cache_may_be_switched_and_is_told_what_follows(
+    primary: dict[str, Any], room: dict[str, Any], allowed: bool, verdict: str, warned: str
+) -> None:
+    """Only what counts for eviction is compared, with room for what servers of the same data differ by."""
+    replica = following(**{"maxmemory": 200 * MIB, **room})
+    finding = judged(switch.Health(primary=side(**primary), replica=replica), allow_smaller=allowed)
+    assert finding.verdict == verdict
+    assert warned in " ".join(finding.warnings)
+    assert bool(finding.warnings) == bool(warned)
+    assert verdict != "stop" or "--allow-smaller" in finding.hint
+
+
+BORN = int(datetime(2026, 8, 1, 9, tzinfo=UTC).timestamp())
+THREE = "d" * 40
+
+
+def tagged(old: int = BORN, new: int = BORN, name: str = "eu") -> dict[str, Any]:
+    return {"tags": {"ccr_promoted_from": name, "ccr_promoted_lineage": f"{old}-{new}-{ONE}"}}
+
+
+def journal(old: int = BORN, new: int = BORN, *, proven: bool = True, sent_at: float = NOW - 10) -> dict[str, Any]:
+    origin = Origin(name="eu", old_created=old, new_created=new, replication_id=ONE)
+    return {"recorded": (Recorded(origin=origin, proven=proven, sent_at=sent_at),)}
+
+
+@pytest.mark.parametrize(
+    ("health", "more", "verdict"),
+    [
+        (switch.Health(primary=side(), replica=side(replid=TWO, replid2=ONE)), {}, "go"),
+        (switch.Health(primary=side(), replica=side(replid=TWO)), {}, "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
+        (switch.Health(primary=side(replid=THREE, replid2=ONE), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
+        (switch.Health(primary=side(replid=TWO, replid2=ONE), replica=side(replid=ONE)), {}, "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(), "go"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(name="other"), "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(old=BORN - 1), "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(new=BORN - 1), "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), {"tags": {"ccr_promoted_from": "eu"}}, "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), journal(), "go"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), journal(old=BORN - 1), "stop"),
+        (switch.Health(primary=None, replica=side(replid=TWO)), journal(new=BORN + 1), "stop"),
+    ],
+)
+def test_promoted_already_needs_proof_of_lineage(health: switch.Health, more: dict[str, Any], verdict: str) -> None:
+    """Of these very services: others of the same names prove nothing, nor does a cousin's history."""
+    assert judged(health, rows=False, **more).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("primary", "more", "state"),
+    [
+        (side(), {}, "hidden"),
+        (None, {}, "hidden"),
+        (side(), journal(old=BORN - 1), "hidden"),
+        (side(), tagged(), "hidden"),
+        (side(paused_seconds=0.0), {}, "hidden"),
+        (side(paused_seconds=12.0, replid=THREE), {}, "hidden"),
+        (side(paused_seconds=12.0), {}, "promoting"),
+        (side(), journal(proven=False), "promoting"),
+        (None, journal(proven=False), "promoting"),
+    ],
+)
+def test_a_slave_without_its_row_is_never_promoted_already(
+    primary: ReplicationInfo | None, more: dict[str, Any], state: str
+) -> None:
+    finding = judged(switch.Health(primary=primary, replica=following()), rows=False, **more)
+    assert finding.facts["state"] == state
+    assert finding.verdict == ("stop" if state == "hidden" else "go")
+    assert "promoted from" not in finding.reason
+
+
+@pytest.mark.parametrize("odd", [{"source_service": None}, {"source_service": None, "enabled": None}])
+def test_a_row_that_does_not_say_whom_it_follows_is_not_deleted(odd: dict[str, Any]) -> None:
+    rows = models.integrations(json.dumps([{**row("eu", "us"), **odd}]))
+    old, new = both()
+    sides = (side(paused_seconds=12.0), following())
+    found = pair_state(rows, old, new, sides, journal()["recorded"], now=NOW)
+    assert (found.state, found.row) == ("hidden", None)
+
+
+@pytest.mark.parametrize(
+    ("more", "doubt"),
+    [
+        ({}, False),
+        (journal(proven=False), True),
+        (journal(proven=False, sent_at=NOW - 3600), False),
+        (journal(proven=False, old=BORN - 1), False),
+    ],
+)
+def test_a_deletion_that_was_just_sent_keeps_its_fence(more: dict[str, Any], doubt: bool) -> None:
+    old, new = both()
+    rows = models.integrations(json.dumps([row("eu", "us")]))
+    found = pair_state(rows, old, new, (side(), following()), more.get("recorded", ()), now=NOW)
+    assert (found.state, found.past_return) == ("following", doubt)
+
+
+def test_sides_that_are_swapped_are_never_promoted_already() -> None:
+    """eu follows us here: switchover was asked for the other way round."""
+    integration, pair = step("integration"), step("pair")
+    swapped = (service("eu", service_integrations=[row("us", "eu")]), service("us"))
+    seen = seen_of((integration, models.integrations("[]")), (pair, swapped))
+    want = switch.Asked(primary="eu", replica="us", max_lag=1000, now=NOW)
+    health = switch.Health(primary=following(), replica=side())
+    finding = switch.may_be_promoted(integration, pair, want).judge(health, seen)
+    assert "already" not in finding.reason
+    assert switch.both_are_there(P, "eu", "us", power_off=False).judge(swapped, Results()).verdict == "stop"
+
+
+def test_nothing_is_judged_of_a_service_that_is_missing() -> None:
+    assert judged(None).verdict == "go"
+
+
+@pytest.mark.parametrize(
+    ("replica", "verdict"), [(following(offset=99), "wait"), (following(offset=100), "go"), (side(offset=1), "go")]
+)
+def test_caught_up_means_all_of_it(replica: ReplicationInfo, verdict: str) -> None:
+    assert switch.judge_caught_up(replica, 100).verdict == verdict
+
+
+def asked(**more: Any) -> FailoverRequest:
+    return FailoverRequest(**{"replica": "us", "setting": Setting(project=P), "allow_data_loss": True, **more})
+
+
+@pytest.mark.parametrize(
+    ("replica", "more", "verdict"),
+    [
+        (following(), {}, "go"),
+        (following(), {"allow_data_loss": False}, "stop"),
+        (following(sync_in_progress=True), {}, "stop"),
+        (following(loading=True), {}, "stop"),
+        (following(sync_in_progress=True), {"force_partial": True}, "go"),
+        (side(), {"allow_data_loss": False}, "go"),
+    ],
+)
+def test_a_failover_needs_whole_data_and_leave_to_lose(
+    replica: ReplicationInfo, more: dict[str, Any], verdict: str
+) -> None:
+    """A replica whose first copy is under way is only promoted by force."""
+    finding = judge_loss(asked(**more), LastKnown(replica=replica, primary=None), "eu")
+    assert finding.verdict == verdict
+    assert finding.hint or verdict != "stop"
+
+
+@pytest.mark.parametrize(
+    ("known", "seconds", "word"),
+    [
+        (LastKnown(replica=following(last_io_seconds=3), primary=None), 3.0, "frozen"),
+        (LastKnown(replica=following(link_status="down", link_down_seconds=9), primary=None), 9.0, "down_since"),
+        (LastKnown(replica=following(), primary=None, marker_age=4.26), 4.3, "bound"),
+        (LastKnown(replica=side(), primary=None), None, "does not say"),
+    ],
+)
+def test_the_loss_is_estimated_and_says_how(known: LastKnown, seconds: float | None, word: str) -> None:
+    estimate, how = known.estimate
+    assert estimate == seconds
+    assert word in how
+
+
+def test_the_lag_is_known_when_the_primary_answers() -> None:
+    assert LastKnown(replica=following(offset=70), primary=side()).behind == 30
+    assert LastKnown(replica=following(), primary=None).behind is None

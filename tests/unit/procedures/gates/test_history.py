@@ -1,0 +1,152 @@
+"""Does the new primary carry the data, has the old one anything of its own, is it closed: as plain values."""
+
+from typing import Any
+
+import pytest
+
+from ccr_avn.procedures.gates.history import Audit, Expected, audit, judge_audit, judge_carries, lacks
+from ccr_avn.procedures.gates.settings import NOBODY
+from ccr_avn.procedures.old_primary import QUIET_LOOKS, Closing, filter_commands, judge_closed, networks
+from ccr_avn.procedures.steps import Setting
+from ccr_avn.valkey.quiescence import Noted
+from ccr_avn.valkey.replication import NO_HISTORY
+from ccr_avn.valkey.writes import Left
+from tests.support.factories import side
+
+OLD, NEW = "a" * 40, "b" * 40
+
+
+def promoted(**more: Any) -> Any:
+    return side(**{"replid": NEW, "replid2": OLD, "second_offset": 101, "offset": 150, **more})
+
+
+@pytest.mark.parametrize(
+    ("new", "expected", "verdict"),
+    [
+        (promoted(), Expected(ids=(OLD,), offset=100), "go"),
+        (promoted(), Expected(ids=(OLD,), offset=101), "stop"),
+        (promoted(), Expected(ids=(NEW,), offset=100), "stop"),
+        (promoted(replid2=NO_HISTORY, second_offset=-1), Expected(ids=(OLD,), offset=100), "stop"),
+        (promoted(replid2=NO_HISTORY, second_offset=-1), Expected(ids=(NO_HISTORY,)), "stop"),
+        (promoted(), Expected(ids=(NEW, OLD)), "go"),
+        (promoted(replid2="c" * 40), Expected(ids=(OLD,), proven="its tag"), "go"),
+        (promoted(second_offset=50), Expected(ids=(OLD,), offset=100, proven="its tag"), "stop"),
+    ],
+)
+def test_a_new_primary_must_carry_what_it_followed(new: Any, expected: Expected, verdict: str) -> None:
+    finding = judge_carries(new, expected, "eu", "us")
+    assert finding.verdict == verdict
+    if verdict == "stop":
+        assert "eu alone has it" in finding.reason
+        assert "do not terminate eu" in finding.hint
+
+
+def test_where_nothing_is_known_that_is_said() -> None:
+    assert judge_carries(promoted(), Expected(), "eu", "us").warnings
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({}, ""),
+        ({"role": "master"}, "is no replica"),
+        ({"loading": True}, "copying"),
+        ({"sync_in_progress": True}, "copying"),
+        ({"link_status": "down"}, "link"),
+        ({"replid": NEW}, "another replication ID"),
+        ({"offset": 99}, "1 bytes are missing"),
+    ],
+)
+def test_a_replica_that_lacks_anything_is_not_promoted(more: dict[str, Any], told: str) -> None:
+    replica = side(**{"role": "slave", "link_status": "up", "replid": OLD, "offset": 100, **more})
+    found = lacks(replica, OLD, 100, "us")
+    assert told in found
+    assert bool(found) == bool(told)
+
+
+def old(**more: Any) -> Any:
+    return side(**{"replid": OLD, "offset": 100, "changes": 7, "last_save": 1, "connected_replicas": 0, **more})
+
+
+@pytest.mark.parametrize(
+    ("now", "noted", "ahead"),
+    [
+        (old(), None, Audit(ahead_bytes=0)),
+        (old(offset=114), None, Audit(ahead_bytes=0)),
+        (old(offset=133), None, Audit(ahead_bytes=33)),
+        (old(offset=156, connected_replicas=1), None, None),
+        (old(offset=156), None, Audit(ahead_bytes=56)),
+        (old(offset=156, connected_replicas=1), old(), Audit(ahead_bytes=0, ahead_writes=0)),
+        (old(offset=156, changes=9), old(), Audit(ahead_bytes=56, ahead_writes=2)),
+        (old(offset=156, changes=1, last_save=2), old(), Audit(ahead_bytes=56)),
+        (old(offset=156, run_id="e" * 40), old(), Audit(ahead_bytes=56)),
+        (old(replid="c" * 40, offset=156), old(), Audit(ahead_bytes=0, ahead_writes=0)),
+        (old(replid="c" * 40, replid2=OLD, offset=133), None, Audit(ahead_bytes=33)),
+        (old(replid="c" * 40), None, None),
+    ],
+)
+def test_what_only_the_old_primary_has(now: Any, noted: Any, ahead: Audit | None) -> None:
+    """Exact where the count from before is known; pings are no writes, and what can't be told is no zero."""
+    found = audit(now, promoted(), noted)
+    if ahead is None:
+        assert found.ahead_bytes is None
+        assert found.why
+        assert judge_audit(found, "eu", "").warnings
+    else:
+        assert found == ahead
+        assert bool(judge_audit(found, "eu", "").warnings) == bool(ahead.ahead_bytes)
+
+
+def test_an_old_primary_that_can_not_be_asked_is_no_zero() -> None:
+    finding = judge_audit(None, "eu", "cannot connect to eu")
+    assert finding.warnings
+    assert "not compared" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        (Closing(lets_in=True, left=Left(cut=False)), "wait"),
+        (Closing(lets_in=False, left=Left(cut=False, clients=("app at 1 (user default)",))), "wait"),
+        (Closing(lets_in=False, left=Left(cut=False), quiet=QUIET_LOOKS - 1), "wait"),
+        (Closing(lets_in=False, left=Left(cut=False), quiet=QUIET_LOOKS), "go"),
+        (Closing(lets_in=False, left=Left(cut=True)), "go"),
+        (Closing(lets_in=False, left=None, trouble="it does not answer"), "wait"),
+        (Closing(lets_in=False, left=None), "go"),
+    ],
+)
+def test_closed_means_that_nobody_is_left_and_nobody_comes(found: Closing, verdict: str) -> None:
+    assert judge_closed(found, "eu", "`power-off`").verdict == verdict
+
+
+def test_what_was_not_seen_is_said() -> None:
+    assert "can't be seen from here" in judge_closed(Closing(lets_in=False, left=None), "eu", "`power-off`").warnings[0]
+
+
+def test_a_filter_is_printed_as_avn_reads_it() -> None:
+    """Python, not JSON; objects with descriptions are the same filter; what is too long for a command is cut to fit."""
+    objects = [{"network": "10.0.0.0/8", "description": None}, {"network": "192.0.2.7/32", "description": "it's me"}]
+    [command] = filter_commands(Setting(), "eu", objects)
+    assert "null" not in command
+    assert "'description': None" in command.replace("'\"'\"'", "'")
+    assert networks(objects) == ["10.0.0.0/8", "192.0.2.7/32"]
+    many = [{"network": f"10.{n // 256}.{n % 256}.0/24", "description": "d" * 200} for n in range(2000)]
+    [command] = filter_commands(Setting(), "eu", many)
+    assert len(command) < 131_072
+    assert "10.7.207.0/24" in command
+    assert "description" not in command
+    [note] = filter_commands(Setting(), "eu", [{"network": f"2001:db8::{n:x}/128"} for n in range(8000)])
+    assert note.startswith("#")
+    assert networks([{"network": NOBODY, "description": "closed"}]) == [NOBODY]
+    assert "0.0.0.0/0" in filter_commands(Setting(), "eu", None)[0]
+
+
+def test_a_token_carries_what_tells_of_writes() -> None:
+    noted = Noted.of(old(), 5.0)
+    assert Noted.parse(noted.token) == noted
+    assert noted.no_writes_between(old(), 1)
+    assert not noted.no_writes_between(old(changes=8), 1)
+    assert not noted.no_writes_between(old(role="slave"), 1)
+    for odd in ("", "what", "a.b.c.d.e.f", noted.token + ".1"):
+        with pytest.raises(ValueError):  # noqa: PT011 (whatever it says, the command says its own)
+            Noted.parse(odd)

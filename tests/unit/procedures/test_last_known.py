@@ -1,0 +1,150 @@
+"""What a failover knows of a lost pair: what is whole, what is said of what is not, and what is done out of reach."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ccr_avn.aiven import models
+from ccr_avn.aiven.avn import Project
+from ccr_avn.errors import Unreachable
+from ccr_avn.plan.model import Finding, Results
+from ccr_avn.procedures.failover import FailoverRequest, plan_failover
+from ccr_avn.procedures.last_known import LastKnown, judge_loss, out_of_reach
+from ccr_avn.procedures.steps import Setting
+from ccr_avn.valkey.diagnose import Unresolved
+from tests.support.factories import side
+
+ROW = {
+    "service_integration_id": "5f0c",
+    "integration_type": "read_replica",
+    "enabled": True,
+    "active": True,
+    "source_service": "eu",
+    "dest_service": "us",
+}
+
+
+def asked(**more: Any) -> FailoverRequest:
+    setting = Setting(project=Project("p"))
+    return FailoverRequest(**{"replica": "us", "setting": setting, "allow_data_loss": True, **more})
+
+
+def service(name: str = "us", *rows: dict[str, Any], **more: Any) -> models.Service:
+    told = {"service_name": name, "service_type": "valkey", "state": "RUNNING", "service_integrations": rows, **more}
+    return models.service(json.dumps(told))
+
+
+NEVER: dict[str, Any] = {"role": "slave", "offset": 1, "link_status": "down", "last_io_seconds": None, "keys": 0}
+
+
+@pytest.mark.parametrize(
+    ("replica", "whole"),
+    [
+        (NEVER, False),
+        ({**NEVER, "offset": 0}, False),
+        ({**NEVER, "sync_in_progress": True}, False),
+        ({**NEVER, "offset": 14, "backlog": True, "sync_in_progress": True}, False),
+        ({**NEVER, "offset": 14, "backlog": True, "loading": True}, False),
+        ({**NEVER, "offset": 14, "backlog": True}, True),
+        ({**NEVER, "offset": 0, "backlog": True}, True),
+        ({**NEVER, "offset": 14}, True),
+        ({**NEVER, "offset": 0, "link_status": "up"}, True),
+    ],
+    ids=str,
+)
+def test_whole_means_that_it_once_had_all_of_its_primary(replica: dict[str, Any], whole: bool) -> None:
+    """The values are those that Valkey 9 and Redis 7 answer before, during and after a first copy."""
+    known = LastKnown(replica=side(**replica), primary=None)
+    refused = judge_loss(asked(), known, "eu")
+    assert refused.verdict == ("go" if whole else "stop")
+    assert whole or "--force-partial" in refused.hint
+    assert whole or "0 keys" in refused.detail
+    forced = judge_loss(asked(force_partial=True), known, "eu")
+    assert forced.verdict == "go"
+    assert forced.facts["partial"] is not whole
+
+
+@pytest.mark.parametrize(
+    ("primary", "backups", "said"),
+    [
+        ({"keys": 5000}, [], "5000 keys now"),
+        (None, [{"backup_name": "b-1", "backup_time": "2026-08-01T09:10:00Z", "data_size": 774144}], "774144 bytes"),
+        (None, [], "nothing is known"),
+    ],
+)
+def test_what_a_partial_replica_holds_is_said_beside_its_primary(
+    primary: dict[str, Any] | None, backups: list[Any], said: str
+) -> None:
+    newest = service("eu", backups=backups).backups
+    known = LastKnown(
+        replica=side(**NEVER), primary=side(**primary) if primary else None, backup=newest[-1] if newest else None
+    )
+    for finding in (judge_loss(asked(), known, "eu"), judge_loss(asked(force_partial=True), known, "eu")):
+        assert said in f"{finding.detail} {finding.warnings}"
+        assert "0 keys" in f"{finding.detail} {finding.warnings}"
+
+
+def test_out_of_reach_names_the_integration_and_how_it_is_deleted() -> None:
+    trouble = Unreachable("us: no answer", detail="TimeoutError", hint="look at it", passing=True)
+    found = out_of_reach(asked(), service("us", ROW), trouble)
+    assert "avn service integration-delete 5f0c --project p" in found.hint
+    assert "ccr-avn failover us --allow-data-loss --no-verify --project p" in found.hint
+    assert found.passing
+    assert "integration-delete" not in out_of_reach(asked(), service(), trouble).hint
+
+
+@pytest.mark.parametrize(("state", "asked_again"), [("RUNNING", False), ("REBUILDING", True)])
+def test_a_name_that_is_not_known_here_is_not_asked_for_again_where_the_service_runs(
+    state: str, asked_again: bool
+) -> None:
+    trouble = Unresolved("us: its name is not known here", hint="look at it", passing=True)
+    assert out_of_reach(asked(), service("us", ROW, state=state), trouble).passing is asked_again
+
+
+def finding_of(slug: str, want: FailoverRequest, *found: models.Service, answer: Any = ()) -> Finding:
+    plan = plan_failover(want).plan
+    steps = {step.slug: step for step in plan.all_steps}
+    seen = Results()
+    seen.remember(steps["replica"], found)
+    return steps[slug].gate.judge(answer, seen)
+
+
+def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
+    theirs = service("us", {**ROW, "source_project": "theirs", "dest_project": "p"})
+    assert "theirs/eu is in another project" in finding_of("primary", asked(), theirs).reason
+    plan = plan_failover(asked()).plan
+    step = next(one for one in plan.checks if one.slug == "primary")
+    seen = Results()
+    seen.remember(plan.checks[0], (theirs,))
+    argv = [word if isinstance(word, str) else word.fill(seen) for word in step.read.argv]
+    assert "eu" not in argv
+
+
+@pytest.mark.parametrize(("answer", "said"), [((service("eu"),), "eu is RUNNING"), ((), "eu no longer exists")])
+def test_what_is_there_of_the_primary_is_said_as_it_is(answer: tuple[models.Service, ...], said: str) -> None:
+    assert finding_of("primary", asked(), service("us", ROW), answer=answer).reason == said
+
+
+def test_without_a_look_the_integration_that_is_listed_is_to_be_deleted() -> None:
+    listed = (service("us", ROW).integrations, ())
+    verdicts = [finding_of("promote", asked(verify=False), service("us", ROW), answer=rows).verdict for rows in listed]
+    assert verdicts == ["todo", "go"]
+
+
+@pytest.mark.parametrize(("allowed", "verdict"), [(True, "go"), (False, "stop")])
+def test_without_a_look_nothing_is_proven_and_loss_has_its_flag(allowed: bool, verdict: str) -> None:
+    want = asked(verify=False, allow_data_loss=allowed)
+    finding = finding_of("last-known", want, service("us", ROW))
+    assert finding.verdict == verdict
+    assert "nothing is proven" in " ".join(finding.warnings) or "--no-verify" in finding.hint
+    slugs = [step.slug for step in plan_failover(want).plan.steps]
+    assert slugs == ["promote", "origin", "running"]
+
+
+@pytest.mark.parametrize(("theirs", "project"), [("p", "p"), ("theirs", "theirs")])
+def test_the_power_off_that_is_printed_is_that_of_the_old_primarys_project(theirs: str, project: str) -> None:
+    procedure = plan_failover(asked())
+    seen = Results()
+    seen.remember(procedure.services, (service("us", {**ROW, "source_project": theirs, "dest_project": "p"}),))
+    assert procedure.old_address(seen) == (Project(project), "eu")

@@ -1,0 +1,106 @@
+"""Services are found by name also where the list can't be had; an avn that is too old is named before it is asked."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_subprocess import FakeProcess
+
+from ccr_avn.aiven import program
+from ccr_avn.aiven.avn import Project
+from ccr_avn.errors import AvnError, Refused
+from ccr_avn.monitoring import collect
+from ccr_avn.procedures import lookup
+
+ROW = {
+    "service_integration_id": "5f0c",
+    "integration_type": "read_replica",
+    "enabled": True,
+    "active": True,
+    "source_service": "eu",
+    "dest_service": "us",
+}
+US = {"service_name": "us", "service_type": "valkey", "state": "RUNNING", "service_integrations": [ROW]}
+EU = {**US, "service_name": "eu", "tags": "odd"}
+CRASH = "Traceback\nValueError: time data '2026-08-31T00:00:00.5Z' does not match format\n"
+
+
+@pytest.fixture
+def avn(tmp_path: Path, fp: FakeProcess) -> str:
+    """One whose version its installation tells."""
+    return installed(tmp_path, "4.18.0")
+
+
+def installed(home: Path, version: str) -> str:
+    (home / f"lib/python3.12/site-packages/aiven_client-{version}.dist-info").mkdir(parents=True)
+    (home / "bin").mkdir()
+    path = home / "bin/avn"
+    path.touch(0o755)
+    return str(path)
+
+
+def answers(fp: FakeProcess, avn: str, *words: str, **how: Any) -> None:
+    fp.register([avn, "service", *words, "--json"], **how)
+
+
+def test_where_the_list_crashes_each_is_asked_for_by_name(fp: FakeProcess, avn: str) -> None:
+    answers(fp, avn, "list", "us", "eu", returncode=1, stderr=CRASH)
+    answers(fp, avn, "get", "us", stdout=json.dumps(US))
+    answers(fp, avn, "get", "eu", stdout=json.dumps(EU))
+    told: list[str] = []
+    found = lookup.look_up(avn, Project(), ("us", "eu"), 5, told.append)
+    assert [one.name for one in found] == ["us", "eu"]
+    assert told == ["warning: eu: tags: left out, it can't be read"]
+
+
+def test_a_name_that_does_not_exist_is_refused_at_once(fp: FakeProcess, avn: str) -> None:
+    answers(fp, avn, "list", "us", "typo", stdout=json.dumps([US]))
+    with pytest.raises(Refused, match="typo does not exist"):
+        lookup.look_up(avn, Project(), ("us", "typo"), 5)
+    answers(fp, avn, "list", "typo", returncode=1, stderr=CRASH)
+    answers(
+        fp, avn, "get", "typo", returncode=1, stderr="ERROR\tcommand failed: Error: Service does not exist (status 404)"
+    )
+    with pytest.raises(Refused, match="typo does not exist"):
+        lookup.look_up(avn, Project(), ("typo",), 5)
+
+
+def test_status_of_names_needs_no_list(fp: FakeProcess, avn: str) -> None:
+    answers(fp, avn, "list", returncode=1, stderr=CRASH)
+    answers(fp, avn, "get", "us", stdout=json.dumps(US))
+    answers(fp, avn, "get", "eu", stdout=json.dumps(EU))
+    told: list[str] = []
+    found = collect.begin(avn, None, 5, ("us",), told.append)()
+    assert sorted(one.name for one in found) == ["eu", "us"]
+    assert "ValueError" in told[0]
+
+
+def test_status_of_all_needs_the_list(fp: FakeProcess, avn: str) -> None:
+    answers(fp, avn, "list", returncode=1, stderr="ERROR\tcommand failed: Error: no (status 401)\n")
+    with pytest.raises(AvnError, match="failed"):
+        collect.begin(avn, None, 5)()
+
+
+def test_an_avn_that_is_too_old_is_named_before_it_is_started(fp: FakeProcess, tmp_path: Path) -> None:
+    given = installed(tmp_path, "2.14.0")
+    with pytest.raises(Refused, match=r"avn 2.14.0 is too old"):
+        lookup.look_up(given, Project(), ("us",), 5)
+    assert not fp.calls
+
+
+def test_one_whose_age_nothing_tells_is_named_when_it_does_not_know_what_it_is_asked(
+    fp: FakeProcess, tmp_path: Path
+) -> None:
+    path = tmp_path / "avn"
+    path.touch(0o755)
+    answers(fp, str(path), "list", "us", returncode=2, stderr="avn service: error: no")
+    fp.register([str(path), "--version"], stdout="aiven-client 2.14.0")
+    with pytest.raises(Refused, match=r"avn 2.14.0 is too old"):
+        lookup.look_up(str(path), Project(), ("us",), 5)
+
+
+def test_the_version_is_not_asked_for_while_all_goes_well(fp: FakeProcess, avn: str, tmp_path: Path) -> None:
+    assert program.known(avn).version == "4.18.0"
+    assert program.known(str(tmp_path / "other")).version == "not asked"
+    assert not fp.calls

@@ -1,0 +1,345 @@
+"""In what a new primary would differ from the old one: every difference has its values and what makes them equal."""
+
+import contextlib
+import io
+import json
+import shlex
+from typing import Any
+
+import pytest
+from aiven.client.cli import AivenCLI
+
+from ccr_avn.aiven import models
+from ccr_avn.aiven.avn import Project
+from ccr_avn.plan.model import Call, Gate, Probe, Results, Step, go
+from ccr_avn.procedures.gates import parity, settings
+from ccr_avn.procedures.gates.parity import Difference
+from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.survey import compare_sides
+from ccr_avn.valkey.inventory import Plane, Planes
+from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
+
+P = Project("p")
+SECRET = "AVNS_never-shown"
+
+
+def row(source: str | None, dest: str | None, kind: str = "read_replica", **more: Any) -> dict[str, Any]:
+    base = {"service_integration_id": "id", "integration_type": kind, "enabled": True, "active": True}
+    return {**base, "source_service": source, "dest_service": dest, **more}
+
+
+def service(name: str, **more: Any) -> models.Service:
+    base = {
+        "service_name": name,
+        "service_type": "valkey",
+        "state": "RUNNING",
+        "plan": "startup-4",
+        "cloud_name": "c",
+        "service_integrations": [row("eu", "us")],
+    }
+    return models.service(json.dumps({**base, **more}))
+
+
+def user(name: str, kind: str = "normal", password: str | None = None, **rights: list[str]) -> dict[str, Any]:
+    access = {f"valkey_acl_{key}": words for key, words in rights.items()}
+    return {"username": name, "type": kind, "password": password, "access_control": access}
+
+
+def plane(libraries: dict[str, str] | None = None, ahead: float = 0.0, **more: Any) -> Plane:
+    told: dict[str, Any] = {
+        "role": "master",
+        "run_id": "r",
+        "version": "9.1.2",
+        "replid": "a" * 40,
+        "replid2": NO_HISTORY,
+        "offset": 1,
+        "second_offset": -1,
+        "connected_replicas": 0,
+        "used_memory": 1,
+        "maxmemory": 0,
+        "loading": False,
+    }
+    return Plane(side=ReplicationInfo(**{**told, **more}), libraries=libraries, ahead=ahead, uncertain=0.01)
+
+
+def of_services(old: dict[str, Any], new: dict[str, Any]) -> tuple[Difference, ...]:
+    return parity.of_services(P, service("eu", **old), service("us", **new))
+
+
+def of_servers(old: Plane, new: Plane) -> tuple[Difference, ...]:
+    return parity.of_servers(P, service("eu"), service("us"), Planes(primary=old, replica=new))
+
+
+SET_RIGHTS = "avn service user-set-access-control us --username app --project p"
+OPEN = ["0.0.0.0/0", "::/0"]
+DUE = {"updates": [{"description": "new kernel", "deadline": "2026-12-01"}]}
+
+SHOWN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
+    (
+        {"users": [user("app", keys=["a*"], categories=["+@read"])]},
+        {"users": [user("app", keys=["a*"], categories=["+@all", "-@write"])]},
+        "user app: eu has keys a*, categories +@read, us has keys a*, categories +@all -@write",
+        f"{SET_RIGHTS} '--valkey-acl-keys=a*' --valkey-acl-categories=+@read",
+    ),
+    (
+        {"users": [user("app")]},
+        {"users": [user("app", keys=["a*"])]},
+        "user app: eu has no limits, us has keys a*",
+        f"{SET_RIGHTS} '--valkey-acl-keys=*' --valkey-acl-categories=+@all '--valkey-acl-channels=*'",
+    ),
+    ({"users": [user("app")]}, {"users": []}, "users: those of us are not shown to this token", ""),
+    (
+        {"users": [user("app", categories=["-@all", "+@read"]), user("default")]},
+        {"users": [user("default")]},
+        "user app: only eu has it, with categories -@all +@read",
+        "avn service user-create us --username app --project p '--valkey-acl-categories=-@all +@read'",
+    ),
+    (
+        {"users": [user("d")]},
+        {"users": [user("d"), user("x")]},
+        "user x: only us has it",
+        "avn service user-delete us --username x --project p",
+    ),
+    (
+        {"users": [user("app", password=SECRET)]},
+        {"users": [user("app", password="another")]},
+        "user app: the passwords differ (not shown)",
+        "give the application the one of avn service user-get us --username app --project p",
+    ),
+    (
+        {"user_config": {"valkey_timeout": 60}},
+        {},
+        "valkey_timeout: eu has 60, us has 300",
+        "avn service update us --project p -c valkey_timeout=60",
+    ),
+    (
+        {},
+        {"user_config": {"valkey_number_of_databases": 16}},
+        "valkey_number_of_databases: eu has unset, us has 16",
+        "avn service update us --project p --remove-option valkey_number_of_databases",
+    ),
+    (
+        {"user_config": {"public_access": {"valkey": True}}},
+        {},
+        "public_access.valkey: eu has true, us has unset",
+        "avn service update us --project p -c public_access.valkey=true",
+    ),
+    (
+        {"user_config": {"ip_filter": [{"network": "10.0.0.0/8", "description": None}]}},
+        {"user_config": {"ip_filter": OPEN}},
+        "ip_filter: eu has 10.0.0.0/8, us has 0.0.0.0/0, ::/0",
+        "avn service update us --project p -c "
+        + shlex.quote("ip_filter=[{'network': '10.0.0.0/8', 'description': None}]"),
+    ),
+    (
+        {"termination_protection": True},
+        {},
+        "termination protection: eu has it, us has not",
+        "avn service update us --project p --enable-termination-protection",
+    ),
+    (
+        {"plan": "business-4", "node_count": 2},
+        {"node_count": 1},
+        "plan: eu has business-4 (2 nodes), us has startup-4 (1 node)",
+        "once promoted: avn service update us --project p --plan business-4",
+    ),
+    ({"project_vpc_id": "v"}, {}, "VPC: eu is in v, us is in none: see that applications have a route to it", ""),
+    ({"service_type": "redis"}, {}, "type: eu is redis, us is valkey: their settings have other names", ""),
+    (
+        {"service_integrations": [row("eu", "us"), row("eu", "board", "metrics")]},
+        {},
+        "integration metrics to board: eu has it, us has not",
+        "avn service integration-create -t metrics -s us -d board --project p",
+    ),
+    (
+        {"service_integrations": [row("eu", "us"), row("eu", None, "datadog", dest_endpoint_id="e-1")]},
+        {"service_integrations": [row("eu", "us"), row("us", None, "datadog", dest_endpoint_id="e-2")]},
+        "integration datadog to endpoint e-1: eu has it, us has not",
+        "avn service integration-create -t datadog -s us -D e-1 --project p",
+    ),
+    (
+        {"service_integrations": [row("eu", "us"), row("eu", "asia")]},
+        {},
+        "asia is a replica of eu too and stays one: it gets nothing that us is written",
+        "make one of us: ccr-avn enable us NAME --replica-cloud CLOUD --project p; then terminate asia",
+    ),
+    (
+        {},
+        {"maintenance": DUE},
+        "maintenance is due on us and will restart its server: new kernel until 2026-12-01",
+        "avn service maintenance-start us --project p",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "text", "fix"), SHOWN, ids=lambda value: value if type(value) is str else "")
+def test_a_difference_is_told_with_its_values_and_what_makes_them_equal(
+    old: dict[str, Any], new: dict[str, Any], text: str, fix: str
+) -> None:
+    [found] = of_services(old, new)
+    assert (found.text, found.fix) == (text, fix)
+    assert json.dumps(found.told())
+
+
+def test_what_is_over_is_no_risk_that_remains() -> None:
+    old = {"plan": "business-4", "maintenance": DUE, "user_config": {"valkey_timeout": 1}}
+    left = parity.risks(of_services(old, {"maintenance": DUE}))
+    assert [one["what"].split()[0] for one in left] == ["valkey_timeout:", "maintenance"]
+    assert "due on us" in left[1]["what"]
+    assert all(one["mend"].startswith("avn service") for one in left)
+
+
+def commands() -> set[str]:
+    """What is printed to be typed, of all cases."""
+    told = {fix for *_, fix in SHOWN}
+    return {part[part.index("avn service") :] for fix in told for part in fix.split("; ") if "avn service" in part}
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_avns_own_parser_accepts_what_is_printed(command: str) -> None:
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        try:
+            AivenCLI().parse_args(shlex.split(command)[1:])
+        except SystemExit:
+            pytest.fail(f"{command}: {errors.getvalue()}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"user_config": {"valkey_timeout": 300, "valkey_ssl": True}}, {}),
+        ({"user_config": {"ip_filter": OPEN}}, {}),
+        ({"user_config": {"ip_filter": ["10.0.0.1/32", "::/0"]}}, {"user_config": {"ip_filter": ["::/0", "10.0.0.1"]}}),
+        (
+            {"user_config": {"ip_filter": [{"network": "10.0.0.0/8", "description": "office"}]}},
+            {"user_config": {"ip_filter": ["10.0.0.0/8"]}},
+        ),
+        ({"user_config": {"ip_filter": [settings.NOBODY]}}, {}),
+        ({"user_config": {"valkey_version": "9.1", "recovery_basebackup_name": "b", "backup_hour": None}}, {}),
+        (
+            {"users": [user("default", "primary", "one"), user("a", keys=["x", "y"], channels=[])]},
+            {"users": [user("default", "primary", "two"), user("a", keys=["y", "x"])]},
+        ),
+        ({"users": [user("a", password="<redacted>")]}, {"users": [user("a", password="<redacted>")]}),
+        (
+            {"service_integrations": [row("eu", "us"), row("eu", "logs", "logs")]},
+            {"service_integrations": [row("eu", "us"), row("us", "logs", "logs")]},
+        ),
+        ({"service_integrations": [row("eu", "us"), row("eu", None, "metrics", enabled=False)]}, {}),
+        ({"maintenance": {"updates": []}}, {"maintenance": None}),
+    ],
+)
+def test_what_means_the_same_is_no_difference(old: dict[str, Any], new: dict[str, Any]) -> None:
+    assert of_services(old, new) == ()
+
+
+def test_a_secret_is_told_to_nobody() -> None:
+    old = {"user_config": {"migration": {"host": "h", "password": SECRET}, "some_token": SECRET}}
+    old["users"] = [user("app", password=SECRET)]  # type: ignore[assignment]
+    found = of_services(old, {"users": [user("app", password="another")]})
+    assert len(found) == 4
+    assert SECRET not in json.dumps([one.told() for one in found])
+    assert SECRET not in str(parity.judge_differences(found, compared=""))
+
+
+def test_a_long_filter_makes_no_command_that_no_shell_takes() -> None:
+    objects = [{"network": f"10.0.{n % 250}.{n // 250}/32", "description": "x" * 90} for n in range(100)]
+    words = settings.changes("ip_filter", objects)
+    assert len(words[1]) < 4000
+    assert "10.0.99.0/32" in words[1]
+    assert settings.changes("ip_filter", [f"10.{n % 250}.{n // 250}.0/24" for n in range(8000)]) == ()
+    assert len(settings.shown("ip_filter", [f"10.{n % 250}.{n // 250}.0/24" for n in range(8000)])) < 250
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word", "refuses"),
+    [
+        (plane(version="9.1.0"), plane(version="8.1.4"), "older server", True),
+        (plane(version="10.0.0"), plane(version="9.9.9"), "older server", True),
+        (plane(version="9.1.2"), plane(version="9.1.0"), "older patch", False),
+        (plane(version="8.1.4"), plane(version="9.1.0"), "newer", False),
+        (plane({"lib": "1"}), plane({}), "eu has the library lib, us has not", False),
+        (plane({"lib": "1"}), plane({"lib": "2"}), "us has other code", False),
+        (plane(cached_scripts=2), plane(cached_scripts=1), "NOSCRIPT", False),
+        (plane(ahead=0.0), plane(ahead=120.0), "120.0 s ahead of eu: keys with less than that to live", False),
+        (plane(ahead=60.0), plane(ahead=0.0), "60.0 s behind", False),
+    ],
+)
+def test_what_the_servers_differ_in(old: Plane, new: Plane, word: str, refuses: bool) -> None:
+    [found] = of_servers(old, new)
+    assert word in found.text
+    assert found.refuses == refuses
+    assert found.fix or "newer" in word
+
+
+def test_equal_servers_have_no_difference() -> None:
+    assert of_servers(plane({"lib": "1"}, ahead=5.0), plane({"lib": "1", "more": "2"}, ahead=5.4)) == ()
+
+
+def test_where_functions_may_not_be_listed_they_are_counted() -> None:
+    old = Plane(side=plane().side, libraries=None, ahead=0, uncertain=0)
+    assert of_servers(old, old) == ()
+
+
+@pytest.mark.parametrize(("uncertain", "skew"), [(0.1, 2.0), (1.5, 0.0)])
+def test_a_skew_is_only_told_when_the_answers_were_quick_enough_to_show_it(uncertain: float, skew: float) -> None:
+    side = plane().side
+    planes = Planes(
+        primary=Plane(side=side, libraries=None, ahead=0, uncertain=uncertain),
+        replica=Plane(side=side, libraries=None, ahead=2.0, uncertain=uncertain),
+    )
+    assert planes.skew == skew
+
+
+def judged(planes: Planes | None, *services: models.Service) -> Any:
+    step: Step[Any] = Step(
+        slug="pair", purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go(""))
+    )
+    seen = Results()
+    seen.remember(step, services)
+    return parity.are_alike(P, step, "eu", "us").judge(planes, seen)
+
+
+def test_all_is_told_but_only_what_can_not_work_refuses() -> None:
+    old, new = service("eu", user_config={"valkey_timeout": 1}), service("us")
+    planes = Planes(primary=plane(ahead=3), replica=plane())
+    finding = judged(planes, old, new)
+    assert (finding.verdict, len(finding.warnings)) == ("go", 2)
+    assert [one["topic"] for one in finding.facts["differences"]] == ["setting", "clock"]
+    refused = judged(Planes(primary=plane(version="9.1.0"), replica=plane(version="8.0.1")), old, new)
+    assert refused.verdict == "stop"
+    assert "avn service update us --project p -c valkey_version=9.1" in refused.hint
+    assert "valkey_timeout" in refused.detail
+
+
+def test_servers_that_can_not_be_asked_are_no_failure_and_are_told() -> None:
+    """That they can't be reached is another check's matter."""
+    pair: Step[Any] = Step(
+        slug="pair", purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go(""))
+    )
+    step = compare_sides(Setting(project=P), "eu", "us", pair, ("--allow-smaller",))
+    assert step.read.argv == ("ccr-avn", "switchover", "eu", "us", "--project", "p", "--allow-smaller", "--check")
+    for there in (
+        (service("eu"), service("us")),
+        (service("eu"),),
+        (service("eu"), service("us", service_integrations=[])),
+    ):
+        seen = Results()
+        seen.remember(pair, there)
+        assert isinstance(step.read, Probe)
+        assert step.read.read(seen) is None
+    assert "not compared" in " ".join(judged(None, service("eu"), service("us")).warnings)
+
+
+def test_a_replica_that_follows_nobody_is_not_compared() -> None:
+    assert judged(None, service("eu")).reason.startswith("not compared")
+    assert judged(None, service("eu"), service("us", service_integrations=[])).reason.startswith("not compared")
+
+
+def test_a_protected_service_is_powered_off_in_two_steps() -> None:
+    assert parity.power_off(P, "eu", protected=False) == "avn service update eu --project p --power-off"
+    assert parity.power_off(P, "eu", protected=True) == (
+        "avn service update eu --project p --disable-termination-protection && "
+        "avn service update eu --project p --power-off"
+    )

@@ -1,0 +1,114 @@
+"""Procedures as plain values: their order, their argv; and that avn's own parser accepts every argv."""
+
+import contextlib
+import io
+import shlex
+
+import pytest
+from aiven.client.cli import AivenCLI
+
+from ccr_avn.errors import UsageError
+from ccr_avn.plan.model import Call, Later, Plan
+from ccr_avn.procedures.enable import EnableRequest, plan_enable
+from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+from ccr_avn.procedures.verify import VerifyRequest, plan_verify
+from tests.support.plans import PLANS, SETTING, switching_plans
+
+
+def test_a_pasted_check_lets_through_what_the_run_does() -> None:
+    given = {"primary": "eu", "replica": "us", "setting": SETTING, "run": "r"}
+    want = SwitchoverRequest(**given, allow_smaller=True, max_lag_bytes=7)  # type: ignore[arg-type]
+    [argv] = [step.read.argv for step in plan_switchover(want).plan.checks if step.slug == "parity"]
+    assert argv[-4:] == ("--max-lag-bytes", "7", "--allow-smaller", "--check")
+
+
+def calls(plan: Plan) -> list[tuple[str, ...]]:
+    every = [call for step in plan.all_steps for call in (step.read, step.change) if isinstance(call, Call)]
+    return [tuple("x" if isinstance(word, Later) else word for word in call.argv) for call in every]
+
+
+def test_the_installed_avns_parser_accepts_every_argv() -> None:
+    argvs = {argv for plan in PLANS for argv in calls(plan)} - {("avn", "service", "create", "--help")}
+    assert len(argvs) > 10
+    for argv in sorted(argvs):
+        if "--service-integration" in argv:
+            continue  # in no avn released so far: `--replica-flag` finds that out before any change
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            try:
+                AivenCLI().parse_args(list(argv[1:]))
+            except SystemExit:
+                pytest.fail(f"{shlex.join(argv)}: {errors.getvalue()}")
+
+
+def test_every_read_asks_for_json_and_every_change_does_not() -> None:
+    for plan in PLANS:
+        for step in plan.all_steps:
+            if isinstance(step.read, Call) and "--help" not in step.read.argv:
+                assert "--json" in step.read.argv
+            if isinstance(step.change, Call):
+                assert "--json" not in step.change.argv
+
+
+def test_the_steps_of_enable_in_order() -> None:
+    request = EnableRequest(
+        primary="eu", replica="us", setting=SETTING, primary_cloud="c", replica_cloud="d", flag_was_asked=True
+    )
+    plan = plan_enable(request)
+    assert [step.slug for step in plan.checks] == ["flag", "pair", "offers", "vpc"]
+    assert [step.slug for step in plan.steps] == [
+        "primary",
+        "primary-running",
+        "primary-backup",
+        "replica",
+        "replica-running",
+        "integration",
+        "link",
+        "databases",
+        "marker",
+    ]
+
+
+def test_the_steps_of_a_switchover_in_order() -> None:
+    plan = switching_plans()[0]
+    assert [step.slug for step in plan.checks] == ["pair", "integration", "health", "databases", "parity"]
+    assert [step.slug for step in plan.steps] == [
+        "fence",
+        "caught-up",
+        "seal",
+        "promote",
+        "history",
+        "accepts-writes",
+        "origin",
+        "integration-gone",
+        "running",
+        "audit",
+        "close",
+        "closed",
+    ]
+
+
+def test_between_fence_and_first_write_avn_is_started_once() -> None:
+    """Every start of avn inside the fence is outage."""
+    for plan in switching_plans():
+        slugs = [step.slug for step in plan.steps]
+        if "accepts-writes" not in slugs:
+            continue  # on the word of the control plane alone
+        inside = plan.steps[: slugs.index("accepts-writes") + 1]
+        looks = [step.slug for step in inside if isinstance(step.read, Call)]
+        changes = [step.slug for step in inside if isinstance(step.change, Call)]
+        assert (looks, changes) == ([], ["promote"])
+        assert [step.slug for step in plan.steps if step.final] == ["promote"]
+
+
+def test_a_link_keeps_to_the_lag_that_it_names() -> None:
+    link = plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING, level="link", max_lag=4711)).steps[0]
+    assert "4711" in link.gate.rule
+    assert link.read.argv[5:7] == ("--max-lag-bytes", "4711")
+
+
+def test_a_pair_has_two_sides() -> None:
+    with pytest.raises(UsageError):
+        EnableRequest(primary="eu", replica="eu", setting=SETTING)
+    with pytest.raises(UsageError):
+        VerifyRequest(primary="eu", replica="eu", setting=SETTING)

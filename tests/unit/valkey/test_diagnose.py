@@ -1,0 +1,75 @@
+"""Each usual cause is told from the others, with what to do and whether waiting may mend it."""
+
+import socket
+import ssl
+
+import pytest
+from valkey import exceptions
+
+from ccr_avn.errors import Unreachable
+from ccr_avn.valkey.connect import Endpoint, explained
+from ccr_avn.valkey.diagnose import Answered
+
+ENDPOINT = Endpoint(service="eu", uri="rediss://default:pw-secret@h.example:1")
+
+
+def from_(cause: Exception) -> Exception:
+    """As valkey-py hands a socket's error on."""
+    error = exceptions.ConnectionError(f"Error connecting to h.example:1. {cause}.")
+    error.__cause__ = cause
+    return error
+
+
+CASES = [
+    (from_(socket.gaierror(-2, "Name or service not known")), "a VPC, or not built yet", True, False),
+    (from_(socket.gaierror(-3, "Temporary failure in name resolution")), "can't be looked up", True, False),
+    (from_(ConnectionRefusedError(111, "Connection refused")), "refused: it is down", True, False),
+    (from_(OSError(113, "No route to host")), "no way to its network", True, False),
+    (from_(OSError(101, "Network is unreachable")), "no way to its network", True, False),
+    (from_(ConnectionResetError(104, "reset by peer")), "cut at once", True, False),
+    (from_(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")), "cut at once", True, False),
+    (from_(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")), "does not speak TLS", False, True),
+    (from_(ssl.SSLCertVerificationError(1, "Hostname mismatch, not valid for")), "another name", False, True),
+    (from_(ssl.SSLCertVerificationError(1, "certificate has expired")), "not valid now", False, True),
+    (from_(ssl.SSLCertVerificationError(1, "self-signed certificate")), "not trusted here", False, True),
+    (exceptions.TimeoutError("Timeout reading from h.example:1"), "no answer", True, False),
+    (exceptions.AuthenticationError("Authentication required."), "wants a password", False, True),
+    (exceptions.AuthenticationError("WRONGPASS"), "password was refused", False, True),
+    (exceptions.NoPermissionError("no permissions"), "may not do that", False, True),
+    (exceptions.OutOfMemoryError("used memory > maxmemory"), "memory is full", True, True),
+    (exceptions.ReadOnlyError("read only replica"), "it is a replica", False, True),
+    (exceptions.BusyLoadingError("loading the dataset"), "still loading", True, True),
+    (exceptions.ResponseError("MASTERDOWN Link with MASTER is down"), "without its primary", True, True),
+    (exceptions.ResponseError("BUSY Valkey is busy running a script."), "busy with a script", True, True),
+    (exceptions.ResponseError("NOREPLICAS Not enough good replicas"), "too few replicas", True, True),
+    (exceptions.ResponseError("MISCONF Errors writing to the RDB"), "can't save", True, True),
+    (exceptions.ResponseError("ODD nobody knows it"), "it refused", True, True),
+    (exceptions.ConnectionError("max number of clients reached"), "as many clients", True, False),
+]
+
+
+@pytest.mark.parametrize(("error", "told", "passing", "answered"), CASES, ids=[case[1] for case in CASES])
+def test_causes(error: Exception, told: str, passing: bool, answered: bool) -> None:
+    with pytest.raises(Unreachable) as caught, explained(ENDPOINT):
+        raise error
+    shown = caught.value
+    assert told in shown.what
+    assert shown.what.startswith("eu (h.example:1): ")
+    assert shown.hint
+    assert shown.passing is passing
+    assert isinstance(shown, Answered) is answered
+    assert "pw-secret" not in f"{shown} {shown.detail} {shown.hint}"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (exceptions.TimeoutError("Timeout reading"), "holds writes back"),
+        (exceptions.ConnectionError("Connection closed by server."), "the connection was cut: it restarts"),
+        (from_(ConnectionRefusedError(111, "Connection refused")), "the connection was cut: it restarts"),
+    ],
+)
+def test_what_had_answered_before_is_not_blamed_on_an_address(error: Exception, told: str) -> None:
+    with pytest.raises(Unreachable) as caught, explained(ENDPOINT, connected=True):
+        raise error
+    assert told in caught.value.what

@@ -1,0 +1,227 @@
+"""The data plane's judgements on plain values, with injected time."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccr_avn.errors import CcrError, Unreachable
+from ccr_avn.valkey import fence as fences
+from ccr_avn.valkey.connect import Endpoint, settings
+from ccr_avn.valkey.fence import Fence, Writer, blocked_writers
+from ccr_avn.valkey.marker import MarkerResult
+from ccr_avn.valkey.quiescence import moved_only_by_pings, no_writes_between
+from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, parse_replication
+
+INFO = {
+    "role": "master",
+    "run_id": "a" * 40,
+    "redis_version": "7.2.4",
+    "valkey_version": "9.1.0",
+    "master_replid": "b" * 40,
+    "master_replid2": NO_HISTORY,
+    "master_repl_offset": "100",
+    "second_repl_offset": "-1",
+    "connected_slaves": "1",
+    "used_memory": "1000",
+    "maxmemory": "0",
+    "loading": "0",
+    "rdb_changes_since_last_save": "5",
+    "rdb_last_save_time": "1700000000",
+}
+FOLLOWING = {
+    **INFO,
+    "role": "slave",
+    "slave_repl_offset": "90",
+    "master_link_status": "down",
+    "master_sync_in_progress": "0",
+    "master_last_io_seconds_ago": "-1",
+    "master_link_down_since_seconds": "12",
+}
+NEEDED = sorted(set(FOLLOWING) - {"valkey_version", "maxmemory", "loading", "master_link_down_since_seconds"})
+
+
+def told(info: dict[str, str]) -> bytes:
+    return b"# Server\r\n" + "".join(f"{key}:{value}\r\n" for key, value in info.items()).encode()
+
+
+def side(**other: Any) -> ReplicationInfo:
+    return replace(parse_replication(told(INFO), "eu"), **other)
+
+
+def test_what_evicts_nothing_is_no_data() -> None:
+    buffers = {"mem_not_counted_for_evict": "300", "mem_clients_normal": "200", "maxmemory_policy": "allkeys-lru"}
+    full = parse_replication(told({**INFO, **buffers}), "eu")
+    assert (full.data_memory, full.eviction) == (500, "allkeys-lru")
+    assert parse_replication(told(INFO), "eu").data_memory == 1000
+
+
+def test_a_side() -> None:
+    primary, replica = parse_replication(told(INFO), "eu"), parse_replication(told(FOLLOWING), "us")
+    assert (primary.role, primary.offset, primary.version, primary.link_status) == ("master", 100, "9.1.0", None)
+    assert (replica.offset, replica.last_io_seconds, replica.link_down_seconds) == (90, None, 12)
+    assert Link(primary=primary, replica=replica).lag_bytes == 10
+    assert Link(primary=replace(primary, offset=80), replica=replica).lag_bytes == 0
+    assert not primary.was_promoted
+    assert replace(primary, replid2="c" * 40).was_promoted
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+def test_half_a_fact_is_none(missing: str) -> None:
+    info = {key: value for key, value in FOLLOWING.items() if key != missing}
+    if missing in ("master_repl_offset", "redis_version"):  # a replica's own offset counts; Valkey has its own version
+        assert parse_replication(told(info), "us").offset == 90
+        return
+    with pytest.raises(Unreachable) as caught:
+        parse_replication(told(info), "us")
+    assert not caught.value.passing
+
+
+@given(st.binary(max_size=300))
+def test_any_answer_is_a_side_or_an_explained_error(answer: bytes) -> None:
+    with pytest.raises(CcrError):
+        parse_replication(answer, "eu")
+
+
+@pytest.mark.parametrize(
+    ("moved", "seconds", "only_pings"),
+    [(0, 0, True), (14, 0.1, True), (28, 0.1, False), (28, 1.5, True), (37, 9, False), (20, 9, False), (-14, 9, False)],
+)
+def test_pings(moved: int, seconds: float, only_pings: bool) -> None:
+    assert moved_only_by_pings(1000, 1000 + moved, seconds) is only_pings
+
+
+@pytest.mark.parametrize(
+    ("other", "nothing"),
+    [
+        ({}, True),
+        ({"offset": 137}, True),  # WAIT asked for an acknowledgement
+        ({"offset": 128, "changes": 6}, False),  # as long as two pings, and yet a write
+        ({"offset": 90}, False),
+        ({"run_id": "c" * 40}, False),
+        ({"replid": "c" * 40}, False),
+        ({"role": "slave"}, False),
+        ({"offset": 114, "changes": 0, "last_save": 1700000001}, True),  # saved meanwhile
+        ({"offset": 131, "changes": 1, "last_save": 1700000001}, False),
+    ],
+)
+def test_writing_nothing(other: dict[str, Any], nothing: bool) -> None:
+    assert no_writes_between(side(), side(**other), 1.0) is nothing
+
+
+def test_what_the_lags_of_markers_come_to() -> None:
+    none = MarkerResult(samples=3, lag_ms=())
+    assert (none.arrived, none.minimum, none.median, none.maximum) == (0, 0.0, 0.0, 0.0)
+    some = MarkerResult(samples=4, lag_ms=(4.0, 1.0, 2.0, 3.0))
+    assert (some.arrived, some.minimum, some.median, some.maximum) == (4, 1.0, 2.5, 4.0)
+
+
+def test_an_endpoint_shows_no_secret() -> None:
+    endpoint = Endpoint(service="eu", uri="rediss://default:p%40ss@host.example:1234")
+    assert "ss@" not in repr(endpoint)
+    assert (endpoint.address, endpoint.tls) == ("host.example:1234", True)
+    assert settings(endpoint) == {"host": "host.example", "port": 1234, "username": "default", "password": "p@ss"}
+    assert Endpoint(service="eu", uri="redis://h").address == "h:6379"
+
+
+class FakeClient:
+    """Answers a fence's questions; ``clock`` moves on by ``takes`` seconds with each."""
+
+    def __init__(self) -> None:
+        self.now, self.takes = 100.0, 0.01
+        self.run_id = "a" * 40
+        self.names: list[list[str]] = []
+        self.sent: list[str] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def set_response_callback(self, *_: object) -> None: ...
+
+    def pipeline(self, *, transaction: bool) -> "FakeClient":
+        assert not transaction
+        return self
+
+    def client_pause(self, *, timeout: int, all: bool) -> None:  # noqa: A002 (valkey-py's own name)
+        assert not all
+        self.sent.append(f"pause {timeout}")
+
+    def client_list(self, _type: str = "") -> list[dict[str, str]]:
+        flags = [("b", "set"), ("b", "xread"), ("N", "get"), ("xb", "exec")]
+        return [{"name": "app", "addr": "1.2.3.4:5", "flags": flag, "cmd": command} for flag, command in flags]
+
+    def execute_command(self, *words: str) -> None:
+        self.sent.append(" ".join(words))
+
+    def execute(self, *, raise_on_error: bool) -> list[object]:
+        assert not raise_on_error
+        self.now += self.takes
+        names = self.names.pop(0) if self.names else []
+        return [b"OK", [{"name": name} for name in names], b"OK", told({**INFO, "run_id": self.run_id})]
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
+    made = FakeClient()
+    monkeypatch.setattr(fences, "connect", lambda *_, **__: made)
+    return made
+
+
+@pytest.fixture
+def fence(client: FakeClient) -> Iterator[Fence]:
+    made = Fence(Endpoint(service="eu", uri="redis://h"), "run", 30, clock=client.clock, sleep=lambda _: None)
+    made.place()
+    made.stop_renewing()
+    yield made
+    made.close()
+
+
+def test_a_fence_holds_for_its_time_from_when_the_pause_was_sent(fence: Fence, client: FakeClient) -> None:
+    assert fence.placed_at == 100
+    client.now = 129.9
+    assert fence.holds()
+    client.now = 130
+    assert not fence.holds()
+
+
+def test_a_renewal_that_comes_too_late_does_not_mend_it(fence: Fence, client: FakeClient) -> None:
+    client.now, client.takes = 129.0, 0.5
+    fence.lengthen(30)
+    assert fence.holds()
+    client.now, client.takes = 158.0, 2.0
+    fence.lengthen(30)
+    assert not fence.holds(), "the server may have got it after the last pause had ended"
+
+
+def test_a_renewal_by_another_process_breaks_it(fence: Fence, client: FakeClient) -> None:
+    client.run_id = "f" * 40
+    fence.lengthen(600)
+    assert not fence.holds()
+
+
+def test_it_pauses_again_until_nobody_is_un_pausing(client: FakeClient) -> None:
+    client.names = [["ccr-avn:unfence:x", "app"], ["ccr-avn:unfence:x"], ["app"]]
+    made = Fence(Endpoint(service="eu", uri="redis://h"), "run", 30, clock=client.clock, sleep=lambda _: None)
+    made.place()
+    made.stop_renewing()
+    assert client.sent == ["pause 30000", "pause 30000", "INFO"] * 3
+    made.close()
+
+
+def test_who_is_held_back(client: FakeClient) -> None:
+    found = blocked_writers(client)  # type: ignore[arg-type]  # it answers the same
+    assert [str(one) for one in found] == ["app at 1.2.3.4:5 (set)", "app at 1.2.3.4:5 (exec)"]
+    assert str(Writer(name="", address="a:1", command="set")) == "unnamed at a:1 (set)"
+
+
+def test_a_fence_that_was_never_placed() -> None:
+    made = Fence(Endpoint(service="eu", uri="redis://h"), "run", 30)
+    assert not made.holds()
+    assert not made.release()
+    with pytest.raises(RuntimeError):
+        made.side()
