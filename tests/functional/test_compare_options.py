@@ -186,10 +186,10 @@ SCRIPT = """
 import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in what a shell runs behind &
-from ccr_avn.dataplane.compare import CompareRequest, compare, run
-from ccr_avn.dataplane.compare.protocol import RateLimit
-from ccr_avn.dataplane.connect import Endpoint
-run.SMALL = 0
+from ccr_avn.valkey.compare import CompareRequest, compare, engine
+from ccr_avn.valkey.compare.protocol import RateLimit
+from ccr_avn.valkey.connect import Endpoint
+engine.SMALL = 0
 if __name__ == "__main__":
     ends = [Endpoint(service=name, uri=sys.stdin.readline().strip()) for name in ("eu", "us")]
     request = CompareRequest(primary=ends[0], replica=ends[1], level="values", jobs=2, max_operations=500)
