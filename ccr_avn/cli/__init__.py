@@ -1,31 +1,98 @@
-"""The commands: options to request to plan to preview or execute to exit code. The only typer, the only prompt."""
+"""The commands: options to request to plan to preview or execute to exit code. The only typer, the only prompt.
 
-from collections.abc import Callable
+A command's module is loaded when that command is called: the list of commands, and completing a name, load none.
+"""
+
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
 from typing import Any
 
 import typer
+from typer.main import get_command
 
-from ccr_avn.cli import (
-    doctor,
-    drill,
-    enable,
-    endpoint,
-    evacuate,
-    failover,
-    gate,
-    pages,
-    primitives,
-    runs,
-    sandbox,
-    status,
-    switchover,
-    verify,
-    watch,
-)
+from ccr_avn import __version__
+from ccr_avn.cli import pages
+from ccr_avn.output import console
+
+WHERE = {
+    "enable": "enable:enable",
+    "doctor": "doctor:doctor",
+    "verify": "verify:verify",
+    "watch": "watch:watch",
+    "endpoint": "endpoint:endpoint",
+    "switchover": "switchover:switchover",
+    "failover": "failover:failover",
+    "drill": "drill:drill",
+    "evacuate": "evacuate:evacuate",
+    "fence": "primitives:fence",
+    "unfence": "primitives:unfence",
+    "status": "status:status",
+    "gate": "gate:app",
+    "runs": "runs:app",
+    "sandbox": "sandbox:app",
+}
+"""Each command's module here, and its function or its own app."""
+
+FORMER = {
+    "check-fence": "primitives:check_fence",
+    "check-history": "primitives:check_history",
+    "lineage": "primitives:lineage",
+    "caught-up": "primitives:caught_up",
+    "accepts-writes": "primitives:accepts_writes",
+    "closed": "primitives:closed",
+    "last-known": "primitives:last_known",
+}
+"""What was called so before it was a gate: not shown, but scripts may still call it so."""
+
+
+class Loaded(MutableMapping[str, Any]):
+    """The commands by name; one is made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._where = {**WHERE, **FORMER}
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _made(name, self._where[name])
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._where[name], self._made[name] = "", command
+
+    def __delitem__(self, name: str) -> None:
+        del self._where[name]
+        self._made.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+
+class Program(pages.HelpGroup):
+    """All commands, each loaded when it is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = Loaded()
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (the name is the parent's)
+        return list(self.commands)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Names are completed without their commands."""
+        loaded, self.commands = self.commands, {name: pages.stand_in(name) for name in WHERE}
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self.commands = loaded
+
 
 app = typer.Typer(
     name="ccr-avn",
-    cls=pages.HelpGroup,
+    cls=Program,
     help="Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over. Uses avn for all of it.",
     epilog="ccr-avn doctor\nccr-avn COMMAND --help",
     no_args_is_help=True,
@@ -37,9 +104,6 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from ccr_avn import __version__
-        from ccr_avn.output import console
-
         console.say(f"ccr-avn {__version__}")
         raise typer.Exit
 
@@ -51,25 +115,16 @@ def main(
     """Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over."""
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "enable": enable.enable,
-    "doctor": doctor.doctor,
-    "verify": verify.verify,
-    "watch": watch.watch,
-    "endpoint": endpoint.endpoint,
-    "switchover": switchover.switchover,
-    "failover": failover.failover,
-    "drill": drill.drill,
-    "evacuate": evacuate.evacuate,
-    "fence": primitives.fence,
-    "unfence": primitives.unfence,
-}
-
-for _name, _function in COMMANDS.items():
-    app.command(_name, cls=pages.HelpCommand, **pages.page(_name))(_function)
-app.command("status", cls=status.StatusCommand, **pages.page("status"))(status.status)
-app.add_typer(gate.app, name="gate", **pages.group("gate"))
-for _name, _function in primitives.FORMER.items():  # scripts may still call them so
-    app.command(_name, cls=pages.HelpCommand, hidden=True)(_function)
-app.add_typer(runs.app, name="runs", **pages.group("runs"))
-app.add_typer(sandbox.app, name="sandbox", **pages.group("sandbox"))
+def _made(name: str, where: str) -> Any:
+    """The command of that name, with its page; a module may have a class of its own for it: ``COMMAND``."""
+    module, _, attribute = where.partition(":")
+    loaded = import_module(f"{__name__}.{module}")
+    found = getattr(loaded, attribute)
+    one = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    if isinstance(found, typer.Typer):
+        one.add_typer(found, name=name, **pages.group(name))
+        made: Any = get_command(one)
+        return made.commands[name]
+    shown: dict[str, Any] = {"hidden": True} if name in FORMER else pages.page(name)
+    one.command(name, cls=getattr(loaded, "COMMAND", pages.HelpCommand), **shown)(found)
+    return get_command(one)

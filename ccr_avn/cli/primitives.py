@@ -369,15 +369,3 @@ def _tell(context: typer.Context, json: bool, text: str, result: dict[str, Any])
         console.envelope(str(context.info_name), ok=True, changed=False, result=result)
     else:
         console.say(text)
-
-
-FORMER: "dict[str, Callable[..., None]]" = {
-    "check-fence": check_fence,
-    "check-history": check_history,
-    "lineage": lineage,
-    "caught-up": caught_up,
-    "accepts-writes": accepts_writes,
-    "closed": closed,
-    "last-known": last_known,
-}
-"""What was called so before it was a gate."""

@@ -51,6 +51,9 @@ class StatusCommand(HelpCommand):
             return super().invoke(ctx)
 
 
+COMMAND = StatusCommand
+
+
 def asks_for_nagios(words: list[str]) -> bool:
     """Whether the words say `--format nagios`, even when others among them can't be understood."""
     return "--format=nagios" in words or ("--format", "nagios") in pairwise(words)
