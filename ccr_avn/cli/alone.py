@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from ccr_avn.aiven.program import known
 from ccr_avn.cli import options
 from ccr_avn.cli.options import RouteName
+from ccr_avn.errors import Refused
+from ccr_avn.output import console
+from ccr_avn.output.progress import PlainProgress
+from ccr_avn.plan import events
+from ccr_avn.plan.execute import Run, World
+from ccr_avn.plan.model import Finding, Gate, Plan, go
+from ccr_avn.procedures.lookup import look_up
+from ccr_avn.procedures.old_primary import CloseWish
+from ccr_avn.procedures.promotion import PromoteWish
+from ccr_avn.process import find_avn
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
-    from ccr_avn.plan.model import Finding, Results, Step
-    from ccr_avn.procedures.old_primary import CloseWish
-    from ccr_avn.procedures.promotion import PromoteWish
+    from ccr_avn.plan.model import Results, Step
     from ccr_avn.procedures.steps import Find, Setting
 
 T = TypeVar("T")
@@ -50,9 +59,6 @@ class Alone:
         Raises:
             Refused: one does not exist.
         """
-        from ccr_avn.output import console
-        from ccr_avn.procedures.lookup import look_up
-
         return look_up(self.avn, self.setting.project, names, self.call_timeout, console.note)
 
     def find(self, *names: str) -> "Find":
@@ -65,16 +71,12 @@ class Alone:
 
     def promotion(self, replica: str, find: "Find | None" = None) -> "PromoteWish":
         """``find``: needed where its server is asked."""
-        from ccr_avn.procedures.promotion import PromoteWish
-
         return PromoteWish(
             replica=replica, setting=self.setting, find=find or _not_needed, row=lambda _: None, limit=self.timeout
         )
 
     def closing(self, primary: str, replica: str, find: "Find | None" = None) -> "CloseWish":
         """``find``: needed where their servers are asked."""
-        from ccr_avn.procedures.old_primary import CloseWish
-
         return CloseWish(
             primary=primary,
             replica=replica,
@@ -90,14 +92,6 @@ class Alone:
         Raises:
             CcrError: as a gate, or avn, ended it.
         """
-        from ccr_avn.aiven.program import known
-        from ccr_avn.output import console
-        from ccr_avn.output.progress import PlainProgress
-        from ccr_avn.plan import events
-        from ccr_avn.plan.execute import Run, World
-        from ccr_avn.plan.model import Plan
-        from ccr_avn.process import find_avn
-
         findings: list[Finding] = []
         progress = PlainProgress()
 
@@ -120,9 +114,6 @@ class Alone:
         Raises:
             Refused: it is not known.
         """
-        from ccr_avn.errors import Refused
-        from ccr_avn.output import console
-
         if fact and result.get(fact) is None:
             raise Refused(f"no {fact} is known: {text}", hint="leave --print out to see what is")
         if self.json:
@@ -172,7 +163,6 @@ def _only_looking(step: "Step[Any]") -> "Step[Any]":
 
 def answering(step: "Step[Any]") -> "Step[Any]":
     """``todo`` is an answer as well: the fact ``exists`` tells which it was."""
-    from ccr_avn.plan.model import Finding, Gate, go
 
     def judge(answer: Any, seen: "Results") -> Finding:
         found = step.gate.judge(answer, seen)

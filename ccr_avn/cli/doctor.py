@@ -4,8 +4,11 @@ from typing import Annotated
 
 import typer
 
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.doctor import examine, failed
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CallTimeout, Json, NoPreload, ProjectName
+from ccr_avn.output import console
 
 
 def doctor(
@@ -19,10 +22,6 @@ def doctor(
     """Check avn, token, project, permissions and whether read replicas are offered. Exit 4 when something fails."""
     options.not_negative(call_timeout=call_timeout)
     options.preload(avn, no_preload=no_preload)
-    from ccr_avn.aiven.avn import Project
-    from ccr_avn.aiven.doctor import examine, failed
-    from ccr_avn.output import console
-
     checks = examine(avn, Project(options.project_name(project)), service_type, call_timeout)
     if json:
         told = [{"name": check.name, "verdict": check.verdict, "seen": check.seen} for check in checks]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options
 from ccr_avn.cli.options import (
     Avn,
@@ -21,12 +22,14 @@ from ccr_avn.cli.options import (
     Route,
     Samples,
 )
+from ccr_avn.cli.session import Session
+from ccr_avn.output import console
+from ccr_avn.plan.preview import describe, preview
+from ccr_avn.procedures.enable import EnableRequest, plan_enable, summarize
 
 if TYPE_CHECKING:
-    from ccr_avn.cli.session import Session
     from ccr_avn.plan.execute import Run
     from ccr_avn.plan.model import Plan
-    from ccr_avn.procedures.enable import EnableRequest
 
 
 class ServiceType(StrEnum):
@@ -102,10 +105,6 @@ def enable(
     )
     options.at_least_one(samples=samples)
     options.preload(avn, no_preload=no_preload)
-    from ccr_avn.aiven.program import identify
-    from ccr_avn.cli.session import Session
-    from ccr_avn.procedures.enable import EnableRequest, plan_enable
-
     program = identify(avn, with_help=True)
     wanted = replica_flag.value
     if wanted == "auto":
@@ -165,9 +164,6 @@ def _checked(session: "Session", run: "Run", plan: "Plan", want: "EnableRequest"
 
 def show_preview(command: str, plan: "Plan", avn: str, *, json: bool) -> None:
     """The plan as text for a shell, or as data."""
-    from ccr_avn.output import console
-    from ccr_avn.plan.preview import describe, preview
-
     if json:
         console.envelope(command, ok=True, changed=False, plan=describe(plan, avn))
     else:
@@ -175,9 +171,6 @@ def show_preview(command: str, plan: "Plan", avn: str, *, json: bool) -> None:
 
 
 def _finish(session: "Session", run: "Run", plan: "Plan", want: "EnableRequest") -> None:
-    from ccr_avn.output import console
-    from ccr_avn.procedures.enable import summarize
-
     result = summarize(want, plan, run.seen)
     what = "are now a pair" if run.changed else "were a pair already: nothing was changed"
     proof = "replication is proven" if want.verify else "replication is NOT proven (--no-verify)"

@@ -1,13 +1,20 @@
 """`ccr-avn endpoint`: the one command that prints secrets, because that is its job."""
 
+import json
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from ccr_avn.aiven.models import User
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CallTimeout, ProjectName, Route
 from ccr_avn.cli.primitives import ServiceName
+from ccr_avn.connection import Connection
+from ccr_avn.errors import Refused
+from ccr_avn.output import console
+from ccr_avn.procedures.lookup import look_up
+from ccr_avn.procedures.steps import endpoint as reach
 
 
 class Format(StrEnum):
@@ -32,11 +39,6 @@ def endpoint(
     """Print the connection details of SERVICE, password included."""
     options.names(SERVICE=service)
     options.not_negative(call_timeout=call_timeout)
-    from ccr_avn.connection import Connection
-    from ccr_avn.output import console
-    from ccr_avn.procedures.lookup import look_up
-    from ccr_avn.procedures.steps import endpoint as reach
-
     setting = options.setting(project, route=route or options.RouteName.DYNAMIC)
     [found] = look_up(avn, setting.project, (service,), call_timeout, console.note)
     connection = Connection(service=service, uri=reach(found, setting).uri)
@@ -53,18 +55,11 @@ def endpoint(
 
 
 def _json(parts: dict[str, str]) -> str:
-    import json
-
-    from ccr_avn.output import console
-
     told = {"schema": console.SCHEMA, "command": "endpoint", "ok": True, "changed": False, "result": parts}
     return json.dumps(told, indent=2)
 
 
 def _password(users: object, service: str, username: str) -> str:
-    from ccr_avn.aiven.models import User
-    from ccr_avn.errors import Refused
-
     assert isinstance(users, tuple)  # noqa: S101 (models gives a tuple of users)
     user = next((one for one in users if isinstance(one, User) and one.username == username), None)
     if user is None or user.password is None:

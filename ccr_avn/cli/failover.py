@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ccr_avn.aiven.avn import AVN, Project, service_named
 from ccr_avn.cli import options, promotion_options
+from ccr_avn.cli.enable import show_preview
+from ccr_avn.cli.failover_told import FailoverMove, differences
 from ccr_avn.cli.options import (
     Avn,
     CaFile,
@@ -29,10 +32,15 @@ from ccr_avn.cli.promotion_options import (
     WriteEnv,
     Yes,
 )
+from ccr_avn.cli.session import Session
 from ccr_avn.errors import UsageError
+from ccr_avn.history.promotions import promotions
+from ccr_avn.procedures.failover import FailoverRequest, plan_failover
+from ccr_avn.procedures.gates import parity
+from ccr_avn.procedures.unverified import UNSEEN
+from ccr_avn.process import Ahead, find_avn
 
 if TYPE_CHECKING:
-    from ccr_avn.cli.session import Session
     from ccr_avn.plan.execute import Run
     from ccr_avn.procedures.failover import Failover
 
@@ -89,9 +97,6 @@ def failover(
     promotion_options.must_be_able_to_ask(
         yes=yes or check or dry_run or not allow_data_loss
     )  # without that the gates refuse
-    from ccr_avn.aiven.avn import AVN, Project, service_named
-    from ccr_avn.process import Ahead, find_avn
-
     name = options.project_name(project)
     # No avn is started only to be asked who it is, and the one that matters starts before all that takes time to
     # load: every moment here is outage.
@@ -102,11 +107,6 @@ def failover(
     import valkey  # noqa: F401 (the data plane needs it soon)
 
     from ccr_avn.aiven.program import known
-    from ccr_avn.cli.enable import show_preview
-    from ccr_avn.cli.failover_told import FailoverMove
-    from ccr_avn.cli.session import Session
-    from ccr_avn.history.promotions import promotions
-    from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 
     setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
     want = FailoverRequest(
@@ -170,9 +170,6 @@ def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
 
 
 def _finish_check(session: "Session", run: "Run", procedure: "Failover") -> None:
-    from ccr_avn.cli.failover_told import differences
-    from ccr_avn.procedures.gates import parity
-
     replica, found = procedure.want.replica, procedure.state(run.seen)
     found_different = differences(run, procedure, procedure.replica(run.seen))
     result = {
@@ -189,8 +186,6 @@ def _finish_check(session: "Session", run: "Run", procedure: "Failover") -> None
 
 def _consequences(run: "Run", procedure: "Failover", source: str) -> dict[str, str]:
     """What is said before the question."""
-    from ccr_avn.procedures.unverified import UNSEEN
-
     replica, known = procedure.want.replica, procedure.last_known(run.seen)
     seconds, how = known.estimate if known else (None, UNSEEN)
     loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"

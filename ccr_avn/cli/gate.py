@@ -19,6 +19,13 @@ from ccr_avn.cli.options import (
     Route,
     Samples,
 )
+from ccr_avn.errors import NotProven
+from ccr_avn.procedures import enable
+from ccr_avn.procedures.enable import confirm_backup, confirm_integration, see_services
+from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
+from ccr_avn.procedures.old_primary import compare_histories, power_off, set_filter
+from ccr_avn.procedures.promotion import control_plane_agrees, look_at_integration, promote, remember_origin
+from ccr_avn.procedures.steps import databases_step, link_step, marker_step, wait_running
 
 app = typer.Typer(
     help="One check of a plan by itself, as --dry-run prints it: exit 0 if it holds, 4 if it never will, 5 not yet.",
@@ -51,9 +58,6 @@ def exists(
     options.names(SERVICE=service, **({"replica-of": replica_of} if replica_of else {}))
     options.words(plan=plan, cloud=cloud)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures import enable
-    from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
-
     if replica_of:
         wish = ReplicaWish(
             name=service,
@@ -86,8 +90,6 @@ def running(
     """SERVICE runs: its state is RUNNING or REBALANCING."""
     options.names(SERVICE=service)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.steps import wait_running
-
     asked.judge(wait_running(asked.setting, service, "running", timeout), fact=fact)
 
 
@@ -110,9 +112,6 @@ def backup(
     """PRIMARY has a backup that a replica can be seeded from."""
     options.names(PRIMARY=primary, **({"for": replica} if replica else {}))
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.enable import confirm_backup, see_services
-    from ccr_avn.procedures.steps import wait_running
-
     setting = asked.setting
     there = see_services(setting, primary, *((replica,) if replica else ()))
     running = wait_running(setting, primary, "running", timeout)
@@ -136,8 +135,6 @@ def active(
     """The read_replica integration from PRIMARY to REPLICA is enabled and active."""
     options.names(PRIMARY=primary, REPLICA=replica)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.enable import confirm_integration
-
     asked.judge(confirm_integration(asked.setting, primary, replica, timeout), fact=fact)
 
 
@@ -158,8 +155,6 @@ def integration(
     """A read_replica integration feeds REPLICA. --print integration: its id; exit 4 if there is none."""
     options.names(REPLICA=replica, **({"from": primary} if primary else {}))
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.promotion import look_at_integration
-
     asked.judge(asked.within(look_at_integration(asked.setting, primary, replica)), fact=fact or "integration")
 
 
@@ -179,8 +174,6 @@ def integration_gone(
     """No read_replica integration feeds REPLICA any more."""
     options.names(REPLICA=replica)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.promotion import control_plane_agrees
-
     gone, _ = control_plane_agrees(asked.setting, replica, timeout)
     asked.judge(gone, fact=fact)
 
@@ -206,8 +199,6 @@ def link(
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(max_lag_bytes=max_lag_bytes or 0)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.steps import link_step
-
     setting, find = asked.setting, asked.find(primary, replica)
     asked.judge(link_step(setting, primary, replica, find, timeout, max_lag=max_lag_bytes), fact=fact)
 
@@ -229,9 +220,6 @@ def databases(
     """REPLICA has every database that PRIMARY uses."""
     options.names(PRIMARY=primary, REPLICA=replica)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.errors import NotProven
-    from ccr_avn.procedures.steps import databases_step
-
     setting, find = asked.setting, asked.find(primary, replica)
     asked.judge(asked.within(databases_step(setting, primary, replica, find, NotProven)), fact=fact)
 
@@ -255,8 +243,6 @@ def marker(
     options.names(PRIMARY=primary, REPLICA=replica)
     options.at_least_one(samples=samples)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.steps import marker_step
-
     setting, find = asked.setting, asked.find(primary, replica)
     asked.judge(asked.within(marker_step(setting, primary, replica, find, samples)), fact=fact)
 
@@ -277,8 +263,6 @@ def promoted(
     """REPLICA is a primary: its role is master."""
     options.names(REPLICA=replica)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.promotion import promote
-
     asked.judge(promote(asked.promotion(replica, asked.find(replica))), fact=fact)
 
 
@@ -299,8 +283,6 @@ def tagged(
     """SERVICE has these tags."""
     options.names(SERVICE=service)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.promotion import remember_origin
-
     asked.judge(asked.within(remember_origin(asked.promotion(service), "", lambda _: tuple(tag))), fact=fact)
 
 
@@ -320,8 +302,6 @@ def ip_filter(
     """The ip_filter of SERVICE lets nobody in; `closed` tells whether that is in force."""
     options.names(SERVICE=service)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.old_primary import set_filter
-
     asked.judge(asked.within(set_filter(asked.closing(service, service))), fact=fact)
 
 
@@ -341,8 +321,6 @@ def powered_off(
     """SERVICE is powered off."""
     options.names(SERVICE=service)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.old_primary import power_off
-
     asked.judge(asked.within(power_off(asked.closing(service, service))), fact=fact)
 
 
@@ -363,8 +341,6 @@ def audit(
     """After a promotion: tell what only the old PRIMARY has. Always exit 0 if both exist."""
     options.names(PRIMARY=primary, REPLICA=replica)
     asked = alone(context, project, ca_file, route, avn, timeout, poll_interval, call_timeout, json)
-    from ccr_avn.procedures.old_primary import compare_histories
-
     asked.judge(compare_histories(asked.closing(primary, replica, asked.find(primary, replica))), fact=fact)
 
 

@@ -3,14 +3,15 @@
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import UsageError
-
-if TYPE_CHECKING:
-    from ccr_avn.procedures.steps import Setting
+from ccr_avn.history.runs import recent_services
+from ccr_avn.procedures.steps import Setting
+from ccr_avn.process import find_avn, preload_avn
 
 NAME = re.compile(r"[a-z][-a-z0-9]{0,63}")
 """Aiven's service names: lower case, starting with a letter, 64 characters at most."""
@@ -21,8 +22,6 @@ WORD = re.compile(r"[a-z][a-z0-9_-]*")
 
 def recent(incomplete: str) -> list[str]:
     """Services of recent runs, for the shell's completion: from the journals, without asking avn."""
-    from ccr_avn.history.runs import recent_services
-
     return recent_services(incomplete)
 
 
@@ -85,9 +84,6 @@ def setting(
     Raises:
         UsageError: one can't be right.
     """
-    from ccr_avn.aiven.avn import Project
-    from ccr_avn.procedures.steps import Setting
-
     return Setting(
         project=Project(project_name(project)),
         ca_file=readable(ca_file),
@@ -104,8 +100,6 @@ def preload(avn: str | None, *, no_preload: bool) -> None:
         UsageError: there is no avn.
     """
     if not no_preload:
-        from ccr_avn.process import find_avn, preload_avn
-
         preload_avn(find_avn(avn))
 
 

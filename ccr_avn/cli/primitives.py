@@ -6,15 +6,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ccr_avn.aiven import lineage as tags
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, Primary, ProjectName, Replica, Route
+from ccr_avn.errors import Refused, TimedOut, Unreachable, UsageError
+from ccr_avn.output import console
+from ccr_avn.procedures.gates import history
+from ccr_avn.procedures.gates.history import lacks
+from ccr_avn.procedures.lookup import look_up
+from ccr_avn.valkey import quiescence, writes
+from ccr_avn.valkey.fence import Fence, lift
+from ccr_avn.valkey.quiescence import Noted
+from ccr_avn.valkey.replication import fetch_replication
+from ccr_avn.valkey.writes import lets_clients_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from ccr_avn.valkey.connect import Endpoint
-    from ccr_avn.valkey.quiescence import Noted
     from ccr_avn.valkey.replication import ReplicationInfo
 
 ServiceName = Annotated[
@@ -43,9 +53,6 @@ def fence(
     options.names(PRIMARY=primary)
     options.at_least_one(ttl=ttl)
     [endpoint] = _endpoints((primary,), project, avn, ca_file, route, call_timeout)
-    from ccr_avn.valkey.fence import Fence
-    from ccr_avn.valkey.quiescence import Noted
-
     held = Fence(endpoint, "by-hand", ttl)
     held.place()
     noted = Noted.of(held.side(), time.time())
@@ -72,11 +79,6 @@ def check_fence(
     options.at_least_one(ttl=ttl)
     noted = _parsed(token)
     source, target = _endpoints((primary, replica), project, avn, ca_file, route, call_timeout)
-    from ccr_avn.errors import Refused
-    from ccr_avn.procedures.gates.history import lacks
-    from ccr_avn.valkey.fence import Fence
-    from ccr_avn.valkey.replication import fetch_replication
-
     held = Fence(source, "by-hand", ttl)
     held.place()  # first the longer pause, then the look: what is written in between shows
     now = held.side()
@@ -113,10 +115,6 @@ def check_history(
     noted = _parsed(token) if token else None
     names = (replica, primary) if primary else (replica,)
     endpoints = _endpoints(names, project, avn, ca_file, route, call_timeout)
-    from ccr_avn.errors import Refused
-    from ccr_avn.procedures.gates import history
-    from ccr_avn.valkey.replication import fetch_replication
-
     new = _promoted(endpoints[0], timeout)
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
     finding = history.judge_carries(new, expected, primary or "its primary", replica)
@@ -146,11 +144,7 @@ def lineage(
     """Print the tag that remembers which primary REPLICA follows, and tells it from others of that name."""
     options.names(REPLICA=replica)
     options.not_negative(call_timeout=call_timeout)
-    from ccr_avn.aiven import lineage as tags
-    from ccr_avn.errors import Refused
-    from ccr_avn.procedures.lookup import look_up
     from ccr_avn.procedures.steps import endpoint
-    from ccr_avn.valkey.replication import fetch_replication
 
     setting = options.setting(project, ca_file, route, avn=avn)
     [new] = look_up(avn, setting.project, (replica,), call_timeout)
@@ -168,9 +162,6 @@ def _parsed(token: str) -> "Noted":
     """Raises:
     UsageError: it is no token.
     """
-    from ccr_avn.errors import UsageError
-    from ccr_avn.valkey.quiescence import Noted
-
     try:
         return Noted.parse(token)
     except ValueError:
@@ -198,8 +189,6 @@ def unfence(
     """Resume writes on PRIMARY. Exit 4 while a run of a switchover holds its own pause there."""
     options.names(PRIMARY=primary)
     [endpoint] = _endpoints((primary,), project, avn, ca_file, route, call_timeout)
-    from ccr_avn.valkey.fence import lift
-
     lift(endpoint, disconnect=disconnect)
     _tell(context, json, f"writes on {primary} resumed", {"disconnected": disconnect})
 
@@ -220,9 +209,6 @@ def caught_up(
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(timeout=timeout)
     source, target = _endpoints((primary, replica), project, avn, ca_file, route, call_timeout)
-    from ccr_avn.valkey import quiescence
-    from ccr_avn.valkey.replication import fetch_replication
-
     offset = fetch_replication(source).offset
     quiescence.caught_up(offset, target, timeout=timeout)
     text = f"replica offset of {replica} equals primary offset of {primary} ({offset})"
@@ -244,8 +230,6 @@ def accepts_writes(
     options.names(SERVICE=service)
     options.not_negative(timeout=timeout)
     [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
-    from ccr_avn.valkey import writes
-
     accepted = writes.accepts_writes(endpoint, timeout=timeout)
     _tell(context, json, f"{service} accepts writes", {"waited_ms": round(accepted.waited_ms, 1)})
 
@@ -265,8 +249,6 @@ def closed(
     options.names(SERVICE=service)
     options.not_negative(timeout=timeout)
     [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
-    from ccr_avn.valkey.writes import lets_clients_in
-
     _until(lambda: lets_clients_in(endpoint), timeout, lambda _: f"{service} accepts client connections")
     _tell(context, json, f"{service} refuses all client connections", {})
 
@@ -285,9 +267,6 @@ def last_known(
     """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied."""
     options.names(SERVICE=service)
     [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
-    from ccr_avn.valkey.quiescence import Noted
-    from ccr_avn.valkey.replication import fetch_replication
-
     side = fetch_replication(endpoint)
     noted = Noted.of(side, time.time())
     told = {
@@ -311,8 +290,6 @@ def _endpoints(
 ) -> "tuple[Endpoint, ...]":
     """Ask avn where these services answer."""
     options.not_negative(call_timeout=call_timeout)
-    from ccr_avn.output import console
-    from ccr_avn.procedures.lookup import look_up
     from ccr_avn.procedures.steps import endpoint
 
     setting = options.setting(project, ca_file, route)
@@ -328,9 +305,6 @@ def _promoted(endpoint: "Endpoint", timeout: float) -> "ReplicationInfo":
         TimedOut: it is none at the limit.
         Unreachable: it does not answer at the limit, or can't.
     """
-    from ccr_avn.errors import TimedOut, Unreachable
-    from ccr_avn.valkey.replication import fetch_replication
-
     until = time.monotonic() + timeout
     while True:
         try:
@@ -353,8 +327,6 @@ def _until(missing: "Callable[[], Any]", timeout: float, why: "Callable[[Any], s
     Raises:
         TimedOut: something still is at the limit.
     """
-    from ccr_avn.errors import TimedOut
-
     until = time.monotonic() + timeout
     while found := missing():
         if time.monotonic() >= until:
@@ -363,8 +335,6 @@ def _until(missing: "Callable[[], Any]", timeout: float, why: "Callable[[Any], s
 
 
 def _tell(context: typer.Context, json: bool, text: str, result: dict[str, Any]) -> None:
-    from ccr_avn.output import console
-
     if json:
         console.envelope(str(context.info_name), ok=True, changed=False, result=result)
     else:

@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import typer
 
+from ccr_avn.connection import Connection, write_privately
 from ccr_avn.errors import CcrError, NotConfirmed, UsageError
+from ccr_avn.hooks import Hooks, words
+from ccr_avn.output import console, outlet
+from ccr_avn.plan import events
+from ccr_avn.plan.model import Results
+from ccr_avn.procedures.gates.services import by_name
+from ccr_avn.procedures.steps import described
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
     from ccr_avn.cli.session import Session
     from ccr_avn.errors import Changed
-    from ccr_avn.hooks import Hooks
-    from ccr_avn.plan import events
     from ccr_avn.plan.execute import Run
-    from ccr_avn.plan.model import Plan, Results
+    from ccr_avn.plan.model import Plan
 
 Yes = Annotated[bool, typer.Option("--yes", help="Skip confirmation (required when not interactive).")]
 WriteEnv = Annotated[
@@ -86,8 +91,6 @@ def carry_out(
     Raises:
         CcrError: as the run ended.
     """
-    from ccr_avn.plan.model import Results
-
     current: list[Run] = []
 
     def seen() -> Results:
@@ -130,9 +133,6 @@ def ask(session: "Session", name: str, consequences: Mapping[str, str], *, yes: 
     Raises:
         NotConfirmed: something else was typed.
     """
-    from ccr_avn.output import console
-    from ccr_avn.plan import events
-
     console.note(console.table(list(consequences.items())))
     if yes:
         return
@@ -152,8 +152,6 @@ def ask(session: "Session", name: str, consequences: Mapping[str, str], *, yes: 
 
 def answer_to(question: str) -> str:
     """What is typed when the question is shown. Keys that were pressed before it are no answer."""
-    from ccr_avn.output import outlet
-
     with suppress(ImportError, OSError, ValueError):
         import termios
 
@@ -180,9 +178,6 @@ def environment(
 
 def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Callable[[events.Event], None]":
     """A sink that writes the env file the moment that writes are accepted, and never stops a switch."""
-    from ccr_avn.output import console
-    from ccr_avn.plan import events
-
     failed: list[Exception] = []
 
     def sink(event: "events.Event") -> None:
@@ -196,8 +191,6 @@ def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Call
             return
         if service is None or service.uri is None:
             return
-        from ccr_avn.connection import Connection, write_privately
-
         try:
             write_privately(path, Connection(service=service.name, uri=service.uri.get_secret_value()).env())
         except (OSError, ValueError, CcrError) as error:
@@ -210,8 +203,6 @@ def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Call
 
 def sides(**services: "Service | None") -> list[dict[str, Any]]:
     """The pair as plain data, each side with its role."""
-    from ccr_avn.procedures.steps import described
-
     return [{**described(one), "role": role.replace("_", " ")} for role, one in services.items() if one]
 
 
@@ -237,8 +228,6 @@ LONG = 70
 
 
 def exposure_lines(found: list[dict[str, str]]) -> list[str]:
-    from ccr_avn.output import console
-
     short = [(one["what"], one["mend"]) for one in found if len(one["what"]) <= LONG]
     long = [f"{indent}{text}" for one in found if len(one["what"]) > LONG for indent, text in _paragraph(one) if text]
     return ["remaining risks:", *([console.table(short)] if short else []), *long]
@@ -258,8 +247,6 @@ def with_hooks(hooks: "Hooks", told: Callable[..., dict[str, str]], perform: "Ca
 
 
 def parse_hooks(before: str | None, after: str | None, on_failure: str | None, timeout: float) -> "Hooks":
-    from ccr_avn.hooks import Hooks, words
-
     return Hooks(
         before=words("--before", before),
         after=words("--after", after),
@@ -270,6 +257,4 @@ def parse_hooks(before: str | None, after: str | None, on_failure: str | None, t
 
 def service_in(seen: Any, step: Any, name: str) -> "Service | None":
     """A service among the answers seen so far, if it was seen."""
-    from ccr_avn.procedures.gates.services import by_name
-
     return by_name(seen.of(step), name) if seen.has(step) else None

@@ -12,7 +12,14 @@ from ccr_avn.cli import options
 from ccr_avn.cli.options import Json
 from ccr_avn.cli.pages import HelpCommand, page
 from ccr_avn.errors import UsageError
-from ccr_avn.printable import DEGRADED
+from ccr_avn.history import report as rooms
+from ccr_avn.history import resume, runs
+from ccr_avn.history.journal import directory
+from ccr_avn.history.report import WORDS
+from ccr_avn.history.runs import LATEST, RECENT, paths
+from ccr_avn.history.summary import format_duration, summarize
+from ccr_avn.output import console
+from ccr_avn.printable import DEGRADED, clipped
 
 if TYPE_CHECKING:
     from ccr_avn.history.summary import Story
@@ -32,8 +39,6 @@ class Format(StrEnum):
 
 
 def _names(incomplete: str) -> list[str]:
-    from ccr_avn.history.runs import LATEST, RECENT, paths
-
     names = [LATEST, *(path.stem for path in paths()[:RECENT])]
     return [name for name in names if name.startswith(incomplete)]
 
@@ -55,11 +60,6 @@ def list_(
 ) -> None:
     """The runs of this machine, newest first."""
     options.at_least_one(limit=limit)
-    from ccr_avn.history import runs
-    from ccr_avn.history.journal import directory
-    from ccr_avn.history.summary import format_duration, summarize
-    from ccr_avn.output import console
-
     stories = []
     for path in runs.paths()[:limit]:
         try:
@@ -83,10 +83,6 @@ def list_(
 @app.command(cls=HelpCommand, **page("runs show"))
 def show(run: RunName, json: Json = False) -> None:
     """What one run did, step by step; of one that died what was last known, and which command resumes it."""
-    from ccr_avn.history import resume, runs
-    from ccr_avn.history.summary import summarize
-    from ccr_avn.output import console
-
     record = runs.read(runs.find(run))
     story = summarize(record)
     known, again = resume.last_known(story, time.time()), resume.next_command(story)
@@ -128,9 +124,6 @@ def verify(
             detail="64 hexadecimal digits, as printed at the end of the run and in the report",
             hint=f"without it everything but the last line is checked: ccr-avn runs verify {run}",
         )
-    from ccr_avn.history import runs
-    from ccr_avn.output import console
-
     verdict = runs.verify(runs.find(run), head)
     whole = not verdict.findings
     if json:
@@ -156,11 +149,6 @@ def report(
     ] = None,
 ) -> None:
     """A report that an auditor can keep. It contains no credentials."""
-    from ccr_avn.history import report as rooms
-    from ccr_avn.history import runs
-    from ccr_avn.history.summary import summarize
-    from ccr_avn.output import console
-
     path = runs.find(run)
     story, verdict = summarize(runs.read(path)), runs.verify(path)
     text = rooms.html(story, verdict) if format is Format.HTML else rooms.markdown(story, verdict)
@@ -177,8 +165,6 @@ def report(
 
 
 def _reopened(told: dict[str, Any]) -> list[str]:
-    from ccr_avn.printable import clipped
-
     if not told:
         return []
     before = "not set: open to all" if told["ip_filter"] is None else clipped(str(told["ip_filter"]), 400)
@@ -216,10 +202,6 @@ def _pairs(story: "Story") -> list[tuple[str, ...]]:
 
 
 def _told(story: "Story") -> list[str]:
-    from ccr_avn.history.report import WORDS
-    from ccr_avn.history.summary import format_duration
-    from ccr_avn.output import console
-
     about = ", ".join(one for one in (story.began, story.who, *story.versions) if one)
     lines = [f"{story.run}: {story.title}: {story.ended_as}", *([f"  {about}"] if about else [])]
     if story.pairs:

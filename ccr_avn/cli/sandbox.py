@@ -1,15 +1,22 @@
 """`ccr-avn sandbox`: rehearse without an account."""
 
+import json
+import os
+import re
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
 
 from ccr_avn.cli import options
 from ccr_avn.cli.pages import HelpCommand, page
-
-if TYPE_CHECKING:
-    from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.errors import UsageError
+from ccr_avn.output import console
+from ccr_avn.sandbox.command import run_inside, stay_up
+from ccr_avn.sandbox.options import SandboxOptions
 
 app = typer.Typer(
     help="Rehearse without an account: an Aiven API on loopback, with real Valkey servers behind it.",
@@ -95,8 +102,6 @@ def run(
 ) -> None:
     """Start a sandbox, run COMMAND in it, pass its exit code on, and leave nothing behind."""
     chosen = _options(**{key: value for key, value in locals().items() if key not in ("command", "fault")})
-    from ccr_avn.sandbox.command import run_inside
-
     raise typer.Exit(run_inside(chosen, tuple(command), tuple(_fault(text) for text in fault or ())))
 
 
@@ -123,8 +128,6 @@ def up(
 ) -> None:
     """Start a sandbox in the foreground and print the `export` lines; Ctrl-C ends it."""
     chosen = _options(**{key: value for key, value in locals().items() if key != "fault"})
-    from ccr_avn.sandbox.command import stay_up
-
     raise typer.Exit(stay_up(chosen, tuple(_fault(text) for text in fault or ())))
 
 
@@ -165,9 +168,6 @@ def requests() -> None:
 
 
 def _options(**given: Any) -> "SandboxOptions":
-    from ccr_avn.errors import UsageError
-    from ccr_avn.sandbox.options import SandboxOptions
-
     options.not_negative(**{key: value for key, value in given.items() if key.endswith(("_seconds", "_delay"))})
     if given["uri_scheme"] not in (None, "redis", "rediss", "valkey", "valkeys"):
         raise UsageError(
@@ -188,12 +188,7 @@ def _also(chosen: "SandboxOptions", more: tuple[str, ...]) -> "SandboxOptions":
     Raises:
         UsageError: there is no such field, or it can't have that value.
     """
-    from dataclasses import asdict
-
     from pydantic import TypeAdapter, ValidationError
-
-    from ccr_avn.errors import UsageError
-    from ccr_avn.sandbox.options import SandboxOptions
 
     fields: dict[str, Any] = asdict(chosen)
     for word in more:
@@ -218,10 +213,6 @@ def _fault(text: str) -> dict[str, Any]:
     Raises:
         UsageError: it can't be read.
     """
-    import re
-
-    from ccr_avn.errors import UsageError
-
     convert: dict[str, Any] = {"times": int, "skip": int, "status": int, "seconds": float}
     try:
         pairs = [part.split("=", 1) for part in re.split(r",(?=\w+=)", text)]
@@ -240,13 +231,6 @@ def _tell(command: str, body: dict[str, Any]) -> Any:
     Raises:
         UsageError: there is none, or it refuses.
     """
-    import json
-    import os
-    from urllib.error import HTTPError, URLError
-    from urllib.request import ProxyHandler, Request, build_opener
-
-    from ccr_avn.errors import UsageError
-
     url = os.environ.get("CCR_AVN_SANDBOX", "")
     if not url.startswith("http://127.0.0.1:"):
         raise UsageError(
@@ -271,6 +255,4 @@ def _tell(command: str, body: dict[str, Any]) -> Any:
 
 
 def _say(text: str) -> None:
-    from ccr_avn.output import console
-
     console.say(text)

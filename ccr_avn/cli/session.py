@@ -13,6 +13,7 @@ from ccr_avn.aiven.program import Program
 from ccr_avn.errors import CcrError, Changed, Interrupted
 from ccr_avn.history.journal import Journal
 from ccr_avn.output import console
+from ccr_avn.output.live import LiveProgress
 from ccr_avn.output.progress import PlainProgress, Sink
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run, World
@@ -242,8 +243,6 @@ class Session:
 def _progress() -> PlainProgress:
     """A live line for each step in a terminal, one plain line a change elsewhere."""
     if sys.stderr is not None and sys.stderr.isatty():
-        from ccr_avn.output.live import LiveProgress
-
         return LiveProgress()
     return PlainProgress()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +14,18 @@ from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route
 from ccr_avn.cli.pages import HelpCommand
 from ccr_avn.errors import CcrError, Interrupted, UsageError
+from ccr_avn.monitoring.collect import begin, look_at_all
+from ccr_avn.monitoring.health import overall, pair_statuses
+from ccr_avn.monitoring.nagios import failure, line_of
+from ccr_avn.monitoring.pairs import chosen, pairs_of, with_expected
+from ccr_avn.monitoring.prometheus import text_of
+from ccr_avn.monitoring.verdicts import CODES, Limits
+from ccr_avn.output import console
+from ccr_avn.output.files import write_for_all
+from ccr_avn.output.tables import rows, troubles
 
 if TYPE_CHECKING:
     from ccr_avn.monitoring.health import PairStatus
-    from ccr_avn.monitoring.verdicts import Limits
 
 WARN_LAG, CRIT_LAG = 10 * 1024 * 1024, 100 * 1024 * 1024
 
@@ -103,17 +112,7 @@ def status(
     form = _checked(names, form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     options.not_negative(call_timeout=call_timeout, data_timeout=data_timeout)
     trusted, project = options.readable(ca_file), options.project_name(project)
-    from ccr_avn.monitoring.collect import begin
-    from ccr_avn.output import console
-
     answer = begin(avn, project, call_timeout, _wanted(names, expected), console.note)
-    from datetime import UTC, datetime
-
-    from ccr_avn.monitoring.collect import look_at_all
-    from ccr_avn.monitoring.health import overall, pair_statuses
-    from ccr_avn.monitoring.pairs import chosen, pairs_of, with_expected
-    from ccr_avn.monitoring.verdicts import CODES, Limits
-
     services, way = answer(), route.value if route else None
     every = pairs_of(services)
     pairs = with_expected(chosen(every, names), every, expected)
@@ -205,28 +204,20 @@ def _show(
     project: str | None,
 ) -> None:
     """``left_out``: what avn said that can't be read."""
-    from ccr_avn.output import console
-
     if form is not Format.NAGIOS:
         for note in left_out:
             console.warn(note)
     match form:
         case Format.NAGIOS:
-            from ccr_avn.monitoring.nagios import line_of
-
             line, code = line_of(found, limits, left_out)
             console.say(line)
             raise typer.Exit(code)
         case Format.PROMETHEUS:
             _show_metrics(found, output)
         case Format.JSON:
-            from ccr_avn.monitoring.health import overall
-
             result = {"health": overall(found), "pairs": [one.told() for one in found], "warnings": list(left_out)}
             console.envelope("status", ok=True, changed=False, result=result)
         case Format.TABLE:
-            from ccr_avn.output.tables import rows, troubles
-
             console.say(console.table(rows(found), indent="") if found else "no Valkey or Redis services here")
             for line in troubles(found, project):
                 console.say(line)
@@ -235,14 +226,9 @@ def _show(
 
 
 def _show_metrics(found: "tuple[PairStatus, ...]", output: Path | None) -> None:
-    from ccr_avn.monitoring.prometheus import text_of
-    from ccr_avn.output import console
-
     if output is None:
         console.say(text_of(found).rstrip("\n"))
         return
-    from ccr_avn.output.files import write_for_all
-
     write_for_all(output, text_of(found))
 
 
@@ -263,9 +249,6 @@ def _unknown_instead(*, nagios: bool, health: bool) -> Iterator[None]:
 
 
 def _end_unknown(problem: Exception) -> None:
-    from ccr_avn.monitoring.nagios import failure
-    from ccr_avn.output import console
-
     console.say(failure(_why(problem)))
     raise typer.Exit(UNKNOWN)
 

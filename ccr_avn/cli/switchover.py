@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options, promotion_options
+from ccr_avn.cli.enable import show_preview
 from ccr_avn.cli.options import (
     Avn,
     CaFile,
@@ -30,11 +32,15 @@ from ccr_avn.cli.promotion_options import (
     WriteEnv,
     Yes,
 )
+from ccr_avn.cli.session import Session
+from ccr_avn.cli.switchover_told import SwitchoverMove, differences
+from ccr_avn.history.promotions import promotions
+from ccr_avn.output import console
+from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
 
 if TYPE_CHECKING:
-    from ccr_avn.cli.session import Session
     from ccr_avn.plan.execute import Run
-    from ccr_avn.procedures.switchover import Switchover, SwitchoverRequest
+    from ccr_avn.procedures.switchover import Switchover
 
 
 class FenceMode(StrEnum):
@@ -109,13 +115,6 @@ def switchover(
     options.at_least_one(fence_ttl=fence_ttl, promote_timeout=promote_timeout)
     hooks = promotion_options.parse_hooks(before, after, on_failure, hook_timeout)
     options.preload(avn, no_preload=no_preload or dry_run)
-    from ccr_avn.aiven.program import identify
-    from ccr_avn.cli.enable import show_preview
-    from ccr_avn.cli.session import Session
-    from ccr_avn.cli.switchover_told import SwitchoverMove
-    from ccr_avn.history.promotions import promotions
-    from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
-
     name = options.project_name(project)
     facts: dict[str, Any] = {"primary": primary, "replica": replica, "project": name, "old_primary": old_primary.value}
     session = Session("switchover", json=json, **facts)
@@ -171,8 +170,6 @@ def switchover(
 
 
 def _finish_check(session: "Session", run: "Run", procedure: "Switchover") -> None:
-    from ccr_avn.cli.switchover_told import differences
-
     want, found = procedure.want, procedure.state(run.seen)
     texts = {
         "promoted": f"{want.replica} was promoted already",
@@ -193,8 +190,6 @@ def _finish_check(session: "Session", run: "Run", procedure: "Switchover") -> No
 
 def _show(run: "Run", procedure: "Switchover") -> None:
     """Before the question: the pair, who becomes what, and the consequence."""
-    from ccr_avn.output import console
-
     want = procedure.want
     health = run.seen.of(procedure.health)
     if health is None:

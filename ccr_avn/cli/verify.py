@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options
 from ccr_avn.cli.options import (
     Avn,
@@ -22,11 +23,15 @@ from ccr_avn.cli.options import (
     Route,
     Samples,
 )
+from ccr_avn.cli.session import Session
+from ccr_avn.errors import NotProven
+from ccr_avn.output import console
+from ccr_avn.procedures.steps import evidence
+from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ccr_avn.procedures.verify import VerifyRequest
     from ccr_avn.valkey.compare import Progress
 
 EVERY = 2.0
@@ -100,12 +105,6 @@ def verify(
     if level in (Level.LINK, Level.MARKER):
         options.idle(context, level.value, "keys or values", *COMPARING, "unlinked")
     options.preload(avn, no_preload=no_preload)
-    from ccr_avn.aiven.program import identify
-    from ccr_avn.cli.session import Session
-    from ccr_avn.errors import NotProven
-    from ccr_avn.procedures.steps import evidence
-    from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
-
     setting = options.setting(project, ca_file, route)
     want = VerifyRequest(
         primary=primary,
@@ -159,8 +158,6 @@ def _telling() -> "Callable[[Progress], None]":
     last = [time.monotonic()]
 
     def tell(progress: "Progress") -> None:
-        from ccr_avn.output import console
-
         if time.monotonic() - last[0] < EVERY:
             return
         last[0] = time.monotonic()

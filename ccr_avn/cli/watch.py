@@ -4,6 +4,7 @@ import re
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,11 +12,22 @@ import typer
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, Replica, Route
 from ccr_avn.errors import Interrupted, TimedOut, UsageError
+from ccr_avn.hooks import words
+from ccr_avn.monitoring.alert import Alert
+from ccr_avn.monitoring.loop import Goal, Terms
+from ccr_avn.monitoring.loop import watch as go_on
+from ccr_avn.monitoring.prometheus import Metrics
+from ccr_avn.monitoring.sample import Platform
+from ccr_avn.monitoring.sampler import Sampler
+from ccr_avn.monitoring.stats import Figures
+from ccr_avn.output import console
+from ccr_avn.output.screen import Screen, summary_lines
+from ccr_avn.procedures.lookup import look_up
+from ccr_avn.procedures.steps import endpoint
+from ccr_avn.signals import Signals
 
 if TYPE_CHECKING:
-    from ccr_avn.monitoring.alert import Alert
-    from ccr_avn.monitoring.loop import Ended, Goal, Pause, Show
-    from ccr_avn.monitoring.stats import Figures
+    from ccr_avn.monitoring.loop import Ended, Pause, Show
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -62,16 +74,6 @@ def watch(
     _above_zero(interval=interval, data_timeout=data_timeout, **({} if alert_lag is None else {"alert_lag": alert_lag}))
     limit, goal, address = _seconds(duration), _goal(until_lag_below), _address(listen)
     alert = _alert(alert_lag, alert_command, (primary, replica))
-    from dataclasses import replace
-
-    from ccr_avn.monitoring.loop import Terms
-    from ccr_avn.monitoring.sample import Platform
-    from ccr_avn.monitoring.sampler import Sampler
-    from ccr_avn.monitoring.stats import Figures
-    from ccr_avn.output import console
-    from ccr_avn.procedures.lookup import look_up
-    from ccr_avn.procedures.steps import endpoint
-
     setting = options.setting(project, ca_file, route)
     names = (primary, replica)
     first, second = look_up(avn, setting.project, names, call_timeout, console.note)
@@ -106,9 +108,6 @@ def _go_on(
     live: bool,
 ) -> "tuple[Ended, Interrupted | None]":
     """Watch; a signal ends it in good order. How it ended."""
-    from ccr_avn.monitoring.loop import watch as go_on
-    from ccr_avn.signals import Signals
-
     with Signals(), ExitStack() as stack:
         try:
             stack.callback(sampler.close)
@@ -131,19 +130,13 @@ def _faces(
     stack: ExitStack, figures: "Figures", names: tuple[str, str], address: tuple[str, int] | None, *, live: bool
 ) -> "tuple[list[Show], Pause]":
     """Where samples are shown, and how to wait meanwhile."""
-    from ccr_avn.output import console
-
     shows: list[Show] = []
     if address:
-        from ccr_avn.monitoring.prometheus import Metrics
-
         metrics = Metrics(names, *address)
         stack.callback(metrics.close)
         console.note(f"metrics: {metrics.url}")
         shows.append(lambda sample, _: metrics.show(sample))
     if live:
-        from ccr_avn.output.screen import Screen
-
         screen = stack.enter_context(Screen(names, figures))
         return shows, screen.pause
     shows.append(lambda sample, events: _line(names, {**sample.told(), "events": list(events)}))
@@ -157,8 +150,6 @@ def _plain_pause(seconds: float) -> bool:
 
 def _line(names: tuple[str, str], told: dict[str, Any]) -> None:
     import json
-
-    from ccr_avn.output import console
 
     pair = {"schema": console.SCHEMA, "command": "watch", "pair": list(names)}
     console.say(json.dumps({**pair, **told}))
@@ -178,11 +169,7 @@ def _finish(
     Raises:
         TimedOut: the goal was not reached.
     """
-    from ccr_avn.output import console
-
     if live:
-        from ccr_avn.output.screen import summary_lines
-
         for line in summary_lines(names, figures):
             console.say(line)
     else:
@@ -218,8 +205,6 @@ def _goal(text: str | None) -> "Goal | None":
             detail="bytes, or milliseconds with ms behind the number; above 0",
             hint="--until-lag-below 4096, or --until-lag-below 50ms",
         )
-    from ccr_avn.monitoring.loop import Goal
-
     return Goal(below=float(found[1]), unit="ms" if found[2] else "bytes")
 
 
@@ -239,9 +224,6 @@ def _alert(limit: float | None, command: str | None, names: tuple[str, str]) -> 
                 "--alert-command needs --alert-lag", detail="when should it be started?", hint="--alert-lag 1000"
             )
         return None
-    from ccr_avn.hooks import words
-    from ccr_avn.monitoring.alert import Alert
-
     return Alert(limit, words("--alert-command", command), names)
 
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import AVN, Project
+from ccr_avn.aiven.lineage import origin_of
 from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.program import known
+from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import AvnError, Unreachable
 from ccr_avn.monitoring.pairs import Pair, lets_nobody_in
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run, World
 from ccr_avn.plan.model import Gate, Plan, Step, go
+from ccr_avn.procedures.lookup import ask_each
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.process import Ahead, find_avn
 from ccr_avn.valkey.diagnose import Answered
@@ -70,10 +73,6 @@ def begin(
 
 def _by_name(world: World, project: Project, names: tuple[str, ...], note: "Note") -> "tuple[Service, ...]":
     """These, the other sides of their pairs, and what they were promoted from."""
-    from ccr_avn.aiven.lineage import origin_of
-    from ccr_avn.aiven.reading import Rows
-    from ccr_avn.procedures.lookup import ask_each
-
     found = ask_each(world, project, names, note, all_of_them=False)
     origins = [origin.name for one in found if (origin := origin_of(one))]
     others = [other for one in found for other in (one.source, *one.replicas)] + origins

@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from valkey.exceptions import ResponseError
+
 from ccr_avn.monitoring.sample import Sample
 from ccr_avn.monitoring.side import WatchedSide
 from ccr_avn.monitoring.verdicts import link_of
@@ -143,8 +145,6 @@ class Sampler:
             pause = min(pause * 1.5, 0.02)
 
     def _read(self, client: "valkey.Valkey") -> int | None:
-        from valkey.exceptions import ResponseError
-
         asked = self._clock()
         try:
             found: Any = client.get(KEY)

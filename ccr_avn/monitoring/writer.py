@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from valkey import exceptions
+
 from ccr_avn.monitoring.side import WatchedSide
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.marker import WATCH
@@ -94,8 +96,6 @@ class Writer(WatchedSide):
         Raises:
             valkey.TimeoutError: there has been none for so long that it is given up.
         """
-        from valkey import exceptions
-
         if not self._wire.can_read(self._patience):
             if self._clock() - marker.sent < self.endpoint.timeout:
                 return False

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import valkey
 from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -65,8 +66,6 @@ class _Agents:
         self._clients: dict[int, Any] = {}
 
     def __call__(self, _: int) -> None:
-        import valkey
-
         for host, port, password in self._accounts():
             with contextlib.suppress(Exception):
                 known = self._clients.get(port)

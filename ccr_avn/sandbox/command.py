@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from ccr_avn.errors import UsageError
-from ccr_avn.sandbox import shell
+from ccr_avn.sandbox import bodies, shell
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.records import ApiError
 from ccr_avn.sandbox.run import RunningSandbox, running
@@ -83,8 +83,6 @@ def _waited(child: "subprocess.Popen[bytes]") -> int:
 
 
 def _prepare(sandbox: RunningSandbox, faults: tuple[dict[str, Any], ...]) -> None:
-    from ccr_avn.sandbox import bodies  # after it is known that the extra is installed
-
     for fault in faults:
         try:
             bodies.check(fault, bodies.SetFault)

@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import valkey
 
 from ccr_avn.sandbox import clients as slow_load
 from ccr_avn.sandbox import configuration, settling
@@ -20,9 +22,6 @@ from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, START_LIMIT, 
 from ccr_avn.sandbox.keeper import Keeper
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.tls import Front
-
-if TYPE_CHECKING:
-    import valkey
 
 
 class ValkeyServers:
@@ -212,8 +211,6 @@ class ValkeyServers:
                 self._settle(one)
 
     def _settle(self, server: Server) -> None:
-        import valkey
-
         if not server.alive or server.frozen or server.loading:
             return
         for _ in range(3):  # a CLIENT KILL of somebody's may hit our connection as well
@@ -223,8 +220,6 @@ class ValkeyServers:
                 return
 
     def _try(self, server: Server, settings: dict[str, str]) -> None:
-        import valkey
-
         if not server.alive or server.frozen or server.loading:
             return
         with self._admin_of(server) as client:
@@ -350,16 +345,12 @@ class ValkeyServers:
         return contextlib.closing(self._client(server, patience))
 
     def _client(self, server: Server, patience: float) -> "valkey.Valkey":
-        import valkey
-
         return valkey.Valkey(
             host=INTERNAL, port=server.port, username="platform", password=self._admin, socket_timeout=patience
         )
 
     def _answers(self, server: Server, process: "subprocess.Popen[bytes]") -> bool:
         """Wait until it answers as itself; False when it ended."""
-        import valkey
-
         until = time.monotonic() + START_LIMIT
         while time.monotonic() < until and process.poll() is None:
             with contextlib.suppress(valkey.ValkeyError), self._admin_of(server) as client:

@@ -7,15 +7,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
+
+import valkey
+from valkey.backoff import NoBackoff
+from valkey.exceptions import ValkeyError
+from valkey.retry import Retry
 
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.diagnose import explain, unreadable_ca
-
-if TYPE_CHECKING:
-    import valkey
-
 
 TLS_SCHEMES = ("rediss", "valkeys")
 PLAIN_SCHEMES = ("redis", "valkey")
@@ -91,10 +92,6 @@ def connect(
     Raises:
         Unreachable: with what it looks like, and what to do.
     """
-    import valkey
-    from valkey.backoff import NoBackoff
-    from valkey.retry import Retry
-
     limit = timeout or endpoint.timeout
     client = valkey.Valkey(
         **settings(endpoint),
@@ -125,8 +122,6 @@ def explained(endpoint: Endpoint, *, connected: bool = False) -> Iterator[None]:
 
     ``connected``: it had answered before, so that who may connect is not the question.
     """
-    from valkey.exceptions import ValkeyError
-
     try:
         yield
     except (ValkeyError, OSError) as error:

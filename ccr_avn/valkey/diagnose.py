@@ -5,6 +5,8 @@ import ssl
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from valkey import exceptions
+
 from ccr_avn.errors import Unreachable
 
 if TYPE_CHECKING:
@@ -77,8 +79,6 @@ def unreadable_ca(endpoint: "Endpoint", error: Exception) -> Unreachable:
 
 
 def _looks(name: str, error: Exception, *, connected: bool) -> Looks:
-    from valkey import exceptions
-
     if isinstance(error, (exceptions.ResponseError, exceptions.AuthenticationError, exceptions.BusyLoadingError)):
         return replace(_refused(name, error), kind=Answered)
     causes = _causes(error)
@@ -91,8 +91,6 @@ def _looks(name: str, error: Exception, *, connected: bool) -> Looks:
 
 def _refused(name: str, error: Exception) -> Looks:
     """It answered, with an error."""
-    from valkey import exceptions
-
     service, users = f"see its state: avn service get {name}", f"avn service user-list {name}"
     if isinstance(error, exceptions.AuthenticationError) and "required" in str(error).lower():
         return Looks("it wants a password, and none is known", f"use avn's own address of it: {users}", passing=False)
@@ -118,8 +116,6 @@ def _refused(name: str, error: Exception) -> Looks:
 
 def _lost(name: str, error: Exception) -> Looks:
     """It had answered on this connection."""
-    from valkey import exceptions
-
     if isinstance(error, exceptions.TimeoutError):
         hint = f"when a fence was left there: ccr-avn unfence {name}; else see its state: avn service get {name}"
         return Looks("it stopped answering: it hangs, is cut off, or holds writes back", hint, passing=True)
@@ -144,8 +140,6 @@ def _tls(name: str, text: str) -> Looks:
 
 
 def _network(name: str, error: Exception, causes: tuple[BaseException, ...]) -> Looks:
-    from valkey import exceptions
-
     filters = f"see who may connect: avn service get {name} --format '{{user_config}}'; add this machine to ip_filter"
     if "max number of clients" in str(error):
         hint = f"close idle clients, or lower its timeout: avn service update {name} -c valkey_timeout=60"

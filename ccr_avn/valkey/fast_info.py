@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
+from valkey import exceptions
+
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.connect import Endpoint, explained, settings
 from ccr_avn.valkey.diagnose import unreadable_ca
@@ -136,8 +138,6 @@ class _Line:
 
 
 def _refusal(text: str) -> Exception:
-    from valkey import exceptions
-
     code = text.split(" ", 1)[0]
     kinds: dict[str, type[Exception]] = {
         "WRONGPASS": exceptions.AuthenticationError,

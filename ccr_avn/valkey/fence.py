@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from valkey.exceptions import ResponseError
+
 from ccr_avn.errors import CcrError, Refused
 from ccr_avn.valkey.connect import Endpoint, awake, connect, explained
 from ccr_avn.valkey.replication import ReplicationInfo, parse_replication, read_replication, unparsed
@@ -255,8 +257,6 @@ class Fence:
         self._until = max(self._until, sent + ttl)
 
     def _names(self) -> tuple[str, ...]:
-        from valkey.exceptions import ResponseError
-
         with self._lock, explained(self.endpoint, connected=True):
             try:
                 clients: Any = self._connected().client_list(_type="normal")
@@ -266,8 +266,6 @@ class Fence:
         return tuple(sorted(str(one.get("name", "")) for one in clients))
 
     def _is_refused(self, *answers: object) -> None:
-        from valkey.exceptions import ResponseError
-
         for answer in answers:
             if isinstance(answer, ResponseError):
                 raise FenceRefused(

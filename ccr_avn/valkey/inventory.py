@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from valkey.exceptions import ResponseError
+
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey import marker
 from ccr_avn.valkey.connect import Endpoint, connect, explained
@@ -60,8 +62,6 @@ def read_plane(endpoint: Endpoint) -> Plane:
 
 def _libraries(client: "valkey.Valkey") -> dict[str, str] | None:
     """Servers before 7.0 have no functions; a user may lack the right to list them."""
-    from valkey.exceptions import ResponseError
-
     try:
         rows: Any = client.execute_command("FUNCTION", "LIST", "WITHCODE")  # type: ignore[no-untyped-call]
     except ResponseError:

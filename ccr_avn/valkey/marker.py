@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from valkey.exceptions import ResponseError
+
 from ccr_avn.errors import NotProven
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 
@@ -130,8 +132,6 @@ def _skew(source: "valkey.Valkey", target: "valkey.Valkey", primary: Endpoint, r
 
 
 def _ahead(client: "valkey.Valkey", endpoint: Endpoint) -> tuple[float, float] | None:
-    from valkey.exceptions import ResponseError
-
     with explained(endpoint, connected=True):
         try:
             return ahead(client)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from valkey.exceptions import ResponseError
+from valkey.exceptions import TimeoutError as NoAnswer
+
 from ccr_avn.errors import CcrError
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.quiescence import is_quiescent
@@ -60,8 +63,6 @@ def tried(attempt: Callable[[], Tried]) -> Tried:
 
 def client_commands(endpoint: Endpoint) -> Tried:
     """Whether CLIENT PAUSE, UNPAUSE, LIST and KILL are permitted."""
-    from valkey.exceptions import ResponseError
-
     refused = []
     with (
         connect(endpoint, name=NAME) as client,
@@ -85,9 +86,6 @@ def client_commands(endpoint: Endpoint) -> Tried:
 
 def pause_holds_writes(endpoint: Endpoint) -> Tried:
     """While writes are paused, one waits and a read does not; afterwards the write is answered."""
-    from valkey.exceptions import ResponseError
-    from valkey.exceptions import TimeoutError as NoAnswer
-
     with (
         connect(endpoint, name=NAME) as pausing,
         connect(endpoint, name=NAME) as reading,
@@ -117,8 +115,6 @@ def pause_holds_writes(endpoint: Endpoint) -> Tried:
 
 
 def info_shows_the_pause(endpoint: Endpoint) -> Tried:
-    from valkey.exceptions import ResponseError
-
     with connect(endpoint, name=NAME) as client, explained(endpoint, connected=True):
         try:
             client.client_pause(int(PAUSE * 1000), all=False)
@@ -139,8 +135,6 @@ def info_shows_history(endpoint: Endpoint) -> Tried:
 
 
 def clients_are_shown(endpoint: Endpoint) -> Tried:
-    from valkey.exceptions import ResponseError
-
     with (
         connect(endpoint, name=NAME) as client,
         connect(endpoint, name=NAME) as other,
@@ -161,8 +155,6 @@ def clients_are_shown(endpoint: Endpoint) -> Tried:
 
 def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> Tried:
     """Nobody knows of the service: whoever is connected as one of its users is of the platform."""
-    from valkey.exceptions import ResponseError
-
     with connect(endpoint, name=NAME) as client, explained(endpoint, connected=True):
         try:
             every = _clients(client)

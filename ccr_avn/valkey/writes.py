@@ -8,6 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from valkey.exceptions import BusyLoadingError, ReadOnlyError, ValkeyError
+from valkey.exceptions import ConnectionError as Cut
+from valkey.exceptions import TimeoutError as NoAnswer
+
 from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.diagnose import Answered
@@ -70,9 +74,6 @@ class Kept:
         Raises:
             Unreachable: it does not answer, or refuses CLIENT LIST.
         """
-        from valkey.exceptions import ConnectionError as Cut
-        from valkey.exceptions import TimeoutError as NoAnswer
-
         with self._lock, explained(self._endpoint, connected=True):
             try:
                 if self._is_cut():
@@ -131,8 +132,6 @@ class Kept:
     def _keep(self) -> None:
         """It is asked often: what it saw last, before it is cut, tells whether anything was written until then."""
         while not self._ended.wait(LOOK):
-            from valkey.exceptions import TimeoutError as NoAnswer
-
             with suppress(Exception), self._lock:
                 try:
                     if not self._is_cut():
@@ -210,8 +209,6 @@ def lets_clients_in(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:
 
 def _writes(client: "valkey.Valkey", endpoint: Endpoint) -> bool:
     """One round trip: a replica that is writable takes keys as well, so the role is asked too."""
-    from valkey.exceptions import ValkeyError
-
     key, value = f"{PREFIX}{secrets.token_hex(8)}", secrets.token_hex(8)
     asked: Any = client.pipeline(transaction=False)
     with explained(endpoint, connected=True):
@@ -229,8 +226,6 @@ def _writes(client: "valkey.Valkey", endpoint: Endpoint) -> bool:
 
 
 def _not_yet(refusal: Exception) -> bool:
-    from valkey.exceptions import BusyLoadingError, ReadOnlyError
-
     return isinstance(refusal, (ReadOnlyError, BusyLoadingError)) or str(refusal).startswith(NOT_YET)
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ccr_avn.cli import pages
+
 ROOT = Path(__file__).parents[2] / "ccr_avn"
 TESTS = Path(__file__).parents[1]
 
@@ -77,6 +79,29 @@ def test_the_command_line_starts_without_heavy_imports() -> None:
         names = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
         names |= {(node.module or "").split(".")[0] for node in top if isinstance(node, ast.ImportFrom)}
         assert not names & heavy, path
+
+
+def test_a_command_is_loaded_when_it_is_called() -> None:
+    """The list of commands, their version and completing their names cost no command's module."""
+    import ccr_avn.cli as room
+
+    top = [node for node in ast.parse(Path(str(room.__file__)).read_text()).body if isinstance(node, ast.ImportFrom)]
+    names = {alias.name for node in top if node.module == "ccr_avn.cli" for alias in node.names}
+    assert names == {"pages"}
+    assert set(room.WHERE) == {name for group in pages.GROUPS.values() for name in group}
+
+
+def test_imports_inside_functions_are_few() -> None:
+    """A command's module is what is loaded lazily, not every function."""
+    inside = [
+        node
+        for path in FILES
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in ast.walk(function)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    assert len(inside) < 60
 
 
 def test_no_test_module_imports_another() -> None:

@@ -307,7 +307,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, *services: dict[str, Any], error: Exc
 
         return answer
 
-    monkeypatch.setattr("ccr_avn.monitoring.collect.begin", begin)
+    monkeypatch.setattr("ccr_avn.cli.status.begin", begin)
 
 
 LOCAL = ("status", "--no-data-plane")
@@ -349,7 +349,7 @@ def test_where_the_list_can_not_be_had_the_old_primary_is_asked_for_too(monkeypa
     def ask_each(_: Any, __: Any, names: tuple[str, ...], *___: Any, **____: Any) -> Any:
         return Rows(there[name] for name in names)
 
-    monkeypatch.setattr("ccr_avn.procedures.lookup.ask_each", ask_each)
+    monkeypatch.setattr("ccr_avn.monitoring.collect.ask_each", ask_each)
     world = World(avn="avn", call_timeout=1)
     found = collect._by_name(world, Project(), ("us",), lambda _: None)
     assert {one.name for one in found} == {"us", "eu"}
