@@ -12,6 +12,7 @@ from ccr_avn.aiven.models import READ_REPLICA, REDACTED, IntegrationType
 from ccr_avn.aiven.program import identify
 from ccr_avn.errors import AvnError, CcrError
 from ccr_avn.plan.model import Call
+from ccr_avn.plan.outcome import AvnFailed
 
 Verdict = Literal["OK", "WARN", "FAIL"]
 EXPLAINED = (401, 429)
@@ -72,7 +73,7 @@ def failed(checks: Sequence[Check]) -> bool:
 def _ask(path: str, call: Call[Any], deadline: float) -> Any:
     answer = process.run((path, *(str(word) for word in call.argv[1:])), deadline=deadline)
     if answer.code != 0:
-        return failure.AvnFailed("failed", failure.read(answer))
+        return AvnFailed("failed", failure.read(answer))
     try:
         return call.parse(answer.stdout)
     except AvnError as error:

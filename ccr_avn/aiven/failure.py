@@ -3,19 +3,9 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from ccr_avn.errors import AvnError
+from ccr_avn.plan.outcome import TOO_MANY, Failure
 from ccr_avn.process import Answer
-
-PASSING_STATUS = (408, 417, 425, 429)
-"""Refusals that time mends; every other 4xx is the last word on what was asked."""
-
-TOO_MANY = 429
-"""The status with which the platform says slow down: what was asked was not done."""
-
-ABSENT = 404
-"""The status of what does not exist."""
 
 LONGEST_PAUSE = 120.0
 """Seconds that a rate limit is waited for at most, whatever the platform says."""
@@ -30,31 +20,6 @@ _CLASS = re.compile(r"(?:command failed: )?(?:[\w.]+\.)?(\w+)(?::|$)")
 _LIMITED = re.compile(r"\b(rate limit|too many requests)\b", re.IGNORECASE)
 """`service update` tells the API's message without its status."""
 _AGAIN = re.compile(r"try again in (\d+(?:\.\d+)?) ?s\b")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """``status``: of the API's answer, where there was one. ``again_in``: seconds the platform asks to wait."""
-
-    reason: str
-    hint: str = ""
-    status: int | None = None
-    again_in: float | None = None
-
-    @property
-    def refused(self) -> bool:
-        """Whether the platform answered no: nothing was done, and asking again gives the same answer."""
-        return self.status is not None and 400 <= self.status < 500 and self.status not in PASSING_STATUS
-
-
-class AvnFailed(AvnError):
-    """avn ended with a failure that was read."""
-
-    def __init__(self, what: str, failure: Failure, *, hint: str = "", hopeless: bool = False) -> None:
-        super().__init__(what, detail=failure.reason, hint=failure.hint or hint)
-        self.status = failure.status
-        self.again_in = failure.again_in
-        self.hopeless = hopeless or failure.refused
 
 
 def read(answer: Answer) -> Failure:

@@ -4,20 +4,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ccr_avn import process
-from ccr_avn.aiven import avn
-from ccr_avn.errors import Refused, UsageError
+from ccr_avn.aiven import avn, failure
+from ccr_avn.errors import UsageError
+from ccr_avn.plan.asking import World
+from ccr_avn.plan.outcome import TooOld
 
 OLDEST = (2, 14, 8)
 """The first avn with `service backup-list`."""
 
 LOCAL = 30.0
 """Seconds that an avn may take for what needs no network."""
-
-
-class TooOld(Refused):
-    """This avn can't do the job, so nothing more is asked of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +67,11 @@ def known(path: str) -> Program:
     if number is not None and _numbers(number) < OLDEST:
         raise _too_old(path, number)
     return Program(path=path, version=number or "not asked")
+
+
+def world_of(path: str, **settings: Any) -> World:
+    """What a run touches, with this avn; ``settings``: as in `World`."""
+    return World(avn=path, explain=failure.read, too_old=lambda run: too_old(path, run), **settings)
 
 
 def too_old(path: str, run: Callable[..., process.Answer]) -> TooOld | None:

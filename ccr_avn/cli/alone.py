@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ccr_avn.aiven.program import known
+from ccr_avn.aiven.program import known, world_of
 from ccr_avn.cli import options
 from ccr_avn.cli.options import RouteName
 from ccr_avn.errors import Refused
 from ccr_avn.output import console
 from ccr_avn.output.progress import PlainProgress
 from ccr_avn.plan import events
-from ccr_avn.plan.execute import Run, World
+from ccr_avn.plan.execute import Run
 from ccr_avn.plan.model import Finding, Gate, Plan, go
 from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.old_primary import CloseWish
@@ -103,7 +103,7 @@ class Alone:
             else:
                 progress(event)
 
-        world = World(avn=known(find_avn(self.avn)).path, call_timeout=self.call_timeout)
+        world = world_of(known(find_avn(self.avn)).path, call_timeout=self.call_timeout)
         run = Run(Plan("gate", (), tuple(_only_looking(step) for step in steps)), world, emit)
         run.act()
         return findings[-1], run.seen

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ccr_avn import process
-from ccr_avn.aiven.program import Program
+from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.cli import promotion_options
 from ccr_avn.cli.failover_told import FailoverMove
 from ccr_avn.cli.given import Given
@@ -25,7 +25,6 @@ from ccr_avn.evacuate.stop import RunSignals, Stop
 from ccr_avn.history.promotions import promotions
 from ccr_avn.history.summary import number
 from ccr_avn.output.many import PairProgress
-from ccr_avn.plan.asking import World
 from ccr_avn.plan.execute import Run
 from ccr_avn.printable import printable_line
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
@@ -161,8 +160,8 @@ class OneOfMany:
         CcrError: as the run ended.
         """
         session, given, move = self.session, self.given, self.move()
-        world = World(
-            avn=program.path,
+        world = world_of(
+            program.path,
             call_timeout=given.call_timeout,
             run=lane.run,
             sleep=signals.sleep,

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from ccr_avn import process
-from ccr_avn.aiven.program import Program
+from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.errors import CcrError, Changed, Interrupted
 from ccr_avn.history.journal import Journal
 from ccr_avn.output import console
@@ -88,8 +88,8 @@ class Session:
         console.commit()
         more = (*((signal.SIGTSTP,) if never_suspend else ()), *((signal.SIGALRM,) if time_limit else ()))
         with Signals(*more) as signals, within(time_limit):
-            world = World(
-                avn=program.path,
+            world = world_of(
+                program.path,
                 call_timeout=call_timeout,
                 held=signals.held,
                 run=ahead.run if ahead else process.run,

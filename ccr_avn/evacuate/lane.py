@@ -10,6 +10,7 @@ from ccr_avn.evacuate.governor import LEASE, Governor, Place, Rank
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import RunSignals
 from ccr_avn.plan import events
+from ccr_avn.plan.outcome import TOO_MANY
 from ccr_avn.process import Answer
 
 SAME_MOMENT = 5.0
@@ -117,7 +118,7 @@ def asking(governor: Governor, run_avn: Callable[..., Answer], path: str) -> Cal
                 governor.went_well()
                 return answer
             told = failure.read(answer)
-            if told.status != failure.TOO_MANY or put_off >= 300.0:
+            if told.status != TOO_MANY or put_off >= 300.0:
                 return answer
             put_off += governor.slow_down(told.again_in)
 

@@ -11,7 +11,7 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import AVN, Project
 from ccr_avn.aiven.lineage import origin_of
 from ccr_avn.aiven.models import Service
-from ccr_avn.aiven.program import known
+from ccr_avn.aiven.program import known, world_of
 from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import AvnError, Unreachable
 from ccr_avn.monitoring.pairs import Pair, lets_nobody_in
@@ -53,7 +53,7 @@ def begin(
         gate=Gate("they are listed", lambda found, _: go(f"{len(found)} services")),
         brief=bool(names),
     )
-    world = World(avn=path, call_timeout=call_timeout, run=ahead.run)
+    world = world_of(path, call_timeout=call_timeout, run=ahead.run)
     run = Run(Plan("status", (step,), ()), world, events.long_waits(note))
 
     def answer() -> "tuple[Service, ...]":

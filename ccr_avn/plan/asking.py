@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ccr_avn import process
-from ccr_avn.aiven import failure, program
 from ccr_avn.errors import AvnError, CcrError, Changed, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Call, Probe, Results, Step, fill
+from ccr_avn.plan.outcome import ABSENT, TOO_MANY, AvnFailed, Failure
 
 T = TypeVar("T")
 
@@ -40,6 +40,10 @@ class World:
     """All that a run touches, so that a test can put its own in place. Times are in seconds."""
 
     avn: str
+    explain: Callable[[process.Answer], Failure]
+    """Reads of an answer why it failed."""
+    too_old: Callable[[Callable[..., process.Answer]], CcrError | None]
+    """What to say where this avn does not know what it was asked because of its age."""
     call_timeout: float = 60.0
     run: Callable[..., process.Answer] = process.run
     clock: Callable[[], float] = time.monotonic
@@ -110,7 +114,7 @@ class Reader:
 
     def put_off(self, status: int | None, again_in: float | None, so_far: float) -> float | None:
         """How long to wait where many runs share the platform's patience; None: it is none of that, or long enough."""
-        if status != failure.TOO_MANY or so_far > RATE_LIMITED:
+        if status != TOO_MANY or so_far > RATE_LIMITED:
             return None
         return self._world.slow_down(again_in)
 
@@ -120,7 +124,7 @@ class Reader:
             return 0
         if isinstance(error, Unreachable):
             return MISSES if error.passing else 0
-        if isinstance(error, failure.AvnFailed):
+        if isinstance(error, AvnFailed):
             if error.hopeless and not (changed and error.status in EVENTUAL):
                 return 0
             if error.again_in is not None:
@@ -133,8 +137,8 @@ class Reader:
             return read.read(seen)
         answer = self.avn(fill(read.argv, seen), at_most)
         if answer.code != 0:
-            told = failure.read(answer)
-            if told.status == failure.ABSENT and read.absent is not None:
+            told = self._world.explain(answer)
+            if told.status == ABSENT and read.absent is not None:
                 self._answered = True
                 return read.absent
             raise self._failed(answer, told, read.hint)
@@ -142,11 +146,11 @@ class Reader:
         self._answered = True
         return parsed
 
-    def _failed(self, answer: process.Answer, told: failure.Failure, hint: str) -> CcrError:
+    def _failed(self, answer: process.Answer, told: Failure, hint: str) -> CcrError:
         """An avn that does not know what it is asked may be too old: then that is what is said."""
-        if answer.code == USAGE and (old := program.too_old(self._world.avn, self._world.run)):
+        if answer.code == USAGE and (old := self._world.too_old(self._world.run)):
             return old
-        return failure.AvnFailed(
+        return AvnFailed(
             f"`{spelled(answer.argv)}` failed",
             told,
             hint=hint or "`ccr-avn doctor` tells whether avn, the token, the project and the network are fine",
@@ -165,6 +169,7 @@ class FailedChange:
     """A change that did not end with exit 0."""
 
     answer: process.Answer
+    told: Failure
     change: Call[None]
     changed_before: Changed
 
@@ -176,28 +181,24 @@ class FailedChange:
     @property
     def refused(self) -> bool:
         """Whether the platform said no. Not found is no such answer: what was to be changed may be gone by it."""
-        status = failure.read(self.answer).status
+        status = self.told.status
         return not self.silent and status is not None and 400 <= status < 500 and status not in (404, 408)
 
     @property
-    def told(self) -> failure.Failure:
-        return failure.read(self.answer)
-
-    @property
     def detail(self) -> str:
-        return failure.read(self.answer).reason
+        return self.told.reason
 
     @property
     def why(self) -> str:
         return f"it failed ({self.detail}); checking whether the request took effect"
 
     def error(self, detail: str = "") -> AvnError:
-        told = failure.read(self.answer)
-        hint = self._hint(told) or AGAIN
-        return AvnError(f"`{spelled(self.answer.argv)}` failed", detail=detail or told.reason, hint=hint)
+        hint = self._hint() or AGAIN
+        return AvnError(f"`{spelled(self.answer.argv)}` failed", detail=detail or self.told.reason, hint=hint)
 
-    def _hint(self, told: failure.Failure) -> str:
+    def _hint(self) -> str:
         """What can help against this very failure; where it is a passing one that is to run it again."""
+        told = self.told
         if told.status is None and told.hint:
             return told.hint  # the network, or avn itself: nothing that the change's own hint is about
         if not self.change.hints:

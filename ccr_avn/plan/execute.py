@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ccr_avn.aiven import program
 from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Refused, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.asking import FailedChange, Reader, World
 from ccr_avn.plan.model import Act, Call, Finding, Gate, Plan, Poll, Results, Sent, Step, fill, go
+from ccr_avn.plan.outcome import TooOld
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Run:
         for step in self.plan.checks:
             try:
                 self._step(step)
-            except program.TooOld:
+            except TooOld:
                 raise
             except Refused as refusal:
                 refusals.append(refusal)
@@ -188,7 +188,7 @@ class Run:
             sent: Sent = "unanswered"  # a second signal may end it
             self.seen.keep(step.slug, sent)
             answer = self._reader.avn(argv)
-            failure = None if answer.code == 0 else FailedChange(answer, change, before)
+            failure = None if answer.code == 0 else FailedChange(answer, self._world.explain(answer), change, before)
             sent = "answered" if failure is None else "refused" if failure.refused else "unanswered"
             self.seen.keep(step.slug, sent)
             doubt, refused = (failure.why, failure.refused) if failure else ("", False)

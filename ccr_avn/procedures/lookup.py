@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
-from ccr_avn.aiven.program import known
+from ccr_avn.aiven.program import known, world_of
 from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import AvnError
 from ccr_avn.plan import events
@@ -28,7 +28,7 @@ def look_up(
         Refused: one does not exist.
         AvnError: avn failed.
     """
-    world = World(avn=known(find_avn(given)).path, call_timeout=call_timeout)
+    world = world_of(known(find_avn(given)).path, call_timeout=call_timeout)
     step = Step(
         slug="lookup",
         purpose="find them",

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.program import world_of
 from ccr_avn.errors import NotProven, Refused, Unreachable
-from ccr_avn.plan.execute import Run, World
+from ccr_avn.plan.execute import Run
 from ccr_avn.plan.model import Plan
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
@@ -64,7 +65,7 @@ class Avn:
         return Answer(argv=argv, code=0, stdout=json.dumps(told), stderr="", seconds=0.0, expired=False)
 
     def checked(self, plan: Plan, *, act: bool) -> Run:
-        run = Run(plan, World(avn="avn", run=self.run, sleep=self.slept.append), lambda _: None)
+        run = Run(plan, world_of("avn", run=self.run, sleep=self.slept.append), lambda _: None)
         run.check()
         if act:
             run.act()

@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ccr_avn.aiven.program import world_of
 from ccr_avn.errors import Refused
-from ccr_avn.plan.execute import Run, World
+from ccr_avn.plan.execute import Run
 from ccr_avn.plan.model import Act, Call, Finding, Gate, Plan, Poll, Probe, Results, Step, go, stop, todo, wait
 from ccr_avn.process import Answer
 
@@ -38,7 +39,7 @@ class Fake:
         self.now += seconds
 
     def perform(self, plan: Plan) -> Run:
-        world = World(avn="avn", run=self.run, clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.5)
+        world = world_of("avn", run=self.run, clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.5)
         self.last = Run(plan, world, self.events.append)
         self.last.check()
         self.last.act()

@@ -12,7 +12,9 @@ TESTS = Path(__file__).parents[1]
 
 ORDER: tuple[tuple[str, ...], ...] = (
     ("errors", "printable", "redact", "process", "preload", "preload_helper", "signals", "connection"),
-    ("plan", "aiven", "valkey"),
+    ("plan",),
+    ("aiven",),
+    ("valkey",),
     ("procedures",),
     ("output", "monitoring", "history", "hooks", "evacuate"),
     ("sandbox",),

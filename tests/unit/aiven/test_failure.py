@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccr_avn.aiven import failure
+from ccr_avn.plan.outcome import Failure
 from ccr_avn.process import Answer
 
 POOL = "HTTPSConnectionPool(host='api.aiven.io', port=443): Max retries exceeded with url: /v1/project/p/service"
@@ -14,7 +15,7 @@ GONE = {"errors": [{"message": "Service us does not exist", "status": 404}], "me
 LIMIT = "Too many requests in a given amount of time: Rate limit 120 exceeded - try again in 28s"
 
 
-def read(stderr: str, code: int = 1, *, expired: bool = False) -> failure.Failure:
+def read(stderr: str, code: int = 1, *, expired: bool = False) -> Failure:
     return failure.read(Answer(argv=("avn",), code=code, stdout="", stderr=stderr, seconds=60.0, expired=expired))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.program import world_of
 from ccr_avn.aiven.reading import Rows
 from ccr_avn.cli.boundary import run
 from ccr_avn.errors import AvnError, Unreachable
@@ -18,7 +19,6 @@ from ccr_avn.monitoring.health import PairStatus, pair_statuses
 from ccr_avn.monitoring.pairs import Pair, chosen, pairs_of, with_expected
 from ccr_avn.monitoring.verdicts import CODES, Limits
 from ccr_avn.output import tables
-from ccr_avn.plan.execute import World
 from ccr_avn.procedures.gates.settings import NOBODY
 from ccr_avn.valkey.diagnose import Answered
 from tests.support.factories import HISTORY, row, service, side
@@ -350,7 +350,7 @@ def test_where_the_list_can_not_be_had_the_old_primary_is_asked_for_too(monkeypa
         return Rows(there[name] for name in names)
 
     monkeypatch.setattr("ccr_avn.monitoring.collect.ask_each", ask_each)
-    world = World(avn="avn", call_timeout=1)
+    world = world_of("avn", call_timeout=1)
     found = collect._by_name(world, Project(), ("us",), lambda _: None)
     assert {one.name for one in found} == {"us", "eu"}
 

@@ -1,0 +1,43 @@
+"""How a command that a plan sent has failed, as far as the executor must know; who reads it is given to it."""
+
+from dataclasses import dataclass
+
+from ccr_avn.errors import AvnError, Refused
+
+PASSING_STATUS = (408, 417, 425, 429)
+"""Refusals that time mends; every other 4xx is the last word on what was asked."""
+
+TOO_MANY = 429
+"""The status with which the platform says slow down: what was asked was not done."""
+
+ABSENT = 404
+"""The status of what does not exist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """``status``: of the API's answer, where there was one. ``again_in``: seconds the platform asks to wait."""
+
+    reason: str
+    hint: str = ""
+    status: int | None = None
+    again_in: float | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the platform answered no: nothing was done, and asking again gives the same answer."""
+        return self.status is not None and 400 <= self.status < 500 and self.status not in PASSING_STATUS
+
+
+class AvnFailed(AvnError):
+    """avn ended with a failure that was read."""
+
+    def __init__(self, what: str, failure: Failure, *, hint: str = "", hopeless: bool = False) -> None:
+        super().__init__(what, detail=failure.reason, hint=failure.hint or hint)
+        self.status = failure.status
+        self.again_in = failure.again_in
+        self.hopeless = hopeless or failure.refused
+
+
+class TooOld(Refused):
+    """This avn can't do the job, so nothing more is asked of it."""
