@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from ccr_avn.aiven.program import known, world_of
 from ccr_avn.cli import options
-from ccr_avn.cli.options import RouteName
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, PollInterval, ProjectName, Route
 from ccr_avn.errors import Refused
 from ccr_avn.output import console
 from ccr_avn.output.progress import PlainProgress
@@ -19,12 +18,14 @@ from ccr_avn.plan.model import Finding, Gate, Plan, go
 from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.old_primary import CloseWish
 from ccr_avn.procedures.promotion import PromoteWish
+from ccr_avn.procedures.steps import endpoint
 from ccr_avn.process import find_avn
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
     from ccr_avn.plan.model import Results, Step
     from ccr_avn.procedures.steps import Find, Setting
+    from ccr_avn.valkey.connect import Endpoint
 
 T = TypeVar("T")
 
@@ -36,18 +37,70 @@ Print = Annotated[str | None, typer.Option("--print", metavar="FACT", help="Prin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alone:
-    """A single gate's options. Times are in seconds."""
+class Act:
+    """What every single act takes. Times are in seconds."""
 
     context: typer.Context
-    project: str | None
-    ca_file: Path | None = None
-    route: RouteName | None = None
-    avn: str | None = None
-    timeout: float = 0.0
-    poll_interval: float = 5.0
-    call_timeout: float = 60.0
-    json: bool = False
+    project: ProjectName = None
+    call_timeout: CallTimeout = 60
+    ca_file: CaFile = None
+    route: Route = None
+    json: Json = False
+    avn: Avn = None
+
+    def __post_init__(self) -> None:
+        """Raises:
+        UsageError: a time can't be right.
+        """
+        options.not_negative(call_timeout=self.call_timeout)
+
+    @property
+    def setting(self) -> "Setting":
+        return options.setting(self.project, self.ca_file, self.route, avn=self.avn)
+
+    def services(self, *names: str) -> "tuple[Service, ...]":
+        """Ask avn for these.
+
+        Raises:
+            Refused: one does not exist.
+        """
+        return look_up(self.avn, self.setting.project, names, self.call_timeout, console.note)
+
+    def endpoints(self, *names: str) -> "tuple[Endpoint, ...]":
+        """Ask avn where these services answer.
+
+        Raises:
+            Refused: one does not exist.
+        """
+        return tuple(endpoint(service, self.setting) for service in self.services(*names))
+
+    def tell(self, text: str, result: Mapping[str, Any]) -> None:
+        if self.json:
+            console.envelope(str(self.context.info_name), ok=True, changed=False, result=dict(result))
+        else:
+            console.say(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """What every gate takes. Times are in seconds."""
+
+    context: typer.Context
+    fact: Print = None
+    project: ProjectName = None
+    timeout: Timeout = 0
+    poll_interval: PollInterval = 5
+    call_timeout: CallTimeout = 60
+    ca_file: CaFile = None
+    route: Route = None
+    json: Json = False
+    avn: Avn = None
+
+    def __post_init__(self) -> None:
+        """Raises:
+        UsageError: a time can't be right.
+        """
+        options.not_negative(timeout=self.timeout, poll_interval=self.poll_interval, call_timeout=self.call_timeout)
 
     @property
     def setting(self) -> "Setting":
@@ -109,11 +162,12 @@ class Alone:
         return findings[-1], run.seen
 
     def tell(self, text: str, result: Mapping[str, Any], fact: str | None = None) -> None:
-        """``fact``: the one that is printed alone.
+        """``fact``: the one that is printed alone, where none was asked for.
 
         Raises:
             Refused: it is not known.
         """
+        fact = self.fact or fact
         if fact and result.get(fact) is None:
             raise Refused(f"no {fact} is known: {text}", hint="leave --print out to see what is")
         if self.json:
@@ -125,32 +179,6 @@ class Alone:
         """Run these steps and tell what the last one found."""
         finding, _ = self.judged(*steps)
         self.tell(finding.reason, finding.facts, fact)
-
-
-def alone(
-    context: typer.Context,
-    project: str | None,
-    ca_file: Path | None,
-    route: RouteName | None,
-    avn: str | None,
-    timeout: float,
-    poll_interval: float,
-    call_timeout: float,
-    json: bool,
-) -> Alone:
-    """From what was typed; times in seconds."""
-    options.not_negative(timeout=timeout, poll_interval=poll_interval, call_timeout=call_timeout)
-    return Alone(
-        context=context,
-        project=project,
-        ca_file=ca_file,
-        route=route,
-        avn=avn,
-        timeout=timeout,
-        poll_interval=poll_interval,
-        call_timeout=call_timeout,
-        json=json,
-    )
 
 
 def _not_needed(_: "Results", name: str) -> "Service":

@@ -8,8 +8,8 @@ import typer
 
 from ccr_avn.aiven.models import User
 from ccr_avn.cli import options
+from ccr_avn.cli.alone import ServiceName
 from ccr_avn.cli.options import Avn, CallTimeout, ProjectName, Route
-from ccr_avn.cli.primitives import ServiceName
 from ccr_avn.connection import Connection
 from ccr_avn.errors import Refused
 from ccr_avn.output import console

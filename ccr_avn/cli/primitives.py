@@ -8,12 +8,13 @@ import typer
 
 from ccr_avn.aiven import lineage as tags
 from ccr_avn.cli import options
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, Primary, ProjectName, Replica, Route
+from ccr_avn.cli.alone import Act, ServiceName
+from ccr_avn.cli.flatten import flattened
+from ccr_avn.cli.options import Primary, Replica
 from ccr_avn.errors import Refused, TimedOut, Unreachable, UsageError
-from ccr_avn.output import console
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
-from ccr_avn.procedures.lookup import look_up
+from ccr_avn.procedures.steps import endpoint as endpoint_of
 from ccr_avn.valkey import quiescence, writes
 from ccr_avn.valkey.fence import Fence, lift
 from ccr_avn.valkey.quiescence import Noted
@@ -22,63 +23,49 @@ from ccr_avn.valkey.writes import lets_clients_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from ccr_avn.valkey.connect import Endpoint
     from ccr_avn.valkey.replication import ReplicationInfo
 
-ServiceName = Annotated[
-    str, typer.Argument(metavar="SERVICE", help="The service to ask.", autocompletion=options.recent)
-]
 Timeout = Annotated[float, typer.Option(metavar="S", help="How long to wait.")]
 AT_ONCE = 0.05
 """Seconds between two looks."""
 
 
+@flattened
 def fence(
-    context: typer.Context,
+    asked: Act,
     primary: Primary,
-    project: ProjectName = None,
     ttl: Annotated[float, typer.Option(metavar="S", help="Length of the pause; it is not renewed.")] = 600,
     token: Annotated[
         bool, typer.Option("--token", help="Print only a token, for `gate fence-held` and `gate history`.")
     ] = False,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    json: Json = False,
-    avn: Avn = None,
 ) -> None:
     """Pause writes on PRIMARY for a limited time. A switchover does this by itself."""
     options.names(PRIMARY=primary)
     options.at_least_one(ttl=ttl)
-    [endpoint] = _endpoints((primary,), project, avn, ca_file, route, call_timeout)
+    [endpoint] = asked.endpoints(primary)
     held = Fence(endpoint, "by-hand", ttl)
     held.place()
     noted = Noted.of(held.side(), time.time())
     held.close()
     result = {"ttl_seconds": ttl, "offset": noted.offset, "token": noted.token}
-    _tell(context, json, noted.token if token else f"writes on {primary} are paused for {ttl:g} s", result)
+    asked.tell(noted.token if token else f"writes on {primary} are paused for {ttl:g} s", result)
 
 
+@flattened
 def check_fence(
-    context: typer.Context,
+    asked: Act,
     primary: Primary,
     replica: Replica,
     token: Annotated[str, typer.Option(metavar="T", help="What `ccr-avn fence --token` printed.")],
-    project: ProjectName = None,
     ttl: Annotated[float, typer.Option(metavar="S", help="Pause writes for this time from now on.")] = 600,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    json: Json = False,
-    avn: Avn = None,
 ) -> None:
     """See that nothing was written to PRIMARY since `fence`, and that REPLICA has it all. Exit 4 if not."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.at_least_one(ttl=ttl)
     noted = _parsed(token)
-    source, target = _endpoints((primary, replica), project, avn, ca_file, route, call_timeout)
+    source, target = asked.endpoints(primary, replica)
     held = Fence(source, "by-hand", ttl)
     held.place()  # first the longer pause, then the look: what is written in between shows
     now = held.side()
@@ -89,13 +76,13 @@ def check_fence(
     if trouble:
         hint = f"ccr-avn unfence {primary}, then begin again"
         raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
-    _tell(context, json, f"nothing was written to {primary}, and {replica} has it all", {"offset": noted.offset})
+    asked.tell(f"nothing was written to {primary}, and {replica} has it all", {"offset": noted.offset})
 
 
+@flattened
 def check_history(
-    context: typer.Context,
+    asked: Act,
     replica: Replica,
-    project: ProjectName = None,
     token: Annotated[
         str | None, typer.Option(metavar="T", help="What `fence --token` or `last-known --token` printed before.")
     ] = None,
@@ -103,18 +90,13 @@ def check_history(
         str | None, typer.Option(metavar="NAME", help="Also tell what only this old primary has.")
     ] = None,
     timeout: Timeout = 60,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    json: Json = False,
-    avn: Avn = None,
 ) -> None:
     """After a promotion: does REPLICA carry the data that it followed. Exit 4 if not; what PRIMARY has is told only."""
     options.names(REPLICA=replica, **({"primary": primary} if primary else {}))
     options.not_negative(timeout=timeout)
     noted = _parsed(token) if token else None
     names = (replica, primary) if primary else (replica,)
-    endpoints = _endpoints(names, project, avn, ca_file, route, call_timeout)
+    endpoints = asked.endpoints(*names)
     new = _promoted(endpoints[0], timeout)
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
     finding = history.judge_carries(new, expected, primary or "its primary", replica)
@@ -126,36 +108,28 @@ def check_history(
         ahead = history.judge_audit(history.audit(fetch_replication(endpoints[1]), new, None), primary, "")
         result |= ahead.facts
         text = f"{text}; {ahead.reason}"
-    _tell(context, json, text, result)
+    asked.tell(text, result)
 
 
+@flattened
 def lineage(
-    context: typer.Context,
+    asked: Act,
     replica: Replica,
     origin: Annotated[bool, typer.Option("--origin", help="Print the tag with the primary's name instead.")] = False,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Don't look at the data plane.")] = False,
-    project: ProjectName = None,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    json: Json = False,
-    avn: Avn = None,
 ) -> None:
     """Print the tag that remembers which primary REPLICA follows, and tells it from others of that name."""
     options.names(REPLICA=replica)
-    options.not_negative(call_timeout=call_timeout)
-    from ccr_avn.procedures.steps import endpoint
-
-    setting = options.setting(project, ca_file, route, avn=avn)
-    [new] = look_up(avn, setting.project, (replica,), call_timeout)
+    setting = asked.setting
+    [new] = asked.services(replica)
     if not new.source:
         raise Refused(f"{replica} follows nobody", hint=f"see avn service integration-list {replica}")
     found: tuple[str, ...] = (f"{tags.FROM}={new.source}", f"{tags.LINEAGE}={tags.UNKNOWN}")
     if not no_verify:
         with suppress(Refused):  # the primary may be gone
-            [old] = look_up(avn, setting.project, (new.source,), call_timeout)
-            found = tags.tags(old, new, fetch_replication(endpoint(new, setting)).replid)
-    _tell(context, json, found[0 if origin else 1], {"tags": list(found)})
+            [old] = asked.services(new.source)
+            found = tags.tags(old, new, fetch_replication(endpoint_of(new, setting)).replid)
+    asked.tell(found[0 if origin else 1], {"tags": list(found)})
 
 
 def _parsed(token: str) -> "Noted":
@@ -172,101 +146,76 @@ def _parsed(token: str) -> "Noted":
         ) from None
 
 
+@flattened
 def unfence(
-    context: typer.Context,
+    asked: Act,
     primary: Primary,
-    project: ProjectName = None,
     disconnect: Annotated[
         bool,
         typer.Option("--disconnect", help="Cut all clients first, as after a promotion."),
     ] = False,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    json: Json = False,
-    avn: Avn = None,
 ) -> None:
     """Resume writes on PRIMARY. Exit 4 while a run of a switchover holds its own pause there."""
     options.names(PRIMARY=primary)
-    [endpoint] = _endpoints((primary,), project, avn, ca_file, route, call_timeout)
+    [endpoint] = asked.endpoints(primary)
     lift(endpoint, disconnect=disconnect)
-    _tell(context, json, f"writes on {primary} resumed", {"disconnected": disconnect})
+    asked.tell(f"writes on {primary} resumed", {"disconnected": disconnect})
 
 
+@flattened
 def caught_up(
-    context: typer.Context,
+    asked: Act,
     primary: Primary,
     replica: Replica,
-    project: ProjectName = None,
     timeout: Timeout = 60,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    json: Json = False,
-    avn: Avn = None,
 ) -> None:
     """Wait until REPLICA has applied what PRIMARY had written when this was called. Exit 5 when it has not."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(timeout=timeout)
-    source, target = _endpoints((primary, replica), project, avn, ca_file, route, call_timeout)
+    source, target = asked.endpoints(primary, replica)
     offset = fetch_replication(source).offset
     quiescence.caught_up(offset, target, timeout=timeout)
     text = f"replica offset of {replica} equals primary offset of {primary} ({offset})"
-    _tell(context, json, text, {"offset": offset})
+    asked.tell(text, {"offset": offset})
 
 
+@flattened
 def accepts_writes(
-    context: typer.Context,
+    asked: Act,
     service: ServiceName,
-    project: ProjectName = None,
     timeout: Timeout = 60,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    json: Json = False,
-    avn: Avn = None,
 ) -> None:
     """Wait until a write to SERVICE succeeds and can be read back. Exit 5 if it does not within --timeout."""
     options.names(SERVICE=service)
     options.not_negative(timeout=timeout)
-    [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
+    [endpoint] = asked.endpoints(service)
     accepted = writes.accepts_writes(endpoint, timeout=timeout)
-    _tell(context, json, f"{service} accepts writes", {"waited_ms": round(accepted.waited_ms, 1)})
+    asked.tell(f"{service} accepts writes", {"waited_ms": round(accepted.waited_ms, 1)})
 
 
+@flattened
 def closed(
-    context: typer.Context,
+    asked: Act,
     service: ServiceName,
-    project: ProjectName = None,
     timeout: Timeout = 120,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    json: Json = False,
-    avn: Avn = None,
 ) -> None:
     """Wait until SERVICE refuses all client connections. Exit 5 if it still accepts them at --timeout."""
     options.names(SERVICE=service)
     options.not_negative(timeout=timeout)
-    [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
+    [endpoint] = asked.endpoints(service)
     _until(lambda: lets_clients_in(endpoint), timeout, lambda _: f"{service} accepts client connections")
-    _tell(context, json, f"{service} refuses all client connections", {})
+    asked.tell(f"{service} refuses all client connections", {})
 
 
+@flattened
 def last_known(
-    context: typer.Context,
+    asked: Act,
     service: ServiceName,
-    project: ProjectName = None,
     token: Annotated[bool, typer.Option("--token", help="Print only a token, for `gate history`.")] = False,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    json: Json = False,
-    avn: Avn = None,
 ) -> None:
     """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied."""
     options.names(SERVICE=service)
-    [endpoint] = _endpoints((service,), project, avn, ca_file, route, call_timeout)
+    [endpoint] = asked.endpoints(service)
     side = fetch_replication(endpoint)
     noted = Noted.of(side, time.time())
     told = {
@@ -277,25 +226,7 @@ def last_known(
         "applied_offset": side.offset,
     }
     known = ", ".join(f"{key} {value}" for key, value in told.items() if value is not None)
-    _tell(context, json, noted.token if token else known, {**told, "token": noted.token})
-
-
-def _endpoints(
-    names: tuple[str, ...],
-    project: str | None,
-    avn: str | None,
-    ca_file: "Path | None",
-    route: "options.RouteName | None",
-    call_timeout: float,
-) -> "tuple[Endpoint, ...]":
-    """Ask avn where these services answer."""
-    options.not_negative(call_timeout=call_timeout)
-    from ccr_avn.procedures.steps import endpoint
-
-    setting = options.setting(project, ca_file, route)
-    return tuple(
-        endpoint(service, setting) for service in look_up(avn, setting.project, names, call_timeout, console.note)
-    )
+    asked.tell(noted.token if token else known, {**told, "token": noted.token})
 
 
 def _promoted(endpoint: "Endpoint", timeout: float) -> "ReplicationInfo":
@@ -332,10 +263,3 @@ def _until(missing: "Callable[[], Any]", timeout: float, why: "Callable[[Any], s
         if time.monotonic() >= until:
             raise TimedOut(why(found), detail=f"after {timeout:g} s", hint="look at it, or wait longer: --timeout")
         time.sleep(AT_ONCE)
-
-
-def _tell(context: typer.Context, json: bool, text: str, result: dict[str, Any]) -> None:
-    if json:
-        console.envelope(str(context.info_name), ok=True, changed=False, result=result)
-    else:
-        console.say(text)
