@@ -8,13 +8,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import valkey
 
+from ccr_avn.sandbox.guard import Guard
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.run import RunningSandbox, running
 
@@ -37,26 +40,75 @@ FORCED = [*PLANNED, "--forced", "--allow-data-loss"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Took:
-    """``promoted``: seconds until the last replica is a master; ``cpu``: seconds of all it started; ``peak``: MiB."""
+    """``promoted``: seconds until the last replica is a master; ``cpu``: seconds of all it started; ``seen``: at most."""
 
     promoted: float
     total: float
     requests: int
+    processes: int
     cpu: float
-    peak: float
+    seen: "Watched"
     result: dict[str, Any]
 
 
+@dataclass(slots=True)
+class Watched:
+    """The most that a process and all that it started had: MiB (what is shared is counted once), open files of its own."""
+
+    pid: int
+    memory: float = 0.0
+    descriptors: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def watch(self) -> None:
+        while not self.ended.wait(0.5):
+            with suppress(OSError):
+                self.descriptors = max(self.descriptors, len(list(Path(f"/proc/{self.pid}/fd").iterdir())))
+            self.memory = max(self.memory, sum(_memory(pid) for pid in _family(self.pid)))
+
+
+def _family(pid: int) -> list[int]:
+    children: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children += [int(one) for one in (task / "children").read_text().split()]
+    return [pid, *(one for child in children for one in _family(child))]
+
+
+def _memory(pid: int) -> float:
+    with suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) / 1024
+    return 0.0
+
+
+CONNECTIONS: set[Any] = set()
+"""Every avn that asks has a connection of its own."""
+
+
+def count_connections() -> None:
+    answer = Guard.__call__
+
+    async def counting(self: Guard, scope: Any, receive: Any, send: Any) -> None:
+        CONNECTIONS.add(scope.get("client"))
+        await answer(self, scope, receive, send)
+
+    Guard.__call__ = counting  # type: ignore[method-assign]
+
+
 def bench() -> None:
+    count_connections()
     print(f"  {PAIRS} pairs, a promotion takes the platform 0.5 s")
     script = once(XARGS, "xargs -P2 of a script", None)
     for name, command in (("--planned", PLANNED), ("--forced", FORCED)):
         for more, target in (("", 0.15), ("--no-preload", 0.35)):
-            format_duration = once([*command, *([more] if more else [])], f"evacuate {name} {more}".strip(), script)
-            print(f"    ratio {format_duration.promoted / script.promoted:.2f}   (target: {target} or less)")
-            if outage := format_duration.result.get("outage_ms"):
-                one = format_duration.result["single_ms"]
-                worst = f"longest outage {outage['worst']:.0f} ms, median {outage['median']:.0f} ms"
+            took = once([*command, *([more] if more else [])], f"evacuate {name} {more}".strip(), script)
+            print(f"    ratio {took.promoted / script.promoted:.2f}   (target: {target} or less)")
+            if outage := took.result.get("outage_ms"):
+                one = took.result["single_ms"]
+                worst = (
+                    f"longest outage {outage['worst']:.0f} ms, 95 % {outage['p95']:.0f}, median {outage['median']:.0f}"
+                )
                 print(
                     f"    {worst}; of a single switchover {one:.0f} ms: ratio {outage['worst'] / one:.2f} (2.0 or less)"
                 )
@@ -68,12 +120,13 @@ def once(command: list[str], name: str, beside: Took | None) -> Took:
     try:
         with running(SandboxOptions(build_seconds=0.0, backup_seconds=0.0)) as sandbox:
             make(sandbox, SINGLES if beside and "--forced" not in command else 0)
-            format_duration = measured(sandbox, command, home)
+            took = measured(sandbox, command, home)
     finally:
         shutil.rmtree(home)
-    more = f"{format_duration.requests} requests, {format_duration.cpu:.1f} s of CPU, {format_duration.peak:.0f} MiB the largest process"
-    print(f"  {name:34} promoted {format_duration.promoted:6.2f} s   ended {format_duration.total:6.2f} s   {more}")
-    return format_duration
+    more = f"{took.processes} avn, {took.requests} requests, {took.cpu:.1f} s of CPU"
+    seen = f"{took.seen.memory:.0f} MiB, {took.seen.descriptors} descriptors"
+    print(f"  {name:34} promoted {took.promoted:6.2f} s   ended {took.total:6.2f} s   {more}, {seen}", flush=True)
+    return took
 
 
 def make(sandbox: RunningSandbox, singles: int) -> None:
@@ -99,13 +152,17 @@ def measured(sandbox: RunningSandbox, command: list[str], home: Path) -> Took:
     (home / "one.sh").write_text(SCRIPT)
     environment = {**os.environ, **sandbox.environment(), "PAIRS": str(PAIRS), "PATH": f"{BIN}:{os.environ['PATH']}"}
     singles = [single(environment, one) for one in range(SINGLES)] if "single0" in sandbox.platform.services else []
+    CONNECTIONS.clear()
     asked, before, began = sandbox.requests_total(), resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with (home / "out").open("w") as out, (home / "err").open("w") as err:
         child = subprocess.Popen(command, env=environment, cwd=home, stdout=out, stderr=err)
+        watched = Watched(child.pid)
+        threading.Thread(target=watched.watch, daemon=True).start()
         for number in range(PAIRS):
             until(sandbox, f"r{number}", "role", "master")
         promoted = time.perf_counter() - began
         code = child.wait()
+        watched.ended.set()
     total, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if code:
         raise SystemExit(f"{command} ended with {code}: {(home / 'err').read_text()[-2000:]}")
@@ -115,7 +172,8 @@ def measured(sandbox: RunningSandbox, command: list[str], home: Path) -> Took:
         total=total,
         requests=sandbox.requests_total() - asked,
         cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        peak=after.ru_maxrss / 1024,
+        processes=len(CONNECTIONS),
+        seen=watched,
         result={**result, "single_ms": statistics.median(singles) if singles else 0.0},
     )
 

@@ -69,6 +69,33 @@ class Faults:
         return None
 
 
+@dataclass(slots=True, kw_only=True)
+class RateLimit:
+    """``most``: requests that are answered in a second of the clock; 0: as many as come."""
+
+    most: float
+    clock: Callable[[], float]
+    _second: int = 0
+    _answered: int = 0
+
+    def again_in(self) -> int | None:
+        """Seconds after which one more request would be answered; None: this one is."""
+        if not self.most:
+            return None
+        now = int(self.clock())
+        if now != self._second:
+            self._second, self._answered = now, 0
+        if self._answered >= self.most:
+            return 1
+        self._answered += 1
+        return None
+
+    def message(self, seconds: int) -> str:
+        """As the platform words it."""
+        told = f"Rate limit {self.most:g} exceeded - try again in {seconds}s"
+        return f"The user has sent too many requests in a given amount of time: {told}"
+
+
 Fields = dict[str, Any]
 
 

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ccr_avn.sandbox.bodies import error, json_of
 from ccr_avn.sandbox.clients import Connections
-from ccr_avn.sandbox.faults import CHANGING, Fault, Faults
+from ccr_avn.sandbox.faults import CHANGING, Fault, Faults, RateLimit
 
 HANG = 3600.0
 """Seconds: longer than anybody waits."""
@@ -27,6 +27,7 @@ class Guard:
         control_token: str,
         project: str,
         faults: Faults,
+        rate: RateLimit,
         requests: list[dict[str, Any]],
         connections: Connections,
     ) -> None:
@@ -35,6 +36,7 @@ class Guard:
         self._control_token = control_token
         self._project = project
         self._faults = faults
+        self._rate = rate
         self._connections = connections
         self.requests = requests
 
@@ -58,6 +60,9 @@ class Guard:
                 record["status"] = message["status"]
             await send(message)
 
+        if (seconds := self._rate.again_in()) is not None:
+            await error(429, self._rate.message(seconds), "")(scope, _replayed(body), recording)
+            return
         fault = self._faults.take(scope["method"], scope["path"])
         if fault and await self._befalls(fault, scope, body, recording):
             return

@@ -25,6 +25,7 @@ class SandboxOptions:
     platform_lifts_pauses: float = 0.0  # it ends every write pause, this often; 0: never
     platform_connects: bool = False  # it stays connected to every primary, as the service's own default user
     promoted_backups: bool = True  # False: a promoted service never gets a backup of its own
+    requests_per_second: float = 0.0  # more than so many of the API are answered 429; 0: as many as come
     refuse_client_pause: bool = False
     refuse_commands: tuple[str, ...] = ()  # denied to the service's users, as an ACL has it: client|list
     keep_orphans: bool = False  # a terminated primary's replicas keep their integration; else they are promoted

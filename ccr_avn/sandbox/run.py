@@ -115,7 +115,7 @@ def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[th
     from ccr_avn.sandbox.api import Api
     from ccr_avn.sandbox.clients import Connections
     from ccr_avn.sandbox.control import control
-    from ccr_avn.sandbox.faults import Faults
+    from ccr_avn.sandbox.faults import Faults, RateLimit
     from ccr_avn.sandbox.guard import Guard
     from ccr_avn.sandbox.web import application
     from ccr_avn.sandbox.world import Platform
@@ -148,6 +148,7 @@ def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[th
         control_token=control_token,
         project=options.project,
         faults=faults,
+        rate=RateLimit(most=options.requests_per_second, clock=time.monotonic),
         requests=requests,
         connections=connections,
     )
