@@ -277,6 +277,7 @@ class Evacuation:
         outages = sorted(one.outage_ms for one in results if one.outage_ms is not None)
         lost = [one.lost for one in results if one.lost is not None]
         return {
+            "run": self.run_id,
             **counts(selection),
             "moved": sum(one.ended.state == "done" for one in results),
             "failed": sum(one.ended.state == "failed" for one in results),

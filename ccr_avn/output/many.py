@@ -26,9 +26,8 @@ class PairProgress(PlainProgress):
                 for warning in finding.warnings:
                     self.line(f"warning: {warning}")
             case events.Undone():
-                self.line(
-                    f"{event.slug}: {event.done or 'undone'}" if not event.failed else f"NOT undone: {event.failed}"
-                )
+                end = f"NOT undone: {event.failed}" if event.failed else event.done or "undone"
+                self.line(f"{event.slug}: {end}")
             case _:
                 pass
 

@@ -2,7 +2,6 @@
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from ccr_avn.evacuate.board import ENDS, Board, Line, Phase
@@ -49,29 +48,49 @@ class LiveBoard(PlainBoard):
             console.note(told(line))
 
     def __rich__(self) -> Group:
-        return Group(table(self._board, self._console.width, max(1, self._console.height - 4)), totals(self._board))
+        width, height = self._console.width, self._console.height
+        rows = table(self._board, width, max(1, height - 4))
+        return Group(*rows, _one_line(totals(self._board), width))
 
 
-def table(board: Board, width: int, rows: int) -> Table:
+def table(board: Board, width: int, rows: int) -> list[Text]:
     """At most so many rows, the most telling ones, in the order of the names."""
     lines = list(board.lines.values())
     shown = sorted(lines, key=lambda one: FIRST.index(one.phase))[:rows]
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=max(12, width // 2))
-    grid.add_column(no_wrap=True, width=9)
-    grid.add_column(no_wrap=True, width=9, justify="right")
-    grid.add_column(no_wrap=True, overflow="ellipsis")
+    names = min(max((len(one.name) for one in shown), default=0), width // 2)
     now = board.clock()
-    for one in sorted(shown, key=lambda line: line.name):
-        held = now - one.held_since if one.held_since is not None else one.outage
-        clean = printable_line(emitted(one.text))
-        grid.add_row(
-            Text(one.name),
-            Text(one.phase, style=STYLES.get(one.phase, "")),
-            Text(format_duration(held) if held else ""),
-            Text(clean),
-        )
-    return grid
+    return [_row(one, now, names, width) for one in sorted(shown, key=lambda line: line.name)]
+
+
+def shortened(name: str, width: int) -> str:
+    """Names of services are alike at their beginnings and differ at their ends: what is left out is in the middle."""
+    if len(name) <= width:
+        return name
+    sides = name.split("/")
+    room = (width - len(sides) + 1) // len(sides)
+    return "/".join(_middle(side, room) for side in sides)
+
+
+def _middle(word: str, width: int) -> str:
+    if len(word) <= width:
+        return word
+    tail = (width - 1) * 2 // 3
+    return f"{word[: width - 1 - tail]}…{word[-tail:]}"
+
+
+def _row(one: Line, now: float, names: int, width: int) -> Text:
+    held = now - one.held_since if one.held_since is not None else one.outage
+    row = Text(f"{shortened(one.name, names):{names}} ")
+    row.append(f"{one.phase:9}", style=STYLES.get(one.phase, ""))
+    row.append(f" {format_duration(held) if held else '':>9} {printable_line(emitted(one.text))}")
+    return _one_line(row, width)
+
+
+def _one_line(text: Text, width: int) -> Text:
+    text.rstrip()
+    text.no_wrap = True
+    text.truncate(width, overflow="ellipsis")
+    return text
 
 
 def totals(board: Board) -> Text:
@@ -80,8 +99,5 @@ def totals(board: Board) -> Text:
     told_of = [f"{counts['waiting']} waiting", f"{under_way} under way"]
     told_of += [f"{counts[phase]} {phase}" for phase in ENDS if counts[phase] or phase == "done"]
     longest, whose = board.longest
-    line = Text(
-        ", ".join(told_of) + (f"; longest outage {format_duration(longest)}: {whose}" if whose and longest else "")
-    )
-    line.no_wrap, line.overflow = True, "ellipsis"
-    return line
+    outage = f"; longest outage {format_duration(longest)}: {whose}" if whose and longest else ""
+    return Text(", ".join(told_of) + outage)

@@ -7,30 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.evacuations import GO, by_pair, deletions, lets_nobody_in, pairs, result
 from tests.support.operator import EU, US, Make, Operator, ended
-from tests.support.pairs import accepts, add_pair, add_service, follows, missing, origin, uri
+from tests.support.pairs import accepts, add_service, missing, origin, uri
 from tests.support.wait import until
 from tests.support.writers import Load
-
-GO = ("evacuate", EU, "--yes", "--poll-interval", "0.5", "--json")
-
-
-def pairs(operator: Operator, count: int) -> list[str]:
-    """Pairs p0/r0, p1/r1, …, linked."""
-    for number in range(count):
-        add_pair(operator, f"p{number}", f"r{number}")
-    for number in range(count):
-        follows(operator, f"r{number}")
-    return [f"p{number}/r{number}" for number in range(count)]
-
-
-def result(out: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(out)["result"]
-    return told
-
-
-def by_pair(out: str) -> dict[str, dict[str, Any]]:
-    return {one["pair"]: one for one in result(out)["pairs"]}
 
 
 def test_every_pair_is_moved_and_nothing_is_lost(operator: Operator) -> None:
@@ -163,11 +144,3 @@ def test_a_platform_that_says_slow_down_is_heard_and_nothing_is_lost(operator: O
     assert done.code == 0, done.err
     assert result(done.out)["slowed_down"] > 0
     assert missing(operator, load.acknowledged, "r1") == []
-
-
-def deletions(operator: Operator) -> list[tuple[str, str]]:
-    return [one for one in operator.sandbox.changes() if one[0] == "DELETE"]
-
-
-def lets_nobody_in(operator: Operator, name: str) -> bool:
-    return bool(operator.sandbox.platform.services[name].user_config.get("ip_filter") == ["192.0.2.1/32"])

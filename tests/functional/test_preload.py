@@ -275,10 +275,14 @@ def test_an_interrupted_wait_ends_the_command(avn: str, load: Load, tmp_path: Pa
         until(lambda: len(marked(mark)) == 2, "it has begun")
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it would be passed over
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        process.run((avn, "waits", str(mark)), deadline=60)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            process.run((avn, "waits", str(mark)), deadline=60)
+    finally:
+        signal.signal(signal.SIGINT, before)
     thread.join()
     assert all(gone(pid) for pid in marked(mark)[:1])
     until(lambda: all(gone(pid) for pid in marked(mark)), "all have ended")

@@ -1,0 +1,129 @@
+"""`evacuate` where there is much of everything: many pairs, odd ones among them, a slow platform, an impatient operator."""
+
+import json
+import signal
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.evacuations import GO, by_pair, deletions, lets_nobody_in, pairs, result, states
+from tests.support.operator import EU, US, Make, Operator, ended
+from tests.support.pairs import accepts, add_service, follows, missing, uri
+from tests.support.wait import until
+from tests.support.writers import Load
+
+ANYHOW = ("--auto", "--allow-data-loss", "--stop-after", "9")
+
+
+@pytest.mark.slow
+def test_fifty_pairs_with_writers_on_ten_lose_nothing(operator: Operator) -> None:
+    pairs(operator, 50)
+    with ExitStack() as stack:
+        load = {one: stack.enter_context(Load(uri(operator, f"p{one}"), pause=0.05)) for one in range(0, 50, 5)}
+        done = operator.ccr(*GO)
+    assert done.code == 0, done.err
+    told = by_pair(done.out)
+    assert result(done.out)["bytes_not_replicated"] == {"sum": 0, "worst": 0}
+    assert all(one["outage_ms"] > 0 for one in told.values())
+    assert len(told) == 50
+    for one, writers in load.items():
+        assert missing(operator, writers.acknowledged, f"r{one}") == []
+        assert lets_nobody_in(operator, f"p{one}")
+
+
+@pytest.mark.parametrize("count", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_odd_pairs_are_told_and_treated_each_as_it_is_and_the_rest_is_done(operator: Operator, count: int) -> None:
+    pairs(operator, count)
+    for name in ("r4b", "r4c"):
+        add_service(operator, name, "startup-4", US, source="p4")
+        follows(operator, name)
+    add_service(operator, "single", "startup-4", EU)
+    operator.sandbox.servers.freeze("p1")
+    operator.sandbox.servers.cut_replication("r2")
+    promoted_by_hand(operator, "r3")
+    rest = {f"p{one}/r{one}": "done" for one in range(count)}
+    done = operator.ccr(*GO)
+    assert done.code == 14, done.err
+    assert states(done.out) == {**rest, "p1/r1": "refused", "p2/r2": "refused", "single": "refused"}
+    told = by_pair(done.out)
+    assert "p1" in told["p1/r1"]["reason"]
+    assert "--allow-data-loss" in told["p1/r1"]["hint"]
+    assert told["p2/r2"]["reason"] == "link down"
+    assert "was sent already" in told["p3/r3"]["reason"]
+    assert [other.partition(" ")[0] for other in told["p4/r4"]["others"]] == ["r4b", "r4c"]
+    assert "no replica" in told["single"]["reason"]
+    again = operator.ccr(*GO, *ANYHOW)
+    assert again.code == 14, again.err
+    assert states(again.out) == {**rest, "p2/r2": "refused", "single": "refused"}
+    assert by_pair(again.out)["p1/r1"]["action"] == "failover"
+    assert accepts(operator, "r1")
+    assert {"r2", "r4b", "r4c"} == {row.dest for row in operator.sandbox.platform.rows.values()}
+
+
+def promoted_by_hand(operator: Operator, replica: str) -> None:
+    row = next(one for one in operator.sandbox.platform.rows.values() if one.dest == replica)
+    operator.avn("service", "integration-delete", row.id)
+    until(lambda: accepts(operator, replica), f"{replica} to be promoted")
+
+
+def test_one_that_freezes_on_the_way_costs_its_own_time_only(operator: Operator) -> None:
+    """The others have ended before it has."""
+    pairs(operator, 4)
+    freeze = "sh -c 'test $CCR_OLD_PRIMARY != p0 || ccr-avn sandbox outage p0 --kind freeze'"
+    done = operator.ccr(*GO, "--stop-after", "2", "--canary", "0", "--parallel", "2", "--before", freeze)
+    assert done.code in (3, 4, 5, 13, 14, 15), done.err
+    assert states(done.out) == {"p0/r0": "failed", "p1/r1": "done", "p2/r2": "done", "p3/r3": "done"}
+    ends = [one["pair"] for one in journal(operator, done.out) if one["event"] == "PairEnded"]
+    assert ends[-1] == "p0/r0"
+    assert by_pair(done.out)["p0/r0"]["goes_on_with"].startswith("ccr-avn switchover p0 r0")
+
+
+def journal(operator: Operator, out: str) -> list[dict[str, str]]:
+    path = operator.sandbox.home / "state" / "runs" / f"{result(out)['run']}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_hook_can_refuse_one_and_hears_of_its_end(operator: Operator) -> None:
+    pairs(operator, 3)
+    before = "sh -c 'test $CCR_OLD_PRIMARY != p1'"
+    wrong = "sh -c 'echo $CCR_OLD_PRIMARY $CCR_CHANGED >> wrong'"
+    done = operator.ccr(*GO, "--before", before, "--on-failure", wrong)
+    assert done.code == 14, done.err
+    assert states(done.out) == {"p0/r0": "done", "p1/r1": "refused", "p2/r2": "done"}
+    assert (operator.home / "wrong").read_text() == "p1 no\n"
+    assert len(deletions(operator)) == 2
+
+
+def test_ctrl_c_twice_ends_each_as_it_would_a_single_run(operator: Operator) -> None:
+    """The change under way ends first; what goes on with a pair is said."""
+    pairs(operator, 3)
+    operator.sandbox.faults.add(kind="delay", seconds=2.0, method="DELETE", path="integration", times=2)
+    child = operator.start("ccr-avn", *GO, "--canary", "0", "--parallel", "2")
+    until(lambda: len(deletions(operator)) == 2, "two promotions to be sent")
+    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGINT)
+    stopped = ended(child)
+    assert stopped.code == 140, stopped.err
+    told = by_pair(stopped.out)
+    assert [one["state"] for one in told.values()] == ["failed", "failed", "not begun"]
+    assert [told[f"p{one}/r{one}"]["changed"] for one in (0, 1)] == [True, True]
+    assert told["p0/r0"]["goes_on_with"].startswith("ccr-avn switchover p0 r0")
+    done = operator.ccr(*GO)
+    assert done.code == 0, done.err
+    assert set(states(done.out).values()) == {"done"}
+
+
+@pytest.mark.parametrize(("count", "rate"), [(2, 4.0), pytest.param(20, 10.0, marks=pytest.mark.slow)])
+def test_a_platform_of_few_requests_a_second_is_evacuated_and_nothing_is_lost(
+    make: Make, count: int, rate: float
+) -> None:
+    operator = make(requests_per_second=rate)
+    pairs(operator, count)
+    with Load(uri(operator, "p1"), pause=0.01) as load:
+        done = operator.ccr(*GO)
+    assert done.code == 0, done.err
+    assert result(done.out)["moved"] == count
+    assert result(done.out)["slowed_down"] > 0
+    assert missing(operator, load.acknowledged, "r1") == []
+    told = [one["status"] for one in operator.sandbox.guard.requests]
+    assert told.count(429) < len(told) / 2  # it does not ask again and again while it is told to wait
