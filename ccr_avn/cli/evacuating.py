@@ -212,10 +212,14 @@ class Evacuation:
         with self._signals():
             shown.open()
             try:
-                schedule.run([one.name for one in moves], work)
+                schedule.run([one.name for one in moves], work, tick=self._answer_stop)
             finally:
                 shown.close()
         self._slowed = governor.slowed
+
+    def _answer_stop(self) -> None:
+        if told := self.stop.heard():
+            console.note(f"stopping: {told}")
 
     def _one(self, choice: Choice) -> OneOfMany:
         return OneOfMany(choice=choice, given=self.given, evacuation=self.run_id, began=self._began)

@@ -15,18 +15,34 @@ LOOK = 0.1
 """Seconds between two looks at whether it was asked for."""
 
 
+TOLD: dict[Level, str] = {
+    1: "no more are begun, and those under way finish; once more ends each of them as it ends a single run",
+    2: "each is ended as a single run is, no change under way is broken into; once more breaks into those too",
+    3: "changes under way are broken into",
+}
+"""What each means, for who asked."""
+
+
 @dataclass(slots=True)
 class Stop:
     """What the operator asked for so far. ``level`` may be set in a signal handler: nothing is locked by that."""
 
     level: Level = 0
     number: int = 2
+    _told: Level = 0
 
     def ask(self, number: int, *, at_once: bool = False) -> None:
         """One signal more; ``at_once``: it means the end of every run, as SIGTERM does."""
         self.number = number
         steps: dict[Level, Level] = {0: 2 if at_once else 1, 1: 2, 2: 3, 3: 3}
         self.level = steps[self.level]
+
+    def heard(self) -> str:
+        """What has been asked for since this was last called, in words; empty where nothing was."""
+        if self.level == self._told:
+            return ""
+        self._told = self.level
+        return TOLD[self.level]
 
 
 @dataclass(slots=True)

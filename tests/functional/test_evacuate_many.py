@@ -3,6 +3,7 @@
 import json
 import signal
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,9 @@ def test_fifty_pairs_with_writers_on_ten_lose_nothing(operator: Operator) -> Non
         assert lets_nobody_in(operator, f"p{one}")
 
 
-@pytest.mark.parametrize("count", [5, pytest.param(20, marks=pytest.mark.slow)])
-def test_odd_pairs_are_told_and_treated_each_as_it_is_and_the_rest_is_done(operator: Operator, count: int) -> None:
-    pairs(operator, count)
+@pytest.mark.slow
+def test_odd_pairs_are_told_and_treated_each_as_it_is_and_the_rest_is_done(operator: Operator) -> None:
+    pairs(operator, 20)
     for name in ("r4b", "r4c"):
         add_service(operator, name, "startup-4", US, source="p4")
         follows(operator, name)
@@ -41,23 +42,29 @@ def test_odd_pairs_are_told_and_treated_each_as_it_is_and_the_rest_is_done(opera
     operator.sandbox.servers.freeze("p1")
     operator.sandbox.servers.cut_replication("r2")
     promoted_by_hand(operator, "r3")
-    rest = {f"p{one}/r{one}": "done" for one in range(count)}
+    rest = {f"p{one}": "done" for one in range(20)}
     done = operator.ccr(*GO)
     assert done.code == 14, done.err
-    assert states(done.out) == {**rest, "p1/r1": "refused", "p2/r2": "refused", "single": "refused"}
-    told = by_pair(done.out)
-    assert "p1" in told["p1/r1"]["reason"]
-    assert "--allow-data-loss" in told["p1/r1"]["hint"]
-    assert told["p2/r2"]["reason"] == "link down"
-    assert "was sent already" in told["p3/r3"]["reason"]
-    assert [other.partition(" ")[0] for other in told["p4/r4"]["others"]] == ["r4b", "r4c"]
+    told = by_primary(done.out)
+    assert states(told) == {**rest, "p1": "refused", "p2": "refused", "single": "refused"}
+    assert "p1" in told["p1"]["reason"]
+    assert "--allow-data-loss" in told["p1"]["hint"]
+    assert told["p2"]["reason"] == "link down"
+    assert "was sent already" in told["p3"]["reason"]
+    others = {other.partition(" ")[0] for other in told["p4"]["others"]}
+    assert {told["p4"]["replica"], *others} == {"r4", "r4b", "r4c"}
     assert "no replica" in told["single"]["reason"]
     again = operator.ccr(*GO, *ANYHOW)
     assert again.code == 14, again.err
-    assert states(again.out) == {**rest, "p2/r2": "refused", "single": "refused"}
-    assert by_pair(again.out)["p1/r1"]["action"] == "failover"
+    told = by_primary(again.out)
+    assert states(told) == {**rest, "p2": "refused", "single": "refused"}
+    assert told["p1"]["action"] == "failover"
     assert accepts(operator, "r1")
-    assert {"r2", "r4b", "r4c"} == {row.dest for row in operator.sandbox.platform.rows.values()}
+    assert {"r2", *others} == {row.dest for row in operator.sandbox.platform.rows.values()}
+
+
+def by_primary(out: str) -> dict[str, dict[str, Any]]:
+    return {one["primary"]: one for one in by_pair(out).values()}
 
 
 def promoted_by_hand(operator: Operator, replica: str) -> None:
@@ -66,13 +73,14 @@ def promoted_by_hand(operator: Operator, replica: str) -> None:
     until(lambda: accepts(operator, replica), f"{replica} to be promoted")
 
 
+@pytest.mark.slow
 def test_one_that_freezes_on_the_way_costs_its_own_time_only(operator: Operator) -> None:
     """The others have ended before it has."""
     pairs(operator, 4)
     freeze = "sh -c 'test $CCR_OLD_PRIMARY != p0 || ccr-avn sandbox outage p0 --kind freeze'"
     done = operator.ccr(*GO, "--stop-after", "2", "--canary", "0", "--parallel", "2", "--before", freeze)
-    assert done.code in (3, 4, 5, 13, 14, 15), done.err
-    assert states(done.out) == {"p0/r0": "failed", "p1/r1": "done", "p2/r2": "done", "p3/r3": "done"}
+    assert done.code > 10, done.err
+    assert states(by_pair(done.out)) == {"p0/r0": "failed", "p1/r1": "done", "p2/r2": "done", "p3/r3": "done"}
     ends = [one["pair"] for one in journal(operator, done.out) if one["event"] == "PairEnded"]
     assert ends[-1] == "p0/r0"
     assert by_pair(done.out)["p0/r0"]["goes_on_with"].startswith("ccr-avn switchover p0 r0")
@@ -89,7 +97,7 @@ def test_a_hook_can_refuse_one_and_hears_of_its_end(operator: Operator) -> None:
     wrong = "sh -c 'echo $CCR_OLD_PRIMARY $CCR_CHANGED >> wrong'"
     done = operator.ccr(*GO, "--before", before, "--on-failure", wrong)
     assert done.code == 14, done.err
-    assert states(done.out) == {"p0/r0": "done", "p1/r1": "refused", "p2/r2": "done"}
+    assert states(by_pair(done.out)) == {"p0/r0": "done", "p1/r1": "refused", "p2/r2": "done"}
     assert (operator.home / "wrong").read_text() == "p1 no\n"
     assert len(deletions(operator)) == 2
 
@@ -101,6 +109,8 @@ def test_ctrl_c_twice_ends_each_as_it_would_a_single_run(operator: Operator) -> 
     child = operator.start("ccr-avn", *GO, "--canary", "0", "--parallel", "2")
     until(lambda: len(deletions(operator)) == 2, "two promotions to be sent")
     child.send_signal(signal.SIGINT)
+    assert child.stderr
+    until(lambda: "no more are begun" in child.stderr.readline(), "the first to be heard")  # type: ignore[union-attr]
     child.send_signal(signal.SIGINT)
     stopped = ended(child)
     assert stopped.code == 140, stopped.err
@@ -110,19 +120,17 @@ def test_ctrl_c_twice_ends_each_as_it_would_a_single_run(operator: Operator) -> 
     assert told["p0/r0"]["goes_on_with"].startswith("ccr-avn switchover p0 r0")
     done = operator.ccr(*GO)
     assert done.code == 0, done.err
-    assert set(states(done.out).values()) == {"done"}
+    assert set(states(by_pair(done.out)).values()) == {"done"}
 
 
-@pytest.mark.parametrize(("count", "rate"), [(2, 4.0), pytest.param(20, 10.0, marks=pytest.mark.slow)])
-def test_a_platform_of_few_requests_a_second_is_evacuated_and_nothing_is_lost(
-    make: Make, count: int, rate: float
-) -> None:
-    operator = make(requests_per_second=rate)
-    pairs(operator, count)
+@pytest.mark.slow
+def test_a_platform_of_ten_requests_a_second_is_evacuated_and_nothing_is_lost(make: Make) -> None:
+    operator = make(requests_per_second=10.0)
+    pairs(operator, 20)
     with Load(uri(operator, "p1"), pause=0.01) as load:
         done = operator.ccr(*GO)
     assert done.code == 0, done.err
-    assert result(done.out)["moved"] == count
+    assert result(done.out)["moved"] == 20
     assert result(done.out)["slowed_down"] > 0
     assert missing(operator, load.acknowledged, "r1") == []
     told = [one["status"] for one in operator.sandbox.guard.requests]

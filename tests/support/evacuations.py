@@ -25,8 +25,8 @@ def by_pair(out: str) -> dict[str, dict[str, Any]]:
     return {one["pair"]: one for one in result(out)["pairs"]}
 
 
-def states(out: str) -> dict[str, str]:
-    return {name: one["state"] for name, one in by_pair(out).items()}
+def states(told: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {name: one["state"] for name, one in told.items()}
 
 
 def deletions(operator: Operator) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.sandbox.faults import Faults
+from ccr_avn.sandbox.faults import Faults, RateLimit
 from ccr_avn.sandbox.world import ApiError
 from tests.support.stage import Stage
 
@@ -136,3 +136,13 @@ def test_faults_are_used_up() -> None:
     faults.add(kind="html")
     faults.clear()
     assert faults.take("GET", "/") is None
+
+
+def test_more_requests_than_a_second_may_have_are_refused_until_the_next() -> None:
+    now = [5.2]
+    rate = RateLimit(most=2, clock=lambda: now[0])
+    assert [rate.again_in() for _ in range(3)] == [None, None, 1]
+    now[0] = 6.0
+    assert rate.again_in() is None
+    assert "Rate limit 2 exceeded - try again in 1s" in rate.message(1)
+    assert [RateLimit(most=0, clock=lambda: 0.0).again_in() for _ in range(9)] == [None] * 9

@@ -135,6 +135,17 @@ def test_ctrl_c_twice_ends_each_run_but_breaks_into_no_change() -> None:
     assert log == ["the change ended"]
 
 
+def test_what_was_asked_for_is_told_once() -> None:
+    stop = Stop()
+    assert stop.heard() == ""
+    stop.ask(2)
+    assert "no more are begun" in stop.heard()
+    assert stop.heard() == ""
+    stop.ask(2)
+    stop.ask(2)
+    assert "broken into" in stop.heard()
+
+
 def test_sigterm_means_the_end_of_every_run() -> None:
     stop = Stop()
     stop.ask(15, at_once=True)
