@@ -1,13 +1,15 @@
 """`ccr-avn doctor`."""
 
+import time
 from typing import Annotated
 
 import typer
 
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.doctor import examine, failed
+from ccr_avn.aiven.doctor import Check, examine, failed
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CallTimeout, Json, NoPreload, ProjectName
+from ccr_avn.history import drills
 from ccr_avn.output import console
 
 
@@ -22,7 +24,14 @@ def doctor(
     """Check avn, token, project, permissions and whether read replicas are offered. Exit 4 when something fails."""
     options.not_negative(call_timeout=call_timeout)
     options.preload(avn, no_preload=no_preload)
-    checks = examine(avn, Project(options.project_name(project)), service_type, call_timeout)
+    named = options.project_name(project)
+    found, now = drills.newest(named), time.time()
+    told_of = [f"{primary}: {one.told(now)}" for primary, one in sorted(found.items())]
+    none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tries what a switchover rests on"
+    checks = (
+        *examine(avn, Project(named), service_type, call_timeout),
+        Check(name="last drill", verdict="OK" if told_of else "WARN", seen="; ".join(told_of) or none),
+    )
     if json:
         told = [{"name": check.name, "verdict": check.verdict, "seen": check.seen} for check in checks]
         console.envelope("doctor", ok=not failed(checks), changed=False, checks=told)

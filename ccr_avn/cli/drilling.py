@@ -9,6 +9,7 @@ from ccr_avn.cli.drill import confirmed
 from ccr_avn.cli.enable import show_preview
 from ccr_avn.cli.session import Session, failed_in
 from ccr_avn.errors import CcrError, NotConfirmed, NotProven
+from ccr_avn.history.drill_page import cents
 from ccr_avn.output import console
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
@@ -136,7 +137,7 @@ class Drilling:
             "rto_ms": self._rto(),
             "not_received_ms": received.finding.facts.get("bound_ms") if received else None,
             "assumptions": assumptions.table(
-                [*(one.finding.facts for one in done.values()), *self._not_promoted(done)]
+                [*(one.finding.facts for one in done.values()), *self._not_promoted(done), *self._no_backup(done)]
             ),
             "cost": self._cost(run, procedure),
             "terminated": bool(gone and gone.outcome in ("changed", "found")),
@@ -150,6 +151,14 @@ class Drilling:
             return []
         saw = f"it was no master within {self.want.promote_timeout:g} s after the integration was deleted"
         return [{"assumption": "deletion-promotes", "outcome": "does not hold", "saw": saw}]
+
+    def _no_backup(self, done: dict[str, events.StepDone]) -> list[dict[str, str]]:
+        """It may come later: that is no finding about the platform."""
+        step = done.get("first-backup")
+        if step is None or step.outcome != "failed":
+            return []
+        saw = f"none was listed within {self.want.backup_timeout:g} s"
+        return [{"assumption": "first-backup", "outcome": "could not be tried", "saw": saw}]
 
     def _rto(self) -> float | None:
         """Milliseconds from the deletion of the integration to the first accepted write."""
@@ -177,7 +186,7 @@ class Drilling:
         else:
             lines.append(f"{want.drill} is terminated and gone; {want.primary} was not changed")
         if (hour := result["cost"]["usd_an_hour"]) is not None:
-            lines.append(f"cost: about {result['cost']['estimate_usd'] or 0:.2f} USD ({hour:g} USD an hour)")
+            lines.append(f"cost: {cents(result['cost']['estimate_usd'] or 0)} ({hour:g} USD an hour)")
         grave = [one for one in result["assumptions"] if one["grave"] and one["outcome"] == "does not hold"]
         problem = None
         if grave:

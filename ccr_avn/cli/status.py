@@ -1,5 +1,6 @@
 """`ccr-avn status`."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route
 from ccr_avn.cli.pages import HelpCommand
 from ccr_avn.errors import CcrError, Interrupted, UsageError
+from ccr_avn.history import drills
 from ccr_avn.monitoring.collect import begin, look_at_all
 from ccr_avn.monitoring.health import overall, pair_statuses
 from ccr_avn.monitoring.nagios import failure, line_of
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from ccr_avn.monitoring.health import PairStatus
 
 WARN_LAG, CRIT_LAG = 10 * 1024 * 1024, 100 * 1024 * 1024
+
+NAMED = 3
+"""Primaries without a drill that are named."""
 
 UNKNOWN = 3
 """Exit code of Nagios' plugins, and of --exit-code, for whatever keeps us from telling."""
@@ -215,7 +220,8 @@ def _show(
         case Format.PROMETHEUS:
             _show_metrics(found, output)
         case Format.JSON:
-            result = {"health": overall(found), "pairs": [one.told() for one in found], "warnings": list(left_out)}
+            pairs = [{**one.told(), **last} for one, last in zip(found, _last_drills(found, project), strict=True)]
+            result = {"health": overall(found), "pairs": pairs, "warnings": list(left_out)}
             console.envelope("status", ok=True, changed=False, result=result)
         case Format.TABLE:
             console.say(console.table(rows(found), indent="") if found else "no Valkey or Redis services here")
@@ -223,6 +229,24 @@ def _show(
                 console.say(line)
             if found and not any(one.pair.counts or one.health != "ok" for one in found):
                 console.say("unknown: there is no pair; one that must be there is named with --expect PRIMARY:REPLICA")
+            for line in _not_drilled(found, project):
+                console.say(line)
+
+
+def _last_drills(found: "tuple[PairStatus, ...]", project: str | None) -> list[dict[str, Any]]:
+    newest, now = drills.newest(project), time.time()
+    told = (newest.get(one.pair.primary_name) for one in found)
+    return [{"last_drill": one.data(now) if one else None} for one in told]
+
+
+def _not_drilled(found: "tuple[PairStatus, ...]", project: str | None) -> list[str]:
+    """A hint, no part of the health: whether a switchover would work here is best known by trying."""
+    names = [one.pair.primary_name for one in found if one.rank == "pair" and one.pair.primary]
+    due = drills.not_for_long(names, drills.newest(project), time.time()) if names else []
+    if not due:
+        return []
+    some = ", ".join(due[:NAMED]) + (f" and {len(due) - NAMED} more" if len(due) > NAMED else "")
+    return [f"no drill in 90 days from this machine: {some}; ccr-avn drill {due[0]} --replica-cloud CLOUD"]
 
 
 def _show_metrics(found: "tuple[PairStatus, ...]", output: Path | None) -> None:

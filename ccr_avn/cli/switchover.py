@@ -1,5 +1,6 @@
 """`ccr-avn switchover`."""
 
+import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +35,7 @@ from ccr_avn.cli.promotion_options import (
 )
 from ccr_avn.cli.session import Session
 from ccr_avn.cli.switchover_told import SwitchoverMove, differences
+from ccr_avn.history import drills
 from ccr_avn.history.promotions import promotions
 from ccr_avn.output import console
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
@@ -178,14 +180,18 @@ def _finish_check(session: "Session", run: "Run", procedure: "Switchover") -> No
     text = texts.get(found.state if found else "", "all pre-checks passed")
     sides = [procedure.service(run.seen, name) for name in (want.primary, want.replica)]
     told_of = [one.told() for one in differences(run, procedure, *sides)]
+    drilled, now = drills.last(want.primary, want.setting.project.name), time.time()
+    order = f"--replica-cloud {sides[1].cloud} --replica-plan {sides[1].plan}" if sides[1] else "--replica-cloud CLOUD"
     result = {
         "primary": want.primary,
         "replica": want.replica,
         "would_go": True,
         "state": found.state if found else None,
         "differences": told_of,
+        "last_drill": drilled.data(now) if drilled else None,
     }
-    session.finish(run, result, [f"{want.primary} → {want.replica}: {text}"])
+    lines = [f"{want.primary} → {want.replica}: {text}", drills.told_of(want.primary, drilled, now, order)]
+    session.finish(run, result, lines)
 
 
 def _show(run: "Run", procedure: "Switchover") -> None:

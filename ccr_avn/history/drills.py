@@ -1,5 +1,6 @@
 """What the journals of this machine tell of drills: what each made, and when a primary was last drilled."""
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 CREATE, TAGGED = "throw-away", "tagged"
 """The steps of a drill that these are read from."""
 
+UNTRIED = "could not be tried"
+
+DUE = 90 * 86_400.0
+"""Seconds after which a drill tells little of what the platform does today."""
+
 MOST = 2000
 """Journals that are looked at, newest first."""
 
@@ -28,6 +34,15 @@ class Drilled:
     ok: bool
     rto_ms: float | None
     failed: tuple[str, ...]
+
+    def data(self, now: float) -> dict[str, Any]:
+        return {
+            "run": self.run,
+            "age_seconds": max(0, round(now - self.at)),
+            "ok": self.ok,
+            "rto_ms": self.rto_ms,
+            "does_not_hold": list(self.failed),
+        }
 
     def told(self, now: float) -> str:
         """For a line of its own."""
@@ -48,28 +63,44 @@ def made(name: str, project: str | None) -> Made | None:
     return None
 
 
-def last(primary: str, project: str | None) -> Drilled | None:
-    """The newest drill of a primary that promoted its throw-away."""
+def newest(project: str | None) -> dict[str, Drilled]:
+    """Of each primary that was drilled from this machine the last drill that promoted its throw-away, by its name.
+
+    ``project``: None: of whichever.
+    """
+    found: dict[str, Drilled] = {}
     for path in _drills():
         entries = _read(path)
         facts = _facts(entries)
-        if facts.get("primary") != primary or project not in (None, facts.get("project")):
+        name = facts.get("primary")
+        if not isinstance(name, str) or name in found or project not in (None, facts.get("project")):
             continue
         ended: dict[str, Any] = next((one for one in entries if one.get("event") == "RunEnded"), {})
-        result = ended.get("result") if isinstance(ended.get("result"), dict) else {}
-        if isinstance(result, dict) and "assumptions" in result:
-            return _drilled(entries, ended, result)
-    return None
+        result = ended.get("result")
+        if isinstance(result, dict) and any(one.get("outcome") != UNTRIED for one in _rows(result)):
+            found[name] = _drilled(entries, ended, result)
+    return found
+
+
+def last(primary: str, project: str | None) -> Drilled | None:
+    return newest(project).get(primary)
+
+
+def not_for_long(names: Iterable[str], found: Mapping[str, Drilled], now: float) -> list[str]:
+    """Those without a drill in the last ``DUE`` seconds."""
+    return [name for name in dict.fromkeys(names) if name not in found or now - found[name].at > DUE]
+
+
+def told_of(primary: str, found: Drilled | None, now: float, order: str) -> str:
+    """One line. ``order``: options of the drill that would be like it."""
+    if found is None:
+        return f"last drill: none from this machine; ccr-avn drill {primary} {order}"
+    return f"last drill: {found.told(now)}"
 
 
 def _drilled(entries: list[dict[str, Any]], ended: dict[str, Any], result: dict[str, Any]) -> Drilled:
     rto = result.get("rto_ms")
-    rows = result.get("assumptions")
-    failed = (
-        [str(one.get("name")) for one in rows if isinstance(one, dict) and one.get("outcome") == "does not hold"]
-        if isinstance(rows, list)
-        else []
-    )
+    failed = [str(one.get("name")) for one in _rows(result) if one.get("outcome") == "does not hold"]
     return Drilled(
         run=str(entries[0].get("run")),
         at=_seconds(ended.get("time")) or 0.0,
@@ -77,6 +108,11 @@ def _drilled(entries: list[dict[str, Any]], ended: dict[str, Any], result: dict[
         rto_ms=float(rto) if isinstance(rto, (int, float)) else None,
         failed=tuple(failed),
     )
+
+
+def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = result.get("assumptions")
+    return [one for one in rows if isinstance(one, dict)] if isinstance(rows, list) else []
 
 
 def _made(name: str, facts: dict[str, Any], entries: list[dict[str, Any]]) -> Made:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.history import resume
+from ccr_avn.history import drill_page, resume
 from ccr_avn.history.charts import Figures, draw
 from ccr_avn.history.charts_of_many import many
 from ccr_avn.history.runs import Verdict
@@ -44,6 +44,8 @@ def pair_before(story: Story) -> tuple[Side, ...]:
         return given
     if story.command == "enable":
         return _enabled(story, before=True)
+    if story.command == "drill":
+        return _drilled(story, "not there")
     if story.command in ("switchover", "failover") and _outcome(story, "promote") == "found":
         return _promoted(story)
     return _following(story)
@@ -54,6 +56,8 @@ def pair_now(story: Story) -> tuple[Side, ...]:
         return given
     if story.command == "enable":
         return _enabled(story, before=False)
+    if story.command == "drill":
+        return _drilled(story, drill_page.fate(story))
     if story.command not in ("switchover", "failover"):
         return _following(story)
     promote = story.step("promote")
@@ -80,6 +84,12 @@ def _enabled(story: Story, *, before: bool) -> tuple[Side, ...]:
             there = looked and outcome in ("not reached", "changed")
             sides.append(Side(name=name, role=role if there else "not known"))
     return tuple(sides)
+
+
+def _drilled(story: Story, fate: str) -> tuple[Side, ...]:
+    """The primary is what it was."""
+    name = string(story.facts.get("throw_away"))
+    return (*_following(story), *([Side(name=name, role=fate)] if name else ()))
 
 
 def _following(story: Story) -> tuple[Side, ...]:
@@ -149,12 +159,18 @@ def markdown(story: Story, verdict: Verdict) -> str:
 
 def headline(story: Story) -> list[dict[str, str]]:
     """What to show in large type: each with a label, a value and how it was got."""
-    shown = _objectives(story) if story.command in ("switchover", "failover") else _proof(story)
+    shown = _measured(story)
     reached = [step for step in story.steps if step.outcome != "not reached"]
     how = f"{len(reached)} steps, {_changing(story, reached)}"
     if story.asked:
         how += f"; {format_duration(story.asked)} at the question are not counted"
     return [*shown, {"label": "Took", "value": format_duration(story.seconds), "how": how}]
+
+
+def _measured(story: Story) -> list[dict[str, str]]:
+    if story.command == "drill":
+        return drill_page.figures(story)
+    return _objectives(story) if story.command in ("switchover", "failover") else _proof(story)
 
 
 def _changing(story: Story, reached: list[StepTold]) -> str:
@@ -287,6 +303,7 @@ def _rendered(template: str, story: Story, verdict: Verdict, figures: Figures) -
         now=now,
         replicating=_replicating,
         exposure=exposure(story),
+        drill=drill_page.page(story),
         known=resume.last_known(story),
         again=resume.next_command(story),
         when=f"{story.began[:10]} {story.began[11:19]} UTC" if story.began else "not known",

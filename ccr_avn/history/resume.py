@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ccr_avn.aiven.avn import Project
+from ccr_avn.history import drill_page
 from ccr_avn.history.summary import StepTold, Story, number, string
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.gates.settings import NOBODY, networks
@@ -24,6 +25,7 @@ NO_OPTIONS = {
     "clouds",
     "mode",
     "pairs",
+    "throw_away",
 }
 """Facts that are no options of the command."""
 
@@ -36,6 +38,12 @@ def next_command(story: Story) -> str:
     """What goes on from here: the same command, which looks first. Empty when nothing is left to do."""
     if story.state == "done" or story.command == "unknown":
         return ""
+    fate = drill_page.fate(story) if story.command == "drill" else ""
+    if fate in ("terminated", "kept, promoted"):
+        return ""
+    if fate == "may be there":
+        project = ("--project", story.project) if story.project else ()
+        return shlex.join(("ccr-avn", "drill", "--clean", "--only", string(story.facts.get("throw_away")), *project))
     words = ["ccr-avn", story.command]
     words += [name for name in (string(story.facts.get("primary")), story.replica) if name]
     if story.project:
@@ -76,7 +84,7 @@ def _evacuated(story: Story) -> tuple[str, ...]:
 def standing(story: Story) -> dict[str, Any]:
     """The same for programs, of a run that ended behind its promotion; empty for all others."""
     promote = story.step("promote")
-    if story.state == "done" or promote is None or not _may_have_acted(story, promote):
+    if story.state == "done" or story.command == "drill" or promote is None or not _may_have_acted(story, promote):
         return {}
     return {
         "new_primary": story.replica,
@@ -105,6 +113,9 @@ def reopening(story: Story) -> dict[str, Any]:
 
 
 def _consequence(story: Story, now: float | None) -> Iterable[str]:
+    if story.command == "drill":
+        yield from _drilled(story)
+        return
     promote = story.step("promote")
     if promote is None or not _may_have_acted(story, promote):
         yield from _before_the_promotion(story, now)
@@ -122,6 +133,15 @@ def _consequence(story: Story, now: float | None) -> Iterable[str]:
     yield _paused(old, told["writes_paused_until"], now)
     yield f"{old} is not closed yet: run the same command again before writes resume there"
     yield f"other ways to keep writers off {old}: " + "; ".join(told["ways_to_close"])
+
+
+def _drilled(story: Story) -> Iterable[str]:
+    name = string(story.facts.get("throw_away"))
+    yield {
+        "may be there": f"{name} may be there, and is billed then; {story.primary} was not changed",
+        "terminated": f"{name} was terminated and is gone; {story.primary} was not changed",
+        "kept, promoted": f"{name} is kept, and is billed; {story.primary} was not changed",
+    }.get(drill_page.fate(story), f"nothing was made; {story.primary} was not changed")
 
 
 def _before_the_promotion(story: Story, now: float | None) -> Iterable[str]:

@@ -115,6 +115,21 @@ def test_checks_and_previews_make_nothing(primary: Operator) -> None:
     assert primary.sandbox.changes() == []
 
 
+def test_the_last_drill_is_named_where_somebody_looks(make: Make) -> None:
+    """It changes no health and no exit code."""
+    operator = paired(make())
+    before = operator.ccr("status")
+    assert (before.code, "no drill in 90 days from this machine: eu; ccr-avn drill eu" in before.out) == (0, True)
+    code, told = drilled(operator, "--level", "link")
+    assert code == 0, told
+    assert "no drill" not in operator.ccr("status").out
+    [pair] = json.loads(operator.ccr("status", "--json").out)["result"]["pairs"]
+    assert (pair["health"], pair["last_drill"]["run"]) == ("ok", told["run"])
+    checked = operator.ccr("switchover", "eu", "us", "--check")
+    assert f"last drill: today ({told['run']}, RTO " in checked.out
+    assert f"last drill: OK (eu: today ({told['run']}, RTO " in operator.ccr("doctor").out
+
+
 STEPS = {
     "create": "throw-away: avn",
     "created": "throw-away: done",

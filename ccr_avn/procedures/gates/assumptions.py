@@ -195,7 +195,11 @@ def is_tried(name: str) -> Gate[Tried]:
 
 def table(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every assumption with what came of it; ``facts``: those of the findings of the steps that tried one."""
-    found = {str(one["assumption"]): one for one in facts if one.get("assumption") in BY_NAME}
+    found = {
+        str(one["assumption"]): one
+        for one in facts
+        if one.get("assumption") in BY_NAME and {"outcome", "saw"} <= set(one)
+    }
     return [
         {
             "name": one.name,

@@ -1,0 +1,158 @@
+"""What journals tell of drills: the page of one, how one that died goes on, and when a primary was last drilled."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccr_avn.history import drill_page, drills, report, resume, runs
+from ccr_avn.history.summary import summarize
+from ccr_avn.plan import events
+from ccr_avn.plan.events import ChangeEnded, ChangeStarted, RunEnded, RunStarted, StepDone
+from ccr_avn.plan.model import go
+from ccr_avn.procedures.gates import assumptions
+from tests.unit.history.journals import done, write
+
+RUN = "20260102T030405Z-abc123"
+NAME = "eu-drill-abc123"
+DAY = 86_400.0
+SLUGS = ("primary", "throw-away", "promote", "filter-cuts", "terminate")
+FACTS = {"throw_away": NAME, "replica_cloud": "aws-us-east-1", "replica_plan": "startup-4", "level": "values"}
+CREATE = ("avn", "service", "create", NAME)
+TRIED = {"assumption": "filter-cuts", "outcome": "does not hold", "saw": "a connection <b>stood</b> | still"}
+
+
+def started(run: str = RUN, **facts: Any) -> RunStarted:
+    known = {"primary": "eu", "project": "p", "avn": "4.18.0", **FACTS, **facts}
+    return RunStarted(at=0.0, run=run, command="drill", title="drill eu", slugs=SLUGS, facts=known)
+
+
+def sent(run: str = RUN, **facts: Any) -> list[events.Event]:
+    """A drill that has made its throw-away."""
+    return [
+        started(run, **facts),
+        done("primary", 0.1),
+        ChangeStarted(at=0.2, slug="throw-away", argv=CREATE, final=False),
+        ChangeEnded(at=0.4, slug="throw-away", seconds=0.2),
+        done("throw-away", 0.5, "it is a read replica of eu", "changed", created=1),
+    ]
+
+
+def result(*tried: dict[str, Any], **more: Any) -> dict[str, Any]:
+    cost = {"usd_an_hour": 0.1, "seconds": 600, "estimate_usd": 0.0167}
+    rows = assumptions.table(tried)
+    return {"rto_ms": 4100.0, "not_received_ms": 52.5, "assumptions": rows, "cost": cost, "terminated": True, **more}
+
+
+def whole(run: str = RUN, *tried: dict[str, Any], **facts: Any) -> list[events.Event]:
+    return [
+        *sent(run, **facts),
+        ChangeStarted(at=4.0, slug="promote", argv=("avn", "service", "integration-delete", "0a"), final=False),
+        done("promote", 8.0, "its role is master", "changed", 4.0),
+        done("terminate", 9.0, f"{NAME} is gone", "changed"),
+        RunEnded(at=9.0, ok=True, changed=True, code=0, result=result(*(tried or (TRIED,)))),
+    ]
+
+
+def html(path: Path) -> str:
+    return report.html(summarize(runs.read(path)), runs.verify(path))
+
+
+def test_its_page_shows_two_figures_every_assumption_the_cost_and_the_versions(tmp_path: Path) -> None:
+    path = write(tmp_path, RUN, whole())
+    story = summarize(runs.read(path))
+    assert {one["label"]: one["value"] for one in report.headline(story)} == {
+        "RTO": "4.1 s",
+        "Not received": "≤ 52 ms",
+        "Took": "9.0 s",
+    }
+    page = html(path)
+    for told in (
+        *(one.name for one in assumptions.ASSUMPTIONS),
+        "startup-4 in aws-us-east-1",
+        "avn 4.18.0",
+        "0.02 USD",
+    ):
+        assert told in page
+    assert page.index("filter-cuts") < page.index("client-commands"), "what does not hold comes first"
+    assert ("<b>stood" in page, "switchover cuts them itself" in page) == (False, True)
+    assert [(one.name, one.role) for one in report.pair_now(story)] == [("eu", "primary"), (NAME, "terminated")]
+
+
+def test_for_a_ticket_the_same(tmp_path: Path) -> None:
+    path = write(tmp_path, RUN, whole())
+    ticket = report.markdown(summarize(runs.read(path)), runs.verify(path))
+    row = next(line for line in ticket.splitlines() if line.startswith("| `filter-cuts`"))
+    assert row.replace("\\|", "").count("|") == 5
+    assert "1 does not hold, " in ticket
+
+
+def test_of_one_that_died_the_page_shows_how_far_it_came_and_what_finds_the_rest(tmp_path: Path) -> None:
+    tried = StepDone(
+        at=5.0, slug="filter-cuts", finding=replace(go("seen"), facts=TRIED), seconds=0.1, outcome="proven"
+    )
+    path = write(tmp_path, RUN, [*sent(), tried])
+    story = summarize(runs.read(path))
+    page = drill_page.page(story)
+    assert page is not None
+    assert [one.name for one in page.rows if one.outcome == "does not hold"] == ["filter-cuts"]
+    assert drill_page.fate(story) == "may be there"
+    assert resume.next_command(story) == f"ccr-avn drill --clean --only {NAME} --project p"
+    assert any(f"{NAME} may be there, and is billed" in line for line in resume.last_known(story))
+    assert resume.standing(story) == {}, "no production pair was promoted"
+    assert f"--clean --only {NAME}" in html(path)
+
+
+def test_one_that_ended_and_left_nothing_has_nothing_to_go_on_with(tmp_path: Path) -> None:
+    told = [*whole()[:-1], RunEnded(at=9.0, ok=False, changed=True, code=16, result=result(TRIED))]
+    story = summarize(runs.read(write(tmp_path, RUN, told)))
+    assert resume.next_command(story) == ""
+    assert f"{NAME} was terminated and is gone; eu was not changed" in resume.last_known(story)
+
+
+def test_one_that_made_nothing_is_begun_again(tmp_path: Path) -> None:
+    told = [started(), RunEnded(at=1.0, ok=False, changed=False, code=4, result={})]
+    story = summarize(runs.read(write(tmp_path, RUN, told)))
+    assert drill_page.page(story) is None
+    assert "--replica-cloud aws-us-east-1" in resume.next_command(story)
+    assert "--throw-away" not in resume.next_command(story)
+
+
+@pytest.mark.parametrize("damaged", ["yes", ["x", {"name": 3}], [{"outcome": "perhaps", "saw": None}], None])
+def test_a_damaged_result_makes_a_page_all_the_same(tmp_path: Path, damaged: Any) -> None:
+    odd = RunEnded(at=9.0, ok=True, changed=True, code=0, result={"assumptions": damaged, "cost": 3, "rto_ms": "x"})
+    assert "not measured" in html(write(tmp_path, RUN, [*whole()[:-1], odd]))
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("ccr_avn.history.runs.directory", lambda: tmp_path)
+    return tmp_path
+
+
+def test_the_last_drill_of_a_primary_is_the_newest_that_tried_something(state: Path) -> None:
+    write(state, RUN, whole())
+    died = "20260103T030405Z-abc123"
+    write(state, died, sent(died))
+    early = "20260104T030405Z-abc123"
+    cut = RunEnded(at=1.0, ok=False, changed=True, code=153, result=result())
+    write(state, early, [*sent(early), cut])
+    other = "20260105T030405Z-abc123"
+    write(state, other, whole(other, primary="as", project="q"))
+    found = drills.last("eu", "p")
+    assert found is not None
+    assert (found.run, found.rto_ms, found.failed) == (RUN, 4100.0, ("filter-cuts",))
+    assert (drills.last("as", "p"), set(drills.newest(None))) == (None, {"eu", "as"})
+    assert found.told(found.at + 12 * DAY) == f"12 days ago ({RUN}, RTO 4.1 s, does not hold: filter-cuts)"
+    assert found.data(found.at + DAY)["age_seconds"] == DAY
+
+
+def test_after_ninety_days_a_drill_is_due(state: Path) -> None:
+    write(state, RUN, whole())
+    found = drills.newest("p")
+    at = found["eu"].at
+    assert drills.not_for_long(["eu", "as", "as"], found, at + 89 * DAY) == ["as"]
+    assert drills.not_for_long(["eu"], found, at + 91 * DAY) == ["eu"]
+    told = drills.told_of("as", None, at, "--replica-cloud c --replica-plan p")
+    assert told == "last drill: none from this machine; ccr-avn drill as --replica-cloud c --replica-plan p"
