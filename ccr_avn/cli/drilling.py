@@ -17,7 +17,7 @@ from ccr_avn.procedures.drill import Drill, plan_drill
 from ccr_avn.procedures.gates import assumptions
 from ccr_avn.procedures.gates.drill import terminate_words
 from ccr_avn.procedures.gates.services import by_name
-from ccr_avn.procedures.steps import described, evidence
+from ccr_avn.procedures.steps import described
 from ccr_avn.procedures.throw_away import CREATE, TERMINATE, DrillRequest
 
 
@@ -141,7 +141,7 @@ class Drilling:
             ),
             "cost": self._cost(run, procedure),
             "terminated": bool(gone and gone.outcome in ("changed", "found")),
-            **evidence(procedure.plan, seen),
+            **procedure.proof.evidence(seen),
         }
 
     def _not_promoted(self, done: dict[str, events.StepDone]) -> list[dict[str, str]]:

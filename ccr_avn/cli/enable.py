@@ -25,7 +25,7 @@ from ccr_avn.cli.options import (
 from ccr_avn.cli.session import Session
 from ccr_avn.output import console
 from ccr_avn.plan.preview import describe, preview
-from ccr_avn.procedures.enable import EnableRequest, plan_enable, summarize
+from ccr_avn.procedures.enable import Enable, EnableRequest, plan_enable
 
 if TYPE_CHECKING:
     from ccr_avn.plan.execute import Run
@@ -130,7 +130,8 @@ def enable(
         backup_timeout=backup_timeout,
         link_timeout=link_timeout,
     )
-    plan = plan_enable(want)
+    enabling = plan_enable(want)
+    plan = enabling.plan
     if dry_run:
         show_preview("enable", plan, avn or "avn", json=json)
         return
@@ -148,15 +149,13 @@ def enable(
     )
     run = session.perform(plan, program, call_timeout, checks_only=check)
     if check:
-        _checked(session, run, plan, want)
+        _checked(session, run, enabling)
         return
-    _finish(session, run, plan, want)
+    _finish(session, run, enabling)
 
 
-def _checked(session: "Session", run: "Run", plan: "Plan", want: "EnableRequest") -> None:
-    pair = next(step for step in plan.checks if step.slug == "pair")
-    there = {one.name for one in run.seen.of(pair)}
-    to_create = [name for name in (want.primary, want.replica) if name not in there]
+def _checked(session: Session, run: "Run", enabling: Enable) -> None:
+    want, to_create = enabling.want, list(enabling.missing(run.seen))
     what = f"{' and '.join(to_create)} would be created" if to_create else "both exist, nothing would be created"
     result = {"primary": want.primary, "replica": want.replica, "would_go": True, "to_create": to_create}
     session.finish(run, result, [f"{want.primary} → {want.replica}: all pre-checks passed; {what}"])
@@ -170,8 +169,8 @@ def show_preview(command: str, plan: "Plan", avn: str, *, json: bool) -> None:
         console.say(preview(plan, avn))
 
 
-def _finish(session: "Session", run: "Run", plan: "Plan", want: "EnableRequest") -> None:
-    result = summarize(want, plan, run.seen)
+def _finish(session: Session, run: "Run", enabling: Enable) -> None:
+    want, result = enabling.want, enabling.summarize(run.seen)
     what = "are now a pair" if run.changed else "were a pair already: nothing was changed"
     proof = "replication is proven" if want.verify else "replication is NOT proven (--no-verify)"
     rows = [

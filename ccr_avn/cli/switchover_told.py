@@ -11,7 +11,7 @@ from ccr_avn.plan import events
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.history import Audit
-from ccr_avn.procedures.gates.settings import NOBODY
+from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.switchover import Switchover, SwitchoverRequest
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _tell_restoring(want: SwitchoverRequest, old: "Service | None", result: dict
     if want.old_primary != "close" or old is None:
         return
     before: Filter | None = Filter(value=old.user_config.get("ip_filter"))
-    if old_primary.networks(before.value if before else None) == [NOBODY]:  # closed by an earlier run
+    if networks(before.value if before else None) == [NOBODY]:  # closed by an earlier run
         before = filter_before(old, want.setting.project.name, [NOBODY])
     if before is None:
         lines.append(f"  to open {want.primary} again  no journal here tells its ip_filter from before it was closed")

@@ -26,7 +26,6 @@ from ccr_avn.cli.options import (
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import NotProven
 from ccr_avn.output import console
-from ccr_avn.procedures.steps import evidence
 from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
 
 if TYPE_CHECKING:
@@ -126,15 +125,15 @@ def verify(
             differences=differences,
         ),
     )
-    plan = plan_verify(want, _telling())
+    verifying = plan_verify(want, _telling())
     session = Session("verify", json=json, primary=primary, replica=replica, project=setting.project.name)
     try:
-        run = session.perform(plan, identify(avn), call_timeout)
+        run = session.perform(verifying.plan, identify(avn), call_timeout)
     except NotProven as problem:
         if session.run:
-            problem.result = evidence(plan, session.run.seen)
+            problem.result = verifying.proof.evidence(session.run.seen)
         raise
-    result = {"primary": primary, "replica": replica, "level": want.level, **evidence(plan, run.seen)}
+    result = {"primary": primary, "replica": replica, "level": want.level, **verifying.proof.evidence(run.seen)}
     what = f"{replica} has what {primary} has" if unlinked else f"{replica} replicates {primary}"
     session.finish(run, result, [f"{what}: {_proven(want, result)}"])
 

@@ -10,7 +10,7 @@ from ccr_avn.procedures.enable import confirm_integration
 from ccr_avn.procedures.examination import Examined, Subject, examination
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import FAST, PromoteWish, promote
-from ccr_avn.procedures.steps import databases_step, endpoint, link_step, marker_step, wait_running
+from ccr_avn.procedures.steps import Proof, databases_step, endpoint, link_step, marker_step, wait_running
 from ccr_avn.procedures.survey import see_offers, see_vpcs
 from ccr_avn.procedures.throw_away import DrillRequest, create, look_at_primary, see_answers, see_backup, tag, terminate
 from ccr_avn.procedures.verify import VerifyRequest, compare_step
@@ -35,6 +35,7 @@ class Drill:
     up: Step[Service]
     running: Step[Service]
     examined: Examined
+    proof: Proof
 
     def find(self, seen: Results, name: str) -> Service:
         """As the last look at it showed it."""
@@ -83,12 +84,13 @@ def plan_drill(want: DrillRequest) -> Drill:
             run=want.run,
         )
     )
+    proof = _proof(want, find)
     steps: tuple[Step[Any], ...] = (
         made,
         tagged,
         up,
         active,
-        *_proof(want, find),
+        *proof.steps,
         before,
         begin_markers(want, find),
         _promote(want, wish),
@@ -115,6 +117,7 @@ def plan_drill(want: DrillRequest) -> Drill:
         up=up,
         running=again,
         examined=examined,
+        proof=proof,
     )
 
 
@@ -137,18 +140,18 @@ def _find(
     return found
 
 
-def _proof(want: DrillRequest, find: Any) -> tuple[Step[Any], ...]:
+def _proof(want: DrillRequest, find: Any) -> Proof:
     """What `verify` proves, to the level that was asked for."""
-    setting, primary, name = want.setting, want.primary, want.drill
-    link = link_step(setting, primary, name, find, want.limit)
-    databases = databases_step(setting, primary, name, find, NotProven)
-    if want.level == "link":
-        return link, databases
-    marker = marker_step(setting, primary, name, find, want.samples)
-    if want.level == "marker":
-        return link, databases, marker
-    verify = VerifyRequest(primary=primary, replica=name, setting=setting, level=want.level, depth=want.depth)
-    return link, databases, marker, compare_step(verify, find, None)
+    verify = VerifyRequest(
+        primary=want.primary, replica=want.drill, setting=want.setting, level=want.level, depth=want.depth
+    )
+    ends = (want.primary, want.drill, find)
+    return Proof(
+        link=link_step(want.setting, *ends, want.limit),
+        databases=databases_step(want.setting, *ends, NotProven),
+        marker=None if want.level == "link" else marker_step(want.setting, *ends, want.samples),
+        compare=compare_step(verify, find, None) if want.level in ("keys", "values") else None,
+    )
 
 
 def begin_markers(want: DrillRequest, find: Any) -> Step[bool]:

@@ -5,12 +5,21 @@ from typing import Any, Literal
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Integration, Service
-from ccr_avn.errors import NotProven, UsageError
+from ccr_avn.errors import NotProven
 from ccr_avn.plan.model import Finding, Gate, Keep, Later, Plan, Poll, Results, Step, Word, go, stop
 from ccr_avn.procedures.gates import services
 from ccr_avn.procedures.gates.offers import Order
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
-from ccr_avn.procedures.steps import Setting, databases_step, described, evidence, link_step, marker_step, wait_running
+from ccr_avn.procedures.steps import (
+    Proof,
+    Setting,
+    databases_step,
+    described,
+    link_step,
+    marker_step,
+    two_sides,
+    wait_running,
+)
 from ccr_avn.procedures.survey import see_offers, see_vpcs
 
 ReplicaFlag = Literal["read-replica-for", "service-integration"]
@@ -68,12 +77,7 @@ class EnableRequest:
     replica_wish: ReplicaWish = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.primary == self.replica:
-            raise UsageError(
-                "PRIMARY and REPLICA are the same service",
-                detail=f"both are {self.primary}",
-                hint="name two services: a pair has two sides",
-            )
+        two_sides(self.primary, self.replica)
         primary = PrimaryWish(
             name=self.primary, type=self.service_type, plan=self.primary_plan, cloud=self.primary_cloud
         )
@@ -90,7 +94,37 @@ class EnableRequest:
         object.__setattr__(self, "replica_wish", replica)
 
 
-def plan_enable(want: EnableRequest) -> Plan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enable:
+    """The plan, and its steps whose results are told of."""
+
+    want: EnableRequest
+    plan: Plan
+    pair: Step[tuple[Service, ...]]
+    primary: Step[Service]
+    replica: Step[Service]
+    rows: Step[tuple[Integration, ...]]
+    proof: Proof
+
+    def missing(self, seen: Results) -> tuple[str, ...]:
+        """The names of those that are to be created."""
+        there = {one.name for one in seen.of(self.pair)}
+        return tuple(name for name in (self.want.primary, self.want.replica) if name not in there)
+
+    def summarize(self, seen: Results) -> dict[str, Any]:
+        """The result as plain data: the pair, ids, clouds, plans, what was proven. No secrets."""
+        row = next(row for row in seen.of(self.rows) if row.feeds(self.want.replica))
+        return {
+            "project": self.want.setting.project.name,
+            "primary": described(seen.of(self.primary)),
+            "replica": described(seen.of(self.replica)),
+            "integration": row.id,
+            "proven": self.want.verify,
+            **self.proof.evidence(seen),
+        }
+
+
+def plan_enable(want: EnableRequest) -> Enable:
     """Everything `enable` will do, in order, without doing any of it."""
     setting = want.setting
     pair = look_at_pair(want)
@@ -102,12 +136,13 @@ def plan_enable(want: EnableRequest) -> Plan:
     def find(seen: Results, name: str) -> Service:
         return seen.of(primary_up if name == want.primary else replica_up)
 
-    proof = (
-        link_step(setting, want.primary, want.replica, find, want.link_timeout),
-        databases_step(setting, want.primary, want.replica, find, NotProven),
-        marker_step(setting, want.primary, want.replica, find, want.samples),
+    rows = confirm_integration(setting, want.primary, want.replica, want.running_timeout)
+    proof = Proof(
+        link=link_step(setting, want.primary, want.replica, find, want.link_timeout),
+        databases=databases_step(setting, want.primary, want.replica, find, NotProven),
+        marker=marker_step(setting, want.primary, want.replica, find, want.samples),
     )
-    return Plan(
+    plan = Plan(
         f"replicate {want.primary} to {want.replica}",
         checks=(*((confirm_flag(want),) if want.flag_was_asked else ()), pair, *_before_it_is_billed(want, pair)),
         steps=(
@@ -116,12 +151,13 @@ def plan_enable(want: EnableRequest) -> Plan:
             confirm_backup(setting, want.primary, want.replica, primary_up, pair, want.backup_timeout),
             create_replica(want, primary_up),
             replica_up,
-            confirm_integration(setting, want.primary, want.replica, want.running_timeout),
-            *(proof if want.verify else ()),
+            rows,
+            *(proof.steps if want.verify else ()),
         ),
         assumptions=_assumptions(want),
         check=check_words(want),
     )
+    return Enable(want=want, plan=plan, pair=pair, primary=primary_up, replica=replica_up, rows=rows, proof=proof)
 
 
 def _before_it_is_billed(want: EnableRequest, pair: Step[tuple[Service, ...]]) -> tuple[Step[Any], ...]:
@@ -313,18 +349,3 @@ def _assumptions(want: EnableRequest) -> tuple[str, ...]:
     if want.setting.project.name is None:
         said.append("avn's own default project is the right one (no --project, no AIVEN_PROJECT)")
     return tuple(said)
-
-
-def summarize(want: EnableRequest, plan: Plan, seen: Results) -> dict[str, Any]:
-    """The result as plain data: the pair, ids, clouds, plans, what was proven. No secrets."""
-    by_slug = {step.slug: step for step in plan.all_steps}
-    rows: tuple[Integration, ...] = seen.of(by_slug["integration"])
-    row = next(row for row in rows if row.feeds(want.replica))
-    return {
-        "project": want.setting.project.name,
-        "primary": described(seen.of(by_slug["primary-running"])),
-        "replica": described(seen.of(by_slug["replica-running"])),
-        "integration": row.id,
-        "proven": want.verify,
-        **evidence(plan, seen),
-    }

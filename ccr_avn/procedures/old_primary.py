@@ -12,7 +12,7 @@ from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Results, Step, go, stop, todo, wait
 from ccr_avn.procedures.fencing import FENCE, Fenced, fenced_in
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
-from ccr_avn.procedures.gates.settings import NOBODY
+from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.steps import Find, Setting, endpoint
 from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
 from ccr_avn.valkey.writes import Kept, Left, lets_clients_in
@@ -86,17 +86,11 @@ def restoring(setting: Setting, name: str, ip_filter: object) -> tuple[str, ...]
 def filter_commands(setting: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
     """What sets an ip_filter, as avn reads it: a Python list in one word. Long descriptions are left out to fit."""
     given = ip_filter if isinstance(ip_filter, list) else ["0.0.0.0/0", "::/0"]
-    for entries in (given, networks(given)):
+    for entries in (given, [str(one.get("network")) if isinstance(one, dict) else str(one) for one in given]):
         word = f"ip_filter={entries!r}"
         if len(word.encode()) <= LONGEST_WORD:
             return (shlex.join(str(one) for one in avn.service_update(setting.project, name, "-c", word).argv),)
     return (f"# its ip_filter has {len(given)} entries, too many for one command: set it in the Aiven console",)
-
-
-def networks(ip_filter: object) -> list[str]:
-    """The networks of a filter, whether they come as words or as objects with a description."""
-    entries = ip_filter if isinstance(ip_filter, list) else []
-    return [str(one.get("network")) if isinstance(one, dict) else str(one) for one in entries]
 
 
 def compare_histories(want: CloseWish) -> Step[Compared | None]:

@@ -9,8 +9,8 @@ from typing import Any
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REDACTED, Service
-from ccr_avn.errors import CcrError, TimedOut, Unreachable
-from ccr_avn.plan.model import Keep, Plan, Poll, Probe, Results, Step, Word
+from ccr_avn.errors import CcrError, TimedOut, Unreachable, UsageError
+from ccr_avn.plan.model import Keep, Poll, Probe, Results, Step, Word
 from ccr_avn.procedures.gates import links, services
 from ccr_avn.valkey.compare import Comparison
 from ccr_avn.valkey.connect import Endpoint
@@ -185,15 +185,28 @@ def marker_step(setting: Setting, primary: str, replica: str, find: Find, sample
     )
 
 
-def evidence(plan: Plan, seen: Results) -> dict[str, Any]:
-    """What the link and the markers showed, as plain data."""
-    told: dict[str, Any] = {}
-    for step in plan.all_steps:
-        if step.slug == "link" and seen.has(step):
-            link: Link = seen.of(step)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """The steps of a plan that prove replication, as far as it has them."""
+
+    link: Step[Link] | None = None
+    databases: Step[Any] | None = None
+    marker: Step[MarkerResult] | None = None
+    compare: Step[Comparison] | None = None
+
+    @property
+    def steps(self) -> tuple[Step[Any], ...]:
+        """In their order."""
+        return tuple(step for step in (self.link, self.databases, self.marker, self.compare) if step)
+
+    def evidence(self, seen: Results) -> dict[str, Any]:
+        """What they showed, as plain data; of a run that ended early what it came to."""
+        told: dict[str, Any] = {}
+        if self.link and seen.has(self.link):
+            link = seen.of(self.link)
             told["link"] = {"lag_bytes": link.lag_bytes, "history": link.primary.replid}
-        if step.slug == "marker" and seen.has(step):
-            marker: MarkerResult = seen.of(step)
+        if self.marker and seen.has(self.marker):
+            marker = seen.of(self.marker)
             told["marker"] = {
                 "samples": marker.samples,
                 "arrived": marker.arrived,
@@ -202,9 +215,9 @@ def evidence(plan: Plan, seen: Results) -> dict[str, Any]:
                 "maximum_ms": round(marker.maximum, 3),
                 "clock_skew_seconds": round(marker.skew, 3),
             }
-        if step.slug == "compare" and seen.has(step):
-            told["compare"] = compared(seen.of(step))
-    return told
+        if self.compare and seen.has(self.compare):
+            told["compare"] = compared(seen.of(self.compare))
+        return told
 
 
 def compared(found: Comparison) -> dict[str, Any]:
@@ -222,6 +235,18 @@ def compared(found: Comparison) -> dict[str, Any]:
         "seconds": round(found.seconds, 3),
         "peak_memory_bytes": list(found.peak_memory_bytes),
     }
+
+
+def two_sides(primary: str, replica: str) -> None:
+    """Raises:
+    UsageError: both are the same service.
+    """
+    if primary == replica:
+        raise UsageError(
+            "PRIMARY and REPLICA are the same service",
+            detail=f"both are {primary}",
+            hint="name the two sides of the pair",
+        )
 
 
 def described(service: Service) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import Integration, Service
-from ccr_avn.errors import CcrError, Refused, Unreachable, UsageError
+from ccr_avn.errors import CcrError, Refused, Unreachable
 from ccr_avn.plan.model import Plan, Probe, Results, Step
 from ccr_avn.procedures import old_primary as closing
 from ccr_avn.procedures.fencing import (
@@ -40,7 +40,7 @@ from ccr_avn.procedures.promotion import (
     promoted_meanwhile,
     remember_origin,
 )
-from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint
+from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint, two_sides
 from ccr_avn.procedures.survey import compare_sides
 from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
 
@@ -65,12 +65,7 @@ class SwitchoverRequest:
     now: float = field(default_factory=time.time)  # seconds since 1970
 
     def __post_init__(self) -> None:
-        if self.primary == self.replica:
-            raise UsageError(
-                "PRIMARY and REPLICA are the same service",
-                detail=f"both are {self.primary}",
-                hint="name the two sides of the pair",
-            )
+        two_sides(self.primary, self.replica)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

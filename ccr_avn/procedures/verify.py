@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
-from ccr_avn.errors import NotProven, UsageError
+from ccr_avn.errors import NotProven
 from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Results, Step, stop
 from ccr_avn.procedures.gates.links import is_equal
 from ccr_avn.procedures.gates.services import by_name, judge_power, together
-from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint, link_step, marker_step
+from ccr_avn.procedures.steps import Find, Proof, Setting, databases_step, endpoint, link_step, marker_step, two_sides
 from ccr_avn.valkey.compare import CompareRequest, Comparison, Progress, compare
 
 Level = Literal["link", "marker", "keys", "values"]
@@ -46,34 +46,38 @@ class VerifyRequest:
     depth: Depth = field(default_factory=Depth)
 
     def __post_init__(self) -> None:
-        if self.primary == self.replica:
-            raise UsageError(
-                "PRIMARY and REPLICA are the same service",
-                detail=f"both are {self.primary}",
-                hint="name the two sides of the pair",
-            )
+        two_sides(self.primary, self.replica)
 
 
-def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None = None) -> Plan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """The plan, and its steps whose results are told of."""
+
+    plan: Plan
+    proof: Proof
+
+
+def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None = None) -> Verify:
     """``progress`` is told of a comparison while it goes on."""
     pair = confirm_pair(want.setting, want.primary, want.replica, linked=want.linked)
 
     def find(seen: Results, name: str) -> Service:
-        services: tuple[Service, ...] = seen.of(pair)
-        service = by_name(services, name)
+        service = by_name(seen.of(pair), name)
         assert service is not None, "the gate on the pair saw both"  # noqa: S101 (an invariant, not a check of input)
         return service
 
+    compare = compare_step(want, find, progress) if want.level in ("keys", "values") else None
     if not want.linked:
-        title = f"compare {want.replica} with {want.primary}"
-        return Plan(title, checks=(pair,), steps=(compare_step(want, find, progress),))
-    link = link_step(want.setting, want.primary, want.replica, find, want.link_timeout, NotProven, want.max_lag)
-    marker = marker_step(want.setting, want.primary, want.replica, find, want.samples)
-    databases = databases_step(want.setting, want.primary, want.replica, find, NotProven)
-    steps: tuple[Step[Any], ...] = (link, databases) if want.level == "link" else (link, databases, marker)
-    if want.level in ("keys", "values"):
-        steps = (*steps, compare_step(want, find, progress))
-    return Plan(f"prove that {want.replica} replicates {want.primary}", checks=(pair,), steps=steps)
+        title, proof = f"compare {want.replica} with {want.primary}", Proof(compare=compare)
+    else:
+        title, ends = f"prove that {want.replica} replicates {want.primary}", (want.primary, want.replica, find)
+        proof = Proof(
+            link=link_step(want.setting, *ends, want.link_timeout, NotProven, want.max_lag),
+            databases=databases_step(want.setting, *ends, NotProven),
+            marker=None if want.level == "link" else marker_step(want.setting, *ends, want.samples),
+            compare=compare,
+        )
+    return Verify(plan=Plan(title, checks=(pair,), steps=proof.steps), proof=proof)
 
 
 def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress], None] | None) -> Step[Comparison]:

@@ -73,7 +73,7 @@ class Avn:
 
 
 def verify(level: Level) -> Plan:
-    return plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING, level=level, samples=1))
+    return plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING, level=level, samples=1)).plan
 
 
 def switchover() -> Plan:

@@ -30,7 +30,7 @@ def enable_plans() -> list[Plan]:
                 verify=verify,
                 replica_args=("-c", "valkey_timeout=1"),
             )
-        )
+        ).plan
         for project, cloud, kind, flag, asked, verify in itertools.product(
             ("p", None), ("c-1", None), ("redis", None), flags, (True, False), (True, False)
         )
@@ -53,5 +53,5 @@ def switching_plans() -> list[Plan]:
 PLANS = [
     *enable_plans(),
     *switching_plans(),
-    plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING)),
+    plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING)).plan,
 ]

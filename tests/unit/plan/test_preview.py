@@ -72,7 +72,7 @@ def test_our_own_parser_accepts_every_command_of_every_preview() -> None:
 
 
 def test_a_new_pair_fits_on_a_screen() -> None:
-    text = preview(plan_enable(NEW))
+    text = preview(plan_enable(NEW).plan)
     assert len(text.splitlines()) <= 40
 
 
@@ -95,12 +95,12 @@ def test_every_hole_is_filled_before_it_is_used_and_refuses_to_be_empty() -> Non
 
 
 def test_creations_are_guarded() -> None:
-    lines = preview(plan_enable(NEW)).splitlines()
+    lines = preview(plan_enable(NEW).plan).splitlines()
     for name, variable in (("eu", "primary"), ("us", "replica")):
         [at] = [number for number, line in enumerate(lines) if line.startswith(f"  avn service create {name} ")]
         assert lines[at - 1] == f'if [ "${variable}" = missing ]; then'
         assert lines[at - 2].startswith(f'{variable}="$(ccr-avn gate exists {name} ')
-    adopted = preview(plan_enable(EnableRequest(primary="eu", replica="us", setting=SETTING, replica_cloud="d")))
+    adopted = preview(plan_enable(EnableRequest(primary="eu", replica="us", setting=SETTING, replica_cloud="d")).plan)
     assert "create eu" not in adopted
 
 
@@ -123,14 +123,14 @@ def test_every_gate_says_how_to_look_by_hand() -> None:
 
 
 def test_another_avn_is_named_in_the_preview() -> None:
-    plan = plan_enable(NEW)
+    plan = plan_enable(NEW).plan
     text = preview(plan, "/opt/my avn")
     assert "  '/opt/my avn' service create eu" in text
     assert describe(plan, "/opt/my avn")["steps"][0]["read"][0] == "/opt/my avn"
 
 
 def test_the_data_of_a_preview_names_the_gates() -> None:
-    plan: Plan = plan_enable(NEW)
+    plan: Plan = plan_enable(NEW).plan
     told = describe(plan)
     assert told["check"] == list(plan.check)
     by_slug = {one["slug"]: one["gate"] for one in told["steps"]}

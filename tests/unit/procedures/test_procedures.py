@@ -54,7 +54,7 @@ def test_the_steps_of_enable_in_order() -> None:
     request = EnableRequest(
         primary="eu", replica="us", setting=SETTING, primary_cloud="c", replica_cloud="d", flag_was_asked=True
     )
-    plan = plan_enable(request)
+    plan = plan_enable(request).plan
     assert [step.slug for step in plan.checks] == ["flag", "pair", "offers", "vpc"]
     assert [step.slug for step in plan.steps] == [
         "primary",
@@ -102,7 +102,9 @@ def test_between_fence_and_first_write_avn_is_started_once() -> None:
 
 
 def test_a_link_keeps_to_the_lag_that_it_names() -> None:
-    link = plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING, level="link", max_lag=4711)).steps[0]
+    link = plan_verify(
+        VerifyRequest(primary="eu", replica="us", setting=SETTING, level="link", max_lag=4711)
+    ).plan.steps[0]
     assert "4711" in link.gate.rule
     assert link.read.argv[5:7] == ("--max-lag-bytes", "4711")
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from ccr_avn.procedures.gates.history import Audit, Expected, audit, judge_audit, judge_carries, lacks
-from ccr_avn.procedures.gates.settings import NOBODY
-from ccr_avn.procedures.old_primary import QUIET_LOOKS, Closing, filter_commands, judge_closed, networks
+from ccr_avn.procedures.gates.settings import NOBODY, networks
+from ccr_avn.procedures.old_primary import QUIET_LOOKS, Closing, filter_commands, judge_closed
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.valkey.quiescence import Noted
 from ccr_avn.valkey.replication import NO_HISTORY
