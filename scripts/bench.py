@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import bench_drill
 import bench_evacuate
 import sh
 import valkey
@@ -231,6 +232,7 @@ BENCHES: dict[str, tuple[str, Callable[[], None]]] = {
     "status": ("status of 100 pairs with their data planes", bench_status),
     "zero-loss": ("switchover under the load of 4 writers, 20 times", bench_zero_loss),
     "evacuate": ("evacuate beside xargs of a script", bench_evacuate.bench),
+    "drill-gap": ("what the writers of a primary notice of a drill", bench_drill.bench),
     "start": ("start of the command beside avn's", bench_start),
 }
 

@@ -19,7 +19,7 @@ from ccr_avn.cli.options import (
     Route,
     Samples,
 )
-from ccr_avn.cli.promotion_options import PromoteTimeout, Yes, must_be_able_to_ask
+from ccr_avn.cli.promotion_options import DoubtTimeout, Yes, must_be_able_to_ask
 from ccr_avn.cli.verify import Level
 from ccr_avn.errors import UsageError
 
@@ -59,7 +59,8 @@ def drill(
     allow_any_plan: Annotated[bool, typer.Option("--allow-any-plan", help="Let Aiven decide on the plan.")] = False,
     project: ProjectName = None,
     max_minutes: Annotated[float, typer.Option(metavar="M", help="Time limit for all but the cleaning.")] = 60,
-    promote_timeout: PromoteTimeout = 600,
+    promote_timeout: Annotated[float, typer.Option(metavar="S", help="Time limit for its promotion.")] = 600,
+    doubt_timeout: DoubtTimeout = 60,
     filter_timeout: Annotated[
         float, typer.Option(metavar="S", help="How long an IP filter is given to take effect.")
     ] = 60,
@@ -83,6 +84,7 @@ def drill(
     options.at_least_one(samples=samples, promote_timeout=promote_timeout)
     options.not_negative(
         max_ops=max_ops,
+        doubt_timeout=doubt_timeout,
         filter_timeout=filter_timeout,
         backup_timeout=backup_timeout,
         quiet_seconds=quiet_seconds,
@@ -125,6 +127,7 @@ def drill(
         replica_args=tuple(replica_arg or ()),
         limit=max_minutes * 60,
         promote_timeout=promote_timeout,
+        doubt_timeout=doubt_timeout,
         filter_timeout=filter_timeout,
         backup_timeout=backup_timeout,
         quiet=quiet_seconds,

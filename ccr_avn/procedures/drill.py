@@ -63,7 +63,9 @@ def plan_drill(want: DrillRequest) -> Drill:
         return next((one for one in rows if one.feeds(name) and one.source == want.primary), None)
 
     tagged = tag(want, made)
-    wish = PromoteWish(replica=name, setting=setting, find=find, row=row, limit=want.promote_timeout)
+    wish = PromoteWish(
+        replica=name, setting=setting, find=find, row=row, limit=want.promote_timeout, doubt_limit=want.doubt_timeout
+    )
     offers = see_offers(setting, (want.order,), pair)
     received = see_received(want, find)
     before = last_known(want, find)

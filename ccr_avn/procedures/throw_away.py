@@ -12,6 +12,7 @@ from ccr_avn.procedures.gates import drill as rules
 from ccr_avn.procedures.gates.drill import Made
 from ccr_avn.procedures.gates.offers import Order
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish, by_name
+from ccr_avn.procedures.promotion import DOUBT_TIMEOUT
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.procedures.verify import Depth, Level
 from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
@@ -42,6 +43,7 @@ class DrillRequest:
     replica_args: tuple[str, ...] = ()
     limit: float = 3600.0  # for all of it
     promote_timeout: float = 600.0
+    doubt_timeout: float = DOUBT_TIMEOUT
     filter_timeout: float = 60.0
     backup_timeout: float = 600.0
     quiet: float = 5.0  # for how long the promoted throw-away must stand still

@@ -31,7 +31,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     Assumption(
         name="pause-holds-writes",
         what="CLIENT PAUSE holds back writes and lets reads through",
-        otherwise="the look behind the pause finds what was written, and switchover ends with nothing promoted",
+        otherwise="what was written all the same is found: nothing is promoted (exit 4), or the result tells of it (exit 16)",
         grave=True,
     ),
     Assumption(
