@@ -143,13 +143,18 @@ def _promotion(entries: list[dict[str, Any]], replica: str) -> Recorded | None:
     return Recorded(origin=origin, proven=done, sent_at=_moment(sent))
 
 
+NOTING = ("pair", "health", "last-known")
+"""The checks of a promotion that note what it starts from; what another step calls by the same name is its own."""
+
+
 def _noted(entries: list[dict[str, Any]]) -> dict[str, Any]:
     """The facts that the checks of a run noted before it changed anything."""
     noted: dict[str, Any] = {}
     for one in entries:
         if one.get("event") == "ChangeStarted":
             break
-        noted |= _facts(one)
+        if one.get("slug") in NOTING:
+            noted |= _facts(one)
     return noted
 
 

@@ -52,7 +52,7 @@ def plan_drill(want: DrillRequest) -> Drill:
     again = replace(
         wait_running(setting, name, "running", want.promote_timeout),
         purpose=f"see {name} as the platform shows it after its promotion",
-        keeps=(Keep(variable="ip_filter", argv=setting.gate("running", name, "--print", "ip_filter")),),
+        keeps=(Keep(variable="ip_filter", argv=setting.gate("running", name, "--print", "ip_filter_option")),),
     )
 
     def find(seen: Results, which: str) -> Service:

@@ -30,6 +30,11 @@ if READY:
     print(READY, file=sys.stderr)
 
 
+def named(handler):
+    """Without the address: one that measures coverage is a method of an object."""
+    return getattr(handler, "__qualname__", str(handler))
+
+
 def seen(*_):
     """All that a process is given by who started it."""
     main = sys.modules["__main__"]
@@ -40,7 +45,7 @@ def seen(*_):
         "file": main.__file__, "name": main.__name__, "stdin": os.readlink("/proc/self/fd/0"),
         "open": sorted(int(one) for one in os.listdir("/proc/self/fd")),
         "session": os.getsid(0) == os.getpid(), "group": os.getpgid(0) == os.getpid(), "umask": mask,
-        "handlers": {name: str(signal.getsignal(getattr(signal, name))) for name in names},
+        "handlers": {name: named(signal.getsignal(getattr(signal, name))) for name in names},
         "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), "wakeup": signal.set_wakeup_fd(-1),
         "streams": [[one.encoding, one.errors, one.line_buffering, one.isatty()] for one in (sys.stdout, sys.stderr)],
         "flags": str(sys.flags), "gc": [gc.isenabled(), gc.get_threshold()], "nice": os.nice(0),

@@ -172,7 +172,7 @@ def is_running(project: Project) -> Gate[Service]:
         if service.serving:
             given = service.user_config.get("ip_filter")
             told = f"ip_filter={given!r}" if isinstance(given, list) else None  # a word of avn service update -c
-            return go(f"{service.name} is {service.state}", service_type=service.type, ip_filter=told)
+            return go(f"{service.name} is {service.state}", service_type=service.type, ip_filter_option=told)
         if service.state == "POWEROFF":
             return judge_power(project, service)
         nodes = ", ".join(str(node) for node in service.nodes)

@@ -1,0 +1,55 @@
+"""What an earlier run noted is taken from the checks that noted it, whatever other steps call by the same name."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccr_avn.aiven import models
+from ccr_avn.history import promotions
+from ccr_avn.plan.events import ChangeStarted
+from tests.support import factories
+from tests.unit.history.journals import DELETE, IP_FILTER, done, started, write
+
+RUN = "20260102T030405Z-abc123"
+BORN = {"eu": 1_767_000_000, "us": 1_767_000_060}
+
+
+@pytest.fixture
+def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
+    return tmp_path / "runs"
+
+
+def named(name: str) -> models.Service:
+    born = datetime.fromtimestamp(BORN[name], UTC).isoformat()
+    return models.services(json.dumps([factories.service(name, create_time=born)]))[0]
+
+
+def noted(where: Path, *others: Any) -> None:
+    notes = [
+        done("pair", 0.1, created=BORN, ip_filter=IP_FILTER),
+        done("health", 0.2, follows="eu", replication_id=factories.HISTORY),
+    ]
+    sent = ChangeStarted(at=0.9, slug="promote", argv=DELETE, final=True)
+    write(where, RUN, [started(RUN), *notes, *others, sent, done("promote", 1.0, "its role is master", "changed")])
+
+
+@pytest.mark.parametrize(
+    "other", [{"ip_filter": ["10.1.0.0/16"]}, {"created": {}}, {"follows": "asia"}, {"replication_id": "b" * 40}]
+)
+def test_another_steps_fact_of_the_same_name_is_its_own(where: Path, other: dict[str, Any]) -> None:
+    noted(where, done("running", 0.5, **other))
+    found = promotions.filter_before(named("eu"), "p", ["192.0.2.1/32"])
+    assert found == promotions.Filter(value=IP_FILTER)
+    (recorded,) = promotions.promotions("us", "p")
+    assert (recorded.origin.name, recorded.origin.old_created) == ("eu", BORN["eu"])
+    assert recorded.origin.replication_id == factories.HISTORY
+    assert promotions.promoted_of(named("eu"), (named("us"),), "p") == "us"
+
+
+def test_a_closed_filter_is_not_the_one_from_before(where: Path) -> None:
+    write(where, RUN, [started(RUN), done("pair", 0.1, created=BORN, ip_filter=["192.0.2.1/32"])])
+    assert promotions.filter_before(named("eu"), "p", ["192.0.2.1/32"]) is None
