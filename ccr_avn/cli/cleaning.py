@@ -48,7 +48,7 @@ class Cleaning:
         gate: Gate[tuple[Service, ...]] = Gate(
             "the services are listed", lambda every, _: go(f"{len(self._candidates(every))} look like a drill's")
         )
-        return Step(slug="services", purpose="see what drills have left", read=call, gate=gate)
+        return Step(slug="services", purpose="find what drills have left behind", read=call, gate=gate)
 
     def _candidates(self, every: tuple[Service, ...]) -> list[Service]:
         return [one for one in every if self.only or rules.TAG in one.tags or rules.NAMED.fullmatch(one.name)]

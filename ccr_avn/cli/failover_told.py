@@ -57,7 +57,9 @@ def _explain(run: "Run", problem: "CcrError", procedure: Failover) -> None:
     known = procedure.last_known(run.seen)
     looked = run.seen.of(promote) if run.seen.has(promote) else known.replica if known else None
     promoted = getattr(looked, "role", "") == "master"
-    who = f"{replica} is the primary now" if promoted else f"the promotion of {replica} was sent; it is no master yet"
+    who = (
+        f"{replica} is the primary now" if promoted else f"the promotion of {replica} was sent; it is not a master yet"
+    )
     problem.notes += (
         f"{who}; the same command finishes what is left, and `ccr-avn endpoint {replica}` connects to it",
     )

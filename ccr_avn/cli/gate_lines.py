@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 GATES: Mapping[str, tuple[str, ...]] = {
     "exists": (
-        "Check that a service exists as asked for",
+        "Check that a service exists with the requested settings",
         "ccr-avn gate exists eu --cloud do-fra",
         "ccr-avn gate exists us --replica-of eu --cloud aws-us-east-1",
         "ccr-avn gate exists us --replica-of eu --cloud aws-us-east-1 --print exists",

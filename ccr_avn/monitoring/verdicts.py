@@ -146,6 +146,6 @@ def _replication(
     elif link == "follows nobody":
         yield "critical", "the replica follows nobody"
     elif link == "another history":
-        yield "critical", "the replica has another replication ID than this primary"
+        yield "critical", "the replica has a different replication ID than this primary"
     if lag is not None and lag >= limits.warn:
         yield ("critical" if lag >= limits.crit else "warning"), f"{lag} bytes behind"

@@ -51,7 +51,7 @@ def plan_drill(want: DrillRequest) -> Drill:
     active = confirm_integration(setting, want.primary, name, want.limit)
     again = replace(
         wait_running(setting, name, "running", want.promote_timeout),
-        purpose=f"see {name} as the platform shows it after its promotion",
+        purpose=f"read how Aiven shows {name} after its promotion",
         keeps=(Keep(variable="ip_filter", argv=setting.gate("running", name, "--print", "ip_filter_option")),),
     )
 
@@ -196,7 +196,7 @@ def _promote(want: DrillRequest, wish: PromoteWish) -> Step[Any]:
 
     def judge(side: ReplicationInfo | None, seen: Results) -> Finding:
         if side is None:
-            return go("it refuses the password that it had: what it has now is read next")
+            return go("it refuses its earlier password; the current one is read next")
         if side.role == "master" and seen.result("promote") is None:
             hint = f"look at it: avn service integration-list {want.drill}"
             return stop(f"{want.drill} was promoted by somebody else", hint=hint)
@@ -211,9 +211,9 @@ def last_known(want: DrillRequest, find: Any) -> Step[ReplicationInfo]:
     words = want.setting.gate("last-known", want.drill)
     return Step(
         slug="last-known",
-        purpose=f"see which history {want.drill} follows",
+        purpose=f"read the replication ID of {want.drill}",
         read=Probe(words, lambda seen: fetch_replication(endpoint(find(seen, want.drill), want.setting))),
-        gate=Gate("it answers", lambda side, _: go(f"history {side.replid[:12]}…, offset {side.offset}")),
+        gate=Gate("it answers", lambda side, _: go(f"replication ID {side.replid[:12]}…, offset {side.offset}")),
         keeps=(Keep(variable="followed", argv=(*words, "--token")),),
     )
 
@@ -254,7 +254,7 @@ def accepts_anew(first: Step[str], want: DrillRequest, find: Any) -> Step[str]:
     return replace(
         first,
         slug="accepts-writes-anew",
-        purpose=f"write to {want.drill} with the password that it has now",
+        purpose=f"write to {want.drill} with its current password",
         read=Probe(first.read.argv, read),
         unneeded=lambda seen: "it accepts writes already" if seen.of(first) == "accepted" else "",
     )
@@ -271,14 +271,14 @@ def see_received(want: DrillRequest, find: Any) -> Step[Received | None]:
 
     def judge(found: Received | None, _: Results) -> Finding:
         if found is None or found.bound is None:
-            return go("no marker arrived: what was not received is not bounded", bound_ms=None)
+            return go("no marker arrived: there is no bound for what was not received", bound_ms=None)
         bound = round(found.bound * 1000, 1)
         told = f"it has marker {found.newest}: all that {want.primary} acknowledged until {bound:g} ms before"
         return go(f"{told} its promotion was seen", bound_ms=bound, markers=found.sent, newest=found.newest)
 
     return Step(
         slug="received",
-        purpose=f"see what {want.drill} had received when it was promoted",
+        purpose=f"find out what {want.drill} had received when it was promoted",
         read=Probe(want.setting.gate("last-known", want.drill), read),
         gate=Gate("the newest marker that arrived is read", judge),
         optional=True,

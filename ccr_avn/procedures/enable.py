@@ -28,22 +28,22 @@ PROOF = Poll(limit=30.0, first=0.2, interval=2.0)
 """How long a creation that avn reported may stay invisible to a read, in seconds."""
 
 NOT_ALLOWED = (
-    'if Aiven says "not allowed under current plan": either the primary has no backup it can be seeded from yet '
-    "(run the same command again in some minutes), or the plan really is not allowed (--replica-plan startup-4); "
+    'if Aiven says "not allowed under current plan": either the primary does not have a backup to seed it from yet '
+    "(run the same command again in some minutes), or the plan is indeed not allowed (--replica-plan startup-4); "
     "else the token needs project:services:write"
 )
-TAKEN = "the name is taken, by a service that this token may not see or that is being deleted: choose another name"
+TAKEN = "the name is taken by a service that this token cannot see, or that is being deleted: choose another name"
 REDIS_ENDED = "Aiven for Redis ended on 2025-03-31 and its services became Valkey: use --service-type valkey"
 
 
 def _create_hint(role: str) -> str:
     """Where avn refused it by itself, or nothing is known."""
-    return f"see its words with --dry-run; those that you gave with --{role}-arg are handed on to avn as they are"
+    return f"--dry-run shows the whole command; what you gave with --{role}-arg is passed to avn unchanged"
 
 
 def _create_hints(role: str, cloud: str | None, kind: str | None) -> dict[int, str]:
     """By the status of Aiven's refusal."""
-    offered = f"see what is offered there: avn service plans --cloud {cloud}"
+    offered = f"list the plans there: avn service plans --cloud {cloud}"
     return {
         400: f"{offered}; {REDIS_ENDED}" if kind == "redis" else offered,
         403: NOT_ALLOWED if role == "replica" else "the token needs project:services:write",
@@ -188,7 +188,7 @@ def _before_it_is_billed(want: EnableRequest, pair: Step[tuple[Service, ...]]) -
 def look_at_pair(want: EnableRequest) -> Step[tuple[Service, ...]]:
     return Step(
         slug="pair",
-        purpose=f"see what is there of {want.primary} and {want.replica}",
+        purpose=f"look up {want.primary} and {want.replica}",
         read=avn.service_list(want.setting.project, want.primary, want.replica),
         gate=services.pair_is_possible(want.setting.project, want.primary_wish, want.replica_wish),
     )
@@ -201,11 +201,11 @@ def confirm_flag(want: EnableRequest) -> Step[str]:
     def judge(text: str, _: Results) -> Finding:
         if flag in text:
             return go(f"avn service create offers {flag}")
-        return stop(f"this avn has no {flag}", hint="leave --replica-flag out: what the installed avn offers is used")
+        return stop(f"this avn has no {flag}", hint="omit --replica-flag: the flag that the installed avn has is used")
 
     return Step(
         slug="flag",
-        purpose=f"see that the installed avn has {flag}",
+        purpose=f"check that the installed avn has {flag}",
         read=avn.create_help(),
         gate=Gate(f"avn service create offers {flag}", judge),
     )
@@ -227,7 +227,7 @@ def create_primary(want: EnableRequest) -> Step[tuple[Service, ...]]:
     words = tuple(word for option, value in said if value for word in (option, value))
     return replace(
         primary_there(want.setting, want.primary_wish, want.replica),
-        purpose=f"create {want.primary} unless it is there" if want.primary_cloud else f"adopt {want.primary}",
+        purpose=f"create {want.primary} unless it exists" if want.primary_cloud else f"adopt {want.primary}",
         change=create if want.primary_cloud else None,
         alone=want.setting.gate("exists", want.primary, *words, limit=PROOF.limit),
         asked=_asked("primary", want.setting.gate("exists", want.primary, *words)) if want.primary_cloud else None,
@@ -237,7 +237,7 @@ def create_primary(want: EnableRequest) -> Step[tuple[Service, ...]]:
 def primary_there(setting: Setting, wish: PrimaryWish, *others: str) -> Step[tuple[Service, ...]]:
     return Step(
         slug="primary",
-        purpose=f"see that {wish.name} exists as asked for",
+        purpose=f"check that {wish.name} exists with the requested settings",
         read=avn.service_list(setting.project, wish.name, *others),
         gate=services.primary_is(wish),
         poll=PROOF,
@@ -247,7 +247,7 @@ def primary_there(setting: Setting, wish: PrimaryWish, *others: str) -> Step[tup
 def replica_there(setting: Setting, wish: ReplicaWish) -> Step[tuple[Service, ...]]:
     return Step(
         slug="replica",
-        purpose=f"see that {wish.name} is a read replica of {wish.primary}",
+        purpose=f"check that {wish.name} is a read replica of {wish.primary}",
         read=avn.service_list(setting.project, wish.primary, wish.name),
         gate=services.replica_is(wish),
         poll=PROOF,
@@ -263,7 +263,7 @@ def see_services(setting: Setting, *names: str) -> Step[tuple[Service, ...]]:
     """Which of them are there, whatever they are."""
     return Step(
         slug="services",
-        purpose="see which services are there",
+        purpose="list the existing services",
         read=avn.service_list(setting.project, *names),
         gate=Gate("avn answers", lambda found, _: go(f"there: {', '.join(one.name for one in found) or 'none'}")),
     )
@@ -280,7 +280,7 @@ def confirm_backup(
         gate=services.has_backup(setting.project, since, pair, replica),
         poll=setting.poll(
             limit,
-            hint="the first backup can take its time: run the same command again, or raise --backup-timeout",
+            hint="the first backup can take a while: run the same command again, or raise --backup-timeout",
         ),
         alone=setting.gate("backup", primary, "--for", replica, limit=limit),
     )
@@ -315,7 +315,7 @@ def confirm_integration(setting: Setting, primary: str, replica: str, limit: flo
     """``limit``: seconds."""
     return Step(
         slug="integration",
-        purpose="see that the read_replica integration is active",
+        purpose="check that the read_replica integration is active",
         read=avn.integration_list(setting.project, replica),
         gate=services.is_active(primary, replica),
         poll=setting.poll(limit, hint=f"`avn service integration-list {replica}` shows it"),

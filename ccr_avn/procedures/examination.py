@@ -80,10 +80,10 @@ def _attempts(subject: Subject) -> tuple[tuple[str, Callable[[Results], Tried]],
         return trials.carries(endpoint(subject.find(seen, subject.name), subject.setting), subject.followed(seen))
 
     return (
-        ("plan-names", lambda seen: holds(f"{subject.after(seen).plan} in {subject.after(seen).cloud} was made")),
-        ("replicas-are-offered", lambda _: holds("one was made")),
+        ("plan-names", lambda seen: holds(f"{subject.after(seen).plan} in {subject.after(seen).cloud} was created")),
+        ("replicas-are-offered", lambda _: holds("one was created")),
         ("deletion-promotes", lambda _: holds("its role was master after the integration was deleted")),
-        ("token-rights", lambda _: holds("a service was created, an integration deleted")),
+        ("token-rights", lambda _: holds("a service was created, and an integration was deleted")),
         ("tags-are-kept", lambda seen: _tags(subject, seen)),
         ("password-is-kept", lambda seen: _password(subject, seen)),
         ("history-is-kept", history),
@@ -125,7 +125,7 @@ def _password(subject: Subject, seen: Results) -> Tried:
         side.uri.get_secret_value() if side.uri else "" for side in (subject.before(seen), subject.after(seen))
     )
     if before.get("default") != after.get("default") or _user_part(was) != _user_part(is_now):
-        return fails("the platform shows another password for default than before the promotion")
+        return fails("Aiven shows a different password for the user default than before the promotion")
     return holds(f"the same for {', '.join(sorted(after)) or 'default'}, and accepted")
 
 
@@ -139,7 +139,7 @@ def _routes(subject: Subject, seen: Results) -> Tried:
     own = {f"{one.host}:{one.port}" for one in service.components if one.usage == "primary"}
     uri = known.get("dynamic", "").rpartition("@")[2].partition("/")[0]
     if not own:
-        return fails("no component with usage primary is shown")
+        return fails("Aiven lists no component with usage primary")
     told = f"its routes: {', '.join(sorted(known))}"
     return holds(told) if uri in own else fails(f"its service_uri is none of them; {told}")
 
@@ -177,14 +177,14 @@ def _is_shut(service: Service) -> bool:
 
 def _close(subject: Subject) -> Step[Service]:
     def judge(service: Service, _: Results) -> Finding:
-        return go(f"its ip_filter is {NOBODY}") if _is_shut(service) else todo("its ip_filter lets clients in")
+        return go(f"its ip_filter is {NOBODY}") if _is_shut(service) else todo("its ip_filter admits clients")
 
     project = subject.setting.project
     return Step(
         slug="filter-close",
         purpose=f"close {subject.name} to client connections, as a switchover closes an old primary",
         read=avn.service_get(project, subject.name),
-        gate=Gate(f"its ip_filter is {NOBODY}, which nobody has", judge),
+        gate=Gate(f"its ip_filter is {NOBODY}, a reserved address", judge),
         poll=Poll(limit=30, first=0.2, interval=2),
         change=avn.service_update(project, subject.name, "-c", f'ip_filter=["{NOBODY}"]'),
         alone=subject.setting.gate("ip-filter", subject.name, limit=30),
@@ -197,14 +197,14 @@ def _open(subject: Subject) -> Step[Service]:
         return filter_word(subject.after(seen))
 
     def judge(service: Service, _: Results) -> Finding:
-        return todo("its ip_filter lets nobody in") if _is_shut(service) else go("its ip_filter is what it was")
+        return todo("its ip_filter admits no client") if _is_shut(service) else go("its ip_filter is as before")
 
     project = subject.setting.project
     return Step(
         slug="filter-open",
         purpose=f"put the filter of {subject.name} back",
         read=avn.service_get(project, subject.name),
-        gate=Gate("its ip_filter is what it was", judge),
+        gate=Gate("its ip_filter is as before", judge),
         poll=Poll(limit=30, first=0.2, interval=2),
         change=avn.service_update(project, subject.name, "-c", Later(variable="ip_filter", fill=before)),
         alone=subject.setting.gate("running", subject.name, limit=30),
@@ -251,7 +251,9 @@ def _first_backup(subject: Subject) -> Step[tuple[Backup, ...]]:
         purpose=f"wait for the first backup of {subject.name}",
         read=avn.backup_list(subject.setting.project, subject.name),
         gate=Gate("a backup is listed", judge),
-        poll=subject.setting.poll(subject.backup_timeout, hint="the first backup of a promoted service takes its time"),
+        poll=subject.setting.poll(
+            subject.backup_timeout, hint="the first backup of a promoted service can take a while"
+        ),
         alone=subject.setting.gate("backup", subject.name, limit=subject.backup_timeout),
         optional=True,
     )

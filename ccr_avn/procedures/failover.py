@@ -227,7 +227,7 @@ def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
             return stop(f"{want.replica} is a {replica.type} service", hint="check its name: avn service list")
         if replica.source is None and replica.replicas:
             return stop(
-                f"{want.replica} is a primary itself: it feeds {', '.join(replica.replicas)}",
+                f"{want.replica} is itself a primary: it is replicated to {', '.join(replica.replicas)}",
                 hint=f"name the replica: ccr-avn failover {replica.replicas[0]} --allow-data-loss",
             )
         return switch.judge_serves(want.setting.project, replica)
@@ -239,7 +239,7 @@ def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
     call = replace(avn.service_named(want.setting.project, want.replica), hint=by_hand)
     return Step(
         slug="replica",
-        purpose=f"see what is there of {want.replica}",
+        purpose=f"look up {want.replica}",
         read=call,
         gate=Gate(f"{want.replica} exists and serves", judge),
     )
@@ -270,6 +270,6 @@ def _wait_for_automatic(want: FailoverRequest, find: Any) -> Step[ReplicationInf
         ),
         by_hand=want.setting.server(want.replica, "INFO replication"),
         gate=Gate("it was promoted", judge),
-        poll=Poll(limit=want.wait_automatic, first=FAST, interval=0.5, hint="it is promoted from here now"),
+        poll=Poll(limit=want.wait_automatic, first=FAST, interval=0.5, hint="it is being promoted by this run"),
         optional=True,
     )

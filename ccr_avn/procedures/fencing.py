@@ -120,7 +120,7 @@ def catch_up(want: FenceWish) -> Step[ReplicationInfo]:
     def judge(side: ReplicationInfo, seen: Results) -> Finding:
         fenced: Fenced | None = seen.result(FENCE)
         if want.past_return(seen) or fenced is None or fenced.target is None:
-            return go("the promotion was sent before: nothing is waited for")
+            return go("the promotion was already sent: nothing to wait for")
         return promotion.judge_caught_up(side, fenced.target.offset)
 
     alone = want.setting.gate("caught-up", want.primary, want.replica, limit=want.catch_up_timeout, tight=True)
@@ -129,7 +129,7 @@ def catch_up(want: FenceWish) -> Step[ReplicationInfo]:
         purpose=f"wait until {want.replica} has applied all that {want.primary} acknowledged",
         read=Probe(alone, read),
         by_hand=want.setting.server(want.replica, "INFO replication"),
-        gate=Gate("nothing is missing on the replica", judge),
+        gate=Gate("the replica has applied everything", judge),
         poll=Poll(
             limit=want.catch_up_timeout,
             first=FAST,
@@ -154,7 +154,7 @@ def seal(want: FenceWish) -> Step[str]:
     def judge(state: str, seen: Results) -> Finding:
         if state == "sealed":
             return go("the write pause held, and nothing was written", **_noted(seen))
-        told = {"past": "the promotion was sent before", "promoted": "promoted meanwhile"}
+        told = {"past": "the promotion was already sent", "promoted": "promoted in the meantime"}
         return go(told[state]) if state in told else todo("not checked yet")
 
     token = Later(variable="fence_token", fill=_token)
@@ -162,7 +162,7 @@ def seal(want: FenceWish) -> Step[str]:
     argv = want.setting.gate("fence-held", want.primary, want.replica, "--ttl", ttl, "--token", token)
     return Step(
         slug=SEAL,
-        purpose=f"see that nothing was written since, and make the write pause {want.promote_timeout:g} s long",
+        purpose=f"check that nothing was written since, and make the write pause {want.promote_timeout:g} s long",
         read=Probe(argv, read),
         by_hand=want.setting.server(want.primary, "INFO replication"),
         gate=Gate("the write pause held all the time, nothing was written, and the replica has it all", judge),
@@ -182,7 +182,7 @@ def still_fenced(want: FenceWish) -> Callable[[Results], None]:
         if fenced and fenced.fence and not fenced.fence.holds():
             raise Refused(
                 f"the write pause on {want.primary} ran out before the promotion was sent",
-                detail="this process, or its machine, stood still meanwhile",
+                detail="this process, or its machine, was suspended in the meantime",
                 hint="run the same command again",
             )
 
@@ -233,8 +233,8 @@ def _observe(want: FenceWish, primary: Service) -> ReplicationInfo:
             return side
         if awake() >= until:
             raise Refused(
-                f"something still writes to {primary.name}",
-                detail=f"its offset did not stand still for {STILL:g} s within {want.catch_up_timeout:g} s",
+                f"{primary.name} is still being written to",
+                detail=f"its replication offset was never unchanged for {STILL:g} s within {want.catch_up_timeout:g} s",
                 hint="stop the writers, then run the same command again (this service refuses CLIENT PAUSE)",
             )
 
@@ -254,10 +254,10 @@ def _unfence(want: FenceWish, seen: Results) -> str:
         others = fenced.fence.others()
     if fenced.fence.release():
         return f"writes on {want.primary} resumed"
-    why = f"another run pauses them as well ({', '.join(others)})" if others else f"{want.primary} does not answer"
+    why = f"another run also holds a write pause ({', '.join(others)})" if others else f"{want.primary} does not answer"
     raise Refused(
         f"writes on {want.primary} are still paused",
-        detail=f"{why}; the pause ends by itself by {clock_time(until)}",
+        detail=f"{why}; the pause expires by {clock_time(until)}",
         hint=" ".join(("ccr-avn unfence", want.primary, *want.setting.options)),
     )
 
@@ -288,7 +288,7 @@ def _seal(want: FenceWish, seen: Results) -> Fenced:
     if not trouble and fenced.target and side.role != "master":
         trouble = lacks(side, fenced.target.replid, fenced.target.offset, want.replica)
         if side.run_id != want.replica_before(seen).run_id:
-            trouble = f"the server of {want.replica} is another process than before"
+            trouble = f"the server of {want.replica} was restarted: it is a different process"
     if trouble:
         raise Refused(f"{want.replica} must not be promoted now", detail=trouble, hint="run the same command again")
     return fenced
@@ -305,15 +305,15 @@ def _lengthened(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationIn
 def _trouble(fenced: Fenced, now: ReplicationInfo) -> str:
     target = fenced.target
     if target is None:
-        return "it is not known what the replica must have"
+        return "what the replica must have applied is unknown"
     if now.run_id != target.run_id:
-        return "the primary's server is another process than before: a fail-over inside the service ends a write pause"
+        return (
+            "the primary's server is a different process than before: a failover within the service ends a write pause"
+        )
     if fenced.fence and not fenced.fence.holds():
         return "the write pause could not be kept"
     if not no_writes_between(target, now, awake() - fenced.target_at):
-        return (
-            f"something was written ({now.offset - target.offset} bytes): the write pause was lifted, or is got around"
-        )
+        return f"data was written ({now.offset - target.offset} bytes): the write pause was lifted or bypassed"
     return ""
 
 

@@ -49,13 +49,13 @@ class LastKnown:
         if self.backup:
             size = f", {self.backup.size} bytes" if self.backup.size is not None else ""
             return f"its newest backup is {self.backup.name} of {self.backup.taken:%F %T}{size}"
-        return "nothing is known of what it held"
+        return "what it held is unknown"
 
     @property
     def estimate(self) -> tuple[float | None, str]:
         """The loss in seconds of writes, as an estimate or a bound, and how it was got."""
         if self.marker_age is not None:
-            return round(self.marker_age, 1), "a bound: the last marker of `watch` that arrived was written then"
+            return round(self.marker_age, 1), "a bound: the last `watch` marker that arrived was written then"
         if self.replica.link_status == "up" and self.replica.last_io_seconds is not None:
             how = "master_last_io_seconds_ago; a frozen primary leaves the link up, so it may be more"
             return float(self.replica.last_io_seconds), how
@@ -63,7 +63,7 @@ class LastKnown:
             return float(
                 self.replica.link_down_seconds
             ), "master_link_down_since_seconds: writes acknowledged since are lost"
-        return None, "the replica does not say"
+        return None, "the replica does not report it"
 
 
 def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
@@ -78,17 +78,17 @@ def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]
         replica = by_name(seen.of(services), want.replica)
         source = replica.source if replica else None
         if replica is None or source is None:
-            return go("it follows nobody")
+            return go("it follows no primary")
         if replica.source_project:
-            return go(f"{source} is in another project: it is not looked at", source=source)
+            return go(f"{source} is in another project: it was not checked", source=source)
         found = by_name(answer, source)
         return go(f"{source} is {found.state}" if found else f"{source} no longer exists", source=source)
 
     return Step(
         slug="primary",
-        purpose="see what is there of its primary",
+        purpose="look up its primary",
         read=avn.service_named(want.setting.project, Later(variable="source", fill=name)),
-        gate=Gate("the primary was looked for", judge),
+        gate=Gate("the primary was looked up", judge),
         brief=True,
         optional=True,
     )
@@ -112,7 +112,7 @@ def look_at_last_known(
     def judge(known: LastKnown | None, seen: Results) -> Finding:
         service = by_name(seen.of(services), want.replica)
         if known is None or service is None:
-            return go("not looked at: it is missing, or no replica")
+            return go("not checked: it does not exist, or is not a replica")
         source = by_name(seen.of(primary), service.source or "") if seen.has(primary) else None
         facts = {
             "follows": service.source,
@@ -125,9 +125,9 @@ def look_at_last_known(
     alone = want.setting.gate("last-known", want.replica)
     return Step(
         slug="last-known",
-        purpose="see what the replica last knew",
+        purpose="read what the replica last knew of its primary",
         read=Probe(alone, read),
-        gate=Gate("its data is whole, and the possible loss is allowed", judge),
+        gate=Gate("its data is complete, and the possible loss is accepted", judge),
         by_hand=want.setting.server(want.replica, "INFO replication"),
         keeps=(
             keep_origin(want.setting, want.replica),
@@ -166,7 +166,9 @@ def _judge_known(want: "FailoverRequest", known: LastKnown, service: Service, fo
         return promotion.is_hidden(want.replica, service.source)
     if found.state == "promoting":
         shown = " and ".join(found.proofs)
-        return go(f"{want.replica} is being promoted: its integration is deleted, no master yet; shown by {shown}")
+        return go(
+            f"{want.replica} is being promoted: its integration is deleted, and it is not a master yet; shown by {shown}"
+        )
     return judge_loss(want, known, service.source)
 
 
@@ -191,19 +193,19 @@ def _judge_promoted(want: "FailoverRequest", known: LastKnown, service: Service,
     if known.replica.replid2 in ("", NO_HISTORY) and origin is None:
         if found.state == "promoted":  # in an earlier run from here: its server has come back without its data
             return stop(
-                f"{want.replica} was promoted already, and does not carry the data of its primary",
-                detail=f"it has no history of another server, and holds {_keys(known.replica)}",
-                hint="do not terminate the old primary: it alone has the data. Get it back, then make a replica anew: "
+                f"{want.replica} was promoted already, and does not have the data of its primary",
+                detail=f"it has no earlier replication ID (master_replid2), and holds {_keys(known.replica)}",
+                hint="do not terminate the old primary: only it has the data. Restore it, then create a new replica: "
                 "ccr-avn enable PRIMARY NAME --replica-cloud CLOUD",
             )
         return stop(
             f"{want.replica} is not a replica, and never was one",
-            detail=f"role {known.replica.role}, no read_replica integration, no history of another server",
+            detail=f"role {known.replica.role}, no read_replica integration, no earlier replication ID (master_replid2)",
             hint="check the name: avn service list",
         )
     if origin and origin.new_created is not None and origin.new_created == lineage.created(service):
         return go(f"{want.replica} was promoted from {origin.name} already")
-    warning = f"{want.replica} took over another server's history, but nothing proves whose"
+    warning = f"{want.replica} was promoted from another server (master_replid2 is set), but nothing proves from which"
     return go(f"{want.replica} was promoted already", warnings=(warning,))
 
 
@@ -223,7 +225,7 @@ def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) ->
     told = f"possible loss: {loss} ({how}); applied up to offset {side.offset}, link {side.link_status}"
     alive: tuple[str, ...] = ()
     if known.primary:
-        alive = (f"{source} answers after all: `ccr-avn switchover {source} {want.replica}` loses nothing",)
+        alive = (f"{source} does answer: `ccr-avn switchover {source} {want.replica}` loses nothing",)
     if not want.allow_data_loss:
         hint = "if that is acceptable: --allow-data-loss" + (
             f"; better: ccr-avn switchover {source} {want.replica}" if alive else ""
@@ -236,22 +238,22 @@ def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) ->
 def _why_partial(replica: str, side: ReplicationInfo) -> str:
     """Whole means: it has had all of its primary once, and has it in memory."""
     if side.loading:
-        return f"{replica} is loading its data: it is not whole"
+        return f"{replica} is loading its data: it is incomplete"
     if side.sync_in_progress:
-        return f"{replica} is still copying from its primary: its data is not whole"
+        return f"{replica} is still syncing from its primary: its data is incomplete"
     if not side.has_a_copy:
-        return f"{replica} has never had a copy of its primary's data"
+        return f"{replica} has never completed an initial sync from its primary"
     return ""
 
 
 def _when_partial(want: "FailoverRequest", side: ReplicationInfo) -> str:
-    anyhow = "--force-partial promotes it with what it has"
+    anyhow = "--force-partial promotes it with the data it has"
     if side.loading:
         return f"wait until it has loaded; {anyhow}"
     if side.sync_in_progress:
-        return f"wait if the primary lives; {anyhow}"
+        return f"wait if the primary is alive; {anyhow}"
     project = shlex.join(("", *want.setting.project.flag)).strip("' ")
-    return f"get the primary back, from its backup if need be (avn service get NAME {project}); {anyhow}"
+    return f"restore the primary, from its backup if necessary (avn service get NAME {project}); {anyhow}"
 
 
 def _keys(side: ReplicationInfo) -> str:

@@ -110,9 +110,9 @@ def compare_histories(want: CloseWish) -> Step[Compared | None]:
     words = want.setting.gate("audit", want.primary, want.replica)
     return Step(
         slug="audit",
-        purpose=f"see whether {want.primary} has anything that {want.replica} lacks",
+        purpose=f"check whether {want.primary} has writes that {want.replica} lacks",
         read=Probe(words, read),
-        gate=Gate("both histories are compared", judge),
+        gate=Gate("both replication histories are compared", judge),
         by_hand=want.setting.server(want.primary, "INFO replication"),
     )
 
@@ -132,7 +132,7 @@ def final_audit(seen: Results, compared: Step[Compared | None], shut: Step[Any] 
         return since
     closed = seen.of(shut)
     if isinstance(closed, Closing) and closed.left and closed.left.cut and not (closed.paused or since.ahead_bytes):
-        return Audit(ahead_bytes=None, why="the write pause ran out before it was seen to be closed", lapsed=True)
+        return Audit(ahead_bytes=None, why="the write pause expired before it was confirmed closed", lapsed=True)
     return found.found
 
 
@@ -154,13 +154,13 @@ def set_filter(want: CloseWish) -> Step[Service]:
             return go(f"{want.primary} is powered off")
         if networks(service.user_config.get("ip_filter")) == [NOBODY]:
             return go(f"its ip_filter is {NOBODY}")
-        return todo("its ip_filter lets clients in")
+        return todo("its ip_filter admits clients")
 
     return Step(
         slug="close",
-        purpose=f"close {want.primary} to client connections; its data stays to look at",
+        purpose=f"close {want.primary} to client connections; its data is kept for inspection",
         read=avn.service_get(want.setting.project, want.primary),
-        gate=Gate(f"its ip_filter is {NOBODY}, which nobody has", judge),
+        gate=Gate(f"its ip_filter is {NOBODY}, a reserved address", judge),
         poll=Poll(limit=30, first=0.2, interval=2),
         change=avn.service_update(want.setting.project, want.primary, "-c", f'ip_filter=["{NOBODY}"]'),
         alone=want.setting.gate("ip-filter", want.primary, limit=30),
@@ -189,10 +189,10 @@ def see_closed(want: CloseWish) -> Step[Closing]:
 
     step = Step(
         slug="closed",
-        purpose=f"see that nobody is connected to {want.primary} and nobody can connect; writes are paused until then",
+        purpose=f"check that no client is connected to {want.primary} or can connect; writes are paused until then",
         read=Probe(want.setting.gate("closed", want.primary, limit=SHUT_LIMIT, tight=True), read),
         by_hand=want.setting.server(want.primary, "PING"),
-        gate=Gate("new connections are refused, and no client is left", judge),
+        gate=Gate("new connections are refused, and no client remains", judge),
         poll=Poll(
             limit=SHUT_LIMIT,
             first=0.05,
@@ -207,7 +207,7 @@ def see_closed(want: CloseWish) -> Step[Closing]:
 
 def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
     if found.lets_in:
-        return wait("new connections are let in")
+        return wait("new connections are still accepted")
     if found.trouble:
         return wait(found.trouble)
     if found.left is None:
@@ -217,13 +217,13 @@ def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
     if found.left.clients:
         return wait(f"{len(found.left.clients)} clients are still connected: {', '.join(found.left.clients[:3])}")
     if found.quiet < QUIET_LOOKS:
-        return wait("nobody is connected; waiting to see whether anybody comes")
-    return go("new connections are refused, and nobody is connected")
+        return wait("no client is connected; waiting to see whether one connects")
+    return go("new connections are refused, and no client is connected")
 
 
 def _unseen(primary: str, power_off: str) -> tuple[str, ...]:
-    what = f"whether clients that were connected to {primary} before are still there can't be seen from here"
-    return (f"{what}; {power_off} ends them for sure",)
+    what = f"whether clients connected to {primary} before are still connected can't be seen from here"
+    return (f"{what}; {power_off} disconnects them reliably",)
 
 
 def _cut(kept: Kept, users: frozenset[str], *, lets_in: bool) -> tuple[Left | None, str]:
@@ -233,7 +233,7 @@ def _cut(kept: Kept, users: frozenset[str], *, lets_in: bool) -> tuple[Left | No
         if left.clients and not lets_in:
             kept.cut_others(users)
     except Unreachable as trouble:
-        return None, f"a connection from before can't see who is left: {trouble.detail or trouble.what}"
+        return None, f"an existing connection can't list the remaining clients: {trouble.detail or trouble.what}"
     return left, ""
 
 
@@ -276,7 +276,7 @@ def _hold(want: CloseWish) -> Step[str]:
         if fenced is None or fenced.fence is None:
             return ""
         writers = fenced.fence.writers()
-        return "; ".join(str(writer) for writer in writers) or "nobody tries to write"
+        return "; ".join(str(writer) for writer in writers) or "no client is trying to write"
 
     def judge(writers: str, _: Results) -> Finding:
         return wait(f"paused until Ctrl-C: {writers}") if writers else go("there is no write pause to hold")
@@ -299,7 +299,7 @@ def _end_hold(seen: Results) -> None:
 
 
 def split_brain(primary: str) -> str:
-    return f"{primary} accepts writes once they are not paused: what it is told then is on it alone (split brain)"
+    return f"{primary} accepts writes once they are no longer paused: what is written to it then exists only there (split brain)"
 
 
 def _open(want: CloseWish) -> Step[str]:
@@ -314,10 +314,12 @@ def _open(want: CloseWish) -> Step[str]:
         if state == "fenced":
             return todo("writes are paused")
         if state == "held":
-            why = "another run pauses them as well; they resume when that ends"
+            why = "another run also holds a write pause; they resume when that ends"
             return go(f"writes on {want.primary} are still paused: {why}", warnings=(split_brain(want.primary),))
         told = (
-            "every client was cut, the write pause is lifted" if state == "lifted" else "this run has paused no writes"
+            "every client was disconnected, and the write pause was lifted"
+            if state == "lifted"
+            else "this run paused no writes"
         )
         return go(told, warnings=(split_brain(want.primary),))
 
@@ -327,9 +329,9 @@ def _open(want: CloseWish) -> Step[str]:
 
     return Step(
         slug="open",
-        purpose=f"cut all clients of {want.primary}, then resume writes",
+        purpose=f"disconnect all clients of {want.primary}, then resume writes",
         read=Probe(("ccr-avn", "unfence", want.primary, *want.setting.options, "--disconnect"), read),
-        gate=Gate("no write pause is there", judge),
+        gate=Gate("there is no write pause", judge),
         poll=Poll(limit=5),
         change=Act(("ccr-avn", "unfence", want.primary, *want.setting.options, "--disconnect"), act),
     )

@@ -55,9 +55,9 @@ def look_at_integration(setting: Setting, primary: str | None, replica: str) -> 
 
     return Step(
         slug="integration",
-        purpose=f"find the read_replica integration that feeds {replica}",
+        purpose=f"find the read_replica integration of {replica}",
         read=avn.integration_list(setting.project, replica),
-        gate=Gate(f"the integration is found, or {replica} is promoted already", judge),
+        gate=Gate(f"the integration is found, or {replica} is already promoted", judge),
         alone=alone,
         keeps=(Keep(variable="integration_id", argv=(*alone, "--print", "integration")),),
     )
@@ -76,13 +76,13 @@ def promote(want: PromoteWish) -> Step[ReplicationInfo]:
         if side.role == "master":
             return go("its role is master")
         if want.row(seen) is None:
-            return wait("still a replica; its integration is deleted, so the platform is promoting it")
+            return wait("still a replica; its integration is deleted, so Aiven is promoting it")
         return todo("still a replica")
 
     alone = want.setting.gate("promoted", want.replica, limit=want.limit)
     role = Step(
         slug="promote-role",
-        purpose=f"see whether {want.replica} is a master",
+        purpose=f"check whether {want.replica} is a master",
         read=Probe(alone, lambda seen: _look(want, seen)),
         gate=Gate(f"the role of {want.replica} is master", judge),
     )
@@ -135,13 +135,13 @@ def carries_history(
     token = Later(variable=variable, fill=lambda seen: _expected_token(expected(seen)))
     return Step(
         slug="history",
-        purpose=f"see that {want.replica} carries the data of its primary",
+        purpose=f"check that {want.replica} has the data of its primary",
         read=Probe(
             want.setting.gate("history", want.replica, "--token", token, limit=want.limit, tight=True),
             lambda seen: _look(want, seen),
         ),
         by_hand=want.setting.server(want.replica, "INFO replication"),
-        gate=Gate("it carries the replication history that it followed", judge),
+        gate=Gate("it continues the replication history of its primary", judge),
         poll=Poll(limit=want.limit, first=FAST, interval=0.1),
     )
 
@@ -152,7 +152,7 @@ def accepts_writes(want: PromoteWish) -> Step[bool]:
 
     return Step(
         slug="accepts-writes",
-        purpose=f"write to {want.replica} and read it back: here the outage ends",
+        purpose=f"write to {want.replica} and read it back: the outage ends here",
         read=Probe(
             want.setting.gate("accepts-writes", want.replica, limit=want.limit, tight=True),
             lambda seen: accepts_write(_at(want.setting, want.find, seen, want.replica)),
@@ -175,7 +175,7 @@ def remember_origin(
     def judge(found: tuple[Tag, ...], seen: Results) -> Finding:
         wanted = tags(seen)
         if not wanted:
-            return go("nothing to remember: it is not known")
+            return go("nothing to record: the old primary is unknown")
         there = {f"{tag.key}={tag.value}" for tag in found}
         return go(f"tag {wanted[0]}") if set(wanted) <= there else todo("not tagged")
 
@@ -187,9 +187,9 @@ def remember_origin(
     proof = Later(variable="lineage_tag", fill=lambda seen: tags(seen)[1])
     return Step(
         slug="origin",
-        purpose=f"remember on {want.replica} which primary it was promoted from",
+        purpose=f"record on {want.replica} which primary it was promoted from",
         read=call,
-        gate=Gate("its tags say so", judge),
+        gate=Gate("its tags name that primary", judge),
         poll=Poll(limit=10, first=0.2, interval=1),
         change=avn.tags_update(want.setting.project, want.replica, name, proof),
         optional=True,
@@ -212,7 +212,7 @@ def control_plane_agrees(
 ) -> tuple[Step[tuple[Integration, ...]], Step[Service]]:
     gone = Step(
         slug="integration-gone",
-        purpose=f"see that nothing feeds {replica} any more",
+        purpose=f"check that {replica} has no read_replica integration any more",
         read=avn.integration_list(setting.project, replica),
         gate=promotion.is_gone(replica),
         poll=setting.poll(limit),
@@ -236,7 +236,7 @@ def health_of(setting: Setting, primary: Service, replica: ReplicationInfo) -> p
 def _row_gone(want: PromoteWish) -> Step[tuple[Integration, ...]]:
     return Step(
         slug="promote-doubt",
-        purpose="see whether the integration is gone",
+        purpose="check whether the integration is gone",
         read=avn.integration_list(want.setting.project, want.replica),
         gate=promotion.is_gone(want.replica),
     )
@@ -249,8 +249,8 @@ def _hint(want: PromoteWish) -> str:
         return hint
     lift = shlex.join(("ccr-avn", "unfence", want.fenced, *want.setting.options))
     return (
-        f"{hint}. If writes on {want.fenced} are still paused, that ends by itself within {want.limit:g} s; "
-        f"`{lift}` ends it now, but only do that if {want.replica} is still a replica"
+        f"{hint}. If writes on {want.fenced} are still paused, the pause expires within {want.limit:g} s; "
+        f"`{lift}` ends it now; only do that if {want.replica} is still a replica"
     )
 
 

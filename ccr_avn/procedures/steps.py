@@ -76,7 +76,7 @@ def endpoint(service: Service, setting: Setting) -> Endpoint:
         raise Unreachable(
             f"the password of {service.name} is not shown to this token",
             detail=f"avn shows {REDACTED} in its place",
-            hint="use a token with the permission service:secrets:read, or go without proof: --no-verify",
+            hint="use a token with the permission service:secrets:read, or skip the proof: --no-verify",
             passing=False,
         )
     uri = known[setting.route] if setting.route else best(known)
@@ -86,7 +86,7 @@ def endpoint(service: Service, setting: Setting) -> Endpoint:
 def _no_address(service: Service) -> Unreachable:
     hint = f"it is {service.state}: wait for it (avn service wait {service.name}), then run the same command again"
     if service.serving:
-        hint = f"see whether the platform shows one: avn service get {service.name} --json; else ask Aiven's support"
+        hint = f"check whether Aiven shows one: avn service get {service.name} --json; else ask Aiven's support"
     return Unreachable(
         f"{service.name} has no address" + ("" if service.serving else " yet"),
         detail=f"its state is {service.state} and its service_uri is empty",
@@ -102,7 +102,7 @@ def _no_route(service: Service, setting: Setting, known: dict[str, str]) -> Unre
         hint += f"; to open the public one: {shlex.join(str(word) for word in command)}"
     return Unreachable(
         f"{service.name} has no {setting.route} route",
-        detail="as its components tell (avn service get --json)",
+        detail="according to its components (avn service get --json)",
         hint=hint,
         passing=False,
     )
@@ -113,10 +113,10 @@ def wait_running(setting: Setting, name: str, slug: str, limit: float, keep: str
     alone = setting.gate("running", name, limit=limit)
     return Step(
         slug=slug,
-        purpose=f"wait until {name} runs",
+        purpose=f"wait until {name} is running",
         read=avn.service_get(setting.project, name),
         gate=services.is_running(setting.project),
-        poll=setting.poll(limit, hint=f"look at it with `avn service get {name}`, then run the same command again"),
+        poll=setting.poll(limit, hint=f"check it with `avn service get {name}`, then run the same command again"),
         alone=alone,
         keeps=(Keep(variable=keep, argv=(*alone, "--print", keep)),) if keep else (),
     )
@@ -164,7 +164,7 @@ def databases_step(
 
     return Step(
         slug="databases",
-        purpose=f"see that {replica} has every database that {primary} uses",
+        purpose=f"check that {replica} has every database that {primary} uses",
         read=Probe(setting.gate("databases", primary, replica), read),
         by_hand=setting.server(primary, "INFO keyspace"),
         gate=links.has_every_database(primary, replica, lambda seen: find(seen, primary).type, error),
@@ -245,7 +245,7 @@ def two_sides(primary: str, replica: str) -> None:
         raise UsageError(
             "PRIMARY and REPLICA are the same service",
             detail=f"both are {primary}",
-            hint="name the two sides of the pair",
+            hint="name both services of the pair",
         )
 
 

@@ -47,7 +47,7 @@ def see_offers(setting: Setting, orders: Orders, pair: Step[tuple[Service, ...]]
     cloud = next(order.cloud or "" for order in orders if order.cloud)
     return Step(
         slug="offers",
-        purpose="see that Aiven offers these plans in these clouds",
+        purpose="check that Aiven offers these plans in these clouds",
         read=avn.service_plans(setting.project, cloud),
         gate=offers.are_sold(orders, pair),
         brief=True,
@@ -59,7 +59,7 @@ def see_offers(setting: Setting, orders: Orders, pair: Step[tuple[Service, ...]]
 def see_vpcs(setting: Setting, orders: Orders, pair: Step[tuple[Service, ...]]) -> Step[tuple[Vpc, ...]]:
     return Step(
         slug="vpc",
-        purpose="see which clouds have a VPC",
+        purpose="list the clouds that have a VPC",
         read=avn.vpc_list(setting.project),
         gate=offers.have_their_vpc(orders, pair),
         brief=True,

@@ -316,7 +316,7 @@ def _tags(
 def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
     return Step(
         slug="pair",
-        purpose=f"see what is there of {want.primary} and {want.replica}",
+        purpose=f"look up {want.primary} and {want.replica}",
         read=avn.service_list(want.setting.project, want.primary, want.replica),
         gate=switch.both_are_there(
             want.setting.project, want.primary, want.replica, power_off=want.old_primary == "power-off"
@@ -340,7 +340,7 @@ def look_at_health(
     words = ("--max-lag-bytes", str(want.max_lag_bytes))
     return Step(
         slug="health",
-        purpose="see that the link is up and how far behind it is",
+        purpose="check that the link is up and how far behind it is",
         keeps=(keep_lineage(want.setting, want.replica),),
         by_hand=want.setting.server(want.replica, "INFO replication"),
         read=Probe(want.setting.gate("link", want.primary, want.replica, *words), read),

@@ -80,7 +80,7 @@ class DrillRequest:
 def look_at_primary(want: DrillRequest) -> Step[tuple[Service, ...]]:
     return Step(
         slug="primary",
-        purpose=f"see that {want.primary} serves, and that nothing is called {want.drill}",
+        purpose=f"check that {want.primary} is running, and that the name {want.drill} is free",
         read=avn.service_list(want.setting.project, want.primary, want.drill),
         gate=rules.may_begin(
             want.setting.project, PrimaryWish(name=want.primary, type=None, plan=None, cloud=None), want.wish
@@ -91,7 +91,7 @@ def look_at_primary(want: DrillRequest) -> Step[tuple[Service, ...]]:
 def see_backup(want: DrillRequest) -> Step[tuple[Backup, ...]]:
     return Step(
         slug="primary-backup",
-        purpose=f"see that {want.primary} has a backup: the throw-away is made from it",
+        purpose=f"check that {want.primary} has a backup: the throw-away is seeded from it",
         read=avn.backup_list(want.setting.project, want.primary),
         gate=rules.backup_is_there(want.setting.project, want.primary),
     )
@@ -108,7 +108,7 @@ def see_answers(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[Rep
 
     return Step(
         slug="primary-answers",
-        purpose=f"see that {want.primary} answers to its own user",
+        purpose=f"check that {want.primary} answers with its own credentials",
         read=Probe(want.setting.gate("last-known", want.primary), read),
         gate=rules.answers_as_primary(want.primary),
     )
@@ -136,7 +136,7 @@ def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Se
             plan=want.plan,
             cloud=want.cloud,
             extra=(*avn.read_replica_words(want.replica_flag, want.primary), *want.replica_args),
-            hint=f"see what is offered: avn service plans --cloud {want.cloud}",
+            hint=f"list the plans there: avn service plans --cloud {want.cloud}",
         ),
         alone=setting.gate("exists", want.drill, *words, limit=PROOF.limit),
         keeps=(Keep(variable="drill_made", argv=setting.gate("drill-made", want.drill, "--replica-of", want.primary)),),
@@ -185,7 +185,7 @@ def terminate(
     def judge(found: tuple[Service, ...], seen: Results) -> Finding:
         if not found:
             unsure = seen.result(CREATE) == "unanswered"
-            later = f"its creation got no answer, so it may still appear: {_clean_words(want)} looks for it"
+            later = f"its creation was not answered, so it may still appear: {_clean_words(want)} finds it"
             return go(f"{want.drill} is gone", warnings=(later,) if unsure else ())
         if seen.result(TERMINATE) == "answered":
             return wait(f"it is still there, {found[0].state}")
@@ -204,7 +204,7 @@ def termination(
     """``judge``: go when it is gone, todo when it may be terminated, stop when it must not."""
     return Step(
         slug=TERMINATE,
-        purpose=f"terminate {name}, and see that it is gone",
+        purpose=f"terminate {name}, and check that it is gone",
         read=avn.service_named(setting.project, name),
         gate=Gate(f"{name} does not exist any more", judge),
         poll=replace(CLEANING, hint=f"look at it: avn service get {name}"),
@@ -217,7 +217,7 @@ def termination(
 
 
 def _nothing_made(seen: Results) -> str:
-    return "" if seen.result(CREATE) else "this run made no service"
+    return "" if seen.result(CREATE) else "this run created no service"
 
 
 def _clean_words(want: DrillRequest) -> str:

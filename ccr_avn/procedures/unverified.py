@@ -12,7 +12,7 @@ from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import keep_lineage, keep_origin
 from ccr_avn.procedures.steps import Setting
 
-UNSEEN = "its data plane was not looked at"
+UNSEEN = "its data plane was not checked"
 
 
 def allowed(
@@ -27,23 +27,23 @@ def allowed(
         if found.source is None:
             warning = f"{UNSEEN}: whether {replica} accepts writes is not known"
             return go(
-                f"no read_replica integration of {replica} is listed: nothing is to be deleted", warnings=(warning,)
+                f"no read_replica integration of {replica} is listed: there is nothing to delete", warnings=(warning,)
             )
         if not allow_data_loss:
             return stop(
-                "a failover may lose acknowledged writes, and here nothing tells how many",
-                detail=f"{UNSEEN}: its link, its lag and whether it has a copy at all are unknown",
-                hint="if that is acceptable: --allow-data-loss --no-verify; better: run it from inside its network",
+                "a failover may lose acknowledged writes, and how many can't be estimated from here",
+                detail=f"{UNSEEN}: its link, its lag and whether it has any data at all are unknown",
+                hint="if that is acceptable: --allow-data-loss --no-verify; better: run it from within its network",
             )
         return go("allowed", warnings=(f"nothing is proven: {UNSEEN}, it may be empty or far behind",))
 
     words = ("--allow-data-loss", "--no-verify", "--check", *setting.options)
     return Step(
         slug="last-known",
-        purpose=f"promote {replica} without a look at it",
+        purpose=f"promote {replica} without checking its data plane",
         read=Probe(("ccr-avn", "failover", replica, *words), lambda _: None),
         by_hand=f"avn service integration-list {replica}",
-        gate=Gate("the possible loss is allowed, unknown as it is", judge),
+        gate=Gate("the possible loss, although unknown, is accepted", judge),
         keeps=(keep_origin(setting, replica, "--no-verify"), keep_lineage(setting, replica, "--no-verify")),
     )
 
@@ -55,8 +55,8 @@ def promote_unseen(setting: Setting, replica: str, rows: Step[tuple[Integration,
         row = feeding(seen.of(rows), None, replica)
         if row is None or row.id is None:
             raise Refused(
-                f"no integration that feeds {replica} can be deleted",
-                detail="a row is listed, but it has no id",
+                f"{replica} has no integration that can be deleted",
+                detail="an integration is listed, but it has no id",
                 hint=f"look at it: avn service integration-list {replica}",
             )
         return row.id

@@ -119,17 +119,17 @@ def confirm_pair(setting: Setting, primary: str, replica: str, *, linked: bool =
         findings = [_judge_there(setting, by_name(found, name), name) for name in (primary, replica)]
         target = by_name(found, replica)
         if linked and target and target.source != primary:
-            what = f"replicates {target.source}" if target.source else "is no read replica"
+            what = f"replicates {target.source}" if target.source else "is not a read replica"
             findings.append(
-                stop(f"{replica} {what}", hint=f"`ccr-avn enable {primary} NAME` makes a replica of {primary}")
+                stop(f"{replica} {what}", hint=f"`ccr-avn enable {primary} NAME` creates a replica of {primary}")
             )
         return together(findings)
 
     return Step(
         slug="pair",
-        purpose=f"see that {replica} is a read replica of {primary}",
+        purpose=f"check that {replica} is a read replica of {primary}",
         read=avn.service_list(setting.project, primary, replica),
-        gate=Gate("both serve and the read_replica integration joins them", judge),
+        gate=Gate("both are running, and the read_replica integration links them", judge),
     )
 
 

@@ -266,7 +266,7 @@ def test_in_doubt_it_is_left(make: Make, becomes: Callable[[Operator, str], None
     child.terminate()
     done = ended(child)
     assert done.code == 153, done.err
-    assert f"{name} is left as it is" in done.err
+    assert f"{name} is not touched" in done.err
     assert name in services(primary)
     primary.ccr("drill", "--clean", "--yes")
     assert name in services(primary), "the same rule"

@@ -74,7 +74,7 @@ def test_an_existing_primary_is_adopted_as_it_is_and_decides_the_type(operator: 
     assert operator.sandbox.changes() == [CREATE]
     assert operator.sandbox.platform.services["eu"].user_config["redis_timeout"] == 0
     assert operator.sandbox.platform.services["us"].type == "redis"
-    assert "one outage takes both" in done.err
+    assert "one outage takes down both" in done.err
     assert "NOT proven" in done.out
     refused = operator.enable("--service-type", "valkey")
     assert refused.code == 4
@@ -187,7 +187,7 @@ def test_a_build_that_never_ends_times_out(operator: Operator) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--replica-plan", "business-4"), "no plan for a read replica"),
+        (("--replica-plan", "business-4"), "not a plan for a read replica"),
         pytest.param(("--primary-plan", "free-1"), "free and developer", marks=pytest.mark.slow),
     ],
 )
@@ -237,7 +237,7 @@ def test_a_cloud_given_for_a_primary_elsewhere_is_refused(operator: Operator) ->
     create(operator, "eu")
     done = operator.ccr("enable", "eu", "us", "--primary-cloud", US, "--replica-cloud", US)
     assert done.code == 4
-    assert f"asked for {US}, it has {EU}" in done.err
+    assert f"requested {US}, it has {EU}" in done.err
 
 
 def test_a_vpc_choice_that_is_missing_is_seen_before_the_primary_is_made(make: Make) -> None:

@@ -36,7 +36,7 @@ def test_a_replica_that_never_had_a_copy_is_promoted_by_force_only(make: Make) -
     operator.sandbox.servers.kill("eu")
     done = operator.ccr(*GO)
     assert done.code == 4
-    assert "never had a copy" in done.err
+    assert "never completed an initial sync" in done.err
     assert "0 keys" in done.err
     assert operator.ccr(*GO, "--force-partial").code == 0
     assert accepts(operator, "us")

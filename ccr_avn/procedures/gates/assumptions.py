@@ -26,40 +26,40 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     Assumption(
         name="client-commands",
         what="the default user may use CLIENT PAUSE, UNPAUSE, LIST and KILL",
-        otherwise="switchover uses --fence observe by itself: stop the writers first",
+        otherwise="switchover falls back to --fence observe: stop the writers first",
     ),
     Assumption(
         name="pause-holds-writes",
-        what="CLIENT PAUSE holds back writes and lets reads through",
-        otherwise="what was written all the same is found: nothing is promoted (exit 4), or the result tells of it (exit 16)",
+        what="CLIENT PAUSE holds writes and serves reads",
+        otherwise="writes that were made despite the pause are found: nothing is promoted (exit 4), or the result reports them (exit 16)",
         grave=True,
     ),
     Assumption(
         name="no-platform-clients",
-        what="nobody of the platform connects as one of the service's users",
-        otherwise="a closed old primary is never seen without clients: exit 15, its writes stay paused",
+        what="Aiven itself does not connect as one of the service's users",
+        otherwise="a closed old primary never appears to be without clients: exit 15, its writes stay paused",
         grave=True,
     ),
     Assumption(
         name="client-list-is-whole",
         what="CLIENT LIST shows all clients with address and user",
-        otherwise="who is left on a closed old primary can't be seen: the result warns",
+        otherwise="clients that remain on a closed old primary can't be seen: the result warns",
     ),
     Assumption(
         name="info-shows-the-pause",
         what="INFO shows a write pause",
-        otherwise="a promotion under way is recognised only on the machine that began it",
+        otherwise="a promotion in progress is recognised only on the machine that started it",
     ),
     Assumption(
         name="history-is-kept",
-        what="a promoted service keeps the replication history that it followed",
+        what="a promoted service keeps the replication ID of its primary as its secondary ID (master_replid2)",
         otherwise="switchover and failover end with exit 14 and leave the old primary open",
         grave=True,
     ),
     Assumption(
         name="platform-does-not-write",
-        what="nothing of the platform writes to a primary",
-        otherwise="--fence observe never sees it stand still; --fence pause is not concerned",
+        what="Aiven itself does not write to a primary",
+        otherwise="--fence observe never sees its offset unchanged; --fence client-pause is not affected",
     ),
     Assumption(
         name="info-shows-history",
@@ -81,51 +81,51 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     ),
     Assumption(
         name="no-promotion-by-itself",
-        what="the platform does not promote a replica by itself",
-        otherwise="failover takes it as promoted; --wait-automatic waits for it first",
-        untried="only a real loss of a primary tells",
+        what="Aiven does not promote a replica on its own",
+        otherwise="failover treats it as promoted; --wait-automatic waits for that first",
+        untried="only the real loss of a primary can show this",
     ),
     Assumption(
         name="filter-refuses",
         what="a new IP filter refuses new connections within seconds",
-        otherwise="switchover ends with exit 15: the old primary is not closed, its writes stay paused as long as they can be",
+        otherwise="switchover ends with exit 15: the old primary is not closed, its writes stay paused for as long as possible",
         grave=True,
     ),
     Assumption(
         name="filter-cuts",
-        what="a new IP filter cuts connections that stand already",
-        otherwise="switchover cuts them itself",
+        what="a new IP filter cuts existing connections",
+        otherwise="switchover disconnects them itself",
     ),
     Assumption(
         name="filter-opens",
         what="a closed IP filter can be opened again",
-        otherwise="a closed old primary can't be looked into any more: power it off",
+        otherwise="a closed old primary can't be opened for inspection: power it off instead",
     ),
     Assumption(
         name="filter-spares-replication",
         what="an IP filter on a primary does not cut replication to its other replicas",
-        otherwise="the other replicas of a closed old primary stand still",
-        untried="a throw-away has no replica of its own",
+        otherwise="the other replicas of a closed old primary stop receiving data",
+        untried="a throw-away service has no replica of its own",
     ),
     Assumption(
         name="first-backup",
-        what="a promoted service gets a backup of its own soon",
-        otherwise="enable waits for it (--backup-timeout) before it makes the next replica",
+        what="a promoted service soon gets a backup of its own",
+        otherwise="enable waits for it (--backup-timeout) before it creates the next replica",
     ),
     Assumption(
         name="routes",
         what="the addresses of a service are its components with usage primary",
-        otherwise="the service_uri alone is used",
+        otherwise="only the service_uri is used",
     ),
     Assumption(
         name="seeded-history",
-        what="a replica seeded from a backup shows its primary's replication ID before its first link",
-        otherwise="it counts as never copied until it links",
-        untried="the moment before its first link is too short to be looked at for sure",
+        what="a replica seeded from a backup shows its primary's replication ID before it first links",
+        otherwise="it counts as never synced until it links",
+        untried="the moment before its first link is too short to observe reliably",
     ),
     Assumption(
         name="users-on-a-replica",
-        what="users of a replica can be created while it is one",
+        what="users can be created on a service while it is a replica",
         otherwise="create them on the new primary after a switchover",
         untried="a drill creates no users",
     ),
@@ -138,17 +138,17 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         name="startup-plans",
         what="replicas run on startup plans only, 5 for a primary",
         otherwise="--allow-any-plan lets Aiven decide",
-        untried="a drill makes one replica, on the plan that was asked for",
+        untried="a drill creates a single replica, on the given plan",
     ),
     Assumption(
         name="token-rights",
         what="the token may create services, delete integrations and terminate services",
-        otherwise="the command that is refused tells which permission is missing",
+        otherwise="the command that is refused names the missing permission",
     ),
     Assumption(
         name="tags-are-kept",
         what="the token may set tags, and they are read back",
-        otherwise="switchover warns; where a service was promoted from is known on this machine alone",
+        otherwise="switchover warns; which primary a service was promoted from is then known on this machine only",
     ),
     Assumption(
         name="replicas-are-offered",
@@ -159,23 +159,23 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         name="redis-services",
         what="services of type redis can still be created",
         otherwise="use --service-type valkey",
-        untried="a drill makes a service of its primary's type",
+        untried="a drill creates a service of its primary's type",
     ),
     Assumption(
         name="certificate",
         what="the certificate is signed by a public CA, or by the project's CA",
-        otherwise="nothing is connected to: give the right --ca-file",
+        otherwise="no connection is made: give the right --ca-file",
     ),
     Assumption(
         name="carried-over",
         what="a replica takes over the IP filter, users and settings of its primary",
-        otherwise="switchover --check reports each difference with the command that makes both equal",
+        otherwise="switchover --check reports each difference with the command that removes it",
     ),
     Assumption(
         name="names-again",
         what="a name can be used again after its service was terminated",
         otherwise="use a new name to fail back",
-        untried="a drill makes one service",
+        untried="a drill creates a single service",
     ),
 )
 
@@ -190,7 +190,7 @@ def is_tried(name: str) -> Gate[Tried]:
         told = () if found.outcome != "does not hold" else (f"{assumption.what}: does not hold: {found.saw}",)
         return go(f"{found.outcome}: {found.saw}", warnings=told, assumption=name, outcome=found.outcome, saw=found.saw)
 
-    return Gate(f"it was tried whether {assumption.what}", judge)
+    return Gate(f"tested whether {assumption.what}", judge)
 
 
 def table(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -205,7 +205,9 @@ def table(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "name": one.name,
             "what": one.what,
             "outcome": str(found[one.name]["outcome"]) if one.name in found else "could not be tried",
-            "saw": str(found[one.name]["saw"]) if one.name in found else one.untried or "the drill did not come so far",
+            "saw": str(found[one.name]["saw"])
+            if one.name in found
+            else one.untried or "the drill did not get this far",
             "otherwise": one.otherwise,
             "grave": one.grave,
         }

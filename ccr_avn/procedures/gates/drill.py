@@ -69,9 +69,9 @@ def may_begin(project: Project, primary: PrimaryWish, drill: ReplicaWish) -> Gat
     def judge(found: tuple[Service, ...], seen: Results) -> Finding:
         if (there := by_name(found, drill.name)) is not None:
             return stop(
-                f"the name {drill.name} is taken: a drill makes its own service",
+                f"the name {drill.name} is taken: a drill creates its own service",
                 detail=f"it is a {there.type} service, {there.state}",
-                hint="leave --name out, or choose another; `ccr-avn drill --clean` shows what drills have left",
+                hint="leave --name out, or choose another; `ccr-avn drill --clean` lists what drills have left behind",
             )
         source = by_name(found, primary.name)
         if source and not source.serving and source.state != "POWEROFF":
@@ -79,7 +79,7 @@ def may_begin(project: Project, primary: PrimaryWish, drill: ReplicaWish) -> Gat
             return together([possible.judge(found, seen), stop(f"{primary.name} is {source.state}", hint=hint)])
         return possible.judge(found, seen)
 
-    return Gate(f"{primary.name} serves, can have a replica, and the name {drill.name} is free", judge)
+    return Gate(f"{primary.name} is running, can have a replica, and the name {drill.name} is free", judge)
 
 
 def backup_is_there(project: Project, primary: str) -> Gate[tuple[Backup, ...]]:
@@ -88,7 +88,7 @@ def backup_is_there(project: Project, primary: str) -> Gate[tuple[Backup, ...]]:
     def judge(backups: tuple[Backup, ...], _: Results) -> Finding:
         if not backups:
             return stop(
-                f"{primary} has no backup: a replica is made from one",
+                f"{primary} has no backup, and a replica is seeded from one",
                 hint=f"wait for the first, then drill: ccr-avn gate backup {primary} --timeout 3600"
                 + "".join(f" {word}" for word in project.flag),
             )
@@ -101,10 +101,10 @@ def backup_is_there(project: Project, primary: str) -> Gate[tuple[Backup, ...]]:
 def answers_as_primary(primary: str) -> Gate[ReplicationInfo]:
     def judge(side: ReplicationInfo, _: Results) -> Finding:
         if side.role != "master":
-            return stop(f"{primary} is no primary: its role is {side.role}", hint="name the primary of a pair")
+            return stop(f"{primary} is not a primary: its role is {side.role}", hint="name the primary of a pair")
         return go(f"it answers, version {side.version}, {side.keys or 0} keys", version=side.version, keys=side.keys)
 
-    return Gate("it answers as a primary to its own user", judge)
+    return Gate("it answers as a primary, with its own credentials", judge)
 
 
 def is_made(drill: ReplicaWish, slug: str) -> Gate[tuple[Service, ...]]:
@@ -119,11 +119,9 @@ def is_made(drill: ReplicaWish, slug: str) -> Gate[tuple[Service, ...]]:
             return wait("it is not listed yet")
         if sent != "answered":
             return stop(
-                f"{drill.name} is there, and nothing tells that this run made it",
-                detail="the creation was not answered with success"
-                if sent
-                else "it was made meanwhile by somebody else",
-                hint="it is left as it is; `ccr-avn drill --clean` shows what is known of it",
+                f"{drill.name} exists, and nothing shows that this run created it",
+                detail="the creation was not confirmed" if sent else "it was created in the meantime by someone else",
+                hint="it is not touched; `ccr-avn drill --clean` shows what is known about it",
             )
         if service.source != drill.primary:
             return wait(f"it does not follow {drill.primary} yet")
@@ -139,11 +137,11 @@ def judge_ours(found: Service | None, made: Made, project: Project) -> Finding:
     created, tag = lineage.created(found), found.tags.get(TAG)
     doubts = []
     if made.sent != "answered":
-        doubts.append("its creation by this run was not answered with success")
+        doubts.append("its creation by this run was not confirmed")
     if created is None:
         doubts.append("its creation time is not shown")
     if made.created is not None and created != made.created:
-        doubts.append("its creation time is another than the one first seen")
+        doubts.append("its creation time differs from the one first seen")
     if tag is not None and tag != made.run:
         doubts.append(f"its tag {TAG} is {tag}")
     if tag is None and made.tagged:
@@ -159,11 +157,11 @@ def judge_left_over(found: Service, made: Made | None, project: Project) -> Find
         doubts.append("its creation time is not shown")
     elif tag is not None:
         if not RUN.fullmatch(str(tag)) or str(found.tags.get(MADE)) != str(created):
-            doubts.append(f"its tags {TAG} and {MADE} are not those that a drill puts on the service that it made")
+            doubts.append(f"its tags {TAG} and {MADE} are not those that a drill sets on the service it created")
         elif made and made.run != tag:
             doubts.append(f"the journal has it from run {made.run}, its tag from {tag}")
     elif made is None:
-        doubts.append(f"it has no tag {TAG}, and no journal of this machine tells that a drill made it")
+        doubts.append(f"it has no tag {TAG}, and no journal on this machine shows that a drill created it")
     else:
         doubts += _by_the_journal(found, created, made)
     return _left_or_ours(found, doubts, project)
@@ -185,11 +183,11 @@ def is_tagged(wanted: "Step[tuple[Service, ...]]", name: str, run: str) -> "Gate
         if now is None or first is None:
             return stop(f"{name} does not exist", hint="look at it: avn service list")
         if lineage.created(now) != lineage.created(first):
-            return stop(f"{name} is another service than the one that was made", hint="it is left as it is")
+            return stop(f"{name} is not the service that was created", hint="it is not touched")
         there = {f"{key}={value}" for key, value in now.tags.items()}
         return go(f"tag {TAG}={run}") if set(tags(run, first)) <= there else todo("not tagged")
 
-    return Gate("its tags tell which run made it, and when", judge)
+    return Gate("its tags name the run that created it, and when", judge)
 
 
 def terminate_words(project: Project, name: str) -> str:
@@ -198,12 +196,12 @@ def terminate_words(project: Project, name: str) -> str:
 
 def _by_the_journal(found: Service, created: int, made: Made) -> list[str]:
     if made.sent == "answered" and made.created is not None:
-        return [] if created == made.created else ["its creation time is another than the one in the journal"]
+        return [] if created == made.created else ["its creation time differs from the one in the journal"]
     named = NAMED.fullmatch(found.name)
     if made.sent is None or made.began is None or not named or named.group(2) != made.run[-6:]:
-        return ["the journal does not tell that its creation was sent, under a name of that run alone"]
+        return ["the journal does not show that this run sent its creation under a name of its own"]
     if not made.began - CLOCKS <= created <= made.began + SENT_WITHIN:
-        return ["it was not made when the journal says that its creation was sent"]
+        return ["it was not created when the journal says its creation was sent"]
     return [] if found.source in (made.primary, None) else [f"it replicates {found.source}, not {made.primary}"]
 
 
@@ -218,11 +216,11 @@ def _left_or_ours(found: Service, doubts: list[str], project: Project) -> Findin
     if feeds:
         doubts.append(f"it is the source of integrations: {', '.join(feeds)}")
     if found.protected:
-        doubts.append("somebody protected it against termination")
+        doubts.append("someone has protected it against termination")
     if not doubts:
         return go(f"{found.name} is the throw-away of a drill, unchanged since", state=found.state)
     return stop(
-        f"{found.name} is left as it is: that a drill made it, and nobody else uses it, is not certain",
+        f"{found.name} is not touched: it is not certain that a drill created it and that no one else uses it",
         detail="; ".join(doubts),
-        hint=f"look at it: avn service get {found.name}; if nobody needs it: {terminate_words(project, found.name)}",
+        hint=f"look at it: avn service get {found.name}; if no one needs it: {terminate_words(project, found.name)}",
     )

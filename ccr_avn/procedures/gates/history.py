@@ -42,11 +42,11 @@ def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replic
     }
     known = new.replid2 in expected.ids and new.replid2 != NO_HISTORY
     if known and (expected.offset is None or new.second_offset > expected.offset):
-        return go(f"it carries the history of {primary} up to offset {new.second_offset - 1}", **facts)
+        return go(f"it has the history of {primary} up to offset {new.second_offset - 1}", **facts)
     if not known and expected.proven:
         return go(f"shown before: {expected.proven}", **facts)
     if not known and not expected.ids:
-        return go("nothing to compare with", warnings=(f"it can't be shown that {replica} carries its data",), **facts)
+        return go("nothing to compare with", warnings=(f"it can't be shown that {replica} has its data",), **facts)
     held = "an unknown number of" if new.keys is None else str(new.keys)
     seen = (
         f"its history ends at offset {new.second_offset - 1}, before {expected.offset}"
@@ -54,9 +54,9 @@ def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replic
         else f"replication ID before its promotion {new.replid2[:8]}, expected {expected.ids[0][:8]}"
     )
     return stop(
-        f"{replica} does not carry the data of {primary}: {primary} alone has it",
-        detail=f"{seen}; {replica} holds {held} keys. {primary} is left as it is: not closed, not powered off",
-        hint=f"do not terminate {primary}. Keep applications on it, and make a replica anew: "
+        f"{replica} does not have the data of {primary}: only {primary} has it",
+        detail=f"{seen}; {replica} holds {held} keys. {primary} is not touched: it was neither closed nor powered off",
+        hint=f"do not terminate {primary}. Keep applications on it, and create a new replica: "
         f"ccr-avn enable {primary} NAME --replica-cloud CLOUD",
     )
 
@@ -64,15 +64,15 @@ def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replic
 def lacks(side: ReplicationInfo, replication_id: str, offset: int, replica: str) -> str:
     """Why a replica must not be promoted now; empty when nothing is missing."""
     if side.role != "slave":
-        return f"{replica} is no replica: its role is {side.role}"
+        return f"{replica} is not a replica: its role is {side.role}"
     if side.loading or side.sync_in_progress:
-        return f"{replica} is copying its data anew"
+        return f"{replica} is loading or resyncing its data"
     if side.link_status != "up":
         return f"the link of {replica} is {side.link_status}"
     if side.replid != replication_id:
-        return f"{replica} follows another replication ID than its primary has"
+        return f"{replica} has a different replication ID than its primary"
     if side.offset < offset:
-        return f"{offset - side.offset} bytes are missing on {replica}"
+        return f"{replica} is {offset - side.offset} bytes behind"
     return ""
 
 
@@ -83,7 +83,7 @@ def audit(old: ReplicationInfo, new: ReplicationInfo, noted: ReplicationInfo | N
     if writes == 0:
         return Audit(ahead_bytes=0, ahead_writes=0)
     if new.replid2 == NO_HISTORY or new.replid2 not in (old.replid, old.replid2):
-        why = "their histories no longer meet: a server was started again since"
+        why = "their replication histories no longer share an ID: a server was restarted since"
         return Audit(ahead_bytes=None, ahead_writes=writes, why=why, lapsed=True)
     ahead = max(0, old.offset - (new.second_offset - 1))
     if writes is not None:
@@ -91,19 +91,19 @@ def audit(old: ReplicationInfo, new: ReplicationInfo, noted: ReplicationInfo | N
     if ahead <= PING_BYTES:
         return Audit(ahead_bytes=0)
     if old.connected_replicas and ahead % PING_BYTES == 0:
-        return Audit(ahead_bytes=None, why=f"{ahead} bytes, which may be pings to its other replicas, or writes")
+        return Audit(ahead_bytes=None, why=f"{ahead} bytes, which may be pings to its other replicas or writes")
     return Audit(ahead_bytes=ahead)
 
 
 def judge_audit(found: Audit | None, primary: str, trouble: str) -> Finding:
     """Never stops: what is found is told at the end, once the old primary is closed."""
     if found is None:
-        return go(f"not compared: {trouble}", warnings=(f"it is not known whether {primary} has writes of its own",))
+        return go(f"not compared: {trouble}", warnings=(f"whether {primary} has writes of its own is unknown",))
     facts: dict[str, Any] = {"ahead_bytes": found.ahead_bytes, "ahead_writes": found.ahead_writes}
     if found.ahead_bytes is None:
         return go("can't be told", warnings=(f"whether {primary} has writes of its own: {found.why}",), **facts)
     if not found.ahead_bytes:
-        return go(f"{primary} has nothing that the new primary lacks", **facts)
+        return go(f"{primary} has no writes that the new primary lacks", **facts)
     counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"
     lost = f"{found.ahead_bytes} bytes{counted} are on {primary} only"
     return go(lost, warnings=(f"{lost}: do not terminate it",), **facts)

@@ -15,15 +15,15 @@ def judge_link(link: Link) -> Finding:
     """A replica, up, not syncing, on its primary's history; the lag is then known in bytes."""
     replica, primary = link.replica, link.primary
     if replica.role != "slave":
-        return wait(f"the replica's role is {replica.role}: it follows nobody")
+        return wait(f"the replica's role is {replica.role}: it follows no primary")
     if replica.sync_in_progress:
-        return wait("the initial sync is under way")
+        return wait("the initial sync is in progress")
     if replica.link_status != "up":
         down = f" for {replica.link_down_seconds} s" if replica.link_down_seconds else ""
         found = wait(f"master_link_status is {replica.link_status}{down}")
         return _older(found, link) if _release(replica) < _release(primary) else found
     if replica.replid != primary.replid:
-        return wait("the replica has another replication ID than this primary (master_replid differs)")
+        return wait("the replica has a different replication ID than this primary (master_replid differs)")
     told = f"link up, no sync in progress, {link.lag_bytes} bytes behind, replication ID {primary.replid[:8]}"
     return go(told, lag_bytes=link.lag_bytes)
 
@@ -34,7 +34,7 @@ def _older(found: Finding, link: Link) -> Finding:
     return replace(
         found,
         reason=f"{found.reason}; it runs {link.replica.version}, older than its primary's {link.primary.version}",
-        hint="an older server may not be able to read a newer one's copy: raise the replica to its primary's version, "
+        hint="an older server may not be able to load a newer one's data: upgrade the replica to its primary's version, "
         f"avn service update REPLICA -c valkey_version={release}",
     )
 
@@ -63,7 +63,7 @@ def has_every_database(
 
     def judge(found: Databases | None, seen: Results) -> Finding:
         if found is None:
-            return go("not looked at: nothing is replicated")
+            return go("not checked: nothing is replicated")
         if found.refused:
             return _lacking(found, primary, replica, kind(seen))
         told = go(
@@ -86,13 +86,13 @@ def _lacking(found: Databases, primary: str, replica: str, kind: str) -> Finding
     number, why = found.refused[0]
     asked = f"SELECT {number} on {replica}: {why}"
     if not any(words in why for words in OUT_OF_RANGE):
-        hint = f"use a user that may SELECT there: avn service user-list {replica} --json"
+        hint = f"use a user that is allowed to SELECT there: avn service user-list {replica} --json"
         return stop(f"{replica} does not show whether it has database {numbers}", detail=asked, hint=hint)
     option = f"--replica-arg=-c --replica-arg={kind}_number_of_databases={found.primary or number + 1}"
     return stop(
         f"{replica} lacks databases that {primary} uses: {numbers}",
-        detail=f"{asked}; what is written to it on {primary} overwrites another database of {replica}",
-        hint=f"make another replica, with as many databases: ccr-avn enable {primary} NAME {option}",
+        detail=f"{asked}; what is written to it on {primary} overwrites another database on {replica}",
+        hint=f"create another replica, with as many databases: ccr-avn enable {primary} NAME {option}",
     )
 
 
@@ -101,7 +101,7 @@ def markers_arrive() -> Gate[MarkerResult]:
         figures = f"{result.arrived} of {result.samples} markers arrived"
         clocks = _clocks(result.skew)
         if result.arrived < result.samples:
-            hint = "see how the link stands with `ccr-avn verify PRIMARY REPLICA --level link`, then run again"
+            hint = "check the link with `ccr-avn verify PRIMARY REPLICA --level link`, then run the same command again"
             return stop(figures, detail=clocks, hint=hint)
         lag = f"lag min {result.minimum:.1f}, median {result.median:.1f}, max {result.maximum:.1f} ms"
         return go(f"{figures}, {lag}", warnings=(clocks,) if clocks else ())
@@ -114,17 +114,15 @@ def _clocks(skew: float) -> str:
     if abs(skew) < NOTICEABLE:
         return ""
     if skew > 0:
-        return f"the replica's clock is {skew:.1f} s ahead: keys with less than that to live are gone there already"
-    return f"the replica's clock is {-skew:.1f} s behind: once promoted, keys with a time to live live that much longer"
+        return f"the replica's clock is {skew:.1f} s ahead: keys with a shorter time to live have already expired there"
+    return f"the replica's clock is {-skew:.1f} s behind: after the promotion, keys with a time to live expire that much later"
 
 
 def is_equal() -> Gate[Comparison]:
     def judge(found: Comparison, _: Results) -> Finding:
         counted = f"{found.keys} keys compared in {found.seconds:.1f} s ({found.rate:.0f} a second)"
         if found.verdict == "equal" and not found.keys:
-            return go(
-                "no key was compared: there is none on either side, or none that was asked for", warnings=found.reasons
-            )
+            return go("no key was compared: neither side has any, or none matches the options", warnings=found.reasons)
         if found.verdict == "equal":
             return go(f"equal: {counted}", warnings=found.reasons)
         if found.verdict == "inconclusive":
@@ -136,7 +134,7 @@ def is_equal() -> Gate[Comparison]:
         return stop(
             f"different: {kinds}; {counted}",
             detail=examples,
-            hint="all of them as JSON lines: --differences FILE; a replica can only be made anew: ccr-avn enable PRIMARY NAME",
+            hint="all of them as JSON lines: --differences FILE; a replica can only be replaced by a new one: ccr-avn enable PRIMARY NAME",
         )
 
-    return Gate("every key is on both sides, and equal", judge, refused=NotProven)
+    return Gate("every key exists on both sides with equal contents", judge, refused=NotProven)

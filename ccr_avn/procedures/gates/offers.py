@@ -54,7 +54,7 @@ def are_sold(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[Catalo
             )
             findings.append(go("", warnings=(small,)))
         told = ", ".join(f"{order.plan} in {order.cloud}" for order in wanted)
-        return together([go(f"Aiven offers {told}" if wanted else "both are there already"), *findings])
+        return together([go(f"Aiven offers {told}" if wanted else "both exist already"), *findings])
 
     return Gate("Aiven offers these plans in these clouds", judge)
 
@@ -63,9 +63,9 @@ def have_their_vpc(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[
     def judge(vpcs: tuple[Vpc, ...], seen: Results) -> Finding:
         wanted = still_to_make(orders, seen.of(services))
         findings = [one for order in wanted for one in _placed(vpcs, order)]
-        return together([go("every cloud has a VPC as asked for, or needs none"), *findings])
+        return together([go("every cloud has the requested VPC, or needs none"), *findings])
 
-    return Gate("where a cloud has a VPC it is chosen, or declined", judge)
+    return Gate("for each cloud with a VPC, one is chosen or declined", judge)
 
 
 def _sold(catalogue: Catalogue, order: Order, kind: str) -> Iterator[Finding]:
@@ -75,7 +75,7 @@ def _sold(catalogue: Catalogue, order: Order, kind: str) -> Iterator[Finding]:
         yield stop(
             f"Aiven offers no {kind} services to this project",
             detail="Aiven for Redis ended on 2025-03-31 and its services became Valkey" if kind == "redis" else "",
-            hint=f"use --service-type {offered}" if offered else "ask whoever runs the Aiven organization",
+            hint=f"use --service-type {offered}" if offered else "ask an administrator of the Aiven organization",
         )
         return
     clouds = {cloud for regions in plans.values() for cloud in regions}
@@ -109,7 +109,7 @@ def _placed(vpcs: tuple[Vpc, ...], order: Order) -> Iterator[Finding]:
     if wanted is None and here:
         ids = " or ".join(f"--{order.role}-arg=--project-vpc-id={vpc.id}" for vpc in here)
         yield stop(
-            f"{order.cloud} has a VPC, and nothing says whether {order.name} belongs in it",
+            f"{order.cloud} has a VPC, and no option says whether to put {order.name} in it",
             detail=", ".join(f"{vpc.id} ({vpc.state})" for vpc in here),
             hint=f"choose one: {ids}; or decline it: --{order.role}-arg=--no-project-vpc",
         )
@@ -117,7 +117,7 @@ def _placed(vpcs: tuple[Vpc, ...], order: Order) -> Iterator[Finding]:
         return
     found = next((vpc for vpc in vpcs if vpc.id == wanted), None)
     if found is None:
-        yield stop(f"this project has no VPC {wanted}", hint="look at them: avn vpc list")
+        yield stop(f"this project has no VPC {wanted}", hint="list them: avn vpc list")
     elif found.cloud != order.cloud:
         hint = f"name one of {order.cloud}, or put {order.name} into {found.cloud}: --{order.role}-cloud {found.cloud}"
         yield stop(f"the VPC {wanted} is in {found.cloud}, not in {order.cloud}", hint=hint)

@@ -70,16 +70,16 @@ def are_alike(project: Project, services: Step[tuple[Service, ...]], primary: st
         found = {one.name: one for one in seen.of(services)}
         old, new = found.get(primary), found.get(replica)
         if old is None or new is None or new.source != primary:
-            return go(f"not compared: {replica} is no replica of {primary}")
+            return go(f"not compared: {replica} is not a replica of {primary}")
         differences = of_services(project, old, new)
         if planes:
             differences += of_servers(project, old, new, planes)
             return judge_differences(differences, compared="both sides")
-        finding = judge_differences(differences, compared="what the platform tells of them")
-        unasked = "versions, functions and clocks were not compared: not both servers could be asked"
+        finding = judge_differences(differences, compared="what Aiven reports about them")
+        unasked = "versions, functions and clocks were not compared: only one server could be reached, or neither"
         return replace(finding, warnings=(*finding.warnings, unasked))
 
-    return Gate("nothing in which the sides differ stands in the way", judge)
+    return Gate("no difference between the sides prevents it", judge)
 
 
 def judge_differences(differences: tuple[Difference, ...], *, compared: str) -> Finding:
@@ -127,14 +127,16 @@ def typed(argv: Iterable[object]) -> str:
 
 def _shape(project: Project, old: Service, new: Service) -> Iterator[Difference]:
     if old.type != new.type:
-        text = f"type: {old.name} is {old.type}, {new.name} is {new.type}: their settings have other names"
+        text = f"type: {old.name} is {old.type}, {new.name} is {new.type}: their settings have different names"
         yield Difference(topic="type", name="type", text=text, old=old.type, new=new.type)
     if (old.plan, old.node_count) != (new.plan, new.node_count):
         text = f"plan: {old.name} has {_plan(old)}, {new.name} has {_plan(new)}"
         fix = f"once promoted: {_update(project, new, '--plan', old.plan)}" if old.plan != new.plan else ""
         yield Difference(topic="plan", name="plan", text=text, fix=fix, old=old.plan, new=new.plan)
     if old.vpc != new.vpc:
-        text = f"VPC: {old.name} is {_vpc(old)}, {new.name} is {_vpc(new)}: see that applications have a route to it"
+        text = (
+            f"VPC: {old.name} is {_vpc(old)}, {new.name} is {_vpc(new)}: make sure that applications have a route to it"
+        )
         yield Difference(topic="vpc", name="vpc", text=text, old=old.vpc, new=new.vpc)
     if old.protected and not new.protected:
         text = f"termination protection: {old.name} has it, {new.name} has not"
@@ -157,7 +159,7 @@ def _update(project: Project, service: Service, *words: str) -> str:
 
 def _users(project: Project, old: Service, new: Service) -> Iterator[Difference]:
     if not new.users and old.users:
-        yield Difference(topic="user", name="", text=f"users: those of {new.name} are not shown to this token")
+        yield Difference(topic="user", name="", text=f"users: those of {new.name} are not visible to this token")
         return
     before, after = ({one.username: one for one in service.users} for service in (old, new))
     for name in sorted({*before, *after}):
@@ -177,7 +179,7 @@ def _users(project: Project, old: Service, new: Service) -> Iterator[Difference]
             )
             yield differs(text=text, fix=fix)
         if was and is_now and was.type != "primary" and rights.passwords_differ(was, is_now):
-            fix = f"give the application the one of {typed(avn.user_words(project, 'user-get', new.name, name))}"
+            fix = f"give the application the password from {typed(avn.user_words(project, 'user-get', new.name, name))}"
             text = f"user {name}: the passwords differ (not shown)"
             yield Difference(topic="password", name=name, text=text, fix=fix)
 
@@ -223,8 +225,8 @@ def _siblings(project: Project, old: Service, new: Service) -> Iterator[Differen
         if name == new.name:
             continue
         again = typed(("ccr-avn", "enable", new.name, "NAME", "--replica-cloud", "CLOUD", *project.flag))
-        text = f"{name} is a replica of {old.name} too and stays one: it gets nothing that {new.name} is written"
-        fix = f"make one of {new.name}: {again}; then terminate {name}"
+        text = f"{name} is a replica of {old.name} too and stays one: it does not receive what is written to {new.name}"
+        fix = f"create one of {new.name}: {again}; then terminate {name}"
         yield Difference(topic="replica", name=name, text=text, fix=fix, old=name)
 
 
@@ -233,7 +235,7 @@ def _maintenance(project: Project, old: Service, new: Service) -> Iterator[Diffe
         if not service.due:
             continue
         told = "; ".join(_planned(one) for one in service.due)
-        text = f"maintenance is due on {service.name} and will restart its server: {told}"
+        text = f"maintenance is pending on {service.name} and will restart its server: {told}"
         fix = typed(avn.maintenance_start(project, service.name).argv)
         yield Difference(topic="maintenance", name=service.name, text=text, fix=fix, old=service is old)
 
@@ -251,13 +253,15 @@ def _version(project: Project, old: Service, new: Service, was: str, is_now: str
     if _numbers(was)[:2] > _numbers(is_now)[:2]:
         release = ".".join(was.split(".")[:2])
         fix = _update(project, new, "-c", f"{new.type}_version={release}")
-        text = f"version: {both}: an older server may not read what a newer one sends, and lacks its commands"
+        text = (
+            f"version: {both}: an older server may not be able to read what a newer one sends, and lacks its commands"
+        )
         yield differs(text=text, fix=fix, refuses=True)
     elif _numbers(was) > _numbers(is_now):
         fix = typed(avn.maintenance_start(project, new.name).argv)
         yield differs(text=f"version: {both}: an older patch release", fix=fix)
     else:
-        yield differs(text=f"version: {both}: applications meet the newer one")
+        yield differs(text=f"version: {both}: applications will use the newer one")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -266,7 +270,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _functions(old: Service, new: Service, before: Plane, after: Plane) -> Iterator[Difference]:
     """They are replicated like data, so one that is missing is odd, and worth knowing."""
-    fix = f"load it once {new.name} is the primary: FUNCTION LOAD REPLACE"
+    fix = f"once {new.name} is the primary, load it: FUNCTION LOAD REPLACE"
     if before.libraries is None or after.libraries is None:
         counts = before.side.libraries, after.side.libraries
         if None not in counts and counts[0] != counts[1]:
@@ -275,7 +279,7 @@ def _functions(old: Service, new: Service, before: Plane, after: Plane) -> Itera
         return
     for name in sorted(before.libraries):
         if before.libraries[name] != after.libraries.get(name):
-            what = "other code" if name in after.libraries else "not"
+            what = "different code" if name in after.libraries else "not"
             text = f"functions: {old.name} has the library {name}, {new.name} has {what}"
             yield Difference(topic="function", name=name, text=text, fix=fix)
 
@@ -284,8 +288,8 @@ def _scripts(old: Service, new: Service, before: Plane, after: Plane) -> Iterato
     was, is_now = before.side.cached_scripts, after.side.cached_scripts
     if was <= is_now:
         return
-    text = f"scripts: {old.name} has {was} in its cache, {new.name} has {is_now}: EVALSHA answers NOSCRIPT there"
-    fix = "see that applications load them again (SCRIPT LOAD or EVAL)"
+    text = f"scripts: {old.name} has {was} in its cache, {new.name} has {is_now}: EVALSHA fails with NOSCRIPT there"
+    fix = "make sure that applications load them again (SCRIPT LOAD or EVAL)"
     yield Difference(topic="script", name="", text=text, fix=fix, old=was, new=is_now)
 
 
@@ -294,8 +298,10 @@ def _clocks(old: Service, new: Service, skew: float) -> Iterator[Difference]:
     if abs(skew) < NOTICEABLE:
         return
     if skew > 0:
-        text = f"clocks: {new.name} is {skew:.1f} s ahead of {old.name}: keys with less than that to live end there now"
+        text = (
+            f"clocks: {new.name} is {skew:.1f} s ahead of {old.name}: keys with a shorter time to live expire there now"
+        )
     else:
-        text = f"clocks: {new.name} is {-skew:.1f} s behind {old.name}: keys with a time to live live that much longer"
-    fix = "nothing that you can set: tell Aiven, or let keys with a short time to live run out first"
+        text = f"clocks: {new.name} is {-skew:.1f} s behind {old.name}: keys with a time to live expire that much later"
+    fix = "it can't be fixed with avn: tell Aiven, or wait until keys with a short time to live have expired"
     yield Difference(topic="clock", name="clock", text=text, fix=fix, old=0.0, new=round(skew, 3))

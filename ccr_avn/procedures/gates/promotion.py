@@ -51,7 +51,7 @@ def both_are_there(project: Project, primary: str, replica: str, *, power_off: b
         known = {one.name: created(one) for one in (old, new)}
         return replace(together(findings), facts={"created": known, "ip_filter": old.user_config.get("ip_filter")})
 
-    return Gate(f"both exist and serve, and {replica} follows {primary} or followed it", judge)
+    return Gate(f"both exist and are running, and {replica} is or was a replica of {primary}", judge)
 
 
 def judge_serves(project: Project, service: Service) -> Finding:
@@ -90,7 +90,7 @@ def may_be_promoted(
     def judge(health: Health | None, seen: Results) -> Finding:
         found = state_of(seen.of(rows), seen.of(services), health, want) if health else None
         if health is None or found is None:
-            return go("not looked at: see what the check of the pair says")
+            return go("not checked: see the result for the pair")
         finding = _judge_state(found, health, want)
         facts = {
             "state": found.state,
@@ -109,18 +109,16 @@ def _judge_state(found: PairState, health: Health, want: Asked) -> Finding:
         return is_hidden(want.replica, want.primary)
     if found.state == "unrelated":
         return stop(
-            f"{want.replica} is no replica of {want.primary}, and nothing shows that it was promoted from it",
+            f"{want.replica} is not a replica of {want.primary}, and nothing shows that it was promoted from it",
             detail=f"role {health.replica.role}; neither its replication history, a tag nor a journal of this machine "
             f"shows that it came from this {want.primary}",
-            hint=f"check the names; to make a replica of {want.primary}: "
+            hint=f"check the names; to create a replica of {want.primary}: "
             f"ccr-avn enable {want.primary} NAME --replica-cloud CLOUD",
         )
     shown = " and ".join(found.proofs)
     unfinished = _unfinished(health, want.primary)
     if found.state == "promoting":
-        told = (
-            f"{want.replica} is being promoted: its integration is deleted, and it is no master yet; shown by {shown}"
-        )
+        told = f"{want.replica} is being promoted: its integration is deleted, and it is not a master yet; shown by {shown}"
         return go(told, warnings=unfinished)
     return go(f"{want.replica} was promoted from {want.primary} already: shown by {shown}", warnings=unfinished)
 
@@ -133,14 +131,14 @@ def _unfinished(health: Health, primary: str) -> tuple[str, ...]:
     if paused:
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + paused))
         return (f"{primary} is not closed yet: writes on it are paused until {until} ({paused:.0f} s)",)
-    took = "" if paused is None else " and takes writes now"
+    took = "" if paused is None else " and accepts writes now"
     return (f"{primary} is not closed yet{took}",)
 
 
 def is_hidden(replica: str, primary: str | None) -> Finding:
     """A slave is never "promoted already"."""
     return stop(
-        f"{replica} follows {primary or 'somebody'}, but no integration that says so is visible",
+        f"{replica} follows {primary or 'a primary'}, but no such integration is visible",
         detail="role slave, and no enabled read_replica integration with its source is listed for it",
         hint=f"give the token the permission project:integrations:read (`ccr-avn doctor`); if a promotion is under way, "
         f"wait for it: ccr-avn gate accepts-writes {replica} --timeout 600",
@@ -169,7 +167,7 @@ def _judge_healthy(health: Health, primary: str, replica: str, max_lag: int, *, 
 
 def judge_caught_up(replica: ReplicationInfo, target: int) -> Finding:
     if replica.role == "master":
-        return go("promoted meanwhile")
+        return go("promoted in the meantime")
     missing = target - replica.offset
     if missing > 0:
         return wait(f"{missing} bytes behind", lag_bytes=missing)

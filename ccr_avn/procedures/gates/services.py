@@ -48,7 +48,7 @@ def judge_primary(services: tuple[Service, ...], want: PrimaryWish) -> Finding:
     """An existing primary is adopted as it is or refused; never changed to fit."""
     found = by_name(services, want.name)
     if not found and not want.cloud:
-        hint = f"to create {want.name} say where: --primary-cloud CLOUD (`avn cloud list`); else check its name"
+        hint = f"to create {want.name}, choose a cloud: --primary-cloud CLOUD (`avn cloud list`); else check its name"
         return stop(f"{want.name} does not exist", hint=hint)
     if not found:
         return todo(f"{want.name} does not exist yet", primary_exists=False)
@@ -59,9 +59,9 @@ def judge_primary(services: tuple[Service, ...], want: PrimaryWish) -> Finding:
         return stop(f"{want.name} is a {found.type} service", hint="name a valkey or redis service as the primary")
     if differences := _differences(found, want):
         return stop(
-            f"{want.name} exists, but not as asked for",
+            f"{want.name} exists with different settings",
             detail="; ".join(differences),
-            hint="leave those options out to take it as it is, or choose another name: services are never changed here",
+            hint="omit those options to use it as it is, or choose another name: existing services are never changed",
         )
     return go(f"{want.name} exists: {found.type} {found.plan} in {found.cloud}")
 
@@ -76,9 +76,9 @@ def judge_replica(services: tuple[Service, ...], want: ReplicaWish) -> Finding:
             return stop(
                 f"{want.name} was a replica of {want.primary}, and was promoted",
                 detail="a promoted service can't become a replica again",
-                hint=f"to replicate what it has now: ccr-avn enable {want.name} NAME --replica-cloud CLOUD",
+                hint=f"to replicate its current data: ccr-avn enable {want.name} NAME --replica-cloud CLOUD",
             )
-        what = f"a read replica of {found.source}" if found.source else f"a service of its own ({found.type})"
+        what = f"a read replica of {found.source}" if found.source else f"a standalone service ({found.type})"
         return stop(
             f"the name {want.name} is taken: it is {what}",
             hint="choose another name: a replica can only be made together with its service, not attached later",
@@ -90,7 +90,7 @@ def judge_replica(services: tuple[Service, ...], want: ReplicaWish) -> Finding:
 
 
 def primary_is(want: PrimaryWish) -> Gate[tuple[Service, ...]]:
-    return Gate(f"{want.name} exists as asked for", lambda services, _: judge_primary(services, want))
+    return Gate(f"{want.name} exists with the requested settings", lambda services, _: judge_primary(services, want))
 
 
 def replica_is(want: ReplicaWish) -> Gate[tuple[Service, ...]]:
@@ -113,7 +113,7 @@ def pair_is_possible(project: Project, primary: PrimaryWish, replica: ReplicaWis
             findings += [judge_persistence(project, source), _judge_open(source)]
         return together(findings)
 
-    rule = "nothing stands in the way: names, types, plans, clouds, power, persistence"
+    rule = "names, types, plans, clouds, power and persistence allow it"
     return Gate(rule, judge)
 
 
@@ -150,19 +150,21 @@ def judge_persistence(project: Project, service: Service) -> Finding:
         key = f"{service.type}_persistence"
         turn_on = avn.service_update(project, service.name, "-c", f"{key}=rdb").argv
         return stop(
-            f"{service.name} has persistence off: no backup can ever come",
+            f"{service.name} has persistence off: there will never be a backup",
             detail=f"{key} is off",
             hint=shlex.join(str(word) for word in turn_on),
         )
-    return go(f"{service.name} persists")
+    return go(f"{service.name} has persistence on")
 
 
 def _judge_open(service: Service) -> Finding:
     """An old primary that a switchover closed holds old data, and nobody reaches it to prove anything."""
     if networks(service.user_config.get("ip_filter")) != [NOBODY]:
-        return go(f"the ip_filter of {service.name} lets clients in")
-    closed = f"{service.name} is closed ({NOBODY} alone is in its ip_filter): a switchover does that to an old primary"
-    return go(f"{service.name} is closed", warnings=(f"{closed}; is it the right one to replicate?",))
+        return go(f"the ip_filter of {service.name} admits clients")
+    closed = (
+        f"{service.name} is closed (its ip_filter contains only {NOBODY}): a switchover does that to an old primary"
+    )
+    return go(f"{service.name} is closed", warnings=(f"{closed}; is it the right service to replicate?",))
 
 
 def is_running(project: Project) -> Gate[Service]:
@@ -188,7 +190,7 @@ def has_backup(
 
     def judge(backups: tuple[Backup, ...], seen: Results) -> Finding:
         if by_name(seen.of(already), replica):
-            return go(f"{replica} is there already: no backup is needed to make it")
+            return go(f"{replica} exists already: no backup is needed to create it")
         if (persists := judge_persistence(project, seen.of(running))).verdict == "stop":
             return persists
         if not backups:
@@ -205,7 +207,7 @@ def is_active(primary: str, replica: str) -> Gate[tuple[Integration, ...]]:
         if row is None:
             return wait(f"no enabled read_replica integration from {primary} yet")
         if not row.active:
-            return wait(f"integration {row.id} is enabled, not active yet")
+            return wait(f"integration {row.id} is enabled, but not active yet")
         return go(f"integration {row.id} is enabled and active")
 
     return Gate("the read_replica integration is enabled and active", judge)
@@ -213,33 +215,33 @@ def is_active(primary: str, replica: str) -> Gate[tuple[Integration, ...]]:
 
 def _differences(found: Service, want: PrimaryWish) -> Iterable[str]:
     told = (("type", want.type, found.type), ("plan", want.plan, found.plan), ("cloud", want.cloud, found.cloud))
-    return [f"{what}: asked for {asked}, it has {has}" for what, asked, has in told if asked and asked != has]
+    return [f"{what}: requested {asked}, it has {has}" for what, asked, has in told if asked and asked != has]
 
 
 def _creation_refusals(primary: Service | None, want: ReplicaWish) -> Iterable[Finding]:
     plan = primary.plan if primary else want.primary_plan
     if primary and len(primary.replicas) >= MAX_REPLICAS:
         yield stop(
-            f"{primary.name} already has {len(primary.replicas)} replicas, the most Aiven allows",
+            f"{primary.name} already has {len(primary.replicas)} replicas, the maximum Aiven allows",
             detail=", ".join(primary.replicas),
             hint="name one of these as REPLICA, or terminate one that is no longer needed",
         )
     if primary and primary.is_cluster:
         yield stop(f"{primary.name} is on a cluster plan", hint="read replicas are for plans without sharding")
     if UNREPLICATED_PLANS.match(plan):
-        existing = f"raise it first: avn service update {want.primary} --plan startup-4"
+        existing = f"upgrade it first: avn service update {want.primary} --plan startup-4"
         hint = existing if primary else "use another --primary-plan, startup-4 or larger"
         yield stop(f"{want.primary} is on {plan}: the free and developer tiers have no integrations", hint=hint)
     if not want.cloud:
-        hint = "say where to put it: --replica-cloud CLOUD, best another than the primary's (`avn cloud list`)"
+        hint = "choose its cloud: --replica-cloud CLOUD, preferably not the primary's (`avn cloud list`)"
         yield stop(f"{want.name} does not exist", hint=hint)
     if not want.plan.startswith("startup-") and not want.any_plan:
         hint = "use --replica-plan startup-N, or --allow-any-plan to let Aiven decide"
-        yield stop(f"{want.plan} is no plan for a read replica: Aiven documents startup plans only", hint=hint)
+        yield stop(f"{want.plan} is not a plan for a read replica: Aiven documents startup plans only", hint=hint)
 
 
 def _same_cloud(primary: Service | None, want: ReplicaWish) -> tuple[str, ...]:
     cloud = primary.cloud if primary else want.primary_cloud
     if cloud and cloud == want.cloud:
-        return (f"{want.primary} and {want.name} are both in {cloud}: one outage takes both",)
+        return (f"{want.primary} and {want.name} are both in {cloud}: one outage takes down both",)
     return ()

@@ -179,9 +179,9 @@ def judge_room(
     if old.data_memory > room + max(room * SLACK, LEAST_SLACK) and not allow_smaller:
         return Finding(
             verdict="stop",
-            reason=f"the data of {primary} is more than {replica} holds",
+            reason=f"the data of {primary} does not fit into {replica}",
             detail=f"{needed}; once promoted {_what_follows(new.eviction)}",
-            hint=f"raise the plan of {replica} first (avn service update {replica} --plan PLAN), or --allow-smaller",
+            hint=f"upgrade the plan of {replica} first (avn service update {replica} --plan PLAN), or --allow-smaller",
             facts=facts,
         )
     return go(needed, warnings=(f"{needed}: once promoted {_what_follows(new.eviction)}",), **facts)
@@ -191,7 +191,7 @@ def _what_follows(policy: str) -> str:
     if policy == "noeviction":
         return "it refuses writes when full (maxmemory_policy noeviction)"
     which = "keys with a time to live" if policy.startswith("volatile") else "keys"
-    return f"it evicts {which} to make room (maxmemory_policy {policy})"
+    return f"it evicts {which} (maxmemory_policy {policy})"
 
 
 def _mib(size: int) -> str:

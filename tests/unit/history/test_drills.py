@@ -76,7 +76,7 @@ def test_its_page_shows_two_figures_every_assumption_the_cost_and_the_versions(t
     ):
         assert told in page
     assert page.index("filter-cuts") < page.index("client-commands"), "what does not hold comes first"
-    assert ("<b>stood" in page, "switchover cuts them itself" in page) == (False, True)
+    assert ("<b>stood" in page, "switchover disconnects them itself" in page) == (False, True)
     assert [(one.name, one.role) for one in report.pair_now(story)] == [("eu", "primary"), (NAME, "terminated")]
 
 

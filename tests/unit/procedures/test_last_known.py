@@ -70,7 +70,7 @@ def test_whole_means_that_it_once_had_all_of_its_primary(replica: dict[str, Any]
     [
         ({"keys": 5000}, [], "5000 keys now"),
         (None, [{"backup_name": "b-1", "backup_time": "2026-08-01T09:10:00Z", "data_size": 774144}], "774144 bytes"),
-        (None, [], "nothing is known"),
+        (None, [], "is unknown"),
     ],
 )
 def test_what_a_partial_replica_holds_is_said_beside_its_primary(

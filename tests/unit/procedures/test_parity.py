@@ -87,7 +87,7 @@ SHOWN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         "user app: eu has no limits, us has keys a*",
         f"{SET_RIGHTS} '--valkey-acl-keys=*' --valkey-acl-categories=+@all '--valkey-acl-channels=*'",
     ),
-    ({"users": [user("app")]}, {"users": []}, "users: those of us are not shown to this token", ""),
+    ({"users": [user("app")]}, {"users": []}, "users: those of us are not visible to this token", ""),
     (
         {"users": [user("app", categories=["-@all", "+@read"]), user("default")]},
         {"users": [user("default")]},
@@ -104,7 +104,7 @@ SHOWN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         {"users": [user("app", password=SECRET)]},
         {"users": [user("app", password="another")]},
         "user app: the passwords differ (not shown)",
-        "give the application the one of avn service user-get us --username app --project p",
+        "give the application the password from avn service user-get us --username app --project p",
     ),
     (
         {"user_config": {"valkey_timeout": 60}},
@@ -143,8 +143,8 @@ SHOWN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         "plan: eu has business-4 (2 nodes), us has startup-4 (1 node)",
         "once promoted: avn service update us --project p --plan business-4",
     ),
-    ({"project_vpc_id": "v"}, {}, "VPC: eu is in v, us is in none: see that applications have a route to it", ""),
-    ({"service_type": "redis"}, {}, "type: eu is redis, us is valkey: their settings have other names", ""),
+    ({"project_vpc_id": "v"}, {}, "VPC: eu is in v, us is in none: make sure that applications have a route to it", ""),
+    ({"service_type": "redis"}, {}, "type: eu is redis, us is valkey: their settings have different names", ""),
     (
         {"service_integrations": [row("eu", "us"), row("eu", "board", "metrics")]},
         {},
@@ -160,13 +160,13 @@ SHOWN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (
         {"service_integrations": [row("eu", "us"), row("eu", "asia")]},
         {},
-        "asia is a replica of eu too and stays one: it gets nothing that us is written",
-        "make one of us: ccr-avn enable us NAME --replica-cloud CLOUD --project p; then terminate asia",
+        "asia is a replica of eu too and stays one: it does not receive what is written to us",
+        "create one of us: ccr-avn enable us NAME --replica-cloud CLOUD --project p; then terminate asia",
     ),
     (
         {},
         {"maintenance": DUE},
-        "maintenance is due on us and will restart its server: new kernel until 2026-12-01",
+        "maintenance is pending on us and will restart its server: new kernel until 2026-12-01",
         "avn service maintenance-start us --project p",
     ),
 ]
@@ -185,7 +185,7 @@ def test_what_is_over_is_no_risk_that_remains() -> None:
     old = {"plan": "business-4", "maintenance": DUE, "user_config": {"valkey_timeout": 1}}
     left = parity.risks(of_services(old, {"maintenance": DUE}))
     assert [one["what"].split()[0] for one in left] == ["valkey_timeout:", "maintenance"]
-    assert "due on us" in left[1]["what"]
+    assert "pending on us" in left[1]["what"]
     assert all(one["mend"].startswith("avn service") for one in left)
 
 
@@ -260,9 +260,9 @@ def test_a_long_filter_makes_no_command_that_no_shell_takes() -> None:
         (plane(version="9.1.2"), plane(version="9.1.0"), "older patch", False),
         (plane(version="8.1.4"), plane(version="9.1.0"), "newer", False),
         (plane({"lib": "1"}), plane({}), "eu has the library lib, us has not", False),
-        (plane({"lib": "1"}), plane({"lib": "2"}), "us has other code", False),
+        (plane({"lib": "1"}), plane({"lib": "2"}), "us has different code", False),
         (plane(cached_scripts=2), plane(cached_scripts=1), "NOSCRIPT", False),
-        (plane(ahead=0.0), plane(ahead=120.0), "120.0 s ahead of eu: keys with less than that to live", False),
+        (plane(ahead=0.0), plane(ahead=120.0), "120.0 s ahead of eu: keys with a shorter time to live", False),
         (plane(ahead=60.0), plane(ahead=0.0), "60.0 s behind", False),
     ],
 )

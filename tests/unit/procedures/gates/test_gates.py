@@ -102,7 +102,7 @@ def databases(**more: Any) -> Databases:
 @pytest.mark.parametrize(
     ("found", "verdict", "told"),
     [
-        (None, "go", "not looked at"),
+        (None, "go", "not checked"),
         (databases(), "go", "0, 100"),
         (databases(used=()), "go", "none"),
         (databases(refused=((100, "ERR DB index is out of range"),)), "stop", "redis_number_of_databases=200"),
@@ -500,7 +500,7 @@ def test_a_failover_needs_whole_data_and_leave_to_lose(
         (LastKnown(replica=following(last_io_seconds=3), primary=None), 3.0, "frozen"),
         (LastKnown(replica=following(link_status="down", link_down_seconds=9), primary=None), 9.0, "down_since"),
         (LastKnown(replica=following(), primary=None, marker_age=4.26), 4.3, "bound"),
-        (LastKnown(replica=side(), primary=None), None, "does not say"),
+        (LastKnown(replica=side(), primary=None), None, "does not report it"),
     ],
 )
 def test_the_loss_is_estimated_and_says_how(known: LastKnown, seconds: float | None, word: str) -> None:
