@@ -2,10 +2,7 @@
 
 import base64
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from ccr_avn.errors import AvnError
@@ -78,21 +75,3 @@ class Connection:
             "data": data,
         }
         return json.dumps(manifest, indent=2) + "\n"
-
-
-def write_privately(path: Path, text: str) -> None:
-    """Write to a temporary file that only its owner can read, then put it in the place of ``path``.
-
-    Raises:
-        OSError: it can't be written; ``path`` is then as it was.
-    """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -111,11 +111,6 @@ def tags_update(project: Project, name: str, *tags: Word) -> Call[None]:
     return Call((AVN, "service", "tags", "update", name, *project.flag, *added), parse=_read("nothing"))
 
 
-def user_get(project: Project, name: str, username: str) -> "Call[models.User]":
-    argv = (AVN, "service", "user-get", name, "--username", username, *project.flag, "--json")
-    return Call(argv, parse=_read("user"))
-
-
 def service_plans(project: Project, cloud: str) -> "Call[models.Catalogue]":
     """All types, plans and clouds in one read, which is large; without a cloud avn says a sentence before the JSON."""
     argv = (AVN, "service", "plans", *project.flag, "--cloud", cloud, "--json")

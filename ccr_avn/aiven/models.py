@@ -310,11 +310,6 @@ def tags(stdout: str) -> Rows[Tag]:
     return rows_of(Tag, listed(stdout), "tag")
 
 
-def user(stdout: str) -> User:
-    """``avn service user-get --json``."""
-    return salvaged(User, parsed(stdout))
-
-
 def objects(stdout: str) -> tuple[dict[str, Any], ...]:
     """Any JSON list of objects, for checks that only count or name them."""
     try:

@@ -7,9 +7,8 @@ from ccr_avn.cli.given import Given
 from ccr_avn.cli.one_of_many import Moved
 from ccr_avn.errors import CHANGED, CcrError
 from ccr_avn.evacuate.choose import Choice, Selection, Want
-from ccr_avn.history.summary import format_duration
 from ccr_avn.output import console
-from ccr_avn.output.tables import bytes_told
+from ccr_avn.units import format_bytes, format_duration
 
 
 class Failed(CcrError):
@@ -59,7 +58,7 @@ def table(selection: Selection, want: Want) -> list[str]:
     if not selection.choices:
         return [f"no Valkey or Redis primary is in {' '.join(want.clouds)}"]
     rows = [("PAIR", "LAG", "ACTION", "WHY")]
-    rows += [(one.name, bytes_told(one.behind), one.action, one.reason) for one in selection.choices]
+    rows += [(one.name, format_bytes(one.behind), one.action, one.reason) for one in selection.choices]
     lines = console.table(rows, indent="").splitlines()
     for one in selection.choices:
         lines += [f"{one.primary}: {other}" for other in one.others]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import typer
 
-from ccr_avn.connection import Connection, write_privately
+from ccr_avn.connection import Connection
 from ccr_avn.errors import CcrError, NotConfirmed, UsageError
+from ccr_avn.files import replace_file
 from ccr_avn.hooks import Hooks, words
 from ccr_avn.output import console, outlet
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Results
-from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.steps import described
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Call
         if service is None or service.uri is None:
             return
         try:
-            write_privately(path, Connection(service=service.name, uri=service.uri.get_secret_value()).env())
+            replace_file(path, Connection(service=service.name, uri=service.uri.get_secret_value()).env())
         except (OSError, ValueError, CcrError) as error:
             failed.append(error)
             why = getattr(error, "strerror", None) or str(error)
@@ -253,8 +253,3 @@ def parse_hooks(before: str | None, after: str | None, on_failure: str | None, t
         on_failure=words("--on-failure", on_failure),
         timeout=timeout,
     )
-
-
-def service_in(seen: Any, step: Any, name: str) -> "Service | None":
-    """A service among the answers seen so far, if it was seen."""
-    return by_name(seen.of(step), name) if seen.has(step) else None

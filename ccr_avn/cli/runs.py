@@ -17,9 +17,10 @@ from ccr_avn.history import resume, runs
 from ccr_avn.history.journal import directory
 from ccr_avn.history.report import WORDS
 from ccr_avn.history.runs import LATEST, RECENT, paths
-from ccr_avn.history.summary import format_duration, summarize
+from ccr_avn.history.summary import summarize
 from ccr_avn.output import console
 from ccr_avn.printable import DEGRADED, clipped
+from ccr_avn.units import format_duration
 
 if TYPE_CHECKING:
     from ccr_avn.history.summary import Story

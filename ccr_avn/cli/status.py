@@ -15,6 +15,7 @@ from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route
 from ccr_avn.cli.pages import HelpCommand
 from ccr_avn.errors import CcrError, Interrupted, UsageError
+from ccr_avn.files import PUBLIC, replace_file
 from ccr_avn.history import drills
 from ccr_avn.monitoring.collect import begin, look_at_all
 from ccr_avn.monitoring.health import overall, pair_statuses
@@ -23,7 +24,6 @@ from ccr_avn.monitoring.pairs import chosen, pairs_of, with_expected
 from ccr_avn.monitoring.prometheus import text_of
 from ccr_avn.monitoring.verdicts import CODES, Limits
 from ccr_avn.output import console
-from ccr_avn.output.files import write_for_all
 from ccr_avn.output.tables import rows, troubles
 
 if TYPE_CHECKING:
@@ -253,7 +253,14 @@ def _show_metrics(found: "tuple[PairStatus, ...]", output: Path | None) -> None:
     if output is None:
         console.say(text_of(found).rstrip("\n"))
         return
-    write_for_all(output, text_of(found))
+    try:
+        replace_file(output, text_of(found), PUBLIC)  # the collector is another user
+    except OSError as error:
+        raise UsageError(
+            f"--output: {output} can't be written",
+            detail=error.strerror or str(error),
+            hint="name a file in a directory that is there and may be written to",
+        ) from None
 
 
 @contextmanager

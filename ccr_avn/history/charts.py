@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from ccr_avn.history.summary import Kind, Span, StepTold, Story, format_duration, number
+from ccr_avn.history.summary import Kind, Span, StepTold, Story, number
+from ccr_avn.units import format_duration
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
 """Seconds between two marks of the time axis: the first that needs at most six of them."""

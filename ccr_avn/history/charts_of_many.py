@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccr_avn.history.charts import Tick, ticks
-from ccr_avn.history.summary import Story, format_duration, number, string
+from ccr_avn.history.summary import Story, number, string
+from ccr_avn.units import format_duration
 
 ORDER = ("failed", "refused", "under way", "not begun", "skipped", "done")
 """What needs somebody comes first."""

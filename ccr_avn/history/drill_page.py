@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ccr_avn.history.summary import Story, format_duration, number, string
+from ccr_avn.history.summary import Story, number, string
 from ccr_avn.procedures.gates import assumptions
 from ccr_avn.procedures.throw_away import CREATE, TERMINATE
+from ccr_avn.units import format_duration
 
 RTO = "from the deletion of the integration to the first accepted write"
 BOUND = "of what the primary acknowledged before the promotion was seen: a bound, measured by markers"

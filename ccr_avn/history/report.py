@@ -10,8 +10,9 @@ from ccr_avn.history import drill_page, resume
 from ccr_avn.history.charts import Figures, draw
 from ccr_avn.history.charts_of_many import many
 from ccr_avn.history.runs import Verdict
-from ccr_avn.history.summary import StepTold, Story, format_duration, number, string
+from ccr_avn.history.summary import StepTold, Story, number, string
 from ccr_avn.printable import printable
+from ccr_avn.units import exact_bytes, format_duration
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -210,7 +211,7 @@ def _objectives(story: Story) -> list[dict[str, str]]:
     return [
         {
             "label": "RPO",
-            "value": _bytes(int(lost)) if lost is not None else "not measured",
+            "value": exact_bytes(int(lost)) if lost is not None else "not measured",
             "how": f"acknowledged by {story.primary} and not on {story.replica} when it was promoted",
         },
         {
@@ -275,7 +276,7 @@ def _template(name: str) -> "Template":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    words = {"took": format_duration, "cell": _cell, "bytes": _bytes, "sentence": _sentence}
+    words = {"took": format_duration, "cell": _cell, "bytes": exact_bytes, "sentence": _sentence}
     environment.filters |= {**words, "outcome": lambda one: WORDS.get(one, one)}
     return environment.get_template(name)
 
@@ -322,7 +323,3 @@ def _sentence(words: str) -> str:
 def _cell(words: str) -> str:
     """Text within a markdown table, where a bar or a line's end would break the row and HTML would be taken for such."""
     return re.sub(r"\s+", " ", words).replace("|", "\\|").replace("<", "&lt;")
-
-
-def _bytes(count: int) -> str:
-    return f"{count:,} byte{'' if count == 1 else 's'}".replace(",", "\N{NO-BREAK SPACE}")

@@ -200,19 +200,6 @@ def _changed(record: Record, closing: dict[str, Any]) -> Changed:
     return "unknown" if record.all("ChangeStarted") else False
 
 
-def format_duration(seconds: float) -> str:
-    """A duration for people."""
-    if seconds < 0.001:
-        return "< 1 ms"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
 @dataclass(slots=True, kw_only=True)
 class _Gathered:
     """The entries of one step."""

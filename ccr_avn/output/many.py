@@ -1,10 +1,10 @@
 """What many runs show while they go on: one line a change of a pair, prefixed by it."""
 
 from ccr_avn.evacuate.board import Board, Line
-from ccr_avn.history.summary import format_duration
 from ccr_avn.output import console
 from ccr_avn.output.progress import PlainProgress
 from ccr_avn.plan import events
+from ccr_avn.units import format_duration
 
 
 class PairProgress(PlainProgress):

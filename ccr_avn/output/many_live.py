@@ -5,11 +5,11 @@ from rich.live import Live
 from rich.text import Text
 
 from ccr_avn.evacuate.board import ENDS, Board, Line, Phase
-from ccr_avn.history.summary import format_duration
 from ccr_avn.output import console
 from ccr_avn.output.many import PlainBoard, told
 from ccr_avn.output.outlet import emitted, outlet
 from ccr_avn.printable import printable_line
+from ccr_avn.units import format_duration
 
 STYLES = {"fenced": "yellow", "promoting": "yellow", "failed": "red", "refused": "magenta", "done": "green"}
 FIRST: tuple[Phase, ...] = (

@@ -15,8 +15,8 @@ from rich.text import Text
 from ccr_avn.monitoring.sample import Sample
 from ccr_avn.monitoring.stats import Figures
 from ccr_avn.output.outlet import emitted, outlet
-from ccr_avn.output.tables import bytes_told
 from ccr_avn.printable import printable_line
+from ccr_avn.units import format_bytes, format_lag
 
 BARS = "▁▂▃▄▅▆▇█"
 EVENTS_SHOWN = 8
@@ -73,11 +73,11 @@ class Screen:
 def summary_lines(pair: tuple[str, str], figures: Figures) -> list[str]:
     """What stays on the terminal when the live part has gone."""
     found = figures.summary()
-    lag = ", ".join(f"{name} {ms_told(value)}" for name, value in found["lag_ms"].items())
+    lag = ", ".join(f"{name} {format_lag(value)}" for name, value in found["lag_ms"].items())
     arrived = f"{found['markers_arrived']} markers arrived, link up {found['link_up_percent']} %"
     return [
         f"{pair[0]} > {pair[1]}: {found['samples']} samples in {found['seconds']:g} s, {arrived}",
-        f"lag: {lag}; at most {bytes_told(found['lag_bytes_max'])}",
+        f"lag: {lag}; at most {format_bytes(found['lag_bytes_max'])}",
         *(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {printable_line(event)}" for at, event in figures.events),
     ]
 
@@ -88,20 +88,10 @@ def sparkline(values: list[float]) -> str:
     return "".join(BARS[min(len(BARS) - 1, int(value / top * len(BARS)))] for value in values)
 
 
-def ms_told(milliseconds: float | None) -> str:
-    return (
-        "-"
-        if milliseconds is None
-        else f"{milliseconds:.1f} ms"
-        if milliseconds < 1000
-        else f"{milliseconds / 1000:.1f} s"
-    )
-
-
 def _headline(pair: tuple[str, str], last: Sample) -> Text:
     style = "green" if last.link == "up" else "red"
-    rate = "-" if last.write_rate is None else f"{bytes_told(last.write_rate)}/s"
-    rest = f"   lag {ms_told(last.lag_ms)}, {bytes_told(last.lag_bytes)}   writes {rate}"
+    rate = "-" if last.write_rate is None else f"{format_bytes(last.write_rate)}/s"
+    rest = f"   lag {format_lag(last.lag_ms)}, {format_bytes(last.lag_bytes)}   writes {rate}"
     return Text.assemble((_safe(f"{pair[0]} → {pair[1]}"), "bold"), "   link ", (_safe(last.link), style), rest)
 
 
@@ -127,7 +117,7 @@ def _sides(pair: tuple[str, str], last: Sample) -> Table:
 
 def _figures_told(figures: Figures) -> str:
     found = figures.summary()
-    lag = ", ".join(f"{name} {ms_told(value)}" for name, value in found["lag_ms"].items())
+    lag = ", ".join(f"{name} {format_lag(value)}" for name, value in found["lag_ms"].items())
     return f"           {lag}   ({found['samples']} samples, link up {found['link_up_percent']} %)"
 
 

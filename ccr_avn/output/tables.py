@@ -3,6 +3,7 @@
 from ccr_avn.monitoring.health import PairStatus, integration
 from ccr_avn.printable import printable_line
 from ccr_avn.procedures.gates.settings import NOBODY
+from ccr_avn.units import NONE, format_age, format_bytes
 
 HEAD = (
     "HEALTH",
@@ -19,7 +20,6 @@ HEAD = (
     "BACKUP",
     "EXPOSURE",
 )
-NONE = "-"
 
 
 def rows(found: tuple[PairStatus, ...]) -> list[tuple[str, ...]]:
@@ -36,26 +36,6 @@ def troubles(found: tuple[PairStatus, ...], project: str | None = None) -> list[
     return [*told, *(printable_line(f"to close {name}: avn service update {name} {closing}") for name in left_open)]
 
 
-def bytes_told(count: float | None) -> str:
-    """With a unit that keeps it short."""
-    if count is None:
-        return NONE
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
-
-
-def age_told(seconds: float | None) -> str:
-    if seconds is None:
-        return NONE
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def _row(one: PairStatus) -> tuple[str, ...]:
     pair = one.pair
     return (
@@ -68,9 +48,9 @@ def _row(one: PairStatus) -> tuple[str, ...]:
         _both(one, "state"),
         integration(pair) if pair.replica_name else NONE,
         one.link,
-        bytes_told(one.lag_bytes),
+        format_bytes(one.lag_bytes),
         NONE if one.last_io_seconds is None else f"{one.last_io_seconds} s",
-        age_told(one.backup_age),
+        format_age(one.backup_age),
         ", ".join(one.exposure) or NONE,
     )
 

@@ -13,6 +13,7 @@ from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.promotion import FAST
 from ccr_avn.procedures.steps import Find, Setting, endpoint
+from ccr_avn.units import clock_time
 from ccr_avn.valkey.connect import awake
 from ccr_avn.valkey.fence import Fence, FenceRefused
 from ccr_avn.valkey.quiescence import Noted, caught_up, is_quiescent, no_writes_between
@@ -260,11 +261,6 @@ def _unfence(want: FenceWish, seen: Results) -> str:
         detail=f"{why}; the pause expires by {clock_time(until)}",
         hint=" ".join(("ccr-avn unfence", want.primary, *want.setting.options)),
     )
-
-
-def clock_time(epoch: float) -> str:
-    """In local time, with how far away it is."""
-    return f"{time.strftime('%H:%M:%S', time.localtime(epoch))} ({max(0.0, epoch - time.time()):.0f} s from now)"
 
 
 def _seal(want: FenceWish, seen: Results) -> Fenced:

@@ -15,7 +15,6 @@ from ccr_avn.procedures.fencing import (
     FenceMode,
     FenceWish,
     catch_up,
-    clock_time,
     fenced_in,
     place_fence,
     seal,
@@ -42,6 +41,7 @@ from ccr_avn.procedures.promotion import (
 )
 from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint, two_sides
 from ccr_avn.procedures.survey import compare_sides
+from ccr_avn.units import clock_time
 from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
 
 

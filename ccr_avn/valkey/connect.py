@@ -1,11 +1,9 @@
 """Connects to a service, and waits until the platform's server answers."""
 
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -137,28 +135,24 @@ def _tls(endpoint: Endpoint) -> dict[str, Any]:
     if not endpoint.tls:
         return {}
     verified: dict[str, Any] = {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
-    if endpoint.ca_file:
-        try:
-            verified["ssl_ca_data"] = _with_system_roots(endpoint.ca_file.read_text())
-        except (OSError, ValueError) as error:
-            raise unreadable_ca(endpoint, error) from None
-    return verified
+    return {**verified, "ssl_ca_data": given} if (given := authority(endpoint)) else verified
 
 
-@lru_cache(maxsize=8)
-def _with_system_roots(given: str) -> str:
-    """The given CA *and* the system's: which of the two signed a service depends on when it was created.
-
-    Remembered: 25 ms for each look would be outage while a fence stands.
+def authority(endpoint: Endpoint) -> str | None:
+    """The CA that is trusted *besides* the system's: which of the two signed a service depends on when it was created.
 
     Raises:
-        ValueError: it holds no certificate.
+        Unreachable: its file can't be read, or holds no certificate.
     """
-    if "BEGIN CERTIFICATE" not in given:
-        raise ValueError("it holds no certificate in PEM form")
-    context = ssl.create_default_context()
-    roots = [ssl.DER_cert_to_PEM_cert(der) for der in context.get_ca_certs(binary_form=True)]
-    return "\n".join([given, *roots])
+    if endpoint.ca_file is None:
+        return None
+    try:
+        given = endpoint.ca_file.read_text()
+        if "BEGIN CERTIFICATE" not in given:
+            raise ValueError("it holds no certificate in PEM form")
+    except (OSError, ValueError) as error:
+        raise unreadable_ca(endpoint, error) from None
+    return given
 
 
 def _split(uri: str) -> SplitResult:

@@ -6,13 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Self
 
 from valkey import exceptions
 
 from ccr_avn.errors import Unreachable
-from ccr_avn.valkey.connect import Endpoint, explained, settings
+from ccr_avn.valkey.connect import Endpoint, authority, explained, settings
 from ccr_avn.valkey.diagnose import unreadable_ca
 from ccr_avn.valkey.replication import ReplicationInfo, parse_replication
 
@@ -43,24 +42,24 @@ def glance(endpoint: Endpoint, *, until: float, hold: Callable[[], None] = lambd
     return parse_replication(answer, endpoint.service)
 
 
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """The system's roots, and the given CA: which of the two signed a service depends on when it was created.
+def tls_context(authority: str | None) -> ssl.SSLContext:
+    """The system's roots, and the given CA.
 
     Raises:
-        OSError: the file can't be read, or holds no certificate.
+        OSError: it is no certificate.
     """
     with _making:  # else every thread of the first moment would make its own, each for 25 ms
-        return _tls_context(ca_file)
+        return _tls_context(authority)
 
 
 _making = threading.Lock()
 
 
 @lru_cache(maxsize=8)
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+def _tls_context(authority: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    if ca_file:
-        context.load_verify_locations(ca_file)
+    if authority:
+        context.load_verify_locations(cadata=authority)
     return context
 
 
@@ -103,7 +102,7 @@ class _Line:
     def _encrypt(self, endpoint: Endpoint) -> None:
         try:
             try:
-                context = tls_context(endpoint.ca_file)
+                context = tls_context(authority(endpoint))
             except (OSError, ValueError) as error:
                 raise unreadable_ca(endpoint, error) from None
             self._socket = context.wrap_socket(self._socket, server_hostname=self._wanted["host"])

@@ -11,7 +11,18 @@ ROOT = Path(__file__).parents[2] / "ccr_avn"
 TESTS = Path(__file__).parents[1]
 
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("errors", "printable", "redact", "process", "preload", "preload_helper", "signals", "connection"),
+    (
+        "errors",
+        "printable",
+        "redact",
+        "process",
+        "preload",
+        "preload_helper",
+        "signals",
+        "connection",
+        "files",
+        "units",
+    ),
     ("plan",),
     ("aiven",),
     ("valkey",),

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccr_avn.connection import Connection, write_privately
+from ccr_avn.connection import Connection
 from ccr_avn.errors import AvnError
+from ccr_avn.files import replace_file
 
 EVIL = [
     "$(touch ran)",
@@ -74,6 +75,6 @@ def test_what_is_no_address_is_an_error_that_shows_no_password(uri: str) -> None
 
 def test_an_env_file_is_for_its_owner_only_and_takes_every_character(tmp_path: Path) -> None:
     path = tmp_path / "env"
-    write_privately(path, "X='ü→'\n")
+    replace_file(path, "X='ü→'\n")
     assert path.read_text(encoding="utf-8") == "X='ü→'\n"
     assert path.stat().st_mode & 0o777 == 0o600

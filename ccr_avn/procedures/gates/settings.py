@@ -9,6 +9,7 @@ from typing import Any
 
 from ccr_avn.aiven.models import Service, User
 from ccr_avn.plan.model import Finding, go
+from ccr_avn.units import format_bytes
 from ccr_avn.valkey.replication import ReplicationInfo
 
 NOBODY = "192.0.2.1/32"
@@ -174,7 +175,7 @@ def judge_room(
     room = new.maxmemory
     if not room or old.data_memory <= room * FULL:
         return None
-    needed = f"the data of {primary} takes {_mib(old.data_memory)}, {replica} holds {_mib(room)}"
+    needed = f"the data of {primary} takes {format_bytes(old.data_memory)}, {replica} holds {format_bytes(room)}"
     facts = {"data_bytes": old.data_memory, "room_bytes": room, "eviction": new.eviction}
     if old.data_memory > room + max(room * SLACK, LEAST_SLACK) and not allow_smaller:
         return Finding(
@@ -192,7 +193,3 @@ def _what_follows(policy: str) -> str:
         return "it refuses writes when full (maxmemory_policy noeviction)"
     which = "keys with a time to live" if policy.startswith("volatile") else "keys"
     return f"it evicts {which} (maxmemory_policy {policy})"
-
-
-def _mib(size: int) -> str:
-    return f"{size / 1_048_576:.1f} MiB"

@@ -27,7 +27,6 @@ READERS = [
     models.integrations,
     models.integration_types,
     models.tags,
-    models.user,
     models.objects,
 ]
 

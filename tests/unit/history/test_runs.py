@@ -12,8 +12,9 @@ import pytest
 from ccr_avn.cli.boundary import run as type_in
 from ccr_avn.errors import UsageError
 from ccr_avn.history import resume, runs
-from ccr_avn.history.summary import format_duration, summarize
+from ccr_avn.history.summary import summarize
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Event, Missed, Undone
+from ccr_avn.units import format_duration
 from tests.unit.history.journals import (
     DELETE,
     IP_FILTER,

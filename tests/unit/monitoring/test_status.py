@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.errors import Refused, UsageError
+from ccr_avn import units
+from ccr_avn.errors import Refused
+from ccr_avn.files import PUBLIC, replace_file
 from ccr_avn.monitoring import nagios, prometheus
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.health import PairStatus, overall, pair_statuses
 from ccr_avn.monitoring.pairs import chosen
 from ccr_avn.monitoring.verdicts import Limits
 from ccr_avn.output import tables
-from ccr_avn.output.files import write_for_all
 from ccr_avn.valkey.replication import ReplicationInfo
 from tests.support.factories import listed, row, service, side
 
@@ -173,12 +174,12 @@ def test_a_file_for_all_is_replaced_at_one_stroke(tmp_path: Path) -> None:
     target = tmp_path / "ccr.prom"
     target.write_text("old")
     target.chmod(0o600)
-    write_for_all(target, "new\n")
+    replace_file(target, "new\n", PUBLIC)
     assert target.read_text() == "new\n"
     assert target.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.iterdir()] == ["ccr.prom"]
-    with pytest.raises(UsageError):
-        write_for_all(tmp_path / "no" / "where.prom", "x")
+    with pytest.raises(FileNotFoundError):
+        replace_file(tmp_path / "no" / "where.prom", "x")
 
 
 def test_the_table_is_short() -> None:
@@ -187,9 +188,9 @@ def test_the_table_is_short() -> None:
     assert len(head) == len(cells)
     assert dict(zip(head, cells, strict=True))["BACKUP"] == "2 h"
     assert tables.troubles((standing,)) == []
-    assert (tables.bytes_told(None), tables.bytes_told(10), tables.bytes_told(2048)) == ("-", "10 B", "2.0 KiB")
-    assert tables.bytes_told(3 * 1024**4) == "3.0 TiB"
-    assert (tables.age_told(None), tables.age_told(30), tables.age_told(200), tables.age_told(10**6)) == (
+    assert (units.format_bytes(None), units.format_bytes(10), units.format_bytes(2048)) == ("-", "10 B", "2.0 KiB")
+    assert units.format_bytes(3 * 1024**4) == "3.0 TiB"
+    assert (units.format_age(None), units.format_age(30), units.format_age(200), units.format_age(10**6)) == (
         "-",
         "30 s",
         "3 min",

@@ -22,7 +22,8 @@ from ccr_avn.monitoring.sample import Platform, Sample, happened, known
 from ccr_avn.monitoring.sampler import Sampler
 from ccr_avn.monitoring.side import FIRST_PAUSE, LONGEST_PAUSE, WatchedSide
 from ccr_avn.monitoring.stats import EVENTS_KEPT, KEPT, Figures, percentile
-from ccr_avn.output.screen import Screen, ms_told, sparkline, summary_lines
+from ccr_avn.output.screen import Screen, sparkline, summary_lines
+from ccr_avn.units import format_lag
 from tests.support.factories import listed, service, side
 
 PRIMARY, REPLICA = side("master", 100), side("slave", 90)
@@ -114,7 +115,7 @@ def test_sparkline() -> None:
     assert sparkline([]) == ""
     assert sparkline([0, 0.5, 1]) == "▁▅█"
     assert sparkline([0, 1000]) == "▁█"
-    assert (ms_told(None), ms_told(2), ms_told(2500)) == ("-", "2.0 ms", "2.5 s")
+    assert (format_lag(None), format_lag(2), format_lag(2500)) == ("-", "2.0 ms", "2.5 s")
 
 
 def test_an_alert_fires_once_for_a_crossing() -> None:

@@ -1,0 +1,27 @@
+"""Files for others to pick up: whole or as they were, never half-written."""
+
+import os
+import tempfile
+from pathlib import Path
+
+PRIVATE, PUBLIC = 0o600, 0o644
+
+
+def replace_file(path: Path, text: str, mode: int = PRIVATE) -> None:
+    """Put ``text`` in the place of ``path`` at one stroke; until then only its owner can read it.
+
+    Raises:
+        OSError: it can't be written; ``path`` is then as it was.
+    """
+    # node_exporter reads *.prom: the name of the file in the making must not end like that.
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
