@@ -6,8 +6,7 @@ from typing import Any
 from ccr_avn.aiven.models import price
 from ccr_avn.aiven.program import Program
 from ccr_avn.cli.drill import confirmed
-from ccr_avn.cli.enable import show_preview
-from ccr_avn.cli.session import Session, failed_in
+from ccr_avn.cli.session import Session, failed_in, show_preview
 from ccr_avn.errors import CcrError, NotConfirmed, NotProven
 from ccr_avn.history.drill_page import cents
 from ccr_avn.output import console

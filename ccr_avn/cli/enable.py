@@ -22,14 +22,12 @@ from ccr_avn.cli.options import (
     Route,
     Samples,
 )
-from ccr_avn.cli.session import Session
+from ccr_avn.cli.session import Session, show_preview
 from ccr_avn.output import console
-from ccr_avn.plan.preview import describe, preview
 from ccr_avn.procedures.enable import Enable, EnableRequest, plan_enable
 
 if TYPE_CHECKING:
     from ccr_avn.plan.execute import Run
-    from ccr_avn.plan.model import Plan
 
 
 class ServiceType(StrEnum):
@@ -159,14 +157,6 @@ def _checked(session: Session, run: "Run", enabling: Enable) -> None:
     what = f"{' and '.join(to_create)} would be created" if to_create else "both exist, nothing would be created"
     result = {"primary": want.primary, "replica": want.replica, "would_go": True, "to_create": to_create}
     session.finish(run, result, [f"{want.primary} → {want.replica}: all pre-checks passed; {what}"])
-
-
-def show_preview(command: str, plan: "Plan", avn: str, *, json: bool) -> None:
-    """The plan as text for a shell, or as data."""
-    if json:
-        console.envelope(command, ok=True, changed=False, plan=describe(plan, avn))
-    else:
-        console.say(preview(plan, avn))
 
 
 def _finish(session: Session, run: "Run", enabling: Enable) -> None:

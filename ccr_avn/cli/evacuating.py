@@ -40,7 +40,8 @@ from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import Stop
 from ccr_avn.history.journal import Journal
 from ccr_avn.history.promotions import promoted_of
-from ccr_avn.monitoring.collect import begin, look_at_all
+from ccr_avn.monitoring.ask import begin
+from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.monitoring.pairs import Pair, pairs_of
 from ccr_avn.output import console
 from ccr_avn.output.many import PlainBoard

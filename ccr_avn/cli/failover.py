@@ -1,14 +1,12 @@
 """`ccr-avn failover`."""
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ccr_avn.aiven.avn import AVN, Project, service_named
 from ccr_avn.cli import options, promotion_options
-from ccr_avn.cli.enable import show_preview
-from ccr_avn.cli.failover_told import FailoverMove, differences
 from ccr_avn.cli.options import (
     Avn,
     CaFile,
@@ -23,7 +21,6 @@ from ccr_avn.cli.options import (
 )
 from ccr_avn.cli.promotion_options import (
     After,
-    Around,
     Before,
     DoubtTimeout,
     HookTimeout,
@@ -32,17 +29,9 @@ from ccr_avn.cli.promotion_options import (
     WriteEnv,
     Yes,
 )
-from ccr_avn.cli.session import Session
 from ccr_avn.errors import UsageError
 from ccr_avn.history.promotions import promotions
-from ccr_avn.procedures.failover import FailoverRequest, plan_failover
-from ccr_avn.procedures.gates import parity
-from ccr_avn.procedures.unverified import UNSEEN
 from ccr_avn.process import Ahead, find_avn
-
-if TYPE_CHECKING:
-    from ccr_avn.plan.execute import Run
-    from ccr_avn.procedures.failover import Failover
 
 
 def failover(
@@ -99,19 +88,17 @@ def failover(
     )  # without that the gates refuse
     name = options.project_name(project)
     # No avn is started only to be asked who it is, and the one that matters starts before all that takes time to
-    # load: every moment here is outage.
+    # load: every moment here is outage. So nothing heavy is imported before, by this module or what it imports.
     path = find_avn(avn)
     options.preload(avn, no_preload=no_preload or dry_run)
     words = tuple(path if word == AVN else str(word) for word in service_named(Project(name), replica).argv)
     ahead = None if dry_run else Ahead(words, deadline=call_timeout)
-    import valkey  # noqa: F401 (the data plane needs it soon)
+    from ccr_avn.cli.failing_over import Typed, fail_over
+    from ccr_avn.procedures.failover import FailoverRequest
 
-    from ccr_avn.aiven.program import known
-
-    setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
     want = FailoverRequest(
         replica=replica,
-        setting=setting,
+        setting=options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval),
         allow_data_loss=allow_data_loss,
         force_partial=force_partial,
         verify=not no_verify,
@@ -120,41 +107,14 @@ def failover(
         doubt_timeout=doubt_timeout,
         recorded=promotions(replica, name),
     )
-    procedure = plan_failover(want)
-    if dry_run:
-        show_preview("failover", procedure.plan, avn or "avn", json=json)
-        return
-    program = known(path)
-    session = Session("failover", json=json, replica=replica, project=name, allow_data_loss=allow_data_loss)
-
-    def ask(begun: "Run") -> None:
-        row = procedure.deletes(begun.seen)
-        source = (row.source if row else None) or ""
-        promotion_options.ask(session, replica, _consequences(begun, procedure, source), yes=yes)
-
-    move = FailoverMove(procedure)
-    run = promotion_options.carry_out(
-        move,
-        session,
+    fail_over(
+        want,
         hooks,
-        Around(project=name, write_env=write_env, ask=ask, checks_only=check),
-        lambda confirm: session.perform(
-            procedure.plan,
-            program,
-            call_timeout,
-            confirm,
-            checks_only=check,
-            never_suspend=True,
-            ahead=ahead,
-            explain=move.explain,
-        ),
+        Typed(check=check, dry_run=dry_run, yes=yes, json=json, write_env=write_env, call_timeout=call_timeout),
+        ahead,
+        path,
+        began,
     )
-    if check:
-        _finish_check(session, run, procedure)
-        return
-    loaded = session.started - began  # before the run's own clock began
-    done = FailoverMove(procedure, loaded).outcome(session, run, hooks.seconds)
-    session.finish(run, done.result, done.lines, done.problem)
 
 
 def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
@@ -167,31 +127,3 @@ def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
             detail="both need a look at the replica, and --no-verify does without",
             hint=f"ccr-avn failover {replica} --allow-data-loss --no-verify",
         )
-
-
-def _finish_check(session: "Session", run: "Run", procedure: "Failover") -> None:
-    replica, found = procedure.want.replica, procedure.state(run.seen)
-    found_different = differences(run, procedure, procedure.replica(run.seen))
-    result = {
-        "replica": replica,
-        "would_go": True,
-        "state": found.state if found else None,
-        "differences": [one.told() for one in found_different],
-    }
-    texts = {"promoted": f"{replica} was promoted already", "promoting": f"{replica} is being promoted"}
-    text = texts.get(found.state if found else "", "all pre-checks passed")
-    lines = (f"{replica}: {text}", *(f"warning: {parity.warning(one)}" for one in found_different))
-    session.finish(run, result, lines)
-
-
-def _consequences(run: "Run", procedure: "Failover", source: str) -> dict[str, str]:
-    """What is said before the question."""
-    replica, known = procedure.want.replica, procedure.last_known(run.seen)
-    seconds, how = known.estimate if known else (None, UNSEEN)
-    loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
-    return {
-        "promoted": f"{replica} becomes a primary of its own, for good; {source} can't follow it",
-        "old primary": f"{source} is not closed: if it lives, it still accepts writes",
-        "write pause": f"none by us; writes work again when {replica} is promoted",
-        "may be lost": f"{loss} ({how})",
-    }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ccr_avn.cli import promotion_options
+from ccr_avn.cli import promotion_told
 from ccr_avn.cli.promotion_options import Outcome
 from ccr_avn.plan import events
 from ccr_avn.procedures.failover import Failover
@@ -75,7 +75,7 @@ def _outcome(session: "Session", run: "Run", move: FailoverMove, hooks: dict[str
     project = want.setting.project
     old = procedure.old(run.seen)
     different = differences(run, procedure, promoted)
-    exposed = [*promotion_options.exposure(project.flag, promoted), *parity.risks(different)]
+    exposed = [*promotion_told.exposure(project.flag, promoted), *parity.risks(different)]
     if address := procedure.old_address(run.seen):
         mend = parity.power_off(*address, protected=old is not None and old.protected)
         exposed.insert(0, {"what": f"{source} was not fenced: if it lives, it still accepts writes", "mend": mend})
@@ -91,8 +91,8 @@ def _outcome(session: "Session", run: "Run", move: FailoverMove, hooks: dict[str
             "how": how,
             "applied_offset": known.replica.offset if known else None,
         },
-        "before": promotion_options.sides(replica=before),
-        "after": promotion_options.sides(primary=promoted),
+        "before": promotion_told.sides(replica=before),
+        "after": promotion_told.sides(primary=promoted),
         "exposure": exposed,
         "differences": [one.told() for one in different],
         "hooks_seconds": hooks,
@@ -108,7 +108,7 @@ def _outcome(session: "Session", run: "Run", move: FailoverMove, hooks: dict[str
             f"  possible loss         {loss} ({how if how.startswith('a bound') else f'an estimate: {how}'})",
         ]
     lines.append(f"  connection details    ccr-avn endpoint {want.replica}")
-    return Outcome(result=result, lines=(*lines, *promotion_options.exposure_lines(exposed)))
+    return Outcome(result=result, lines=(*lines, *promotion_told.exposure_lines(exposed)))
 
 
 def differences(run: "Run", procedure: Failover, new: "Service | None") -> "tuple[Difference, ...]":

@@ -3,15 +3,17 @@
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import UsageError
 from ccr_avn.history.runs import recent_services
-from ccr_avn.procedures.steps import Setting
 from ccr_avn.process import find_avn, preload_avn
+
+if TYPE_CHECKING:
+    from ccr_avn.procedures.steps import Setting
 
 NAME = re.compile(r"[a-z][-a-z0-9]{0,63}")
 """Aiven's service names: lower case, starting with a letter, 64 characters at most."""
@@ -84,6 +86,8 @@ def setting(
     Raises:
         UsageError: one can't be right.
     """
+    from ccr_avn.procedures.steps import Setting  # heavy: what --help and an avn that is begun early do without
+
     return Setting(
         project=Project(project_name(project)),
         ca_file=readable(ca_file),

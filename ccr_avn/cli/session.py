@@ -18,6 +18,7 @@ from ccr_avn.output.progress import PlainProgress, Sink
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run, World
 from ccr_avn.plan.model import Plan
+from ccr_avn.plan.preview import describe, preview
 from ccr_avn.process import Ahead
 from ccr_avn.signals import Signals, within
 
@@ -263,3 +264,11 @@ def failed_in(session: Session) -> str:
     """The step that was under way when the run ended."""
     started = [event.slug for event in session.timeline if isinstance(event, events.StepStarted)]
     return started[-1] if started else ""
+
+
+def show_preview(command: str, plan: Plan, avn: str, *, json: bool) -> None:
+    """The plan as text for a shell, or as data."""
+    if json:
+        console.envelope(command, ok=True, changed=False, plan=describe(plan, avn))
+    else:
+        console.say(preview(plan, avn))

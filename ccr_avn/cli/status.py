@@ -1,13 +1,11 @@
 """`ccr-avn status`."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,24 +13,10 @@ from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route
 from ccr_avn.cli.pages import HelpCommand
 from ccr_avn.errors import CcrError, Interrupted, UsageError
-from ccr_avn.files import PUBLIC, replace_file
-from ccr_avn.history import drills
-from ccr_avn.monitoring.collect import begin, look_at_all
-from ccr_avn.monitoring.health import overall, pair_statuses
-from ccr_avn.monitoring.nagios import failure, line_of
-from ccr_avn.monitoring.pairs import chosen, pairs_of, with_expected
-from ccr_avn.monitoring.prometheus import text_of
-from ccr_avn.monitoring.verdicts import CODES, Limits
+from ccr_avn.monitoring.ask import begin
 from ccr_avn.output import console
-from ccr_avn.output.tables import rows, troubles
-
-if TYPE_CHECKING:
-    from ccr_avn.monitoring.health import PairStatus
 
 WARN_LAG, CRIT_LAG = 10 * 1024 * 1024, 100 * 1024 * 1024
-
-NAMED = 3
-"""Primaries without a drill that are named."""
 
 UNKNOWN = 3
 """Exit code of Nagios' plugins, and of --exit-code, for whatever keeps us from telling."""
@@ -118,15 +102,21 @@ def status(
     options.not_negative(call_timeout=call_timeout, data_timeout=data_timeout)
     trusted, project = options.readable(ca_file), options.project_name(project)
     answer = begin(avn, project, call_timeout, _wanted(names, expected), console.note)
-    services, way = answer(), route.value if route else None
-    every = pairs_of(services)
-    pairs = with_expected(chosen(every, names), every, expected)
-    looks = look_at_all(pairs, limit=data_timeout, ca_file=trusted, route=way) if data_plane else None
-    limits = Limits(warn=warn_lag, crit=crit_lag)
-    found = pair_statuses(pairs, looks, limits=limits, now=datetime.now(UTC))
-    _show(found, form, output, limits, getattr(services, "left_out", ()), project)
+    from ccr_avn.cli.status_told import Asked, look_and_tell  # heavy: avn is asked already meanwhile
+
+    asked = Asked(
+        names=names,
+        expected=expected,
+        project=project,
+        data_timeout=data_timeout if data_plane else None,
+        ca_file=trusted,
+        route=route.value if route else None,
+        warn_lag=warn_lag,
+        crit_lag=crit_lag,
+    )
+    code = look_and_tell(answer(), asked, form, output)
     if exit_code:
-        raise typer.Exit(CODES[overall(found)])
+        raise typer.Exit(code)
 
 
 def _expected(given: list[str]) -> tuple[tuple[str, str], ...]:
@@ -200,69 +190,6 @@ def _checked(
     return Format.JSON if json else form
 
 
-def _show(
-    found: "tuple[PairStatus, ...]",
-    form: Format,
-    output: Path | None,
-    limits: "Limits",
-    left_out: tuple[str, ...],
-    project: str | None,
-) -> None:
-    """``left_out``: what avn said that can't be read."""
-    if form is not Format.NAGIOS:
-        for note in left_out:
-            console.warn(note)
-    match form:
-        case Format.NAGIOS:
-            line, code = line_of(found, limits, left_out)
-            console.say(line)
-            raise typer.Exit(code)
-        case Format.PROMETHEUS:
-            _show_metrics(found, output)
-        case Format.JSON:
-            pairs = [{**one.told(), **last} for one, last in zip(found, _last_drills(found, project), strict=True)]
-            result = {"health": overall(found), "pairs": pairs, "warnings": list(left_out)}
-            console.envelope("status", ok=True, changed=False, result=result)
-        case Format.TABLE:
-            console.say(console.table(rows(found), indent="") if found else "no Valkey or Redis services here")
-            for line in troubles(found, project):
-                console.say(line)
-            if found and not any(one.pair.counts or one.health != "ok" for one in found):
-                console.say("unknown: there is no pair; one that must be there is named with --expect PRIMARY:REPLICA")
-            for line in _not_drilled(found, project):
-                console.say(line)
-
-
-def _last_drills(found: "tuple[PairStatus, ...]", project: str | None) -> list[dict[str, Any]]:
-    newest, now = drills.newest(project), time.time()
-    told = (newest.get(one.pair.primary_name) for one in found)
-    return [{"last_drill": one.data(now) if one else None} for one in told]
-
-
-def _not_drilled(found: "tuple[PairStatus, ...]", project: str | None) -> list[str]:
-    """A hint, no part of the health: whether a switchover would work here is best known by trying."""
-    names = [one.pair.primary_name for one in found if one.rank == "pair" and one.pair.primary]
-    due = drills.not_for_long(names, drills.newest(project), time.time()) if names else []
-    if not due:
-        return []
-    some = ", ".join(due[:NAMED]) + (f" and {len(due) - NAMED} more" if len(due) > NAMED else "")
-    return [f"no drill in 90 days from this machine: {some}; ccr-avn drill {due[0]} --replica-cloud CLOUD"]
-
-
-def _show_metrics(found: "tuple[PairStatus, ...]", output: Path | None) -> None:
-    if output is None:
-        console.say(text_of(found).rstrip("\n"))
-        return
-    try:
-        replace_file(output, text_of(found), PUBLIC)  # the collector is another user
-    except OSError as error:
-        raise UsageError(
-            f"--output: {output} can't be written",
-            detail=error.strerror or str(error),
-            hint="name a file in a directory that is there and may be written to",
-        ) from None
-
-
 @contextmanager
 def _unknown_instead(*, nagios: bool, health: bool) -> Iterator[None]:
     """Turn every failure of ours into one line for Nagios, or into the exit code for unknown."""
@@ -280,6 +207,8 @@ def _unknown_instead(*, nagios: bool, health: bool) -> Iterator[None]:
 
 
 def _end_unknown(problem: Exception) -> None:
+    from ccr_avn.monitoring.nagios import failure
+
     console.say(failure(_why(problem)))
     raise typer.Exit(UNKNOWN)
 

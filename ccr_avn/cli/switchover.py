@@ -8,7 +8,6 @@ import typer
 
 from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options, promotion_options
-from ccr_avn.cli.enable import show_preview
 from ccr_avn.cli.options import (
     Avn,
     CaFile,
@@ -33,7 +32,7 @@ from ccr_avn.cli.promotion_options import (
     WriteEnv,
     Yes,
 )
-from ccr_avn.cli.session import Session
+from ccr_avn.cli.session import Session, show_preview
 from ccr_avn.cli.switchover_told import SwitchoverMove, differences
 from ccr_avn.history import drills
 from ccr_avn.history.promotions import promotions

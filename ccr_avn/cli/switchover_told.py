@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ccr_avn.cli import promotion_options
+from ccr_avn.cli import promotion_told
 from ccr_avn.cli.promotion_options import Outcome
 from ccr_avn.errors import CcrError, NotProven
 from ccr_avn.history.promotions import Filter, filter_before, found_ahead
@@ -62,7 +62,7 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
     old = procedure.service(run.seen, want.primary)
     different = differences(run, procedure, old, promoted)
     exposed = [
-        *promotion_options.exposure(want.setting.project.flag, promoted),
+        *promotion_told.exposure(want.setting.project.flag, promoted),
         *_split_brain(want),
         *parity.risks(different),
     ]
@@ -73,8 +73,8 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
         "write_outage_ms": _outage(session),
         "bytes_not_replicated": found.ahead_bytes if found else None,
         "writes_not_replicated": found.ahead_writes if found else None,
-        "before": promotion_options.sides(primary=old, replica=procedure.service(run.seen, want.replica)),
-        "after": promotion_options.sides(primary=promoted, old_primary=procedure.as_left(run.seen)),
+        "before": promotion_told.sides(primary=old, replica=procedure.service(run.seen, want.replica)),
+        "after": promotion_told.sides(primary=promoted, old_primary=procedure.as_left(run.seen)),
         "exposure": exposed,
         "differences": [one.told() for one in different],
         "hooks_seconds": hooks,
@@ -86,7 +86,7 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
         lines.append(f"  bytes not replicated  {found.ahead_bytes}")
     lines.append(f"  connection details    ccr-avn endpoint {want.replica}")
     _tell_restoring(want, old, result, lines)
-    lines += promotion_options.exposure_lines(exposed)
+    lines += promotion_told.exposure_lines(exposed)
     return Outcome(result=result, lines=tuple(lines), problem=_ahead(want, found))
 
 

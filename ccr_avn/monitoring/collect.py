@@ -7,20 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccr_avn.aiven import avn
-from ccr_avn.aiven.avn import AVN, Project
+from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import origin_of
 from ccr_avn.aiven.models import Service
-from ccr_avn.aiven.program import known, world_of
 from ccr_avn.aiven.reading import Rows
-from ccr_avn.errors import AvnError, Unreachable
+from ccr_avn.errors import Unreachable
 from ccr_avn.monitoring.pairs import Pair, lets_nobody_in
-from ccr_avn.plan import events
-from ccr_avn.plan.execute import Run, World
-from ccr_avn.plan.model import Gate, Plan, Step, go
+from ccr_avn.plan.execute import World
 from ccr_avn.procedures.lookup import ask_each
 from ccr_avn.procedures.steps import Setting, endpoint
-from ccr_avn.process import Ahead, find_avn
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.fast_info import glance
 from ccr_avn.valkey.replication import ReplicationInfo
@@ -29,49 +24,7 @@ if TYPE_CHECKING:
     from ccr_avn.procedures.lookup import Note
 
 
-def begin(
-    given: str | None,
-    project: str | None,
-    call_timeout: float,
-    names: tuple[str, ...] = (),
-    note: "Note" = lambda _: None,
-) -> "Callable[[], tuple[Service, ...]]":
-    """Start one `avn service list`. The function given back waits for its answer; misses are forgiven as in a run.
-
-    Where the list can't be had, those of ``names`` are asked for by name, and what they replicate or feed.
-    ``call_timeout``: seconds. What is given back raises AvnError when avn failed, Refused when it is too old.
-
-    Raises:
-        UsageError: there is no avn.
-    """
-    call, path = avn.service_list(Project(project)), find_avn(given)
-    ahead = Ahead(tuple(path if word == AVN else str(word) for word in call.argv), deadline=call_timeout)
-    step = Step(
-        slug="services",
-        purpose="list them",
-        read=call,
-        gate=Gate("they are listed", lambda found, _: go(f"{len(found)} services")),
-        brief=bool(names),
-    )
-    world = world_of(path, call_timeout=call_timeout, run=ahead.run)
-    run = Run(Plan("status", (step,), ()), world, events.long_waits(note))
-
-    def answer() -> "tuple[Service, ...]":
-        known(path)
-        try:
-            run.check()
-        except AvnError as error:
-            if not names:
-                raise
-            note(f"warning: the list of services can't be had, so each is asked for by name: {error.detail}")
-            return _by_name(world, Project(project), names, note)
-        found: tuple[Service, ...] = run.seen.of(step)
-        return found
-
-    return answer
-
-
-def _by_name(world: World, project: Project, names: tuple[str, ...], note: "Note") -> "tuple[Service, ...]":
+def ask_by_name(world: World, project: Project, names: tuple[str, ...], note: "Note") -> "tuple[Service, ...]":
     """These, the other sides of their pairs, and what they were promoted from."""
     found = ask_each(world, project, names, note, all_of_them=False)
     origins = [origin.name for one in found if (origin := origin_of(one))]

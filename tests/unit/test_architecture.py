@@ -84,14 +84,43 @@ def test_what_one_room_alone_may_do(path: Path) -> None:
     assert len(text) <= 16_000, "a room grown large"
 
 
+HEAVY = {"rich", "pydantic", "valkey", "starlette", "uvicorn", "jinja2", "prometheus_client"}
+
+
+def named_at_the_top(path: Path) -> set[str]:
+    """The modules that importing this one imports, and what is perhaps one."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def loaded_with(module: str) -> set[str]:
+    """All that importing a module loads, by the tops of files."""
+    found: set[str] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        places = [ROOT.parent / f"{name.replace('.', '/')}{end}" for end in (".py", "/__init__.py")]
+        new = {one for path in places if path.exists() for one in named_at_the_top(path)} - found
+        found |= new
+        todo += [one for one in new if one.startswith("ccr_avn")]
+    return found
+
+
 def test_the_command_line_starts_without_heavy_imports() -> None:
-    heavy = {"rich", "pydantic", "valkey", "starlette", "uvicorn", "jinja2", "prometheus_client"}
     for path in (ROOT / "cli").glob("*.py"):
-        tree = ast.parse(path.read_text())
-        top = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-        names = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
-        names |= {(node.module or "").split(".")[0] for node in top if isinstance(node, ast.ImportFrom)}
-        assert not names & heavy, path
+        assert not {name.split(".")[0] for name in named_at_the_top(path)} & HEAVY, path
+
+
+@pytest.mark.parametrize("module", ["options", "promotion_options", "failover", "status"])
+def test_what_starts_avn_early_loads_nothing_heavy_before(module: str) -> None:
+    """A failover and a status ask avn first of all: what takes long to load is loaded meanwhile."""
+    assert not {name.split(".")[0] for name in loaded_with(f"ccr_avn.cli.{module}")} & HEAVY
+    assert {name.split(".")[0] for name in loaded_with("ccr_avn.cli.failing_over")} & HEAVY
 
 
 def test_a_command_is_loaded_when_it_is_called() -> None:

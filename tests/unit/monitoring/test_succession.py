@@ -351,7 +351,7 @@ def test_where_the_list_can_not_be_had_the_old_primary_is_asked_for_too(monkeypa
 
     monkeypatch.setattr("ccr_avn.monitoring.collect.ask_each", ask_each)
     world = world_of("avn", call_timeout=1)
-    found = collect._by_name(world, Project(), ("us",), lambda _: None)
+    found = collect.ask_by_name(world, Project(), ("us",), lambda _: None)
     assert {one.name for one in found} == {"us", "eu"}
 
 

@@ -4,7 +4,7 @@ import pytest
 from pytest_subprocess import FakeProcess
 
 from ccr_avn.aiven.models import Service
-from ccr_avn.cli.promotion_options import exposure, exposure_lines
+from ccr_avn.cli.promotion_told import exposure, exposure_lines
 from ccr_avn.errors import Refused
 from ccr_avn.hooks import Hooks
 from ccr_avn.output import console

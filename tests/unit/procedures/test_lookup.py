@@ -10,7 +10,7 @@ from pytest_subprocess import FakeProcess
 from ccr_avn.aiven import program
 from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import AvnError, Refused
-from ccr_avn.monitoring import collect
+from ccr_avn.monitoring import ask
 from ccr_avn.procedures import lookup
 
 ROW = {
@@ -71,7 +71,7 @@ def test_status_of_names_needs_no_list(fp: FakeProcess, avn: str) -> None:
     answers(fp, avn, "get", "us", stdout=json.dumps(US))
     answers(fp, avn, "get", "eu", stdout=json.dumps(EU))
     told: list[str] = []
-    found = collect.begin(avn, None, 5, ("us",), told.append)()
+    found = ask.begin(avn, None, 5, ("us",), told.append)()
     assert sorted(one.name for one in found) == ["eu", "us"]
     assert "ValueError" in told[0]
 
@@ -79,7 +79,7 @@ def test_status_of_names_needs_no_list(fp: FakeProcess, avn: str) -> None:
 def test_status_of_all_needs_the_list(fp: FakeProcess, avn: str) -> None:
     answers(fp, avn, "list", returncode=1, stderr="ERROR\tcommand failed: Error: no (status 401)\n")
     with pytest.raises(AvnError, match="failed"):
-        collect.begin(avn, None, 5)()
+        ask.begin(avn, None, 5)()
 
 
 def test_an_avn_that_is_too_old_is_named_before_it_is_started(fp: FakeProcess, tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""Servers are looked at, pairs judged, and what was found told in the format that was asked for."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ccr_avn.aiven.models import Service
+from ccr_avn.cli.status import Format
+from ccr_avn.errors import UsageError
+from ccr_avn.files import PUBLIC, replace_file
+from ccr_avn.history import drills
+from ccr_avn.monitoring.collect import look_at_all
+from ccr_avn.monitoring.health import PairStatus, overall, pair_statuses
+from ccr_avn.monitoring.nagios import line_of
+from ccr_avn.monitoring.pairs import chosen, pairs_of, with_expected
+from ccr_avn.monitoring.prometheus import text_of
+from ccr_avn.monitoring.verdicts import CODES, Limits
+from ccr_avn.output import console
+from ccr_avn.output.tables import rows, troubles
+
+NAMED = 3
+"""Primaries without a drill that are named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is looked at. ``data_timeout``: seconds for all servers to answer, None: they are not asked; lags in bytes."""
+
+    names: tuple[str, ...]
+    expected: tuple[tuple[str, str], ...]
+    project: str | None
+    data_timeout: float | None
+    ca_file: Path | None
+    route: str | None
+    warn_lag: int
+    crit_lag: int
+
+
+def look_and_tell(services: tuple[Service, ...], asked: Asked, form: Format, output: Path | None) -> int:
+    """Gives the exit code that the health has."""
+    every = pairs_of(services)
+    pairs = with_expected(chosen(every, asked.names), every, asked.expected)
+    looks = (
+        look_at_all(pairs, limit=asked.data_timeout, ca_file=asked.ca_file, route=asked.route)
+        if asked.data_timeout is not None
+        else None
+    )
+    limits = Limits(warn=asked.warn_lag, crit=asked.crit_lag)
+    found = pair_statuses(pairs, looks, limits=limits, now=datetime.now(UTC))
+    _show(found, form, output, limits, getattr(services, "left_out", ()), asked.project)
+    return CODES[overall(found)]
+
+
+def _show(
+    found: tuple[PairStatus, ...],
+    form: Format,
+    output: Path | None,
+    limits: Limits,
+    left_out: tuple[str, ...],
+    project: str | None,
+) -> None:
+    """``left_out``: what avn said that can't be read."""
+    if form is not Format.NAGIOS:
+        for note in left_out:
+            console.warn(note)
+    match form:
+        case Format.NAGIOS:
+            line, code = line_of(found, limits, left_out)
+            console.say(line)
+            raise typer.Exit(code)
+        case Format.PROMETHEUS:
+            _show_metrics(found, output)
+        case Format.JSON:
+            pairs = [{**one.told(), **last} for one, last in zip(found, _last_drills(found, project), strict=True)]
+            result = {"health": overall(found), "pairs": pairs, "warnings": list(left_out)}
+            console.envelope("status", ok=True, changed=False, result=result)
+        case Format.TABLE:
+            console.say(console.table(rows(found), indent="") if found else "no Valkey or Redis services here")
+            for line in troubles(found, project):
+                console.say(line)
+            if found and not any(one.pair.counts or one.health != "ok" for one in found):
+                console.say("unknown: there is no pair; one that must be there is named with --expect PRIMARY:REPLICA")
+            for line in _not_drilled(found, project):
+                console.say(line)
+
+
+def _last_drills(found: tuple[PairStatus, ...], project: str | None) -> list[dict[str, Any]]:
+    newest, now = drills.newest(project), time.time()
+    told = (newest.get(one.pair.primary_name) for one in found)
+    return [{"last_drill": one.data(now) if one else None} for one in told]
+
+
+def _not_drilled(found: tuple[PairStatus, ...], project: str | None) -> list[str]:
+    """A hint, no part of the health: whether a switchover would work here is best known by trying."""
+    names = [one.pair.primary_name for one in found if one.rank == "pair" and one.pair.primary]
+    due = drills.not_for_long(names, drills.newest(project), time.time()) if names else []
+    if not due:
+        return []
+    some = ", ".join(due[:NAMED]) + (f" and {len(due) - NAMED} more" if len(due) > NAMED else "")
+    return [f"no drill in 90 days from this machine: {some}; ccr-avn drill {due[0]} --replica-cloud CLOUD"]
+
+
+def _show_metrics(found: tuple[PairStatus, ...], output: Path | None) -> None:
+    if output is None:
+        console.say(text_of(found).rstrip("\n"))
+        return
+    try:
+        replace_file(output, text_of(found), PUBLIC)  # the collector is another user
+    except OSError as error:
+        raise UsageError(
+            f"--output: {output} can't be written",
+            detail=error.strerror or str(error),
+            hint="name a file in a directory that is there and may be written to",
+        ) from None
