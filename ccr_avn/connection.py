@@ -1,4 +1,4 @@
-"""Connection details in the forms that applications take. Holds secrets, by purpose; shows nothing itself."""
+"""Formats connection details for applications. Handles secrets on purpose; prints nothing itself."""
 
 import base64
 import json

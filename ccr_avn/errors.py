@@ -1,4 +1,4 @@
-"""Every failure that is explained: what happened, what was seen, what to type next, and its exit code."""
+"""The errors shown to people: what happened, what was seen, what to type next, and the exit code."""
 
 from typing import Any, ClassVar, Literal
 

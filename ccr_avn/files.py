@@ -1,4 +1,4 @@
-"""Files for others to pick up: whole or as they were, never half-written."""
+"""Writes files atomically, for other programs to pick up."""
 
 import os
 import tempfile

@@ -50,7 +50,7 @@ class Hooks:
         """
         if not self.run("before", environment):
             raise Refused(
-                "the command given with --before refused",
+                "the command given with --before failed",
                 detail=shlex.join(self.before),
                 hint="nothing was changed; fix the problem it reported, then run the same command again",
             )

@@ -1,4 +1,4 @@
-"""avn loaded once, for many commands: a helper forks for each, so that each is a process of its own as ever.
+"""Loads avn once for many commands: a helper process forks for each, so that each is still a process of its own.
 
 What a fork sees and says is what it would have seen and said if it had been started; where that is not sure, or the
 helper can't be had, commands are started plainly. A request that the helper may have taken is never repeated.

@@ -1,4 +1,4 @@
-"""Text that can be shown anywhere: nothing in it steers a terminal, and every character has a way to be written."""
+"""Makes text safe to show: no terminal control sequences, and every character can be encoded."""
 
 import codecs
 import re

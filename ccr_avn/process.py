@@ -131,7 +131,7 @@ def find_avn(given: str | None) -> str:
             raise UsageError(
                 f"avn not found: {wanted}",
                 detail="given by --avn or CCR_AVN_BIN; there is no such program, or it can't be run",
-                hint="give the path of an installed avn, or leave it out to use the one that came with ccr-avn",
+                hint="give the path of an installed avn, or omit it to use the one installed with ccr-avn",
             )
         return found
     beside = Path(sys.executable).parent / "avn"

@@ -1,4 +1,4 @@
-"""The one filter before anything is shown or kept: no password leaves this process inside somebody's text."""
+"""Redacts passwords from all text before it is shown or stored."""
 
 import re
 from collections.abc import Iterable

@@ -65,5 +65,5 @@ def within(seconds: float | None) -> Iterator[None]:
 
 def _interrupted(number: int) -> Interrupted:
     if number == signal.SIGALRM:
-        return OutOfTime(number, hint="what it waited for needs longer: give it more time")
-    return Interrupted(number, hint="re-run the same command to resume: it looks at what is there first")
+        return OutOfTime(number, hint="raise the time limit for what it waited for")
+    return Interrupted(number, hint="re-run the same command to resume: it checks the current state first")

@@ -1,1 +1,1 @@
-"""What is said to avn, and what its answers mean."""
+"""Calls of avn and the parsing of its answers; doctor's checks."""

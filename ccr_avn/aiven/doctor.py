@@ -1,4 +1,4 @@
-"""doctor's checks: is everything in place for a run? Reads only."""
+"""The checks of `ccr-avn doctor`. Reads only."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -111,7 +111,7 @@ def _passwords(services: Any) -> Check:
     name = "passwords"
     known = [] if isinstance(services, AvnError) else [one.uri.get_secret_value() for one in services if one.uri]
     if not known:
-        return Check(name=name, verdict="WARN", seen="there is no running service yet to see this on")
+        return Check(name=name, verdict="WARN", seen="there is no running service yet to check this on")
     if REDACTED in known[0]:
         hint = "the token needs service:secrets:read: without it no data plane can be reached"
         return Check(name=name, verdict="FAIL", seen=f"hidden from this token; {hint}")
@@ -128,5 +128,5 @@ def _on_a_service(
 ) -> Check:
     """Whether the token may list these can only be seen on a service that exists."""
     if not service:
-        return Check(name=name, verdict="WARN", seen=f"there is no service yet to list the {name} of")
+        return Check(name=name, verdict="WARN", seen=f"there is no service yet whose {name} could be listed")
     return _judged(name, ask(call(project, service)), "can be listed", f"the token needs {permission}")

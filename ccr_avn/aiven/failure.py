@@ -1,4 +1,4 @@
-"""What avn tells of a failure: the only place that reads its stderr, in the three formats that it has had."""
+"""Classifies failures of avn from its stderr, in the three formats it has had. Nothing else reads that stderr."""
 
 import json
 import re
@@ -103,8 +103,8 @@ def _no_connection(text: str) -> Failure:
 
 def _asked(text: str) -> Failure:  # noqa: ARG001 (one signature for all crashes)
     return Failure(
-        reason="avn asked a question, most likely about a version near its end of life, and nobody can answer here",
-        hint="look at the question by hand, with the same avn command; AIVEN_FORCE=true answers it with yes",
+        reason="avn asked a question, most likely about a version near its end of life, and there is no terminal to answer it",
+        hint="run the same avn command by hand to see it; AIVEN_FORCE=true answers it with yes",
     )
 
 
@@ -123,7 +123,7 @@ _CHECK_NETWORK = "check the network of this machine: curl -sI https://api.aiven.
 _NETWORK = (
     (
         r"ProxyError|Cannot connect to proxy|Tunnel connection failed",
-        "the proxy on the way to {where} does not answer or refuses",
+        "the proxy for {where} does not answer, or refuses",
         "check HTTPS_PROXY and NO_PROXY in the environment",
     ),
     (
@@ -152,7 +152,7 @@ _CRASHES: dict[str, Callable[[str], Failure]] = {
 }
 
 _HINTS = {
-    401: "the token is expired or revoked: avn user login, or set AIVEN_AUTH_TOKEN anew",
-    403: "see what this token may do: `ccr-avn doctor`; an administrator of the project can grant the permission",
+    401: "the token is expired or revoked: avn user login, or set a new AIVEN_AUTH_TOKEN",
+    403: "check what this token may do: `ccr-avn doctor`; an administrator of the project can grant the permission",
     429: "the token's rate limit is used up: wait, or use another token",
 }

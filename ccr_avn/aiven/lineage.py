@@ -1,4 +1,4 @@
-"""Where a promoted service came from, as its tags tell: the platform forgets it. A name alone proves nothing."""
+"""Reads and writes the tags that record which primary a service was promoted from. A name alone proves nothing."""
 
 import re
 from dataclasses import dataclass

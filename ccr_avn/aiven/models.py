@@ -1,4 +1,4 @@
-"""The few facts read out of avn's JSON. Raw JSON travels no further than this module."""
+"""The facts read from avn's JSON. Raw JSON goes no further than this module."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Which avn is installed: found, asked, and known to be new enough."""
+"""Finds the installed avn and checks that it is new enough."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,8 +47,8 @@ def identify(given: str | None, *, with_help: bool = False) -> Program:
     if name != "aiven-client" or not number:
         raise UsageError(
             f"{path} is not avn",
-            detail="`--version` did not answer aiven-client and a number",
-            hint="give --avn the path of the Aiven CLI, or leave it out",
+            detail="`--version` did not print aiven-client and a number",
+            hint="give --avn the path of the Aiven CLI, or omit it",
         )
     if _numbers(number) < OLDEST:
         raise _too_old(path, number)
@@ -91,7 +91,7 @@ def version_beside(path: str) -> str | None:
 def _too_old(path: str, number: str) -> TooOld:
     return TooOld(
         f"avn {number} is too old",
-        detail=f"{path}; the oldest that will do is {'.'.join(map(str, OLDEST))}, for `service backup-list`",
+        detail=f"{path}; the oldest supported is {'.'.join(map(str, OLDEST))}, for `service backup-list`",
         hint="pip install --upgrade aiven-client",
     )
 

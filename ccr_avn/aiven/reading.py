@@ -1,4 +1,4 @@
-"""Reading avn's JSON: whole facts, without what can't be read of them. Knows no fact in particular."""
+"""Parses avn's JSON row by row and skips, with a warning, what can't be parsed. Knows no particular fact."""
 
 import json
 from collections.abc import Iterable
@@ -59,7 +59,7 @@ def rows_of(shape: type[M], rows: Iterable[Any], what: str) -> Rows[M]:
             one = salvaged(shape, row)
         except AvnError as error:
             name = _name_of(row) or f"number {number}"
-            left_out.append(f"{what} {name} is left out: avn's answer on it can't be read ({error.detail})")
+            left_out.append(f"{what} {name} is skipped: avn's answer about it can't be read ({error.detail})")
         else:
             found.append(one)
             left_out.extend(getattr(one, "left_out", ()))
@@ -79,7 +79,7 @@ def salvaged(shape: type[M], row: Any) -> M:
             found = shape.model_validate(left)
         except ValidationError as error:
             left, dropped = _without(shape, left, error)
-            notes += (f"{_name_of(row) or 'a row'}: {one}: left out, it can't be read" for one in dropped)
+            notes += (f"{_name_of(row) or 'a row'}: {one}: skipped, it can't be read" for one in dropped)
         except (ValueError, RecursionError) as error:
             raise unreadable(error) from None
         else:
@@ -122,7 +122,7 @@ def unreadable(error: Exception) -> AvnError:
     else:
         detail = "not JSON" if isinstance(error, json.JSONDecodeError) else type(error).__name__
     return AvnError(
-        "avn answered something that can't be read",
+        "avn's answer can't be parsed",
         detail=detail,
-        hint="run it again; if it stays, `ccr-avn doctor` shows which avn is used and whether it is supported",
+        hint="run it again; if it happens again, `ccr-avn doctor` shows which avn is used and whether it is supported",
     )

@@ -93,8 +93,8 @@ class Program(pages.HelpGroup):
 app = typer.Typer(
     name="ccr-avn",
     cls=Program,
-    help="Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over. Uses avn for all of it.",
-    epilog="ccr-avn doctor\nccr-avn COMMAND --help",
+    help="Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over. Every change is made by avn.",
+    epilog="ccr-avn doctor\nccr-avn sandbox run -- bash\nccr-avn COMMAND --help",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

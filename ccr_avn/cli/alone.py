@@ -1,4 +1,4 @@
-"""One step of a plan, run by itself: as the lines of a preview do it, and a person at a shell."""
+"""Runs one step of a plan by itself, for `ccr-avn gate` and the lines of a preview."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -32,8 +32,10 @@ T = TypeVar("T")
 ServiceName = Annotated[
     str, typer.Argument(metavar="SERVICE", help="The service to ask.", autocompletion=options.recent)
 ]
-Timeout = Annotated[float, typer.Option(metavar="S", help="How long to go on asking; 0: look once.")]
-Print = Annotated[str | None, typer.Option("--print", metavar="FACT", help="Print only this fact, for a shell.")]
+Timeout = Annotated[float, typer.Option(metavar="S", help="How long to keep checking; 0: check once.")]
+Print = Annotated[
+    str | None, typer.Option("--print", metavar="FACT", help="Print only the value of this fact, for scripts.")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,7 @@ class Alone:
         """
         fact = self.fact or fact
         if fact and result.get(fact) is None:
-            raise Refused(f"no {fact} is known: {text}", hint="leave --print out to see what is")
+            raise Refused(f"no {fact} is known: {text}", hint="omit --print to list the known facts")
         if self.json:
             console.envelope(str(self.context.info_name), ok=True, changed=False, result=dict(result))
         else:

@@ -1,4 +1,4 @@
-"""The error boundary: every way to end becomes an exit code, with three lines or one envelope."""
+"""The error boundary: turns every exception into an exit code and an error, as text or JSON."""
 
 import os
 import traceback

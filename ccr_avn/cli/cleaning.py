@@ -1,4 +1,4 @@
-"""`ccr-avn drill --clean`: what drills that died have left, shown, asked for one by one, and terminated by the same rule."""
+"""`ccr-avn drill --clean`: lists what interrupted drills left behind and terminates it, after asking for each."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,7 +34,7 @@ class Cleaning:
         session = Session("drill", json=self.json, clean=True, project=self.setting.project.name)
         program = identify(self.avn)
         read = self._look()
-        run = session.perform(Plan("find what drills have left", (read,), ()), program, self.call_timeout)
+        run = session.perform(Plan("find what drills have left behind", (read,), ()), program, self.call_timeout)
         found = {one.name: self._judged(one) for one in self._candidates(run.seen.of(read))}
         sure = [name for name, finding in found.items() if finding.verdict == "go"]
         if sure and not check:
@@ -46,7 +46,7 @@ class Cleaning:
         project = self.setting.project
         call = commands.service_named(project, self.only) if self.only else commands.service_list(project)
         gate: Gate[tuple[Service, ...]] = Gate(
-            "the services are listed", lambda every, _: go(f"{len(self._candidates(every))} look like a drill's")
+            "the services are listed", lambda every, _: go(f"{len(self._candidates(every))} may belong to a drill")
         )
         return Step(slug="services", purpose="find what drills have left behind", read=call, gate=gate)
 
@@ -61,16 +61,16 @@ class Cleaning:
         for one in every:
             if one.name not in names:
                 continue
-            made = one.created.isoformat() if one.created else "at a time that is not shown"
+            made = one.created.isoformat() if one.created else "at an unknown time"
             console.note(f"{one.name}: {one.type} {one.plan} in {one.cloud}, {one.state}, made {made}")
-            if self.yes or confirmed(f"Type yes to terminate {one.name}; anything else leaves it: "):
+            if self.yes or confirmed(f"Type yes to terminate {one.name}; anything else keeps it: "):
                 self.chosen.add(one.name)
 
     def _terminate(self, session: Session, program: Any) -> tuple[Session, Run]:
         """A run of its own: it has a journal, as everything that changes something."""
         session = Session("drill", json=self.json, clean=True, project=self.setting.project.name)
         steps = tuple(self._step(name) for name in sorted(self.chosen))
-        run = session.perform(Plan("terminate what drills have left", (), steps), program, self.call_timeout)
+        run = session.perform(Plan("terminate what drills have left behind", (), steps), program, self.call_timeout)
         return session, run
 
     def _step(self, name: str) -> Step[Any]:
@@ -99,13 +99,13 @@ class Cleaning:
             "left": [{"name": name, "why": _why(one), "hint": one.hint} for name, one in left.items()],
         }
         lines = [f"{name} is terminated and gone" for name in terminated]
-        lines += [f"{name} is left: {_why(one)}" for name, one in left.items()]
-        lines = lines or ["drills have left nothing"]
+        lines += [f"{name} is kept: {_why(one)}" for name, one in left.items()]
+        lines = lines or ["no drill has left anything behind"]
         session.finish(run, result, lines, _problem(left, check=check), only_looked=not run.changed)
 
 
 def _why(finding: Finding) -> str:
-    return "it was not to be terminated" if finding.verdict == "go" else finding.detail
+    return "you chose to keep it" if finding.verdict == "go" else finding.detail
 
 
 def _problem(left: dict[str, Finding], *, check: bool) -> CcrError | None:

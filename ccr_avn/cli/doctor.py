@@ -21,13 +21,13 @@ def doctor(
     avn: Avn = None,
     no_preload: NoPreload = False,
 ) -> None:
-    """Check avn, token, project, permissions and whether read replicas are offered. Exit 4 when something fails."""
+    """Check avn, token, project, permissions and whether read replicas are offered. Exit 4 if a check fails."""
     options.not_negative(call_timeout=call_timeout)
     options.preload(avn, no_preload=no_preload)
     named = options.project_name(project)
     found, now = drills.newest(named), time.time()
     told_of = [f"{primary}: {one.told(now)}" for primary, one in sorted(found.items())]
-    none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tries what a switchover rests on"
+    none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tests what a switchover relies on"
     checks = (
         *examine(avn, Project(named), service_type, call_timeout),
         Check(name="last drill", verdict="OK" if told_of else "WARN", seen="; ".join(told_of) or none),

@@ -36,7 +36,9 @@ def drill(
     ] = None,
     replica_cloud: Annotated[str | None, typer.Option(metavar="C", help="Cloud of the throw-away replica.")] = None,
     replica_plan: Annotated[str, typer.Option(metavar="PLAN", help="Its plan: a startup plan.")] = "startup-4",
-    level: Annotated[Level, typer.Option(help="How deep its data is proven before the promotion.")] = Level.VALUES,
+    level: Annotated[
+        Level, typer.Option(help="How thoroughly its data is compared before the promotion.")
+    ] = Level.VALUES,
     name: Name = None,
     check: Annotated[
         bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")
@@ -46,7 +48,7 @@ def drill(
     json: Json = False,
     keep: Annotated[bool, typer.Option("--keep", help="Don't terminate the throw-away; print the command.")] = False,
     clean: Annotated[
-        bool, typer.Option("--clean", help="Find what drills that died have left, and ask for each.")
+        bool, typer.Option("--clean", help="Find what interrupted drills left behind; ask, then terminate.")
     ] = False,
     only: Annotated[str | None, typer.Option(metavar="NAME", help="With --clean: only this one.")] = None,
     samples: Samples = 20,
@@ -58,15 +60,17 @@ def drill(
     ] = None,
     allow_any_plan: Annotated[bool, typer.Option("--allow-any-plan", help="Let Aiven decide on the plan.")] = False,
     project: ProjectName = None,
-    max_minutes: Annotated[float, typer.Option(metavar="M", help="Time limit for all but the cleaning.")] = 60,
+    max_minutes: Annotated[
+        float, typer.Option(metavar="M", help="Time limit for everything except the clean-up.")
+    ] = 60,
     promote_timeout: Annotated[float, typer.Option(metavar="S", help="Time limit for its promotion.")] = 600,
     doubt_timeout: DoubtTimeout = 60,
     filter_timeout: Annotated[
-        float, typer.Option(metavar="S", help="How long an IP filter is given to take effect.")
+        float, typer.Option(metavar="S", help="How long to wait for an IP filter to take effect.")
     ] = 60,
-    backup_timeout: Annotated[float, typer.Option(metavar="S", help="How long the first backup is waited for.")] = 600,
+    backup_timeout: Annotated[float, typer.Option(metavar="S", help="How long to wait for the first backup.")] = 600,
     quiet_seconds: Annotated[
-        float, typer.Option(metavar="S", help="For how long the promoted throw-away must stand still.")
+        float, typer.Option(metavar="S", help="How long the promoted throw-away must receive no writes.")
     ] = 5,
     poll_interval: PollInterval = 5,
     call_timeout: CallTimeout = 60,
@@ -75,9 +79,9 @@ def drill(
     avn: Avn = None,
     no_preload: NoPreload = False,
 ) -> None:
-    """Make a throw-away replica of PRIMARY, prove it, promote it, try every assumption on it, and terminate it.
+    """Create a throw-away replica of PRIMARY, compare it, promote it, test every assumption on it, and terminate it.
 
-    PRIMARY is not changed and goes on serving. Exit 16: a switchover here would not come to a good end.
+    PRIMARY is not changed and keeps serving. Exit 16: a switchover here would not complete as intended.
     """
     options.names(PRIMARY=primary, **{"--name": name, "--only": only})
     options.words(replica_cloud=replica_cloud, replica_plan=replica_plan)
@@ -92,11 +96,13 @@ def drill(
         call_timeout=call_timeout,
     )
     if not 0 < max_minutes < float("inf"):
-        raise UsageError(f"--max-minutes can't be {max_minutes:g}", detail="more than 0", hint="--max-minutes 60")
+        raise UsageError(
+            f"invalid value for --max-minutes: {max_minutes:g}", detail="more than 0", hint="--max-minutes 60"
+        )
     setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
     _fits(primary, replica_cloud, clean=clean, only=only)
     if not (check or dry_run):
-        must_be_able_to_ask(yes=yes, why="a drill makes a service that is billed" if not clean else "it terminates")
+        must_be_able_to_ask(yes=yes, why="a drill creates a service that is billed" if not clean else "it terminates")
     options.preload(avn, no_preload=no_preload or dry_run)
     if clean:
         from ccr_avn.cli.cleaning import Cleaning
@@ -144,13 +150,15 @@ def _fits(primary: str | None, cloud: str | None, *, clean: bool, only: str | No
     """
     usage = "ccr-avn drill PRIMARY --replica-cloud CLOUD, or ccr-avn drill --clean"
     if clean and (primary or cloud):
-        raise UsageError("--clean takes no PRIMARY", detail="it looks at the whole project", hint=usage)
+        raise UsageError("--clean takes no PRIMARY", detail="it covers the whole project", hint=usage)
     if not clean and only:
-        raise UsageError("--only is for --clean", detail="it names one that is left over", hint=usage)
+        raise UsageError("--only is for --clean", detail="it names a service that is left over", hint=usage)
     if not clean and not (primary and cloud):
         missing = "PRIMARY" if not primary else "--replica-cloud"
         raise UsageError(
-            f"{missing} is missing", detail="what is drilled, and where the throw-away is made", hint=usage
+            f"{missing} is missing",
+            detail="the primary to drill and the cloud of the throw-away are required",
+            hint=usage,
         )
 
 

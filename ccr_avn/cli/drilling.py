@@ -1,4 +1,4 @@
-"""A drill from its plan to its result: the question, the run with its limit, what is told."""
+"""Runs a drill from its plan to its result: the question, the run with its time limit, the output."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +57,9 @@ class Drilling:
                 "would_go": True,
                 "cost": self._cost(run, procedure),
             }
-            line = f"{want.primary}: all pre-checks passed; {want.drill} would be made: {self._costs(run, procedure)}"
+            line = (
+                f"{want.primary}: all pre-checks passed; {want.drill} would be created: {self._costs(run, procedure)}"
+            )
             self.session.finish(run, result, [line])
             return
         self._finish(run, procedure)
@@ -69,12 +71,12 @@ class Drilling:
             NotConfirmed: it was not wanted.
         """
         want = self.want
-        fate = "kept (--keep)" if want.keep else "terminated when all is tried, or when anything ends the drill"
+        fate = "kept (--keep)" if want.keep else "terminated at the end, however the drill ends"
         told = {
             "made": f"{want.drill}, {want.plan} in {want.cloud}, a read replica of {want.primary}",
             "costs": self._costs(run, procedure),
             "then": f"{want.drill} is promoted, examined and {fate}",
-            want.primary: "is not changed and goes on serving; markers are written to it, its keys are read",
+            want.primary: "is not changed and keeps serving; markers are written to it, its keys are read",
         }
         console.note(console.table(list(told.items())))
         if self.yes:
@@ -97,7 +99,7 @@ class Drilling:
     def _costs(self, run: Run, procedure: Drill) -> str:
         hour = self._price(run, procedure)
         return (
-            "what its plan costs: avn tells no price"
+            "the price of its plan: avn does not report it"
             if hour is None
             else f"{hour:g} USD an hour, by Aiven's price list"
         )
@@ -148,7 +150,7 @@ class Drilling:
         sent = any(isinstance(one, events.ChangeEnded) and one.slug == "promote" for one in self.session.timeline)
         if not sent or "promote" in done or failed_in(self.session) not in ("promote", TERMINATE):
             return []
-        saw = f"it was no master within {self.want.promote_timeout:g} s after the integration was deleted"
+        saw = f"it was not a master within {self.want.promote_timeout:g} s after the integration was deleted"
         return [{"assumption": "deletion-promotes", "outcome": "does not hold", "saw": saw}]
 
     def _no_backup(self, done: dict[str, events.StepDone]) -> list[dict[str, str]]:
@@ -190,7 +192,7 @@ class Drilling:
         problem = None
         if grave:
             problem = NotProven(
-                f"a switchover of {want.primary} would not come to a good end here",
+                f"a switchover of {want.primary} would not complete as intended here",
                 detail="; ".join(f"{one['name']}: {one['saw']}" for one in grave),
                 hint="; ".join(f"{one['name']}: {one['otherwise']}" for one in grave),
             )
@@ -218,5 +220,5 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     untried = [one["name"] for one in rows if assumptions.BY_NAME[one["name"]].untried]
     shown = [(one["outcome"], one["name"], one["saw"]) for one in rows if one["name"] not in untried]
     failed = [f"  {one['name']}: {one['otherwise']}" for one in rows if one["outcome"] == "does not hold"]
-    lines = [console.table(shown), f"  not tried by a drill: {', '.join(untried)}"]
-    return [*lines, *(["what ccr-avn does where it does not hold:", *failed] if failed else [])]
+    lines = [console.table(shown), f"  not tested by a drill: {', '.join(untried)}"]
+    return [*lines, *(["what ccr-avn does if an assumption does not hold:", *failed] if failed else [])]

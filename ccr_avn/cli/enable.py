@@ -74,7 +74,7 @@ def enable(
         bool, typer.Option("--allow-any-plan", help="Let Aiven decide on the replica's plan.")
     ] = False,
     replica_flag: Annotated[
-        ReplicaFlag, typer.Option(help="Flag of avn that makes the replica; auto: the one it has.")
+        ReplicaFlag, typer.Option(help="avn flag that creates the replica; auto: the one avn has.")
     ] = ReplicaFlag.AUTO,
     project: ProjectName = None,
     running_timeout: Annotated[

@@ -64,8 +64,8 @@ def _password(users: object, service: str, username: str) -> str:
     user = next((one for one in users if isinstance(one, User) and one.username == username), None)
     if user is None or user.password is None:
         raise Refused(
-            f"{service} shows no password of a user {username}",
+            f"{service} shows no password for user {username}",
             detail=f"users: {', '.join(one.username for one in users)}",
-            hint=f"avn service user-list {service} --json; one whose password was set by hand is not shown",
+            hint=f"avn service user-list {service} --json; passwords that were set by hand are not shown",
         )
     return user.password.get_secret_value()

@@ -24,39 +24,45 @@ class OldPrimary(StrEnum):
 
 
 Names = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only pairs with this service; repeatable.")]
-Excepted = Annotated[list[str] | None, typer.Option("--except", metavar="NAME", help="Not this one; repeatable.")]
+Excepted = Annotated[
+    list[str] | None, typer.Option("--except", metavar="NAME", help="Exclude pairs with this service; repeatable.")
+]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", metavar="K=V", help="Only primaries that have this tag; repeatable.")
 ]
 
 
 def evacuate(
-    cloud: Annotated[list[str], typer.Argument(metavar="CLOUD...", help="Clouds to leave; PREFIX* for many.")],
+    cloud: Annotated[
+        list[str], typer.Argument(metavar="CLOUD...", help="Clouds to evacuate; PREFIX* matches several.")
+    ],
     check: Annotated[
-        bool, typer.Option("--check", help="Show what would be done; exit 0 if all can be moved, 4 if not.")
+        bool, typer.Option("--check", help="Show what would be done; exit 0 if every pair can be moved, 4 if not.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
     planned: Annotated[bool, typer.Option("--planned", help="Only switch over, without loss (the default).")] = False,
     forced: Annotated[bool, typer.Option("--forced", help="Fail over: the primaries are lost.")] = False,
-    auto: Annotated[bool, typer.Option("--auto", help="Switch over what is healthy, fail over what is dead.")] = False,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Switch over healthy pairs, fail over those whose primary is lost.")
+    ] = False,
     allow_data_loss: Annotated[
-        bool, typer.Option("--allow-data-loss", help="Required by --forced and --auto: last writes may be lost.")
+        bool, typer.Option("--allow-data-loss", help="Required by --forced and --auto: the last writes may be lost.")
     ] = False,
     only: Names = None,
     excepted: Excepted = None,
     tag: Tags = None,
-    canary: Annotated[int, typer.Option(metavar="N", help="Pairs that end before any other begins.")] = 1,
+    canary: Annotated[int, typer.Option(metavar="N", help="Number of pairs to finish before the others start.")] = 1,
     parallel: Annotated[
-        int, typer.Option(metavar="N", help="How many pairs at once don't take writes yet; what comes after yields.")
+        int, typer.Option(metavar="N", help="How many pairs may have their writes held back at the same time.")
     ] = 10,
-    stop_after: Annotated[int, typer.Option(metavar="N", help="Begin no more once N have failed.")] = 1,
+    stop_after: Annotated[int, typer.Option(metavar="N", help="Start no more pairs once N have failed.")] = 1,
     max_lag_bytes: Annotated[
         int, typer.Option(metavar="N", help="Maximum lag of a replica to begin with, in bytes.")
     ] = 31_457_280,
     old_primary: Annotated[
-        OldPrimary, typer.Option(help="Of a switchover: closed to clients (ip_filter), or powered off.")
+        OldPrimary, typer.Option(help="After a switchover: closed to clients (ip_filter), or powered off.")
     ] = OldPrimary.CLOSE,
     write_env_dir: Annotated[
         Path | None,
@@ -67,7 +73,7 @@ def evacuate(
     on_failure: OnFailure = None,
     project: ProjectName = None,
     data_timeout: Annotated[
-        float, typer.Option(metavar="S", help="Time limit for all servers to answer the first look.")
+        float, typer.Option(metavar="S", help="Time limit for all servers to answer the first check.")
     ] = 3,
     promote_timeout: PromoteTimeout = 600,
     doubt_timeout: DoubtTimeout = 60,
@@ -138,7 +144,7 @@ def _mode(*, planned: bool, forced: bool, auto: bool, allow_data_loss: bool) -> 
     """
     if planned + forced + auto > 1:
         raise UsageError(
-            "--planned, --forced and --auto don't go together",
+            "--planned, --forced and --auto can't be combined",
             detail="each says how all pairs are moved",
             hint="give one of them; --planned is the default",
         )
@@ -155,9 +161,9 @@ def _clouds(given: list[str]) -> tuple[str, ...]:
     for one in given:
         if not CLOUD.fullmatch(one):
             raise UsageError(
-                f"CLOUD can't be {one!r}",
-                detail="a cloud's name, or the beginning of some, with * at its end",
-                hint="see `avn cloud list`; quote a star: 'google-*'",
+                f"invalid value for CLOUD: {one!r}",
+                detail="a cloud name, or the start of some, followed by *",
+                hint="see `avn cloud list`; quote the star: 'google-*'",
             )
     return tuple(dict.fromkeys(given))
 
@@ -165,7 +171,7 @@ def _clouds(given: list[str]) -> tuple[str, ...]:
 def _tags(given: list[str]) -> tuple[tuple[str, str], ...]:
     for one in given:
         if "=" not in one or one.startswith("="):
-            raise UsageError(f"--tag can't be {one!r}", detail="a key and a value", hint="--tag wave=1")
+            raise UsageError(f"invalid value for --tag: {one!r}", detail="a key and a value", hint="--tag wave=1")
     return tuple((key, value) for key, _, value in (one.partition("=") for one in given))
 
 

@@ -1,4 +1,4 @@
-"""An evacuation from its first look to its exit code: look, table, question, runs, result."""
+"""Runs an evacuation from the first check to the exit code: checks, table, question, runs, result."""
 
 import os
 import secrets
@@ -126,8 +126,8 @@ class Evacuation:
         if selection.unknown:
             raise Refused(
                 f"{' and '.join(selection.unknown)}: no such primary or replica in {' '.join(want.clouds)}",
-                detail="names as given with --only",
-                hint="see which there are: the same command with --check and without --only",
+                detail="given with --only",
+                hint="list them: the same command with --check and without --only",
             )
         return selection
 
@@ -181,7 +181,7 @@ class Evacuation:
         if not confirmed:
             raise NotConfirmed(
                 "not confirmed",
-                detail=f"{wanted!r} was to be typed, not {answer!r}; nothing was changed",
+                detail=f"expected {wanted!r}, got {answer!r}; nothing was changed",
                 hint="run it again when you are sure, or with --check",
             )
 
@@ -251,7 +251,7 @@ class Evacuation:
         problem: CcrError | None = None
         if self.stop.level and (left or failed):
             problem = Interrupted(
-                self.stop.number, hint="run the same command again: pairs that are done are found done"
+                self.stop.number, hint="run the same command again: finished pairs are recognised and not touched"
             )
         elif failed:
             problem = Failed(failed, left)

@@ -1,4 +1,4 @@
-"""What is told of an evacuation: the table before the question, and what came of it."""
+"""Output of an evacuation: the table before the question, and the result."""
 
 import statistics
 from typing import Any
@@ -85,17 +85,19 @@ def consequences(selection: Selection, given: Given) -> list[str]:
     forced = selection.count("failover")
     fate = "powered off" if given.old_primary == "power-off" else "closed to client connections (ip_filter)"
     rows = [("in all", sentence(selection))]
-    rows += [("promoted", "each replica becomes a primary of its own, for good; its old primary can't follow it")]
+    rows += [
+        ("promoted", "each replica becomes a standalone primary, permanently; its old primary can't become its replica")
+    ]
     if selection.count("switchover"):
-        rows += [("switchover", f"nothing acknowledged is lost; each old primary is {fate}")]
+        rows += [("switchover", f"no acknowledged write is lost; each old primary is {fate}")]
     if forced:
         rows += [("failover", f"{forced} old primaries are not closed; their last writes may be lost")]
-    paused = f"for each pair {60 + given.promote_timeout:g} s at most, mostly seconds"
+    paused = f"for each pair {60 + given.promote_timeout:g} s at most, usually seconds"
     rows += [("write pause", paused)] if selection.count("switchover") else []
     rows += [
         (
             "in waves",
-            f"{given.canary} first, to the end; then {given.parallel} at once; no more once {given.stop_after} failed",
+            f"{given.canary} first, to completion; then {given.parallel} at once; no new ones once {given.stop_after} failed",
         )
     ]
     return console.table(rows).splitlines()
@@ -126,9 +128,9 @@ def lines_of(result: dict[str, Any]) -> list[str]:
     for one in sorted(bad, key=lambda pair: pair["state"]):
         lines.append(f"{one['state']}: {one['pair']}: {one.get('summary') or one['reason']}")
         if on := one.get("goes_on_with") or one["hint"]:
-            lines.append(f"  go on with: {on}")
+            lines.append(f"  resume with: {on}")
     if result["enable"]:
-        lines.append("every new primary is without a replica; CLOUD=… and then:")
+        lines.append("the new primaries have no replica yet; set CLOUD=…, then:")
         lines += [f"  {one}" for one in result["enable"]]
     return lines
 

@@ -1,4 +1,4 @@
-"""A failover is run and told; what it needs is loaded while avn is asked already."""
+"""Runs a failover and prints its result; loads what it needs while avn is already being asked."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +96,8 @@ def _consequences(run: "Run", procedure: "Failover", source: str) -> dict[str, s
     seconds, how = known.estimate if known else (None, UNSEEN)
     loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
     return {
-        "promoted": f"{replica} becomes a primary of its own, for good; {source} can't follow it",
-        "old primary": f"{source} is not closed: if it lives, it still accepts writes",
-        "write pause": f"none by us; writes work again when {replica} is promoted",
+        "promoted": f"{replica} becomes a standalone primary, permanently; {source} can't become its replica",
+        "old primary": f"{source} is not closed: if it is alive, it still accepts writes",
+        "write pause": f"none by ccr-avn; writes resume when {replica} is promoted",
         "may be lost": f"{loss} ({how})",
     }

@@ -70,7 +70,7 @@ def failover(
     avn: Avn = None,
     no_preload: NoPreload = False,
 ) -> None:
-    """Promote REPLICA, forced: its primary is dead or cut off, and some writes may be lost."""
+    """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost."""
     began = time.monotonic()
     options.names(REPLICA=replica)
     options.not_negative(
@@ -123,7 +123,7 @@ def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
     """
     if no_verify and looks:
         raise UsageError(
-            "--no-verify goes with neither --wait-automatic nor --force-partial",
-            detail="both need a look at the replica, and --no-verify does without",
+            "--no-verify can't be combined with --wait-automatic or --force-partial",
+            detail="both need a connection to the replica, and --no-verify makes none",
             hint=f"ccr-avn failover {replica} --allow-data-loss --no-verify",
         )

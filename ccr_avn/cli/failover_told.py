@@ -1,4 +1,4 @@
-"""What is told of a failover: of one that ended half-way, and of one that came to its end."""
+"""Output of a failover: of a completed one, and of one that stopped half-way."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -78,7 +78,7 @@ def _outcome(session: "Session", run: "Run", move: FailoverMove, hooks: dict[str
     exposed = [*promotion_told.exposure(project.flag, promoted), *parity.risks(different)]
     if address := procedure.old_address(run.seen):
         mend = parity.power_off(*address, protected=old is not None and old.protected)
-        exposed.insert(0, {"what": f"{source} was not fenced: if it lives, it still accepts writes", "mend": mend})
+        exposed.insert(0, {"what": f"{source} was not fenced: if it is alive, it still accepts writes", "mend": mend})
     done = [event for event in session.timeline if isinstance(event, events.StepDone)]
     accepted = next((event.at for event in done if event.slug == "accepts-writes"), 0.0)
     result: dict[str, Any] = {
@@ -99,7 +99,7 @@ def _outcome(session: "Session", run: "Run", move: FailoverMove, hooks: dict[str
     }
     lines = [f"{want.replica} is the primary now"]
     if not want.verify:
-        lines += [f"  nothing was proven    {UNSEEN}; from inside its network:"]
+        lines += [f"  nothing was proven    {UNSEEN}; from within its network:"]
         lines += [f"                        {command}" for command in from_inside(want.replica, want.setting)]
     elif source:
         loss = "unknown" if seconds is None else f"about {seconds:g} s of writes"

@@ -1,4 +1,4 @@
-"""`ccr-avn gate …`: each gate of a plan by itself, as the very step that a run takes."""
+"""`ccr-avn gate …`: runs one gate by itself, by the same step as in a run."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from ccr_avn.procedures.promotion import control_plane_agrees, look_at_integrati
 from ccr_avn.procedures.steps import databases_step, link_step, marker_step, wait_running
 
 app = typer.Typer(
-    help="One check of a plan by itself, as --dry-run prints it: exit 0 if it holds, 4 if it never will, 5 not yet.",
+    help="Run a single check of a procedure. Exit 0: it holds; 4: it never will; 5: not yet.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -34,12 +34,14 @@ def exists(
     replica_of: Annotated[str | None, typer.Option(metavar="PRIMARY", help="As a read replica of PRIMARY.")] = None,
     service_type: Annotated[str | None, typer.Option(metavar="T", help="Of this type.")] = None,
     plan: Annotated[str | None, typer.Option(metavar="PLAN", help="On this plan.")] = None,
-    cloud: Annotated[str | None, typer.Option(metavar="CLOUD", help="In this cloud, or to be created there.")] = None,
+    cloud: Annotated[
+        str | None, typer.Option(metavar="CLOUD", help="In this cloud, also if it is yet to be created.")
+    ] = None,
     allow_any_plan: Annotated[
         bool, typer.Option("--allow-any-plan", help="Let Aiven decide on the replica's plan.")
     ] = False,
 ) -> None:
-    """SERVICE exists as asked for; exit 4 if as something else. --print exists: `there`, or `missing`, both exit 0."""
+    """Check that SERVICE exists as given; exit 4 if it differs. --print exists: `there` or `missing`, both exit 0."""
     options.names(SERVICE=service, **({"replica-of": replica_of} if replica_of else {}))
     options.words(plan=plan, cloud=cloud)
     if replica_of:
@@ -62,7 +64,7 @@ def running(
     asked: Alone,
     service: ServiceName,
 ) -> None:
-    """SERVICE runs: its state is RUNNING or REBALANCING."""
+    """Wait until SERVICE is running: its state is RUNNING or REBALANCING."""
     options.names(SERVICE=service)
     asked.judge(wait_running(asked.setting, service, "running", asked.timeout))
 
@@ -71,10 +73,10 @@ def backup(
     asked: Alone,
     primary: Primary,
     replica: Annotated[
-        str | None, typer.Option("--for", metavar="REPLICA", help="None is needed once REPLICA exists.")
+        str | None, typer.Option("--for", metavar="REPLICA", help="Also succeed if REPLICA exists already.")
     ] = None,
 ) -> None:
-    """PRIMARY has a backup that a replica can be seeded from."""
+    """Wait until PRIMARY has a backup that a replica can be seeded from."""
     options.names(PRIMARY=primary, **({"for": replica} if replica else {}))
     setting = asked.setting
     there = see_services(setting, primary, *((replica,) if replica else ()))
@@ -87,7 +89,7 @@ def active(
     primary: Primary,
     replica: Replica,
 ) -> None:
-    """The read_replica integration from PRIMARY to REPLICA is enabled and active."""
+    """Wait until the read_replica integration from PRIMARY to REPLICA is enabled and active."""
     options.names(PRIMARY=primary, REPLICA=replica)
     asked.judge(confirm_integration(asked.setting, primary, replica, asked.timeout))
 
@@ -97,7 +99,7 @@ def integration(
     replica: Replica,
     primary: Annotated[str | None, typer.Option("--from", metavar="PRIMARY", help="From this primary.")] = None,
 ) -> None:
-    """A read_replica integration feeds REPLICA. --print integration: its id; exit 4 if there is none."""
+    """Find the read_replica integration of REPLICA; exit 4 if there is none. --print integration prints its ID."""
     options.names(REPLICA=replica, **({"from": primary} if primary else {}))
     asked.judge(asked.within(look_at_integration(asked.setting, primary, replica)), fact="integration")
 
@@ -106,7 +108,7 @@ def integration_gone(
     asked: Alone,
     replica: Replica,
 ) -> None:
-    """No read_replica integration feeds REPLICA any more."""
+    """Wait until REPLICA has no read_replica integration any more."""
     options.names(REPLICA=replica)
     gone, _ = control_plane_agrees(asked.setting, replica, asked.timeout)
     asked.judge(gone)
@@ -117,10 +119,10 @@ def link(
     primary: Primary,
     replica: Replica,
     max_lag_bytes: Annotated[
-        int | None, typer.Option(metavar="N", help="Bytes that REPLICA may be behind. [default: any]")
+        int | None, typer.Option(metavar="N", help="Maximum lag of REPLICA, in bytes. [default: any]")
     ] = None,
 ) -> None:
-    """REPLICA follows PRIMARY: the link is up, no sync is in progress."""
+    """Wait until REPLICA follows PRIMARY: the link is up, and no sync is in progress."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(max_lag_bytes=max_lag_bytes or 0)
     setting, find = asked.setting, asked.find(primary, replica)
@@ -132,7 +134,7 @@ def databases(
     primary: Primary,
     replica: Replica,
 ) -> None:
-    """REPLICA has every database that PRIMARY uses."""
+    """Check that REPLICA has every database that PRIMARY uses."""
     options.names(PRIMARY=primary, REPLICA=replica)
     setting, find = asked.setting, asked.find(primary, replica)
     asked.judge(asked.within(databases_step(setting, primary, replica, find, NotProven)))
@@ -144,7 +146,7 @@ def marker(
     replica: Replica,
     samples: Samples = 20,
 ) -> None:
-    """Markers written to PRIMARY are read from REPLICA; exit 6 if they are not."""
+    """Write markers to PRIMARY and read them from REPLICA; exit 6 if they don't arrive."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.at_least_one(samples=samples)
     setting, find = asked.setting, asked.find(primary, replica)
@@ -155,7 +157,7 @@ def promoted(
     asked: Alone,
     replica: Replica,
 ) -> None:
-    """REPLICA is a primary: its role is master."""
+    """Wait until REPLICA is a primary: its role is master."""
     options.names(REPLICA=replica)
     asked.judge(promote(asked.promotion(replica, asked.find(replica))))
 
@@ -165,7 +167,7 @@ def tagged(
     service: ServiceName,
     tag: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A tag that it must have; repeatable.")],
 ) -> None:
-    """SERVICE has these tags."""
+    """Wait until SERVICE has these tags."""
     options.names(SERVICE=service)
     asked.judge(asked.within(remember_origin(asked.promotion(service), "", lambda _: tuple(tag))))
 
@@ -174,7 +176,7 @@ def ip_filter(
     asked: Alone,
     service: ServiceName,
 ) -> None:
-    """The ip_filter of SERVICE lets nobody in; `closed` tells whether that is in force."""
+    """Wait until the ip_filter of SERVICE admits no client; `gate closed` checks that it has taken effect."""
     options.names(SERVICE=service)
     asked.judge(asked.within(set_filter(asked.closing(service, service))))
 
@@ -183,7 +185,7 @@ def powered_off(
     asked: Alone,
     service: ServiceName,
 ) -> None:
-    """SERVICE is powered off."""
+    """Wait until SERVICE is powered off."""
     options.names(SERVICE=service)
     asked.judge(asked.within(power_off(asked.closing(service, service))))
 
@@ -193,7 +195,7 @@ def audit(
     primary: Primary,
     replica: Replica,
 ) -> None:
-    """After a promotion: tell what only the old PRIMARY has. Always exit 0 if both exist."""
+    """After a promotion: report writes that only the old PRIMARY has. Always exit 0 if both exist."""
     options.names(PRIMARY=primary, REPLICA=replica)
     asked.judge(compare_histories(asked.closing(primary, replica, asked.find(primary, replica))))
 

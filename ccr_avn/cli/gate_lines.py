@@ -1,4 +1,4 @@
-"""The gates in the order of a run: a line for the list, and examples."""
+"""Summary line and examples of each gate command, in the order of a run."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ GATES: Mapping[str, tuple[str, ...]] = {
         "ccr-avn gate exists us --replica-of eu --cloud aws-us-east-1 --print exists",
     ),
     "running": (
-        "Wait until a service runs",
+        "Wait until a service is running",
         "ccr-avn gate running eu",
         "ccr-avn gate running eu --timeout 1200",
     ),
@@ -55,7 +55,7 @@ GATES: Mapping[str, tuple[str, ...]] = {
         "ccr-avn gate caught-up eu us --timeout 300",
     ),
     "fence-held": (
-        "Check that the write pause held and the replica has it all",
+        "Check that the write pause held and the replica caught up",
         'ccr-avn gate fence-held eu us --token "$token"',
         'ccr-avn gate fence-held eu us --token "$token" --ttl 60',
     ),
@@ -65,7 +65,7 @@ GATES: Mapping[str, tuple[str, ...]] = {
         "ccr-avn gate promoted us --timeout 600",
     ),
     "history": (
-        "Check that a promoted service carries its primary's data",
+        "Check that a promoted service has its primary's data",
         'ccr-avn gate history us --token "$token"',
         "ccr-avn gate history us --primary eu",
     ),
@@ -80,12 +80,12 @@ GATES: Mapping[str, tuple[str, ...]] = {
         "ccr-avn gate tagged us --tag ccr_promoted_from=eu --timeout 0",
     ),
     "audit": (
-        "Tell what only the old primary has",
+        "Report writes that only the old primary has",
         "ccr-avn gate audit eu us",
         "ccr-avn gate audit eu us --json",
     ),
     "ip-filter": (
-        "Wait until a service's ip_filter lets nobody in",
+        "Wait until a service's ip_filter admits no client",
         "ccr-avn gate ip-filter eu",
         "ccr-avn gate ip-filter eu --timeout 0",
     ),

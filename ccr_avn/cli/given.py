@@ -1,4 +1,4 @@
-"""What was typed after `evacuate`, as a value."""
+"""The options of `evacuate`, as a value."""
 
 from dataclasses import dataclass
 from pathlib import Path

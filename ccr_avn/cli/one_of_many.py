@@ -1,4 +1,4 @@
-"""One pair of an evacuation: the very run of `switchover` or `failover`, in a thread, with a journal of its own."""
+"""Runs one pair of an evacuation in a thread: the plan of `switchover` or `failover`, with its own journal."""
 
 import shlex
 import time

@@ -116,7 +116,7 @@ def names(**given: str | None) -> None:
     for what, name in given.items():
         if name is not None and not NAME.fullmatch(name):
             raise UsageError(
-                f"{what} is no service name: {name!r}",
+                f"invalid service name for {what}: {name!r}",
                 detail="lower case letters, digits and dashes, starting with a letter, 64 at most",
                 hint="check it with: avn service list",
             )
@@ -130,7 +130,7 @@ def project_name(name: str | None) -> str | None:
     """
     if name and not PROJECT_NAME.fullmatch(name):
         raise UsageError(
-            f"--project is no project name: {name!r}",
+            f"invalid name for --project: {name!r}",
             detail="letters, digits and dashes, starting with a letter, 63 at most",
             hint="check it with: avn project list",
         )
@@ -147,7 +147,7 @@ def words(**given: str | None) -> None:
         if word is not None and not WORD.fullmatch(word):
             option = "--" + what.replace("_", "-")
             raise UsageError(
-                f"{option} can't be {word!r}",
+                f"invalid value for {option}: {word!r}",
                 detail="lower case letters, digits and dashes, starting with a letter",
                 hint="see `avn cloud list` for clouds, `avn service plans --cloud CLOUD` for plans",
             )
@@ -163,7 +163,7 @@ def not_negative(**given: float) -> None:
         if not 0 <= seconds < float("inf"):
             option = "--" + what.replace("_", "-")
             raise UsageError(
-                f"{option} can't be {seconds:g}",
+                f"invalid value for {option}: {seconds:g}",
                 detail="it must be 0 or more; times are in seconds",
                 hint=f"for example: {option} 60",
             )
@@ -178,7 +178,9 @@ def at_least_one(**given: float) -> None:
     for what, count in given.items():
         if count < 1:
             option = "--" + what.replace("_", "-")
-            raise UsageError(f"{option} can't be {count:g}", detail="it must be 1 or more", hint=f"{option} 20")
+            raise UsageError(
+                f"invalid value for {option}: {count:g}", detail="it must be 1 or more", hint=f"{option} 20"
+            )
 
 
 def idle(context: typer.Context, level: str, levels: str, *options: str) -> None:
@@ -192,8 +194,8 @@ def idle(context: typer.Context, level: str, levels: str, *options: str) -> None
     if given:
         raise UsageError(
             f"{' and '.join(given)} {'do' if len(given) > 1 else 'does'} nothing with --level {level}",
-            detail=f"heeded with --level {levels} only",
-            hint=f"leave it out, or say --level {levels.split(maxsplit=1)[0]}",
+            detail=f"it applies to --level {levels} only",
+            hint=f"omit it, or use --level {levels.split(maxsplit=1)[0]}",
         )
 
 

@@ -1,4 +1,4 @@
-"""What `--help` shows beside the options: commands in groups, a line for each, examples at the end of each page."""
+"""Groups, summary lines and examples that `--help` shows beside the options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,13 +90,13 @@ GROUPS: Mapping[str, Mapping[str, Page]] = {
     },
     "History": {
         "runs": Page(
-            line="Show, check and report earlier runs",
+            line="Show, check and report on earlier runs",
             examples=("ccr-avn runs list", "ccr-avn runs show latest", "ccr-avn runs report latest -o report.html"),
         ),
     },
     "Rehearse": {
         "drill": Page(
-            line="Prove a failover on a throw-away replica, in your account",
+            line="Rehearse a promotion on a throw-away replica in your account",
             examples=(
                 "ccr-avn drill eu --replica-cloud aws-us-east-1 --check",
                 "ccr-avn drill eu --replica-cloud aws-us-east-1",
@@ -104,7 +104,7 @@ GROUPS: Mapping[str, Mapping[str, Page]] = {
             ),
         ),
         "sandbox": Page(
-            line="Rehearse all of this without an account",
+            line="Rehearse all of this locally, without an account",
             examples=("ccr-avn sandbox run -- bash", "ccr-avn sandbox outage google-europe-west1"),
         ),
     },
@@ -135,7 +135,7 @@ PAGES: Mapping[str, Page] = {
         examples=("ccr-avn runs show latest", "ccr-avn runs show 20260102T030405Z-1ff96c --json"),
     ),
     "runs verify": Page(
-        line="Check that a journal was not changed",
+        line="Check that a journal is intact",
         examples=("ccr-avn runs verify latest", 'ccr-avn runs verify latest --head "$head"'),
     ),
     "runs report": Page(
@@ -165,16 +165,16 @@ PAGES: Mapping[str, Page] = {
         ),
     ),
     "sandbox outage": Page(
-        line="Lose a service, or all of a cloud",
+        line="Lose a service, or a whole cloud",
         examples=("ccr-avn sandbox outage google-europe-west1", "ccr-avn sandbox outage eu --kind freeze"),
     ),
     "sandbox heal": Page(line="End an outage", examples=("ccr-avn sandbox heal", "ccr-avn sandbox heal eu")),
     "sandbox clear": Page(
-        line="Forget the faults that are still to come",
+        line="Cancel the faults that are still pending",
         examples=("ccr-avn sandbox clear", "ccr-avn sandbox fault kind=hang && ccr-avn sandbox clear"),
     ),
     "sandbox requests": Page(
-        line="Show the requests that the API got, with their status",
+        line="Show the requests that the API received",
         examples=("ccr-avn sandbox requests", "ccr-avn sandbox requests | grep DELETE"),
     ),
 }

@@ -1,4 +1,4 @@
-"""The single acts, fence and unfence, and the gates on the data plane that look at servers as tightly as is decent."""
+"""The low-level commands fence and unfence, and the gates that poll servers on the data plane."""
 
 import time
 from contextlib import suppress
@@ -58,10 +58,10 @@ def check_fence(
     asked: Act,
     primary: Primary,
     replica: Replica,
-    token: Annotated[str, typer.Option(metavar="T", help="What `ccr-avn fence --token` printed.")],
-    ttl: Annotated[float, typer.Option(metavar="S", help="Pause writes for this time from now on.")] = 600,
+    token: Annotated[str, typer.Option(metavar="T", help="Token printed by `ccr-avn fence --token`.")],
+    ttl: Annotated[float, typer.Option(metavar="S", help="New length of the write pause, counted from now.")] = 600,
 ) -> None:
-    """See that nothing was written to PRIMARY since `fence`, and that REPLICA has it all. Exit 4 if not."""
+    """Check that nothing was written to PRIMARY since `fence`, and that REPLICA has caught up. Exit 4 if not."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.at_least_one(ttl=ttl)
     noted = _parsed(token)
@@ -74,9 +74,9 @@ def check_fence(
     if not noted.no_writes_between(now, time.time() - noted.at):
         trouble = f"{primary} was written to since, or its server was started again: the write pause did not hold"
     if trouble:
-        hint = f"ccr-avn unfence {primary}, then begin again"
+        hint = f"ccr-avn unfence {primary}, then start again"
         raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
-    asked.tell(f"nothing was written to {primary}, and {replica} has it all", {"offset": noted.offset})
+    asked.tell(f"nothing was written to {primary}, and {replica} has applied everything", {"offset": noted.offset})
 
 
 @flattened
@@ -84,14 +84,14 @@ def check_history(
     asked: Act,
     replica: Replica,
     token: Annotated[
-        str | None, typer.Option(metavar="T", help="What `fence --token` or `last-known --token` printed before.")
+        str | None, typer.Option(metavar="T", help="Token printed by `fence --token` or `last-known --token`.")
     ] = None,
     primary: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Also tell what only this old primary has.")
+        str | None, typer.Option(metavar="NAME", help="Also report writes that only this old primary has.")
     ] = None,
     timeout: Timeout = 60,
 ) -> None:
-    """After a promotion: does REPLICA carry the data that it followed. Exit 4 if not; what PRIMARY has is told only."""
+    """After a promotion: check that REPLICA has its primary's data. Exit 4 if not; --primary only adds a report."""
     options.names(REPLICA=replica, **({"primary": primary} if primary else {}))
     options.not_negative(timeout=timeout)
     noted = _parsed(token) if token else None
@@ -116,14 +116,14 @@ def lineage(
     asked: Act,
     replica: Replica,
     origin: Annotated[bool, typer.Option("--origin", help="Print the tag with the primary's name instead.")] = False,
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Don't look at the data plane.")] = False,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Don't connect to the data plane.")] = False,
 ) -> None:
-    """Print the tag that remembers which primary REPLICA follows, and tells it from others of that name."""
+    """Print the tag that identifies the primary of REPLICA, also among services of the same name."""
     options.names(REPLICA=replica)
     setting = asked.setting
     [new] = asked.services(replica)
     if not new.source:
-        raise Refused(f"{replica} follows nobody", hint=f"see avn service integration-list {replica}")
+        raise Refused(f"{replica} follows no primary", hint=f"see avn service integration-list {replica}")
     found: tuple[str, ...] = (f"{tags.FROM}={new.source}", f"{tags.LINEAGE}={tags.UNKNOWN}")
     if not no_verify:
         with suppress(Refused):  # the primary may be gone
@@ -140,9 +140,9 @@ def _parsed(token: str) -> "Noted":
         return Noted.parse(token)
     except ValueError:
         raise UsageError(
-            "--token is no token",
+            "invalid --token",
             detail=f"it is {token[:80]!r}",
-            hint="take what `ccr-avn fence PRIMARY --token` prints",
+            hint="use what `ccr-avn fence PRIMARY --token` prints",
         ) from None
 
 
@@ -152,10 +152,10 @@ def unfence(
     primary: Primary,
     disconnect: Annotated[
         bool,
-        typer.Option("--disconnect", help="Cut all clients first, as after a promotion."),
+        typer.Option("--disconnect", help="Disconnect all clients first, as after a promotion."),
     ] = False,
 ) -> None:
-    """Resume writes on PRIMARY. Exit 4 while a run of a switchover holds its own pause there."""
+    """Resume writes on PRIMARY. Exit 4 while a running switchover holds a write pause there."""
     options.names(PRIMARY=primary)
     [endpoint] = asked.endpoints(primary)
     lift(endpoint, disconnect=disconnect)
@@ -169,7 +169,7 @@ def caught_up(
     replica: Replica,
     timeout: Timeout = 60,
 ) -> None:
-    """Wait until REPLICA has applied what PRIMARY had written when this was called. Exit 5 when it has not."""
+    """Wait until REPLICA has applied what PRIMARY had written by now. Exit 5 if it has not within --timeout."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(timeout=timeout)
     source, target = asked.endpoints(primary, replica)
@@ -261,5 +261,7 @@ def _until(missing: "Callable[[], Any]", timeout: float, why: "Callable[[Any], s
     until = time.monotonic() + timeout
     while found := missing():
         if time.monotonic() >= until:
-            raise TimedOut(why(found), detail=f"after {timeout:g} s", hint="look at it, or wait longer: --timeout")
+            raise TimedOut(
+                why(found), detail=f"after {timeout:g} s", hint="check the service, or wait longer: --timeout"
+            )
         time.sleep(AT_ONCE)

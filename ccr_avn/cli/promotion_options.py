@@ -30,16 +30,16 @@ WriteEnv = Annotated[
     Path | None,
     typer.Option("--write-env", metavar="FILE", help="Write the new REDIS_URL and VALKEY_URL to FILE (mode 0600)."),
 ]
-Before = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD before the first change; non-zero: stop.")]
-After = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD when all is done.")]
-OnFailure = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD when the run failed.")]
+Before = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD before the first change; stop if it fails.")]
+After = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD after success.")]
+OnFailure = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD if the run fails.")]
 HookTimeout = Annotated[float, typer.Option(metavar="S", help="Time limit for each CMD.")]
 DoubtTimeout = Annotated[
     float,
-    typer.Option(metavar="S", help="How long an unanswered deletion is given to take effect."),
+    typer.Option(metavar="S", help="How long to wait for an unanswered deletion to take effect."),
 ]
 PromoteTimeout = Annotated[
-    float, typer.Option(metavar="S", help="Time limit for the promotion; writes are paused as long.")
+    float, typer.Option(metavar="S", help="Time limit for the promotion; writes stay paused meanwhile.")
 ]
 
 
@@ -144,7 +144,7 @@ def ask(session: "Session", name: str, consequences: Mapping[str, str], *, yes: 
     if not confirmed:
         raise NotConfirmed(
             "not confirmed",
-            detail=f"{name!r} was to be typed, not {answer!r}; nothing was changed",
+            detail=f"expected {name!r}, got {answer!r}; nothing was changed",
             hint="run it again when you are sure, or with --check",
         )
 

@@ -1,4 +1,4 @@
-"""What is told of every promotion: the pair before and after it, and the risks that remain."""
+"""Output of every promotion: the pair before and after it, and the remaining risks."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,10 @@ def exposure(project: tuple[str, ...], new: "Service") -> list[dict[str, str]]:
     """What is exposed after a promotion, each with the command that mends it, if one does."""
     flag = f" {' '.join(project)}" if project else ""
     found = [
-        ("no replica follows it", f"ccr-avn enable {new.name} NEW --replica-cloud CLOUD{flag}"),
-        ("it has no backup until the platform takes the first", f"avn service backup-list {new.name}{flag}"),
+        ("it has no replica", f"ccr-avn enable {new.name} NEW --replica-cloud CLOUD{flag}"),
+        ("it has no backup until Aiven takes the first", f"avn service backup-list {new.name}{flag}"),
         (
-            "Terraform or operator code may still name the integration: remove service_integrations/read_replica there",
+            "Terraform or operator code may still declare the integration: remove service_integrations/read_replica there",
             "",
         ),
     ]

@@ -1,4 +1,4 @@
-"""`ccr-avn runs`: what happened, read from the journals."""
+"""`ccr-avn runs`: shows earlier runs from their journals."""
 
 import re
 import time
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ccr_avn.history.summary import Story
 
 app = typer.Typer(
-    help="What happened in earlier runs, read from their journals on this machine.",
+    help="Show earlier runs, from their journals on this machine.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -48,7 +48,7 @@ RunName = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="A run's name or how it begins, `latest`, or a journal's file.",
+        help="A run's name or the start of it, `latest`, or a journal file.",
         autocompletion=_names,
     ),
 ]
@@ -56,10 +56,10 @@ RunName = Annotated[
 
 @app.command("list", cls=HelpCommand, **page("runs list"))
 def list_(
-    limit: Annotated[int, typer.Option("--limit", metavar="N", help="How many at most, newest first.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="Show at most N runs.")] = 20,
     json: Json = False,
 ) -> None:
-    """The runs of this machine, newest first."""
+    """List the runs of this machine, newest first."""
     options.at_least_one(limit=limit)
     stories = []
     for path in runs.paths()[:limit]:
@@ -83,7 +83,7 @@ def list_(
 
 @app.command(cls=HelpCommand, **page("runs show"))
 def show(run: RunName, json: Json = False) -> None:
-    """What one run did, step by step; of one that died what was last known, and which command resumes it."""
+    """Show what one run did, step by step; if it was interrupted, its last known state and how to resume it."""
     record = runs.read(runs.find(run))
     story = summarize(record)
     known, again = resume.last_known(story, time.time()), resume.next_command(story)
@@ -114,14 +114,17 @@ def show(run: RunName, json: Json = False) -> None:
 def verify(
     run: RunName,
     head: Annotated[
-        str | None, typer.Option("--head", metavar="HASH", help="What the run printed when it ended: finds a cut tail.")
+        str | None,
+        typer.Option(
+            "--head", metavar="HASH", help="The hash that the run printed at its end; detects a truncated journal."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check that a journal is whole: nothing changed, removed or moved. Exit 6 when something was."""
+    """Check that a journal is intact: no line changed, removed or moved. Exit 6 if not."""
     if head is not None and not HASH.fullmatch(head):
         raise UsageError(
-            f"--head is no hash: {head!r}",
+            f"--head is not a hash: {head!r}",
             detail="64 hexadecimal digits, as printed at the end of the run and in the report",
             hint=f"without it everything but the last line is checked: ccr-avn runs verify {run}",
         )
@@ -143,13 +146,13 @@ def verify(
 def report(
     run: RunName,
     format: Annotated[  # noqa: A002  the option's name is --format
-        Format, typer.Option("--format", help="html: one page, nothing loaded from elsewhere; markdown: for a ticket.")
+        Format, typer.Option("--format", help="html: one self-contained page; markdown: for a ticket.")
     ] = Format.HTML,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there, not to stdout.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE instead of stdout.")
     ] = None,
 ) -> None:
-    """A report that an auditor can keep. It contains no credentials."""
+    """Write a report of one run, to keep for an audit. It contains no credentials."""
     path = runs.find(run)
     story, verdict = summarize(runs.read(path)), runs.verify(path)
     text = rooms.html(story, verdict) if format is Format.HTML else rooms.markdown(story, verdict)
@@ -169,7 +172,7 @@ def _reopened(told: dict[str, Any]) -> list[str]:
     if not told:
         return []
     before = "not set: open to all" if told["ip_filter"] is None else clipped(str(told["ip_filter"]), 400)
-    lines = [f"ip_filter of {told['service']} before this run: {before}", "to put it back:"]
+    lines = [f"ip_filter of {told['service']} before this run: {before}", "to restore it: "]
     return [*lines, *(f"  {command}" for command in told["restore"])]
 
 

@@ -46,17 +46,18 @@ KeepOrphans = Annotated[
 ]
 DataPlane = Annotated[bool, typer.Option("--data-plane/--no-data-plane", help="Start a server for each service.")]
 Redact = Annotated[
-    bool, typer.Option("--redact", help="Show passwords as <redacted>, as to a token without the right.")
+    bool, typer.Option("--redact", help="Show passwords as <redacted>, as for a token without the permission.")
 ]
 Vpc = Annotated[
     list[str] | None, typer.Option("--vpc-cloud", metavar="C", help="A cloud in which the project has a VPC.")
 ]
-Tls = Annotated[bool, typer.Option("--tls", help="Serve TLS; `avn project ca-get` gives its CA.")]
+Tls = Annotated[bool, typer.Option("--tls", help="Serve TLS; `avn project ca-get` returns its CA.")]
 Certificate = Annotated[
-    Path | None, typer.Option("--tls-certificate", metavar="F", help="Serve TLS with this one; with --tls-key.")
+    Path | None,
+    typer.Option("--tls-certificate", metavar="F", help="Serve TLS with this certificate; requires --tls-key."),
 ]
 Key = Annotated[Path | None, typer.Option("--tls-key", metavar="F", help="Its private key.")]
-Ca = Annotated[Path | None, typer.Option("--tls-ca", metavar="F", help="What `avn project ca-get` will give.")]
+Ca = Annotated[Path | None, typer.Option("--tls-ca", metavar="F", help="The CA that `avn project ca-get` returns.")]
 Faulty = Annotated[
     list[str] | None,
     typer.Option("--fault", metavar="K=V,…", help="As `sandbox fault`: --fault kind=status,status=500,method=POST"),
@@ -133,7 +134,7 @@ def up(
 
 @app.command(cls=HelpCommand, **page("sandbox fault"))
 def fault(how: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")]) -> None:
-    """Make coming requests go wrong: kind=status|status-after|html|cut-json|close-before|close-after|delay|hang|hang-after,
+    """Make the next API requests fail: kind=status|status-after|html|cut-json|close-before|close-after|delay|hang|hang-after,
     status=500, message=TEXT, method=POST or changing, path=REGEX, times=N, skip=N, seconds=S.
     """
     _tell("faults", _fault(",".join(how)))
@@ -144,25 +145,25 @@ def outage(
     target: Annotated[str, typer.Argument(metavar="CLOUD|SERVICE")],
     kind: Annotated[str, typer.Option(metavar="kill|freeze|api-only|cut|loading|restart")] = "kill",
 ) -> None:
-    """Lose a service, or all of a cloud: its servers die, freeze, or answer to the API only."""
+    """Lose a service, or a whole cloud: its servers die, freeze, or are cut off from clients."""
     _say(f"lost: {', '.join(_tell('outage', {'target': target, 'kind': kind})['struck'])}")
 
 
 @app.command(cls=HelpCommand, **page("sandbox heal"))
 def heal(target: Annotated[str | None, typer.Argument(metavar="CLOUD|SERVICE")] = None) -> None:
-    """End an outage. What was killed comes back with the data of its last orderly end, if there was one."""
+    """End an outage. A killed service comes back with the data of its last clean shutdown, if there was one."""
     _say(f"healed: {', '.join(_tell('heal', {'target': target})['healed'])}")
 
 
 @app.command(cls=HelpCommand, **page("sandbox clear"))
 def clear() -> None:
-    """Forget the faults that are still to come."""
+    """Cancel the faults that are still pending."""
     _tell("clear", {})
 
 
 @app.command(cls=HelpCommand, **page("sandbox requests"))
 def requests() -> None:
-    """Show the requests that the API got so far, with their status."""
+    """Show the requests that the API has received, with their status."""
     for one in _tell("requests", {})["requests"]:
         _say(f"{one['status']} {one['method']} {one['path']}")
 
@@ -171,7 +172,7 @@ def _options(**given: Any) -> "SandboxOptions":
     options.not_negative(**{key: value for key, value in given.items() if key.endswith(("_seconds", "_delay"))})
     if given["uri_scheme"] not in (None, "redis", "rediss", "valkey", "valkeys"):
         raise UsageError(
-            f"--uri-scheme can't be {given['uri_scheme']!r}",
+            f"invalid value for --uri-scheme: {given['uri_scheme']!r}",
             detail="it is one of redis, rediss, valkey, valkeys",
             hint="--uri-scheme valkey",
         )
@@ -219,7 +220,7 @@ def _fault(text: str) -> dict[str, Any]:
         return {key: convert.get(key, str)(value) for key, value in pairs}
     except ValueError:
         raise UsageError(
-            f"a fault can't be read: {text!r}",
+            f"invalid fault: {text!r}",
             detail="it is KEY=VALUE, joined by commas",
             hint="kind=status,status=500,method=POST,times=1",
         ) from None
@@ -234,7 +235,7 @@ def _tell(command: str, body: dict[str, Any]) -> Any:
     url = os.environ.get("CCR_AVN_SANDBOX", "")
     if not url.startswith("http://127.0.0.1:"):
         raise UsageError(
-            "no sandbox here",
+            "not inside a sandbox",
             detail="CCR_AVN_SANDBOX is not set",
             hint="start one with `ccr-avn sandbox up` and paste its export lines, or use `ccr-avn sandbox run -- bash`",
         )

@@ -1,4 +1,4 @@
-"""What every command that runs a plan shares: sinks, signals, the journal, one result."""
+"""What all commands that run a plan share: event sinks, signals, the journal, the result."""
 
 import secrets
 import signal
@@ -62,7 +62,7 @@ class Session:
                     raise
                 except Exception as error:  # noqa: BLE001 (whatever it is)
                     self.sinks.remove(sink)
-                    console.warn(f"{_name(sink)} failed ({type(error).__name__}); going on without it")
+                    console.warn(f"{_name(sink)} failed ({type(error).__name__}); continuing without it")
 
     def perform(
         self,

@@ -59,11 +59,11 @@ def asks_for_nagios(words: list[str]) -> bool:
 
 def status(
     service: Annotated[
-        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only pairs that one of these is part of.")
+        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Show only the pairs of these services.")
     ] = None,
     project: ProjectName = None,
     data_plane: Annotated[
-        bool, typer.Option("--data-plane/--no-data-plane", help="Ask the servers too, or only Aiven.")
+        bool, typer.Option("--data-plane/--no-data-plane", help="Connect to the servers too, or only ask Aiven.")
     ] = True,
     data_timeout: Annotated[
         float, typer.Option("--data-timeout", metavar="S", help="Time limit for all servers to answer.")
@@ -84,7 +84,7 @@ def status(
     expect: Annotated[
         list[str] | None,
         typer.Option(
-            "--expect", metavar="PRIMARY:REPLICA", help="A pair that must exist, else critical; @FILE: one a line."
+            "--expect", metavar="PRIMARY:REPLICA", help="A pair that must exist, else CRITICAL; @FILE: one per line."
         ),
     ] = None,
     exit_code: Annotated[
@@ -96,7 +96,7 @@ def status(
     json: Json = False,
     avn: Avn = None,
 ) -> None:
-    """Show every pair at a glance: states, link, lag, backups, and what an outage would hit."""
+    """Show every pair at a glance: states, link, lag, backups and risks."""
     names, expected = tuple(service or ()), _expected(expect or [])
     form = _checked(names, form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     options.not_negative(call_timeout=call_timeout, data_timeout=data_timeout)
@@ -131,7 +131,9 @@ def _expected(given: list[str]) -> tuple[tuple[str, str], ...]:
         primary, colon, replica = word.partition(":")
         if not colon or primary == replica:
             raise UsageError(
-                f"--expect can't be {word!r}", detail="two services with a colon between", hint="--expect eu:us"
+                f"invalid value for --expect: {word!r}",
+                detail="two service names, separated by a colon",
+                hint="--expect eu:us",
             )
         options.names(**{"--expect PRIMARY": primary, "--expect REPLICA": replica})
         pairs.append((primary, replica))
@@ -152,12 +154,12 @@ def _lines(file: Path) -> list[str]:
     try:
         lines = [line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UsageError(
-            f"--expect: {file} can't be read", detail=why, hint="one PRIMARY:REPLICA a line, # begins a comment"
+            f"--expect: {file} can't be read", detail=why, hint="one PRIMARY:REPLICA per line; # starts a comment"
         ) from None
     if not any(lines):
-        raise UsageError(f"--expect: {file} names no pair", detail="it is empty", hint="one PRIMARY:REPLICA a line")
+        raise UsageError(f"--expect: {file} names no pair", detail="it is empty", hint="one PRIMARY:REPLICA per line")
     return [line for line in lines if line]
 
 
@@ -173,18 +175,20 @@ def _checked(
         options.names(SERVICE=name)
     if json and form not in (Format.TABLE, Format.JSON):
         raise UsageError(
-            f"--json and --format {form.value} don't go together", detail="one output, one format", hint="leave one out"
+            f"--json and --format {form.value} don't go together",
+            detail="there is only one output format",
+            hint="omit one of them",
         )
     if output and form is not Format.PROMETHEUS:
         raise UsageError(
-            "--output goes with --format prometheus only",
+            "--output requires --format prometheus",
             detail="it is for node_exporter's textfile collector",
             hint="for other formats: ccr-avn status > FILE",
         )
     if not 0 < warn_lag <= crit_lag:
         raise UsageError(
             f"--warn-lag {warn_lag} and --crit-lag {crit_lag} don't go together",
-            detail="bytes, above 0, and the warning comes first",
+            detail="both in bytes, above 0, and --warn-lag not above --crit-lag",
             hint="--warn-lag 10485760 --crit-lag 104857600",
         )
     return Format.JSON if json else form

@@ -1,4 +1,4 @@
-"""Servers are looked at, pairs judged, and what was found told in the format that was asked for."""
+"""Judges the pairs and prints their status in the requested format."""
 
 import time
 from dataclasses import dataclass
@@ -79,11 +79,13 @@ def _show(
             result = {"health": overall(found), "pairs": pairs, "warnings": list(left_out)}
             console.envelope("status", ok=True, changed=False, result=result)
         case Format.TABLE:
-            console.say(console.table(rows(found), indent="") if found else "no Valkey or Redis services here")
+            console.say(
+                console.table(rows(found), indent="") if found else "no Valkey or Redis services in this project"
+            )
             for line in troubles(found, project):
                 console.say(line)
             if found and not any(one.pair.counts or one.health != "ok" for one in found):
-                console.say("unknown: there is no pair; one that must be there is named with --expect PRIMARY:REPLICA")
+                console.say("unknown: there is no pair; name a pair that must exist with --expect PRIMARY:REPLICA")
             for line in _not_drilled(found, project):
                 console.say(line)
 

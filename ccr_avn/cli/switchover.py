@@ -81,7 +81,7 @@ def switchover(
         bool, typer.Option("--allow-smaller", help="Promote REPLICA even if the data exceeds its memory.")
     ] = False,
     fence: Annotated[
-        FenceMode, typer.Option(help="observe: you stop the writers; auto: client-pause if it is permitted.")
+        FenceMode, typer.Option(help="observe: you stop the writers; auto: client-pause if permitted.")
     ] = FenceMode.AUTO,
     project: ProjectName = None,
     fence_ttl: Annotated[
@@ -103,7 +103,7 @@ def switchover(
     avn: Avn = None,
     no_preload: NoPreload = False,
 ) -> None:
-    """Promote REPLICA, planned: both sides are healthy and no acknowledged write is lost."""
+    """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(
         catch_up_timeout=catch_up_timeout,
@@ -219,13 +219,13 @@ def _consequences(want: "SwitchoverRequest") -> dict[str, str]:
         "close": "is closed to client connections (ip_filter)",
         "power-off": "is powered off",
         "hold": "has its writes paused until Ctrl-C, and is then open again",
-        "open": "stays open: what is written to it after the promotion is on it alone",
+        "open": "stays open: what is written to it after the promotion exists only there",
     }
     most = want.catch_up_timeout + want.promote_timeout
     observed = want.fence == "observe"
     return {
-        "promoted": f"{want.replica} becomes a primary of its own, for good; {want.primary} can't follow it",
+        "promoted": f"{want.replica} becomes a standalone primary, permanently; {want.primary} can't become its replica",
         "old primary": f"{want.primary} {fates[want.old_primary]}",
-        "write pause": "none: you have stopped the writers" if observed else f"{most:g} s at most, mostly seconds",
-        "may be lost": "nothing that was acknowledged",
+        "write pause": "none: you have stopped the writers" if observed else f"{most:g} s at most, usually seconds",
+        "may be lost": "no acknowledged write",
     }

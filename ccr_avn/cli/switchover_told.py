@@ -1,4 +1,4 @@
-"""What is told of a switchover: of one that ended half-way, and of one that came to its end."""
+"""Output of a switchover: of a completed one, and of one that stopped half-way."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -107,7 +107,9 @@ def _tell_restoring(want: SwitchoverRequest, old: "Service | None", result: dict
     if networks(before.value if before else None) == [NOBODY]:  # closed by an earlier run
         before = filter_before(old, want.setting.project.name, [NOBODY])
     if before is None:
-        lines.append(f"  to open {want.primary} again  no journal here tells its ip_filter from before it was closed")
+        lines.append(
+            f"  to open {want.primary} again  no journal on this machine has its ip_filter from before it was closed"
+        )
         return
     result["ip_filter_before"] = before.value
     result["restore"] = old_primary.restoring(want.setting, old.name, before.value)
@@ -117,7 +119,7 @@ def _tell_restoring(want: SwitchoverRequest, old: "Service | None", result: dict
 def _split_brain(want: SwitchoverRequest) -> list[dict[str, str]]:
     if want.old_primary not in ("open", "hold"):
         return []
-    what = f"{want.primary} accepts writes: what it is told now is on it alone (split brain)"
+    what = f"{want.primary} accepts writes: what is written to it now exists only there (split brain)"
     off = " ".join(("avn service update", want.primary, *want.setting.project.flag, "--power-off"))
     return [{"what": what, "mend": off}]
 
@@ -145,7 +147,7 @@ def _ahead(want: SwitchoverRequest, found: Audit | None) -> CcrError | None:
     problem = NotProven(
         told,
         detail=why,
-        hint=f"do not terminate {want.primary}. To list the keys, open it for your own address alone: {mine}; then: "
+        hint=f"do not terminate {want.primary}. To list the keys, open it for your own address only: {mine}; then: "
         f"ccr-avn verify {want.primary} {want.replica} --level values --unlinked --differences FILE",
     )
     problem.resumable = False  # all is done; what is there to do is done by hand

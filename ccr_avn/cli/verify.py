@@ -55,7 +55,7 @@ def verify(
     level: Annotated[
         Level,
         typer.Option(
-            help="link: replication is up; marker: test writes arrive; keys: every key exists; values: and is equal."
+            help="link: replication is up; marker: test writes arrive; keys: every key exists; values: and has equal contents."
         ),
     ] = Level.MARKER,
     json: Json = False,
@@ -65,7 +65,7 @@ def verify(
     ] = None,
     project: ProjectName = None,
     match: Annotated[str | None, typer.Option(metavar="GLOB", help="Compare only keys matching GLOB.")] = None,
-    sample: Annotated[int | None, typer.Option(metavar="N", help="Compare N random keys of each side only.")] = None,
+    sample: Annotated[int | None, typer.Option(metavar="N", help="Compare only N random keys of each side.")] = None,
     db: Annotated[list[int] | None, typer.Option(metavar="N", help="Compare only this database; repeatable.")] = None,
     jobs: Annotated[
         int, typer.Option(metavar="N", show_default=False, help="Worker processes. [default: number of cores]")
@@ -74,8 +74,8 @@ def verify(
         int,
         typer.Option(metavar="N", help="Maximum commands per second on PRIMARY (a key costs about four); 0: no limit."),
     ] = 20_000,
-    rounds: Annotated[int, typer.Option(metavar="N", help="How often keys that differ are read again.")] = 3,
-    round_interval: Annotated[float, typer.Option(metavar="S", help="Pause between these rounds, in seconds.")] = 2,
+    rounds: Annotated[int, typer.Option(metavar="N", help="How often differing keys are read again.")] = 3,
+    round_interval: Annotated[float, typer.Option(metavar="S", help="Pause between these rounds.")] = 2,
     differences: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every difference to FILE, as JSON lines.")
     ] = None,
@@ -89,7 +89,7 @@ def verify(
     avn: Avn = None,
     no_preload: NoPreload = False,
 ) -> None:
-    """Prove that REPLICA replicates PRIMARY: exit 6 if it does not, or can't be shown to.
+    """Prove that REPLICA replicates PRIMARY. Exit 6 if it does not, or if that can't be proven.
 
     --match, --sample, --db, --jobs, --max-ops, --rounds, --round-interval and --differences are for --level keys and
     values.
@@ -134,7 +134,7 @@ def verify(
             problem.result = verifying.proof.evidence(session.run.seen)
         raise
     result = {"primary": primary, "replica": replica, "level": want.level, **verifying.proof.evidence(run.seen)}
-    what = f"{replica} has what {primary} has" if unlinked else f"{replica} replicates {primary}"
+    what = f"{replica} has the same data as {primary}" if unlinked else f"{replica} replicates {primary}"
     session.finish(run, result, [f"{what}: {_proven(want, result)}"])
 
 
@@ -161,7 +161,7 @@ def _telling() -> "Callable[[Progress], None]":
             return
         last[0] = time.monotonic()
         left = "" if progress.remaining_seconds is None else f", about {progress.remaining_seconds:.0f} s left"
-        what = "scanning" if progress.phase == "scan" else "reading again what differs"
+        what = "scanning" if progress.phase == "scan" else "reading differing keys again"
         console.note(
             f"compare: {what}: {progress.keys} of about {progress.expected_keys} keys, {progress.rate:.0f} a second{left}"
         )

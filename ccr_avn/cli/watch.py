@@ -39,7 +39,7 @@ def watch(
     duration: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="End after this time: 30, 90s, 10m, 2h, 1d.")
     ] = None,
-    interval: Annotated[float, typer.Option("--interval", metavar="S", help="Seconds between two samples.")] = 1,
+    interval: Annotated[float, typer.Option("--interval", metavar="S", help="Interval between samples.")] = 1,
     until_lag_below: Annotated[
         str | None,
         typer.Option("--until-lag-below", metavar="N", help="End with exit 0 below this lag: 4096 bytes, or 50ms."),
@@ -49,7 +49,7 @@ def watch(
     ] = None,
     alert_command: Annotated[
         str | None,
-        typer.Option("--alert-command", metavar="CMD", help="Run CMD then, without a shell; CCR_LAG_MS is set."),
+        typer.Option("--alert-command", metavar="CMD", help="Run CMD on an alert, without a shell; CCR_LAG_MS is set."),
     ] = None,
     listen: Annotated[
         str | None,
@@ -57,7 +57,7 @@ def watch(
     ] = None,
     state_interval: Annotated[
         float,
-        typer.Option("--state-interval", metavar="S", help="Seconds between two calls of avn; 0: only once."),
+        typer.Option("--state-interval", metavar="S", help="Interval between calls of avn; 0: only one call."),
     ] = 30,
     data_timeout: Annotated[
         float, typer.Option("--data-timeout", metavar="S", help="Time limit for a server to answer.")
@@ -68,7 +68,7 @@ def watch(
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines in a terminal too.")] = False,
     avn: Avn = None,
 ) -> None:
-    """Watch the lag of REPLICA: live in a terminal, else one JSON line a sample. `q` or Ctrl-C ends it."""
+    """Watch the lag of REPLICA: live in a terminal, else one JSON line per sample. `q` or Ctrl-C ends it."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.not_negative(call_timeout=call_timeout, state_interval=state_interval)
     _above_zero(interval=interval, data_timeout=data_timeout, **({} if alert_lag is None else {"alert_lag": alert_lag}))
@@ -182,7 +182,7 @@ def _finish(
         raise TimedOut(
             f"the lag of {names[1]} did not get below {goal.below:g} {goal.unit}",
             detail=f"last seen: {last}",
-            hint="wait longer: --for, or find out what holds it up: ccr-avn status",
+            hint="wait longer: --for, or find the cause: ccr-avn status",
         )
 
 
@@ -191,7 +191,7 @@ def _seconds(text: str | None) -> float | None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
     if not found:
-        raise UsageError(f"--for can't be {text!r}", detail="a number and s, m, h or d", hint="--for 10m")
+        raise UsageError(f"invalid value for --for: {text!r}", detail="a number and s, m, h or d", hint="--for 10m")
     return float(found[1]) * UNITS[found[2]]
 
 
@@ -201,7 +201,7 @@ def _goal(text: str | None) -> "Goal | None":
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms)?", text)
     if not found or not float(found[1]):
         raise UsageError(
-            f"--until-lag-below can't be {text!r}",
+            f"invalid value for --until-lag-below: {text!r}",
             detail="bytes, or milliseconds with ms behind the number; above 0",
             hint="--until-lag-below 4096, or --until-lag-below 50ms",
         )
@@ -213,7 +213,9 @@ def _address(text: str | None) -> tuple[str, int] | None:
         return None
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"--listen can't be {text!r}", detail="an address, a colon, a port", hint="--listen 9121")
+        raise UsageError(
+            f"invalid value for --listen: {text!r}", detail="an address, a colon, a port", hint="--listen 9121"
+        )
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
@@ -221,7 +223,9 @@ def _alert(limit: float | None, command: str | None, names: tuple[str, str]) -> 
     if limit is None:
         if command is not None:
             raise UsageError(
-                "--alert-command needs --alert-lag", detail="when should it be started?", hint="--alert-lag 1000"
+                "--alert-command needs --alert-lag",
+                detail="no lag is given at which to run it",
+                hint="--alert-lag 1000",
             )
         return None
     return Alert(limit, words("--alert-command", command), names)
@@ -232,4 +236,4 @@ def _above_zero(**given: float) -> None:
     for what, number in given.items():
         if not number:
             option = "--" + what.replace("_", "-")
-            raise UsageError(f"{option} can't be 0", detail="it must be above 0", hint=f"{option} 1")
+            raise UsageError(f"invalid value for {option}: 0", detail="it must be above 0", hint=f"{option} 1")

@@ -1,1 +1,1 @@
-"""Every pair of a cloud moved: chosen, scheduled, and told of; each by the plan that moves one."""
+"""Moves every pair of a cloud: chooses and schedules them; each runs the plan that moves a single pair."""

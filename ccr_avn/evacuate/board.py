@@ -1,4 +1,4 @@
-"""How far each pair has come: a fold over the events of all runs, for the table and for the report."""
+"""The progress of each pair, computed from the events of all runs, for the table and the report."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What is done with each service of a cloud that is being left: a pure fold over one list and the looks."""
+"""Decides what to do with each service of an evacuated cloud. Pure: from one list of services and their state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -122,7 +122,7 @@ def _choice(
             action=action,
             primary=primary,
             replica=heir,
-            reason=f"the promotion of {heir} was sent already; what is left of it is done",
+            reason=f"the promotion of {heir} was already sent; the remaining steps are done",
         )
     return Choice(
         action="refuse",
@@ -193,7 +193,7 @@ def _best(group: list[Pair], looks: Looks, want: Want) -> Choice:
 
 
 def _distance(one: Choice) -> str:
-    return "lag not known" if one.behind is None else f"{one.behind} bytes behind"
+    return "lag unknown" if one.behind is None else f"{one.behind} bytes behind"
 
 
 def _judge(pair: Pair, looks: Looks, want: Want) -> Choice:
@@ -217,7 +217,7 @@ def _judge(pair: Pair, looks: Looks, want: Want) -> Choice:
     if replica.side and replica.side.role == "master":
         return choice(
             "failover" if want.mode == "forced" else "switchover",
-            f"{pair.replica_name} takes writes already; its integration is still listed",
+            f"{pair.replica_name} already accepts writes; its integration is still listed",
         )
     trouble = _not_healthy(pair, primary, link, behind, want)
     if want.mode == "forced":
@@ -239,7 +239,7 @@ def _impossible(pair: Pair, replica: Look, want: Want) -> tuple[str, str] | None
         where = "is in another project" if pair.elsewhere else "no longer exists"
         return f"{name} {where}", another
     if want.leaves(pair.replica.cloud):
-        return f"{name} is in {pair.replica.cloud}, which is being left too", another
+        return f"{name} is in {pair.replica.cloud}, which is being evacuated too", another
     if not pair.replica.serving:
         return f"{name} is {pair.replica.state}", f"avn service wait {name}"
     if replica.side is None:
@@ -255,7 +255,7 @@ def _not_whole(pair: Pair, replica: Look) -> tuple[str, str] | None:
     if side is None or side.loading:
         return f"{name} is loading its data", hint
     if side.sync_in_progress or not side.has_a_copy:
-        return f"{name} has no whole copy yet", hint
+        return f"{name} has not completed its initial sync", hint
     return None
 
 
@@ -267,7 +267,11 @@ def _not_healthy(pair: Pair, primary: Look, link: str, behind: int | None, want:
         told = primary.trouble or "not asked"
         return (told if told.startswith(name) else f"{name}: {told}"), force
     if link != "up":
-        words = {"down": "link down", "syncing": "still copying", "another history": "its history is another one's"}
+        words = {
+            "down": "link down",
+            "syncing": "still copying",
+            "different replication ID": "different replication ID",
+        }
         hint = f"ccr-avn verify {name} {replica} --level link --link-timeout 300"
         return words.get(link, f"link {link}"), hint
     if behind is not None and behind > want.max_lag_bytes:

@@ -1,4 +1,4 @@
-"""How many avn run at once, for all pairs together: fewer while the platform says slow down, and the urgent ones first."""
+"""Limits how many avn processes run at once, over all pairs: fewer under rate limiting, urgent ones first."""
 
 import math
 import threading

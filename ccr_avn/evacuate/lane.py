@@ -1,4 +1,4 @@
-"""One pair's way to avn among many: it waits for its turn, shares reads, and hears when it is to end."""
+"""One pair's access to avn among many: waits for its turn, shares reads, stops when asked to."""
 
 import threading
 from collections.abc import Callable

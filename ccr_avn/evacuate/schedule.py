@@ -1,4 +1,4 @@
-"""When each pair begins: canaries first, so many at once, and no more once too many have failed."""
+"""Decides when each pair starts: canaries first, a limited number at once, none after too many failures."""
 
 import threading
 from collections.abc import Callable, Sequence

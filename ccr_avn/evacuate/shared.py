@@ -1,4 +1,4 @@
-"""Reads that pairs share: one `avn service list` serves all who ask about the same moment."""
+"""Shares reads among pairs: one `avn service list` answers all that ask at about the same time."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Ctrl-C for many runs at once: first no more are begun, then each is ended as a single one would be."""
+"""Ctrl-C for many runs at once: the first starts no more pairs, the next stops each as a single run."""
 
 import threading
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ LOOK = 0.1
 
 
 TOLD: dict[Level, str] = {
-    1: "no more are begun, and those under way finish; once more ends each of them as it ends a single run",
-    2: "each is ended as a single run is, no change under way is broken into; once more breaks into those too",
-    3: "changes under way are broken into",
+    1: "no more pairs are started, and those in progress finish; Ctrl-C again stops each of them as it stops a single run",
+    2: "each is stopped as a single run is, without interrupting a change in progress; Ctrl-C again interrupts those too",
+    3: "changes in progress are interrupted",
 }
 """What each means, for who asked."""
 
@@ -71,7 +71,7 @@ class RunSignals:
         if level > self._told and (not self._depth or level > 2):
             self._told = level
             raise Interrupted(
-                self.stop.number, hint="re-run the same command to resume: it looks at what is there first"
+                self.stop.number, hint="re-run the same command to resume: it checks the current state first"
             )
 
     def sleep(self, seconds: float) -> None:

@@ -1,1 +1,1 @@
-"""What runs did: journals, summaries, reports."""
+"""Earlier runs: journals, summaries, reports."""

@@ -1,4 +1,4 @@
-"""Where things go in the report's drawings: the timeline's bars and the lag over the run. Percent of the width."""
+"""Geometry of the report's charts: the bars of the timeline and the lag over time. In percent of the width."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""An evacuation as its report draws it: large figures, and a line for each pair with bars of its own."""
+"""Charts of an evacuation's report: key figures, and one row of bars for each pair."""
 
 from dataclasses import dataclass
 from typing import Any

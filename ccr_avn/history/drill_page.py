@@ -1,4 +1,4 @@
-"""What the page of a drill shows besides that of any run: two figures, the assumptions, the cost, what became of it."""
+"""What the report of a drill adds to that of any run: RTO and RPO, the assumptions, the cost, the throw-away's fate."""
 
 from dataclasses import dataclass
 from typing import Any

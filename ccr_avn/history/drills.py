@@ -1,4 +1,4 @@
-"""What the journals of this machine tell of drills: what each made, and when a primary was last drilled."""
+"""Reads drills from the journals on this machine: what each created, and when a primary was last drilled."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress

@@ -72,7 +72,7 @@ class Journal:
     def _give_up(self, error: Exception) -> None:
         if not self.trouble:
             self.trouble = getattr(error, "strerror", None) or type(error).__name__
-            console.warn(f"the journal can't be written ({self.trouble}: {self.path}); going on without it")
+            console.warn(f"the journal can't be written ({self.trouble}: {self.path}); continuing without it")
 
     def _too_often(self, event: events.Event) -> bool:
         if not isinstance(event, events.Looked) or event.finding.verdict != "wait":

@@ -1,4 +1,4 @@
-"""What earlier runs on this machine left in their journals, for those that go on: promotions, and old filters."""
+"""Reads promotions and earlier IP filters from the journals on this machine, for runs that resume."""
 
 import json
 from collections.abc import Iterator

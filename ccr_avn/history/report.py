@@ -46,7 +46,7 @@ def pair_before(story: Story) -> tuple[Side, ...]:
     if story.command == "enable":
         return _enabled(story, before=True)
     if story.command == "drill":
-        return _drilled(story, "not there")
+        return _drilled(story, "missing")
     if story.command in ("switchover", "failover") and _outcome(story, "promote") == "found":
         return _promoted(story)
     return _following(story)
@@ -80,7 +80,7 @@ def _enabled(story: Story, *, before: bool) -> tuple[Side, ...]:
         if outcome in ("changed", "found", "proven") and not (before and outcome == "changed"):
             sides.append(Side(name=name, role=role, details=_details(story.result.get(role))))
         elif looked and absent and (before or outcome == "not reached"):
-            sides.append(Side(name=name, role="not there"))
+            sides.append(Side(name=name, role="missing"))
         else:
             there = looked and outcome in ("not reached", "changed")
             sides.append(Side(name=name, role=role if there else "not known"))
@@ -106,11 +106,11 @@ def _promoted(story: Story) -> tuple[Side, ...]:
 def _fate(story: Story) -> str:
     """What became of the old primary."""
     if story.command == "failover":
-        return "not fenced: may live"
+        return "not fenced: may be alive"
     asked = string(story.facts.get("old_primary")) or "close"
     steps = {"close": "closed", "power-off": "power-off", "hold": "hold", "open": "open"}
     done = _outcome(story, steps.get(asked, "")) in ("found", "changed", "proven")
-    return CLOSED.get(asked, asked) if done else "not shown to be closed"
+    return CLOSED.get(asked, asked) if done else "not confirmed closed"
 
 
 def _outcome(story: Story, slug: str) -> str:

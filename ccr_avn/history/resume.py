@@ -1,4 +1,4 @@
-"""What was last known of a run that died or failed, and which command goes on."""
+"""The last known state of a run that failed or was killed, and the command that resumes it."""
 
 import shlex
 from collections.abc import Iterable
@@ -124,7 +124,7 @@ def _consequence(story: Story, now: float | None) -> Iterable[str]:
     if told["promoted"]:
         yield f"the promotion was sent and took effect: {story.replica} is the primary now"
     else:
-        yield "the promotion was sent; only a look tells whether it took effect: the same command, run again, looks first"
+        yield "the promotion was sent; whether it took effect is unknown: run the same command again, it checks first"
     if not old:
         return
     if told["old_primary_closed"]:
@@ -138,10 +138,10 @@ def _consequence(story: Story, now: float | None) -> Iterable[str]:
 def _drilled(story: Story) -> Iterable[str]:
     name = string(story.facts.get("throw_away"))
     yield {
-        "may be there": f"{name} may be there, and is billed then; {story.primary} was not changed",
+        "may be there": f"{name} may exist, and is then billed; {story.primary} was not changed",
         "terminated": f"{name} was terminated and is gone; {story.primary} was not changed",
         "kept, promoted": f"{name} is kept, and is billed; {story.primary} was not changed",
-    }.get(drill_page.fate(story), f"nothing was made; {story.primary} was not changed")
+    }.get(drill_page.fate(story), f"nothing was created; {story.primary} was not changed")
 
 
 def _before_the_promotion(story: Story, now: float | None) -> Iterable[str]:

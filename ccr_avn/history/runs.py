@@ -1,4 +1,4 @@
-"""Past runs, read from their journals: which there are, what each says, whether it is whole."""
+"""Finds and reads the journals of earlier runs, and checks that they are intact."""
 
 import hashlib
 import json
@@ -65,7 +65,7 @@ def find(name: str) -> Path:
     Raises:
         UsageError: there is none, or more than one.
     """
-    hint = "see which there are: ccr-avn runs list"
+    hint = "list them: ccr-avn runs list"
     if name.endswith(".jsonl") and Path(name).is_file():
         return Path(name)
     known = paths()
@@ -75,7 +75,7 @@ def find(name: str) -> Path:
     if not name or not RUN.fullmatch(name) or not found:
         raise UsageError(f"there is no run {name!r}", detail=f"looked in {directory()}", hint=hint)
     if len(found) > 1:
-        raise UsageError(f"{name!r} begins the names of {len(found)} runs", detail=_some(found), hint=hint)
+        raise UsageError(f"{name!r} matches {len(found)} runs", detail=_some(found), hint=hint)
     return found[0]
 
 
@@ -109,17 +109,19 @@ def verify(path: Path, head: str | None = None) -> Verdict:
     findings = [*_chain(lines, entries), *_frame(path, entries)]
     notes = []
     if half:
-        findings.append(f"the file ends in the middle of line {len(lines)}: the run died while writing, or it was cut")
+        findings.append(
+            f"the file ends in the middle of line {len(lines)}: the run died while writing, or the file was truncated"
+        )
     closed = any(_is(entry, "RunEnded") for entry in entries)
     if head:
         if last != head.lower():
-            findings.append(f"the last line's hash is {last or 'missing'}, not {head}: the tail was cut or changed")
+            findings.append(f"the last line's hash is {last or 'missing'}, not {head}: the end was cut off or changed")
         elif not closed:
             notes.append("there is no closing line, but the last line is the one given with --head")
     elif closed:
         notes.append("the last line itself is covered by --head only: the hash printed when the run ended")
     else:
-        findings.append("there is no closing line: the run died, still goes on, or the tail was cut")
+        findings.append("there is no closing line: the run died, is still running, or the end was cut off")
     return Verdict(run=path.stem, lines=len(lines), head=last, findings=tuple(findings), notes=tuple(notes))
 
 

@@ -1,4 +1,4 @@
-"""What one journal tells, folded: its steps and their times, the lag, how it ended."""
+"""Summarizes one journal: its steps and their times, the lag, how it ended."""
 
 import shlex
 from collections.abc import Iterable

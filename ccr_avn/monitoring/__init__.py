@@ -1,1 +1,1 @@
-"""Every pair at once (status), one pair over time (watch)."""
+"""Monitoring: all pairs at once (status), one pair over time (watch)."""

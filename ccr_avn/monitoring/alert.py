@@ -1,4 +1,4 @@
-"""Tells when the lag crosses a limit, and starts the operator's own command, once for each crossing."""
+"""Alerts when the lag crosses a limit, and runs the operator's command once for each crossing."""
 
 import threading
 from collections.abc import Callable

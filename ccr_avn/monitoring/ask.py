@@ -1,4 +1,4 @@
-"""The one question of status to avn: which services are there. It is begun before what takes time to load."""
+"""Asks avn for the list of services; started before slow imports, so that both run at the same time."""
 
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ def begin(
         except AvnError as error:
             if not names:
                 raise
-            note(f"warning: the list of services can't be had, so each is asked for by name: {error.detail}")
+            note(f"warning: the list of services is not available, so each is looked up by name: {error.detail}")
             from ccr_avn.monitoring.collect import ask_by_name
 
             return ask_by_name(world, Project(project), names, note)

@@ -1,4 +1,4 @@
-"""What status asks: the platform for services and pairs, each server for its state."""
+"""Collects what status shows: services and pairs from Aiven, the replication state from each server."""
 
 import threading
 import time

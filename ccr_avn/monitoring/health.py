@@ -1,4 +1,4 @@
-"""How one pair stands: its facts in plain data, and a verdict with reasons. Pure."""
+"""The health of one pair: its facts as plain data, and a verdict with reasons. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

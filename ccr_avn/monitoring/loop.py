@@ -1,4 +1,4 @@
-"""The loop of a watch: a sample, what follows from it, a pause, until something ends it."""
+"""The main loop of `watch`: takes a sample, reacts to it, pauses, until something ends it."""
 
 import time
 from collections.abc import Callable
@@ -51,7 +51,7 @@ class Floor:
         if self._samples != SETTLED or round_trip is None or self._interval >= 2 * round_trip:
             return ()
         seen = f"{round_trip * 1000:.0f} ms"
-        return (f"--interval {self._interval:g} is below two round trips ({seen} each): samples come later than asked",)
+        return (f"--interval {self._interval:g} is below two round trips ({seen} each): samples will be late",)
 
 
 Show = Callable[[Sample, tuple[str, ...]], None]

@@ -1,4 +1,4 @@
-"""Nagios, Icinga and what speaks like them: one line with performance data, and an exit code."""
+"""Output for Nagios, Icinga and compatible monitoring: one line with performance data, and an exit code."""
 
 import re
 

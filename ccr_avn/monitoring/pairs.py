@@ -1,4 +1,4 @@
-"""Which services make a pair, and who came after whom."""
+"""Finds the pairs in a list of services, and which service was promoted from which."""
 
 from collections import defaultdict
 from collections.abc import Iterable

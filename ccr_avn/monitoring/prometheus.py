@@ -1,4 +1,4 @@
-"""Prometheus text of status and watch: series, their values, and where they are written or served."""
+"""Prometheus metrics of status and watch: the series, and how they are written or served."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,7 @@ HELP: dict[str, str] = {
     "redis_slave_repl_offset": "Bytes of the replication stream that the replica has applied.",
     "redis_master_link_up": "Whether the replica says that its link is up.",
     "redis_master_last_io_seconds_ago": "Seconds since the replica's last contact with its primary.",
-    "redis_master_sync_in_progress": "Whether the replica is making a full copy.",
+    "redis_master_sync_in_progress": "Whether a full sync of the replica is in progress.",
     "ccr_link_up": "Whether the replica follows this very primary: link up, no copy under way, one history.",
     "ccr_lag_bytes": "Bytes by which the replica is behind its primary.",
     "ccr_pair_lost": "Whether there is no replication between the two any more: promoted, or expected and missing.",

@@ -1,4 +1,4 @@
-"""One sample of a pair: its two sides, and what the platform says."""
+"""One sample of a pair: both sides, and the state that Aiven reports."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -85,7 +85,7 @@ def _side_changed(
         yield f"{which} was restarted"
     if before and now and before.role != now.role:
         promoted = " (promoted)" if now.role == "master" else ""
-        yield f"{which} is a {now.role} now{promoted}"
+        yield f"{which} is now a {now.role}{promoted}"
 
 
 def _link_changed(before: Sample, now: Sample) -> Iterable[str]:

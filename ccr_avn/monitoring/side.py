@@ -1,4 +1,4 @@
-"""A connection to one side that is kept, lost and made anew: at once after a late answer, with a pause after a failed connect."""
+"""A persistent connection to one side: reconnects at once after a late answer, with a pause after a failed connect."""
 
 import random
 import time

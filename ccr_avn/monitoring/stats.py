@@ -1,4 +1,4 @@
-"""Figures over a watch that may go on for days: bounded, whatever its length."""
+"""Statistics of a watch, in bounded memory however long it runs."""
 
 import math
 import statistics

@@ -1,4 +1,4 @@
-"""What is wrong with a service or a pair, and how bad that is."""
+"""Judges what is wrong with a service or a pair, and how severe it is."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def left_open(service: Service, read: Look) -> str:
         return "it answers"
     entries = networks(service.user_config.get("ip_filter", ["0.0.0.0/0", "::/0"]))
     more = f" and {len(entries) - SHOWN} more" if len(entries) > SHOWN else ""
-    return f"its ip_filter lets in {', '.join(entries[:SHOWN])}{more}" if entries else "nothing shows that it is closed"
+    return f"its ip_filter admits {', '.join(entries[:SHOWN])}{more}" if entries else "nothing shows that it is closed"
 
 
 Health = Literal["ok", "warning", "unknown", "critical"]
@@ -63,7 +63,7 @@ def link_of(primary: ReplicationInfo | None, replica: ReplicationInfo | None) ->
     if replica.link_status != "up":
         return "down"
     if primary and primary.replid != replica.replid:
-        return "another history"
+        return "different replication ID"
     return "up"
 
 
@@ -79,8 +79,8 @@ def verdicts(
     if pair.missing:
         yield "critical", f"the expected pair is missing: {pair.missing}"
         if looks[1].side and looks[1].side.role == "slave":
-            hidden = "its promotion is under way, or this token may not see the integration"
-            yield "critical", f"{pair.replica_name} is a replica all the same: {hidden}"
+            hidden = "its promotion is in progress, or this token can't see the integration"
+            yield "critical", f"{pair.replica_name} is a replica nevertheless: {hidden}"
         return
     yield from _succession(pair, looks[0], shut)
     if pair.past.is_old and not pair.replica_name:
@@ -97,7 +97,7 @@ def _succession(pair: Pair, read: Look, shut: str) -> Iterable[Verdict]:
     if past.is_old and not shut and pair.primary:
         later = " and ".join(past.successors)
         seen = f"{later} was promoted from it, and it is still open: {left_open(pair.primary, read)}"
-        yield "critical", f"{name} is an old primary: {seen}; writes to it are on it alone (split brain)"
+        yield "critical", f"{name} is an old primary: {seen}; writes to it exist only there (split brain)"
     elif past.is_old and pair.replica_name:
         yield (
             "warning",
@@ -107,7 +107,7 @@ def _succession(pair: Pair, read: Look, shut: str) -> Iterable[Verdict]:
         later = " and ".join(past.claimants)
         yield (
             "warning",
-            f"{later} was promoted from a service named {name}; whether from this one, its tags do not tell",
+            f"{later} was promoted from a service named {name}; its tags do not say whether from this one",
         )
     if pair.is_current:
         yield "warning", f"pair lost: no replica since it was promoted from {past.origin}"
@@ -116,7 +116,7 @@ def _succession(pair: Pair, read: Look, shut: str) -> Iterable[Verdict]:
 def _states(pair: Pair) -> Iterable[Verdict]:
     for name, service in ((pair.primary_name, pair.primary), (pair.replica_name, pair.replica)):
         if service is None and name and not pair.elsewhere:
-            told = "its integration does not say whom it follows" if name == UNNAMED else f"{name} no longer exists"
+            told = "its integration does not name its primary" if name == UNNAMED else f"{name} no longer exists"
             yield "critical" if name != UNNAMED else "warning", told
         if service is None:
             continue
@@ -142,10 +142,10 @@ def _replication(
         since = replica.link_down_seconds if replica else None
         yield "critical", "link down" + (f" for {since} s" if since is not None else "")
     elif link == "syncing":
-        yield "warning", "syncing: a full copy is under way"
+        yield "warning", "syncing: a full sync is in progress"
     elif link == "follows nobody":
-        yield "critical", "the replica follows nobody"
-    elif link == "another history":
+        yield "critical", "the replica follows no primary"
+    elif link == "different replication ID":
         yield "critical", "the replica has a different replication ID than this primary"
     if lag is not None and lag >= limits.warn:
         yield ("critical" if lag >= limits.crit else "warning"), f"{lag} bytes behind"

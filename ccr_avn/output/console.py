@@ -1,4 +1,4 @@
-"""What is said: results to standard output, progress and errors to standard error. Nothing is printed but through here."""
+"""Prints results to standard output, progress and errors to standard error. Nothing is printed elsewhere."""
 
 import json
 from collections.abc import Sequence
@@ -149,7 +149,7 @@ def _say(text: str) -> None:
     if not _Manner.committed:
         raise OutputLost(to.trouble, gone=to.gone)
     if not lost_before:
-        note(f"warning: standard output can't be written ({to.trouble}); what it was to say:")
+        note(f"warning: standard output can't be written ({to.trouble}); its content:")
     put("stderr", text + "\n")
 
 

@@ -1,4 +1,4 @@
-"""The live line of a terminal: what is waited for, what was last seen, how long it will go on."""
+"""The live progress line of a terminal: what is waited for, what was last seen, and the time limit."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What many runs show while they go on: one line a change of a pair, prefixed by it."""
+"""Plain progress of many runs: one line for each change of a pair, prefixed with its name."""
 
 from ccr_avn.evacuate.board import Board, Line
 from ccr_avn.output import console
@@ -38,7 +38,7 @@ class PairProgress(PlainProgress):
 def told(line: Line) -> str:
     """One line for a change."""
     more = {
-        "fenced": ": writes are held back",
+        "fenced": ": writes are paused",
         "promoted": f": takes writes, after {format_duration(line.outage)} without"
         if line.outage is not None
         else ": takes writes",

@@ -1,4 +1,4 @@
-"""The table of a terminal: every pair with its phase, totals, and the longest outage so far."""
+"""The live table of an evacuation: every pair with its phase, the totals, and the longest outage so far."""
 
 from rich.console import Console, Group
 from rich.live import Live

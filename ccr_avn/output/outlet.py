@@ -1,4 +1,4 @@
-"""The safe writer of standard output and standard error: it filters, degrades, and outlives whoever stopped reading."""
+"""Writes to standard output and standard error safely: redacted, encodable, and unaffected by a closed reader."""
 
 import os
 import sys

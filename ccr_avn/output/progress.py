@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: one plain line a change."""
+"""Plain progress of a run: one line for each change of state."""
 
 import shlex
 from collections.abc import Callable

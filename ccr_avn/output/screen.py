@@ -1,4 +1,4 @@
-"""A watch in a terminal: the pair as it stands, the lag as a sparkline, what happened."""
+"""The screen of a watch in a terminal: the state of the pair, the lag as a sparkline, recent events."""
 
 import os
 import select

@@ -1,4 +1,4 @@
-"""Asks avn and the servers: reads are repeated where a miss may pass, changes never; doubt about one is settled."""
+"""Runs reads and changes of a plan: retries reads on passing failures, never changes; resolves doubt about a change."""
 
 import math
 import random
@@ -79,7 +79,7 @@ class Reader:
         self._fresh = None
 
     def answer(self, step: Step[T], seen: Results, *, changed: Changed) -> T:
-        """One good answer; misses are forgiven a few times, with back-off and jitter, or as long as the platform asks."""
+        """One good answer; misses are forgiven a few times, with back-off and jitter, or as long as Aiven asks."""
         argv = fill(step.read.argv, seen)
         key = (argv, step.read.parse) if isinstance(step.read, Call) else None
         if self._fresh and self._fresh[0] == key:
@@ -153,7 +153,7 @@ class Reader:
         return AvnFailed(
             f"`{spelled(answer.argv)}` failed",
             told,
-            hint=hint or "`ccr-avn doctor` tells whether avn, the token, the project and the network are fine",
+            hint=hint or "`ccr-avn doctor` shows whether avn, the token, the project and the network are fine",
             hopeless=answer.code == USAGE,
         )
 
@@ -161,7 +161,7 @@ class Reader:
         return self._world.run((self._world.avn, *argv[1:]), deadline=min(self._world.call_timeout, at_most))
 
 
-AGAIN = "run the same command again: it looks first and resumes from the current state"
+AGAIN = "run the same command again: it checks the current state and resumes from there"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class Missed(Event):
 
     @property
     def told(self) -> str:
-        return f"{self.why}; asking again" + (f" in {self.again_in:.0f} s, as the platform asks" if self.asked else "")
+        return f"{self.why}; asking again" + (f" in {self.again_in:.0f} s, as the API asks" if self.asked else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

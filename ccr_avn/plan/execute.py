@@ -1,4 +1,4 @@
-"""Interpreter: runs a plan, polls, un-does on abort, raises at a shut gate."""
+"""Interpreter: runs a plan. Polls, undoes on abort, raises when a gate refuses."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -215,7 +215,7 @@ class Run:
             finding = self._effect(step.doubts or (step,), limit, began)
         except (AvnError, Unreachable) as error:
             self.changed = failure.changed_before or "unknown"
-            raise failure.error(f"{failure.detail}; then the look that would tell failed: {error.detail}") from None
+            raise failure.error(f"{failure.detail}; then the check for its effect failed: {error.detail}") from None
         if finding is None:
             self.changed = failure.changed_before or ("unknown" if failure.silent else False)
             if step.final:  # it did not act, so there is a way back; a later step's failure opens none
@@ -337,5 +337,5 @@ def _timed_out(step: Step[Any], poll: Poll, finding: Finding) -> CcrError:
     return poll.error(
         f"{step.slug}: not within {poll.limit:g} s: {step.gate.rule}",
         detail=f"last seen: {finding.reason}",
-        hint=finding.hint or poll.hint or "run the same command again: it goes on from where the world stands",
+        hint=finding.hint or poll.hint or "run the same command again: it resumes from the current state",
     )

@@ -1,4 +1,4 @@
-"""How a command that a plan sent has failed, as far as the executor must know; who reads it is given to it."""
+"""How a command of a plan failed, as far as the executor needs to know; the parser of avn's answer is passed in."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Interpreter: a plan as lines that do the job when pasted into bash, or as data."""
+"""Interpreter: prints a plan as bash lines ready to paste, or as data."""
 
 import shlex
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 from ccr_avn.plan.model import Act, Call, Keep, Later, Plan, Probe, Step, Word
 
-EXPLAINED = "# Lines with avn change something; those with ccr-avn gate only look, and end this where a run would end."
+EXPLAINED = "# avn lines change something; ccr-avn gate lines only check, and stop this where a run would stop."
 
 
 def preview(plan: Plan, avn: str = "avn") -> str:

@@ -1,1 +1,1 @@
-"""One procedure a file: a frozen request and the pure function that makes its plan."""
+"""The procedures, one a file: a frozen request and the pure function that makes its plan."""

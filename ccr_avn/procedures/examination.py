@@ -1,4 +1,4 @@
-"""The steps of a drill that try each assumption on the promoted throw-away, and only there."""
+"""The steps of a drill that test each assumption, on the promoted throw-away only."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""failover: forced, the primary is dead or cut off; what may be lost is stated."""
+"""failover: a forced promotion, when the primary is dead or cut off. States what may be lost."""
 
 import time
 from dataclasses import dataclass, field, replace

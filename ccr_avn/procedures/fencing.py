@@ -1,4 +1,4 @@
-"""The part of a switchover in which writes are paused: fence, catch up, seal."""
+"""The steps of a switchover that pause writes: fence, catch up, seal."""
 
 import time
 from collections.abc import Callable
@@ -166,7 +166,9 @@ def seal(want: FenceWish) -> Step[str]:
         purpose=f"check that nothing was written since, and make the write pause {want.promote_timeout:g} s long",
         read=Probe(argv, read),
         by_hand=want.setting.server(want.primary, "INFO replication"),
-        gate=Gate("the write pause held all the time, nothing was written, and the replica has it all", judge),
+        gate=Gate(
+            "the write pause held all the time, nothing was written, and the replica has applied everything", judge
+        ),
         poll=Poll(limit=5, first=FAST),
         change=Act(argv, lambda seen: _seal(want, seen)),
     )

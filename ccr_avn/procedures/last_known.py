@@ -1,4 +1,4 @@
-"""What is still known of a pair whose primary is lost: of the replica, of the primary, of what may be missing."""
+"""What is still known about a pair whose primary is lost: the replica's data, and what may be missing."""
 
 import shlex
 import time

@@ -1,4 +1,4 @@
-"""Services by name, by one avn where a list can be had: for the commands that do a single thing."""
+"""Looks up services by name, with one avn where possible, for commands without a plan."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What becomes of the old primary: compared a last time, then closed to writers for good before its write pause ends."""
+"""Steps on the old primary after a promotion: compare it a last time, then close it before its write pause ends."""
 
 import shlex
 import time

@@ -1,4 +1,4 @@
-"""Steps that switchover and failover share: promote, see that the data is there and writes are accepted, remember."""
+"""Steps that switchover and failover share: promote, check the data and that writes are accepted, tag."""
 
 import shlex
 from collections.abc import Callable

@@ -74,7 +74,7 @@ def endpoint(service: Service, setting: Setting) -> Endpoint:
     uri = known["dynamic"]
     if REDACTED in uri:
         raise Unreachable(
-            f"the password of {service.name} is not shown to this token",
+            f"the password of {service.name} is not visible to this token",
             detail=f"avn shows {REDACTED} in its place",
             hint="use a token with the permission service:secrets:read, or skip the proof: --no-verify",
             passing=False,

@@ -1,4 +1,4 @@
-"""Steps that look at what the platform offers and what differs between the two sides."""
+"""Steps that check what Aiven offers, and in what both sides differ."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""switchover: planned, both sides healthy, nothing acknowledged is lost."""
+"""switchover: a planned promotion, with both sides healthy and no acknowledged write lost."""
 
 import time
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What is made for a drill and taken away again: the throw-away replica, and the rule by which it is terminated."""
+"""Creates and terminates the throw-away replica of a drill."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

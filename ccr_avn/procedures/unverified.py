@@ -1,4 +1,4 @@
-"""failover where the data plane is out of reach: on the word of the control plane alone, with nothing proven."""
+"""failover without the data plane (--no-verify): relies on Aiven's API alone, proves nothing."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the API answers: a handler for each request, from the platform's state."""
+"""The handlers of the API: one for each request, answering from the sandbox's state."""
 
 from typing import Any
 

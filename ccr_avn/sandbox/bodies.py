@@ -1,4 +1,4 @@
-"""Bodies of requests as the platform takes them, and the answers' envelopes."""
+"""Validates request bodies as Aiven's API does, and wraps the answers."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the sandbox's platform sells: clouds, plans, types, options. Pure data in the API's shapes."""
+"""The clouds, plans, service types and options of the sandbox. Pure data in the API's format."""
 
 from typing import Any
 

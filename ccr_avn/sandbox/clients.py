@@ -1,4 +1,4 @@
-"""What the platform does to clients: writes of its own, connections cut, loads that take long."""
+"""Acts on the servers as the platform might: writes of its own, closed connections, slow loading."""
 
 import asyncio
 import contextlib

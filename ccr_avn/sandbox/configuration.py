@@ -1,4 +1,4 @@
-"""What a Valkey server is told at its start, and which program it is."""
+"""Configures a Valkey server for its start, and finds its program."""
 
 import contextlib
 import random

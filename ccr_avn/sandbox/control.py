@@ -1,4 +1,4 @@
-"""What can be done to a sandbox from outside: faults and outages, over ``POST /sandbox/…``."""
+"""Controls a sandbox from outside: faults and outages, over ``POST /sandbox/…``."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Faults of the API: refusals, stalls, drops, and answers that are odd."""
+"""Injects faults into the API: errors, stalls, dropped connections, malformed answers."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""The program that ends TLS in front of one plain server, as a load balancer does. The standard library only.
+"""The program that terminates TLS in front of one plain server, as a load balancer does. Standard library only.
 
 It is told what to do on stdin, a word a line, and answers each with a line: ``open`` (let new clients in), ``shut``
 (turn new ones away), ``cut`` (drop those that are there). It ends with its stdin.

@@ -1,4 +1,4 @@
-"""Around the API: who may ask at all, which fault befalls a request, and a record of every one."""
+"""Wraps the API: authorization, fault injection, and a log of all requests."""
 
 import asyncio
 import hmac

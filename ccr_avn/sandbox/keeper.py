@@ -1,4 +1,4 @@
-"""Outlives the sandbox for a moment: ends its servers and removes its files, however the sandbox ended."""
+"""Cleans up after the sandbox: ends its servers and removes its files, however the sandbox ended."""
 
 import contextlib
 import subprocess

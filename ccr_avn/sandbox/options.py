@@ -1,4 +1,4 @@
-"""How a sandbox is set up. Times are in seconds."""
+"""The settings of a sandbox. Times are in seconds."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the platform keeps of a service, a user and an integration, and the few words the API has for them."""
+"""The records of a service, a user and an integration that the sandbox keeps."""
 
 import ipaddress
 import secrets

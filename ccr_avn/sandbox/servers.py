@@ -1,4 +1,4 @@
-"""One real Valkey server a service: started, promoted, shut to clients, killed, frozen, cut off."""
+"""Runs a real Valkey server for each service: starts, promotes, closes, kills, freezes and isolates it."""
 
 import contextlib
 import os

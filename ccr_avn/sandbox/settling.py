@@ -1,4 +1,4 @@
-"""Brings a running server to what is wanted of it."""
+"""Applies changed settings to a running server."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""The API's JSON, made from the platform's state."""
+"""Renders the sandbox's state as the API's JSON."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A shell in the sandbox shows that it is one: in a banner, and in every prompt for as long as avn talks to it."""
+"""Marks a shell in the sandbox: with a banner, and in every prompt while avn talks to the sandbox."""
 
 import shlex
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""TLS in front of the plain servers: a certificate authority of the sandbox's own, and a program for each server."""
+"""Serves TLS in front of the plain servers: the sandbox's own CA, and a program for each server."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The API over HTTP: which request goes to which handler, and what its body must be."""
+"""Routes HTTP requests to their handlers, and validates their bodies."""
 
 import threading
 from collections.abc import Awaitable, Callable

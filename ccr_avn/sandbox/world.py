@@ -1,4 +1,4 @@
-"""The platform's state machine: services, backups, integrations and their rules. No web, no processes, time given."""
+"""The sandbox's state machine: services, backups, integrations and their rules. No web, no processes, injected time."""
 
 import uuid
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Connects to a service, and waits until the platform's server answers."""
+"""Connects to a service and waits until its server answers."""
 
 import time
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def settings(endpoint: Endpoint) -> dict[str, Any]:
         )
     if password == REDACTED:
         raise Unreachable(
-            f"the password of {endpoint.service} is not shown to this token",
+            f"the password of {endpoint.service} is not visible to this token",
             detail=f"{REDACTED} is in its place",
             hint="use a token with the permission service:secrets:read",
             passing=False,

@@ -1,4 +1,4 @@
-"""What a failure to talk to a data plane looks like: which usual cause, what to do, whether waiting may mend it."""
+"""Diagnoses connection failures: the likely cause, what to do, and whether waiting may help."""
 
 import socket
 import ssl
@@ -18,26 +18,26 @@ CLOSED_EARLY = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, B
 
 REFUSALS = {
     "BUSY": (
-        "it is alive, and busy with a script or function",
-        "wait until it ends, or end it: SCRIPT KILL or FUNCTION KILL in a client; it can't be ended once it has written",
+        "it is busy running a script or function",
+        "wait until it ends, or end it: SCRIPT KILL or FUNCTION KILL in a client; it can't be killed once it has written",
         True,
     ),
     "MASTERDOWN": (
-        "it is a replica without its primary, and must not serve old data meanwhile",
-        "to go on with it as the primary: ccr-avn failover {name} --allow-data-loss",
+        "it is a replica that has lost its primary, and does not serve stale data",
+        "to promote it: ccr-avn failover {name} --allow-data-loss",
         True,
     ),
     "NOREPLICAS": (
-        "it takes no writes while too few replicas follow it (min-replicas-to-write)",
-        "see which follow it: avn service get {name} --format '{{service_integrations}}'",
+        "it accepts no writes while it has too few replicas (min-replicas-to-write)",
+        "list its replicas: avn service get {name} --format '{{service_integrations}}'",
         True,
     ),
     "MISCONF": (
-        "it takes no writes, since it can't save its data to disk",
-        "see its state, and tell Aiven's support: avn service get {name}",
+        "it accepts no writes because it can't save its data to disk",
+        "check its state, and tell Aiven's support: avn service get {name}",
         True,
     ),
-    "NOPROTO": ("it does not know this protocol", "see which version it has: avn service get {name}", False),
+    "NOPROTO": ("it does not support this protocol version", "check its version: avn service get {name}", False),
 }
 """By the first word of a server's error: what it is, what can help, whether waiting may mend it."""
 
@@ -91,20 +91,22 @@ def _looks(name: str, error: Exception, *, connected: bool) -> Looks:
 
 def _refused(name: str, error: Exception) -> Looks:
     """It answered, with an error."""
-    service, users = f"see its state: avn service get {name}", f"avn service user-list {name}"
+    service, users = f"check its state: avn service get {name}", f"avn service user-list {name}"
     if isinstance(error, exceptions.AuthenticationError) and "required" in str(error).lower():
-        return Looks("it wants a password, and none is known", f"use avn's own address of it: {users}", passing=False)
+        return Looks(
+            "it requires a password, and none is known", f"use the address that avn shows: {users}", passing=False
+        )
     if isinstance(error, exceptions.AuthenticationError):
-        hint = f"the password avn shows is not in force (changed, or another user's): {users}"
+        hint = f"the password avn shows is not valid (changed, or another user's): {users}"
         return Looks("the password was refused", hint, passing=False)
     if isinstance(error, exceptions.NoPermissionError):
-        return Looks("the user may not do that", f"see its ACL: {users} --json", passing=False)
+        return Looks("the user lacks the permission for that", f"check its ACL: {users} --json", passing=False)
     if isinstance(error, exceptions.OutOfMemoryError):
         hint = f"free memory or raise its plan: avn service update {name} --plan PLAN"
         return Looks("its memory is full and its policy is noeviction: it refuses writes", hint, passing=True)
     if isinstance(error, exceptions.ReadOnlyError):
         hint = f"the primary is the source of its read_replica: avn service integration-list {name}"
-        return Looks("it is a replica: it takes no writes", hint, passing=False)
+        return Looks("it is a replica: it accepts no writes", hint, passing=False)
     if isinstance(error, exceptions.BusyLoadingError):
         return Looks("it is still loading its data", f"wait for it: avn service wait {name}", passing=True)
     code = str(error).split(" ", 1)[0]
@@ -117,15 +119,17 @@ def _refused(name: str, error: Exception) -> Looks:
 def _lost(name: str, error: Exception) -> Looks:
     """It had answered on this connection."""
     if isinstance(error, exceptions.TimeoutError):
-        hint = f"when a fence was left there: ccr-avn unfence {name}; else see its state: avn service get {name}"
-        return Looks("it stopped answering: it hangs, is cut off, or holds writes back", hint, passing=True)
-    hint = f"see its state: avn service get {name}"
-    return Looks("the connection was cut: it restarts, fails over, or an IP filter was set", hint, passing=True)
+        hint = f"if a write pause was left there: ccr-avn unfence {name}; else check its state: avn service get {name}"
+        return Looks("it stopped answering: it hangs, is cut off, or its writes are paused", hint, passing=True)
+    hint = f"check its state: avn service get {name}"
+    return Looks(
+        "the connection was closed: it is restarting or failing over, or an IP filter was set", hint, passing=True
+    )
 
 
 def _tls(name: str, text: str) -> Looks:
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
-        hint = f"its TLS seems to be off: avn service get {name} --format '{{user_config}}' ({name}: valkey_ssl)"
+        hint = f"TLS seems to be disabled on it: avn service get {name} --format '{{user_config}}' ({name}: valkey_ssl)"
         return Looks("it does not speak TLS", hint, passing=False)
     if "Hostname mismatch" in text or "IP address mismatch" in text:
         return Looks(
@@ -140,26 +144,28 @@ def _tls(name: str, text: str) -> Looks:
 
 
 def _network(name: str, error: Exception, causes: tuple[BaseException, ...]) -> Looks:
-    filters = f"see who may connect: avn service get {name} --format '{{user_config}}'; add this machine to ip_filter"
+    filters = f"check who may connect: avn service get {name} --format '{{user_config}}'; add this machine to ip_filter"
     if "max number of clients" in str(error):
         hint = f"close idle clients, or lower its timeout: avn service update {name} -c valkey_timeout=60"
-        return Looks("it has as many clients as it takes", hint, passing=True)
+        return Looks("it has reached its maximum number of clients", hint, passing=True)
     if any(isinstance(one, socket.gaierror) and one.errno != socket.EAI_AGAIN for one in causes):
-        hint = f"a service in a VPC is known only inside it: run this from there; else wait: avn service wait {name}"
-        return Looks("its name is not known here: a VPC, or not built yet", hint, passing=True, kind=Unresolved)
+        hint = f"the name of a service in a VPC resolves only inside it: run this from there; else wait: avn service wait {name}"
+        return Looks(
+            "its host name does not resolve here: in a VPC, or still building", hint, passing=True, kind=Unresolved
+        )
     if _any(causes, socket.gaierror):
-        return Looks("its name can't be looked up just now", "check the name servers of this machine", passing=True)
+        return Looks("name resolution failed temporarily", "check DNS on this machine", passing=True)
     if _any(causes, ConnectionRefusedError):
         what = "the connection was refused: it is down or building, or an ip_filter blocks this machine"
         return Looks(what, filters, passing=True)
     if isinstance(error, exceptions.TimeoutError) or _any(causes, TimeoutError):
-        return Looks("no answer: an IP filter or a VPC keeps this machine out, or it hangs", filters, passing=True)
+        return Looks("no answer: blocked by an IP filter or a VPC, or it hangs", filters, passing=True)
     if "unreachable" in str(error).lower() or "no route" in str(error).lower():
         hint = (
             f"a service in a VPC is reached only from inside it: avn service get {name} --format '{{project_vpc_id}}'"
         )
-        return Looks("there is no way to its network from here: a VPC", hint, passing=True)
-    return Looks("the connection was cut at once: an IP filter, or it is restarting", filters, passing=True)
+        return Looks("there is no route to its network from here: a VPC", hint, passing=True)
+    return Looks("the connection was closed at once: an IP filter, or it is restarting", filters, passing=True)
 
 
 def _any(causes: tuple[BaseException, ...], kinds: type[BaseException] | tuple[type[BaseException], ...]) -> bool:

@@ -1,4 +1,4 @@
-"""One look at one service, as light as can be: a connection, AUTH and INFO. For looking at hundreds side by side."""
+"""Reads INFO of one service as cheaply as possible: a connection, AUTH and INFO. For hundreds of services at once."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""Holds clients' writes back on the old primary: placed, renewed, seen, lifted; and who waits behind it."""
+"""The fence: pauses clients' writes on the old primary. Placed, renewed, detected, lifted; lists who waits behind it."""
 
 import threading
 import time

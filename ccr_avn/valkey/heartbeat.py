@@ -1,4 +1,4 @@
-"""Markers written to a primary again and again, so that it can be told later up to when a replica had everything."""
+"""Writes markers to a primary continuously, to bound later how much a replica had received."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What a server has besides its keys: databases, users, functions, settings."""
+"""Reads what a server has besides its keys: databases, users, functions, settings."""
 
 import hashlib
 import re
@@ -128,7 +128,7 @@ def count_databases(client: "valkey.Valkey") -> int:
 def _used(client: "valkey.Valkey", service: str) -> tuple[int, ...]:
     answer: Any = unparsed(client).execute_command("INFO", "keyspace")  # type: ignore[no-untyped-call]  # it has none
     if not isinstance(answer, bytes):
-        raise Unreachable(f"{service}: INFO keyspace is not complete", detail=repr(answer), passing=False)
+        raise Unreachable(f"{service}: INFO keyspace is incomplete", detail=repr(answer), passing=False)
     return tuple(sorted(int(number) for number in re.findall(rb"^db(\d+):", answer, re.MULTILINE)))
 
 

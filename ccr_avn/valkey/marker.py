@@ -1,4 +1,4 @@
-"""Markers: keys that show that what is written on the primary arrives, and the clocks that judge them."""
+"""Markers: test keys that prove that writes on the primary arrive, and the clock skew that matters for them."""
 
 import secrets
 import statistics
@@ -119,8 +119,8 @@ def _still_there(source: "valkey.Valkey", key: str, value: bytes, service: str) 
         return
     raise NotProven(
         f"{service} dropped a marker before it could arrive",
-        detail="the key is gone from the primary: evicted, flushed, or it ran out",
-        hint=f"see its memory policy: avn service get {service} --format '{{user_config}}'; or prove the link alone: "
+        detail="the key is gone from the primary: evicted, flushed or expired",
+        hint=f"check its memory policy: avn service get {service} --format '{{user_config}}'; or prove the link alone: "
         "--level link",
     )
 

@@ -1,4 +1,4 @@
-"""Did a primary write anything between two looks; and waiting until it does not, or until a replica has it all.
+"""Tells whether a primary wrote anything between two checks; waits until it is quiet, or a replica has caught up.
 
 Measured on Valkey 9.1 and Redis 7.0: a primary without writers still moves its offset, by 14 bytes for each ping to its
 replicas, by 37 for each REPLCONF GETACK that a WAIT causes (none while CLIENT PAUSE holds), and by a DEL for each key

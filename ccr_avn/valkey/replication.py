@@ -1,4 +1,4 @@
-"""The replication link as both sides' INFO tells it."""
+"""Reads the replication link from INFO of both sides."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -100,8 +100,8 @@ def parse_replication(answer: bytes, service: str) -> ReplicationInfo:
         return _side(dict(pairs))
     except (KeyError, ValueError) as error:
         raise Unreachable(
-            f"{service}: INFO is not complete",
-            detail=f"missing or odd: {error}",
+            f"{service}: INFO is incomplete",
+            detail=f"missing or invalid: {error}",
             hint="the user may lack the right to INFO, or a proxy answers in its place",
             passing=False,
         ) from None

@@ -1,4 +1,4 @@
-"""By which of its addresses a service is reached: the dynamic one, or the public one where that alone answers."""
+"""Chooses the address of a service: the dynamic route, or the public one where only that answers."""
 
 import socket
 import threading

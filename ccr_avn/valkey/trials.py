@@ -1,4 +1,4 @@
-"""What a service lets its users do, tried out on one that nobody needs: it pauses writes and cuts connections."""
+"""Tests what a service permits its users, on a throw-away: pauses writes and closes connections."""
 
 import socket
 import ssl
@@ -167,13 +167,13 @@ def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> Tried:
     ]
     if strangers:
         return fails(f"connected: {'; '.join(strangers[:3])}")
-    return holds("nobody is connected as a user of the service")
+    return holds("no client is connected as a user of the service")
 
 
 def quiet(endpoint: Endpoint, seconds: float) -> Tried:
     """Nothing but we may write to it, and we don't."""
     if is_quiescent(endpoint, seconds) is None:
-        return fails(f"something wrote to it within {seconds:g} s, and nobody but the platform knows of it")
+        return fails(f"something wrote to it within {seconds:g} s, although only Aiven knows of it")
     return holds(f"nothing was written in {seconds:g} s")
 
 
@@ -182,8 +182,8 @@ def carries(endpoint: Endpoint, history: str) -> Tried:
     side = fetch_replication(endpoint)
     if history in (side.replid2, side.replid):
         return holds(f"it carries {history[:12]}…, from offset {side.second_offset} on as its own")
-    told = "no earlier history" if side.replid2 == NO_HISTORY else f"{side.replid2[:12]}…"
-    return fails(f"it followed {history[:12]}… and shows {told}")
+    told = "no secondary replication ID" if side.replid2 == NO_HISTORY else f"{side.replid2[:12]}…"
+    return fails(f"it followed {history[:12]}… and now shows {told}")
 
 
 def filter_refuses(endpoint: Endpoint, limit: float) -> Tried:
@@ -193,7 +193,7 @@ def filter_refuses(endpoint: Endpoint, limit: float) -> Tried:
         if not lets_clients_in(endpoint):
             return holds(f"new connections are refused after {elapsed:.1f} s")
         time.sleep(LOOK)
-    return fails(f"new connections were still let in after {limit:g} s")
+    return fails(f"new connections were still accepted after {limit:g} s")
 
 
 def filter_cuts(kept: Kept, limit: float) -> Tried:
@@ -201,18 +201,18 @@ def filter_cuts(kept: Kept, limit: float) -> Tried:
     began = time.monotonic()
     while (elapsed := time.monotonic() - began) <= limit:
         if kept.read().cut:
-            return holds(f"a connection from before was cut, seen after {elapsed:.1f} s")
+            return holds(f"an existing connection was closed, seen after {elapsed:.1f} s")
         time.sleep(LOOK)
-    return fails(f"a connection from before was still there after {limit:g} s")
+    return fails(f"an existing connection was still open after {limit:g} s")
 
 
 def opens_again(endpoint: Endpoint, limit: float) -> Tried:
     began = time.monotonic()
     while (elapsed := time.monotonic() - began) <= limit:
         if lets_clients_in(endpoint):
-            return holds(f"clients were let in again after {elapsed:.1f} s")
+            return holds(f"connections were accepted again after {elapsed:.1f} s")
         time.sleep(LOOK)
-    return fails(f"no connection was let in within {limit:g} s")
+    return fails(f"no connection was accepted within {limit:g} s")
 
 
 def certificate(endpoint: Endpoint) -> Tried:

@@ -1,4 +1,4 @@
-"""Does a service accept writes; is it shut to its clients."""
+"""Checks whether a service accepts writes, and whether it is closed to clients."""
 
 import secrets
 import threading
@@ -232,6 +232,6 @@ def _not_yet(refusal: Exception) -> bool:
 def _never(service: str, timeout: float) -> TimedOut:
     return TimedOut(
         f"{service} does not accept writes",
-        detail=f"it is read-only, or no primary, still after {timeout:g} s",
-        hint=f"see whether it still follows another: avn service integration-list {service}",
+        detail=f"it is still read-only, or not a primary, after {timeout:g} s",
+        hint=f"check whether it is still a replica: avn service integration-list {service}",
     )

@@ -52,7 +52,7 @@ def test_a_link_that_is_down_leaves_differences_unproven(pair: Pair) -> None:
     result = pair.compare()
     assert result.verdict == "inconclusive"
     assert "link from eu to us was down" in result.reasons[0]
-    assert "1 keys differed, but may only be late" in result.reasons[1]
+    assert "1 keys differ, but the replica may only be behind" in result.reasons[1]
     assert result.in_flight == 1
 
 

@@ -50,7 +50,7 @@ def test_odd_pairs_are_told_and_treated_each_as_it_is_and_the_rest_is_done(opera
     assert "p1" in told["p1"]["reason"]
     assert "--allow-data-loss" in told["p1"]["hint"]
     assert told["p2"]["reason"] == "link down"
-    assert "was sent already" in told["p3"]["reason"]
+    assert "was already sent" in told["p3"]["reason"]
     others = {other.partition(" ")[0] for other in told["p4"]["others"]}
     assert {told["p4"]["replica"], *others} == {"r4", "r4b", "r4c"}
     assert "no replica" in told["single"]["reason"]
@@ -110,7 +110,7 @@ def test_ctrl_c_twice_ends_each_as_it_would_a_single_run(operator: Operator) -> 
     until(lambda: len(deletions(operator)) == 2, "two promotions to be sent")
     child.send_signal(signal.SIGINT)
     assert child.stderr
-    until(lambda: "no more are begun" in child.stderr.readline(), "the first to be heard")  # type: ignore[union-attr]
+    until(lambda: "no more pairs are started" in child.stderr.readline(), "the first to be heard")  # type: ignore[union-attr]
     child.send_signal(signal.SIGINT)
     stopped = ended(child)
     assert stopped.code == 140, stopped.err

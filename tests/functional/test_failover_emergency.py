@@ -94,7 +94,7 @@ def test_a_rate_limit_is_waited_for_and_said(operator: Operator) -> None:
     pair.sandbox.faults.add(kind="status", status=429, message=limit, method="GET", path="/service/us$", times=1)
     done = pair.ccr(*GO)
     assert done.code == 0, done.err
-    assert "asking again in 1 s, as the platform asks" in done.err
+    assert "asking again in 1 s, as the API asks" in done.err
 
 
 def test_no_network_and_an_old_avn_are_said_in_a_line(operator: Operator) -> None:

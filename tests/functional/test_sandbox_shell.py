@@ -121,7 +121,7 @@ def test_a_shell_outside_has_no_mark(opens: Opens, tmp_path: Path) -> None:
     terminal = opens("bash")
     assert MARK not in terminal.shows("mine> ")
     terminal.types("ccr-avn sandbox outage eu; echo c''ode=$?")
-    assert "no sandbox here" in terminal.shows("code=2")
+    assert "not inside a sandbox" in terminal.shows("code=2")
 
 
 @pytest.mark.parametrize(

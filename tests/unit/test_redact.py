@@ -32,7 +32,7 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
             "ERR unknown command 'AUTH', with args beginning with: …",
         ),
         ("ERR unknown command 'FOO', with args beginning with: 'bar'", None),
-        ("the password of eu is not shown to this token", None),
+        ("the password of eu is not visible to this token", None),
     ],
 )
 def test_what_looks_like_a_secret_is_left_out(text: str, shown: str | None) -> None:

@@ -1,4 +1,4 @@
-"""What ccr-avn assumes of the platform, and only the real service can tell. Pure data; docs/promises.md has the same rows."""
+"""What ccr-avn assumes about Aiven and only the real service can show. Pure data; docs/promises.md has the same rows."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Rules of a drill: may it begin, and is the service that would be terminated the one that this run made."""
+"""Rules of a drill: may it start, and is the service to be terminated the one that this run created."""
 
 import re
 import shlex

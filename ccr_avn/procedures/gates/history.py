@@ -1,4 +1,4 @@
-"""Does the new primary carry the old one's data, and has the old one anything that the new one lacks."""
+"""Rules on replication history: does the new primary have the old one's data, and does the old one have more."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rules on the data plane: does the replica follow, do markers arrive."""
+"""Rules on the data plane: is the link up, do markers arrive."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Whether Aiven sells what is to be created, and whether it can be put there: seen before anything is billed."""
+"""Rules on Aiven's offers: are the plans, clouds and VPCs available. Checked before anything is billed."""
 
 import difflib
 from collections.abc import Iterable, Iterator

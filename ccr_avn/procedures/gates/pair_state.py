@@ -1,4 +1,4 @@
-"""In which state a pair is, by one name in every command: following, promoting, promoted, hidden, unrelated."""
+"""The state of a pair, named alike in every command: following, promoting, promoted, hidden, unrelated."""
 
 from dataclasses import dataclass
 from typing import Literal

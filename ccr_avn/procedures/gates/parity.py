@@ -1,4 +1,4 @@
-"""In what the new primary would differ from the old one: each difference with its values and what makes them equal."""
+"""Compares the new primary with the old one: each difference with both values and the command that removes it."""
 
 import shlex
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Rules for promoting a replica: is it the right one, is it whole, may it happen now."""
+"""Rules for promoting a replica: is it the right one, is its data complete, may it happen now."""
 
 import shlex
 import time

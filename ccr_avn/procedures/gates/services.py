@@ -1,4 +1,4 @@
-"""Rules on one service: is it the one that is meant, does it run, has it a backup."""
+"""Rules on one service: is it the requested one, is it running, does it have a backup."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Gates on what differs between the settings, rights and memory of two services."""
+"""Rules on the settings, rights and memory of two services."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""Compares every key of a primary with its replica: existence, type, expiry and, if asked, contents."""
+"""Compares every key of a primary with its replica: existence, type, expiry and, if requested, contents."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""One comparison from the first look to the verdict."""
+"""Runs one comparison from its preparation to the verdict."""
 
 from collections.abc import Callable
 

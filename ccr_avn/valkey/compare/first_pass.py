@@ -1,4 +1,4 @@
-"""The first look at every key: batches that are equal on both sides byte by byte, and the suspects in the others."""
+"""The first pass over every key: skips batches that are equal byte by byte, collects suspects from the others."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Big keys, in pieces: neither a server nor this process ever holds one giant reply."""
+"""Compares large keys in pieces, so that neither a server nor this process holds a giant reply."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

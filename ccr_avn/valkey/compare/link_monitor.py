@@ -1,4 +1,4 @@
-"""Watches that the replica goes on following while the keys are compared."""
+"""Monitors the replication link while the keys are compared."""
 
 import time
 from typing import TYPE_CHECKING, Any, Self

@@ -1,4 +1,4 @@
-"""What is asked of a comparison, what it answers, and the two connections it reads."""
+"""The types of a comparison: its request, its result, and the two connections it reads."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Connections in raw protocol: commands for many keys at once, replies whole or as a stream, a limit on their rate."""
+"""Raw protocol connections: pipelined commands, replies whole or as a stream, a rate limit."""
 
 import re
 import secrets
@@ -156,7 +156,7 @@ class Wire:
             raise Unreachable(
                 f"{self._endpoint.service}: database {database} can't be used",
                 detail=str(answer),
-                hint="leave it out with --db N for each of the others; a database that only one side has can't be equal",
+                hint="exclude it: give --db N for each of the others; a database that only one side has can't be equal",
                 passing=passes(answer),
             )
         self._database = database

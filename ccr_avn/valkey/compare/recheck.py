@@ -1,4 +1,4 @@
-"""Reads suspects again until each is equal, proven different, or known never to stand still.
+"""Reads suspects again until each is equal, proven different, or known to change all the time.
 
 A proof is: the primary's key was not touched (WATCH) from before the replica was known to have applied everything
 until after both were read. A difference seen in between can't be a write on its way.

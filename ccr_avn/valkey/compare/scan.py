@@ -1,4 +1,4 @@
-"""What there is to compare on both sides, and the keys of it: handed out so that each is named once and none is shipped."""
+"""Finds what to compare on both sides, and scans its keys in units of work, each key once."""
 
 import os
 import random

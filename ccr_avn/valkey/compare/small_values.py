@@ -1,4 +1,4 @@
-"""Small values: DUMPed, and compared as their type demands."""
+"""Compares small values: by DUMP, and by type where a DUMP may differ."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

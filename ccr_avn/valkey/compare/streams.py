@@ -1,4 +1,4 @@
-"""Streams: entries in pages, then what the groups say, and who has which entries pending."""
+"""Compares streams: entries in pages, then consumer groups and pending entries."""
 
 from typing import TYPE_CHECKING, Any
 

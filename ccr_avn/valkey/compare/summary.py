@@ -1,4 +1,4 @@
-"""Adds up what the processes report, and writes every difference down where that is wanted."""
+"""Adds up the reports of the processes, and writes the differences to a file if requested."""
 
 import json
 import time
@@ -123,9 +123,9 @@ class Summary:
         names = [name for ended in self._ended for name in ended.in_flight_keys][:3]
         hindrance = next((ended.hindrance for ended in self._ended if ended.hindrance), None)
         why = (
-            f"differed, but may only be late ({hindrance})"
+            f"differ, but the replica may only be behind ({hindrance})"
             if hindrance
-            else "were written to, and never stood still to be judged"
+            else "were written to all the time and could not be compared"
         )
         return f"{in_flight} keys {why}, such as {', '.join(map(brief, names))}"
 

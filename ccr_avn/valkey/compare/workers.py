@@ -1,4 +1,4 @@
-"""What one process does, and the processes that share a comparison: started, listened to, ended whatever happens."""
+"""The worker processes of a comparison: what each does, and how they are started, monitored and ended."""
 
 import multiprocessing
 import os
@@ -292,7 +292,7 @@ def _heard(line: Any, number: int) -> Report:
     except (EOFError, ConnectionResetError):
         raise Unreachable(
             f"process {number + 1} of the comparison died",
-            hint="see whether the machine ran out of memory; run it again with a smaller --jobs",
+            hint="check whether the machine ran out of memory; run it again with a smaller --jobs",
             passing=False,
         ) from None
     return report

@@ -133,7 +133,7 @@ def test_an_odd_field_takes_neither_its_service_nor_the_others(odd: dict[str, An
 def test_what_is_null_is_not_worth_a_word_and_what_is_odd_is() -> None:
     assert not models.services(json.dumps([{**SERVICE, "tags": None}])).left_out
     [told] = models.services(json.dumps([{**SERVICE, "tags": "none"}])).left_out
-    assert told == "eu: tags: left out, it can't be read"
+    assert told == "eu: tags: skipped, it can't be read"
     [told] = models.services(json.dumps([{**SERVICE, "users": [{"username": 7}, {"username": "u"}]}])).left_out
     assert "users[0]" in told
 

@@ -83,7 +83,7 @@ def test_of_several_replicas_the_best_is_chosen_and_the_others_are_named() -> No
     assert (one.action, one.replica, one.behind) == ("switchover", "near", 10)
     assert len(one.others) == 2
     assert any(other.startswith("far") and "90 bytes" in other for other in one.others)
-    assert any(other.startswith("here") and "left too" in other for other in one.others)
+    assert any(other.startswith("here") and "evacuated too" in other for other in one.others)
 
 
 def test_a_service_without_a_replica_is_told_too() -> None:

@@ -139,11 +139,11 @@ def test_what_was_asked_for_is_told_once() -> None:
     stop = Stop()
     assert stop.heard() == ""
     stop.ask(2)
-    assert "no more are begun" in stop.heard()
+    assert "no more pairs are started" in stop.heard()
     assert stop.heard() == ""
     stop.ask(2)
     stop.ask(2)
-    assert "broken into" in stop.heard()
+    assert "are interrupted" in stop.heard()
 
 
 def test_sigterm_means_the_end_of_every_run() -> None:

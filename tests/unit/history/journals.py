@@ -19,7 +19,7 @@ RESULT: dict[str, Any] = {
     "new_primary": "us",
     "write_outage_ms": 1218.9,
     "bytes_not_replicated": 0,
-    "exposure": [{"what": "no replica follows it", "mend": "ccr-avn enable us NEW --replica-cloud CLOUD"}],
+    "exposure": [{"what": "it has no replica", "mend": "ccr-avn enable us NEW --replica-cloud CLOUD"}],
     "restore": ["avn service update eu -c 'ip_filter=[\"0.0.0.0/0\"]'"],
 }
 

@@ -99,7 +99,7 @@ def test_of_one_that_died_the_page_shows_how_far_it_came_and_what_finds_the_rest
     assert [one.name for one in page.rows if one.outcome == "does not hold"] == ["filter-cuts"]
     assert drill_page.fate(story) == "may be there"
     assert resume.next_command(story) == f"ccr-avn drill --clean --only {NAME} --project p"
-    assert any(f"{NAME} may be there, and is billed" in line for line in resume.last_known(story))
+    assert any(f"{NAME} may exist, and is then billed" in line for line in resume.last_known(story))
     assert resume.standing(story) == {}, "no production pair was promoted"
     assert f"--clean --only {NAME}" in html(path)
 

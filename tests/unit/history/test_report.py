@@ -102,7 +102,7 @@ def test_a_switchover_says_all_that_an_auditor_asks(whole: Path) -> None:
         assert "closed to client connections" in text
         assert "avn service integration-delete 0a1b --project p" in text
         assert "its role is master" in text
-        assert "no replica follows it" in text
+        assert "it has no replica" in text
         assert "ip_filter" in text
         assert runs.read(whole).head in text
         assert "point of no return" in text
@@ -129,7 +129,7 @@ def test_a_failover_gives_an_estimate_and_says_so(tmp_path: Path, estimate: dict
     assert values(path)["RPO"] == rpo
     assert values(path)["RTO"] == "900 ms"
     assert f"an estimate: {estimate['how']}" in page(path).text
-    assert "not fenced: may live" in page(path).text
+    assert "not fenced: may be alive" in page(path).text
 
 
 def test_what_was_not_promoted_has_no_rpo(tmp_path: Path) -> None:
@@ -253,8 +253,8 @@ def test_the_result_may_describe_the_pair_itself(tmp_path: Path) -> None:
         ([], ["not known", "not known"], ["not known", "not known"]),
         (
             [done("pair", 0.1, "", primary_exists=False, replica_exists=False)],
-            ["not there"] * 2,
-            ["not known", "not there"],
+            ["missing"] * 2,
+            ["not known", "missing"],
         ),
         (
             [
@@ -262,7 +262,7 @@ def test_the_result_may_describe_the_pair_itself(tmp_path: Path) -> None:
                 done("primary", 0.2),
                 done("replica", 0.3, "", "changed"),
             ],
-            ["primary", "not there"],
+            ["primary", "missing"],
             ["primary", "replica"],
         ),
     ],

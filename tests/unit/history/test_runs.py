@@ -171,7 +171,7 @@ def test_looks_tell_waits_from_gates(where: Path) -> None:
         looked("a", 9.0, go("there")),
         done("a", 9.0, "there", seconds=9.0),
         begun("b", 9.0),
-        looked("b", 9.1, wait("not there")),
+        looked("b", 9.1, wait("missing")),
         ChangeStarted(at=9.2, slug="b", argv=("avn", "make"), final=False),
         ChangeEnded(at=9.4, slug="b", seconds=0.2),
         looked("b", 9.5, go("made")),

@@ -211,7 +211,7 @@ def test_it_is_told_once_when_samples_are_wanted_too_fast() -> None:
     floor = Floor(0.1)
     told = [floor.judge(trip) for trip in (None, *(0.15,) * 2 * SETTLED)]
     assert [one for one in told if one] == [
-        ("--interval 0.1 is below two round trips (150 ms each): samples come later than asked",)
+        ("--interval 0.1 is below two round trips (150 ms each): samples will be late",)
     ]
     assert not any(Floor(0.3).judge(0.15) for _ in range(2 * SETTLED))
 

@@ -92,9 +92,14 @@ def test_without_the_data_plane_nothing_is_said_of_it() -> None:
     ("looks", "health", "link", "reason"),
     [
         (both(side("master", 9), side("slave", 9, link_status="down", link_down_seconds=7)), "critical", "down", "7 s"),
-        (both(side("master", 9), side("slave", 9, sync_in_progress=True)), "warning", "syncing", "full copy"),
-        (both(side("master", 9), side("master", 9)), "critical", "follows nobody", "nobody"),
-        (both(side("master", 9, replid="b" * 40), side("slave", 9)), "critical", "another history", "replication ID"),
+        (both(side("master", 9), side("slave", 9, sync_in_progress=True)), "warning", "syncing", "full sync"),
+        (both(side("master", 9), side("master", 9)), "critical", "follows nobody", "no primary"),
+        (
+            both(side("master", 9, replid="b" * 40), side("slave", 9)),
+            "critical",
+            "different replication ID",
+            "replication ID",
+        ),
         ({"eu": Look(trouble="timed out"), "us": Look(side=side("slave", 9))}, "critical", "up, primary unknown", "eu"),
         ({"eu": Look(side=side("master", 9)), "us": Look(trouble="no", ours=True)}, "unknown", "unknown", "us: no"),
         (both(side("master", 5000), side("slave", 0)), "critical", "up", "5000 bytes behind"),

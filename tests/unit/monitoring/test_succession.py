@@ -126,7 +126,7 @@ def test_a_tag_that_gives_a_name_only_is_a_warning_and_no_proof() -> None:
     named = {"tags": {lineage.FROM: "eu"}}
     found = judged(every(made("eu", 1), made("us", 2, **named)), MASTER)
     assert (found["eu"].rank, found["eu"].health) == ("single", "warning")
-    assert "do not tell" in found["eu"].reasons[0]
+    assert "do not say" in found["eu"].reasons[0]
     assert found["us"].rank == "current primary"
     assert judged(every(made("eu", 1, **CLOSED), made("us", 2, **named)), ALONE)["eu"].health == "ok"
     assert judged(every(made("eu", 9), made("us", 2, **named)), MASTER)["eu"].health == "ok", (
@@ -215,7 +215,7 @@ def test_a_missing_pair_whose_replica_still_follows_is_told_as_that() -> None:
     pairs = every(made("eu", 1), made("us", 2))
     looks = {"eu": Look(side=side("master")), "us": Look(side=side("slave"))}
     [one] = [one for name, one in judged(with_expected((), pairs, [("eu", "us")]), looks).items()]
-    assert "its promotion is under way" in one.reasons[1]
+    assert "its promotion is in progress" in one.reasons[1]
 
 
 def test_an_expected_pair_that_is_there_is_judged_once_and_also_when_others_are_named() -> None:

@@ -52,7 +52,7 @@ SILENT: dict[str, Any] = {"primary": None, "primary_trouble": "p0: no answer", "
         (
             sample(),
             sample(replica=side("master", 1), link="follows nobody"),
-            ("replica is a master now (promoted)", "link follows nobody, was up"),
+            ("replica is now a master (promoted)", "link follows nobody, was up"),
         ),
         (
             sample(primary_state="RUNNING"),

@@ -108,7 +108,7 @@ def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(capsys
     board.ended("p0/r0", "done", "r0 is the primary now")
     assert capsys.readouterr().err.splitlines() == [
         "p0/r0: checking",
-        "p0/r0: fenced: writes are held back",
+        "p0/r0: fenced: writes are paused",
         "p0/r0: promoting",
         "p0/r0: promoted: takes writes, after < 1 ms without",
         "p0/r0: closing",

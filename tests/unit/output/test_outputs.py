@@ -295,4 +295,4 @@ def test_a_journal_survives_what_can_not_be_written(tmp_path: Path, capsys: pyte
     journal(events.RunEnded(at=0.0, ok=True, changed=False, code=0, result={"x": deep}))
     journal.close()
     assert journal.trouble == "RecursionError"
-    assert "going on without it" in capsys.readouterr().err
+    assert "continuing without it" in capsys.readouterr().err

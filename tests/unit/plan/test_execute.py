@@ -267,7 +267,7 @@ def test_a_data_plane_is_asked_again_only_if_that_may_help(passing: bool, asked:
 
     def read(_: Results) -> Any:
         looks.append(1)
-        raise Unreachable("not there", passing=passing)
+        raise Unreachable("missing", passing=passing)
 
     with pytest.raises(Unreachable):
         Fake().perform(plan(Step(slug="a", purpose="a", read=Probe(("ccr-avn",), read), gate=Gate("r", says))))

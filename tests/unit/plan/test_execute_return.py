@@ -87,7 +87,7 @@ def test_doubt_that_one_silent_look_leaves_keeps_the_fence() -> None:
     looks = (read("role", Unreachable("down", passing=False)), read("row", "wait"))
     with pytest.raises(AvnError) as caught:
         fake.perform(plan(probe("fence", log), final(doubts=looks, doubt_limit=5.0)))
-    assert "then the look that would tell failed" in caught.value.detail
+    assert "then the check for its effect failed" in caught.value.detail
     assert fake.last.changed == "unknown"
     assert "un-fence" not in log
     assert fake.last.past_return

@@ -51,7 +51,7 @@ def test_where_the_list_crashes_each_is_asked_for_by_name(fp: FakeProcess, avn: 
     told: list[str] = []
     found = lookup.look_up(avn, Project(), ("us", "eu"), 5, told.append)
     assert [one.name for one in found] == ["us", "eu"]
-    assert told == ["warning: eu: tags: left out, it can't be read"]
+    assert told == ["warning: eu: tags: skipped, it can't be read"]
 
 
 def test_a_name_that_does_not_exist_is_refused_at_once(fp: FakeProcess, avn: str) -> None:

@@ -319,7 +319,7 @@ def test_a_primary_that_lives_is_not_told_to_be_failed_over() -> None:
 @pytest.mark.parametrize(
     ("trouble", "hint"),
     [
-        (Answered("eu: busy with a script", hint="end it", passing=True), "end it"),
+        (Answered("eu: busy running a script", hint="end it", passing=True), "end it"),
         (Unreachable("eu: its TLS certificate is not trusted here", hint="--ca-file", passing=False), "--ca-file"),
         (Unreachable("eu: no answer", hint="look at it", passing=True), ""),
     ],
