@@ -17,13 +17,13 @@ COLUMNS = 78
 CODES = (
     ("0", "done, or nothing to do"),
     ("1", "internal error; or standard output could not be written"),
-    ("2", "what was typed can't be right, or the question was not confirmed"),
+    ("2", "invalid usage, or the question was not confirmed"),
     ("3", "avn failed"),
-    ("4", "a precondition failed: going on would be wrong, or could lose something"),
+    ("4", "a precondition failed: proceeding would be wrong, or could lose data"),
     ("5", "timed out waiting"),
-    ("6", "verification found a difference, or could not claim that there is none"),
+    ("6", "verification found a difference, or could not prove that there is none"),
     ("130, 143", "interrupted by Ctrl-C or SIGTERM (128 + the signal's number)"),
-    ("141", "the reader of standard output went away (`status`, `runs`, `--help`: commands that only show)"),
+    ("141", "the reader of standard output exited (`status`, `runs`, `--help`: commands that only print)"),
     (
         "**+10**",
         "the same, but Aiven was changed, or may have been (11, 13, 14, 15, 16, 140, 153): re-run the same command to resume",
@@ -33,13 +33,14 @@ CODES = (
 VARIABLES = (
     ("AIVEN_PROJECT", "the project, as `--project`"),
     ("CCR_AVN_BIN", "the avn to use, as `--avn`"),
-    ("CCR_AVN_STATE_DIR", "where the journals of runs are kept; default: the platform's state directory"),
+    ("CCR_AVN_NO_PRELOAD", "if set, avn is started anew for each command, as with `--no-preload`"),
+    ("CCR_AVN_STATE_DIR", "where the journals of runs are kept; default: the operating system's state directory"),
     ("CCR_AVN_DEBUG", "if set, an internal error shows its traceback"),
 )
 
 INTRODUCTION = """# Reference
 
-All commands, options and exit codes. This page is made from the commands by `scripts/reference.py`.
+All commands, options and exit codes. This page is generated from the commands by `scripts/reference.py`.
 """
 
 ENDING = """
@@ -51,7 +52,7 @@ Without +10 nothing on Aiven was changed. `status --format nagios` and `status -
 (ok, warning, critical, unknown) instead.
 
 An error is up to three lines: `error:` what happened, `detail:` what was seen, `hint:` what to type next.
-An end past the promotion also says who is the primary, until when writes on the old primary are paused, and how to
+A run that stops after the promotion also says which service is the primary, until when writes on the old primary are paused, and how to
 close it.
 
 ## JSON
