@@ -113,7 +113,9 @@ class Preloaded:
     def pid(self) -> int:
         return self._helper.pid
 
-    def run(self, argv: tuple[str, ...], environment: Mapping[str, str] | None, *, deadline: float) -> Ended | None:
+    def run(
+        self, argv: tuple[str, ...], environment: Mapping[str, str] | None, *, deadline: float, nice: int = 0
+    ) -> Ended | None:
         """One command, to its end. None: the helper has not taken it, so it is to be started plainly."""
         payload = b"\0".join([str(deadline).encode(), *(os.fsencode(word) for word in argv)])
         if not self._fits(argv[0], environment) or len(payload) > LONGEST or not self._wait_ready():
@@ -127,7 +129,7 @@ class Preloaded:
                 if not request.send(self._control, payload):
                     self.lost = True
                     return None
-                ended = request.collect(deadline)
+                ended = request.collect(deadline, nice)
                 if request.frozen:
                     self.end()
                 self.lost = self.lost or request.lost
@@ -206,6 +208,7 @@ class Request:
         for number in self._open:
             self._poll.register(number, select.POLLIN)
         self._sent = False
+        self._nice = 0  # until it was given that
         self.frozen = False  # the helper no longer does what it is told
         self.lost = False  # it ended before the command did
 
@@ -219,8 +222,9 @@ class Request:
         self._close_theirs()
         return self._sent
 
-    def collect(self, deadline: float) -> Ended | None:
+    def collect(self, deadline: float, nice: int) -> Ended | None:
         """Wait until it has ended; end it after ``deadline`` seconds. None: it was not begun, for sure."""
+        self._nice = nice
         expired = not self._listen(time.monotonic() + deadline)
         if expired and not self.abandon():
             self.frozen = True
@@ -254,6 +258,9 @@ class Request:
             for number, _ in heard:
                 said = os.read(number, 1 << 16)
                 self._heard[number] += said
+                if self._nice and self._told.endswith(b"\n"):
+                    give_way(self._number(b"p") or 0, self._nice)
+                    self._nice = 0
                 if not said:
                     self._open.discard(number)
                     self._poll.unregister(number)
@@ -275,6 +282,13 @@ class Request:
     def _close_theirs(self) -> None:
         while self._theirs:
             os.close(self._theirs.pop())
+
+
+def give_way(pid: int, nice: int) -> None:
+    """This process, and what it starts, gives the processor to others; one that has ended needs nothing."""
+    if pid and nice:
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, pid, nice)
 
 
 def _state(avn: str) -> tuple[int, ...]:

@@ -40,18 +40,18 @@ _preloaded: list[preload.Preloaded] = []
 """The avn that is loaded, one at most."""
 
 
-def run(argv: tuple[str, ...], *, deadline: float, environment: dict[str, str] | None = None) -> Answer:
+def run(argv: tuple[str, ...], *, deadline: float, environment: dict[str, str] | None = None, nice: int = 0) -> Answer:
     """Run to the end, or kill it after ``deadline`` seconds. Its stdin is closed, so a prompt ends it at once.
 
-    It gets a session of its own: Ctrl-C in a terminal reaches us, and we decide what becomes of a change under way.
+    ``nice``: by how much it gives the processor to others. It gets a session of its own: Ctrl-C in a terminal reaches us, and we decide what becomes of a change under way.
     """
     began = time.monotonic()
-    ended = _preloaded[0].run(argv, environment, deadline=deadline) if _preloaded else None
+    ended = _preloaded[0].run(argv, environment, deadline=deadline, nice=nice) if _preloaded else None
     if ended:
         stdout, stderr = _text(ended.stdout), _text(ended.stderr)
         seconds = time.monotonic() - began
         return Answer(argv=argv, code=ended.code, stdout=stdout, stderr=stderr, seconds=seconds, expired=ended.expired)
-    return _started(argv, deadline, environment)
+    return _started(argv, deadline, environment, nice)
 
 
 def preload_avn(path: str) -> None:
@@ -68,7 +68,7 @@ def preload_avn(path: str) -> None:
         _preloaded.append(helper)
 
 
-def _started(argv: tuple[str, ...], deadline: float, environment: dict[str, str] | None) -> Answer:
+def _started(argv: tuple[str, ...], deadline: float, environment: dict[str, str] | None, nice: int) -> Answer:
     began = time.monotonic()
     env = None if environment is None else {**os.environ, **environment}
     with subprocess.Popen(
@@ -81,6 +81,7 @@ def _started(argv: tuple[str, ...], deadline: float, environment: dict[str, str]
         start_new_session=True,
         env=env,
     ) as child:
+        preload.give_way(child.pid, nice)
         expired = False
         try:
             stdout, stderr = child.communicate(timeout=deadline)

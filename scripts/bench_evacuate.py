@@ -151,7 +151,10 @@ def until(sandbox: RunningSandbox, name: str, key: str, value: str) -> None:
 def measured(sandbox: RunningSandbox, command: list[str], home: Path) -> Took:
     (home / "one.sh").write_text(SCRIPT)
     environment = {**os.environ, **sandbox.environment(), "PAIRS": str(PAIRS), "PATH": f"{BIN}:{os.environ['PATH']}"}
-    singles = [single(environment, one) for one in range(SINGLES)] if "single0" in sandbox.platform.services else []
+    more = ["--no-preload"] if "--no-preload" in command else []
+    singles = (
+        [single(environment, one, more) for one in range(SINGLES)] if "single0" in sandbox.platform.services else []
+    )
     CONNECTIONS.clear()
     asked, before, began = sandbox.requests_total(), resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with (home / "out").open("w") as out, (home / "err").open("w") as err:
@@ -178,8 +181,8 @@ def measured(sandbox: RunningSandbox, command: list[str], home: Path) -> Took:
     )
 
 
-def single(environment: dict[str, str], number: int) -> float:
+def single(environment: dict[str, str], number: int, more: list[str]) -> float:
     """The outage of one switchover among all these servers, in milliseconds."""
-    command = [str(BIN / "ccr-avn"), "switchover", f"single{number}", f"other{number}", "--yes", "--json"]
+    command = [str(BIN / "ccr-avn"), "switchover", f"single{number}", f"other{number}", "--yes", "--json", *more]
     ended = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return float(json.loads(ended.stdout)["result"]["write_outage_ms"])

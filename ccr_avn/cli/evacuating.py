@@ -13,7 +13,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn import process
-from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.program import Program, known
 from ccr_avn.cli import promotion_options
 from ccr_avn.cli.evacuation_told import (
@@ -32,8 +31,8 @@ from ccr_avn.cli.given import Given
 from ccr_avn.cli.one_of_many import Moved, OneOfMany
 from ccr_avn.errors import CcrError, Interrupted, NotConfirmed, Refused
 from ccr_avn.evacuate.board import Board
-from ccr_avn.evacuate.choose import Choice, Selection, Want, alone, select
-from ccr_avn.evacuate.governor import Governor
+from ccr_avn.evacuate.choose import Choice, Selection, alone, concerned, select
+from ccr_avn.evacuate.governor import Governor, at_once
 from ccr_avn.evacuate.lane import asking
 from ccr_avn.evacuate.schedule import Ended, Schedule
 from ccr_avn.evacuate.shared import SharedReads
@@ -42,7 +41,7 @@ from ccr_avn.history.journal import Journal
 from ccr_avn.history.promotions import promoted_of
 from ccr_avn.monitoring.ask import begin
 from ccr_avn.monitoring.collect import look_at_all
-from ccr_avn.monitoring.pairs import Pair, pairs_of
+from ccr_avn.monitoring.pairs import pairs_of
 from ccr_avn.output import console
 from ccr_avn.output.many import PlainBoard
 from ccr_avn.plan import events
@@ -72,6 +71,7 @@ class Evacuation:
     _began: float = field(default_factory=time.monotonic)
     _journal: Journal | None = None
     _slowed: int = 0
+    _listed: tuple[process.Answer, float] | None = None  # the first list, and when it was asked for
 
     def run(self, *, check: bool, dry_run: bool) -> None:
         """Raises:
@@ -107,12 +107,17 @@ class Evacuation:
     def _look(self) -> Selection:
         given = self.given
         want, setting = given.want, given.setting
-        answer = begin(setting.avn, setting.project.name, given.call_timeout, want.only, console.note)
+        began = time.monotonic()
+
+        def heard(told: process.Answer) -> None:
+            self._listed = (told, began)
+
+        answer = begin(setting.avn, setting.project.name, given.call_timeout, want.only, console.note, heard)
         services = answer()
         for note in getattr(services, "left_out", ()):
             console.warn(note)
         pairs = pairs_of(services)
-        here, others = _concerned(pairs, want)
+        here, others = concerned(pairs, want)
         looks = look_at_all(
             here, limit=given.data_timeout, ca_file=setting.ca_file, route=setting.route, more=tuple(others)
         )
@@ -191,8 +196,11 @@ class Evacuation:
         given = self.given
         process.raise_descriptors()
         run_avn = process.run
-        governor = Governor(most=min(given.parallel, (os.cpu_count() or 1) * (2 if given.preloaded else 1)))
+        governor = Governor(most=min(given.parallel, at_once(os.cpu_count() or 1, preloaded=given.preloaded)))
         shared = SharedReads(project=given.setting.project, ask=asking(governor, run_avn, program.path))
+        if self._listed:
+            shared.know(*self._listed)
+            self._listed = None
         board = Board([one.name for one in moves])
         shown = _shown(board)
         board.changed = shown.changed
@@ -351,13 +359,6 @@ class Evacuation:
 
     def _now(self) -> float:
         return time.monotonic() - self._began
-
-
-def _concerned(pairs: tuple[Pair, ...], want: Want) -> tuple[tuple[Pair, ...], tuple[Service, ...]]:
-    """The pairs of these clouds, and services alone that may have been promoted from one that seems to have no replica."""
-    here = tuple(pair for pair in pairs if pair.primary and want.leaves(pair.primary.cloud))
-    single = [pair.primary for pair in here if not pair.replica_name and not pair.past.is_old]
-    return here, alone(pairs) if single else ()
 
 
 def _worst(seconds: list[float | None]) -> float | None:

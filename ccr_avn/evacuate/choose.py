@@ -77,6 +77,13 @@ def alone(pairs: tuple[Pair, ...]) -> tuple[Service, ...]:
     return tuple(one for one in single if one)
 
 
+def concerned(pairs: tuple[Pair, ...], want: Want) -> tuple[tuple[Pair, ...], tuple[Service, ...]]:
+    """The pairs of these clouds, and services alone that may have been promoted from one that seems to have no replica."""
+    here = tuple(pair for pair in pairs if pair.primary and want.leaves(pair.primary.cloud))
+    single = [pair.primary for pair in here if not pair.replica_name and not pair.past.is_old]
+    return here, alone(pairs) if single else ()
+
+
 def select(pairs: tuple[Pair, ...], looks: Looks, want: Want, recorded: Mapping[str, str]) -> Selection:
     """``recorded``: which service the journals of this machine say was promoted from a primary, by its name."""
     here: dict[str, list[Pair]] = {}

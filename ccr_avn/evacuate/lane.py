@@ -1,5 +1,6 @@
 """One pair's access to avn among many: waits for its turn, shares reads, stops when asked to."""
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,8 +15,11 @@ from ccr_avn.plan.outcome import TOO_MANY
 from ccr_avn.process import Answer
 
 SAME_MOMENT = 5.0
-"""Seconds by which a read may be older than its question, as long as the pair was not changed: the question in a
-terminal takes longer, and what decides is looked at again on the data plane while writes are paused."""
+"""Seconds by which a read may be older than its question, where nothing of the pair was changed or waited for since: the
+question in a terminal takes longer, and what decides is looked at again on the data plane while writes are paused."""
+
+NICE = 10
+"""By how much an avn of bookkeeping gives the processor to others."""
 
 LONG = 10.0**9
 """Seconds: what is waited for has a limit of its own."""
@@ -32,12 +36,12 @@ class Lane:
     clock: Callable[[], float]
     moved: Callable[[], None]
     rank: Rank = Rank.PROMOTION
-    _changed: bool = False
+    _known: float = -math.inf  # on the clock: what began before tells nothing new of this pair
     _place: Place | None = field(default=None)
 
     def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
         """For :class:`ccr_avn.asking.World`."""
-        since = self.clock() - (0.0 if self._changed else SAME_MOMENT)
+        since = max(self._known, self.clock() - SAME_MOMENT)
         if self.rank is Rank.BOOKKEEPING:  # a turn first, so that what many share then begins when nobody is in a hurry
             self.governor.give_back(self.governor.take(lambda: self.rank, self.signals.check))
         told = self.shared.answer(argv, since=since, deadline=deadline)
@@ -58,10 +62,16 @@ class Lane:
                 # Before writes are paused: nobody's writes wait for somebody else's turn.
                 self._place = self.governor.take(lambda: self.rank, self.signals.check, lease=LEASE)
                 self.rank = Rank.FENCED
-            case events.ChangeStarted(argv=argv) if argv[:1] == ("avn",):
-                self._changed = True
-            case events.ChangeEnded(slug="promote") | events.StepDone(slug="promote"):
-                self.leave()  # what is waited for now is the platform
+            case events.Looked(finding=finding) if finding.verdict != "go":
+                self._known = self.clock()
+            case events.ChangeStarted() | events.Missed():
+                self._known = self.clock()
+            case events.ChangeEnded(slug=slug):
+                self._known = self.clock()
+                if slug == "promote":
+                    self.leave()  # what is waited for now is the platform
+            case events.StepDone(slug="promote"):
+                self.leave()
             case events.StepDone(slug="accepts-writes"):
                 self.rank = Rank.BOOKKEEPING
                 self.moved()
@@ -76,7 +86,8 @@ class Lane:
 
     def _ask(self, argv: tuple[str, ...], deadline: float) -> Answer:
         """In a thread, so that who waits for it can be told to end; a read that nobody waits for any more is harmless."""
-        answer = ended_early(lambda: self.run_avn(argv, deadline=deadline), self.signals)
+        nice = NICE if self.rank is Rank.BOOKKEEPING else 0
+        answer = ended_early(lambda: self.run_avn(argv, deadline=deadline, nice=nice), self.signals)
         if answer.code == 0:
             self.governor.went_well()
         return answer

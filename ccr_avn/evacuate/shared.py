@@ -39,6 +39,10 @@ class SharedReads:
     _busy: bool = field(default=False, init=False)
     _last: Listing | None = field(default=None, init=False)
 
+    def know(self, answer: Answer, began: float) -> None:
+        """A list that was asked for elsewhere, not before ``began``."""
+        self._last = _read(began, answer)
+
     def answer(self, argv: tuple[str, ...], *, since: float, deadline: float) -> Answer | None:
         """What this avn would have printed; None: it must be asked itself. ``since``: of what moment, at the earliest."""
         wanted = self._wanted(argv)

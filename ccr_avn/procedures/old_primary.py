@@ -163,8 +163,16 @@ def set_filter(want: CloseWish) -> Step[Service]:
         gate=Gate(f"its ip_filter is {NOBODY}, a reserved address", judge),
         poll=Poll(limit=30, first=0.2, interval=2),
         change=avn.service_update(want.setting.project, want.primary, "-c", f'ip_filter=["{NOBODY}"]'),
+        guard=_look_closely,
         alone=want.setting.gate("ip-filter", want.primary, limit=30),
     )
+
+
+def _look_closely(seen: Results) -> None:
+    """From just before it is closed: what the connection from before sees last is the proof."""
+    fenced = fenced_in(seen)
+    if fenced and fenced.kept:
+        fenced.kept.look_closely()
 
 
 def see_closed(want: CloseWish) -> Step[Closing]:
@@ -258,6 +266,7 @@ def power_off(want: CloseWish) -> Step[Service]:
         gate=Gate("its state is POWEROFF", judge),
         poll=Poll(limit=SHUT_LIMIT, first=0.2, interval=5),
         change=avn.service_update(want.setting.project, want.primary, "--power-off"),
+        guard=_look_closely,
         alone=want.setting.gate("powered-off", want.primary, limit=SHUT_LIMIT),
     )
 

@@ -47,6 +47,10 @@ class Left:
     side: ReplicationInfo | None = None
 
 
+SELDOM = 0.4
+"""Seconds between two looks at a service that nothing is about to close; its idle time-out may be as short as one."""
+
+
 class Kept:
     """A connection from before, kept in use so that no idle time-out ends it, to see who else is left."""
 
@@ -56,7 +60,8 @@ class Kept:
         self._client = unparsed(connect(endpoint, name="ccr-avn:kept", timeout=timeout))
         with explained(endpoint, connected=True):
             self._number: Any = self._client.client_id()
-        self._ended = threading.Event()
+        self._ended, self._woken = threading.Event(), threading.Event()
+        self._pause = SELDOM
         self._cut = False
         self._side: ReplicationInfo | None = None
         threading.Thread(target=self._keep, name="kept", daemon=True).start()
@@ -104,8 +109,14 @@ class Kept:
                 if isinstance(answer, Exception) and "No such client" not in str(answer):
                     raise answer
 
+    def look_closely(self) -> None:
+        """It is about to be closed: what is seen last, before it is cut, tells whether anything was written until then."""
+        self._pause = LOOK
+        self._woken.set()
+
     def close(self) -> None:
         self._ended.set()
+        self._woken.set()
         with suppress(Exception):
             self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
 
@@ -130,8 +141,11 @@ class Kept:
         ]
 
     def _keep(self) -> None:
-        """It is asked often: what it saw last, before it is cut, tells whether anything was written until then."""
-        while not self._ended.wait(LOOK):
+        while True:
+            self._woken.wait(self._pause)
+            if self._ended.is_set():
+                return
+            self._woken.clear()
             with suppress(Exception), self._lock:
                 try:
                     if not self._is_cut():

@@ -142,6 +142,15 @@ def test_one_that_takes_too_long_is_ended_with_what_it_started(avn: str, load: L
     until(lambda: all(gone(pid) for pid in marked(mark)), "all have ended")
 
 
+def test_it_gives_the_processor_to_others_when_told_to(avn: str, load: Load) -> None:
+    nice = os.nice(0) + 3
+    assert process.run((avn, "becomes", str(nice)), deadline=60, nice=nice).code == 0
+    helper = load(avn)
+    assert process.run((avn, "becomes", str(nice)), deadline=60, nice=nice).code == 0
+    assert not helper.lost
+    assert process.run((avn, "becomes", str(os.nice(0))), deadline=60).code == 0
+
+
 def test_what_a_lost_helper_had_taken_is_not_begun_again(avn: str, load: Load, tmp_path: Path) -> None:
     mark, helper = tmp_path / "mark", load(avn)
     with ThreadPoolExecutor() as pool:

@@ -57,15 +57,55 @@ def test_bookkeeping_takes_no_core_from_a_promotion() -> None:
 
 def test_bookkeeping_does_not_wait_for_ever() -> None:
     clock, log = Clock(), list[str]()
+    governor = Governor(most=2, clock=clock)
+    governor.take(lambda: Rank.PROMOTION)
+    thread = asks(governor, "bookkeeping", Rank.BOOKKEEPING, log)
+    with governor.place(lambda: Rank.PROMOTION):
+        clock.now = AGING
+    thread.join(60)
+    assert log == ["bookkeeping"]
+
+
+def test_what_gives_way_keeps_no_promotion_waiting_unless_the_platform_said_slow_down() -> None:
+    clock, log = Clock(), list[str]()
     governor = Governor(most=1, clock=clock)
+    bookkeeping = governor.take(lambda: Rank.BOOKKEEPING)
+    with governor.place(lambda: Rank.PROMOTION):
+        pass
+    governor.slow_down(1.0)
+    clock.now = 1.0
+    governor.limit = 0.5 + governor.most / 2
+    governor.most = 2
+    promotion = asks(governor, "promotion", Rank.PROMOTION, log)
+    assert log == []
+    governor.give_back(bookkeeping)
+    promotion.join(60)
+    assert log == ["promotion"]
+
+
+def test_hundreds_that_wait_do_not_wake_each_other() -> None:
+    """Whose turn it is is seen once a change, not by each of those who wait."""
+    governor, log, asked = Governor(most=1), list[str](), list[int]()
     first = governor.take(lambda: Rank.PROMOTION)
-    threads = [asks(governor, "bookkeeping", Rank.BOOKKEEPING, log)]
-    clock.now = AGING
-    threads.append(asks(governor, "promotion", Rank.PROMOTION, log))
+
+    def rank(number: int) -> Rank:
+        asked.append(number)
+        return Rank.PROMOTION
+
+    def run(number: int) -> None:
+        with governor.place(lambda: rank(number)):
+            log.append(str(number))
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(100)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(governor._waiting) == 100)
+    asked.clear()
     governor.give_back(first)
     for thread in threads:
         thread.join(60)
-    assert log == ["bookkeeping", "promotion"]
+    assert sorted(log, key=int) == [str(number) for number in range(100)]
+    assert len(asked) < 100 * 100 * 2
 
 
 def test_a_place_kept_for_a_pause_that_does_not_come_on_is_lost() -> None:

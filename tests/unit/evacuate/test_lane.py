@@ -1,0 +1,113 @@
+"""One pair's way to avn: how old a read may be, and who gives the processor to others. Injected time."""
+
+import json
+from dataclasses import dataclass, field
+
+from ccr_avn.aiven.avn import Project
+from ccr_avn.evacuate.governor import Governor
+from ccr_avn.evacuate.lane import NICE, SAME_MOMENT, Lane
+from ccr_avn.evacuate.shared import SharedReads
+from ccr_avn.evacuate.stop import RunSignals, Stop
+from ccr_avn.plan import events
+from ccr_avn.plan.model import Finding, go, todo
+from ccr_avn.process import Answer
+
+LIST = ("avn", "service", "list", "--project", "p", "--json")
+GET = ("avn", "service", "get", "eu", "--project", "p", "--json")
+UPDATE = ("avn", "service", "update", "eu", "--project", "p", "--power-off")
+
+
+@dataclass(slots=True)
+class Stage:
+    """A lane whose avn takes no time, on a clock that stands still."""
+
+    now: float = 100.0
+    lists: int = 0
+    niced: list[int] = field(default_factory=list)
+    moved: int = 0
+
+    def clock(self) -> float:
+        return self.now
+
+    def ask(self, argv: tuple[str, ...], deadline: float) -> Answer:
+        self.lists += 1
+        told = json.dumps([{"service_name": "eu", "tags": {}}])
+        return Answer(argv=argv, code=0, stdout=told, stderr="", seconds=0.0)
+
+    def run(self, argv: tuple[str, ...], *, deadline: float, nice: int) -> Answer:
+        self.niced.append(nice)
+        return Answer(argv=argv, code=0, stdout="", stderr="", seconds=0.0)
+
+    def has_moved(self) -> None:
+        self.moved += 1
+
+    def lane(self, shared: SharedReads | None = None) -> Lane:
+        return Lane(
+            governor=Governor(most=2, clock=self.clock),
+            shared=shared or self.shared(),
+            signals=RunSignals(Stop()),
+            run_avn=self.run,
+            clock=self.clock,
+            moved=self.has_moved,
+        )
+
+    def shared(self) -> SharedReads:
+        return SharedReads(project=Project("p"), ask=self.ask, clock=self.clock)
+
+
+def looked(finding: Finding) -> events.Looked:
+    return events.Looked(at=0.0, slug="close", argv=GET, finding=finding, elapsed=0.0, limit=1.0)
+
+
+def test_what_was_listed_a_moment_ago_is_not_asked_again() -> None:
+    stage = Stage()
+    lane = stage.lane()
+    for lists in (1, 1):
+        lane.run(GET, deadline=60)
+        assert stage.lists == lists
+        stage.now += SAME_MOMENT
+    stage.now += 0.1
+    lane.run(GET, deadline=60)
+    assert stage.lists == 2
+
+
+def test_the_list_that_chose_the_pairs_serves_them_all() -> None:
+    stage = Stage()
+    shared = stage.shared()
+    shared.know(stage.ask(LIST, 60.0), began=stage.now)
+    stage.lane(shared).run(GET, deadline=60)
+    assert stage.lists == 1
+
+
+def test_nothing_from_before_a_change_proves_it() -> None:
+    stage = Stage()
+    lane = stage.lane()
+    lane.run(GET, deadline=60)
+    stage.now += 0.1
+    lane(events.ChangeEnded(at=0.0, slug="close", seconds=0.1))
+    lane.run(GET, deadline=60)
+    assert stage.lists == 2
+    stage.now += 0.1
+    lane(looked(go("it is closed")))  # what that list proves, the next step may read in it
+    lane.run(GET, deadline=60)
+    assert stage.lists == 2
+
+
+def test_what_is_waited_for_is_looked_at_anew() -> None:
+    stage = Stage()
+    lane = stage.lane()
+    for lists in (1, 2, 3):
+        lane.run(GET, deadline=60)
+        assert stage.lists == lists
+        stage.now += 0.1
+        lane(looked(todo("it is not closed")))
+
+
+def test_only_bookkeeping_gives_the_processor_to_others() -> None:
+    stage = Stage()
+    lane = stage.lane()
+    lane.run(UPDATE, deadline=60)
+    lane(events.StepDone(at=0.0, slug="accepts-writes", finding=go("it does"), seconds=0.1, outcome="proven"))
+    lane.run(UPDATE, deadline=60)
+    assert stage.niced == [0, NICE]
+    assert stage.moved == 1
