@@ -211,13 +211,22 @@ class ValkeyServers:
                 self._settle(one)
 
     def _settle(self, server: Server) -> None:
-        if not server.alive or server.frozen or server.loading:
-            return
-        for _ in range(3):  # a CLIENT KILL of somebody's may hit our connection as well
-            with contextlib.suppress(valkey.ValkeyError), self._admin_of(server) as client:
-                settling.settle_clients(client, server, cut=self._options.filter_cuts == "all")
-                settling.settle_link(client, server, self._admin if self._may_link(server) else None)
+        """Bring it to what is wanted of it.
+
+        Raises:
+            valkey.ValkeyError: it runs, and could not be brought there within START_LIMIT.
+        """
+        until = time.monotonic() + START_LIMIT
+        while server.alive and not server.frozen and not server.loading:
+            try:
+                with self._admin_of(server) as client:
+                    settling.settle_clients(client, server, cut=self._options.filter_cuts == "all")
+                    settling.settle_link(client, server, self._admin if self._may_link(server) else None)
                 return
+            except valkey.ValkeyError:  # a CLIENT KILL of somebody's may hit our connection as well
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(0.01)
 
     def _try(self, server: Server, settings: dict[str, str]) -> None:
         if not server.alive or server.frozen or server.loading:
