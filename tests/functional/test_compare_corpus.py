@@ -151,6 +151,7 @@ def test_fields_of_hashes_that_expire(pair: Pair) -> None:
             pair.primary.client.execute_command("HPERSIST", key, "FIELDS", 1, name)
 
 
+@pytest.mark.slow
 def test_fields_that_run_out_while_they_are_compared(pair: Pair) -> None:
     """The replica's own clock decides what it hides, and nothing is deleted there until the primary says so."""
     client = pair.primary.client

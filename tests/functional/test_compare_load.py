@@ -103,6 +103,7 @@ def test_no_false_difference_with_four_writers(pair: Pair, runs: int) -> None:
     assert pair.compare().verdict == "equal"
 
 
+@pytest.mark.slow
 def test_a_true_difference_is_found_under_load(pair: Pair) -> None:
     busy(pair)
     pair.replica.client.config_set("replica-read-only", "no")

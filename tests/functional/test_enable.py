@@ -309,6 +309,7 @@ def test_a_replica_that_follows_late_is_waited_for(operator: Operator) -> None:
     assert ended(child).code == 0
 
 
+@pytest.mark.slow
 def test_both_spellings_of_a_replica_run(operator: Operator, tmp_path: Path) -> None:
     """A shim that offers the documented flag and translates it to the one that avn really has."""
     shim = tmp_path / "avn-with-flag"

@@ -120,6 +120,7 @@ def test_killed_in_the_middle_the_same_command_finishes(operator: Operator, when
         assert lets_nobody_in(operator, f"p{one}")
 
 
+@pytest.mark.slow
 def test_two_operators_move_the_same_cloud_at_once(operator: Operator) -> None:
     pairs(operator, 3)
     homes = [{"CCR_AVN_STATE_DIR": str(operator.home / name)} for name in ("one", "two")]

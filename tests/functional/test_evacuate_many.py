@@ -102,6 +102,7 @@ def test_a_hook_can_refuse_one_and_hears_of_its_end(operator: Operator) -> None:
     assert len(deletions(operator)) == 2
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_ends_each_as_it_would_a_single_run(operator: Operator) -> None:
     """The change under way ends first; what goes on with a pair is said."""
     pairs(operator, 3)

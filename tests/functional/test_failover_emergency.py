@@ -111,6 +111,7 @@ def test_no_network_and_an_old_avn_are_said_in_a_line(operator: Operator) -> Non
         assert "avn 2.10.0 is too old" in done.err
 
 
+@pytest.mark.slow
 def test_from_outside_a_vpc_the_public_route_is_used_by_every_command(operator: Operator) -> None:
     pair = paired(operator)
     for name in ("eu", "us"):

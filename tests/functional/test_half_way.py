@@ -347,7 +347,8 @@ def lifts_the_fence(operator: Operator, text: str, after: str) -> str:
     return "\n".join([*lines[: place + 1], "python lift.py", *lines[place + 1 :]])
 
 
-@pytest.mark.parametrize("after", ["ccr-avn gate caught-up", pytest.param("fence_token=", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("after", ["ccr-avn gate caught-up", "fence_token="])
+@pytest.mark.slow
 def test_a_pasted_preview_notices_a_lifted_fence(pair: Operator, after: str) -> None:
     text = pair.ccr("switchover", "eu", "us", "--dry-run").out
     done = pair.pastes(lifts_the_fence(pair, text, after))
