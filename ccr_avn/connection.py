@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from ccr_avn.errors import AvnError
 
 PLAIN = "%:/?#[]@!&()*+,;=-._~"
-"""What stands in an address as it is. All else is written as %XX: no shell and no dotenv reader sees a meaning in it."""
+"""Characters kept in an address. All others are written as %XX, so that no shell or dotenv reader interprets them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ CHANGED = 10
 """Added to an exit code when the control plane had been changed, or may have been."""
 
 Changed = bool | Literal["unknown"]
-"""Whether the control plane was changed; unknown: a change was sent, and neither its answer nor a look tells."""
+"""Whether the control plane was changed; unknown: a change was sent, and neither its answer nor a read shows whether it took effect."""
 
 
 class CcrError(Exception):
@@ -36,7 +36,7 @@ class UsageError(CcrError):
 
 
 class NotConfirmed(UsageError):
-    """The question was answered by no, or by nobody; nothing was changed."""
+    """The question was answered with no, or not at all; nothing was changed."""
 
 
 class AvnError(CcrError):

@@ -8,7 +8,7 @@ PRIVATE, PUBLIC = 0o600, 0o644
 
 
 def replace_file(path: Path, text: str, mode: int = PRIVATE) -> None:
-    """Put ``text`` in the place of ``path`` at one stroke; until then only its owner can read it.
+    """Put ``text`` in the place of ``path`` atomically; until then only its owner can read it.
 
     Raises:
         OSError: it can't be written; ``path`` is then as it was.

@@ -146,7 +146,7 @@ class Preloaded:
             self._helper.wait(1.0)
 
     def end(self) -> None:
-        """Now: what it has taken and not begun never begins."""
+        """At once: commands that it has accepted but not started are never started."""
         self.lost = True
         self._helper.kill()
         self._helper.wait()
@@ -170,7 +170,7 @@ class Preloaded:
             return self._ready and not self.lost
 
     def _has_loaded(self) -> bool:
-        """Whether it did, without a word: what avn says while it loads would be missing from every answer."""
+        """Whether it did, silently: output of avn's loading would be missing from every answer."""
         assert self._helper.stdout is not None  # noqa: S101 (asked for in the constructor)
         with self._helper.stdout as said:
             try:
@@ -183,7 +183,7 @@ class Preloaded:
 
 
 class Request:
-    """One command at the helper: the pipes that it writes to, and a wire on which its number and its end are told."""
+    """One command at the helper: the pipes that it writes to, and a connection that reports its PID and its end."""
 
     def __init__(self, stack: ExitStack) -> None:
         """Raises:
@@ -223,7 +223,7 @@ class Request:
         return self._sent
 
     def collect(self, deadline: float, nice: int) -> Ended | None:
-        """Wait until it has ended; end it after ``deadline`` seconds. None: it was not begun, for sure."""
+        """Wait until it has ended; end it after ``deadline`` seconds. None: it certainly was not started."""
         self._nice = nice
         expired = not self._listen(time.monotonic() + deadline)
         if expired and not self.abandon():
@@ -292,7 +292,7 @@ def give_way(pid: int, nice: int) -> None:
 
 
 def _state(avn: str) -> tuple[int, ...]:
-    """Changes when avn is installed anew."""
+    """Changes when avn is reinstalled."""
     try:
         seen = Path(avn).stat()
     except OSError:

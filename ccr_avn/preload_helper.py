@@ -25,7 +25,7 @@ LONGEST = 1 << 18
 
 
 class Command(NamedTuple):
-    """One that was forked. ``until``: on the monotonic clock, when it is ended if nobody is left to do it."""
+    """One that was forked. ``until``: on the monotonic clock, when it is ended if its owner is gone."""
 
     wire: socket.socket
     until: float
@@ -62,7 +62,7 @@ def load(module: str, script: str) -> Any:
 
 
 class Server:
-    """Forks as asked, and tells how each fork ended."""
+    """Forks on request, and reports how each fork ended."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -93,7 +93,7 @@ class Server:
         os._exit(0)
 
     def _pause(self) -> float | None:
-        """Milliseconds to wait at most. With nobody left who could end them, the forks are ended by their limits here."""
+        """Milliseconds to wait at most. If the owner is gone, the forks are ended here, by their limits."""
         if not self._alone:
             return None
         left = min(command.until for command in self._running.values()) - time.monotonic()
@@ -165,7 +165,7 @@ class Server:
         return False
 
     def _forget(self) -> None:
-        """In a fork: nothing of ours stays open, and no signal is ours."""
+        """In a fork: close all inherited files, and reset all signal handlers."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for other in (self._control, *(command.wire for command in self._running.values())):
@@ -175,7 +175,7 @@ class Server:
 
 
 def become(request: Request) -> None:
-    """This process is the command from now on. Whoever asked knows its number before it does anything."""
+    """This process is the command from now on. The caller knows its PID before it does anything."""
     os.setsid()
     try:
         request.wire.sendall(b"p%d\n" % os.getpid())

@@ -106,7 +106,7 @@ class Ahead:
         self._thread.start()
 
     def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
-        """The answer that was begun ahead, once; every other process is run as usual."""
+        """The answer of the command that was started ahead, once; every other command is run as usual."""
         if argv != self._argv:
             return run(argv, deadline=deadline)
         self._argv = ()

@@ -55,7 +55,7 @@ def evacuate(
     tag: Tags = None,
     canary: Annotated[int, typer.Option(metavar="N", help="Number of pairs to finish before the others start.")] = 1,
     parallel: Annotated[
-        int, typer.Option(metavar="N", help="How many pairs may have their writes held back at the same time.")
+        int, typer.Option(metavar="N", help="How many pairs may have their writes paused at the same time.")
     ] = 10,
     stop_after: Annotated[int, typer.Option(metavar="N", help="Start no more pairs once N have failed.")] = 1,
     max_lag_bytes: Annotated[

@@ -254,7 +254,7 @@ class OneOfMany:
 
 
 def _bug(bug: Exception) -> CcrError:
-    problem = CcrError(f"internal error: {type(bug).__name__}", detail="the pair's own journal tells how far it came")
+    problem = CcrError(f"internal error: {type(bug).__name__}", detail="the pair's own journal shows how far it got")
     problem.changed = getattr(bug, "changed", "unknown")
     return problem
 

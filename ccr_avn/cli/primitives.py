@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Timeout = Annotated[float, typer.Option(metavar="S", help="How long to wait.")]
 AT_ONCE = 0.05
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 @flattened

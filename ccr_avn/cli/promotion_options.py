@@ -53,7 +53,7 @@ class Outcome:
 
 
 class Move(Protocol):
-    """A promotion with all that is told of it, be it the only one or one of many."""
+    """A promotion with all its output, whether alone or one of many."""
 
     command: ClassVar[str]
 

@@ -134,7 +134,7 @@ def verify(
         told = {"lines": verdict.lines, "head": verdict.head, "findings": verdict.findings, "notes": verdict.notes}
         console.envelope("runs verify", ok=whole, changed=False, run=verdict.run, **told)
     else:
-        what = "whole" if whole else f"NOT whole: {len(verdict.findings)} finding(s)"
+        what = "intact" if whole else f"NOT intact: {len(verdict.findings)} finding(s)"
         console.say(f"{verdict.run}: {what}; {verdict.lines} lines, head {verdict.head or 'none'}")
         for line in (*verdict.findings, *(f"note: {note}" for note in verdict.notes)):
             console.say(f"  {line}")

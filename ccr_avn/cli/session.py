@@ -236,7 +236,7 @@ class Session:
         self.emit(ended)
         self.journal.close()
         if self.journal.trouble:
-            console.note(f"journal: {self.run_id} is not whole: {self.journal.trouble}")
+            console.note(f"journal: {self.run_id} is incomplete: {self.journal.trouble}")
         elif self.journal.head and not self.json:
             console.note(f"journal: {self.run_id}, head {self.journal.head}")
 

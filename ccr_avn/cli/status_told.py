@@ -116,5 +116,5 @@ def _show_metrics(found: tuple[PairStatus, ...], output: Path | None) -> None:
         raise UsageError(
             f"--output: {output} can't be written",
             detail=error.strerror or str(error),
-            hint="name a file in a directory that is there and may be written to",
+            hint="choose a file in an existing, writable directory",
         ) from None

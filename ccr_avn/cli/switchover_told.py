@@ -45,7 +45,7 @@ class SwitchoverMove:
         return bool(found and found.row)
 
     def explain(self, run: "Run", problem: CcrError) -> None:
-        """An end behind the promotion says who is the primary, and until when what holds."""
+        """A run that stopped after the promotion says who is the primary, and until when writes are paused."""
         if not run.past_return:
             return
         notes, facts = self.procedure.left_half_way(run.seen)

@@ -183,7 +183,7 @@ def _best(group: list[Pair], looks: Looks, want: Want) -> Choice:
     judged = [_judge(one, looks, want) for one in group]
     order = sorted(judged, key=lambda one: (not one.moves, one.behind is None, one.behind or 0, one.replica))
     best = order[0]
-    stays = "stays a replica of the old primary; terminate it when you like" if best.moves else "is left as it is"
+    stays = "stays a replica of the old primary; terminate it when you like" if best.moves else "is not touched"
     others = tuple(
         f"{one.replica} {stays}" + (f" ({one.reason})" if not one.moves else f" ({_distance(one)})")
         for one in order[1:]

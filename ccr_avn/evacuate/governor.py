@@ -18,7 +18,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds between two tries where the platform says slow down and not for how long."""
 
 LOOK = 0.5
-"""Seconds between two looks at the time."""
+"""Seconds between two checks of the clock."""
 
 SOON = 0.05
 """Seconds: of many that look at the time, one in so long sees whose turn it is."""
@@ -122,7 +122,7 @@ class Governor:
             self._call()
 
     def slow_down(self, again_in: float | None) -> float:
-        """The platform said so: fewer at once, and nobody asks before the time that is given back, in seconds."""
+        """Rate limited: fewer at once, and no request before the returned time, in seconds."""
         with self._lock:
             now = self.clock()
             self.slowed += 1

@@ -85,7 +85,7 @@ class Lane:
             self._place = None
 
     def _ask(self, argv: tuple[str, ...], deadline: float) -> Answer:
-        """In a thread, so that who waits for it can be told to end; a read that nobody waits for any more is harmless."""
+        """In a thread, so that the waiting caller can be interrupted; an abandoned read is harmless."""
         nice = NICE if self.rank is Rank.BOOKKEEPING else 0
         answer = ended_early(lambda: self.run_avn(argv, deadline=deadline, nice=nice), self.signals)
         if answer.code == 0:

@@ -10,7 +10,7 @@ from ccr_avn.errors import Changed
 from ccr_avn.evacuate.stop import Stop
 
 TICK = 0.1
-"""Seconds between two looks at what the operator asked for."""
+"""Seconds between two checks of what the operator asked for."""
 
 BACKLOG = 200
 """Pairs whose new primary takes writes and whose bookkeeping goes on: each holds a thread and two connections."""
@@ -44,7 +44,7 @@ class Schedule:
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
 
     def run(self, names: Sequence[str], work: Work, tick: Callable[[], None] = lambda: None) -> dict[str, Ended]:
-        """How each that was begun has ended; in the thread of the caller only ``tick`` is called, now and then."""
+        """How each that was started has ended; in the thread of the caller only ``tick`` is called, now and then."""
         self._queue = list(names)
         while True:
             with self._changed:

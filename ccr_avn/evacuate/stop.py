@@ -12,7 +12,7 @@ Level = Literal[0, 1, 2, 3]
 """1: begin no more; 2: end each, but no change under way is broken into; 3: that too."""
 
 LOOK = 0.1
-"""Seconds between two looks at whether it was asked for."""
+"""Seconds between two checks whether a stop was requested."""
 
 
 TOLD: dict[Level, str] = {

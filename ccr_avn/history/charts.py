@@ -106,7 +106,7 @@ def _label(seconds: float) -> str:
 
 
 def _lag(story: Story, total: float) -> Lag | None:
-    """A line needs some looks, and a replica that was behind; less is told better in words."""
+    """A line needs several samples, and a replica that was behind; otherwise words say it better."""
     most = max((behind for _, behind in story.lag), default=0)
     if len(story.lag) < FEW or not most:
         return None

@@ -8,7 +8,7 @@ from ccr_avn.history.summary import Story, number, string
 from ccr_avn.units import format_duration
 
 ORDER = ("failed", "refused", "under way", "not begun", "skipped", "done")
-"""What needs somebody comes first."""
+"""What needs attention comes first."""
 
 LEAST = 0.4
 """Percent: a bar is never narrower."""
@@ -89,7 +89,7 @@ def _lost(story: Story) -> dict[str, str]:
     if seconds:
         how.append(f"failovers: the last {max(seconds):g} s of writes at worst, an estimate")
     value = f"{sum(told):.0f} bytes" if told else f"≈ {max(seconds):g} s" if seconds else "not measured"
-    return {"label": "RPO", "value": value, "how": "; ".join(how) or "nothing was promoted, or nothing tells"}
+    return {"label": "RPO", "value": value, "how": "; ".join(how) or "nothing was promoted, or it was not measured"}
 
 
 def _outage(story: Story) -> dict[str, str]:

@@ -14,7 +14,7 @@ BOUND = "of what the primary acknowledged before the promotion was seen: a bound
 CLASSES = {"holds": "holds", "does not hold": "fails", "could not be tried": "untried"}
 SEVERAL = {"holds": "hold", "does not hold": "do not hold"}
 ORDER = ("does not hold", "holds", "could not be tried")
-"""What needs somebody first."""
+"""What needs attention comes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def figures(story: Story) -> list[dict[str, str]]:
 
 
 def fate(story: Story) -> str:
-    """What became of the throw-away, as far as the journal tells."""
+    """The fate of the throw-away, as far as the journal shows."""
     step = story.step(TERMINATE)
     if step and step.shown:
         return "terminated"
@@ -91,7 +91,7 @@ def _not_begun(story: Story) -> bool:
 
 
 def _rows(story: Story) -> list[Row]:
-    """As the end tells them; of a drill that died, as far as it came."""
+    """From the closing line; for a drill that was killed, as far as it got."""
     told = story.result.get("assumptions")
     rows = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
     return [_row(one) for one in rows or assumptions.table(step.facts for step in story.steps)]
@@ -121,7 +121,7 @@ def _facts(story: Story) -> list[tuple[str, str]]:
         ("Plan", f"{plan} in {cloud}" if plan and cloud else ""),
         ("Data proven by", string(story.facts.get("level"))),
         ("Existed for", format_duration(existed) if existed else ""),
-        ("Price", f"{hour:g} USD an hour, by Aiven's price list" if hour is not None else "avn tells none"),
+        ("Price", f"{hour:g} USD an hour, by Aiven's price list" if hour is not None else "not reported by avn"),
         ("Cost", "" if estimate is None else cents(estimate)),
     ]
 

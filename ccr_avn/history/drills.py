@@ -19,7 +19,7 @@ CREATE, TAGGED = "throw-away", "tagged"
 UNTRIED = "could not be tried"
 
 DUE = 90 * 86_400.0
-"""Seconds after which a drill tells little of what the platform does today."""
+"""Seconds after which a drill says little about Aiven's present behaviour."""
 
 MOST = 2000
 """Journals that are looked at, newest first."""

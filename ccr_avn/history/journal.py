@@ -43,7 +43,7 @@ def directory() -> Path:
 
 
 class Journal:
-    """A sink for events. What can't be written is told once and never stops a run. ``trouble``: why it is not whole."""
+    """A sink for events. A failed write is reported once and never stops a run. ``trouble``: why it is incomplete."""
 
     def __init__(self, run: str, *, where: Path | None = None) -> None:
         self.path = (where or directory()) / f"{run}.jsonl"

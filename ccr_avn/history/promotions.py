@@ -23,7 +23,7 @@ class Filter:
 
 
 def promotions(replica: str, project: str | None) -> tuple[Recorded, ...]:
-    """The promotions of REPLICA that runs on this machine sent, with what tells namesakes apart."""
+    """The promotions of REPLICA sent by runs on this machine, with what distinguishes services of the same name."""
     return tuple(one for entries in _runs_of(replica, project) if (one := _promotion(entries, replica)))
 
 
@@ -36,7 +36,7 @@ def promoted_of(old: "Service", services: "tuple[Service, ...]", project: str | 
 
 
 def filter_before(service: "Service", project: str | None, closed: list[str]) -> Filter | None:
-    """The newest filter of this very service that is not ``closed``; None: no journal tells."""
+    """The newest filter of this very service that is not ``closed``; None: no journal has it."""
     found = None
     for entries in _runs_of(service.name, project):
         noted = _noted(entries)

@@ -104,7 +104,7 @@ def _promoted(story: Story) -> tuple[Side, ...]:
 
 
 def _fate(story: Story) -> str:
-    """What became of the old primary."""
+    """The fate of the old primary."""
     if story.command == "failover":
         return "not fenced: may be alive"
     asked = string(story.facts.get("old_primary")) or "close"
@@ -203,7 +203,7 @@ def _objectives(story: Story) -> list[dict[str, str]]:
         if promote is None or not promote.sent:
             return _both("none", "nothing was promoted")
         if story.changed is False:
-            return _both("none", "nothing was promoted: the platform refused")
+            return _both("none", "nothing was promoted: Aiven refused")
         return _both("unknown", "the promotion was sent; whether it took effect is not known")
     if story.command == "failover":
         return _forced(story)
@@ -226,7 +226,7 @@ def _forced(story: Story) -> list[dict[str, str]]:
     told = story.result.get("rpo_estimate")
     estimate: dict[str, Any] = told if isinstance(told, dict) else {}
     seconds, outage = number(estimate.get("seconds")), number(story.result.get("seconds_to_first_write"))
-    how = f"an estimate: {estimate['how']}" if estimate.get("how") else "nothing tells how much may be lost"
+    how = f"an estimate: {estimate['how']}" if estimate.get("how") else "how much may be lost is unknown"
     return [
         {"label": "RPO", "value": f"≈ {seconds:g} s" if seconds is not None else "unknown", "how": how},
         {
@@ -257,10 +257,12 @@ def _proof(story: Story) -> list[dict[str, str]]:
             shown.append({"label": "Lag", "value": f"{lag:g} ms", "how": f"median; the longest took {most:g} ms"})
     elif isinstance(link, dict):
         shown.append(
-            {"label": "Lag", "value": f"{link.get('lag_bytes', '?')} bytes", "how": "as both sides' offsets tell"}
+            {"label": "Lag", "value": f"{link.get('lag_bytes', '?')} bytes", "how": "from the offsets of both sides"}
         )
     if not shown:
-        shown.append({"label": "Replication", "value": "not proven", "how": "no marker and no link was looked at"})
+        shown.append(
+            {"label": "Replication", "value": "not proven", "how": "neither markers nor the link were checked"}
+        )
     return shown
 
 

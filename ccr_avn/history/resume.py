@@ -75,7 +75,7 @@ def last_known(story: Story, now: float | None = None) -> tuple[str, ...]:
 
 
 def _evacuated(story: Story) -> tuple[str, ...]:
-    """How far an evacuation came: a pair's own journal tells more."""
+    """How far an evacuation got: a pair's own journal has more."""
     states = [string(one.get("state")) or "not begun" for one in story.pairs]
     told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     return tuple(one for one in (told, string(story.result.get("error")), string(story.result.get("detail"))) if one)
@@ -156,7 +156,7 @@ def _before_the_promotion(story: Story, now: float | None) -> Iterable[str]:
 
 def _paused(service: str, until: float | None, now: float | None) -> str:
     if until is None:
-        return f"how long writes on {service} are paused is not known: for as long as --fence-ttl or --promote-timeout"
+        return f"how long writes on {service} stay paused is unknown: at most --fence-ttl or --promote-timeout"
     if now is None:
         return f"writes on {service} are paused until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC"
     clock = datetime.fromtimestamp(until, UTC).astimezone().strftime("%H:%M:%S")

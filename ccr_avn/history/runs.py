@@ -42,7 +42,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What checking the chain showed. ``findings``: what is wrong; ``notes``: what can't be told from the file alone."""
+    """What checking the chain showed. ``findings``: what is wrong; ``notes``: what can't be decided from the file alone."""
 
     run: str
     lines: int

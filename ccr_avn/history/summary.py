@@ -55,7 +55,7 @@ class StepTold:
 
     @property
     def sent(self) -> bool:
-        """Whether a change was sent. What became of it, the outcome tells."""
+        """Whether a change was sent. The outcome says whether it took effect."""
         return any(one.kind == "change" for one in self.commands)
 
     @property
@@ -159,7 +159,7 @@ def summarize(record: Record) -> Story:
 
 
 def _pairs(record: Record, facts: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    """As the end tells them; of an evacuation without one, as far as each pair's own end was noted."""
+    """From the closing line; for an evacuation without one, from the noted ends of its pairs."""
     if told := [one for one in _list(result.get("pairs")) if isinstance(one, dict)]:
         return tuple(told)
     begun = {

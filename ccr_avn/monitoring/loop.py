@@ -31,7 +31,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """``interval`` and ``limit`` in seconds; no limit: until somebody ends it."""
+    """``interval`` and ``limit`` in seconds; no limit: until it is ended by the user."""
 
     interval: float = 1.0
     limit: float | None = None
@@ -39,7 +39,7 @@ class Terms:
 
 
 class Floor:
-    """Tells once when samples are wanted faster than both sides can answer. ``interval``: seconds."""
+    """Reports once if samples are requested faster than both sides can answer. ``interval``: seconds."""
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
@@ -56,7 +56,7 @@ class Floor:
 
 Show = Callable[[Sample, tuple[str, ...]], None]
 Pause = Callable[[float], bool]
-"""Waits so many seconds; whether somebody asked to end meanwhile."""
+"""Waits so many seconds; returns whether the user asked to end in the meantime."""
 
 
 def watch(
@@ -70,7 +70,7 @@ def watch(
     pause: Pause,
     clock: Callable[[], float] = time.monotonic,
 ) -> Ended:
-    """Go on until the goal is reached, the time is up, or somebody asks to end."""
+    """Go on until the goal is reached, the time is up, or the user asks to end."""
     began = due = clock()
     before: Sample | None = None
     trouble, floor = "", Floor(terms.interval)

@@ -7,7 +7,7 @@ from ccr_avn.monitoring.verdicts import CODES, WORSE, Limits
 from ccr_avn.printable import printable
 
 SHOWN = 5
-"""Pairs whose trouble is told; of more, only the number."""
+"""Pairs whose trouble is shown; of the rest only the number."""
 
 
 def line_of(found: tuple[PairStatus, ...], limits: Limits, left_out: tuple[str, ...] = ()) -> tuple[str, int]:
@@ -22,7 +22,7 @@ def line_of(found: tuple[PairStatus, ...], limits: Limits, left_out: tuple[str, 
 
 
 def failure(why: str) -> str:
-    """The line for a failure of ours."""
+    """The line for a failure of ccr-avn itself."""
     return f"CCR UNKNOWN - {_plain(why)}"
 
 
@@ -32,13 +32,13 @@ def _text(found: tuple[PairStatus, ...]) -> str:
         return _fine(found)
     told = "; ".join(f"{one.pair.name}: {', '.join(one.reasons)}" for one in bad[:SHOWN])
     more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-    return f"{len(bad)} of {len(found)} not fine: {told}{more}"
+    return f"{len(bad)} of {len(found)} not OK: {told}{more}"
 
 
 def _fine(found: tuple[PairStatus, ...]) -> str:
     pairs = sum(bool(one.pair.replica_name) for one in found)
     old = sum(one.rank == "old primary, closed" for one in found)
-    parts = [f"{pairs} {'pair' if pairs == 1 else 'pairs'} fine"] if pairs else []
+    parts = [f"{pairs} {'pair' if pairs == 1 else 'pairs'} OK"] if pairs else []
     return ", ".join([*parts, *([f"{old} old {'primary' if old == 1 else 'primaries'} closed"] if old else [])])
 
 

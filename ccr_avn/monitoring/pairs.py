@@ -56,13 +56,13 @@ def successions(services: tuple[Service, ...]) -> dict[str, Succession]:
 
 
 def lets_nobody_in(service: Service) -> bool:
-    """Whether its ip_filter names nobody who exists, be it in force or not."""
+    """Whether its ip_filter names only a reserved address, in effect or not."""
     entries = service.user_config.get("ip_filter")
     return isinstance(entries, list) and len(entries) == 1 and networks(entries) == [NOBODY]  # it may have thousands
 
 
 def _is_anothers(origin: Origin, new: Service) -> bool:
-    """Whether the tags were written for another service: copied, or made anew under the same name with its tags."""
+    """Whether the tags were written for another service: copied, or recreated under the same name with its tags."""
     return origin.new_created is not None and origin.new_created != created(new)
 
 
@@ -115,7 +115,7 @@ class Pair:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether one side is in another project: a service of its name in this one is a stranger."""
+        """Whether one side is in another project: a service of its name in this project is unrelated."""
         return bool(self.row and self.row.crosses_projects)
 
 
@@ -173,7 +173,7 @@ def _listed(known: dict[str, Service], past: dict[str, Succession]) -> tuple[Pai
 
 
 def _key(row: Integration, own: bool) -> tuple[str, str, bool]:
-    """Where the row crosses projects, the side that is here tells two of the same names apart."""
+    """If the integration crosses projects, the side in this project distinguishes two services of the same name."""
     return row.source or "", row.dest or "", own and row.crosses_projects
 
 

@@ -23,17 +23,17 @@ HELP: dict[str, str] = {
     "redis_master_link_up": "Whether the replica says that its link is up.",
     "redis_master_last_io_seconds_ago": "Seconds since the replica's last contact with its primary.",
     "redis_master_sync_in_progress": "Whether a full sync of the replica is in progress.",
-    "ccr_link_up": "Whether the replica follows this very primary: link up, no copy under way, one history.",
+    "ccr_link_up": "Whether the replica follows this primary: link up, no sync in progress, same replication ID.",
     "ccr_lag_bytes": "Bytes by which the replica is behind its primary.",
     "ccr_pair_lost": "Whether there is no replication between the two any more: promoted, or expected and missing.",
-    "ccr_old_primary_open": "Whether the service that the successor was promoted from still lets clients in.",
+    "ccr_old_primary_open": "Whether the service that the successor was promoted from still accepts clients.",
     "ccr_integration_active": "Whether Aiven says that the read_replica integration is active.",
     "ccr_backup_age_seconds": "Seconds since the newest backup of the primary.",
     "ccr_service_running": "Whether Aiven says that the service is RUNNING.",
     "ccr_exposures": "How many weaknesses `ccr-avn status` lists for the pair.",
     "ccr_health": "The pair's verdict: 0 ok, 1 warning, 2 unknown, 3 critical.",
-    "ccr_status_health": "The verdict on all that `ccr-avn status` looked at: 0 ok, 1 warning, 2 unknown, 3 critical.",
-    "ccr_status_timestamp_seconds": "When this was looked at, in seconds since 1970.",
+    "ccr_status_health": "The overall verdict of `ccr-avn status`: 0 ok, 1 warning, 2 unknown, 3 critical.",
+    "ccr_status_timestamp_seconds": "When this status was collected, in seconds since 1970.",
     "ccr_marker_lag_seconds": "Seconds from a marker's writing to its being read; while none arrives, since the last.",
     "ccr_last_verified_timestamp_seconds": "When a marker last arrived, in seconds since 1970.",
     "ccr_write_bytes_per_second": "Bytes of replication stream that the primary produces, without watch's own markers.",
@@ -170,7 +170,7 @@ def _replicating(one: PairStatus, labels: Labels) -> Iterator[Point]:
 
 
 class Metrics:
-    """Serves the last sample until :meth:`close`. ``port`` 0: any that is free; ``url`` tells which."""
+    """Serves the last sample until :meth:`close`. ``port`` 0: any free one; ``url`` has it."""
 
     def __init__(self, pair: tuple[str, str], address: str, port: int) -> None:
         """Raises: UsageError: the address can't be listened on."""
@@ -208,7 +208,7 @@ class Metrics:
         labels: Labels = (("primary", self._pair[0]), ("replica", self._pair[1]))
         known: tuple[tuple[str, float | None], ...] = (
             ("ccr_link_up", sample.link == "up"),
-            ("ccr_pair_lost", sample.link == "follows nobody"),
+            ("ccr_pair_lost", sample.link == "no primary"),
             ("ccr_lag_bytes", sample.lag_bytes),
             ("ccr_marker_lag_seconds", None if sample.lag_ms is None else sample.lag_ms / 1000),
             ("ccr_last_verified_timestamp_seconds", self.verified),

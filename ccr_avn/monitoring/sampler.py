@@ -155,7 +155,7 @@ class Sampler:
         return int(found) if found and found.isdigit() else None
 
     def _rate(self, primary: ReplicationInfo | None) -> float | None:
-        """Bytes a second that others wrote since the sample before; a server that started anew counts anew."""
+        """Bytes a second that others wrote since the previous sample; a restarted server counts from zero."""
         before, self._before = self._before, None
         if primary is None:
             return None

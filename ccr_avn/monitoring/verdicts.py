@@ -11,11 +11,11 @@ from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.valkey.replication import ReplicationInfo
 
 SHOWN = 3
-"""Entries of an ip_filter that are told."""
+"""Entries of an ip_filter that are shown."""
 
 
 def closed(service: Service, read: Look) -> str:
-    """What shows that it lets nobody in; empty where nothing does."""
+    """What shows that it admits no client; empty if nothing does."""
     if service.state == "POWEROFF":
         return "it is powered off"
     if read.side is None and not read.answered and lets_nobody_in(service):
@@ -57,7 +57,7 @@ def link_of(primary: ReplicationInfo | None, replica: ReplicationInfo | None) ->
     if replica is None:
         return "unknown"
     if replica.role != "slave":
-        return "follows nobody"
+        return "no primary"
     if replica.sync_in_progress:
         return "syncing"
     if replica.link_status != "up":
@@ -143,7 +143,7 @@ def _replication(
         yield "critical", "link down" + (f" for {since} s" if since is not None else "")
     elif link == "syncing":
         yield "warning", "syncing: a full sync is in progress"
-    elif link == "follows nobody":
+    elif link == "no primary":
         yield "critical", "the replica follows no primary"
     elif link == "different replication ID":
         yield "critical", "the replica has a different replication ID than this primary"

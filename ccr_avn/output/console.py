@@ -39,7 +39,7 @@ def prepare(*, json: bool) -> None:
 
 
 def commit() -> None:
-    """From now on an output that fails is told where it still can be, and ends nothing."""
+    """From now on a failing output is reported on the other stream, and ends nothing."""
     _Manner.committed = True
 
 
@@ -101,7 +101,7 @@ def envelope(command: str, *, ok: bool, changed: Changed, **more: Any) -> None:
 
 
 def error(problem: CcrError) -> None:
-    """What happened, what was seen, what to type next. It is told on the stream that is left."""
+    """What happened, what was seen, what to type next. Printed on a stream that still works."""
     lines = [f"error: {_line(problem.what)}"]
     lines += [f"{name}: {_line(text)}" for name, text in (("detail", problem.detail), ("hint", problem.hint)) if text]
     lines += [f"note: {_line(text)}" for text in problem.notes]

@@ -8,7 +8,7 @@ from ccr_avn.units import format_duration
 
 
 class PairProgress(PlainProgress):
-    """The sink of one pair's run: it moves the board, and tells what must be told at once."""
+    """The sink of one pair's run: it updates the board, and reports what must be reported at once."""
 
     def __init__(self, name: str, board: Board) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ TITLES = {"stdout": "standard output", "stderr": "standard error"}
 
 
 class Outlet:
-    """One of our standard streams. Writing to it never raises; ``trouble`` tells why nothing arrives any more.
+    """One of our standard streams. Writing to it never raises; ``trouble``: why nothing arrives any more.
 
     It has what rich asks of a file, so that a live display is as safe as a line.
     """

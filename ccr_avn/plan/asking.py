@@ -175,7 +175,7 @@ class FailedChange:
 
     @property
     def silent(self) -> bool:
-        """Whether it ended without saying anything, so that nothing tells whether it acted."""
+        """Whether it ended without output, so that its effect is unknown."""
         return self.answer.expired or self.answer.code < 0
 
     @property

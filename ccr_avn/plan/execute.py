@@ -16,13 +16,13 @@ T = TypeVar("T")
 __all__ = ["Run", "World"]
 
 LAG = 5.0
-"""Seconds for which the platform's reads may lag behind a change of ours."""
+"""Seconds for which the platform's reads may lag behind a change."""
 
 DOUBT = 10.0
 """Seconds to look for the effect of a change that ended without an answer."""
 
 MEANWHILE = 5.0
-"""Seconds that avn may take to tell, before anything is undone, whether somebody else was faster: writes wait for it."""
+"""Time limit in seconds to find out, before undoing, whether another run was faster: writes wait for it."""
 
 BRIEF = 2.0
 """Seconds to look for the effect of a change that avn said had failed."""
@@ -44,7 +44,7 @@ class Run:
         self._final_sent = False
 
     def check(self) -> None:
-        """Look at all that can be known before the first change; what refuses is told all at once.
+        """Run all checks before the first change; all refusals are reported together.
 
         Raises:
             Refused: one or more gates answered stop.
@@ -110,7 +110,7 @@ class Run:
             problem.notes += tuple(told)
 
     def _passed_meanwhile(self) -> bool:
-        """Whether somebody else passed the point of no return; what does not answer soon tells nothing."""
+        """Whether another run passed the point of no return; no answer in time counts as no."""
         for step in self.plan.meanwhile:
             with suppress(CcrError):
                 answer = self._reader.ask(step.read, self.seen, at_most=MEANWHILE)
@@ -205,7 +205,7 @@ class Run:
         self._emit(events.ChangeStarted(at=self._now(), slug=step.slug, argv=argv, final=step.final))
 
     def _settle_doubt(self, step: Step[Any], failure: FailedChange, began: float) -> Finding:
-        """A change that failed may have acted all the same: only a look tells.
+        """A change that failed may have taken effect anyway: only a read can show that.
 
         Raises:
             AvnError: it did not act, or nothing tells.
@@ -293,7 +293,7 @@ class Run:
         self._world.sleep(seconds)
 
     def _undo(self) -> tuple[str, ...]:
-        """Backwards, each on its own: one that fails does not keep the others from being undone. What became of it."""
+        """In reverse order, each on its own: a failure does not prevent the others. Returns the outcomes."""
         told = []
         while self._to_undo:
             step = self._to_undo.pop()
@@ -307,7 +307,7 @@ class Run:
         return tuple(told)
 
     def _release(self) -> None:
-        """What a change opened is closed; a failure of that is nobody's concern any more."""
+        """Release what a change opened; failures are ignored."""
         for step in reversed(self.plan.steps):
             if step.release and self.seen.has(step):
                 with suppress(CcrError):

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 Sent = Literal["answered", "refused", "unanswered"]
-"""How a change by avn ended: accepted, refused, or without an answer that tells."""
+"""How a change by avn ended: accepted, refused, or without a conclusive answer."""
 
 
 class Results:
@@ -186,7 +186,7 @@ class Plan:
     beyond: Callable[[Results], bool] = lambda _: False
     """Whether an earlier run passed the point of no return, as the checks showed: then this one undoes nothing."""
     meanwhile: tuple[Step[Any], ...] = ()
-    """Looked at before anything is undone: one *go* tells that somebody else passed it while we ran."""
+    """Read before anything is undone: one *go* shows that another run passed the point meanwhile."""
 
     def __post_init__(self) -> None:
         slugs = [step.slug for step in self.all_steps]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ccr_avn.errors import AvnError, Refused
 
 PASSING_STATUS = (408, 417, 425, 429)
-"""Refusals that time mends; every other 4xx is the last word on what was asked."""
+"""Refusals that may pass with time; every other 4xx is final."""
 
 TOO_MANY = 429
 """The status with which the platform says slow down: what was asked was not done."""

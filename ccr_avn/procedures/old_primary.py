@@ -206,8 +206,8 @@ def see_closed(want: CloseWish) -> Step[Closing]:
             first=0.05,
             interval=0.5,
             error=TimedOut,
-            hint=f"{want.primary} is NOT closed: {_power_off_words(want)} closes it for sure; writes on it stay "
-            "paused as long as they can be",
+            hint=f"{want.primary} is NOT closed: {_power_off_words(want)} closes it reliably; writes on it stay "
+            "paused for as long as possible",
         ),
     )
     return step

@@ -20,7 +20,7 @@ from ccr_avn.valkey.replication import Link, read_link
 from ccr_avn.valkey.route import addresses, best
 
 POLL_INTERVAL = 5.0
-"""Seconds between two looks, unless said."""
+"""Default seconds between two checks."""
 
 Find = Callable[[Results, str], Service]
 """Where a service's facts are among the answers seen so far."""

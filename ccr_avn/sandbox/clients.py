@@ -15,7 +15,7 @@ from ccr_avn.sandbox.options import SandboxOptions
 
 KEY = "platform:heartbeat"
 OFTEN = 0.1
-"""Seconds between two looks whether it is still connected."""
+"""Seconds between two checks whether it is still connected."""
 
 Primaries = Callable[[], tuple[Any, ...]]
 Accounts = Callable[[], tuple[tuple[str, int, str], ...]]

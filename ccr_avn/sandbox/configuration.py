@@ -141,7 +141,7 @@ def find_binary() -> Path:
 
 
 _CHANCE = random.SystemRandom()
-"""Whoever seeds ``random`` alike in several processes has them walk the same ports, and take those of a killed server."""
+"""Not the global ``random``: processes seeded alike would try the same ports, and take those of a killed server."""
 
 
 def free_port() -> int:

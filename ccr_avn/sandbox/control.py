@@ -61,7 +61,7 @@ def _stall(platform: Platform, times: int) -> Any:
 
 
 def _configure(platform: Platform, servers: Any, name: str, settings: dict[str, str]) -> Any:
-    """Settings of a server by its own names, as nobody but the platform may set them: maxmemory, say."""
+    """Settings of a server by its own names, that only the platform may change, such as maxmemory."""
     try:
         servers.set_settings(platform.find(name).name, settings)
     except ValueError as refusal:

@@ -53,7 +53,7 @@ class Faults:
             self._faults.clear()
 
     def take(self, method: str, path: str) -> Fault | None:
-        """The fault that befalls this request, used up by it."""
+        """The fault that applies to this request, which uses it up."""
         with self._lock:
             for fault in self._faults:
                 if not fault.matches(method, path):

@@ -17,7 +17,7 @@ HANG = 3600.0
 
 
 class Guard:
-    """avn has the API's token, whoever started the sandbox the control token; a web page in a browser has no say."""
+    """avn has the API's token, the user who started the sandbox the control token; web pages are refused."""
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ class Keeper:
         self._tell("watch", str(pid))
 
     def forget(self, pid: int) -> None:
-        """It has ended: its number may soon be somebody else's."""
+        """It has ended: its PID may be reused soon."""
         self._tell("forget", str(pid))
 
     def close(self) -> None:

@@ -67,7 +67,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A service user that somebody made; ``access`` as the API has it: ``valkey_acl_keys`` and so on."""
+    """A service user that was created; ``access`` as the API has it: ``valkey_acl_keys`` and so on."""
 
     password: str = field(repr=False)
     access: dict[str, list[str]]

@@ -140,7 +140,7 @@ class ValkeyServers:
         self._change(name, lambda server: setattr(server, "unlinked", True), neighbours=True)
 
     def load(self, name: str) -> None:
-        """It is started anew, and loads its data for minutes: only then, or when healed, it answers."""
+        """It is restarted, and loads its data for minutes: it answers after that, or when healed."""
         with self._lock:
             server = self._servers[name]
             self._save_and_end(server)
@@ -154,7 +154,7 @@ class ValkeyServers:
         self.cut_replication(name)
 
     def heal(self, name: str) -> None:
-        """Thaw, join again, and start anew what was killed, with what it last saved. An IP filter stays."""
+        """Thaw, reconnect, and restart what was killed, with the data it last saved. An IP filter stays."""
         with self._lock:
             server = self._servers[name]
             server.unlinked = server.isolated = False

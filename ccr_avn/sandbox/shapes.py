@@ -92,7 +92,7 @@ def service(platform: Platform, one: Service) -> dict[str, Any]:
 
 
 def users(platform: Platform, one: Service) -> list[dict[str, Any]]:
-    """The default user and those somebody made; access lists that are empty are left out."""
+    """The default user and those that were created; empty access lists are left out."""
     hide = platform.options.redact
     everyone = [
         ("default", "primary", one.password, {}),

@@ -16,7 +16,7 @@ __ccr_avn_prompt() {{
   fi
 }}
 """
-"""It is looked at before every prompt: one of somebody else's may have replaced ours, and avn may talk to Aiven again."""
+"""Checked before every prompt: another tool may have replaced the prompt, and avn may talk to Aiven again."""
 
 _BASH = """
 [ ! -r ~/.bashrc ] || . ~/.bashrc
@@ -60,7 +60,7 @@ def is_interactive(command: tuple[str, ...]) -> bool:
 def banner(url: str) -> str:
     return (
         f"sandbox: in this shell avn and ccr-avn talk to {url}, not to Aiven.\n"
-        f"It is one for as long as the prompt begins with {MARK}. `exit` ends it, with every service in it.\n"
+        f"The prompt begins with {MARK} as long as that is so. `exit` ends the sandbox with all its services.\n"
     )
 
 

@@ -101,7 +101,7 @@ class Front:
         self._process.stdout.close()
 
     def _tell(self, word: str) -> bool:
-        """It has been done when this returns. A front that has ended lets nobody in."""
+        """Done when this returns. A front that has ended accepts no client."""
         process = self._process
         assert process.stdin is not None  # noqa: S101 (asked for in the constructor)
         assert process.stdout is not None  # noqa: S101

@@ -194,7 +194,7 @@ class Platform:
         self._servers.set_users(name, {key: (one.password, one.rules) for key, one in service.users.items()})
 
     def delete(self, name: str) -> None:
-        """What replicated from it stands alone from then on, or keeps its integration if so set."""
+        """Its replicas become standalone, or keep their integration if so set."""
         service = self.find(name)
         self._refuse_if_protected(service)
         self._servers.forget(name)

@@ -34,7 +34,7 @@ REFUSALS = {
     ),
     "MISCONF": (
         "it accepts no writes because it can't save its data to disk",
-        "check its state, and tell Aiven's support: avn service get {name}",
+        "check its state, and contact Aiven's support: avn service get {name}",
         True,
     ),
     "NOPROTO": ("it does not support this protocol version", "check its version: avn service get {name}", False),

@@ -146,7 +146,7 @@ class Fence:
             self._outlast_endings()
 
     def paused_until(self) -> float:
-        """When writes resume by themselves, in seconds since 1970, if nobody lifts the fence and its server lives."""
+        """When writes resume by themselves, in seconds since 1970, if the fence is not lifted and its server stays up."""
         return time.time() + max(0.0, self._until - self._clock())
 
     def holds(self) -> bool:
@@ -223,7 +223,7 @@ class Fence:
             self.close()
 
     def _outlast_endings(self) -> None:
-        """Pause, and pause again once nobody un-pauses who may not have seen us."""
+        """Pause, and pause again once no other run is lifting a fence that may not have seen this one."""
         limit = self._clock() + self.endpoint.timeout
         while any(name.startswith(ENDING) for name in self._pause(self.ttl)):
             if self._clock() >= limit:

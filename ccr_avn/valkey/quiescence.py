@@ -23,7 +23,7 @@ PING_BYTES = 14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noted:
-    """What tells later whether a primary wrote anything since: as one word, so that a shell can carry it."""
+    """A snapshot that shows later whether a primary wrote anything since: one word, for a shell variable."""
 
     run_id: str
     replid: str
@@ -71,7 +71,7 @@ class Noted:
 
 
 LOOK = 0.1
-"""Seconds between two looks at an offset that must stand still."""
+"""Seconds between two reads of an offset that must not change."""
 
 
 def moved_only_by_pings(before: int, after: int, seconds: float) -> bool:

@@ -50,7 +50,7 @@ class ReplicationInfo:
 
     @property
     def has_a_copy(self) -> bool:
-        """Whether it has ever had all that its primary had, even if that is long ago (measured on Valkey and Redis).
+        """Whether it has ever completed a sync from its primary, even long ago (measured on Valkey and Redis).
 
         Before its first copy has ended a replica has no backlog, a replication ID of its own and an offset of 1.
         """

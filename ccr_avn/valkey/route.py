@@ -58,7 +58,7 @@ def best(known: Mapping[str, str], *, limit: float = LIMIT) -> str:
 
 
 def _first_that_answers(uris: tuple[str, ...], limit: float) -> str | None:
-    """All are tried side by side; the earlier one wins. A name that is looked up for ever keeps nobody waiting."""
+    """All are tried side by side; the earlier one wins. A name lookup that hangs delays no one."""
     until = time.monotonic() + limit
     taken: set[str] = set()
 

@@ -29,7 +29,7 @@ WAITS = 0.4
 """Seconds for which a write that is held back is waited for."""
 
 LOOK = 0.05
-"""Seconds between two looks at a filter that comes into force."""
+"""Seconds between two checks of a filter that is taking effect."""
 
 NAME = "ccr-avn:drill"
 KEY = "ccr-avn:marker:drill"
@@ -125,8 +125,8 @@ def info_shows_the_pause(endpoint: Endpoint) -> Tried:
         finally:
             client.client_unpause()
     if side.paused_seconds:
-        return holds(f"INFO tells that writes are paused (version {side.version})")
-    return fails(f"INFO does not tell that writes are paused (version {side.version})")
+        return holds(f"INFO shows that writes are paused (version {side.version})")
+    return fails(f"INFO does not show that writes are paused (version {side.version})")
 
 
 def info_shows_history(endpoint: Endpoint) -> Tried:
@@ -154,7 +154,7 @@ def clients_are_shown(endpoint: Endpoint) -> Tried:
 
 
 def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> Tried:
-    """Nobody knows of the service: whoever is connected as one of its users is of the platform."""
+    """The service is new and unknown to clients: any client connected as one of its users belongs to the platform."""
     with connect(endpoint, name=NAME) as client, explained(endpoint, connected=True):
         try:
             every = _clients(client)
@@ -181,13 +181,13 @@ def carries(endpoint: Endpoint, history: str) -> Tried:
     """``history``: the replication ID that it followed before it was promoted."""
     side = fetch_replication(endpoint)
     if history in (side.replid2, side.replid):
-        return holds(f"it carries {history[:12]}…, from offset {side.second_offset} on as its own")
+        return holds(f"it has the history of {history[:12]}…; its own begins at offset {side.second_offset}")
     told = "no secondary replication ID" if side.replid2 == NO_HISTORY else f"{side.replid2[:12]}…"
     return fails(f"it followed {history[:12]}… and now shows {told}")
 
 
 def filter_refuses(endpoint: Endpoint, limit: float) -> Tried:
-    """After a filter that lets nobody in: are new connections refused, within so many seconds."""
+    """After a closed filter: are new connections refused, within so many seconds."""
     began = time.monotonic()
     while (elapsed := time.monotonic() - began) <= limit:
         if not lets_clients_in(endpoint):
@@ -241,7 +241,7 @@ def _issuer(host: str, port: int, context: ssl.SSLContext) -> str:
     except OSError:
         return ""
     names = {key: value for part in told for key, value in part}
-    return str(names.get("organizationName") or names.get("commonName") or "somebody without a name")
+    return str(names.get("organizationName") or names.get("commonName") or "an unnamed issuer")
 
 
 def _clients(client: "valkey.Valkey") -> list[dict[str, Any]]:

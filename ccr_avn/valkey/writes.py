@@ -96,7 +96,7 @@ class Kept:
                 return Left(cut=True, side=self._side)
 
     def cut_others(self, users: frozenset[str] | None = None) -> None:
-        """End every other client's connection, but not those of ours.
+        """Close every other client's connection, except ccr-avn's own.
 
         Raises:
             Unreachable: it does not answer, or refuses CLIENT KILL.
@@ -166,7 +166,7 @@ def accepts_writes(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Accepted:
-    """Ask, as tightly as is decent, until a write is acknowledged and read back; in seconds: all of it, and each try.
+    """Poll, as often as is reasonable, until a write is acknowledged and read back; in seconds: all of it, and each try.
 
     The connection is kept between tries and made again when the server drops it, as it may while it is promoted.
 

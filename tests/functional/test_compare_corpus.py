@@ -76,7 +76,7 @@ def mend(primary: Any, client: Any, key: str) -> None:
 def test_what_was_mended_is_equal_and_only_the_link_is_missing(detached: Pair) -> None:
     result = detached.compare(rounds=1)
     assert result.verdict == "inconclusive"
-    assert "follows nobody" in result.reasons[0]
+    assert "follows no primary" in result.reasons[0]
     assert detached.compare(rounds=1, require_link=False).verdict == "equal"
 
 

@@ -113,9 +113,9 @@ def test_addresses_that_are_none(uri: str) -> None:
 
 def test_a_user_with_few_rights(primary: Server) -> None:
     few = primary.user("few", "~app:*", "+@all", "-info")
-    assert "may not" in trouble(lambda: fetch_replication(few)).what
-    assert "may not" in trouble(lambda: run_marker(few, few, samples=1)).what
-    assert "may not" in trouble(lambda: accepts_writes(few, timeout=5)).what
+    assert "lacks the permission" in trouble(lambda: fetch_replication(few)).what
+    assert "lacks the permission" in trouble(lambda: run_marker(few, few, samples=1)).what
+    assert "lacks the permission" in trouble(lambda: accepts_writes(few, timeout=5)).what
 
 
 def test_too_many_clients(serve: Serve) -> None:

@@ -415,4 +415,4 @@ def test_what_only_the_old_primary_has_can_be_listed(pair: Operator) -> None:
             one.set("same", "x")
     equal = pair.ccr(*words)
     assert equal.code == 0, equal.err
-    assert "us has what eu has: proven by the values of 1 keys" in equal.out
+    assert "us has the same data as eu: proven by the values of 1 keys" in equal.out

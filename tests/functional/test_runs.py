@@ -63,7 +63,7 @@ def finds_what_was_done_to_the_journal(operator: Operator, state: str, run: str,
     for name, raw in damage.items():
         path.write_bytes(raw)
         done = operator.ccr("runs", "verify", run, "--head", head, CCR_AVN_STATE_DIR=state)
-        assert (done.code, "NOT whole" in done.out) == (6, True), name
+        assert (done.code, "NOT intact" in done.out) == (6, True), name
     path.write_bytes(whole)
     assert operator.ccr("runs", "verify", run, "--head", head, CCR_AVN_STATE_DIR=state).code == 0
 

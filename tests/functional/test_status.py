@@ -102,7 +102,7 @@ def test_nagios(make: Make) -> None:
     fine = operator.ccr("status", "--format", "nagios", "r0")
     assert fine.code == 0, fine.out
     assert fine.out.count("\n") == 1
-    assert fine.out.startswith("CCR OK - 1 pair fine | r0_lag=0B;10485760;104857600;0")
+    assert fine.out.startswith("CCR OK - 1 pair OK | r0_lag=0B;10485760;104857600;0")
     operator.sandbox.servers.cut_replication("r0")
     assert operator.ccr("status", "--format", "nagios").code == 2
     broken = operator.ccr("status", "--format=nagios", AIVEN_AUTH_TOKEN="wrong")
@@ -134,7 +134,7 @@ def test_tls_is_verified(make: Make, tls_options: dict[str, Path], tmp_path: Pat
     assert "not trusted here" in untrusted.out
     ca = str(tls_options["tls_ca"])
     trusted = operator.ccr("status", "--format", "nagios", *PATIENT, "--ca-file", ca)
-    assert trusted.out.startswith("CCR OK - 2 pairs fine")
+    assert trusted.out.startswith("CCR OK - 2 pairs OK")
     empty = tmp_path / "empty.pem"
     empty.write_text("")
     assert "CA file" in operator.ccr("status", "--format", "nagios", *PATIENT, "--ca-file", str(empty)).out
@@ -160,5 +160,5 @@ def test_a_hundred_pairs_take_one_avn(make: Make, tmp_path: Path) -> None:
     linked(operator, 100)
     avn, notes = counting_avn(operator, tmp_path)
     done = operator.ccr("status", "--format", "nagios", "--avn", avn, "--data-timeout", "20")
-    assert done.out.startswith("CCR OK - 100 pairs fine")
+    assert done.out.startswith("CCR OK - 100 pairs OK")
     assert asked(notes) == 1

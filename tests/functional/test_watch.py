@@ -180,7 +180,7 @@ def test_a_promotion_is_shown(pair: Operator) -> None:
         running.fine()
         pair.sandbox.platform.delete_integration(next(iter(pair.sandbox.platform.rows)))
         told = running.event("promoted")
-        assert told["link"] == "follows nobody"
+        assert told["link"] == "no primary"
         pair.avn("service", "update", "p0", "--power-off")
         running.event("primary is POWEROFF, was RUNNING")
 

@@ -101,7 +101,11 @@ def judge_audit(found: Audit | None, primary: str, trouble: str) -> Finding:
         return go(f"not compared: {trouble}", warnings=(f"whether {primary} has writes of its own is unknown",))
     facts: dict[str, Any] = {"ahead_bytes": found.ahead_bytes, "ahead_writes": found.ahead_writes}
     if found.ahead_bytes is None:
-        return go("can't be told", warnings=(f"whether {primary} has writes of its own: {found.why}",), **facts)
+        return go(
+            f"not comparable: {found.why}",
+            warnings=(f"whether {primary} has writes of its own is unknown: {found.why}",),
+            **facts,
+        )
     if not found.ahead_bytes:
         return go(f"{primary} has no writes that the new primary lacks", **facts)
     counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"

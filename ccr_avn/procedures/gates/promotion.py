@@ -138,7 +138,7 @@ def _unfinished(health: Health, primary: str) -> tuple[str, ...]:
 def is_hidden(replica: str, primary: str | None) -> Finding:
     """A slave is never "promoted already"."""
     return stop(
-        f"{replica} follows {primary or 'a primary'}, but no such integration is visible",
+        f"{replica} follows {primary or 'a primary'}, but no integration that shows this is visible",
         detail="role slave, and no enabled read_replica integration with its source is listed for it",
         hint=f"give the token the permission project:integrations:read (`ccr-avn doctor`); if a promotion is under way, "
         f"wait for it: ccr-avn gate accepts-writes {replica} --timeout 600",

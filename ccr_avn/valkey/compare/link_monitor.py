@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 LOOK_EVERY = 0.5
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 class LinkMonitor:
@@ -61,15 +61,15 @@ class LinkMonitor:
         mine, theirs = self._names
         before = self._first or (primary, replica)
         if replica.role != "slave":
-            return f"{theirs} follows nobody (its role is {replica.role})"
+            return f"{theirs} follows no primary (its role is {replica.role})"
         if replica.link_status != "up" or replica.sync_in_progress or replica.loading:
             return f"the link from {mine} to {theirs} was down or in its first sync"
         if replica.replid != primary.replid:
             return f"{theirs} follows another primary than {mine}"
         if (primary.run_id, primary.replid, replica.run_id) != (before[0].run_id, before[0].replid, before[1].run_id):
-            return "one of the servers was restarted meanwhile"
+            return "one of the servers was restarted in the meantime"
         if len(self._followers) == 1 and not self._followers <= followers:
-            return f"the link from {mine} to {theirs} dropped meanwhile"  # and came back between two looks
+            return f"the link from {mine} to {theirs} dropped in the meantime"  # and came back between two looks
         return None
 
 

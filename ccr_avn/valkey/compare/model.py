@@ -125,7 +125,7 @@ class Caught(Enum):
     """What a look at the replica now is worth."""
 
     UP = "it has applied all that the primary had"
-    ALONE = "it follows nobody, or another primary: nothing is on its way to it"
+    ALONE = "it does not follow this primary"
     DOWN = "its link is down"
     BEHIND = "it did not catch up in time"
 

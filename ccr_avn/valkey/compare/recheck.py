@@ -141,7 +141,7 @@ def _by_existence(mine: _Facts, theirs: _Facts, number: int) -> "Kind | None":
 
 GROUP = 256
 FEWER = 8
-"""A group in which somebody wrote is split into that many."""
+"""A group in which keys were written is split into that many."""
 
 SHRUNK = 0.8
 """A group that lost more than a fifth of its keys at one look is worth another look as it is."""
@@ -157,7 +157,7 @@ class Recheck:
     """One round after the other, each over what the one before left."""
 
     def __init__(self, pair: "Pair", level: "Level", seen: "Seen", *, closer_seconds: float) -> None:
-        """``closer_seconds``: how long one round may look closer at keys that somebody is writing to."""
+        """``closer_seconds``: how long one round may look closer at keys that are being written."""
         self._pair = pair
         self._level = level
         self._seen = seen
@@ -180,7 +180,7 @@ class Recheck:
         return left
 
     def _look(self, database: int, keys: list[bytes], tries: int = TRIES) -> "dict[bytes, Kind | None]":
-        """Those that differ; the kind is None where somebody may have been writing."""
+        """Those that differ; the kind is None if it may have been written meanwhile."""
         self._pair.use(database)
         watching = self._watch(keys)
         caught = self._pair.catch_up(self._patience)
@@ -213,6 +213,6 @@ class Recheck:
         return not isinstance(answer, Exception)
 
     def _untouched(self) -> bool:
-        """An empty transaction: it is carried out only if nobody wrote to what is watched."""
+        """An empty transaction: it is executed only if the watched keys were not written."""
         _, answer = self._pair.primary.ask(pack(b"MULTI"), pack(b"EXEC"))
         return isinstance(answer, list)

@@ -41,7 +41,7 @@ _CURSOR = struct.Struct("<IQ")
 
 
 class SharedCursor:
-    """Where the scan stands: unit and SCAN cursor, in a pipe. Who reads it holds it, until writing it back."""
+    """The position of the scan: unit and SCAN cursor, in a pipe. Who reads it holds it, until writing it back."""
 
     def __init__(self, reading: int, writing: int) -> None:
         """Two file descriptors of one pipe."""

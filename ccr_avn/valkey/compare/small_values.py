@@ -42,7 +42,7 @@ class Typed:
 
 @dataclass(slots=True)
 class Seen:
-    """What was met on the way and has to be told."""
+    """What was found on the way and has to be reported."""
 
     unreadable: int = 0
     refusal: str = ""  # one of them

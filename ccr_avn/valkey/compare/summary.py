@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 FEW_IN_FLIGHT = 16
-"""So many keys may be in flight, or one in a thousand: a key that is written all the time never stands still."""
+"""So many keys may be in flight, or one in a thousand: a key that is written all the time can't be compared."""
 
 REMEMBERED = 100_000
-"""Differences told apart by key; SCAN may name a key twice, and two processes may find it."""
+"""Differences deduplicated by key; SCAN may name a key twice, and two processes may find it."""
 
 LOOKED_UP = 0.15
 """What finding a key of the replica costs, beside comparing one of the primary."""

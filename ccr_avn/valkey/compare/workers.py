@@ -43,7 +43,7 @@ REPORT_EVERY = 0.2
 """Seconds between two reports of progress."""
 
 NAMED = 3
-"""Keys in flight that are told by name."""
+"""Keys in flight that are reported by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The last word of a process."""
+    """The final report of a process."""
 
     reread: int
     in_flight: int
@@ -90,7 +90,7 @@ Report = Moved | Found | Ended | Failed
 
 
 class Worker:
-    """``wait`` sleeps for that many seconds; ``report`` takes what is to be told."""
+    """``wait`` sleeps for that many seconds; ``report`` takes the reports."""
 
     def __init__(self, task: Task, report: Callable[[Report], None], wait: Callable[[float], None]) -> None:
         self._task = task
@@ -273,7 +273,7 @@ def _member(
     reading: "Connection[Any, Any]",
     writing: "Connection[Any, Any]",
 ) -> None:
-    """The child: its share, and one last word in any case."""
+    """The child: its share of the work, and a final report in any case."""
 
     def wait_here(seconds: float) -> None:
         line.poll(seconds)  # ends early when the parent is gone: the next report then fails

@@ -148,7 +148,7 @@ def test_a_promotion_that_was_refused_is_not_one_in_doubt(tmp_path: Path) -> Non
     happened = [*switched(RUN)[:9], ended(1.2, ok=False, changed=False, code=3, error="403")]
     path = write(tmp_path, RUN, happened)
     assert values(path)["RPO"] == "none"
-    assert "the platform refused" in page(path).text
+    assert "Aiven refused" in page(path).text
     assert [side.role for side in pair_now(told(path))] == ["primary", "replica"]
 
 
@@ -317,14 +317,14 @@ def test_a_run_that_died_says_so_and_what_goes_on(tmp_path: Path) -> None:
     for text in (page(path).text, ticket(path)):
         assert "incomplete" in text.lower()
         assert "ccr-avn switchover eu us --project p" in text
-        assert "not whole" not in text
+        assert "not intact" not in text
 
 
 def test_a_journal_that_was_touched_says_so_in_the_report(whole: Path) -> None:
     lines = whole.read_bytes().splitlines(keepends=True)
     whole.write_bytes(b"".join(lines[:3] + lines[4:]))
     for text in (page(whole).text, ticket(whole)):
-        assert "This journal is not whole" in text
+        assert "This journal is not intact" in text
         assert "line 4 does not follow line 3" in text
     assert "the chain does not hold" in page(whole).text
 

@@ -93,7 +93,7 @@ def test_without_the_data_plane_nothing_is_said_of_it() -> None:
     [
         (both(side("master", 9), side("slave", 9, link_status="down", link_down_seconds=7)), "critical", "down", "7 s"),
         (both(side("master", 9), side("slave", 9, sync_in_progress=True)), "warning", "syncing", "full sync"),
-        (both(side("master", 9), side("master", 9)), "critical", "follows nobody", "no primary"),
+        (both(side("master", 9), side("master", 9)), "critical", "no primary", "no primary"),
         (
             both(side("master", 9, replid="b" * 40), side("slave", 9)),
             "critical",
@@ -145,11 +145,11 @@ def test_unknown_outweighs_a_warning_and_nothing_is_unknown() -> None:
 def test_nagios_has_one_line_and_the_codes_of_plugins() -> None:
     limits = Limits(warn=500, crit=5000)
     line, code = nagios.line_of((one(FINE, limits=limits),), limits)
-    assert (line, code) == ("CCR OK - 1 pair fine | us_lag=100B;500;5000;0 us_last_io=1s;;;0", 0)
+    assert (line, code) == ("CCR OK - 1 pair OK | us_lag=100B;500;5000;0 us_last_io=1s;;;0", 0)
     down = one(both(side("master", 9), side("slave", 9, link_status="down")))
     line, code = nagios.line_of((down,) * 7, limits)
     assert code == 2
-    assert line.startswith("CCR CRITICAL - 7 of 7 not fine: eu/us: link down; ")
+    assert line.startswith("CCR CRITICAL - 7 of 7 not OK: eu/us: link down; ")
     assert "; and 2 more" in line
     assert nagios.line_of((), limits) == ("CCR UNKNOWN - there is no pair", 3)
     assert nagios.failure("a\nb | c") == "CCR UNKNOWN - a b / c"

@@ -76,7 +76,7 @@ def test_the_old_primary_is_closed_and_the_new_one_lacks_a_replica(old: dict[str
     assert found["eu"].exposure == ()
     line, code = nagios.line_of((found["eu"], found["us"]), Limits())
     assert code == 1
-    assert line.startswith("CCR WARNING - 1 of 2 not fine: us: pair lost")
+    assert line.startswith("CCR WARNING - 1 of 2 not OK: us: pair lost")
     told = found["us"].told()
     assert (told["standing"], told["promoted_from"], told["replica"]) == ("current primary", "eu", None)
     assert found["eu"].told()["promoted"] == ["us"]
@@ -154,7 +154,7 @@ def test_a_new_replica_makes_it_a_pair_again() -> None:
     looks = {"us": Look(side=side("master")), "asia": Look(side=side("slave")), "eu": Look(trouble="no answer")}
     found = pair_statuses(every(*services), looks, limits=Limits(), now=NOW)
     line, code = nagios.line_of(found, Limits())
-    assert (line.split(" | ")[0], code) == ("CCR OK - 1 pair fine, 1 old primary closed", 0)
+    assert (line.split(" | ")[0], code) == ("CCR OK - 1 pair OK, 1 old primary closed", 0)
     assert 'ccr_pair_lost{primary="us",replica="asia"} 0' in prometheus.text_of(found)
     only_old = pair_statuses(chosen(every(*services), ("eu",)), looks, limits=Limits(), now=NOW)
     assert nagios.line_of(only_old, Limits()) == ("CCR OK - 1 old primary closed", 0)

@@ -51,8 +51,8 @@ SILENT: dict[str, Any] = {"primary": None, "primary_trouble": "p0: no answer", "
         (sample(), sample(primary=side("master", 1, run_id="other")), ("primary was restarted",)),
         (
             sample(),
-            sample(replica=side("master", 1), link="follows nobody"),
-            ("replica is now a master (promoted)", "link follows nobody, was up"),
+            sample(replica=side("master", 1), link="no primary"),
+            ("replica is now a master (promoted)", "link no primary, was up"),
         ),
         (
             sample(primary_state="RUNNING"),

@@ -300,13 +300,13 @@ def side(**facts: Any) -> ReplicationInfo:
     ("replica", "primary", "followers", "trouble"),
     [
         (side(), side(role="master"), {"1"}, None),
-        (side(role="master"), side(role="master"), {"1"}, "follows nobody"),
+        (side(role="master"), side(role="master"), {"1"}, "follows no primary"),
         (side(link_status="down"), side(), {"1"}, "was down"),
         (side(sync_in_progress=True), side(), {"1"}, "first sync"),
         (side(), side(replid="y"), {"1"}, "another primary"),
         (side(run_id="new"), side(), {"1"}, "restarted"),
         (side(), side(run_id="new"), {"1"}, "restarted"),
-        (side(), side(), {"2"}, "dropped meanwhile"),
+        (side(), side(), {"2"}, "dropped in the meantime"),
     ],
 )
 def test_the_link(
