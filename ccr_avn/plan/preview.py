@@ -44,7 +44,7 @@ def _described(step: Step[Any], avn: str) -> dict[str, Any]:
 def _checks(plan: Plan, avn: str) -> Iterator[str]:
     """Before the first change, by one command: all that a run checks there, by the same rules."""
     for step in plan.checks:
-        yield f"# check: {step.purpose}{_by_hand(step, avn)}"
+        yield f"# first: {step.purpose}{_by_hand(step, avn)}"
     if plan.check:
         yield _command(plan.check, avn)
     for step in plan.checks:

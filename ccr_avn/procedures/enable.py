@@ -28,7 +28,7 @@ PROOF = Poll(limit=30.0, first=0.2, interval=2.0)
 """How long a creation that avn reported may stay invisible to a read, in seconds."""
 
 NOT_ALLOWED = (
-    'if Aiven says "not allowed under current plan": either the primary does not have a backup to seed it from yet '
+    'if Aiven says "not allowed under current plan": either the primary has no backup yet to seed it from '
     "(run the same command again in some minutes), or the plan is indeed not allowed (--replica-plan startup-4); "
     "else the token needs project:services:write"
 )

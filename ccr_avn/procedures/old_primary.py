@@ -221,7 +221,7 @@ def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
     if found.left is None:
         return go("new connections are refused", warnings=_unseen(primary, power_off))
     if found.left.cut:
-        return go("new connections are refused, and those from before were cut")
+        return go("new connections are refused, and existing ones were closed")
     if found.left.clients:
         return wait(f"{len(found.left.clients)} clients are still connected: {', '.join(found.left.clients[:3])}")
     if found.quiet < QUIET_LOOKS:

@@ -42,7 +42,7 @@ def test_every_gate_of_a_run_is_in_its_preview() -> None:
         assert shown(plan.check) in lines, "one command runs the checks"
         assert plan.check[-1] == "--check"
         for step in plan.checks:
-            assert f"# check: {step.purpose}" in text
+            assert f"# first: {step.purpose}" in text
         for step in plan.steps:
             assert all(words in lines for words in gates(step)), step.slug
 
@@ -118,7 +118,7 @@ def test_a_tag_that_can_not_be_set_leaves_the_old_primary_not_open() -> None:
 def test_every_gate_says_how_to_look_by_hand() -> None:
     for plan in SHOWN:
         for line in preview(plan).splitlines():
-            if line.startswith(("# check: ", *(f"# {number}. " for number in range(20)))):
+            if line.startswith(("# first: ", *(f"# {number}. " for number in range(20)))):
                 assert "(by hand: avn " in line or re.search(r"(pause|resume|keep) writes", line), line
 
 
