@@ -35,7 +35,7 @@ def test_a_run_is_listed_shown_reported_and_verified(operator: Operator, state: 
     assert "eu → us" in ccr("list")
     shown = ccr("show", "latest")
     assert "20 of 20 markers arrived" in shown
-    assert "whole" in ccr("verify", run, "--head", head)
+    assert ": intact;" in ccr("verify", run, "--head", head)
     file = tmp_path / "report.html"
     ccr("report", run, "--output", str(file))
     page, ticket = file.read_text(), ccr("report", run, "--format", "markdown")
