@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -38,23 +39,17 @@ Print = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
-    """What every single act takes. Times are in seconds."""
+class Typed:
+    """What can be done with what was typed. Times are in seconds."""
 
+    __slots__ = ()
     context: typer.Context
-    project: ProjectName = None
-    call_timeout: CallTimeout = 60
-    ca_file: CaFile = None
-    route: Route = None
-    json: Json = False
-    avn: Avn = None
-
-    def __post_init__(self) -> None:
-        """Raises:
-        UsageError: a time can't be right.
-        """
-        options.not_negative(call_timeout=self.call_timeout)
+    project: str | None
+    call_timeout: float
+    ca_file: Path | None
+    route: options.RouteName | None
+    json: bool
+    avn: str | None
 
     @property
     def setting(self) -> "Setting":
@@ -76,58 +71,14 @@ class Act:
         """
         return tuple(endpoint(service, self.setting) for service in self.services(*names))
 
-    def tell(self, text: str, result: Mapping[str, Any]) -> None:
-        if self.json:
-            console.envelope(str(self.context.info_name), ok=True, changed=False, result=dict(result))
-        else:
-            console.say(text)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alone:
-    """What every gate takes. Times are in seconds."""
-
-    context: typer.Context
-    fact: Print = None
-    project: ProjectName = None
-    timeout: Timeout = 0
-    poll_interval: PollInterval = 5
-    call_timeout: CallTimeout = 60
-    ca_file: CaFile = None
-    route: Route = None
-    json: Json = False
-    avn: Avn = None
-
-    def __post_init__(self) -> None:
-        """Raises:
-        UsageError: a time can't be right.
-        """
-        options.not_negative(timeout=self.timeout, poll_interval=self.poll_interval, call_timeout=self.call_timeout)
-
-    @property
-    def setting(self) -> "Setting":
-        return options.setting(self.project, self.ca_file, self.route, avn=self.avn, poll_interval=self.poll_interval)
-
-    def services(self, *names: str) -> "tuple[Service, ...]":
-        """Ask avn where these services answer.
-
-        Raises:
-            Refused: one does not exist.
-        """
-        return look_up(self.avn, self.setting.project, names, self.call_timeout, console.note)
-
     def find(self, *names: str) -> "Find":
         services = {one.name: one for one in self.services(*names)}
         return lambda _, name: services[name]
 
-    def within(self, step: "Step[T]") -> "Step[T]":
-        """The step, for as long as was asked for."""
-        return replace(step, poll=replace(step.poll, limit=self.timeout, interval=self.poll_interval))
-
-    def promotion(self, replica: str, find: "Find | None" = None) -> "PromoteWish":
+    def promotion(self, replica: str, limit: float, find: "Find | None" = None) -> "PromoteWish":
         """``find``: needed where its server is asked."""
         return PromoteWish(
-            replica=replica, setting=self.setting, find=find or _not_needed, row=lambda _: None, limit=self.timeout
+            replica=replica, setting=self.setting, find=find or _not_needed, row=lambda _: None, limit=limit
         )
 
     def closing(self, primary: str, replica: str, find: "Find | None" = None) -> "CloseWish":
@@ -163,24 +114,73 @@ class Alone:
         run.act()
         return findings[-1], run.seen
 
-    def tell(self, text: str, result: Mapping[str, Any], fact: str | None = None) -> None:
-        """``fact``: the one that is printed alone, where none was asked for.
-
-        Raises:
-            Refused: it is not known.
-        """
-        fact = self.fact or fact
-        if fact and result.get(fact) is None:
-            raise Refused(f"no {fact} is known: {text}", hint="omit --print to list the known facts")
+    def show(self, text: str, result: Mapping[str, Any], fact: str | None = None) -> None:
+        """``fact``: the one that is printed alone."""
         if self.json:
             console.envelope(str(self.context.info_name), ok=True, changed=False, result=dict(result))
         else:
             console.say(str(result[fact]) if fact else text)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act(Typed):
+    """What every single act takes. Times are in seconds."""
+
+    context: typer.Context
+    project: ProjectName = None
+    call_timeout: CallTimeout = 60
+    ca_file: CaFile = None
+    route: Route = None
+    json: Json = False
+    avn: Avn = None
+
+    def __post_init__(self) -> None:
+        """Raises:
+        UsageError: a time can't be right.
+        """
+        options.not_negative(call_timeout=self.call_timeout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone(Typed):
+    """What every gate takes. Times are in seconds."""
+
+    context: typer.Context
+    fact: Print = None
+    project: ProjectName = None
+    timeout: Timeout = 0
+    poll_interval: PollInterval = 5
+    call_timeout: CallTimeout = 60
+    ca_file: CaFile = None
+    route: Route = None
+    json: Json = False
+    avn: Avn = None
+
+    def __post_init__(self) -> None:
+        """Raises:
+        UsageError: a time can't be right.
+        """
+        options.not_negative(timeout=self.timeout, poll_interval=self.poll_interval, call_timeout=self.call_timeout)
+
+    @property
+    def setting(self) -> "Setting":
+        return options.setting(self.project, self.ca_file, self.route, avn=self.avn, poll_interval=self.poll_interval)
+
+    def within(self, step: "Step[T]") -> "Step[T]":
+        """The step, for as long as was asked for."""
+        return replace(step, poll=replace(step.poll, limit=self.timeout, interval=self.poll_interval))
+
     def judge(self, *steps: "Step[Any]", fact: str | None = None) -> None:
-        """Run these steps and tell what the last one found."""
+        """Run these steps and tell what the last one found. ``fact``: printed alone, where none was asked for.
+
+        Raises:
+            Refused: it is not known.
+        """
         finding, _ = self.judged(*steps)
-        self.tell(finding.reason, finding.facts, fact)
+        fact = self.fact or fact
+        if fact and finding.facts.get(fact) is None:
+            raise Refused(f"no {fact} is known: {finding.reason}", hint="omit --print to list the known facts")
+        self.show(finding.reason, finding.facts, fact)
 
 
 def _not_needed(_: "Results", name: str) -> "Service":

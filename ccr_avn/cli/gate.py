@@ -159,7 +159,7 @@ def promoted(
 ) -> None:
     """Wait until REPLICA is a primary: its role is master."""
     options.names(REPLICA=replica)
-    asked.judge(promote(asked.promotion(replica, asked.find(replica))))
+    asked.judge(promote(asked.promotion(replica, asked.timeout, asked.find(replica))))
 
 
 def tagged(
@@ -169,7 +169,7 @@ def tagged(
 ) -> None:
     """Wait until SERVICE has these tags."""
     options.names(SERVICE=service)
-    asked.judge(asked.within(remember_origin(asked.promotion(service), "", lambda _: tuple(tag))))
+    asked.judge(asked.within(remember_origin(asked.promotion(service, asked.timeout), "", lambda _: tuple(tag))))
 
 
 def ip_filter(

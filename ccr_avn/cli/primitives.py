@@ -2,7 +2,8 @@
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 
@@ -11,25 +12,18 @@ from ccr_avn.cli import options
 from ccr_avn.cli.alone import Act, ServiceName
 from ccr_avn.cli.flatten import flattened
 from ccr_avn.cli.options import Primary, Replica
-from ccr_avn.errors import Refused, TimedOut, Unreachable, UsageError
+from ccr_avn.errors import Refused, UsageError
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
+from ccr_avn.procedures.old_primary import see_closed
+from ccr_avn.procedures.promotion import carries_history
 from ccr_avn.procedures.steps import endpoint as endpoint_of
 from ccr_avn.valkey import quiescence, writes
 from ccr_avn.valkey.fence import Fence, lift
 from ccr_avn.valkey.quiescence import Noted
 from ccr_avn.valkey.replication import fetch_replication
-from ccr_avn.valkey.writes import lets_clients_in
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ccr_avn.valkey.connect import Endpoint
-    from ccr_avn.valkey.replication import ReplicationInfo
 
 Timeout = Annotated[float, typer.Option(metavar="S", help="How long to wait.")]
-AT_ONCE = 0.05
-"""Seconds between two checks."""
 
 
 @flattened
@@ -50,7 +44,7 @@ def fence(
     noted = Noted.of(held.side(), time.time())
     held.close()
     result = {"ttl_seconds": ttl, "offset": noted.offset, "token": noted.token}
-    asked.tell(noted.token if token else f"writes on {primary} are paused for {ttl:g} s", result)
+    asked.show(noted.token if token else f"writes on {primary} are paused for {ttl:g} s", result)
 
 
 @flattened
@@ -76,7 +70,7 @@ def check_fence(
     if trouble:
         hint = f"ccr-avn unfence {primary}, then start again"
         raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
-    asked.tell(f"nothing was written to {primary}, and {replica} has applied everything", {"offset": noted.offset})
+    asked.show(f"nothing was written to {primary}, and {replica} has applied everything", {"offset": noted.offset})
 
 
 @flattened
@@ -95,20 +89,17 @@ def check_history(
     options.names(REPLICA=replica, **({"primary": primary} if primary else {}))
     options.not_negative(timeout=timeout)
     noted = _parsed(token) if token else None
-    names = (replica, primary) if primary else (replica,)
-    endpoints = asked.endpoints(*names)
-    new = _promoted(endpoints[0], timeout)
+    find = asked.find(replica, *((primary,) if primary else ()))
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
-    finding = history.judge_carries(new, expected, primary or "its primary", replica)
-    if finding.verdict == "stop":
-        raise Refused(finding.reason, detail=finding.detail, hint=finding.hint)
-    result = dict(finding.facts)
-    text = finding.reason
+    step = carries_history(asked.promotion(replica, timeout, find), primary or "", lambda _: expected, "")
+    carried, seen = asked.judged(step)
+    result, text = dict(carried.facts), carried.reason
     if primary:
-        ahead = history.judge_audit(history.audit(fetch_replication(endpoints[1]), new, None), primary, "")
+        old = fetch_replication(endpoint_of(find(seen, primary), asked.setting))
+        ahead = history.judge_audit(history.audit(old, seen.of(step), None), primary, "")
         result |= ahead.facts
         text = f"{text}; {ahead.reason}"
-    asked.tell(text, result)
+    asked.show(text, result)
 
 
 @flattened
@@ -129,7 +120,7 @@ def lineage(
         with suppress(Refused):  # the primary may be gone
             [old] = asked.services(new.source)
             found = tags.tags(old, new, fetch_replication(endpoint_of(new, setting)).replid)
-    asked.tell(found[0 if origin else 1], {"tags": list(found)})
+    asked.show(found[0 if origin else 1], {"tags": list(found)})
 
 
 def _parsed(token: str) -> "Noted":
@@ -159,7 +150,7 @@ def unfence(
     options.names(PRIMARY=primary)
     [endpoint] = asked.endpoints(primary)
     lift(endpoint, disconnect=disconnect)
-    asked.tell(f"writes on {primary} resumed", {"disconnected": disconnect})
+    asked.show(f"writes on {primary} resumed", {"disconnected": disconnect})
 
 
 @flattened
@@ -176,7 +167,7 @@ def caught_up(
     offset = fetch_replication(source).offset
     quiescence.caught_up(offset, target, timeout=timeout)
     text = f"replica offset of {replica} equals primary offset of {primary} ({offset})"
-    asked.tell(text, {"offset": offset})
+    asked.show(text, {"offset": offset})
 
 
 @flattened
@@ -190,7 +181,7 @@ def accepts_writes(
     options.not_negative(timeout=timeout)
     [endpoint] = asked.endpoints(service)
     accepted = writes.accepts_writes(endpoint, timeout=timeout)
-    asked.tell(f"{service} accepts writes", {"waited_ms": round(accepted.waited_ms, 1)})
+    asked.show(f"{service} accepts writes", {"waited_ms": round(accepted.waited_ms, 1)})
 
 
 @flattened
@@ -202,9 +193,9 @@ def closed(
     """Wait until SERVICE refuses all client connections. Exit 5 if it still accepts them at --timeout."""
     options.names(SERVICE=service)
     options.not_negative(timeout=timeout)
-    [endpoint] = asked.endpoints(service)
-    _until(lambda: lets_clients_in(endpoint), timeout, lambda _: f"{service} accepts client connections")
-    asked.tell(f"{service} refuses all client connections", {})
+    step = see_closed(asked.closing(service, service, asked.find(service)))
+    asked.judged(replace(step, poll=replace(step.poll, limit=timeout)))
+    asked.show(f"{service} refuses all client connections", {})
 
 
 @flattened
@@ -226,42 +217,4 @@ def last_known(
         "applied_offset": side.offset,
     }
     known = ", ".join(f"{key} {value}" for key, value in told.items() if value is not None)
-    asked.tell(noted.token if token else known, {**told, "token": noted.token})
-
-
-def _promoted(endpoint: "Endpoint", timeout: float) -> "ReplicationInfo":
-    """Wait until it is a master; it may start again meanwhile.
-
-    Raises:
-        TimedOut: it is none at the limit.
-        Unreachable: it does not answer at the limit, or can't.
-    """
-    until = time.monotonic() + timeout
-    while True:
-        try:
-            side = fetch_replication(endpoint)
-        except Unreachable as trouble:
-            if not trouble.passing or time.monotonic() >= until:
-                raise
-        else:
-            if side.role == "master":
-                return side
-            if time.monotonic() >= until:
-                what = f"{endpoint.service} is not promoted"
-                raise TimedOut(what, detail=f"its role is {side.role} after {timeout:g} s", hint="--timeout")
-        time.sleep(AT_ONCE)
-
-
-def _until(missing: "Callable[[], Any]", timeout: float, why: "Callable[[Any], str]") -> None:
-    """Ask until nothing is missing.
-
-    Raises:
-        TimedOut: something still is at the limit.
-    """
-    until = time.monotonic() + timeout
-    while found := missing():
-        if time.monotonic() >= until:
-            raise TimedOut(
-                why(found), detail=f"after {timeout:g} s", hint="check the service, or wait longer: --timeout"
-            )
-        time.sleep(AT_ONCE)
+    asked.show(noted.token if token else known, {**told, "token": noted.token})

@@ -10,6 +10,7 @@ from ccr_avn.plan import events
 from ccr_avn.plan.asking import FailedChange, Reader, World
 from ccr_avn.plan.model import Act, Call, Finding, Gate, Plan, Poll, Results, Sent, Step, fill, go
 from ccr_avn.plan.outcome import TooOld
+from ccr_avn.poll import poll
 
 T = TypeVar("T")
 
@@ -229,29 +230,31 @@ class Run:
         Raises:
             AvnError, Unreachable: at the end one of the looks gave no answer, so nothing tells.
         """
-        delay = 0.2
-        while True:
+
+        def look() -> tuple[Finding | None, AvnError | Unreachable | None]:
             silent: AvnError | Unreachable | None = None
-            for read in looks:
+            for step in looks:
                 try:
-                    finding = self._judged(read, Poll(limit=limit), began)
+                    finding = self._judged(step, Poll(limit=limit), began)
                 except (AvnError, Unreachable) as error:
                     silent = error
                 else:
                     if finding.verdict == "go":
-                        return finding
-            elapsed = self._now() - began
-            if elapsed >= limit:
-                if silent:
-                    raise silent
-                return None
-            self._sleep(min(delay, limit - elapsed))
-            delay = min(delay * 1.5, 1.0)
+                        return finding, None
+            return None, silent
+
+        within = began + limit - self._now()
+        found, silent = poll(
+            look, lambda seen: seen[0], within=within, first=0.2, longest=1.0, clock=self._now, sleep=self._sleep
+        )
+        if silent:
+            raise silent
+        return found
 
     def _until_go(
         self,
         step: Step[T],
-        poll: Poll,
+        timing: Poll,
         began: float,
         *,
         lag: float = 0.0,
@@ -262,18 +265,20 @@ class Run:
         Raises:
             CcrError: the gate's own kind when it says stop; the poll's own kind at its limit.
         """
-        delay = poll.first
-        while True:
-            finding = self._judged(step, poll, began)
-            if finding.verdict in settled:
-                return finding
-            elapsed = self._now() - began
-            if finding.verdict == "stop" and elapsed >= lag:
-                raise _refused(step.gate, finding)
-            if elapsed >= poll.limit:
-                raise _timed_out(step, poll, finding)
-            self._sleep(min(delay, poll.limit - elapsed))
-            delay = min(delay * 1.5, poll.interval)
+        finding = poll(
+            lambda: self._judged(step, timing, began),
+            lambda found: found.verdict in settled or (found.verdict == "stop" and self._now() - began >= lag),
+            within=began + timing.limit - self._now(),
+            first=timing.first,
+            longest=timing.interval,
+            clock=self._now,
+            sleep=self._sleep,
+        )
+        if finding.verdict in settled:
+            return finding
+        if finding.verdict == "stop" and self._now() - began >= lag:
+            raise _refused(step.gate, finding)
+        raise _timed_out(step, timing, finding)
 
     def _judged(self, step: Step[T], poll: Poll, began: float) -> Finding:
         answer = self._reader.answer(step, self.seen, changed=self.changed)

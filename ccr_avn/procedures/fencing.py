@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
 from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo
+from ccr_avn.poll import poll
 from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.promotion import FAST
@@ -229,17 +230,17 @@ def _observe(want: FenceWish, primary: Service) -> ReplicationInfo:
     Raises:
         Refused: something still writes.
     """
-    until = awake() + want.catch_up_timeout
-    while True:
-        side = is_quiescent(endpoint(primary, want.setting), STILL)
-        if side is not None:
-            return side
-        if awake() >= until:
-            raise Refused(
-                f"{primary.name} is still being written to",
-                detail=f"its replication offset was never unchanged for {STILL:g} s within {want.catch_up_timeout:g} s",
-                hint="stop the writers, then run the same command again (this service refuses CLIENT PAUSE)",
-            )
+    where = endpoint(primary, want.setting)
+    side = poll(  # each look takes its time, so there is no pause between them
+        lambda: is_quiescent(where, STILL), bool, within=want.catch_up_timeout, first=0.0, longest=0.0, clock=awake
+    )
+    if side is None:
+        raise Refused(
+            f"something still writes to {primary.name}",
+            detail=f"its offset did not stand still for {STILL:g} s within {want.catch_up_timeout:g} s",
+            hint="stop the writers, then run the same command again (this service refuses CLIENT PAUSE)",
+        )
+    return side
 
 
 def _unfence(want: FenceWish, seen: Results) -> str:

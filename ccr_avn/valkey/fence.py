@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from valkey.exceptions import ResponseError
 
 from ccr_avn.errors import CcrError, Refused
+from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, awake, connect, explained
 from ccr_avn.valkey.replication import ReplicationInfo, parse_replication, read_replication, unparsed
 
@@ -224,16 +225,22 @@ class Fence:
 
     def _outlast_endings(self) -> None:
         """Pause, and pause again once no other run is lifting a fence that may not have seen this one."""
-        limit = self._clock() + self.endpoint.timeout
-        while any(name.startswith(ENDING) for name in self._pause(self.ttl)):
-            if self._clock() >= limit:
-                self.release()
-                raise Refused(
-                    f"another run is lifting its fence on {self.endpoint.service}, and does not finish",
-                    detail=f"a connection called {ENDING}… is still there after {self.endpoint.timeout:g} s",
-                    hint="end that run, then run the same command again",
-                )
-            self._sleep(0.005)
+        names = poll(
+            lambda: self._pause(self.ttl),
+            lambda names: not any(name.startswith(ENDING) for name in names),
+            within=self.endpoint.timeout,
+            first=0.005,
+            longest=0.005,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+        if any(name.startswith(ENDING) for name in names):
+            self.release()
+            raise Refused(
+                f"another run is lifting its fence on {self.endpoint.service}, and does not finish",
+                detail=f"a connection called {ENDING}… is still there after {self.endpoint.timeout:g} s",
+                hint="end that run, then run the same command again",
+            )
 
     def _pause(self, ttl: float) -> tuple[str, ...]:
         """Pause, look who is there, pause again: one round trip, in this order. Notes what is certain of it."""

@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from operator import eq
 from typing import TYPE_CHECKING
 
 from valkey.exceptions import ResponseError
 
 from ccr_avn.errors import NotProven
+from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 
 if TYPE_CHECKING:
@@ -82,8 +85,16 @@ def run_marker(
                 with explained(primary, connected=True):
                     source.set(key, value, px=lives)
                 with explained(replica, connected=True):
-                    arrived = _arrives(target, key, value, began + timeout, clock, sleep)
-                if not arrived:
+                    there = poll(
+                        lambda: target.get(key),
+                        partial(eq, value),
+                        within=began + timeout - clock(),
+                        first=0.0002,
+                        longest=0.05,
+                        clock=clock,
+                        sleep=sleep,
+                    )
+                if there != value:
                     with explained(primary, connected=True):
                         _still_there(source, key, value, primary.service)
                     break
@@ -92,23 +103,6 @@ def run_marker(
             with suppress(Exception):  # it expires by itself; its removal must not hide what went wrong
                 source.delete(key)
     return MarkerResult(samples=samples, lag_ms=tuple(lags), skew=skew)
-
-
-def _arrives(
-    target: "valkey.Valkey",
-    key: str,
-    value: bytes,
-    until: float,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> bool:
-    pause = 0.0002
-    while target.get(key) != value:
-        if clock() >= until:
-            return False
-        sleep(pause)
-        pause = min(pause * 1.5, 0.05)
-    return True
 
 
 def _still_there(source: "valkey.Valkey", key: str, value: bytes, service: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from ccr_avn.errors import TimedOut, Unreachable
+from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, awake, connect, explained
 from ccr_avn.valkey.replication import ReplicationInfo, read_replication
 
@@ -98,14 +99,20 @@ def is_quiescent(
         Unreachable: it can't be asked.
     """
     with connect(endpoint, name="ccr-avn:observe") as client, explained(endpoint, connected=True):
-        began = clock()
-        first = last = read_replication(client, endpoint.service)
-        while (elapsed := clock() - began) < seconds:
-            sleep(min(LOOK, seconds - elapsed))
-            last = read_replication(client, endpoint.service)
-            if not no_writes_between(first, last, clock() - began):
-                return None
-    return last
+        began, first = clock(), read_replication(client, endpoint.service)
+        return poll(
+            lambda: _unless_written(first, read_replication(client, endpoint.service), clock() - began),
+            lambda side: side is None,
+            within=seconds,
+            first=LOOK,
+            longest=LOOK,
+            clock=clock,
+            sleep=sleep,
+        )
+
+
+def _unless_written(first: ReplicationInfo, last: ReplicationInfo, seconds: float) -> ReplicationInfo | None:
+    return last if no_writes_between(first, last, seconds) else None
 
 
 def caught_up(
@@ -123,14 +130,28 @@ def caught_up(
         Unreachable: it can't be asked, and that will not mend itself in time.
     """
     until = clock() + timeout
-    while True:
+
+    def look() -> ReplicationInfo | Unreachable:
         try:
             with connect(replica, name="ccr-avn:caught-up") as client, explained(replica, connected=True):
                 return _reaches(client, offset, replica.service, until, clock, sleep)
         except Unreachable as trouble:
-            if not trouble.passing or clock() >= until:
+            if not trouble.passing:
                 raise
-            sleep(LOOK)
+            return trouble
+
+    found = poll(
+        look,
+        lambda seen: isinstance(seen, ReplicationInfo),
+        within=timeout,
+        first=LOOK,
+        longest=LOOK,
+        clock=clock,
+        sleep=sleep,
+    )
+    if isinstance(found, Unreachable):
+        raise found
+    return found
 
 
 def _reaches(
@@ -141,14 +162,19 @@ def _reaches(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> ReplicationInfo:
-    pause = 0.0005
-    while (side := read_replication(client, service)).offset < offset:
-        if clock() >= until:
-            raise TimedOut(
-                f"{service} has not caught up: it is {offset - side.offset} bytes behind",
-                detail=f"link {side.link_status}, applied offset {side.offset} of {offset}",
-                hint="try again at a quieter time, or wait longer",
-            )
-        sleep(pause)
-        pause = min(pause * 1.5, 0.05)
+    side = poll(
+        lambda: read_replication(client, service),
+        lambda side: side.offset >= offset,
+        within=until - clock(),
+        first=0.0005,
+        longest=0.05,
+        clock=clock,
+        sleep=sleep,
+    )
+    if side.offset < offset:
+        raise TimedOut(
+            f"{service} has not caught up: it is {offset - side.offset} bytes behind",
+            detail=f"link {side.link_status}, applied offset {side.offset} of {offset}",
+            hint="try again at a quieter time, or wait longer",
+        )
     return side

@@ -13,6 +13,7 @@ from valkey.exceptions import ConnectionError as Cut
 from valkey.exceptions import TimeoutError as NoAnswer
 
 from ccr_avn.errors import TimedOut, Unreachable
+from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import PREFIX, TTL
@@ -174,30 +175,41 @@ def accepts_writes(
         TimedOut: it answers, and is no primary that accepts writes.
         Unreachable: it can't be asked, and that did not or will not mend itself.
     """
-    began = clock()
-    tries, pause = 0, 0.001
+    began, tries = clock(), 0
     client: valkey.Valkey | None = None
+
+    def try_one() -> Accepted | Unreachable | None:
+        nonlocal client, tries
+        tries += 1
+        try:
+            client = client or connect(endpoint, name="ccr-avn:accepts-writes", timeout=each)
+            if not _writes(client, endpoint):
+                return None
+        except Unreachable as trouble:
+            if not trouble.passing:
+                raise
+            return trouble
+        at = clock()
+        return Accepted(at=at, waited_ms=(at - began) * 1000, tries=tries)
+
     try:
-        while True:
-            tries += 1
-            trouble: Unreachable | None = None
-            try:
-                client = client or connect(endpoint, name="ccr-avn:accepts-writes", timeout=each)
-                if _writes(client, endpoint):
-                    at = clock()
-                    return Accepted(at=at, waited_ms=(at - began) * 1000, tries=tries)
-            except Unreachable as error:
-                trouble = error
-                if not error.passing:
-                    raise
-            if clock() - began >= timeout:
-                raise trouble or _never(endpoint.service, timeout)
-            sleep(pause)
-            pause = min(pause * 1.3, 0.05)
+        found = poll(
+            try_one,
+            lambda seen: isinstance(seen, Accepted),
+            within=timeout,
+            first=0.001,
+            longest=0.05,
+            growth=1.3,
+            clock=clock,
+            sleep=sleep,
+        )
     finally:
         if client:
             with suppress(Exception):
                 client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+    if isinstance(found, Accepted):
+        return found
+    raise found or _never(endpoint.service, timeout)
 
 
 def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:

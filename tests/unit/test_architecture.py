@@ -22,6 +22,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "connection",
         "files",
         "units",
+        "poll",
     ),
     ("plan",),
     ("aiven",),

@@ -1,13 +1,13 @@
 """The types of a comparison: its request, its result, and the two connections it reads."""
 
 import re
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ccr_avn.poll import poll
 from ccr_avn.valkey.compare.protocol import ReplyStream, TooLarge, Unreadable, Wire, pack
 
 if TYPE_CHECKING:
@@ -204,18 +204,22 @@ class Pair:
     def catch_up(self, limit: float = CATCH_UP_LIMIT) -> Caught:
         """Wait until the replica has applied all that the primary has now."""
         mine = _replication(self.primary)
-        deadline = time.monotonic() + limit
-        while True:
-            theirs = _replication(self.replica)
-            if theirs.get("role") == "master" or theirs.get("master_replid") != mine.get("master_replid"):
-                return Caught.ALONE
-            if theirs.get("master_link_status") != "up":  # so also where INFO is refused
-                return Caught.DOWN
-            if int(theirs.get("slave_repl_offset", 0)) >= int(mine.get("master_repl_offset", 0)):
-                return Caught.UP
-            if time.monotonic() > deadline:
-                return Caught.BEHIND
-            time.sleep(POLL)
+        return poll(
+            lambda: _caught(mine, _replication(self.replica)),
+            lambda found: found is not Caught.BEHIND,
+            within=limit,
+            first=POLL,
+            longest=POLL,
+        )
+
+
+def _caught(mine: dict[str, str], theirs: dict[str, str]) -> Caught:
+    if theirs.get("role") == "master" or theirs.get("master_replid") != mine.get("master_replid"):
+        return Caught.ALONE
+    if theirs.get("master_link_status") != "up":  # so also where INFO is refused
+        return Caught.DOWN
+    reached = int(theirs.get("slave_repl_offset", 0)) >= int(mine.get("master_repl_offset", 0))
+    return Caught.UP if reached else Caught.BEHIND
 
 
 def _finished(*flows: ReplyStream) -> None:
