@@ -53,9 +53,8 @@ class FailoverMove:
 
 def _explain(run: "Run", problem: "CcrError", procedure: Failover) -> None:
     replica = procedure.want.replica
-    promote = next(step for step in procedure.plan.steps if step.slug == "promote")
     known = procedure.last_known(run.seen)
-    looked = run.seen.of(promote) if run.seen.has(promote) else known.replica if known else None
+    looked = run.seen.of(procedure.promote) if run.seen.has(procedure.promote) else known.replica if known else None
     promoted = getattr(looked, "role", "") == "master"
     who = (
         f"{replica} is the primary now" if promoted else f"the promotion of {replica} was sent; it is not a master yet"
@@ -79,8 +78,9 @@ def _outcome(session: "Session", run: "Run", move: FailoverMove, hooks: dict[str
     if address := procedure.old_address(run.seen):
         mend = parity.power_off(*address, protected=old is not None and old.protected)
         exposed.insert(0, {"what": f"{source} was not fenced: if it is alive, it still accepts writes", "mend": mend})
+    accepts = procedure.accepts_writes.slug if procedure.accepts_writes else None
     done = [event for event in session.timeline if isinstance(event, events.StepDone)]
-    accepted = next((event.at for event in done if event.slug == "accepts-writes"), 0.0)
+    accepted = next((event.at for event in done if event.slug == accepts), 0.0)
     result: dict[str, Any] = {
         "old_primary": source,
         "new_primary": want.replica,

@@ -38,6 +38,7 @@ from ccr_avn.history import drills
 from ccr_avn.history.promotions import promotions
 from ccr_avn.output import console
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+from ccr_avn.valkey.replication import behind
 
 if TYPE_CHECKING:
     from ccr_avn.plan.execute import Run
@@ -199,13 +200,17 @@ def _show(run: "Run", procedure: "Switchover") -> None:
     health = run.seen.of(procedure.health)
     if health is None:
         return
-    lag = str(max(0, health.primary.offset - health.replica.offset)) if health.primary else "?"
+    lag = behind(health.primary, health.replica)
     rows = [("service", "role", "becomes", "cloud", "plan", "state", "link", "lag")]
     fate = {"close": "closed", "power-off": "powered off", "hold": "paused", "open": "open"}[want.old_primary]
     for name, role, becomes in ((want.primary, "primary", fate), (want.replica, "replica", "primary")):
         service = procedure.service(run.seen, name)
         if service:
-            link = (health.replica.link_status or "-", lag) if role == "replica" else ("-", "-")
+            link = (
+                (health.replica.link_status or "-", "?" if lag is None else str(lag))
+                if role == "replica"
+                else ("-", "-")
+            )
             rows.append((name, role, becomes, service.cloud, service.plan, service.state, *link))
     console.note(console.table(rows))
     new = procedure.service(run.seen, want.replica)

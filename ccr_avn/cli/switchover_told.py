@@ -70,7 +70,7 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
     result: dict[str, Any] = {
         "old_primary": want.primary,
         "new_primary": want.replica,
-        "write_outage_ms": _outage(session),
+        "write_outage_ms": _outage(session, procedure),
         "bytes_not_replicated": found.ahead_bytes if found else None,
         "writes_not_replicated": found.ahead_writes if found else None,
         "before": promotion_told.sides(primary=old, replica=procedure.service(run.seen, want.replica)),
@@ -79,7 +79,7 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
         "differences": [one.told() for one in different],
         "hooks_seconds": hooks,
     }
-    lines = [f"{want.replica} is the primary now", f"  old primary           {_old_primary(session, want)}"]
+    lines = [f"{want.replica} is the primary now", f"  old primary           {_old_primary(session, procedure)}"]
     if result["write_outage_ms"] is not None:
         lines.append(f"  write outage          {result['write_outage_ms']:.0f} ms")
     if found and found.ahead_bytes is not None:
@@ -90,10 +90,12 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
     return Outcome(result=result, lines=tuple(lines), problem=_ahead(want, found))
 
 
-def _old_primary(session: "Session", want: SwitchoverRequest) -> str:
+def _old_primary(session: "Session", procedure: Switchover) -> str:
     """What was seen of it last, not what was asked for."""
-    seen = {event.slug: event.finding.reason for event in session.timeline if isinstance(event, events.StepDone)}
-    last = next((seen[slug] for slug in ("closed", "power-off", "hold", "open") if slug in seen), "")
+    want, last = procedure.want, ""
+    for event in session.timeline:
+        if isinstance(event, events.StepDone) and event.slug == procedure.closing[-1].slug:
+            last = event.finding.reason
     if want.old_primary == "hold":
         last = last or "its writes were paused until now; it is open again"
     return f"{want.primary}: {last}"
@@ -154,13 +156,13 @@ def _ahead(want: SwitchoverRequest, found: Audit | None) -> CcrError | None:
     return problem
 
 
-def _outage(session: "Session") -> float | None:
+def _outage(session: "Session", procedure: Switchover) -> float | None:
     """Milliseconds from before the pause to after the first accepted write; None: another run did a part of it."""
     started = [one for one in session.timeline if isinstance(one, events.ChangeStarted)]
     ended = [one for one in session.timeline if isinstance(one, events.StepDone)]
-    fenced = next((one.at for one in started if one.slug == "fence"), None)
-    sent = any(one.slug == "promote" for one in started)
-    accepted = next((one.at for one in ended if one.slug == "accepts-writes"), None)
+    fenced = next((one.at for one in started if one.slug == procedure.fence.slug), None)
+    sent = any(one.slug == procedure.promote.slug for one in started)
+    accepted = next((one.at for one in ended if one.slug == procedure.accepts_writes.slug), None)
     return None if fenced is None or accepted is None or not sent else round((accepted - fenced) * 1000, 1)
 
 

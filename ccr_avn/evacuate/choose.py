@@ -7,7 +7,8 @@ from typing import Literal
 from ccr_avn.aiven.models import Service
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair
-from ccr_avn.monitoring.verdicts import closed, lag_of, link_of
+from ccr_avn.monitoring.verdicts import closed
+from ccr_avn.valkey.replication import lag_of, link_of
 
 Mode = Literal["planned", "forced", "auto"]
 Action = Literal["switchover", "failover", "done", "skip", "refuse"]
@@ -207,7 +208,7 @@ def _judge(pair: Pair, looks: Looks, want: Want) -> Choice:
     """One pair by itself."""
     primary, replica = looks.get(pair.primary_name, NO_LOOK), looks.get(pair.replica_name, NO_LOOK)
     link = link_of(primary.side, replica.side)
-    behind = lag_of(link, primary.side, replica.side)
+    behind = lag_of(primary.side, replica.side)
 
     def choice(action: Action, reason: str, hint: str = "") -> Choice:
         return Choice(

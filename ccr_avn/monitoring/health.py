@@ -8,7 +8,8 @@ from typing import Any, Literal
 from ccr_avn.aiven.models import Service
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair
-from ccr_avn.monitoring.verdicts import WORSE, Health, Limits, closed, lag_of, link_of, verdicts
+from ccr_avn.monitoring.verdicts import WORSE, Health, Limits, closed, verdicts
+from ccr_avn.valkey.replication import lag_of, link_of
 
 Rank = Literal["pair", "single", "current primary", "old primary, closed", "old primary, still open", "missing"]
 
@@ -84,7 +85,7 @@ def _standing(pair: Pair, looks: Looks | None, limits: Limits, now: datetime) ->
     replica = (looks or {}).get(pair.replica.name, NO_LOOK) if pair.replica else NO_LOOK
     asked = looks is not None and bool(pair.replica)
     link = link_of(primary.side, replica.side) if asked else "-"
-    lag = lag_of(link, primary.side, replica.side)
+    lag = lag_of(primary.side, replica.side) if asked else None
     age = backup_age(pair.primary, now)
     shut = closed(pair.primary, primary) if pair.primary and pair.past.is_old else ""
     found = list(verdicts(pair, link, lag, (primary, replica), limits, shut))

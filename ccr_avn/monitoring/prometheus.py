@@ -13,6 +13,7 @@ from ccr_avn.printable import printable_line
 from ccr_avn.valkey.replication import ReplicationInfo
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
     from prometheus_client.core import GaugeMetricFamily
 
 
@@ -76,22 +77,18 @@ def families(points: Iterable[Point]) -> dict[str, dict[Labels, float]]:
 
 
 def text(points: Iterable[Point]) -> str:
-    """As a file for node_exporter: whole numbers stay whole, as people and scripts look for them."""
-    lines: list[str] = []
-    for metric, mine in families(points).items():
-        lines += [f"# HELP {metric} {HELP[metric]}", f"# TYPE {metric} gauge"]
-        lines += [_line(metric, labels, value) for labels, value in mine.items()]
-    return "\n".join(lines) + "\n"
+    """As a file for node_exporter."""
+    from prometheus_client import generate_latest
+
+    return generate_latest(_registry(lambda: points)).decode()
 
 
-def _line(metric: str, labels: Labels, value: float) -> str:
-    told = ",".join(f'{key}="{_escaped(word)}"' for key, word in labels)
-    shown = f"{value:.3f}".rstrip("0").rstrip(".")
-    return f"{metric}{{{told}}} {shown}" if labels else f"{metric} {shown}"
+def _registry(points: Callable[[], Iterable[Point]]) -> "CollectorRegistry":
+    from prometheus_client import CollectorRegistry
 
-
-def _escaped(word: str) -> str:
-    return word.replace("\\", "\\\\").replace('"', '\\"')
+    registry = CollectorRegistry()
+    registry.register(Collector(points))
+    return registry
 
 
 class Collector:
@@ -174,15 +171,13 @@ class Metrics:
 
     def __init__(self, pair: tuple[str, str], address: str, port: int) -> None:
         """Raises: UsageError: the address can't be listened on."""
-        from prometheus_client import CollectorRegistry, start_http_server
+        from prometheus_client import start_http_server
 
         self.verified: float | None = None
         self.sample: Sample | None = None
         self._pair = pair
-        registry = CollectorRegistry()
-        registry.register(Collector(self.points))
         try:
-            self._server, self._thread = start_http_server(port, addr=address, registry=registry)
+            self._server, self._thread = start_http_server(port, addr=address, registry=_registry(self.points))
         except OSError as error:
             raise UsageError(
                 f"--listen: can't listen on {address}:{port}", detail=str(error.strerror), hint="choose another port"

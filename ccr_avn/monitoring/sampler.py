@@ -17,10 +17,9 @@ from valkey.exceptions import ResponseError
 
 from ccr_avn.monitoring.sample import Sample
 from ccr_avn.monitoring.side import WatchedSide
-from ccr_avn.monitoring.verdicts import link_of
 from ccr_avn.monitoring.writer import KEY, Marker, Writer
 from ccr_avn.valkey.connect import Endpoint
-from ccr_avn.valkey.replication import ReplicationInfo, read_replication
+from ccr_avn.valkey.replication import ReplicationInfo, lag_of, link_of, read_replication
 
 if TYPE_CHECKING:
     import valkey
@@ -86,7 +85,7 @@ class Sampler:
         return Sample(
             at=at,
             link=link,
-            lag_bytes=max(0, primary.offset - replica.offset) if link == "up" and primary and replica else None,
+            lag_bytes=lag_of(primary, replica),
             # Overstated rather than understated: while nothing proves an arrival it grows, whoever is to blame.
             lag_ms=(self._clock() - self._arrived_at) * 1000 if lag is None else lag,
             arrived=lag is not None,

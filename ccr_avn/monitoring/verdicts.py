@@ -52,26 +52,6 @@ class Limits:
     crit: int = 100 * 1024 * 1024
 
 
-def link_of(primary: ReplicationInfo | None, replica: ReplicationInfo | None) -> str:
-    """What the replica says of its link, checked against its primary where that answered."""
-    if replica is None:
-        return "unknown"
-    if replica.role != "slave":
-        return "no primary"
-    if replica.sync_in_progress:
-        return "syncing"
-    if replica.link_status != "up":
-        return "down"
-    if primary and primary.replid != replica.replid:
-        return "different replication ID"
-    return "up"
-
-
-def lag_of(link: str, primary: ReplicationInfo | None, replica: ReplicationInfo | None) -> int | None:
-    """Bytes, where both sides answered and the link is up."""
-    return max(0, primary.offset - replica.offset) if link == "up" and primary and replica else None
-
-
 def verdicts(
     pair: Pair, link: str, lag: int | None, looks: tuple[Look, Look], limits: Limits, shut: str
 ) -> Iterable[Verdict]:

@@ -49,13 +49,15 @@ class FailoverRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failover:
-    """The plan, and its steps whose results are told of. ``known`` None: the data plane is not looked at."""
+    """The plan, and its steps whose results are told of. ``known`` and ``accepts_writes`` None: no server is asked."""
 
     want: FailoverRequest
     plan: Plan
     services: Step[tuple[Service, ...]]
     primary: Step[tuple[Service, ...]]
     known: Step[LastKnown | None] | None
+    promote: Step[Any]
+    accepts_writes: Step[bool] | None
     running: Step[Service]
 
     def state(self, seen: Results) -> PairState | None:
@@ -127,11 +129,12 @@ def plan_failover(want: FailoverRequest) -> Failover:
     )
     source = _source(want, services)
     gone, running = control_plane_agrees(setting, want.replica, want.promote_timeout)
+    promoted, accepted = promote(promotion), accepts_writes(promotion)
     steps: tuple[Step[Any], ...] = (
         *((_wait_for_automatic(want, find),) if want.wait_automatic else ()),
-        promote(promotion),
+        promoted,
         carries_history(promotion, source, lambda seen: _expected(seen, known), "known_token"),
-        accepts_writes(promotion),
+        accepted,
         remember_origin(promotion, source, lambda seen: _tags(want, seen, services, primary, known)),
         gone,
         running,
@@ -144,6 +147,8 @@ def plan_failover(want: FailoverRequest) -> Failover:
         services=services,
         primary=primary,
         known=known,
+        promote=promoted,
+        accepts_writes=accepted,
         running=running,
     )
 
@@ -162,15 +167,25 @@ def _unverified(
         limit=want.promote_timeout,
     )
     source = _source(want, services)
+    promoted = promote_unseen(want.setting, want.replica, rows, want.promote_timeout)
     steps = (
-        promote_unseen(want.setting, want.replica, rows, want.promote_timeout),
+        promoted,
         remember_origin(wish, source, lambda seen: _tags(want, seen, services, primary, None)),
         running,
     )
     looked = allowed(want.setting, want.replica, services, allow_data_loss=want.allow_data_loss)
     checks = (services, rows, primary, looked)
     plan = Plan(f"fail over to {want.replica}", checks, steps, check=_check_words(want))
-    return Failover(want=want, plan=plan, services=services, primary=primary, known=None, running=running)
+    return Failover(
+        want=want,
+        plan=plan,
+        services=services,
+        primary=primary,
+        known=None,
+        promote=promoted,
+        accepts_writes=None,
+        running=running,
+    )
 
 
 def _check_words(want: FailoverRequest) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from ccr_avn.procedures.steps import endpoint
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered, Unresolved
 from ccr_avn.valkey.marker import last_watched
-from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo, fetch_replication
+from ccr_avn.valkey.replication import ReplicationInfo, behind, fetch_replication
 
 if TYPE_CHECKING:
     from ccr_avn.procedures.failover import FailoverRequest
@@ -39,7 +39,7 @@ class LastKnown:
     @property
     def behind(self) -> int | None:
         """Bytes; ``None``: only the primary could tell."""
-        return max(0, self.primary.offset - self.replica.offset) if self.primary else None
+        return behind(self.primary, self.replica)
 
     @property
     def primary_held(self) -> str:
@@ -190,7 +190,7 @@ def out_of_reach(want: "FailoverRequest", service: Service, trouble: Unreachable
 def _judge_promoted(want: "FailoverRequest", known: LastKnown, service: Service, found: PairState) -> Finding:
     """Any standalone service is a master: a history taken over is the least that is asked for."""
     origin = lineage.origin_of(service)
-    if known.replica.replid2 in ("", NO_HISTORY) and origin is None:
+    if not known.replica.has_foreign_history and origin is None:
         if found.state == "promoted":  # in an earlier run from here: its server has come back without its data
             return stop(
                 f"{want.replica} was promoted already, and does not have the data of its primary",

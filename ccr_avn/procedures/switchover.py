@@ -78,6 +78,9 @@ class Switchover:
     rows: Step[tuple[Integration, ...]]
     health: Step[Health | None]
     parity: Step[Any]
+    fence: Step[str]
+    promote: Step[ReplicationInfo]
+    accepts_writes: Step[bool]
     running: Step[Service]
     compared: Step[closing.Compared | None]
     closing: tuple[Step[Any], ...]
@@ -108,8 +111,7 @@ class Switchover:
     def left_half_way(self, seen: Results) -> tuple[tuple[str, ...], dict[str, Any]]:
         """After an end behind the promotion: who is the primary, until when writes are paused, what to type."""
         want = self.want
-        promote = next(step for step in self.plan.steps if step.slug == "promote")
-        is_primary = seen.has(promote) and seen.of(promote).role == "master"
+        is_primary = seen.has(self.promote) and seen.of(self.promote).role == "master"
         who = f"{want.replica} is the primary now" if is_primary else f"the promotion of {want.replica} was sent"
         fenced = fenced_in(seen)
         until = fenced.fence.paused_until() if fenced and fenced.fence else None
@@ -205,11 +207,12 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         )
     )
     alike = compare_sides(setting, want.primary, want.replica, pair, _check_options(want))
+    paused, promoted, accepted = place_fence(fence), promote(promotion), accepts_writes(promotion)
     steps: tuple[Step[Any], ...] = (
-        place_fence(fence),
+        paused,
         catch_up(fence),
         seal(fence),
-        promote(promotion),
+        promoted,
         carries_history(
             promotion,
             want.primary,
@@ -217,7 +220,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
             "fence_token",
             lambda seen: _gone_on_as(want, find, seen),
         ),
-        accepts_writes(promotion),
+        accepted,
         remember_origin(promotion, want.primary, lambda seen: _tags(want, seen, pair, health)),
         gone,
         running,
@@ -245,6 +248,9 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         rows=rows,
         health=health,
         parity=alike,
+        fence=paused,
+        promote=promoted,
+        accepts_writes=accepted,
         running=running,
         compared=last[0],
         closing=last[1:],

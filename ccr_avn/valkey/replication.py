@@ -1,7 +1,7 @@
 """Reads the replication link from INFO of both sides."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.connect import Endpoint, connect, explained
@@ -57,9 +57,41 @@ class ReplicationInfo:
         return self.role != "slave" or self.link_status == "up" or self.backlog or self.offset > 1
 
     @property
+    def has_foreign_history(self) -> bool:
+        """Whether it took over another server's history: it was promoted, or followed one that was."""
+        return self.replid2 not in ("", NO_HISTORY)
+
+    @property
     def was_promoted(self) -> bool:
-        """Whether it took over another server's history."""
-        return self.role == "master" and self.replid2 != NO_HISTORY
+        return self.role == "master" and self.has_foreign_history
+
+
+LinkState = Literal["unknown", "no primary", "syncing", "down", "different replication ID", "up"]
+
+
+def link_of(primary: ReplicationInfo | None, replica: ReplicationInfo | None) -> LinkState:
+    """What the replica says of its link, checked against its primary where that answered."""
+    if replica is None:
+        return "unknown"
+    if replica.role != "slave":
+        return "no primary"
+    if replica.sync_in_progress:
+        return "syncing"
+    if replica.link_status != "up":
+        return "down"
+    if primary and primary.replid != replica.replid:
+        return "different replication ID"
+    return "up"
+
+
+def behind(primary: ReplicationInfo | None, replica: ReplicationInfo | None) -> int | None:
+    """Bytes, where both sides answered; read in an order that may overstate it, never understate."""
+    return max(0, primary.offset - replica.offset) if primary and replica else None
+
+
+def lag_of(primary: ReplicationInfo | None, replica: ReplicationInfo | None) -> int | None:
+    """The same, but only of a link that is up: else the offsets may be of two histories."""
+    return behind(primary, replica) if link_of(primary, replica) == "up" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +100,12 @@ class Link:
     replica: ReplicationInfo
 
     @property
+    def state(self) -> LinkState:
+        return link_of(self.primary, self.replica)
+
+    @property
     def lag_bytes(self) -> int:
-        """How far the replica is behind; read in an order that may overstate it, never understate."""
-        return max(0, self.primary.offset - self.replica.offset)
+        return behind(self.primary, self.replica) or 0
 
 
 def read_replication(client: "valkey.Valkey", service: str) -> ReplicationInfo:

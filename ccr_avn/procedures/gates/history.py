@@ -5,7 +5,7 @@ from typing import Any
 
 from ccr_avn.plan.model import Finding, go, stop
 from ccr_avn.valkey.quiescence import PING_BYTES
-from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
+from ccr_avn.valkey.replication import ReplicationInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replic
         "offset_before": new.second_offset - 1,
         "keys": new.keys,
     }
-    known = new.replid2 in expected.ids and new.replid2 != NO_HISTORY
+    known = new.has_foreign_history and new.replid2 in expected.ids
     if known and (expected.offset is None or new.second_offset > expected.offset):
         return go(f"it has the history of {primary} up to offset {new.second_offset - 1}", **facts)
     if not known and expected.proven:
@@ -82,7 +82,7 @@ def audit(old: ReplicationInfo, new: ReplicationInfo, noted: ReplicationInfo | N
     writes = max(0, old.changes - noted.changes) if noted and counted else None
     if writes == 0:
         return Audit(ahead_bytes=0, ahead_writes=0)
-    if new.replid2 == NO_HISTORY or new.replid2 not in (old.replid, old.replid2):
+    if not new.has_foreign_history or new.replid2 not in (old.replid, old.replid2):
         why = "their replication histories no longer share an ID: a server was restarted since"
         return Audit(ahead_bytes=None, ahead_writes=writes, why=why, lapsed=True)
     ahead = max(0, old.offset - (new.second_offset - 1))

@@ -14,15 +14,16 @@ from ccr_avn.valkey.replication import Link, ReplicationInfo
 def judge_link(link: Link) -> Finding:
     """A replica, up, not syncing, on its primary's history; the lag is then known in bytes."""
     replica, primary = link.replica, link.primary
-    if replica.role != "slave":
+    state = link.state
+    if state == "no primary":
         return wait(f"the replica's role is {replica.role}: it follows no primary")
-    if replica.sync_in_progress:
+    if state == "syncing":
         return wait("the initial sync is in progress")
-    if replica.link_status != "up":
+    if state == "down":
         down = f" for {replica.link_down_seconds} s" if replica.link_down_seconds else ""
         found = wait(f"master_link_status is {replica.link_status}{down}")
         return _older(found, link) if _release(replica) < _release(primary) else found
-    if replica.replid != primary.replid:
+    if state == "different replication ID":
         return wait("the replica has a different replication ID than this primary (master_replid differs)")
     told = f"link up, no sync in progress, {link.lag_bytes} bytes behind, replication ID {primary.replid[:8]}"
     return go(told, lag_bytes=link.lag_bytes)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from ccr_avn.aiven.lineage import FROM, Recorded, is_origin, matches, origin_of
 from ccr_avn.aiven.models import READ_REPLICA, Integration, Service
-from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
+from ccr_avn.valkey.replication import ReplicationInfo
 
 State = Literal["following", "promoting", "promoted", "hidden", "unrelated"]
 """following: a replica with its integration. promoting: the integration was deleted, and it is no master yet.
@@ -79,7 +79,7 @@ def _of_a_master(
 ) -> PairState:
     """Any standalone service looks promoted: only proof of where it came from counts, and a name alone is none."""
     primary, replica = sides
-    history = primary is not None and replica.replid2 not in ("", NO_HISTORY) and replica.replid2 == primary.replid
+    history = primary is not None and replica.has_foreign_history and replica.replid2 == primary.replid
     origin = origin_of(new)
     tagged = bool(origin and old and is_origin(origin, old, new))
     proofs = tuple(

@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from ccr_avn.valkey.compare.protocol import patience
+from ccr_avn.valkey.replication import link_of
 
 if TYPE_CHECKING:
     import valkey
@@ -60,11 +61,12 @@ class LinkMonitor:
     def _judge(self, primary: "ReplicationInfo", replica: "ReplicationInfo", followers: frozenset[str]) -> str | None:
         mine, theirs = self._names
         before = self._first or (primary, replica)
-        if replica.role != "slave":
+        link = link_of(primary, replica)
+        if link == "no primary":
             return f"{theirs} follows no primary (its role is {replica.role})"
-        if replica.link_status != "up" or replica.sync_in_progress or replica.loading:
+        if link in ("down", "syncing") or replica.loading:
             return f"the link from {mine} to {theirs} was down or in its first sync"
-        if replica.replid != primary.replid:
+        if link != "up":
             return f"{theirs} follows another primary than {mine}"
         if (primary.run_id, primary.replid, replica.run_id) != (before[0].run_id, before[0].replid, before[1].run_id):
             return "one of the servers was restarted in the meantime"
