@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from ccr_avn.plan.preview import preview
+from ccr_avn.procedures.enable import EnableRequest, plan_enable
+from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
-from tests.support.operator import BIN, Ended, Make, Operator
-from tests.support.pairs import accepts, is_promoted, missing, paired, uri
+from tests.support.operator import BIN, EU, US, Ended, Make, Operator
+from tests.support.pairs import accepts, is_promoted, link_status, missing, paired, uri
 from tests.support.plans import SETTING, enable_plans, switching_plans
-from tests.support.previews import broken_at, does_as_shown, places
+from tests.support.previews import broken_at, does_as_shown, faults
 from tests.support.writers import Load
 
 QUICK = ("--poll-interval", "1")
@@ -124,19 +126,13 @@ NORMAL = ("gate lineage", "gate accepts-writes")
 """Before the fence and behind the promotion; inside it a paste ends where its fence was lifted (test_half_way)."""
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        pytest.param(number, id=name, marks=() if any(one in name for one in NORMAL) else pytest.mark.slow)
-        for number, name in places(SWITCHOVER)
-    ],
-)
-def test_a_fault_at_any_line_ends_as_safely_as_a_run(make: Make, place: int) -> None:
+@pytest.mark.parametrize(("place", "acts"), faults(SWITCHOVER, *NORMAL, slow=pytest.mark.slow))
+def test_a_fault_at_any_line_ends_as_safely_as_a_run(make: Make, place: int, acts: bool) -> None:
     """Nothing acknowledged is lost, and never do both sides take writes."""
     operator = paired(make())
     text = operator.ccr("switchover", "eu", "us", "--dry-run").out
     with Load(uri(operator, "eu")) as load:
-        done = operator.pastes(broken_at(text, place))
+        done = operator.pastes(broken_at(text, place, acts=acts))
         platform = operator.sandbox.platform
         forgiven = "NOT done" in done.err
         assert (done.code == 0) == forgiven, done.err
@@ -150,6 +146,52 @@ def test_a_fault_at_any_line_ends_as_safely_as_a_run(make: Make, place: int) -> 
         assert not forgiven or platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
     if is_promoted(operator):
         assert missing(operator, load.acknowledged) == []
+
+
+FAILOVER = preview(plan_failover(FailoverRequest(replica="us", setting=SETTING, allow_data_loss=True)).plan)
+
+
+@pytest.mark.parametrize(
+    ("place", "acts"), faults(FAILOVER, "gate last-known", "integration-delete", slow=pytest.mark.slow)
+)
+def test_a_fault_at_any_line_of_a_failover_ends_as_safely_as_a_run(make: Make, place: int, acts: bool) -> None:
+    """Before the deletion nothing is changed; from there on the command that is run finishes what was begun."""
+    operator = paired(make())
+    operator.sandbox.servers.kill("eu")
+    text = operator.ccr("failover", "us", "--allow-data-loss", "--dry-run").out
+    deletes = next(number for number, line in enumerate(text.splitlines()) if "integration-delete" in line)
+    done = operator.pastes(broken_at(text, place, acts=acts))
+    assert (done.code == 0) == ("NOT done" in done.err), done.err
+    assert is_promoted(operator) == (place > deletes or acts)
+    if not is_promoted(operator):
+        assert operator.sandbox.changes() == []
+        assert link_status(operator, "us") == "down"
+    finished = operator.ccr("failover", "us", "--allow-data-loss", "--yes")
+    assert finished.code == 0, finished.err
+    assert accepts(operator, "us")
+    assert [one[0] for one in operator.sandbox.changes()].count("DELETE") == 1
+
+
+ENABLE = preview(
+    plan_enable(EnableRequest(primary="eu", replica="us", setting=SETTING, primary_cloud=EU, replica_cloud=US)).plan
+)
+
+
+@pytest.mark.parametrize(("place", "acts"), faults(ENABLE, "gate backup", "service create", slow=pytest.mark.slow))
+def test_a_fault_at_any_line_of_an_enable_is_finished_by_pasting_it_again(
+    operator: Operator, place: int, acts: bool
+) -> None:
+    """Nothing behind the line is done, and nothing is made twice."""
+    text = operator.enable(*QUICK, "--dry-run").out
+    creations = [number for number, line in enumerate(text.splitlines()) if "avn service create" in line]
+    done = operator.pastes(broken_at(text, place, acts=acts))
+    assert done.code == 1, done.err
+    made = sum(number < place for number in creations) + acts
+    assert len(operator.sandbox.changes()) == made
+    again = operator.pastes(text)
+    assert again.code == 0, again.err
+    assert [one[0] for one in operator.sandbox.changes()] == ["POST", "POST"]
+    assert world(operator)[1] == [("eu", "us")]
 
 
 def paused(operator: Operator) -> bool:

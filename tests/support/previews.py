@@ -3,6 +3,9 @@
 import re
 import shlex
 from collections.abc import Iterable
+from typing import Any
+
+import pytest
 
 CHANGING = ("create", "update", "delete", "terminate")
 HOLE = re.compile(r"\$\{\w+:\?\}")
@@ -50,9 +53,26 @@ def places(preview: str) -> list[tuple[int, str]]:
     return found
 
 
-def broken_at(preview: str, place: int) -> str:
-    """The same text with a line whose command fails without doing anything."""
+def broken_at(preview: str, place: int, *, acts: bool = False) -> str:
+    """The same text with a line whose command fails without doing anything, or once it has done all (``acts``)."""
     lines = preview.splitlines()
     kept, forgiven = KEPT.fullmatch(lines[place]), " ||" * lines[place].endswith(" ||")
-    lines[place] = f'{lines[place].partition("=")[0]}="$(false)"' if kept else f"false{forgiven}"
+    command = f"{{ {lines[place].removesuffix(' ||').strip()}; false; }}" if acts else "false"
+    lines[place] = f'{lines[place].partition("=")[0]}="$(false)"' if kept else f"{command}{forgiven}"
     return "\n".join(lines)
+
+
+def faults(preview: str, *normal: str, slow: Any) -> list[Any]:
+    """A parameter for each line that fails, and for each change that fails after it acted: its place, and whether it acted.
+
+    All but the first whose name has a word of ``normal`` are marked ``slow``.
+    """
+    found, left = [], set(normal)
+    for place, name in places(preview):
+        changes = name.startswith("service") and name != "service tags"
+        for acts in (False, True) if changes else (False,):
+            known = {one for one in left if one in name}
+            left -= known
+            told = f"{name}, but done" if acts else name
+            found.append(pytest.param(place, acts, id=told, marks=() if known else slow))
+    return found
