@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.error import HTTPError, URLError
@@ -12,6 +12,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import typer
 
 from ccr_avn.cli import options
+from ccr_avn.cli.flatten import flattened
 from ccr_avn.cli.pages import HelpCommand, page
 from ccr_avn.errors import UsageError
 from ccr_avn.output import console
@@ -75,61 +76,57 @@ More = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """How a sandbox is to behave. Times are in seconds."""
+
+    build_seconds: Build = 2.0
+    backup_seconds: BackupTime = 1.0
+    promote_seconds: Promote = 0.5
+    auto_promote_seconds: AutoPromote = 0.0
+    sync_delay: SyncDelay = 0.0
+    keep_orphans: KeepOrphans = False
+    data_plane: DataPlane = True
+    service_type: Types = None
+    uri_scheme: Scheme = None
+    refuse_client_pause: NoPause = False
+    redact: Redact = False
+    vpc_cloud: Vpc = None
+    tls: Tls = False
+    tls_certificate: Certificate = None
+    tls_key: Key = None
+    tls_ca: Ca = None
+    fault: Faulty = None
+    more: More = None
+
+    @property
+    def options(self) -> "SandboxOptions":
+        return _options(**{name: value for name, value in asdict(self).items() if name != "fault"})
+
+    @property
+    def faults(self) -> tuple[dict[str, Any], ...]:
+        return tuple(_fault(text) for text in self.fault or ())
+
+
 @app.command(
     cls=HelpCommand,
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     **page("sandbox run"),
 )
+@flattened
 def run(
+    asked: Behaviour,
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="Run with the sandbox's environment.")],
-    build_seconds: Build = 2.0,
-    backup_seconds: BackupTime = 1.0,
-    promote_seconds: Promote = 0.5,
-    auto_promote_seconds: AutoPromote = 0.0,
-    sync_delay: SyncDelay = 0.0,
-    keep_orphans: KeepOrphans = False,
-    data_plane: DataPlane = True,
-    service_type: Types = None,
-    uri_scheme: Scheme = None,
-    refuse_client_pause: NoPause = False,
-    redact: Redact = False,
-    vpc_cloud: Vpc = None,
-    tls: Tls = False,
-    tls_certificate: Certificate = None,
-    tls_key: Key = None,
-    tls_ca: Ca = None,
-    fault: Faulty = None,
-    more: More = None,
 ) -> None:
     """Start a sandbox, run COMMAND in it, pass its exit code on, and leave nothing behind."""
-    chosen = _options(**{key: value for key, value in locals().items() if key not in ("command", "fault")})
-    raise typer.Exit(run_inside(chosen, tuple(command), tuple(_fault(text) for text in fault or ())))
+    raise typer.Exit(run_inside(asked.options, tuple(command), asked.faults))
 
 
 @app.command(cls=HelpCommand, **page("sandbox up"))
-def up(
-    build_seconds: Build = 2.0,
-    backup_seconds: BackupTime = 1.0,
-    promote_seconds: Promote = 0.5,
-    auto_promote_seconds: AutoPromote = 0.0,
-    sync_delay: SyncDelay = 0.0,
-    keep_orphans: KeepOrphans = False,
-    data_plane: DataPlane = True,
-    service_type: Types = None,
-    uri_scheme: Scheme = None,
-    refuse_client_pause: NoPause = False,
-    redact: Redact = False,
-    vpc_cloud: Vpc = None,
-    tls: Tls = False,
-    tls_certificate: Certificate = None,
-    tls_key: Key = None,
-    tls_ca: Ca = None,
-    fault: Faulty = None,
-    more: More = None,
-) -> None:
+@flattened
+def up(asked: Behaviour) -> None:
     """Start a sandbox in the foreground and print the `export` lines; Ctrl-C ends it."""
-    chosen = _options(**{key: value for key, value in locals().items() if key != "fault"})
-    raise typer.Exit(stay_up(chosen, tuple(_fault(text) for text in fault or ())))
+    raise typer.Exit(stay_up(asked.options, asked.faults))
 
 
 @app.command(cls=HelpCommand, **page("sandbox fault"))

@@ -19,7 +19,7 @@ from ccr_avn.monitoring.loop import watch as go_on
 from ccr_avn.monitoring.prometheus import Metrics
 from ccr_avn.monitoring.sample import Platform
 from ccr_avn.monitoring.sampler import Sampler
-from ccr_avn.monitoring.stats import Figures
+from ccr_avn.monitoring.stats import Stats
 from ccr_avn.output import console
 from ccr_avn.output.screen import Screen, summary_lines
 from ccr_avn.procedures.lookup import look_up
@@ -88,7 +88,7 @@ def watch(
 
     sampler = Sampler(*sides, patience=min(interval, data_timeout))
     platform = Platform((first, second), ask, state_interval, found)
-    figures = Figures()
+    figures = Stats()
     live = sys.stdout is not None and sys.stdout.isatty() and not json
     ended, signal = _go_on(
         Terms(interval=interval, limit=limit, goal=goal), sampler, platform, figures, alert, names, address, live=live
@@ -100,7 +100,7 @@ def _go_on(
     terms: Any,
     sampler: Any,
     platform: Any,
-    figures: "Figures",
+    figures: "Stats",
     alert: "Alert | None",
     names: tuple[str, str],
     address: tuple[str, int] | None,
@@ -127,7 +127,7 @@ def _go_on(
 
 
 def _faces(
-    stack: ExitStack, figures: "Figures", names: tuple[str, str], address: tuple[str, int] | None, *, live: bool
+    stack: ExitStack, figures: "Stats", names: tuple[str, str], address: tuple[str, int] | None, *, live: bool
 ) -> "tuple[list[Show], Pause]":
     """Where samples are shown, and how to wait meanwhile."""
     shows: list[Show] = []
@@ -156,7 +156,7 @@ def _line(names: tuple[str, str], told: dict[str, Any]) -> None:
 
 
 def _finish(
-    figures: "Figures",
+    figures: "Stats",
     names: tuple[str, str],
     ended: "Ended",
     signal: Interrupted | None,

@@ -47,7 +47,7 @@ class Lag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class Charts:
     """``held``: left and width of the time in which writes were held back; ``final``: the point of no return."""
 
     rows: tuple[Row, ...]
@@ -57,12 +57,12 @@ class Figures:
     final: float | None
 
 
-def draw(story: Story) -> Figures:
+def draw(story: Story) -> Charts:
     total = (
         max(story.seconds, *(step.ended for step in story.steps), 0.001) if story.steps else max(story.seconds, 0.001)
     )
     reached = [step for step in story.steps if step.spans]
-    return Figures(
+    return Charts(
         rows=tuple(Row(step=step, bars=_bars(step, total)) for step in reached),
         ticks=ticks(total),
         lag=_lag(story, total),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.history import drill_page, resume
-from ccr_avn.history.charts import Figures, draw
+from ccr_avn.history.charts import Charts, draw
 from ccr_avn.history.charts_of_many import many
 from ccr_avn.history.runs import Verdict
 from ccr_avn.history.summary import StepTold, Story, number, string
@@ -295,7 +295,7 @@ def _of_many(template: str, story: Story, verdict: Verdict) -> str:
     return re.sub(r"\n{3,}", "\n\n", printable(text))
 
 
-def _rendered(template: str, story: Story, verdict: Verdict, figures: Figures) -> str:
+def _rendered(template: str, story: Story, verdict: Verdict, figures: Charts) -> str:
     before, now = pair_before(story), pair_now(story)
     text = _template(template).render(
         story=story,

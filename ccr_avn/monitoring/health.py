@@ -64,7 +64,7 @@ def pair_statuses(
     pairs: tuple[Pair, ...], looks: Looks | None, *, limits: Limits, now: datetime
 ) -> tuple[PairStatus, ...]:
     """Every pair, and every service without a replica; ``looks`` None: data planes were not asked."""
-    return tuple(_standing(pair, looks, limits, now) for pair in pairs)
+    return tuple(_status_of(pair, looks, limits, now) for pair in pairs)
 
 
 def overall(found: Iterable[PairStatus]) -> Health:
@@ -80,7 +80,7 @@ def integration(pair: Pair) -> str:
     return "active" if pair.row.active else "inactive"
 
 
-def _standing(pair: Pair, looks: Looks | None, limits: Limits, now: datetime) -> PairStatus:
+def _status_of(pair: Pair, looks: Looks | None, limits: Limits, now: datetime) -> PairStatus:
     primary = (looks or {}).get(pair.primary.name, NO_LOOK) if pair.primary else NO_LOOK
     replica = (looks or {}).get(pair.replica.name, NO_LOOK) if pair.replica else NO_LOOK
     asked = looks is not None and bool(pair.replica)

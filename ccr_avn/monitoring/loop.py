@@ -8,7 +8,7 @@ from typing import Literal
 from ccr_avn.monitoring.alert import Alert
 from ccr_avn.monitoring.sample import Platform, Sample, happened, known
 from ccr_avn.monitoring.sampler import Sampler
-from ccr_avn.monitoring.stats import Figures
+from ccr_avn.monitoring.stats import Stats
 
 SETTLED = 5
 """Samples after which the least round trip is believed."""
@@ -63,7 +63,7 @@ def watch(
     terms: Terms,
     sampler: Sampler,
     platform: Platform,
-    figures: Figures,
+    figures: Stats,
     alert: Alert | None,
     *,
     show: Show,

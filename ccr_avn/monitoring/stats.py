@@ -14,7 +14,7 @@ KEPT = 3600
 EVENTS_KEPT = 50
 
 
-class Figures:
+class Stats:
     def __init__(self) -> None:
         self.lags: deque[float] = deque(maxlen=KEPT)
         self.events: deque[tuple[float, str]] = deque(maxlen=EVENTS_KEPT)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccr_avn.monitoring.sample import Sample
-from ccr_avn.monitoring.stats import Figures
+from ccr_avn.monitoring.stats import Stats
 from ccr_avn.output.outlet import emitted, outlet
 from ccr_avn.printable import printable_line
 from ccr_avn.units import format_bytes, format_lag
@@ -25,7 +25,7 @@ EVENTS_SHOWN = 8
 class Screen:
     """Shows ``figures`` while entered, and hears the key that ends it."""
 
-    def __init__(self, pair: tuple[str, str], figures: Figures) -> None:
+    def __init__(self, pair: tuple[str, str], figures: Stats) -> None:
         self._pair = pair
         self._figures = figures
         to: Any = outlet("stdout")
@@ -70,7 +70,7 @@ class Screen:
         )
 
 
-def summary_lines(pair: tuple[str, str], figures: Figures) -> list[str]:
+def summary_lines(pair: tuple[str, str], figures: Stats) -> list[str]:
     """What stays on the terminal when the live part has gone."""
     found = figures.summary()
     lag = ", ".join(f"{name} {format_lag(value)}" for name, value in found["lag_ms"].items())
@@ -115,13 +115,13 @@ def _sides(pair: tuple[str, str], last: Sample) -> Table:
     return table
 
 
-def _figures_told(figures: Figures) -> str:
+def _figures_told(figures: Stats) -> str:
     found = figures.summary()
     lag = ", ".join(f"{name} {format_lag(value)}" for name, value in found["lag_ms"].items())
     return f"           {lag}   ({found['samples']} samples, link up {found['link_up_percent']} %)"
 
 
-def _events(figures: Figures) -> list[Text]:
+def _events(figures: Stats) -> list[Text]:
     shown = list(figures.events)[-EVENTS_SHOWN:]
     return [
         Text.assemble(

@@ -17,7 +17,7 @@ from ccr_avn.procedures.steps import Find, Setting, endpoint
 from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
 from ccr_avn.valkey.writes import Kept, Left, lets_clients_in
 
-Fate = Literal["close", "power-off", "hold", "open"]
+OldPrimaryAction = Literal["close", "power-off", "hold", "open"]
 
 SHUT_LIMIT = 120.0
 """Seconds the platform may take to put an accepted filter into force."""
@@ -33,7 +33,7 @@ QUIET_LOOKS = 3
 class CloseWish:
     primary: str
     replica: str
-    fate: Fate
+    fate: OldPrimaryAction
     setting: Setting
     find: Find
     past_return: Callable[[Results], bool]  # whether an earlier run sent the promotion, as the checks showed

@@ -60,7 +60,7 @@ class SwitchoverRequest:
     catch_up_timeout: float = 60.0
     promote_timeout: float = 600.0
     doubt_timeout: float = DOUBT_TIMEOUT
-    old_primary: closing.Fate = "close"
+    old_primary: closing.OldPrimaryAction = "close"
     recorded: tuple[Recorded, ...] = ()  # promotions of REPLICA in this machine's journals
     now: float = field(default_factory=time.time)  # seconds since 1970
 

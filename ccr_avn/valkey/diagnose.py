@@ -51,7 +51,7 @@ class Unresolved(Unreachable):
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class Diagnosis:
     what: str
     hint: str
     passing: bool
@@ -78,7 +78,7 @@ def unreadable_ca(endpoint: "Endpoint", error: Exception) -> Unreachable:
     )
 
 
-def _looks(name: str, error: Exception, *, connected: bool) -> Looks:
+def _looks(name: str, error: Exception, *, connected: bool) -> Diagnosis:
     if isinstance(error, (exceptions.ResponseError, exceptions.AuthenticationError, exceptions.BusyLoadingError)):
         return replace(_refused(name, error), kind=Answered)
     causes = _causes(error)
@@ -89,83 +89,85 @@ def _looks(name: str, error: Exception, *, connected: bool) -> Looks:
     return _network(name, error, causes)
 
 
-def _refused(name: str, error: Exception) -> Looks:
+def _refused(name: str, error: Exception) -> Diagnosis:
     """It answered, with an error."""
     service, users = f"check its state: avn service get {name}", f"avn service user-list {name}"
     if isinstance(error, exceptions.AuthenticationError) and "required" in str(error).lower():
-        return Looks(
+        return Diagnosis(
             "it requires a password, and none is known", f"use the address that avn shows: {users}", passing=False
         )
     if isinstance(error, exceptions.AuthenticationError):
         hint = f"the password avn shows is not valid (changed, or another user's): {users}"
-        return Looks("the password was refused", hint, passing=False)
+        return Diagnosis("the password was refused", hint, passing=False)
     if isinstance(error, exceptions.NoPermissionError):
-        return Looks("the user lacks the permission for that", f"check its ACL: {users} --json", passing=False)
+        return Diagnosis("the user lacks the permission for that", f"check its ACL: {users} --json", passing=False)
     if isinstance(error, exceptions.OutOfMemoryError):
         hint = f"free memory or raise its plan: avn service update {name} --plan PLAN"
-        return Looks("its memory is full and its policy is noeviction: it refuses writes", hint, passing=True)
+        return Diagnosis("its memory is full and its policy is noeviction: it refuses writes", hint, passing=True)
     if isinstance(error, exceptions.ReadOnlyError):
         hint = f"the primary is the source of its read_replica: avn service integration-list {name}"
-        return Looks("it is a replica: it accepts no writes", hint, passing=False)
+        return Diagnosis("it is a replica: it accepts no writes", hint, passing=False)
     if isinstance(error, exceptions.BusyLoadingError):
-        return Looks("it is still loading its data", f"wait for it: avn service wait {name}", passing=True)
+        return Diagnosis("it is still loading its data", f"wait for it: avn service wait {name}", passing=True)
     code = str(error).split(" ", 1)[0]
     if code in REFUSALS:
         what, hint, passing = REFUSALS[code]
-        return Looks(what, hint.format(name=name), passing=passing)
-    return Looks("it refused", service, passing=True)
+        return Diagnosis(what, hint.format(name=name), passing=passing)
+    return Diagnosis("it refused", service, passing=True)
 
 
-def _lost(name: str, error: Exception) -> Looks:
+def _lost(name: str, error: Exception) -> Diagnosis:
     """It had answered on this connection."""
     if isinstance(error, exceptions.TimeoutError):
         hint = f"if a write pause was left there: ccr-avn unfence {name}; else check its state: avn service get {name}"
-        return Looks("it stopped answering: it hangs, is cut off, or its writes are paused", hint, passing=True)
+        return Diagnosis("it stopped answering: it hangs, is cut off, or its writes are paused", hint, passing=True)
     hint = f"check its state: avn service get {name}"
-    return Looks(
+    return Diagnosis(
         "the connection was closed: it is restarting or failing over, or an IP filter was set", hint, passing=True
     )
 
 
-def _tls(name: str, text: str) -> Looks:
+def _tls(name: str, text: str) -> Diagnosis:
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
         hint = f"TLS seems to be disabled on it: avn service get {name} --format '{{user_config}}' ({name}: valkey_ssl)"
-        return Looks("it does not speak TLS", hint, passing=False)
+        return Diagnosis("it does not speak TLS", hint, passing=False)
     if "Hostname mismatch" in text or "IP address mismatch" in text:
-        return Looks(
+        return Diagnosis(
             "its certificate is for another name",
             f"use the host as avn shows it: avn service get {name}",
             passing=False,
         )
     if "expired" in text or "not yet valid" in text:
-        return Looks("its certificate is not valid now", "is the clock of this machine right? date -u", passing=False)
+        return Diagnosis(
+            "its certificate is not valid now", "is the clock of this machine right? date -u", passing=False
+        )
     hint = "older services use the project's own CA: avn project ca-get --target-filepath ca.pem, then --ca-file ca.pem"
-    return Looks("its TLS certificate is not trusted here", hint, passing=False)
+    return Diagnosis("its TLS certificate is not trusted here", hint, passing=False)
 
 
-def _network(name: str, error: Exception, causes: tuple[BaseException, ...]) -> Looks:
+def _network(name: str, error: Exception, causes: tuple[BaseException, ...]) -> Diagnosis:
     filters = f"check who may connect: avn service get {name} --format '{{user_config}}'; add this machine to ip_filter"
     if "max number of clients" in str(error):
         hint = f"close idle clients, or lower its timeout: avn service update {name} -c valkey_timeout=60"
-        return Looks("it has reached its maximum number of clients", hint, passing=True)
+        return Diagnosis("it has reached its maximum number of clients", hint, passing=True)
     if any(isinstance(one, socket.gaierror) and one.errno != socket.EAI_AGAIN for one in causes):
         hint = f"the name of a service in a VPC resolves only inside it: run this from there; else wait: avn service wait {name}"
-        return Looks(
+        return Diagnosis(
             "its host name does not resolve here: in a VPC, or still building", hint, passing=True, kind=Unresolved
         )
     if _any(causes, socket.gaierror):
-        return Looks("name resolution failed temporarily", "check DNS on this machine", passing=True)
+        return Diagnosis("name resolution failed temporarily", "check DNS on this machine", passing=True)
     if _any(causes, ConnectionRefusedError):
         what = "the connection was refused: it is down or building, or an ip_filter blocks this machine"
-        return Looks(what, filters, passing=True)
+        return Diagnosis(what, filters, passing=True)
     if isinstance(error, exceptions.TimeoutError) or _any(causes, TimeoutError):
-        return Looks("no answer: blocked by an IP filter or a VPC, or it hangs", filters, passing=True)
+        return Diagnosis("no answer: blocked by an IP filter or a VPC, or it hangs", filters, passing=True)
     if "unreachable" in str(error).lower() or "no route" in str(error).lower():
         hint = (
             f"a service in a VPC is reached only from inside it: avn service get {name} --format '{{project_vpc_id}}'"
         )
-        return Looks("there is no route to its network from here: a VPC", hint, passing=True)
-    return Looks("the connection was closed at once: an IP filter, or it is restarting", filters, passing=True)
+        return Diagnosis("there is no route to its network from here: a VPC", hint, passing=True)
+    return Diagnosis("the connection was closed at once: an IP filter, or it is restarting", filters, passing=True)
 
 
 def _any(causes: tuple[BaseException, ...], kinds: type[BaseException] | tuple[type[BaseException], ...]) -> bool:

@@ -21,7 +21,7 @@ from ccr_avn.monitoring.prometheus import HELP, Metrics
 from ccr_avn.monitoring.sample import Platform, Sample, happened, known
 from ccr_avn.monitoring.sampler import Sampler
 from ccr_avn.monitoring.side import FIRST_PAUSE, LONGEST_PAUSE, WatchedSide
-from ccr_avn.monitoring.stats import EVENTS_KEPT, KEPT, Figures, percentile
+from ccr_avn.monitoring.stats import EVENTS_KEPT, KEPT, Stats, percentile
 from ccr_avn.output.screen import Screen, sparkline, summary_lines
 from ccr_avn.units import format_lag
 from tests.support.factories import listed, service, side
@@ -83,7 +83,7 @@ def test_a_sample_is_plain_data() -> None:
 
 
 def test_figures_stay_bounded() -> None:
-    figures = Figures()
+    figures = Stats()
     for number in range(2 * KEPT):
         figures.add(sample(float(number), lag_ms=float(number)), ("something",))
     assert len(figures.lags) == KEPT
@@ -94,13 +94,13 @@ def test_figures_stay_bounded() -> None:
     assert summary["lag_ms"]["max"] == 2 * KEPT - 1
     assert summary["lag_ms"]["median"] > KEPT
     assert summary["link_up_percent"] == 100
-    assert Figures().summary()["lag_ms"]["p99"] is None
+    assert Stats().summary()["lag_ms"]["p99"] is None
     assert percentile([3, 1, 2], 99) == 3
     assert "markers arrived" in summary_lines(("a", "b"), figures)[0]
 
 
 def test_what_the_platform_says_steers_no_terminal() -> None:
-    figures = Figures()
+    figures = Stats()
     odd = sample(primary_state="\x1b[2J[red]", primary_trouble="\x1b]0;x\x07\nno answer", lag_bytes=None)
     figures.add(odd, ("replica is \x9b5n\x1b[1m",))
     written = io.StringIO()
@@ -171,13 +171,13 @@ class Scripted(Sampler):
         return len(self.pauses) > 50
 
 
-def run(terms: Terms, *samples: Sample) -> tuple[str, Scripted, Figures]:
+def run(terms: Terms, *samples: Sample) -> tuple[str, Scripted, Stats]:
     def every() -> Iterator[Sample]:
         yield from samples
         while True:
             yield samples[-1]
 
-    script, figures = Scripted(every()), Figures()
+    script, figures = Scripted(every()), Stats()
     platform = Platform((service_of("eu"), service_of("us")), lambda: (), 0)
     ended = watch(
         terms,
