@@ -8,7 +8,7 @@ from ccr_avn.aiven.program import Program
 from ccr_avn.cli.drill import confirmed
 from ccr_avn.cli.session import Session, failed_in, show_preview
 from ccr_avn.errors import CcrError, NotConfirmed, NotProven
-from ccr_avn.history.drill_page import cents
+from ccr_avn.history.drill_page import ORDER, cents
 from ccr_avn.output import console
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
@@ -78,7 +78,7 @@ class Drilling:
             "then": f"{want.drill} is promoted, examined and {fate}",
             want.primary: "is not changed and keeps serving; markers are written to it, its keys are read",
         }
-        console.note(console.table(list(told.items())))
+        console.note(console.fitted(list(told.items()), console.columns("stderr")))
         if self.yes:
             return
         question = "Type yes to begin; anything else stops here, with nothing changed: "
@@ -138,7 +138,12 @@ class Drilling:
             "rto_ms": self._rto(),
             "not_received_ms": received.finding.facts.get("bound_ms") if received else None,
             "assumptions": assumptions.table(
-                [*(one.finding.facts for one in done.values()), *self._not_promoted(done), *self._no_backup(done)]
+                [
+                    *(one.finding.facts for one in done.values()),
+                    *self._not_promoted(done),
+                    *self._no_backup(done),
+                    *self._refused(),
+                ]
             ),
             "cost": self._cost(run, procedure),
             "terminated": bool(gone and gone.outcome in ("changed", "found")),
@@ -147,11 +152,26 @@ class Drilling:
 
     def _not_promoted(self, done: dict[str, events.StepDone]) -> list[dict[str, str]]:
         """The deletion was accepted, and the run did not come behind it."""
-        sent = any(isinstance(one, events.ChangeEnded) and one.slug == "promote" for one in self.session.timeline)
-        if not sent or "promote" in done or failed_in(self.session) not in ("promote", TERMINATE):
+        sent = self._sent("promote")
+        if not sent or sent.refused or "promote" in done or failed_in(self.session) not in ("promote", TERMINATE):
             return []
         saw = f"it was not a master within {self.want.promote_timeout:g} s after the integration was deleted"
         return [{"assumption": "deletion-promotes", "outcome": "does not hold", "saw": saw}]
+
+    def _sent(self, slug: str) -> events.ChangeEnded | None:
+        """How the change of a step ended, if it did."""
+        ended = [one for one in self.session.timeline if isinstance(one, events.ChangeEnded) and one.slug == slug]
+        return ended[-1] if ended else None
+
+    def _refused(self) -> list[dict[str, str]]:
+        """Why a creation is refused the platform says in words only; the other two are a matter of rights."""
+        rights = {"promote": "the deletion of its integration was refused", TERMINATE: "its termination was refused"}
+        told = [saw for slug, saw in rights.items() if (sent := self._sent(slug)) and sent.refused]
+        found = [{"assumption": "token-rights", "outcome": "does not hold", "saw": "; ".join(told)}] if told else []
+        if (made := self._sent(CREATE)) and made.refused:
+            names, saw = ("plan-names", "replicas-are-offered", "token-rights"), "the creation was refused"
+            found += [{"assumption": name, "outcome": "could not be tried", "saw": saw} for name in names]
+        return found
 
     def _no_backup(self, done: dict[str, events.StepDone]) -> list[dict[str, str]]:
         """It may come later: that is no finding about the platform."""
@@ -202,23 +222,32 @@ class Drilling:
 
 def _figures(want: DrillRequest, result: dict[str, Any]) -> list[str]:
     rto, behind = result["rto_ms"], result["not_received_ms"]
-    return [
-        f"drill of {want.primary} on {want.drill}: proven by {want.level}, promoted, examined",
+    told = (
         (
-            f"  RTO           {f'{rto / 1000:.1f} s' if rto is not None else 'not measured'}"
-            "  from the deletion of the integration to the first accepted write"
+            "RTO",
+            f"{rto / 1000:.1f} s" if rto is not None else "not measured",
+            "from the deletion of the integration to the first accepted write",
         ),
         (
-            f"  not received  {f'at most the last {behind:.0f} ms' if behind is not None else 'not bounded'}"
-            "  of what was acknowledged before the promotion was seen"
+            "not received",
+            f"at most the last {behind:.0f} ms" if behind is not None else "not bounded",
+            "of what was acknowledged before the promotion was seen",
         ),
-    ]
+    )
+    title = f"drill of {want.primary} on {want.drill}: proven by {want.level}, promoted, examined"
+    return [title, console.fitted(told, console.columns("stdout"))]
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
     """Those that were tried, then those that a drill can't try in one line."""
+    columns = console.columns("stdout")
     untried = [one["name"] for one in rows if assumptions.BY_NAME[one["name"]].untried]
-    shown = [(one["outcome"], one["name"], one["saw"]) for one in rows if one["name"] not in untried]
-    failed = [f"  {one['name']}: {one['otherwise']}" for one in rows if one["outcome"] == "does not hold"]
-    lines = [console.table(shown), f"  not tested by a drill: {', '.join(untried)}"]
-    return [*lines, *(["what ccr-avn does if an assumption does not hold:", *failed] if failed else [])]
+    tried = sorted((one for one in rows if one["name"] not in untried), key=lambda one: ORDER.index(one["outcome"]))
+    lines = [
+        console.fitted([(one["outcome"], one["name"], one["saw"]) for one in tried], columns),
+        console.fitted([("not tested by a drill:", ", ".join(untried))], columns),
+    ]
+    failed = [(one["name"], one["otherwise"]) for one in tried if one["outcome"] == "does not hold"]
+    if failed:
+        lines += ["what ccr-avn does if an assumption does not hold:", console.fitted(failed, columns)]
+    return lines

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ccr_avn.cli import options, pages, primitives
+from ccr_avn.cli import options, pages, primitives, trying
 from ccr_avn.cli.alone import Alone, ServiceName, answering
 from ccr_avn.cli.flatten import flattened
 from ccr_avn.cli.options import (
@@ -20,6 +20,7 @@ from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
 from ccr_avn.procedures.old_primary import compare_histories, power_off, set_filter
 from ccr_avn.procedures.promotion import control_plane_agrees, look_at_integration, promote, remember_origin
 from ccr_avn.procedures.steps import databases_step, link_step, marker_step, wait_running
+from ccr_avn.procedures.throw_away import see_gone, see_made, see_ours
 
 app = typer.Typer(
     help="Run a single check of a procedure. Exit 0: it holds; 4: it never will; 5: not yet.",
@@ -200,6 +201,52 @@ def audit(
     asked.judge(compare_histories(asked.closing(primary, replica, asked.find(primary, replica))))
 
 
+def drill_made(
+    asked: Alone,
+    service: ServiceName,
+    replica_of: Annotated[str, typer.Option(metavar="PRIMARY", help="Of which it is a read replica.")],
+) -> None:
+    """SERVICE exists as a read replica of PRIMARY. --print made: the tag that tells when it was made."""
+    options.names(SERVICE=service, **{"replica-of": replica_of})
+    asked.judge(see_made(asked.setting, service, replica_of, asked.timeout))
+
+
+def drill_try(
+    asked: Alone,
+    service: ServiceName,
+    assumption: Annotated[str, typer.Argument(metavar="ASSUMPTION", help="Its name in docs/promises.md.")],
+    primary: Annotated[str | None, typer.Option(metavar="NAME", help="For carried-over: of which it was made.")] = None,
+    followed: Annotated[
+        str | None, typer.Option(metavar="T", help="For history-is-kept: `gate last-known --token` before.")
+    ] = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="For tags-are-kept: the tag that was set.")] = None,
+) -> None:
+    """Try ASSUMPTION on SERVICE, a promoted throw-away: some pause its writes. Exit 0 whatever was seen."""
+    options.names(SERVICE=service, **({"primary": primary} if primary else {}))
+    trying.known(assumption)
+    asked.judge(trying.alone(asked, service, assumption, primary=primary, followed=followed, run=run))
+
+
+def drill_ours(
+    asked: Alone,
+    service: ServiceName,
+    run: Annotated[str, typer.Option(metavar="RUN", help="The drill that made it: its tag ccr_drill.")],
+    made: Annotated[str, typer.Option(metavar="TAG", help="What `gate drill-made --print made` printed.")],
+) -> None:
+    """SERVICE is the throw-away of a drill, unchanged since; exit 4 in doubt. --print exists: `missing`: terminate it."""
+    options.names(SERVICE=service)
+    asked.judge(answering(see_ours(asked.setting, trying.made_by(service, run, made))))
+
+
+def drill_gone(
+    asked: Alone,
+    service: ServiceName,
+) -> None:
+    """SERVICE does not exist any more."""
+    options.names(SERVICE=service)
+    asked.judge(asked.within(see_gone(asked.setting, service)))
+
+
 GATES: dict[str, Callable[..., Any]] = {
     "exists": flattened(exists, timeout=0),
     "running": flattened(running, timeout=60),
@@ -222,6 +269,10 @@ GATES: dict[str, Callable[..., Any]] = {
     "powered-off": flattened(powered_off, timeout=120),
     "last-known": primitives.last_known,
     "lineage": primitives.lineage,
+    "drill-made": flattened(drill_made, timeout=30),
+    "drill-try": flattened(drill_try, timeout=5),
+    "drill-ours": flattened(drill_ours, timeout=0),
+    "drill-gone": flattened(drill_gone, timeout=120),
 }
 
 for _name, _function in GATES.items():

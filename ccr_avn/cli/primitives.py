@@ -58,7 +58,7 @@ def check_fence(
     """Check that nothing was written to PRIMARY since `fence`, and that REPLICA has caught up. Exit 4 if not."""
     options.names(PRIMARY=primary, REPLICA=replica)
     options.at_least_one(ttl=ttl)
-    noted = _parsed(token)
+    noted = parsed(token)
     source, target = asked.endpoints(primary, replica)
     held = Fence(source, "by-hand", ttl)
     held.place()  # first the longer pause, then the look: what is written in between shows
@@ -88,7 +88,7 @@ def check_history(
     """After a promotion: check that REPLICA has its primary's data. Exit 4 if not; --primary only adds a report."""
     options.names(REPLICA=replica, **({"primary": primary} if primary else {}))
     options.not_negative(timeout=timeout)
-    noted = _parsed(token) if token else None
+    noted = parsed(token) if token else None
     find = asked.find(replica, *((primary,) if primary else ()))
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
     step = carries_history(asked.promotion(replica, timeout, find), primary or "", lambda _: expected, "")
@@ -123,7 +123,7 @@ def lineage(
     asked.show(found[0 if origin else 1], {"tags": list(found)})
 
 
-def _parsed(token: str) -> "Noted":
+def parsed(token: str) -> "Noted":
     """Raises:
     UsageError: it is no token.
     """

@@ -82,8 +82,7 @@ def _row(one: Line, now: float, names: int, width: int) -> Text:
     held = now - one.held_since if one.held_since is not None else one.outage
     row = Text(f"{shortened(one.name, names):{names}} ")
     row.append(f"{one.phase:9}", style=STYLES.get(one.phase, ""))
-    text = "" if one.phase == "done" else printable_line(emitted(one.text))  # that it is says enough
-    row.append(f" {format_duration(held) if held else '':>9} {text}")
+    row.append(f" {format_duration(held) if held else '':>9} {printable_line(emitted(one.text))}")
     return _one_line(row, width)
 
 

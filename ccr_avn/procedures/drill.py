@@ -5,7 +5,23 @@ from typing import Any
 
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import NotProven, Refused, Unreachable
-from ccr_avn.plan.model import Act, Finding, Gate, Keep, Plan, Poll, Probe, Results, Step, Word, go, stop, todo, wait
+from ccr_avn.plan.model import (
+    Act,
+    Finding,
+    Gate,
+    Keep,
+    Later,
+    Plan,
+    Poll,
+    Probe,
+    Results,
+    Step,
+    Word,
+    go,
+    stop,
+    todo,
+    wait,
+)
 from ccr_avn.procedures.enable import confirm_integration
 from ccr_avn.procedures.examination import Examined, Subject, examination
 from ccr_avn.procedures.gates.services import by_name
@@ -15,6 +31,7 @@ from ccr_avn.procedures.survey import see_offers, see_vpcs
 from ccr_avn.procedures.throw_away import DrillRequest, create, look_at_primary, see_answers, see_backup, tag, terminate
 from ccr_avn.procedures.verify import VerifyRequest, compare_step
 from ccr_avn.valkey.heartbeat import Heartbeat, Received
+from ccr_avn.valkey.quiescence import Noted
 from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
 from ccr_avn.valkey.writes import accepts_write
 
@@ -79,11 +96,14 @@ def plan_drill(want: DrillRequest) -> Drill:
             before=lambda seen: seen.of(up),
             after=lambda seen: seen.of(again),
             followed=lambda seen: seen.of(before).replid,
+            noted=Later(variable="followed", fill=lambda seen: Noted.of(seen.of(before), 0).token),
             filter_timeout=want.filter_timeout,
             backup_timeout=want.backup_timeout,
             quiet=want.quiet,
             tags=lambda seen: seen.of(tagged)[0].tags if seen.has(tagged) and seen.of(tagged) else {},
             run=want.run,
+            closed=lambda seen: seen.result("filter-close") is not None,
+            opened=lambda seen: seen.result("filter-open") is not None,
         )
     )
     proof = _proof(want, find)
@@ -171,6 +191,7 @@ def begin_markers(want: DrillRequest, find: Any) -> Step[bool]:
         poll=Poll(limit=5),
         change=Act(words, lambda seen: Heartbeat(endpoint(find(seen, want.primary), want.setting), want.run)),
         release=_stop_markers,
+        by_hand=want.setting.server(want.primary, "SET"),
     )
 
 
@@ -209,12 +230,17 @@ def _promote(want: DrillRequest, wish: PromoteWish) -> Step[Any]:
 def last_known(want: DrillRequest, find: Any) -> Step[ReplicationInfo]:
     """What it must still carry when it is promoted."""
     words = want.setting.gate("last-known", want.drill)
+    row = want.setting.gate("integration", want.drill, "--from", want.primary)
     return Step(
         slug="last-known",
         purpose=f"read the replication ID of {want.drill}",
         read=Probe(words, lambda seen: fetch_replication(endpoint(find(seen, want.drill), want.setting))),
+        by_hand=want.setting.server(want.drill, "INFO replication"),
         gate=Gate("it answers", lambda side, _: go(f"replication ID {side.replid[:12]}…, offset {side.offset}")),
-        keeps=(Keep(variable="followed", argv=(*words, "--token")),),
+        keeps=(
+            Keep(variable="followed", argv=(*words, "--token")),
+            Keep(variable="integration_id", argv=(*row, "--print", "integration")),
+        ),
     )
 
 
@@ -237,6 +263,7 @@ def accepts_writes(want: DrillRequest, find: Any) -> Step[str]:
         slug="accepts-writes",
         purpose=f"write to {want.drill} and read it back",
         read=Probe(want.setting.gate("accepts-writes", want.drill, limit=want.promote_timeout, tight=True), read),
+        by_hand=want.setting.server(want.drill, "SET, GET"),
         gate=Gate("a write succeeds and can be read back", judge),
         poll=Poll(limit=want.promote_timeout, first=FAST, interval=0.1),
     )
@@ -280,6 +307,7 @@ def see_received(want: DrillRequest, find: Any) -> Step[Received | None]:
         slug="received",
         purpose=f"find out what {want.drill} had received when it was promoted",
         read=Probe(want.setting.gate("last-known", want.drill), read),
+        by_hand=want.setting.server(want.drill, "GET"),
         gate=Gate("the newest marker that arrived is read", judge),
         optional=True,
     )

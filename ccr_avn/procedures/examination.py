@@ -1,14 +1,15 @@
 """The steps of a drill that test each assumption, on the promoted throw-away only."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Service
-from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo, wait
+from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, Word, go, todo, wait
 from ccr_avn.procedures.gates import parity
-from ccr_avn.procedures.gates.assumptions import BY_NAME, is_tried
+from ccr_avn.procedures.gates.assumptions import ASSUMPTIONS, BY_NAME, is_tried
 from ccr_avn.procedures.gates.drill import TAG
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.steps import Find, Setting, endpoint
@@ -19,6 +20,27 @@ from ccr_avn.valkey.writes import Kept
 
 KEPT = "connection-kept"
 
+TRIED = tuple(one.name for one in ASSUMPTIONS if not one.untried and one.name != "first-backup")
+"""The names that `trial` takes; a first backup is waited for by a step of its own."""
+
+Attempt = Callable[[Results], Tried]
+
+TYPED = {
+    "deletion-promotes": "INFO replication",
+    "history-is-kept": "INFO replication",
+    "info-shows-history": "INFO replication",
+    "no-platform-clients": "CLIENT LIST",
+    "client-list-is-whole": "CLIENT LIST",
+    "platform-does-not-write": "INFO persistence twice",
+    "client-commands": "CLIENT PAUSE 50 WRITE",
+    "pause-holds-writes": "CLIENT PAUSE 3000 WRITE and SET",
+    "info-shows-the-pause": "CLIENT PAUSE 3000 WRITE and INFO clients",
+    "filter-refuses": "PING",
+    "filter-cuts": "PING in a connection from before",
+    "filter-opens": "PING",
+}
+"""What a person types at the server to try the same."""
+
 CARRIED = ("user", "password", "setting", "version")
 """What a replica may take over from its primary; the rest is as it was ordered."""
 
@@ -27,16 +49,21 @@ CARRIED = ("user", "password", "setting", "version")
 class Subject:
     """What is examined. ``before`` and ``after``: as the platform showed it on either side of its promotion.
 
-    ``followed``: the replication ID before; times are in seconds.
+    ``before`` None, ``followed`` empty: not known, as to a command that tries one assumption by itself. ``followed``:
+    the replication ID before; ``noted``: the word by which a preview hands that on; ``closed``, ``opened``: whether its
+    filter was changed so. Times are in seconds.
     """
 
     primary: str
     name: str
     setting: Setting
     find: Find
-    before: Callable[[Results], Service]
+    before: Callable[[Results], Service | None]
     after: Callable[[Results], Service]
     followed: Callable[[Results], str]
+    noted: Word
+    closed: Callable[[Results], bool]
+    opened: Callable[[Results], bool]
     tags: Callable[[Results], Mapping[str, Any]]
     run: str
     filter_timeout: float
@@ -55,20 +82,65 @@ def examination(subject: Subject) -> Examined:
     """Cheap ones first; those that close it and those that take their time come last."""
     return Examined(
         steps=(
-            *(_trial(subject, name, attempt) for name, attempt in _attempts(subject)),
+            *(trial(subject, name) for name in _open_trials(subject)),
             _keep_connection(subject),
             _close(subject),
-            _trial(subject, "filter-refuses", lambda seen: _filter_refuses(subject, seen)),
-            _trial(subject, "filter-cuts", lambda seen: _filter_cuts(subject, seen)),
+            trial(subject, "filter-refuses"),
+            trial(subject, "filter-cuts"),
             _open(subject),
-            _trial(subject, "filter-opens", lambda seen: _filter_opens(subject, seen)),
+            trial(subject, "filter-opens"),
             _first_backup(subject),
         )
     )
 
 
-def _attempts(subject: Subject) -> tuple[tuple[str, Callable[[Results], Tried]], ...]:
-    def on_server(attempt: Callable[..., Tried], *more: Any) -> Callable[[Results], Tried]:
+def trial(subject: Subject, name: str) -> Step[Tried]:
+    """One assumption, tried on a promoted throw-away.
+
+    Raises:
+        KeyError: it is none that a step of its own tries.
+    """
+    attempt = {**_open_trials(subject), **_filter_trials(subject)}[name]
+    more, limit = _words(subject).get(name, ((), None))
+    words = subject.setting.gate("drill-try", subject.name, name, *more, limit=limit, tight=True)
+    return Step(
+        slug=name,
+        purpose=f"try whether {BY_NAME[name].what}",
+        read=Probe(words, lambda seen: tried(lambda: attempt(seen))),
+        by_hand=_by_hand(subject, name),
+        gate=is_tried(name),
+        optional=True,
+    )
+
+
+def _words(subject: Subject) -> dict[str, tuple[tuple[Word, ...], float | None]]:
+    """What a command that tries one by itself has to be told, and for how many seconds it may look."""
+    return {
+        "tags-are-kept": (("--run", subject.run), None),
+        "history-is-kept": (("--followed", subject.noted), None),
+        "carried-over": (("--primary", subject.primary), None),
+        "platform-does-not-write": ((), subject.quiet),
+        **dict.fromkeys(("filter-refuses", "filter-cuts", "filter-opens"), ((), subject.filter_timeout)),
+    }
+
+
+def _by_hand(subject: Subject, name: str) -> str:
+    """What avn shows, or what one types at the server."""
+    if command := TYPED.get(name):
+        return subject.setting.server(subject.name, command)
+    return shlex.join(str(word) for word in avn.service_get(subject.setting.project, subject.name).argv)
+
+
+def _filter_trials(subject: Subject) -> dict[str, Attempt]:
+    return {
+        "filter-refuses": lambda seen: _filter_refuses(subject, seen),
+        "filter-cuts": lambda seen: _filter_cuts(subject, seen),
+        "filter-opens": lambda seen: _filter_opens(subject, seen),
+    }
+
+
+def _open_trials(subject: Subject) -> dict[str, Attempt]:
+    def on_server(attempt: Callable[..., Tried], *more: Any) -> Attempt:
         return lambda seen: attempt(endpoint(subject.find(seen, subject.name), subject.setting), *more)
 
     def strangers(seen: Results) -> Tried:
@@ -77,53 +149,49 @@ def _attempts(subject: Subject) -> tuple[tuple[str, Callable[[Results], Tried]],
         return trials.nobody_of_the_platform(endpoint(service, subject.setting), users)
 
     def history(seen: Results) -> Tried:
-        return trials.carries(endpoint(subject.find(seen, subject.name), subject.setting), subject.followed(seen))
+        followed = subject.followed(seen)
+        if not followed:
+            return untried("what it followed before is not known")
+        return trials.carries(endpoint(subject.find(seen, subject.name), subject.setting), followed)
 
-    return (
-        ("plan-names", lambda seen: holds(f"{subject.after(seen).plan} in {subject.after(seen).cloud} was created")),
-        ("replicas-are-offered", lambda _: holds("one was created")),
-        ("deletion-promotes", lambda _: holds("its role was master after the integration was deleted")),
-        ("token-rights", lambda _: holds("a service was created, and an integration was deleted")),
-        ("tags-are-kept", lambda seen: _tags(subject, seen)),
-        ("password-is-kept", lambda seen: _password(subject, seen)),
-        ("history-is-kept", history),
-        ("info-shows-history", on_server(trials.info_shows_history)),
-        ("no-platform-clients", strangers),
-        ("client-list-is-whole", on_server(trials.clients_are_shown)),
-        ("platform-does-not-write", on_server(trials.quiet, subject.quiet)),
-        ("client-commands", on_server(trials.client_commands)),
-        ("pause-holds-writes", on_server(trials.pause_holds_writes)),
-        ("info-shows-the-pause", on_server(trials.info_shows_the_pause)),
-        ("certificate", on_server(trials.certificate)),
-        ("routes", lambda seen: _routes(subject, seen)),
-        ("carried-over", lambda seen: _carried(subject, seen)),
-    )
-
-
-def _trial(subject: Subject, name: str, attempt: Callable[[Results], Tried]) -> Step[Tried]:
-    return Step(
-        slug=name,
-        purpose=f"try whether {BY_NAME[name].what}",
-        read=Probe(subject.setting.gate("drill-try", subject.name, name), lambda seen: tried(lambda: attempt(seen))),
-        gate=is_tried(name),
-        optional=True,
-    )
+    return {
+        "plan-names": lambda seen: holds(f"{subject.after(seen).plan} in {subject.after(seen).cloud} was created"),
+        "replicas-are-offered": lambda _: holds("one was created"),
+        "deletion-promotes": on_server(trials.is_promoted),
+        "token-rights": lambda _: holds("a service was created, and an integration was deleted"),
+        "tags-are-kept": lambda seen: _tags(subject, seen),
+        "password-is-kept": lambda seen: _password(subject, seen),
+        "history-is-kept": history,
+        "info-shows-history": on_server(trials.info_shows_history),
+        "no-platform-clients": strangers,
+        "client-list-is-whole": on_server(trials.clients_are_shown),
+        "platform-does-not-write": on_server(trials.quiet, subject.quiet),
+        "client-commands": on_server(trials.client_commands),
+        "pause-holds-writes": on_server(trials.pause_holds_writes),
+        "info-shows-the-pause": on_server(trials.info_shows_the_pause),
+        "certificate": on_server(trials.certificate),
+        "routes": lambda seen: _routes(subject, seen),
+        "carried-over": lambda seen: _carried(subject, seen),
+    }
 
 
 def _tags(subject: Subject, seen: Results) -> Tried:
+    if not subject.run:
+        return untried("which tag was set is not known")
     if subject.tags(seen).get(TAG) == subject.run:
         return holds(f"tag {TAG} was set and is read back")
     return fails(f"tag {TAG} could not be set, or is not read back")
 
 
 def _password(subject: Subject, seen: Results) -> Tried:
+    earlier, now = subject.before(seen), subject.after(seen)
+    if earlier is None:
+        return untried("what they were before its promotion is not known")
     before, after = (
         {one.username: one.password.get_secret_value() if one.password else "" for one in side.users}
-        for side in (subject.before(seen), subject.after(seen))
+        for side in (earlier, now)
     )
-    was, is_now = (
-        side.uri.get_secret_value() if side.uri else "" for side in (subject.before(seen), subject.after(seen))
-    )
+    was, is_now = (side.uri.get_secret_value() if side.uri else "" for side in (earlier, now))
     if before.get("default") != after.get("default") or _user_part(was) != _user_part(is_now):
         return fails("Aiven shows a different password for the user default than before the promotion")
     return holds(f"the same for {', '.join(sorted(after)) or 'default'}, and accepted")
@@ -145,6 +213,8 @@ def _routes(subject: Subject, seen: Results) -> Tried:
 
 
 def _carried(subject: Subject, seen: Results) -> Tried:
+    if not subject.primary:
+        return untried("its primary was not named")
     old, new = subject.find(seen, subject.primary), subject.after(seen)
     found = [one.text for one in parity.of_services(subject.setting.project, old, new) if one.topic in CARRIED]
     if found:
@@ -163,6 +233,7 @@ def _keep_connection(subject: Subject) -> Step[bool]:
         slug=KEPT,
         purpose=f"keep a connection to {subject.name} from before its filter is changed",
         read=Probe(words, lambda seen: seen.result(KEPT) is not None),
+        by_hand=subject.setting.server(subject.name, "PING in a connection that is left open"),
         gate=Gate("a connection is kept", judge),
         poll=Poll(limit=5),
         change=Act(words, lambda seen: Kept(endpoint(subject.find(seen, subject.name), subject.setting))),
@@ -171,13 +242,13 @@ def _keep_connection(subject: Subject) -> Step[bool]:
     )
 
 
-def _is_shut(service: Service) -> bool:
+def is_shut(service: Service) -> bool:
     return networks(service.user_config.get("ip_filter")) == [NOBODY]
 
 
 def _close(subject: Subject) -> Step[Service]:
     def judge(service: Service, _: Results) -> Finding:
-        return go(f"its ip_filter is {NOBODY}") if _is_shut(service) else todo("its ip_filter admits clients")
+        return go(f"its ip_filter is {NOBODY}") if is_shut(service) else todo("its ip_filter admits clients")
 
     project = subject.setting.project
     return Step(
@@ -197,7 +268,7 @@ def _open(subject: Subject) -> Step[Service]:
         return filter_word(subject.after(seen))
 
     def judge(service: Service, _: Results) -> Finding:
-        return todo("its ip_filter admits no client") if _is_shut(service) else go("its ip_filter is as before")
+        return todo("its ip_filter admits no client") if is_shut(service) else go("its ip_filter is as before")
 
     project = subject.setting.project
     return Step(
@@ -219,14 +290,14 @@ def filter_word(service: Service) -> str:
 
 
 def _filter_refuses(subject: Subject, seen: Results) -> Tried:
-    if seen.result("filter-close") is None:
+    if not subject.closed(seen):
         return untried("its filter was not changed")
     return trials.filter_refuses(endpoint(subject.find(seen, subject.name), subject.setting), subject.filter_timeout)
 
 
 def _filter_cuts(subject: Subject, seen: Results) -> Tried:
     kept = seen.result(KEPT)
-    if seen.result("filter-close") is None:
+    if not subject.closed(seen):
         return untried("its filter was not changed")
     if kept is None:
         return untried("no connection from before could be kept")
@@ -234,7 +305,7 @@ def _filter_cuts(subject: Subject, seen: Results) -> Tried:
 
 
 def _filter_opens(subject: Subject, seen: Results) -> Tried:
-    if seen.result("filter-open") is None:
+    if not subject.opened(seen):
         return untried("its filter was not closed")
     return trials.opens_again(endpoint(subject.find(seen, subject.name), subject.setting), subject.filter_timeout)
 

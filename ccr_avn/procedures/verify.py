@@ -83,6 +83,7 @@ def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None
 def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress], None] | None) -> Step[Comparison]:
     """Every key, and with the level ``values`` what is in it."""
     depth, unlinked = want.depth, () if want.linked else ("--unlinked",)
+    most = ("--max-ops", str(depth.max_operations)) if depth.max_operations != Depth().max_operations else ()
 
     def read(seen: Results) -> Comparison:
         request = CompareRequest(
@@ -105,9 +106,20 @@ def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress],
         slug="compare",
         purpose=f"compare every key of {want.primary} with {want.replica}",
         read=Probe(
-            ("ccr-avn", "verify", want.primary, want.replica, *want.setting.options, "--level", want.level, *unlinked),
+            (
+                "ccr-avn",
+                "verify",
+                want.primary,
+                want.replica,
+                *want.setting.options,
+                "--level",
+                want.level,
+                *most,
+                *unlinked,
+            ),
             read,
         ),
+        by_hand=want.setting.server(want.replica, "DUMP of each key, as at its primary"),
         gate=is_equal(),
     )
 

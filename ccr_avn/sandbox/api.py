@@ -109,16 +109,12 @@ class Api:
         return {"tags": self._platform.find(name).tags}
 
     def tag(self, body: Any, name: str) -> Any:
-        tags = self._platform.find(name).tags
-        for key, value in body["tags"].items():
-            if value is None:
-                tags.pop(key, None)
-            else:
-                tags[key] = value
+        tags = {**self._platform.find(name).tags, **body["tags"]}
+        self._platform.set_tags(name, {key: value for key, value in tags.items() if value is not None})
         return {"message": "tags updated"}
 
     def retag(self, body: Any, name: str) -> Any:
-        self._platform.find(name).tags = dict(body["tags"])
+        self._platform.set_tags(name, dict(body["tags"]))
         return {"message": "tags updated"}
 
     def user(self, body: Any, name: str, user: str) -> Any:

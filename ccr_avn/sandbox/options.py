@@ -25,6 +25,10 @@ class SandboxOptions:
     platform_lifts_pauses: float = 0.0  # it ends every write pause, this often; 0: never
     platform_connects: bool = False  # it stays connected to every primary, as the service's own default user
     promoted_backups: bool = True  # False: a promoted service never gets a backup of its own
+    filter_reopens: bool = True  # False: an IP filter that lets nobody in stays as it is
+    tags_forbidden: bool = False  # nobody may set tags
+    components: bool = True  # False: of a service's addresses only its service_uri is shown
+    server: str = ""  # the program of the servers; empty: the one that is installed
     requests_per_second: float = 0.0  # more than so many of the API are answered 429; 0: as many as come
     refuse_client_pause: bool = False
     refuse_commands: tuple[str, ...] = ()  # denied to the service's users, as an ACL has it: client|list

@@ -29,7 +29,7 @@ class ValkeyServers:
 
     def __init__(self, options: SandboxOptions, keeper: Keeper | None = None) -> None:
         self._options = options
-        self._binary = find_binary()
+        self._binary = Path(options.server) if options.server else find_binary()
         self._admin = secrets.token_urlsafe(16)
         self._own_keeper = None if keeper else Keeper()
         self._keeper = keeper or self._own_keeper or Keeper()

@@ -73,7 +73,7 @@ def service(platform: Platform, one: Service) -> dict[str, Any]:
         "service_uri": uri,
         "service_uri_params": _params(one, password, platform.options.encrypted) if uri else {},
         "connection_info": {one.type: [uri], f"{one.type}_password": password} if uri else {},
-        "components": _components(one, platform.options.encrypted) if uri else [],
+        "components": _components(one, platform.options.encrypted) if uri and platform.options.components else [],
         "users": users(platform, one),
         "user_config": one.user_config,
         "service_integrations": integrations(platform, one.name),

@@ -169,6 +169,8 @@ class Platform:
         refuse_wrong(service.type, changes)
         if "ip_filter" in changes:
             networks(changes["ip_filter"] or OPEN_FILTER)
+            if not self.options.filter_reopens and not lets_in(service.user_config["ip_filter"]):
+                raise ApiError(403, "Not allowed to change the ip_filter of this service")
         if "termination_protection" in body:
             service.protected = bool(body["termination_protection"])
         self._reconfigure(service, changes)
@@ -181,6 +183,12 @@ class Platform:
         service.updated = datetime.now(UTC)
         self._record("service_update", name)
         return service
+
+    def set_tags(self, name: str, tags: dict[str, str]) -> None:
+        service = self.find(name)
+        if self.options.tags_forbidden:
+            raise ApiError(403, "Not allowed to set tags")
+        service.tags = tags
 
     def set_user(self, name: str, username: str, user: User | None) -> None:
         """Make, change or (None) take away a user of a service."""

@@ -170,6 +170,12 @@ def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> Tried:
     return holds("no client is connected as a user of the service")
 
 
+def is_promoted(endpoint: Endpoint) -> Tried:
+    role = fetch_replication(endpoint).role
+    told = f"its role is {role} after the integration was deleted"
+    return holds(told) if role == "master" else fails(told)
+
+
 def quiet(endpoint: Endpoint, seconds: float) -> Tried:
     """Nothing but we may write to it, and we don't."""
     if is_quiescent(endpoint, seconds) is None:

@@ -2,73 +2,32 @@
 
 import json
 import signal
-import subprocess
 from collections.abc import Callable
-from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.support.operator import EU, US, Make, Operator, ended
-from tests.support.pairs import add_service, backed_up, client, paired, uri
+from tests.support.drills import (
+    QUICK,
+    STRANGER,
+    changes_of,
+    drilled,
+    outcomes,
+    primary_at,
+    runs_to,
+    services,
+    throw_away,
+)
+from tests.support.operator import US, Make, Operator, ended
+from tests.support.pairs import add_service, paired, uri
 from tests.support.wait import until
 from tests.support.writers import Load
-
-QUICK = (
-    *("drill", "eu", "--replica-cloud", US, "--yes", "--samples", "3", "--poll-interval", "0.3"),
-    *("--filter-timeout", "1", "--backup-timeout", "2", "--quiet-seconds", "0.3"),
-)
-STRANGER = "eu-drill-abcdef"
-"""Named as if a drill had made it."""
-
-
-def with_primary(operator: Operator) -> Operator:
-    add_service(operator, "eu", "business-4", EU)
-    until(lambda: backed_up(operator, "eu"), "a backup of eu")
-    with client(operator, "eu") as one:
-        one.mset({f"key{number}": number for number in range(50)})
-    return operator
 
 
 @pytest.fixture
 def primary(operator: Operator) -> Operator:
-    return with_primary(operator)
-
-
-def drilled(operator: Operator, *words: str) -> tuple[int, dict[str, Any]]:
-    """The exit code and the envelope of a drill of eu."""
-    done = operator.ccr(*QUICK, "--json", *words)
-    assert done.out, done.err
-    return done.code, json.loads(done.out)
-
-
-def outcomes(envelope: dict[str, Any]) -> dict[str, str]:
-    return {one["name"]: one["outcome"] for one in envelope["result"]["assumptions"]}
-
-
-def services(operator: Operator) -> set[str]:
-    return set(operator.sandbox.platform.services)
-
-
-def throw_away(operator: Operator) -> str:
-    """Its name, once it is there."""
-    found = until(lambda: services(operator) - {"eu", STRANGER}, "the throw-away to be made")
-    return str(next(iter(found)))
-
-
-def changes_of(operator: Operator, name: str) -> list[tuple[str, str]]:
-    return [one for one in operator.sandbox.changes() if f"/service/{name}/" in f"{one[1]}/"]
-
-
-def runs_to(operator: Operator, line: str, *words: str) -> "subprocess.Popen[str]":
-    """A drill that has just told this on standard error."""
-    child = operator.start("ccr-avn", *QUICK, *words)
-    assert child.stderr is not None
-    for told in child.stderr:
-        if told.startswith(line):
-            break
-    return child
+    return primary_at(operator)
 
 
 def test_a_drill_under_load_leaves_the_primary_alone_and_nothing_behind(primary: Operator) -> None:
@@ -182,7 +141,7 @@ def test_ended_at_any_step_it_cleans_up(primary: Operator, step: str, number: si
 
 
 def test_its_own_time_limit_ends_it_too(make: Make) -> None:
-    primary = with_primary(make(sync_delay=float("inf")))
+    primary = primary_at(make(sync_delay=float("inf")))
     done = primary.ccr(*QUICK, "--max-minutes", "0.05")
     assert done.code == 15, done.err
     assert services(primary) == {"eu"}
@@ -259,7 +218,7 @@ def as_of_another_run(operator: Operator, name: str) -> None:
     ],
 )
 def test_in_doubt_it_is_left(make: Make, becomes: Callable[[Operator, str], None]) -> None:
-    primary = with_primary(make(sync_delay=float("inf")))
+    primary = primary_at(make(sync_delay=float("inf")))
     child = runs_to(primary, "link: waiting")
     name = throw_away(primary)
     becomes(primary, name)
@@ -271,64 +230,3 @@ def test_in_doubt_it_is_left(make: Make, becomes: Callable[[Operator, str], None
     primary.ccr("drill", "--clean", "--yes")
     assert name in services(primary), "the same rule"
     assert ("DELETE", f"/v1/project/sandbox/service/{name}") not in primary.sandbox.changes()
-
-
-def no_tags(operator: Operator) -> None:
-    operator.sandbox.faults.add(kind="status", status=403, method="PUT|PATCH", path="/tags$", times=10**6)
-
-
-def filter_stays(operator: Operator) -> None:
-    operator.sandbox.faults.add(kind="status", status=403, method="PUT", path="/service/", skip=1, times=10**6)
-
-
-def another_user(operator: Operator) -> None:
-    operator.avn("service", "user-create", "eu", "--username", "reporting", "--project", "sandbox")
-
-
-def nothing(_: Operator) -> None:
-    """It is set by the sandbox's options."""
-
-
-FALSE: dict[str, tuple[dict[str, Any], Callable[[Operator], None], int, set[int]]] = {
-    # the assumption: what makes it false; the exit of a drill; those of a switchover afterwards
-    "client-commands": ({"refuse_client_pause": True}, nothing, 0, {0}),
-    "pause-holds-writes": (
-        {"platform_lifts_pauses": 0.02},
-        nothing,
-        16,
-        {4, 16},
-    ),  # found before the promotion, or told after it
-    "no-platform-clients": ({"platform_connects": True}, nothing, 16, {0}),
-    "client-list-is-whole": ({"refuse_commands": ("client|list",)}, nothing, 0, {0}),
-    "history-is-kept": ({"promote_empty": True}, nothing, 16, {14}),
-    "platform-does-not-write": ({"platform_writes": 0.02}, nothing, 0, {0}),
-    "deletion-promotes": ({"promote_seconds": 1000.0}, nothing, 15, {15}),
-    "password-is-kept": ({"promote_password": True}, nothing, 16, {16}),
-    "filter-refuses": ({"filter_cuts": "never"}, nothing, 16, {15}),
-    "filter-cuts": ({"filter_cuts": "new-only"}, nothing, 0, {0}),
-    "filter-opens": ({}, filter_stays, 0, {0}),
-    "first-backup": ({"promoted_backups": False}, nothing, 0, {0}),
-    "tags-are-kept": ({}, no_tags, 0, {0}),
-    "carried-over": ({}, another_user, 0, {0}),
-}
-COMMON = ("history-is-kept", "tags-are-kept")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in COMMON else [pytest.mark.slow]) for name in FALSE]
-)
-def test_an_assumption_that_does_not_hold_is_told_and_nothing_is_left(make: Make, name: str) -> None:
-    """And a switchover of a pair there ends as the drill says it would."""
-    options, more, code, then = FALSE[name]
-    operator = paired(make(**options))
-    more(operator)
-    got, told = drilled(operator, "--promote-timeout", "3")
-    found = outcomes(told)[name]
-    assert (got, services(operator)) == (code, {"eu", "us"}), told
-    assert found == ("could not be tried" if name == "first-backup" else "does not hold")
-    if name == "filter-opens":
-        return
-    under_load = name == "pause-holds-writes"  # only a write that comes through shows it
-    with Load(uri(operator, "eu"), pause=0.005) if under_load else nullcontext():
-        over = operator.ccr("switchover", "eu", "us", "--yes", "--promote-timeout", "3", "--call-timeout", "5")
-    assert over.code in then, over.err

@@ -11,9 +11,9 @@ from ccr_avn.plan.preview import preview
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
-from tests.support.operator import BIN, EU, US, Ended, Make, Operator
+from tests.support.operator import BIN, EU, LIMIT, US, Ended, Make, Operator
 from tests.support.pairs import accepts, is_promoted, link_status, missing, paired, uri
-from tests.support.plans import SETTING, enable_plans, switching_plans
+from tests.support.plans import SETTING, drill_plans, enable_plans, switching_plans
 from tests.support.previews import broken_at, does_as_shown, faults
 from tests.support.writers import Load
 
@@ -21,7 +21,7 @@ QUICK = ("--poll-interval", "1")
 
 
 def paste(operator: Operator, text: str, **environment: str) -> Ended:
-    return operator.pastes(text, **environment)
+    return operator.pastes(text, limit=LIMIT, **environment)
 
 
 def world(operator: Operator) -> tuple[object, ...]:
@@ -114,7 +114,7 @@ def test_a_preview_passes_shellcheck() -> None:
     found = shutil.which("shellcheck", path=f"{BIN}:{os.environ['PATH']}")
     if not found:
         pytest.skip("shellcheck is not installed")
-    for text in {preview(plan) for plan in (*enable_plans(), *switching_plans())}:
+    for text in {preview(plan) for plan in (*enable_plans(), *switching_plans(), *drill_plans())}:
         done = subprocess.run(
             (found, "--shell", "bash", "-"), input=text, text=True, capture_output=True, check=False, timeout=60
         )

@@ -2,22 +2,26 @@
 
 import os
 import pty
+import re
 import select
 import time
 
+from tests.support.drills import QUICK, primary_at, services
 from tests.support.operator import BIN, EU, LIMIT, Make, Operator
 from tests.support.pairs import paired
 
-QUESTION = b"anything else stops here"
+QUESTION = re.compile(rb"anything else (?:stops here|keeps it)")
 
 
 def in_a_terminal(
-    operator: Operator, *words: str, limit: float = LIMIT, early: str = "", answer: str = ""
+    operator: Operator, *words: str, limit: float = LIMIT, early: str = "", answer: str = "", more: tuple[str, ...] = ()
 ) -> tuple[int, str]:
     """Run under a pseudo-terminal of 80 columns; the exit code and all that was shown.
 
-    ``early`` is typed at once, ``answer`` when the question is there.
+    ``early`` is typed at once, ``answer`` when the question is there, ``more`` when further ones are.
     """
+    answers = [answer, *more]
+    asked = 0
     pid, master = pty.fork()
     if pid == 0:
         os.execve(
@@ -36,9 +40,9 @@ def in_a_terminal(
         if not piece:
             break
         shown += piece
-        if answer and QUESTION in shown:
-            os.write(master, answer.encode())
-            answer = ""
+        if asked < len(answers) and len(QUESTION.findall(shown)) > asked:
+            os.write(master, answers[asked].encode())
+            asked += 1
     os.close(master)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
 
@@ -65,3 +69,18 @@ def test_only_the_name_typed_after_the_question_promotes(operator: Operator) -> 
     assert "not confirmed" in operator.ccr("runs", "show", "latest").out
     code, shown = in_a_terminal(operator, "switchover", "eu", "us", answer="us\n")
     assert code == 0, shown
+
+
+def test_a_drill_asks_before_it_makes_anything_and_clean_asks_for_each(operator: Operator) -> None:
+    primary_at(operator)
+    words = [word for word in QUICK if word != "--yes"]
+    code, shown = in_a_terminal(operator, *words, early="yes\n", answer="y\n")
+    assert (code, operator.sandbox.changes()) == (2, []), shown
+    for told in ("0.1 USD an hour", "is not changed and keeps serving"):
+        assert told in shown
+    for _ in range(2):
+        assert operator.ccr(*QUICK, "--level", "link", "--keep").code == 0
+    first, second = sorted(services(operator) - {"eu"})
+    code, shown = in_a_terminal(operator, "drill", "--clean", answer="yes\n", more=("no\n",))
+    assert code == 14, shown
+    assert services(operator) in ({"eu", first}, {"eu", second}), "the one that was not agreed to is left"

@@ -63,11 +63,13 @@ class Operator:
         clouds = ("--primary-cloud", EU, "--replica-cloud", US)
         return self.ccr("enable", "eu", "us", *clouds, "--poll-interval", "0.5", *words, **environment)
 
-    def pastes(self, text: str, **environment: str) -> Ended:
-        """Into bash, as it was printed."""
-        return self._run("bash", environment=environment, text=text)
+    def pastes(self, text: str, *, limit: float = LIMIT, **environment: str) -> Ended:
+        """Into bash, as it was printed. ``limit``: in seconds."""
+        return self._run("bash", environment=environment, text=text, limit=limit)
 
-    def _run(self, program: str, *words: str, environment: dict[str, str], text: str = "") -> Ended:
+    def _run(
+        self, program: str, *words: str, environment: dict[str, str], text: str = "", limit: float = LIMIT
+    ) -> Ended:
         done = sh.Command(program)(
             *words,
             _in=text,
@@ -76,7 +78,7 @@ class Operator:
             _tty_out=False,
             _return_cmd=True,
             _ok_code=tuple(range(-64, 256)),
-            _timeout=LIMIT,
+            _timeout=limit,
         )
         return Ended(done.exit_code, done.stdout.decode(), done.stderr.decode())
 

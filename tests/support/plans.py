@@ -5,12 +5,15 @@ from typing import Any
 
 from ccr_avn.aiven.avn import Project
 from ccr_avn.plan.model import Plan
+from ccr_avn.procedures.drill import plan_drill
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+from ccr_avn.procedures.throw_away import DrillRequest
 from ccr_avn.procedures.verify import VerifyRequest, plan_verify
 
+RUN = "20261125T120000Z-abc123"
 SETTING = Setting(project=Project("p"))
 
 
@@ -50,8 +53,19 @@ def switching_plans() -> list[Plan]:
     return [*over, *(plan_failover(want).plan for want in failovers)]
 
 
+def drill_plans() -> list[Plan]:
+    wanted = [
+        DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING),
+        DrillRequest(
+            primary="eu", run=RUN, cloud="c", setting=Setting(), level="link", keep=True, replica_args=("-f",)
+        ),
+    ]
+    return [plan_drill(want).plan for want in wanted]
+
+
 PLANS = [
     *enable_plans(),
     *switching_plans(),
+    *drill_plans(),
     plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING)).plan,
 ]

@@ -296,3 +296,12 @@ def test_a_journal_survives_what_can_not_be_written(tmp_path: Path, capsys: pyte
     journal.close()
     assert journal.trouble == "RecursionError"
     assert "continuing without it" in capsys.readouterr().err
+
+
+def test_the_last_column_of_a_table_goes_on_below_itself_in_a_terminal() -> None:
+    rows = [("holds", "client-commands", "CLIENT PAUSE, UNPAUSE, LIST and KILL are permitted"), ("no", "x", "")]
+    narrow = console.fitted(rows, 60)
+    assert max(len(line) for line in narrow.splitlines()) <= 60
+    assert [line[26:] for line in narrow.splitlines()] == ["CLIENT PAUSE, UNPAUSE, LIST and", "KILL are permitted", ""]
+    for columns in (None, 30):
+        assert console.fitted(rows, columns) == console.table(rows), "no terminal, or too narrow for words"

@@ -8,11 +8,11 @@ import pytest
 from ccr_avn.plan.model import Call, Later, Plan, Probe, Step, Word
 from ccr_avn.plan.preview import describe, preview
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
-from tests.support.plans import PLANS, SETTING, enable_plans, switching_plans
+from tests.support.plans import PLANS, SETTING, drill_plans, enable_plans, switching_plans
 from tests.support.previews import HOLE, commands
 
 NEW = EnableRequest(primary="eu", replica="us", setting=SETTING, primary_cloud="c", replica_cloud="d")
-SHOWN = [*enable_plans(), *switching_plans()]
+SHOWN = [*enable_plans(), *switching_plans(), *drill_plans()]
 
 
 def shown(argv: tuple[Word, ...]) -> list[str]:
@@ -118,7 +118,7 @@ def test_a_tag_that_can_not_be_set_leaves_the_old_primary_not_open() -> None:
 def test_every_gate_says_how_to_look_by_hand() -> None:
     for plan in SHOWN:
         for line in preview(plan).splitlines():
-            if line.startswith(("# first: ", *(f"# {number}. " for number in range(20)))):
+            if line.startswith(("# first: ", *(f"# {number}. " for number in range(50)))):
                 assert "(by hand: avn " in line or re.search(r"(pause|resume|keep) writes", line), line
 
 

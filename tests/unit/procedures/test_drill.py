@@ -129,11 +129,28 @@ def test_the_table_of_promises_names_each_assumption_as_a_drill_prints_it() -> N
     assert named == [one.name for one in assumptions.ASSUMPTIONS]
 
 
+def test_the_page_about_drills_tells_how_each_is_tested_and_which_are_grave() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "drill.md").read_text()
+    rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+)( †)? \|", text.partition("## What is tested")[2], re.MULTILINE)
+    told = {name: bool(grave) for names, grave in rows for name in re.findall(r"`([a-z-]+)`", names)}
+    assert told == {one.name: one.grave for one in assumptions.ASSUMPTIONS if not one.untried}
+    assert all(f"`{one.name}`" in text for one in assumptions.ASSUMPTIONS)
+
+
 def test_every_assumption_is_in_the_result_once() -> None:
     facts = [{"assumption": "history-is-kept", "outcome": "holds", "saw": "x"}, {}, {"assumption": "none of ours"}]
     told = assumptions.table(facts)
     assert [one["name"] for one in told] == [one.name for one in assumptions.ASSUMPTIONS]
     assert [one["outcome"] for one in told].count("holds") == 1
+
+
+@pytest.mark.parametrize("name", ["no-platform-clients", "client-list-is-whole"])
+def test_what_a_filter_that_cuts_makes_harmless_is_not_grave(name: str) -> None:
+    """The old primary counts as closed then, whoever was connected."""
+    fails = {"assumption": name, "outcome": "does not hold", "saw": "x"}
+    for outcome, grave in (("holds", False), ("does not hold", True), ("could not be tried", True)):
+        rows = assumptions.table([fails, {"assumption": "filter-cuts", "outcome": outcome, "saw": "x"}])
+        assert {one["name"]: one["grave"] for one in rows}[name] is grave
 
 
 def test_each_that_a_drill_can_try_has_a_step() -> None:

@@ -1,0 +1,59 @@
+"""A primary that can be drilled, drills of it, and what they leave behind."""
+
+import json
+import subprocess
+from typing import Any
+
+from tests.support.operator import EU, US, Operator
+from tests.support.pairs import add_service, backed_up, client
+from tests.support.wait import until
+
+QUICK = (
+    *("drill", "eu", "--replica-cloud", US, "--yes", "--samples", "3", "--poll-interval", "0.3"),
+    *("--filter-timeout", "1", "--backup-timeout", "2", "--quiet-seconds", "0.3"),
+)
+STRANGER = "eu-drill-abcdef"
+"""Named as if a drill had made it."""
+
+
+def primary_at(operator: Operator) -> Operator:
+    add_service(operator, "eu", "business-4", EU)
+    until(lambda: backed_up(operator, "eu"), "a backup of eu")
+    with client(operator, "eu") as one:
+        one.mset({f"key{number}": number for number in range(50)})
+    return operator
+
+
+def drilled(operator: Operator, *words: str) -> tuple[int, dict[str, Any]]:
+    """The exit code and the envelope of a drill of eu."""
+    done = operator.ccr(*QUICK, "--json", *words)
+    assert done.out, done.err
+    return done.code, json.loads(done.out)
+
+
+def outcomes(envelope: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["outcome"] for one in envelope["result"]["assumptions"]}
+
+
+def services(operator: Operator) -> set[str]:
+    return set(operator.sandbox.platform.services)
+
+
+def throw_away(operator: Operator) -> str:
+    """Its name, once it is there."""
+    found = until(lambda: services(operator) - {"eu", STRANGER}, "the throw-away to be made")
+    return str(next(iter(found)))
+
+
+def changes_of(operator: Operator, name: str) -> list[tuple[str, str]]:
+    return [one for one in operator.sandbox.changes() if f"/service/{name}/" in f"{one[1]}/"]
+
+
+def runs_to(operator: Operator, line: str, *words: str) -> "subprocess.Popen[str]":
+    """A drill that has just told this on standard error."""
+    child = operator.start("ccr-avn", *QUICK, *words)
+    assert child.stderr is not None
+    for told in child.stderr:
+        if told.startswith(line):
+            break
+    return child
