@@ -92,7 +92,7 @@ def test_a_replica_whose_integration_does_not_say_whom_it_follows_is_not_promote
     for words in typed:
         done = pair.ccr(*words)
         assert done.code == 4, done.err
-        assert "no such integration is visible" in done.err
+        assert "project:integrations:read" in done.err
         assert "already" not in done.err
     assert not is_promoted(pair)
     assert deletions(pair) == 0
