@@ -145,7 +145,7 @@ CASES = (
         for name, status in (("plan-names", 400), ("replicas-are-offered", 403))
     ),
 )
-COMMON = ("history-is-kept", "tags-are-kept")
+COMMON = ("tags-are-kept",)
 BEFORE = ("certificate", "info-shows-history")
 """Found out before anything is made."""
 

@@ -71,8 +71,8 @@ def test_what_is_to_be_kept_is_kept_by_a_paste_too(primary: Operator) -> None:
 @pytest.mark.parametrize(
     ("which", "number"),
     [
-        pytest.param("service create", 0),
-        pytest.param("gate running", 1),
+        pytest.param("service create", 0, marks=pytest.mark.slow),
+        pytest.param("gate running", 1, marks=pytest.mark.slow),
         pytest.param("gate promoted", 0),
         *(
             pytest.param(which, 0, marks=pytest.mark.slow)

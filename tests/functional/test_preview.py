@@ -70,7 +70,8 @@ def test_a_preview_asks_nobody_and_needs_no_token(operator: Operator, tmp_path: 
     assert subprocess.run(["bash", "-n"], input=done.out, text=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("skip", [pytest.param(0, id="primary"), pytest.param(1, id="replica", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("skip", [pytest.param(0, id="primary"), pytest.param(1, id="replica")])
 def test_a_pasted_line_that_fails_ends_it(operator: Operator, skip: int) -> None:
     text = operator.enable(*QUICK, "--dry-run").out
     operator.sandbox.faults.add(kind="status", status=400, method="POST", skip=skip)
@@ -96,6 +97,7 @@ def test_a_pasted_preview_stops_where_a_run_stops(operator: Operator) -> None:
     assert operator.sandbox.changes() == before
 
 
+@pytest.mark.slow
 def test_a_pasted_loop_ends_at_a_state_that_can_not_get_better(operator: Operator) -> None:
     operator.avn("service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", "google-europe-west1")
     operator.avn("service", "update", "eu", "--power-off")
@@ -151,9 +153,7 @@ def test_a_fault_at_any_line_ends_as_safely_as_a_run(make: Make, place: int, act
 FAILOVER = preview(plan_failover(FailoverRequest(replica="us", setting=SETTING, allow_data_loss=True)).plan)
 
 
-@pytest.mark.parametrize(
-    ("place", "acts"), faults(FAILOVER, "gate last-known", "integration-delete", slow=pytest.mark.slow)
-)
+@pytest.mark.parametrize(("place", "acts"), faults(FAILOVER, "integration-delete", slow=pytest.mark.slow))
 def test_a_fault_at_any_line_of_a_failover_ends_as_safely_as_a_run(make: Make, place: int, acts: bool) -> None:
     """Before the deletion nothing is changed; from there on the command that is run finishes what was begun."""
     operator = paired(make())
@@ -177,7 +177,7 @@ ENABLE = preview(
 )
 
 
-@pytest.mark.parametrize(("place", "acts"), faults(ENABLE, "gate backup", "service create", slow=pytest.mark.slow))
+@pytest.mark.parametrize(("place", "acts"), faults(ENABLE, "service create", slow=pytest.mark.slow))
 def test_a_fault_at_any_line_of_an_enable_is_finished_by_pasting_it_again(
     operator: Operator, place: int, acts: bool
 ) -> None:

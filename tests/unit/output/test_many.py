@@ -99,7 +99,7 @@ def test_an_outage_lasts_until_writes_are_taken_and_the_longest_is_kept() -> Non
 
 def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(capsys: pytest.CaptureFixture[str]) -> None:
     console.prepare(json=False)
-    board = Board(["p0/r0"])
+    board = Board(["p0/r0"], clock=Clock())
     board.changed = PlainBoard().changed
     progress = PairProgress("p0/r0", board)
     promotes(board, "p0/r0")
