@@ -93,7 +93,7 @@ def test_a_paste_that_ends_early_terminates_what_it_made(primary: Operator, whic
     assert done.code != 0
     left = services(primary) - {"eu"}
     if which == "gate drill-made":  # it has no tag yet, and no journal tells of it
-        assert "and no journal of this machine tells that a drill made it" in done.out + done.err
+        assert "and no journal on this machine shows that a drill created it" in done.out + done.err
     else:
         assert left == set(), done.err
     assert changes_of(primary, "eu") == []
@@ -105,7 +105,7 @@ def test_somebody_elses_is_not_terminated_by_a_paste(primary: Operator) -> None:
     assert create
     other = primary.ccr("gate", "drill-ours", "eu", "--run", "x", "--made", "ccr_drill_made=1", "--print", "exists")
     assert other.code == 4, other.err
-    assert "is left as it is" in other.err
+    assert "eu is not touched" in other.err
     gone = primary.ccr("gate", "drill-ours", create[1], "--run", "x", "--made", "ccr_drill_made=1", "--print", "exists")
     assert (gone.code, gone.out) == (0, "there\n"), "nothing to terminate"
 
