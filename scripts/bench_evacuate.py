@@ -24,6 +24,8 @@ from ccr_avn.sandbox.run import RunningSandbox, running
 BIN = Path(sys.executable).parent
 EU, US = "google-europe-west1", "aws-us-east-1"
 PAIRS = int(os.environ.get("BENCH_PAIRS", "100"))
+SIZES = [int(one) for one in os.environ.get("BENCH_SIZES", "10").split()]
+"""Also measured, without anything beside it; 300 pairs are 600 servers, and take 6 GiB."""
 SINGLES = 5
 
 SCRIPT = """
@@ -98,39 +100,45 @@ def count_connections() -> None:
 
 def bench() -> None:
     count_connections()
-    print(f"  {PAIRS} pairs, a promotion takes the platform 0.5 s")
-    script = once(XARGS, "xargs -P2 of a script", None)
+    print("  a promotion takes the platform 0.5 s")
+    for pairs in SIZES:
+        told(once(PLANNED, f"{pairs} pairs: evacuate --planned", pairs, SINGLES))
+    script = once(XARGS, f"{PAIRS} pairs: xargs -P2 of a script", PAIRS, 0)
     for name, command in (("--planned", PLANNED), ("--forced", FORCED)):
         for more, target in (("", 0.15), ("--no-preload", 0.35)):
-            took = once([*command, *([more] if more else [])], f"evacuate {name} {more}".strip(), script)
-            print(f"    ratio {took.promoted / script.promoted:.2f}   (target: {target} or less)")
-            if outage := took.result.get("outage_ms"):
-                one = took.result["single_ms"]
-                worst = (
-                    f"longest outage {outage['worst']:.0f} ms, 95 % {outage['p95']:.0f}, median {outage['median']:.0f}"
-                )
-                print(
-                    f"    {worst}; of a single switchover {one:.0f} ms: ratio {outage['worst'] / one:.2f} (2.0 or less)"
-                )
+            singles = SINGLES if command is PLANNED else 0
+            words = [*command, *([more] if more else [])]
+            took = once(words, f"{PAIRS} pairs: evacuate {name} {more}".strip(), PAIRS, singles)
+            print(f"    ratio {took.promoted / script.promoted:.2f}   (target: {target} or less)", flush=True)
+            told(took)
 
 
-def once(command: list[str], name: str, beside: Took | None) -> Took:
+def told(took: Took) -> None:
+    """Of outages, where there were any."""
+    if outage := took.result.get("outage_ms"):
+        one = took.result["single_ms"]
+        worst = f"longest outage {outage['worst']:.0f} ms, 95 % {outage['p95']:.0f}, median {outage['median']:.0f}"
+        ratio = outage["worst"] / one
+        print(f"    {worst}; of a single switchover {one:.0f} ms: ratio {ratio:.2f} (2.0 or less)", flush=True)
+
+
+def once(command: list[str], name: str, pairs: int, singles: int) -> Took:
     """In a sandbox of its own."""
     home = Path(tempfile.mkdtemp())
     try:
         with running(SandboxOptions(build_seconds=0.0, backup_seconds=0.0)) as sandbox:
-            make(sandbox, SINGLES if beside and "--forced" not in command else 0)
-            took = measured(sandbox, command, home)
+            make(sandbox, pairs, singles)
+            took = measured(sandbox, command, home, pairs)
     finally:
         shutil.rmtree(home)
     more = f"{took.processes} avn, {took.requests} requests, {took.cpu:.1f} s of CPU"
     seen = f"{took.seen.memory:.0f} MiB, {took.seen.descriptors} descriptors"
-    print(f"  {name:34} promoted {took.promoted:6.2f} s   ended {took.total:6.2f} s   {more}, {seen}", flush=True)
+    print(f"  {name:44} promoted {took.promoted:6.2f} s   ended {took.total:6.2f} s   {more}, {seen}", flush=True)
     return took
 
 
-def make(sandbox: RunningSandbox, singles: int) -> None:
-    names = [*(f"p{one} r{one}" for one in range(PAIRS)), *(f"single{one} other{one}" for one in range(singles))]
+def make(sandbox: RunningSandbox, pairs: int, singles: int) -> None:
+    names = [*(f"p{one} r{one}" for one in range(pairs)), *(f"single{one} other{one}" for one in range(singles))]
     for primary, replica in (one.split() for one in names):
         body = {"service_type": "valkey", "plan": "startup-4"}
         cloud = EU if primary.startswith("p") else US
@@ -148,9 +156,9 @@ def until(sandbox: RunningSandbox, name: str, key: str, value: str) -> None:
             time.sleep(0.02)
 
 
-def measured(sandbox: RunningSandbox, command: list[str], home: Path) -> Took:
+def measured(sandbox: RunningSandbox, command: list[str], home: Path, pairs: int) -> Took:
     (home / "one.sh").write_text(SCRIPT)
-    environment = {**os.environ, **sandbox.environment(), "PAIRS": str(PAIRS), "PATH": f"{BIN}:{os.environ['PATH']}"}
+    environment = {**os.environ, **sandbox.environment(), "PAIRS": str(pairs), "PATH": f"{BIN}:{os.environ['PATH']}"}
     more = ["--no-preload"] if "--no-preload" in command else []
     singles = (
         [single(environment, one, more) for one in range(SINGLES)] if "single0" in sandbox.platform.services else []
@@ -161,7 +169,7 @@ def measured(sandbox: RunningSandbox, command: list[str], home: Path) -> Took:
         child = subprocess.Popen(command, env=environment, cwd=home, stdout=out, stderr=err)
         watched = Watched(child.pid)
         threading.Thread(target=watched.watch, daemon=True).start()
-        for number in range(PAIRS):
+        for number in range(pairs):
             until(sandbox, f"r{number}", "role", "master")
         promoted = time.perf_counter() - began
         code = child.wait()

@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
 
 
+SWITCH = 0.001
+"""Seconds after which a thread lets others run: one whose writes are paused must not wait for one that computes."""
+
 _WRITING = threading.Lock()
 """The journal of the evacuation has many writers."""
 
@@ -177,7 +180,7 @@ class Evacuation:
             return
         wanted = " ".join(self.given.want.clouds)
         count = selection.count("switchover") + selection.count("failover")
-        question = f"Type {wanted} to promote {count} replicas; anything else stops here, with nothing changed: "
+        question = f"Type {wanted} to promote {count} replicas; anything else changes nothing: "
         began = time.monotonic()
         answer = promotion_options.answer_to(question)
         seconds = time.monotonic() - began
@@ -195,6 +198,7 @@ class Evacuation:
     def _move(self, moves: list[Choice], program: Program) -> None:
         given = self.given
         process.raise_descriptors()
+        sys.setswitchinterval(SWITCH)
         run_avn = process.run
         governor = Governor(most=min(given.parallel, at_once(os.cpu_count() or 1, preloaded=given.preloaded)))
         shared = SharedReads(project=given.setting.project, ask=asking(governor, run_avn, program.path))

@@ -6,9 +6,11 @@ from typing import Any
 from ccr_avn.cli.given import Given
 from ccr_avn.cli.one_of_many import Moved
 from ccr_avn.errors import CHANGED, CcrError
-from ccr_avn.evacuate.choose import Choice, Selection, Want
+from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.output import console
 from ccr_avn.units import format_bytes, format_duration
+
+ORDER: tuple[Action, ...] = ("switchover", "failover", "done", "skip", "refuse")
 
 
 class Failed(CcrError):
@@ -54,17 +56,20 @@ def not_begun(one: Choice) -> dict[str, Any]:
 
 
 def table(selection: Selection, want: Want) -> list[str]:
-    """Every service of these clouds with what will be done; what does not fit a row follows on lines of its own."""
+    """Every service of these clouds with what will be done, and why where it is not moved: those last, by the question."""
     if not selection.choices:
         return [f"no Valkey or Redis primary is in {' '.join(want.clouds)}"]
-    rows = [("PAIR", "LAG", "ACTION", "WHY")]
-    rows += [(one.name, format_bytes(one.behind), one.action, one.reason) for one in selection.choices]
-    lines = console.table(rows, indent="").splitlines()
-    for one in selection.choices:
-        lines += [f"{one.primary}: {other}" for other in one.others]
+    ordered = sorted(selection.choices, key=lambda one: ORDER.index(one.action))
+    rows = [("ACTION", "LAG", "PAIR"), *((one.action, format_bytes(one.behind), one.name) for one in ordered)]
+    first, *lines = console.table(rows, indent="").splitlines()
+    indent = " " * first.index("PAIR")
+    told = [first]
+    for one, line in zip(ordered, lines, strict=True):
+        told.append(line)
+        told += [f"{indent}{why}" for why in (one.reason, *one.others) if why != LINK_UP]
     if selection.replicas_here:
-        lines.append(f"replicas here whose primary is elsewhere are not moved: {', '.join(selection.replicas_here)}")
-    return lines
+        told.append(f"not moved, as their primaries are elsewhere: {', '.join(selection.replicas_here)}")
+    return told
 
 
 def sentence(selection: Selection) -> str:
@@ -83,23 +88,20 @@ def sentence(selection: Selection) -> str:
 def consequences(selection: Selection, given: Given) -> list[str]:
     """What is said before the question."""
     forced = selection.count("failover")
-    fate = "powered off" if given.old_primary == "power-off" else "closed to client connections (ip_filter)"
-    rows = [("in all", sentence(selection))]
-    rows += [
-        ("promoted", "each replica becomes a standalone primary, permanently; its old primary can't become its replica")
+    fate = "powered off" if given.old_primary == "power-off" else "closed"
+    waves = f"{given.canary} first, to the end; then {given.parallel} at once; no more once {given.stop_after} failed"
+    rows = [
+        ("in all", sentence(selection)),
+        ("promoted", "each replica, permanently; old primaries can't become replicas"),
     ]
     if selection.count("switchover"):
-        rows += [("switchover", f"no acknowledged write is lost; each old primary is {fate}")]
+        rows += [
+            ("switchover", f"no acknowledged write is lost; each old primary is {fate}"),
+            ("write pause", f"for each pair {60 + given.promote_timeout:g} s at most, usually seconds"),
+        ]
     if forced:
         rows += [("failover", f"{forced} old primaries are not closed; their last writes may be lost")]
-    paused = f"for each pair {60 + given.promote_timeout:g} s at most, usually seconds"
-    rows += [("write pause", paused)] if selection.count("switchover") else []
-    rows += [
-        (
-            "in waves",
-            f"{given.canary} first, to completion; then {given.parallel} at once; no new ones once {given.stop_after} failed",
-        )
-    ]
+    rows += [("in waves", waves)]
     return console.table(rows).splitlines()
 
 

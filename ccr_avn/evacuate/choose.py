@@ -16,6 +16,9 @@ Action = Literal["switchover", "failover", "done", "skip", "refuse"]
 
 NO_LOOK = Look()
 
+LINK_UP = "link up"
+"""The reason of a pair that is as it should be."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
@@ -232,7 +235,7 @@ def _judge(pair: Pair, looks: Looks, want: Want) -> Choice:
         why_not = _not_whole(pair, replica)
         return choice("refuse", *why_not) if why_not else choice("failover", f"forced; {trouble[0] or 'both answer'}")
     if not trouble[0]:
-        return choice("switchover", "link up")
+        return choice("switchover", LINK_UP)
     if want.mode == "auto" and primary.side is None and not primary.ours and not primary.answered:
         why_not = _not_whole(pair, replica)
         return choice("refuse", *why_not) if why_not else choice("failover", trouble[0])

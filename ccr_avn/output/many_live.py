@@ -82,7 +82,8 @@ def _row(one: Line, now: float, names: int, width: int) -> Text:
     held = now - one.held_since if one.held_since is not None else one.outage
     row = Text(f"{shortened(one.name, names):{names}} ")
     row.append(f"{one.phase:9}", style=STYLES.get(one.phase, ""))
-    row.append(f" {format_duration(held) if held else '':>9} {printable_line(emitted(one.text))}")
+    text = "" if one.phase == "done" else printable_line(emitted(one.text))  # that it is says enough
+    row.append(f" {format_duration(held) if held else '':>9} {text}")
     return _one_line(row, width)
 
 
