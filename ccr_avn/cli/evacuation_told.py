@@ -117,7 +117,7 @@ def lines_of(result: dict[str, Any]) -> list[str]:
     """The end, for people."""
     counted = result["counts"]
     refused = sum(one["state"] == "refused" for one in result["pairs"])
-    first = f"{result['moved']} moved, {counted['done']} were done already, {result['failed']} failed"
+    first = f"{result['moved']} moved, {counted['done']} already done, {result['failed']} failed"
     lines = [f"{first}, {refused} refused, {result['not_begun']} not begun"]
     if spread_of := result["outage_ms"]:
         told = ", ".join(f"{name} {format_duration(value / 1000)}" for name, value in spread_of.items())

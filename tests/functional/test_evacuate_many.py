@@ -103,6 +103,24 @@ def test_a_hook_can_refuse_one_and_hears_of_its_end(operator: Operator) -> None:
 
 
 @pytest.mark.slow
+def test_only_what_was_asked_for_is_moved_and_old_primaries_can_be_powered_off(operator: Operator) -> None:
+    pairs(operator, 4)
+    for name in ("p0", "p1", "p3"):
+        operator.avn("service", "tags", "update", name, "--add-tag", "wave=1")
+    moves = ("evacuate", "google-*", *GO[2:], "--tag", "wave=1", "--except", "r3", "--old-primary", "power-off")
+    done = operator.ccr(*moves)
+    assert done.code == 0, done.err
+    assert states(by_pair(done.out)) == {"p0/r0": "done", "p1/r1": "done"}
+    services = operator.sandbox.platform.services
+    assert [services[f"p{one}"].powered for one in range(4)] == [False, False, True, True]
+    operator.sandbox.servers.cut_replication("r3")
+    refused = operator.ccr(*GO, "--only", "r3")
+    assert refused.code == 4, refused.err
+    assert states(by_pair(refused.out)) == {"p3/r3": "refused"}
+    assert len(deletions(operator)) == 2
+
+
+@pytest.mark.slow
 def test_ctrl_c_twice_ends_each_as_it_would_a_single_run(operator: Operator) -> None:
     """The change under way ends first; what goes on with a pair is said."""
     pairs(operator, 3)
