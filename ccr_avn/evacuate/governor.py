@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-AGING = 30.0
+AGING = 120.0
 """Seconds after which what yields to others is as urgent as they are: a write pause must not run out by it."""
 
 LEASE = 2.0
