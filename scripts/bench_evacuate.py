@@ -152,7 +152,10 @@ def make(sandbox: RunningSandbox, pairs: int, singles: int) -> None:
 def until(sandbox: RunningSandbox, name: str, key: str, value: str) -> None:
     service = sandbox.platform.services[name]
     with valkey.Valkey(port=service.port, password=service.password, socket_timeout=5) as client:
-        while str(client.info("replication").get(key)) != value:  # type: ignore[union-attr]
+        while True:
+            with suppress(valkey.exceptions.ConnectionError):  # a promotion may cut it
+                if str(client.info("replication").get(key)) == value:  # type: ignore[union-attr]
+                    return
             time.sleep(0.02)
 
 
