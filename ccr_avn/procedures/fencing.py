@@ -236,8 +236,8 @@ def _observe(want: FenceWish, primary: Service) -> ReplicationInfo:
     )
     if side is None:
         raise Refused(
-            f"something still writes to {primary.name}",
-            detail=f"its offset did not stand still for {STILL:g} s within {want.catch_up_timeout:g} s",
+            f"{primary.name} is still being written to",
+            detail=f"its replication offset was never unchanged for {STILL:g} s within {want.catch_up_timeout:g} s",
             hint="stop the writers, then run the same command again (this service refuses CLIENT PAUSE)",
         )
     return side
