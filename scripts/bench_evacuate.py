@@ -103,14 +103,19 @@ def bench() -> None:
     print("  a promotion takes the platform 0.5 s")
     for pairs in SIZES:
         told(once(PLANNED, f"{pairs} pairs: evacuate --planned", pairs, SINGLES))
-    script = once(XARGS, f"{PAIRS} pairs: xargs -P2 of a script", PAIRS, 0)
+    script = [once(XARGS, f"{PAIRS} pairs: xargs -P2 of a script", PAIRS, 0)]
+    ours: list[tuple[str, float, float]] = []
     for name, command in (("--planned", PLANNED), ("--forced", FORCED)):
         for more, target in (("", 0.15), ("--no-preload", 0.35)):
             singles = SINGLES if command is PLANNED else 0
             words = [*command, *([more] if more else [])]
             took = once(words, f"{PAIRS} pairs: evacuate {name} {more}".strip(), PAIRS, singles)
-            print(f"    ratio {took.promoted / script.promoted:.2f}   (target: {target} or less)", flush=True)
             told(took)
+            ours.append((f"{name} {more}".strip(), took.promoted, target))
+    script.append(once(XARGS, f"{PAIRS} pairs: xargs -P2 of a script, again", PAIRS, 0))
+    floor = min(took.promoted for took in script)  # what else the machine does may change meanwhile
+    for name, promoted, target in ours:
+        print(f"    {name:22} ratio {promoted / floor:.2f}   (target: {target} or less)", flush=True)
 
 
 def told(took: Took) -> None:
