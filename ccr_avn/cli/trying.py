@@ -25,21 +25,20 @@ def alone(
     asked: Alone, name: str, assumption: str, *, primary: str | None, followed: str | None, run: str | None
 ) -> "Step[Tried]":
     """What only a whole run knows is not known here, and told so."""
-    services = {one.name: one for one in asked.services(name, *((primary,) if primary else ()))}
-    service = services[name]
+    find = asked.find(name, *((primary,) if primary else ()))
     return trial(
         Subject(
             primary=primary or "",
             name=name,
             setting=asked.setting,
-            find=lambda _, which: services[which],
+            find=find,
             before=lambda _: None,
-            after=lambda _: service,
+            after=lambda seen: find(seen, name),
             followed=lambda _: _replid(followed),
             noted=followed or "",
-            closed=lambda _: is_shut(service),
-            opened=lambda _: not is_shut(service),
-            tags=lambda _: service.tags,
+            closed=lambda seen: is_shut(find(seen, name)),
+            opened=lambda seen: not is_shut(find(seen, name)),
+            tags=lambda seen: find(seen, name).tags,
             run=run or "",
             filter_timeout=asked.timeout,
             backup_timeout=0.0,

@@ -29,7 +29,8 @@ def begin(
     """Start one `avn service list`. The function given back waits for its answer; misses are forgiven as in a run.
 
     Where the list can't be had, those of ``names`` are asked for by name, and what they replicate or feed.
-    ``heard``: is given avn's answer. ``call_timeout``: seconds. What is given back raises AvnError when avn failed, Refused when it is too old.
+    ``heard``: is given avn's answer. ``call_timeout``: seconds. What is given back raises AvnError when avn failed,
+    Refused when it is too old.
 
     Raises:
         UsageError: there is no avn.

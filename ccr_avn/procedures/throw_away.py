@@ -257,8 +257,7 @@ def _made_at(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Later:
     """The tag with its creation time; in a preview what `gate drill-made` printed."""
 
     def fill(seen: Results) -> str:
-        service = by_name(seen.of(made), want.drill) if seen.has(made) else None
-        return f"{rules.MADE}={lineage.created(service) if service else ''}"
+        return rules.made_tag(by_name(seen.of(made), want.drill) if seen.has(made) else None)
 
     return Later(variable="drill_made", fill=fill)
 

@@ -21,6 +21,9 @@ PLAIN_SCHEMES = ("redis", "valkey")
 REDACTED = "<redacted>"
 """What the platform shows instead of a password to a token without ``service:secrets:read``."""
 
+KEEP_ALIVE = 0.4
+"""Seconds between two commands on a connection that must stay: a service's idle time-out may be as short as one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:

@@ -11,7 +11,7 @@ from valkey.exceptions import ResponseError
 
 from ccr_avn.errors import CcrError, Refused
 from ccr_avn.poll import poll
-from ccr_avn.valkey.connect import Endpoint, awake, connect, explained
+from ccr_avn.valkey.connect import KEEP_ALIVE, Endpoint, awake, connect, explained
 from ccr_avn.valkey.replication import ReplicationInfo, parse_replication, read_replication, unparsed
 
 if TYPE_CHECKING:
@@ -46,9 +46,6 @@ def blocked_writers(client: "valkey.Valkey") -> tuple[Writer, ...]:
 
 NAME = "ccr-avn:fence:"
 """Every fence's connection is called this and its run, so that runs see each other in CLIENT LIST."""
-
-KEEP_ALIVE = 0.4
-"""Seconds between two commands on a connection that must stay: a service's idle time-out may be as short as one."""
 
 ENDING = "ccr-avn:unfence:"
 """What a connection calls itself before it looks for other fences and un-pauses.

@@ -12,6 +12,7 @@ from valkey.exceptions import ResponseError
 from valkey.exceptions import TimeoutError as NoAnswer
 
 from ccr_avn.errors import CcrError
+from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.quiescence import is_quiescent
 from ccr_avn.valkey.replication import NO_HISTORY, fetch_replication, read_replication
@@ -194,31 +195,33 @@ def carries(endpoint: Endpoint, history: str) -> Tried:
 
 def filter_refuses(endpoint: Endpoint, limit: float) -> Tried:
     """After a closed filter: are new connections refused, within so many seconds."""
-    began = time.monotonic()
-    while (elapsed := time.monotonic() - began) <= limit:
-        if not lets_clients_in(endpoint):
-            return holds(f"new connections are refused after {elapsed:.1f} s")
-        time.sleep(LOOK)
+    if (after := _seen_after(lambda: not lets_clients_in(endpoint), limit)) is not None:
+        return holds(f"new connections are refused after {after:.1f} s")
     return fails(f"new connections were still accepted after {limit:g} s")
 
 
 def filter_cuts(kept: Kept, limit: float) -> Tried:
     """The same for a connection from before."""
-    began = time.monotonic()
-    while (elapsed := time.monotonic() - began) <= limit:
-        if kept.read().cut:
-            return holds(f"an existing connection was closed, seen after {elapsed:.1f} s")
-        time.sleep(LOOK)
+    if (after := _seen_after(lambda: kept.read().cut, limit)) is not None:
+        return holds(f"an existing connection was closed, seen after {after:.1f} s")
     return fails(f"an existing connection was still open after {limit:g} s")
 
 
 def opens_again(endpoint: Endpoint, limit: float) -> Tried:
-    began = time.monotonic()
-    while (elapsed := time.monotonic() - began) <= limit:
-        if lets_clients_in(endpoint):
-            return holds(f"connections were accepted again after {elapsed:.1f} s")
-        time.sleep(LOOK)
+    if (after := _seen_after(lambda: lets_clients_in(endpoint), limit)) is not None:
+        return holds(f"connections were accepted again after {after:.1f} s")
     return fails(f"no connection was accepted within {limit:g} s")
+
+
+def _seen_after(look: Callable[[], bool], limit: float) -> float | None:
+    """Seconds until it was seen; None: not within ``limit``."""
+    began = time.monotonic()
+
+    def elapsed() -> float | None:
+        asked = time.monotonic() - began
+        return asked if look() else None
+
+    return poll(elapsed, lambda after: after is not None, within=limit, first=LOOK, longest=LOOK)
 
 
 def certificate(endpoint: Endpoint) -> Tried:

@@ -14,7 +14,7 @@ from valkey.exceptions import TimeoutError as NoAnswer
 
 from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.poll import poll
-from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.connect import KEEP_ALIVE, Endpoint, connect, explained
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import PREFIX, TTL
 from ccr_avn.valkey.quiescence import LOOK
@@ -48,9 +48,6 @@ class Left:
     side: ReplicationInfo | None = None
 
 
-SELDOM = 0.4
-"""Seconds between two looks at a service that nothing is about to close; its idle time-out may be as short as one."""
-
 FEW = 5
 """Of so many of these one reads INFO: where hundreds of services wait to be closed, that is most of the work."""
 
@@ -65,7 +62,7 @@ class Kept:
         with explained(endpoint, connected=True):
             self._number: Any = self._client.client_id()
         self._ended, self._woken = threading.Event(), threading.Event()
-        self._pause = SELDOM
+        self._pause = KEEP_ALIVE  # until it is about to be closed
         self._cut = False
         self._side: ReplicationInfo | None = None
         threading.Thread(target=self._keep, name="kept", daemon=True).start()

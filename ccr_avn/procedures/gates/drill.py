@@ -59,7 +59,12 @@ def name_of(primary: str, run: str) -> str:
 
 
 def tags(run: str, service: Service) -> tuple[str, ...]:
-    return (f"{TAG}={run}", f"{MADE}={lineage.created(service)}")
+    return (f"{TAG}={run}", made_tag(service))
+
+
+def made_tag(service: Service | None) -> str:
+    """The tag with its creation time, in seconds since 1970; without a value: there is no service."""
+    return f"{MADE}={lineage.created(service) if service else ''}"
 
 
 def may_begin(project: Project, primary: PrimaryWish, drill: ReplicaWish) -> Gate[tuple[Service, ...]]:
@@ -176,10 +181,9 @@ def was_made(name: str, primary: str) -> Gate[tuple[Service, ...]]:
             return wait("it is not listed yet")
         if service.source != primary:
             return wait(f"it does not follow {primary} yet")
-        created = lineage.created(service)
-        if created is None:
+        if lineage.created(service) is None:
             return wait("its creation time is not shown")
-        return go(f"it is a read replica of {primary}, made {service.created:%F %T}", made=f"{MADE}={created}")
+        return go(f"it is a read replica of {primary}, made {service.created:%F %T}", made=made_tag(service))
 
     return Gate(f"{name} exists as a read replica of {primary}, with its creation time", judge)
 
