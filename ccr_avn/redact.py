@@ -1,7 +1,6 @@
 """Redacts passwords from all text before it is shown or stored."""
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
@@ -28,7 +27,31 @@ SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """What looks like a secret, whoever's it is."""
 
-_known: set[str] = set()
+TELLTALE = re.compile(r"(?i)://|AVNS_|password|auth_token|unknown command")
+"""Every shape has one of these; most texts have none, and all that is journaled or shown comes by here."""
+
+
+class Known:
+    """The passwords that were read; they only become more."""
+
+    def __init__(self) -> None:
+        self._all: set[str] = set()
+        self._built: tuple[int, re.Pattern[str] | None] = (0, None)
+
+    def add(self, password: str) -> None:
+        self._all.add(password)
+
+    def pattern(self) -> re.Pattern[str] | None:
+        """Of all that are known now; made anew when there are more."""
+        count, pattern = self._built
+        if count != len(self._all):
+            known = frozenset(self._all)  # a copy: another thread may read one meanwhile, which is then in the next
+            pattern = _any_of(known)
+            self._built = (len(known), pattern)
+        return pattern
+
+
+_known = Known()
 
 
 def remember(password: str | None) -> None:
@@ -46,7 +69,7 @@ def learn(answer: Any) -> None:
         if isinstance(value, dict):
             todo.extend(value.values())
             for key, one in value.items():
-                if isinstance(one, str) and KEYS.search(str(key)):
+                if isinstance(one, str) and _names_a_secret(str(key)):
                     remember(one)
         elif isinstance(value, list):
             todo.extend(value)
@@ -56,10 +79,11 @@ def learn(answer: Any) -> None:
 
 def redacted(text: str) -> str:
     """The same text without any password that was read, and without what looks like one."""
-    if pattern := _pattern(frozenset(_known)):
+    if pattern := _known.pattern():
         text = pattern.sub(REDACTED, text)
-    for shape, instead in SHAPES:
-        text = shape.sub(instead, text)
+    if TELLTALE.search(text):
+        for shape, instead in SHAPES:
+            text = shape.sub(instead, text)
     return text
 
 
@@ -72,8 +96,12 @@ def redacted_in(value: Any) -> Any:
     return [redacted_in(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-@lru_cache(maxsize=4)
-def _pattern(known: Iterable[str]) -> re.Pattern[str] | None:
+@lru_cache(maxsize=4096)
+def _names_a_secret(key: str) -> bool:
+    return bool(KEYS.search(key))
+
+
+def _any_of(known: frozenset[str]) -> re.Pattern[str]:
     longest_first = sorted(known, key=lambda one: (-len(one), one))
     words = [re.escape(one) if len(one) >= LONG else rf"(?<!\w){re.escape(one)}(?!\w)" for one in longest_first]
-    return re.compile("|".join(words)) if words else None
+    return re.compile("|".join(words))

@@ -26,6 +26,8 @@ REPLICABLE = ("valkey", "redis")
 """The service types that have read replicas of their own kind; all others are none of our business."""
 
 UNKNOWN = "unknown"
+IDLE_TIMEOUT = 300.0
+"""Seconds: what ``valkey_timeout`` and ``redis_timeout`` are where they are not set."""
 
 
 def _not_enabled_id(value: Any) -> Any:
@@ -155,6 +157,12 @@ class Service(Fact):
     def persistence(self) -> str:
         """``rdb`` or ``off``; an absent key behaves as ``rdb``."""
         return str(self.user_config.get(f"{self.type}_persistence") or "rdb")
+
+    @property
+    def idle_timeout(self) -> float:
+        """Seconds after which it ends an idle connection, 0 for never; the platform's default where nothing is set."""
+        given = self.user_config.get(f"{self.type}_timeout")
+        return float(given) if isinstance(given, int) and given >= 0 else IDLE_TIMEOUT
 
     @property
     def row(self) -> Integration | None:

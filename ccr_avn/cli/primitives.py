@@ -20,8 +20,8 @@ from ccr_avn.procedures.promotion import carries_history
 from ccr_avn.procedures.steps import endpoint as endpoint_of
 from ccr_avn.valkey import quiescence, writes
 from ccr_avn.valkey.fence import Fence, lift
+from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import Noted
-from ccr_avn.valkey.replication import fetch_replication
 
 Timeout = Annotated[float, typer.Option(metavar="S", help="How long to wait.")]
 

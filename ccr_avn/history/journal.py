@@ -29,6 +29,7 @@ FSYNCED = (
     events.PairEnded,
 )
 KEPT = (*FSYNCED, events.StepStarted, events.Looked, events.Missed)
+SCALARS = frozenset({str, int, float, bool, type(None)})
 OFTEN = 1.0
 """Seconds: looks that only wait are kept this often at most, as a run may make thousands."""
 
@@ -112,13 +113,15 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in SCALARS:  # most are
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+    return value if isinstance(value, (str, int, float)) else str(value)
 
 
 def _now() -> str:

@@ -17,7 +17,7 @@ from ccr_avn.plan.execute import World
 from ccr_avn.procedures.lookup import ask_each
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.valkey.diagnose import Answered
-from ccr_avn.valkey.fast_info import glance
+from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _look(service: Service, setting: Setting, until: float, hold: Callable[[], N
         return Look(trouble="powered off")
     try:
         where = replace(endpoint(service, setting), timeout=max(0.0, until - time.monotonic()))
-        return Look(side=glance(where, until=until, hold=hold))
+        return Look(side=fetch_replication(where, until=until, hold=hold))
     except Unreachable as error:
         return Look(trouble=error.what, ours=not error.passing, answered=isinstance(error, Answered))
     except ValueError:  # no address at all, in one of the many ways in which it may be none

@@ -31,8 +31,9 @@ from ccr_avn.procedures.survey import see_offers, see_vpcs
 from ccr_avn.procedures.throw_away import DrillRequest, create, look_at_primary, see_answers, see_backup, tag, terminate
 from ccr_avn.procedures.verify import VerifyRequest, compare_step
 from ccr_avn.valkey.heartbeat import Heartbeat, Received
+from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import Noted
-from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
+from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.writes import accepts_write
 
 MARKERS = "markers-begin"

@@ -28,7 +28,8 @@ from ccr_avn.procedures.promotion import (
 )
 from ccr_avn.procedures.steps import Setting, endpoint, wait_running
 from ccr_avn.procedures.unverified import allowed, promote_unseen
-from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
+from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.replication import ReplicationInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

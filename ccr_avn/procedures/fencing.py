@@ -17,8 +17,9 @@ from ccr_avn.procedures.steps import Find, Setting, endpoint
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.connect import awake
 from ccr_avn.valkey.fence import Fence, FenceRefused
+from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import Noted, caught_up, is_quiescent, no_writes_between
-from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
+from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.writes import Kept, lets_clients_in
 
 FenceMode = Literal["auto", "client-pause", "observe"]

@@ -17,8 +17,9 @@ from ccr_avn.procedures.promotion import keep_lineage, keep_origin
 from ccr_avn.procedures.steps import endpoint
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered, Unresolved
+from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.marker import last_watched
-from ccr_avn.valkey.replication import ReplicationInfo, behind, fetch_replication
+from ccr_avn.valkey.replication import ReplicationInfo, behind
 
 if TYPE_CHECKING:
     from ccr_avn.procedures.failover import FailoverRequest

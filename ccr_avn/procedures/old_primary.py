@@ -14,7 +14,8 @@ from ccr_avn.procedures.fencing import FENCE, Fenced, fenced_in
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.steps import Find, Setting, endpoint
-from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
+from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.writes import Kept, Left, lets_clients_in
 
 OldPrimaryAction = Literal["close", "power-off", "hold", "open"]

@@ -13,7 +13,8 @@ from ccr_avn.procedures.gates.pair_state import feeding
 from ccr_avn.procedures.steps import Find, Setting, endpoint, wait_running
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered
-from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
+from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.writes import accepts_write
 
 FAST = 0.005

@@ -14,9 +14,10 @@ from ccr_avn.plan.model import Keep, Poll, Probe, Results, Step, Word
 from ccr_avn.procedures.gates import links, services
 from ccr_avn.valkey.compare import Comparison
 from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.info import fetch_link
 from ccr_avn.valkey.inventory import Databases, read_databases
 from ccr_avn.valkey.marker import MarkerResult, run_marker
-from ccr_avn.valkey.replication import Link, read_link
+from ccr_avn.valkey.replication import Link
 from ccr_avn.valkey.route import addresses, best
 
 POLL_INTERVAL = 5.0
@@ -80,7 +81,7 @@ def endpoint(service: Service, setting: Setting) -> Endpoint:
             passing=False,
         )
     uri = known[setting.route] if setting.route else best(known)
-    return Endpoint(service=service.name, uri=uri, ca_file=setting.ca_file)
+    return Endpoint(service=service.name, uri=uri, ca_file=setting.ca_file, idle_timeout=service.idle_timeout)
 
 
 def _no_address(service: Service) -> Unreachable:
@@ -134,7 +135,7 @@ def link_step(
     """``max_lag``: bytes that the replica may be behind."""
 
     def read(seen: Results) -> Link:
-        return read_link(endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting))
+        return fetch_link(endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting))
 
     within = () if max_lag is None else ("--max-lag-bytes", str(max_lag))
     return Step(

@@ -42,7 +42,8 @@ from ccr_avn.procedures.promotion import (
 from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint, two_sides
 from ccr_avn.procedures.survey import compare_sides
 from ccr_avn.units import clock_time
-from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
+from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.replication import ReplicationInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

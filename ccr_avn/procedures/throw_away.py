@@ -15,7 +15,8 @@ from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish, by_name
 from ccr_avn.procedures.promotion import DOUBT_TIMEOUT
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.procedures.verify import Depth, Level
-from ccr_avn.valkey.replication import ReplicationInfo, fetch_replication
+from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.replication import ReplicationInfo
 
 CREATE = "throw-away"
 TERMINATE = "terminate"

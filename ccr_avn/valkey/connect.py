@@ -21,18 +21,28 @@ PLAIN_SCHEMES = ("redis", "valkey")
 REDACTED = "<redacted>"
 """What the platform shows instead of a password to a token without ``service:secrets:read``."""
 
-KEEP_ALIVE = 0.4
-"""Seconds between two commands on a connection that must stay: a service's idle time-out may be as short as one."""
+SHORTEST_IDLE, LONGEST_ALIVE = 1.0, 2.0
+"""Seconds: the shortest idle time-out that a service can have, and the longest pause on a connection that must stay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a service answers. ``timeout`` is in seconds, for connecting and for each reply."""
+    """Where a service answers. ``timeout``: seconds, for connecting and for each reply.
+
+    ``idle_timeout``: seconds after which it ends a connection without commands, 0 for never; None: not known.
+    """
 
     service: str
     uri: str = field(repr=False)  # holds the password
     ca_file: Path | None = None
     timeout: float = 5.0
+    idle_timeout: float | None = None
+
+    @property
+    def keep_alive(self) -> float:
+        """Seconds between two commands on a connection that must stay: hundreds may have to, for minutes."""
+        idle = SHORTEST_IDLE if self.idle_timeout is None else self.idle_timeout
+        return min(LONGEST_ALIVE, 0.4 * idle) if idle else LONGEST_ALIVE
 
     @property
     def address(self) -> str:

@@ -11,7 +11,7 @@ from valkey.exceptions import ResponseError
 
 from ccr_avn.errors import CcrError, Refused
 from ccr_avn.poll import poll
-from ccr_avn.valkey.connect import KEEP_ALIVE, Endpoint, awake, connect, explained
+from ccr_avn.valkey.connect import Endpoint, awake, connect, explained
 from ccr_avn.valkey.replication import ReplicationInfo, parse_replication, read_replication, unparsed
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ class Fence:
 
     def _renew(self) -> None:
         due = self._clock() + min(self.ttl / 3, 10.0)
-        while not self._ended.wait(min(KEEP_ALIVE, self.ttl / 10)):
+        while not self._ended.wait(min(self.endpoint.keep_alive, self.ttl / 10)):
             # A renewal that fails shows in holds(): the gates ask that, not this thread.
             with suppress(Exception), self._lock:
                 if self._ended.is_set():

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ccr_avn.errors import Unreachable
-from ccr_avn.valkey.connect import Endpoint, connect, explained
 
 if TYPE_CHECKING:
     import valkey
@@ -130,7 +129,7 @@ def parse_replication(answer: bytes, service: str) -> ReplicationInfo:
     Raises:
         Unreachable: an answer that lacks what is needed.
     """
-    pairs = (line.split(":", 1) for line in answer.decode(errors="replace").splitlines() if ":" in line)
+    pairs = [line.split(":", 1) for line in answer.decode(errors="replace").splitlines() if ":" in line]
     try:
         return _side(dict(pairs))
     except (KeyError, ValueError) as error:
@@ -140,29 +139,6 @@ def parse_replication(answer: bytes, service: str) -> ReplicationInfo:
             hint="the user may lack the right to INFO, or a proxy answers in its place",
             passing=False,
         ) from None
-
-
-def read_link(primary: Endpoint, replica: Endpoint) -> Link:
-    """Both sides, the replica first: what the primary writes in between counts as lag.
-
-    Raises:
-        Unreachable: one side can't be asked.
-    """
-    with connect(replica) as client, explained(replica, connected=True):
-        replica_side = read_replication(client, replica.service)
-    with connect(primary) as client, explained(primary, connected=True):
-        primary_side = read_replication(client, primary.service)
-    return Link(primary=primary_side, replica=replica_side)
-
-
-def fetch_replication(endpoint: Endpoint) -> ReplicationInfo:
-    """One side alone.
-
-    Raises:
-        Unreachable: it can't be asked.
-    """
-    with connect(endpoint) as client, explained(endpoint, connected=True):
-        return read_replication(client, endpoint.service)
 
 
 def _side(info: dict[str, str]) -> ReplicationInfo:

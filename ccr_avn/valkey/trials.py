@@ -14,8 +14,9 @@ from valkey.exceptions import TimeoutError as NoAnswer
 from ccr_avn.errors import CcrError
 from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import is_quiescent
-from ccr_avn.valkey.replication import NO_HISTORY, fetch_replication, read_replication
+from ccr_avn.valkey.replication import NO_HISTORY, read_replication
 from ccr_avn.valkey.writes import Kept, lets_clients_in
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from valkey.exceptions import TimeoutError as NoAnswer
 
 from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.poll import poll
-from ccr_avn.valkey.connect import KEEP_ALIVE, Endpoint, connect, explained
+from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import PREFIX, TTL
 from ccr_avn.valkey.quiescence import LOOK
@@ -48,8 +48,8 @@ class Left:
     side: ReplicationInfo | None = None
 
 
-FEW = 5
-"""Of so many of these one reads INFO: where hundreds of services wait to be closed, that is most of the work."""
+INFO_EVERY = 2.0
+"""Seconds between two readings of INFO: where hundreds of services wait to be closed, that is most of the work."""
 
 
 class Kept:
@@ -62,7 +62,7 @@ class Kept:
         with explained(endpoint, connected=True):
             self._number: Any = self._client.client_id()
         self._ended, self._woken = threading.Event(), threading.Event()
-        self._pause = KEEP_ALIVE  # until it is about to be closed
+        self._pause = endpoint.keep_alive  # until it is about to be closed
         self._cut = False
         self._side: ReplicationInfo | None = None
         threading.Thread(target=self._keep, name="kept", daemon=True).start()
@@ -142,7 +142,7 @@ class Kept:
         ]
 
     def _keep(self) -> None:
-        looks = 0
+        looks, few = -1, max(1, round(INFO_EVERY / self._endpoint.keep_alive))
         while True:
             self._woken.wait(self._pause)
             if self._ended.is_set():
@@ -151,7 +151,7 @@ class Kept:
             looks += 1
             with suppress(Exception), self._lock:
                 try:
-                    if not self._is_cut() and (self._pause == LOOK or looks % FEW == 1):
+                    if not self._is_cut() and (self._pause == LOOK or looks % few == 0):
                         self._side = read_replication(self._client, self._endpoint.service)
                 except NoAnswer:
                     self._number = None

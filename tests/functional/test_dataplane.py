@@ -10,8 +10,8 @@ from ccr_avn.errors import Unreachable
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.servers import ValkeyServers
 from ccr_avn.valkey.connect import Endpoint, connect
+from ccr_avn.valkey.info import fetch_link, fetch_replication
 from ccr_avn.valkey.marker import run_marker
-from ccr_avn.valkey.replication import fetch_replication, read_link
 from tests.support.operator import Make, Operator
 from tests.support.pairs import paired
 
@@ -89,7 +89,7 @@ def test_a_replica_is_seen_as_one_and_markers_go_through(servers: ValkeyServers)
     result = run_marker(primary, replica, samples=5)
     assert result.arrived == 5
     assert 0 < result.minimum <= result.median <= result.maximum
-    link = read_link(primary, replica)
+    link = fetch_link(primary, replica)
     assert (link.replica.role, link.replica.link_status) == ("slave", "up")
     assert link.primary.replid == link.replica.replid
     with connect(primary) as client:

@@ -12,8 +12,8 @@ import valkey
 from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
 from ccr_avn.valkey.connect import connect
 from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused, lift
+from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import caught_up, is_quiescent, no_writes_between
-from ccr_avn.valkey.replication import fetch_replication
 from tests.support import servers
 from tests.support.held import takes_a_write
 from tests.support.servers import PASSWORD, Serve, Server, binaries

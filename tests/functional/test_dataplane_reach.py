@@ -13,9 +13,9 @@ from ccr_avn.errors import NotProven, TimedOut, Unreachable
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.fence import Fence
+from ccr_avn.valkey.info import fetch_link, fetch_replication
 from ccr_avn.valkey.marker import PREFIX, last_watched, run_marker
 from ccr_avn.valkey.quiescence import PING_BYTES
-from ccr_avn.valkey.replication import fetch_replication, read_link
 from ccr_avn.valkey.writes import Kept, accepts_write, accepts_writes, lets_clients_in
 from tests.support import servers
 from tests.support.servers import PASSWORD, Serve, Server
@@ -167,7 +167,7 @@ def test_tls(tls_server: Server, tmp_path: Path) -> None:
 def test_a_link_is_read_from_both_sides(primary: Server, serve: Serve) -> None:
     replica = serve("us")
     replica.follow(primary)
-    link = read_link(primary.endpoint(), replica.endpoint())
+    link = fetch_link(primary.endpoint(), replica.endpoint())
     assert link.lag_bytes in (0, PING_BYTES)  # the replica is asked first: a ping may come in between
     assert (link.primary.connected_replicas, link.replica.link_status) == (1, "up")
     replica.freeze()

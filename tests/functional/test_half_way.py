@@ -264,8 +264,7 @@ def test_a_failover_to_a_replica_that_came_back_empty_is_told_the_same_again(mak
 def test_clients_that_a_filter_leaves_connected_are_cut(make: Make) -> None:
     """The filter turns away new connections only, and idle ones end after a second."""
     operator = paired(make(filter_cuts="new-only"))
-    with operator.sandbox.servers.admin("eu") as admin:
-        admin.config_set("timeout", 1)
+    operator.avn("service", "update", "eu", "-c", "valkey_timeout=1")
     with Load(uri(operator, "eu")) as load:
         done = operator.ccr(*GO)
         assert done.code == 0, done.err

@@ -13,7 +13,7 @@ from ccr_avn.redact import redacted, redacted_in
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact, "_known", set())
+    monkeypatch.setattr(redact, "_known", redact.Known())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ccr_avn.errors import Unreachable
 from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.monitoring.pairs import pairs_of
 from ccr_avn.valkey.connect import Endpoint
-from ccr_avn.valkey.fast_info import glance
+from ccr_avn.valkey.info import fetch_replication
 from tests.support.factories import row, service, side
 
 
@@ -25,7 +25,7 @@ def test_looks_end_at_their_limit_whatever_hangs(monkeypatch: pytest.MonkeyPatch
             over.wait()
         return side("master")
 
-    monkeypatch.setattr("ccr_avn.monitoring.collect.glance", hangs)
+    monkeypatch.setattr("ccr_avn.monitoring.collect.fetch_replication", hangs)
     shared = row("p0", "r0")
     pair = [service(name, shared, service_uri="rediss://u:p@h:1") for name in ("p0", "r0")]
     try:
@@ -54,7 +54,7 @@ def test_a_server_that_dribbles_is_cut_off_at_the_limit() -> None:
         where = Endpoint(service="slow", uri=f"valkey://127.0.0.1:{listener.getsockname()[1]}")
         try:
             with pytest.raises(Unreachable):
-                glance(where, until=time.monotonic() + 0.3)
+                fetch_replication(where, until=time.monotonic() + 0.3)
             assert cut_off.wait(60), "while it was still sending"
         finally:
             over.set()

@@ -281,13 +281,13 @@ def test_what_the_platform_says_is_shown_without_what_steers_a_terminal() -> Non
 def test_only_what_has_to_do_with_a_pair_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def glance(where: Any, **_: Any) -> Any:
+    def fetch_replication(where: Any, **_: Any) -> Any:
         asked.append(where.service)
         if where.service == "eu":
             raise Answered("eu: the password was refused", passing=False)
         raise Unreachable(f"{where.service}: no answer")
 
-    monkeypatch.setattr("ccr_avn.monitoring.collect.glance", glance)
+    monkeypatch.setattr("ccr_avn.monitoring.collect.fetch_replication", fetch_replication)
     services = [
         {**one, "service_uri": "rediss://u:p@h:1"} for one in (*with_another_pair(*failed_over()), made("alone", 1))
     ]

@@ -85,7 +85,7 @@ class World:
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
-    monkeypatch.setattr(redact, "_known", set())
+    monkeypatch.setattr(redact, "_known", redact.Known())
     console.prepare(json=False)
     return tmp_path / "runs"
 

@@ -1,5 +1,6 @@
-"""Reads INFO of one service as cheaply as possible: a connection, AUTH and INFO. For hundreds of services at once."""
+"""Reads INFO of one service as cheaply as possible: a connection, AUTH and INFO. Also of hundreds at once, many times."""
 
+import math
 import socket
 import ssl
 import threading
@@ -13,23 +14,29 @@ from valkey import exceptions
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.connect import Endpoint, authority, explained, settings
 from ccr_avn.valkey.diagnose import unreadable_ca
-from ccr_avn.valkey.replication import ReplicationInfo, parse_replication
+from ccr_avn.valkey.replication import Link, ReplicationInfo, parse_replication
 
 MOST = 1024 * 1024
 """Bytes that an answer to INFO may have."""
 
+STEPS = 4
+"""Connecting, TLS, AUTH and INFO may each take the time limit of the endpoint, and no longer together."""
 
-def glance(endpoint: Endpoint, *, until: float, hold: Callable[[], None] = lambda: None) -> ReplicationInfo:
-    """What INFO says; over, one way or the other, at the monotonic time ``until``, however slowly it answers.
 
-    ``hold`` is called when the connection stands, just before the question is asked.
+def fetch_replication(
+    endpoint: Endpoint, *, until: float = math.inf, hold: Callable[[], None] = lambda: None
+) -> ReplicationInfo:
+    """What INFO says of one side, on a connection of its own.
+
+    Over, one way or the other, at the monotonic time ``until``, however slowly it answers. ``hold`` is called when the
+    connection stands, just before the question is asked.
 
     Raises:
-        Unreachable: it can't be asked, or not in time.
+        Unreachable: it can't be asked, or not in time; or the answer lacks what is needed.
     """
     connected = False
     try:
-        with _Line(endpoint, until) as line:
+        with _Line(endpoint, min(until, time.monotonic() + STEPS * endpoint.timeout)) as line:
             line.log_in()
             connected = True
             hold()
@@ -37,9 +44,19 @@ def glance(endpoint: Endpoint, *, until: float, hold: Callable[[], None] = lambd
     except Unreachable:
         raise
     except Exception as error:
-        with explained(endpoint, connected=connected):  # imports the client, which is slow: only when there is need
+        with explained(endpoint, connected=connected):
             raise error from None
     return parse_replication(answer, endpoint.service)
+
+
+def fetch_link(primary: Endpoint, replica: Endpoint) -> Link:
+    """Both sides, the replica first: what the primary writes in between counts as lag.
+
+    Raises:
+        Unreachable: one side can't be asked.
+    """
+    replica_side = fetch_replication(replica)
+    return Link(primary=fetch_replication(primary), replica=replica_side)
 
 
 def tls_context(authority: str | None) -> ssl.SSLContext:
@@ -69,6 +86,7 @@ class _Line:
     def __init__(self, endpoint: Endpoint, until: float) -> None:
         self._wanted = settings(endpoint)
         self._until = until
+        self._timeout = endpoint.timeout
         self._left = b""
         self._socket = socket.create_connection((self._wanted["host"], self._wanted["port"]), timeout=self._remaining())
         if endpoint.tls:
@@ -133,10 +151,12 @@ class _Line:
         remaining = self._until - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("no time left")
-        return remaining
+        return min(remaining, self._timeout)
 
 
 def _refusal(text: str) -> Exception:
+    if text.startswith("ERR max number of clients"):
+        return exceptions.ConnectionError(text)
     code = text.split(" ", 1)[0]
     kinds: dict[str, type[Exception]] = {
         "WRONGPASS": exceptions.AuthenticationError,
