@@ -22,13 +22,14 @@ FSYNCED = (
     events.Asked,
     events.ChangeStarted,
     events.ChangeEnded,
-    events.StepDone,
     events.Undone,
     events.RunEnded,
     events.PairStarted,
     events.PairEnded,
 )
-KEPT = (*FSYNCED, events.StepStarted, events.Looked, events.Missed)
+"""What is on disk, with all before it, before the run goes on: while writes are paused every other sync is outage."""
+
+KEPT = (*FSYNCED, events.StepStarted, events.StepDone, events.Looked, events.Missed)
 SCALARS = frozenset({str, int, float, bool, type(None)})
 OFTEN = 1.0
 """Seconds: looks that only wait are kept this often at most, as a run may make thousands."""
