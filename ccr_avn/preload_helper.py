@@ -50,6 +50,8 @@ def load(module: str, script: str) -> Any:
     with open(script, encoding="utf-8") as file:  # noqa: PTH123 (pathlib need not be loaded)
         code = compile(file.read(), script, "exec")
     entry = importlib.import_module(module)
+    with suppress(ImportError):
+        importlib.import_module("netrc")  # `requests` does, when it sends
     with suppress(AttributeError):
         _build_parser(entry)
     if threading.active_count() != 1:

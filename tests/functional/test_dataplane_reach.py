@@ -121,9 +121,10 @@ def test_a_user_with_few_rights(primary: Server) -> None:
 def test_too_many_clients(serve: Serve) -> None:
     full = serve("full", "--maxclients", "2")
     with connect(full.endpoint()):
-        error = trouble(lambda: connect(full.endpoint()))
-    assert "maximum number of clients" in error.what
-    assert error.passing
+        for ask in (connect, fetch_replication):
+            error = trouble(lambda ask=ask: ask(full.endpoint()))  # type: ignore[misc]  # bound at once
+            assert "maximum number of clients" in error.what
+            assert error.passing
 
 
 def test_a_plain_server_behind_a_tls_address(primary: Server) -> None:

@@ -1,5 +1,6 @@
 """The data plane's judgements on plain values, with injected time."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -8,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccr_avn.aiven import models
 from ccr_avn.errors import CcrError, Unreachable
+from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.valkey import fence as fences
 from ccr_avn.valkey.connect import Endpoint, settings
 from ccr_avn.valkey.fence import Fence, Writer, blocked_writers
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.quiescence import moved_only_by_pings, no_writes_between
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, parse_replication
+from tests.support.factories import service
 
 INFO = {
     "role": "master",
@@ -117,6 +121,26 @@ def test_what_the_lags_of_markers_come_to() -> None:
     assert (none.arrived, none.minimum, none.median, none.maximum) == (0, 0.0, 0.0, 0.0)
     some = MarkerResult(samples=4, lag_ms=(4.0, 1.0, 2.0, 3.0))
     assert (some.arrived, some.minimum, some.median, some.maximum) == (4, 1.0, 2.5, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("config", "seconds"),
+    [
+        ({}, 2.0),
+        ({"valkey_timeout": 1}, 0.4),
+        ({"valkey_timeout": 0}, 2.0),
+        ({"valkey_timeout": "x"}, 2.0),
+        (None, 0.4),
+    ],
+)
+def test_a_connection_is_kept_alive_as_often_as_the_service_asks(config: dict[str, Any] | None, seconds: float) -> None:
+    """A second is the shortest idle time-out; where nothing is known of it, it may be that."""
+    if config is None:
+        assert Endpoint(service="eu", uri="redis://h").keep_alive == pytest.approx(seconds)
+        return
+    told = service("eu", service_uri="redis://default:p@h:1", user_config=config)
+    [eu] = models.services(json.dumps([told]))
+    assert endpoint(eu, Setting()).keep_alive == pytest.approx(seconds)
 
 
 def test_an_endpoint_shows_no_secret() -> None:
