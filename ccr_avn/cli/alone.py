@@ -39,7 +39,7 @@ Print = Annotated[
 ]
 
 
-class Typed:
+class Single:
     """What can be done with what was typed. Times are in seconds."""
 
     __slots__ = ()
@@ -123,7 +123,7 @@ class Typed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act(Typed):
+class Act(Single):
     """What every single act takes. Times are in seconds."""
 
     context: typer.Context
@@ -142,7 +142,7 @@ class Act(Typed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alone(Typed):
+class Alone(Single):
     """What every gate takes. Times are in seconds."""
 
     context: typer.Context

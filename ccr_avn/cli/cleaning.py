@@ -23,7 +23,6 @@ class Cleaning:
     """``only``: the one service that is meant; None: whatever looks like one of a drill."""
 
     setting: Setting
-    avn: str | None
     only: str | None
     call_timeout: float  # seconds
     yes: bool
@@ -32,7 +31,7 @@ class Cleaning:
 
     def run(self, *, check: bool) -> None:
         session = Session("drill", json=self.json, clean=True, project=self.setting.project.name)
-        program = identify(self.avn)
+        program = identify(self.setting.avn)
         read = self._look()
         run = session.perform(Plan("find what drills have left behind", (read,), ()), program, self.call_timeout)
         found = {one.name: self._judged(one) for one in self._candidates(run.seen.of(read))}

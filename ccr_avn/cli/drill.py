@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ccr_avn.cli import options
-from ccr_avn.cli.options import (
-    Avn,
-    CaFile,
-    CallTimeout,
-    DryRun,
-    Json,
-    NoPreload,
-    PollInterval,
-    ProjectName,
-    Route,
-    Samples,
-)
+from ccr_avn.cli.flatten import flattened
+from ccr_avn.cli.options import Check, DryRun, Json, PollInterval, ProjectName, Samples
 from ccr_avn.cli.promotion_options import DoubtTimeout, Yes, must_be_able_to_ask
 from ccr_avn.cli.verify import Level
 from ccr_avn.errors import UsageError
@@ -29,7 +19,9 @@ if TYPE_CHECKING:
 Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the throw-away. [default: PRIMARY-drill-…]")]
 
 
+@flattened
 def drill(
+    *,
     primary: Annotated[
         str | None,
         typer.Argument(metavar="[PRIMARY]", help="The primary; it is not changed.", autocompletion=options.recent),
@@ -40,9 +32,7 @@ def drill(
         Level, typer.Option(help="How thoroughly its data is compared before the promotion.")
     ] = Level.VALUES,
     name: Name = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")
-    ] = False,
+    check: Check = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
@@ -73,11 +63,7 @@ def drill(
         float, typer.Option(metavar="S", help="How long the promoted throw-away must receive no writes.")
     ] = 5,
     poll_interval: PollInterval = 5,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    avn: Avn = None,
-    no_preload: NoPreload = False,
+    asking: options.Asking,
 ) -> None:
     """Create a throw-away replica of PRIMARY, compare it, promote it, test every assumption on it, and terminate it.
 
@@ -93,21 +79,20 @@ def drill(
         backup_timeout=backup_timeout,
         quiet_seconds=quiet_seconds,
         poll_interval=poll_interval,
-        call_timeout=call_timeout,
     )
     if not 0 < max_minutes < float("inf"):
         raise UsageError(
             f"invalid value for --max-minutes: {max_minutes:g}", detail="more than 0", hint="--max-minutes 60"
         )
-    setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
+    setting = asking.setting(project, poll_interval)
     _fits(primary, replica_cloud, clean=clean, only=only)
     if not (check or dry_run):
         must_be_able_to_ask(yes=yes, why="a drill creates a service that is billed" if not clean else "it terminates")
-    options.preload(avn, no_preload=no_preload or dry_run)
+    asking.preload(unless=dry_run)
     if clean:
         from ccr_avn.cli.cleaning import Cleaning
 
-        Cleaning(setting=setting, avn=avn, only=only, call_timeout=call_timeout, yes=yes, json=json).run(check=check)
+        Cleaning(setting=setting, only=only, call_timeout=asking.call_timeout, yes=yes, json=json).run(check=check)
         return
     from ccr_avn.aiven.program import identify
     from ccr_avn.cli.drilling import Drilling
@@ -115,7 +100,7 @@ def drill(
     from ccr_avn.procedures.throw_away import DrillRequest
     from ccr_avn.procedures.verify import Depth
 
-    program = identify(avn, with_help=True)
+    program = identify(asking.avn, with_help=True)
     session = Session("drill", json=json)
     want = DrillRequest(
         primary=str(primary),
@@ -139,7 +124,7 @@ def drill(
         quiet=quiet_seconds,
     )
     _distinct(want)
-    Drilling(want=want, session=session, program=program, call_timeout=call_timeout, yes=yes).run(
+    Drilling(want=want, session=session, program=program, call_timeout=asking.call_timeout, yes=yes).run(
         check=check, dry_run=dry_run
     )
 

@@ -7,19 +7,16 @@ import typer
 
 from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options
+from ccr_avn.cli.flatten import flattened
 from ccr_avn.cli.options import (
-    Avn,
-    CaFile,
-    CallTimeout,
+    Check,
     DryRun,
     Json,
     LinkTimeout,
-    NoPreload,
     PollInterval,
     Primary,
     ProjectName,
     Replica,
-    Route,
     Samples,
 )
 from ccr_avn.cli.session import Session, show_preview
@@ -41,7 +38,9 @@ class ReplicaFlag(StrEnum):
     SERVICE_INTEGRATION = "service-integration"
 
 
+@flattened
 def enable(
+    *,
     primary: Primary,
     replica: Replica,
     primary_cloud: Annotated[str | None, typer.Option(metavar="C", help="Cloud of a new primary.")] = None,
@@ -52,9 +51,7 @@ def enable(
     replica_plan: Annotated[
         str, typer.Option(metavar="PLAN", help="Plan of a new replica: a startup plan.")
     ] = "startup-4",
-    check: Annotated[
-        bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")
-    ] = False,
+    check: Check = False,
     dry_run: DryRun = False,
     json: Json = False,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove replication on the data plane.")] = True,
@@ -83,11 +80,7 @@ def enable(
     backup_timeout: Annotated[float, typer.Option(metavar="S", help="Time limit for the first backup.")] = 3600,
     link_timeout: LinkTimeout = 900,
     poll_interval: PollInterval = 5,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    avn: Avn = None,
-    no_preload: NoPreload = False,
+    asking: options.Asking,
 ) -> None:
     """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives."""
     options.names(PRIMARY=primary, REPLICA=replica)
@@ -99,19 +92,17 @@ def enable(
         backup_timeout=backup_timeout,
         link_timeout=link_timeout,
         poll_interval=poll_interval,
-        call_timeout=call_timeout,
     )
     options.at_least_one(samples=samples)
-    options.preload(avn, no_preload=no_preload)
-    program = identify(avn, with_help=True)
+    asking.preload()
+    program = identify(asking.avn, with_help=True)
     wanted = replica_flag.value
     if wanted == "auto":
         wanted = "service-integration" if program.offers_service_integration else "read-replica-for"
-    setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
     want = EnableRequest(
         primary=primary,
         replica=replica,
-        setting=setting,
+        setting=asking.setting(project, poll_interval),
         service_type=service_type.value if service_type else None,
         primary_cloud=primary_cloud,
         primary_plan=primary_plan,
@@ -131,7 +122,7 @@ def enable(
     enabling = plan_enable(want)
     plan = enabling.plan
     if dry_run:
-        show_preview("enable", plan, avn or "avn", json=json)
+        show_preview("enable", plan, asking.avn or "avn", json=json)
         return
     session = Session(
         "enable",
@@ -145,7 +136,7 @@ def enable(
         replica_cloud=replica_cloud,
         replica_plan=replica_plan,
     )
-    run = session.perform(plan, program, call_timeout, checks_only=check)
+    run = session.perform(plan, program, asking.call_timeout, checks_only=check)
     if check:
         _checked(session, run, enabling)
         return

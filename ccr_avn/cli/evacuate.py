@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ccr_avn.cli import options, promotion_options
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, DryRun, Json, NoPreload, PollInterval, ProjectName, Route
-from ccr_avn.cli.promotion_options import After, Before, DoubtTimeout, HookTimeout, OnFailure, PromoteTimeout, Yes
+from ccr_avn.cli.flatten import flattened
+from ccr_avn.cli.options import DryRun, Json, ProjectName
+from ccr_avn.cli.promotion_options import Hooking, Limits, Yes
 from ccr_avn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ Tags = Annotated[
 ]
 
 
+@flattened
 def evacuate(
+    *,
     cloud: Annotated[
         list[str], typer.Argument(metavar="CLOUD...", help="Clouds to evacuate; PREFIX* matches several.")
     ],
@@ -68,44 +71,27 @@ def evacuate(
         Path | None,
         typer.Option(metavar="DIR", help="Write REDIS_URL and VALKEY_URL of each to DIR/NEW-PRIMARY.env (mode 0600)."),
     ] = None,
-    before: Before = None,
-    after: After = None,
-    on_failure: OnFailure = None,
+    hooking: Hooking,
     project: ProjectName = None,
     data_timeout: Annotated[
         float, typer.Option(metavar="S", help="Time limit for all servers to answer the first check.")
     ] = 3,
-    promote_timeout: PromoteTimeout = 600,
-    doubt_timeout: DoubtTimeout = 60,
-    hook_timeout: HookTimeout = 60,
-    poll_interval: PollInterval = 5,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    avn: Avn = None,
-    no_preload: NoPreload = False,
+    limits: Limits,
+    asking: options.Asking,
 ) -> None:
     """Move every pair whose primary is in CLOUD, each by the plan of `switchover` or `failover`; one question, one report."""
     mode = _mode(planned=planned, forced=forced, auto=auto, allow_data_loss=allow_data_loss)
-    options.at_least_one(parallel=parallel, stop_after=stop_after, promote_timeout=promote_timeout)
-    options.not_negative(
-        canary=canary,
-        max_lag_bytes=max_lag_bytes,
-        data_timeout=data_timeout,
-        doubt_timeout=doubt_timeout,
-        hook_timeout=hook_timeout,
-        poll_interval=poll_interval,
-        call_timeout=call_timeout,
-    )
+    options.at_least_one(parallel=parallel, stop_after=stop_after)
+    options.not_negative(canary=canary, max_lag_bytes=max_lag_bytes, data_timeout=data_timeout)
     for name in (*(only or ()), *(excepted or ())):
         options.names(NAME=name)
     tags, clouds = _tags(tag or []), _clouds(cloud)
-    hooks = promotion_options.parse_hooks(before, after, on_failure, hook_timeout)
+    hooks = hooking.hooks(limits.hook_timeout)
     directory = _directory(write_env_dir)
     if not (check or dry_run):
         promotion_options.must_be_able_to_ask(yes=yes)
-    setting = options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval)
-    options.preload(avn, no_preload=no_preload)
+    setting = asking.setting(project, limits.poll_interval)
+    asking.preload()
     from ccr_avn.cli.evacuating import Evacuation
     from ccr_avn.cli.given import Given
     from ccr_avn.evacuate.choose import Want
@@ -128,12 +114,12 @@ def evacuate(
             hooks=hooks,
             write_env_dir=directory,
             data_timeout=data_timeout,
-            promote_timeout=promote_timeout,
-            doubt_timeout=doubt_timeout,
-            call_timeout=call_timeout,
+            promote_timeout=limits.promote_timeout,
+            doubt_timeout=limits.doubt_timeout,
+            call_timeout=asking.call_timeout,
             json=json,
             yes=yes,
-            preloaded=not no_preload,
+            preloaded=not asking.no_preload,
         )
     ).run(check=check, dry_run=dry_run)
 

@@ -1,7 +1,5 @@
 """Runs a failover and prints its result; loads what it needs while avn is already being asked."""
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccr_avn.aiven.program import known
@@ -14,60 +12,58 @@ from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.unverified import UNSEEN
 
 if TYPE_CHECKING:
+    from ccr_avn.cli.promotion_options import Manner
     from ccr_avn.hooks import Hooks
     from ccr_avn.plan.execute import Run
     from ccr_avn.procedures.failover import Failover
     from ccr_avn.process import Ahead
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
-    """How it is run and told, as it was typed. ``call_timeout``: seconds."""
-
-    check: bool
-    dry_run: bool
-    yes: bool
-    json: bool
-    write_env: Path | None
-    call_timeout: float
-
-
 def fail_over(
-    want: FailoverRequest, hooks: "Hooks", typed: Typed, ahead: "Ahead | None", avn: str, began: float
+    want: FailoverRequest,
+    hooks: "Hooks",
+    manner: "Manner",
+    ahead: "Ahead | None",
+    avn: str,
+    began: float,
+    call_timeout: float,
 ) -> None:
-    """``ahead``: the first question to avn, which is under way; ``began``: when the command did, on the monotonic clock."""
+    """``ahead``: the first question to avn, which is under way; ``began``: when the command did, on the monotonic clock.
+
+    ``call_timeout``: seconds.
+    """
     procedure, project = plan_failover(want), want.setting.project.name
-    if typed.dry_run:
-        show_preview("failover", procedure.plan, want.setting.avn or "avn", json=typed.json)
+    if manner.dry_run:
+        show_preview("failover", procedure.plan, want.setting.avn or "avn", json=manner.json)
         return
     program, replica = known(avn), want.replica
     session = Session(
-        "failover", json=typed.json, replica=replica, project=project, allow_data_loss=want.allow_data_loss
+        "failover", json=manner.json, replica=replica, project=project, allow_data_loss=want.allow_data_loss
     )
 
     def ask(begun: "Run") -> None:
         row = procedure.deletes(begun.seen)
         source = (row.source if row else None) or ""
-        promotion_options.ask(session, replica, _consequences(begun, procedure, source), yes=typed.yes)
+        promotion_options.ask(session, replica, _consequences(begun, procedure, source), yes=manner.yes)
 
     move = FailoverMove(procedure)
     run = promotion_options.carry_out(
         move,
         session,
         hooks,
-        Around(project=project, write_env=typed.write_env, ask=ask, checks_only=typed.check),
+        Around(project=project, write_env=manner.write_env, ask=ask, checks_only=manner.check),
         lambda confirm: session.perform(
             procedure.plan,
             program,
-            typed.call_timeout,
+            call_timeout,
             confirm,
-            checks_only=typed.check,
+            checks_only=manner.check,
             never_suspend=True,
             ahead=ahead,
             explain=move.explain,
         ),
     )
-    if typed.check:
+    if manner.check:
         _finish_check(session, run, procedure)
         return
     loaded = session.started - began  # before the run's own clock began

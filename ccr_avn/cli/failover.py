@@ -7,48 +7,23 @@ import typer
 
 from ccr_avn.aiven.avn import AVN, Project, service_named
 from ccr_avn.cli import options, promotion_options
-from ccr_avn.cli.options import (
-    Avn,
-    CaFile,
-    CallTimeout,
-    DryRun,
-    Json,
-    NoPreload,
-    PollInterval,
-    ProjectName,
-    Replica,
-    Route,
-)
-from ccr_avn.cli.promotion_options import (
-    After,
-    Before,
-    DoubtTimeout,
-    HookTimeout,
-    OnFailure,
-    PromoteTimeout,
-    WriteEnv,
-    Yes,
-)
+from ccr_avn.cli.flatten import flattened
+from ccr_avn.cli.options import ProjectName, Replica
+from ccr_avn.cli.promotion_options import Hooking, Limits, Manner
 from ccr_avn.errors import UsageError
 from ccr_avn.history.promotions import promotions
 from ccr_avn.process import Ahead, find_avn
 
 
+@flattened
 def failover(
+    *,
     replica: Replica,
     allow_data_loss: Annotated[
         bool, typer.Option("--allow-data-loss", help="Required: accept that the last writes may be lost.")
     ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")
-    ] = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
-    write_env: WriteEnv = None,
-    before: Before = None,
-    after: After = None,
-    on_failure: OnFailure = None,
+    manner: Manner,
+    hooking: Hooking,
     force_partial: Annotated[
         bool, typer.Option("--force-partial", help="Promote a replica whose initial sync is incomplete.")
     ] = False,
@@ -60,61 +35,40 @@ def failover(
         float, typer.Option(metavar="S", help="Wait up to S seconds for automatic promotion by Aiven.")
     ] = 0,
     project: ProjectName = None,
-    promote_timeout: PromoteTimeout = 600,
-    doubt_timeout: DoubtTimeout = 60,
-    hook_timeout: HookTimeout = 60,
-    poll_interval: PollInterval = 5,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    avn: Avn = None,
-    no_preload: NoPreload = False,
+    limits: Limits,
+    asking: options.Asking,
 ) -> None:
     """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost."""
     began = time.monotonic()
     options.names(REPLICA=replica)
-    options.not_negative(
-        wait_automatic=wait_automatic,
-        doubt_timeout=doubt_timeout,
-        hook_timeout=hook_timeout,
-        poll_interval=poll_interval,
-        call_timeout=call_timeout,
-    )
-    options.at_least_one(promote_timeout=promote_timeout)
+    options.not_negative(wait_automatic=wait_automatic)
     _go_together(replica, no_verify=no_verify, looks=bool(wait_automatic) or force_partial)
-    hooks = promotion_options.parse_hooks(before, after, on_failure, hook_timeout)
+    hooks = hooking.hooks(limits.hook_timeout)
     promotion_options.must_be_able_to_ask(
-        yes=yes or check or dry_run or not allow_data_loss
+        yes=manner.yes or manner.check or manner.dry_run or not allow_data_loss
     )  # without that the gates refuse
     name = options.project_name(project)
     # No avn is started only to be asked who it is, and the one that matters starts before all that takes time to
     # load: every moment here is outage. So nothing heavy is imported before, by this module or what it imports.
-    path = find_avn(avn)
-    options.preload(avn, no_preload=no_preload or dry_run)
+    path = find_avn(asking.avn)
+    asking.preload(unless=manner.dry_run)
     words = tuple(path if word == AVN else str(word) for word in service_named(Project(name), replica).argv)
-    ahead = None if dry_run else Ahead(words, deadline=call_timeout)
-    from ccr_avn.cli.failing_over import Typed, fail_over
+    ahead = None if manner.dry_run else Ahead(words, deadline=asking.call_timeout)
+    from ccr_avn.cli.failing_over import fail_over
     from ccr_avn.procedures.failover import FailoverRequest
 
     want = FailoverRequest(
         replica=replica,
-        setting=options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval),
+        setting=asking.setting(project, limits.poll_interval),
         allow_data_loss=allow_data_loss,
         force_partial=force_partial,
         verify=not no_verify,
         wait_automatic=wait_automatic,
-        promote_timeout=promote_timeout,
-        doubt_timeout=doubt_timeout,
+        promote_timeout=limits.promote_timeout,
+        doubt_timeout=limits.doubt_timeout,
         recorded=promotions(replica, name),
     )
-    fail_over(
-        want,
-        hooks,
-        Typed(check=check, dry_run=dry_run, yes=yes, json=json, write_env=write_env, call_timeout=call_timeout),
-        ahead,
-        path,
-        began,
-    )
+    fail_over(want, hooks, manner, ahead, path, began, asking.call_timeout)
 
 
 def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:

@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
 
 def flattened(function: Callable[..., None], **defaults: Any) -> Callable[..., None]:
-    """The command with each parameter that is a dataclass expanded to its fields, behind the parameters of its own.
+    """The command with each parameter that is a dataclass expanded, where it stands, to that dataclass's fields.
 
     ``defaults``: of fields that differ from command to command. What typer reads is the signature; docs/reference.md
     and the snapshots of `--help` show what it read.
@@ -15,22 +15,12 @@ def flattened(function: Callable[..., None], **defaults: Any) -> Callable[..., N
     hints = get_type_hints(function, include_extras=True)
     own = inspect.signature(function).parameters
     grouped = {name: hints[name] for name in own if is_dataclass(hints[name])}
-    parameters = [
-        one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
-        for name, one in own.items()
-        if name not in grouped
-    ]
-    for group in grouped.values():
-        types = get_type_hints(group, include_extras=True)
-        parameters += [
-            inspect.Parameter(
-                one.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=defaults.get(one.name, _default(one)),
-                annotation=types[one.name],
-            )
-            for one in fields(group)
-        ]
+    parameters: list[inspect.Parameter] = []
+    for name, one in own.items():
+        if name in grouped:
+            parameters += _expanded(grouped[name], defaults)
+        else:
+            parameters.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name]))
 
     def command(**typed: Any) -> None:
         made = {
@@ -44,5 +34,12 @@ def flattened(function: Callable[..., None], **defaults: Any) -> Callable[..., N
     return command
 
 
-def _default(field: "Field[Any]") -> Any:
-    return inspect.Parameter.empty if field.default is MISSING else field.default
+def _expanded(group: Any, defaults: dict[str, Any]) -> list[inspect.Parameter]:
+    types = get_type_hints(group, include_extras=True)
+    own = {one.name: inspect.Parameter.empty if one.default is MISSING else one.default for one in fields(group)}
+    return [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name, default), annotation=types[name]
+        )
+        for name, default in own.items()
+    ]

@@ -30,7 +30,7 @@ app = typer.Typer(
 
 
 def exists(
-    asked: Alone,
+    *,
     service: ServiceName,
     replica_of: Annotated[str | None, typer.Option(metavar="PRIMARY", help="As a read replica of PRIMARY.")] = None,
     service_type: Annotated[str | None, typer.Option(metavar="T", help="Of this type.")] = None,
@@ -41,6 +41,7 @@ def exists(
     allow_any_plan: Annotated[
         bool, typer.Option("--allow-any-plan", help="Let Aiven decide on the replica's plan.")
     ] = False,
+    asked: Alone,
 ) -> None:
     """Check that SERVICE exists as given; exit 4 if it differs. --print exists: `there` or `missing`, both exit 0."""
     options.names(SERVICE=service, **({"replica-of": replica_of} if replica_of else {}))
@@ -62,8 +63,8 @@ def exists(
 
 
 def running(
-    asked: Alone,
     service: ServiceName,
+    asked: Alone,
 ) -> None:
     """Wait until SERVICE is running: its state is RUNNING or REBALANCING."""
     options.names(SERVICE=service)
@@ -71,11 +72,12 @@ def running(
 
 
 def backup(
-    asked: Alone,
+    *,
     primary: Primary,
     replica: Annotated[
         str | None, typer.Option("--for", metavar="REPLICA", help="Also succeed if REPLICA exists already.")
     ] = None,
+    asked: Alone,
 ) -> None:
     """Wait until PRIMARY has a backup that a replica can be seeded from."""
     options.names(PRIMARY=primary, **({"for": replica} if replica else {}))
@@ -86,9 +88,9 @@ def backup(
 
 
 def active(
-    asked: Alone,
     primary: Primary,
     replica: Replica,
+    asked: Alone,
 ) -> None:
     """Wait until the read_replica integration from PRIMARY to REPLICA is enabled and active."""
     options.names(PRIMARY=primary, REPLICA=replica)
@@ -96,9 +98,10 @@ def active(
 
 
 def integration(
-    asked: Alone,
+    *,
     replica: Replica,
     primary: Annotated[str | None, typer.Option("--from", metavar="PRIMARY", help="From this primary.")] = None,
+    asked: Alone,
 ) -> None:
     """Find the read_replica integration of REPLICA; exit 4 if there is none. --print integration prints its ID."""
     options.names(REPLICA=replica, **({"from": primary} if primary else {}))
@@ -106,8 +109,8 @@ def integration(
 
 
 def integration_gone(
-    asked: Alone,
     replica: Replica,
+    asked: Alone,
 ) -> None:
     """Wait until REPLICA has no read_replica integration any more."""
     options.names(REPLICA=replica)
@@ -116,12 +119,13 @@ def integration_gone(
 
 
 def link(
-    asked: Alone,
+    *,
     primary: Primary,
     replica: Replica,
     max_lag_bytes: Annotated[
         int | None, typer.Option(metavar="N", help="Maximum lag of REPLICA, in bytes. [default: any]")
     ] = None,
+    asked: Alone,
 ) -> None:
     """Wait until REPLICA follows PRIMARY: the link is up, and no sync is in progress."""
     options.names(PRIMARY=primary, REPLICA=replica)
@@ -131,9 +135,9 @@ def link(
 
 
 def databases(
-    asked: Alone,
     primary: Primary,
     replica: Replica,
+    asked: Alone,
 ) -> None:
     """Check that REPLICA has every database that PRIMARY uses."""
     options.names(PRIMARY=primary, REPLICA=replica)
@@ -142,10 +146,11 @@ def databases(
 
 
 def marker(
-    asked: Alone,
+    *,
     primary: Primary,
     replica: Replica,
     samples: Samples = 20,
+    asked: Alone,
 ) -> None:
     """Write markers to PRIMARY and read them from REPLICA; exit 6 if they don't arrive."""
     options.names(PRIMARY=primary, REPLICA=replica)
@@ -155,8 +160,8 @@ def marker(
 
 
 def promoted(
-    asked: Alone,
     replica: Replica,
+    asked: Alone,
 ) -> None:
     """Wait until REPLICA is a primary: its role is master."""
     options.names(REPLICA=replica)
@@ -164,9 +169,9 @@ def promoted(
 
 
 def tagged(
-    asked: Alone,
     service: ServiceName,
     tag: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A tag that it must have; repeatable.")],
+    asked: Alone,
 ) -> None:
     """Wait until SERVICE has these tags."""
     options.names(SERVICE=service)
@@ -174,8 +179,8 @@ def tagged(
 
 
 def ip_filter(
-    asked: Alone,
     service: ServiceName,
+    asked: Alone,
 ) -> None:
     """Wait until the ip_filter of SERVICE admits no client; `gate closed` checks that it has taken effect."""
     options.names(SERVICE=service)
@@ -183,8 +188,8 @@ def ip_filter(
 
 
 def powered_off(
-    asked: Alone,
     service: ServiceName,
+    asked: Alone,
 ) -> None:
     """Wait until SERVICE is powered off."""
     options.names(SERVICE=service)
@@ -192,9 +197,9 @@ def powered_off(
 
 
 def audit(
-    asked: Alone,
     primary: Primary,
     replica: Replica,
+    asked: Alone,
 ) -> None:
     """After a promotion: report writes that only the old PRIMARY has. Always exit 0 if both exist."""
     options.names(PRIMARY=primary, REPLICA=replica)
@@ -202,9 +207,9 @@ def audit(
 
 
 def drill_made(
-    asked: Alone,
     service: ServiceName,
     replica_of: Annotated[str, typer.Option(metavar="PRIMARY", help="Of which it is a read replica.")],
+    asked: Alone,
 ) -> None:
     """SERVICE exists as a read replica of PRIMARY. --print made: the tag that tells when it was made."""
     options.names(SERVICE=service, **{"replica-of": replica_of})
@@ -212,7 +217,7 @@ def drill_made(
 
 
 def drill_try(
-    asked: Alone,
+    *,
     service: ServiceName,
     assumption: Annotated[str, typer.Argument(metavar="ASSUMPTION", help="Its name in docs/promises.md.")],
     primary: Annotated[str | None, typer.Option(metavar="NAME", help="For carried-over: of which it was made.")] = None,
@@ -220,6 +225,7 @@ def drill_try(
         str | None, typer.Option(metavar="T", help="For history-is-kept: `gate last-known --token` before.")
     ] = None,
     run: Annotated[str | None, typer.Option(metavar="RUN", help="For tags-are-kept: the tag that was set.")] = None,
+    asked: Alone,
 ) -> None:
     """Try ASSUMPTION on SERVICE, a promoted throw-away: some pause its writes. Exit 0 whatever was seen."""
     options.names(SERVICE=service, **({"primary": primary} if primary else {}))
@@ -228,10 +234,10 @@ def drill_try(
 
 
 def drill_ours(
-    asked: Alone,
     service: ServiceName,
     run: Annotated[str, typer.Option(metavar="RUN", help="The drill that made it: its tag ccr_drill.")],
     made: Annotated[str, typer.Option(metavar="TAG", help="What `gate drill-made --print made` printed.")],
+    asked: Alone,
 ) -> None:
     """SERVICE is the throw-away of a drill, unchanged since; exit 4 in doubt. --print exists: `missing`: terminate it."""
     options.names(SERVICE=service)
@@ -239,8 +245,8 @@ def drill_ours(
 
 
 def drill_gone(
-    asked: Alone,
     service: ServiceName,
+    asked: Alone,
 ) -> None:
     """SERVICE does not exist any more."""
     options.names(SERVICE=service)

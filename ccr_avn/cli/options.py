@@ -1,6 +1,7 @@
 """Options that commands share: each has one definition here."""
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,6 +61,7 @@ Route = Annotated[
     RouteName | None,
     typer.Option("--route", help="Network route to services; else dynamic, or public if only that connects."),
 ]
+Check = Annotated[bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for errors too.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the commands, ready to paste; ask and change nothing.")]
 PollInterval = Annotated[
@@ -71,6 +73,37 @@ LinkTimeout = Annotated[
     float, typer.Option("--link-timeout", metavar="S", help="How long to wait for the replication link.")
 ]
 Samples = Annotated[int, typer.Option("--samples", metavar="N", help="How many markers (test writes) to send.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """How avn and the servers are asked: the last options of most commands. Times are in seconds."""
+
+    call_timeout: CallTimeout = 60
+    ca_file: CaFile = None
+    route: Route = None
+    avn: Avn = None
+    no_preload: NoPreload = False
+
+    def __post_init__(self) -> None:
+        """Raises:
+        UsageError: a time can't be right.
+        """
+        not_negative(call_timeout=self.call_timeout)
+
+    def setting(self, project: str | None, poll_interval: float = 5.0) -> "Setting":
+        """Raises:
+        UsageError: something that was typed can't be right.
+        """
+        return setting(project, self.ca_file, self.route, avn=self.avn, poll_interval=poll_interval)
+
+    def preload(self, *, unless: bool = False) -> None:
+        """Have avn loaded in the background; ``unless``: it will not be asked.
+
+        Raises:
+            UsageError: there is no avn.
+        """
+        preload(self.avn, no_preload=self.no_preload or unless)
 
 
 def setting(

@@ -28,12 +28,13 @@ Timeout = Annotated[float, typer.Option(metavar="S", help="How long to wait.")]
 
 @flattened
 def fence(
-    asked: Act,
+    *,
     primary: Primary,
     ttl: Annotated[float, typer.Option(metavar="S", help="Length of the pause; it is not renewed.")] = 600,
     token: Annotated[
         bool, typer.Option("--token", help="Print only a token, for `gate fence-held` and `gate history`.")
     ] = False,
+    asked: Act,
 ) -> None:
     """Pause writes on PRIMARY for a limited time. A switchover does this by itself."""
     options.names(PRIMARY=primary)
@@ -49,11 +50,12 @@ def fence(
 
 @flattened
 def check_fence(
-    asked: Act,
+    *,
     primary: Primary,
     replica: Replica,
     token: Annotated[str, typer.Option(metavar="T", help="Token printed by `ccr-avn fence --token`.")],
     ttl: Annotated[float, typer.Option(metavar="S", help="New length of the write pause, counted from now.")] = 600,
+    asked: Act,
 ) -> None:
     """Check that nothing was written to PRIMARY since `fence`, and that REPLICA has caught up. Exit 4 if not."""
     options.names(PRIMARY=primary, REPLICA=replica)
@@ -75,7 +77,7 @@ def check_fence(
 
 @flattened
 def check_history(
-    asked: Act,
+    *,
     replica: Replica,
     token: Annotated[
         str | None, typer.Option(metavar="T", help="Token printed by `fence --token` or `last-known --token`.")
@@ -84,6 +86,7 @@ def check_history(
         str | None, typer.Option(metavar="NAME", help="Also report writes that only this old primary has.")
     ] = None,
     timeout: Timeout = 60,
+    asked: Act,
 ) -> None:
     """After a promotion: check that REPLICA has its primary's data. Exit 4 if not; --primary only adds a report."""
     options.names(REPLICA=replica, **({"primary": primary} if primary else {}))
@@ -104,10 +107,11 @@ def check_history(
 
 @flattened
 def lineage(
-    asked: Act,
+    *,
     replica: Replica,
     origin: Annotated[bool, typer.Option("--origin", help="Print the tag with the primary's name instead.")] = False,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Don't connect to the data plane.")] = False,
+    asked: Act,
 ) -> None:
     """Print the tag that identifies the primary of REPLICA, also among services of the same name."""
     options.names(REPLICA=replica)
@@ -139,12 +143,13 @@ def parsed(token: str) -> "Noted":
 
 @flattened
 def unfence(
-    asked: Act,
+    *,
     primary: Primary,
     disconnect: Annotated[
         bool,
         typer.Option("--disconnect", help="Disconnect all clients first, as after a promotion."),
     ] = False,
+    asked: Act,
 ) -> None:
     """Resume writes on PRIMARY. Exit 4 while a running switchover holds a write pause there."""
     options.names(PRIMARY=primary)
@@ -155,10 +160,11 @@ def unfence(
 
 @flattened
 def caught_up(
-    asked: Act,
+    *,
     primary: Primary,
     replica: Replica,
     timeout: Timeout = 60,
+    asked: Act,
 ) -> None:
     """Wait until REPLICA has applied what PRIMARY had written by now. Exit 5 if it has not within --timeout."""
     options.names(PRIMARY=primary, REPLICA=replica)
@@ -172,9 +178,10 @@ def caught_up(
 
 @flattened
 def accepts_writes(
-    asked: Act,
+    *,
     service: ServiceName,
     timeout: Timeout = 60,
+    asked: Act,
 ) -> None:
     """Wait until a write to SERVICE succeeds and can be read back. Exit 5 if it does not within --timeout."""
     options.names(SERVICE=service)
@@ -186,9 +193,10 @@ def accepts_writes(
 
 @flattened
 def closed(
-    asked: Act,
+    *,
     service: ServiceName,
     timeout: Timeout = 120,
+    asked: Act,
 ) -> None:
     """Wait until SERVICE refuses all client connections. Exit 5 if it still accepts them at --timeout."""
     options.names(SERVICE=service)
@@ -200,9 +208,10 @@ def closed(
 
 @flattened
 def last_known(
-    asked: Act,
+    *,
     service: ServiceName,
     token: Annotated[bool, typer.Option("--token", help="Print only a token, for `gate history`.")] = False,
+    asked: Act,
 ) -> None:
     """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied."""
     options.names(SERVICE=service)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import typer
 
+from ccr_avn.cli.options import Check, DryRun, Json, PollInterval, at_least_one, not_negative
 from ccr_avn.connection import Connection
 from ccr_avn.errors import CcrError, NotConfirmed, UsageError
 from ccr_avn.files import replace_file
@@ -41,6 +42,56 @@ DoubtTimeout = Annotated[
 PromoteTimeout = Annotated[
     float, typer.Option(metavar="S", help="Time limit for the promotion; writes stay paused meanwhile.")
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a promotion is run, and what is asked and written around it."""
+
+    check: Check = False
+    dry_run: DryRun = False
+    yes: Yes = False
+    json: Json = False
+    write_env: WriteEnv = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooking:
+    """The operator's commands, as they were typed."""
+
+    before: Before = None
+    after: After = None
+    on_failure: OnFailure = None
+
+    def hooks(self, timeout: float) -> Hooks:
+        """``timeout``: seconds.
+
+        Raises:
+            UsageError: one can't be split into words.
+        """
+        return Hooks(
+            before=words("--before", self.before),
+            after=words("--after", self.after),
+            on_failure=words("--on-failure", self.on_failure),
+            timeout=timeout,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Times are in seconds."""
+
+    promote_timeout: PromoteTimeout = 600
+    doubt_timeout: DoubtTimeout = 60
+    hook_timeout: HookTimeout = 60
+    poll_interval: PollInterval = 5
+
+    def __post_init__(self) -> None:
+        """Raises:
+        UsageError: one can't be right.
+        """
+        at_least_one(promote_timeout=self.promote_timeout)
+        not_negative(doubt_timeout=self.doubt_timeout, hook_timeout=self.hook_timeout, poll_interval=self.poll_interval)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,12 +258,3 @@ def with_hooks(hooks: "Hooks", told: Callable[..., dict[str, str]], perform: "Ca
     except CcrError as problem:
         hooks.run("on-failure", told(changed=problem.changed))
         raise
-
-
-def parse_hooks(before: str | None, after: str | None, on_failure: str | None, timeout: float) -> "Hooks":
-    return Hooks(
-        before=words("--before", before),
-        after=words("--after", after),
-        on_failure=words("--on-failure", on_failure),
-        timeout=timeout,
-    )

@@ -116,8 +116,9 @@ class Behaviour:
 )
 @flattened
 def run(
-    asked: Behaviour,
+    *,
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="Run with the sandbox's environment.")],
+    asked: Behaviour,
 ) -> None:
     """Start a sandbox, run COMMAND in it, pass its exit code on, and leave nothing behind."""
     raise typer.Exit(run_inside(asked.options, tuple(command), asked.faults))

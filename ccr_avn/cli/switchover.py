@@ -8,30 +8,9 @@ import typer
 
 from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options, promotion_options
-from ccr_avn.cli.options import (
-    Avn,
-    CaFile,
-    CallTimeout,
-    DryRun,
-    Json,
-    NoPreload,
-    PollInterval,
-    Primary,
-    ProjectName,
-    Replica,
-    Route,
-)
-from ccr_avn.cli.promotion_options import (
-    After,
-    Around,
-    Before,
-    DoubtTimeout,
-    HookTimeout,
-    OnFailure,
-    PromoteTimeout,
-    WriteEnv,
-    Yes,
-)
+from ccr_avn.cli.flatten import flattened
+from ccr_avn.cli.options import Primary, ProjectName, Replica
+from ccr_avn.cli.promotion_options import Around, Hooking, Limits, Manner
 from ccr_avn.cli.session import Session, show_preview
 from ccr_avn.cli.switchover_told import SwitchoverMove, differences
 from ccr_avn.history import drills
@@ -58,19 +37,13 @@ class OldPrimary(StrEnum):
     OPEN = "open"
 
 
+@flattened
 def switchover(
+    *,
     primary: Primary,
     replica: Replica,
-    check: Annotated[
-        bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")
-    ] = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
-    write_env: WriteEnv = None,
-    before: Before = None,
-    after: After = None,
-    on_failure: OnFailure = None,
+    manner: Manner,
+    hooking: Hooking,
     old_primary: Annotated[
         OldPrimary,
         typer.Option(help="close: no clients (ip_filter); hold: paused until Ctrl-C; open: split brain."),
@@ -94,77 +67,63 @@ def switchover(
     catch_up_timeout: Annotated[
         float, typer.Option(metavar="S", help="How long writes may be paused for REPLICA to catch up.")
     ] = 60,
-    promote_timeout: PromoteTimeout = 600,
-    doubt_timeout: DoubtTimeout = 60,
-    hook_timeout: HookTimeout = 60,
-    poll_interval: PollInterval = 5,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    avn: Avn = None,
-    no_preload: NoPreload = False,
+    limits: Limits,
+    asking: options.Asking,
 ) -> None:
     """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost."""
     options.names(PRIMARY=primary, REPLICA=replica)
-    options.not_negative(
-        catch_up_timeout=catch_up_timeout,
-        hook_timeout=hook_timeout,
-        poll_interval=poll_interval,
-        call_timeout=call_timeout,
-        doubt_timeout=doubt_timeout,
-        max_lag_bytes=max_lag_bytes,
-    )
-    options.at_least_one(fence_ttl=fence_ttl, promote_timeout=promote_timeout)
-    hooks = promotion_options.parse_hooks(before, after, on_failure, hook_timeout)
-    options.preload(avn, no_preload=no_preload or dry_run)
+    options.not_negative(catch_up_timeout=catch_up_timeout, max_lag_bytes=max_lag_bytes)
+    options.at_least_one(fence_ttl=fence_ttl)
+    hooks = hooking.hooks(limits.hook_timeout)
+    asking.preload(unless=manner.dry_run)
     name = options.project_name(project)
     facts: dict[str, Any] = {"primary": primary, "replica": replica, "project": name, "old_primary": old_primary.value}
-    session = Session("switchover", json=json, **facts)
+    session = Session("switchover", json=manner.json, **facts)
     want = SwitchoverRequest(
         primary=primary,
         replica=replica,
-        setting=options.setting(project, ca_file, route, avn=avn, poll_interval=poll_interval),
+        setting=asking.setting(project, limits.poll_interval),
         run=session.run_id,
         max_lag_bytes=max_lag_bytes,
         allow_smaller=allow_smaller,
         fence=fence.value,
         fence_ttl=fence_ttl,
         catch_up_timeout=catch_up_timeout,
-        promote_timeout=promote_timeout,
-        doubt_timeout=doubt_timeout,
+        promote_timeout=limits.promote_timeout,
+        doubt_timeout=limits.doubt_timeout,
         old_primary=old_primary.value,
         recorded=promotions(replica, name),
     )
     procedure = plan_switchover(want)
-    if dry_run:
-        show_preview("switchover", procedure.plan, avn or "avn", json=json)
+    if manner.dry_run:
+        show_preview("switchover", procedure.plan, asking.avn or "avn", json=manner.json)
         return
-    if not check:
-        promotion_options.must_be_able_to_ask(yes=yes)
-    program = identify(avn)
+    if not manner.check:
+        promotion_options.must_be_able_to_ask(yes=manner.yes)
+    program = identify(asking.avn)
 
     def ask(begun: "Run") -> None:
         _show(begun, procedure)
-        promotion_options.ask(session, replica, _consequences(want), yes=yes)
+        promotion_options.ask(session, replica, _consequences(want), yes=manner.yes)
 
     move = SwitchoverMove(procedure)
     run = promotion_options.carry_out(
         move,
         session,
         hooks,
-        Around(project=name, write_env=write_env, ask=ask, checks_only=check),
+        Around(project=name, write_env=manner.write_env, ask=ask, checks_only=manner.check),
         lambda confirm: session.perform(
             procedure.plan,
             program,
-            call_timeout,
+            asking.call_timeout,
             confirm,
-            checks_only=check,
+            checks_only=manner.check,
             never_suspend=True,
             ended_by_signal="hold",
             explain=move.explain,
         ),
     )
-    if check:
+    if manner.check:
         _finish_check(session, run, procedure)
         return
     done = move.outcome(session, run, hooks.seconds)

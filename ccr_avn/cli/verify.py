@@ -10,19 +10,8 @@ import typer
 
 from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options
-from ccr_avn.cli.options import (
-    Avn,
-    CaFile,
-    CallTimeout,
-    Json,
-    LinkTimeout,
-    NoPreload,
-    Primary,
-    ProjectName,
-    Replica,
-    Route,
-    Samples,
-)
+from ccr_avn.cli.flatten import flattened
+from ccr_avn.cli.options import Json, LinkTimeout, Primary, ProjectName, Replica, Samples
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import NotProven
 from ccr_avn.output import console
@@ -48,7 +37,9 @@ COMPARING = ("match", "sample", "db", "jobs", "max_ops", "rounds", "round_interv
 """Options that say how keys are compared."""
 
 
+@flattened
 def verify(
+    *,
     context: typer.Context,
     primary: Primary,
     replica: Replica,
@@ -83,11 +74,7 @@ def verify(
         bool, typer.Option("--unlinked", help="Compare two services that do not replicate, as after a promotion.")
     ] = False,
     link_timeout: LinkTimeout = 15,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
-    avn: Avn = None,
-    no_preload: NoPreload = False,
+    asking: options.Asking,
 ) -> None:
     """Prove that REPLICA replicates PRIMARY. Exit 6 if it does not, or if that can't be proven.
 
@@ -95,7 +82,7 @@ def verify(
     values.
     """
     options.names(PRIMARY=primary, REPLICA=replica)
-    options.not_negative(link_timeout=link_timeout, call_timeout=call_timeout)
+    options.not_negative(link_timeout=link_timeout)
     options.not_negative(jobs=jobs, max_ops=max_ops, round_interval=round_interval, db=min(db or [0]))
     options.not_negative(max_lag_bytes=max_lag_bytes or 0)
     options.at_least_one(samples=samples, rounds=rounds, sample=1 if sample is None else sample)
@@ -103,8 +90,8 @@ def verify(
         options.idle(context, level.value, "marker, keys or values", "samples")
     if level in (Level.LINK, Level.MARKER):
         options.idle(context, level.value, "keys or values", *COMPARING, "unlinked")
-    options.preload(avn, no_preload=no_preload)
-    setting = options.setting(project, ca_file, route)
+    asking.preload()
+    setting = asking.setting(project)
     want = VerifyRequest(
         primary=primary,
         replica=replica,
@@ -128,7 +115,7 @@ def verify(
     verifying = plan_verify(want, _telling())
     session = Session("verify", json=json, primary=primary, replica=replica, project=setting.project.name)
     try:
-        run = session.perform(verifying.plan, identify(avn), call_timeout)
+        run = session.perform(verifying.plan, identify(asking.avn), asking.call_timeout)
     except NotProven as problem:
         if session.run:
             problem.result = verifying.proof.evidence(session.run.seen)

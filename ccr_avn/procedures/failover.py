@@ -8,7 +8,6 @@ from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
-from ccr_avn.errors import Refused
 from ccr_avn.plan.model import Finding, Gate, Later, Plan, Poll, Probe, Results, Step, go, stop, wait
 from ccr_avn.procedures.gates import promotion as switch
 from ccr_avn.procedures.gates.history import Expected
@@ -26,7 +25,7 @@ from ccr_avn.procedures.promotion import (
     promote,
     remember_origin,
 )
-from ccr_avn.procedures.steps import Setting, endpoint, wait_running
+from ccr_avn.procedures.steps import Setting, endpoint, found_by, wait_running
 from ccr_avn.procedures.unverified import allowed, promote_unseen
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
@@ -103,11 +102,7 @@ def plan_failover(want: FailoverRequest) -> Failover:
     setting = want.setting
     known = look_at_last_known(want, services, primary)
 
-    def find(seen: Results, name: str) -> Service:
-        service = by_name(seen.of(services), name)
-        if service is None:
-            raise Refused(f"{name} does not exist", hint="check its name: avn service list")
-        return service
+    find = found_by(services)
 
     def state(seen: Results) -> PairState | None:
         return state_in(want, seen, services, primary, known)

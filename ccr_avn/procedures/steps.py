@@ -9,7 +9,7 @@ from typing import Any
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REDACTED, Service
-from ccr_avn.errors import CcrError, TimedOut, Unreachable, UsageError
+from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable, UsageError
 from ccr_avn.plan.model import Keep, Poll, Probe, Results, Step, Word
 from ccr_avn.procedures.gates import links, services
 from ccr_avn.valkey.compare import Comparison
@@ -25,6 +25,18 @@ POLL_INTERVAL = 5.0
 
 Find = Callable[[Results, str], Service]
 """Where a service's facts are among the answers seen so far."""
+
+
+def found_by(listing: Step[tuple[Service, ...]]) -> Find:
+    """Each service as that step read it."""
+
+    def find(seen: Results, name: str) -> Service:
+        service = services.by_name(seen.of(listing), name)
+        if service is None:
+            raise Refused(f"{name} does not exist", hint="check its name: avn service list")
+        return service
+
+    return find
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

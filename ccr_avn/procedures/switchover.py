@@ -39,7 +39,7 @@ from ccr_avn.procedures.promotion import (
     promoted_meanwhile,
     remember_origin,
 )
-from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint, two_sides
+from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint, found_by, two_sides
 from ccr_avn.procedures.survey import compare_sides
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.info import fetch_replication
@@ -146,11 +146,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
     rows = look_at_integration(setting, want.primary, want.replica)
     health = look_at_health(want, pair, rows)
 
-    def find(seen: Results, name: str) -> Service:
-        service = by_name(seen.of(pair), name)
-        if service is None:
-            raise Refused(f"{name} does not exist", hint="check its name: avn service list")
-        return service
+    find = found_by(pair)
 
     def state(seen: Results) -> PairState | None:
         looked = seen.of(health) if seen.has(health) else None

@@ -11,7 +11,17 @@ from ccr_avn.errors import NotProven
 from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Results, Step, stop
 from ccr_avn.procedures.gates.links import is_equal
 from ccr_avn.procedures.gates.services import by_name, judge_power, together
-from ccr_avn.procedures.steps import Find, Proof, Setting, databases_step, endpoint, link_step, marker_step, two_sides
+from ccr_avn.procedures.steps import (
+    Find,
+    Proof,
+    Setting,
+    databases_step,
+    endpoint,
+    found_by,
+    link_step,
+    marker_step,
+    two_sides,
+)
 from ccr_avn.valkey.compare import CompareRequest, Comparison, Progress, compare
 
 Level = Literal["link", "marker", "keys", "values"]
@@ -60,12 +70,7 @@ class Verify:
 def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None = None) -> Verify:
     """``progress`` is told of a comparison while it goes on."""
     pair = confirm_pair(want.setting, want.primary, want.replica, linked=want.linked)
-
-    def find(seen: Results, name: str) -> Service:
-        service = by_name(seen.of(pair), name)
-        assert service is not None, "the gate on the pair saw both"  # noqa: S101 (an invariant, not a check of input)
-        return service
-
+    find = found_by(pair)
     compare = compare_step(want, find, progress) if want.level in ("keys", "values") else None
     if not want.linked:
         title, proof = f"compare {want.replica} with {want.primary}", Proof(compare=compare)
