@@ -27,8 +27,8 @@ SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """What looks like a secret, whoever's it is."""
 
-TELLTALE = re.compile(r"(?i)://|AVNS_|password|auth_token|unknown command")
-"""Every shape has one of these; most texts have none, and all that is journaled or shown comes by here."""
+TELLTALE = re.compile(r"://|avns_|password|auth_token|unknown command")
+"""Every shape has one of these, in lower case; most texts have none, and all that is journaled or shown comes by here."""
 
 
 class Known:
@@ -81,7 +81,7 @@ def redacted(text: str) -> str:
     """The same text without any password that was read, and without what looks like one."""
     if pattern := _known.pattern():
         text = pattern.sub(REDACTED, text)
-    if TELLTALE.search(text):
+    if TELLTALE.search(text.lower()):
         for shape, instead in SHAPES:
             text = shape.sub(instead, text)
     return text
