@@ -176,6 +176,5 @@ class Governor:
         promoting = sum(one is not Rank.BOOKKEEPING for one in running)
         if first.rank() is not Rank.BOOKKEEPING:
             return (promoting if self.limit >= self.most else len(running)) < int(self.limit)
-        if promoting and first.order(now)[0] is Rank.BOOKKEEPING:  # it would take a core from them
-            return len(running) < int(self.limit / 2)
-        return len(running) < int(self.limit)
+        gives_way = promoting and first.order(now)[0] is Rank.BOOKKEEPING  # it would take a core from them
+        return not gives_way and len(running) < int(self.limit)

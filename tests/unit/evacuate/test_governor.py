@@ -44,7 +44,7 @@ def test_promotions_go_before_bookkeeping_and_who_holds_writes_back_before_all()
 
 
 def test_bookkeeping_takes_no_core_from_a_promotion() -> None:
-    governor, log = Governor(most=2), list[str]()
+    governor, log = Governor(most=4), list[str]()
     promotion = governor.take(lambda: Rank.PROMOTION)
     bookkeeping = asks(governor, "bookkeeping", Rank.BOOKKEEPING, log)
     with governor.place(lambda: Rank.PROMOTION):
