@@ -86,11 +86,13 @@ def possible() -> bool:
 class Preloaded:
     """The helper of one avn. It begins to load when this is made; many threads may run commands side by side."""
 
-    def __init__(self, avn: str, script: Script) -> None:
-        """Raises:
-        OSError: it can't be started.
+    def __init__(self, avn: str, script: Script, environment: Mapping[str, str]) -> None:
+        """``environment``: what a command has in its own besides ours.
+
+        Raises:
+            OSError: it can't be started.
         """
-        self._avn, self._environment = avn, dict(os.environ)
+        self._avn, self._environment = avn, {**os.environ, **environment}
         self._place, self._installed = _here(), _state(avn)
         self._lock = threading.Lock()
         self._ready = False
@@ -104,6 +106,7 @@ class Preloaded:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
+                env=self._environment,
                 start_new_session=True,  # Ctrl-C in a terminal is not for it
                 pass_fds=(theirs.fileno(),),
             )
@@ -114,7 +117,7 @@ class Preloaded:
         return self._helper.pid
 
     def run(
-        self, argv: tuple[str, ...], environment: Mapping[str, str] | None, *, deadline: float, nice: int = 0
+        self, argv: tuple[str, ...], environment: Mapping[str, str], *, deadline: float, nice: int = 0
     ) -> Ended | None:
         """One command, to its end. None: the helper has not taken it, so it is to be started plainly."""
         payload = b"\0".join([str(deadline).encode(), *(os.fsencode(word) for word in argv)])
@@ -151,12 +154,12 @@ class Preloaded:
         self._helper.kill()
         self._helper.wait()
 
-    def _fits(self, program: str, more: Mapping[str, str] | None) -> bool:
+    def _fits(self, program: str, more: Mapping[str, str]) -> bool:
         """Whether a fork would be what a plain start would be now: what avn reads while it loads is the same."""
         return (
             not self.lost
             and program == self._avn
-            and {**os.environ, **(more or {})} == self._environment
+            and {**os.environ, **more} == self._environment
             and _here() == self._place
             and _state(self._avn) == self._installed
         )

@@ -16,7 +16,8 @@ import pytest
 from ccr_avn import preload, process
 from ccr_avn.process import Answer
 from tests.support.console_script import install
-from tests.support.operator import BIN, Operator
+from tests.support.loaded import BIN
+from tests.support.operator import Operator
 from tests.support.pairs import paired
 from tests.support.wait import until
 

@@ -11,7 +11,8 @@ from ccr_avn.plan.preview import preview
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
-from tests.support.operator import BIN, EU, LIMIT, US, Ended, Make, Operator
+from tests.support.loaded import BIN
+from tests.support.operator import EU, LIMIT, US, Ended, Make, Operator
 from tests.support.pairs import accepts, is_promoted, link_status, missing, paired, uri
 from tests.support.plans import SETTING, drill_plans, enable_plans, switching_plans
 from tests.support.previews import broken_at, does_as_shown, faults

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.operator import BIN, EU, Make, Operator
+from tests.support.loaded import BIN
+from tests.support.operator import EU, Make, Operator
 from tests.support.pairs import follows, paired
 from tests.support.wait import until
 from tests.support.whole import run_sandbox, servers_below

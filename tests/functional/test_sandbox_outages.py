@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import valkey
 
-from tests.support.operator import BIN, EU, US, Make, Operator
+from tests.support.loaded import BIN
+from tests.support.operator import EU, US, Make, Operator
 from tests.support.rig import CLOSED, Rig, answers, client, create, link, pair_of
 from tests.support.wait import until
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ccr_avn.sandbox.shell import MARK, is_interactive
-from tests.support.operator import BIN
+from tests.support.loaded import BIN
 from tests.support.wait import LIMIT
 
 OURS = "http://127.0.0.1:"

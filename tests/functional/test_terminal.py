@@ -7,7 +7,8 @@ import select
 import time
 
 from tests.support.drills import QUICK, primary_at, services
-from tests.support.operator import BIN, EU, LIMIT, Make, Operator
+from tests.support.loaded import BIN
+from tests.support.operator import EU, LIMIT, Make, Operator
 from tests.support.pairs import paired
 
 QUESTION = re.compile(rb"anything else (?:stops here|keeps it)")

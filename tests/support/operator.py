@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import sh
 
 from ccr_avn.sandbox.run import RunningSandbox
+from tests.support.loaded import BIN, loaded
 
-BIN = Path(sys.executable).parent
 EU, US = "google-europe-west1", "aws-us-east-1"
 LIMIT = 180.0
 """Seconds after which a command under test counts as hung, on a busy machine too."""
@@ -30,6 +29,8 @@ class Operator:
 
     sandbox: RunningSandbox
     home: Path
+    loaded: Path | None = None
+    """Where a ccr-avn is that is loaded already, for what is typed in the foreground; None: everything is started anew."""
 
     def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -43,13 +44,13 @@ class Operator:
         )
 
     def environment(self, **more: str) -> dict[str, str]:
-        path = f"{BIN}:{os.environ['PATH']}"
+        path = ":".join([*([str(self.loaded)] if self.loaded else []), str(BIN), os.environ["PATH"]])
         return {**os.environ, "PATH": path, "NO_COLOR": "1", **self.sandbox.environment(), **more}
 
     def types(self, *words: str, **environment: str) -> Ended:
         """In the foreground, without a terminal; whatever its exit code is."""
-        program = str(BIN / words[0]) if (BIN / words[0]).exists() else words[0]
-        return self._run(program, *words[1:], environment=environment)
+        places = [one / words[0] for one in (self.loaded, BIN) if one and (one / words[0]).exists()]
+        return self._run(str(places[0]) if places else words[0], *words[1:], environment=environment)
 
     def ccr(self, *words: str, **environment: str) -> Ended:
         return self.types("ccr-avn", *words, **environment)
@@ -65,7 +66,12 @@ class Operator:
 
     def pastes(self, text: str, *, limit: float = LIMIT, **environment: str) -> Ended:
         """Into bash, as it was printed. ``limit``: in seconds."""
-        return self._run("bash", environment=environment, text=text, limit=limit)
+        if not self.loaded:
+            return self._run("bash", environment=environment, text=text, limit=limit)
+        typed = self.environment(**environment)
+        with loaded("avn", typed) as directory:
+            more = {"PATH": f"{directory}:{typed['PATH']}", "CCR_AVN_BIN": str(directory / "avn"), **environment}
+            return self._run("bash", environment=more, text=text, limit=limit)
 
     def _run(
         self, program: str, *words: str, environment: dict[str, str], text: str = "", limit: float = LIMIT

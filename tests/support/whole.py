@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.operator import BIN
+from tests.support.loaded import BIN
 
 
 def run_sandbox(tmp_path: Path, *words: str, command: str = "run", out: int | None = None) -> "subprocess.Popen[str]":

@@ -1,0 +1,92 @@
+"""The installed programs, started from ones that are loaded already: what a start costs is most of what tests cost.
+
+A command is still a process of its own, with its own words, environment, files, place and exit code; it is the code
+of the installed script that runs. `./scripts/test --all` starts every one anew.
+"""
+
+import inspect
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.support.wait import until
+
+BIN = Path(sys.executable).parent
+ASKED_FOR = "CCR_AVN_TESTS_LOADED"
+SERVER = Path(__file__).with_name("loaded_server.py")
+
+
+def inherited() -> list[Any]:
+    """What a process has from who started it, and a loaded one has not. Part of the client, word for word."""
+    limits = [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")]
+    return [limits, os.nice(0), os.umask(0o77)]
+
+
+CLIENT = """#!{python} -IS
+import _socket, os, resource, signal, sys
+Any = object
+{inherited}
+where, program, words = {where!r}, {program!r}, sys.argv[1:]
+given = inherited()
+os.umask(given[-1])
+changed = given != {ours!r}
+passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+wire = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+try:
+    if any(os.isatty(number) or not os.fstat(number) for number in (0, 1, 2)):
+        raise OSError("a terminal is for a program of its own")
+    if any(signal.getsignal(number) is signal.SIG_IGN for number in passed_on) or changed:
+        raise OSError("so are signals that are ignored, and limits")
+    wire.connect(where)
+except OSError:
+    os.execv(program, [program, *words])
+for number in passed_on:
+    signal.signal(number, lambda number, _: wire.sendall(bytes([number])))
+variables = [key + b"=" + value for key, value in os.environb.items()]
+told = [os.fsencode(word) for word in (program, *words)]
+rest = b"\\0".join([os.getcwdb(), b"%d" % len(told), *told, *variables])
+files = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+wire.sendmsg([b"%d\\n" % len(rest)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
+wire.sendall(rest)
+answer = b""
+while more := wire.recv(16):
+    answer += more
+if answer == b"start":
+    for number in passed_on:
+        signal.signal(number, signal.SIG_DFL)
+    os.execv(program, [program, *words])
+code = int(answer or b"-9")
+if code >= 0:
+    os._exit(code)
+if -code not in (signal.SIGKILL, signal.SIGSTOP):
+    signal.signal(-code, signal.SIG_DFL)
+os.kill(os.getpid(), -code)
+"""
+
+
+def wanted() -> bool:
+    return bool(os.environ.get(ASKED_FOR))
+
+
+@contextmanager
+def loaded(name: str, environment: dict[str, str]) -> Iterator[Path]:
+    """A directory with a program of that name that starts nothing anew; what it uses ends with it."""
+    program = BIN / name
+    with TemporaryDirectory(prefix="loaded-") as directory:  # a short path: a socket's name has about 100 bytes
+        where, starter = Path(directory, "socket"), Path(directory, name)
+        ours = inherited()
+        os.umask(ours[-1])
+        own = {"inherited": inspect.getsource(inherited), "ours": ours}
+        starter.write_text(CLIENT.format(python=sys.executable, where=str(where), program=str(program), **own))
+        starter.chmod(0o755)
+        argv = (sys.executable, "-P", str(SERVER), str(where), str(program))
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, env=environment) as server:  # it ends with its stdin
+            until(lambda: where.exists() or server.poll() is not None, f"{name} to be loaded")
+            assert server.poll() is None
+            yield Path(directory)
