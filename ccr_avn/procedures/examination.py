@@ -11,7 +11,7 @@ from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, 
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.assumptions import ASSUMPTIONS, BY_NAME, is_tried
 from ccr_avn.procedures.gates.drill import TAG
-from ccr_avn.procedures.gates.settings import NOBODY, networks
+from ccr_avn.procedures.gates.settings import NOBODY, filter_word, networks
 from ccr_avn.procedures.steps import Find, Setting, endpoint
 from ccr_avn.valkey import trials
 from ccr_avn.valkey.route import addresses
@@ -265,7 +265,7 @@ def _close(subject: Subject) -> Step[Service]:
 
 def _open(subject: Subject) -> Step[Service]:
     def before(seen: Results) -> str:
-        return filter_word(subject.after(seen))
+        return filter_word(subject.after(seen).user_config.get("ip_filter"))
 
     def judge(service: Service, _: Results) -> Finding:
         return todo("its ip_filter admits no client") if is_shut(service) else go("its ip_filter is as before")
@@ -281,12 +281,6 @@ def _open(subject: Subject) -> Step[Service]:
         alone=subject.setting.gate("running", subject.name, limit=30),
         optional=True,
     )
-
-
-def filter_word(service: Service) -> str:
-    """As avn reads it: a Python list in one word."""
-    given = service.user_config.get("ip_filter")
-    return f"ip_filter={given if isinstance(given, list) else ['0.0.0.0/0', '::/0']!r}"
 
 
 def _filter_refuses(subject: Subject, seen: Results) -> Tried:

@@ -12,7 +12,7 @@ from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Results, Step, go, stop, todo, wait
 from ccr_avn.procedures.fencing import FENCE, Fenced, fenced_in
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
-from ccr_avn.procedures.gates.settings import NOBODY, networks
+from ccr_avn.procedures.gates.settings import DEFAULTS, NOBODY, filter_word, networks
 from ccr_avn.procedures.steps import Find, Setting, endpoint
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
@@ -85,10 +85,10 @@ def restoring(setting: Setting, name: str, ip_filter: object) -> tuple[str, ...]
 
 
 def filter_commands(setting: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
-    """What sets an ip_filter, as avn reads it: a Python list in one word. Long descriptions are left out to fit."""
-    given = ip_filter if isinstance(ip_filter, list) else ["0.0.0.0/0", "::/0"]
+    """What sets an ip_filter. Long descriptions are left out to fit."""
+    given = ip_filter if isinstance(ip_filter, list) else DEFAULTS["ip_filter"]
     for entries in (given, [str(one.get("network")) if isinstance(one, dict) else str(one) for one in given]):
-        word = f"ip_filter={entries!r}"
+        word = filter_word(entries)
         if len(word.encode()) <= LONGEST_WORD:
             return (shlex.join(str(one) for one in avn.service_update(setting.project, name, "-c", word).argv),)
     return (f"# its ip_filter has {len(given)} entries, too many for one command: set it in the Aiven console",)

@@ -11,7 +11,7 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import promoted_from
 from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, todo, wait
-from ccr_avn.procedures.gates.settings import NOBODY, networks
+from ccr_avn.procedures.gates.settings import NOBODY, filter_word, networks
 
 MAX_REPLICAS = 5
 TYPES = ("valkey", "redis")
@@ -173,7 +173,7 @@ def is_running(project: Project) -> Gate[Service]:
     def judge(service: Service, _: Results) -> Finding:
         if service.serving:
             given = service.user_config.get("ip_filter")
-            told = f"ip_filter={given!r}" if isinstance(given, list) else None  # a word of avn service update -c
+            told = filter_word(given) if isinstance(given, list) else None
             return go(f"{service.name} is {service.state}", service_type=service.type, ip_filter_option=told)
         if service.state == "POWEROFF":
             return judge_power(project, service)

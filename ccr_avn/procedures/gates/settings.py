@@ -1,6 +1,5 @@
 """Rules on the settings, rights and memory of two services."""
 
-import ast
 import json
 import re
 from collections.abc import Mapping
@@ -81,13 +80,24 @@ def literal(value: Any) -> str:
     """As avn reads it: words as they are, true and false, lists and objects as Python literals."""
     if isinstance(value, str):
         return value
-    text = json.dumps(value)
-    if isinstance(value, (list, tuple, dict)):
-        try:
-            return text if ast.literal_eval(text) == value else repr(value)
-        except ValueError:  # null, true or false inside: JSON's words, not Python's
-            return repr(value)
-    return text
+    return _python(value) if isinstance(value, (list, tuple, dict)) else json.dumps(value)
+
+
+def filter_word(ip_filter: object) -> str:
+    """The word of ``-c`` that sets this filter; without one, that of the platform's default."""
+    return f"ip_filter={literal(ip_filter if isinstance(ip_filter, list) else DEFAULTS['ip_filter'])}"
+
+
+def _python(value: Any) -> str:
+    """A literal like repr's, with strings in double quotes: a shell needs none of its single quotes broken for them."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_python(key)}: {_python(one)}' for key, one in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_python(one) for one in value)}]"
+    if not isinstance(value, str):
+        return repr(value)
+    body = repr(f'"{value}')[2:-1]  # with a double quote in it, repr puts single ones around it
+    return '"' + body.replace('"', '\\"') + '"'
 
 
 def _network(text: str) -> str:

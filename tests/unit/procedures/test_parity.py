@@ -128,8 +128,7 @@ SHOWN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         {"user_config": {"ip_filter": [{"network": "10.0.0.0/8", "description": None}]}},
         {"user_config": {"ip_filter": OPEN}},
         "ip_filter: eu has 10.0.0.0/8, us has 0.0.0.0/0, ::/0",
-        "avn service update us --project p -c "
-        + shlex.quote("ip_filter=[{'network': '10.0.0.0/8', 'description': None}]"),
+        """avn service update us --project p -c 'ip_filter=[{"network": "10.0.0.0/8", "description": None}]'""",
     ),
     (
         {"termination_protection": True},

@@ -128,7 +128,7 @@ def test_a_filter_is_printed_as_avn_reads_it() -> None:
     objects = [{"network": "10.0.0.0/8", "description": None}, {"network": "192.0.2.7/32", "description": "it's me"}]
     [command] = filter_commands(Setting(), "eu", objects)
     assert "null" not in command
-    assert "'description': None" in command.replace("'\"'\"'", "'")
+    assert '{"network": "10.0.0.0/8", "description": None}' in command
     assert networks(objects) == ["10.0.0.0/8", "192.0.2.7/32"]
     many = [{"network": f"10.{n // 256}.{n % 256}.0/24", "description": "d" * 200} for n in range(2000)]
     [command] = filter_commands(Setting(), "eu", many)

@@ -1,0 +1,61 @@
+"""What is printed to set an option again, as the installed avn reads it."""
+
+import shlex
+from typing import Any
+
+import pytest
+from aiven.client.cli import AivenCLI
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ccr_avn.procedures.old_primary import filter_commands
+from ccr_avn.procedures.steps import Setting
+from ccr_avn.sandbox.catalogue import user_config_schema
+
+DESCRIBED = {"network": "10.0.0.0/8", "description": None}
+QUOTED = {"network": "192.0.2.7/32", "description": 'it\'s "me" \\ \\\' \\" \n \x1b \u00e9 \U0001f600 \u2028'}
+PLAIN = """avn service update eu -c 'ip_filter=["0.0.0.0/0"]'"""
+
+
+def as_avn_reads(command: str) -> Any:
+    """The filter that a pasted command sets: a shell's words, avn's own arguments, avn's own conversion."""
+    cli = AivenCLI()
+    cli.parse_args(shlex.split(command)[1:])
+    return cli.create_user_config(user_config_schema("valkey"))["ip_filter"]
+
+
+@pytest.mark.parametrize(
+    "ip_filter",
+    [
+        ["0.0.0.0/0"],
+        ["0.0.0.0/0", "::/0"],
+        [DESCRIBED],
+        [DESCRIBED, "192.0.2.1/32"],
+        [QUOTED],
+        [],
+        [{"network": "x", "on": True}],
+    ],
+)
+def test_a_printed_filter_is_exactly_what_avn_sets(ip_filter: list[Any]) -> None:
+    [command] = filter_commands(Setting(), "eu", ip_filter)
+    assert as_avn_reads(command) == ip_filter
+
+
+def test_a_plain_filter_is_printed_as_a_person_would_type_it() -> None:
+    assert filter_commands(Setting(), "eu", ["0.0.0.0/0"]) == (PLAIN,)
+    [command] = filter_commands(Setting(), "eu", [DESCRIBED])
+    assert """'ip_filter=[{"network": "10.0.0.0/8", "description": None}]'""" in command
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | words,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
+)
+
+
+@settings(max_examples=30)
+@given(st.lists(words | st.dictionaries(words, values, max_size=4), max_size=4))
+def test_whatever_is_in_a_filter_avn_sets_that(ip_filter: list[Any]) -> None:
+    [command] = filter_commands(Setting(), "eu", ip_filter)
+    assert as_avn_reads(command) == ip_filter
