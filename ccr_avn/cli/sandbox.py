@@ -71,7 +71,7 @@ More = Annotated[
         metavar="NAME=VALUE",
         help="Other behaviour; repeatable: promote_restart, promote_empty, promote_password, stale_rows=S, "
         "filter_cuts=all|new-only|never, serve_stale_data=false, refuse_commands=client|list,…, platform_writes=S, "
-        "platform_lifts_pauses=S, platform_connects, promoted_backups=false, filter_reopens=false, "
+        "platform_lifts_pauses=S, platform_connects, promoted_backups=false, prices=false, filter_reopens=false, "
         "tags_forbidden, components=false, server=PROGRAM, requests_per_second=N.",
     ),
 ]

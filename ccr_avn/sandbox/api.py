@@ -35,10 +35,11 @@ class Api:
         return {"clouds": catalogue.clouds()}
 
     def types(self, body: Any) -> Any:
-        offered = self._platform.options.service_types
+        chosen = self._platform.options
         return {
             "service_types": {
-                kind: {**catalogue.service_type(kind), "service_plans": catalogue.plans(kind)} for kind in offered
+                kind: {**catalogue.service_type(kind), "service_plans": catalogue.plans(kind, priced=chosen.prices)}
+                for kind in chosen.service_types
             }
         }
 

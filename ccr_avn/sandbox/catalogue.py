@@ -31,7 +31,8 @@ EVICTION = [
 ]
 
 
-def plans(service_type: str) -> list[dict[str, Any]]:
+def plans(service_type: str, *, priced: bool = True) -> list[dict[str, Any]]:
+    price = {"price_usd": "0.1"} if priced else {}
     return [
         {
             "service_plan": name,
@@ -41,8 +42,7 @@ def plans(service_type: str) -> list[dict[str, Any]]:
             "max_memory_percent": 70,
             "is_cluster_plan": cluster,
             "regions": {
-                cloud: {"price_usd": "0.1", "node_cpu_count": 2, "node_memory_mb": memory, "disk_space_mb": 0}
-                for cloud in CLOUDS
+                cloud: {**price, "node_cpu_count": 2, "node_memory_mb": memory, "disk_space_mb": 0} for cloud in CLOUDS
             },
         }
         for name, (nodes, memory, kept, cluster) in PLANS.items()

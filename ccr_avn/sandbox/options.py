@@ -25,6 +25,7 @@ class SandboxOptions:
     platform_lifts_pauses: float = 0.0  # it ends every write pause, this often; 0: never
     platform_connects: bool = False  # it stays connected to every primary, as the service's own default user
     promoted_backups: bool = True  # False: a promoted service never gets a backup of its own
+    prices: bool = True  # False: its plans are listed without what they cost
     filter_reopens: bool = True  # False: an IP filter that lets nobody in stays as it is
     tags_forbidden: bool = False  # nobody may set tags
     components: bool = True  # False: of a service's addresses only its service_uri is shown

@@ -179,3 +179,14 @@ def test_a_primary_in_another_project_is_no_service_of_that_name_here() -> None:
         json.dumps({**SERVICE, "service_name": "us", "service_integrations": [{**row, "source_project": "ours"}]})
     )
     assert (at_home.source, at_home.source_project) == ("eu", None)
+
+
+@pytest.mark.parametrize(
+    "told", [{}, {"price_usd": None}, {"price_usd": "?"}, {"price_usd": "-1"}, {"price_usd": "NaN"}]
+)
+def test_a_price_that_avn_does_not_tell_is_none(told: dict[str, Any]) -> None:
+    regions = {"near": told, "far": {"price_usd": "0.25"}}
+    listed = {"valkey": {"service_plans": [{"service_plan": "startup-4", "regions": regions}]}}
+    found = models.catalogue(json.dumps(listed))
+    prices = [models.price(found, "valkey", "startup-4", cloud) for cloud in ("near", "far", "nowhere")]
+    assert prices == [None, 0.25, None]

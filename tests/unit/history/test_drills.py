@@ -80,6 +80,14 @@ def test_its_page_shows_two_figures_every_assumption_the_cost_and_the_versions(t
     assert [(one.name, one.role) for one in report.pair_now(story)] == [("eu", "primary"), (NAME, "terminated")]
 
 
+def test_without_a_price_the_page_says_so_and_estimates_nothing(tmp_path: Path) -> None:
+    unpriced = {"usd_an_hour": None, "seconds": 600, "estimate_usd": None}
+    ended = RunEnded(at=9.0, ok=True, changed=True, code=0, result={**result(TRIED), "cost": unpriced})
+    page = html(write(tmp_path, RUN, [*whole()[:-1], ended]))
+    assert "not reported by avn" in page
+    assert "USD" not in page
+
+
 def test_for_a_ticket_the_same(tmp_path: Path) -> None:
     path = write(tmp_path, RUN, whole())
     ticket = report.markdown(summarize(runs.read(path)), runs.verify(path))
