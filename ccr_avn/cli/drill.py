@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ccr_avn.cli import options
-from ccr_avn.cli.flatten import flattened
-from ccr_avn.cli.options import Check, DryRun, Json, PollInterval, ProjectName, Samples
+from ccr_avn.cli.options import Check, DryRun, Json, PollInterval, ProjectName, Samples, flattened
 from ccr_avn.cli.promotion_options import DoubtTimeout, Yes, must_be_able_to_ask
 from ccr_avn.cli.verify import Level
 from ccr_avn.errors import UsageError

@@ -7,7 +7,6 @@ import typer
 
 from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options
-from ccr_avn.cli.flatten import flattened
 from ccr_avn.cli.options import (
     Check,
     DryRun,
@@ -18,6 +17,7 @@ from ccr_avn.cli.options import (
     ProjectName,
     Replica,
     Samples,
+    flattened,
 )
 from ccr_avn.cli.session import Session, show_preview
 from ccr_avn.output import console

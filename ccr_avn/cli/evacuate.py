@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ccr_avn.cli import options, promotion_options
-from ccr_avn.cli.flatten import flattened
-from ccr_avn.cli.options import DryRun, Json, ProjectName
+from ccr_avn.cli.options import DryRun, Json, ProjectName, flattened
 from ccr_avn.cli.promotion_options import Hooking, Limits, Yes
 from ccr_avn.errors import UsageError
 
@@ -93,7 +92,7 @@ def evacuate(
     setting = asking.setting(project, limits.poll_interval)
     asking.preload()
     from ccr_avn.cli.evacuating import Evacuation
-    from ccr_avn.cli.given import Given
+    from ccr_avn.cli.one_of_many import Given
     from ccr_avn.evacuate.choose import Want
 
     Evacuation(

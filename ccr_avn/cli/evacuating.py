@@ -27,8 +27,7 @@ from ccr_avn.cli.evacuation_told import (
     told_of,
     words_of,
 )
-from ccr_avn.cli.given import Given
-from ccr_avn.cli.one_of_many import Moved, OneOfMany
+from ccr_avn.cli.one_of_many import Given, Moved, OneOfMany
 from ccr_avn.errors import CcrError, Interrupted, NotConfirmed, Refused
 from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import Choice, Selection, alone, concerned, select

@@ -3,8 +3,7 @@
 import statistics
 from typing import Any
 
-from ccr_avn.cli.given import Given
-from ccr_avn.cli.one_of_many import Moved
+from ccr_avn.cli.one_of_many import Given, Moved
 from ccr_avn.errors import CHANGED, CcrError
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.output import console

@@ -7,8 +7,7 @@ import typer
 
 from ccr_avn.aiven.avn import AVN, Project, service_named
 from ccr_avn.cli import options, promotion_options
-from ccr_avn.cli.flatten import flattened
-from ccr_avn.cli.options import ProjectName, Replica
+from ccr_avn.cli.options import ProjectName, Replica, flattened
 from ccr_avn.cli.promotion_options import Hooking, Limits, Manner
 from ccr_avn.errors import UsageError
 from ccr_avn.history.promotions import promotions

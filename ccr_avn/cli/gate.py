@@ -1,26 +1,33 @@
 """`ccr-avn gate …`: runs one gate by itself, by the same step as in a run."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccr_avn.cli import options, pages, primitives, trying
+from ccr_avn.cli import options, pages, primitives
 from ccr_avn.cli.alone import Alone, ServiceName, answering
-from ccr_avn.cli.flatten import flattened
 from ccr_avn.cli.options import (
     Primary,
     Replica,
     Samples,
+    flattened,
 )
-from ccr_avn.errors import NotProven
+from ccr_avn.cli.primitives import parsed
+from ccr_avn.errors import NotProven, UsageError
 from ccr_avn.procedures import enable
 from ccr_avn.procedures.enable import confirm_backup, confirm_integration, see_services
+from ccr_avn.procedures.examination import TRIED, Subject, is_shut, trial
+from ccr_avn.procedures.gates.drill import MADE, Made
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
 from ccr_avn.procedures.old_primary import compare_histories, power_off, set_filter
 from ccr_avn.procedures.promotion import control_plane_agrees, look_at_integration, promote, remember_origin
 from ccr_avn.procedures.steps import databases_step, link_step, marker_step, wait_running
 from ccr_avn.procedures.throw_away import see_gone, see_made, see_ours
+
+if TYPE_CHECKING:
+    from ccr_avn.plan.model import Step
+    from ccr_avn.valkey.trials import Tried
 
 app = typer.Typer(
     help="Run a single check of a procedure. Exit 0: it holds; 4: it never will; 5: not yet.",
@@ -229,8 +236,8 @@ def drill_try(
 ) -> None:
     """Try ASSUMPTION on SERVICE, a promoted throw-away: some pause its writes. Exit 0 whatever was seen."""
     options.names(SERVICE=service, **({"primary": primary} if primary else {}))
-    trying.known(assumption)
-    asked.judge(trying.alone(asked, service, assumption, primary=primary, followed=followed, run=run))
+    _known(assumption)
+    asked.judge(_trial(asked, service, assumption, primary=primary, followed=followed, run=run))
 
 
 def drill_ours(
@@ -241,7 +248,7 @@ def drill_ours(
 ) -> None:
     """SERVICE is the throw-away of a drill, unchanged since; exit 4 in doubt. --print exists: `missing`: terminate it."""
     options.names(SERVICE=service)
-    asked.judge(answering(see_ours(asked.setting, trying.made_by(service, run, made))))
+    asked.judge(answering(see_ours(asked.setting, _made_by(service, run, made))))
 
 
 def drill_gone(
@@ -251,6 +258,56 @@ def drill_gone(
     """SERVICE does not exist any more."""
     options.names(SERVICE=service)
     asked.judge(asked.within(see_gone(asked.setting, service)))
+
+
+def _known(assumption: str) -> None:
+    """Raises:
+    UsageError: it is none that can be tried by itself.
+    """
+    if assumption not in TRIED:
+        raise UsageError(f"no such ASSUMPTION: {assumption}", detail=f"there are {', '.join(TRIED)}", hint="name one")
+
+
+def _trial(
+    asked: Alone, name: str, assumption: str, *, primary: str | None, followed: str | None, run: str | None
+) -> "Step[Tried]":
+    """What only a whole run knows is not known here, and told so."""
+    find = asked.find(name, *((primary,) if primary else ()))
+    return trial(
+        Subject(
+            primary=primary or "",
+            name=name,
+            setting=asked.setting,
+            find=find,
+            before=lambda _: None,
+            after=lambda seen: find(seen, name),
+            followed=lambda _: _replid(followed),
+            noted=followed or "",
+            closed=lambda seen: is_shut(find(seen, name)),
+            opened=lambda seen: not is_shut(find(seen, name)),
+            tags=lambda seen: find(seen, name).tags,
+            run=run or "",
+            filter_timeout=asked.timeout,
+            backup_timeout=0.0,
+            quiet=asked.timeout,
+        ),
+        assumption,
+    )
+
+
+def _made_by(name: str, run: str, tag: str) -> Made:
+    """Raises:
+    UsageError: it is no tag that `gate drill-made` prints.
+    """
+    key, _, value = tag.partition("=")
+    if key != MADE or not value.isdigit():
+        hint = "take what `ccr-avn gate drill-made … --print made` prints"
+        raise UsageError("--made is no such tag", detail=f"it is {tag[:80]!r}", hint=hint)
+    return Made(name=name, primary="", run=run, sent="answered", created=int(value))
+
+
+def _replid(token: str | None) -> str:
+    return parsed(token).replid if token else ""
 
 
 GATES: dict[str, Callable[..., Any]] = {

@@ -4,19 +4,19 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from ccr_avn import process
 from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.cli import promotion_options
 from ccr_avn.cli.failover_told import FailoverMove
-from ccr_avn.cli.given import Given
 from ccr_avn.cli.promotion_options import Around, Move
 from ccr_avn.cli.session import Session
 from ccr_avn.cli.switchover_told import SwitchoverMove
 from ccr_avn.errors import CcrError, Interrupted, Refused
 from ccr_avn.evacuate.board import Board
-from ccr_avn.evacuate.choose import Choice
+from ccr_avn.evacuate.choose import Choice, Want
 from ccr_avn.evacuate.governor import Governor
 from ccr_avn.evacuate.lane import Lane
 from ccr_avn.evacuate.schedule import Ended
@@ -24,11 +24,34 @@ from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import RunSignals, Stop
 from ccr_avn.history.promotions import promotions
 from ccr_avn.history.summary import number
+from ccr_avn.hooks import Hooks
 from ccr_avn.output.many import PairProgress
 from ccr_avn.plan.execute import Run
 from ccr_avn.printable import printable_line
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
+from ccr_avn.procedures.steps import Setting
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """The options of `evacuate`. Times are in seconds."""
+
+    want: Want
+    setting: Setting
+    old_primary: Literal["close", "power-off"]
+    parallel: int
+    canary: int
+    stop_after: int
+    hooks: Hooks
+    write_env_dir: Path | None
+    data_timeout: float
+    promote_timeout: float
+    doubt_timeout: float
+    call_timeout: float
+    json: bool
+    yes: bool
+    preloaded: bool = True  # whether an avn costs little, so that more of them at once are no load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,7 @@ import typer
 from ccr_avn.aiven import lineage as tags
 from ccr_avn.cli import options
 from ccr_avn.cli.alone import Act, ServiceName
-from ccr_avn.cli.flatten import flattened
-from ccr_avn.cli.options import Primary, Replica
+from ccr_avn.cli.options import Primary, Replica, flattened
 from ccr_avn.errors import Refused, UsageError
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks

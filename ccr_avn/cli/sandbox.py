@@ -12,7 +12,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import typer
 
 from ccr_avn.cli import options
-from ccr_avn.cli.flatten import flattened
+from ccr_avn.cli.options import flattened
 from ccr_avn.cli.pages import HelpCommand, page
 from ccr_avn.errors import UsageError
 from ccr_avn.output import console

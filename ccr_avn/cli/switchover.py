@@ -8,8 +8,7 @@ import typer
 
 from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options, promotion_options
-from ccr_avn.cli.flatten import flattened
-from ccr_avn.cli.options import Primary, ProjectName, Replica
+from ccr_avn.cli.options import Primary, ProjectName, Replica, flattened
 from ccr_avn.cli.promotion_options import Around, Hooking, Limits, Manner
 from ccr_avn.cli.session import Session, show_preview
 from ccr_avn.cli.switchover_told import SwitchoverMove, differences

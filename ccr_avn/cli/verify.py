@@ -10,8 +10,7 @@ import typer
 
 from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options
-from ccr_avn.cli.flatten import flattened
-from ccr_avn.cli.options import Json, LinkTimeout, Primary, ProjectName, Replica, Samples
+from ccr_avn.cli.options import Json, LinkTimeout, Primary, ProjectName, Replica, Samples, flattened
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import NotProven
 from ccr_avn.output import console

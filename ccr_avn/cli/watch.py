@@ -13,13 +13,11 @@ from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, Replica, Route
 from ccr_avn.errors import Interrupted, TimedOut, UsageError
 from ccr_avn.hooks import words
-from ccr_avn.monitoring.alert import Alert
-from ccr_avn.monitoring.loop import Goal, Terms
+from ccr_avn.monitoring.loop import Alert, Goal, Terms
 from ccr_avn.monitoring.loop import watch as go_on
 from ccr_avn.monitoring.prometheus import Metrics
-from ccr_avn.monitoring.sample import Platform
+from ccr_avn.monitoring.sample import Platform, Stats
 from ccr_avn.monitoring.sampler import Sampler
-from ccr_avn.monitoring.stats import Stats
 from ccr_avn.output import console
 from ccr_avn.output.screen import Screen, summary_lines
 from ccr_avn.procedures.lookup import look_up

@@ -26,12 +26,20 @@ from ccr_avn.procedures.enable import confirm_integration
 from ccr_avn.procedures.examination import Examined, Subject, examination
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import FAST, PromoteWish, promote
-from ccr_avn.procedures.steps import Proof, databases_step, endpoint, link_step, marker_step, wait_running
-from ccr_avn.procedures.survey import see_offers, see_vpcs
+from ccr_avn.procedures.steps import (
+    Proof,
+    databases_step,
+    endpoint,
+    link_step,
+    marker_step,
+    see_offers,
+    see_vpcs,
+    wait_running,
+)
 from ccr_avn.procedures.throw_away import DrillRequest, create, look_at_primary, see_answers, see_backup, tag, terminate
 from ccr_avn.procedures.verify import VerifyRequest, compare_step
-from ccr_avn.valkey.heartbeat import Heartbeat, Received
 from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.marker import Heartbeat, Received
 from ccr_avn.valkey.quiescence import Noted
 from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.writes import accepts_write

@@ -17,10 +17,11 @@ from ccr_avn.procedures.steps import (
     described,
     link_step,
     marker_step,
+    see_offers,
+    see_vpcs,
     two_sides,
     wait_running,
 )
-from ccr_avn.procedures.survey import see_offers, see_vpcs
 
 ReplicaFlag = Literal["read-replica-for", "service-integration"]
 PRIMARY_PLAN = "business-4"

@@ -39,8 +39,7 @@ from ccr_avn.procedures.promotion import (
     promoted_meanwhile,
     remember_origin,
 )
-from ccr_avn.procedures.steps import Find, Setting, databases_step, endpoint, found_by, two_sides
-from ccr_avn.procedures.survey import compare_sides
+from ccr_avn.procedures.steps import Find, Setting, compare_sides, databases_step, endpoint, found_by, two_sides
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo

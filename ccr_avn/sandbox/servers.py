@@ -16,7 +16,7 @@ from typing import Any
 import valkey
 
 from ccr_avn.sandbox import clients as slow_load
-from ccr_avn.sandbox import configuration, settling
+from ccr_avn.sandbox import configuration
 from ccr_avn.sandbox.clients import chatters
 from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, START_LIMIT, Server, find_binary, free_port
 from ccr_avn.sandbox.keeper import Keeper
@@ -220,8 +220,8 @@ class ValkeyServers:
         while server.alive and not server.frozen and not server.loading:
             try:
                 with self._admin_of(server) as client:
-                    settling.settle_clients(client, server, cut=self._options.filter_cuts == "all")
-                    settling.settle_link(client, server, self._admin if self._may_link(server) else None)
+                    configuration.settle_clients(client, server, cut=self._options.filter_cuts == "all")
+                    configuration.settle_link(client, server, self._admin if self._may_link(server) else None)
                 return
             except valkey.ValkeyError:  # a CLIENT KILL of somebody's may hit our connection as well
                 if time.monotonic() >= until:

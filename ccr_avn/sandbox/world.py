@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ccr_avn.sandbox import catalogue
+from ccr_avn.sandbox.catalogue import refuse_wrong
 from ccr_avn.sandbox.faults import Oddities
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.records import (
@@ -21,7 +22,6 @@ from ccr_avn.sandbox.records import (
     new_password,
     stamp,
 )
-from ccr_avn.sandbox.user_config import refuse_wrong
 
 __all__ = ["ApiError", "Platform", "Row", "Service", "User"]
 

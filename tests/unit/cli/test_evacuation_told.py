@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ccr_avn.cli.evacuation_told import consequences, sentence, table
-from ccr_avn.cli.given import Given
+from ccr_avn.cli.one_of_many import Given
 from ccr_avn.evacuate.choose import LINK_UP, Choice, Selection, Want
 from ccr_avn.hooks import Hooks
 from ccr_avn.procedures.steps import Setting

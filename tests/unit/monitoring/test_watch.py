@@ -15,13 +15,11 @@ from pytest_subprocess import FakeProcess
 from rich.console import Console
 
 from ccr_avn.errors import AvnError, UsageError
-from ccr_avn.monitoring.alert import Alert
-from ccr_avn.monitoring.loop import Goal, Terms, watch
+from ccr_avn.monitoring.loop import Alert, Goal, Terms, watch
 from ccr_avn.monitoring.prometheus import HELP, Metrics
-from ccr_avn.monitoring.sample import Platform, Sample, happened, known
+from ccr_avn.monitoring.sample import EVENTS_KEPT, KEPT, Platform, Sample, Stats, happened, known, percentile
 from ccr_avn.monitoring.sampler import Sampler
 from ccr_avn.monitoring.side import FIRST_PAUSE, LONGEST_PAUSE, WatchedSide
-from ccr_avn.monitoring.stats import EVENTS_KEPT, KEPT, Stats, percentile
 from ccr_avn.output.screen import Screen, sparkline, summary_lines
 from ccr_avn.units import format_lag
 from tests.support.factories import listed, service, side

@@ -14,8 +14,7 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.plan.model import Call, Gate, Probe, Results, Step, go
 from ccr_avn.procedures.gates import parity, settings
 from ccr_avn.procedures.gates.parity import Difference
-from ccr_avn.procedures.steps import Setting
-from ccr_avn.procedures.survey import compare_sides
+from ccr_avn.procedures.steps import Setting, compare_sides
 from ccr_avn.valkey.inventory import Plane, Planes
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
