@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ServiceName = Annotated[
-    str, typer.Argument(metavar="SERVICE", help="The service to ask.", autocompletion=options.recent)
+    str,
+    typer.Argument(
+        metavar="SERVICE", help="The service to ask.", autocompletion=options.recent, callback=options.a_name
+    ),
 ]
-Timeout = Annotated[float, typer.Option(metavar="S", help="How long to keep checking; 0: check once.")]
+Timeout = Annotated[float, options.seconds("How long to keep checking; 0: check once.")]
 Print = Annotated[
     str | None, typer.Option("--print", metavar="FACT", help="Print only the value of this fact, for scripts.")
 ]
@@ -134,12 +137,6 @@ class Act(Single):
     json: Json = False
     avn: Avn = None
 
-    def __post_init__(self) -> None:
-        """Raises:
-        UsageError: a time can't be right.
-        """
-        options.not_negative(call_timeout=self.call_timeout)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alone(Single):
@@ -155,12 +152,6 @@ class Alone(Single):
     route: Route = None
     json: Json = False
     avn: Avn = None
-
-    def __post_init__(self) -> None:
-        """Raises:
-        UsageError: a time can't be right.
-        """
-        options.not_negative(timeout=self.timeout, poll_interval=self.poll_interval, call_timeout=self.call_timeout)
 
     @property
     def setting(self) -> "Setting":

@@ -22,9 +22,8 @@ def doctor(
     no_preload: NoPreload = False,
 ) -> None:
     """Check avn, token, project, permissions and whether read replicas are offered. Exit 4 if a check fails."""
-    options.not_negative(call_timeout=call_timeout)
     options.preload(avn, no_preload=no_preload)
-    named = options.project_name(project)
+    named = project or None
     found, now = drills.newest(named), time.time()
     told_of = [f"{primary}: {one.told(now)}" for primary, one in sorted(found.items())]
     none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tests what a switchover relies on"

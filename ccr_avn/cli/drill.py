@@ -15,7 +15,10 @@ from ccr_avn.errors import UsageError
 if TYPE_CHECKING:
     from ccr_avn.procedures.throw_away import DrillRequest
 
-Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the throw-away. [default: PRIMARY-drill-…]")]
+Name = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", callback=options.a_name, help="Name of the throw-away. [default: PRIMARY-drill-…]"),
+]
 
 
 @flattened
@@ -23,10 +26,19 @@ def drill(
     *,
     primary: Annotated[
         str | None,
-        typer.Argument(metavar="[PRIMARY]", help="The primary; it is not changed.", autocompletion=options.recent),
+        typer.Argument(
+            metavar="[PRIMARY]",
+            help="The primary; it is not changed.",
+            autocompletion=options.recent,
+            callback=options.a_name,
+        ),
     ] = None,
-    replica_cloud: Annotated[str | None, typer.Option(metavar="C", help="Cloud of the throw-away replica.")] = None,
-    replica_plan: Annotated[str, typer.Option(metavar="PLAN", help="Its plan: a startup plan.")] = "startup-4",
+    replica_cloud: Annotated[
+        str | None, typer.Option(metavar="C", callback=options.a_word, help="Cloud of the throw-away replica.")
+    ] = None,
+    replica_plan: Annotated[
+        str, typer.Option(metavar="PLAN", callback=options.a_word, help="Its plan: a startup plan.")
+    ] = "startup-4",
     level: Annotated[
         Level, typer.Option(help="How thoroughly its data is compared before the promotion.")
     ] = Level.VALUES,
@@ -39,10 +51,12 @@ def drill(
     clean: Annotated[
         bool, typer.Option("--clean", help="Find what interrupted drills left behind; ask, then terminate.")
     ] = False,
-    only: Annotated[str | None, typer.Option(metavar="NAME", help="With --clean: only this one.")] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME", callback=options.a_name, help="With --clean: only this one.")
+    ] = None,
     samples: Samples = 20,
     max_ops: Annotated[
-        int, typer.Option(metavar="N", help="Maximum commands per second on PRIMARY for --level keys, values.")
+        int, options.number("Maximum commands per second on PRIMARY for --level keys, values.")
     ] = 20_000,
     replica_arg: Annotated[
         list[str] | None, typer.Option(metavar="ARG", help="Passed to `avn service create`; repeatable.")
@@ -52,15 +66,11 @@ def drill(
     max_minutes: Annotated[
         float, typer.Option(metavar="M", help="Time limit for everything except the clean-up.")
     ] = 60,
-    promote_timeout: Annotated[float, typer.Option(metavar="S", help="Time limit for its promotion.")] = 600,
+    promote_timeout: Annotated[float, options.seconds("Time limit for its promotion.", options.at_least_one)] = 600,
     doubt_timeout: DoubtTimeout = 60,
-    filter_timeout: Annotated[
-        float, typer.Option(metavar="S", help="How long to wait for an IP filter to take effect.")
-    ] = 60,
-    backup_timeout: Annotated[float, typer.Option(metavar="S", help="How long to wait for the first backup.")] = 600,
-    quiet_seconds: Annotated[
-        float, typer.Option(metavar="S", help="How long the promoted throw-away must receive no writes.")
-    ] = 5,
+    filter_timeout: Annotated[float, options.seconds("How long to wait for an IP filter to take effect.")] = 60,
+    backup_timeout: Annotated[float, options.seconds("How long to wait for the first backup.")] = 600,
+    quiet_seconds: Annotated[float, options.seconds("How long the promoted throw-away must receive no writes.")] = 5,
     poll_interval: PollInterval = 5,
     asking: options.Asking,
 ) -> None:
@@ -68,17 +78,6 @@ def drill(
 
     PRIMARY is not changed and keeps serving. Exit 16: a switchover here would not complete as intended.
     """
-    options.names(PRIMARY=primary, **{"--name": name, "--only": only})
-    options.words(replica_cloud=replica_cloud, replica_plan=replica_plan)
-    options.at_least_one(samples=samples, promote_timeout=promote_timeout)
-    options.not_negative(
-        max_ops=max_ops,
-        doubt_timeout=doubt_timeout,
-        filter_timeout=filter_timeout,
-        backup_timeout=backup_timeout,
-        quiet_seconds=quiet_seconds,
-        poll_interval=poll_interval,
-    )
     if not 0 < max_minutes < float("inf"):
         raise UsageError(
             f"invalid value for --max-minutes: {max_minutes:g}", detail="more than 0", hint="--max-minutes 60"

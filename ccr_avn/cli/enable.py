@@ -43,13 +43,18 @@ def enable(
     *,
     primary: Primary,
     replica: Replica,
-    primary_cloud: Annotated[str | None, typer.Option(metavar="C", help="Cloud of a new primary.")] = None,
-    replica_cloud: Annotated[str | None, typer.Option(metavar="C", help="Cloud of a new replica.")] = None,
+    primary_cloud: Annotated[
+        str | None, typer.Option(metavar="C", callback=options.a_word, help="Cloud of a new primary.")
+    ] = None,
+    replica_cloud: Annotated[
+        str | None, typer.Option(metavar="C", callback=options.a_word, help="Cloud of a new replica.")
+    ] = None,
     primary_plan: Annotated[
-        str | None, typer.Option(metavar="PLAN", help="Plan of a new primary. [default: business-4]")
+        str | None,
+        typer.Option(metavar="PLAN", callback=options.a_word, help="Plan of a new primary. [default: business-4]"),
     ] = None,
     replica_plan: Annotated[
-        str, typer.Option(metavar="PLAN", help="Plan of a new replica: a startup plan.")
+        str, typer.Option(metavar="PLAN", callback=options.a_word, help="Plan of a new replica: a startup plan.")
     ] = "startup-4",
     check: Check = False,
     dry_run: DryRun = False,
@@ -74,26 +79,13 @@ def enable(
         ReplicaFlag, typer.Option(help="avn flag that creates the replica; auto: the one avn has.")
     ] = ReplicaFlag.AUTO,
     project: ProjectName = None,
-    running_timeout: Annotated[
-        float, typer.Option(metavar="S", help="Time limit for each service to be RUNNING.")
-    ] = 1200,
-    backup_timeout: Annotated[float, typer.Option(metavar="S", help="Time limit for the first backup.")] = 3600,
+    running_timeout: Annotated[float, options.seconds("Time limit for each service to be RUNNING.")] = 1200,
+    backup_timeout: Annotated[float, options.seconds("Time limit for the first backup.")] = 3600,
     link_timeout: LinkTimeout = 900,
     poll_interval: PollInterval = 5,
     asking: options.Asking,
 ) -> None:
     """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives."""
-    options.names(PRIMARY=primary, REPLICA=replica)
-    options.words(
-        primary_cloud=primary_cloud, primary_plan=primary_plan, replica_cloud=replica_cloud, replica_plan=replica_plan
-    )
-    options.not_negative(
-        running_timeout=running_timeout,
-        backup_timeout=backup_timeout,
-        link_timeout=link_timeout,
-        poll_interval=poll_interval,
-    )
-    options.at_least_one(samples=samples)
     asking.preload()
     program = identify(asking.avn, with_help=True)
     wanted = replica_flag.value

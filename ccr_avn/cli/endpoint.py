@@ -37,8 +37,6 @@ def endpoint(
     avn: Avn = None,
 ) -> None:
     """Print the connection details of SERVICE, password included."""
-    options.names(SERVICE=service)
-    options.not_negative(call_timeout=call_timeout)
     setting = options.setting(project, route=route or options.RouteName.DYNAMIC)
     [found] = look_up(avn, setting.project, (service,), call_timeout, console.note)
     connection = Connection(service=service, uri=reach(found, setting).uri)

@@ -23,9 +23,15 @@ class OldPrimary(StrEnum):
     POWER_OFF = "power-off"
 
 
-Names = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only pairs with this service; repeatable.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", callback=options.a_name, help="Only pairs with this service; repeatable."),
+]
 Excepted = Annotated[
-    list[str] | None, typer.Option("--except", metavar="NAME", help="Exclude pairs with this service; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--except", metavar="NAME", callback=options.a_name, help="Exclude pairs with this service; repeatable."
+    ),
 ]
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", metavar="K=V", help="Only primaries that have this tag; repeatable.")
@@ -55,14 +61,10 @@ def evacuate(
     only: Names = None,
     excepted: Excepted = None,
     tag: Tags = None,
-    canary: Annotated[int, typer.Option(metavar="N", help="Number of pairs to finish before the others start.")] = 1,
-    parallel: Annotated[
-        int, typer.Option(metavar="N", help="How many pairs may have their writes paused at the same time.")
-    ] = 10,
-    stop_after: Annotated[int, typer.Option(metavar="N", help="Start no more pairs once N have failed.")] = 1,
-    max_lag_bytes: Annotated[
-        int, typer.Option(metavar="N", help="Maximum lag of a replica to begin with, in bytes.")
-    ] = 31_457_280,
+    canary: Annotated[int, options.number("Number of pairs to finish before the others start.")] = 1,
+    parallel: Annotated[int, options.count("How many pairs may have their writes paused at the same time.")] = 10,
+    stop_after: Annotated[int, options.count("Start no more pairs once N have failed.")] = 1,
+    max_lag_bytes: Annotated[int, options.number("Maximum lag of a replica to begin with, in bytes.")] = 31_457_280,
     old_primary: Annotated[
         OldPrimary, typer.Option(help="After a switchover: closed to clients (ip_filter), or powered off.")
     ] = OldPrimary.CLOSE,
@@ -72,18 +74,12 @@ def evacuate(
     ] = None,
     hooking: Hooking,
     project: ProjectName = None,
-    data_timeout: Annotated[
-        float, typer.Option(metavar="S", help="Time limit for all servers to answer the first check.")
-    ] = 3,
+    data_timeout: Annotated[float, options.seconds("Time limit for all servers to answer the first check.")] = 3,
     limits: Limits,
     asking: options.Asking,
 ) -> None:
     """Move every pair whose primary is in CLOUD, each by the plan of `switchover` or `failover`; one question, one report."""
     mode = _mode(planned=planned, forced=forced, auto=auto, allow_data_loss=allow_data_loss)
-    options.at_least_one(parallel=parallel, stop_after=stop_after)
-    options.not_negative(canary=canary, max_lag_bytes=max_lag_bytes, data_timeout=data_timeout)
-    for name in (*(only or ()), *(excepted or ())):
-        options.names(NAME=name)
     tags, clouds = _tags(tag or []), _clouds(cloud)
     hooks = hooking.hooks(limits.hook_timeout)
     directory = _directory(write_env_dir)

@@ -30,23 +30,19 @@ def failover(
         bool,
         typer.Option("--no-verify", help="Trust Aiven's API alone, where REPLICA can't be reached."),
     ] = False,
-    wait_automatic: Annotated[
-        float, typer.Option(metavar="S", help="Wait up to S seconds for automatic promotion by Aiven.")
-    ] = 0,
+    wait_automatic: Annotated[float, options.seconds("Wait up to S seconds for automatic promotion by Aiven.")] = 0,
     project: ProjectName = None,
     limits: Limits,
     asking: options.Asking,
 ) -> None:
     """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost."""
     began = time.monotonic()
-    options.names(REPLICA=replica)
-    options.not_negative(wait_automatic=wait_automatic)
     _go_together(replica, no_verify=no_verify, looks=bool(wait_automatic) or force_partial)
     hooks = hooking.hooks(limits.hook_timeout)
     promotion_options.must_be_able_to_ask(
         yes=manner.yes or manner.check or manner.dry_run or not allow_data_loss
     )  # without that the gates refuse
-    name = options.project_name(project)
+    name = project or None
     # No avn is started only to be asked who it is, and the one that matters starts before all that takes time to
     # load: every moment here is outage. So nothing heavy is imported before, by this module or what it imports.
     path = find_avn(asking.avn)

@@ -39,11 +39,14 @@ app = typer.Typer(
 def exists(
     *,
     service: ServiceName,
-    replica_of: Annotated[str | None, typer.Option(metavar="PRIMARY", help="As a read replica of PRIMARY.")] = None,
+    replica_of: Annotated[
+        str | None, typer.Option(metavar="PRIMARY", callback=options.a_name, help="As a read replica of PRIMARY.")
+    ] = None,
     service_type: Annotated[str | None, typer.Option(metavar="T", help="Of this type.")] = None,
-    plan: Annotated[str | None, typer.Option(metavar="PLAN", help="On this plan.")] = None,
+    plan: Annotated[str | None, typer.Option(metavar="PLAN", callback=options.a_word, help="On this plan.")] = None,
     cloud: Annotated[
-        str | None, typer.Option(metavar="CLOUD", help="In this cloud, also if it is yet to be created.")
+        str | None,
+        typer.Option(metavar="CLOUD", callback=options.a_word, help="In this cloud, also if it is yet to be created."),
     ] = None,
     allow_any_plan: Annotated[
         bool, typer.Option("--allow-any-plan", help="Let Aiven decide on the replica's plan.")
@@ -51,8 +54,6 @@ def exists(
     asked: Alone,
 ) -> None:
     """Check that SERVICE exists as given; exit 4 if it differs. --print exists: `there` or `missing`, both exit 0."""
-    options.names(SERVICE=service, **({"replica-of": replica_of} if replica_of else {}))
-    options.words(plan=plan, cloud=cloud)
     if replica_of:
         wish = ReplicaWish(
             name=service,
@@ -74,7 +75,6 @@ def running(
     asked: Alone,
 ) -> None:
     """Wait until SERVICE is running: its state is RUNNING or REBALANCING."""
-    options.names(SERVICE=service)
     asked.judge(wait_running(asked.setting, service, "running", asked.timeout))
 
 
@@ -82,12 +82,14 @@ def backup(
     *,
     primary: Primary,
     replica: Annotated[
-        str | None, typer.Option("--for", metavar="REPLICA", help="Also succeed if REPLICA exists already.")
+        str | None,
+        typer.Option(
+            "--for", metavar="REPLICA", callback=options.a_name, help="Also succeed if REPLICA exists already."
+        ),
     ] = None,
     asked: Alone,
 ) -> None:
     """Wait until PRIMARY has a backup that a replica can be seeded from."""
-    options.names(PRIMARY=primary, **({"for": replica} if replica else {}))
     setting = asked.setting
     there = see_services(setting, primary, *((replica,) if replica else ()))
     running = wait_running(setting, primary, "running", asked.timeout)
@@ -100,18 +102,18 @@ def active(
     asked: Alone,
 ) -> None:
     """Wait until the read_replica integration from PRIMARY to REPLICA is enabled and active."""
-    options.names(PRIMARY=primary, REPLICA=replica)
     asked.judge(confirm_integration(asked.setting, primary, replica, asked.timeout))
 
 
 def integration(
     *,
     replica: Replica,
-    primary: Annotated[str | None, typer.Option("--from", metavar="PRIMARY", help="From this primary.")] = None,
+    primary: Annotated[
+        str | None, typer.Option("--from", metavar="PRIMARY", callback=options.a_name, help="From this primary.")
+    ] = None,
     asked: Alone,
 ) -> None:
     """Find the read_replica integration of REPLICA; exit 4 if there is none. --print integration prints its ID."""
-    options.names(REPLICA=replica, **({"from": primary} if primary else {}))
     asked.judge(asked.within(look_at_integration(asked.setting, primary, replica)), fact="integration")
 
 
@@ -120,7 +122,6 @@ def integration_gone(
     asked: Alone,
 ) -> None:
     """Wait until REPLICA has no read_replica integration any more."""
-    options.names(REPLICA=replica)
     gone, _ = control_plane_agrees(asked.setting, replica, asked.timeout)
     asked.judge(gone)
 
@@ -129,14 +130,10 @@ def link(
     *,
     primary: Primary,
     replica: Replica,
-    max_lag_bytes: Annotated[
-        int | None, typer.Option(metavar="N", help="Maximum lag of REPLICA, in bytes. [default: any]")
-    ] = None,
+    max_lag_bytes: Annotated[int | None, options.number("Maximum lag of REPLICA, in bytes. [default: any]")] = None,
     asked: Alone,
 ) -> None:
     """Wait until REPLICA follows PRIMARY: the link is up, and no sync is in progress."""
-    options.names(PRIMARY=primary, REPLICA=replica)
-    options.not_negative(max_lag_bytes=max_lag_bytes or 0)
     setting, find = asked.setting, asked.find(primary, replica)
     asked.judge(link_step(setting, primary, replica, find, asked.timeout, max_lag=max_lag_bytes))
 
@@ -147,7 +144,6 @@ def databases(
     asked: Alone,
 ) -> None:
     """Check that REPLICA has every database that PRIMARY uses."""
-    options.names(PRIMARY=primary, REPLICA=replica)
     setting, find = asked.setting, asked.find(primary, replica)
     asked.judge(asked.within(databases_step(setting, primary, replica, find, NotProven)))
 
@@ -160,8 +156,6 @@ def marker(
     asked: Alone,
 ) -> None:
     """Write markers to PRIMARY and read them from REPLICA; exit 6 if they don't arrive."""
-    options.names(PRIMARY=primary, REPLICA=replica)
-    options.at_least_one(samples=samples)
     setting, find = asked.setting, asked.find(primary, replica)
     asked.judge(asked.within(marker_step(setting, primary, replica, find, samples)))
 
@@ -171,7 +165,6 @@ def promoted(
     asked: Alone,
 ) -> None:
     """Wait until REPLICA is a primary: its role is master."""
-    options.names(REPLICA=replica)
     asked.judge(promote(asked.promotion(replica, asked.timeout, asked.find(replica))))
 
 
@@ -181,7 +174,6 @@ def tagged(
     asked: Alone,
 ) -> None:
     """Wait until SERVICE has these tags."""
-    options.names(SERVICE=service)
     asked.judge(asked.within(remember_origin(asked.promotion(service, asked.timeout), "", lambda _: tuple(tag))))
 
 
@@ -190,7 +182,6 @@ def ip_filter(
     asked: Alone,
 ) -> None:
     """Wait until the ip_filter of SERVICE admits no client; `gate closed` checks that it has taken effect."""
-    options.names(SERVICE=service)
     asked.judge(asked.within(set_filter(asked.closing(service, service))))
 
 
@@ -199,7 +190,6 @@ def powered_off(
     asked: Alone,
 ) -> None:
     """Wait until SERVICE is powered off."""
-    options.names(SERVICE=service)
     asked.judge(asked.within(power_off(asked.closing(service, service))))
 
 
@@ -209,17 +199,17 @@ def audit(
     asked: Alone,
 ) -> None:
     """After a promotion: report writes that only the old PRIMARY has. Always exit 0 if both exist."""
-    options.names(PRIMARY=primary, REPLICA=replica)
     asked.judge(compare_histories(asked.closing(primary, replica, asked.find(primary, replica))))
 
 
 def drill_made(
     service: ServiceName,
-    replica_of: Annotated[str, typer.Option(metavar="PRIMARY", help="Of which it is a read replica.")],
+    replica_of: Annotated[
+        str, typer.Option(metavar="PRIMARY", callback=options.a_name, help="Of which it is a read replica.")
+    ],
     asked: Alone,
 ) -> None:
     """SERVICE exists as a read replica of PRIMARY. --print made: the tag that tells when it was made."""
-    options.names(SERVICE=service, **{"replica-of": replica_of})
     asked.judge(see_made(asked.setting, service, replica_of, asked.timeout))
 
 
@@ -227,7 +217,10 @@ def drill_try(
     *,
     service: ServiceName,
     assumption: Annotated[str, typer.Argument(metavar="ASSUMPTION", help="Its name in docs/promises.md.")],
-    primary: Annotated[str | None, typer.Option(metavar="NAME", help="For carried-over: of which it was made.")] = None,
+    primary: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", callback=options.a_name, help="For carried-over: of which it was made."),
+    ] = None,
     followed: Annotated[
         str | None, typer.Option(metavar="T", help="For history-is-kept: `gate last-known --token` before.")
     ] = None,
@@ -235,7 +228,6 @@ def drill_try(
     asked: Alone,
 ) -> None:
     """Try ASSUMPTION on SERVICE, a promoted throw-away: some pause its writes. Exit 0 whatever was seen."""
-    options.names(SERVICE=service, **({"primary": primary} if primary else {}))
     _known(assumption)
     asked.judge(_trial(asked, service, assumption, primary=primary, followed=followed, run=run))
 
@@ -247,7 +239,6 @@ def drill_ours(
     asked: Alone,
 ) -> None:
     """SERVICE is the throw-away of a drill, unchanged since; exit 4 in doubt. --print exists: `missing`: terminate it."""
-    options.names(SERVICE=service)
     asked.judge(answering(see_ours(asked.setting, _made_by(service, run, made))))
 
 
@@ -256,7 +247,6 @@ def drill_gone(
     asked: Alone,
 ) -> None:
     """SERVICE does not exist any more."""
-    options.names(SERVICE=service)
     asked.judge(asked.within(see_gone(asked.setting, service)))
 
 

@@ -25,18 +25,123 @@ WORD = re.compile(r"[a-z][a-z0-9_-]*")
 """Clouds and plans: safe in argv and in a pasted shell."""
 
 
+def _each(rule: Callable[[str, Any], None]) -> Callable[..., Any]:
+    """A rule as typer's callback: for each value given, with the name of its argument or option.
+
+    So no command can forget to check what was typed. What breaks a rule is a UsageError: exit 2, nothing is asked.
+    """
+
+    def callback(param: typer.CallbackParam, value: Any) -> Any:
+        name = str(param.metavar).strip("[].") if param.param_type_name == "argument" else param.opts[0]
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            if one is not None:
+                rule(name, one)
+        return value
+
+    return callback
+
+
+def check_name(where: str, name: str) -> None:
+    """Raises:
+    UsageError: it breaks Aiven's rule for the names of services.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"invalid service name for {where}: {name!r}",
+            detail="lower case letters, digits and dashes, starting with a letter, 64 at most",
+            hint="check it with: avn service list",
+        )
+
+
+def _check_word(option: str, word: str) -> None:
+    if not WORD.fullmatch(word):
+        raise UsageError(
+            f"invalid value for {option}: {word!r}",
+            detail="lower case letters, digits and dashes, starting with a letter",
+            hint="see `avn cloud list` for clouds, `avn service plans --cloud CLOUD` for plans",
+        )
+
+
+def _check_not_negative(option: str, number: float) -> None:
+    if not 0 <= number < float("inf"):
+        raise UsageError(
+            f"invalid value for {option}: {number:g}",
+            detail="it must be 0 or more; times are in seconds",
+            hint=f"for example: {option} 60",
+        )
+
+
+def _check_above_zero(option: str, number: float) -> None:
+    _check_not_negative(option, number)
+    if not number:
+        raise UsageError(f"invalid value for {option}: 0", detail="it must be above 0", hint=f"{option} 1")
+
+
+def _check_at_least_one(option: str, count: float) -> None:
+    if count < 1:
+        raise UsageError(f"invalid value for {option}: {count:g}", detail="it must be 1 or more", hint=f"{option} 20")
+
+
+def _check_project(option: str, name: str) -> None:
+    if name and not PROJECT_NAME.fullmatch(name):
+        raise UsageError(
+            f"invalid name for {option}: {name!r}",
+            detail="letters, digits and dashes, starting with a letter, 63 at most",
+            hint="check it with: avn project list",
+        )
+
+
+def _check_readable(option: str, file: Path) -> None:
+    if not file.is_file():
+        raise UsageError(
+            f"{option}: there is no file {file}",
+            detail="it must hold the project's CA certificate (PEM)",
+            hint=f"avn project ca-get --target-filepath {file}",
+        )
+
+
+a_name, a_word, above_zero = _each(check_name), _each(_check_word), _each(_check_above_zero)
+not_negative, at_least_one = _each(_check_not_negative), _each(_check_at_least_one)
+
+
+def seconds(text: str, rule: Any = not_negative) -> Any:
+    """An option that is a time. ``text``: its help."""
+    return typer.Option(metavar="S", help=text, callback=rule)
+
+
+def number(text: str) -> Any:
+    """An option that is counted from 0."""
+    return typer.Option(metavar="N", help=text, callback=not_negative)
+
+
+def count(text: str) -> Any:
+    """An option that is counted from 1."""
+    return typer.Option(metavar="N", help=text, callback=at_least_one)
+
+
 def recent(incomplete: str) -> list[str]:
     """Services of recent runs, for the shell's completion: from the journals, without asking avn."""
     return recent_services(incomplete)
 
 
 Primary = Annotated[
-    str, typer.Argument(metavar="PRIMARY", help="The primary: the service that is written to.", autocompletion=recent)
+    str,
+    typer.Argument(
+        metavar="PRIMARY", help="The primary: the service that is written to.", autocompletion=recent, callback=a_name
+    ),
 ]
-Replica = Annotated[str, typer.Argument(metavar="REPLICA", help="The read replica.", autocompletion=recent)]
+Replica = Annotated[
+    str, typer.Argument(metavar="REPLICA", help="The read replica.", autocompletion=recent, callback=a_name)
+]
 ProjectName = Annotated[
     str | None,
-    typer.Option("--project", metavar="P", envvar="AIVEN_PROJECT", help="Aiven project; else avn's default."),
+    typer.Option(
+        "--project",
+        metavar="P",
+        envvar="AIVEN_PROJECT",
+        help="Aiven project; else avn's default.",
+        callback=_each(_check_project),
+    ),
 ]
 Avn = Annotated[
     str | None,
@@ -47,7 +152,12 @@ NoPreload = Annotated[
 ]
 CaFile = Annotated[
     Path | None,
-    typer.Option("--ca-file", metavar="F", help="Trust this CA too: `avn project ca-get --target-filepath F`."),
+    typer.Option(
+        "--ca-file",
+        metavar="F",
+        help="Trust this CA too: `avn project ca-get --target-filepath F`.",
+        callback=_each(_check_readable),
+    ),
 ]
 
 
@@ -68,13 +178,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for e
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the commands, ready to paste; ask and change nothing.")]
 PollInterval = Annotated[
     float,
-    typer.Option("--poll-interval", metavar="S", help="Maximum polling interval; starts at 0.5 s."),
+    seconds("Maximum polling interval; starts at 0.5 s."),
 ]
-CallTimeout = Annotated[float, typer.Option("--call-timeout", metavar="S", help="Time limit for one avn command.")]
-LinkTimeout = Annotated[
-    float, typer.Option("--link-timeout", metavar="S", help="How long to wait for the replication link.")
-]
-Samples = Annotated[int, typer.Option("--samples", metavar="N", help="How many markers (test writes) to send.")]
+CallTimeout = Annotated[float, seconds("Time limit for one avn command.")]
+LinkTimeout = Annotated[float, seconds("How long to wait for the replication link.")]
+Samples = Annotated[int, count("How many markers (test writes) to send.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +195,7 @@ class Asking:
     avn: Avn = None
     no_preload: NoPreload = False
 
-    def __post_init__(self) -> None:
-        """Raises:
-        UsageError: a time can't be right.
-        """
-        not_negative(call_timeout=self.call_timeout)
-
     def setting(self, project: str | None, poll_interval: float = 5.0) -> "Setting":
-        """Raises:
-        UsageError: something that was typed can't be right.
-        """
         return setting(project, self.ca_file, self.route, avn=self.avn, poll_interval=poll_interval)
 
     def preload(self, *, unless: bool = False) -> None:
@@ -116,16 +215,12 @@ def setting(
     avn: str | None = None,
     poll_interval: float = 5.0,
 ) -> "Setting":
-    """What all procedures need, from the options that were typed. ``poll_interval``: seconds.
-
-    Raises:
-        UsageError: one can't be right.
-    """
+    """What all procedures need, from the options that were typed. ``poll_interval``: seconds."""
     from ccr_avn.procedures.steps import Setting  # heavy: what --help and an avn that is begun early do without
 
     return Setting(
-        project=Project(project_name(project)),
-        ca_file=readable(ca_file),
+        project=Project(project or None),
+        ca_file=ca_file,
         poll_interval=max(poll_interval, 0.1),
         avn=avn,
         route=route.value if route else None,
@@ -142,82 +237,6 @@ def preload(avn: str | None, *, no_preload: bool) -> None:
         preload_avn(find_avn(avn))
 
 
-def names(**given: str | None) -> None:
-    """Service names, by the argument they came in.
-
-    Raises:
-        UsageError: one breaks Aiven's rule for names.
-    """
-    for what, name in given.items():
-        if name is not None and not NAME.fullmatch(name):
-            raise UsageError(
-                f"invalid service name for {what}: {name!r}",
-                detail="lower case letters, digits and dashes, starting with a letter, 64 at most",
-                hint="check it with: avn service list",
-            )
-
-
-def project_name(name: str | None) -> str | None:
-    """The project as given; an empty one counts as not given.
-
-    Raises:
-        UsageError: it can't be one.
-    """
-    if name and not PROJECT_NAME.fullmatch(name):
-        raise UsageError(
-            f"invalid name for --project: {name!r}",
-            detail="letters, digits and dashes, starting with a letter, 63 at most",
-            hint="check it with: avn project list",
-        )
-    return name or None
-
-
-def words(**given: str | None) -> None:
-    """Clouds and plans.
-
-    Raises:
-        UsageError: one has characters that neither has.
-    """
-    for what, word in given.items():
-        if word is not None and not WORD.fullmatch(word):
-            option = "--" + what.replace("_", "-")
-            raise UsageError(
-                f"invalid value for {option}: {word!r}",
-                detail="lower case letters, digits and dashes, starting with a letter",
-                hint="see `avn cloud list` for clouds, `avn service plans --cloud CLOUD` for plans",
-            )
-
-
-def not_negative(**given: float) -> None:
-    """Times in seconds, and what else is counted from 0.
-
-    Raises:
-        UsageError: one is negative or not a number.
-    """
-    for what, seconds in given.items():
-        if not 0 <= seconds < float("inf"):
-            option = "--" + what.replace("_", "-")
-            raise UsageError(
-                f"invalid value for {option}: {seconds:g}",
-                detail="it must be 0 or more; times are in seconds",
-                hint=f"for example: {option} 60",
-            )
-
-
-def at_least_one(**given: float) -> None:
-    """Counts.
-
-    Raises:
-        UsageError: one is below 1.
-    """
-    for what, count in given.items():
-        if count < 1:
-            option = "--" + what.replace("_", "-")
-            raise UsageError(
-                f"invalid value for {option}: {count:g}", detail="it must be 1 or more", hint=f"{option} 20"
-            )
-
-
 def idle(context: typer.Context, level: str, levels: str, *options: str) -> None:
     """Options that only other levels of a comparison heed.
 
@@ -232,21 +251,6 @@ def idle(context: typer.Context, level: str, levels: str, *options: str) -> None
             detail=f"it applies to --level {levels} only",
             hint=f"omit it, or use --level {levels.split(maxsplit=1)[0]}",
         )
-
-
-def readable(file: Path | None) -> Path | None:
-    """A file that must be there.
-
-    Raises:
-        UsageError: it is not, or can't be read.
-    """
-    if file is not None and not file.is_file():
-        raise UsageError(
-            f"--ca-file: there is no file {file}",
-            detail="it must hold the project's CA certificate (PEM)",
-            hint=f"avn project ca-get --target-filepath {file}",
-        )
-    return file
 
 
 def flattened(function: Callable[..., None], **defaults: Any) -> Callable[..., None]:

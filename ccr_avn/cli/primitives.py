@@ -22,22 +22,20 @@ from ccr_avn.valkey.fence import Fence, lift
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import Noted
 
-Timeout = Annotated[float, typer.Option(metavar="S", help="How long to wait.")]
+Timeout = Annotated[float, options.seconds("How long to wait.")]
 
 
 @flattened
 def fence(
     *,
     primary: Primary,
-    ttl: Annotated[float, typer.Option(metavar="S", help="Length of the pause; it is not renewed.")] = 600,
+    ttl: Annotated[float, options.seconds("Length of the pause; it is not renewed.", options.at_least_one)] = 600,
     token: Annotated[
         bool, typer.Option("--token", help="Print only a token, for `gate fence-held` and `gate history`.")
     ] = False,
     asked: Act,
 ) -> None:
     """Pause writes on PRIMARY for a limited time. A switchover does this by itself."""
-    options.names(PRIMARY=primary)
-    options.at_least_one(ttl=ttl)
     [endpoint] = asked.endpoints(primary)
     held = Fence(endpoint, "by-hand", ttl)
     held.place()
@@ -53,12 +51,12 @@ def check_fence(
     primary: Primary,
     replica: Replica,
     token: Annotated[str, typer.Option(metavar="T", help="Token printed by `ccr-avn fence --token`.")],
-    ttl: Annotated[float, typer.Option(metavar="S", help="New length of the write pause, counted from now.")] = 600,
+    ttl: Annotated[
+        float, options.seconds("New length of the write pause, counted from now.", options.at_least_one)
+    ] = 600,
     asked: Act,
 ) -> None:
     """Check that nothing was written to PRIMARY since `fence`, and that REPLICA has caught up. Exit 4 if not."""
-    options.names(PRIMARY=primary, REPLICA=replica)
-    options.at_least_one(ttl=ttl)
     noted = parsed(token)
     source, target = asked.endpoints(primary, replica)
     held = Fence(source, "by-hand", ttl)
@@ -82,14 +80,15 @@ def check_history(
         str | None, typer.Option(metavar="T", help="Token printed by `fence --token` or `last-known --token`.")
     ] = None,
     primary: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Also report writes that only this old primary has.")
+        str | None,
+        typer.Option(
+            metavar="NAME", callback=options.a_name, help="Also report writes that only this old primary has."
+        ),
     ] = None,
     timeout: Timeout = 60,
     asked: Act,
 ) -> None:
     """After a promotion: check that REPLICA has its primary's data. Exit 4 if not; --primary only adds a report."""
-    options.names(REPLICA=replica, **({"primary": primary} if primary else {}))
-    options.not_negative(timeout=timeout)
     noted = parsed(token) if token else None
     find = asked.find(replica, *((primary,) if primary else ()))
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
@@ -113,7 +112,6 @@ def lineage(
     asked: Act,
 ) -> None:
     """Print the tag that identifies the primary of REPLICA, also among services of the same name."""
-    options.names(REPLICA=replica)
     setting = asked.setting
     [new] = asked.services(replica)
     if not new.source:
@@ -151,7 +149,6 @@ def unfence(
     asked: Act,
 ) -> None:
     """Resume writes on PRIMARY. Exit 4 while a running switchover holds a write pause there."""
-    options.names(PRIMARY=primary)
     [endpoint] = asked.endpoints(primary)
     lift(endpoint, disconnect=disconnect)
     asked.show(f"writes on {primary} resumed", {"disconnected": disconnect})
@@ -166,8 +163,6 @@ def caught_up(
     asked: Act,
 ) -> None:
     """Wait until REPLICA has applied what PRIMARY had written by now. Exit 5 if it has not within --timeout."""
-    options.names(PRIMARY=primary, REPLICA=replica)
-    options.not_negative(timeout=timeout)
     source, target = asked.endpoints(primary, replica)
     offset = fetch_replication(source).offset
     quiescence.caught_up(offset, target, timeout=timeout)
@@ -183,8 +178,6 @@ def accepts_writes(
     asked: Act,
 ) -> None:
     """Wait until a write to SERVICE succeeds and can be read back. Exit 5 if it does not within --timeout."""
-    options.names(SERVICE=service)
-    options.not_negative(timeout=timeout)
     [endpoint] = asked.endpoints(service)
     accepted = writes.accepts_writes(endpoint, timeout=timeout)
     asked.show(f"{service} accepts writes", {"waited_ms": round(accepted.waited_ms, 1)})
@@ -198,8 +191,6 @@ def closed(
     asked: Act,
 ) -> None:
     """Wait until SERVICE refuses all client connections. Exit 5 if it still accepts them at --timeout."""
-    options.names(SERVICE=service)
-    options.not_negative(timeout=timeout)
     step = see_closed(asked.closing(service, service, asked.find(service)))
     asked.judged(replace(step, poll=replace(step.poll, limit=timeout)))
     asked.show(f"{service} refuses all client connections", {})
@@ -213,7 +204,6 @@ def last_known(
     asked: Act,
 ) -> None:
     """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied."""
-    options.names(SERVICE=service)
     [endpoint] = asked.endpoints(service)
     side = fetch_replication(endpoint)
     noted = Noted.of(side, time.time())

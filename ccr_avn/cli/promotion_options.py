@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import typer
 
-from ccr_avn.cli.options import Check, DryRun, Json, PollInterval, at_least_one, not_negative
+from ccr_avn.cli import options
+from ccr_avn.cli.options import Check, DryRun, Json, PollInterval
 from ccr_avn.connection import Connection
 from ccr_avn.errors import CcrError, NotConfirmed, UsageError
 from ccr_avn.files import replace_file
@@ -34,13 +35,13 @@ WriteEnv = Annotated[
 Before = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD before the first change; stop if it fails.")]
 After = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD after success.")]
 OnFailure = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD if the run fails.")]
-HookTimeout = Annotated[float, typer.Option(metavar="S", help="Time limit for each CMD.")]
+HookTimeout = Annotated[float, options.seconds("Time limit for each CMD.")]
 DoubtTimeout = Annotated[
     float,
-    typer.Option(metavar="S", help="How long to wait for an unanswered deletion to take effect."),
+    options.seconds("How long to wait for an unanswered deletion to take effect."),
 ]
 PromoteTimeout = Annotated[
-    float, typer.Option(metavar="S", help="Time limit for the promotion; writes stay paused meanwhile.")
+    float, options.seconds("Time limit for the promotion; writes stay paused meanwhile.", options.at_least_one)
 ]
 
 
@@ -85,13 +86,6 @@ class Limits:
     doubt_timeout: DoubtTimeout = 60
     hook_timeout: HookTimeout = 60
     poll_interval: PollInterval = 5
-
-    def __post_init__(self) -> None:
-        """Raises:
-        UsageError: one can't be right.
-        """
-        at_least_one(promote_timeout=self.promote_timeout)
-        not_negative(doubt_timeout=self.doubt_timeout, hook_timeout=self.hook_timeout, poll_interval=self.poll_interval)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

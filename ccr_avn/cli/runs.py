@@ -56,11 +56,10 @@ RunName = Annotated[
 
 @app.command("list", cls=HelpCommand, **page("runs list"))
 def list_(
-    limit: Annotated[int, typer.Option("--limit", metavar="N", help="Show at most N runs.")] = 20,
+    limit: Annotated[int, options.count("Show at most N runs.")] = 20,
     json: Json = False,
 ) -> None:
     """List the runs of this machine, newest first."""
-    options.at_least_one(limit=limit)
     stories = []
     for path in runs.paths()[:limit]:
         try:

@@ -25,15 +25,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Build = Annotated[float, typer.Option("--build-seconds", metavar="S", help="From created to RUNNING.")]
-BackupTime = Annotated[float, typer.Option("--backup-seconds", metavar="S", help="From RUNNING to the first backup.")]
-Promote = Annotated[float, typer.Option("--promote-seconds", metavar="S", help="From promoted to accepting writes.")]
-SyncDelay = Annotated[
-    float, typer.Option("--sync-delay", metavar="S", help="From RUNNING to a replica following its primary.")
-]
-AutoPromote = Annotated[
-    float, typer.Option("--auto-promote-seconds", metavar="S", help="Automatic promotion after an outage; 0: never.")
-]
+Build = Annotated[float, options.seconds("From created to RUNNING.")]
+BackupTime = Annotated[float, options.seconds("From RUNNING to the first backup.")]
+Promote = Annotated[float, options.seconds("From promoted to accepting writes.")]
+SyncDelay = Annotated[float, options.seconds("From RUNNING to a replica following its primary.")]
+AutoPromote = Annotated[float, options.seconds("Automatic promotion after an outage; 0: never.")]
 Types = Annotated[
     list[str] | None,
     typer.Option("--service-type", metavar="T", help="Offered type; repeatable. [default: valkey, redis]"),
@@ -168,7 +164,6 @@ def requests() -> None:
 
 
 def _options(**given: Any) -> "SandboxOptions":
-    options.not_negative(**{key: value for key, value in given.items() if key.endswith(("_seconds", "_delay"))})
     if given["uri_scheme"] not in (None, "redis", "rediss", "valkey", "valkeys"):
         raise UsageError(
             f"invalid value for --uri-scheme: {given['uri_scheme']!r}",

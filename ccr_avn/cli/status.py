@@ -59,15 +59,14 @@ def asks_for_nagios(words: list[str]) -> bool:
 
 def status(
     service: Annotated[
-        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Show only the pairs of these services.")
+        list[str] | None,
+        typer.Argument(metavar="[SERVICE]...", callback=options.a_name, help="Show only the pairs of these services."),
     ] = None,
     project: ProjectName = None,
     data_plane: Annotated[
         bool, typer.Option("--data-plane/--no-data-plane", help="Connect to the servers too, or only ask Aiven.")
     ] = True,
-    data_timeout: Annotated[
-        float, typer.Option("--data-timeout", metavar="S", help="Time limit for all servers to answer.")
-    ] = 3,
+    data_timeout: Annotated[float, options.seconds("Time limit for all servers to answer.")] = 3,
     form: Annotated[
         Format,
         typer.Option("--format", help="nagios: one line, exit 0/1/2/3; prometheus: for the textfile collector."),
@@ -98,9 +97,8 @@ def status(
 ) -> None:
     """Show every pair at a glance: states, link, lag, backups and risks."""
     names, expected = tuple(service or ()), _expected(expect or [])
-    form = _checked(names, form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
-    options.not_negative(call_timeout=call_timeout, data_timeout=data_timeout)
-    trusted, project = options.readable(ca_file), options.project_name(project)
+    form = _checked(form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
+    project = project or None
     answer = begin(avn, project, call_timeout, _wanted(names, expected), console.note)
     from ccr_avn.cli.status_told import Asked, look_and_tell  # heavy: avn is asked already meanwhile
 
@@ -109,7 +107,7 @@ def status(
         expected=expected,
         project=project,
         data_timeout=data_timeout if data_plane else None,
-        ca_file=trusted,
+        ca_file=ca_file,
         route=route.value if route else None,
         warn_lag=warn_lag,
         crit_lag=crit_lag,
@@ -135,7 +133,8 @@ def _expected(given: list[str]) -> tuple[tuple[str, str], ...]:
                 detail="two service names, separated by a colon",
                 hint="--expect eu:us",
             )
-        options.names(**{"--expect PRIMARY": primary, "--expect REPLICA": replica})
+        options.check_name("--expect PRIMARY", primary)
+        options.check_name("--expect REPLICA", replica)
         pairs.append((primary, replica))
     return tuple(dict.fromkeys(pairs))
 
@@ -163,16 +162,12 @@ def _lines(file: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-def _checked(
-    names: tuple[str, ...], form: Format, output: Path | None, *, json: bool, warn_lag: int, crit_lag: int
-) -> Format:
+def _checked(form: Format, output: Path | None, *, json: bool, warn_lag: int, crit_lag: int) -> Format:
     """The format that is meant.
 
     Raises:
         UsageError: the options don't go together.
     """
-    for name in names:
-        options.names(SERVICE=name)
     if json and form not in (Format.TABLE, Format.JSON):
         raise UsageError(
             f"--json and --format {form.value} don't go together",

@@ -47,9 +47,7 @@ def switchover(
         OldPrimary,
         typer.Option(help="close: no clients (ip_filter); hold: paused until Ctrl-C; open: split brain."),
     ] = OldPrimary.CLOSE,
-    max_lag_bytes: Annotated[
-        int, typer.Option(metavar="N", help="Maximum lag of REPLICA to begin with, in bytes.")
-    ] = 31_457_280,
+    max_lag_bytes: Annotated[int, options.number("Maximum lag of REPLICA to begin with, in bytes.")] = 31_457_280,
     allow_smaller: Annotated[
         bool, typer.Option("--allow-smaller", help="Promote REPLICA even if the data exceeds its memory.")
     ] = False,
@@ -59,23 +57,18 @@ def switchover(
     project: ProjectName = None,
     fence_ttl: Annotated[
         float,
-        typer.Option(
-            metavar="S", help="If ccr-avn dies before the promotion, the write pause expires after S seconds."
+        options.seconds(
+            "If ccr-avn dies before the promotion, the write pause expires after S seconds.", options.at_least_one
         ),
     ] = 30,
-    catch_up_timeout: Annotated[
-        float, typer.Option(metavar="S", help="How long writes may be paused for REPLICA to catch up.")
-    ] = 60,
+    catch_up_timeout: Annotated[float, options.seconds("How long writes may be paused for REPLICA to catch up.")] = 60,
     limits: Limits,
     asking: options.Asking,
 ) -> None:
     """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost."""
-    options.names(PRIMARY=primary, REPLICA=replica)
-    options.not_negative(catch_up_timeout=catch_up_timeout, max_lag_bytes=max_lag_bytes)
-    options.at_least_one(fence_ttl=fence_ttl)
     hooks = hooking.hooks(limits.hook_timeout)
     asking.preload(unless=manner.dry_run)
-    name = options.project_name(project)
+    name = project or None
     facts: dict[str, Any] = {"primary": primary, "replica": replica, "project": name, "old_primary": old_primary.value}
     session = Session("switchover", json=manner.json, **facts)
     want = SwitchoverRequest(

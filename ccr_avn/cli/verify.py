@@ -50,22 +50,26 @@ def verify(
     ] = Level.MARKER,
     json: Json = False,
     samples: Samples = 20,
-    max_lag_bytes: Annotated[
-        int | None, typer.Option(metavar="N", help="Maximum lag of REPLICA, in bytes. [default: any]")
-    ] = None,
+    max_lag_bytes: Annotated[int | None, options.number("Maximum lag of REPLICA, in bytes. [default: any]")] = None,
     project: ProjectName = None,
     match: Annotated[str | None, typer.Option(metavar="GLOB", help="Compare only keys matching GLOB.")] = None,
-    sample: Annotated[int | None, typer.Option(metavar="N", help="Compare only N random keys of each side.")] = None,
-    db: Annotated[list[int] | None, typer.Option(metavar="N", help="Compare only this database; repeatable.")] = None,
+    sample: Annotated[int | None, options.count("Compare only N random keys of each side.")] = None,
+    db: Annotated[list[int] | None, options.number("Compare only this database; repeatable.")] = None,
     jobs: Annotated[
-        int, typer.Option(metavar="N", show_default=False, help="Worker processes. [default: number of cores]")
+        int,
+        typer.Option(
+            metavar="N",
+            callback=options.not_negative,
+            show_default=False,
+            help="Worker processes. [default: number of cores]",
+        ),
     ] = 0,
     max_ops: Annotated[
         int,
-        typer.Option(metavar="N", help="Maximum commands per second on PRIMARY (a key costs about four); 0: no limit."),
+        options.number("Maximum commands per second on PRIMARY (a key costs about four); 0: no limit."),
     ] = 20_000,
-    rounds: Annotated[int, typer.Option(metavar="N", help="How often differing keys are read again.")] = 3,
-    round_interval: Annotated[float, typer.Option(metavar="S", help="Pause between these rounds.")] = 2,
+    rounds: Annotated[int, options.count("How often differing keys are read again.")] = 3,
+    round_interval: Annotated[float, options.seconds("Pause between these rounds.")] = 2,
     differences: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every difference to FILE, as JSON lines.")
     ] = None,
@@ -80,11 +84,6 @@ def verify(
     --match, --sample, --db, --jobs, --max-ops, --rounds, --round-interval and --differences are for --level keys and
     values.
     """
-    options.names(PRIMARY=primary, REPLICA=replica)
-    options.not_negative(link_timeout=link_timeout)
-    options.not_negative(jobs=jobs, max_ops=max_ops, round_interval=round_interval, db=min(db or [0]))
-    options.not_negative(max_lag_bytes=max_lag_bytes or 0)
-    options.at_least_one(samples=samples, rounds=rounds, sample=1 if sample is None else sample)
     if level is Level.LINK:
         options.idle(context, level.value, "marker, keys or values", "samples")
     if level in (Level.LINK, Level.MARKER):

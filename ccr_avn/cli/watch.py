@@ -37,13 +37,14 @@ def watch(
     duration: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="End after this time: 30, 90s, 10m, 2h, 1d.")
     ] = None,
-    interval: Annotated[float, typer.Option("--interval", metavar="S", help="Interval between samples.")] = 1,
+    interval: Annotated[float, options.seconds("Interval between samples.", options.above_zero)] = 1,
     until_lag_below: Annotated[
         str | None,
         typer.Option("--until-lag-below", metavar="N", help="End with exit 0 below this lag: 4096 bytes, or 50ms."),
     ] = None,
     alert_lag: Annotated[
-        float | None, typer.Option("--alert-lag", metavar="MS", help="Alert when the lag exceeds MS.")
+        float | None,
+        typer.Option("--alert-lag", metavar="MS", callback=options.above_zero, help="Alert when the lag exceeds MS."),
     ] = None,
     alert_command: Annotated[
         str | None,
@@ -55,11 +56,9 @@ def watch(
     ] = None,
     state_interval: Annotated[
         float,
-        typer.Option("--state-interval", metavar="S", help="Interval between calls of avn; 0: only one call."),
+        options.seconds("Interval between calls of avn; 0: only one call."),
     ] = 30,
-    data_timeout: Annotated[
-        float, typer.Option("--data-timeout", metavar="S", help="Time limit for a server to answer.")
-    ] = 2,
+    data_timeout: Annotated[float, options.seconds("Time limit for a server to answer.", options.above_zero)] = 2,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
     route: Route = None,
@@ -67,9 +66,6 @@ def watch(
     avn: Avn = None,
 ) -> None:
     """Watch the lag of REPLICA: live in a terminal, else one JSON line per sample. `q` or Ctrl-C ends it."""
-    options.names(PRIMARY=primary, REPLICA=replica)
-    options.not_negative(call_timeout=call_timeout, state_interval=state_interval)
-    _above_zero(interval=interval, data_timeout=data_timeout, **({} if alert_lag is None else {"alert_lag": alert_lag}))
     limit, goal, address = _seconds(duration), _goal(until_lag_below), _address(listen)
     alert = _alert(alert_lag, alert_command, (primary, replica))
     setting = options.setting(project, ca_file, route)
@@ -227,11 +223,3 @@ def _alert(limit: float | None, command: str | None, names: tuple[str, str]) -> 
             )
         return None
     return Alert(limit, words("--alert-command", command), names)
-
-
-def _above_zero(**given: float) -> None:
-    options.not_negative(**given)
-    for what, number in given.items():
-        if not number:
-            option = "--" + what.replace("_", "-")
-            raise UsageError(f"invalid value for {option}: 0", detail="it must be above 0", hint=f"{option} 1")

@@ -83,3 +83,16 @@ def test_every_exit_code_is_explained() -> None:
     explained = {code for row in made.CODES for code in row[0].split(", ")}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.CcrError)]
     assert {str(kind.code) for kind in kinds} <= explained
+
+
+OWN_RULE = {"--max-minutes", "--warn-lag", "--crit-lag"}
+"""What its command checks by itself."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_number_and_every_name_has_a_rule(name: str) -> None:
+    """A bad one ends the command before anything is asked."""
+    for one in getattr(COMMANDS[name], "params", []):
+        number = one.type.name in ("float", "integer")
+        service = one.metavar in ("PRIMARY", "REPLICA", "SERVICE", "NAME", "[PRIMARY]", "[SERVICE]...")
+        assert one.callback or one.opts[0] in OWN_RULE or not (number or service), one.opts

@@ -129,7 +129,7 @@ def test_a_bug_is_told_apart_and_shows_no_values(
     def broken(*_: object, **__: object) -> None:
         raise KeyError("password")
 
-    monkeypatch.setattr("ccr_avn.cli.options.names", broken)
+    monkeypatch.setattr("ccr_avn.cli.enable.identify", broken)
     assert run(["enable", "eu", "us"]) == 1
     said = capsys.readouterr().err
     assert "internal error: KeyError" in said
