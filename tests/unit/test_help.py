@@ -93,6 +93,6 @@ OWN_RULE = {"--max-minutes", "--warn-lag", "--crit-lag"}
 def test_every_number_and_every_name_has_a_rule(name: str) -> None:
     """A bad one ends the command before anything is asked."""
     for one in getattr(COMMANDS[name], "params", []):
-        number = one.type.name in ("float", "integer")
+        number = one.type.name in ("float", "int", "integer")
         service = one.metavar in ("PRIMARY", "REPLICA", "SERVICE", "NAME", "[PRIMARY]", "[SERVICE]...")
         assert one.callback or one.opts[0] in OWN_RULE or not (number or service), one.opts
