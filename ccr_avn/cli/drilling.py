@@ -114,7 +114,7 @@ class Drilling:
         """Seconds from its creation to its end, as far as it was seen."""
         timeline = self.session.timeline
         began = next((one.at for one in timeline if isinstance(one, events.ChangeStarted) and one.slug == CREATE), None)
-        ended = next((one.at for one in timeline if isinstance(one, events.StepDone) and one.slug == TERMINATE), None)
+        ended = next((one.at for one in self.session.done if one.slug == TERMINATE), None)
         return 0.0 if began is None else (self.session.now() if ended is None else ended) - began
 
     def _explain(self, run: Run, problem: CcrError, procedure: Drill) -> None:
@@ -125,7 +125,7 @@ class Drilling:
 
     def _result(self, run: Run, procedure: Drill) -> dict[str, Any]:
         want, seen = self.want, run.seen
-        done = {one.slug: one for one in self.session.timeline if isinstance(one, events.StepDone)}
+        done = {one.slug: one for one in self.session.done}
         service = procedure.find(seen, want.drill) if seen.has(procedure.up) else None
         received = done.get("received")
         gone = done.get(TERMINATE)

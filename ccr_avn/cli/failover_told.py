@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ccr_avn.cli import promotion_told
 from ccr_avn.cli.promotion_options import Outcome
-from ccr_avn.plan import events
 from ccr_avn.procedures.failover import Failover
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.unverified import UNSEEN, from_inside
@@ -79,8 +78,7 @@ def _outcome(session: "Session", run: "Run", move: FailoverMove, hooks: dict[str
         mend = parity.power_off(*address, protected=old is not None and old.protected)
         exposed.insert(0, {"what": f"{source} was not fenced: if it is alive, it still accepts writes", "mend": mend})
     accepts = procedure.accepts_writes.slug if procedure.accepts_writes else None
-    done = [event for event in session.timeline if isinstance(event, events.StepDone)]
-    accepted = next((event.at for event in done if event.slug == accepts), 0.0)
+    accepted = next((event.at for event in session.done if event.slug == accepts), 0.0)
     result: dict[str, Any] = {
         "old_primary": source,
         "new_primary": want.replica,

@@ -141,13 +141,13 @@ def outage(
     kind: Annotated[str, typer.Option(metavar="kill|freeze|api-only|cut|loading|restart")] = "kill",
 ) -> None:
     """Lose a service, or a whole cloud: its servers die, freeze, or are cut off from clients."""
-    _say(f"lost: {', '.join(_tell('outage', {'target': target, 'kind': kind})['struck'])}")
+    console.say(f"lost: {', '.join(_tell('outage', {'target': target, 'kind': kind})['struck'])}")
 
 
 @app.command(cls=HelpCommand, **page("sandbox heal"))
 def heal(target: Annotated[str | None, typer.Argument(metavar="CLOUD|SERVICE")] = None) -> None:
     """End an outage. A killed service comes back with the data of its last clean shutdown, if there was one."""
-    _say(f"healed: {', '.join(_tell('heal', {'target': target})['healed'])}")
+    console.say(f"healed: {', '.join(_tell('heal', {'target': target})['healed'])}")
 
 
 @app.command(cls=HelpCommand, **page("sandbox clear"))
@@ -160,7 +160,7 @@ def clear() -> None:
 def requests() -> None:
     """Show the requests that the API has received, with their status."""
     for one in _tell("requests", {})["requests"]:
-        _say(f"{one['status']} {one['method']} {one['path']}")
+        console.say(f"{one['status']} {one['method']} {one['path']}")
 
 
 def _options(**given: Any) -> "SandboxOptions":
@@ -247,7 +247,3 @@ def _tell(command: str, body: dict[str, Any]) -> Any:
         ) from None
     except URLError:
         raise UsageError("the sandbox is gone", detail=url, hint="start one: ccr-avn sandbox up") from None
-
-
-def _say(text: str) -> None:
-    console.say(text)

@@ -44,6 +44,11 @@ class Session:
         """When the run's own clock began, on the monotonic clock."""
         return self._began
 
+    @property
+    def done(self) -> list[events.StepDone]:
+        """The steps that are done, as they ended."""
+        return [event for event in self.timeline if isinstance(event, events.StepDone)]
+
     def now(self) -> float:
         """Seconds since the run began, as its events count them."""
         return time.monotonic() - self._began
@@ -191,14 +196,13 @@ class Session:
         self, run: Run, result: dict[str, Any], problem: CcrError | None = None, *, only_looked: bool = False
     ) -> dict[str, Any]:
         """Close the journal; the result with its evidence, which the problem carries too."""
-        done = [event for event in self.timeline if isinstance(event, events.StepDone)]
         evidence = {
             event.slug: {
                 "outcome": event.outcome,
                 "finding": event.finding.reason,
                 "seconds": round(event.seconds, 3),
             }
-            for event in done
+            for event in self.done
         }
         result = {**result, "evidence": evidence}
         self._held = nullcontext
@@ -211,15 +215,17 @@ class Session:
 
     @property
     def warnings(self) -> list[str]:
-        done = [event for event in self.timeline if isinstance(event, events.StepDone)]
-        return [*(text for event in done for text in event.finding.warnings), *console.warnings(), *console.troubles()]
+        return [
+            *(text for event in self.done for text in event.finding.warnings),
+            *console.warnings(),
+            *console.troubles(),
+        ]
 
     def _untold(self) -> list[str]:
         """What standard error did not take."""
         if not console.troubles():
             return []
-        done = [event for event in self.timeline if isinstance(event, events.StepDone)]
-        warnings = [f"warning: {text}" for event in done for text in event.finding.warnings]
+        warnings = [f"warning: {text}" for event in self.done for text in event.finding.warnings]
         lost = [f"could not be written: {one}; see ccr-avn runs show {self.run_id}" for one in console.troubles()]
         return [*warnings, *lost]
 

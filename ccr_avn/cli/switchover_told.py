@@ -93,8 +93,8 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
 def _old_primary(session: "Session", procedure: Switchover) -> str:
     """What was seen of it last, not what was asked for."""
     want, last = procedure.want, ""
-    for event in session.timeline:
-        if isinstance(event, events.StepDone) and event.slug == procedure.closing[-1].slug:
+    for event in session.done:
+        if event.slug == procedure.closing[-1].slug:
             last = event.finding.reason
     if want.old_primary == "hold":
         last = last or "its writes were paused until now; it is open again"
@@ -159,10 +159,9 @@ def _ahead(want: SwitchoverRequest, found: Audit | None) -> CcrError | None:
 def _outage(session: "Session", procedure: Switchover) -> float | None:
     """Milliseconds from before the pause to after the first accepted write; None: another run did a part of it."""
     started = [one for one in session.timeline if isinstance(one, events.ChangeStarted)]
-    ended = [one for one in session.timeline if isinstance(one, events.StepDone)]
     fenced = next((one.at for one in started if one.slug == procedure.fence.slug), None)
     sent = any(one.slug == procedure.promote.slug for one in started)
-    accepted = next((one.at for one in ended if one.slug == procedure.accepts_writes.slug), None)
+    accepted = next((one.at for one in session.done if one.slug == procedure.accepts_writes.slug), None)
     return None if fenced is None or accepted is None or not sent else round((accepted - fenced) * 1000, 1)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccr_avn.history.charts import Tick, ticks
-from ccr_avn.history.summary import Story, number, string
+from ccr_avn.history.summary import Story, listing, number, string
 from ccr_avn.units import format_duration
 
 ORDER = ("failed", "refused", "under way", "not begun", "skipped", "done")
@@ -52,13 +52,12 @@ def many(story: Story) -> Many:
     first = min((began for _, began, _ in spans), default=0.0)
     total = max((ended for _, _, ended in spans), default=0.0) - first
     rows = [_row(one, first, max(total, 0.001)) for one in story.pairs]
-    enable, here = story.result.get("enable"), story.result.get("replicas_in_cloud")
     return Many(
         headline=tuple(_headline(story)),
         rows=tuple(sorted(rows, key=lambda row: (_place(row.state), row.name))),
         ticks=ticks(max(total, 0.001)) if spans else (),
-        enable=tuple(string(one) for one in enable) if isinstance(enable, list) else (),
-        replicas_here=tuple(string(one) for one in here) if isinstance(here, list) else (),
+        enable=tuple(map(string, listing(story.result.get("enable")))),
+        replicas_here=tuple(map(string, listing(story.result.get("replicas_in_cloud")))),
     )
 
 
@@ -102,7 +101,7 @@ def _outage(story: Story) -> dict[str, str]:
 
 
 def _row(one: dict[str, Any], first: float, total: float) -> PairRow:
-    outage, others = number(one.get("outage_ms")), one.get("others")
+    outage = number(one.get("outage_ms"))
     return PairRow(
         name=string(one.get("pair")),
         state=string(one.get("state")) or "not begun",
@@ -112,7 +111,7 @@ def _row(one: dict[str, Any], first: float, total: float) -> PairRow:
         run=string(one.get("run")),
         head=string(one.get("journal_head")),
         on=string(one.get("goes_on_with") or one.get("hint")),
-        others=tuple(string(other) for other in others) if isinstance(others, list) else (),
+        others=tuple(map(string, listing(one.get("others")))),
         bars=tuple(_bar(*span, first, total) for span in _spans(one)),
     )
 
@@ -130,8 +129,8 @@ def _bar(kind: str, began: float, ended: float, first: float, total: float) -> B
 
 def _spans(one: dict[str, Any]) -> list[tuple[str, float, float]]:
     """Phases as the journal has them; odd ones are passed over."""
-    found, told = [], one.get("phases")
-    for span in told if isinstance(told, list) else []:
+    found = []
+    for span in listing(one.get("phases")):
         if not isinstance(span, list) or len(span) != 3:
             continue
         began, ended = number(span[1]), number(span[2])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ccr_avn.history.summary import Story, number, string
+from ccr_avn.history.summary import Story, mapping, mappings, number, string
 from ccr_avn.procedures.gates import assumptions
 from ccr_avn.procedures.throw_away import CREATE, TERMINATE
 from ccr_avn.units import format_duration
@@ -92,9 +92,10 @@ def _not_begun(story: Story) -> bool:
 
 def _rows(story: Story) -> list[Row]:
     """From the closing line; for a drill that was killed, as far as it got."""
-    told = story.result.get("assumptions")
-    rows = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
-    return [_row(one) for one in rows or assumptions.table(step.facts for step in story.steps)]
+    return [
+        _row(one)
+        for one in mappings(story.result.get("assumptions")) or assumptions.table(step.facts for step in story.steps)
+    ]
 
 
 def _row(told: dict[str, Any]) -> Row:
@@ -112,8 +113,7 @@ def _row(told: dict[str, Any]) -> Row:
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:
-    told = story.result.get("cost")
-    cost: dict[str, Any] = told if isinstance(told, dict) else {}
+    cost = mapping(story.result.get("cost"))
     hour, existed, estimate = (number(cost.get(key)) for key in ("usd_an_hour", "seconds", "estimate_usd"))
     plan, cloud = (string(story.facts.get(key)) for key in ("replica_plan", "replica_cloud"))
     return [

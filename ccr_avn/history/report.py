@@ -10,7 +10,7 @@ from ccr_avn.history import drill_page, resume
 from ccr_avn.history.charts import Charts, draw
 from ccr_avn.history.charts_of_many import many
 from ccr_avn.history.runs import Verdict
-from ccr_avn.history.summary import StepTold, Story, number, string
+from ccr_avn.history.summary import StepTold, Story, mapping, mappings, number, string
 from ccr_avn.printable import printable
 from ccr_avn.units import exact_bytes, format_duration
 
@@ -120,8 +120,7 @@ def _outcome(story: Story, slug: str) -> str:
 
 def _given(story: Story, when: str) -> tuple[Side, ...]:
     """Where the result itself describes the pair: a list of services with a role each."""
-    told = story.result.get(when)
-    services = [one for one in told if isinstance(one, dict) and one.get("name")] if isinstance(told, list) else []
+    services = [one for one in mappings(story.result.get(when)) if one.get("name")]
     return tuple(
         Side(name=string(one["name"]), role=string(one.get("role")) or "service", details=_details(one))
         for one in services
@@ -184,8 +183,7 @@ def _changing(story: Story, reached: list[StepTold]) -> str:
 
 def exposure(story: Story) -> list[dict[str, str]]:
     """What is exposed after the run, each with what mends it."""
-    found = story.result.get("exposure")
-    items = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    items = mappings(story.result.get("exposure"))
     told = [{"what": str(one.get("what", "")), "mend": str(one.get("mend", ""))} for one in items]
     restore = story.result.get("restore")
     commands = restore if isinstance(restore, list) else [restore] if restore else []
@@ -223,8 +221,7 @@ def _objectives(story: Story) -> list[dict[str, str]]:
 
 
 def _forced(story: Story) -> list[dict[str, str]]:
-    told = story.result.get("rpo_estimate")
-    estimate: dict[str, Any] = told if isinstance(told, dict) else {}
+    estimate = mapping(story.result.get("rpo_estimate"))
     seconds, outage = number(estimate.get("seconds")), number(story.result.get("seconds_to_first_write"))
     how = f"an estimate: {estimate['how']}" if estimate.get("how") else "how much may be lost is unknown"
     return [

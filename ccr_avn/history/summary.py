@@ -132,7 +132,7 @@ def summarize(record: Record) -> Story:
     record, asked = _without_the_question(record)
     opening, closing = record.first("RunStarted"), record.first("RunEnded")
     last = max((_number(one.get("at")) for one in record.entries), default=0.0)
-    facts, result = _dict(opening.get("facts")), _dict(closing.get("result"))
+    facts, result = mapping(opening.get("facts")), mapping(closing.get("result"))
     state = _state(record, closing)
     return Story(
         run=record.run,
@@ -160,13 +160,13 @@ def summarize(record: Record) -> Story:
 
 def _pairs(record: Record, facts: dict[str, Any], result: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     """From the closing line; for an evacuation without one, from the noted ends of its pairs."""
-    if told := [one for one in _list(result.get("pairs")) if isinstance(one, dict)]:
+    if told := mappings(result.get("pairs")):
         return tuple(told)
     begun = {
         string(one.get("pair")): {"state": "under way", "run": one.get("run")} for one in record.all("PairStarted")
     }
-    ended = {string(one.get("pair")): _dict(one.get("told")) for one in record.all("PairEnded")}
-    chosen = [one for one in _list(facts.get("pairs")) if isinstance(one, dict)]
+    ended = {string(one.get("pair")): mapping(one.get("told")) for one in record.all("PairEnded")}
+    chosen = mappings(facts.get("pairs"))
     return tuple(
         {**one, **(ended.get(name) or begun.get(name) or {})} for one in chosen for name in [string(one.get("pair"))]
     )
@@ -237,7 +237,7 @@ class _Gathered:
 
 
 def _steps(record: Record, state: State, last: float) -> tuple[StepTold, ...]:
-    slugs = [string(slug) for slug in _list(record.first("RunStarted").get("slugs"))]
+    slugs = [string(slug) for slug in listing(record.first("RunStarted").get("slugs"))]
     slugs += [one for one in dict.fromkeys(string(e.get("slug")) for e in record.all("StepDone")) if one not in slugs]
     gathered = {slug: _Gathered() for slug in slugs}
     current = slugs[0] if slugs else ""
@@ -276,7 +276,7 @@ def _times(one: _Gathered, last: float) -> tuple[float, float]:
 
 def _told(slug: str, one: _Gathered, outcome: str, times: tuple[float, float]) -> StepTold:
     began, ended = times
-    finding = _dict(one.done.get("finding")) or (_dict(one.looks[-1].get("finding")) if one.looks else {})
+    finding = mapping(one.done.get("finding")) or (mapping(one.looks[-1].get("finding")) if one.looks else {})
     doubts = [string(end.get("doubt")) for end in one.ends if end.get("doubt")]
     failed = string(one.undone.get("failed"))
     return StepTold(
@@ -287,13 +287,13 @@ def _told(slug: str, one: _Gathered, outcome: str, times: tuple[float, float]) -
         finding=string(finding.get("reason")) or "; ".join(doubts),
         began=began,
         ended=ended,
-        warnings=tuple(string(text) for text in _list(finding.get("warnings"))),
+        warnings=tuple(string(text) for text in listing(finding.get("warnings"))),
         commands=tuple(_commands(one)),
         spans=tuple(_spans(one, began, ended)) if outcome != "not reached" else (),
         undone=("not undone: " + failed if failed else string(one.undone.get("done")) or "undone")
         if one.undone
         else "",
-        facts=_dict(finding.get("facts")),
+        facts=mapping(finding.get("facts")),
     )
 
 
@@ -306,7 +306,7 @@ def _commands(one: _Gathered) -> Iterable[Command]:
         between = [_number(change.get("at")) for change in one.changes]
         split = following and any(_number(read.get("at")) <= at <= _number(following[0].get("at")) for at in between)
         if following is None or following[1] != text or split:
-            reason = string(_dict(read.get("finding")).get("reason"))
+            reason = string(mapping(read.get("finding")).get("reason"))
             shown.append((_number(read.get("at")), Command(kind="look", text=text, finding=reason)))
     for index, change in enumerate(one.changes):
         end = one.ends[index] if index < len(one.ends) else {}
@@ -320,7 +320,7 @@ def _commands(one: _Gathered) -> Iterable[Command]:
 
 
 def _spans(one: _Gathered, began: float, ended: float) -> Iterable[Span]:
-    waits = [_number(read.get("at")) for read in one.looks if _dict(read.get("finding")).get("verdict") == "wait"]
+    waits = [_number(read.get("at")) for read in one.looks if mapping(read.get("finding")).get("verdict") == "wait"]
     waits += [_number(miss.get("at")) for miss in one.missed]
     if one.changes:
         change = _number(one.changes[0].get("at"))
@@ -343,14 +343,14 @@ def _lag(record: Record) -> tuple[tuple[float, int], ...]:
         kind = entry.get("event")
         if kind != "Looked" and (kind != "StepDone" or string(entry.get("slug")) in looked):
             continue  # a step that is done only repeats its last look
-        behind = number(_dict(_dict(entry.get("finding")).get("facts")).get("lag_bytes"))
+        behind = number(mapping(mapping(entry.get("finding")).get("facts")).get("lag_bytes"))
         if behind is not None:
             points[_number(entry.get("at"))] = int(behind)
     return tuple(sorted(points.items()))
 
 
 def _words(entry: dict[str, Any]) -> str:
-    return shlex.join(string(word) for word in _list(entry.get("argv")))
+    return shlex.join(string(word) for word in listing(entry.get("argv")))
 
 
 def string(value: Any) -> str:
@@ -369,9 +369,15 @@ def _number(value: Any) -> float:
     return number(value) or 0.0
 
 
-def _dict(value: Any) -> dict[str, Any]:
+def mapping(value: Any) -> dict[str, Any]:
+    """An object; empty where a damaged journal holds something else."""
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: Any) -> list[Any]:
+def listing(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """The objects in a list."""
+    return [one for one in listing(value) if isinstance(one, dict)]

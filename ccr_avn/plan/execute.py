@@ -180,7 +180,7 @@ class Run:
             self._sleep(pause)
 
     def _send(self, step: Step[Any], change: Call[None]) -> FailedChange | None:
-        argv = change.filled(self.seen)
+        argv = fill(change.argv, self.seen)
         with self._world.held():
             if step.guard:
                 step.guard(self.seen)

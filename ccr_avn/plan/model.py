@@ -1,5 +1,6 @@
 """What a procedure is: an ordered tuple of steps, as a value. Knows nothing of avn."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
@@ -26,6 +27,10 @@ class Results:
 
     def has(self, step: "Step[Any]") -> bool:
         return step.slug in self._answers
+
+    def get(self, step: "Step[T]") -> T | None:
+        """The answer; None: the run has not come so far."""
+        return self._answers.get(step.slug)
 
     def remember(self, step: "Step[T]", answer: T) -> None:
         self._answers[step.slug] = answer
@@ -59,8 +64,10 @@ class Call(Generic[T]):
     hints: Mapping[int, str] = field(default_factory=dict, hash=False)  # the same for a status of the API's refusal
     absent: T | None = None  # what "does not exist" (404) means for it; None: a failure as any other
 
-    def filled(self, seen: Results) -> tuple[str, ...]:
-        return fill(self.argv, seen)
+    @property
+    def text(self) -> str:
+        """As a person types it."""
+        return shlex.join(str(word) for word in self.argv)
 
 
 @dataclass(frozen=True, slots=True)

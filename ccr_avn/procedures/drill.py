@@ -23,7 +23,7 @@ from ccr_avn.plan.model import (
     wait,
 )
 from ccr_avn.procedures.enable import confirm_integration
-from ccr_avn.procedures.examination import Examined, Subject, examination
+from ccr_avn.procedures.examination import Subject, examination
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import FAST, PromoteWish, promote
 from ccr_avn.procedures.steps import (
@@ -55,12 +55,8 @@ class Drill:
     plan: Plan
     pair: Step[tuple[Service, ...]]
     offers: Step[Any]
-    made: Step[tuple[Service, ...]]
-    tagged: Step[tuple[Service, ...]]
-    received: Step[Received | None]
     up: Step[Service]
     running: Step[Service]
-    examined: Examined
     proof: Proof
 
     def find(self, seen: Results, name: str) -> Service:
@@ -85,7 +81,7 @@ def plan_drill(want: DrillRequest) -> Drill:
         return _find(want, seen, pair, again, up, which)
 
     def row(seen: Results) -> Integration | None:
-        rows = seen.of(active) if seen.has(active) else ()
+        rows = seen.get(active) or ()
         return next((one for one in rows if one.feeds(name) and one.source == want.primary), None)
 
     tagged = tag(want, made)
@@ -109,7 +105,7 @@ def plan_drill(want: DrillRequest) -> Drill:
             filter_timeout=want.filter_timeout,
             backup_timeout=want.backup_timeout,
             quiet=want.quiet,
-            tags=lambda seen: seen.of(tagged)[0].tags if seen.has(tagged) and seen.of(tagged) else {},
+            tags=lambda seen: found[0].tags if (found := seen.get(tagged)) else {},
             run=want.run,
             closed=lambda seen: seen.result("filter-close") is not None,
             opened=lambda seen: seen.result("filter-open") is not None,
@@ -129,7 +125,7 @@ def plan_drill(want: DrillRequest) -> Drill:
         again,
         accepts_anew(accepted, want, find),
         received,
-        *examined.steps,
+        *examined,
         *(() if want.keep else (terminate(want, made, tagged),)),
     )
     return Drill(
@@ -142,12 +138,8 @@ def plan_drill(want: DrillRequest) -> Drill:
         ),
         pair=pair,
         offers=offers,
-        made=made,
-        tagged=tagged,
-        received=received,
         up=up,
         running=again,
-        examined=examined,
         proof=proof,
     )
 
@@ -165,7 +157,7 @@ def _find(
     elif seen.has(last):
         found = seen.of(last)
     else:
-        found = seen.of(before) if seen.has(before) else None
+        found = seen.get(before)
     if found is None:
         raise Refused(f"{name} does not exist", hint="check its name: avn service list")
     return found

@@ -1,6 +1,5 @@
 """The steps of a drill that test each assumption, on the promoted throw-away only."""
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,26 +70,17 @@ class Subject:
     quiet: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
-    """The steps in their order."""
-
-    steps: tuple[Step[Any], ...]
-
-
-def examination(subject: Subject) -> Examined:
+def examination(subject: Subject) -> tuple[Step[Any], ...]:
     """Cheap ones first; those that close it and those that take their time come last."""
-    return Examined(
-        steps=(
-            *(trial(subject, name) for name in _open_trials(subject)),
-            _keep_connection(subject),
-            _close(subject),
-            trial(subject, "filter-refuses"),
-            trial(subject, "filter-cuts"),
-            _open(subject),
-            trial(subject, "filter-opens"),
-            _first_backup(subject),
-        )
+    return (
+        *(trial(subject, name) for name in _open_trials(subject)),
+        _keep_connection(subject),
+        _close(subject),
+        trial(subject, "filter-refuses"),
+        trial(subject, "filter-cuts"),
+        _open(subject),
+        trial(subject, "filter-opens"),
+        _first_backup(subject),
     )
 
 
@@ -128,7 +118,7 @@ def _by_hand(subject: Subject, name: str) -> str:
     """What avn shows, or what one types at the server."""
     if command := TYPED.get(name):
         return subject.setting.server(subject.name, command)
-    return shlex.join(str(word) for word in avn.service_get(subject.setting.project, subject.name).argv)
+    return avn.service_get(subject.setting.project, subject.name).text
 
 
 def _filter_trials(subject: Subject) -> dict[str, Attempt]:

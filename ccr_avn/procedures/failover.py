@@ -65,7 +65,7 @@ class Failover:
         return state_in(self.want, seen, self.services, self.primary, self.known) if self.known else None
 
     def replica(self, seen: Results) -> Service | None:
-        return by_name(seen.of(self.services), self.want.replica) if seen.has(self.services) else None
+        return by_name(seen.get(self.services) or (), self.want.replica)
 
     def old(self, seen: Results) -> Service | None:
         """The old primary as it was looked at, if it was there."""
@@ -221,7 +221,7 @@ def _tags(
     if new is None or not new.source:
         return ()
     looked = seen.of(known) if known else None
-    old = by_name(seen.of(primary), new.source) if seen.has(primary) else None
+    old = by_name(seen.get(primary) or (), new.source)
     if old is None or looked is None:
         return (f"{lineage.FROM}={new.source}", f"{lineage.LINEAGE}={lineage.UNKNOWN}")
     return lineage.tags(old, new, looked.replica.replid)

@@ -106,7 +106,7 @@ def look_at_last_known(
             side, watched = _asked(endpoint(service, want.setting))
         except Unreachable as trouble:
             raise out_of_reach(want, service, trouble) from None
-        source = by_name(seen.of(primary), service.source or "") if seen.has(primary) else None
+        source = by_name(seen.get(primary) or (), service.source or "")
         age = None if watched is None else max(0.0, time.time() - watched)
         return LastKnown(replica=side, primary=_primary_after_all(want, source), marker_age=age, backup=newest(source))
 
@@ -114,7 +114,7 @@ def look_at_last_known(
         service = by_name(seen.of(services), want.replica)
         if known is None or service is None:
             return go("not checked: it does not exist, or is not a replica")
-        source = by_name(seen.of(primary), service.source or "") if seen.has(primary) else None
+        source = by_name(seen.get(primary) or (), service.source or "")
         facts = {
             "follows": service.source,
             "created": {one.name: lineage.created(one) for one in (service, source) if one},
@@ -151,7 +151,7 @@ def state_in(
     service, looked = by_name(seen.of(services), want.replica), seen.of(known)
     if service is None or looked is None:
         return None
-    source = by_name(seen.of(primary), service.source or "") if seen.has(primary) else None
+    source = by_name(seen.get(primary) or (), service.source or "")
     return _state(want, service, source, looked)
 
 
@@ -179,7 +179,7 @@ def out_of_reach(want: "FailoverRequest", service: Service, trouble: Unreachable
     found = type(trouble)(trouble.what, detail=trouble.detail, hint=trouble.hint, passing=passing)
     if service.row is None or service.row.id is None:
         return found
-    by_hand = shlex.join(str(word) for word in avn.integration_delete(want.setting.project, service.row.id).argv)
+    by_hand = avn.integration_delete(want.setting.project, service.row.id).text
     here = shlex.join(("ccr-avn", "failover", want.replica, "--allow-data-loss", "--no-verify", *want.setting.options))
     found.hint = (
         f"{trouble.hint}; to promote {want.replica} with nothing proven, integration {service.row.id}: `{here}`, "

@@ -90,7 +90,7 @@ def filter_commands(setting: Setting, name: str, ip_filter: object) -> tuple[str
     for entries in (given, [str(one.get("network")) if isinstance(one, dict) else str(one) for one in given]):
         word = filter_word(entries)
         if len(word.encode()) <= LONGEST_WORD:
-            return (shlex.join(str(one) for one in avn.service_update(setting.project, name, "-c", word).argv),)
+            return (avn.service_update(setting.project, name, "-c", word).text,)
     return (f"# its ip_filter has {len(given)} entries, too many for one command: set it in the Aiven console",)
 
 
@@ -123,7 +123,7 @@ def final_audit(seen: Results, compared: Step[Compared | None], shut: Step[Any] 
 
     ``shut``: the step that closed it, or powered it off; None: it was left open.
     """
-    found = seen.of(compared) if seen.has(compared) else None
+    found = seen.get(compared)
     if found is None or shut is None or not seen.has(shut) or found.found.ahead_bytes is None:
         return found.found if found else None
     fenced = fenced_in(seen)
@@ -256,8 +256,8 @@ def power_off(want: CloseWish) -> Step[Service]:
         if service.state == "POWEROFF":
             return go("it is powered off")
         if service.protected:
-            words = avn.service_update(want.setting.project, want.primary, "--disable-termination-protection").argv
-            return stop(f"{want.primary} is protected", hint=shlex.join(str(word) for word in words))
+            allow = avn.service_update(want.setting.project, want.primary, "--disable-termination-protection")
+            return stop(f"{want.primary} is protected", hint=allow.text)
         return todo(f"it is {service.state}")
 
     return Step(
@@ -273,9 +273,8 @@ def power_off(want: CloseWish) -> Step[Service]:
 
 
 def _power_off_words(want: CloseWish) -> str:
-    words = avn.service_update(want.setting.project, want.primary, "--power-off").argv
-    off = shlex.join(str(word) for word in words)
-    return f"`{off}` (if it is protected, --disable-termination-protection first)"
+    off = avn.service_update(want.setting.project, want.primary, "--power-off")
+    return f"`{off.text}` (if it is protected, --disable-termination-protection first)"
 
 
 def _hold(want: CloseWish) -> Step[str]:

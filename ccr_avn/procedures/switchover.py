@@ -93,7 +93,7 @@ class Switchover:
         return switch.state_of(seen.of(self.rows), seen.of(self.pair), health, _asked(self.want)) if health else None
 
     def service(self, seen: Results, name: str) -> Service | None:
-        return by_name(seen.of(self.pair), name) if seen.has(self.pair) else None
+        return by_name(seen.get(self.pair) or (), name)
 
     def found_ahead(self, seen: Results) -> Audit | None:
         """What only the old primary has, as far as it could be seen."""
@@ -148,7 +148,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
     find = found_by(pair)
 
     def state(seen: Results) -> PairState | None:
-        looked = seen.of(health) if seen.has(health) else None
+        looked = seen.get(health)
         return switch.state_of(seen.of(rows), seen.of(pair), looked, asked) if looked else None
 
     def row(seen: Results) -> Integration | None:
@@ -160,7 +160,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         return found is not None and found.past_return
 
     def linked(seen: Results) -> bool:
-        looked = seen.of(health) if seen.has(health) else None
+        looked = seen.get(health)
         return bool(looked and looked.primary and row(seen))
 
     def before(seen: Results) -> ReplicationInfo:

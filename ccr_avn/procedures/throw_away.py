@@ -173,8 +173,8 @@ def terminate(
     """Only what this run made. It is for every end of the run."""
 
     def known(seen: Results) -> Made:
-        first = by_name(seen.of(made), want.drill) if seen.has(made) else None
-        last = seen.of(tagged) if seen.has(tagged) else ()
+        first = by_name(seen.get(made) or (), want.drill)
+        last = seen.get(tagged) or ()
         return Made(
             name=want.drill,
             primary=want.primary,
@@ -258,7 +258,7 @@ def _made_at(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Later:
     """The tag with its creation time; in a preview what `gate drill-made` printed."""
 
     def fill(seen: Results) -> str:
-        return rules.made_tag(by_name(seen.of(made), want.drill) if seen.has(made) else None)
+        return rules.made_tag(by_name(seen.get(made) or (), want.drill))
 
     return Later(variable="drill_made", fill=fill)
 

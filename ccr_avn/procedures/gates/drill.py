@@ -1,7 +1,6 @@
 """Rules of a drill: may it start, and is the service to be terminated the one that this run created."""
 
 import re
-import shlex
 from dataclasses import dataclass
 
 from ccr_avn.aiven import avn, lineage
@@ -212,7 +211,7 @@ def is_tagged(wanted: "Step[tuple[Service, ...]]", name: str, run: str) -> "Gate
 
 
 def terminate_words(project: Project, name: str) -> str:
-    return shlex.join(str(word) for word in avn.service_terminate(project, name).argv)
+    return avn.service_terminate(project, name).text
 
 
 def _by_the_journal(found: Service, created: int, made: Made) -> list[str]:

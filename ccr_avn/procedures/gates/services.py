@@ -139,7 +139,7 @@ def judge_power(project: Project, service: Service) -> Finding:
     if service.state == "POWEROFF":
         return stop(
             f"{service.name} is powered off",
-            hint=shlex.join(str(word) for word in avn.service_update(project, service.name, "--power-on").argv),
+            hint=avn.service_update(project, service.name, "--power-on").text,
         )
     return go(f"{service.name} is {service.state}")
 
