@@ -2,18 +2,15 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Check, DryRun, Json, PollInterval, ProjectName, Samples, flattened
-from ccr_avn.cli.promotion_options import DoubtTimeout, Yes, must_be_able_to_ask
+from ccr_avn.cli.promotion_options import DoubtTimeout, Yes, answer_to, must_be_able_to_ask
 from ccr_avn.cli.verify import Level
 from ccr_avn.errors import UsageError
-
-if TYPE_CHECKING:
-    from ccr_avn.procedures.throw_away import DrillRequest
 
 Name = Annotated[
     str | None,
@@ -121,7 +118,8 @@ def drill(
         backup_timeout=backup_timeout,
         quiet=quiet_seconds,
     )
-    _distinct(want)
+    if want.drill == want.primary:
+        raise UsageError("--name is PRIMARY", detail=want.primary, hint="leave --name out")
     Drilling(want=want, session=session, program=program, call_timeout=asking.call_timeout, yes=yes).run(
         check=check, dry_run=dry_run
     )
@@ -145,13 +143,6 @@ def _fits(primary: str | None, cloud: str | None, *, clean: bool, only: str | No
         )
 
 
-def _distinct(want: "DrillRequest") -> None:
-    if want.drill == want.primary:
-        raise UsageError("--name is PRIMARY", detail=want.primary, hint="leave --name out")
-
-
 def confirmed(question: str) -> bool:
     """Whether ``yes`` was typed."""
-    from ccr_avn.cli.promotion_options import answer_to
-
     return sys.stdin is not None and answer_to(question).lower() == "yes"

@@ -7,12 +7,7 @@ import typer
 
 from ccr_avn.cli import options, pages, primitives
 from ccr_avn.cli.alone import Alone, ServiceName, answering
-from ccr_avn.cli.options import (
-    Primary,
-    Replica,
-    Samples,
-    flattened,
-)
+from ccr_avn.cli.options import Primary, Replica, Samples, flattened
 from ccr_avn.cli.primitives import parsed
 from ccr_avn.errors import NotProven, UsageError
 from ccr_avn.procedures import enable
@@ -70,10 +65,7 @@ def exists(
     asked.judge(asked.within(answering(step) if asked.fact == "exists" else step))
 
 
-def running(
-    service: ServiceName,
-    asked: Alone,
-) -> None:
+def running(service: ServiceName, asked: Alone) -> None:
     """Wait until SERVICE is running: its state is RUNNING or REBALANCING."""
     asked.judge(wait_running(asked.setting, service, "running", asked.timeout))
 
@@ -96,11 +88,7 @@ def backup(
     asked.judge(there, running, confirm_backup(setting, primary, replica or "", running, there, asked.timeout))
 
 
-def active(
-    primary: Primary,
-    replica: Replica,
-    asked: Alone,
-) -> None:
+def active(primary: Primary, replica: Replica, asked: Alone) -> None:
     """Wait until the read_replica integration from PRIMARY to REPLICA is enabled and active."""
     asked.judge(confirm_integration(asked.setting, primary, replica, asked.timeout))
 
@@ -117,10 +105,7 @@ def integration(
     asked.judge(asked.within(look_at_integration(asked.setting, primary, replica)), fact="integration")
 
 
-def integration_gone(
-    replica: Replica,
-    asked: Alone,
-) -> None:
+def integration_gone(replica: Replica, asked: Alone) -> None:
     """Wait until REPLICA has no read_replica integration any more."""
     gone, _ = control_plane_agrees(asked.setting, replica, asked.timeout)
     asked.judge(gone)
@@ -138,11 +123,7 @@ def link(
     asked.judge(link_step(setting, primary, replica, find, asked.timeout, max_lag=max_lag_bytes))
 
 
-def databases(
-    primary: Primary,
-    replica: Replica,
-    asked: Alone,
-) -> None:
+def databases(primary: Primary, replica: Replica, asked: Alone) -> None:
     """Check that REPLICA has every database that PRIMARY uses."""
     setting, find = asked.setting, asked.find(primary, replica)
     asked.judge(asked.within(databases_step(setting, primary, replica, find, NotProven)))
@@ -160,10 +141,7 @@ def marker(
     asked.judge(asked.within(marker_step(setting, primary, replica, find, samples)))
 
 
-def promoted(
-    replica: Replica,
-    asked: Alone,
-) -> None:
+def promoted(replica: Replica, asked: Alone) -> None:
     """Wait until REPLICA is a primary: its role is master."""
     asked.judge(promote(asked.promotion(replica, asked.timeout, asked.find(replica))))
 
@@ -177,27 +155,17 @@ def tagged(
     asked.judge(asked.within(remember_origin(asked.promotion(service, asked.timeout), "", lambda _: tuple(tag))))
 
 
-def ip_filter(
-    service: ServiceName,
-    asked: Alone,
-) -> None:
+def ip_filter(service: ServiceName, asked: Alone) -> None:
     """Wait until the ip_filter of SERVICE admits no client; `gate closed` checks that it has taken effect."""
     asked.judge(asked.within(set_filter(asked.closing(service, service))))
 
 
-def powered_off(
-    service: ServiceName,
-    asked: Alone,
-) -> None:
+def powered_off(service: ServiceName, asked: Alone) -> None:
     """Wait until SERVICE is powered off."""
     asked.judge(asked.within(power_off(asked.closing(service, service))))
 
 
-def audit(
-    primary: Primary,
-    replica: Replica,
-    asked: Alone,
-) -> None:
+def audit(primary: Primary, replica: Replica, asked: Alone) -> None:
     """After a promotion: report writes that only the old PRIMARY has. Always exit 0 if both exist."""
     asked.judge(compare_histories(asked.closing(primary, replica, asked.find(primary, replica))))
 
@@ -242,10 +210,7 @@ def drill_ours(
     asked.judge(answering(see_ours(asked.setting, _made_by(service, run, made))))
 
 
-def drill_gone(
-    service: ServiceName,
-    asked: Alone,
-) -> None:
+def drill_gone(service: ServiceName, asked: Alone) -> None:
     """SERVICE does not exist any more."""
     asked.judge(asked.within(see_gone(asked.setting, service)))
 

@@ -171,12 +171,7 @@ def caught_up(
 
 
 @flattened
-def accepts_writes(
-    *,
-    service: ServiceName,
-    timeout: Timeout = 60,
-    asked: Act,
-) -> None:
+def accepts_writes(*, service: ServiceName, timeout: Timeout = 60, asked: Act) -> None:
     """Wait until a write to SERVICE succeeds and can be read back. Exit 5 if it does not within --timeout."""
     [endpoint] = asked.endpoints(service)
     accepted = writes.accepts_writes(endpoint, timeout=timeout)
@@ -184,12 +179,7 @@ def accepts_writes(
 
 
 @flattened
-def closed(
-    *,
-    service: ServiceName,
-    timeout: Timeout = 120,
-    asked: Act,
-) -> None:
+def closed(*, service: ServiceName, timeout: Timeout = 120, asked: Act) -> None:
     """Wait until SERVICE refuses all client connections. Exit 5 if it still accepts them at --timeout."""
     step = see_closed(asked.closing(service, service, asked.find(service)))
     asked.judged(replace(step, poll=replace(step.poll, limit=timeout)))

@@ -151,7 +151,11 @@ def carry_out(
             hooks.run_before(told(changed=False))
 
     session.sinks.append(writing_env(around.write_env, lambda: move.new(seen())))
-    run = with_hooks(hooks, told, lambda: perform(confirm))
+    try:
+        run = perform(confirm)
+    except CcrError as problem:
+        hooks.run("on-failure", told(changed=problem.changed))
+        raise
     if not around.checks_only:
         hooks.run("after", told(changed=run.changed))
     return run
@@ -243,12 +247,3 @@ def writing_env(path: Path | None, new: "Callable[[], Service | None]") -> "Call
             console.warn(f"{path} can't be written: {why}; see `ccr-avn endpoint {service.name}`")
 
     return sink
-
-
-def with_hooks(hooks: "Hooks", told: Callable[..., dict[str, str]], perform: "Callable[[], Run]") -> "Run":
-    """Perform; on a failure run the operator's command for that, then let the error out."""
-    try:
-        return perform()
-    except CcrError as problem:
-        hooks.run("on-failure", told(changed=problem.changed))
-        raise

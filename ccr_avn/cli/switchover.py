@@ -123,7 +123,7 @@ def switchover(
 
 
 def _finish_check(session: "Session", run: "Run", procedure: "Switchover") -> None:
-    want, found = procedure.want, procedure.state(run.seen)
+    want, found = procedure.want, procedure.checked.state(run.seen)
     texts = {
         "promoted": f"{want.replica} was promoted already",
         "promoting": f"{want.replica} is being promoted",
@@ -148,7 +148,7 @@ def _finish_check(session: "Session", run: "Run", procedure: "Switchover") -> No
 def _show(run: "Run", procedure: "Switchover") -> None:
     """Before the question: the pair, who becomes what, and the consequence."""
     want = procedure.want
-    health = run.seen.of(procedure.health)
+    health = run.seen.of(procedure.checked.health)
     if health is None:
         return
     lag = behind(health.primary, health.replica)

@@ -41,7 +41,7 @@ class SwitchoverMove:
         return self.procedure.want.primary
 
     def is_due(self, seen: "Results") -> bool:
-        found = self.procedure.state(seen)
+        found = self.procedure.checked.state(seen)
         return bool(found and found.row)
 
     def explain(self, run: "Run", problem: CcrError) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,8 +33,44 @@ class Level(StrEnum):
     VALUES = "values"
 
 
-COMPARING = ("match", "sample", "db", "jobs", "max_ops", "rounds", "round_interval", "differences")
-"""Options that say how keys are compared."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparing:
+    """How keys are compared."""
+
+    match: Annotated[str | None, typer.Option(metavar="GLOB", help="Compare only keys matching GLOB.")] = None
+    sample: Annotated[int | None, options.count("Compare only N random keys of each side.")] = None
+    db: Annotated[list[int] | None, options.number("Compare only this database; repeatable.")] = None
+    jobs: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            callback=options.not_negative,
+            show_default=False,
+            help="Worker processes. [default: number of cores]",
+        ),
+    ] = 0
+    max_ops: Annotated[
+        int,
+        options.number("Maximum commands per second on PRIMARY (a key costs about four); 0: no limit."),
+    ] = 20_000
+    rounds: Annotated[int, options.count("How often differing keys are read again.")] = 3
+    round_interval: Annotated[float, options.seconds("Pause between these rounds.")] = 2
+    differences: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every difference to FILE, as JSON lines.")
+    ] = None
+
+    @property
+    def depth(self) -> Depth:
+        return Depth(
+            match=self.match,
+            sample=self.sample,
+            databases=tuple(self.db) if self.db else None,
+            jobs=self.jobs or os.cpu_count() or 1,
+            max_operations=self.max_ops,
+            rounds=self.rounds,
+            round_interval=self.round_interval,
+            differences=self.differences,
+        )
 
 
 @flattened
@@ -52,27 +89,7 @@ def verify(
     samples: Samples = 20,
     max_lag_bytes: Annotated[int | None, options.number("Maximum lag of REPLICA, in bytes. [default: any]")] = None,
     project: ProjectName = None,
-    match: Annotated[str | None, typer.Option(metavar="GLOB", help="Compare only keys matching GLOB.")] = None,
-    sample: Annotated[int | None, options.count("Compare only N random keys of each side.")] = None,
-    db: Annotated[list[int] | None, options.number("Compare only this database; repeatable.")] = None,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            callback=options.not_negative,
-            show_default=False,
-            help="Worker processes. [default: number of cores]",
-        ),
-    ] = 0,
-    max_ops: Annotated[
-        int,
-        options.number("Maximum commands per second on PRIMARY (a key costs about four); 0: no limit."),
-    ] = 20_000,
-    rounds: Annotated[int, options.count("How often differing keys are read again.")] = 3,
-    round_interval: Annotated[float, options.seconds("Pause between these rounds.")] = 2,
-    differences: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every difference to FILE, as JSON lines.")
-    ] = None,
+    comparing: Comparing,
     unlinked: Annotated[
         bool, typer.Option("--unlinked", help="Compare two services that do not replicate, as after a promotion.")
     ] = False,
@@ -87,7 +104,7 @@ def verify(
     if level is Level.LINK:
         options.idle(context, level.value, "marker, keys or values", "samples")
     if level in (Level.LINK, Level.MARKER):
-        options.idle(context, level.value, "keys or values", *COMPARING, "unlinked")
+        options.idle(context, level.value, "keys or values", *(one.name for one in fields(Comparing)), "unlinked")
     asking.preload()
     setting = asking.setting(project)
     want = VerifyRequest(
@@ -99,16 +116,7 @@ def verify(
         link_timeout=link_timeout,
         max_lag=max_lag_bytes,
         linked=not unlinked,
-        depth=Depth(
-            match=match,
-            sample=sample,
-            databases=tuple(db) if db else None,
-            jobs=jobs or os.cpu_count() or 1,
-            max_operations=max_ops,
-            rounds=rounds,
-            round_interval=round_interval,
-            differences=differences,
-        ),
+        depth=comparing.depth,
     )
     verifying = plan_verify(want, _telling())
     session = Session("verify", json=json, primary=primary, replica=replica, project=setting.project.name)

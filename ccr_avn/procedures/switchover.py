@@ -69,14 +69,71 @@ class SwitchoverRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """The checks that both sides are judged by, and what follows from their answers as far as they have come."""
+
+    want: SwitchoverRequest
+    pair: Step[tuple[Service, ...]]
+    rows: Step[tuple[Integration, ...]]
+    health: Step[Health | None]
+
+    def state(self, seen: Results) -> PairState | None:
+        """In which state the checks found the pair; None: they have not come so far."""
+        health = seen.get(self.health)
+        return switch.state_of(seen.of(self.rows), seen.of(self.pair), health, _asked(self.want)) if health else None
+
+    def row(self, seen: Results) -> Integration | None:
+        """What a promotion deletes."""
+        found = self.state(seen)
+        return found.row if found and found.state == "following" else None
+
+    def past_return(self, seen: Results) -> bool:
+        found = self.state(seen)
+        return found is not None and found.past_return
+
+    def linked(self, seen: Results) -> bool:
+        health = seen.get(self.health)
+        return bool(health and health.primary and self.row(seen))
+
+    def replica_before(self, seen: Results) -> ReplicationInfo:
+        health = seen.of(self.health)
+        assert health is not None  # noqa: S101 (its gate has let the run go on)
+        return health.replica
+
+    def expected(self, seen: Results) -> Expected:
+        """What the replica must carry: what was sealed, else the history that the old primary has now."""
+        fenced = fenced_in(seen)
+        looked = seen.of(self.health)
+        if fenced and fenced.target and looked and looked.replica.role == "slave":
+            return Expected(ids=(fenced.target.replid,), offset=fenced.target.offset)
+        old = fenced.target if fenced and fenced.target else looked.primary if looked else None
+        replica = by_name(seen.of(self.pair), self.want.replica)
+        origin = by_name(seen.of(self.pair), self.want.primary)
+        tagged = lineage.origin_of(replica) if replica else None
+        proven = bool(tagged and origin and replica and lineage.is_origin(tagged, origin, replica))
+        ids = tuple(one for one in ((old.replid, old.replid2) if old else ()) if one)
+        return Expected(ids=ids, proven=f"its tag {lineage.LINEAGE}" if proven else "")
+
+    def tags(self, seen: Results) -> tuple[str, ...]:
+        """What a promotion leaves on the replica."""
+        services = seen.of(self.pair)
+        old, new = by_name(services, self.want.primary), by_name(services, self.want.replica)
+        looked = seen.of(self.health)
+        if old is None or new is None or looked is None:
+            return ()
+        if (origin := lineage.origin_of(new)) and lineage.is_origin(origin, old, new):
+            return (f"{lineage.FROM}={origin.name}", f"{lineage.LINEAGE}={new.tags[lineage.LINEAGE]}")
+        followed = looked.replica.replid if looked.replica.role == "slave" else looked.replica.replid2
+        return lineage.tags(old, new, followed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Switchover:
     """The plan, and its steps whose results are told of."""
 
     want: SwitchoverRequest
     plan: Plan
-    pair: Step[tuple[Service, ...]]
-    rows: Step[tuple[Integration, ...]]
-    health: Step[Health | None]
+    checked: Checked
     parity: Step[Any]
     fence: Step[str]
     promote: Step[ReplicationInfo]
@@ -85,15 +142,8 @@ class Switchover:
     compared: Step[closing.Compared | None]
     closing: tuple[Step[Any], ...]
 
-    def state(self, seen: Results) -> PairState | None:
-        """In which state the checks found the pair; None: they have not come so far."""
-        if not all(seen.has(step) for step in (self.pair, self.rows, self.health)):
-            return None
-        health = seen.of(self.health)
-        return switch.state_of(seen.of(self.rows), seen.of(self.pair), health, _asked(self.want)) if health else None
-
     def service(self, seen: Results, name: str) -> Service | None:
-        return by_name(seen.get(self.pair) or (), name)
+        return by_name(seen.get(self.checked.pair) or (), name)
 
     def found_ahead(self, seen: Results) -> Audit | None:
         """What only the old primary has, as far as it could be seen."""
@@ -140,34 +190,11 @@ class Switchover:
 
 def plan_switchover(want: SwitchoverRequest) -> Switchover:
     """Everything a switchover will do, in order, without doing any of it."""
-    setting, asked = want.setting, _asked(want)
+    setting = want.setting
     pair = look_at_both(want)
     rows = look_at_integration(setting, want.primary, want.replica)
-    health = look_at_health(want, pair, rows)
-
+    checked = Checked(want=want, pair=pair, rows=rows, health=look_at_health(want, pair, rows))
     find = found_by(pair)
-
-    def state(seen: Results) -> PairState | None:
-        looked = seen.get(health)
-        return switch.state_of(seen.of(rows), seen.of(pair), looked, asked) if looked else None
-
-    def row(seen: Results) -> Integration | None:
-        found = state(seen)
-        return found.row if found and found.state == "following" else None
-
-    def past_return(seen: Results) -> bool:
-        found = state(seen)
-        return found is not None and found.past_return
-
-    def linked(seen: Results) -> bool:
-        looked = seen.get(health)
-        return bool(looked and looked.primary and row(seen))
-
-    def before(seen: Results) -> ReplicationInfo:
-        looked = seen.of(health)
-        assert looked is not None  # noqa: S101 (its gate has let the run go on)
-        return looked.replica
-
     fence = FenceWish(
         primary=want.primary,
         replica=want.replica,
@@ -178,14 +205,14 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         catch_up_timeout=want.catch_up_timeout,
         promote_timeout=want.promote_timeout,
         find=find,
-        past_return=past_return,
-        replica_before=before,
+        past_return=checked.past_return,
+        replica_before=checked.replica_before,
     )
     promotion = PromoteWish(
         replica=want.replica,
         setting=setting,
         find=find,
-        row=row,
+        row=checked.row,
         limit=want.promote_timeout,
         doubt_limit=want.doubt_timeout,
         fenced=want.primary,
@@ -199,9 +226,10 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
             fate=want.old_primary,
             setting=setting,
             find=find,
-            past_return=past_return,
+            past_return=checked.past_return,
         )
     )
+    databases = databases_step(setting, want.primary, want.replica, find, Refused, checked.linked)
     alike = compare_sides(setting, want.primary, want.replica, pair, _check_options(want))
     paused, promoted, accepted = place_fence(fence), promote(promotion), accepts_writes(promotion)
     steps: tuple[Step[Any], ...] = (
@@ -212,12 +240,12 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         carries_history(
             promotion,
             want.primary,
-            lambda seen: _expected(want, seen, pair, health),
+            checked.expected,
             "fence_token",
             lambda seen: _gone_on_as(want, find, seen),
         ),
         accepted,
-        remember_origin(promotion, want.primary, lambda seen: _tags(want, seen, pair, health)),
+        remember_origin(promotion, want.primary, checked.tags),
         gone,
         running,
         *last,
@@ -226,7 +254,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         want=want,
         plan=Plan(
             f"switch over from {want.primary} to {want.replica}",
-            (pair, rows, health, databases_step(setting, want.primary, want.replica, find, Refused, linked), alike),
+            (pair, rows, checked.health, databases, alike),
             steps,
             check=(
                 "ccr-avn",
@@ -237,12 +265,10 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
                 *_check_options(want),
                 "--check",
             ),
-            beyond=past_return,
+            beyond=checked.past_return,
             meanwhile=promoted_meanwhile(promotion),
         ),
-        pair=pair,
-        rows=rows,
-        health=health,
+        checked=checked,
         parity=alike,
         fence=paused,
         promote=promoted,
@@ -272,23 +298,6 @@ def _asked(want: SwitchoverRequest) -> Asked:
     )
 
 
-def _expected(
-    want: SwitchoverRequest, seen: Results, pair: Step[tuple[Service, ...]], health: Step[Health | None]
-) -> Expected:
-    """What the replica must carry: what was sealed, else the history that the old primary has now."""
-    fenced = fenced_in(seen)
-    looked = seen.of(health)
-    if fenced and fenced.target and looked and looked.replica.role == "slave":
-        return Expected(ids=(fenced.target.replid,), offset=fenced.target.offset)
-    old = fenced.target if fenced and fenced.target else looked.primary if looked else None
-    replica = by_name(seen.of(pair), want.replica)
-    origin = by_name(seen.of(pair), want.primary)
-    tagged = lineage.origin_of(replica) if replica else None
-    proven = bool(tagged and origin and replica and lineage.is_origin(tagged, origin, replica))
-    ids = tuple(one for one in ((old.replid, old.replid2) if old else ()) if one)
-    return Expected(ids=ids, proven=f"its tag {lineage.LINEAGE}" if proven else "")
-
-
 def _gone_on_as(want: SwitchoverRequest, find: Find, seen: Results) -> tuple[str, ...]:
     """The server of the old primary was started again, or another node took over: the replica followed the new ID."""
     fenced = fenced_in(seen)
@@ -299,20 +308,6 @@ def _gone_on_as(want: SwitchoverRequest, find: Find, seen: Results) -> tuple[str
         if now.replid2 == fenced.target.replid:
             return (now.replid,)
     return ()
-
-
-def _tags(
-    want: SwitchoverRequest, seen: Results, pair: Step[tuple[Service, ...]], health: Step[Health | None]
-) -> tuple[str, ...]:
-    services = seen.of(pair)
-    old, new = by_name(services, want.primary), by_name(services, want.replica)
-    looked = seen.of(health)
-    if old is None or new is None or looked is None:
-        return ()
-    if (origin := lineage.origin_of(new)) and lineage.is_origin(origin, old, new):
-        return (f"{lineage.FROM}={origin.name}", f"{lineage.LINEAGE}={new.tags[lineage.LINEAGE]}")
-    followed = looked.replica.replid if looked.replica.role == "slave" else looked.replica.replid2
-    return lineage.tags(old, new, followed)
 
 
 def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
