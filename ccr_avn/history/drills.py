@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.history import journal, runs
+from ccr_avn.history.summary import mapping, mappings
 from ccr_avn.procedures.gates.drill import Made
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def newest(project: str | None) -> dict[str, Drilled]:
             continue
         ended: dict[str, Any] = next((one for one in entries if one.get("event") == "RunEnded"), {})
         result = ended.get("result")
-        if isinstance(result, dict) and any(one.get("outcome") != UNTRIED for one in _rows(result)):
+        if isinstance(result, dict) and any(
+            one.get("outcome") != UNTRIED for one in mappings(result.get("assumptions"))
+        ):
             found[name] = _drilled(entries, ended, result)
     return found
 
@@ -100,23 +102,20 @@ def told_of(primary: str, found: Drilled | None, now: float, order: str) -> str:
 
 def _drilled(entries: list[dict[str, Any]], ended: dict[str, Any], result: dict[str, Any]) -> Drilled:
     rto = result.get("rto_ms")
-    failed = [str(one.get("name")) for one in _rows(result) if one.get("outcome") == "does not hold"]
+    failed = [
+        str(one.get("name")) for one in mappings(result.get("assumptions")) if one.get("outcome") == "does not hold"
+    ]
     return Drilled(
         run=str(entries[0].get("run")),
-        at=_seconds(ended.get("time")) or 0.0,
+        at=runs.moment(ended.get("time")) or 0.0,
         ok=ended.get("ok") is True,
         rto_ms=float(rto) if isinstance(rto, (int, float)) else None,
         failed=tuple(failed),
     )
 
 
-def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = result.get("assumptions")
-    return [one for one in rows if isinstance(one, dict)] if isinstance(rows, list) else []
-
-
 def _made(name: str, facts: dict[str, Any], entries: list[dict[str, Any]]) -> Made:
-    began = next((_seconds(one.get("time")) for one in entries if _is(one, "ChangeStarted", CREATE)), None)
+    began = next((runs.moment(one.get("time")) for one in entries if _is(one, "ChangeStarted", CREATE)), None)
     ended = next((one for one in entries if _is(one, "ChangeEnded", CREATE)), None)
     sent: Sent | None = None if began is None else "unanswered"
     if ended is not None:
@@ -139,13 +138,7 @@ def _made(name: str, facts: dict[str, Any], entries: list[dict[str, Any]]) -> Ma
 
 
 def _drills() -> list[Path]:
-    return [path for path in runs.paths()[:MOST] if b'"command": "drill"' in _first_line(path)]
-
-
-def _first_line(path: Path) -> bytes:
-    with suppress(OSError), path.open("rb") as file:
-        return file.readline(65_536)
-    return b""
+    return [path for path in runs.paths()[:MOST] if b'"command": "drill"' in runs.first_line(path)]
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -155,15 +148,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _facts(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    facts = entries[0].get("facts") if entries else None
-    return facts if isinstance(facts, dict) else {}
+    return mapping(entries[0].get("facts")) if entries else {}
 
 
 def _is(entry: dict[str, Any], event: str, slug: str) -> bool:
     return entry.get("event") == event and entry.get("slug") == slug
-
-
-def _seconds(moment: Any) -> float | None:
-    with suppress(TypeError, ValueError):
-        return datetime.fromisoformat(moment).timestamp()
-    return None

@@ -3,13 +3,12 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.aiven import lineage
 from ccr_avn.aiven.lineage import Origin, Recorded
-from ccr_avn.history import journal
+from ccr_avn.history import journal, runs
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
@@ -103,11 +102,10 @@ def _about(path: Path) -> tuple[str | None, frozenset[str]] | None:
     """The project and the services that a journal is about; None: its first line can't be read, or is not whole yet."""
     if path not in _ABOUT:
         try:
-            with path.open("rb") as file:
-                line = file.readline(65_536)
+            line = runs.first_line(path)
             facts = json.loads(line)["facts"] if line.endswith(b"\n") else None
             names = frozenset(str(facts.get(key)) for key in ("primary", "replica")) if facts else frozenset()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         if facts is None:
             return None
@@ -140,7 +138,7 @@ def _promotion(entries: list[dict[str, Any]], replica: str) -> Recorded | None:
         new_created=created[replica],
         replication_id=str(noted.get("replication_id") or ""),
     )
-    return Recorded(origin=origin, proven=done, sent_at=_moment(sent))
+    return Recorded(origin=origin, proven=done, sent_at=runs.moment(sent.get("time")) or 0.0)
 
 
 NOTING = ("pair", "health", "last-known")
@@ -156,11 +154,3 @@ def _noted(entries: list[dict[str, Any]]) -> dict[str, Any]:
         if one.get("slug") in NOTING:
             noted |= _facts(one)
     return noted
-
-
-def _moment(entry: dict[str, Any]) -> float:
-    """When it was written, in seconds since 1970."""
-    try:
-        return datetime.fromisoformat(str(entry.get("time"))).timestamp()
-    except ValueError:
-        return 0.0

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,20 @@ def find(name: str) -> Path:
     return found[0]
 
 
+def first_line(path: Path) -> bytes:
+    """What a journal says of its run; empty where it can't be read."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.readline(65_536)
+    return b""
+
+
+def moment(value: Any) -> float | None:
+    """A time as journals have it, in seconds since 1970; None: it is none."""
+    with suppress(TypeError, ValueError):
+        return datetime.fromisoformat(value).timestamp()
+    return None
+
+
 def read(path: Path) -> Record:
     """All that can be read of a journal; what can't is counted, never guessed.
 
@@ -129,12 +145,7 @@ def recent_services(incomplete: str) -> list[str]:
     """Service names of recent runs that begin so, most recent first. For completion: only first lines are read."""
     found: dict[str, None] = {}
     for path in paths()[:RECENT]:
-        try:
-            with path.open("rb") as file:
-                entry = _entry(file.readline(65_536).rstrip(b"\n")) or {}
-        except OSError:
-            continue
-        facts = entry.get("facts")
+        facts = (_entry(first_line(path).rstrip(b"\n")) or {}).get("facts")
         for key in ("primary", "replica"):
             name = facts.get(key) if isinstance(facts, dict) else None
             if isinstance(name, str) and name.startswith(incomplete):
