@@ -16,21 +16,21 @@ from tests.support.operator import Make, Operator
 
 
 @pytest.fixture(scope="session")
-def loaded_program() -> Iterator[Path | None]:
-    """Where the ccr-avn is that is typed in the foreground: one that is loaded, if that was asked for."""
+def loaded_programs() -> Iterator[Path | None]:
+    """Where the programs are that are typed in the foreground: loaded ones, if that was asked for."""
     with ExitStack() as stack:
-        yield stack.enter_context(loaded("ccr-avn", dict(os.environ))) if wanted() else None
+        yield stack.enter_context(loaded(dict(os.environ))) if wanted() else None
 
 
 @pytest.fixture
-def make(tmp_path: Path, loaded_program: Path | None) -> Iterator[Make]:
+def make(tmp_path: Path, loaded_programs: Path | None) -> Iterator[Make]:
     """Sandboxes with quick builds; all of them end with the test."""
     with ExitStack() as stack:
 
         def start(**options: Any) -> Operator:
             quick = {"build_seconds": 0.0, "backup_seconds": 0.0, "promote_seconds": 0.1}
             sandbox = stack.enter_context(running(SandboxOptions(**{**quick, **options})))
-            return Operator(sandbox, tmp_path, loaded_program)
+            return Operator(sandbox, tmp_path, loaded_programs)
 
         yield start
 

@@ -10,7 +10,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -75,18 +75,23 @@ def wanted() -> bool:
 
 
 @contextmanager
-def loaded(name: str, environment: dict[str, str]) -> Iterator[Path]:
-    """A directory with a program of that name that starts nothing anew; what it uses ends with it."""
-    program = BIN / name
-    with TemporaryDirectory(prefix="loaded-") as directory:  # a short path: a socket's name has about 100 bytes
-        where, starter = Path(directory, "socket"), Path(directory, name)
-        ours = inherited()
-        os.umask(ours[-1])
-        own = {"inherited": inspect.getsource(inherited), "ours": ours}
-        starter.write_text(CLIENT.format(python=sys.executable, where=str(where), program=str(program), **own))
-        starter.chmod(0o755)
-        argv = (sys.executable, "-P", str(SERVER), str(where), str(program))
-        with subprocess.Popen(argv, stdin=subprocess.PIPE, env=environment) as server:  # it ends with its stdin
-            until(lambda: where.exists() or server.poll() is not None, f"{name} to be loaded")
-            assert server.poll() is None
-            yield Path(directory)
+def loaded(environment: dict[str, str]) -> Iterator[Path]:
+    """A directory with a `ccr-avn` and an `avn` that start nothing anew; what they use ends with it."""
+    with TemporaryDirectory(prefix="loaded-") as directory, ExitStack() as stack:  # a socket's path has 100 bytes
+        for name in ("ccr-avn", "avn"):
+            stack.enter_context(_served(Path(directory, name), BIN / name, environment))
+        yield Path(directory)
+
+
+@contextmanager
+def _served(starter: Path, program: Path, environment: dict[str, str]) -> Iterator[None]:
+    where, ours = starter.with_suffix(".socket"), inherited()
+    os.umask(ours[-1])
+    own = {"inherited": inspect.getsource(inherited), "ours": ours}
+    starter.write_text(CLIENT.format(python=sys.executable, where=str(where), program=str(program), **own))
+    starter.chmod(0o755)
+    argv = (sys.executable, "-P", str(SERVER), str(where), str(program))
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, env=environment) as server:  # it ends with its stdin
+        until(lambda: where.exists() or server.poll() is not None, f"{program.name} to be loaded")
+        assert server.poll() is None
+        yield

@@ -12,7 +12,8 @@ import sys
 import types
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import import_module
+from importlib import import_module, reload
+from typing import Any
 
 from ccr_avn import preload, preload_helper
 
@@ -26,9 +27,7 @@ NOT_TYPED = ("ccr_avn.__main__", "ccr_avn.preload_helper", "ccr_avn.sandbox")
 
 
 class Server:
-    """``more``: the beginnings of other variables that this program reads while it loads."""
-
-    def __init__(self, path: str, more: tuple[str, ...]) -> None:
+    def __init__(self, path: str) -> None:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
         self._listener.listen(64)
@@ -38,8 +37,7 @@ class Server:
             os.set_blocking(number, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        self._fixed = (*AT_THE_START, *more)
-        self._loaded_with = self._counts(os.environ)
+        self._loaded_with = _counts(os.environ)
 
     def serve(self) -> list[str]:
         """Comes back in every fork, with its words, in its place; never in this process."""
@@ -66,7 +64,7 @@ class Server:
         place, count, *told = rest.split(b"\0")
         words = [os.fsdecode(word) for word in told[: int(count)]]
         environment = dict(os.fsdecode(one).split("=", 1) for one in told[int(count) :])
-        pid = os.fork() if self._counts(environment) == self._loaded_with else -1
+        pid = os.fork() if _counts(environment) == self._loaded_with else -1
         if pid == 0:
             self._become(wire, place, numbers, environment)
             return words
@@ -120,8 +118,9 @@ class Server:
             _kill(pid)
         os._exit(0)
 
-    def _counts(self, environment: Mapping[str, str]) -> dict[str, str]:
-        return {key: value for key, value in environment.items() if key.startswith(self._fixed)}
+
+def _counts(environment: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in environment.items() if key.startswith(AT_THE_START)}
 
 
 def _kill(pid: int) -> None:
@@ -140,20 +139,35 @@ def load_commands() -> None:
             import_module(module.name)
 
 
+def read_again(module: str) -> None:
+    """What avn has read of its environment while it was loaded: the defaults of four options."""
+    now: Any = reload(import_module("aiven.client.envdefault"))
+    given = {
+        "config": now.AIVEN_CLIENT_CONFIG,
+        "auth_ca": now.AIVEN_CA_CERT,
+        "auth_token": now.AIVEN_AUTH_TOKEN,
+        "url": now.AIVEN_WEB_URL,
+    }
+    tool: Any = import_module(module).AivenCLI()
+    for action in tool.parser._actions:
+        action.default = given.get(action.dest, action.default)
+
+
 if __name__ == "__main__":
     _path, _script = sys.argv[1:]
     sys.path.insert(0, os.path.dirname(_script))  # noqa: PTH120 (as Python does for a script)
-    if _found := preload.script_at(_script):
-        _code = preload_helper.load(_found.module, _script)
-        sys.argv = Server(_path, ("AIVEN_", "HOME")).serve()
-    else:
+    _avn = preload.script_at(_script)
+    if not _avn:
         load_commands()
-        _code = preload_helper.load("ccr_avn.__main__", _script)
-        sys.argv = Server(_path, ()).serve()
+    _code = preload_helper.load(_avn.module if _avn else "ccr_avn.__main__", _script)
+    sys.argv = Server(_path).serve()
+    if _avn:
+        read_again(_avn.module)
     _main = types.ModuleType("__main__")
     _main.__file__ = _script
     _main.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = _main
+    sys.excepthook = preload_helper._without_us  # a traceback begins with the script
     try:
         exec(_code, _main.__dict__)
     except SystemExit as _ended:

@@ -9,7 +9,7 @@ from pathlib import Path
 import sh
 
 from ccr_avn.sandbox.run import RunningSandbox
-from tests.support.loaded import BIN, loaded
+from tests.support.loaded import BIN
 
 EU, US = "google-europe-west1", "aws-us-east-1"
 LIMIT = 180.0
@@ -30,7 +30,7 @@ class Operator:
     sandbox: RunningSandbox
     home: Path
     loaded: Path | None = None
-    """Where a ccr-avn is that is loaded already, for what is typed in the foreground; None: everything is started anew."""
+    """Where programs are that are loaded already, for what is typed in the foreground; None: all are started anew."""
 
     def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -50,7 +50,9 @@ class Operator:
     def types(self, *words: str, **environment: str) -> Ended:
         """In the foreground, without a terminal; whatever its exit code is."""
         places = [one / words[0] for one in (self.loaded, BIN) if one and (one / words[0]).exists()]
-        return self._run(str(places[0]) if places else words[0], *words[1:], environment=environment)
+        loads_by_itself = words[:2] in (("ccr-avn", "switchover"), ("ccr-avn", "evacuate"))
+        more = {} if loads_by_itself else self._avn()
+        return self._run(str(places[0]) if places else words[0], *words[1:], environment={**more, **environment})
 
     def ccr(self, *words: str, **environment: str) -> Ended:
         return self.types("ccr-avn", *words, **environment)
@@ -66,12 +68,11 @@ class Operator:
 
     def pastes(self, text: str, *, limit: float = LIMIT, **environment: str) -> Ended:
         """Into bash, as it was printed. ``limit``: in seconds."""
-        if not self.loaded:
-            return self._run("bash", environment=environment, text=text, limit=limit)
-        typed = self.environment(**environment)
-        with loaded("avn", typed) as directory:
-            more = {"PATH": f"{directory}:{typed['PATH']}", "CCR_AVN_BIN": str(directory / "avn"), **environment}
-            return self._run("bash", environment=more, text=text, limit=limit)
+        return self._run("bash", environment={**self._avn(), **environment}, text=text, limit=limit)
+
+    def _avn(self) -> dict[str, str]:
+        """For a ccr-avn: the avn that is loaded. Without it each run would load one for itself, as it does as a rule."""
+        return {"CCR_AVN_BIN": str(self.loaded / "avn")} if self.loaded else {}
 
     def _run(
         self, program: str, *words: str, environment: dict[str, str], text: str = "", limit: float = LIMIT

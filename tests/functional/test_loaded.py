@@ -1,0 +1,108 @@
+"""A program that is loaded already is the installed one: what it is told, what it sees and how it ends are the same."""
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.loaded import BIN, loaded
+from tests.support.wait import until
+from tests.support.whole import servers_below
+
+TYPED = (
+    ("avn", "--version"),
+    ("avn", "service", "plans", "--help"),
+    ("avn", "service", "list"),
+    ("avn", "nope"),
+    ("avn", "service", "terminate", "eu"),
+    ("ccr-avn", "--version"),
+    ("ccr-avn", "enable", "--help"),
+    ("ccr-avn", "enable", "eu", "", "--json"),
+    ("ccr-avn", "status", "--json"),
+    ("ccr-avn", "runs", "list"),
+)
+ENVIRONMENTS: tuple[dict[str, str], ...] = (
+    {},
+    {"AIVEN_WEB_URL": "http://127.0.0.1:1", "AIVEN_AUTH_TOKEN": "none", "CCR_AVN_STATE_DIR": "/nonexistent"},
+    {"HOME": "/nonexistent", "PYTHONDEVMODE": "1"},
+)
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    with loaded(dict(os.environ)) as found:
+        yield found
+
+
+def ends(program: Path, *words: str, place: Path, more: dict[str, str], said: str = "") -> tuple[int, str, str]:
+    done = subprocess.run(
+        (str(program), *words),
+        cwd=place,
+        env={**os.environ, **more},
+        input=said,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param(ENVIRONMENTS[0], id="as it is", marks=pytest.mark.slow),
+        pytest.param(ENVIRONMENTS[1], id="another account"),
+        pytest.param(ENVIRONMENTS[2], id="another home, in development", marks=pytest.mark.slow),
+    ],
+)
+def test_it_says_the_same_and_ends_the_same(directory: Path, tmp_path: Path, more: dict[str, str]) -> None:
+    for name, *words in TYPED:
+        one, other = (ends(place / name, *words, place=tmp_path, more=more) for place in (directory, BIN))
+        assert one == other, (name, words)
+
+
+def test_it_sees_the_same(directory: Path, tmp_path: Path) -> None:
+    """What a command starts sees its place, its environment and its input."""
+    script = "pwd; env | grep -v -e ^_= -e AIVEN -e CCR_AVN -e TMPDIR | sort; cat; umask; ulimit -f; exit 7"
+    words = ("sandbox", "run", "--", "sh", "-c", script)
+    more = {"SEEN": "yes"}
+    one, other = (
+        ends(place / "ccr-avn", *words, place=tmp_path, more=more, said="from here") for place in (directory, BIN)
+    )
+    assert one[0] == other[0] == 7, one
+    assert one[1] == other[1]
+    assert "SEEN=yes" in one[1]
+    assert "from here" in one[1]
+    assert str(tmp_path) in one[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def test_a_signal_reaches_it(directory: Path, tmp_path: Path, number: signal.Signals) -> None:
+    def killed(program: Path) -> int:
+        words = ("sandbox", "run", "--", "sleep", "600")
+        with subprocess.Popen(
+            (str(program), *words), cwd=tmp_path, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+        ) as one:
+            until(sleeps, "the command to run")
+            one.send_signal(number)
+            code = one.wait(60)
+        until(lambda: not sleeps(), "the command to end")
+        return code
+
+    def sleeps() -> list[int]:
+        return [pid for pid in servers_below(tmp_path) if b"600" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    assert killed(directory / "ccr-avn") == killed(BIN / "ccr-avn")
+
+
+def test_what_a_loaded_one_can_not_have_is_started_anew(directory: Path, tmp_path: Path) -> None:
+    """A limit, for one: a file that grows beyond it ends the program."""
+    words = ("bash", "-c", f"ulimit -f 0; {directory}/ccr-avn enable --help > {tmp_path}/out")
+    done = subprocess.run(words, capture_output=True, check=False)
+    assert done.returncode not in (0, None)
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+    assert (tmp_path / "out").stat().st_size == 0
