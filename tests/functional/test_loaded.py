@@ -17,6 +17,7 @@ TYPED = (
     ("avn", "--version"),
     ("avn", "service", "plans", "--help"),
     ("avn", "service", "list"),
+    ("avn", "service", "get", "eu", "--project", "other"),
     ("avn", "nope"),
     ("avn", "service", "terminate", "eu"),
     ("ccr-avn", "--version"),
@@ -27,7 +28,12 @@ TYPED = (
 )
 ENVIRONMENTS: tuple[dict[str, str], ...] = (
     {},
-    {"AIVEN_WEB_URL": "http://127.0.0.1:1", "AIVEN_AUTH_TOKEN": "none", "CCR_AVN_STATE_DIR": "/nonexistent"},
+    {
+        "AIVEN_WEB_URL": "http://127.0.0.1:1",
+        "AIVEN_AUTH_TOKEN": "none",
+        "AIVEN_PROJECT": "mine",
+        "CCR_AVN_STATE_DIR": "/nonexistent",
+    },
     {"HOME": "/nonexistent", "PYTHONDEVMODE": "1"},
 )
 

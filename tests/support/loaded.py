@@ -91,7 +91,8 @@ def _served(starter: Path, program: Path, environment: dict[str, str]) -> Iterat
     starter.write_text(CLIENT.format(python=sys.executable, where=str(where), program=str(program), **own))
     starter.chmod(0o755)
     argv = (sys.executable, "-P", str(SERVER), str(where), str(program))
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, env=environment) as server:  # it ends with its stdin
+    neutral = {name: value for name, value in environment.items() if not name.startswith("AIVEN_")}
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, env=neutral) as server:  # it ends with its stdin
         until(lambda: where.exists() or server.poll() is not None, f"{program.name} to be loaded")
         assert server.poll() is None
         yield

@@ -3,6 +3,7 @@
 It ends with its standard input. Who asks sends the place, the words, the environment and the three standard files.
 """
 
+import argparse
 import os
 import pkgutil
 import select
@@ -10,7 +11,7 @@ import signal
 import socket
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module, reload
 from typing import Any
@@ -139,18 +140,35 @@ def load_commands() -> None:
             import_module(module.name)
 
 
-def read_again(module: str) -> None:
-    """What avn has read of its environment while it was loaded: the defaults of four options."""
+def options(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """All of them, of all commands."""
+    for action in parser._actions:  # argparse has no other way to them
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                yield from options(one)
+
+
+def read_again(known: list[argparse.Action]) -> None:
+    """What avn has read of its environment while it was loaded: the defaults of some options."""
     now: Any = reload(import_module("aiven.client.envdefault"))
     given = {
         "config": now.AIVEN_CLIENT_CONFIG,
         "auth_ca": now.AIVEN_CA_CERT,
         "auth_token": now.AIVEN_AUTH_TOKEN,
         "url": now.AIVEN_WEB_URL,
+        "project": now.AIVEN_PROJECT,
     }
+    for option in known:
+        option.default = given[option.dest]
+
+
+def read_from_the_environment(module: str) -> list[argparse.Action]:
+    """Those of avn's options whose defaults are; with none of them set when this one was loaded."""
     tool: Any = import_module(module).AivenCLI()
-    for action in tool.parser._actions:
-        action.default = given.get(action.dest, action.default)
+    names = {"config", "auth_ca", "auth_token", "url"}
+    first = [one for one in tool.parser._actions if one.dest in names]
+    return [*first, *(one for one in options(tool.parser) if one.dest == "project" and one.default is None)]
 
 
 if __name__ == "__main__":
@@ -160,9 +178,10 @@ if __name__ == "__main__":
     if not _avn:
         load_commands()
     _code = preload_helper.load(_avn.module if _avn else "ccr_avn.__main__", _script)
+    _options = read_from_the_environment(_avn.module) if _avn else []
     sys.argv = Server(_path).serve()
     if _avn:
-        read_again(_avn.module)
+        read_again(_options)
     _main = types.ModuleType("__main__")
     _main.__file__ = _script
     _main.__dict__["__builtins__"] = __builtins__
