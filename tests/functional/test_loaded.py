@@ -105,8 +105,8 @@ def test_a_signal_reaches_it(directory: Path, tmp_path: Path, number: signal.Sig
     assert killed(directory / "ccr-avn") == killed(BIN / "ccr-avn")
 
 
-def test_what_a_loaded_one_can_not_have_is_started_anew(directory: Path, tmp_path: Path) -> None:
-    """A limit, for one: a file that grows beyond it ends the program."""
+def test_it_has_the_limits_of_who_types_it(directory: Path, tmp_path: Path) -> None:
+    """A file that grows beyond one ends the program."""
     words = ("bash", "-c", f"ulimit -f 0; {directory}/ccr-avn enable --help > {tmp_path}/out")
     done = subprocess.run(words, capture_output=True, check=False)
     assert done.returncode not in (0, None)

@@ -4,16 +4,13 @@ A command is still a process of its own, with its own words, environment, files,
 of the installed script that runs. `./scripts/test --all` starts every one anew.
 """
 
-import inspect
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from tests.support.wait import until
 
@@ -22,35 +19,29 @@ ASKED_FOR = "CCR_AVN_TESTS_LOADED"
 SERVER = Path(__file__).with_name("loaded_server.py")
 
 
-def inherited() -> list[Any]:
-    """What a process has from who started it, and a loaded one has not. Part of the client, word for word."""
-    limits = [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")]
-    return [limits, os.nice(0), os.umask(0o77)]
-
-
 CLIENT = """#!{python} -IS
 import _socket, os, resource, signal, sys
-Any = object
-{inherited}
 where, program, words = {where!r}, {program!r}, sys.argv[1:]
-given = inherited()
-os.umask(given[-1])
-changed = given != {ours!r}
 passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 wire = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 try:
     if any(os.isatty(number) or not os.fstat(number) for number in (0, 1, 2)):
         raise OSError("a terminal is for a program of its own")
-    if any(signal.getsignal(number) is signal.SIG_IGN for number in passed_on) or changed:
-        raise OSError("so are signals that are ignored, and limits")
+    if any(signal.getsignal(number) is signal.SIG_IGN for number in passed_on):
+        raise OSError("so are signals that are ignored")
     wire.connect(where)
 except OSError:
     os.execv(program, [program, *words])
 for number in passed_on:
     signal.signal(number, lambda number, _: wire.sendall(bytes([number])))
+umask = os.umask(0o77)
+os.umask(umask)
+kinds = {{getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}}
+given = [umask, os.nice(0), *(one for kind in kinds for one in (kind, *resource.getrlimit(kind)))]
 variables = [key + b"=" + value for key, value in os.environb.items()]
 told = [os.fsencode(word) for word in (program, *words)]
-rest = b"\\0".join([os.getcwdb(), b"%d" % len(told), *told, *variables])
+given = " ".join(str(one) for one in given).encode()
+rest = b"\\0".join([given, os.getcwdb(), b"%d" % len(told), *told, *variables])
 files = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
 wire.sendmsg([b"%d\\n" % len(rest)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
 wire.sendall(rest)
@@ -85,10 +76,8 @@ def loaded(environment: dict[str, str]) -> Iterator[Path]:
 
 @contextmanager
 def _served(starter: Path, program: Path, environment: dict[str, str]) -> Iterator[None]:
-    where, ours = starter.with_suffix(".socket"), inherited()
-    os.umask(ours[-1])
-    own = {"inherited": inspect.getsource(inherited), "ours": ours}
-    starter.write_text(CLIENT.format(python=sys.executable, where=str(where), program=str(program), **own))
+    where = starter.with_suffix(".socket")
+    starter.write_text(CLIENT.format(python=sys.executable, where=str(where), program=str(program)))
     starter.chmod(0o755)
     argv = (sys.executable, "-P", str(SERVER), str(where), str(program))
     neutral = {name: value for name, value in environment.items() if not name.startswith("AIVEN_")}

@@ -6,6 +6,7 @@ It ends with its standard input. Who asks sends the place, the words, the enviro
 import argparse
 import os
 import pkgutil
+import resource
 import select
 import signal
 import socket
@@ -62,12 +63,13 @@ class Server:
         size, _, rest = data.partition(b"\n")
         while len(rest) < int(size):
             rest += wire.recv(LONGEST)
-        place, count, *told = rest.split(b"\0")
+        given, place, count, *told = rest.split(b"\0")
         words = [os.fsdecode(word) for word in told[: int(count)]]
         environment = dict(os.fsdecode(one).split("=", 1) for one in told[int(count) :])
         pid = os.fork() if _counts(environment) == self._loaded_with else -1
         if pid == 0:
             self._become(wire, place, numbers, environment)
+            inherit(*(int(one) for one in given.split()))
             return words
         for number in numbers:
             os.close(number)
@@ -118,6 +120,14 @@ class Server:
         for pid in self._running:
             _kill(pid)
         os._exit(0)
+
+
+def inherit(umask: int, nice: int, *limits: int) -> None:
+    """What a process has from who started it. ``limits``: each by its kind, its soft and its hard value."""
+    os.umask(umask)
+    os.nice(nice - os.nice(0))
+    for kind, soft, hard in zip(limits[::3], limits[1::3], limits[2::3], strict=True):
+        resource.setrlimit(kind, (soft, hard))
 
 
 def _counts(environment: Mapping[str, str]) -> dict[str, str]:
