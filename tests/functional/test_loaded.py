@@ -73,7 +73,7 @@ def test_it_says_the_same_and_ends_the_same(directory: Path, tmp_path: Path, mor
 
 def test_it_sees_the_same(directory: Path, tmp_path: Path) -> None:
     """What a command starts sees its place, its environment and its input."""
-    script = "pwd; env | grep -v -e ^_= -e AIVEN -e CCR_AVN -e TMPDIR | sort; cat; umask; ulimit -f; exit 7"
+    script = "cat /proc/$PPID/cmdline >> parents; pwd; env | grep -v -e ^_= -e AIVEN -e CCR_AVN -e TMPDIR | sort; cat; umask; ulimit -f; exit 7"
     words = ("sandbox", "run", "--", "sh", "-c", script)
     more = {"SEEN": "yes"}
     one, other = (
@@ -84,6 +84,7 @@ def test_it_sees_the_same(directory: Path, tmp_path: Path) -> None:
     assert "SEEN=yes" in one[1]
     assert "from here" in one[1]
     assert str(tmp_path) in one[1]
+    assert (tmp_path / "parents").read_bytes().count(b"loaded_server") == 1, "one was loaded, and one was not"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])

@@ -27,17 +27,18 @@ wire = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 try:
     if any(os.isatty(number) or not os.fstat(number) for number in (0, 1, 2)):
         raise OSError("a terminal is for a program of its own")
-    if any(signal.getsignal(number) is signal.SIG_IGN for number in passed_on):
-        raise OSError("so are signals that are ignored")
     wire.connect(where)
 except OSError:
     os.execv(program, [program, *words])
+ignored = [number for number in passed_on if signal.getsignal(number) is signal.SIG_IGN]
 for number in passed_on:
-    signal.signal(number, lambda number, _: wire.sendall(bytes([number])))
+    if number not in ignored:
+        signal.signal(number, lambda number, _: wire.sendall(bytes([number])))
 umask = os.umask(0o77)
 os.umask(umask)
 kinds = {{getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}}
-given = [umask, os.nice(0), *(one for kind in kinds for one in (kind, *resource.getrlimit(kind)))]
+bits = sum(1 << number for number in ignored)
+given = [bits, umask, os.nice(0), *(one for kind in kinds for one in (kind, *resource.getrlimit(kind)))]
 variables = [key + b"=" + value for key, value in os.environb.items()]
 told = [os.fsencode(word) for word in (program, *words)]
 given = " ".join(str(one) for one in given).encode()
@@ -50,7 +51,8 @@ while more := wire.recv(16):
     answer += more
 if answer == b"start":
     for number in passed_on:
-        signal.signal(number, signal.SIG_DFL)
+        if number not in ignored:
+            signal.signal(number, signal.SIG_DFL)
     os.execv(program, [program, *words])
 code = int(answer or b"-9")
 if code >= 0:

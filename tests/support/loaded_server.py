@@ -66,10 +66,12 @@ class Server:
         given, place, count, *told = rest.split(b"\0")
         words = [os.fsdecode(word) for word in told[: int(count)]]
         environment = dict(os.fsdecode(one).split("=", 1) for one in told[int(count) :])
-        pid = os.fork() if _counts(environment) == self._loaded_with else -1
+        ignored, *limits = (int(one) for one in given.split())
+        same = _counts(environment) == self._loaded_with and ignored == _ignored()
+        pid = os.fork() if same else -1
         if pid == 0:
             self._become(wire, place, numbers, environment)
-            inherit(*(int(one) for one in given.split()))
+            inherit(*limits)
             return words
         for number in numbers:
             os.close(number)
@@ -128,6 +130,12 @@ def inherit(umask: int, nice: int, *limits: int) -> None:
     os.nice(nice - os.nice(0))
     for kind, soft, hard in zip(limits[::3], limits[1::3], limits[2::3], strict=True):
         resource.setrlimit(kind, (soft, hard))
+
+
+def _ignored() -> int:
+    """As a set of bits: the signals that Python leaves ignored where it was started so, as in the background."""
+    passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return sum(1 << number for number in passed_on if signal.getsignal(number) is signal.SIG_IGN)
 
 
 def _counts(environment: Mapping[str, str]) -> dict[str, str]:
