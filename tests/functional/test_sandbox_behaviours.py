@@ -11,7 +11,7 @@ import pytest
 import valkey
 
 from tests.support.operator import EU, Make, Operator
-from tests.support.rig import CLOSED, Rig, answers, client, create, link, pair_of
+from tests.support.rig import CLOSED, Rig, answers, client, create, is_master, link, pair_of
 from tests.support.wait import until
 
 
@@ -43,7 +43,7 @@ def test_a_promotion_with_a_restart_drops_connections_and_keeps_data_and_history
     put(rig)
     before: Any = us.info("server")
     promote(operator)
-    until(lambda: answers(us) and link(us) == "master")
+    until(lambda: is_master(us))
     after: Any = us.info()
     assert after["run_id"] != before["run_id"]
     assert us.get("a") == "b"
@@ -55,7 +55,7 @@ def test_a_promotion_that_comes_back_empty(rig: Rig) -> None:
     operator, eu, us = rig
     put(rig)
     promote(operator)
-    until(lambda: answers(us) and link(us) == "master")
+    until(lambda: is_master(us))
     assert us.dbsize() == 0
     assert us.info("replication")["master_replid2"] != eu.info("replication")["master_replid"]
 

@@ -14,7 +14,7 @@ import valkey
 
 from tests.support.loaded import BIN
 from tests.support.operator import EU, US, Make, Operator
-from tests.support.rig import CLOSED, Rig, answers, client, create, link, pair_of
+from tests.support.rig import CLOSED, Rig, answers, client, create, is_master, link, pair_of
 from tests.support.wait import until
 
 
@@ -75,7 +75,7 @@ def test_a_change_while_it_is_away_holds_when_it_is_back(rig: Rig, kind: str, mo
     until(lambda: operator.sandbox.servers._servers["us"].source is None)
     operator.ccr("sandbox", "heal")
     assert not answers(eu)
-    until(lambda: answers(us) and link(us) == "master")
+    until(lambda: is_master(us))
 
 
 def asks(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> list[str]:

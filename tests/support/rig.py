@@ -33,6 +33,14 @@ def link(of: Any) -> str:
     return str(told.get("master_link_status", told["role"]))
 
 
+def is_master(of: Any) -> bool:
+    """False too while its server is restarted, whenever that is."""
+    try:
+        return link(of) == "master"
+    except valkey.ValkeyError:
+        return False
+
+
 def create(operator: Operator, name: str, plan: str, cloud: str, source: str | None = None) -> None:
     joined = [{"integration_type": "read_replica", "source_service": source}] if source else []
     body = {"service_name": name, "service_type": "valkey", "plan": plan, "cloud": cloud}
