@@ -22,8 +22,8 @@ from ccr_avn import preload, preload_helper
 LONGEST = 1 << 20
 """Bytes of a request."""
 
-AT_THE_START = ("PYTHON", "LC_", "LANG", "COVERAGE", "FORCE_COLOR", "PY_COLORS", "GITHUB_", "TERMINAL_", "TYPER_")
-"""Variables that begin so count while a program starts, or loads what it uses."""
+AT_THE_START = ("PYTHON", "LC_", "COVERAGE", "FORCE_COLOR", "PY_COLORS", "GITHUB_", "TERMINAL_", "TYPER_")
+"""Variables that begin so count while a program starts, or loads what it uses; and LANG. LANGUAGE is asked for later."""
 
 NOT_TYPED = ("ccr_avn.__main__", "ccr_avn.preload_helper", "ccr_avn.sandbox")
 
@@ -139,7 +139,7 @@ def _ignored() -> int:
 
 
 def _counts(environment: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in environment.items() if key.startswith(AT_THE_START)}
+    return {key: value for key, value in environment.items() if key.startswith(AT_THE_START) or key == "LANG"}
 
 
 def _kill(pid: int) -> None:
