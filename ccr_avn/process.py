@@ -48,8 +48,8 @@ _preloaded: list[preload.Preloaded] = []
 def run(argv: tuple[str, ...], *, deadline: float, environment: Mapping[str, str] = AVN, nice: int = 0) -> Answer:
     """Run to the end, or kill it after ``deadline`` seconds. Its stdin is closed, so a prompt ends it at once.
 
-    ``environment``: besides ours. ``nice``: by how much it gives the processor to others. It gets a session of its own: Ctrl-C in a terminal reaches
-    us, and we decide what becomes of a change under way.
+    ``environment``: besides ours. ``nice``: by how much it gives the processor to others. It gets a session of its own:
+    Ctrl-C in a terminal reaches us, and we decide what becomes of a change under way.
     """
     began = time.monotonic()
     ended = _preloaded[0].run(argv, environment, deadline=deadline, nice=nice) if _preloaded else None

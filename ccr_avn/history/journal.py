@@ -30,7 +30,6 @@ FSYNCED = (
 """What is on disk, with all before it, before the run goes on: while writes are paused every other sync is outage."""
 
 KEPT = (*FSYNCED, events.StepStarted, events.StepDone, events.Looked, events.Missed)
-SCALARS = frozenset({str, int, float, bool, type(None)})
 OFTEN = 1.0
 """Seconds: looks that only wait are kept this often at most, as a run may make thousands."""
 
@@ -114,7 +113,7 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    if type(value) in SCALARS:  # most are
+    if value is None or isinstance(value, (str, int, float)):  # most are
         return value
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
@@ -122,7 +121,7 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value]
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
-    return value if isinstance(value, (str, int, float)) else str(value)
+    return str(value)
 
 
 def _now() -> str:
