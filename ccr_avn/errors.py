@@ -39,6 +39,10 @@ class NotConfirmed(UsageError):
     """The question was answered with no, or not at all; nothing was changed."""
 
 
+class NotBegun(NotConfirmed):
+    """One of many: it was checked, and then no more of them were to begin; nothing was changed."""
+
+
 class AvnError(CcrError):
     """``avn`` failed: it could not be started, refused, or answered what can't be read."""
 

@@ -1,6 +1,7 @@
 """`ccr-avn evacuate`."""
 
 import re
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +12,12 @@ from ccr_avn.cli import options, promotion_options
 from ccr_avn.cli.options import DryRun, Json, ProjectName, flattened
 from ccr_avn.cli.promotion_options import Hooking, Limits, Yes
 from ccr_avn.errors import UsageError
+from ccr_avn.monitoring.ask import begin
+from ccr_avn.output import console
 
 if TYPE_CHECKING:
     from ccr_avn.evacuate.choose import Mode
+    from ccr_avn.process import Answer
 
 CLOUD = re.compile(r"[a-z][a-z0-9_-]*\*?")
 
@@ -85,9 +89,11 @@ def evacuate(
     directory = _directory(write_env_dir)
     if not (check or dry_run):
         promotion_options.must_be_able_to_ask(yes=yes)
-    setting = asking.setting(project, limits.poll_interval)
     asking.preload()
-    from ccr_avn.cli.evacuating import Evacuation
+    told: list[Answer] = []
+    began = time.monotonic()
+    answer = begin(asking.avn, project or None, asking.call_timeout, tuple(only or ()), console.note, told.append)
+    from ccr_avn.cli.evacuating import Evacuation, Listing  # heavy: avn is asked already meanwhile
     from ccr_avn.cli.one_of_many import Given
     from ccr_avn.evacuate.choose import Want
 
@@ -101,7 +107,7 @@ def evacuate(
                 excepted=tuple(excepted or ()),
                 tags=tags,
             ),
-            setting=setting,
+            setting=asking.setting(project, limits.poll_interval),
             old_primary=old_primary.value,
             parallel=parallel,
             canary=canary,
@@ -115,7 +121,8 @@ def evacuate(
             json=json,
             yes=yes,
             preloaded=not asking.no_preload,
-        )
+        ),
+        Listing(answer=answer, told=told, began=began),
     ).run(check=check, dry_run=dry_run)
 
 

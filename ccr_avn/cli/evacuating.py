@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -33,12 +32,11 @@ from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import Choice, Selection, alone, concerned, select
 from ccr_avn.evacuate.governor import Governor, at_once
 from ccr_avn.evacuate.lane import asking
-from ccr_avn.evacuate.schedule import Ended, Schedule
+from ccr_avn.evacuate.schedule import Ended, Schedule, Turn
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import Stop
 from ccr_avn.history.journal import Journal
 from ccr_avn.history.promotions import promoted_of
-from ccr_avn.monitoring.ask import begin
 from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.monitoring.pairs import pairs_of
 from ccr_avn.output import console
@@ -47,7 +45,9 @@ from ccr_avn.plan import events
 from ccr_avn.plan.preview import describe, preview
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from ccr_avn.aiven.models import Service
 
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
@@ -60,11 +60,21 @@ _WRITING = threading.Lock()
 """The journal of the evacuation has many writers."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The first `avn service list`, under way. ``told``: what avn said, once it has; ``began``: on the monotonic clock."""
+
+    answer: "Callable[[], tuple[Service, ...]]"
+    told: list[process.Answer]
+    began: float
+
+
 @dataclass(slots=True)
 class Evacuation:
     """One run of the command."""
 
     given: Given
+    listing: Listing
     moved: dict[str, Moved] = field(default_factory=dict)
     stop: Stop = field(default_factory=Stop)
     run_id: str = field(
@@ -73,7 +83,6 @@ class Evacuation:
     _began: float = field(default_factory=time.monotonic)
     _journal: Journal | None = None
     _slowed: int = 0
-    _listed: tuple[process.Answer, float] | None = None  # the first list, and when it was asked for
 
     def run(self, *, check: bool, dry_run: bool) -> None:
         """Raises:
@@ -109,13 +118,7 @@ class Evacuation:
     def _look(self) -> Selection:
         given = self.given
         want, setting = given.want, given.setting
-        began = time.monotonic()
-
-        def heard(told: process.Answer) -> None:
-            self._listed = (told, began)
-
-        answer = begin(setting.avn, setting.project.name, given.call_timeout, want.only, console.note, heard)
-        services = answer()
+        services = self.listing.answer()
         for note in getattr(services, "left_out", ()):
             console.warn(note)
         pairs = pairs_of(services)
@@ -200,27 +203,30 @@ class Evacuation:
         sys.setswitchinterval(SWITCH)
         run_avn = process.run
         governor = Governor(most=min(given.parallel, at_once(os.cpu_count() or 1, preloaded=given.preloaded)))
-        shared = SharedReads(project=given.setting.project, ask=asking(governor, run_avn, program.path))
-        if self._listed:
-            shared.know(*self._listed)
-            self._listed = None
+        schedule = Schedule(parallel=given.parallel, canary=given.canary, stop_after=given.stop_after, stop=self.stop)
+        ask = asking(governor, run_avn, program.path)
+        shared = SharedReads(project=given.setting.project, ask=ask, askers=lambda: schedule.under_way)
+        if self.listing.told:
+            shared.know(self.listing.told.pop(), self.listing.began)
         board = Board([one.name for one in moves])
         shown = _shown(board)
         board.changed = shown.changed
         jobs = {one.name: self._one(one) for one in moves}
 
-        def work(name: str, moved: Callable[[], None]) -> Ended:
+        def work(name: str, turn: Turn) -> Ended:
             job = jobs.pop(name)
             self._emit(events.PairStarted(at=self._now(), pair=name, command=job.choice.action, run=job.run_id))
-            result = job.perform(board, governor, shared, self.stop, program, moved)
-            self.moved[name] = result
-            board.ended(name, result.ended.state, result.summary)
+            result = job.perform(board, governor, shared, self.stop, program, turn)
+            if result.ended.state == "not begun":
+                board.withdrawn(name)
+            else:
+                self.moved[name] = result
+                board.ended(name, result.ended.state, result.summary)
             self._emit(
                 events.PairEnded(at=self._now(), pair=name, run=result.run, head=result.head, told=result.told())
             )
             return result.ended
 
-        schedule = Schedule(parallel=given.parallel, canary=given.canary, stop_after=given.stop_after, stop=self.stop)
         with self._signals():
             shown.open()
             try:

@@ -2,7 +2,6 @@
 
 import shlex
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,18 +13,19 @@ from ccr_avn.cli.failover_told import FailoverMove
 from ccr_avn.cli.promotion_options import Around, Move
 from ccr_avn.cli.session import Session
 from ccr_avn.cli.switchover_told import SwitchoverMove
-from ccr_avn.errors import CcrError, Interrupted, Refused
+from ccr_avn.errors import CcrError, Interrupted, NotBegun, Refused
 from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import Choice, Want
 from ccr_avn.evacuate.governor import Governor
 from ccr_avn.evacuate.lane import Lane
-from ccr_avn.evacuate.schedule import Ended
+from ccr_avn.evacuate.schedule import Ended, State, Turn
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import RunSignals, Stop
 from ccr_avn.history.promotions import promotions
 from ccr_avn.history.summary import number
 from ccr_avn.hooks import Hooks
 from ccr_avn.output.many import PairProgress
+from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
 from ccr_avn.printable import printable_line
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
@@ -154,7 +154,7 @@ class OneOfMany:
         shared: SharedReads,
         stop: Stop,
         program: Program,
-        moved: Callable[[], None],
+        turn: Turn,
     ) -> Moved:
         """Never raises: how it ended is a value, and no pair's end is another's."""
         session, signals, name = self.session, RunSignals(stop), self.choice.name
@@ -166,11 +166,11 @@ class OneOfMany:
             signals=signals,
             run_avn=process.run,
             clock=time.monotonic,
-            moved=moved,
+            moved=turn.moved,
         )
         session.sinks.append(lane)
         try:
-            return self._ended(lane, signals, program, board)
+            return self._ended(lane, signals, program, board, turn)
         except CcrError as problem:
             return self._failed(problem, board)
         except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the other pairs go on)
@@ -178,7 +178,7 @@ class OneOfMany:
         finally:
             lane.leave()
 
-    def _ended(self, lane: Lane, signals: RunSignals, program: Program, board: Board) -> Moved:
+    def _ended(self, lane: Lane, signals: RunSignals, program: Program, board: Board, turn: Turn) -> Moved:
         """Raises:
         CcrError: as the run ended.
         """
@@ -197,7 +197,7 @@ class OneOfMany:
             move,
             session,
             hooks,
-            Around(project=given.setting.project.name, write_env=env, ask=lambda _: None),
+            Around(project=given.setting.project.name, write_env=env, ask=lambda _: self._take(turn)),
             lambda confirm: session.run_in(world, move.plan, program.version, confirm, explain=move.explain),
         )
         outcome = move.outcome(session, run, hooks.seconds)
@@ -205,6 +205,20 @@ class OneOfMany:
         if outcome.problem:
             return self._failed(outcome.problem, board)
         return self._done(run, result, board)
+
+    def _take(self, turn: Turn) -> None:
+        """Where a single run asks its question, one of many waits for its turn.
+
+        Raises:
+            NotBegun: none came.
+        """
+        session, began = self.session, time.monotonic()
+        try:
+            turn.take()
+        except NotBegun:
+            seconds = time.monotonic() - began
+            session.emit(events.Asked(at=session.now(), question="its turn", confirmed=False, seconds=seconds))
+            raise
 
     def _done(self, run: Run, result: dict[str, Any], board: Board) -> Moved:
         outage = number(result.get("write_outage_ms"))
@@ -219,12 +233,13 @@ class OneOfMany:
     def _failed(self, problem: CcrError, board: Board) -> Moved:
         checked = any(type(one).__name__ == "ChangeStarted" for one in self.session.timeline)
         refused = isinstance(problem, Refused) and not problem.changed and not checked
+        state: State = "not begun" if isinstance(problem, NotBegun) else "refused" if refused else "failed"
         told = {"error": problem.what, "detail": problem.detail, "hint": problem.hint, **problem.result}
         summary = "; ".join(one for one in (problem.what, problem.detail) if one)
         if isinstance(problem, Interrupted):
             summary = problem.what
         return self._moved(
-            Ended(state="refused" if refused else "failed", changed=problem.changed, code=problem.exit_code % 10),
+            Ended(state=state, changed=problem.changed, code=problem.exit_code % 10),
             told,
             board,
             summary=printable_line(summary),

@@ -13,7 +13,7 @@ import typer
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Check, DryRun, Json, PollInterval
 from ccr_avn.connection import Connection
-from ccr_avn.errors import CcrError, NotConfirmed, UsageError
+from ccr_avn.errors import CcrError, NotBegun, NotConfirmed, UsageError
 from ccr_avn.files import replace_file
 from ccr_avn.hooks import Hooks, words
 from ccr_avn.output import console, outlet
@@ -153,6 +153,8 @@ def carry_out(
     session.sinks.append(writing_env(around.write_env, lambda: move.new(seen())))
     try:
         run = perform(confirm)
+    except NotBegun:
+        raise
     except CcrError as problem:
         hooks.run("on-failure", told(changed=problem.changed))
         raise

@@ -68,6 +68,10 @@ class Board:
         line.text, line.held_since = text, None
         self._enter(line, phase)
 
+    def withdrawn(self, name: str) -> None:
+        """It was checked ahead of a turn that did not come: it waits, as those that were not."""
+        self._enter(self.lines[name], "waiting")
+
     def count(self, phase: Phase) -> int:
         return sum(one.phase == phase for one in self.lines.values())
 

@@ -1,12 +1,13 @@
 """Decides when each pair starts: canaries first, a limited number at once, none after too many failures."""
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ccr_avn.errors import Changed
+from ccr_avn.errors import Changed, NotBegun
 from ccr_avn.evacuate.stop import Stop
 
 TICK = 0.1
@@ -15,7 +16,8 @@ TICK = 0.1
 BACKLOG = 200
 """Pairs whose new primary takes writes and whose bookkeeping goes on: each holds a thread and two connections."""
 
-State = Literal["done", "refused", "failed"]
+State = Literal["done", "refused", "failed", "not begun"]
+"""*not begun*: it was checked ahead of its turn, and none came: nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +27,25 @@ class Ended:
     code: int = 0
 
 
-Work = Callable[[str, Callable[[], None]], Ended]
-"""Moves the pair of that name; calls what it is given when the pair takes writes again, so that another may begin."""
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a pair has to say to the schedule. ``take``: wait for a place, after the checks and before anything is changed;
+    raises NotBegun. ``moved``: it takes writes again, so that another may have the place."""
+
+    take: Callable[[], None]
+    moved: Callable[[], None]
+
+
+Work = Callable[[str, Turn], Ended]
+"""Moves the pair of that name."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Schedule:
-    """``parallel``: pairs that don't take writes yet, at once. ``canary``: so many come to their end before the others."""
+    """``parallel``: pairs that don't take writes, at once. ``canary``: so many come to their end before the others begin.
+
+    The checks of the next few pairs run meanwhile, so that a place is not held by one that is only looked at.
+    """
 
     parallel: int = 10
     canary: int = 1
@@ -40,6 +54,8 @@ class Schedule:
     ended: dict[str, Ended] = field(default_factory=dict, init=False)
     _queue: list[str] = field(default_factory=list, init=False)
     _under_way: set[str] = field(default_factory=set, init=False)
+    _checking: list[str] = field(default_factory=list, init=False)
+    _checked: list[str] = field(default_factory=list, init=False)  # in the order in which they wait for a turn
     _moving: set[str] = field(default_factory=set, init=False)
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
 
@@ -55,35 +71,59 @@ class Schedule:
                 self._changed.wait(TICK)
             tick()
 
+    @property
+    def under_way(self) -> int:
+        return len(self._under_way)
+
     def _may_begin(self) -> bool:
-        if not self._queue or self.stop.level or self._failed >= self.stop_after:
+        if not self._queue or self._stopped:
             return False
         tried = sum(one.state != "refused" for one in self.ended.values())
         if tried < self.canary:
             return len(self._under_way) < min(self.canary - tried, self.parallel)
-        return len(self._moving) < self.parallel and len(self._under_way) < self.parallel + BACKLOG
+        ahead = math.ceil(self.parallel / 2)
+        begun = len(self._checking) + len(self._checked) + len(self._moving)
+        return begun < self.parallel + ahead and len(self._under_way) < self.parallel + BACKLOG
 
     @property
-    def _failed(self) -> int:
-        return sum(one.state == "failed" for one in self.ended.values())
+    def _stopped(self) -> bool:
+        return bool(self.stop.level) or sum(one.state == "failed" for one in self.ended.values()) >= self.stop_after
 
     def _begin(self, name: str, work: Work) -> None:
         self._under_way.add(name)
-        self._moving.add(name)
-
-        def moved() -> None:
-            with self._changed:
-                self._moving.discard(name)
-                self._changed.notify_all()
+        self._checking.append(name)
 
         def run() -> None:
             ended = Ended(state="failed", changed="unknown", code=1)
             with suppress(BaseException):  # whatever it is: it ends this pair as failed, and no other
-                ended = work(name, moved)
+                ended = work(name, Turn(lambda: self._take(name), lambda: self._leave(name)))
             with self._changed:
-                self.ended[name] = ended
+                if ended.state != "not begun":
+                    self.ended[name] = ended
                 self._under_way.discard(name)
-                self._moving.discard(name)
-                self._changed.notify_all()
+                self._leave(name)
 
         threading.Thread(target=run, name=name, daemon=True).start()
+
+    def _take(self, name: str) -> None:
+        """Raises:
+        NotBegun: the operator, or the failures of others, ended it.
+        """
+        with self._changed:
+            self._checking.remove(name)
+            self._checked.append(name)
+            while not self._stopped and (self._checked[0] != name or len(self._moving) >= self.parallel):
+                self._changed.wait(TICK)
+            if self._stopped:
+                raise NotBegun("not begun", detail="no more pairs were to begin; nothing was changed")
+            self._checked.remove(name)
+            self._moving.add(name)
+            self._changed.notify_all()
+
+    def _leave(self, name: str) -> None:
+        with self._changed:
+            self._moving.discard(name)
+            for names in (self._checking, self._checked):
+                with suppress(ValueError):
+                    names.remove(name)
+            self._changed.notify_all()

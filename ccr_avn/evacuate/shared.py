@@ -35,6 +35,7 @@ class SharedReads:
 
     project: Project
     ask: Callable[[tuple[str, ...], float], Answer]
+    askers: Callable[[], int] = lambda: 2  # how many may ask now; one alone asks for its own service, and not for all
     clock: Callable[[], float] = time.monotonic
     lists: int = field(default=0, init=False)
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
@@ -51,6 +52,8 @@ class SharedReads:
         if wanted is None:
             return None
         kind, names = wanted
+        if kind != "list" and self.askers() < 2 and not self._fresh(since):
+            return None
         listing = self._listing(since, deadline)
         if listing.rows is None:
             return None
@@ -72,12 +75,16 @@ class SharedReads:
             return None
         return kind, names
 
+    def _fresh(self, since: float) -> Listing | None:
+        """What is known of that moment or a later one."""
+        return self._last if self._last and self._last.began >= since else None
+
     def _listing(self, since: float, deadline: float) -> Listing:
         with self._changed:
-            while self._busy and not (self._last and self._last.began >= since):
+            while self._busy and not self._fresh(since):
                 self._changed.wait()
-            if self._last and self._last.began >= since:
-                return self._last
+            if found := self._fresh(since):
+                return found
             self._busy = True
         listing = None
         try:

@@ -101,6 +101,31 @@ def test_ctrl_c_begins_no_more_and_the_same_command_goes_on(operator: Operator) 
     assert [one["state"] for one in by_pair(done.out).values()] == ["done", "done", "done"]
 
 
+def test_a_pair_that_was_only_checked_when_it_was_stopped_is_as_it_was(operator: Operator) -> None:
+    pairs(operator, 2)
+    operator.sandbox.faults.add(kind="delay", seconds=2.0, method="DELETE", path="integration")
+    wrong = "sh -c 'echo $CCR_OLD_PRIMARY >> wrong'"
+    child = operator.start("ccr-avn", *GO, "--canary", "0", "--parallel", "1", "--on-failure", wrong)
+    until(operator.sandbox.changes, "the first promotion to be sent")
+    runs = operator.sandbox.home / "state" / "runs"
+    checked = '"event": "StepDone"', '"slug": "parity"'
+
+    def both() -> bool:
+        lines = [line for path in runs.glob("*.jsonl") for line in path.read_text().splitlines()]
+        return sum(all(part in line for part in checked) for line in lines) == 2
+
+    until(both, "both to be checked")
+    child.send_signal(signal.SIGINT)
+    stopped = ended(child)
+    assert stopped.code == 140, stopped.err
+    assert sorted(one["state"] for one in by_pair(stopped.out).values()) == ["done", "not begun"]
+    assert not (operator.home / "wrong").exists()
+    assert len(deletions(operator)) == 1
+    listed = json.loads(operator.ccr("runs", "list", "--json").out)["runs"]
+    assert sorted(one["ended"] for one in listed) == ["done", "failed", "not confirmed"]
+    assert operator.ccr(*GO).code == 0
+
+
 @pytest.mark.parametrize("when", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_killed_in_the_middle_the_same_command_finishes(operator: Operator, when: int) -> None:
     pairs(operator, 4)

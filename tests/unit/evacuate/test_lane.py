@@ -79,6 +79,16 @@ def test_the_list_that_chose_the_pairs_serves_them_all() -> None:
     assert stage.lists == 1
 
 
+def test_one_alone_asks_for_its_own_service_and_not_for_all() -> None:
+    stage = Stage()
+    shared = SharedReads(project=Project("p"), ask=stage.ask, clock=stage.clock, askers=lambda: 1)
+    stage.lane(shared).run(GET, deadline=60)
+    assert (stage.lists, stage.niced) == (0, [0])
+    shared.know(stage.ask(LIST, 60.0), began=stage.now)
+    stage.lane(shared).run(GET, deadline=60)  # what is known already is not asked for
+    assert (stage.lists, stage.niced) == (1, [0])
+
+
 def test_nothing_from_before_a_change_proves_it() -> None:
     stage = Stage()
     lane = stage.lane()

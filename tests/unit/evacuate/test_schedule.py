@@ -5,10 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from ccr_avn.errors import Interrupted
-from ccr_avn.evacuate.schedule import Ended, Schedule, State
+from ccr_avn.errors import Interrupted, NotBegun
+from ccr_avn.evacuate.schedule import Ended, Schedule, State, Turn
 from ccr_avn.evacuate.stop import RunSignals, Stop
 from tests.support.wait import until
+
+DONE = threading.Event()
+DONE.set()
 
 
 class Pairs:
@@ -18,10 +21,18 @@ class Pairs:
         self.begun: list[str] = []
         self._ends: dict[str, tuple[threading.Event, list[State]]] = {}
         self._moved: dict[str, Callable[[], None]] = {}
+        self.checked: list[str] = []
+        self.slow: dict[str, threading.Event] = {}  # whose checks take until then
 
-    def work(self, name: str, moved: Callable[[], None]) -> Ended:
+    def work(self, name: str, turn: Turn) -> Ended:
         event, state = threading.Event(), list[State]()
-        self._ends[name], self._moved[name] = (event, state), moved
+        self._ends[name], self._moved[name] = (event, state), turn.moved
+        self.checked.append(name)
+        self.slow.get(name, DONE).wait(60)
+        try:
+            turn.take()
+        except NotBegun:
+            return Ended(state="not begun")
         self.begun.append(name)
         event.wait(60)
         return Ended(state=state[0])
@@ -49,7 +60,7 @@ def test_the_canary_ends_before_any_other_begins() -> None:
     pairs.moves("p0")
     pairs.ends("p1")
     until(lambda: "p1" in schedule.ended)
-    assert pairs.begun == ["p0", "p1"]
+    assert sorted(pairs.begun) == ["p0", "p1"]
     pairs.ends("p0")
     until(lambda: len(pairs.begun) == 4)
     pairs.ends("p2")
@@ -71,39 +82,77 @@ def test_a_canary_that_is_refused_is_none() -> None:
 def test_who_takes_writes_makes_room_for_another() -> None:
     pairs, schedule = Pairs(), Schedule(parallel=1, canary=0)
     pairs.runs(schedule, 3)
-    until(lambda: pairs.begun == ["p0"])
-    pairs.moves("p0")
-    until(lambda: pairs.begun == ["p0", "p1"])
+    until(lambda: len(pairs.begun) == 1)
+    pairs.moves(pairs.begun[0])
+    until(lambda: len(pairs.begun) == 2)
     for name in ("p0", "p1", "p2"):
         pairs.ends(name)
+
+
+def test_the_next_are_checked_while_others_have_the_places() -> None:
+    pairs, schedule = Pairs(), Schedule(parallel=2, canary=0)
+    pairs.slow["p2"] = threading.Event()
+    thread = pairs.runs(schedule, 6)
+    until(lambda: len(pairs.checked) == 3 and len(pairs.begun) == 2)
+    assert sorted(pairs.begun) == ["p0", "p1"]
+    pairs.moves("p0")
+    until(lambda: len(pairs.checked) == 4)  # the place is free, and p2 is not ready for it
+    until(lambda: len(pairs.begun) == 3)
+    assert pairs.begun[2] == "p3"
+    pairs.slow["p2"].set()
+    for name in ("p0", "p1", "p2", "p3", "p4", "p5"):
+        pairs.ends(name)
+    thread.join(60)
+    assert {one.state for one in schedule.ended.values()} == {"done"}
+
+
+def test_who_was_only_checked_when_it_was_stopped_has_not_begun() -> None:
+    stop = Stop()
+    pairs, schedule = Pairs(), Schedule(parallel=1, canary=0, stop=stop)
+    thread = pairs.runs(schedule, 3)
+    until(lambda: len(pairs.checked) == 2 and pairs.begun)
+    stop.ask(2)
+    pairs.ends(pairs.begun[0])
+    thread.join(60)
+    assert list(schedule.ended) == pairs.begun == pairs.begun[:1]
+
+
+def test_who_was_only_checked_when_another_failed_has_not_begun() -> None:
+    pairs, schedule = Pairs(), Schedule(parallel=1, canary=0, stop_after=1)
+    thread = pairs.runs(schedule, 3)
+    until(lambda: len(pairs.checked) == 2 and pairs.begun)
+    pairs.ends(pairs.begun[0], "failed")
+    thread.join(60)
+    assert list(schedule.ended) == pairs.begun == pairs.begun[:1]
 
 
 def test_no_more_begin_once_too_many_failed_and_those_under_way_finish() -> None:
     pairs, schedule = Pairs(), Schedule(parallel=2, canary=0, stop_after=1)
     thread = pairs.runs(schedule, 5)
     until(lambda: len(pairs.begun) == 2)
-    pairs.ends("p0", "failed")
-    until(lambda: "p0" in schedule.ended)
-    pairs.ends("p1")
+    first, second = pairs.begun
+    pairs.ends(first, "failed")
+    until(lambda: first in schedule.ended)
+    pairs.ends(second)
     thread.join(60)
-    assert {name: one.state for name, one in schedule.ended.items()} == {"p0": "failed", "p1": "done"}
+    assert {name: one.state for name, one in schedule.ended.items()} == {first: "failed", second: "done"}
 
 
 def test_ctrl_c_once_begins_no_more() -> None:
     stop = Stop()
     pairs, schedule = Pairs(), Schedule(parallel=1, canary=0, stop=stop)
     thread = pairs.runs(schedule, 3)
-    until(lambda: pairs.begun == ["p0"])
+    until(lambda: len(pairs.begun) == 1)
     stop.ask(2)
-    pairs.ends("p0")
+    pairs.ends(pairs.begun[0])
     thread.join(60)
-    assert list(schedule.ended) == ["p0"]
+    assert list(schedule.ended) == pairs.begun
 
 
 def test_a_bug_in_one_is_its_own_end() -> None:
     schedule = Schedule(parallel=2, canary=0, stop_after=5)
 
-    def work(name: str, moved: Callable[[], None]) -> Ended:
+    def work(name: str, turn: Turn) -> Ended:
         if name == "p0":
             raise KeyboardInterrupt
         return Ended(state="done")
