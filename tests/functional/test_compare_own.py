@@ -112,7 +112,16 @@ def test_a_consumer_counts_by_what_it_holds(pair: Pair, consumer: str, differs: 
     assert found(pair.compare()) == ([("value", 0, "stream")] if differs else [])
 
 
-@pytest.mark.parametrize("options", [{}, {"sample": 5}, {"match": "*"}, {"sample": 5, "match": "*"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        pytest.param({"sample": 5}, marks=pytest.mark.slow),
+        pytest.param({"match": "*"}, marks=pytest.mark.slow),
+        {"sample": 5, "match": "*"},
+    ],
+    ids=str,
+)
 def test_a_name_larger_than_any_reply_is_compared_as_well(pair: Pair, options: dict[str, Any]) -> None:
     giant = "n" * (MOST_ROOM + 1024 * 1024)
     pair.primary.client.mset({giant: "v", "small": "v"})

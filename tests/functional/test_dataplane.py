@@ -144,6 +144,7 @@ def test_a_redacted_password_is_explained(make: Make) -> None:
     assert operator.enable("--no-verify").code == 0
 
 
+@pytest.mark.slow  # a refused connection is tried again for a while
 def test_an_ip_filter_is_named(operator: Operator) -> None:
     paired(operator)
     operator.sandbox.platform.update("us", {"user_config": {"ip_filter": ["10.0.0.0/8"]}})

@@ -35,9 +35,10 @@ def paused_for(operator: Operator, name: str) -> float:
         return float(admin.info("clients").get("paused_timeout_milliseconds", 0)) / 1000
 
 
-def runs_to(operator: Operator, line: str, *words: str) -> "tuple[Any, str]":
+def runs_to(operator: Operator, line: str, *words: str, anew: bool = False) -> "tuple[Any, str]":
     """A switchover that has just told this on standard error."""
-    child = operator.start("ccr-avn", *GO, *words)
+    start = operator.start_anew if anew else operator.start
+    child = start("ccr-avn", *GO, *words)
     assert child.stderr is not None
     seen = ""
     for told in child.stderr:
@@ -167,7 +168,7 @@ def test_a_replica_that_comes_back_empty_leaves_the_old_primary_alone(make: Make
 
 def test_writes_that_only_the_old_primary_has_are_told(pair: Operator) -> None:
     """Killed behind the promotion, and run again after the pause ran out."""
-    child, _ = runs_to(pair, "accepts-writes: ok", "--promote-timeout", "2")
+    child, _ = runs_to(pair, "accepts-writes: ok", "--fence-ttl", "1", "--promote-timeout", "2")
     child.kill()
     ended(child)
     with client(pair, "eu", timeout=30) as old:
@@ -212,7 +213,7 @@ def test_a_pause_that_ran_out_while_the_filter_was_set_is_no_success(pair: Opera
     """Stopped for longer than the pause, while the platform took its time: nobody could look."""
     pair.sandbox.faults.add(kind="delay", seconds=5.0, method="PUT", path="/service/eu$")
     with Load(uri(pair, "eu")) as load:
-        child, _ = runs_to(pair, "close: avn", "--fence-ttl", "1", "--promote-timeout", "2")
+        child, _ = runs_to(pair, "close: avn", "--fence-ttl", "1", "--promote-timeout", "2", anew=True)
         until(lambda: any(change[0] == "PUT" and change[1].endswith("/eu") for change in pair.sandbox.changes()), "avn")
         child.send_signal(signal.SIGSTOP)
         count = len(load.acknowledged)
@@ -288,7 +289,7 @@ def test_a_filter_that_is_not_obeyed_is_not_called_closed(make: Make) -> None:
 )
 def test_a_process_that_stood_still_for_longer_than_its_fence(pair: Operator, line: str) -> None:
     with Load(uri(pair, "eu")) as load:
-        child, _ = runs_to(pair, line, "--fence-ttl", "1")
+        child, _ = runs_to(pair, line, "--fence-ttl", "1", anew=True)
         child.send_signal(signal.SIGSTOP)
         count = len(load.acknowledged)
         until(lambda: paused_for(pair, "eu") == 0.0 or is_promoted(pair), "the pause to run out")

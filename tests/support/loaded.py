@@ -22,7 +22,7 @@ SERVER = Path(__file__).with_name("loaded_server.py")
 CLIENT = """#!{python} -IS
 import _socket, os, resource, signal, sys
 where, program, words = {where!r}, {program!r}, sys.argv[1:]
-passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 wire = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 try:
     if any(os.isatty(number) or not os.fstat(number) for number in (0, 1, 2)):

@@ -134,7 +134,7 @@ def inherit(umask: int, nice: int, *limits: int) -> None:
 
 def _ignored() -> int:
     """As a set of bits: the signals that Python leaves ignored where it was started so, as in the background."""
-    passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     return sum(1 << number for number in passed_on if signal.getsignal(number) is signal.SIG_IGN)
 
 

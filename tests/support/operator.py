@@ -1,6 +1,7 @@
 """Somebody at a shell inside a sandbox: types the installed programs, and is told how they ended."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,15 @@ class Ended:
     err: str
 
 
+class Started(subprocess.Popen[str]):
+    """What was started in the background. One that is loaded already hears signals through another process."""
+
+    def send_signal(self, sig: int) -> None:
+        assert isinstance(self.args, tuple)
+        assert sig != signal.SIGSTOP or Path(self.args[0]).parent == BIN, "it would not be stopped: start it anew"
+        super().send_signal(sig)
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
     """Somebody at a shell inside a sandbox."""
@@ -32,9 +42,17 @@ class Operator:
     loaded: Path | None = None
     """Where programs are that are loaded already, for what is typed in the foreground; None: all are started anew."""
 
-    def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            (str(BIN / words[0]) if (BIN / words[0]).exists() else words[0], *words[1:]),
+    def start(self, *words: str, **environment: str) -> "Started":
+        """In the background."""
+        return self._start(self._program(words[0]), words[1:], environment)
+
+    def start_anew(self, *words: str, **environment: str) -> "Started":
+        """The same as a child of ours, which can be stopped and measured, also where a loaded one is there."""
+        return self._start(BIN / words[0], words[1:], environment)
+
+    def _start(self, program: Path | str, words: tuple[str, ...], environment: dict[str, str]) -> "Started":
+        return Started(
+            (program, *words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -49,10 +67,8 @@ class Operator:
 
     def types(self, *words: str, **environment: str) -> Ended:
         """In the foreground, without a terminal; whatever its exit code is."""
-        places = [one / words[0] for one in (self.loaded, BIN) if one and (one / words[0]).exists()]
-        loads_by_itself = words[:2] in (("ccr-avn", "switchover"), ("ccr-avn", "evacuate"))
-        more = {} if loads_by_itself else self._avn()
-        return self._run(str(places[0]) if places else words[0], *words[1:], environment={**more, **environment})
+        more = {} if words[:2] == ("ccr-avn", "evacuate") else self._avn()  # which loads one by itself
+        return self._run(str(self._program(words[0])), *words[1:], environment={**more, **environment})
 
     def ccr(self, *words: str, **environment: str) -> Ended:
         return self.types("ccr-avn", *words, **environment)
@@ -69,6 +85,9 @@ class Operator:
     def pastes(self, text: str, *, limit: float = LIMIT, **environment: str) -> Ended:
         """Into bash, as it was printed. ``limit``: in seconds."""
         return self._run("bash", environment={**self._avn(), **environment}, text=text, limit=limit)
+
+    def _program(self, name: str) -> Path | str:
+        return next((one / name for one in (self.loaded, BIN) if one and (one / name).exists()), name)
 
     def _avn(self) -> dict[str, str]:
         """For a ccr-avn: the avn that is loaded. Without it each run would load one for itself, as it does as a rule."""

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import settings
 from pytest_subprocess import FakeProcess
 
-settings.register_profile("unhurried", deadline=None)  # no test measures time
+EXAMPLES = int(os.environ.get("CCR_AVN_TESTS_EXAMPLES", "100"))
+
+settings.register_profile("unhurried", deadline=None, max_examples=EXAMPLES)  # no test measures time
 settings.load_profile("unhurried")
 
 

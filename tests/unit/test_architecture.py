@@ -1,6 +1,8 @@
 """Imports point one way, and what one room alone may do is done there alone."""
 
 import ast
+import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,10 +49,15 @@ def floor_of(room: str) -> int:
     return next(number for number, rooms in enumerate(ORDER) if room in rooms)
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
 def imports(path: Path) -> set[str]:
     """The rooms that a file imports, also lazily."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ccr_avn"):
             names = [f"ccr_avn.{alias.name}" for alias in node.names] if node.module == "ccr_avn" else [node.module]
@@ -74,7 +81,7 @@ def test_what_one_room_alone_may_do(path: Path) -> None:
     text, name = path.read_text(), str(path.relative_to(ROOT))
     starts = [
         node
-        for node in ast.walk(ast.parse(text))
+        for node in nodes(path)
         if isinstance(node, ast.Import)
         for alias in node.names
         if alias.name == "subprocess"
@@ -139,7 +146,7 @@ def test_imports_inside_functions_are_few() -> None:
     inside = [
         node
         for path in FILES
-        for function in ast.walk(ast.parse(path.read_text()))
+        for function in nodes(path)
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
         for node in ast.walk(function)
         if isinstance(node, (ast.Import, ast.ImportFrom))
@@ -150,7 +157,7 @@ def test_imports_inside_functions_are_few() -> None:
 def test_no_test_module_imports_another() -> None:
     """What several tests share is in tests/support: a test can be read, moved and deleted alone."""
     for path in TESTS.rglob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             shared = [name for name in names if name.startswith("tests.") and ".test_" in name]
@@ -168,8 +175,12 @@ def clocks(node: ast.AST) -> bool:
 
 def test_no_test_measures_time_or_sleeps() -> None:
     """A busy machine is no fault: tests wait for conditions (tests/support/wait.py), scripts/bench measures."""
-    for path in TESTS.rglob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    with_a_clock = [
+        path for path in TESTS.rglob("test_*.py") if re.search(r"^(import|from) time\b", path.read_text(), re.MULTILINE)
+    ]
+    assert with_a_clock
+    for path in with_a_clock:
+        for node in nodes(path):
             where = f"{path.relative_to(TESTS)}:{getattr(node, 'lineno', 0)}"
             measured = [node.value] if isinstance(node, ast.Assign) else []
             measured += [one for one in ast.walk(node) if isinstance(one, ast.Compare)] * isinstance(node, ast.Assert)
@@ -186,7 +197,7 @@ PRINTS = {"outlet.py", "sandbox/command.py"}
 def test_all_that_is_shown_goes_through_the_safe_writer(path: Path) -> None:
     if str(path.relative_to(ROOT)) in PRINTS:
         return
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)

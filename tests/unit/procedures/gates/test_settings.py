@@ -4,13 +4,13 @@ import shlex
 from typing import Any
 
 import pytest
-from aiven.client.cli import AivenCLI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccr_avn.procedures.old_primary import filter_commands
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.sandbox.catalogue import user_config_schema
+from tests.support.avn_parser import read_by_avn
 
 DESCRIBED = {"network": "10.0.0.0/8", "description": None}
 QUOTED = {"network": "192.0.2.7/32", "description": 'it\'s "me" \\ \\\' \\" \n \x1b \u00e9 \U0001f600 \u2028'}
@@ -19,9 +19,8 @@ PLAIN = """avn service update eu -c 'ip_filter=["0.0.0.0/0"]'"""
 
 def as_avn_reads(command: str) -> Any:
     """The filter that a pasted command sets: a shell's words, avn's own arguments, avn's own conversion."""
-    cli = AivenCLI()
-    cli.parse_args(shlex.split(command)[1:])
-    return cli.create_user_config(user_config_schema("valkey"))["ip_filter"]
+    avn = read_by_avn(shlex.split(command)[1:])
+    return avn.create_user_config(user_config_schema("valkey"))["ip_filter"]
 
 
 @pytest.mark.parametrize(
