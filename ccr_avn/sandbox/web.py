@@ -1,5 +1,6 @@
 """Routes HTTP requests to their handlers, and validates their bodies."""
 
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -92,5 +93,7 @@ async def _refused(_: Request, refusal: Exception) -> Response:
     return error(status, "No such thing here", "")
 
 
-async def _broken(_: Request, __: Exception) -> Response:
+async def _broken(request: Request, bug: Exception) -> Response:
+    """A bug of the sandbox, which must be seen where it runs; who asked sees what the platform would say."""
+    logging.getLogger(__name__).error("%s %s", request.method, request.url.path, exc_info=bug)
     return error(500, "Internal server error", "")

@@ -57,16 +57,23 @@ def ends(program: Path, *words: str, place: Path, more: dict[str, str], said: st
     return done.returncode, done.stdout, done.stderr
 
 
+SOME = (TYPED[2], TYPED[4], TYPED[8])
+"""Of each kind one: an answer, an error of the parser, one of ours."""
+
+
 @pytest.mark.parametrize(
-    "more",
+    ("more", "typed"),
     [
-        pytest.param(ENVIRONMENTS[0], id="as it is", marks=pytest.mark.slow),
-        pytest.param(ENVIRONMENTS[1], id="another account"),
-        pytest.param(ENVIRONMENTS[2], id="another home, in development", marks=pytest.mark.slow),
+        pytest.param(ENVIRONMENTS[0], TYPED, id="as it is", marks=pytest.mark.slow),
+        pytest.param(ENVIRONMENTS[1], SOME, id="some, from another account"),
+        pytest.param(ENVIRONMENTS[1], TYPED, id="another account", marks=pytest.mark.slow),
+        pytest.param(ENVIRONMENTS[2], TYPED, id="another home, in development", marks=pytest.mark.slow),
     ],
 )
-def test_it_says_the_same_and_ends_the_same(directory: Path, tmp_path: Path, more: dict[str, str]) -> None:
-    for name, *words in TYPED:
+def test_it_says_the_same_and_ends_the_same(
+    directory: Path, tmp_path: Path, more: dict[str, str], typed: tuple[tuple[str, ...], ...]
+) -> None:
+    for name, *words in typed:
         one, other = (ends(place / name, *words, place=tmp_path, more=more) for place in (directory, BIN))
         assert one == other, (name, words)
 
