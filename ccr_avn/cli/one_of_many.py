@@ -231,9 +231,12 @@ class OneOfMany:
         )
 
     def _failed(self, problem: CcrError, board: Board) -> Moved:
-        checked = any(type(one).__name__ == "ChangeStarted" for one in self.session.timeline)
-        refused = isinstance(problem, Refused) and not problem.changed and not checked
-        state: State = "not begun" if isinstance(problem, NotBegun) else "refused" if refused else "failed"
+        began = bool(problem.changed) or any(isinstance(one, events.ChangeStarted) for one in self.session.timeline)
+        state: State = "failed"
+        if not began and isinstance(problem, Interrupted | NotBegun):
+            state = "not begun"
+        elif not began and isinstance(problem, Refused):
+            state = "refused"
         told = {"error": problem.what, "detail": problem.detail, "hint": problem.hint, **problem.result}
         summary = "; ".join(one for one in (problem.what, problem.detail) if one)
         if isinstance(problem, Interrupted):

@@ -134,9 +134,10 @@ def test_ctrl_c_twice_ends_each_as_it_would_a_single_run(operator: Operator) -> 
     stopped = ended(child)
     assert stopped.code == 140, stopped.err
     told = by_pair(stopped.out)
-    assert [one["state"] for one in told.values()] == ["failed", "failed", "not begun"]
-    assert [told[f"p{one}/r{one}"]["changed"] for one in (0, 1)] == [True, True]
-    assert told["p0/r0"]["goes_on_with"].startswith("ccr-avn switchover p0 r0")
+    assert sorted(one["state"] for one in told.values()) == ["failed", "failed", "not begun"]
+    for one in (one for one in told.values() if one["state"] == "failed"):
+        assert one["changed"] is True
+        assert one["goes_on_with"].startswith(f"ccr-avn switchover {one['primary']} {one['replica']}")
     done = operator.ccr(*GO)
     assert done.code == 0, done.err
     assert set(states(by_pair(done.out)).values()) == {"done"}
