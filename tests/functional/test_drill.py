@@ -186,7 +186,7 @@ def test_a_fault_at_any_change_leaves_nothing_that_clean_does_not_find(
     add_service(primary, STRANGER, "startup-4", US)
     method, path = CHANGES[change]
     primary.sandbox.faults.add(kind=kind, method=method, path=path, seconds=30)
-    done = primary.ccr(*QUICK, "--level", "link", "--call-timeout", "3", "--doubt-timeout", "3")
+    done = primary.ccr(*QUICK, "--level", "link", "--call-timeout", "6", "--doubt-timeout", "3")
     left = services(primary) - {"eu", STRANGER}
     assert not left or done.code > 10, done.err
     cleaned = primary.ccr("drill", "--clean", "--yes")

@@ -32,7 +32,7 @@ class Case:
 
 
 def switched(operator: Operator, *words: str) -> Ended:
-    return operator.ccr("switchover", "eu", "us", "--yes", "--promote-timeout", "3", "--call-timeout", "5", *words)
+    return operator.ccr("switchover", "eu", "us", "--yes", "--promote-timeout", "3", "--call-timeout", "6", *words)
 
 
 def ends(*codes: int, tells: str = "") -> Callable[[Operator], None]:

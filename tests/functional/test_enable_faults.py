@@ -53,7 +53,7 @@ def test_a_fault_at_a_change_ends_done_or_is_finished_by_the_same_command(
     if change:
         add_service(operator, "eu", "business-4", EU)
     operator.sandbox.faults.add(method="POST", path="/service$", **fault)
-    first = operator.enable("--call-timeout", "2")
+    first = operator.enable("--call-timeout", "6")
     assert first.code in (0, 3, 13), first.err
     if fault["kind"] == "close-after":
         assert first.code == 0, first.err

@@ -112,7 +112,7 @@ def test_a_fault_at_the_promotion_ends_done_or_is_finished_by_the_same_command(p
     pair.sandbox.servers.kill("eu")
     fault: dict[str, Any] = {"kind": "status", "status": 500} if kind == "500" else {"kind": kind, "seconds": 30}
     pair.sandbox.faults.add(method="DELETE", path="/integration/", **fault)
-    first = pair.ccr(*GO, "--call-timeout", "2", "--doubt-timeout", "2")
+    first = pair.ccr(*GO, "--call-timeout", "6", "--doubt-timeout", "2")
     assert first.code in (0, 3, 13), first.err
     if kind == "close-after":
         assert first.code == 0

@@ -285,7 +285,7 @@ def test_a_fault_at_any_change_loses_nothing(pair: Operator, change: tuple[str, 
     method, path = change
     pair.sandbox.faults.add(method=method, path=path, **fault)
     with Load(uri(pair, "eu")) as load:
-        first = pair.ccr(*GO, "--call-timeout", "2", "--promote-timeout", "5", "--doubt-timeout", "2")
+        first = pair.ccr(*GO, "--call-timeout", "6", "--promote-timeout", "5", "--doubt-timeout", "2")
     assert first.code in (0, 3, 13), first.err
     if first.code == 3:
         assert not is_promoted(pair)

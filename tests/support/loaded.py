@@ -31,9 +31,8 @@ try:
 except OSError:
     os.execv(program, [program, *words])
 ignored = [number for number in passed_on if signal.getsignal(number) is signal.SIG_IGN]
-for number in passed_on:
-    if number not in ignored:
-        signal.signal(number, lambda number, _: wire.sendall(bytes([number])))
+for number in passed_on:  # also what is ignored here: the program may listen to it all the same
+    signal.signal(number, lambda number, _: wire.sendall(bytes([number])))
 umask = os.umask(0o77)
 os.umask(umask)
 kinds = {{getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}}
@@ -51,8 +50,7 @@ while more := wire.recv(16):
     answer += more
 if answer == b"start":
     for number in passed_on:
-        if number not in ignored:
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
     os.execv(program, [program, *words])
 code = int(answer or b"-9")
 if code >= 0:

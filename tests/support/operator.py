@@ -44,7 +44,7 @@ class Operator:
 
     def start(self, *words: str, **environment: str) -> "Started":
         """In the background."""
-        return self._start(self._program(words[0]), words[1:], environment)
+        return self._start(self._program(words[0]), words[1:], {**self._avn_of(words), **environment})
 
     def start_anew(self, *words: str, **environment: str) -> "Started":
         """The same as a child of ours, which can be stopped and measured, also where a loaded one is there."""
@@ -67,8 +67,8 @@ class Operator:
 
     def types(self, *words: str, **environment: str) -> Ended:
         """In the foreground, without a terminal; whatever its exit code is."""
-        more = {} if words[:2] == ("ccr-avn", "evacuate") else self._avn()  # which loads one by itself
-        return self._run(str(self._program(words[0])), *words[1:], environment={**more, **environment})
+        more = {**self._avn_of(words), **environment}
+        return self._run(str(self._program(words[0])), *words[1:], environment=more)
 
     def ccr(self, *words: str, **environment: str) -> Ended:
         return self.types("ccr-avn", *words, **environment)
@@ -89,8 +89,12 @@ class Operator:
     def _program(self, name: str) -> Path | str:
         return next((one / name for one in (self.loaded, BIN) if one and (one / name).exists()), name)
 
+    def _avn_of(self, words: tuple[str, ...]) -> dict[str, str]:
+        """One of many pairs loads avn by itself, as each run does as a rule."""
+        return {} if words[:2] == ("ccr-avn", "evacuate") else self._avn()
+
     def _avn(self) -> dict[str, str]:
-        """For a ccr-avn: the avn that is loaded. Without it each run would load one for itself, as it does as a rule."""
+        """For a ccr-avn: the avn that is loaded. Without it each run would load one for itself."""
         return {"CCR_AVN_BIN": str(self.loaded / "avn")} if self.loaded else {}
 
     def _run(
