@@ -134,6 +134,15 @@ def test_real_commands_say_the_same(operator: Operator, load: Load, monkeypatch:
     same(load(path), plain)
 
 
+def test_avn_alone_looks_for_no_translation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGUAGE", "de")
+    program = tmp_path / "says"
+    program.write_text("#!/bin/sh\necho $LANGUAGE\n")
+    program.chmod(0o700)
+    assert process.run((str(program),), deadline=60).stdout == "C\n"
+    assert process.run((str(program),), deadline=60, environment={}).stdout == "de\n", "what is not avn"
+
+
 def test_one_that_takes_too_long_is_ended_with_what_it_started(avn: str, load: Load, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     plain = started(avn, ("waits", str(mark)), deadline=1)
