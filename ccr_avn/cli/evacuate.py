@@ -93,7 +93,7 @@ def evacuate(
     told: list[Answer] = []
     began = time.monotonic()
     answer = begin(asking.avn, project or None, asking.call_timeout, tuple(only or ()), console.note, told.append)
-    from ccr_avn.cli.evacuating import Evacuation, Listing  # heavy: avn is asked already meanwhile
+    from ccr_avn.cli.evacuating import Evacuation, FirstList  # heavy: avn is asked already meanwhile
     from ccr_avn.cli.one_of_many import Given
     from ccr_avn.evacuate.choose import Want
 
@@ -122,7 +122,7 @@ def evacuate(
             yes=yes,
             preloaded=not asking.no_preload,
         ),
-        Listing(answer=answer, told=told, began=began),
+        FirstList(answer=answer, told=told, began=began),
     ).run(check=check, dry_run=dry_run)
 
 

@@ -61,7 +61,7 @@ _WRITING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class FirstList:
     """The first `avn service list`, under way. ``told``: what avn said, once it has; ``began``: on the monotonic clock."""
 
     answer: "Callable[[], tuple[Service, ...]]"
@@ -74,7 +74,7 @@ class Evacuation:
     """One run of the command."""
 
     given: Given
-    listing: Listing
+    first_list: FirstList
     moved: dict[str, Moved] = field(default_factory=dict)
     stop: Stop = field(default_factory=Stop)
     run_id: str = field(
@@ -118,7 +118,7 @@ class Evacuation:
     def _look(self) -> Selection:
         given = self.given
         want, setting = given.want, given.setting
-        services = self.listing.answer()
+        services = self.first_list.answer()
         for note in getattr(services, "left_out", ()):
             console.warn(note)
         pairs = pairs_of(services)
@@ -206,8 +206,8 @@ class Evacuation:
         schedule = Schedule(parallel=given.parallel, canary=given.canary, stop_after=given.stop_after, stop=self.stop)
         ask = asking(governor, run_avn, program.path)
         shared = SharedReads(project=given.setting.project, ask=ask, askers=lambda: schedule.under_way)
-        if self.listing.told:
-            shared.know(self.listing.told.pop(), self.listing.began)
+        if self.first_list.told:
+            shared.know(self.first_list.told.pop(), self.first_list.began)
         board = Board([one.name for one in moves])
         shown = _shown(board)
         board.changed = shown.changed

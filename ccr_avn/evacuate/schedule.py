@@ -54,9 +54,9 @@ class Schedule:
     ended: dict[str, Ended] = field(default_factory=dict, init=False)
     _queue: list[str] = field(default_factory=list, init=False)
     _under_way: set[str] = field(default_factory=set, init=False)
-    _checking: list[str] = field(default_factory=list, init=False)
+    _pending: set[str] = field(default_factory=set, init=False)  # of those under way, who doesn't take writes yet
     _checked: list[str] = field(default_factory=list, init=False)  # in the order in which they wait for a turn
-    _moving: set[str] = field(default_factory=set, init=False)
+    _moving: set[str] = field(default_factory=set, init=False)  # of those pending, who has had its turn
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
 
     def run(self, names: Sequence[str], work: Work, tick: Callable[[], None] = lambda: None) -> dict[str, Ended]:
@@ -82,8 +82,7 @@ class Schedule:
         if tried < self.canary:
             return len(self._under_way) < min(self.canary - tried, self.parallel)
         ahead = math.ceil(self.parallel / 2)
-        begun = len(self._checking) + len(self._checked) + len(self._moving)
-        return begun < self.parallel + ahead and len(self._under_way) < self.parallel + BACKLOG
+        return len(self._pending) < self.parallel + ahead and len(self._under_way) < self.parallel + BACKLOG
 
     @property
     def _stopped(self) -> bool:
@@ -91,7 +90,7 @@ class Schedule:
 
     def _begin(self, name: str, work: Work) -> None:
         self._under_way.add(name)
-        self._checking.append(name)
+        self._pending.add(name)
 
         def run() -> None:
             ended = Ended(state="failed", changed="unknown", code=1)
@@ -110,20 +109,17 @@ class Schedule:
         NotBegun: the operator, or the failures of others, ended it.
         """
         with self._changed:
-            self._checking.remove(name)
             self._checked.append(name)
             while not self._stopped and (self._checked[0] != name or len(self._moving) >= self.parallel):
                 self._changed.wait(TICK)
+            self._checked.remove(name)
             if self._stopped:
                 raise NotBegun("not begun", detail="no more pairs were to begin; nothing was changed")
-            self._checked.remove(name)
             self._moving.add(name)
             self._changed.notify_all()
 
     def _leave(self, name: str) -> None:
         with self._changed:
+            self._pending.discard(name)
             self._moving.discard(name)
-            for names in (self._checking, self._checked):
-                with suppress(ValueError):
-                    names.remove(name)
             self._changed.notify_all()
