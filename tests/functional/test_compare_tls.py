@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import trustme
 
+from ccr_avn.sandbox.configuration import ReservedPort
 from ccr_avn.sandbox.tls import Front
 from ccr_avn.valkey.compare import CompareRequest, compare, engine
 from ccr_avn.valkey.connect import Endpoint
 from tests.functional.compare_corpus import everything
-from tests.functional.compare_pair import PASSWORD, Pair, fill, found, free_port, make_pair
+from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair
 
 
 @pytest.fixture
@@ -28,11 +29,12 @@ def ends(tmp_path: Path) -> Iterator[tuple[Pair, dict[str, Endpoint]]]:
         stack.callback(pair.stop)
         made = {}
         for name, server in (("primary", pair.primary), ("replica", pair.replica)):
-            port = free_port()
-            front = Front(files["cert"], files["key"], ("127.0.0.1", port), ("127.0.0.1", server.port))
+            port = ReservedPort()
+            stack.callback(port.release)
+            front = Front(files["cert"], files["key"], ("127.0.0.1", port.number), ("127.0.0.1", server.port))
             stack.callback(front.end)
             assert front.open()
-            uri = f"rediss://default:{PASSWORD}@127.0.0.1:{port}"
+            uri = f"rediss://default:{PASSWORD}@127.0.0.1:{port.number}"
             made[name] = Endpoint(service=name, uri=uri, ca_file=files["ca"])
         yield pair, made
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import valkey
 
+from ccr_avn.sandbox.configuration import CLIENTS, INTERNAL
 from tests.support.loaded import BIN
 from tests.support.operator import EU, US, Make, Operator
 from tests.support.rig import CLOSED, Rig, answers, client, create, is_master, link, pair_of
@@ -47,6 +49,19 @@ def test_a_closed_filter_cuts_clients_but_not_replication_and_outlives_an_outage
         assert not answers(eu), kind
     operator.avn("service", "update", "eu", "-c", 'ip_filter=["127.0.0.0/8"]')
     until(lambda: answers(eu), "eu to let clients in again")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a port can be kept for a server that is down on Linux only")
+def test_nobody_takes_the_port_of_a_server_that_is_down(rig: Rig) -> None:
+    operator, eu, _ = rig
+    port = operator.sandbox.platform.find("eu").port
+    operator.ccr("sandbox", "outage", "eu", "--kind", "kill")
+    assert not answers(eu)
+    for address in (CLIENTS, INTERNAL):
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind((address, port))
+    assert operator.ccr("sandbox", "heal").out == "healed: eu, us\n"
+    assert answers(eu)
 
 
 @pytest.mark.parametrize("kind", ["cut", "api-only"])

