@@ -1,7 +1,9 @@
 """The operator's own commands around a switch: split into words as a shell would, run without one."""
 
 import shlex
+import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ccr_avn import process
 from ccr_avn.errors import Refused, UsageError
@@ -60,9 +62,17 @@ def words(option: str, text: str | None) -> tuple[str, ...]:
     """A command as typed, in words.
 
     Raises:
-        UsageError: its quotes don't match.
+        UsageError: its quotes don't match, or there is no such program: it would be missed when it is needed.
     """
     try:
-        return tuple(shlex.split(text or ""))
+        found = tuple(shlex.split(text or ""))
     except ValueError as error:
         raise UsageError(f"{option} can't be read", detail=str(error), hint=f'{option} "command word word"') from None
+    if found and shutil.which(found[0]) is None:
+        there = Path(found[0]).exists()
+        raise UsageError(
+            f"{option}: {found[0]} can't be run",
+            detail="it is not executable" if there else "there is no such program; it is not run in a shell",
+            hint=shlex.join(("chmod", "+x", found[0])) if there else f"which {shlex.quote(found[0])}",
+        )
+    return found

@@ -74,7 +74,11 @@ def evacuate(
     ] = OldPrimary.CLOSE,
     write_env_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write REDIS_URL and VALKEY_URL of each to DIR/NEW-PRIMARY.env (mode 0600)."),
+        typer.Option(
+            metavar="DIR",
+            help="Write REDIS_URL and VALKEY_URL of each to DIR/NEW-PRIMARY.env (mode 0600).",
+            callback=options.a_directory,
+        ),
     ] = None,
     hooking: Hooking,
     project: ProjectName = None,
@@ -86,7 +90,6 @@ def evacuate(
     mode = _mode(planned=planned, forced=forced, auto=auto, allow_data_loss=allow_data_loss)
     tags, clouds = _tags(tag or []), _clouds(cloud)
     hooks = hooking.hooks(limits.hook_timeout)
-    directory = _directory(write_env_dir)
     if not (check or dry_run):
         promotion_options.must_be_able_to_ask(yes=yes)
     asking.preload()
@@ -113,7 +116,7 @@ def evacuate(
             canary=canary,
             stop_after=stop_after,
             hooks=hooks,
-            write_env_dir=directory,
+            write_env_dir=write_env_dir,
             data_timeout=data_timeout,
             promote_timeout=limits.promote_timeout,
             doubt_timeout=limits.doubt_timeout,
@@ -161,13 +164,3 @@ def _tags(given: list[str]) -> tuple[tuple[str, str], ...]:
         if "=" not in one or one.startswith("="):
             raise UsageError(f"invalid value for --tag: {one!r}", detail="a key and a value", hint="--tag wave=1")
     return tuple((key, value) for key, _, value in (one.partition("=") for one in given))
-
-
-def _directory(given: Path | None) -> Path | None:
-    if given is not None and not given.is_dir():
-        raise UsageError(
-            f"--write-env-dir: there is no directory {given}",
-            detail="one file for each new primary is written into it",
-            hint=f"mkdir -p {given}",
-        )
-    return given

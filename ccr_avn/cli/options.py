@@ -1,7 +1,9 @@
 """Options that commands share: each has one definition here."""
 
 import inspect
+import os
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import StrEnum
@@ -91,17 +93,40 @@ def _check_project(option: str, name: str) -> None:
         )
 
 
-def _check_readable(option: str, file: Path) -> None:
-    if not file.is_file():
-        raise UsageError(
-            f"{option}: there is no file {file}",
-            detail="it must hold the project's CA certificate (PEM)",
-            hint=f"avn project ca-get --target-filepath {file}",
-        )
+def a_file(holds: str, hint: str) -> Callable[..., Any]:
+    """The rule of a file that is read. ``holds``: what is in it; ``hint``: a command, which the file's name follows."""
+
+    def check(option: str, file: Path) -> None:
+        if not file.is_file():
+            told = f"{hint} {shlex.quote(str(file))}"
+            raise UsageError(f"{option}: there is no file {file}", detail=f"it must hold {holds} (PEM)", hint=told)
+
+    return _each(check)
+
+
+def _check_directory(option: str, directory: Path) -> None:
+    """What is written there is written late: that it can't be should show before anything is done."""
+    if not directory.exists():
+        why, hint = "there is no such directory", shlex.join(("mkdir", "-p", str(directory)))
+    elif not directory.is_dir():
+        why, hint = "it is not a directory", "choose another"
+    elif not os.access(directory, os.W_OK | os.X_OK):
+        why, hint = "it is not writable for this user", "choose another"
+    else:
+        return
+    raise UsageError(f"{option}: nothing can be written into {directory}", detail=why, hint=hint)
+
+
+def _check_file_to_replace(option: str, file: Path) -> None:
+    if file.exists() and not file.is_file():
+        kind = "a directory" if file.is_dir() else "not a regular file"
+        raise UsageError(f"{option}: {file} can't be written", detail=f"it is {kind}", hint="choose another")
+    _check_directory(option, file.parent)
 
 
 a_name, a_word, above_zero = _each(check_name), _each(_check_word), _each(_check_above_zero)
 not_negative, at_least_one = _each(_check_not_negative), _each(_check_at_least_one)
+a_directory, a_file_to_replace = _each(_check_directory), _each(_check_file_to_replace)
 
 
 def seconds(text: str, rule: Any = not_negative) -> Any:
@@ -156,7 +181,7 @@ CaFile = Annotated[
         "--ca-file",
         metavar="F",
         help="Trust this CA too: `avn project ca-get --target-filepath F`.",
-        callback=_each(_check_readable),
+        callback=a_file("the project's CA certificate", "avn project ca-get --target-filepath"),
     ),
 ]
 

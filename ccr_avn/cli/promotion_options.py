@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 Yes = Annotated[bool, typer.Option("--yes", help="Skip confirmation (required when not interactive).")]
 WriteEnv = Annotated[
     Path | None,
-    typer.Option("--write-env", metavar="FILE", help="Write the new REDIS_URL and VALKEY_URL to FILE (mode 0600)."),
+    typer.Option(
+        "--write-env",
+        metavar="FILE",
+        help="Write the new REDIS_URL and VALKEY_URL to FILE (mode 0600).",
+        callback=options.a_file_to_replace,
+    ),
 ]
 Before = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD before the first change; stop if it fails.")]
 After = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD after success.")]

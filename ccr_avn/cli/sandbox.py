@@ -51,10 +51,28 @@ Vpc = Annotated[
 Tls = Annotated[bool, typer.Option("--tls", help="Serve TLS; `avn project ca-get` returns its CA.")]
 Certificate = Annotated[
     Path | None,
-    typer.Option("--tls-certificate", metavar="F", help="Serve TLS with this certificate; requires --tls-key."),
+    typer.Option(
+        "--tls-certificate",
+        metavar="F",
+        help="Serve TLS with this certificate; requires --tls-key.",
+        callback=options.a_file("a certificate", "ls -l"),
+    ),
 ]
-Key = Annotated[Path | None, typer.Option("--tls-key", metavar="F", help="Its private key.")]
-Ca = Annotated[Path | None, typer.Option("--tls-ca", metavar="F", help="The CA that `avn project ca-get` returns.")]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-key", metavar="F", help="Its private key.", callback=options.a_file("its private key", "ls -l")
+    ),
+]
+Ca = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-ca",
+        metavar="F",
+        help="The CA that `avn project ca-get` returns.",
+        callback=options.a_file("a CA certificate", "ls -l"),
+    ),
+]
 Faulty = Annotated[
     list[str] | None,
     typer.Option("--fault", metavar="K=V,…", help="As `sandbox fault`: --fault kind=status,status=500,method=POST"),

@@ -72,7 +72,13 @@ def status(
         typer.Option("--format", help="nagios: one line, exit 0/1/2/3; prometheus: for the textfile collector."),
     ] = Format.TABLE,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="F", help="Write the metrics to this file, atomically.")
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="F",
+            help="Write the metrics to this file, atomically.",
+            callback=options.a_file_to_replace,
+        ),
     ] = None,
     warn_lag: Annotated[
         int, typer.Option("--warn-lag", metavar="BYTES", help="Lag at which a pair is WARNING.")

@@ -62,7 +62,7 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
     """A sandbox on a free loopback port for as long as the block runs.
 
     Raises:
-        UsageError: the packages of the extra ``sandbox`` are not installed.
+        UsageError: the packages of the extra ``sandbox`` are not installed, or the files for TLS can't be used.
     """
     try:
         import starlette
@@ -77,8 +77,9 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
         ) from None
     from ccr_avn.sandbox.keeper import Keeper
     from ccr_avn.sandbox.servers import ValkeyServers
-    from ccr_avn.sandbox.tls import with_certificates
+    from ccr_avn.sandbox.tls import must_load, with_certificates
 
+    must_load(options)
     _raise_descriptors()
     keeper = Keeper()
     with contextlib.ExitStack() as stack:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,6 +43,32 @@ def with_certificates(options: SandboxOptions, directory: Path) -> SandboxOption
     issued.private_key_pem.write_to_path(key)
     authority.cert_pem.write_to_path(ca)
     return replace(options, tls_certificate=certificate, tls_key=key, tls_ca=ca)
+
+
+def must_load(options: SandboxOptions) -> None:
+    """What only a server's start would show otherwise.
+
+    Raises:
+        UsageError: a certificate, a key or a CA is none, or they don't match.
+    """
+    own = "--tls alone makes a certificate of the sandbox's own"
+    if bool(options.tls_certificate) != bool(options.tls_key):
+        raise UsageError(
+            "--tls-certificate and --tls-key go together", detail="one of them was given", hint=f"give both; {own}"
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        if options.tls_certificate:
+            context.load_cert_chain(options.tls_certificate, options.tls_key)
+        if options.tls_ca:
+            context.load_verify_locations(options.tls_ca)
+    except (OSError, ValueError) as error:  # of ssl's own errors each is an OSError
+        files = ", ".join(str(one) for one in (options.tls_certificate, options.tls_key, options.tls_ca) if one)
+        raise UsageError(
+            "the sandbox can't serve TLS with these files",
+            detail=f"{files}: {error}",
+            hint=own,
+        ) from None
 
 
 class Front:
