@@ -18,9 +18,29 @@ Name = Annotated[
 ]
 
 
+OF_A_DRILL = (
+    "keep",
+    "level",
+    "name",
+    "replica_plan",
+    "replica_arg",
+    "allow_any_plan",
+    "samples",
+    "max_ops",
+    "max_minutes",
+    "promote_timeout",
+    "doubt_timeout",
+    "filter_timeout",
+    "backup_timeout",
+    "quiet_seconds",
+)
+"""What --clean does not heed."""
+
+
 @flattened
 def drill(
     *,
+    context: typer.Context,
     primary: Annotated[
         str | None,
         typer.Argument(
@@ -79,8 +99,14 @@ def drill(
         raise UsageError(
             f"invalid value for --max-minutes: {max_minutes:g}", detail="more than 0", hint="--max-minutes 60"
         )
+    if level in (Level.LINK, Level.MARKER):
+        options.idle(context, f"--level {level.value}", "--level keys or values", "max_ops")
+    if level is Level.LINK:
+        options.idle(context, "--level link", "--level marker, keys or values", "samples")
+    if clean:
+        options.idle(context, "--clean", "a drill", *OF_A_DRILL)
     setting = asking.setting(project, poll_interval)
-    _fits(primary, replica_cloud, clean=clean, only=only)
+    _fits(primary, replica_cloud, clean=clean, only=only, dry_run=dry_run)
     if not (check or dry_run):
         must_be_able_to_ask(yes=yes, why="a drill creates a service that is billed" if not clean else "it terminates")
     asking.preload(unless=dry_run)
@@ -125,13 +151,19 @@ def drill(
     )
 
 
-def _fits(primary: str | None, cloud: str | None, *, clean: bool, only: str | None) -> None:
+def _fits(primary: str | None, cloud: str | None, *, clean: bool, only: str | None, dry_run: bool) -> None:
     """Raises:
     UsageError: what was typed belongs to neither form, or to both.
     """
     usage = "ccr-avn drill PRIMARY --replica-cloud CLOUD, or ccr-avn drill --clean"
     if clean and (primary or cloud):
         raise UsageError("--clean takes no PRIMARY", detail="it covers the whole project", hint=usage)
+    if clean and dry_run:
+        raise UsageError(
+            "--clean has no --dry-run",
+            detail="what it would terminate is only known after a look",
+            hint="ccr-avn drill --clean --check",
+        )
     if not clean and only:
         raise UsageError("--only is for --clean", detail="it names a service that is left over", hint=usage)
     if not clean and not (primary and cloud):

@@ -41,6 +41,7 @@ class ReplicaFlag(StrEnum):
 @flattened
 def enable(
     *,
+    context: typer.Context,
     primary: Primary,
     replica: Replica,
     primary_cloud: Annotated[
@@ -86,6 +87,8 @@ def enable(
     asking: options.Asking,
 ) -> None:
     """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives."""
+    if not verify:
+        options.idle(context, "--no-verify", "--verify", "samples", "link_timeout")
     asking.preload()
     program = identify(asking.avn, with_help=True)
     wanted = replica_flag.value

@@ -45,6 +45,7 @@ Tags = Annotated[
 @flattened
 def evacuate(
     *,
+    context: typer.Context,
     cloud: Annotated[
         list[str], typer.Argument(metavar="CLOUD...", help="Clouds to evacuate; PREFIX* matches several.")
     ],
@@ -88,6 +89,8 @@ def evacuate(
 ) -> None:
     """Move every pair whose primary is in CLOUD, each by the plan of `switchover` or `failover`; one question, one report."""
     mode = _mode(planned=planned, forced=forced, auto=auto, allow_data_loss=allow_data_loss)
+    if forced:
+        options.idle(context, "--forced", "switchovers (--planned, --auto)", "old_primary", "max_lag_bytes")
     tags, clouds = _tags(tag or []), _clouds(cloud)
     hooks = hooking.hooks(limits.hook_timeout)
     if not (check or dry_run):

@@ -262,8 +262,8 @@ def preload(avn: str | None, *, no_preload: bool) -> None:
         preload_avn(find_avn(avn))
 
 
-def idle(context: typer.Context, level: str, levels: str, *options: str) -> None:
-    """Options that only other levels of a comparison heed.
+def idle(context: typer.Context, beside: str, where: str, *options: str) -> None:
+    """Options that have no effect beside another, as it was typed. ``where``: they have one with this.
 
     Raises:
         UsageError: one was given.
@@ -272,9 +272,9 @@ def idle(context: typer.Context, level: str, levels: str, *options: str) -> None
     given = ["--" + name.replace("_", "-") for name, source in sources.items() if source and source.name != "DEFAULT"]
     if given:
         raise UsageError(
-            f"{' and '.join(given)} {'do' if len(given) > 1 else 'does'} nothing with --level {level}",
-            detail=f"it applies to --level {levels} only",
-            hint=f"omit it, or use --level {levels.split(maxsplit=1)[0]}",
+            f"{' and '.join(given)} {'do' if len(given) > 1 else 'does'} nothing with {beside}",
+            detail=f"{'they apply' if len(given) > 1 else 'it applies'} to {where} only",
+            hint=f"leave out {' and '.join(given)}, or {beside}",
         )
 
 

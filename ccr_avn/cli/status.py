@@ -58,6 +58,7 @@ def asks_for_nagios(words: list[str]) -> bool:
 
 
 def status(
+    context: typer.Context,
     service: Annotated[
         list[str] | None,
         typer.Argument(metavar="[SERVICE]...", callback=options.a_name, help="Show only the pairs of these services."),
@@ -103,6 +104,8 @@ def status(
 ) -> None:
     """Show every pair at a glance: states, link, lag, backups and risks."""
     names, expected = tuple(service or ()), _expected(expect or [])
+    if not data_plane:
+        options.idle(context, "--no-data-plane", "--data-plane", "data_timeout", "warn_lag", "crit_lag")
     form = _checked(form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     project = project or None
     answer = begin(avn, project, call_timeout, _wanted(names, expected), console.note)

@@ -39,6 +39,7 @@ class OldPrimary(StrEnum):
 @flattened
 def switchover(
     *,
+    context: typer.Context,
     primary: Primary,
     replica: Replica,
     manner: Manner,
@@ -66,6 +67,8 @@ def switchover(
     asking: options.Asking,
 ) -> None:
     """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost."""
+    if fence is FenceMode.OBSERVE:
+        options.idle(context, "--fence observe", "--fence auto or client-pause", "fence_ttl")
     hooks = hooking.hooks(limits.hook_timeout)
     asking.preload(unless=manner.dry_run)
     name = project or None

@@ -102,9 +102,10 @@ def verify(
     values.
     """
     if level is Level.LINK:
-        options.idle(context, level.value, "marker, keys or values", "samples")
+        options.idle(context, f"--level {level.value}", "--level marker, keys or values", "samples")
     if level in (Level.LINK, Level.MARKER):
-        options.idle(context, level.value, "keys or values", *(one.name for one in fields(Comparing)), "unlinked")
+        only = (*(one.name for one in fields(Comparing)), "unlinked")
+        options.idle(context, f"--level {level.value}", "--level keys or values", *only)
     asking.preload()
     setting = asking.setting(project)
     want = VerifyRequest(

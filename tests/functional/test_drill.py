@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.drills import (
+    BY_LINK,
     QUICK,
     STRANGER,
     changes_of,
@@ -47,7 +48,7 @@ def test_a_drill_under_load_leaves_the_primary_alone_and_nothing_behind(primary:
 
 @pytest.mark.slow
 def test_what_is_kept_is_told_with_the_command_that_terminates_it(primary: Operator) -> None:
-    code, told = drilled(primary, "--keep", "--level", "link")
+    code, told = drilled(primary, "--keep", how=BY_LINK)
     assert code == 0
     [kept] = services(primary) - {"eu"}
     assert told["result"]["terminate"].split() == [
@@ -91,7 +92,7 @@ def test_the_last_drill_is_named_where_somebody_looks(make: Make) -> None:
     operator = paired(make())
     before = operator.ccr("status")
     assert (before.code, "no drill in 90 days from this machine: eu; ccr-avn drill eu" in before.out) == (0, True)
-    code, told = drilled(operator, "--level", "link")
+    code, told = drilled(operator, how=BY_LINK)
     assert code == 0, told
     assert "no drill" not in operator.ccr("status").out
     [pair] = json.loads(operator.ccr("status", "--json").out)["result"]["pairs"]
@@ -186,7 +187,7 @@ def test_a_fault_at_any_change_leaves_nothing_that_clean_does_not_find(
     add_service(primary, STRANGER, "startup-4", US)
     method, path = CHANGES[change]
     primary.sandbox.faults.add(kind=kind, method=method, path=path, seconds=30)
-    done = primary.ccr(*QUICK, "--level", "link", "--call-timeout", "6", "--doubt-timeout", "3")
+    done = primary.ccr(*BY_LINK, "--call-timeout", "6", "--doubt-timeout", "3")
     left = services(primary) - {"eu", STRANGER}
     assert not left or done.code > 10, done.err
     cleaned = primary.ccr("drill", "--clean", "--yes")

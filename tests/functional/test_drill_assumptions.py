@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.procedures.gates.assumptions import ASSUMPTIONS
-from tests.support.drills import drilled, outcomes, services
+from tests.support.drills import BY_LINK, drilled, outcomes, services
 from tests.support.operator import EU, Ended, Make, Operator
 from tests.support.pairs import paired, uri
 from tests.support.writers import Load
@@ -186,7 +186,7 @@ def refuses_before_anything_is_made(operator: Operator, tells: str) -> None:
 def test_a_certificate_that_nobody_trusts(make: Make, tls_options: dict[str, Path]) -> None:
     operator = paired(make(**tls_options))
     refuses_before_anything_is_made(operator, "--ca-file")
-    code, told = drilled(operator, "--ca-file", str(tls_options["tls_ca"]), "--level", "link")
+    code, told = drilled(operator, "--ca-file", str(tls_options["tls_ca"]), how=BY_LINK)
     assert (code, outcomes(told)["certificate"]) == (0, "holds"), told
 
 

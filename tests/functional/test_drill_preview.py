@@ -5,11 +5,10 @@ import re
 import pytest
 
 from ccr_avn.procedures.examination import TRIED
-from tests.support.drills import QUICK, changes_of, primary_at, services
+from tests.support.drills import BY_LINK, changes_of, primary_at, services
 from tests.support.operator import Make, Operator
 from tests.support.previews import broken_at, does_as_shown, places
 
-SHORT = (*QUICK, "--level", "link")
 LONG = 600.0
 """Seconds for a paste of some forty commands, each of which starts Python twice, on a busy machine."""
 
@@ -20,7 +19,7 @@ def primary(operator: Operator) -> Operator:
 
 
 def previewed(operator: Operator, *words: str) -> str:
-    shown = operator.ccr(*SHORT, "--dry-run", *words)
+    shown = operator.ccr(*BY_LINK, "--dry-run", *words)
     assert shown.code == 0, shown.err
     return shown.out
 
@@ -42,7 +41,7 @@ def test_a_pasted_drill_does_what_a_run_does_and_leaves_nothing(make: Make) -> N
     untried = "without TLS no certificate; the password before and a kept connection only a whole run has"
     assert len(re.findall(r"^could not be tried: ", done.out, re.MULTILINE)) == 3, untried
     assert changes_of(pasted, "eu") == []
-    finished = run.ccr(*SHORT)
+    finished = run.ccr(*BY_LINK)
     assert finished.code == 0, finished.err
     does_as_shown(alike(text), alike(finished.err))
     assert kinds(pasted) == kinds(run)

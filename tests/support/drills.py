@@ -8,10 +8,13 @@ from tests.support.operator import EU, US, Operator
 from tests.support.pairs import add_service, backed_up, client
 from tests.support.wait import until
 
-QUICK = (
-    *("drill", "eu", "--replica-cloud", US, "--yes", "--samples", "3", "--poll-interval", "0.3"),
+SHORT_WAITS = (
+    *("drill", "eu", "--replica-cloud", US, "--yes", "--poll-interval", "0.3"),
     *("--filter-timeout", "1", "--backup-timeout", "2", "--quiet-seconds", "0.3"),
 )
+QUICK = (*SHORT_WAITS, "--samples", "3")
+BY_LINK = (*SHORT_WAITS, "--level", "link")
+"""Its data is not compared."""
 STRANGER = "eu-drill-abcdef"
 """Named as if a drill had made it."""
 
@@ -24,9 +27,9 @@ def primary_at(operator: Operator) -> Operator:
     return operator
 
 
-def drilled(operator: Operator, *words: str) -> tuple[int, dict[str, Any]]:
+def drilled(operator: Operator, *words: str, how: tuple[str, ...] = QUICK) -> tuple[int, dict[str, Any]]:
     """The exit code and the envelope of a drill of eu."""
-    done = operator.ccr(*QUICK, "--json", *words)
+    done = operator.ccr(*how, "--json", *words)
     assert done.out, done.err
     return done.code, json.loads(done.out)
 

@@ -81,6 +81,17 @@ BAD = [
     ["watch", "p0", "r0", "--alert-lag", "5", "--alert-command", "no-such-program"],
     ["status", "--format", "prometheus", "--output", "/nowhere/ccr.prom"],
     ["status", "--format", "prometheus", "--output", "/dev/null"],
+    ["evacuate", "c-1", "--forced", "--allow-data-loss", "--yes", "--old-primary", "power-off"],
+    ["evacuate", "c-1", "--forced", "--allow-data-loss", "--yes", "--max-lag-bytes", "5"],
+    ["enable", "eu", "us", "--no-verify", "--samples", "5"],
+    ["enable", "eu", "us", "--no-verify", "--link-timeout", "5"],
+    ["status", "--no-data-plane", "--warn-lag", "5"],
+    ["status", "--no-data-plane", "--data-timeout", "5"],
+    ["switchover", "eu", "us", "--yes", "--fence", "observe", "--fence-ttl", "5"],
+    ["drill", "eu", "--replica-cloud", "c-1", "--yes", "--level", "link", "--samples", "5"],
+    ["drill", "eu", "--replica-cloud", "c-1", "--yes", "--level", "marker", "--max-ops", "5"],
+    ["drill", "--clean", "--yes", "--keep"],
+    ["drill", "--clean", "--yes", "--dry-run"],
     ["nonsense"],
 ]
 
