@@ -99,7 +99,8 @@ class Cleaning:
         }
         lines = [f"{name} is terminated and gone" for name in terminated]
         lines += [f"{name} is kept: {_why(one)}" for name, one in left.items()]
-        lines = lines or ["no drill has left anything behind"]
+        nothing = f"there is no service {self.only}" if self.only else "no drill has left anything behind"
+        lines = lines or [nothing]
         session.finish(run, result, lines, _problem(left, check=check), only_looked=not run.changed)
 
 

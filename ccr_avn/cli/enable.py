@@ -55,8 +55,13 @@ def enable(
         typer.Option(metavar="PLAN", callback=options.a_word, help="Plan of a new primary. [default: business-4]"),
     ] = None,
     replica_plan: Annotated[
-        str, typer.Option(metavar="PLAN", callback=options.a_word, help="Plan of a new replica: a startup plan.")
-    ] = "startup-4",
+        str | None,
+        typer.Option(
+            metavar="PLAN",
+            callback=options.a_word,
+            help="Plan of a new replica: a startup plan. [default: startup-4]",
+        ),
+    ] = None,
     check: Check = False,
     dry_run: DryRun = False,
     json: Json = False,

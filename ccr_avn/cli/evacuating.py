@@ -19,6 +19,7 @@ from ccr_avn.cli.evacuation_told import (
     consequences,
     counts,
     lines_of,
+    must_be_known,
     not_begun,
     sentence,
     spread,
@@ -133,12 +134,7 @@ class Evacuation:
             if (heir := promoted_of(pair.primary, alone(pairs), setting.project.name))
         }
         selection = select(pairs, looks, want, recorded)
-        if selection.unknown:
-            raise Refused(
-                f"{' and '.join(selection.unknown)}: no such primary or replica in {' '.join(want.clouds)}",
-                detail="given with --only",
-                hint="list them: the same command with --check and without --only",
-            )
+        must_be_known(selection, want)
         return selection
 
     def _preview(self, selection: Selection) -> None:

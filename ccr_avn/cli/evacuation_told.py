@@ -4,7 +4,7 @@ import statistics
 from typing import Any
 
 from ccr_avn.cli.one_of_many import Given, Moved
-from ccr_avn.errors import CHANGED, CcrError
+from ccr_avn.errors import CHANGED, CcrError, Refused
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.output import console
 from ccr_avn.units import format_bytes, format_duration
@@ -37,6 +37,23 @@ def counts(selection: Selection) -> dict[str, Any]:
     }
 
 
+def must_be_known(selection: Selection, want: Want) -> None:
+    """Raises:
+    Refused: a name that was typed is none, so what was meant by it would be missed, or moved.
+    """
+    here = f"no such primary or replica in {' '.join(want.clouds)}"
+    for option, names, why in (
+        ("--only", selection.unknown, here),
+        ("--except", selection.unknown_excepted, "no such Valkey or Redis service"),
+    ):
+        if names:
+            raise Refused(
+                f"{' and '.join(names)}: {why}",
+                detail=f"given with {option}",
+                hint=f"list them: the same command with --check and without {option}",
+            )
+
+
 def told_of(one: Choice) -> dict[str, Any]:
     return {
         "pair": one.name,
@@ -57,7 +74,7 @@ def not_begun(one: Choice) -> dict[str, Any]:
 def table(selection: Selection, want: Want) -> list[str]:
     """Every service of these clouds with what will be done, and why where it is not moved: those last, by the question."""
     if not selection.choices:
-        return [f"no Valkey or Redis primary is in {' '.join(want.clouds)}"]
+        return [_nothing(selection, want)]
     ordered = sorted(selection.choices, key=lambda one: ORDER.index(one.action))
     rows = [("ACTION", "LAG", "PAIR"), *((one.action, format_bytes(one.behind), one.name) for one in ordered)]
     first, *lines = console.table(rows, indent="").splitlines()
@@ -68,7 +85,22 @@ def table(selection: Selection, want: Want) -> list[str]:
         told += [f"{indent}{why}" for why in (one.reason, *one.others) if why != LINK_UP]
     if selection.replicas_here:
         told.append(f"not moved, as their primaries are elsewhere: {', '.join(selection.replicas_here)}")
+    if selection.left_out:
+        told.append(f"left out by --only, --except or --tag: {_primaries(selection.left_out, 'more ')}")
     return told
+
+
+def _nothing(selection: Selection, want: Want) -> str:
+    """Why there is nothing to do, so that a cloud or a tag that is misspelt shows."""
+    if selection.left_out:
+        return f"all that is there is left out by --only, --except or --tag: {_primaries(selection.left_out)}"
+    none = f"no Valkey or Redis primary is in {' '.join(want.clouds)}"
+    where = ", ".join(f"{cloud} ({count})" for cloud, count in sorted(selection.elsewhere.items()))
+    return f"{none}; they are in {where}" if where else none
+
+
+def _primaries(count: int, more: str = "") -> str:
+    return f"{count} {more}{'primary' if count == 1 else 'primaries'}"
 
 
 def sentence(selection: Selection) -> str:

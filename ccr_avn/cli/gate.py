@@ -53,7 +53,7 @@ def exists(
         wish = ReplicaWish(
             name=service,
             primary=replica_of,
-            plan=plan or "startup-4",
+            plan=plan,
             cloud=cloud,
             any_plan=allow_any_plan,
             primary_plan=enable.PRIMARY_PLAN,

@@ -1,7 +1,8 @@
 """Decides what to do with each service of an evacuated cloud. Pure: from one list of services and their state."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ccr_avn.aiven.models import Service
@@ -64,12 +65,17 @@ class Choice:
 class Selection:
     """``replicas_here``: replicas in these clouds whose primary is elsewhere; they are not moved.
 
-    ``unknown``: names given with --only that are no side of anything here.
+    ``unknown``: names given with --only that are no side of anything here; ``unknown_excepted``: names given with
+    --except that are no service at all; ``left_out``: how many primaries of these clouds the options leave out;
+    ``elsewhere``: how many primaries each other cloud has.
     """
 
     choices: tuple[Choice, ...]
     replicas_here: tuple[str, ...]
     unknown: tuple[str, ...] = ()
+    unknown_excepted: tuple[str, ...] = ()
+    left_out: int = 0
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
 
     def count(self, action: Action) -> int:
         return sum(one.action == action for one in self.choices)
@@ -94,27 +100,41 @@ def select(pairs: tuple[Pair, ...], looks: Looks, want: Want, recorded: Mapping[
     for pair in pairs:
         if pair.primary and want.leaves(pair.primary.cloud):
             here.setdefault(pair.primary_name, []).append(pair)
-    every = [_choice(group, pairs, looks, want, recorded) for group in here.values()]
-    chosen = tuple(sorted((one for one in every if _asked_for(one, here, want)), key=lambda one: one.name))
-    names = {name for one in every for name in (one.primary, one.replica)}
-    names |= {pair.replica_name for group in here.values() for pair in group}
+    chosen, names = [], set()
+    for group in here.values():
+        meant = [pair for pair in group if _is_meant(_names(pair), pair.primary, want)]
+        one = _choice(meant or group, pairs, looks, want, recorded)
+        sides = {one.primary, one.replica}  # its replica may be one that only histories or a journal tell of
+        names |= sides.union(*(_names(pair) for pair in group))
+        if (meant or _is_meant(sides, group[0].primary, want)) and one.replica not in want.excepted:
+            kept = (pair.replica_name for pair in group if meant and pair not in meant)
+            left_out = tuple(f"{name} stays a replica of the old primary; it was left out" for name in kept)
+            chosen.append(replace(one, others=(*one.others, *left_out)))
+    every = {name for pair in pairs for name in _names(pair)}
+    clouds = {pair.primary_name: pair.primary.cloud for pair in pairs if pair.primary and pair.primary_name not in here}
     left = (pair for pair in pairs if pair.replica and want.leaves(pair.replica.cloud))
     return Selection(
-        choices=chosen,
+        choices=tuple(sorted(chosen, key=lambda one: one.name)),
         replicas_here=tuple(sorted(pair.replica_name for pair in left if pair.primary_name not in here)),
         unknown=tuple(name for name in want.only if name not in names),
+        unknown_excepted=tuple(name for name in want.excepted if name not in every and not want.only),
+        left_out=len(here) - len(chosen),
+        elsewhere=Counter(clouds.values()),
     )
 
 
-def _asked_for(one: Choice, here: dict[str, list[Pair]], want: Want) -> bool:
-    sides = {one.primary, one.replica, *(pair.replica_name for pair in here[one.primary])}
-    primary = here[one.primary][0].primary
+def _names(pair: Pair) -> set[str]:
+    return {pair.primary_name, pair.replica_name, *pair.past.successors} - {""}
+
+
+def _is_meant(names: set[str], primary: Service | None, want: Want) -> bool:
+    """Whether a pair with these names is one to be moved. A replica that is named stands for itself, not for others."""
     tags = primary.tags if primary else {}
-    if want.only and not sides & set(want.only):
-        return False
-    if {one.primary, one.replica} & set(want.excepted):
-        return False
-    return all(str(tags.get(key)) == value for key, value in want.tags)
+    return (
+        (not want.only or bool(names & set(want.only)))
+        and not names & set(want.excepted)
+        and all(str(tags.get(key)) == value for key, value in want.tags)
+    )
 
 
 def _choice(

@@ -63,7 +63,7 @@ class EnableRequest:
     primary_cloud: str | None = None
     primary_plan: str | None = None
     replica_cloud: str | None = None
-    replica_plan: str = "startup-4"
+    replica_plan: str | None = None
     replica_flag: ReplicaFlag = "read-replica-for"
     flag_was_asked: bool = False
     primary_args: tuple[str, ...] = ()
@@ -176,7 +176,7 @@ def _before_it_is_billed(want: EnableRequest, pair: Step[tuple[Service, ...]]) -
         role="replica",
         name=want.replica,
         type=want.service_type,
-        plan=want.replica_plan,
+        plan=want.replica_plan or services.REPLICA_PLAN,
         cloud=want.replica_cloud,
         any_plan=want.allow_any_plan,
         args=want.replica_args,
@@ -294,15 +294,16 @@ def create_replica(want: EnableRequest, primary_up: Step[Service]) -> Step[tuple
         project,
         want.replica,
         service_type=service_type,
-        plan=want.replica_plan,
+        plan=want.replica_plan or services.REPLICA_PLAN,
         cloud=want.replica_cloud or "",
         extra=(*avn.read_replica_words(want.replica_flag, want.primary), *want.replica_args),
         hint=_create_hint("replica"),
         hints=_create_hints("replica", want.replica_cloud, want.service_type),
     )
-    cloud = ("--cloud", want.replica_cloud) if want.replica_cloud else ()
+    said = (("--plan", want.replica_plan), ("--cloud", want.replica_cloud))
     any_plan = ("--allow-any-plan",) if want.allow_any_plan else ()
-    words = ("--replica-of", want.primary, "--plan", want.replica_plan, *cloud, *any_plan)
+    settings = (word for option, value in said if value for word in (option, value))
+    words = ("--replica-of", want.primary, *settings, *any_plan)
     return replace(
         replica_there(want.setting, want.replica_wish),
         purpose=f"create {want.replica} as a read replica of {want.primary} unless it is one",

@@ -46,6 +46,9 @@ def test_a_new_pair_is_made_and_proven_and_the_same_command_again_only_reads(ope
     assert again.code == 0, again.err
     assert json.loads(again.out)["changed"] is False
     assert operator.sandbox.changes() == [CREATE, CREATE]
+    elsewhere = operator.ccr("enable", "eu", "us", "--replica-cloud", EU, "--replica-plan", "startup-8", "--json")
+    assert elsewhere.code == 4, "it is no success that the replica is somewhere else than it was asked to be"
+    assert f"requested startup-8, it has startup-4; cloud: requested {EU}, it has {US}" in elsewhere.out
     has_no_secret(operator, done.out + done.err + again.out + again.err)
 
 

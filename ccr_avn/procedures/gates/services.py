@@ -14,6 +14,9 @@ from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, todo, wai
 from ccr_avn.procedures.gates.settings import NOBODY, filter_word, networks
 
 MAX_REPLICAS = 5
+REPLICA_PLAN = "startup-4"
+"""Of a new replica, where none was asked for."""
+
 TYPES = ("valkey", "redis")
 UNREPLICATED_PLANS = re.compile(r"^(free|developer)\b")
 """The free and developer tiers have no integrations at all."""
@@ -31,9 +34,11 @@ class PrimaryWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaWish:
+    """The same of its replica."""
+
     name: str
     primary: str
-    plan: str
+    plan: str | None
     cloud: str | None
     any_plan: bool
     primary_plan: str  # what a primary that is still to be created will have
@@ -57,12 +62,8 @@ def judge_primary(services: tuple[Service, ...], want: PrimaryWish) -> Finding:
         return stop(f"{want.name} is itself a read replica of {found.source}", hint=hint)
     if found.type not in TYPES:
         return stop(f"{want.name} is a {found.type} service", hint="name a valkey or redis service as the primary")
-    if differences := _differences(found, want):
-        return stop(
-            f"{want.name} exists with different settings",
-            detail="; ".join(differences),
-            hint="omit those options to use it as it is, or choose another name: existing services are never changed",
-        )
+    if different := _different(found, type=want.type, plan=want.plan, cloud=want.cloud):
+        return different
     return go(f"{want.name} exists: {found.type} {found.plan} in {found.cloud}")
 
 
@@ -70,6 +71,8 @@ def judge_replica(services: tuple[Service, ...], want: ReplicaWish) -> Finding:
     """Attached to its primary already, or free to be created; a service can't be attached later."""
     found = by_name(services, want.name)
     if found and found.source == want.primary:
+        if different := _different(found, plan=want.plan, cloud=want.cloud):
+            return different
         return go(f"{want.name} is a read replica of {want.primary}")
     if found:
         if not found.source and (old := promoted_from(found, services)) and old.name == want.primary:
@@ -213,9 +216,17 @@ def is_active(primary: str, replica: str) -> Gate[tuple[Integration, ...]]:
     return Gate("the read_replica integration is enabled and active", judge)
 
 
-def _differences(found: Service, want: PrimaryWish) -> Iterable[str]:
-    told = (("type", want.type, found.type), ("plan", want.plan, found.plan), ("cloud", want.cloud, found.cloud))
-    return [f"{what}: requested {asked}, it has {has}" for what, asked, has in told if asked and asked != has]
+def _different(found: Service, **asked: str | None) -> Finding | None:
+    """What it has and was not asked for; None where nothing else was."""
+    has = {name: getattr(found, name) for name in asked}
+    told = [f"{name}: requested {one}, it has {has[name]}" for name, one in asked.items() if one and one != has[name]]
+    if not told:
+        return None
+    return stop(
+        f"{found.name} exists with different settings",
+        detail="; ".join(told),
+        hint="omit those options to use it as it is, or choose another name: existing services are never changed",
+    )
 
 
 def _creation_refusals(primary: Service | None, want: ReplicaWish) -> Iterable[Finding]:
@@ -235,9 +246,10 @@ def _creation_refusals(primary: Service | None, want: ReplicaWish) -> Iterable[F
     if not want.cloud:
         hint = "choose its cloud: --replica-cloud CLOUD, preferably not the primary's (`avn cloud list`)"
         yield stop(f"{want.name} does not exist", hint=hint)
-    if not want.plan.startswith("startup-") and not want.any_plan:
+    new = want.plan or REPLICA_PLAN
+    if not new.startswith("startup-") and not want.any_plan:
         hint = "use --replica-plan startup-N, or --allow-any-plan to let Aiven decide"
-        yield stop(f"{want.plan} is not a plan for a read replica: Aiven documents startup plans only", hint=hint)
+        yield stop(f"{new} is not a plan for a read replica: Aiven documents startup plans only", hint=hint)
 
 
 def _same_cloud(primary: Service | None, want: ReplicaWish) -> tuple[str, ...]:

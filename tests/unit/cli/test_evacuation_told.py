@@ -1,5 +1,6 @@
 """What is said of an evacuation before its question: it fits into 80 columns, and what is not moved is nearest to it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,13 @@ def test_each_pair_has_a_line_and_what_is_not_moved_comes_last_with_why() -> Non
 
 
 def test_where_there_is_nothing_that_is_said() -> None:
-    assert table(Selection(choices=(), replicas_here=()), WANT) == [
-        "no Valkey or Redis primary is in google-europe-west1"
-    ]
+    none = "no Valkey or Redis primary is in google-europe-west1"
+    assert table(Selection(choices=(), replicas_here=()), WANT) == [none]
+    elsewhere = Selection(choices=(), replicas_here=(), elsewhere={"do-fra": 2, "aws-us-east-1": 1})
+    assert table(elsewhere, WANT) == [f"{none}; they are in aws-us-east-1 (1), do-fra (2)"]
+    narrowed = Selection(choices=(), replicas_here=(), left_out=2)
+    assert table(narrowed, WANT) == ["all that is there is left out by --only, --except or --tag: 2 primaries"]
+    assert table(replace(SELECTION, left_out=1), WANT)[-1] == "left out by --only, --except or --tag: 1 more primary"
 
 
 @pytest.mark.parametrize("old_primary", ["close", "power-off"])

@@ -116,6 +116,44 @@ def test_names_and_tags_narrow_it() -> None:
     assert names(excepted=("eu",)) == ["a/b"]
     assert names(tags=(("wave", "1"),)) == ["eu/us"]
     assert chosen(*made, looks=looks, only=("nobody",)).unknown == ("nobody",)
+    assert chosen(*made, looks=looks, excepted=("eu",)).left_out == 1
+
+
+def test_a_name_that_keeps_nothing_from_being_moved_is_found() -> None:
+    made = (primary(), replica(), service("far", cloud_name=US))
+    assert chosen(*made, excepted=("ue",)).unknown_excepted == ("ue",)
+    assert chosen(*made, excepted=("far",)).unknown_excepted == (), "it is elsewhere: a list that serves many clouds"
+    assert chosen(*made, only=("eu",), excepted=("ue",)).unknown_excepted == ()
+    assert dict(chosen(*made, clouds=("do-fra",)).elsewhere) == {EU: 1, US: 1}
+
+
+THREE = (primary("eu", "far", "near"), replica("far"), replica("near"))
+LOOKS = {
+    "eu": Look(side=side(offset=100)),
+    "far": Look(side=side("slave", offset=10)),
+    "near": Look(side=side("slave", offset=90)),
+}
+
+
+@pytest.mark.parametrize("want", [{"only": ("far",)}, {"excepted": ("near",)}])
+def test_a_replica_that_is_named_stands_for_itself(want: dict[str, Any]) -> None:
+    """The best one is not taken where another was asked for, or where it was excluded."""
+    one = only(chosen(*THREE, looks=LOOKS, **want))
+    assert (one.action, one.replica) == ("switchover", "far")
+    assert one.others == ("near stays a replica of the old primary; it was left out",)
+
+
+def test_without_a_replica_that_is_meant_the_primary_is_left_out() -> None:
+    selection = chosen(*THREE, looks=LOOKS, excepted=("near", "far"))
+    assert (selection.choices, selection.left_out) == ((), 1)
+
+
+def test_the_heir_of_a_promotion_under_way_can_be_named() -> None:
+    """It is only known by its history: no row names it any more."""
+    looks = {"eu": Look(side=side()), "us": Look(side=side(replid="b" * 40, replid2="a" * 40))}
+    made = (service("eu"), service("us", cloud_name=US))
+    assert only(chosen(*made, looks=looks, only=("us",))).replica == "us"
+    assert chosen(*made, looks=looks, excepted=("us",)).choices == ()
 
 
 BORN = ("2026-01-02T03:04:05Z", "2026-02-02T03:04:05Z")
