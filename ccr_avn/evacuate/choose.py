@@ -275,7 +275,8 @@ def _impossible(pair: Pair, replica: Look, want: Want) -> tuple[str, str] | None
         return f"{name} is {pair.replica.state}", f"avn service wait {name}"
     if replica.side is None:
         told = replica.trouble or "not asked"
-        return (told if told.startswith(name) else f"{name}: {told}"), f"ccr-avn gate last-known {name}"
+        hint = replica.hint or f"ccr-avn gate last-known {name}"
+        return (told if told.startswith(name) else f"{name}: {told}"), hint
     return None
 
 
@@ -296,7 +297,8 @@ def _not_healthy(pair: Pair, primary: Look, link: str, behind: int | None, want:
     force = f"if it is lost: ccr-avn failover {replica} --allow-data-loss"
     if primary.side is None:
         told = primary.trouble or "not asked"
-        return (told if told.startswith(name) else f"{name}: {told}"), force
+        lives = primary.ours or primary.answered
+        return (told if told.startswith(name) else f"{name}: {told}"), (lives and primary.hint) or force
     if link != "up":
         words = {
             "down": "link down",

@@ -46,13 +46,14 @@ class Look:
     """What a service's data plane answered, or why nothing.
 
     ``ours``: it is we who can't ask, not it that fails. ``answered``: something is there that lets clients in, be it
-    with a refusal.
+    with a refusal. ``hint``: what can help.
     """
 
     side: ReplicationInfo | None = None
     trouble: str = ""
     ours: bool = False
     answered: bool = False
+    hint: str = ""
 
 
 Looks = dict[str, Look]
@@ -110,7 +111,8 @@ def _look(service: Service, setting: Setting, until: float, hold: Callable[[], N
         where = replace(endpoint(service, setting), timeout=max(0.0, until - time.monotonic()))
         return Look(side=fetch_replication(where, until=until, hold=hold))
     except Unreachable as error:
-        return Look(trouble=error.what, ours=not error.passing, answered=isinstance(error, Answered))
+        answered = isinstance(error, Answered)
+        return Look(trouble=error.what, ours=not error.passing, answered=answered, hint=error.hint)
     except ValueError:  # no address at all, in one of the many ways in which it may be none
         return Look(trouble=f"the address of {service.name} can't be used", ours=True)
     except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the service wrongly called silent)

@@ -64,6 +64,21 @@ def test_lag_is_told_and_too_much_is_refused() -> None:
     assert "--max-lag-bytes 400" in refused.hint
 
 
+@pytest.mark.parametrize(
+    ("looks", "hint"),
+    [
+        ({**UP, "us": Look(trouble="not trusted", ours=True, hint="--ca-file ca.pem")}, "--ca-file ca.pem"),
+        ({**UP, "us": Look(trouble="refused", hint="avn service wait us")}, "avn service wait us"),
+        ({**UP, "us": Look(trouble="late")}, "ccr-avn gate last-known us"),
+        ({**UP, "eu": Look(trouble="not trusted", ours=True, hint="--ca-file ca.pem")}, "--ca-file ca.pem"),
+        ({**UP, "eu": Look(trouble="is loading", answered=True, hint="wait")}, "wait"),
+        ({**UP, "eu": Look(trouble="refused", hint="avn service wait eu")}, "if it is lost: ccr-avn failover us"),
+    ],
+)
+def test_one_that_can_not_be_asked_is_refused_with_what_can_help(looks: dict[str, Look], hint: str) -> None:
+    assert only(chosen(primary(), replica(), looks=looks)).hint.startswith(hint)
+
+
 def test_of_several_replicas_the_best_is_chosen_and_the_others_are_named() -> None:
     looks = {
         "eu": Look(side=side(offset=100)),
