@@ -12,9 +12,10 @@ from ccr_avn.cli.primitives import parsed
 from ccr_avn.errors import NotProven, UsageError
 from ccr_avn.procedures import enable
 from ccr_avn.procedures.enable import confirm_backup, confirm_integration, see_services
-from ccr_avn.procedures.examination import TRIED, Subject, is_shut, trial
+from ccr_avn.procedures.examination import TRIED, Subject, trial
 from ccr_avn.procedures.gates.drill import MADE, Made
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
+from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.old_primary import compare_histories, power_off, set_filter
 from ccr_avn.procedures.promotion import control_plane_agrees, look_at_integration, promote, remember_origin
 from ccr_avn.procedures.steps import databases_step, link_step, marker_step, wait_running
@@ -238,8 +239,8 @@ def _trial(
             after=lambda seen: find(seen, name),
             followed=lambda _: _replid(followed),
             noted=followed or "",
-            closed=lambda seen: is_shut(find(seen, name)),
-            opened=lambda seen: not is_shut(find(seen, name)),
+            closed=lambda seen: lets_nobody_in(find(seen, name)),
+            opened=lambda seen: not lets_nobody_in(find(seen, name)),
             tags=lambda seen: find(seen, name).tags,
             run=run or "",
             filter_timeout=asked.timeout,

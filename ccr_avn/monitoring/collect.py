@@ -12,8 +12,9 @@ from ccr_avn.aiven.lineage import origin_of
 from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import Unreachable
-from ccr_avn.monitoring.pairs import Pair, lets_nobody_in
+from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.plan.execute import World
+from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.lookup import ask_each
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.valkey.diagnose import Answered

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from ccr_avn.aiven.lineage import Origin, created, is_origin, origin_of
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import Refused
-from ccr_avn.procedures.gates.settings import NOBODY, networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +52,6 @@ def successions(services: tuple[Service, ...]) -> dict[str, Succession]:
         )
         for name in {*origins, *successors, *claimants}
     }
-
-
-def lets_nobody_in(service: Service) -> bool:
-    """Whether its ip_filter names only a reserved address, in effect or not."""
-    entries = service.user_config.get("ip_filter")
-    return isinstance(entries, list) and len(entries) == 1 and networks(entries) == [NOBODY]  # it may have thousands
 
 
 def _is_anothers(origin: Origin, new: Service) -> bool:

@@ -6,8 +6,8 @@ from typing import Literal
 
 from ccr_avn.aiven.models import Service
 from ccr_avn.monitoring.collect import Look
-from ccr_avn.monitoring.pairs import UNNAMED, Pair, lets_nobody_in
-from ccr_avn.procedures.gates.settings import NOBODY, networks
+from ccr_avn.monitoring.pairs import UNNAMED, Pair
+from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
 from ccr_avn.valkey.replication import ReplicationInfo
 
 SHOWN = 3

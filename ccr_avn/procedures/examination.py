@@ -10,7 +10,7 @@ from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, 
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.assumptions import ASSUMPTIONS, BY_NAME, is_tried
 from ccr_avn.procedures.gates.drill import TAG
-from ccr_avn.procedures.gates.settings import NOBODY, filter_word, networks
+from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
 from ccr_avn.procedures.steps import Find, Setting, endpoint
 from ccr_avn.valkey import trials
 from ccr_avn.valkey.route import addresses
@@ -232,13 +232,9 @@ def _keep_connection(subject: Subject) -> Step[bool]:
     )
 
 
-def is_shut(service: Service) -> bool:
-    return networks(service.user_config.get("ip_filter")) == [NOBODY]
-
-
 def _close(subject: Subject) -> Step[Service]:
     def judge(service: Service, _: Results) -> Finding:
-        return go(f"its ip_filter is {NOBODY}") if is_shut(service) else todo("its ip_filter admits clients")
+        return go(f"its ip_filter is {NOBODY}") if lets_nobody_in(service) else todo("its ip_filter admits clients")
 
     project = subject.setting.project
     return Step(
@@ -258,7 +254,7 @@ def _open(subject: Subject) -> Step[Service]:
         return filter_word(subject.after(seen).user_config.get("ip_filter"))
 
     def judge(service: Service, _: Results) -> Finding:
-        return todo("its ip_filter admits no client") if is_shut(service) else go("its ip_filter is as before")
+        return todo("its ip_filter admits no client") if lets_nobody_in(service) else go("its ip_filter is as before")
 
     project = subject.setting.project
     return Step(

@@ -13,6 +13,7 @@ from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable, UsageError
 from ccr_avn.plan.model import Keep, Poll, Probe, Results, Step, Word
 from ccr_avn.procedures.gates import links, offers, parity, services
 from ccr_avn.procedures.gates.offers import Orders
+from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.valkey.compare import Comparison
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.info import fetch_link
@@ -94,7 +95,13 @@ def endpoint(service: Service, setting: Setting) -> Endpoint:
             passing=False,
         )
     uri = known[setting.route] if setting.route else best(known)
-    return Endpoint(service=service.name, uri=uri, ca_file=setting.ca_file, idle_timeout=service.idle_timeout)
+    return Endpoint(
+        service=service.name,
+        uri=uri,
+        ca_file=setting.ca_file,
+        idle_timeout=service.idle_timeout,
+        closed=lets_nobody_in(service),
+    )
 
 
 def _no_address(service: Service) -> Unreachable:

@@ -30,6 +30,7 @@ class Endpoint:
     """Where a service answers. ``timeout``: seconds, for connecting and for each reply.
 
     ``idle_timeout``: seconds after which it ends a connection without commands, 0 for never; None: not known.
+    ``closed``: its IP filter is known to admit nobody.
     """
 
     service: str
@@ -37,6 +38,7 @@ class Endpoint:
     ca_file: Path | None = None
     timeout: float = 5.0
     idle_timeout: float | None = None
+    closed: bool = False
 
     @property
     def keep_alive(self) -> float:

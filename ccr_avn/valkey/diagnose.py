@@ -60,7 +60,7 @@ class Diagnosis:
 
 def explain(endpoint: "Endpoint", error: Exception, *, connected: bool) -> Unreachable:
     """The error as one that can be acted on; ``connected``: it had answered before."""
-    looks = _looks(endpoint.service, error, connected=connected)
+    looks = _looks(endpoint, error, connected=connected)
     return looks.kind(
         f"{endpoint.service} ({endpoint.address}): {looks.what}",
         detail=_told(error),
@@ -78,7 +78,8 @@ def unreadable_ca(endpoint: "Endpoint", error: Exception) -> Unreachable:
     )
 
 
-def _looks(name: str, error: Exception, *, connected: bool) -> Diagnosis:
+def _looks(endpoint: "Endpoint", error: Exception, *, connected: bool) -> Diagnosis:
+    name = endpoint.service
     if isinstance(error, (exceptions.ResponseError, exceptions.AuthenticationError, exceptions.BusyLoadingError)):
         return replace(_refused(name, error), kind=Answered)
     causes = _causes(error)
@@ -86,7 +87,7 @@ def _looks(name: str, error: Exception, *, connected: bool) -> Diagnosis:
         return replace(_tls(name, " ".join(str(one) for one in causes)), kind=Answered)
     if connected and isinstance(error, exceptions.ValkeyError):
         return _lost(name, error)
-    return _network(name, error, causes)
+    return _network(endpoint, error, causes)
 
 
 def _refused(name: str, error: Exception) -> Diagnosis:
@@ -145,8 +146,8 @@ def _tls(name: str, text: str) -> Diagnosis:
     return Diagnosis("its TLS certificate is not trusted here", hint, passing=False)
 
 
-def _network(name: str, error: Exception, causes: tuple[BaseException, ...]) -> Diagnosis:
-    filters = f"check who may connect: avn service get {name} --format '{{user_config}}'; add this machine to ip_filter"
+def _network(endpoint: "Endpoint", error: Exception, causes: tuple[BaseException, ...]) -> Diagnosis:
+    name = endpoint.service
     if "max number of clients" in str(error):
         hint = f"close idle clients, or lower its timeout: avn service update {name} -c valkey_timeout=60"
         return Diagnosis("it has reached its maximum number of clients", hint, passing=True)
@@ -158,16 +159,27 @@ def _network(name: str, error: Exception, causes: tuple[BaseException, ...]) -> 
     if _any(causes, socket.gaierror):
         return Diagnosis("name resolution failed temporarily", "check DNS on this machine", passing=True)
     if _any(causes, ConnectionRefusedError):
-        what = "the connection was refused: it is down or building, or an ip_filter blocks this machine"
-        return Diagnosis(what, filters, passing=True)
+        return _kept_out(
+            endpoint, "the connection was refused: it is down or building, or an ip_filter blocks this machine"
+        )
     if isinstance(error, exceptions.TimeoutError) or _any(causes, TimeoutError):
-        return Diagnosis("no answer: blocked by an IP filter or a VPC, or it hangs", filters, passing=True)
+        return _kept_out(endpoint, "no answer: blocked by an IP filter or a VPC, or it hangs")
     if "unreachable" in str(error).lower() or "no route" in str(error).lower():
         hint = (
             f"a service in a VPC is reached only from inside it: avn service get {name} --format '{{project_vpc_id}}'"
         )
         return Diagnosis("there is no route to its network from here: a VPC", hint, passing=True)
-    return Diagnosis("the connection was closed at once: an IP filter, or it is restarting", filters, passing=True)
+    return _kept_out(endpoint, "the connection was closed at once: an IP filter, or it is restarting")
+
+
+def _kept_out(endpoint: "Endpoint", what: str) -> Diagnosis:
+    """An old primary that was closed is not to be opened because it does not answer."""
+    name = endpoint.service
+    if endpoint.closed:
+        hint = f"a switchover does that to an old primary; which service was promoted from it: ccr-avn status {name}"
+        return Diagnosis("its ip_filter admits nobody: it is closed", hint, passing=True)
+    filters = f"check who may connect: avn service get {name} --format '{{user_config}}'; add this machine to ip_filter"
+    return Diagnosis(what, filters, passing=True)
 
 
 def _any(causes: tuple[BaseException, ...], kinds: type[BaseException] | tuple[type[BaseException], ...]) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.lineage import Recorded, created
+from ccr_avn.aiven.lineage import Recorded, created, promoted_from
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, wait
 from ccr_avn.procedures.gates.links import judge_link
@@ -44,6 +44,8 @@ def both_are_there(project: Project, primary: str, replica: str, *, power_off: b
             findings.append(judge_serves(project, old))
         if old.source:
             findings.append(stop(f"{primary} is itself a replica of {old.source}", hint="check which is which"))
+        if promoted_from(old, services) == new:
+            return _swapped(primary, replica)
         if power_off and old.protected:
             words = avn.service_update(project, primary, "--disable-termination-protection").argv
             hint = shlex.join(str(word) for word in words)
@@ -52,6 +54,14 @@ def both_are_there(project: Project, primary: str, replica: str, *, power_off: b
         return replace(together(findings), facts={"created": known, "ip_filter": old.user_config.get("ip_filter")})
 
     return Gate(f"both exist and are running, and {replica} is or was a replica of {primary}", judge)
+
+
+def _swapped(primary: str, replica: str) -> Finding:
+    return stop(
+        f"{replica} is the old primary of {primary}, which was promoted from it",
+        detail="an old primary can't become a replica, and is not opened again",
+        hint=f"to move back: ccr-avn enable {primary} NEW --replica-cloud CLOUD, then ccr-avn switchover {primary} NEW",
+    )
 
 
 def judge_serves(project: Project, service: Service) -> Finding:

@@ -11,7 +11,7 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import promoted_from
 from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, todo, wait
-from ccr_avn.procedures.gates.settings import NOBODY, filter_word, networks
+from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
 
 MAX_REPLICAS = 5
 REPLICA_PLAN = "startup-4"
@@ -162,7 +162,7 @@ def judge_persistence(project: Project, service: Service) -> Finding:
 
 def _judge_open(service: Service) -> Finding:
     """An old primary that a switchover closed holds old data, and nobody reaches it to prove anything."""
-    if networks(service.user_config.get("ip_filter")) != [NOBODY]:
+    if not lets_nobody_in(service):
         return go(f"the ip_filter of {service.name} admits clients")
     closed = (
         f"{service.name} is closed (its ip_filter contains only {NOBODY}): a switchover does that to an old primary"

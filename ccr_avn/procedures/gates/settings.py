@@ -47,6 +47,12 @@ def differing(old: Service, new: Service) -> dict[str, tuple[Any, Any]]:
     return found
 
 
+def lets_nobody_in(service: Service) -> bool:
+    """Whether its ip_filter names only a reserved address, in effect or not."""
+    entries = service.user_config.get("ip_filter")
+    return isinstance(entries, list) and len(entries) == 1 and networks(entries) == [NOBODY]  # it may have thousands
+
+
 def networks(ip_filter: Any) -> list[str]:
     """The networks of a filter, also where each comes with a description; in order, without doubles."""
     rows = ip_filter if isinstance(ip_filter, (list, tuple)) else ()

@@ -2,13 +2,14 @@
 
 import socket
 import ssl
+from dataclasses import replace
 
 import pytest
 from valkey import exceptions
 
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.connect import Endpoint, explained
-from ccr_avn.valkey.diagnose import Answered
+from ccr_avn.valkey.diagnose import Answered, explain
 
 ENDPOINT = Endpoint(service="eu", uri="rediss://default:pw-secret@h.example:1")
 
@@ -53,6 +54,10 @@ CASES = [
 ]
 
 
+def said_of(error: Exception, *, closed: bool = False) -> Unreachable:
+    return explain(replace(ENDPOINT, closed=closed), error, connected=False)
+
+
 @pytest.mark.parametrize(("error", "told", "passing", "answered"), CASES, ids=[case[1] for case in CASES])
 def test_causes(error: Exception, told: str, passing: bool, answered: bool) -> None:
     with pytest.raises(Unreachable) as caught, explained(ENDPOINT):
@@ -64,6 +69,14 @@ def test_causes(error: Exception, told: str, passing: bool, answered: bool) -> N
     assert shown.passing is passing
     assert isinstance(shown, Answered) is answered
     assert "pw-secret" not in f"{shown} {shown.detail} {shown.hint}"
+
+
+@pytest.mark.parametrize("error", [case[0] for case in CASES if "add this machine" in said_of(case[0]).hint])
+def test_what_is_closed_is_not_to_be_opened(error: Exception) -> None:
+    """The filter of an old primary explains that it does not answer: nobody is told to add an address to it."""
+    found = said_of(error, closed=True)
+    assert "its ip_filter admits nobody" in found.what
+    assert "ccr-avn status eu" in found.hint
 
 
 @pytest.mark.parametrize(

@@ -463,6 +463,16 @@ def test_sides_that_are_swapped_are_never_promoted_already() -> None:
     assert switch.both_are_there(P, "eu", "us", power_off=False).judge(swapped, Results()).verdict == "stop"
 
 
+def test_an_old_primary_is_not_taken_for_the_replica_of_what_was_promoted_from_it() -> None:
+    """Nor is it to be opened for being asked: it is said which way round they are."""
+    old, new = both({**tagged(), "service_integrations": []})
+    finding = switch.both_are_there(P, "us", "eu", power_off=False).judge((old, new), Results())
+    assert finding.verdict == "stop"
+    assert "eu is the old primary of us" in finding.reason
+    assert "ccr-avn enable us NEW" in finding.hint
+    assert switch.both_are_there(P, "eu", "us", power_off=False).judge((old, new), Results()).verdict == "go"
+
+
 def test_nothing_is_judged_of_a_service_that_is_missing() -> None:
     assert judged(None).verdict == "go"
 
