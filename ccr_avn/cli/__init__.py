@@ -25,7 +25,7 @@ WHERE = {
     "drill": "drill:drill",
     "evacuate": "evacuate:evacuate",
     "fence": "primitives:fence",
-    "unfence": "primitives:unfence",
+    "unfence": "unfence:unfence",
     "status": "status:status",
     "gate": "gate:app",
     "runs": "runs:app",

@@ -1,4 +1,4 @@
-"""The low-level commands fence and unfence, and the gates that poll servers on the data plane."""
+"""The low-level command fence, and the gates that poll servers on the data plane."""
 
 import time
 from contextlib import suppress
@@ -18,7 +18,7 @@ from ccr_avn.procedures.old_primary import see_closed
 from ccr_avn.procedures.promotion import carries_history
 from ccr_avn.procedures.steps import endpoint as endpoint_of
 from ccr_avn.valkey import quiescence, writes
-from ccr_avn.valkey.fence import Fence, lift
+from ccr_avn.valkey.fence import Fence
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import Noted
 
@@ -136,22 +136,6 @@ def parsed(token: str) -> "Noted":
             detail=f"it is {token[:80]!r}",
             hint="use what `ccr-avn fence PRIMARY --token` prints",
         ) from None
-
-
-@flattened
-def unfence(
-    *,
-    primary: Primary,
-    disconnect: Annotated[
-        bool,
-        typer.Option("--disconnect", help="Disconnect all clients first, as after a promotion."),
-    ] = False,
-    asked: Act,
-) -> None:
-    """Resume writes on PRIMARY. Exit 4 while a running switchover holds a write pause there."""
-    [endpoint] = asked.endpoints(primary)
-    lift(endpoint, disconnect=disconnect)
-    asked.show(f"writes on {primary} resumed", {"disconnected": disconnect})
 
 
 @flattened

@@ -1,7 +1,7 @@
 """Decides what to do with each service of an evacuated cloud. Pure: from one list of services and their state."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -147,13 +147,13 @@ def _choice(
     if following:
         return _best(following, looks, want)
     primary = pair.primary_name
-    if heir := _heir(pair, pairs, looks) or recorded.get(primary, ""):
+    if new := heir(group, alone(pairs), looks) or recorded.get(primary, ""):
         action: Action = "failover" if want.mode == "forced" else "switchover"
         return Choice(
             action=action,
             primary=primary,
-            replica=heir,
-            reason=f"the promotion of {heir} was already sent; the remaining steps are done",
+            replica=new,
+            reason=f"the promotion of {new} was already sent; the remaining steps are done",
         )
     return Choice(
         action="refuse",
@@ -186,19 +186,22 @@ def _moved(pair: Pair, new: str, following: list[Pair], looks: Looks, want: Want
     )
 
 
-def _heir(pair: Pair, pairs: tuple[Pair, ...], looks: Looks) -> str:
-    """A service alone that carries the history of this one: it was, or is being, promoted from it."""
-    mine = looks.get(pair.primary_name, NO_LOOK).side
+def heir(pairs: Sequence[Pair], others: tuple[Service, ...], looks: Looks) -> str:
+    """A service that carries the history of the primary of these pairs: it was, or is being, promoted from it.
+
+    ``others``: services in no pair. A replica that is still listed may have been promoted by now.
+    """
+    mine = looks.get(pairs[0].primary_name, NO_LOOK).side
     if mine is None or mine.role != "master":
         return ""
-    for other in alone(pairs):
-        side = looks.get(other.name, NO_LOOK).side
-        if side is None or other.name == pair.primary_name:
+    listed = {pair.replica_name for pair in pairs}
+    for name in (*sorted(listed - {""}), *(one.name for one in others if one.name != pairs[0].primary_name)):
+        side = looks.get(name, NO_LOOK).side
+        if side is None:
             continue
-        if (side.role == "master" and side.was_promoted and side.replid2 == mine.replid) or (
-            side.role == "slave" and side.replid == mine.replid
-        ):
-            return other.name
+        follows = side.role == "slave" and side.replid == mine.replid and name not in listed
+        if follows or (side.role == "master" and side.was_promoted and side.replid2 == mine.replid):
+            return name
     return ""
 
 

@@ -80,7 +80,7 @@ def closing_steps(want: CloseWish) -> tuple[Step[Any], ...]:
 
 def restoring(setting: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
     """The commands that open a service again: its filter put back, what is left of the write pause lifted."""
-    unfence = shlex.join(("ccr-avn", "unfence", name, *setting.options))
+    unfence = shlex.join(("ccr-avn", "unfence", name, *setting.options, "--force"))
     return (*filter_commands(setting, name, ip_filter), unfence)
 
 
@@ -336,11 +336,12 @@ def _open(want: CloseWish) -> Step[str]:
         fenced = fenced_in(seen)
         return bool(fenced and fenced.fence and fenced.fence.release_disconnecting())
 
+    words = ("ccr-avn", "unfence", want.primary, *want.setting.options, "--disconnect", "--force")
     return Step(
         slug="open",
         purpose=f"disconnect all clients of {want.primary}, then resume writes",
-        read=Probe(("ccr-avn", "unfence", want.primary, *want.setting.options, "--disconnect"), read),
+        read=Probe(words, read),
         gate=Gate("there is no write pause", judge),
         poll=Poll(limit=5),
-        change=Act(("ccr-avn", "unfence", want.primary, *want.setting.options, "--disconnect"), act),
+        change=Act(words, act),
     )

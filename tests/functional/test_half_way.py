@@ -1,6 +1,7 @@
 """What is half-way stays safe: in this run, in the next one, and whatever was done by somebody else meanwhile."""
 
 import json
+import re
 import signal
 from dataclasses import replace
 from typing import Any
@@ -371,6 +372,27 @@ def test_the_old_filter_is_known_to_the_run_that_goes_on(pair: Operator) -> None
     assert result["ip_filter_before"] == networks
     assert pair.pastes("\n".join(result["restore"])).code == 0
     assert pair.sandbox.platform.services["eu"].user_config["ip_filter"] == networks
+
+
+@pytest.mark.parametrize(
+    "platform", [{}, {"stale_rows": 60.0}, {"promote_seconds": 60.0}], ids=["promoted", "still listed", "under way"]
+)
+def test_after_a_promotion_nobody_resumes_writes_by_mistake(make: Make, platform: dict[str, float]) -> None:
+    """No tag tells of it yet, and no journal: only the replica's history does."""
+    pair = paired(make(**platform))
+    assert pair.ccr("fence", "eu", "--ttl", "120").code == 0
+    assert pair.ccr("unfence", "eu").code == 0, "it still follows"
+    assert pair.ccr("fence", "eu", "--ttl", "120").code == 0
+    pair.avn("service", "integration-delete", next(iter(pair.sandbox.platform.rows)))
+    if "promote_seconds" not in platform:
+        until(lambda: accepts(pair, "us"), "us to be promoted")
+    refused = pair.ccr("unfence", "eu")
+    assert refused.code == 4, refused.err
+    assert "us was promoted from eu, or is being promoted" in refused.err
+    assert paused_for(pair, "eu") > 0
+    [again] = re.findall(r"all the same: (ccr-avn unfence eu .*--force)$", refused.err, re.MULTILINE)
+    assert pair.pastes(again).code == 0
+    assert accepts(pair, "eu")
 
 
 def test_what_was_undone_is_what_was_seen(pair: Operator) -> None:
