@@ -148,7 +148,9 @@ def _service(pair: Pair, service: Service | None, name: str, read: Look) -> dict
     else:
         told |= {"type": None, "cloud": None, "plan": None, "state": "elsewhere" if pair.elsewhere else "gone"}
     if read.side:
-        told["data_plane"] = {"role": read.side.role, "offset": read.side.offset, "history": read.side.replid}
+        side = read.side
+        told["data_plane"] = {"role": side.role, "offset": side.offset, "history": side.replid}
+        told["data_plane"]["writes_paused_seconds"] = side.paused_seconds
     else:
         told["data_plane"] = None
     told["trouble"] = read.trouble or None

@@ -8,6 +8,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.monitoring.collect import Look
 from ccr_avn.monitoring.pairs import UNNAMED, Pair
 from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
+from ccr_avn.units import format_duration
 from ccr_avn.valkey.replication import ReplicationInfo
 
 SHOWN = 3
@@ -111,6 +112,9 @@ def _troubles(pair: Pair, looks: tuple[Look, Look]) -> Iterable[Verdict]:
         if read.trouble and service and service.state != "POWEROFF":
             said = read.trouble if read.trouble.startswith(service.name) else f"{service.name}: {read.trouble}"
             yield ("unknown" if read.ours else "critical"), said
+    side = looks[0].side
+    if side and side.paused_seconds and not pair.past.is_old:  # by a switchover under way, or by hand
+        yield "warning", f"writes on {pair.primary_name} are paused, for {format_duration(side.paused_seconds)} more"
 
 
 def _replication(

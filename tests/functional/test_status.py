@@ -1,6 +1,7 @@
 """`status` as somebody types it, on pairs that are well and on pairs that are not."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,10 @@ def test_pairs_well_and_ill(make: Make, tmp_path: Path) -> None:
     assert pairs["r0"]["lag_bytes"] == 0
     assert "single node" in pairs["r0"]["exposure"]
     assert pairs["r2"]["link"] == "down"
+    assert operator.ccr("fence", "p3", "--ttl", "120").code == 0
     table = operator.ccr("status")
     assert table.code == 0
+    assert re.search(r"^warning: p3/r3: writes on p3 are paused, for \d min \d\d s more$", table.out, re.MULTILINE)
     assert "no replica" in next(line for line in table.out.splitlines() if "alone" in line)
     assert "AVNS_" not in table.out
 

@@ -105,6 +105,8 @@ def test_without_the_data_plane_nothing_is_said_of_it() -> None:
         (both(side("master", 5000), side("slave", 0)), "critical", "up", "5000 bytes behind"),
         (both(side("master", 500), side("slave", 0)), "warning", "up", "500 bytes behind"),
         (both(side("master", 5), side("slave", 9)), "ok", "up", ""),
+        (both(side("master", 9, paused_seconds=17.0), side("slave", 9)), "warning", "up", "eu are paused, for 17.0 s"),
+        (both(side("master", 9, paused_seconds=0.0), side("slave", 9)), "ok", "up", ""),
     ],
 )
 def test_verdicts(looks: Looks, health: str, link: str, reason: str) -> None:
