@@ -169,11 +169,13 @@ def test_a_replica_that_comes_back_empty_leaves_the_old_primary_alone(make: Make
 
 def test_writes_that_only_the_old_primary_has_are_told(pair: Operator) -> None:
     """Killed behind the promotion, and run again after the pause ran out."""
+    pair.sandbox.faults.add(kind="hang", method="PUT", path="/service/eu$")  # it is not closed, however late it dies
     child, _ = runs_to(pair, "accepts-writes: ok", "--fence-ttl", "1", "--promote-timeout", "2")
     child.kill()
     ended(child)
     with client(pair, "eu", timeout=30) as old:
         old.set("late", "x")  # is answered when the pause runs out
+    pair.sandbox.faults.clear()
     done = pair.ccr(*GO, "--json")
     assert done.code == 16, done.err
     told = json.loads(done.out)
@@ -188,6 +190,7 @@ def test_writes_that_only_the_old_primary_has_are_told(pair: Operator) -> None:
 
 def test_writes_that_come_through_while_it_is_being_closed_are_told(pair: Operator) -> None:
     """The histories were compared by then: what a connection from before saw last counts."""
+    pair.sandbox.faults.add(kind="delay", seconds=1.0, method="PUT", path="/service/eu$")
     with Load(uri(pair, "eu")) as load:
         child, _ = runs_to(pair, "audit: ok", "--json")
         with pair.sandbox.servers.admin("eu") as admin:
@@ -200,6 +203,7 @@ def test_writes_that_come_through_while_it_is_being_closed_are_told(pair: Operat
 
 def test_a_pause_that_ended_with_its_server_is_no_success(pair: Operator) -> None:
     """It comes back with its last dump and another history: what it took meanwhile can't be told."""
+    pair.sandbox.faults.add(kind="delay", seconds=1.0, method="PUT", path="/service/eu$")
     child, _ = runs_to(pair, "accepts-writes: ok", "--json")
     pair.sandbox.servers.kill("eu")
     pair.sandbox.servers.heal("eu")

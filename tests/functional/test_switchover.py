@@ -310,8 +310,6 @@ MARKS = {
     "close": "close: avn",
 }
 """The line that shows when a run is at that step."""
-BEFORE = ("health", "fence", "caught-up")
-"""Steps at which nothing is promoted yet: what ends the run there ends it as if it had not been."""
 OFTEN = {("caught-up", signal.SIGKILL), ("promote", signal.SIGINT)}
 FENCE_TTL = 3.0
 
@@ -333,7 +331,8 @@ def test_ended_at_any_step_nothing_is_lost_and_the_same_command_finishes(
     """Ended when the step's line shows; the fence is short, so that it runs out while we watch.
 
     Behind the promotion the fence may run out before the next run begins: what the old primary then takes is on it
-    alone, and the run that finishes says so.
+    alone, and the run that finishes says so. How far the first got is seen by who sent the deletion: on a busy machine
+    the signal may arrive late, and an avn that has begun outlives its run.
     """
     with Load(uri(pair, "eu")) as load:
         child = pair.start("ccr-avn", *GO, "--fence-ttl", f"{FENCE_TTL:g}", "--promote-timeout", "5")
@@ -349,7 +348,7 @@ def test_ended_at_any_step_nothing_is_lost_and_the_same_command_finishes(
     assert is_promoted(pair)
     lost = missing(pair, load.acknowledged)
     assert not lost or again.code == 16, "what only the old primary has is told"
-    if step in BEFORE:
+    if "promote: avn service integration-delete" in again.err:
         assert lost == []
         assert again.code == 0, again.err
     began, over = load.silence()
