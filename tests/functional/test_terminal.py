@@ -6,7 +6,7 @@ import re
 import select
 import time
 
-from tests.support.drills import QUICK, primary_at, services
+from tests.support.drills import BY_LINK, QUICK, primary_at, services
 from tests.support.loaded import BIN
 from tests.support.operator import EU, LIMIT, Make, Operator
 from tests.support.pairs import paired
@@ -80,7 +80,7 @@ def test_a_drill_asks_before_it_makes_anything_and_clean_asks_for_each(operator:
     for told in ("0.1 USD an hour", "is not changed and keeps serving"):
         assert told in shown
     for _ in range(2):
-        assert operator.ccr(*QUICK, "--level", "link", "--keep").code == 0
+        assert operator.ccr(*BY_LINK, "--keep").code == 0
     first, second = sorted(services(operator) - {"eu"})
     code, shown = in_a_terminal(operator, "drill", "--clean", answer="yes\n", more=("no\n",))
     assert code == 14, shown
