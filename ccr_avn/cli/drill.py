@@ -9,7 +9,7 @@ import typer
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Check, DryRun, Json, PollInterval, ProjectName, Samples, flattened
 from ccr_avn.cli.promotion_options import DoubtTimeout, Yes, answer_to, must_be_able_to_ask
-from ccr_avn.cli.verify import Level
+from ccr_avn.cli.verify import Level, must_fit
 from ccr_avn.errors import UsageError
 
 Name = Annotated[
@@ -99,10 +99,7 @@ def drill(
         raise UsageError(
             f"invalid value for --max-minutes: {max_minutes:g}", detail="more than 0", hint="--max-minutes 60"
         )
-    if level in (Level.LINK, Level.MARKER):
-        options.idle(context, f"--level {level.value}", "--level keys or values", "max_ops")
-    if level is Level.LINK:
-        options.idle(context, "--level link", "--level marker, keys or values", "samples")
+    must_fit(context, level, "max_ops")
     if clean:
         options.idle(context, "--clean", "a drill", *OF_A_DRILL)
     setting = asking.setting(project, poll_interval)

@@ -49,30 +49,19 @@ Vpc = Annotated[
     list[str] | None, typer.Option("--vpc-cloud", metavar="C", help="A cloud in which the project has a VPC.")
 ]
 Tls = Annotated[bool, typer.Option("--tls", help="Serve TLS; `avn project ca-get` returns its CA.")]
+
+
+def _pem(option: str, text: str, holds: str) -> Any:
+    """A file that TLS is served with. ``text``: its help; ``holds``: what is in it."""
+    return typer.Option(option, metavar="F", help=text, callback=options.a_file(holds, "ls -l"))
+
+
 Certificate = Annotated[
     Path | None,
-    typer.Option(
-        "--tls-certificate",
-        metavar="F",
-        help="Serve TLS with this certificate; requires --tls-key.",
-        callback=options.a_file("a certificate", "ls -l"),
-    ),
+    _pem("--tls-certificate", "Serve TLS with this certificate; requires --tls-key.", "a certificate"),
 ]
-Key = Annotated[
-    Path | None,
-    typer.Option(
-        "--tls-key", metavar="F", help="Its private key.", callback=options.a_file("its private key", "ls -l")
-    ),
-]
-Ca = Annotated[
-    Path | None,
-    typer.Option(
-        "--tls-ca",
-        metavar="F",
-        help="The CA that `avn project ca-get` returns.",
-        callback=options.a_file("a CA certificate", "ls -l"),
-    ),
-]
+Key = Annotated[Path | None, _pem("--tls-key", "Its private key.", "its private key")]
+Ca = Annotated[Path | None, _pem("--tls-ca", "The CA that `avn project ca-get` returns.", "a CA certificate")]
 Faulty = Annotated[
     list[str] | None,
     typer.Option("--fault", metavar="K=V,…", help="As `sandbox fault`: --fault kind=status,status=500,method=POST"),

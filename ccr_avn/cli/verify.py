@@ -73,6 +73,19 @@ class Comparing:
         )
 
 
+def must_fit(context: typer.Context, level: Level, *comparing: str) -> None:
+    """``comparing``: the options that only a comparison of keys heeds.
+
+    Raises:
+        UsageError: an option was given that this level does not heed.
+    """
+    beside = f"--level {level.value}"
+    if level is Level.LINK:
+        options.idle(context, beside, "--level marker, keys or values", "samples")
+    if level in (Level.LINK, Level.MARKER):
+        options.idle(context, beside, "--level keys or values", *comparing)
+
+
 @flattened
 def verify(
     *,
@@ -101,11 +114,7 @@ def verify(
     --match, --sample, --db, --jobs, --max-ops, --rounds, --round-interval and --differences are for --level keys and
     values.
     """
-    if level is Level.LINK:
-        options.idle(context, f"--level {level.value}", "--level marker, keys or values", "samples")
-    if level in (Level.LINK, Level.MARKER):
-        only = (*(one.name for one in fields(Comparing)), "unlinked")
-        options.idle(context, f"--level {level.value}", "--level keys or values", *only)
+    must_fit(context, level, *(one.name for one in fields(Comparing)), "unlinked")
     asking.preload()
     setting = asking.setting(project)
     want = VerifyRequest(
