@@ -277,9 +277,7 @@ def _impossible(pair: Pair, replica: Look, want: Want) -> tuple[str, str] | None
     if not pair.replica.serving:
         return f"{name} is {pair.replica.state}", f"avn service wait {name}"
     if replica.side is None:
-        told = replica.trouble or "not asked"
-        hint = replica.hint or f"ccr-avn gate last-known {name}"
-        return (told if told.startswith(name) else f"{name}: {told}"), hint
+        return replica.trouble_of(name), replica.hint or f"ccr-avn gate last-known {name}"
     return None
 
 
@@ -299,9 +297,8 @@ def _not_healthy(pair: Pair, primary: Look, link: str, behind: int | None, want:
     name, replica = pair.primary_name, pair.replica_name
     force = f"if it is lost: ccr-avn failover {replica} --allow-data-loss"
     if primary.side is None:
-        told = primary.trouble or "not asked"
         lives = primary.ours or primary.answered
-        return (told if told.startswith(name) else f"{name}: {told}"), (lives and primary.hint) or force
+        return primary.trouble_of(name), (lives and primary.hint) or force
     if link != "up":
         words = {
             "down": "link down",

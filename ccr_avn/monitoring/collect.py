@@ -56,6 +56,11 @@ class Look:
     answered: bool = False
     hint: str = ""
 
+    def trouble_of(self, name: str) -> str:
+        """Why there is no answer, with the service's name in front, once."""
+        told = self.trouble or "not asked"
+        return told if told.startswith(name) else f"{name}: {told}"
+
 
 Looks = dict[str, Look]
 

@@ -110,8 +110,7 @@ def _states(pair: Pair) -> Iterable[Verdict]:
 def _troubles(pair: Pair, looks: tuple[Look, Look]) -> Iterable[Verdict]:
     for service, read in zip((pair.primary, pair.replica), looks, strict=True):
         if read.trouble and service and service.state != "POWEROFF":
-            said = read.trouble if read.trouble.startswith(service.name) else f"{service.name}: {read.trouble}"
-            yield ("unknown" if read.ours else "critical"), said
+            yield ("unknown" if read.ours else "critical"), read.trouble_of(service.name)
     side = looks[0].side
     if side and side.paused_seconds and not pair.past.is_old:  # by a switchover under way, or by hand
         yield "warning", f"writes on {pair.primary_name} are paused, for {format_duration(side.paused_seconds)} more"
