@@ -28,11 +28,11 @@ class Hooks:
             return True
         try:
             answer = process.run(words, deadline=self.timeout, environment=environment)
-        except OSError as error:
-            console.warn(f"{self._named(which)}: {words[0]} can't be run: {error.strerror}")
-            return False
         except KeyboardInterrupt:  # only when the run itself has ended: what it did is still to be told
             console.warn(f"{self._named(which)}: interrupted by Ctrl-C")
+            return False
+        if not answer.started:
+            console.warn(f"{self._named(which)}: {words[0]} can't be run: {answer.last_line}")
             return False
         self.seconds[which] = round(answer.seconds, 3)
         for line in (answer.stdout + answer.stderr).splitlines():

@@ -1,6 +1,7 @@
 """The only module that starts processes."""
 
 import atexit
+import errno
 import io
 import os
 import resource
@@ -29,6 +30,7 @@ class Answer:
     stderr: str = field(repr=False)
     seconds: float
     expired: bool = False  # ended by our deadline
+    started: bool = True  # False: the system could not start it, so it has done nothing; stderr says why
 
     @property
     def last_line(self) -> str:
@@ -40,6 +42,9 @@ class Answer:
 AVN = {"LANGUAGE": "C"}
 """What an avn has in its environment besides ours: its parser asks for a translation of hundreds of words that has never
 been there, which takes a sixth of its start."""
+
+NOT_STARTED = 126
+"""The exit code that a shell has for a program that can't be run."""
 
 _preloaded: list[preload.Preloaded] = []
 """The avn that is loaded, one at most."""
@@ -76,16 +81,21 @@ def preload_avn(path: str) -> None:
 
 def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, str], nice: int) -> Answer:
     began = time.monotonic()
-    with subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-        env={**os.environ, **environment},
-    ) as child:
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            env={**os.environ, **environment},
+        )
+    except OSError as error:
+        why = _why_not_started(argv[0], error)
+        return Answer(argv=argv, code=NOT_STARTED, stdout="", stderr=why, seconds=0.0, started=False)
+    with process as child:
         preload.give_way(child.pid, nice)
         expired = False
         try:
@@ -99,6 +109,12 @@ def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, s
             raise
     seconds = time.monotonic() - began
     return Answer(argv=argv, code=child.returncode, stdout=stdout, stderr=stderr, seconds=seconds, expired=expired)
+
+
+def _why_not_started(program: str, error: OSError) -> str:
+    if error.errno == errno.ENOENT and shutil.which(program):  # the system names the script
+        return "the interpreter that its first line names does not exist"
+    return error.strerror or type(error).__name__
 
 
 class Ahead:

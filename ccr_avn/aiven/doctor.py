@@ -32,7 +32,7 @@ def examine(given: str | None, project: Project, service_type: str, deadline: fl
     try:
         program = identify(given)
     except CcrError as error:
-        return (Check(name="avn", verdict="FAIL", seen=f"{error.what}; {error.hint}"),)
+        return (Check(name="avn", verdict="FAIL", seen=f"{error.what}: {error.detail}; {error.hint}"),)
 
     def ask(call: Call[Any]) -> Any:
         return _ask(program.path, call, deadline)

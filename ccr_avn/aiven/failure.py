@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 
 from ccr_avn.plan.outcome import TOO_MANY, Failure
@@ -24,6 +25,12 @@ _AGAIN = re.compile(r"try again in (\d+(?:\.\d+)?) ?s\b")
 
 def read(answer: Answer) -> Failure:
     """Why it failed, for people; its status for programs."""
+    if not answer.started:
+        return Failure(
+            reason=f"{answer.argv[0]} can't be run: {answer.last_line}",
+            hint=f"try it by hand: {shlex.join((answer.argv[0], '--version'))}; reinstall it (pip install aiven-client), "
+            "or name another with --avn",
+        )
     if answer.expired:
         return Failure(reason=f"no answer within {answer.seconds:.0f} s (--call-timeout)")
     if answer.code < 0:

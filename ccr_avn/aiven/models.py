@@ -276,7 +276,7 @@ def catalogue(stdout: str) -> Catalogue:
     except (ValueError, RecursionError) as error:
         raise unreadable(error) from None
     if not isinstance(types, dict):
-        raise unreadable(TypeError("not an object"))
+        raise unreadable(TypeError("it is no object"))
     offers = {kind: _objects_in(offer, "service_plans") for kind, offer in types.items() if kind in REPLICABLE}
     found = Priced(
         {kind: {str(plan.get("service_plan")): _regions(plan) for plan in plans} for kind, plans in offers.items()}

@@ -97,12 +97,9 @@ def _too_old(path: str, number: str) -> TooOld:
 
 
 def _local(path: str, words: tuple[str, ...]) -> str:
-    try:
-        answer = process.run((path, *words), deadline=LOCAL)
-    except OSError as error:
-        raise UsageError(
-            f"{path} can't be run", detail=str(error.strerror), hint="give --avn the path of avn"
-        ) from None
+    answer = process.run((path, *words), deadline=LOCAL)
+    if not answer.started:
+        raise UsageError(f"{path} can't be run", detail=answer.last_line, hint=failure.read(answer).hint)
     return answer.stdout if answer.code == 0 else ""
 
 

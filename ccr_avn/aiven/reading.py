@@ -46,7 +46,7 @@ def parsed(stdout: str) -> Any:
 def listed(stdout: str) -> list[Any]:
     found = parsed(stdout)
     if not isinstance(found, list):
-        raise unreadable(TypeError("not a list"))
+        raise unreadable(TypeError("it is no list"))
     return found
 
 
@@ -120,7 +120,8 @@ def unreadable(error: Exception) -> AvnError:
         first = error.errors(include_input=False, include_url=False)[0]
         detail = f"{'.'.join(str(part) for part in first['loc']) or 'the answer'}: {first['type']}"
     else:
-        detail = "not JSON" if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        told = str(error) if isinstance(error, TypeError) else type(error).__name__  # those are our own words
+        detail = "not JSON" if isinstance(error, json.JSONDecodeError) else told
     return AvnError(
         "avn's answer can't be parsed",
         detail=detail,

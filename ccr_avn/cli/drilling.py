@@ -159,9 +159,9 @@ class Drilling:
         return [{"assumption": "deletion-promotes", "outcome": "does not hold", "saw": saw}]
 
     def _sent(self, slug: str) -> events.ChangeEnded | None:
-        """How the change of a step ended, if it did."""
+        """How the change of a step ended, if it did, and was sent."""
         ended = [one for one in self.session.timeline if isinstance(one, events.ChangeEnded) and one.slug == slug]
-        return ended[-1] if ended else None
+        return ended[-1] if ended and ended[-1].started else None
 
     def _refused(self) -> list[dict[str, str]]:
         """Why a creation is refused the platform says in words only; the other two are a matter of rights."""

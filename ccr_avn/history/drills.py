@@ -119,7 +119,8 @@ def _made(name: str, facts: dict[str, Any], entries: list[dict[str, Any]]) -> Ma
     ended = next((one for one in entries if _is(one, "ChangeEnded", CREATE)), None)
     sent: Sent | None = None if began is None else "unanswered"
     if ended is not None:
-        sent = "refused" if ended.get("refused") else "unanswered" if ended.get("doubt") else "answered"
+        undone = ended.get("refused") or ended.get("started") is False
+        sent = "refused" if undone else "unanswered" if ended.get("doubt") else "answered"
     created = [
         one["finding"]["facts"].get("created")
         for one in entries

@@ -143,12 +143,10 @@ def watch(
 
 
 def _run(command: tuple[str, ...], environment: dict[str, str], note: Callable[[str], None]) -> None:
-    try:
-        answer = process.run(command, deadline=COMMAND_LIMIT, environment=environment)
-    except OSError as error:
-        note(f"alert command can't be run: {error.strerror}")
-        return
-    if answer.expired:
+    answer = process.run(command, deadline=COMMAND_LIMIT, environment=environment)
+    if not answer.started:
+        note(f"alert command can't be run: {answer.last_line}")
+    elif answer.expired:
         note(f"alert command ended after {COMMAND_LIMIT:g} s")
     elif answer.code:
         note(f"alert command failed with exit code {answer.code}: {answer.last_line}")

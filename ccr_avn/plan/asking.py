@@ -190,6 +190,8 @@ class FailedChange:
 
     @property
     def why(self) -> str:
+        if not self.answer.started:
+            return f"it was not sent: {self.detail}"
         return f"it failed ({self.detail}); checking whether the request took effect"
 
     def error(self, detail: str = "") -> AvnError:

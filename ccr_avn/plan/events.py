@@ -67,12 +67,16 @@ class ChangeStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeEnded(Event):
-    """``doubt``: it failed, and the next look decides whether it acted; ``refused``: the platform answered no."""
+    """``doubt``: it failed, and the next look decides whether it acted; ``refused``: the platform answered no.
+
+    ``started``: False where avn could not be started, so that nothing was sent.
+    """
 
     slug: str
     seconds: float
     doubt: str = ""
     refused: bool = False
+    started: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

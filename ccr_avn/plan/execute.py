@@ -190,11 +190,19 @@ class Run:
             self.seen.keep(step.slug, sent)
             answer = self._reader.avn(argv)
             failure = None if answer.code == 0 else FailedChange(answer, self._world.explain(answer), change, before)
-            sent = "answered" if failure is None else "refused" if failure.refused else "unanswered"
+            refused, doubt = bool(failure and failure.refused), failure.why if failure else ""
+            undone = refused or not answer.started
+            sent = "answered" if failure is None else "refused" if undone else "unanswered"
             self.seen.keep(step.slug, sent)
-            doubt, refused = (failure.why, failure.refused) if failure else ("", False)
             self._emit(
-                events.ChangeEnded(at=self._now(), slug=step.slug, seconds=answer.seconds, doubt=doubt, refused=refused)
+                events.ChangeEnded(
+                    at=self._now(),
+                    slug=step.slug,
+                    seconds=answer.seconds,
+                    doubt=doubt,
+                    refused=refused,
+                    started=answer.started,
+                )
             )
         return failure
 
@@ -211,6 +219,8 @@ class Run:
         Raises:
             AvnError: it did not act, or nothing tells.
         """
+        if not failure.answer.started:
+            raise self._without_effect(step, failure)
         limit = BRIEF if failure.refused else step.doubt_limit or (DOUBT if failure.silent else BRIEF)
         try:
             finding = self._effect(step.doubts or (step,), limit, began)
@@ -218,11 +228,14 @@ class Run:
             self.changed = failure.changed_before or "unknown"
             raise failure.error(f"{failure.detail}; then the check for its effect failed: {error.detail}") from None
         if finding is None:
-            self.changed = failure.changed_before or ("unknown" if failure.silent else False)
-            if step.final:  # it did not act, so there is a way back; a later step's failure opens none
-                self._final_sent = failure.silent
-            raise failure.error()
+            raise self._without_effect(step, failure)
         return self._until_go(step, step.poll, self._now(), lag=LAG) if step.doubts else finding
+
+    def _without_effect(self, step: Step[Any], failure: FailedChange) -> AvnError:
+        self.changed = failure.changed_before or ("unknown" if failure.silent else False)
+        if step.final:  # it did not act, so there is a way back; a later step's failure opens none
+            self._final_sent = failure.silent
+        return failure.error()
 
     def _effect(self, looks: tuple[Step[Any], ...], limit: float, began: float) -> Finding | None:
         """What shows that a change acted: any one *go* does. None: all were still unchanged after ``limit`` seconds.

@@ -10,7 +10,7 @@ from ccr_avn.errors import CcrError, Refused, TimedOut
 T = TypeVar("T")
 
 
-Sent = Literal["answered", "refused", "unanswered"]
+Sent = Literal["answered", "refused", "unanswered"]  # refused: also where avn could not be started
 """How a change by avn ended: accepted, refused, or without a conclusive answer."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.loaded import BIN
 from tests.support.operator import EU, LIMIT, Ended, Make, Operator, ended
 from tests.support.pairs import accepts, add_service, client, is_promoted, missing, origin, paired, uri
 from tests.support.previews import does_as_shown
@@ -149,6 +150,20 @@ def test_a_replica_that_does_not_catch_up_un_fences(pair: Operator) -> None:
     done = pair.ccr(*GO, "--catch-up-timeout", "1", "--before", cut)
     assert done.code == 5, done.err
     assert "bytes behind" in done.err
+    assert accepts(pair, "eu")
+    assert not is_promoted(pair)
+
+
+def test_an_avn_that_can_not_be_started_any_more_promotes_nothing_and_un_fences(pair: Operator, tmp_path: Path) -> None:
+    """An upgrade of it under way, a machine without processes left: it was not sent, which needs no look."""
+    avn = tmp_path / "avn"
+    avn.write_text(f'#!/bin/sh\nexec {BIN}/avn "$@"\n')
+    avn.chmod(0o755)
+    done = pair.ccr(*GO, "--json", "--avn", str(avn), "--before", f"sed -i 1s,/bin/sh,/there/is/none, {avn}")
+    assert done.code == 3, done.err
+    assert json.loads(done.out)["changed"] is False
+    assert "the interpreter that its first line names does not exist" in done.err
+    assert "writes on eu resumed" in done.err
     assert accepts(pair, "eu")
     assert not is_promoted(pair)
 

@@ -47,9 +47,14 @@ class Fake:
 
 
 def answer(
-    argv: tuple[str, ...] = ("avn",), code: int = 0, stdout: str = "", stderr: str = "no", expired: bool = False
+    argv: tuple[str, ...] = ("avn",),
+    code: int = 0,
+    stdout: str = "",
+    stderr: str = "no",
+    expired: bool = False,
+    started: bool = True,
 ) -> Answer:
-    return Answer(argv=argv, code=code, stdout=stdout, stderr=stderr, seconds=0.1, expired=expired)
+    return Answer(argv=argv, code=code, stdout=stdout, stderr=stderr, seconds=0.1, expired=expired, started=started)
 
 
 def call(name: str, *more: Any) -> Call[Any]:

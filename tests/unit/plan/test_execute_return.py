@@ -74,6 +74,20 @@ def test_doubt_is_settled_by_any_look_that_shows_the_effect(
     assert waited > 60 if code == 500 else waited < 10, "only a refusal is believed at once"
 
 
+def test_what_could_not_be_started_was_not_sent_whatever_the_looks_say() -> None:
+    """The same avn can't be started for them either."""
+    log: list[str] = []
+    fake = Fake(**{"promote": ["wait"], "make-promote": [answer(code=126, stderr="Exec format error", started=False)]})
+    looks = (read("role", Unreachable("down", passing=False)),)
+    with pytest.raises(AvnError) as caught:
+        fake.perform(plan(probe("fence", log), final(doubts=looks, doubt_limit=60.0)))
+    assert caught.value.detail == "avn can't be run: Exec format error"
+    assert "avn --version" in caught.value.hint
+    assert fake.last.changed is False
+    assert log[-1] == "un-fence"
+    assert fake.calls == ["promote", "make-promote"], "nothing is looked for"
+
+
 def test_not_found_is_no_refusal_of_a_deletion() -> None:
     """Somebody else may have deleted it."""
     fake = Fake(**{"promote": ["wait", "go"], "make-promote": [status(404)]})

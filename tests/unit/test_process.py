@@ -1,0 +1,48 @@
+"""Starting programs: what can't be started is an answer too, and says why."""
+
+from pathlib import Path
+
+import pytest
+from pytest_subprocess import FakeProcess
+
+from ccr_avn import process
+from ccr_avn.hooks import Hooks
+
+
+@pytest.fixture(autouse=True)
+def real_processes(fp: FakeProcess) -> None:
+    """What can't be started only the system knows."""
+    fp.allow_unregistered(allow=True)
+
+
+def program(at: Path, text: str, mode: int = 0o755) -> str:
+    at.write_text(text)
+    at.chmod(mode)
+    return str(at)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "why"),
+    [
+        ("#!/there/is/none\n", 0o755, "the interpreter that its first line names does not exist"),
+        ("#!/bin/sh\r\n", 0o755, "the interpreter that its first line names does not exist"),
+        ("garbage", 0o755, "Exec format error"),
+        ("#!/bin/sh\n", 0o644, "Permission denied"),
+        (None, 0, "No such file or directory"),
+    ],
+)
+def test_a_program_that_can_not_be_started_has_done_nothing_and_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, mode: int, why: str
+) -> None:
+    path = tmp_path / "program"
+    if text is not None:
+        program(path, text, mode)
+    answer = process.run((str(path),), deadline=60)
+    assert (answer.started, answer.code, answer.last_line) == (False, process.NOT_STARTED, why)
+    assert not Hooks(before=(str(path),)).run("before", {})
+    assert f"can't be run: {why}" in capsys.readouterr().err
+
+
+def test_a_program_that_ends_with_that_code_was_started(tmp_path: Path) -> None:
+    answer = process.run((program(tmp_path / "program", "#!/bin/sh\nexit 126\n"),), deadline=60)
+    assert (answer.started, answer.code) == (True, process.NOT_STARTED)
