@@ -21,6 +21,7 @@ from ccr_avn.valkey import quiescence, writes
 from ccr_avn.valkey.fence import Fence
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import Noted
+from ccr_avn.valkey.replication import ReplicationInfo
 
 Timeout = Annotated[float, options.seconds("How long to wait.")]
 
@@ -37,6 +38,7 @@ def fence(
 ) -> None:
     """Pause writes on PRIMARY for a limited time. A switchover does this by itself."""
     [endpoint] = asked.endpoints(primary)
+    must_be(fetch_replication(endpoint), "master", primary)
     held = Fence(endpoint, "by-hand", ttl)
     held.place()
     noted = Noted.of(held.side(), time.time())
@@ -148,10 +150,20 @@ def caught_up(
 ) -> None:
     """Wait until REPLICA has applied what PRIMARY had written by now. Exit 5 if it has not within --timeout."""
     source, target = asked.endpoints(primary, replica)
-    offset = fetch_replication(source).offset
-    quiescence.caught_up(offset, target, timeout=timeout)
-    text = f"replica offset of {replica} equals primary offset of {primary} ({offset})"
-    asked.show(text, {"offset": offset})
+    written = must_be(fetch_replication(source), "master", primary)
+    must_be(quiescence.caught_up(written, target, timeout=timeout), "slave", replica)
+    text = f"replica offset of {replica} equals primary offset of {primary} ({written.offset})"
+    asked.show(text, {"offset": written.offset})
+
+
+def must_be(side: ReplicationInfo, role: str, service: str) -> ReplicationInfo:
+    """Raises:
+    Refused: it has the other role, so that the answer would be about something else.
+    """
+    if side.role != role:
+        told = "a replica: it accepts no writes" if side.role == "slave" else "a primary: it follows nobody"
+        raise Refused(f"{service} is {told}", hint=f"which service is which: ccr-avn status {service}")
+    return side
 
 
 @flattened

@@ -282,7 +282,8 @@ def _seal(want: FenceWish, seen: Results) -> Fenced:
             break
         fenced.fence.place_anew()
         fenced = fenced.at(fenced.fence.side())
-        caught_up(fenced.target.offset if fenced.target else 0, replica, timeout=want.catch_up_timeout)
+        if fenced.target:
+            caught_up(fenced.target, replica, timeout=want.catch_up_timeout)
     trouble = _trouble(fenced, now)
     side = fetch_replication(replica)
     if not trouble and fenced.target and side.role != "master":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ccr_avn.aiven import avn
+from ccr_avn.aiven.lineage import promoted_from
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import NotProven
 from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Results, Step, stop
@@ -134,12 +135,8 @@ def confirm_pair(setting: Setting, primary: str, replica: str, *, linked: bool =
 
     def judge(found: tuple[Service, ...], _: Results) -> Finding:
         findings = [_judge_there(setting, by_name(found, name), name) for name in (primary, replica)]
-        target = by_name(found, replica)
-        if linked and target and target.source != primary:
-            what = f"replicates {target.source}" if target.source else "is not a read replica"
-            findings.append(
-                stop(f"{replica} {what}", hint=f"`ccr-avn enable {primary} NAME` creates a replica of {primary}")
-            )
+        if linked and (target := by_name(found, replica)) and target.source != primary:
+            findings.append(_not_its_replica(target, primary, found))
         return together(findings)
 
     return Step(
@@ -147,6 +144,20 @@ def confirm_pair(setting: Setting, primary: str, replica: str, *, linked: bool =
         purpose=f"check that {replica} is a read replica of {primary}",
         read=avn.service_list(setting.project, primary, replica),
         gate=Gate("both are running, and the read_replica integration links them", judge),
+    )
+
+
+def _not_its_replica(target: Service, primary: str, found: tuple[Service, ...]) -> Finding:
+    other, replica = by_name(found, primary), target.name
+    if target.source:
+        return stop(f"{replica} replicates {target.source}", hint=f"ccr-avn verify {target.source} {replica}")
+    if other and other.source == replica:
+        return stop(f"{primary} replicates {replica}: the other way round", hint=f"ccr-avn verify {replica} {primary}")
+    if promoted_from(target, found) == other:
+        compare = f"ccr-avn verify {primary} {replica} --unlinked --level values"
+        return stop(f"{replica} was promoted from {primary}: it replicates nothing", hint=f"to compare them: {compare}")
+    return stop(
+        f"{replica} is not a read replica", hint=f"`ccr-avn enable {primary} NAME` creates a replica of {primary}"
     )
 
 

@@ -116,14 +116,16 @@ def _unless_written(first: ReplicationInfo, last: ReplicationInfo, seconds: floa
 
 
 def caught_up(
-    offset: int,
+    primary: ReplicationInfo,
     replica: Endpoint,
     *,
     timeout: float,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ReplicationInfo:
-    """Wait on one connection until the replica has applied ``offset``: the primary's, read after its fence took hold.
+    """Wait on one connection until the replica has applied all that ``primary`` had; a master is given back at once.
+
+    ``primary``: read after its fence took hold. Offsets tell something only of the same replication ID.
 
     Raises:
         TimedOut: it has not, after ``timeout`` seconds; says by how much.
@@ -134,7 +136,7 @@ def caught_up(
     def look() -> ReplicationInfo | Unreachable:
         try:
             with connect(replica, name="ccr-avn:caught-up") as client, explained(replica, connected=True):
-                return _reaches(client, offset, replica.service, until, clock, sleep)
+                return _reaches(client, primary, replica.service, until, clock, sleep)
         except Unreachable as trouble:
             if not trouble.passing:
                 raise
@@ -156,7 +158,7 @@ def caught_up(
 
 def _reaches(
     client: "valkey.Valkey",
-    offset: int,
+    primary: ReplicationInfo,
     service: str,
     until: float,
     clock: Callable[[], float],
@@ -164,17 +166,22 @@ def _reaches(
 ) -> ReplicationInfo:
     side = poll(
         lambda: read_replication(client, service),
-        lambda side: side.offset >= offset,
+        lambda side: side.role == "master" or _has_applied(side, primary),
         within=until - clock(),
         first=0.0005,
         longest=0.05,
         clock=clock,
         sleep=sleep,
     )
-    if side.offset < offset:
-        raise TimedOut(
-            f"{service} has not caught up: it is {offset - side.offset} bytes behind",
-            detail=f"link {side.link_status}, applied offset {side.offset} of {offset}",
-            hint="try again at a quieter time, or wait longer",
-        )
-    return side
+    if side.role == "master" or _has_applied(side, primary):
+        return side
+    behind = f"it is {primary.offset - side.offset} bytes behind"
+    raise TimedOut(
+        f"{service} has not caught up: {behind if side.replid == primary.replid else 'it has a different replication ID'}",
+        detail=f"link {side.link_status}, applied offset {side.offset} of {primary.offset}",
+        hint="try again at a quieter time, or wait longer",
+    )
+
+
+def _has_applied(side: ReplicationInfo, primary: ReplicationInfo) -> bool:
+    return side.replid == primary.replid and side.offset >= primary.offset

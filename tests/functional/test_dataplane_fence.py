@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -157,7 +158,7 @@ def test_under_load_nothing_is_acknowledged_that_is_not_on_the_replica(
         placed = pauses(primary)
         until(lambda: pauses(primary) > placed, "it to be renewed")
         before = fence.side()
-        caught_up(before.offset, replica.endpoint(), timeout=5)
+        caught_up(before, replica.endpoint(), timeout=5)
         assert fence.holds()
         assert no_writes_between(before, fence.side(), 1)
         replica.promote()
@@ -359,11 +360,13 @@ def test_catching_up(primary: Server, serve: Serve) -> None:
     replica = serve("us", binary=primary.binary)
     replica.follow(primary)
     primary.admin.set("k", "v")
-    offset = fetch_replication(primary.endpoint()).offset
-    assert caught_up(offset, replica.endpoint(), timeout=5).offset >= offset
+    written = fetch_replication(primary.endpoint())
+    assert caught_up(written, replica.endpoint(), timeout=5).offset >= written.offset
     with pytest.raises(TimedOut) as caught:
-        caught_up(offset + 1000, replica.endpoint(), timeout=0.1)
+        caught_up(replace(written, offset=written.offset + 1000), replica.endpoint(), timeout=0.1)
     assert "bytes behind" in caught.value.what
+    with pytest.raises(TimedOut, match="different replication ID"):
+        caught_up(replace(written, replid="a" * 40), replica.endpoint(), timeout=0.1)
     replica.kill()
     with pytest.raises(CcrError):
-        caught_up(offset, replica.endpoint(), timeout=0.2)
+        caught_up(written, replica.endpoint(), timeout=0.2)

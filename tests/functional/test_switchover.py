@@ -65,6 +65,7 @@ def test_no_acknowledged_write_is_lost_and_the_same_command_again_changes_nothin
     assert again.code == 0, again.err
     assert json.loads(again.out)["changed"] is False
     assert pair.sandbox.changes() == before
+    assert "hint: to compare them: ccr-avn verify eu us --unlinked" in pair.ccr("verify", "eu", "us").err
     tells_how_to_open_the_old_primary_again(pair, result)
 
 
@@ -498,6 +499,22 @@ def test_lineage_by_tag_by_history_or_by_journal(pair: Operator) -> None:
     tag = f"ccr_promoted_lineage={born[0]}-{born[1]}-{'a' * 40}"
     pair.avn("service", "tags", "update", "us", "--add-tag", tag)
     assert pair.ccr("switchover", "eu", "us", "--check").code == 0
+
+
+def test_what_is_asked_the_wrong_way_round_is_refused(pair: Operator) -> None:
+    """A pause on the replica would hold nothing back; offsets the other way round are "equal" as well."""
+    paused = pair.ccr("fence", "us", "--ttl", "30")
+    assert (paused.code, "us is a replica" in paused.err) == (4, True)
+    with client(pair, "us") as replica:
+        assert replica.info("clients").get("paused_actions", "none") == "none"
+    caught_up = pair.ccr("gate", "caught-up", "us", "eu")
+    assert (caught_up.code, "us is a replica" in caught_up.err) == (4, True)
+    for command, more in (("switchover", ["--yes"]), ("verify", [])):
+        done = pair.ccr(command, "us", "eu", *more)
+        assert done.code == 4
+        assert f"hint: ccr-avn {command} eu us" in done.err
+    add_service(pair, "as", "startup-4", "azure-westeurope", "eu")
+    assert "hint: ccr-avn verify eu as" in pair.ccr("verify", "us", "as").err
 
 
 @pytest.mark.slow
