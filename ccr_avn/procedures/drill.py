@@ -132,7 +132,13 @@ def plan_drill(want: DrillRequest) -> Drill:
         want=want,
         plan=Plan(
             f"drill a failover of {want.primary} on the throw-away {name}",
-            checks=(pair, offers, see_vpcs(setting, (want.order,), pair), see_backup(want), see_answers(want, pair)),
+            checks=(
+                pair,
+                offers,
+                see_vpcs(setting, (want.order,), pair),
+                see_backup(want, pair),
+                see_answers(want, pair),
+            ),
             steps=steps,
             check=_check_words(want),
         ),

@@ -91,12 +91,13 @@ def look_at_primary(want: DrillRequest) -> Step[tuple[Service, ...]]:
     )
 
 
-def see_backup(want: DrillRequest) -> Step[tuple[Backup, ...]]:
+def see_backup(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Backup, ...]]:
     return Step(
         slug="primary-backup",
         purpose=f"check that {want.primary} has a backup: the throw-away is seeded from it",
         read=avn.backup_list(want.setting.project, want.primary),
         gate=rules.backup_is_there(want.setting.project, want.primary),
+        unneeded=_is_no_primary(want, pair),
     )
 
 
@@ -115,7 +116,18 @@ def see_answers(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[Rep
         read=Probe(want.setting.gate("last-known", want.primary), read),
         by_hand=want.setting.server(want.primary, "INFO replication"),
         gate=rules.answers_as_primary(want.primary),
+        unneeded=_is_no_primary(want, pair),
     )
+
+
+def _is_no_primary(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Callable[[Results], str]:
+    """What is refused already has no backup to wait for."""
+
+    def why(seen: Results) -> str:
+        found = by_name(seen.of(pair), want.primary)
+        return f"not checked: {want.primary} is a replica" if found and found.source else ""
+
+    return why
 
 
 def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:

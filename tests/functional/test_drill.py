@@ -77,6 +77,13 @@ def test_checks_and_previews_make_nothing(primary: Operator) -> None:
     assert primary.sandbox.changes() == []
 
 
+def test_a_replica_is_no_primary_and_nothing_else_is_said_of_it(make: Make) -> None:
+    """Its backup, which it never has, would be waited for."""
+    done = paired(make()).ccr("drill", "us", "--replica-cloud", US, "--check")
+    assert done.code == 4
+    assert "error: us is itself a read replica of eu\n" in done.err
+
+
 def test_where_avn_tells_no_price_none_is_made_up(make: Make) -> None:
     unpriced = primary_at(make(prices=False))
     checked = unpriced.ccr(*QUICK, "--check", "--json")
