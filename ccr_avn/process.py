@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ccr_avn import preload
 from ccr_avn.errors import UsageError
+from ccr_avn.redact import redacted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class Answer:
     @property
     def last_line(self) -> str:
         """The last line of stderr, for people; what avn says is read in `failure.py`."""
-        lines = [line for line in self.stderr.splitlines() if line.strip()]
+        lines = [line for line in redacted(self.stderr).splitlines() if line.strip()]
         return " ".join(lines[-1].split())[:500] if lines else "(it printed nothing)"
 
 

@@ -1,5 +1,6 @@
 """Redacts passwords from all text before it is shown or stored."""
 
+import json
 import re
 from functools import lru_cache
 from typing import Any
@@ -22,12 +23,15 @@ SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"(?i)([\"'](?:\w*password|auth_token)[\"']\s*[:=]\s*)(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"),
         r'\1"<redacted>"',
     ),
+    # how a header is told of that can't be sent: its token has a line break, or the like
+    (re.compile(r"(?s)(['\"])(aivenv1 ).*?(?<!\\)\1"), rf"\1\2{REDACTED}\1"),
+    (re.compile(rf"(aivenv1 )(?!{REDACTED})\S+"), rf"\1{REDACTED}"),
     # how a server answers AUTH that it does not know
     (re.compile(r"(?i)(unknown command\W+(?:auth|hello|acl|config|migrate)\b.*?args beginning with:).*"), r"\1 …"),
 )
 """What looks like a secret, whoever's it is."""
 
-TELLTALE = re.compile(r"://|avns_|password|auth_token|unknown command")
+TELLTALE = re.compile(r"://|avns_|password|auth_token|aivenv1|unknown command")
 """Every shape has one of these, in lower case; most texts have none, and all that is journaled or shown comes by here."""
 
 
@@ -55,10 +59,17 @@ _known = Known()
 
 
 def remember(password: str | None) -> None:
-    """From now on this password is shown nowhere, nor as it is written in a URI."""
-    for spelling in {password or "", quote(password or "", safe=""), unquote(password or "")}:
+    """From now on this password is shown nowhere, however it is written."""
+    for spelling in _spellings(password or ""):
         if len(spelling) >= LEAST and spelling != REDACTED:
             _known.add(spelling)
+
+
+def _spellings(secret: str) -> set[str]:
+    """As it is; in a URI; in a message of Python's or in JSON, with escapes; with the blanks that a line leaves of it."""
+    escaped = {write(secret)[1:-1] for write in (repr, ascii, json.dumps)}
+    lines = {line.strip() for line in secret.splitlines()}
+    return {secret, quote(secret, safe=""), unquote(secret), " ".join(secret.split()), *escaped, *lines}
 
 
 def learn(answer: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ccr_avn.plan.outcome import TOO_MANY, Failure
 from ccr_avn.process import Answer
+from ccr_avn.redact import REDACTED, redacted
 
 LONGEST_PAUSE = 120.0
 """Seconds that a rate limit is waited for at most, whatever the platform says."""
@@ -35,7 +36,7 @@ def read(answer: Answer) -> Failure:
         return Failure(reason=f"no answer within {answer.seconds:.0f} s (--call-timeout)")
     if answer.code < 0:
         return Failure(reason=f"ended by signal {-answer.code}")
-    text = _reported(answer.stderr)
+    text = _reported(redacted(answer.stderr))  # before anything is cut off it: half a password is one too
     kind = _CLASS.match(text)
     if kind and (explain := _CRASHES.get(kind[1])):
         return explain(text)
@@ -90,7 +91,7 @@ def _body(text: str) -> dict[str, object]:
 def _reason(text: str, status: int | None) -> str:
     """One line: the message of a body, without markup, with the status."""
     said = _body(text).get("message")
-    plain = said if isinstance(said, str) else re.sub(r"<[^<>]*>", " ", text)
+    plain = said if isinstance(said, str) else re.sub(rf"<(?!{REDACTED[1:]})[^<>]*>", " ", text)
     for shape in _STATUS:
         plain = shape.sub("", plain)
     plain = re.sub(r"^command failed: (Error|UserError|ConnectionInfoError): ", "", " ".join(plain.split()))[:500]
@@ -119,6 +120,24 @@ def _syntax(text: str) -> Failure:
     return Failure(
         reason=f"avn could not read a value given to -c ({text[:100]})",
         hint="""lists are written in brackets: -c 'ip_filter=["10.0.0.0/8", "192.0.2.7/32"]'""",
+    )
+
+
+def _header(text: str) -> Failure:
+    if text.startswith("UnicodeEncodeError") and "latin-1" not in text:  # that is how a header is written
+        return Failure(reason=text)
+    return Failure(
+        reason="the token can't be sent: it has a line break or another character that no token has",
+        hint="set it without that: AIVEN_AUTH_TOKEN=\"$(tr -d '[:space:]' <FILE)\", or avn user login",
+        lasting=True,
+    )
+
+
+def _address(text: str) -> Failure:
+    return Failure(
+        reason=f"the address of the Aiven API, or of a proxy, can't be used: {text}",
+        hint="check AIVEN_WEB_URL, HTTPS_PROXY and ALL_PROXY in the environment; none is needed for api.aiven.io",
+        lasting=True,
     )
 
 
@@ -153,6 +172,10 @@ _CRASHES: dict[str, Callable[[str], Failure]] = {
     **dict.fromkeys(
         ("ConnectionError", "ProxyError", "SSLError", "ConnectTimeout", "ChunkedEncodingError"), _no_connection
     ),
+    **dict.fromkeys(
+        ("MissingSchema", "InvalidSchema", "InvalidURL", "InvalidProxyURL", "LocationParseError"), _address
+    ),
+    **dict.fromkeys(("InvalidHeader", "UnicodeEncodeError"), _header),
     "ReadTimeout": _silent,
     "EOFError": _asked,
     "SyntaxError": _syntax,

@@ -16,12 +16,16 @@ ABSENT = 404
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """``status``: of the API's answer, where there was one. ``again_in``: seconds the platform asks to wait."""
+    """``status``: of the API's answer, where there was one. ``again_in``: seconds the platform asks to wait.
+
+    ``lasting``: it is how this machine is set up, so asking again gives the same answer.
+    """
 
     reason: str
     hint: str = ""
     status: int | None = None
     again_in: float | None = None
+    lasting: bool = False
 
     @property
     def refused(self) -> bool:
@@ -36,7 +40,7 @@ class AvnFailed(AvnError):
         super().__init__(what, detail=failure.reason, hint=failure.hint or hint)
         self.status = failure.status
         self.again_in = failure.again_in
-        self.hopeless = hopeless or failure.refused
+        self.hopeless = hopeless or failure.refused or failure.lasting
 
 
 class TooOld(Refused):

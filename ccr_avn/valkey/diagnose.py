@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from valkey import exceptions
 
 from ccr_avn.errors import Unreachable
+from ccr_avn.redact import redacted
 
 if TYPE_CHECKING:
     from ccr_avn.valkey.connect import Endpoint
@@ -196,5 +197,5 @@ def _causes(error: BaseException | None) -> tuple[BaseException, ...]:
 
 
 def _told(error: Exception) -> str:
-    """The error's own words; valkey-py never puts a password in them."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    """The error's own words; what a server says may hold a password."""
+    return f"{type(error).__name__}: {' '.join(redacted(str(error)).split())}"[:300]

@@ -145,6 +145,9 @@ def test_doctor_tells_what_is_wrong(operator: Operator) -> None:
     assert well.code == 0
     assert "read replicas: OK" in well.out
     assert "backups: OK" in well.out
+    broken = operator.ccr("doctor", AIVEN_AUTH_TOKEN="s3cret-of-a-vault\n")
+    assert "s3cret" not in broken.out + broken.err, "avn repeats it in its own error"
+    assert "a line break" in broken.out
     bad = operator.ccr("doctor", AIVEN_AUTH_TOKEN="bad")
     assert bad.code == 4
     assert "token: FAIL" in bad.out

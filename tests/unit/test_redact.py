@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from urllib.parse import quote
 
 import pytest
 
@@ -31,6 +32,9 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
             "ERR unknown command 'AUTH', with args beginning with: 'default' 'abc' ",
             "ERR unknown command 'AUTH', with args beginning with: …",
         ),
+        ("in header value: 'aivenv1 a b\\n'", "in header value: 'aivenv1 <redacted>'"),
+        ('in header value: "aivenv1 it\'s"', 'in header value: "aivenv1 <redacted>"'),
+        ("sent aivenv1 abc to it", "sent aivenv1 <redacted> to it"),
         ("ERR unknown command 'FOO', with args beginning with: 'bar'", None),
         ("the password of eu is not visible to this token", None),
     ],
@@ -72,6 +76,17 @@ def test_a_short_password_is_left_out_as_a_word_only() -> None:
     assert redacted("abcd, abcdef 'abcd'") == "<redacted>, abcdef '<redacted>'"
     redact.remember("eu")
     assert redacted("eu → us") == "eu → us"
+
+
+@pytest.mark.parametrize(
+    "secret", ["token-1\n", " token-1", "to\tken-1", 'to"ken\\-1', "töken-1€", "one-long\nsecond-1"]
+)
+def test_a_secret_is_known_however_it_is_written(secret: str) -> None:
+    redact.remember(secret)
+    written = {secret, repr(secret), ascii(secret), json.dumps(secret), quote(secret), " ".join(secret.split())}
+    for text in (*written, *secret.splitlines()):
+        assert "ken" not in redacted(text)
+        assert "-1" not in redacted(text)
 
 
 def test_the_longer_of_two_passwords_is_left_out_whole() -> None:

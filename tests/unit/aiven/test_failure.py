@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccr_avn import redact
 from ccr_avn.aiven import failure
 from ccr_avn.plan.outcome import Failure
 from ccr_avn.process import Answer
@@ -34,6 +35,28 @@ def test_a_refusal_has_its_status_in_every_format(said: str, more: str) -> None:
 def test_a_warning_behind_the_error_is_not_the_reason() -> None:
     found = read("ERROR\tcommand failed: UserError: Service 'p/us' update failed: no\nWARNING\told TLS library\n")
     assert (found.reason, found.status) == ("Service 'p/us' update failed: no", None)
+
+
+CONFIGURED = {
+    "InvalidHeader: Invalid return character(s) in header value: 'aivenv1 s3cret\\n'": "AIVEN_AUTH_TOKEN",
+    "UnicodeEncodeError: 'latin-1' codec can't encode character '\\u20ac' in position 39": "AIVEN_AUTH_TOKEN",
+    "MissingSchema: Invalid URL 'nonsense/v1/me': No scheme supplied": "AIVEN_WEB_URL",
+    "InvalidSchema: Missing dependencies for SOCKS support.": "ALL_PROXY",
+}
+
+
+@pytest.mark.parametrize("said", CONFIGURED)
+def test_what_is_set_wrong_is_named(said: str) -> None:
+    found = read(f'Traceback (most recent call last):\n  File "x.py", line 3\nrequests.exceptions.{said}\n')
+    assert CONFIGURED[said] in found.hint
+    assert found.lasting, "asking again gives the same answer"
+    assert "s3cret" not in found.reason
+
+
+def test_a_secret_is_not_cut_in_two_first() -> None:
+    redact.remember("s3cret-of-many-letters")
+    for before in range(470, 500):
+        assert "s3cr" not in read(f"ERROR\tcommand failed: Error: {'x' * before}s3cret-of-many-letters\n").reason
 
 
 def test_a_page_of_html_is_one_line() -> None:
