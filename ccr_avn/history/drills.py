@@ -21,9 +21,6 @@ UNTRIED = "could not be tried"
 DUE = 90 * 86_400.0
 """Seconds after which a drill says little about Aiven's present behaviour."""
 
-MOST = 2000
-"""Journals that are looked at, newest first."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drilled:
@@ -139,7 +136,7 @@ def _made(name: str, facts: dict[str, Any], entries: list[dict[str, Any]]) -> Ma
 
 
 def _drills() -> list[Path]:
-    return [path for path in runs.paths()[:MOST] if b'"command": "drill"' in runs.first_line(path)]
+    return [path for path in runs.paths() if (about := runs.about(path)) and about.command == "drill"]
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

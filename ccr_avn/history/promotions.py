@@ -1,6 +1,5 @@
 """Reads promotions and earlier IP filters from the journals on this machine, for runs that resume."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,10 @@ if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
 
 
+SENT, AUDIT = b'"event": "ChangeStarted"', b'"slug": "audit"'
+"""What a journal has of a change, and of the step that compares both histories."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """An ``ip_filter`` as the platform gave it; ``value`` None: none was set."""
@@ -23,7 +26,8 @@ class Filter:
 
 def promotions(replica: str, project: str | None) -> tuple[Recorded, ...]:
     """The promotions of REPLICA sent by runs on this machine, with what distinguishes services of the same name."""
-    return tuple(one for entries in _runs_of(replica, project) if (one := _promotion(entries, replica)))
+    found = [_promotion(entries, replica) for entries in _runs_of(replica, project, SENT)]
+    return tuple(one for one in reversed(found) if one)
 
 
 def promoted_of(old: "Service", services: "tuple[Service, ...]", project: str | None) -> str:
@@ -36,15 +40,14 @@ def promoted_of(old: "Service", services: "tuple[Service, ...]", project: str | 
 
 def filter_before(service: "Service", project: str | None, closed: list[str]) -> Filter | None:
     """The newest filter of this very service that is not ``closed``; None: no journal has it."""
-    found = None
-    for entries in _runs_of(service.name, project):
+    for entries in _runs_of(service.name, project, b'"ip_filter"'):
         noted = _noted(entries)
         born = noted.get("created")
         if "ip_filter" not in noted or not isinstance(born, dict) or lineage.created(service) is None:
             continue
         if born.get(service.name) == lineage.created(service) and noted["ip_filter"] != closed:
-            found = Filter(value=noted["ip_filter"])
-    return found
+            return Filter(value=noted["ip_filter"])
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,18 +60,22 @@ class Ahead:
 
 def found_ahead(old: "Service", new: "Service", project: str | None) -> Ahead | None:
     """What the newest run that compared these very services found on the old primary alone; None: nothing, or none did."""
-    found = None
-    for entries in _runs_of(old.name, project):
+    for entries in _runs_of(old.name, project, AUDIT):
         born = _noted(entries).get("created")
         if not isinstance(born, dict) or None in (lineage.created(old), lineage.created(new)):
             continue
         if (born.get(old.name), born.get(new.name)) != (lineage.created(old), lineage.created(new)):
             continue
-        for facts in (_facts(one) for one in entries if one.get("slug") == "audit"):
-            ahead = facts.get("ahead_bytes")
-            if isinstance(ahead, int):
-                found = Ahead(ahead_bytes=ahead, ahead_writes=facts.get("ahead_writes")) if ahead else None
-    return found
+        facts = [_facts(one) for one in entries if one.get("slug") == "audit"]
+        counted = [one for one in facts if isinstance(one.get("ahead_bytes"), int)]
+        if counted:
+            last = counted[-1]
+            return (
+                Ahead(ahead_bytes=last["ahead_bytes"], ahead_writes=last.get("ahead_writes"))
+                if last["ahead_bytes"]
+                else None
+            )
+    return None
 
 
 def _facts(entry: dict[str, Any]) -> dict[str, Any]:
@@ -77,16 +84,12 @@ def _facts(entry: dict[str, Any]) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _runs_of(service: str, project: str | None) -> Iterator[list[dict[str, Any]]]:
-    """The entries of every run that names the service, the oldest run first."""
-    try:
-        paths = sorted(journal.directory().glob("*.jsonl"))
-    except OSError:
-        return
-    for path in paths:
-        if (about := _about(path)) is not None and (about[0] != project or service not in about[1]):
+def _runs_of(service: str, project: str | None, *marks: bytes) -> Iterator[list[dict[str, Any]]]:
+    """The entries of every run that names the service and has these marks in its journal, the newest run first."""
+    for path in runs.paths():
+        if (about := runs.about(path)) is not None and (about.project != project or service not in about.services):
             continue
-        entries = _entries_naming(path, service)
+        entries = _entries_with(path, service.encode(), *marks)
         facts = next((one.get("facts") for one in entries if one.get("event") == "RunStarted"), None)
         if not isinstance(facts, dict) or facts.get("project") != project:
             continue
@@ -94,28 +97,11 @@ def _runs_of(service: str, project: str | None) -> Iterator[list[dict[str, Any]]
             yield entries
 
 
-_ABOUT: dict[Path, tuple[str | None, frozenset[str]]] = {}
-"""Journals whose first line was read: it does not change any more. Many runs ask for all of them again and again."""
-
-
-def _about(path: Path) -> tuple[str | None, frozenset[str]] | None:
-    """The project and the services that a journal is about; None: its first line can't be read, or is not whole yet."""
-    if path not in _ABOUT:
-        try:
-            line = runs.first_line(path)
-            facts = json.loads(line)["facts"] if line.endswith(b"\n") else None
-            names = frozenset(str(facts.get(key)) for key in ("primary", "replica")) if facts else frozenset()
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return None
-        if facts is None:
-            return None
-        _ABOUT[path] = (facts.get("project"), names)
-    return _ABOUT[path]
-
-
-def _entries_naming(path: Path, service: str) -> list[dict[str, Any]]:
+def _entries_with(path: Path, *marks: bytes) -> list[dict[str, Any]]:
+    """None where a mark is missing: to read it all takes fifty times as long, and most runs only verified something."""
     try:
-        return list(journal.entries(path)) if service.encode() in path.read_bytes() else []
+        written = path.read_bytes()
+        return list(journal.entries(path)) if all(mark in written for mark in marks) else []
     except OSError:
         return []
 

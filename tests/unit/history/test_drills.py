@@ -164,3 +164,15 @@ def test_after_ninety_days_a_drill_is_due(state: Path) -> None:
     assert drills.not_for_long(["eu"], found, at + 91 * DAY) == ["eu"]
     told = drills.told_of("as", None, at, "--replica-cloud c --replica-plan p")
     assert told == "last drill: none from this machine; ccr-avn drill as --replica-cloud c --replica-plan p"
+
+
+def test_a_drill_is_found_behind_any_number_of_other_runs(state: Path) -> None:
+    """Whoever verifies a pair every five minutes has two thousand in a week."""
+    write(state, RUN, whole())
+    other = "20260103T030405Z-abc123"
+    verified = RunStarted(at=0.0, run=other, command="verify", title="v", slugs=(), facts={"primary": "eu"})
+    text = write(state, other, [verified]).read_bytes()
+    for number in range(2100):
+        (state / f"20260104T030405Z-{number:06}.jsonl").write_bytes(text)
+    assert drills.last("eu", "p") is not None
+    assert drills.made(NAME, "p") is not None

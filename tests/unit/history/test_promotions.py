@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.history import promotions
+from ccr_avn.history import journal, promotions
 from ccr_avn.plan.events import ChangeStarted
 from tests.support import factories
 from tests.unit.history.journals import DELETE, IP_FILTER, done, started, write
@@ -53,3 +53,25 @@ def test_another_steps_fact_of_the_same_name_is_its_own(where: Path, other: dict
 def test_a_closed_filter_is_not_the_one_from_before(where: Path) -> None:
     write(where, RUN, [started(RUN), done("pair", 0.1, created=BORN, ip_filter=["192.0.2.1/32"])])
     assert promotions.filter_before(named("eu"), "p", ["192.0.2.1/32"]) is None
+
+
+def test_of_thousands_of_runs_that_changed_nothing_none_is_read_whole(
+    where: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever verifies a pair every few minutes has many; a switchover asks for all of them."""
+    noted(where)
+    for number in range(50):
+        run = f"20260103T030405Z-{number:06}"
+        write(where, run, [started(run), done("pair", 0.1, created=BORN), done("link", 0.2)])
+    read: list[str] = []
+    entries = journal.entries
+
+    def counted(path: Path) -> Any:
+        read.append(path.stem)
+        return entries(path)
+
+    monkeypatch.setattr(journal, "entries", counted)
+    assert len(promotions.promotions("us", "p")) == 1
+    assert promotions.filter_before(named("eu"), "p", []) == promotions.Filter(value=IP_FILTER)
+    assert promotions.found_ahead(named("eu"), named("us"), "p") is None
+    assert set(read) == {RUN}
