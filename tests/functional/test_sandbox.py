@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.support.pairs import follows, paired
 from tests.support.wait import until
 from tests.support.whole import run_sandbox, servers_below
 
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 REPLICA = ("-t", "valkey", "--plan", "startup-4", "--cloud", "aws-us-east-1", "--read-replica-for", "eu")
 
 
@@ -122,6 +125,25 @@ def test_run_ends_its_command_when_told_to_end(tmp_path: Path) -> None:
 
 def test_a_command_that_is_not_there(tmp_path: Path) -> None:
     assert run_sandbox(tmp_path, "--", "no-such-command").wait(20) == 2
+
+
+@pytest.mark.parametrize("package", [pytest.param("trustme", marks=pytest.mark.slow), "starlette", "uvicorn"])
+def test_a_plain_installation_says_what_the_sandbox_needs(tmp_path: Path, package: str) -> None:
+    """Those packages are an extra."""
+    missing = f'raise ModuleNotFoundError("No module named {package}", name="{package}")\n'
+    (tmp_path / f"{package}.py").write_text(missing)
+    done = subprocess.run(
+        [BIN / "ccr-avn", "sandbox", "run", "--tls", "--", "true"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "the sandbox is not installed" in done.stderr) == (2, True), done.stderr
+    extra = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]["sandbox"]
+    named = re.search("hint: pip install (.*)", done.stderr)
+    assert named is not None
+    assert named[1].split() == sorted(re.split("[<>=]", one)[0] for one in extra)
 
 
 def test_faults_and_outages_from_a_shell(operator: Operator) -> None:
