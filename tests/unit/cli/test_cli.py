@@ -178,14 +178,12 @@ def test_not_avn_and_too_old(fp: FakeProcess, tmp_path: Path) -> None:
 
 
 def test_a_program_that_can_not_run_is_no_avn(fp: FakeProcess, tmp_path: Path) -> None:
-    def fails(_: object) -> None:
-        raise OSError(8, "Exec format error")
-
     path = tmp_path / "text"
     path.touch(0o755)
-    fp.register([str(path), "--version"], callback=fails)
-    with pytest.raises(UsageError):
+    fp.allow_unregistered(allow=True)
+    with pytest.raises(UsageError, match=f"{path} can't be run") as caught:
         identify(str(path))
+    assert caught.value.detail == "Exec format error"
 
 
 def test_avn_is_found_beside_or_in_path_or_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
