@@ -11,7 +11,7 @@ import typer
 
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, Replica, Route
-from ccr_avn.errors import Interrupted, TimedOut, UsageError
+from ccr_avn.errors import Interrupted, Refused, TimedOut, UsageError
 from ccr_avn.hooks import words
 from ccr_avn.monitoring.loop import Alert, Goal, Terms
 from ccr_avn.monitoring.loop import watch as go_on
@@ -71,6 +71,7 @@ def watch(
     setting = options.setting(project, ca_file, route)
     names = (primary, replica)
     first, second = look_up(avn, setting.project, names, call_timeout, console.note)
+    _must_follow(first, second)
     sides = [replace(endpoint(one, setting), timeout=data_timeout) for one in (first, second)]
 
     def ask() -> Any:
@@ -88,6 +89,21 @@ def watch(
         Terms(interval=interval, limit=limit, goal=goal), sampler, platform, figures, alert, names, address, live=live
     )
     _finish(figures, names, ended, signal, goal, live=live)
+
+
+def _must_follow(first: Any, second: Any) -> None:
+    """What follows nobody may be watched: it was a pair, or will be told as none.
+
+    Raises:
+        Refused: Aiven says that they are replicated otherwise.
+    """
+    if first.source == second.name:
+        what, right = f"{first.name} replicates {second.name}: the other way round", (second.name, first.name)
+    elif second.source not in (None, first.name):
+        what, right = f"{second.name} replicates {second.source}, not {first.name}", (second.source, second.name)
+    else:
+        return
+    raise Refused(what, hint=f"ccr-avn watch {right[0]} {right[1]}")
 
 
 def _go_on(

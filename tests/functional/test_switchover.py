@@ -509,12 +509,13 @@ def test_what_is_asked_the_wrong_way_round_is_refused(pair: Operator) -> None:
         assert replica.info("clients").get("paused_actions", "none") == "none"
     caught_up = pair.ccr("gate", "caught-up", "us", "eu")
     assert (caught_up.code, "us is a replica" in caught_up.err) == (4, True)
-    for command, more in (("switchover", ["--yes"]), ("verify", [])):
+    for command, more in (("switchover", ["--yes"]), ("verify", []), ("watch", ["--for", "1"])):
         done = pair.ccr(command, "us", "eu", *more)
         assert done.code == 4
         assert f"hint: ccr-avn {command} eu us" in done.err
     add_service(pair, "as", "startup-4", "azure-westeurope", "eu")
-    assert "hint: ccr-avn verify eu as" in pair.ccr("verify", "us", "as").err
+    for command in ("verify", "watch"):
+        assert f"hint: ccr-avn {command} eu as" in pair.ccr(command, "us", "as").err
 
 
 @pytest.mark.slow
