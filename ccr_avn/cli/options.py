@@ -14,6 +14,7 @@ import typer
 
 from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import UsageError
+from ccr_avn.files import target_of
 from ccr_avn.history.runs import recent_services
 from ccr_avn.process import find_avn, preload_avn
 
@@ -121,12 +122,24 @@ def _check_file_to_replace(option: str, file: Path) -> None:
     if file.exists() and not file.is_file():
         kind = "a directory" if file.is_dir() else "not a regular file"
         raise UsageError(f"{option}: {file} can't be written", detail=f"it is {kind}", hint="choose another")
-    _check_directory(option, file.parent)
+    _check_directory(option, target_of(file).parent)
+
+
+def _check_file_to_write(option: str, file: Path) -> None:
+    """It is written to as it is: it may be a pipe or a device."""
+    if file.is_dir():
+        raise UsageError(f"{option}: {file} can't be written", detail="it is a directory", hint="choose another")
+    if not file.exists():
+        _check_directory(option, target_of(file).parent)
+    elif not os.access(file, os.W_OK):
+        why = "it is not writable for this user"
+        raise UsageError(f"{option}: {file} can't be written", detail=why, hint="choose another")
 
 
 a_name, a_word, above_zero = _each(check_name), _each(_check_word), _each(_check_above_zero)
 not_negative, at_least_one = _each(_check_not_negative), _each(_check_at_least_one)
 a_directory, a_file_to_replace = _each(_check_directory), _each(_check_file_to_replace)
+a_file_to_write = _each(_check_file_to_write)
 
 
 def seconds(text: str, rule: Any = not_negative) -> Any:

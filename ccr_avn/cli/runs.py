@@ -148,7 +148,14 @@ def report(
         Format, typer.Option("--format", help="html: one self-contained page; markdown: for a ticket.")
     ] = Format.HTML,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE instead of stdout.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            callback=options.a_file_to_write,
+            help="Write to FILE instead of stdout.",
+        ),
     ] = None,
 ) -> None:
     """Write a report of one run, to keep for an audit. It contains no credentials."""

@@ -56,7 +56,10 @@ class Comparing:
     rounds: Annotated[int, options.count("How often differing keys are read again.")] = 3
     round_interval: Annotated[float, options.seconds("Pause between these rounds.")] = 2
     differences: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every difference to FILE, as JSON lines.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=options.a_file_to_write, help="Write every difference to FILE, as JSON lines."
+        ),
     ] = None
 
     @property

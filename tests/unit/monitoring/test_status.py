@@ -189,6 +189,18 @@ def test_a_file_for_all_is_replaced_at_one_stroke(tmp_path: Path) -> None:
         replace_file(tmp_path / "no" / "where.prom", "x")
 
 
+def test_a_link_stays_one_and_who_reads_what_it_points_to_reads_the_new(tmp_path: Path) -> None:
+    target, link = tmp_path / "current.env", tmp_path / "app.env"
+    target.write_text("old")
+    link.symlink_to(target)
+    replace_file(link, "new\n")
+    assert (link.is_symlink(), target.read_text()) == (True, "new\n")
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    replace_file(circle, "new\n")
+    assert circle.read_text() == "new\n"
+
+
 def test_the_table_is_short() -> None:
     standing = one(FINE)
     [head, cells] = tables.rows((standing,))
