@@ -279,12 +279,14 @@ class Evacuation:
         names = [one.name for one in selection.choices if one.action == "refuse"] + [one.choice.name for one in refused]
         hints = [one.hint for one in selection.choices if one.action == "refuse" and one.hint]
         hints += [one.goes_on_with for one in refused]
-        return Refused(
+        problem = Refused(
             f"{len(names)} can't be moved: {', '.join(names)}",
             detail="; ".join(f"{one.name}: {one.reason}" for one in selection.choices if one.action == "refuse")
             or "; ".join(f"{one.choice.name}: {one.summary}" for one in refused),
             hint=hints[0] if hints else "",
         )
+        problem.resumable = False  # the same command refuses them again
+        return problem
 
     def _result(self, selection: Selection) -> dict[str, Any]:
         results = [self.moved[one.name] for one in selection.choices if one.name in self.moved]

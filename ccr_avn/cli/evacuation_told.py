@@ -160,8 +160,10 @@ def lines_of(result: dict[str, Any]) -> list[str]:
     bad = [one for one in result["pairs"] if one["state"] in ("failed", "refused")]
     for one in sorted(bad, key=lambda pair: pair["state"]):
         lines.append(f"{one['state']}: {one['pair']}: {one.get('summary') or one['reason']}")
-        if on := one.get("goes_on_with") or one["hint"]:
+        if on := one.get("goes_on_with"):
             lines.append(f"  resume with: {on}")
+        elif one["hint"]:
+            lines.append(f"  next: {one['hint']}")
     if result["enable"]:
         lines.append("the new primaries have no replica yet; set CLOUD=…, then:")
         lines += [f"  {one}" for one in result["enable"]]

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from valkey import ResponseError
+
 from ccr_avn.errors import UsageError
 from ccr_avn.sandbox import clients
 from ccr_avn.sandbox.options import SandboxOptions
@@ -180,7 +182,7 @@ def find_binary() -> Path:
 def settle_clients(client: Any, server: Server, *, cut: bool) -> None:
     """Who may come in, and with which rights. ``cut``: an IP filter drops those who are in, too."""
     client.config_set("maxmemory", f"{server.memory_mb * 7 // 10}mb")
-    client.config_set("bind", server.listens)
+    _listen(client, server.listens)
     for name, value in server.settings.items():
         if name != "databases":
             client.config_set(name, value)
@@ -190,6 +192,29 @@ def settle_clients(client: Any, server: Server, *, cut: bool) -> None:
         client.acl_deluser(gone)
     for name, (password, rules) in server.users.items():
         client.execute_command("ACL", "SETUSER", name, "reset", "on", f">{password}", *rules.split())
+
+
+def _listen(client: Any, addresses: str) -> None:
+    """On these addresses, from now on. With a connection that stays: while it can't, the server lets nobody in.
+
+    It closes its sockets and opens new ones, which the system refuses while a child of its own, forked for a replica's
+    copy that moment, has not closed the old ones yet: then it has none at all.
+
+    Raises:
+        ResponseError: it could not within START_LIMIT.
+    """
+    if client.config_get("bind")["bind"].split() == addresses.split():
+        return
+    until = time.monotonic() + START_LIMIT
+    while True:
+        try:
+            client.config_set("bind", addresses)
+        except ResponseError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def settle_link(client: Any, server: Server, admin: str | None) -> None:

@@ -1,6 +1,8 @@
 """Cleans up after the sandbox: ends its servers and removes its files, however the sandbox ended."""
 
 import contextlib
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -44,6 +46,14 @@ class Keeper:
     def forget(self, pid: int) -> None:
         """It has ended: its PID may be reused soon."""
         self._tell("forget", str(pid))
+
+    def end(self, process: "subprocess.Popen[bytes]") -> None:
+        """Now, with what it started. The number of one that was waited for may be another's by now."""
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        self.forget(process.pid)
+        process.wait()
 
     def close(self) -> None:
         """What is left is ended and removed now."""

@@ -1,7 +1,6 @@
 """Runs a real Valkey server for each service: starts, promotes, closes, kills, freezes and isolates it."""
 
 import contextlib
-import os
 import secrets
 import shutil
 import signal
@@ -322,12 +321,8 @@ class ValkeyServers:
             self._keeper.forget(server.front.pid)
             server.front.end()
             server.front = None
-        if server.process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.process.pid, signal.SIGKILL)
-        self._keeper.forget(server.process.pid)
-        server.process.wait()
+        if server.process:
+            self._keeper.end(server.process)
 
     def _signal(self, name: str, number: signal.Signals, *, frozen: bool) -> None:
         with self._lock:

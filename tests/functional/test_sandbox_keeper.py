@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ccr_avn.sandbox.keeper import Keeper
 from tests.support.wait import until
 
@@ -65,3 +67,14 @@ def test_without_its_shell_it_says_nothing() -> None:
     keeper._shell.wait()
     keeper.watch(1)
     keeper.close()
+
+
+def test_a_number_that_may_be_anothers_by_now_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = Keeper()
+    with subprocess.Popen(["true"], start_new_session=True) as process:
+        process.wait()
+        killed: list[int] = []
+        monkeypatch.setattr("ccr_avn.sandbox.keeper.os.killpg", lambda number, _: killed.append(number))
+        keeper.end(process)
+    keeper.close()
+    assert killed == []
