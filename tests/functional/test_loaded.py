@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,13 +79,15 @@ def test_it_says_the_same_and_ends_the_same(
         assert one == other, (name, words)
 
 
-def test_it_sees_the_same(directory: Path, tmp_path: Path) -> None:
-    """What a command starts sees its place, its environment and its input."""
-    script = "cat /proc/$PPID/cmdline >> parents; pwd; env | grep -v -e ^_= -e AIVEN -e CCR_AVN -e TMPDIR | sort; cat; umask; ulimit -f; exit 7"
+@pytest.mark.parametrize("before", ["", "trap '' INT HUP; "])
+def test_it_sees_the_same(directory: Path, tmp_path: Path, before: str) -> None:
+    """What a command starts sees its place, its environment, its input and which signals are ignored, as behind `&`."""
+    script = "cat /proc/$PPID/cmdline >> parents; grep SigIgn /proc/self/status; pwd; env | grep -v -e ^_= -e AIVEN -e CCR_AVN -e TMPDIR | sort; cat; umask; ulimit -f; exit 7"
     words = ("sandbox", "run", "--", "sh", "-c", script)
-    more = {"SEEN": "yes"}
+    typed: dict[str, Any] = {"place": tmp_path, "more": {"SEEN": "yes"}, "said": "from here"}
     one, other = (
-        ends(place / "ccr-avn", *words, place=tmp_path, more=more, said="from here") for place in (directory, BIN)
+        ends(Path("/bin/sh"), "-c", f'{before}exec $0 "$@"', str(place / "ccr-avn"), *words, **typed)
+        for place in (directory, BIN)
     )
     assert one[0] == other[0] == 7, one
     assert one[1] == other[1]

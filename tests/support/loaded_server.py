@@ -67,10 +67,11 @@ class Server:
         words = [os.fsdecode(word) for word in told[: int(count)]]
         environment = dict(os.fsdecode(one).split("=", 1) for one in told[int(count) :])
         ignored, *limits = (int(one) for one in given.split())
-        same = _counts(environment) == self._loaded_with and ignored == _ignored()
+        same = _counts(environment) == self._loaded_with
         pid = os.fork() if same else -1
         if pid == 0:
             self._become(wire, place, numbers, environment)
+            ignore(ignored)
             inherit(*limits)
             return words
         for number in numbers:
@@ -132,10 +133,13 @@ def inherit(umask: int, nice: int, *limits: int) -> None:
         resource.setrlimit(kind, (soft, hard))
 
 
-def _ignored() -> int:
-    """As a set of bits: the signals that Python leaves ignored where it was started so, as in the background."""
-    passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
-    return sum(1 << number for number in passed_on if signal.getsignal(number) is signal.SIG_IGN)
+def ignore(signals: int) -> None:
+    """Exactly these of those that are passed on, a set of bits: so Python begins where it is started with them ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        if signals >> number & 1:
+            signal.signal(number, signal.SIG_IGN)
+        elif signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def _counts(environment: Mapping[str, str]) -> dict[str, str]:
