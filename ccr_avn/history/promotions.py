@@ -69,12 +69,8 @@ def found_ahead(old: "Service", new: "Service", project: str | None) -> Ahead | 
         facts = [_facts(one) for one in entries if one.get("slug") == "audit"]
         counted = [one for one in facts if isinstance(one.get("ahead_bytes"), int)]
         if counted:
-            last = counted[-1]
-            return (
-                Ahead(ahead_bytes=last["ahead_bytes"], ahead_writes=last.get("ahead_writes"))
-                if last["ahead_bytes"]
-                else None
-            )
+            ahead = Ahead(ahead_bytes=counted[-1]["ahead_bytes"], ahead_writes=counted[-1].get("ahead_writes"))
+            return ahead if ahead.ahead_bytes else None
     return None
 
 
