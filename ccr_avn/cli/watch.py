@@ -20,6 +20,7 @@ from ccr_avn.monitoring.sample import Platform, Stats
 from ccr_avn.monitoring.sampler import Sampler
 from ccr_avn.output import console
 from ccr_avn.output.screen import Screen, summary_lines
+from ccr_avn.procedures.gates.services import paired_otherwise
 from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.steps import endpoint
 from ccr_avn.signals import Signals
@@ -71,7 +72,8 @@ def watch(
     setting = options.setting(project, ca_file, route)
     names = (primary, replica)
     first, second = look_up(avn, setting.project, names, call_timeout, console.note)
-    _must_follow(first, second)
+    if otherwise := paired_otherwise("watch", first, second):  # what follows nobody may be watched: it was a pair
+        raise Refused(otherwise.reason, hint=otherwise.hint)
     sides = [replace(endpoint(one, setting), timeout=data_timeout) for one in (first, second)]
 
     def ask() -> Any:
@@ -89,21 +91,6 @@ def watch(
         Terms(interval=interval, limit=limit, goal=goal), sampler, platform, figures, alert, names, address, live=live
     )
     _finish(figures, names, ended, signal, goal, live=live)
-
-
-def _must_follow(first: Any, second: Any) -> None:
-    """What follows nobody may be watched: it was a pair, or will be told as none.
-
-    Raises:
-        Refused: Aiven says that they are replicated otherwise.
-    """
-    if first.source == second.name:
-        what, right = f"{first.name} replicates {second.name}: the other way round", (second.name, first.name)
-    elif second.source not in (None, first.name):
-        what, right = f"{second.name} replicates {second.source}, not {first.name}", (second.source, second.name)
-    else:
-        return
-    raise Refused(what, hint=f"ccr-avn watch {right[0]} {right[1]}")
 
 
 def _go_on(

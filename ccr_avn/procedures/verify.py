@@ -11,7 +11,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.errors import NotProven
 from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Results, Step, stop
 from ccr_avn.procedures.gates.links import is_equal
-from ccr_avn.procedures.gates.services import by_name, judge_power, together
+from ccr_avn.procedures.gates.services import by_name, judge_power, paired_otherwise, together
 from ccr_avn.procedures.steps import (
     Find,
     Proof,
@@ -149,11 +149,9 @@ def confirm_pair(setting: Setting, primary: str, replica: str, *, linked: bool =
 
 def _not_its_replica(target: Service, primary: str, found: tuple[Service, ...]) -> Finding:
     other, replica = by_name(found, primary), target.name
-    if target.source:
-        return stop(f"{replica} replicates {target.source}", hint=f"ccr-avn verify {target.source} {replica}")
-    if other and other.source == replica:
-        return stop(f"{primary} replicates {replica}: the other way round", hint=f"ccr-avn verify {replica} {primary}")
-    if promoted_from(target, found) == other:
+    if otherwise := paired_otherwise("verify", other, target):
+        return otherwise
+    if other and promoted_from(target, found) == other:
         compare = f"ccr-avn verify {primary} {replica} --unlinked --level values"
         return stop(f"{replica} was promoted from {primary}: it replicates nothing", hint=f"to compare them: {compare}")
     return stop(

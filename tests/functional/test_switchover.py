@@ -514,6 +514,8 @@ def test_what_is_asked_the_wrong_way_round_is_refused(pair: Operator) -> None:
         assert done.code == 4
         assert f"hint: ccr-avn {command} eu us" in done.err
     add_service(pair, "as", "startup-4", "azure-westeurope", "eu")
+    unknown = pair.ccr("verify", "nobody", "eu").err
+    assert ("nobody does not exist" in unknown, "promoted" in unknown) == (True, False)
     for command in ("verify", "watch"):
         assert f"hint: ccr-avn {command} eu as" in pair.ccr(command, "us", "as").err
 

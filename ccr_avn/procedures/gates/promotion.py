@@ -43,8 +43,8 @@ def both_are_there(project: Project, primary: str, replica: str, *, power_off: b
         if new.source:
             findings.append(judge_serves(project, old))
         if old.source:
-            round_ = f"ccr-avn switchover {replica} {primary}" if old.source == replica else f"ccr-avn status {primary}"
-            findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=round_))
+            meant = f"ccr-avn switchover {replica} {primary}" if old.source == replica else f"ccr-avn status {primary}"
+            findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=meant))
         if promoted_from(old, services) == new:
             return _swapped(primary, replica)
         if power_off and old.protected:

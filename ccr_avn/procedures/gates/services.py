@@ -120,6 +120,18 @@ def pair_is_possible(project: Project, primary: PrimaryWish, replica: ReplicaWis
     return Gate(rule, judge)
 
 
+def paired_otherwise(command: str, primary: Service | None, replica: Service) -> Finding | None:
+    """Stop where Aiven says that they are replicated, but not as they were named; with the ``command`` that was meant."""
+    name = replica.name
+    if replica.source and (primary is None or replica.source != primary.name):
+        unlike = f", not {primary.name}" if primary else ""
+        return stop(f"{name} replicates {replica.source}{unlike}", hint=f"ccr-avn {command} {replica.source} {name}")
+    if primary and primary.source == name:
+        what = f"{primary.name} replicates {name}: the other way round"
+        return stop(what, hint=f"ccr-avn {command} {name} {primary.name}")
+    return None
+
+
 def together(findings: Iterable[Finding]) -> Finding:
     """One finding of many: what stops, all of it at once; else go (what is still to do is the steps' matter)."""
     every = tuple(findings)
