@@ -83,7 +83,7 @@ def preload_avn(path: str) -> None:
 def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, str], nice: int) -> Answer:
     began = time.monotonic()
     try:
-        process = subprocess.Popen(
+        child = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -96,7 +96,7 @@ def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, s
     except OSError as error:
         why = _why_not_started(argv[0], error)
         return Answer(argv=argv, code=NOT_STARTED, stdout="", stderr=why, seconds=0.0, started=False)
-    with process as child:
+    with child:
         preload.give_way(child.pid, nice)
         expired = False
         try:

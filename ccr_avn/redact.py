@@ -45,6 +45,9 @@ class Known:
     def add(self, password: str) -> None:
         self._all.add(password)
 
+    def __contains__(self, password: str) -> bool:
+        return password in self._all
+
     def pattern(self) -> re.Pattern[str] | None:
         """Of all that are known now; made anew when there are more."""
         count, pattern = self._built
@@ -60,7 +63,9 @@ _known = Known()
 
 def remember(password: str | None) -> None:
     """From now on this password is shown nowhere, however it is written."""
-    for spelling in _spellings(password or ""):
+    if not password or password in _known:  # every list of services tells them again
+        return
+    for spelling in _spellings(password):
         if len(spelling) >= LEAST and spelling != REDACTED:
             _known.add(spelling)
 

@@ -61,7 +61,7 @@ def _run(arguments: list[str]) -> int:
             console.must_be_open()  # typer prints --help by itself
         if os.environ.get("CCR_AVN_DEBUG"):
             console.note("".join(traceback.format_exception(bug)).rstrip())
-        raise _bug(bug) from None
+        raise _unforeseen(bug) from None
     return code if isinstance(code, int) else 0
 
 
@@ -74,22 +74,19 @@ def _explain(problem: CcrError, arguments: list[str]) -> int:
     return problem.exit_code
 
 
-def _not_installed(missing: ModuleNotFoundError) -> UsageError:
+def _not_installed(missing: ModuleNotFoundError) -> CcrError:
     package = (missing.name or "").partition(".")[0]
     if package in OF_THE_SANDBOX:
-        problem = UsageError(
+        return UsageError(
             "the sandbox is not installed",
             detail=f"{package} is missing; a plain installation leaves out what only the sandbox needs",
             hint=f"pip install {' '.join(OF_THE_SANDBOX)}",
         )
-    else:
-        problem = UsageError(
-            f"the installation is not whole: {missing.name} is missing",
-            detail=f"looked for by {sys.executable}",
-            hint="install ccr-avn again, into an environment of its own",
-        )
-    problem.changed = getattr(missing, "changed", False)
-    return problem
+    return UsageError(
+        f"the installation is not whole: {missing.name} is missing",
+        detail=f"looked for by {sys.executable}",
+        hint="install ccr-avn again, into an environment of its own",
+    )
 
 
 def _usage(problem: Any) -> UsageError:
@@ -102,17 +99,19 @@ def _usage(problem: Any) -> UsageError:
     )
 
 
+def _unforeseen(bug: Exception) -> CcrError:
+    problem = _not_installed(bug) if isinstance(bug, ModuleNotFoundError) else _bug(bug)
+    problem.changed = getattr(bug, "changed", False)
+    return problem
+
+
 def _bug(bug: Exception) -> CcrError:
-    if isinstance(bug, ModuleNotFoundError):
-        return _not_installed(bug)
     frame = bug.__traceback__
     while frame and frame.tb_next:
         frame = frame.tb_next
     where = f" at {frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
-    problem = CcrError(
+    return CcrError(
         f"internal error: {type(bug).__name__}",
         detail=f"{type(bug).__name__}{where}",
         hint="please report it, with the output of the same command under CCR_AVN_DEBUG=1 (no credentials are in it)",
     )
-    problem.changed = getattr(bug, "changed", False)
-    return problem

@@ -120,20 +120,22 @@ def _check_directory(option: str, directory: Path) -> None:
 
 def _check_file_to_replace(option: str, file: Path) -> None:
     if file.exists() and not file.is_file():
-        kind = "a directory" if file.is_dir() else "not a regular file"
-        raise UsageError(f"{option}: {file} can't be written", detail=f"it is {kind}", hint="choose another")
+        raise _unwritable(option, file, "it is a directory" if file.is_dir() else "it is not a regular file")
     _check_directory(option, target_of(file).parent)
 
 
 def _check_file_to_write(option: str, file: Path) -> None:
     """It is written to as it is: it may be a pipe or a device."""
     if file.is_dir():
-        raise UsageError(f"{option}: {file} can't be written", detail="it is a directory", hint="choose another")
+        raise _unwritable(option, file, "it is a directory")
     if not file.exists():
         _check_directory(option, target_of(file).parent)
     elif not os.access(file, os.W_OK):
-        why = "it is not writable for this user"
-        raise UsageError(f"{option}: {file} can't be written", detail=why, hint="choose another")
+        raise _unwritable(option, file, "it is not writable for this user")
+
+
+def _unwritable(option: str, file: Path, why: str) -> UsageError:
+    return UsageError(f"{option}: {file} can't be written", detail=why, hint="choose another")
 
 
 a_name, a_word, above_zero = _each(check_name), _each(_check_word), _each(_check_above_zero)

@@ -70,7 +70,7 @@ class About:
 
     command: str
     project: str | None
-    services: frozenset[str]
+    services: tuple[str, ...]  # the primary first
 
 
 _ABOUT: dict[Path, About] = {}
@@ -80,12 +80,12 @@ _ABOUT: dict[Path, About] = {}
 def about(path: Path) -> About | None:
     """None: its first line can't be read, or is not whole yet."""
     if path not in _ABOUT:
-        line = first_line(path)
+        line = _first_line(path)
         entry = _entry(line) if line.endswith(b"\n") else None
         facts = entry.get("facts") if entry else None
         if entry is None or not isinstance(facts, dict):
             return None
-        services = frozenset(str(facts.get(key)) for key in ("primary", "replica"))
+        services = tuple(name for key in ("primary", "replica") if isinstance(name := facts.get(key), str))
         _ABOUT[path] = About(command=str(entry.get("command")), project=facts.get("project"), services=services)
     return _ABOUT[path]
 
@@ -110,7 +110,7 @@ def find(name: str) -> Path:
     return found[0]
 
 
-def first_line(path: Path) -> bytes:
+def _first_line(path: Path) -> bytes:
     """What a journal says of its run; empty where it can't be read."""
     with suppress(OSError), path.open("rb") as file:
         return file.readline(65_536)
@@ -173,12 +173,8 @@ def verify(path: Path, head: str | None = None) -> Verdict:
 def recent_services(incomplete: str) -> list[str]:
     """Service names of recent runs that begin so, most recent first. For completion: only first lines are read."""
     found: dict[str, None] = {}
-    for path in paths()[:RECENT]:
-        facts = (_entry(first_line(path).rstrip(b"\n")) or {}).get("facts")
-        for key in ("primary", "replica"):
-            name = facts.get(key) if isinstance(facts, dict) else None
-            if isinstance(name, str) and name.startswith(incomplete):
-                found[name] = None
+    for told in filter(None, map(about, paths()[:RECENT])):
+        found |= dict.fromkeys(name for name in told.services if name.startswith(incomplete))
     return list(found)
 
 

@@ -21,6 +21,13 @@ for directory; do rm -rf -- "$directory"; done
 """The end of its input is the end of the sandbox: a pipe closes even when its writer is killed."""
 
 
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """It and what it started. The number of one that was waited for may be another's by now."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 class Keeper:
     """A small shell in a session of its own. Nothing is forked in Python for it, so threads don't matter."""
 
@@ -48,10 +55,8 @@ class Keeper:
         self._tell("forget", str(pid))
 
     def end(self, process: "subprocess.Popen[bytes]") -> None:
-        """Now, with what it started. The number of one that was waited for may be another's by now."""
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        """Now, with what it started."""
+        kill_group(process)
         self.forget(process.pid)
         process.wait()
 

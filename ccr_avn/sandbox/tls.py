@@ -1,7 +1,6 @@
 """Serves TLS in front of the plain servers: the sandbox's own CA, and a program for each server."""
 
 import contextlib
-import os
 import signal
 import ssl
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from ccr_avn.errors import UsageError
 from ccr_avn.sandbox import front
+from ccr_avn.sandbox.keeper import kill_group
 from ccr_avn.sandbox.options import SandboxOptions
 
 PATIENCE = 5.0
@@ -112,10 +112,8 @@ class Front:
         self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0 if self._frozen else PATIENCE)
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        kill_group(self._process)
+        self._process.wait()
         self._process.stdout.close()
 
     def _tell(self, word: str) -> bool:

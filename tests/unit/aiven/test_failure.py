@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ccr_avn import redact
 from ccr_avn.aiven import failure
-from ccr_avn.plan.outcome import Failure
+from ccr_avn.plan.outcome import AvnFailed, Failure
 from ccr_avn.process import Answer
 
 POOL = "HTTPSConnectionPool(host='api.aiven.io', port=443): Max retries exceeded with url: /v1/project/p/service"
@@ -50,6 +50,7 @@ def test_what_is_set_wrong_is_named(said: str) -> None:
     found = read(f'Traceback (most recent call last):\n  File "x.py", line 3\nrequests.exceptions.{said}\n')
     assert CONFIGURED[said] in found.hint
     assert found.lasting, "asking again gives the same answer"
+    assert AvnFailed("failed", found).hopeless, "and so it is not asked again"
     assert "s3cret" not in found.reason
 
 
