@@ -195,7 +195,7 @@ def _judge_promoted(want: "FailoverRequest", known: LastKnown, service: Service,
         if found.state == "promoted":  # in an earlier run from here: its server has come back without its data
             return stop(
                 f"{want.replica} was promoted already, and does not have the data of its primary",
-                detail=f"it has no earlier replication ID (master_replid2), and holds {_keys(known.replica)}",
+                detail=f"it has no earlier replication ID (master_replid2), and holds {known.replica.keys} keys",
                 hint="do not terminate the old primary: only it has the data. Restore it, then create a new replica: "
                 "ccr-avn enable PRIMARY NAME --replica-cloud CLOUD",
             )
@@ -218,7 +218,7 @@ def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) ->
     if partial and not want.force_partial:
         return stop(
             partial,
-            detail=f"it holds {_keys(side)}; {source or 'its primary'}: {known.primary_held}",
+            detail=f"it holds {side.keys} keys; {source or 'its primary'}: {known.primary_held}",
             hint=_when_partial(want, side),
         )
     seconds, how = known.estimate
@@ -232,7 +232,7 @@ def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) ->
             f"; better: ccr-avn switchover {source} {want.replica}" if alive else ""
         )
         return stop("a failover may lose acknowledged writes", detail=told, hint=hint)
-    lost = (f"{partial}; it holds {_keys(side)}, {source}: {known.primary_held}",) if partial else ()
+    lost = (f"{partial}; it holds {side.keys} keys, {source}: {known.primary_held}",) if partial else ()
     return go(told, warnings=(*lost, *alive), keys=side.keys, partial=bool(partial))
 
 
@@ -255,10 +255,6 @@ def _when_partial(want: "FailoverRequest", side: ReplicationInfo) -> str:
         return f"wait if the primary is alive; {anyhow}"
     project = shlex.join(("", *want.setting.project.flag)).strip("' ")
     return f"restore the primary, from its backup if necessary (avn service get NAME {project}); {anyhow}"
-
-
-def _keys(side: ReplicationInfo) -> str:
-    return "an unknown number of keys" if side.keys is None else f"{side.keys} keys"
 
 
 def newest(service: Service | None) -> Backup | None:

@@ -120,6 +120,9 @@ def connect(
         single_connection_client=False,
         max_connections=1,
     )
+    client.set_response_callback(
+        "INFO", lambda answer, **_: answer
+    )  # see valkey/replication.py: it has rules of its own
     try:
         with explained(endpoint), suppress(valkey.exceptions.NoPermissionError):  # a user who may not ask is in
             client.execute_command("INFO", "server")  # type: ignore[no-untyped-call]  # valkey-py has no annotation there

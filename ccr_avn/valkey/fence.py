@@ -12,7 +12,7 @@ from valkey.exceptions import ResponseError
 from ccr_avn.errors import CcrError, Refused
 from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, awake, connect, explained
-from ccr_avn.valkey.replication import ReplicationInfo, parse_replication, read_replication, unparsed
+from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, parse_replication, read_replication
 
 if TYPE_CHECKING:
     import valkey
@@ -100,7 +100,7 @@ class Fence:
             Unreachable: it can't be asked.
         """
         with self._lock:
-            self._client = unparsed(connect(self.endpoint, name=f"{NAME}{self._run}"))
+            self._client = connect(self.endpoint, name=f"{NAME}{self._run}")
             self._names()  # where that is refused, it is before anything is held back
             self.placed_at = self._clock()
             try:
@@ -247,7 +247,7 @@ class Fence:
             asked.client_pause(timeout=int(ttl * 1000), all=False)
             asked.client_list(_type="normal")
             asked.client_pause(timeout=int(ttl * 1000), all=False)
-            asked.execute_command("INFO")
+            asked.execute_command(*QUESTION)
             first, clients, second, told = asked.execute(raise_on_error=False)
             self._is_refused(first, clients, second, told)
         self._note(sent, ttl, parse_replication(told, self.endpoint.service).run_id)

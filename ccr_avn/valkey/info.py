@@ -14,7 +14,7 @@ from valkey import exceptions
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.connect import Endpoint, authority, explained, settings
 from ccr_avn.valkey.diagnose import unreadable_ca
-from ccr_avn.valkey.replication import Link, ReplicationInfo, parse_replication
+from ccr_avn.valkey.replication import QUESTION, Link, ReplicationInfo, parse_replication
 
 MOST = 1024 * 1024
 """Bytes that an answer to INFO may have."""
@@ -40,7 +40,7 @@ def fetch_replication(
             line.log_in()
             connected = True
             hold()
-            answer = line.ask(b"INFO")
+            answer = line.ask(*(word.encode() for word in QUESTION))
     except Unreachable:
         raise
     except Exception as error:

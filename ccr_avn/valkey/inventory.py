@@ -1,7 +1,6 @@
 """Reads what a server has besides its keys: databases, users, functions, settings."""
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from valkey.exceptions import ResponseError
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey import marker
 from ccr_avn.valkey.connect import Endpoint, connect, explained
-from ccr_avn.valkey.replication import ReplicationInfo, parse_replication, unparsed
+from ccr_avn.valkey.replication import ReplicationInfo, databases, info_fields, read_replication
 
 if TYPE_CHECKING:
     import valkey
@@ -56,7 +55,7 @@ def read_plane(endpoint: Endpoint) -> Plane:
     with connect(endpoint) as client, explained(endpoint, connected=True):
         ahead, uncertain = marker.ahead(client)
         libraries = _libraries(client)
-        side = parse_replication(unparsed(client).execute_command("INFO"), endpoint.service)  # type: ignore[no-untyped-call]
+        side = read_replication(client, endpoint.service)
     return Plane(side=side, libraries=libraries, ahead=ahead, uncertain=uncertain)
 
 
@@ -126,10 +125,10 @@ def count_databases(client: "valkey.Valkey") -> int:
 
 
 def _used(client: "valkey.Valkey", service: str) -> tuple[int, ...]:
-    answer: Any = unparsed(client).execute_command("INFO", "keyspace")  # type: ignore[no-untyped-call]  # it has none
+    answer: Any = client.execute_command("INFO", "keyspace")  # type: ignore[no-untyped-call]  # it has none
     if not isinstance(answer, bytes):
         raise Unreachable(f"{service}: INFO keyspace is incomplete", detail=repr(answer), passing=False)
-    return tuple(sorted(int(number) for number in re.findall(rb"^db(\d+):", answer, re.MULTILINE)))
+    return tuple(sorted(databases(info_fields(answer))))
 
 
 def _selected(client: "valkey.Valkey", numbers: list[int]) -> list[str]:

@@ -1,7 +1,7 @@
 """Reads the replication link from INFO of both sides."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ccr_avn.errors import Unreachable
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 NO_HISTORY = "0" * 40
 """What ``master_replid2`` says when a server never changed its history."""
+
+QUESTION = ("INFO", "server", "clients", "memory", "persistence", "stats", "replication", "keyspace")
+"""Without ``errorstats`` and the like, which repeat what clients wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +42,13 @@ class ReplicationInfo:
     link_down_seconds: int | None = None
     changes: int = 0  # writes executed since ``last_save``; expiries, pings and PUBLISH do not count (measured)
     last_save: int = 0  # epoch seconds: a save sets ``changes`` back
-    keys: int | None = None  # in all databases; None: the keyspace is not shown
+    keyspace: tuple[tuple[int, int], ...] = ()  # of each database that holds keys its number, and how many
     paused_seconds: float | None = None  # for how long writes are still paused; None: too old a server to tell
+
+    @property
+    def keys(self) -> int:
+        """In all databases."""
+        return sum(count for _, count in self.keyspace)
 
     @property
     def data_memory(self) -> int:
@@ -113,25 +121,29 @@ def read_replication(client: "valkey.Valkey", service: str) -> ReplicationInfo:
     Raises:
         Unreachable: an answer that lacks what is needed: half a fact is none.
     """
-    answer: Any = unparsed(client).execute_command("INFO")  # type: ignore[no-untyped-call]  # valkey-py has none
-    return parse_replication(answer, service)
+    return parse_replication(client.execute_command(*QUESTION), service)  # type: ignore[no-untyped-call]  # valkey-py has none
 
 
-def unparsed(client: "valkey.Valkey") -> "valkey.Valkey":
-    """Have it hand out INFO as it came: its own parser takes a history of forty zeros for the number 0."""
-    client.set_response_callback("INFO", lambda answer, **_: answer)
-    return client
+def info_fields(answer: object) -> dict[str, str]:
+    """What INFO answered, empty where that is no text. Only CRLF ends a line, and the first of a name counts.
+
+    An error that a script made up may hold any other character that ends a line, and what looks like a field behind it.
+    """
+    found: dict[str, str] = {}
+    for line in answer.decode(errors="replace").split("\r\n") if isinstance(answer, bytes) else ():
+        name, _, value = line.partition(":")
+        found.setdefault(name, value)
+    return found
 
 
-def parse_replication(answer: bytes, service: str) -> ReplicationInfo:
+def parse_replication(answer: object, service: str) -> ReplicationInfo:
     """The facts in what INFO answered.
 
     Raises:
         Unreachable: an answer that lacks what is needed.
     """
-    pairs = [line.split(":", 1) for line in answer.decode(errors="replace").splitlines() if ":" in line]
     try:
-        return _side(dict(pairs))
+        return _side(info_fields(answer))
     except (KeyError, ValueError) as error:
         raise Unreachable(
             f"{service}: INFO is incomplete",
@@ -168,14 +180,18 @@ def _side(info: dict[str, str]) -> ReplicationInfo:
         link_down_seconds=_known(info.get("master_link_down_since_seconds", "-1")),
         changes=int(info["rdb_changes_since_last_save"]),
         last_save=int(info["rdb_last_save_time"]),
-        keys=_keys(info),
+        keyspace=tuple((number, int(facts.get("keys", 0))) for number, facts in databases(info).items()),
         paused_seconds=_paused(info),
     )
 
 
-def _keys(info: dict[str, str]) -> int:
-    counted = [value for name, value in info.items() if name[:2] == "db" and name[2:].isdigit()]
-    return sum(int(part[5:]) for value in counted for part in value.split(",") if part.startswith("keys="))
+def databases(info: dict[str, str]) -> dict[int, dict[str, str]]:
+    """What INFO says of each database that holds keys."""
+    return {
+        int(name[2:]): dict(part.split("=", 1) for part in value.split(",") if "=" in part)
+        for name, value in info.items()
+        if name[:2] == "db" and name[2:].isdecimal()
+    }
 
 
 def _paused(info: dict[str, str]) -> float | None:

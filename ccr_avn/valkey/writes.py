@@ -18,7 +18,7 @@ from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import PREFIX, TTL
 from ccr_avn.valkey.quiescence import LOOK
-from ccr_avn.valkey.replication import ReplicationInfo, read_replication, unparsed
+from ccr_avn.valkey.replication import ReplicationInfo, info_fields, read_replication
 
 if TYPE_CHECKING:
     import valkey
@@ -58,7 +58,7 @@ class Kept:
     def __init__(self, endpoint: Endpoint, *, timeout: float = 2.0) -> None:
         self._endpoint = endpoint
         self._lock = threading.Lock()
-        self._client = unparsed(connect(endpoint, name="ccr-avn:kept", timeout=timeout))
+        self._client = connect(endpoint, name="ccr-avn:kept", timeout=timeout)
         with explained(endpoint, connected=True):
             self._number: Any = self._client.client_id()
         self._ended, self._woken = threading.Event(), threading.Event()
@@ -242,7 +242,7 @@ def _writes(client: "valkey.Valkey", endpoint: Endpoint) -> bool:
     with explained(endpoint, connected=True):
         asked.set(key, value, px=int(TTL * 1000))
         asked.get(key)
-        asked.info("replication")
+        asked.execute_command("INFO", "replication")
         asked.delete(key)  # where that fails it expires by itself
         written, read, told, _ = asked.execute(raise_on_error=False)
         for answer in (written, read, told):
@@ -250,7 +250,7 @@ def _writes(client: "valkey.Valkey", endpoint: Endpoint) -> bool:
                 if _not_yet(answer):
                     return False
                 raise answer
-    return bool(read == value.encode() and told["role"] == "master")
+    return bool(read == value.encode() and info_fields(told).get("role") == "master")
 
 
 def _not_yet(refusal: Exception) -> bool:

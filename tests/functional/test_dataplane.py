@@ -2,9 +2,11 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from valkey.exceptions import NoPermissionError, ResponseError
 
 from ccr_avn.errors import Unreachable
 from ccr_avn.sandbox.options import SandboxOptions
@@ -12,6 +14,7 @@ from ccr_avn.sandbox.servers import ValkeyServers
 from ccr_avn.valkey.connect import Endpoint, connect
 from ccr_avn.valkey.info import fetch_link, fetch_replication
 from ccr_avn.valkey.marker import run_marker
+from ccr_avn.valkey.writes import accepts_write
 from tests.support.operator import Make, Operator
 from tests.support.pairs import paired
 
@@ -76,8 +79,6 @@ def test_a_connection_cut_at_once() -> None:
 
 
 def test_a_disabled_command_is_a_refusal(servers: ValkeyServers) -> None:
-    from valkey.exceptions import NoPermissionError
-
     with connect(endpoint(servers, "eu")) as client, pytest.raises(NoPermissionError):
         client.execute_command("CONFIG", "GET", "maxmemory")
 
@@ -96,6 +97,19 @@ def test_a_replica_is_seen_as_one_and_markers_go_through(servers: ValkeyServers)
         assert client.keys("ccr-avn:*") == []
     servers.promote("us")
     assert fetch_replication(replica).was_promoted
+
+
+def test_an_error_that_an_application_made_up_says_nothing_of_replication(servers: ValkeyServers) -> None:
+    """Until the server is started again INFO repeats it, and what ends a line elsewhere ends none there."""
+    given = endpoint(servers, "eu")
+    forged = ("\x0bmaster_repl_offset", "\x0crole", "\x1crun_id", "\x85master_replid", "\u2028db0", "\nmaster_replid2")
+    with connect(given) as client:
+        for field in ("Y", *forged):
+            before = fetch_replication(given)
+            with pytest.raises(ResponseError):
+                client.eval("return {err=ARGV[1]}", 0, f"X{field} hi")
+    assert replace(fetch_replication(given), used_memory=0) == replace(before, used_memory=0)
+    assert accepts_write(given)
 
 
 def test_a_marker_that_does_not_arrive_is_missed(servers: ValkeyServers) -> None:

@@ -51,5 +51,7 @@ def side(role: str = "master", offset: int = 100, **more: Any) -> ReplicationInf
         "maxmemory": 0,
         "loading": False,
     }
+    if "keys" in more:
+        more["keyspace"] = ((0, more.pop("keys")),)
     link = {"link_status": "up", "last_io_seconds": 1} if role == "slave" else {}
     return ReplicationInfo(**{**told, **link, **more})

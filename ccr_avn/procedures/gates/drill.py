@@ -106,7 +106,7 @@ def answers_as_primary(primary: str) -> Gate[ReplicationInfo]:
     def judge(side: ReplicationInfo, _: Results) -> Finding:
         if side.role != "master":
             return stop(f"{primary} is not a primary: its role is {side.role}", hint="name the primary of a pair")
-        return go(f"it answers, version {side.version}, {side.keys or 0} keys", version=side.version, keys=side.keys)
+        return go(f"it answers, version {side.version}, {side.keys} keys", version=side.version, keys=side.keys)
 
     return Gate("it answers as a primary, with its own credentials", judge)
 

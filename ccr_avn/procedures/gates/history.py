@@ -47,7 +47,6 @@ def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replic
         return go(f"shown before: {expected.proven}", **facts)
     if not known and not expected.ids:
         return go("nothing to compare with", warnings=(f"it can't be shown that {replica} has its data",), **facts)
-    held = "an unknown number of" if new.keys is None else str(new.keys)
     seen = (
         f"its history ends at offset {new.second_offset - 1}, before {expected.offset}"
         if known
@@ -55,7 +54,7 @@ def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replic
     )
     return stop(
         f"{replica} does not have the data of {primary}: only {primary} has it",
-        detail=f"{seen}; {replica} holds {held} keys. {primary} is not touched: it was neither closed nor powered off",
+        detail=f"{seen}; {replica} holds {new.keys} keys. {primary} is not touched: it was neither closed nor powered off",
         hint=f"do not terminate {primary}. Keep applications on it, and create a new replica: "
         f"ccr-avn enable {primary} NAME --replica-cloud CLOUD",
     )

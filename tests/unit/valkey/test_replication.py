@@ -17,7 +17,7 @@ from ccr_avn.valkey.connect import Endpoint, settings
 from ccr_avn.valkey.fence import Fence, Writer, blocked_writers
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.quiescence import moved_only_by_pings, no_writes_between
-from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, parse_replication
+from ccr_avn.valkey.replication import NO_HISTORY, QUESTION, Link, ReplicationInfo, parse_replication
 from tests.support.factories import service
 
 INFO = {
@@ -82,6 +82,31 @@ def test_half_a_fact_is_none(missing: str) -> None:
     with pytest.raises(Unreachable) as caught:
         parse_replication(told(info), "us")
     assert not caught.value.passing
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_only_crlf_ends_a_line(separator: str) -> None:
+    """Behind the others stands what an application's script wrote."""
+    forged = f"errorstat_X{separator}role:slave{separator}db0:keys=7{separator}master_repl_offset:count=1\r\n"
+    for answer in (told(INFO) + forged.encode(), forged.encode() + told(INFO)):
+        assert parse_replication(answer, "eu") == side()
+
+
+def test_the_first_of_a_field_counts() -> None:
+    """What a server says of itself stands before what it repeats."""
+    assert parse_replication(told(INFO) + told({"role": "slave", "run_id": "x"}), "eu") == side()
+
+
+def test_the_keys_of_each_database() -> None:
+    held = {"db0": "keys=3,expires=1,avg_ttl=0", "db15": "keys=4,expires=0", "dbx": "keys=9"}
+    found = parse_replication(told({**INFO, **held}), "eu")
+    assert (found.keyspace, found.keys) == (((0, 3), (15, 4)), 7)
+
+
+@pytest.mark.parametrize("answer", [None, 1, "text", [b"role:master"]])
+def test_an_answer_of_another_kind_is_none(answer: object) -> None:
+    with pytest.raises(Unreachable, match="INFO is incomplete"):
+        parse_replication(answer, "eu")
 
 
 @given(st.binary(max_size=300))
@@ -233,7 +258,7 @@ def test_it_pauses_again_until_nobody_is_un_pausing(client: FakeClient) -> None:
     made = Fence(Endpoint(service="eu", uri="redis://h"), "run", 30, clock=client.clock, sleep=lambda _: None)
     made.place()
     made.stop_renewing()
-    assert client.sent == ["pause 30000", "pause 30000", "INFO"] * 3
+    assert client.sent == ["pause 30000", "pause 30000", " ".join(QUESTION)] * 3
     made.close()
 
 
