@@ -1,10 +1,10 @@
 """Turns signals into errors, but never in the middle of a change."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Self
+from typing import Self
 
 from ccr_avn.errors import Interrupted, OutOfTime
 
@@ -14,23 +14,21 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Signals:
     """While entered, SIGINT, SIGTERM and SIGHUP raise :class:`Interrupted` in the main thread.
 
-    Inside :meth:`held` they wait until the change under way has ended; a second one does not.
+    Inside :meth:`held` they wait until the change under way has ended; a second one does not. One that was ignored when
+    we were started, as ``nohup`` does it, stays ignored.
     """
 
     def __init__(self, *more: signal.Signals) -> None:
-        self._numbers = (*ENDING, *more)
-        self._before: dict[int, Any] = {}
+        self._handled = handled((*ENDING, *more), self._arrived)
         self._depth = 0
         self._pending: int | None = None
 
     def __enter__(self) -> Self:
-        for number in self._numbers:
-            self._before[number] = signal.signal(number, self._arrived)
+        self._handled.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._handled.__exit__(None, None, None)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -51,8 +49,20 @@ class Signals:
 
 
 @contextmanager
+def handled(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Meanwhile these are handled so, apart from those that were ignored."""
+    heard = [one for one in numbers if one == signal.SIGALRM or signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handled_before in before.items():
+            signal.signal(number, handled_before)
+
+
+@contextmanager
 def within(seconds: float | None) -> Iterator[None]:
-    """SIGALRM after that many seconds; None: never. For :class:`Signals` that heed it."""
+    """SIGALRM after that many seconds; None: never. For :class:`Signals` that handle it."""
     if seconds is None:
         yield
         return

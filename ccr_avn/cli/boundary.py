@@ -3,13 +3,15 @@
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import typer
 
 from ccr_avn import redact
-from ccr_avn.errors import CcrError, UsageError
+from ccr_avn.errors import CHANGED, CcrError, Interrupted, UsageError
 from ccr_avn.output import console, outlet
+from ccr_avn.signals import Signals
 
 _CLICK_USAGE: Any = typer.BadParameter.__mro__[1]
 _CLICK_ERROR: Any = _CLICK_USAGE.__mro__[1]
@@ -33,6 +35,8 @@ def run(arguments: list[str]) -> int:
         return GONE if lost.gone else _explain(lost, arguments)
     except CcrError as problem:
         return _explain(problem, arguments)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130 + (CHANGED if console.changed() else 0)
 
 
 def _run(arguments: list[str]) -> int:
@@ -43,15 +47,13 @@ def _run(arguments: list[str]) -> int:
 
     try:
         code = app(arguments, standalone_mode=False)
-    except CcrError:
+    except (CcrError, typer.Abort):
         raise
     except _CLICK_ERROR as problem:
         if type(problem).__name__ == "NoArgsIsHelpError":
             console.say(problem.format_message())
             return 0
         raise _usage(problem) from None
-    except (KeyboardInterrupt, typer.Abort):
-        return 130
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # typer's own way to end when --help has lost its reader
             return GONE
@@ -66,11 +68,12 @@ def _run(arguments: list[str]) -> int:
 
 
 def _explain(problem: CcrError, arguments: list[str]) -> int:
-    console.commit()  # however it can be told: the exit code stays
-    if "--json" in arguments:
-        command = next((word for word in arguments if not word.startswith("-")), "")
-        console.error_envelope(command, problem)
-    console.error(problem)
+    console.commit(problem.changed)  # however it can be reported: the exit code stays
+    with suppress(Interrupted), Signals() as signals, signals.held():
+        if "--json" in arguments:
+            command = next((word for word in arguments if not word.startswith("-")), "")
+            console.error_envelope(command, problem)
+        console.error(problem)
     return problem.exit_code
 
 

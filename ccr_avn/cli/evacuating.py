@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -44,9 +43,10 @@ from ccr_avn.output import console
 from ccr_avn.output.many import PlainBoard
 from ccr_avn.plan import events
 from ccr_avn.plan.preview import describe, preview
+from ccr_avn.signals import handled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ccr_avn.aiven.models import Service
 
@@ -223,7 +223,7 @@ class Evacuation:
             )
             return result.ended
 
-        with self._signals():
+        with handled(ENDING, self._arrived):
             shown.open()
             try:
                 schedule.run([one.name for one in moves], work, tick=self._answer_stop)
@@ -238,19 +238,9 @@ class Evacuation:
     def _one(self, choice: Choice) -> OneOfMany:
         return OneOfMany(choice=choice, given=self.given, evacuation=self.run_id, began=self._began)
 
-    @contextmanager
-    def _signals(self) -> "Iterator[None]":
+    def _arrived(self, number: int, _: FrameType | None) -> None:
         """Ctrl-C once: begin no more; again: as in a single run, for each."""
-
-        def arrived(number: int, _: FrameType | None) -> None:
-            self.stop.ask(number, at_once=number in (signal.SIGTERM, signal.SIGHUP))
-
-        before = {number: signal.signal(number, arrived) for number in ENDING}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        self.stop.ask(number, at_once=number in (signal.SIGTERM, signal.SIGHUP))
 
     # -- what came of it
 

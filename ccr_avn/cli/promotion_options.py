@@ -13,7 +13,7 @@ import typer
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Check, DryRun, Json, PollInterval
 from ccr_avn.connection import Connection
-from ccr_avn.errors import CcrError, NotBegun, NotConfirmed, UsageError
+from ccr_avn.errors import CcrError, NotConfirmed, UsageError
 from ccr_avn.files import replace_file
 from ccr_avn.hooks import Hooks, words
 from ccr_avn.output import console, outlet
@@ -141,6 +141,7 @@ def carry_out(
         CcrError: as the run ended.
     """
     current: list[Run] = []
+    asking = False
 
     def seen() -> Results:
         return current[0].seen if current else Results()
@@ -150,18 +151,20 @@ def carry_out(
         return environment(session, move.command, around.project, old, new, changed=changed)
 
     def confirm(begun: "Run") -> None:
+        nonlocal asking
         current.append(begun)
         if not around.checks_only and move.is_due(begun.seen):
+            asking = True
             around.ask(begun)
+            asking = False
             hooks.run_before(told(changed=False))
 
     session.sinks.append(writing_env(around.write_env, lambda: move.new(seen())))
     try:
         run = perform(confirm)
-    except NotBegun:
-        raise
-    except CcrError as problem:
-        hooks.run("on-failure", told(changed=problem.changed))
+    except Exception as problem:  # an internal error is a failure too
+        if not (asking or around.checks_only):
+            hooks.run("on-failure", told(changed=getattr(problem, "changed", False)))
         raise
     if not around.checks_only:
         hooks.run("after", told(changed=run.changed))

@@ -147,6 +147,7 @@ class Session:
             raise
         finally:
             self.progress.close()
+            console.commit(run.changed)
         return run
 
     def _act(self, run: Run, ended_by_signal: str) -> None:

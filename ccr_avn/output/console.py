@@ -32,21 +32,30 @@ class OutputLost(CcrError):
 
 
 class _Manner:
-    """How this process speaks. ``committed``: something may have been done, so losing an output changes nothing."""
+    """How this process speaks. ``committed``: something may have been done, so losing an output changes nothing.
+
+    ``changed``: what the exit code must show also if a signal ends us while the result is reported.
+    """
 
     committed = False
+    changed: Changed = False
     json = False
     warnings: tuple[str, ...] = ()
 
 
 def prepare(*, json: bool) -> None:
     """At the start of a command line. ``json``: standard output is for one JSON object."""
-    _Manner.committed, _Manner.json, _Manner.warnings = False, json, ()
+    _Manner.committed, _Manner.changed, _Manner.json, _Manner.warnings = False, False, json, ()
 
 
-def commit() -> None:
+def commit(changed: Changed = False) -> None:
     """From now on a failing output is reported on the other stream, and ends nothing."""
-    _Manner.committed = True
+    _Manner.committed, _Manner.changed = True, _Manner.changed or changed
+
+
+def changed() -> bool:
+    """Whether a run has changed something on Aiven, or may have."""
+    return bool(_Manner.changed)
 
 
 def say(text: str) -> None:

@@ -72,12 +72,12 @@ class Run:
             for step in self.plan.steps:
                 self._step(step)
         except BaseException as problem:
-            with self._world.held():
+            with suppress(Interrupted), self._world.held():  # what ended the run is reported, not what came after it
                 self._abandon(problem)
                 self._clean_up(problem)
             raise
         finally:
-            with self._world.held():
+            with suppress(Interrupted), self._world.held():
                 self._release()
 
     @property
@@ -91,24 +91,20 @@ class Run:
             self._final_sent = True
             self.changed = self.changed or True
             return
-        told = self._undo()
-        if isinstance(problem, CcrError):
-            problem.notes += told
+        while self._to_undo:
+            self._undo(self._to_undo.pop(), problem)
 
     def _clean_up(self, problem: BaseException) -> None:
         """Take the steps that are for every end, in order; the first that fails keeps those behind it from acting."""
-        told: list[str] = []
         for step in self.plan.steps:
             if not step.always or step.slug in self._done:
                 continue
             try:
-                told.append(f"{step.slug}: {self._step(step).reason}")
+                _note(problem, f"{step.slug}: {self._step(step).reason}")
             except CcrError as error:
-                told.append("; ".join(part for part in (error.what, error.detail, error.hint) if part))
+                _note(problem, _whole(error))
                 self.changed = self.changed or "unknown"  # something is left
                 break
-        if isinstance(problem, CcrError):
-            problem.notes += tuple(told)
 
     def _passed_meanwhile(self) -> bool:
         """Whether another run passed the point of no return; no answer in time counts as no."""
@@ -310,19 +306,15 @@ class Run:
         self._reader.forget()
         self._world.sleep(seconds)
 
-    def _undo(self) -> tuple[str, ...]:
-        """In reverse order, each on its own: a failure does not prevent the others. Returns the outcomes."""
-        told = []
-        while self._to_undo:
-            step = self._to_undo.pop()
-            failed, done = "", ""
-            try:
-                done = step.undo(self.seen) if step.undo else ""
-            except CcrError as error:
-                failed = "; ".join(part for part in (error.what, error.detail, error.hint) if part)
-            self._emit(events.Undone(at=self._now(), slug=step.slug, done=done, failed=failed))
-            told.append(f"{step.slug}: {done or 'undone'}" if not failed else f"{step.slug}: NOT undone: {failed}")
-        return tuple(told)
+    def _undo(self, step: Step[Any], problem: BaseException) -> None:
+        """Each on its own: a failure does not prevent the others."""
+        failed, done = "", ""
+        try:
+            done = step.undo(self.seen) if step.undo else ""
+        except CcrError as error:
+            failed = _whole(error)
+        _note(problem, f"{step.slug}: NOT undone: {failed}" if failed else f"{step.slug}: {done or 'undone'}")
+        self._emit(events.Undone(at=self._now(), slug=step.slug, done=done, failed=failed))
 
     def _release(self) -> None:
         """Release what a change opened; failures are ignored."""
@@ -333,6 +325,15 @@ class Run:
 
     def _now(self) -> float:
         return self._world.clock() - self._began
+
+
+def _note(problem: BaseException, text: str) -> None:
+    if isinstance(problem, CcrError):
+        problem.notes += (text,)
+
+
+def _whole(error: CcrError) -> str:
+    return "; ".join(part for part in (error.what, error.detail, error.hint) if part)
 
 
 def _joined(refusals: list[Refused]) -> Refused:

@@ -96,7 +96,8 @@ def _ending_by_signal(*more: signal.Signals) -> Any:
     def ended(number: int, _: FrameType | None) -> None:
         raise _Ended(number)
 
-    before = {number: signal.signal(number, ended) for number in (*FORWARDED, *more)}
+    heard = [one for one in (*FORWARDED, *more) if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ended) for number in heard}
     try:
         yield
     finally:

@@ -38,8 +38,8 @@ class Fake:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def perform(self, plan: Plan) -> Run:
-        world = world_of("avn", run=self.run, clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.5)
+    def perform(self, plan: Plan, **more: Any) -> Run:
+        world = world_of("avn", run=self.run, clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.5, **more)
         self.last = Run(plan, world, self.events.append)
         self.last.check()
         self.last.act()

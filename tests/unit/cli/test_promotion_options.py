@@ -1,14 +1,19 @@
-"""What stands around a promotion: the env file is written when writes are accepted, and never stops a switch."""
+"""What stands around a promotion: hooks, and the env file, which is written when writes are accepted and stops nothing."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.cli.promotion_options import writing_env
+from ccr_avn.cli.promotion_options import Around, carry_out, writing_env
+from ccr_avn.errors import CcrError, Interrupted, NotBegun, NotConfirmed, Refused
+from ccr_avn.hooks import Hooks
 from ccr_avn.plan.events import StepDone
-from ccr_avn.plan.model import go
+from ccr_avn.plan.model import Results, go
 from tests.support.factories import service
 
 URI = "rediss://default:pw-of-the-tests@eu.example:1234"
@@ -35,3 +40,51 @@ def test_it_is_written_the_moment_that_writes_are_accepted(tmp_path: Path) -> No
     assert not file.exists()
     sink(ACCEPTS)
     assert URI in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("fails", "how", "expected"),
+    [
+        ("checks", Refused("no", hint="none"), ["on-failure"]),
+        ("question", NotConfirmed("declined"), []),
+        ("question", NotBegun("no turn"), []),
+        ("question", Interrupted(2), []),
+        ("run", Refused("no", hint="none"), ["before", "on-failure"]),
+        ("run", RuntimeError("a bug"), ["before", "on-failure"]),
+        ("checks only", Refused("no", hint="none"), []),
+        ("checks only", RuntimeError("a bug"), []),
+        ("", CcrError("never raised"), ["before", "after"]),
+    ],
+)
+def test_on_failure_runs_when_a_run_failed_and_only_then(
+    fails: str, how: Exception, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def hook(_: Hooks, which: str, __: dict[str, str]) -> bool:
+        ran.append(which)
+        return True
+
+    monkeypatch.setattr(Hooks, "run", hook)
+
+    def end(where: str) -> None:
+        if fails == where:
+            raise how
+
+    def perform(confirm: Callable[[Any], None]) -> Any:
+        run = SimpleNamespace(seen=Results(), changed=False)
+        end("checks")
+        end("checks only")
+        confirm(run)
+        end("run")
+        return run
+
+    move: Any = SimpleNamespace(command="switchover", old=lambda _: "eu", new=lambda _: US, is_due=lambda _: True)
+    session: Any = SimpleNamespace(sinks=[], run_id="r")
+    around = Around(project=None, write_env=None, ask=lambda _: end("question"), checks_only=fails == "checks only")
+    if fails:
+        with pytest.raises(type(how)):
+            carry_out(move, session, Hooks(), around, perform)
+    else:
+        carry_out(move, session, Hooks(), around, perform)
+    assert ran == expected
