@@ -92,7 +92,7 @@ class Single:
             fate="close",
             setting=self.setting,
             find=find or _not_needed,
-            past_return=lambda _: True,
+            promoted=lambda _: True,
         )
 
     def judged(self, *steps: "Step[Any]") -> "tuple[Finding, Results]":

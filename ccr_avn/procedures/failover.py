@@ -111,9 +111,9 @@ def plan_failover(want: FailoverRequest) -> Failover:
         found = state(seen)
         return found.row if found and found.state == "following" else None
 
-    def past_return(seen: Results) -> bool:
+    def may_be_promoting(seen: Results) -> bool:
         found = state(seen)
-        return found is not None and found.past_return
+        return found is not None and found.may_be_promoting
 
     promotion = PromoteWish(
         replica=want.replica,
@@ -139,7 +139,7 @@ def plan_failover(want: FailoverRequest) -> Failover:
     title = f"fail over to {want.replica}"
     return Failover(
         want=want,
-        plan=Plan(title, checks, steps, check=_check_words(want), beyond=past_return),
+        plan=Plan(title, checks, steps, check=_check_words(want), beyond=may_be_promoting),
         services=services,
         primary=primary,
         known=known,

@@ -35,7 +35,7 @@ FENCE, SEAL = "fence", "seal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FenceWish:
-    """Times are in seconds. ``past_return``: whether an earlier run has sent the promotion, as the checks showed."""
+    """Times are in seconds. ``promoted``: whether the checks saw an earlier run's promotion; ``may_be_promoting``: or doubt it."""
 
     primary: str
     replica: str
@@ -46,7 +46,8 @@ class FenceWish:
     catch_up_timeout: float
     promote_timeout: float
     find: Find
-    past_return: Callable[[Results], bool]
+    promoted: Callable[[Results], bool]
+    may_be_promoting: Callable[[Results], bool]
     replica_before: Callable[[Results], ReplicationInfo]
 
 
@@ -83,7 +84,7 @@ def place_fence(want: FenceWish) -> Step[str]:
         primary = want.find(seen, want.primary)
         if primary.state == "POWEROFF":
             return "off"
-        if want.past_return(seen) and not lets_clients_in(endpoint(primary, want.setting)):
+        if want.promoted(seen) and not lets_clients_in(endpoint(primary, want.setting)):
             return "shut"
         return "open"
 
@@ -107,7 +108,7 @@ def place_fence(want: FenceWish) -> Step[str]:
         poll=Poll(limit=5, first=FAST),
         change=Act(
             ("ccr-avn", "fence", want.primary, *want.setting.options, "--ttl", f"{want.promote_timeout:g}", "--token"),
-            lambda seen: _fence(want, want.find(seen, want.primary), past_return=want.past_return(seen)),
+            lambda seen: _fence(want, seen),
             variable="fence_token",
         ),
         undone_by=("ccr-avn", "unfence", want.primary, *want.setting.options),
@@ -122,7 +123,7 @@ def catch_up(want: FenceWish) -> Step[ReplicationInfo]:
 
     def judge(side: ReplicationInfo, seen: Results) -> Finding:
         fenced: Fenced | None = seen.result(FENCE)
-        if want.past_return(seen) or fenced is None or fenced.target is None:
+        if want.promoted(seen) or fenced is None or fenced.target is None:
             return go("the promotion was already sent: nothing to wait for")
         return promotion.judge_caught_up(side, fenced.target.offset)
 
@@ -149,7 +150,7 @@ def seal(want: FenceWish) -> Step[str]:
     def read(seen: Results) -> str:
         if seen.result(SEAL):
             return "sealed"
-        if want.past_return(seen):
+        if want.promoted(seen):
             return "past"
         side = fetch_replication(endpoint(want.find(seen, want.replica), want.setting))
         return "promoted" if side.role == "master" else "open"
@@ -194,10 +195,11 @@ def still_fenced(want: FenceWish) -> Callable[[Results], None]:
     return guard
 
 
-def _fence(want: FenceWish, primary: Service, *, past_return: bool) -> Fenced:
+def _fence(want: FenceWish, seen: Results) -> Fenced:
+    primary, may_be_promoting = want.find(seen, want.primary), want.may_be_promoting(seen)
     where = endpoint(primary, want.setting)
     if want.mode != "observe":
-        fence = Fence(where, want.run, want.promote_timeout if past_return else want.ttl)
+        fence = Fence(where, want.run, want.promote_timeout if may_be_promoting else want.ttl)
         try:
             fence.place()
         except FenceRefused:
@@ -208,12 +210,12 @@ def _fence(want: FenceWish, primary: Service, *, past_return: bool) -> Fenced:
             try:
                 return Fenced(fence=fence, kept=_kept(primary, want.setting), target=None).at(fence.side())
             except BaseException:  # nobody else knows of it yet
-                if past_return:
+                if may_be_promoting:
                     fence.leave()
                 else:
                     fence.release()
                 raise
-    if past_return:  # nothing is gained by waiting: it must be closed
+    if want.promoted(seen):  # nothing is gained by waiting: it must be closed
         return Fenced(fence=None, kept=_kept(primary, want.setting), target=None)
     return Fenced(fence=None, kept=_kept(primary, want.setting), target=None).at(_observe(want, primary))
 

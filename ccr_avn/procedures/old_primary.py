@@ -37,7 +37,7 @@ class CloseWish:
     fate: OldPrimaryAction
     setting: Setting
     find: Find
-    past_return: Callable[[Results], bool]  # whether an earlier run sent the promotion, as the checks showed
+    promoted: Callable[[Results], bool]  # whether an earlier run's promotion was seen by the checks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ def compare_histories(want: CloseWish) -> Step[Compared | None]:
     """Before it is closed: has it anything that the new primary lacks. Told at the end, whatever happened before."""
 
     def read(seen: Results) -> Compared | None:
-        noted = None if want.past_return(seen) else _target(seen)
+        noted = None if want.promoted(seen) else _target(seen)
         try:
             new = fetch_replication(endpoint(want.find(seen, want.replica), want.setting))
             return Compared(new=new, noted=noted, found=audit(_old_side(want, seen), new, noted))

@@ -87,9 +87,13 @@ class Checked:
         found = self.state(seen)
         return found.row if found and found.state == "following" else None
 
-    def past_return(self, seen: Results) -> bool:
+    def promoted(self, seen: Results) -> bool:
         found = self.state(seen)
-        return found is not None and found.past_return
+        return found is not None and found.promoted
+
+    def may_be_promoting(self, seen: Results) -> bool:
+        found = self.state(seen)
+        return found is not None and found.may_be_promoting
 
     def linked(self, seen: Results) -> bool:
         health = seen.get(self.health)
@@ -205,7 +209,8 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         catch_up_timeout=want.catch_up_timeout,
         promote_timeout=want.promote_timeout,
         find=find,
-        past_return=checked.past_return,
+        promoted=checked.promoted,
+        may_be_promoting=checked.may_be_promoting,
         replica_before=checked.replica_before,
     )
     promotion = PromoteWish(
@@ -226,7 +231,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
             fate=want.old_primary,
             setting=setting,
             find=find,
-            past_return=checked.past_return,
+            promoted=checked.promoted,
         )
     )
     databases = databases_step(setting, want.primary, want.replica, find, Refused, checked.linked)
@@ -265,7 +270,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
                 *_check_options(want),
                 "--check",
             ),
-            beyond=checked.past_return,
+            beyond=checked.may_be_promoting,
             meanwhile=promoted_meanwhile(promotion),
         ),
         checked=checked,

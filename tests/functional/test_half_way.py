@@ -124,6 +124,23 @@ def test_a_deletion_that_answers_an_error_and_does_not_act_is_waited_for(pair: O
     assert refused.code == 2
 
 
+def test_a_deletion_in_doubt_skips_nothing_when_the_command_is_run_again(pair: Operator) -> None:
+    """It had no answer and did not act; the pause was ended as the hint says, and the replica is behind."""
+    pair.sandbox.faults.add(kind="hang", method="DELETE", path="/integration/")
+    first = pair.ccr(*GO, "--call-timeout", "2", "--doubt-timeout", "0.5", "--promote-timeout", "30")
+    assert first.code == 13, first.err
+    pair.sandbox.faults.clear()
+    assert pair.ccr("unfence", "eu").code == 0
+    held_up = "bash -c 'ccr-avn sandbox outage us --kind cut && ccr-avn accepts-writes eu'"
+    with Load(uri(pair, "eu")) as load:
+        child, seen = runs_to(pair, "caught-up: ", "--before", held_up)
+        pair.sandbox.servers.heal("us")
+        done = ended(child)
+    assert done.code == 0, seen + done.err
+    assert "nothing to wait for" not in seen + done.err
+    assert missing(pair, load.acknowledged) == []
+
+
 @pytest.mark.parametrize("ended_by", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_the_same_command_during_a_promotion_waits_for_it(pair: Operator, ended_by: signal.Signals) -> None:
     """Deleted and no master yet: nothing is undone, by nobody, and all commands call it by one name."""

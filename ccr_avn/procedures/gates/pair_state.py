@@ -26,9 +26,14 @@ class PairState:
     doubt: bool = False
 
     @property
-    def past_return(self) -> bool:
-        """Whether the promotion was sent, as far as is known: then no fence is ever lifted by undoing."""
-        return self.state in ("promoting", "promoted") or self.doubt
+    def promoted(self) -> bool:
+        """Whether a promotion was seen: then there is nothing left to wait for."""
+        return self.state in ("promoting", "promoted")
+
+    @property
+    def may_be_promoting(self) -> bool:
+        """Whether one may be under way: then no fence is ever lifted by undoing, and nothing is skipped."""
+        return self.promoted or self.doubt
 
 
 def feeding(rows: tuple[Integration, ...], primary: str | None, replica: str) -> Integration | None:

@@ -448,7 +448,7 @@ def test_a_deletion_that_was_just_sent_keeps_its_fence(more: dict[str, Any], dou
     old, new = both()
     rows = models.integrations(json.dumps([row("eu", "us")]))
     found = pair_state(rows, old, new, (side(), following()), more.get("recorded", ()), now=NOW)
-    assert (found.state, found.past_return) == ("following", doubt)
+    assert (found.state, found.promoted, found.may_be_promoting) == ("following", False, doubt)
 
 
 def test_sides_that_are_swapped_are_never_promoted_already() -> None:
