@@ -33,23 +33,12 @@ WHERE = {
 }
 """Each command's module here, and its function or its own app."""
 
-FORMER = {
-    "check-fence": "primitives:check_fence",
-    "check-history": "primitives:check_history",
-    "lineage": "primitives:lineage",
-    "caught-up": "primitives:caught_up",
-    "accepts-writes": "primitives:accepts_writes",
-    "closed": "primitives:closed",
-    "last-known": "primitives:last_known",
-}
-"""What was called so before it was a gate: not shown, but scripts may still call it so."""
-
 
 class Loaded(MutableMapping[str, Any]):
     """The commands by name; one is made when it is first asked for."""
 
     def __init__(self) -> None:
-        self._where = {**WHERE, **FORMER}
+        self._where = dict(WHERE)
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -125,6 +114,5 @@ def _made(name: str, where: str) -> Any:
         one.add_typer(found, name=name, **pages.group(name))
         made: Any = get_command(one)
         return made.commands[name]
-    shown: dict[str, Any] = {"hidden": True} if name in FORMER else pages.page(name)
-    one.command(name, cls=getattr(loaded, "COMMAND", pages.HelpCommand), **shown)(found)
+    one.command(name, cls=getattr(loaded, "COMMAND", pages.HelpCommand), **pages.page(name))(found)
     return get_command(one)

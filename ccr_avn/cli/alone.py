@@ -159,7 +159,7 @@ class Alone(Single):
 
     def within(self, step: "Step[T]") -> "Step[T]":
         """The step, for as long as was asked for."""
-        return replace(step, poll=replace(step.poll, limit=self.timeout, interval=self.poll_interval))
+        return replace(step, poll=replace(step.poll, limit=self.timeout, interval=self.setting.poll_interval))
 
     def judge(self, *steps: "Step[Any]", fact: str | None = None) -> None:
         """Run these steps and tell what the last one found. ``fact``: printed alone, where none was asked for.

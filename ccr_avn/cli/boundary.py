@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -27,7 +28,7 @@ GONE = 141
 def run(arguments: list[str]) -> int:
     """Run the command line; give its exit code."""
     outlet.prepare()
-    console.prepare(json="--json" in arguments)
+    console.prepare(json=_in_json(arguments))
     redact.remember(os.environ.get("AIVEN_AUTH_TOKEN"))
     try:
         return _run(arguments)
@@ -67,10 +68,16 @@ def _run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _in_json(arguments: list[str]) -> bool:
+    """Whether standard output is for one JSON object; what stands behind ``--`` is another program's."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in own or "--format=json" in own or ("--format", "json") in pairwise(own)
+
+
 def _explain(problem: CcrError, arguments: list[str]) -> int:
     console.commit(problem.changed)  # however it can be reported: the exit code stays
     with suppress(Interrupted), Signals() as signals, signals.held():
-        if "--json" in arguments:
+        if _in_json(arguments):
             command = next((word for word in arguments if not word.startswith("-")), "")
             console.error_envelope(command, problem)
         console.error(problem)

@@ -23,12 +23,11 @@ def doctor(
 ) -> None:
     """Check avn, token, project, permissions and whether read replicas are offered. Exit 4 if a check fails."""
     options.preload(avn, no_preload=no_preload)
-    named = project or None
-    found, now = drills.newest(named), time.time()
+    found, now = drills.newest(project), time.time()
     told_of = [f"{primary}: {one.told(now)}" for primary, one in sorted(found.items())]
     none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tests what a switchover relies on"
     checks = (
-        *examine(avn, Project(named), service_type, call_timeout),
+        *examine(avn, Project(project), service_type, call_timeout),
         Check(name="last drill", verdict="OK" if told_of else "WARN", seen="; ".join(told_of) or none),
     )
     if json:

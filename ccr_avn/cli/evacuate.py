@@ -83,7 +83,9 @@ def evacuate(
     ] = None,
     hooking: Hooking,
     project: ProjectName = None,
-    data_timeout: Annotated[float, options.seconds("Time limit for all servers to answer the first check.")] = 3,
+    data_timeout: Annotated[
+        float, options.seconds("Time limit for all servers to answer the first check.", options.above_zero)
+    ] = 3,
     limits: Limits,
     asking: options.Asking,
 ) -> None:
@@ -98,7 +100,7 @@ def evacuate(
     asking.preload()
     told: list[Answer] = []
     began = time.monotonic()
-    answer = begin(asking.avn, project or None, asking.call_timeout, tuple(only or ()), console.note, told.append)
+    answer = begin(asking.avn, project, asking.call_timeout, tuple(only or ()), console.note, told.append)
     from ccr_avn.cli.evacuating import Evacuation, FirstList  # heavy: avn is asked already meanwhile
     from ccr_avn.cli.one_of_many import Given
     from ccr_avn.evacuate.choose import Want

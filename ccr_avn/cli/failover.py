@@ -42,12 +42,11 @@ def failover(
     promotion_options.must_be_able_to_ask(
         yes=manner.yes or manner.check or manner.dry_run or not allow_data_loss
     )  # without that the gates refuse
-    name = project or None
     # No avn is started only to be asked who it is, and the one that matters starts before all that takes time to
     # load: every moment here is outage. So nothing heavy is imported before, by this module or what it imports.
     path = find_avn(asking.avn)
     asking.preload(unless=manner.dry_run)
-    words = tuple(path if word == AVN else str(word) for word in service_named(Project(name), replica).argv)
+    words = tuple(path if word == AVN else str(word) for word in service_named(Project(project), replica).argv)
     ahead = None if manner.dry_run else Ahead(words, deadline=asking.call_timeout)
     from ccr_avn.cli.failing_over import fail_over
     from ccr_avn.procedures.failover import FailoverRequest
@@ -61,7 +60,7 @@ def failover(
         wait_automatic=wait_automatic,
         promote_timeout=limits.promote_timeout,
         doubt_timeout=limits.doubt_timeout,
-        recorded=promotions(replica, name),
+        recorded=promotions(replica, project),
     )
     fail_over(want, hooks, manner, ahead, path, began, asking.call_timeout)
 

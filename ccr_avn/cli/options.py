@@ -86,7 +86,7 @@ def _check_at_least_one(option: str, count: float) -> None:
 
 
 def _check_project(option: str, name: str) -> None:
-    if name and not PROJECT_NAME.fullmatch(name):
+    if not PROJECT_NAME.fullmatch(name):
         raise UsageError(
             f"invalid name for {option}: {name!r}",
             detail="letters, digits and dashes, starting with a letter, 63 at most",
@@ -216,11 +216,8 @@ Route = Annotated[
 Check = Annotated[bool, typer.Option("--check", help="Run the pre-checks only; exit 0 if they pass, 4 if not.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for errors too.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the commands, ready to paste; ask and change nothing.")]
-PollInterval = Annotated[
-    float,
-    seconds("Maximum polling interval; starts at 0.5 s."),
-]
-CallTimeout = Annotated[float, seconds("Time limit for one avn command.")]
+PollInterval = Annotated[float, seconds("Maximum polling interval; starts at 0.5 s.", above_zero)]
+CallTimeout = Annotated[float, seconds("Time limit for one avn command.", above_zero)]
 LinkTimeout = Annotated[float, seconds("How long to wait for the replication link.")]
 Samples = Annotated[int, count("How many markers (test writes) to send.")]
 
@@ -259,7 +256,7 @@ def setting(
     from ccr_avn.procedures.steps import Setting  # heavy: what --help and an avn that is begun early do without
 
     return Setting(
-        project=Project(project or None),
+        project=Project(project),
         ca_file=ca_file,
         poll_interval=max(poll_interval, 0.1),
         avn=avn,

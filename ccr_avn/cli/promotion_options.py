@@ -40,7 +40,7 @@ WriteEnv = Annotated[
 Before = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD before the first change; stop if it fails.")]
 After = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD after success.")]
 OnFailure = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD if the run fails.")]
-HookTimeout = Annotated[float, options.seconds("Time limit for each CMD.")]
+HookTimeout = Annotated[float, options.seconds("Time limit for each CMD.", options.above_zero)]
 DoubtTimeout = Annotated[
     float,
     options.seconds("How long to wait for an unanswered deletion to take effect."),

@@ -67,7 +67,7 @@ def status(
     data_plane: Annotated[
         bool, typer.Option("--data-plane/--no-data-plane", help="Connect to the servers too, or only ask Aiven.")
     ] = True,
-    data_timeout: Annotated[float, options.seconds("Time limit for all servers to answer.")] = 3,
+    data_timeout: Annotated[float, options.seconds("Time limit for all servers to answer.", options.above_zero)] = 3,
     form: Annotated[
         Format,
         typer.Option("--format", help="nagios: one line, exit 0/1/2/3; prometheus: for the textfile collector."),
@@ -107,7 +107,6 @@ def status(
     if not data_plane:
         options.idle(context, "--no-data-plane", "--data-plane", "data_timeout", "warn_lag", "crit_lag")
     form = _checked(form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
-    project = project or None
     answer = begin(avn, project, call_timeout, _wanted(names, expected), console.note)
     from ccr_avn.cli.status_told import Asked, look_and_tell  # heavy: avn is asked already meanwhile
 

@@ -71,8 +71,12 @@ def switchover(
         options.idle(context, "--fence observe", "--fence auto or client-pause", "fence_ttl")
     hooks = hooking.hooks(limits.hook_timeout)
     asking.preload(unless=manner.dry_run)
-    name = project or None
-    facts: dict[str, Any] = {"primary": primary, "replica": replica, "project": name, "old_primary": old_primary.value}
+    facts: dict[str, Any] = {
+        "primary": primary,
+        "replica": replica,
+        "project": project,
+        "old_primary": old_primary.value,
+    }
     session = Session("switchover", json=manner.json, **facts)
     want = SwitchoverRequest(
         primary=primary,
@@ -87,7 +91,7 @@ def switchover(
         promote_timeout=limits.promote_timeout,
         doubt_timeout=limits.doubt_timeout,
         old_primary=old_primary.value,
-        recorded=promotions(replica, name),
+        recorded=promotions(replica, project),
     )
     procedure = plan_switchover(want)
     if manner.dry_run:
@@ -106,7 +110,7 @@ def switchover(
         move,
         session,
         hooks,
-        Around(project=name, write_env=manner.write_env, ask=ask, checks_only=manner.check),
+        Around(project=project, write_env=manner.write_env, ask=ask, checks_only=manner.check),
         lambda confirm: session.perform(
             procedure.plan,
             program,

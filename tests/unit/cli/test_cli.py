@@ -95,6 +95,15 @@ BAD = [
     ["drill", "eu", "--replica-cloud", "c-1", "--yes", "--level", "marker", "--max-ops", "5"],
     ["drill", "--clean", "--yes", "--keep"],
     ["drill", "--clean", "--yes", "--dry-run"],
+    ["status", "--project", ""],
+    ["switchover", "eu", "us", "--yes", "--project", ""],
+    ["enable", "eu", "us", "--call-timeout", "0"],
+    ["enable", "eu", "us", "--poll-interval", "0"],
+    ["gate", "running", "eu", "--poll-interval", "0"],
+    ["switchover", "eu", "us", "--yes", "--hook-timeout", "0"],
+    ["evacuate", "c-1", "--yes", "--data-timeout", "0"],
+    ["status", "--data-timeout", "0"],
+    ["check-fence", "eu", "us", "--token", "x"],
     ["nonsense"],
 ]
 
@@ -133,6 +142,26 @@ def test_bad_input_gets_three_lines_and_exits_2(words: list[str], capsys: pytest
 def test_what_a_pair_is_proven_by(level: Any, keys: int | None, depth: dict[str, Any], told: str) -> None:
     want = VerifyRequest(primary="eu", replica="us", setting=Setting(), level=level, depth=Depth(**depth))
     assert _proven(want, {} if keys is None else {"compare": {"keys": keys}}) == told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status", "--format", "json", "--project", "-"],
+        ["status", "--format=json", "--project", "-"],
+        ["endpoint", "eu", "--format", "json", "--project", "-"],
+    ],
+    ids=" ".join,
+)
+def test_who_asks_for_json_gets_it_for_errors_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert (told["command"], told["ok"], told["error"]["code"]) == (words[0], False, 2)
+
+
+def test_the_json_of_another_program_is_not_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sandbox", "run", "--build-seconds", "-1", "--", "avn", "--json"]) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_errors_are_an_envelope_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,8 +3,6 @@
 import re
 from typing import Any
 
-import pytest
-
 from ccr_avn.plan.model import Call, Later, Plan, Probe, Step, Word
 from ccr_avn.plan.preview import describe, preview
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
@@ -136,13 +134,3 @@ def test_the_data_of_a_preview_names_the_gates() -> None:
     by_slug = {one["slug"]: one["gate"] for one in told["steps"]}
     assert by_slug["integration"] == ["ccr-avn", "gate", "active", "eu", "us", "--project", "p", "--timeout", "1200"]
     assert by_slug["pair"] is None
-
-
-@pytest.mark.parametrize("former", ["check-fence", "check-history", "lineage", "caught-up", "accepts-writes", "closed"])
-def test_what_a_gate_was_called_before_still_works_and_is_not_shown(former: str) -> None:
-    from typer.main import get_command
-
-    from ccr_avn.cli import app
-
-    top: Any = get_command(app)
-    assert top.commands[former].hidden
