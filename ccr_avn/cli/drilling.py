@@ -12,6 +12,7 @@ from ccr_avn.history.drill_page import ORDER, cents
 from ccr_avn.output import console
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
+from ccr_avn.plan.preview import changes
 from ccr_avn.procedures.drill import Drill, plan_drill
 from ccr_avn.procedures.gates import assumptions
 from ccr_avn.procedures.gates.drill import terminate_words
@@ -31,7 +32,7 @@ class Drilling:
     def run(self, *, check: bool, dry_run: bool) -> None:
         want, procedure = self.want, plan_drill(self.want)
         if dry_run:
-            show_preview("drill", procedure.plan, want.setting.avn or "avn", json=self.session.json)
+            show_preview("drill", procedure.plan, want.setting.avn or "avn", json=self.session.json, shown=changes)
             return
         self.session.facts |= {
             "primary": want.primary,

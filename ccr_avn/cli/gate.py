@@ -1,29 +1,20 @@
 """`ccr-avn gate …`: runs one gate by itself, by the same step as in a run."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ccr_avn.cli import options, pages, primitives
 from ccr_avn.cli.alone import Alone, ServiceName, answering
 from ccr_avn.cli.options import Primary, Replica, Samples, flattened
-from ccr_avn.cli.primitives import parsed
-from ccr_avn.errors import NotProven, UsageError
+from ccr_avn.errors import NotProven
 from ccr_avn.procedures import enable
 from ccr_avn.procedures.enable import confirm_backup, confirm_integration, see_services
-from ccr_avn.procedures.examination import TRIED, Subject, trial
-from ccr_avn.procedures.gates.drill import MADE, Made
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
-from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.old_primary import compare_histories, power_off, set_filter
 from ccr_avn.procedures.promotion import control_plane_agrees, look_at_integration, promote, remember_origin
 from ccr_avn.procedures.steps import databases_step, link_step, marker_step, wait_running
-from ccr_avn.procedures.throw_away import see_gone, see_made, see_ours
-
-if TYPE_CHECKING:
-    from ccr_avn.plan.model import Step
-    from ccr_avn.valkey.trials import Tried
 
 app = typer.Typer(
     help="Run a single check of a procedure. Exit 0: it holds; 4: it never will; 5: not yet.",
@@ -171,101 +162,6 @@ def audit(primary: Primary, replica: Replica, asked: Alone) -> None:
     asked.judge(compare_histories(asked.closing(primary, replica, asked.find(primary, replica))))
 
 
-def drill_made(
-    service: ServiceName,
-    replica_of: Annotated[
-        str, typer.Option(metavar="PRIMARY", callback=options.a_name, help="Of which it is a read replica.")
-    ],
-    asked: Alone,
-) -> None:
-    """SERVICE exists as a read replica of PRIMARY. --print made: the tag that tells when it was made."""
-    asked.judge(see_made(asked.setting, service, replica_of, asked.timeout))
-
-
-def drill_try(
-    *,
-    service: ServiceName,
-    assumption: Annotated[str, typer.Argument(metavar="ASSUMPTION", help="Its name in docs/promises.md.")],
-    primary: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", callback=options.a_name, help="For carried-over: of which it was made."),
-    ] = None,
-    followed: Annotated[
-        str | None, typer.Option(metavar="T", help="For history-is-kept: `gate last-known --token` before.")
-    ] = None,
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="For tags-are-kept: the tag that was set.")] = None,
-    asked: Alone,
-) -> None:
-    """Try ASSUMPTION on SERVICE, a promoted throw-away: some pause its writes. Exit 0 whatever was seen."""
-    _known(assumption)
-    asked.judge(_trial(asked, service, assumption, primary=primary, followed=followed, run=run))
-
-
-def drill_ours(
-    service: ServiceName,
-    run: Annotated[str, typer.Option(metavar="RUN", help="The drill that made it: its tag ccr_drill.")],
-    made: Annotated[str, typer.Option(metavar="TAG", help="What `gate drill-made --print made` printed.")],
-    asked: Alone,
-) -> None:
-    """SERVICE is the throw-away of a drill, unchanged since; exit 4 in doubt. --print exists: `missing`: terminate it."""
-    asked.judge(answering(see_ours(asked.setting, _made_by(service, run, made))))
-
-
-def drill_gone(service: ServiceName, asked: Alone) -> None:
-    """SERVICE does not exist any more."""
-    asked.judge(asked.within(see_gone(asked.setting, service)))
-
-
-def _known(assumption: str) -> None:
-    """Raises:
-    UsageError: it is none that can be tried by itself.
-    """
-    if assumption not in TRIED:
-        raise UsageError(f"no such ASSUMPTION: {assumption}", detail=f"there are {', '.join(TRIED)}", hint="name one")
-
-
-def _trial(
-    asked: Alone, name: str, assumption: str, *, primary: str | None, followed: str | None, run: str | None
-) -> "Step[Tried]":
-    """What only a whole run knows is not known here, and told so."""
-    find = asked.find(name, *((primary,) if primary else ()))
-    return trial(
-        Subject(
-            primary=primary or "",
-            name=name,
-            setting=asked.setting,
-            find=find,
-            before=lambda _: None,
-            after=lambda seen: find(seen, name),
-            followed=lambda _: _replid(followed),
-            noted=followed or "",
-            closed=lambda seen: lets_nobody_in(find(seen, name)),
-            opened=lambda seen: not lets_nobody_in(find(seen, name)),
-            tags=lambda seen: find(seen, name).tags,
-            run=run or "",
-            filter_timeout=asked.timeout,
-            backup_timeout=0.0,
-            quiet=asked.timeout,
-        ),
-        assumption,
-    )
-
-
-def _made_by(name: str, run: str, tag: str) -> Made:
-    """Raises:
-    UsageError: it is no tag that `gate drill-made` prints.
-    """
-    key, _, value = tag.partition("=")
-    if key != MADE or not value.isdigit():
-        hint = "take what `ccr-avn gate drill-made … --print made` prints"
-        raise UsageError("--made is no such tag", detail=f"it is {tag[:80]!r}", hint=hint)
-    return Made(name=name, primary="", run=run, sent="answered", created=int(value))
-
-
-def _replid(token: str | None) -> str:
-    return parsed(token).replid if token else ""
-
-
 GATES: dict[str, Callable[..., Any]] = {
     "exists": flattened(exists, timeout=0),
     "running": flattened(running, timeout=60),
@@ -288,10 +184,6 @@ GATES: dict[str, Callable[..., Any]] = {
     "powered-off": flattened(powered_off, timeout=120),
     "last-known": primitives.last_known,
     "lineage": primitives.lineage,
-    "drill-made": flattened(drill_made, timeout=30),
-    "drill-try": flattened(drill_try, timeout=5),
-    "drill-ours": flattened(drill_ours, timeout=0),
-    "drill-gone": flattened(drill_gone, timeout=120),
 }
 
 for _name, _function in GATES.items():

@@ -109,24 +109,4 @@ GATES: Mapping[str, tuple[str, ...]] = {
         "ccr-avn gate lineage us",
         "ccr-avn gate lineage us --origin",
     ),
-    "drill-made": (
-        "Check that a throw-away replica was made",
-        "ccr-avn gate drill-made eu-drill-abc123 --replica-of eu",
-        "ccr-avn gate drill-made eu-drill-abc123 --replica-of eu --print made",
-    ),
-    "drill-try": (
-        "Try one assumption on a promoted throw-away",
-        "ccr-avn gate drill-try eu-drill-abc123 client-commands",
-        'ccr-avn gate drill-try eu-drill-abc123 history-is-kept --followed "$followed"',
-    ),
-    "drill-ours": (
-        "Check that a service is the throw-away of a drill",
-        'ccr-avn gate drill-ours eu-drill-abc123 --run "$run" --made "$tag"',
-        'ccr-avn gate drill-ours eu-drill-abc123 --run "$run" --made "$tag" --json',
-    ),
-    "drill-gone": (
-        "Wait until a throw-away is gone",
-        "ccr-avn gate drill-gone eu-drill-abc123",
-        "ccr-avn gate drill-gone eu-drill-abc123 --timeout 600",
-    ),
 }

@@ -273,9 +273,11 @@ def failed_in(session: Session) -> str:
     return started[-1] if started else ""
 
 
-def show_preview(command: str, plan: Plan, avn: str, *, json: bool) -> None:
-    """The plan as text for a shell, or as data."""
+def show_preview(
+    command: str, plan: Plan, avn: str, *, json: bool, shown: Callable[[Plan, str], str] = preview
+) -> None:
+    """The plan as text, or as data."""
     if json:
         console.envelope(command, ok=True, changed=False, plan=describe(plan, avn))
     else:
-        console.say(preview(plan, avn))
+        console.say(shown(plan, avn))

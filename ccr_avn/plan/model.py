@@ -72,7 +72,7 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Probe(Generic[T]):
-    """A look at the data plane, done in-process; ``argv`` is the ``ccr-avn`` command that does just that."""
+    """A look at the data plane, done in-process; ``argv`` is the ``ccr-avn`` command that does just that, if any."""
 
     argv: tuple[Word, ...]
     read: Callable[[Results], T]

@@ -18,6 +18,20 @@ def preview(plan: Plan, avn: str = "avn") -> str:
     return "\n".join([*lines, ")"])
 
 
+def changes(plan: Plan, avn: str = "avn") -> str:
+    """The avn lines alone, to be read: a plan that measures can't be pasted."""
+    lines = [f"# {plan.title}", "# <words in angle brackets> are known only after querying Aiven"]
+    lines += [f"# first: {step.purpose}" for step in plan.checks]
+    for number, step in enumerate(plan.steps, 1):
+        lines.append(f"# {number}. {step.purpose}")
+        if isinstance(step.change, Call):
+            words = (
+                f"<{one.variable}>" if isinstance(one, Later) else shlex.quote(one) for one in step.change.argv[1:]
+            )
+            lines.append(" ".join((shlex.quote(avn), *words)))
+    return "\n".join(lines)
+
+
 def describe(plan: Plan, avn: str = "avn") -> dict[str, Any]:
     """The same plan as data, for ``--dry-run --json``."""
     return {
@@ -88,7 +102,7 @@ def _alone(step: Step[Any]) -> tuple[Word, ...]:
 def _by_hand(step: Step[Any], avn: str) -> str:
     """For a machine that has only avn."""
     told = step.by_hand
-    if not told and step.read.argv[0] == "avn":
+    if not told and step.read.argv[:1] == ("avn",):
         told = " ".join(_plain(tuple(word for word in step.read.argv if word != "--json"), avn))
     return f" (by hand: {told})" if told else ""
 

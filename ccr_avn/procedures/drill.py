@@ -9,14 +9,11 @@ from ccr_avn.plan.model import (
     Act,
     Finding,
     Gate,
-    Keep,
-    Later,
     Plan,
     Poll,
     Probe,
     Results,
     Step,
-    Word,
     go,
     stop,
     todo,
@@ -40,7 +37,6 @@ from ccr_avn.procedures.throw_away import DrillRequest, create, look_at_primary,
 from ccr_avn.procedures.verify import VerifyRequest, compare_step
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.marker import Heartbeat, Received
-from ccr_avn.valkey.quiescence import Noted
 from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.writes import accepts_write
 
@@ -74,7 +70,6 @@ def plan_drill(want: DrillRequest) -> Drill:
     again = replace(
         wait_running(setting, name, "running", want.promote_timeout),
         purpose=f"read how Aiven shows {name} after its promotion",
-        keeps=(Keep(variable="ip_filter", argv=setting.gate("running", name, "--print", "ip_filter_option")),),
     )
 
     def find(seen: Results, which: str) -> Service:
@@ -101,7 +96,6 @@ def plan_drill(want: DrillRequest) -> Drill:
             before=lambda seen: seen.of(up),
             after=lambda seen: seen.of(again),
             followed=lambda seen: seen.of(before).replid,
-            noted=Later(variable="followed", fill=lambda seen: Noted.of(seen.of(before), 0).token),
             filter_timeout=want.filter_timeout,
             backup_timeout=want.backup_timeout,
             quiet=want.quiet,
@@ -140,7 +134,6 @@ def plan_drill(want: DrillRequest) -> Drill:
                 see_answers(want, pair),
             ),
             steps=steps,
-            check=_check_words(want),
         ),
         pair=pair,
         offers=offers,
@@ -189,16 +182,14 @@ def begin_markers(want: DrillRequest, find: Any) -> Step[bool]:
     def judge(begun: bool, _: Results) -> Finding:
         return go("markers are written") if begun else todo("none are written yet")
 
-    words = want.setting.gate("marker", want.primary, want.drill, "--samples", "1")
     return Step(
         slug=MARKERS,
         purpose=f"write markers to {want.primary} until {want.drill} is promoted",
-        read=Probe(words, lambda seen: seen.result(MARKERS) is not None),
+        read=Probe((), lambda seen: seen.result(MARKERS) is not None),
         gate=Gate("markers are written", judge),
         poll=Poll(limit=5),
-        change=Act(words, lambda seen: Heartbeat(endpoint(find(seen, want.primary), want.setting), want.run)),
+        change=Act(("SET",), lambda seen: Heartbeat(endpoint(find(seen, want.primary), want.setting), want.run)),
         release=_stop_markers,
-        by_hand=want.setting.server(want.primary, "SET"),
     )
 
 
@@ -230,24 +221,16 @@ def _promote(want: DrillRequest, wish: PromoteWish) -> Step[Any]:
             return stop(f"{want.drill} was promoted by somebody else", hint=hint)
         return step.gate.judge(side, seen)
 
-    probe = Probe(step.read.argv, read)
-    return replace(step, read=probe, gate=Gate(step.gate.rule, judge), final=False)
+    return replace(step, read=Probe((), read), gate=Gate(step.gate.rule, judge), final=False)
 
 
 def last_known(want: DrillRequest, find: Any) -> Step[ReplicationInfo]:
     """What it must still carry when it is promoted."""
-    words = want.setting.gate("last-known", want.drill)
-    row = want.setting.gate("integration", want.drill, "--from", want.primary)
     return Step(
         slug="last-known",
         purpose=f"read the replication ID of {want.drill}",
-        read=Probe(words, lambda seen: fetch_replication(endpoint(find(seen, want.drill), want.setting))),
-        by_hand=want.setting.server(want.drill, "INFO replication"),
+        read=Probe((), lambda seen: fetch_replication(endpoint(find(seen, want.drill), want.setting))),
         gate=Gate("it answers", lambda side, _: go(f"replication ID {side.replid[:12]}…, offset {side.offset}")),
-        keeps=(
-            Keep(variable="followed", argv=(*words, "--token")),
-            Keep(variable="integration_id", argv=(*row, "--print", "integration")),
-        ),
     )
 
 
@@ -269,8 +252,7 @@ def accepts_writes(want: DrillRequest, find: Any) -> Step[str]:
     return Step(
         slug="accepts-writes",
         purpose=f"write to {want.drill} and read it back",
-        read=Probe(want.setting.gate("accepts-writes", want.drill, limit=want.promote_timeout, tight=True), read),
-        by_hand=want.setting.server(want.drill, "SET, GET"),
+        read=Probe((), read),
         gate=Gate("a write succeeds and can be read back", judge),
         poll=Poll(limit=want.promote_timeout, first=FAST, interval=0.1),
     )
@@ -289,7 +271,7 @@ def accepts_anew(first: Step[str], want: DrillRequest, find: Any) -> Step[str]:
         first,
         slug="accepts-writes-anew",
         purpose=f"write to {want.drill} with its current password",
-        read=Probe(first.read.argv, read),
+        read=Probe((), read),
         unneeded=lambda seen: "it accepts writes already" if seen.of(first) == "accepted" else "",
     )
 
@@ -313,16 +295,7 @@ def see_received(want: DrillRequest, find: Any) -> Step[Received | None]:
     return Step(
         slug="received",
         purpose=f"find out what {want.drill} had received when it was promoted",
-        read=Probe(want.setting.gate("last-known", want.drill), read),
-        by_hand=want.setting.server(want.drill, "GET"),
+        read=Probe((), read),
         gate=Gate("the newest marker that arrived is read", judge),
         optional=True,
     )
-
-
-def _check_words(want: DrillRequest) -> tuple[Word, ...]:
-    plan = ("--replica-plan", want.plan) if want.plan != "startup-4" else ()
-    given = tuple(f"--replica-arg={word}" for word in want.replica_args)
-    more = (*(("--allow-any-plan",) if want.any_plan else ()), *(("--name", want.name) if want.name else ()))
-    cloud = ("--replica-cloud", want.cloud)
-    return ("ccr-avn", "drill", want.primary, *cloud, *plan, *given, *more, *want.setting.options, "--check")

@@ -6,9 +6,9 @@ from typing import Any
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Service
-from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, Word, go, todo, wait
+from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo, wait
 from ccr_avn.procedures.gates import parity
-from ccr_avn.procedures.gates.assumptions import ASSUMPTIONS, BY_NAME, is_tried
+from ccr_avn.procedures.gates.assumptions import BY_NAME, is_tried
 from ccr_avn.procedures.gates.drill import TAG
 from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
 from ccr_avn.procedures.steps import Find, Setting, endpoint
@@ -19,26 +19,7 @@ from ccr_avn.valkey.writes import Kept
 
 KEPT = "connection-kept"
 
-TRIED = tuple(one.name for one in ASSUMPTIONS if not one.untried and one.name != "first-backup")
-"""The names that `trial` takes; a first backup is waited for by a step of its own."""
-
 Attempt = Callable[[Results], Tried]
-
-TYPED = {
-    "deletion-promotes": "INFO replication",
-    "history-is-kept": "INFO replication",
-    "info-shows-history": "INFO replication",
-    "no-platform-clients": "CLIENT LIST",
-    "client-list-is-whole": "CLIENT LIST",
-    "platform-does-not-write": "INFO persistence twice",
-    "client-commands": "CLIENT PAUSE 50 WRITE",
-    "pause-holds-writes": "CLIENT PAUSE 3000 WRITE and SET",
-    "info-shows-the-pause": "CLIENT PAUSE 3000 WRITE and INFO clients",
-    "filter-refuses": "PING",
-    "filter-cuts": "PING in a connection from before",
-    "filter-opens": "PING",
-}
-"""What a person types at the server to try the same."""
 
 CARRIED = ("user", "password", "setting", "version")
 """What a replica may take over from its primary; the rest is as it was ordered."""
@@ -49,7 +30,7 @@ class Subject:
     """What is examined. ``before`` and ``after``: as the platform showed it on either side of its promotion.
 
     ``before`` None, ``followed`` empty: not known, as to a command that tries one assumption by itself. ``followed``:
-    the replication ID before; ``noted``: the word by which a preview hands that on; ``closed``, ``opened``: whether its
+    the replication ID before; ``closed``, ``opened``: whether its
     filter was changed so. Times are in seconds.
     """
 
@@ -60,7 +41,6 @@ class Subject:
     before: Callable[[Results], Service | None]
     after: Callable[[Results], Service]
     followed: Callable[[Results], str]
-    noted: Word
     closed: Callable[[Results], bool]
     opened: Callable[[Results], bool]
     tags: Callable[[Results], Mapping[str, Any]]
@@ -91,34 +71,13 @@ def trial(subject: Subject, name: str) -> Step[Tried]:
         KeyError: it is none that a step of its own tries.
     """
     attempt = {**_open_trials(subject), **_filter_trials(subject)}[name]
-    more, limit = _words(subject).get(name, ((), None))
-    words = subject.setting.gate("drill-try", subject.name, name, *more, limit=limit, tight=True)
     return Step(
         slug=name,
         purpose=f"try whether {BY_NAME[name].what}",
-        read=Probe(words, lambda seen: tried(lambda: attempt(seen))),
-        by_hand=_by_hand(subject, name),
+        read=Probe((), lambda seen: tried(lambda: attempt(seen))),
         gate=is_tried(name),
         optional=True,
     )
-
-
-def _words(subject: Subject) -> dict[str, tuple[tuple[Word, ...], float | None]]:
-    """What a command that tries one by itself has to be told, and for how many seconds it may look."""
-    return {
-        "tags-are-kept": (("--run", subject.run), None),
-        "history-is-kept": (("--followed", subject.noted), None),
-        "carried-over": (("--primary", subject.primary), None),
-        "platform-does-not-write": ((), subject.quiet),
-        **dict.fromkeys(("filter-refuses", "filter-cuts", "filter-opens"), ((), subject.filter_timeout)),
-    }
-
-
-def _by_hand(subject: Subject, name: str) -> str:
-    """What avn shows, or what one types at the server."""
-    if command := TYPED.get(name):
-        return subject.setting.server(subject.name, command)
-    return avn.service_get(subject.setting.project, subject.name).text
 
 
 def _filter_trials(subject: Subject) -> dict[str, Attempt]:
@@ -218,15 +177,13 @@ def _keep_connection(subject: Subject) -> Step[bool]:
     def judge(kept: bool, _: Results) -> Finding:
         return go("a connection is kept") if kept else todo("none is kept")
 
-    words = subject.setting.gate("last-known", subject.name)
     return Step(
         slug=KEPT,
         purpose=f"keep a connection to {subject.name} from before its filter is changed",
-        read=Probe(words, lambda seen: seen.result(KEPT) is not None),
-        by_hand=subject.setting.server(subject.name, "PING in a connection that is left open"),
+        read=Probe((), lambda seen: seen.result(KEPT) is not None),
         gate=Gate("a connection is kept", judge),
         poll=Poll(limit=5),
-        change=Act(words, lambda seen: Kept(endpoint(subject.find(seen, subject.name), subject.setting))),
+        change=Act(("PING",), lambda seen: Kept(endpoint(subject.find(seen, subject.name), subject.setting))),
         release=lambda seen: kept.close() if (kept := seen.result(KEPT)) else None,
         optional=True,
     )
@@ -244,7 +201,6 @@ def _close(subject: Subject) -> Step[Service]:
         gate=Gate(f"its ip_filter is {NOBODY}, a reserved address", judge),
         poll=Poll(limit=30, first=0.2, interval=2),
         change=avn.service_update(project, subject.name, "-c", f'ip_filter=["{NOBODY}"]'),
-        alone=subject.setting.gate("ip-filter", subject.name, limit=30),
         optional=True,
     )
 
@@ -264,7 +220,6 @@ def _open(subject: Subject) -> Step[Service]:
         gate=Gate("its ip_filter is as before", judge),
         poll=Poll(limit=30, first=0.2, interval=2),
         change=avn.service_update(project, subject.name, "-c", Later(variable="ip_filter", fill=before)),
-        alone=subject.setting.gate("running", subject.name, limit=30),
         optional=True,
     )
 
@@ -305,6 +260,5 @@ def _first_backup(subject: Subject) -> Step[tuple[Backup, ...]]:
         poll=subject.setting.poll(
             subject.backup_timeout, hint="the first backup of a promoted service can take a while"
         ),
-        alone=subject.setting.gate("backup", subject.name, limit=subject.backup_timeout),
         optional=True,
     )

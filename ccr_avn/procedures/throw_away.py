@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.errors import Refused
-from ccr_avn.plan.model import Finding, Gate, Keep, Later, Poll, Probe, Results, Step, Word, go, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Later, Poll, Probe, Results, Step, go, todo, wait
 from ccr_avn.procedures.enable import PROOF, ReplicaFlag
 from ccr_avn.procedures.gates import drill as rules
 from ccr_avn.procedures.gates.drill import Made
@@ -79,7 +79,6 @@ class DrillRequest:
 
 
 def look_at_primary(want: DrillRequest) -> Step[tuple[Service, ...]]:
-    kind = want.setting.gate("running", want.primary, "--print", "service_type")
     return Step(
         slug="primary",
         purpose=f"check that {want.primary} is running, and that the name {want.drill} is free",
@@ -87,7 +86,6 @@ def look_at_primary(want: DrillRequest) -> Step[tuple[Service, ...]]:
         gate=rules.may_begin(
             want.setting.project, PrimaryWish(name=want.primary, type=None, plan=None, cloud=None), want.wish
         ),
-        keeps=(Keep(variable="service_type", argv=kind),),
     )
 
 
@@ -113,8 +111,7 @@ def see_answers(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[Rep
     return Step(
         slug="primary-answers",
         purpose=f"check that {want.primary} answers with its own credentials",
-        read=Probe(want.setting.gate("last-known", want.primary), read),
-        by_hand=want.setting.server(want.primary, "INFO replication"),
+        read=Probe((), read),
         gate=rules.answers_as_primary(want.primary),
         unneeded=_is_no_primary(want, pair),
     )
@@ -137,10 +134,6 @@ def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Se
         found = by_name(seen.of(pair), want.primary)
         return found.type if found else "valkey"
 
-    any_plan = ("--allow-any-plan",) if want.any_plan else ()
-    words = ("--replica-of", want.primary, "--plan", want.plan, "--cloud", want.cloud, *any_plan)
-    made = ("drill-made", want.drill, "--replica-of", want.primary, "--print", "made")
-    clean = ("ccr-avn", "drill", "--clean", "--only", want.drill, *setting.options, "--yes")
     return Step(
         slug=CREATE,
         purpose=f"create {want.drill}, a throw-away read replica of {want.primary}",
@@ -156,9 +149,6 @@ def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Se
             extra=(*avn.read_replica_words(want.replica_flag, want.primary), *want.replica_args),
             hint=f"list the plans there: avn service plans --cloud {want.cloud}",
         ),
-        alone=setting.gate("exists", want.drill, *words, limit=PROOF.limit),
-        keeps=(Keep(variable="drill_made", argv=setting.gate(*made, limit=PROOF.limit)),),
-        undone_by=() if want.keep else clean,
     )
 
 
@@ -166,16 +156,14 @@ def tag(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Step[tuple[Servi
     """Right after: `avn service create` can't set tags."""
 
     mark = f"{rules.TAG}={want.run}"
-    made_at = _made_at(want, made)
     return Step(
         slug="tagged",
         purpose=f"tag {want.drill} with this run",
         read=avn.service_named(want.setting.project, want.drill),
         gate=rules.is_tagged(made, want.drill, want.run),
         poll=Poll(limit=10, first=0.2, interval=1),
-        change=avn.tags_update(want.setting.project, want.drill, mark, made_at),
+        change=avn.tags_update(want.setting.project, want.drill, mark, _made_at(want, made)),
         optional=True,
-        alone=want.setting.gate("tagged", want.drill, "--tag", mark, "--tag", made_at, limit=10),
     )
 
 
@@ -206,21 +194,16 @@ def terminate(
         finding = rules.judge_ours(found[0], known(seen), want.setting.project)
         return finding if finding.verdict == "stop" else todo(finding.reason)
 
-    told = ("--run", want.run, "--made", _made_at(want, made))
-    return termination(want.setting, want.drill, judge, told, unneeded=_nothing_made)
+    return termination(want.setting, want.drill, judge, unneeded=_nothing_made)
 
 
 def termination(
     setting: Setting,
     name: str,
     judge: Callable[[tuple[Service, ...], Results], Finding],
-    told: tuple[Word, ...] = (),
     unneeded: Callable[[Results], str] | None = None,
 ) -> Step[tuple[Service, ...]]:
-    """``judge``: go when it is gone, todo when it may be terminated, stop when it must not.
-
-    ``told``: by which words a preview tells the service that its run made from others.
-    """
+    """``judge``: go when it is gone, todo when it may be terminated, stop when it must not."""
     return Step(
         slug=TERMINATE,
         purpose=f"terminate {name}, and check that it is gone",
@@ -230,44 +213,11 @@ def termination(
         change=avn.service_terminate(setting.project, name, hint="`ccr-avn drill --clean` finds it again"),
         always=True,
         unneeded=unneeded,
-        asked=Keep(variable="drill_ours", argv=setting.gate("drill-ours", name, *told, "--print", "exists")),
-        alone=setting.gate("drill-gone", name, limit=CLEANING.limit),
-    )
-
-
-def see_made(setting: Setting, name: str, primary: str, limit: float) -> Step[tuple[Service, ...]]:
-    """For a pasted shell, whose creation was answered with success: else it would have ended."""
-    return Step(
-        slug="drill-made",
-        purpose=f"see when {name} was made",
-        read=avn.service_list(setting.project, name),
-        gate=rules.was_made(name, primary),
-        poll=replace(PROOF, limit=limit),
-    )
-
-
-def see_ours(setting: Setting, made: Made) -> Step[tuple[Service, ...]]:
-    """For a pasted shell: todo means that it may be terminated."""
-
-    def judge(found: tuple[Service, ...], _: Results) -> Finding:
-        finding = rules.judge_ours(found[0] if found else None, made, setting.project)
-        return todo(finding.reason) if found and finding.verdict == "go" else finding
-
-    return replace(termination(setting, made.name, judge), slug="drill-ours", always=False)
-
-
-def see_gone(setting: Setting, name: str) -> Step[tuple[Service, ...]]:
-    return Step(
-        slug="drill-gone",
-        purpose=f"see that {name} is gone",
-        read=avn.service_named(setting.project, name),
-        gate=rules.is_gone(name),
-        poll=CLEANING,
     )
 
 
 def _made_at(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Later:
-    """The tag with its creation time; in a preview what `gate drill-made` printed."""
+    """The tag with its creation time."""
 
     def fill(seen: Results) -> str:
         return rules.made_tag(by_name(seen.get(made) or (), want.drill))

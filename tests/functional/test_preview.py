@@ -14,7 +14,7 @@ from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
 from tests.support.loaded import BIN
 from tests.support.operator import EU, LIMIT, US, Ended, Make, Operator
 from tests.support.pairs import accepts, is_promoted, link_status, missing, paired, uri
-from tests.support.plans import SETTING, drill_plans, enable_plans, switching_plans
+from tests.support.plans import SETTING, enable_plans, switching_plans
 from tests.support.previews import broken_at, does_as_shown, faults
 from tests.support.writers import Load
 
@@ -117,7 +117,7 @@ def test_a_preview_passes_shellcheck() -> None:
     found = shutil.which("shellcheck", path=f"{BIN}:{os.environ['PATH']}")
     if not found:
         pytest.skip("shellcheck is not installed")
-    for text in {preview(plan) for plan in (*enable_plans(), *switching_plans(), *drill_plans())}:
+    for text in {preview(plan) for plan in (*enable_plans(), *switching_plans())}:
         done = subprocess.run(
             (found, "--shell", "bash", "-"), input=text, text=True, capture_output=True, check=False, timeout=60
         )

@@ -171,29 +171,6 @@ def judge_left_over(found: Service, made: Made | None, project: Project) -> Find
     return _left_or_ours(found, doubts, project)
 
 
-def was_made(name: str, primary: str) -> Gate[tuple[Service, ...]]:
-    """``made``: the tag with its creation time."""
-
-    def judge(found: tuple[Service, ...], _: Results) -> Finding:
-        service = by_name(found, name)
-        if service is None:
-            return wait("it is not listed yet")
-        if service.source != primary:
-            return wait(f"it does not follow {primary} yet")
-        if lineage.created(service) is None:
-            return wait("its creation time is not shown")
-        return go(f"it is a read replica of {primary}, made {service.created:%F %T}", made=made_tag(service))
-
-    return Gate(f"{name} exists as a read replica of {primary}, with its creation time", judge)
-
-
-def is_gone(name: str) -> Gate[tuple[Service, ...]]:
-    def judge(found: tuple[Service, ...], _: Results) -> Finding:
-        return wait(f"it is still there, {found[0].state}") if found else go(f"{name} does not exist any more")
-
-    return Gate(f"{name} does not exist any more", judge)
-
-
 def is_tagged(wanted: "Step[tuple[Service, ...]]", name: str, run: str) -> "Gate[tuple[Service, ...]]":
     """``wanted``: the step that first saw the service."""
 

@@ -4,13 +4,13 @@ import re
 from typing import Any
 
 from ccr_avn.plan.model import Call, Later, Plan, Probe, Step, Word
-from ccr_avn.plan.preview import describe, preview
+from ccr_avn.plan.preview import changes, describe, preview
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
 from tests.support.plans import PLANS, SETTING, drill_plans, enable_plans, switching_plans
 from tests.support.previews import HOLE, commands
 
 NEW = EnableRequest(primary="eu", replica="us", setting=SETTING, primary_cloud="c", replica_cloud="d")
-SHOWN = [*enable_plans(), *switching_plans(), *drill_plans()]
+SHOWN = [*enable_plans(), *switching_plans()]
 
 
 def shown(argv: tuple[Word, ...]) -> list[str]:
@@ -57,7 +57,7 @@ def test_our_own_parser_accepts_every_command_of_every_preview() -> None:
         for plan in PLANS
         for step in plan.all_steps
         for part in (step.read, step.change)
-        if isinstance(part, Probe) and part.argv[0] == "ccr-avn"
+        if isinstance(part, Probe) and part.argv[:1] == ("ccr-avn",)
     }
     assert len(lines) > 30
     for name, *words in sorted(lines):
@@ -134,3 +134,15 @@ def test_the_data_of_a_preview_names_the_gates() -> None:
     by_slug = {one["slug"]: one["gate"] for one in told["steps"]}
     assert by_slug["integration"] == ["ccr-avn", "gate", "active", "eu", "us", "--project", "p", "--timeout", "1200"]
     assert by_slug["pair"] is None
+
+
+def test_a_drill_is_shown_by_its_avn_lines_alone_and_can_not_be_pasted() -> None:
+    for plan in drill_plans():
+        text = changes(plan, "/opt/my avn")
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        assert [line.split()[2:4] for line in lines] == [
+            list(step.change.argv[1:3]) for step in plan.steps if isinstance(step.change, Call)
+        ]
+        assert all(line.startswith("'/opt/my avn' service ") for line in lines)
+        assert "<integration_id>" in text
+        assert "ccr-avn" not in text
