@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from ccr_avn import redact
+from ccr_avn import redact, typed
 from ccr_avn.errors import CHANGED, CcrError, Interrupted, UsageError
 from ccr_avn.output import console, outlet
 from ccr_avn.signals import Signals
@@ -30,6 +30,7 @@ def run(arguments: list[str]) -> int:
     outlet.prepare()
     console.prepare(json=_in_json(arguments))
     redact.remember(os.environ.get("AIVEN_AUTH_TOKEN"))
+    typed.remember(arguments)
     try:
         return _run(arguments)
     except console.OutputLost as lost:

@@ -30,7 +30,7 @@ class Cleaning:
     chosen: set[str] = field(default_factory=set)
 
     def run(self, *, check: bool) -> None:
-        session = Session("drill", json=self.json, clean=True, project=self.setting.project.name)
+        session = Session("drill", json=self.json, project=self.setting.project.name)
         program = identify(self.setting.avn)
         read = self._look()
         run = session.perform(Plan("find what drills have left behind", (read,), ()), program, self.call_timeout)
@@ -67,7 +67,7 @@ class Cleaning:
 
     def _terminate(self, session: Session, program: Any) -> tuple[Session, Run]:
         """A run of its own: it has a journal, as everything that changes something."""
-        session = Session("drill", json=self.json, clean=True, project=self.setting.project.name)
+        session = Session("drill", json=self.json, project=self.setting.project.name)
         steps = tuple(self._step(name) for name in sorted(self.chosen))
         run = session.perform(Plan("terminate what drills have left behind", (), steps), program, self.call_timeout)
         return session, run

@@ -124,18 +124,7 @@ def enable(
     if dry_run:
         show_preview("enable", plan, asking.avn or "avn", json=json)
         return
-    session = Session(
-        "enable",
-        json=json,
-        primary=primary,
-        replica=replica,
-        project=want.setting.project.name,
-        service_type=want.service_type,
-        primary_cloud=primary_cloud,
-        primary_plan=primary_plan,
-        replica_cloud=replica_cloud,
-        replica_plan=replica_plan,
-    )
+    session = Session("enable", json=json, primary=primary, replica=replica, project=project)
     run = session.perform(plan, program, asking.call_timeout, checks_only=check)
     if check:
         _checked(session, run, enabling)

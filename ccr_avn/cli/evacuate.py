@@ -128,6 +128,8 @@ def evacuate(
             call_timeout=asking.call_timeout,
             json=json,
             yes=yes,
+            words=options.given(context, Hooking, Limits, "yes", "call_timeout", "no_preload"),
+            words_of_switchovers=options.given(context, "old_primary", "max_lag_bytes"),
             preloaded=not asking.no_preload,
         ),
         FirstList(answer=answer, told=told, began=began),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn import process
+from ccr_avn import process, typed
 from ccr_avn.aiven.program import Program, known
 from ccr_avn.cli import promotion_options
 from ccr_avn.cli.evacuation_told import (
@@ -24,7 +24,6 @@ from ccr_avn.cli.evacuation_told import (
     spread,
     table,
     told_of,
-    words_of,
 )
 from ccr_avn.cli.one_of_many import Given, Moved, OneOfMany
 from ccr_avn.errors import CcrError, Interrupted, NotConfirmed, Refused
@@ -330,11 +329,12 @@ class Evacuation:
             "clouds": list(want.clouds),
             "mode": want.mode,
             "project": setting.project.name,
-            "options": words_of(self.given),
             "pairs": [told_of(one) for one in selection.choices],
         }
         title = f"evacuate {' '.join(want.clouds)}"
-        return events.RunStarted(at=0.0, run=self.run_id, command="evacuate", title=title, slugs=(), facts=facts)
+        return events.RunStarted(
+            at=0.0, run=self.run_id, command="evacuate", title=title, slugs=(), facts=facts, argv=typed.words()
+        )
 
     def _close(self, problem: CcrError | None, selection: Selection) -> None:
         changed = any(one.ended.changed for one in self.moved.values())

@@ -168,23 +168,3 @@ def lines_of(result: dict[str, Any]) -> list[str]:
         lines.append("the new primaries have no replica yet; set CLOUD=…, then:")
         lines += [f"  {one}" for one in result["enable"]]
     return lines
-
-
-def words_of(given: Given) -> list[str]:
-    """The options as they were typed, so that a journal tells how to go on."""
-    want = given.want
-    words = [*want.clouds]
-    words += [f"--{want.mode}", *(["--allow-data-loss"] if want.mode != "planned" else [])]
-    for option, values in (("--only", want.only), ("--except", want.excepted)):
-        words += [word for value in values for word in (option, value)]
-    words += [word for key, value in want.tags for word in ("--tag", f"{key}={value}")]
-    numbers = (
-        ("--canary", given.canary, 1),
-        ("--parallel", given.parallel, 10),
-        ("--stop-after", given.stop_after, 1),
-        ("--max-lag-bytes", want.max_lag_bytes, 31_457_280),
-        ("--promote-timeout", given.promote_timeout, 600),
-    )
-    words += [word for option, value, usual in numbers if value != usual for word in (option, f"{value:g}")]
-    words += ["--old-primary", given.old_primary] if given.old_primary != "close" else []
-    return words

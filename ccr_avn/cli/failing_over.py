@@ -37,9 +37,7 @@ def fail_over(
         show_preview("failover", procedure.plan, want.setting.avn or "avn", json=manner.json)
         return
     program, replica = known(avn), want.replica
-    session = Session(
-        "failover", json=manner.json, replica=replica, project=project, allow_data_loss=want.allow_data_loss
-    )
+    session = Session("failover", json=manner.json, replica=replica, project=project)
 
     def ask(begun: "Run") -> None:
         row = procedure.deletes(begun.seen)

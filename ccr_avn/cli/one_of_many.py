@@ -51,6 +51,8 @@ class Given:
     call_timeout: float
     json: bool
     yes: bool
+    words: tuple[str, ...] = ()  # the options that were typed and that the command of a single pair has too
+    words_of_switchovers: tuple[str, ...] = ()  # those that only a switchover has
     preloaded: bool = True  # whether an avn costs little, so that more of them at once are no load
 
 
@@ -107,7 +109,9 @@ class OneOfMany:
     def session(self) -> Session:
         """Made when the pair's turn comes, so that its name tells when that was."""
         if self._session is None:
-            self._session = Session(self.choice.action, json=True, progress=_Silent(), **self._facts())
+            self._session = Session(
+                self.choice.action, json=True, progress=_Silent(), argv=self._words, **self._facts()
+            )
         return self._session
 
     @property
@@ -192,12 +196,11 @@ class OneOfMany:
             slow_down=lane.slow_down,
         )
         hooks = replace(given.hooks, about=self.choice.name, seconds={})
-        env = given.write_env_dir / f"{self.choice.replica}.env" if given.write_env_dir else None
         run = promotion_options.carry_out(
             move,
             session,
             hooks,
-            Around(project=given.setting.project.name, write_env=env, ask=lambda _: self._take(turn)),
+            Around(project=given.setting.project.name, write_env=self._env, ask=lambda _: self._take(turn)),
             lambda confirm: session.run_in(world, move.plan, program.version, confirm, explain=move.explain),
         )
         outcome = move.outcome(session, run, hooks.seconds)
@@ -270,13 +273,20 @@ class OneOfMany:
 
     def single(self) -> str:
         """The command that goes on with this pair alone."""
+        return shlex.join(("ccr-avn", *self._words))
+
+    @property
+    def _words(self) -> tuple[str, ...]:
         given, choice = self.given, self.choice
+        words: tuple[str, ...] = ("switchover", choice.primary, choice.replica, *given.words_of_switchovers)
         if choice.action == "failover":
-            words = ["ccr-avn", "failover", choice.replica, "--allow-data-loss"]
-        else:
-            off = ["--old-primary", given.old_primary] if given.old_primary != "close" else []
-            words = ["ccr-avn", "switchover", choice.primary, choice.replica, *off]
-        return shlex.join((*words, *given.setting.options))
+            words = ("failover", choice.replica, "--allow-data-loss")
+        env = ("--write-env", str(self._env)) if self._env else ()
+        return (*words, *env, *given.words, *given.setting.options)
+
+    @property
+    def _env(self) -> Path | None:
+        return self.given.write_env_dir / f"{self.choice.replica}.env" if self.given.write_env_dir else None
 
     def _enable(self) -> str:
         """What gives the new primary a replica again; in which cloud is for the operator to say."""
@@ -287,9 +297,7 @@ class OneOfMany:
     def _facts(self) -> dict[str, Any]:
         given, choice = self.given, self.choice
         facts: dict[str, Any] = {"replica": choice.replica, "project": given.setting.project.name}
-        if choice.action == "failover":
-            facts["allow_data_loss"] = True
-        else:
+        if choice.action == "switchover":
             facts |= {"primary": choice.primary, "old_primary": given.old_primary}
         return {**facts, "evacuation": self.evacuation}
 

@@ -274,6 +274,20 @@ def preload(avn: str | None, *, no_preload: bool) -> None:
         preload_avn(find_avn(avn))
 
 
+def given(context: typer.Context, *wanted: str | type) -> tuple[str, ...]:
+    """These options, and the fields of these groups, as words: those that were given."""
+    names = {
+        name for one in wanted for name in ([one] if isinstance(one, str) else (field.name for field in fields(one)))
+    }
+    found: list[str] = []
+    for one in context.command.params:
+        source = context.get_parameter_source(str(one.name))
+        if one.name in names and source and source.name != "DEFAULT":
+            value = context.params[one.name]
+            found += [one.opts[0]] if value is True else [one.opts[0], str(value).removesuffix(".0")]
+    return tuple(found)
+
+
 def idle(context: typer.Context, beside: str, where: str, *options: str) -> None:
     """Options that have no effect beside another, as it was typed. ``where``: they have one with this.
 

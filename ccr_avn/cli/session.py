@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from ccr_avn import process
+from ccr_avn import process, typed
 from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.errors import CcrError, Changed, Interrupted
 from ccr_avn.history.journal import Journal
@@ -24,10 +24,19 @@ from ccr_avn.signals import Signals, within
 
 
 class Session:
-    """One run of one command. ``facts`` go into the journal: names and options, no secrets."""
+    """One run of one command. ``facts`` go into the journal: names, no secrets. ``argv``: what resumes it, if not what was typed."""
 
-    def __init__(self, command: str, *, json: bool, progress: PlainProgress | None = None, **facts: Any) -> None:
+    def __init__(
+        self,
+        command: str,
+        *,
+        json: bool,
+        progress: PlainProgress | None = None,
+        argv: tuple[str, ...] | None = None,
+        **facts: Any,
+    ) -> None:
         self.command = command
+        self.argv = typed.words() if argv is None else argv
         self.json = json
         self.facts = facts
         self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
@@ -234,7 +243,7 @@ class Session:
         facts = {**self.facts, "avn": version}
         slugs = tuple(step.slug for step in plan.all_steps)
         started = events.RunStarted(
-            at=0.0, run=self.run_id, command=self.command, title=plan.title, slugs=slugs, facts=facts
+            at=0.0, run=self.run_id, command=self.command, title=plan.title, slugs=slugs, facts=facts, argv=self.argv
         )
         self.emit(started)
 

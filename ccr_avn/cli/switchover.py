@@ -2,7 +2,7 @@
 
 import time
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -71,13 +71,14 @@ def switchover(
         options.idle(context, "--fence observe", "--fence auto or client-pause", "fence_ttl")
     hooks = hooking.hooks(limits.hook_timeout)
     asking.preload(unless=manner.dry_run)
-    facts: dict[str, Any] = {
-        "primary": primary,
-        "replica": replica,
-        "project": project,
-        "old_primary": old_primary.value,
-    }
-    session = Session("switchover", json=manner.json, **facts)
+    session = Session(
+        "switchover",
+        json=manner.json,
+        primary=primary,
+        replica=replica,
+        project=project,
+        old_primary=old_primary.value,
+    )
     want = SwitchoverRequest(
         primary=primary,
         replica=replica,

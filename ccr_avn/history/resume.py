@@ -12,24 +12,6 @@ from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.steps import Setting
 
-NO_OPTIONS = {
-    "primary",
-    "replica",
-    "project",
-    "avn",
-    "command",
-    "options",
-    "run",
-    "title",
-    "evacuation",
-    "clouds",
-    "mode",
-    "pairs",
-    "throw_away",
-}
-"""Facts that are no options of the command."""
-
-
 LATEST = 2.0**32
 """Seconds since 1970: a moment after this, in the year 2106, is none."""
 
@@ -44,16 +26,14 @@ def next_command(story: Story) -> str:
     if fate == "may be there":
         project = ("--project", story.project) if story.project else ()
         return shlex.join(("ccr-avn", "drill", "--clean", "--only", string(story.facts.get("throw_away")), *project))
-    words = ["ccr-avn", story.command]
-    words += [name for name in (string(story.facts.get("primary")), story.replica) if name]
-    if story.project:
-        words += ["--project", story.project]
-    given = story.facts.get("options")
-    if isinstance(given, list):
-        words += [string(word) for word in given]
-    else:
-        words += _options({key: value for key, value in story.facts.items() if key not in NO_OPTIONS})
-    return shlex.join(words)
+    given = any(word.partition("=")[0] == "--project" for word in story.argv)
+    project = ("--project", story.project) if story.project and not given else ()
+    if story.argv:
+        return shlex.join(("ccr-avn", *story.argv, *project))
+    clouds = story.facts.get("clouds")
+    names = (*(clouds if isinstance(clouds, list) else ()), story.facts.get("primary"), story.replica)
+    words = ("ccr-avn", story.command, *(string(name) for name in names if name), *project)
+    return f"{shlex.join(words)}  # and the options that were typed: this older journal does not have them"
 
 
 def last_known(story: Story, now: float | None = None) -> tuple[str, ...]:
@@ -199,12 +179,3 @@ def _ways(story: Story) -> tuple[str, ...]:
         shlex.join(("avn", "service", "update", _old(story), "--power-off", *project)),
         shlex.join(("ccr-avn", "fence", _old(story), "--ttl", "3600", *project)),
     )
-
-
-def _options(facts: dict[str, Any]) -> Iterable[str]:
-    for key, value in facts.items():
-        name = "--" + key.replace("_", "-")
-        if value is True:
-            yield name
-        elif isinstance(value, (str, int, float)) and value is not False and value != "":
-            yield from (name, str(value))

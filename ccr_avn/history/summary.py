@@ -88,6 +88,7 @@ class Story:
     code: int | None
     changed: Changed
     facts: dict[str, Any]
+    argv: tuple[str, ...]  # as it was typed; empty in journals of old, which don't have it
     result: dict[str, Any]
     who: str
     versions: tuple[str, ...]
@@ -144,6 +145,7 @@ def summarize(record: Record) -> Story:
         code=int(_number(closing.get("code"))) if closing else None,
         changed=_changed(record, closing),
         facts=facts,
+        argv=tuple(string(word) for word in listing(opening.get("argv"))),
         result=result,
         who="@".join(string(opening.get(key)) for key in ("who", "host") if opening.get(key)),
         versions=tuple(

@@ -103,6 +103,7 @@ class RunStarted(Event):
     title: str
     slugs: tuple[str, ...]
     facts: dict[str, Any]
+    argv: tuple[str, ...] = ()  # as it was typed, behind the name of the program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

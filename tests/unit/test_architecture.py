@@ -21,6 +21,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "preload",
         "preload_helper",
         "signals",
+        "typed",
         "connection",
         "files",
         "units",

@@ -1,13 +1,16 @@
 """What is said of an evacuation before its question: it fits into 80 columns, and what is not moved is nearest to it."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ccr_avn.cli import evacuate as command
+from ccr_avn.cli.boundary import run
 from ccr_avn.cli.evacuation_told import consequences, sentence, table
-from ccr_avn.cli.one_of_many import Given
-from ccr_avn.evacuate.choose import LINK_UP, Choice, Selection, Want
+from ccr_avn.cli.one_of_many import Given, OneOfMany
+from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.hooks import Hooks
 from ccr_avn.procedures.steps import Setting
 
@@ -77,3 +80,24 @@ def test_the_consequences_fit_into_80_columns(old_primary: str) -> None:
     lines = consequences(SELECTION, given(old_primary))
     assert max(map(len, lines)) <= 80
     assert any(("powered off" if old_primary == "power-off" else "is closed") in line for line in lines)
+
+
+def test_a_pair_is_resumed_with_all_that_was_typed_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[Given] = []
+    monkeypatch.setattr("ccr_avn.cli.evacuating.Evacuation.run", lambda self, **_: made.append(self.given))
+    monkeypatch.setattr(command, "begin", lambda *_: None)
+    monkeypatch.setattr("ccr_avn.cli.options.preload", lambda *_, **__: None)
+    typed = ("--yes", "--after", "echo 'it is done'", "--promote-timeout", "60", "--hook-timeout", "9")
+    off = ("--old-primary", "power-off", "--max-lag-bytes", "5")
+    where = ("--project", "p", "--route", "public")
+    words = ["evacuate", "c-1", *typed, *off, *where, "--parallel", "3", "--write-env-dir", str(tmp_path)]
+    assert run(words) == 0
+    env = ("--write-env", f"{tmp_path}/carts-replica.env")
+
+    def single(action: Action) -> set[str]:
+        moved = replace(choice("carts"), action=action)
+        return set(shlex.split(OneOfMany(choice=moved, given=made[0], evacuation="e", began=0.0).single()))
+
+    kept = {"ccr-avn", "carts-replica", *typed, *where, *env}
+    assert single("switchover") == {"switchover", "carts", *off, *kept}
+    assert single("failover") == {"failover", "--allow-data-loss", *kept}

@@ -24,9 +24,18 @@ RESULT: dict[str, Any] = {
 }
 
 
-def started(run: str, command: str = "switchover", slugs: tuple[str, ...] = SLUGS, **facts: Any) -> RunStarted:
+TYPED = ("switchover", "eu", "us", "--yes", "--after", "./deploy.sh 'new primary'", "--promote-timeout", "60")
+
+
+def started(
+    run: str,
+    command: str = "switchover",
+    slugs: tuple[str, ...] = SLUGS,
+    argv: tuple[str, ...] = TYPED,
+    **facts: Any,
+) -> RunStarted:
     title = "switch over from eu to us"
-    return RunStarted(at=0.0, run=run, command=command, title=title, slugs=slugs, facts={**FACTS, **facts})
+    return RunStarted(at=0.0, run=run, command=command, title=title, slugs=slugs, facts={**FACTS, **facts}, argv=argv)
 
 
 def begun(slug: str, at: float) -> StepStarted:

@@ -19,13 +19,14 @@ NAME = "eu-drill-abc123"
 DAY = 86_400.0
 SLUGS = ("primary", "throw-away", "promote", "filter-cuts", "terminate")
 FACTS = {"throw_away": NAME, "replica_cloud": "aws-us-east-1", "replica_plan": "startup-4", "level": "values"}
+TYPED = ("drill", "eu", "--replica-cloud", "aws-us-east-1")
 CREATE = ("avn", "service", "create", NAME)
 TRIED = {"assumption": "filter-cuts", "outcome": "does not hold", "saw": "a connection <b>stood</b> | still"}
 
 
 def started(run: str = RUN, **facts: Any) -> RunStarted:
     known = {"primary": "eu", "project": "p", "avn": "4.18.0", **FACTS, **facts}
-    return RunStarted(at=0.0, run=run, command="drill", title="drill eu", slugs=SLUGS, facts=known)
+    return RunStarted(at=0.0, run=run, command="drill", title="drill eu", slugs=SLUGS, facts=known, argv=TYPED)
 
 
 def sent(run: str = RUN, **facts: Any) -> list[events.Event]:
@@ -123,8 +124,7 @@ def test_one_that_made_nothing_is_begun_again(tmp_path: Path) -> None:
     told = [started(), RunEnded(at=1.0, ok=False, changed=False, code=4, result={})]
     story = summarize(runs.read(write(tmp_path, RUN, told)))
     assert drill_page.page(story) is None
-    assert "--replica-cloud aws-us-east-1" in resume.next_command(story)
-    assert "--throw-away" not in resume.next_command(story)
+    assert resume.next_command(story) == "ccr-avn drill eu --replica-cloud aws-us-east-1 --project p"
 
 
 @pytest.mark.parametrize("damaged", ["yes", ["x", {"name": 3}], [{"outcome": "perhaps", "saw": None}], None])

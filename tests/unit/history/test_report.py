@@ -316,7 +316,8 @@ def test_a_run_that_died_says_so_and_what_goes_on(tmp_path: Path) -> None:
     path = write(tmp_path, RUN, switched(RUN)[:6])
     for text in (page(path).text, ticket(path)):
         assert "incomplete" in text.lower()
-        assert "ccr-avn switchover eu us --project p" in text
+        assert "ccr-avn switchover eu us --yes --after" in text
+        assert "--promote-timeout 60 --project p" in text
         assert "not intact" not in text
 
 
@@ -359,7 +360,7 @@ def test_what_avn_or_a_person_said_stays_text(tmp_path: Path) -> None:
 def test_no_secret_reaches_a_report(tmp_path: Path) -> None:
     leak = "rediss://default:s3cret@eu:1 AVNS_x9"
     happened = [
-        started(RUN, primary="eu", options=[leak]),
+        started(RUN, primary="eu", argv=("switchover", "eu", "us", "--after", leak)),
         events.ChangeStarted(at=0.1, slug="promote", argv=(*DELETE, leak), final=True),
         done("promote", 1.0, leak, "changed"),
         ended(1.2, ok=False, code=3, error=leak, exposure=[{"what": leak, "mend": leak}]),

@@ -17,7 +17,7 @@ def ended(one: int, state: str = "done", **more: Any) -> dict[str, Any]:
 
 
 def story(*ends: dict[str, Any], closed: bool = True) -> Story:
-    facts = {"pairs": CHOSEN, "project": "p", "options": ["google-*", "--planned", "--only", "p1"]}
+    facts = {"pairs": CHOSEN, "project": "p", "clouds": ["google-*"]}
     entries: list[dict[str, Any]] = [
         {
             "event": "RunStarted",
@@ -26,6 +26,7 @@ def story(*ends: dict[str, Any], closed: bool = True) -> Story:
             "command": "evacuate",
             "title": "evacuate google-*",
             "facts": facts,
+            "argv": ["evacuate", "google-*", "--planned", "--only", "p1"],
         }
     ]
     for chosen, end in zip(CHOSEN, ends, strict=False):
@@ -66,4 +67,4 @@ def test_both_forms_name_every_pair_its_journal_and_what_goes_on() -> None:
 def test_of_one_that_died_each_pair_is_told_as_far_as_it_came() -> None:
     died = story(ended(0), {"run": "run-1"}, closed=False)
     assert [one.get("state") for one in died.pairs] == ["done", "under way", None, None]
-    assert "ccr-avn evacuate --project p 'google-*' --planned --only p1" in report.markdown(died, verdict())
+    assert "ccr-avn evacuate 'google-*' --planned --only p1 --project p" in report.markdown(died, verdict())

@@ -19,6 +19,7 @@ from tests.unit.history.journals import (
     DELETE,
     IP_FILTER,
     PAUSED_UNTIL,
+    TYPED,
     append,
     begun,
     done,
@@ -213,7 +214,7 @@ def test_a_run_that_died_says_where_and_what_goes_on(where: Path, name: str) -> 
     assert [step.slug for step in story.steps if step.outcome == "under way"] == [under_way]
     known = resume.last_known(story, now=PAUSED_UNTIL + 60)
     assert any(said in line for line in known), known
-    assert resume.next_command(story) == "ccr-avn switchover eu us --project p --old-primary close"
+    assert shlex.split(resume.next_command(story)) == ["ccr-avn", *TYPED, "--project", "p"]
     assert any("no closing line" in finding for finding in runs.verify(path).findings)
     assert runs.verify(path, head_of(path)).findings == ()
 
@@ -327,13 +328,25 @@ def test_a_run_that_failed_says_why(where: Path) -> None:
     assert resume.next_command(story).startswith("ccr-avn switchover eu us")
 
 
-def test_the_options_that_were_given_go_on_too(where: Path) -> None:
-    given = ["--replica-cloud", "aws-us-east-1", "--replica-arg=a b"]
-    path = write(where, RUN, [started(RUN, "enable", options=given)])
-    again = resume.next_command(summarize(runs.read(path)))
-    assert shlex.split(again) == ["ccr-avn", "enable", "eu", "us", "--project", "p", *given]
-    path = write(where, "2-x", [started("2-x", "failover", primary=None, old_primary=None, allow_data_loss=True)])
-    assert resume.next_command(summarize(runs.read(path))) == "ccr-avn failover us --project p --allow-data-loss"
+@pytest.mark.parametrize(
+    ("typed", "added"),
+    [
+        (("enable", "eu", "us", "--replica-arg=a b"), ["--project", "p"]),
+        (("failover", "us", "--project", "p", "--allow-data-loss", "--write-env", "app.env"), []),
+        (("failover", "us", "--project=p", "--allow-data-loss", "--after", "it's done"), []),
+        (("evacuate", "google-*", "--yes", "--on-failure", "page me"), ["--project", "p"]),
+    ],
+)
+def test_what_goes_on_is_what_was_typed_all_of_it(where: Path, typed: tuple[str, ...], added: list[str]) -> None:
+    path = write(where, RUN, [started(RUN, typed[0], argv=typed)])
+    assert shlex.split(resume.next_command(summarize(runs.read(path)))) == ["ccr-avn", *typed, *added]
+
+
+def test_an_older_journal_says_that_it_does_not_have_the_options(where: Path) -> None:
+    story = summarize(runs.read(write(where, RUN, [started(RUN, argv=())])))
+    command, told = resume.next_command(story).split("  # ")
+    assert command == "ccr-avn switchover eu us --project p"
+    assert "does not have them" in told
 
 
 def test_no_secret_is_read_out(where: Path) -> None:
