@@ -1,6 +1,7 @@
-"""Reads and writes the tags that record which primary a service was promoted from. A name alone proves nothing."""
+"""Who was promoted from whom: by tags, or by a journal of this machine. A name alone, or a shared history, proves nothing."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ LINEAGE = "ccr_promoted_lineage"
 
 Tags hold 64 characters: twice ten digits, forty of the replication ID and two dashes are 62.
 """
+
+TAGGED, JOURNALED = f"its tag {FROM}", "the journal of this machine"
+"""What records a promotion, in words."""
 
 UNKNOWN = "unknown"
 """In the tag's place where the creation times are not known: then the name proves nothing."""
@@ -36,14 +40,55 @@ class Origin:
 class Recorded:
     """A promotion in a journal of this machine: the same facts as a tag's, and how far it had come."""
 
+    new: str  # the name of the promoted service
     origin: Origin
     proven: bool  # the role was seen to be master; else the deletion was sent, and no more is known
     sent_at: float = 0.0  # seconds since 1970
 
+    def is_of(self, old: "Service | None", new: "Service") -> bool:
+        """Whether it is about the very services that are there now; ``old`` None: whatever ``new`` was promoted from."""
+        if self.new != new.name:
+            return False
+        return is_origin(self.origin, old, new) if old else self.origin.new_created == created(new) is not None
 
-def matches(recorded: Recorded, old: "Service | None", new: "Service | None") -> bool:
-    """Whether it is about the very services that are there now."""
-    return old is not None and new is not None and is_origin(recorded.origin, old, new)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Successor:
+    """A service that is recorded as promoted from another. ``proofs``: what records it, in words.
+
+    ``seen`` False: its promotion was sent and it is no replica any more, as far as is listed; no run saw more.
+    """
+
+    service: "Service"
+    proofs: tuple[str, ...]
+    seen: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.service.name
+
+
+def successors(old: "Service", services: Iterable["Service"], recorded: Iterable[Recorded]) -> tuple[Successor, ...]:
+    """Which of ``services`` took over the role of ``old``: those whose promotion was seen first, then by name.
+
+    Nothing else says so: a service that shares the history may be a fork, a copy made by hand, or what a drill left.
+
+    ``recorded``: the promotions in this machine's journals.
+    """
+    recorded, found = tuple(recorded), []
+    for new in services:
+        proofs = proofs_of(old, new, recorded)
+        seen = TAGGED in proofs or any(one.proven and one.is_of(old, new) for one in recorded)
+        if proofs and (seen or not new.source):  # a deletion that did not act has left it a replica
+            found.append(Successor(service=new, proofs=proofs, seen=seen))
+    return tuple(sorted(found, key=lambda one: (not one.seen, one.name)))
+
+
+def proofs_of(old: "Service | None", new: "Service", recorded: Iterable[Recorded]) -> tuple[str, ...]:
+    """What records that ``new`` was promoted from ``old``, or that this was sent; ``old`` None: from anybody."""
+    origin = origin_of(new)
+    tagged = (TAGGED,) if origin and old and is_origin(origin, old, new) else ()
+    return (*tagged, JOURNALED) if any(one.is_of(old, new) for one in recorded) else tagged
 
 
 def origin_of(service: "Service") -> Origin | None:
@@ -60,11 +105,8 @@ def origin_of(service: "Service") -> Origin | None:
 
 def is_origin(origin: Origin, old: "Service", new: "Service") -> bool:
     """Whether both are the very services that the tags were written for, and not others of the same names."""
-    return (
-        origin.name == old.name
-        and origin.old_created is not None
-        and (origin.old_created, origin.new_created) == (created(old), created(new))
-    )
+    born = (created(old), created(new))
+    return origin.name == old.name != new.name and None not in born and (origin.old_created, origin.new_created) == born
 
 
 def promoted_from(new: "Service", services: "tuple[Service, ...]") -> "Service | None":

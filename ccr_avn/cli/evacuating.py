@@ -28,14 +28,14 @@ from ccr_avn.cli.evacuation_told import (
 from ccr_avn.cli.one_of_many import Given, Moved, OneOfMany
 from ccr_avn.errors import CcrError, Interrupted, NotConfirmed, Refused
 from ccr_avn.evacuate.board import Board
-from ccr_avn.evacuate.choose import Choice, Selection, alone, concerned, select
+from ccr_avn.evacuate.choose import Choice, Selection, left_by, select
 from ccr_avn.evacuate.governor import Governor, at_once
 from ccr_avn.evacuate.lane import asking
 from ccr_avn.evacuate.schedule import Ended, Schedule, Turn
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import Stop
 from ccr_avn.history.journal import Journal
-from ccr_avn.history.promotions import promoted_of
+from ccr_avn.history.promotions import promotions
 from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.monitoring.pairs import pairs_of
 from ccr_avn.output import console
@@ -121,18 +121,11 @@ class Evacuation:
         services = self.first_list.answer()
         for note in getattr(services, "left_out", ()):
             console.warn(note)
-        pairs = pairs_of(services)
-        here, others = concerned(pairs, want)
+        pairs = pairs_of(services, promotions(setting.project.name))
         looks = look_at_all(
-            here, limit=given.data_timeout, ca_file=setting.ca_file, route=setting.route, more=tuple(others)
+            left_by(pairs, want), limit=given.data_timeout, ca_file=setting.ca_file, route=setting.route
         )
-        recorded = {
-            pair.primary_name: heir
-            for pair in here
-            if pair.primary and not pair.replica_name and not pair.past.is_old
-            if (heir := promoted_of(pair.primary, alone(pairs), setting.project.name))
-        }
-        selection = select(pairs, looks, want, recorded)
+        selection = select(pairs, looks, want)
         must_be_known(selection, want)
         return selection
 

@@ -60,7 +60,7 @@ def failover(
         wait_automatic=wait_automatic,
         promote_timeout=limits.promote_timeout,
         doubt_timeout=limits.doubt_timeout,
-        recorded=promotions(replica, project),
+        recorded=promotions(project),
     )
     fail_over(want, hooks, manner, ahead, path, began, asking.call_timeout)
 

@@ -121,7 +121,7 @@ class OneOfMany:
     def move(self) -> Move:
         """The plan of the single command, for this pair."""
         given, choice = self.given, self.choice
-        recorded = promotions(choice.replica, given.setting.project.name)
+        recorded = promotions(given.setting.project.name)
         if choice.action == "failover":
             return FailoverMove(
                 plan_failover(

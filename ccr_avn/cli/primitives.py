@@ -38,7 +38,7 @@ def fence(
 ) -> None:
     """Pause writes on PRIMARY for a limited time. A switchover does this by itself."""
     [endpoint] = asked.endpoints(primary)
-    _must_be(fetch_replication(endpoint), "master", primary)
+    must_be(fetch_replication(endpoint), "master", primary)
     held = Fence(endpoint, "by-hand", ttl)
     held.place()
     noted = Noted.of(held.side(), time.time())
@@ -150,13 +150,13 @@ def caught_up(
 ) -> None:
     """Wait until REPLICA has applied what PRIMARY had written by now. Exit 5 if it has not within --timeout."""
     source, target = asked.endpoints(primary, replica)
-    written = _must_be(fetch_replication(source), "master", primary)
-    _must_be(quiescence.caught_up(written, target, timeout=timeout), "slave", replica)
+    written = must_be(fetch_replication(source), "master", primary)
+    must_be(quiescence.caught_up(written, target, timeout=timeout), "slave", replica)
     text = f"replica offset of {replica} equals primary offset of {primary} ({written.offset})"
     asked.show(text, {"offset": written.offset})
 
 
-def _must_be(side: ReplicationInfo, role: str, service: str) -> ReplicationInfo:
+def must_be(side: ReplicationInfo, role: str, service: str) -> ReplicationInfo:
     """Raises:
     Refused: it has the other role, so that the answer would be about something else.
     """

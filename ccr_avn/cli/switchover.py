@@ -92,7 +92,7 @@ def switchover(
         promote_timeout=limits.promote_timeout,
         doubt_timeout=limits.doubt_timeout,
         old_primary=old_primary.value,
-        recorded=promotions(replica, project),
+        recorded=promotions(project),
     )
     procedure = plan_switchover(want)
     if manner.dry_run:

@@ -1,25 +1,22 @@
 """`ccr-avn unfence`: resumes writes on a primary, but not on one from which another service was promoted."""
 
+import shlex
 from typing import Annotated
 
 import typer
 
-from ccr_avn.aiven.models import Service
+from ccr_avn.aiven.lineage import successors
 from ccr_avn.cli.alone import Act
 from ccr_avn.cli.options import Primary, flattened
+from ccr_avn.cli.primitives import must_be
 from ccr_avn.errors import Refused
-from ccr_avn.evacuate.choose import alone, heir
-from ccr_avn.history.promotions import promoted_of
+from ccr_avn.history.promotions import promotions
 from ccr_avn.monitoring.ask import begin
-from ccr_avn.monitoring.collect import look_at_all
-from ccr_avn.monitoring.pairs import pairs_of
 from ccr_avn.output import console
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.steps import endpoint
 from ccr_avn.valkey.fence import lift
-
-LIMIT = 2.0
-"""Seconds for the servers that may have been promoted to answer: applications may be waiting for their writes."""
+from ccr_avn.valkey.info import fetch_replication
 
 
 @flattened
@@ -39,25 +36,16 @@ def unfence(
     old = by_name(services, primary)
     if old is None:
         raise Refused(f"{primary} does not exist", hint="check the name and the project: avn service list")
-    if not force and (new := _promoted_from(old, services, asked)):
-        again = " ".join(("ccr-avn unfence", primary, *asked.setting.options, "--force"))
+    later = successors(old, services, promotions(project.name))
+    if later and not force:
+        new, options = later[0].name, asked.setting.options
+        again = shlex.join(("ccr-avn", "unfence", primary, *options, "--force"))
         raise Refused(
-            f"{new} was promoted from {primary}, or is being promoted",
+            f"{new} was promoted from {primary}, or is being promoted: shown by {' and '.join(later[0].proofs)}",
             detail=f"writes on {primary} stay paused: {new} would not have them",
-            hint=f"`ccr-avn switchover {primary} {new}` closes it; to resume writes there all the same: {again}",
+            hint=f"`{shlex.join(('ccr-avn', 'switchover', primary, new, *options))}` closes it; "
+            f"to resume writes there all the same: {again}",
         )
+    must_be(fetch_replication(endpoint(old, asked.setting)), "master", primary)
     lift(endpoint(old, asked.setting), disconnect=disconnect)
     asked.show(f"writes on {primary} resumed", {"disconnected": disconnect})
-
-
-def _promoted_from(old: Service, services: tuple[Service, ...], asked: Act) -> str:
-    """The service that has the writes since, by its tags, its replication history or a journal; empty: none is seen."""
-    every = pairs_of(services)
-    pairs = tuple(pair for pair in every if pair.primary_name == old.name)
-    if not pairs:
-        return ""
-    if pairs[0].past.is_old:
-        return pairs[0].past.successors[0]
-    others = alone(every)
-    looks = look_at_all(pairs, limit=LIMIT, ca_file=asked.ca_file, route=asked.setting.route, more=others)
-    return heir(pairs, others, looks) or promoted_of(old, others, asked.setting.project.name)

@@ -1,10 +1,11 @@
 """Decides what to do with each service of an evacuated cloud. Pure: from one list of services and their state."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair
@@ -81,32 +82,23 @@ class Selection:
         return sum(one.action == action for one in self.choices)
 
 
-def alone(pairs: tuple[Pair, ...]) -> tuple[Service, ...]:
-    """Services in no pair: one may have been promoted from another, with nothing on the platform that says so yet."""
-    single = (pair.primary for pair in pairs if not pair.replica_name and not pair.past.is_old)
-    return tuple(one for one in single if one)
+def left_by(pairs: tuple[Pair, ...], want: Want) -> tuple[Pair, ...]:
+    """The pairs whose primaries are in these clouds."""
+    return tuple(pair for pair in pairs if pair.primary and want.leaves(pair.primary.cloud))
 
 
-def concerned(pairs: tuple[Pair, ...], want: Want) -> tuple[tuple[Pair, ...], tuple[Service, ...]]:
-    """The pairs of these clouds, and services alone that may have been promoted from one that seems to have no replica."""
-    here = tuple(pair for pair in pairs if pair.primary and want.leaves(pair.primary.cloud))
-    single = [pair.primary for pair in here if not pair.replica_name and not pair.past.is_old]
-    return here, alone(pairs) if single else ()
-
-
-def select(pairs: tuple[Pair, ...], looks: Looks, want: Want, recorded: Mapping[str, str]) -> Selection:
-    """``recorded``: which service the journals of this machine say was promoted from a primary, by its name."""
+def select(pairs: tuple[Pair, ...], looks: Looks, want: Want) -> Selection:
     here: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        if pair.primary and want.leaves(pair.primary.cloud):
-            here.setdefault(pair.primary_name, []).append(pair)
+    for pair in left_by(pairs, want):
+        here.setdefault(pair.primary_name, []).append(pair)
     chosen, names = [], set()
     for group in here.values():
         meant = [pair for pair in group if _is_meant(_names(pair), pair.primary, want)]
-        one = _choice(meant or group, pairs, looks, want, recorded)
-        sides = {one.primary, one.replica}  # its replica may be one that only histories or a journal tell of
-        names |= sides.union(*(_names(pair) for pair in group))
-        if (meant or _is_meant(sides, group[0].primary, want)) and one.replica not in want.excepted:
+        one = _choice(meant or group, looks, want)
+        names |= {one.primary}.union(*(_names(pair) for pair in group))
+        if (
+            meant or _is_meant({one.primary, one.replica}, group[0].primary, want)
+        ) and one.replica not in want.excepted:
             kept = (pair.replica_name for pair in group if meant and pair not in meant)
             left_out = tuple(f"{name} stays a replica of the old primary; it was left out" for name in kept)
             chosen.append(replace(one, others=(*one.others, *left_out)))
@@ -137,23 +129,22 @@ def _is_meant(names: set[str], primary: Service | None, want: Want) -> bool:
     )
 
 
-def _choice(
-    group: list[Pair], pairs: tuple[Pair, ...], looks: Looks, want: Want, recorded: Mapping[str, str]
-) -> Choice:
+def _choice(group: list[Pair], looks: Looks, want: Want) -> Choice:
+    """What was promoted from it already comes before its remaining replicas: there is one promotion per primary."""
     pair = group[0]
     following = [one for one in group if one.replica_name]
     if pair.past.is_old:
-        return _moved(pair, pair.past.successors[0], following, looks, want)
+        return _moved(pair, following, looks, want)
     if following:
         return _best(following, looks, want)
     primary = pair.primary_name
-    if new := heir(group, alone(pairs), looks) or recorded.get(primary, ""):
-        action: Action = "failover" if want.mode == "forced" else "switchover"
+    if shut := pair.primary and closed(pair.primary, looks.get(primary, NO_LOOK)):
         return Choice(
-            action=action,
+            action="refuse",
             primary=primary,
-            replica=new,
-            reason=f"the promotion of {new} was already sent; the remaining steps are done",
+            reason=f"{shut}, and it has no replica: it may have been moved, but no tag and no journal on this machine "
+            "records to which service",
+            hint=f"name that service, which shows what can be proven: ccr-avn switchover {primary} SERVICE --check",
         )
     return Choice(
         action="refuse",
@@ -163,46 +154,33 @@ def _choice(
     )
 
 
-def _moved(pair: Pair, new: str, following: list[Pair], looks: Looks, want: Want) -> Choice:
-    """One from which a service was promoted, as tags prove."""
-    service, name = pair.primary, pair.primary_name
+def _moved(pair: Pair, following: list[Pair], looks: Looks, want: Want) -> Choice:
+    """One from which a service was promoted, as tags or a journal of this machine record."""
+    service, name, later = pair.primary, pair.primary_name, pair.past.recorded[0]
     read = looks.get(name, NO_LOOK)
     shut = closed(service, read) if service else "it no longer exists"
-    others = tuple(f"{one.replica_name} follows the old primary" for one in following)
-    told = f"{new} was promoted from it"
-    if shut or want.mode == "forced":
-        reason = f"{told}; {shut}" if shut else f"{told}; it is not closed"
-        return Choice(action="done", primary=name, replica=new, reason=reason, others=others)
-    if read.side or read.answered:
-        reason = f"{told}; it is not closed yet"
-        return Choice(action="switchover", primary=name, replica=new, reason=reason, others=others)
+    action: Action = "switchover"
+    hint = ""
+    told = f"{later.name} was promoted from it"
+    if not later.seen or (want.mode == "forced" and TAGGED not in later.proofs):
+        action = "failover" if want.mode == "forced" else "switchover"
+        told = f"the promotion of {later.name} was already sent; the remaining steps are done"
+    elif shut or want.mode == "forced":
+        action, told = "done", f"{told}; {shut or 'it is not closed'}"
+    elif read.side or read.answered:
+        told = f"{told}; it is not closed yet"
+    else:
+        action = "skip"
+        told = f"{told}; it does not answer ({read.trouble or 'not asked'}), so nothing more is done"
+        hint = f"avn service update {name} --power-off"
     return Choice(
-        action="skip",
+        action=action,
         primary=name,
-        replica=new,
-        reason=f"{told}; it does not answer ({read.trouble or 'not asked'}), so nothing more is done",
-        hint=f"avn service update {name} --power-off",
-        others=others,
+        replica=later.name,
+        reason=told,
+        hint=hint,
+        others=tuple(f"{one.replica_name} follows the old primary" for one in following),
     )
-
-
-def heir(pairs: Sequence[Pair], others: tuple[Service, ...], looks: Looks) -> str:
-    """A service that carries the history of the primary of these pairs: it was, or is being, promoted from it.
-
-    ``others``: services in no pair. A replica that is still listed may have been promoted by now.
-    """
-    mine = looks.get(pairs[0].primary_name, NO_LOOK).side
-    if mine is None or mine.role != "master":
-        return ""
-    listed = {pair.replica_name for pair in pairs}
-    for name in (*sorted(listed - {""}), *(one.name for one in others if one.name != pairs[0].primary_name)):
-        side = looks.get(name, NO_LOOK).side
-        if side is None:
-            continue
-        follows = side.role == "slave" and side.replid == mine.replid and name not in listed
-        if follows or (side.role == "master" and side.was_promoted and side.replid2 == mine.replid):
-            return name
-    return ""
 
 
 def _best(group: list[Pair], looks: Looks, want: Want) -> Choice:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
 
 
-SENT, AUDIT = b'"event": "ChangeStarted"', b'"slug": "audit"'
-"""What a journal has of a change, and of the step that compares both histories."""
+SENT, AUDIT = b'"ChangeStarted"', b'"ahead_bytes"'
+"""What a journal has of a change, and of a comparison of both histories."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +24,27 @@ class Filter:
     value: Any
 
 
-def promotions(replica: str, project: str | None) -> tuple[Recorded, ...]:
-    """The promotions of REPLICA sent by runs on this machine, with what distinguishes services of the same name."""
-    found = [_promotion(entries, replica) for entries in _runs_of(replica, project, SENT)]
-    return tuple(one for one in reversed(found) if one)
+_ENDED: dict[Path, Recorded | None] = {}
+"""What the journals of runs that have ended say: a run of many pairs asks for all of them again and again."""
 
 
-def promoted_of(old: "Service", services: "tuple[Service, ...]", project: str | None) -> str:
-    """Which of these services the journals of this machine say was promoted from ``old``; empty: none."""
-    for new in services:
-        if any(lineage.matches(one, old, new) for one in promotions(new.name, project)):
-            return new.name
-    return ""
+def promotions(project: str | None) -> tuple[Recorded, ...]:
+    """The promotions that runs on this machine sent, the newest first; those of drills are none."""
+    found = (_promotion_in(path, project) for path in runs.paths())
+    return tuple(one for one in found if one)
+
+
+def _promotion_in(path: Path, project: str | None) -> Recorded | None:
+    about = runs.about(path)
+    if about is None or about.command not in ("switchover", "failover") or about.project != project:
+        return None
+    if path in _ENDED:
+        return _ENDED[path]
+    entries = _entries_with(path, SENT)
+    found = _promotion(entries, about.services[-1]) if about.services else None
+    if entries and entries[-1].get("event") == "RunEnded":
+        _ENDED[path] = found
+    return found
 
 
 def filter_before(service: "Service", project: str | None, closed: list[str]) -> Filter | None:
@@ -120,7 +129,7 @@ def _promotion(entries: list[dict[str, Any]], replica: str) -> Recorded | None:
         new_created=created[replica],
         replication_id=str(noted.get("replication_id") or ""),
     )
-    return Recorded(origin=origin, proven=done, sent_at=runs.moment(sent.get("time")) or 0.0)
+    return Recorded(new=replica, origin=origin, proven=done, sent_at=runs.moment(sent.get("time")) or 0.0)
 
 
 NOTING = ("pair", "health", "last-known")

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ccr_avn.aiven.lineage import Origin, created, is_origin, origin_of
+from ccr_avn.aiven.lineage import Origin, Recorded, Successor, created, is_origin, origin_of, successors
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import Refused
 
@@ -13,25 +13,29 @@ from ccr_avn.errors import Refused
 class Succession:
     """A service's past. ``origin``: the name of the service that it was promoted from, be it there or not.
 
-    ``successors``: the services that were promoted from it. ``claimants``: those whose tags give only its name, which
+    ``recorded``: the services that were promoted from it. ``claimants``: those whose tags give only its name, which
     proves nothing.
     """
 
     origin: str = ""
-    successors: tuple[str, ...] = ()
+    recorded: tuple[Successor, ...] = ()
     claimants: tuple[str, ...] = ()
 
     @property
+    def successors(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.recorded)
+
+    @property
     def is_old(self) -> bool:
-        return bool(self.successors)
+        return bool(self.recorded)
 
 
 NO_PAST = Succession()
 
 
-def successions(services: tuple[Service, ...]) -> dict[str, Succession]:
-    """The past of every service that has one, by name."""
-    successors: dict[str, list[str]] = defaultdict(list)
+def successions(services: tuple[Service, ...], recorded: Iterable[Recorded] = ()) -> dict[str, Succession]:
+    """The past of every service that has one, by name. ``recorded``: the promotions in this machine's journals."""
+    recorded = tuple(recorded)
     claimants: dict[str, list[str]] = defaultdict(list)
     origins: dict[str, str] = {}
     for new in services:
@@ -40,17 +44,20 @@ def successions(services: tuple[Service, ...]) -> dict[str, Succession]:
             continue
         origins[new.name] = origin.name
         for old in services:
-            if is_origin(origin, old, new):
-                successors[old.name].append(new.name)
-            elif old.name == origin.name and _may_be(origin, old, new):
+            if old.name == origin.name and not is_origin(origin, old, new) and _may_be(origin, old, new):
                 claimants[old.name].append(new.name)
+    names = {*origins, *(one.new for one in recorded)}
+    candidates = [one for one in services if one.name in names]
+    found = {old.name: later for old in services if (later := successors(old, candidates, recorded))}
+    for name, later in found.items():
+        origins |= {new.name: name for new in later if new.name not in origins}
     return {
         name: Succession(
             origin=origins.get(name, ""),
-            successors=tuple(sorted(successors.get(name, ()))),
+            recorded=found.get(name, ()),
             claimants=tuple(sorted(claimants.get(name, ()))),
         )
-        for name in {*origins, *successors, *claimants}
+        for name in {*origins, *found, *claimants}
     }
 
 
@@ -112,10 +119,13 @@ class Pair:
         return bool(self.row and self.row.crosses_projects)
 
 
-def pairs_of(services: tuple[Service, ...]) -> tuple[Pair, ...]:
-    """Every replica with its primary, and every service without either; by name."""
+def pairs_of(services: tuple[Service, ...], recorded: Iterable[Recorded] = ()) -> tuple[Pair, ...]:
+    """Every replica with its primary, and every service without either; by name.
+
+    ``recorded``: the promotions in this machine's journals.
+    """
     known = {one.name: one for one in services if one.type in TYPES}
-    past = successions(tuple(known.values()))
+    past = successions(tuple(known.values()), recorded)
     pairs = _listed(known, past)
     paired = {one.name for pair in pairs for one in pair.services}
     alone = [

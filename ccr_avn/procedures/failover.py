@@ -43,7 +43,7 @@ class FailoverRequest:
     wait_automatic: float = 0.0
     promote_timeout: float = 600.0
     doubt_timeout: float = DOUBT_TIMEOUT
-    recorded: tuple[Recorded, ...] = ()  # promotions of REPLICA in this machine's journals
+    recorded: tuple[Recorded, ...] = ()  # promotions in this machine's journals
     now: float = field(default_factory=time.time)  # seconds since 1970
 
 

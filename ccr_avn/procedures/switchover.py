@@ -61,7 +61,7 @@ class SwitchoverRequest:
     promote_timeout: float = 600.0
     doubt_timeout: float = DOUBT_TIMEOUT
     old_primary: closing.OldPrimaryAction = "close"
-    recorded: tuple[Recorded, ...] = ()  # promotions of REPLICA in this machine's journals
+    recorded: tuple[Recorded, ...] = ()  # promotions in this machine's journals
     now: float = field(default_factory=time.time)  # seconds since 1970
 
     def __post_init__(self) -> None:
@@ -294,6 +294,7 @@ def _check_options(want: SwitchoverRequest) -> tuple[str, ...]:
 
 def _asked(want: SwitchoverRequest) -> Asked:
     return Asked(
+        project=want.setting.project,
         primary=want.primary,
         replica=want.replica,
         max_lag=want.max_lag_bytes,

@@ -1,16 +1,18 @@
-"""The state of a pair, named alike in every command: following, promoting, promoted, hidden, unrelated."""
+"""The state of a pair, named alike in every command: following, promoting, promoted, divided, hidden, unrelated."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from ccr_avn.aiven.lineage import FROM, Recorded, is_origin, matches, origin_of
+from ccr_avn.aiven.lineage import JOURNALED, Recorded, proofs_of
 from ccr_avn.aiven.models import READ_REPLICA, Integration, Service
 from ccr_avn.valkey.replication import ReplicationInfo
 
-State = Literal["following", "promoting", "promoted", "hidden", "unrelated"]
+State = Literal["following", "promoting", "promoted", "divided", "hidden", "unrelated"]
 """following: a replica with its integration. promoting: the integration was deleted, and it is no master yet.
-promoted: a master that is shown to come from this primary. hidden: it follows somebody, and no integration that
-says whom is visible. unrelated: a master, and nothing shows that it ever followed this primary."""
+promoted: a master that is recorded as promoted from this primary, or is shown to be by both servers. divided: a master
+with this primary's history, which has gone on writing since, and no record says whether the one took over from the
+other. hidden: it follows somebody, and no integration that says whom is visible. unrelated: a master, and nothing shows
+that it ever followed this primary."""
 
 RECENT = 900.0
 """Seconds for which a deletion that was sent, and of which nothing more is known, may still be under way."""
@@ -61,45 +63,33 @@ def pair_state(
     """``old`` None: nobody says who the primary is; ``sides``: the primary's, if it answers, and the replica's."""
     primary, replica = sides
     row = feeding(rows, old.name if old else None, new.name)
-    sent = [one for one in recorded if (matches(one, old, new) if old else one.origin.new_created == _created(new))]
+    sent = [one for one in recorded if one.is_of(old, new)]
     if replica.role == "master":
-        return _of_a_master(row, old, new, sides, sent)
+        return _of_a_master(row, primary, replica, proofs_of(old, new, sent))
     if row:
         late = any(not one.proven and 0 <= now - one.sent_at < RECENT for one in sent)
         return PairState(state="following", row=row, doubt=late)
     if hints_at(rows, new.name):
         return PairState(state="hidden")
-    proofs = ("the journal of this machine",) if sent else ()
+    proofs = (JOURNALED,) if sent else ()
     if primary and primary.paused_seconds and primary.replid == replica.replid:
         proofs = (*proofs, "the write pause on its primary")
     return PairState(state="promoting" if proofs else "hidden", proofs=proofs)
 
 
 def _of_a_master(
-    row: Integration | None,
-    old: Service | None,
-    new: Service,
-    sides: tuple[ReplicationInfo | None, ReplicationInfo],
-    sent: list[Recorded],
+    row: Integration | None, primary: ReplicationInfo | None, replica: ReplicationInfo, recorded: tuple[str, ...]
 ) -> PairState:
-    """Any standalone service looks promoted: only proof of where it came from counts, and a name alone is none."""
-    primary, replica = sides
-    history = primary is not None and replica.has_foreign_history and replica.replid2 == primary.replid
-    origin = origin_of(new)
-    tagged = bool(origin and old and is_origin(origin, old, new))
-    proofs = tuple(
-        name
-        for name, holds in (
-            ("its replication history", history),
-            (f"its tag {FROM}", tagged),
-            ("the journal of this machine", bool(sent)),
-        )
-        if holds
-    )
-    if proofs:
-        return PairState(state="promoted", proofs=proofs)
+    """Any standalone service looks promoted, and a fork shares its origin's history: what is recorded counts.
+
+    Without a record the servers show it only where no write can be stranded: the primary has none that the other lacks,
+    or its writes are paused, and what it is ahead by are pings to its other replicas.
+    """
+    if recorded:
+        return PairState(state="promoted", proofs=recorded)
+    if primary and replica.has_foreign_history and replica.replid2 == primary.replid:
+        ahead = primary.offset >= replica.second_offset
+        if not ahead or (primary.paused_seconds and primary.connected_replicas):
+            return PairState(state="promoted", proofs=("its replication history",))
+        return PairState(state="divided")
     return PairState(state="following" if row else "unrelated", row=row)
-
-
-def _created(service: Service) -> int | None:
-    return None if service.created is None else int(service.created.timestamp())

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.lineage import Recorded, created, promoted_from
+from ccr_avn.aiven.lineage import Recorded, created, promoted_from, tags
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, wait
 from ccr_avn.procedures.gates.links import judge_link
 from ccr_avn.procedures.gates.pair_state import PairState, feeding, pair_state
 from ccr_avn.procedures.gates.services import by_name, judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
-from ccr_avn.valkey.replication import Link, ReplicationInfo
+from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,7 @@ def judge_serves(project: Project, service: Service) -> Finding:
 class Asked:
     """What a switchover was asked for, as far as the rules need it. ``recorded``: promotions in this machine's journals."""
 
+    project: Project
     primary: str
     replica: str
     max_lag: int  # bytes
@@ -99,10 +100,11 @@ def may_be_promoted(
     """Healthy and following; or promoted already, and that from PRIMARY."""
 
     def judge(health: Health | None, seen: Results) -> Finding:
+        both = [by_name(seen.of(services), name) for name in (want.primary, want.replica)]
         found = state_of(seen.of(rows), seen.of(services), health, want) if health else None
-        if health is None or found is None:
+        if health is None or found is None or not both[0] or not both[1]:
             return go("not checked: see the result for the pair")
-        finding = _judge_state(found, health, want)
+        finding = _judge_state(found, both[0], both[1], health, want)
         facts = {
             "state": found.state,
             "follows": want.primary,
@@ -113,25 +115,50 @@ def may_be_promoted(
     return Gate(f"the link is up and at most {want.max_lag} bytes behind", judge)
 
 
-def _judge_state(found: PairState, health: Health, want: Asked) -> Finding:
+def _judge_state(found: PairState, old: Service, new: Service, health: Health, want: Asked) -> Finding:
     if found.state == "following":
         return _judge_healthy(health, want.primary, want.replica, want.max_lag, allow_smaller=want.allow_smaller)
     if found.state == "hidden":
         return is_hidden(want.replica, want.primary)
-    if found.state == "unrelated":
-        return stop(
-            f"{want.replica} is not a replica of {want.primary}, and nothing shows that it was promoted from it",
-            detail=f"role {health.replica.role}; neither its replication history, a tag nor a journal of this machine "
-            f"shows that it came from this {want.primary}",
-            hint=f"check the names; to create a replica of {want.primary}: "
-            f"ccr-avn enable {want.primary} NAME --replica-cloud CLOUD",
-        )
+    if found.state in ("unrelated", "divided"):
+        return _without_record(found, old, new, health, want.project)
     shown = " and ".join(found.proofs)
     unfinished = _unfinished(health, want.primary)
     if found.state == "promoting":
         told = f"{want.replica} is being promoted: its integration is deleted, and it is not a master yet; shown by {shown}"
         return go(told, warnings=unfinished)
     return go(f"{want.replica} was promoted from {want.primary} already: shown by {shown}", warnings=unfinished)
+
+
+def _without_record(found: PairState, old: Service, new: Service, health: Health, project: Project) -> Finding:
+    """What was seen, and the commands for either case: nothing is inferred from a history that forks share, too."""
+    primary, side, replica = health.primary, health.replica, new.name
+    none = f"neither a tag of {replica} nor a journal of this machine records that it was promoted from this {old.name}"
+    what = f"{replica} is not a replica of {old.name}, and nothing records that it was promoted from it"
+    seen = f"role {side.role}"
+    if found.state == "divided" and primary:
+        what = (
+            f"both {old.name} and {replica} take writes, and nothing records that the one was promoted from the other"
+        )
+        seen = (
+            f"{replica} has the history of {old.name} up to offset {side.second_offset - 1}, as a promoted service has, "
+            f"and a fork; {old.name} is at {primary.offset}"
+        )
+    elif primary is None:
+        seen = f"{seen}; {old.name}: {health.primary_trouble}"
+    ways = []
+    if side.role == "master":
+        origin, proof = tags(old, new, side.replid2 or NO_HISTORY)
+        recording = avn.tags_update(project, replica, origin, proof).text
+        ways.append(
+            f"if {replica} was promoted from {old.name}, record it, then run the same command again: {recording}"
+        )
+    if primary:
+        ways.append(
+            f"if not, leave both as they are; to create a replica of {old.name}: "
+            + shlex.join(("ccr-avn", "enable", old.name, "NAME", "--replica-cloud", "CLOUD", *project.flag))
+        )
+    return stop(what, detail=f"{seen}; {none}", hint="; ".join(ways) or "check the names: avn service list")
 
 
 def _unfinished(health: Health, primary: str) -> tuple[str, ...]:

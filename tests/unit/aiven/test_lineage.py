@@ -53,3 +53,34 @@ def test_odd_tags_are_none() -> None:
     assert lineage.origin_of(tagged(service("us"), "ccr_promoted_from=")) is None
     odd = lineage.origin_of(tagged(service("us"), "ccr_promoted_from=eu", "ccr_promoted_lineage=what"))
     assert odd == lineage.Origin(name="eu")
+
+
+def recorded(old: Service, new: Service, **more: Any) -> lineage.Recorded:
+    origin = lineage.Origin(name=old.name, old_created=lineage.created(old), new_created=lineage.created(new))
+    return lineage.Recorded(**{"new": new.name, "origin": origin, "proven": True, **more})
+
+
+def test_a_successor_is_recorded_by_tags_or_a_journal_and_by_nothing_else() -> None:
+    old, first, second, fork = service("eu"), service("us1"), service("us2"), service("fork")
+    tagged_one = tagged(second, *lineage.tags(old, second, HISTORY))
+    every = (old, first, tagged_one, fork)
+    found = lineage.successors(old, every, [recorded(old, first)])
+    assert [(one.name, one.proofs, one.seen) for one in found] == [
+        ("us1", (lineage.JOURNALED,), True),
+        ("us2", (lineage.TAGGED,), True),
+    ]
+    assert lineage.successors(first, every, [recorded(old, first)]) == ()
+    assert lineage.successors(service("eu", "2026-11-01T00:00:00Z"), every, [recorded(old, first)]) == ()
+    assert lineage.successors(old, (service("us1", "2026-11-01T00:00:00Z"),), [recorded(old, first)]) == ()
+    assert lineage.successors(old, (service("us1", None),), [recorded(old, service("us1", None))]) == ()
+
+
+def test_a_deletion_that_was_sent_counts_once_its_replica_is_listed_as_one_no_more() -> None:
+    row = {"integration_type": "read_replica", "enabled": True, "source_service": "eu", "dest_service": "us"}
+    old, new = service("eu"), service("us")
+    sent = [recorded(old, new, proven=False)]
+    [found] = lineage.successors(old, (new,), sent)
+    assert not found.seen
+    still = service("us", service_integrations=[row])
+    assert lineage.successors(old, (still,), sent) == ()
+    assert lineage.successors(old, (still,), [recorded(old, new)]) != (), "its promotion was seen: the list is late"

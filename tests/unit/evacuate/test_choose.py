@@ -1,12 +1,16 @@
 """Which pairs of a cloud are moved, how, and why the others are not: plain values."""
 
+import json
 from typing import Any
 
 import pytest
 
+from ccr_avn.aiven import models
+from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.evacuate.choose import Choice, Mode, Selection, Want, select
 from ccr_avn.monitoring.collect import Look
-from tests.support.factories import listed, row, service, side
+from ccr_avn.monitoring.pairs import pairs_of
+from tests.support.factories import row, service, side
 
 EU, US = "google-europe-west1", "aws-us-east-1"
 UP = {"eu": Look(side=side()), "us": Look(side=side("slave"))}
@@ -22,8 +26,8 @@ def replica(name: str = "us", of: str = "eu", **more: Any) -> dict[str, Any]:
 
 
 def chosen(*services: dict[str, Any], looks: dict[str, Look] = UP, **want: Any) -> Selection:
-    recorded = want.pop("recorded", {})
-    return select(listed(*services), looks, Want(**{"clouds": (EU,), **want}), recorded)
+    found = models.services(json.dumps(services))
+    return select(pairs_of(found, want.pop("recorded", ())), looks, Want(**{"clouds": (EU,), **want}))
 
 
 def only(selection: Selection) -> Choice:
@@ -163,14 +167,6 @@ def test_without_a_replica_that_is_meant_the_primary_is_left_out() -> None:
     assert (selection.choices, selection.left_out) == ((), 1)
 
 
-def test_the_heir_of_a_promotion_under_way_can_be_named() -> None:
-    """It is only known by its history: no row names it any more."""
-    looks = {"eu": Look(side=side()), "us": Look(side=side(replid="b" * 40, replid2="a" * 40))}
-    made = (service("eu"), service("us", cloud_name=US))
-    assert only(chosen(*made, looks=looks, only=("us",))).replica == "us"
-    assert chosen(*made, looks=looks, excepted=("us",)).choices == ()
-
-
 BORN = ("2026-01-02T03:04:05Z", "2026-02-02T03:04:05Z")
 LINEAGE = "1767323045-1770001445-" + "a" * 40
 
@@ -190,13 +186,53 @@ def test_what_an_earlier_run_moved_is_found_done() -> None:
     assert only(chosen(old, new, looks={"eu": DEAD}, mode="forced")).action == "done"
 
 
-@pytest.mark.parametrize("shown", ["promoted", "promoting", "journal"])
-def test_a_promotion_that_nothing_on_the_platform_tells_of_yet_is_gone_on_with(shown: str) -> None:
-    looks = {
-        "promoted": {**UP, "us": Look(side=side(replid="b" * 40, replid2="a" * 40))},
-        "promoting": {**UP, "us": Look(side=side("slave"))},
-        "journal": {},
-    }[shown]
-    recorded = {"eu": "us"} if shown == "journal" else {}
-    one = only(chosen(service("eu"), service("us", cloud_name=US), looks=looks, recorded=recorded))
+def sent(new: str = "us", *, proven: bool = True) -> Recorded:
+    origin = Origin(name="eu", old_created=1_767_323_045, new_created=1_770_001_445)
+    return Recorded(new=new, origin=origin, proven=proven)
+
+
+def test_what_only_a_journal_records_is_gone_on_with_and_can_be_named() -> None:
+    made = (service("eu", create_time=BORN[0]), service("us", create_time=BORN[1], cloud_name=US))
+    for proven in (True, False):
+        one = only(chosen(*made, looks={"eu": Look(side=side())}, recorded=[sent(proven=proven)], only=("us",)))
+        assert (one.action, one.replica) == ("switchover", "us")
+        assert only(chosen(*made, recorded=[sent(proven=proven)], mode="forced")).action == "failover"
+    assert chosen(*made, looks={}, recorded=[sent()], excepted=("us",)).choices == ()
+    shut = {**made[0], "user_config": {"ip_filter": ["192.0.2.1/32"]}}
+    assert only(chosen(shut, made[1], looks={"eu": DEAD}, recorded=[sent()])).action == "done"
+
+
+@pytest.mark.parametrize("proof", ["tag", "journal"])
+def test_a_recorded_successor_comes_before_the_replicas_that_are_left(proof: str) -> None:
+    old, new = promoted()
+    old = service("eu", row("eu", "near"), create_time=BORN[0])
+    if proof == "journal":
+        new = {**new, "tags": {}}
+    one = only(
+        chosen(
+            old,
+            new,
+            replica("near"),
+            looks={"eu": Look(side=side()), "near": Look(side=side("slave"))},
+            recorded=[sent()] if proof == "journal" else [],
+        )
+    )
     assert (one.action, one.replica) == ("switchover", "us")
+    assert one.others == ("near follows the old primary",)
+
+
+@pytest.mark.parametrize("role", ["master", "slave"])
+def test_a_history_selects_nothing(role: str) -> None:
+    """A fork, a copy made by hand and what a drill left share it."""
+    fork = {"master": side(replid="b" * 40, replid2="a" * 40), "slave": side("slave")}[role]
+    looks = {"eu": Look(side=side()), "us": Look(side=fork)}
+    one = only(chosen(service("eu"), service("us", cloud_name=US), looks=looks))
+    assert (one.action, one.replica) == ("refuse", "")
+
+
+def test_a_closed_primary_without_a_record_is_not_given_a_replica() -> None:
+    for shut in ({"user_config": {"ip_filter": ["192.0.2.1/32"]}}, {"state": "POWEROFF"}):
+        one = only(chosen(service("eu", **shut), looks={}))
+        assert one.action == "refuse"
+        assert "enable" not in one.hint
+        assert "ccr-avn switchover eu SERVICE --check" in one.hint

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.aiven import models
+from ccr_avn.aiven import lineage, models
 from ccr_avn.history import journal, promotions
 from ccr_avn.plan.events import ChangeStarted
 from tests.support import factories
@@ -44,10 +44,20 @@ def test_another_steps_fact_of_the_same_name_is_its_own(where: Path, other: dict
     noted(where, done("running", 0.5, **other))
     found = promotions.filter_before(named("eu"), "p", ["192.0.2.1/32"])
     assert found == promotions.Filter(value=IP_FILTER)
-    (recorded,) = promotions.promotions("us", "p")
+    (recorded,) = promotions.promotions("p")
+    assert recorded.new == "us"
     assert (recorded.origin.name, recorded.origin.old_created) == ("eu", BORN["eu"])
     assert recorded.origin.replication_id == factories.HISTORY
-    assert promotions.promoted_of(named("eu"), (named("us"),), "p") == "us"
+    [later] = lineage.successors(named("eu"), (named("eu"), named("us")), [recorded])
+    assert (later.name, later.proofs, later.seen) == ("us", (lineage.JOURNALED,), True), "and never the old one itself"
+    assert promotions.promotions("other") == ()
+
+
+def test_what_a_drill_promoted_took_over_from_nobody(where: Path) -> None:
+    notes = [done("pair", 0.1, created=BORN), done("last-known", 0.2, follows="eu", replication_id=factories.HISTORY)]
+    sent = ChangeStarted(at=0.9, slug="promote", argv=DELETE, final=True)
+    write(where, RUN, [started(RUN, "drill"), *notes, sent, done("promote", 1.0, "its role is master", "changed")])
+    assert promotions.promotions("p") == ()
 
 
 def test_a_closed_filter_is_not_the_one_from_before(where: Path) -> None:
@@ -71,7 +81,7 @@ def test_of_thousands_of_runs_that_changed_nothing_none_is_read_whole(
         return entries(path)
 
     monkeypatch.setattr(journal, "entries", counted)
-    assert len(promotions.promotions("us", "p")) == 1
+    assert len(promotions.promotions("p")) == 1
     assert promotions.filter_before(named("eu"), "p", []) == promotions.Filter(value=IP_FILTER)
     assert promotions.found_ahead(named("eu"), named("us"), "p") is None
     assert set(read) == {RUN}

@@ -21,7 +21,7 @@ from ccr_avn.procedures.steps import Setting
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.inventory import Databases
 from ccr_avn.valkey.marker import MarkerResult
-from ccr_avn.valkey.replication import Link, ReplicationInfo
+from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo
 from tests.support.factories import row, side
 
 P = Project("p")
@@ -294,7 +294,7 @@ def judged(
     integration, pair = step("integration"), step("pair")
     listed = models.integrations(json.dumps([row("eu", "us")] if rows else []))
     seen = seen_of((integration, listed), (pair, both({"tags": tags or {}})))
-    want = switch.Asked(**{"primary": "eu", "replica": "us", "max_lag": 1000, "now": NOW, **more})
+    want = switch.Asked(**{"project": P, "primary": "eu", "replica": "us", "max_lag": 1000, "now": NOW, **more})
     return switch.may_be_promoted(integration, pair, want).judge(health, seen)
 
 
@@ -377,13 +377,14 @@ def tagged(old: int = BORN, new: int = BORN, name: str = "eu") -> dict[str, Any]
 
 def journal(old: int = BORN, new: int = BORN, *, proven: bool = True, sent_at: float = NOW - 10) -> dict[str, Any]:
     origin = Origin(name="eu", old_created=old, new_created=new, replication_id=ONE)
-    return {"recorded": (Recorded(origin=origin, proven=proven, sent_at=sent_at),)}
+    return {"recorded": (Recorded(new="us", origin=origin, proven=proven, sent_at=sent_at),)}
 
 
 @pytest.mark.parametrize(
     ("health", "more", "verdict"),
     [
-        (switch.Health(primary=side(), replica=side(replid=TWO, replid2=ONE)), {}, "go"),
+        (switch.Health(primary=side(), replica=side(replid=TWO, replid2=ONE, second_offset=101)), {}, "go"),
+        (switch.Health(primary=side(), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
         (switch.Health(primary=side(), replica=side(replid=TWO)), {}, "stop"),
         (switch.Health(primary=None, replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
         (switch.Health(primary=side(replid=THREE, replid2=ONE), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
@@ -401,6 +402,44 @@ def journal(old: int = BORN, new: int = BORN, *, proven: bool = True, sent_at: f
 def test_promoted_already_needs_proof_of_lineage(health: switch.Health, more: dict[str, Any], verdict: str) -> None:
     """Of these very services: others of the same names prove nothing, nor does a cousin's history."""
     assert judged(health, rows=False, **more).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("primary", "second_offset", "state"),
+    [
+        ({"offset": 100}, 101, "promoted"),
+        ({"offset": 99}, 101, "promoted"),
+        ({"offset": 101}, 101, "divided"),
+        ({"offset": 114}, 101, "divided"),
+        ({"offset": 114, "paused_seconds": 0.0}, 101, "divided"),
+        ({"offset": 114, "paused_seconds": 5.0, "connected_replicas": 0}, 101, "divided"),
+        ({"offset": 114, "paused_seconds": 5.0, "connected_replicas": 1}, 101, "promoted"),
+        ({"offset": 114, "connected_replicas": 1}, 101, "divided"),
+    ],
+)
+def test_servers_alone_show_a_promotion_only_where_no_write_can_be_stranded(
+    primary: dict[str, Any], second_offset: int, state: str
+) -> None:
+    """A fork shares the history, and both it and the service that it was made from take writes."""
+    replica = side(replid=TWO, replid2=ONE, second_offset=second_offset)
+    finding = judged(switch.Health(primary=side(**primary), replica=replica), rows=False)
+    assert finding.facts["state"] == state
+    assert finding.verdict == ("go" if state == "promoted" else "stop")
+    if state == "divided":
+        assert "both eu and us take writes" in finding.reason
+        assert f"ccr_promoted_lineage={BORN}-{BORN}-{ONE}" in finding.hint, "what records it"
+        assert "ccr-avn enable eu" in finding.hint, "what to do if it is a fork"
+
+
+@pytest.mark.parametrize("replid2", [ONE, NO_HISTORY])
+def test_a_replica_of_a_closed_primary_is_never_suggested(replid2: str) -> None:
+    """Moved from another machine, by a token that may not set tags: nobody here can prove it, and nothing is to be made."""
+    health = switch.Health(primary=None, primary_trouble="refused", replica=side(replid=TWO, replid2=replid2))
+    finding = judged(health, rows=False)
+    assert finding.verdict == "stop"
+    assert "enable" not in finding.hint
+    assert f"--add-tag ccr_promoted_lineage={BORN}-{BORN}-{replid2}" in finding.hint
+    assert "refused" in finding.detail
 
 
 @pytest.mark.parametrize(
@@ -456,7 +495,7 @@ def test_sides_that_are_swapped_are_never_promoted_already() -> None:
     integration, pair = step("integration"), step("pair")
     swapped = (service("eu", service_integrations=[row("us", "eu")]), service("us"))
     seen = seen_of((integration, models.integrations("[]")), (pair, swapped))
-    want = switch.Asked(primary="eu", replica="us", max_lag=1000, now=NOW)
+    want = switch.Asked(project=P, primary="eu", replica="us", max_lag=1000, now=NOW)
     health = switch.Health(primary=following(), replica=side())
     finding = switch.may_be_promoted(integration, pair, want).judge(health, seen)
     assert "already" not in finding.reason
