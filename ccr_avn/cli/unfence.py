@@ -1,22 +1,29 @@
 """`ccr-avn unfence`: resumes writes on a primary, but not on one from which another service was promoted."""
 
 import shlex
+import time
 from typing import Annotated
 
 import typer
 
-from ccr_avn.aiven.lineage import successors
+from ccr_avn.aiven.lineage import Recorded, successors
+from ccr_avn.aiven.models import Service
 from ccr_avn.cli.alone import Act
 from ccr_avn.cli.options import Primary, flattened
 from ccr_avn.cli.primitives import must_be
 from ccr_avn.errors import Refused
 from ccr_avn.history.promotions import promotions
 from ccr_avn.monitoring.ask import begin
+from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.output import console
+from ccr_avn.procedures.gates.pair_state import pair_state
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.steps import endpoint
 from ccr_avn.valkey.fence import lift
 from ccr_avn.valkey.info import fetch_replication
+
+LIMIT = 2.0
+"""Seconds for the servers that may have been promoted to answer: applications may be waiting for their writes."""
 
 
 @flattened
@@ -36,16 +43,33 @@ def unfence(
     old = by_name(services, primary)
     if old is None:
         raise Refused(f"{primary} does not exist", hint="check the name and the project: avn service list")
-    later = successors(old, services, promotions(project.name))
-    if later and not force:
-        new, options = later[0].name, asked.setting.options
-        again = shlex.join(("ccr-avn", "unfence", primary, *options, "--force"))
+    recorded = promotions(project.name)
+    later = {one.name: one.proofs for one in successors(old, services, recorded)}
+    if not force and (later or (later := _seen_on_servers(old, services, recorded, asked))):
+        new, options = next(iter(later)), asked.setting.options
+        closing, again = (
+            shlex.join(("ccr-avn", *words, *options, *more))
+            for words, more in ((("switchover", primary, new), ()), (("unfence", primary), ("--force",)))
+        )
         raise Refused(
-            f"{new} was promoted from {primary}, or is being promoted: shown by {' and '.join(later[0].proofs)}",
-            detail=f"writes on {primary} stay paused: {new} would not have them",
-            hint=f"`{shlex.join(('ccr-avn', 'switchover', primary, new, *options))}` closes it; "
-            f"to resume writes there all the same: {again}",
+            f"{new} was promoted from {primary}, or is being promoted",
+            detail=f"shown by {' and '.join(later[new])}; writes on {primary} stay paused: {new} would not have them",
+            hint=f"`{closing}` closes {primary}; if {new} is a fork or a copy, or to resume writes there all the same: {again}",
         )
     must_be(fetch_replication(endpoint(old, asked.setting)), "master", primary)
     lift(endpoint(old, asked.setting), disconnect=disconnect)
     asked.show(f"writes on {primary} resumed", {"disconnected": disconnect})
+
+
+def _seen_on_servers(
+    old: Service, services: tuple[Service, ...], recorded: tuple[Recorded, ...], asked: Act
+) -> dict[str, tuple[str, ...]]:
+    """Which services their servers show to have taken over under this pause, or to be doing so, and how."""
+    others = tuple(one for one in services if one.name != old.name and one.source in (None, old.name))
+    looks = look_at_all((), limit=LIMIT, ca_file=asked.ca_file, route=asked.setting.route, more=(old, *others))
+    states = {
+        new.name: pair_state(new.integrations, old, new, (looks[old.name].side, side), recorded, now=time.time())
+        for new in others
+        if (side := looks[new.name].side)
+    }
+    return {name: found.proofs for name, found in states.items() if found.promoted}

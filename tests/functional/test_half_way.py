@@ -351,7 +351,7 @@ def test_names_are_no_identities(pair: Operator, proof: str) -> None:
     environment = {"CCR_AVN_STATE_DIR": str(pair.home / "none")} if proof == "tags" else {}
     done = pair.ccr(*GO, **environment)
     assert done.code == 4, done.err
-    assert "nothing shows that it was promoted from it" in done.err
+    assert "nothing records that it was promoted from it" in done.err
     assert pair.sandbox.changes() == before
     assert accepts(pair, "eu")
 
