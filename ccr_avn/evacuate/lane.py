@@ -108,7 +108,10 @@ def ended_early(work: Callable[[], Answer], signals: RunSignals) -> Answer:
         finally:
             done.set()
 
-    threading.Thread(target=run, daemon=True).start()
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError:  # a limit of processes: it can't be interrupted then, and a promotion under way goes on
+        run()
     signals.wait(done, LONG)
     answer = found[0]
     if isinstance(answer, BaseException):

@@ -3,7 +3,6 @@
 import math
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,6 +24,7 @@ class Ended:
     state: State
     changed: Changed = False
     code: int = 0
+    why: str = ""  # of what its work raised
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Schedule:
     stop_after: int = 1
     stop: Stop = field(default_factory=Stop)
     ended: dict[str, Ended] = field(default_factory=dict, init=False)
+    full: str = field(default="", init=False)  # why no more threads can be started
     _queue: list[str] = field(default_factory=list, init=False)
     _under_way: set[str] = field(default_factory=set, init=False)
     _pending: set[str] = field(default_factory=set, init=False)  # of those under way, who doesn't take writes yet
@@ -76,7 +77,7 @@ class Schedule:
         return len(self._under_way)
 
     def _may_begin(self) -> bool:
-        if not self._queue or self._stopped:
+        if not self._queue or self._stopped or self.full:
             return False
         tried = sum(one.state != "refused" for one in self.ended.values())
         if tried < self.canary:
@@ -93,16 +94,23 @@ class Schedule:
         self._pending.add(name)
 
         def run() -> None:
-            ended = Ended(state="failed", changed="unknown", code=1)
-            with suppress(BaseException):  # whatever it is: it ends this pair as failed, and no other
+            try:
                 ended = work(name, Turn(lambda: self._take(name), lambda: self._leave(name)))
+            except BaseException as error:  # noqa: BLE001 (whatever it is: it ends this pair as failed, and no other)
+                why = f"internal error: {type(error).__name__}"
+                ended = Ended(state="failed", changed="unknown", code=1, why=why)
             with self._changed:
                 if ended.state != "not begun":
                     self.ended[name] = ended
                 self._under_way.discard(name)
                 self._leave(name)
 
-        threading.Thread(target=run, name=name, daemon=True).start()
+        try:
+            threading.Thread(target=run, name=name, daemon=True).start()
+        except RuntimeError as error:  # a limit of processes: those under way come to their end
+            self.full = str(error)
+            self._under_way.discard(name)
+            self._pending.discard(name)
 
     def _take(self, name: str) -> None:
         """Raises:

@@ -1,7 +1,10 @@
 """One pair's way to avn: how old a read may be, and who gives the processor to others. Injected time."""
 
 import json
+import threading
 from dataclasses import dataclass, field
+
+import pytest
 
 from ccr_avn.aiven.avn import Project
 from ccr_avn.evacuate.governor import Governor
@@ -121,3 +124,14 @@ def test_only_bookkeeping_gives_the_processor_to_others() -> None:
     lane.run(UPDATE, deadline=60)
     assert stage.niced == [0, NICE]
     assert stage.moved == 1
+
+
+def test_an_avn_of_a_pair_under_way_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no more can be started, it is waited for without one: a promotion must not end by that."""
+
+    def full(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    stage = Stage()
+    assert stage.lane().run(UPDATE, deadline=60).code == 0

@@ -158,6 +158,7 @@ def test_a_bug_in_one_is_its_own_end() -> None:
         return Ended(state="done")
 
     ended = schedule.run(["p0", "p1"], work)
+    assert "KeyboardInterrupt" in ended["p0"].why
     assert (ended["p0"].state, ended["p1"].state) == ("failed", "done")
 
 
@@ -200,3 +201,26 @@ def test_sigterm_means_the_end_of_every_run() -> None:
     stop.ask(15, at_once=True)
     with pytest.raises(Interrupted, match="SIGTERM"):
         RunSignals(stop).check()
+
+
+def test_a_thread_that_can_not_start_ends_the_new_pairs_and_not_those_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A limit of processes: promotions that are under way come to their end."""
+    pairs, schedule = Pairs(), Schedule(parallel=3, canary=0)
+    start, started = threading.Thread.start, []
+
+    def limited(thread: threading.Thread) -> None:
+        started.append(thread)
+        if len(started) == 4:  # the schedule's own, two pairs, and then no more
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    thread = pairs.runs(schedule, 5)
+    until(lambda: len(started) == 4 and len(pairs.begun) == 2)
+    pairs.ends("p0")
+    pairs.ends("p1")
+    thread.join(60)
+    assert {name: one.state for name, one in schedule.ended.items()} == {"p0": "done", "p1": "done"}
+    assert schedule.full == "can't start new thread"
