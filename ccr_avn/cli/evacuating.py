@@ -8,25 +8,23 @@ import threading
 import time
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ccr_avn import process, typed
 from ccr_avn.aiven.program import Program, known
 from ccr_avn.cli import promotion_options
 from ccr_avn.cli.evacuation_told import (
-    Failed,
+    Ends,
     consequences,
     counts,
     lines_of,
     must_be_known,
-    not_begun,
     sentence,
-    spread,
     table,
     told_of,
 )
-from ccr_avn.cli.one_of_many import Given, Moved, OneOfMany
-from ccr_avn.errors import CcrError, Interrupted, NotConfirmed, Refused
+from ccr_avn.cli.one_of_many import Given, OneOfMany
+from ccr_avn.errors import CcrError, Interrupted, NotConfirmed
 from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import Choice, Selection, left_by, select
 from ccr_avn.evacuate.governor import Governor, at_once
@@ -75,14 +73,14 @@ class Evacuation:
 
     given: Given
     first_list: FirstList
-    moved: dict[str, Moved] = field(default_factory=dict)
+    ends: Ends = field(init=False)
     stop: Stop = field(default_factory=Stop)
     run_id: str = field(
         default_factory=lambda: f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
     )
     _began: float = field(default_factory=time.monotonic)
     _journal: Journal | None = None
-    _slowed: int = 0
+    _over: bool = False  # every pair has ended
 
     def run(self, *, check: bool, dry_run: bool) -> None:
         """Raises:
@@ -93,11 +91,11 @@ class Evacuation:
         if dry_run:
             self._preview(selection)
             return
+        for line in table(selection, self.given.want):
+            console.note(line)
         if check:
-            self._show(selection)
             self._end_check(selection)
             return
-        self._show(selection)
         moves = [one for one in selection.choices if one.moves]
         self._journal = Journal(self.run_id)
         console.commit()
@@ -105,13 +103,16 @@ class Evacuation:
         try:
             if moves:
                 self._ask(selection)
-                self._move(moves, known(path))
         except CcrError as problem:
-            self._close(problem, selection)
+            self._close(problem)
             raise
-        found = self._problem(selection)
-        self._close(found, selection)
-        self._tell(selection, found)
+        with handled(ENDING, self._arrived):  # also while the result is reported
+            if moves:
+                self._move(moves, known(path))
+            self._over = True
+            found = self.ends.problem(self.stop)
+            self._close(found)
+            self._tell(found)
 
     # -- before anything is changed
 
@@ -127,6 +128,8 @@ class Evacuation:
         )
         selection = select(pairs, looks, want)
         must_be_known(selection, want)
+        listed = {one.name: one for one in services}
+        self.ends = Ends(run=self.run_id, given=given, selection=selection, services=listed)
         return selection
 
     def _preview(self, selection: Selection) -> None:
@@ -142,23 +145,21 @@ class Evacuation:
             if one.name in shown:
                 console.say(preview(shown[one.name], avn) + "\n")
 
-    def _show(self, selection: Selection) -> None:
-        """The table: standard error, as what stands before a question; with --check it is the result."""
-        for line in table(selection, self.given.want):
-            console.note(line)
-
     def _end_check(self, selection: Selection) -> None:
-        problem = None
+        """With --check the table is the result.
+
+        Raises:
+            Refused: some can't be moved.
+        """
+        result = {**counts(selection), "pairs": [told_of(one) for one in selection.choices]}
         if selection.count("refuse"):
-            problem = self._refusal(selection, [])
-        if self.given.json and not problem:
-            result = {**counts(selection), "pairs": [told_of(one) for one in selection.choices]}
-            console.envelope("evacuate", ok=True, changed=False, result=result)
-        elif not problem:
-            console.say(sentence(selection))
-        if problem:
-            problem.result = {**counts(selection), "pairs": [told_of(one) for one in selection.choices]}
+            problem = self.ends.refusal()
+            problem.result = result
             raise problem
+        if self.given.json:
+            console.envelope("evacuate", ok=True, changed=False, result=result)
+        else:
+            console.say(sentence(selection))
 
     def _ask(self, selection: Selection) -> None:
         """Raises:
@@ -202,26 +203,27 @@ class Evacuation:
         jobs = {one.name: self._one(one) for one in moves}
 
         def work(name: str, turn: Turn) -> Ended:
-            job = jobs.pop(name)
+            job = jobs[name]
             self._emit(events.PairStarted(at=self._now(), pair=name, command=job.choice.action, run=job.run_id))
             result = job.perform(board, governor, shared, self.stop, program, turn)
-            if result.ended.state == "not begun":
+            if result.state == "not begun":
                 board.withdrawn(name)
             else:
-                self.moved[name] = result
-                board.ended(name, result.ended.state, result.summary)
+                self.ends.moved[name] = result
+                board.ended(name, result.state, result.summary)
             self._emit(
                 events.PairEnded(at=self._now(), pair=name, run=result.run, head=result.head, told=result.told())
             )
             return result.ended
 
-        with handled(ENDING, self._arrived):
-            shown.open()
-            try:
-                schedule.run([one.name for one in moves], work, tick=self._answer_stop)
-            finally:
-                shown.close()
-        self._slowed = governor.slowed
+        shown.open()
+        try:
+            ended = schedule.run(list(jobs), work, tick=self._answer_stop)
+        finally:
+            shown.close()
+        for name in ended.keys() - self.ends.moved:  # its work raised something
+            self.ends.moved[name] = jobs[name].lost(ended[name])
+        self.ends.slowed, self.ends.full = governor.slowed, schedule.full
 
     def _answer_stop(self) -> None:
         if told := self.stop.heard():
@@ -233,78 +235,24 @@ class Evacuation:
     def _arrived(self, number: int, _: FrameType | None) -> None:
         """Ctrl-C once: begin no more; again: as in a single run, for each."""
         self.stop.ask(number, at_once=number in (signal.SIGTERM, signal.SIGHUP))
+        if self._over and self.stop.level > 1:
+            late = Interrupted(number)
+            late.changed = self.ends.changed
+            raise late
 
     # -- what came of it
 
-    def _problem(self, selection: Selection) -> CcrError | None:
-        """What keeps this from being done: an interruption, a failure, a refusal, in this order."""
-        results = list(self.moved.values())
-        failed = [one for one in results if one.ended.state == "failed"]
-        changed = any(one.ended.changed for one in results)
-        begun = set(self.moved)
-        left = [one.name for one in selection.choices if one.moves and one.name not in begun]
-        problem: CcrError | None = None
-        if self.stop.level and (left or failed):
-            problem = Interrupted(
-                self.stop.number, hint="run the same command again: finished pairs are recognised and not touched"
-            )
-        elif failed:
-            problem = Failed(failed, left)
-        elif selection.count("refuse") or any(one.ended.state == "refused" for one in results):
-            problem = self._refusal(selection, [one for one in results if one.ended.state == "refused"])
-        if problem:
-            problem.changed = changed
-            problem.result = self._result(selection)
-        return problem
-
-    def _refusal(self, selection: Selection, refused: list[Moved]) -> CcrError:
-        names = [one.name for one in selection.choices if one.action == "refuse"] + [one.choice.name for one in refused]
-        hints = [one.hint for one in selection.choices if one.action == "refuse" and one.hint]
-        hints += [one.goes_on_with for one in refused]
-        problem = Refused(
-            f"{len(names)} can't be moved: {', '.join(names)}",
-            detail="; ".join(f"{one.name}: {one.reason}" for one in selection.choices if one.action == "refuse")
-            or "; ".join(f"{one.choice.name}: {one.summary}" for one in refused),
-            hint=hints[0] if hints else "",
-        )
-        problem.resumable = False  # the same command refuses them again
-        return problem
-
-    def _result(self, selection: Selection) -> dict[str, Any]:
-        results = [self.moved[one.name] for one in selection.choices if one.name in self.moved]
-        pairs = [
-            {**told_of(one), **(self.moved[one.name].told() if one.name in self.moved else not_begun(one))}
-            for one in selection.choices
-        ]
-        outages = sorted(one.outage_ms for one in results if one.outage_ms is not None)
-        lost = [one.lost for one in results if one.lost is not None]
-        return {
-            "run": self.run_id,
-            **counts(selection),
-            "moved": sum(one.ended.state == "done" for one in results),
-            "failed": sum(one.ended.state == "failed" for one in results),
-            "not_begun": sum(one.moves and one.name not in self.moved for one in selection.choices),
-            "outage_ms": spread(outages),
-            "bytes_not_replicated": {"sum": sum(lost), "worst": max(lost)} if lost else None,
-            "estimated_loss_seconds": _worst([one.loss_seconds for one in results]),
-            "slowed_down": self._slowed,
-            "pairs": pairs,
-            "replicas_in_cloud": list(selection.replicas_here),
-            "enable": [one.enable for one in results if one.enable],
-        }
-
-    def _tell(self, selection: Selection, problem: CcrError | None) -> None:
+    def _tell(self, problem: CcrError | None) -> None:
         """Raises:
         CcrError: the problem.
         """
-        result = self._result(selection)
-        changed = any(one.ended.changed for one in self.moved.values())
+        result = self.ends.result()
         if self.given.json and not problem:
             journal = {"path": str(self._journal.path), "head": self._journal.head} if self._journal else {}
             console.envelope(
                 "evacuate",
                 ok=True,
-                changed=bool(changed),
+                changed=self.ends.changed,
                 run=self.run_id,
                 result=result,
                 warnings=list(console.warnings()),
@@ -329,13 +277,12 @@ class Evacuation:
             at=0.0, run=self.run_id, command="evacuate", title=title, slugs=(), facts=facts, argv=typed.words()
         )
 
-    def _close(self, problem: CcrError | None, selection: Selection) -> None:
-        changed = any(one.ended.changed for one in self.moved.values())
-        result = self._result(selection)
+    def _close(self, problem: CcrError | None) -> None:
+        result = self.ends.result()
         if problem:
             result |= {"error": problem.what, "detail": problem.detail, "hint": problem.hint}
         code = problem.exit_code if problem else 0
-        self._emit(events.RunEnded(at=self._now(), ok=not problem, changed=bool(changed), code=code, result=result))
+        self._emit(events.RunEnded(at=self._now(), ok=not problem, changed=self.ends.changed, code=code, result=result))
         if self._journal is None:
             return
         self._journal.close()
@@ -349,10 +296,6 @@ class Evacuation:
 
     def _now(self) -> float:
         return time.monotonic() - self._began
-
-
-def _worst(seconds: list[float | None]) -> float | None:
-    return max((one for one in seconds if one is not None), default=None)
 
 
 def _shown(board: Board) -> PlainBoard:

@@ -12,8 +12,8 @@ from ccr_avn.cli import promotion_options
 from ccr_avn.cli.failover_told import FailoverMove
 from ccr_avn.cli.promotion_options import Around, Move
 from ccr_avn.cli.session import Session
-from ccr_avn.cli.switchover_told import SwitchoverMove
-from ccr_avn.errors import CcrError, Interrupted, NotBegun, Refused
+from ccr_avn.cli.switchover_told import SwitchoverMove, outage
+from ccr_avn.errors import CHANGED, CcrError, Interrupted, NotBegun, Refused
 from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import Choice, Want
 from ccr_avn.evacuate.governor import Governor
@@ -74,12 +74,27 @@ class Moved:
     loss_seconds: float | None = None
     goes_on_with: str = ""
     enable: str = ""
+    notes: tuple[str, ...] = ()  # what the operator must know now
     phases: tuple[tuple[str, float, float], ...] = ()
+
+    @property
+    def state(self) -> State | Literal["half-way"]:
+        """*half-way*: its promotion was sent, and the rest is not done."""
+        return "half-way" if self.ended.state == "failed" and "promoted" in self.result else self.ended.state
+
+    @property
+    def promoted(self) -> bool:
+        """Whether its replica was seen to be the primary."""
+        return self.ended.state == "done" or bool(self.result.get("promoted", self.result.get("new_primary")))
 
     def told(self) -> dict[str, Any]:
         """As plain data, without secrets."""
+        half = ("new_primary", "promoted", "old_primary", "writes_paused_until", "ways_to_close")
         return {
-            "state": self.ended.state,
+            "state": self.state,
+            "promoted": self.promoted,
+            "half_way": {key: self.result.get(key) for key in half} if self.state == "half-way" else None,
+            "notes": list(self.notes),
             "changed": self.ended.changed,
             "exit_code": self.ended.code,
             "run": self.run,
@@ -224,14 +239,8 @@ class OneOfMany:
             raise
 
     def _done(self, run: Run, result: dict[str, Any], board: Board) -> Moved:
-        outage = number(result.get("write_outage_ms"))
-        return self._moved(
-            Ended(state="done", changed=run.changed),
-            result,
-            board,
-            summary=f"{self.choice.replica} is the primary now",
-            outage_ms=outage,
-        )
+        ended = Ended(state="done", changed=run.changed)
+        return self._moved(ended, result, board, summary=f"{self.choice.replica} is the primary now")
 
     def _failed(self, problem: CcrError, board: Board) -> Moved:
         began = bool(problem.changed) or any(isinstance(one, events.ChangeStarted) for one in self.session.timeline)
@@ -245,30 +254,36 @@ class OneOfMany:
         if isinstance(problem, Interrupted):
             summary = problem.what
         return self._moved(
-            Ended(state=state, changed=problem.changed, code=problem.exit_code % 10),
+            Ended(state=state, changed=problem.changed, code=problem.exit_code - (CHANGED if problem.changed else 0)),
             told,
             board,
             summary=printable_line(summary),
             goes_on_with=self.single(),
+            notes=problem.notes,
         )
 
     def _moved(self, ended: Ended, result: dict[str, Any], board: Board, **more: Any) -> Moved:
         lost, estimate = number(result.get("bytes_not_replicated")), result.get("rpo_estimate")
-        promoted = ended.state == "done" or bool(result.get("new_primary"))
         line = board.lines[self.choice.name]
         phases = [*line.phases, (line.phase, line.since, time.monotonic())]
-        more.setdefault("outage_ms", None if line.outage is None else round(line.outage * 1000, 1))
-        return Moved(
+        moved = Moved(
             choice=self.choice,
             ended=ended,
             run=self.run_id,
             head=self.session.journal.head,
             result=result,
+            outage_ms=outage(self.session) if self.choice.action == "switchover" else None,
             lost=None if lost is None else int(lost),
             loss_seconds=number(estimate.get("seconds")) if isinstance(estimate, dict) else None,
-            enable=self._enable() if promoted else "",
             phases=tuple((phase, round(a - self.began, 3), round(b - self.began, 3)) for phase, a, b in phases),
             **more,
+        )
+        return replace(moved, enable=self._enable()) if moved.promoted else moved
+
+    def lost(self, ended: Ended) -> Moved:
+        """Where nothing else is known of its end than that it raised something."""
+        return Moved(
+            choice=self.choice, ended=ended, run="", head="", summary=ended.why, result={}, goes_on_with=self.single()
         )
 
     def single(self) -> str:

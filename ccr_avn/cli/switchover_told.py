@@ -70,7 +70,7 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
     result: dict[str, Any] = {
         "old_primary": want.primary,
         "new_primary": want.replica,
-        "write_outage_ms": _outage(session, procedure),
+        "write_outage_ms": outage(session),
         "bytes_not_replicated": found.ahead_bytes if found else None,
         "writes_not_replicated": found.ahead_writes if found else None,
         "before": promotion_told.sides(primary=old, replica=procedure.service(run.seen, want.replica)),
@@ -156,12 +156,12 @@ def _ahead(want: SwitchoverRequest, found: Audit | None) -> CcrError | None:
     return problem
 
 
-def _outage(session: "Session", procedure: Switchover) -> float | None:
+def outage(session: "Session") -> float | None:
     """Milliseconds from before the pause to after the first accepted write; None: another run did a part of it."""
     started = [one for one in session.timeline if isinstance(one, events.ChangeStarted)]
-    fenced = next((one.at for one in started if one.slug == procedure.fence.slug), None)
-    sent = any(one.slug == procedure.promote.slug for one in started)
-    accepted = next((one.at for one in session.done if one.slug == procedure.accepts_writes.slug), None)
+    fenced = next((one.at for one in started if one.slug == "fence"), None)
+    sent = any(one.slug == "promote" for one in started)
+    accepted = next((one.at for one in session.done if one.slug == "accepts-writes"), None)
     return None if fenced is None or accepted is None or not sent else round((accepted - fenced) * 1000, 1)
 
 

@@ -8,9 +8,11 @@ from typing import Literal
 
 from ccr_avn.plan import events
 
-Phase = Literal["waiting", "checking", "fenced", "promoting", "promoted", "closing", "done", "refused", "failed"]
+Phase = Literal[
+    "waiting", "checking", "fenced", "promoting", "promoted", "closing", "done", "refused", "half-way", "failed"
+]
 CLOSING = ("audit", "close", "closed", "power-off")
-ENDS: tuple[Phase, ...] = ("done", "refused", "failed")
+ENDS: tuple[Phase, ...] = ("done", "refused", "half-way", "failed")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class Board:
                 self._enter(line, "fenced")
             case events.ChangeStarted(slug="promote"):
                 self._enter(line, "promoting")
+            case events.StepDone(slug="promote", outcome="found"):
+                line.held_since = None  # another run sent it: this one did not see the whole pause
             case events.StepDone(slug="accepts-writes"):
                 if line.held_since is not None:
                     line.outage, line.held_since = self.clock() - line.held_since, None

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccr_avn.history.charts import Tick, ticks
-from ccr_avn.history.summary import Story, listing, number, string
+from ccr_avn.history.summary import Story, listing, mappings, number, string
 from ccr_avn.units import format_duration
 
-ORDER = ("failed", "refused", "under way", "not begun", "skipped", "done")
+ORDER = ("half-way", "failed", "refused", "under way", "not begun", "skipped", "done")
 """What needs attention comes first."""
 
 LEAST = 0.4
@@ -34,7 +34,7 @@ class PairRow:
     run: str
     head: str
     on: str
-    others: tuple[str, ...]
+    others: tuple[str, ...]  # what else there is to say of it
     bars: tuple[Bar, ...]
 
 
@@ -44,6 +44,7 @@ class Many:
     rows: tuple[PairRow, ...]
     ticks: tuple[Tick, ...]
     enable: tuple[str, ...]
+    still_open: tuple[str, ...]
     replicas_here: tuple[str, ...]
 
 
@@ -57,6 +58,7 @@ def many(story: Story) -> Many:
         rows=tuple(sorted(rows, key=lambda row: (_place(row.state), row.name))),
         ticks=ticks(max(total, 0.001)) if spans else (),
         enable=tuple(map(string, listing(story.result.get("enable")))),
+        still_open=tuple(string(one.get("close")) for one in mappings(story.result.get("still_open"))),
         replicas_here=tuple(map(string, listing(story.result.get("replicas_in_cloud")))),
     )
 
@@ -94,9 +96,12 @@ def _lost(story: Story) -> dict[str, str]:
 def _outage(story: Story) -> dict[str, str]:
     told = sorted(ms for one in story.pairs if (ms := number(one.get("outage_ms"))) is not None)
     if not told:
-        return {"label": "Write outage", "value": "not measured", "how": "no writes were held back"}
+        how = "writes were not paused, or no pause was seen from its beginning to its end"
+        return {"label": "Write outage", "value": "not measured", "how": how}
     middle, high = told[len(told) // 2], told[round(0.95 * (len(told) - 1))]
     how = f"the longest; median {format_duration(middle / 1000)}, 95 % at most {format_duration(high / 1000)}, of {len(told)} pairs"
+    if missing := int(number(story.result.get("outage_not_measured")) or 0):
+        how += f"; not measured of {missing}"
     return {"label": "Write outage", "value": format_duration(told[-1] / 1000), "how": how}
 
 
@@ -111,7 +116,7 @@ def _row(one: dict[str, Any], first: float, total: float) -> PairRow:
         run=string(one.get("run")),
         head=string(one.get("journal_head")),
         on=string(one.get("goes_on_with") or one.get("hint")),
-        others=tuple(map(string, listing(one.get("others")))),
+        others=tuple(map(string, (*listing(one.get("notes")), *listing(one.get("others"))))),
         bars=tuple(_bar(*span, first, total) for span in _spans(one)),
     )
 

@@ -11,10 +11,12 @@ from ccr_avn.output.outlet import emitted, outlet
 from ccr_avn.printable import printable_line
 from ccr_avn.units import format_duration
 
-STYLES = {"fenced": "yellow", "promoting": "yellow", "failed": "red", "refused": "magenta", "done": "green"}
+STYLES = {"fenced": "yellow", "promoting": "yellow", "refused": "magenta", "done": "green"}
+STYLES |= {"failed": "red", "half-way": "red"}
 FIRST: tuple[Phase, ...] = (
     "fenced",
     "promoting",
+    "half-way",
     "failed",
     "checking",
     "closing",
@@ -44,7 +46,7 @@ class LiveBoard(PlainBoard):
             self._live = None
 
     def changed(self, line: Line) -> None:
-        if line.phase in ("failed", "refused"):
+        if line.phase in ("failed", "half-way", "refused"):
             console.note(told(line))
 
     def __rich__(self) -> Group:

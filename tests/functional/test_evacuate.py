@@ -71,6 +71,7 @@ def test_each_is_told_and_treated_by_itself(make: Make) -> None:
         "p2/r2": ("failover", "done"),
         "single": ("refuse", "refused"),
     }
+    assert [one["service"] for one in result(done.out)["still_open"]] == ["p2"]
     for name in ("p1", "r1", "single"):
         assert name not in operator.sandbox.platform.services or not operator.sandbox.platform.services[name].tags
 

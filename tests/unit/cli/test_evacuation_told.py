@@ -11,29 +11,9 @@ from ccr_avn.cli.boundary import run
 from ccr_avn.cli.evacuation_told import consequences, sentence, table
 from ccr_avn.cli.one_of_many import Given, OneOfMany
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
-from ccr_avn.hooks import Hooks
-from ccr_avn.procedures.steps import Setting
+from tests.support.factories import given_to_evacuate
 
 WANT = Want(clouds=("google-europe-west1",))
-
-
-def given(old_primary: str) -> Given:
-    return Given(
-        want=WANT,
-        setting=Setting(),
-        old_primary="power-off" if old_primary == "power-off" else "close",
-        parallel=10,
-        canary=1,
-        stop_after=1,
-        hooks=Hooks(),
-        write_env_dir=Path("env"),
-        data_timeout=3,
-        promote_timeout=600,
-        doubt_timeout=60,
-        call_timeout=60,
-        json=False,
-        yes=False,
-    )
 
 
 def choice(name: str, *, refused: bool = False) -> Choice:
@@ -77,7 +57,7 @@ def test_where_there_is_nothing_that_is_said() -> None:
 
 @pytest.mark.parametrize("old_primary", ["close", "power-off"])
 def test_the_consequences_fit_into_80_columns(old_primary: str) -> None:
-    lines = consequences(SELECTION, given(old_primary))
+    lines = consequences(SELECTION, given_to_evacuate(WANT, old_primary))
     assert max(map(len, lines)) <= 80
     assert any(("powered off" if old_primary == "power-off" else "is closed") in line for line in lines)
 

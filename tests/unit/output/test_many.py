@@ -97,6 +97,16 @@ def test_an_outage_lasts_until_writes_are_taken_and_the_longest_is_kept() -> Non
     assert board.lines["p0/r0"].phases == [("checking", 100.0, 100.0), ("fenced", 100.0, 102.0)]
 
 
+def test_of_a_promotion_that_another_run_sent_the_outage_is_not_known() -> None:
+    clock = Clock()
+    board = Board(["p0/r0"], clock=clock)
+    fences(board, "p0/r0")
+    clock.now += 2.0
+    board.saw("p0/r0", done("promote", "found"))
+    board.saw("p0/r0", done("accepts-writes"))
+    assert told(board.lines["p0/r0"]) == "p0/r0: promoted: takes writes"
+
+
 def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(capsys: pytest.CaptureFixture[str]) -> None:
     console.prepare(json=False)
     board = Board(["p0/r0"], clock=Clock())
