@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ccr_avn.aiven.models import Service
-from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
+from ccr_avn.errors import Refused, TimedOut, Unreachable
 from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo
 from ccr_avn.poll import poll
 from ccr_avn.procedures.gates import promotion
@@ -185,10 +185,14 @@ def still_fenced(want: FenceWish) -> Callable[[Results], None]:
 
     def guard(seen: Results) -> None:
         fenced = fenced_in(seen)
-        if fenced and fenced.fence and not fenced.fence.holds():
+        if fenced is None or fenced.fence is None:
+            return
+        with suppress(Unreachable):  # then what was acknowledged until now is all there is to judge by
+            fenced.fence.side()
+        if not fenced.fence.holds():
             raise Refused(
                 f"the write pause on {want.primary} ran out before the promotion was sent",
-                detail="this process, or its machine, was suspended in the meantime",
+                detail="this process was suspended, the server's clock was set, or somebody else lifted the pause",
                 hint="run the same command again",
             )
 
@@ -200,21 +204,14 @@ def _fence(want: FenceWish, seen: Results) -> Fenced:
     where = endpoint(primary, want.setting)
     if want.mode != "observe":
         fence = Fence(where, want.run, want.promote_timeout if may_be_promoting else want.ttl)
+        seen.keep(FENCE, Fenced(fence=fence, kept=None, target=None))  # before it acts: a signal may come at any moment
         try:
             fence.place()
         except FenceRefused:
-            fence.close()
             if want.mode == "client-pause":
                 raise
         else:
-            try:
-                return Fenced(fence=fence, kept=_kept(primary, want.setting), target=None).at(fence.side())
-            except BaseException:  # nobody else knows of it yet
-                if may_be_promoting:
-                    fence.leave()
-                else:
-                    fence.release()
-                raise
+            return Fenced(fence=fence, kept=_kept(primary, want.setting), target=None).at(fence.side())
     if want.promoted(seen):  # nothing is gained by waiting: it must be closed
         return Fenced(fence=None, kept=_kept(primary, want.setting), target=None)
     return Fenced(fence=None, kept=_kept(primary, want.setting), target=None).at(_observe(want, primary))
@@ -253,15 +250,15 @@ def _unfence(want: FenceWish, seen: Results) -> str:
         Refused: they don't; with how long they won't, and what lifts the pause.
     """
     fenced = fenced_in(seen)
-    if fenced is None or fenced.fence is None:
+    if fenced is None or fenced.fence is None or not fenced.fence.placed_at:
         return f"writes on {want.primary} were not paused"
     until = fenced.fence.paused_until()
-    others: tuple[str, ...] = ()
-    with suppress(CcrError):
-        others = fenced.fence.others()
-    if fenced.fence.release():
-        return f"writes on {want.primary} resumed"
-    why = f"another run also holds a write pause ({', '.join(others)})" if others else f"{want.primary} does not answer"
+    try:
+        if not (others := fenced.fence.release()):
+            return f"writes on {want.primary} resumed"
+        why = f"another run also holds a write pause ({', '.join(others)})"
+    except Unreachable as trouble:
+        why = trouble.what
     raise Refused(
         f"writes on {want.primary} are still paused",
         detail=f"{why}; the pause expires by {clock_time(until)}",

@@ -304,7 +304,7 @@ def _end_hold(seen: Results) -> None:
     """Held to the end: nothing that waited may be acknowledged now."""
     fenced = fenced_in(seen)
     if fenced and fenced.fence:
-        fenced.fence.release_disconnecting()
+        fenced.fence.release(cut=True)
 
 
 def split_brain(primary: str) -> str:
@@ -334,7 +334,7 @@ def _open(want: CloseWish) -> Step[str]:
 
     def act(seen: Results) -> bool:
         fenced = fenced_in(seen)
-        return bool(fenced and fenced.fence and fenced.fence.release_disconnecting())
+        return bool(fenced and fenced.fence and not fenced.fence.release(cut=True))
 
     words = ("ccr-avn", "unfence", want.primary, *want.setting.options, "--disconnect", "--force")
     return Step(

@@ -1,7 +1,8 @@
 """Connects to a service and waits until its server answers."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from valkey.backoff import NoBackoff
 from valkey.exceptions import ValkeyError
 from valkey.retry import Retry
 
-from ccr_avn.errors import Unreachable
+from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.valkey.diagnose import explain, unreadable_ca
 
 TLS_SCHEMES = ("rediss", "valkeys")
@@ -187,6 +188,17 @@ def _port(uri: str) -> int | None:
         return _split(uri).port or 0
     except ValueError:
         return None
+
+
+def in_background(work: Callable[[], None], name: str) -> threading.Thread:
+    """Raises: Refused: no thread can be started."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as full:
+        hint = "raise this machine's limit of processes and threads (ulimit -u), then run the same command again"
+        raise Refused("no thread can be started on this machine", detail=str(full), hint=hint) from None
+    return thread
 
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS counts a suspend in its monotonic clock

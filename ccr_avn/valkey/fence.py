@@ -2,16 +2,16 @@
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from valkey.exceptions import ResponseError
+from valkey.exceptions import InvalidResponse, ResponseError
 
-from ccr_avn.errors import CcrError, Refused
+from ccr_avn.errors import CcrError, Refused, Unreachable
 from ccr_avn.poll import poll
-from ccr_avn.valkey.connect import Endpoint, awake, connect, explained
+from ccr_avn.valkey.connect import Endpoint, awake, connect, explained, in_background
 from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, parse_replication, read_replication
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ class Fence:
         self._run = run
         self._clock, self._sleep = clock, sleep
         self._until = 0.0  # to when the last acknowledged renewal reaches at least
+        self._at_most = 0.0  # to when any pause that was sent may reach
         self._broken = False  # there was a moment that no acknowledged renewal covers
         self._client: valkey.Valkey | None = None
         self._lock = threading.RLock()
         self._ended = threading.Event()
-        self._renewer: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         self.place()
@@ -92,26 +92,29 @@ class Fence:
         self.release()
 
     def place(self) -> None:
-        """Hold writes back, and go on renewing that in the background.
+        """Hold writes back, and go on renewing that in the background. When it raises, nothing is held back.
 
         Raises:
-            FenceRefused: the service refuses CLIENT PAUSE, CLIENT LIST or INFO; nothing is held back then.
-            Refused: another run is lifting its fence, and does not finish.
+            FenceRefused: the service refuses CLIENT PAUSE, CLIENT LIST or INFO.
+            Refused: another run is lifting its fence, and does not finish; or no thread can be started here.
             Unreachable: it can't be asked.
         """
-        with self._lock:
-            self._client = connect(self.endpoint, name=f"{NAME}{self._run}")
-            self._names()  # where that is refused, it is before anything is held back
-            self.placed_at = self._clock()
-            try:
+        with self._or_nothing():
+            with self._lock:
+                self._client = connect(self.endpoint, name=f"{NAME}{self._run}")
+                self._names()  # where that is refused, it is before anything is held back
+                self.placed_at = self._clock()
                 self._outlast_endings()
-            except Refused:
-                raise
-            except BaseException:  # also a signal: the first pause may be in force
-                self.release()
-                raise
-        self._renewer = threading.Thread(target=self._renew, name="fence", daemon=True)
-        self._renewer.start()
+            in_background(self._renew, "fence")
+
+    def place_anew(self) -> None:
+        """After a gap: pause writes again. Whatever was written in the gap must be waited for like all before it.
+
+        Raises:
+            Refused, Unreachable: as when it is placed.
+        """
+        with self._or_nothing(), self._lock:
+            self._outlast_endings()
 
     def side(self) -> ReplicationInfo:
         """What INFO says on the fence's own connection.
@@ -120,7 +123,9 @@ class Fence:
             Unreachable: the connection is gone.
         """
         with self._lock, explained(self.endpoint, connected=True):
-            return read_replication(self._connected(), self.endpoint.service)
+            side = read_replication(self._connected(), self.endpoint.service)
+            self._look_back(side)
+            return side
 
     def lengthen(self, ttl: float) -> None:
         """From here on it holds this many seconds after each renewal; a pause can only be made longer.
@@ -133,19 +138,9 @@ class Fence:
             self._pause(longer)
             self.ttl = longer
 
-    def place_anew(self) -> None:
-        """After a gap: pause writes again. Whatever was written in the gap must be waited for like all before it.
-
-        Raises:
-            Unreachable: it can't be asked.
-        """
-        with self._lock:
-            self._until, self._broken = 0.0, False
-            self._outlast_endings()
-
     def paused_until(self) -> float:
-        """When writes resume by themselves, in seconds since 1970, if the fence is not lifted and its server stays up."""
-        return time.time() + max(0.0, self._until - self._clock())
+        """When writes resume by themselves at the latest, in seconds since 1970, if the fence is not lifted."""
+        return time.time() + max(0.0, self._at_most - self._clock())
 
     def holds(self) -> bool:
         """Whether acknowledged renewals covered all the time since it was placed, by one server process, up to now."""
@@ -156,25 +151,31 @@ class Fence:
         mine = f"{NAME}{self._run}"
         return tuple(name for name in self._names() if name.startswith(NAME) and name != mine)
 
-    def release(self) -> bool:
-        """Before a promotion: let the writes that were held back go on.
+    def release(self, *, cut: bool = False) -> tuple[str, ...]:
+        """End the pause; with ``cut`` every client is disconnected first, so that nothing held back is acknowledged late.
 
-        False when they don't: another run's fence stays up, or the service can't be asked and it runs out by itself.
-        """
-        try:
-            return self._release(disconnect=False)
-        except Exception:  # noqa: BLE001 (whatever it is: nothing more can be done about it here)
-            return False
-
-    def release_disconnecting(self) -> bool:
-        """After a promotion: cut every client first, so that nothing held back is acknowledged late.
-
-        False when another run's fence is there, which then goes on.
+        Returns the fences of other runs that are there, which then go on.
 
         Raises:
             Unreachable: it can't be asked, or refuses; the fence then runs out by itself.
         """
-        return self._release(disconnect=True)
+        self._ended.set()
+        try:
+            with self._lock, explained(self.endpoint, connected=True):
+                if not self._at_most:
+                    return ()
+                client = self._connected()
+                client.client_setname(f"{ENDING}{self._run}")
+                if others := self.others():
+                    return others
+                if cut:
+                    cut_and_unpause(client)
+                else:
+                    client.client_unpause()
+                self._at_most = self._until = 0.0
+                return ()
+        finally:
+            self.close()
 
     def writers(self) -> tuple[Writer, ...]:
         """Who tries to write and is held back.
@@ -185,45 +186,41 @@ class Fence:
         with self._lock, explained(self.endpoint, connected=True):
             return blocked_writers(self._connected())
 
-    def stop_renewing(self) -> None:
-        self._ended.set()
-        if self._renewer and self._renewer is not threading.current_thread():
-            self._renewer.join(self.endpoint.timeout + 1)
-
     def leave(self) -> None:
         """Let it run out by itself, as late as can be: renewed a last time."""
         with suppress(CcrError), self._lock:
-            if not self._ended.is_set():
+            if self._client and not self._ended.is_set():
                 self._pause(self.ttl)
         self.close()
 
     def close(self) -> None:
         """Leave it standing until it runs out."""
-        self.stop_renewing()
-        if self._client:
-            with suppress(Exception):
+        self._ended.set()
+        with self._lock:  # not in the middle of a renewal, and none begins after this
+            if self._client:
                 self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
 
-    def _release(self, *, disconnect: bool) -> bool:
-        self.stop_renewing()
+    @contextmanager
+    def _or_nothing(self) -> Iterator[None]:
         try:
-            with self._lock, explained(self.endpoint, connected=True):
-                client = self._connected()
-                client.client_setname(f"{ENDING}{self._run}")
-                if self.others():
-                    return False
-                if disconnect:
-                    cut_and_unpause(client)
-                else:
-                    client.client_unpause()
-                return True
-        finally:
-            self.close()
+            yield
+        except BaseException:  # also a signal: the first pause may be in force
+            with suppress(Unreachable):
+                self.release()
+            raise
 
     def _outlast_endings(self) -> None:
         """Pause, and pause again once no other run is lifting a fence that may not have seen this one."""
+
+        def pause() -> tuple[str, ...]:
+            self._until, self._broken = (
+                0.0,
+                False,
+            )  # a pause that is lifted meanwhile is no gap: it begins with the last
+            return self._pause(self.ttl, looking=True)
+
         names = poll(
-            lambda: self._pause(self.ttl),
+            pause,
             lambda names: not any(name.startswith(ENDING) for name in names),
             within=self.endpoint.timeout,
             first=0.005,
@@ -232,33 +229,38 @@ class Fence:
             sleep=self._sleep,
         )
         if any(name.startswith(ENDING) for name in names):
-            self.release()
             raise Refused(
                 f"another run is lifting its fence on {self.endpoint.service}, and does not finish",
                 detail=f"a connection called {ENDING}… is still there after {self.endpoint.timeout:g} s",
                 hint="end that run, then run the same command again",
             )
 
-    def _pause(self, ttl: float) -> tuple[str, ...]:
-        """Pause, look who is there, pause again: one round trip, in this order. Notes what is certain of it."""
+    def _pause(self, ttl: float, *, looking: bool = False) -> tuple[str, ...]:
+        """What is left of the last pause, and a new one; ``looking``: then who is there, and pause again. One round trip."""
         asked: Any = self._connected().pipeline(transaction=False)
         sent = self._clock()
+        self._at_most = max(self._at_most, sent + ttl)
         with explained(self.endpoint, connected=True):
-            asked.client_pause(timeout=int(ttl * 1000), all=False)
-            asked.client_list(_type="normal")
-            asked.client_pause(timeout=int(ttl * 1000), all=False)
             asked.execute_command(*QUESTION)
-            first, clients, second, told = asked.execute(raise_on_error=False)
-            self._is_refused(first, clients, second, told)
-        self._note(sent, ttl, parse_replication(told, self.endpoint.service).run_id)
-        return tuple(str(one.get("name", "")) for one in clients)
-
-    def _note(self, sent: float, ttl: float, run_id: str) -> None:
-        """The server got it after ``sent`` and before now: later than the last one's end may be too late."""
-        self.run_id = self.run_id or run_id
-        too_late = self._until > 0 and self._clock() > self._until
-        self._broken = self._broken or too_late or run_id != self.run_id
+            asked.client_pause(timeout=int(ttl * 1000), all=False)
+            if looking:
+                asked.client_list(_type="normal")
+                asked.client_pause(timeout=int(ttl * 1000), all=False)
+            answers = asked.execute(raise_on_error=False)
+            self._is_refused(*answers)
+            if any(paused is not True for paused in answers[1::2]):
+                raise InvalidResponse("CLIENT PAUSE was answered by something else than OK")
+        self._look_back(parse_replication(answers[0], self.endpoint.service))
         self._until = max(self._until, sent + ttl)
+        self._at_most = max(self._at_most, self._clock() + ttl)
+        return tuple(str(one.get("name", "")) for one in (answers[2] if looking else ()))
+
+    def _look_back(self, side: ReplicationInfo) -> None:
+        """Whether there was a gap: the server got the question later than the pause is sure to reach, or it was over by
+        then (its clock was set forward, somebody ended it), or it is another process."""
+        self.run_id = self.run_id or side.run_id
+        over = self._until > 0 and (self._clock() > self._until or side.paused_seconds == 0)
+        self._broken = self._broken or over or side.run_id != self.run_id
 
     def _names(self) -> tuple[str, ...]:
         with self._lock, explained(self.endpoint, connected=True):
@@ -279,18 +281,12 @@ class Fence:
                 )
 
     def _renew(self) -> None:
-        due = self._clock() + min(self.ttl / 3, 10.0)
-        while not self._ended.wait(min(self.endpoint.keep_alive, self.ttl / 10)):
+        """Each second, as it keeps the connection alive and shows what is left: a clock that is set may end a pause."""
+        while not self._ended.wait(min(self.endpoint.keep_alive, self.ttl / 10, 1.0)):
             # A renewal that fails shows in holds(): the gates ask that, not this thread.
             with suppress(Exception), self._lock:
-                if self._ended.is_set():
-                    return
-                if self._clock() < due:
-                    self._connected().ping()
-                    continue
-                due = self._clock() + min(self.ttl / 10, 1.0)
-                self._pause(self.ttl)
-                due = self._clock() + min(self.ttl / 3, 10.0)
+                if not self._ended.is_set():
+                    self._pause(self.ttl)
 
     def _connected(self) -> "valkey.Valkey":
         if self._client is None:

@@ -15,7 +15,7 @@ from valkey.exceptions import ResponseError
 
 from ccr_avn.errors import NotProven
 from ccr_avn.poll import poll
-from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.connect import Endpoint, connect, explained, in_background
 
 if TYPE_CHECKING:
     import valkey
@@ -201,8 +201,7 @@ class Heartbeat:
         self._ended = threading.Event()
         self._client = connect(primary, name="ccr-avn:drill-markers")
         self._write()
-        self._thread = threading.Thread(target=self._go_on, name="markers", daemon=True)
-        self._thread.start()
+        self._thread = in_background(self._go_on, "markers")
 
     def saw_promoted(self) -> None:
         """The replica was just seen to be a primary: from here on nothing arrives any more."""

@@ -14,7 +14,7 @@ from valkey.exceptions import TimeoutError as NoAnswer
 
 from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.poll import poll
-from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.connect import Endpoint, connect, explained, in_background
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import PREFIX, TTL
 from ccr_avn.valkey.quiescence import LOOK
@@ -65,7 +65,7 @@ class Kept:
         self._pause = endpoint.keep_alive  # until it is about to be closed
         self._cut = False
         self._side: ReplicationInfo | None = None
-        threading.Thread(target=self._keep, name="kept", daemon=True).start()
+        in_background(self._keep, "kept")
 
     @property
     def last(self) -> ReplicationInfo | None:

@@ -107,7 +107,7 @@ def test_what_may_write_is_held_back_and_then_cut_without_an_answer(
         commands = {writer.command for writer in fence.writers()}
         assert {"set", "eval", "publish", "blpop"} <= commands
         assert all(writer.address.startswith("127.0.0.1:") for writer in fence.writers())
-        assert fence.release_disconnecting()
+        assert not fence.release(cut=True)
     assert [one.ended() for one in held_back] == ["cut"] * len(held_back)
     assert primary.admin.keys("held:*") == []
     assert accepts(primary)
@@ -123,7 +123,7 @@ def test_a_transaction_begun_before_the_fence_does_not_end_behind_it(primary: Se
         with Fence(primary.endpoint(), "test", 10) as fence:
             connection.send_command("EXEC")
             until(lambda: [writer.command for writer in fence.writers()] == ["exec"], "it to be held back")
-            assert fence.release_disconnecting()
+            assert not fence.release(cut=True)
         with pytest.raises(valkey.exceptions.ConnectionError):
             connection.read_response()
     assert not primary.admin.exists("late")
@@ -165,7 +165,7 @@ def test_under_load_nothing_is_acknowledged_that_is_not_on_the_replica(
         # From here on a new connection may write to the old primary: that is why a switchover shuts it first.
         for writer in load.writers:
             writer.stopping.set()
-        assert fence.release_disconnecting()
+        assert not fence.release(cut=True)
     assert len(load.acknowledged) == standing
     assert set(load.acknowledged) <= {key.decode() for key in replica.admin.scan_iter("w*", count=10_000)}
 
@@ -230,9 +230,9 @@ def test_a_killed_server_ends_in_an_explained_error(primary: Server) -> None:
     with pytest.raises(Unreachable):
         fence.lengthen(60)
     assert fence.ttl == 3
-    with pytest.raises(Unreachable):
-        fence.release_disconnecting()
-    assert not fence.release()
+    for cut in (True, False):
+        with pytest.raises(Unreachable):
+            fence.release(cut=cut)
 
 
 @on_each
@@ -249,7 +249,7 @@ def test_a_refused_kill_leaves_the_fence_standing(primary: Server) -> None:
     fence = Fence(primary.user("app", "~*", "&*", "+@all", "-client|kill"), "test", 10)
     fence.place()
     with pytest.raises(Unreachable) as caught:
-        fence.release_disconnecting()
+        fence.release(cut=True)
     assert "lacks the permission" in caught.value.what or "refused" in caught.value.what
     assert not accepts(primary)
     primary.admin.client_unpause()
@@ -263,10 +263,10 @@ def test_runs_see_each_other(primary: Server) -> None:
     with pytest.raises(Refused) as caught:
         lift(primary.endpoint(), disconnect=True)
     assert f"{NAME}one" in caught.value.detail
-    assert not two.release_disconnecting()
+    assert two.release(cut=True) == (f"{NAME}one",)
     assert not accepts(primary)
     assert one.holds()
-    assert one.release()
+    assert not one.release()
     assert accepts(primary)
 
 
@@ -282,7 +282,7 @@ def test_a_fence_outlasts_whoever_is_about_to_un_pause(primary: Server) -> None:
     ending.close()  # type: ignore[no-untyped-call]  # valkey-py
     placing.join(5)
     assert not accepts(primary)
-    assert fence.release()
+    assert not fence.release()
 
 
 def test_who_never_finishes_to_un_pause_is_not_waited_for_for_ever(primary: Server) -> None:

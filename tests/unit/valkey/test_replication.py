@@ -1,7 +1,6 @@
 """The data plane's judgements on plain values, with injected time."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +11,10 @@ from hypothesis import strategies as st
 from ccr_avn.aiven import models
 from ccr_avn.errors import CcrError, Unreachable
 from ccr_avn.procedures.steps import Setting, endpoint
-from ccr_avn.valkey import fence as fences
 from ccr_avn.valkey.connect import Endpoint, settings
-from ccr_avn.valkey.fence import Fence, Writer, blocked_writers
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.quiescence import moved_only_by_pings, no_writes_between
-from ccr_avn.valkey.replication import NO_HISTORY, QUESTION, Link, ReplicationInfo, parse_replication
+from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, parse_replication
 from tests.support.factories import service
 
 INFO = {
@@ -174,103 +171,3 @@ def test_an_endpoint_shows_no_secret() -> None:
     assert (endpoint.address, endpoint.tls) == ("host.example:1234", True)
     assert settings(endpoint) == {"host": "host.example", "port": 1234, "username": "default", "password": "p@ss"}
     assert Endpoint(service="eu", uri="redis://h").address == "h:6379"
-
-
-class FakeClient:
-    """Answers a fence's questions; ``clock`` moves on by ``takes`` seconds with each."""
-
-    def __init__(self) -> None:
-        self.now, self.takes = 100.0, 0.01
-        self.run_id = "a" * 40
-        self.names: list[list[str]] = []
-        self.sent: list[str] = []
-
-    def clock(self) -> float:
-        return self.now
-
-    def set_response_callback(self, *_: object) -> None: ...
-
-    def pipeline(self, *, transaction: bool) -> "FakeClient":
-        assert not transaction
-        return self
-
-    def client_pause(self, *, timeout: int, all: bool) -> None:  # noqa: A002 (valkey-py's own name)
-        assert not all
-        self.sent.append(f"pause {timeout}")
-
-    def client_list(self, _type: str = "") -> list[dict[str, str]]:
-        flags = [("b", "set"), ("b", "xread"), ("N", "get"), ("xb", "exec")]
-        return [{"name": "app", "addr": "1.2.3.4:5", "flags": flag, "cmd": command} for flag, command in flags]
-
-    def execute_command(self, *words: str) -> None:
-        self.sent.append(" ".join(words))
-
-    def execute(self, *, raise_on_error: bool) -> list[object]:
-        assert not raise_on_error
-        self.now += self.takes
-        names = self.names.pop(0) if self.names else []
-        return [b"OK", [{"name": name} for name in names], b"OK", told({**INFO, "run_id": self.run_id})]
-
-    def close(self) -> None: ...
-
-
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
-    made = FakeClient()
-    monkeypatch.setattr(fences, "connect", lambda *_, **__: made)
-    return made
-
-
-@pytest.fixture
-def fence(client: FakeClient) -> Iterator[Fence]:
-    made = Fence(Endpoint(service="eu", uri="redis://h"), "run", 30, clock=client.clock, sleep=lambda _: None)
-    made.place()
-    made.stop_renewing()
-    yield made
-    made.close()
-
-
-def test_a_fence_holds_for_its_time_from_when_the_pause_was_sent(fence: Fence, client: FakeClient) -> None:
-    assert fence.placed_at == 100
-    client.now = 129.9
-    assert fence.holds()
-    client.now = 130
-    assert not fence.holds()
-
-
-def test_a_renewal_that_comes_too_late_does_not_mend_it(fence: Fence, client: FakeClient) -> None:
-    client.now, client.takes = 129.0, 0.5
-    fence.lengthen(30)
-    assert fence.holds()
-    client.now, client.takes = 158.0, 2.0
-    fence.lengthen(30)
-    assert not fence.holds(), "the server may have got it after the last pause had ended"
-
-
-def test_a_renewal_by_another_process_breaks_it(fence: Fence, client: FakeClient) -> None:
-    client.run_id = "f" * 40
-    fence.lengthen(600)
-    assert not fence.holds()
-
-
-def test_it_pauses_again_until_nobody_is_un_pausing(client: FakeClient) -> None:
-    client.names = [["ccr-avn:unfence:x", "app"], ["ccr-avn:unfence:x"], ["app"]]
-    made = Fence(Endpoint(service="eu", uri="redis://h"), "run", 30, clock=client.clock, sleep=lambda _: None)
-    made.place()
-    made.stop_renewing()
-    assert client.sent == ["pause 30000", "pause 30000", " ".join(QUESTION)] * 3
-    made.close()
-
-
-def test_who_is_held_back(client: FakeClient) -> None:
-    found = blocked_writers(client)  # type: ignore[arg-type]  # it answers the same
-    assert [str(one) for one in found] == ["app at 1.2.3.4:5 (set)", "app at 1.2.3.4:5 (exec)"]
-    assert str(Writer(name="", address="a:1", command="set")) == "unnamed at a:1 (set)"
-
-
-def test_a_fence_that_was_never_placed() -> None:
-    made = Fence(Endpoint(service="eu", uri="redis://h"), "run", 30)
-    assert not made.holds()
-    assert not made.release()
-    with pytest.raises(RuntimeError):
-        made.side()
