@@ -1,5 +1,6 @@
 """The main loop of `watch`: takes a sample, reacts to it, pauses, until something ends it."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -51,10 +52,10 @@ class Floor:
         self._interval = interval
         self._samples = 0
 
-    def judge(self, round_trip: float | None) -> tuple[str, ...]:
-        """``round_trip``: the least seconds that the slower side took so far."""
-        self._samples += round_trip is not None
-        if self._samples != SETTLED or round_trip is None or self._interval >= 2 * round_trip:
+    def judge(self, round_trip: float) -> tuple[str, ...]:
+        """``round_trip``: the least seconds that the slower side took so far; infinite: unknown."""
+        self._samples += round_trip < math.inf
+        if self._samples != SETTLED or self._interval >= 2 * round_trip:
             return ()
         seen = f"{round_trip * 1000:.0f} ms"
         return (f"--interval {self._interval:g} is below two round trips ({seen} each): samples will be late",)

@@ -1,7 +1,6 @@
 """What is still known about a pair whose primary is lost: the replica's data, and what may be missing."""
 
 import shlex
-import time
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from ccr_avn.procedures.steps import endpoint
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered, Unresolved
 from ccr_avn.valkey.info import fetch_replication
-from ccr_avn.valkey.marker import last_watched
+from ccr_avn.valkey.marker import marker_age
 from ccr_avn.valkey.replication import ReplicationInfo, behind
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class LastKnown:
 
     replica: ReplicationInfo
     primary: ReplicationInfo | None
-    marker_age: float | None = None  # seconds since the last marker of `watch` that has arrived was written
+    marker_age: float | None = None  # seconds since the last marker of `watch` was written, by the replica's clock
     backup: Backup | None = None  # the primary's newest
 
     @property
@@ -55,6 +54,8 @@ class LastKnown:
     @property
     def estimate(self) -> tuple[float | None, str]:
         """The loss in seconds of writes, as an estimate or a bound, and how it was got."""
+        if self.marker_age is not None and self.marker_age < 0:
+            return None, "the last `watch` marker is from the future: the clocks of the two sides differ"
         if self.marker_age is not None:
             return round(self.marker_age, 1), "a bound: the last `watch` marker that arrived was written then"
         if self.replica.link_status == "up" and self.replica.last_io_seconds is not None:
@@ -103,11 +104,10 @@ def look_at_last_known(
         if service is None or (service.source is None and service.replicas):
             return None  # refused already: it is no replica
         try:
-            side, watched = _asked(endpoint(service, want.setting))
+            side, age = _asked(endpoint(service, want.setting))
         except Unreachable as trouble:
             raise out_of_reach(want, service, trouble) from None
         source = by_name(seen.get(primary) or (), service.source or "")
-        age = None if watched is None else max(0.0, time.time() - watched)
         return LastKnown(replica=side, primary=_primary_after_all(want, source), marker_age=age, backup=newest(source))
 
     def judge(known: LastKnown | None, seen: Results) -> Finding:
@@ -262,10 +262,10 @@ def newest(service: Service | None) -> Backup | None:
 
 
 def _asked(here: Endpoint) -> tuple[ReplicationInfo, float | None]:
-    """What it says of itself, and when the last marker of `watch` was written; without its primary it may not tell."""
+    """What it says of itself, and how old the last marker of `watch` is; without its primary it may not tell."""
     side = fetch_replication(here)
     try:
-        return side, last_watched(here)
+        return side, marker_age(here)
     except Answered:
         return side, None
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import valkey
 
 PREFIX = "ccr-avn:marker:"
-WATCH = f"{PREFIX}watch"
-"""The marker that `watch` leaves: its value is when it was written, in milliseconds since 1970."""
+WATCH = f"{PREFIX}watches"
+"""The hash of `watch`: each has a field. It begins with when it was written, in ms since 1970 by the primary's clock."""
 TTL = 60.0
 """Seconds after which a marker is gone by itself, also when we die, by the clock that is ahead."""
 
@@ -133,17 +133,29 @@ def _ahead(client: "valkey.Valkey", endpoint: Endpoint) -> tuple[float, float] |
             return None
 
 
-def last_watched(endpoint: Endpoint) -> float | None:
-    """When the last marker of `watch` that this side holds was written: seconds since 1970, by the watcher's clock.
+def server_time(client: "valkey.Valkey") -> int:
+    """Milliseconds since 1970 by the server's own clock; 0 where the user may not ask."""
+    try:
+        seconds, micros = client.time()  # type: ignore[misc]
+    except ResponseError:
+        return 0
+    return int(seconds) * 1000 + int(micros) // 1000
 
-    Whatever the primary acknowledged before that has arrived here: it bounds what a failover can lose.
+
+def marker_age(endpoint: Endpoint) -> float | None:
+    """Seconds since the newest marker of a `watch` that this side holds was written, by this side's clock; None: none.
+
+    Whatever the primary acknowledged before that has arrived here: it bounds what a failover can lose. Negative: the
+    marker is from the future, so that the clocks of the two differ and nothing is bounded.
 
     Raises:
         Unreachable: it can't be asked.
     """
     with connect(endpoint) as client, explained(endpoint, connected=True):
-        value = client.get(WATCH)
-    return int(value) / 1000 if isinstance(value, bytes) and value.isdigit() else None
+        held: dict[bytes, bytes] = client.hgetall(WATCH)
+        stamps = [int(stamp) for value in held.values() if (stamp := value.partition(b":")[0]).isdigit()]
+        newest, now = max(stamps, default=0), server_time(client)
+    return (now - newest) / 1000 if newest and now else None
 
 
 NOTICEABLE = 1.0

@@ -14,7 +14,7 @@ from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.fence import Fence
 from ccr_avn.valkey.info import fetch_link, fetch_replication
-from ccr_avn.valkey.marker import PREFIX, last_watched, run_marker
+from ccr_avn.valkey.marker import PREFIX, marker_age, run_marker
 from ccr_avn.valkey.quiescence import PING_BYTES
 from ccr_avn.valkey.writes import Kept, accepts_write, accepts_writes, lets_clients_in
 from tests.support import servers
@@ -59,7 +59,7 @@ def test_what_refuses_to_serve_can_be_looked_at(serve: Serve, binary: str) -> No
     primary.kill()
     until(lambda: fetch_replication(replica.endpoint()).link_status == "down", "the link to break")
     assert fetch_replication(replica.endpoint()).has_a_copy
-    assert "lost its primary" in trouble(lambda: last_watched(replica.endpoint())).what
+    assert "lost its primary" in trouble(lambda: marker_age(replica.endpoint())).what
 
 
 def test_too_few_replicas_is_said_and_not_waited_for_in_silence(serve: Serve) -> None:

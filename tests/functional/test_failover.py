@@ -156,7 +156,7 @@ def test_a_marker_of_watch_bounds_the_loss(pair: Operator) -> None:
 
     marked = time.time() - 5
     with client(pair, "eu") as old:
-        old.set(WATCH, int(marked * 1000), ex=600)
+        old.hset(WATCH, "f1", f"{int(marked * 1000)}:7")
         old.wait(1, 2000)
     pair.sandbox.servers.kill("eu")
     done = pair.ccr(*GO, "--json")
@@ -165,3 +165,15 @@ def test_a_marker_of_watch_bounds_the_loss(pair: Operator) -> None:
     assert "bound" in estimate["how"]
     assert estimate["seconds"] >= 5
     assert marked + estimate["seconds"] <= time.time()
+
+
+def test_a_marker_from_the_future_bounds_nothing(pair: Operator) -> None:
+    from ccr_avn.valkey.marker import WATCH
+
+    with client(pair, "eu") as old:
+        old.hset(WATCH, "f1", f"{int((time.time() + 600) * 1000)}:7")
+        old.wait(1, 2000)
+    pair.sandbox.servers.kill("eu")
+    known = pair.ccr("gate", "last-known", "us")
+    assert known.code == 4
+    assert "possible loss: unknown (the last `watch` marker is from the future" in known.err

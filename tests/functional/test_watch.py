@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.monitoring.writer import KEY, TTL
+from ccr_avn.monitoring.sampler import TTL
+from ccr_avn.valkey.marker import WATCH
 from tests.support.operator import Make, Operator
 from tests.support.pairs import add_pairs, linked
 from tests.support.wait import until
@@ -119,9 +120,10 @@ def pair(make: Make) -> Operator:
 
 
 def marker(operator: Operator) -> tuple[int, int]:
-    """The marker's value and remaining milliseconds, as the replica has it."""
+    """The newest marker's time and remaining milliseconds, as the replica has it."""
     with operator.sandbox.servers.admin("r0") as client:
-        return int(client.get(KEY) or 0), int(client.pttl(KEY))
+        stamps = [int(one.partition(b":")[0]) for one in client.hgetall(WATCH).values()]
+        return max(stamps, default=0), int(client.pttl(WATCH))
 
 
 def befall(operator: Operator, running: Running) -> None:

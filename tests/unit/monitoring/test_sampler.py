@@ -1,18 +1,20 @@
 """What a watch's sampler makes of a pair that is slow, stalls, or holds writes back: on a clock of its own."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from valkey.exceptions import TimeoutError as Late
 
 from ccr_avn.errors import Unreachable
 from ccr_avn.monitoring.loop import SETTLED, Floor
 from ccr_avn.monitoring.sample import Sample
-from ccr_avn.monitoring.sampler import Sampler
+from ccr_avn.monitoring.sampler import HELD_BACK, Sampler, size
 from ccr_avn.monitoring.side import WatchedSide
-from ccr_avn.monitoring.writer import HELD_BACK, KEY, Marker
 from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.marker import WATCH
 from ccr_avn.valkey.replication import ReplicationInfo
 from tests.support.factories import side
 
@@ -24,7 +26,8 @@ class FakePair:
     """A primary and a replica, ``behind`` seconds apart; times are in seconds. It answers as valkey-py's client does."""
 
     now: float = 1000.0
-    wall: float = 1.7e9
+    wall: float = 1.7e9  # of the primary
+    timeout: float = 2.0
     round_trip: float = 0.001
     behind: float = 0.0
     stall: float = 0.0  # that much longer takes the next write to be answered
@@ -34,9 +37,8 @@ class FakePair:
     changes: int = 0
     last_save: int = 0
     connects: int = 0
-    written: list[tuple[float, int]] = field(default_factory=list)
-    waiting: list[int] = field(default_factory=list)
-    answer_at: float | None = None
+    written: list[tuple[float, str, str]] = field(default_factory=list)
+    waiting: list[tuple[str, str]] = field(default_factory=list)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -44,49 +46,49 @@ class FakePair:
 
     def connect(self, *_: Any, **__: Any) -> "FakePair":
         self.connects += 1
-        self.waiting, self.answer_at = [], None
         return self
 
-    @property
-    def connection_pool(self) -> "FakePair":
+    def time(self) -> tuple[int, int]:
+        return divmod(int(self.wall * 1_000_000), 1_000_000)
+
+    def pipeline(self, *, transaction: bool) -> "FakePair":
+        assert not transaction
         return self
 
-    def get_connection(self, _: str) -> "FakePair":
-        return self
+    def hset(self, key: str, name: str, value: str) -> None:
+        assert key == WATCH
+        self.waiting.append((name, value))
 
-    def send_command(self, *words: Any) -> None:
-        assert words[:2] == ("SET", KEY)
-        self.waiting.append(words[2])
-        self.answer_at = self.now + self.round_trip + self.stall
-        self.stall = 0.0
+    def pexpire(self, key: str, _: int) -> None:
+        assert key == WATCH
 
-    def can_read(self, timeout: float) -> bool:
-        if self.held or self.answer_at is None or self.answer_at > self.now + timeout:
-            self.sleep(timeout)
-            return False
-        self.sleep(max(0.0, self.answer_at - self.now))
-        return True
+    def execute(self, *, raise_on_error: bool) -> list[Any]:
+        assert not raise_on_error
+        marker, taken, self.stall = self.waiting.pop(), self.round_trip + self.stall, 0.0
+        if self.held or taken > self.timeout:
+            self.sleep(self.timeout)
+            raise Late("Timeout reading from h:1")
+        self.sleep(taken)
+        self.mark(*marker)
+        return [1, True]
 
-    def read_response(self) -> bytes:
-        self.execute(self.waiting.pop())
-        return b"OK"
+    def mark(self, name: str, value: str) -> None:
+        """As any watch does."""
+        self.written.append((self.now, name, value))
+        self.offset += size(("HSET", WATCH, name, value), ("PEXPIREAT", WATCH, value.partition(":")[0]))
+        self.changes += 2
 
-    def execute(self, stamp: int) -> None:
-        self.written.append((self.now, stamp))
-        self.offset += Marker(stamp, 0.0).size
-        self.changes += 1
-
-    def get(self, _: str) -> bytes | None:
+    def hget(self, _: str, name: str) -> bytes | None:
         self.sleep(self.round_trip)
         until = self.now if self.cut is None else self.cut
-        arrived = [stamp for at, stamp in self.written if at + self.behind <= until]
-        return str(arrived[-1]).encode() if arrived else None
+        arrived = [value for at, whose, value in self.written if at + self.behind <= until and whose == name]
+        return arrived[-1].encode() if arrived else None
 
     def close(self) -> None:
         pass
 
 
-def sampler_of(pair: FakePair, monkeypatch: pytest.MonkeyPatch, timeout: float = 2.0) -> Sampler:
+def sampler_of(pair: FakePair, monkeypatch: pytest.MonkeyPatch) -> Sampler:
     def read_replication(_: Any, name: str) -> ReplicationInfo:
         pair.sleep(pair.round_trip)
         role = "master" if name == "eu" else "slave"
@@ -94,7 +96,7 @@ def sampler_of(pair: FakePair, monkeypatch: pytest.MonkeyPatch, timeout: float =
 
     monkeypatch.setattr("ccr_avn.monitoring.side.connect", pair.connect)
     monkeypatch.setattr("ccr_avn.monitoring.sampler.read_replication", read_replication)
-    ends = [Endpoint(service=name, uri="valkey://h:1", timeout=timeout) for name in ("eu", "us")]
+    ends = [Endpoint(service=name, uri="valkey://h:1", timeout=pair.timeout) for name in ("eu", "us")]
     return Sampler(*ends, patience=INTERVAL, clock=lambda: pair.now, now=lambda: pair.wall, sleep=pair.sleep)
 
 
@@ -121,7 +123,7 @@ def test_one_stall_is_told_as_long_as_it_was(monkeypatch: pytest.MonkeyPatch) ->
     assert all(one.arrived for one in found)
     lags = [one.lag_ms or 0 for one in found]
     assert max(lags) == lags[3] == pytest.approx(102, abs=1)
-    assert pair.connects == 3, "nothing was connected anew"
+    assert pair.connects == 2, "nothing was connected anew"
 
 
 def test_a_steady_lag_above_the_interval_is_told_and_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,11 +148,9 @@ def test_writes_held_back_are_told_while_samples_go_on(monkeypatch: pytest.Monke
     samples(pair, sampler, 3)
     pair.held = True
     began, held = pair.now, samples(pair, sampler, 12)
-    assert pair.now - began < 12, "a sample waits for an answer for half a second at most"
-    assert held[0].write_trouble == "", "one late answer is no fence"
-    told = [one.write_trouble for one in held]
-    assert HELD_BACK in told
-    assert set(told[told.index(HELD_BACK) :]) == {HELD_BACK}, "told until a write has gone through"
+    assert pair.now - began < 12 * (pair.timeout + 0.1), "a sample waits for an answer once"
+    assert {one.write_trouble for one in held} == {HELD_BACK}, "told until a write has gone through"
+    assert {one.primary_trouble for one in held} == {""}, "INFO still answers"
     assert not any(one.arrived for one in held)
     lags = [one.lag_ms or 0 for one in held]
     assert lags == sorted(lags)
@@ -159,15 +159,42 @@ def test_writes_held_back_are_told_while_samples_go_on(monkeypatch: pytest.Monke
     assert (after[0].write_trouble, after[-1].arrived) == ("", True)
 
 
-def test_an_answer_that_is_late_is_taken_at_the_next_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = FakePair()
     sampler = sampler_of(pair, monkeypatch)
     samples(pair, sampler, 2)
     pair.stall = 0.7
     late, after = samples(pair, sampler, 2)
-    assert (late.arrived, after.arrived) == (False, True)
+    assert (late.arrived, after.arrived) == (True, True)
+    assert late.lag_ms == pytest.approx(702, abs=1), "from its writing"
     assert late.write_trouble == after.write_trouble == ""
-    assert pair.connects == 3
+    assert pair.connects == 2
+
+
+def test_the_marker_of_another_watch_is_no_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also not that of one whose clock is ahead, or that was written later."""
+    pair = FakePair()
+    first, second = sampler_of(pair, monkeypatch), sampler_of(pair, monkeypatch)
+    assert [one.take().arrived for one in (first, second)] == [True, True]
+    pair.cut = pair.now
+    pair.written.append((pair.cut, "f00", f"{int(pair.wall * 1000) + 600_000}:99"))
+    found = samples(pair, second, 3)
+    assert [one.arrived for one in found] == [False] * 3
+    assert [one.lag_ms or 0 for one in found] == sorted(one.lag_ms or 0 for one in found)
+
+
+def test_two_watches_each_see_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = FakePair(behind=0.3)
+    watches = [sampler_of(pair, monkeypatch) for _ in range(2)]
+    found = [one.take() for _ in range(20) for one in watches][8:]
+    assert all(one.arrived for one in found)
+
+
+def test_a_marker_is_stamped_by_the_primarys_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = FakePair(wall=1.6e9)
+    sampler = sampler_of(pair, monkeypatch)
+    sampler.take()
+    assert pair.written[-1][2] == "1600000000000:1"
 
 
 def test_its_own_markers_are_no_writes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +236,7 @@ def test_a_clock_that_is_set_back_is_no_arrival(monkeypatch: pytest.MonkeyPatch)
 
 def test_it_is_told_once_when_samples_are_wanted_too_fast() -> None:
     floor = Floor(0.1)
-    told = [floor.judge(trip) for trip in (None, *(0.15,) * 2 * SETTLED)]
+    told = [floor.judge(trip) for trip in (math.inf, *(0.15,) * 2 * SETTLED)]
     assert [one for one in told if one] == [
         ("--interval 0.1 is below two round trips (150 ms each): samples will be late",)
     ]
@@ -217,8 +244,6 @@ def test_it_is_told_once_when_samples_are_wanted_too_fast() -> None:
 
 
 def test_a_late_answer_is_no_reason_to_wait_but_a_failed_connect_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from valkey.exceptions import TimeoutError as Late
-
     connects: list[int] = []
     refused: list[int] = []
 

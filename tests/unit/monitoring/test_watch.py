@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -157,8 +158,8 @@ class Scripted(Sampler):
         self.pauses: list[float] = []
 
     @property
-    def round_trip(self) -> float | None:
-        return None
+    def round_trip(self) -> float:
+        return math.inf
 
     def take(self, states: tuple[str, str] = ("", "")) -> Sample:
         return next(self._samples)

@@ -553,6 +553,7 @@ def test_a_failover_needs_whole_data_and_leave_to_lose(
         (LastKnown(replica=following(last_io_seconds=3), primary=None), 3.0, "frozen"),
         (LastKnown(replica=following(link_status="down", link_down_seconds=9), primary=None), 9.0, "down_since"),
         (LastKnown(replica=following(), primary=None, marker_age=4.26), 4.3, "bound"),
+        (LastKnown(replica=following(last_io_seconds=0), primary=None, marker_age=-598.0), None, "from the future"),
         (LastKnown(replica=side(), primary=None), None, "does not report it"),
     ],
 )
