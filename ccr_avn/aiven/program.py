@@ -1,7 +1,10 @@
 """Finds the installed avn and checks that it is new enough."""
 
+import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,15 @@ def identify(given: str | None, *, with_help: bool = False) -> Program:
     if _numbers(number) < OLDEST:
         raise _too_old(path, number)
     return Program(path=path, version=number, create_help=more[0] if more else "")
+
+
+def default_project() -> str:
+    """What avn falls back to where no project is named, by its own configuration; empty where that can't be read."""
+    folder = os.environ.get("AIVEN_CONFIG_DIR") or os.path.join(os.path.expanduser("~"), ".config", "aiven")  # noqa: PTH111, PTH118
+    file = os.environ.get("AIVEN_CLIENT_CONFIG") or os.path.join(folder, "aiven-client.json")  # noqa: PTH118
+    with suppress(OSError, ValueError, AttributeError):
+        return str(json.loads(Path(file).read_bytes()).get("default_project") or "")
+    return ""
 
 
 def known(path: str) -> Program:

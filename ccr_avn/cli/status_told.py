@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from ccr_avn.aiven.models import Service
+from ccr_avn.aiven.program import default_project
 from ccr_avn.cli.status import Format
 from ccr_avn.errors import UsageError
 from ccr_avn.files import PUBLIC, replace_file
@@ -73,7 +74,7 @@ def _show(
             console.say(line)
             raise typer.Exit(code)
         case Format.PROMETHEUS:
-            _show_metrics(found, output)
+            _show_metrics(text_of(found, project or default_project()), output)
         case Format.JSON:
             pairs = [{**one.told(), **last} for one, last in zip(found, _last_drills(found, project), strict=True)]
             result = {"health": overall(found), "pairs": pairs, "warnings": list(left_out)}
@@ -106,12 +107,12 @@ def _not_drilled(found: tuple[PairStatus, ...], project: str | None) -> list[str
     return [f"no drill in 90 days from this machine: {some}; ccr-avn drill {due[0]} --replica-cloud CLOUD"]
 
 
-def _show_metrics(found: tuple[PairStatus, ...], output: Path | None) -> None:
+def _show_metrics(text: str, output: Path | None) -> None:
     if output is None:
-        console.say(text_of(found).rstrip("\n"))
+        console.say(text.rstrip("\n"))
         return
     try:
-        replace_file(output, text_of(found), PUBLIC)  # the collector is another user
+        replace_file(output, text, PUBLIC)  # the collector is another user
     except OSError as error:
         raise UsageError(
             f"--output: {output} can't be written",

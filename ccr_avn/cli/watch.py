@@ -5,10 +5,12 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ccr_avn.aiven.program import default_project
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, Replica, Route
 from ccr_avn.errors import Interrupted, Refused, TimedOut, UsageError
@@ -26,6 +28,8 @@ from ccr_avn.procedures.steps import endpoint
 from ccr_avn.signals import Signals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ccr_avn.monitoring.loop import Ended, Pause, Show
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -83,12 +87,14 @@ def watch(
         if first.uri and second.uri:
             sampler.readdress(endpoint(first, setting), endpoint(second, setting))
 
+    label = setting.project.name or default_project()
+    serve = partial(Metrics, names, label, *address) if address else None
     sampler = Sampler(*sides, patience=min(interval, data_timeout))
     platform = Platform((first, second), ask, state_interval, found)
     figures = Stats()
     live = sys.stdout is not None and sys.stdout.isatty() and not json
     ended, signal = _go_on(
-        Terms(interval=interval, limit=limit, goal=goal), sampler, platform, figures, alert, names, address, live=live
+        Terms(interval=interval, limit=limit, goal=goal), sampler, platform, figures, alert, names, serve, live=live
     )
     _finish(figures, names, ended, signal, goal, live=live)
 
@@ -100,7 +106,7 @@ def _go_on(
     figures: "Stats",
     alert: "Alert | None",
     names: tuple[str, str],
-    address: tuple[str, int] | None,
+    serve: "Callable[[], Metrics] | None",
     *,
     live: bool,
 ) -> "tuple[Ended, Interrupted | None]":
@@ -112,7 +118,7 @@ def _go_on(
             if alert:
                 stack.callback(alert.wait)
             platform.start()
-            shows, pause = _faces(stack, figures, names, address, live=live)
+            shows, pause = _faces(stack, figures, names, serve, live=live)
 
             def show(sample: Any, events: tuple[str, ...]) -> None:
                 for each in shows:
@@ -124,12 +130,12 @@ def _go_on(
 
 
 def _faces(
-    stack: ExitStack, figures: "Stats", names: tuple[str, str], address: tuple[str, int] | None, *, live: bool
+    stack: ExitStack, figures: "Stats", names: tuple[str, str], serve: "Callable[[], Metrics] | None", *, live: bool
 ) -> "tuple[list[Show], Pause]":
     """Where samples are shown, and how to wait meanwhile."""
     shows: list[Show] = []
-    if address:
-        metrics = Metrics(names, *address)
+    if serve:
+        metrics = serve()
         stack.callback(metrics.close)
         console.note(f"metrics: {metrics.url}")
         shows.append(lambda sample, _: metrics.show(sample))

@@ -1,29 +1,27 @@
 """Prometheus metrics of status and watch: the series, and how they are written or served."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ccr_avn.errors import UsageError
 from ccr_avn.monitoring.health import PairStatus, overall
 from ccr_avn.monitoring.sample import Sample
-from ccr_avn.monitoring.verdicts import WORSE
+from ccr_avn.monitoring.verdicts import CODES
 from ccr_avn.printable import printable_line
 from ccr_avn.valkey.replication import ReplicationInfo
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client import CollectorRegistry, Metric
 
 
 HELP: dict[str, str] = {
-    "redis_up": "Whether the service's data plane answered.",
-    "redis_master_repl_offset": "Bytes of the replication stream that the primary has produced.",
-    "redis_slave_repl_offset": "Bytes of the replication stream that the replica has applied.",
-    "redis_master_link_up": "Whether the replica says that its link is up.",
-    "redis_master_last_io_seconds_ago": "Seconds since the replica's last contact with its primary.",
-    "redis_master_sync_in_progress": "Whether a full sync of the replica is in progress.",
+    "ccr_up": "Whether the service's data plane answered.",
+    "ccr_primary_offset_bytes": "Bytes of the replication stream that the primary has produced.",
+    "ccr_replica_offset_bytes": "Bytes of the replication stream that the replica has applied.",
+    "ccr_replica_link_up": "Whether the replica says that its link is up.",
+    "ccr_replica_last_io_seconds": "Seconds since the replica's last contact with its primary.",
+    "ccr_replica_sync_in_progress": "Whether a full sync of the replica is in progress.",
     "ccr_link_up": "Whether the replica follows this primary: link up, no sync in progress, same replication ID.",
     "ccr_lag_bytes": "Bytes by which the replica is behind its primary.",
     "ccr_pair_lost": "Whether there is no replication between the two any more: promoted, or expected and missing.",
@@ -32,152 +30,124 @@ HELP: dict[str, str] = {
     "ccr_backup_age_seconds": "Seconds since the newest backup of the primary.",
     "ccr_service_running": "Whether Aiven says that the service is RUNNING.",
     "ccr_exposures": "How many weaknesses `ccr-avn status` lists for the pair.",
-    "ccr_health": "The pair's verdict: 0 ok, 1 warning, 2 unknown, 3 critical.",
-    "ccr_status_health": "The overall verdict of `ccr-avn status`: 0 ok, 1 warning, 2 unknown, 3 critical.",
+    "ccr_health": "The pair's verdict: 0 ok, 1 warning, 2 critical, 3 unknown.",
+    "ccr_status_health": "The overall verdict of `ccr-avn status`: 0 ok, 1 warning, 2 critical, 3 unknown.",
     "ccr_status_timestamp_seconds": "When this status was collected, in seconds since 1970.",
     "ccr_marker_lag_seconds": "Seconds from a marker's writing to its being read; while none arrives, since the last.",
     "ccr_last_verified_timestamp_seconds": "When a marker last arrived, in seconds since 1970.",
     "ccr_write_bytes_per_second": "Bytes of replication stream that the primary produces, without watch's own markers.",
     "ccr_sample_timestamp_seconds": "When the last sample was taken, in seconds since 1970.",
 }
+"""The same in every file: node_exporter drops a file that says otherwise of a metric than another one does."""
 
-Labels = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    metric: str
-    labels: Labels
-    value: float
+Labels = dict[str, str]
+Point = tuple[str, Labels, float]
+"""A metric's name, its labels but that of the project, and its value. What isn't known is left out."""
 
 
 def of_side(service: str, side: ReplicationInfo | None) -> Iterator[Point]:
-    """What a data plane answered, or that it did not. What isn't known is left out, as scrapers expect."""
-    labels: Labels = (("service", service),)
-    yield Point("redis_up", labels, side is not None)
+    """What a data plane answered, or that it did not."""
+    labels = {"aiven_service": service}
+    yield "ccr_up", labels, side is not None
     if side is None:
         return
     if side.role != "slave":
-        yield Point("redis_master_repl_offset", labels, side.offset)
+        yield "ccr_primary_offset_bytes", labels, side.offset
         return
-    yield Point("redis_slave_repl_offset", labels, side.offset)
-    yield Point("redis_master_link_up", labels, side.link_status == "up")
-    yield Point("redis_master_sync_in_progress", labels, side.sync_in_progress)
+    yield "ccr_replica_offset_bytes", labels, side.offset
+    yield "ccr_replica_link_up", labels, side.link_status == "up"
+    yield "ccr_replica_sync_in_progress", labels, side.sync_in_progress
     if side.last_io_seconds is not None:
-        yield Point("redis_master_last_io_seconds_ago", labels, side.last_io_seconds)
+        yield "ccr_replica_last_io_seconds", labels, side.last_io_seconds
 
 
-def families(points: Iterable[Point]) -> dict[str, dict[Labels, float]]:
-    """The series of each metric, in the order of their meanings; of two points for one series the first counts."""
-    found: dict[str, dict[Labels, float]] = {metric: {} for metric in HELP}
-    for point in points:
-        labels = tuple((key, printable_line(word)) for key, word in point.labels)
-        found[point.metric].setdefault(labels, float(point.value))
-    return {metric: mine for metric, mine in found.items() if mine}
+def registry_of(points: Iterable[Point], project: str) -> "CollectorRegistry":
+    """Of two points for one series the last counts."""
+    from prometheus_client import CollectorRegistry, Gauge
 
-
-def text(points: Iterable[Point]) -> str:
-    """As a file for node_exporter."""
-    from prometheus_client import generate_latest
-
-    return generate_latest(_registry(lambda: points)).decode()
-
-
-def _registry(points: Callable[[], Iterable[Point]]) -> "CollectorRegistry":
-    from prometheus_client import CollectorRegistry
-
-    registry = CollectorRegistry()
-    registry.register(Collector(points))
+    registry, gauges = CollectorRegistry(), dict[str, Gauge]()
+    for name, given, value in points:
+        labels = {key: printable_line(word) for key, word in {"project": project, **given}.items()}
+        if name not in gauges:
+            gauges[name] = Gauge(name, HELP[name], tuple(labels), registry=registry)
+        gauges[name].labels(**labels).set(value)
     return registry
 
 
-class Collector:
-    """What a registry asks for the points whenever it is read."""
+def text_of(found: tuple[PairStatus, ...], project: str, *, now: float | None = None) -> str:
+    """As a file for node_exporter. ``now``: seconds since 1970."""
+    from prometheus_client import generate_latest
 
-    def __init__(self, points: Callable[[], Iterable[Point]]) -> None:
-        self._points = points
-
-    def collect(self) -> "Iterator[GaugeMetricFamily]":
-        from prometheus_client.core import GaugeMetricFamily
-
-        for metric, mine in families(self._points()).items():
-            family = GaugeMetricFamily(metric, HELP[metric], labels=[key for key, _ in next(iter(mine))])
-            for labels, value in mine.items():
-                family.add_metric([word for _, word in labels], value)
-            yield family
-
-
-def text_of(found: tuple[PairStatus, ...], *, now: float | None = None) -> str:
-    """``now``: seconds since 1970."""
-    return text(_points(found, time.time() if now is None else now))
+    return generate_latest(registry_of(_points(found, time.time() if now is None else now), project)).decode()
 
 
 def _points(found: tuple[PairStatus, ...], at: float) -> Iterator[Point]:
-    """What is missing comes first: of two words on one series the worse counts."""
-    for one in sorted(found, key=lambda one: not one.pair.missing):
+    """What is missing comes last: of two words on one series the worse counts."""
+    for one in sorted(found, key=lambda one: bool(one.pair.missing)):
         yield from _of(one)
-    yield Point("ccr_status_health", (), WORSE.index(overall(found)))
-    yield Point("ccr_status_timestamp_seconds", (), at)
+    yield "ccr_status_health", {}, CODES[overall(found)]
+    yield "ccr_status_timestamp_seconds", {}, at
 
 
 def _of(one: PairStatus) -> Iterator[Point]:
     pair = one.pair
     for service in pair.services:
-        yield Point("ccr_service_running", (("service", service.name),), service.state == "RUNNING")
+        yield "ccr_service_running", {"aiven_service": service.name}, service.state == "RUNNING"
     if pair.past.is_old and pair.primary:
         for successor in pair.past.successors:
-            labels = (("service", pair.primary_name), ("successor", successor))
-            yield Point("ccr_old_primary_open", labels, not one.closed)
+            labels = {"aiven_service": pair.primary_name, "successor": successor}
+            yield "ccr_old_primary_open", labels, not one.closed
     else:
-        yield Point(
-            "ccr_exposures", (("primary", pair.primary_name), ("replica", pair.replica_name)), len(one.exposure)
-        )
+        yield "ccr_exposures", {"primary": pair.primary_name, "replica": pair.replica_name}, len(one.exposure)
     if one.backup_age is not None:
-        yield Point("ccr_backup_age_seconds", (("service", pair.primary_name),), round(one.backup_age))
+        yield "ccr_backup_age_seconds", {"aiven_service": pair.primary_name}, round(one.backup_age)
     if pair.is_current:
-        yield from _lost(one, (("primary", pair.past.origin), ("replica", pair.primary_name)))
+        yield from _lost(one, {"primary": pair.past.origin, "replica": pair.primary_name})
     elif pair.missing:
-        yield from _lost(one, (("primary", pair.primary_name), ("replica", pair.replica_name)))
+        yield from _lost(one, {"primary": pair.primary_name, "replica": pair.replica_name})
     elif pair.replica_name:
-        yield from _replicating(one, (("primary", pair.primary_name), ("replica", pair.replica_name)))
+        yield from _replicating(one, {"primary": pair.primary_name, "replica": pair.replica_name})
 
 
 def _lost(one: PairStatus, labels: Labels) -> Iterator[Point]:
     """The series of a pair stay when it is one no more: an alert on a series that is gone never fires."""
-    yield Point("ccr_health", labels, WORSE.index(one.health))
-    yield Point("ccr_pair_lost", labels, 1)
-    yield Point("ccr_integration_active", labels, 0)
-    yield Point("ccr_link_up", labels, 0)
+    yield "ccr_health", labels, CODES[one.health]
+    yield "ccr_pair_lost", labels, 1
+    yield "ccr_integration_active", labels, 0
+    yield "ccr_link_up", labels, 0
     if one.pair.is_current and (one.primary.side or one.primary.trouble):
         yield from of_side(one.pair.primary_name, one.primary.side)
 
 
 def _replicating(one: PairStatus, labels: Labels) -> Iterator[Point]:
     pair = one.pair
-    yield Point("ccr_health", labels, WORSE.index(one.health))
-    yield Point("ccr_pair_lost", labels, 0)
-    yield Point("ccr_integration_active", labels, bool(pair.row and pair.row.active))
+    yield "ccr_health", labels, CODES[one.health]
+    yield "ccr_pair_lost", labels, 0
+    yield "ccr_integration_active", labels, bool(pair.row and pair.row.active)
     if one.link != "-":
         for service, read in ((pair.primary, one.primary), (pair.replica, one.replica)):
             if service:
                 yield from of_side(service.name, read.side)
-        yield Point("ccr_link_up", labels, one.link == "up")
+        yield "ccr_link_up", labels, one.link == "up"
     if one.lag_bytes is not None:
-        yield Point("ccr_lag_bytes", labels, one.lag_bytes)
+        yield "ccr_lag_bytes", labels, one.lag_bytes
 
 
 class Metrics:
     """Serves the last sample until :meth:`close`. ``port`` 0: any free one; ``url`` has it."""
 
-    def __init__(self, pair: tuple[str, str], address: str, port: int) -> None:
+    def __init__(self, pair: tuple[str, str], project: str, address: str, port: int) -> None:
         """Raises: UsageError: the address can't be listened on."""
-        from prometheus_client import start_http_server
+        from prometheus_client import CollectorRegistry, start_http_server
 
         self.verified: float | None = None
         self.sample: Sample | None = None
         self._pair = pair
+        self._project = project
+        registry = CollectorRegistry()
+        registry.register(self)
         try:
-            self._server, self._thread = start_http_server(port, addr=address, registry=_registry(self.points))
+            self._server, self._thread = start_http_server(port, addr=address, registry=registry)
         except OSError as error:
             raise UsageError(
                 f"--listen: can't listen on {address}:{port}", detail=str(error.strerror), hint="choose another port"
@@ -195,12 +165,15 @@ class Metrics:
         self._server.server_close()
         self._thread.join(2)
 
+    def collect(self) -> "Iterable[Metric]":
+        """What the registry asks for whenever it is read: a series whose value isn't known is gone."""
+        return registry_of(self.points(), self._project).collect()
+
     def points(self) -> Iterator[Point]:
-        """Those that are known: a value that isn't is left out, as scrapers expect."""
         sample = self.sample
         if sample is None:
             return
-        labels: Labels = (("primary", self._pair[0]), ("replica", self._pair[1]))
+        labels = {"primary": self._pair[0], "replica": self._pair[1]}
         known: tuple[tuple[str, float | None], ...] = (
             ("ccr_link_up", sample.link == "up"),
             ("ccr_pair_lost", sample.link == "no primary"),
@@ -210,6 +183,6 @@ class Metrics:
             ("ccr_write_bytes_per_second", sample.write_rate),
             ("ccr_sample_timestamp_seconds", sample.at),
         )
-        yield from (Point(name, labels, value) for name, value in known if value is not None)
+        yield from ((name, labels, value) for name, value in known if value is not None)
         for service, side in zip(self._pair, (sample.primary, sample.replica), strict=True):
             yield from of_side(service, side)

@@ -174,6 +174,6 @@ def test_a_marker_from_the_future_bounds_nothing(pair: Operator) -> None:
         old.hset(WATCH, "f1", f"{int((time.time() + 600) * 1000)}:7")
         old.wait(1, 2000)
     pair.sandbox.servers.kill("eu")
-    known = pair.ccr("gate", "last-known", "us")
-    assert known.code == 4
-    assert "possible loss: unknown (the last `watch` marker is from the future" in known.err
+    refused = pair.ccr("failover", "us", "--yes")
+    assert refused.code == 4
+    assert "possible loss: unknown (the last `watch` marker is from the future" in refused.err

@@ -120,7 +120,7 @@ def test_prometheus_into_a_file(make: Make, tmp_path: Path) -> None:
     target = tmp_path / "ccr.prom"
     done = operator.ccr("status", "--format", "prometheus", "--output", str(target))
     assert (done.code, done.out) == (0, ""), done.err
-    assert 'ccr_link_up{primary="p0",replica="r0"} 1.0' in target.read_text().splitlines()
+    assert 'ccr_link_up{primary="p0",project="sandbox",replica="r0"} 1.0' in target.read_text().splitlines()
     assert target.stat().st_mode & 0o777 == 0o644
     before = target.read_text()
     failed = operator.ccr("status", "--format", "prometheus", "--output", str(target), AIVEN_AUTH_TOKEN="wrong")

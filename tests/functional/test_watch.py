@@ -262,11 +262,11 @@ def test_metrics_on_loopback(pair: Operator) -> None:
         lines = until(lambda: [line for line in scraped(url) if line == UP] and scraped(url), "a good sample")
         code, _ = running.end(signal.SIGTERM)
     assert code == 143
-    for name in ("redis_up{", "ccr_marker_lag_seconds{", "ccr_last_verified_timestamp_seconds{", "redis_master_repl"):
+    for name in ("ccr_up{", "ccr_marker_lag_seconds{", "ccr_last_verified_timestamp_seconds{", "ccr_primary_offset"):
         assert any(line.startswith(name) for line in lines), name
 
 
-UP = 'ccr_link_up{primary="p0",replica="r0"} 1.0'
+UP = 'ccr_link_up{primary="p0",project="sandbox",replica="r0"} 1.0'
 
 
 def scraped(url: str) -> list[str]:

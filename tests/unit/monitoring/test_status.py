@@ -163,18 +163,51 @@ def test_prometheus_text_is_what_its_own_parser_reads() -> None:
     shared, other = row("eu", "us"), row("eu", "asia")
     pairs = listed(service("eu", shared, other, backups=[backup(1)]), service("us", shared), service("asia", other))
     looks = {**FINE, "asia": Look(trouble="no answer")}
-    text = prometheus.text_of(pair_statuses(pairs, looks, limits=Limits(), now=NOW), now=1.5)
+    text = prometheus.text_of(pair_statuses(pairs, looks, limits=Limits(), now=NOW), "p", now=1.5)
     samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    assert {one.labels.pop("project") for one in samples} == {"p"}
     found = {(one.name, *one.labels.values()): one.value for one in samples}
     assert len(found) == len(samples), "no sample twice"
     assert found["ccr_link_up", "eu", "us"] == 1
     assert found["ccr_link_up", "eu", "asia"] == 0
     assert found["ccr_lag_bytes", "eu", "us"] == 100
-    assert found["redis_up", "asia"] == 0
-    assert found["redis_master_link_up", "us"] == 1
+    assert found["ccr_up", "asia"] == 0
+    assert found["ccr_replica_link_up", "us"] == 1
     assert found["ccr_backup_age_seconds", "eu"] == 3600
     assert found["ccr_status_timestamp_seconds",] == 1.5
     assert {name for name, *_ in found} <= set(prometheus.HELP)
+    assert all(name.startswith("ccr_") for name in prometheus.HELP), "no name of another exporter's"
+
+
+def test_the_files_of_two_projects_go_into_one_directory() -> None:
+    """node_exporter drops a file that repeats a series, or says something else of a metric than another file does."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    found = (one(FINE), one(both(side("master", 9), None), active=False))
+    families = [
+        family
+        for project in ("live", "test")
+        for family in text_string_to_metric_families(prometheus.text_of(found, project, now=1.5))
+    ]
+    series = [(one.name, *sorted(one.labels.items())) for family in families for one in family.samples]
+    assert len(set(series)) == len(series)
+    assert len({(one.name, one.documentation, one.type) for one in families}) == len({one.name for one in families})
+
+
+@pytest.mark.parametrize(
+    ("looks", "code"),
+    [
+        (FINE, 0),
+        (both(side("master", 9), side("slave", 9, sync_in_progress=True)), 1),
+        (both(side("master", 9), side("master", 9)), 2),
+        ({"eu": Look(side=side("master", 9)), "us": Look(trouble="no", ours=True)}, 3),
+    ],
+)
+def test_the_value_of_a_health_is_its_exit_code(looks: Looks, code: int) -> None:
+    text = prometheus.text_of((one(looks),), "p")
+    assert f'ccr_health{{primary="eu",project="p",replica="us"}} {code}.0' in text
+    assert f'ccr_status_health{{project="p"}} {code}.0' in text
+    assert nagios.line_of((one(looks),), Limits())[1] == code
 
 
 def test_a_file_for_all_is_replaced_at_one_stroke(tmp_path: Path) -> None:

@@ -106,7 +106,9 @@ def test_an_old_primary_that_is_open_is_critical(old: dict[str, Any], looks: Loo
     assert "eu is an old primary" in line
     how = tables.troubles(tuple(found.values()), "p")[-1]
     assert how == f"""to close eu: avn service update eu --project p -c 'ip_filter=["{NOBODY}"]'"""
-    assert 'ccr_old_primary_open{service="eu",successor="us"} 1' in prometheus.text_of(tuple(found.values()))
+    assert 'ccr_old_primary_open{aiven_service="eu",project="p",successor="us"} 1' in prometheus.text_of(
+        tuple(found.values()), "p"
+    )
 
 
 def test_an_old_primary_that_was_terminated_leaves_a_lost_pair() -> None:
@@ -155,7 +157,7 @@ def test_a_new_replica_makes_it_a_pair_again() -> None:
     found = pair_statuses(every(*services), looks, limits=Limits(), now=NOW)
     line, code = nagios.line_of(found, Limits())
     assert (line.split(" | ")[0], code) == ("CCR OK - 1 pair OK, 1 old primary closed", 0)
-    assert 'ccr_pair_lost{primary="us",replica="asia"} 0' in prometheus.text_of(found)
+    assert 'ccr_pair_lost{primary="us",project="p",replica="asia"} 0' in prometheus.text_of(found, "p")
     only_old = pair_statuses(chosen(every(*services), ("eu",)), looks, limits=Limits(), now=NOW)
     assert nagios.line_of(only_old, Limits()) == ("CCR OK - 1 old primary closed", 0)
 
@@ -204,11 +206,11 @@ def test_an_expected_pair_that_is_missing_is_critical(services: tuple[dict[str, 
     found = judged(with_expected(pairs, pairs, [("eu", "us")]))
     one = found["eu/us"]
     assert (one.rank, one.health, one.reasons) == ("missing", "critical", (f"the expected pair is missing: {why}",))
-    text = prometheus.text_of(tuple(found.values()))
+    text = prometheus.text_of(tuple(found.values()), "p")
     for series in ("ccr_link_up", "ccr_integration_active"):
-        assert f'{series}{{primary="eu",replica="us"}} 0' in text
-    assert 'ccr_health{primary="eu",replica="us"} 3' in text
-    assert "ccr_status_health 3" in text
+        assert f'{series}{{primary="eu",project="p",replica="us"}} 0' in text
+    assert 'ccr_health{primary="eu",project="p",replica="us"} 2' in text
+    assert 'ccr_status_health{project="p"} 2' in text
 
 
 def test_a_missing_pair_whose_replica_still_follows_is_told_as_that() -> None:
@@ -227,13 +229,19 @@ def test_an_expected_pair_that_is_there_is_judged_once_and_also_when_others_are_
 
 def test_the_series_of_a_pair_stay_after_its_promotion() -> None:
     shared = row("eu", "us")
-    names = ('ccr_link_up{primary="eu",replica="us"}', 'ccr_health{primary="eu",replica="us"}')
-    before = prometheus.text_of(tuple(judged(every(made("eu", 1, shared), made("us", 2, shared)), MASTER).values()))
-    after = prometheus.text_of(tuple(judged(every(*failed_over(**CLOSED)), ALONE).values()))
-    for name in (*names, 'ccr_pair_lost{primary="eu",replica="us"}', 'redis_up{service="us"}'):
+    names = ('ccr_link_up{primary="eu",project="p",replica="us"}', 'ccr_health{primary="eu",project="p",replica="us"}')
+    before = prometheus.text_of(
+        tuple(judged(every(made("eu", 1, shared), made("us", 2, shared)), MASTER).values()), "p"
+    )
+    after = prometheus.text_of(tuple(judged(every(*failed_over(**CLOSED)), ALONE).values()), "p")
+    for name in (
+        *names,
+        'ccr_pair_lost{primary="eu",project="p",replica="us"}',
+        'ccr_up{aiven_service="us",project="p"}',
+    ):
         assert name in before
         assert name in after
-    assert 'redis_up{service="eu"}' not in after, "that a closed service does not answer is no alarm"
+    assert 'ccr_up{aiven_service="eu",project="p"}' not in after, "that a closed service does not answer is no alarm"
 
 
 def test_of_the_worse_word_on_a_pair_nothing_is_lost() -> None:
@@ -241,7 +249,7 @@ def test_of_the_worse_word_on_a_pair_nothing_is_lost() -> None:
     pairs = every(z, promoted(made("a", 2), z))
     found = judged(with_expected(pairs, pairs, [("z", "a")]))
     assert [one.health for one in found.values()] == ["warning", "ok", "critical"]
-    assert 'ccr_health{primary="z",replica="a"} 3' in prometheus.text_of(tuple(found.values()))
+    assert 'ccr_health{primary="z",project="p",replica="a"} 2' in prometheus.text_of(tuple(found.values()), "p")
 
 
 def test_what_the_replica_says_of_its_row_counts() -> None:
@@ -274,7 +282,7 @@ def test_what_the_platform_says_is_shown_without_what_steers_a_terminal() -> Non
     assert not [one for one in shown if one != "\n" and not one.isprintable()]
     assert "\\x1b[2Jstartup\\n-4 \\ud800" in shown
     assert "|" not in line
-    text = prometheus.text_of(tuple(judged(every(made("e\x1bu", 1, row("e\x1bu", "us")))).values()))
+    text = prometheus.text_of(tuple(judged(every(made("e\x1bu", 1, row("e\x1bu", "us")))).values()), "p")
     assert "\x1b" not in text
 
 

@@ -249,26 +249,26 @@ def test_the_platform_is_asked_in_the_background(monkeypatch: pytest.MonkeyPatch
 
 
 def test_metrics_leave_out_what_is_not_known() -> None:
-    metrics = Metrics(("eu", "us"), "127.0.0.1", 0)
+    metrics = Metrics(("eu", "us"), "p", "127.0.0.1", 0)
     try:
         assert list(metrics.points()) == []
         metrics.show(sample(5.0))
         metrics.show(sample(6.0, **SILENT, link="down", lag_bytes=None))
-        found = {(one.metric, *(word for _, word in one.labels)): one.value for one in metrics.points()}
+        found = {(name, *labels.values()): value for name, labels, value in metrics.points()}
         assert found["ccr_last_verified_timestamp_seconds", "eu", "us"] == 5
         assert found["ccr_link_up", "eu", "us"] == 0
-        assert found["redis_up", "eu"] == 0
-        assert found["redis_slave_repl_offset", "us"] == 90
+        assert found["ccr_up", "eu"] == 0
+        assert found["ccr_replica_offset_bytes", "us"] == 90
         assert ("ccr_marker_lag_seconds", "eu", "us") not in found
     finally:
         metrics.close()
 
 
 def test_a_port_in_use_is_explained() -> None:
-    metrics = Metrics(("eu", "us"), "127.0.0.1", 0)
+    metrics = Metrics(("eu", "us"), "p", "127.0.0.1", 0)
     try:
         with pytest.raises(UsageError, match="can't listen"):
-            Metrics(("eu", "us"), "127.0.0.1", int(metrics.url.split(":")[2].split("/")[0]))
+            Metrics(("eu", "us"), "p", "127.0.0.1", int(metrics.url.split(":")[2].split("/")[0]))
     finally:
         metrics.close()
 
