@@ -1,7 +1,6 @@
 """Steps on the old primary after a promotion: compare it a last time, then close it before its write pause ends."""
 
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -190,7 +189,7 @@ def see_closed(want: CloseWish) -> Step[Closing]:
             return Closing(lets_in=lets_in, left=None)
         left, trouble = _cut(fenced.kept, _users(service), lets_in=lets_in)
         quiet = before + 1 if not lets_in and not trouble and left and not left.clients else 0
-        paused = fenced.fence is None or fenced.fence.paused_until() > time.time()
+        paused = fenced.fence is None or fenced.fence.holds()
         return Closing(lets_in=lets_in, left=left, trouble=trouble, quiet=quiet, paused=paused)
 
     def judge(found: Closing, _: Results) -> Finding:
