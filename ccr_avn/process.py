@@ -157,8 +157,7 @@ def find_avn(given: str | None) -> str:
                 hint="give the path of an installed avn, or omit it to use the one installed with ccr-avn",
             )
         return found
-    beside = Path(sys.executable).parent / "avn"
-    found = str(beside) if beside.exists() else shutil.which("avn")
+    found = str(_beside()) if _beside().exists() else shutil.which("avn")
     if not found:
         raise UsageError(
             "avn not found",
@@ -166,6 +165,22 @@ def find_avn(given: str | None) -> str:
             hint="pip install aiven-client",
         )
     return found
+
+
+def programs(avn: str | None) -> dict[str, str]:
+    """What is typed in a shell for these programs where their names alone do not find them. ``avn``: as given."""
+    wanted = avn or os.environ.get("CCR_AVN_BIN") or (None if shutil.which("avn") else str(_beside()))
+    found = {
+        "avn": wanted and (shutil.which(wanted) or wanted),
+        "ccr-avn": shutil.which(str(Path(sys.argv[0]).absolute())),
+    }
+    if shutil.which("ccr-avn"):
+        found["ccr-avn"] = None
+    return {name: path for name, path in found.items() if path and path != shutil.which(name)}
+
+
+def _beside() -> Path:
+    return Path(sys.executable).parent / "avn"
 
 
 def _text(said: bytes) -> str:

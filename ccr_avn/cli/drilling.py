@@ -32,7 +32,7 @@ class Drilling:
     def run(self, *, check: bool, dry_run: bool) -> None:
         want, procedure = self.want, plan_drill(self.want)
         if dry_run:
-            show_preview("drill", procedure.plan, want.setting.avn or "avn", json=self.session.json, shown=changes)
+            show_preview("drill", procedure.plan, want.setting.avn, json=self.session.json, shown=changes)
             return
         self.session.facts |= {
             "primary": want.primary,

@@ -122,7 +122,7 @@ def enable(
     enabling = plan_enable(want)
     plan = enabling.plan
     if dry_run:
-        show_preview("enable", plan, asking.avn or "avn", json=json)
+        show_preview("enable", plan, asking.avn, json=json)
         return
     session = Session("enable", json=json, primary=primary, replica=replica, project=project)
     run = session.perform(plan, program, asking.call_timeout, checks_only=check)

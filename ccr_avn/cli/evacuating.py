@@ -134,16 +134,16 @@ class Evacuation:
 
     def _preview(self, selection: Selection) -> None:
         shown = {one.name: self._one(one).move().plan for one in selection.choices if one.moves}
-        avn = self.given.setting.avn or "avn"
+        programs = process.programs(self.given.setting.avn)
         if self.given.json:
-            plans = {name: describe(plan, avn) for name, plan in shown.items()}
+            plans = {name: describe(plan, programs) for name, plan in shown.items()}
             result = {**counts(selection), "pairs": [told_of(one) for one in selection.choices], "plans": plans}
             console.envelope("evacuate", ok=True, changed=False, result=result)
             return
         for one in selection.choices:
             console.say(f"# {one.name}: {one.action}: {one.reason}")
             if one.name in shown:
-                console.say(preview(shown[one.name], avn) + "\n")
+                console.say(preview(shown[one.name], programs) + "\n")
 
     def _end_check(self, selection: Selection) -> None:
         """With --check the table is the result.

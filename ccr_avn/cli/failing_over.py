@@ -34,7 +34,7 @@ def fail_over(
     """
     procedure, project = plan_failover(want), want.setting.project.name
     if manner.dry_run:
-        show_preview("failover", procedure.plan, want.setting.avn or "avn", json=manner.json)
+        show_preview("failover", procedure.plan, want.setting.avn, json=manner.json)
         return
     program, replica = known(avn), want.replica
     session = Session("failover", json=manner.json, replica=replica, project=project)

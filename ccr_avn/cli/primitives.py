@@ -1,5 +1,6 @@
 """The low-level command fence, and the gates that poll servers on the data plane."""
 
+import shlex
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -12,12 +13,14 @@ from ccr_avn.cli import options
 from ccr_avn.cli.alone import Act, ServiceName
 from ccr_avn.cli.options import Primary, Replica, flattened
 from ccr_avn.errors import Refused, UsageError
+from ccr_avn.procedures.fencing import STILL
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.old_primary import see_closed
 from ccr_avn.procedures.promotion import carries_history
 from ccr_avn.procedures.steps import endpoint as endpoint_of
 from ccr_avn.valkey import quiescence, writes
+from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.fence import Fence
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import Noted
@@ -54,24 +57,33 @@ def check_fence(
     replica: Replica,
     token: Annotated[str, typer.Option(metavar="T", help="Token printed by `ccr-avn fence --token`.")],
     ttl: Annotated[
-        float, options.seconds("New length of the write pause, counted from now.", options.at_least_one)
+        float,
+        options.seconds("New length of the write pause, counted from now; 0: there is none, the writers are stopped."),
     ] = 600,
     asked: Act,
 ) -> None:
     """Check that nothing was written to PRIMARY since `fence`, and that REPLICA has caught up. Exit 4 if not."""
     noted = parsed(token)
     source, target = asked.endpoints(primary, replica)
-    held = Fence(source, "by-hand", ttl)
-    held.place()  # first the longer pause, then the look: what is written in between shows
-    now = held.side()
-    held.close()
+    now = _lengthened(source, ttl) if ttl else quiescence.is_quiescent(source, STILL)
     trouble = lacks(fetch_replication(target), noted.replid, noted.offset, replica)
-    if not noted.no_writes_between(now, time.time() - noted.at):
-        trouble = f"{primary} was written to since, or its server was started again: the write pause did not hold"
+    if now is None or not noted.no_writes_between(now, time.time() - noted.at):
+        why = ": the write pause did not hold" if ttl else ""
+        trouble = f"{primary} was written to since, or its server was started again{why}"
     if trouble:
-        hint = f"ccr-avn unfence {primary}, then start again"
+        lift = shlex.join(("ccr-avn", "unfence", primary, *asked.setting.options))
+        hint = f"{lift}, then start again" if ttl else "stop the writers, then start again"
         raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
     asked.show(f"nothing was written to {primary}, and {replica} has applied everything", {"offset": noted.offset})
+
+
+def _lengthened(source: Endpoint, ttl: float) -> ReplicationInfo:
+    """First the longer pause, then the look: what is written in between shows."""
+    held = Fence(source, "by-hand", ttl)
+    held.place()
+    now = held.side()
+    held.close()
+    return now
 
 
 @flattened

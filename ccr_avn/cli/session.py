@@ -4,7 +4,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
@@ -283,10 +283,16 @@ def failed_in(session: Session) -> str:
 
 
 def show_preview(
-    command: str, plan: Plan, avn: str, *, json: bool, shown: Callable[[Plan, str], str] = preview
+    command: str,
+    plan: Plan,
+    avn: str | None,
+    *,
+    json: bool,
+    shown: Callable[[Plan, Mapping[str, str]], str] = preview,
 ) -> None:
-    """The plan as text, or as data."""
+    """The plan as text, or as data. ``avn``: as given."""
+    programs = process.programs(avn)
     if json:
-        console.envelope(command, ok=True, changed=False, plan=describe(plan, avn))
+        console.envelope(command, ok=True, changed=False, plan=describe(plan, programs))
     else:
-        console.say(shown(plan, avn))
+        console.say(shown(plan, programs))

@@ -12,6 +12,7 @@ from ccr_avn.cli.options import Primary, ProjectName, Replica, flattened
 from ccr_avn.cli.promotion_options import Around, Hooking, Limits, Manner
 from ccr_avn.cli.session import Session, show_preview
 from ccr_avn.cli.switchover_told import SwitchoverMove, differences
+from ccr_avn.errors import UsageError
 from ccr_avn.history import drills
 from ccr_avn.history.promotions import promotions
 from ccr_avn.output import console
@@ -69,6 +70,12 @@ def switchover(
     """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost."""
     if fence is FenceMode.OBSERVE:
         options.idle(context, "--fence observe", "--fence auto or client-pause", "fence_ttl")
+        if old_primary is OldPrimary.HOLD:
+            raise UsageError(
+                "--old-primary hold can't be combined with --fence observe",
+                detail="hold keeps the write pause, and observe makes none",
+                hint="--old-primary close",
+            )
     hooks = hooking.hooks(limits.hook_timeout)
     asking.preload(unless=manner.dry_run)
     session = Session(
@@ -96,7 +103,7 @@ def switchover(
     )
     procedure = plan_switchover(want)
     if manner.dry_run:
-        show_preview("switchover", procedure.plan, asking.avn or "avn", json=manner.json)
+        show_preview("switchover", procedure.plan, asking.avn, json=manner.json)
         return
     if not manner.check:
         promotion_options.must_be_able_to_ask(yes=manner.yes)

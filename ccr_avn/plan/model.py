@@ -83,11 +83,13 @@ class Act(Generic[T]):
     """A change on the data plane, done in-process. What it gives back is kept: ``seen.result(slug)``.
 
     ``argv``: the ``ccr-avn`` command that does just that; ``variable``: where a preview keeps what that prints.
+    ``looks``: nothing is changed by it.
     """
 
     argv: tuple[Word, ...]
     run: Callable[[Results], T]
     variable: str = ""
+    looks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +172,7 @@ class Step(Generic[T]):
     undone_by: tuple[Word, ...] = ()  # the command that undoes it, for a pasted shell that ends early
     release: Callable[[Results], None] | None = None  # closes what the change opened, when the run ends
     final: bool = False  # the point of no return: once its change was sent nothing is undone
+    writes_keys: bool = False  # the look itself writes test keys
     brief: bool = False  # asked once: the run can do without the answer, so that no miss is worth a wait
     advisory: bool = False  # a look that fails is a warning; what its gate refuses is refused all the same
     unneeded: Callable[[Results], str] | None = None  # why it need not be asked, as far as was seen; empty: ask

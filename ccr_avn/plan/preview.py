@@ -1,24 +1,50 @@
 """Interpreter: prints a plan as bash lines ready to paste, or as data."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ccr_avn.plan.model import Act, Call, Keep, Later, Plan, Probe, Step, Word
 
-EXPLAINED = "# avn lines change something; ccr-avn gate lines only check, and stop this where a run would stop."
+AVN, OURS = "avn", "ccr-avn"
 
 
-def preview(plan: Plan, avn: str = "avn") -> str:
-    """The whole plan as one subshell: a line that fails ends it instead of running on."""
-    lines = [f"# {plan.title}", *(f"# assumes that {one}" for one in plan.assumptions), EXPLAINED]
-    lines += ["( set -euo pipefail", *_checks(plan, avn)]
+def preview(plan: Plan, programs: Mapping[str, str] = {}) -> str:
+    """The whole plan as one subshell: a line that fails ends it instead of running on.
+
+    ``programs``: what is typed for ``avn`` and ``ccr-avn`` where the name alone does not find it.
+    """
+    lines = [f"# {plan.title}", *(f"# assumes that {one}" for one in plan.assumptions), *_explained(plan)]
+    lines += ["( set -euo pipefail", *(_there(programs.get(name, name)) for name in (OURS, AVN))]
+    lines += _checks(plan, programs)
     for number, step in enumerate(plan.steps, 1):
-        lines += _step(step, number, avn)
+        lines += _step(step, number, programs)
     return "\n".join([*lines, ")"])
 
 
-def changes(plan: Plan, avn: str = "avn") -> str:
+def _explained(plan: Plan) -> Iterator[str]:
+    """Which lines change something."""
+    acts = [step.change.argv for step in plan.steps if isinstance(step.change, Act) and not step.change.looks]
+    acts += [step.undone_by for step in plan.steps if step.undone_by]
+    keys = [_alone(step) for step in plan.steps if step.writes_keys]
+    pausing, writing = ([_name(argv) for argv in found if argv[:1] == (OURS,)] for found in (acts, keys))
+    yield f"# These lines change something: {', '.join(dict.fromkeys((AVN, *pausing)))}."
+    if writing:
+        yield f"# {' and '.join(dict.fromkeys(writing))} writes test keys."
+    yield "# All others only check, and stop this where a run would stop."
+
+
+def _name(argv: tuple[Word, ...]) -> str:
+    return " ".join(str(word) for word in argv[: 3 if argv[1] == "gate" else 2])
+
+
+def _there(program: str) -> str:
+    """Before anything is changed: a program that is missing half-way would leave writes paused."""
+    missing = shlex.quote(f"{program} is not in PATH: nothing was changed")
+    return f"command -v {shlex.quote(program)} > /dev/null || {{ echo {missing} >&2; exit 127; }}"
+
+
+def changes(plan: Plan, programs: Mapping[str, str] = {}) -> str:
     """The avn lines alone, to be read: a plan that measures can't be pasted."""
     lines = [f"# {plan.title}", "# <words in angle brackets> are known only after querying Aiven"]
     lines += [f"# first: {step.purpose}" for step in plan.checks]
@@ -28,53 +54,53 @@ def changes(plan: Plan, avn: str = "avn") -> str:
             words = (
                 f"<{one.variable}>" if isinstance(one, Later) else shlex.quote(one) for one in step.change.argv[1:]
             )
-            lines.append(" ".join((shlex.quote(avn), *words)))
+            lines.append(" ".join((shlex.quote(programs.get(AVN, AVN)), *words)))
     return "\n".join(lines)
 
 
-def describe(plan: Plan, avn: str = "avn") -> dict[str, Any]:
+def describe(plan: Plan, programs: Mapping[str, str] = {}) -> dict[str, Any]:
     """The same plan as data, for ``--dry-run --json``."""
     return {
         "title": plan.title,
         "assumptions": list(plan.assumptions),
-        "check": _plain(plan.check, avn),
-        "steps": [_described(step, avn) for step in plan.all_steps],
+        "check": _plain(plan.check, programs),
+        "steps": [_described(step, programs) for step in plan.all_steps],
     }
 
 
-def _described(step: Step[Any], avn: str) -> dict[str, Any]:
+def _described(step: Step[Any], programs: Mapping[str, str]) -> dict[str, Any]:
     gate = _alone(step)
     return {
         "slug": step.slug,
         "purpose": step.purpose,
-        "read": _plain(step.read.argv, avn),
-        "gate": _plain(gate, avn) if gate else None,
+        "read": _plain(step.read.argv, programs),
+        "gate": _plain(gate, programs) if gate else None,
         "continues_when": step.gate.rule,
         "limit_seconds": step.poll.limit,
-        "change": _plain(step.change.argv, avn) if step.change else None,
+        "change": _plain(step.change.argv, programs) if step.change else None,
     }
 
 
-def _checks(plan: Plan, avn: str) -> Iterator[str]:
+def _checks(plan: Plan, programs: Mapping[str, str]) -> Iterator[str]:
     """Before the first change, by one command: all that a run checks there, by the same rules."""
     for step in plan.checks:
-        yield f"# first: {step.purpose}{_by_hand(step, avn)}"
+        yield f"# first: {step.purpose}{_by_hand(step, programs)}"
     if plan.check:
-        yield _command(plan.check, avn)
+        yield _command(plan.check, programs)
     for step in plan.checks:
-        yield from (_kept(keep, avn) for keep in step.keeps)
+        yield from (_kept(keep, programs) for keep in step.keeps)
 
 
-def _step(step: Step[Any], number: int, avn: str) -> Iterator[str]:
-    yield f"# {number}. {step.purpose}{_by_hand(step, avn)}"
+def _step(step: Step[Any], number: int, programs: Mapping[str, str]) -> Iterator[str]:
+    yield f"# {number}. {step.purpose}{_by_hand(step, programs)}"
     if step.undone_by:  # whatever ends a pasted shell before the point of no return lifts what was put up
-        yield f"trap {shlex.quote(_command(step.undone_by, avn))} EXIT"
+        yield f"trap {shlex.quote(_command(step.undone_by, programs))} EXIT"
     if step.final:
         yield "trap - EXIT # from here on nothing is undone"
-    gate = [_kept(keep, avn) for keep in step.keeps] or [_command(_alone(step), avn)] * bool(_alone(step))
-    lines = [*([_changing(step.change, avn)] if step.change else []), *gate]
+    gate = [_kept(keep, programs) for keep in step.keeps] or [_command(_alone(step), programs)] * bool(_alone(step))
+    lines = [*([_changing(step.change, programs)] if step.change else []), *gate]
     if step.asked:
-        yield _kept(step.asked, avn)
+        yield _kept(step.asked, programs)
         yield f'if [ "${step.asked.variable}" = missing ]; then'
         yield from (f"  {line}" for line in lines)
         yield "fi"
@@ -86,10 +112,10 @@ def _step(step: Step[Any], number: int, avn: str) -> Iterator[str]:
         yield from lines
 
 
-def _changing(change: Call[None] | Act[Any], avn: str) -> str:
+def _changing(change: Call[None] | Act[Any], programs: Mapping[str, str]) -> str:
     """What it prints is kept where a later line needs it."""
     variable = change.variable if isinstance(change, Act) else ""
-    return _kept(Keep(variable=variable, argv=change.argv), avn) if variable else _command(change.argv, avn)
+    return _kept(Keep(variable=variable, argv=change.argv), programs) if variable else _command(change.argv, programs)
 
 
 def _alone(step: Step[Any]) -> tuple[Word, ...]:
@@ -99,28 +125,30 @@ def _alone(step: Step[Any]) -> tuple[Word, ...]:
     return step.read.argv if isinstance(step.read, Probe) else ()
 
 
-def _by_hand(step: Step[Any], avn: str) -> str:
+def _by_hand(step: Step[Any], programs: Mapping[str, str]) -> str:
     """For a machine that has only avn."""
     told = step.by_hand
     if not told and step.read.argv[:1] == ("avn",):
-        told = " ".join(_plain(tuple(word for word in step.read.argv if word != "--json"), avn))
+        words = (f"<{one.variable}>" if isinstance(one, Later) else one for one in step.read.argv if one != "--json")
+        told = " ".join(_plain(tuple(words), programs))
     return f" (by hand: {told})" if told else ""
 
 
-def _kept(keep: Keep, avn: str) -> str:
-    return f'{keep.variable}="$({_command(keep.argv, avn)})"'
+def _kept(keep: Keep, programs: Mapping[str, str]) -> str:
+    return f'{keep.variable}="$({_command(keep.argv, programs)})"'
 
 
-def _command(argv: tuple[Word, ...], avn: str) -> str:
-    return " ".join(_quoted(word, avn if index == 0 and word == "avn" else None) for index, word in enumerate(argv))
+def _command(argv: tuple[Word, ...], programs: Mapping[str, str]) -> str:
+    return " ".join(_quoted(word) for word in _found(argv, programs))
 
 
-def _quoted(word: Word, instead: str | None) -> str:
-    if isinstance(word, Later):
-        return f'"${{{word.variable}:?}}"'
-    return shlex.quote(instead or word)
+def _quoted(word: Word) -> str:
+    return f'"${{{word.variable}:?}}"' if isinstance(word, Later) else shlex.quote(word)
 
 
-def _plain(argv: tuple[Word, ...], avn: str) -> list[str]:
-    words = [f"${{{word.variable}}}" if isinstance(word, Later) else word for word in argv]
-    return [avn if word == "avn" and not index else word for index, word in enumerate(words)]
+def _plain(argv: tuple[Word, ...], programs: Mapping[str, str]) -> list[str]:
+    return [f"${{{word.variable}}}" if isinstance(word, Later) else word for word in _found(argv, programs)]
+
+
+def _found(argv: tuple[Word, ...], programs: Mapping[str, str]) -> tuple[Word, ...]:
+    return (programs.get(str(argv[0]), argv[0]), *argv[1:]) if argv else ()

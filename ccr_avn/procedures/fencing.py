@@ -100,18 +100,24 @@ def place_fence(want: FenceWish) -> Step[str]:
             return go(f"writes on {want.primary} are paused", writes_paused_until=until)
         return go(told[state]) if state in told else todo(f"writes on {want.primary} are not paused")
 
+    observed = want.mode == "observe"
+    alone = ("ccr-avn", *(("gate", "last-known") if observed else ("fence",)), want.primary, *want.setting.options)
     return Step(
         slug=FENCE,
-        purpose=f"pause writes on {want.primary}",
-        read=Probe(("ccr-avn", "fence", want.primary, *want.setting.options), read),
+        purpose=(
+            f"note what {want.primary} has; its writers are stopped" if observed else f"pause writes on {want.primary}"
+        ),
+        by_hand=want.setting.server(want.primary, "INFO replication") if observed else "",
+        read=Probe(alone, read),
         gate=Gate(f"writes on {want.primary} are paused", judge),
         poll=Poll(limit=5, first=FAST),
         change=Act(
-            ("ccr-avn", "fence", want.primary, *want.setting.options, "--ttl", f"{want.promote_timeout:g}", "--token"),
+            (*alone, "--token") if observed else (*alone, "--ttl", f"{want.promote_timeout:g}", "--token"),
             lambda seen: _fence(want, seen),
             variable="fence_token",
+            looks=observed,
         ),
-        undone_by=("ccr-avn", "unfence", want.primary, *want.setting.options),
+        undone_by=() if observed else ("ccr-avn", "unfence", want.primary, *want.setting.options),
         undo=lambda seen: _unfence(want, seen),
         release=_leave,
     )
@@ -162,18 +168,19 @@ def seal(want: FenceWish) -> Step[str]:
         return go(told[state]) if state in told else todo("not checked yet")
 
     token = Later(variable="fence_token", fill=_token)
-    ttl = f"{want.promote_timeout:g}"
+    ttl = "0" if want.mode == "observe" else f"{want.promote_timeout:g}"
     argv = want.setting.gate("fence-held", want.primary, want.replica, "--ttl", ttl, "--token", token)
     return Step(
         slug=SEAL,
-        purpose=f"check that nothing was written since, and make the write pause {want.promote_timeout:g} s long",
+        purpose="check that nothing was written since"
+        + (f", and make the write pause {ttl} s long" if ttl != "0" else ""),
         read=Probe(argv, read),
         by_hand=want.setting.server(want.primary, "INFO replication"),
         gate=Gate(
             "the write pause held all the time, nothing was written, and the replica has applied everything", judge
         ),
         poll=Poll(limit=5, first=FAST),
-        change=Act(argv, lambda seen: _seal(want, seen)),
+        change=Act(argv, lambda seen: _seal(want, seen), looks=ttl == "0"),
     )
 
 

@@ -161,6 +161,7 @@ def accepts_writes(want: PromoteWish) -> Step[bool]:
         by_hand=want.setting.server(want.replica, "SET, GET"),
         gate=Gate("a write succeeds and can be read back", judge),
         poll=Poll(limit=want.limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {want.replica}"),
+        writes_keys=True,
     )
 
 

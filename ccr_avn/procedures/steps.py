@@ -203,6 +203,7 @@ def marker_step(setting: Setting, primary: str, replica: str, find: Find, sample
         read=Probe(setting.gate("marker", primary, replica, "--samples", str(samples)), read),
         by_hand=setting.server(replica, "INFO replication"),
         gate=links.markers_arrive(),
+        writes_keys=True,
     )
 
 

@@ -39,7 +39,8 @@ def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[
             sys.stderr.write(shell.banner(sandbox.url))
             inside, more = shell.dressed(command, sandbox.environment(), os.environ, sandbox.home)
         try:
-            child = subprocess.Popen(inside, env={**os.environ, **sandbox.environment(), **more})
+            path = {"PATH": f"{shell.BESIDE}:{os.environ.get('PATH', os.defpath)}"}
+            child = subprocess.Popen(inside, env={**os.environ, **path, **sandbox.environment(), **more})
         except OSError as error:
             raise UsageError(
                 f"{command[0]} can't be run", detail=str(error.strerror), hint="ccr-avn sandbox run -- avn service list"

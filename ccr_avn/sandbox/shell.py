@@ -1,11 +1,14 @@
 """Marks a shell in the sandbox: with a banner, and in every prompt while avn talks to the sandbox."""
 
 import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 SHELLS = ("bash", "zsh", "sh", "dash", "ash", "ksh")
 MARK = "(ccr-avn sandbox)"
+BESIDE = Path(sys.executable).parent
+"""Where this ccr-avn and its avn are: they come first, wherever a start-up file has put others."""
 
 _PROMPT = f"""
 __ccr_avn_prompt() {{
@@ -72,6 +75,7 @@ def dressed(
     The person's own start-up files are read first, and what they set for avn does not hold here.
     """
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in sandbox.items())
+    exports += f'\nexport PATH={shlex.quote(str(BESIDE))}:"$PATH"'
     kind = Path(command[0]).name
     if kind == "bash":
         rc = _written(directory / "bashrc", _BASH.format(exports=exports, prompt=_PROMPT))

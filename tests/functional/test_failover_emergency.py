@@ -105,7 +105,7 @@ def test_no_network_and_an_old_avn_are_said_in_a_line(operator: Operator) -> Non
     old = operator.home / "old-avn"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo aiven-client 2.10.0\nexit 2\n')
     old.chmod(0o755)
-    for words in (GO, ("status",), ("last-known", "us"), ("verify", "eu", "us"), ("watch", "eu", "us")):
+    for words in (GO, ("status",), ("gate", "last-known", "us"), ("verify", "eu", "us"), ("watch", "eu", "us")):
         done = operator.ccr(*words, "--avn", str(old))
         assert done.code == 4, done.err
         assert "avn 2.10.0 is too old" in done.err
@@ -123,8 +123,8 @@ def test_from_outside_a_vpc_the_public_route_is_used_by_every_command(operator: 
         }
         pair.sandbox.platform.oddities.overlay_service(name, away)
     assert pair.ccr("verify", "eu", "us", "--level", "marker").code == 0
-    assert pair.ccr("last-known", "us").code == 0
-    assert pair.ccr("last-known", "us", "--route", "privatelink").code == 6
+    assert pair.ccr("gate", "last-known", "us").code == 0
+    assert pair.ccr("gate", "last-known", "us", "--route", "privatelink").code == 6
     shown = json.loads(pair.ccr("status", "us", "--json").out)["result"]["pairs"]
     assert shown[0]["link"] == "up"
     assert f":{pair.sandbox.platform.find('us').port}" in pair.ccr("endpoint", "us", "--route", "public").out

@@ -131,7 +131,7 @@ def test_a_deletion_in_doubt_skips_nothing_when_the_command_is_run_again(pair: O
     assert first.code == 13, first.err
     pair.sandbox.faults.clear()
     assert pair.ccr("unfence", "eu").code == 0
-    held_up = "bash -c 'ccr-avn sandbox outage us --kind cut && ccr-avn accepts-writes eu'"
+    held_up = "bash -c 'ccr-avn sandbox outage us --kind cut && ccr-avn gate accepts-writes eu'"
     with Load(uri(pair, "eu")) as load:
         child, seen = runs_to(pair, "caught-up: ", "--before", held_up)
         pair.sandbox.servers.heal("us")

@@ -124,6 +124,20 @@ def test_a_preview_passes_shellcheck() -> None:
         assert done.returncode == 0, done.stdout
 
 
+def test_where_writers_are_stopped_by_hand_a_paste_pauses_nothing_and_sees_a_write(make: Make) -> None:
+    operator = paired(make(refuse_client_pause=True))
+    text = operator.ccr("switchover", "eu", "us", "--dry-run", "--fence", "observe").out
+    writes = text.replace("ccr-avn gate fence-held", "ccr-avn gate accepts-writes eu; ccr-avn gate fence-held")
+    written = operator.pastes(writes)
+    assert written.code == 4, written.err
+    assert "eu was written to since" in written.err
+    assert "stop the writers" in written.err
+    assert not is_promoted(operator)
+    done = operator.pastes(text)
+    assert done.code == 0, done.err
+    assert is_promoted(operator)
+
+
 SWITCHOVER = preview(plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r")).plan)
 NORMAL = ("gate lineage", "gate accepts-writes")
 """Before the fence and behind the promotion; inside it a paste ends where its fence was lifted (test_half_way)."""

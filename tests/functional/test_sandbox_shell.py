@@ -101,6 +101,18 @@ def test_the_prompt_says_so_whatever_the_persons_own_files_say(program: str, ope
     assert terminal.process.wait(LIMIT) == 7
 
 
+@pytest.mark.parametrize("program", ["bash", "zsh", "dash"])
+def test_this_avn_is_found_first_whatever_the_persons_own_files_say(program: str, opens: Opens, tmp_path: Path) -> None:
+    if not shutil.which(program):
+        pytest.skip(f"no {program} here")
+    (tmp_path / START_UP[program]).write_text("PS1='mine> '; PATH=/usr/bin:/bin\n")
+    terminal = opens(*sandboxed(program))
+    terminal.shows(f"{MARK} mine> ")
+    terminal.types('echo "found=$(command -v avn ccr-avn)"')
+    terminal.shows(f"found={BIN}/avn\r\n")
+    terminal.types("exit")
+
+
 @pytest.mark.parametrize("program", ["bash", "zsh"])
 def test_the_mark_goes_when_avn_talks_to_aiven_again(program: str, opens: Opens, tmp_path: Path) -> None:
     if not shutil.which(program):

@@ -147,7 +147,7 @@ def test_all_findings_are_shown_at_once(pair: Operator) -> None:
 
 def test_a_replica_that_does_not_catch_up_un_fences(pair: Operator) -> None:
     """Replication is cut, and something is written, between the checks and the fence."""
-    cut = "bash -c 'ccr-avn sandbox outage us --kind cut && ccr-avn accepts-writes eu'"
+    cut = "bash -c 'ccr-avn sandbox outage us --kind cut && ccr-avn gate accepts-writes eu'"
     done = pair.ccr(*GO, "--catch-up-timeout", "1", "--before", cut)
     assert done.code == 5, done.err
     assert "bytes behind" in done.err
@@ -221,7 +221,7 @@ def test_a_service_that_refuses_client_pause_is_observed(make: Make) -> None:
     assert is_promoted(operator)
 
 
-HELD_UP = "bash -c 'ccr-avn sandbox outage us --kind cut && ccr-avn accepts-writes eu'"
+HELD_UP = "bash -c 'ccr-avn sandbox outage us --kind cut && ccr-avn gate accepts-writes eu'"
 """Run between the checks and the fence: something is written that the replica lacks, until it is healed."""
 
 
@@ -524,19 +524,19 @@ def test_what_is_asked_the_wrong_way_round_is_refused(pair: Operator) -> None:
 def test_the_single_acts(pair: Operator) -> None:
     assert "are paused" in pair.ccr("fence", "eu", "--ttl", "30").out
     assert not accepts(pair, "eu")
-    assert pair.ccr("caught-up", "eu", "us").code == 0
+    assert pair.ccr("gate", "caught-up", "eu", "us").code == 0
     assert pair.ccr("unfence", "eu", "--json").code == 0
     assert accepts(pair, "eu")
-    assert pair.ccr("accepts-writes", "eu").code == 0
-    assert pair.ccr("accepts-writes", "us", "--timeout", "0").code == 5
-    assert pair.ccr("closed", "eu", "--timeout", "0").code == 5
-    assert "link up" in pair.ccr("last-known", "us").out
+    assert pair.ccr("gate", "accepts-writes", "eu").code == 0
+    assert pair.ccr("gate", "accepts-writes", "us", "--timeout", "0").code == 5
+    assert pair.ccr("gate", "closed", "eu", "--timeout", "0").code == 5
+    assert "link up" in pair.ccr("gate", "last-known", "us").out
     assert pair.ccr("fence", "nobody").code == 4
     assert pair.ccr("unfence", "eu", "--disconnect").code == 0
     pair.sandbox.servers.cut_replication("us")
     with client(pair, "eu") as old:
         old.set("x", "y")
-    assert pair.ccr("caught-up", "eu", "us", "--timeout", "0.2").code == 5
+    assert pair.ccr("gate", "caught-up", "eu", "us", "--timeout", "0.2").code == 5
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,9 @@ def switching_plans() -> list[Plan]:
         plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r", old_primary=fate)).plan
         for fate in fates
     ]
+    over.append(
+        plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r", fence="observe")).plan
+    )
     failovers = [
         FailoverRequest(replica="us", setting=SETTING, wait_automatic=5),
         FailoverRequest(replica="us", setting=SETTING, allow_data_loss=True, verify=False),

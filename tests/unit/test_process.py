@@ -46,3 +46,25 @@ def test_a_program_that_can_not_be_started_has_done_nothing_and_says_why(
 def test_a_program_that_ends_with_that_code_was_started(tmp_path: Path) -> None:
     answer = process.run((program(tmp_path / "program", "#!/bin/sh\nexit 126\n"),), deadline=60)
     assert (answer.started, answer.code) == (True, process.NOT_STARTED)
+
+
+def test_in_a_preview_a_program_that_path_does_not_have_is_named_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, empty = tmp_path / "venv", tmp_path / "empty"
+    ours.mkdir()
+    empty.mkdir()
+    avn, ccr = (program(ours / name, "#!/bin/sh\n") for name in ("avn", "ccr-avn"))
+    monkeypatch.delenv("CCR_AVN_BIN", raising=False)
+    monkeypatch.setattr("sys.executable", str(ours / "python"))
+    monkeypatch.setattr("sys.argv", [ccr])
+    monkeypatch.setenv("PATH", str(empty))
+    assert process.programs(None) == {"avn": avn, "ccr-avn": ccr}
+    assert process.programs("/opt/other avn")["avn"] == "/opt/other avn"
+    monkeypatch.setenv("PATH", str(ours))
+    assert process.programs(None) == {}
+    another = program(empty / "my avn", "#!/bin/sh\n")
+    monkeypatch.setenv("CCR_AVN_BIN", another)
+    assert process.programs(None) == {"avn": another}
+    monkeypatch.setenv("CCR_AVN_BIN", "avn")
+    assert process.programs(None) == {}

@@ -103,6 +103,7 @@ BAD = [
     ["switchover", "eu", "us", "--yes", "--hook-timeout", "0"],
     ["evacuate", "c-1", "--yes", "--data-timeout", "0"],
     ["status", "--data-timeout", "0"],
+    ["switchover", "eu", "us", "--yes", "--fence", "observe", "--old-primary", "hold"],
     ["check-fence", "eu", "us", "--token", "x"],
     ["nonsense"],
 ]

@@ -120,11 +120,14 @@ def test_every_gate_says_how_to_look_by_hand() -> None:
                 assert "(by hand: avn " in line or re.search(r"(pause|resume|keep) writes", line), line
 
 
+MY_AVN = {"avn": "/opt/my avn"}
+
+
 def test_another_avn_is_named_in_the_preview() -> None:
     plan = plan_enable(NEW).plan
-    text = preview(plan, "/opt/my avn")
+    text = preview(plan, MY_AVN)
     assert "  '/opt/my avn' service create eu" in text
-    assert describe(plan, "/opt/my avn")["steps"][0]["read"][0] == "/opt/my avn"
+    assert describe(plan, MY_AVN)["steps"][0]["read"][0] == "/opt/my avn"
 
 
 def test_the_data_of_a_preview_names_the_gates() -> None:
@@ -138,7 +141,7 @@ def test_the_data_of_a_preview_names_the_gates() -> None:
 
 def test_a_drill_is_shown_by_its_avn_lines_alone_and_can_not_be_pasted() -> None:
     for plan in drill_plans():
-        text = changes(plan, "/opt/my avn")
+        text = changes(plan, MY_AVN)
         lines = [line for line in text.splitlines() if not line.startswith("#")]
         assert [line.split()[2:4] for line in lines] == [
             list(step.change.argv[1:3]) for step in plan.steps if isinstance(step.change, Call)
@@ -146,3 +149,34 @@ def test_a_drill_is_shown_by_its_avn_lines_alone_and_can_not_be_pasted() -> None
         assert all(line.startswith("'/opt/my avn' service ") for line in lines)
         assert "<integration_id>" in text
         assert "ccr-avn" not in text
+
+
+def test_every_program_is_looked_for_before_anything_is_done() -> None:
+    for plan in SHOWN:
+        first, second, *rest = [line for line in preview(plan).splitlines() if not line.startswith("#")][1:]
+        assert first.startswith("command -v ccr-avn >")
+        assert second.startswith("command -v avn >")
+        assert not any(line.startswith("command -v") for line in rest)
+
+
+def test_programs_that_path_does_not_have_are_named_by_their_path() -> None:
+    text = preview(switching_plans()[0], {"avn": "/opt/x/avn", "ccr-avn": "/opt/x/ccr-avn"})
+    assert "trap '/opt/x/ccr-avn unfence eu" in text
+    commands = [line for line in text.splitlines() if not line.startswith(("#", "trap", "(", ")", " "))]
+    assert all("/opt/x/" in line for line in commands), commands
+
+
+def test_the_header_says_which_lines_change_something() -> None:
+    fenced, *_, observed = [preview(plan) for plan in switching_plans()[:5]]
+    changing = "avn, ccr-avn fence, ccr-avn gate fence-held, ccr-avn unfence."
+    assert f"# These lines change something: {changing}" in fenced
+    assert "# ccr-avn gate accepts-writes writes test keys." in fenced
+    assert "# These lines change something: avn.\n" in observed
+    assert "# ccr-avn gate marker writes test keys." in preview(plan_enable(NEW).plan)
+
+
+def test_where_writers_are_stopped_by_hand_a_paste_pauses_nothing() -> None:
+    lines = commands(preview(switching_plans()[4]))
+    assert not [words for words in lines if words[1] in ("fence", "unfence")]
+    [sealed] = [words for words in lines if "fence-held" in words]
+    assert sealed[sealed.index("--ttl") + 1] == "0"
