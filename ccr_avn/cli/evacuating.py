@@ -1,7 +1,6 @@
 """Runs an evacuation from the first check to the exit code: checks, table, question, runs, result."""
 
 import os
-import secrets
 import signal
 import sys
 import threading
@@ -32,7 +31,7 @@ from ccr_avn.evacuate.lane import asking
 from ccr_avn.evacuate.schedule import Ended, Schedule, Turn
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import Stop
-from ccr_avn.history.journal import Journal
+from ccr_avn.history.journal import Journal, new_run
 from ccr_avn.history.promotions import promotions
 from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.monitoring.pairs import pairs_of
@@ -75,9 +74,7 @@ class Evacuation:
     first_list: FirstList
     ends: Ends = field(init=False)
     stop: Stop = field(default_factory=Stop)
-    run_id: str = field(
-        default_factory=lambda: f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
-    )
+    run_id: str = field(default_factory=new_run)
     _began: float = field(default_factory=time.monotonic)
     _journal: Journal | None = None
     _over: bool = False  # every pair has ended

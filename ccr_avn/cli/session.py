@@ -1,6 +1,5 @@
 """What all commands that run a plan share: event sinks, signals, the journal, the result."""
 
-import secrets
 import signal
 import sys
 import time
@@ -11,7 +10,7 @@ from typing import Any
 from ccr_avn import process, typed
 from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.errors import CcrError, Changed, Interrupted
-from ccr_avn.history.journal import Journal
+from ccr_avn.history.journal import Journal, new_run
 from ccr_avn.output import console
 from ccr_avn.output.live import LiveProgress
 from ccr_avn.output.progress import PlainProgress, Sink
@@ -39,7 +38,7 @@ class Session:
         self.argv = typed.words() if argv is None else argv
         self.json = json
         self.facts = facts
-        self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
+        self.run_id = new_run()
         self.timeline: list[events.Event] = []
         self.journal = Journal(self.run_id)
         self.progress = progress or _progress()

@@ -86,8 +86,8 @@ def last(primary: str, project: str | None) -> Drilled | None:
 
 
 def not_for_long(names: Iterable[str], found: Mapping[str, Drilled], now: float) -> list[str]:
-    """Those without a drill in the last ``DUE`` seconds."""
-    return [name for name in dict.fromkeys(names) if name not in found or now - found[name].at > DUE]
+    """Those without a drill in the last ``DUE`` seconds; one from the future, by a clock that was wrong, is none."""
+    return [name for name in dict.fromkeys(names) if name not in found or abs(now - found[name].at) > DUE]
 
 
 def told_of(primary: str, found: Drilled | None, now: float, order: str) -> str:

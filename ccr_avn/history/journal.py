@@ -1,11 +1,16 @@
 """The journal: every run that can change something, as JSON lines that each carry the hash of the one before."""
 
+import calendar
 import getpass
 import hashlib
 import json
 import os
 import platform
+import re
+import secrets
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +46,28 @@ def directory() -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("ccr-avn") / "runs"
+
+
+NAME = re.compile(r"(\d{8}T\d{6})(\d{3})?Z-.*\.jsonl")
+_NEWEST: dict[Path, int] = {}
+"""Of each directory what its newest name says, in milliseconds since 1970."""
+
+
+def new_run() -> str:
+    """A name for the run that begins now. Names sort as runs began, also where the clock was set back in between."""
+    where = directory()
+    if where not in _NEWEST:
+        _NEWEST[where] = _newest(where)
+    at = _NEWEST[where] = max(time.time_ns() // 1_000_000, _NEWEST[where] + 1)
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(at // 1000))}{at % 1000:03}Z-{secrets.token_hex(3)}"
+
+
+def _newest(where: Path) -> int:
+    with suppress(OSError, ValueError):  # no directory yet; a name that is no date
+        found = NAME.fullmatch(max(filter(NAME.fullmatch, os.listdir(where)), default=""))  # noqa: PTH208 (ten times as fast)
+        if found:
+            return calendar.timegm(time.strptime(found[1], "%Y%m%dT%H%M%S")) * 1000 + int(found[2] or 0)
+    return 0
 
 
 class Journal:

@@ -23,7 +23,7 @@ TAG = "ccr_drill"
 MADE = "ccr_drill_made"
 """The tag with its creation time, in seconds since 1970: it tells a namesake from the one that was tagged."""
 
-RUN = re.compile(r"\d{8}T\d{6}Z-([0-9a-f]{6})")
+RUN = re.compile(r"\d{8}T\d{6}(?:\d{3})?Z-([0-9a-f]{6})")
 """A run's name, with what the name of its throw-away service ends in."""
 
 NAMED = re.compile(r"(.+)-drill-([0-9a-f]{6})")

@@ -162,6 +162,7 @@ def test_after_ninety_days_a_drill_is_due(state: Path) -> None:
     at = found["eu"].at
     assert drills.not_for_long(["eu", "as", "as"], found, at + 89 * DAY) == ["as"]
     assert drills.not_for_long(["eu"], found, at + 91 * DAY) == ["eu"]
+    assert drills.not_for_long(["eu"], found, at - 91 * DAY) == ["eu"], "a drill from the future is none"
     told = drills.told_of("as", None, at, "--replica-cloud c --replica-plan p")
     assert told == "last drill: none from this machine; ccr-avn drill as --replica-cloud c --replica-plan p"
 

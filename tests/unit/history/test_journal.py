@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ccr_avn.history.journal import Journal
+from ccr_avn.history import runs
+from ccr_avn.history.journal import _NEWEST, Journal, directory, new_run
 from ccr_avn.plan import events
 from ccr_avn.plan.model import go
 
@@ -20,3 +21,36 @@ def test_a_change_is_on_disk_with_all_before_it_before_it_is_sent(
     journal(events.ChangeStarted(at=2.0, slug="promote", argv=("avn", "service"), final=True))
     assert synced == [2]
     journal.close()
+
+
+DAY = 86_400 * 10**9
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["one process", "a process each"])
+def test_the_newest_run_is_the_one_begun_last_whatever_the_clock_said(
+    anew: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
+    begun = []
+    for days in (40_000, 20_000, 20_000, 19_000, 20_001):
+        monkeypatch.setattr("time.time_ns", lambda days=days: days * DAY)
+        if anew:
+            _NEWEST.clear()
+        begun.append(new_run())
+        directory().mkdir(exist_ok=True)
+        (directory() / f"{begun[-1]}.jsonl").write_text("")
+    assert [path.stem for path in runs.paths()] == begun[::-1]
+    assert runs.find("latest").stem == begun[-1]
+
+
+@pytest.mark.parametrize(
+    "name", ["99999999T999999Z-abc123.jsonl", "notes.txt", "zzz.jsonl", "20260102T030405Z-a.jsonl"]
+)
+def test_an_odd_or_older_name_keeps_no_run_from_beginning(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
+    directory().mkdir()
+    (directory() / name).write_text("")
+    monkeypatch.setattr("time.time_ns", lambda: 20_000 * DAY)
+    assert new_run() > "20241004T000000000Z-"
