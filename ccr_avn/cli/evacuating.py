@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from ccr_avn.cli.evacuation_told import (
 from ccr_avn.cli.one_of_many import Given, OneOfMany
 from ccr_avn.errors import CcrError, Interrupted, NotConfirmed
 from ccr_avn.evacuate.board import Board
-from ccr_avn.evacuate.choose import Choice, Selection, left_by, select
+from ccr_avn.evacuate.choose import Choice, Selection, judge, left_by, select
 from ccr_avn.evacuate.governor import Governor, at_once
 from ccr_avn.evacuate.lane import asking
 from ccr_avn.evacuate.schedule import Ended, Schedule, Turn
@@ -33,8 +34,8 @@ from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import Stop
 from ccr_avn.history.journal import Journal, new_run
 from ccr_avn.history.promotions import promotions
-from ccr_avn.monitoring.collect import look_at_all
-from ccr_avn.monitoring.pairs import pairs_of
+from ccr_avn.monitoring.collect import Looks, look_at_all
+from ccr_avn.monitoring.pairs import Pair, pairs_of
 from ccr_avn.output import console
 from ccr_avn.output.many import PlainBoard
 from ccr_avn.plan import events
@@ -78,6 +79,7 @@ class Evacuation:
     _began: float = field(default_factory=time.monotonic)
     _journal: Journal | None = None
     _over: bool = False  # every pair has ended
+    _pairs: dict[str, Pair] = field(default_factory=dict)
 
     def run(self, *, check: bool, dry_run: bool) -> None:
         """Raises:
@@ -120,14 +122,16 @@ class Evacuation:
         for note in getattr(services, "left_out", ()):
             console.warn(note)
         pairs = pairs_of(services, promotions(setting.project.name))
-        looks = look_at_all(
-            left_by(pairs, want), limit=given.data_timeout, ca_file=setting.ca_file, route=setting.route
-        )
-        selection = select(pairs, looks, want)
+        self._pairs = {one.name: one for one in pairs}
+        selection = select(pairs, self._look_at(left_by(pairs, want)), want)
         must_be_known(selection, want)
         listed = {one.name: one for one in services}
         self.ends = Ends(run=self.run_id, given=given, selection=selection, services=listed)
         return selection
+
+    def _look_at(self, pairs: tuple[Pair, ...]) -> Looks:
+        given = self.given
+        return look_at_all(pairs, limit=given.data_timeout, ca_file=given.setting.ca_file, route=given.setting.route)
 
     def _preview(self, selection: Selection) -> None:
         shown = {one.name: self._one(one).move().plan for one in selection.choices if one.moves}
@@ -227,7 +231,12 @@ class Evacuation:
             console.note(f"stopping: {told}")
 
     def _one(self, choice: Choice) -> OneOfMany:
-        return OneOfMany(choice=choice, given=self.given, evacuation=self.run_id, began=self._began)
+        pair = self._pairs.get(choice.name) if self.given.want.mode == "auto" else None
+        again = partial(self._judged, pair) if pair and pair.replica_name else None
+        return OneOfMany(choice=choice, given=self.given, evacuation=self.run_id, began=self._began, judge=again)
+
+    def _judged(self, pair: Pair) -> Choice:
+        return judge(pair, self._look_at((pair,)), self.given.want)
 
     def _arrived(self, number: int, _: FrameType | None) -> None:
         """Ctrl-C once: begin no more; again: as in a single run, for each."""

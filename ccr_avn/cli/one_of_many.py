@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -111,12 +112,13 @@ class Moved:
 
 @dataclass(slots=True, kw_only=True)
 class OneOfMany:
-    """``began``: when the evacuation did, on the monotonic clock."""
+    """``began``: when the evacuation did, on the monotonic clock. ``judge``: of --auto, what the pair is like now."""
 
     choice: Choice
     given: Given
     evacuation: str
     began: float
+    judge: Callable[[], Choice] | None = None
     _session: Session | None = None
     _hooks: Any = field(default=None)
 
@@ -189,6 +191,7 @@ class OneOfMany:
         )
         session.sinks.append(lane)
         try:
+            self._decide(turn)
             return self._ended(lane, signals, program, board, turn)
         except CcrError as problem:
             return self._failed(problem, board)
@@ -196,6 +199,25 @@ class OneOfMany:
             return self._failed(_bug(bug), board)
         finally:
             lane.leave()
+
+    def _decide(self, turn: Turn) -> None:
+        """What is done with it, decided again at its turn: by then a primary may have come back, or be lost.
+
+        Raises:
+            Refused: it can't be switched over, and is not proven to be lost.
+            NotBegun: no turn came.
+        """
+        at_its_turn = False
+        while self.judge and not at_its_turn:
+            if at_its_turn := self.choice.action == "failover":
+                turn.take()
+            now = self.judge()
+            if not now.moves:
+                raise Refused(f"{self.choice.name}: {now.reason}", hint=now.hint)
+            if now.action == self.choice.action == "switchover":
+                return
+            self.choice = replace(now, others=self.choice.others)
+        self.session.command, self.session.facts = self.choice.action, self._facts()
 
     def _ended(self, lane: Lane, signals: RunSignals, program: Program, board: Board, turn: Turn) -> Moved:
         """Raises:
@@ -215,7 +237,9 @@ class OneOfMany:
             move,
             session,
             hooks,
-            Around(project=given.setting.project.name, write_env=self._env, ask=lambda _: self._take(turn)),
+            Around(
+                project=given.setting.project.name, write_env=self._env, ask=lambda run: self._take(turn, move, run)
+            ),
             lambda confirm: session.run_in(world, move.plan, program.version, confirm, explain=move.explain),
         )
         outcome = move.outcome(session, run, hooks.seconds)
@@ -224,19 +248,26 @@ class OneOfMany:
             return self._failed(outcome.problem, board)
         return self._done(run, result, board)
 
-    def _take(self, turn: Turn) -> None:
+    def _take(self, turn: Turn, move: Move, run: Run) -> None:
         """Where a single run asks its question, one of many waits for its turn.
 
         Raises:
             NotBegun: none came.
+            Refused: it was to be failed over, and its primary answers.
         """
-        session, began = self.session, time.monotonic()
+        session, began, came = self.session, time.monotonic(), False
         try:
             turn.take()
-        except NotBegun:
-            seconds = time.monotonic() - began
-            session.emit(events.Asked(at=session.now(), question="its turn", confirmed=False, seconds=seconds))
-            raise
+            came = True
+        finally:
+            if (seconds := round(time.monotonic() - began, 1)) or not came:
+                session.emit(events.Asked(at=session.now(), question="its turn", confirmed=came, seconds=seconds))
+        known = move.procedure.last_known(run.seen) if self.judge and isinstance(move, FailoverMove) else None
+        if known and known.primary:
+            raise Refused(
+                f"{self.choice.primary} answers after all",
+                hint="run the same command again: it decides again how this pair is moved",
+            )
 
     def _done(self, run: Run, result: dict[str, Any], board: Board) -> Moved:
         ended = Ended(state="done", changed=run.changed)
@@ -269,7 +300,7 @@ class OneOfMany:
         moved = Moved(
             choice=self.choice,
             ended=ended,
-            run=self.run_id,
+            run=self.run_id if self.session.run else "",
             head=self.session.journal.head,
             result=result,
             outage_ms=outage(self.session) if self.choice.action == "switchover" else None,

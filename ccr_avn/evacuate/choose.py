@@ -1,5 +1,6 @@
 """Decides what to do with each service of an evacuated cloud. Pure: from one list of services and their state."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.monitoring.verdicts import closed
+from ccr_avn.procedures.gates.settings import DEFAULTS, networks
 from ccr_avn.valkey.replication import lag_of, link_of
 
 Mode = Literal["planned", "forced", "auto"]
@@ -185,7 +187,7 @@ def _moved(pair: Pair, following: list[Pair], looks: Looks, want: Want) -> Choic
 
 def _best(group: list[Pair], looks: Looks, want: Want) -> Choice:
     """The best of a primary's replicas; what is wrong with it decides when none will do."""
-    judged = [_judge(one, looks, want) for one in group]
+    judged = [judge(one, looks, want) for one in group]
     order = sorted(judged, key=lambda one: (not one.moves, one.behind is None, one.behind or 0, one.replica))
     best = order[0]
     stays = "stays a replica of the old primary; terminate it when you like" if best.moves else "is not touched"
@@ -208,7 +210,7 @@ def _distance(one: Choice) -> str:
     return "lag unknown" if one.behind is None else f"{one.behind} bytes behind"
 
 
-def _judge(pair: Pair, looks: Looks, want: Want) -> Choice:
+def judge(pair: Pair, looks: Looks, want: Want) -> Choice:
     """One pair by itself."""
     primary, replica = looks.get(pair.primary_name, NO_LOOK), looks.get(pair.replica_name, NO_LOOK)
     link = link_of(primary.side, replica.side)
@@ -237,8 +239,8 @@ def _judge(pair: Pair, looks: Looks, want: Want) -> Choice:
         return choice("refuse", *why_not) if why_not else choice("failover", f"forced; {trouble[0] or 'both answer'}")
     if not trouble[0]:
         return choice("switchover", LINK_UP)
-    if want.mode == "auto" and primary.side is None and not primary.ours and not primary.answered:
-        why_not = _not_whole(pair, replica)
+    if want.mode == "auto" and primary.side is None:
+        why_not = _may_live(pair, primary, replica, want) or _not_whole(pair, replica)
         return choice("refuse", *why_not) if why_not else choice("failover", trouble[0])
     return choice("refuse", *trouble)
 
@@ -257,6 +259,33 @@ def _impossible(pair: Pair, replica: Look, want: Want) -> tuple[str, str] | None
     if replica.side is None:
         return replica.trouble_of(name), replica.hint or f"ccr-avn gate last-known {name}"
     return None
+
+
+def _may_live(pair: Pair, primary: Look, replica: Look, want: Want) -> tuple[str, str] | None:
+    """Why a primary that could not be asked is not proven to be dead, and what helps."""
+    side, name = replica.side, pair.replica_name
+    if primary.answered:
+        doubt = "so it is not dead"
+    elif primary.ours or not primary.trouble:
+        doubt = "which says nothing of the service"
+    elif side and side.link_status == "up":
+        doubt = f"but {name} is linked to it, and heard from it {side.last_io_seconds} s ago"
+    elif not _admitted(pair):
+        doubt = f"but its ip_filter may keep this machine out: it is not as wide as that of {name}, which answers"
+    else:
+        return None
+    forced = shlex.join(("ccr-avn", "evacuate", *want.clouds, "--forced", "--allow-data-loss", "--only", name))
+    helps = f"{primary.hint}; " if primary.hint else ""
+    return f"{primary.trouble_of(pair.primary_name)}; {doubt}", f"{helps}if it is lost: {forced}"
+
+
+def _admitted(pair: Pair) -> bool:
+    """Whether its primary's filter admits this machine, as its replica's does."""
+    every, those = (
+        set(networks(one.user_config.get("ip_filter", DEFAULTS["ip_filter"]))) if one else set()
+        for one in (pair.primary, pair.replica)
+    )
+    return "0.0.0.0/0" in every or those <= every
 
 
 def _not_whole(pair: Pair, replica: Look) -> tuple[str, str] | None:

@@ -117,6 +117,8 @@ class Schedule:
         NotBegun: the operator, or the failures of others, ended it.
         """
         with self._changed:
+            if name in self._moving:
+                return
             self._checked.append(name)
             while not self._stopped and (self._checked[0] != name or len(self._moving) >= self.parallel):
                 self._changed.wait(TICK)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from ccr_avn.plan.execute import World
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.lookup import ask_each
 from ccr_avn.procedures.steps import Setting, endpoint
-from ccr_avn.valkey.diagnose import Answered
+from ccr_avn.valkey.diagnose import Answered, OutOfReach
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
 
@@ -46,7 +47,7 @@ SHUT = 1.5
 class Look:
     """What a service's data plane answered, or why nothing.
 
-    ``ours``: it is we who can't ask, not it that fails. ``answered``: something is there that lets clients in, be it
+    ``ours``: it is we who can't ask, so that nothing is known of it. ``answered``: something is there that lets clients in, be it
     with a refusal. ``hint``: what can help.
     """
 
@@ -103,10 +104,11 @@ def look_at_all(
     # Daemons: a name that is looked up for ever must not keep the command from ending.
     threads = [threading.Thread(target=read, args=(one,), daemon=True) for one in services.values()]
     for thread in threads:
-        thread.start()
-    for thread in threads:
+        with suppress(RuntimeError):  # a limit of processes: that one is not asked
+            thread.start()
+    for thread in filter(threading.Thread.is_alive, threads):
         thread.join(max(0.0, until + GRACE - time.monotonic()))
-    late = Look(trouble=f"no answer within {limit:g} s")
+    late = Look(trouble=f"no answer within {limit:g} s", ours=True)  # a name that is looked up for ever; a busy machine
     return {name: looks.get(name, late) for name in services}
 
 
@@ -117,8 +119,8 @@ def _look(service: Service, setting: Setting, until: float, hold: Callable[[], N
         where = replace(endpoint(service, setting), timeout=max(0.0, until - time.monotonic()))
         return Look(side=fetch_replication(where, until=until, hold=hold))
     except Unreachable as error:
-        answered = isinstance(error, Answered)
-        return Look(trouble=error.what, ours=not error.passing, answered=answered, hint=error.hint)
+        ours, answered = isinstance(error, OutOfReach) or not error.passing, isinstance(error, Answered)
+        return Look(trouble=error.what, ours=ours, answered=answered, hint=error.hint)
     except ValueError:  # no address at all, in one of the many ways in which it may be none
         return Look(trouble=f"the address of {service.name} can't be used", ours=True)
     except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the service wrongly called silent)

@@ -16,6 +16,7 @@ from ccr_avn.procedures.gates.offers import Orders
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.valkey.compare import Comparison
 from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.diagnose import OutOfReach
 from ccr_avn.valkey.info import fetch_link
 from ccr_avn.valkey.inventory import Databases, Planes, read_databases, read_planes
 from ccr_avn.valkey.marker import MarkerResult, run_marker
@@ -108,7 +109,7 @@ def _no_address(service: Service) -> Unreachable:
     hint = f"it is {service.state}: wait for it (avn service wait {service.name}), then run the same command again"
     if service.serving:
         hint = f"check whether Aiven shows one: avn service get {service.name} --json; else ask Aiven's support"
-    return Unreachable(
+    return OutOfReach(
         f"{service.name} has no address" + ("" if service.serving else " yet"),
         detail=f"its state is {service.state} and its service_uri is empty",
         hint=hint,

@@ -1,5 +1,6 @@
 """Diagnoses connection failures: the likely cause, what to do, and whether waiting may help."""
 
+import errno
 import socket
 import ssl
 from dataclasses import dataclass, replace
@@ -43,11 +44,21 @@ REFUSALS = {
 """By the first word of a server's error: what it is, what can help, whether waiting may mend it."""
 
 
+OF_THIS_MACHINE = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EACCES, errno.EPERM, errno.EADDRNOTAVAIL}
+)
+"""What connecting fails with where the service was not asked."""
+
+
 class Answered(Unreachable):
     """It can't be used, but something is there that lets clients in: it answered with a refusal."""
 
 
-class Unresolved(Unreachable):
+class OutOfReach(Unreachable):
+    """It was not asked at all: this machine does not find the way to it, so nothing is known of the service."""
+
+
+class Unresolved(OutOfReach):
     """Its name is not known here. Of a service that runs, that most likely stays so: it is in a VPC, and we are not."""
 
 
@@ -151,14 +162,15 @@ def _network(endpoint: "Endpoint", error: Exception, causes: tuple[BaseException
     name = endpoint.service
     if "max number of clients" in str(error):
         hint = f"close idle clients, or lower its timeout: avn service update {name} -c valkey_timeout=60"
-        return Diagnosis("it has reached its maximum number of clients", hint, passing=True)
+        return Diagnosis("it has reached its maximum number of clients", hint, passing=True, kind=Answered)
     if any(isinstance(one, socket.gaierror) and one.errno != socket.EAI_AGAIN for one in causes):
         hint = f"the name of a service in a VPC resolves only inside it: run this from there; else wait: avn service wait {name}"
         return Diagnosis(
             "its host name does not resolve here: in a VPC, or still building", hint, passing=True, kind=Unresolved
         )
     if _any(causes, socket.gaierror):
-        return Diagnosis("name resolution failed temporarily", "check DNS on this machine", passing=True)
+        hint = "check DNS on this machine"
+        return Diagnosis("name resolution failed temporarily", hint, passing=True, kind=OutOfReach)
     if _any(causes, ConnectionRefusedError):
         return _kept_out(
             endpoint, "the connection was refused: it is down or building, or an ip_filter blocks this machine"
@@ -169,7 +181,10 @@ def _network(endpoint: "Endpoint", error: Exception, causes: tuple[BaseException
         hint = (
             f"a service in a VPC is reached only from inside it: avn service get {name} --format '{{project_vpc_id}}'"
         )
-        return Diagnosis("there is no route to its network from here: a VPC", hint, passing=True)
+        return Diagnosis("there is no route to its network from here: a VPC", hint, passing=True, kind=OutOfReach)
+    if any(isinstance(one, OSError) and one.errno in OF_THIS_MACHINE for one in causes):
+        hint = "see ulimit -n, the memory and the firewall of this machine"
+        return Diagnosis("this machine could not open a connection", hint, passing=True, kind=OutOfReach)
     return _kept_out(endpoint, "the connection was closed at once: an IP filter, or it is restarting")
 
 

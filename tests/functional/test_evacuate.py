@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.evacuations import GO, by_pair, deletions, lets_nobody_in, pairs, result
 from tests.support.operator import EU, US, Make, Operator, ended
-from tests.support.pairs import accepts, add_service, missing, origin, uri
+from tests.support.pairs import accepts, add_service, link_status, missing, origin, uri
 from tests.support.wait import until
 from tests.support.writers import Load
 
@@ -171,3 +171,20 @@ def test_a_platform_that_says_slow_down_is_heard_and_nothing_is_lost(operator: O
     assert done.code == 0, done.err
     assert result(done.out)["slowed_down"] > 0
     assert missing(operator, load.acknowledged, "r1") == []
+
+
+def test_auto_fails_over_no_primary_that_is_back_when_its_turn_comes(operator: Operator) -> None:
+    """It was lost when all were looked at; while the first pair was moved it came back, with its replica."""
+    pairs(operator, 2)
+    operator.sandbox.servers.isolate("p1")
+    until(lambda: link_status(operator, "r1") == "down", "r1 to lose its primary")
+    back = "ccr-avn sandbox heal p1 && ccr-avn verify p1 r1 --level link --link-timeout 60"
+    first = f"sh -c 'test $CCR_OLD_PRIMARY != p0 || ( {back} )'"
+    done = operator.ccr(*GO, "--auto", "--allow-data-loss", "--before", first, "--hook-timeout", "60")
+    assert done.code == 0, done.err
+    told = by_pair(done.out)
+    assert {name: (one["action"], one["state"]) for name, one in told.items()} == {
+        "p0/r0": ("switchover", "done"),
+        "p1/r1": ("switchover", "done"),
+    }
+    assert operator.ccr("runs", "show", told["p1/r1"]["run"], "--json").out.count('"of": "switchover"') == 1

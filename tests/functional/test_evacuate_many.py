@@ -43,7 +43,7 @@ def test_odd_pairs_are_told_and_treated_each_as_it_is_and_the_rest_is_done(opera
     operator.sandbox.servers.freeze("p1")
     operator.sandbox.servers.cut_replication("r2")
     promoted_by_hand(operator, "r3")
-    rest = {f"p{one}": "done" for one in range(20)}
+    rest = {f"p{one}": "done" for one in range(20)} | {"p3": "refused"}  # nothing records that r3 was promoted from it
     done = operator.ccr(*GO)
     assert done.code == 14, done.err
     told = by_primary(done.out)
@@ -51,15 +51,18 @@ def test_odd_pairs_are_told_and_treated_each_as_it_is_and_the_rest_is_done(opera
     assert "p1" in told["p1"]["reason"]
     assert "--allow-data-loss" in told["p1"]["hint"]
     assert told["p2"]["reason"] == "link down"
-    assert "was already sent" in told["p3"]["reason"]
+    assert "no replica" in told["p3"]["reason"]
     others = {other.partition(" ")[0] for other in told["p4"]["others"]}
     assert {told["p4"]["replica"], *others} == {"r4", "r4b", "r4c"}
     assert "no replica" in told["single"]["reason"]
     again = operator.ccr(*GO, *ANYHOW)
-    assert again.code == 14, again.err
+    assert again.code == 4, again.err
     told = by_primary(again.out)
-    assert states(told) == {**rest, "p2": "refused", "single": "refused"}
-    assert told["p1"]["action"] == "failover"
+    assert states(told) == {**rest, "p1": "refused", "p2": "refused", "single": "refused"}
+    assert "r1 is linked to it" in told["p1"]["reason"]
+    forced = operator.ccr(*GO, "--forced", "--allow-data-loss", "--only", "r1")
+    assert forced.code == 0, forced.err
+    assert by_primary(forced.out)["p1"]["action"] == "failover"
     assert accepts(operator, "r1")
     assert {"r2", *others} == {row.dest for row in operator.sandbox.platform.rows.values()}
 

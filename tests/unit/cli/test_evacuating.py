@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +15,10 @@ from ccr_avn.cli import one_of_many
 from ccr_avn.cli.evacuating import Evacuation, FirstList
 from ccr_avn.cli.evacuation_told import Ends, lines_of
 from ccr_avn.cli.one_of_many import Moved, OneOfMany
-from ccr_avn.errors import Interrupted
+from ccr_avn.errors import Interrupted, Refused
 from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
-from ccr_avn.evacuate.schedule import Ended, State
+from ccr_avn.evacuate.schedule import Ended, State, Turn
 from ccr_avn.evacuate.stop import Stop
 from tests.support.factories import given_to_evacuate, service
 
@@ -153,3 +154,45 @@ def test_a_signal_while_the_result_is_reported_keeps_what_was_changed(number: in
     with pytest.raises(Interrupted) as late:
         made._arrived(number, None)
     assert late.value.exit_code == code
+
+
+class Turns:
+    """Who took a turn."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.turn = Turn(self.take, lambda: None)
+
+    def take(self) -> None:
+        self.taken += 1
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "action", "turns"),
+    [
+        ("failover", ["switchover"], "switchover", 1),
+        ("failover", ["failover"], "failover", 1),
+        ("switchover", ["switchover"], "switchover", 0),
+        ("switchover", ["failover", "failover"], "failover", 1),
+        ("switchover", ["failover", "switchover"], "switchover", 1),
+    ],
+)
+def test_auto_decides_again_when_the_turn_of_a_pair_comes(
+    first: Action, then: list[Action], action: Action, turns: int
+) -> None:
+    """A failover is decided on what was seen while the pair had its turn, and not before."""
+    left = [choice(0, one) for one in then]
+    took = Turns()
+    job = OneOfMany(choice=choice(0, first), given=GIVEN, evacuation="e", began=0.0, judge=lambda: left.pop(0))
+    job._decide(took.turn)
+    assert (job.choice.action, job.session.command, took.taken, left) == (action, action, turns, [])
+
+
+def test_one_that_is_not_proven_to_be_lost_by_then_is_refused() -> None:
+    now = replace(choice(0, "refuse"), reason="p0: max number of clients", hint="if it is lost: ccr-avn evacuate")
+    job = OneOfMany(choice=choice(0, "failover"), given=GIVEN, evacuation="e", began=0.0, judge=lambda: now)
+    with pytest.raises(Refused, match="max number of clients") as refused:
+        job._decide(Turns().turn)
+    assert refused.value.hint == now.hint
+    end = job._failed(refused.value, Board(["p0/r0"]))
+    assert (end.state, end.ended.changed, end.run) == ("refused", False, "")

@@ -15,6 +15,7 @@ from tests.support.factories import row, service, side
 EU, US = "google-europe-west1", "aws-us-east-1"
 UP = {"eu": Look(side=side()), "us": Look(side=side("slave"))}
 DEAD = Look(trouble="connection refused")
+LOST = {"eu": DEAD, "us": Look(side=side("slave", link_status="down"))}
 
 
 def primary(name: str = "eu", *replicas: str, **more: Any) -> dict[str, Any]:
@@ -41,10 +42,9 @@ def only(selection: Selection) -> Choice:
         ("planned", UP, "switchover"),
         ("forced", UP, "failover"),
         ("auto", UP, "switchover"),
-        ("planned", {**UP, "eu": DEAD}, "refuse"),
-        ("forced", {**UP, "eu": DEAD}, "failover"),
-        ("auto", {**UP, "eu": DEAD}, "failover"),
-        ("auto", {**UP, "eu": Look(trouble="not trusted", ours=True)}, "refuse"),
+        ("planned", LOST, "refuse"),
+        ("forced", LOST, "failover"),
+        ("auto", LOST, "failover"),
         ("planned", {**UP, "us": Look(side=side("slave", link_status="down"))}, "refuse"),
         ("auto", {**UP, "us": Look(side=side("slave", link_status="down"))}, "refuse"),
         ("forced", {**UP, "us": Look(side=side("slave", link_status="down"))}, "failover"),
@@ -58,6 +58,47 @@ def test_a_pair_is_decided_by_itself(mode: Mode, looks: dict[str, Look], action:
     assert one.action == action
     assert one.reason
     assert bool(one.hint) == (action == "refuse")
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        {**LOST, "eu": Look(trouble="not trusted", ours=True)},
+        {**LOST, "eu": Look(trouble="max number of clients", answered=True)},
+        {**LOST, "eu": Look()},
+        {**UP, "eu": DEAD},
+    ],
+    ids=["our trouble", "an answer", "not asked", "the link is up"],
+)
+def test_auto_fails_over_no_primary_that_may_be_alive(looks: dict[str, Look]) -> None:
+    """What is not proven to be dead is refused, with the option that says that it is."""
+    one = only(chosen(primary(), replica(), looks=looks, mode="auto"))
+    assert one.action == "refuse"
+    assert f"ccr-avn evacuate {EU} --forced --allow-data-loss --only us" in one.hint
+    assert only(chosen(primary(), replica(), looks=looks, mode="forced")).action == "failover"
+
+
+@pytest.mark.parametrize(
+    ("of_the_primary", "of_the_replica", "action"),
+    [
+        (["10.0.0.0/8"], ["0.0.0.0/0"], "refuse"),
+        (["10.0.0.0/8"], None, "refuse"),
+        (["10.0.0.0/8"], ["10.0.0.0/8"], "failover"),
+        (["10.0.0.0/8", "192.0.2.7/32"], ["10.0.0.0/8"], "failover"),
+        (["0.0.0.0/0"], ["10.0.0.0/8"], "failover"),
+        (None, ["10.0.0.0/8"], "failover"),
+    ],
+)
+def test_auto_takes_a_refusal_of_this_machine_for_no_death(
+    of_the_primary: list[str] | None, of_the_replica: list[str] | None, action: str
+) -> None:
+    """The replica answered this machine: a filter of its primary that is as wide does not keep it out."""
+
+    def config(entries: list[str] | None) -> dict[str, Any]:
+        return {"user_config": {} if entries is None else {"ip_filter": entries}}
+
+    made = (primary(**config(of_the_primary)), replica(**config(of_the_replica)))
+    assert only(chosen(*made, looks=LOST, mode="auto")).action == action
 
 
 def test_lag_is_told_and_too_much_is_refused() -> None:

@@ -9,7 +9,7 @@ from valkey import exceptions
 
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.connect import Endpoint, explained
-from ccr_avn.valkey.diagnose import Answered, explain
+from ccr_avn.valkey.diagnose import Answered, OutOfReach, explain
 
 ENDPOINT = Endpoint(service="eu", uri="rediss://default:pw-secret@h.example:1")
 
@@ -50,7 +50,9 @@ CASES = [
     (exceptions.ResponseError("NOREPLICAS Not enough good replicas"), "too few replicas", True, True),
     (exceptions.ResponseError("MISCONF Errors writing to the RDB"), "can't save", True, True),
     (exceptions.ResponseError("ODD nobody knows it"), "it refused", True, True),
-    (exceptions.ConnectionError("max number of clients reached"), "maximum number of clients", True, False),
+    (exceptions.ConnectionError("max number of clients reached"), "maximum number of clients", True, True),
+    (from_(OSError(24, "Too many open files")), "could not open a connection", True, False),
+    (from_(PermissionError(1, "Operation not permitted")), "could not open a connection", True, False),
 ]
 
 
@@ -69,6 +71,13 @@ def test_causes(error: Exception, told: str, passing: bool, answered: bool) -> N
     assert shown.passing is passing
     assert isinstance(shown, Answered) is answered
     assert "pw-secret" not in f"{shown} {shown.detail} {shown.hint}"
+
+
+def test_trouble_of_this_machine_is_none_of_the_service() -> None:
+    """No name, no route, no descriptor: it was not asked."""
+    words = ("does not resolve", "name resolution", "no route", "could not open")
+    for error, told, *_ in CASES:
+        assert isinstance(said_of(error), OutOfReach) is any(word in told for word in words), told
 
 
 @pytest.mark.parametrize("error", [case[0] for case in CASES if "add this machine" in said_of(case[0]).hint])
