@@ -55,6 +55,10 @@ its last pause is later than any un-pause that did not see it.
 """
 
 
+GOING = 0.5
+"""Seconds for another run to go away that found this fence and gives up."""
+
+
 class FenceRefused(Refused):
     """The service does not let its users pause clients, or see who else does."""
 
@@ -92,17 +96,20 @@ class Fence:
         self.release()
 
     def place(self) -> None:
-        """Hold writes back, and go on renewing that in the background. When it raises, nothing is held back.
+        """Hold writes back, and go on renewing that in the background. When it raises, nothing is held back by it.
+
+        It is the lock of a promotion as well: each is called a fence before it looks for others, and pauses nothing if
+        it finds one. So of two that are placed at once both give up, or the later one does.
 
         Raises:
             FenceRefused: the service refuses CLIENT PAUSE, CLIENT LIST or INFO.
-            Refused: another run is lifting its fence, and does not finish; or no thread can be started here.
+            Refused: another run holds a fence, or is lifting its own and does not finish; or no thread can be started.
             Unreachable: it can't be asked.
         """
         with self._or_nothing():
             with self._lock:
                 self._client = connect(self.endpoint, name=f"{NAME}{self._run}")
-                self._names()  # where that is refused, it is before anything is held back
+                self._must_be_alone()  # where that is refused, it is before anything is held back
                 self.placed_at = self._clock()
                 self._outlast_endings()
             in_background(self._renew, "fence")
@@ -114,6 +121,7 @@ class Fence:
             Refused, Unreachable: as when it is placed.
         """
         with self._or_nothing(), self._lock:
+            self._must_be_alone()
             self._outlast_endings()
 
     def side(self) -> ReplicationInfo:
@@ -147,7 +155,7 @@ class Fence:
         return not self._broken and self._clock() < self._until
 
     def others(self) -> tuple[str, ...]:
-        """The fences of other runs on the same service."""
+        """The fences of other runs on the same service, also those about to be placed."""
         mine = f"{NAME}{self._run}"
         return tuple(name for name in self._names() if name.startswith(NAME) and name != mine)
 
@@ -166,7 +174,16 @@ class Fence:
                     return ()
                 client = self._connected()
                 client.client_setname(f"{ENDING}{self._run}")
-                if others := self.others():
+                others = poll(  # one that only looked whether it may be placed is gone at once
+                    self.others,
+                    lambda found: not found,
+                    within=GOING,
+                    first=0.01,
+                    longest=0.05,
+                    clock=self._clock,
+                    sleep=self._sleep,
+                )
+                if others:
                     return others
                 if cut:
                     cut_and_unpause(client)
@@ -199,6 +216,16 @@ class Fence:
         with self._lock:  # not in the middle of a renewal, and none begins after this
             if self._client:
                 self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+
+    def _must_be_alone(self) -> None:
+        if others := self.others():
+            runs = ", ".join(name.removeprefix(NAME) for name in others)
+            raise Refused(
+                f"another run holds the write pause on {self.endpoint.service}: {runs}",
+                detail="one replica of a primary is promoted at a time, and by one run; this one changed nothing",
+                hint="let that run end, or end it with Ctrl-C, then run the same command again; "
+                "if its machine is gone, its connection ends by itself within minutes",
+            )
 
     @contextmanager
     def _or_nothing(self) -> Iterator[None]:

@@ -255,19 +255,44 @@ def test_a_refused_kill_leaves_the_fence_standing(primary: Server) -> None:
     primary.admin.client_unpause()
 
 
-def test_runs_see_each_other(primary: Server) -> None:
+def test_a_fence_is_a_lock(primary: Server) -> None:
     one, two = Fence(primary.endpoint(), "one", 10), Fence(primary.endpoint(), "two", 10)
     one.place()
-    two.place()
-    assert one.others() == (f"{NAME}two",)
     with pytest.raises(Refused) as caught:
-        lift(primary.endpoint(), disconnect=True)
-    assert f"{NAME}one" in caught.value.detail
-    assert two.release(cut=True) == (f"{NAME}one",)
-    assert not accepts(primary)
+        two.place()
+    assert "one" in caught.value.what
+    assert not accepts(primary), "who goes no further does not lift what it found"
     assert one.holds()
+    with pytest.raises(Refused) as lifted:
+        lift(primary.endpoint(), disconnect=True)
+    assert f"{NAME}one" in lifted.value.detail
     assert not one.release()
     assert accepts(primary)
+
+
+def test_of_fences_that_are_placed_at_once_one_holds_at_most(primary: Server) -> None:
+    fences = [Fence(primary.endpoint(), f"run-{number}", 10) for number in range(6)]
+    held: list[Fence] = []
+    line = threading.Barrier(len(fences))
+
+    def place(fence: Fence) -> None:
+        line.wait()
+        with suppress(Refused):
+            fence.place()
+            held.append(fence)
+
+    for _ in range(10):
+        threads = [threading.Thread(target=place, args=(one,)) for one in fences]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(held) <= 1
+        assert accepts(primary) is not bool(held), "nothing is left of those that went no further"
+        for one in held:
+            one.release()
+        held.clear()
+        fences = [Fence(primary.endpoint(), f"run-{number}", 10) for number in range(6)]
 
 
 def test_a_fence_outlasts_whoever_is_about_to_un_pause(primary: Server) -> None:

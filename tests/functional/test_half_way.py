@@ -258,18 +258,6 @@ def test_a_primary_that_starts_again_during_the_promotion_is_not_said_to_have_it
     assert operator.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
 
 
-def test_an_old_primary_that_another_run_pauses_is_not_called_open(pair: Operator) -> None:
-    from ccr_avn.valkey.connect import Endpoint
-    from ccr_avn.valkey.fence import Fence
-
-    with Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "other", 30):
-        done = pair.ccr(*GO, "--old-primary", "open")
-        assert done.code == 0, done.err
-        assert "old primary           eu: writes on eu are still paused: another run" in done.out
-        assert "was disconnected" not in done.out
-        assert paused_for(pair, "eu") > 1
-
-
 def test_a_failover_to_a_replica_that_came_back_empty_is_told_the_same_again(make: Make) -> None:
     operator = paired(make(promote_empty=True))
     with client(operator, "eu") as old:
@@ -416,22 +404,19 @@ def test_after_a_promotion_nobody_resumes_writes_by_mistake(make: Make, platform
     assert accepts(pair, "eu")
 
 
-def test_what_was_undone_is_what_was_seen(pair: Operator) -> None:
-    """A fence that can't be lifted is not "undone": until when it lasts is said, and the command."""
+def test_while_another_run_holds_the_fence_nothing_is_begun(pair: Operator) -> None:
     from ccr_avn.valkey.connect import Endpoint
     from ccr_avn.valkey.fence import Fence
 
-    other = Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "other", 30)
-    other.place()
-    try:
-        pair.sandbox.faults.add(kind="status", status=403, method="DELETE", path="/integration/")
-        done = pair.ccr(*GO)
-        assert done.code == 3, done.err
-        assert "fence: NOT undone: writes on eu are still paused" in done.err
-        assert "ccr-avn unfence eu" in done.err
-        assert "resumed" not in done.err
-    finally:
-        other.release()
+    with Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "20260101T000000Z-abcdef", 30):
+        before = pair.sandbox.changes()
+        for words in (GO, ("fence", "eu")):
+            done = pair.ccr(*words)
+            assert done.code == 4, done.err
+            assert "another run holds the write pause on eu: 20260101T000000Z-abcdef" in done.err
+        assert pair.sandbox.changes() == before
+        assert paused_for(pair, "eu") > 1
+    assert accepts(pair, "eu")
 
 
 def test_what_only_the_old_primary_has_can_be_listed(pair: Operator) -> None:

@@ -247,9 +247,23 @@ def test_a_release_ends_it_once(fence: Fence, server: Server) -> None:
 
 
 def test_a_release_names_the_fences_that_go_on(fence: Fence, server: Server) -> None:
-    server.names = [["app", f"{NAME}run", f"{NAME}other"]]
+    """This one was lost meanwhile, so another run could place its own. What only looked is gone at once."""
+    server.names = [["app", f"{NAME}run", f"{NAME}other"]] * 9
     assert fence.release() == (f"{NAME}other",)
     assert "unpause" not in server.sent
+
+
+def test_a_release_is_not_kept_from_it_by_a_run_that_gives_up(fence: Fence, server: Server) -> None:
+    server.names = [["app", f"{NAME}other"]]
+    assert fence.release() == ()
+    assert server.end == 0.0
+
+
+def test_who_finds_another_fence_pauses_nothing(server: Server) -> None:
+    server.names = [["app", f"{NAME}run", f"{NAME}other"]] * 9
+    with pytest.raises(Refused, match="another run holds the write pause on eu: other"):
+        new_fence(server).place()
+    assert not [one for one in server.sent if one.startswith(("pause", "unpause"))]
 
 
 def wish(**other: Any) -> Any:
@@ -283,6 +297,16 @@ def test_a_fence_is_known_before_it_is_placed(server: Server, monkeypatch: pytes
     assert server.end > 0
     assert fencing._unfence(want, seen) == "writes on eu resumed"
     assert server.end == 0.0
+
+
+def test_a_fence_that_can_not_be_lifted_is_not_called_undone(server: Server, fence: Fence) -> None:
+    seen, kept = Results(), fencing.Fenced(fence=fence, kept=None, target=None)
+    seen.keep(fencing.FENCE, kept)
+    server.names = [[f"{NAME}other"]] * 9
+    with pytest.raises(Refused, match="writes on eu are still paused") as caught:
+        fencing._unfence(wish(), seen)
+    assert "another run" in caught.value.detail
+    assert "ccr-avn unfence eu" in caught.value.hint
 
 
 def test_who_is_held_back() -> None:
