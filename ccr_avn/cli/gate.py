@@ -1,6 +1,7 @@
 """`ccr-avn gate …`: runs one gate by itself, by the same step as in a run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -9,10 +10,11 @@ from ccr_avn.cli import options, pages, primitives
 from ccr_avn.cli.alone import Alone, ServiceName, answering
 from ccr_avn.cli.options import Primary, Replica, Samples, flattened
 from ccr_avn.errors import NotProven
+from ccr_avn.plan.model import Finding, Gate, Results, stop
 from ccr_avn.procedures import enable
 from ccr_avn.procedures.enable import confirm_backup, confirm_integration, see_services
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
-from ccr_avn.procedures.old_primary import compare_histories, power_off, set_filter
+from ccr_avn.procedures.old_primary import Compared, compare_histories, power_off, set_filter
 from ccr_avn.procedures.promotion import control_plane_agrees, look_at_integration, promote, remember_origin
 from ccr_avn.procedures.steps import databases_step, link_step, marker_step, wait_running
 
@@ -157,9 +159,24 @@ def powered_off(service: ServiceName, asked: Alone) -> None:
     asked.judge(asked.within(power_off(asked.closing(service, service))))
 
 
-def audit(primary: Primary, replica: Replica, asked: Alone) -> None:
-    """After a promotion: report writes that only the old PRIMARY has. Always exit 0 if both exist."""
-    asked.judge(compare_histories(asked.closing(primary, replica, asked.find(primary, replica))))
+def audit(
+    *,
+    primary: Primary,
+    replica: Replica,
+    expect_none: Annotated[
+        bool, typer.Option("--expect-none", help="Exit 6 if there are any, or if that can't be shown.")
+    ] = False,
+    asked: Alone,
+) -> None:
+    """After a promotion: report writes that only the old PRIMARY has; exit 0 without --expect-none."""
+    step = compare_histories(asked.closing(primary, replica, asked.find(primary, replica)))
+
+    def judge(compared: Compared, seen: Results) -> Finding:
+        found = step.gate.judge(compared, seen)
+        hint = f"do not power {primary} off, and do not terminate it"
+        return found if found.facts["ahead_bytes"] == 0 else stop(found.reason, hint=hint)
+
+    asked.judge(replace(step, gate=Gate(step.gate.rule, judge, refused=NotProven)) if expect_none else step)
 
 
 GATES: dict[str, Callable[..., Any]] = {

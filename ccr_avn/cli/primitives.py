@@ -16,7 +16,7 @@ from ccr_avn.errors import Refused, UsageError
 from ccr_avn.procedures.fencing import STILL
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
-from ccr_avn.procedures.old_primary import see_closed
+from ccr_avn.procedures.old_primary import see_closed, set_filter
 from ccr_avn.procedures.promotion import carries_history
 from ccr_avn.procedures.steps import endpoint as endpoint_of
 from ccr_avn.valkey import quiescence, writes
@@ -67,7 +67,7 @@ def check_fence(
     source, target = asked.endpoints(primary, replica)
     now = _lengthened(source, ttl) if ttl else quiescence.is_quiescent(source, STILL)
     trouble = lacks(fetch_replication(target), noted.replid, noted.offset, replica)
-    if now is None or not noted.no_writes_between(now, time.time() - noted.at):
+    if now is None or not noted.no_writes_until(now):
         why = ": the write pause did not hold" if ttl else ""
         trouble = f"{primary} was written to since, or its server was started again{why}"
     if trouble:
@@ -111,7 +111,7 @@ def check_history(
     result, text = dict(carried.facts), carried.reason
     if primary:
         old = fetch_replication(endpoint_of(find(seen, primary), asked.setting))
-        ahead = history.judge_audit(history.audit(old, seen.of(step), None), primary, "")
+        ahead = history.judge_audit(history.audit(old, seen.of(step), None), primary)
         result |= ahead.facts
         text = f"{text}; {ahead.reason}"
     asked.show(text, result)
@@ -187,9 +187,19 @@ def accepts_writes(*, service: ServiceName, timeout: Timeout = 60, asked: Act) -
 
 
 @flattened
-def closed(*, service: ServiceName, timeout: Timeout = 120, asked: Act) -> None:
+def closed(
+    *,
+    service: ServiceName,
+    new_primary: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", callback=options.a_name, help="Must answer meanwhile: the network is not lost."),
+    ] = None,
+    timeout: Timeout = 120,
+    asked: Act,
+) -> None:
     """Wait until SERVICE refuses all client connections. Exit 5 if it still accepts them at --timeout."""
-    step = see_closed(asked.closing(service, service, asked.find(service)))
+    wish = asked.closing(service, new_primary or service, asked.find(service, *((new_primary,) if new_primary else ())))
+    step = see_closed(wish, set_filter(wish))
     asked.judged(replace(step, poll=replace(step.poll, limit=timeout)))
     asked.show(f"{service} refuses all client connections", {})
 

@@ -66,7 +66,9 @@ def _outcome(session: "Session", run: "Run", procedure: Switchover, hooks: dict[
         *_split_brain(want),
         *parity.risks(different),
     ]
-    found = procedure.found_ahead(run.seen) or _found_before(procedure, run)
+    found = procedure.found_ahead(run.seen)
+    if found is None or found.ahead_bytes is None:
+        found = _found_before(procedure, run) or found
     result: dict[str, Any] = {
         "old_primary": want.primary,
         "new_primary": want.replica,
@@ -132,8 +134,7 @@ def _found_before(procedure: Switchover, run: "Run") -> Audit | None:
     old, new = procedure.service(run.seen, want.primary), procedure.service(run.seen, want.replica)
     if old is None or new is None:
         return None
-    found = found_ahead(old, new, want.setting.project.name)
-    return Audit(ahead_bytes=found.ahead_bytes, ahead_writes=found.ahead_writes) if found else None
+    return found_ahead(old, new, want.setting.project.name)
 
 
 def _ahead(want: SwitchoverRequest, found: Audit | None) -> CcrError | None:

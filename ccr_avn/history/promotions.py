@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ccr_avn.aiven import lineage
 from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.history import journal, runs
+from ccr_avn.procedures.gates.history import Audit
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
@@ -59,15 +60,7 @@ def filter_before(service: "Service", project: str | None, closed: list[str]) ->
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ahead:
-    """What a run found that only the old primary has; ``ahead_writes`` None: they could not be counted."""
-
-    ahead_bytes: int
-    ahead_writes: int | None
-
-
-def found_ahead(old: "Service", new: "Service", project: str | None) -> Ahead | None:
+def found_ahead(old: "Service", new: "Service", project: str | None) -> Audit | None:
     """What the newest run that compared these very services found on the old primary alone; None: nothing, or none did."""
     for entries in _runs_of(old.name, project, AUDIT):
         born = _noted(entries).get("created")
@@ -76,10 +69,15 @@ def found_ahead(old: "Service", new: "Service", project: str | None) -> Ahead | 
         if (born.get(old.name), born.get(new.name)) != (lineage.created(old), lineage.created(new)):
             continue
         facts = [_facts(one) for one in entries if one.get("slug") == "audit"]
-        counted = [one for one in facts if isinstance(one.get("ahead_bytes"), int)]
-        if counted:
-            ahead = Ahead(ahead_bytes=counted[-1]["ahead_bytes"], ahead_writes=counted[-1].get("ahead_writes"))
-            return ahead if ahead.ahead_bytes else None
+        told = [one for one in facts if isinstance(one.get("ahead_bytes"), int) or one.get("lapsed") is True]
+        if told:
+            found = Audit(
+                ahead_bytes=told[-1].get("ahead_bytes"),
+                ahead_writes=told[-1].get("ahead_writes"),
+                why="an earlier run on this machine could not compare them, and nothing held writes back then",
+                lapsed=told[-1].get("lapsed") is True,
+            )
+            return found if found.ahead_bytes or found.lapsed else None
     return None
 
 

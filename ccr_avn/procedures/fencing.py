@@ -13,18 +13,21 @@ from ccr_avn.poll import poll
 from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.promotion import FAST
-from ccr_avn.procedures.steps import Find, Setting, endpoint
+from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.connect import awake
 from ccr_avn.valkey.fence import Fence, FenceRefused
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import Noted, caught_up, is_quiescent, no_writes_between
 from ccr_avn.valkey.replication import ReplicationInfo
-from ccr_avn.valkey.writes import Kept, lets_clients_in
+from ccr_avn.valkey.writes import Kept
 
 FenceMode = Literal["auto", "client-pause", "observe"]
 STILL = 3.0
 """Seconds for which the primary's offset must stand still where writers are stopped by the operator."""
+
+FENCE_LIMIT = 5.0
+"""Seconds for which the fence is tried after a promotion."""
 
 ROUNDS = 3
 """How often the fence is placed anew after a gap before it counts as one that can't be kept."""
@@ -53,21 +56,21 @@ class FenceWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fenced:
-    """``fence`` None: the service refuses CLIENT PAUSE. ``target``: the primary's side once writes were paused."""
+    """``fence`` None: writes could not be paused. ``target``: the primary's side once they were paused, or stood still.
+
+    ``trouble``: why nothing holds writes back, after a promotion.
+    """
 
     fence: Fence | None
     kept: Kept | None
     target: ReplicationInfo | None
-    target_at: float = 0.0  # on the clock that goes on during a suspend, seconds
+    trouble: str = ""
 
     def close(self) -> None:
         if self.kept:
             self.kept.close()
         if self.fence:
             self.fence.leave()
-
-    def at(self, target: ReplicationInfo) -> "Fenced":
-        return replace(self, target=target, target_at=awake())
 
 
 def fenced_in(seen: Results) -> Fenced | None:
@@ -78,27 +81,24 @@ def fenced_in(seen: Results) -> Fenced | None:
 
 def place_fence(want: FenceWish) -> Step[str]:
     def read(seen: Results) -> str:
-        fenced: Fenced | None = seen.result(FENCE)
-        if fenced:
-            return "fenced" if fenced.fence else "observed"
+        """What shows that there is nothing to pause; empty: nothing does."""
         primary = want.find(seen, want.primary)
-        if primary.state == "POWEROFF":
-            return "off"
-        if want.promoted(seen) and not lets_clients_in(endpoint(primary, want.setting)):
-            return "shut"
-        return "open"
+        if seen.result(FENCE) or not (want.promoted(seen) or primary.state == "POWEROFF"):
+            return ""
+        found = admission_of(primary, want.setting)
+        return found.why if found.state == "closed" else ""
 
-    def judge(state: str, seen: Results) -> Finding:
-        told = {
-            "observed": "no writes are seen",
-            "off": f"{want.primary} is powered off",
-            "shut": f"{want.primary} refuses client connections",
-        }
-        if state == "fenced":
-            fenced: Fenced = seen.result(FENCE)
-            until = fenced.fence.paused_until() if fenced.fence else 0.0
-            return go(f"writes on {want.primary} are paused", writes_paused_until=until)
-        return go(told[state]) if state in told else todo(f"writes on {want.primary} are not paused")
+    def judge(closed: str, seen: Results) -> Finding:
+        fenced: Fenced | None = seen.result(FENCE)
+        if fenced is None:
+            return go(f"{want.primary}: {closed}") if closed else todo(f"writes on {want.primary} are not paused")
+        if fenced.fence:
+            return go(f"writes on {want.primary} are paused", writes_paused_until=fenced.fence.paused_until())
+        if not fenced.trouble:
+            return go("no writes are seen")
+        return go(
+            f"writes on {want.primary} can't be paused", warnings=(f"nothing holds writes back: {fenced.trouble}",)
+        )
 
     observed = want.mode == "observe"
     alone = ("ccr-avn", *(("gate", "last-known") if observed else ("fence",)), want.primary, *want.setting.options)
@@ -207,21 +207,38 @@ def still_fenced(want: FenceWish) -> Callable[[Results], None]:
 
 
 def _fence(want: FenceWish, seen: Results) -> Fenced:
+    """After a promotion nothing is gained by giving up: it is tried for a while, and then closed all the same."""
+    if not want.promoted(seen):
+        return _fenced(want, seen)
+
+    def attempt() -> Fenced | Unreachable:
+        try:
+            return _fenced(want, seen)
+        except Unreachable as trouble:
+            return trouble
+
+    found = poll(attempt, lambda tried: isinstance(tried, Fenced), within=FENCE_LIMIT, first=0.1, longest=1.0)
+    return found if isinstance(found, Fenced) else Fenced(fence=None, kept=None, target=None, trouble=found.what)
+
+
+def _fenced(want: FenceWish, seen: Results) -> Fenced:
     primary, may_be_promoting = want.find(seen, want.primary), want.may_be_promoting(seen)
-    where = endpoint(primary, want.setting)
+    refused = "--fence observe was asked for"
     if want.mode != "observe":
+        where = endpoint(primary, want.setting)
         fence = Fence(where, want.run, want.promote_timeout if may_be_promoting else want.ttl)
         seen.keep(FENCE, Fenced(fence=fence, kept=None, target=None))  # before it acts: a signal may come at any moment
         try:
             fence.place()
-        except FenceRefused:
+        except FenceRefused as refusal:
             if want.mode == "client-pause":
                 raise
+            refused = refusal.what
         else:
-            return Fenced(fence=fence, kept=_kept(primary, want.setting), target=None).at(fence.side())
-    if want.promoted(seen):  # nothing is gained by waiting: it must be closed
-        return Fenced(fence=None, kept=_kept(primary, want.setting), target=None)
-    return Fenced(fence=None, kept=_kept(primary, want.setting), target=None).at(_observe(want, primary))
+            return Fenced(fence=fence, kept=_kept(primary, want.setting), target=fence.side())
+    if want.promoted(seen):
+        return Fenced(fence=None, kept=_kept(primary, want.setting), target=None, trouble=refused)
+    return Fenced(fence=None, kept=_kept(primary, want.setting), target=_observe(want, primary))
 
 
 def _kept(primary: Service, setting: Setting) -> Kept | None:
@@ -284,12 +301,11 @@ def _seal(want: FenceWish, seen: Results) -> Fenced:
     replica = endpoint(want.find(seen, want.replica), want.setting)
     for _ in range(ROUNDS):
         now = _lengthened(want, fenced, seen)
-        if fenced.fence is None or fenced.fence.holds() or now.run_id != fenced.target.run_id:
+        if now.run_id != fenced.target.run_id or not _must_look_again(fenced, now):
             break
-        fenced.fence.place_anew()
-        fenced = fenced.at(fenced.fence.side())
-        if fenced.target:
-            caught_up(fenced.target, replica, timeout=want.catch_up_timeout)
+        target = _looked_at_again(want, fenced, seen)
+        fenced = replace(fenced, target=target)
+        caught_up(target, replica, timeout=want.catch_up_timeout)
     trouble = _trouble(fenced, now)
     side = fetch_replication(replica)
     if not trouble and fenced.target and side.role != "master":
@@ -309,6 +325,22 @@ def _lengthened(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationIn
     return fenced.fence.side()
 
 
+def _must_look_again(fenced: Fenced, now: ReplicationInfo) -> bool:
+    """After a gap in the fence; or where a save has set the count of writes back, so that what came since is not known."""
+    gap = fenced.fence is not None and not fenced.fence.holds()
+    target = fenced.target
+    return gap or (target is not None and now.last_save != target.last_save and now.offset != target.offset)
+
+
+def _looked_at_again(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationInfo:
+    """What the replica must have applied by now: all from before counts, whatever it was."""
+    if fenced.fence is None:
+        return _observe(want, want.find(seen, want.primary))
+    if not fenced.fence.holds():
+        fenced.fence.place_anew()
+    return fenced.fence.side()
+
+
 def _trouble(fenced: Fenced, now: ReplicationInfo) -> str:
     target = fenced.target
     if target is None:
@@ -319,7 +351,7 @@ def _trouble(fenced: Fenced, now: ReplicationInfo) -> str:
         )
     if fenced.fence and not fenced.fence.holds():
         return "the write pause could not be kept"
-    if not no_writes_between(target, now, awake() - fenced.target_at):
+    if not no_writes_between(target, now):
         return f"data was written ({now.offset - target.offset} bytes): the write pause was lifted or bypassed"
     return ""
 

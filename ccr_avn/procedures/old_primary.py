@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ccr_avn.aiven import avn
@@ -10,12 +10,14 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Results, Step, go, stop, todo, wait
 from ccr_avn.procedures.fencing import FENCE, Fenced, fenced_in
+from ccr_avn.procedures.gates.closed import Closing, judge_closed
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
 from ccr_avn.procedures.gates.settings import DEFAULTS, NOBODY, filter_word, networks
-from ccr_avn.procedures.steps import Find, Setting, endpoint
+from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
+from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
-from ccr_avn.valkey.writes import Kept, Left, lets_clients_in
+from ccr_avn.valkey.writes import Kept, Left
 
 OldPrimaryAction = Literal["close", "power-off", "hold", "open"]
 
@@ -24,9 +26,6 @@ SHUT_LIMIT = 120.0
 
 LONGEST_WORD = 120_000
 """Bytes that one word of a command may have: Linux takes 128 KiB."""
-
-QUIET_LOOKS = 3
-"""How often in a row nobody must be left: who was cut comes back within some of these looks, if it can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,35 +42,30 @@ class CloseWish:
 class Compared:
     """Both servers' INFO, the old primary's when writes were paused for the promotion, and what follows from them.
 
-    ``noted`` None: another run paused them, and what it saw is not known.
+    ``noted`` None: another run paused them, and what it saw is not known; ``new`` None: one of them does not answer.
     """
 
-    new: ReplicationInfo
+    new: ReplicationInfo | None
     noted: ReplicationInfo | None
     found: Audit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closing:
-    """``lets_in``: whether a new connection is let in; ``left``: who a connection from before sees, None: there is none.
-
-    ``quiet``: looks in a row in which nobody was left and nobody was let in; ``paused``: whether writes still are.
-    """
-
-    lets_in: bool
-    left: Left | None
-    trouble: str = ""
-    quiet: int = 0
-    paused: bool = True
 
 
 def closing_steps(want: CloseWish) -> tuple[Step[Any], ...]:
     """The steps for this fate, in order."""
     compare = compare_histories(want)
+    shut = set_filter(want)
     if want.fate == "close":
-        return (compare, set_filter(want), see_closed(want))
+        return (compare, shut, see_closed(want, shut))
     if want.fate == "power-off":
-        return (compare, power_off(want))
+        return (
+            compare,
+            replace(shut, unneeded=lambda seen: "" if _has_data(seen, compare) else "it will be powered off"),
+            replace(
+                see_closed(want, shut),
+                unneeded=lambda seen: "" if _has_data(seen, compare) else "it will be powered off",
+            ),
+            replace(power_off(want), unneeded=lambda seen: _has_data(seen, compare)),
+        )
     if want.fate == "hold":
         return (compare, _hold(want))
     return (compare, _open(want))
@@ -93,21 +87,34 @@ def filter_commands(setting: Setting, name: str, ip_filter: object) -> tuple[str
     return (f"# its ip_filter has {len(given)} entries, too many for one command: set it in the Aiven console",)
 
 
-def compare_histories(want: CloseWish) -> Step[Compared | None]:
+def _has_data(seen: Results, compared: "Step[Compared]") -> str:
+    """Why it must not be powered off: what is only there would be lost. Empty: nothing speaks against it."""
+    found = seen.of(compared).found
+    if not (found.ahead_bytes or found.lapsed):
+        return ""
+    return "it was closed instead of powered off: it has, or may have, writes that the new primary lacks"
+
+
+def compare_histories(want: CloseWish) -> Step[Compared]:
     """Before it is closed: has it anything that the new primary lacks. Told at the end, whatever happened before."""
 
-    def read(seen: Results) -> Compared | None:
-        noted = None if want.promoted(seen) else _target(seen)
+    def read(seen: Results) -> Compared:
+        fenced = fenced_in(seen)
+        noted = fenced.target if fenced and not want.promoted(seen) else None
         try:
             new = fetch_replication(endpoint(want.find(seen, want.replica), want.setting))
             return Compared(new=new, noted=noted, found=audit(_old_side(want, seen), new, noted))
-        except Unreachable:
-            return None
+        except Unreachable as trouble:
+            held = fenced is None or (fenced.fence is not None and fenced.fence.holds())
+            unknown = Audit(ahead_bytes=None, why=trouble.what, lapsed=not held)
+            return Compared(new=None, noted=noted, found=unknown)
 
-    def judge(found: Compared | None, _: Results) -> Finding:
-        return judge_audit(found.found if found else None, want.primary, f"cannot connect to {want.primary}")
+    def judge(compared: Compared, _: Results) -> Finding:
+        return judge_audit(compared.found, want.primary)
 
-    words = want.setting.gate("audit", want.primary, want.replica)
+    words = want.setting.gate(
+        "audit", want.primary, want.replica, *(("--expect-none",) if want.fate == "power-off" else ())
+    )
     return Step(
         slug="audit",
         purpose=f"check whether {want.primary} has writes that {want.replica} lacks",
@@ -117,16 +124,20 @@ def compare_histories(want: CloseWish) -> Step[Compared | None]:
     )
 
 
-def final_audit(seen: Results, compared: Step[Compared | None], shut: Step[Any] | None) -> Audit | None:
+def final_audit(seen: Results, compared: Step[Compared], shut: Step[Any] | None) -> Audit | None:
     """What was found before it was closed; or more, by what a connection from before saw last.
 
     ``shut``: the step that closed it, or powered it off; None: it was left open.
     """
     found = seen.get(compared)
-    if found is None or shut is None or not seen.has(shut) or found.found.ahead_bytes is None:
+    if found is None or shut is None or not seen.has(shut) or found.new is None or found.found.ahead_bytes is None:
         return found.found if found else None
     fenced = fenced_in(seen)
     last = fenced.kept.last if fenced and fenced.kept else None
+    if fenced and fenced.fence is None and last is None and not found.found.ahead_bytes:
+        return Audit(
+            ahead_bytes=None, why=f"nothing held writes back until it was closed: {fenced.trouble}", lapsed=True
+        )
     since = audit(last, found.new, found.noted) if last else found.found
     if since.ahead_bytes is None or since.ahead_bytes > found.found.ahead_bytes:
         return since
@@ -141,11 +152,6 @@ def _old_side(want: CloseWish, seen: Results) -> ReplicationInfo:
     if fenced and fenced.fence:
         return fenced.fence.side()
     return fetch_replication(endpoint(want.find(seen, want.primary), want.setting))
-
-
-def _target(seen: Results) -> ReplicationInfo | None:
-    fenced = fenced_in(seen)
-    return fenced.target if fenced else None
 
 
 def set_filter(want: CloseWish) -> Step[Service]:
@@ -175,22 +181,26 @@ def _look_closely(seen: Results) -> None:
         fenced.kept.look_closely()
 
 
-def see_closed(want: CloseWish) -> Step[Closing]:
-    """avn returns when the platform has accepted the filter; closed means that nobody is left and nobody comes."""
+def see_closed(want: CloseWish, shut: Step[Service]) -> Step[Closing]:
+    """avn returns when the platform has accepted the filter; closed means that nobody is left and nobody comes.
+
+    ``shut``: the step that set the filter, and read it back.
+    """
 
     def read(seen: Results) -> Closing:
-        service = want.find(seen, want.primary)
-        if service.state == "POWEROFF":
-            return Closing(lets_in=False, left=None)
-        lets_in = lets_clients_in(endpoint(service, want.setting))
+        service = seen.get(shut) or want.find(seen, want.primary)
+        found = admission_of(service, want.setting)
+        if found.state == "closed" and service.state != "POWEROFF" and (trouble := _cut_off(want, seen)):
+            found = Admission(state="unknown", why=trouble)
         fenced: Fenced | None = seen.result(FENCE)
         before = seen.of(step).quiet if seen.has(step) else 0
-        if fenced is None or fenced.kept is None:
-            return Closing(lets_in=lets_in, left=None)
-        left, trouble = _cut(fenced.kept, _users(service), lets_in=lets_in)
-        quiet = before + 1 if not lets_in and not trouble and left and not left.clients else 0
+        if fenced is None or fenced.kept is None or service.state == "POWEROFF":
+            return Closing(admission=found, left=None)
+        closed = found.state == "closed"
+        left, trouble = _cut(fenced.kept, _users(service), closed=closed)
+        quiet = before + 1 if closed and not trouble and left and not left.clients else 0
         paused = fenced.fence is None or fenced.fence.holds()
-        return Closing(lets_in=lets_in, left=left, trouble=trouble, quiet=quiet, paused=paused)
+        return Closing(admission=found, left=left, trouble=trouble, quiet=quiet, paused=paused)
 
     def judge(found: Closing, _: Results) -> Finding:
         return judge_closed(found, want.primary, _power_off_words(want))
@@ -198,9 +208,11 @@ def see_closed(want: CloseWish) -> Step[Closing]:
     step = Step(
         slug="closed",
         purpose=f"check that no client is connected to {want.primary} or can connect; writes are paused until then",
-        read=Probe(want.setting.gate("closed", want.primary, limit=SHUT_LIMIT, tight=True), read),
+        read=Probe(
+            want.setting.gate("closed", want.primary, "--new-primary", want.replica, limit=SHUT_LIMIT, tight=True), read
+        ),
         by_hand=want.setting.server(want.primary, "PING"),
-        gate=Gate("new connections are refused, and no client remains", judge),
+        gate=Gate(f"new connections are refused, no client remains, and {want.replica} answers", judge),
         poll=Poll(
             limit=SHUT_LIMIT,
             first=0.05,
@@ -213,32 +225,22 @@ def see_closed(want: CloseWish) -> Step[Closing]:
     return step
 
 
-def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
-    if found.lets_in:
-        return wait("new connections are still accepted")
-    if found.trouble:
-        return wait(found.trouble)
-    if found.left is None:
-        return go("new connections are refused", warnings=_unseen(primary, power_off))
-    if found.left.cut:
-        return go("new connections are refused, and existing ones were closed")
-    if found.left.clients:
-        return wait(f"{len(found.left.clients)} clients are still connected: {', '.join(found.left.clients[:3])}")
-    if found.quiet < QUIET_LOOKS:
-        return wait("no client is connected; waiting to see whether one connects")
-    return go("new connections are refused, and no client is connected")
+def _cut_off(want: CloseWish, seen: Results) -> str:
+    """What speaks against a closed service: this machine does not reach the new primary either. Empty: nothing does."""
+    if want.replica == want.primary:  # nobody said which it is
+        return ""
+    try:
+        fetch_replication(endpoint(want.find(seen, want.replica), want.setting))
+    except Unreachable as trouble:
+        return f"{want.replica} does not answer from this machine either: {trouble.what}"
+    return ""
 
 
-def _unseen(primary: str, power_off: str) -> tuple[str, ...]:
-    what = f"whether clients connected to {primary} before are still connected can't be seen from here"
-    return (f"{what}; {power_off} disconnects them reliably",)
-
-
-def _cut(kept: Kept, users: frozenset[str], *, lets_in: bool) -> tuple[Left | None, str]:
+def _cut(kept: Kept, users: frozenset[str], *, closed: bool) -> tuple[Left | None, str]:
     """Look who is left; once nobody new is let in, cut them: while writes are paused nothing they sent is executed."""
     try:
         left = kept.read(users)
-        if left.clients and not lets_in:
+        if left.clients and closed:
             kept.cut_others(users)
     except Unreachable as trouble:
         return None, f"an existing connection can't list the remaining clients: {trouble.detail or trouble.what}"

@@ -16,12 +16,13 @@ from ccr_avn.procedures.gates.offers import Orders
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.valkey.compare import Comparison
 from ccr_avn.valkey.connect import Endpoint
-from ccr_avn.valkey.diagnose import OutOfReach
+from ccr_avn.valkey.diagnose import Admission, OutOfReach
 from ccr_avn.valkey.info import fetch_link
 from ccr_avn.valkey.inventory import Databases, Planes, read_databases, read_planes
 from ccr_avn.valkey.marker import MarkerResult, run_marker
 from ccr_avn.valkey.replication import Link
 from ccr_avn.valkey.route import addresses, best
+from ccr_avn.valkey.writes import admission
 
 POLL_INTERVAL = 5.0
 """Default seconds between two checks."""
@@ -103,6 +104,16 @@ def endpoint(service: Service, setting: Setting) -> Endpoint:
         idle_timeout=service.idle_timeout,
         closed=lets_nobody_in(service),
     )
+
+
+def admission_of(service: Service, setting: Setting) -> Admission:
+    """Whether it lets clients in just now, as far as this machine can see."""
+    if service.state == "POWEROFF":
+        return Admission(state="closed", why="it is powered off")
+    try:
+        return admission(endpoint(service, setting))
+    except Unreachable as trouble:
+        return Admission(state="unknown", why=trouble.what)
 
 
 def _no_address(service: Service) -> Unreachable:

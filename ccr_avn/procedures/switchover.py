@@ -143,7 +143,7 @@ class Switchover:
     promote: Step[ReplicationInfo]
     accepts_writes: Step[bool]
     running: Step[Service]
-    compared: Step[closing.Compared | None]
+    compared: Step[closing.Compared]
     closing: tuple[Step[Any], ...]
 
     def service(self, seen: Results, name: str) -> Service | None:
@@ -151,7 +151,7 @@ class Switchover:
 
     def found_ahead(self, seen: Results) -> Audit | None:
         """What only the old primary has, as far as it could be seen."""
-        shut = next((step for step in self.closing if step.slug in ("closed", "power-off")), None)
+        shut = next((step for step in self.closing if step.slug in ("closed", "power-off") and seen.has(step)), None)
         return closing.final_audit(seen, self.compared, shut)
 
     def as_left(self, seen: Results) -> Service | None:

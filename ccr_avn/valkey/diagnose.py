@@ -4,7 +4,7 @@ import errno
 import socket
 import ssl
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from valkey import exceptions
 
@@ -58,8 +58,29 @@ class OutOfReach(Unreachable):
     """It was not asked at all: this machine does not find the way to it, so nothing is known of the service."""
 
 
+class TurnedAway(Unreachable):
+    """The connection was refused: nobody listens there, or a filter keeps this machine out."""
+
+
 class Unresolved(OutOfReach):
     """Its name is not known here. Of a service that runs, that most likely stays so: it is in a VPC, and we are not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Whether a service lets clients in, and what shows it. No answer is not a state: *unknown* is neither of the others."""
+
+    state: Literal["open", "closed", "unknown"]
+    why: str
+
+
+def admission_after(trouble: Unreachable, *, shut: bool) -> Admission:
+    """What a failed look says; ``shut``: its ip_filter is known to admit nobody."""
+    if isinstance(trouble, Answered):
+        return Admission(state="open", why=trouble.what)
+    if isinstance(trouble, TurnedAway) and shut:
+        return Admission(state="closed", why="its ip_filter admits nobody, and new connections are refused")
+    return Admission(state="unknown", why=trouble.what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +193,8 @@ def _network(endpoint: "Endpoint", error: Exception, causes: tuple[BaseException
         hint = "check DNS on this machine"
         return Diagnosis("name resolution failed temporarily", hint, passing=True, kind=OutOfReach)
     if _any(causes, ConnectionRefusedError):
-        return _kept_out(
-            endpoint, "the connection was refused: it is down or building, or an ip_filter blocks this machine"
-        )
+        refused = "the connection was refused: it is down or building, or an ip_filter blocks this machine"
+        return replace(_kept_out(endpoint, refused), kind=TurnedAway)
     if isinstance(error, exceptions.TimeoutError) or _any(causes, TimeoutError):
         return _kept_out(endpoint, "no answer: blocked by an IP filter or a VPC, or it hangs")
     if "unreachable" in str(error).lower() or "no route" in str(error).lower():
@@ -193,7 +213,7 @@ def _kept_out(endpoint: "Endpoint", what: str) -> Diagnosis:
     name = endpoint.service
     if endpoint.closed:
         hint = f"a switchover does that to an old primary; which service was promoted from it: ccr-avn status {name}"
-        return Diagnosis("its ip_filter admits nobody: it is closed", hint, passing=True)
+        return Diagnosis(f"its ip_filter admits nobody, and {what.partition(':')[0]}", hint, passing=True)
     filters = f"check who may connect: avn service get {name} --format '{{user_config}}'; add this machine to ip_filter"
     return Diagnosis(what, filters, passing=True)
 

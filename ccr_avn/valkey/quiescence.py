@@ -18,9 +18,6 @@ from ccr_avn.valkey.replication import ReplicationInfo, read_replication
 if TYPE_CHECKING:
     import valkey
 
-PING_BYTES = 14
-"""``*1 $4 PING`` in the replication stream, sent every second at the most (default: every ten). No write is as short."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noted:
@@ -59,31 +56,25 @@ class Noted:
             (self.run_id, self.replid, *(str(int(one)) for one in (self.offset, self.changes, self.last_save, self.at)))
         )
 
-    def no_writes_between(self, now: ReplicationInfo, seconds: float) -> bool:
-        """Whether the primary, on the same process, executed no write in ``seconds``: exact, by its own count.
+    def no_writes_until(self, now: ReplicationInfo) -> bool:
+        """Whether it is shown that the primary, on the same process, executed no write since: by its own count.
 
-        Where a save set the count back, only the offset is left to judge by.
+        Where a save set the count back, only an offset that stood still shows it: what it moved by tells nothing.
         """
         if (now.run_id, now.replid, now.role) != (self.run_id, self.replid, "master"):
             return False
         if now.last_save == self.last_save:
             return now.changes == self.changes and now.offset >= self.offset
-        return moved_only_by_pings(self.offset, now.offset, seconds)
+        return now.offset == self.offset
 
 
 LOOK = 0.1
 """Seconds between two reads of an offset that must not change."""
 
 
-def moved_only_by_pings(before: int, after: int, seconds: float) -> bool:
-    """Whether an offset moved by no more than the pings of that time. Exact for one ping; see ``wrote_nothing``."""
-    pings, rest = divmod(after - before, PING_BYTES)
-    return rest == 0 and 0 <= pings <= int(seconds) + 1
-
-
-def no_writes_between(before: ReplicationInfo, after: ReplicationInfo, seconds: float) -> bool:
-    """Whether the primary executed no write in between."""
-    return Noted.of(before, 0.0).no_writes_between(after, seconds)
+def no_writes_between(before: ReplicationInfo, after: ReplicationInfo) -> bool:
+    """Whether it is shown that the primary executed no write in between."""
+    return Noted.of(before, 0.0).no_writes_until(after)
 
 
 def is_quiescent(
@@ -93,26 +84,20 @@ def is_quiescent(
     clock: Callable[[], float] = awake,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ReplicationInfo | None:
-    """Watch the primary for that long; the side as last seen, or None as soon as something was written.
+    """Watch the primary for that long; the side as last seen, or None as soon as something may have been written.
 
     Raises:
         Unreachable: it can't be asked.
     """
     with connect(endpoint, name="ccr-avn:observe") as client, explained(endpoint, connected=True):
-        began, first = clock(), read_replication(client, endpoint.service)
-        return poll(
-            lambda: _unless_written(first, read_replication(client, endpoint.service), clock() - began),
-            lambda side: side is None,
-            within=seconds,
-            first=LOOK,
-            longest=LOOK,
-            clock=clock,
-            sleep=sleep,
-        )
+        last = read_replication(client, endpoint.service)
 
+        def look() -> ReplicationInfo | None:
+            nonlocal last
+            before, last = last, read_replication(client, endpoint.service)
+            return last if no_writes_between(before, last) else None
 
-def _unless_written(first: ReplicationInfo, last: ReplicationInfo, seconds: float) -> ReplicationInfo | None:
-    return last if no_writes_between(first, last, seconds) else None
+        return poll(look, lambda side: side is None, within=seconds, first=LOOK, longest=LOOK, clock=clock, sleep=sleep)
 
 
 def caught_up(

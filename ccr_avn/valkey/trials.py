@@ -4,7 +4,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import is_quiescent
 from ccr_avn.valkey.replication import NO_HISTORY, read_replication
-from ccr_avn.valkey.writes import Kept, lets_clients_in
+from ccr_avn.valkey.writes import Kept, admission
 
 if TYPE_CHECKING:
     import valkey
@@ -196,7 +196,8 @@ def carries(endpoint: Endpoint, history: str) -> Tried:
 
 def filter_refuses(endpoint: Endpoint, limit: float) -> Tried:
     """After a closed filter: are new connections refused, within so many seconds."""
-    if (after := _seen_after(lambda: not lets_clients_in(endpoint), limit)) is not None:
+    shut = replace(endpoint, closed=True)
+    if (after := _seen_after(lambda: admission(shut).state == "closed", limit)) is not None:
         return holds(f"new connections are refused after {after:.1f} s")
     return fails(f"new connections were still accepted after {limit:g} s")
 
@@ -209,7 +210,7 @@ def filter_cuts(kept: Kept, limit: float) -> Tried:
 
 
 def opens_again(endpoint: Endpoint, limit: float) -> Tried:
-    if (after := _seen_after(lambda: lets_clients_in(endpoint), limit)) is not None:
+    if (after := _seen_after(lambda: admission(endpoint).state == "open", limit)) is not None:
         return holds(f"connections were accepted again after {after:.1f} s")
     return fails(f"no connection was accepted within {limit:g} s")
 

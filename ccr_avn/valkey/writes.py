@@ -15,7 +15,7 @@ from valkey.exceptions import TimeoutError as NoAnswer
 from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained, in_background
-from ccr_avn.valkey.diagnose import Answered
+from ccr_avn.valkey.diagnose import Admission, admission_after
 from ccr_avn.valkey.marker import PREFIX, TTL
 from ccr_avn.valkey.quiescence import LOOK
 from ccr_avn.valkey.replication import ReplicationInfo, info_fields, read_replication
@@ -224,15 +224,13 @@ def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:
         return _writes(client, endpoint)
 
 
-def lets_clients_in(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:
-    """Whether a new connection gets an answer just now, be it that the password is wrong. ``timeout``: seconds."""
+def admission(endpoint: Endpoint, *, timeout: float = 2.0) -> Admission:
+    """Whether a new connection is let in just now, even if its password is then refused. ``timeout``: seconds."""
     try:
         connect(endpoint, name="ccr-avn:look", timeout=timeout).close()  # type: ignore[no-untyped-call]  # valkey-py
-    except Answered:
-        return True
-    except Unreachable:
-        return False
-    return True
+    except Unreachable as trouble:
+        return admission_after(trouble, shut=endpoint.closed)
+    return Admission(state="open", why="new connections are accepted")
 
 
 def _writes(client: "valkey.Valkey", endpoint: Endpoint) -> bool:

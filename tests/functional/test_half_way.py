@@ -205,6 +205,57 @@ def test_writes_that_only_the_old_primary_has_are_told(pair: Operator) -> None:
     assert again.code == 16, "it is as true as before, although eu can't be asked any more"
 
 
+def test_an_old_primary_that_gives_no_usable_answer_is_neither_closed_nor_compared(pair: Operator) -> None:
+    """Killed behind the promotion; once the pause has run out it is full of clients: no fence, and nothing is known."""
+    pair.sandbox.faults.add(kind="hang", method="PUT", path="/service/eu$")
+    child, _ = runs_to(pair, "accepts-writes: ok", "--fence-ttl", "1", "--promote-timeout", "2")
+    child.kill()
+    ended(child)
+    pair.sandbox.faults.clear()
+    until(lambda: paused_for(pair, "eu") == 0.0, "the pause to run out")
+    with Load(uri(pair, "eu")), pair.sandbox.servers.admin("eu") as admin:
+        admin.config_set("maxclients", len(admin.client_list()))
+        child, seen = runs_to(pair, "close: avn", "--json")
+        admin.config_set("maxclients", 1000)  # the platform can't come in either
+        done = ended(child)
+    assert done.code == 16, done.err
+    assert "eu may have writes that us lacks" in done.err
+    assert "maximum number of clients" in seen
+    assert json.loads(done.out)["result"]["bytes_not_replicated"] is None
+    assert pair.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
+    again = pair.ccr(*GO)
+    assert again.code == 16, "it is as true as before, although eu can't be asked any more"
+
+
+def test_an_old_primary_with_data_of_its_own_is_closed_and_not_powered_off(pair: Operator) -> None:
+    """Somebody ends the pause right behind the promotion: what is written then is on eu only."""
+    pair.sandbox.faults.add(kind="delay", seconds=1.0, method="PATCH", path="/tags")
+    with Load(uri(pair, "eu")):
+        child, _ = runs_to(pair, "accepts-writes: ok", "--old-primary", "power-off")
+        with pair.sandbox.servers.admin("eu") as admin:
+            admin.client_unpause()
+        done = ended(child)
+    assert done.code == 16, done.err
+    assert "closed instead of powered off" in done.out
+    service = pair.sandbox.platform.services["eu"]
+    assert (service.powered, service.user_config["ip_filter"]) == (True, ["192.0.2.1/32"])
+    assert "--expect-none" in pair.ccr("switchover", "eu", "us", "--dry-run", "--old-primary", "power-off").out
+    assert pair.ccr("gate", "audit", "eu", "us", "--expect-none").code == 6, "a pasted preview ends here"
+
+
+def test_a_lost_network_is_not_a_closed_service(pair: Operator) -> None:
+    pair.sandbox.faults.add(kind="delay", seconds=1.0, method="PUT", path="/service/eu$")
+    child, _ = runs_to(pair, "close: avn")
+    pair.sandbox.servers.isolate("us")
+    for line in child.stderr:
+        if line.startswith("closed: "):
+            break
+    assert "closed: waiting: whether it is closed is unknown: us does not answer from this machine either" in line
+    pair.sandbox.servers.heal("us")
+    done = ended(child)
+    assert done.code == 0, done.err
+
+
 def test_writes_that_come_through_while_it_is_being_closed_are_told(pair: Operator) -> None:
     """The histories were compared by then: what a connection from before saw last counts."""
     pair.sandbox.faults.add(kind="delay", seconds=1.0, method="PUT", path="/service/eu$")

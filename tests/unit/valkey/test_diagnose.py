@@ -9,7 +9,7 @@ from valkey import exceptions
 
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.connect import Endpoint, explained
-from ccr_avn.valkey.diagnose import Answered, OutOfReach, explain
+from ccr_avn.valkey.diagnose import Answered, OutOfReach, admission_after, explain
 
 ENDPOINT = Endpoint(service="eu", uri="rediss://default:pw-secret@h.example:1")
 
@@ -100,3 +100,13 @@ def test_what_had_answered_before_is_not_blamed_on_an_address(error: Exception, 
     with pytest.raises(Unreachable) as caught, explained(ENDPOINT, connected=True):
         raise error
     assert told in caught.value.what
+
+
+@pytest.mark.parametrize("error", [case[0] for case in CASES])
+@pytest.mark.parametrize("closed", [True, False])
+def test_only_a_refused_connection_and_a_filter_that_admits_nobody_are_closed(error: Exception, closed: bool) -> None:
+    """No answer is not a state; an answer, whatever it says, comes from something that lets clients in."""
+    found = said_of(error, closed=closed)
+    refused = isinstance(error.__cause__, ConnectionRefusedError)
+    state = "open" if isinstance(found, Answered) else "closed" if refused and closed else "unknown"
+    assert admission_after(found, shut=closed).state == state

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from ccr_avn.procedures.gates.closed import QUIET_LOOKS, Closing, judge_closed
 from ccr_avn.procedures.gates.history import Audit, Expected, audit, judge_audit, judge_carries, lacks
 from ccr_avn.procedures.gates.settings import NOBODY, networks
-from ccr_avn.procedures.old_primary import QUIET_LOOKS, Closing, filter_commands, judge_closed
+from ccr_avn.procedures.old_primary import filter_commands
 from ccr_avn.procedures.steps import Setting
+from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.quiescence import Noted
 from ccr_avn.valkey.replication import NO_HISTORY
 from ccr_avn.valkey.writes import Left
@@ -74,7 +76,7 @@ def old(**more: Any) -> Any:
         (old(), None, Audit(ahead_bytes=0)),
         (old(offset=114), None, Audit(ahead_bytes=0)),
         (old(offset=133), None, Audit(ahead_bytes=33)),
-        (old(offset=156, connected_replicas=1), None, None),
+        (old(offset=156, connected_replicas=1), None, Audit(ahead_bytes=56)),  # four pings, or two SADD k v
         (old(offset=156), None, Audit(ahead_bytes=56)),
         (old(offset=156, connected_replicas=1), old(), Audit(ahead_bytes=0, ahead_writes=0)),
         (old(offset=156, changes=9), old(), Audit(ahead_bytes=56, ahead_writes=2)),
@@ -86,33 +88,43 @@ def old(**more: Any) -> Any:
     ],
 )
 def test_what_only_the_old_primary_has(now: Any, noted: Any, ahead: Audit | None) -> None:
-    """Exact where the count from before is known; pings are no writes, and what can't be told is no zero."""
+    """Exact where the count from before is known; else more than one ping is data, and what can't be told is no zero."""
     found = audit(now, promoted(), noted)
     if ahead is None:
         assert found.ahead_bytes is None
         assert found.why
-        assert judge_audit(found, "eu", "").warnings
+        assert judge_audit(found, "eu").warnings
     else:
         assert found == ahead
-        assert bool(judge_audit(found, "eu", "").warnings) == bool(ahead.ahead_bytes)
+        assert bool(judge_audit(found, "eu").warnings) == bool(ahead.ahead_bytes)
 
 
 def test_an_old_primary_that_can_not_be_asked_is_no_zero() -> None:
-    finding = judge_audit(None, "eu", "cannot connect to eu")
+    finding = judge_audit(Audit(ahead_bytes=None, why="no answer", lapsed=True), "eu")
     assert finding.warnings
-    assert "not compared" in finding.reason
+    assert "not comparable" in finding.reason
+    assert finding.facts["lapsed"]
+
+
+OPEN, SHUT, UNKNOWN = (
+    Admission(state="open", why="open"),
+    Admission(state="closed", why="shut"),
+    Admission(state="unknown", why="unknown"),
+)
 
 
 @pytest.mark.parametrize(
     ("found", "verdict"),
     [
-        (Closing(lets_in=True, left=Left(cut=False)), "wait"),
-        (Closing(lets_in=False, left=Left(cut=False, clients=("app at 1 (user default)",))), "wait"),
-        (Closing(lets_in=False, left=Left(cut=False), quiet=QUIET_LOOKS - 1), "wait"),
-        (Closing(lets_in=False, left=Left(cut=False), quiet=QUIET_LOOKS), "go"),
-        (Closing(lets_in=False, left=Left(cut=True)), "go"),
-        (Closing(lets_in=False, left=None, trouble="it does not answer"), "wait"),
-        (Closing(lets_in=False, left=None), "go"),
+        (Closing(admission=OPEN, left=Left(cut=False)), "wait"),
+        (Closing(admission=SHUT, left=Left(cut=False, clients=("app at 1 (user default)",))), "wait"),
+        (Closing(admission=SHUT, left=Left(cut=False), quiet=QUIET_LOOKS - 1), "wait"),
+        (Closing(admission=SHUT, left=Left(cut=False), quiet=QUIET_LOOKS), "go"),
+        (Closing(admission=SHUT, left=Left(cut=True)), "go"),
+        (Closing(admission=SHUT, left=None, trouble="it does not answer"), "wait"),
+        (Closing(admission=SHUT, left=None), "go"),
+        (Closing(admission=UNKNOWN, left=Left(cut=True)), "wait"),
+        (Closing(admission=UNKNOWN, left=None), "wait"),
     ],
 )
 def test_closed_means_that_nobody_is_left_and_nobody_comes(found: Closing, verdict: str) -> None:
@@ -120,7 +132,9 @@ def test_closed_means_that_nobody_is_left_and_nobody_comes(found: Closing, verdi
 
 
 def test_what_was_not_seen_is_said() -> None:
-    assert "can't be seen from here" in judge_closed(Closing(lets_in=False, left=None), "eu", "`power-off`").warnings[0]
+    assert (
+        "can't be seen from here" in judge_closed(Closing(admission=SHUT, left=None), "eu", "`power-off`").warnings[0]
+    )
 
 
 def test_a_filter_is_printed_as_avn_reads_it() -> None:
@@ -144,9 +158,9 @@ def test_a_filter_is_printed_as_avn_reads_it() -> None:
 def test_a_token_carries_what_tells_of_writes() -> None:
     noted = Noted.of(old(), 5.0)
     assert Noted.parse(noted.token) == noted
-    assert noted.no_writes_between(old(), 1)
-    assert not noted.no_writes_between(old(changes=8), 1)
-    assert not noted.no_writes_between(old(role="slave"), 1)
+    assert noted.no_writes_until(old())
+    assert not noted.no_writes_until(old(changes=8))
+    assert not noted.no_writes_until(old(role="slave"))
     for odd in ("", "what", "a.b.c.d.e.f", noted.token + ".1"):
         with pytest.raises(ValueError):  # noqa: PT011 (whatever it says, the command says its own)
             Noted.parse(odd)
