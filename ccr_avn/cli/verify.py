@@ -1,6 +1,5 @@
 """`ccr-avn verify`."""
 
-import os
 import time
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -16,6 +15,7 @@ from ccr_avn.cli.session import Session
 from ccr_avn.errors import NotProven
 from ccr_avn.output import console
 from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
+from ccr_avn.valkey.compare import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,18 +40,10 @@ class Comparing:
     match: Annotated[str | None, typer.Option(metavar="GLOB", help="Compare only keys matching GLOB.")] = None
     sample: Annotated[int | None, options.count("Compare only N random keys of each side.")] = None
     db: Annotated[list[int] | None, options.number("Compare only this database; repeatable.")] = None
-    jobs: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            callback=options.not_negative,
-            show_default=False,
-            help="Worker processes. [default: number of cores]",
-        ),
-    ] = 0
+    jobs: Annotated[int, options.count("Connections to each side: what costs is the round trip.")] = JOBS
     max_ops: Annotated[
         int,
-        options.number("Maximum commands per second on PRIMARY (a key costs about four); 0: no limit."),
+        options.number("Maximum commands per second on PRIMARY (a key costs about two); 0: no limit."),
     ] = 20_000
     rounds: Annotated[int, options.count("How often differing keys are read again.")] = 3
     round_interval: Annotated[float, options.seconds("Pause between these rounds.")] = 2
@@ -68,7 +60,7 @@ class Comparing:
             match=self.match,
             sample=self.sample,
             databases=tuple(self.db) if self.db else None,
-            jobs=self.jobs or os.cpu_count() or 1,
+            jobs=self.jobs,
             max_operations=self.max_ops,
             rounds=self.rounds,
             round_interval=self.round_interval,
@@ -163,13 +155,15 @@ def _telling() -> "Callable[[Progress], None]":
     last = [time.monotonic()]
 
     def tell(progress: "Progress") -> None:
-        if time.monotonic() - last[0] < EVERY:
+        """Before it begins, what is expected, where that is worth a line."""
+        begins = not progress.keys and progress.remaining_seconds > EVERY
+        if time.monotonic() - last[0] < EVERY and not begins:
             return
         last[0] = time.monotonic()
-        left = "" if progress.remaining_seconds is None else f", about {progress.remaining_seconds:.0f} s left"
         what = "scanning" if progress.phase == "scan" else "reading differing keys again"
         console.note(
-            f"compare: {what}: {progress.keys} of about {progress.expected_keys} keys, {progress.rate:.0f} a second{left}"
+            f"compare: {what}: {progress.keys} of about {progress.expected_keys} keys, {progress.rate:.0f} a second, "
+            f"about {progress.remaining_seconds:.0f} s left"
         )
 
     return tell

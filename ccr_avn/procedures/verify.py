@@ -23,7 +23,7 @@ from ccr_avn.procedures.steps import (
     marker_step,
     two_sides,
 )
-from ccr_avn.valkey.compare import CompareRequest, Comparison, Progress, compare
+from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison, Progress, compare
 
 Level = Literal["link", "marker", "keys", "values"]
 
@@ -35,7 +35,7 @@ class Depth:
     match: str | None = None
     sample: int | None = None
     databases: tuple[int, ...] | None = None
-    jobs: int = 1
+    jobs: int = JOBS
     max_operations: int = 20_000
     rounds: int = 3
     round_interval: float = 2.0  # seconds

@@ -97,8 +97,8 @@ def test_a_binary_key_is_escaped_and_can_be_read_back(detached: Pair) -> None:
         (("-xinfo",), 3),
         (("-xpending", "-memory"), 1),
         (("-hscan", "-llen", "-strlen", "-sscan"), 4),
-        (("-hget", "-lrange", "-getrange", "-zscore", "-xrange"), 15),
-        (("-memory", "-hlen", "-zscan", "-sismember"), 9),
+        (("-mget", "-get", "-hmget", "-lrange", "-getrange", "-zmscore", "-xrange"), 15),
+        (("-memory", "-hlen", "-zscan", "-smismember"), 9),
         (("-pexpiretime", "-pttl"), 30),
     ],
 )

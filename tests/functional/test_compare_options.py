@@ -1,20 +1,20 @@
-"""Choosing what is compared, by how many processes, and how hard the primary may be asked."""
+"""Choosing what is compared, over how many connections, and how hard the primary may be asked."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ccr_avn.errors import Unreachable
-from ccr_avn.valkey.compare import Progress
-from ccr_avn.valkey.compare import engine as run_room
-from ccr_avn.valkey.compare.protocol import RateLimit
-from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair, until
+from ccr_avn.valkey.compare import CompareRequest, Progress, compare, engine
+from ccr_avn.valkey.compare.sides import Pace
+from tests.functional.compare_pair import Pair, fill, found, make_pair, until
 
 
 @pytest.fixture(scope="module")
@@ -41,28 +41,8 @@ def detached(standing: Pair) -> Pair:
 
 @pytest.fixture
 def several(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few keys are worth several processes."""
-    monkeypatch.setattr(run_room, "SMALL", 0)
-
-
-def children() -> set[int]:
-    mine = str(os.getpid())
-    found = set()
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, rest = status.read_text().rsplit(")", 1)
-        except OSError:
-            continue
-        if rest.split()[1] == mine and rest.split()[0] != "Z" and "server" not in name:
-            found.add(int(status.parent.name))
-    return found
-
-
-def command_line(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_text() + Path(f"/proc/{process}/environ").read_text()
-    except OSError:
-        return ""
+    """Few keys are worth several connections."""
+    monkeypatch.setattr(engine, "FEW_KEYS", 0)
 
 
 def test_all_databases_or_some(pair: Pair) -> None:
@@ -122,55 +102,65 @@ def test_every_difference_goes_to_the_file(detached: Pair, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("several")
-def test_several_processes_find_the_same(detached: Pair) -> None:
+def test_several_connections_find_the_same(detached: Pair) -> None:
     detached.replica.client.delete("key:7")
     detached.replica.database(15).set("extra", "v")
-    secrets: list[str] = []
-
-    def read(progress: Progress) -> None:
-        secrets.extend(line for line in map(command_line, children()) if PASSWORD in line)
-
-    before = children()
     try:
-        result = detached.compare(jobs=2, progress=read)
+        result = detached.compare(jobs=4)
     finally:
         detached.link()
     assert found(result) == [("extra", 15, "extra"), ("missing", 0, "key:7")]
-    assert result.keys == 16 * 500 + 500
-    assert len(result.peak_memory_bytes) == 3
-    assert not secrets
-    assert len(children() - before) <= 1  # multiprocessing's own tracker lives as long as this process
+    assert (result.keys, result.replica_keys) == (16 * 500 + 500 - 0, 16 * 500 + 500)
 
 
 @pytest.mark.usefixtures("several")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_nothing_is_left_behind(pair: Pair, error: type[BaseException]) -> None:
-    before = children()
+    before = threading.active_count()
 
     def interrupt(progress: Progress) -> None:
-        assert len(children() - before) >= 2
-        raise error
+        if progress.keys:
+            raise error
 
     with pytest.raises(error):
-        pair.compare(jobs=2, progress=interrupt, max_operations=2000)
-    assert len(children() - before) <= 1
+        pair.compare(jobs=4, progress=interrupt, max_operations=20_000)
+    assert threading.active_count() == before
+    until(lambda: not connections(pair.primary.client), "the connections to be closed")
+
+
+def connections(client: Any) -> list[Any]:
+    return [one for one in client.client_list() if one["name"] == "ccr-avn:verify"]
 
 
 @pytest.mark.usefixtures("several")
-def test_a_process_that_dies_is_explained(pair: Pair) -> None:
-    before = children()
+def test_interrupted_it_waits_for_no_server(pair: Pair) -> None:
+    """The servers are stopped, and the limit for an answer is minutes."""
 
-    def kill(progress: Progress) -> None:
-        for process in children() - before:
-            if "spawn_main" in command_line(process):
-                os.kill(process, signal.SIGKILL)
+    def freeze(progress: Progress) -> None:
+        if progress.keys:
+            pair.replica.signal(signal.SIGSTOP)
+            raise KeyboardInterrupt
 
-    with pytest.raises(Unreachable, match="died"):
-        pair.compare(jobs=2, progress=kill, max_operations=2000)
+    ends = [replace(side.endpoint, timeout=600.0) for side in (pair.primary, pair.replica)]
+    request = CompareRequest(primary=ends[0], replica=ends[1], level="values", jobs=4, max_operations=3000)
+    ended = threading.Event()
+
+    def run() -> None:
+        with suppress(KeyboardInterrupt):
+            compare(request, freeze)
+        ended.set()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        until(ended.is_set, "the comparison to end")
+    finally:
+        pair.replica.signal(signal.SIGCONT)
+        thread.join()
 
 
 @pytest.mark.usefixtures("several")
-def test_trouble_in_a_process_reaches_the_caller(pair: Pair) -> None:
+def test_trouble_on_one_of_several_connections_reaches_the_caller(pair: Pair) -> None:
     for server in (pair.primary, pair.replica):
         server.client.execute_command("ACL", "SETUSER", "default", "-scan")
     try:
@@ -182,66 +172,10 @@ def test_trouble_in_a_process_reaches_the_caller(pair: Pair) -> None:
     assert "NOPERM" in caught.value.detail
 
 
-SCRIPT = """
-import signal
-import sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in what a shell runs behind &
-from ccr_avn.valkey.compare import CompareRequest, compare, engine
-from ccr_avn.valkey.compare.protocol import RateLimit
-from ccr_avn.valkey.connect import Endpoint
-engine.SMALL = 0
-if __name__ == "__main__":
-    ends = [Endpoint(service=name, uri=sys.stdin.readline().strip()) for name in ("eu", "us")]
-    request = CompareRequest(primary=ends[0], replica=ends[1], level="values", jobs=2, max_operations=500)
-    compare(request, lambda _: print("going", flush=True))
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_the_processes_end_with_their_parent(pair: Pair, tmp_path: Path, number: signal.Signals) -> None:
-    script = tmp_path / "comparing.py"
-    script.write_text(SCRIPT)
-    with subprocess.Popen(
-        [sys.executable, str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        start_new_session=True,
-    ) as parent:
-        assert parent.stdin
-        assert parent.stdout
-        assert parent.stderr
-        parent.stdin.write(f"{pair.primary.endpoint.uri}\n{pair.replica.endpoint.uri}\n")
-        parent.stdin.close()
-        assert parent.stdout.readline() == "going\n"
-        if number == signal.SIGKILL:
-            parent.kill()
-        else:
-            os.killpg(parent.pid, number)  # as a terminal does
-        parent.wait(60)
-        until(lambda: not group(parent.pid), "the children to end")
-        assert parent.stderr.read().count("Traceback") == (1 if number == signal.SIGINT else 0)
-
-
-def group(leader: int) -> list[int]:
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if fields[2] == str(leader) and fields[0] != "Z":
-            found.append(int(status.parent.name))
-    return found
-
-
 def test_the_primary_is_spared(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is sent to it is paid for before: the pace (whose own test has the time) knows of every command but a few."""
     paid: list[int] = []
-    monkeypatch.setattr(RateLimit, "take", lambda _, commands: paid.append(commands))
+    monkeypatch.setattr(Pace, "take", lambda _, commands: paid.append(commands))
     info = pair.primary.client.info
     before = info("stats")["total_commands_processed"]
     result = pair.compare(level="keys", databases=(3, 4), max_operations=3000)

@@ -40,7 +40,7 @@ def ends(tmp_path: Path) -> Iterator[tuple[Pair, dict[str, Endpoint]]]:
 
 
 def test_the_whole_corpus_through_tls(ends: tuple[Pair, dict[str, Endpoint]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "SMALL", 0)
+    monkeypatch.setattr(engine, "FEW_KEYS", 0)
     pair, sides = ends
     fill(pair.primary.client, everything())
     pair.settled()

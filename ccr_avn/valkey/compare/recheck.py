@@ -1,218 +1,135 @@
-"""Reads suspects again until each is equal, proven different, or known to change all the time.
+"""What differs now; and what still does when nobody has written to it: the proof.
 
 A proof is: the primary's key was not touched (WATCH) from before the replica was known to have applied everything
 until after both were read. A difference seen in between can't be a write on its way.
 """
 
-import struct
-import tempfile
 import time
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
 
-from ccr_avn.valkey.compare.model import CATCH_UP_LIMIT, KINDS, Caught
-from ccr_avn.valkey.compare.protocol import NONE, TYPE, bulks, pack, parsed
-from ccr_avn.valkey.compare.small_values import Contents, Seen, Typed
+from ccr_avn.valkey.compare import Kind, Level
+from ccr_avn.valkey.compare.sides import CATCH_UP_LIMIT, Caught, Command, Sides
+from ccr_avn.valkey.compare.values import Notes, differing_values, size_of
 
-if TYPE_CHECKING:
-    from ccr_avn.valkey.compare.model import Kind, Level, Pair, Traits
-
-
-_HEAD = struct.Struct("<IbI")
+SLACK = 2000  # milliseconds by which two PTTL of equal keys may differ: they are read one after the other
+GROUP, FEWER = 256, 8  # keys looked at together; a group in which keys were written is split into that many
+SHORT_WAIT = 0.2  # seconds the replica gets to catch up, once it failed to in the same round
+TRIES = 3  # looks at a single key in one round before it counts as being in flight
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    database: int
-    key: bytes
-    proven: "Kind | None" = None  # how it differed, at a moment when it was proven to
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What is compared, and what both servers can do."""
+
+    level: Level
+    exact: bool  # whether both know PEXPIRETIME
+    volatile: frozenset[int]  # databases in which hash fields expire by themselves
+
+    def facts_of(self, keys: list[bytes]) -> list[Command]:
+        """The types of these keys, then when they expire."""
+        expiry = "PEXPIRETIME" if self.exact else "PTTL"
+        return [*(("TYPE", key) for key in keys), *((expiry, key) for key in keys)]
+
+    def same_expiry(self, one: int, other: int) -> bool:
+        """Negative: no expiry, or no such key."""
+        return one == other or (not self.exact and min(one, other) >= 0 and abs(one - other) <= SLACK)
 
 
-class SuspectFile:
-    """Written once, then read once. The file has no name, so nothing stays behind whatever happens."""
+def differing(sides: Sides, traits: Traits, database: int, keys: list[bytes], notes: Notes) -> dict[bytes, Kind]:
+    """The keys that differ now. What has run out by the other side's clock is no difference.
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="ccr-avn-")  # noqa: SIM115 - lives as long as this
-        weakref.finalize(self, self._file.close)  # also when an error ends the comparison
-        self.count = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def add(self, suspect: Suspect) -> None:
-        proven = KINDS.index(suspect.proven) if suspect.proven else -1
-        self._file.write(_HEAD.pack(suspect.database, proven, len(suspect.key)) + suspect.key)
-        self.count += 1
-
-    def __iter__(self) -> Iterator[Suspect]:
-        self._file.seek(0)
-        while head := self._file.read(_HEAD.size):
-            database, proven, size = _HEAD.unpack(head)
-            yield Suspect(database, self._file.read(size), KINDS[proven] if proven >= 0 else None)
-
-    def groups(self, most: int) -> Iterator[list[Suspect]]:
-        """At most that many at a time, of one database each."""
-        group: list[Suspect] = []
-        for suspect in self:
-            if group and (len(group) >= most or suspect.database != group[0].database):
-                yield group
-                group = []
-            group.append(suspect)
-        if group:
-            yield group
-
-
-def differing(pair: "Pair", level: "Level", database: int, keys: list[bytes], seen: Seen) -> "dict[bytes, Kind]":
-    """The keys that differ now. What has run out by the other side's clock is no difference."""
-    pair.use(database)
-    mine, theirs = _facts(pair, keys)
+    How large a key is, the replica is asked: the primary has its clients to serve.
+    """
+    sides.use(database)
+    also = [size_of(key) for key in keys] if traits.level == "values" else []
+    mine, theirs, sizes = sides.both(*traits.facts_of(keys), also=also)
     found: dict[bytes, Kind] = {}
-    on_both: list[tuple[int, Typed]] = []
-    for number, key in enumerate(keys):
-        if refusal := mine.refusal(number) or theirs.refusal(number):
-            seen.note(refusal)
-        elif kind := _by_existence(mine, theirs, number):
-            found[key] = kind
-        elif mine.types[number] == theirs.types[number] != NONE:
-            on_both.append((number, Typed(key, mine.types[number])))
-    if level == "values":
-        found |= _lasting(pair, Contents(pair, seen).differing([item for _, item in on_both], database))
-    for number, item in on_both:
-        if not pair.traits.same_expiry(mine.expiries[number], theirs.expiries[number]):
-            found.setdefault(item.key, "expiry")
-    return found
-
-
-def _lasting(pair: "Pair", found: "dict[bytes, Kind]") -> "dict[bytes, Kind]":
-    """Without the keys that ran out, by either clock, between the look at their types and the one at their contents."""
-    if not found:
-        return found
-    mine, theirs = _facts(pair, list(found))
-    return {
-        key: kind
-        for number, (key, kind) in enumerate(found.items())
-        if not (mine.runs_out(number, theirs.now) or theirs.runs_out(number, mine.now))
-    }
-
-
-def _facts(pair: "Pair", keys: list[bytes]) -> "tuple[_Facts, _Facts]":
-    raws = bulks(keys)
-    ask = (TYPE.each(raws), pair.traits.expiry.each(raws), pack(b"TIME"))
-    one, other = pair.both(ask, ask, 2 * len(keys) + 1)
-    return _Facts(one, pair.traits), _Facts(other, pair.traits)
-
-
-class _Facts:
-    """One side's answers for all keys, and its clock in milliseconds."""
-
-    def __init__(self, raw: list[bytes], traits: "Traits") -> None:
-        types, self.expiries, clock = (parsed(each) for each in raw)
-        self.types: list[Any] = types
-        if traits.relative:
-            self.now = traits.expiry_slack
+    late: list[bytes] = []
+    there: dict[bytes, bytes] = {}
+    for key, one, other, ends, others_end in zip(
+        keys, mine, theirs, mine[len(keys) :], theirs[len(keys) :], strict=False
+    ):
+        if refusal := next((each for each in (one, other, ends, others_end) if isinstance(each, Exception)), None):
+            notes.refused(refusal)
+        elif one == other:
+            there |= {key: one} if one != b"none" else {}
+            late += [] if traits.same_expiry(ends, others_end) else [key]
         else:
-            self.now = int(clock[0][0]) * 1000 if isinstance(clock[0], list) else int(time.time() * 1000)
-
-    def refusal(self, number: int) -> Exception | None:
-        answers = (self.types[number], self.expiries[number])
-        return next((answer for answer in answers if isinstance(answer, Exception)), None)
-
-    def runs_out(self, number: int, now: int) -> bool:
-        """Whether that clock says the key has expired."""
-        at = self.expiries[number]
-        return isinstance(at, int) and 0 < at <= now
+            found[key] = "extra" if one == b"none" else "missing" if other == b"none" else "type"
+    if traits.level == "values":
+        known = dict(zip(keys, sizes, strict=True))
+        found |= differing_values(sides, there, known, notes, volatile=database in traits.volatile)
+    over = _ran_out(sides, traits, found)
+    found = {key: kind for key, kind in found.items() if key not in over}
+    return {**dict.fromkeys(late, "expiry"), **found}
 
 
-def _by_existence(mine: _Facts, theirs: _Facts, number: int) -> "Kind | None":
-    one, other = mine.types[number], theirs.types[number]
-    if one == other:
-        return None
-    if other == NONE:
-        return None if mine.runs_out(number, theirs.now) else "missing"
-    if one == NONE:
-        return None if theirs.runs_out(number, mine.now) else "extra"
-    return "type"
-
-
-GROUP = 256
-FEWER = 8
-"""A group in which keys were written is split into that many."""
-
-SHRUNK = 0.8
-"""A group that lost more than a fifth of its keys at one look is worth another look as it is."""
-
-IMPATIENT = 0.2
-"""Seconds the replica gets to catch up, once it failed to in the same round."""
-
-TRIES = 3
-"""Looks at a single key in one round before it counts as being in flight."""
+def _ran_out(sides: Sides, traits: Traits, found: dict[bytes, Kind]) -> set[bytes]:
+    """Those that are gone by the clock of one side, which deletes them at a moment of its own."""
+    if not found:
+        return set()
+    keys = list(found)
+    mine, theirs, _ = sides.both(*traits.facts_of(keys), ("TIME",))
+    here, there = (
+        int(reply[-1][0]) * 1000 if traits.exact and isinstance(reply[-1], list) else SLACK for reply in (mine, theirs)
+    )
+    over = set()
+    for place, (key, kind) in enumerate(found.items()):
+        one, other = mine[place] == b"none", theirs[place] == b"none"
+        mine_ended, theirs_ended = (
+            isinstance(at, int) and 0 < at <= now
+            for at, now in ((mine[len(keys) + place], there), (theirs[len(keys) + place], here))
+        )
+        gone = {
+            "missing": one or mine_ended,
+            "extra": other or theirs_ended,
+            "value": (one and other) or mine_ended or theirs_ended,
+        }
+        if gone.get(kind):
+            over.add(key)
+    return over
 
 
 class Recheck:
     """One round after the other, each over what the one before left."""
 
-    def __init__(self, pair: "Pair", level: "Level", seen: "Seen", *, closer_seconds: float) -> None:
-        """``closer_seconds``: how long one round may look closer at keys that are being written."""
-        self._pair = pair
-        self._level = level
-        self._seen = seen
-        self._closer_seconds = closer_seconds
-        self._closer_until = 0.0
-        self._patience = CATCH_UP_LIMIT
-        self.hindrance: str | None = None  # why differences could not be proven in the last round
+    def __init__(self, sides: Sides, traits: Traits, notes: Notes, *, split_seconds: float) -> None:
+        """``split_seconds``: how long one round may look closer at keys that are being written."""
+        self._sides, self._traits, self._notes = sides, traits, notes
+        self._split_seconds, self._split_until = split_seconds, 0.0
+        self._wait = CATCH_UP_LIMIT
+        self.unproven_because = ""  # in the last round
 
-    def round(self, suspects: SuspectFile) -> SuspectFile:
-        """The suspects that still differ, with how, where that is proven."""
-        self.hindrance, self._patience = None, CATCH_UP_LIMIT
-        self._closer_until = time.monotonic() + self._closer_seconds
-        left = SuspectFile()
-        with suspects:
-            for group in suspects.groups(GROUP):
-                before = {suspect.key: suspect.proven for suspect in group}
-                database = group[0].database
-                for key, proven in self._look(database, list(before)).items():
-                    left.add(Suspect(database, key, proven or before[key]))
-        return left
+    def begin_round(self) -> None:
+        self.unproven_because, self._wait = "", CATCH_UP_LIMIT
+        self._split_until = time.monotonic() + self._split_seconds
 
-    def _look(self, database: int, keys: list[bytes], tries: int = TRIES) -> "dict[bytes, Kind | None]":
+    def look(self, database: int, keys: list[bytes], tries: int = TRIES) -> Iterator[tuple[bytes, Kind | None]]:
         """Those that differ; the kind is None if it may have been written meanwhile."""
-        self._pair.use(database)
-        watching = self._watch(keys)
-        caught = self._pair.catch_up(self._patience)
-        found = differing(self._pair, self._level, database, keys, self._seen)
-        quiet = self._untouched() if watching else False
-        if not found:
-            return {}
-        if quiet and caught.proves:
-            return dict(found)
-        if not watching or not caught.proves:
-            self.hindrance = f"the replica: {caught.value}" if not caught.proves else "the primary refuses WATCH"
-            self._patience = IMPATIENT if caught is Caught.BEHIND else CATCH_UP_LIMIT
-            return dict.fromkeys(found)
-        return self._closer(database, list(found), tries, shrunk=len(found) < SHRUNK * len(keys))
+        self._sides.use(database)
+        primary = self._sides.primary
+        watching = not isinstance(primary.ask(("WATCH", *keys))[0], Exception)
+        caught = self._sides.catch_up(self._wait)
+        found = differing(self._sides, self._traits, database, keys, self._notes)
+        untouched = watching and isinstance(primary.ask(("MULTI",), ("EXEC",))[1], list)
+        if untouched and caught.proves:
+            yield from found.items()
+        elif found and not (watching and caught.proves):
+            refusal = "the primary refuses WATCH"
+            self.unproven_because = refusal if caught.proves else f"the replica: {caught.value}"
+            self._wait = SHORT_WAIT if caught is Caught.BEHIND else CATCH_UP_LIMIT
+            yield from dict.fromkeys(found).items()
+        elif found:
+            yield from self._split(database, list(found), tries, shrunk=len(found) < 0.8 * len(keys))
 
-    def _closer(self, database: int, keys: list[bytes], tries: int, *, shrunk: bool) -> "dict[bytes, Kind | None]":
+    def _split(
+        self, database: int, keys: list[bytes], tries: int, *, shrunk: bool
+    ) -> Iterator[tuple[bytes, Kind | None]]:
         """Again: together while others keep turning out equal, else in smaller groups, with fewer writers in the way."""
-        if time.monotonic() > self._closer_until or (len(keys) == 1 and tries == 1):
-            return dict.fromkeys(keys)
-        if len(keys) == 1:
-            return self._look(database, keys, tries - 1)
-        size = len(keys) if shrunk else max(1, len(keys) // FEWER)
-        found: dict[bytes, Kind | None] = {}
+        if time.monotonic() > self._split_until or (len(keys) == 1 and tries == 1):
+            yield from dict.fromkeys(keys).items()
+            return
+        size = len(keys) if shrunk and len(keys) > 1 else max(1, len(keys) // FEWER)
         for start in range(0, len(keys), size):
-            found |= self._look(database, keys[start : start + size], tries)
-        return found
-
-    def _watch(self, keys: list[bytes]) -> bool:
-        (answer,) = self._pair.primary.ask(pack(b"WATCH", *keys))
-        return not isinstance(answer, Exception)
-
-    def _untouched(self) -> bool:
-        """An empty transaction: it is executed only if the watched keys were not written."""
-        _, answer = self._pair.primary.ask(pack(b"MULTI"), pack(b"EXEC"))
-        return isinstance(answer, list)
+            yield from self.look(database, keys[start : start + size], tries - (len(keys) == 1))

@@ -1,45 +1,35 @@
 """Monitors the replication link while the keys are compared."""
 
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
-from ccr_avn.valkey.compare.protocol import patience
-from ccr_avn.valkey.replication import link_of
+from valkey import Valkey
+from valkey.exceptions import ResponseError
 
-if TYPE_CHECKING:
-    import valkey
+from ccr_avn.valkey.compare import CompareRequest
+from ccr_avn.valkey.compare.sides import PATIENCE
+from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.replication import ReplicationInfo, link_of, read_replication
 
-    from ccr_avn.valkey.compare.model import CompareRequest
-    from ccr_avn.valkey.connect import Endpoint
-    from ccr_avn.valkey.replication import ReplicationInfo
-
-
-LOOK_EVERY = 0.5
-"""Seconds between two checks."""
+LOOK_EVERY = 0.5  # seconds between two checks
 
 
 class LinkMonitor:
     """``trouble`` is the first reason why the link can't be vouched for; None as long as it can."""
 
-    def __init__(self, request: "CompareRequest") -> None:
+    def __init__(self, request: CompareRequest) -> None:
         """Raises: Unreachable."""
-        from ccr_avn.valkey.connect import connect
-
-        self._endpoints = (request.primary, request.replica)
-        self._names = (request.primary.service, request.replica.service)
-        self._clients = tuple(
-            connect(endpoint, name="ccr-avn:verify", timeout=patience(endpoint)) for endpoint in self._endpoints
-        )
+        self._sides = [
+            (end, connect(end, name="ccr-avn:verify", timeout=PATIENCE * end.timeout))
+            for end in (request.primary, request.replica)
+        ]
         self._first: tuple[ReplicationInfo, ReplicationInfo] | None = None
         self._followers: frozenset[str] = frozenset()
         self._looked = 0.0
         self.trouble: str | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for client in self._clients:
+    def close(self) -> None:
+        for _, client in self._sides:
             client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
 
     def read(self, *, now: bool = False) -> str | None:
@@ -50,16 +40,16 @@ class LinkMonitor:
         """
         if self.trouble or (not now and time.monotonic() - self._looked < LOOK_EVERY):
             return self.trouble
-        primary, replica = (_side(*each) for each in zip(self._clients, self._endpoints, strict=True))
-        followers = _followers(self._clients[0])
+        primary, replica = (_replication(*side) for side in self._sides)
+        followers = _followers(self._sides[0][1])
         if self._first is None:
             self._first, self._followers = (primary, replica), followers
         self.trouble = self._judge(primary, replica, followers)
         self._looked = time.monotonic()
         return self.trouble
 
-    def _judge(self, primary: "ReplicationInfo", replica: "ReplicationInfo", followers: frozenset[str]) -> str | None:
-        mine, theirs = self._names
+    def _judge(self, primary: ReplicationInfo, replica: ReplicationInfo, followers: frozenset[str]) -> str | None:
+        mine, theirs = (end.service for end, _ in self._sides)
         before = self._first or (primary, replica)
         link = link_of(primary, replica)
         if link == "no primary":
@@ -75,18 +65,13 @@ class LinkMonitor:
         return None
 
 
-def _side(client: "valkey.Valkey", endpoint: "Endpoint") -> "ReplicationInfo":
-    from ccr_avn.valkey.connect import explained
-    from ccr_avn.valkey.replication import read_replication
-
-    with explained(endpoint):
-        return read_replication(client, endpoint.service)
+def _replication(end: Endpoint, client: Valkey) -> ReplicationInfo:
+    with explained(end):
+        return read_replication(client, end.service)
 
 
-def _followers(client: "valkey.Valkey") -> frozenset[str]:
+def _followers(client: Valkey) -> frozenset[str]:
     """The connections of all replicas, by the numbers that the primary never gives twice; none if it won't tell."""
-    from valkey.exceptions import ResponseError
-
     try:
         found: Any = client.client_list(_type="replica")
     except ResponseError:

@@ -1,0 +1,218 @@
+"""Connections to both servers: pipelined commands, a rate limit, and whether the replica has caught up."""
+
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import Enum
+from threading import Lock
+from typing import Any
+
+import libvalkey
+
+from ccr_avn.errors import Unreachable
+from ccr_avn.poll import poll
+from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.replication import info_fields
+
+Command = tuple[bytes | str, ...]
+
+PATIENCE = 4  # so many times the usual limit a server may be silent: one slow moment must not end a run of hours
+LONGEST = 120.0  # seconds for all replies to one message, however they trickle in
+CATCH_UP_LIMIT = 5.0  # seconds the replica gets to apply what the primary had when asked
+
+
+class Unreadable(Exception):
+    """A side refuses to show a key; it is neither equal nor different."""
+
+
+class Caught(Enum):
+    """What a look at the replica now is worth."""
+
+    UP = "it has applied all that the primary had"
+    ALONE = "it does not follow this primary"
+    DOWN = "its link is down"
+    BEHIND = "it did not catch up in time"
+
+    @property
+    def proves(self) -> bool:
+        """Whether a difference seen now is one, and not just late."""
+        return self in (Caught.UP, Caught.ALONE)
+
+
+class Pace:
+    """At most so many commands a second, for all connections together; 0: no limit."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second, self._free_at, self._lock = per_second, 0.0, Lock()
+
+    def take(self, commands: int) -> None:
+        """Wait until these may be sent."""
+        if self._per_second:
+            with self._lock:
+                now = time.monotonic()
+                begin = max(now, self._free_at)
+                self._free_at = begin + commands / self._per_second
+            time.sleep(begin - now)
+
+
+class Side:
+    """One connection to one server."""
+
+    def __init__(self, endpoint: Endpoint, pace: Pace) -> None:
+        """Raises: Unreachable."""
+        self.endpoint, self._pace, self._database = endpoint, pace, 0
+        self._client = connect(endpoint, name="ccr-avn:verify", timeout=PATIENCE * endpoint.timeout)
+        connection: Any = self._client.connection_pool.get_connection("_")
+        self._socket: socket.socket = connection._sock  # noqa: SLF001 - valkey-py reads reply by reply, four times as slow
+        self._reader, self._until = libvalkey.Reader(), 0.0
+        self.ask(("CLIENT", "NO-TOUCH", "ON"))  # an older server refuses, and can't be helped
+
+    def close(self) -> None:
+        """Whoever waits for an answer, in whatever thread, waits no longer."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+
+    def use(self, database: int) -> None:
+        """Raises: Unreachable."""
+        if database == self._database:
+            return
+        (answer,) = self.ask(("SELECT", str(database)))
+        if isinstance(answer, Exception):
+            raise refused(
+                f"{self.endpoint.service}: database {database} can't be used",
+                answer,
+                "exclude it: give --db N for each of the others; a database that only one side has can't be equal",
+            )
+        self._database = database
+
+    def ask(self, *commands: Command) -> list[Any]:
+        self.send(commands)
+        return self.receive(len(commands))[0]
+
+    def send(self, commands: Sequence[Command], packed: bytes | None = None) -> None:
+        """:meth:`receive` must follow. ``packed``: the same commands, as they are sent."""
+        self._pace.take(len(commands))
+        self._until = time.monotonic() + LONGEST
+        with explained(self.endpoint, connected=True):
+            self._socket.settimeout(PATIENCE * self.endpoint.timeout)
+            self._socket.sendall(packed or pack(commands))
+
+    def receive(self, count: int) -> tuple[list[Any], bytes]:
+        """So many replies, a refusal being an exception *in* the list; and what arrived, to the byte."""
+        replies, data = list[Any](), list[bytes]()
+        while len(replies) < count:
+            if (reply := self._reader.gets()) is not False:
+                replies.append(reply)
+            else:
+                data.append(self._read())
+                self._reader.feed(data[-1])
+        return replies, b"".join(data)
+
+    def repeats(self, expected: bytes) -> bool:
+        """Whether the replies are the expected ones, to the byte. If not, :meth:`receive` has them."""
+        seen = 0
+        while seen < len(expected):
+            data = self._read()
+            mine = expected[seen : seen + len(data)]
+            if not data.startswith(mine):
+                self._reader.feed(expected[:seen] + data)
+                return False
+            self._reader.feed(data[len(mine) :])  # the beginning of what was asked after it
+            seen += len(mine)
+        return True
+
+    def _read(self) -> bytes:
+        with explained(self.endpoint, connected=True):
+            self._socket.settimeout(max(0.001, min(PATIENCE * self.endpoint.timeout, self._until - time.monotonic())))
+            if data := self._socket.recv(1 << 18):
+                return data
+            raise ConnectionResetError("the connection was closed")
+
+
+class Sides:
+    """Both sides, asked at the same time."""
+
+    def __init__(self, primary: Endpoint, replica: Endpoint, pace: Pace) -> None:
+        """Raises: Unreachable."""
+        self.primary = Side(primary, pace)
+        try:
+            self.replica = Side(replica, Pace(0))
+        except BaseException:
+            self.primary.close()
+            raise
+
+    def close(self) -> None:
+        self.primary.close()
+        self.replica.close()
+
+    def use(self, database: int) -> None:
+        self.primary.use(database)
+        self.replica.use(database)
+
+    def both(self, *commands: Command, also: Sequence[Command] = ()) -> tuple[list[Any], list[Any], list[Any]]:
+        """The primary's replies, the replica's, and the replica's to what it alone is asked ``also``.
+
+        The very same list twice where the replies are equal to the byte: they are parsed once.
+        """
+        packed = pack(commands)
+        self.primary.send(commands, packed)
+        self.replica.send(commands, packed + pack(also))
+        mine, data = self.primary.receive(len(commands))
+        theirs = mine if self.replica.repeats(data) else self.replica.receive(len(commands))[0]
+        return mine, theirs, self.replica.receive(len(also))[0]
+
+    def shown(self, *commands: Command) -> tuple[list[Any], list[Any]]:
+        """The same; None in the place of what is not what it was a moment ago.
+
+        Raises:
+            Unreadable: refused for any other reason.
+        """
+        one, other, _ = self.both(*commands)
+        return [shown(reply) for reply in one], [shown(reply) for reply in other]
+
+    def catch_up(self, limit: float = CATCH_UP_LIMIT) -> Caught:
+        """Wait until the replica has applied all that the primary has now. ``limit``: seconds."""
+        mine = info(self.primary, "replication")
+        return poll(
+            lambda: _caught(mine, info(self.replica, "replication")),
+            lambda found: found is not Caught.BEHIND,
+            within=limit,
+            first=0.001,
+            longest=0.001,
+        )
+
+
+def pack(commands: Sequence[Command]) -> bytes:
+    return b"".join(map(libvalkey.pack_command, commands))
+
+
+def shown(reply: Any) -> Any:
+    """The reply; None if the key is not there, or not what it was, any more. Raises: Unreadable."""
+    if not isinstance(reply, Exception):
+        return reply
+    if str(reply).startswith(("WRONGTYPE", "NOGROUP", "ERR no such key")):
+        return None
+    raise Unreadable(str(reply))
+
+
+def refused(what: str, answer: object, hint: str) -> Unreachable:
+    """Waiting may end LOADING and its kin; a missing right or database stays as it is."""
+    passing = str(answer).startswith(("LOADING", "BUSY", "MASTERDOWN"))
+    return Unreachable(what, detail=str(answer), hint=hint, passing=passing)
+
+
+def info(side: Side, section: str) -> dict[str, str]:
+    """Empty where it is refused."""
+    (answer,) = side.ask(("INFO", section))
+    return info_fields(answer)
+
+
+def _caught(mine: dict[str, str], theirs: dict[str, str]) -> Caught:
+    if theirs.get("role") == "master" or theirs.get("master_replid") != mine.get("master_replid"):
+        return Caught.ALONE
+    if theirs.get("master_link_status") != "up":  # so also where INFO is refused
+        return Caught.DOWN
+    reached = int(theirs.get("slave_repl_offset", 0)) >= int(mine.get("master_repl_offset", 0))
+    return Caught.UP if reached else Caught.BEHIND
