@@ -46,10 +46,15 @@ def examine(given: str | None, project: Project, service_type: str, deadline: fl
     )
     with ThreadPoolExecutor(2) as pool:
         user, details, services, types, vpcs = pool.map(ask, calls)
-    there = "" if isinstance(services, AvnError) or not services else services[0].name
-    return (
+    first = (
         Check(name="avn", verdict="OK", seen=f"{program.version} at {program.path}"),
         _judged("token", user, "accepted", ""),
+    )
+    if isinstance(user, AvnError) and isinstance(services, AvnError):  # one cause, reported once
+        return (*first, Check(name="everything else", verdict="FAIL", seen="not tested: it needs what failed above"))
+    there = "" if isinstance(services, AvnError) or not services else services[0].name
+    return (
+        *first,
         _judged("project", details, project.name or "avn's default", _project_hint(project)),
         _judged("services", services, "can be listed", "the token needs project:services:read"),
         _passwords(services),

@@ -1,6 +1,7 @@
 """Classifies failures of avn from its stderr, in the three formats it has had. Nothing else reads that stderr."""
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from ccr_avn.plan.outcome import TOO_MANY, Failure
 from ccr_avn.process import Answer
 from ccr_avn.redact import REDACTED, redacted
 
+_NOBODY = "UserError: not authenticated"
 LONGEST_PAUSE = 120.0
 """Seconds that a rate limit is waited for at most, whatever the platform says."""
 
@@ -45,10 +47,21 @@ def read(answer: Answer) -> Failure:
     again = _AGAIN.search(text) if status == TOO_MANY else None
     return Failure(
         reason=reason,
-        hint=_HINTS.get(status or 0, ""),
+        hint=_hint(status, text),
+        lasting=_NOBODY in text,
         status=status,
         again_in=min(float(again[1]), LONGEST_PAUSE) if again else None,
     )
+
+
+def _hint(status: int | None, text: str) -> str:
+    """A token that was set wrongly explains why it is not accepted."""
+    token = os.environ.get("AIVEN_AUTH_TOKEN")
+    if status in (401, 403) and token and re.search(r"^aivenv1\b|[\s'\"]", token):
+        return "AIVEN_AUTH_TOKEN has quotes or blanks in it: export AIVEN_AUTH_TOKEN=TOKEN, with the token alone"
+    if _NOBODY in text:
+        return "avn user login, or export AIVEN_AUTH_TOKEN=TOKEN" + ("; it is set, but empty" if token == "" else "")
+    return _HINTS.get(status or 0, "")
 
 
 def _reported(stderr: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ccr_avn import __version__
-from ccr_avn.errors import CcrError
+from ccr_avn.errors import Interrupted, UsageError
 from ccr_avn.output import console
 from ccr_avn.plan import events
 from ccr_avn.redact import redacted_in
@@ -40,12 +40,23 @@ OFTEN = 1.0
 
 
 def directory() -> Path:
-    """``$CCR_AVN_STATE_DIR/runs``, else below the platform's state directory."""
+    """``$CCR_AVN_STATE_DIR/runs``, else below the platform's state directory.
+
+    Raises:
+        UsageError: neither the environment nor the system knows a home directory.
+    """
     if given := os.environ.get("CCR_AVN_STATE_DIR"):
         return Path(given) / "runs"
     from platformdirs import user_state_path
 
-    return user_state_path("ccr-avn") / "runs"
+    try:
+        return user_state_path("ccr-avn") / "runs"
+    except RuntimeError:
+        raise UsageError(
+            "no home directory for journals: set CCR_AVN_STATE_DIR",
+            detail="HOME is not set, and the system does not know this user",
+            hint="export CCR_AVN_STATE_DIR=DIR",
+        ) from None
 
 
 NAME = re.compile(r"(\d{8}T\d{6})(\d{3})?Z-.*\.jsonl")
@@ -55,7 +66,9 @@ _NEWEST: dict[Path, int] = {}
 
 def new_run() -> str:
     """A name for the run that begins now. Names sort as runs began, also where the clock was set back in between."""
-    where = directory()
+    where = Path(os.devnull)  # where there is no home there are no runs either
+    with suppress(UsageError):
+        where = directory()
     if where not in _NEWEST:
         _NEWEST[where] = _newest(where)
     at = _NEWEST[where] = max(time.time_ns() // 1_000_000, _NEWEST[where] + 1)
@@ -74,7 +87,8 @@ class Journal:
     """A sink for events. A failed write is reported once and never stops a run. ``trouble``: why it is incomplete."""
 
     def __init__(self, run: str, *, where: Path | None = None) -> None:
-        self.path = (where or directory()) / f"{run}.jsonl"
+        self.path = Path(f"{run}.jsonl")
+        self._where = where
         self.head = ""
         self._file: TextIO | None = None
         self.trouble = ""
@@ -85,8 +99,8 @@ class Journal:
             return
         try:
             self._write(event)
-        except CcrError:
-            raise  # a signal, not ours
+        except Interrupted:
+            raise
         except Exception as error:  # noqa: BLE001 (whatever it is: a run is worth more than its journal)
             self._give_up(error)
 
@@ -99,7 +113,7 @@ class Journal:
 
     def _give_up(self, error: Exception) -> None:
         if not self.trouble:
-            self.trouble = getattr(error, "strerror", None) or type(error).__name__
+            self.trouble = str(getattr(error, "strerror", None) or getattr(error, "what", type(error).__name__))
             console.warn(f"the journal can't be written ({self.trouble}: {self.path}); continuing without it")
 
     def _too_often(self, event: events.Event) -> bool:
@@ -112,6 +126,7 @@ class Journal:
 
     def _write(self, event: events.Event) -> None:
         if self._file is None:
+            self.path = (self._where or directory()) / self.path
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.fdopen(
                 os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"

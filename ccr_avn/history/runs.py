@@ -56,10 +56,10 @@ class Verdict:
 
 def paths() -> list[Path]:
     """All journals of this machine's state directory, newest first. There may be many thousands."""
-    where = directory()
     try:
+        where = directory()
         names = os.listdir(where)  # noqa: PTH208 (a path for each takes ten times as long)
-    except OSError:
+    except (OSError, UsageError):
         return []
     return [where / name for name in sorted(names, reverse=True) if name.endswith(".jsonl")]
 

@@ -109,6 +109,32 @@ def test_a_token_that_is_not_accepted_is_told_as_that() -> None:
     assert "avn user login" in found.hint
 
 
+EXPIRED = "ERROR\tcommand failed: Error: Missing (expired) db token (status 401)\n"
+NOBODY = "ERROR\tcommand failed: UserError: not authenticated: please login first with 'avn user login'\n"
+
+
+@pytest.mark.parametrize(
+    ("token", "said", "hint"),
+    [
+        ('"abc"', EXPIRED, "has quotes or blanks"),
+        ("'abc'", EXPIRED, "has quotes or blanks"),
+        ("abc ", EXPIRED, "has quotes or blanks"),
+        ("aivenv1 abc", EXPIRED, "has quotes or blanks"),
+        ("abc+/=", EXPIRED, "expired or revoked"),
+        (None, EXPIRED, "expired or revoked"),
+        ("", NOBODY, "set, but empty"),
+        (None, NOBODY, "export AIVEN_AUTH_TOKEN=TOKEN"),
+    ],
+)
+def test_a_token_that_is_set_wrongly_is_the_hint(
+    token: str | None, said: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIVEN_AUTH_TOKEN", raising=False)
+    if token is not None:
+        monkeypatch.setenv("AIVEN_AUTH_TOKEN", token)
+    assert hint in read(said).hint
+
+
 @pytest.mark.parametrize(("seconds", "pause"), [("28", 28.0), ("7200", failure.LONGEST_PAUSE)])
 def test_a_rate_limit_says_when_to_ask_again(seconds: str, pause: float) -> None:
     found = read(f"ERROR\tcommand failed: Error: {LIMIT.replace('28', seconds)} (status 429)\n")

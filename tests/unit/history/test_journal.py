@@ -1,9 +1,11 @@
 """When the journal is on disk."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from ccr_avn.cli.boundary import run
 from ccr_avn.history import runs
 from ccr_avn.history.journal import _NEWEST, Journal, directory, new_run
 from ccr_avn.plan import events
@@ -54,3 +56,43 @@ def test_an_odd_or_older_name_keeps_no_run_from_beginning(
     (directory() / name).write_text("")
     monkeypatch.setattr("time.time_ns", lambda: 20_000 * DAY)
     assert new_run() > "20241004T000000000Z-"
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container: no HOME, and a user without an entry in /etc/passwd."""
+
+    def unknown(_: object) -> None:
+        raise KeyError("getpwuid(): uid not found: 54321")
+
+    for name in ("HOME", "CCR_AVN_STATE_DIR", "XDG_STATE_HOME", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_a_run_has_no_journal_and_says_once_what_to_set(capsys: pytest.CaptureFixture[str]) -> None:
+    journal = Journal(new_run())
+    for at in (1.0, 2.0):
+        journal(events.StepDone(at=at, slug="pair", finding=go("both are RUNNING"), seconds=0.1, outcome="found"))
+    journal.close()
+    said = capsys.readouterr().err
+    assert said.count("no home directory for journals: set CCR_AVN_STATE_DIR") == 1
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("homeless")
+@pytest.mark.parametrize("words", [("list",), ("show", "latest"), ("report", "x")], ids=" ".join)
+def test_without_a_home_there_are_no_runs_and_it_says_what_to_set(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["runs", *words]) == 2
+    assert "hint: export CCR_AVN_STATE_DIR=DIR" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("homeless")
+def test_who_started_a_run_is_known_without_a_name(tmp_path: Path) -> None:
+    journal = Journal("run", where=tmp_path)
+    journal(events.RunStarted(at=0.0, run="run", command="status", title="t", slugs=(), facts={}))
+    journal.close()
+    assert f'"who": "{os.getuid()}"' in journal.path.read_text()
