@@ -353,8 +353,9 @@ def _refused(gate: Gate[Any], finding: Finding) -> CcrError:
 
 
 def _timed_out(step: Step[Any], poll: Poll, finding: Finding) -> CcrError:
+    what = f"timed out after {poll.limit:g} s waiting until" if poll.limit else "condition not met yet:"
     return poll.error(
-        f"{step.slug}: not within {poll.limit:g} s: {step.gate.rule}",
+        f"{step.slug}: {what} {step.gate.rule}",
         detail=f"last seen: {finding.reason}",
         hint=finding.hint or poll.hint or "run the same command again: it resumes from the current state",
     )

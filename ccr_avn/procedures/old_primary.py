@@ -207,7 +207,7 @@ def see_closed(want: CloseWish, shut: Step[Service]) -> Step[Closing]:
 
     step = Step(
         slug="closed",
-        purpose=f"check that no client is connected to {want.primary} or can connect; writes are paused until then",
+        purpose=f"check that no client is connected to {want.primary} or can connect",
         read=Probe(
             want.setting.gate("closed", want.primary, "--new-primary", want.replica, limit=SHUT_LIMIT, tight=True), read
         ),
@@ -218,8 +218,7 @@ def see_closed(want: CloseWish, shut: Step[Service]) -> Step[Closing]:
             first=0.05,
             interval=0.5,
             error=TimedOut,
-            hint=f"{want.primary} is NOT closed: {_power_off_words(want)} closes it reliably; writes on it stay "
-            "paused for as long as possible",
+            hint=f"{want.primary} is NOT closed: {_power_off_words(want)} closes it reliably",
         ),
     )
     return step

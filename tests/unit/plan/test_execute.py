@@ -356,3 +356,15 @@ def test_nothing_runs_after_a_call_that_broke(broken: int) -> None:
     with pytest.raises(AvnError):
         fake.perform(plan(*(step(name) for name in names)))
     assert fake.calls == [*names[: broken + 1], "--version"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "waited"), [(2.0, "timed out after 2 s waiting until"), (0.0, "condition not met yet:")]
+)
+def test_a_time_out_says_what_was_waited_for_not_that_it_is_so(limit: float, waited: str) -> None:
+    fake = Fake(promote=["wait"])
+    master = replace(step("promote", poll=Poll(limit=limit)), gate=Gate("the role of us is master", says))
+    with pytest.raises(TimedOut) as caught:
+        fake.perform(plan(master))
+    assert caught.value.what == f"promote: {waited} the role of us is master"
+    assert caught.value.detail == "last seen: wait"

@@ -105,3 +105,12 @@ def test_a_pair_has_two_sides() -> None:
         EnableRequest(primary="eu", replica="eu", setting=SETTING)
     with pytest.raises(UsageError):
         VerifyRequest(primary="eu", replica="eu", setting=SETTING)
+
+
+def test_no_step_says_that_writes_are_paused_where_they_may_not_be() -> None:
+    """Each is also a command of its own; with --fence observe, and after a failover, nothing is paused."""
+    for plan in PLANS:
+        for one in plan.steps:
+            if one.slug not in ("fence", "seal", "hold", "promote"):
+                assert "paused" not in one.poll.hint, one.slug
+                assert "paused" not in one.purpose, one.slug
