@@ -55,6 +55,10 @@ class Refused(CcrError):
     code = 4
 
 
+class Locked(Refused):
+    """Another run holds what a change needs: it was not begun, so there is nothing to undo."""
+
+
 class TimedOut(CcrError):
     """A gate still answered *wait* at its limit."""
 

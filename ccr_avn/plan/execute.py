@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Refused, Unreachable
+from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Refused, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.asking import FailedChange, Reader, World
 from ccr_avn.plan.model import Act, Call, Finding, Gate, Plan, Poll, Results, Sent, Step, fill, go
@@ -157,7 +157,11 @@ class Run:
         if isinstance(change, Act):
             self._start(step, fill(change.argv, self.seen))
             began = self._now()
-            self.seen.keep(step.slug, change.run(self.seen))
+            try:
+                self.seen.keep(step.slug, change.run(self.seen))
+            except Locked:
+                self._to_undo = [one for one in self._to_undo if one is not step]
+                raise
             self._emit(events.ChangeEnded(at=self._now(), slug=step.slug, seconds=self._now() - began))
             return None
         put_off = 0.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from valkey.exceptions import InvalidResponse, ResponseError
 
-from ccr_avn.errors import CcrError, Refused, Unreachable
+from ccr_avn.errors import CcrError, Locked, Refused, Unreachable
 from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, awake, connect, explained, in_background
 from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, parse_replication, read_replication
@@ -103,7 +103,8 @@ class Fence:
 
         Raises:
             FenceRefused: the service refuses CLIENT PAUSE, CLIENT LIST or INFO.
-            Refused: another run holds a fence, or is lifting its own and does not finish; or no thread can be started.
+            Locked: another run holds a fence.
+            Refused: another run is lifting its own and does not finish; or no thread can be started here.
             Unreachable: it can't be asked.
         """
         with self._or_nothing():
@@ -220,7 +221,7 @@ class Fence:
     def _must_be_alone(self) -> None:
         if others := self.others():
             runs = ", ".join(name.removeprefix(NAME) for name in others)
-            raise Refused(
+            raise Locked(
                 f"another run holds the write pause on {self.endpoint.service}: {runs}",
                 detail="one replica of a primary is promoted at a time, and by one run; this one changed nothing",
                 hint="let that run end, or end it with Ctrl-C, then run the same command again; "

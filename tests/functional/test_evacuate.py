@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.evacuations import GO, by_pair, deletions, lets_nobody_in, pairs, result
+from tests.support.evacuations import GO, by_pair, lets_nobody_in, pairs, result
 from tests.support.operator import EU, US, Make, Operator, ended
-from tests.support.pairs import accepts, add_service, link_status, missing, origin, uri
+from tests.support.pairs import accepts, add_service, deletions, link_status, missing, origin, uri
 from tests.support.wait import until
 from tests.support.writers import Load
 

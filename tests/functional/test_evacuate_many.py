@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.evacuations import GO, by_pair, deletions, lets_nobody_in, pairs, result, states
+from tests.support.evacuations import GO, by_pair, lets_nobody_in, pairs, result, states
 from tests.support.operator import EU, US, Make, Operator, ended
-from tests.support.pairs import accepts, add_service, follows, missing, uri
+from tests.support.pairs import accepts, add_service, deletions, follows, missing, uri
 from tests.support.wait import until
 from tests.support.writers import Load
 

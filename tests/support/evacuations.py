@@ -29,9 +29,5 @@ def states(told: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {name: one["state"] for name, one in told.items()}
 
 
-def deletions(operator: Operator) -> list[tuple[str, str]]:
-    return [one for one in operator.sandbox.changes() if one[0] == "DELETE"]
-
-
 def lets_nobody_in(operator: Operator, name: str) -> bool:
     return bool(operator.sandbox.platform.services[name].user_config.get("ip_filter") == ["192.0.2.1/32"])

@@ -61,6 +61,11 @@ def backed_up(operator: Operator, name: str) -> bool:
     return bool(platform.backups(platform.find(name)))
 
 
+def deletions(operator: Operator) -> list[tuple[str, str]]:
+    """Of integrations, and what else was deleted."""
+    return [change for change in operator.sandbox.changes() if change[0] == "DELETE"]
+
+
 def is_promoted(operator: Operator) -> bool:
     return not operator.sandbox.platform.rows
 

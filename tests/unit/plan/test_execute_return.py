@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.errors import AvnError, Refused, TimedOut, Unreachable
+from ccr_avn.errors import AvnError, Locked, Refused, TimedOut, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Act, Gate, Plan, Poll, Probe, Results, Step, go, stop, todo, wait
 from tests.support.executed import Fake, answer, change, made, plan, probe, says, step
@@ -219,3 +219,28 @@ def test_what_stops_while_a_change_is_awaited_is_told() -> None:
     fake = Fake(**{"make-a": [None]})
     with pytest.raises(Refused, match="never"):
         fake.perform(Plan("p", (), (step_of,)))
+
+
+def test_a_change_that_was_not_begun_is_not_undone_nor_half_way_because_of_another_run() -> None:
+    """Another run holds the lock, and has promoted by now: this one has done nothing."""
+    told: list[str] = []
+
+    def undo(_: Results) -> str:
+        told.append("undone")
+        return "undone"
+
+    def refuse(_: Results) -> None:
+        raise Locked("another run holds it")
+
+    fence = Step(
+        slug="fence",
+        purpose="fence",
+        read=Probe(("ccr-avn", "fence"), lambda _: "later"),
+        gate=Gate("r", lambda *_: todo("not yet")),
+        change=Act(("ccr-avn", "fence"), refuse),
+        undo=undo,
+    )
+    fake = Fake()
+    with pytest.raises(Refused) as caught:
+        fake.perform(replace(plan(fence), meanwhile=(read("role", "go"),)))
+    assert (told, caught.value.notes, fake.last.changed) == ([], (), False)
