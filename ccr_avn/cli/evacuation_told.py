@@ -235,7 +235,11 @@ def consequences(selection: Selection, given: Given) -> list[str]:
         ]
     if forced:
         rows += [("failover", f"{forced} old primaries are not closed; their last writes may be lost")]
-    rows += [("in waves", waves)]
+    rows += [
+        ("declared", "Terraform and the Kubernetes operator set ip_filter and tags:"),
+        ("", "change both there before the next apply"),
+        ("in waves", waves),
+    ]
     return console.table(rows).splitlines()
 
 

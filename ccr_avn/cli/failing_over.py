@@ -6,6 +6,7 @@ from ccr_avn.aiven.program import known
 from ccr_avn.cli import promotion_options
 from ccr_avn.cli.failover_told import FailoverMove, differences
 from ccr_avn.cli.promotion_options import Around
+from ccr_avn.cli.promotion_told import DECLARED
 from ccr_avn.cli.session import Session, show_preview
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.gates import parity
@@ -94,4 +95,5 @@ def _consequences(run: "Run", procedure: "Failover", source: str) -> dict[str, s
         "old primary": f"{source} is not closed: if it is alive, it still accepts writes",
         "write pause": f"none by ccr-avn; writes resume when {replica} is promoted",
         "may be lost": f"{loss} ({how})",
+        "declared": DECLARED,
     }

@@ -191,7 +191,7 @@ def ask(session: "Session", name: str, consequences: Mapping[str, str], *, yes: 
     Raises:
         NotConfirmed: something else was typed.
     """
-    console.note(console.table(list(consequences.items())))
+    console.note(console.fitted(list(consequences.items()), console.columns("stderr")))
     if yes:
         return
     question = f"Type {name} to promote it; anything else stops here, with nothing changed: "

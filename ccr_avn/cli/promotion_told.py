@@ -14,16 +14,21 @@ def sides(**services: "Service | None") -> list[dict[str, Any]]:
     return [{**described(one), "role": role.replace("_", " ")} for role, one in services.items() if one]
 
 
+DECLARED = (
+    "Terraform and the Kubernetes operator set ip_filter and tags as declared: change both there, and remove "
+    "service_integrations/read_replica, before the next apply; it would open a closed service again, and remove the "
+    "tags that record the promotion"
+)
+"""Said before the question too: an apply may come at any time after it."""
+
+
 def exposure(project: tuple[str, ...], new: "Service") -> list[dict[str, str]]:
     """What is exposed after a promotion, each with the command that mends it, if one does."""
     flag = f" {' '.join(project)}" if project else ""
     found = [
         ("it has no replica", f"ccr-avn enable {new.name} NEW --replica-cloud CLOUD{flag}"),
         ("it has no backup until Aiven takes the first", f"avn service backup-list {new.name}{flag}"),
-        (
-            "Terraform or operator code may still declare the integration: remove service_integrations/read_replica there",
-            "",
-        ),
+        (DECLARED, ""),
     ]
     if (new.node_count or 1) < 2:
         plan = new.plan.replace("startup-", "business-")

@@ -10,6 +10,7 @@ from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options, promotion_options
 from ccr_avn.cli.options import Primary, ProjectName, Replica, flattened
 from ccr_avn.cli.promotion_options import Around, Hooking, Limits, Manner
+from ccr_avn.cli.promotion_told import DECLARED
 from ccr_avn.cli.session import Session, show_preview
 from ccr_avn.cli.switchover_told import SwitchoverMove, differences
 from ccr_avn.errors import UsageError
@@ -199,4 +200,5 @@ def _consequences(want: "SwitchoverRequest") -> dict[str, str]:
         "old primary": f"{want.primary} {fates[want.old_primary]}",
         "write pause": "none: you have stopped the writers" if observed else f"{most:g} s at most, usually seconds",
         "may be lost": "no acknowledged write",
+        "declared": DECLARED,
     }

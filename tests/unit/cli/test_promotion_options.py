@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
+from ccr_avn.cli import failing_over, switchover
 from ccr_avn.cli.promotion_options import Around, carry_out, writing_env
+from ccr_avn.cli.promotion_told import exposure
 from ccr_avn.errors import CcrError, Interrupted, NotBegun, NotConfirmed, Refused
 from ccr_avn.hooks import Hooks
 from ccr_avn.plan.events import StepDone
 from ccr_avn.plan.model import Results, go
+from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.switchover import SwitchoverRequest
 from tests.support.factories import service
 
 URI = "rediss://default:pw-of-the-tests@eu.example:1234"
@@ -88,3 +92,14 @@ def test_on_failure_runs_when_a_run_failed_and_only_then(
     else:
         carry_out(move, session, Hooks(), around, perform)
     assert ran == expected
+
+
+def test_what_terraform_and_the_operator_would_undo_is_said_before_the_question() -> None:
+    over = switchover._consequences(SwitchoverRequest(primary="eu", replica="us", setting=Setting(), run="r"))
+    procedure: Any = SimpleNamespace(want=SimpleNamespace(replica="us"), last_known=lambda _: None)
+    run: Any = SimpleNamespace(seen=Results())
+    said = (over["declared"], failing_over._consequences(run, procedure, "eu")["declared"])
+    for text in (*said, " ".join(one["what"] for one in exposure((), US))):
+        assert "ip_filter" in text
+        assert "tags" in text
+        assert "Terraform and the Kubernetes operator" in text
