@@ -55,9 +55,8 @@ def _explain(run: "Run", problem: "CcrError", procedure: Failover) -> None:
     known = procedure.last_known(run.seen)
     looked = run.seen.of(procedure.promote) if run.seen.has(procedure.promote) else known.replica if known else None
     promoted = getattr(looked, "role", "") == "master"
-    who = (
-        f"{replica} is the primary now" if promoted else f"the promotion of {replica} was sent; it is not a master yet"
-    )
+    role = "it is not a master yet" if procedure.want.verify else UNSEEN
+    who = f"{replica} is the primary now" if promoted else f"the promotion of {replica} was sent; {role}"
     problem.notes += (
         f"{who}; the same command finishes what is left, and `ccr-avn endpoint {replica}` connects to it",
     )
@@ -95,7 +94,7 @@ def _outcome(session: "Session", run: "Run", move: FailoverMove, hooks: dict[str
         "differences": [one.told() for one in different],
         "hooks_seconds": hooks,
     }
-    lines = [f"{want.replica} is the primary now"]
+    lines = [f"{want.replica} is the primary now" if want.verify else f"{want.replica} has no integration any more"]
     if not want.verify:
         lines += [f"  nothing was proven    {UNSEEN}; from within its network:"]
         lines += [f"                        {command}" for command in from_inside(want.replica, want.setting)]

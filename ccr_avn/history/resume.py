@@ -167,7 +167,8 @@ def _old(story: Story) -> str:
 
 
 def _closed(story: Story) -> bool:
-    return any(step.slug in ("closed", "power-off") and step.shown for step in story.steps)
+    ends = [step for step in story.steps if step.slug in ("closed", "power-off")]
+    return any(step.shown and not step.facts.get("skipped") for step in ends)
 
 
 def _ways(story: Story) -> tuple[str, ...]:
@@ -175,7 +176,7 @@ def _ways(story: Story) -> tuple[str, ...]:
     if isinstance(told, list):
         return tuple(string(one) for one in told)
     project = ("--project", story.project) if story.project else ()
-    return (
-        shlex.join(("avn", "service", "update", _old(story), "--power-off", *project)),
-        shlex.join(("ccr-avn", "fence", _old(story), "--ttl", "3600", *project)),
-    )
+    off = shlex.join(("avn", "service", "update", _old(story), "--power-off", *project))
+    fence = shlex.join(("ccr-avn", "fence", _old(story), "--ttl", "3600", *project))
+    promote = story.step("promote")
+    return (off, fence) if promote and _is_promoted(story, promote) else (fence,)  # else it may be the only primary

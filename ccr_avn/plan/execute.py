@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Refused, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.asking import FailedChange, Reader, World
-from ccr_avn.plan.model import Act, Call, Finding, Gate, Plan, Poll, Results, Sent, Step, fill, go
+from ccr_avn.plan.model import Act, Call, Finding, Gate, Plan, Poll, Results, Sent, Step, fill, go, wait
 from ccr_avn.plan.outcome import TooOld
 from ccr_avn.poll import poll
 
@@ -134,7 +134,7 @@ class Run:
 
     def _through(self, step: Step[Any], began: float) -> tuple[Finding, events.Outcome]:
         if step.unneeded and (why := step.unneeded(self.seen)):
-            return go(why), "proven"
+            return go(why, skipped=True), "proven"
         if step.change is None:
             return self._until_go(step, step.poll, began), "proven"
         return self._changed_unless_done(step, step.change, began)
@@ -221,10 +221,12 @@ class Run:
         """
         if not failure.answer.started:
             raise self._without_effect(step, failure)
-        limit = BRIEF if failure.refused else step.doubt_limit or (DOUBT if failure.silent else BRIEF)
+        unanswered = (DOUBT if failure.silent else BRIEF) if step.doubt_limit is None else step.doubt_limit
         try:
-            finding = self._effect(step.doubts or (step,), limit, began)
+            finding = self._effect(step.doubts or (step,), BRIEF if failure.refused else unanswered, began)
         except (AvnError, Unreachable) as error:
+            if failure.refused:  # that is an answer, whoever else gives none
+                raise self._without_effect(step, failure) from None
             self.changed = failure.changed_before or "unknown"
             raise failure.error(f"{failure.detail}; then the check for its effect failed: {error.detail}") from None
         if finding is None:
@@ -277,9 +279,23 @@ class Run:
 
         Raises:
             CcrError: the gate's own kind when it says stop; the poll's own kind at its limit.
+            AvnError: behind the point of no return, at the limit, where the server could not be asked.
         """
+        silent: Unreachable | None = None
+
+        def look() -> Finding:
+            nonlocal silent
+            try:
+                silent = None
+                return self._judged(step, timing, began)
+            except Unreachable as trouble:
+                if not (timing.limit and self.past_return):
+                    raise
+                silent = trouble
+                return self._looked(step, wait(f"{trouble.what}: {trouble.detail}"), timing, began)
+
         finding = poll(
-            lambda: self._judged(step, timing, began),
+            look,
             lambda found: found.verdict in settled or (found.verdict == "stop" and self._now() - began >= lag),
             within=began + timing.limit - self._now(),
             first=timing.first,
@@ -291,7 +307,7 @@ class Run:
             return finding
         if finding.verdict == "stop" and self._now() - began >= lag:
             raise _refused(step.gate, finding)
-        raise _timed_out(step, timing, finding)
+        raise _timed_out(step, replace(timing, error=AvnError, hint=silent.hint) if silent else timing, finding)
 
     def _judged(self, step: Step[T], poll: Poll, began: float) -> Finding:
         answer = self._reader.answer(step, self.seen, changed=self.changed)
@@ -299,6 +315,9 @@ class Run:
         if left_out := getattr(answer, "left_out", ()):
             finding = replace(finding, warnings=(*left_out, *finding.warnings))
         self.seen.remember(step, answer)
+        return self._looked(step, finding, poll, began)
+
+    def _looked(self, step: Step[Any], finding: Finding, poll: Poll, began: float) -> Finding:
         argv = fill(step.read.argv, self.seen)
         elapsed = self._now() - began
         self._emit(

@@ -163,7 +163,7 @@ def _unverified(
         limit=want.promote_timeout,
     )
     source = _source(want, services)
-    promoted = promote_unseen(want.setting, want.replica, rows, want.promote_timeout)
+    promoted = promote_unseen(want.setting, want.replica, rows, want.promote_timeout, want.doubt_timeout)
     steps = (
         promoted,
         remember_origin(wish, source, lambda seen: _tags(want, seen, services, primary, None)),

@@ -165,10 +165,13 @@ class Switchover:
     def left_half_way(self, seen: Results) -> tuple[tuple[str, ...], dict[str, Any]]:
         """After an end behind the promotion: who is the primary, until when writes are paused, what to type."""
         want = self.want
-        is_primary = seen.has(self.promote) and seen.of(self.promote).role == "master"
+        is_primary = self._is_promoted(seen)
+        sent = self.checked.promoted(seen) or seen.result(self.promote.slug)
         who = f"{want.replica} is the primary now" if is_primary else f"the promotion of {want.replica} was sent"
+        if not (is_primary or sent):
+            who = f"an earlier run sent the promotion of {want.replica}, and nothing shows whether it is under way"
         fenced = fenced_in(seen)
-        until = fenced.fence.paused_until() if fenced and fenced.fence else None
+        until = fenced.fence.paused_until() if fenced and fenced.fence and fenced.fence.placed_at else None
         facts = {
             "new_primary": want.replica,
             "promoted": is_primary,
@@ -185,11 +188,16 @@ class Switchover:
         again = f"run the same command again before then; other ways to keep writers off {want.primary}: {ways}"
         return (f"{who}; {want.primary} is not closed yet", paused, again), facts
 
+    def _is_promoted(self, seen: Results) -> bool:
+        return seen.has(self.promote) and seen.of(self.promote).role == "master"
+
     def _ways(self, seen: Results) -> tuple[str, ...]:
-        """Other commands that keep writers from the old primary."""
-        want, old = self.want, self.service(seen, self.want.primary)
-        off = power_off(want.setting.project, want.primary, protected=old is not None and old.protected)
-        return off, " ".join(("ccr-avn fence", want.primary, *want.setting.options, "--ttl 3600"))
+        """Other commands that keep writers from the old primary: what may be the only one with the data is left on."""
+        want, old, found = self.want, self.service(seen, self.want.primary), self.found_ahead(seen)
+        fence = " ".join(("ccr-avn fence", want.primary, *want.setting.options, "--ttl 3600"))
+        if not self._is_promoted(seen) or (found and (found.ahead_bytes or found.lapsed)):
+            return (fence,)
+        return power_off(want.setting.project, want.primary, protected=old is not None and old.protected), fence
 
 
 def plan_switchover(want: SwitchoverRequest) -> Switchover:

@@ -48,8 +48,10 @@ def allowed(
     )
 
 
-def promote_unseen(setting: Setting, replica: str, rows: Step[tuple[Integration, ...]], limit: float) -> Step[Any]:
-    """Irreversible. What proves it is that the integration is no longer listed."""
+def promote_unseen(
+    setting: Setting, replica: str, rows: Step[tuple[Integration, ...]], limit: float, doubt_limit: float
+) -> Step[Any]:
+    """Irreversible. What proves it is that the integration is no longer listed. Limits are in seconds."""
 
     def integration_id(seen: Results) -> str:
         row = feeding(seen.of(rows), None, replica)
@@ -76,6 +78,7 @@ def promote_unseen(setting: Setting, replica: str, rows: Step[tuple[Integration,
         change=avn.integration_delete(setting.project, Later(variable="integration_id", fill=integration_id)),
         alone=setting.gate("integration-gone", replica, limit=limit),
         final=True,
+        doubt_limit=doubt_limit,
     )
 
 

@@ -74,6 +74,12 @@ def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(operator: 
     assert f"avn service integration-delete {next(iter(pair.sandbox.platform.rows))}" in silent.err
     assert not is_promoted(pair)
     assert pair.ccr("failover", "us", "--no-verify", "--yes").code == 4
+    pair.sandbox.faults.add(kind="hang", method="DELETE", path="/integration/")
+    doubt = pair.ccr(*GO, "--no-verify", "--call-timeout", "2", "--doubt-timeout", "0.5")
+    assert doubt.code == 13, doubt.err
+    assert "the promotion of us was sent; its data plane was not checked" in doubt.err
+    assert "master" not in doubt.err
+    pair.sandbox.faults.clear()
     done = pair.ccr(*GO, "--no-verify", "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
@@ -85,6 +91,7 @@ def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(operator: 
     again = pair.ccr(*GO, "--no-verify")
     assert again.code == 0, again.err
     assert "ccr-avn gate accepts-writes us" in again.out
+    assert "primary now" not in again.out
 
 
 def test_a_rate_limit_is_waited_for_and_said(operator: Operator) -> None:

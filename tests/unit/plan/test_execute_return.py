@@ -107,6 +107,49 @@ def test_doubt_that_one_silent_look_leaves_keeps_the_fence() -> None:
     assert fake.last.past_return
 
 
+@pytest.mark.parametrize("code", [400, 401, 403, 409])
+@pytest.mark.parametrize("trouble", [AvnError("revoked"), Unreachable("down", passing=False)])
+def test_a_refusal_is_no_doubt_although_nothing_more_can_be_asked(code: int, trouble: Exception) -> None:
+    """A token that is revoked meanwhile: the deletion is refused, and so is the look at the row."""
+    log: list[str] = []
+    fake = Fake(**{"promote": ["wait"], "make-promote": [status(code)]})
+    looks = (read("role", "wait"), read("row", trouble))
+    with pytest.raises(AvnError):
+        fake.perform(plan(probe("fence", log), final(doubts=looks, doubt_limit=60.0)))
+    assert log[-1] == "un-fence"
+    assert fake.last.changed is False
+    assert not fake.last.past_return
+
+
+def test_a_limit_of_doubt_of_zero_is_one() -> None:
+    fake = Fake(**{"promote": ["wait"], "make-promote": [answer(code=-9, expired=True)]})
+    with pytest.raises(AvnError):
+        fake.perform(plan(final(doubts=(read("role", "wait"),), doubt_limit=0.0)))
+    assert fake.now < 2
+
+
+@pytest.mark.parametrize("passing", [True, False])
+def test_behind_the_promotion_who_can_not_be_asked_is_asked_until_the_limit(passing: bool) -> None:
+    """A bad certificate right after a failover within the platform: it is another one soon, or the limit ends it."""
+    bad = Unreachable("us: its certificate is for another name", passing=passing)
+    fake = Fake(**{"promote": ["wait", "go"], "make-promote": [None]})
+    waited = replace(read("history", *[bad] * 20, "go"), poll=Poll(limit=600, interval=5))
+    assert fake.perform(plan(final(), waited)).changed is True
+    fake = Fake(**{"promote": ["wait", "go"], "make-promote": [None]})
+    with pytest.raises(AvnError, match="history: not within 30 s") as caught:
+        fake.perform(plan(final(), replace(read("history", bad), poll=Poll(limit=30, interval=5))))
+    assert "another name" in caught.value.detail
+    assert caught.value.exit_code + 10 * (not caught.value.changed) == 13
+    assert 30 < fake.now < 90
+
+
+def test_before_the_promotion_who_can_not_be_asked_ends_the_run() -> None:
+    fake = Fake()
+    with pytest.raises(Unreachable):
+        fake.perform(plan(replace(read("link", Unreachable("bad", passing=False)), poll=Poll(limit=600))))
+    assert fake.now < 1
+
+
 def test_an_earlier_runs_promotion_is_never_undone_and_ends_with_ten_more() -> None:
     log: list[str] = []
     fake = Fake(**{"close": ["wait"], "make-close": [status(500)]})

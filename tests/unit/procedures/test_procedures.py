@@ -5,6 +5,7 @@ import pytest
 from ccr_avn.errors import UsageError
 from ccr_avn.plan.model import Call, Later, Plan
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
+from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
 from ccr_avn.procedures.verify import VerifyRequest, plan_verify
 from tests.support.avn_parser import read_by_avn
@@ -90,6 +91,13 @@ def test_between_fence_and_first_write_avn_is_started_once() -> None:
         changes = [step.slug for step in inside if isinstance(step.change, Call)]
         assert (looks, changes) == ([], ["promote"])
         assert [step.slug for step in plan.steps if step.final] == ["promote"]
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_failover_waits_for_an_unanswered_deletion_as_long_as_it_was_told(verify: bool) -> None:
+    want = FailoverRequest(replica="us", setting=SETTING, verify=verify, doubt_timeout=7.0)
+    [promote] = [step for step in plan_failover(want).plan.steps if step.slug == "promote"]
+    assert promote.doubt_limit == 7.0
 
 
 def test_a_link_keeps_to_the_lag_that_it_names() -> None:
