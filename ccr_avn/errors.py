@@ -1,5 +1,7 @@
 """The errors shown to people: what happened, what was seen, what to type next, and the exit code."""
 
+import difflib
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 CHANGED = 10
@@ -7,6 +9,12 @@ CHANGED = 10
 
 Changed = bool | Literal["unknown"]
 """Whether the control plane was changed; unknown: a change was sent, and neither its answer nor a read shows whether it took effect."""
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """For a hint: what may have been meant, in parentheses; empty where nothing comes near."""
+    found = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f" ({' or '.join(found)}?)" if found else ""
 
 
 class CcrError(Exception):

@@ -111,6 +111,11 @@ def tags_update(project: Project, name: str, *tags: Word) -> Call[None]:
     return Call((AVN, "service", "tags", "update", name, *project.flag, *added), parse=_read("nothing"))
 
 
+def cloud_list(project: Project) -> Call[tuple[dict[str, object], ...]]:
+    """Those that this project may use."""
+    return Call((AVN, "cloud", "list", *project.flag, "--json"), parse=_read("objects"))
+
+
 def service_plans(project: Project, cloud: str) -> "Call[models.Catalogue]":
     """All types, plans and clouds in one read, which is large; without a cloud avn says a sentence before the JSON."""
     argv = (AVN, "service", "plans", *project.flag, "--cloud", cloud, "--json")

@@ -100,7 +100,8 @@ def evacuate(
     asking.preload()
     told: list[Answer] = []
     began = time.monotonic()
-    answer = begin(asking.avn, project, asking.call_timeout, tuple(only or ()), console.note, told.append)
+    names = (*only, *(excepted or ())) if only else ()
+    answer = begin(asking.avn, project, asking.call_timeout, names, console.note, told.append)
     from ccr_avn.cli.evacuating import Evacuation, FirstList  # heavy: avn is asked already meanwhile
     from ccr_avn.cli.one_of_many import Given
     from ccr_avn.evacuate.choose import Want

@@ -1,5 +1,6 @@
 """Runs an evacuation from the first check to the exit code: checks, table, question, runs, result."""
 
+import fnmatch
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from ccr_avn import process, typed
-from ccr_avn.aiven.program import Program, known
+from ccr_avn.aiven.program import Program, known, world_of
 from ccr_avn.cli import promotion_options
 from ccr_avn.cli.evacuation_told import (
     Ends,
@@ -40,6 +41,7 @@ from ccr_avn.output import console
 from ccr_avn.output.many import PlainBoard
 from ccr_avn.plan import events
 from ccr_avn.plan.preview import describe, preview
+from ccr_avn.procedures.lookup import must_be_clouds
 from ccr_avn.signals import handled
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class Evacuation:
         CcrError: some pair was refused or failed, or the run was interrupted.
         """
         path = process.find_avn(self.given.setting.avn)
-        selection = self._look()
+        selection = self._look(path)
         if dry_run:
             self._preview(selection)
             return
@@ -115,16 +117,20 @@ class Evacuation:
 
     # -- before anything is changed
 
-    def _look(self) -> Selection:
+    def _look(self, path: str) -> Selection:
         given = self.given
         want, setting = given.want, given.setting
         services = self.first_list.answer()
         for note in getattr(services, "left_out", ()):
             console.warn(note)
         pairs = pairs_of(services, promotions(setting.project.name))
+        here = {one.cloud for one in services}
+        if empty := tuple(one for one in want.clouds if not fnmatch.filter(here, one)):
+            world = world_of(known(path).path, call_timeout=given.call_timeout)
+            must_be_clouds(world, setting.project, empty, console.note)
         self._pairs = {one.name: one for one in pairs}
         selection = select(pairs, self._look_at(left_by(pairs, want)), want)
-        must_be_known(selection, want)
+        must_be_known(selection, want, services)
         listed = {one.name: one for one in services}
         self.ends = Ends(run=self.run_id, given=given, selection=selection, services=listed)
         return selection

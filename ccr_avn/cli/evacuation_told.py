@@ -1,13 +1,13 @@
 """Output of an evacuation: the table before the question, and the result."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ccr_avn.aiven.models import Service
 from ccr_avn.cli.one_of_many import Given, Moved
-from ccr_avn.errors import CHANGED, CcrError, Interrupted, Refused
+from ccr_avn.errors import CHANGED, CcrError, Interrupted, Refused, near
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.evacuate.stop import Stop
 from ccr_avn.output import console
@@ -140,20 +140,26 @@ def counts(selection: Selection) -> dict[str, Any]:
     }
 
 
-def must_be_known(selection: Selection, want: Want) -> None:
+def must_be_known(selection: Selection, want: Want, services: Collection[Service]) -> None:
     """Raises:
     Refused: a name that was typed is none, so what was meant by it would be missed, or moved.
     """
     here = f"no such primary or replica in {' '.join(want.clouds)}"
-    for option, names, why in (
-        ("--only", selection.unknown, here),
-        ("--except", selection.unknown_excepted, "no such Valkey or Redis service"),
+    names, tags = (
+        [one.name for one in services],
+        {f"{key}={value}" for one in services for key, value in one.tags.items()},
+    )
+    typed = [f"{key}={value}" for key, value in want.tags]
+    for option, unknown, known, why in (
+        ("--only", selection.unknown, names, here),
+        ("--except", selection.unknown_excepted, names, "no such Valkey or Redis service"),
+        ("--tag", [one for one in typed if one not in tags], tags, "no Valkey or Redis service has this tag"),
     ):
-        if names:
+        if unknown:
             raise Refused(
-                f"{' and '.join(names)}: {why}",
+                f"{' and '.join(unknown)}: {why}",
                 detail=f"given with {option}",
-                hint=f"list them: the same command with --check and without {option}",
+                hint=f"list them{''.join(near(one, known) for one in unknown)}: the same command with --check and without {option}",
             )
 
 

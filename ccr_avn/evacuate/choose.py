@@ -111,7 +111,7 @@ def select(pairs: tuple[Pair, ...], looks: Looks, want: Want) -> Selection:
         choices=tuple(sorted(chosen, key=lambda one: one.name)),
         replicas_here=tuple(sorted(pair.replica_name for pair in left if pair.primary_name not in here)),
         unknown=tuple(name for name in want.only if name not in names),
-        unknown_excepted=tuple(name for name in want.excepted if name not in every and not want.only),
+        unknown_excepted=tuple(name for name in want.excepted if name not in every),
         left_out=len(here) - len(chosen),
         elsewhere=Counter(clouds.values()),
     )

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ccr_avn.errors import UsageError
+from ccr_avn.errors import UsageError, near
 from ccr_avn.history.journal import directory
 from ccr_avn.redact import redacted_in
 
@@ -96,17 +96,21 @@ def find(name: str) -> Path:
     Raises:
         UsageError: there is none, or more than one.
     """
-    hint = "list them: ccr-avn runs list"
     if name.endswith(".jsonl") and Path(name).is_file():
         return Path(name)
     known = paths()
     if name == LATEST and known:
-        return known[0]
+        facts = (_entry(_first_line(known[0])) or {}).get("facts")
+        whole = known[0].with_stem(str(facts.get("evacuation"))) if isinstance(facts, dict) else None
+        return whole if whole in known else known[0]  # of an evacuation itself: its pairs' runs begin later
     found = [path for path in known if path.stem == name] or [path for path in known if path.stem.startswith(name)]
     if not name or not RUN.fullmatch(name) or not found:
+        hint = f"list them{near(name, [path.stem for path in known])}: ccr-avn runs list"
         raise UsageError(f"there is no run {name!r}", detail=f"looked in {directory()}", hint=hint)
     if len(found) > 1:
-        raise UsageError(f"{name!r} matches {len(found)} runs", detail=_some(found), hint=hint)
+        raise UsageError(
+            f"{name!r} matches {len(found)} runs", detail=_some(found), hint="list them: ccr-avn runs list"
+        )
     return found[0]
 
 

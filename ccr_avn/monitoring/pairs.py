@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ccr_avn.aiven.lineage import Origin, Recorded, Successor, created, is_origin, origin_of, successors
 from ccr_avn.aiven.models import Integration, Service
-from ccr_avn.errors import Refused
+from ccr_avn.errors import Refused, near
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,12 +144,13 @@ def chosen(pairs: tuple[Pair, ...], names: tuple[str, ...]) -> tuple[Pair, ...]:
     """
     if not names:
         return pairs
-    missing = [name for name in names if not any(name in (pair.primary_name, pair.replica_name) for pair in pairs)]
+    known = {name for pair in pairs for name in (pair.primary_name, pair.replica_name)}
+    missing = [name for name in names if name not in known]
     if missing:
         raise Refused(
             f"{' and '.join(missing)}: no such Valkey or Redis service in this project",
             detail="service names as given on the command line",
-            hint="check the name and the project: avn service list",
+            hint=f"check the name{''.join(near(one, known) for one in missing)} and the project: avn service list",
         )
     return tuple(pair for pair in pairs if {pair.primary_name, pair.replica_name} & set(names))
 

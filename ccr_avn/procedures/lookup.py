@@ -1,16 +1,19 @@
 """Looks up services by name, with one avn where possible, for commands without a plan."""
 
+import fnmatch
 from collections.abc import Callable
+from contextlib import suppress
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.program import known, world_of
 from ccr_avn.aiven.reading import Rows
-from ccr_avn.errors import AvnError
+from ccr_avn.errors import AvnError, Refused, near
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run, World
 from ccr_avn.plan.model import Finding, Gate, Plan, Step, go, stop
+from ccr_avn.plan.outcome import TooOld
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.process import find_avn
 
@@ -41,10 +44,50 @@ def look_up(
     try:
         run.check()
         found = run.seen.of(step)
+    except TooOld:
+        raise
+    except Refused as refusal:
+        listed = [one.name for one in _listed(world, project)]
+        missing = {*names} - {one.name for one in run.seen.of(step)}
+        guesses = "".join(near(name, listed) for name in sorted(missing))
+        refusal.hint = f"check the name{guesses} and the project: avn service list"
+        raise
     except AvnError:
         found = ask_each(world, project, names, note)
     services = {one.name: one for one in found}
     return tuple(services[name] for name in names)
+
+
+def _listed(world: World, project: Project) -> tuple[Service, ...]:
+    """All services, for a guess; none where they can't be listed."""
+    gate: Gate[tuple[Service, ...]] = Gate("they are listed", lambda found, _: go(f"{len(found)} services"))
+    step = Step(slug="services", purpose="list them", read=avn.service_list(project), gate=gate)
+    run = Run(Plan("list", (step,), ()), world, lambda _: None)
+    with suppress(AvnError):
+        run.check()
+    return run.seen.get(step) or ()
+
+
+def must_be_clouds(world: World, project: Project, clouds: tuple[str, ...], note: Note) -> None:
+    """Each is the name of a cloud, or with a star at its end the beginning of one.
+
+    Raises:
+        Refused: one is not.
+        AvnError: avn failed.
+    """
+
+    def judge(found: tuple[dict[str, object], ...], _: object) -> Finding:
+        names = {str(one.get("cloud_name")) for one in found}
+        wrong = [one for one in clouds if not fnmatch.filter(names, one)]
+        if not wrong:
+            return go("they are clouds")
+        guesses = "".join(near(one, names) for one in wrong)
+        return stop(
+            f"{' and '.join(wrong)}: no such cloud, and no service is there", hint=f"list them{guesses}: avn cloud list"
+        )
+
+    step = Step(slug="clouds", purpose="list the clouds", read=avn.cloud_list(project), gate=Gate("they exist", judge))
+    Run(Plan("look up clouds", (step,), ()), world, telling(note)).check()
 
 
 def ask_each(

@@ -1,10 +1,10 @@
 """Rules on Aiven's offers: are the plans, clouds and VPCs available. Checked before anything is billed."""
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ccr_avn.aiven.models import Catalogue, Service, Vpc
+from ccr_avn.errors import near
 from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop
 from ccr_avn.procedures.gates.services import by_name, together
 
@@ -83,7 +83,7 @@ def _sold(catalogue: Catalogue, order: Order, kind: str) -> Iterator[Finding]:
         yield stop(
             f"Aiven offers no {kind} in {order.cloud}",
             detail=f"as --{order.role}-cloud for {order.name}",
-            hint=f"choose another cloud{_near(str(order.cloud), clouds)}: avn cloud list",
+            hint=f"choose another cloud{near(str(order.cloud), clouds)}: avn cloud list",
         )
     elif order.plan not in plans or order.cloud not in plans[order.plan]:
         there = sorted(plan for plan, regions in plans.items() if order.cloud in regions)
@@ -94,7 +94,7 @@ def _sold(catalogue: Catalogue, order: Order, kind: str) -> Iterator[Finding]:
         yield stop(
             what,
             detail=f"for {order.name}; it lists {', '.join(there)}",
-            hint=f"choose another{_near(order.plan, there)}: --{order.role}-plan PLAN; or --allow-any-plan to let Aiven decide",
+            hint=f"choose another{near(order.plan, there)}: --{order.role}-plan PLAN; or --allow-any-plan to let Aiven decide",
         )
 
 
@@ -123,8 +123,3 @@ def _placed(vpcs: tuple[Vpc, ...], order: Order) -> Iterator[Finding]:
         yield stop(f"the VPC {wanted} is in {found.cloud}, not in {order.cloud}", hint=hint)
     elif found.state != "ACTIVE":
         yield stop(f"the VPC {wanted} is {found.state}", hint="wait until it is ACTIVE: avn vpc list")
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
-    return f" ({' or '.join(near)}?)" if near else ""

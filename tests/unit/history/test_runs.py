@@ -363,9 +363,17 @@ def test_runs_are_found_by_name_beginning_latest_or_file(where: Path, whole: Pat
     assert runs.paths() == [newer, whole]
     assert runs.find(RUN) == runs.find("2026") == runs.find(str(whole)) == whole
     assert runs.find("latest") == newer
+    last = write(where, "20270103T030405Z-abc123", [started("20270103T030405Z-abc123", "evacuate")])
+    of_it = started("20270103T030500Z-abc123", evacuation=last.stem)
+    pair = write(where, "20270103T030500Z-abc123", [of_it])
+    assert runs.find("latest") == last, "not that of one of its pairs, which begin later"
+    assert runs.find(pair.stem) == pair
     for name in ("20", "", "nope", "../runs/x", "*"):
         with pytest.raises(UsageError):
             runs.find(name)
+    with pytest.raises(UsageError) as wrong:
+        runs.find(f"{RUN}zz")
+    assert RUN in wrong.value.hint
     with pytest.raises(UsageError):
         runs.read(where / "gone.jsonl")
 

@@ -56,8 +56,23 @@ def test_where_the_list_crashes_each_is_asked_for_by_name(fp: FakeProcess, avn: 
 
 def test_a_name_that_does_not_exist_is_refused_at_once(fp: FakeProcess, avn: str) -> None:
     answers(fp, avn, "list", "us", "typo", stdout=json.dumps([US]))
-    with pytest.raises(Refused, match="typo does not exist"):
+    answers(fp, avn, "list", stdout=json.dumps([US, {**US, "service_name": "typed"}]))
+    with pytest.raises(Refused, match="typo does not exist") as refused:
         lookup.look_up(avn, Project(), ("us", "typo"), 5)
+    assert "typed?" in refused.value.hint
+
+
+def test_what_is_no_cloud_is_refused_with_what_may_be_meant(fp: FakeProcess, avn: str) -> None:
+    clouds = [{"cloud_name": name} for name in ("google-europe-west1", "aws-us-east-1")]
+    fp.register([avn, "cloud", "list", "--project", "p", "--json"], stdout=json.dumps(clouds), occurrences=4)
+    world = program.world_of(avn, call_timeout=5)
+    for known in ("google-*", "aws-us-east-1"):
+        lookup.must_be_clouds(world, Project("p"), (known,), str)
+    with pytest.raises(Refused, match="google-eruope-west1: no such cloud") as refused:
+        lookup.must_be_clouds(world, Project("p"), ("google-eruope-west1",), str)
+    assert "google-europe-west1?" in refused.value.hint
+    with pytest.raises(Refused, match="azure-"):
+        lookup.must_be_clouds(world, Project("p"), ("azure-*",), str)
     answers(fp, avn, "list", "typo", returncode=1, stderr=CRASH)
     answers(
         fp, avn, "get", "typo", returncode=1, stderr="ERROR\tcommand failed: Error: Service does not exist (status 404)"
