@@ -5,7 +5,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -20,7 +20,11 @@ from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.evacuate.schedule import Ended, State, Turn
 from ccr_avn.evacuate.stop import Stop
+from ccr_avn.plan import events
 from tests.support.factories import given_to_evacuate, service
+
+if TYPE_CHECKING:
+    from ccr_avn.plan.execute import Run
 
 GIVEN = given_to_evacuate(Want(clouds=("google-europe-west1",)))
 
@@ -196,3 +200,14 @@ def test_one_that_is_not_proven_to_be_lost_by_then_is_refused() -> None:
     assert refused.value.hint == now.hint
     end = job._failed(refused.value, Board(["p0/r0"]))
     assert (end.state, end.ended.changed, end.run) == ("refused", False, "")
+
+
+def test_waiting_for_its_turn_is_no_time_that_the_run_of_a_pair_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter((0.0, 42.0, 42.0))
+    job = OneOfMany(choice=choice(0), given=GIVEN, evacuation="e", began=0.0)
+    monkeypatch.setattr(job.session, "sinks", [job.session.timeline.append])
+    monkeypatch.setattr(one_of_many, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    job._take(Turns().turn, job.move(), cast("Run", None))
+    [asked] = job.session.timeline
+    assert isinstance(asked, events.Asked)
+    assert (asked.confirmed, asked.seconds) == (True, 42.0)
