@@ -70,6 +70,7 @@ def evacuate(
     parallel: Annotated[int, options.count("How many pairs may have their writes paused at the same time.")] = 10,
     stop_after: Annotated[int, options.count("Start no more pairs once N have failed.")] = 1,
     max_lag_bytes: Annotated[int, options.number("Maximum lag of a replica to begin with, in bytes.")] = 31_457_280,
+    allow_rejected_commands: options.AllowRejected = False,
     old_primary: Annotated[
         OldPrimary, typer.Option(help="After a switchover: closed to clients (ip_filter), or powered off.")
     ] = OldPrimary.CLOSE,
@@ -106,6 +107,7 @@ def evacuate(
     from ccr_avn.cli.one_of_many import Given
     from ccr_avn.evacuate.choose import Want
 
+    setting = options.tolerant(asking.setting(project, limits.poll_interval), allow_rejected_commands)
     Evacuation(
         Given(
             want=Want(
@@ -115,8 +117,9 @@ def evacuate(
                 only=tuple(only or ()),
                 excepted=tuple(excepted or ()),
                 tags=tags,
+                rejections=setting.rejections,
             ),
-            setting=asking.setting(project, limits.poll_interval),
+            setting=setting,
             old_primary=old_primary.value,
             parallel=parallel,
             canary=canary,
@@ -130,7 +133,7 @@ def evacuate(
             json=json,
             yes=yes,
             words=options.given(context, Hooking, Limits, "yes", "call_timeout", "no_preload"),
-            words_of_switchovers=options.given(context, "old_primary", "max_lag_bytes"),
+            words_of_switchovers=options.given(context, "old_primary", "max_lag_bytes", "allow_rejected_commands"),
             preloaded=not asking.no_preload,
         ),
         FirstList(answer=answer, told=told, began=began),

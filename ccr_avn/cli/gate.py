@@ -110,10 +110,11 @@ def link(
     primary: Primary,
     replica: Replica,
     max_lag_bytes: Annotated[int | None, options.number("Maximum lag of REPLICA, in bytes. [default: any]")] = None,
+    allow_rejected_commands: options.AllowRejected = False,
     asked: Alone,
 ) -> None:
-    """Wait until REPLICA follows PRIMARY: the link is up, and no sync is in progress."""
-    setting, find = asked.setting, asked.find(primary, replica)
+    """Wait until REPLICA follows PRIMARY: the link is up, no sync is in progress, and no command was rejected."""
+    setting, find = options.tolerant(asked.setting, allow_rejected_commands), asked.find(primary, replica)
     asked.judge(link_step(setting, primary, replica, find, asked.timeout, max_lag=max_lag_bytes))
 
 

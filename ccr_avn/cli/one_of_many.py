@@ -326,7 +326,8 @@ class OneOfMany:
         given, choice = self.given, self.choice
         words: tuple[str, ...] = ("switchover", choice.primary, choice.replica, *given.words_of_switchovers)
         if choice.action == "failover":
-            words = ("failover", choice.replica, "--allow-data-loss")
+            partial = ("--force-partial",) if given.setting.tolerance else ()
+            words = ("failover", choice.replica, "--allow-data-loss", *partial)
         env = ("--write-env", str(self._env)) if self._env else ()
         return (*words, *env, *given.words, *given.setting.options)
 

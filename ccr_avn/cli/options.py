@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -219,6 +219,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the commands, rea
 PollInterval = Annotated[float, seconds("Maximum polling interval; starts at 0.5 s.", above_zero)]
 CallTimeout = Annotated[float, seconds("Time limit for one avn command.", above_zero)]
 LinkTimeout = Annotated[float, seconds("How long to wait for the replication link.")]
+AllowRejected = Annotated[
+    bool,
+    typer.Option(
+        "--allow-rejected-commands",
+        help="Accept a replica that rejected commands of its primary, or lacks keys: what they wrote is missing there.",
+    ),
+]
 Samples = Annotated[int, count("How many markers (test writes) to send.")]
 
 
@@ -253,15 +260,23 @@ def setting(
     poll_interval: float = 5.0,
 ) -> "Setting":
     """What all procedures need, from the options that were typed. ``poll_interval``: seconds."""
-    from ccr_avn.procedures.steps import Setting  # heavy: what --help and an avn that is begun early do without
+    from ccr_avn.history.promotions import equal_by_value  # heavy: what --help and an avn begun early do without
+    from ccr_avn.procedures.gates.links import Rejections
+    from ccr_avn.procedures.steps import Setting
 
     return Setting(
+        rejections=Rejections(compared=lambda replica: equal_by_value(replica, project)),
         project=Project(project),
         ca_file=ca_file,
         poll_interval=max(poll_interval, 0.1),
         avn=avn,
         route=route.value if route else None,
     )
+
+
+def tolerant(made: "Setting", allow_rejected: bool) -> "Setting":
+    """Of a command that has this option."""
+    return replace(made, rejections=replace(made.rejections, allowed=allow_rejected))
 
 
 def preload(avn: str | None, *, no_preload: bool) -> None:

@@ -13,7 +13,8 @@ from ccr_avn.cli import options
 from ccr_avn.cli.alone import Act, ServiceName
 from ccr_avn.cli.options import Primary, Replica, flattened
 from ccr_avn.errors import Refused, UsageError
-from ccr_avn.procedures.fencing import STILL
+from ccr_avn.output import console
+from ccr_avn.procedures.fencing import STILL, see_applied
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.old_primary import see_closed, set_filter
@@ -60,20 +61,26 @@ def check_fence(
         float,
         options.seconds("New length of the write pause, counted from now; 0: there is none, the writers are stopped."),
     ] = 600,
+    allow_rejected_commands: options.AllowRejected = False,
     asked: Act,
 ) -> None:
-    """Check that nothing was written to PRIMARY since `fence`, and that REPLICA has caught up. Exit 4 if not."""
+    """Check that nothing was written to PRIMARY since `fence`, and that REPLICA has applied it all. Exit 4 if not."""
     noted = parsed(token)
     source, target = asked.endpoints(primary, replica)
     now = _lengthened(source, ttl) if ttl else quiescence.is_quiescent(source, STILL)
-    trouble = lacks(fetch_replication(target), noted.replid, noted.offset, replica)
+    side = fetch_replication(target)
+    trouble = lacks(side, noted.replid, noted.offset, replica)
     if now is None or not noted.no_writes_until(now):
         why = ": the write pause did not hold" if ttl else ""
         trouble = f"{primary} was written to since, or its server was started again{why}"
-    if trouble:
+    if trouble or now is None:
         lift = shlex.join(("ccr-avn", "unfence", primary, *asked.setting.options))
         hint = f"{lift}, then start again" if ttl else "stop the writers, then start again"
         raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
+    rejections = options.tolerant(asked.setting, allow_rejected_commands).rejections
+    again = lambda: (fetch_replication(source), fetch_replication(target))  # noqa: E731
+    for warning in see_applied(rejections, primary, replica, (now, side), again).warnings:
+        console.note(f"warning: {warning}")
     asked.show(f"nothing was written to {primary}, and {replica} has applied everything", {"offset": noted.offset})
 
 

@@ -54,6 +54,7 @@ def switchover(
     allow_smaller: Annotated[
         bool, typer.Option("--allow-smaller", help="Promote REPLICA even if the data exceeds its memory.")
     ] = False,
+    allow_rejected_commands: options.AllowRejected = False,
     fence: Annotated[
         FenceMode, typer.Option(help="observe: you stop the writers; auto: client-pause if permitted.")
     ] = FenceMode.AUTO,
@@ -90,7 +91,7 @@ def switchover(
     want = SwitchoverRequest(
         primary=primary,
         replica=replica,
-        setting=asking.setting(project, limits.poll_interval),
+        setting=options.tolerant(asking.setting(project, limits.poll_interval), allow_rejected_commands),
         run=session.run_id,
         max_lag_bytes=max_lag_bytes,
         allow_smaller=allow_smaller,

@@ -96,6 +96,7 @@ def verify(
     json: Json = False,
     samples: Samples = 20,
     max_lag_bytes: Annotated[int | None, options.number("Maximum lag of REPLICA, in bytes. [default: any]")] = None,
+    allow_rejected_commands: options.AllowRejected = False,
     project: ProjectName = None,
     comparing: Comparing,
     unlinked: Annotated[
@@ -110,8 +111,11 @@ def verify(
     values.
     """
     must_fit(context, level, *(one.name for one in fields(Comparing)), "unlinked")
+    if unlinked or (level is Level.VALUES and comparing.depth.whole):
+        beside = "--unlinked" if unlinked else "a comparison of all values"
+        options.idle(context, beside, "replicated pairs and --level link, marker or keys", "allow_rejected_commands")
     asking.preload()
-    setting = asking.setting(project)
+    setting = options.tolerant(asking.setting(project), allow_rejected_commands)
     want = VerifyRequest(
         primary=primary,
         replica=replica,

@@ -11,8 +11,9 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.monitoring.verdicts import closed
+from ccr_avn.procedures.gates.links import Rejections
 from ccr_avn.procedures.gates.settings import DEFAULTS, networks
-from ccr_avn.valkey.replication import lag_of, link_of
+from ccr_avn.valkey.replication import NOT_LINKED, lag_of, link_of
 
 Mode = Literal["planned", "forced", "auto"]
 Action = Literal["switchover", "failover", "done", "skip", "refuse"]
@@ -34,6 +35,7 @@ class Want:
     only: tuple[str, ...] = ()
     excepted: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
+    rejections: Rejections = field(default_factory=Rejections)
 
     def leaves(self, cloud: str) -> bool:
         """Whether this cloud is being left."""
@@ -233,14 +235,14 @@ def judge(pair: Pair, looks: Looks, want: Want) -> Choice:
             "failover" if want.mode == "forced" else "switchover",
             f"{pair.replica_name} already accepts writes; its integration is still listed",
         )
-    trouble = _not_healthy(pair, primary, link, behind, want)
+    trouble = _not_healthy(pair, (primary, replica), link, behind, want)
     if want.mode == "forced":
-        why_not = _not_whole(pair, replica)
+        why_not = _not_whole(pair, replica, want)
         return choice("refuse", *why_not) if why_not else choice("failover", f"forced; {trouble[0] or 'both answer'}")
     if not trouble[0]:
         return choice("switchover", LINK_UP)
     if want.mode == "auto" and primary.side is None:
-        why_not = _may_live(pair, primary, replica, want) or _not_whole(pair, replica)
+        why_not = _may_live(pair, primary, replica, want) or _not_whole(pair, replica, want)
         return choice("refuse", *why_not) if why_not else choice("failover", trouble[0])
     return choice("refuse", *trouble)
 
@@ -288,7 +290,7 @@ def _admitted(pair: Pair) -> bool:
     return "0.0.0.0/0" in every or those <= every
 
 
-def _not_whole(pair: Pair, replica: Look) -> tuple[str, str] | None:
+def _not_whole(pair: Pair, replica: Look, want: Want) -> tuple[str, str] | None:
     """Why a replica has not all of its primary's data."""
     side, name = replica.side, pair.replica_name
     hint = f"ccr-avn failover {name} --allow-data-loss --force-partial"
@@ -296,25 +298,24 @@ def _not_whole(pair: Pair, replica: Look) -> tuple[str, str] | None:
         return f"{name} is loading its data", hint
     if side.sync_in_progress or not side.has_a_copy:
         return f"{name} has not completed its initial sync", hint
-    return None
+    applied = want.rejections.judge(side, pair.primary_name, name)
+    return (applied.reason, applied.hint) if side.rejected and applied.verdict == "stop" else None
 
 
-def _not_healthy(pair: Pair, primary: Look, link: str, behind: int | None, want: Want) -> tuple[str, str]:
+def _not_healthy(pair: Pair, looks: tuple[Look, Look], link: str, behind: int | None, want: Want) -> tuple[str, str]:
     """Why a switchover would not go, and what helps; empty where it would."""
+    primary, follower = looks
     name, replica = pair.primary_name, pair.replica_name
     force = f"if it is lost: ccr-avn failover {replica} --allow-data-loss"
     if primary.side is None:
         lives = primary.ours or primary.answered
         return primary.trouble_of(name), (lives and primary.hint) or force
     if link != "up":
-        words = {
-            "down": "link down",
-            "syncing": "still copying",
-            "different replication ID": "different replication ID",
-        }
+        words = {**NOT_LINKED, "down": "link down", "syncing": "still copying"}
         hint = f"ccr-avn verify {name} {replica} --level link --link-timeout 300"
         return words.get(link, f"link {link}"), hint
     if behind is not None and behind > want.max_lag_bytes:
         hint = f"allow more: --max-lag-bytes {behind}"
         return f"{behind} bytes behind, more than {want.max_lag_bytes}", hint
-    return "", ""
+    applied = follower.side and want.rejections.judge(follower.side, name, replica)
+    return (applied.reason, applied.hint) if applied and applied.verdict == "stop" else ("", "")

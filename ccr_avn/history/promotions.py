@@ -12,6 +12,7 @@ from ccr_avn.procedures.gates.history import Audit
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
+    from ccr_avn.procedures.gates.links import Compared
 
 
 SENT, AUDIT = b'"ChangeStarted"', b'"ahead_bytes"'
@@ -79,6 +80,17 @@ def found_ahead(old: "Service", new: "Service", project: str | None) -> Audit | 
             )
             return found if found.ahead_bytes or found.lapsed else None
     return None
+
+
+def equal_by_value(replica: str, project: str | None) -> "frozenset[Compared]":
+    """As which servers, with how many rejected commands, a comparison of all values found this replica equal."""
+    found = (
+        _facts(entry).get("equal_by_value")
+        for entries in _runs_of(replica, project, b'"equal_by_value"')
+        for entry in entries
+        if entry.get("slug") == "compare"
+    )
+    return frozenset((one[0], one[1], one[2]) for one in found if isinstance(one, list) and len(one) == 3)
 
 
 def _facts(entry: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from ccr_avn.monitoring.collect import Look
 from ccr_avn.monitoring.pairs import UNNAMED, Pair
 from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
 from ccr_avn.units import format_duration
-from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.replication import NOT_LINKED, ReplicationInfo
 
 SHOWN = 3
 """Entries of an ip_filter that are shown."""
@@ -126,9 +126,7 @@ def _replication(
         yield "critical", "link down" + (f" for {since} s" if since is not None else "")
     elif link == "syncing":
         yield "warning", "syncing: a full sync is in progress"
-    elif link == "no primary":
-        yield "critical", "the replica follows no primary"
-    elif link == "different replication ID":
-        yield "critical", "the replica has a different replication ID than this primary"
+    elif link in NOT_LINKED:
+        yield "critical", NOT_LINKED[link]
     if lag is not None and lag >= limits.warn:
         yield ("critical" if lag >= limits.crit else "warning"), f"{lag} bytes behind"

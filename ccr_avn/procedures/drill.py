@@ -168,11 +168,12 @@ def _proof(want: DrillRequest, find: Any) -> Proof:
         primary=want.primary, replica=want.drill, setting=want.setting, level=want.level, depth=want.depth
     )
     ends = (want.primary, want.drill, find)
+    link = link_step(want.setting, *ends, want.limit)
     return Proof(
-        link=link_step(want.setting, *ends, want.limit),
+        link=link,
         databases=databases_step(want.setting, *ends, NotProven),
         marker=None if want.level == "link" else marker_step(want.setting, *ends, want.samples),
-        compare=compare_step(verify, find, None) if want.level in ("keys", "values") else None,
+        compare=compare_step(verify, find, link, None) if want.level in ("keys", "values") else None,
     )
 
 

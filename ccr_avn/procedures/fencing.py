@@ -3,15 +3,17 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import Refused, TimedOut, Unreachable
-from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo
+from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, Word, go, todo
 from ccr_avn.poll import poll
 from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.history import lacks
+from ccr_avn.procedures.gates.links import Rejections
+from ccr_avn.procedures.gates.services import together
 from ccr_avn.procedures.promotion import FAST
 from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
 from ccr_avn.units import clock_time
@@ -28,6 +30,8 @@ STILL = 3.0
 
 FENCE_LIMIT = 5.0
 """Seconds for which the fence is tried after a promotion."""
+LOOKS = 20
+"""How often both sides are looked at until their offsets are equal: while writes are paused they are at once."""
 
 ROUNDS = 3
 """How often the fence is placed anew after a gap before it counts as one that can't be kept."""
@@ -65,6 +69,7 @@ class Fenced:
     kept: Kept | None
     target: ReplicationInfo | None
     trouble: str = ""
+    applied: Finding = field(default_factory=lambda: go("promoted in the meantime"))  # by the last look at the replica
 
     def close(self) -> None:
         if self.kept:
@@ -163,13 +168,16 @@ def seal(want: FenceWish) -> Step[str]:
 
     def judge(state: str, seen: Results) -> Finding:
         if state == "sealed":
-            return go("the write pause held, and nothing was written", **_noted(seen))
+            applied: Finding = seen.result(SEAL).applied
+            held = f"the write pause held, and nothing was written; {applied.reason}"
+            return go(held, warnings=applied.warnings, **_noted(seen))
         told = {"past": "the promotion was already sent", "promoted": "promoted in the meantime"}
         return go(told[state]) if state in told else todo("not checked yet")
 
     token = Later(variable="fence_token", fill=_token)
     ttl = "0" if want.mode == "observe" else f"{want.promote_timeout:g}"
-    argv = want.setting.gate("fence-held", want.primary, want.replica, "--ttl", ttl, "--token", token)
+    words: tuple[Word, ...] = ("--ttl", ttl, "--token", token, *want.setting.tolerance)
+    argv = want.setting.gate("fence-held", want.primary, want.replica, *words)
     return Step(
         slug=SEAL,
         purpose="check that nothing was written since"
@@ -314,15 +322,47 @@ def _seal(want: FenceWish, seen: Results) -> Fenced:
             trouble = f"the server of {want.replica} was restarted: it is a different process"
     if trouble:
         raise Refused(f"{want.replica} must not be promoted now", detail=trouble, hint="run the same command again")
-    return fenced
+    if side.role == "master":
+        return fenced
+    again = lambda: (_side(want, fenced, seen), fetch_replication(replica))  # noqa: E731
+    return replace(fenced, applied=see_applied(want.setting.rejections, want.primary, want.replica, (now, side), again))
+
+
+def see_applied(
+    rejections: Rejections,
+    primary: str,
+    replica: str,
+    looked: tuple[ReplicationInfo, ReplicationInfo],
+    again: Callable[[], tuple[ReplicationInfo, ReplicationInfo]],
+) -> Finding:
+    """Whether the replica executed what it received, looking ``again`` until the offsets are equal.
+
+    Raises:
+        Refused: it did not, or that can't be told.
+    """
+    for _ in range(LOOKS):
+        if looked[0].offset == looked[1].offset:
+            break
+        looked = again()
+    before, side = looked
+    found = together((rejections.judge(side, primary, replica), rejections.judge_keys(before, side, primary, replica)))
+    if found.verdict == "stop":
+        told = "; ".join(one for one in (found.reason, found.detail) if one)
+        raise Refused(f"{replica} must not be promoted now", detail=told, hint=found.hint)
+    return found
 
 
 def _lengthened(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationInfo:
     """First the longer pause, then the look: a stop in between shows as a gap in the renewals."""
-    if fenced.fence is None:
-        return fetch_replication(endpoint(want.find(seen, want.primary), want.setting))
-    fenced.fence.lengthen(want.promote_timeout)
-    return fenced.fence.side()
+    if fenced.fence:
+        fenced.fence.lengthen(want.promote_timeout)
+    return _side(want, fenced, seen)
+
+
+def _side(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationInfo:
+    if fenced.fence:
+        return fenced.fence.side()
+    return fetch_replication(endpoint(want.find(seen, want.primary), want.setting))
 
 
 def _must_look_again(fenced: Fenced, now: ReplicationInfo) -> bool:

@@ -214,7 +214,7 @@ def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) ->
     side = known.replica
     if side.role == "master":
         return go("it accepts writes already; its integration is still listed")
-    partial = _why_partial(want.replica, side)
+    partial = _why_partial(want, side, source or "PRIMARY")
     if partial and not want.force_partial:
         return stop(
             partial,
@@ -236,15 +236,17 @@ def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) ->
     return go(told, warnings=(*lost, *alive), keys=side.keys, partial=bool(partial))
 
 
-def _why_partial(replica: str, side: ReplicationInfo) -> str:
-    """Whole means: it has had all of its primary once, and has it in memory."""
+def _why_partial(want: "FailoverRequest", side: ReplicationInfo, source: str) -> str:
+    """Whole means: it has had all of its primary once, has it in memory, and has executed what came since."""
+    replica = want.replica
     if side.loading:
         return f"{replica} is loading its data: it is incomplete"
     if side.sync_in_progress:
         return f"{replica} is still syncing from its primary: its data is incomplete"
     if not side.has_a_copy:
         return f"{replica} has never completed an initial sync from its primary"
-    return ""
+    applied = want.setting.rejections.judge(side, source, replica)
+    return applied.reason if side.rejected and applied.verdict == "stop" else ""
 
 
 def _when_partial(want: "FailoverRequest", side: ReplicationInfo) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REDACTED, Catalogue, Service, Vpc
-from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable, UsageError
+from ccr_avn.errors import CcrError, NotProven, Refused, TimedOut, Unreachable, UsageError
 from ccr_avn.plan.model import Keep, Poll, Probe, Results, Step, Word
 from ccr_avn.procedures.gates import links, offers, parity, services
 from ccr_avn.procedures.gates.offers import Orders
@@ -52,6 +52,7 @@ class Setting:
     poll_interval: float = POLL_INTERVAL  # seconds
     avn: str | None = None  # as given with --avn, for the ccr-avn commands of a preview
     route: str | None = None  # None: the dynamic one, or the public one where that alone answers
+    rejections: links.Rejections = field(default_factory=links.Rejections)
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -60,6 +61,11 @@ class Setting:
         program = ("--avn", self.avn) if self.avn else ()
         route = ("--route", self.route) if self.route else ()
         return (*self.project.flag, *ca, *program, *route)
+
+    @property
+    def tolerance(self) -> tuple[str, ...]:
+        """The option of those gates that judge whether a replica has applied what it received."""
+        return ("--allow-rejected-commands",) if self.rejections.allowed else ()
 
     def gate(self, name: str, *words: Word, limit: float | None = None, tight: bool = False) -> tuple[Word, ...]:
         """The command that runs one step of a plan alone; ``limit``: seconds that it may wait; ``tight``: at its own pace."""
@@ -173,9 +179,9 @@ def link_step(
     return Step(
         slug="link",
         purpose=f"wait until {replica} follows {primary}",
-        read=Probe(setting.gate("link", primary, replica, *within, limit=limit), read),
-        by_hand=setting.server(replica, "INFO replication"),
-        gate=links.replicates(max_lag),
+        read=Probe(setting.gate("link", primary, replica, *within, *setting.tolerance, limit=limit), read),
+        by_hand=setting.server(replica, "INFO replication, INFO stats"),
+        gate=links.replicates(primary, replica, setting.rejections, max_lag, NotProven),
         poll=setting.poll(limit, error=error, hint="the initial sync may need longer: raise --link-timeout"),
     )
 

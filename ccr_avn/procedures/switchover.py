@@ -297,7 +297,7 @@ def _check_options(want: SwitchoverRequest) -> tuple[str, ...]:
     lag = ("--max-lag-bytes", str(want.max_lag_bytes))
     smaller = ("--allow-smaller",) if want.allow_smaller else ()
     power_off = ("--old-primary", want.old_primary) if want.old_primary == "power-off" else ()
-    return (*lag, *smaller, *power_off)
+    return (*lag, *smaller, *power_off, *want.setting.tolerance)
 
 
 def _asked(want: SwitchoverRequest) -> Asked:
@@ -307,6 +307,7 @@ def _asked(want: SwitchoverRequest) -> Asked:
         replica=want.replica,
         max_lag=want.max_lag_bytes,
         allow_smaller=want.allow_smaller,
+        rejections=want.setting.rejections,
         recorded=want.recorded,
         now=want.now,
     )
@@ -348,7 +349,7 @@ def look_at_health(
             raise Refused(silent.what, detail=silent.detail, hint=silent.hint) from None
         return health_of(want.setting, services[want.primary], replica)
 
-    words = ("--max-lag-bytes", str(want.max_lag_bytes))
+    words = ("--max-lag-bytes", str(want.max_lag_bytes), *want.setting.tolerance)
     return Step(
         slug="health",
         purpose="check that the link is up and how far behind it is",

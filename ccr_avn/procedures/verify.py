@@ -1,7 +1,7 @@
 """verify: prove that an existing pair replicates."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +10,7 @@ from ccr_avn.aiven.lineage import promoted_from
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import NotProven
 from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Results, Step, stop
-from ccr_avn.procedures.gates.links import is_equal
+from ccr_avn.procedures.gates.links import as_compared, is_equal
 from ccr_avn.procedures.gates.services import by_name, judge_power, paired_otherwise, together
 from ccr_avn.procedures.steps import (
     Find,
@@ -24,6 +24,8 @@ from ccr_avn.procedures.steps import (
     two_sides,
 )
 from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison, Progress, compare
+from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.replication import Link
 
 Level = Literal["link", "marker", "keys", "values"]
 
@@ -40,6 +42,11 @@ class Depth:
     rounds: int = 3
     round_interval: float = 2.0  # seconds
     differences: Path | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether no key is left out."""
+        return self.match is None and self.sample is None and self.databases is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +66,11 @@ class VerifyRequest:
     def __post_init__(self) -> None:
         two_sides(self.primary, self.replica)
 
+    @property
+    def proves_values(self) -> bool:
+        """Whether it shows by itself that a replica lacks nothing, whatever that rejected."""
+        return self.linked and self.level == "values" and self.depth.whole
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
@@ -72,13 +84,17 @@ def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None
     """``progress`` is told of a comparison while it goes on."""
     pair = confirm_pair(want.setting, want.primary, want.replica, linked=want.linked)
     find = found_by(pair)
-    compare = compare_step(want, find, progress) if want.level in ("keys", "values") else None
+    setting, ends = want.setting, (want.primary, want.replica, find)
+    if want.proves_values:
+        setting = replace(setting, rejections=replace(setting.rejections, allowed=True))
+    link = link_step(setting, *ends, want.link_timeout, NotProven, want.max_lag)
+    compare = compare_step(want, find, link, progress) if want.level in ("keys", "values") else None
     if not want.linked:
         title, proof = f"compare {want.replica} with {want.primary}", Proof(compare=compare)
     else:
-        title, ends = f"prove that {want.replica} replicates {want.primary}", (want.primary, want.replica, find)
+        title = f"prove that {want.replica} replicates {want.primary}"
         proof = Proof(
-            link=link_step(want.setting, *ends, want.link_timeout, NotProven, want.max_lag),
+            link=link,
             databases=databases_step(want.setting, *ends, NotProven),
             marker=None if want.level == "link" else marker_step(want.setting, *ends, want.samples),
             compare=compare,
@@ -86,8 +102,10 @@ def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None
     return Verify(plan=Plan(title, checks=(pair,), steps=proof.steps), proof=proof)
 
 
-def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress], None] | None) -> Step[Comparison]:
-    """Every key, and with the level ``values`` what is in it."""
+def compare_step(
+    want: VerifyRequest, find: Find, link: Step[Link], progress: Callable[[Progress], None] | None
+) -> Step[Comparison]:
+    """Every key, and with the level ``values`` what is in it. ``link``: as it was found before."""
     depth, unlinked = want.depth, () if want.linked else ("--unlinked",)
     most = ("--max-ops", str(depth.max_operations)) if depth.max_operations != Depth().max_operations else ()
 
@@ -106,7 +124,20 @@ def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress],
             differences_file=depth.differences,
             require_link=want.linked,
         )
-        return compare(request, progress)
+        found = compare(request, progress)
+        if not want.proves_values or found.verdict != "equal":
+            return found
+        before, now = as_compared(seen.of(link).replica), as_compared(fetch_replication(request.replica))
+        if before == now:
+            return found
+        why = f"{want.replica} rejected commands of its primary meanwhile, or was started again"
+        return replace(found, verdict="inconclusive", reasons=(*found.reasons, why))
+
+    def judge(found: Comparison, seen: Results) -> Finding:
+        finding = is_equal().judge(found, seen)
+        if not want.proves_values or finding.verdict != "go" or not found.keys:
+            return finding
+        return replace(finding, facts={"equal_by_value": as_compared(seen.of(link).replica)})
 
     return Step(
         slug="compare",
@@ -126,7 +157,7 @@ def compare_step(want: VerifyRequest, find: Find, progress: Callable[[Progress],
             read,
         ),
         by_hand=want.setting.server(want.replica, "DUMP of each key, as at its primary"),
-        gate=is_equal(),
+        gate=replace(is_equal(), judge=judge),
     )
 
 

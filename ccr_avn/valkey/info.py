@@ -6,6 +6,8 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from typing import Self
 
@@ -14,7 +16,7 @@ from valkey import exceptions
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.connect import Endpoint, authority, explained, settings
 from ccr_avn.valkey.diagnose import unreadable_ca
-from ccr_avn.valkey.replication import QUESTION, Link, ReplicationInfo, parse_replication
+from ccr_avn.valkey.replication import QUESTION, Link, ReplicationInfo, errors_in, parse_replication
 
 MOST = 1024 * 1024
 """Bytes that an answer to INFO may have."""
@@ -41,12 +43,16 @@ def fetch_replication(
             connected = True
             hold()
             answer = line.ask(*(word.encode() for word in QUESTION))
+            side = parse_replication(answer, endpoint.service)
+            if side.rejected:
+                with suppress(Exception):  # too long, or refused: it only explains
+                    side = replace(side, errors=errors_in(line.ask(b"INFO", b"errorstats")))
+            return side
     except Unreachable:
         raise
     except Exception as error:
         with explained(endpoint, connected=connected):
             raise error from None
-    return parse_replication(answer, endpoint.service)
 
 
 def fetch_link(primary: Endpoint, replica: Endpoint) -> Link:

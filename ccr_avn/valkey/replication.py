@@ -43,6 +43,11 @@ class ReplicationInfo:
     changes: int = 0  # writes executed since ``last_save``; expiries, pings and PUBLISH do not count (measured)
     last_save: int = 0  # epoch seconds: a save sets ``changes`` back
     keyspace: tuple[tuple[int, int], ...] = ()  # of each database that holds keys its number, and how many
+    rejected: int | None = (
+        0  # commands of its primary that a replica answered with an error; None: it does not report it
+    )
+    errors: tuple[str, ...] = ()  # which errors it gave, to anybody: the most frequent ones
+    full_syncs: int = 0  # that it has begun as a primary
     paused_seconds: float | None = None  # for how long writes are still paused; None: too old a server to tell
 
     @property
@@ -73,15 +78,29 @@ class ReplicationInfo:
         return self.role == "master" and self.has_foreign_history
 
 
-LinkState = Literal["unknown", "no primary", "syncing", "down", "different replication ID", "up"]
+LinkState = Literal[
+    "unknown", "same server", "no primary", "not a primary", "syncing", "down", "different replication ID", "up"
+]
+
+NOT_LINKED: dict[str, str] = {
+    "same server": "the addresses of both services lead to the same server",
+    "no primary": "the replica follows no primary: its role is master",
+    "not a primary": "the server at the primary's address is itself a replica",
+    "different replication ID": "the replica has a different replication ID than this primary",
+}
+"""States in which the one is no replica of the other, in words."""
 
 
 def link_of(primary: ReplicationInfo | None, replica: ReplicationInfo | None) -> LinkState:
     """What the replica says of its link, checked against its primary where that answered."""
     if replica is None:
         return "unknown"
+    if primary and primary.run_id == replica.run_id:
+        return "same server"
     if replica.role != "slave":
         return "no primary"
+    if primary and primary.role != "master":
+        return "not a primary"
     if replica.sync_in_progress:
         return "syncing"
     if replica.link_status != "up":
@@ -180,9 +199,21 @@ def _side(info: dict[str, str]) -> ReplicationInfo:
         link_down_seconds=_known(info.get("master_link_down_since_seconds", "-1")),
         changes=int(info["rdb_changes_since_last_save"]),
         last_save=int(info["rdb_last_save_time"]),
+        rejected=int(info["unexpected_error_replies"]) if "unexpected_error_replies" in info else None,
+        full_syncs=int(info.get("sync_full", 0)),
         keyspace=tuple((number, int(facts.get("keys", 0))) for number, facts in databases(info).items()),
         paused_seconds=_paused(info),
     )
+
+
+def errors_in(answer: object) -> tuple[str, ...]:
+    """The most frequent ones in what INFO errorstats answered, cut: an application may make up any text."""
+    counts = {
+        name.removeprefix("errorstat_"): int(value.removeprefix("count="))
+        for name, value in info_fields(answer).items()
+        if name.startswith("errorstat_") and value.removeprefix("count=").isdecimal()
+    }
+    return tuple(f"{name[:40]} ({counts[name]})" for name in sorted(counts, key=counts.__getitem__, reverse=True)[:5])
 
 
 def databases(info: dict[str, str]) -> dict[int, dict[str, str]]:

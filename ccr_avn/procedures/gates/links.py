@@ -1,30 +1,32 @@
 """Rules on the data plane: is the link up, do markers arrive."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from ccr_avn.errors import CcrError, NotProven
 from ccr_avn.plan.model import Finding, Gate, Results, go, stop, wait
 from ccr_avn.valkey.compare import Comparison, brief
 from ccr_avn.valkey.inventory import OUT_OF_RANGE, Databases
 from ccr_avn.valkey.marker import NOTICEABLE, MarkerResult
-from ccr_avn.valkey.replication import Link, ReplicationInfo
+from ccr_avn.valkey.replication import NOT_LINKED, Link, ReplicationInfo
 
 
 def judge_link(link: Link) -> Finding:
     """A replica, up, not syncing, on its primary's history; the lag is then known in bytes."""
     replica, primary = link.replica, link.primary
     state = link.state
-    if state == "no primary":
-        return wait(f"the replica's role is {replica.role}: it follows no primary")
+    if state == "same server":
+        return stop(
+            NOT_LINKED[state], detail=f"run_id {primary.run_id}", hint="check both addresses: avn service list --json"
+        )
+    if state in NOT_LINKED:
+        return wait(NOT_LINKED[state])
     if state == "syncing":
         return wait("the initial sync is in progress")
     if state == "down":
         down = f" for {replica.link_down_seconds} s" if replica.link_down_seconds else ""
         found = wait(f"master_link_status is {replica.link_status}{down}")
         return _older(found, link) if _release(replica) < _release(primary) else found
-    if state == "different replication ID":
-        return wait("the replica has a different replication ID than this primary (master_replid differs)")
     told = f"link up, no sync in progress, {link.lag_bytes} bytes behind, replication ID {primary.replid[:8]}"
     return go(told, lag_bytes=link.lag_bytes)
 
@@ -44,17 +46,87 @@ def _release(side: ReplicationInfo) -> tuple[int, ...]:
     return tuple(int(part) if part.isdecimal() else 0 for part in side.version.split(".")[:2])
 
 
-def replicates(max_lag: int | None = None) -> Gate[Link]:
-    """``max_lag``: bytes that the replica may be behind; None: any."""
+Compared = tuple[str, str, int]
+"""A replica's server, the history that it follows, and how many commands it had rejected: run_id, replid, count."""
+
+
+def as_compared(side: ReplicationInfo) -> Compared | None:
+    """As a comparison by value finds it; None: it does not report what it rejected."""
+    return None if side.rejected is None else (side.run_id, side.replid, side.rejected)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejections:
+    """What is known of commands that replicas rejected. ``allowed`` None: the command has no option for that.
+
+    ``compared``: what comparisons by value on this machine found equal, of a replica.
+    """
+
+    allowed: bool | None = None
+    compared: Callable[[str], Collection[Compared]] = lambda _: ()
+
+    def judge(self, side: ReplicationInfo, primary: str, replica: str) -> Finding:
+        """A command that the replica does not know, or refuses, is skipped: the offsets are equal all the same."""
+        if side.rejected == 0:
+            return go("no command was rejected")
+        rejected = f"{replica} rejected {side.rejected} command{'s' * (side.rejected != 1)} of its primary"
+        if side.rejected is None:
+            rejected = f"{replica} does not report whether it rejected commands of its primary"
+        elif as_compared(side) in self.compared(replica):
+            return go(rejected, warnings=(f"{rejected}; since then `verify --level values` has found it equal",))
+        detail = (
+            f"INFO of {replica}: unexpected_error_replies {side.rejected}; "
+            f"errors since its server was started: {', '.join(side.errors) or 'not shown'}"
+        )
+        return self._unless_allowed(f"{rejected}: what they wrote may be missing there", detail, primary, replica)
+
+    def judge_keys(self, before: ReplicationInfo, side: ReplicationInfo, primary: str, replica: str) -> Finding:
+        """At equal offsets both have executed the same commands. Keys that have expired count until both drop them."""
+        if before.offset != side.offset:
+            told = f"{replica} was never looked at with the same offset as {primary}: their keys could not be counted"
+            return stop(told, detail=f"{before.offset} and {side.offset}", hint="run the same command again")
+        here, there = dict(before.keyspace), dict(side.keyspace)
+        differing = [number for number in sorted(here.keys() | there.keys()) if here.get(number) != there.get(number)]
+        if not differing:
+            return go(f"both hold {before.keys} keys")
+        counts = (f"database {number}: {here.get(number, 0)} and {there.get(number, 0)}" for number in differing)
+        told = f"{primary} and {replica} hold different numbers of keys, with all that was written applied"
+        return self._unless_allowed(told, "; ".join(counts), primary, replica)
+
+    def _unless_allowed(self, told: str, detail: str, primary: str, replica: str) -> Finding:
+        if self.allowed:
+            return go(told, warnings=(f"{told} ({detail})",))
+        accept = "; to accept what may be missing: --allow-rejected-commands" if self.allowed is not None else ""
+        compare = f"ccr-avn verify {primary} {replica} --level values"
+        return stop(
+            told,
+            detail=detail,
+            hint=f"`{compare}` shows whether it lacks anything, and counts from then on if it does not; "
+            f"another replica: ccr-avn enable {primary} NAME --replica-cloud CLOUD{accept}",
+        )
+
+
+def replicates(
+    primary: str, replica: str, rejections: Rejections, max_lag: int | None, refused: type[CcrError]
+) -> Gate[Link]:
+    """``max_lag``: bytes that the replica may be behind; None: any. ``refused``: of commands that it rejected."""
 
     def judge(link: Link, _: Results) -> Finding:
         found = judge_link(link)
         if found.verdict == "go" and max_lag is not None and link.lag_bytes > max_lag:
             return wait(f"{link.lag_bytes} bytes behind, more than {max_lag}", **found.facts)
-        return found
+        if found.verdict != "go":
+            return found
+        applied = rejections.judge(link.replica, primary, replica)
+        return replace(found, warnings=applied.warnings) if applied.verdict == "go" else applied
 
     within = "" if max_lag is None else f", at most {max_lag} bytes behind"
-    return Gate(f"the link is up, no sync is in progress, and both have the same replication ID{within}", judge)
+    return Gate(
+        f"the link is up, no sync is in progress, both have the same replication ID{within}, "
+        "and the replica has rejected no command",
+        judge,
+        refused=refused,
+    )
 
 
 def has_every_database(

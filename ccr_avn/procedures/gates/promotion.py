@@ -2,14 +2,14 @@
 
 import shlex
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded, created, promoted_from, tags
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, wait
-from ccr_avn.procedures.gates.links import judge_link
+from ccr_avn.procedures.gates.links import Rejections, judge_link
 from ccr_avn.procedures.gates.pair_state import PairState, feeding, pair_state
 from ccr_avn.procedures.gates.services import by_name, judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
@@ -80,6 +80,7 @@ class Asked:
     replica: str
     max_lag: int  # bytes
     allow_smaller: bool = False
+    rejections: Rejections = field(default_factory=Rejections)
     recorded: tuple[Recorded, ...] = ()
     now: float = 0.0  # seconds since 1970
 
@@ -117,7 +118,7 @@ def may_be_promoted(
 
 def _judge_state(found: PairState, old: Service, new: Service, health: Health, want: Asked) -> Finding:
     if found.state == "following":
-        return _judge_healthy(health, want.primary, want.replica, want.max_lag, allow_smaller=want.allow_smaller)
+        return _judge_healthy(health, want)
     if found.state == "hidden":
         return is_hidden(want.replica, want.primary)
     if found.state in ("unrelated", "divided"):
@@ -183,7 +184,8 @@ def is_hidden(replica: str, primary: str | None) -> Finding:
     )
 
 
-def _judge_healthy(health: Health, primary: str, replica: str, max_lag: int, *, allow_smaller: bool) -> Finding:
+def _judge_healthy(health: Health, want: Asked) -> Finding:
+    primary, replica = want.primary, want.replica
     if health.primary is None:
         return stop(
             f"cannot connect to {primary}",
@@ -195,12 +197,13 @@ def _judge_healthy(health: Health, primary: str, replica: str, max_lag: int, *, 
     findings = []
     if linked.verdict != "go":
         hint = f"wait for it: ccr-avn verify {primary} {replica} --level link --link-timeout 300"
-        findings.append(stop(linked.reason, hint=hint))
-    elif link.lag_bytes > max_lag:
+        findings.append(stop(linked.reason, detail=linked.detail, hint=linked.hint or hint))
+    elif link.lag_bytes > want.max_lag:
         hint = f"wait until it has caught up, or allow more: --max-lag-bytes {link.lag_bytes}"
-        findings.append(stop(f"{replica} is {link.lag_bytes} bytes behind, more than {max_lag}", hint=hint))
-    fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=allow_smaller)
-    return together([*(findings or [linked]), *((fits,) if fits else ())])
+        findings.append(stop(f"{replica} is {link.lag_bytes} bytes behind, more than {want.max_lag}", hint=hint))
+    fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=want.allow_smaller)
+    applied = want.rejections.judge(health.replica, primary, replica)
+    return together([*(findings or [linked]), *((fits,) if fits else ()), applied])
 
 
 def judge_caught_up(replica: ReplicationInfo, target: int) -> Finding:

@@ -93,7 +93,9 @@ def test_without_the_data_plane_nothing_is_said_of_it() -> None:
     [
         (both(side("master", 9), side("slave", 9, link_status="down", link_down_seconds=7)), "critical", "down", "7 s"),
         (both(side("master", 9), side("slave", 9, sync_in_progress=True)), "warning", "syncing", "full sync"),
-        (both(side("master", 9), side("master", 9)), "critical", "no primary", "no primary"),
+        (both(side("master", 9), side("master", 9, run_id="x")), "critical", "no primary", "no primary"),
+        (both(side("master", 9), side("master", 9)), "critical", "same server", "the same server"),
+        (both(side("slave", 9, run_id="x"), side("slave", 9)), "critical", "not a primary", "itself a replica"),
         (
             both(side("master", 9, replid="b" * 40), side("slave", 9)),
             "critical",

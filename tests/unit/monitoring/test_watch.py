@@ -50,7 +50,7 @@ SILENT: dict[str, Any] = {"primary": None, "primary_trouble": "p0: no answer", "
         (sample(), sample(primary=side("master", 1, run_id="other")), ("primary was restarted",)),
         (
             sample(),
-            sample(replica=side("master", 1), link="no primary"),
+            sample(replica=side("master", 1, run_id="f"), link="no primary"),
             ("replica is now a master (promoted)", "link no primary, was up"),
         ),
         (

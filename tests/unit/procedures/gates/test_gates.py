@@ -15,6 +15,7 @@ from ccr_avn.procedures import promotion
 from ccr_avn.procedures.failover import FailoverRequest
 from ccr_avn.procedures.gates import links, services
 from ccr_avn.procedures.gates import promotion as switch
+from ccr_avn.procedures.gates.links import Rejections, as_compared
 from ccr_avn.procedures.gates.pair_state import pair_state
 from ccr_avn.procedures.last_known import LastKnown, judge_loss
 from ccr_avn.procedures.steps import Setting
@@ -57,13 +58,77 @@ def step(slug: str) -> Step[Any]:
         (following(link_status="down", link_down_seconds=5), "wait"),
         (following(sync_in_progress=True), "wait"),
         (following(replid=TWO), "wait"),
-        (side(), "wait"),
+        (side(run_id="other"), "wait"),
+        (side(), "stop"),  # both addresses lead to the primary
+        (following(run_id="r"), "stop"),  # and both to the replica, or the one node that is left
     ],
 )
 def test_a_link_is_up_or_waited_for(replica: ReplicationInfo, verdict: str) -> None:
     link = Link(primary=side(offset=150), replica=replica)
     assert links.judge_link(link).verdict == verdict
     assert link.lag_bytes == 50
+
+
+def test_a_primary_that_is_a_replica_is_none() -> None:
+    """Its address may lead to its own replica, whose replication ID is the same."""
+    found = links.judge_link(Link(primary=following(run_id="x"), replica=following()))
+    assert (found.verdict, "is itself a replica" in found.reason) == ("wait", True)
+
+
+@pytest.mark.parametrize(
+    ("rejected", "rejections", "verdict", "warned"),
+    [
+        (0, Rejections(), "go", False),
+        (1, Rejections(), "stop", False),
+        (1, Rejections(allowed=False), "stop", False),
+        (1, Rejections(allowed=True), "go", True),
+        (3, Rejections(compared=lambda _: {("f", ONE, 3)}), "go", True),
+        (4, Rejections(compared=lambda _: {("f", ONE, 3)}), "stop", False),  # one more since
+        (3, Rejections(compared=lambda _: {("x", ONE, 3)}), "stop", False),  # started again since
+        (3, Rejections(compared=lambda _: {("f", TWO, 3)}), "stop", False),  # of another history
+        (3, Rejections(compared=lambda name: {("f", ONE, 3)} if name == "asia" else ()), "stop", False),
+        (None, Rejections(compared=lambda _: {("f", ONE, 0)}), "stop", False),  # it does not report it
+        (None, Rejections(allowed=True), "go", True),
+    ],
+)
+def test_what_a_replica_rejected_is_missing_until_it_is_compared(
+    rejected: int | None, rejections: Rejections, verdict: str, warned: bool
+) -> None:
+    replica = following(rejected=rejected, errors=("ERR (3)",))
+    link = Link(primary=side(offset=150), replica=replica)
+    found = links.replicates("eu", "us", rejections, None, NotProven).judge(link, Results())
+    assert (found.verdict, bool(found.warnings)) == (verdict, warned)
+    assert judged(switch.Health(primary=side(offset=150), replica=replica), rejections=rejections).verdict == verdict
+    if verdict == "stop":
+        assert "verify eu us --level values" in found.hint
+        assert ("--allow-rejected-commands" in found.hint) == (rejections.allowed is not None)
+        assert "ERR (3)" in found.detail
+        assert "rejected" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("keyspace", "offset", "allowed", "verdict"),
+    [
+        (((0, 3), (5, 1)), 100, None, "go"),
+        (((5, 1), (0, 3)), 100, None, "go"),
+        (((0, 3),), 100, None, "stop"),
+        (((0, 3), (5, 2)), 100, False, "stop"),
+        (((0, 3), (5, 2)), 100, True, "go"),
+        (((0, 3), (5, 1)), 101, None, "stop"),
+        (((0, 3), (5, 1)), 101, True, "stop"),  # that nothing can be said is not what was allowed
+    ],
+)
+def test_at_equal_offsets_both_hold_as_many_keys(
+    keyspace: Any, offset: int, allowed: bool | None, verdict: str
+) -> None:
+    before, replica = side(keyspace=((0, 3), (5, 1))), following(keyspace=keyspace, offset=offset)
+    found = Rejections(allowed=allowed).judge_keys(before, replica, "eu", "us")
+    assert found.verdict == verdict
+    assert bool(found.warnings) == bool(allowed and verdict == "go")
+
+
+def test_a_comparison_proves_nothing_of_a_count_that_is_not_reported() -> None:
+    assert (as_compared(following(rejected=7)), as_compared(following(rejected=None))) == (("f", ONE, 7), None)
 
 
 @pytest.mark.parametrize(("version", "hinted"), [("9.0.4", True), ("9.1.1", False), ("9.1.2", False), ("9.2.0", False)])
@@ -77,7 +142,7 @@ def test_an_older_replica_is_not_told_to_wait_longer(version: str, hinted: bool)
 @pytest.mark.parametrize(("most", "verdict"), [(None, "go"), (50, "go"), (49, "wait")])
 def test_a_lag_may_be_limited(most: int | None, verdict: str) -> None:
     link = Link(primary=side(offset=150), replica=following())
-    assert links.replicates(most).judge(link, Results()).verdict == verdict
+    assert links.replicates("eu", "us", Rejections(), most, NotProven).judge(link, Results()).verdict == verdict
 
 
 @pytest.mark.parametrize(("arrived", "verdict"), [(3, "go"), (2, "stop")])

@@ -360,20 +360,24 @@ def test_progress_says_what_is_left() -> None:
 
 
 def side(**facts: Any) -> ReplicationInfo:
-    return factories.side(**{"role": "slave", **facts})
+    return factories.side(**{"role": "slave", "run_id": "f", **facts})
+
+
+def master(**facts: Any) -> ReplicationInfo:
+    return factories.side(**facts)
 
 
 @pytest.mark.parametrize(
     ("replica", "primary", "followers", "trouble"),
     [
-        (side(), side(role="master"), {"1"}, None),
-        (side(role="master"), side(role="master"), {"1"}, "follows no primary"),
-        (side(link_status="down"), side(), {"1"}, "was down"),
-        (side(sync_in_progress=True), side(), {"1"}, "first sync"),
-        (side(), side(replid="y"), {"1"}, "another primary"),
-        (side(run_id="new"), side(), {"1"}, "restarted"),
-        (side(), side(run_id="new"), {"1"}, "restarted"),
-        (side(), side(), {"2"}, "dropped in the meantime"),
+        (side(), master(), {"1"}, None),
+        (side(role="master"), master(), {"1"}, "follows no primary"),
+        (side(link_status="down"), master(), {"1"}, "was down"),
+        (side(sync_in_progress=True), master(), {"1"}, "first sync"),
+        (side(), master(replid="y"), {"1"}, "another primary"),
+        (side(run_id="new"), master(), {"1"}, "restarted"),
+        (side(), master(run_id="new"), {"1"}, "restarted"),
+        (side(), master(), {"2"}, "dropped in the meantime"),
     ],
 )
 def test_the_link(
@@ -385,7 +389,7 @@ def test_the_link(
 ) -> None:
     monkeypatch.setattr("ccr_avn.valkey.compare.link.connect", lambda *_, **__: None)
     monitor = LinkMonitor(request())
-    monitor._first, monitor._followers = (side(), side()), frozenset({"1"})
+    monitor._first, monitor._followers = (master(), side()), frozenset({"1"})
     said = monitor._judge(primary, replica, frozenset(followers))
     assert (trouble in said) if trouble and said else said == trouble
 

@@ -1,0 +1,119 @@
+"""Caught up is not applied: a replica that rejects commands, or lacks keys, with the offsets equal."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccr_avn.valkey.info import fetch_link
+from tests.functional.compare_pair import Pair, Server
+from tests.support.operator import Operator
+from tests.support.pairs import accepts, client, is_promoted, paired
+from tests.support.wait import until
+
+ALLOW = "--allow-rejected-commands"
+
+
+@contextmanager
+def on_the_replica(pair: Operator) -> Iterator[Any]:
+    """What can't be written there by its users."""
+    with pair.sandbox.servers.admin("us") as admin:
+        admin.config_set("replica-read-only", "no")
+        yield admin
+        admin.config_set("replica-read-only", "yes")
+
+
+def reject_one(pair: Operator) -> None:
+    """A list here and a hash there: the next command of the stream fails on the replica, and is skipped."""
+    with client(pair, "eu") as eu, on_the_replica(pair) as us:
+        us.rpush("cart", "x")
+        eu.hset("cart", "item", "1")
+        until(lambda: us.info("stats")["unexpected_error_replies"] > 0, "the replica to reject it")
+
+
+def test_a_command_that_a_replica_does_not_know_is_dropped_and_named(tmp_path: Path) -> None:
+    pair = Pair(Server("eu", tmp_path / "eu"), Server("us", tmp_path / "us", "--rename-command", "HSET", "nope"))
+    pair.link()
+    try:
+        for number in range(300):
+            pair.primary.client.hset(f"k{number}", "f", "v")
+        pair.settled()
+        link = fetch_link(pair.primary.endpoint, pair.replica.endpoint)
+    finally:
+        pair.stop()
+    assert (link.state, link.primary.keys, link.replica.keys) == ("up", 300, 0)
+    assert (link.replica.rejected, link.replica.errors) == (300, ("ERR (300)",))
+    assert link.primary.rejected == 0
+
+
+def test_a_replica_that_rejected_commands_is_refused_until_all_values_are_found_equal(operator: Operator) -> None:
+    pair = paired(operator)
+    reject_one(pair)
+    before = pair.sandbox.changes()
+    for words, code in (
+        (("verify", "--level", "link"), 6),
+        (("verify", "--level", "marker"), 6),
+        (("verify", "--level", "keys"), 6),
+        (("verify", "--level", "values", "--match", "none"), 6),
+        (("switchover", "--check"), 4),
+        (("switchover", "--yes"), 4),
+    ):
+        done = pair.ccr(words[0], "eu", "us", *words[1:])
+        assert (done.code, "us rejected 1 command of its primary" in done.err) == (code, True), done.err
+        assert "WRONGTYPE (1)" in done.err
+        assert "verify eu us --level values" in done.err
+        assert ALLOW in done.err
+    different = pair.ccr("verify", "eu", "us", "--level", "values")
+    assert (different.code, "different: 1 type" in different.err) == (6, True), different.err
+    assert pair.ccr("switchover", "eu", "us", "--check").code == 4
+    with on_the_replica(pair) as us:
+        us.delete("cart")
+        us.hset("cart", "item", "1")
+    equal = pair.ccr("verify", "eu", "us", "--level", "values", "--json")
+    assert equal.code == 0, equal.err
+    assert pair.sandbox.changes() == before
+    go = pair.ccr("switchover", "eu", "us", "--check")
+    assert (go.code, "has found it equal" in go.err) == (0, True), go.err
+    assert pair.ccr("verify", "eu", "us", "--level", "link").code == 0
+    _reject_again(pair)
+    assert pair.ccr("switchover", "eu", "us", "--check").code == 4, "one more was rejected since"
+    assert pair.ccr("verify", "eu", "us", "--level", "link", ALLOW).code == 0
+    assert pair.ccr("evacuate", "google-europe-west1", "--check").code == 4
+
+
+def _reject_again(pair: Operator) -> None:
+    with client(pair, "eu") as eu, on_the_replica(pair) as us:
+        us.rpush("basket", "x")
+        eu.hset("basket", "item", "1")
+        until(lambda: us.info("stats")["unexpected_error_replies"] > 1, "the replica to reject it")
+
+
+def test_a_replica_that_lacks_keys_at_equal_offsets_is_refused_at_the_seal(operator: Operator) -> None:
+    pair = paired(operator)
+    with client(pair, "eu") as eu, on_the_replica(pair) as us:
+        eu.mset({f"k{number}": "v" for number in range(30)})
+        until(lambda: us.dbsize() == 30, "the keys to arrive")
+        us.delete(*(f"k{number}" for number in range(10)))
+    refused = pair.ccr("switchover", "eu", "us", "--yes")
+    assert (refused.code, is_promoted(pair)) == (4, False), refused.err
+    assert "database 0: 30 and 20" in refused.err
+    assert accepts(pair, "eu")
+    done = pair.ccr("switchover", "eu", "us", "--yes", "--json", ALLOW)
+    assert (done.code, is_promoted(pair)) == (0, True), done.err
+    assert "database 0: 31 and 21" in str(json.loads(done.out)["warnings"]), done.out
+
+
+@pytest.mark.parametrize("keys", [("k",), ()])
+def test_expired_keys_are_no_difference(operator: Operator, keys: tuple[str, ...]) -> None:
+    """While writes are paused nothing is removed, on either side."""
+    pair = paired(operator)
+    with client(pair, "eu") as eu:
+        for key in keys:
+            eu.set(key, "v")
+        for number in range(500):
+            eu.set(f"t{number}", "v", px=50 + number)
+    done = pair.ccr("switchover", "eu", "us", "--yes")
+    assert done.code == 0, done.err

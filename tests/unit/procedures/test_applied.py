@@ -1,0 +1,55 @@
+"""The last look at a replica: what it received must have been executed."""
+
+import pytest
+
+from ccr_avn.errors import Refused
+from ccr_avn.procedures.fencing import LOOKS, see_applied
+from ccr_avn.procedures.gates.links import Rejections
+from ccr_avn.valkey.replication import ReplicationInfo
+from tests.support.factories import side
+
+Both = tuple[ReplicationInfo, ReplicationInfo]
+
+
+def both(before: int, after: int, keys: int = 3, held: int = 3, rejected: int | None = 0) -> Both:
+    return side(offset=before, keys=keys), side("slave", offset=after, keys=held, rejected=rejected)
+
+
+def applied(*looks: Both, rejections: Rejections | None = None) -> tuple[str, int]:
+    """What is said, and how often it was looked again; the last look is as all that follow."""
+    first, *later = looks
+    asked = 0
+
+    def again() -> Both:
+        nonlocal asked
+        asked += 1
+        return later[min(asked, len(later)) - 1] if later else first
+
+    return see_applied(rejections or Rejections(), "eu", "us", first, again).reason, asked
+
+
+def test_with_equal_offsets_one_look_is_enough() -> None:
+    assert applied(both(100, 100)) == ("no command was rejected; both hold 3 keys", 0)
+
+
+def test_keys_are_counted_where_the_offsets_are_equal_only() -> None:
+    """Where nothing is paused keys expire in between, and their removal is replicated as well."""
+    assert applied(both(100, 114, held=2), both(128, 142, held=1), both(150, 150)) == (
+        "no command was rejected; both hold 3 keys",
+        2,
+    )
+
+
+def test_offsets_that_are_never_equal_prove_nothing() -> None:
+    with pytest.raises(Refused) as caught:
+        applied(both(100, 114))
+    assert "never looked at with the same offset" in caught.value.detail
+    assert LOOKS > 5
+
+
+@pytest.mark.parametrize(("held", "rejected"), [(2, 0), (4, 0), (3, 1), (3, None)])
+def test_a_replica_that_skipped_something_is_refused(held: int, rejected: int | None) -> None:
+    with pytest.raises(Refused, match="us must not be promoted now") as caught:
+        applied(both(100, 100, held=held, rejected=rejected))
+    assert "verify eu us --level values" in caught.value.hint
+    applied(both(100, 100, held=held, rejected=rejected), rejections=Rejections(allowed=True))
