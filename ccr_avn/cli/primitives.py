@@ -4,6 +4,7 @@ import shlex
 import time
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -14,9 +15,10 @@ from ccr_avn.cli.alone import Act, ServiceName
 from ccr_avn.cli.options import Primary, Replica, flattened
 from ccr_avn.errors import Refused, UsageError
 from ccr_avn.output import console
-from ccr_avn.procedures.fencing import STILL, see_applied
+from ccr_avn.procedures.fencing import STILL
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
+from ccr_avn.procedures.gates.links import LOOKS
 from ccr_avn.procedures.old_primary import see_closed, set_filter
 from ccr_avn.procedures.promotion import carries_history
 from ccr_avn.procedures.steps import endpoint as endpoint_of
@@ -78,8 +80,8 @@ def check_fence(
         hint = f"{lift}, then start again" if ttl else "stop the writers, then start again"
         raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
     rejections = options.tolerant(asked.setting, allow_rejected_commands).rejections
-    again = lambda: (fetch_replication(source), fetch_replication(target))  # noqa: E731
-    for warning in see_applied(rejections, primary, replica, (now, side), again).warnings:
+    looks = chain(((now, side),), ((fetch_replication(source), fetch_replication(target)) for _ in range(LOOKS)))
+    for warning in rejections.of_promotion(looks, primary, replica).warnings:
         console.note(f"warning: {warning}")
     asked.show(f"nothing was written to {primary}, and {replica} has applied everything", {"offset": noted.offset})
 

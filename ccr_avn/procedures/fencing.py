@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal
 
 from ccr_avn.aiven.models import Service
@@ -12,8 +13,7 @@ from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, 
 from ccr_avn.poll import poll
 from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.history import lacks
-from ccr_avn.procedures.gates.links import Rejections
-from ccr_avn.procedures.gates.services import together
+from ccr_avn.procedures.gates.links import LOOKS
 from ccr_avn.procedures.promotion import FAST
 from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
 from ccr_avn.units import clock_time
@@ -30,8 +30,6 @@ STILL = 3.0
 
 FENCE_LIMIT = 5.0
 """Seconds for which the fence is tried after a promotion."""
-LOOKS = 20
-"""How often both sides are looked at until their offsets are equal: while writes are paused they are at once."""
 
 ROUNDS = 3
 """How often the fence is placed anew after a gap before it counts as one that can't be kept."""
@@ -324,32 +322,8 @@ def _seal(want: FenceWish, seen: Results) -> Fenced:
         raise Refused(f"{want.replica} must not be promoted now", detail=trouble, hint="run the same command again")
     if side.role == "master":
         return fenced
-    again = lambda: (_side(want, fenced, seen), fetch_replication(replica))  # noqa: E731
-    return replace(fenced, applied=see_applied(want.setting.rejections, want.primary, want.replica, (now, side), again))
-
-
-def see_applied(
-    rejections: Rejections,
-    primary: str,
-    replica: str,
-    looked: tuple[ReplicationInfo, ReplicationInfo],
-    again: Callable[[], tuple[ReplicationInfo, ReplicationInfo]],
-) -> Finding:
-    """Whether the replica executed what it received, looking ``again`` until the offsets are equal.
-
-    Raises:
-        Refused: it did not, or that can't be told.
-    """
-    for _ in range(LOOKS):
-        if looked[0].offset == looked[1].offset:
-            break
-        looked = again()
-    before, side = looked
-    found = together((rejections.judge(side, primary, replica), rejections.judge_keys(before, side, primary, replica)))
-    if found.verdict == "stop":
-        told = "; ".join(one for one in (found.reason, found.detail) if one)
-        raise Refused(f"{replica} must not be promoted now", detail=told, hint=found.hint)
-    return found
+    looks = chain(((now, side),), ((_side(want, fenced, seen), fetch_replication(replica)) for _ in range(LOOKS)))
+    return replace(fenced, applied=want.setting.rejections.of_promotion(looks, want.primary, want.replica))
 
 
 def _lengthened(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationInfo:

@@ -1,10 +1,11 @@
 """Rules on the data plane: is the link up, do markers arrive."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
-from ccr_avn.errors import CcrError, NotProven
+from ccr_avn.errors import CcrError, NotProven, Refused
 from ccr_avn.plan.model import Finding, Gate, Results, go, stop, wait
+from ccr_avn.procedures.gates.services import together
 from ccr_avn.valkey.compare import Comparison, brief
 from ccr_avn.valkey.inventory import OUT_OF_RANGE, Databases
 from ccr_avn.valkey.marker import NOTICEABLE, MarkerResult
@@ -45,6 +46,9 @@ def _older(found: Finding, link: Link) -> Finding:
 def _release(side: ReplicationInfo) -> tuple[int, ...]:
     return tuple(int(part) if part.isdecimal() else 0 for part in side.version.split(".")[:2])
 
+
+LOOKS = 20
+"""How often both sides are looked at until their offsets are equal: while writes are paused they are at once."""
 
 Compared = tuple[str, str, int]
 """A replica's server, the history that it follows, and how many commands it had rejected: run_id, replid, count."""
@@ -92,6 +96,23 @@ class Rejections:
         counts = (f"database {number}: {here.get(number, 0)} and {there.get(number, 0)}" for number in differing)
         told = f"{primary} and {replica} hold different numbers of keys, with all that was written applied"
         return self._unless_allowed(told, "; ".join(counts), primary, replica)
+
+    def of_promotion(
+        self, looks: Iterable[tuple[ReplicationInfo, ReplicationInfo]], primary: str, replica: str
+    ) -> Finding:
+        """``looks``: at the primary, then at the replica: the first with equal offsets counts.
+
+        Raises:
+            Refused: the replica did not execute what it received, or that can't be told.
+        """
+        for before, side in looks:
+            found = together((self.judge(side, primary, replica), self.judge_keys(before, side, primary, replica)))
+            if before.offset == side.offset:
+                break
+        if found.verdict == "stop":
+            told = "; ".join(one for one in (found.reason, found.detail) if one)
+            raise Refused(f"{replica} must not be promoted now", detail=told, hint=found.hint)
+        return found
 
     def _unless_allowed(self, told: str, detail: str, primary: str, replica: str) -> Finding:
         if self.allowed:
