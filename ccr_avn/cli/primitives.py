@@ -4,7 +4,6 @@ import shlex
 import time
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain
 from typing import Annotated
 
 import typer
@@ -18,7 +17,6 @@ from ccr_avn.output import console
 from ccr_avn.procedures.fencing import STILL
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
-from ccr_avn.procedures.gates.links import LOOKS
 from ccr_avn.procedures.old_primary import see_closed, set_filter
 from ccr_avn.procedures.promotion import carries_history
 from ccr_avn.procedures.steps import endpoint as endpoint_of
@@ -80,8 +78,10 @@ def check_fence(
         hint = f"{lift}, then start again" if ttl else "stop the writers, then start again"
         raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
     rejections = options.tolerant(asked.setting, allow_rejected_commands).rejections
-    looks = chain(((now, side),), ((fetch_replication(source), fetch_replication(target)) for _ in range(LOOKS)))
-    for warning in rejections.of_promotion(looks, primary, replica).warnings:
+    applied = rejections.of_promotion(
+        (now, side), lambda: (fetch_replication(source), fetch_replication(target)), primary, replica
+    )
+    for warning in applied.warnings:
         console.note(f"warning: {warning}")
     asked.show(f"nothing was written to {primary}, and {replica} has applied everything", {"offset": noted.offset})
 

@@ -3,17 +3,15 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import Refused, TimedOut, Unreachable
-from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, Word, go, todo
+from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo
 from ccr_avn.poll import poll
 from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.history import lacks
-from ccr_avn.procedures.gates.links import LOOKS
 from ccr_avn.procedures.promotion import FAST
 from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
 from ccr_avn.units import clock_time
@@ -67,7 +65,7 @@ class Fenced:
     kept: Kept | None
     target: ReplicationInfo | None
     trouble: str = ""
-    applied: Finding = field(default_factory=lambda: go("promoted in the meantime"))  # by the last look at the replica
+    applied: Finding | None = None  # by the last look at the replica
 
     def close(self) -> None:
         if self.kept:
@@ -167,15 +165,14 @@ def seal(want: FenceWish) -> Step[str]:
     def judge(state: str, seen: Results) -> Finding:
         if state == "sealed":
             applied: Finding = seen.result(SEAL).applied
-            held = f"the write pause held, and nothing was written; {applied.reason}"
-            return go(held, warnings=applied.warnings, **_noted(seen))
+            return go(f"the write pause held; {applied.reason}", warnings=applied.warnings, **_noted(seen))
         told = {"past": "the promotion was already sent", "promoted": "promoted in the meantime"}
         return go(told[state]) if state in told else todo("not checked yet")
 
     token = Later(variable="fence_token", fill=_token)
     ttl = "0" if want.mode == "observe" else f"{want.promote_timeout:g}"
-    words: tuple[Word, ...] = ("--ttl", ttl, "--token", token, *want.setting.tolerance)
-    argv = want.setting.gate("fence-held", want.primary, want.replica, *words)
+    words = ("--ttl", ttl, *want.setting.tolerance, "--token")
+    argv = want.setting.gate("fence-held", want.primary, want.replica, *words, token)
     return Step(
         slug=SEAL,
         purpose="check that nothing was written since"
@@ -268,7 +265,7 @@ def _observe(want: FenceWish, primary: Service) -> ReplicationInfo:
         raise Refused(
             f"{primary.name} is still being written to",
             detail=f"its replication offset was never unchanged for {STILL:g} s within {want.catch_up_timeout:g} s",
-            hint="stop the writers, then run the same command again (this service refuses CLIENT PAUSE)",
+            hint="stop the writers, then run the same command again",
         )
     return side
 
@@ -302,48 +299,40 @@ def _seal(want: FenceWish, seen: Results) -> Fenced:
     TimedOut: after a gap the replica does not catch up.
     """
     fenced: Fenced | None = seen.result(FENCE)
-    if fenced is None or fenced.target is None:
+    if fenced is None or (target := fenced.target) is None:
         raise Refused(f"writes on {want.primary} were never paused", hint="run the same command again")
     replica = endpoint(want.find(seen, want.replica), want.setting)
     for _ in range(ROUNDS):
         now = _lengthened(want, fenced, seen)
-        if now.run_id != fenced.target.run_id or not _must_look_again(fenced, now):
+        if now.run_id != target.run_id or not _must_look_again(fenced.fence, target, now):
             break
         target = _looked_at_again(want, fenced, seen)
-        fenced = replace(fenced, target=target)
         caught_up(target, replica, timeout=want.catch_up_timeout)
-    trouble = _trouble(fenced, now)
+    trouble = _trouble(fenced.fence, target, now)
     side = fetch_replication(replica)
-    if not trouble and fenced.target and side.role != "master":
-        trouble = lacks(side, fenced.target.replid, fenced.target.offset, want.replica)
+    if not trouble and side.role != "master":
+        trouble = lacks(side, target.replid, target.offset, want.replica)
         if side.run_id != want.replica_before(seen).run_id:
-            trouble = f"the server of {want.replica} was restarted: it is a different process"
+            trouble = f"the server of {want.replica} is a different process now"
     if trouble:
         raise Refused(f"{want.replica} must not be promoted now", detail=trouble, hint="run the same command again")
-    if side.role == "master":
-        return fenced
-    looks = chain(((now, side),), ((_side(want, fenced, seen), fetch_replication(replica)) for _ in range(LOOKS)))
-    return replace(fenced, applied=want.setting.rejections.of_promotion(looks, want.primary, want.replica))
+    looks = (now, side), lambda: (_lengthened(want, fenced, seen), fetch_replication(replica))
+    applied = want.setting.rejections.of_promotion(*looks, want.primary, want.replica)
+    return replace(fenced, target=target, applied=applied)
 
 
 def _lengthened(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationInfo:
     """First the longer pause, then the look: a stop in between shows as a gap in the renewals."""
-    if fenced.fence:
-        fenced.fence.lengthen(want.promote_timeout)
-    return _side(want, fenced, seen)
+    if fenced.fence is None:
+        return fetch_replication(endpoint(want.find(seen, want.primary), want.setting))
+    fenced.fence.lengthen(want.promote_timeout)
+    return fenced.fence.side()
 
 
-def _side(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationInfo:
-    if fenced.fence:
-        return fenced.fence.side()
-    return fetch_replication(endpoint(want.find(seen, want.primary), want.setting))
-
-
-def _must_look_again(fenced: Fenced, now: ReplicationInfo) -> bool:
+def _must_look_again(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo) -> bool:
     """After a gap in the fence; or where a save has set the count of writes back, so that what came since is not known."""
-    gap = fenced.fence is not None and not fenced.fence.holds()
-    target = fenced.target
-    return gap or (target is not None and now.last_save != target.last_save and now.offset != target.offset)
+    gap = fence is not None and not fence.holds()
+    return gap or (now.last_save != target.last_save and now.offset != target.offset)
 
 
 def _looked_at_again(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationInfo:
@@ -355,15 +344,10 @@ def _looked_at_again(want: FenceWish, fenced: Fenced, seen: Results) -> Replicat
     return fenced.fence.side()
 
 
-def _trouble(fenced: Fenced, now: ReplicationInfo) -> str:
-    target = fenced.target
-    if target is None:
-        return "what the replica must have applied is unknown"
+def _trouble(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo) -> str:
     if now.run_id != target.run_id:
-        return (
-            "the primary's server is a different process than before: a failover within the service ends a write pause"
-        )
-    if fenced.fence and not fenced.fence.holds():
+        return "the primary's server is a different process now: a failover within the service ends a write pause"
+    if fence and not fence.holds():
         return "the write pause could not be kept"
     if not no_writes_between(target, now):
         return f"data was written ({now.offset - target.offset} bytes): the write pause was lifted or bypassed"

@@ -1,6 +1,6 @@
 """Rules on the data plane: is the link up, do markers arrive."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from ccr_avn.errors import CcrError, NotProven, Refused
@@ -98,17 +98,25 @@ class Rejections:
         return self._unless_allowed(told, "; ".join(counts), primary, replica)
 
     def of_promotion(
-        self, looks: Iterable[tuple[ReplicationInfo, ReplicationInfo]], primary: str, replica: str
+        self,
+        looked: tuple[ReplicationInfo, ReplicationInfo],
+        again: Callable[[], tuple[ReplicationInfo, ReplicationInfo]],
+        primary: str,
+        replica: str,
     ) -> Finding:
-        """``looks``: at the primary, then at the replica: the first with equal offsets counts.
+        """At the primary, then at the replica: the first look with equal offsets counts.
 
         Raises:
             Refused: the replica did not execute what it received, or that can't be told.
         """
-        for before, side in looks:
-            found = together((self.judge(side, primary, replica), self.judge_keys(before, side, primary, replica)))
-            if before.offset == side.offset:
+        for _ in range(LOOKS):
+            if looked[0].offset == looked[1].offset:
                 break
+            looked = again()
+        before, side = looked
+        if side.role == "master":
+            return go("promoted in the meantime")
+        found = together((self.judge(side, primary, replica), self.judge_keys(before, side, primary, replica)))
         if found.verdict == "stop":
             told = "; ".join(one for one in (found.reason, found.detail) if one)
             raise Refused(f"{replica} must not be promoted now", detail=told, hint=found.hint)

@@ -16,9 +16,10 @@ def both(before: int, after: int, keys: int = 3, held: int = 3, rejected: int | 
 
 def applied(*looks: Both, rejections: Rejections | None = None) -> tuple[str, int]:
     """What is said, and how many looks were not needed for that."""
-    left = iter(looks)
-    found = (rejections or Rejections()).of_promotion(left, "eu", "us")
-    return found.reason, len(list(left))
+    left = [*looks]
+    again = lambda: left.pop(0) if left else looks[-1]  # noqa: E731
+    found = (rejections or Rejections()).of_promotion(left.pop(0), again, "eu", "us")
+    return found.reason, len(left)
 
 
 def test_with_equal_offsets_one_look_is_enough() -> None:
