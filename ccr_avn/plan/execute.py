@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Refused, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.asking import FailedChange, Reader, World
-from ccr_avn.plan.model import Act, Call, Finding, Gate, Plan, Poll, Results, Sent, Step, fill, go, wait
-from ccr_avn.plan.outcome import TooOld
+from ccr_avn.plan.model import Act, Call, Finding, Plan, Poll, Results, Sent, Step, fill, go, wait
+from ccr_avn.plan.outcome import TooOld, joined
 from ccr_avn.poll import poll
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Run:
                     raise
                 break  # what was refused before explains it
         if refusals:
-            raise _joined(refusals)
+            raise joined(refusals)
 
     def act(self) -> None:
         """Run the steps; when one fails before the point of no return, undo what can be undone."""
@@ -225,7 +225,7 @@ class Run:
         try:
             finding = self._effect(step.doubts or (step,), BRIEF if failure.refused else unanswered, began)
         except (AvnError, Unreachable) as error:
-            if failure.refused:  # that is an answer, whoever else gives none
+            if failure.refused:  # that is an answer
                 raise self._without_effect(step, failure) from None
             self.changed = failure.changed_before or "unknown"
             raise failure.error(f"{failure.detail}; then the check for its effect failed: {error.detail}") from None
@@ -279,7 +279,7 @@ class Run:
 
         Raises:
             CcrError: the gate's own kind when it says stop; the poll's own kind at its limit.
-            AvnError: behind the point of no return, at the limit, where the server could not be asked.
+            AvnError: the same, behind the point of no return, where a server could not be asked.
         """
         silent: Unreachable | None = None
 
@@ -306,7 +306,7 @@ class Run:
         if finding.verdict in settled:
             return finding
         if finding.verdict == "stop" and self._now() - began >= lag:
-            raise _refused(step.gate, finding)
+            raise step.gate.refused(finding.reason, detail=finding.detail, hint=finding.hint)
         raise _timed_out(step, replace(timing, error=AvnError, hint=silent.hint) if silent else timing, finding)
 
     def _judged(self, step: Step[T], poll: Poll, began: float) -> Finding:
@@ -357,22 +357,6 @@ def _note(problem: BaseException, text: str) -> None:
 
 def _whole(error: CcrError) -> str:
     return "; ".join(part for part in (error.what, error.detail, error.hint) if part)
-
-
-def _joined(refusals: list[Refused]) -> Refused:
-    """One error of many."""
-    if len(refusals) == 1:
-        return refusals[0]
-    parts = [
-        tuple(dict.fromkeys(text for text in texts if text))
-        for texts in zip(*((one.what, one.detail, one.hint) for one in refusals), strict=True)
-    ]
-    what, detail, hint = ("; ".join(part) for part in parts)
-    return Refused(what, detail=detail, hint=hint)
-
-
-def _refused(gate: Gate[Any], finding: Finding) -> CcrError:
-    return gate.refused(finding.reason, detail=finding.detail, hint=finding.hint)
 
 
 def _timed_out(step: Step[Any], poll: Poll, finding: Finding) -> CcrError:

@@ -45,3 +45,15 @@ class AvnFailed(AvnError):
 
 class TooOld(Refused):
     """This avn can't do the job, so nothing more is asked of it."""
+
+
+def joined(refusals: list[Refused]) -> Refused:
+    """One error of many."""
+    if len(refusals) == 1:
+        return refusals[0]
+    parts = [
+        tuple(dict.fromkeys(text for text in texts if text))
+        for texts in zip(*((one.what, one.detail, one.hint) for one in refusals), strict=True)
+    ]
+    what, detail, hint = ("; ".join(part) for part in parts)
+    return Refused(what, detail=detail, hint=hint)

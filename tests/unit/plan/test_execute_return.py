@@ -136,7 +136,7 @@ def test_behind_the_promotion_who_can_not_be_asked_is_asked_until_the_limit(pass
     waited = replace(read("history", *[bad] * 20, "go"), poll=Poll(limit=600, interval=5))
     assert fake.perform(plan(final(), waited)).changed is True
     fake = Fake(**{"promote": ["wait", "go"], "make-promote": [None]})
-    with pytest.raises(AvnError, match="history: not within 30 s") as caught:
+    with pytest.raises(AvnError, match="history: timed out after 30 s") as caught:
         fake.perform(plan(final(), replace(read("history", bad), poll=Poll(limit=30, interval=5))))
     assert "another name" in caught.value.detail
     assert caught.value.exit_code + 10 * (not caught.value.changed) == 13
