@@ -270,7 +270,7 @@ def _version(project: Project, old: Service, new: Service, was: str, is_now: str
 def _modules(
     project: Project, old: Service, new: Service, before: dict[str, int], after: dict[str, int]
 ) -> Iterator[Difference]:
-    """What writes to a module's keys is skipped by a replica without it, and by an older one may be."""
+    """A replica skips the commands of a module that it lacks, or of a newer one."""
     for name, was in before.items():
         is_now = after.get(name)
         if was == is_now:
