@@ -270,7 +270,7 @@ def _version(project: Project, old: Service, new: Service, was: str, is_now: str
 def _modules(
     project: Project, old: Service, new: Service, before: dict[str, int], after: dict[str, int]
 ) -> Iterator[Difference]:
-    """A replica skips the commands of a module that it lacks, or of a newer one."""
+    """A replica skips the commands of a module that it lacks."""
     for name, was in before.items():
         is_now = after.get(name)
         if was == is_now:
