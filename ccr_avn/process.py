@@ -1,5 +1,6 @@
 """The only module that starts processes."""
 
+import atexit
 import errno
 import io
 import os
@@ -14,13 +15,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ccr_avn import preload
 from ccr_avn.errors import UsageError
 from ccr_avn.redact import redacted
-
-if TYPE_CHECKING:
-    from ccr_avn.loaded_avn import LoadedAvn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +47,11 @@ been there, which takes a sixth of its start."""
 NOT_STARTED = 126
 """The exit code that a shell has for a program that can't be run."""
 
-_loaded: "list[LoadedAvn]" = []
+_preloaded: list[preload.Preloaded] = []
 """The avn that is loaded, one at most."""
+
+
+_running: "set[subprocess.Popen[str]]" = set()
 
 
 def run(argv: tuple[str, ...], *, deadline: float, environment: Mapping[str, str] = AVN, nice: int = 0) -> Answer:
@@ -60,7 +61,7 @@ def run(argv: tuple[str, ...], *, deadline: float, environment: Mapping[str, str
     Ctrl-C in a terminal reaches us, and we decide what becomes of a change under way.
     """
     began = time.monotonic()
-    ended = _loaded[0].run(argv, environment, deadline=deadline, nice=nice) if _loaded else None
+    ended = _preloaded[0].run(argv, environment, deadline=deadline, nice=nice) if _preloaded else None
     if ended:
         stdout, stderr = _text(ended.stdout), _text(ended.stderr)
         seconds = time.monotonic() - began
@@ -69,15 +70,17 @@ def run(argv: tuple[str, ...], *, deadline: float, environment: Mapping[str, str
 
 
 def preload_avn(path: str) -> None:
-    """From now on :func:`run` forks this avn from one that is loaded, where that is the same; see `loaded_avn.py`.
+    """From now on :func:`run` forks this avn from one that is loaded already, where that is the same; see `preload.py`.
 
     It pays from the second command on.
     """
-    from ccr_avn import loaded_avn
-
-    if not _loaded and loaded_avn.possible(path):
-        with suppress(OSError):
-            _loaded.append(loaded_avn.LoadedAvn(path, AVN))
+    script = None if os.environ.get(preload.OFF) or _preloaded else preload.script_at(path)
+    if script is None or not preload.possible():
+        return
+    with suppress(OSError):
+        helper = preload.Preloaded(path, script, AVN)
+        atexit.register(helper.close)
+        _preloaded.append(helper)
 
 
 def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, str], nice: int) -> Answer:
@@ -96,9 +99,9 @@ def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, s
     except OSError as error:
         why = _why_not_started(argv[0], error)
         return Answer(argv=argv, code=NOT_STARTED, stdout="", stderr=why, seconds=0.0, started=False)
+    _running.add(child)
     with child:
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, child.pid, nice or os.getpriority(os.PRIO_PROCESS, 0))
+        preload.give_way(child.pid, nice)
         expired = False
         try:
             stdout, stderr = child.communicate(timeout=deadline)
@@ -109,6 +112,8 @@ def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, s
         except BaseException:
             _end(child)
             raise
+        finally:
+            _running.discard(child)
     seconds = time.monotonic() - began
     return Answer(argv=argv, code=child.returncode, stdout=stdout, stderr=stderr, seconds=seconds, expired=expired)
 
@@ -187,6 +192,12 @@ def _beside() -> Path:
 def _text(said: bytes) -> str:
     """As `subprocess` reads it."""
     return io.TextIOWrapper(io.BytesIO(said), errors="replace").read()
+
+
+def end_all() -> None:
+    """Kill whatever runs, for who only reads and is to end now: else it would outlive us."""
+    for child in tuple(_running):
+        _end(child)
 
 
 def _end(child: "subprocess.Popen[str]") -> None:

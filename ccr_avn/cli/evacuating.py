@@ -137,7 +137,8 @@ class Evacuation:
 
     def _look_at(self, pairs: tuple[Pair, ...]) -> Looks:
         given = self.given
-        return look_at_all(pairs, limit=given.data_timeout, ca_file=given.setting.ca_file, route=given.setting.route)
+        related = tuple(one for one in pairs if one.counts)
+        return look_at_all(related, limit=given.data_timeout, ca_file=given.setting.ca_file, route=given.setting.route)
 
     def _preview(self, selection: Selection) -> None:
         shown = {one.name: self._one(one).move().plan for one in selection.choices if one.moves}

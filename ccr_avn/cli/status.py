@@ -1,5 +1,6 @@
 """`ccr-avn status`."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -9,12 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
+from ccr_avn import process
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route
 from ccr_avn.cli.pages import HelpCommand
-from ccr_avn.errors import CcrError, Interrupted, UsageError
+from ccr_avn.errors import CcrError, Interrupted, OutOfTime, UsageError
 from ccr_avn.monitoring.ask import begin
 from ccr_avn.output import console
+from ccr_avn.signals import Signals, within
 
 WARN_LAG, CRIT_LAG = 10 * 1024 * 1024, 100 * 1024 * 1024
 
@@ -44,9 +47,15 @@ class StatusCommand(HelpCommand):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        nagios = ctx.params.get("form") == Format.NAGIOS
+        nagios, limit = ctx.params.get("form") == Format.NAGIOS, ctx.params.get("timeout")
         with _unknown_instead(nagios=nagios, health=bool(ctx.params.get("exit_code"))):
-            return super().invoke(ctx)
+            try:
+                with Signals(signal.SIGALRM), within(limit):
+                    return super().invoke(ctx)
+            except Interrupted as ended:
+                process.end_all()
+                ended.detail, ended.hint = f"--timeout {limit:g}" if isinstance(ended, OutOfTime) else "", ""
+                raise
 
 
 COMMAND = StatusCommand
@@ -96,6 +105,12 @@ def status(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit 0 ok, 1 warning, 2 critical, 3 unknown, by the worst health.")
     ] = False,
+    timeout: Annotated[  # noqa: ARG001 (its time begins earlier: StatusCommand.invoke)
+        float | None,
+        typer.Option(
+            metavar="S", help="Time limit for the whole command; then it is UNKNOWN.", callback=options.above_zero
+        ),
+    ] = None,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
     route: Route = None,
@@ -202,7 +217,7 @@ def _unknown_instead(*, nagios: bool, health: bool) -> Iterator[None]:
     """Turn every failure of ours into one line for Nagios, or into the exit code for unknown."""
     try:
         yield
-    except (typer.Exit, typer.Abort, BrokenPipeError, Interrupted):
+    except (typer.Exit, typer.Abort, BrokenPipeError):
         raise
     except Exception as problem:
         if nagios:

@@ -8,18 +8,21 @@ from typing import Any
 
 import typer
 
+from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.program import default_project
 from ccr_avn.cli.status import Format
 from ccr_avn.errors import UsageError
 from ccr_avn.files import PUBLIC, replace_file
 from ccr_avn.history import drills
+from ccr_avn.history.promotions import promotions
+from ccr_avn.history.resume import unfinished
 from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.monitoring.health import PairStatus, overall, pair_statuses
 from ccr_avn.monitoring.nagios import line_of
 from ccr_avn.monitoring.pairs import chosen, pairs_of, with_expected
 from ccr_avn.monitoring.prometheus import text_of
-from ccr_avn.monitoring.verdicts import CODES, Limits
+from ccr_avn.monitoring.verdicts import CODES, Known, Limits
 from ccr_avn.output import console
 from ccr_avn.output.tables import rows, troubles
 
@@ -43,7 +46,7 @@ class Asked:
 
 def look_and_tell(services: tuple[Service, ...], asked: Asked, form: Format, output: Path | None) -> int:
     """Gives the exit code that the health has."""
-    every = pairs_of(services)
+    every = pairs_of(services, promotions(asked.project))
     pairs = with_expected(chosen(every, asked.names), every, asked.expected)
     looks = (
         look_at_all(pairs, limit=asked.data_timeout, ca_file=asked.ca_file, route=asked.route)
@@ -51,7 +54,8 @@ def look_and_tell(services: tuple[Service, ...], asked: Asked, form: Format, out
         else None
     )
     limits = Limits(warn=asked.warn_lag, crit=asked.crit_lag)
-    found = pair_statuses(pairs, looks, limits=limits, now=datetime.now(UTC))
+    known = Known(project=Project(asked.project), unfinished=unfinished(asked.project, time.time()))
+    found = pair_statuses(pairs, looks, limits=limits, now=datetime.now(UTC), known=known)
     _show(found, form, output, limits, getattr(services, "left_out", ()), asked.project)
     return CODES[overall(found)]
 
@@ -83,7 +87,7 @@ def _show(
             console.say(
                 console.table(rows(found), indent="") if found else "no Valkey or Redis services in this project"
             )
-            for line in troubles(found, project):
+            for line in troubles(found):
                 console.say(line)
             if found and not any(one.pair.counts or one.health != "ok" for one in found):
                 console.say("unknown: there is no pair; name a pair that must exist with --expect PRIMARY:REPLICA")

@@ -1,16 +1,22 @@
 """The last known state of a run that failed or was killed, and the command that resumes it."""
 
+import json
 import shlex
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ccr_avn.aiven.avn import Project
-from ccr_avn.history import drill_page
-from ccr_avn.history.summary import StepTold, Story, number, string
+from ccr_avn.history import drill_page, runs
+from ccr_avn.history.summary import StepTold, Story, number, string, summarize
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.steps import Setting
+
+LASTING = ("enable", "switchover", "failover")
+"""Commands whose unfinished runs leave a pair that is not what it seems."""
 
 LATEST = 2.0**32
 """Seconds since 1970: a moment after this, in the year 2106, is none."""
@@ -34,6 +40,52 @@ def next_command(story: Story) -> str:
     names = (*(clouds if isinstance(clouds, list) else ()), story.facts.get("primary"), story.replica)
     words = ("ccr-avn", story.command, *(string(name) for name in names if name), *project)
     return f"{shlex.join(words)}  # and the options that were typed: this older journal does not have them"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """A run that changed something and has no end: it was killed, or is still running. ``next``: what resumes it."""
+
+    run: str
+    command: str
+    services: tuple[str, ...]
+    next: tuple[str, ...]
+
+
+def unfinished(project: str | None, now: float) -> tuple[Unfinished, ...]:
+    """Of each pair the run on this machine that has no end, where no later one on the pair ended well.
+
+    What a promotion had not yet sent leaves nothing behind but its write pause. ``now``: seconds since 1970.
+    """
+    found, settled = [], set[tuple[str, ...]]()
+    for path in runs.paths():
+        about = runs.about(path)
+        if about is None or about.command not in LASTING or about.project != project or "--check" in about.argv:
+            continue
+        if about.services in settled or not (last := _last_line(path)):
+            continue
+        if last.get("ok") is True:
+            settled.add(about.services)
+        if last.get("event") == "RunEnded":
+            continue
+        story = summarize(runs.read(path))
+        lasts = about.command == "enable" or standing(story) or (_paused_until(story) or 0) > now
+        if story.changed is not False and lasts:
+            settled.add(about.services)
+            words = tuple(shlex.split(next_command(story), comments=True))
+            found.append(Unfinished(run=story.run, command=story.command, services=about.services, next=words))
+    return tuple(found)
+
+
+def _last_line(path: Path) -> dict[str, Any]:
+    """To read all of it takes fifty times as long. Of one that is cut off: that it has no end; empty: it can't be read."""
+    try:
+        last = json.loads(path.read_bytes().rstrip().rpartition(b"\n")[2])
+    except OSError:
+        return {}
+    except ValueError:
+        last = None
+    return last if isinstance(last, dict) else {"event": None}
 
 
 def last_known(story: Story, now: float | None = None) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ class About:
     command: str
     project: str | None
     services: tuple[str, ...]  # the primary first
+    argv: tuple[str, ...] = ()  # as typed; older journals do not have it
 
 
 _ABOUT: dict[Path, About] = {}
@@ -86,7 +87,10 @@ def about(path: Path) -> About | None:
         if entry is None or not isinstance(facts, dict):
             return None
         services = tuple(name for key in ("primary", "replica") if isinstance(name := facts.get(key), str))
-        _ABOUT[path] = About(command=str(entry.get("command")), project=facts.get("project"), services=services)
+        argv = tuple(word for word in entry.get("argv") or () if isinstance(word, str))
+        _ABOUT[path] = About(
+            command=str(entry.get("command")), project=facts.get("project"), services=services, argv=argv
+        )
     return _ABOUT[path]
 
 

@@ -18,7 +18,7 @@ from ccr_avn.plan.execute import World
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.lookup import ask_each
 from ccr_avn.procedures.steps import Setting, endpoint
-from ccr_avn.valkey.diagnose import Answered, OutOfReach
+from ccr_avn.valkey.diagnose import Answered, OutOfReach, TurnedAway
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
 
@@ -47,14 +47,15 @@ SHUT = 1.5
 class Look:
     """What a service's data plane answered, or why nothing.
 
-    ``ours``: it is we who can't ask, so that nothing is known of it. ``answered``: something is there that lets clients in, be it
-    with a refusal. ``hint``: what can help.
+    ``ours``: it is we who can't ask, so that nothing is known of it. ``answered``: something is there that lets clients in,
+    be it with a refusal. ``refused``: the connection was refused. ``hint``: what can help.
     """
 
     side: ReplicationInfo | None = None
     trouble: str = ""
     ours: bool = False
     answered: bool = False
+    refused: bool = False
     hint: str = ""
 
     def trouble_of(self, name: str) -> str:
@@ -74,14 +75,12 @@ def look_at_all(
     route: str | None = None,
     more: tuple[Service, ...] = (),
 ) -> Looks:
-    """One look at every side of every pair and at every old primary, in at most ``limit`` seconds for all of them.
+    """One look at every service of ``pairs`` and of ``more``, in at most ``limit`` seconds for all of them.
 
-    Primaries are asked once their replicas have answered, so that a lag may be overstated but not understated. Services
-    that never were in a pair are left alone, but for those of ``more``.
+    Primaries are asked once their replicas have answered, so that a lag may be overstated but not understated.
     """
     began = time.monotonic()
     until = began + limit
-    pairs = tuple(pair for pair in pairs if pair.counts)
     services = {one.name: one for one in (*more, *(side for pair in pairs for side in pair.services))}
     answered = {pair.replica.name: threading.Event() for pair in pairs if pair.replica}
     looks: Looks = {}
@@ -120,7 +119,8 @@ def _look(service: Service, setting: Setting, until: float, hold: Callable[[], N
         return Look(side=fetch_replication(where, until=until, hold=hold))
     except Unreachable as error:
         ours, answered = isinstance(error, OutOfReach) or not error.passing, isinstance(error, Answered)
-        return Look(trouble=error.what, ours=ours, answered=answered, hint=error.hint)
+        refused = isinstance(error, TurnedAway)
+        return Look(trouble=error.what, ours=ours, answered=answered, refused=refused, hint=error.hint)
     except ValueError:  # no address at all, in one of the many ways in which it may be none
         return Look(trouble=f"the address of {service.name} can't be used", ours=True)
     except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the service wrongly called silent)

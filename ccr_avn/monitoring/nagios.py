@@ -1,6 +1,7 @@
 """Output for Nagios, Icinga and compatible monitoring: one line with performance data, and an exit code."""
 
 import re
+import shlex
 
 from ccr_avn.monitoring.health import PairStatus, overall
 from ccr_avn.monitoring.verdicts import CODES, WORSE, Limits
@@ -13,10 +14,12 @@ SHOWN = 5
 def line_of(found: tuple[PairStatus, ...], limits: Limits, left_out: tuple[str, ...] = ()) -> tuple[str, int]:
     """The line and the exit code. Services that never were in a pair don't count. ``left_out``: what can't be read."""
     judged = tuple(one for one in found if one.pair.counts or one.health != "ok")
+    shared = " and ".join(dict.fromkeys(one.pair.primary_name for one in found if one.related))
+    notes = (*((f"{shared} share a history (fork or unrecorded promotion)",) if shared else ()), *left_out)
     if not judged:
-        return failure("there is no pair"), CODES["unknown"]
+        return failure("; ".join(("there is no pair", *notes))), CODES["unknown"]
     health = overall(judged)
-    told = f"CCR {health.upper()} - {_plain('; '.join((_text(judged), *left_out)))}"
+    told = f"CCR {health.upper()} - {_plain('; '.join((_text(judged), *notes)))}"
     figures = " ".join(part for one in judged for part in _performance(one, limits))
     return (f"{told} | {figures}" if figures else told), CODES[health]
 
@@ -30,9 +33,13 @@ def _text(found: tuple[PairStatus, ...]) -> str:
     bad = sorted((one for one in found if one.health != "ok"), key=lambda one: -WORSE.index(one.health))
     if not bad:
         return _fine(found)
-    told = "; ".join(f"{one.pair.name}: {', '.join(one.reasons)}" for one in bad[:SHOWN])
+    told = "; ".join(f"{one.pair.name}: {', '.join(one.reasons)}{_next(one)}" for one in bad[:SHOWN])
     more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
     return f"{len(bad)} of {len(found)} not OK: {told}{more}"
+
+
+def _next(one: PairStatus) -> str:
+    return f", next: {shlex.join(one.next[0])}" if one.next else ""
 
 
 def _fine(found: tuple[PairStatus, ...]) -> str:

@@ -1,8 +1,9 @@
 """Finds the pairs in a list of services, and which service was promoted from which."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from ccr_avn.aiven.lineage import Origin, Recorded, Successor, created, is_origin, origin_of, successors
 from ccr_avn.aiven.models import Integration, Service
@@ -84,7 +85,7 @@ class Pair:
     """A primary and one of its replicas; without a ``replica_name``: a service that has none.
 
     A side is None where its name is known and it is not listed. ``past`` is the primary's. ``missing``: why a pair that
-    is expected is none; empty for what is there.
+    is expected is none; empty for what is there. ``drill``: the run that made the service for a drill; None: none did.
     """
 
     primary_name: str
@@ -94,6 +95,7 @@ class Pair:
     row: Integration | None
     past: Succession = NO_PAST
     missing: str = ""
+    drill: str | None = None
 
     @property
     def name(self) -> str:
@@ -106,12 +108,12 @@ class Pair:
     @property
     def is_current(self) -> bool:
         """Whether it is a promoted service that has no replica yet, and is no old primary by now."""
-        return not self.replica_name and bool(self.past.origin) and not self.past.is_old
+        return self.counts and not self.replica_name and not self.past.is_old
 
     @property
     def counts(self) -> bool:
-        """Whether there is something to judge: a service that never was in a pair is none of it."""
-        return bool(self.replica_name or self.past.origin or self.past.is_old)
+        """Whether there is something to judge: a service that never was in a pair, or is a drill's, is none of it."""
+        return self.drill is None and bool(self.replica_name or self.past.origin or self.past.is_old)
 
     @property
     def elsewhere(self) -> bool:
@@ -119,10 +121,12 @@ class Pair:
         return bool(self.row and self.row.crosses_projects)
 
 
-def pairs_of(services: tuple[Service, ...], recorded: Iterable[Recorded] = ()) -> tuple[Pair, ...]:
+def pairs_of(
+    services: tuple[Service, ...], recorded: Iterable[Recorded] = (), drills: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Pair, ...]:
     """Every replica with its primary, and every service without either; by name.
 
-    ``recorded``: the promotions in this machine's journals.
+    ``recorded``: the promotions in this machine's journals. ``drills``: the services that a drill made, with its run.
     """
     known = {one.name: one for one in services if one.type in TYPES}
     past = successions(tuple(known.values()), recorded)
@@ -133,7 +137,8 @@ def pairs_of(services: tuple[Service, ...], recorded: Iterable[Recorded] = ()) -
         for name, one in known.items()
         if name not in paired
     ]
-    return _ordered([*pairs, *alone])
+    found = _ordered([*pairs, *alone])
+    return tuple(replace(one, drill=drills.get(one.replica_name or one.primary_name)) for one in found)
 
 
 def chosen(pairs: tuple[Pair, ...], names: tuple[str, ...]) -> tuple[Pair, ...]:

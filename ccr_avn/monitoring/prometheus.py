@@ -91,10 +91,13 @@ def _points(found: tuple[PairStatus, ...], at: float) -> Iterator[Point]:
 
 def _of(one: PairStatus) -> Iterator[Point]:
     pair = one.pair
+    if pair.drill is not None:
+        return  # nobody is to be woken by what a drill does
     for service in pair.services:
         yield "ccr_service_running", {"aiven_service": service.name}, service.state == "RUNNING"
     if pair.past.is_old and pair.primary:
-        for successor in pair.past.successors:
+        known = one.rank != "old primary, unknown whether closed"
+        for successor in pair.past.successors if known else ():
             labels = {"aiven_service": pair.primary_name, "successor": successor}
             yield "ccr_old_primary_open", labels, not one.closed
     else:

@@ -1,8 +1,9 @@
 """A project's pairs as rows of a table."""
 
+import shlex
+
 from ccr_avn.monitoring.health import PairStatus, integration
 from ccr_avn.printable import printable_line
-from ccr_avn.procedures.gates.settings import NOBODY
 from ccr_avn.units import NONE, format_age, format_bytes
 
 HEAD = (
@@ -27,20 +28,24 @@ def rows(found: tuple[PairStatus, ...]) -> list[tuple[str, ...]]:
     return [HEAD, *(tuple(printable_line(cell) for cell in _row(one)) for one in found)]
 
 
-def troubles(found: tuple[PairStatus, ...], project: str | None = None) -> list[str]:
-    """One line for each pair that is not fine; another with what closes an old primary that is open."""
-    bad = (one for one in found if one.health != "ok")
-    told = [printable_line(f"{one.health}: {one.pair.name}: {'; '.join(one.reasons)}") for one in bad]
-    left_open = (one.pair.primary_name for one in found if one.rank == "old primary, still open")
-    closing = f"""{f"--project {project} " if project else ""}-c 'ip_filter=["{NOBODY}"]'"""
-    return [*told, *(printable_line(f"to close {name}: avn service update {name} {closing}") for name in left_open)]
+def troubles(found: tuple[PairStatus, ...]) -> list[str]:
+    """One line for each pair of which there is more to say, and one for each command that can help."""
+    return [
+        printable_line(line)
+        for one in found
+        if one.reasons
+        for line in (
+            f"{one.health}: {one.pair.name}: {'; '.join(one.reasons)}",
+            *(f"next: {shlex.join(words)}" for words in one.next),
+        )
+    ]
 
 
 def _row(one: PairStatus) -> tuple[str, ...]:
     pair = one.pair
     return (
         one.health,
-        one.rank,
+        one.rank if one.age is None else f"{one.rank}, {format_age(one.age)} old",
         pair.primary_name,
         pair.replica_name or NONE,
         _both(one, "cloud"),

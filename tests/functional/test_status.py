@@ -3,13 +3,15 @@
 import json
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.operator import Make, Operator
+from tests.support.operator import Make, Operator, ended
 from tests.support.pairs import add_pairs, linked
+from tests.support.wait import until
 
 QUICK = {"build_seconds": 0.0, "backup_seconds": 0.0}
 PATIENT = ("--data-timeout", "20")
@@ -165,3 +167,54 @@ def test_a_hundred_pairs_take_one_avn(make: Make, tmp_path: Path) -> None:
     done = operator.ccr("status", "--format", "nagios", "--avn", avn, "--data-timeout", "20")
     assert done.out.startswith("CCR OK - 100 pairs OK")
     assert asked(notes) == 1
+
+
+def test_its_time_limit_and_a_sigterm_end_it_as_unknown_with_the_avn_that_it_started(make: Make) -> None:
+    """Nagios ends a check that takes too long, and shows what it has printed by then."""
+    operator = make(**QUICK)
+    avn, pids = operator.home / "avn", operator.home / "pids"
+    avn.write_text(f"#!/bin/sh\necho $$ >> {pids}\nexec sleep 600\n")
+    avn.chmod(0o755)
+    over = operator.ccr("status", "--avn", str(avn), "--format", "nagios", "--timeout", "1")
+    assert (over.code, over.out) == (3, "CCR UNKNOWN - the time limit of this run is over (--timeout 1)\n")
+    for words, code, out in (
+        (("--format", "nagios"), 3, "CCR UNKNOWN - interrupted by SIGTERM\n"),
+        (("--exit-code",), 3, ""),
+        ((), 143, ""),
+    ):
+        pids.unlink()
+        child = operator.start("ccr-avn", "status", "--avn", str(avn), *words)
+        until(pids.exists, "avn to be started")
+        child.send_signal(signal.SIGTERM)
+        done = ended(child)
+        assert (done.code, done.out) == (code, out), done.err
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids.read_text().split()), "avn to end")
+
+
+def test_after_an_interrupted_promotion_nothing_is_ok(make: Make) -> None:
+    operator = make(**QUICK)
+    add_pairs(operator, 2)
+    linked(operator, 2)
+    operator.sandbox.faults.add(kind="hang-after", method="DELETE", path="/integration/")
+    child = operator.start_anew("ccr-avn", "switchover", "p0", "r0", "--yes")
+    until(lambda: "r0" not in str(operator.sandbox.platform.rows), "the promotion")
+    child.kill()
+    ended(child)
+    found = operator.ccr("status", "--format", "nagios")
+    assert found.code == 2, found.out
+    for part in ("p0 is an old primary", "writes on p0 are paused", "next: ccr-avn switchover p0 r0 --yes"):
+        assert part in found.out
+    elsewhere = operator.ccr("status", "--exit-code", CCR_AVN_STATE_DIR=str(operator.home / "another"))
+    assert elsewhere.code == 1, elsewhere.out
+    assert re.search(
+        r"^warning: p0: writes on p0 are paused.*; p0 shares its history with r0: a fork, or",
+        elsewhere.out,
+        re.MULTILINE,
+    )
+    assert "\nnext: ccr-avn unfence p0" in elsewhere.out
+    done = operator.ccr("switchover", "p0", "r0", "--yes")
+    assert done.code == 0, done.err
+    assert "old primary, closed" in operator.ccr("status", "p0").out
+    operator.sandbox.platform.find("r0").tags.clear()
+    untagged = operator.ccr("status", "p0", "--exit-code")
+    assert (untagged.code, "only a journal of this machine says that r0" in untagged.out) == (1, True), untagged.out

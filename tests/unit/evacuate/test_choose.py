@@ -14,7 +14,7 @@ from tests.support.factories import row, service, side
 
 EU, US = "google-europe-west1", "aws-us-east-1"
 UP = {"eu": Look(side=side()), "us": Look(side=side("slave"))}
-DEAD = Look(trouble="connection refused")
+DEAD = Look(trouble="connection refused", refused=True)
 LOST = {"eu": DEAD, "us": Look(side=side("slave", link_status="down"))}
 
 

@@ -9,15 +9,17 @@ import pytest
 
 from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.aiven.program import world_of
 from ccr_avn.aiven.reading import Rows
 from ccr_avn.cli.boundary import run
 from ccr_avn.errors import AvnError, Unreachable
+from ccr_avn.history.resume import Unfinished
 from ccr_avn.monitoring import collect, nagios, prometheus
 from ccr_avn.monitoring.collect import Look, Looks, look_at_all
 from ccr_avn.monitoring.health import PairStatus, pair_statuses
 from ccr_avn.monitoring.pairs import Pair, chosen, pairs_of, with_expected
-from ccr_avn.monitoring.verdicts import CODES, Limits
+from ccr_avn.monitoring.verdicts import CODES, Known, Limits
 from ccr_avn.output import tables
 from ccr_avn.procedures.gates.settings import NOBODY
 from ccr_avn.valkey.diagnose import Answered
@@ -29,7 +31,7 @@ DESCRIBED = {"user_config": {"ip_filter": [{"network": NOBODY, "description": "c
 OFF = {"state": "POWEROFF"}
 DEAD = {"state": "REBUILDING"}
 MASTER = {name: Look(side=side("master")) for name in ("eu", "us", "asia")}
-ALONE = {"us": Look(side=side("master")), "eu": Look(trouble="eu: no answer")}
+ALONE = {"us": Look(side=side("master")), "eu": Look(trouble="eu: no answer", refused=True)}
 
 
 def made(name: str, day: int, *rows: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -48,8 +50,11 @@ def every(*services: dict[str, Any]) -> tuple[Pair, ...]:
     return pairs_of(models.services(json.dumps(services)))
 
 
-def judged(pairs: tuple[Pair, ...], looks: Looks | None = None) -> dict[str, PairStatus]:
-    return {one.pair.name: one for one in pair_statuses(pairs, looks, limits=Limits(), now=NOW)}
+def judged(
+    pairs: tuple[Pair, ...], looks: Looks | None = None, unfinished: tuple[Unfinished, ...] = ()
+) -> dict[str, PairStatus]:
+    known = Known(project=Project("p"), unfinished=unfinished)
+    return {one.pair.name: one for one in pair_statuses(pairs, looks, limits=Limits(), now=NOW, known=known)}
 
 
 def failed_over(**old: Any) -> tuple[dict[str, Any], ...]:
@@ -104,8 +109,8 @@ def test_an_old_primary_that_is_open_is_critical(old: dict[str, Any], looks: Loo
     line, code = nagios.line_of(tuple(found.values()), Limits())
     assert code == 2
     assert "eu is an old primary" in line
-    how = tables.troubles(tuple(found.values()), "p")[-1]
-    assert how == f"""to close eu: avn service update eu --project p -c 'ip_filter=["{NOBODY}"]'"""
+    told = tables.troubles(tuple(found.values()))
+    assert f"""next: avn service update eu --project p -c 'ip_filter=["{NOBODY}"]'""" in told
     assert 'ccr_old_primary_open{aiven_service="eu",project="p",successor="us"} 1' in prometheus.text_of(
         tuple(found.values()), "p"
     )
@@ -153,13 +158,119 @@ def test_a_new_replica_makes_it_a_pair_again() -> None:
     eu, us = failed_over(**CLOSED)
     shared = row("us", "asia")
     services = (eu, {**us, "service_integrations": [shared]}, made("asia", 5, shared))
-    looks = {"us": Look(side=side("master")), "asia": Look(side=side("slave")), "eu": Look(trouble="no answer")}
+    looks = {
+        "us": Look(side=side("master")),
+        "asia": Look(side=side("slave")),
+        "eu": Look(trouble="refused", refused=True),
+    }
     found = pair_statuses(every(*services), looks, limits=Limits(), now=NOW)
     line, code = nagios.line_of(found, Limits())
     assert (line.split(" | ")[0], code) == ("CCR OK - 1 pair OK, 1 old primary closed", 0)
     assert 'ccr_pair_lost{primary="us",project="p",replica="asia"} 0' in prometheus.text_of(found, "p")
     only_old = pair_statuses(chosen(every(*services), ("eu",)), looks, limits=Limits(), now=NOW)
     assert nagios.line_of(only_old, Limits()) == ("CCR OK - 1 old primary closed", 0)
+
+
+OURS = (
+    Look(trouble="eu (h:1): its name is not known here", ours=True),
+    Look(trouble="no route to host", ours=True),
+    Look(trouble="eu (h:1): no answer within 2 s"),
+    Look(trouble="the TLS handshake failed"),
+)
+
+
+@pytest.mark.parametrize("look", OURS, ids=lambda one: one.trouble)
+def test_what_can_not_be_asked_is_not_called_closed(look: Look) -> None:
+    found = judged(every(*failed_over(**CLOSED)), {**ALONE, "eu": look})["eu"]
+    assert (found.rank, found.health, found.closed) == ("old primary, unknown whether closed", "unknown", "")
+    assert look.trouble in found.reasons[0]
+    assert found.told()["closed"] is None
+
+
+def journaled(**more: Any) -> tuple[Recorded, ...]:
+    """What a journal of this machine says of the promotion of us."""
+    eu, us = models.services(json.dumps([made("eu", 1), made("us", 2)]))
+    origin = Origin(name="eu", old_created=lineage.created(eu), new_created=lineage.created(us))
+    return (Recorded(new="us", origin=origin, **{"proven": True, **more}),)
+
+
+def untagged(*services: dict[str, Any], **more: Any) -> tuple[Pair, ...]:
+    return pairs_of(models.services(json.dumps(services)), journaled(**more))
+
+
+@pytest.mark.parametrize(("old", "health"), [({}, "critical"), (CLOSED, "warning")])
+def test_a_promoted_service_that_lost_its_tags_is_never_ok(old: dict[str, Any], health: str) -> None:
+    """Terraform and the Kubernetes operator replace tags and ip_filter."""
+    shared = row("us", "asia")
+    pairs = untagged(made("eu", 1, **old), made("us", 2, shared), made("asia", 3, shared))
+    found = judged(pairs, {**MASTER, "asia": Look(side=side("slave")), **({} if not old else {"eu": ALONE["eu"]})})
+    assert found["eu"].health == health
+    assert "only a journal of this machine says that us was promoted from eu" in found["eu"].reasons[-1]
+    assert ("ccr-avn", "switchover", "eu", "us", "--project", "p") in found["eu"].next
+    assert nagios.line_of(tuple(found.values()), Limits())[1] > 0
+
+
+def test_after_an_interrupted_promotion_nothing_is_ok() -> None:
+    """Neither tags nor replica; the journal says that it was sent, the fence still holds, and the run has no end."""
+    run = Unfinished(run="R", command="switchover", services=("eu", "us"), next=("ccr-avn", "switchover", "eu", "us"))
+    looks = {"eu": Look(side=side("master", paused_seconds=42.0)), "us": Look(side=side("master"))}
+    found = judged(untagged(made("eu", 1), made("us", 2), proven=False), looks, (run,))
+    assert {name: (one.rank, one.health, one.next[0]) for name, one in found.items()} == {
+        "eu": ("old primary, still open", "critical", run.next),
+        "us": ("current primary", "warning", run.next),
+    }
+    told = "; ".join(found["eu"].reasons)
+    for part in ("run R on this machine", "the promotion of us was sent", "writes on eu are paused, for 42.0 s more"):
+        assert part in told
+    line, code = nagios.line_of(tuple(found.values()), Limits())
+    assert (code, "next: ccr-avn switchover eu us" in line) == (2, True)
+    assert found["eu"].told()["next"][0] == list(run.next)
+    assert "next: ccr-avn switchover eu us" in tables.troubles(tuple(found.values()))
+
+
+def test_a_single_service_whose_writes_are_paused_is_a_warning() -> None:
+    [found] = judged(every(made("eu", 1)), {"eu": Look(side=side("master", paused_seconds=9.0))}).values()
+    assert (found.rank, found.health) == ("single", "warning")
+    assert found.next == (("ccr-avn", "unfence", "eu", "--project", "p"),)
+    assert nagios.line_of((found,), Limits())[1] == 1
+
+
+def test_a_fork_is_shown_and_keeps_its_health() -> None:
+    looks = {"eu": Look(side=side("master")), "us": Look(side=side("master", replid="b" * 40, replid2=HISTORY))}
+    found = judged(every(made("eu", 1), made("us", 2)), looks)
+    assert {(one.rank, one.health, one.next) for one in found.values()} == {("fork or unrecorded promotion", "ok", ())}
+    assert (found["eu"].related, found["us"].told()["shares_history_with"]) == (("us",), ["eu"])
+    assert "us shares its history with eu: a fork, or a promotion" in "".join(tables.troubles(tuple(found.values())))
+    line, _ = nagios.line_of(tuple(found.values()), Limits())
+    assert line == "CCR UNKNOWN - there is no pair; eu and us share a history (fork or unrecorded promotion)"
+    pairs = every(made("eu", 1), made("us", 2))
+    expected = judged(with_expected(pairs, pairs, [("eu", "us")]), looks)
+    assert expected["eu/us"].health == "critical", "--expect decides"
+
+
+def test_one_that_is_recorded_is_no_fork() -> None:
+    looks = {"eu": Look(side=side("master")), "us": Look(side=side("master", replid="b" * 40, replid2=HISTORY))}
+    found = judged(every(*failed_over()), looks)
+    assert [one.related for one in found.values()] == [(), ()]
+
+
+@pytest.mark.parametrize("rows", [(), (row("eu", "drilled"),)])
+def test_a_drills_service_is_shown_with_its_age_and_judges_nothing(rows: tuple[dict[str, Any], ...]) -> None:
+    shared = row("eu", "us")
+    services = (made("eu", 1, shared, *rows), made("us", 2, shared), made("drilled", 3, *rows))
+    pairs = pairs_of(models.services(json.dumps(services)), (), {"drilled": "R"})
+    looks = {**MASTER, "us": Look(side=side("slave")), "drilled": Look(trouble="no answer")}
+    found = {one.pair.replica_name or one.pair.primary_name: one for one in judged(pairs, looks).values()}
+    drilled = found["drilled"]
+    assert (drilled.rank, drilled.health) == ("drill's service", "ok")
+    assert drilled.told()["drill"] == {
+        "run": "R",
+        "age_seconds": (NOW - datetime(2026, 1, 3, tzinfo=UTC)).days * 86400 + 43200,
+    }
+    assert tables.rows((drilled,))[1][1] == "drill's service, 212 d old"
+    assert tables.troubles((drilled,))[-1] == "next: ccr-avn drill --clean --only drilled --project p"
+    assert "drilled" not in prometheus.text_of(tuple(found.values()), "p")
+    assert nagios.line_of(tuple(found.values()), Limits())[1] == 0
 
 
 @pytest.mark.parametrize(("old", "health"), [(CLOSED, "warning"), ({}, "critical")])
@@ -286,7 +397,7 @@ def test_what_the_platform_says_is_shown_without_what_steers_a_terminal() -> Non
     assert "\x1b" not in text
 
 
-def test_only_what_has_to_do_with_a_pair_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_server_is_asked_also_one_that_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def fetch_replication(where: Any, **_: Any) -> Any:
@@ -300,7 +411,7 @@ def test_only_what_has_to_do_with_a_pair_is_asked(monkeypatch: pytest.MonkeyPatc
         {**one, "service_uri": "rediss://u:p@h:1"} for one in (*with_another_pair(*failed_over()), made("alone", 1))
     ]
     found = look_at_all(every(*services), limit=60)
-    assert sorted(asked) == ["eu", "p0", "r0", "us"]
+    assert sorted(asked) == ["alone", "eu", "p0", "r0", "us"]
     assert (found["eu"].answered, found["us"].answered) == (True, False)
 
 
