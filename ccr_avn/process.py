@@ -1,6 +1,5 @@
 """The only module that starts processes."""
 
-import atexit
 import errno
 import io
 import os
@@ -15,10 +14,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ccr_avn import preload
 from ccr_avn.errors import UsageError
 from ccr_avn.redact import redacted
+
+if TYPE_CHECKING:
+    from ccr_avn.loaded_avn import LoadedAvn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ been there, which takes a sixth of its start."""
 NOT_STARTED = 126
 """The exit code that a shell has for a program that can't be run."""
 
-_preloaded: list[preload.Preloaded] = []
+_loaded: "list[LoadedAvn]" = []
 """The avn that is loaded, one at most."""
 
 
@@ -61,7 +63,7 @@ def run(argv: tuple[str, ...], *, deadline: float, environment: Mapping[str, str
     Ctrl-C in a terminal reaches us, and we decide what becomes of a change under way.
     """
     began = time.monotonic()
-    ended = _preloaded[0].run(argv, environment, deadline=deadline, nice=nice) if _preloaded else None
+    ended = _loaded[0].run(argv, environment, deadline=deadline, nice=nice) if _loaded else None
     if ended:
         stdout, stderr = _text(ended.stdout), _text(ended.stderr)
         seconds = time.monotonic() - began
@@ -70,17 +72,15 @@ def run(argv: tuple[str, ...], *, deadline: float, environment: Mapping[str, str
 
 
 def preload_avn(path: str) -> None:
-    """From now on :func:`run` forks this avn from one that is loaded already, where that is the same; see `preload.py`.
+    """From now on :func:`run` forks this avn from one that is loaded, where that is the same; see `loaded_avn.py`.
 
     It pays from the second command on.
     """
-    script = None if os.environ.get(preload.OFF) or _preloaded else preload.script_at(path)
-    if script is None or not preload.possible():
-        return
-    with suppress(OSError):
-        helper = preload.Preloaded(path, script, AVN)
-        atexit.register(helper.close)
-        _preloaded.append(helper)
+    from ccr_avn import loaded_avn
+
+    if not _loaded and loaded_avn.possible(path):
+        with suppress(OSError):
+            _loaded.append(loaded_avn.LoadedAvn(path, AVN))
 
 
 def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, str], nice: int) -> Answer:
@@ -101,7 +101,8 @@ def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, s
         return Answer(argv=argv, code=NOT_STARTED, stdout="", stderr=why, seconds=0.0, started=False)
     _running.add(child)
     with child:
-        preload.give_way(child.pid, nice)
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, child.pid, nice or os.getpriority(os.PRIO_PROCESS, 0))
         expired = False
         try:
             stdout, stderr = child.communicate(timeout=deadline)

@@ -323,7 +323,7 @@ def compare_sides(
 
     return Step(
         slug="parity",
-        purpose="compare rights, settings, versions, functions and clocks of both sides",
+        purpose="compare rights, settings, versions, modules, functions and clocks of both sides",
         read=Probe(("ccr-avn", "switchover", primary, replica, *setting.options, *options, "--check"), read),
         by_hand=f"avn service get {primary} --json, avn service get {replica} --json",
         gate=parity.are_alike(setting.project, services, primary, replica),

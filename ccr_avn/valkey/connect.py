@@ -1,92 +1,101 @@
-"""Connects to a service and waits until its server answers."""
+"""Connects to a service and waits until its server answers: one deadline for each exchange, from its first byte to its last."""
 
+import math
+import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
 
 import valkey
+from valkey._parsers import _LibvalkeyParser
 from valkey.backoff import NoBackoff
-from valkey.exceptions import ValkeyError
+from valkey.client import Pipeline
+from valkey.exceptions import InvalidResponse, NoPermissionError, ValkeyError
 from valkey.retry import Retry
 
-from ccr_avn.errors import Refused, Unreachable
-from ccr_avn.valkey.diagnose import explain, unreadable_ca
+from ccr_avn.errors import Refused
+from ccr_avn.valkey.diagnose import UNUSABLE, explain, unreadable_ca
+from ccr_avn.valkey.dial import dial, remaining
+from ccr_avn.valkey.endpoint import Endpoint, settings
 
-TLS_SCHEMES = ("rediss", "valkeys")
-PLAIN_SCHEMES = ("redis", "valkey")
-REDACTED = "<redacted>"
-"""What the platform shows instead of a password to a token without ``service:secrets:read``."""
-
-SHORTEST_IDLE, LONGEST_ALIVE = 1.0, 2.0
-"""Seconds: the shortest idle time-out that a service can have, and the longest pause on a connection that must stay."""
+__all__ = ["Client", "Endpoint", "Line", "awake", "connect", "explained", "in_background", "settings"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a service answers. ``timeout``: seconds, for connecting and for each reply.
+class _Kept:
+    """Whoever makes one closes it: a signal that arrived in valkey-py's own ``__del__`` would be lost."""
 
-    ``idle_timeout``: seconds after which it ends a connection without commands, 0 for never; None: not known.
-    ``closed``: its IP filter is known to admit nobody.
-    """
-
-    service: str
-    uri: str = field(repr=False)  # holds the password
-    ca_file: Path | None = None
-    timeout: float = 5.0
-    idle_timeout: float | None = None
-    closed: bool = False
-
-    @property
-    def keep_alive(self) -> float:
-        """Seconds between two commands on a connection that must stay: hundreds may have to, for minutes."""
-        idle = SHORTEST_IDLE if self.idle_timeout is None else self.idle_timeout
-        return min(LONGEST_ALIVE, 0.4 * idle) if idle else LONGEST_ALIVE
-
-    @property
-    def address(self) -> str:
-        """``host:port``, without secrets."""
-        host = _split(self.uri).hostname or "?"
-        return f"[{host}]:{_port(self.uri) or 6379}" if ":" in host else f"{host}:{_port(self.uri) or 6379}"
-
-    @property
-    def tls(self) -> bool:
-        return _split(self.uri).scheme in TLS_SCHEMES
+    __del__ = int
 
 
-def settings(endpoint: Endpoint) -> dict[str, Any]:
-    """The endpoint as keyword arguments of a valkey-py connection.
+class _Parser(_Kept, _LibvalkeyParser):
+    """Gives up at ``until``, on the monotonic clock, however slowly it is fed."""
 
-    Raises:
-        Unreachable: its address can't be used.
-    """
-    parts = _split(endpoint.uri)
-    password = unquote(parts.password or "")
-    if parts.scheme not in (*TLS_SCHEMES, *PLAIN_SCHEMES) or not parts.hostname or _port(endpoint.uri) is None:
-        raise Unreachable(
-            f"the address of {endpoint.service} can't be used",
-            detail=f"it is not SCHEME://USER:PASSWORD@HOST:PORT, or its scheme ({parts.scheme or 'missing'}) is none of "
-            + ", ".join((*TLS_SCHEMES, *PLAIN_SCHEMES)),
-            hint=f"look at it: avn service get {endpoint.service} --format '{{service_uri_params}}'",
-            passing=False,
-        )
-    if password == REDACTED:
-        raise Unreachable(
-            f"the password of {endpoint.service} is not visible to this token",
-            detail=f"{REDACTED} is in its place",
-            hint="use a token with the permission service:secrets:read",
-            passing=False,
-        )
-    return {
-        "host": parts.hostname,
-        "port": parts.port or 6379,
-        "username": unquote(parts.username) if parts.username else None,
-        "password": password or None,
-    }
+    until = math.inf
+
+    def read_from_socket(self, *asked: Any, **other: Any) -> Any:
+        if not asked and not other:
+            self._sock.settimeout(remaining(self.until))
+        return super().read_from_socket(*asked, **other)  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+
+
+class Line(_Kept, valkey.Connection):
+    """One connection. ``limit``: seconds for a command with its replies, and with connecting where it is made for that;
+    ``until``: on the monotonic clock, for all of them."""
+
+    def __init__(self, *, endpoint: Endpoint, limit: float = math.inf, until: float = math.inf, **more: Any) -> None:
+        self._endpoint, self._limit, self._until = endpoint, limit, until
+        self._greeting = self._new = False  # it is being made; nothing but the greeting has been sent
+        common: dict[str, Any] = {"socket_timeout": endpoint.timeout, "lib_name": None, "lib_version": None}
+        super().__init__(**settings(endpoint), **common, parser_class=_Parser, **more)  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+
+    def connect(self) -> None:
+        if self._sock is None:
+            self._greeting = self._new = True
+            self._begin()
+            super().connect()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+            self._greeting = False
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        self.connect()
+        if not self._greeting:
+            if not self._new:
+                self._begin()
+            self._new = False
+            if self._sock:
+                self._sock.settimeout(remaining(self._parser.until))
+        super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+
+    def _begin(self) -> None:
+        self._parser.until = min(self._until, time.monotonic() + self._limit)
+
+    def _connect(self) -> Any:
+        context = _tls_context(self._endpoint) if self._endpoint.tls else None
+        return dial((self.host, self.port), self._parser.until, context)
+
+
+class _Strict(_Kept):
+    def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
+        try:
+            return super().parse_response(connection, command_name, **options)  # type: ignore[misc]  # of whom it is mixed into
+        except UNUSABLE as odd:
+            connection.disconnect()  # one reply too few, and all that follow would answer something else
+            raise InvalidResponse(f"{command_name} was answered with something else: {odd!r}") from None
+
+
+class _Pipeline(_Strict, Pipeline):
+    """As valkey-py's."""
+
+
+class Client(_Strict, valkey.Valkey):
+    """valkey-py's, with a :class:`Line` of its own."""
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
+        made: Any = _Pipeline
+        return made(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
 def connect(
@@ -96,7 +105,7 @@ def connect(
     protocol: int = 2,
     database: int = 0,
     timeout: float | None = None,
-) -> "valkey.Valkey":
+) -> Client:
     """One connection of its own, proven by INFO; no command is ever repeated behind the caller's back.
 
     A server that still loads, or that lost its primary and must not serve stale data, refuses PING and answers INFO.
@@ -106,26 +115,23 @@ def connect(
     Raises:
         Unreachable: with what it looks like, and what to do.
     """
-    limit = timeout or endpoint.timeout
-    client = valkey.Valkey(
-        **settings(endpoint),
-        **_tls(endpoint),
+    pool = valkey.ConnectionPool(
+        connection_class=Line,
+        max_connections=1,
+        endpoint=endpoint,
+        limit=timeout or endpoint.timeout,
         db=database,
-        socket_timeout=limit,
-        socket_connect_timeout=limit,
         client_name=name,
         protocol=protocol,
-        lib_name=None,
-        lib_version=None,
         retry=Retry(NoBackoff(), 0),
-        single_connection_client=False,
-        max_connections=1,
     )
+    client = Client(connection_pool=pool)
+    client.auto_close_connection_pool = True
     client.set_response_callback(
         "INFO", lambda answer, **_: answer
-    )  # see valkey/replication.py: it has rules of its own
+    )  # valkey/replication.py has rules of its own for it
     try:
-        with explained(endpoint), suppress(valkey.exceptions.NoPermissionError):  # a user who may not ask is in
+        with explained(endpoint), suppress(NoPermissionError):  # a user who may not ask is in
             client.execute_command("INFO", "server")  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
     except BaseException:
         client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
@@ -141,53 +147,37 @@ def explained(endpoint: Endpoint, *, connected: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except (ValkeyError, OSError) as error:
+    except (ValkeyError, OSError, *UNUSABLE) as error:
         raise explain(endpoint, error, connected=connected) from None
 
 
-def _tls(endpoint: Endpoint) -> dict[str, Any]:
-    """Certificate and host name are always checked.
+def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    """Certificate and host name are always checked. The given CA is trusted *besides* the system's: which of the two
+    signed a service depends on when it was created.
 
     Raises:
-        Unreachable: the CA file can't be read.
+        Unreachable: the CA's file can't be read, or holds no certificate.
     """
-    if not endpoint.tls:
-        return {}
-    verified: dict[str, Any] = {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
-    return {**verified, "ssl_ca_data": given} if (given := authority(endpoint)) else verified
-
-
-def authority(endpoint: Endpoint) -> str | None:
-    """The CA that is trusted *besides* the system's: which of the two signed a service depends on when it was created.
-
-    Raises:
-        Unreachable: its file can't be read, or holds no certificate.
-    """
-    if endpoint.ca_file is None:
-        return None
     try:
-        given = endpoint.ca_file.read_text()
-        if "BEGIN CERTIFICATE" not in given:
+        given = endpoint.ca_file.read_bytes() if endpoint.ca_file else b""
+        found = re.findall(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----", given)
+        if endpoint.ca_file and not found:
             raise ValueError("it holds no certificate in PEM form")
+        with _making:  # else every thread of the first moment would make its own, each for 25 ms
+            return _context_with(b"\n".join(found).decode("ascii"))
     except (OSError, ValueError) as error:
         raise unreadable_ca(endpoint, error) from None
-    return given
 
 
-def _split(uri: str) -> SplitResult:
-    """Its parts; none of what is no URI at all."""
-    try:
-        return urlsplit(uri)
-    except ValueError:
-        return urlsplit("")
+_making = threading.Lock()
 
 
-def _port(uri: str) -> int | None:
-    """The port, 0 where none is given, None where it is no number."""
-    try:
-        return _split(uri).port or 0
-    except ValueError:
-        return None
+@lru_cache(maxsize=8)
+def _context_with(authority: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if authority:
+        context.load_verify_locations(cadata=authority)
+    return context
 
 
 def in_background(work: Callable[[], None], name: str) -> threading.Thread:

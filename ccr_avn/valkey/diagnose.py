@@ -4,19 +4,20 @@ import errno
 import socket
 import ssl
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from valkey import exceptions
 
 from ccr_avn.errors import Unreachable
 from ccr_avn.redact import redacted
-
-if TYPE_CHECKING:
-    from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.endpoint import Endpoint
 
 CLOSED_EARLY = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)
 """A connection that is cut within the TLS handshake is no trouble with certificates."""
 
+
+UNUSABLE = (AttributeError, LookupError, TypeError, ValueError)
+"""What reading an answer of the wrong kind raises."""
 
 REFUSALS = {
     "BUSY": (
@@ -91,7 +92,7 @@ class Diagnosis:
     kind: type[Unreachable] = Unreachable
 
 
-def explain(endpoint: "Endpoint", error: Exception, *, connected: bool) -> Unreachable:
+def explain(endpoint: Endpoint, error: Exception, *, connected: bool) -> Unreachable:
     """The error as one that can be acted on; ``connected``: it had answered before."""
     looks = _looks(endpoint, error, connected=connected)
     return looks.kind(
@@ -102,7 +103,7 @@ def explain(endpoint: "Endpoint", error: Exception, *, connected: bool) -> Unrea
     )
 
 
-def unreadable_ca(endpoint: "Endpoint", error: Exception) -> Unreachable:
+def unreadable_ca(endpoint: Endpoint, error: Exception) -> Unreachable:
     return Unreachable(
         f"the CA file for {endpoint.service} can't be used",
         detail=_told(error),
@@ -111,13 +112,16 @@ def unreadable_ca(endpoint: "Endpoint", error: Exception) -> Unreachable:
     )
 
 
-def _looks(endpoint: "Endpoint", error: Exception, *, connected: bool) -> Diagnosis:
+def _looks(endpoint: Endpoint, error: Exception, *, connected: bool) -> Diagnosis:
     name = endpoint.service
     if isinstance(error, (exceptions.ResponseError, exceptions.AuthenticationError, exceptions.BusyLoadingError)):
         return replace(_refused(name, error), kind=Answered)
     causes = _causes(error)
     if any(isinstance(one, ssl.SSLError) for one in causes) and not _any(causes, CLOSED_EARLY):
         return replace(_tls(name, " ".join(str(one) for one in causes)), kind=Answered)
+    if isinstance(error, (*UNUSABLE, exceptions.InvalidResponse)):
+        hint = f"check its address: avn service get {name}; if a proxy is in between, connect without it"
+        return Diagnosis("its answer can't be used: it is not one of Valkey", hint, passing=True, kind=Answered)
     if connected and isinstance(error, exceptions.ValkeyError):
         return _lost(name, error)
     return _network(endpoint, error, causes)
@@ -179,7 +183,7 @@ def _tls(name: str, text: str) -> Diagnosis:
     return Diagnosis("its TLS certificate is not trusted here", hint, passing=False)
 
 
-def _network(endpoint: "Endpoint", error: Exception, causes: tuple[BaseException, ...]) -> Diagnosis:
+def _network(endpoint: Endpoint, error: Exception, causes: tuple[BaseException, ...]) -> Diagnosis:
     name = endpoint.service
     if "max number of clients" in str(error):
         hint = f"close idle clients, or lower its timeout: avn service update {name} -c valkey_timeout=60"
@@ -208,7 +212,7 @@ def _network(endpoint: "Endpoint", error: Exception, causes: tuple[BaseException
     return _kept_out(endpoint, "the connection was closed at once: an IP filter, or it is restarting")
 
 
-def _kept_out(endpoint: "Endpoint", what: str) -> Diagnosis:
+def _kept_out(endpoint: Endpoint, what: str) -> Diagnosis:
     """An old primary that was closed is not to be opened because it does not answer."""
     name = endpoint.service
     if endpoint.closed:

@@ -9,7 +9,7 @@ from valkey.exceptions import ResponseError
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey import marker
 from ccr_avn.valkey.connect import Endpoint, connect, explained
-from ccr_avn.valkey.replication import ReplicationInfo, databases, info_fields, read_replication
+from ccr_avn.valkey.replication import ReplicationInfo, databases, info_fields, modules_in, read_replication
 
 if TYPE_CHECKING:
     import valkey
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """One side. ``libraries``: the code of each library of functions, as a digest; None: not permitted, or not known."""
+    """One side. ``libraries``: the code of each library of functions, as a digest; None: not permitted, or not known.
+
+    ``modules``: the version of each.
+    """
 
     side: ReplicationInfo
+    modules: dict[str, int]
     libraries: dict[str, str] | None
     ahead: float  # seconds by which its clock is ahead of this machine's
     uncertain: float  # seconds by which that may be wrong, either way
@@ -56,7 +60,8 @@ def read_plane(endpoint: Endpoint) -> Plane:
         ahead, uncertain = marker.ahead(client)
         libraries = _libraries(client)
         side = read_replication(client, endpoint.service)
-    return Plane(side=side, libraries=libraries, ahead=ahead, uncertain=uncertain)
+        modules = modules_in(client.execute_command("INFO", "modules"))
+    return Plane(side=side, modules=modules, libraries=libraries, ahead=ahead, uncertain=uncertain)
 
 
 def _libraries(client: "valkey.Valkey") -> dict[str, str] | None:

@@ -148,11 +148,23 @@ def info_fields(answer: object) -> dict[str, str]:
 
     An error that a script made up may hold any other character that ends a line, and what looks like a field behind it.
     """
-    found: dict[str, str] = {}
-    for line in answer.decode(errors="replace").split("\r\n") if isinstance(answer, bytes) else ():
-        name, _, value = line.partition(":")
-        found.setdefault(name, value)
-    return found
+    return dict(reversed(_lines(answer)))
+
+
+def modules_in(answer: object) -> dict[str, int]:
+    """The version of each module in what INFO modules answered: a number that the module counts as it likes."""
+    found = [_parts(value) for name, value in _lines(answer) if name == "module"]
+    return {one["name"]: int(one["ver"]) for one in found if "name" in one and one.get("ver", "").isdecimal()}
+
+
+def _lines(answer: object) -> list[tuple[str, str]]:
+    lines = answer.decode(errors="replace").split("\r\n") if isinstance(answer, bytes) else []
+    return [(name, value) for name, _, value in (line.partition(":") for line in lines)]
+
+
+def _parts(value: str) -> dict[str, str]:
+    """Of ``a=1,b=2``."""
+    return dict(part.split("=", 1) for part in value.split(",") if "=" in part)
 
 
 def parse_replication(answer: object, service: str) -> ReplicationInfo:
@@ -201,7 +213,7 @@ def _side(info: dict[str, str]) -> ReplicationInfo:
         last_save=int(info["rdb_last_save_time"]),
         rejected=int(info["unexpected_error_replies"]) if "unexpected_error_replies" in info else None,
         full_syncs=int(info.get("sync_full", 0)),
-        keyspace=tuple((number, int(facts.get("keys", 0))) for number, facts in databases(info).items()),
+        keyspace=tuple(sorted((number, int(facts.get("keys", 0))) for number, facts in databases(info).items())),
         paused_seconds=_paused(info),
     )
 
@@ -218,11 +230,7 @@ def errors_in(answer: object) -> tuple[str, ...]:
 
 def databases(info: dict[str, str]) -> dict[int, dict[str, str]]:
     """What INFO says of each database that holds keys."""
-    return {
-        int(name[2:]): dict(part.split("=", 1) for part in value.split(",") if "=" in part)
-        for name, value in info.items()
-        if name[:2] == "db" and name[2:].isdecimal()
-    }
+    return {int(name[2:]): _parts(value) for name, value in info.items() if name[:2] == "db" and name[2:].isdecimal()}
 
 
 def _paused(info: dict[str, str]) -> float | None:

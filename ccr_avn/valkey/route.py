@@ -1,12 +1,14 @@
 """Chooses the address of a service: the dynamic route, or the public one where only that answers."""
 
-import socket
+import math
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
 from ccr_avn.aiven.models import Service
+from ccr_avn.valkey.dial import dial
 
 ROUTES = ("dynamic", "public", "privatelink")
 """As avn's `connection-info` names them. The dynamic one is that of the service_uri: inside a VPC it is private."""
@@ -14,8 +16,11 @@ ROUTES = ("dynamic", "public", "privatelink")
 LIMIT = 1.0
 """Seconds in which an address has to take a connection."""
 
-_answered: dict[frozenset[tuple[str, str]], str] = {}
-"""What was found out, for the life of the process."""
+AGAIN = 60.0
+"""Seconds after which it is tried again where no address took one: a watch may outlive what kept them from it."""
+
+_chosen: dict[frozenset[tuple[str, str]], tuple[str, float]] = {}
+"""What was found out, and until when that counts."""
 
 
 def addresses(service: Service) -> dict[str, str]:
@@ -49,12 +54,10 @@ def best(known: Mapping[str, str], *, limit: float = LIMIT) -> str:
     if public is None or _place(dynamic) == _place(public):
         return dynamic
     key = frozenset(known.items())
-    if key not in _answered:
+    if key not in _chosen or _chosen[key][1] < time.monotonic():
         first = _first_that_answers((dynamic, public), limit)
-        if first is None:
-            return dynamic
-        _answered[key] = first
-    return _answered[key]
+        _chosen[key] = (first, math.inf) if first else (dynamic, time.monotonic() + AGAIN)
+    return _chosen[key][0]
 
 
 def _first_that_answers(uris: tuple[str, ...], limit: float) -> str | None:
@@ -63,11 +66,8 @@ def _first_that_answers(uris: tuple[str, ...], limit: float) -> str | None:
     taken: set[str] = set()
 
     def attempt(uri: str) -> None:
-        try:
-            with socket.create_connection(_place(uri), timeout=limit):
-                taken.add(uri)
-        except OSError:
-            pass
+        with suppress(OSError, ValueError), dial(_place(uri), until):
+            taken.add(uri)
 
     threads = [threading.Thread(target=attempt, args=(uri,), daemon=True) for uri in uris]
     for thread in threads:

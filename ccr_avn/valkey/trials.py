@@ -1,6 +1,5 @@
 """Tests what a service permits its users, on a throw-away: pauses writes and closes connections."""
 
-import socket
 import ssl
 import time
 from collections.abc import Callable, Collection
@@ -14,6 +13,7 @@ from valkey.exceptions import TimeoutError as NoAnswer
 from ccr_avn.errors import CcrError
 from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.dial import dial
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import is_quiescent
 from ccr_avn.valkey.replication import NO_HISTORY, read_replication
@@ -244,10 +244,8 @@ def certificate(endpoint: Endpoint) -> Tried:
 def _issuer(host: str, port: int, context: ssl.SSLContext) -> str:
     """Empty: it is not trusted, or can't be asked."""
     try:
-        with (
-            socket.create_connection((host, port), timeout=5) as raw,
-            context.wrap_socket(raw, server_hostname=host) as wrapped,
-        ):
+        wrapped: Any = dial((host, port), time.monotonic() + 5, context)
+        with wrapped:
             told: Any = (wrapped.getpeercert() or {}).get("issuer", ())
     except OSError:
         return ""

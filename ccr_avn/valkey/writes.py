@@ -59,8 +59,12 @@ class Kept:
         self._endpoint = endpoint
         self._lock = threading.Lock()
         self._client = connect(endpoint, name="ccr-avn:kept", timeout=timeout)
-        with explained(endpoint, connected=True):
-            self._number: Any = self._client.client_id()
+        try:
+            with explained(endpoint, connected=True):
+                self._number: Any = self._client.client_id()
+        except BaseException:
+            self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+            raise
         self._ended, self._woken = threading.Event(), threading.Event()
         self._pause = endpoint.keep_alive  # until it is about to be closed
         self._cut = False

@@ -4,6 +4,8 @@ It ends with its standard input. Who asks sends the place, the words, the enviro
 """
 
 import argparse
+import atexit
+import gc
 import os
 import pkgutil
 import resource
@@ -11,13 +13,13 @@ import select
 import signal
 import socket
 import sys
+import threading
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module, reload
+from pathlib import Path
 from typing import Any
-
-from ccr_avn import preload, preload_helper
 
 LONGEST = 1 << 20
 """Bytes of a request."""
@@ -25,7 +27,7 @@ LONGEST = 1 << 20
 AT_THE_START = ("PYTHON", "LC_", "COVERAGE", "FORCE_COLOR", "PY_COLORS", "GITHUB_", "TERMINAL_", "TYPER_")
 """Variables that begin so count while a program starts, or loads what it uses; and LANG. LANGUAGE is asked for later."""
 
-NOT_TYPED = ("ccr_avn.__main__", "ccr_avn.preload_helper", "ccr_avn.sandbox")
+NOT_TYPED = ("ccr_avn.__main__", "ccr_avn.warm_avn", "ccr_avn.sandbox")
 
 
 class Server:
@@ -193,14 +195,75 @@ def read_from_the_environment(module: str) -> list[argparse.Action]:
     return [*first, *(one for one in options(tool.parser) if one.dest == "project" and one.default is None)]
 
 
+def load(module: str, script: str) -> Any:
+    """The script's code, with all loaded that it will import; as if this process had been started as that script."""
+    sys.argv = [script]
+    gc.disable()  # nothing of what is loaded will be garbage
+    with open(script, encoding="utf-8") as file:  # noqa: PTH123 (pathlib need not be loaded)
+        code = compile(file.read(), script, "exec")
+    entry = import_module(module)
+    with suppress(ImportError):
+        import_module("netrc")  # `requests` does, when it sends
+    with suppress(AttributeError):
+        _build_parser(entry)
+    if threading.active_count() != 1:
+        sys.exit("threads are running: what they hold would be lost in a fork")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    gc.enable()
+    gc.freeze()  # else the first collection in every fork would copy all of it
+    return code
+
+
+def leave(ended: SystemExit) -> None:
+    """End as Python does, but for taking everything down that is loaded, which takes longer than most commands.
+
+    Comes back where something is to be said of it: then Python is to do it.
+    """
+    code = 0 if ended.code is None else ended.code
+    if not isinstance(code, int):
+        return
+    getattr(threading, "_shutdown", lambda: None)()
+    getattr(atexit, "_run_exitfuncs", lambda: None)()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except Exception:  # noqa: BLE001 (Python itself says what it was)
+        return
+    os._exit(code & 0xFF)
+
+
+def _build_parser(entry: Any) -> None:
+    """Most of avn's start is making its parser, which is the same for every command. Only where it is known how.
+
+    Raises:
+        AttributeError: it is another avn than those we know.
+    """
+    if entry.main.__code__.co_names != ("AivenCLI", "main"):
+        return
+    tool = entry.AivenCLI()
+    if "extend_commands" not in type(tool).parse_args.__code__.co_names:
+        return
+    tool.extend_commands(tool)
+    tool.extend_commands = lambda _: None
+    entry.AivenCLI = lambda: tool
+
+
+def _without_us(kind: Any, error: BaseException, trace: types.TracebackType | None) -> None:
+    """A traceback as the script itself would have it."""
+    trace = trace.tb_next if trace else None
+    sys.__excepthook__(kind, error.with_traceback(trace), trace)
+
+
 if __name__ == "__main__":
     _path, _script = sys.argv[1:]
     sys.path.insert(0, os.path.dirname(_script))  # noqa: PTH120 (as Python does for a script)
-    _avn = preload.script_at(_script)
+    _avn = "aiven.client.__main__" if "aiven.client" in Path(_script).read_text() else ""
     if not _avn:
         load_commands()
-    _code = preload_helper.load(_avn.module if _avn else "ccr_avn.__main__", _script)
-    _options = read_from_the_environment(_avn.module) if _avn else []
+    _code = load(_avn or "ccr_avn.__main__", _script)
+    _options = read_from_the_environment(_avn) if _avn else []
     sys.argv = Server(_path).serve()
     if _avn:
         read_again(_options)
@@ -208,9 +271,9 @@ if __name__ == "__main__":
     _main.__file__ = _script
     _main.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = _main
-    sys.excepthook = preload_helper._without_us  # a traceback begins with the script
+    sys.excepthook = _without_us  # a traceback begins with the script
     try:
         exec(_code, _main.__dict__)
     except SystemExit as _ended:
-        preload_helper.leave(_ended)
+        leave(_ended)
         raise

@@ -18,8 +18,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "printable",
         "redact",
         "process",
-        "preload",
-        "preload_helper",
+        "loaded_avn",
+        "warm_avn",
         "signals",
         "typed",
         "connection",
@@ -90,7 +90,7 @@ def test_what_one_room_alone_may_do(room: str) -> None:
     for path in files_of(room):
         text, name = path.read_text(), str(path.relative_to(ROOT))
         imported = {alias.name for node in nodes(path) if isinstance(node, ast.Import) for alias in node.names}
-        may_start = name in ("process.py", "preload.py") or name.startswith("sandbox/")
+        may_start = name == "process.py" or name.startswith("sandbox/")
         assert may_start or "subprocess" not in imported, name
         assert "dry_run" not in text or name.startswith("cli/"), name
         assert "typer" not in text or name.startswith("cli/"), name

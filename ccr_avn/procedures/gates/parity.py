@@ -57,6 +57,7 @@ def of_servers(project: Project, old: Service, new: Service, planes: Planes) -> 
     before, after = planes.primary, planes.replica
     return (
         *_version(project, old, new, before.side.version, after.side.version),
+        *_modules(project, old, new, before.modules, after.modules),
         *_functions(old, new, before, after),
         *_scripts(old, new, before, after),
         *_clocks(old, new, planes.skew),
@@ -76,7 +77,9 @@ def are_alike(project: Project, services: Step[tuple[Service, ...]], primary: st
             differences += of_servers(project, old, new, planes)
             return judge_differences(differences, compared="both sides")
         finding = judge_differences(differences, compared="what Aiven reports about them")
-        unasked = "versions, functions and clocks were not compared: only one server could be reached, or neither"
+        unasked = (
+            "versions, modules, functions and clocks were not compared: only one server could be reached, or neither"
+        )
         return replace(finding, warnings=(*finding.warnings, unasked))
 
     return Gate("no difference between the sides prevents it", judge)
@@ -262,6 +265,24 @@ def _version(project: Project, old: Service, new: Service, was: str, is_now: str
         yield differs(text=f"version: {both}: an older patch release", fix=fix)
     else:
         yield differs(text=f"version: {both}: applications will use the newer one")
+
+
+def _modules(
+    project: Project, old: Service, new: Service, before: dict[str, int], after: dict[str, int]
+) -> Iterator[Difference]:
+    """A replica skips the commands of a module that it lacks."""
+    for name, was in before.items():
+        is_now = after.get(name)
+        if was == is_now:
+            continue
+        differs = partial(Difference, topic="module", name=name, old=was, new=is_now, refuses=(is_now or 0) < was)
+        both = f"module {name}: {old.name} has version {was}, {new.name} has {is_now or 'none'}"
+        if is_now and is_now > was:
+            yield differs(text=f"{both}: applications will use the newer one")
+            continue
+        another = ("ccr-avn", "enable", old.name, "NAME", "--replica-cloud", "CLOUD", *project.flag)
+        fix = typed(avn.maintenance_start(project, new.name).argv if is_now else another)
+        yield differs(text=f"{both}: it skips commands that it lacks", fix=fix)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -42,7 +42,9 @@ def user(name: str, kind: str = "normal", password: str | None = None, **rights:
     return {"username": name, "type": kind, "password": password, "access_control": access}
 
 
-def plane(libraries: dict[str, str] | None = None, ahead: float = 0.0, **more: Any) -> Plane:
+def plane(
+    libraries: dict[str, str] | None = None, ahead: float = 0.0, modules: dict[str, int] | None = None, **more: Any
+) -> Plane:
     told: dict[str, Any] = {
         "role": "master",
         "run_id": "r",
@@ -56,7 +58,8 @@ def plane(libraries: dict[str, str] | None = None, ahead: float = 0.0, **more: A
         "maxmemory": 0,
         "loading": False,
     }
-    return Plane(side=ReplicationInfo(**{**told, **more}), libraries=libraries, ahead=ahead, uncertain=0.01)
+    side = ReplicationInfo(**{**told, **more})
+    return Plane(side=side, modules=modules or {}, libraries=libraries, ahead=ahead, uncertain=0.01)
 
 
 def of_services(old: dict[str, Any], new: dict[str, Any]) -> tuple[Difference, ...]:
@@ -269,7 +272,7 @@ def test_equal_servers_have_no_difference() -> None:
 
 
 def test_where_functions_may_not_be_listed_they_are_counted() -> None:
-    old = Plane(side=plane().side, libraries=None, ahead=0, uncertain=0)
+    old = Plane(side=plane().side, modules={}, libraries=None, ahead=0, uncertain=0)
     assert of_servers(old, old) == ()
 
 
@@ -277,8 +280,8 @@ def test_where_functions_may_not_be_listed_they_are_counted() -> None:
 def test_a_skew_is_only_told_when_the_answers_were_quick_enough_to_show_it(uncertain: float, skew: float) -> None:
     side = plane().side
     planes = Planes(
-        primary=Plane(side=side, libraries=None, ahead=0, uncertain=uncertain),
-        replica=Plane(side=side, libraries=None, ahead=2.0, uncertain=uncertain),
+        primary=Plane(side=side, modules={}, libraries=None, ahead=0, uncertain=uncertain),
+        replica=Plane(side=side, modules={}, libraries=None, ahead=2.0, uncertain=uncertain),
     )
     assert planes.skew == skew
 
@@ -302,6 +305,27 @@ def test_all_is_told_but_only_what_can_not_work_refuses() -> None:
     assert refused.verdict == "stop"
     assert "avn service update us --project p -c valkey_version=9.1" in refused.hint
     assert "valkey_timeout" in refused.detail
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict", "told"),
+    [
+        ({"json": 10002, "lua": 1}, {"lua": 1, "json": 10002, "bf": 1}, "go", ""),
+        ({"json": 10002}, {}, "stop", "module json: eu has version 10002, us has none: it skips"),
+        ({"json": 10002}, {"json": 10001}, "stop", "module json: eu has version 10002, us has 10001: it skips"),
+        ({"json": 10001}, {"json": 10002}, "go", "module json: eu has version 10001, us has 10002: applications"),
+    ],
+)
+def test_a_module_that_the_replica_lacks_is_a_refusal(
+    before: dict[str, int], after: dict[str, int], verdict: str, told: str
+) -> None:
+    """A command that a replica does not know is skipped there."""
+    old, new = service("eu"), service("us", service_integrations=[row("eu", "us")])
+    found = judged(Planes(primary=plane(modules=before), replica=plane(modules=after)), old, new)
+    assert found.verdict == verdict
+    assert told in f"{found.reason} {found.warnings}"
+    assert [one["topic"] for one in found.facts["differences"]] == ["module"] * bool(told)
+    assert verdict != "stop" or "avn service maintenance-start us" in found.hint or "ccr-avn enable eu" in found.hint
 
 
 def test_servers_that_can_not_be_asked_are_no_failure_and_are_told() -> None:

@@ -14,7 +14,7 @@ from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.valkey.connect import Endpoint, settings
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.quiescence import no_writes_between
-from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, parse_replication
+from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, modules_in, parse_replication
 from tests.support.factories import service
 
 INFO = {
@@ -98,6 +98,15 @@ def test_the_keys_of_each_database() -> None:
     held = {"db0": "keys=3,expires=1,avg_ttl=0", "db15": "keys=4,expires=0", "dbx": "keys=9"}
     found = parse_replication(told({**INFO, **held}), "eu")
     assert (found.keyspace, found.keys) == (((0, 3), (15, 4)), 7)
+
+
+def test_the_version_of_each_module() -> None:
+    """Their lines all begin alike."""
+    answer = (
+        b"# Modules\r\nmodule:name=json,ver=10002,api=1,filters=0,usedby=[search],using=[],options=[]\r\n"
+        b"module:name=lua,ver=1,api=1\r\nmodule:name=odd\r\n\x0bmodule:name=no,ver=1\r\n"
+    )
+    assert (modules_in(answer), modules_in(b"# Modules\r\n"), modules_in(None)) == ({"json": 10002, "lua": 1}, {}, {})
 
 
 @pytest.mark.parametrize("answer", [None, 1, "text", [b"role:master"]])

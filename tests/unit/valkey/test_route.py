@@ -19,7 +19,7 @@ SETTING = Setting(project=Project("p"))
 
 @pytest.fixture(autouse=True)
 def nothing_is_known_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(route, "_answered", {})
+    monkeypatch.setattr(route, "_chosen", {})
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ def test_the_public_route_is_used_where_the_dynamic_one_does_not_answer(listenin
 def test_a_name_that_does_not_resolve_leads_to_the_public_route(
     listening: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = socket.create_connection
+    real = socket.getaddrinfo
 
-    def connect(place: tuple[str, int], timeout: float) -> socket.socket:
-        if place[0] == "private.invalid":
+    def look_up(host: str, *more: Any, **other: Any) -> Any:
+        if host == "private.invalid":
             raise socket.gaierror(-2, "Name or service not known")
-        return real(place, timeout=timeout)
+        return real(host, *more, **other)
 
-    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     known = {"dynamic": "valkeys://u:p@private.invalid:1", "public": f"valkeys://u:p@127.0.0.1:{listening}"}
     assert route.best(known) == known["public"]
 
@@ -74,20 +74,34 @@ def test_a_name_that_does_not_resolve_leads_to_the_public_route(
 def test_the_dynamic_route_comes_first_and_is_tried_once(listening: int, monkeypatch: pytest.MonkeyPatch) -> None:
     one = service(listening, component("public", closed_port()))
     assert endpoint(one, SETTING).address == f"127.0.0.1:{listening}"
-    monkeypatch.setattr(socket, "create_connection", None)
+    monkeypatch.setattr(route, "dial", None)
     assert endpoint(one, SETTING).address == f"127.0.0.1:{listening}"
 
 
-def test_where_nothing_answers_the_dynamic_route_is_told_of_and_tried_again(listening: int) -> None:
-    away, public = closed_port(), closed_port()
-    one = service(away, component("public", public))
-    assert endpoint(one, SETTING).address == f"127.0.0.1:{away}"
-    assert route._answered == {}
+def test_where_nothing_answers_the_dynamic_route_is_used_and_nothing_tried_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[tuple[str, int]] = []
+
+    def silent(place: tuple[str, int], until: float) -> None:
+        tried.append(place)
+        raise TimeoutError
+
+    monkeypatch.setattr(route, "dial", silent)
+    one = service(1, component("public", 2))
+    for _ in range(3):
+        assert endpoint(one, SETTING).address == "127.0.0.1:1"
+    assert sorted(tried) == [("127.0.0.1", 1), ("127.0.0.1", 2)]
+    monkeypatch.setattr(route, "AGAIN", -1.0)
+    monkeypatch.setattr(route, "_chosen", {})
+    for _ in range(2):
+        endpoint(one, SETTING)
+    assert len(tried) == 6, "a watch goes on for longer than that"
 
 
 @pytest.mark.parametrize(("asked", "port"), [("dynamic", 1), ("public", 2), ("privatelink", 3)])
 def test_what_was_asked_for_is_used_untried(asked: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "create_connection", None)
+    monkeypatch.setattr(route, "dial", None)
     parts = (component("public", 2), component("privatelink", 3), component("public", 9, usage="replica"))
     one = service(1, *parts, component("public", 8, component="prometheus"))
     assert endpoint(one, Setting(route=asked)).address == f"127.0.0.1:{port}"

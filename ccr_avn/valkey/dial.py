@@ -1,0 +1,123 @@
+"""Opens sockets, each within one deadline. A name is looked up once, and again when its addresses fail later on."""
+
+import socket
+import ssl
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+Place = tuple[str, int]
+"""Host and port."""
+
+FRESH = 30.0
+"""Seconds for which addresses that fail are not looked up again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    addresses: tuple[Any, ...]  # as getaddrinfo gives them, the one that answered last in front
+    at: float
+
+
+_known: dict[Place, _Known] = {}
+_looking: dict[Place, "Future[_Known]"] = {}
+_lock = threading.Lock()
+
+
+def dial(place: Place, until: float, context: ssl.SSLContext | None = None) -> socket.socket:
+    """A connection to any one of the host's addresses, with TLS if there is a ``context``; all of it by ``until``.
+
+    ``until``: on the monotonic clock. A look-up that takes long delays only the first who needs it.
+
+    Raises:
+        OSError: none of them answers, or the name does not resolve.
+    """
+    known = _known.get(place)
+    if known is None:
+        return _any_of(_answer(_look_up(place), until), place, until, context)
+    try:
+        return _any_of(known, place, until, context)
+    except OSError:
+        if time.monotonic() - known.at < FRESH:
+            raise
+        look = _look_up(place)  # also where no time is left for its answer: the next one has it
+        remaining(until)
+        found = _answer(look, until)
+        if set(found.addresses) == set(known.addresses):
+            raise
+        return _any_of(found, place, until, context)
+
+
+def remaining(until: float) -> float:
+    """Seconds.
+
+    Raises:
+        TimeoutError: there are none.
+    """
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no time left")
+    return left
+
+
+def _any_of(known: _Known, place: Place, until: float, context: ssl.SSLContext | None) -> socket.socket:
+    """The first that answers; one that is silent leaves time for the others."""
+    failure: OSError = OSError("no address")
+    for number, address in enumerate(known.addresses):
+        left = len(known.addresses) - number
+        try:
+            made = _connected(address, place[0], time.monotonic() + remaining(until) / left, context)
+        except OSError as error:
+            failure = error
+        else:
+            if number:
+                _known[place] = _Known((address, *(one for one in known.addresses if one != address)), known.at)
+            return made
+    raise failure
+
+
+def _connected(address: Any, host: str, until: float, context: ssl.SSLContext | None) -> socket.socket:
+    family, kind, protocol, _, where = address
+    raw = socket.socket(family, kind, protocol)
+    try:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.settimeout(remaining(until))
+        raw.connect(where)
+        raw.settimeout(remaining(until))
+        return context.wrap_socket(raw, server_hostname=host) if context else raw
+    except BaseException:
+        raw.close()
+        raise
+
+
+def _answer(look: "Future[_Known]", until: float) -> _Known:
+    try:
+        return look.result(remaining(until))
+    except TimeoutError:
+        raise socket.gaierror(socket.EAI_AGAIN, "the look-up of its name takes too long") from None
+
+
+def _look_up(place: Place) -> "Future[_Known]":
+    """One look-up of a name at a time, by a thread of its own: it has no time limit."""
+    with _lock:
+        if place in _looking:
+            return _looking[place]
+        found = _looking[place] = Future()
+
+    def look() -> None:
+        try:
+            addresses = tuple(socket.getaddrinfo(*place, type=socket.SOCK_STREAM))
+            _known[place] = _Known(addresses, time.monotonic())
+            found.set_result(_known[place])
+        except Exception as error:  # noqa: BLE001 (raised to whoever waits)
+            found.set_exception(error)
+        finally:
+            del _looking[place]
+
+    try:
+        threading.Thread(target=look, name="look-up", daemon=True).start()
+    except RuntimeError:  # no thread is to be had
+        look()
+    return found
