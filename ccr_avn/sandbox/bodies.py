@@ -5,7 +5,6 @@ import re
 from typing import Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.responses import Response
 
 from ccr_avn.sandbox.records import ApiError
 
@@ -127,20 +126,11 @@ def check(body: Any, kind: type[BaseModel]) -> None:
         raise ApiError(400, f"Invalid input for {where}: {seen['msg']}", "invalid_input") from None
 
 
-class Json(Response):
-    """Escaped, so that anything can be said: half of a surrogate pair, too."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content).encode()
-
-
-def error(status: int, message: str, code: str) -> Response:
-    entry: dict[str, Any] = {"message": message, "status": status, "more_info": "https://api.aiven.io/doc/"}
-    if code:
-        entry["error_code"] = code
-    return Json({"errors": [entry], "message": message}, status_code=status)
+def error(refusal: ApiError) -> JsonObject:
+    entry: JsonObject = {"message": refusal.message, "status": refusal.status, "more_info": "https://api.aiven.io/doc/"}
+    if refusal.code:
+        entry["error_code"] = refusal.code
+    return {"errors": [entry], "message": refusal.message}
 
 
 def json_of(body: bytes) -> Any:

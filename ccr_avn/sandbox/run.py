@@ -5,7 +5,6 @@ import os
 import resource
 import secrets
 import shutil
-import socket
 import tempfile
 import threading
 import time
@@ -15,9 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from ccr_avn.sandbox.options import SandboxOptions
-
-START_LIMIT = 10.0
-"""Seconds the API may take to listen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,30 +88,24 @@ def _raise_descriptors() -> None:
 def _served(options: SandboxOptions, servers: Any, home: Path) -> Iterator[RunningSandbox]:
     timers: list[threading.Timer] = []
     try:
-        sandbox, server = _assemble(options, servers, home, timers)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [server.ccr_socket]}, daemon=True)
-        thread.start()
-        _wait_until(lambda: server.started)
+        sandbox = _assemble(options, servers, home, timers)
+        threading.Thread(target=sandbox.guard.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield sandbox
         finally:
-            server.force_exit = server.should_exit = True
-            thread.join(START_LIMIT)
+            sandbox.guard.shutdown()
+            sandbox.guard.server_close()
     finally:
         for timer in timers:
             timer.cancel()
 
 
-def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[threading.Timer]) -> tuple[Any, Any]:
-    import uvicorn
-
+def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[threading.Timer]) -> RunningSandbox:
     from ccr_avn.sandbox import bodies
     from ccr_avn.sandbox.api import Api
-    from ccr_avn.sandbox.clients import Connections
     from ccr_avn.sandbox.control import control
     from ccr_avn.sandbox.faults import Faults, RateLimit
-    from ccr_avn.sandbox.guard import Guard
-    from ccr_avn.sandbox.web import application
+    from ccr_avn.sandbox.web import Server
     from ccr_avn.sandbox.world import Platform
 
     lock = threading.RLock()
@@ -132,59 +122,32 @@ def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[th
 
     platform = Platform(options, servers, time.monotonic, later)
     faults = Faults()
-    token = os.environ.get("CCR_AVN_SANDBOX_TOKEN") or f"sandbox-{secrets.token_urlsafe(12)}"
-    ca = options.tls_ca.read_text() if options.tls_ca else ""
+    tokens = (
+        os.environ.get("CCR_AVN_SANDBOX_TOKEN") or f"sandbox-{secrets.token_urlsafe(12)}",
+        secrets.token_urlsafe(24),
+    )
     commands = control(platform, servers, faults)
-    requests: list[dict[str, Any]] = []
-    commands["requests"] = (lambda _: {"requests": requests}, bodies.Nothing)
-    app = application(Api(platform, ca), commands, lock=lock)
-    control_token = secrets.token_urlsafe(24)
-    connections = Connections()
-    guard = Guard(
-        app,
-        token=token,
-        control_token=control_token,
+    commands["requests"] = (lambda _: {"requests": server.requests}, bodies.Nothing)
+    server = Server(
+        Api(platform, options.tls_ca.read_text() if options.tls_ca else ""),
+        commands,
+        lock=lock,
+        tokens=tokens,
         project=options.project,
         faults=faults,
         rate=RateLimit(most=options.requests_per_second, clock=time.monotonic),
-        requests=requests,
-        connections=connections,
     )
-    listening = socket.create_server(("127.0.0.1", 0), backlog=256)
-    server: Any = uvicorn.Server(
-        uvicorn.Config(
-            guard,
-            log_level="critical",
-            access_log=False,
-            lifespan="off",
-            http=connections.protocol(),
-            ws="none",
-            proxy_headers=False,
-        )
-    )
-    server.install_signal_handlers = lambda: None
-    server.ccr_socket = listening
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    sandbox = RunningSandbox(
-        url=url,
-        token=token,
-        control_token=control_token,
+    return RunningSandbox(
+        url=server.url,
+        token=tokens[0],
+        control_token=tokens[1],
         project=options.project,
         home=home,
         platform=platform,
         servers=servers,
         faults=faults,
-        guard=guard,
+        guard=server,
     )
-    return sandbox, server
-
-
-def _wait_until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + START_LIMIT
-    while not true():
-        if time.monotonic() > until:
-            raise RuntimeError("the sandbox's API did not start")
-        time.sleep(0.002)
 
 
 class NoServers:

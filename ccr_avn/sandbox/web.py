@@ -1,99 +1,218 @@
-"""Routes HTTP requests to their handlers, and validates their bodies."""
+"""Serves the API and the control route over HTTP: who may ask, injected faults, a log of all requests."""
 
+import hmac
+import json
 import logging
+import re
+import socket
+import struct
 import threading
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-from pydantic import BaseModel
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
 
 from ccr_avn.sandbox import bodies
 from ccr_avn.sandbox.api import Api
-from ccr_avn.sandbox.bodies import Json, error, json_of
 from ccr_avn.sandbox.control import Command
+from ccr_avn.sandbox.faults import CHANGING, Faults, RateLimit
 from ccr_avn.sandbox.records import ApiError
 
-Handler = Callable[..., Any]
+HANG = 3600.0
+"""Seconds: longer than anybody waits."""
 
 
-def application(api: Api, control: dict[str, Command], *, lock: threading.RLock) -> Starlette:
+class Route(NamedTuple):
+    """``act`` is called with the body and the words of the path."""
+
+    method: str
+    path: re.Pattern[str]
+    act: Callable[..., Any]
+    body: type[bodies.Body | bodies.Control]
+
+
+def routes(api: Api, control: dict[str, Command]) -> list[Route]:
     project = "/v1/project/{project}"
     one = project + "/service/{name}"
-    table: list[tuple[str, str, Handler]] = [
-        ("GET", "/v1/me", api.me),
-        ("GET", "/v1/project", api.projects),
-        ("GET", "/v1/clouds", api.clouds),
-        ("GET", "/v1/project//clouds", api.clouds),
-        ("GET", "/v1/service_versions", api.versions),
-        ("GET", "/v1/account/{account}/service_versions", api.versions),
-        ("GET", project, api.project),
-        ("GET", project + "/kms/ca", api.ca),
-        ("GET", project + "/clouds", api.clouds),
-        ("GET", project + "/service_types", api.types),
-        ("GET", project + "/service-types/{kind}", api.type),
-        ("GET", project + "/vpcs", api.vpcs),
-        ("GET", project + "/events", api.events),
-        ("GET", project + "/integration_types", api.integration_types),
-        ("POST", project + "/integration", api.integrate),
-        ("DELETE", project + "/integration/{row}", api.disintegrate),
-        ("GET", project + "/service", api.services),
-        ("GET", one, api.service),
-        ("DELETE", one, api.delete),
-        ("GET", one + "/backups", api.backups),
-        ("GET", one + "/integration", api.integrations),
-        ("GET", one + "/tags", api.tags),
-        ("GET", one + "/user/{user}", api.user),
-        ("DELETE", one + "/user/{user}", api.delete_user),
-    ]
-    bodied: list[tuple[str, str, Handler, type[bodies.Body | bodies.Control]]] = [
+    nothing = bodies.Body
+    table: list[tuple[str, str, Callable[..., Any], type[bodies.Body | bodies.Control]]] = [
+        ("GET", "/v1/me", api.me, nothing),
+        ("GET", "/v1/project", api.projects, nothing),
+        ("GET", "/v1/clouds", api.clouds, nothing),
+        ("GET", "/v1/project//clouds", api.clouds, nothing),
+        ("GET", "/v1/service_versions", api.versions, nothing),
+        ("GET", "/v1/account/{account}/service_versions", api.versions, nothing),
+        ("GET", project, api.project, nothing),
+        ("GET", project + "/kms/ca", api.ca, nothing),
+        ("GET", project + "/clouds", api.clouds, nothing),
+        ("GET", project + "/service_types", api.types, nothing),
+        ("GET", project + "/service-types/{kind}", api.type, nothing),
+        ("GET", project + "/vpcs", api.vpcs, nothing),
+        ("GET", project + "/events", api.events, nothing),
+        ("GET", project + "/integration_types", api.integration_types, nothing),
+        ("POST", project + "/integration", api.integrate, nothing),
+        ("DELETE", project + "/integration/{row}", api.disintegrate, nothing),
+        ("GET", project + "/service", api.services, nothing),
         ("POST", project + "/service", api.create, bodies.Create),
+        ("GET", one, api.service, nothing),
         ("PUT", one, api.update, bodies.Update),
+        ("DELETE", one, api.delete, nothing),
+        ("GET", one + "/backups", api.backups, nothing),
+        ("GET", one + "/integration", api.integrations, nothing),
+        ("GET", one + "/tags", api.tags, nothing),
         ("PATCH", one + "/tags", api.tag, bodies.TagChanges),
         ("PUT", one + "/tags", api.retag, bodies.Tags),
         ("POST", one + "/user", api.new_user, bodies.NewUser),
+        ("GET", one + "/user/{user}", api.user, nothing),
         ("PUT", one + "/user/{user}", api.change_user, bodies.UserChange),
+        ("DELETE", one + "/user/{user}", api.delete_user, nothing),
         *(("POST", f"/sandbox/{name}", handler, body) for name, (handler, body) in control.items()),
     ]
-    every = [*((*row, bodies.Body) for row in table), *bodied]
-    return Starlette(
-        routes=[Route(path, _endpoint(handler, body, lock), methods=[method]) for method, path, handler, body in every],
-        exception_handlers={HTTPException: _refused, Exception: _broken},
-    )
+    return [
+        Route(method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), act, body)
+        for method, path, act, body in table
+    ]
 
 
-def _endpoint(
-    handler: Handler, kind: type[BaseModel], lock: threading.RLock
-) -> Callable[[Request], Awaitable[Response]]:
-    def locked(body: Any, words: dict[str, str]) -> Any:
-        with lock:
-            return handler(body, **words)
+class Server(ThreadingHTTPServer):
+    """avn has the API's token, the user who started the sandbox the control token; web pages are refused."""
 
-    async def endpoint(request: Request) -> Response:
-        words = {key: value for key, value in request.path_params.items() if key not in ("project", "account")}
+    daemon_threads, request_queue_size, block_on_close = True, 256, False
+
+    def __init__(
+        self,
+        api: Api,
+        control: dict[str, Command],
+        *,
+        lock: threading.RLock,
+        tokens: tuple[str, str],
+        project: str,
+        faults: Faults,
+        rate: RateLimit,
+    ) -> None:
+        self.routes, self.lock, self.tokens, self.project = routes(api, control), lock, tokens, project
+        self.faults, self.rate = faults, rate
+        self.requests: list[dict[str, Any]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, *_: object) -> None:
+        """Who hung up is not answered."""
+
+
+class _HangUp(Exception):
+    """The connection is closed without an answer."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection, in a thread of its own."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one message
+    server: Server
+
+    def do_GET(self) -> None:
+        path, record = self.path.partition("?")[0], None
+        raw = self.rfile.read(int(self.headers.get("content-length") or 0))
         try:
-            body = json_of(await request.body())
-            bodies.check(body, kind)
-            return Json(await run_in_threadpool(locked, body, words))
-        except ValueError as wrong:
-            return error(400, f"Invalid JSON: {wrong}", "")
+            if path.startswith("/v1/"):
+                record = self._recorded(path, raw)
+                self._befall(record, path, raw)
+            self._send(200, json.dumps(self._answer(path, raw)).encode(), record)
         except ApiError as refusal:
-            return error(refusal.status, refusal.message, refusal.code)
+            self._send(refusal.status, json.dumps(bodies.error(refusal)).encode(), record)
+        except _HangUp:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
 
-    return endpoint
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 (the names that http.server looks for)
 
+    def _answer(self, path: str, raw: bytes) -> Any:
+        """Raises: ApiError."""
+        self._must_be_allowed(path)
+        matches = [(found, route) for route in self.server.routes if (found := route.path.fullmatch(path))]
+        found, route = next((one for one in matches if one[1].method == self.command), (None, None))
+        if not found or not route:
+            raise ApiError(405 if matches else 404, "No such thing here")
+        words = {key: word for key, word in found.groupdict().items() if key not in ("project", "account")}
+        try:
+            body = bodies.json_of(raw)
+            bodies.check(body, route.body)
+            with self.server.lock:
+                return route.act(body, **words)
+        except ValueError as wrong:
+            raise ApiError(400, f"Invalid JSON: {wrong}") from None
+        except ApiError:
+            raise
+        except Exception as bug:  # of the sandbox: it must be seen where it runs
+            logging.getLogger(__name__).exception("%s %s", self.command, path)
+            raise ApiError(500, "Internal server error") from bug
 
-async def _refused(_: Request, refusal: Exception) -> Response:
-    status = refusal.status_code if isinstance(refusal, HTTPException) else 500
-    return error(status, "No such thing here", "")
+    def _must_be_allowed(self, path: str) -> None:
+        """A page elsewhere names its origin; one that turned its own name into this address keeps that as the host.
 
+        Raises: ApiError.
+        """
+        port, (token, control_token) = self.server.server_port, self.server.tokens
+        if self.headers.get("host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
+            raise ApiError(403, "This Host is not served")
+        if "origin" in self.headers:
+            raise ApiError(403, "Not for web pages")
+        given = self.headers.get("authorization", "").encode()
+        if path.startswith("/v1/"):
+            if not hmac.compare_digest(given, f"aivenv1 {token}".encode()):
+                raise ApiError(401, "Missing (expired) db token")
+            if (project := re.match(r"/v1/project/([^/]+)", path)) and project[1] != self.server.project:
+                raise ApiError(404, "Project does not exist", "project_does_not_exist")
+            return
+        if not hmac.compare_digest(given, f"sandbox {control_token}".encode()):
+            raise ApiError(401, "The control token is missing or wrong: CCR_AVN_SANDBOX_CONTROL has it")
+        if "content-type" not in self.headers or self.headers.get_content_type() != "application/json":
+            raise ApiError(415, "JSON only")
 
-async def _broken(request: Request, bug: Exception) -> Response:
-    """A bug of the sandbox, which must be seen where it runs; who asked sees what the platform would say."""
-    logging.getLogger(__name__).error("%s %s", request.method, request.url.path, exc_info=bug)
-    return error(500, "Internal server error", "")
+    def _recorded(self, path: str, raw: bytes) -> dict[str, Any]:
+        record: dict[str, Any] = {"method": self.command, "path": path, "status": None}
+        if self.command in CHANGING:
+            try:
+                record["body"] = bodies.json_of(raw)
+            except ValueError:
+                record["body"] = {}
+        self.server.requests.append(record)
+        return record
+
+    def _befall(self, record: dict[str, Any], path: str, raw: bytes) -> None:
+        """What goes wrong before an answer, or instead of it. Raises: ApiError, _HangUp."""
+        if (seconds := self.server.rate.again_in()) is not None:
+            raise ApiError(429, self.server.rate.message(seconds))
+        fault = self.server.faults.take(self.command, path)
+        if fault is None:
+            return
+        if fault.kind.endswith("-after"):
+            self._answer(path, raw)
+        if fault.kind in ("delay", "hang", "hang-after"):
+            time.sleep(fault.seconds or (0.0 if fault.kind == "delay" else HANG))
+        if fault.kind.startswith("status"):
+            raise ApiError(fault.status, fault.message)
+        if fault.kind == "html":
+            page = f"<html><body><h1>{fault.status} Bad Gateway</h1></body></html>"
+            self._send(fault.status, page.encode(), record, "text/html")
+        elif fault.kind == "cut-json":
+            self._send(200, b'{"services": [{"service_na', record)
+        if fault.kind not in ("delay", "hang"):
+            raise _HangUp
+
+    def _send(self, status: int, content: bytes, record: dict[str, Any] | None, kind: str = "application/json") -> None:
+        if record:
+            record["status"] = status
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""

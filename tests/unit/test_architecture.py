@@ -97,7 +97,7 @@ def test_what_one_room_alone_may_do(room: str) -> None:
         assert len(text) <= 16_000, f"{name} has grown large"
 
 
-HEAVY = {"rich", "pydantic", "valkey", "starlette", "uvicorn", "jinja2", "prometheus_client"}
+HEAVY = {"rich", "pydantic", "valkey", "jinja2", "prometheus_client"}
 
 
 def named_at_the_top(path: Path) -> set[str]:
