@@ -1,13 +1,19 @@
-"""The command line as it was typed, for the journal and for hints that repeat it."""
+"""The command line as it was typed, for the journal and for hints that repeat or refer to it."""
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from ccr_avn.redact import REDACTED
 
 SECRET = re.compile(r"(?i)((?:passw\w*|secret|token|key)\W*[=:]\s*|bearer\s+|-(?:password|token|secret)\s+)[^\s'\"]+")
 """What the command of a hook may carry, whoever's it is."""
+OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
+COMMAND = re.compile(r"\b(?:ccr-avn|avn|pip) [a-z]")
+OF_A_PROJECT = re.compile(
+    r"\b(ccr-avn (?:gate )?(?!gate|runs|sandbox)[a-z-]+|avn (?:service|vpc) [a-z-]+)(?![a-z-])(?![^`;]*--project)"
+)
+"""A command within a sentence that has an effect in a project, and does not name it."""
 
 _words: list[str] = []
 
@@ -24,3 +30,24 @@ def words() -> tuple[str, ...]:
 def again(*more: str) -> str:
     """The same command with ``more``; nothing that was typed is left out."""
     return shlex.join(("ccr-avn", *words(), *more))
+
+
+def in_project(text: str) -> str:
+    """Every command in it is for the project that was typed, if one was."""
+    given = " ".join(_words).replace("--project=", "--project ").partition("--project ")[2].split()
+    return OF_A_PROJECT.sub(rf"\1 --project {shlex.quote(given[0])}", text) if given else text
+
+
+def fitting(hint: str, options: Container[str]) -> str:
+    """The hint without those of its alternatives whose options the typed command does not have.
+
+    The time limits of a gate are all called ``--timeout``.
+    """
+    kept = []
+    for part in re.split(r"(?=; |, or )", hint):
+        told = re.sub(r"--[a-z-]+-timeout", "--timeout", part) if "--timeout" in options else part
+        if COMMAND.search(part):
+            kept.append(part)
+        elif all(one in options for one in OPTION.findall(told)):
+            kept.append(told)
+    return re.sub(r"^(; |, or )", "", "".join(kept)) or "run the same command again"

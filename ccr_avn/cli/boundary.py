@@ -76,6 +76,9 @@ def _in_json(arguments: list[str]) -> bool:
 
 
 def _explain(problem: CcrError, arguments: list[str]) -> int:
+    if problem.hint:
+        problem.hint = typed.in_project(typed.fitting(problem.hint, _options(arguments)))
+    problem.notes = tuple(typed.in_project(note) for note in problem.notes)
     console.commit(problem.changed)  # however it can be reported: the exit code stays
     with suppress(Interrupted), Signals() as signals, signals.held():
         if _in_json(arguments):
@@ -83,6 +86,18 @@ def _explain(problem: CcrError, arguments: list[str]) -> int:
             console.error_envelope(command, problem)
         console.error(problem)
     return problem.exit_code
+
+
+def _options(arguments: list[str]) -> set[str]:
+    """Those of the command that was typed."""
+    from ccr_avn.cli import Loaded
+
+    command: Any = None
+    commands: Any = Loaded()
+    for word in arguments:
+        if word in commands:
+            command, commands = commands[word], getattr(commands[word], "commands", {})
+    return {"--help", *(name for one in getattr(command, "params", ()) for name in one.opts)}
 
 
 def _not_installed(missing: ModuleNotFoundError) -> CcrError:

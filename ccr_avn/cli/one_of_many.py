@@ -338,8 +338,8 @@ class OneOfMany:
     def _enable(self) -> str:
         """What gives the new primary a replica again; in which cloud is for the operator to say."""
         name = self.choice.replica
-        flag = " ".join(("", *self.given.setting.project.flag))
-        return f'ccr-avn enable {name} {name[:60]}-2 --replica-cloud "${{CLOUD:?}}"{flag}'
+        words = ("ccr-avn", "enable", name, f"{name[:60]}-2", *self.given.setting.project.flag)
+        return f'{shlex.join(words)} --replica-cloud "${{CLOUD:?}}"'
 
     def _facts(self) -> dict[str, Any]:
         given, choice = self.given, self.choice

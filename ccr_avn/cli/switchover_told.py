@@ -1,5 +1,6 @@
 """Output of a switchover: of a completed one, and of one that stopped half-way."""
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -124,7 +125,7 @@ def _split_brain(want: SwitchoverRequest) -> list[dict[str, str]]:
     if want.old_primary not in ("open", "hold"):
         return []
     what = f"{want.primary} accepts writes: what is written to it now exists only there (split brain)"
-    off = " ".join(("avn service update", want.primary, *want.setting.project.flag, "--power-off"))
+    off = shlex.join(("avn", "service", "update", want.primary, *want.setting.project.flag, "--power-off"))
     return [{"what": what, "mend": off}]
 
 

@@ -9,7 +9,7 @@ from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Ref
 from ccr_avn.plan import events
 from ccr_avn.plan.asking import FailedChange, Reader, World
 from ccr_avn.plan.model import Act, Call, Finding, Plan, Poll, Results, Sent, Step, fill, go, wait
-from ccr_avn.plan.outcome import TooOld, joined
+from ccr_avn.plan.outcome import TooOld, joined, whole
 from ccr_avn.poll import poll
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ class Run:
             try:
                 _note(problem, f"{step.slug}: {self._step(step).reason}")
             except CcrError as error:
-                _note(problem, _whole(error))
+                _note(problem, whole(error))
                 self.changed = self.changed or "unknown"  # something is left
                 break
 
@@ -335,7 +335,7 @@ class Run:
         try:
             done = step.undo(self.seen) if step.undo else ""
         except CcrError as error:
-            failed = _whole(error)
+            failed = whole(error)
         _note(problem, f"{step.slug}: NOT undone: {failed}" if failed else f"{step.slug}: {done or 'undone'}")
         self._emit(events.Undone(at=self._now(), slug=step.slug, done=done, failed=failed))
 
@@ -353,10 +353,6 @@ class Run:
 def _note(problem: BaseException, text: str) -> None:
     if isinstance(problem, CcrError):
         problem.notes += (text,)
-
-
-def _whole(error: CcrError) -> str:
-    return "; ".join(part for part in (error.what, error.detail, error.hint) if part)
 
 
 def _timed_out(step: Step[Any], poll: Poll, finding: Finding) -> CcrError:

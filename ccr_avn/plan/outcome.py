@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ccr_avn.errors import AvnError, Refused
+from ccr_avn.errors import AvnError, CcrError, Refused
 
 PASSING_STATUS = (408, 417, 425, 429)
 """Refusals that may pass with time; every other 4xx is final."""
@@ -45,6 +45,11 @@ class AvnFailed(AvnError):
 
 class TooOld(Refused):
     """This avn can't do the job, so nothing more is asked of it."""
+
+
+def whole(error: CcrError) -> str:
+    """In one line."""
+    return "; ".join(part for part in (error.what, error.detail, error.hint) if part)
 
 
 def joined(refusals: list[Refused]) -> Refused:

@@ -243,10 +243,9 @@ def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
             )
         return switch.judge_serves(want.setting.project, replica)
 
-    flag = " ".join(("", *want.setting.project.flag))
-    by_hand = (
-        f"by hand: avn service integration-list {want.replica}{flag}, then avn service integration-delete ID{flag}"
-    )
+    project = want.setting.project
+    rows = avn.integration_list(project, want.replica).text.replace(" --json", "")
+    by_hand = f"by hand: {rows}, then {avn.integration_delete(project, 'ID').text}"
     call = replace(avn.service_named(want.setting.project, want.replica), hint=by_hand)
     return Step(
         slug="replica",

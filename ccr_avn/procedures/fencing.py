@@ -1,5 +1,6 @@
 """The steps of a switchover that pause writes: fence, catch up, seal."""
 
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -289,7 +290,7 @@ def _unfence(want: FenceWish, seen: Results) -> str:
     raise Refused(
         f"writes on {want.primary} are still paused",
         detail=f"{why}; the pause expires by {clock_time(until)}",
-        hint=" ".join(("ccr-avn unfence", want.primary, *want.setting.options)),
+        hint=shlex.join(("ccr-avn", "unfence", want.primary, *want.setting.options)),
     )
 
 

@@ -1,5 +1,6 @@
 """switchover: a planned promotion, with both sides healthy and no acknowledged write lost."""
 
+import shlex
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -194,7 +195,7 @@ class Switchover:
     def _ways(self, seen: Results) -> tuple[str, ...]:
         """Other commands that keep writers from the old primary: what may be the only one with the data is left on."""
         want, old, found = self.want, self.service(seen, self.want.primary), self.found_ahead(seen)
-        fence = " ".join(("ccr-avn fence", want.primary, *want.setting.options, "--ttl 3600"))
+        fence = shlex.join(("ccr-avn", "fence", want.primary, *want.setting.options, "--ttl", "3600"))
         if not self._is_promoted(seen) or (found and (found.ahead_bytes or found.lapsed)):
             return (fence,)
         return power_off(want.setting.project, want.primary, protected=old is not None and old.protected), fence

@@ -1,5 +1,6 @@
 """Creates and terminates the throw-away replica of a drill."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -230,4 +231,4 @@ def _nothing_made(seen: Results) -> str:
 
 
 def _clean_words(want: DrillRequest) -> str:
-    return " ".join(("`ccr-avn drill --clean", *want.setting.options)) + "`"
+    return f"`{shlex.join(('ccr-avn', 'drill', '--clean', *want.setting.options))}`"

@@ -1,5 +1,6 @@
 """failover without the data plane (--no-verify): relies on Aiven's API alone, proves nothing."""
 
+import shlex
 from typing import Any
 
 from ccr_avn.aiven import avn
@@ -84,5 +85,5 @@ def promote_unseen(
 
 def from_inside(replica: str, setting: Setting) -> tuple[str, ...]:
     """What to type inside its network, to see what could not be seen."""
-    options = " ".join(setting.options)
-    return tuple(f"ccr-avn gate {command} {replica} {options}".strip() for command in ("accepts-writes", "last-known"))
+    gates = (setting.gate(name, replica) for name in ("accepts-writes", "last-known"))
+    return tuple(shlex.join(str(word) for word in words) for words in gates)

@@ -305,7 +305,7 @@ class Fence:
                 raise FenceRefused(
                     f"{self.endpoint.service} refuses to pause its clients",
                     detail=str(answer),
-                    hint="stop the writers yourself and use --fence observe",
+                    hint="stop the writers yourself; then add --fence observe",
                 )
 
     def _renew(self) -> None:
