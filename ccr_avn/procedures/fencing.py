@@ -332,7 +332,7 @@ def _lengthened(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationIn
 
 def _must_look_again(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo) -> bool:
     """After a gap in the fence; or where a save has set the count of writes back, so that what came since is not known."""
-    gap = fence is not None and not fence.holds()
+    gap = fence is not None and not fence.holds() and not fence.lifted  # what somebody else did is not undone
     return gap or (now.last_save != target.last_save and now.offset != target.offset)
 
 
@@ -348,6 +348,8 @@ def _looked_at_again(want: FenceWish, fenced: Fenced, seen: Results) -> Replicat
 def _trouble(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo) -> str:
     if now.run_id != target.run_id:
         return "the primary's server is a different process now: a failover within the service ends a write pause"
+    if fence and fence.lifted:
+        return "the write pause ended before its time: somebody lifted it, or the server's clock was set forward"
     if fence and not fence.holds():
         return "the write pause could not be kept"
     if not no_writes_between(target, now):

@@ -79,6 +79,7 @@ class Fence:
         self.ttl = ttl
         self.placed_at = 0.0  # on the clock: when writes were first held back
         self.run_id = ""  # of the server process that holds the fence
+        self.lifted = False  # it ended before its time: somebody ended it, or the server's clock was set forward
         self._run = run
         self._clock, self._sleep = clock, sleep
         self._until = 0.0  # to when the last acknowledged renewal reaches at least
@@ -153,7 +154,7 @@ class Fence:
 
     def holds(self) -> bool:
         """Whether acknowledged renewals covered all the time since it was placed, by one server process, up to now."""
-        return not self._broken and self._clock() < self._until
+        return not self.lifted and not self._broken and self._clock() < self._until
 
     def others(self) -> tuple[str, ...]:
         """The fences of other runs on the same service, also those about to be placed."""
@@ -284,11 +285,12 @@ class Fence:
         return tuple(str(one.get("name", "")) for one in (answers[2] if looking else ()))
 
     def _look_back(self, side: ReplicationInfo) -> None:
-        """Whether there was a gap: the server got the question later than the pause is sure to reach, or it was over by
-        then (its clock was set forward, somebody ended it), or it is another process."""
+        """Whether there was a gap: the server got the question later than the pause is sure to reach, or the pause had
+        ended before that, or it is another process."""
         self.run_id = self.run_id or side.run_id
-        over = self._until > 0 and (self._clock() > self._until or side.paused_seconds == 0)
-        self._broken = self._broken or over or side.run_id != self.run_id
+        too_late = 0 < self._until < self._clock()
+        self.lifted = self.lifted or (self._until > 0 and not too_late and side.paused_seconds == 0)
+        self._broken = self._broken or too_late or side.run_id != self.run_id
 
     def _names(self) -> tuple[str, ...]:
         with self._lock, explained(self.endpoint, connected=True):

@@ -150,6 +150,8 @@ def test_a_server_whose_clock_is_set_forward_has_ended_the_pause(
     server.ahead = 45.0
     look(fence)
     assert not fence.holds(), "from then until the renewal writes were let through"
+    fence.place_anew()
+    assert not fence.holds(), "whoever set it, or lifted the pause, may have wanted to"
 
 
 def test_a_clock_that_is_set_forward_by_less_is_made_up_for(fence: Fence, server: Server) -> None:
