@@ -215,10 +215,8 @@ def _fault(text: str) -> dict[str, Any]:
     Raises:
         UsageError: it can't be read.
     """
-    convert: dict[str, Any] = {"times": int, "skip": int, "status": int, "seconds": float}
     try:
-        pairs = [part.split("=", 1) for part in re.split(r",(?=\w+=)", text)]
-        return {key: convert.get(key, str)(value) for key, value in pairs}
+        return dict(part.split("=", 1) for part in re.split(r",(?=\w+=)", text))
     except ValueError:
         raise UsageError(
             f"invalid fault: {text!r}",

@@ -1,10 +1,9 @@
 """Validates request bodies as Aiven's API does, and wraps the answers."""
 
 import json
-import re
 from typing import Any, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ccr_avn.sandbox.records import ApiError
 
@@ -66,20 +65,6 @@ class Control(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class SetFault(Control):
-    kind: Literal[
-        "status", "status-after", "html", "cut-json", "close-before", "close-after", "delay", "hang", "hang-after"
-    ]
-    method: re.Pattern[str] | None = None
-    path: re.Pattern[str] | None = None
-    times: int = Field(default=1, ge=0)
-    skip: int = Field(default=0, ge=0)
-    share: float = Field(default=1.0, gt=0, le=1)
-    status: int = Field(default=500, ge=100, le=599)
-    message: str = ""
-    seconds: float = Field(default=0.0, ge=0)
-
-
 class Outage(Control):
     target: str
     kind: Literal["kill", "freeze", "api-only", "cut", "loading", "restart"] = "kill"
@@ -87,27 +72,6 @@ class Outage(Control):
 
 class Heal(Control):
     target: str | None = None
-
-
-class Stall(Control):
-    times: int = Field(default=1, ge=0)
-
-
-class Configure(Control):
-    service: str
-    settings: dict[str, str]
-
-
-class Overlay(Control):
-    service: str
-    of: Literal["service", "row"] = "service"
-    fields: JsonObject = {}
-    drop: list[str] = []
-
-
-class AddRow(Control):
-    service: str
-    row: JsonObject | None = None
 
 
 class Nothing(Control):

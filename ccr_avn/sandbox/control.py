@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ccr_avn.sandbox import bodies
-from ccr_avn.sandbox.faults import Faults
+from ccr_avn.sandbox.faults import Fault, Faults
 from ccr_avn.sandbox.records import ApiError
 from ccr_avn.sandbox.world import Platform
 
@@ -40,64 +40,10 @@ def control(platform: Platform, servers: Any, faults: Faults) -> dict[str, Comma
         return {"healed": names}
 
     return {
-        "faults": (add_fault, bodies.SetFault),
+        "faults": (add_fault, Fault),
         "clear": (clear_faults, bodies.Nothing),
         "outage": (outage, bodies.Outage),
         "heal": (heal, bodies.Heal),
-        "stall": (lambda body: _stall(platform, body.get("times", 1)), bodies.Stall),
-        "configure": (
-            lambda body: _configure(platform, servers, body["service"], body["settings"]),
-            bodies.Configure,
-        ),
-        "overlay": (lambda body: _overlay(platform, body), bodies.Overlay),
-        "row": (lambda body: _row(platform, body), bodies.AddRow),
-        "services": (lambda _: _services(platform, servers), bodies.Nothing),
-    }
-
-
-def _stall(platform: Platform, times: int) -> Any:
-    platform.stall_builds += times
-    return {"message": "the next builds never end"}
-
-
-def _configure(platform: Platform, servers: Any, name: str, settings: dict[str, str]) -> Any:
-    """Settings of a server by its own names, that only the platform may change, such as maxmemory."""
-    try:
-        servers.set_settings(platform.find(name).name, settings)
-    except ValueError as refusal:
-        raise ApiError(400, str(refusal)) from None
-    return {"message": "set"}
-
-
-def _overlay(platform: Platform, body: Any) -> Any:
-    """Raw JSON over a service's fields, or over those of its integration row as a replica."""
-    lay = platform.oddities.overlay_row if body.get("of") == "row" else platform.oddities.overlay_service
-    lay(body["service"], body.get("fields") or {}, drop=body.get("drop") or ())
-    return {"message": "laid over"}
-
-
-def _row(platform: Platform, body: Any) -> Any:
-    """Without a row: the service's own as a replica is hidden."""
-    if row := body.get("row"):
-        platform.oddities.add_row(body["service"], row)
-    else:
-        platform.oddities.hide_row(body["service"])
-    return {"message": "so it is"}
-
-
-def _services(platform: Platform, servers: Any) -> Any:
-    """What only a test may know: who runs where, with which password."""
-    return {
-        "services": [
-            {
-                "name": one.name,
-                "state": platform.state(one),
-                "port": one.port,
-                "password": one.password,
-                "pid": servers.pid(one.name),
-            }
-            for one in platform.services.values()
-        ]
     }
 
 

@@ -4,39 +4,48 @@ import random
 import re
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import ConfigDict, Field, PrivateAttr
+
+from ccr_avn.sandbox.bodies import Control
 from ccr_avn.sandbox.records import Row
 
-Kind = Literal[
-    "status", "status-after", "html", "cut-json", "close-before", "close-after", "delay", "hang", "hang-after"
-]
-"""``…-after``: the request is acted on, and then it goes wrong."""
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
 
-@dataclass(slots=True, kw_only=True)
-class Fault:
+class Fault(Control):
     """The next ``times`` requests that match, after ``skip`` of them, go wrong; or a ``share`` of those.
 
-    ``seconds``: for a delay or a hang.
+    ``…-after``: the request is acted on, and then it goes wrong. ``seconds``: for a delay or a hang.
     """
 
-    kind: Kind
-    method: str = ".*"  # a regular expression, or "changing"
-    path: str = ".*"  # a regular expression, searched for
-    times: int = 1
-    skip: int = 0
-    share: float = 1.0
-    status: int = 500
+    model_config = ConfigDict(strict=False)  # from a shell everything is a text
+
+    kind: Literal[
+        "status", "status-after", "html", "cut-json", "close-before", "close-after", "delay", "hang", "hang-after"
+    ]
+    method: re.Pattern[str] = re.compile(".*")  # or "changing"
+    path: re.Pattern[str] = re.compile(".*")  # searched for
+    times: int = Field(default=1, ge=0)
+    skip: int = Field(default=0, ge=0)
+    share: float = Field(default=1.0, gt=0, le=1)
+    status: int = Field(default=500, ge=100, le=599)
     message: str = "Internal server error"
-    seconds: float = 0.0
-    chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 (no secret: the same each time)
+    seconds: float = Field(default=0.0, ge=0)
+    _chance: random.Random = PrivateAttr(default_factory=lambda: random.Random(0))  # noqa: S311 (no secret: the same each time)
 
     def matches(self, method: str, path: str) -> bool:
-        wanted = method in CHANGING if self.method == "changing" else re.fullmatch(self.method, method)
-        return bool(wanted and re.search(self.path, path))
+        wanted = method in CHANGING if self.method.pattern == "changing" else self.method.fullmatch(method)
+        return bool(wanted and self.path.search(path))
+
+    def spares(self) -> bool:
+        """Whether a request that matches is one of those that go well."""
+        if self.skip:
+            self.skip -= 1
+            return True
+        return not self.times or (self.share < 1.0 and self._chance.random() >= self.share)
 
 
 class Faults:
@@ -56,14 +65,7 @@ class Faults:
         """The fault that applies to this request, which uses it up."""
         with self._lock:
             for fault in self._faults:
-                if not fault.matches(method, path):
-                    continue
-                if fault.skip:
-                    fault.skip -= 1
-                    continue
-                if fault.share < 1.0 and fault.chance.random() >= fault.share:
-                    continue
-                if fault.times:
+                if fault.matches(method, path) and not fault.spares():
                     fault.times -= 1
                     return fault
         return None
