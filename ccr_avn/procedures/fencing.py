@@ -54,6 +54,10 @@ class FenceWish:
     may_be_promoting: Callable[[Results], bool]
     replica_before: Callable[[Results], ReplicationInfo]
 
+    @property
+    def lifting(self) -> tuple[str, ...]:
+        return ("ccr-avn", "unfence", self.primary, *self.setting.options)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fenced:
@@ -109,7 +113,7 @@ def place_fence(want: FenceWish) -> Step[str]:
         purpose=(
             f"note what {want.primary} has; its writers are stopped" if observed else f"pause writes on {want.primary}"
         ),
-        by_hand=want.setting.server(want.primary, "INFO replication") if observed else "",
+        by_hand=want.setting.server(want.primary, "INFO replication"),
         read=Probe(alone, read),
         gate=Gate(f"writes on {want.primary} are paused", judge),
         poll=Poll(limit=5, first=FAST),
@@ -119,7 +123,7 @@ def place_fence(want: FenceWish) -> Step[str]:
             variable="fence_token",
             looks=observed,
         ),
-        undone_by=() if observed else ("ccr-avn", "unfence", want.primary, *want.setting.options),
+        undone_by=() if observed else want.lifting,
         undo=lambda seen: _unfence(want, seen),
         release=_leave,
     )
@@ -176,8 +180,7 @@ def seal(want: FenceWish) -> Step[str]:
     argv = want.setting.gate("fence-held", want.primary, want.replica, *words, token)
     return Step(
         slug=SEAL,
-        purpose="check that nothing was written since"
-        + (f", and make the write pause {ttl} s long" if ttl != "0" else ""),
+        purpose="check that nothing was written since" + f", and make the write pause {ttl} s long" * (ttl != "0"),
         read=Probe(argv, read),
         by_hand=want.setting.server(want.primary, "INFO replication"),
         gate=Gate(
@@ -290,7 +293,7 @@ def _unfence(want: FenceWish, seen: Results) -> str:
     raise Refused(
         f"writes on {want.primary} are still paused",
         detail=f"{why}; the pause expires by {clock_time(until)}",
-        hint=shlex.join(("ccr-avn", "unfence", want.primary, *want.setting.options)),
+        hint=shlex.join(want.lifting),
     )
 
 
