@@ -110,9 +110,7 @@ def place_fence(want: FenceWish) -> Step[str]:
     alone = ("ccr-avn", *(("gate", "last-known") if observed else ("fence",)), want.primary, *want.setting.options)
     return Step(
         slug=FENCE,
-        purpose=(
-            f"note what {want.primary} has; its writers are stopped" if observed else f"pause writes on {want.primary}"
-        ),
+        purpose=f"note what {want.primary} has" if observed else f"pause writes on {want.primary}",
         by_hand=want.setting.server(want.primary, "INFO replication"),
         read=Probe(alone, read),
         gate=Gate(f"writes on {want.primary} are paused", judge),
