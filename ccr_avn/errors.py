@@ -37,6 +37,12 @@ class CcrError(Exception):
         return self.code + (CHANGED if self.changed else 0)
 
 
+def note(problem: BaseException, text: str) -> None:
+    """Say this with it, where it is an error for people."""
+    if isinstance(problem, CcrError):
+        problem.notes += (text,)
+
+
 class UsageError(CcrError):
     """What was typed can't be right; nothing was asked of anybody."""
 

@@ -73,6 +73,16 @@ def within(seconds: float | None) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+@contextmanager
+def unlimited() -> Iterator[None]:
+    """What time passes here is none of :func:`within`'s."""
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
+
+
 def _interrupted(number: int) -> Interrupted:
     if number == signal.SIGALRM:
         return OutOfTime(number, hint="raise the time limit for what it waited for")

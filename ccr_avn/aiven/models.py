@@ -147,6 +147,10 @@ class Service(Fact):
         updates = self.maintenance.get("updates")
         return tuple(one for one in updates if isinstance(one, dict)) if isinstance(updates, list) else ()
 
+    @property
+    def usernames(self) -> frozenset[str]:
+        return frozenset({"default", *(one.username for one in self.users)})
+
     left_out: tuple[str, ...] = ()  # what the platform said of it that can't be read
 
     @property

@@ -1,21 +1,43 @@
 """`ccr-avn drill --clean`: lists what interrupted drills left behind and terminates it, after asking for each."""
 
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ccr_avn.aiven import avn as commands
-from ccr_avn.aiven.models import Service
-from ccr_avn.aiven.program import identify
+from ccr_avn.aiven.models import Catalogue, Service, price
+from ccr_avn.aiven.program import identify, world_of
 from ccr_avn.cli.drill import confirmed
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import CcrError, Refused
 from ccr_avn.history import drills
 from ccr_avn.output import console
-from ccr_avn.plan.execute import Run
-from ccr_avn.plan.model import Finding, Gate, Plan, Results, Step, go, todo, wait
+from ccr_avn.plan import events
+from ccr_avn.plan.execute import Run, World
+from ccr_avn.plan.model import Call, Finding, Gate, Plan, Results, Step, T, go, stop
 from ccr_avn.procedures.gates import drill as rules
+from ccr_avn.procedures.gates.drill import Made
+from ccr_avn.procedures.lookup import telling
 from ccr_avn.procedures.steps import Setting
-from ccr_avn.procedures.throw_away import termination
+from ccr_avn.procedures.throw_away import in_use, termination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A service that a drill may have left. ``shown``: what there is to know before it is decided on."""
+
+    name: str
+    made: Made | None
+    finding: Finding
+    shown: dict[str, Any]
+
+    @property
+    def sure(self) -> bool:
+        return self.finding.verdict == "go"
+
+    def told(self) -> str:
+        return ", ".join(str(one) for one in self.shown.values() if one)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,90 +52,125 @@ class Cleaning:
     chosen: set[str] = field(default_factory=set)
 
     def run(self, *, check: bool) -> None:
-        session = Session("drill", json=self.json, project=self.setting.project.name)
         program = identify(self.setting.avn)
-        read = self._look()
-        run = session.perform(Plan("find what drills have left behind", (read,), ()), program, self.call_timeout)
-        found = {one.name: self._judged(one) for one in self._candidates(run.seen.of(read))}
-        sure = [name for name, finding in found.items() if finding.verdict == "go"]
-        if sure and not check:
-            self._ask(run.seen.of(read), sure)
-            session, run = self._terminate(session, program)
+        found = self._look(world_of(program.path, call_timeout=self.call_timeout))
+        session = Session("drill", json=self.json, clean=True, project=self.setting.project.name)
+        steps = tuple(self._step(one) for one in found if one.sure and not check)
+        run = session.perform(
+            Plan("terminate what drills have left behind", (), steps),
+            program,
+            self.call_timeout,
+            lambda _: self._ask(session, found if steps else ()),
+        )
         self._finish(session, run, found, check=check)
 
-    def _look(self) -> Step[tuple[Service, ...]]:
+    def _look(self, world: World) -> tuple[Left, ...]:
         project = self.setting.project
+        made = drills.creations(project.name)
         call = commands.service_named(project, self.only) if self.only else commands.service_list(project)
-        gate: Gate[tuple[Service, ...]] = Gate(
-            "the services are listed", lambda every, _: go(f"{len(self._candidates(every))} may belong to a drill")
-        )
-        return Step(slug="services", purpose="find what drills have left behind", read=call, gate=gate)
-
-    def _candidates(self, every: tuple[Service, ...]) -> list[Service]:
-        return [one for one in every if self.only or rules.TAG in one.tags or rules.NAMED.fullmatch(one.name)]
-
-    def _judged(self, service: Service) -> Finding:
-        project = self.setting.project
-        return rules.judge_left_over(service, drills.made(service.name, project.name), project)
-
-    def _ask(self, every: tuple[Service, ...], names: list[str]) -> None:
-        for one in every:
-            if one.name not in names:
-                continue
-            made = one.created.isoformat() if one.created else "at an unknown time"
-            console.note(f"{one.name}: {one.type} {one.plan} in {one.cloud}, {one.state}, made {made}")
-            if self.yes or confirmed(f"Type yes to terminate {one.name}; anything else keeps it: "):
-                self.chosen.add(one.name)
-
-    def _terminate(self, session: Session, program: Any) -> tuple[Session, Run]:
-        """A run of its own: it has a journal, as everything that changes something."""
-        session = Session("drill", json=self.json, project=self.setting.project.name)
-        steps = tuple(self._step(name) for name in sorted(self.chosen))
-        run = session.perform(Plan("terminate what drills have left behind", (), steps), program, self.call_timeout)
-        return session, run
-
-    def _step(self, name: str) -> Step[Any]:
-        slug = f"terminate-{name}"
-
-        def judge(found: tuple[Service, ...], seen: Results) -> Finding:
-            if not found:
-                return go(f"{name} is gone", gone=name)
-            if seen.result(slug) == "answered":
-                return wait(f"it is still there, {found[0].state}")
-            finding = self._judged(found[0])
-            return finding if finding.verdict == "stop" else todo(finding.reason)
-
-        return replace(termination(self.setting, name, judge), slug=slug, always=False, optional=True)
-
-    def _finish(self, session: Session, run: Run, found: dict[str, Finding], *, check: bool) -> None:
-        gone = [
-            str(fact)
-            for event in session.timeline
-            if (fact := getattr(getattr(event, "finding", None), "facts", {}).get("gone"))
+        names = {one.name for one in made}
+        every = [
+            one
+            for one in _answer(world, call)
+            if self.only or rules.TAG in one.tags or rules.NAMED.fullmatch(one.name) or one.name in names
         ]
-        terminated = list(dict.fromkeys(gone))
-        left = {name: one for name, one in found.items() if name not in terminated}
-        result = {
-            "terminated": terminated,
-            "left": [{"name": name, "why": _why(one), "hint": one.hint} for name, one in left.items()],
+        catalogue: Catalogue = {}
+        if every:
+            with suppress(CcrError):
+                catalogue = _answer(world, commands.service_plans(project, every[0].cloud))
+        found = [self._left(one, rules.made_of(one, made), catalogue) for one in every]
+        listed = {one.name for one in every}
+        return (*found, *(_unlisted(one) for one in made if one.name not in listed and self._may_appear(one)))
+
+    def _may_appear(self, made: Made) -> bool:
+        sent = made.sent in ("answered", "unanswered") and made.created is None and made.began
+        return bool(sent and self.only in (None, made.name) and time.time() < sent + rules.SENT_WITHIN)
+
+    def _left(self, service: Service, made: Made | None, catalogue: Catalogue) -> Left:
+        finding = rules.judge_ours(service, made, self.setting.project)
+        running = rules.still_running(service, made)
+        if finding.verdict == "go" and running and not self.only:
+            words = ("ccr-avn", "drill", "--clean", "--only", service.name, *self.setting.project.flag)
+            finding = stop(running, detail=running, hint=" ".join(words))
+        elif finding.verdict == "go":
+            why = in_use(service, self.setting, promoted=bool(made and made.promoted))
+            finding = rules.not_touched(service, self.setting.project, why) if why else finding
+        hour = price(catalogue, service.type, service.plan, service.cloud)
+        run = rules.run_of(service, made)
+        shown = {
+            "drill": f"drill {run}" if run else "",
+            "created": f"created {service.created:%F %T} UTC" if service.created else "",
+            "state": service.state,
+            "price": f"{hour:g} USD an hour" if hour is not None else "",
+            "running": running,
         }
-        lines = [f"{name} is terminated and gone" for name in terminated]
-        lines += [f"{name} is kept: {_why(one)}" for name, one in left.items()]
-        nothing = f"there is no service {self.only}" if self.only else "no drill has left anything behind"
-        lines = lines or [nothing]
-        session.finish(run, result, lines, _problem(left, check=check), only_looked=not run.changed)
+        return Left(name=service.name, made=made, finding=finding, shown=shown)
+
+    def _ask(self, session: Session, found: tuple[Left, ...]) -> None:
+        for one in found:
+            if not one.sure:
+                continue
+            console.note(f"{one.name}: {one.told()}")
+            question = f"Type yes to terminate {one.name}; anything else keeps it: "
+            began = time.monotonic()
+            if self.yes or confirmed(question):
+                self.chosen.add(one.name)
+            if not self.yes:
+                seconds, agreed = time.monotonic() - began, one.name in self.chosen
+                session.emit(
+                    events.Asked(at=session.now(), question=question.strip(), confirmed=agreed, seconds=seconds)
+                )
+
+    def _step(self, left: Left) -> Step[Any]:
+        name = left.name
+
+        def absent(_: Results) -> Finding:
+            return go(f"{name} is gone", gone=name)
+
+        step = termination(self.setting, name, f"terminate-{name}", lambda _: left.made, absent)
+        return replace(step, optional=True, unneeded=lambda _: "" if name in self.chosen else "it is kept")
+
+    def _finish(self, session: Session, run: Run, found: tuple[Left, ...], *, check: bool) -> None:
+        gone = {str(event.finding.facts["gone"]) for event in session.done if "gone" in event.finding.facts}
+        left = [one for one in found if one.name not in gone]
+        why = "would be terminated" if check else "you chose to keep it"
+        whys = {one.name: why if one.sure and one.name not in self.chosen else one.finding.detail for one in left}
+        for event in session.done:
+            if event.outcome == "failed":
+                whys[event.slug.removeprefix("terminate-")] = event.finding.warnings[0]
+        result = {
+            "terminated": sorted(gone),
+            "left": [{"name": one.name, "why": whys[one.name], "hint": one.finding.hint, **one.shown} for one in left],
+        }
+        lines = [f"{name} is terminated and gone" for name in sorted(gone)]
+        lines += [f"{one.name}: {one.told()}: {whys[one.name]}" for one in left]
+        lines = lines or [f"there is no service {self.only}" if self.only else "no drill has left anything behind"]
+        session.finish(run, result, lines, _problem(left, whys, check=check), only_looked=not run.changed)
 
 
-def _why(finding: Finding) -> str:
-    return "you chose to keep it" if finding.verdict == "go" else finding.detail
+def _answer(world: World, call: Call[T]) -> T:
+    gate: Gate[T] = Gate("it is answered", lambda _, __: go("answered"))
+    step = Step(slug="look", purpose="find what drills have left behind", read=call, gate=gate)
+    run = Run(Plan("look", (step,), ()), world, telling(console.note))
+    run.check()
+    return run.seen.of(step)
 
 
-def _problem(left: dict[str, Finding], *, check: bool) -> CcrError | None:
+def _unlisted(made: Made) -> Left:
+    told = "its creation was sent less than 15 minutes ago, and it is not listed: it may still appear"
+    hint = "look again: ccr-avn drill --clean"
+    shown = {"drill": f"drill {made.run}", "running": "it is still running on this machine" if made.running else ""}
+    return Left(name=made.name, made=made, finding=stop(told, detail=told, hint=hint), shown=shown)
+
+
+def _problem(left: list[Left], whys: dict[str, str], *, check: bool) -> CcrError | None:
     if not left:
         return None
-    hints = [one.hint for one in left.values() if one.hint]
+    hints = [one.finding.hint for one in left if one.finding.hint]
+    again = "ccr-avn drill --clean" + (" terminates them, and asks for each" if check else "")
+    several = f"{len(left)} services that drills may have made are left"
     return Refused(
-        f"{len(left)} service{'s' * (len(left) != 1)} that a drill may have made {'is' if len(left) == 1 else 'are'} left",
-        detail="; ".join(f"{name}: {_why(one)}" for name, one in left.items()),
-        hint="; ".join(hints) or ("ccr-avn drill --clean" + (" terminates them, and asks for each" if check else "")),
+        several if len(left) > 1 else left[0].finding.reason if not left[0].sure else f"{left[0].name} is left",
+        detail="; ".join(f"{one.name}: {whys[one.name]}" for one in left),
+        hint="; ".join(hints) or (again if any(one.sure for one in left) else ""),
     )

@@ -28,7 +28,11 @@ def doctor(
     none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tests what a switchover relies on"
     checks = (
         *examine(avn, Project(project), service_type, call_timeout),
-        Check(name="last drill", verdict="OK" if told_of else "WARN", seen="; ".join(told_of) or none),
+        Check(
+            name="last drill",
+            verdict="OK" if found and all(one.ok for one in found.values()) else "WARN",
+            seen="; ".join(told_of) or none,
+        ),
     )
     if json:
         told = [{"name": check.name, "verdict": check.verdict, "seen": check.seen} for check in checks]

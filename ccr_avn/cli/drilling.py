@@ -1,5 +1,7 @@
 """Runs a drill from its plan to its result: the question, the run with its time limit, the output."""
 
+import shlex
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from ccr_avn.history.drill_page import ORDER, cents
 from ccr_avn.output import console
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
+from ccr_avn.plan.model import Results
 from ccr_avn.plan.preview import changes
 from ccr_avn.procedures.drill import Drill, plan_drill
 from ccr_avn.procedures.gates import assumptions
@@ -19,6 +22,7 @@ from ccr_avn.procedures.gates.drill import terminate_words
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.steps import described
 from ccr_avn.procedures.throw_away import CREATE, TERMINATE, DrillRequest
+from ccr_avn.signals import unlimited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +46,22 @@ class Drilling:
             "replica_plan": want.plan,
             "level": want.level,
         }
-        run = self.session.perform(
-            procedure.plan,
-            self.program,
-            self.call_timeout,
-            None if check else lambda begun: self._ask(begun, procedure),
-            checks_only=check,
-            explain=lambda begun, problem: self._explain(begun, problem, procedure),
-            time_limit=want.limit,
-        )
+        try:
+            run = self.session.perform(
+                procedure.plan,
+                self.program,
+                self.call_timeout,
+                None if check else lambda begun: self._ask(begun, procedure),
+                checks_only=check,
+                explain=lambda begun, problem: self._explain(begun, problem, procedure),
+                time_limit=want.limit,
+            )
+        except CcrError:
+            raise
+        except Exception:  # an internal error has no notes
+            if self.session.run and self.session.run.seen.result(CREATE):
+                console.warn(self._left())
+            raise
         if check:
             result = {
                 "primary": want.primary,
@@ -82,9 +93,13 @@ class Drilling:
         console.note(console.fitted(list(told.items()), console.columns("stderr")))
         if self.yes:
             return
-        question = "Type yes to begin; anything else stops here, with nothing changed: "
-        agreed = confirmed(question)
-        self.session.emit(events.Asked(at=self.session.now(), question=question.strip(), confirmed=agreed, seconds=0.0))
+        question, began = "Type yes to begin; anything else stops here, with nothing changed: ", time.monotonic()
+        with unlimited():
+            agreed = confirmed(question)
+        asked = events.Asked(
+            at=self.session.now(), question=question.strip(), confirmed=agreed, seconds=time.monotonic() - began
+        )
+        self.session.emit(asked)
         if not agreed:
             raise NotConfirmed(
                 "not confirmed", detail="nothing was changed", hint="look first with --check or --dry-run"
@@ -120,9 +135,11 @@ class Drilling:
 
     def _explain(self, run: Run, problem: CcrError, procedure: Drill) -> None:
         """What became of the throw-away is in the notes already; how far the drill had come is not."""
-        if run.seen.result(CREATE):
+        if sent := run.seen.result(CREATE):
             problem.result = self._result(run, procedure)
             problem.resumable = False
+            if sent != "refused" and not problem.result["terminated"]:
+                problem.notes += (self._left(),)
 
     def _result(self, run: Run, procedure: Drill) -> dict[str, Any]:
         want, seen = self.want, run.seen
@@ -136,6 +153,7 @@ class Drilling:
             "project": want.setting.project.name,
             "avn": self.program.version,
             "level": want.level,
+            "proven_by": _proven_by(want, seen, procedure),
             "rto_ms": self._rto(),
             "not_received_ms": received.finding.facts.get("bound_ms") if received else None,
             "assumptions": assumptions.table(
@@ -147,7 +165,7 @@ class Drilling:
                 ]
             ),
             "cost": self._cost(run, procedure),
-            "terminated": bool(gone and gone.outcome in ("changed", "found")),
+            "terminated": bool(gone and gone.finding.facts.get("gone")),
             **procedure.proof.evidence(seen),
         }
 
@@ -171,7 +189,7 @@ class Drilling:
         found = [{"assumption": "token-rights", "outcome": "does not hold", "saw": "; ".join(told)}] if told else []
         if (made := self._sent(CREATE)) and made.refused:
             names, saw = ("plan-names", "replicas-are-offered", "token-rights"), "the creation was refused"
-            found += [{"assumption": name, "outcome": "could not be tried", "saw": saw} for name in names]
+            found += [{"assumption": name, "outcome": "not tested", "saw": saw} for name in names]
         return found
 
     def _no_backup(self, done: dict[str, events.StepDone]) -> list[dict[str, str]]:
@@ -180,7 +198,7 @@ class Drilling:
         if step is None or step.outcome != "failed":
             return []
         saw = f"none was listed within {self.want.backup_timeout:g} s"
-        return [{"assumption": "first-backup", "outcome": "could not be tried", "saw": saw}]
+        return [{"assumption": "first-backup", "outcome": "not tested", "saw": saw}]
 
     def _rto(self) -> float | None:
         """Milliseconds from the deletion of the integration to the first accepted write."""
@@ -202,23 +220,38 @@ class Drilling:
         result = self._result(run, procedure)
         lines = [*_figures(want, result), *_table(result["assumptions"])]
         if want.keep:
-            command = terminate_words(want.setting.project, want.drill)
-            result["terminate"] = command
-            lines.append(f"{want.drill} is kept, and billed, until: {command}")
+            result["terminate"] = terminate_words(want.setting.project, want.drill)
+            lines.append(self._left())
         else:
             lines.append(f"{want.drill} is terminated and gone; {want.primary} was not changed")
         if (hour := result["cost"]["usd_an_hour"]) is not None:
             lines.append(f"cost: {cents(result['cost']['estimate_usd'] or 0)} ({hour:g} USD an hour)")
-        grave = [one for one in result["assumptions"] if one["grave"] and one["outcome"] == "does not hold"]
-        problem = None
-        if grave:
-            problem = NotProven(
-                f"a switchover of {want.primary} would not complete as intended here",
-                detail="; ".join(f"{one['name']}: {one['saw']}" for one in grave),
-                hint="; ".join(f"{one['name']}: {one['otherwise']}" for one in grave),
-            )
-            problem.resumable = False
-        self.session.finish(run, result, lines, problem)
+        self.session.finish(run, result, lines, _problem(want, result["assumptions"]))
+
+    def _left(self) -> str:
+        want = self.want
+        if want.keep:
+            command = terminate_words(want.setting.project, want.drill)
+            return f"{want.drill} is kept, and billed, until: {command}"
+        clean = shlex.join(("ccr-avn", "drill", "--clean", "--only", want.drill, *want.setting.options))
+        return f"{want.drill} may still exist, and is then billed: {clean}"
+
+
+def _problem(want: DrillRequest, rows: list[dict[str, Any]]) -> NotProven | None:
+    """A critical assumption that does not hold, or that nobody knows of."""
+    critical = [one for one in rows if one["critical"] and one["outcome"] != "holds"]
+    failed = [one for one in critical if one["outcome"] != assumptions.UNTRIED]
+    if not critical:
+        return None
+    told = "would not complete as intended here" if failed else "was not shown to complete as intended here"
+    problem = NotProven(
+        f"a switchover of {want.primary} {told}",
+        detail="; ".join(f"{one['name']}: {one['outcome']}: {one['saw']}" for one in critical),
+        hint="; ".join(f"{one['name']}: {one['otherwise']}" for one in failed)
+        or f"drill again: ccr-avn drill {want.primary} --replica-cloud {want.cloud}",
+    )
+    problem.resumable = False
+    return problem
 
 
 def _figures(want: DrillRequest, result: dict[str, Any]) -> list[str]:
@@ -235,7 +268,7 @@ def _figures(want: DrillRequest, result: dict[str, Any]) -> list[str]:
             "of what was acknowledged before the promotion was seen",
         ),
     )
-    title = f"drill of {want.primary} on {want.drill}: proven by {want.level}, promoted, examined"
+    title = f"drill of {want.primary} on {want.drill}: proven by {result['proven_by']}, promoted, examined"
     return [title, console.fitted(told, console.columns("stdout"))]
 
 
@@ -252,3 +285,11 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     if failed:
         lines += ["what ccr-avn does if an assumption does not hold:", console.fitted(failed, columns)]
     return lines
+
+
+def _proven_by(want: DrillRequest, seen: Results, procedure: Drill) -> str:
+    """To which level; keys that are not there prove nothing."""
+    compare = procedure.proof.compare
+    if compare is None or not seen.has(compare) or seen.of(compare).keys:
+        return want.level
+    return "marker (there were no keys to compare)"

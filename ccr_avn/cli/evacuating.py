@@ -33,6 +33,7 @@ from ccr_avn.evacuate.lane import asking
 from ccr_avn.evacuate.schedule import Ended, Schedule, Turn
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import Stop
+from ccr_avn.history.drills import drills_of
 from ccr_avn.history.journal import Journal, new_run
 from ccr_avn.history.promotions import promotions
 from ccr_avn.monitoring.collect import Looks, look_at_all
@@ -129,7 +130,7 @@ class Evacuation:
             world = world_of(known(path).path, call_timeout=given.call_timeout)
             must_be_clouds(world, setting.project, empty, console.note)
         self._pairs = {one.name: one for one in pairs}
-        selection = select(pairs, self._look_at(left_by(pairs, want)), want)
+        selection = select(pairs, self._look_at(left_by(pairs, want)), want, drills_of(services, setting.project.name))
         must_be_known(selection, want, services)
         listed = {one.name: one for one in services}
         self.ends = Ends(run=self.run_id, given=given, selection=selection, services=listed)

@@ -49,6 +49,7 @@ def failover(
     words = tuple(path if word == AVN else str(word) for word in service_named(Project(project), replica).argv)
     ahead = None if manner.dry_run else Ahead(words, deadline=asking.call_timeout)
     from ccr_avn.cli.failing_over import fail_over
+    from ccr_avn.history.drills import creations
     from ccr_avn.procedures.failover import FailoverRequest
 
     want = FailoverRequest(
@@ -61,6 +62,8 @@ def failover(
         promote_timeout=limits.promote_timeout,
         doubt_timeout=limits.doubt_timeout,
         recorded=promotions(project),
+        drills=creations(project),
+        drill_service=manner.drill_service or "",
     )
     fail_over(want, hooks, manner, ahead, path, began, asking.call_timeout)
 

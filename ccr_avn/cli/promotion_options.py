@@ -45,6 +45,12 @@ DoubtTimeout = Annotated[
     float,
     options.seconds("How long to wait for an unanswered deletion to take effect."),
 ]
+DrillService = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", callback=options.a_name, help="Promote REPLICA though it is a drill's: its name again."
+    ),
+]
 PromoteTimeout = Annotated[
     float, options.seconds("Time limit for the promotion; writes stay paused meanwhile.", options.at_least_one)
 ]
@@ -59,6 +65,7 @@ class Manner:
     yes: Yes = False
     json: Json = False
     write_env: WriteEnv = None
+    drill_service: DrillService = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,6 +102,8 @@ def switchover(
         doubt_timeout=limits.doubt_timeout,
         old_primary=old_primary.value,
         recorded=promotions(project),
+        drills=drills.creations(project),
+        drill_service=manner.drill_service or "",
     )
     procedure = plan_switchover(want)
     if manner.dry_run:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -91,14 +91,15 @@ def left_by(pairs: tuple[Pair, ...], want: Want) -> tuple[Pair, ...]:
     return tuple(pair for pair in pairs if pair.primary and want.leaves(pair.primary.cloud))
 
 
-def select(pairs: tuple[Pair, ...], looks: Looks, want: Want) -> Selection:
+def select(pairs: tuple[Pair, ...], looks: Looks, want: Want, drills: Collection[str] = ()) -> Selection:
+    """``drills``: services that drills created: none of them is a replica that anything is moved to."""
     here: dict[str, list[Pair]] = {}
     for pair in left_by(pairs, want):
         here.setdefault(pair.primary_name, []).append(pair)
     chosen, names = [], set()
     for group in here.values():
         meant = [pair for pair in group if _is_meant(_names(pair), pair.primary, want)]
-        one = _choice(meant or group, looks, want)
+        one = _choice(meant or group, looks, want, drills)
         names |= {one.primary}.union(*(_names(pair) for pair in group))
         if (
             meant or _is_meant({one.primary, one.replica}, group[0].primary, want)
@@ -133,10 +134,10 @@ def _is_meant(names: set[str], primary: Service | None, want: Want) -> bool:
     )
 
 
-def _choice(group: list[Pair], looks: Looks, want: Want) -> Choice:
+def _choice(group: list[Pair], looks: Looks, want: Want, drills: Collection[str]) -> Choice:
     """What was promoted from it already comes before its remaining replicas: there is one promotion per primary."""
     pair = group[0]
-    following = [one for one in group if one.replica_name]
+    following = [one for one in group if one.replica_name and one.replica_name not in drills]
     if pair.past.is_old:
         return _moved(pair, following, looks, want)
     if following:
@@ -153,7 +154,8 @@ def _choice(group: list[Pair], looks: Looks, want: Want) -> Choice:
     return Choice(
         action="refuse",
         primary=primary,
-        reason="it has no replica, so it can't be moved",
+        reason="it has no replica, so it can't be moved"
+        + (f" ({pair.replica_name} is the temporary replica of a drill)" if pair.replica_name else ""),
         hint=f"ccr-avn enable {primary} NEW --replica-cloud CLOUD",
     )
 

@@ -11,9 +11,9 @@ from ccr_avn.units import format_duration
 RTO = "from the deletion of the integration to the first accepted write"
 BOUND = "of what the primary acknowledged before the promotion was seen: a bound, measured by markers"
 
-CLASSES = {"holds": "holds", "does not hold": "fails", "could not be tried": "untried"}
+CLASSES = {"holds": "holds", "does not hold": "fails", "not tested": "untried"}
 SEVERAL = {"holds": "hold", "does not hold": "do not hold"}
-ORDER = ("does not hold", "holds", "could not be tried")
+ORDER = ("does not hold", "holds", "not tested")
 """What needs attention comes first."""
 
 
@@ -27,7 +27,7 @@ class Row:
     kind: str
     saw: str
     then: str
-    grave: bool
+    critical: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ def _rows(story: Story) -> list[Row]:
 
 def _row(told: dict[str, Any]) -> Row:
     outcome = string(told.get("outcome"))
-    outcome = outcome if outcome in ORDER else "could not be tried"
+    outcome = outcome if outcome in ORDER else "not tested"
     return Row(
         name=string(told.get("name")),
         what=string(told.get("what")),
@@ -108,7 +108,7 @@ def _row(told: dict[str, Any]) -> Row:
         kind=CLASSES[outcome],
         saw=string(told.get("saw")),
         then=string(told.get("otherwise")) if outcome == "does not hold" else "",
-        grave=told.get("grave") is True,
+        critical=told.get("critical") is True,
     )
 
 
@@ -119,7 +119,7 @@ def _facts(story: Story) -> list[tuple[str, str]]:
     return [
         ("Throw-away", string(story.facts.get("throw_away"))),
         ("Plan", f"{plan} in {cloud}" if plan and cloud else ""),
-        ("Data proven by", string(story.facts.get("level"))),
+        ("Data proven by", string(story.result.get("proven_by") or story.facts.get("level"))),
         ("Existed for", format_duration(existed) if existed else ""),
         ("Price", f"{hour:g} USD an hour, by Aiven's price list" if hour is not None else "not reported by avn"),
         ("Cost", "" if estimate is None else cents(estimate)),

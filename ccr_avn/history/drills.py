@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from ccr_avn.history import journal, runs
 from ccr_avn.history.summary import mapping, mappings
+from ccr_avn.procedures.gates import drill as rules
+from ccr_avn.procedures.gates.assumptions import UNTRIED
 from ccr_avn.procedures.gates.drill import Made
 
 if TYPE_CHECKING:
+    from ccr_avn.aiven.models import Service
     from ccr_avn.plan.model import Sent
 
-CREATE, TAGGED = "throw-away", "tagged"
+CREATE, PROMOTE = "throw-away", "promote"
 """The steps of a drill that these are read from."""
-
-UNTRIED = "could not be tried"
 
 DUE = 90 * 86_400.0
 """Seconds after which a drill says little about Aiven's present behaviour."""
@@ -24,13 +25,18 @@ DUE = 90 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drilled:
-    """One drill that came to its end. ``at``: seconds since 1970; figures in milliseconds, None: not measured."""
+    """One drill that created its temporary replica. ``at``: seconds since 1970; in milliseconds, None: not measured.
+
+    ``untested``: critical assumptions that it did not test; ``trouble``: why it did not come to a good end.
+    """
 
     run: str
     at: float
     ok: bool
     rto_ms: float | None
     failed: tuple[str, ...]
+    untested: tuple[str, ...] = ()
+    trouble: str = ""
 
     def data(self, now: float) -> dict[str, Any]:
         return {
@@ -39,31 +45,45 @@ class Drilled:
             "ok": self.ok,
             "rto_ms": self.rto_ms,
             "does_not_hold": list(self.failed),
+            "not_tested": list(self.untested),
         }
 
     def told(self, now: float) -> str:
         """For a line of its own."""
         age = (now - self.at) / 86_400
+        told = (
+            self.run,
+            f"RTO {self.rto_ms / 1000:.1f} s" if self.rto_ms is not None else "",
+            self.trouble,
+            f"does not hold: {', '.join(self.failed)}" if self.failed else "",
+            f"critical and not tested: {', '.join(self.untested)}" if self.untested else "",
+        )
         when = "today" if age < 1 else f"{age:.0f} day{'s' if age >= 1.5 else ''} ago"
-        rto = f", RTO {self.rto_ms / 1000:.1f} s" if self.rto_ms is not None else ""
-        not_held = f", does not hold: {', '.join(self.failed)}" if self.failed else ""
-        return f"{when} ({self.run}{rto}{not_held})"
+        return f"{when} ({', '.join(one for one in told if one)})"
 
 
-def made(name: str, project: str | None) -> Made | None:
-    """How the drill that made a service of this name left it, by its journal."""
-    for path in _drills():
-        entries = _read(path)
-        facts = _facts(entries)
-        if facts.get("throw_away") == name and project in (None, facts.get("project")):
-            return _made(name, facts, entries)
-    return None
+def drills_of(services: "Iterable[Service]", project: str | None) -> dict[str, str]:
+    """Which of these services drills created, each with the run: by its tag, or by a journal of this machine."""
+    known = creations(project)
+    found = ((one.name, rules.run_of(one, rules.made_of(one, known))) for one in services)
+    return {name: run for name, run in found if run}
+
+
+def creations(project: str | None) -> tuple[Made, ...]:
+    """The services that drills of this machine sent the creation of, newest first."""
+    found = [(path, entries) for path in _drills() if (entries := _read(path))]
+    told = [(path, _facts(entries), entries) for path, entries in found]
+    return tuple(
+        _made(path, facts, entries)
+        for path, facts, entries in told
+        if isinstance(facts.get("throw_away"), str) and project in (None, facts.get("project"))
+    )
 
 
 def newest(project: str | None) -> dict[str, Drilled]:
-    """Of each primary that was drilled from this machine the last drill that promoted its throw-away, by its name.
+    """Of each primary that was drilled from this machine the last drill, however it ended, by its name.
 
-    ``project``: None: of whichever.
+    ``project``: None: of whichever. One that created nothing is none.
     """
     found: dict[str, Drilled] = {}
     for path in _drills():
@@ -72,12 +92,8 @@ def newest(project: str | None) -> dict[str, Drilled]:
         name = facts.get("primary")
         if not isinstance(name, str) or name in found or project not in (None, facts.get("project")):
             continue
-        ended: dict[str, Any] = next((one for one in entries if one.get("event") == "RunEnded"), {})
-        result = ended.get("result")
-        if isinstance(result, dict) and any(
-            one.get("outcome") != UNTRIED for one in mappings(result.get("assumptions"))
-        ):
-            found[name] = _drilled(entries, ended, result)
+        if any(_is(one, "ChangeStarted", CREATE) for one in entries):
+            found[name] = _drilled(entries)
     return found
 
 
@@ -97,21 +113,23 @@ def told_of(primary: str, found: Drilled | None, now: float, order: str) -> str:
     return f"last drill: {found.told(now)}"
 
 
-def _drilled(entries: list[dict[str, Any]], ended: dict[str, Any], result: dict[str, Any]) -> Drilled:
-    rto = result.get("rto_ms")
-    failed = [
-        str(one.get("name")) for one in mappings(result.get("assumptions")) if one.get("outcome") == "does not hold"
-    ]
+def _drilled(entries: list[dict[str, Any]]) -> Drilled:
+    ended: dict[str, Any] = next((one for one in entries if one.get("event") == "RunEnded"), {})
+    result = mapping(ended.get("result"))
+    rto, rows = result.get("rto_ms"), mappings(result.get("assumptions"))
+    failed = tuple(str(one.get("name")) for one in rows if one.get("outcome") == "does not hold")
     return Drilled(
         run=str(entries[0].get("run")),
-        at=runs.moment(ended.get("time")) or 0.0,
-        ok=ended.get("ok") is True,
+        at=runs.moment((ended or entries[-1]).get("time")) or 0.0,
+        ok=ended.get("ok") is True and bool(rows),
         rto_ms=float(rto) if isinstance(rto, (int, float)) else None,
-        failed=tuple(failed),
+        failed=failed,
+        untested=tuple(str(one.get("name")) for one in rows if one.get("critical") and one.get("outcome") == UNTRIED),
+        trouble=str(result.get("error") or "") if ended else "it has not ended",
     )
 
 
-def _made(name: str, facts: dict[str, Any], entries: list[dict[str, Any]]) -> Made:
+def _made(path: Path, facts: dict[str, Any], entries: list[dict[str, Any]]) -> Made:
     began = next((runs.moment(one.get("time")) for one in entries if _is(one, "ChangeStarted", CREATE)), None)
     ended = next((one for one in entries if _is(one, "ChangeEnded", CREATE)), None)
     sent: Sent | None = None if began is None else "unanswered"
@@ -123,15 +141,15 @@ def _made(name: str, facts: dict[str, Any], entries: list[dict[str, Any]]) -> Ma
         for one in entries
         if _is(one, "Looked", CREATE) and isinstance(one.get("finding"), dict) and one["finding"].get("facts")
     ]
-    tagged = any(_is(one, "StepDone", TAGGED) and one.get("outcome") in ("changed", "found") for one in entries)
     return Made(
-        name=name,
+        name=str(facts.get("throw_away")),
         primary=str(facts.get("primary")),
         run=str(entries[0].get("run")),
         sent=sent,
         created=next((one for one in created if isinstance(one, int)), None),
-        tagged=tagged,
         began=began,
+        promoted=any(_is(one, "ChangeStarted", PROMOTE) for one in entries),
+        running=runs.is_running(path),
     )
 
 

@@ -1,6 +1,7 @@
 """The journal: every run that can change something, as JSON lines that each carry the hash of the one before."""
 
 import calendar
+import fcntl
 import getpass
 import hashlib
 import json
@@ -131,6 +132,8 @@ class Journal:
             self._file = os.fdopen(
                 os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
             )
+            with suppress(OSError):  # held as long as this process lives: no one else need guess that
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         told = redacted_in(_plain(event))
         entry = {"time": _now(), "event": type(event).__name__, "previous": self.head, **told}
         if isinstance(event, events.RunStarted):

@@ -1,5 +1,6 @@
 """Finds and reads the journals of earlier runs, and checks that they are intact."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -92,6 +93,16 @@ def about(path: Path) -> About | None:
             command=str(entry.get("command")), project=facts.get("project"), services=services, argv=argv
         )
     return _ABOUT[path]
+
+
+def is_running(path: Path) -> bool:
+    """Whether the process that writes this journal still lives, on this machine."""
+    with suppress(OSError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def find(name: str) -> Path:

@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Refused, Unreachable
+from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Refused, Unreachable, note
 from ccr_avn.plan import events
 from ccr_avn.plan.asking import FailedChange, Reader, World
 from ccr_avn.plan.model import Act, Call, Finding, Plan, Poll, Results, Sent, Step, fill, go, wait
-from ccr_avn.plan.outcome import TooOld, joined, whole
+from ccr_avn.plan.outcome import TooOld, joined, timed_out, whole
 from ccr_avn.poll import poll
 
 T = TypeVar("T")
@@ -100,9 +100,9 @@ class Run:
             if not step.always or step.slug in self._done:
                 continue
             try:
-                _note(problem, f"{step.slug}: {self._step(step).reason}")
+                note(problem, f"{step.slug}: {self._step(step).reason}")
             except CcrError as error:
-                _note(problem, whole(error))
+                note(problem, whole(error))
                 self.changed = self.changed or "unknown"  # something is left
                 break
 
@@ -123,6 +123,8 @@ class Run:
             finding, outcome = self._through(step, began)
         except CcrError as problem:
             forgiven = step.optional or (step.advisory and isinstance(problem, AvnError))
+            if not isinstance(problem, Interrupted):
+                self._done.add(step.slug)
             if not forgiven or isinstance(problem, Interrupted):
                 raise
             warning = f"{step.slug}: {problem.what} ({problem.detail}); {problem.hint}"
@@ -142,14 +144,22 @@ class Run:
     def _changed_unless_done(
         self, step: Step[Any], change: Call[None] | Act[Any], began: float
     ) -> tuple[Finding, events.Outcome]:
-        finding = self._until_go(step, step.poll, began, settled=("go", "todo"))
-        if finding.verdict == "go":
-            return finding, "found"
-        failure = self._change(step, change)
-        began = self._now()
-        if failure is None:
-            return self._until_go(step, step.poll, began, lag=LAG), "changed"
-        return self._settle_doubt(step, failure, began), "changed"
+        sent = 0
+        while True:
+            finding = self._until_go(step, step.poll, began, settled=("go", "todo"))
+            if finding.verdict == "go":
+                return finding, "changed" if sent else "found"
+            failure = self._change(step, change)
+            at, sent = self._now(), sent + 1
+            if failure is None:
+                return self._until_go(step, step.poll, at, lag=LAG), "changed"
+            try:
+                return self._settle_doubt(step, failure, at), "changed"
+            except AvnError:
+                pause = failure.told.again_in or min(2.0**sent, LAG)
+                if not step.again or failure.told.refused or self._now() + pause > began + step.poll.limit:
+                    raise
+            self._put_off(step, failure.detail, pause)
 
     def _change(self, step: Step[Any], change: Call[None] | Act[Any]) -> FailedChange | None:
         """Run the change once. Gives back how it failed, or None."""
@@ -175,9 +185,11 @@ class Run:
             if step.final:  # it was refused: there is still a way back
                 self._final_sent = False
             put_off += pause
-            why = f"not now: {failure.detail}"
-            self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause, asked=True))
-            self._sleep(pause)
+            self._put_off(step, failure.detail, pause)
+
+    def _put_off(self, step: Step[Any], why: str, pause: float) -> None:
+        self._emit(events.Missed(at=self._now(), slug=step.slug, why=f"not now: {why}", again_in=pause, asked=True))
+        self._sleep(pause)
 
     def _send(self, step: Step[Any], change: Call[None]) -> FailedChange | None:
         argv = fill(change.argv, self.seen)
@@ -307,7 +319,7 @@ class Run:
             return finding
         if finding.verdict == "stop" and self._now() - began >= lag:
             raise step.gate.refused(finding.reason, detail=finding.detail, hint=finding.hint)
-        raise _timed_out(step, replace(timing, error=AvnError, hint=silent.hint) if silent else timing, finding)
+        raise timed_out(step, replace(timing, error=AvnError, hint=silent.hint) if silent else timing, finding)
 
     def _judged(self, step: Step[T], poll: Poll, began: float) -> Finding:
         answer = self._reader.answer(step, self.seen, changed=self.changed)
@@ -336,7 +348,7 @@ class Run:
             done = step.undo(self.seen) if step.undo else ""
         except CcrError as error:
             failed = whole(error)
-        _note(problem, f"{step.slug}: NOT undone: {failed}" if failed else f"{step.slug}: {done or 'undone'}")
+        note(problem, f"{step.slug}: NOT undone: {failed}" if failed else f"{step.slug}: {done or 'undone'}")
         self._emit(events.Undone(at=self._now(), slug=step.slug, done=done, failed=failed))
 
     def _release(self) -> None:
@@ -348,17 +360,3 @@ class Run:
 
     def _now(self) -> float:
         return self._world.clock() - self._began
-
-
-def _note(problem: BaseException, text: str) -> None:
-    if isinstance(problem, CcrError):
-        problem.notes += (text,)
-
-
-def _timed_out(step: Step[Any], poll: Poll, finding: Finding) -> CcrError:
-    what = f"timed out after {poll.limit:g} s waiting until" if poll.limit else "condition not met yet:"
-    return poll.error(
-        f"{step.slug}: {what} {step.gate.rule}",
-        detail=f"last seen: {finding.reason}",
-        hint=finding.hint or poll.hint or "run the same command again: it resumes from the current state",
-    )

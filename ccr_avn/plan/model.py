@@ -180,6 +180,7 @@ class Step(Generic[T]):
     doubts: "tuple[Step[Any], ...]" = ()  # looks of which one *go* tells that a failed change acted; else its own
     doubt_limit: float | None = None  # seconds until unchanged looks count as: it did not act; None: the executor's
     optional: bool = False  # a failure is a warning: what it is for can be done later
+    again: bool = False  # a change that failed is sent again until the limit, unless it was refused for good
     always: bool = False  # cleans up: taken also when an earlier step ended the run, or a signal did
 
 

@@ -1,8 +1,12 @@
 """How a command of a plan failed, as far as the executor needs to know; the parser of avn's answer is passed in."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ccr_avn.errors import AvnError, CcrError, Refused
+
+if TYPE_CHECKING:
+    from ccr_avn.plan.model import Finding, Poll, Step
 
 PASSING_STATUS = (408, 417, 425, 429)
 """Refusals that may pass with time; every other 4xx is final."""
@@ -62,3 +66,12 @@ def joined(refusals: list[Refused]) -> Refused:
     ]
     what, detail, hint = ("; ".join(part) for part in parts)
     return Refused(what, detail=detail, hint=hint)
+
+
+def timed_out(step: "Step[Any]", poll: "Poll", finding: "Finding") -> CcrError:
+    what = f"timed out after {poll.limit:g} s waiting until" if poll.limit else "condition not met yet:"
+    return poll.error(
+        f"{step.slug}: {what} {step.gate.rule}",
+        detail=f"last seen: {finding.reason}",
+        hint=finding.hint or poll.hint or "run the same command again: it resumes from the current state",
+    )

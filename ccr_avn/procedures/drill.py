@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import NotProven, Refused, Unreachable
 from ccr_avn.plan.model import (
@@ -19,7 +20,6 @@ from ccr_avn.plan.model import (
     todo,
     wait,
 )
-from ccr_avn.procedures.enable import confirm_integration
 from ccr_avn.procedures.examination import Subject, examination
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import FAST, PromoteWish, promote
@@ -33,7 +33,17 @@ from ccr_avn.procedures.steps import (
     see_vpcs,
     wait_running,
 )
-from ccr_avn.procedures.throw_away import DrillRequest, create, look_at_primary, see_answers, see_backup, tag, terminate
+from ccr_avn.procedures.throw_away import (
+    DrillRequest,
+    create,
+    created_at,
+    look_at_primary,
+    same,
+    see_answers,
+    see_backup,
+    tag,
+    terminate,
+)
 from ccr_avn.procedures.verify import VerifyRequest, compare_step
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.marker import Heartbeat, Received
@@ -41,6 +51,9 @@ from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.writes import accepts_write
 
 MARKERS = "markers-begin"
+
+INTEGRATION = 60.0
+"""Seconds for which the integration of a replica that is linked may stay invisible."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +78,11 @@ def plan_drill(want: DrillRequest) -> Drill:
     setting, name = want.setting, want.drill
     pair = look_at_primary(want)
     made = create(want, pair)
-    up = wait_running(setting, name, "throw-away-running", want.limit)
-    active = confirm_integration(setting, want.primary, name, want.limit)
+    created = created_at(want, made)
+    up = same(wait_running(setting, name, "throw-away-running", want.limit), created)
+    fed = same(see_integration(want), created)
     again = replace(
-        wait_running(setting, name, "running", want.promote_timeout),
+        same(wait_running(setting, name, "running", want.promote_timeout), created),
         purpose=f"read how Aiven shows {name} after its promotion",
     )
 
@@ -76,10 +90,9 @@ def plan_drill(want: DrillRequest) -> Drill:
         return _find(want, seen, pair, again, up, which)
 
     def row(seen: Results) -> Integration | None:
-        rows = seen.get(active) or ()
-        return next((one for one in rows if one.feeds(name) and one.source == want.primary), None)
+        return seen.of(fed).row
 
-    tagged = tag(want, made)
+    tagged = tag(want, pair, made)
     wish = PromoteWish(
         replica=name, setting=setting, find=find, row=row, limit=want.promote_timeout, doubt_limit=want.doubt_timeout
     )
@@ -88,31 +101,16 @@ def plan_drill(want: DrillRequest) -> Drill:
     before = last_known(want, find)
     accepted = accepts_writes(want, find)
     examined = examination(
-        Subject(
-            primary=want.primary,
-            name=name,
-            setting=setting,
-            find=find,
-            before=lambda seen: seen.of(up),
-            after=lambda seen: seen.of(again),
-            followed=lambda seen: seen.of(before).replid,
-            filter_timeout=want.filter_timeout,
-            backup_timeout=want.backup_timeout,
-            quiet=want.quiet,
-            tags=lambda seen: found[0].tags if (found := seen.get(tagged)) else {},
-            run=want.run,
-            closed=lambda seen: seen.result("filter-close") is not None,
-            opened=lambda seen: seen.result("filter-open") is not None,
-        )
+        Subject(want=want, find=find, created=created, tagged=tagged, before=up, followed=before, after=again)
     )
     proof = _proof(want, find)
     steps: tuple[Step[Any], ...] = (
         made,
         tagged,
         up,
-        active,
         *proof.steps,
         before,
+        fed,
         begin_markers(want, find),
         _promote(want, wish),
         accepted,
@@ -120,7 +118,7 @@ def plan_drill(want: DrillRequest) -> Drill:
         accepts_anew(accepted, want, find),
         received,
         *examined,
-        *(() if want.keep else (terminate(want, made, tagged),)),
+        *(() if want.keep else (terminate(want, made),)),
     )
     return Drill(
         want=want,
@@ -174,6 +172,23 @@ def _proof(want: DrillRequest, find: Any) -> Proof:
         databases=databases_step(want.setting, *ends, NotProven),
         marker=None if want.level == "link" else marker_step(want.setting, *ends, want.samples),
         compare=compare_step(verify, find, link, None) if want.level in ("keys", "values") else None,
+    )
+
+
+def see_integration(want: DrillRequest) -> Step[Service]:
+    """What its promotion deletes, from the same answer that shows when it was created."""
+
+    def judge(found: Service, _: Results) -> Finding:
+        if found.row is None or found.source != want.primary:
+            return wait(f"no integration with {want.primary} is listed: somebody else may have promoted it")
+        return go(f"integration {found.row.id}") if found.row.active and found.row.id else wait("it is not active")
+
+    return Step(
+        slug="integration",
+        purpose=f"check that {want.drill} is still the read replica that was created",
+        read=avn.service_get(want.setting.project, want.drill),
+        gate=Gate(f"it is a read replica of {want.primary}, created when this run created it", judge),
+        poll=want.setting.poll(INTEGRATION, hint=f"look at it: avn service get {want.drill}"),
     )
 
 

@@ -1,6 +1,6 @@
 """The steps of a drill that test each assumption, on the promoted throw-away only."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,16 @@ from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.assumptions import BY_NAME, is_tried
 from ccr_avn.procedures.gates.drill import TAG
 from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
-from ccr_avn.procedures.steps import Find, Setting, endpoint
+from ccr_avn.procedures.steps import Find, endpoint
+from ccr_avn.procedures.throw_away import Created, DrillRequest, same
 from ccr_avn.valkey import trials
+from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.route import addresses
 from ccr_avn.valkey.trials import Tried, fails, holds, tried, untried
 from ccr_avn.valkey.writes import Kept
 
-KEPT = "connection-kept"
+KEPT, CLOSE, OPEN = "connection-kept", "filter-close", "filter-open"
 
 Attempt = Callable[[Results], Tried]
 
@@ -27,115 +30,86 @@ CARRIED = ("user", "password", "setting", "version")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is examined. ``before`` and ``after``: as the platform showed it on either side of its promotion.
+    """What is examined, and the steps that looked at it: ``before`` and ``after`` its promotion, as the platform shows it."""
 
-    ``before`` None, ``followed`` empty: not known, as to a command that tries one assumption by itself. ``followed``:
-    the replication ID before; ``closed``, ``opened``: whether its
-    filter was changed so. Times are in seconds.
-    """
-
-    primary: str
-    name: str
-    setting: Setting
+    want: DrillRequest
     find: Find
-    before: Callable[[Results], Service | None]
-    after: Callable[[Results], Service]
-    followed: Callable[[Results], str]
-    closed: Callable[[Results], bool]
-    opened: Callable[[Results], bool]
-    tags: Callable[[Results], Mapping[str, Any]]
-    run: str
-    filter_timeout: float
-    backup_timeout: float
-    quiet: float
+    created: Created
+    tagged: Step[tuple[Service, ...]]
+    before: Step[Service]
+    followed: Step[ReplicationInfo]
+    after: Step[Service]
+
+    def at(self, seen: Results) -> Endpoint:
+        return endpoint(self.find(seen, self.want.drill), self.want.setting)
 
 
 def examination(subject: Subject) -> tuple[Step[Any], ...]:
     """Cheap ones first; those that close it and those that take their time come last."""
+    measured = _measure(subject)
     return (
-        *(trial(subject, name) for name in _open_trials(subject)),
+        *(_trial(subject, name, attempt) for name, attempt in _open_trials(subject).items()),
         _keep_connection(subject),
         _close(subject),
-        trial(subject, "filter-refuses"),
-        trial(subject, "filter-cuts"),
+        measured,
+        _by_the_filter(subject, "filter-refuses", measured, 0),
+        _by_the_filter(subject, "filter-cuts", measured, 1),
         _open(subject),
-        trial(subject, "filter-opens"),
+        _trial(subject, "filter-opens", lambda seen: _filter_opens(subject, seen)),
         _first_backup(subject),
     )
 
 
-def trial(subject: Subject, name: str) -> Step[Tried]:
-    """One assumption, tried on a promoted throw-away.
-
-    Raises:
-        KeyError: it is none that a step of its own tries.
-    """
-    attempt = {**_open_trials(subject), **_filter_trials(subject)}[name]
+def _trial(subject: Subject, name: str, attempt: Attempt) -> Step[Tried]:
+    """One assumption, tried on the promoted throw-away."""
     return Step(
         slug=name,
-        purpose=f"try whether {BY_NAME[name].what}",
+        purpose=f"test on {subject.want.drill} whether {BY_NAME[name].what}",
         read=Probe((), lambda seen: tried(lambda: attempt(seen))),
         gate=is_tried(name),
         optional=True,
     )
 
 
-def _filter_trials(subject: Subject) -> dict[str, Attempt]:
-    return {
-        "filter-refuses": lambda seen: _filter_refuses(subject, seen),
-        "filter-cuts": lambda seen: _filter_cuts(subject, seen),
-        "filter-opens": lambda seen: _filter_opens(subject, seen),
-    }
-
-
 def _open_trials(subject: Subject) -> dict[str, Attempt]:
     def on_server(attempt: Callable[..., Tried], *more: Any) -> Attempt:
-        return lambda seen: attempt(endpoint(subject.find(seen, subject.name), subject.setting), *more)
+        return lambda seen: attempt(subject.at(seen), *more)
 
-    def strangers(seen: Results) -> Tried:
-        service = subject.find(seen, subject.name)
-        users = frozenset({"default", *(one.username for one in service.users)})
-        return trials.nobody_of_the_platform(endpoint(service, subject.setting), users)
-
-    def history(seen: Results) -> Tried:
-        followed = subject.followed(seen)
-        if not followed:
-            return untried("what it followed before is not known")
-        return trials.carries(endpoint(subject.find(seen, subject.name), subject.setting), followed)
+    def created(seen: Results) -> Tried:
+        after = seen.of(subject.after)
+        return holds(f"{after.plan} in {after.cloud} was created")
 
     return {
-        "plan-names": lambda seen: holds(f"{subject.after(seen).plan} in {subject.after(seen).cloud} was created"),
+        "plan-names": created,
         "replicas-are-offered": lambda _: holds("one was created"),
         "deletion-promotes": on_server(trials.is_promoted),
         "token-rights": lambda _: holds("a service was created, and an integration was deleted"),
         "tags-are-kept": lambda seen: _tags(subject, seen),
-        "password-is-kept": lambda seen: _password(subject, seen),
-        "history-is-kept": history,
+        "password-is-kept": lambda seen: _password(seen.of(subject.before), seen.of(subject.after)),
+        "history-is-kept": lambda seen: trials.carries(subject.at(seen), seen.of(subject.followed).replid),
         "info-shows-history": on_server(trials.info_shows_history),
-        "no-platform-clients": strangers,
+        "no-platform-clients": lambda seen: trials.nobody_of_the_platform(
+            subject.at(seen), subject.find(seen, subject.want.drill).usernames
+        ),
         "client-list-is-whole": on_server(trials.clients_are_shown),
-        "platform-does-not-write": on_server(trials.quiet, subject.quiet),
+        "platform-does-not-write": on_server(trials.quiet, subject.want.quiet),
         "client-commands": on_server(trials.client_commands),
         "pause-holds-writes": on_server(trials.pause_holds_writes),
         "info-shows-the-pause": on_server(trials.info_shows_the_pause),
         "certificate": on_server(trials.certificate),
-        "routes": lambda seen: _routes(subject, seen),
+        "routes": lambda seen: _routes(seen.of(subject.after)),
         "carried-over": lambda seen: _carried(subject, seen),
     }
 
 
 def _tags(subject: Subject, seen: Results) -> Tried:
-    if not subject.run:
-        return untried("which tag was set is not known")
-    if subject.tags(seen).get(TAG) == subject.run:
+    found = seen.get(subject.tagged)
+    if found and found[0].tags.get(TAG) == subject.want.run:
         return holds(f"tag {TAG} was set and is read back")
     return fails(f"tag {TAG} could not be set, or is not read back")
 
 
-def _password(subject: Subject, seen: Results) -> Tried:
-    earlier, now = subject.before(seen), subject.after(seen)
-    if earlier is None:
-        return untried("what they were before its promotion is not known")
+def _password(earlier: Service, now: Service) -> Tried:
     before, after = (
         {one.username: one.password.get_secret_value() if one.password else "" for one in side.users}
         for side in (earlier, now)
@@ -150,8 +124,7 @@ def _user_part(uri: str) -> str:
     return uri.rpartition("@")[0].rpartition("/")[2]
 
 
-def _routes(subject: Subject, seen: Results) -> Tried:
-    service = subject.after(seen)
+def _routes(service: Service) -> Tried:
     known = addresses(service)
     own = {f"{one.host}:{one.port}" for one in service.components if one.usage == "primary"}
     uri = known.get("dynamic", "").rpartition("@")[2].partition("/")[0]
@@ -162,28 +135,26 @@ def _routes(subject: Subject, seen: Results) -> Tried:
 
 
 def _carried(subject: Subject, seen: Results) -> Tried:
-    if not subject.primary:
-        return untried("its primary was not named")
-    old, new = subject.find(seen, subject.primary), subject.after(seen)
-    found = [one.text for one in parity.of_services(subject.setting.project, old, new) if one.topic in CARRIED]
-    if found:
+    old, new = subject.find(seen, subject.want.primary), seen.of(subject.after)
+    every = parity.of_services(subject.want.setting.project, old, new)
+    if found := [one.text for one in every if one.topic in CARRIED]:
         return fails("; ".join(found))
     return holds("users, rights, IP filter and settings are those of the primary")
 
 
 def _keep_connection(subject: Subject) -> Step[bool]:
-    """One from before the filter, to see whether it is cut."""
+    """One from right before the filter, to see whether it is cut; that it is accepted shows that the filter refuses."""
 
     def judge(kept: bool, _: Results) -> Finding:
         return go("a connection is kept") if kept else todo("none is kept")
 
     return Step(
         slug=KEPT,
-        purpose=f"keep a connection to {subject.name} from before its filter is changed",
+        purpose=f"keep a connection to {subject.want.drill} from before its filter is changed",
         read=Probe((), lambda seen: seen.result(KEPT) is not None),
         gate=Gate("a connection is kept", judge),
         poll=Poll(limit=5),
-        change=Act(("PING",), lambda seen: Kept(endpoint(subject.find(seen, subject.name), subject.setting))),
+        change=Act(("PING",), lambda seen: Kept(subject.at(seen))),
         release=lambda seen: kept.close() if (kept := seen.result(KEPT)) else None,
         optional=True,
     )
@@ -191,58 +162,99 @@ def _keep_connection(subject: Subject) -> Step[bool]:
 
 def _close(subject: Subject) -> Step[Service]:
     def judge(service: Service, _: Results) -> Finding:
-        return go(f"its ip_filter is {NOBODY}") if lets_nobody_in(service) else todo("its ip_filter admits clients")
+        return go(f"its ip_filter is {NOBODY}") if lets_nobody_in(service) else todo("its ip_filter accepts clients")
 
-    project = subject.setting.project
-    return Step(
-        slug="filter-close",
-        purpose=f"close {subject.name} to client connections, as a switchover closes an old primary",
-        read=avn.service_get(project, subject.name),
-        gate=Gate(f"its ip_filter is {NOBODY}, a reserved address", judge),
-        poll=Poll(limit=30, first=0.2, interval=2),
-        change=avn.service_update(project, subject.name, "-c", f'ip_filter=["{NOBODY}"]'),
-        optional=True,
+    return _set_filter(
+        subject,
+        CLOSE,
+        f"close {subject.want.drill} to client connections, as a switchover closes an old primary",
+        Gate(f"its ip_filter is {NOBODY}, a reserved address", judge),
+        f'ip_filter=["{NOBODY}"]',
     )
 
 
 def _open(subject: Subject) -> Step[Service]:
     def before(seen: Results) -> str:
-        return filter_word(subject.after(seen).user_config.get("ip_filter"))
+        return filter_word(seen.of(subject.after).user_config.get("ip_filter"))
 
     def judge(service: Service, _: Results) -> Finding:
-        return todo("its ip_filter admits no client") if lets_nobody_in(service) else go("its ip_filter is as before")
+        return todo("its ip_filter accepts no client") if lets_nobody_in(service) else go("its ip_filter is as before")
 
-    project = subject.setting.project
-    return Step(
-        slug="filter-open",
-        purpose=f"put the filter of {subject.name} back",
-        read=avn.service_get(project, subject.name),
-        gate=Gate("its ip_filter is as before", judge),
+    return _set_filter(
+        subject,
+        OPEN,
+        f"put the filter of {subject.want.drill} back",
+        Gate("its ip_filter is as before", judge),
+        Later(variable="ip_filter", fill=before),
+    )
+
+
+def _set_filter(subject: Subject, slug: str, purpose: str, gate: Gate[Service], word: str | Later) -> Step[Service]:
+    project, name = subject.want.setting.project, subject.want.drill
+    step = Step(
+        slug=slug,
+        purpose=purpose,
+        read=avn.service_get(project, name),
+        gate=gate,
         poll=Poll(limit=30, first=0.2, interval=2),
-        change=avn.service_update(project, subject.name, "-c", Later(variable="ip_filter", fill=before)),
+        change=avn.service_update(project, name, "-c", word),
+        optional=True,
+    )
+    return same(step, subject.created)
+
+
+def _measure(subject: Subject) -> Step[tuple[Tried, Tried] | None]:
+    """Whether new connections are refused, and whether the one from before is cut; None: nothing would show why."""
+
+    def read(seen: Results) -> tuple[Tried, Tried] | None:
+        kept, limit = seen.result(KEPT), subject.want.filter_timeout
+        if kept is None or seen.result(CLOSE) != "answered":
+            return None
+        refuses = tried(lambda: trials.filter_refuses(subject.at(seen), limit))
+        return refuses, tried(lambda: trials.filter_cuts(kept, limit))
+
+    return Step(
+        slug="filter-effect",
+        purpose=f"see what the new filter of {subject.want.drill} does",
+        read=Probe((), read),
+        gate=Gate("it was measured", lambda _, __: go("measured")),
         optional=True,
     )
 
 
-def _filter_refuses(subject: Subject, seen: Results) -> Tried:
-    if not subject.closed(seen):
-        return untried("its filter was not changed")
-    return trials.filter_refuses(endpoint(subject.find(seen, subject.name), subject.setting), subject.filter_timeout)
+def _by_the_filter(
+    subject: Subject, name: str, measured: Step[tuple[Tried, Tried] | None], which: int
+) -> Step[Service]:
+    """What was measured counts where the filter was the cause: nothing else changed between accepted and refused."""
 
+    def judge(service: Service, seen: Results) -> Finding:
+        found = seen.get(measured)
+        if seen.result(KEPT) is None:
+            result = untried("no connection was accepted before its filter was changed")
+        elif found is None:
+            result = untried("the change of its filter was not accepted")
+        elif not service.serving or not lets_nobody_in(service):
+            result = untried(f"it is {service.state}, and its filter {'' if lets_nobody_in(service) else 'not '}closed")
+        else:
+            result = found[which]
+        return is_tried(name).judge(result, seen)
 
-def _filter_cuts(subject: Subject, seen: Results) -> Tried:
-    kept = seen.result(KEPT)
-    if not subject.closed(seen):
-        return untried("its filter was not changed")
-    if kept is None:
-        return untried("no connection from before could be kept")
-    return trials.filter_cuts(kept, subject.filter_timeout)
+    step = Step(
+        slug=name,
+        purpose=f"test on {subject.want.drill} whether {BY_NAME[name].what}",
+        read=avn.service_get(subject.want.setting.project, subject.want.drill),
+        gate=Gate("it is running, and its filter is the new one", judge),
+        optional=True,
+    )
+    return same(step, subject.created)
 
 
 def _filter_opens(subject: Subject, seen: Results) -> Tried:
-    if not subject.opened(seen):
-        return untried("its filter was not closed")
-    return trials.opens_again(endpoint(subject.find(seen, subject.name), subject.setting), subject.filter_timeout)
+    if seen.result(OPEN) == "refused":
+        return fails("the change back was refused")
+    if seen.result(OPEN) != "answered":
+        return untried("its filter was not closed, or the change back was not answered")
+    return trials.opens_again(subject.at(seen), subject.want.filter_timeout)
 
 
 def _first_backup(subject: Subject) -> Step[tuple[Backup, ...]]:
@@ -252,13 +264,12 @@ def _first_backup(subject: Subject) -> Step[tuple[Backup, ...]]:
         newest = max(backups, key=lambda one: one.taken)
         return is_tried("first-backup").judge(holds(f"{newest.name} is listed"), seen)
 
+    want = subject.want
     return Step(
         slug="first-backup",
-        purpose=f"wait for the first backup of {subject.name}",
-        read=avn.backup_list(subject.setting.project, subject.name),
+        purpose=f"wait for the first backup of {want.drill}",
+        read=avn.backup_list(want.setting.project, want.drill),
         gate=Gate("a backup is listed", judge),
-        poll=subject.setting.poll(
-            subject.backup_timeout, hint="the first backup of a promoted service can take a while"
-        ),
+        poll=want.setting.poll(want.backup_timeout, hint="the first backup of a promoted service can take a while"),
         optional=True,
     )

@@ -10,6 +10,7 @@ from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Later, Plan, Poll, Probe, Results, Step, go, stop, wait
 from ccr_avn.procedures.gates import promotion as switch
+from ccr_avn.procedures.gates.drill import Made, is_meant
 from ccr_avn.procedures.gates.history import Expected
 from ccr_avn.procedures.gates.pair_state import PairState
 from ccr_avn.procedures.gates.services import by_name
@@ -44,6 +45,8 @@ class FailoverRequest:
     promote_timeout: float = 600.0
     doubt_timeout: float = DOUBT_TIMEOUT
     recorded: tuple[Recorded, ...] = ()  # promotions in this machine's journals
+    drills: tuple[Made, ...] = ()  # what drills created, by the same journals
+    drill_service: str = ""  # the one of these that is to be promoted all the same
     now: float = field(default_factory=time.time)  # seconds since 1970
 
 
@@ -241,7 +244,9 @@ def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
                 f"{want.replica} is itself a primary: it is replicated to {', '.join(replica.replicas)}",
                 hint=f"name the replica: ccr-avn failover {replica.replicas[0]} --allow-data-loss",
             )
-        return switch.judge_serves(want.setting.project, replica)
+        command = f"ccr-avn failover {want.replica} --allow-data-loss"
+        drill = is_meant(replica, want.drills, want.drill_service, command)
+        return drill or switch.judge_serves(want.setting.project, replica)
 
     project = want.setting.project
     rows = avn.integration_list(project, want.replica).text.replace(" --json", "")

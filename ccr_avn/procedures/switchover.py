@@ -22,6 +22,7 @@ from ccr_avn.procedures.fencing import (
     still_fenced,
 )
 from ccr_avn.procedures.gates import promotion as switch
+from ccr_avn.procedures.gates.drill import Made
 from ccr_avn.procedures.gates.history import Audit, Expected
 from ccr_avn.procedures.gates.pair_state import PairState
 from ccr_avn.procedures.gates.parity import power_off
@@ -63,6 +64,8 @@ class SwitchoverRequest:
     doubt_timeout: float = DOUBT_TIMEOUT
     old_primary: closing.OldPrimaryAction = "close"
     recorded: tuple[Recorded, ...] = ()  # promotions in this machine's journals
+    drills: tuple[Made, ...] = ()  # what drills created, by the same journals
+    drill_service: str = ""  # the one of these that is to be promoted all the same
     now: float = field(default_factory=time.time)  # seconds since 1970
 
     def __post_init__(self) -> None:
@@ -298,7 +301,8 @@ def _check_options(want: SwitchoverRequest) -> tuple[str, ...]:
     lag = ("--max-lag-bytes", str(want.max_lag_bytes))
     smaller = ("--allow-smaller",) if want.allow_smaller else ()
     power_off = ("--old-primary", want.old_primary) if want.old_primary == "power-off" else ()
-    return (*lag, *smaller, *power_off, *want.setting.tolerance)
+    drill = ("--drill-service", want.drill_service) if want.drill_service else ()
+    return (*lag, *smaller, *power_off, *want.setting.tolerance, *drill)
 
 
 def _asked(want: SwitchoverRequest) -> Asked:
@@ -332,7 +336,12 @@ def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
         purpose=f"look up {want.primary} and {want.replica}",
         read=avn.service_list(want.setting.project, want.primary, want.replica),
         gate=switch.both_are_there(
-            want.setting.project, want.primary, want.replica, power_off=want.old_primary == "power-off"
+            want.setting.project,
+            want.primary,
+            want.replica,
+            power_off=want.old_primary == "power-off",
+            drills=want.drills,
+            drill_service=want.drill_service,
         ),
     )
 

@@ -1,23 +1,28 @@
 """Creates and terminates the throw-away replica of a drill."""
 
-import shlex
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Backup, Service
-from ccr_avn.errors import Refused
+from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.plan.model import Finding, Gate, Later, Poll, Probe, Results, Step, go, todo, wait
 from ccr_avn.procedures.enable import PROOF, ReplicaFlag
 from ccr_avn.procedures.gates import drill as rules
 from ccr_avn.procedures.gates.drill import Made
 from ccr_avn.procedures.gates.offers import Order
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish, by_name
+from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.promotion import DOUBT_TIMEOUT
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.procedures.verify import Depth, Level
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.trials import strangers
+
+Created = Callable[[Results], int | None]
 
 CREATE = "throw-away"
 TERMINATE = "terminate"
@@ -49,6 +54,7 @@ class DrillRequest:
     filter_timeout: float = 60.0
     backup_timeout: float = 600.0
     quiet: float = 5.0  # for how long the promoted throw-away must stand still
+    began: float = field(default_factory=time.time)  # seconds since 1970
 
     @property
     def drill(self) -> str:
@@ -153,82 +159,121 @@ def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Se
     )
 
 
-def tag(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
-    """Right after: `avn service create` can't set tags."""
+def created_at(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Created:
+    """When it was, as it was first seen; None: it never was."""
 
-    mark = f"{rules.TAG}={want.run}"
+    def created(seen: Results) -> int | None:
+        first = by_name(seen.get(made) or (), want.drill)
+        return lineage.created(first) if first else None
+
+    return created
+
+
+def same(step: Step[Service], created: Created) -> Step[Service]:
+    """The step, which stops where a namesake has taken the place of what was created."""
+
+    def judge(found: Service, seen: Results) -> Finding:
+        return rules.is_another(found, created(seen)) or step.gate.judge(found, seen)
+
+    return replace(step, gate=Gate(step.gate.rule, judge))
+
+
+def tag(want: DrillRequest, pair: Step[tuple[Service, ...]], made: Step[tuple[Service, ...]]) -> Step[Any]:
+    """Right after: `avn service create` can't set tags."""
+    lasts = 0.0 if want.keep else want.limit + CLEANING.limit
+
+    def proof(seen: Results) -> str:
+        both = by_name(seen.get(made) or (), want.drill), by_name(seen.of(pair), want.primary)
+        return rules.made_tag(want.run, *both, lasts)
+
+    mark, tail = f"{rules.TAG}={want.run}", Later(variable="drill_made", fill=proof)
     return Step(
         slug="tagged",
         purpose=f"tag {want.drill} with this run",
         read=avn.service_named(want.setting.project, want.drill),
-        gate=rules.is_tagged(made, want.drill, want.run),
+        gate=rules.is_tagged(created_at(want, made), proof, want.run),
         poll=Poll(limit=10, first=0.2, interval=1),
-        change=avn.tags_update(want.setting.project, want.drill, mark, _made_at(want, made)),
+        change=avn.tags_update(want.setting.project, want.drill, mark, tail),
         optional=True,
     )
 
 
-def terminate(
-    want: DrillRequest, made: Step[tuple[Service, ...]], tagged: Step[tuple[Service, ...]]
-) -> Step[tuple[Service, ...]]:
+def terminate(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
     """Only what this run made. It is for every end of the run."""
+    created = created_at(want, made)
 
     def known(seen: Results) -> Made:
-        first = by_name(seen.get(made) or (), want.drill)
-        last = seen.get(tagged) or ()
         return Made(
             name=want.drill,
             primary=want.primary,
             run=want.run,
             sent=seen.result(CREATE),
-            created=lineage.created(first) if first else None,
-            tagged=any(one.tags.get(rules.TAG) == want.run for one in last),
+            created=created(seen),
+            began=want.began,
+            promoted=seen.result("promote") in ("answered", "unanswered"),
         )
 
-    def judge(found: tuple[Service, ...], seen: Results) -> Finding:
-        if not found:
-            unsure = seen.result(CREATE) == "unanswered"
-            later = f"its creation was not answered, so it may still appear: {_clean_words(want)} finds it"
-            return go(f"{want.drill} is gone", warnings=(later,) if unsure else ())
-        if seen.result(TERMINATE) == "answered":
-            return wait(f"it is still there, {found[0].state}")
-        finding = rules.judge_ours(found[0], known(seen), want.setting.project)
-        return finding if finding.verdict == "stop" else todo(finding.reason)
+    def absent(seen: Results) -> Finding:
+        if seen.result(CREATE) == "answered":
+            return wait("it was created, and is not listed")
+        doubt = "its creation was not answered, so it may still appear"
+        return go(f"{want.drill} is not there; {doubt}", warnings=(doubt,))
 
-    return termination(want.setting, want.drill, judge, unneeded=_nothing_made)
+    step = termination(want.setting, want.drill, TERMINATE, known, absent)
+    return replace(step, always=True, unneeded=_nothing_made)
 
 
 def termination(
     setting: Setting,
     name: str,
-    judge: Callable[[tuple[Service, ...], Results], Finding],
-    unneeded: Callable[[Results], str] | None = None,
+    slug: str,
+    known: Callable[[Results], Made | None],
+    absent: Callable[[Results], Finding],
 ) -> Step[tuple[Service, ...]]:
-    """``judge``: go when it is gone, todo when it may be terminated, stop when it must not."""
-    return Step(
-        slug=TERMINATE,
+    """``known``: what shows that a drill made it; ``absent``: what it means that it is not there before it was sent."""
+
+    def judge(found: tuple[Service, ...], seen: Results) -> Finding:
+        if not found:
+            return go(f"{name} is gone", gone=name) if seen.result(slug) else absent(seen)
+        if seen.result(slug) == "answered":
+            return wait(f"it is still there, {found[0].state}")
+        finding = rules.judge_ours(found[0], known(seen), setting.project)
+        return finding if finding.verdict == "stop" else todo(finding.reason)
+
+    def guard(seen: Results) -> None:
+        [found] = seen.of(step)
+        made = known(seen)
+        if why := in_use(found, setting, promoted=bool(made and made.promoted)):
+            left = rules.not_touched(found, setting.project, why)
+            raise Refused(left.reason, detail=left.detail, hint=left.hint)
+
+    step = Step(
+        slug=slug,
         purpose=f"terminate {name}, and check that it is gone",
         read=avn.service_named(setting.project, name),
         gate=Gate(f"{name} does not exist any more", judge),
         poll=replace(CLEANING, hint=f"look at it: avn service get {name}"),
         change=avn.service_terminate(setting.project, name, hint="`ccr-avn drill --clean` finds it again"),
-        always=True,
-        unneeded=unneeded,
+        guard=guard,
+        again=True,
     )
+    return step
 
 
-def _made_at(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Later:
-    """The tag with its creation time."""
-
-    def fill(seen: Results) -> str:
-        return rules.made_tag(by_name(seen.get(made) or (), want.drill))
-
-    return Later(variable="drill_made", fill=fill)
+def in_use(found: Service, setting: Setting, *, promoted: bool) -> str:
+    """Why it must not be terminated, as its server shows; empty: nobody uses it. ``promoted``: by its own drill."""
+    if found.uri is None and found.state == "REBUILDING":
+        return ""  # it has never been up
+    try:
+        role, clients = strangers(endpoint(found, setting), found.usernames)
+    except Unreachable as trouble:
+        if promoted and lets_nobody_in(found):
+            return ""  # the drill has closed it
+        return f"its server can't be asked who uses it: {trouble.what}"
+    if role == "master" and not promoted:
+        return "it was promoted, and nothing shows that its drill did it"
+    return f"connected: {'; '.join(clients[:3])}" if clients else ""
 
 
 def _nothing_made(seen: Results) -> str:
     return "" if seen.result(CREATE) else "this run created no service"
-
-
-def _clean_words(want: DrillRequest) -> str:
-    return f"`{shlex.join(('ccr-avn', 'drill', '--clean', *want.setting.options))}`"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from valkey.exceptions import ResponseError
 from valkey.exceptions import TimeoutError as NoAnswer
 
-from ccr_avn.errors import CcrError
+from ccr_avn.errors import CcrError, Interrupted
 from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.dial import dial
@@ -22,7 +22,7 @@ from ccr_avn.valkey.writes import Kept, admission
 if TYPE_CHECKING:
     import valkey
 
-Held = Literal["holds", "does not hold", "could not be tried"]
+Held = Literal["holds", "does not hold", "not tested"]
 
 PAUSE = 3.0
 """Seconds for which writes are paused at the most while it is tried whether that holds them back."""
@@ -52,13 +52,15 @@ def fails(saw: str) -> Tried:
 
 
 def untried(saw: str) -> Tried:
-    return Tried(outcome="could not be tried", saw=saw)
+    return Tried(outcome="not tested", saw=saw)
 
 
 def tried(attempt: Callable[[], Tried]) -> Tried:
     """What came of it; what can't be asked is no finding about the service."""
     try:
         return attempt()
+    except Interrupted:
+        raise
     except CcrError as trouble:
         return untried(f"{trouble.what}: {trouble.detail}" if trouble.detail else trouble.what)
 
@@ -155,21 +157,27 @@ def clients_are_shown(endpoint: Endpoint) -> Tried:
     return holds(f"{len(every)} clients are shown with address and user")
 
 
+def strangers(endpoint: Endpoint, users: Collection[str]) -> tuple[str, list[str]]:
+    """Its role, and who is connected as one of its users besides ccr-avn.
+
+    Raises:
+        Unreachable: it can't be asked.
+    """
+    with connect(endpoint, name=NAME) as client, explained(endpoint, connected=True):
+        role = read_replication(client, endpoint.service).role
+        return role, [
+            f"{one.get('name') or 'unnamed'} at {one.get('addr')} (user {one.get('user', 'default')})"
+            for one in _clients(client)
+            if not str(one.get("name", "")).startswith("ccr-avn")
+            and str(one.get("user", "default")) in users
+            and one.get("cmd") != "NULL"  # it has said nothing yet, so who it is does not show: all begin as default
+        ]
+
+
 def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> Tried:
     """The service is new and unknown to clients: any client connected as one of its users belongs to the platform."""
-    with connect(endpoint, name=NAME) as client, explained(endpoint, connected=True):
-        try:
-            every = _clients(client)
-        except ResponseError as refusal:
-            return untried(f"CLIENT LIST is refused: {refusal}")
-    strangers = [
-        f"{one.get('name') or 'unnamed'} at {one.get('addr')} (user {one.get('user', 'default')})"
-        for one in every
-        if not str(one.get("name", "")).startswith("ccr-avn") and str(one.get("user", "default")) in users
-    ]
-    if strangers:
-        return fails(f"connected: {'; '.join(strangers[:3])}")
-    return holds("no client is connected as a user of the service")
+    _, found = strangers(endpoint, users)
+    return fails(f"connected: {'; '.join(found[:3])}") if found else holds("no client is connected as one of its users")
 
 
 def is_promoted(endpoint: Endpoint) -> Tried:

@@ -20,8 +20,8 @@ from tests.support.drills import (
     services,
     throw_away,
 )
-from tests.support.operator import US, Make, Operator, ended
-from tests.support.pairs import add_service, paired, uri
+from tests.support.operator import EU, US, Make, Operator, ended
+from tests.support.pairs import add_service, client, paired, uri
 from tests.support.wait import until
 from tests.support.writers import Load
 
@@ -41,7 +41,7 @@ def test_a_drill_under_load_leaves_the_primary_alone_and_nothing_behind(primary:
     assert result["not_received_ms"] is not None
     assert result["compare"]["verdict"] == "equal"
     assert result["cost"]["usd_an_hour"] == 0.1
-    assert set(outcomes(told).values()) == {"holds", "could not be tried"}
+    assert set(outcomes(told).values()) == {"holds", "not tested"}
     assert [writer.connections for writer in load.writers] == [1] * len(load.writers), "a writer was cut"
     assert changes_of(primary, "eu") == []
 
@@ -252,3 +252,108 @@ def test_in_doubt_it_is_left(make: Make, becomes: Callable[[Operator, str], None
     primary.ccr("drill", "--clean", "--yes")
     assert name in services(primary), "the same rule"
     assert ("DELETE", f"/v1/project/sandbox/service/{name}") not in primary.sandbox.changes()
+
+
+def test_a_service_of_a_drill_that_is_running_is_neither_moved_to_nor_cleaned(make: Make) -> None:
+    """Nor one that somebody promoted, and connected to, all the same."""
+    primary = paired(make(promoted_backups=False))
+    child = runs_to(primary, "compare: ok", "--backup-timeout", "60")
+    name = throw_away(primary)
+    for command in (("switchover", "eu", name, "--yes"), ("failover", name, "--allow-data-loss", "--yes")):
+        refused = primary.ccr(*command)
+        assert (refused.code, f"--drill-service {name}" in refused.err) == (4, True), refused.err
+    looked = primary.ccr("evacuate", EU, "--check", "--json")
+    assert [one["replica"] for one in json.loads(looked.out)["result"]["pairs"]] == ["us"], looked.err
+    cleaned = primary.ccr("drill", "--clean", "--yes")
+    assert (cleaned.code, "is still running on this machine" in cleaned.err) == (4, True), cleaned.err
+    child.terminate()
+    assert ended(child).code == 153
+    assert services(primary) == {"eu", "us"}
+
+
+def test_what_somebody_else_promoted_is_terminated_neither_by_the_drill_nor_by_clean(make: Make) -> None:
+    primary = primary_at(make(sync_delay=float("inf")))
+    child = runs_to(primary, "link: waiting")
+    name = throw_away(primary)
+    [row] = primary.sandbox.platform.rows
+    primary.avn("service", "integration-delete", row, "--project", "sandbox")
+    with primary.sandbox.servers.admin(name) as admin:
+        until(lambda: admin.info("replication")["role"] == "master", f"{name} to be promoted")
+    child.terminate()
+    done = ended(child)
+    assert (done.code, "nothing shows that its drill did it" in done.err) == (153, True), done.err
+    assert f"drill --clean --only {name}" in done.err, "what is left is reported"
+    cleaned = primary.ccr("drill", "--clean", "--yes", "--only", name)
+    assert (cleaned.code, name in services(primary)) == (4, True), cleaned.err
+    assert f"avn service terminate {name}" in cleaned.err
+
+
+def test_what_has_clients_is_left(make: Make) -> None:
+    """Also at the last moment, when all the platform shows is as before."""
+    primary = primary_at(make(promoted_backups=False))
+    child = runs_to(primary, "filter-opens")
+    name = throw_away(primary)
+    with client(primary, name) as one:
+        one.client_setname("shop")
+        one.ping()
+        done = ended(child)
+    assert (done.code, name in services(primary)) == (14, True), done.err
+    assert "connected: shop at " in done.err
+    assert primary.ccr("drill", "--clean", "--yes").code == 0
+    assert services(primary) == {"eu"}
+
+
+def test_clean_describes_what_it_finds_and_is_one_run(primary: Operator) -> None:
+    code, _ = drilled(primary, "--keep", how=BY_LINK)
+    assert code == 0
+    [kept] = services(primary) - {"eu"}
+    looked = primary.ccr("drill", "--clean", "--check", "--json")
+    [left] = json.loads(looked.out)["result"]["left"]
+    assert (looked.code, left["name"], left["state"], left["price"]) == (4, kept, "RUNNING", "0.1 USD an hour")
+    assert "--keep" in left["running"]
+    refused = primary.ccr("drill", "--clean", "--only", "eu", "--yes")
+    assert (refused.code, "eu was not created by a drill" in refused.err) == (4, True)
+    assert "avn service terminate" not in refused.out + refused.err
+    assert primary.ccr("drill", "--clean", "--only", kept, "--yes").code == 0
+    assert "incomplete" not in primary.ccr("runs", "list").out
+    assert services(primary) == {"eu"}
+
+
+def test_tags_that_were_copied_prove_nothing(primary: Operator) -> None:
+    """As by Terraform, from one block to the next."""
+    assert primary.ccr(*BY_LINK, "--keep").code == 0
+    [kept] = services(primary) - {"eu"}
+    add_service(primary, "orders", "startup-4", US)
+    primary.sandbox.platform.find("orders").tags = dict(primary.sandbox.platform.find(kept).tags)
+    cleaned = primary.ccr("drill", "--clean", "--only", "orders", "--yes")
+    assert (cleaned.code, "orders" in services(primary)) == (4, True), cleaned.err
+
+
+def test_an_end_during_the_examination_ends_it_at_once(primary: Operator) -> None:
+    child = runs_to(primary, "filter-close: done", "--filter-timeout", "600")
+    child.send_signal(signal.SIGINT)
+    done = ended(child)
+    assert (done.code, services(primary)) == (140, {"eu"}), done.err
+    assert "filter-opens" not in done.err
+
+
+def test_a_critical_assumption_that_was_not_tested_is_no_success(primary: Operator) -> None:
+    """Nor is a refusal of connections the filter's, where its change was not accepted."""
+    primary.sandbox.faults.add(kind="status", method="PUT", path="/service/", times=2)
+    code, told = drilled(primary, how=BY_LINK)
+    assert (code, outcomes(told)["filter-refuses"], services(primary)) == (16, "not tested", {"eu"}), told
+    assert "last drill: WARN (eu: today" in primary.ccr("doctor").out
+    assert "critical and not tested: filter-refuses" in primary.ccr("doctor").out
+
+
+def test_a_termination_is_sent_again_until_it_is_accepted(primary: Operator) -> None:
+    primary.sandbox.faults.add(kind="status", status=429, method="DELETE", path="/service/", times=2)
+    done = primary.ccr(*BY_LINK)
+    assert (done.code, services(primary)) == (0, {"eu"}), done.err
+
+
+def test_without_keys_nothing_is_proven_by_values(primary: Operator) -> None:
+    with client(primary, "eu") as one:
+        one.flushall()
+    done = primary.ccr(*QUICK)
+    assert (done.code, "proven by values" in done.out) == (0, False), done.err

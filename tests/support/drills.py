@@ -44,7 +44,7 @@ def services(operator: Operator) -> set[str]:
 
 def throw_away(operator: Operator) -> str:
     """Its name, once it is there."""
-    found = until(lambda: services(operator) - {"eu", STRANGER}, "the throw-away to be made")
+    found = until(lambda: services(operator) - {"eu", "us", STRANGER}, "the throw-away to be made")
     return str(next(iter(found)))
 
 

@@ -15,7 +15,7 @@ from ccr_avn.errors import CcrError, Changed, Interrupted, Refused
 from ccr_avn.output import console
 from ccr_avn.plan.model import Results, Step
 from ccr_avn.sandbox import command
-from ccr_avn.signals import ENDING, Signals
+from ccr_avn.signals import ENDING, Signals, unlimited, within
 from tests.support.executed import Fake, plan, probe, step
 
 
@@ -106,3 +106,11 @@ def test_a_signal_while_the_error_is_reported_changes_nothing(
     with suppress(Interrupted):
         assert boundary.run([]) == 14
     assert [one.what for one in said] == ["no"]
+
+
+def test_a_question_takes_none_of_the_time() -> None:
+    with within(3600.0):
+        with unlimited():
+            assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+        assert 3500 < signal.getitimer(signal.ITIMER_REAL)[0] <= 3600
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0

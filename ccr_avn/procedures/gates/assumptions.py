@@ -5,22 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccr_avn.plan.model import Finding, Gate, Results, go
-from ccr_avn.valkey.trials import Tried
+from ccr_avn.valkey.trials import Held, Tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumption:
     """``otherwise``: what ccr-avn does where it does not hold; ``untried``: why a drill can't try it.
 
-    ``grave``: where it does not hold, a switchover does not come to a good end; ``unless``: but where this one holds.
+    ``critical``: where it does not hold, a switchover does not come to a good end; ``unless``: what another one must
+    have come to for that to be no matter.
     """
 
     name: str
     what: str
     otherwise: str
     untried: str = ""
-    grave: bool = False
-    unless: str = ""
+    critical: bool = False
+    unless: tuple[str, Held] | None = None
 
 
 ASSUMPTIONS: tuple[Assumption, ...] = (
@@ -33,21 +34,22 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         name="pause-holds-writes",
         what="CLIENT PAUSE holds writes and serves reads",
         otherwise="writes that were made despite the pause are found: nothing is promoted (exit 4), or the result reports them (exit 16)",
-        grave=True,
+        critical=True,
+        unless=("client-commands", "does not hold"),
     ),
     Assumption(
         name="no-platform-clients",
         what="Aiven itself does not connect as one of the service's users",
         otherwise="where the filter does not cut it off, a closed old primary never appears to be without clients: exit 15",
-        grave=True,
-        unless="filter-cuts",
+        critical=True,
+        unless=("filter-cuts", "holds"),
     ),
     Assumption(
         name="client-list-is-whole",
         what="CLIENT LIST shows all clients with address and user",
         otherwise="where the filter does not cut it off, a closed old primary never appears to be without clients: exit 15",
-        grave=True,
-        unless="filter-cuts",
+        critical=True,
+        unless=("filter-cuts", "holds"),
     ),
     Assumption(
         name="info-shows-the-pause",
@@ -58,7 +60,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         name="history-is-kept",
         what="a promoted service keeps the replication ID of its primary as its secondary ID (master_replid2)",
         otherwise="switchover and failover end with exit 14 and leave the old primary open",
-        grave=True,
+        critical=True,
     ),
     Assumption(
         name="platform-does-not-write",
@@ -69,19 +71,19 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         name="info-shows-history",
         what="INFO shows run_id, replication IDs and offsets to the default user",
         otherwise="nothing can be proven: verify and switchover refuse",
-        grave=True,
+        critical=True,
     ),
     Assumption(
         name="deletion-promotes",
         what="deleting the integration promotes the replica",
         otherwise="switchover waits for --promote-timeout, writes are paused as long: exit 15",
-        grave=True,
+        critical=True,
     ),
     Assumption(
         name="password-is-kept",
         what="user and password stay the same when a replica is promoted",
         otherwise="the run ends with an error after the promotion; the same command, run again, reads the new ones",
-        grave=True,
+        critical=True,
     ),
     Assumption(
         name="no-promotion-by-itself",
@@ -93,7 +95,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         name="filter-refuses",
         what="a new IP filter refuses new connections within seconds",
         otherwise="switchover ends with exit 15: the old primary is not closed, its writes stay paused for as long as possible",
-        grave=True,
+        critical=True,
     ),
     Assumption(
         name="filter-cuts",
@@ -183,6 +185,8 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     ),
 )
 
+UNTRIED: Held = "not tested"
+
 BY_NAME: Mapping[str, Assumption] = {one.name: one for one in ASSUMPTIONS}
 
 
@@ -204,16 +208,17 @@ def table(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for one in facts
         if one.get("assumption") in BY_NAME and {"outcome", "saw"} <= set(one)
     }
+    outcomes = {name: str(one["outcome"]) for name, one in found.items()}
     return [
         {
             "name": one.name,
             "what": one.what,
-            "outcome": str(found[one.name]["outcome"]) if one.name in found else "could not be tried",
+            "outcome": outcomes.get(one.name, UNTRIED),
             "saw": str(found[one.name]["saw"])
             if one.name in found
             else one.untried or "the drill did not get this far",
             "otherwise": one.otherwise,
-            "grave": one.grave and not (one.unless in found and found[one.unless]["outcome"] == "holds"),
+            "critical": one.critical and not (one.unless and outcomes.get(one.unless[0]) == one.unless[1]),
         }
         for one in ASSUMPTIONS
     ]

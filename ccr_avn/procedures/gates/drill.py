@@ -1,12 +1,15 @@
-"""Rules of a drill: may it start, and is the service to be terminated the one that this run created."""
+"""Rules of a drill: may it start, which services are a drill's, and may one be terminated."""
 
+import hashlib
 import re
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Backup, Service
-from ccr_avn.plan.model import Finding, Gate, Results, Sent, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Results, Sent, go, stop, todo, wait
 from ccr_avn.procedures.gates.services import (
     PrimaryWish,
     ReplicaWish,
@@ -21,10 +24,13 @@ TAG = "ccr_drill"
 """The tag that names the run which made a throw-away service."""
 
 MADE = "ccr_drill_made"
-"""The tag with its creation time, in seconds since 1970: it tells a namesake from the one that was tagged."""
+"""The tag that proves it: ``CREATED-PRIMARY-UNTIL-DIGEST``, three times in seconds since 1970.
 
-RUN = re.compile(r"\d{8}T\d{6}(?:\d{3})?Z-([0-9a-f]{6})")
-"""A run's name, with what the name of its throw-away service ends in."""
+When it and its primary were created, until when its drill may run (0: it is kept), and a digest of these with the run
+and the service's name: a fork, a namesake, a renamed service and one with copied tags differ in one of them.
+"""
+
+_MADE = re.compile(r"(\d+)-(\d+)-(\d+)-[0-9a-f]{24}")
 
 NAMED = re.compile(r"(.+)-drill-([0-9a-f]{6})")
 
@@ -40,7 +46,7 @@ class Made:
     """What is known of how a service came to be. Times are in seconds since 1970.
 
     ``sent``: how our creation of it ended; ``created``: when it was made, as it was first seen, None: never seen;
-    ``tagged``: whether our tags were seen on it; ``began``: when the creation was sent.
+    ``began``: when the creation was sent; ``promoted``: the drill itself promoted it; ``running``: it still runs here.
     """
 
     name: str
@@ -48,8 +54,9 @@ class Made:
     run: str
     sent: Sent | None
     created: int | None = None
-    tagged: bool = False
     began: float | None = None
+    promoted: bool = False
+    running: bool = False
 
 
 def name_of(primary: str, run: str) -> str:
@@ -57,13 +64,55 @@ def name_of(primary: str, run: str) -> str:
     return f"{primary[:51]}-drill-{run[-6:]}"
 
 
-def tags(run: str, service: Service) -> tuple[str, ...]:
-    return (f"{TAG}={run}", made_tag(service))
+def made_tag(run: str, service: Service | None, primary: Service | None, lasts: float) -> str:
+    """``lasts``: seconds from its creation until its drill has ended, 0: it is kept."""
+    made, source = (lineage.created(one) if one else None for one in (service, primary))
+    if service is None or made is None or source is None:
+        return f"{MADE}={lineage.UNKNOWN}"
+    until = made + round(lasts) if lasts else 0
+    return f"{MADE}={made}-{source}-{until}-{_digest(run, service.name, made, source, until)}"
 
 
-def made_tag(service: Service | None) -> str:
-    """The tag with its creation time, in seconds since 1970; without a value: there is no service."""
-    return f"{MADE}={lineage.created(service) if service else ''}"
+def tagged_until(service: Service) -> int | None:
+    """Until when its drill may run; None: its tags are not those that a drill set on this very service."""
+    found = _MADE.fullmatch(str(service.tags.get(MADE)))
+    made, source, until = (int(one) for one in found.groups()) if found else (0, 0, 0)
+    digest = _digest(str(service.tags.get(TAG)), service.name, made, source, until)
+    whole = found and found.group().endswith(digest) and lineage.created(service) == made
+    return until if whole else None
+
+
+def _digest(run: str, name: str, *times: int) -> str:
+    return hashlib.sha256(" ".join((run, name, *map(str, times))).encode()).hexdigest()[:24]
+
+
+def made_of(service: Service, known: Sequence[Made]) -> Made | None:
+    """What is known of its creation; where nothing matches, of the newest of its name."""
+    same = [one for one in known if one.name == service.name]
+    return next((one for one in same if not not_by(service, one)), same[0] if same else None)
+
+
+def run_of(service: Service, made: Made | None) -> str:
+    """The drill that created it, by its tag, right or not, or by a journal; empty: none did."""
+    if TAG in service.tags:
+        return str(service.tags[TAG]) or lineage.UNKNOWN
+    return made.run if made and not not_by(service, made) else ""
+
+
+def is_meant(service: Service, known: Sequence[Made], named: str, command: str) -> Finding | None:
+    """What to say where a drill's temporary replica would be promoted, and its name was not repeated.
+
+    ``known``: the creations in the journals of this machine; ``named``: the name that was repeated.
+    """
+    run = run_of(service, made_of(service, known))
+    if not run or named == service.name or lineage.FROM in service.tags:
+        return None
+    made = f", created {service.created:%F %T} UTC" if service.created else ""
+    return stop(
+        f"{service.name} is the temporary replica of a drill",
+        detail=f"run {run}{made}; it is there to be terminated",
+        hint=f"to promote it all the same: {command} --drill-service {service.name}",
+    )
 
 
 def may_begin(project: Project, primary: PrimaryWish, drill: ReplicaWish) -> Gate[tuple[Service, ...]]:
@@ -134,90 +183,106 @@ def is_made(drill: ReplicaWish, slug: str) -> Gate[tuple[Service, ...]]:
     return Gate(f"{drill.name} exists as a read replica of {drill.primary}", judge)
 
 
-def judge_ours(found: Service | None, made: Made, project: Project) -> Finding:
-    """May it be terminated: only what this run made, and what is still the same. Any doubt: it is left."""
-    if found is None:
-        return go(f"{made.name} does not exist")
-    created, tag = lineage.created(found), found.tags.get(TAG)
-    doubts = []
-    if made.sent != "answered":
-        doubts.append("its creation by this run was not confirmed")
-    if created is None:
-        doubts.append("its creation time is not shown")
-    if made.created is not None and created != made.created:
-        doubts.append("its creation time differs from the one first seen")
-    if tag is not None and tag != made.run:
-        doubts.append(f"its tag {TAG} is {tag}")
-    if tag is None and made.tagged:
-        doubts.append(f"its tag {TAG} is gone")
-    return _left_or_ours(found, doubts, project)
+def judge_ours(found: Service, made: Made | None, project: Project) -> Finding:
+    """May it be terminated: only what a drill provably made, and what is still the same. Any doubt: it is left.
 
-
-def judge_left_over(found: Service, made: Made | None, project: Project) -> Finding:
-    """The same of one that a drill left which died. ``made``: what a journal of this machine says of it."""
+    ``made``: what the run itself, or a journal of this machine, says of it.
+    """
     created, tag = lineage.created(found), found.tags.get(TAG)
+    if tag is None and made is None and not NAMED.fullmatch(found.name):
+        return stop(
+            f"{found.name} was not created by a drill", detail=f"it has no tag {TAG}, and is in no journal", hint=""
+        )
     doubts = []
     if created is None:
         doubts.append("its creation time is not shown")
-    elif tag is not None:
-        if not RUN.fullmatch(str(tag)) or str(found.tags.get(MADE)) != str(created):
-            doubts.append(f"its tags {TAG} and {MADE} are not those that a drill sets on the service it created")
-        elif made and made.run != tag:
-            doubts.append(f"the journal has it from run {made.run}, its tag from {tag}")
-    elif made is None:
+    elif tag is not None and tagged_until(found) is None:
+        doubts.append(f"its tags {TAG} and {MADE} are not those that a drill sets on the service it created")
+    elif tag is not None and made and made.run != tag:
+        doubts.append(f"its tag {TAG} is {tag}, not {made.run}")
+    elif tag is None and made is None:
         doubts.append(f"it has no tag {TAG}, and no journal on this machine shows that a drill created it")
-    else:
-        doubts += _by_the_journal(found, created, made)
+    elif tag is None and made and (why := not_by(found, made)):
+        doubts.append(why)
+    if origin := found.tags.get(lineage.FROM):
+        doubts.append(f"it was promoted in place of {origin}, by a switchover or failover")
     return _left_or_ours(found, doubts, project)
 
 
-def is_tagged(wanted: "Step[tuple[Service, ...]]", name: str, run: str) -> "Gate[tuple[Service, ...]]":
-    """``wanted``: the step that first saw the service."""
+def still_running(found: Service, made: Made | None) -> str:
+    """Why its drill may need it yet; empty: it has ended."""
+    until = tagged_until(found)
+    if until == 0:
+        return "its drill was told to keep it (--keep)"
+    if made:
+        return f"its drill {made.run} is still running on this machine" if made.running else ""
+    if until and until + CLOCKS > time.time():
+        return (
+            f"its drill {found.tags[TAG]} may be running elsewhere, until {time.strftime('%T', time.localtime(until))}"
+        )
+    return ""
+
+
+def is_tagged(
+    created: Callable[[Results], int | None], wanted: Callable[[Results], str], run: str
+) -> Gate[tuple[Service, ...]]:
+    """``created``: when it was, as first seen; ``wanted``: the tag that proves it."""
 
     def judge(found: tuple[Service, ...], seen: Results) -> Finding:
-        first = by_name(seen.of(wanted), name)
-        now = found[0] if found else None
-        if now is None or first is None:
-            return stop(f"{name} does not exist", hint="look at it: avn service list")
-        if lineage.created(now) != lineage.created(first):
-            return stop(f"{name} is not the service that was created", hint="it is not touched")
-        there = {f"{key}={value}" for key, value in now.tags.items()}
-        return go(f"tag {TAG}={run}") if set(tags(run, first)) <= there else todo("not tagged")
+        if not found:
+            return wait("it is not listed")
+        if other := is_another(found[0], created(seen)):
+            return other
+        there = (found[0].tags.get(TAG), f"{MADE}={found[0].tags.get(MADE)}")
+        return go(f"tag {TAG}={run}") if there == (run, wanted(seen)) else todo("not tagged")
 
     return Gate("its tags name the run that created it, and when", judge)
 
 
-def terminate_words(project: Project, name: str) -> str:
-    return avn.service_terminate(project, name).text
+def is_another(found: Service, created: int | None) -> Finding | None:
+    """What to say where it is not the service that this run created."""
+    if created is not None and lineage.created(found) == created:
+        return None
+    hint = f"look at it: avn service get {found.name}"
+    return stop(f"{found.name} is not the service that this drill created", detail="it is not touched", hint=hint)
 
 
-def _by_the_journal(found: Service, created: int, made: Made) -> list[str]:
-    if made.sent == "answered" and made.created is not None:
-        return [] if created == made.created else ["its creation time differs from the one in the journal"]
+def not_by(found: Service, made: Made) -> str:
+    """Why it is not what a run created, by name and time; empty: it is."""
+    created = lineage.created(found)
+    if made.sent == "answered" and None not in (made.created, created):
+        return "" if created == made.created else "its creation time differs from the one first seen"
     named = NAMED.fullmatch(found.name)
-    if made.sent is None or made.began is None or not named or named.group(2) != made.run[-6:]:
-        return ["the journal does not show that this run sent its creation under a name of its own"]
-    if not made.began - CLOCKS <= created <= made.began + SENT_WITHIN:
-        return ["it was not created when the journal says its creation was sent"]
-    return [] if found.source in (made.primary, None) else [f"it replicates {found.source}, not {made.primary}"]
+    if made.sent in (None, "refused") or made.began is None or not named or named.group(2) != made.run[-6:]:
+        return "its creation by the drill was not confirmed, and its name is not one that a drill makes up"
+    if created is None or not made.began - CLOCKS <= created <= made.began + SENT_WITHIN:
+        return "it was not created when its creation was sent"
+    return "" if found.source in (made.primary, None) else f"it replicates {found.source}, not {made.primary}"
+
+
+def terminate_words(project: Project, found: Service | str) -> str:
+    """As a person types it; what is protected against it is unprotected first."""
+    name = found if isinstance(found, str) else found.name
+    words = avn.service_terminate(project, name).text
+    if isinstance(found, str) or not found.protected:
+        return words
+    return f"{avn.service_update(project, name, '--disable-termination-protection').text} && {words}"
+
+
+def not_touched(found: Service, project: Project, why: str) -> Finding:
+    return stop(
+        f"{found.name} is not touched: it is not certain that a drill created it and that no one else uses it",
+        detail=why,
+        hint=f"look at it: avn service get {found.name}; if no one needs it: {terminate_words(project, found)}",
+    )
 
 
 def _left_or_ours(found: Service, doubts: list[str], project: Project) -> Finding:
-    feeds = sorted(
-        {
-            row.dest or row.dest_endpoint or row.type
-            for row in found.integrations
-            if row.enabled and row.source == found.name
-        }
-    )
-    if feeds:
+    rows = (row for row in found.integrations if row.enabled and row.source == found.name)
+    if feeds := sorted({row.dest or row.dest_endpoint or row.type for row in rows}):
         doubts.append(f"it is the source of integrations: {', '.join(feeds)}")
     if found.protected:
         doubts.append("someone has protected it against termination")
-    if not doubts:
-        return go(f"{found.name} is the throw-away of a drill, unchanged since", state=found.state)
-    return stop(
-        f"{found.name} is not touched: it is not certain that a drill created it and that no one else uses it",
-        detail="; ".join(doubts),
-        hint=f"look at it: avn service get {found.name}; if no one needs it: {terminate_words(project, found.name)}",
-    )
+    if doubts:
+        return not_touched(found, project, "; ".join(doubts))
+    return go(f"{found.name} is the temporary replica of a drill, unchanged since", state=found.state)

@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ccr_avn.aiven import avn
@@ -9,6 +10,7 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded, created, promoted_from, tags
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, wait
+from ccr_avn.procedures.gates.drill import Made, is_meant
 from ccr_avn.procedures.gates.links import Rejections, judge_link
 from ccr_avn.procedures.gates.pair_state import PairState, feeding, pair_state
 from ccr_avn.procedures.gates.services import by_name, judge_power, together
@@ -29,7 +31,17 @@ class Health:
     primary_hint: str = ""
 
 
-def both_are_there(project: Project, primary: str, replica: str, *, power_off: bool) -> Gate[tuple[Service, ...]]:
+def both_are_there(
+    project: Project,
+    primary: str,
+    replica: str,
+    *,
+    power_off: bool,
+    drills: Sequence[Made] = (),
+    drill_service: str = "",
+) -> Gate[tuple[Service, ...]]:
+    """``drills``: the services that drills of this machine created; ``drill_service``: the one that is meant."""
+
     def judge(services: tuple[Service, ...], _: Results) -> Finding:
         old, new = by_name(services, primary), by_name(services, replica)
         missing = [name for name, one in ((primary, old), (replica, new)) if one is None]
@@ -45,6 +57,8 @@ def both_are_there(project: Project, primary: str, replica: str, *, power_off: b
         if old.source:
             meant = f"ccr-avn switchover {replica} {primary}" if old.source == replica else f"ccr-avn status {primary}"
             findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=meant))
+        if other := is_meant(new, drills, drill_service, f"ccr-avn switchover {primary} {replica}"):
+            findings.append(other)
         if promoted_from(old, services) == new:
             return _swapped(primary, replica)
         if power_off and old.protected:

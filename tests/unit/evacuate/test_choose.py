@@ -28,7 +28,8 @@ def replica(name: str = "us", of: str = "eu", **more: Any) -> dict[str, Any]:
 
 def chosen(*services: dict[str, Any], looks: dict[str, Look] = UP, **want: Any) -> Selection:
     found = models.services(json.dumps(services))
-    return select(pairs_of(found, want.pop("recorded", ())), looks, Want(**{"clouds": (EU,), **want}))
+    drills = want.pop("drills", ())
+    return select(pairs_of(found, want.pop("recorded", ())), looks, Want(**{"clouds": (EU,), **want}), drills)
 
 
 def only(selection: Selection) -> Choice:
@@ -144,6 +145,17 @@ def test_of_several_replicas_the_best_is_chosen_and_the_others_are_named() -> No
     assert len(one.others) == 2
     assert any(other.startswith("far") and "90 bytes" in other for other in one.others)
     assert any(other.startswith("here") and "evacuated too" in other for other in one.others)
+
+
+def test_a_drills_service_is_never_a_candidate() -> None:
+    """Its name sorts first; a cleaning would terminate the new primary."""
+    looks = {**UP, "eu-drill-abc123": Look(side=side("slave"))}
+    services = primary("eu", "eu-drill-abc123", "us"), replica("eu-drill-abc123"), replica()
+    assert only(chosen(*services, looks=looks)).replica == "eu-drill-abc123"
+    assert only(chosen(*services, looks=looks, drills={"eu-drill-abc123"})).replica == "us"
+    lone = primary("eu", "eu-drill-abc123"), replica("eu-drill-abc123")
+    alone = only(chosen(*lone, looks=looks, drills={"eu-drill-abc123"}, mode="forced"))
+    assert (alone.action, alone.replica) == ("refuse", "")
 
 
 def test_a_service_without_a_replica_is_told_too() -> None:

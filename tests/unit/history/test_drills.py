@@ -139,21 +139,41 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_last_drill_of_a_primary_is_the_newest_that_tried_something(state: Path) -> None:
+def test_the_last_drill_of_a_primary_is_the_newest_that_created_something_however_it_ended(state: Path) -> None:
     write(state, RUN, whole())
-    died = "20260103T030405Z-abc123"
-    write(state, died, sent(died))
-    early = "20260104T030405Z-abc123"
-    cut = RunEnded(at=1.0, ok=False, changed=True, code=153, result=result())
-    write(state, early, [*sent(early), cut])
-    other = "20260105T030405Z-abc123"
+    made_nothing, other = "20260104T030405Z-abc123", "20260105T030405Z-abc123"
+    write(state, made_nothing, [started(made_nothing), RunEnded(at=1.0, ok=False, changed=False, code=4, result={})])
     write(state, other, whole(other, primary="as", project="q"))
     found = drills.last("eu", "p")
     assert found is not None
     assert (found.run, found.rto_ms, found.failed) == (RUN, 4100.0, ("filter-cuts",))
     assert (drills.last("as", "p"), set(drills.newest(None))) == (None, {"eu", "as"})
-    assert found.told(found.at + 12 * DAY) == f"12 days ago ({RUN}, RTO 4.1 s, does not hold: filter-cuts)"
+    assert found.told(found.at + 12 * DAY).startswith(f"12 days ago ({RUN}, RTO 4.1 s, does not hold: filter-cuts, ")
     assert found.data(found.at + DAY)["age_seconds"] == DAY
+
+
+def test_what_the_newest_drill_did_not_test_is_said(state: Path) -> None:
+    """After Ctrl-C, or where its service vanished half-way, an older one is no answer."""
+    every = [{"assumption": one.name, "outcome": "holds", "saw": "x"} for one in assumptions.ASSUMPTIONS]
+    write(state, RUN, whole(RUN, *every))
+    good = drills.last("eu", "p")
+    assert good is not None
+    assert (good.ok, good.untested) == (True, ())
+    later = "20260104T030405Z-abc123"
+    cut = RunEnded(at=1.0, ok=False, changed=True, code=140, result={"error": "interrupted by Ctrl-C", **result()})
+    write(state, later, [*sent(later), cut])
+    found = drills.last("eu", "p")
+    assert found is not None
+    assert (found.run, found.ok) == (later, False)
+    assert "filter-refuses" in found.untested
+    told = found.told(found.at)
+    assert "interrupted by Ctrl-C" in told
+    assert "critical and not tested: " in told
+    died = "20260105T030405Z-abc123"
+    write(state, died, sent(died))
+    dead = drills.last("eu", "p")
+    assert dead is not None
+    assert (dead.ok, "it has not ended" in dead.told(0.0)) == (False, True)
 
 
 def test_after_ninety_days_a_drill_is_due(state: Path) -> None:
@@ -176,4 +196,4 @@ def test_a_drill_is_found_behind_any_number_of_other_runs(state: Path) -> None:
     for number in range(2100):
         (state / f"20260104T030405Z-{number:06}.jsonl").write_bytes(text)
     assert drills.last("eu", "p") is not None
-    assert drills.made(NAME, "p") is not None
+    assert [one.name for one in drills.creations("p")] == [NAME]

@@ -10,7 +10,7 @@ import pytest
 from ccr_avn.errors import AvnError, NotProven, Refused, TimedOut, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.asking import BRIEFLY, MISSES, NEW_MISSES, RATE_LIMITED
-from ccr_avn.plan.model import Call, Gate, Later, Poll, Probe, Results, Step, wait
+from ccr_avn.plan.model import Call, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo, wait
 from ccr_avn.process import Answer
 from tests.support.executed import Fake, answer, call, change, made, plan, probe, says, says_of_a_change, step
 
@@ -368,3 +368,33 @@ def test_a_time_out_says_what_was_waited_for_not_that_it_is_so(limit: float, wai
         fake.perform(plan(master))
     assert caught.value.what == f"promote: {waited} the role of us is master"
     assert caught.value.detail == "last seen: wait"
+
+
+BUSY = answer(code=1, stderr="ERROR\tcommand failed: Error: later (status 503)")
+SLOWER = answer(code=1, stderr="ERROR\tcommand failed: Error: slow down (status 429)")
+NEVER = answer(code=1, stderr="ERROR\tcommand failed: Error: no (status 403)")
+
+
+def test_a_change_that_may_be_repeated_is_sent_until_it_is_accepted() -> None:
+    fake = Fake(**{"end": ["wait"], "make-end": [BUSY, SLOWER, None]})
+
+    def judge(_: Any, seen: Results) -> Finding:
+        return go("gone") if seen.result("end") == "answered" else todo("there")
+
+    fake.perform(plan(replace(made("end", poll=Poll(limit=120.0), again=True), gate=Gate("it is gone", judge))))
+    assert (fake.calls.count("make-end"), fake.now < 120) == (3, True)
+
+
+def test_one_that_was_refused_for_good_is_sent_once_and_cleaned_up_once() -> None:
+    fake = Fake(**{"end": ["wait"], "make-end": [NEVER]})
+    with pytest.raises(AvnError):
+        fake.perform(plan(made("end", poll=Poll(limit=120.0), again=True, always=True)))
+    assert fake.calls.count("make-end") == 1
+
+
+def test_what_fails_until_its_limit_is_not_tried_for_as_long_again() -> None:
+    fake = Fake(**{"end": ["wait"], "make-end": [BUSY]})
+    with pytest.raises(AvnError):
+        fake.perform(plan(made("end", poll=Poll(limit=30.0), again=True, always=True)))
+    assert 3 < fake.calls.count("make-end") < 10
+    assert fake.now < 45

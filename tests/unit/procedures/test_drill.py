@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.aiven import models
+from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
-from ccr_avn.plan.model import Results
+from ccr_avn.errors import OutOfTime
+from ccr_avn.plan.model import Plan, Results, Step
 from ccr_avn.procedures.drill import plan_drill
 from ccr_avn.procedures.gates import assumptions, drill
 from ccr_avn.procedures.gates.drill import Made
+from ccr_avn.procedures.gates.settings import NOBODY
 from ccr_avn.procedures.throw_away import DrillRequest
+from ccr_avn.valkey import trials
 from tests.support.factories import row, service
 from tests.support.plans import SETTING
 
@@ -23,72 +26,110 @@ RUN = "20261125T120000Z-abc123"
 NAME = "eu-drill-abc123"
 AT = "2026-11-25T12:00:10Z"
 EPOCH = 1795608010
-MADE = Made(name=NAME, primary="eu", run=RUN, sent="answered", created=EPOCH, tagged=True, began=EPOCH - 5.0)
-TAGS = {drill.TAG: RUN, drill.MADE: str(EPOCH)}
+MADE = Made(name=NAME, primary="eu", run=RUN, sent="answered", created=EPOCH, began=EPOCH - 5.0)
 PROJECT = Project("p")
+EU = models.service(json.dumps(service("eu", create_time="2026-01-01T00:00:00Z")))
 
 
-def found(*rows: dict[str, Any], **more: Any) -> models.Service:
-    told = service(NAME, *(rows or (row("eu", NAME),)), **{"create_time": AT, "tags": TAGS, **more})
+def found(*rows: dict[str, Any], name: str = NAME, **more: Any) -> models.Service:
+    told = service(name, *(rows or (row("eu", name),)), **{"create_time": AT, "tags": TAGS, **more})
     return models.service(json.dumps(told))
 
 
+def tags_of(run: str, made: models.Service, lasts: float = 3600.0) -> dict[str, str]:
+    return dict(one.split("=", 1) for one in (f"{drill.TAG}={run}", drill.made_tag(run, made, EU, lasts)))
+
+
+TAGS: dict[str, str] = {}
+TAGS = tags_of(RUN, found())
 LATER = "2026-11-25T13:00:10Z"
 METRICS = {**row(NAME, "m3"), "integration_type": "metrics"}
+UNSEEN = replace(MADE, sent="unanswered", created=None)
+OF_ANOTHER_RUN = tags_of("20261125T120000Z-ffffff", found())
+PRODUCTION = tags_of(RUN, found(name="orders", create_time="2026-01-01T00:00:00Z"))
 
 
 @pytest.mark.parametrize(
     ("there", "made", "verdict"),
     [
         (found(), MADE, "go"),
-        (found(tags={}), replace(MADE, tagged=False), "go"),
-        (found(), replace(MADE, created=None), "go"),
-        (found(), replace(MADE, sent="unanswered"), "stop"),
-        (found(), replace(MADE, sent="refused"), "stop"),
-        (found(), replace(MADE, sent=None), "stop"),
-        (found(create_time=LATER), MADE, "stop"),
+        (found(), None, "go"),
+        (found(tags={}), MADE, "go"),
+        (found(tags={}), UNSEEN, "go"),
+        (found(tags={}), replace(MADE, created=None), "go"),
+        (found(tags={}), None, "stop"),
+        (found(tags={}), replace(UNSEEN, sent="refused"), "stop"),
+        (found(tags={}), replace(UNSEEN, sent=None), "stop"),
+        (found(tags={}), replace(UNSEEN, run="20261125T120000Z-ffffff"), "stop"),
+        (found(tags={}, create_time=LATER), MADE, "stop"),
+        (found(tags={}, create_time=LATER), UNSEEN, "stop"),
+        (found(row("other", NAME), tags={}), UNSEEN, "stop"),
         (found(create_time=None), MADE, "stop"),
-        (found(tags={}), MADE, "stop"),
-        (found(tags={drill.TAG: "20261125T120000Z-ffffff"}), MADE, "stop"),
+        (found(tags={**TAGS, drill.MADE: "1"}), None, "stop"),
+        (found(tags={**TAGS, drill.MADE: str(EPOCH)}), None, "stop"),
+        (found(tags={drill.TAG: RUN}), None, "stop"),
+        (found(tags={**TAGS, drill.TAG: "20261125T120000Z-ffffff"}), None, "stop"),
+        (found(tags=OF_ANOTHER_RUN), MADE, "stop"),
+        (found(tags={**TAGS, lineage.FROM: "eu"}), MADE, "stop"),
         (found(row("eu", NAME), row(NAME, "third")), MADE, "stop"),
         (found(row("eu", NAME), METRICS), MADE, "stop"),
         (found(termination_protection=True), MADE, "stop"),
     ],
 )
-def test_only_what_this_run_made_is_terminated(there: models.Service, made: Made, verdict: str) -> None:
+def test_only_what_a_drill_provably_made_is_terminated(there: models.Service, made: Made | None, verdict: str) -> None:
     finding = drill.judge_ours(there, made, PROJECT)
     assert finding.verdict == verdict
     assert verdict == "go" or f"terminate {NAME}" in finding.hint
 
 
-UNSEEN = replace(MADE, sent="unanswered", created=None, tagged=False)
+@pytest.mark.parametrize(
+    "copy",
+    [
+        pytest.param(found(name="orders"), id="its tags were copied to another service"),
+        pytest.param(found(name="orders", tags={**TAGS, drill.MADE: PRODUCTION[drill.MADE]}), id="as old as it"),
+        pytest.param(found(create_time=LATER), id="a fork, or a namesake"),
+        pytest.param(found(name="renamed"), id="renamed"),
+        pytest.param(found(tags={**TAGS, drill.MADE: f"{EPOCH}-1-0-{'0' * 24}"}), id="typed by hand"),
+    ],
+)
+def test_tags_prove_only_the_service_that_they_were_set_on(copy: models.Service) -> None:
+    assert drill.judge_ours(copy, None, PROJECT).verdict == "stop"
+
+
+def test_of_production_it_is_said_that_no_drill_made_it_and_no_command_is_printed() -> None:
+    finding = drill.judge_ours(found(name="cache-eu", tags={}), None, PROJECT)
+    assert (finding.verdict, finding.reason, finding.hint) == ("stop", "cache-eu was not created by a drill", "")
+
+
+def test_what_is_protected_is_unprotected_first() -> None:
+    hint = drill.judge_ours(found(termination_protection=True), MADE, PROJECT).hint
+    assert hint.index("--disable-termination-protection") < hint.index(f"terminate {NAME}")
 
 
 @pytest.mark.parametrize(
-    ("there", "made", "verdict"),
+    ("lasts", "made", "running"),
     [
-        (found(), None, "go"),
-        (found(), MADE, "go"),
-        (found(tags={}), MADE, "go"),
-        (found(tags={}), UNSEEN, "go"),
-        (found(tags={}), None, "stop"),
-        (found(tags={**TAGS, drill.MADE: "1"}), None, "stop"),
-        (found(tags={drill.TAG: RUN}), None, "stop"),
-        (found(tags={**TAGS, drill.TAG: "yes"}), None, "stop"),
-        (found(), replace(MADE, run="20261125T120000Z-ffffff"), "stop"),
-        (found(create_time=LATER), None, "stop"),
-        (found(tags={}, create_time=LATER), MADE, "stop"),
-        (found(tags={}, create_time=LATER), UNSEEN, "stop"),
-        (found(tags={}), replace(UNSEEN, run="20261125T120000Z-ffffff"), "stop"),
-        (found(tags={}), replace(UNSEEN, sent=None, began=None), "stop"),
-        (found(row("other", NAME), tags={}), UNSEEN, "stop"),
-        (found(row("eu", NAME), METRICS), MADE, "stop"),
+        (3600.0, None, False),  # it was made long ago
+        (10.0**9, None, True),
+        (10.0**9, MADE, False),
+        (3600.0, replace(MADE, running=True), True),
+        (0.0, None, True),
+        (0.0, MADE, True),
     ],
 )
-def test_what_a_dead_drill_left_is_terminated_by_the_same_rule(
-    there: models.Service, made: Made | None, verdict: str
-) -> None:
-    assert drill.judge_left_over(there, made, PROJECT).verdict == verdict
+def test_one_that_may_be_running_or_was_to_be_kept_is_known(lasts: float, made: Made | None, running: bool) -> None:
+    assert bool(drill.still_running(found(tags=tags_of(RUN, found(), lasts)), made)) is running
+
+
+def test_a_drills_service_is_promoted_only_where_its_name_is_repeated() -> None:
+    refused = drill.is_meant(found(), (), "", "ccr-avn switchover eu x")
+    assert refused is not None
+    assert refused.hint.endswith(f"--drill-service {NAME}")
+    assert drill.is_meant(found(), (), NAME, "") is None
+    assert drill.is_meant(found(tags={}), (), "", "") is None
+    assert drill.is_meant(found(tags={}), (MADE,), "", "") is not None
+    assert drill.is_meant(found(tags={}, create_time=LATER), (MADE,), "", "") is None
+    assert drill.is_meant(found(tags={**TAGS, lineage.FROM: "eu"}), (), "", "") is None, "it was, by then"
 
 
 def test_a_namesake_is_no_throw_away() -> None:
@@ -110,7 +151,7 @@ def test_the_name_tells_what_it_is_and_fits() -> None:
     longest = drill.name_of("p" * 64, RUN)
     assert len(longest) == 64
     assert drill.NAMED.fullmatch(longest)
-    assert all(len(tag.partition("=")[2]) <= 64 for tag in drill.tags(RUN, found()))
+    assert all(len(value) <= 64 for value in tags_of(RUN, found()).values())
 
 
 def test_the_primary_is_named_by_no_change() -> None:
@@ -132,8 +173,8 @@ def test_the_table_of_promises_names_each_assumption_as_a_drill_prints_it() -> N
 def test_the_page_about_drills_tells_how_each_is_tested_and_which_are_grave() -> None:
     text = (Path(__file__).parents[3] / "docs" / "drill.md").read_text()
     rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+)( †)? \|", text.partition("## What is tested")[2], re.MULTILINE)
-    told = {name: bool(grave) for names, grave in rows for name in re.findall(r"`([a-z-]+)`", names)}
-    assert told == {one.name: one.grave for one in assumptions.ASSUMPTIONS if not one.untried}
+    told = {name: bool(critical) for names, critical in rows for name in re.findall(r"`([a-z-]+)`", names)}
+    assert told == {one.name: one.critical for one in assumptions.ASSUMPTIONS if not one.untried}
     assert all(f"`{one.name}`" in text for one in assumptions.ASSUMPTIONS)
 
 
@@ -148,9 +189,9 @@ def test_every_assumption_is_in_the_result_once() -> None:
 def test_what_a_filter_that_cuts_makes_harmless_is_not_grave(name: str) -> None:
     """The old primary counts as closed then, whoever was connected."""
     fails = {"assumption": name, "outcome": "does not hold", "saw": "x"}
-    for outcome, grave in (("holds", False), ("does not hold", True), ("could not be tried", True)):
+    for outcome, critical in (("holds", False), ("does not hold", True), ("not tested", True)):
         rows = assumptions.table([fails, {"assumption": "filter-cuts", "outcome": outcome, "saw": "x"}])
-        assert {one["name"]: one["grave"] for one in rows}[name] is grave
+        assert {one["name"]: one["critical"] for one in rows}[name] is critical
 
 
 def test_each_that_a_drill_can_try_has_a_step() -> None:
@@ -162,3 +203,95 @@ def test_each_that_a_drill_can_try_has_a_step() -> None:
 
 def test_its_epoch_is_that_of_its_creation() -> None:
     assert time.gmtime(EPOCH)[:6] == (2026, 11, 25, 12, 0, 10)
+
+
+def plan_of(**more: Any) -> Plan:
+    return plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING, **more)).plan
+
+
+def step_of(plan: Plan, slug: str) -> Step[Any]:
+    return next(step for step in plan.steps if step.slug == slug)
+
+
+def begun(plan: Plan) -> Results:
+    """It has created its service, and seen that."""
+    seen = Results()
+    seen.keep("throw-away", "answered")
+    seen.remember(step_of(plan, "throw-away"), (EU, found(tags={})))
+    seen.remember(plan.checks[0], (EU,))
+    return seen
+
+
+@pytest.mark.parametrize(
+    "slug", ["tagged", "throw-away-running", "integration", "running", "filter-close", "filter-open", "terminate"]
+)
+def test_before_every_change_it_is_the_service_that_was_created(slug: str) -> None:
+    plan = plan_of()
+    seen, step = begun(plan), step_of(plan, slug)
+    namesake = found(create_time=LATER, tags={})
+    answer = (namesake,) if slug in ("tagged", "terminate") else namesake
+    assert step.gate.judge(answer, seen).verdict == "stop"
+    mine = found(tags={})
+    assert step.gate.judge((mine,) if isinstance(answer, tuple) else mine, seen).verdict != "stop"
+
+
+def test_what_is_deleted_is_named_by_the_same_answer_that_shows_when_it_was_created() -> None:
+    plan = plan_of()
+    changes = [step.slug for step in plan.steps if step.change]
+    before = [step.slug for step in plan.steps][: [step.slug for step in plan.steps].index("promote")]
+    assert before[-2:] == ["integration", "markers-begin"], "nothing is waited for in between"
+    assert changes[:4] == ["throw-away", "tagged", "markers-begin", "promote"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "sent", "service", "outcome"),
+    [
+        (True, "answered", found(user_config={"ip_filter": [NOBODY]}), "holds"),
+        (False, "answered", found(user_config={"ip_filter": [NOBODY]}), "not tested"),
+        (True, "unanswered", found(user_config={"ip_filter": [NOBODY]}), "not tested"),
+        (True, "refused", found(user_config={"ip_filter": [NOBODY]}), "not tested"),
+        (True, None, found(user_config={"ip_filter": [NOBODY]}), "not tested"),
+        (True, "answered", found(user_config={"ip_filter": [NOBODY]}, state="POWEROFF"), "not tested"),
+        (True, "answered", found(user_config={"ip_filter": ["0.0.0.0/0"]}), "not tested"),
+    ],
+)
+def test_a_refusal_is_the_filters_only_where_nothing_else_explains_it(
+    kept: bool, sent: str | None, service: models.Service, outcome: str
+) -> None:
+    plan = plan_of()
+    seen = begun(plan)
+    if kept:
+        seen.keep("connection-kept", object())
+    if sent:
+        seen.keep("filter-close", sent)
+    both = (trials.holds("refused"), trials.holds("cut")) if kept and sent == "answered" else None
+    seen.remember(step_of(plan, "filter-effect"), both)
+    for name in ("filter-refuses", "filter-cuts"):
+        assert step_of(plan, name).gate.judge(service, seen).facts["outcome"] == outcome
+
+
+def test_what_is_not_listed_right_after_its_creation_is_not_gone() -> None:
+    plan = plan_of()
+    judge = step_of(plan, "terminate").gate.judge
+    assert judge((), begun(plan)).verdict == "wait"
+    unsure = Results()
+    unsure.keep("throw-away", "unanswered")
+    told = judge((), unsure)
+    assert (told.verdict, "gone" in told.facts) == ("go", False)
+    unsure.keep("terminate", "answered")
+    assert judge((), unsure).facts["gone"] == NAME
+
+
+def test_what_interrupts_a_trial_is_no_finding() -> None:
+    def attempt() -> trials.Tried:
+        raise OutOfTime(14)
+
+    with pytest.raises(OutOfTime):
+        trials.tried(attempt)
+
+
+def test_a_critical_assumption_is_none_where_another_makes_it_harmless() -> None:
+    fails = {"assumption": "client-commands", "outcome": "does not hold", "saw": "x"}
+    for facts, critical in (([], True), ([fails], False)):
+        rows = {one["name"]: one["critical"] for one in assumptions.table(facts)}
+        assert rows["pause-holds-writes"] is critical
