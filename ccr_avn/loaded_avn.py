@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
+from typing import Any
 
 OFF = "CCR_AVN_NO_PRELOAD"
 """Any text in this variable turns it off."""
@@ -96,6 +97,7 @@ class LoadedAvn:
         before = dict(os.environ)
         os.environ.update({**environment, "PYTHONSAFEPATH": "1"})  # what lies in this folder is not to be imported
         try:
+            _no_resource_tracker()
             forkserver.set_forkserver_preload(["ccr_avn.warm_avn"])
             forkserver.ensure_running()
         finally:
@@ -173,6 +175,13 @@ def possible(path: str) -> bool:
     beside = Path(path).resolve().parent == Path(sys.executable).parent.resolve()
     plain = beside and SCRIPT.match(text) and text.count("import ") <= 3 and "sys.exit(main())" in text
     return bool(plain) and sys.platform == "linux" and not any(os.environ.get(name) for name in (OFF, *DIFFERENT))
+
+
+def _no_resource_tracker() -> None:
+    """There is nothing to track, and that process would hold our stdout open for as long as any fork lives."""
+    tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001 (there is no other way)
+    if tracker._fd is None:  # noqa: SLF001
+        tracker._fd = os.open(os.devnull, os.O_WRONLY)  # noqa: SLF001
 
 
 def _circumstances(path: str, environment: Mapping[str, str]) -> tuple[object, ...]:

@@ -284,7 +284,12 @@ process.run((sys.argv[1], "waits", sys.argv[2], "a-secret-word"), deadline=float
 def test_when_we_are_killed_a_command_goes_on_as_one_that_was_started_does(avn: str, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     environment = {name: value for name, value in os.environ.items() if name != loaded_avn.OFF}
-    ours = subprocess.Popen((sys.executable, "-c", OURS, avn, str(mark), "60"), env=environment)
+    ours = subprocess.Popen(
+        (sys.executable, "-c", OURS, avn, str(mark), "60"),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     until(lambda: len(marked(mark)) == 2, "it has begun")
     forked = marked(mark)
     stat = Path(f"/proc/{forked[0]}/stat").read_text().rpartition(")")[2].split()
@@ -292,7 +297,7 @@ def test_when_we_are_killed_a_command_goes_on_as_one_that_was_started_does(avn: 
     assert os.getpgid(parent) not in (os.getpgid(ours.pid), os.getpgid(forked[0]))  # Ctrl-C is for us alone
     assert b"a-secret-word" not in Path(f"/proc/{forked[0]}/cmdline").read_bytes()
     ours.kill()
-    ours.wait()
+    assert ours.communicate() == (b"", b""), "nothing that goes on holds our output open"
     assert not any(gone(pid) for pid in (parent, *forked))
     os.killpg(forked[0], signal.SIGKILL)
     until(lambda: all(gone(pid) for pid in (parent, *forked)), "all have ended")
