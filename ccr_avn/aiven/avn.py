@@ -1,7 +1,7 @@
 """One pure function for each avn command. argv is spelled here and nowhere else."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from ccr_avn.plan.model import Call, Word
 
 if TYPE_CHECKING:
     from ccr_avn.aiven import models
+    from ccr_avn.aiven.lineage import Recorded
 
 NO_HINTS: Mapping[int, str] = MappingProxyType({})
 AVN = "avn"
@@ -41,6 +42,14 @@ def service_list(project: Project, *names: str) -> "Call[tuple[models.Service, .
     """The services of these names that exist, or all that can have read replicas. Unknown names are left out, exit 0."""
     argv = (AVN, "service", "list", *names, *project.flag, "--json")
     return Call(argv, parse=_read("named_services" if names else "services"))
+
+
+def service_family(
+    project: Project, *names: str, recorded: "tuple[Recorded, ...]" = ()
+) -> "Call[tuple[models.Service, ...]]":
+    """The same with all that belongs to them: primaries, other replicas, and what was promoted from one, as is recorded."""
+    parse = _read("family")
+    return replace(service_list(project), parse=lambda stdout: parse(stdout, names, recorded))
 
 
 def service_get(project: Project, name: str) -> "Call[models.Service]":
@@ -156,12 +165,12 @@ def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
 
 
 @cache
-def _read(name: str) -> Callable[[str], Any]:
+def _read(name: str) -> Callable[..., Any]:
     """The reader of that name, one for each; loaded when there is something to read: an argv has not its weight."""
 
-    def parse(stdout: str) -> Any:
+    def parse(stdout: str, *more: Any) -> Any:
         from ccr_avn.aiven import models
 
-        return getattr(models, name)(stdout)
+        return getattr(models, name)(stdout, *more)
 
     return parse

@@ -44,6 +44,7 @@ class Recorded:
     origin: Origin
     proven: bool  # the role was seen to be master; else the deletion was sent, and no more is known
     sent_at: float = 0.0  # seconds since 1970
+    without_data: bool = False  # it was promoted and did not have its primary's data: nothing took over from that
 
     def is_of(self, old: "Service | None", new: "Service") -> bool:
         """Whether it is about the very services that are there now; ``old`` None: whatever ``new`` was promoted from."""
@@ -75,7 +76,7 @@ def successors(old: "Service", services: Iterable["Service"], recorded: Iterable
 
     ``recorded``: the promotions in this machine's journals.
     """
-    recorded, found = tuple(recorded), []
+    recorded, found = tuple(one for one in recorded if not one.without_data), []
     for new in services:
         proofs = proofs_of(old, new, recorded)
         seen = TAGGED in proofs or any(one.proven and one.is_of(old, new) for one in recorded)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from ccr_avn.aiven.lineage import FROM, Recorded
 from ccr_avn.aiven.reading import Fact, Rows, listed, parsed, rows_of, salvaged, unreadable
 
 SERVING = ("RUNNING", "REBALANCING")
@@ -242,6 +244,24 @@ def named_services(stdout: str) -> Rows[Service]:
     return Rows(found, (note for one in found for note in one.left_out))
 
 
+def family(stdout: str, names: tuple[str, ...], recorded: Iterable[Recorded]) -> Rows[Service]:
+    """Of all services those of these names, their primaries, and what follows or was promoted from one of these.
+
+    ``recorded``: the promotions in this machine's journals.
+
+    Raises:
+        AvnError: one that is named can't be read.
+    """
+    rows = {_told(row, "service_name"): row for row in listed(stdout)}
+    named = {name: rows[name] for name in names if name in rows}
+    known = {*names}.union(*(_sources(row) for row in named.values()))
+    known |= {one.new for one in recorded if one.origin.name in known}
+    others = (row for name, row in rows.items() if name not in named and known & {name, *_sources(row)})
+    found = [salvaged(Service, row) for row in named.values()]
+    rest = rows_of(Service, others, "service")
+    return Rows((*found, *rest), (*(note for one in found for note in one.left_out), *rest.left_out))
+
+
 def service(stdout: str) -> Service:
     """``avn service get --json``."""
     return salvaged(Service, parsed(stdout))
@@ -336,6 +356,18 @@ def nothing(stdout: str) -> None:
 
 
 _OBJECTS: TypeAdapter[Any] = TypeAdapter(tuple[dict[str, Any], ...])
+
+
+def _told(row: Any, key: str) -> str:
+    value = row.get(key) if isinstance(row, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _sources(row: Any) -> set[str]:
+    """Whom a service follows, and whom its tags name as its old primary."""
+    rows = _objects_in(row, "service_integrations")
+    follows = {_told(one, "source_service") for one in rows if _told(one, "dest_service") == _told(row, "service_name")}
+    return {*follows, _told(row.get("tags") if isinstance(row, dict) else None, FROM)} - {""}
 
 
 def _may_be_replicated(kind: Any) -> bool:

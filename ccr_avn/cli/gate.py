@@ -16,6 +16,7 @@ from ccr_avn.procedures.enable import confirm_backup, confirm_integration, see_s
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
 from ccr_avn.procedures.old_primary import Compared, compare_histories, power_off, set_filter
 from ccr_avn.procedures.promotion import control_plane_agrees, look_at_integration, promote, remember_origin
+from ccr_avn.procedures.siblings import Siblings, list_family, look_at_siblings
 from ccr_avn.procedures.steps import databases_step, link_step, marker_step, wait_running
 
 app = typer.Typer(
@@ -136,6 +137,12 @@ def marker(
     asked.judge(asked.within(marker_step(setting, primary, replica, find, samples)))
 
 
+def siblings(replica: Replica, asked: Alone) -> None:
+    """Check that no other replica of REPLICA's primary was promoted: one is promoted, never two. Exit 4 if so."""
+    family = list_family(asked.setting, replica)
+    asked.judge(family, look_at_siblings(Siblings(replica=replica, setting=asked.setting, family=family)))
+
+
 def promoted(replica: Replica, asked: Alone) -> None:
     """Wait until REPLICA is a primary: its role is master."""
     asked.judge(promote(asked.promotion(replica, asked.timeout, asked.find(replica))))
@@ -191,6 +198,7 @@ GATES: dict[str, Callable[..., Any]] = {
     "databases": flattened(databases, timeout=0),
     "marker": flattened(marker, timeout=0),
     "caught-up": primitives.caught_up,
+    "siblings": flattened(siblings, timeout=0),
     "fence-held": primitives.check_fence,
     "promoted": flattened(promoted, timeout=60),
     "history": primitives.check_history,

@@ -54,6 +54,11 @@ GATES: Mapping[str, tuple[str, ...]] = {
         "ccr-avn gate caught-up eu us",
         "ccr-avn gate caught-up eu us --timeout 300",
     ),
+    "siblings": (
+        "Check that no other replica of a primary was promoted",
+        "ccr-avn gate siblings us",
+        "ccr-avn gate siblings us --json",
+    ),
     "fence-held": (
         "Check that the write pause held and the replica caught up",
         'ccr-avn gate fence-held eu us --token "$token"',

@@ -149,6 +149,7 @@ class OneOfMany:
                         promote_timeout=given.promote_timeout,
                         doubt_timeout=given.doubt_timeout,
                         recorded=recorded,
+                        family=choice.family,
                     )
                 )
             )
@@ -164,6 +165,7 @@ class OneOfMany:
                     doubt_timeout=given.doubt_timeout,
                     old_primary=given.old_primary,
                     recorded=recorded,
+                    family=choice.family,
                 )
             )
         )

@@ -14,7 +14,6 @@ from ccr_avn.cli.alone import Act, ServiceName
 from ccr_avn.cli.options import Primary, Replica, flattened
 from ccr_avn.errors import Refused, UsageError
 from ccr_avn.output import console
-from ccr_avn.procedures.fencing import STILL
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.old_primary import see_closed, set_filter
@@ -67,7 +66,7 @@ def check_fence(
     """Check that nothing was written to PRIMARY since `fence`, and that REPLICA has applied it all. Exit 4 if not."""
     noted = parsed(token)
     source, target = asked.endpoints(primary, replica)
-    now = _lengthened(source, ttl) if ttl else quiescence.is_quiescent(source, STILL)
+    now = _lengthened(source, ttl) if ttl else quiescence.is_quiescent(source, quiescence.STILL)
     side = fetch_replication(target)
     trouble = lacks(side, noted.replid, noted.offset, replica)
     if now is None or not noted.no_writes_until(now):

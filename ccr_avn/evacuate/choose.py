@@ -56,6 +56,7 @@ class Choice:
     hint: str = ""
     behind: int | None = None
     others: tuple[str, ...] = ()
+    family: tuple[str, ...] = ()  # the primary, its replicas, and what was promoted from it, by name
 
     @property
     def name(self) -> str:
@@ -100,13 +101,14 @@ def select(pairs: tuple[Pair, ...], looks: Looks, want: Want, drills: Collection
     for group in here.values():
         meant = [pair for pair in group if _is_meant(_names(pair), pair.primary, want)]
         one = _choice(meant or group, looks, want, drills)
-        names |= {one.primary}.union(*(_names(pair) for pair in group))
+        family = {one.primary}.union(*(_names(pair) for pair in group))
+        names |= family
         if (
             meant or _is_meant({one.primary, one.replica}, group[0].primary, want)
         ) and one.replica not in want.excepted:
             kept = (pair.replica_name for pair in group if meant and pair not in meant)
             left_out = tuple(f"{name} stays a replica of the old primary; it was left out" for name in kept)
-            chosen.append(replace(one, others=(*one.others, *left_out)))
+            chosen.append(replace(one, others=(*one.others, *left_out), family=tuple(sorted(family))))
     every = {name for pair in pairs for name in _names(pair)}
     clouds = {pair.primary_name: pair.primary.cloud for pair in pairs if pair.primary and pair.primary_name not in here}
     left = (pair for pair in pairs if pair.replica and want.leaves(pair.replica.cloud))

@@ -139,7 +139,15 @@ def _promotion(entries: list[dict[str, Any]], replica: str) -> Recorded | None:
         new_created=created[replica],
         replication_id=str(noted.get("replication_id") or ""),
     )
-    return Recorded(new=replica, origin=origin, proven=done, sent_at=runs.moment(sent.get("time")) or 0.0)
+    compared = [one.get("finding") for one in entries if one.get("slug") == "history"]
+    lacking = any(isinstance(one, dict) and one.get("verdict") == "stop" for one in compared)
+    return Recorded(
+        new=replica,
+        origin=origin,
+        proven=done,
+        sent_at=runs.moment(sent.get("time")) or 0.0,
+        without_data=lacking,
+    )
 
 
 NOTING = ("pair", "health", "last-known")

@@ -14,7 +14,13 @@ from ccr_avn.procedures.gates.drill import Made, is_meant
 from ccr_avn.procedures.gates.history import Expected
 from ccr_avn.procedures.gates.pair_state import PairState
 from ccr_avn.procedures.gates.services import by_name
-from ccr_avn.procedures.last_known import LastKnown, look_at_last_known, look_at_primary, state_in
+from ccr_avn.procedures.last_known import (
+    LastKnown,
+    look_at_last_known,
+    look_at_primary,
+    look_at_primary_alone,
+    state_in,
+)
 from ccr_avn.procedures.promotion import (
     DOUBT_TIMEOUT,
     FAST,
@@ -26,6 +32,7 @@ from ccr_avn.procedures.promotion import (
     promote,
     remember_origin,
 )
+from ccr_avn.procedures.siblings import Siblings, list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import Setting, endpoint, found_by, wait_running
 from ccr_avn.procedures.unverified import allowed, promote_unseen
 from ccr_avn.valkey.info import fetch_replication
@@ -47,6 +54,7 @@ class FailoverRequest:
     recorded: tuple[Recorded, ...] = ()  # promotions in this machine's journals
     drills: tuple[Made, ...] = ()  # what drills created, by the same journals
     drill_service: str = ""  # the one of these that is to be promoted all the same
+    family: tuple[str, ...] = ()  # the primary, and what else follows or was promoted from it; empty: all are looked at
     now: float = field(default_factory=time.time)  # seconds since 1970
 
 
@@ -126,11 +134,21 @@ def plan_failover(want: FailoverRequest) -> Failover:
         limit=want.promote_timeout,
         doubt_limit=want.doubt_timeout,
     )
+    siblings = Siblings(
+        replica=want.replica,
+        setting=setting,
+        family=primary,
+        recorded=want.recorded,
+        promoted=lambda seen: row(seen) is None,
+        paused=lambda _: False,
+    )
     source = _source(want, services)
     gone, running = control_plane_agrees(setting, want.replica, want.promote_timeout)
     promoted, accepted = promote(promotion), accepts_writes(promotion)
     steps: tuple[Step[Any], ...] = (
         *((_wait_for_automatic(want, find),) if want.wait_automatic else ()),
+        look_at_siblings(siblings),
+        list_siblings(siblings, brief=True),
         promoted,
         carries_history(promotion, source, lambda seen: _expected(seen, known), "known_token"),
         accepted,
@@ -138,7 +156,7 @@ def plan_failover(want: FailoverRequest) -> Failover:
         gone,
         running,
     )
-    checks = (services, _rows(want, services), primary, known)
+    checks = (services, _rows(want, services), primary, look_at_primary_alone(want, services, primary), known)
     title = f"fail over to {want.replica}"
     return Failover(
         want=want,
@@ -173,7 +191,7 @@ def _unverified(
         running,
     )
     looked = allowed(want.setting, want.replica, services, allow_data_loss=want.allow_data_loss)
-    checks = (services, rows, primary, looked)
+    checks = (services, rows, primary, look_at_primary_alone(want, services, primary), looked)
     plan = Plan(f"fail over to {want.replica}", checks, steps, check=_check_words(want))
     return Failover(
         want=want,

@@ -14,19 +14,16 @@ from ccr_avn.poll import poll
 from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.promotion import FAST
+from ccr_avn.procedures.siblings import Siblings
 from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
 from ccr_avn.units import clock_time
-from ccr_avn.valkey.connect import awake
 from ccr_avn.valkey.fence import Fence, FenceRefused
 from ccr_avn.valkey.info import fetch_replication
-from ccr_avn.valkey.quiescence import Noted, caught_up, is_quiescent, no_writes_between
+from ccr_avn.valkey.quiescence import Noted, caught_up, no_writes_between, stands_still
 from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.writes import Kept
 
 FenceMode = Literal["auto", "client-pause", "observe"]
-STILL = 3.0
-"""Seconds for which the primary's offset must stand still where writers are stopped by the operator."""
-
 FENCE_LIMIT = 5.0
 """Seconds for which the fence is tried after a promotion."""
 
@@ -52,6 +49,7 @@ class FenceWish:
     find: Find
     promoted: Callable[[Results], bool]
     may_be_promoting: Callable[[Results], bool]
+    siblings: Siblings
     replica_before: Callable[[Results], ReplicationInfo]
 
     @property
@@ -240,10 +238,12 @@ def _fenced(want: FenceWish, seen: Results) -> Fenced:
                 raise
             refused = refusal.what
         else:
+            want.siblings.begin(seen)
             return Fenced(fence=fence, kept=_kept(primary, want.setting), target=fence.side())
-    if want.promoted(seen):
-        return Fenced(fence=None, kept=_kept(primary, want.setting), target=None, trouble=refused)
-    return Fenced(fence=None, kept=_kept(primary, want.setting), target=_observe(want, primary))
+    target = (
+        None if want.promoted(seen) else stands_still(endpoint(primary, want.setting), within=want.catch_up_timeout)
+    )
+    return Fenced(fence=None, kept=_kept(primary, want.setting), target=target, trouble="" if target else refused)
 
 
 def _kept(primary: Service, setting: Setting) -> Kept | None:
@@ -251,25 +251,6 @@ def _kept(primary: Service, setting: Setting) -> Kept | None:
     with suppress(Unreachable):
         return Kept(endpoint(primary, setting))
     return None
-
-
-def _observe(want: FenceWish, primary: Service) -> ReplicationInfo:
-    """The operator stops the writers; we only believe it when the offset stands still.
-
-    Raises:
-        Refused: something still writes.
-    """
-    where = endpoint(primary, want.setting)
-    side = poll(  # each look takes its time, so there is no pause between them
-        lambda: is_quiescent(where, STILL), bool, within=want.catch_up_timeout, first=0.0, longest=0.0, clock=awake
-    )
-    if side is None:
-        raise Refused(
-            f"{primary.name} is still being written to",
-            detail=f"its replication offset was never unchanged for {STILL:g} s within {want.catch_up_timeout:g} s",
-            hint="stop the writers, then run the same command again",
-        )
-    return side
 
 
 def _unfence(want: FenceWish, seen: Results) -> str:
@@ -282,6 +263,8 @@ def _unfence(want: FenceWish, seen: Results) -> str:
     if fenced is None or fenced.fence is None or not fenced.fence.placed_at:
         return f"writes on {want.primary} were not paused"
     until = fenced.fence.paused_until()
+    if left := want.siblings.left_paused(seen, until):
+        return left
     try:
         if not (others := fenced.fence.release()):
             return f"writes on {want.primary} resumed"
@@ -340,7 +323,7 @@ def _must_look_again(fence: Fence | None, target: ReplicationInfo, now: Replicat
 def _looked_at_again(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationInfo:
     """What the replica must have applied by now: all from before counts, whatever it was."""
     if fenced.fence is None:
-        return _observe(want, want.find(seen, want.primary))
+        return stands_still(endpoint(want.find(seen, want.primary), want.setting), within=want.catch_up_timeout)
     if not fenced.fence.holds():
         fenced.fence.place_anew()
     return fenced.fence.side()

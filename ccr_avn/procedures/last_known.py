@@ -69,12 +69,11 @@ class LastKnown:
 
 
 def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
-    """Whether it is still there, and where it would answer. A failover does without: it is asked once, and briefly."""
+    """Whether it is still there, where it would answer, and who else follows it or took over from it.
 
-    def name(seen: Results) -> str:
-        replica = by_name(seen.of(services), want.replica)
-        at_home = replica is not None and replica.source_project is None
-        return (replica.source if replica and at_home else None) or want.replica
+    A failover does without: it is asked once, and briefly.
+    """
+    project = want.setting.project
 
     def judge(answer: tuple[Service, ...], seen: Results) -> Finding:
         replica = by_name(seen.of(services), want.replica)
@@ -84,15 +83,45 @@ def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]
         if replica.source_project:
             return go(f"{source} is in another project: it was not checked", source=source)
         found = by_name(answer, source)
-        return go(f"{source} is {found.state}" if found else f"{source} no longer exists", source=source)
+        if found is None:
+            return go(f"{source} no longer exists", source=source)
+        other = promotion.superseded(project, found, replica, answer, want.recorded)
+        return other or go(f"{source} is {found.state}", source=source)
 
+    names = dict.fromkeys((want.replica, *want.family))
     return Step(
         slug="primary",
-        purpose="look up its primary",
+        purpose="look up its primary, and what else follows or was promoted from that",
+        read=avn.service_list(project, *names)
+        if want.family
+        else avn.service_family(project, *names, recorded=want.recorded),
+        gate=Gate("nothing else was promoted from its primary", judge),
+        brief=True,
+        advisory=True,
+    )
+
+
+def look_at_primary_alone(
+    want: "FailoverRequest", services: Step[tuple[Service, ...]], primary: Step[tuple[Service, ...]]
+) -> Step[tuple[Service, ...]]:
+    """Where the list can't be had: by its name. What it answers counts as what the list would have told."""
+
+    def name(seen: Results) -> str:
+        replica = by_name(seen.of(services), want.replica)
+        return (replica.source if replica and replica.source_project is None else None) or want.replica
+
+    def judge(answer: tuple[Service, ...], seen: Results) -> Finding:
+        seen.remember(primary, answer)
+        return primary.gate.judge(answer, seen)
+
+    return Step(
+        slug="primary-alone",
+        purpose="look up its primary alone, where the list of services can't be had",
         read=avn.service_named(want.setting.project, Later(variable="source", fill=name)),
         gate=Gate("the primary was looked up", judge),
+        unneeded=lambda seen: "it is known" if seen.has(primary) else "",
         brief=True,
-        optional=True,
+        advisory=True,
     )
 
 
@@ -204,10 +233,16 @@ def _judge_promoted(want: "FailoverRequest", known: LastKnown, service: Service,
             detail=f"role {known.replica.role}, no read_replica integration, no earlier replication ID (master_replid2)",
             hint="check the name: avn service list",
         )
+    if found.state == "promoted":
+        return go(f"{want.replica} was promoted already: shown by {' and '.join(found.proofs)}")
     if origin and origin.new_created is not None and origin.new_created == lineage.created(service):
         return go(f"{want.replica} was promoted from {origin.name} already")
-    warning = f"{want.replica} was promoted from another server (master_replid2 is set), but nothing proves from which"
-    return go(f"{want.replica} was promoted already", warnings=(warning,))
+    return stop(
+        f"{want.replica} is a master already, and nothing records from which primary it was promoted",
+        detail="it has another server's history (master_replid2), as a promoted service has, and a fork",
+        hint=f"there is nothing left to promote; to see what can be proven: ccr-avn switchover PRIMARY {want.replica} "
+        f"--check; to connect to it: ccr-avn endpoint {want.replica}",
+    )
 
 
 def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) -> Finding:

@@ -41,6 +41,7 @@ from ccr_avn.procedures.promotion import (
     promoted_meanwhile,
     remember_origin,
 )
+from ccr_avn.procedures.siblings import Siblings, list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import Find, Setting, compare_sides, databases_step, endpoint, found_by, two_sides
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.info import fetch_replication
@@ -66,6 +67,7 @@ class SwitchoverRequest:
     recorded: tuple[Recorded, ...] = ()  # promotions in this machine's journals
     drills: tuple[Made, ...] = ()  # what drills created, by the same journals
     drill_service: str = ""  # the one of these that is to be promoted all the same
+    family: tuple[str, ...] = ()  # what else follows, or was promoted from, PRIMARY; empty: all services are looked at
     now: float = field(default_factory=time.time)  # seconds since 1970
 
     def __post_init__(self) -> None:
@@ -98,6 +100,21 @@ class Checked:
     def may_be_promoting(self, seen: Results) -> bool:
         found = self.state(seen)
         return found is not None and found.may_be_promoting
+
+    @property
+    def siblings(self) -> Siblings:
+        return Siblings(
+            replica=self.want.replica,
+            setting=self.want.setting,
+            family=self.pair,
+            recorded=self.want.recorded,
+            promoted=self.promoted,
+            paused=self._paused,
+        )
+
+    def _paused(self, seen: Results) -> bool:
+        health = seen.get(self.health)
+        return bool(health and health.primary and health.primary.paused_seconds)
 
     def linked(self, seen: Results) -> bool:
         health = seen.get(self.health)
@@ -223,6 +240,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         find=find,
         promoted=checked.promoted,
         may_be_promoting=checked.may_be_promoting,
+        siblings=checked.siblings,
         replica_before=checked.replica_before,
     )
     promotion = PromoteWish(
@@ -252,6 +270,8 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
     steps: tuple[Step[Any], ...] = (
         paused,
         catch_up(fence),
+        look_at_siblings(checked.siblings),
+        list_siblings(checked.siblings, brief=False),
         seal(fence),
         promoted,
         carries_history(
@@ -331,15 +351,19 @@ def _gone_on_as(want: SwitchoverRequest, find: Find, seen: Results) -> tuple[str
 
 
 def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
+    project = want.setting.project
+    names = (want.primary, want.replica)
     return Step(
         slug="pair",
-        purpose=f"look up {want.primary} and {want.replica}",
-        read=avn.service_list(want.setting.project, want.primary, want.replica),
+        purpose=f"look up {want.primary} and {want.replica}, and what else follows or was promoted from {want.primary}",
+        read=avn.service_list(project, *dict.fromkeys((*names, *want.family)))
+        if want.family
+        else avn.service_family(project, *names, recorded=want.recorded),
         gate=switch.both_are_there(
-            want.setting.project,
-            want.primary,
-            want.replica,
+            project,
+            *names,
             power_off=want.old_primary == "power-off",
+            recorded=want.recorded,
             drills=want.drills,
             drill_service=want.drill_service,
         ),

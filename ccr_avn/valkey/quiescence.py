@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from ccr_avn.errors import TimedOut, Unreachable
+from ccr_avn.errors import Refused, TimedOut, Unreachable
 from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, awake, connect, explained
 from ccr_avn.valkey.replication import ReplicationInfo, read_replication
@@ -68,6 +68,9 @@ class Noted:
         return now.offset == self.offset
 
 
+STILL = 3.0
+"""Seconds for which the primary's offset must stand still where writers are stopped by the operator."""
+
 LOOK = 0.1
 """Seconds between two reads of an offset that must not change."""
 
@@ -98,6 +101,25 @@ def is_quiescent(
             return last if no_writes_between(before, last) else None
 
         return poll(look, lambda side: side is None, within=seconds, first=LOOK, longest=LOOK, clock=clock, sleep=sleep)
+
+
+def stands_still(endpoint: Endpoint, *, within: float) -> ReplicationInfo:
+    """The operator stops the writers; we only believe it when the offset stands still. ``within``: seconds.
+
+    Raises:
+        Refused: something still writes.
+        Unreachable: it can't be asked.
+    """
+    side = poll(  # each look takes its time, so there is no pause between them
+        lambda: is_quiescent(endpoint, STILL), bool, within=within, first=0.0, longest=0.0, clock=awake
+    )
+    if side is None:
+        raise Refused(
+            f"{endpoint.service} is still being written to",
+            detail=f"its replication offset was never unchanged for {STILL:g} s within {within:g} s",
+            hint="stop the writers, then run the same command again",
+        )
+    return side
 
 
 def caught_up(

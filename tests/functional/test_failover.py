@@ -69,13 +69,14 @@ def test_what_is_no_replica_is_refused(pair: Operator) -> None:
     assert pair.sandbox.changes() == before
 
 
-def test_promoted_by_somebody_else_is_taken_as_promoted(pair: Operator) -> None:
+def test_promoted_by_somebody_else_without_a_record_is_not_called_done(pair: Operator) -> None:
+    """A fork looks the same."""
     pair.avn("service", "integration-delete", next(iter(pair.sandbox.platform.rows)))
     until(lambda: accepts(pair, "us"))
     done = pair.ccr(*GO, "--json")
-    assert done.code == 0, done.err
+    assert done.code == 4, done.err
     assert json.loads(done.out)["changed"] is False
-    assert "nothing proves from which" in done.err
+    assert "nothing records from which primary it was promoted" in done.err
 
 
 @pytest.mark.parametrize(

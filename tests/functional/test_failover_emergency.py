@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.operator import Make, Operator
-from tests.support.pairs import accepts, add_pair, is_promoted, paired
+from tests.support.pairs import accepts, add_pair, is_promoted, origin, paired
 
 GO = ("failover", "us", "--allow-data-loss", "--yes", "--poll-interval", "0.5")
 
@@ -52,6 +52,7 @@ def test_no_list_is_needed_and_no_stranger_matters(operator: Operator) -> None:
     done = pair.ccr(*GO)
     assert done.code == 0, done.err
     assert accepts(pair, "us")
+    assert origin(pair) == "eu"
 
 
 @pytest.mark.parametrize("name", ["typo", "eu"])

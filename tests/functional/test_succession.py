@@ -1,9 +1,13 @@
 """Which service took over from which is recorded, never inferred; and one replica of a primary is promoted, never two."""
 
+import json
+from typing import Any
+
 import pytest
 
-from tests.support.operator import EU, US, Operator, ended
-from tests.support.pairs import accepts, add_service, deletions, follows, missing, uri
+from tests.support.operator import EU, US, Make, Operator, ended
+from tests.support.pairs import accepts, add_service, client, deletions, follows, missing, paired, uri
+from tests.support.wait import until
 from tests.support.writers import Load
 
 REPLICAS = ("us1", "us2")
@@ -39,3 +43,129 @@ def test_two_operators_promote_one_of_two_replicas(three: Operator, round_number
         assert missing(three, load.acknowledged, promoted[0]) == []
     else:
         assert accepts(three, "eu"), "nothing of them is left"
+
+
+def row(operator: Operator, replica: str) -> str:
+    rows = operator.sandbox.platform.rows
+    return str(next(name for name, one in rows.items() if one.dest == replica))
+
+
+def promotes(operator: Operator, replica: str, *, by_hand: str = "", wait: bool = True) -> str:
+    """A hook that promotes this replica in a way that no run knows of; ``by_hand``: what is done before, in bash."""
+    waits = f" && ccr-avn gate promoted {replica} --timeout 30 --poll-interval 0.1" if wait else ""
+    return f"bash -c '{by_hand or ':'} && avn service integration-delete {row(operator, replica)}{waits}'"
+
+
+@pytest.mark.parametrize("words", [go("us2"), go("us2", "--fence", "observe"), ("failover", "us2", "--yes")])
+def test_a_sibling_that_was_promoted_since_the_checks_is_seen(three: Operator, words: tuple[str, ...]) -> None:
+    loss = ("--allow-data-loss",) if words[0] == "failover" else ()
+    done = three.ccr(*words, *loss, "--before", promotes(three, "us1"))
+    assert done.code == 4, done.err
+    assert "us1, another replica of eu, was promoted meanwhile" in done.err
+    assert "ccr-avn switchover eu us1" in done.err
+    assert list(three.sandbox.platform.rows) == [row(three, "us2")]
+    assert accepts(three, "eu"), "nothing of it is left"
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_sibling_that_does_not_answer_is_looked_up(three: Operator, listed: bool) -> None:
+    """Its integration tells; a platform that takes its time may promote it yet."""
+    freeze = "ccr-avn sandbox outage us1 --kind freeze"
+    hook = f"bash -c '{freeze}'" if listed else promotes(three, "us1", by_hand=freeze, wait=False)
+    done = three.ccr(*go("us2"), "--before", hook)
+    assert done.code == (0 if listed else 4), done.err
+    assert listed or "us1 is no longer listed as a replica of eu" in done.err
+    assert listed or accepts(three, "eu")
+
+
+@pytest.mark.parametrize("proof", ["tags", "journal"])
+def test_one_replica_is_promoted_and_no_second_one(three: Operator, proof: str) -> None:
+    assert three.ccr(*go("us1", "--old-primary", "open")).code == 0
+    elsewhere = {"CCR_AVN_STATE_DIR": str(three.home / "none")} if proof == "tags" else {}
+    if proof == "journal":
+        three.sandbox.platform.services["us1"].tags = {}
+    failover = ("failover", "us2", "--allow-data-loss", "--yes")
+    for words in (go("us2"), go("us2", "--check"), failover, (*failover, "--check")):
+        done = three.ccr(*words, **elsewhere)
+        assert done.code == 4, done.err
+        assert "us1 was promoted from eu" in done.err
+        assert "ccr-avn switchover eu us1" in done.err
+    done = three.ccr("evacuate", EU, "--yes", "--json", **elsewhere)
+    assert done.code == 0, done.err
+    assert [one["replica"] for one in json.loads(done.out)["result"]["pairs"]] == ["us1"]
+    assert not accepts(three, "eu")
+    assert list(three.sandbox.platform.rows) == [row(three, "us2")]
+
+
+def test_an_evacuation_that_was_killed_behind_its_promotion_goes_on_with_it(three: Operator) -> None:
+    child = three.start_anew("ccr-avn", *go("us1"))
+    lines = child.stderr
+    assert lines is not None
+    until(lambda: "accepts-writes: ok" in lines.readline(), "us1 to take writes")
+    child.kill()
+    ended(child)
+    three.sandbox.platform.services["us1"].tags = {}
+    done = three.ccr("evacuate", EU, "--yes", "--json")
+    assert done.code == 0, done.err
+    assert [one["replica"] for one in json.loads(done.out)["result"]["pairs"]] == ["us1"]
+    assert list(three.sandbox.platform.rows) == [row(three, "us2")]
+
+
+@pytest.fixture
+def forked(operator: Operator) -> Operator:
+    """A primary, and a service with its history that nobody promoted for it; it takes writes, and so does the primary."""
+    paired(operator, "eu", "fork")
+    operator.avn("service", "integration-delete", row(operator, "fork"))
+    until(lambda: accepts(operator, "fork"), "it to stand alone")
+    with client(operator, "eu") as one:
+        one.set("more", "x")
+    return operator
+
+
+def test_a_fork_is_not_what_a_primary_was_moved_to(forked: Operator) -> None:
+    for words in (("evacuate", EU, "--yes"), ("evacuate", EU, "--forced", "--allow-data-loss", "--yes")):
+        done = forked.ccr(*words)
+        assert done.code == 4, done.err
+        assert "it has no replica" in done.err
+    done = forked.ccr(*go("fork"))
+    assert done.code == 4, done.err
+    assert "both eu and fork take writes" in done.err
+    assert accepts(forked, "eu")
+
+
+def test_a_fork_keeps_nobody_from_resuming_writes(forked: Operator) -> None:
+    assert forked.ccr("fence", "eu").code == 0
+    assert forked.ccr("unfence", "eu").code == 0
+    assert accepts(forked, "eu")
+
+
+def test_unfence_refuses_a_replica_as_fence_does(three: Operator) -> None:
+    for command in ("fence", "unfence"):
+        done = three.ccr(command, "us1")
+        assert done.code == 4, done.err
+        assert "us1 is a replica" in done.err
+
+
+def test_a_pair_that_was_moved_without_tags(make: Make) -> None:
+    """By a token that may not set them: the journal of this machine shows it; elsewhere it is refused, and explained."""
+    pair = paired(make())
+    pair.sandbox.faults.add(kind="status", status=403, method="PATCH", path="/tags")
+    pair.sandbox.faults.add(kind="status", status=403, method="PUT", path="/tags")
+    assert pair.ccr("switchover", "eu", "us", "--yes").code == 0
+    assert pair.sandbox.platform.services["us"].tags == {}
+    before = pair.sandbox.changes()
+    done = pair.ccr("evacuate", EU, "--yes", "--json")
+    assert done.code == 0, done.err
+    [told] = json.loads(done.out)["result"]["pairs"]
+    assert (told["replica"], told["action"]) == ("us", "done")
+    elsewhere: dict[str, Any] = {"CCR_AVN_STATE_DIR": str(pair.home / "none")}
+    for words in (("evacuate", EU, "--yes"), ("switchover", "eu", "us", "--yes")):
+        done = pair.ccr(*words, **elsewhere)
+        assert done.code == 4, done.err
+        assert "record" in done.err
+        assert "enable" not in done.err
+    assert pair.sandbox.changes() == before
+    pair.sandbox.faults.clear()
+    [record] = [one for one in done.err.splitlines() if "avn service tags update us" in one]
+    assert pair.pastes(record[record.index("avn service tags update us") :]).code == 0
+    assert pair.ccr("switchover", "eu", "us", "--yes", **elsewhere).code == 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.lineage import Recorded, created, promoted_from, tags
+from ccr_avn.aiven.lineage import Recorded, created, promoted_from, successors, tags
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, wait
 from ccr_avn.procedures.gates.drill import Made, is_meant
@@ -37,6 +37,7 @@ def both_are_there(
     replica: str,
     *,
     power_off: bool,
+    recorded: tuple[Recorded, ...] = (),
     drills: Sequence[Made] = (),
     drill_service: str = "",
 ) -> Gate[tuple[Service, ...]]:
@@ -61,6 +62,8 @@ def both_are_there(
             findings.append(other)
         if promoted_from(old, services) == new:
             return _swapped(primary, replica)
+        if other := superseded(project, old, new, services, recorded):
+            findings.append(other)
         if power_off and old.protected:
             words = avn.service_update(project, primary, "--disable-termination-protection").argv
             hint = shlex.join(str(word) for word in words)
@@ -69,6 +72,25 @@ def both_are_there(
         return replace(together(findings), facts={"created": known, "ip_filter": old.user_config.get("ip_filter")})
 
     return Gate(f"both exist and are running, and {replica} is or was a replica of {primary}", judge)
+
+
+def superseded(
+    project: Project, old: Service, new: Service, services: tuple[Service, ...], recorded: tuple[Recorded, ...]
+) -> Finding | None:
+    """Another service took over from the primary: with a second one there would be two."""
+    later = successors(old, services, recorded)
+    if not later or any(one.name == new.name for one in later):
+        return None
+    first = later[0]
+    finish, give_up = (
+        shlex.join((*words, *project.flag))
+        for words in (("ccr-avn", "switchover", old.name, first.name), ("avn", "service", "terminate", first.name))
+    )
+    return stop(
+        f"{first.name} was promoted from {old.name}" + ("" if first.seen else ", or is being promoted"),
+        detail=f"shown by {' and '.join(first.proofs)}; promoting {new.name} as well would make two primaries",
+        hint=f"to finish that promotion: {finish}; if {first.name} is given up: {give_up}, then run the same command again",
+    )
 
 
 def _swapped(primary: str, replica: str) -> Finding:

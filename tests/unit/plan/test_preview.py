@@ -30,7 +30,7 @@ def gates(step: Step[Any]) -> list[list[str]]:
         return [shown(keep.argv) for keep in step.keeps]
     if step.alone or step.change:
         return [shown(step.alone or step.change.argv)]  # type: ignore[union-attr]
-    return [shown(step.read.argv)]
+    return [shown(step.read.argv)] if step.read.argv else []
 
 
 def test_every_gate_of_a_run_is_in_its_preview() -> None:

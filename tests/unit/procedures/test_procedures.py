@@ -67,6 +67,8 @@ def test_the_steps_of_a_switchover_in_order() -> None:
     assert [step.slug for step in plan.steps] == [
         "fence",
         "caught-up",
+        "siblings",
+        "siblings-listed",
         "seal",
         "promote",
         "history",
@@ -81,7 +83,7 @@ def test_the_steps_of_a_switchover_in_order() -> None:
 
 
 def test_between_fence_and_first_write_avn_is_started_once() -> None:
-    """Every start of avn inside the fence is outage."""
+    """Every start of avn inside the fence is outage. What did not answer for itself is looked up, and nothing else."""
     for plan in switching_plans():
         slugs = [step.slug for step in plan.steps]
         if "accepts-writes" not in slugs:
@@ -89,7 +91,9 @@ def test_between_fence_and_first_write_avn_is_started_once() -> None:
         inside = plan.steps[: slugs.index("accepts-writes") + 1]
         looks = [step.slug for step in inside if isinstance(step.read, Call)]
         changes = [step.slug for step in inside if isinstance(step.change, Call)]
-        assert (looks, changes) == ([], ["promote"])
+        assert (looks, changes) == (["siblings-listed"], ["promote"])
+        [listed] = [step for step in inside if step.slug == "siblings-listed"]
+        assert listed.unneeded
         assert [step.slug for step in plan.steps if step.final] == ["promote"]
 
 

@@ -275,6 +275,9 @@ def wish(**other: Any) -> Any:
         class setting:  # noqa: N801
             options = ()
 
+        class siblings:  # noqa: N801
+            begin = left_paused = staticmethod(lambda *_: "")
+
         def __getattr__(self, name: str) -> Any:
             return lambda *_: None
 

@@ -1,0 +1,175 @@
+"""One promotion per primary: its other replicas are looked at again, once writes are paused, right before it is sent."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Thread
+
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.lineage import Recorded
+from ccr_avn.aiven.models import Service
+from ccr_avn.errors import CcrError
+from ccr_avn.plan.model import Finding, Gate, Probe, Results, Step, go, stop
+from ccr_avn.procedures.gates.drill import TAG
+from ccr_avn.procedures.gates.promotion import superseded
+from ccr_avn.procedures.gates.services import by_name
+from ccr_avn.procedures.steps import Setting, endpoint
+from ccr_avn.units import clock_time
+from ccr_avn.valkey.connect import in_background
+from ccr_avn.valkey.info import fetch_replication
+
+LIMIT = 1.0
+"""Seconds for all of them to answer: writes may be paused."""
+
+SLUG = "siblings"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Siblings:
+    """``family``: the step that listed REPLICA and all that belongs to its primary; ``promoted``: whether it was already.
+
+    ``paused``: whether writes on the primary were paused before this run, by one that does not live any more.
+    """
+
+    replica: str
+    setting: Setting
+    family: Step[tuple[Service, ...]]
+    recorded: tuple[Recorded, ...] = ()
+    promoted: Callable[[Results], bool] = lambda _: False
+    paused: Callable[[Results], bool] = lambda _: False
+
+    def source(self, seen: Results) -> str:
+        mine = by_name(seen.get(self.family) or (), self.replica)
+        return (mine.source if mine else None) or ""
+
+    def others(self, seen: Results) -> tuple[Service, ...]:
+        """What else replicates the primary, without what a drill has made."""
+        source, found = self.source(seen), seen.get(self.family) or ()
+        others = (one for one in found if source and one.source == source and one.name != self.replica)
+        return tuple(one for one in others if TAG not in one.tags)
+
+    def begin(self, seen: Results) -> None:
+        """Ask them all, in the background: the replica catches up meanwhile."""
+        others = () if self.promoted(seen) else self.others(seen)
+        seen.keep(SLUG, _Look(setting=self.setting, services=others))
+
+    def left_paused(self, seen: Results, until: float) -> str:
+        """One was promoted by a run that has left its pause behind: that is not lifted. Empty: there is no such thing."""
+        roles = seen.get(look_at_siblings(self)) or {}
+        if not self.paused(seen) or "master" not in roles.values():
+            return ""
+        return f"writes on {self.source(seen)} were paused before, and are left so until {clock_time(until)}"
+
+
+def list_family(setting: Setting, replica: str) -> Step[tuple[Service, ...]]:
+    """REPLICA and all that belongs to its primary, for a look that is taken alone."""
+
+    def judge(found: tuple[Service, ...], _: Results) -> Finding:
+        mine = by_name(found, replica)
+        if mine and mine.source:
+            return go(f"{replica} replicates {mine.source}")
+        return stop(f"{replica} is not listed as a replica", hint=f"see avn service integration-list {replica}")
+
+    return Step(
+        slug="family",
+        purpose=f"list {replica} and what else replicates its primary",
+        read=avn.service_family(setting.project, replica),
+        gate=Gate("it is a replica", judge),
+    )
+
+
+def look_at_siblings(want: Siblings) -> Step[dict[str, str]]:
+    """The answer: the role of each, by its name; empty where it did not say."""
+
+    def read(seen: Results) -> dict[str, str]:
+        if seen.result(SLUG) is None:
+            want.begin(seen)
+        look: _Look = seen.result(SLUG)
+        return look.roles()
+
+    def judge(roles: dict[str, str], seen: Results) -> Finding:
+        source = want.source(seen)
+        if taken := sorted(name for name, role in roles.items() if role == "master"):
+            return stop(
+                f"{' and '.join(taken)}, another replica of {source}, was promoted meanwhile",
+                detail=f"its role is master; promoting {want.replica} as well would make two primaries",
+                hint=f"to finish that promotion: ccr-avn switchover {source} {taken[0]}",
+            )
+        silent = sorted(name for name, role in roles.items() if not role)
+        told = f"{len(roles)} other replicas of {source} still follow it" if roles else "there is no other replica"
+        return go(f"{' and '.join(silent)} did not say" if silent else told)
+
+    return Step(
+        slug=SLUG,
+        purpose=f"check that no other replica of the primary of {want.replica} was promoted meanwhile",
+        read=Probe((), read),
+        by_hand=want.setting.server("each of them", "INFO replication"),
+        gate=Gate("no other replica of the primary is a master", judge),
+        unneeded=lambda seen: "the promotion was already sent" if want.promoted(seen) else "",
+    )
+
+
+def list_siblings(want: Siblings, *, brief: bool) -> Step[tuple[Service, ...]]:
+    """Where one did not say, or a run that is gone may have sent its promotion: is each still listed as a replica.
+
+    It costs a start of avn, so it is asked only then. ``brief``: the run can do without.
+    """
+    look = look_at_siblings(want)
+
+    def unneeded(seen: Results) -> str:
+        roles = seen.get(look) or {}
+        if want.promoted(seen) or not roles:
+            return "there is no other replica"
+        return "" if want.paused(seen) or not all(roles.values()) else "all of them answer"
+
+    def judge(found: tuple[Service, ...], seen: Results) -> Finding:
+        source = want.source(seen)
+        old, new = by_name(found, source), by_name(found, want.replica)
+        other = superseded(want.setting.project, old, new, found, want.recorded) if old and new else None
+        still = {one.name for one in found if one.source == source}
+        if other or not (gone := sorted(one.name for one in want.others(seen) if one.name not in still)):
+            return other or go(f"all other replicas of {source} are listed as such")
+        return stop(
+            f"{' and '.join(gone)} is no longer listed as a replica of {source}: another run may be promoting it",
+            detail=f"promoting {want.replica} as well would make two primaries",
+            hint=f"look at it, then run the same command again: avn service get {gone[0]}",
+        )
+
+    return Step(
+        slug="siblings-listed",
+        purpose="if one did not answer, check that it is still listed as a replica",
+        read=want.family.read,
+        gate=Gate("the other replicas are still listed as such", judge),
+        alone=want.setting.gate(SLUG, want.replica),
+        unneeded=unneeded,
+        brief=brief,
+        advisory=brief,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Look:
+    """At all of them at once, for ``LIMIT`` seconds; it goes on in the background."""
+
+    setting: Setting
+    services: tuple[Service, ...]
+    _roles: dict[str, str] = field(default_factory=dict)
+    _threads: list[Thread] = field(default_factory=list)
+    _until: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._until = time.monotonic() + LIMIT
+        with suppress(CcrError):  # no thread can be started: they did not say
+            self._threads += [in_background(partial(self._ask, one), one.name) for one in self.services]
+
+    def roles(self) -> dict[str, str]:
+        for thread in self._threads:
+            thread.join(max(0.0, self._until - time.monotonic()))
+        return {one.name: self._roles.get(one.name, "") for one in self.services}
+
+    def _ask(self, service: Service) -> None:
+        with suppress(CcrError):
+            where = endpoint(service, self.setting)
+            self._roles[service.name] = fetch_replication(where, until=self._until).role
