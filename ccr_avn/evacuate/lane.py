@@ -3,11 +3,11 @@
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ccr_avn.aiven import failure
-from ccr_avn.evacuate.governor import LEASE, Governor, Place, Rank
+from ccr_avn.evacuate.governor import PATIENCE, Governor, Rank
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import RunSignals
 from ccr_avn.plan import events
@@ -36,20 +36,21 @@ class Lane:
     clock: Callable[[], float]
     moved: Callable[[], None]
     rank: Rank = Rank.PROMOTION
+    _paused: bool = False
     _known: float = -math.inf  # on the clock: what began before tells nothing new of this pair
-    _place: Place | None = field(default=None)
 
     def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
         """For :class:`ccr_avn.asking.World`."""
         since = max(self._known, self.clock() - SAME_MOMENT)
-        if self.rank is Rank.BOOKKEEPING:  # a turn first, so that what many share then begins when nobody is in a hurry
-            self.governor.give_back(self.governor.take(lambda: self.rank, self.signals.check))
+        if (
+            self.rank is Rank.BOOKKEEPING
+        ):  # a place first, so that what many share then begins when nobody is in a hurry
+            with self.governor.place(self.rank, self.signals.check):
+                pass
         told = self.shared.answer(argv, since=since, deadline=deadline)
         if told is not None:
             return told
-        if self._place and self._place.counts(self.clock()):
-            return self._ask(argv, deadline)
-        with self.governor.place(lambda: self.rank, self.signals.check):
+        with self.governor.place(self.rank, self.signals.check):
             return self._ask(argv, deadline)
 
     def slow_down(self, again_in: float | None) -> float | None:
@@ -59,8 +60,7 @@ class Lane:
         """A sink of the run's events."""
         match event:
             case events.StepStarted(slug="fence"):
-                # Before writes are paused: nobody's writes wait for somebody else's turn.
-                self._place = self.governor.take(lambda: self.rank, self.signals.check, lease=LEASE)
+                self._paused = self.governor.paused.acquire(timeout=PATIENCE)
                 self.rank = Rank.FENCED
             case events.Looked(finding=finding) if finding.verdict != "go":
                 self._known = self.clock()
@@ -70,19 +70,18 @@ class Lane:
                 self._known = self.clock()
                 if slug == "promote":
                     self.leave()  # what is waited for now is the platform
-            case events.StepDone(slug="promote"):
-                self.leave()
             case events.StepDone(slug="accepts-writes"):
+                self.leave()
                 self.rank = Rank.BOOKKEEPING
                 self.moved()
             case _:
                 pass
 
     def leave(self) -> None:
-        """Give back what is kept."""
-        if self._place:
-            self.governor.give_back(self._place)
-            self._place = None
+        """Its writes are not paused any more, or the rest is up to the platform."""
+        if self._paused:
+            self.governor.paused.release()
+        self._paused = False
 
     def _ask(self, argv: tuple[str, ...], deadline: float) -> Answer:
         """In a thread, so that the waiting caller can be interrupted; an abandoned read is harmless."""
@@ -126,7 +125,7 @@ def asking(governor: Governor, run_avn: Callable[..., Answer], path: str) -> Cal
     def ask(argv: tuple[str, ...], deadline: float) -> Answer:
         put_off = 0.0
         while True:
-            with governor.place(lambda: Rank.PROMOTION):
+            with governor.place(Rank.PROMOTION):
                 answer = run_avn((path, *argv[1:]), deadline=deadline)
             if answer.code == 0:
                 governor.went_well()

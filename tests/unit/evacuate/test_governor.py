@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from ccr_avn.aiven.avn import Project
-from ccr_avn.evacuate.governor import AGING, LEASE, Governor, Rank
+from ccr_avn.errors import Interrupted
+from ccr_avn.evacuate.governor import AGING, Governor, Rank
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.process import Answer
 from tests.support.wait import until
@@ -21,128 +22,82 @@ class Clock:
         return self.now
 
 
-def asks(governor: Governor, name: str, rank: Rank, log: list[str]) -> threading.Thread:
-    def run() -> None:
-        with governor.place(lambda: rank):
-            log.append(name)
+class Place:
+    """One that asks for a place, and keeps it until it is told to give it back."""
 
-    before = len(governor._waiting)
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    until(lambda: len(governor._waiting) > before)
-    return thread
+    def __init__(self, governor: Governor, rank: Rank) -> None:
+        self.has, self._ends = threading.Event(), threading.Event()
+
+        def run() -> None:
+            with governor.place(rank):
+                self.has.set()
+                self._ends.wait(60)
+
+        before = governor._waiting[rank]
+        threading.Thread(target=run, daemon=True).start()
+        until(lambda: self.has.is_set() or governor._waiting[rank] > before)
+
+    def ends(self) -> None:
+        self._ends.set()
 
 
 def test_promotions_go_before_bookkeeping_and_who_holds_writes_back_before_all() -> None:
-    governor, log = Governor(most=1), list[str]()
-    first = governor.take(lambda: Rank.PROMOTION)
-    threads = [asks(governor, rank.name, rank, log) for rank in (Rank.BOOKKEEPING, Rank.PROMOTION, Rank.FENCED)]
-    governor.give_back(first)
-    for thread in threads:
-        thread.join(60)
-    assert log == ["FENCED", "PROMOTION", "BOOKKEEPING"]
+    governor = Governor(most=1)
+    first = Place(governor, Rank.PROMOTION)
+    bookkeeping, promotion, fenced = (Place(governor, rank) for rank in reversed(Rank))
+    for before, one in ((first, fenced), (fenced, promotion), (promotion, bookkeeping)):
+        assert not one.has.is_set()
+        before.ends()
+        until(one.has.is_set)
+    bookkeeping.ends()
 
 
-def test_bookkeeping_takes_no_core_from_a_promotion() -> None:
-    governor, log = Governor(most=4), list[str]()
-    promotion = governor.take(lambda: Rank.PROMOTION)
-    bookkeeping = asks(governor, "bookkeeping", Rank.BOOKKEEPING, log)
-    with governor.place(lambda: Rank.PROMOTION):
-        assert log == []
-    assert log == []
-    governor.give_back(promotion)
-    bookkeeping.join(60)
-    assert log == ["bookkeeping"]
-
-
-def test_bookkeeping_does_not_wait_for_ever() -> None:
-    clock, log = Clock(), list[str]()
-    governor = Governor(most=2, clock=clock)
-    governor.take(lambda: Rank.PROMOTION)
-    thread = asks(governor, "bookkeeping", Rank.BOOKKEEPING, log)
-    with governor.place(lambda: Rank.PROMOTION):
-        clock.now = AGING
-    thread.join(60)
-    assert log == ["bookkeeping"]
-
-
-def test_what_gives_way_keeps_no_promotion_waiting_unless_the_platform_said_slow_down() -> None:
-    clock, log = Clock(), list[str]()
-    governor = Governor(most=1, clock=clock)
-    bookkeeping = governor.take(lambda: Rank.BOOKKEEPING)
-    with governor.place(lambda: Rank.PROMOTION):
-        pass
-    governor.slow_down(1.0)
-    clock.now = 1.0
-    governor.limit = 0.5 + governor.most / 2
-    governor.most = 2
-    promotion = asks(governor, "promotion", Rank.PROMOTION, log)
-    assert log == []
-    governor.give_back(bookkeeping)
-    promotion.join(60)
-    assert log == ["promotion"]
-
-
-def test_hundreds_that_wait_do_not_wake_each_other() -> None:
-    """Whose turn it is is seen once a change, not by each of those who wait."""
-    governor, log, asked = Governor(most=1), list[str](), list[int]()
-    first = governor.take(lambda: Rank.PROMOTION)
-
-    def rank(number: int) -> Rank:
-        asked.append(number)
-        return Rank.PROMOTION
-
-    def run(number: int) -> None:
-        with governor.place(lambda: rank(number)):
-            log.append(str(number))
-
-    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(100)]
-    for thread in threads:
-        thread.start()
-    until(lambda: len(governor._waiting) == 100)
-    asked.clear()
-    governor.give_back(first)
-    for thread in threads:
-        thread.join(60)
-    assert sorted(log, key=int) == [str(number) for number in range(100)]
-    assert len(asked) < 100 * 100 * 2
-
-
-def test_a_place_kept_for_a_pause_that_does_not_come_on_is_lost() -> None:
-    clock, log = Clock(), list[str]()
-    governor = Governor(most=1, clock=clock)
-    governor.take(lambda: Rank.PROMOTION, lease=LEASE)
-    thread = asks(governor, "other", Rank.PROMOTION, log)
-    assert log == []
-    clock.now = LEASE
-    thread.join(60)
-    assert log == ["other"]
-
-
-def test_fewer_at_once_while_the_platform_says_slow_down_and_more_again_afterwards() -> None:
+def test_bookkeeping_takes_no_core_from_a_promotion_but_does_not_wait_for_ever() -> None:
     clock = Clock()
-    governor = Governor(most=8, clock=clock)
-    assert governor.slow_down(27.0) == 27.0
-    governor.slow_down(None)  # one of many that were told the same
-    assert governor.limit == 4
-    clock.now = 2.0
-    governor.slow_down(None)
-    assert governor.limit == 2
-    for _ in range(200):
-        governor.went_well()
-    assert governor.limit == 8
+    governor = Governor(most=4, clock=clock)
+    promotion, bookkeeping = Place(governor, Rank.PROMOTION), Place(governor, Rank.BOOKKEEPING)
+    another = Place(governor, Rank.PROMOTION)
+    assert (another.has.is_set(), bookkeeping.has.is_set()) == (True, False)
+    another.ends()
+    clock.now = AGING
+    until(bookkeeping.has.is_set, "it to be as urgent as the others")
+    promotion.ends()
+    bookkeeping.ends()
+
+
+def test_no_more_than_so_many_run_at_once() -> None:
+    governor = Governor(most=3)
+    places = [Place(governor, Rank.PROMOTION) for _ in range(50)]
+    for ended in range(50):
+        until(lambda ended=ended: sum(one.has.is_set() for one in places) == min(50, ended + 3))  # type: ignore[misc]
+        next(one for one in places if one.has.is_set() and not one._ends.is_set()).ends()
+
+
+def test_who_is_interrupted_waits_no_more() -> None:
+    governor = Governor(most=1)
+    first = Place(governor, Rank.PROMOTION)
+
+    def check() -> None:
+        raise Interrupted(2)
+
+    with pytest.raises(Interrupted), governor.place(Rank.PROMOTION, check):
+        pass
+    assert not any(governor._waiting.values())
+    first.ends()
 
 
 def test_pauses_grow_where_none_is_named_and_nobody_asks_meanwhile() -> None:
-    clock, log = Clock(), list[str]()
+    clock = Clock()
     governor = Governor(most=2, clock=clock)
     assert [governor.slow_down(None) for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
-    thread = asks(governor, "late", Rank.FENCED, log)
-    assert log == []
+    late = Place(governor, Rank.FENCED)
+    assert not late.has.is_set()
     clock.now = 8.0
-    thread.join(60)
+    until(late.has.is_set)
+    late.ends()
     governor.went_well()
-    assert governor.slow_down(None) == 0.5
+    assert governor.slow_down(27.0) == 27.0
+    assert governor.slowed == 7
 
 
 @dataclass(slots=True)

@@ -135,3 +135,19 @@ def test_an_avn_of_a_pair_under_way_needs_no_thread(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(threading.Thread, "start", full)
     stage = Stage()
     assert stage.lane().run(UPDATE, deadline=60).code == 0
+
+
+def test_only_so_many_have_their_writes_paused_and_one_that_hangs_keeps_nobody_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ccr_avn.evacuate.lane.PATIENCE", 0.0)
+    stage = Stage()
+    lanes = [stage.lane() for _ in range(4)]
+    for lane in lanes:
+        lane.governor = lanes[0].governor  # of two at once
+        lane(events.StepStarted(at=0.0, slug="fence", purpose="", rule="", limit=0.0))
+    assert [lane._paused for lane in lanes] == [True, True, False, False]
+    lanes[0](events.ChangeEnded(at=0.0, slug="promote", seconds=0.1))
+    lanes[1].leave()
+    lanes[3].leave()
+    assert [lanes[0].governor.paused.acquire(blocking=False) for _ in range(3)] == [True, True, False]
