@@ -66,7 +66,9 @@ def check_fence(
     """Check that nothing was written to PRIMARY since `fence`, and that REPLICA has applied it all. Exit 4 if not."""
     noted = parsed(token)
     source, target = asked.endpoints(primary, replica)
-    now = _lengthened(source, ttl) if ttl else quiescence.is_quiescent(source, quiescence.STILL)
+    now: ReplicationInfo | None = fetch_replication(source)
+    if now and noted.no_writes_until(now):  # else the token is of another time or service: nothing is paused for it
+        now = _lengthened(source, ttl) if ttl else quiescence.is_quiescent(source, quiescence.STILL)
     side = fetch_replication(target)
     trouble = lacks(side, noted.replid, noted.offset, replica)
     if now is None or not noted.no_writes_until(now):

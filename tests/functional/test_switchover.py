@@ -262,6 +262,14 @@ def test_a_fence_lifted_by_somebody_else_is_noticed(pair: Operator) -> None:
     assert "somebody lifted it" in done.err
 
 
+def test_a_token_of_another_time_pauses_nothing(pair: Operator) -> None:
+    stale = ".".join(("a" * 40, "b" * 40, "100", "5", "1700000000", "1700000000"))
+    refused = pair.ccr("gate", "fence-held", "eu", "us", "--token", stale)
+    assert refused.code == 4, refused.err
+    assert "us must not be promoted now" in refused.err
+    assert accepts(pair, "eu")
+
+
 def test_nobody_unpauses_another_runs_fence(pair: Operator) -> None:
     from ccr_avn.valkey.connect import Endpoint
     from ccr_avn.valkey.fence import Fence
