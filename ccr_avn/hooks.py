@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccr_avn import process
-from ccr_avn.errors import Refused, UsageError
+from ccr_avn.errors import Interrupted, Refused, UsageError
 from ccr_avn.output import console
 
 
@@ -28,8 +28,10 @@ class Hooks:
             return True
         try:
             answer = process.run(words, deadline=self.timeout, environment=environment)
-        except KeyboardInterrupt:  # only when the run itself has ended: what it did is still to be told
-            console.warn(f"{self._named(which)}: interrupted by Ctrl-C")
+        except Interrupted as signal:
+            if which == "before":
+                raise
+            console.warn(f"{self._named(which)}: {signal.what}")  # the run has ended: how is still to be reported
             return False
         if not answer.started:
             console.warn(f"{self._named(which)}: {words[0]} can't be run: {answer.last_line}")

@@ -1,6 +1,7 @@
 """Turns signals into errors, but never in the middle of a change."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -50,7 +51,9 @@ class Signals:
 
 @contextmanager
 def handled(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Meanwhile these are handled so, apart from those that were ignored."""
+    """Meanwhile these are handled so, apart from those that were ignored. Only the main thread hears signals."""
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()
     heard = [one for one in numbers if one == signal.SIGALRM or signal.getsignal(one) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in heard}
     try:

@@ -1,5 +1,6 @@
 """The command line as it was typed, for the journal and for hints that repeat or refer to it."""
 
+import os
 import re
 import shlex
 from collections.abc import Container, Iterable
@@ -28,14 +29,21 @@ def words() -> tuple[str, ...]:
 
 
 def again(*more: str) -> str:
-    """The same command with ``more``; nothing that was typed is left out."""
-    return shlex.join(("ccr-avn", *words(), *more))
+    """The same command with ``more``; nothing that was typed is left out, nor a project that only this shell knows."""
+    known = os.environ.get("AIVEN_PROJECT")
+    project = ("--project", known) if known and not _project() else ()
+    return shlex.join(("ccr-avn", *words(), *project, *more))
+
+
+def _project() -> str:
+    given = " ".join(_words).replace("--project=", "--project ").partition("--project ")[2].split()
+    return given[0] if given else ""
 
 
 def in_project(text: str) -> str:
     """Every command in it is for the project that was typed, if one was."""
-    given = " ".join(_words).replace("--project=", "--project ").partition("--project ")[2].split()
-    return OF_A_PROJECT.sub(rf"\1 --project {shlex.quote(given[0])}", text) if given else text
+    project = _project()
+    return OF_A_PROJECT.sub(rf"\1 --project {shlex.quote(project)}", text) if project else text
 
 
 def fitting(hint: str, options: Container[str]) -> str:

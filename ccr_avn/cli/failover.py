@@ -37,7 +37,7 @@ def failover(
 ) -> None:
     """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost."""
     began = time.monotonic()
-    _go_together(replica, no_verify=no_verify, looks=bool(wait_automatic) or force_partial)
+    _go_together(no_verify=no_verify, looks=bool(wait_automatic) or force_partial)
     hooks = hooking.hooks(limits.hook_timeout)
     promotion_options.must_be_able_to_ask(
         yes=manner.yes or manner.check or manner.dry_run or not allow_data_loss
@@ -68,7 +68,7 @@ def failover(
     fail_over(want, hooks, manner, ahead, path, began, asking.call_timeout)
 
 
-def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
+def _go_together(*, no_verify: bool, looks: bool) -> None:
     """Raises:
     UsageError: an option would do nothing.
     """
@@ -76,5 +76,5 @@ def _go_together(replica: str, *, no_verify: bool, looks: bool) -> None:
         raise UsageError(
             "--no-verify can't be combined with --wait-automatic or --force-partial",
             detail="both need a connection to the replica, and --no-verify makes none",
-            hint=f"ccr-avn failover {replica} --allow-data-loss --no-verify",
+            hint="leave out --no-verify; or leave out --wait-automatic and --force-partial",
         )

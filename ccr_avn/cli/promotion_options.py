@@ -19,6 +19,7 @@ from ccr_avn.hooks import Hooks, words
 from ccr_avn.output import console, outlet
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Results
+from ccr_avn.signals import Signals
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
@@ -171,10 +172,12 @@ def carry_out(
         run = perform(confirm)
     except Exception as problem:  # an internal error is a failure too
         if not (asking or around.checks_only):
-            hooks.run("on-failure", told(changed=getattr(problem, "changed", False)))
+            with Signals():
+                hooks.run("on-failure", told(changed=getattr(problem, "changed", False)))
         raise
     if not around.checks_only:
-        hooks.run("after", told(changed=run.changed))
+        with Signals():
+            hooks.run("after", told(changed=run.changed))
     return run
 
 

@@ -1,6 +1,7 @@
 """`ccr-avn runs`: shows earlier runs from their journals."""
 
 import re
+import shlex
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -125,7 +126,7 @@ def verify(
         raise UsageError(
             f"--head is not a hash: {head!r}",
             detail="64 hexadecimal digits, as printed at the end of the run and in the report",
-            hint=f"without it everything but the last line is checked: ccr-avn runs verify {run}",
+            hint=f"without it everything but the last line is checked: ccr-avn runs verify {shlex.quote(run)}",
         )
     verdict = runs.verify(runs.find(run), head)
     whole = not verdict.findings
@@ -169,7 +170,9 @@ def report(
         output.write_text(text, encoding="utf-8", errors=DEGRADED)
     except OSError as error:
         raise UsageError(
-            f"{output} can't be written", detail=str(error.strerror), hint=f"ccr-avn runs report {run} > FILE"
+            f"{output} can't be written",
+            detail=str(error.strerror),
+            hint=f"ccr-avn runs report {shlex.quote(run)} > FILE",
         ) from None
     console.note(f"{output}: the report of {story.run}")
 

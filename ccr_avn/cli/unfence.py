@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ccr_avn import typed
 from ccr_avn.aiven.lineage import Recorded, successors
 from ccr_avn.aiven.models import Service
 from ccr_avn.cli.alone import Act
@@ -46,11 +47,8 @@ def unfence(
     recorded = promotions(project.name)
     later = {one.name: one.proofs for one in successors(old, services, recorded)}
     if not force and (later or (later := _seen_on_servers(old, services, recorded, asked))):
-        new, options = next(iter(later)), asked.setting.options
-        closing, again = (
-            shlex.join(("ccr-avn", *words, *options, *more))
-            for words, more in ((("switchover", primary, new), ()), (("unfence", primary), ("--force",)))
-        )
+        new, again = next(iter(later)), typed.again("--force")
+        closing = shlex.join(("ccr-avn", "switchover", primary, new, *asked.setting.options))
         raise Refused(
             f"{new} was promoted from {primary}, or is being promoted",
             detail=f"shown by {' and '.join(later[new])}; writes on {primary} stay paused: {new} would not have them",

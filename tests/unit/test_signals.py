@@ -1,6 +1,7 @@
 """Signals: what ended a run is what is reported, and what was ignored at the start stays ignored."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 import ccr_avn
 from ccr_avn.cli import boundary
 from ccr_avn.errors import CcrError, Changed, Interrupted, Refused
+from ccr_avn.hooks import Hooks
 from ccr_avn.output import console
 from ccr_avn.plan.model import Results, Step
 from ccr_avn.sandbox import command
@@ -114,3 +116,30 @@ def test_a_question_takes_none_of_the_time() -> None:
             assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
         assert 3500 < signal.getitimer(signal.ITIMER_REAL)[0] <= 3600
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.parametrize("which", ["after", "on-failure"])
+def test_a_signal_ends_a_hook_after_the_run_and_not_the_report(
+    which: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ccr_avn.process.run", lambda *_, **__: signal.raise_signal(number))
+    hooks = Hooks(before=("b",), after=("a",), on_failure=("f",))
+    with Signals():
+        assert not hooks.run(which, {})
+        with pytest.raises(Interrupted):
+            hooks.run("before", {})
+    assert f"{which}: interrupted by" in capsys.readouterr().err
+
+
+def test_other_threads_hear_no_signals() -> None:
+    heard: list[object] = []
+
+    def inside() -> None:
+        with Signals():
+            heard.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert heard == [signal.getsignal(signal.SIGTERM)]

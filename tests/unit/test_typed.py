@@ -9,11 +9,16 @@ from ccr_avn.cli import boundary
 from ccr_avn.errors import Refused
 
 
-def test_what_was_typed_is_repeated_whole_and_quoted() -> None:
+def test_what_was_typed_is_repeated_whole_and_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIVEN_PROJECT", raising=False)
     words = ("switchover", "eu", "us", "--after", "./deploy.sh 'new primary'", "--write-env", "a b.env")
     typed.remember(words)
     assert typed.words() == words
     assert shlex.split(typed.again("--allow-smaller")) == ["ccr-avn", *words, "--allow-smaller"]
+    monkeypatch.setenv("AIVEN_PROJECT", "p")
+    assert shlex.split(typed.again("--force")) == ["ccr-avn", *words, "--project", "p", "--force"]
+    typed.remember(("unfence", "eu", "--project=q"))
+    assert typed.again() == "ccr-avn unfence eu --project=q"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pytest_subprocess import FakeProcess
 
 from ccr_avn.aiven.models import Service
 from ccr_avn.cli.promotion_told import exposure, exposure_lines
-from ccr_avn.errors import Refused
+from ccr_avn.errors import Interrupted, Refused
 from ccr_avn.hooks import Hooks
 from ccr_avn.output import console
 from ccr_avn.output.live import LiveProgress
@@ -61,7 +61,7 @@ def test_a_command_of_yours_that_fails_is_told_and_ends_nothing(
 
 def test_ctrl_c_during_a_command_of_yours_loses_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+        raise Interrupted(2)
 
     monkeypatch.setattr("ccr_avn.process.run", interrupted)
     assert Hooks(after=("notify",)).run("after", {}) is False
