@@ -271,6 +271,7 @@ def test_who_finds_another_fence_pauses_nothing(server: Server) -> None:
 def wish(**other: Any) -> Any:
     class Wish:
         primary, replica, run, mode, ttl, promote_timeout = "eu", "us", "run", "auto", 30.0, 600.0
+        lifting = ("ccr-avn", "unfence", "eu")
 
         class setting:  # noqa: N801
             options = ()
