@@ -260,7 +260,8 @@ def spread(outages: list[float]) -> dict[str, float] | None:
 def lines_of(result: dict[str, Any]) -> list[str]:
     """The end, for people."""
     refused = sum(one["state"] == "refused" for one in result["pairs"])
-    half_way = f"{result['half_way']} half-way, " if result["half_way"] else ""
+    seen = sum(one["state"] == "half-way" and one["promoted"] for one in result["pairs"])
+    half_way = f"{result['half_way']} half-way ({seen} seen to be promoted), " if result["half_way"] else ""
     first = f"{result['moved']} moved, {half_way}{result['counts']['done']} already done, {result['failed']} failed"
     lines = [f"{first}, {refused} refused, {result['not_begun']} not begun"]
     spans = [f"{name} {format_duration(value / 1000)}" for name, value in (result["outage_ms"] or {}).items()]

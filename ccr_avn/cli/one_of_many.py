@@ -218,7 +218,7 @@ class OneOfMany:
                 raise Refused(f"{self.choice.name}: {now.reason}", hint=now.hint)
             if now.action == self.choice.action == "switchover":
                 return
-            self.choice = replace(now, others=self.choice.others)
+            self.choice = replace(self.choice, action=now.action, reason=now.reason, behind=now.behind)
         self.session.command, self.session.facts = self.choice.action, self._facts()
 
     def _ended(self, lane: Lane, signals: RunSignals, program: Program, board: Board, turn: Turn) -> Moved:

@@ -76,7 +76,7 @@ def test_one_that_is_half_way_is_reported_as_a_switchover_does() -> None:
     assert result["pairs"][0]["half_way"] == HALF_WAY
     assert result["pairs"][0]["exit_code"] == 130
     lines = lines_of(result)
-    assert lines[0].startswith("1 moved, 1 half-way, 0 already done, 0 failed")
+    assert lines[0].startswith("1 moved, 1 half-way (1 seen to be promoted), 0 already done, 0 failed")
     assert set(NOTES) < {line.strip() for line in lines}
 
 
@@ -187,8 +187,10 @@ def test_auto_decides_again_when_the_turn_of_a_pair_comes(
     """A failover is decided on what was seen while the pair had its turn, and not before."""
     left = [choice(0, one) for one in then]
     took = Turns()
-    job = OneOfMany(choice=choice(0, first), given=GIVEN, evacuation="e", began=0.0, judge=lambda: left.pop(0))
+    chosen = replace(choice(0, first), family=("p0", "r0", "r1"))
+    job = OneOfMany(choice=chosen, given=GIVEN, evacuation="e", began=0.0, judge=lambda: left.pop(0))
     job._decide(took.turn)
+    assert job.choice.family == chosen.family
     assert (job.choice.action, job.session.command, took.taken, left) == (action, action, turns, [])
 
 

@@ -38,6 +38,10 @@ def story(*ends: dict[str, Any], closed: bool = True) -> Story:
     if closed:
         pairs = [{**one, **end} for one, end in zip(CHOSEN, [*ends, *[{}] * 4], strict=False)]
         result = {"pairs": pairs, "enable": ['ccr-avn enable r0 r0-2 --replica-cloud "${CLOUD:?}"']}
+        result |= {
+            "outage_not_measured": 1,
+            "still_open": [{"service": "p9", "close": "avn service update p9 --power-off"}],
+        }
         entries.append({"event": "RunEnded", "at": 9, "ok": True, "changed": True, "code": 0, "result": result})
     return summarize(Record(path=report.TEMPLATES, entries=tuple(entries), head="h", lines=len(entries)))
 
@@ -62,6 +66,19 @@ def test_both_forms_name_every_pair_its_journal_and_what_goes_on() -> None:
         for words in ("p0/r0", "p1/r1", "run-0", "ccr-avn switchover p1 r1", "ccr-avn enable r0 r0-2"):
             assert words in text
         assert "<script" not in text
+
+
+def test_what_is_half_way_comes_first_with_what_to_type_and_what_is_open_with_what_closes_it() -> None:
+    half = ended(1, "half-way", notes=["writes on p1 are paused until 12:00:00"], outage_ms=None)
+    told = story(ended(0), half, ended(2, "failed"))
+    assert many(told).rows[0].name == "p1/r1"
+    for text in (report.html(told, verdict()), report.markdown(told, verdict())):
+        for words in (
+            "writes on p1 are paused until 12:00:00",
+            "avn service update p9 --power-off",
+            "not measured of 1",
+        ):
+            assert words in text
 
 
 def test_of_one_that_died_each_pair_is_told_as_far_as_it_came() -> None:
