@@ -3,7 +3,6 @@
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from ccr_avn.errors import Unreachable
@@ -52,8 +51,7 @@ class WatchedSide:
     def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            with suppress(Exception):  # it is given up either way
-                client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+            client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
 
     def _connected(self) -> "valkey.Valkey | None":
         if self._client is not None or self._clock() < self._not_before:

@@ -11,7 +11,7 @@ from functools import partial
 from operator import eq
 from typing import TYPE_CHECKING
 
-from valkey.exceptions import ResponseError
+from valkey.exceptions import ResponseError, ValkeyError
 
 from ccr_avn.errors import NotProven
 from ccr_avn.poll import poll
@@ -100,7 +100,7 @@ def run_marker(
                     break
                 lags.append((clock() - began) * 1000)
         finally:
-            with suppress(Exception):  # it expires by itself; its removal must not hide what went wrong
+            with suppress(ValkeyError, OSError):  # it expires by itself; its removal must not hide what went wrong
                 source.delete(key)
     return MarkerResult(samples=samples, lag_ms=tuple(lags), skew=skew)
 
@@ -237,10 +237,9 @@ class Heartbeat:
     def stop(self) -> None:
         self._ended.set()
         self._thread.join(self._primary.timeout + 1)
-        with suppress(Exception):  # it expires by itself
+        with suppress(ValkeyError, OSError):  # it expires by itself
             self._client.delete(self.key)
-        with suppress(Exception):
-            self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+        self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
 
     def _go_on(self) -> None:
         while not self._ended.wait(EVERY):
@@ -250,5 +249,5 @@ class Heartbeat:
     def _write(self) -> None:
         at = time.monotonic()
         with explained(self._primary, connected=True):
-            self._client.set(self.key, str(len(self._moments) + 1), px=int(LIVES * 1000))
-        self._moments.append(at)
+            if self._client.set(self.key, str(len(self._moments) + 1), px=int(LIVES * 1000)):
+                self._moments.append(at)

@@ -122,8 +122,7 @@ class Kept:
     def close(self) -> None:
         self._ended.set()
         self._woken.set()
-        with suppress(Exception):
-            self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+        self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
 
     def _is_cut(self) -> bool:
         """Once cut, always cut: valkey-py makes a new connection for the next command, with a new number."""
@@ -211,8 +210,7 @@ def accepts_writes(
         )
     finally:
         if client:
-            with suppress(Exception):
-                client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+            client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
     if isinstance(found, Accepted):
         return found
     raise found or _never(endpoint.service, timeout)

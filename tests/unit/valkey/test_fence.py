@@ -310,7 +310,7 @@ def test_a_fence_that_can_not_be_lifted_is_not_called_undone(server: Server, fen
     seen.keep(fencing.FENCE, kept)
     server.names = [[f"{NAME}other"]] * 9
     with pytest.raises(Refused, match="writes on eu are still paused") as caught:
-        fencing._unfence(wish(), seen)
+        fencing._unfence(wish(lifting=("ccr-avn", "unfence", "eu")), seen)
     assert "another run" in caught.value.detail
     assert "ccr-avn unfence eu" in caught.value.hint
 
