@@ -20,7 +20,7 @@ from ccr_avn.procedures.gates import drill as rules
 from ccr_avn.procedures.gates.drill import Made
 from ccr_avn.procedures.lookup import telling
 from ccr_avn.procedures.steps import Setting
-from ccr_avn.procedures.throw_away import in_use, termination
+from ccr_avn.procedures.temporary_replica import in_use, termination
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

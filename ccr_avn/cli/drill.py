@@ -13,7 +13,9 @@ from ccr_avn.errors import UsageError
 
 Name = Annotated[
     str | None,
-    typer.Option(metavar="NAME", callback=options.a_name, help="Name of the throw-away. [default: PRIMARY-drill-…]"),
+    typer.Option(
+        metavar="NAME", callback=options.a_name, help="Name of the temporary replica. [default: PRIMARY-drill-…]"
+    ),
 ]
 
 
@@ -50,7 +52,7 @@ def drill(
         ),
     ] = None,
     replica_cloud: Annotated[
-        str | None, typer.Option(metavar="C", callback=options.a_word, help="Cloud of the throw-away replica.")
+        str | None, typer.Option(metavar="C", callback=options.a_word, help="Cloud of the temporary replica.")
     ] = None,
     replica_plan: Annotated[
         str, typer.Option(metavar="PLAN", callback=options.a_word, help="Its plan: a startup plan.")
@@ -63,7 +65,9 @@ def drill(
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Don't terminate the throw-away; print the command.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Don't terminate the temporary replica; print the command.")
+    ] = False,
     clean: Annotated[
         bool, typer.Option("--clean", help="Find what interrupted drills left behind; ask, then terminate.")
     ] = False,
@@ -86,11 +90,13 @@ def drill(
     doubt_timeout: DoubtTimeout = 60,
     filter_timeout: Annotated[float, options.seconds("How long to wait for an IP filter to take effect.")] = 60,
     backup_timeout: Annotated[float, options.seconds("How long to wait for the first backup.")] = 600,
-    quiet_seconds: Annotated[float, options.seconds("How long the promoted throw-away must receive no writes.")] = 5,
+    quiet_seconds: Annotated[
+        float, options.seconds("How long the promoted temporary replica must receive no writes.")
+    ] = 5,
     poll_interval: PollInterval = 5,
     asking: options.Asking,
 ) -> None:
-    """Create a throw-away replica of PRIMARY, compare it, promote it, test every assumption on it, and terminate it.
+    """Create a temporary replica of PRIMARY, compare it, promote it, test every assumption on it, and terminate it.
 
     PRIMARY is not changed and keeps serving. Exit 16: a switchover here would not complete as intended.
     """
@@ -114,7 +120,7 @@ def drill(
     from ccr_avn.aiven.program import identify
     from ccr_avn.cli.drilling import Drilling
     from ccr_avn.cli.session import Session
-    from ccr_avn.procedures.throw_away import DrillRequest
+    from ccr_avn.procedures.temporary_replica import DrillRequest
     from ccr_avn.procedures.verify import Depth
 
     program = identify(asking.avn, with_help=True)
@@ -166,7 +172,7 @@ def _fits(primary: str | None, cloud: str | None, *, clean: bool, only: str | No
         missing = "PRIMARY" if not primary else "--replica-cloud"
         raise UsageError(
             f"{missing} is missing",
-            detail="the primary to drill and the cloud of the throw-away are required",
+            detail="the primary to drill and the cloud of the temporary replica are required",
             hint=usage,
         )
 

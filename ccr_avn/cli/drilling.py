@@ -8,8 +8,8 @@ from typing import Any
 from ccr_avn.aiven.models import price
 from ccr_avn.aiven.program import Program
 from ccr_avn.cli.drill import confirmed
-from ccr_avn.cli.session import Session, failed_in, show_preview
-from ccr_avn.errors import CcrError, NotConfirmed, NotProven
+from ccr_avn.cli.session import Session, show_preview
+from ccr_avn.errors import CcrError, NotConfirmed, NotProven, TimedOut
 from ccr_avn.history.drill_page import ORDER, cents
 from ccr_avn.output import console
 from ccr_avn.plan import events
@@ -21,7 +21,7 @@ from ccr_avn.procedures.gates import assumptions
 from ccr_avn.procedures.gates.drill import terminate_words
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.steps import described
-from ccr_avn.procedures.throw_away import CREATE, TERMINATE, DrillRequest
+from ccr_avn.procedures.temporary_replica import CREATE, TERMINATE, DrillRequest
 from ccr_avn.signals import unlimited
 
 
@@ -40,7 +40,7 @@ class Drilling:
             return
         self.session.facts |= {
             "primary": want.primary,
-            "throw_away": want.drill,
+            "temporary_replica": want.drill,
             "project": want.setting.project.name,
             "replica_cloud": want.cloud,
             "replica_plan": want.plan,
@@ -65,7 +65,7 @@ class Drilling:
         if check:
             result = {
                 "primary": want.primary,
-                "throw_away": want.drill,
+                "temporary_replica": want.drill,
                 "would_go": True,
                 "cost": self._cost(run, procedure),
             }
@@ -134,14 +134,14 @@ class Drilling:
         return 0.0 if began is None else (self.session.now() if ended is None else ended) - began
 
     def _explain(self, run: Run, problem: CcrError, procedure: Drill) -> None:
-        """What became of the throw-away is in the notes already; how far the drill had come is not."""
+        """What became of the temporary replica is in the notes already; how far the drill had come is not."""
         if sent := run.seen.result(CREATE):
-            problem.result = self._result(run, procedure)
+            problem.result = self._result(run, procedure, problem)
             problem.resumable = False
             if sent != "refused" and not problem.result["terminated"]:
                 problem.notes += (self._left(),)
 
-    def _result(self, run: Run, procedure: Drill) -> dict[str, Any]:
+    def _result(self, run: Run, procedure: Drill, problem: CcrError | None = None) -> dict[str, Any]:
         want, seen = self.want, run.seen
         done = {one.slug: one for one in self.session.done}
         service = procedure.find(seen, want.drill) if seen.has(procedure.up) else None
@@ -149,7 +149,7 @@ class Drilling:
         gone = done.get(TERMINATE)
         return {
             "primary": want.primary,
-            "throw_away": described(service) if service else {"name": want.drill},
+            "temporary_replica": described(service) if service else {"name": want.drill},
             "project": want.setting.project.name,
             "avn": self.program.version,
             "level": want.level,
@@ -159,7 +159,7 @@ class Drilling:
             "assumptions": assumptions.table(
                 [
                     *(one.finding.facts for one in done.values()),
-                    *self._not_promoted(done),
+                    *self._not_promoted(done, problem),
                     *self._no_backup(done),
                     *self._refused(),
                 ]
@@ -169,10 +169,10 @@ class Drilling:
             **procedure.proof.evidence(seen),
         }
 
-    def _not_promoted(self, done: dict[str, events.StepDone]) -> list[dict[str, str]]:
+    def _not_promoted(self, done: dict[str, events.StepDone], problem: CcrError | None) -> list[dict[str, str]]:
         """The deletion was accepted, and the run did not come behind it."""
         sent = self._sent("promote")
-        if not sent or sent.refused or "promote" in done or failed_in(self.session) not in ("promote", TERMINATE):
+        if not sent or sent.refused or "promote" in done or not isinstance(problem, TimedOut):
             return []
         saw = f"it was not a master within {self.want.promote_timeout:g} s after the integration was deleted"
         return [{"assumption": "deletion-promotes", "outcome": "does not hold", "saw": saw}]

@@ -96,7 +96,7 @@ GROUPS: Mapping[str, Mapping[str, Page]] = {
     },
     "Rehearse": {
         "drill": Page(
-            line="Rehearse a promotion on a throw-away replica in your account",
+            line="Rehearse a promotion on a temporary replica in your account",
             examples=(
                 "ccr-avn drill eu --replica-cloud aws-us-east-1 --check",
                 "ccr-avn drill eu --replica-cloud aws-us-east-1",

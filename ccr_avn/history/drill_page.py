@@ -1,11 +1,11 @@
-"""What the report of a drill adds to that of any run: RTO and RPO, the assumptions, the cost, the throw-away's fate."""
+"""What the report of a drill adds to that of any run: RTO and RPO, the assumptions, the cost, the temporary replica's fate."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from ccr_avn.history.summary import Story, mapping, mappings, number, string
 from ccr_avn.procedures.gates import assumptions
-from ccr_avn.procedures.throw_away import CREATE, TERMINATE
+from ccr_avn.procedures.temporary_replica import CREATE, TERMINATE
 from ccr_avn.units import format_duration
 
 RTO = "from the deletion of the integration to the first accepted write"
@@ -68,7 +68,7 @@ def figures(story: Story) -> list[dict[str, str]]:
 
 
 def fate(story: Story) -> str:
-    """The fate of the throw-away, as far as the journal shows."""
+    """The fate of the temporary replica, as far as the journal shows."""
     step = story.step(TERMINATE)
     if step and step.shown:
         return "terminated"
@@ -117,7 +117,7 @@ def _facts(story: Story) -> list[tuple[str, str]]:
     hour, existed, estimate = (number(cost.get(key)) for key in ("usd_an_hour", "seconds", "estimate_usd"))
     plan, cloud = (string(story.facts.get(key)) for key in ("replica_plan", "replica_cloud"))
     return [
-        ("Throw-away", string(story.facts.get("throw_away"))),
+        ("Temporary replica", string(story.facts.get("temporary_replica"))),
         ("Plan", f"{plan} in {cloud}" if plan and cloud else ""),
         ("Data proven by", string(story.result.get("proven_by") or story.facts.get("level"))),
         ("Existed for", format_duration(existed) if existed else ""),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
     from ccr_avn.plan.model import Sent
 
-CREATE, PROMOTE = "throw-away", "promote"
+CREATE, PROMOTE = "temporary-replica", "promote"
 """The steps of a drill that these are read from."""
 
 DUE = 90 * 86_400.0
@@ -76,7 +76,7 @@ def creations(project: str | None) -> tuple[Made, ...]:
     return tuple(
         _made(path, facts, entries)
         for path, facts, entries in told
-        if isinstance(facts.get("throw_away"), str) and project in (None, facts.get("project"))
+        if isinstance(facts.get("temporary_replica"), str) and project in (None, facts.get("project"))
     )
 
 
@@ -142,7 +142,7 @@ def _made(path: Path, facts: dict[str, Any], entries: list[dict[str, Any]]) -> M
         if _is(one, "Looked", CREATE) and isinstance(one.get("finding"), dict) and one["finding"].get("facts")
     ]
     return Made(
-        name=str(facts.get("throw_away")),
+        name=str(facts.get("temporary_replica")),
         primary=str(facts.get("primary")),
         run=str(entries[0].get("run")),
         sent=sent,

@@ -89,7 +89,7 @@ def _enabled(story: Story, *, before: bool) -> tuple[Side, ...]:
 
 def _drilled(story: Story, fate: str) -> tuple[Side, ...]:
     """The primary is what it was."""
-    name = string(story.facts.get("throw_away"))
+    name = string(story.facts.get("temporary_replica"))
     return (*_following(story), *([Side(name=name, role=fate)] if name else ()))
 
 

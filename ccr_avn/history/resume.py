@@ -31,7 +31,9 @@ def next_command(story: Story) -> str:
         return ""
     if fate == "may be there":
         project = ("--project", story.project) if story.project else ()
-        return shlex.join(("ccr-avn", "drill", "--clean", "--only", string(story.facts.get("throw_away")), *project))
+        return shlex.join(
+            ("ccr-avn", "drill", "--clean", "--only", string(story.facts.get("temporary_replica")), *project)
+        )
     given = any(word.partition("=")[0] == "--project" for word in story.argv)
     project = ("--project", story.project) if story.project and not given else ()
     if story.argv:
@@ -168,7 +170,7 @@ def _consequence(story: Story, now: float | None) -> Iterable[str]:
 
 
 def _drilled(story: Story) -> Iterable[str]:
-    name = string(story.facts.get("throw_away"))
+    name = string(story.facts.get("temporary_replica"))
     yield {
         "may be there": f"{name} may exist, and is then billed; {story.primary} was not changed",
         "terminated": f"{name} was terminated and is gone; {story.primary} was not changed",

@@ -1,4 +1,4 @@
-"""drill: the whole procedure on a throw-away replica of a real primary, which is promoted, examined and terminated."""
+"""drill: the whole procedure on a temporary replica of a real primary, which is promoted, examined and terminated."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,7 +33,7 @@ from ccr_avn.procedures.steps import (
     see_vpcs,
     wait_running,
 )
-from ccr_avn.procedures.throw_away import (
+from ccr_avn.procedures.temporary_replica import (
     DrillRequest,
     create,
     created_at,
@@ -79,7 +79,7 @@ def plan_drill(want: DrillRequest) -> Drill:
     pair = look_at_primary(want)
     made = create(want, pair)
     created = created_at(want, made)
-    up = same(wait_running(setting, name, "throw-away-running", want.limit), created)
+    up = same(wait_running(setting, name, "temporary-replica-running", want.limit), created)
     fed = same(see_integration(want), created)
     again = replace(
         same(wait_running(setting, name, "running", want.promote_timeout), created),
@@ -123,7 +123,7 @@ def plan_drill(want: DrillRequest) -> Drill:
     return Drill(
         want=want,
         plan=Plan(
-            f"drill a failover of {want.primary} on the throw-away {name}",
+            f"drill a failover of {want.primary} on the temporary replica {name}",
             checks=(
                 pair,
                 offers,
@@ -193,7 +193,7 @@ def see_integration(want: DrillRequest) -> Step[Service]:
 
 
 def begin_markers(want: DrillRequest, find: Any) -> Step[bool]:
-    """They tell afterwards up to when the throw-away had everything."""
+    """They tell afterwards up to when the temporary replica had everything."""
 
     def judge(begun: bool, _: Results) -> Finding:
         return go("markers are written") if begun else todo("none are written yet")

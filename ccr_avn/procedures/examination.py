@@ -1,4 +1,4 @@
-"""The steps of a drill that test each assumption, on the promoted throw-away only."""
+"""The steps of a drill that test each assumption, on the promoted temporary replica only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ccr_avn.procedures.gates.assumptions import BY_NAME, is_tried
 from ccr_avn.procedures.gates.drill import TAG
 from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
 from ccr_avn.procedures.steps import Find, endpoint
-from ccr_avn.procedures.throw_away import Created, DrillRequest, same
+from ccr_avn.procedures.temporary_replica import Created, DrillRequest, same
 from ccr_avn.valkey import trials
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.replication import ReplicationInfo
@@ -61,7 +61,7 @@ def examination(subject: Subject) -> tuple[Step[Any], ...]:
 
 
 def _trial(subject: Subject, name: str, attempt: Attempt) -> Step[Tried]:
-    """One assumption, tried on the promoted throw-away."""
+    """One assumption, tried on the promoted temporary replica."""
     return Step(
         slug=name,
         purpose=f"test on {subject.want.drill} whether {BY_NAME[name].what}",

@@ -1,4 +1,4 @@
-"""Tests what a service permits its users, on a throw-away: pauses writes and closes connections."""
+"""Tests what a service permits its users, on a temporary replica: pauses writes and closes connections."""
 
 import ssl
 import time

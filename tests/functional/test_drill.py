@@ -1,4 +1,4 @@
-"""A drill: all of it on a throw-away replica, the primary untouched, nothing left behind and nothing else gone."""
+"""A drill: all of it on a temporary replica, the primary untouched, nothing left behind and nothing else gone."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ from tests.support.drills import (
     primary_at,
     runs_to,
     services,
-    throw_away,
+    temporary_replica,
 )
 from tests.support.operator import EU, US, Make, Operator, ended
 from tests.support.pairs import add_service, client, paired, uri
@@ -110,8 +110,8 @@ def test_the_last_drill_is_named_where_somebody_looks(make: Make) -> None:
 
 
 STEPS = {
-    "create": "throw-away: avn",
-    "created": "throw-away: done",
+    "create": "temporary-replica: avn",
+    "created": "temporary-replica: done",
     "tag": "tagged: avn",
     "tagged": "tagged: done",
     "compared": "compare: ok",
@@ -135,7 +135,7 @@ def test_killed_at_any_step_what_it_made_is_found_and_nothing_else_goes(primary:
         primary.sandbox.faults.add(kind="hang-after", method="POST", path="/service$", seconds=30)
     child = runs_to(primary, STEPS[step], "--backup-timeout", "60")
     if step == "create":
-        throw_away(primary)
+        temporary_replica(primary)
     child.kill()
     ended(child)
     cleaned = primary.ccr("drill", "--clean", "--yes", "--json")
@@ -203,7 +203,7 @@ def test_a_fault_at_any_change_leaves_nothing_that_clean_does_not_find(
 
 def test_a_namesake_made_meanwhile_by_somebody_else_is_not_touched(primary: Operator) -> None:
     primary.sandbox.faults.add(kind="delay", method="POST", path="/service$", seconds=1.5)
-    child = runs_to(primary, "throw-away: avn", "--name", STRANGER)
+    child = runs_to(primary, "temporary-replica: avn", "--name", STRANGER)
     add_service(primary, STRANGER, "startup-4", US, source="eu")
     done = ended(child)
     assert done.code in (3, 13), done.err
@@ -242,7 +242,7 @@ def as_of_another_run(operator: Operator, name: str) -> None:
 def test_in_doubt_it_is_left(make: Make, becomes: Callable[[Operator, str], None]) -> None:
     primary = primary_at(make(sync_delay=float("inf")))
     child = runs_to(primary, "link: waiting")
-    name = throw_away(primary)
+    name = temporary_replica(primary)
     becomes(primary, name)
     child.terminate()
     done = ended(child)
@@ -258,7 +258,7 @@ def test_a_service_of_a_drill_that_is_running_is_neither_moved_to_nor_cleaned(ma
     """Nor one that somebody promoted, and connected to, all the same."""
     primary = paired(make(promoted_backups=False))
     child = runs_to(primary, "compare: ok", "--backup-timeout", "60")
-    name = throw_away(primary)
+    name = temporary_replica(primary)
     for command in (("switchover", "eu", name, "--yes"), ("failover", name, "--allow-data-loss", "--yes")):
         refused = primary.ccr(*command)
         assert (refused.code, f"--drill-service {name}" in refused.err) == (4, True), refused.err
@@ -274,7 +274,7 @@ def test_a_service_of_a_drill_that_is_running_is_neither_moved_to_nor_cleaned(ma
 def test_what_somebody_else_promoted_is_terminated_neither_by_the_drill_nor_by_clean(make: Make) -> None:
     primary = primary_at(make(sync_delay=float("inf")))
     child = runs_to(primary, "link: waiting")
-    name = throw_away(primary)
+    name = temporary_replica(primary)
     [row] = primary.sandbox.platform.rows
     primary.avn("service", "integration-delete", row, "--project", "sandbox")
     with primary.sandbox.servers.admin(name) as admin:
@@ -292,7 +292,7 @@ def test_what_has_clients_is_left(make: Make) -> None:
     """Also at the last moment, when all the platform shows is as before."""
     primary = primary_at(make(promoted_backups=False))
     child = runs_to(primary, "filter-opens")
-    name = throw_away(primary)
+    name = temporary_replica(primary)
     with client(primary, name) as one:
         one.client_setname("shop")
         one.ping()
@@ -357,3 +357,36 @@ def test_without_keys_nothing_is_proven_by_values(primary: Operator) -> None:
         one.flushall()
     done = primary.ccr(*QUICK)
     assert (done.code, "proven by values" in done.out) == (0, False), done.err
+
+
+def test_a_third_signal_ends_the_cleaning_and_what_may_be_left_is_reported(make: Make) -> None:
+    primary = primary_at(make(sync_delay=float("inf")))
+    primary.sandbox.faults.add(kind="hang", method="DELETE", path="/service/", seconds=60)
+    child = runs_to(primary, "link: waiting")
+    name = temporary_replica(primary)
+    begun = ("DELETE", f"/v1/project/sandbox/service/{name}")
+    child.send_signal(signal.SIGINT)
+    until(lambda: begun in primary.sandbox.changes(), "the cleaning to begin")
+    child.send_signal(signal.SIGTERM)
+    child.send_signal(signal.SIGHUP)
+    done = ended(child)
+    left = f"{name} may still exist, and is then billed: ccr-avn drill --clean --only {name}"
+    assert (done.code > 128, left in done.err) == (True, True), done.err
+
+
+def test_what_is_kept_by_a_drill_that_ends_early_is_reported(make: Make) -> None:
+    primary = primary_at(make(sync_delay=float("inf")))
+    child = runs_to(primary, "link: waiting", "--keep")
+    name = temporary_replica(primary)
+    child.terminate()
+    done = ended(child)
+    assert (done.code, f"{name} is kept, and billed, until: avn service terminate {name}" in done.err) == (153, True)
+
+
+def test_clean_names_what_is_still_being_created(primary: Operator) -> None:
+    primary.sandbox.faults.add(kind="hang", method="POST", path="/service$", seconds=60)
+    child = runs_to(primary, "temporary-replica: avn")
+    child.kill()
+    ended(child)
+    looked = primary.ccr("drill", "--clean", "--check")
+    assert (looked.code, "it may still appear" in looked.err, "eu-drill-" in looked.err) == (4, True, True), looked.err

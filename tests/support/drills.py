@@ -42,9 +42,9 @@ def services(operator: Operator) -> set[str]:
     return set(operator.sandbox.platform.services)
 
 
-def throw_away(operator: Operator) -> str:
+def temporary_replica(operator: Operator) -> str:
     """Its name, once it is there."""
-    found = until(lambda: services(operator) - {"eu", "us", STRANGER}, "the throw-away to be made")
+    found = until(lambda: services(operator) - {"eu", "us", STRANGER}, "the temporary replica to be made")
     return str(next(iter(found)))
 
 

@@ -10,7 +10,7 @@ from ccr_avn.procedures.enable import EnableRequest, plan_enable
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
-from ccr_avn.procedures.throw_away import DrillRequest
+from ccr_avn.procedures.temporary_replica import DrillRequest
 from ccr_avn.procedures.verify import VerifyRequest, plan_verify
 
 RUN = "20261125T120000Z-abc123"

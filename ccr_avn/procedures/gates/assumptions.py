@@ -39,7 +39,7 @@ no-promotion-by-itself | Aiven does not promote a replica on its own | failover 
 ! filter-refuses | a new IP filter refuses new connections within seconds | switchover ends with exit 15: the old primary is not closed, its writes stay paused for as long as possible
 filter-cuts | a new IP filter cuts existing connections | switchover disconnects them itself
 filter-opens | a closed IP filter can be opened again | a closed old primary can't be opened for inspection: power it off instead
-filter-spares-replication | an IP filter on a primary does not cut replication to its other replicas | the other replicas of a closed old primary stop receiving data | a throw-away service has no replica of its own
+filter-spares-replication | an IP filter on a primary does not cut replication to its other replicas | the other replicas of a closed old primary stop receiving data | a temporary replica has no replica of its own
 first-backup | a promoted service soon gets a backup of its own | enable waits for it (--backup-timeout) before it creates the next replica
 routes | the addresses of a service are its components with usage primary | only the service_uri is used
 seeded-history | a replica seeded from a backup shows its primary's replication ID before it first links | it counts as never synced until it links | the moment before its first link is too short to observe reliably

@@ -21,7 +21,7 @@ from ccr_avn.procedures.gates.services import (
 from ccr_avn.valkey.replication import ReplicationInfo
 
 TAG = "ccr_drill"
-"""The tag that names the run which made a throw-away service."""
+"""The tag that names the run which made a temporary replica."""
 
 MADE = "ccr_drill_made"
 """The tag that proves it: ``CREATED-PRIMARY-UNTIL-DIGEST``, three times in seconds since 1970.

@@ -17,8 +17,8 @@ from tests.unit.history.journals import done, write
 RUN = "20260102T030405Z-abc123"
 NAME = "eu-drill-abc123"
 DAY = 86_400.0
-SLUGS = ("primary", "throw-away", "promote", "filter-cuts", "terminate")
-FACTS = {"throw_away": NAME, "replica_cloud": "aws-us-east-1", "replica_plan": "startup-4", "level": "values"}
+SLUGS = ("primary", "temporary-replica", "promote", "filter-cuts", "terminate")
+FACTS = {"temporary_replica": NAME, "replica_cloud": "aws-us-east-1", "replica_plan": "startup-4", "level": "values"}
 TYPED = ("drill", "eu", "--replica-cloud", "aws-us-east-1")
 CREATE = ("avn", "service", "create", NAME)
 TRIED = {"assumption": "filter-cuts", "outcome": "does not hold", "saw": "a connection <b>stood</b> | still"}
@@ -30,13 +30,13 @@ def started(run: str = RUN, **facts: Any) -> RunStarted:
 
 
 def sent(run: str = RUN, **facts: Any) -> list[events.Event]:
-    """A drill that has made its throw-away."""
+    """A drill that has made its temporary replica."""
     return [
         started(run, **facts),
         done("primary", 0.1),
-        ChangeStarted(at=0.2, slug="throw-away", argv=CREATE, final=False),
-        ChangeEnded(at=0.4, slug="throw-away", seconds=0.2),
-        done("throw-away", 0.5, "it is a read replica of eu", "changed", created=1),
+        ChangeStarted(at=0.2, slug="temporary-replica", argv=CREATE, final=False),
+        ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2),
+        done("temporary-replica", 0.5, "it is a read replica of eu", "changed", created=1),
     ]
 
 

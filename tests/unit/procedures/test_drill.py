@@ -17,7 +17,7 @@ from ccr_avn.procedures.drill import plan_drill
 from ccr_avn.procedures.gates import assumptions, drill
 from ccr_avn.procedures.gates.drill import Made
 from ccr_avn.procedures.gates.settings import NOBODY
-from ccr_avn.procedures.throw_away import DrillRequest
+from ccr_avn.procedures.temporary_replica import DrillRequest
 from ccr_avn.valkey import trials
 from tests.support.factories import row, service
 from tests.support.plans import SETTING
@@ -132,17 +132,17 @@ def test_a_drills_service_is_promoted_only_where_its_name_is_repeated() -> None:
     assert drill.is_meant(found(tags={**TAGS, lineage.FROM: "eu"}), (), "", "") is None, "it was, by then"
 
 
-def test_a_namesake_is_no_throw_away() -> None:
+def test_a_namesake_is_no_temporary_replica() -> None:
     """Made by somebody else between our check and our creation, which was refused."""
     plan = plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING)).plan
-    made = next(step for step in plan.steps if step.slug == "throw-away")
+    made = next(step for step in plan.steps if step.slug == "temporary-replica")
     seen = Results()
     assert made.gate.judge((), seen).verdict == "todo"
     assert made.gate.judge((found(),), seen).verdict == "stop"
     for sent in ("refused", "unanswered"):
-        seen.keep("throw-away", sent)
+        seen.keep("temporary-replica", sent)
         assert made.gate.judge((found(),), seen).verdict == "stop"
-    seen.keep("throw-away", "answered")
+    seen.keep("temporary-replica", "answered")
     assert made.gate.judge((found(),), seen).verdict == "go"
 
 
@@ -216,14 +216,15 @@ def step_of(plan: Plan, slug: str) -> Step[Any]:
 def begun(plan: Plan) -> Results:
     """It has created its service, and seen that."""
     seen = Results()
-    seen.keep("throw-away", "answered")
-    seen.remember(step_of(plan, "throw-away"), (EU, found(tags={})))
+    seen.keep("temporary-replica", "answered")
+    seen.remember(step_of(plan, "temporary-replica"), (EU, found(tags={})))
     seen.remember(plan.checks[0], (EU,))
     return seen
 
 
 @pytest.mark.parametrize(
-    "slug", ["tagged", "throw-away-running", "integration", "running", "filter-close", "filter-open", "terminate"]
+    "slug",
+    ["tagged", "temporary-replica-running", "integration", "running", "filter-close", "filter-open", "terminate"],
 )
 def test_before_every_change_it_is_the_service_that_was_created(slug: str) -> None:
     plan = plan_of()
@@ -240,7 +241,7 @@ def test_what_is_deleted_is_named_by_the_same_answer_that_shows_when_it_was_crea
     changes = [step.slug for step in plan.steps if step.change]
     before = [step.slug for step in plan.steps][: [step.slug for step in plan.steps].index("promote")]
     assert before[-2:] == ["integration", "markers-begin"], "nothing is waited for in between"
-    assert changes[:4] == ["throw-away", "tagged", "markers-begin", "promote"]
+    assert changes[:4] == ["temporary-replica", "tagged", "markers-begin", "promote"]
 
 
 @pytest.mark.parametrize(
@@ -275,7 +276,7 @@ def test_what_is_not_listed_right_after_its_creation_is_not_gone() -> None:
     judge = step_of(plan, "terminate").gate.judge
     assert judge((), begun(plan)).verdict == "wait"
     unsure = Results()
-    unsure.keep("throw-away", "unanswered")
+    unsure.keep("temporary-replica", "unanswered")
     told = judge((), unsure)
     assert (told.verdict, "gone" in told.facts) == ("go", False)
     unsure.keep("terminate", "answered")

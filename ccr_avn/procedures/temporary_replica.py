@@ -1,4 +1,4 @@
-"""Creates and terminates the throw-away replica of a drill."""
+"""Creates and terminates the temporary replica of a drill."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from ccr_avn.valkey.trials import strangers
 
 Created = Callable[[Results], int | None]
 
-CREATE = "throw-away"
+CREATE = "temporary-replica"
 TERMINATE = "terminate"
 
 CLEANING = Poll(limit=120.0, first=0.2, interval=2.0)
@@ -33,7 +33,7 @@ CLEANING = Poll(limit=120.0, first=0.2, interval=2.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillRequest:
-    """Times are in seconds. ``name``: of the throw-away; ``keep``: it is not terminated."""
+    """Times are in seconds. ``name``: of the temporary replica; ``keep``: it is not terminated."""
 
     primary: str
     run: str
@@ -53,7 +53,7 @@ class DrillRequest:
     doubt_timeout: float = DOUBT_TIMEOUT
     filter_timeout: float = 60.0
     backup_timeout: float = 600.0
-    quiet: float = 5.0  # for how long the promoted throw-away must stand still
+    quiet: float = 5.0  # for how long the promoted temporary replica must stand still
     began: float = field(default_factory=time.time)  # seconds since 1970
 
     @property
@@ -99,7 +99,7 @@ def look_at_primary(want: DrillRequest) -> Step[tuple[Service, ...]]:
 def see_backup(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Backup, ...]]:
     return Step(
         slug="primary-backup",
-        purpose=f"check that {want.primary} has a backup: the throw-away is seeded from it",
+        purpose=f"check that {want.primary} has a backup: the temporary replica is seeded from it",
         read=avn.backup_list(want.setting.project, want.primary),
         gate=rules.backup_is_there(want.setting.project, want.primary),
         unneeded=_is_no_primary(want, pair),
@@ -143,7 +143,7 @@ def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Se
 
     return Step(
         slug=CREATE,
-        purpose=f"create {want.drill}, a throw-away read replica of {want.primary}",
+        purpose=f"create {want.drill}, a temporary read replica of {want.primary}",
         read=avn.service_list(setting.project, want.primary, want.drill),
         gate=rules.is_made(want.wish, CREATE),
         poll=PROOF,
