@@ -65,8 +65,8 @@ class SwitchoverRequest:
     doubt_timeout: float = DOUBT_TIMEOUT
     old_primary: closing.OldPrimaryAction = "close"
     recorded: tuple[Recorded, ...] = ()  # promotions in this machine's journals
-    drills: tuple[Made, ...] = ()  # what drills created, by the same journals
-    drill_service: str = ""  # the one of these that is to be promoted all the same
+    drills: tuple[Made, ...] = ()  # created by drills, by the same journals
+    drill_service: str = ""  # the one that is meant
     family: tuple[str, ...] = ()  # what else follows, or was promoted from, PRIMARY; empty: all services are looked at
     now: float = field(default_factory=time.time)  # seconds since 1970
 
@@ -265,7 +265,8 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         )
     )
     databases = databases_step(setting, want.primary, want.replica, find, Refused, checked.linked)
-    alike = compare_sides(setting, want.primary, want.replica, pair, _check_options(want))
+    options = _check_options(want)
+    alike = compare_sides(setting, want.primary, want.replica, pair, options)
     paused, promoted, accepted = place_fence(fence), promote(promotion), accepts_writes(promotion)
     steps: tuple[Step[Any], ...] = (
         paused,
@@ -293,15 +294,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
             f"switch over from {want.primary} to {want.replica}",
             (pair, rows, checked.health, databases, alike),
             steps,
-            check=(
-                "ccr-avn",
-                "switchover",
-                want.primary,
-                want.replica,
-                *setting.options,
-                *_check_options(want),
-                "--check",
-            ),
+            check=("ccr-avn", "switchover", want.primary, want.replica, *setting.options, *options, "--check"),
             beyond=checked.may_be_promoting,
             meanwhile=promoted_meanwhile(promotion),
         ),
