@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.avn import Project, service_update
 from ccr_avn.history import drill_page, runs
 from ccr_avn.history.summary import StepTold, Story, number, string, summarize
 from ccr_avn.procedures import old_primary
@@ -229,8 +229,8 @@ def _ways(story: Story) -> tuple[str, ...]:
     told = story.result.get("ways_to_close")
     if isinstance(told, list):
         return tuple(string(one) for one in told)
-    project = ("--project", story.project) if story.project else ()
-    off = shlex.join(("avn", "service", "update", _old(story), "--power-off", *project))
-    fence = shlex.join(("ccr-avn", "fence", _old(story), "--ttl", "3600", *project))
+    setting = Setting(project=Project(story.project or None))
+    off = service_update(setting.project, _old(story), "--power-off").text
+    fence = old_primary.holding(setting, _old(story))
     promote = story.step("promote")
     return (off, fence) if promote and _is_promoted(story, promote) else (fence,)  # else it may be the only primary

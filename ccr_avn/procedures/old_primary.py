@@ -71,6 +71,11 @@ def closing_steps(want: CloseWish) -> tuple[Step[Any], ...]:
     return (compare, _open(want))
 
 
+def holding(setting: Setting, name: str) -> str:
+    """The command that keeps writers off for an hour."""
+    return shlex.join(("ccr-avn", "fence", name, *setting.options, "--ttl", "3600"))
+
+
 def restoring(setting: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
     """The commands that open a service again: its filter put back, what is left of the write pause lifted."""
     unfence = shlex.join(("ccr-avn", "unfence", name, *setting.options, "--force"))

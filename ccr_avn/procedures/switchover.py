@@ -1,6 +1,5 @@
 """switchover: a planned promotion, with both sides healthy and no acknowledged write lost."""
 
-import shlex
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -190,7 +189,7 @@ class Switchover:
         sent = self.checked.promoted(seen) or seen.result(self.promote.slug)
         who = f"{want.replica} is the primary now" if is_primary else f"the promotion of {want.replica} was sent"
         if not (is_primary or sent):
-            who = f"an earlier run sent the promotion of {want.replica}, and nothing shows whether it is under way"
+            who += " by an earlier run, and nothing shows whether it is under way"
         fenced = fenced_in(seen)
         until = fenced.fence.paused_until() if fenced and fenced.fence and fenced.fence.placed_at else None
         facts = {
@@ -200,25 +199,21 @@ class Switchover:
             "writes_paused_until": until,
             "ways_to_close": list(self._ways(seen)),
         }
-        paused = (
-            f"writes on {want.primary} are paused until {clock_time(until)}"
-            if until
-            else (f"writes on {want.primary} are not paused by this run")
-        )
-        ways = "; ".join(f"`{way}`" for way in self._ways(seen))
-        again = f"run the same command again before then; other ways to keep writers off {want.primary}: {ways}"
-        return (f"{who}; {want.primary} is not closed yet", paused, again), facts
+        paused = f"paused until {clock_time(until)}" if until else "not paused by this run"
+        when, ways = "before then" if until else "now", "; ".join(f"`{way}`" for way in self._ways(seen))
+        again = f"run the same command again {when}; other ways to keep writers off {want.primary}: {ways}"
+        return (f"{who}; {want.primary} is not closed yet", f"writes on {want.primary} are {paused}", again), facts
 
     def _is_promoted(self, seen: Results) -> bool:
         return seen.has(self.promote) and seen.of(self.promote).role == "master"
 
     def _ways(self, seen: Results) -> tuple[str, ...]:
-        """Other commands that keep writers from the old primary: what may be the only one with the data is left on."""
+        """Other commands that keep writers off the old primary: it stays on if only it may have data."""
         want, old, found = self.want, self.service(seen, self.want.primary), self.found_ahead(seen)
-        fence = shlex.join(("ccr-avn", "fence", want.primary, *want.setting.options, "--ttl", "3600"))
+        fence = closing.holding(want.setting, want.primary)
         if not self._is_promoted(seen) or (found and (found.ahead_bytes or found.lapsed)):
             return (fence,)
-        return power_off(want.setting.project, want.primary, protected=old is not None and old.protected), fence
+        return power_off(want.setting.project, want.primary, protected=bool(old and old.protected)), fence
 
 
 def plan_switchover(want: SwitchoverRequest) -> Switchover:

@@ -229,8 +229,8 @@ def test_a_run_that_ended_behind_the_promotion_says_how_things_stand(where: Path
     assert ("us is the primary now" in known) is promoted
     assert "90 s from now" in known
     assert "eu is not closed yet: run the same command again before writes resume there" in known
-    assert ("avn service update eu --power-off --project p" in known) is promoted, "else it may be the only primary"
-    assert "ccr-avn fence eu --ttl 3600 --project p" in known
+    assert ("avn service update eu --project p --power-off" in known) is promoted, "else it may be the only primary"
+    assert "ccr-avn fence eu --project p --ttl 3600" in known
     late = "\n".join(resume.last_known(story, now=PAUSED_UNTIL + 5))
     assert "5 s ago: it may accept writes" in late
     kept = "\n".join(resume.last_known(story))
