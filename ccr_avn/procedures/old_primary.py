@@ -289,8 +289,7 @@ def _hold(want: CloseWish) -> Step[str]:
         fenced = fenced_in(seen)
         if fenced is None or fenced.fence is None:
             return ""
-        writers = fenced.fence.writers()
-        return "; ".join(str(writer) for writer in writers) or "no client is trying to write"
+        return "; ".join(fenced.fence.writers()) or "no client is trying to write"
 
     def judge(writers: str, _: Results) -> Finding:
         return wait(f"paused until Ctrl-C: {writers}") if writers else go("there is no write pause to hold")

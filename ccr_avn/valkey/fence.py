@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from valkey.exceptions import InvalidResponse, ResponseError
@@ -20,28 +19,6 @@ if TYPE_CHECKING:
 
 HARMLESS = frozenset({"xread", "wait", "waitaof"})
 """Commands that block by themselves and never write."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Writer:
-    """A client that the fence holds back."""
-
-    name: str
-    address: str
-    command: str
-
-    def __str__(self) -> str:
-        return f"{self.name or 'unnamed'} at {self.address} ({self.command})"
-
-
-def blocked_writers(client: "valkey.Valkey") -> tuple[Writer, ...]:
-    """The clients that wait with something that may write: also consumers that wait for work, as in BLPOP."""
-    clients: Any = client.client_list()
-    return tuple(
-        Writer(name=str(one.get("name", "")), address=str(one["addr"]), command=str(one.get("cmd", "?")))
-        for one in clients
-        if "b" in str(one.get("flags", "")) and str(one.get("cmd", "")) not in HARMLESS
-    )
 
 
 NAME = "ccr-avn:fence:"
@@ -196,14 +173,19 @@ class Fence:
         finally:
             self.close()
 
-    def writers(self) -> tuple[Writer, ...]:
-        """Who tries to write and is held back.
+    def writers(self) -> tuple[str, ...]:
+        """Who waits with something that may write, and where: also consumers that wait for work, as in BLPOP.
 
         Raises:
             Unreachable: the connection is gone.
         """
         with self._lock, explained(self.endpoint, connected=True):
-            return blocked_writers(self._connected())
+            clients: Any = self._connected().client_list()
+            return tuple(
+                f"{one.get('name') or 'unnamed'} at {one['addr']} ({one.get('cmd', '?')})"
+                for one in clients
+                if "b" in one.get("flags", "") and one.get("cmd") not in HARMLESS
+            )
 
     def leave(self) -> None:
         """Let it run out by itself, as late as can be: renewed a last time."""

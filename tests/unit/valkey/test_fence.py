@@ -14,7 +14,7 @@ from ccr_avn.plan.model import Results
 from ccr_avn.procedures import fencing
 from ccr_avn.valkey import fence as fences
 from ccr_avn.valkey.connect import Endpoint
-from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused, Writer, blocked_writers
+from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused
 
 INFO = {
     "role": "master",
@@ -315,15 +315,11 @@ def test_a_fence_that_can_not_be_lifted_is_not_called_undone(server: Server, fen
     assert "ccr-avn unfence eu" in caught.value.hint
 
 
-def test_who_is_held_back() -> None:
-    class Blocked:
-        def client_list(self) -> list[dict[str, str]]:
-            flags = [("b", "set"), ("b", "xread"), ("N", "get"), ("xb", "exec")]
-            return [{"name": "app", "addr": "1.2.3.4:5", "flags": flag, "cmd": command} for flag, command in flags]
-
-    found = blocked_writers(Blocked())  # type: ignore[arg-type]  # it answers the same
-    assert [str(one) for one in found] == ["app at 1.2.3.4:5 (set)", "app at 1.2.3.4:5 (exec)"]
-    assert str(Writer(name="", address="a:1", command="set")) == "unnamed at a:1 (set)"
+def test_who_is_held_back(fence: Fence, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = [("app", "b", "set"), ("app", "b", "xread"), ("app", "N", "get"), ("", "xb", "exec")]
+    found = [{"name": name, "addr": "1.2.3.4:5", "flags": flag, "cmd": command} for name, flag, command in flags]
+    monkeypatch.setattr(server, "client_list", lambda: found)
+    assert fence.writers() == ("app at 1.2.3.4:5 (set)", "unnamed at 1.2.3.4:5 (exec)")
 
 
 def test_a_fence_that_was_never_placed() -> None:
