@@ -1,6 +1,7 @@
 """What is still known about a pair whose primary is lost: the replica's data, and what may be missing."""
 
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from ccr_avn.procedures.promotion import keep_lineage, keep_origin
 from ccr_avn.procedures.steps import endpoint
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered, Unresolved
+from ccr_avn.valkey.fence import must_be_unlocked
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.marker import marker_age
 from ccr_avn.valkey.replication import ReplicationInfo, behind
@@ -308,9 +310,15 @@ def _asked(here: Endpoint) -> tuple[ReplicationInfo, float | None]:
 
 
 def _primary_after_all(want: "FailoverRequest", service: Service | None) -> ReplicationInfo | None:
+    """Raises: Locked: it answers, and a run that is promoting one of its replicas has paused its writes."""
     if service is None or not service.serving:
         return None
     try:
-        return fetch_replication(replace(endpoint(service, want.setting), timeout=BRIEFLY))
+        where = replace(endpoint(service, want.setting), timeout=BRIEFLY)
+        side = fetch_replication(where)
     except Unreachable:
         return None
+    if side.paused_seconds != 0:
+        with suppress(Unreachable):
+            must_be_unlocked(where)
+    return side

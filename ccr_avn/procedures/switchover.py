@@ -66,7 +66,7 @@ class SwitchoverRequest:
     recorded: tuple[Recorded, ...] = ()  # promotions in this machine's journals
     drills: tuple[Made, ...] = ()  # created by drills, by the same journals
     drill_service: str = ""  # the one that is meant
-    family: tuple[str, ...] = ()  # what else follows, or was promoted from, PRIMARY; empty: all services are looked at
+    family: tuple[str, ...] = ()  # what belongs to PRIMARY, by name; empty: all are looked at
     now: float = field(default_factory=time.time)  # seconds since 1970
 
     def __post_init__(self) -> None:
@@ -108,12 +108,8 @@ class Checked:
             family=self.pair,
             recorded=self.want.recorded,
             promoted=self.promoted,
-            paused=self._paused,
+            paused=lambda seen: bool((both := seen.get(self.health)) and both.primary and both.primary.paused_seconds),
         )
-
-    def _paused(self, seen: Results) -> bool:
-        health = seen.get(self.health)
-        return bool(health and health.primary and health.primary.paused_seconds)
 
     def linked(self, seen: Results) -> bool:
         health = seen.get(self.health)
@@ -343,7 +339,7 @@ def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
     names = (want.primary, want.replica)
     return Step(
         slug="pair",
-        purpose=f"look up {want.primary} and {want.replica}, and what else follows or was promoted from {want.primary}",
+        purpose=f"look up {want.primary} and {want.replica}, and what belongs to them",
         read=avn.service_list(project, *dict.fromkeys((*names, *want.family)))
         if want.family
         else avn.service_family(project, *names, recorded=want.recorded),

@@ -203,13 +203,7 @@ class Fence:
 
     def _must_be_alone(self) -> None:
         if others := self.others():
-            runs = ", ".join(name.removeprefix(NAME) for name in others)
-            raise Locked(
-                f"another run holds the write pause on {self.endpoint.service}: {runs}",
-                detail="one replica of a primary is promoted at a time, and by one run; this one changed nothing",
-                hint="let that run end, or end it with Ctrl-C, then run the same command again; "
-                "if its machine is gone, its connection ends by itself within minutes",
-            )
+            raise _locked(self.endpoint, others)
 
     @contextmanager
     def _or_nothing(self) -> Iterator[None]:
@@ -320,6 +314,34 @@ def cut_and_unpause(client: "valkey.Valkey") -> None:
         both.execute()
 
 
+def must_be_unlocked(endpoint: Endpoint) -> None:
+    """Whether a run is promoting a replica of it, for one that places no fence.
+
+    Raises:
+        Locked: a run holds a fence there.
+        Unreachable: it can't be asked.
+    """
+    with connect(endpoint, name="ccr-avn:lock") as client, explained(endpoint, connected=True):
+        names = _fences(client)
+    if names:
+        raise _locked(endpoint, names)
+
+
+def _fences(client: "valkey.Valkey") -> tuple[str, ...]:
+    clients: Any = client.client_list(_type="normal")
+    return tuple(sorted(name for one in clients if (name := str(one.get("name", ""))).startswith(NAME)))
+
+
+def _locked(endpoint: Endpoint, names: tuple[str, ...]) -> Locked:
+    runs = ", ".join(name.removeprefix(NAME) for name in names)
+    return Locked(
+        f"another run holds the write pause on {endpoint.service}: {runs}",
+        detail="one replica of a primary is promoted at a time, and by one run; this one changed nothing",
+        hint="let that run end, or end it with Ctrl-C, then run the same command again; "
+        "if its machine is gone, its connection ends by itself within minutes",
+    )
+
+
 def lift(endpoint: Endpoint, *, disconnect: bool) -> None:
     """End a pause by hand; with ``disconnect`` every client is cut first.
 
@@ -328,8 +350,7 @@ def lift(endpoint: Endpoint, *, disconnect: bool) -> None:
         Unreachable: it can't be asked.
     """
     with connect(endpoint, name=f"{ENDING}by-hand") as client, explained(endpoint, connected=True):
-        clients: Any = client.client_list(_type="normal")
-        if names := sorted(str(one["name"]) for one in clients if str(one.get("name", "")).startswith(NAME)):
+        if names := _fences(client):
             raise Refused(
                 f"a run holds a fence on {endpoint.service}",
                 detail=", ".join(names),

@@ -457,7 +457,7 @@ def test_while_another_run_holds_the_fence_nothing_is_begun(pair: Operator) -> N
 
     with Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "20260101T000000Z-abcdef", 30):
         before = pair.sandbox.changes()
-        for words in (GO, ("fence", "eu")):
+        for words in (GO, ("fence", "eu"), ("failover", "us", "--allow-data-loss", "--yes")):
             done = pair.ccr(*words)
             assert done.code == 4, done.err
             assert "another run holds the write pause on eu: 20260101T000000Z-abcdef" in done.err

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccr_avn.aiven import models
+from ccr_avn.aiven import lineage, models
 from ccr_avn.errors import AvnError
+from tests.support import factories
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -23,6 +24,7 @@ READERS = [
     models.named_services,
     models.service,
     models.only_service,
+    lambda stdout: models.family(stdout, ("eu",), ()),
     models.backups,
     models.integrations,
     models.integration_types,
@@ -190,3 +192,24 @@ def test_a_price_that_avn_does_not_tell_is_none(told: dict[str, Any]) -> None:
     found = models.catalogue(json.dumps(listed))
     prices = [models.price(found, "valkey", "startup-4", cloud) for cloud in ("near", "far", "nowhere")]
     assert prices == [None, 0.25, None]
+
+
+def test_a_family_is_what_follows_or_was_promoted_from_one_of_those_that_are_named() -> None:
+    made: list[Any] = [
+        factories.service("eu", factories.row("eu", "us1"), factories.row("eu", "us2")),
+        factories.service("us1", factories.row("eu", "us1")),
+        factories.service("us2", factories.row("eu", "us2")),
+        factories.service("tagged", tags={"ccr_promoted_from": "eu"}),
+        factories.service("journaled"),
+        factories.service("stranger", tags={"ccr_promoted_from": 7}, service_integrations="odd"),
+        {"service_name": ["odd"]},
+        "odd",
+    ]
+    origin = lineage.Origin(name="eu", old_created=1, new_created=2)
+    recorded = [lineage.Recorded(new="journaled", origin=origin, proven=True)]
+    for names in (("eu", "us1"), ("us1",)):
+        found = models.family(json.dumps(made), names, recorded)
+        assert {one.name for one in found} == {"eu", "us1", "us2", "tagged", "journaled"}
+    assert {one.name for one in models.family(json.dumps(made), ("stranger",), recorded)} == {"stranger"}
+    with pytest.raises(AvnError):
+        models.family(json.dumps([{**made[0], "state": None}]), ("eu",), ())

@@ -10,8 +10,9 @@ import pytest
 from ccr_avn.aiven import lineage, models
 from ccr_avn.history import journal, promotions
 from ccr_avn.plan.events import ChangeStarted
+from ccr_avn.plan.model import stop
 from tests.support import factories
-from tests.unit.history.journals import DELETE, IP_FILTER, done, started, write
+from tests.unit.history.journals import DELETE, IP_FILTER, done, looked, started, write
 
 RUN = "20260102T030405Z-abc123"
 BORN = {"eu": 1_767_000_000, "us": 1_767_000_060}
@@ -85,3 +86,14 @@ def test_of_thousands_of_runs_that_changed_nothing_none_is_read_whole(
     assert promotions.filter_before(named("eu"), "p", []) == promotions.Filter(value=IP_FILTER)
     assert promotions.found_ahead(named("eu"), named("us"), "p") is None
     assert set(read) == {RUN}
+
+
+def test_a_replica_that_came_back_without_its_data_took_over_from_nobody(where: Path) -> None:
+    """Exit 14: the old primary goes on, and another replica of it may be promoted later."""
+    notes = [done("pair", 0.1, created=BORN), done("health", 0.2, follows="eu", replication_id=factories.HISTORY)]
+    sent = ChangeStarted(at=0.9, slug="promote", argv=DELETE, final=True)
+    lacking = looked("history", 1.1, stop("us does not have the data of eu", hint="keep eu"))
+    write(where, RUN, [started(RUN), *notes, sent, done("promote", 1.0, "its role is master", "changed"), lacking])
+    [recorded] = promotions.promotions("p")
+    assert recorded.without_data
+    assert lineage.successors(named("eu"), (named("us"),), [recorded]) == ()
