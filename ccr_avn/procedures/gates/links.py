@@ -131,6 +131,7 @@ class Rejections:
             told,
             detail=detail,
             hint=f"`{compare}` shows whether it lacks anything, and counts from then on if it does not; "
+            f"`ccr-avn gate databases {primary} {replica}` shows whether it lacks a database; "
             f"another replica: ccr-avn enable {primary} NAME --replica-cloud CLOUD{accept}",
         )
 
