@@ -32,14 +32,11 @@ _ENDED: dict[Path, Recorded | None] = {}
 
 def promotions(project: str | None) -> tuple[Recorded, ...]:
     """The promotions that runs on this machine sent, the newest first; those of drills are none."""
-    found = (_promotion_in(path, project) for path in runs.paths())
+    found = (_promotion_in(path, about) for path, about in runs.of(project, "switchover", "failover"))
     return tuple(one for one in found if one)
 
 
-def _promotion_in(path: Path, project: str | None) -> Recorded | None:
-    about = runs.about(path)
-    if about is None or about.command not in ("switchover", "failover") or about.project != project:
-        return None
+def _promotion_in(path: Path, about: runs.About) -> Recorded | None:
     if path in _ENDED:
         return _ENDED[path]
     entries = _entries_with(path, SENT)
@@ -101,14 +98,8 @@ def _facts(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _runs_of(service: str, project: str | None, *marks: bytes) -> Iterator[list[dict[str, Any]]]:
     """The entries of every run that names the service and has these marks in its journal, the newest run first."""
-    for path in runs.paths():
-        if (about := runs.about(path)) is not None and (about.project != project or service not in about.services):
-            continue
-        entries = _entries_with(path, service.encode(), *marks)
-        facts = next((one.get("facts") for one in entries if one.get("event") == "RunStarted"), None)
-        if not isinstance(facts, dict) or facts.get("project") != project:
-            continue
-        if service in (facts.get("primary"), facts.get("replica")):
+    for path, about in runs.of(project):
+        if service in about.services and (entries := _entries_with(path, *marks)):
             yield entries
 
 

@@ -60,11 +60,8 @@ def unfinished(project: str | None, now: float) -> tuple[Unfinished, ...]:
     What a promotion had not yet sent leaves nothing behind but its write pause. ``now``: seconds since 1970.
     """
     found, settled = [], set[tuple[str, ...]]()
-    for path in runs.paths():
-        about = runs.about(path)
-        if about is None or about.command not in LASTING or about.project != project or "--check" in about.argv:
-            continue
-        if about.services in settled or not (last := _last_line(path)):
+    for path, about in runs.of(project, *LASTING):
+        if "--check" in about.argv or about.services in settled or not (last := _last_line(path)):
             continue
         if last.get("ok") is True:
             settled.add(about.services)

@@ -5,12 +5,14 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ccr_avn.aiven.program import default_project
 from ccr_avn.errors import UsageError, near
 from ccr_avn.history.journal import directory
 from ccr_avn.redact import redacted_in
@@ -103,6 +105,19 @@ def is_running(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+def of(project: str | None, *commands: str) -> Iterator[tuple[Path, About]]:
+    """The journals of a project, of these commands or of all, the newest first; no name means avn's default project."""
+    default = default_project()
+    for path in paths():
+        found = about(path)
+        if (
+            found
+            and (found.project or default) == (project or default)
+            and found.command in (commands or (found.command,))
+        ):
+            yield path, found
 
 
 def find(name: str) -> Path:

@@ -88,4 +88,16 @@ def test_of_thousands_of_runs_none_is_read_whole(where: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     assert found() == []
-    assert [path.stem for path in read] == [run(1)]
+    assert [path.stem for path in read if path.parent == where] == [run(1)]
+
+
+@pytest.mark.parametrize(("noted", "asked"), [(None, "p"), ("p", None), (None, None)])
+def test_a_run_in_avns_default_project_is_one_in_that_project(
+    noted: str | None, asked: str | None, where: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "aiven-client.json"
+    config.write_text('{"default_project": "p"}')
+    monkeypatch.setenv("AIVEN_CLIENT_CONFIG", str(config))
+    write(where, run(1), [started(run(1), project=noted), SENT])
+    assert [one.run for one in resume.unfinished(asked, LATER)] == [run(1)]
+    assert resume.unfinished("q", LATER) == ()
