@@ -123,19 +123,19 @@ def status(
         options.idle(context, "--no-data-plane", "--data-plane", "data_timeout", "warn_lag", "crit_lag")
     form = _checked(form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     answer = begin(avn, project, call_timeout, _wanted(names, expected), console.note)
-    from ccr_avn.cli.status_told import Asked, look_and_tell  # heavy: avn is asked already meanwhile
+    from ccr_avn.cli.status_told import look_and_tell  # heavy: avn is asked already meanwhile
+    from ccr_avn.monitoring.verdicts import Limits
 
-    asked = Asked(
+    code = look_and_tell(
+        answer(),
+        form,
+        output,
         names=names,
         expected=expected,
-        project=project,
+        setting=options.setting(project, ca_file, route),
         data_timeout=data_timeout if data_plane else None,
-        ca_file=ca_file,
-        route=route.value if route else None,
-        warn_lag=warn_lag,
-        crit_lag=crit_lag,
+        limits=Limits(warn=warn_lag, crit=crit_lag),
     )
-    code = look_and_tell(answer(), asked, form, output)
     if exit_code:
         raise typer.Exit(code)
 

@@ -1,14 +1,12 @@
 """Judges the pairs and prints their status in the requested format."""
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.program import default_project
 from ccr_avn.cli.status import Format
@@ -25,38 +23,33 @@ from ccr_avn.monitoring.prometheus import text_of
 from ccr_avn.monitoring.verdicts import CODES, Known, Limits
 from ccr_avn.output import console
 from ccr_avn.output.tables import rows, troubles
+from ccr_avn.procedures.steps import Setting
 
 NAMED = 3
 """Primaries without a drill that are named."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is looked at. ``data_timeout``: seconds for all servers to answer, None: they are not asked; lags in bytes."""
-
-    names: tuple[str, ...]
-    expected: tuple[tuple[str, str], ...]
-    project: str | None
-    data_timeout: float | None
-    ca_file: Path | None
-    route: str | None
-    warn_lag: int
-    crit_lag: int
-
-
-def look_and_tell(services: tuple[Service, ...], asked: Asked, form: Format, output: Path | None) -> int:
-    """Gives the exit code that the health has."""
-    every = pairs_of(services, promotions(asked.project))
-    pairs = with_expected(chosen(every, asked.names), every, asked.expected)
-    looks = (
-        look_at_all(pairs, limit=asked.data_timeout, ca_file=asked.ca_file, route=asked.route)
-        if asked.data_timeout is not None
-        else None
-    )
-    limits = Limits(warn=asked.warn_lag, crit=asked.crit_lag)
-    known = Known(project=Project(asked.project), unfinished=unfinished(asked.project, time.time()))
+def look_and_tell(
+    services: tuple[Service, ...],
+    form: Format,
+    output: Path | None,
+    *,
+    names: tuple[str, ...],
+    expected: tuple[tuple[str, str], ...],
+    setting: Setting,
+    data_timeout: float | None,
+    limits: Limits,
+) -> int:
+    """Gives the exit code that the health has. ``data_timeout``: seconds for all servers, None: they are not asked."""
+    project = setting.project.name
+    every = pairs_of(services, promotions(project))
+    pairs = with_expected(chosen(every, names), every, expected)
+    looks = None
+    if data_timeout is not None:
+        looks = look_at_all(pairs, limit=data_timeout, ca_file=setting.ca_file, route=setting.route)
+    known = Known(project=setting.project, unfinished=unfinished(project, time.time()))
     found = pair_statuses(pairs, looks, limits=limits, now=datetime.now(UTC), known=known)
-    _show(found, form, output, limits, getattr(services, "left_out", ()), asked.project)
+    _show(found, form, output, limits, getattr(services, "left_out", ()), project)
     return CODES[overall(found)]
 
 

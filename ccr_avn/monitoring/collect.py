@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -83,19 +84,21 @@ def look_at_all(
     until = began + limit
     services = {one.name: one for one in (*more, *(side for pair in pairs for side in pair.services))}
     answered = {pair.replica.name: threading.Event() for pair in pairs if pair.replica}
+    followers: dict[str, list[threading.Event]] = defaultdict(list)
+    for pair in pairs:
+        if pair.replica:
+            followers[pair.primary_name].append(answered[pair.replica.name])
     looks: Looks = {}
     setting = Setting(ca_file=ca_file, route=route)
 
-    def waits(name: str) -> Callable[[], None]:
-        replicas = [pair.replica for pair in pairs if pair.primary and pair.primary.name == name]
-        followers = [answered[replica.name] for replica in replicas if replica]
-        latest = until - limit / 2
-        return lambda: _await(followers, latest)
-
     def read(service: Service) -> None:
+        def hold() -> None:
+            for event in followers[service.name]:
+                event.wait(max(0.0, until - limit / 2 - time.monotonic()))
+
         try:
             latest = min(until, began + SHUT) if lets_nobody_in(service) else until
-            looks[service.name] = _look(service, setting, latest, waits(service.name))
+            looks[service.name] = _look(service, setting, latest, hold)
         finally:
             if service.name in answered:
                 answered[service.name].set()
@@ -125,8 +128,3 @@ def _look(service: Service, setting: Setting, until: float, hold: Callable[[], N
         return Look(trouble=f"the address of {service.name} can't be used", ours=True)
     except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the service wrongly called silent)
         return Look(trouble=f"internal error: {type(bug).__name__}", ours=True)
-
-
-def _await(events: list[threading.Event], latest: float) -> None:
-    for event in events:
-        event.wait(max(0.0, latest - time.monotonic()))

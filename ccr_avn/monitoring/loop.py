@@ -45,22 +45,6 @@ class Terms:
     goal: Goal | None = None
 
 
-class Floor:
-    """Reports once if samples are requested faster than both sides can answer. ``interval``: seconds."""
-
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
-        self._samples = 0
-
-    def judge(self, round_trip: float) -> tuple[str, ...]:
-        """``round_trip``: the least seconds that the slower side took so far; infinite: unknown."""
-        self._samples += round_trip < math.inf
-        if self._samples != SETTLED or self._interval >= 2 * round_trip:
-            return ()
-        seen = f"{round_trip * 1000:.0f} ms"
-        return (f"--interval {self._interval:g} is below two round trips ({seen} each): samples will be late",)
-
-
 class Alert:
     """Alerts when the lag crosses ``limit`` milliseconds; runs the operator's command once for each crossing."""
 
@@ -121,10 +105,15 @@ def watch(
     """Go on until the goal is reached, the time is up, or the user asks to end."""
     began = due = clock()
     before: Sample | None = None
-    trouble, floor = "", Floor(terms.interval)
+    trouble, settled = "", 0
     while True:
         sample = sampler.take(platform.states)
-        events = (*happened(before, sample), *(alert.judge(sample) if alert else ()), *floor.judge(sampler.round_trip))
+        events = (*happened(before, sample), *(alert.judge(sample) if alert else ()))
+        settled += sampler.round_trip < math.inf
+        if settled == SETTLED and terms.interval < 2 * sampler.round_trip < math.inf:
+            seen = f"{sampler.round_trip * 1000:.0f} ms"
+            slow = f"--interval {terms.interval:g} is below two round trips ({seen} each): samples will be late"
+            events = (*events, slow)
         if platform.trouble != trouble:
             trouble = platform.trouble
             events = (*events, trouble or "Aiven's API answers again")

@@ -1,6 +1,5 @@
 """What a watch's sampler makes of a pair that is slow, stalls, or holds writes back: on a clock of its own."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,6 @@ import pytest
 from valkey.exceptions import TimeoutError as Late
 
 from ccr_avn.errors import Unreachable
-from ccr_avn.monitoring.loop import SETTLED, Floor
 from ccr_avn.monitoring.sample import Sample
 from ccr_avn.monitoring.sampler import HELD_BACK, Sampler, size
 from ccr_avn.monitoring.side import WatchedSide
@@ -232,15 +230,6 @@ def test_a_clock_that_is_set_back_is_no_arrival(monkeypatch: pytest.MonkeyPatch)
     pair.wall -= 3600
     pair.cut = pair.now
     assert not any(one.arrived for one in samples(pair, sampler, 3))
-
-
-def test_it_is_told_once_when_samples_are_wanted_too_fast() -> None:
-    floor = Floor(0.1)
-    told = [floor.judge(trip) for trip in (math.inf, *(0.15,) * 2 * SETTLED)]
-    assert [one for one in told if one] == [
-        ("--interval 0.1 is below two round trips (150 ms each): samples will be late",)
-    ]
-    assert not any(Floor(0.3).judge(0.15) for _ in range(2 * SETTLED))
 
 
 def test_a_late_answer_is_no_reason_to_wait_but_a_failed_connect_is(monkeypatch: pytest.MonkeyPatch) -> None:

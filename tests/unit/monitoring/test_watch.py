@@ -202,6 +202,13 @@ def test_the_loop_ends_as_it_was_asked_to() -> None:
     assert run(Terms(), sample())[0] == "asked to"
 
 
+def test_it_is_told_once_when_samples_are_wanted_too_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scripted, "round_trip", 0.15)
+    [(_, told)] = run(Terms(interval=0.1, limit=2), sample())[2].events
+    assert told == "--interval 0.1 is below two round trips (150 ms each): samples will be late"
+    assert not run(Terms(interval=0.3, limit=6), sample())[2].events
+
+
 def test_a_side_is_asked_again_after_ever_longer_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     from ccr_avn.errors import Unreachable
     from ccr_avn.valkey.connect import Endpoint
