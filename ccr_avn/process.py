@@ -54,6 +54,7 @@ _loaded: "list[LoadedAvn]" = []
 
 
 _running: "set[subprocess.Popen[str]]" = set()
+_starting = threading.Lock()
 
 
 def run(argv: tuple[str, ...], *, deadline: float, environment: Mapping[str, str] = AVN, nice: int = 0) -> Answer:
@@ -86,20 +87,21 @@ def preload_avn(path: str) -> None:
 def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, str], nice: int) -> Answer:
     began = time.monotonic()
     try:
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            env={**os.environ, **environment},
-        )
+        with _starting:
+            child = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                env={**os.environ, **environment},
+            )
+            _running.add(child)
     except OSError as error:
         why = _why_not_started(argv[0], error)
         return Answer(argv=argv, code=NOT_STARTED, stdout="", stderr=why, seconds=0.0, started=False)
-    _running.add(child)
     with child:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, child.pid, nice or os.getpriority(os.PRIO_PROCESS, 0))
@@ -197,8 +199,9 @@ def _text(said: bytes) -> str:
 
 def end_all() -> None:
     """Kill whatever runs, for who only reads and is to end now: else it would outlive us."""
-    for child in tuple(_running):
-        _end(child)
+    with _starting:
+        for child in tuple(_running):
+            _end(child)
 
 
 def _end(child: "subprocess.Popen[str]") -> None:

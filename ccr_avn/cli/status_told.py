@@ -42,7 +42,7 @@ def look_and_tell(
 ) -> int:
     """Gives the exit code that the health has. ``data_timeout``: seconds for all servers, None: they are not asked."""
     project = setting.project.name
-    every = pairs_of(services, promotions(project))
+    every = pairs_of(services, promotions(project), drills.drills_of(services, project))
     pairs = with_expected(chosen(every, names), every, expected)
     looks = None
     if data_timeout is not None:
@@ -95,13 +95,19 @@ def _last_drills(found: tuple[PairStatus, ...], project: str | None) -> list[dic
 
 
 def _not_drilled(found: tuple[PairStatus, ...], project: str | None) -> list[str]:
-    """A hint, no part of the health: whether a switchover would work here is best known by trying."""
+    """Hints, no part of the health: whether a switchover would work here is best known by trying."""
     names = [one.pair.primary_name for one in found if one.rank == "pair" and one.pair.primary]
-    due = drills.not_for_long(names, drills.newest(project), time.time()) if names else []
-    if not due:
-        return []
-    some = ", ".join(due[:NAMED]) + (f" and {len(due) - NAMED} more" if len(due) > NAMED else "")
-    return [f"no drill in 90 days from this machine: {some}; ccr-avn drill {due[0]} --replica-cloud CLOUD"]
+    last, now = drills.newest(project) if names else {}, time.time()
+    due = drills.not_for_long(names, last, now)
+    told = [
+        f"last drill of {name}: {last[name].told(now)}"
+        for name in dict.fromkeys(names)
+        if name not in due and not last[name].ok
+    ]
+    if due:
+        some = ", ".join(due[:NAMED]) + (f" and {len(due) - NAMED} more" if len(due) > NAMED else "")
+        told.append(f"no drill in 90 days from this machine: {some}; ccr-avn drill {due[0]} --replica-cloud CLOUD")
+    return told
 
 
 def _show_metrics(text: str, output: Path | None) -> None:

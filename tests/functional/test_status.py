@@ -199,7 +199,7 @@ def test_after_an_interrupted_promotion_nothing_is_ok(make: Make) -> None:
     child = operator.start_anew("ccr-avn", "switchover", "p0", "r0", "--yes")
     until(lambda: "r0" not in str(operator.sandbox.platform.rows), "the promotion")
     child.kill()
-    child.wait(60)
+    ended(child)
     operator.sandbox.faults.clear()
     found = operator.ccr("status", "--format", "nagios")
     assert found.code == 2, found.out

@@ -1,6 +1,7 @@
 """After a promotion: who is the primary now, whether the old one is closed, and which pairs are missing; in every format."""
 
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ccr_avn.aiven.program import world_of
 from ccr_avn.aiven.reading import Rows
 from ccr_avn.cli.boundary import run
 from ccr_avn.errors import AvnError, Unreachable
+from ccr_avn.history.drills import Drilled
 from ccr_avn.history.resume import Unfinished
 from ccr_avn.monitoring import collect, nagios, prometheus
 from ccr_avn.monitoring.collect import Look, Looks, look_at_all
@@ -479,6 +481,18 @@ def test_that_there_is_no_pair_is_told(monkeypatch: pytest.MonkeyPatch, capsys: 
     for words in ([], ["alone"]):
         assert run([*LOCAL, *words]) == 0
         assert capsys.readouterr().out.splitlines()[-1].startswith("unknown: there is no pair")
+
+
+def test_what_the_last_drill_left_untested_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch, *with_another_pair(), made("drilled", 5, tags={"ccr_drill": "20260102T030405000Z-abc123"}))
+    last = Drilled(run="R", at=time.time(), ok=False, rto_ms=None, failed=(), untested=("filter-refuses",))
+    monkeypatch.setattr("ccr_avn.history.drills.newest", lambda _: {"p0": last})
+    assert run([*LOCAL, "--exit-code"]) == 0
+    told = capsys.readouterr().out
+    assert "last drill of p0: today (R, critical and not tested: filter-refuses)" in told
+    assert "next: ccr-avn drill --clean --only drilled" in told
 
 
 def test_a_failure_of_ours_is_no_health_of_a_pair(
