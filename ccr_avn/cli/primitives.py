@@ -24,7 +24,7 @@ from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.fence import Fence
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.quiescence import Noted
-from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
 Timeout = Annotated[float, options.seconds("How long to wait.")]
 
@@ -141,10 +141,10 @@ def lineage(
     if not new.source:
         raise Refused(f"{replica} follows no primary", hint=f"see avn service integration-list {replica}")
     found: tuple[str, ...] = (f"{tags.FROM}={new.source}", f"{tags.LINEAGE}={tags.UNKNOWN}")
-    if not no_verify:
-        with suppress(Refused):  # the primary may be gone
-            [old] = asked.services(new.source)
-            found = tags.tags(old, new, fetch_replication(endpoint_of(new, setting)).replid)
+    with suppress(Refused):  # the primary may be gone
+        [old] = asked.services(new.source)
+        followed = NO_HISTORY if no_verify else fetch_replication(endpoint_of(new, setting)).replid
+        found = tags.tags(old, new, followed)
     asked.show(found[0 if origin else 1], {"tags": list(found)})
 
 

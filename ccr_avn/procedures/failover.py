@@ -36,7 +36,7 @@ from ccr_avn.procedures.siblings import Siblings, list_siblings, look_at_sibling
 from ccr_avn.procedures.steps import Setting, endpoint, found_by, wait_running
 from ccr_avn.procedures.unverified import allowed, promote_unseen
 from ccr_avn.valkey.info import fetch_replication
-from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +190,7 @@ def _unverified(
         remember_origin(wish, source, lambda seen: _tags(want, seen, services, primary, None)),
         running,
     )
-    looked = allowed(want.setting, want.replica, services, allow_data_loss=want.allow_data_loss)
+    looked = allowed(want.setting, want.replica, services, primary, allow_data_loss=want.allow_data_loss)
     checks = (services, rows, primary, look_at_primary_alone(want, services, primary), looked)
     plan = Plan(f"fail over to {want.replica}", checks, steps, check=_check_words(want))
     return Failover(
@@ -243,9 +243,9 @@ def _tags(
         return ()
     looked = seen.of(known) if known else None
     old = by_name(seen.get(primary) or (), new.source)
-    if old is None or looked is None:
+    if old is None:
         return (f"{lineage.FROM}={new.source}", f"{lineage.LINEAGE}={lineage.UNKNOWN}")
-    return lineage.tags(old, new, looked.replica.replid)
+    return lineage.tags(old, new, looked.replica.replid if looked else NO_HISTORY)
 
 
 def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:

@@ -4,6 +4,7 @@ import shlex
 from typing import Any
 
 from ccr_avn.aiven import avn
+from ccr_avn.aiven.lineage import created
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import Refused
 from ccr_avn.plan.model import Finding, Gate, Later, Probe, Results, Step, go, stop, todo
@@ -17,7 +18,12 @@ UNSEEN = "its data plane was not checked"
 
 
 def allowed(
-    setting: Setting, replica: str, services: Step[tuple[Service, ...]], *, allow_data_loss: bool
+    setting: Setting,
+    replica: str,
+    services: Step[tuple[Service, ...]],
+    primary: Step[tuple[Service, ...]],
+    *,
+    allow_data_loss: bool,
 ) -> Step[None]:
     """In the place of a look at the replica: nothing can be known, so nothing is promised."""
 
@@ -36,7 +42,10 @@ def allowed(
                 detail=f"{UNSEEN}: its link, its lag and whether it has any data at all are unknown",
                 hint="if that is acceptable: --allow-data-loss --no-verify; better: run it from within its network",
             )
-        return go("allowed", warnings=(f"nothing is proven: {UNSEEN}, it may be empty or far behind",))
+        old = by_name(seen.get(primary) or (), found.source)
+        born = {one.name: created(one) for one in (found, old) if one}
+        warning = f"nothing is proven: {UNSEEN}, it may be empty or far behind"
+        return go("allowed", warnings=(warning,), follows=found.source, created=born)
 
     words = ("--allow-data-loss", "--no-verify", "--check", *setting.options)
     return Step(

@@ -89,6 +89,7 @@ def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(operator: 
     assert told["result"]["seconds_to_first_write"] is None
     assert "nothing is proven" in done.err
     assert is_promoted(pair)
+    assert origin(pair) == "eu", "also without a look at any server it is recorded which services these are"
     again = pair.ccr(*GO, "--no-verify")
     assert again.code == 0, again.err
     assert "ccr-avn gate accepts-writes us" in again.out
