@@ -1,7 +1,6 @@
 """The low-level command fence, and the gates that poll servers on the data plane."""
 
 import shlex
-import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated
@@ -14,12 +13,12 @@ from ccr_avn.cli.alone import Act, ServiceName
 from ccr_avn.cli.options import Primary, Replica, flattened
 from ccr_avn.errors import Refused, UsageError
 from ccr_avn.output import console
+from ccr_avn.procedures import promotion
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.old_primary import see_closed, set_filter
-from ccr_avn.procedures.promotion import carries_history
 from ccr_avn.procedures.steps import endpoint as endpoint_of
-from ccr_avn.valkey import quiescence, writes
+from ccr_avn.valkey import quiescence
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.fence import Fence
 from ccr_avn.valkey.info import fetch_replication
@@ -44,7 +43,7 @@ def fence(
     must_be(fetch_replication(endpoint), "master", primary)
     held = Fence(endpoint, "by-hand", ttl)
     held.place()
-    noted = Noted.of(held.side(), time.time())
+    noted = Noted.of(held.side())
     held.close()
     result = {"ttl_seconds": ttl, "offset": noted.offset, "token": noted.token}
     asked.show(noted.token if token else f"writes on {primary} are paused for {ttl:g} s", result)
@@ -116,7 +115,7 @@ def check_history(
     noted = parsed(token) if token else None
     find = asked.find(replica, *((primary,) if primary else ()))
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
-    step = carries_history(asked.promotion(replica, timeout, find), primary or "", lambda _: expected, "")
+    step = promotion.carries_history(asked.promotion(replica, timeout, find), primary or "", lambda _: expected, "")
     carried, seen = asked.judged(step)
     result, text = dict(carried.facts), carried.reason
     if primary:
@@ -191,9 +190,8 @@ def must_be(side: ReplicationInfo, role: str, service: str) -> ReplicationInfo:
 @flattened
 def accepts_writes(*, service: ServiceName, timeout: Timeout = 60, asked: Act) -> None:
     """Wait until a write to SERVICE succeeds and can be read back. Exit 5 if it does not within --timeout."""
-    [endpoint] = asked.endpoints(service)
-    accepted = writes.accepts_writes(endpoint, timeout=timeout)
-    asked.show(f"{service} accepts writes", {"waited_ms": round(accepted.waited_ms, 1)})
+    asked.judged(promotion.accepts_writes(asked.promotion(service, timeout, asked.find(service))))
+    asked.show(f"{service} accepts writes", {})
 
 
 @flattened
@@ -224,7 +222,7 @@ def last_known(
     """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied."""
     [endpoint] = asked.endpoints(service)
     side = fetch_replication(endpoint)
-    noted = Noted.of(side, time.time())
+    noted = Noted.of(side)
     told = {
         "role": side.role,
         "link": side.link_status,

@@ -68,7 +68,7 @@ class Failover:
     primary: Step[tuple[Service, ...]]
     known: Step[LastKnown | None] | None
     promote: Step[Any]
-    accepts_writes: Step[bool] | None
+    accepts_writes: Step[str] | None
     running: Step[Service]
 
     def state(self, seen: Results) -> PairState | None:

@@ -1,7 +1,6 @@
 """The steps of a switchover that pause writes: fence, catch up, seal."""
 
 import shlex
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,8 +23,6 @@ from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.writes import Kept
 
 FenceMode = Literal["auto", "client-pause", "observe"]
-FENCE_LIMIT = 5.0
-"""Seconds for which the fence is tried after a promotion."""
 
 ROUNDS = 3
 """How often the fence is placed anew after a gap before it counts as one that can't be kept."""
@@ -166,7 +163,8 @@ def seal(want: FenceWish) -> Step[str]:
     def judge(state: str, seen: Results) -> Finding:
         if state == "sealed":
             applied: Finding = seen.result(SEAL).applied
-            return go(f"the write pause held; {applied.reason}", warnings=applied.warnings, **_noted(seen))
+            held = seen.result(SEAL).trouble or "the write pause held"
+            return go(f"{held}; {applied.reason}", warnings=applied.warnings, **_noted(seen))
         told = {"past": "the promotion was already sent", "promoted": "promoted in the meantime"}
         return go(told[state]) if state in told else todo("not checked yet")
 
@@ -210,7 +208,7 @@ def still_fenced(want: FenceWish) -> Callable[[Results], None]:
 
 
 def _fence(want: FenceWish, seen: Results) -> Fenced:
-    """After a promotion nothing is gained by giving up: it is tried for a while, and then closed all the same."""
+    """After a promotion it is tried for a while, and then the service is closed all the same."""
     if not want.promoted(seen):
         return _fenced(want, seen)
 
@@ -220,8 +218,8 @@ def _fence(want: FenceWish, seen: Results) -> Fenced:
         except Unreachable as trouble:
             return trouble
 
-    found = poll(attempt, lambda tried: isinstance(tried, Fenced), within=FENCE_LIMIT, first=0.1, longest=1.0)
-    return found if isinstance(found, Fenced) else Fenced(fence=None, kept=None, target=None, trouble=found.what)
+    found = poll(attempt, lambda tried: isinstance(tried, Fenced), within=5.0, first=0.1, longest=1.0)
+    return Fenced(fence=None, kept=None, target=None, trouble=found.what) if isinstance(found, Unreachable) else found
 
 
 def _fenced(want: FenceWish, seen: Results) -> Fenced:
@@ -247,7 +245,7 @@ def _fenced(want: FenceWish, seen: Results) -> Fenced:
 
 
 def _kept(primary: Service, setting: Setting) -> Kept | None:
-    """To see later who is left. It may be refused: then that can't be seen."""
+    """To see later who is left; None: it was refused."""
     with suppress(Unreachable):
         return Kept(endpoint(primary, setting))
     return None
@@ -289,9 +287,10 @@ def _seal(want: FenceWish, seen: Results) -> Fenced:
     replica = endpoint(want.find(seen, want.replica), want.setting)
     for _ in range(ROUNDS):
         now = _lengthened(want, fenced, seen)
-        if now.run_id != target.run_id or not _must_look_again(fenced.fence, target, now):
+        if now.run_id != target.run_id or (more := _anew(want, fenced, target, now, seen)) is None:
             break
-        target = _looked_at_again(want, fenced, seen)
+        target = more
+        fenced = replace(fenced, trouble="what came through a gap in the write pause has arrived, too")
         caught_up(target, replica, timeout=want.catch_up_timeout)
     trouble = _trouble(fenced.fence, target, now)
     side = fetch_replication(replica)
@@ -314,19 +313,19 @@ def _lengthened(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationIn
     return fenced.fence.side()
 
 
-def _must_look_again(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo) -> bool:
-    """After a gap in the fence; or where a save has set the count of writes back, so that what came since is not known."""
+def _anew(
+    want: FenceWish, fenced: Fenced, target: ReplicationInfo, now: ReplicationInfo, seen: Results
+) -> ReplicationInfo | None:
+    """What the replica must have after a gap, or where a save has set the count of writes back; None: neither is so."""
+    fence = fenced.fence
     gap = fence is not None and not fence.holds() and not fence.lifted  # what somebody else did is not undone
-    return gap or (now.last_save != target.last_save and now.offset != target.offset)
-
-
-def _looked_at_again(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationInfo:
-    """What the replica must have applied by now: all from before counts, whatever it was."""
-    if fenced.fence is None:
+    if not gap and (now.last_save == target.last_save or now.offset == target.offset):
+        return None
+    if fence is None:
         return stands_still(endpoint(want.find(seen, want.primary), want.setting), within=want.catch_up_timeout)
-    if not fenced.fence.holds():
-        fenced.fence.place_anew()
-    return fenced.fence.side()
+    if gap:
+        fence.place_anew()
+    return fence.side()
 
 
 def _trouble(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo) -> str:
@@ -349,7 +348,7 @@ def _leave(seen: Results) -> None:
 
 def _token(seen: Results) -> str:
     fenced = fenced_in(seen)
-    return Noted.of(fenced.target, time.time()).token if fenced and fenced.target else "none"
+    return Noted.of(fenced.target).token if fenced and fenced.target else "none"
 
 
 def _noted(seen: Results) -> dict[str, Any]:
@@ -357,7 +356,5 @@ def _noted(seen: Results) -> dict[str, Any]:
     if fenced is None or fenced.target is None:
         return {}
     target = fenced.target
-    facts: dict[str, Any] = {"replication_id": target.replid, "offset": target.offset, "run_id": target.run_id}
-    if fenced.fence:
-        facts["writes_paused_until"] = fenced.fence.paused_until()
-    return facts
+    until = {"writes_paused_until": fenced.fence.paused_until()} if fenced.fence else {}
+    return {"replication_id": target.replid, "offset": target.offset, "run_id": target.run_id, **until}

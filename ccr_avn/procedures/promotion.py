@@ -147,16 +147,26 @@ def carries_history(
     )
 
 
-def accepts_writes(want: PromoteWish) -> Step[bool]:
-    def judge(accepted: bool, _: Results) -> Finding:
-        return go("a write succeeds and can be read back") if accepted else wait("it does not accept writes yet")
+def accepts_writes(want: PromoteWish) -> Step[str]:
+    def read(seen: Results) -> str:
+        """Why it does not; empty: it does."""
+        try:
+            accepted = accepts_write(_at(want.setting, want.find, seen, want.replica))
+        except Unreachable as trouble:
+            if not trouble.passing:
+                raise
+            return trouble.what
+        return "" if accepted else "it does not accept writes yet"
+
+    def judge(why: str, _: Results) -> Finding:
+        return wait(why) if why else go("a write succeeds and can be read back")
 
     return Step(
         slug="accepts-writes",
         purpose=f"write to {want.replica} and read it back: the outage ends here",
         read=Probe(
             want.setting.gate("accepts-writes", want.replica, limit=want.limit, tight=True),
-            lambda seen: accepts_write(_at(want.setting, want.find, seen, want.replica)),
+            read,
         ),
         by_hand=want.setting.server(want.replica, "SET, GET"),
         gate=Gate("a write succeeds and can be read back", judge),

@@ -157,7 +157,7 @@ class Switchover:
     parity: Step[Any]
     fence: Step[str]
     promote: Step[ReplicationInfo]
-    accepts_writes: Step[bool]
+    accepts_writes: Step[str]
     running: Step[Service]
     compared: Step[closing.Compared]
     closing: tuple[Step[Any], ...]

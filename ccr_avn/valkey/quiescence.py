@@ -8,15 +8,13 @@ that expires (none while it holds). Of these, none counts in ``rdb_changes_since
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from ccr_avn.errors import Refused, TimedOut, Unreachable
 from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, awake, connect, explained
+from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo, read_replication
-
-if TYPE_CHECKING:
-    import valkey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,17 +26,15 @@ class Noted:
     offset: int
     changes: int
     last_save: int
-    at: float  # seconds since 1970
 
     @classmethod
-    def of(cls, side: ReplicationInfo, at: float) -> Self:
+    def of(cls, side: ReplicationInfo) -> Self:
         return cls(
             run_id=side.run_id,
             replid=side.replid,
             offset=side.offset,
             changes=side.changes,
             last_save=side.last_save,
-            at=at,
         )
 
     @classmethod
@@ -47,13 +43,13 @@ class Noted:
         ValueError: it is no token of ``ccr-avn fence``.
         """
         run_id, replid, *numbers = token.split(".")
-        offset, changes, last_save, at = (int(one) for one in numbers)
-        return cls(run_id=run_id, replid=replid, offset=offset, changes=changes, last_save=last_save, at=float(at))
+        offset, changes, last_save = (int(one) for one in numbers)
+        return cls(run_id=run_id, replid=replid, offset=offset, changes=changes, last_save=last_save)
 
     @property
     def token(self) -> str:
         return ".".join(
-            (self.run_id, self.replid, *(str(int(one)) for one in (self.offset, self.changes, self.last_save, self.at)))
+            (self.run_id, self.replid, *(str(int(one)) for one in (self.offset, self.changes, self.last_save)))
         )
 
     def no_writes_until(self, now: ReplicationInfo) -> bool:
@@ -77,7 +73,7 @@ LOOK = 0.1
 
 def no_writes_between(before: ReplicationInfo, after: ReplicationInfo) -> bool:
     """Whether it is shown that the primary executed no write in between."""
-    return Noted.of(before, 0.0).no_writes_until(after)
+    return Noted.of(before).no_writes_until(after)
 
 
 def is_quiescent(
@@ -130,7 +126,7 @@ def caught_up(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ReplicationInfo:
-    """Wait on one connection until the replica has applied all that ``primary`` had; a master is given back at once.
+    """Wait until the replica has applied all that ``primary`` had; a master is given back at once.
 
     ``primary``: read after its fence took hold. Offsets tell something only of the same replication ID.
 
@@ -138,57 +134,29 @@ def caught_up(
         TimedOut: it has not, after ``timeout`` seconds; says by how much.
         Unreachable: it can't be asked, and that will not mend itself in time.
     """
-    until = clock() + timeout
 
     def look() -> ReplicationInfo | Unreachable:
         try:
-            with connect(replica, name="ccr-avn:caught-up") as client, explained(replica, connected=True):
-                return _reaches(client, primary, replica.service, until, clock, sleep)
+            return fetch_replication(replica)
         except Unreachable as trouble:
             if not trouble.passing:
                 raise
             return trouble
 
-    found = poll(
-        look,
-        lambda seen: isinstance(seen, ReplicationInfo),
-        within=timeout,
-        first=LOOK,
-        longest=LOOK,
-        clock=clock,
-        sleep=sleep,
-    )
+    def has_applied(side: ReplicationInfo | Unreachable) -> bool:
+        if isinstance(side, Unreachable):
+            return False
+        return side.role == "master" or (side.replid == primary.replid and side.offset >= primary.offset)
+
+    found = poll(look, has_applied, within=timeout, first=0.005, longest=0.05, clock=clock, sleep=sleep)
     if isinstance(found, Unreachable):
         raise found
-    return found
-
-
-def _reaches(
-    client: "valkey.Valkey",
-    primary: ReplicationInfo,
-    service: str,
-    until: float,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> ReplicationInfo:
-    side = poll(
-        lambda: read_replication(client, service),
-        lambda side: side.role == "master" or _has_applied(side, primary),
-        within=until - clock(),
-        first=0.0005,
-        longest=0.05,
-        clock=clock,
-        sleep=sleep,
-    )
-    if side.role == "master" or _has_applied(side, primary):
-        return side
-    behind = f"it is {primary.offset - side.offset} bytes behind"
+    if has_applied(found):
+        return found
+    behind = f"it is {primary.offset - found.offset} bytes behind"
     raise TimedOut(
-        f"{service} has not caught up: {behind if side.replid == primary.replid else 'it has a different replication ID'}",
-        detail=f"link {side.link_status}, applied offset {side.offset} of {primary.offset}",
+        f"{replica.service} has not caught up: "
+        + (behind if found.replid == primary.replid else "it has a different replication ID"),
+        detail=f"link {found.link_status}, applied offset {found.offset} of {primary.offset}",
         hint="try again at a quieter time, or wait longer",
     )
-
-
-def _has_applied(side: ReplicationInfo, primary: ReplicationInfo) -> bool:
-    return side.replid == primary.replid and side.offset >= primary.offset

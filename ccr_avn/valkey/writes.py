@@ -2,38 +2,23 @@
 
 import secrets
 import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from valkey.exceptions import BusyLoadingError, ReadOnlyError, ValkeyError
 from valkey.exceptions import ConnectionError as Cut
 from valkey.exceptions import TimeoutError as NoAnswer
 
-from ccr_avn.errors import TimedOut, Unreachable
-from ccr_avn.poll import poll
+from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.connect import Endpoint, connect, explained, in_background
 from ccr_avn.valkey.diagnose import Admission, admission_after
 from ccr_avn.valkey.marker import PREFIX, TTL
 from ccr_avn.valkey.quiescence import LOOK
 from ccr_avn.valkey.replication import ReplicationInfo, info_fields, read_replication
 
-if TYPE_CHECKING:
-    import valkey
-
 NOT_YET = ("READONLY", "MASTERDOWN", "LOADING")
 """How a server that is being promoted refuses a write; any other refusal does not end with the promotion."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """``at``: on the clock, when the first write was acknowledged; ``waited_ms``: milliseconds since asking began."""
-
-    at: float
-    waited_ms: float
-    tries: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,66 +149,29 @@ def _called(client: dict[str, Any]) -> str:
     return f"{client.get('name') or 'unnamed'} at {client.get('addr')} (user {client.get('user', 'default')})"
 
 
-def accepts_writes(
-    endpoint: Endpoint,
-    *,
-    timeout: float,
-    each: float = 2.0,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Accepted:
-    """Poll, as often as is reasonable, until a write is acknowledged and read back; in seconds: all of it, and each try.
-
-    The connection is kept between tries and made again when the server drops it, as it may while it is promoted.
-
-    Raises:
-        TimedOut: it answers, and is no primary that accepts writes.
-        Unreachable: it can't be asked, and that did not or will not mend itself.
-    """
-    began, tries = clock(), 0
-    client: valkey.Valkey | None = None
-
-    def try_one() -> Accepted | Unreachable | None:
-        nonlocal client, tries
-        tries += 1
-        try:
-            client = client or connect(endpoint, name="ccr-avn:accepts-writes", timeout=each)
-            if not _writes(client, endpoint):
-                return None
-        except Unreachable as trouble:
-            if not trouble.passing:
-                raise
-            return trouble
-        at = clock()
-        return Accepted(at=at, waited_ms=(at - began) * 1000, tries=tries)
-
-    try:
-        found = poll(
-            try_one,
-            lambda seen: isinstance(seen, Accepted),
-            within=timeout,
-            first=0.001,
-            longest=0.05,
-            growth=1.3,
-            clock=clock,
-            sleep=sleep,
-        )
-    finally:
-        if client:
-            client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
-    if isinstance(found, Accepted):
-        return found
-    raise found or _never(endpoint.service, timeout)
-
-
 def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:
     """Whether a primary is there that takes a key and gives it back just now; it expires by itself. Seconds.
 
     Raises:
         Unreachable: it can't be asked at all.
     """
+    key, value = f"{PREFIX}{secrets.token_hex(8)}", secrets.token_hex(8)
     with connect(endpoint, name="ccr-avn:accepts-writes", timeout=timeout) as client:
-        return _writes(client, endpoint)
+        asked: Any = client.pipeline(
+            transaction=False
+        )  # a replica that is writable takes keys as well: its role counts
+        with explained(endpoint, connected=True):
+            asked.set(key, value, px=int(TTL * 1000))
+            asked.get(key)
+            asked.execute_command("INFO", "replication")
+            asked.delete(key)  # where that fails it expires by itself
+            written, read, told, _ = asked.execute(raise_on_error=False)
+            for answer in (written, read, told):
+                if isinstance(answer, ValkeyError):
+                    if _not_yet(answer):
+                        return False
+                    raise answer
+    return bool(read == value.encode() and info_fields(told).get("role") == "master")
 
 
 def admission(endpoint: Endpoint, *, timeout: float = 2.0) -> Admission:
@@ -235,31 +183,5 @@ def admission(endpoint: Endpoint, *, timeout: float = 2.0) -> Admission:
     return Admission(state="open", why="new connections are accepted")
 
 
-def _writes(client: "valkey.Valkey", endpoint: Endpoint) -> bool:
-    """One round trip: a replica that is writable takes keys as well, so the role is asked too."""
-    key, value = f"{PREFIX}{secrets.token_hex(8)}", secrets.token_hex(8)
-    asked: Any = client.pipeline(transaction=False)
-    with explained(endpoint, connected=True):
-        asked.set(key, value, px=int(TTL * 1000))
-        asked.get(key)
-        asked.execute_command("INFO", "replication")
-        asked.delete(key)  # where that fails it expires by itself
-        written, read, told, _ = asked.execute(raise_on_error=False)
-        for answer in (written, read, told):
-            if isinstance(answer, ValkeyError):
-                if _not_yet(answer):
-                    return False
-                raise answer
-    return bool(read == value.encode() and info_fields(told).get("role") == "master")
-
-
 def _not_yet(refusal: Exception) -> bool:
     return isinstance(refusal, (ReadOnlyError, BusyLoadingError)) or str(refusal).startswith(NOT_YET)
-
-
-def _never(service: str, timeout: float) -> TimedOut:
-    return TimedOut(
-        f"{service} does not accept writes",
-        detail=f"it is still read-only, or not a primary, after {timeout:g} s",
-        hint=f"check whether it is still a replica: avn service integration-list {service}",
-    )

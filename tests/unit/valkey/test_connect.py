@@ -48,7 +48,6 @@ ASKS: dict[str, Asks] = {
     "connect": lambda server: connect(server.endpoint()).close(),  # type: ignore[no-untyped-call]
     "fetch_replication": lambda server: fetch_replication(server.endpoint()),
     "accepts_write": lambda server: writes.accepts_write(server.endpoint(), timeout=0.2),
-    "accepts_writes": lambda server: writes.accepts_writes(server.endpoint(), timeout=0.0, each=0.2),
     "kept": kept,
     "fence": lambda server: fence(server, cut=False),
     "fence, cut": lambda server: fence(server, cut=True),

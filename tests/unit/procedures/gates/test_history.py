@@ -156,7 +156,7 @@ def test_a_filter_is_printed_as_avn_reads_it() -> None:
 
 
 def test_a_token_carries_what_tells_of_writes() -> None:
-    noted = Noted.of(old(), 5.0)
+    noted = Noted.of(old())
     assert Noted.parse(noted.token) == noted
     assert noted.no_writes_until(old())
     assert not noted.no_writes_until(old(changes=8))
