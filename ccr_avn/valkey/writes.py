@@ -157,13 +157,11 @@ def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:
     """
     key, value = f"{PREFIX}{secrets.token_hex(8)}", secrets.token_hex(8)
     with connect(endpoint, name="ccr-avn:accepts-writes", timeout=timeout) as client:
-        asked: Any = client.pipeline(
-            transaction=False
-        )  # a replica that is writable takes keys as well: its role counts
+        asked: Any = client.pipeline(transaction=False)
         with explained(endpoint, connected=True):
             asked.set(key, value, px=int(TTL * 1000))
             asked.get(key)
-            asked.execute_command("INFO", "replication")
+            asked.execute_command("INFO", "replication")  # a replica that is writable takes keys as well
             asked.delete(key)  # where that fails it expires by itself
             written, read, told, _ = asked.execute(raise_on_error=False)
             for answer in (written, read, told):
