@@ -201,15 +201,7 @@ def _best(group: list[Pair], looks: Looks, want: Want) -> Choice:
         f"{one.replica} {stays}" + (f" ({one.reason})" if not one.moves else f" ({_distance(one)})")
         for one in order[1:]
     )
-    return Choice(
-        action=best.action,
-        primary=best.primary,
-        replica=best.replica,
-        reason=best.reason,
-        hint=best.hint,
-        behind=best.behind,
-        others=others,
-    )
+    return replace(best, others=others)
 
 
 def _distance(one: Choice) -> str:
@@ -223,14 +215,8 @@ def judge(pair: Pair, looks: Looks, want: Want) -> Choice:
     behind = lag_of(primary.side, replica.side)
 
     def choice(action: Action, reason: str, hint: str = "") -> Choice:
-        return Choice(
-            action=action,
-            primary=pair.primary_name,
-            replica=pair.replica_name,
-            reason=reason,
-            hint=hint,
-            behind=behind,
-        )
+        old, new = pair.primary_name, pair.replica_name
+        return Choice(action=action, primary=old, replica=new, reason=reason, hint=hint, behind=behind)
 
     if why := _impossible(pair, replica, want):
         return choice("refuse", *why)

@@ -37,7 +37,6 @@ class SharedReads:
     ask: Callable[[tuple[str, ...], float], Answer]
     askers: Callable[[], int] = lambda: 2  # how many may ask now; one alone asks for its own service, and not for all
     clock: Callable[[], float] = time.monotonic
-    lists: int = field(default=0, init=False)
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
     _busy: bool = field(default=False, init=False)
     _last: Listing | None = field(default=None, init=False)
@@ -93,7 +92,6 @@ class SharedReads:
             return listing
         finally:
             with self._changed:
-                self.lists += 1
                 self._busy, self._last = False, listing or self._last
                 self._changed.notify_all()
 
