@@ -88,11 +88,11 @@ def _open_trials(subject: Subject) -> dict[str, Attempt]:
         "password-is-kept": lambda seen: _password(seen.of(subject.before), seen.of(subject.after)),
         "history-is-kept": lambda seen: trials.carries(subject.at(seen), seen.of(subject.followed).replid),
         "info-shows-history": on_server(trials.info_shows_history),
+        "client-list-is-whole": on_server(trials.clients_are_shown),
+        "platform-does-not-write": on_server(trials.quiet, subject.want.quiet),
         "no-platform-clients": lambda seen: trials.nobody_of_the_platform(
             subject.at(seen), subject.find(seen, subject.want.drill).usernames
         ),
-        "client-list-is-whole": on_server(trials.clients_are_shown),
-        "platform-does-not-write": on_server(trials.quiet, subject.want.quiet),
         "client-commands": on_server(trials.client_commands),
         "pause-holds-writes": on_server(trials.pause_holds_writes),
         "info-shows-the-pause": on_server(trials.info_shows_the_pause),
