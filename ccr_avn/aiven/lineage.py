@@ -92,6 +92,15 @@ def proofs_of(old: "Service | None", new: "Service", recorded: Iterable[Recorded
     return (*tagged, JOURNALED) if any(one.is_of(old, new) for one in recorded) else tagged
 
 
+def followed(old: "Service | None", new: "Service", recorded: Iterable[Recorded]) -> tuple[str, ...]:
+    """The replication IDs that ``new`` followed until its promotion, by its records; ``old`` None: from anybody."""
+    tagged = origin_of(new)
+    origins = [one.origin for one in recorded if one.is_of(old, new)]
+    if tagged and (is_origin(tagged, old, new) if old else tagged.new_created == created(new) is not None):
+        origins.append(tagged)
+    return tuple(dict.fromkeys(one.replication_id for one in origins if one.replication_id))
+
+
 def origin_of(service: "Service") -> Origin | None:
     """What the tags of a service say of the primary that it was promoted from."""
     name = service.tags.get(FROM)

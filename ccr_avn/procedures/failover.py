@@ -68,7 +68,7 @@ class Failover:
     primary: Step[tuple[Service, ...]]
     known: Step[LastKnown | None] | None
     promote: Step[Any]
-    accepts_writes: Step[str] | None
+    accepts_writes: Step[ReplicationInfo | str] | None
     running: Step[Service]
 
     def state(self, seen: Results) -> PairState | None:
@@ -144,13 +144,16 @@ def plan_failover(want: FailoverRequest) -> Failover:
     )
     source = _source(want, services)
     gone, running = control_plane_agrees(setting, want.replica, want.promote_timeout)
-    promoted, accepted = promote(promotion), accepts_writes(promotion)
+    carries = carries_history(
+        promotion, source, lambda seen: _expected(want, seen, services, primary, known), "known_token"
+    )
+    promoted, accepted = promote(promotion), accepts_writes(promotion, carries)
     steps: tuple[Step[Any], ...] = (
         *((_wait_for_automatic(want, find),) if want.wait_automatic else ()),
         look_at_siblings(siblings),
         list_siblings(siblings, brief=True),
         promoted,
-        carries_history(promotion, source, lambda seen: _expected(seen, known), "known_token"),
+        carries,
         accepted,
         remember_origin(promotion, source, lambda seen: _tags(want, seen, services, primary, known)),
         gone,
@@ -223,11 +226,20 @@ def _source(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Later
     return Later(variable="source", fill=fill)
 
 
-def _expected(seen: Results, known: Step[LastKnown | None]) -> Expected:
-    """What the replica had when it was asked, if it was a whole replica then."""
-    looked = seen.of(known)
-    if looked is None or looked.replica.role == "master" or not looked.replica.has_a_copy:
+def _expected(
+    want: FailoverRequest,
+    seen: Results,
+    services: Step[tuple[Service, ...]],
+    primary: Step[tuple[Service, ...]],
+    known: Step[LastKnown | None],
+) -> Expected:
+    """What the replica had when it was asked, if it was a whole replica then; else what a record says it followed."""
+    looked, new = seen.of(known), by_name(seen.of(services), want.replica)
+    if looked is None or new is None or not looked.replica.has_a_copy:
         return Expected()
+    if looked.replica.role == "master":
+        old = by_name(seen.get(primary) or (), new.source or "")
+        return Expected(ids=lineage.followed(old, new, want.recorded))
     return Expected(ids=(looked.replica.replid,), offset=looked.replica.offset)
 
 

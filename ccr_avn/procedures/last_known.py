@@ -20,7 +20,7 @@ from ccr_avn.valkey.diagnose import Answered, Unresolved
 from ccr_avn.valkey.fence import must_be_unlocked
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.marker import marker_age
-from ccr_avn.valkey.replication import ReplicationInfo, behind
+from ccr_avn.valkey.replication import ReplicationInfo, behind, link_of
 
 if TYPE_CHECKING:
     from ccr_avn.procedures.failover import FailoverRequest
@@ -139,7 +139,9 @@ def look_at_last_known(
         except Unreachable as trouble:
             raise out_of_reach(want, service, trouble) from None
         source = by_name(seen.get(primary) or (), service.source or "")
-        return LastKnown(replica=side, primary=_primary_after_all(want, source), marker_age=age, backup=newest(source))
+        return LastKnown(
+            replica=side, primary=_primary_after_all(want, source, side), marker_age=age, backup=newest(source)
+        )
 
     def judge(known: LastKnown | None, seen: Results) -> Finding:
         service = by_name(seen.of(services), want.replica)
@@ -201,7 +203,20 @@ def _judge_known(want: "FailoverRequest", known: LastKnown, service: Service, fo
         return go(
             f"{want.replica} is being promoted: its integration is deleted, and it is not a master yet; shown by {shown}"
         )
+    if known.replica.role == "master":
+        return _already_master(want.replica, found)
     return judge_loss(want, known, service.source)
+
+
+def _already_master(replica: str, found: PairState) -> Finding:
+    """Whose integration is still listed."""
+    if found.state == "promoted":
+        return go("it accepts writes already; its integration is still listed")
+    return stop(
+        f"the server at the address of {replica} is a master, though its integration is still listed",
+        detail="Aiven is promoting it, or its address leads to another service; nothing records its promotion",
+        hint=f"wait until it is gone, then run the same command again: ccr-avn gate integration-gone {replica} --timeout 600",
+    )
 
 
 def out_of_reach(want: "FailoverRequest", service: Service, trouble: Unreachable) -> Unreachable:
@@ -249,8 +264,6 @@ def _judge_promoted(want: "FailoverRequest", known: LastKnown, service: Service,
 
 def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) -> Finding:
     side = known.replica
-    if side.role == "master":
-        return go("it accepts writes already; its integration is still listed")
     partial = _why_partial(want, side, source or "PRIMARY")
     if partial and not want.force_partial:
         return stop(
@@ -309,14 +322,22 @@ def _asked(here: Endpoint) -> tuple[ReplicationInfo, float | None]:
         return side, None
 
 
-def _primary_after_all(want: "FailoverRequest", service: Service | None) -> ReplicationInfo | None:
-    """Raises: Locked: it answers, and a run that is promoting one of its replicas has paused its writes."""
+def _primary_after_all(
+    want: "FailoverRequest", service: Service | None, replica: ReplicationInfo
+) -> ReplicationInfo | None:
+    """None also where its address leads to a replica.
+
+    Raises:
+        Locked: it answers, and a run that is promoting one of its replicas has paused its writes.
+    """
     if service is None or not service.serving:
         return None
     try:
         where = replace(endpoint(service, want.setting), timeout=BRIEFLY)
         side = fetch_replication(where)
     except Unreachable:
+        return None
+    if link_of(side, replica) in ("same server", "not a primary"):
         return None
     if side.paused_seconds != 0:
         with suppress(Unreachable):

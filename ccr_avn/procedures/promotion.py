@@ -147,19 +147,24 @@ def carries_history(
     )
 
 
-def accepts_writes(want: PromoteWish) -> Step[str]:
-    def read(seen: Results) -> str:
-        """Why it does not; empty: it does."""
+def accepts_writes(want: PromoteWish, history: Step[ReplicationInfo] | None = None) -> Step[ReplicationInfo | str]:
+    """``history``: it must hold of the server that took the write, too, whichever its address leads to by then."""
+
+    def read(seen: Results) -> ReplicationInfo | str:
+        """The server that does; or why it does not."""
         try:
-            accepted = accepts_write(_at(want.setting, want.find, seen, want.replica))
+            side = accepts_write(_at(want.setting, want.find, seen, want.replica))
         except Unreachable as trouble:
             if not trouble.passing:
                 raise
             return trouble.what
-        return "" if accepted else "it does not accept writes yet"
+        return side or "it does not accept writes yet"
 
-    def judge(why: str, _: Results) -> Finding:
-        return wait(why) if why else go("a write succeeds and can be read back")
+    def judge(side: ReplicationInfo | str, seen: Results) -> Finding:
+        if isinstance(side, str):
+            return wait(side)
+        carries = history.gate.judge(side, seen) if history else None
+        return carries if carries and carries.verdict != "go" else go("a write succeeds and can be read back")
 
     return Step(
         slug="accepts-writes",

@@ -124,15 +124,14 @@ class Checked:
         """What the replica must carry: what was sealed, else the history that the old primary has now."""
         fenced = fenced_in(seen)
         looked = seen.of(self.health)
-        if fenced and fenced.target and looked and looked.replica.role == "slave":
-            return Expected(ids=(fenced.target.replid,), offset=fenced.target.offset)
         old = fenced.target if fenced and fenced.target else looked.primary if looked else None
-        replica = by_name(seen.of(self.pair), self.want.replica)
-        origin = by_name(seen.of(self.pair), self.want.primary)
-        tagged = lineage.origin_of(replica) if replica else None
-        proven = bool(tagged and origin and replica and lineage.is_origin(tagged, origin, replica))
-        ids = tuple(one for one in ((old.replid, old.replid2) if old else ()) if one)
-        return Expected(ids=ids, proven=f"its tag {lineage.LINEAGE}" if proven else "")
+        server = old.run_id if old else ""
+        if fenced and fenced.target and looked and looked.replica.role == "slave":
+            return Expected(ids=(fenced.target.replid,), offset=fenced.target.offset, old_server=server)
+        services = seen.of(self.pair)
+        origin, replica = by_name(services, self.want.primary), by_name(services, self.want.replica)
+        recorded = lineage.followed(origin, replica, self.want.recorded) if replica else ()
+        return Expected(ids=(*((old.replid,) if old else ()), *recorded), old_server=server)
 
     def tags(self, seen: Results) -> tuple[str, ...]:
         """What a promotion leaves on the replica."""
@@ -157,7 +156,7 @@ class Switchover:
     parity: Step[Any]
     fence: Step[str]
     promote: Step[ReplicationInfo]
-    accepts_writes: Step[str]
+    accepts_writes: Step[ReplicationInfo | str]
     running: Step[Service]
     compared: Step[closing.Compared]
     closing: tuple[Step[Any], ...]
@@ -258,7 +257,11 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
     databases = databases_step(setting, want.primary, want.replica, find, Refused, checked.linked)
     options = _check_options(want)
     alike = compare_sides(setting, want.primary, want.replica, pair, options)
-    paused, promoted, accepted = place_fence(fence), promote(promotion), accepts_writes(promotion)
+    paused, promoted = place_fence(fence), promote(promotion)
+    carries = carries_history(
+        promotion, want.primary, checked.expected, "fence_token", lambda seen: _gone_on_as(want, find, seen)
+    )
+    accepted = accepts_writes(promotion, carries)
     steps: tuple[Step[Any], ...] = (
         paused,
         catch_up(fence),
@@ -266,13 +269,7 @@ def plan_switchover(want: SwitchoverRequest) -> Switchover:
         list_siblings(checked.siblings, brief=False),
         seal(fence),
         promoted,
-        carries_history(
-            promotion,
-            want.primary,
-            checked.expected,
-            "fence_token",
-            lambda seen: _gone_on_as(want, find, seen),
-        ),
+        carries,
         accepted,
         remember_origin(promotion, want.primary, checked.tags),
         gone,

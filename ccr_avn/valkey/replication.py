@@ -97,10 +97,10 @@ def link_of(primary: ReplicationInfo | None, replica: ReplicationInfo | None) ->
         return "unknown"
     if primary and primary.run_id == replica.run_id:
         return "same server"
-    if replica.role != "slave":
-        return "no primary"
     if primary and primary.role != "master":
         return "not a primary"
+    if replica.role != "slave":
+        return "no primary"
     if replica.sync_in_progress:
         return "syncing"
     if replica.link_status != "up":

@@ -15,7 +15,7 @@ from ccr_avn.valkey.connect import Endpoint, connect, explained, in_background
 from ccr_avn.valkey.diagnose import Admission, admission_after
 from ccr_avn.valkey.marker import PREFIX, TTL
 from ccr_avn.valkey.quiescence import LOOK
-from ccr_avn.valkey.replication import ReplicationInfo, info_fields, read_replication
+from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, parse_replication, read_replication
 
 NOT_YET = ("READONLY", "MASTERDOWN", "LOADING")
 """How a server that is being promoted refuses a write; any other refusal does not end with the promotion."""
@@ -149,8 +149,8 @@ def _called(client: dict[str, Any]) -> str:
     return f"{client.get('name') or 'unnamed'} at {client.get('addr')} (user {client.get('user', 'default')})"
 
 
-def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:
-    """Whether a primary is there that takes a key and gives it back just now; it expires by itself. Seconds.
+def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> ReplicationInfo | None:
+    """The primary that takes a key and gives it back just now, if there is one; the key expires by itself. Seconds.
 
     Raises:
         Unreachable: it can't be asked at all.
@@ -161,15 +161,16 @@ def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> bool:
         with explained(endpoint, connected=True):
             asked.set(key, value, px=int(TTL * 1000))
             asked.get(key)
-            asked.execute_command("INFO", "replication")  # a replica that is writable takes keys as well
+            asked.execute_command(*QUESTION)  # a replica that is writable takes keys as well
             asked.delete(key)  # where that fails it expires by itself
             written, read, told, _ = asked.execute(raise_on_error=False)
             for answer in (written, read, told):
                 if isinstance(answer, ValkeyError):
                     if _not_yet(answer):
-                        return False
+                        return None
                     raise answer
-    return bool(read == value.encode() and info_fields(told).get("role") == "master")
+    side = parse_replication(told, endpoint.service)
+    return side if read == value.encode() and side.role == "master" else None
 
 
 def admission(endpoint: Endpoint, *, timeout: float = 2.0) -> Admission:

@@ -45,7 +45,7 @@ def side(role: str = "master", offset: int = 100, **more: Any) -> ReplicationInf
     """What INFO says of a primary, or of a replica whose link is up."""
     told: dict[str, Any] = {
         "role": role,
-        "run_id": "r" if role == "master" else "f",
+        "run_id": "f" if role == "slave" else "n" if "replid2" in more else "r",
         "version": "9.1.2",
         "replid": HISTORY,
         "replid2": NO_HISTORY,

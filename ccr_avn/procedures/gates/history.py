@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccr_avn.plan.model import Finding, go, stop
-from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.replication import NOT_LINKED, ReplicationInfo
 
 ONE_PING = 14
 """Bytes of the ping that a primary may send before it notices the promotion. No write is as short."""
@@ -14,12 +14,13 @@ ONE_PING = 14
 class Expected:
     """What a promoted service must carry: one of these replication IDs, and all up to ``offset`` of it.
 
-    ``ids`` empty: nothing is known to compare with. ``proven``: an earlier run has seen it, and said so on the service.
+    ``ids`` empty: nothing is known to compare with. ``offset`` None: an earlier run promoted it. ``old_server``: the
+    run ID of the old primary's server.
     """
 
     ids: tuple[str, ...] = ()
     offset: int | None = None
-    proven: str = ""
+    old_server: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +44,14 @@ def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replic
         "keys": new.keys,
     }
     known = new.has_foreign_history and new.replid2 in expected.ids
+    if new.run_id == expected.old_server:
+        return stop(
+            NOT_LINKED["same server"],
+            detail=f"run_id {new.run_id}; nothing was changed on {primary}",
+            hint=f"check the addresses: avn service get {replica} --json, avn service get {primary} --json",
+        )
     if known and (expected.offset is None or new.second_offset > expected.offset):
         return go(f"it has the history of {primary} up to offset {new.second_offset - 1}", **facts)
-    if not known and expected.proven:
-        return go(f"shown before: {expected.proven}", **facts)
     if not known and not expected.ids:
         return go("nothing to compare with", warnings=(f"it can't be shown that {replica} has its data",), **facts)
     seen = (
@@ -54,6 +59,13 @@ def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replic
         if known
         else f"replication ID before its promotion {new.replid2[:8]}, expected {expected.ids[0][:8]}"
     )
+    if expected.offset is None:
+        return stop(
+            f"nothing shows that the server at the address of {replica} has the data of {primary}",
+            detail=f"{seen}: it was started again or failed over since, or it is another service's",
+            hint=f"do not terminate {primary}; to see what {replica} has: "
+            f"ccr-avn verify {primary} {replica} --unlinked --level values",
+        )
     return stop(
         f"{replica} does not have the data of {primary}: only {primary} has it",
         detail=f"{seen}; {replica} holds {new.keys} keys. {primary} is not touched: it was neither closed nor powered off",

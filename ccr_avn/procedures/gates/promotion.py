@@ -15,7 +15,7 @@ from ccr_avn.procedures.gates.links import Rejections, judge_link
 from ccr_avn.procedures.gates.pair_state import PairState, feeding, pair_state
 from ccr_avn.procedures.gates.services import by_name, judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
-from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo
+from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, link_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,8 @@ def may_be_promoted(
 
 
 def _judge_state(found: PairState, old: Service, new: Service, health: Health, want: Asked) -> Finding:
-    if found.state == "following":
+    link = link_of(health.primary, health.replica)
+    if found.state == "following" or link in ("same server", "not a primary"):
         return _judge_healthy(health, want)
     if found.state == "hidden":
         return is_hidden(want.replica, want.primary)

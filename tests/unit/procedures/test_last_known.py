@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.aiven import models
+from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.errors import Unreachable
 from ccr_avn.plan.model import Finding, Results
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
@@ -148,3 +149,26 @@ def test_the_power_off_that_is_printed_is_that_of_the_old_primarys_project(their
     seen = Results()
     seen.remember(procedure.services, (service("us", {**ROW, "source_project": theirs, "dest_project": "p"}),))
     assert procedure.old_address(seen) == (Project(project), "eu")
+
+
+def test_a_master_whose_integration_is_listed_is_believed_by_a_record_only() -> None:
+    """The address of a replica may lead to another service's server, which is a master as well."""
+    listed = service("us", ROW, create_time="2026-08-01T09:00:00Z")
+    master = LastKnown(replica=side("master", replid2="b" * 40), primary=None)
+    refused = finding_of("last-known", asked(), listed, answer=master)
+    assert (refused.verdict, "is a master, though" in refused.reason) == ("stop", True)
+    born = lineage.created(listed)
+    sent = Recorded(new="us", origin=Origin(name="eu", new_created=born, replication_id="b" * 40), proven=True)
+    known = asked(recorded=(sent,))
+    assert finding_of("last-known", known, listed, answer=master).verdict == "go"
+    seen = Results()
+    plan = plan_failover(known).plan
+    seen.remember(next(one for one in plan.checks if one.slug == "replica"), (listed,))
+    seen.remember(next(one for one in plan.checks if one.slug == "last-known"), master)
+    carries = next(one for one in plan.steps if one.slug == "history")
+    writes = next(one for one in plan.steps if one.slug == "accepts-writes")
+    for step in (carries, writes):
+        assert step.gate.judge(side("master", replid2="b" * 40), seen).verdict == "go"
+        other = step.gate.judge(side("master", replid2="c" * 40), seen)
+        assert (other.verdict, "nothing shows that the server" in other.reason) == ("stop", True)
+    assert writes.gate.judge("not yet", seen).verdict == "wait"

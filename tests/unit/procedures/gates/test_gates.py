@@ -69,6 +69,22 @@ def test_a_link_is_up_or_waited_for(replica: ReplicationInfo, verdict: str) -> N
     assert link.lag_bytes == 50
 
 
+@pytest.mark.parametrize(
+    ("primary", "replica", "told"),
+    [
+        (side(), side(), "the same server"),
+        (following(run_id="r"), following(run_id="r"), "the same server"),
+        (following(run_id="x"), side(replid=TWO, replid2=ONE, second_offset=101), "is itself a replica"),
+    ],
+)
+def test_addresses_that_lead_elsewhere_prove_no_promotion(
+    primary: ReplicationInfo, replica: ReplicationInfo, told: str
+) -> None:
+    """Whatever a record says of the services: these are not their servers."""
+    found = judged(switch.Health(primary=primary, replica=replica), **journal())
+    assert (found.verdict, told in found.reason) == ("stop", True)
+
+
 def test_a_primary_that_is_a_replica_is_none() -> None:
     """Its address may lead to its own replica, whose replication ID is the same."""
     found = links.judge_link(Link(primary=following(run_id="x"), replica=following()))
@@ -600,7 +616,9 @@ def asked(**more: Any) -> FailoverRequest:
         (following(sync_in_progress=True), {}, "stop"),
         (following(loading=True), {}, "stop"),
         (following(sync_in_progress=True), {"force_partial": True}, "go"),
-        (side(), {"allow_data_loss": False}, "go"),
+        (following(rejected=2), {}, "stop"),
+        (following(rejected=2), {"force_partial": True}, "go"),
+        (following(rejected=None), {}, "go"),
     ],
 )
 def test_a_failover_needs_whole_data_and_leave_to_lose(

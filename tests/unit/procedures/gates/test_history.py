@@ -31,16 +31,23 @@ def promoted(**more: Any) -> Any:
         (promoted(replid2=NO_HISTORY, second_offset=-1), Expected(ids=(OLD,), offset=100), "stop"),
         (promoted(replid2=NO_HISTORY, second_offset=-1), Expected(ids=(NO_HISTORY,)), "stop"),
         (promoted(), Expected(ids=(NEW, OLD)), "go"),
-        (promoted(replid2="c" * 40), Expected(ids=(OLD,), proven="its tag"), "go"),
-        (promoted(second_offset=50), Expected(ids=(OLD,), offset=100, proven="its tag"), "stop"),
+        (promoted(replid2="c" * 40), Expected(ids=(OLD,)), "stop"),  # another master, or failed over since
+        (promoted(second_offset=50), Expected(ids=(OLD,), offset=100), "stop"),
+        (promoted(), Expected(ids=(OLD,), old_server="x"), "go"),
     ],
 )
 def test_a_new_primary_must_carry_what_it_followed(new: Any, expected: Expected, verdict: str) -> None:
     finding = judge_carries(new, expected, "eu", "us")
     assert finding.verdict == verdict
     if verdict == "stop":
-        assert "only eu has it" in finding.reason
+        assert ("only eu has it" in finding.reason) == (expected.offset is not None)
         assert "do not terminate eu" in finding.hint
+
+
+def test_the_old_primary_is_not_the_new_one() -> None:
+    """It shares the history that it took over itself, once."""
+    found = judge_carries(promoted(), Expected(ids=(OLD,), old_server="n"), "eu", "us")
+    assert (found.verdict, "the same server" in found.reason) == ("stop", True)
 
 
 def test_where_nothing_is_known_that_is_said() -> None:

@@ -1,0 +1,53 @@
+"""Addresses that lead to another server than their service's: nothing is believed of it, written down or tagged."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.operator import EU, Operator
+from tests.support.pairs import add_service, origin, paired
+
+
+def leads_to(pair: Operator, name: str, other: str) -> None:
+    """The address that Aiven shows for a service is the one of another."""
+    services = pair.sandbox.platform.services
+    services[name].port, services[name].password = services[other].port, services[other].password
+
+
+def tags(pair: Operator) -> dict[str, str]:
+    return dict(pair.sandbox.platform.services["us"].tags)
+
+
+@pytest.fixture
+def pair(operator: Operator) -> Operator:
+    add_service(operator, "other", "startup-4", EU)
+    return paired(operator)
+
+
+@pytest.mark.parametrize(("name", "other"), [("eu", "us"), ("us", "eu")])
+def test_two_addresses_of_one_server_prove_nothing(pair: Operator, name: str, other: str) -> None:
+    leads_to(pair, name, other)
+    before = pair.sandbox.changes()
+    for words, code in ((("verify", "eu", "us", "--level", "link"), 6), (("switchover", "eu", "us", "--yes"), 4)):
+        done = pair.ccr(*words)
+        assert (done.code, "lead to the same server" in done.err) == (code, True), done.err
+    assert pair.sandbox.changes() == before
+
+
+def test_a_replica_whose_address_leads_to_another_master(pair: Operator, tmp_path: Path) -> None:
+    leads_to(pair, "us", "other")
+    env, before = tmp_path / "env", pair.sandbox.changes()
+    done = pair.ccr("failover", "us", "--allow-data-loss", "--yes", "--write-env", str(env))
+    assert (done.code, "is a master, though its integration is still listed" in done.err) == (4, True), done.err
+    assert (env.exists(), tags(pair), pair.sandbox.changes()) == (False, {}, before)
+
+
+def test_a_promoted_service_whose_address_leads_to_another_master(pair: Operator, tmp_path: Path) -> None:
+    """Its tag says that it was promoted, and nothing of the server that answers there now."""
+    assert pair.ccr("switchover", "eu", "us", "--yes", "--old-primary", "open").code == 0
+    assert origin(pair) == "eu"
+    leads_to(pair, "us", "other")
+    env = tmp_path / "env"
+    done = pair.ccr("switchover", "eu", "us", "--yes", "--write-env", str(env))
+    assert (done.code % 10, env.exists()) == (4, False), done.err
+    assert "nothing shows that the server at the address of us has the data of eu" in done.err
