@@ -59,7 +59,7 @@ def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replic
         if known
         else f"replication ID before its promotion {new.replid2[:8]}, expected {expected.ids[0][:8]}"
     )
-    if expected.offset is None:
+    if expected.offset is None and new.has_foreign_history:
         return stop(
             f"nothing shows that the server at the address of {replica} has the data of {primary}",
             detail=f"{seen}: it was started again or failed over since, or it is another service's",
