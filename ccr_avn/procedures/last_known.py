@@ -204,19 +204,8 @@ def _judge_known(want: "FailoverRequest", known: LastKnown, service: Service, fo
             f"{want.replica} is being promoted: its integration is deleted, and it is not a master yet; shown by {shown}"
         )
     if known.replica.role == "master":
-        return _already_master(want.replica, found)
+        return promotion.is_master_already(want.replica, found)
     return judge_loss(want, known, service.source)
-
-
-def _already_master(replica: str, found: PairState) -> Finding:
-    """Whose integration is still listed."""
-    if found.state == "promoted":
-        return go("it accepts writes already; its integration is still listed")
-    return stop(
-        f"the server at the address of {replica} is a master, though its integration is still listed",
-        detail="Aiven is promoting it, or its address leads to another service; nothing records its promotion",
-        hint=f"wait until it is gone, then run the same command again: ccr-avn gate integration-gone {replica} --timeout 600",
-    )
 
 
 def out_of_reach(want: "FailoverRequest", service: Service, trouble: Unreachable) -> Unreachable:

@@ -211,6 +211,17 @@ def _unfinished(health: Health, primary: str) -> tuple[str, ...]:
     return (f"{primary} is not closed yet{took}",)
 
 
+def is_master_already(replica: str, found: PairState) -> Finding:
+    """Whose integration is still listed."""
+    if found.state == "promoted":
+        return go("it accepts writes already; its integration is still listed")
+    return stop(
+        f"the server at the address of {replica} is a master, though its integration is still listed",
+        detail="Aiven is promoting it, or its address leads to another service; nothing records its promotion",
+        hint=f"wait until it is gone, then run the same command again: ccr-avn gate integration-gone {replica} --timeout 600",
+    )
+
+
 def is_hidden(replica: str, primary: str | None) -> Finding:
     """A slave is never "promoted already"."""
     return stop(
