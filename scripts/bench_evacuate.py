@@ -17,9 +17,9 @@ from typing import Any
 
 import valkey
 
-from ccr_avn.sandbox.guard import Guard
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.run import RunningSandbox, running
+from ccr_avn.sandbox.web import Server
 
 BIN = Path(sys.executable).parent
 EU, US = "google-europe-west1", "aws-us-east-1"
@@ -89,13 +89,13 @@ CONNECTIONS: set[Any] = set()
 
 
 def count_connections() -> None:
-    answer = Guard.__call__
+    accepted = Server.process_request
 
-    async def counting(self: Guard, scope: Any, receive: Any, send: Any) -> None:
-        CONNECTIONS.add(scope.get("client"))
-        await answer(self, scope, receive, send)
+    def counting(self: Server, request: Any, client: Any) -> None:
+        CONNECTIONS.add(client)
+        accepted(self, request, client)
 
-    Guard.__call__ = counting  # type: ignore[method-assign]
+    Server.process_request = counting  # type: ignore[method-assign]
 
 
 def bench() -> None:

@@ -12,6 +12,7 @@ from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.monitoring.verdicts import closed
 from ccr_avn.procedures.gates.links import Rejections
+from ccr_avn.procedures.gates.services import rebalancing
 from ccr_avn.procedures.gates.settings import DEFAULTS, networks
 from ccr_avn.valkey.replication import NOT_LINKED, lag_of, link_of
 
@@ -230,7 +231,8 @@ def judge(pair: Pair, looks: Looks, want: Want) -> Choice:
         why_not = _not_whole(pair, replica, want)
         return choice("refuse", *why_not) if why_not else choice("failover", f"forced; {trouble[0] or 'both answer'}")
     if not trouble[0]:
-        return choice("switchover", LINK_UP)
+        moving = [rebalancing(side) for side in (pair.primary, pair.replica) if side]
+        return choice("switchover", "; ".join((LINK_UP, *filter(None, moving))))
     if want.mode == "auto" and primary.side is None:
         why_not = _may_live(pair, primary, replica, want) or _not_whole(pair, replica, want)
         return choice("refuse", *why_not) if why_not else choice("failover", trouble[0])

@@ -32,6 +32,19 @@ def judge_link(link: Link) -> Finding:
     return go(told, lag_bytes=link.lag_bytes)
 
 
+def _starting_over(found: Finding, link: Link, first: ReplicationInfo) -> Finding:
+    """A sync that is begun again and again, as the stream outgrows its buffer meanwhile, is not the initial one."""
+    begun = link.primary.full_syncs - first.full_syncs if link.primary.run_id == first.run_id else 0
+    if begun < MANY_SYNCS or found.verdict != "wait" or link.state not in ("syncing", "down"):
+        return found
+    return replace(
+        found,
+        reason=f"{begun} full syncs have begun since the first look, and none has ended with a link that is up",
+        hint="the output buffer for replicas on the primary is likely too small for what is written during a sync "
+        "(client-output-buffer-limit replica): write less meanwhile, or ask Aiven to raise it; its log says so",
+    )
+
+
 def _older(found: Finding, link: Link) -> Finding:
     """No time-out is long enough for a copy that the replica can't read."""
     release = ".".join(map(str, _release(link.primary)))
@@ -46,6 +59,9 @@ def _older(found: Finding, link: Link) -> Finding:
 def _release(side: ReplicationInfo) -> tuple[int, ...]:
     return tuple(int(part) if part.isdecimal() else 0 for part in side.version.split(".")[:2])
 
+
+MANY_SYNCS = 2
+"""Full syncs that a primary has begun since the first look: with several replicas, not all of one."""
 
 LOOKS = 20
 """How often both sides are looked at until their offsets are equal: while writes are paused they are at once."""
@@ -140,9 +156,11 @@ def replicates(
     primary: str, replica: str, rejections: Rejections, max_lag: int | None, refused: type[CcrError]
 ) -> Gate[Link]:
     """``max_lag``: bytes that the replica may be behind; None: any. ``refused``: of commands that it rejected."""
+    first: list[ReplicationInfo] = []  # the primary, at the first look
 
     def judge(link: Link, _: Results) -> Finding:
-        found = judge_link(link)
+        first[:] = first or [link.primary]
+        found = _starting_over(judge_link(link), link, first[0])
         if found.verdict == "go" and max_lag is not None and link.lag_bytes > max_lag:
             return wait(f"{link.lag_bytes} bytes behind, more than {max_lag}", **found.facts)
         if found.verdict != "go":

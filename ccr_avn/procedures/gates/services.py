@@ -156,7 +156,17 @@ def judge_power(project: Project, service: Service) -> Finding:
             f"{service.name} is powered off",
             hint=avn.service_update(project, service.name, "--power-on").text,
         )
-    return go(f"{service.name} is {service.state}")
+    moving = rebalancing(service)
+    return go(f"{service.name} is {service.state}", warnings=(moving,) if moving else ())
+
+
+def rebalancing(service: Service) -> str:
+    """What may happen while its nodes are replaced; empty where none are."""
+    if service.state != "REBALANCING":
+        return ""
+    return (
+        f"{service.name} is REBALANCING: its nodes are being replaced, and a failover to a new one ends a write pause"
+    )
 
 
 def judge_persistence(project: Project, service: Service) -> Finding:

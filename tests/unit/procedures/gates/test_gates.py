@@ -649,3 +649,15 @@ def test_the_loss_is_estimated_and_says_how(known: LastKnown, seconds: float | N
 def test_the_lag_is_known_when_the_primary_answers() -> None:
     assert LastKnown(replica=following(offset=70), primary=side()).behind == 30
     assert LastKnown(replica=following(), primary=None).behind is None
+
+
+def test_syncs_that_begin_again_and_again_are_not_called_the_initial_one() -> None:
+    gate = links.replicates("eu", "us", Rejections(), None, NotProven)
+    replica = following(link_status="down", sync_in_progress=True)
+    looks = [gate.judge(Link(primary=side(full_syncs=number), replica=replica), Results()) for number in (3, 4, 5)]
+    assert [one.verdict for one in looks] == ["wait"] * 3
+    assert [one.reason for one in looks[:2]] == ["the initial sync is in progress"] * 2
+    assert "2 full syncs have begun" in looks[2].reason
+    assert "client-output-buffer-limit replica" in looks[2].hint
+    restarted = Link(primary=side(full_syncs=9, run_id="new"), replica=replica)
+    assert gate.judge(restarted, Results()).reason == "the initial sync is in progress"
