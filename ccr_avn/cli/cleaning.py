@@ -83,7 +83,7 @@ class Cleaning:
         return (*found, *(_unlisted(one) for one in made if one.name not in listed and self._may_appear(one)))
 
     def _may_appear(self, made: Made) -> bool:
-        sent = made.sent in ("answered", "unanswered") and made.created is None and made.began
+        sent = made.created is None and made.began
         return bool(sent and self.only in (None, made.name) and time.time() < sent + rules.SENT_WITHIN)
 
     def _left(self, service: Service, made: Made | None, catalogue: Catalogue) -> Left:

@@ -70,14 +70,15 @@ def drills_of(services: "Iterable[Service]", project: str | None) -> dict[str, s
 
 
 def creations(project: str | None) -> tuple[Made, ...]:
-    """The services that drills of this machine sent the creation of, newest first."""
+    """The services that drills of this machine sent the creation of, newest first; what was refused is none."""
     found = [(path, entries) for path in _drills() if (entries := _read(path))]
     told = [(path, _facts(entries), entries) for path, entries in found]
-    return tuple(
+    made = (
         _made(path, facts, entries)
         for path, facts, entries in told
         if isinstance(facts.get("temporary_replica"), str) and project in (None, facts.get("project"))
     )
+    return tuple(one for one in made if one.sent in ("answered", "unanswered"))
 
 
 def newest(project: str | None) -> dict[str, Drilled]:

@@ -197,3 +197,12 @@ def test_a_drill_is_found_behind_any_number_of_other_runs(state: Path) -> None:
         (state / f"20260104T030405Z-{number:06}.jsonl").write_bytes(text)
     assert drills.last("eu", "p") is not None
     assert [one.name for one in drills.creations("p")] == [NAME]
+
+
+def test_only_a_creation_that_was_sent_and_not_refused_may_have_made_something(state: Path) -> None:
+    """A name that was taken stays somebody else's: a check, and an answer of no, have created nothing."""
+    write(state, RUN, [started(temporary_replica="r1"), RunEnded(at=1.0, ok=False, changed=False, code=4, result={})])
+    refused = "20260103T030405Z-abc123"
+    no = ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2, doubt="403", refused=True)
+    write(state, refused, [*sent(refused, temporary_replica="r1")[:3], no])
+    assert drills.creations("p") == ()
