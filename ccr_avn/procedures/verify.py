@@ -165,7 +165,7 @@ def confirm_pair(setting: Setting, primary: str, replica: str, *, linked: bool =
     """Both exist and serve, and, if ``linked``, the integration goes from PRIMARY to REPLICA."""
 
     def judge(found: tuple[Service, ...], _: Results) -> Finding:
-        findings = [_judge_there(setting, by_name(found, name), name) for name in (primary, replica)]
+        findings = [_judge_there(setting, found, name) for name in (primary, replica)]
         if linked and (target := by_name(found, replica)) and target.source != primary:
             findings.append(_not_its_replica(target, primary, found))
         return together(findings)
@@ -190,9 +190,9 @@ def _not_its_replica(target: Service, primary: str, found: tuple[Service, ...]) 
     )
 
 
-def _judge_there(setting: Setting, service: Service | None, name: str) -> Finding:
-    if service is None:
+def _judge_there(setting: Setting, found: tuple[Service, ...], name: str) -> Finding:
+    if (service := by_name(found, name)) is None:
         return stop(f"{name} does not exist", hint="check the name and the project: `avn service list`")
     if not service.serving and service.state != "POWEROFF":
         return stop(f"{name} is {service.state}", hint=f"wait for it: avn service wait {name}")
-    return judge_power(setting.project, service)
+    return judge_power(setting.project, service, found)

@@ -49,12 +49,12 @@ def both_are_there(
         if old is None or new is None:
             hint = "check the names: avn service list; when PRIMARY is gone: ccr-avn failover REPLICA --allow-data-loss"
             return stop(f"{' and '.join(missing)} does not exist", hint=hint)
-        findings = [judge_serves(project, new)]
+        findings = [judge_serves(project, new, services, recorded)]
         if new.source not in (None, primary):
             hint = f"ccr-avn switchover {new.source} {replica}"
             findings.append(stop(f"{replica} replicates {new.source}, not {primary}", hint=hint))
         if new.source:
-            findings.append(judge_serves(project, old))
+            findings.append(judge_serves(project, old, services, recorded))
         if old.source:
             meant = f"ccr-avn switchover {replica} {primary}" if old.source == replica else f"ccr-avn status {primary}"
             findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=meant))
@@ -101,9 +101,11 @@ def _swapped(primary: str, replica: str) -> Finding:
     )
 
 
-def judge_serves(project: Project, service: Service) -> Finding:
+def judge_serves(
+    project: Project, service: Service, services: tuple[Service, ...] = (), recorded: tuple[Recorded, ...] = ()
+) -> Finding:
     if service.serving or service.state == "POWEROFF":
-        return judge_power(project, service)
+        return judge_power(project, service, services, recorded)
     return stop(f"{service.name} is {service.state}", hint=f"wait for it: avn service wait {service.name}")
 
 

@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.lineage import promoted_from
+from ccr_avn.aiven.lineage import Recorded, promoted_from, successors
 from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, todo, wait
 from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
@@ -109,7 +109,7 @@ def pair_is_possible(project: Project, primary: PrimaryWish, replica: ReplicaWis
     def judge(services: tuple[Service, ...], _: Results) -> Finding:
         findings = [judge_primary(services, primary), judge_replica(services, replica)]
         findings += [
-            judge_power(project, service) for service in services if service.name in (primary.name, replica.name)
+            judge_power(project, one, services) for one in services if one.name in (primary.name, replica.name)
         ]
         source = by_name(services, primary.name)
         if source and not by_name(services, replica.name):
@@ -150,12 +150,19 @@ def together(findings: Iterable[Finding]) -> Finding:
     )
 
 
-def judge_power(project: Project, service: Service) -> Finding:
+def judge_power(
+    project: Project, service: Service, services: tuple[Service, ...] = (), recorded: tuple[Recorded, ...] = ()
+) -> Finding:
+    """``services``: what is listed beside it; one that took over from it may be among them, or may not be listed."""
     if service.state == "POWEROFF":
-        return stop(
-            f"{service.name} is powered off",
-            hint=avn.service_update(project, service.name, "--power-on").text,
-        )
+        name = service.name
+        if later := successors(service, services, recorded):
+            what = f"{name} is powered off: it is the old primary of {later[0].name}"
+            hint = f"leave it off, and use {later[0].name}: writes to {name} would exist only there (split brain)"
+            return stop(what, detail=f"shown by {' and '.join(later[0].proofs)}", hint=hint)
+        status = shlex.join(("ccr-avn", "status", name, *project.flag))
+        unless = "" if service.source else f"unless it was powered off after a promotion (`{status}` shows that): "
+        return stop(f"{name} is powered off", hint=unless + avn.service_update(project, name, "--power-on").text)
     moving = rebalancing(service)
     return go(f"{service.name} is {service.state}", warnings=(moving,) if moving else ())
 

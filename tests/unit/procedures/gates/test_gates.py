@@ -333,6 +333,19 @@ def test_an_integration_is_enabled_and_active(rows: list[dict[str, Any]], verdic
     assert services.is_active("eu", "us").judge(found, Results()).verdict == verdict
 
 
+def test_an_old_primary_that_is_off_is_not_turned_on_again() -> None:
+    off = service("eu", state="POWEROFF", create_time="2026-01-01T00:00:00Z")
+    us = service("us", create_time="2026-01-02T00:00:00Z")
+    pasted = dict(word.split("=") for word in lineage.tags(off, us, "a" * 40))
+    finding = services.judge_power(P, off, (off, service("us", create_time="2026-01-02T00:00:00Z", tags=pasted)))
+    assert (finding.verdict, "old primary of us" in finding.reason) == ("stop", True)
+    assert "power-on" not in finding.hint
+    alone = services.judge_power(P, off)
+    assert alone.hint.startswith("unless it was powered off after a promotion (`ccr-avn status eu")
+    replica = services.judge_power(P, service("us", state="POWEROFF", service_integrations=[row("eu", "us")]))
+    assert replica.hint.startswith("avn service update us")
+
+
 def test_all_that_stops_is_told_at_once() -> None:
     gate = services.pair_is_possible(P, services.PrimaryWish(**WISH), services.ReplicaWish(**REPLICA_WISH))
     off = service("eu", state="POWEROFF", user_config={"valkey_persistence": "off"}, plan="free-1")
