@@ -24,10 +24,14 @@ from ccr_avn.procedures.steps import (
     two_sides,
 )
 from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison, Progress, compare
-from ccr_avn.valkey.info import fetch_replication
-from ccr_avn.valkey.replication import Link
+from ccr_avn.valkey.info import fetch_link, fetch_replication
+from ccr_avn.valkey.replication import NOT_LINKED, Link
 
 Level = Literal["link", "marker", "keys", "values"]
+
+
+NO_KEY = "no key matches --match or --db"
+"""Where these were given, equality of none is a typing error before it is a proof."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +128,11 @@ def compare_step(
             differences_file=depth.differences,
             require_link=want.linked,
         )
+        if not want.linked:  # else the link was looked at, which shows it
+            _must_be_two(fetch_link(request.primary, request.replica))
         found = compare(request, progress)
+        if found.verdict == "equal" and not found.keys and (depth.match is not None or depth.databases):
+            return replace(found, verdict="inconclusive", reasons=(*found.reasons, NO_KEY))
         if not want.proves_values or found.verdict != "equal":
             return found
         before, now = as_compared(seen.of(link).replica), as_compared(fetch_replication(request.replica))
@@ -134,6 +142,8 @@ def compare_step(
         return replace(found, verdict="inconclusive", reasons=(*found.reasons, why))
 
     def judge(found: Comparison, seen: Results) -> Finding:
+        if NO_KEY in found.reasons:
+            return stop(NO_KEY, detail="nothing was compared", hint="check them, or leave them out")
         finding = is_equal().judge(found, seen)
         if not want.proves_values or finding.verdict != "go" or not found.keys:
             return finding
@@ -159,6 +169,13 @@ def compare_step(
         by_hand=want.setting.server(want.replica, "DUMP of each key, as at its primary"),
         gate=replace(is_equal(), judge=judge),
     )
+
+
+def _must_be_two(link: Link) -> None:
+    """Raises: NotProven: a server is equal to itself."""
+    if link.state == "same server":
+        hint = "check both addresses: avn service list --json"
+        raise NotProven(NOT_LINKED[link.state], detail=f"run_id {link.primary.run_id}", hint=hint)
 
 
 def confirm_pair(setting: Setting, primary: str, replica: str, *, linked: bool = True) -> Step[tuple[Service, ...]]:

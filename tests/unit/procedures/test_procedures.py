@@ -1,14 +1,21 @@
 """Procedures as plain values: their order, their argv; and that avn's own parser accepts every argv."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from ccr_avn.errors import UsageError
-from ccr_avn.plan.model import Call, Later, Plan
+from ccr_avn.errors import NotProven, UsageError
+from ccr_avn.plan.model import Call, Later, Plan, Probe, Results
+from ccr_avn.procedures import verify
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
-from ccr_avn.procedures.verify import VerifyRequest, plan_verify
+from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
+from ccr_avn.valkey.compare import Comparison, Counts
+from ccr_avn.valkey.replication import Link
 from tests.support.avn_parser import read_by_avn
+from tests.support.factories import side
 from tests.support.plans import PLANS, SETTING, switching_plans
 
 
@@ -110,6 +117,52 @@ def test_a_link_keeps_to_the_lag_that_it_names() -> None:
     ).plan.steps[0]
     assert "4711" in link.gate.rule
     assert link.read.argv[5:7] == ("--max-lag-bytes", "4711")
+
+
+NOTHING = Comparison(
+    verdict="equal",
+    level="values",
+    keys=0,
+    replica_keys=0,
+    counts=Counts(),
+    examples=(),
+    reasons=(),
+    reread=0,
+    in_flight=0,
+    unreadable=0,
+    compared_by_dump=(),
+    rate=0.0,
+    seconds=0.1,
+    peak_memory_bytes=(),
+)
+
+
+def compared(monkeypatch: pytest.MonkeyPatch, link: Link, depth: Depth, *, keys: int = 0) -> tuple[Comparison, str]:
+    """What a comparison of unlinked services found, and what that is worth."""
+    monkeypatch.setattr(verify, "endpoint", lambda *_: None)
+    monkeypatch.setattr(verify, "fetch_link", lambda *_: link, raising=False)
+    monkeypatch.setattr(verify, "compare", lambda *_: replace(NOTHING, keys=keys))
+    want = VerifyRequest(primary="eu", replica="us", setting=SETTING, level="values", linked=False, depth=depth)
+    step: Any = verify.compare_step(want, lambda *_: None, None, None)  # type: ignore[arg-type,return-value]
+    assert isinstance(step.read, Probe)
+    found = step.read.read(Results())
+    return found, step.gate.judge(found, Results()).verdict
+
+
+TWO = Link(primary=side("master"), replica=side("master", run_id="n"))
+
+
+def test_two_addresses_of_one_server_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotProven, match="same server"):
+        compared(monkeypatch, Link(primary=side("master"), replica=side("master")), Depth())
+    assert compared(monkeypatch, TWO, Depth())[1] == "go"
+
+
+@pytest.mark.parametrize("depth", [Depth(match="typo:*"), Depth(databases=(3,))])
+def test_where_no_key_matches_nothing_is_equal(monkeypatch: pytest.MonkeyPatch, depth: Depth) -> None:
+    found, verdict = compared(monkeypatch, TWO, depth)
+    assert (found.verdict, verdict) == ("inconclusive", "stop")
+    assert compared(monkeypatch, TWO, depth, keys=1)[1] == "go"
 
 
 def test_a_pair_has_two_sides() -> None:
