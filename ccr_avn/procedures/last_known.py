@@ -264,11 +264,14 @@ def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) ->
     loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
     told = f"possible loss: {loss} ({how}); applied up to offset {side.offset}, link {side.link_status}"
     alive: tuple[str, ...] = ()
-    if known.primary:
-        alive = (f"{source} does answer: `ccr-avn switchover {source} {want.replica}` loses nothing",)
+    state = link_of(known.primary, side) if known.primary else None
+    if state:
+        switch = f"`ccr-avn switchover {source} {want.replica}` loses nothing"
+        down = f", and its link is {state}" + (f": if that comes up, {switch}" if state in ("down", "syncing") else "")
+        alive = (f"{source} does answer" + (f": {switch}" if state == "up" else down),)
     if not want.allow_data_loss:
         hint = "if that is acceptable: --allow-data-loss" + (
-            f"; better: ccr-avn switchover {source} {want.replica}" if alive else ""
+            f"; better: ccr-avn switchover {source} {want.replica}" if state == "up" else ""
         )
         return stop("a failover may lose acknowledged writes", detail=told, hint=hint)
     lost = (f"{partial}; it holds {side.keys} keys, {source}: {known.primary_held}",) if partial else ()

@@ -67,6 +67,21 @@ def test_whole_means_that_it_once_had_all_of_its_primary(replica: dict[str, Any]
 
 
 @pytest.mark.parametrize(
+    ("replica", "said", "switches"),
+    [
+        ({"link_status": "up"}, "eu does answer: `ccr-avn switchover eu us` loses nothing", True),
+        ({"link_status": "down"}, "its link is down: if that comes up, `ccr-avn switchover", False),
+        ({"link_status": "up", "replid": "b" * 40}, "its link is different replication ID", False),
+    ],
+)
+def test_a_switchover_is_named_where_it_would_go(replica: dict[str, Any], said: str, switches: bool) -> None:
+    known = LastKnown(replica=side("slave", **replica), primary=side("master"))
+    assert said in "".join(judge_loss(asked(), known, "eu").warnings)
+    refused = judge_loss(asked(allow_data_loss=False), known, "eu")
+    assert ("better: ccr-avn switchover eu us" in refused.hint) is switches
+
+
+@pytest.mark.parametrize(
     ("primary", "backups", "said"),
     [
         ({"keys": 5000}, [], "5000 keys now"),
