@@ -303,8 +303,8 @@ def given(context: typer.Context, *wanted: str | type) -> tuple[str, ...]:
     return tuple(found)
 
 
-def idle(context: typer.Context, beside: str, where: str, *options: str) -> None:
-    """Options that have no effect beside another, as it was typed. ``where``: they have one with this.
+def idle(context: typer.Context, beside: str, where: str, *options: str, use: str = "") -> None:
+    """Options that have no effect beside another, as it was typed. ``where``: they have one with this; ``use``: it is typed so.
 
     Raises:
         UsageError: one was given.
@@ -315,7 +315,7 @@ def idle(context: typer.Context, beside: str, where: str, *options: str) -> None
         raise UsageError(
             f"{' and '.join(given)} {'do' if len(given) > 1 else 'does'} nothing with {beside}",
             detail=f"{'they apply' if len(given) > 1 else 'it applies'} to {where} only",
-            hint=f"leave out {' and '.join(given)}, or {beside}",
+            hint=f"leave out {' and '.join(given)}, or {use or beside}",
         )
 
 

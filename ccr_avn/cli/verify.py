@@ -78,7 +78,7 @@ def must_fit(context: typer.Context, level: Level, *comparing: str) -> None:
     if level is Level.LINK:
         options.idle(context, beside, "--level marker, keys or values", "samples")
     if level in (Level.LINK, Level.MARKER):
-        options.idle(context, beside, "--level keys or values", *comparing)
+        options.idle(context, beside, "--level keys or values", *comparing, use="use --level values")
 
 
 @flattened

@@ -127,7 +127,9 @@ def may_begin(project: Project, primary: PrimaryWish, drill: ReplicaWish) -> Gat
                 hint="leave --name out, or choose another; `ccr-avn drill --clean` lists what drills have left behind",
             )
         source = by_name(found, primary.name)
-        if source and not source.serving and source.state != "POWEROFF":
+        if source is None:
+            return stop(f"{primary.name} does not exist", hint="check its name and the project: avn service list")
+        if not source.serving and source.state != "POWEROFF":
             hint = f"wait for it: avn service wait {primary.name}"
             return together([possible.judge(found, seen), stop(f"{primary.name} is {source.state}", hint=hint)])
         return possible.judge(found, seen)

@@ -130,6 +130,11 @@ def test_bad_input_gets_three_lines_and_exits_2(words: list[str], capsys: pytest
     assert re.fullmatch(r"error: .+\ndetail: .+\nhint: .+\n", said.err), said.err
 
 
+def test_an_option_of_a_comparison_names_the_level_that_has_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", "eu", "us", "--match", "a*"]) == 2
+    assert "hint: leave out --match, or use --level values\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("level", "keys", "depth", "told"),
     [

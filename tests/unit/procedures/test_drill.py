@@ -36,6 +36,13 @@ def found(*rows: dict[str, Any], name: str = NAME, **more: Any) -> models.Servic
     return models.service(json.dumps(told))
 
 
+def test_a_primary_that_does_not_exist_is_not_to_be_created() -> None:
+    plan = plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING)).plan
+    [primary] = [one for one in plan.checks if one.slug == "primary"]
+    finding = primary.gate.judge((), Results())
+    assert (finding.reason, finding.hint) == ("eu does not exist", "check its name and the project: avn service list")
+
+
 def tags_of(run: str, made: models.Service, lasts: float = 3600.0) -> dict[str, str]:
     return dict(one.split("=", 1) for one in (f"{drill.TAG}={run}", drill.made_tag(run, made, EU, lasts)))
 
