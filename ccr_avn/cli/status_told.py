@@ -44,11 +44,18 @@ def look_and_tell(
     project = setting.project.name
     every = pairs_of(services, promotions(project), drills.drills_of(services, project))
     pairs = with_expected(chosen(every, names), every, expected)
+    alone = any(not one.replica_name and one.drill is None for one in pairs)
+    among = tuple(one for one in every if one.drill is None and one.primary) if alone else ()  # who shares its history
     looks = None
     if data_timeout is not None:
-        looks = look_at_all(pairs, limit=data_timeout, ca_file=setting.ca_file, route=setting.route)
-    known = Known(project=setting.project, unfinished=unfinished(project, time.time()))
-    found = pair_statuses(pairs, looks, limits=limits, now=datetime.now(UTC), known=known)
+        more = tuple(one.primary for one in among if one.primary)
+        looks = look_at_all(pairs, limit=data_timeout, ca_file=setting.ca_file, route=setting.route, more=more)
+    known = Known(
+        project=setting.project,
+        unfinished=unfinished(project, time.time()),
+        compared=setting.rejections.compared,
+    )
+    found = pair_statuses(pairs, looks, limits=limits, now=datetime.now(UTC), known=known, among=among)
     _show(found, form, output, limits, getattr(services, "left_out", ()), project)
     return CODES[overall(found)]
 

@@ -80,10 +80,19 @@ class PairStatus:
 
 
 def pair_statuses(
-    pairs: tuple[Pair, ...], looks: Looks | None, *, limits: Limits, now: datetime, known: Known | None = None
+    pairs: tuple[Pair, ...],
+    looks: Looks | None,
+    *,
+    limits: Limits,
+    now: datetime,
+    known: Known | None = None,
+    among: tuple[Pair, ...] = (),
 ) -> tuple[PairStatus, ...]:
-    """Every pair, and every service without a replica; ``looks`` None: data planes were not asked."""
-    related = _related(pairs, looks or {})
+    """Every pair, and every service without a replica; ``looks`` None: data planes were not asked.
+
+    ``among``: the others, with which one may share its history.
+    """
+    related = _related((*among, *pairs), looks or {})
     return tuple(_status_of(pair, looks, limits, now, known or Known(), related) for pair in pairs)
 
 
@@ -126,8 +135,14 @@ def _status_of(
     lag = lag_of(primary.side, replica.side) if asked else None
     age = backup_age(pair.primary, now)
     admits = admission(pair.primary, primary) if pair.primary and pair.past.is_old else None
-    found = list(verdicts(pair, link, lag, (primary, replica), limits, known))
-    if others := related.get(pair.primary_name, ()):
+    others = related.get(pair.primary_name, ())
+    later = tuple(
+        one
+        for one in others
+        if primary.side and (side := (looks or {})[one].side) and side.replid2 == primary.side.replid
+    )
+    found = list(verdicts(pair, link, lag, (primary, replica), limits, known, later))
+    if others:
         shared = f"{pair.primary_name} shares its history with {' and '.join(others)}"
         found.append(("ok", f"{shared}: a fork, or a promotion that was not recorded", ()))
     made = pair.services[-1].created if pair.drill is not None and pair.services else None

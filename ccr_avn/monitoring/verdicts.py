@@ -1,6 +1,7 @@
 """Judges what is wrong with a service or a pair, and how severe it is."""
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +12,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.history.resume import Unfinished
 from ccr_avn.monitoring.collect import Look
 from ccr_avn.monitoring.pairs import UNNAMED, Pair
+from ccr_avn.procedures.gates.links import Compared, as_compared
 from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
 from ccr_avn.units import format_duration
 from ccr_avn.valkey.diagnose import Admission
@@ -68,15 +70,26 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """``project``: the one that next commands name. ``unfinished``: the runs on this machine that have no end."""
+    """``project``: the one that next commands name. ``unfinished``: the runs on this machine that have no end.
+
+    ``compared``: what comparisons by value on this machine found equal, of a replica.
+    """
 
     project: Project = field(default_factory=Project)
     unfinished: tuple[Unfinished, ...] = ()
+    compared: Callable[[str], Collection[Compared]] = lambda _: ()
 
 
 def verdicts(
-    pair: Pair, link: str, lag: int | None, looks: tuple[Look, Look], limits: Limits, known: Known
+    pair: Pair,
+    link: str,
+    lag: int | None,
+    looks: tuple[Look, Look],
+    limits: Limits,
+    known: Known,
+    later: tuple[str, ...] = (),
 ) -> Iterable[Verdict]:
+    """``later``: open services whose history began as the primary's, and nothing records why."""
     if pair.drill is not None:
         name = pair.replica_name or pair.primary_name
         words = ("ccr-avn", "drill", "--clean", "--only", name, *known.project.flag)
@@ -93,7 +106,7 @@ def verdicts(
             yield "critical", f"{pair.replica_name} is a replica nevertheless: {hidden}", ()
         return
     yield from _succession(pair, looks[0], known.project)
-    yield from _paused(pair, looks[0].side, known.project)
+    yield from _paused(pair, looks, known, later)
     if pair.past.is_old and not pair.replica_name:
         return  # how it fares is nobody's concern, as long as it is closed
     yield from _states(pair)
@@ -101,6 +114,7 @@ def verdicts(
         yield from _troubles(pair, looks)
     if pair.replica_name:
         yield from _replication(pair, link, lag, looks[1].side, limits)
+        yield from _rejected(pair, looks[1].side, known)
 
 
 def _succession(pair: Pair, read: Look, project: Project) -> Iterable[Verdict]:
@@ -131,18 +145,37 @@ def _old_primary(pair: Pair, found: Admission, project: Project) -> Iterable[Ver
         yield "unknown", f"{name} is an old primary: {told}, and whether it is closed can't be said: {found.why}", ()
     elif pair.replica_name:
         yield "warning", f"{pair.replica_name} follows an old primary: {told}", ()
+    else:
+        yield "ok", f"{name} is an old primary: {told}, and it is closed: {found.why}", ()
     for one in past.recorded:
         if TAGGED not in one.proofs:
             lost = f"only a journal of this machine says that {one.name} was promoted from {name}: its tags do not"
             yield "warning", lost, ("ccr-avn", "switchover", name, one.name, *project.flag)
 
 
-def _paused(pair: Pair, side: ReplicationInfo | None, project: Project) -> Iterable[Verdict]:
-    """By a switchover under way, one that was killed, or by hand."""
-    if side and side.paused_seconds:
-        name = pair.primary_name
-        told = f"writes on {name} are paused, for {format_duration(side.paused_seconds)} more"
-        yield "warning", told, () if pair.past.is_old else ("ccr-avn", "unfence", name, *project.flag)
+def _paused(pair: Pair, looks: tuple[Look, Look], known: Known, later: tuple[str, ...]) -> Iterable[Verdict]:
+    """By a switchover under way, one that was killed, or by hand; from any machine."""
+    side, replica = (look.side for look in looks)
+    if not side or not side.paused_seconds:
+        return
+    name = pair.primary_name
+    told = f"writes on {name} are paused, for {format_duration(side.paused_seconds)} more"
+    promoted = pair.replica_name if replica and replica.role == "master" else "".join(later[:1])
+    if promoted and not pair.past.is_old:
+        yield "warning", told, ("ccr-avn", "switchover", name, promoted, *known.project.flag)
+    elif pair.past.is_old or any(name in run.services for run in known.unfinished):
+        yield "warning", told, ()  # what is next was said with the promotion or the run
+    else:
+        unfence = shlex.join(("ccr-avn", "unfence", name, *known.project.flag))
+        yield "warning", f"{told}, and resume by themselves then; if no run is under way: {unfence}", ()
+
+
+def _rejected(pair: Pair, replica: ReplicationInfo | None, known: Known) -> Iterable[Verdict]:
+    """A command that a replica rejected is skipped: link and lag do not show what it lacks."""
+    name = pair.replica_name
+    if replica and replica.rejected and as_compared(replica) not in known.compared(name):
+        told = f"{name} rejected {replica.rejected} command{'s' * (replica.rejected != 1)} of its primary"
+        yield "warning", told, ("ccr-avn", "verify", pair.primary_name, name, "--level", "values", *known.project.flag)
 
 
 def _states(pair: Pair) -> Iterable[Verdict]:

@@ -212,7 +212,7 @@ def test_after_an_interrupted_promotion_nothing_is_ok(make: Make) -> None:
         elsewhere.out,
         re.MULTILINE,
     )
-    assert "\nnext: ccr-avn unfence p0" in elsewhere.out
+    assert "\nnext: ccr-avn switchover p0 r0" in elsewhere.out
     done = operator.ccr("switchover", "p0", "r0", "--yes")
     assert done.code == 0, done.err
     assert "old primary, closed" in operator.ccr("status", "p0").out

@@ -87,6 +87,7 @@ def test_the_old_primary_is_closed_and_the_new_one_lacks_a_replica(old: dict[str
     told = found["us"].told()
     assert (told["standing"], told["promoted_from"], told["replica"]) == ("current primary", "eu", None)
     assert found["eu"].told()["promoted"] == ["us"]
+    assert "eu is an old primary: us was promoted from it, and it is closed" in "".join(tables.troubles((found["eu"],)))
 
 
 @pytest.mark.parametrize(
@@ -233,8 +234,46 @@ def test_after_an_interrupted_promotion_nothing_is_ok() -> None:
 def test_a_single_service_whose_writes_are_paused_is_a_warning() -> None:
     [found] = judged(every(made("eu", 1)), {"eu": Look(side=side("master", paused_seconds=9.0))}).values()
     assert (found.rank, found.health) == ("single", "warning")
-    assert found.next == (("ccr-avn", "unfence", "eu", "--project", "p"),)
+    assert found.next == ()
+    assert "if no run is under way: ccr-avn unfence eu --project p" in found.reasons[0]
     assert nagios.line_of((found,), Limits())[1] == 1
+
+
+def test_writes_that_may_have_been_paused_for_a_promotion_are_not_to_be_resumed() -> None:
+    paused, promoted = side("master", paused_seconds=9.0), side("master", replid="b" * 40, replid2=HISTORY)
+    closing = ("ccr-avn", "switchover", "eu", "us", "--project", "p")
+    pairs, looks = every(made("eu", 1), made("us", 2)), {"eu": Look(side=paused), "us": Look(side=promoted)}
+    assert judged(pairs, looks)["eu"].next == (closing,)
+    newer = {
+        "eu": Look(side=side("master")),
+        "us": Look(side=side("master", replid="b" * 40, replid2=HISTORY, paused_seconds=9.0)),
+    }
+    assert judged(pairs, newer)["us"].next == ()
+    shared = row("eu", "us")
+    assert closing in judged(every(made("eu", 1, shared), made("us", 2, shared)), looks)["eu/us"].next
+    run = Unfinished(run="R", command="switchover", services=("eu", "us"), next=("ccr-avn", "switchover", "eu", "us"))
+    [own] = judged(every(made("eu", 1, shared), made("us", 2, shared)), {"eu": Look(side=paused)}, (run,)).values()
+    assert own.next == (run.next,)
+    assert "unfence" not in "".join(own.reasons)
+
+
+def test_what_a_replica_rejected_is_a_warning() -> None:
+    shared = row("eu", "us")
+    looks = {"eu": Look(side=side("master")), "us": Look(side=side("slave", rejected=2))}
+    pairs = every(made("eu", 1, shared), made("us", 2, shared))
+    [found] = judged(pairs, looks).values()
+    assert (found.health, found.reasons) == ("warning", ("us rejected 2 commands of its primary",))
+    assert found.next == (("ccr-avn", "verify", "eu", "us", "--level", "values", "--project", "p"),)
+    known = Known(compared=lambda _: (("f", HISTORY, 2),))
+    [equal] = pair_statuses(pairs, looks, limits=Limits(), now=NOW, known=known)
+    assert equal.health == "ok", "a comparison by value has found it equal since"
+
+
+def test_a_named_service_is_what_it_is_among_all() -> None:
+    looks = {"eu": Look(side=side("master")), "us": Look(side=side("master", replid="b" * 40, replid2=HISTORY))}
+    pairs = every(made("eu", 1), made("us", 2))
+    [named] = pair_statuses(chosen(pairs, ("us",)), looks, limits=Limits(), now=NOW, among=pairs)
+    assert (named.rank, named.related) == ("fork or unrecorded promotion", ("eu",))
 
 
 def test_a_fork_is_shown_and_keeps_its_health() -> None:
