@@ -65,7 +65,9 @@ def test_pairs_well_and_ill(make: Make, tmp_path: Path) -> None:
     assert operator.ccr("fence", "p3", "--ttl", "120").code == 0
     table = operator.ccr("status")
     assert table.code == 0
-    assert re.search(r"^warning: p3/r3: writes on p3 are paused, for \d min \d\d s more$", table.out, re.MULTILINE)
+    assert re.search(
+        r"^warning: p3/r3: writes on p3 are paused, for \d min \d\d s more, and resume", table.out, re.MULTILINE
+    )
     assert "no replica" in next(line for line in table.out.splitlines() if "alone" in line)
     assert "AVNS_" not in table.out
 
