@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.monitoring.verdicts import closed
 from ccr_avn.procedures.gates.links import Rejections
+from ccr_avn.procedures.gates.promotion import both_promoted
 from ccr_avn.procedures.gates.services import rebalancing
 from ccr_avn.procedures.gates.settings import DEFAULTS, networks
 from ccr_avn.valkey.replication import NOT_LINKED, lag_of, link_of
@@ -166,6 +168,13 @@ def _choice(group: list[Pair], looks: Looks, want: Want, drills: Collection[str]
 def _moved(pair: Pair, following: list[Pair], looks: Looks, want: Want) -> Choice:
     """One from which a service was promoted, as tags or a journal of this machine record."""
     service, name, later = pair.primary, pair.primary_name, pair.past.recorded[0]
+    if other := both_promoted(Project(), name, later, pair.past.recorded):
+        return Choice(
+            action="refuse",
+            primary=name,
+            reason=f"{other.reason} ({other.detail})",
+            hint=other.hint,
+        )
     read = looks.get(name, NO_LOOK)
     shut = closed(service, read) if service else "it no longer exists"
     action: Action = "switchover"

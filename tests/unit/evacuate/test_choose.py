@@ -274,6 +274,18 @@ def test_a_recorded_successor_comes_before_the_replicas_that_are_left(proof: str
     assert one.others == ("near follows the old primary",)
 
 
+def test_two_recorded_successors_are_refused_and_neither_is_chosen() -> None:
+    old, new = promoted()
+    two = {**new, "service_name": "us2"}
+    shut = {**old, "user_config": {"ip_filter": ["192.0.2.1/32"]}}
+    for mode in ("planned", "forced", "auto"):
+        for first in (old, shut):
+            one = only(chosen(first, new, two, looks={"eu": Look(side=side())}, mode=mode))
+            assert (one.action, one.replica) == ("refuse", "")
+            assert "both us and us2 are recorded as promoted from eu" in one.reason
+            assert "ccr-avn verify eu us2 --level values --unlinked" in one.hint
+
+
 @pytest.mark.parametrize("role", ["master", "slave"])
 def test_a_history_selects_nothing(role: str) -> None:
     """A fork, a copy made by hand and what a drill left share it."""

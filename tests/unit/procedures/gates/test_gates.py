@@ -606,6 +606,21 @@ def test_an_old_primary_is_not_taken_for_the_replica_of_what_was_promoted_from_i
     assert switch.both_are_there(P, "eu", "us", power_off=False).judge((old, new), Results()).verdict == "go"
 
 
+@pytest.mark.parametrize("more", [{}, journal()])
+def test_a_second_recorded_successor_is_refused_whichever_is_named(more: dict[str, Any]) -> None:
+    old, new = both({**tagged(), "service_integrations": []})
+    two = service("us2", **tagged())
+    for name in ("us", "us2"):
+        rule = switch.both_are_there(P, "eu", name, power_off=False, **more)
+        finding = rule.judge((old, new, two), Results())
+        assert finding.verdict == "stop"
+        assert "are recorded as promoted from eu" in finding.reason
+        assert "ccr-avn verify eu us --level values --unlinked --project p" in finding.hint
+        removal = "avn service tags update us2 --remove-tag ccr_promoted_from --remove-tag ccr_promoted_lineage"
+        assert removal in finding.hint
+        assert ("avn service terminate us --project p" in finding.hint) == bool(more), "a journal can't be corrected"
+
+
 def test_nothing_is_judged_of_a_service_that_is_missing() -> None:
     assert judged(None).verdict == "go"
 
