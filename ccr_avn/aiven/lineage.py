@@ -92,6 +92,13 @@ def proofs_of(old: "Service | None", new: "Service", recorded: Iterable[Recorded
     return (*tagged, JOURNALED) if any(one.is_of(old, new) for one in recorded) else tagged
 
 
+def was_promoted(new: "Service", recorded: Iterable[Recorded] = ()) -> bool:
+    """Whether a switchover or failover promoted it, by tags that were not set on another service, or by a record."""
+    origin = origin_of(new)
+    tagged = origin is not None and origin.new_created in (None, created(new))
+    return tagged or any(one.is_of(None, new) and (one.proven or not new.source) for one in recorded)
+
+
 def followed(old: "Service | None", new: "Service", recorded: Iterable[Recorded]) -> tuple[str, ...]:
     """The replication IDs that ``new`` followed until its promotion, by its records; ``old`` None: from anybody."""
     tagged = origin_of(new)

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ccr_avn.aiven import avn as commands
+from ccr_avn.aiven.lineage import was_promoted
 from ccr_avn.aiven.models import Catalogue, Service, price
 from ccr_avn.aiven.program import identify, world_of
 from ccr_avn.cli.drill import confirmed
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import CcrError, Refused
 from ccr_avn.history import drills
+from ccr_avn.history.promotions import promotions
 from ccr_avn.output import console
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run, World
@@ -66,13 +68,17 @@ class Cleaning:
 
     def _look(self, world: World) -> tuple[Left, ...]:
         project = self.setting.project
-        made = drills.creations(project.name)
+        made, recorded = drills.creations(project.name), promotions(project.name)
         call = commands.service_named(project, self.only) if self.only else commands.service_list(project)
         names = {one.name for one in made}
         every = [
             one
             for one in _answer(world, call)
-            if self.only or rules.TAG in one.tags or rules.NAMED.fullmatch(one.name) or one.name in names
+            if self.only
+            or (
+                (rules.TAG in one.tags or rules.NAMED.fullmatch(one.name) or one.name in names)
+                and not was_promoted(one, recorded)
+            )
         ]
         catalogue: Catalogue = {}
         if every:
@@ -96,7 +102,7 @@ class Cleaning:
             why = in_use(service, self.setting, promoted=bool(made and made.promoted))
             finding = rules.not_touched(service, self.setting.project, why) if why else finding
         hour = price(catalogue, service.type, service.plan, service.cloud)
-        run = rules.run_of(service, made)
+        run = rules.run_of(service, (made,) if made else ())
         shown = {
             "drill": f"drill {run}" if run else "",
             "created": f"created {service.created:%F %T} UTC" if service.created else "",

@@ -42,7 +42,9 @@ def look_and_tell(
 ) -> int:
     """Gives the exit code that the health has. ``data_timeout``: seconds for all servers, None: they are not asked."""
     project = setting.project.name
-    every = pairs_of(services, promotions(project), drills.drills_of(services, project))
+    judged = {name for pair in expected for name in pair}
+    made = {name: run for name, run in drills.drills_of(services, project).items() if name not in judged}
+    every = pairs_of(services, promotions(project), made)
     pairs = with_expected(chosen(every, names), every, expected)
     alone = any(not one.replica_name and one.drill is None for one in pairs)
     among = tuple(one for one in every if one.drill is None and one.primary) if alone else ()  # who shares its history

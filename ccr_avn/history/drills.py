@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.history import journal, runs
+from ccr_avn.history.promotions import promotions
 from ccr_avn.history.summary import mapping, mappings
 from ccr_avn.procedures.gates import drill as rules
 from ccr_avn.procedures.gates.assumptions import UNTRIED
@@ -63,9 +64,9 @@ class Drilled:
 
 
 def drills_of(services: "Iterable[Service]", project: str | None) -> dict[str, str]:
-    """Which of these services drills created, each with the run: by its tag, or by a journal of this machine."""
-    known = creations(project)
-    found = ((one.name, rules.run_of(one, rules.made_of(one, known))) for one in services)
+    """Which of these services are drills', each with the run: proven by its tags, or by a journal of this machine."""
+    known, recorded = creations(project), promotions(project)
+    found = ((one.name, rules.run_of(one, known, recorded)) for one in services)
     return {name: run for name, run in found if run}
 
 

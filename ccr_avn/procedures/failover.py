@@ -275,7 +275,7 @@ def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
                 hint=f"name the replica: ccr-avn failover {replica.replicas[0]} --allow-data-loss",
             )
         command = f"ccr-avn failover {want.replica} --allow-data-loss"
-        drill = is_meant(replica, want.drills, want.drill_service, command)
+        drill = is_meant(replica, want.drills, want.drill_service, command, want.recorded)
         return drill or switch.judge_serves(want.setting.project, replica)
 
     project = want.setting.project

@@ -12,7 +12,7 @@ from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError
 from ccr_avn.plan.model import Finding, Gate, Probe, Results, Step, go, stop
-from ccr_avn.procedures.gates.drill import TAG
+from ccr_avn.procedures.gates.drill import run_of
 from ccr_avn.procedures.gates.promotion import superseded
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.steps import Setting, endpoint
@@ -48,7 +48,7 @@ class Siblings:
         """What else replicates the primary, without what a drill has made."""
         source, found = self.source(seen), seen.get(self.family) or ()
         others = (one for one in found if source and one.source == source and one.name != self.replica)
-        return tuple(one for one in others if TAG not in one.tags)
+        return tuple(one for one in others if not run_of(one, ()))
 
     def begin(self, seen: Results) -> None:
         """Ask them all, in the background: the replica catches up meanwhile."""

@@ -288,6 +288,22 @@ def test_what_somebody_else_promoted_is_terminated_neither_by_the_drill_nor_by_c
     assert f"avn service terminate {name}" in cleaned.err
 
 
+def test_what_a_failover_promoted_is_a_primary_and_no_drills_service(primary: Operator) -> None:
+    child = runs_to(primary, "compare: ok")
+    child.kill()
+    ended(child)
+    name = temporary_replica(primary)
+    done = primary.ccr("failover", name, "--allow-data-loss", "--drill-service", name, "--yes")
+    assert done.code == 0, done.err
+    pairs = json.loads(primary.ccr("status", "--json").out)["result"]["pairs"]
+    assert all(one["drill"] is None for one in pairs), pairs
+    cleaned = primary.ccr("drill", "--clean", "--yes")
+    assert (cleaned.code, services(primary)) == (0, {"eu", name}), cleaned.err
+    only = primary.ccr("drill", "--clean", "--only", name, "--yes")
+    assert (only.code, services(primary)) == (4, {"eu", name}), only.err
+    assert "avn service terminate" not in only.out + only.err, "it is the primary"
+
+
 def test_what_has_clients_is_left(make: Make) -> None:
     """Also at the last moment, when all the platform shows is as before."""
     primary = primary_at(make(promoted_backups=False))

@@ -92,20 +92,28 @@ def made_of(service: Service, known: Sequence[Made]) -> Made | None:
     return next((one for one in same if not not_by(service, one)), same[0] if same else None)
 
 
-def run_of(service: Service, made: Made | None) -> str:
-    """The drill that created it, by its tag, right or not, or by a journal; empty: none did."""
-    if TAG in service.tags:
-        return str(service.tags[TAG]) or lineage.UNKNOWN
+def run_of(service: Service, known: Sequence[Made], recorded: Sequence[lineage.Recorded] = ()) -> str:
+    """The drill whose service it is, proven by its tags or a journal; empty: none's, or it was promoted for good.
+
+    ``recorded``: the promotions in the journals of this machine.
+    """
+    if lineage.was_promoted(service, recorded):
+        return ""
+    if tagged_until(service) is not None:
+        return str(service.tags[TAG])
+    made = made_of(service, known)
     return made.run if made and not not_by(service, made) else ""
 
 
-def is_meant(service: Service, known: Sequence[Made], named: str, command: str) -> Finding | None:
+def is_meant(
+    service: Service, known: Sequence[Made], named: str, command: str, recorded: Sequence[lineage.Recorded] = ()
+) -> Finding | None:
     """What to say where a drill's temporary replica would be promoted, and its name was not repeated.
 
     ``known``: the creations in the journals of this machine; ``named``: the name that was repeated.
     """
-    run = run_of(service, made_of(service, known))
-    if not run or named == service.name or lineage.FROM in service.tags:
+    run = run_of(service, known, recorded)
+    if not run or named == service.name:
         return None
     made = f", created {service.created:%F %T} UTC" if service.created else ""
     return stop(
@@ -195,6 +203,9 @@ def judge_ours(found: Service, made: Made | None, project: Project) -> Finding:
         return stop(
             f"{found.name} was not created by a drill", detail=f"it has no tag {TAG}, and is in no journal", hint=""
         )
+    if lineage.was_promoted(found):
+        told = f"{found.name} is no drill's service any more: it was promoted by a switchover or failover"
+        return stop(told, detail=f"its tag {lineage.FROM} is {found.tags[lineage.FROM]}", hint="")
     doubts = []
     if created is None:
         doubts.append("its creation time is not shown")

@@ -68,7 +68,7 @@ def both_are_there(
         if old.source:
             meant = f"ccr-avn switchover {replica} {primary}" if old.source == replica else f"ccr-avn status {primary}"
             findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=meant))
-        if other := is_meant(new, drills, drill_service, f"ccr-avn switchover {primary} {replica}"):
+        if other := is_meant(new, drills, drill_service, f"ccr-avn switchover {primary} {replica}", recorded):
             findings.append(other)
         if promoted_from(old, services) == new:
             return _swapped(primary, replica)

@@ -23,6 +23,7 @@ from ccr_avn.monitoring.health import PairStatus, pair_statuses
 from ccr_avn.monitoring.pairs import Pair, chosen, pairs_of, with_expected
 from ccr_avn.monitoring.verdicts import CODES, Known, Limits
 from ccr_avn.output import tables
+from ccr_avn.procedures.gates.drill import TAG, made_tag
 from ccr_avn.procedures.gates.settings import NOBODY
 from ccr_avn.valkey.diagnose import Answered
 from tests.support.factories import HISTORY, row, service, side
@@ -522,10 +523,34 @@ def test_that_there_is_no_pair_is_told(monkeypatch: pytest.MonkeyPatch, capsys: 
         assert capsys.readouterr().out.splitlines()[-1].startswith("unknown: there is no pair")
 
 
+def drilled(name: str, *rows: dict[str, Any]) -> dict[str, Any]:
+    """With the tags that a drill of p0 set on it."""
+    run = "20260102T030405000Z-abc123"
+    mine, source = models.services(json.dumps([made(name, 5, *rows), made("p0", 3)]))
+    tags = dict(one.split("=", 1) for one in (f"{TAG}={run}", made_tag(run, mine, source, 0)))
+    return made(name, 5, *rows, tags=tags)
+
+
+def test_an_expected_pair_is_judged_as_one_also_where_a_drill_made_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = {**row("p0", "e"), "active": False}
+    shown(monkeypatch, made("p0", 3, lost), drilled("e", lost))
+    assert run([*LOCAL, "--format", "nagios"]) == 3
+    assert run([*LOCAL, "--expect", "p0:e", "--format", "nagios"]) == 1
+    assert "drill" not in capsys.readouterr().out
+
+
+def test_copied_tags_of_a_drill_hide_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = {**row("p0", "r0"), "active": False}
+    shown(monkeypatch, made("p0", 3, lost), {**made("r0", 4, lost), "tags": drilled("e")["tags"]})
+    assert run([*LOCAL, "--format", "nagios"]) == 1
+
+
 def test_what_the_last_drill_left_untested_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown(monkeypatch, *with_another_pair(), made("drilled", 5, tags={"ccr_drill": "20260102T030405000Z-abc123"}))
+    shown(monkeypatch, *with_another_pair(), drilled("drilled"))
     last = Drilled(run="R", at=time.time(), ok=False, rto_ms=None, failed=(), untested=("filter-refuses",))
     monkeypatch.setattr("ccr_avn.history.drills.newest", lambda _: {"p0": last})
     assert run([*LOCAL, "--exit-code"]) == 0

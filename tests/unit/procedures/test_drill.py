@@ -77,7 +77,7 @@ PRODUCTION = tags_of(RUN, found(name="orders", create_time="2026-01-01T00:00:00Z
         (found(tags={drill.TAG: RUN}), None, "stop"),
         (found(tags={**TAGS, drill.TAG: "20261125T120000Z-ffffff"}), None, "stop"),
         (found(tags=OF_ANOTHER_RUN), MADE, "stop"),
-        (found(tags={**TAGS, lineage.FROM: "eu"}), MADE, "stop"),
+        (found(tags={**TAGS, lineage.FROM: "eu", lineage.LINEAGE: f"1-2-{'a' * 40}"}), MADE, "stop"),
         (found(row("eu", NAME), row(NAME, "third")), MADE, "stop"),
         (found(row("eu", NAME), METRICS), MADE, "stop"),
         (found(termination_protection=True), MADE, "stop"),
@@ -137,6 +137,36 @@ def test_a_drills_service_is_promoted_only_where_its_name_is_repeated() -> None:
     assert drill.is_meant(found(tags={}), (MADE,), "", "") is not None
     assert drill.is_meant(found(tags={}, create_time=LATER), (MADE,), "", "") is None
     assert drill.is_meant(found(tags={**TAGS, lineage.FROM: "eu"}), (), "", "") is None, "it was, by then"
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        pytest.param(found(name="r1"), id="copied"),
+        pytest.param(found(create_time=LATER), id="a namesake"),
+        pytest.param(found(tags={drill.TAG: RUN}), id="without the proof"),
+    ],
+)
+def test_a_tag_that_does_not_prove_is_nobodys(copy: models.Service) -> None:
+    """It is judged, moved and shown as what it is."""
+    assert drill.run_of(found(), ()) == RUN
+    assert drill.run_of(copy, ()) == ""
+    assert drill.run_of(copy, (MADE,)) == (RUN if copy.tags == {drill.TAG: RUN} else ""), "by the journal it is"
+    assert drill.is_meant(copy, (), "", "") is None
+
+
+def test_what_was_promoted_for_good_is_no_drills_service_any_more() -> None:
+    alone: dict[str, Any] = {"service_integrations": []}
+    tagged = dict(word.split("=") for word in lineage.tags(EU, found(), "a" * 40))
+    origin = lineage.Origin(name="eu", old_created=lineage.created(EU), new_created=EPOCH)
+    recorded = lineage.Recorded(new=NAME, origin=origin, proven=False)
+    assert drill.run_of(found(tags={**TAGS, **tagged}, **alone), ()) == ""
+    assert drill.run_of(found(**alone), (MADE,), (recorded,)) == ""
+    assert drill.run_of(found(), (MADE,), (recorded,)) == RUN, "the deletion did not act"
+    other = {**tagged, lineage.LINEAGE: f"1-2-{'a' * 40}"}
+    assert drill.run_of(found(tags={**TAGS, **other}, **alone), ()) == RUN, "the tags of another"
+    kept = drill.judge_ours(found(tags={**TAGS, **tagged}, **alone), MADE, PROJECT)
+    assert (kept.verdict, kept.hint) == ("stop", ""), "it may be production: no command"
 
 
 def test_a_namesake_is_no_temporary_replica() -> None:
