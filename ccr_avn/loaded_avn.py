@@ -174,7 +174,8 @@ def possible(path: str) -> bool:
         return False
     beside = Path(path).resolve().parent == Path(sys.executable).parent.resolve()
     plain = beside and SCRIPT.match(text) and text.count("import ") <= 3 and "sys.exit(main())" in text
-    return bool(plain) and sys.platform == "linux" and not any(os.environ.get(name) for name in (OFF, *DIFFERENT))
+    usual = None not in (sys.__stdin__, sys.__stdout__, sys.__stderr__)  # else another file takes the place of one
+    return bool(plain and usual) and sys.platform == "linux" and not any(map(os.environ.get, (OFF, *DIFFERENT)))
 
 
 def _no_resource_tracker() -> None:

@@ -22,7 +22,7 @@ from ccr_avn.evacuate.lane import Lane
 from ccr_avn.evacuate.schedule import Ended, State, Turn
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import RunSignals, Stop
-from ccr_avn.history.promotions import promotions
+from ccr_avn.history.promotions import may_have_paused, promotions
 from ccr_avn.history.summary import number
 from ccr_avn.hooks import Hooks
 from ccr_avn.output.many import PairProgress
@@ -165,6 +165,7 @@ class OneOfMany:
                     doubt_timeout=given.doubt_timeout,
                     old_primary=given.old_primary,
                     recorded=recorded,
+                    may_have_paused=may_have_paused(choice.primary, choice.replica, given.setting.project.name),
                     family=choice.family,
                 )
             )

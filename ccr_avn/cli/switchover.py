@@ -15,7 +15,7 @@ from ccr_avn.cli.session import Session, show_preview
 from ccr_avn.cli.switchover_told import SwitchoverMove, differences
 from ccr_avn.errors import UsageError
 from ccr_avn.history import drills
-from ccr_avn.history.promotions import promotions
+from ccr_avn.history.promotions import may_have_paused, promotions
 from ccr_avn.output import console
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
 from ccr_avn.valkey.replication import behind
@@ -102,6 +102,7 @@ def switchover(
         doubt_timeout=limits.doubt_timeout,
         old_primary=old_primary.value,
         recorded=promotions(project),
+        may_have_paused=may_have_paused(primary, replica, project),
         drills=drills.creations(project),
         drill_service=manner.drill_service or "",
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ccr_avn.cli import promotion_told
 from ccr_avn.cli.promotion_options import Outcome
-from ccr_avn.errors import CcrError, NotProven
+from ccr_avn.errors import CcrError, Locked, NotProven
 from ccr_avn.history.promotions import Filter, filter_before, found_ahead
 from ccr_avn.plan import events
 from ccr_avn.procedures import old_primary
@@ -47,7 +47,7 @@ class SwitchoverMove:
 
     def explain(self, run: "Run", problem: CcrError) -> None:
         """A run that stopped after the promotion says who is the primary, and until when writes are paused."""
-        if not run.past_return:
+        if not run.past_return or isinstance(problem, Locked):  # what another run does is its own to report
             return
         notes, facts = self.procedure.left_half_way(run.seen)
         problem.notes += notes
@@ -135,7 +135,7 @@ def _found_before(procedure: Switchover, run: "Run") -> Audit | None:
     old, new = procedure.service(run.seen, want.primary), procedure.service(run.seen, want.replica)
     if old is None or new is None:
         return None
-    return found_ahead(old, new, want.setting.project.name)
+    return found_ahead(old, new, want.setting.project.name, want.run)
 
 
 def _ahead(want: SwitchoverRequest, found: Audit | None) -> CcrError | None:

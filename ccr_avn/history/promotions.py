@@ -58,9 +58,12 @@ def filter_before(service: "Service", project: str | None, closed: list[str]) ->
     return None
 
 
-def found_ahead(old: "Service", new: "Service", project: str | None) -> Audit | None:
-    """What the newest run that compared these very services found on the old primary alone; None: nothing, or none did."""
-    for entries in _runs_of(old.name, project, AUDIT):
+def found_ahead(old: "Service", new: "Service", project: str | None, run: str = "") -> Audit | None:
+    """What the newest run that compared these very services found on the old primary alone; None: nothing, or none did.
+
+    ``run``: the one that asks.
+    """
+    for entries in _runs_of(old.name, project, AUDIT, but=run):
         born = _noted(entries).get("created")
         if not isinstance(born, dict) or None in (lineage.created(old), lineage.created(new)):
             continue
@@ -77,6 +80,17 @@ def found_ahead(old: "Service", new: "Service", project: str | None) -> Audit | 
             )
             return found if found.ahead_bytes or found.lapsed else None
     return None
+
+
+def may_have_paused(primary: str, replica: str, project: str | None) -> bool:
+    """Whether a run on this machine about this very pair has paused writes on its primary, and may not have ended it."""
+    begun = {"event": "ChangeStarted", "slug": "fence"}
+    return any(
+        isinstance(facts := entries[0].get("facts"), dict)
+        and (facts.get("primary"), facts.get("replica")) == (primary, replica)
+        and any(begun.items() <= {key: one.get(key) for key in begun}.items() for one in entries)
+        for entries in _runs_of(replica, project, b'"slug": "fence"')
+    )
 
 
 def equal_by_value(replica: str, project: str | None) -> "frozenset[Compared]":
@@ -96,10 +110,10 @@ def _facts(entry: dict[str, Any]) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _runs_of(service: str, project: str | None, *marks: bytes) -> Iterator[list[dict[str, Any]]]:
+def _runs_of(service: str, project: str | None, *marks: bytes, but: str = "") -> Iterator[list[dict[str, Any]]]:
     """The entries of every run that names the service and has these marks in its journal, the newest run first."""
     for path, about in runs.of(project):
-        if service in about.services and (entries := _entries_with(path, *marks)):
+        if service in about.services and path.stem != but and (entries := _entries_with(path, *marks)):
             yield entries
 
 

@@ -86,8 +86,9 @@ class Run:
         return self._final_sent or self.plan.beyond(self.seen)
 
     def _abandon(self, problem: BaseException) -> None:
-        """Past the point of no return nothing is undone, and the exit says that things are half-way."""
-        if self.past_return or (self._to_undo and self._passed_meanwhile()):
+        """Past the point of no return nothing is undone. Where another run is at it, this did nothing."""
+        ours = self._final_sent or not isinstance(problem, Locked)
+        if ours and (self.past_return or (self._to_undo and self._passed_meanwhile())):
             self._final_sent = True
             self.changed = self.changed or True
             return

@@ -67,6 +67,7 @@ class SwitchoverRequest:
     drills: tuple[Made, ...] = ()  # created by drills, by the same journals
     drill_service: str = ""  # the one that is meant
     family: tuple[str, ...] = ()  # what belongs to PRIMARY, by name; empty: all are looked at
+    may_have_paused: bool = False  # whether a run of this machine on this very pair may have left a write pause
     now: float = field(default_factory=time.time)  # seconds since 1970
 
     def __post_init__(self) -> None:
@@ -316,6 +317,7 @@ def _asked(want: SwitchoverRequest) -> Asked:
         rejections=want.setting.rejections,
         recorded=want.recorded,
         now=want.now,
+        may_have_paused=want.may_have_paused,
     )
 
 

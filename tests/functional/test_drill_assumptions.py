@@ -63,7 +63,7 @@ def never_quiet(operator: Operator) -> None:
 
 
 def reads_it_again(operator: Operator) -> None:
-    assert switched(operator).code == 16
+    assert switched(operator).code == 13
     again = switched(operator)
     assert again.code == 0, again.err
 

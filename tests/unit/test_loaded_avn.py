@@ -77,3 +77,9 @@ def test_it_can_be_turned_off(avn: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     avn.write_text(FOUND[0])
     monkeypatch.setenv(loaded_avn.OFF, "1")
     assert not loaded_avn.possible(str(avn))
+
+
+def test_without_a_standard_stream_it_is_started_plainly(avn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    avn.write_text(FOUND[0])
+    monkeypatch.setattr(sys, "__stdout__", None)
+    assert not loaded_avn.possible(str(avn))

@@ -160,6 +160,7 @@ class Asked:
     rejections: Rejections = field(default_factory=Rejections)
     recorded: tuple[Recorded, ...] = ()
     now: float = 0.0  # seconds since 1970
+    may_have_paused: bool = False  # whether a run of this machine on this very pair may have left a write pause
 
 
 def state_of(
@@ -290,9 +291,22 @@ def _judge_healthy(health: Health, want: Asked) -> Finding:
     elif link.lag_bytes > want.max_lag:
         hint = f"wait until it has caught up, or allow more: --max-lag-bytes {link.lag_bytes}"
         findings.append(stop(f"{replica} is {link.lag_bytes} bytes behind, more than {want.max_lag}", hint=hint))
+    if health.primary.paused_seconds and not want.may_have_paused:
+        findings.append(_is_paused(primary, health.primary.paused_seconds))
     fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=want.allow_smaller)
     applied = want.rejections.judge(health.replica, primary, replica)
     return together([*(findings or [linked]), *((fits,) if fits else ()), applied])
+
+
+def _is_paused(primary: str, seconds: float) -> Finding:
+    """Whoever paused them promotes a replica, or was interrupted while doing so: which one, and how far, is not known."""
+    until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
+    return stop(
+        f"writes on {primary} are paused until {until}, and by no run on this machine of this pair",
+        detail="another promotion from it may be under way, or may have been interrupted after its deletion was sent",
+        hint="let it end, or run the command of that run again where it was begun; if nobody promotes anything, writes "
+        f"resume by themselves then, or with: ccr-avn unfence {primary}",
+    )
 
 
 def judge_caught_up(replica: ReplicationInfo, target: int) -> Finding:

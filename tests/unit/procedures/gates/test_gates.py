@@ -1,6 +1,7 @@
 """The rules, as plain values in and findings out."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -689,3 +690,13 @@ def test_syncs_that_begin_again_and_again_are_not_called_the_initial_one() -> No
     assert "client-output-buffer-limit replica" in looks[2].hint
     restarted = Link(primary=side(full_syncs=9, run_id="new"), replica=replica)
     assert gate.judge(restarted, Results()).reason == "the initial sync is in progress"
+
+
+def test_writes_that_another_has_paused_are_a_refusal() -> None:
+    """Another replica may be being promoted, or a run was interrupted behind its promotion: from here that can't be seen."""
+    health = switch.Health(primary=side(paused_seconds=500.0), replica=following())
+    asked = switch.Asked(project=Project("p"), primary="eu", replica="us", max_lag=1000)
+    found = switch._judge_healthy(health, asked)
+    assert (found.verdict, "by no run on this machine" in found.reason) == ("stop", True)
+    assert "ccr-avn unfence eu" in found.hint
+    assert switch._judge_healthy(health, replace(asked, may_have_paused=True)).verdict == "go"
