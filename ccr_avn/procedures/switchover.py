@@ -43,6 +43,7 @@ from ccr_avn.procedures.promotion import (
 from ccr_avn.procedures.siblings import Siblings, list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import Find, Setting, compare_sides, databases_step, endpoint, found_by, two_sides
 from ccr_avn.units import clock_time
+from ccr_avn.valkey.fence import must_be_unlocked
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
 
@@ -67,7 +68,7 @@ class SwitchoverRequest:
     drills: tuple[Made, ...] = ()  # created by drills, by the same journals
     drill_service: str = ""  # the one that is meant
     family: tuple[str, ...] = ()  # what belongs to PRIMARY, by name; empty: all are looked at
-    may_have_paused: bool = False  # whether a run of this machine on this very pair may have left a write pause
+    may_have_paused: bool = False  # whether a run of this machine on this pair may have
     now: float = field(default_factory=time.time)  # seconds since 1970
 
     def __post_init__(self) -> None:
@@ -364,7 +365,11 @@ def look_at_health(
             replica = fetch_replication(endpoint(services[want.replica], want.setting))
         except Unreachable as silent:  # nothing can be promoted that can't be asked: said at once
             raise Refused(silent.what, detail=silent.detail, hint=silent.hint) from None
-        return health_of(want.setting, services[want.primary], replica)
+        found = health_of(want.setting, services[want.primary], replica)
+        if found.primary and found.primary.paused_seconds and not want.may_have_paused:
+            with suppress(Unreachable):  # else the pause alone is a refusal
+                must_be_unlocked(endpoint(services[want.primary], want.setting))
+        return found
 
     words = ("--max-lag-bytes", str(want.max_lag_bytes), *want.setting.tolerance)
     return Step(
