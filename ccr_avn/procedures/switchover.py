@@ -68,7 +68,7 @@ class SwitchoverRequest:
     drills: tuple[Made, ...] = ()  # created by drills, by the same journals
     drill_service: str = ""  # the one that is meant
     family: tuple[str, ...] = ()  # what belongs to PRIMARY, by name; empty: all are looked at
-    may_have_paused: bool = False  # whether a run of this machine on this pair may have
+    may_have_paused: bool = False  # whether a run of this machine may have
     now: float = field(default_factory=time.time)  # seconds since 1970
 
     def __post_init__(self) -> None:
@@ -358,17 +358,17 @@ def look_at_health(
     want: SwitchoverRequest, pair: Step[tuple[Service, ...]], rows: Step[tuple[Integration, ...]]
 ) -> Step[Health | None]:
     def read(seen: Results) -> Health | None:
-        services = {one.name: one for one in seen.of(pair)}
-        if {want.primary, want.replica} - set(services):
+        old, new = (by_name(seen.of(pair), name) for name in (want.primary, want.replica))
+        if not old or not new:
             return None
         try:
-            replica = fetch_replication(endpoint(services[want.replica], want.setting))
+            replica = fetch_replication(endpoint(new, want.setting))
         except Unreachable as silent:  # nothing can be promoted that can't be asked: said at once
             raise Refused(silent.what, detail=silent.detail, hint=silent.hint) from None
-        found = health_of(want.setting, services[want.primary], replica)
+        found = health_of(want.setting, old, replica)
         if found.primary and found.primary.paused_seconds and not want.may_have_paused:
             with suppress(Unreachable):  # else the pause alone is a refusal
-                must_be_unlocked(endpoint(services[want.primary], want.setting))
+                must_be_unlocked(endpoint(old, want.setting))
         return found
 
     words = ("--max-lag-bytes", str(want.max_lag_bytes), *want.setting.tolerance)
