@@ -34,6 +34,13 @@ def test_two_addresses_of_one_server_prove_nothing(pair: Operator, name: str, ot
     assert pair.sandbox.changes() == before
 
 
+def test_a_server_that_is_compared_with_itself_is_not_called_equal(pair: Operator) -> None:
+    leads_to(pair, "us", "eu")
+    done = pair.ccr("verify", "eu", "us", "--unlinked", "--level", "values")
+    assert done.code == 6, done.err
+    assert "lead to the same server" in done.err
+
+
 def test_a_replica_whose_address_leads_to_another_master(pair: Operator, tmp_path: Path) -> None:
     leads_to(pair, "us", "other")
     env, before = tmp_path / "env", pair.sandbox.changes()
