@@ -99,7 +99,7 @@ class Cleaning:
             words = ("ccr-avn", "drill", "--clean", "--only", service.name, *self.setting.project.flag)
             finding = stop(running, detail=running, hint=" ".join(words))
         elif finding.verdict == "go":
-            why = in_use(service, self.setting, promoted=bool(made and made.promoted))
+            why = self._used(service) or in_use(service, self.setting, promoted=bool(made and made.promoted))
             finding = rules.not_touched(service, self.setting.project, why) if why else finding
         hour = price(catalogue, service.type, service.plan, service.cloud)
         run = rules.run_of(service, (made,) if made else ())
@@ -127,13 +127,16 @@ class Cleaning:
                     events.Asked(at=session.now(), question=question.strip(), confirmed=agreed, seconds=seconds)
                 )
 
+    def _used(self, service: Service) -> str:
+        return drills.user_of(service, self.setting.project.name)
+
     def _step(self, left: Left) -> Step[Any]:
         name = left.name
 
         def absent(_: Results) -> Finding:
             return go(f"{name} is gone", gone=name)
 
-        step = termination(self.setting, name, f"terminate-{name}", lambda _: left.made, absent)
+        step = termination(self.setting, name, f"terminate-{name}", lambda _: left.made, absent, self._used)
         return replace(step, optional=True, unneeded=lambda _: "" if name in self.chosen else "it is kept")
 
     def _finish(self, session: Session, run: Run, found: tuple[Left, ...], *, check: bool) -> None:

@@ -20,6 +20,7 @@ from ccr_avn.cli.options import (
     flattened,
 )
 from ccr_avn.cli.session import Session, show_preview
+from ccr_avn.history.drills import creations
 from ccr_avn.output import console
 from ccr_avn.procedures.enable import Enable, EnableRequest, plan_enable
 
@@ -118,6 +119,7 @@ def enable(
         running_timeout=running_timeout,
         backup_timeout=backup_timeout,
         link_timeout=link_timeout,
+        drills=creations(project),
     )
     enabling = plan_enable(want)
     plan = enabling.plan

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ccr_avn.aiven import lineage
 from ccr_avn.history import journal, runs
 from ccr_avn.history.promotions import promotions
 from ccr_avn.history.summary import mapping, mappings
@@ -80,6 +81,18 @@ def creations(project: str | None) -> tuple[Made, ...]:
         if isinstance(facts.get("temporary_replica"), str) and project in (None, facts.get("project"))
     )
     return tuple(one for one in made if one.sent in ("answered", "unanswered"))
+
+
+def user_of(service: "Service", project: str | None) -> str:
+    """The run of another command that names this service since it is there; empty: none does, or it was refused."""
+    for path, about in runs.of(project, "enable", "switchover", "failover"):
+        if service.name not in about.services or "--check" in about.argv or not (entries := _read(path)):
+            continue
+        refused = entries[-1].get("ok") is False and entries[-1].get("changed") is False
+        began, created = runs.moment(entries[0].get("time")) or 0.0, lineage.created(service)
+        if not refused and created is not None and began + rules.CLOCKS >= created:
+            return f"run {path.stem} ({about.command}) on this machine names it"
+    return ""
 
 
 def newest(project: str | None) -> dict[str, Drilled]:

@@ -8,6 +8,7 @@ from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import NotProven
 from ccr_avn.plan.model import Finding, Gate, Keep, Later, Plan, Poll, Results, Step, Word, go, stop
 from ccr_avn.procedures.gates import services
+from ccr_avn.procedures.gates.drill import Made, is_lasting
 from ccr_avn.procedures.gates.offers import Order
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
 from ccr_avn.procedures.steps import (
@@ -74,6 +75,7 @@ class EnableRequest:
     running_timeout: float = 1200.0
     backup_timeout: float = 3600.0
     link_timeout: float = 900.0
+    drills: tuple[Made, ...] = ()  # created by drills, by the journals of this machine
     primary_wish: PrimaryWish = field(init=False)
     replica_wish: ReplicaWish = field(init=False)
 
@@ -187,11 +189,19 @@ def _before_it_is_billed(want: EnableRequest, pair: Step[tuple[Service, ...]]) -
 
 
 def look_at_pair(want: EnableRequest) -> Step[tuple[Service, ...]]:
+    project = want.setting.project
+    possible = services.pair_is_possible(project, want.primary_wish, want.replica_wish)
+
+    def judge(found: tuple[Service, ...], seen: Results) -> Finding:
+        lasting = is_lasting(project, want.primary, services.by_name(found, want.replica), want.drills)
+        finding = possible.judge(found, seen)
+        return finding if lasting.verdict == "go" else services.together([finding, lasting])
+
     return Step(
         slug="pair",
         purpose=f"look up {want.primary} and {want.replica}",
-        read=avn.service_list(want.setting.project, want.primary, want.replica),
-        gate=services.pair_is_possible(want.setting.project, want.primary_wish, want.replica_wish),
+        read=avn.service_list(project, want.primary, want.replica),
+        gate=Gate(possible.rule, judge),
     )
 
 

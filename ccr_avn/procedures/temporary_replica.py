@@ -229,8 +229,12 @@ def termination(
     slug: str,
     known: Callable[[Results], Made | None],
     absent: Callable[[Results], Finding],
+    used: Callable[[Service], str] = lambda _: "",
 ) -> Step[tuple[Service, ...]]:
-    """``known``: what shows that a drill made it; ``absent``: what it means that it is not there before it was sent."""
+    """``known``: what shows that a drill made it; ``absent``: what it means that it is not there before it was sent.
+
+    ``used``: which other run needs it; empty: none.
+    """
 
     def judge(found: tuple[Service, ...], seen: Results) -> Finding:
         if not found:
@@ -243,7 +247,7 @@ def termination(
     def guard(seen: Results) -> None:
         [found] = seen.of(step)
         made = known(seen)
-        if why := in_use(found, setting, promoted=bool(made and made.promoted)):
+        if why := used(found) or in_use(found, setting, promoted=bool(made and made.promoted)):
             left = rules.not_touched(found, setting.project, why)
             raise Refused(left.reason, detail=left.detail, hint=left.hint)
 

@@ -288,11 +288,15 @@ def test_what_somebody_else_promoted_is_terminated_neither_by_the_drill_nor_by_c
     assert f"avn service terminate {name}" in cleaned.err
 
 
-def test_what_a_failover_promoted_is_a_primary_and_no_drills_service(primary: Operator) -> None:
+def test_what_a_drill_left_is_no_replica_to_enable_and_what_a_failover_promoted_is_its_no_more(
+    primary: Operator,
+) -> None:
     child = runs_to(primary, "compare: ok")
     child.kill()
     ended(child)
     name = temporary_replica(primary)
+    adopted = primary.ccr("enable", "eu", name, "--replica-cloud", US)
+    assert (adopted.code, f"ccr-avn drill --clean --only {name}" in adopted.err) == (4, True), adopted.err
     done = primary.ccr("failover", name, "--allow-data-loss", "--drill-service", name, "--yes")
     assert done.code == 0, done.err
     pairs = json.loads(primary.ccr("status", "--json").out)["result"]["pairs"]

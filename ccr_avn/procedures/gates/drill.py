@@ -115,12 +115,29 @@ def is_meant(
     run = run_of(service, known, recorded)
     if not run or named == service.name:
         return None
-    made = f", created {service.created:%F %T} UTC" if service.created else ""
-    return stop(
-        f"{service.name} is the temporary replica of a drill",
-        detail=f"run {run}{made}; it is there to be terminated",
-        hint=f"to promote it all the same: {command} --drill-service {service.name}",
+    return _temporary(service, run, f"to promote it all the same: {command} --drill-service {service.name}")
+
+
+def is_lasting(project: Project, primary: str, service: Service | None, known: Sequence[Made]) -> Finding:
+    """Whether it may be adopted as the replica of ``primary``: a cleaning terminates what a drill made."""
+    run = run_of(service, known) if service else ""
+    if not service or not run:
+        return go("it is no drill's service")
+    clean, promote = (
+        " ".join((*words, *project.flag))
+        for words in (
+            ("ccr-avn", "drill", "--clean", "--only", service.name),
+            ("ccr-avn", "switchover", primary, service.name, "--drill-service", service.name),
+        )
     )
+    hint = f"choose another name for the replica; to terminate this one: {clean}; to promote it all the same: {promote}"
+    return _temporary(service, run, hint)
+
+
+def _temporary(service: Service, run: str, hint: str) -> Finding:
+    made = f", created {service.created:%F %T} UTC" if service.created else ""
+    told = f"{service.name} is the temporary replica of a drill"
+    return stop(told, detail=f"run {run}{made}; it is there to be terminated", hint=hint)
 
 
 def may_begin(project: Project, primary: PrimaryWish, drill: ReplicaWish) -> Gate[tuple[Service, ...]]:

@@ -1,17 +1,20 @@
 """What journals tell of drills: the page of one, how one that died goes on, and when a primary was last drilled."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ccr_avn.aiven import models
 from ccr_avn.history import drill_page, drills, report, resume, runs
 from ccr_avn.history.summary import summarize
 from ccr_avn.plan import events
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, RunEnded, RunStarted, StepDone
 from ccr_avn.plan.model import go
 from ccr_avn.procedures.gates import assumptions
+from tests.support.factories import service
 from tests.unit.history.journals import done, write
 
 RUN = "20260102T030405Z-abc123"
@@ -206,3 +209,25 @@ def test_only_a_creation_that_was_sent_and_not_refused_may_have_made_something(s
     no = ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2, doubt="403", refused=True)
     write(state, refused, [*sent(refused, temporary_replica="r1")[:3], no])
     assert drills.creations("p") == ()
+
+
+def named(state: Path, run: str, command: str, *words: str, ended: RunEnded | None = None) -> None:
+    facts = {"primary": "eu", "replica": NAME, "project": "p"}
+    begun = RunStarted(at=0.0, run=run, command=command, title="t", slugs=(), facts=facts, argv=(command, *words))
+    write(state, run, [begun, *([ended] if ended else [])])
+
+
+def test_a_later_run_that_is_no_drill_and_was_not_refused_takes_a_service_into_use(state: Path) -> None:
+    before, after = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
+    mine = models.service(json.dumps(service(NAME, create_time=before)))
+    no, yes = (RunEnded(at=1.0, ok=ok, changed=False, code=0 if ok else 4, result={}) for ok in (False, True))
+    write(state, RUN, whole())
+    named(state, "20260103T030405Z-abc123", "enable", ended=no)
+    named(state, "20260104T030405Z-abc123", "switchover", "--check", ended=yes)
+    named(state, "20260105T030405Z-abc123", "verify", ended=yes)
+    assert drills.user_of(mine, "p") == ""
+    named(state, "20260106T030405Z-abc123", "enable", ended=yes)
+    assert drills.user_of(mine, "p") == "run 20260106T030405Z-abc123 (enable) on this machine names it"
+    assert drills.user_of(models.service(json.dumps(service(NAME, create_time=after))), "p") == "", "a namesake then"
+    named(state, "20260107T030405Z-abc123", "switchover")
+    assert "20260107T030405Z" in drills.user_of(mine, "p"), "it was killed, or is running"

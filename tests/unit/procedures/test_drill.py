@@ -11,9 +11,11 @@ import pytest
 
 from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
-from ccr_avn.errors import OutOfTime
+from ccr_avn.cli.cleaning import Cleaning
+from ccr_avn.errors import OutOfTime, Refused
 from ccr_avn.plan.model import Plan, Results, Step
 from ccr_avn.procedures.drill import plan_drill
+from ccr_avn.procedures.enable import EnableRequest, look_at_pair
 from ccr_avn.procedures.gates import assumptions, drill
 from ccr_avn.procedures.gates.drill import Made
 from ccr_avn.procedures.gates.settings import NOBODY
@@ -167,6 +169,34 @@ def test_what_was_promoted_for_good_is_no_drills_service_any_more() -> None:
     assert drill.run_of(found(tags={**TAGS, **other}, **alone), ()) == RUN, "the tags of another"
     kept = drill.judge_ours(found(tags={**TAGS, **tagged}, **alone), MADE, PROJECT)
     assert (kept.verdict, kept.hint) == ("stop", ""), "it may be production: no command"
+
+
+def test_enable_adopts_no_drills_service() -> None:
+    """A cleaning would terminate the replica that was just proven."""
+    shared = row("eu", NAME)
+    both = (models.service(json.dumps(service("eu", shared))), found(shared))
+    judge = look_at_pair(EnableRequest(primary="eu", replica=NAME, setting=SETTING, drills=(MADE,))).gate.judge
+    refused = judge(both, Results())
+    assert refused.verdict == "stop"
+    for command in (f"ccr-avn drill --clean --only {NAME}", f"ccr-avn switchover eu {NAME} --drill-service {NAME}"):
+        assert command in refused.hint
+    assert judge((both[0], found(shared, tags={})), Results()).verdict == "stop", "by the journal"
+    assert judge((both[0], found(shared, create_time=LATER)), Results()).verdict == "go", "a namesake"
+
+
+def test_what_another_run_took_into_use_is_not_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither as found, nor where that happened while the question was open."""
+    cleaning = Cleaning(setting=SETTING, only=None, call_timeout=1.0, yes=True, json=False)
+    monkeypatch.setattr("ccr_avn.cli.cleaning.in_use", lambda *_, **__: "")
+    left = cleaning._left(found(), MADE, {})
+    assert left.sure
+    step, seen = cleaning._step(left), Results()
+    seen.remember(step, (found(),))
+    monkeypatch.setattr("ccr_avn.history.drills.user_of", lambda *_: "run R (enable) on this machine names it")
+    assert not cleaning._left(found(), MADE, {}).sure
+    assert step.guard
+    with pytest.raises(Refused, match="is not touched"):
+        step.guard(seen)
 
 
 def test_a_namesake_is_no_temporary_replica() -> None:
