@@ -17,9 +17,11 @@ from ccr_avn.history.promotions import promotions
 from ccr_avn.monitoring.ask import begin
 from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.output import console
-from ccr_avn.procedures.gates.pair_state import pair_state
+from ccr_avn.procedures.gates.pair_state import pair_state, still_sent
 from ccr_avn.procedures.gates.services import by_name
+from ccr_avn.procedures.gates.succession import may_still_happen
 from ccr_avn.procedures.steps import endpoint
+from ccr_avn.units import clock_time
 from ccr_avn.valkey.fence import lift
 from ccr_avn.valkey.info import fetch_replication
 
@@ -54,7 +56,16 @@ def unfence(
             detail=f"shown by {' and '.join(later[new])}; writes on {primary} stay paused: {new} would not have them",
             hint=f"`{closing}` closes {primary}; if {new} is a fork or a copy, or to resume writes there all the same: {again}",
         )
-    must_be(fetch_replication(endpoint(old, asked.setting)), "master", primary)
+    side = fetch_replication(endpoint(old, asked.setting))
+    must_be(side, "master", primary)
+    if not force and (sent := still_sent(old, services, recorded, now=time.time())):
+        found, paused = may_still_happen(project, primary, sent[0]), side.paused_seconds
+        held = f"the write pause holds by itself until {clock_time(time.time() + paused)}" if paused else ""
+        raise Refused(
+            found.reason,
+            detail="; ".join(filter(None, (found.detail, held))),
+            hint=f"{found.hint}; to resume writes all the same: {typed.again('--force')}",
+        )
     lift(endpoint(old, asked.setting), disconnect=disconnect)
     asked.show(f"writes on {primary} resumed", {"disconnected": disconnect})
 

@@ -13,9 +13,9 @@ from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.monitoring.verdicts import closed
 from ccr_avn.procedures.gates.links import Rejections
-from ccr_avn.procedures.gates.promotion import both_promoted
 from ccr_avn.procedures.gates.services import rebalancing
 from ccr_avn.procedures.gates.settings import DEFAULTS, networks
+from ccr_avn.procedures.gates.succession import both_promoted
 from ccr_avn.valkey.replication import NOT_LINKED, lag_of, link_of
 
 Mode = Literal["planned", "forced", "auto"]

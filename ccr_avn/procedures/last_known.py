@@ -13,6 +13,7 @@ from ccr_avn.plan.model import Finding, Gate, Keep, Later, Probe, Results, Step,
 from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state
 from ccr_avn.procedures.gates.services import by_name
+from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.promotion import keep_lineage, keep_origin
 from ccr_avn.procedures.steps import endpoint
 from ccr_avn.valkey.connect import Endpoint
@@ -71,10 +72,7 @@ class LastKnown:
 
 
 def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
-    """Whether it is still there, where it would answer, and who else follows it or took over from it.
-
-    A failover does without: it is asked once, and briefly.
-    """
+    """Whether it is there, where it would answer, and who else follows it or took over: asked once, and not needed."""
     project = want.setting.project
 
     def judge(answer: tuple[Service, ...], seen: Results) -> Finding:
@@ -87,7 +85,7 @@ def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]
         found = by_name(answer, source)
         if found is None:
             return go(f"{source} no longer exists", source=source)
-        other = promotion.superseded(project, found, replica, answer, want.recorded)
+        other = superseded(project, found, replica, answer, want.recorded, now=want.now)
         return other or go(f"{source} is {found.state}", source=source)
 
     names = dict.fromkeys((want.replica, *want.family))

@@ -264,7 +264,7 @@ def _hint(want: PromoteWish) -> str:
     hint = f"run the same command again; {want.replica} is still a replica if {listed}"
     if not want.fenced:
         return hint
-    lift = shlex.join(("ccr-avn", "unfence", want.fenced, *want.setting.options))
+    lift = shlex.join(("ccr-avn", "unfence", want.fenced, *want.setting.options, "--force"))
     return (
         f"{hint}. If writes on {want.fenced} are still paused, the pause expires within {want.limit:g} s; "
         f"`{lift}` ends it now; only do that if {want.replica} is still a replica"

@@ -13,8 +13,8 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError
 from ccr_avn.plan.model import Finding, Gate, Probe, Results, Step, go, stop
 from ccr_avn.procedures.gates.drill import run_of
-from ccr_avn.procedures.gates.promotion import superseded
 from ccr_avn.procedures.gates.services import by_name
+from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.connect import in_background
@@ -127,7 +127,9 @@ def list_siblings(want: Siblings, *, brief: bool) -> Step[tuple[Service, ...]]:
     def judge(found: tuple[Service, ...], seen: Results) -> Finding:
         source = want.source(seen)
         old, new = by_name(found, source), by_name(found, want.replica)
-        other = superseded(want.setting.project, old, new, found, want.recorded) if old and new else None
+        other = (
+            superseded(want.setting.project, old, new, found, want.recorded, now=time.time()) if old and new else None
+        )
         still = {one.name for one in found if one.source == source}
         if other or not (gone := sorted(one.name for one in want.others(seen) if one.name not in still)):
             return other or go(f"all other replicas of {source} are listed as such")

@@ -350,6 +350,7 @@ def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
             recorded=want.recorded,
             drills=want.drills,
             drill_service=want.drill_service,
+            now=want.now,
         ),
     )
 

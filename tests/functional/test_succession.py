@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.operator import EU, US, Make, Operator, ended
-from tests.support.pairs import accepts, add_service, client, deletions, follows, missing, paired, uri
+from tests.support.pairs import accepts, add_service, client, deletions, follows, missing, paired, paused_for, uri
 from tests.support.wait import until
 from tests.support.writers import Load
 
@@ -95,6 +95,29 @@ def test_one_replica_is_promoted_and_no_second_one(three: Operator, proof: str) 
     assert [one["replica"] for one in json.loads(done.out)["result"]["pairs"]] == ["us1"]
     assert not accepts(three, "eu")
     assert list(three.sandbox.platform.rows) == [row(three, "us2")]
+
+
+def test_a_promotion_that_may_still_happen_keeps_its_siblings_and_its_pause(three: Operator) -> None:
+    """The deletion was not answered, and its integration is still listed; the same command goes on with it."""
+    three.sandbox.faults.add(kind="delay", seconds=60.0, method="DELETE")
+    done = three.ccr(*go("us1", "--call-timeout", "4", "--doubt-timeout", "1"))
+    assert done.code == 13, done.err
+    loss = ("--allow-data-loss", "--yes")
+    for words in (
+        go("us2"),
+        ("failover", "us2", *loss),
+        ("failover", "us2", "--no-verify", *loss),
+        ("evacuate", EU, "--except", "us1", "--yes"),
+        ("unfence", "eu"),
+    ):
+        done = three.ccr(*words)
+        assert done.code == 4, (words, done.err)
+        assert "the promotion of us1 from eu was sent at" in done.err, words
+        assert "ccr-avn switchover eu us1" in done.err or words[0] == "evacuate"
+    assert "the write pause holds by itself until" in done.err
+    assert paused_for(three, "eu") > 0
+    assert three.ccr("unfence", "eu", "--force").code == 0
+    assert accepts(three, "eu")
 
 
 def test_an_evacuation_that_was_killed_behind_its_promotion_goes_on_with_it(three: Operator) -> None:

@@ -103,3 +103,9 @@ def origin(operator: Operator, name: str = "us") -> str | None:
     assert (int(old), int(new)) == (int(source.created.timestamp()), int(services[name].created.timestamp()))
     assert len(replication_id) == 40
     return str(source.name)
+
+
+def paused_for(operator: Operator, name: str) -> float:
+    """Seconds for which writes are still paused."""
+    with operator.sandbox.servers.admin(name) as admin:
+        return float(admin.info("clients").get("paused_timeout_milliseconds", 0)) / 1000

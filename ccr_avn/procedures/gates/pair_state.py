@@ -1,5 +1,6 @@
 """The state of a pair, named alike in every command: following, promoting, promoted, divided, hidden, unrelated."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,6 +52,17 @@ def hints_at(rows: tuple[Integration, ...], replica: str) -> bool:
     return any(row.type == READ_REPLICA and row.dest == replica and (row.enabled or row.id) for row in rows)
 
 
+def still_sent(
+    old: Service, services: Iterable[Service], recorded: Iterable[Recorded], *, now: float
+) -> tuple[Recorded, ...]:
+    """The promotions of replicas of ``old`` that were sent, of which no more is known, and that may still happen."""
+    return tuple(one for one in recorded if _is_recent(one, now) and any(one.is_of(old, new) for new in services))
+
+
+def _is_recent(sent: Recorded, now: float) -> bool:
+    return not sent.proven and 0 <= now - sent.sent_at < RECENT
+
+
 def pair_state(
     rows: tuple[Integration, ...],
     old: Service | None,
@@ -67,8 +79,7 @@ def pair_state(
     if replica.role == "master":
         return _of_a_master(row, primary, replica, proofs_of(old, new, sent))
     if row:
-        late = any(not one.proven and 0 <= now - one.sent_at < RECENT for one in sent)
-        return PairState(state="following", row=row, doubt=late)
+        return PairState(state="following", row=row, doubt=any(_is_recent(one, now) for one in sent))
     if hints_at(rows, new.name):
         return PairState(state="hidden")
     proofs = (JOURNALED,) if sent else ()

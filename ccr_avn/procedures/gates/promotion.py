@@ -7,17 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.lineage import (
-    FROM,
-    JOURNALED,
-    LINEAGE,
-    Recorded,
-    Successor,
-    created,
-    promoted_from,
-    successors,
-    tags,
-)
+from ccr_avn.aiven.lineage import Recorded, created, promoted_from, tags
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, wait
 from ccr_avn.procedures.gates.drill import Made, is_meant
@@ -25,6 +15,7 @@ from ccr_avn.procedures.gates.links import Rejections, judge_link
 from ccr_avn.procedures.gates.pair_state import PairState, feeding, pair_state
 from ccr_avn.procedures.gates.services import by_name, judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
+from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, link_of
 
 
@@ -50,6 +41,7 @@ def both_are_there(
     recorded: tuple[Recorded, ...] = (),
     drills: Sequence[Made] = (),
     drill_service: str = "",
+    now: float = 0.0,
 ) -> Gate[tuple[Service, ...]]:
     """``drills``: the services that drills of this machine created; ``drill_service``: the one that is meant."""
 
@@ -72,7 +64,7 @@ def both_are_there(
             findings.append(other)
         if promoted_from(old, services) == new:
             return _swapped(primary, replica)
-        if other := superseded(project, old, new, services, recorded):
+        if other := superseded(project, old, new, services, recorded, now=now):
             findings.append(other)
         if power_off and old.protected:
             words = avn.service_update(project, primary, "--disable-termination-protection").argv
@@ -82,54 +74,6 @@ def both_are_there(
         return replace(together(findings), facts={"created": known, "ip_filter": old.user_config.get("ip_filter")})
 
     return Gate(f"both exist and are running, and {replica} is or was a replica of {primary}", judge)
-
-
-def superseded(
-    project: Project, old: Service, new: Service, services: tuple[Service, ...], recorded: tuple[Recorded, ...]
-) -> Finding | None:
-    """Another service took over from the primary: with a second one there would be two."""
-    later = successors(old, services, recorded)
-    mine = next((one for one in later if one.name == new.name), None)
-    if mine:
-        return both_promoted(project, old.name, mine, later)
-    if not later:
-        return None
-    first = later[0]
-    finish, give_up = (
-        shlex.join((*words, *project.flag))
-        for words in (("ccr-avn", "switchover", old.name, first.name), ("avn", "service", "terminate", first.name))
-    )
-    return stop(
-        f"{first.name} was promoted from {old.name}" + ("" if first.seen else ", or is being promoted"),
-        detail=f"shown by {' and '.join(first.proofs)}; promoting {new.name} as well would make two primaries",
-        hint=f"to finish that promotion: {finish}; if {first.name} is given up: {give_up}, then run the same command again",
-    )
-
-
-def both_promoted(project: Project, old: str, mine: Successor, later: Sequence[Successor]) -> Finding | None:
-    """Which of them took over is not to be guessed: where the writes are decides it. A promotion that was seen
-    comes before one that was only sent."""
-    others = [one for one in later if one.name != mine.name and (one.seen or not mine.seen)]
-    if not others:
-        return None
-    both = (mine, *others)
-    levels = ("--level", "values", "--unlinked")
-    looks = [("ccr-avn", "status"), *(("ccr-avn", "verify", old, one.name, *levels) for one in both)]
-    removals = ("--remove-tag", FROM, "--remove-tag", LINEAGE)
-    ways = [
-        ("avn", "service", "terminate", one.name)
-        if JOURNALED in one.proofs
-        else ("avn", "service", "tags", "update", one.name, *removals)
-        for one in both
-    ]
-    words = [shlex.join((*one, *project.flag)) for one in (*looks, *ways)]
-    wrong = (f"if {one.name} is the wrong one: {way}" for one, way in zip(both, words[len(looks) :], strict=True))
-    return stop(
-        f"both {' and '.join(one.name for one in both)} are recorded as promoted from {old}",
-        detail="; ".join(f"{one.name}: shown by {' and '.join(one.proofs)}" for one in both),
-        hint=f"see which has the writes: {', '.join(words[: len(looks)])}; {'; '.join(wrong)}; "
-        "then run the same command again",
-    )
 
 
 def _swapped(primary: str, replica: str) -> Finding:

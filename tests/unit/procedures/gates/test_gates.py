@@ -622,6 +622,30 @@ def test_a_second_recorded_successor_is_refused_whichever_is_named(more: dict[st
         assert ("avn service terminate us --project p" in finding.hint) == bool(more), "a journal can't be corrected"
 
 
+@pytest.mark.parametrize(
+    ("sent", "verdict"),
+    [
+        (journal(proven=False), "stop"),
+        (journal(proven=False, sent_at=NOW - 899), "stop"),
+        (journal(proven=False, sent_at=NOW - 901), "go"),
+        (journal(proven=False, old=BORN - 1), "go"),
+        (journal(proven=False, new=BORN - 1), "go"),
+    ],
+)
+def test_while_a_promotion_may_still_happen_no_sibling_is_promoted(sent: dict[str, Any], verdict: str) -> None:
+    """Its integration is still listed: the deletion may be carried out yet."""
+    old, new = both()
+    there = (old, new, service("us2", service_integrations=[row("eu", "us2")]))
+    finding = switch.both_are_there(P, "eu", "us2", power_off=False, now=NOW, **sent).judge(there, Results())
+    assert finding.verdict == verdict
+    if verdict == "stop":
+        assert "the promotion of us from eu was sent at" in finding.reason
+        assert "ccr-avn switchover eu us --project p" in finding.hint
+        assert "ccr-avn gate promoted us --project p" in finding.hint
+    again = switch.both_are_there(P, "eu", "us", power_off=False, now=NOW, **sent)
+    assert again.judge(there, Results()).verdict == "go", "the same command may be run again"
+
+
 def test_nothing_is_judged_of_a_service_that_is_missing() -> None:
     assert judged(None).verdict == "go"
 

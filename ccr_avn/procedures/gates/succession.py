@@ -1,0 +1,83 @@
+"""Rules for one promotion per primary: another service that took over, or may be about to, is a refusal."""
+
+import shlex
+import time
+from collections.abc import Sequence
+
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.lineage import FROM, JOURNALED, LINEAGE, Recorded, Successor, successors
+from ccr_avn.aiven.models import Service
+from ccr_avn.plan.model import Finding, stop
+from ccr_avn.procedures.gates.pair_state import RECENT, still_sent
+
+
+def superseded(
+    project: Project,
+    old: Service,
+    new: Service,
+    services: tuple[Service, ...],
+    recorded: tuple[Recorded, ...],
+    *,
+    now: float,
+) -> Finding | None:
+    """Another service took over from the primary, or may be about to: with a second one there would be two."""
+    later = successors(old, services, recorded)
+    mine = next((one for one in later if one.name == new.name), None)
+    if mine:
+        return both_promoted(project, old.name, mine, later)
+    if not later:
+        others = (one for one in still_sent(old, services, recorded, now=now) if one.new != new.name)
+        return next((may_still_happen(project, old.name, one) for one in others), None)
+    first = later[0]
+    finish, give_up = _finish(project, old.name, first.name)
+    return stop(
+        f"{first.name} was promoted from {old.name}" + ("" if first.seen else ", or is being promoted"),
+        detail=f"shown by {' and '.join(first.proofs)}; promoting {new.name} as well would make two primaries",
+        hint=f"to finish that promotion: {finish}; if {first.name} is given up: {give_up}, then run the same command again",
+    )
+
+
+def _finish(project: Project, old: str, new: str) -> tuple[str, str]:
+    """The commands that finish a promotion, and that give it up."""
+    words = ("ccr-avn", "switchover", old, new), ("avn", "service", "terminate", new)
+    finish, give_up = (shlex.join((*one, *project.flag)) for one in words)
+    return finish, give_up
+
+
+def may_still_happen(project: Project, old: str, sent: Recorded) -> Finding:
+    """Its integration is still listed: the platform may carry the deletion out yet."""
+    finish, give_up = _finish(project, old, sent.new)
+    gate = shlex.join(("ccr-avn", "gate", "promoted", sent.new, *project.flag, "--timeout", "600"))
+    at, until = (time.strftime("%H:%M:%S", time.localtime(one)) for one in (sent.sent_at, sent.sent_at + RECENT))
+    return stop(
+        f"the promotion of {sent.new} from {old} was sent at {at} and may still happen",
+        detail=f"shown by {JOURNALED}, for which it counts until {until}; {sent.new} would not have what is written "
+        "elsewhere",
+        hint=f"to finish that promotion: {finish}; to see whether it happens: {gate}; "
+        f"if {sent.new} is lost: {give_up}, then run the same command again",
+    )
+
+
+def both_promoted(project: Project, old: str, mine: Successor, later: Sequence[Successor]) -> Finding | None:
+    """Which of them took over is not guessed. A promotion that was seen comes before one that was only sent."""
+    others = [one for one in later if one.name != mine.name and (one.seen or not mine.seen)]
+    if not others:
+        return None
+    both = (mine, *others)
+    levels = ("--level", "values", "--unlinked")
+    looks = [("ccr-avn", "status"), *(("ccr-avn", "verify", old, one.name, *levels) for one in both)]
+    removals = ("--remove-tag", FROM, "--remove-tag", LINEAGE)
+    ways = [
+        ("avn", "service", "terminate", one.name)
+        if JOURNALED in one.proofs
+        else ("avn", "service", "tags", "update", one.name, *removals)
+        for one in both
+    ]
+    words = [shlex.join((*one, *project.flag)) for one in (*looks, *ways)]
+    wrong = (f"if {one.name} is the wrong one: {way}" for one, way in zip(both, words[len(looks) :], strict=True))
+    return stop(
+        f"both {' and '.join(one.name for one in both)} are recorded as promoted from {old}",
+        detail="; ".join(f"{one.name}: shown by {' and '.join(one.proofs)}" for one in both),
+        hint=f"see which has the writes: {', '.join(words[: len(looks)])}; {'; '.join(wrong)}; "
+        "then run the same command again",
+    )
