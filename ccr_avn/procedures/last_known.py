@@ -207,7 +207,7 @@ def _judge_known(want: "FailoverRequest", known: LastKnown, service: Service, fo
 
 
 def out_of_reach(want: "FailoverRequest", service: Service, trouble: Unreachable) -> Unreachable:
-    """Nothing can be proven from here; what can be done all the same is said in any case."""
+    """Nothing can be proven from here; what can be done is said in any case."""
     passing = trouble.passing and not (isinstance(trouble, Unresolved) and service.serving)
     found = type(trouble)(trouble.what, detail=trouble.detail, hint=trouble.hint, passing=passing)
     if service.row is None or service.row.id is None:

@@ -77,7 +77,7 @@ class SwitchoverRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """The checks that both sides are judged by, and what follows from their answers as far as they have come."""
+    """The checks that both sides are judged by, and what follows from their answers so far."""
 
     want: SwitchoverRequest
     pair: Step[tuple[Service, ...]]
@@ -150,7 +150,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switchover:
-    """The plan, and its steps whose results are told of."""
+    """The plan, and the steps that are told of."""
 
     want: SwitchoverRequest
     plan: Plan
