@@ -126,7 +126,10 @@ GROUPS: Mapping[str, Mapping[str, Page]] = {
 
 PAGES: Mapping[str, Page] = {
     **{name: page for group in GROUPS.values() for name, page in group.items()},
-    **{f"gate {name}": Page(line=line, examples=tuple(examples)) for name, (line, *examples) in GATES.items()},
+    **{
+        f"gate {name}": Page(line=line, examples=tuple(f"ccr-avn gate {name} {words}" for words in examples))
+        for name, (line, *examples) in GATES.items()
+    },
     "runs list": Page(
         line="List the runs of this machine", examples=("ccr-avn runs list", "ccr-avn runs list --limit 5 --json")
     ),

@@ -65,9 +65,8 @@ class LastKnown:
             how = "master_last_io_seconds_ago; a frozen primary leaves the link up, so it may be more"
             return float(self.replica.last_io_seconds), how
         if self.replica.link_down_seconds is not None:
-            return float(
-                self.replica.link_down_seconds
-            ), "master_link_down_since_seconds: writes acknowledged since are lost"
+            how = "master_link_down_since_seconds: writes acknowledged since are lost"
+            return float(self.replica.link_down_seconds), how
         return None, "the replica does not report it"
 
 
