@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,7 +154,7 @@ class Drilling:
             "project": want.setting.project.name,
             "avn": self.program.version,
             "level": want.level,
-            "proven_by": _proven_by(want, seen, procedure),
+            "proven_by": _proven_by(procedure, seen, done),
             "rto_ms": self._rto(),
             "not_received_ms": received.finding.facts.get("bound_ms") if received else None,
             "assumptions": assumptions.table(
@@ -287,9 +288,9 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _proven_by(want: DrillRequest, seen: Results, procedure: Drill) -> str:
-    """To which level; keys that are not there prove nothing."""
-    compare = procedure.proof.compare
-    if compare is None or not seen.has(compare) or seen.of(compare).keys:
-        return want.level
-    return "marker (there were no keys to compare)"
+def _proven_by(procedure: Drill, seen: Results, done: Collection[str]) -> str:
+    """The level that the steps which are ``done`` came to; keys that are not there prove nothing."""
+    proof = procedure.proof
+    if proof.compare and proof.compare.slug in done:
+        return procedure.want.level if seen.of(proof.compare).keys else "marker (there were no keys to compare)"
+    return next((one.slug for one in (proof.marker, proof.link) if one and one.slug in done), "nothing")

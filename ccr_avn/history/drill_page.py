@@ -70,7 +70,7 @@ def figures(story: Story) -> list[dict[str, str]]:
 def fate(story: Story) -> str:
     """The fate of the temporary replica, as far as the journal shows."""
     step = story.step(TERMINATE)
-    if step and step.shown:
+    if step and step.facts.get("gone"):
         return "terminated"
     if string(story.result.get("terminate")):
         return "kept, promoted"

@@ -216,7 +216,7 @@ def terminate(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Step[tuple
     def absent(seen: Results) -> Finding:
         if seen.result(CREATE) == "answered":
             return wait("it was created, and is not listed")
-        doubt = "its creation was not answered, so it may still appear"
+        doubt = "its creation was not confirmed, so it may still appear"
         return go(f"{want.drill} is not there; {doubt}", warnings=(doubt,))
 
     step = termination(want.setting, want.drill, TERMINATE, known, absent)
@@ -280,4 +280,4 @@ def in_use(found: Service, setting: Setting, *, promoted: bool) -> str:
 
 
 def _nothing_made(seen: Results) -> str:
-    return "" if seen.result(CREATE) else "this run created no service"
+    return "this run created no service" if seen.result(CREATE) in (None, "refused") else ""

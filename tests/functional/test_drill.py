@@ -372,6 +372,16 @@ def test_a_termination_is_sent_again_until_it_is_accepted(primary: Operator) -> 
     assert (done.code, services(primary)) == (0, {"eu"}), done.err
 
 
+def test_a_creation_that_failed_proves_and_terminates_nothing(primary: Operator) -> None:
+    primary.sandbox.faults.add(kind="status", status=403, method="POST", path="/service$")
+    code, told = drilled(primary)
+    assert (code > 0, told["result"]["proven_by"], told["result"]["terminated"]) == (True, "nothing", False), told
+    assert "still appear" not in json.dumps(told)
+    shown = primary.ccr("runs", "show", "latest")
+    assert "is gone" not in shown.out + shown.err
+    assert primary.ccr("drill", "--clean", "--check").code == 0
+
+
 def test_without_keys_nothing_is_proven_by_values(primary: Operator) -> None:
     with client(primary, "eu") as one:
         one.flushall()

@@ -43,7 +43,7 @@ def both_are_there(
     drill_service: str = "",
     now: float = 0.0,
 ) -> Gate[tuple[Service, ...]]:
-    """``drills``: the services that drills of this machine created; ``drill_service``: the one that is meant."""
+    """``drills``: what drills of this machine created; ``drill_service``: the one that is meant."""
 
     def judge(services: tuple[Service, ...], _: Results) -> Finding:
         old, new = by_name(services, primary), by_name(services, replica)

@@ -54,7 +54,7 @@ def whole(run: str = RUN, *tried: dict[str, Any], **facts: Any) -> list[events.E
         *sent(run, **facts),
         ChangeStarted(at=4.0, slug="promote", argv=("avn", "service", "integration-delete", "0a"), final=False),
         done("promote", 8.0, "its role is master", "changed", 4.0),
-        done("terminate", 9.0, f"{NAME} is gone", "changed"),
+        done("terminate", 9.0, f"{NAME} is gone", "changed", gone=NAME),
         RunEnded(at=9.0, ok=True, changed=True, code=0, result=result(*(tried or (TRIED,)))),
     ]
 
@@ -121,6 +121,18 @@ def test_one_that_ended_and_left_nothing_has_nothing_to_go_on_with(tmp_path: Pat
     story = summarize(runs.read(write(tmp_path, RUN, told)))
     assert resume.next_command(story) == ""
     assert f"{NAME} was terminated and is gone; eu was not changed" in resume.last_known(story)
+
+
+@pytest.mark.parametrize(
+    ("refused", "changed", "fate"), [(False, "unknown", "may be there"), (True, False, "not made")]
+)
+def test_what_never_was_seen_was_not_terminated(tmp_path: Path, refused: bool, changed: Any, fate: str) -> None:
+    failed = ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2, doubt="no", refused=refused)
+    end = RunEnded(at=1.0, ok=False, changed=changed, code=13, result=result(terminated=False))
+    path = write(tmp_path, RUN, [*sent()[:3], failed, done("terminate", 0.9, f"{NAME} is not there"), end])
+    story = summarize(runs.read(path))
+    assert drill_page.fate(story) == fate
+    assert not any("is gone" in line for line in resume.last_known(story))
 
 
 def test_one_that_made_nothing_is_begun_again(tmp_path: Path) -> None:

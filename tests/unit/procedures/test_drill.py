@@ -12,6 +12,7 @@ import pytest
 from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
 from ccr_avn.cli.cleaning import Cleaning
+from ccr_avn.cli.drilling import _proven_by
 from ccr_avn.errors import OutOfTime, Refused
 from ccr_avn.plan.model import Plan, Results, Step
 from ccr_avn.procedures.drill import plan_drill
@@ -187,7 +188,8 @@ def test_enable_adopts_no_drills_service() -> None:
 def test_what_another_run_took_into_use_is_not_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither as found, nor where that happened while the question was open."""
     cleaning = Cleaning(setting=SETTING, only=None, call_timeout=1.0, yes=True, json=False)
-    monkeypatch.setattr("ccr_avn.cli.cleaning.in_use", lambda *_, **__: "")
+    for module in ("cli.cleaning", "procedures.temporary_replica"):
+        monkeypatch.setattr(f"ccr_avn.{module}.in_use", lambda *_, **__: "")
     left = cleaning._left(found(), MADE, {})
     assert left.sure
     step, seen = cleaning._step(left), Results()
@@ -348,6 +350,22 @@ def test_what_is_not_listed_right_after_its_creation_is_not_gone() -> None:
     assert (told.verdict, "gone" in told.facts) == ("go", False)
     unsure.keep("terminate", "answered")
     assert judge((), unsure).facts["gone"] == NAME
+
+
+def test_behind_a_creation_that_was_refused_there_is_nothing_to_terminate() -> None:
+    step, seen = step_of(plan_of(), "terminate"), Results()
+    assert step.unneeded
+    for sent, skipped in ((None, True), ("refused", True), ("unanswered", False), ("answered", False)):
+        seen.keep("temporary-replica", sent)
+        assert bool(step.unneeded(seen)) is skipped, sent
+
+
+def test_a_drill_that_ended_early_is_proven_by_what_it_came_to() -> None:
+    procedure = plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING))
+    seen = Results()
+    seen.remember(step_of(procedure.plan, "compare"), None)  # asked, and not equal
+    for done, told in (((), "nothing"), (("link",), "link"), (("link", "marker"), "marker")):
+        assert _proven_by(procedure, seen, done) == told
 
 
 def test_what_interrupts_a_trial_is_no_finding() -> None:
