@@ -17,109 +17,101 @@ class Page:
     examples: tuple[str, ...]
 
 
+def _page(line: str, *examples: str) -> Page:
+    return Page(line=line, examples=examples)
+
+
 GROUPS: Mapping[str, Mapping[str, Page]] = {
     "Set up": {
-        "enable": Page(
-            line="Create a primary and its read replica; prove replication",
-            examples=(
-                "ccr-avn enable eu us --primary-cloud do-fra --replica-cloud aws-us-east-1",
-                "ccr-avn enable eu us --replica-cloud aws-us-east-1 --check",
-                "ccr-avn enable eu us --replica-cloud aws-us-east-1 --dry-run",
-            ),
+        "enable": _page(
+            "Create a primary and its read replica; prove replication",
+            "ccr-avn enable eu us --primary-cloud do-fra --replica-cloud aws-us-east-1",
+            "ccr-avn enable eu us --replica-cloud aws-us-east-1 --check",
+            "ccr-avn enable eu us --replica-cloud aws-us-east-1 --dry-run",
         ),
-        "doctor": Page(
-            line="Check avn, the token, the project and its permissions",
-            examples=("ccr-avn doctor", "ccr-avn doctor --project my-project --json"),
+        "doctor": _page(
+            "Check avn, the token, the project and its permissions",
+            "ccr-avn doctor",
+            "ccr-avn doctor --project my-project --json",
         ),
     },
     "Look": {
-        "status": Page(
-            line="Show the health of every pair",
-            examples=(
-                "ccr-avn status",
-                "ccr-avn status --expect eu:us --format nagios",
-                "ccr-avn status --format prometheus --output ccr.prom",
-            ),
+        "status": _page(
+            "Show the health of every pair",
+            "ccr-avn status",
+            "ccr-avn status --expect eu:us --format nagios",
+            "ccr-avn status --format prometheus --output ccr.prom",
         ),
-        "verify": Page(
-            line="Prove that a replica has the data of its primary",
-            examples=(
-                "ccr-avn verify eu us",
-                "ccr-avn verify eu us --level values --differences differences.jsonl",
-                "ccr-avn verify eu us --level keys --sample 10000",
-            ),
+        "verify": _page(
+            "Prove that a replica has the data of its primary",
+            "ccr-avn verify eu us",
+            "ccr-avn verify eu us --level values --differences differences.jsonl",
+            "ccr-avn verify eu us --level keys --sample 10000",
         ),
-        "watch": Page(
-            line="Watch the replication lag",
-            examples=(
-                "ccr-avn watch eu us",
-                "ccr-avn watch eu us --until-lag-below 50ms --for 60s",
-                "ccr-avn watch eu us --alert-lag 1000 --alert-command ./page-me.sh",
-            ),
+        "watch": _page(
+            "Watch the replication lag",
+            "ccr-avn watch eu us",
+            "ccr-avn watch eu us --until-lag-below 50ms --for 60s",
+            "ccr-avn watch eu us --alert-lag 1000 --alert-command ./page-me.sh",
         ),
-        "endpoint": Page(
-            line="Print connection details, password included",
-            examples=("ccr-avn endpoint us", "ccr-avn endpoint us --format env > app.env"),
+        "endpoint": _page(
+            "Print connection details, password included",
+            "ccr-avn endpoint us",
+            "ccr-avn endpoint us --format env > app.env",
         ),
     },
     "Move": {
-        "switchover": Page(
-            line="Promote a replica, planned: no acknowledged write is lost",
-            examples=(
-                "ccr-avn switchover eu us --check",
-                "ccr-avn switchover eu us",
-                "ccr-avn switchover eu us --yes --write-env app.env --after ./deploy.sh",
-            ),
+        "switchover": _page(
+            "Promote a replica, planned: no acknowledged write is lost",
+            "ccr-avn switchover eu us --check",
+            "ccr-avn switchover eu us",
+            "ccr-avn switchover eu us --yes --write-env app.env --after ./deploy.sh",
         ),
-        "failover": Page(
-            line="Promote a replica, forced: its primary is lost",
-            examples=(
-                "ccr-avn failover us --check --allow-data-loss",
-                "ccr-avn failover us --allow-data-loss",
-                "ccr-avn failover us --allow-data-loss --no-verify",
-            ),
+        "failover": _page(
+            "Promote a replica, forced: its primary is lost",
+            "ccr-avn failover us --check --allow-data-loss",
+            "ccr-avn failover us --allow-data-loss",
+            "ccr-avn failover us --allow-data-loss --no-verify",
         ),
-        "evacuate": Page(
-            line="Move every pair of a cloud, in waves",
-            examples=(
-                "ccr-avn evacuate google-europe-west1 --check",
-                "ccr-avn evacuate 'google-*' --canary 2 --write-env-dir env",
-                "ccr-avn evacuate google-europe-west1 --auto --allow-data-loss",
-            ),
+        "evacuate": _page(
+            "Move every pair of a cloud, in waves",
+            "ccr-avn evacuate google-europe-west1 --check",
+            "ccr-avn evacuate 'google-*' --canary 2 --write-env-dir env",
+            "ccr-avn evacuate google-europe-west1 --auto --allow-data-loss",
         ),
     },
     "History": {
-        "runs": Page(
-            line="Show, check and report on earlier runs",
-            examples=("ccr-avn runs list", "ccr-avn runs show latest", "ccr-avn runs report latest -o report.html"),
+        "runs": _page(
+            "Show, check and report on earlier runs",
+            "ccr-avn runs list",
+            "ccr-avn runs show latest",
+            "ccr-avn runs report latest -o report.html",
         ),
     },
     "Rehearse": {
-        "drill": Page(
-            line="Rehearse a promotion on a temporary replica in your account",
-            examples=(
-                "ccr-avn drill eu --replica-cloud aws-us-east-1 --check",
-                "ccr-avn drill eu --replica-cloud aws-us-east-1",
-                "ccr-avn drill --clean",
-            ),
+        "drill": _page(
+            "Rehearse a promotion on a temporary replica in your account",
+            "ccr-avn drill eu --replica-cloud aws-us-east-1 --check",
+            "ccr-avn drill eu --replica-cloud aws-us-east-1",
+            "ccr-avn drill --clean",
         ),
-        "sandbox": Page(
-            line="Rehearse all of this locally, without an account",
-            examples=("ccr-avn sandbox run -- bash", "ccr-avn sandbox outage google-europe-west1"),
+        "sandbox": _page(
+            "Rehearse all of this locally, without an account",
+            "ccr-avn sandbox run -- bash",
+            "ccr-avn sandbox outage google-europe-west1",
         ),
     },
     "Low-level": {
-        "fence": Page(
-            line="Pause writes on a primary for a limited time",
-            examples=("ccr-avn fence eu --ttl 60", 'token="$(ccr-avn fence eu --token)"'),
+        "fence": _page(
+            "Pause writes on a primary for a limited time",
+            "ccr-avn fence eu --ttl 60",
+            'token="$(ccr-avn fence eu --token)"',
         ),
-        "unfence": Page(
-            line="Resume writes on a primary",
-            examples=("ccr-avn unfence eu", "ccr-avn unfence eu --disconnect"),
-        ),
-        "gate": Page(
-            line="Run one check of a procedure by itself",
-            examples=("ccr-avn gate running eu --timeout 600", "ccr-avn gate link eu us --json"),
+        "unfence": _page("Resume writes on a primary", "ccr-avn unfence eu", "ccr-avn unfence eu --disconnect"),
+        "gate": _page(
+            "Run one check of a procedure by itself",
+            "ccr-avn gate running eu --timeout 600",
+            "ccr-avn gate link eu us --json",
         ),
     },
 }
@@ -127,58 +119,52 @@ GROUPS: Mapping[str, Mapping[str, Page]] = {
 PAGES: Mapping[str, Page] = {
     **{name: page for group in GROUPS.values() for name, page in group.items()},
     **{
-        f"gate {name}": Page(line=line, examples=tuple(f"ccr-avn gate {name} {words}" for words in examples))
+        f"gate {name}": _page(line, *(f"ccr-avn gate {name} {words}" for words in examples))
         for name, (line, *examples) in GATES.items()
     },
-    "runs list": Page(
-        line="List the runs of this machine", examples=("ccr-avn runs list", "ccr-avn runs list --limit 5 --json")
+    "runs list": _page("List the runs of this machine", "ccr-avn runs list", "ccr-avn runs list --limit 5 --json"),
+    "runs show": _page(
+        "Show one run step by step, and how to resume it",
+        "ccr-avn runs show latest",
+        "ccr-avn runs show 20260102T030405Z-1ff96c --json",
     ),
-    "runs show": Page(
-        line="Show one run step by step, and how to resume it",
-        examples=("ccr-avn runs show latest", "ccr-avn runs show 20260102T030405Z-1ff96c --json"),
+    "runs verify": _page(
+        "Check that a journal is intact", "ccr-avn runs verify latest", 'ccr-avn runs verify latest --head "$head"'
     ),
-    "runs verify": Page(
-        line="Check that a journal is intact",
-        examples=("ccr-avn runs verify latest", 'ccr-avn runs verify latest --head "$head"'),
+    "runs report": _page(
+        "Write a report of one run, as HTML or Markdown",
+        "ccr-avn runs report latest --output report.html",
+        "ccr-avn runs report latest --format markdown",
     ),
-    "runs report": Page(
-        line="Write a report of one run, as HTML or Markdown",
-        examples=(
-            "ccr-avn runs report latest --output report.html",
-            "ccr-avn runs report latest --format markdown",
-        ),
+    "sandbox run": _page(
+        "Start a sandbox, run a command in it, leave nothing behind",
+        "ccr-avn sandbox run -- bash",
+        "ccr-avn sandbox run --build-seconds 10 --tls -- bash",
+        "ccr-avn sandbox run --set promote_empty -- bash",
     ),
-    "sandbox run": Page(
-        line="Start a sandbox, run a command in it, leave nothing behind",
-        examples=(
-            "ccr-avn sandbox run -- bash",
-            "ccr-avn sandbox run --build-seconds 10 --tls -- bash",
-            "ccr-avn sandbox run --set promote_empty -- bash",
-        ),
+    "sandbox up": _page(
+        "Start a sandbox in the foreground, for other shells",
+        "ccr-avn sandbox up",
+        "ccr-avn sandbox up --refuse-client-pause",
     ),
-    "sandbox up": Page(
-        line="Start a sandbox in the foreground, for other shells",
-        examples=("ccr-avn sandbox up", "ccr-avn sandbox up --refuse-client-pause"),
+    "sandbox fault": _page(
+        "Make the next API requests fail",
+        "ccr-avn sandbox fault kind=status status=500 method=POST times=1",
+        'ccr-avn sandbox fault kind=status status=429 "message=try again in 27s"',
     ),
-    "sandbox fault": Page(
-        line="Make the next API requests fail",
-        examples=(
-            "ccr-avn sandbox fault kind=status status=500 method=POST times=1",
-            'ccr-avn sandbox fault kind=status status=429 "message=try again in 27s"',
-        ),
+    "sandbox outage": _page(
+        "Lose a service, or a whole cloud",
+        "ccr-avn sandbox outage google-europe-west1",
+        "ccr-avn sandbox outage eu --kind freeze",
     ),
-    "sandbox outage": Page(
-        line="Lose a service, or a whole cloud",
-        examples=("ccr-avn sandbox outage google-europe-west1", "ccr-avn sandbox outage eu --kind freeze"),
+    "sandbox heal": _page("End an outage", "ccr-avn sandbox heal", "ccr-avn sandbox heal eu"),
+    "sandbox clear": _page(
+        "Cancel the faults that are still pending",
+        "ccr-avn sandbox clear",
+        "ccr-avn sandbox fault kind=hang && ccr-avn sandbox clear",
     ),
-    "sandbox heal": Page(line="End an outage", examples=("ccr-avn sandbox heal", "ccr-avn sandbox heal eu")),
-    "sandbox clear": Page(
-        line="Cancel the faults that are still pending",
-        examples=("ccr-avn sandbox clear", "ccr-avn sandbox fault kind=hang && ccr-avn sandbox clear"),
-    ),
-    "sandbox requests": Page(
-        line="Show the requests that the API received",
-        examples=("ccr-avn sandbox requests", "ccr-avn sandbox requests | grep DELETE"),
+    "sandbox requests": _page(
+        "Show the requests that the API received", "ccr-avn sandbox requests", "ccr-avn sandbox requests | grep DELETE"
     ),
 }
 

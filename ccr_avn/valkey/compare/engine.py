@@ -46,8 +46,7 @@ LOOKED_UP = 0.15  # what looking up a key of the replica costs, beside comparing
 COMMANDS, ROUND_TRIPS, FASTEST = 2.1, 3, 100_000
 """What is expected before the first key: commands a key, round trips a batch, and keys a second at the most."""
 
-Suspect = tuple[int, bytes, Kind | None]
-"""Database, key, and how it differed at a moment when it was proven to."""
+Suspect = tuple[int, bytes, Kind | None]  # database, key, and how it differed when it was proven to
 
 
 class Suspects:
@@ -74,8 +73,7 @@ class Suspects:
                 yield database, group
 
 
-Compared = tuple[Batch, list[bytes], Notes]
-"""A batch, which of its keys differ at first sight, and what has to be reported."""
+Compared = tuple[Batch, list[bytes], Notes]  # which of its keys differ at first sight, and what is to be reported
 
 
 def compare_batch(sides: Sides, traits: Traits, batch: Batch) -> Compared:
@@ -235,8 +233,10 @@ class Tally:
 
     def result(self, trouble: str | None) -> Comparison:
         seconds, counts = time.monotonic() - self._began, Counts(**self._kinds)
+        too_many = self._in_flight > max(FEW_IN_FLIGHT, self._keys[True] // 1000)
+        unproven: Verdict = "inconclusive" if trouble or self.notes.unreadable or too_many else "equal"
         return Comparison(
-            verdict=self._verdict(counts, trouble),
+            verdict="different" if counts.total else unproven,
             level=self._request.level,
             keys=self._keys[True],
             replica_keys=self._keys[False],
@@ -251,12 +251,6 @@ class Tally:
             seconds=seconds,
             peak_memory_bytes=(_peak_memory(),),
         )
-
-    def _verdict(self, counts: Counts, trouble: str | None) -> Verdict:
-        if counts.total:
-            return "different"
-        too_many = self._in_flight > max(FEW_IN_FLIGHT, self._keys[True] // 1000)
-        return "inconclusive" if trouble or self.notes.unreadable or too_many else "equal"
 
     def _reasons(self, trouble: str | None) -> Iterator[str]:
         if trouble:

@@ -76,7 +76,7 @@ def _all(sides: Sides, units: list[Unit], request: CompareRequest, size: int) ->
 
 
 def _scan(sides: Sides, unit: Unit, match: str | None, size: int) -> Iterator[list[bytes]]:
-    side, cursor = _side(sides, unit), b"0"
+    side, cursor = sides.primary if unit.on_primary else sides.replica, b"0"
     words = () if match is None else ("MATCH", match.encode(errors="surrogateescape"))
     while True:
         side.use(unit.database)  # the comparison in between may have used another
@@ -92,7 +92,8 @@ def _scan(sides: Sides, unit: Unit, match: str | None, size: int) -> Iterator[li
 def _random(sides: Sides, units: list[Unit], request: CompareRequest, size: int) -> Iterator[Batch]:
     total, wanted = max(1, sum(unit.keys for unit in units)), request.sample or 0
     for unit in units:
-        left, side = min(-(-wanted * unit.keys // total), unit.keys * 4), _side(sides, unit)
+        side = sides.primary if unit.on_primary else sides.replica
+        left = min(-(-wanted * unit.keys // total), unit.keys * 4)
         while left > 0:
             side.use(unit.database)
             answers = side.ask(*[("RANDOMKEY",)] * min(left, size))
@@ -117,7 +118,3 @@ def portions(keys: list[bytes], most: int) -> Iterator[list[bytes]]:
     parts = max(1, round(len(keys) / most), -(-sum(map(len, keys)) // BATCH_BYTES))
     size = max(1, -(-len(keys) // parts))  # SCAN gives a few more than asked: no message for those alone
     return (keys[start : start + size] for start in range(0, len(keys), size))
-
-
-def _side(sides: Sides, unit: Unit) -> Side:
-    return sides.primary if unit.on_primary else sides.replica

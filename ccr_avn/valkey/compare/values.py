@@ -84,9 +84,7 @@ WHOLE: dict[bytes, tuple[Command, ...]] = {  # the empty word stands for the key
     b"stream": (("XINFO", "STREAM", b""), ("XINFO", "GROUPS", b""), ("XRANGE", b"", "-", "+")),
 }
 DUMP: tuple[Command, ...] = (("DUMP", b""),)
-
-Read = tuple[bytes, list[Any], list[Any]]
-"""A key, the primary's replies about it, and the replica's."""
+Read = tuple[bytes, list[Any], list[Any]]  # a key, the primary's replies about it, and the replica's
 
 
 def _whole(sides: Sides, types: dict[bytes, bytes], notes: Notes, *, volatile: bool) -> dict[bytes, Kind]:
