@@ -93,6 +93,7 @@ class Single:
             setting=self.setting,
             find=find or _not_needed,
             promoted=lambda _: True,
+            checked=False,
         )
 
     def judged(self, *steps: "Step[Any]") -> "tuple[Finding, Results]":

@@ -13,6 +13,7 @@ from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.history import Audit
 from ccr_avn.procedures.gates.settings import NOBODY, networks
+from ccr_avn.procedures.gates.succession import ANOTHER
 from ccr_avn.procedures.switchover import Switchover, SwitchoverRequest
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class SwitchoverMove:
     def explain(self, run: "Run", problem: CcrError) -> None:
         """A run that stopped after the promotion says who is the primary, and until when writes are paused."""
         if not run.past_return or isinstance(problem, Locked):  # what another run does is its own to report
+            return
+        if run.seen.result(ANOTHER):  # there is nothing left to close
             return
         notes, facts = self.procedure.left_half_way(run.seen)
         problem.notes += notes

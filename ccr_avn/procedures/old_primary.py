@@ -13,6 +13,7 @@ from ccr_avn.procedures.fencing import FENCE, Fenced, fenced_in
 from ccr_avn.procedures.gates.closed import Closing, judge_closed
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
 from ccr_avn.procedures.gates.settings import DEFAULTS, NOBODY, filter_word, networks
+from ccr_avn.procedures.gates.succession import ANOTHER, is_another
 from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.info import fetch_replication
@@ -36,6 +37,7 @@ class CloseWish:
     setting: Setting
     find: Find
     promoted: Callable[[Results], bool]  # whether an earlier run's promotion was seen by the checks
+    checked: bool = True  # False: a gate, which made no checks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +162,9 @@ def _old_side(want: CloseWish, seen: Results) -> ReplicationInfo:
 
 
 def set_filter(want: CloseWish) -> Step[Service]:
-    def judge(service: Service, _: Results) -> Finding:
+    def judge(service: Service, seen: Results) -> Finding:
+        if other := _another(want, seen, service):
+            return other
         if service.state == "POWEROFF":
             return go(f"{want.primary} is powered off")
         if networks(service.user_config.get("ip_filter")) == [NOBODY]:
@@ -177,6 +181,13 @@ def set_filter(want: CloseWish) -> Step[Service]:
         guard=_look_closely,
         alone=want.setting.gate("ip-filter", want.primary, limit=30),
     )
+
+
+def _another(want: CloseWish, seen: Results, service: Service) -> Finding | None:
+    found = want.find(seen, want.primary) if want.checked else service
+    if other := is_another(want.setting.project, found, service, want.replica):
+        seen.keep(ANOTHER, result=True)
+    return other
 
 
 def _look_closely(seen: Results) -> None:
@@ -257,7 +268,9 @@ def _users(service: Service) -> frozenset[str]:
 
 
 def power_off(want: CloseWish) -> Step[Service]:
-    def judge(service: Service, _: Results) -> Finding:
+    def judge(service: Service, seen: Results) -> Finding:
+        if other := _another(want, seen, service):
+            return other
         if service.state == "POWEROFF":
             return go("it is powered off")
         if service.protected:

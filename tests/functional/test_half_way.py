@@ -4,6 +4,7 @@ import json
 import re
 import signal
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -130,6 +131,26 @@ def test_a_deletion_in_doubt_skips_nothing_when_the_command_is_run_again(pair: O
     assert done.code == 0, seen + done.err
     assert "nothing to wait for" not in seen + done.err
     assert missing(pair, load.acknowledged) == []
+
+
+@pytest.mark.parametrize("action", ["close", "power-off"])
+def test_a_namesake_of_the_old_primary_is_left_as_it_is(pair: Operator, action: str) -> None:
+    """Terminated, and created anew, while the run was stopped behind its promotion."""
+    child, _ = runs_to(pair, "accepts-writes: ok", "--old-primary", action, anew=True)
+    child.send_signal(signal.SIGSTOP)
+    services = pair.sandbox.platform.services
+    before = services["eu"].created
+    pair.sandbox.platform.delete("eu")
+    add_service(pair, "eu", "business-4", EU)
+    services["eu"].created = before + timedelta(hours=1)
+    child.send_signal(signal.SIGCONT)
+    done = ended(child)
+    assert done.code == 14, done.err
+    assert "eu is another service than the checks found" in done.err
+    assert "power-off" not in done.err[done.err.index("eu is another service") :], "nor is it to be done by hand"
+    assert "us is the primary" in done.err
+    assert services["eu"].powered
+    assert accepts(pair, "eu")
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])

@@ -5,10 +5,13 @@ import time
 from collections.abc import Sequence
 
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.lineage import FROM, JOURNALED, LINEAGE, Recorded, Successor, successors
+from ccr_avn.aiven.lineage import FROM, JOURNALED, LINEAGE, Recorded, Successor, created, successors
 from ccr_avn.aiven.models import Service
 from ccr_avn.plan.model import Finding, stop
 from ccr_avn.procedures.gates.pair_state import RECENT, still_sent
+
+ANOTHER = "another-service"
+"""Kept among the answers of a run: a service of the old primary's name took its place."""
 
 
 def superseded(
@@ -80,4 +83,16 @@ def both_promoted(project: Project, old: str, mine: Successor, later: Sequence[S
         detail="; ".join(f"{one.name}: shown by {' and '.join(one.proofs)}" for one in both),
         hint=f"see which has the writes: {', '.join(words[: len(looks)])}; {'; '.join(wrong)}; "
         "then run the same command again",
+    )
+
+
+def is_another(project: Project, found: Service, service: Service, replica: str) -> Finding | None:
+    """A service of the same name that was created since the checks is nobody's old primary: it is left as it is."""
+    if created(service) == created(found):
+        return None
+    return stop(
+        f"{found.name} is another service than the checks found: created {service.created}, not {found.created}",
+        detail=f"it was not changed; nothing was promoted from it, and {replica} is the primary",
+        hint=f"leave {found.name} as it is; look at both: "
+        + shlex.join(("ccr-avn", "status", found.name, replica, *project.flag)),
     )

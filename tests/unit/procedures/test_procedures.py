@@ -1,13 +1,15 @@
 """Procedures as plain values: their order, their argv; and that avn's own parser accepts every argv."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ccr_avn.aiven import models
 from ccr_avn.errors import NotProven, UsageError
 from ccr_avn.plan.model import Call, Later, Plan, Probe, Results
-from ccr_avn.procedures import verify
+from ccr_avn.procedures import old_primary, verify
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
@@ -15,7 +17,7 @@ from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
 from ccr_avn.valkey.compare import Comparison, Counts
 from ccr_avn.valkey.replication import Link
 from tests.support.avn_parser import read_by_avn
-from tests.support.factories import side
+from tests.support.factories import service, side
 from tests.support.plans import PLANS, SETTING, switching_plans
 
 
@@ -179,3 +181,35 @@ def test_no_step_says_that_writes_are_paused_where_they_may_not_be() -> None:
             if one.slug not in ("fence", "seal", "hold", "promote"):
                 assert "paused" not in one.poll.hint, one.slug
                 assert "paused" not in one.purpose, one.slug
+
+
+@pytest.mark.parametrize("step_of", [old_primary.set_filter, old_primary.power_off])
+@pytest.mark.parametrize(
+    ("born", "checked", "verdict"),
+    [
+        ("2026-08-01T09:00:00Z", True, "todo"),
+        ("2026-08-02T09:00:00Z", True, "stop"),
+        (None, True, "stop"),
+        ("2026-08-02T09:00:00Z", False, "todo"),
+    ],
+)
+def test_a_namesake_that_was_created_since_the_checks_is_neither_closed_nor_powered_off(
+    step_of: Any, born: str | None, checked: bool, verdict: str
+) -> None:
+    """A gate has made no checks: the service that it is asked about is the one that is meant."""
+    found, now = (
+        models.service(json.dumps(service("eu", create_time=made))) for made in ("2026-08-01T09:00:00Z", born)
+    )
+    wish = old_primary.CloseWish(
+        primary="eu",
+        replica="us",
+        fate="close",
+        setting=SETTING,
+        find=lambda _, __: found,
+        promoted=lambda _: False,
+        checked=checked,
+    )
+    for one in (now, now.model_copy(update={"state": "POWEROFF"})):
+        finding = step_of(wish).gate.judge(one, Results())
+        assert finding.verdict == (verdict if verdict == "stop" or one is now else "go")
+        assert ("eu is another service than the checks found" in finding.reason) == (verdict == "stop")
