@@ -4,11 +4,13 @@ import shlex
 import time
 from collections.abc import Sequence
 
+from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import FROM, JOURNALED, LINEAGE, Recorded, Successor, created, successors
 from ccr_avn.aiven.models import Service
 from ccr_avn.plan.model import Finding, stop
 from ccr_avn.procedures.gates.pair_state import RECENT, still_sent
+from ccr_avn.procedures.gates.settings import lets_nobody_in
 
 ANOTHER = "another-service"
 """Kept among the answers of a run: a service of the old primary's name took its place."""
@@ -30,7 +32,8 @@ def superseded(
         return both_promoted(project, old.name, mine, later)
     if not later:
         others = (one for one in still_sent(old, services, recorded, now=now) if one.new != new.name)
-        return next((may_still_happen(project, old.name, one) for one in others), None)
+        closed = closed_already(project, old, new) if lets_nobody_in(old) and new.source == old.name else None
+        return next((may_still_happen(project, old.name, one) for one in others), closed)
     first = later[0]
     finish, give_up = _finish(project, old.name, first.name)
     return stop(
@@ -58,6 +61,17 @@ def may_still_happen(project: Project, old: str, sent: Recorded) -> Finding:
         "elsewhere",
         hint=f"to finish that promotion: {finish}; to see whether it happens: {gate}; "
         f"if {sent.new} is lost: {give_up}, then run the same command again",
+    )
+
+
+def closed_already(project: Project, old: Service, new: Service) -> Finding:
+    """So is a primary that another service was promoted from; which one, nothing here records."""
+    opening = avn.service_update(project, old.name, "-c", "ip_filter=[…]").text
+    return stop(
+        f"{old.name} is closed to client connections, as an old primary is: another service may have its role",
+        detail="its ip_filter admits nobody, and neither a tag nor a journal of this machine records a promotion from it",
+        hint=f"find the service that applications use: {shlex.join(('ccr-avn', 'status', *project.flag))}; if there is "
+        f"none, and {new.name} is to take over what {old.name} had: {opening}, then run the same command again",
     )
 
 

@@ -14,7 +14,7 @@ from ccr_avn.errors import NotProven, Unreachable
 from ccr_avn.plan.model import Call, Finding, Gate, Results, Step, go
 from ccr_avn.procedures import promotion
 from ccr_avn.procedures.failover import FailoverRequest
-from ccr_avn.procedures.gates import links, services
+from ccr_avn.procedures.gates import links, services, succession
 from ccr_avn.procedures.gates import promotion as switch
 from ccr_avn.procedures.gates.links import Rejections, as_compared
 from ccr_avn.procedures.gates.pair_state import pair_state
@@ -724,3 +724,15 @@ def test_writes_that_another_has_paused_are_a_refusal() -> None:
     assert (found.verdict, "by no run on this machine" in found.reason) == ("stop", True)
     assert "ccr-avn unfence eu" in found.hint
     assert switch._judge_healthy(health, replace(asked, may_have_paused=True)).verdict == "go"
+
+
+def test_a_replica_of_a_primary_that_is_closed_is_not_promoted() -> None:
+    """As an old primary is: what took its role, nothing here records."""
+    old, closed = service("eu"), service("eu", user_config={"ip_filter": ["192.0.2.1/32"]})
+    sibling = service("us2", service_integrations=[row("eu", "us2")])
+    for primary, refused in ((old, False), (closed, True)):
+        finding = succession.superseded(P, primary, sibling, (primary, sibling), (), now=NOW)
+        assert bool(finding) is refused
+    assert finding is not None
+    assert "another service may have its role" in finding.reason
+    assert "ccr-avn status" in finding.hint
