@@ -83,7 +83,7 @@ def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]
             return go(f"{source} is in another project: it was not checked", source=source)
         found = by_name(answer, source)
         if found is None:
-            return go(f"{source} no longer exists", source=source)
+            return go(f"{source} is not listed", source=source)
         other = superseded(project, found, replica, answer, want.recorded, now=want.now)
         return other or go(f"{source} is {found.state}", source=source)
 

@@ -102,7 +102,7 @@ def test_one_that_the_platform_has_promoted_before_is_not_called_done(make: Make
 
 @pytest.mark.slow
 def test_it_can_be_waited_for(make: Make) -> None:
-    operator = paired(make(auto_promote=1.5))
+    operator = paired(make(auto_promote=8.0))
     before = operator.sandbox.changes()
     assert operator.ccr("sandbox", "outage", "eu").code == 0
     done = operator.ccr(*GO, "--wait-automatic", "30")

@@ -137,7 +137,7 @@ def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
     assert "eu" not in argv
 
 
-@pytest.mark.parametrize(("answer", "said"), [((service("eu"),), "eu is RUNNING"), ((), "eu no longer exists")])
+@pytest.mark.parametrize(("answer", "said"), [((service("eu"),), "eu is RUNNING"), ((), "eu is not listed")])
 def test_what_is_there_of_the_primary_is_said_as_it_is(answer: tuple[models.Service, ...], said: str) -> None:
     assert finding_of("primary", asked(), service("us", ROW), answer=answer).reason == said
 
