@@ -84,11 +84,10 @@ def found_ahead(old: "Service", new: "Service", project: str | None, run: str = 
 
 def may_have_paused(primary: str, replica: str, project: str | None) -> bool:
     """Whether a run on this machine about this very pair has paused writes on its primary, and may not have ended it."""
-    begun = {"event": "ChangeStarted", "slug": "fence"}
     return any(
         isinstance(facts := entries[0].get("facts"), dict)
         and (facts.get("primary"), facts.get("replica")) == (primary, replica)
-        and any(begun.items() <= {key: one.get(key) for key in begun}.items() for one in entries)
+        and any(one.get("event") == "ChangeStarted" and one.get("slug") == "fence" for one in entries)
         for entries in _runs_of(replica, project, b'"slug": "fence"')
     )
 

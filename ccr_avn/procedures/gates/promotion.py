@@ -16,6 +16,7 @@ from ccr_avn.procedures.gates.pair_state import PairState, feeding, pair_state
 from ccr_avn.procedures.gates.services import by_name, judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
 from ccr_avn.procedures.gates.succession import superseded
+from ccr_avn.units import clock_time
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, link_of
 
 
@@ -244,9 +245,8 @@ def _judge_healthy(health: Health, want: Asked) -> Finding:
 
 def _is_paused(primary: str, seconds: float) -> Finding:
     """Whoever paused them promotes a replica, or was interrupted while doing so: which one, and how far, is not known."""
-    until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
     return stop(
-        f"writes on {primary} are paused until {until}, and by no run on this machine of this pair",
+        f"writes on {primary} are paused until {clock_time(time.time() + seconds)}, and by no run on this machine of this pair",
         detail="another promotion from it may be under way, or may have been interrupted after its deletion was sent",
         hint="let it end, or run the command of that run again where it was begun; if nobody promotes anything, writes "
         f"resume by themselves then, or with: ccr-avn unfence {primary}",
