@@ -8,8 +8,9 @@ import typer
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Check, DryRun, Json, PollInterval, ProjectName, Samples, flattened
 from ccr_avn.cli.promotion_options import DoubtTimeout, Yes, answer_to, must_be_able_to_ask
-from ccr_avn.cli.verify import Level, must_fit
+from ccr_avn.cli.verify import must_fit
 from ccr_avn.errors import UsageError
+from ccr_avn.procedures.verify import Level
 
 Name = Annotated[
     str | None,
@@ -57,9 +58,7 @@ def drill(
     replica_plan: Annotated[
         str, typer.Option(metavar="PLAN", callback=options.a_word, help="Its plan: a startup plan.")
     ] = "startup-4",
-    level: Annotated[
-        Level, typer.Option(help="How thoroughly its data is compared before the promotion.")
-    ] = Level.VALUES,
+    level: Annotated[Level, typer.Option(help="How thoroughly its data is compared before the promotion.")] = "values",
     name: Name = None,
     check: Check = False,
     dry_run: DryRun = False,
@@ -132,7 +131,7 @@ def drill(
         setting=setting,
         plan=replica_plan,
         name=name or "",
-        level=level.value,
+        level=level,
         samples=samples,
         depth=Depth(max_operations=max_ops),
         keep=keep,

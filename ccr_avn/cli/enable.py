@@ -1,7 +1,6 @@
 """`ccr-avn enable`."""
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,21 +21,10 @@ from ccr_avn.cli.options import (
 from ccr_avn.cli.session import Session, show_preview
 from ccr_avn.history.drills import creations
 from ccr_avn.output import console
-from ccr_avn.procedures.enable import Enable, EnableRequest, plan_enable
+from ccr_avn.procedures.enable import Enable, EnableRequest, ReplicaFlag, plan_enable
 
 if TYPE_CHECKING:
     from ccr_avn.plan.execute import Run
-
-
-class ServiceType(StrEnum):
-    VALKEY = "valkey"
-    REDIS = "redis"
-
-
-class ReplicaFlag(StrEnum):
-    AUTO = "auto"
-    READ_REPLICA_FOR = "read-replica-for"
-    SERVICE_INTEGRATION = "service-integration"
 
 
 @flattened
@@ -68,7 +56,8 @@ def enable(
     json: Json = False,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove replication on the data plane.")] = True,
     service_type: Annotated[
-        ServiceType | None, typer.Option(help="Type of a new primary (valkey); an existing one must match.")
+        Literal["valkey", "redis"] | None,
+        typer.Option(help="Type of a new primary (valkey); an existing one must match."),
     ] = None,
     primary_arg: Annotated[
         list[str] | None,
@@ -83,8 +72,9 @@ def enable(
         bool, typer.Option("--allow-any-plan", help="Let Aiven decide on the replica's plan.")
     ] = False,
     replica_flag: Annotated[
-        ReplicaFlag, typer.Option(help="avn flag that creates the replica; auto: the one avn has.")
-    ] = ReplicaFlag.AUTO,
+        Literal["auto", ReplicaFlag],
+        typer.Option(help="avn flag that creates the replica; auto: the one avn has."),
+    ] = "auto",
     project: ProjectName = None,
     running_timeout: Annotated[float, options.seconds("Time limit for each service to be RUNNING.")] = 1200,
     backup_timeout: Annotated[float, options.seconds("Time limit for the first backup.")] = 3600,
@@ -97,20 +87,18 @@ def enable(
         options.idle(context, "--no-verify", "--verify", "samples", "link_timeout")
     asking.preload()
     program = identify(asking.avn, with_help=True)
-    wanted = replica_flag.value
-    if wanted == "auto":
-        wanted = "service-integration" if program.offers_service_integration else "read-replica-for"
+    detected: ReplicaFlag = "service-integration" if program.offers_service_integration else "read-replica-for"
     want = EnableRequest(
         primary=primary,
         replica=replica,
         setting=asking.setting(project, poll_interval),
-        service_type=service_type.value if service_type else None,
+        service_type=service_type,
         primary_cloud=primary_cloud,
         primary_plan=primary_plan,
         replica_cloud=replica_cloud,
         replica_plan=replica_plan,
-        replica_flag="service-integration" if wanted == "service-integration" else "read-replica-for",
-        flag_was_asked=replica_flag is not ReplicaFlag.AUTO,
+        replica_flag=detected if replica_flag == "auto" else replica_flag,
+        flag_was_asked=replica_flag != "auto",
         primary_args=tuple(primary_arg or ()),
         replica_args=tuple(replica_arg or ()),
         allow_any_plan=allow_any_plan,

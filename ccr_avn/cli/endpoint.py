@@ -1,8 +1,7 @@
 """`ccr-avn endpoint`: the one command that prints secrets, because that is its job."""
 
 import json
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,37 +16,30 @@ from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.steps import endpoint as reach
 
 
-class Format(StrEnum):
-    TABLE = "table"
-    URI = "uri"
-    ENV = "env"
-    JSON = "json"
-    K8S_SECRET = "k8s-secret"  # noqa: S105 (a format's name)
-
-
 def endpoint(
     service: ServiceName,
     project: ProjectName = None,
     form: Annotated[
-        Format, typer.Option("--format", help="env: for a dotenv file or a shell to source; k8s-secret: a manifest.")
-    ] = Format.TABLE,
+        Literal["table", "uri", "env", "json", "k8s-secret"],
+        typer.Option("--format", help="env: for a dotenv file or a shell to source; k8s-secret: a manifest."),
+    ] = "table",
     username: Annotated[str, typer.Option(metavar="U", help="User to connect as.")] = "default",
     call_timeout: CallTimeout = 60,
     route: Route = None,
     avn: Avn = None,
 ) -> None:
     """Print the connection details of SERVICE, password included."""
-    setting = options.setting(project, route=route or options.RouteName.DYNAMIC)
+    setting = options.setting(project, route=route or "dynamic")
     [found] = look_up(avn, setting.project, (service,), call_timeout, console.note)
     connection = Connection(service=service, uri=reach(found, setting).uri)
     if username != "default":
         connection = connection.as_user(username, _password(found.users, service, username))
     text = {
-        Format.TABLE: lambda: console.table(list(connection.parts.items())),
-        Format.URI: lambda: connection.uri,
-        Format.ENV: lambda: connection.env().rstrip(),
-        Format.JSON: lambda: _json(connection.parts),
-        Format.K8S_SECRET: lambda: connection.kubernetes_secret().rstrip(),
+        "table": lambda: console.table(list(connection.parts.items())),
+        "uri": lambda: connection.uri,
+        "env": lambda: connection.env().rstrip(),
+        "json": lambda: _json(connection.parts),
+        "k8s-secret": lambda: connection.kubernetes_secret().rstrip(),
     }[form]()
     console.hand_over(text)
 

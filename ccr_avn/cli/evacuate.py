@@ -2,9 +2,8 @@
 
 import re
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
     from ccr_avn.process import Answer
 
 CLOUD = re.compile(r"[a-z][a-z0-9_-]*\*?")
-
-
-class OldPrimary(StrEnum):
-    CLOSE = "close"
-    POWER_OFF = "power-off"
 
 
 Names = Annotated[
@@ -72,8 +66,9 @@ def evacuate(
     max_lag_bytes: Annotated[int, options.number("Maximum lag of a replica to begin with, in bytes.")] = 31_457_280,
     allow_rejected_commands: options.AllowRejected = False,
     old_primary: Annotated[
-        OldPrimary, typer.Option(help="After a switchover: closed to clients (ip_filter), or powered off.")
-    ] = OldPrimary.CLOSE,
+        Literal["close", "power-off"],
+        typer.Option(help="After a switchover: closed to clients (ip_filter), or powered off."),
+    ] = "close",
     write_env_dir: Annotated[
         Path | None,
         typer.Option(
@@ -120,7 +115,7 @@ def evacuate(
                 rejections=setting.rejections,
             ),
             setting=setting,
-            old_primary=old_primary.value,
+            old_primary=old_primary,
             parallel=parallel,
             canary=canary,
             stop_after=stop_after,

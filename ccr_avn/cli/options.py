@@ -6,9 +6,8 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -201,14 +200,8 @@ CaFile = Annotated[
 ]
 
 
-class RouteName(StrEnum):
-    """As avn's `connection-info` has them."""
-
-    DYNAMIC = "dynamic"
-    PUBLIC = "public"
-    PRIVATELINK = "privatelink"
-
-
+RouteName = Literal["dynamic", "public", "privatelink"]
+"""As avn's `connection-info` has them."""
 Route = Annotated[
     RouteName | None,
     typer.Option("--route", help="Network route to services; else dynamic, or public if only that connects."),
@@ -270,7 +263,7 @@ def setting(
         ca_file=ca_file,
         poll_interval=max(poll_interval, 0.1),
         avn=avn,
-        route=route.value if route else None,
+        route=route,
     )
 
 

@@ -3,9 +3,8 @@
 import re
 import shlex
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,11 +32,6 @@ app = typer.Typer(
 )
 
 HASH = re.compile(r"[0-9a-fA-F]{64}")
-
-
-class Format(StrEnum):
-    HTML = "html"
-    MARKDOWN = "markdown"
 
 
 def _names(incomplete: str) -> list[str]:
@@ -146,8 +140,9 @@ def verify(
 def report(
     run: RunName,
     format: Annotated[  # noqa: A002  the option's name is --format
-        Format, typer.Option("--format", help="html: one self-contained page; markdown: for a ticket.")
-    ] = Format.HTML,
+        Literal["html", "markdown"],
+        typer.Option("--format", help="html: one self-contained page; markdown: for a ticket."),
+    ] = "html",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -162,7 +157,7 @@ def report(
     """Write a report of one run, to keep for an audit. It contains no credentials."""
     path = runs.find(run)
     story, verdict = summarize(runs.read(path)), runs.verify(path)
-    text = rooms.html(story, verdict) if format is Format.HTML else rooms.markdown(story, verdict)
+    text = rooms.html(story, verdict) if format == "html" else rooms.markdown(story, verdict)
     if output is None:
         console.hand_over(text.rstrip("\n"))  # what it tells was cleaned when it was read: HTML must not be cut into
         return

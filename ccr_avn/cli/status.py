@@ -3,10 +3,9 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -25,11 +24,7 @@ UNKNOWN = 3
 """Exit code of Nagios' plugins, and of --exit-code, for whatever keeps us from telling."""
 
 
-class Format(StrEnum):
-    TABLE = "table"
-    JSON = "json"
-    NAGIOS = "nagios"
-    PROMETHEUS = "prometheus"
+Format = Literal["table", "json", "nagios", "prometheus"]
 
 
 class CantTell(CcrError):
@@ -47,7 +42,7 @@ class StatusCommand(HelpCommand):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        nagios, limit = ctx.params.get("form") == Format.NAGIOS, ctx.params.get("timeout")
+        nagios, limit = ctx.params.get("form") == "nagios", ctx.params.get("timeout")
         with _unknown_instead(nagios=nagios, health=bool(ctx.params.get("exit_code"))):
             try:
                 with Signals(signal.SIGALRM), within(limit):
@@ -80,7 +75,7 @@ def status(
     form: Annotated[
         Format,
         typer.Option("--format", help="nagios: one line, exit 0/1/2/3; prometheus: for the textfile collector."),
-    ] = Format.TABLE,
+    ] = "table",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -191,13 +186,13 @@ def _checked(form: Format, output: Path | None, *, json: bool, warn_lag: int, cr
     Raises:
         UsageError: the options don't go together.
     """
-    if json and form not in (Format.TABLE, Format.JSON):
+    if json and form not in ("table", "json"):
         raise UsageError(
-            f"--json and --format {form.value} don't go together",
+            f"--json and --format {form} don't go together",
             detail="there is only one output format",
             hint="omit one of them",
         )
-    if output and form is not Format.PROMETHEUS:
+    if output and form != "prometheus":
         raise UsageError(
             "--output requires --format prometheus",
             detail="it is for node_exporter's textfile collector",
@@ -209,7 +204,7 @@ def _checked(form: Format, output: Path | None, *, json: bool, warn_lag: int, cr
             detail="both in bytes, above 0, and --warn-lag not above --crit-lag",
             hint="--warn-lag 10485760 --crit-lag 104857600",
         )
-    return Format.JSON if json else form
+    return "json" if json else form
 
 
 @contextmanager

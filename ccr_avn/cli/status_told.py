@@ -71,21 +71,21 @@ def _show(
     project: str | None,
 ) -> None:
     """``left_out``: what avn said that can't be read."""
-    if form is not Format.NAGIOS:
+    if form != "nagios":
         for note in left_out:
             console.warn(note)
     match form:
-        case Format.NAGIOS:
+        case "nagios":
             line, code = line_of(found, limits, left_out)
             console.say(line)
             raise typer.Exit(code)
-        case Format.PROMETHEUS:
+        case "prometheus":
             _show_metrics(text_of(found, project or default_project()), output)
-        case Format.JSON:
+        case "json":
             pairs = [{**one.told(), **last} for one, last in zip(found, _last_drills(found, project), strict=True)]
             result = {"health": overall(found), "pairs": pairs, "warnings": list(left_out)}
             console.envelope("status", ok=True, changed=False, result=result)
-        case Format.TABLE:
+        case "table":
             console.say(
                 console.table(rows(found), indent="") if found else "no Valkey or Redis services in this project"
             )

@@ -1,7 +1,6 @@
 """`ccr-avn switchover`."""
 
 import time
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,25 +16,14 @@ from ccr_avn.errors import UsageError
 from ccr_avn.history import drills
 from ccr_avn.history.promotions import may_have_paused, promotions
 from ccr_avn.output import console
+from ccr_avn.procedures.fencing import FenceMode
+from ccr_avn.procedures.old_primary import OldPrimaryAction
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
 from ccr_avn.valkey.replication import behind
 
 if TYPE_CHECKING:
     from ccr_avn.plan.execute import Run
     from ccr_avn.procedures.switchover import Switchover
-
-
-class FenceMode(StrEnum):
-    AUTO = "auto"
-    CLIENT_PAUSE = "client-pause"
-    OBSERVE = "observe"
-
-
-class OldPrimary(StrEnum):
-    CLOSE = "close"
-    POWER_OFF = "power-off"
-    HOLD = "hold"
-    OPEN = "open"
 
 
 @flattened
@@ -47,9 +35,9 @@ def switchover(
     manner: Manner,
     hooking: Hooking,
     old_primary: Annotated[
-        OldPrimary,
+        OldPrimaryAction,
         typer.Option(help="close: no clients (ip_filter); hold: paused until Ctrl-C; open: split brain."),
-    ] = OldPrimary.CLOSE,
+    ] = "close",
     max_lag_bytes: Annotated[int, options.number("Maximum lag of REPLICA to begin with, in bytes.")] = 31_457_280,
     allow_smaller: Annotated[
         bool, typer.Option("--allow-smaller", help="Promote REPLICA even if the data exceeds its memory.")
@@ -57,7 +45,7 @@ def switchover(
     allow_rejected_commands: options.AllowRejected = False,
     fence: Annotated[
         FenceMode, typer.Option(help="observe: you stop the writers; auto: client-pause if permitted.")
-    ] = FenceMode.AUTO,
+    ] = "auto",
     project: ProjectName = None,
     fence_ttl: Annotated[
         float,
@@ -70,9 +58,9 @@ def switchover(
     asking: options.Asking,
 ) -> None:
     """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost."""
-    if fence is FenceMode.OBSERVE:
+    if fence == "observe":
         options.idle(context, "--fence observe", "--fence auto or client-pause", "fence_ttl")
-        if old_primary is OldPrimary.HOLD:
+        if old_primary == "hold":
             raise UsageError(
                 "--old-primary hold can't be combined with --fence observe",
                 detail="hold keeps the write pause, and observe makes none",
@@ -86,7 +74,7 @@ def switchover(
         primary=primary,
         replica=replica,
         project=project,
-        old_primary=old_primary.value,
+        old_primary=old_primary,
     )
     want = SwitchoverRequest(
         primary=primary,
@@ -95,12 +83,12 @@ def switchover(
         run=session.run_id,
         max_lag_bytes=max_lag_bytes,
         allow_smaller=allow_smaller,
-        fence=fence.value,
+        fence=fence,
         fence_ttl=fence_ttl,
         catch_up_timeout=catch_up_timeout,
         promote_timeout=limits.promote_timeout,
         doubt_timeout=limits.doubt_timeout,
-        old_primary=old_primary.value,
+        old_primary=old_primary,
         recorded=promotions(project),
         may_have_paused=may_have_paused(primary, replica, project),
         drills=drills.creations(project),

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from ccr_avn.cli.options import Json, LinkTimeout, Primary, ProjectName, Replica
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import NotProven
 from ccr_avn.output import console
-from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
+from ccr_avn.procedures.verify import Depth, Level, VerifyRequest, plan_verify
 from ccr_avn.valkey.compare import JOBS
 
 if TYPE_CHECKING:
@@ -24,13 +23,6 @@ if TYPE_CHECKING:
 
 EVERY = 2.0
 """Seconds between two lines on how a comparison goes on."""
-
-
-class Level(StrEnum):
-    LINK = "link"
-    MARKER = "marker"
-    KEYS = "keys"
-    VALUES = "values"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +66,10 @@ def must_fit(context: typer.Context, level: Level, *comparing: str) -> None:
     Raises:
         UsageError: an option was given that this level does not heed.
     """
-    beside = f"--level {level.value}"
-    if level is Level.LINK:
+    beside = f"--level {level}"
+    if level == "link":
         options.idle(context, beside, "--level marker, keys or values", "samples")
-    if level in (Level.LINK, Level.MARKER):
+    if level in ("link", "marker"):
         options.idle(context, beside, "--level keys or values", *comparing, use="use --level values")
 
 
@@ -92,7 +84,7 @@ def verify(
         typer.Option(
             help="link: replication is up; marker: test writes arrive; keys: every key exists; values: and has equal contents."
         ),
-    ] = Level.MARKER,
+    ] = "marker",
     json: Json = False,
     samples: Samples = 20,
     max_lag_bytes: Annotated[int | None, options.number("Maximum lag of REPLICA, in bytes. [default: any]")] = None,
@@ -111,7 +103,7 @@ def verify(
     values.
     """
     must_fit(context, level, *(one.name for one in fields(Comparing)), "unlinked")
-    if unlinked or (level is Level.VALUES and comparing.depth.whole):
+    if unlinked or (level == "values" and comparing.depth.whole):
         beside = "--unlinked" if unlinked else "a comparison of all values"
         options.idle(context, beside, "replicated pairs and --level link, marker or keys", "allow_rejected_commands")
     asking.preload()
@@ -120,7 +112,7 @@ def verify(
         primary=primary,
         replica=replica,
         setting=setting,
-        level=level.value,
+        level=level,
         samples=samples,
         link_timeout=link_timeout,
         max_lag=max_lag_bytes,
