@@ -64,7 +64,7 @@ def once(script: str) -> tuple[float, int, int]:
             path = f"{home}:{BIN}:{os.environ['PATH']}"
             environment = {**os.environ, **sandbox.environment(), "PATH": path, "CCR_AVN_BIN": str(shim)}
             seconds = timed(["bash", "-c", script], environment)
-            return seconds, (home / "starts").read_text().count("\n"), sandbox.requests_total()
+            return seconds, (home / "starts").read_text().count("\n"), len(sandbox.requests)
     finally:
         shutil.rmtree(home)
 

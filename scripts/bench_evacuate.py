@@ -172,7 +172,7 @@ def measured(sandbox: RunningSandbox, command: list[str], home: Path, pairs: int
         [single(environment, one, more) for one in range(SINGLES)] if "single0" in sandbox.platform.services else []
     )
     CONNECTIONS.clear()
-    asked, before, began = sandbox.requests_total(), resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    asked, before, began = len(sandbox.requests), resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with (home / "out").open("w") as out, (home / "err").open("w") as err:
         child = subprocess.Popen(command, env=environment, cwd=home, stdout=out, stderr=err)
         watched = Watched(child.pid)
@@ -189,7 +189,7 @@ def measured(sandbox: RunningSandbox, command: list[str], home: Path, pairs: int
     return Took(
         promoted=promoted,
         total=total,
-        requests=sandbox.requests_total() - asked,
+        requests=len(sandbox.requests) - asked,
         cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         processes=len(CONNECTIONS),
         seen=watched,

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ccr_avn.sandbox import catalogue, shapes
+from ccr_avn.sandbox import answers, catalogue
+from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import ApiError, User, new_password
-from ccr_avn.sandbox.world import Platform
 
 
 class Api:
@@ -15,18 +15,18 @@ class Api:
         self._ca = ca_certificate
 
     def me(self, body: Any) -> Any:
-        return {"user": shapes.person(self._platform.options.project)}
+        return {"user": answers.person(self._platform.options.project)}
 
     def projects(self, body: Any) -> Any:
         project = self._platform.options.project
         return {
-            "projects": [shapes.project(project)],
+            "projects": [answers.project(project)],
             "project_membership": {project: "admin"},
             "project_memberships": {project: ["admin"]},
         }
 
     def project(self, body: Any) -> Any:
-        return {"project": shapes.project(self._platform.options.project)}
+        return {"project": answers.project(self._platform.options.project)}
 
     def ca(self, body: Any) -> Any:
         return {"certificate": self._ca}
@@ -74,16 +74,16 @@ class Api:
 
     def services(self, body: Any) -> Any:
         every = self._platform.services.values()
-        return {"services": [shapes.service(self._platform, one) for one in every if not one.lost]}
+        return {"services": [answers.service(self._platform, one) for one in every if not one.lost]}
 
     def create(self, body: Any) -> Any:
-        return {"service": shapes.service(self._platform, self._platform.create(body))}
+        return {"service": answers.service(self._platform, self._platform.create(body))}
 
     def service(self, body: Any, name: str) -> Any:
-        return {"service": shapes.service(self._platform, self._platform.find(name))}
+        return {"service": answers.service(self._platform, self._platform.find(name))}
 
     def update(self, body: Any, name: str) -> Any:
-        return {"service": shapes.service(self._platform, self._platform.update(name, body))}
+        return {"service": answers.service(self._platform, self._platform.update(name, body))}
 
     def delete(self, body: Any, name: str) -> Any:
         self._platform.delete(name)
@@ -94,7 +94,7 @@ class Api:
 
     def integrations(self, body: Any, name: str) -> Any:
         self._platform.find(name)
-        return {"service_integrations": shapes.integrations(self._platform, name)}
+        return {"service_integrations": answers.integrations(self._platform, name)}
 
     def integration_types(self, body: Any) -> Any:
         return {"integration_types": catalogue.integration_types(self._platform.options.service_types)}
@@ -119,7 +119,7 @@ class Api:
         return {"message": "tags updated"}
 
     def user(self, body: Any, name: str, user: str) -> Any:
-        everyone = shapes.users(self._platform, self._platform.find(name))
+        everyone = answers.users(self._platform, self._platform.find(name))
         found = next((one for one in everyone if one["username"] == user), None)
         if not found:
             raise ApiError(404, "Service user does not exist")

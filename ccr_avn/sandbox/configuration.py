@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from valkey import ResponseError
 
 from ccr_avn.errors import UsageError
-from ccr_avn.sandbox import clients
+from ccr_avn.sandbox import slow_load
 from ccr_avn.sandbox.options import SandboxOptions
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: i
         f"masterauth {admin if linked else 'cut'}",
         f"port {server.port}",
         *(f'{name} "{value}"' for name, value in server.settings.items()),
-        *(clients.CONFIGURATION if server.loading else ()),
+        *(slow_load.CONFIGURATION if server.loading else ()),
     ]
     if not options.serve_stale_data:
         told.append("replica-serve-stale-data no")

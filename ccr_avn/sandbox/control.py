@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from ccr_avn.sandbox import bodies
+from ccr_avn.sandbox import requests
 from ccr_avn.sandbox.faults import Fault, Faults
+from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import ApiError
-from ccr_avn.sandbox.world import Platform
 
-Command = tuple[Callable[..., Any], type[bodies.Control]]
+Command = tuple[Callable[..., Any], type[requests.Control]]
 """Takes the request's JSON, which must be so."""
 
 
@@ -41,9 +41,9 @@ def control(platform: Platform, servers: Any, faults: Faults) -> dict[str, Comma
 
     return {
         "faults": (add_fault, Fault),
-        "clear": (clear_faults, bodies.Nothing),
-        "outage": (outage, bodies.Outage),
-        "heal": (heal, bodies.Heal),
+        "clear": (clear_faults, requests.Nothing),
+        "outage": (outage, requests.Outage),
+        "heal": (heal, requests.Heal),
     }
 
 

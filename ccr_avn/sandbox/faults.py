@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from ccr_avn.sandbox.bodies import Control
 from ccr_avn.sandbox.records import Row
+from ccr_avn.sandbox.requests import Control
 
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 

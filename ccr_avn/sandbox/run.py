@@ -28,7 +28,7 @@ class RunningSandbox:
     platform: Any
     servers: Any
     faults: Any
-    guard: Any
+    server: Any
 
     def environment(self) -> dict[str, str]:
         """What makes avn talk to it, with the person's own login left alone."""
@@ -44,12 +44,15 @@ class RunningSandbox:
             "CCR_AVN_STATE_DIR": str(self.home / "state"),
         }
 
-    def requests_total(self) -> int:
-        return len(self.guard.requests)
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """What the API was asked so far, in order; of a changing request with its body."""
+        log: list[dict[str, Any]] = self.server.requests
+        return log
 
     def changes(self) -> list[tuple[str, str]]:
         """The changing requests so far, in order, with what the API answered left out."""
-        return [(one["method"], one["path"]) for one in self.guard.requests if "body" in one]
+        return [(one["method"], one["path"]) for one in self.requests if "body" in one]
 
 
 @contextlib.contextmanager
@@ -89,24 +92,24 @@ def _served(options: SandboxOptions, servers: Any, home: Path) -> Iterator[Runni
     timers: list[threading.Timer] = []
     try:
         sandbox = _assemble(options, servers, home, timers)
-        threading.Thread(target=sandbox.guard.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=sandbox.server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield sandbox
         finally:
-            sandbox.guard.shutdown()
-            sandbox.guard.server_close()
+            sandbox.server.shutdown()
+            sandbox.server.server_close()
     finally:
         for timer in timers:
             timer.cancel()
 
 
 def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[threading.Timer]) -> RunningSandbox:
-    from ccr_avn.sandbox import bodies
+    from ccr_avn.sandbox import requests
     from ccr_avn.sandbox.api import Api
     from ccr_avn.sandbox.control import control
     from ccr_avn.sandbox.faults import Faults, RateLimit
+    from ccr_avn.sandbox.platform import Platform
     from ccr_avn.sandbox.web import Server
-    from ccr_avn.sandbox.world import Platform
 
     lock = threading.RLock()
 
@@ -127,7 +130,7 @@ def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[th
         secrets.token_urlsafe(24),
     )
     commands = control(platform, servers, faults)
-    commands["requests"] = (lambda _: {"requests": server.requests}, bodies.Nothing)
+    commands["requests"] = (lambda _: {"requests": server.requests}, requests.Nothing)
     server = Server(
         Api(platform, options.tls_ca.read_text() if options.tls_ca else ""),
         commands,
@@ -146,7 +149,7 @@ def _assemble(options: SandboxOptions, servers: Any, home: Path, timers: list[th
         platform=platform,
         servers=servers,
         faults=faults,
-        guard=server,
+        server=server,
     )
 
 

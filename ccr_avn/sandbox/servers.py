@@ -14,12 +14,11 @@ from typing import Any
 
 import valkey
 
-from ccr_avn.sandbox import clients as slow_load
-from ccr_avn.sandbox import configuration
-from ccr_avn.sandbox.clients import chatters
+from ccr_avn.sandbox import configuration, slow_load
 from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, START_LIMIT, ReservedPort, Server, find_binary
 from ccr_avn.sandbox.keeper import Keeper
 from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.platform_activity import activities
 from ccr_avn.sandbox.tls import Front
 
 
@@ -37,7 +36,7 @@ class ValkeyServers:
         self._servers: dict[str, Server] = {}
         self._lock = threading.RLock()
         self._restarts = options.promote_restart or options.promote_empty
-        self._chatters = chatters(options, self._primaries, self._accounts)
+        self._activities = activities(options, self._primaries, self._accounts)
 
     # -- what the platform does
 
@@ -186,8 +185,8 @@ class ValkeyServers:
         return tuple(self._servers)
 
     def close(self) -> None:
-        for chatter in self._chatters:
-            chatter.close()
+        for activity in self._activities:
+            activity.close()
         for name in self.names():
             self.forget(name)
         shutil.rmtree(self._root, ignore_errors=True)

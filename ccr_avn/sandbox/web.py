@@ -12,7 +12,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-from ccr_avn.sandbox import bodies
+from ccr_avn.sandbox import requests
 from ccr_avn.sandbox.api import Api
 from ccr_avn.sandbox.control import Command
 from ccr_avn.sandbox.faults import CHANGING, Faults, RateLimit
@@ -28,14 +28,14 @@ class Route(NamedTuple):
     method: str
     path: re.Pattern[str]
     act: Callable[..., Any]
-    body: type[bodies.Body | bodies.Control]
+    body: type[requests.Body | requests.Control]
 
 
 def routes(api: Api, control: dict[str, Command]) -> list[Route]:
     project = "/v1/project/{project}"
     one = project + "/service/{name}"
-    nothing = bodies.Body
-    table: list[tuple[str, str, Callable[..., Any], type[bodies.Body | bodies.Control]]] = [
+    nothing = requests.Body
+    table: list[tuple[str, str, Callable[..., Any], type[requests.Body | requests.Control]]] = [
         ("GET", "/v1/me", api.me, nothing),
         ("GET", "/v1/project", api.projects, nothing),
         ("GET", "/v1/clouds", api.clouds, nothing),
@@ -53,18 +53,18 @@ def routes(api: Api, control: dict[str, Command]) -> list[Route]:
         ("POST", project + "/integration", api.integrate, nothing),
         ("DELETE", project + "/integration/{row}", api.disintegrate, nothing),
         ("GET", project + "/service", api.services, nothing),
-        ("POST", project + "/service", api.create, bodies.Create),
+        ("POST", project + "/service", api.create, requests.Create),
         ("GET", one, api.service, nothing),
-        ("PUT", one, api.update, bodies.Update),
+        ("PUT", one, api.update, requests.Update),
         ("DELETE", one, api.delete, nothing),
         ("GET", one + "/backups", api.backups, nothing),
         ("GET", one + "/integration", api.integrations, nothing),
         ("GET", one + "/tags", api.tags, nothing),
-        ("PATCH", one + "/tags", api.tag, bodies.TagChanges),
-        ("PUT", one + "/tags", api.retag, bodies.Tags),
-        ("POST", one + "/user", api.new_user, bodies.NewUser),
+        ("PATCH", one + "/tags", api.tag, requests.TagChanges),
+        ("PUT", one + "/tags", api.retag, requests.Tags),
+        ("POST", one + "/user", api.new_user, requests.NewUser),
         ("GET", one + "/user/{user}", api.user, nothing),
-        ("PUT", one + "/user/{user}", api.change_user, bodies.UserChange),
+        ("PUT", one + "/user/{user}", api.change_user, requests.UserChange),
         ("DELETE", one + "/user/{user}", api.delete_user, nothing),
         *(("POST", f"/sandbox/{name}", handler, body) for name, (handler, body) in control.items()),
     ]
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._befall(record, path, raw)
             self._send(200, json.dumps(self._answer(path, raw)).encode(), record)
         except ApiError as refusal:
-            self._send(refusal.status, json.dumps(bodies.error(refusal)).encode(), record)
+            self._send(refusal.status, json.dumps(requests.error(refusal)).encode(), record)
         except _HangUp:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
@@ -139,8 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise ApiError(405 if matches else 404, "No such thing here")
         words = {key: word for key, word in found.groupdict().items() if key not in ("project", "account")}
         try:
-            body = bodies.json_of(raw)
-            bodies.check(body, route.body)
+            body = requests.json_of(raw)
+            requests.check(body, route.body)
             with self.server.lock:
                 return route.act(body, **words)
         except ValueError as wrong:
@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         record: dict[str, Any] = {"method": self.command, "path": path, "status": None}
         if self.command in CHANGING:
             try:
-                record["body"] = bodies.json_of(raw)
+                record["body"] = requests.json_of(raw)
             except ValueError:
                 record["body"] = {}
         self.server.requests.append(record)

@@ -130,7 +130,7 @@ def test_a_rebalancing_primary_serves(operator: Operator) -> None:
 def test_a_slow_backup_is_waited_for(make: Make) -> None:
     operator = make(backup_seconds=3600)
     child = operator.start("ccr-avn", "enable", "eu", "us", "--primary-cloud", EU, "--replica-cloud", US)
-    requests = operator.sandbox.guard.requests
+    requests = operator.sandbox.requests
     until(lambda: any(one["path"].endswith("/backups") and one["status"] for one in requests), "the backups to be read")
     platform = operator.sandbox.platform
     platform.options = replace(platform.options, backup_seconds=0.0)
@@ -286,11 +286,11 @@ def test_a_token_that_may_not_see_offers_and_vpcs_is_warned_not_refused(operator
     assert done.code == 0, done.err
     assert "warning: offers:" in done.err
     assert "warning: vpc:" in done.err
-    asked = [one["path"] for one in operator.sandbox.guard.requests]
+    asked = [one["path"] for one in operator.sandbox.requests]
     assert sum(path.endswith("/service_types") for path in asked) == 1
     again = operator.enable("--no-verify")
     assert again.code == 0
-    asked = [one["path"] for one in operator.sandbox.guard.requests]
+    asked = [one["path"] for one in operator.sandbox.requests]
     assert sum(path.endswith("/service_types") for path in asked) == 1, "nothing is to be made: nothing is looked up"
 
 

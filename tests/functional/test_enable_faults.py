@@ -129,7 +129,7 @@ def test_killed_at_any_step_the_same_command_finishes(make: Make, step: str, num
 
 
 def requests(operator: Operator) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = operator.sandbox.guard.requests
+    found: list[dict[str, Any]] = operator.sandbox.requests
     return found
 
 

@@ -32,7 +32,7 @@ def world(operator: Operator) -> tuple[object, ...]:
 
 
 def bodies(operator: Operator) -> list[object]:
-    return [(one["method"], one["path"], one["body"]) for one in operator.sandbox.guard.requests if "body" in one]
+    return [(one["method"], one["path"], one["body"]) for one in operator.sandbox.requests if "body" in one]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_pasted_again_it_changes_nothing(operator: Operator) -> None:
 def test_a_preview_asks_nobody_and_needs_no_token(operator: Operator, tmp_path: Path) -> None:
     done = operator.enable("--dry-run", AIVEN_AUTH_TOKEN="", AIVEN_WEB_URL="http://127.0.0.1:9")
     assert done.code == 0
-    assert operator.sandbox.requests_total() == 0
+    assert len(operator.sandbox.requests) == 0
     assert subprocess.run(["bash", "-n"], input=done.out, text=True, check=False).returncode == 0
 
 
@@ -79,13 +79,13 @@ def test_a_pasted_line_that_fails_ends_it(operator: Operator, skip: int) -> None
     done = paste(operator, text)
     assert done.code == 1
     assert len(operator.sandbox.changes()) == skip + 1
-    assert operator.sandbox.guard.requests[-1]["method"] == "POST"
+    assert operator.sandbox.requests[-1]["method"] == "POST"
 
 
 def test_a_pasted_preview_with_a_bad_token_stops_at_once(operator: Operator) -> None:
     done = paste(operator, operator.enable("--dry-run").out, AIVEN_AUTH_TOKEN="bad")
     assert done.code == 3
-    assert operator.sandbox.requests_total() == 1
+    assert len(operator.sandbox.requests) == 1
 
 
 def test_a_pasted_preview_stops_where_a_run_stops(operator: Operator) -> None:

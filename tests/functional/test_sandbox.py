@@ -55,7 +55,7 @@ def test_a_replica_without_a_backup_of_its_source_is_refused(make: Make) -> None
     operator.avn("service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU)
     operator.avn("service", "wait", "eu")
     assert operator.types("avn", "service", "create", "us", *REPLICA).code == 1
-    statuses = [one["status"] for one in operator.sandbox.guard.requests if one["method"] == "POST"]
+    statuses = [one["status"] for one in operator.sandbox.requests if one["method"] == "POST"]
     assert statuses == [200, 403]
 
 
@@ -74,14 +74,14 @@ def test_a_replica_without_a_backup_of_its_source_is_refused(make: Make) -> None
 )
 def test_it_refuses_as_the_platform_does(operator: Operator, words: tuple[str, ...], status: int) -> None:
     assert operator.types("avn", "service", *words).code == 1
-    assert operator.sandbox.guard.requests[-1]["status"] == status
+    assert operator.sandbox.requests[-1]["status"] == status
 
 
 def test_a_name_in_use_is_a_conflict(operator: Operator) -> None:
     words = ("service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU)
     operator.avn(*words)
     assert operator.types("avn", *words).code == 1
-    assert operator.sandbox.guard.requests[-1]["status"] == 409
+    assert operator.sandbox.requests[-1]["status"] == 409
 
 
 def test_run_passes_the_exit_code_on_and_leaves_nothing(tmp_path: Path) -> None:

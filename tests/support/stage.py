@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ccr_avn.sandbox.options import SandboxOptions
-from ccr_avn.sandbox.world import Platform
+from ccr_avn.sandbox.platform import Platform
 
 
 class Recorder:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.sandbox.faults import Faults, RateLimit
-from ccr_avn.sandbox.world import ApiError
+from ccr_avn.sandbox.platform import ApiError
 from tests.support.stage import Stage
 
 

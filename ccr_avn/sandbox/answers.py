@@ -4,8 +4,8 @@ from typing import Any
 
 from ccr_avn.sandbox import catalogue
 from ccr_avn.sandbox.configuration import CLIENTS as HOST
+from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import Row, Service, stamp
-from ccr_avn.sandbox.world import Platform
 
 MEMBER = "you@example.com"
 
