@@ -19,12 +19,13 @@ from ccr_avn.plan.model import Finding, Gate, Plan, go
 from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.old_primary import CloseWish
 from ccr_avn.procedures.promotion import PromoteWish
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import endpoint
 from ccr_avn.process import find_avn
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
-    from ccr_avn.plan.model import Results, Step
+    from ccr_avn.plan.model import Step
     from ccr_avn.procedures.steps import Find, Setting
     from ccr_avn.valkey.connect import Endpoint
 
@@ -96,7 +97,7 @@ class Single:
             checked=False,
         )
 
-    def judged(self, *steps: "Step[Any]") -> "tuple[Finding, Results]":
+    def judged(self, *steps: "Step[Any]") -> "tuple[Finding, Seen]":
         """Run these steps, which must all say go, without what they would change. Gives what the last one found.
 
         Raises:
@@ -114,7 +115,7 @@ class Single:
                 progress(event)
 
         world = world_of(known(find_avn(self.avn)).path, call_timeout=self.call_timeout)
-        run = Run(Plan("gate", (), tuple(_only_looking(step) for step in steps)), world, emit)
+        run = Run(Plan("gate", (), tuple(_only_looking(step) for step in steps)), world, emit, Seen())
         run.act()
         return findings[-1], run.seen
 
@@ -175,7 +176,7 @@ class Alone(Single):
         self.show(finding.reason, finding.facts, fact)
 
 
-def _not_needed(_: "Results", name: str) -> "Service":
+def _not_needed(_: "Seen", name: str) -> "Service":
     raise KeyError(name)
 
 
@@ -186,7 +187,7 @@ def _only_looking(step: "Step[Any]") -> "Step[Any]":
 def answering(step: "Step[Any]") -> "Step[Any]":
     """``todo`` is an answer as well: the fact ``exists`` tells which it was."""
 
-    def judge(answer: Any, seen: "Results") -> Finding:
+    def judge(answer: Any, seen: "Seen") -> Finding:
         found = step.gate.judge(answer, seen)
         if found.verdict == "todo":
             return go(found.reason, warnings=found.warnings, exists="missing")

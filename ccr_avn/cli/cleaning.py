@@ -17,10 +17,11 @@ from ccr_avn.history.promotions import promotions
 from ccr_avn.output import console
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run, World
-from ccr_avn.plan.model import Call, Finding, Gate, Plan, Results, Step, T, go, stop
+from ccr_avn.plan.model import Call, Finding, Gate, Plan, Step, T, go, stop
 from ccr_avn.procedures.gates import drill as rules
 from ccr_avn.procedures.gates.drill import Made
 from ccr_avn.procedures.lookup import telling
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.procedures.temporary_replica import in_use, termination
 
@@ -133,7 +134,7 @@ class Cleaning:
     def _step(self, left: Left) -> Step[Any]:
         name = left.name
 
-        def absent(_: Results) -> Finding:
+        def absent(_: Seen) -> Finding:
             return go(f"{name} is gone", gone=name)
 
         step = termination(self.setting, name, f"terminate-{name}", lambda _: left.made, absent, self._used)
@@ -162,7 +163,8 @@ def _answer(world: World, call: Call[T]) -> T:
     step = Step(slug="look", purpose="find what drills have left behind", read=call, gate=gate)
     run = Run(Plan("look", (step,), ()), world, telling(console.note))
     run.check()
-    return run.seen.of(step)
+    found: T = run.seen.of(step)
+    return found
 
 
 def _unlisted(made: Made) -> Left:

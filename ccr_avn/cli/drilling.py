@@ -15,12 +15,12 @@ from ccr_avn.history.drill_page import ORDER, cents
 from ccr_avn.output import console
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
-from ccr_avn.plan.model import Results
 from ccr_avn.plan.preview import changes
 from ccr_avn.procedures.drill import Drill, plan_drill
 from ccr_avn.procedures.gates import assumptions
 from ccr_avn.procedures.gates.drill import terminate_words
 from ccr_avn.procedures.gates.services import by_name
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import described
 from ccr_avn.procedures.temporary_replica import CREATE, TERMINATE, DrillRequest
 from ccr_avn.signals import unlimited
@@ -288,7 +288,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _proven_by(procedure: Drill, seen: Results, done: Collection[str]) -> str:
+def _proven_by(procedure: Drill, seen: Seen, done: Collection[str]) -> str:
     """The level that the steps which are ``done`` came to; keys that are not there prove nothing."""
     proof = procedure.proof
     if proof.compare and proof.compare.slug in done:

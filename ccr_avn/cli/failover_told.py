@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from ccr_avn.cli.session import Session
     from ccr_avn.errors import CcrError
     from ccr_avn.plan.execute import Run
-    from ccr_avn.plan.model import Plan, Results
+    from ccr_avn.plan.model import Plan
     from ccr_avn.procedures.gates.parity import Difference
+    from ccr_avn.procedures.seen import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,14 @@ class FailoverMove:
     def plan(self) -> "Plan":
         return self.procedure.plan
 
-    def new(self, seen: "Results") -> "Service | None":
+    def new(self, seen: "Seen") -> "Service | None":
         return self.procedure.replica(seen)
 
-    def old(self, seen: "Results") -> str:
+    def old(self, seen: "Seen") -> str:
         service = self.new(seen)
         return (service.source or "") if service else ""
 
-    def is_due(self, seen: "Results") -> bool:
+    def is_due(self, seen: "Seen") -> bool:
         """Nothing is asked where nothing is deleted."""
         return self.procedure.deletes(seen) is not None
 

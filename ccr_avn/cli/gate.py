@@ -10,12 +10,13 @@ from ccr_avn.cli import options, pages, primitives
 from ccr_avn.cli.alone import Alone, ServiceName, answering
 from ccr_avn.cli.options import Primary, Replica, Samples, flattened
 from ccr_avn.errors import NotProven
-from ccr_avn.plan.model import Finding, Gate, Results, stop
+from ccr_avn.plan.model import Finding, Gate, stop
 from ccr_avn.procedures import enable
 from ccr_avn.procedures.enable import confirm_backup, confirm_integration, see_services
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
 from ccr_avn.procedures.old_primary import Compared, compare_histories, power_off, set_filter
 from ccr_avn.procedures.promotion import control_plane_agrees, look_at_integration, promote, remember_origin
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.siblings import Siblings, list_family, look_at_siblings
 from ccr_avn.procedures.steps import databases_step, link_step, marker_step, wait_running
 
@@ -179,7 +180,7 @@ def audit(
     """After a promotion: report writes that only the old PRIMARY has; exit 0 without --expect-none."""
     step = compare_histories(asked.closing(primary, replica, asked.find(primary, replica)))
 
-    def judge(compared: Compared, seen: Results) -> Finding:
+    def judge(compared: Compared, seen: Seen) -> Finding:
         found = step.gate.judge(compared, seen)
         hint = f"do not power {primary} off, and do not terminate it"
         return found if found.facts["ahead_bytes"] == 0 else stop(found.reason, hint=hint)

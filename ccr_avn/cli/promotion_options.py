@@ -18,7 +18,6 @@ from ccr_avn.files import replace_file
 from ccr_avn.hooks import Hooks, words
 from ccr_avn.output import console, outlet
 from ccr_avn.plan import events
-from ccr_avn.plan.model import Results
 from ccr_avn.signals import Signals
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from ccr_avn.errors import Changed
     from ccr_avn.plan.execute import Run
     from ccr_avn.plan.model import Plan
+    from ccr_avn.procedures.seen import Seen
 
 Yes = Annotated[bool, typer.Option("--yes", help="Skip confirmation (required when not interactive).")]
 WriteEnv = Annotated[
@@ -117,9 +117,9 @@ class Move(Protocol):
 
     @property
     def plan(self) -> "Plan": ...
-    def new(self, seen: "Results") -> "Service | None": ...
-    def old(self, seen: "Results") -> str: ...
-    def is_due(self, seen: "Results") -> bool:
+    def new(self, seen: "Seen") -> "Service | None": ...
+    def old(self, seen: "Seen") -> str: ...
+    def is_due(self, seen: "Seen") -> bool:
         """Whether anything is promoted, so that there is something to ask."""
 
     def explain(self, run: "Run", problem: CcrError) -> None: ...
@@ -151,8 +151,10 @@ def carry_out(
     current: list[Run] = []
     asking = False
 
-    def seen() -> Results:
-        return current[0].seen if current else Results()
+    def seen() -> "Seen":
+        from ccr_avn.procedures.seen import Seen  # heavy
+
+        return current[0].seen if current else Seen()
 
     def told(*, changed: "Changed") -> dict[str, str]:
         old, new = move.old(seen()), move.new(seen())

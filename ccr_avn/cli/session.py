@@ -18,6 +18,7 @@ from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run, World
 from ccr_avn.plan.model import Plan
 from ccr_avn.plan.preview import describe, preview
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.process import Ahead
 from ccr_avn.signals import Signals, within
 
@@ -136,7 +137,7 @@ class Session:
         """
         self._held = world.held
         self._began = world.clock()
-        run = self.run = Run(plan, world, self.emit)
+        run = self.run = Run(plan, world, self.emit, Seen())
         self._start(plan, version)
         try:
             run.check()

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
     from ccr_avn.cli.session import Session
     from ccr_avn.plan.execute import Run
-    from ccr_avn.plan.model import Plan, Results
+    from ccr_avn.plan.model import Plan
     from ccr_avn.procedures.gates.parity import Difference
+    from ccr_avn.procedures.seen import Seen
     from ccr_avn.valkey.inventory import Planes
 
 
@@ -36,13 +37,13 @@ class SwitchoverMove:
     def plan(self) -> "Plan":
         return self.procedure.plan
 
-    def new(self, seen: "Results") -> "Service | None":
+    def new(self, seen: "Seen") -> "Service | None":
         return self.procedure.service(seen, self.procedure.want.replica)
 
-    def old(self, seen: "Results") -> str:  # noqa: ARG002 (a failover learns it only then)
+    def old(self, seen: "Seen") -> str:  # noqa: ARG002 (a failover learns it only then)
         return self.procedure.want.primary
 
-    def is_due(self, seen: "Results") -> bool:
+    def is_due(self, seen: "Seen") -> bool:
         found = self.procedure.checked.state(seen)
         return bool(found and found.row)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ccr_avn import process
 from ccr_avn.errors import AvnError, CcrError, Changed, Unreachable
 from ccr_avn.plan import events
-from ccr_avn.plan.model import Call, Probe, Results, Step, fill
+from ccr_avn.plan.model import Answers, Call, Probe, Step, fill
 from ccr_avn.plan.outcome import ABSENT, TOO_MANY, AvnFailed, Failure
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Reader:
         """Something happened, or time passed: the last read is old."""
         self._fresh = None
 
-    def answer(self, step: Step[T], seen: Results, *, changed: Changed) -> T:
+    def answer(self, step: Step[T], seen: Answers, *, changed: Changed) -> T:
         """One good answer; misses are forgiven a few times, with back-off and jitter, or as long as Aiven asks."""
         argv = fill(step.read.argv, seen)
         key = (argv, step.read.parse) if isinstance(step.read, Call) else None
@@ -131,7 +131,7 @@ class Reader:
                 return MISSES
         return MISSES if self._answered else NEW_MISSES
 
-    def ask(self, read: Call[T] | Probe[T], seen: Results, at_most: float = math.inf) -> T:
+    def ask(self, read: Call[T] | Probe[T], seen: Answers, at_most: float = math.inf) -> T:
         """One read; ``at_most``: seconds that avn may take."""
         if isinstance(read, Probe):
             return read.read(seen)

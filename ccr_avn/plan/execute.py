@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Refused, Unreachable, note
 from ccr_avn.plan import events
 from ccr_avn.plan.asking import FailedChange, Reader, World
-from ccr_avn.plan.model import Act, Call, Finding, Plan, Poll, Results, Sent, Step, fill, go, wait
+from ccr_avn.plan.model import Act, Answers, Call, Finding, Plan, Poll, Sent, Step, fill, go, wait
 from ccr_avn.plan.outcome import TooOld, joined, timed_out, whole
 from ccr_avn.poll import poll
 
@@ -32,9 +32,11 @@ BRIEF = 2.0
 class Run:
     """One run of one plan. ``changed`` tells, also after an error, whether the control plane was changed."""
 
-    def __init__(self, plan: Plan, world: World, emit: Callable[[events.Event], None]) -> None:
+    def __init__(
+        self, plan: Plan, world: World, emit: Callable[[events.Event], None], seen: Answers | None = None
+    ) -> None:
         self.plan = plan
-        self.seen = Results()
+        self.seen: Any = Answers() if seen is None else seen
         self.changed: Changed = False
         self._world = world
         self._emit = emit

@@ -14,7 +14,7 @@ Sent = Literal["answered", "refused", "unanswered"]  # refused: also where avn c
 """How a change by avn ended: accepted, refused, or without a conclusive answer."""
 
 
-class Results:
+class Answers:
     """What the steps so far answered. A step that has not run has no answer: asking for it is a bug."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Later:
     """A word that only an earlier answer supplies. Not a ``str``, so it can't be run unfilled."""
 
     variable: str  # the shell variable that holds it in a preview
-    fill: Callable[[Results], str]
+    fill: Callable[[Any], str]
 
 
 Word = str | Later
@@ -75,7 +75,7 @@ class Probe(Generic[T]):
     """A look at the data plane, done in-process; ``argv`` is the ``ccr-avn`` command that does just that, if any."""
 
     argv: tuple[Word, ...]
-    read: Callable[[Results], T]
+    read: Callable[[Any], T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Act(Generic[T]):
     """
 
     argv: tuple[Word, ...]
-    run: Callable[[Results], T]
+    run: Callable[[Any], T]
     variable: str = ""
     looks: bool = False
 
@@ -126,7 +126,7 @@ class Gate(Generic[T]):
     """A rule that must hold before the next step. ``rule`` completes the sentence "continues when …"."""
 
     rule: str
-    judge: Callable[[T, Results], Finding]
+    judge: Callable[[T, Any], Finding]
     refused: type[CcrError] = Refused
 
 
@@ -166,17 +166,15 @@ class Step(Generic[T]):
     keeps: tuple[Keep, ...] = ()  # what a pasted shell needs of it later
     asked: Keep | None = None  # prints ``missing`` where the change is needed, and fails where it must not be made
     by_hand: str = ""  # how a person looks at the same thing with avn alone; else by the look's own argv
-    undo: Callable[[Results], str] | None = (
-        None  # when a later step fails before the point of no return; says what it did
-    )
+    undo: Callable[[Any], str] | None = None  # when a later step fails before the point of no return; says what it did
     undone_by: tuple[Word, ...] = ()  # the command that undoes it, for a pasted shell that ends early
-    release: Callable[[Results], None] | None = None  # closes what the change opened, when the run ends
+    release: Callable[[Any], None] | None = None  # closes what the change opened, when the run ends
     final: bool = False  # the point of no return: once its change was sent nothing is undone
     writes_keys: bool = False  # the look itself writes test keys
     brief: bool = False  # asked once: the run can do without the answer, so that no miss is worth a wait
     advisory: bool = False  # a look that fails is a warning; what its gate refuses is refused all the same
-    unneeded: Callable[[Results], str] | None = None  # why it need not be asked, as far as was seen; empty: ask
-    guard: Callable[[Results], None] | None = None  # the last moment before the change is sent; raises what forbids it
+    unneeded: Callable[[Any], str] | None = None  # why it need not be asked, as far as was seen; empty: ask
+    guard: Callable[[Any], None] | None = None  # the last moment before the change is sent; raises what forbids it
     doubts: "tuple[Step[Any], ...]" = ()  # looks of which one *go* tells that a failed change acted; else its own
     doubt_limit: float | None = None  # seconds until unchanged looks count as: it did not act; None: the executor's
     optional: bool = False  # a failure is a warning: what it is for can be done later
@@ -194,7 +192,7 @@ class Plan:
     assumptions: tuple[str, ...] = field(default=())
     check: tuple[Word, ...] = ()
     """The command that runs just the checks."""
-    beyond: Callable[[Results], bool] = lambda _: False
+    beyond: Callable[[Any], bool] = lambda _: False
     """Whether an earlier run passed the point of no return, as the checks showed: then this one undoes nothing."""
     meanwhile: tuple[Step[Any], ...] = ()
     """Read before anything is undone: one *go* shows that another run passed the point meanwhile."""
@@ -211,6 +209,6 @@ class Plan:
         return (*self.checks, *self.steps)
 
 
-def fill(argv: tuple[Word, ...], seen: Results) -> tuple[str, ...]:
+def fill(argv: tuple[Word, ...], seen: Answers) -> tuple[str, ...]:
     """The argv with every hole filled from what was seen."""
     return tuple(word.fill(seen) if isinstance(word, Later) else word for word in argv)

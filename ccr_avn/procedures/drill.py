@@ -6,23 +6,11 @@ from typing import Any
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import NotProven, Refused, Unreachable
-from ccr_avn.plan.model import (
-    Act,
-    Finding,
-    Gate,
-    Plan,
-    Poll,
-    Probe,
-    Results,
-    Step,
-    go,
-    stop,
-    todo,
-    wait,
-)
+from ccr_avn.plan.model import Act, Finding, Gate, Plan, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.examination import Subject, examination
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import FAST, PromoteWish, promote
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import (
     Proof,
     databases_step,
@@ -68,7 +56,7 @@ class Drill:
     running: Step[Service]
     proof: Proof
 
-    def find(self, seen: Results, name: str) -> Service:
+    def find(self, seen: Seen, name: str) -> Service:
         """As the last look at it showed it."""
         return _find(self.want, seen, self.pair, self.running, self.up, name)
 
@@ -86,10 +74,10 @@ def plan_drill(want: DrillRequest) -> Drill:
         purpose=f"read how Aiven shows {name} after its promotion",
     )
 
-    def find(seen: Results, which: str) -> Service:
+    def find(seen: Seen, which: str) -> Service:
         return _find(want, seen, pair, again, up, which)
 
-    def row(seen: Results) -> Integration | None:
+    def row(seen: Seen) -> Integration | None:
         return seen.of(fed).row
 
     tagged = tag(want, pair, made)
@@ -143,7 +131,7 @@ def plan_drill(want: DrillRequest) -> Drill:
 
 def _find(
     want: DrillRequest,
-    seen: Results,
+    seen: Seen,
     pair: Step[tuple[Service, ...]],
     last: Step[Service],
     before: Step[Service],
@@ -178,7 +166,7 @@ def _proof(want: DrillRequest, find: Any) -> Proof:
 def see_integration(want: DrillRequest) -> Step[Service]:
     """What its promotion deletes, from the same answer that shows when it was created."""
 
-    def judge(found: Service, _: Results) -> Finding:
+    def judge(found: Service, _: Seen) -> Finding:
         if found.row is None or found.source != want.primary:
             return wait(f"no integration with {want.primary} is listed: somebody else may have promoted it")
         return go(f"integration {found.row.id}") if found.row.active and found.row.id else wait("it is not active")
@@ -195,7 +183,7 @@ def see_integration(want: DrillRequest) -> Step[Service]:
 def begin_markers(want: DrillRequest, find: Any) -> Step[bool]:
     """They tell afterwards up to when the temporary replica had everything."""
 
-    def judge(begun: bool, _: Results) -> Finding:
+    def judge(begun: bool, _: Seen) -> Finding:
         return go("markers are written") if begun else todo("none are written yet")
 
     return Step(
@@ -209,7 +197,7 @@ def begin_markers(want: DrillRequest, find: Any) -> Step[bool]:
     )
 
 
-def _stop_markers(seen: Results) -> None:
+def _stop_markers(seen: Seen) -> None:
     if beat := seen.result(MARKERS):
         beat.stop()
 
@@ -218,7 +206,7 @@ def _promote(want: DrillRequest, wish: PromoteWish) -> Step[Any]:
     """The step of a failover; here there is a way back, which is to terminate it, and a new password is no end."""
     step: Step[Any] = promote(wish)
 
-    def read(seen: Results) -> ReplicationInfo | None:
+    def read(seen: Seen) -> ReplicationInfo | None:
         try:
             side: ReplicationInfo = fetch_replication(endpoint(wish.find(seen, want.drill), want.setting))
         except Unreachable as trouble:
@@ -229,7 +217,7 @@ def _promote(want: DrillRequest, wish: PromoteWish) -> Step[Any]:
             beat.saw_promoted()
         return side
 
-    def judge(side: ReplicationInfo | None, seen: Results) -> Finding:
+    def judge(side: ReplicationInfo | None, seen: Seen) -> Finding:
         if side is None:
             return go("it refuses its earlier password; the current one is read next")
         if side.role == "master" and seen.result("promote") is None:
@@ -253,13 +241,13 @@ def last_known(want: DrillRequest, find: Any) -> Step[ReplicationInfo]:
 def accepts_writes(want: DrillRequest, find: Any) -> Step[str]:
     """A password that is refused ends the waiting: what it is now has to be read first."""
 
-    def read(seen: Results) -> str:
+    def read(seen: Seen) -> str:
         try:
             return "accepted" if accepts_write(endpoint(find(seen, want.drill), want.setting)) else ""
         except Unreachable as trouble:
             return "" if trouble.passing else f"it refuses: {trouble.detail or trouble.what}"
 
-    def judge(answer: str, _: Results) -> Finding:
+    def judge(answer: str, _: Seen) -> Finding:
         if not answer:
             return wait("it does not accept writes yet")
         accepted = answer == "accepted"
@@ -277,7 +265,7 @@ def accepts_writes(want: DrillRequest, find: Any) -> Step[str]:
 def accepts_anew(first: Step[str], want: DrillRequest, find: Any) -> Step[str]:
     """With what the platform shows by now, which may come into force some time later."""
 
-    def read(seen: Results) -> str:
+    def read(seen: Seen) -> str:
         try:
             return "accepted" if accepts_write(endpoint(find(seen, want.drill), want.setting)) else ""
         except Unreachable:
@@ -293,7 +281,7 @@ def accepts_anew(first: Step[str], want: DrillRequest, find: Any) -> Step[str]:
 
 
 def see_received(want: DrillRequest, find: Any) -> Step[Received | None]:
-    def read(seen: Results) -> Received | None:
+    def read(seen: Seen) -> Received | None:
         beat = seen.result(MARKERS)
         if beat is None:
             return None
@@ -301,7 +289,7 @@ def see_received(want: DrillRequest, find: Any) -> Step[Received | None]:
         beat.stop()
         return found
 
-    def judge(found: Received | None, _: Results) -> Finding:
+    def judge(found: Received | None, _: Seen) -> Finding:
         if found is None or found.bound is None:
             return go("no marker arrived: there is no bound for what was not received", bound_ms=None)
         bound = round(found.bound * 1000, 1)

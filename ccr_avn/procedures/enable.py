@@ -6,11 +6,12 @@ from typing import Any, Literal
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import NotProven
-from ccr_avn.plan.model import Finding, Gate, Keep, Later, Plan, Poll, Results, Step, Word, go, stop
+from ccr_avn.plan.model import Finding, Gate, Keep, Later, Plan, Poll, Step, Word, go, stop
 from ccr_avn.procedures.gates import services
 from ccr_avn.procedures.gates.drill import Made, is_lasting
 from ccr_avn.procedures.gates.offers import Order
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import (
     Proof,
     Setting,
@@ -109,12 +110,12 @@ class Enable:
     rows: Step[tuple[Integration, ...]]
     proof: Proof
 
-    def missing(self, seen: Results) -> tuple[str, ...]:
+    def missing(self, seen: Seen) -> tuple[str, ...]:
         """The names of those that are to be created."""
         there = {one.name for one in seen.of(self.pair)}
         return tuple(name for name in (self.want.primary, self.want.replica) if name not in there)
 
-    def summarize(self, seen: Results) -> dict[str, Any]:
+    def summarize(self, seen: Seen) -> dict[str, Any]:
         """The result as plain data: the pair, ids, clouds, plans, what was proven. No secrets."""
         row = next(row for row in seen.of(self.rows) if row.feeds(self.want.replica))
         return {
@@ -136,7 +137,7 @@ def plan_enable(want: EnableRequest) -> Enable:
     primary_up = wait_running(setting, want.primary, "primary-running", want.running_timeout, keep)
     replica_up = wait_running(setting, want.replica, "replica-running", want.running_timeout)
 
-    def find(seen: Results, name: str) -> Service:
+    def find(seen: Seen, name: str) -> Service:
         return seen.of(primary_up if name == want.primary else replica_up)
 
     rows = confirm_integration(setting, want.primary, want.replica, want.running_timeout)
@@ -192,7 +193,7 @@ def look_at_pair(want: EnableRequest) -> Step[tuple[Service, ...]]:
     project = want.setting.project
     possible = services.pair_is_possible(project, want.primary_wish, want.replica_wish)
 
-    def judge(found: tuple[Service, ...], seen: Results) -> Finding:
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
         lasting = is_lasting(project, want.primary, services.by_name(found, want.replica), want.drills)
         finding = possible.judge(found, seen)
         return finding if lasting.verdict == "go" else services.together([finding, lasting])
@@ -209,7 +210,7 @@ def confirm_flag(want: EnableRequest) -> Step[str]:
     """Only for a spelling asked for by name; `auto` has already asked this avn."""
     flag = avn.read_replica_words(want.replica_flag, want.primary)[0]
 
-    def judge(text: str, _: Results) -> Finding:
+    def judge(text: str, _: Seen) -> Finding:
         if flag in text:
             return go(f"avn service create offers {flag}")
         return stop(f"this avn has no {flag}", hint="omit --replica-flag: the flag that the installed avn has is used")

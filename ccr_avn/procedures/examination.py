@@ -6,11 +6,12 @@ from typing import Any
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Service
-from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo, wait
+from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, go, todo, wait
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.assumptions import BY_NAME, is_tried
 from ccr_avn.procedures.gates.drill import TAG
 from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Find, endpoint
 from ccr_avn.procedures.temporary_replica import Created, DrillRequest, same
 from ccr_avn.valkey import trials
@@ -22,7 +23,7 @@ from ccr_avn.valkey.writes import Kept
 
 KEPT, CLOSE, OPEN = "connection-kept", "filter-close", "filter-open"
 
-Attempt = Callable[[Results], Tried]
+Attempt = Callable[[Seen], Tried]
 
 CARRIED = ("user", "password", "setting", "version")
 """What a replica may take over from its primary; the rest is as it was ordered."""
@@ -40,7 +41,7 @@ class Subject:
     followed: Step[ReplicationInfo]
     after: Step[Service]
 
-    def at(self, seen: Results) -> Endpoint:
+    def at(self, seen: Seen) -> Endpoint:
         return endpoint(self.find(seen, self.want.drill), self.want.setting)
 
 
@@ -75,7 +76,7 @@ def _open_trials(subject: Subject) -> dict[str, Attempt]:
     def on_server(attempt: Callable[..., Tried], *more: Any) -> Attempt:
         return lambda seen: attempt(subject.at(seen), *more)
 
-    def created(seen: Results) -> Tried:
+    def created(seen: Seen) -> Tried:
         after = seen.of(subject.after)
         return holds(f"{after.plan} in {after.cloud} was created")
 
@@ -102,7 +103,7 @@ def _open_trials(subject: Subject) -> dict[str, Attempt]:
     }
 
 
-def _tags(subject: Subject, seen: Results) -> Tried:
+def _tags(subject: Subject, seen: Seen) -> Tried:
     found = seen.get(subject.tagged)
     if found and found[0].tags.get(TAG) == subject.want.run:
         return holds(f"tag {TAG} was set and is read back")
@@ -134,7 +135,7 @@ def _routes(service: Service) -> Tried:
     return holds(told) if uri in own else fails(f"its service_uri is none of them; {told}")
 
 
-def _carried(subject: Subject, seen: Results) -> Tried:
+def _carried(subject: Subject, seen: Seen) -> Tried:
     old, new = subject.find(seen, subject.want.primary), seen.of(subject.after)
     every = parity.of_services(subject.want.setting.project, old, new)
     if found := [one.text for one in every if one.topic in CARRIED]:
@@ -145,7 +146,7 @@ def _carried(subject: Subject, seen: Results) -> Tried:
 def _keep_connection(subject: Subject) -> Step[bool]:
     """One from right before the filter, to see whether it is cut; that it is accepted shows that the filter refuses."""
 
-    def judge(kept: bool, _: Results) -> Finding:
+    def judge(kept: bool, _: Seen) -> Finding:
         return go("a connection is kept") if kept else todo("none is kept")
 
     return Step(
@@ -161,7 +162,7 @@ def _keep_connection(subject: Subject) -> Step[bool]:
 
 
 def _close(subject: Subject) -> Step[Service]:
-    def judge(service: Service, _: Results) -> Finding:
+    def judge(service: Service, _: Seen) -> Finding:
         return go(f"its ip_filter is {NOBODY}") if lets_nobody_in(service) else todo("its ip_filter accepts clients")
 
     return _set_filter(
@@ -174,10 +175,10 @@ def _close(subject: Subject) -> Step[Service]:
 
 
 def _open(subject: Subject) -> Step[Service]:
-    def before(seen: Results) -> str:
+    def before(seen: Seen) -> str:
         return filter_word(seen.of(subject.after).user_config.get("ip_filter"))
 
-    def judge(service: Service, _: Results) -> Finding:
+    def judge(service: Service, _: Seen) -> Finding:
         return todo("its ip_filter accepts no client") if lets_nobody_in(service) else go("its ip_filter is as before")
 
     return _set_filter(
@@ -206,7 +207,7 @@ def _set_filter(subject: Subject, slug: str, purpose: str, gate: Gate[Service], 
 def _measure(subject: Subject) -> Step[tuple[Tried, Tried] | None]:
     """Whether new connections are refused, and whether the one from before is cut; None: nothing would show why."""
 
-    def read(seen: Results) -> tuple[Tried, Tried] | None:
+    def read(seen: Seen) -> tuple[Tried, Tried] | None:
         kept, limit = seen.result(KEPT), subject.want.filter_timeout
         if kept is None or seen.result(CLOSE) != "answered":
             return None
@@ -227,7 +228,7 @@ def _by_the_filter(
 ) -> Step[Service]:
     """What was measured counts where the filter was the cause: nothing else changed between accepted and refused."""
 
-    def judge(service: Service, seen: Results) -> Finding:
+    def judge(service: Service, seen: Seen) -> Finding:
         found = seen.get(measured)
         if seen.result(KEPT) is None:
             result = untried("no connection was accepted before its filter was changed")
@@ -249,7 +250,7 @@ def _by_the_filter(
     return same(step, subject.created)
 
 
-def _filter_opens(subject: Subject, seen: Results) -> Tried:
+def _filter_opens(subject: Subject, seen: Seen) -> Tried:
     if seen.result(OPEN) == "refused":
         return fails("the change back was refused")
     if seen.result(OPEN) != "answered":
@@ -258,7 +259,7 @@ def _filter_opens(subject: Subject, seen: Results) -> Tried:
 
 
 def _first_backup(subject: Subject) -> Step[tuple[Backup, ...]]:
-    def judge(backups: tuple[Backup, ...], seen: Results) -> Finding:
+    def judge(backups: tuple[Backup, ...], seen: Seen) -> Finding:
         if not backups:
             return wait("no backup yet")
         newest = max(backups, key=lambda one: one.taken)

@@ -8,7 +8,7 @@ from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
-from ccr_avn.plan.model import Finding, Gate, Later, Plan, Poll, Probe, Results, Step, go, stop, wait
+from ccr_avn.plan.model import Finding, Gate, Later, Plan, Poll, Probe, Step, go, stop, wait
 from ccr_avn.procedures.gates import promotion as switch
 from ccr_avn.procedures.gates.drill import Made, is_meant
 from ccr_avn.procedures.gates.history import Expected
@@ -32,6 +32,7 @@ from ccr_avn.procedures.promotion import (
     promote,
     remember_origin,
 )
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.siblings import Siblings, list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import Setting, endpoint, found_by, wait_running
 from ccr_avn.procedures.unverified import allowed, promote_unseen
@@ -71,20 +72,20 @@ class Failover:
     accepts_writes: Step[ReplicationInfo | str] | None
     running: Step[Service]
 
-    def state(self, seen: Results) -> PairState | None:
+    def state(self, seen: Seen) -> PairState | None:
         """In which state the checks found the replica; None: they have not come so far, or did not look."""
         return state_in(self.want, seen, self.services, self.primary, self.known) if self.known else None
 
-    def replica(self, seen: Results) -> Service | None:
+    def replica(self, seen: Seen) -> Service | None:
         return by_name(seen.get(self.services) or (), self.want.replica)
 
-    def old(self, seen: Results) -> Service | None:
+    def old(self, seen: Seen) -> Service | None:
         """The old primary as it was looked at, if it was there."""
         replica = self.replica(seen)
         source = replica.source if replica else None
         return by_name(seen.of(self.primary), source) if source and seen.has(self.primary) else None
 
-    def deletes(self, seen: Results) -> Integration | None:
+    def deletes(self, seen: Seen) -> Integration | None:
         """What a promotion will delete: nothing is deleted that was not asked about."""
         if self.known is None:
             replica = self.replica(seen)
@@ -92,7 +93,7 @@ class Failover:
         found = self.state(seen)
         return found.row if found and found.state == "following" else None
 
-    def old_address(self, seen: Results) -> tuple[Project, str] | None:
+    def old_address(self, seen: Seen) -> tuple[Project, str] | None:
         """The project and the name of the old primary: it may be another project's."""
         replica = self.replica(seen)
         if replica is None or replica.row is None or replica.row.source is None:
@@ -100,7 +101,7 @@ class Failover:
         project = Project(replica.source_project) if replica.source_project else self.want.setting.project
         return project, replica.row.source
 
-    def last_known(self, seen: Results) -> LastKnown | None:
+    def last_known(self, seen: Seen) -> LastKnown | None:
         return seen.of(self.known) if self.known and seen.has(self.known) else None
 
 
@@ -115,14 +116,14 @@ def plan_failover(want: FailoverRequest) -> Failover:
 
     find = found_by(services)
 
-    def state(seen: Results) -> PairState | None:
+    def state(seen: Seen) -> PairState | None:
         return state_in(want, seen, services, primary, known)
 
-    def row(seen: Results) -> Integration | None:
+    def row(seen: Seen) -> Integration | None:
         found = state(seen)
         return found.row if found and found.state == "following" else None
 
-    def may_be_promoting(seen: Results) -> bool:
+    def may_be_promoting(seen: Seen) -> bool:
         found = state(seen)
         return found is not None and found.may_be_promoting
 
@@ -219,7 +220,7 @@ def _check_words(want: FailoverRequest) -> tuple[str, ...]:
 
 
 def _source(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Later:
-    def fill(seen: Results) -> str:
+    def fill(seen: Seen) -> str:
         replica = by_name(seen.of(services), want.replica)
         return (replica.source if replica else None) or ""
 
@@ -228,7 +229,7 @@ def _source(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Later
 
 def _expected(
     want: FailoverRequest,
-    seen: Results,
+    seen: Seen,
     services: Step[tuple[Service, ...]],
     primary: Step[tuple[Service, ...]],
     known: Step[LastKnown | None],
@@ -245,7 +246,7 @@ def _expected(
 
 def _tags(
     want: FailoverRequest,
-    seen: Results,
+    seen: Seen,
     services: Step[tuple[Service, ...]],
     primary: Step[tuple[Service, ...]],
     known: Step[LastKnown | None] | None,
@@ -263,7 +264,7 @@ def _tags(
 def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
     """The replica with its integration, by its name: what else is in the project, and how it looks, is nothing to us."""
 
-    def judge(found: tuple[Service, ...], _: Results) -> Finding:
+    def judge(found: tuple[Service, ...], _: Seen) -> Finding:
         replica = by_name(found, want.replica)
         if replica is None:
             return stop(f"{want.replica} does not exist", hint="check its name and the project: avn service list")
@@ -294,7 +295,7 @@ def _rows(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Step[tu
     """The integration as the list of services already told it: no second avn while everybody waits."""
     shown = look_at_integration(want.setting, None, want.replica)
 
-    def read(seen: Results) -> tuple[Integration, ...]:
+    def read(seen: Seen) -> tuple[Integration, ...]:
         service = by_name(seen.of(services), want.replica)
         return service.integrations if service else ()
 
@@ -303,7 +304,7 @@ def _rows(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Step[tu
 
 
 def _wait_for_automatic(want: FailoverRequest, find: Any) -> Step[ReplicationInfo]:
-    def judge(side: ReplicationInfo, _: Results) -> Finding:
+    def judge(side: ReplicationInfo, _: Seen) -> Finding:
         return go("Aiven promoted it") if side.role == "master" else wait(f"its role is {side.role}")
 
     return Step(

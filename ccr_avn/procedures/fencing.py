@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import Refused, TimedOut, Unreachable
-from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo
+from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, go, todo
 from ccr_avn.poll import poll
 from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.promotion import FAST
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.siblings import Siblings
 from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
 from ccr_avn.units import clock_time
@@ -44,10 +45,10 @@ class FenceWish:
     catch_up_timeout: float
     promote_timeout: float
     find: Find
-    promoted: Callable[[Results], bool]
-    may_be_promoting: Callable[[Results], bool]
+    promoted: Callable[[Seen], bool]
+    may_be_promoting: Callable[[Seen], bool]
     siblings: Siblings
-    replica_before: Callable[[Results], ReplicationInfo]
+    replica_before: Callable[[Seen], ReplicationInfo]
 
     @property
     def lifting(self) -> tuple[str, ...]:
@@ -74,14 +75,14 @@ class Fenced:
             self.fence.leave()
 
 
-def fenced_in(seen: Results) -> Fenced | None:
+def fenced_in(seen: Seen) -> Fenced | None:
     """What holds by now: as the last look before the promotion left it, else as it was placed."""
     found: Fenced | None = seen.result(SEAL) or seen.result(FENCE)
     return found
 
 
 def place_fence(want: FenceWish) -> Step[str]:
-    def read(seen: Results) -> str:
+    def read(seen: Seen) -> str:
         """What shows that there is nothing to pause; empty: nothing does."""
         primary = want.find(seen, want.primary)
         if seen.result(FENCE) or not (want.promoted(seen) or primary.state == "POWEROFF"):
@@ -89,7 +90,7 @@ def place_fence(want: FenceWish) -> Step[str]:
         found = admission_of(primary, want.setting)
         return found.why if found.state == "closed" else ""
 
-    def judge(closed: str, seen: Results) -> Finding:
+    def judge(closed: str, seen: Seen) -> Finding:
         fenced: Fenced | None = seen.result(FENCE)
         if fenced is None:
             return go(f"{want.primary}: {closed}") if closed else todo(f"writes on {want.primary} are not paused")
@@ -123,10 +124,10 @@ def place_fence(want: FenceWish) -> Step[str]:
 
 
 def catch_up(want: FenceWish) -> Step[ReplicationInfo]:
-    def read(seen: Results) -> ReplicationInfo:
+    def read(seen: Seen) -> ReplicationInfo:
         return fetch_replication(endpoint(want.find(seen, want.replica), want.setting))
 
-    def judge(side: ReplicationInfo, seen: Results) -> Finding:
+    def judge(side: ReplicationInfo, seen: Seen) -> Finding:
         fenced: Fenced | None = seen.result(FENCE)
         if want.promoted(seen) or fenced is None or fenced.target is None:
             return go("the promotion was already sent: nothing to wait for")
@@ -152,7 +153,7 @@ def catch_up(want: FenceWish) -> Step[ReplicationInfo]:
 def seal(want: FenceWish) -> Step[str]:
     """The last look before the promotion; from here on the old primary must not come back by itself."""
 
-    def read(seen: Results) -> str:
+    def read(seen: Seen) -> str:
         if seen.result(SEAL):
             return "sealed"
         if want.promoted(seen):
@@ -160,7 +161,7 @@ def seal(want: FenceWish) -> Step[str]:
         side = fetch_replication(endpoint(want.find(seen, want.replica), want.setting))
         return "promoted" if side.role == "master" else "open"
 
-    def judge(state: str, seen: Results) -> Finding:
+    def judge(state: str, seen: Seen) -> Finding:
         if state == "sealed":
             applied: Finding = seen.result(SEAL).applied
             held = seen.result(SEAL).trouble or "the write pause held"
@@ -185,13 +186,13 @@ def seal(want: FenceWish) -> Step[str]:
     )
 
 
-def still_fenced(want: FenceWish) -> Callable[[Results], None]:
+def still_fenced(want: FenceWish) -> Callable[[Seen], None]:
     """The guard of the promotion: the process may have been stopped between the seal and now.
 
     What it returns raises Refused: the pause ran out.
     """
 
-    def guard(seen: Results) -> None:
+    def guard(seen: Seen) -> None:
         fenced = fenced_in(seen)
         if fenced is None or fenced.fence is None:
             return
@@ -207,7 +208,7 @@ def still_fenced(want: FenceWish) -> Callable[[Results], None]:
     return guard
 
 
-def _fence(want: FenceWish, seen: Results) -> Fenced:
+def _fence(want: FenceWish, seen: Seen) -> Fenced:
     """After a promotion it is tried for a while, and then the service is closed all the same."""
     if not want.promoted(seen):
         return _fenced(want, seen)
@@ -222,7 +223,7 @@ def _fence(want: FenceWish, seen: Results) -> Fenced:
     return Fenced(fence=None, kept=None, target=None, trouble=found.what) if isinstance(found, Unreachable) else found
 
 
-def _fenced(want: FenceWish, seen: Results) -> Fenced:
+def _fenced(want: FenceWish, seen: Seen) -> Fenced:
     primary, may_be_promoting = want.find(seen, want.primary), want.may_be_promoting(seen)
     refused = "--fence observe was asked for"
     if want.mode != "observe":
@@ -251,7 +252,7 @@ def _kept(primary: Service, setting: Setting) -> Kept | None:
     return None
 
 
-def _unfence(want: FenceWish, seen: Results) -> str:
+def _unfence(want: FenceWish, seen: Seen) -> str:
     """Writes resume. Never called once the promotion was sent.
 
     Raises:
@@ -276,7 +277,7 @@ def _unfence(want: FenceWish, seen: Results) -> str:
     )
 
 
-def _seal(want: FenceWish, seen: Results) -> Fenced:
+def _seal(want: FenceWish, seen: Seen) -> Fenced:
     """Raises:
     Refused: writes may have got through, or the replica lacks something; nothing is promoted.
     TimedOut: after a gap the replica does not catch up.
@@ -305,7 +306,7 @@ def _seal(want: FenceWish, seen: Results) -> Fenced:
     return replace(fenced, target=target, applied=applied)
 
 
-def _lengthened(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationInfo:
+def _lengthened(want: FenceWish, fenced: Fenced, seen: Seen) -> ReplicationInfo:
     """First the longer pause, then the look: a stop in between shows as a gap in the renewals."""
     if fenced.fence is None:
         return fetch_replication(endpoint(want.find(seen, want.primary), want.setting))
@@ -314,7 +315,7 @@ def _lengthened(want: FenceWish, fenced: Fenced, seen: Results) -> ReplicationIn
 
 
 def _anew(
-    want: FenceWish, fenced: Fenced, target: ReplicationInfo, now: ReplicationInfo, seen: Results
+    want: FenceWish, fenced: Fenced, target: ReplicationInfo, now: ReplicationInfo, seen: Seen
 ) -> ReplicationInfo | None:
     """What the replica must have after a gap, or where a save has set the count of writes back; None: neither is so."""
     fence = fenced.fence
@@ -340,18 +341,18 @@ def _trouble(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo)
     return ""
 
 
-def _leave(seen: Results) -> None:
+def _leave(seen: Seen) -> None:
     """The run ends: what is paused by now stays paused until it runs out."""
     if fenced := fenced_in(seen):
         fenced.close()
 
 
-def _token(seen: Results) -> str:
+def _token(seen: Seen) -> str:
     fenced = fenced_in(seen)
     return Noted.of(fenced.target).token if fenced and fenced.target else "none"
 
 
-def _noted(seen: Results) -> dict[str, Any]:
+def _noted(seen: Seen) -> dict[str, Any]:
     fenced = fenced_in(seen)
     if fenced is None or fenced.target is None:
         return {}

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.errors import Unreachable
-from ccr_avn.plan.model import Finding, Gate, Keep, Later, Probe, Results, Step, go, stop
+from ccr_avn.plan.model import Finding, Gate, Keep, Later, Probe, Step, go, stop
 from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.promotion import keep_lineage, keep_origin
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import endpoint
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered, Unresolved
@@ -74,7 +75,7 @@ def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]
     """Whether it is there, where it would answer, and who else follows it or took over: asked once, and not needed."""
     project = want.setting.project
 
-    def judge(answer: tuple[Service, ...], seen: Results) -> Finding:
+    def judge(answer: tuple[Service, ...], seen: Seen) -> Finding:
         replica = by_name(seen.of(services), want.replica)
         source = replica.source if replica else None
         if replica is None or source is None:
@@ -105,11 +106,11 @@ def look_at_primary_alone(
 ) -> Step[tuple[Service, ...]]:
     """Where the list can't be had: by its name. What it answers counts as what the list would have told."""
 
-    def name(seen: Results) -> str:
+    def name(seen: Seen) -> str:
         replica = by_name(seen.of(services), want.replica)
         return (replica.source if replica and replica.source_project is None else None) or want.replica
 
-    def judge(answer: tuple[Service, ...], seen: Results) -> Finding:
+    def judge(answer: tuple[Service, ...], seen: Seen) -> Finding:
         seen.remember(primary, answer)
         return primary.gate.judge(answer, seen)
 
@@ -127,7 +128,7 @@ def look_at_primary_alone(
 def look_at_last_known(
     want: "FailoverRequest", services: Step[tuple[Service, ...]], primary: Step[tuple[Service, ...]]
 ) -> Step[LastKnown | None]:
-    def read(seen: Results) -> LastKnown | None:
+    def read(seen: Seen) -> LastKnown | None:
         service = by_name(seen.of(services), want.replica)
         if service is None or (service.source is None and service.replicas):
             return None  # refused already: it is no replica
@@ -140,7 +141,7 @@ def look_at_last_known(
             replica=side, primary=_primary_after_all(want, source, side), marker_age=age, backup=newest(source)
         )
 
-    def judge(known: LastKnown | None, seen: Results) -> Finding:
+    def judge(known: LastKnown | None, seen: Seen) -> Finding:
         service = by_name(seen.of(services), want.replica)
         if known is None or service is None:
             return go("not checked: it does not exist, or is not a replica")
@@ -170,7 +171,7 @@ def look_at_last_known(
 
 def state_in(
     want: "FailoverRequest",
-    seen: Results,
+    seen: Seen,
     services: Step[tuple[Service, ...]],
     primary: Step[tuple[Service, ...]],
     known: Step[LastKnown | None],

@@ -8,12 +8,13 @@ from typing import Any, Literal
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import TimedOut, Unreachable
-from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Results, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.fencing import FENCE, Fenced, fenced_in
 from ccr_avn.procedures.gates.closed import Closing, judge_closed
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
 from ccr_avn.procedures.gates.settings import DEFAULTS, NOBODY, filter_word, networks
 from ccr_avn.procedures.gates.succession import ANOTHER, is_another
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.info import fetch_replication
@@ -36,7 +37,7 @@ class CloseWish:
     fate: OldPrimaryAction
     setting: Setting
     find: Find
-    promoted: Callable[[Results], bool]  # whether an earlier run's promotion was seen by the checks
+    promoted: Callable[[Seen], bool]  # whether an earlier run's promotion was seen by the checks
     checked: bool = True  # False: a gate, which made no checks
 
 
@@ -94,7 +95,7 @@ def filter_commands(setting: Setting, name: str, ip_filter: object) -> tuple[str
     return (f"# its ip_filter has {len(given)} entries, too many for one command: set it in the Aiven console",)
 
 
-def _has_data(seen: Results, compared: "Step[Compared]") -> str:
+def _has_data(seen: Seen, compared: "Step[Compared]") -> str:
     """Why it must not be powered off: what is only there would be lost. Empty: nothing speaks against it."""
     found = seen.of(compared).found
     if not (found.ahead_bytes or found.lapsed):
@@ -105,7 +106,7 @@ def _has_data(seen: Results, compared: "Step[Compared]") -> str:
 def compare_histories(want: CloseWish) -> Step[Compared]:
     """Before it is closed: has it anything that the new primary lacks. Told at the end, whatever happened before."""
 
-    def read(seen: Results) -> Compared:
+    def read(seen: Seen) -> Compared:
         fenced = fenced_in(seen)
         noted = fenced.target if fenced and not want.promoted(seen) else None
         try:
@@ -116,7 +117,7 @@ def compare_histories(want: CloseWish) -> Step[Compared]:
             unknown = Audit(ahead_bytes=None, why=trouble.what, lapsed=not held)
             return Compared(new=None, noted=noted, found=unknown)
 
-    def judge(compared: Compared, _: Results) -> Finding:
+    def judge(compared: Compared, _: Seen) -> Finding:
         return judge_audit(compared.found, want.primary)
 
     words = want.setting.gate(
@@ -131,7 +132,7 @@ def compare_histories(want: CloseWish) -> Step[Compared]:
     )
 
 
-def final_audit(seen: Results, compared: Step[Compared], shut: Step[Any] | None) -> Audit | None:
+def final_audit(seen: Seen, compared: Step[Compared], shut: Step[Any] | None) -> Audit | None:
     """What was found before it was closed; or more, by what a connection from before saw last.
 
     ``shut``: the step that closed it, or powered it off; None: it was left open.
@@ -154,7 +155,7 @@ def final_audit(seen: Results, compared: Step[Compared], shut: Step[Any] | None)
     return found.found
 
 
-def _old_side(want: CloseWish, seen: Results) -> ReplicationInfo:
+def _old_side(want: CloseWish, seen: Seen) -> ReplicationInfo:
     fenced = fenced_in(seen)
     if fenced and fenced.fence:
         return fenced.fence.side()
@@ -162,7 +163,7 @@ def _old_side(want: CloseWish, seen: Results) -> ReplicationInfo:
 
 
 def set_filter(want: CloseWish) -> Step[Service]:
-    def judge(service: Service, seen: Results) -> Finding:
+    def judge(service: Service, seen: Seen) -> Finding:
         if other := _another(want, seen, service):
             return other
         if service.state == "POWEROFF":
@@ -183,14 +184,14 @@ def set_filter(want: CloseWish) -> Step[Service]:
     )
 
 
-def _another(want: CloseWish, seen: Results, service: Service) -> Finding | None:
+def _another(want: CloseWish, seen: Seen, service: Service) -> Finding | None:
     found = want.find(seen, want.primary) if want.checked else service
     if other := is_another(want.setting.project, found, service, want.replica):
         seen.keep(ANOTHER, result=True)
     return other
 
 
-def _look_closely(seen: Results) -> None:
+def _look_closely(seen: Seen) -> None:
     """From just before it is closed: what the connection from before sees last is the proof."""
     fenced = fenced_in(seen)
     if fenced and fenced.kept:
@@ -203,7 +204,7 @@ def see_closed(want: CloseWish, shut: Step[Service]) -> Step[Closing]:
     ``shut``: the step that set the filter, and read it back.
     """
 
-    def read(seen: Results) -> Closing:
+    def read(seen: Seen) -> Closing:
         service = seen.get(shut) or want.find(seen, want.primary)
         found = admission_of(service, want.setting)
         if found.state == "closed" and service.state != "POWEROFF" and (trouble := _cut_off(want, seen)):
@@ -218,7 +219,7 @@ def see_closed(want: CloseWish, shut: Step[Service]) -> Step[Closing]:
         paused = fenced.fence is None or fenced.fence.holds()
         return Closing(admission=found, left=left, trouble=trouble, quiet=quiet, paused=paused)
 
-    def judge(found: Closing, _: Results) -> Finding:
+    def judge(found: Closing, _: Seen) -> Finding:
         return judge_closed(found, want.primary, _power_off_words(want))
 
     step = Step(
@@ -240,7 +241,7 @@ def see_closed(want: CloseWish, shut: Step[Service]) -> Step[Closing]:
     return step
 
 
-def _cut_off(want: CloseWish, seen: Results) -> str:
+def _cut_off(want: CloseWish, seen: Seen) -> str:
     """What speaks against a closed service: this machine does not reach the new primary either. Empty: nothing does."""
     if want.replica == want.primary:  # nobody said which it is
         return ""
@@ -268,7 +269,7 @@ def _users(service: Service) -> frozenset[str]:
 
 
 def power_off(want: CloseWish) -> Step[Service]:
-    def judge(service: Service, seen: Results) -> Finding:
+    def judge(service: Service, seen: Seen) -> Finding:
         if other := _another(want, seen, service):
             return other
         if service.state == "POWEROFF":
@@ -298,13 +299,13 @@ def _power_off_words(want: CloseWish) -> str:
 def _hold(want: CloseWish) -> Step[str]:
     """Until Ctrl-C: shows who still tries to write to the old primary."""
 
-    def read(seen: Results) -> str:
+    def read(seen: Seen) -> str:
         fenced = fenced_in(seen)
         if fenced is None or fenced.fence is None:
             return ""
         return "; ".join(fenced.fence.writers()) or "no client is trying to write"
 
-    def judge(writers: str, _: Results) -> Finding:
+    def judge(writers: str, _: Seen) -> Finding:
         return wait(f"paused until Ctrl-C: {writers}") if writers else go("there is no write pause to hold")
 
     return Step(
@@ -317,7 +318,7 @@ def _hold(want: CloseWish) -> Step[str]:
     )
 
 
-def _end_hold(seen: Results) -> None:
+def _end_hold(seen: Seen) -> None:
     """Held to the end: nothing that waited may be acknowledged now."""
     fenced = fenced_in(seen)
     if fenced and fenced.fence:
@@ -329,14 +330,14 @@ def split_brain(primary: str) -> str:
 
 
 def _open(want: CloseWish) -> Step[str]:
-    def read(seen: Results) -> str:
+    def read(seen: Seen) -> str:
         fenced = fenced_in(seen)
         if fenced is None or fenced.fence is None:
             return "open"
         lifted = seen.result("open")
         return "fenced" if lifted is None else "lifted" if lifted else "held"
 
-    def judge(state: str, _: Results) -> Finding:
+    def judge(state: str, _: Seen) -> Finding:
         if state == "fenced":
             return todo("writes are paused")
         if state == "held":
@@ -349,7 +350,7 @@ def _open(want: CloseWish) -> Step[str]:
         )
         return go(told, warnings=(split_brain(want.primary),))
 
-    def act(seen: Results) -> bool:
+    def act(seen: Seen) -> bool:
         fenced = fenced_in(seen)
         return bool(fenced and fenced.fence and not fenced.fence.release(cut=True))
 

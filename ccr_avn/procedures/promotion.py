@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Integration, Service, Tag
 from ccr_avn.errors import Refused, Unreachable
-from ccr_avn.plan.model import Finding, Gate, Keep, Later, Poll, Probe, Results, Step, go, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Keep, Later, Poll, Probe, Step, go, todo, wait
 from ccr_avn.procedures.gates import history, promotion
 from ccr_avn.procedures.gates.pair_state import feeding
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Find, Setting, endpoint, wait_running
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered
@@ -35,11 +36,11 @@ class PromoteWish:
     replica: str
     setting: Setting
     find: Find
-    row: Callable[[Results], Integration | None]
+    row: Callable[[Seen], Integration | None]
     limit: float
     doubt_limit: float = DOUBT_TIMEOUT
     fenced: str = ""
-    guard: Callable[[Results], None] | None = None
+    guard: Callable[[Seen], None] | None = None
 
 
 def look_at_integration(setting: Setting, primary: str | None, replica: str) -> Step[tuple[Integration, ...]]:
@@ -47,7 +48,7 @@ def look_at_integration(setting: Setting, primary: str | None, replica: str) -> 
     words = ("--from", primary) if primary else ()
     alone = setting.gate("integration", replica, *words)
 
-    def judge(rows: tuple[Integration, ...], _: Results) -> Finding:
+    def judge(rows: tuple[Integration, ...], _: Seen) -> Finding:
         row = feeding(rows, primary, replica)
         return go(
             f"integration {row.id}" if row else "no read_replica integration; checking for an earlier promotion",
@@ -67,13 +68,13 @@ def look_at_integration(setting: Setting, primary: str | None, replica: str) -> 
 def promote(want: PromoteWish) -> Step[ReplicationInfo]:
     """Irreversible: a read_replica can only be made together with its service."""
 
-    def integration_id(seen: Results) -> str:
+    def integration_id(seen: Seen) -> str:
         row = want.row(seen)
         if row is None or row.id is None:
             raise Refused(f"there is no integration of {want.replica} to delete", hint="run the same command again")
         return row.id
 
-    def judge(side: ReplicationInfo, seen: Results) -> Finding:
+    def judge(side: ReplicationInfo, seen: Seen) -> Finding:
         if side.role == "master":
             return go("its role is master")
         if want.row(seen) is None:
@@ -114,9 +115,9 @@ def promoted_meanwhile(want: PromoteWish) -> tuple[Step[ReplicationInfo], Step[t
 def carries_history(
     want: PromoteWish,
     primary: str | Later,
-    expected: Callable[[Results], history.Expected],
+    expected: Callable[[Seen], history.Expected],
     variable: str,
-    gone_on_as: Callable[[Results], tuple[str, ...]] = lambda _: (),
+    gone_on_as: Callable[[Seen], tuple[str, ...]] = lambda _: (),
 ) -> Step[ReplicationInfo]:
     """Before applications are told: the server may have come back without its data.
 
@@ -124,7 +125,7 @@ def carries_history(
     IDs the primary itself has gone on since; only asked where the one from before is not found.
     """
 
-    def judge(side: ReplicationInfo, seen: Results) -> Finding:
+    def judge(side: ReplicationInfo, seen: Seen) -> Finding:
         if side.role != "master":
             return wait(f"its role is {side.role}")
         name = primary.fill(seen) if isinstance(primary, Later) else primary
@@ -150,7 +151,7 @@ def carries_history(
 def accepts_writes(want: PromoteWish, history: Step[ReplicationInfo] | None = None) -> Step[ReplicationInfo | str]:
     """``history``: it must hold of the server that took the write, too, whichever its address leads to by then."""
 
-    def read(seen: Results) -> ReplicationInfo | str:
+    def read(seen: Seen) -> ReplicationInfo | str:
         """The server that does; or why it does not."""
         try:
             side = accepts_write(_at(want.setting, want.find, seen, want.replica))
@@ -160,7 +161,7 @@ def accepts_writes(want: PromoteWish, history: Step[ReplicationInfo] | None = No
             return trouble.what
         return side or "it does not accept writes yet"
 
-    def judge(side: ReplicationInfo | str, seen: Results) -> Finding:
+    def judge(side: ReplicationInfo | str, seen: Seen) -> Finding:
         if isinstance(side, str):
             return wait(side)
         carries = history.gate.judge(side, seen) if history else None
@@ -181,7 +182,7 @@ def accepts_writes(want: PromoteWish, history: Step[ReplicationInfo] | None = No
 
 
 def remember_origin(
-    want: PromoteWish, primary: str | Later, tags: Callable[[Results], tuple[str, ...]]
+    want: PromoteWish, primary: str | Later, tags: Callable[[Seen], tuple[str, ...]]
 ) -> Step[tuple[Tag, ...]]:
     """What the platform forgets is left on the service as tags, where permissions allow.
 
@@ -189,7 +190,7 @@ def remember_origin(
     """
     call = avn.tags_list(want.setting.project, want.replica)
 
-    def judge(found: tuple[Tag, ...], seen: Results) -> Finding:
+    def judge(found: tuple[Tag, ...], seen: Seen) -> Finding:
         wanted = tags(seen)
         if not wanted:
             return go("nothing to record: the old primary is unknown")
@@ -275,9 +276,9 @@ def _expected_token(expected: history.Expected) -> str:
     return f"{expected.ids[0]}:{expected.offset or 0}" if expected.ids else "nothing-is-known"
 
 
-def _look(want: PromoteWish, seen: Results) -> ReplicationInfo:
+def _look(want: PromoteWish, seen: Seen) -> ReplicationInfo:
     return fetch_replication(_at(want.setting, want.find, seen, want.replica))
 
 
-def _at(setting: Setting, find: Find, seen: Results, name: str) -> Endpoint:
+def _at(setting: Setting, find: Find, seen: Seen, name: str) -> Endpoint:
     return endpoint(find(seen, name), setting)

@@ -11,10 +11,11 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError
-from ccr_avn.plan.model import Finding, Gate, Probe, Results, Step, go, stop
+from ccr_avn.plan.model import Finding, Gate, Probe, Step, go, stop
 from ccr_avn.procedures.gates.drill import run_of
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.gates.succession import superseded
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.connect import in_background
@@ -37,25 +38,25 @@ class Siblings:
     setting: Setting
     family: Step[tuple[Service, ...]]
     recorded: tuple[Recorded, ...] = ()
-    promoted: Callable[[Results], bool] = lambda _: False
-    paused: Callable[[Results], bool] = lambda _: False
+    promoted: Callable[[Seen], bool] = lambda _: False
+    paused: Callable[[Seen], bool] = lambda _: False
 
-    def source(self, seen: Results) -> str:
+    def source(self, seen: Seen) -> str:
         mine = by_name(seen.get(self.family) or (), self.replica)
         return (mine.source if mine else None) or ""
 
-    def others(self, seen: Results) -> tuple[Service, ...]:
+    def others(self, seen: Seen) -> tuple[Service, ...]:
         """What else replicates the primary, without what a drill has made."""
         source, found = self.source(seen), seen.get(self.family) or ()
         others = (one for one in found if source and one.source == source and one.name != self.replica)
         return tuple(one for one in others if not run_of(one, ()))
 
-    def begin(self, seen: Results) -> None:
+    def begin(self, seen: Seen) -> None:
         """Ask them all, in the background: the replica catches up meanwhile."""
         others = () if self.promoted(seen) else self.others(seen)
         seen.keep(SLUG, _Look(setting=self.setting, services=others))
 
-    def left_paused(self, seen: Results, until: float) -> str:
+    def left_paused(self, seen: Seen, until: float) -> str:
         """One was promoted by a run that has left its pause behind: that is not lifted. Empty: there is no such thing."""
         roles = seen.get(look_at_siblings(self)) or {}
         if not self.paused(seen) or "master" not in roles.values():
@@ -66,7 +67,7 @@ class Siblings:
 def list_family(setting: Setting, replica: str) -> Step[tuple[Service, ...]]:
     """REPLICA and all that belongs to its primary, for a look that is taken alone."""
 
-    def judge(found: tuple[Service, ...], _: Results) -> Finding:
+    def judge(found: tuple[Service, ...], _: Seen) -> Finding:
         mine = by_name(found, replica)
         if mine and mine.source:
             return go(f"{replica} replicates {mine.source}")
@@ -83,13 +84,13 @@ def list_family(setting: Setting, replica: str) -> Step[tuple[Service, ...]]:
 def look_at_siblings(want: Siblings) -> Step[dict[str, str]]:
     """The answer: the role of each, by its name; empty where it did not say."""
 
-    def read(seen: Results) -> dict[str, str]:
+    def read(seen: Seen) -> dict[str, str]:
         if seen.result(SLUG) is None:
             want.begin(seen)
         look: _Look = seen.result(SLUG)
         return look.roles()
 
-    def judge(roles: dict[str, str], seen: Results) -> Finding:
+    def judge(roles: dict[str, str], seen: Seen) -> Finding:
         source = want.source(seen)
         if taken := sorted(name for name, role in roles.items() if role == "master"):
             return stop(
@@ -118,13 +119,13 @@ def list_siblings(want: Siblings, *, brief: bool) -> Step[tuple[Service, ...]]:
     """
     look = look_at_siblings(want)
 
-    def unneeded(seen: Results) -> str:
+    def unneeded(seen: Seen) -> str:
         roles = seen.get(look) or {}
         if want.promoted(seen) or not roles:
             return "there is no other replica"
         return "" if want.paused(seen) or not all(roles.values()) else "all of them answer"
 
-    def judge(found: tuple[Service, ...], seen: Results) -> Finding:
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
         source = want.source(seen)
         old, new = by_name(found, source), by_name(found, want.replica)
         other = (

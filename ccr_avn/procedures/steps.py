@@ -10,10 +10,11 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REDACTED, Catalogue, Service, Vpc
 from ccr_avn.errors import CcrError, NotProven, Refused, TimedOut, Unreachable, UsageError
-from ccr_avn.plan.model import Keep, Poll, Probe, Results, Step, Word
+from ccr_avn.plan.model import Keep, Poll, Probe, Step, Word
 from ccr_avn.procedures.gates import links, offers, parity, services
 from ccr_avn.procedures.gates.offers import Orders
 from ccr_avn.procedures.gates.settings import lets_nobody_in
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.valkey.compare import Comparison
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Admission, OutOfReach
@@ -27,14 +28,14 @@ from ccr_avn.valkey.writes import admission
 POLL_INTERVAL = 5.0
 """Default seconds between two checks."""
 
-Find = Callable[[Results, str], Service]
+Find = Callable[[Seen, str], Service]
 """Where a service's facts are among the answers seen so far."""
 
 
 def found_by(listing: Step[tuple[Service, ...]]) -> Find:
     """Each service as that step read it."""
 
-    def find(seen: Results, name: str) -> Service:
+    def find(seen: Seen, name: str) -> Service:
         service = services.by_name(seen.of(listing), name)
         if service is None:
             raise Refused(f"{name} does not exist", hint="check its name: avn service list")
@@ -172,7 +173,7 @@ def link_step(
 ) -> Step[Link]:
     """``max_lag``: bytes that the replica may be behind."""
 
-    def read(seen: Results) -> Link:
+    def read(seen: Seen) -> Link:
         return fetch_link(endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting))
 
     within = () if max_lag is None else ("--max-lag-bytes", str(max_lag))
@@ -192,11 +193,11 @@ def databases_step(
     replica: str,
     find: Find,
     error: type[CcrError],
-    linked: Callable[[Results], bool] = lambda _: True,
+    linked: Callable[[Seen], bool] = lambda _: True,
 ) -> Step[Databases | None]:
     """``linked``: whether the one follows the other at all; ``error``: what it is when a database is missing."""
 
-    def read(seen: Results) -> Databases | None:
+    def read(seen: Seen) -> Databases | None:
         if not linked(seen):
             return None
         return read_databases(endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting))
@@ -211,7 +212,7 @@ def databases_step(
 
 
 def marker_step(setting: Setting, primary: str, replica: str, find: Find, samples: int) -> Step[MarkerResult]:
-    def read(seen: Results) -> MarkerResult:
+    def read(seen: Seen) -> MarkerResult:
         source, target = endpoint(find(seen, primary), setting), endpoint(find(seen, replica), setting)
         return run_marker(source, target, samples=samples)
 
@@ -239,7 +240,7 @@ class Proof:
         """In their order."""
         return tuple(step for step in (self.link, self.databases, self.marker, self.compare) if step)
 
-    def evidence(self, seen: Results) -> dict[str, Any]:
+    def evidence(self, seen: Seen) -> dict[str, Any]:
         """What they showed, as plain data; of a run that ended early what it came to."""
         told: dict[str, Any] = {}
         if self.link and seen.has(self.link):
@@ -312,7 +313,7 @@ def compare_sides(
     ``options``: those of the switchover, so that a pasted ``--check`` allows what the run does.
     """
 
-    def read(seen: Results) -> Planes | None:
+    def read(seen: Seen) -> Planes | None:
         found = {one.name: one for one in seen.of(services)}
         if primary not in found or replica not in found or found[replica].source != primary:
             return None
@@ -356,8 +357,8 @@ def see_vpcs(setting: Setting, orders: Orders, pair: Step[tuple[Service, ...]]) 
     )
 
 
-def _nothing_to_make(orders: Orders, pair: Step[tuple[Service, ...]]) -> Callable[[Results], str]:
-    def why(seen: Results) -> str:
+def _nothing_to_make(orders: Orders, pair: Step[tuple[Service, ...]]) -> Callable[[Seen], str]:
+    def why(seen: Seen) -> str:
         return "" if offers.still_to_make(orders, seen.of(pair)) else "there is nothing to create"
 
     return why

@@ -9,7 +9,7 @@ from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import CcrError, Refused, Unreachable
-from ccr_avn.plan.model import Plan, Probe, Results, Step
+from ccr_avn.plan.model import Plan, Probe, Step
 from ccr_avn.procedures import old_primary as closing
 from ccr_avn.procedures.fencing import (
     FenceMode,
@@ -40,6 +40,7 @@ from ccr_avn.procedures.promotion import (
     promoted_meanwhile,
     remember_origin,
 )
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.siblings import Siblings, list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import Find, Setting, compare_sides, databases_step, endpoint, found_by, two_sides
 from ccr_avn.units import clock_time
@@ -84,21 +85,21 @@ class Checked:
     rows: Step[tuple[Integration, ...]]
     health: Step[Health | None]
 
-    def state(self, seen: Results) -> PairState | None:
+    def state(self, seen: Seen) -> PairState | None:
         """In which state the checks found the pair; None: they have not come so far."""
         health = seen.get(self.health)
         return switch.state_of(seen.of(self.rows), seen.of(self.pair), health, _asked(self.want)) if health else None
 
-    def row(self, seen: Results) -> Integration | None:
+    def row(self, seen: Seen) -> Integration | None:
         """What a promotion deletes."""
         found = self.state(seen)
         return found.row if found and found.state == "following" else None
 
-    def promoted(self, seen: Results) -> bool:
+    def promoted(self, seen: Seen) -> bool:
         found = self.state(seen)
         return found is not None and found.promoted
 
-    def may_be_promoting(self, seen: Results) -> bool:
+    def may_be_promoting(self, seen: Seen) -> bool:
         found = self.state(seen)
         return found is not None and found.may_be_promoting
 
@@ -113,16 +114,16 @@ class Checked:
             paused=lambda seen: bool((both := seen.get(self.health)) and both.primary and both.primary.paused_seconds),
         )
 
-    def linked(self, seen: Results) -> bool:
+    def linked(self, seen: Seen) -> bool:
         health = seen.get(self.health)
         return bool(health and health.primary and self.row(seen))
 
-    def replica_before(self, seen: Results) -> ReplicationInfo:
+    def replica_before(self, seen: Seen) -> ReplicationInfo:
         health = seen.of(self.health)
         assert health is not None  # noqa: S101 (its gate has let the run go on)
         return health.replica
 
-    def expected(self, seen: Results) -> Expected:
+    def expected(self, seen: Seen) -> Expected:
         """What the replica must carry: what was sealed, else the history that the old primary has now."""
         fenced = fenced_in(seen)
         looked = seen.of(self.health)
@@ -135,7 +136,7 @@ class Checked:
         recorded = lineage.followed(origin, replica, self.want.recorded) if replica else ()
         return Expected(ids=(*((old.replid,) if old else ()), *recorded), old_server=server)
 
-    def tags(self, seen: Results) -> tuple[str, ...]:
+    def tags(self, seen: Seen) -> tuple[str, ...]:
         """What a promotion leaves on the replica."""
         services = seen.of(self.pair)
         old, new = by_name(services, self.want.primary), by_name(services, self.want.replica)
@@ -163,15 +164,15 @@ class Switchover:
     compared: Step[closing.Compared]
     closing: tuple[Step[Any], ...]
 
-    def service(self, seen: Results, name: str) -> Service | None:
+    def service(self, seen: Seen, name: str) -> Service | None:
         return by_name(seen.get(self.checked.pair) or (), name)
 
-    def found_ahead(self, seen: Results) -> Audit | None:
+    def found_ahead(self, seen: Seen) -> Audit | None:
         """What only the old primary has, as far as it could be seen."""
         shut = next((step for step in self.closing if step.slug in ("closed", "power-off") and seen.has(step)), None)
         return closing.final_audit(seen, self.compared, shut)
 
-    def as_left(self, seen: Results) -> Service | None:
+    def as_left(self, seen: Seen) -> Service | None:
         """The old primary as the last look at it shows it."""
         for step in self.closing:
             if step.slug in ("close", "power-off") and seen.has(step):
@@ -179,7 +180,7 @@ class Switchover:
                 return found
         return self.service(seen, self.want.primary)
 
-    def left_half_way(self, seen: Results) -> tuple[tuple[str, ...], dict[str, Any]]:
+    def left_half_way(self, seen: Seen) -> tuple[tuple[str, ...], dict[str, Any]]:
         """After an end behind the promotion: who is the primary, until when writes are paused, what to type."""
         want = self.want
         is_primary = self._is_promoted(seen)
@@ -201,10 +202,10 @@ class Switchover:
         again = f"run the same command again {when}; other ways to keep writers off {want.primary}: {ways}"
         return (f"{who}; {want.primary} is not closed yet", f"writes on {want.primary} are {paused}", again), facts
 
-    def _is_promoted(self, seen: Results) -> bool:
+    def _is_promoted(self, seen: Seen) -> bool:
         return seen.has(self.promote) and seen.of(self.promote).role == "master"
 
-    def _ways(self, seen: Results) -> tuple[str, ...]:
+    def _ways(self, seen: Seen) -> tuple[str, ...]:
         """Other commands that keep writers off the old primary: it stays on if only it may have data."""
         want, old, found = self.want, self.service(seen, self.want.primary), self.found_ahead(seen)
         fence = closing.holding(want.setting, want.primary)
@@ -322,7 +323,7 @@ def _asked(want: SwitchoverRequest) -> Asked:
     )
 
 
-def _gone_on_as(want: SwitchoverRequest, find: Find, seen: Results) -> tuple[str, ...]:
+def _gone_on_as(want: SwitchoverRequest, find: Find, seen: Seen) -> tuple[str, ...]:
     """The server of the old primary was started again, or another node took over: the replica followed the new ID."""
     fenced = fenced_in(seen)
     if fenced is None or fenced.target is None:
@@ -358,7 +359,7 @@ def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
 def look_at_health(
     want: SwitchoverRequest, pair: Step[tuple[Service, ...]], rows: Step[tuple[Integration, ...]]
 ) -> Step[Health | None]:
-    def read(seen: Results) -> Health | None:
+    def read(seen: Seen) -> Health | None:
         old, new = (by_name(seen.of(pair), name) for name in (want.primary, want.replica))
         if not old or not new:
             return None

@@ -8,7 +8,7 @@ from typing import Any
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.errors import Refused, Unreachable
-from ccr_avn.plan.model import Finding, Gate, Later, Poll, Probe, Results, Step, go, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Later, Poll, Probe, Step, go, todo, wait
 from ccr_avn.procedures.enable import PROOF, ReplicaFlag
 from ccr_avn.procedures.gates import drill as rules
 from ccr_avn.procedures.gates.drill import Made
@@ -16,13 +16,14 @@ from ccr_avn.procedures.gates.offers import Order
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish, by_name
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.promotion import DOUBT_TIMEOUT
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.procedures.verify import Depth, Level
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.trials import strangers
 
-Created = Callable[[Results], int | None]
+Created = Callable[[Seen], int | None]
 
 CREATE = "temporary-replica"
 TERMINATE = "terminate"
@@ -109,7 +110,7 @@ def see_backup(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tupl
 def see_answers(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[ReplicationInfo]:
     """Before anything is billed: may the token read its password, does it answer."""
 
-    def read(seen: Results) -> ReplicationInfo:
+    def read(seen: Seen) -> ReplicationInfo:
         found = by_name(seen.of(pair), want.primary)
         if found is None:
             raise Refused(f"{want.primary} does not exist", hint="check its name: avn service list")
@@ -124,10 +125,10 @@ def see_answers(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[Rep
     )
 
 
-def _is_no_primary(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Callable[[Results], str]:
+def _is_no_primary(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Callable[[Seen], str]:
     """What is refused already has no backup to wait for."""
 
-    def why(seen: Results) -> str:
+    def why(seen: Seen) -> str:
         found = by_name(seen.of(pair), want.primary)
         return f"not checked: {want.primary} is a replica" if found and found.source else ""
 
@@ -137,7 +138,7 @@ def _is_no_primary(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Calla
 def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
     setting = want.setting
 
-    def kind(seen: Results) -> str:
+    def kind(seen: Seen) -> str:
         found = by_name(seen.of(pair), want.primary)
         return found.type if found else "valkey"
 
@@ -162,7 +163,7 @@ def create(want: DrillRequest, pair: Step[tuple[Service, ...]]) -> Step[tuple[Se
 def created_at(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Created:
     """When it was, as it was first seen; None: it never was."""
 
-    def created(seen: Results) -> int | None:
+    def created(seen: Seen) -> int | None:
         first = by_name(seen.get(made) or (), want.drill)
         return lineage.created(first) if first else None
 
@@ -172,7 +173,7 @@ def created_at(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Created:
 def same(step: Step[Service], created: Created) -> Step[Service]:
     """The step, which stops where a namesake has taken the place of what was created."""
 
-    def judge(found: Service, seen: Results) -> Finding:
+    def judge(found: Service, seen: Seen) -> Finding:
         return rules.is_another(found, created(seen)) or step.gate.judge(found, seen)
 
     return replace(step, gate=Gate(step.gate.rule, judge))
@@ -182,7 +183,7 @@ def tag(want: DrillRequest, pair: Step[tuple[Service, ...]], made: Step[tuple[Se
     """Right after: `avn service create` can't set tags."""
     lasts = 0.0 if want.keep else want.limit + CLEANING.limit
 
-    def proof(seen: Results) -> str:
+    def proof(seen: Seen) -> str:
         both = by_name(seen.get(made) or (), want.drill), by_name(seen.of(pair), want.primary)
         return rules.made_tag(want.run, *both, lasts)
 
@@ -202,7 +203,7 @@ def terminate(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Step[tuple
     """Only what this run made. It is for every end of the run."""
     created = created_at(want, made)
 
-    def known(seen: Results) -> Made:
+    def known(seen: Seen) -> Made:
         return Made(
             name=want.drill,
             primary=want.primary,
@@ -213,7 +214,7 @@ def terminate(want: DrillRequest, made: Step[tuple[Service, ...]]) -> Step[tuple
             promoted=seen.result("promote") in ("answered", "unanswered"),
         )
 
-    def absent(seen: Results) -> Finding:
+    def absent(seen: Seen) -> Finding:
         if seen.result(CREATE) == "answered":
             return wait("it was created, and is not listed")
         doubt = "its creation was not confirmed, so it may still appear"
@@ -227,8 +228,8 @@ def termination(
     setting: Setting,
     name: str,
     slug: str,
-    known: Callable[[Results], Made | None],
-    absent: Callable[[Results], Finding],
+    known: Callable[[Seen], Made | None],
+    absent: Callable[[Seen], Finding],
     used: Callable[[Service], str] = lambda _: "",
 ) -> Step[tuple[Service, ...]]:
     """``known``: what shows that a drill made it; ``absent``: what it means that it is not there before it was sent.
@@ -236,7 +237,7 @@ def termination(
     ``used``: which other run needs it; empty: none.
     """
 
-    def judge(found: tuple[Service, ...], seen: Results) -> Finding:
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
         if not found:
             return go(f"{name} is gone", gone=name) if seen.result(slug) else absent(seen)
         if seen.result(slug) == "answered":
@@ -244,7 +245,7 @@ def termination(
         finding = rules.judge_ours(found[0], known(seen), setting.project)
         return finding if finding.verdict == "stop" else todo(finding.reason)
 
-    def guard(seen: Results) -> None:
+    def guard(seen: Seen) -> None:
         [found] = seen.of(step)
         made = known(seen)
         if why := used(found) or in_use(found, setting, promoted=bool(made and made.promoted)):
@@ -279,5 +280,5 @@ def in_use(found: Service, setting: Setting, *, promoted: bool) -> str:
     return f"connected: {'; '.join(clients[:3])}" if clients else ""
 
 
-def _nothing_made(seen: Results) -> str:
+def _nothing_made(seen: Seen) -> str:
     return "this run created no service" if seen.result(CREATE) in (None, "refused") else ""

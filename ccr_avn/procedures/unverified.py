@@ -7,11 +7,12 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import created
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import Refused
-from ccr_avn.plan.model import Finding, Gate, Later, Probe, Results, Step, go, stop, todo
+from ccr_avn.plan.model import Finding, Gate, Later, Probe, Step, go, stop, todo
 from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.pair_state import feeding
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import keep_lineage, keep_origin
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting
 
 UNSEEN = "its data plane was not checked"
@@ -27,7 +28,7 @@ def allowed(
 ) -> Step[None]:
     """In the place of a look at the replica: nothing can be known, so nothing is promised."""
 
-    def judge(_: None, seen: Results) -> Finding:
+    def judge(_: None, seen: Seen) -> Finding:
         found = by_name(seen.of(services), replica)
         if found is None:
             return go("not judged: the service is missing")
@@ -63,7 +64,7 @@ def promote_unseen(
 ) -> Step[Any]:
     """Irreversible. What proves it is that the integration is no longer listed. Limits are in seconds."""
 
-    def integration_id(seen: Results) -> str:
+    def integration_id(seen: Seen) -> str:
         row = feeding(seen.of(rows), None, replica)
         if row is None or row.id is None:
             raise Refused(
@@ -75,7 +76,7 @@ def promote_unseen(
 
     gone = promotion.is_gone(replica)
 
-    def judge(listed: tuple[Integration, ...], seen: Results) -> Finding:
+    def judge(listed: tuple[Integration, ...], seen: Seen) -> Finding:
         found = gone.judge(listed, seen)
         return found if found.verdict == "go" else todo(found.reason)
 

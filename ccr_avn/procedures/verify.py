@@ -9,9 +9,10 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import promoted_from
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import NotProven
-from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Results, Step, stop
+from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Step, stop
 from ccr_avn.procedures.gates.links import as_compared, is_equal
 from ccr_avn.procedures.gates.services import by_name, judge_power, paired_otherwise, together
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import (
     Find,
     Proof,
@@ -113,7 +114,7 @@ def compare_step(
     depth, unlinked = want.depth, () if want.linked else ("--unlinked",)
     most = ("--max-ops", str(depth.max_operations)) if depth.max_operations != Depth().max_operations else ()
 
-    def read(seen: Results) -> Comparison:
+    def read(seen: Seen) -> Comparison:
         request = CompareRequest(
             primary=endpoint(find(seen, want.primary), want.setting),
             replica=endpoint(find(seen, want.replica), want.setting),
@@ -141,7 +142,7 @@ def compare_step(
         why = f"{want.replica} rejected commands of its primary meanwhile, or was started again"
         return replace(found, verdict="inconclusive", reasons=(*found.reasons, why))
 
-    def judge(found: Comparison, seen: Results) -> Finding:
+    def judge(found: Comparison, seen: Seen) -> Finding:
         if NO_KEY in found.reasons:
             return stop(NO_KEY, detail="nothing was compared", hint="check them, or leave them out")
         finding = is_equal().judge(found, seen)
@@ -181,7 +182,7 @@ def _must_be_two(link: Link) -> None:
 def confirm_pair(setting: Setting, primary: str, replica: str, *, linked: bool = True) -> Step[tuple[Service, ...]]:
     """Both exist and serve, and, if ``linked``, the integration goes from PRIMARY to REPLICA."""
 
-    def judge(found: tuple[Service, ...], _: Results) -> Finding:
+    def judge(found: tuple[Service, ...], _: Seen) -> Finding:
         findings = [_judge_there(setting, found, name) for name in (primary, replica)]
         if linked and (target := by_name(found, replica)) and target.source != primary:
             findings.append(_not_its_replica(target, primary, found))

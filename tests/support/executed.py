@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ccr_avn.aiven.program import world_of
 from ccr_avn.errors import Refused
 from ccr_avn.plan.execute import Run
-from ccr_avn.plan.model import Act, Call, Finding, Gate, Plan, Poll, Probe, Results, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Act, Answers, Call, Finding, Gate, Plan, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.process import Answer
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ def change(name: str, *more: Any, hint: str = "") -> Call[None]:
     return Call(("avn", name, *more), parse=lambda _: None, hint=hint)
 
 
-def says(answer: Any, _: Results) -> Finding:
+def says(answer: Any, _: Answers) -> Finding:
     """The answer itself is the verdict."""
     verdicts: dict[str, Callable[[str], Finding]] = {"go": go, "wait": wait}
     return stop("never", hint="do not") if answer == "stop" else verdicts[answer](str(answer))
 
 
-def says_of_a_change(answer: Any, seen: Results) -> Finding:
+def says_of_a_change(answer: Any, seen: Answers) -> Finding:
     """What is not so yet is to be done; only "later" waits before that."""
     given = {"wait": todo("not yet"), "later": wait("not now")}
     return given.get(answer) or says(answer, seen)
@@ -93,16 +93,16 @@ def plan(*steps: Step[Any], checks: tuple[Step[Any], ...] = ()) -> Plan:
 def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = False) -> Step[Any]:
     state = {"done": False}
 
-    def read(_: Results) -> str:
+    def read(_: Answers) -> str:
         return "go" if state["done"] else "wait"
 
-    def act(_: Results) -> None:
+    def act(_: Answers) -> None:
         log.append(slug)
         state["done"] = True
         if broken:
             raise Refused("broken", hint="none")
 
-    def undo(_: Results) -> str:
+    def undo(_: Answers) -> str:
         log.append(f"un-{slug}")
         if slug == "stuck":
             raise Refused("stuck", hint="none")

@@ -94,7 +94,7 @@ def test_what_one_room_alone_may_do(room: str) -> None:
         assert may_start or "subprocess" not in imported, name
         assert "dry_run" not in text or name.startswith("cli/"), name
         assert "typer" not in text or name.startswith("cli/"), name
-        assert len(text) <= 16_000, f"{name} has grown large"
+        assert len(text) <= 20_000, f"{name} has grown large"
 
 
 HEAVY = {"rich", "pydantic", "valkey", "jinja2", "prometheus_client"}

@@ -15,7 +15,7 @@ from ccr_avn.cli import boundary
 from ccr_avn.errors import CcrError, Changed, Interrupted, Refused
 from ccr_avn.hooks import Hooks
 from ccr_avn.output import console
-from ccr_avn.plan.model import Results, Step
+from ccr_avn.plan.model import Answers, Step
 from ccr_avn.sandbox import command
 from ccr_avn.signals import ENDING, Signals, unlimited, within
 from tests.support.executed import Fake, plan, probe, step
@@ -46,7 +46,7 @@ def test_handlers_are_installed_where_what_is_ignored_stays_ignored_only() -> No
 def interrupting(one: Step[Any], times: int) -> Step[Any]:
     """Its undoing is interrupted, and undoes all the same."""
 
-    def undo(seen: Results) -> str:
+    def undo(seen: Answers) -> str:
         for _ in range(times):
             signal.raise_signal(signal.SIGINT)
         return one.undo(seen) if one.undo else ""
@@ -65,7 +65,7 @@ def test_ctrl_c_while_things_are_undone_replaces_neither_the_error_nor_its_notes
 
 
 def test_ctrl_c_while_connections_are_released_does_not_hide_how_the_run_ended() -> None:
-    def release(_: Results) -> None:
+    def release(_: Answers) -> None:
         signal.raise_signal(signal.SIGINT)
 
     fake = Fake(x=["stop"])

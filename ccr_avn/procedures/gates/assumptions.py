@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ccr_avn.plan.model import Finding, Gate, Results, go
+from ccr_avn.plan.model import Finding, Gate, go
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.valkey.trials import Held, Tried
 
 
@@ -86,7 +87,7 @@ def is_tried(name: str) -> Gate[Tried]:
     """Goes on whatever was seen; what does not hold is a warning with what ccr-avn does then."""
     assumption = BY_NAME[name]
 
-    def judge(found: Tried, _: Results) -> Finding:
+    def judge(found: Tried, _: Seen) -> Finding:
         told = () if found.outcome != "does not hold" else (f"{assumption.what}: does not hold: {found.saw}",)
         return go(f"{found.outcome}: {found.saw}", warnings=told, assumption=name, outcome=found.outcome, saw=found.saw)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Backup, Service
-from ccr_avn.plan.model import Finding, Gate, Results, Sent, go, stop, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Sent, go, stop, todo, wait
 from ccr_avn.procedures.gates.services import (
     PrimaryWish,
     ReplicaWish,
@@ -18,6 +18,7 @@ from ccr_avn.procedures.gates.services import (
     pair_is_possible,
     together,
 )
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.valkey.replication import ReplicationInfo
 
 TAG = "ccr_drill"
@@ -144,7 +145,7 @@ def may_begin(project: Project, primary: PrimaryWish, drill: ReplicaWish) -> Gat
     """All that can be known of the services before the first change."""
     possible = pair_is_possible(project, primary, drill)
 
-    def judge(found: tuple[Service, ...], seen: Results) -> Finding:
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
         if (there := by_name(found, drill.name)) is not None:
             return stop(
                 f"the name {drill.name} is taken: a drill creates its own service",
@@ -165,7 +166,7 @@ def may_begin(project: Project, primary: PrimaryWish, drill: ReplicaWish) -> Gat
 def backup_is_there(project: Project, primary: str) -> Gate[tuple[Backup, ...]]:
     """A drill waits for none: a primary without a backup is no pair that could be drilled."""
 
-    def judge(backups: tuple[Backup, ...], _: Results) -> Finding:
+    def judge(backups: tuple[Backup, ...], _: Seen) -> Finding:
         if not backups:
             return stop(
                 f"{primary} has no backup, and a replica is seeded from one",
@@ -179,7 +180,7 @@ def backup_is_there(project: Project, primary: str) -> Gate[tuple[Backup, ...]]:
 
 
 def answers_as_primary(primary: str) -> Gate[ReplicationInfo]:
-    def judge(side: ReplicationInfo, _: Results) -> Finding:
+    def judge(side: ReplicationInfo, _: Seen) -> Finding:
         if side.role != "master":
             return stop(f"{primary} is not a primary: its role is {side.role}", hint="name the primary of a pair")
         return go(f"it answers, version {side.version}, {side.keys} keys", version=side.version, keys=side.keys)
@@ -190,7 +191,7 @@ def answers_as_primary(primary: str) -> Gate[ReplicationInfo]:
 def is_made(drill: ReplicaWish, slug: str) -> Gate[tuple[Service, ...]]:
     """``slug``: the step that makes it. One that is there without our creation is somebody else's, whatever it is."""
 
-    def judge(found: tuple[Service, ...], seen: Results) -> Finding:
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
         service, sent = by_name(found, drill.name), seen.result(slug)
         if service is None and sent is None:
             finding = judge_replica(found, drill)
@@ -254,11 +255,11 @@ def still_running(found: Service, made: Made | None) -> str:
 
 
 def is_tagged(
-    created: Callable[[Results], int | None], wanted: Callable[[Results], str], run: str
+    created: Callable[[Seen], int | None], wanted: Callable[[Seen], str], run: str
 ) -> Gate[tuple[Service, ...]]:
     """``created``: when it was, as first seen; ``wanted``: the tag that proves it."""
 
-    def judge(found: tuple[Service, ...], seen: Results) -> Finding:
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
         if not found:
             return wait("it is not listed")
         if other := is_another(found[0], created(seen)):

@@ -4,8 +4,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from ccr_avn.errors import CcrError, NotProven, Refused
-from ccr_avn.plan.model import Finding, Gate, Results, go, stop, wait
+from ccr_avn.plan.model import Finding, Gate, go, stop, wait
 from ccr_avn.procedures.gates.services import together
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.valkey.compare import Comparison, brief
 from ccr_avn.valkey.inventory import OUT_OF_RANGE, Databases
 from ccr_avn.valkey.marker import NOTICEABLE, MarkerResult
@@ -158,7 +159,7 @@ def replicates(
     """``max_lag``: bytes that the replica may be behind; None: any. ``refused``: of commands that it rejected."""
     first: list[ReplicationInfo] = []  # the primary, at the first look
 
-    def judge(link: Link, _: Results) -> Finding:
+    def judge(link: Link, _: Seen) -> Finding:
         first[:] = first or [link.primary]
         found = _starting_over(judge_link(link), link, first[0])
         if found.verdict == "go" and max_lag is not None and link.lag_bytes > max_lag:
@@ -178,11 +179,11 @@ def replicates(
 
 
 def has_every_database(
-    primary: str, replica: str, kind: Callable[[Results], str], refused: type[CcrError]
+    primary: str, replica: str, kind: Callable[[Seen], str], refused: type[CcrError]
 ) -> Gate[Databases | None]:
     """What the primary writes to a database that the replica lacks is applied to another one there."""
 
-    def judge(found: Databases | None, seen: Results) -> Finding:
+    def judge(found: Databases | None, seen: Seen) -> Finding:
         if found is None:
             return go("not checked: nothing is replicated")
         if found.refused:
@@ -218,7 +219,7 @@ def _lacking(found: Databases, primary: str, replica: str, kind: str) -> Finding
 
 
 def markers_arrive() -> Gate[MarkerResult]:
-    def judge(result: MarkerResult, _: Results) -> Finding:
+    def judge(result: MarkerResult, _: Seen) -> Finding:
         figures = f"{result.arrived} of {result.samples} markers arrived"
         clocks = _clocks(result.skew)
         if result.arrived < result.samples:
@@ -240,7 +241,7 @@ def _clocks(skew: float) -> str:
 
 
 def is_equal() -> Gate[Comparison]:
-    def judge(found: Comparison, _: Results) -> Finding:
+    def judge(found: Comparison, _: Seen) -> Finding:
         counted = f"{found.keys} keys compared in {found.seconds:.1f} s ({found.rate:.0f} a second)"
         if found.verdict == "equal" and not found.keys:
             return go("no key was compared: neither side has any, or none matches the options", warnings=found.reasons)

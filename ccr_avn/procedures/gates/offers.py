@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from ccr_avn.aiven.models import Catalogue, Service, Vpc
 from ccr_avn.errors import near
-from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop
+from ccr_avn.plan.model import Finding, Gate, Step, go, stop
 from ccr_avn.procedures.gates.services import by_name, together
+from ccr_avn.procedures.seen import Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ def still_to_make(orders: Orders, services: tuple[Service, ...]) -> Orders:
 
 
 def are_sold(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[Catalogue]:
-    def judge(catalogue: Catalogue, seen: Results) -> Finding:
+    def judge(catalogue: Catalogue, seen: Seen) -> Finding:
         found = seen.of(services)
         kind = next((one.type for order in orders if (one := by_name(found, order.name))), None)
         wanted = still_to_make(orders, found)
@@ -60,7 +61,7 @@ def are_sold(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[Catalo
 
 
 def have_their_vpc(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[tuple[Vpc, ...]]:
-    def judge(vpcs: tuple[Vpc, ...], seen: Results) -> Finding:
+    def judge(vpcs: tuple[Vpc, ...], seen: Seen) -> Finding:
         wanted = still_to_make(orders, seen.of(services))
         findings = [one for order in wanted for one in _placed(vpcs, order)]
         return together([go("every cloud has the requested VPC, or needs none"), *findings])

@@ -9,9 +9,10 @@ from typing import Any
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import READ_REPLICA, Integration, Service
-from ccr_avn.plan.model import Finding, Gate, Results, Step, go
+from ccr_avn.plan.model import Finding, Gate, Step, go
 from ccr_avn.procedures.gates import settings
 from ccr_avn.procedures.gates import settings as rights
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.valkey.inventory import Plane, Planes
 from ccr_avn.valkey.marker import NOTICEABLE
 
@@ -67,7 +68,7 @@ def of_servers(project: Project, old: Service, new: Service, planes: Planes) -> 
 def are_alike(project: Project, services: Step[tuple[Service, ...]], primary: str, replica: str) -> Gate[Planes | None]:
     """Differences are shown; only what can't work refuses."""
 
-    def judge(planes: Planes | None, seen: Results) -> Finding:
+    def judge(planes: Planes | None, seen: Seen) -> Finding:
         found = {one.name: one for one in seen.of(services)}
         old, new = found.get(primary), found.get(replica)
         if old is None or new is None or new.source != primary:

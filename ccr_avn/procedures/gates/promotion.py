@@ -9,13 +9,14 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded, created, promoted_from, tags
 from ccr_avn.aiven.models import Integration, Service
-from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, wait
+from ccr_avn.plan.model import Finding, Gate, Step, go, stop, wait
 from ccr_avn.procedures.gates.drill import Made, is_meant
 from ccr_avn.procedures.gates.links import Rejections, judge_link
 from ccr_avn.procedures.gates.pair_state import PairState, feeding, pair_state
 from ccr_avn.procedures.gates.services import by_name, judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
 from ccr_avn.procedures.gates.succession import superseded
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, link_of
 
@@ -46,7 +47,7 @@ def both_are_there(
 ) -> Gate[tuple[Service, ...]]:
     """``drills``: what drills of this machine created; ``drill_service``: the one that is meant."""
 
-    def judge(services: tuple[Service, ...], _: Results) -> Finding:
+    def judge(services: tuple[Service, ...], _: Seen) -> Finding:
         old, new = by_name(services, primary), by_name(services, replica)
         missing = [name for name, one in ((primary, old), (replica, new)) if one is None]
         if old is None or new is None:
@@ -123,7 +124,7 @@ def may_be_promoted(
 ) -> Gate[Health | None]:
     """Healthy and following; or promoted already, and that from PRIMARY."""
 
-    def judge(health: Health | None, seen: Results) -> Finding:
+    def judge(health: Health | None, seen: Seen) -> Finding:
         both = [by_name(seen.of(services), name) for name in (want.primary, want.replica)]
         found = state_of(seen.of(rows), seen.of(services), health, want) if health else None
         if health is None or found is None or not both[0] or not both[1]:
@@ -263,7 +264,7 @@ def judge_caught_up(replica: ReplicationInfo, target: int) -> Finding:
 
 
 def is_gone(replica: str) -> Gate[tuple[Integration, ...]]:
-    def judge(rows: tuple[Integration, ...], _: Results) -> Finding:
+    def judge(rows: tuple[Integration, ...], _: Seen) -> Finding:
         row = feeding(rows, None, replica)
         return wait(f"integration {row.id} is still listed") if row else go("no read_replica integration is listed")
 

@@ -10,8 +10,9 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded, promoted_from, successors
 from ccr_avn.aiven.models import Backup, Integration, Service
-from ccr_avn.plan.model import Finding, Gate, Results, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Step, go, stop, todo, wait
 from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
+from ccr_avn.procedures.seen import Seen
 
 MAX_REPLICAS = 5
 REPLICA_PLAN = "startup-4"
@@ -106,7 +107,7 @@ def replica_is(want: ReplicaWish) -> Gate[tuple[Service, ...]]:
 def pair_is_possible(project: Project, primary: PrimaryWish, replica: ReplicaWish) -> Gate[tuple[Service, ...]]:
     """Everything that can be known before the first change, all at once."""
 
-    def judge(services: tuple[Service, ...], _: Results) -> Finding:
+    def judge(services: tuple[Service, ...], _: Seen) -> Finding:
         findings = [judge_primary(services, primary), judge_replica(services, replica)]
         findings += [
             judge_power(project, one, services) for one in services if one.name in (primary.name, replica.name)
@@ -202,7 +203,7 @@ def _judge_open(service: Service) -> Finding:
 def is_running(project: Project) -> Gate[Service]:
     """REBALANCING swaps nodes while it serves, so it will do."""
 
-    def judge(service: Service, _: Results) -> Finding:
+    def judge(service: Service, _: Seen) -> Finding:
         if service.serving:
             given = service.user_config.get("ip_filter")
             told = filter_word(given) if isinstance(given, list) else None
@@ -220,7 +221,7 @@ def has_backup(
 ) -> Gate[tuple[Backup, ...]]:
     """A replica is seeded from a backup: without one Aiven answers 403 "not allowed under current plan"."""
 
-    def judge(backups: tuple[Backup, ...], seen: Results) -> Finding:
+    def judge(backups: tuple[Backup, ...], seen: Seen) -> Finding:
         if by_name(seen.of(already), replica):
             return go(f"{replica} exists already: no backup is needed to create it")
         if (persists := judge_persistence(project, seen.of(running))).verdict == "stop":
@@ -234,7 +235,7 @@ def has_backup(
 
 
 def is_active(primary: str, replica: str) -> Gate[tuple[Integration, ...]]:
-    def judge(rows: tuple[Integration, ...], _: Results) -> Finding:
+    def judge(rows: tuple[Integration, ...], _: Seen) -> Finding:
         row = next((row for row in rows if row.feeds(replica) and row.source == primary), None)
         if row is None:
             return wait(f"no enabled read_replica integration from {primary} yet")

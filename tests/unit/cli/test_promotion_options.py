@@ -15,7 +15,8 @@ from ccr_avn.cli.promotion_told import exposure
 from ccr_avn.errors import CcrError, Interrupted, NotBegun, NotConfirmed, Refused
 from ccr_avn.hooks import Hooks
 from ccr_avn.plan.events import StepDone
-from ccr_avn.plan.model import Results, go
+from ccr_avn.plan.model import go
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.procedures.switchover import SwitchoverRequest
 from tests.support.factories import service
@@ -76,7 +77,7 @@ def test_on_failure_runs_when_a_run_failed_and_only_then(
             raise how
 
     def perform(confirm: Callable[[Any], None]) -> Any:
-        run = SimpleNamespace(seen=Results(), changed=False)
+        run = SimpleNamespace(seen=Seen(), changed=False)
         end("checks")
         end("checks only")
         confirm(run)
@@ -97,7 +98,7 @@ def test_on_failure_runs_when_a_run_failed_and_only_then(
 def test_what_terraform_and_the_operator_would_undo_is_said_before_the_question() -> None:
     over = switchover._consequences(SwitchoverRequest(primary="eu", replica="us", setting=Setting(), run="r"))
     procedure: Any = SimpleNamespace(want=SimpleNamespace(replica="us"), last_known=lambda _: None)
-    run: Any = SimpleNamespace(seen=Results())
+    run: Any = SimpleNamespace(seen=Seen())
     said = (over["declared"], failing_over._consequences(run, procedure, "eu")["declared"])
     for text in (*said, " ".join(one["what"] for one in exposure((), US))):
         assert "ip_filter" in text

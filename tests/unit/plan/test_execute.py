@@ -10,7 +10,7 @@ import pytest
 from ccr_avn.errors import AvnError, NotProven, Refused, TimedOut, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.asking import BRIEFLY, MISSES, NEW_MISSES, RATE_LIMITED
-from ccr_avn.plan.model import Call, Finding, Gate, Later, Poll, Probe, Results, Step, go, todo, wait
+from ccr_avn.plan.model import Answers, Call, Finding, Gate, Later, Poll, Probe, Step, go, todo, wait
 from ccr_avn.process import Answer
 from tests.support.executed import Fake, answer, call, change, made, plan, probe, says, says_of_a_change, step
 
@@ -265,7 +265,7 @@ def test_an_unreadable_answer_counts_as_a_miss() -> None:
 def test_a_data_plane_is_asked_again_only_if_that_may_help(passing: bool, asked: int) -> None:
     looks = []
 
-    def read(_: Results) -> Any:
+    def read(_: Answers) -> Any:
         looks.append(1)
         raise Unreachable("missing", passing=passing)
 
@@ -378,7 +378,7 @@ NEVER = answer(code=1, stderr="ERROR\tcommand failed: Error: no (status 403)")
 def test_a_change_that_may_be_repeated_is_sent_until_it_is_accepted() -> None:
     fake = Fake(**{"end": ["wait"], "make-end": [BUSY, SLOWER, None]})
 
-    def judge(_: Any, seen: Results) -> Finding:
+    def judge(_: Any, seen: Answers) -> Finding:
         return go("gone") if seen.result("end") == "answered" else todo("there")
 
     fake.perform(plan(replace(made("end", poll=Poll(limit=120.0), again=True), gate=Gate("it is gone", judge))))

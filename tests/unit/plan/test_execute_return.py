@@ -7,7 +7,7 @@ import pytest
 
 from ccr_avn.errors import AvnError, Locked, Refused, TimedOut, Unreachable
 from ccr_avn.plan import events
-from ccr_avn.plan.model import Act, Gate, Plan, Poll, Probe, Results, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Act, Answers, Gate, Plan, Poll, Probe, Step, go, stop, todo, wait
 from tests.support.executed import Fake, answer, change, made, plan, probe, says, step
 
 
@@ -23,7 +23,7 @@ def read(slug: str, *verdicts: Any) -> Step[Any]:
     """A look of its own answers; the last one stays."""
     left = list(verdicts)
 
-    def read(_: Results) -> Any:
+    def read(_: Answers) -> Any:
         said = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(said, Exception):
             raise said
@@ -183,7 +183,7 @@ def test_before_anything_is_undone_it_is_seen_whether_somebody_else_was_faster(
 def test_a_guard_forbids_a_change_at_the_last_moment() -> None:
     log: list[str] = []
 
-    def guard(_: Results) -> None:
+    def guard(_: Answers) -> None:
         raise Refused("the pause ran out", hint="again")
 
     fake = Fake(**{"promote": ["wait"], "make-promote": [None]})
@@ -203,10 +203,10 @@ def test_what_undoing_saw_is_told_with_the_error() -> None:
 
 
 def opened(slug: str, log: list[str], *, made_already: bool = False) -> Step[Any]:
-    def judge(_: Any, seen: Results) -> Any:
+    def judge(_: Any, seen: Answers) -> Any:
         return go("open") if made_already or seen.result(slug) else todo("closed")
 
-    def release(seen: Results) -> None:
+    def release(seen: Answers) -> None:
         log.append(f"{slug} {seen.result(slug)}")
         raise Refused("nobody's concern any more")
 
@@ -268,11 +268,11 @@ def test_a_change_that_was_not_begun_is_not_undone_nor_half_way_because_of_anoth
     """Another run holds the lock, and has promoted by now: this one has done nothing."""
     told: list[str] = []
 
-    def undo(_: Results) -> str:
+    def undo(_: Answers) -> str:
         told.append("undone")
         return "undone"
 
-    def refuse(_: Results) -> None:
+    def refuse(_: Answers) -> None:
         raise Locked("another run holds it")
 
     fence = Step(

@@ -14,12 +14,13 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.cli.cleaning import Cleaning
 from ccr_avn.cli.drilling import _proven_by
 from ccr_avn.errors import OutOfTime, Refused
-from ccr_avn.plan.model import Plan, Results, Step
+from ccr_avn.plan.model import Plan, Step
 from ccr_avn.procedures.drill import plan_drill
 from ccr_avn.procedures.enable import EnableRequest, look_at_pair
 from ccr_avn.procedures.gates import assumptions, drill
 from ccr_avn.procedures.gates.drill import Made
 from ccr_avn.procedures.gates.settings import NOBODY
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.temporary_replica import DrillRequest
 from ccr_avn.valkey import trials
 from tests.support.factories import row, service
@@ -42,7 +43,7 @@ def found(*rows: dict[str, Any], name: str = NAME, **more: Any) -> models.Servic
 def test_a_primary_that_does_not_exist_is_not_to_be_created() -> None:
     plan = plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING)).plan
     [primary] = [one for one in plan.checks if one.slug == "primary"]
-    finding = primary.gate.judge((), Results())
+    finding = primary.gate.judge((), Seen())
     assert (finding.reason, finding.hint) == ("eu does not exist", "check its name and the project: avn service list")
 
 
@@ -177,12 +178,12 @@ def test_enable_adopts_no_drills_service() -> None:
     shared = row("eu", NAME)
     both = (models.service(json.dumps(service("eu", shared))), found(shared))
     judge = look_at_pair(EnableRequest(primary="eu", replica=NAME, setting=SETTING, drills=(MADE,))).gate.judge
-    refused = judge(both, Results())
+    refused = judge(both, Seen())
     assert refused.verdict == "stop"
     for command in (f"ccr-avn drill --clean --only {NAME}", f"ccr-avn switchover eu {NAME} --drill-service {NAME}"):
         assert command in refused.hint
-    assert judge((both[0], found(shared, tags={})), Results()).verdict == "stop", "by the journal"
-    assert judge((both[0], found(shared, create_time=LATER)), Results()).verdict == "go", "a namesake"
+    assert judge((both[0], found(shared, tags={})), Seen()).verdict == "stop", "by the journal"
+    assert judge((both[0], found(shared, create_time=LATER)), Seen()).verdict == "go", "a namesake"
 
 
 def test_what_another_run_took_into_use_is_not_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +193,7 @@ def test_what_another_run_took_into_use_is_not_cleaned(monkeypatch: pytest.Monke
         monkeypatch.setattr(f"ccr_avn.{module}.in_use", lambda *_, **__: "")
     left = cleaning._left(found(), MADE, {})
     assert left.sure
-    step, seen = cleaning._step(left), Results()
+    step, seen = cleaning._step(left), Seen()
     seen.remember(step, (found(),))
     monkeypatch.setattr("ccr_avn.history.drills.user_of", lambda *_: "run R (enable) on this machine names it")
     assert not cleaning._left(found(), MADE, {}).sure
@@ -205,7 +206,7 @@ def test_a_namesake_is_no_temporary_replica() -> None:
     """Made by somebody else between our check and our creation, which was refused."""
     plan = plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING)).plan
     made = next(step for step in plan.steps if step.slug == "temporary-replica")
-    seen = Results()
+    seen = Seen()
     assert made.gate.judge((), seen).verdict == "todo"
     assert made.gate.judge((found(),), seen).verdict == "stop"
     for sent in ("refused", "unanswered"):
@@ -282,9 +283,9 @@ def step_of(plan: Plan, slug: str) -> Step[Any]:
     return next(step for step in plan.steps if step.slug == slug)
 
 
-def begun(plan: Plan) -> Results:
+def begun(plan: Plan) -> Seen:
     """It has created its service, and seen that."""
-    seen = Results()
+    seen = Seen()
     seen.keep("temporary-replica", "answered")
     seen.remember(step_of(plan, "temporary-replica"), (EU, found(tags={})))
     seen.remember(plan.checks[0], (EU,))
@@ -344,7 +345,7 @@ def test_what_is_not_listed_right_after_its_creation_is_not_gone() -> None:
     plan = plan_of()
     judge = step_of(plan, "terminate").gate.judge
     assert judge((), begun(plan)).verdict == "wait"
-    unsure = Results()
+    unsure = Seen()
     unsure.keep("temporary-replica", "unanswered")
     told = judge((), unsure)
     assert (told.verdict, "gone" in told.facts) == ("go", False)
@@ -353,7 +354,7 @@ def test_what_is_not_listed_right_after_its_creation_is_not_gone() -> None:
 
 
 def test_behind_a_creation_that_was_refused_there_is_nothing_to_terminate() -> None:
-    step, seen = step_of(plan_of(), "terminate"), Results()
+    step, seen = step_of(plan_of(), "terminate"), Seen()
     assert step.unneeded
     for sent, skipped in ((None, True), ("refused", True), ("unanswered", False), ("answered", False)):
         seen.keep("temporary-replica", sent)
@@ -362,7 +363,7 @@ def test_behind_a_creation_that_was_refused_there_is_nothing_to_terminate() -> N
 
 def test_a_drill_that_ended_early_is_proven_by_what_it_came_to() -> None:
     procedure = plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING))
-    seen = Results()
+    seen = Seen()
     seen.remember(step_of(procedure.plan, "compare"), None)  # asked, and not equal
     for done, told in (((), "nothing"), (("link",), "link"), (("link", "marker"), "marker")):
         assert _proven_by(procedure, seen, done) == told

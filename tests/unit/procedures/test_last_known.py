@@ -9,9 +9,10 @@ from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.errors import Unreachable
-from ccr_avn.plan.model import Finding, Results
+from ccr_avn.plan.model import Finding
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
 from ccr_avn.procedures.last_known import LastKnown, judge_loss, out_of_reach
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.valkey.diagnose import Unresolved
 from tests.support.factories import side
@@ -121,7 +122,7 @@ def test_a_name_that_is_not_known_here_is_not_asked_for_again_where_the_service_
 def finding_of(slug: str, want: FailoverRequest, *found: models.Service, answer: Any = ()) -> Finding:
     plan = plan_failover(want).plan
     steps = {step.slug: step for step in plan.all_steps}
-    seen = Results()
+    seen = Seen()
     seen.remember(steps["replica"], found)
     return steps[slug].gate.judge(answer, seen)
 
@@ -131,7 +132,7 @@ def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
     assert "theirs/eu is in another project" in finding_of("primary", asked(), theirs).reason
     plan = plan_failover(asked()).plan
     step = next(one for one in plan.checks if one.slug == "primary")
-    seen = Results()
+    seen = Seen()
     seen.remember(plan.checks[0], (theirs,))
     argv = [word if isinstance(word, str) else word.fill(seen) for word in step.read.argv]
     assert "eu" not in argv
@@ -161,7 +162,7 @@ def test_without_a_look_nothing_is_proven_and_loss_has_its_flag(allowed: bool, v
 @pytest.mark.parametrize(("theirs", "project"), [("p", "p"), ("theirs", "theirs")])
 def test_the_power_off_that_is_printed_is_that_of_the_old_primarys_project(theirs: str, project: str) -> None:
     procedure = plan_failover(asked())
-    seen = Results()
+    seen = Seen()
     seen.remember(procedure.services, (service("us", {**ROW, "source_project": theirs, "dest_project": "p"}),))
     assert procedure.old_address(seen) == (Project(project), "eu")
 
@@ -176,7 +177,7 @@ def test_a_master_whose_integration_is_listed_is_believed_by_a_record_only() -> 
     sent = Recorded(new="us", origin=Origin(name="eu", new_created=born, replication_id="b" * 40), proven=True)
     known = asked(recorded=(sent,))
     assert finding_of("last-known", known, listed, answer=master).verdict == "go"
-    seen = Results()
+    seen = Seen()
     plan = plan_failover(known).plan
     seen.remember(next(one for one in plan.checks if one.slug == "replica"), (listed,))
     seen.remember(next(one for one in plan.checks if one.slug == "last-known"), master)

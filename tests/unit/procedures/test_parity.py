@@ -8,9 +8,10 @@ import pytest
 
 from ccr_avn.aiven import models
 from ccr_avn.aiven.avn import Project
-from ccr_avn.plan.model import Call, Gate, Probe, Results, Step, go
+from ccr_avn.plan.model import Call, Gate, Probe, Step, go
 from ccr_avn.procedures.gates import parity, settings
 from ccr_avn.procedures.gates.parity import Difference
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting, compare_sides
 from ccr_avn.valkey.inventory import Plane, Planes
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
@@ -290,7 +291,7 @@ def judged(planes: Planes | None, *services: models.Service) -> Any:
     step: Step[Any] = Step(
         slug="pair", purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go(""))
     )
-    seen = Results()
+    seen = Seen()
     seen.remember(step, services)
     return parity.are_alike(P, step, "eu", "us").judge(planes, seen)
 
@@ -340,7 +341,7 @@ def test_servers_that_can_not_be_asked_are_no_failure_and_are_told() -> None:
         (service("eu"),),
         (service("eu"), service("us", service_integrations=[])),
     ):
-        seen = Results()
+        seen = Seen()
         seen.remember(pair, there)
         assert isinstance(step.read, Probe)
         assert step.read.read(seen) is None

@@ -8,10 +8,11 @@ import pytest
 
 from ccr_avn.aiven import models
 from ccr_avn.errors import NotProven, UsageError
-from ccr_avn.plan.model import Call, Later, Plan, Probe, Results
+from ccr_avn.plan.model import Call, Later, Plan, Probe
 from ccr_avn.procedures import old_primary, verify
 from ccr_avn.procedures.enable import EnableRequest, plan_enable
 from ccr_avn.procedures.failover import FailoverRequest, plan_failover
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
 from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
 from ccr_avn.valkey.compare import Comparison, Counts
@@ -147,8 +148,8 @@ def compared(monkeypatch: pytest.MonkeyPatch, link: Link, depth: Depth, *, keys:
     want = VerifyRequest(primary="eu", replica="us", setting=SETTING, level="values", linked=False, depth=depth)
     step: Any = verify.compare_step(want, lambda *_: None, None, None)  # type: ignore[arg-type]
     assert isinstance(step.read, Probe)
-    found = step.read.read(Results())
-    return found, step.gate.judge(found, Results()).verdict
+    found = step.read.read(Seen())
+    return found, step.gate.judge(found, Seen()).verdict
 
 
 TWO = Link(primary=side("master"), replica=side("master", run_id="n"))
@@ -210,6 +211,6 @@ def test_a_namesake_that_was_created_since_the_checks_is_neither_closed_nor_powe
         checked=checked,
     )
     for one in (now, now.model_copy(update={"state": "POWEROFF"})):
-        finding = step_of(wish).gate.judge(one, Results())
+        finding = step_of(wish).gate.judge(one, Seen())
         assert finding.verdict == (verdict if verdict == "stop" or one is now else "go")
         assert ("eu is another service than the checks found" in finding.reason) == (verdict == "stop")

@@ -10,8 +10,8 @@ from valkey.exceptions import NoPermissionError
 from valkey.exceptions import TimeoutError as NoAnswer
 
 from ccr_avn.errors import CcrError, Interrupted, Refused, Unreachable
-from ccr_avn.plan.model import Results
 from ccr_avn.procedures import fencing
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.valkey import fence as fences
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused
@@ -297,7 +297,7 @@ def test_a_fence_is_known_before_it_is_placed(server: Server, monkeypatch: pytes
             raise Interrupted(2)
 
     monkeypatch.setattr(fencing, "Fence", Interrupting)
-    seen, want = Results(), wish(may_be_promoting=lambda _: False)
+    seen, want = Seen(), wish(may_be_promoting=lambda _: False)
     with pytest.raises(Interrupted):
         fencing._fence(want, seen)
     assert server.end > 0
@@ -306,7 +306,7 @@ def test_a_fence_is_known_before_it_is_placed(server: Server, monkeypatch: pytes
 
 
 def test_a_fence_that_can_not_be_lifted_is_not_called_undone(server: Server, fence: Fence) -> None:
-    seen, kept = Results(), fencing.Fenced(fence=fence, kept=None, target=None)
+    seen, kept = Seen(), fencing.Fenced(fence=fence, kept=None, target=None)
     seen.keep(fencing.FENCE, kept)
     server.names = [[f"{NAME}other"]] * 9
     with pytest.raises(Refused, match="writes on eu are still paused") as caught:

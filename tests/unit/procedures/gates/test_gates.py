@@ -11,7 +11,7 @@ from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.errors import NotProven, Unreachable
-from ccr_avn.plan.model import Call, Finding, Gate, Results, Step, go
+from ccr_avn.plan.model import Call, Finding, Gate, Step, go
 from ccr_avn.procedures import promotion
 from ccr_avn.procedures.failover import FailoverRequest
 from ccr_avn.procedures.gates import links, services, succession
@@ -19,6 +19,7 @@ from ccr_avn.procedures.gates import promotion as switch
 from ccr_avn.procedures.gates.links import Rejections, as_compared
 from ccr_avn.procedures.gates.pair_state import pair_state
 from ccr_avn.procedures.last_known import LastKnown, judge_loss
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.inventory import Databases
@@ -41,8 +42,8 @@ def following(**more: Any) -> ReplicationInfo:
     return side(**{"role": "slave", "link_status": "up", "last_io_seconds": 0, **more})
 
 
-def seen_of(*answers: tuple[Step[Any], Any]) -> Results:
-    seen = Results()
+def seen_of(*answers: tuple[Step[Any], Any]) -> Seen:
+    seen = Seen()
     for step, answer in answers:
         seen.remember(step, answer)
     return seen
@@ -113,7 +114,7 @@ def test_what_a_replica_rejected_is_missing_until_it_is_compared(
 ) -> None:
     replica = following(rejected=rejected, errors=("ERR (3)",))
     link = Link(primary=side(offset=150), replica=replica)
-    found = links.replicates("eu", "us", rejections, None, NotProven).judge(link, Results())
+    found = links.replicates("eu", "us", rejections, None, NotProven).judge(link, Seen())
     assert (found.verdict, bool(found.warnings)) == (verdict, warned)
     assert judged(switch.Health(primary=side(offset=150), replica=replica), rejections=rejections).verdict == verdict
     if verdict == "stop":
@@ -159,19 +160,19 @@ def test_an_older_replica_is_not_told_to_wait_longer(version: str, hinted: bool)
 @pytest.mark.parametrize(("most", "verdict"), [(None, "go"), (50, "go"), (49, "wait")])
 def test_a_lag_may_be_limited(most: int | None, verdict: str) -> None:
     link = Link(primary=side(offset=150), replica=following())
-    assert links.replicates("eu", "us", Rejections(), most, NotProven).judge(link, Results()).verdict == verdict
+    assert links.replicates("eu", "us", Rejections(), most, NotProven).judge(link, Seen()).verdict == verdict
 
 
 @pytest.mark.parametrize(("arrived", "verdict"), [(3, "go"), (2, "stop")])
 def test_every_marker_must_arrive(arrived: int, verdict: str) -> None:
     result = MarkerResult(samples=3, lag_ms=(1.0,) * arrived)
-    assert links.markers_arrive().judge(result, Results()).verdict == verdict
+    assert links.markers_arrive().judge(result, Seen()).verdict == verdict
 
 
 @pytest.mark.parametrize(("skew", "told"), [(0.9, ""), (120.0, "120.0 s ahead"), (-2.0, "2.0 s behind")])
 @pytest.mark.parametrize("arrived", [3, 0])
 def test_clocks_that_differ_are_told_with_the_markers(skew: float, told: str, arrived: int) -> None:
-    finding = links.markers_arrive().judge(MarkerResult(samples=3, lag_ms=(1.0,) * arrived, skew=skew), Results())
+    finding = links.markers_arrive().judge(MarkerResult(samples=3, lag_ms=(1.0,) * arrived, skew=skew), Seen())
     said = " ".join(finding.warnings) if arrived else finding.detail
     assert told in said
     assert bool(said) == bool(told)
@@ -193,7 +194,7 @@ def databases(**more: Any) -> Databases:
     ],
 )
 def test_a_replica_has_every_database_in_use(found: Databases | None, verdict: str, told: str) -> None:
-    finding = links.has_every_database("eu", "us", lambda _: "redis", NotProven).judge(found, Results())
+    finding = links.has_every_database("eu", "us", lambda _: "redis", NotProven).judge(found, Seen())
     assert finding.verdict == verdict
     assert told in f"{finding.reason} {finding.hint}"
     assert not finding.warnings
@@ -202,7 +203,7 @@ def test_a_replica_has_every_database_in_use(found: Databases | None, verdict: s
 @pytest.mark.parametrize(("replica", "warned"), [(16, True), (200, False), (0, False)])
 def test_fewer_databases_than_the_primary_are_a_warning(replica: int, warned: bool) -> None:
     gate = links.has_every_database("eu", "us", lambda _: "valkey", NotProven)
-    assert bool(gate.judge(databases(used=(0,), replica=replica), Results()).warnings) == warned
+    assert bool(gate.judge(databases(used=(0,), replica=replica), Seen()).warnings) == warned
 
 
 WISH: dict[str, Any] = {"name": "eu", "type": None, "plan": None, "cloud": "c"}
@@ -252,7 +253,7 @@ def test_a_plan_without_integrations_is_changed_where_it_is_said(there: tuple[st
 def test_a_closed_primary_is_told_before_it_is_replicated(ip_filter: list[str] | None, warned: int) -> None:
     there = (service("eu", user_config={"ip_filter": ip_filter}),)
     gate = services.pair_is_possible(P, services.PrimaryWish(**WISH), services.ReplicaWish(**REPLICA_WISH))
-    assert len(gate.judge(there, Results()).warnings) == warned
+    assert len(gate.judge(there, Seen()).warnings) == warned
 
 
 REPLICA_WISH: dict[str, Any] = {
@@ -302,7 +303,7 @@ def test_a_replica_is_attached_free_to_be_made_or_refused(
     ("state", "verdict"), [("RUNNING", "go"), ("REBALANCING", "go"), ("REBUILDING", "wait"), ("POWEROFF", "stop")]
 )
 def test_what_counts_as_running(state: str, verdict: str) -> None:
-    finding = services.is_running(P).judge(service("eu", state=state), Results())
+    finding = services.is_running(P).judge(service("eu", state=state), Seen())
     assert finding.verdict == verdict
     assert "--power-on" in finding.hint or verdict != "stop"
 
@@ -331,7 +332,7 @@ def test_a_backup_is_needed_to_make_a_replica(
 )
 def test_an_integration_is_enabled_and_active(rows: list[dict[str, Any]], verdict: str) -> None:
     found = models.integrations(json.dumps(rows))
-    assert services.is_active("eu", "us").judge(found, Results()).verdict == verdict
+    assert services.is_active("eu", "us").judge(found, Seen()).verdict == verdict
 
 
 def test_an_old_primary_that_is_off_is_not_turned_on_again() -> None:
@@ -350,7 +351,7 @@ def test_an_old_primary_that_is_off_is_not_turned_on_again() -> None:
 def test_all_that_stops_is_told_at_once() -> None:
     gate = services.pair_is_possible(P, services.PrimaryWish(**WISH), services.ReplicaWish(**REPLICA_WISH))
     off = service("eu", state="POWEROFF", user_config={"valkey_persistence": "off"}, plan="free-1")
-    finding = gate.judge((off,), Results())
+    finding = gate.judge((off,), Seen())
     assert finding.verdict == "stop"
     assert "powered off" in finding.reason
     assert "persistence off" in finding.reason
@@ -378,7 +379,7 @@ def both(replica: dict[str, Any] | None = None, primary: dict[str, Any] | None =
     ],
 )
 def test_both_are_there_for_a_switchover(there: tuple[models.Service, ...], power_off: bool, verdict: str) -> None:
-    finding = switch.both_are_there(P, "eu", "us", power_off=power_off).judge(there, Results())
+    finding = switch.both_are_there(P, "eu", "us", power_off=power_off).judge(there, Seen())
     assert finding.verdict == verdict, finding
     assert finding.hint or verdict != "stop"
 
@@ -594,17 +595,17 @@ def test_sides_that_are_swapped_are_never_promoted_already() -> None:
     health = switch.Health(primary=following(), replica=side())
     finding = switch.may_be_promoted(integration, pair, want).judge(health, seen)
     assert "already" not in finding.reason
-    assert switch.both_are_there(P, "eu", "us", power_off=False).judge(swapped, Results()).verdict == "stop"
+    assert switch.both_are_there(P, "eu", "us", power_off=False).judge(swapped, Seen()).verdict == "stop"
 
 
 def test_an_old_primary_is_not_taken_for_the_replica_of_what_was_promoted_from_it() -> None:
     """Nor is it to be opened for being asked: it is said which way round they are."""
     old, new = both({**tagged(), "service_integrations": []})
-    finding = switch.both_are_there(P, "us", "eu", power_off=False).judge((old, new), Results())
+    finding = switch.both_are_there(P, "us", "eu", power_off=False).judge((old, new), Seen())
     assert finding.verdict == "stop"
     assert "eu is the old primary of us" in finding.reason
     assert "ccr-avn enable us NEW" in finding.hint
-    assert switch.both_are_there(P, "eu", "us", power_off=False).judge((old, new), Results()).verdict == "go"
+    assert switch.both_are_there(P, "eu", "us", power_off=False).judge((old, new), Seen()).verdict == "go"
 
 
 @pytest.mark.parametrize("more", [{}, journal()])
@@ -613,7 +614,7 @@ def test_a_second_recorded_successor_is_refused_whichever_is_named(more: dict[st
     two = service("us2", **tagged())
     for name in ("us", "us2"):
         rule = switch.both_are_there(P, "eu", name, power_off=False, **more)
-        finding = rule.judge((old, new, two), Results())
+        finding = rule.judge((old, new, two), Seen())
         assert finding.verdict == "stop"
         assert "are recorded as promoted from eu" in finding.reason
         assert "ccr-avn verify eu us --level values --unlinked --project p" in finding.hint
@@ -636,14 +637,14 @@ def test_while_a_promotion_may_still_happen_no_sibling_is_promoted(sent: dict[st
     """Its integration is still listed: the deletion may be carried out yet."""
     old, new = both()
     there = (old, new, service("us2", service_integrations=[row("eu", "us2")]))
-    finding = switch.both_are_there(P, "eu", "us2", power_off=False, now=NOW, **sent).judge(there, Results())
+    finding = switch.both_are_there(P, "eu", "us2", power_off=False, now=NOW, **sent).judge(there, Seen())
     assert finding.verdict == verdict
     if verdict == "stop":
         assert "the promotion of us from eu was sent at" in finding.reason
         assert "ccr-avn switchover eu us --project p" in finding.hint
         assert "ccr-avn gate promoted us --project p" in finding.hint
     again = switch.both_are_there(P, "eu", "us", power_off=False, now=NOW, **sent)
-    assert again.judge(there, Results()).verdict == "go", "the same command may be run again"
+    assert again.judge(there, Seen()).verdict == "go", "the same command may be run again"
 
 
 def test_nothing_is_judged_of_a_service_that_is_missing() -> None:
@@ -707,13 +708,13 @@ def test_the_lag_is_known_when_the_primary_answers() -> None:
 def test_syncs_that_begin_again_and_again_are_not_called_the_initial_one() -> None:
     gate = links.replicates("eu", "us", Rejections(), None, NotProven)
     replica = following(link_status="down", sync_in_progress=True)
-    looks = [gate.judge(Link(primary=side(full_syncs=number), replica=replica), Results()) for number in (3, 4, 5)]
+    looks = [gate.judge(Link(primary=side(full_syncs=number), replica=replica), Seen()) for number in (3, 4, 5)]
     assert [one.verdict for one in looks] == ["wait"] * 3
     assert [one.reason for one in looks[:2]] == ["the initial sync is in progress"] * 2
     assert "2 full syncs have begun" in looks[2].reason
     assert "client-output-buffer-limit replica" in looks[2].hint
     restarted = Link(primary=side(full_syncs=9, run_id="new"), replica=replica)
-    assert gate.judge(restarted, Results()).reason == "the initial sync is in progress"
+    assert gate.judge(restarted, Seen()).reason == "the initial sync is in progress"
 
 
 def test_writes_that_another_has_paused_are_a_refusal() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.plan.model import Call, Finding, Gate, Results, Step, go
+from ccr_avn.plan.model import Call, Finding, Gate, Step, go
 from ccr_avn.procedures.gates import offers
 from ccr_avn.procedures.gates.offers import Order
+from ccr_avn.procedures.seen import Seen
 from tests.support.factories import service
 
 EU, US, MARS = "google-europe-west1", "aws-us-east-1", "aws-us-west-9"
@@ -29,8 +30,8 @@ def orders(primary: dict[str, Any] | None = None, replica: dict[str, Any] | None
     return Order(**{**first, **(primary or {})}), Order(**{**second, **(replica or {})})
 
 
-def seen(*there: dict[str, Any]) -> Results:
-    found = Results()
+def seen(*there: dict[str, Any]) -> Seen:
+    found = Seen()
     found.remember(PAIR, models.services(json.dumps(there)))
     return found
 
