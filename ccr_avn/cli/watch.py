@@ -1,11 +1,11 @@
 """`ccr-avn watch`."""
 
+import json as json_text
 import re
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,11 +15,11 @@ from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, Replica, Route
 from ccr_avn.errors import Interrupted, Refused, TimedOut, UsageError
 from ccr_avn.hooks import words
-from ccr_avn.monitoring.loop import Alert, Goal, Terms
+from ccr_avn.monitoring.loop import Alert, Goal, Platform
 from ccr_avn.monitoring.loop import watch as go_on
+from ccr_avn.monitoring.probe import Probe
 from ccr_avn.monitoring.prometheus import Metrics
-from ccr_avn.monitoring.sample import Platform, Stats
-from ccr_avn.monitoring.sampler import Sampler
+from ccr_avn.monitoring.sample import Sample, Stats
 from ccr_avn.output import console
 from ccr_avn.output.screen import Screen, summary_lines
 from ccr_avn.procedures.gates.services import paired_otherwise
@@ -28,8 +28,7 @@ from ccr_avn.procedures.steps import endpoint
 from ccr_avn.signals import Signals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from ccr_avn.aiven.models import Service
     from ccr_avn.monitoring.loop import Ended, Pause, Show
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -71,99 +70,74 @@ def watch(
     avn: Avn = None,
 ) -> None:
     """Watch the lag of REPLICA: live in a terminal, else one JSON line per sample. `q` or Ctrl-C ends it."""
-    limit, goal, address = _seconds(duration), _goal(until_lag_below), _address(listen)
-    alert = _alert(alert_lag, alert_command, (primary, replica))
-    setting = options.setting(project, ca_file, route)
     names = (primary, replica)
-    first, second = look_up(avn, setting.project, names, call_timeout, console.note)
-    if otherwise := paired_otherwise("watch", first, second):  # what follows nobody may be watched: it was a pair
+    limit, goal, address = _seconds(duration), _goal(until_lag_below), _address(listen)
+    alert = _alert(alert_lag, alert_command, names)
+    setting = options.setting(project, ca_file, route)
+    services = look_up(avn, setting.project, names, call_timeout, console.note)
+    if otherwise := paired_otherwise("watch", *services):  # what follows nobody may be watched: it was a pair
         raise Refused(otherwise.reason, hint=otherwise.hint)
-    sides = [replace(endpoint(one, setting), timeout=data_timeout) for one in (first, second)]
+    sides = (replace(endpoint(one, setting), timeout=data_timeout) for one in services)
+    probe = Probe(*sides, patience=min(interval, data_timeout))
 
-    def ask() -> Any:
-        return look_up(avn, setting.project, names, call_timeout)
+    def ask() -> "tuple[Service, ...]":
+        found = look_up(avn, setting.project, names, call_timeout)
+        if all(one.uri for one in found):
+            probe.readdress(*(endpoint(one, setting) for one in found))
+        return found
 
-    def found(first: Any, second: Any) -> None:
-        if first.uri and second.uri:
-            sampler.readdress(endpoint(first, setting), endpoint(second, setting))
-
-    label = setting.project.name or default_project()
-    serve = partial(Metrics, names, label, *address) if address else None
-    sampler = Sampler(*sides, patience=min(interval, data_timeout))
-    platform = Platform((first, second), ask, state_interval, found)
-    figures = Stats()
+    platform, figures = Platform(services, ask, state_interval), Stats()
     live = sys.stdout is not None and sys.stdout.isatty() and not json
-    ended, signal = _go_on(
-        Terms(interval=interval, limit=limit, goal=goal), sampler, platform, figures, alert, names, serve, live=live
-    )
-    _finish(figures, names, ended, signal, goal, live=live)
-
-
-def _go_on(
-    terms: Any,
-    sampler: Any,
-    platform: Any,
-    figures: "Stats",
-    alert: "Alert | None",
-    names: tuple[str, str],
-    serve: "Callable[[], Metrics] | None",
-    *,
-    live: bool,
-) -> "tuple[Ended, Interrupted | None]":
-    """Watch; a signal ends it in good order. How it ended."""
+    signal: Interrupted | None = None
     with Signals(), ExitStack() as stack:
         try:
-            stack.callback(sampler.close)
+            stack.callback(probe.close)
             stack.callback(platform.stop)
             if alert:
                 stack.callback(alert.wait)
             platform.start()
-            shows, pause = _faces(stack, figures, names, serve, live=live)
-
-            def show(sample: Any, events: tuple[str, ...]) -> None:
-                for each in shows:
-                    each(sample, events)
-
-            return go_on(terms, sampler, platform, figures, alert, show=show, pause=pause), None
-        except Interrupted as signal:
-            return "asked to", signal
+            metrics = Metrics(names, setting.project.name or default_project(), *address) if address else None
+            show, pause = _faces(stack, names, figures, metrics, live=live)
+            ended = go_on(
+                probe, platform, figures, alert, interval=interval, limit=limit, goal=goal, show=show, pause=pause
+            )
+        except Interrupted as asked:
+            ended, signal = "asked to", asked
+    _finish(figures, names, ended, signal, goal, live=live)
 
 
 def _faces(
-    stack: ExitStack, figures: "Stats", names: tuple[str, str], serve: "Callable[[], Metrics] | None", *, live: bool
-) -> "tuple[list[Show], Pause]":
+    stack: ExitStack, names: tuple[str, str], figures: Stats, metrics: Metrics | None, *, live: bool
+) -> "tuple[Show, Pause]":
     """Where samples are shown, and how to wait meanwhile."""
-    shows: list[Show] = []
-    if serve:
-        metrics = serve()
-        stack.callback(metrics.close)
+    if metrics:
+        stack.enter_context(closing(metrics))
         console.note(f"metrics: {metrics.url}")
-        shows.append(lambda sample, _: metrics.show(sample))
-    if live:
-        screen = stack.enter_context(Screen(names, figures))
-        return shows, screen.pause
-    shows.append(lambda sample, events: _line(names, {**sample.told(), "events": list(events)}))
-    return shows, _plain_pause
+    screen = stack.enter_context(Screen(names, figures)) if live else None
+
+    def show(sample: Sample, events: tuple[str, ...]) -> None:
+        if metrics:
+            metrics.show(sample)
+        if not screen:
+            _line(names, {**sample.as_dict(), "events": list(events)})
+
+    def wait(seconds: float) -> bool:
+        time.sleep(seconds)
+        return False
+
+    return show, screen.pause if screen else wait
 
 
-def _plain_pause(seconds: float) -> bool:
-    time.sleep(seconds)
-    return False
-
-
-def _line(names: tuple[str, str], told: dict[str, Any]) -> None:
-    import json
-
-    pair = {"schema": console.SCHEMA, "command": "watch", "pair": list(names)}
-    console.say(json.dumps({**pair, **told}))
+def _line(names: tuple[str, str], facts: dict[str, Any]) -> None:
+    console.say(json_text.dumps({"schema": console.SCHEMA, "command": "watch", "pair": list(names), **facts}))
 
 
 def _finish(
-    figures: "Stats",
+    figures: Stats,
     names: tuple[str, str],
     ended: "Ended",
     signal: Interrupted | None,
-    goal: "Goal | None",
+    goal: Goal | None,
     *,
     live: bool,
 ) -> None:
@@ -173,8 +147,7 @@ def _finish(
         TimedOut: the goal was not reached.
     """
     if live:
-        for line in summary_lines(names, figures):
-            console.say(line)
+        console.say("\n".join(summary_lines(names, figures)))
     else:
         _line(names, {"ended": ended, "summary": figures.summary()})
     if signal:
@@ -189,25 +162,33 @@ def _finish(
         )
 
 
+def _matched(option: str, text: str, pattern: str, detail: str, hint: str) -> re.Match[str]:
+    """Raises:
+    UsageError: the text is not as the pattern.
+    """
+    found = re.fullmatch(pattern, text)
+    if not found:
+        raise UsageError(f"invalid value for {option}: {text!r}", detail=detail, hint=hint)
+    return found
+
+
 def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
-    if not found:
-        raise UsageError(f"invalid value for --for: {text!r}", detail="a number and s, m, h or d", hint="--for 10m")
+    found = _matched("--for", text, r"(\d+(?:\.\d+)?)([smhd]?)", "a number and s, m, h or d", "--for 10m")
     return float(found[1]) * UNITS[found[2]]
 
 
-def _goal(text: str | None) -> "Goal | None":
+def _goal(text: str | None) -> Goal | None:
     if text is None:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms)?", text)
-    if not found or not float(found[1]):
-        raise UsageError(
-            f"invalid value for --until-lag-below: {text!r}",
-            detail="bytes, or milliseconds with ms behind the number; above 0",
-            hint="--until-lag-below 4096, or --until-lag-below 50ms",
-        )
+    found = _matched(
+        "--until-lag-below",
+        text,
+        r"(?=.*[1-9])(\d+(?:\.\d+)?)(ms)?",
+        "bytes, or milliseconds with ms behind the number; above 0",
+        "--until-lag-below 4096, or --until-lag-below 50ms",
+    )
     return Goal(below=float(found[1]), unit="ms" if found[2] else "bytes")
 
 
@@ -216,19 +197,15 @@ def _address(text: str | None) -> tuple[str, int] | None:
         return None
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(
-            f"invalid value for --listen: {text!r}", detail="an address, a colon, a port", hint="--listen 9121"
-        )
+        what = f"invalid value for --listen: {text!r}"
+        raise UsageError(what, detail="an address, a colon, a port", hint="--listen 9121")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def _alert(limit: float | None, command: str | None, names: tuple[str, str]) -> "Alert | None":
-    if limit is None:
-        if command is not None:
-            raise UsageError(
-                "--alert-command needs --alert-lag",
-                detail="no lag is given at which to run it",
-                hint="--alert-lag 1000",
-            )
-        return None
-    return Alert(limit, words("--alert-command", command), names)
+def _alert(limit: float | None, command: str | None, names: tuple[str, str]) -> Alert | None:
+    if limit is not None:
+        return Alert(limit, words("--alert-command", command), names)
+    if command is not None:
+        needs, why = "--alert-command needs --alert-lag", "no lag is given at which to run it"
+        raise UsageError(needs, detail=why, hint="--alert-lag 1000")
+    return None

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ccr_avn import process
-from ccr_avn.monitoring.sample import Platform, Sample, Stats, happened, known
-from ccr_avn.monitoring.sampler import Sampler
+from ccr_avn.aiven.models import Service
+from ccr_avn.errors import CcrError
+from ccr_avn.monitoring.probe import Probe
+from ccr_avn.monitoring.sample import Sample, Stats, happened, known
 
 COMMAND_LIMIT = 60.0
 """Seconds after which the command of an alert is ended."""
@@ -36,13 +38,36 @@ class Goal:
         return sample.link == "up" and known and lag is not None and lag < self.below
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """``interval`` and ``limit`` in seconds; no limit: until it is ended by the user."""
+class Platform:
+    """Asks Aiven for both services in the background. ``states``: the last known words for them.
 
-    interval: float = 1.0
-    limit: float | None = None
-    goal: Goal | None = None
+    ``interval`` in seconds; 0: never ask again.
+    """
+
+    def __init__(self, services: tuple[Service, ...], ask: Callable[[], tuple[Service, ...]], interval: float) -> None:
+        self.states = tuple(one.state for one in services)
+        self.trouble = ""
+        self._ask = ask
+        self._interval = interval
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        if self._interval:
+            threading.Thread(target=self._go_on, daemon=True).start()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _go_on(self) -> None:
+        while not self._over.wait(self._interval):
+            try:
+                services = self._ask()
+            except CcrError as error:
+                self.trouble = error.what
+            except Exception as bug:  # noqa: BLE001 (in a thread: it would end the asking without a word)
+                self.trouble = f"internal error: {type(bug).__name__}"
+            else:
+                self.trouble, self.states = "", tuple(one.state for one in services)
 
 
 class Alert:
@@ -57,33 +82,35 @@ class Alert:
         self._running: threading.Thread | None = None
 
     def judge(self, sample: Sample) -> tuple[str, ...]:
-        """What to tell now: a crossing in either direction. A lag that isn't known changes nothing."""
-        told, self.results = tuple(self.results), []
+        """What to report now: a crossing in either direction. A lag that isn't known changes nothing."""
+        events = tuple(self.results)
+        del self.results[: len(events)]
         if sample.lag_ms is None or self.firing == (sample.lag_ms >= self._limit):
-            return told
+            return events
         self.firing = not self.firing
         if not self.firing:
-            return (*told, f"alert over: lag {sample.lag_ms:.0f} ms")
-        self._start(sample)
-        return (*told, f"alert: lag {sample.lag_ms:.0f} ms, limit {self._limit:g} ms")
+            return (*events, f"alert over: lag {sample.lag_ms:.0f} ms")
+        if self._command and not (self._running and self._running.is_alive()):
+            self._running = threading.Thread(target=self._run, args=(sample,), daemon=True)
+            self._running.start()
+        return (*events, f"alert: lag {sample.lag_ms:.0f} ms, limit {self._limit:g} ms")
 
     def wait(self) -> None:
         """A moment for a command under way to end; it goes on without us."""
         if self._running:
             self._running.join(COMMAND_GRACE)
 
-    def _start(self, sample: Sample) -> None:
-        if not self._command or (self._running and self._running.is_alive()):
-            return
-        environment = {
-            "CCR_PRIMARY": self._pair[0],
-            "CCR_REPLICA": self._pair[1],
-            "CCR_LAG_MS": f"{sample.lag_ms:.0f}",
-            "CCR_LINK": sample.link,
-        }
-        self._running = threading.Thread(target=_run, args=(self._command, environment, self.results.append))
-        self._running.daemon = True
-        self._running.start()
+    def _run(self, sample: Sample) -> None:
+        primary, replica = self._pair
+        facts = {"CCR_PRIMARY": primary, "CCR_REPLICA": replica}
+        facts |= {"CCR_LAG_MS": f"{sample.lag_ms:.0f}", "CCR_LINK": sample.link}
+        answer = process.run(self._command, deadline=COMMAND_LIMIT, environment=facts)
+        if not answer.started:
+            self.results.append(f"alert command can't be run: {answer.last_line}")
+        elif answer.expired:
+            self.results.append(f"alert command ended after {COMMAND_LIMIT:g} s")
+        elif answer.code:
+            self.results.append(f"alert command failed with exit code {answer.code}: {answer.last_line}")
 
 
 Show = Callable[[Sample, tuple[str, ...]], None]
@@ -92,51 +119,45 @@ Pause = Callable[[float], bool]
 
 
 def watch(
-    terms: Terms,
-    sampler: Sampler,
+    probe: Probe,
     platform: Platform,
     figures: Stats,
     alert: Alert | None,
     *,
+    interval: float,
+    limit: float | None,
+    goal: Goal | None,
     show: Show,
     pause: Pause,
     clock: Callable[[], float] = time.monotonic,
 ) -> Ended:
-    """Go on until the goal is reached, the time is up, or the user asks to end."""
+    """Go on until the goal is reached, the time is up, or the user asks to end.
+
+    ``interval`` and ``limit`` in seconds; no limit: until it is ended by the user.
+    """
     began = due = clock()
     before: Sample | None = None
     trouble, settled = "", 0
     while True:
-        sample = sampler.take(platform.states)
+        sample = probe.sample(platform.states)
         events = (*happened(before, sample), *(alert.judge(sample) if alert else ()))
-        settled += sampler.round_trip < math.inf
-        if settled == SETTLED and terms.interval < 2 * sampler.round_trip < math.inf:
-            seen = f"{sampler.round_trip * 1000:.0f} ms"
-            slow = f"--interval {terms.interval:g} is below two round trips ({seen} each): samples will be late"
-            events = (*events, slow)
+        settled += probe.round_trip < math.inf
+        if settled == SETTLED and interval < 2 * probe.round_trip < math.inf:
+            seen = f"{probe.round_trip * 1000:.0f} ms"
+            events += (f"--interval {interval:g} is below two round trips ({seen} each): samples will be late",)
         if platform.trouble != trouble:
             trouble = platform.trouble
-            events = (*events, trouble or "Aiven's API answers again")
+            events += (trouble or "Aiven's API answers again",)
         figures.add(sample, events)
         show(sample, events)
-        if terms.goal and terms.goal.reached(sample):
+        if goal and goal.reached(sample):
             return "reached"
         before = known(before, sample)
-        due = max(due + terms.interval, clock())  # what is late is left out, not made up for
+        due = max(due + interval, clock())  # what is late is left out, not made up for
         rest = max(0.0, due - clock())
-        if terms.limit is not None:
-            left = began + terms.limit - clock()
+        if limit is not None:
+            left = began + limit - clock()
             if left <= rest:
                 return "asked to" if pause(max(0.0, left)) else "time is up"
         if pause(rest):
             return "asked to"
-
-
-def _run(command: tuple[str, ...], environment: dict[str, str], note: Callable[[str], None]) -> None:
-    answer = process.run(command, deadline=COMMAND_LIMIT, environment=environment)
-    if not answer.started:
-        note(f"alert command can't be run: {answer.last_line}")
-    elif answer.expired:
-        note(f"alert command ended after {COMMAND_LIMIT:g} s")
-    elif answer.code:
-        note(f"alert command failed with exit code {answer.code}: {answer.last_line}")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.monitoring.sampler import TTL
+from ccr_avn.monitoring.probe import TTL
 from ccr_avn.valkey.marker import WATCH
 from tests.support.operator import Make, Operator
 from tests.support.pairs import add_pairs, linked

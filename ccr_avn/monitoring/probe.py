@@ -1,4 +1,4 @@
-"""Takes the samples: a marker through the pair, then INFO of both sides.
+"""Probes a pair for `watch`: sends a marker through it, then reads INFO of both sides.
 
 A marker is this watch's field of one well-known hash. Its value is when it was written, by the primary's own clock:
 whoever finds it on a replica knows that everything written before that time has arrived. After the loss of the primary
@@ -7,24 +7,25 @@ fail over may take that long; it is taken away when a watch ends in good order.
 """
 
 import math
+import random
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
+from valkey import Valkey
 from valkey.exceptions import ResponseError
 
+from ccr_avn.errors import Unreachable
 from ccr_avn.monitoring.sample import Sample
-from ccr_avn.monitoring.side import WatchedSide
-from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.marker import WATCH, server_time
 from ccr_avn.valkey.replication import ReplicationInfo, lag_of, link_of, read_replication
 
-if TYPE_CHECKING:
-    import valkey
+T = TypeVar("T")
 
 TTL = 3600.0
 """Seconds after which the marker is gone by itself, also when we die."""
@@ -34,51 +35,75 @@ HELD_BACK = "writes are paused, or it hangs"
 UNDER_WAY = 10_000
 """Markers under way that are remembered: a replica that is further behind will show a later one."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """The primary's stream at one sample, and how much of it was ours by then."""
-
-    at: float
-    side: ReplicationInfo
-    changes: int
-    bytes: int
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 5.0
+"""Seconds between two attempts to connect."""
 
 
-class Sampler:
+class Side:
+    """A connection to one side that is kept. ``trouble``: why it can't be asked just now, else empty.
+
+    After a late answer, which says nothing of the next, it is made again at once; after a failed attempt with a pause.
+    The endpoint's timeout limits each answer.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.trouble = ""
+        self._client: Valkey | None = None
+        self._pause = FIRST_PAUSE
+        self._not_before = 0.0
+
+    def ask(self, question: Callable[[Valkey], T]) -> T | None:
+        """The answer, or None with the reason in ``trouble``. One attempt, or none while a pause lasts."""
+        if self._client is None and time.monotonic() < self._not_before:
+            return None
+        try:
+            if self._client is None:
+                self._client = connect(self.endpoint, name="ccr-avn:watch")
+                self._pause = FIRST_PAUSE
+            with explained(self.endpoint, connected=True):
+                answer = question(self._client)
+        except Unreachable as error:
+            self.trouble = error.what
+            if self._client is None:
+                spread = random.uniform(0.8, 1.2)  # noqa: S311 (spread, not secret)
+                self._not_before = time.monotonic() + self._pause * spread
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            self.close()
+            return None
+        self.trouble = ""
+        return answer
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+
+
+class Probe:
     """``patience``: seconds that a sample waits for its marker to arrive; in a later sample it still counts."""
 
-    def __init__(
-        self,
-        primary: Endpoint,
-        replica: Endpoint,
-        *,
-        patience: float = 1.0,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.primary = WatchedSide(primary, clock=clock)
-        self.replica = WatchedSide(replica, clock=clock)
+    def __init__(self, primary: Endpoint, replica: Endpoint, *, patience: float) -> None:
+        self.primary, self.replica = Side(primary), Side(replica)
         self._field = secrets.token_hex(4)
         self._patience = patience
-        self._clock, self._now, self._sleep = clock, now, sleep
         self._sent: deque[tuple[int, float]] = deque(maxlen=UNDER_WAY)  # the number of a marker, and when it was sent
         self._number = self._changes = self._bytes = 0  # of our own markers
-        self._arrived_at = clock()  # when the last marker that has arrived was written
+        self._arrived_at = time.monotonic()  # when the last marker that has arrived was written
         self._write_trouble = ""
-        self._least = {"write": math.inf, "read": math.inf}
-        self._before: _Written | None = None
+        self._fastest_write = self._fastest_read = math.inf
+        self._before: tuple[float, ReplicationInfo, int, int] | None = None  # the primary, and what was ours by then
 
     @property
     def round_trip(self) -> float:
         """The least seconds that the slower side took to answer; infinite until both have."""
-        return max(self._least.values())
+        return max(self._fastest_write, self._fastest_read)
 
-    def take(self, states: tuple[str, str] = ("", "")) -> Sample:
+    def sample(self, states: tuple[str, ...] = ("", "")) -> Sample:
         """One sample; never raises for a side that can't be asked. ``states``: Aiven's words for both services."""
-        reached = self.replica.ready()
-        at = self._now()
+        reached = self.replica.ask(lambda _: True)  # so that what is timed afterwards is the answer alone
+        at = time.time()
         stamp = self.primary.ask(server_time)
         if stamp is not None:
             self._write(stamp)
@@ -92,7 +117,7 @@ class Sampler:
             link=link_of(primary, replica),
             lag_bytes=lag_of(primary, replica),
             # Overstated rather than understated: while nothing proves an arrival it grows, whoever is to blame.
-            lag_ms=(self._clock() - self._arrived_at) * 1000 if lag is None else lag,
+            lag_ms=(time.monotonic() - self._arrived_at) * 1000 if lag is None else lag,
             arrived=lag is not None,
             write_rate=self._rate(primary),
             primary=primary,
@@ -120,17 +145,17 @@ class Sampler:
     def _write(self, stamp: int) -> None:
         """Send a marker. The connection of one without an answer is closed: what the server holds back ends with it."""
         self._number += 1
-        value, sent = f"{stamp}:{self._number}", self._clock()
+        value, sent = f"{stamp}:{self._number}", time.monotonic()
         self._sent.append((self._number, sent))
 
-        def write(client: "valkey.Valkey") -> Any:
+        def write(client: Valkey) -> Any:
             pipe = client.pipeline(transaction=False)
             pipe.hset(WATCH, self._field, value)
             pipe.pexpire(WATCH, int(TTL * 1000))
             return pipe.execute(raise_on_error=False)[0]  # type: ignore[no-untyped-call]  # valkey-py has none
 
         answer = self.primary.ask(write)
-        took = self._clock() - sent
+        took = time.monotonic() - sent
         if answer is None:
             cut = took < 0.9 * self.primary.endpoint.timeout
             self._write_trouble = self.primary.trouble if cut else HELD_BACK
@@ -138,50 +163,49 @@ class Sampler:
             self._write_trouble = f"writes are refused: {answer}"
         else:
             self._write_trouble = ""
-            self._least["write"] = min(took, self._least["write"])
+            self._fastest_write = min(took, self._fastest_write)
             self._changes += 2
             self._bytes += size(("HSET", WATCH, self._field, value), ("PEXPIREAT", WATCH, str(stamp)))
 
     def _lag(self) -> float | None:
         """Milliseconds from the writing of the marker that has newly arrived to its being read; None: none has."""
-        number = self.replica.ask(self._found)
-        arrived = None
+        number = self.replica.ask(self._arrived)
+        sent = None
         while number is not None and self._sent and self._sent[0][0] <= number:
-            arrived = self._arrived_at = self._sent.popleft()[1]
-        return None if arrived is None else (self._clock() - arrived) * 1000
+            sent = self._arrived_at = self._sent.popleft()[1]
+        return None if sent is None else (time.monotonic() - sent) * 1000
 
-    def _found(self, client: "valkey.Valkey") -> int | None:
-        """Our marker on the replica; the newest is waited for only once its writing is acknowledged."""
-        until, pause = self._clock() + self._patience, 0.0002
+    def _arrived(self, client: Valkey) -> int | None:
+        """The number of our marker on the replica; the newest is waited for only once its writing is acknowledged."""
+        until, pause = time.monotonic() + self._patience, 0.0002
         while True:
-            number = self._read(client)
-            if number == self._number or self._clock() >= until or self._write_trouble or self.primary.trouble:
+            asked = time.monotonic()
+            try:
+                found: Any = client.hget(WATCH, self._field)
+            except ResponseError:  # it loads, or serves nothing while its link is down: INFO will tell
+                found = None
+            else:
+                self._fastest_read = min(time.monotonic() - asked, self._fastest_read)
+            number = int(found.partition(b":")[2]) if found else None
+            if number == self._number or time.monotonic() >= until or self._write_trouble or self.primary.trouble:
                 return number
-            self._sleep(pause)
+            time.sleep(pause)
             pause = min(pause * 1.5, 0.02)
-
-    def _read(self, client: "valkey.Valkey") -> int | None:
-        asked = self._clock()
-        try:
-            found: Any = client.hget(WATCH, self._field)
-        except ResponseError:  # it loads, or serves nothing while its link is down: INFO will tell
-            return None
-        self._least["read"] = min(self._clock() - asked, self._least["read"])
-        return int(found.partition(b":")[2]) if found else None
 
     def _rate(self, primary: ReplicationInfo | None) -> float | None:
         """Bytes a second that others wrote since the previous sample; a restarted server counts from zero."""
-        before, self._before = self._before, None
-        if primary is None:
+        at, before = time.monotonic(), self._before
+        self._before = (at, primary, self._changes, self._bytes) if primary else None
+        if primary is None or before is None:
             return None
-        now = self._before = _Written(self._clock(), primary, self._changes, self._bytes)
-        if before is None or before.side.run_id != primary.run_id or now.at <= before.at:
+        began, then, our_changes, our_bytes = before
+        if then.run_id != primary.run_id or at <= began:
             return None
-        counted = before.side.last_save == primary.last_save  # a save sets the number of changes back
-        if counted and primary.changes - before.side.changes == now.changes - before.changes:
+        counted = then.last_save == primary.last_save  # a save sets the number of changes back
+        if counted and primary.changes - then.changes == self._changes - our_changes:
             return 0.0  # also where the stream holds more than markers: pings, and what selects a database
-        others = primary.offset - before.side.offset - (now.bytes - before.bytes)
-        return max(0.0, others / (now.at - before.at))
+        others = primary.offset - then.offset - (self._bytes - our_bytes)
+        return max(0.0, others / (at - began))
 
 
 def size(*commands: tuple[str, ...]) -> int:
