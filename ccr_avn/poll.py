@@ -1,8 +1,10 @@
 """Asking again until it is enough."""
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from ccr_avn.clock import monotonic
+from ccr_avn.clock import sleep as clock_sleep
 
 T = TypeVar("T")
 
@@ -15,8 +17,8 @@ def poll(
     first: float,
     longest: float,
     growth: float = 1.5,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = monotonic,
+    sleep: Callable[[float], object] = clock_sleep,
 ) -> T:
     """What was seen last: what is enough, or what there was at the limit. Looks at least once. Times are in seconds.
 

@@ -18,11 +18,11 @@ from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.old_primary import see_closed, set_filter
 from ccr_avn.procedures.steps import endpoint as endpoint_of
-from ccr_avn.valkey import quiescence
+from ccr_avn.valkey import catch_up
+from ccr_avn.valkey.catch_up import Snapshot
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.fence import Fence
 from ccr_avn.valkey.info import fetch_replication
-from ccr_avn.valkey.quiescence import Noted
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
 Timeout = Annotated[float, options.seconds("How long to wait.")]
@@ -43,7 +43,7 @@ def fence(
     must_be(fetch_replication(endpoint), "master", primary)
     held = Fence(endpoint, "by-hand", ttl)
     held.place()
-    noted = Noted.of(held.side())
+    noted = Snapshot.of(held.side())
     held.close()
     result = {"ttl_seconds": ttl, "offset": noted.offset, "token": noted.token}
     asked.show(noted.token if token else f"writes on {primary} are paused for {ttl:g} s", result)
@@ -67,7 +67,7 @@ def check_fence(
     source, target = asked.endpoints(primary, replica)
     now: ReplicationInfo | None = fetch_replication(source)
     if now and noted.no_writes_until(now):  # else the token is of another time or service: nothing is paused for it
-        now = _lengthened(source, ttl) if ttl else quiescence.is_quiescent(source, quiescence.STILL)
+        now = _lengthened(source, ttl) if ttl else catch_up.quiet_for(source, catch_up.STILL)
     side = fetch_replication(target)
     trouble = lacks(side, noted.replid, noted.offset, replica)
     if now is None or not noted.no_writes_until(now):
@@ -147,12 +147,12 @@ def lineage(
     asked.show(found[0 if origin else 1], {"tags": list(found)})
 
 
-def parsed(token: str) -> "Noted":
+def parsed(token: str) -> "Snapshot":
     """Raises:
     UsageError: it is no token.
     """
     try:
-        return Noted.parse(token)
+        return Snapshot.parse(token)
     except ValueError:
         raise UsageError(
             "invalid --token",
@@ -172,7 +172,7 @@ def caught_up(
     """Wait until REPLICA has applied what PRIMARY had written by now. Exit 5 if it has not within --timeout."""
     source, target = asked.endpoints(primary, replica)
     written = must_be(fetch_replication(source), "master", primary)
-    must_be(quiescence.caught_up(written, target, timeout=timeout), "slave", replica)
+    must_be(catch_up.caught_up(written, target, timeout=timeout), "slave", replica)
     text = f"replica offset of {replica} equals primary offset of {primary} ({written.offset})"
     asked.show(text, {"offset": written.offset})
 
@@ -222,7 +222,7 @@ def last_known(
     """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied."""
     [endpoint] = asked.endpoints(service)
     side = fetch_replication(endpoint)
-    noted = Noted.of(side)
+    noted = Snapshot.of(side)
     told = {
         "role": side.role,
         "link": side.link_status,

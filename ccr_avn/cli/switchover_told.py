@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ccr_avn.plan.model import Plan
     from ccr_avn.procedures.gates.parity import Difference
     from ccr_avn.procedures.seen import Seen
-    from ccr_avn.valkey.inventory import Planes
+    from ccr_avn.valkey.server_facts import PairFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def differences(
     if old is None or new is None:
         return ()
     project = procedure.want.setting.project
-    planes: Planes | None = run.seen.of(procedure.parity)
+    planes: PairFacts | None = run.seen.of(procedure.parity)
     return (
         *parity.of_services(project, old, new),
         *(parity.of_servers(project, old, new, planes) if planes else ()),

@@ -21,9 +21,11 @@ from valkey.exceptions import ResponseError
 
 from ccr_avn.errors import Unreachable
 from ccr_avn.monitoring.sample import Sample
+from ccr_avn.valkey.clocks import server_time
 from ccr_avn.valkey.connect import Endpoint, connect, explained
-from ccr_avn.valkey.marker import WATCH, server_time
-from ccr_avn.valkey.replication import ReplicationInfo, lag_of, link_of, read_replication
+from ccr_avn.valkey.info import read_replication
+from ccr_avn.valkey.marker import WATCH
+from ccr_avn.valkey.replication import ReplicationInfo, lag_of, link_of
 
 T = TypeVar("T")
 
@@ -78,7 +80,7 @@ class Side:
     def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+            client.close()
 
 
 class Probe:
@@ -152,7 +154,7 @@ class Probe:
             pipe = client.pipeline(transaction=False)
             pipe.hset(WATCH, self._field, value)
             pipe.pexpire(WATCH, int(TTL * 1000))
-            return pipe.execute(raise_on_error=False)[0]  # type: ignore[no-untyped-call]  # valkey-py has none
+            return pipe.execute(raise_on_error=False)[0]
 
         answer = self.primary.ask(write)
         took = time.monotonic() - sent

@@ -33,10 +33,10 @@ from ccr_avn.procedures.temporary_replica import (
     terminate,
 )
 from ccr_avn.procedures.verify import VerifyRequest, compare_step
+from ccr_avn.valkey.first_write import accepts_write
+from ccr_avn.valkey.heartbeat import Heartbeat, Received
 from ccr_avn.valkey.info import fetch_replication
-from ccr_avn.valkey.marker import Heartbeat, Received
 from ccr_avn.valkey.replication import ReplicationInfo
-from ccr_avn.valkey.writes import accepts_write
 
 MARKERS = "markers-begin"
 

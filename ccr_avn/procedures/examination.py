@@ -14,16 +14,16 @@ from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_i
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Find, endpoint
 from ccr_avn.procedures.temporary_replica import Created, DrillRequest, same
-from ccr_avn.valkey import trials
+from ccr_avn.valkey import drill_trials
 from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.drill_trials import TrialResult, fails, holds, not_tested, result_of
+from ccr_avn.valkey.endpoint import addresses
+from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.replication import ReplicationInfo
-from ccr_avn.valkey.route import addresses
-from ccr_avn.valkey.trials import Tried, fails, holds, tried, untried
-from ccr_avn.valkey.writes import Kept
 
 KEPT, CLOSE, OPEN = "connection-kept", "filter-close", "filter-open"
 
-Attempt = Callable[[Seen], Tried]
+Attempt = Callable[[Seen], TrialResult]
 
 CARRIED = ("user", "password", "setting", "version")
 """What a replica may take over from its primary; the rest is as it was ordered."""
@@ -61,56 +61,56 @@ def examination(subject: Subject) -> tuple[Step[Any], ...]:
     )
 
 
-def _trial(subject: Subject, name: str, attempt: Attempt) -> Step[Tried]:
+def _trial(subject: Subject, name: str, attempt: Attempt) -> Step[TrialResult]:
     """One assumption, tried on the promoted temporary replica."""
     return Step(
         slug=name,
         purpose=f"test on {subject.want.drill} whether {BY_NAME[name].what}",
-        read=Probe((), lambda seen: tried(lambda: attempt(seen))),
+        read=Probe((), lambda seen: result_of(lambda: attempt(seen))),
         gate=is_tried(name),
         optional=True,
     )
 
 
 def _open_trials(subject: Subject) -> dict[str, Attempt]:
-    def on_server(attempt: Callable[..., Tried], *more: Any) -> Attempt:
+    def on_server(attempt: Callable[..., TrialResult], *more: Any) -> Attempt:
         return lambda seen: attempt(subject.at(seen), *more)
 
-    def created(seen: Seen) -> Tried:
+    def created(seen: Seen) -> TrialResult:
         after = seen.of(subject.after)
         return holds(f"{after.plan} in {after.cloud} was created")
 
     return {
         "plan-names": created,
         "replicas-are-offered": lambda _: holds("one was created"),
-        "deletion-promotes": on_server(trials.is_promoted),
+        "deletion-promotes": on_server(drill_trials.is_promoted),
         "token-rights": lambda _: holds("a service was created, and an integration was deleted"),
         "tags-are-kept": lambda seen: _tags(subject, seen),
         "password-is-kept": lambda seen: _password(seen.of(subject.before), seen.of(subject.after)),
-        "history-is-kept": lambda seen: trials.carries(subject.at(seen), seen.of(subject.followed).replid),
-        "info-shows-history": on_server(trials.info_shows_history),
-        "client-list-is-whole": on_server(trials.clients_are_shown),
-        "platform-does-not-write": on_server(trials.quiet, subject.want.quiet),
-        "no-platform-clients": lambda seen: trials.nobody_of_the_platform(
+        "history-is-kept": lambda seen: drill_trials.carries(subject.at(seen), seen.of(subject.followed).replid),
+        "info-shows-history": on_server(drill_trials.info_shows_history),
+        "client-list-is-whole": on_server(drill_trials.clients_are_shown),
+        "platform-does-not-write": on_server(drill_trials.quiet, subject.want.quiet),
+        "no-platform-clients": lambda seen: drill_trials.nobody_of_the_platform(
             subject.at(seen), subject.find(seen, subject.want.drill).usernames
         ),
-        "client-commands": on_server(trials.client_commands),
-        "pause-holds-writes": on_server(trials.pause_holds_writes),
-        "info-shows-the-pause": on_server(trials.info_shows_the_pause),
-        "certificate": on_server(trials.certificate),
+        "client-commands": on_server(drill_trials.client_commands),
+        "pause-holds-writes": on_server(drill_trials.pause_holds_writes),
+        "info-shows-the-pause": on_server(drill_trials.info_shows_the_pause),
+        "certificate": on_server(drill_trials.certificate),
         "routes": lambda seen: _routes(seen.of(subject.after)),
         "carried-over": lambda seen: _carried(subject, seen),
     }
 
 
-def _tags(subject: Subject, seen: Seen) -> Tried:
+def _tags(subject: Subject, seen: Seen) -> TrialResult:
     found = seen.get(subject.tagged)
     if found and found[0].tags.get(TAG) == subject.want.run:
         return holds(f"tag {TAG} was set and is read back")
     return fails(f"tag {TAG} could not be set, or is not read back")
 
 
-def _password(earlier: Service, now: Service) -> Tried:
+def _password(earlier: Service, now: Service) -> TrialResult:
     before, after = (
         {one.username: one.password.get_secret_value() if one.password else "" for one in side.users}
         for side in (earlier, now)
@@ -125,7 +125,7 @@ def _user_part(uri: str) -> str:
     return uri.rpartition("@")[0].rpartition("/")[2]
 
 
-def _routes(service: Service) -> Tried:
+def _routes(service: Service) -> TrialResult:
     known = addresses(service)
     own = {f"{one.host}:{one.port}" for one in service.components if one.usage == "primary"}
     uri = known.get("dynamic", "").rpartition("@")[2].partition("/")[0]
@@ -135,7 +135,7 @@ def _routes(service: Service) -> Tried:
     return holds(told) if uri in own else fails(f"its service_uri is none of them; {told}")
 
 
-def _carried(subject: Subject, seen: Seen) -> Tried:
+def _carried(subject: Subject, seen: Seen) -> TrialResult:
     old, new = subject.find(seen, subject.want.primary), seen.of(subject.after)
     every = parity.of_services(subject.want.setting.project, old, new)
     if found := [one.text for one in every if one.topic in CARRIED]:
@@ -155,7 +155,7 @@ def _keep_connection(subject: Subject) -> Step[bool]:
         read=Probe((), lambda seen: seen.result(KEPT) is not None),
         gate=Gate("a connection is kept", judge),
         poll=Poll(limit=5),
-        change=Act(("PING",), lambda seen: Kept(subject.at(seen))),
+        change=Act(("PING",), lambda seen: LastConnection(subject.at(seen))),
         release=lambda seen: kept.close() if (kept := seen.result(KEPT)) else None,
         optional=True,
     )
@@ -204,15 +204,15 @@ def _set_filter(subject: Subject, slug: str, purpose: str, gate: Gate[Service], 
     return same(step, subject.created)
 
 
-def _measure(subject: Subject) -> Step[tuple[Tried, Tried] | None]:
+def _measure(subject: Subject) -> Step[tuple[TrialResult, TrialResult] | None]:
     """Whether new connections are refused, and whether the one from before is cut; None: nothing would show why."""
 
-    def read(seen: Seen) -> tuple[Tried, Tried] | None:
+    def read(seen: Seen) -> tuple[TrialResult, TrialResult] | None:
         kept, limit = seen.result(KEPT), subject.want.filter_timeout
         if kept is None or seen.result(CLOSE) != "answered":
             return None
-        refuses = tried(lambda: trials.filter_refuses(subject.at(seen), limit))
-        return refuses, tried(lambda: trials.filter_cuts(kept, limit))
+        refuses = result_of(lambda: drill_trials.filter_refuses(subject.at(seen), limit))
+        return refuses, result_of(lambda: drill_trials.filter_cuts(kept, limit))
 
     return Step(
         slug="filter-effect",
@@ -224,18 +224,20 @@ def _measure(subject: Subject) -> Step[tuple[Tried, Tried] | None]:
 
 
 def _by_the_filter(
-    subject: Subject, name: str, measured: Step[tuple[Tried, Tried] | None], which: int
+    subject: Subject, name: str, measured: Step[tuple[TrialResult, TrialResult] | None], which: int
 ) -> Step[Service]:
     """What was measured counts where the filter was the cause: nothing else changed between accepted and refused."""
 
     def judge(service: Service, seen: Seen) -> Finding:
         found = seen.get(measured)
         if seen.result(KEPT) is None:
-            result = untried("no connection was accepted before its filter was changed")
+            result = not_tested("no connection was accepted before its filter was changed")
         elif found is None:
-            result = untried("the change of its filter was not accepted")
+            result = not_tested("the change of its filter was not accepted")
         elif not service.serving or not lets_nobody_in(service):
-            result = untried(f"it is {service.state}, and its filter {'' if lets_nobody_in(service) else 'not '}closed")
+            result = not_tested(
+                f"it is {service.state}, and its filter {'' if lets_nobody_in(service) else 'not '}closed"
+            )
         else:
             result = found[which]
         return is_tried(name).judge(result, seen)
@@ -250,12 +252,12 @@ def _by_the_filter(
     return same(step, subject.created)
 
 
-def _filter_opens(subject: Subject, seen: Seen) -> Tried:
+def _filter_opens(subject: Subject, seen: Seen) -> TrialResult:
     if seen.result(OPEN) == "refused":
         return fails("the change back was refused")
     if seen.result(OPEN) != "answered":
-        return untried("its filter was not closed, or the change back was not answered")
-    return trials.opens_again(subject.at(seen), subject.want.filter_timeout)
+        return not_tested("its filter was not closed, or the change back was not answered")
+    return drill_trials.opens_again(subject.at(seen), subject.want.filter_timeout)
 
 
 def _first_backup(subject: Subject) -> Step[tuple[Backup, ...]]:

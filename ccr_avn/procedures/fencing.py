@@ -17,11 +17,11 @@ from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.siblings import Siblings
 from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
 from ccr_avn.units import clock_time
+from ccr_avn.valkey.catch_up import Snapshot, caught_up, no_writes_between, wait_until_quiet
 from ccr_avn.valkey.fence import Fence, FenceRefused
 from ccr_avn.valkey.info import fetch_replication
-from ccr_avn.valkey.quiescence import Noted, caught_up, no_writes_between, stands_still
+from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.replication import ReplicationInfo
-from ccr_avn.valkey.writes import Kept
 
 FenceMode = Literal["auto", "client-pause", "observe"]
 
@@ -63,7 +63,7 @@ class Fenced:
     """
 
     fence: Fence | None
-    kept: Kept | None
+    kept: LastConnection | None
     target: ReplicationInfo | None
     trouble: str = ""
     applied: Finding | None = None  # by the last look at the replica
@@ -240,15 +240,15 @@ def _fenced(want: FenceWish, seen: Seen) -> Fenced:
             want.siblings.begin(seen)
             return Fenced(fence=fence, kept=_kept(primary, want.setting), target=fence.side())
     target = (
-        None if want.promoted(seen) else stands_still(endpoint(primary, want.setting), within=want.catch_up_timeout)
+        None if want.promoted(seen) else wait_until_quiet(endpoint(primary, want.setting), within=want.catch_up_timeout)
     )
     return Fenced(fence=None, kept=_kept(primary, want.setting), target=target, trouble="" if target else refused)
 
 
-def _kept(primary: Service, setting: Setting) -> Kept | None:
+def _kept(primary: Service, setting: Setting) -> LastConnection | None:
     """To see later who is left; None: it was refused."""
     with suppress(Unreachable):
-        return Kept(endpoint(primary, setting))
+        return LastConnection(endpoint(primary, setting))
     return None
 
 
@@ -323,7 +323,7 @@ def _anew(
     if not gap and (now.last_save == target.last_save or now.offset == target.offset):
         return None
     if fence is None:
-        return stands_still(endpoint(want.find(seen, want.primary), want.setting), within=want.catch_up_timeout)
+        return wait_until_quiet(endpoint(want.find(seen, want.primary), want.setting), within=want.catch_up_timeout)
     if gap:
         fence.place_anew()
     return fence.side()
@@ -349,7 +349,7 @@ def _leave(seen: Seen) -> None:
 
 def _token(seen: Seen) -> str:
     fenced = fenced_in(seen)
-    return Noted.of(fenced.target).token if fenced and fenced.target else "none"
+    return Snapshot.of(fenced.target).token if fenced and fenced.target else "none"
 
 
 def _noted(seen: Seen) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.last_connection import LastConnection, RemainingClients
 from ccr_avn.valkey.replication import ReplicationInfo
-from ccr_avn.valkey.writes import Kept, Left
 
 OldPrimaryAction = Literal["close", "power-off", "hold", "open"]
 
@@ -252,7 +252,7 @@ def _cut_off(want: CloseWish, seen: Seen) -> str:
     return ""
 
 
-def _cut(kept: Kept, users: frozenset[str], *, closed: bool) -> tuple[Left | None, str]:
+def _cut(kept: LastConnection, users: frozenset[str], *, closed: bool) -> tuple[RemainingClients | None, str]:
     """Look who is left; once nobody new is let in, cut them: while writes are paused nothing they sent is executed."""
     try:
         left = kept.read(users)

@@ -14,9 +14,9 @@ from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Find, Setting, endpoint, wait_running
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered
+from ccr_avn.valkey.first_write import accepts_write
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
-from ccr_avn.valkey.writes import accepts_write
 
 FAST = 0.005
 """Seconds between the first looks while applications wait."""

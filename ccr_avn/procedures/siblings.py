@@ -10,6 +10,7 @@ from threading import Thread
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import Service
+from ccr_avn.background import in_background
 from ccr_avn.errors import CcrError
 from ccr_avn.plan.model import Finding, Gate, Probe, Step, go, stop
 from ccr_avn.procedures.gates.drill import run_of
@@ -18,7 +19,6 @@ from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.units import clock_time
-from ccr_avn.valkey.connect import in_background
 from ccr_avn.valkey.info import fetch_replication
 
 LIMIT = 1.0

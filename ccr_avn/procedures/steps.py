@@ -16,14 +16,13 @@ from ccr_avn.procedures.gates.offers import Orders
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.valkey.compare import Comparison
-from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.connect import Endpoint, admission
 from ccr_avn.valkey.diagnose import Admission, OutOfReach
+from ccr_avn.valkey.endpoint import addresses, best_address
 from ccr_avn.valkey.info import fetch_link
-from ccr_avn.valkey.inventory import Databases, Planes, read_databases, read_planes
 from ccr_avn.valkey.marker import MarkerResult, run_marker
 from ccr_avn.valkey.replication import Link
-from ccr_avn.valkey.route import addresses, best
-from ccr_avn.valkey.writes import admission
+from ccr_avn.valkey.server_facts import Databases, PairFacts, read_databases, read_pair_facts
 
 POLL_INTERVAL = 5.0
 """Default seconds between two checks."""
@@ -103,7 +102,7 @@ def endpoint(service: Service, setting: Setting) -> Endpoint:
             hint="use a token with the permission service:secrets:read, or skip the proof: --no-verify",
             passing=False,
         )
-    uri = known[setting.route] if setting.route else best(known)
+    uri = known[setting.route] if setting.route else best_address(known)
     return Endpoint(
         service=service.name,
         uri=uri,
@@ -307,18 +306,18 @@ def compare_sides(
     replica: str,
     services: Step[tuple[Service, ...]],
     options: tuple[str, ...] = (),
-) -> Step[Planes | None]:
+) -> Step[PairFacts | None]:
     """Differences are warnings with their values. A side that can't be reached is another check's matter.
 
     ``options``: those of the switchover, so that a pasted ``--check`` allows what the run does.
     """
 
-    def read(seen: Seen) -> Planes | None:
+    def read(seen: Seen) -> PairFacts | None:
         found = {one.name: one for one in seen.of(services)}
         if primary not in found or replica not in found or found[replica].source != primary:
             return None
         try:
-            return read_planes(endpoint(found[primary], setting), endpoint(found[replica], setting))
+            return read_pair_facts(endpoint(found[primary], setting), endpoint(found[replica], setting))
         except Unreachable:
             return None
 

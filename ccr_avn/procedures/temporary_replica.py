@@ -19,9 +19,9 @@ from ccr_avn.procedures.promotion import DOUBT_TIMEOUT
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting, endpoint
 from ccr_avn.procedures.verify import Depth, Level
+from ccr_avn.valkey.drill_trials import strangers
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
-from ccr_avn.valkey.trials import strangers
 
 Created = Callable[[Seen], int | None]
 

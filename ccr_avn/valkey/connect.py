@@ -4,8 +4,7 @@ import math
 import re
 import ssl
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
@@ -17,12 +16,13 @@ from valkey.client import Pipeline
 from valkey.exceptions import InvalidResponse, NoPermissionError, ValkeyError
 from valkey.retry import Retry
 
-from ccr_avn.errors import Refused
-from ccr_avn.valkey.diagnose import UNUSABLE, explain, unreadable_ca
+from ccr_avn import clock
+from ccr_avn.errors import Unreachable
+from ccr_avn.valkey.diagnose import UNUSABLE, Admission, admission_after, explain, unreadable_ca
 from ccr_avn.valkey.dial import dial, remaining
 from ccr_avn.valkey.endpoint import Endpoint, settings
 
-__all__ = ["Client", "Endpoint", "Line", "awake", "connect", "explained", "in_background", "settings"]
+__all__ = ["Client", "Endpoint", "Line", "admission", "connect", "explained", "settings"]
 
 
 class _Kept:
@@ -70,7 +70,7 @@ class Line(_Kept, valkey.Connection):
         super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
 
     def _begin(self) -> None:
-        self._parser.until = min(self._until, time.monotonic() + self._limit)
+        self._parser.until = min(self._until, clock.monotonic() + self._limit)
 
     def _connect(self) -> Any:
         context = _tls_context(self._endpoint) if self._endpoint.tls else None
@@ -132,11 +132,20 @@ def connect(
     )  # valkey/replication.py has rules of its own for it
     try:
         with explained(endpoint), suppress(NoPermissionError):  # a user who may not ask is in
-            client.execute_command("INFO", "server")  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+            client.execute_command("INFO", "server")
     except BaseException:
-        client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+        client.close()
         raise
     return client
+
+
+def admission(endpoint: Endpoint, *, timeout: float = 2.0) -> Admission:
+    """Whether a new connection is let in just now, even if its password is then refused. ``timeout``: seconds."""
+    try:
+        connect(endpoint, name="ccr-avn:look", timeout=timeout).close()
+    except Unreachable as trouble:
+        return admission_after(trouble, shut=endpoint.closed)
+    return Admission(state="open", why="new connections are accepted")
 
 
 @contextmanager
@@ -178,22 +187,3 @@ def _context_with(authority: str) -> ssl.SSLContext:
     if authority:
         context.load_verify_locations(cadata=authority)
     return context
-
-
-def in_background(work: Callable[[], None], name: str) -> threading.Thread:
-    """Raises: Refused: no thread can be started."""
-    thread = threading.Thread(target=work, name=name, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError as full:
-        hint = "raise this machine's limit of processes and threads (ulimit -u), then run the same command again"
-        raise Refused("no thread can be started on this machine", detail=str(full), hint=hint) from None
-    return thread
-
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS counts a suspend in its monotonic clock
-
-
-def awake() -> float:
-    """Seconds since some moment in the past. ``time.monotonic`` stands still during a suspend on Linux."""
-    return time.clock_gettime(_CLOCK)

@@ -3,10 +3,11 @@
 import socket
 import ssl
 import threading
-import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
+
+from ccr_avn import clock
 
 Place = tuple[str, int]
 """Host and port."""
@@ -40,7 +41,7 @@ def dial(place: Place, until: float, context: ssl.SSLContext | None = None) -> s
     try:
         return _any_of(known, place, until, context)
     except OSError:
-        if time.monotonic() - known.at < FRESH:
+        if clock.monotonic() - known.at < FRESH:
             raise
         look = _look_up(place)  # also where no time is left for its answer: the next one has it
         remaining(until)
@@ -56,7 +57,7 @@ def remaining(until: float) -> float:
     Raises:
         TimeoutError: there are none.
     """
-    left = until - time.monotonic()
+    left = until - clock.monotonic()
     if left <= 0:
         raise TimeoutError("no time left")
     return left
@@ -68,7 +69,7 @@ def _any_of(known: _Known, place: Place, until: float, context: ssl.SSLContext |
     for number, address in enumerate(known.addresses):
         left = len(known.addresses) - number
         try:
-            made = _connected(address, place[0], time.monotonic() + remaining(until) / left, context)
+            made = _connected(address, place[0], clock.monotonic() + remaining(until) / left, context)
         except OSError as error:
             failure = error
         else:
@@ -109,7 +110,7 @@ def _look_up(place: Place) -> "Future[_Known]":
     def look() -> None:
         try:
             addresses = tuple(socket.getaddrinfo(*place, type=socket.SOCK_STREAM))
-            _known[place] = _Known(addresses, time.monotonic())
+            _known[place] = _Known(addresses, clock.monotonic())
             found.set_result(_known[place])
         except Exception as error:  # noqa: BLE001 (raised to whoever waits)
             found.set_exception(error)

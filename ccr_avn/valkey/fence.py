@@ -1,17 +1,19 @@
 """The fence: pauses clients' writes on the old primary. Placed, renewed, detected, lifted; lists who waits behind it."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from valkey.exceptions import InvalidResponse, ResponseError
 
+from ccr_avn import clock
+from ccr_avn.background import in_background
 from ccr_avn.errors import CcrError, Locked, Refused, Unreachable
 from ccr_avn.poll import poll
-from ccr_avn.valkey.connect import Endpoint, awake, connect, explained, in_background
-from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, parse_replication, read_replication
+from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.info import read_replication
+from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, parse_replication
 
 if TYPE_CHECKING:
     import valkey
@@ -48,9 +50,6 @@ class Fence:
         endpoint: Endpoint,
         run: str,
         ttl: float,
-        *,
-        clock: Callable[[], float] = awake,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.endpoint = endpoint
         self.ttl = ttl
@@ -58,7 +57,6 @@ class Fence:
         self.run_id = ""  # of the server process that holds the fence
         self.lifted = False  # it ended before its time: somebody ended it, or the server's clock was set forward
         self._run = run
-        self._clock, self._sleep = clock, sleep
         self._until = 0.0  # to when the last acknowledged renewal reaches at least
         self._at_most = 0.0  # to when any pause that was sent may reach
         self._broken = False  # there was a moment that no acknowledged renewal covers
@@ -89,7 +87,7 @@ class Fence:
             with self._lock:
                 self._client = connect(self.endpoint, name=f"{NAME}{self._run}")
                 self._must_be_alone()  # where that is refused, it is before anything is held back
-                self.placed_at = self._clock()
+                self.placed_at = clock.since_boot()
                 self._outlast_endings()
             in_background(self._renew, "fence")
 
@@ -127,11 +125,11 @@ class Fence:
 
     def paused_until(self) -> float:
         """When writes resume by themselves at the latest, in seconds since 1970, if the fence is not lifted."""
-        return time.time() + max(0.0, self._at_most - self._clock())
+        return clock.now() + max(0.0, self._at_most - clock.since_boot())
 
     def holds(self) -> bool:
         """Whether acknowledged renewals covered all the time since it was placed, by one server process, up to now."""
-        return not self.lifted and not self._broken and self._clock() < self._until
+        return not self.lifted and not self._broken and clock.since_boot() < self._until
 
     def others(self) -> tuple[str, ...]:
         """The fences of other runs on the same service, also those about to be placed."""
@@ -159,8 +157,7 @@ class Fence:
                     within=GOING,
                     first=0.01,
                     longest=0.05,
-                    clock=self._clock,
-                    sleep=self._sleep,
+                    clock=clock.since_boot,
                 )
                 if others:
                     return others
@@ -199,7 +196,7 @@ class Fence:
         self._ended.set()
         with self._lock:  # not in the middle of a renewal, and none begins after this
             if self._client:
-                self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+                self._client.close()
 
     def _must_be_alone(self) -> None:
         if others := self.others():
@@ -230,8 +227,7 @@ class Fence:
             within=self.endpoint.timeout,
             first=0.005,
             longest=0.005,
-            clock=self._clock,
-            sleep=self._sleep,
+            clock=clock.since_boot,
         )
         if any(name.startswith(ENDING) for name in names):
             raise Refused(
@@ -243,7 +239,7 @@ class Fence:
     def _pause(self, ttl: float, *, looking: bool = False) -> tuple[str, ...]:
         """What is left of the last pause, and a new one; ``looking``: then who is there, and pause again. One round trip."""
         asked: Any = self._connected().pipeline(transaction=False)
-        sent = self._clock()
+        sent = clock.since_boot()
         self._at_most = max(self._at_most, sent + ttl)
         with explained(self.endpoint, connected=True):
             asked.execute_command(*QUESTION)
@@ -257,14 +253,14 @@ class Fence:
                 raise InvalidResponse("CLIENT PAUSE was answered by something else than OK")
         self._look_back(parse_replication(answers[0], self.endpoint.service))
         self._until = max(self._until, sent + ttl)
-        self._at_most = max(self._at_most, self._clock() + ttl)
+        self._at_most = max(self._at_most, clock.since_boot() + ttl)
         return tuple(str(one.get("name", "")) for one in (answers[2] if looking else ()))
 
     def _look_back(self, side: ReplicationInfo) -> None:
         """Whether there was a gap: the server got the question later than the pause is sure to reach, or the pause had
         ended before that, or it is another process."""
         self.run_id = self.run_id or side.run_id
-        too_late = 0 < self._until < self._clock()
+        too_late = 0 < self._until < clock.since_boot()
         self.lifted = self.lifted or (self._until > 0 and not too_late and side.paused_seconds == 0)
         self._broken = self._broken or too_late or side.run_id != self.run_id
 

@@ -1,16 +1,19 @@
-"""Reads INFO of one service as cheaply as possible: a connection, AUTH and INFO. Also of hundreds at once, many times."""
+"""Asks a server for INFO: on a connection that is there, or as cheaply as possible on one of its own."""
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from valkey.exceptions import ValkeyError
 
+from ccr_avn import clock
 from ccr_avn.valkey.connect import Endpoint, Line, explained
 from ccr_avn.valkey.replication import QUESTION, Link, ReplicationInfo, errors_in, parse_replication
+
+if TYPE_CHECKING:
+    import valkey
 
 
 def fetch_replication(
@@ -25,7 +28,7 @@ def fetch_replication(
         Unreachable: it can't be asked, or not in time; or the answer lacks what is needed.
     """
     with explained(endpoint):
-        line: Any = Line(endpoint=endpoint, until=min(until, time.monotonic() + endpoint.timeout))
+        line: Any = Line(endpoint=endpoint, until=min(until, clock.monotonic() + endpoint.timeout))
         try:
             line.connect()
             with explained(endpoint, connected=True):
@@ -49,3 +52,12 @@ def fetch_link(primary: Endpoint, replica: Endpoint) -> Link:
     """
     replica_side = fetch_replication(replica)
     return Link(primary=fetch_replication(primary), replica=replica_side)
+
+
+def read_replication(client: "valkey.Valkey", service: str) -> ReplicationInfo:
+    """What INFO says.
+
+    Raises:
+        Unreachable: an answer that lacks what is needed: half a fact is none.
+    """
+    return parse_replication(client.execute_command(*QUESTION), service)

@@ -1,12 +1,9 @@
-"""Reads the replication link from INFO of both sides."""
+"""What INFO says of a server, and what that of two says of the link between them. Asks nobody: see info.py."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ccr_avn.errors import Unreachable
-
-if TYPE_CHECKING:
-    import valkey
 
 NO_HISTORY = "0" * 40
 """What ``master_replid2`` says when a server never changed its history."""
@@ -132,15 +129,6 @@ class Link:
     @property
     def lag_bytes(self) -> int:
         return behind(self.primary, self.replica) or 0
-
-
-def read_replication(client: "valkey.Valkey", service: str) -> ReplicationInfo:
-    """What INFO says.
-
-    Raises:
-        Unreachable: an answer that lacks what is needed: half a fact is none.
-    """
-    return parse_replication(client.execute_command(*QUESTION), service)  # type: ignore[no-untyped-call]  # valkey-py has none
 
 
 def info_fields(answer: object) -> dict[str, str]:

@@ -15,7 +15,7 @@ from ccr_avn.procedures.steps import Setting
 from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
 from ccr_avn.procedures.verify import Level, VerifyRequest, plan_verify
 from ccr_avn.process import Answer
-from ccr_avn.valkey.inventory import read_databases
+from ccr_avn.valkey.server_facts import read_databases
 from tests.functional.compare_pair import Pair, Server, until
 
 SETTING = Setting(project=Project("p"))

@@ -12,10 +12,10 @@ from ccr_avn.errors import Unreachable
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.servers import ValkeyServers
 from ccr_avn.valkey.connect import Endpoint, connect
+from ccr_avn.valkey.first_write import accepts_write
 from ccr_avn.valkey.info import fetch_link, fetch_replication
-from ccr_avn.valkey.inventory import read_plane
 from ccr_avn.valkey.marker import run_marker
-from ccr_avn.valkey.writes import accepts_write
+from ccr_avn.valkey.server_facts import read_server_facts
 from tests.support.operator import Make, Operator
 from tests.support.pairs import paired
 
@@ -94,7 +94,7 @@ def test_a_replica_is_seen_as_one_and_markers_go_through(servers: ValkeyServers)
     link = fetch_link(primary, replica)
     assert (link.replica.role, link.replica.link_status) == ("slave", "up")
     assert link.primary.replid == link.replica.replid
-    assert read_plane(replica).modules == {"lua": 1}
+    assert read_server_facts(replica).modules == {"lua": 1}
     with connect(primary) as client:
         assert client.keys("ccr-avn:*") == []
     servers.promote("us")

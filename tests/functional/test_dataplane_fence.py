@@ -11,10 +11,10 @@ import valkey
 
 from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
 from ccr_avn.procedures.gates.history import ONE_PING
+from ccr_avn.valkey.catch_up import caught_up, no_writes_between, quiet_for
 from ccr_avn.valkey.connect import connect
 from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused, lift
 from ccr_avn.valkey.info import fetch_replication
-from ccr_avn.valkey.quiescence import caught_up, is_quiescent, no_writes_between
 from tests.support import servers
 from tests.support.held import takes_a_write
 from tests.support.servers import PASSWORD, Serve, Server, binaries
@@ -304,7 +304,7 @@ def test_a_fence_outlasts_whoever_is_about_to_un_pause(primary: Server) -> None:
     until(lambda: f"{NAME}test" in str(primary.clients()), "the fence to come")
     until(lambda: not accepts(primary), "its first pause")
     ending.client_unpause()
-    ending.close()  # type: ignore[no-untyped-call]  # valkey-py
+    ending.close()
     placing.join(5)
     assert not accepts(primary)
     assert not fence.release()
@@ -361,7 +361,7 @@ def test_under_a_fence_the_offset_moves_by_pings_alone(primary: Server, serve: S
 
 
 def test_standing_still(primary: Server) -> None:
-    still = is_quiescent(primary.endpoint(), 0.3)
+    still = quiet_for(primary.endpoint(), 0.3)
     assert still is not None
     ending = threading.Event()
 
@@ -373,7 +373,7 @@ def test_standing_still(primary: Server) -> None:
     writing = threading.Thread(target=write)
     writing.start()
     try:
-        assert is_quiescent(primary.endpoint(), 5) is None
+        assert quiet_for(primary.endpoint(), 5) is None
     finally:
         ending.set()
         writing.join()

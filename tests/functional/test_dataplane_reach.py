@@ -11,12 +11,13 @@ import valkey
 
 from ccr_avn.errors import NotProven, Unreachable
 from ccr_avn.procedures.gates.history import ONE_PING
-from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.connect import Endpoint, admission, connect, explained
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.fence import Fence
+from ccr_avn.valkey.first_write import accepts_write
 from ccr_avn.valkey.info import fetch_link, fetch_replication
+from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.marker import PREFIX, marker_age, run_marker
-from ccr_avn.valkey.writes import Kept, accepts_write, admission
 from tests.support import servers
 from tests.support.servers import PASSWORD, Serve, Server
 from tests.support.wait import until
@@ -228,7 +229,7 @@ def test_who_is_left_is_seen_by_a_connection_from_before(primary: Server) -> Non
     """Also where the service ends idle connections after a second, and whoever is cut comes back."""
     primary.admin.config_set("timeout", 1)
     primary.admin.connection_pool.disconnect()
-    kept = Kept(primary.endpoint())
+    kept = LastConnection(primary.endpoint())
     with valkey.Valkey(port=primary.port, password=PASSWORD, client_name="app") as writer:
         writer.ping()
         [client] = kept.read().clients
@@ -249,7 +250,7 @@ def test_who_is_left_is_seen_by_a_connection_from_before(primary: Server) -> Non
 
 
 def test_silence_is_no_cut(primary: Server) -> None:
-    kept = Kept(primary.endpoint(timeout=0.3), timeout=0.3)
+    kept = LastConnection(primary.endpoint(timeout=0.3), timeout=0.3)
     primary.freeze()
     with pytest.raises(Unreachable):
         kept.read()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import valkey
 
-from ccr_avn.valkey.inventory import read_planes
+from ccr_avn.valkey.server_facts import read_pair_facts
 from tests.support import servers
 from tests.support.operator import Operator
 from tests.support.pairs import paired
@@ -94,11 +94,11 @@ def test_servers_tell_their_functions_scripts_and_clocks(serve: Serve, binary: s
     old.admin.execute_command("FUNCTION", "LOAD", LIBRARY.format(1))
     new.admin.execute_command("FUNCTION", "LOAD", LIBRARY.format(2))
     old.admin.eval("return 1", 0)
-    planes = read_planes(old.endpoint(), new.endpoint())
+    planes = read_pair_facts(old.endpoint(), new.endpoint())
     before, after = planes.primary, planes.replica
     assert [set(one.libraries or ()) for one in (before, after)] == [{"counting"}, {"counting"}]
     assert before.libraries != after.libraries
     assert (before.side.libraries, before.side.cached_scripts, after.side.cached_scripts) == (1, 1, 0)
     assert abs(planes.skew) < 1, "they share one machine's clock"
     limited = old.user("limited", "~*", "+@all", "-function")
-    assert read_planes(limited, new.endpoint()).primary.libraries is None
+    assert read_pair_facts(limited, new.endpoint()).primary.libraries is None

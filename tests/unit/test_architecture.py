@@ -15,6 +15,8 @@ TESTS = Path(__file__).parents[1]
 ORDER: tuple[tuple[str, ...], ...] = (
     (
         "errors",
+        "clock",
+        "background",
         "printable",
         "redact",
         "process",

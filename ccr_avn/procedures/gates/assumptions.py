@@ -6,7 +6,7 @@ from typing import Any
 
 from ccr_avn.plan.model import Finding, Gate, go
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.valkey.trials import Held, Tried
+from ccr_avn.valkey.drill_trials import Outcome, TrialResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Assumption:
     otherwise: str
     untried: str = ""
     critical: bool = False
-    unless: tuple[str, Held] | None = None
+    unless: tuple[str, Outcome] | None = None
 
 
 TABLE = """\
@@ -57,7 +57,7 @@ names-again | a name can be used again after its service was terminated | use a 
 """
 """Name, with ! where it is critical; what; what ccr-avn does otherwise; why a drill can't test it."""
 
-UNLESS: Mapping[str, tuple[str, Held]] = {
+UNLESS: Mapping[str, tuple[str, Outcome]] = {
     "pause-holds-writes": ("client-commands", "does not hold"),
     "no-platform-clients": ("filter-cuts", "holds"),
     "client-list-is-whole": ("filter-cuts", "holds"),
@@ -78,16 +78,16 @@ def _assumption(row: str) -> Assumption:
 
 ASSUMPTIONS = tuple(map(_assumption, TABLE.splitlines()))
 
-UNTRIED: Held = "not tested"
+UNTRIED: Outcome = "not tested"
 
 BY_NAME: Mapping[str, Assumption] = {one.name: one for one in ASSUMPTIONS}
 
 
-def is_tried(name: str) -> Gate[Tried]:
+def is_tried(name: str) -> Gate[TrialResult]:
     """Goes on whatever was seen; what does not hold is a warning with what ccr-avn does then."""
     assumption = BY_NAME[name]
 
-    def judge(found: Tried, _: Seen) -> Finding:
+    def judge(found: TrialResult, _: Seen) -> Finding:
         told = () if found.outcome != "does not hold" else (f"{assumption.what}: does not hold: {found.saw}",)
         return go(f"{found.outcome}: {found.saw}", warnings=told, assumption=name, outcome=found.outcome, saw=found.saw)
 

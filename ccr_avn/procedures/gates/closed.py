@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ccr_avn.plan.model import Finding, go, wait
 from ccr_avn.valkey.diagnose import Admission
-from ccr_avn.valkey.writes import Left
+from ccr_avn.valkey.last_connection import RemainingClients
 
 QUIET_LOOKS = 3
 """How often in a row nobody must be left: who was cut comes back within some of these looks, if it can."""
@@ -18,7 +18,7 @@ class Closing:
     """
 
     admission: Admission
-    left: Left | None
+    left: RemainingClients | None
     trouble: str = ""
     quiet: int = 0
     paused: bool = True

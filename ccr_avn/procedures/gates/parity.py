@@ -11,10 +11,9 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import READ_REPLICA, Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Step, go
 from ccr_avn.procedures.gates import settings
-from ccr_avn.procedures.gates import settings as rights
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.valkey.inventory import Plane, Planes
-from ccr_avn.valkey.marker import NOTICEABLE
+from ccr_avn.valkey.clocks import NOTICEABLE
+from ccr_avn.valkey.server_facts import PairFacts, ServerFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,29 +52,31 @@ def of_services(project: Project, old: Service, new: Service) -> tuple[Differenc
     )
 
 
-def of_servers(project: Project, old: Service, new: Service, planes: Planes) -> tuple[Difference, ...]:
+def of_servers(project: Project, old: Service, new: Service, facts: PairFacts) -> tuple[Difference, ...]:
     """As far as the servers tell."""
-    before, after = planes.primary, planes.replica
+    before, after = facts.primary, facts.replica
     return (
         *_version(project, old, new, before.side.version, after.side.version),
         *_modules(project, old, new, before.modules, after.modules),
         *_functions(old, new, before, after),
         *_scripts(old, new, before, after),
-        *_clocks(old, new, planes.skew),
+        *_clocks(old, new, facts.skew),
     )
 
 
-def are_alike(project: Project, services: Step[tuple[Service, ...]], primary: str, replica: str) -> Gate[Planes | None]:
+def are_alike(
+    project: Project, services: Step[tuple[Service, ...]], primary: str, replica: str
+) -> Gate[PairFacts | None]:
     """Differences are shown; only what can't work refuses."""
 
-    def judge(planes: Planes | None, seen: Seen) -> Finding:
+    def judge(facts: PairFacts | None, seen: Seen) -> Finding:
         found = {one.name: one for one in seen.of(services)}
         old, new = found.get(primary), found.get(replica)
         if old is None or new is None or new.source != primary:
             return go(f"not compared: {replica} is not a replica of {primary}")
         differences = of_services(project, old, new)
-        if planes:
-            differences += of_servers(project, old, new, planes)
+        if facts:
+            differences += of_servers(project, old, new, facts)
             return judge_differences(differences, compared="both sides")
         finding = judge_differences(differences, compared="what Aiven reports about them")
         unasked = (
@@ -168,21 +169,19 @@ def _users(project: Project, old: Service, new: Service) -> Iterator[Difference]
     before, after = ({one.username: one for one in service.users} for service in (old, new))
     for name in sorted({*before, *after}):
         was, is_now = before.get(name), after.get(name)
-        differs = partial(Difference, topic="user", name=name, old=rights.of(was), new=rights.of(is_now))
+        differs = partial(Difference, topic="user", name=name, old=settings.of(was), new=settings.of(is_now))
         if was is None:
             fix = typed(avn.user_words(project, "user-delete", new.name, name))
             yield differs(text=f"user {name}: only {new.name} has it", fix=fix)
         elif is_now is None:
-            fix = typed((*avn.user_words(project, "user-create", new.name, name), *rights.words(was)))
-            text = f"user {name}: only {old.name} has it, with {rights.shown_rights(was)}"
+            fix = typed((*avn.user_words(project, "user-create", new.name, name), *settings.words(was)))
+            text = f"user {name}: only {old.name} has it, with {settings.shown_rights(was)}"
             yield differs(text=text, fix=fix)
-        elif rights.of(was) != rights.of(is_now):
-            fix = typed((*avn.user_words(project, "user-set-access-control", new.name, name), *rights.words(was)))
-            text = (
-                f"user {name}: {old.name} has {rights.shown_rights(was)}, {new.name} has {rights.shown_rights(is_now)}"
-            )
+        elif settings.of(was) != settings.of(is_now):
+            fix = typed((*avn.user_words(project, "user-set-access-control", new.name, name), *settings.words(was)))
+            text = f"user {name}: {old.name} has {settings.shown_rights(was)}, {new.name} has {settings.shown_rights(is_now)}"
             yield differs(text=text, fix=fix)
-        if was and is_now and was.type != "primary" and rights.passwords_differ(was, is_now):
+        if was and is_now and was.type != "primary" and settings.passwords_differ(was, is_now):
             fix = f"give the application the password from {typed(avn.user_words(project, 'user-get', new.name, name))}"
             text = f"user {name}: the passwords differ (not shown)"
             yield Difference(topic="password", name=name, text=text, fix=fix)
@@ -290,7 +289,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
 
 
-def _functions(old: Service, new: Service, before: Plane, after: Plane) -> Iterator[Difference]:
+def _functions(old: Service, new: Service, before: ServerFacts, after: ServerFacts) -> Iterator[Difference]:
     """They are replicated like data, so one that is missing is odd, and worth knowing."""
     fix = f"once {new.name} is the primary, load it: FUNCTION LOAD REPLACE"
     if before.libraries is None or after.libraries is None:
@@ -306,7 +305,7 @@ def _functions(old: Service, new: Service, before: Plane, after: Plane) -> Itera
             yield Difference(topic="function", name=name, text=text, fix=fix)
 
 
-def _scripts(old: Service, new: Service, before: Plane, after: Plane) -> Iterator[Difference]:
+def _scripts(old: Service, new: Service, before: ServerFacts, after: ServerFacts) -> Iterator[Difference]:
     was, is_now = before.side.cached_scripts, after.side.cached_scripts
     if was <= is_now:
         return

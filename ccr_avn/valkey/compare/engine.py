@@ -7,7 +7,6 @@ import re
 import resource
 import sys
 import tempfile
-import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal, TextIO
 
+from ccr_avn import clock
 from ccr_avn.errors import UsageError
 from ccr_avn.valkey.compare import (
     CompareRequest,
@@ -151,9 +151,9 @@ def run(request: CompareRequest, progress: Callable[[Progress], None]) -> Compar
 
 def _expected_rate(request: CompareRequest, sides: Sides, keys_at_once: int) -> float:
     """Keys a second, as far as the distance and the limit allow."""
-    began = time.monotonic()
+    began = clock.monotonic()
     sides.both(("PING",))
-    round_trip = time.monotonic() - began
+    round_trip = clock.monotonic() - began
     limit = request.max_operations / COMMANDS if request.max_operations else FASTEST
     return min(limit, FASTEST, keys_at_once / (ROUND_TRIPS * round_trip))
 
@@ -166,7 +166,7 @@ def _rounds(
     recheck = Recheck(sides, traits, tally.notes, split_seconds=max(2.0, 5 * request.round_interval))
     for number in range(request.rounds if left.count else 0):
         if number and left.count:
-            time.sleep(request.round_interval)
+            clock.sleep(request.round_interval)
         recheck.begin_round()
         before, left = left, Suspects()
         for database, group in before.groups():
@@ -181,7 +181,7 @@ class Tally:
 
     def __init__(self, request: CompareRequest, units: tuple[Unit, ...], stack: ExitStack) -> None:
         """Raises: UsageError."""
-        self._request, self._began, self.expected_rate = request, time.monotonic(), 0.0
+        self._request, self._began, self.expected_rate = request, clock.monotonic(), 0.0
         most = request.sample or sys.maxsize
         self._expected = [
             min(most, sum(unit.keys for unit in units if unit.on_primary is side)) for side in (True, False)
@@ -199,7 +199,7 @@ class Tally:
             self.suspects.add((batch.unit.database, key, None))
 
     def progress(self, phase: Literal["scan", "round"], trouble: str | None) -> Progress:
-        seconds, done = time.monotonic() - self._began, self._keys[True] + LOOKED_UP * self._keys[False]
+        seconds, done = clock.monotonic() - self._began, self._keys[True] + LOOKED_UP * self._keys[False]
         left = max(0.0, self._expected[0] + LOOKED_UP * self._expected[1] - done)
         return Progress(
             phase=phase,
@@ -232,7 +232,7 @@ class Tally:
                 self._file.write(json.dumps(asdict(difference)) + "\n")
 
     def result(self, trouble: str | None) -> Comparison:
-        seconds, counts = time.monotonic() - self._began, Counts(**self._kinds)
+        seconds, counts = clock.monotonic() - self._began, Counts(**self._kinds)
         too_many = self._in_flight > max(FEW_IN_FLIGHT, self._keys[True] // 1000)
         unproven: Verdict = "inconclusive" if trouble or self.notes.unreadable or too_many else "equal"
         return Comparison(

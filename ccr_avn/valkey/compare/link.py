@@ -1,15 +1,16 @@
 """Monitors the replication link while the keys are compared."""
 
-import time
 from typing import Any
 
 from valkey import Valkey
 from valkey.exceptions import ResponseError
 
+from ccr_avn import clock
 from ccr_avn.valkey.compare import CompareRequest
 from ccr_avn.valkey.compare.sides import PATIENCE
 from ccr_avn.valkey.connect import Endpoint, connect, explained
-from ccr_avn.valkey.replication import ReplicationInfo, link_of, read_replication
+from ccr_avn.valkey.info import read_replication
+from ccr_avn.valkey.replication import ReplicationInfo, link_of
 
 LOOK_EVERY = 0.5  # seconds between two checks
 
@@ -30,7 +31,7 @@ class LinkMonitor:
 
     def close(self) -> None:
         for _, client in self._sides:
-            client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+            client.close()
 
     def read(self, *, now: bool = False) -> str | None:
         """Look if it is time to.
@@ -38,14 +39,14 @@ class LinkMonitor:
         Raises:
             Unreachable: a side can't be asked any more.
         """
-        if self.trouble or (not now and time.monotonic() - self._looked < LOOK_EVERY):
+        if self.trouble or (not now and clock.monotonic() - self._looked < LOOK_EVERY):
             return self.trouble
         primary, replica = (_replication(*side) for side in self._sides)
         followers = _followers(self._sides[0][1])
         if self._first is None:
             self._first, self._followers = (primary, replica), followers
         self.trouble = self._judge(primary, replica, followers)
-        self._looked = time.monotonic()
+        self._looked = clock.monotonic()
         return self.trouble
 
     def _judge(self, primary: ReplicationInfo, replica: ReplicationInfo, followers: frozenset[str]) -> str | None:

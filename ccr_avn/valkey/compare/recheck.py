@@ -4,10 +4,10 @@ A proof is: the primary's key was not touched (WATCH) from before the replica wa
 until after both were read. A difference seen in between can't be a write on its way.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ccr_avn import clock
 from ccr_avn.valkey.compare import Kind, Level
 from ccr_avn.valkey.compare.sides import CATCH_UP_LIMIT, Caught, Command, Sides
 from ccr_avn.valkey.compare.values import Notes, differing_values, size_of
@@ -103,7 +103,7 @@ class Recheck:
 
     def begin_round(self) -> None:
         self.unproven_because, self._wait = "", CATCH_UP_LIMIT
-        self._split_until = time.monotonic() + self._split_seconds
+        self._split_until = clock.monotonic() + self._split_seconds
 
     def look(self, database: int, keys: list[bytes], tries: int = TRIES) -> Iterator[tuple[bytes, Kind | None]]:
         """Those that differ; the kind is None if it may have been written meanwhile."""
@@ -127,7 +127,7 @@ class Recheck:
         self, database: int, keys: list[bytes], tries: int, *, shrunk: bool
     ) -> Iterator[tuple[bytes, Kind | None]]:
         """Again: together while others keep turning out equal, else in smaller groups, with fewer writers in the way."""
-        if time.monotonic() > self._split_until or (len(keys) == 1 and tries == 1):
+        if clock.monotonic() > self._split_until or (len(keys) == 1 and tries == 1):
             yield from dict.fromkeys(keys).items()
             return
         size = len(keys) if shrunk and len(keys) > 1 else max(1, len(keys) // FEWER)

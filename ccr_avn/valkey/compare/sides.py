@@ -1,7 +1,6 @@
 """Connections to both servers: pipelined commands, a rate limit, and whether the replica has caught up."""
 
 import socket
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
@@ -10,6 +9,7 @@ from typing import Any
 
 import libvalkey
 
+from ccr_avn import clock
 from ccr_avn.errors import Unreachable
 from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
@@ -50,10 +50,10 @@ class Pace:
         """Wait until these may be sent."""
         if self._per_second:
             with self._lock:
-                now = time.monotonic()
+                now = clock.monotonic()
                 begin = max(now, self._free_at)
                 self._free_at = begin + commands / self._per_second
-            time.sleep(begin - now)
+            clock.sleep(begin - now)
 
 
 class Side:
@@ -72,7 +72,7 @@ class Side:
         """Whoever waits for an answer, in whatever thread, waits no longer."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+        self._client.close()
 
     def use(self, database: int) -> None:
         """Raises: Unreachable."""
@@ -94,7 +94,7 @@ class Side:
     def send(self, commands: Sequence[Command], packed: bytes | None = None) -> None:
         """:meth:`receive` must follow. ``packed``: the same commands, as they are sent."""
         self._pace.take(len(commands))
-        self._until = time.monotonic() + LONGEST
+        self._until = clock.monotonic() + LONGEST
         with explained(self.endpoint, connected=True):
             self._socket.settimeout(PATIENCE * self.endpoint.timeout)
             self._socket.sendall(packed or pack(commands))
@@ -125,7 +125,7 @@ class Side:
 
     def _read(self) -> bytes:
         with explained(self.endpoint, connected=True):
-            self._socket.settimeout(max(0.001, min(PATIENCE * self.endpoint.timeout, self._until - time.monotonic())))
+            self._socket.settimeout(max(0.001, min(PATIENCE * self.endpoint.timeout, self._until - clock.monotonic())))
             if data := self._socket.recv(1 << 18):
                 return data
             raise ConnectionResetError("the connection was closed")

@@ -22,7 +22,7 @@ from ccr_avn.procedures.gates.drill import Made
 from ccr_avn.procedures.gates.settings import NOBODY
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.temporary_replica import DrillRequest
-from ccr_avn.valkey import trials
+from ccr_avn.valkey import drill_trials
 from tests.support.factories import row, service
 from tests.support.plans import SETTING
 
@@ -335,7 +335,7 @@ def test_a_refusal_is_the_filters_only_where_nothing_else_explains_it(
         seen.keep("connection-kept", object())
     if sent:
         seen.keep("filter-close", sent)
-    both = (trials.holds("refused"), trials.holds("cut")) if kept and sent == "answered" else None
+    both = (drill_trials.holds("refused"), drill_trials.holds("cut")) if kept and sent == "answered" else None
     seen.remember(step_of(plan, "filter-effect"), both)
     for name in ("filter-refuses", "filter-cuts"):
         assert step_of(plan, name).gate.judge(service, seen).facts["outcome"] == outcome
@@ -370,11 +370,11 @@ def test_a_drill_that_ended_early_is_proven_by_what_it_came_to() -> None:
 
 
 def test_what_interrupts_a_trial_is_no_finding() -> None:
-    def attempt() -> trials.Tried:
+    def attempt() -> drill_trials.TrialResult:
         raise OutOfTime(14)
 
     with pytest.raises(OutOfTime):
-        trials.tried(attempt)
+        drill_trials.result_of(attempt)
 
 
 def test_a_critical_assumption_is_none_where_another_makes_it_harmless() -> None:

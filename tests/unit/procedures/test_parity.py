@@ -13,8 +13,8 @@ from ccr_avn.procedures.gates import parity, settings
 from ccr_avn.procedures.gates.parity import Difference
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting, compare_sides
-from ccr_avn.valkey.inventory import Plane, Planes
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
+from ccr_avn.valkey.server_facts import PairFacts, ServerFacts
 from tests.support.avn_parser import read_by_avn
 
 P = Project("p")
@@ -45,7 +45,7 @@ def user(name: str, kind: str = "normal", password: str | None = None, **rights:
 
 def plane(
     libraries: dict[str, str] | None = None, ahead: float = 0.0, modules: dict[str, int] | None = None, **more: Any
-) -> Plane:
+) -> ServerFacts:
     told: dict[str, Any] = {
         "role": "master",
         "run_id": "r",
@@ -60,15 +60,15 @@ def plane(
         "loading": False,
     }
     side = ReplicationInfo(**{**told, **more})
-    return Plane(side=side, modules=modules or {}, libraries=libraries, ahead=ahead, uncertain=0.01)
+    return ServerFacts(side=side, modules=modules or {}, libraries=libraries, ahead=ahead, uncertain=0.01)
 
 
 def of_services(old: dict[str, Any], new: dict[str, Any]) -> tuple[Difference, ...]:
     return parity.of_services(P, service("eu", **old), service("us", **new))
 
 
-def of_servers(old: Plane, new: Plane) -> tuple[Difference, ...]:
-    return parity.of_servers(P, service("eu"), service("us"), Planes(primary=old, replica=new))
+def of_servers(old: ServerFacts, new: ServerFacts) -> tuple[Difference, ...]:
+    return parity.of_servers(P, service("eu"), service("us"), PairFacts(primary=old, replica=new))
 
 
 SET_RIGHTS = "avn service user-set-access-control us --username app --project p"
@@ -261,7 +261,7 @@ def test_a_long_filter_makes_no_command_that_no_shell_takes() -> None:
         (plane(ahead=60.0), plane(ahead=0.0), "60.0 s behind", False),
     ],
 )
-def test_what_the_servers_differ_in(old: Plane, new: Plane, word: str, refuses: bool) -> None:
+def test_what_the_servers_differ_in(old: ServerFacts, new: ServerFacts, word: str, refuses: bool) -> None:
     [found] = of_servers(old, new)
     assert word in found.text
     assert found.refuses == refuses
@@ -273,21 +273,21 @@ def test_equal_servers_have_no_difference() -> None:
 
 
 def test_where_functions_may_not_be_listed_they_are_counted() -> None:
-    old = Plane(side=plane().side, modules={}, libraries=None, ahead=0, uncertain=0)
+    old = ServerFacts(side=plane().side, modules={}, libraries=None, ahead=0, uncertain=0)
     assert of_servers(old, old) == ()
 
 
 @pytest.mark.parametrize(("uncertain", "skew"), [(0.1, 2.0), (1.5, 0.0)])
 def test_a_skew_is_only_told_when_the_answers_were_quick_enough_to_show_it(uncertain: float, skew: float) -> None:
     side = plane().side
-    planes = Planes(
-        primary=Plane(side=side, modules={}, libraries=None, ahead=0, uncertain=uncertain),
-        replica=Plane(side=side, modules={}, libraries=None, ahead=2.0, uncertain=uncertain),
+    planes = PairFacts(
+        primary=ServerFacts(side=side, modules={}, libraries=None, ahead=0, uncertain=uncertain),
+        replica=ServerFacts(side=side, modules={}, libraries=None, ahead=2.0, uncertain=uncertain),
     )
     assert planes.skew == skew
 
 
-def judged(planes: Planes | None, *services: models.Service) -> Any:
+def judged(planes: PairFacts | None, *services: models.Service) -> Any:
     step: Step[Any] = Step(
         slug="pair", purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go(""))
     )
@@ -298,11 +298,11 @@ def judged(planes: Planes | None, *services: models.Service) -> Any:
 
 def test_all_is_told_but_only_what_can_not_work_refuses() -> None:
     old, new = service("eu", user_config={"valkey_timeout": 1}), service("us")
-    planes = Planes(primary=plane(ahead=3), replica=plane())
+    planes = PairFacts(primary=plane(ahead=3), replica=plane())
     finding = judged(planes, old, new)
     assert (finding.verdict, len(finding.warnings)) == ("go", 2)
     assert [one["topic"] for one in finding.facts["differences"]] == ["setting", "clock"]
-    refused = judged(Planes(primary=plane(version="9.1.0"), replica=plane(version="8.0.1")), old, new)
+    refused = judged(PairFacts(primary=plane(version="9.1.0"), replica=plane(version="8.0.1")), old, new)
     assert refused.verdict == "stop"
     assert "avn service update us --project p -c valkey_version=9.1" in refused.hint
     assert "valkey_timeout" in refused.detail
@@ -322,7 +322,7 @@ def test_a_module_that_the_replica_lacks_is_a_refusal(
 ) -> None:
     """A command that a replica does not know is skipped there."""
     old, new = service("eu"), service("us", service_integrations=[row("eu", "us")])
-    found = judged(Planes(primary=plane(modules=before), replica=plane(modules=after)), old, new)
+    found = judged(PairFacts(primary=plane(modules=before), replica=plane(modules=after)), old, new)
     assert found.verdict == verdict
     assert told in f"{found.reason} {found.warnings}"
     assert [one["topic"] for one in found.facts["differences"]] == ["module"] * bool(told)

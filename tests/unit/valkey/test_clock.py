@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from valkey.exceptions import NoPermissionError
 
-from ccr_avn.valkey import marker
-from ccr_avn.valkey import marker as clock
+from ccr_avn.valkey import clocks, marker
 from ccr_avn.valkey.connect import Endpoint
 
 
@@ -70,4 +69,4 @@ def test_a_server_that_refuses_time_is_taken_as_it_is(monkeypatch: pytest.Monkey
 def test_a_skew_is_only_told_where_it_is_larger_than_its_error(
     source: tuple[float, float], target: tuple[float, float], apart: float
 ) -> None:
-    assert clock.apart(source, target) == apart
+    assert clocks.apart(source, target) == apart

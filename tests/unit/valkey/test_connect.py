@@ -10,8 +10,8 @@ import pytest
 import trustme
 
 from ccr_avn.errors import CcrError, Unreachable
+from ccr_avn.valkey import catch_up, drill_trials, first_write, last_connection, marker, server_facts
 from ccr_avn.valkey import connect as connects
-from ccr_avn.valkey import inventory, marker, quiescence, trials, writes
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.fence import Fence, lift
 from ccr_avn.valkey.info import fetch_replication
@@ -21,7 +21,7 @@ Asks = Callable[[OddServer], Any]
 
 
 def kept(server: OddServer) -> None:
-    made = writes.Kept(server.endpoint(), timeout=0.2)
+    made = last_connection.LastConnection(server.endpoint(), timeout=0.2)
     try:
         made.read()
         made.cut_others()
@@ -41,24 +41,24 @@ def fence(server: OddServer, *, cut: bool) -> None:
 
 
 def caught_up(server: OddServer) -> None:
-    quiescence.caught_up(fetch_replication(server.endpoint()), server.endpoint(), timeout=0.1)
+    catch_up.caught_up(fetch_replication(server.endpoint()), server.endpoint(), timeout=0.1)
 
 
 ASKS: dict[str, Asks] = {
-    "connect": lambda server: connect(server.endpoint()).close(),  # type: ignore[no-untyped-call]
+    "connect": lambda server: connect(server.endpoint()).close(),
     "fetch_replication": lambda server: fetch_replication(server.endpoint()),
-    "accepts_write": lambda server: writes.accepts_write(server.endpoint(), timeout=0.2),
+    "accepts_write": lambda server: first_write.accepts_write(server.endpoint(), timeout=0.2),
     "kept": kept,
     "fence": lambda server: fence(server, cut=False),
     "fence, cut": lambda server: fence(server, cut=True),
     "lift": lambda server: lift(server.endpoint(), disconnect=True),
-    "quiescence": lambda server: quiescence.is_quiescent(server.endpoint(), 0.0),
+    "quiescence": lambda server: catch_up.quiet_for(server.endpoint(), 0.0),
     "caught_up": caught_up,
-    "plane": lambda server: inventory.read_plane(server.endpoint()),
-    "databases": lambda server: inventory.read_databases(server.endpoint(), server.endpoint()),
+    "plane": lambda server: server_facts.read_server_facts(server.endpoint()),
+    "databases": lambda server: server_facts.read_databases(server.endpoint(), server.endpoint()),
     "marker": lambda server: marker.run_marker(server.endpoint(), server.endpoint(), samples=1, timeout=0.1),
-    "trial of commands": lambda server: trials.client_commands(server.endpoint()),
-    "trial of the list": lambda server: trials.clients_are_shown(server.endpoint()),
+    "trial of commands": lambda server: drill_trials.client_commands(server.endpoint()),
+    "trial of the list": lambda server: drill_trials.clients_are_shown(server.endpoint()),
 }
 each = pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS.keys())
 

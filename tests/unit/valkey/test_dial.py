@@ -69,7 +69,7 @@ def test_a_name_is_looked_up_once_for_all_connections(names: Names) -> None:
         names.ports = (server.port,)
         for _ in range(3):
             fetch_replication(where())
-            connect(where()).close()  # type: ignore[no-untyped-call]
+            connect(where()).close()
     assert names.asked == 1
 
 

@@ -1,7 +1,6 @@
 """The fence's own reckoning, with injected time: when it is sure to hold, what ends it early, and what it leaves behind."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from valkey.exceptions import NoPermissionError
 from valkey.exceptions import TimeoutError as NoAnswer
 
+from ccr_avn import clock
 from ccr_avn.errors import CcrError, Interrupted, Refused, Unreachable
 from ccr_avn.procedures import fencing
 from ccr_avn.procedures.seen import Seen
@@ -43,9 +43,6 @@ class Server:
         self.fails: dict[str, BaseException] = {}  # what is raised by the trip behind this word
         self._batch: list[object] = []
         self.tells_pauses = True
-
-    def clock(self) -> float:
-        return self.now
 
     def pipeline(self, *, transaction: bool) -> "Server":
         assert not transaction
@@ -96,18 +93,33 @@ class Server:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made = Server()
     monkeypatch.setattr(fences, "connect", lambda *_, **__: made)
     monkeypatch.setattr(fences, "in_background", lambda *_: None, raising=False)
-    return made
+    with clock.replaced_by(ServersClock(made)):
+        yield made
+
+
+class ServersClock(clock.Clock):
+    """Moves on with the server, and by a second for each sleep."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def now(self) -> float:
+        return 1.7e9 + self.server.now
+
+    def since_boot(self) -> float:
+        return self.server.now
+
+    def sleep(self, seconds: float) -> None:
+        self.server.now += 1
 
 
 def new_fence(server: Server, ttl: float = 30) -> Fence:
     where = Endpoint(service="eu", uri="redis://h", timeout=0.05)
-    return Fence(
-        where, "run", ttl, clock=server.clock, sleep=lambda seconds: server.__dict__.update(now=server.now + 1)
-    )
+    return Fence(where, "run", ttl)
 
 
 @pytest.fixture
@@ -201,7 +213,7 @@ def test_what_was_sent_without_an_answer_is_reckoned_with(fence: Fence, server: 
     with pytest.raises(Unreachable):
         fence.lengthen(600)
     assert fence.ttl == 30
-    assert fence.paused_until() - time.time() == pytest.approx(600, abs=1)
+    assert fence.paused_until() - clock.now() == pytest.approx(600, abs=1)
     server.now = 140
     assert not fence.holds(), "that it reached the server is not certain"
 
@@ -242,7 +254,7 @@ def test_whatever_ends_its_placing_nothing_is_held_back(server: Server, failure:
 def test_a_release_ends_it_once(fence: Fence, server: Server) -> None:
     assert fence.release() == ()
     assert server.end == 0.0
-    assert fence.paused_until() <= time.time()
+    assert fence.paused_until() <= clock.now()
     server.sent.clear()
     assert fence.release() == ()
     assert "unpause" not in server.sent, "by now it may be somebody else's"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from ccr_avn.aiven import models
 from ccr_avn.errors import CcrError, Unreachable
 from ccr_avn.procedures.steps import Setting, endpoint
+from ccr_avn.valkey.catch_up import no_writes_between
 from ccr_avn.valkey.connect import Endpoint, settings
 from ccr_avn.valkey.marker import MarkerResult
-from ccr_avn.valkey.quiescence import no_writes_between
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, modules_in, parse_replication
 from tests.support.factories import service
 

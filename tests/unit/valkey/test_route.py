@@ -11,7 +11,7 @@ from ccr_avn.aiven import models
 from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import Unreachable
 from ccr_avn.procedures.steps import Setting, endpoint
-from ccr_avn.valkey import route
+from ccr_avn.valkey import endpoint as route
 from ccr_avn.valkey.connect import Endpoint, settings
 
 SETTING = Setting(project=Project("p"))
@@ -68,7 +68,7 @@ def test_a_name_that_does_not_resolve_leads_to_the_public_route(
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     known = {"dynamic": "valkeys://u:p@private.invalid:1", "public": f"valkeys://u:p@127.0.0.1:{listening}"}
-    assert route.best(known) == known["public"]
+    assert route.best_address(known) == known["public"]
 
 
 def test_the_dynamic_route_comes_first_and_is_tried_once(listening: int, monkeypatch: pytest.MonkeyPatch) -> None:

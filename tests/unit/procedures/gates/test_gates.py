@@ -22,9 +22,9 @@ from ccr_avn.procedures.last_known import LastKnown, judge_loss
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.steps import Setting
 from ccr_avn.valkey.diagnose import Answered
-from ccr_avn.valkey.inventory import Databases
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo
+from ccr_avn.valkey.server_facts import Databases
 from tests.support.factories import row, side
 
 P = Project("p")

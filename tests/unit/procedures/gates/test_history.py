@@ -9,10 +9,10 @@ from ccr_avn.procedures.gates.history import Audit, Expected, audit, judge_audit
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.old_primary import filter_commands
 from ccr_avn.procedures.steps import Setting
+from ccr_avn.valkey.catch_up import Snapshot
 from ccr_avn.valkey.diagnose import Admission
-from ccr_avn.valkey.quiescence import Noted
+from ccr_avn.valkey.last_connection import RemainingClients
 from ccr_avn.valkey.replication import NO_HISTORY
-from ccr_avn.valkey.writes import Left
 from tests.support.factories import side
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -123,14 +123,14 @@ OPEN, SHUT, UNKNOWN = (
 @pytest.mark.parametrize(
     ("found", "verdict"),
     [
-        (Closing(admission=OPEN, left=Left(cut=False)), "wait"),
-        (Closing(admission=SHUT, left=Left(cut=False, clients=("app at 1 (user default)",))), "wait"),
-        (Closing(admission=SHUT, left=Left(cut=False), quiet=QUIET_LOOKS - 1), "wait"),
-        (Closing(admission=SHUT, left=Left(cut=False), quiet=QUIET_LOOKS), "go"),
-        (Closing(admission=SHUT, left=Left(cut=True)), "go"),
+        (Closing(admission=OPEN, left=RemainingClients(cut=False)), "wait"),
+        (Closing(admission=SHUT, left=RemainingClients(cut=False, clients=("app at 1 (user default)",))), "wait"),
+        (Closing(admission=SHUT, left=RemainingClients(cut=False), quiet=QUIET_LOOKS - 1), "wait"),
+        (Closing(admission=SHUT, left=RemainingClients(cut=False), quiet=QUIET_LOOKS), "go"),
+        (Closing(admission=SHUT, left=RemainingClients(cut=True)), "go"),
         (Closing(admission=SHUT, left=None, trouble="it does not answer"), "wait"),
         (Closing(admission=SHUT, left=None), "go"),
-        (Closing(admission=UNKNOWN, left=Left(cut=True)), "wait"),
+        (Closing(admission=UNKNOWN, left=RemainingClients(cut=True)), "wait"),
         (Closing(admission=UNKNOWN, left=None), "wait"),
     ],
 )
@@ -163,11 +163,11 @@ def test_a_filter_is_printed_as_avn_reads_it() -> None:
 
 
 def test_a_token_carries_what_tells_of_writes() -> None:
-    noted = Noted.of(old())
-    assert Noted.parse(noted.token) == noted
+    noted = Snapshot.of(old())
+    assert Snapshot.parse(noted.token) == noted
     assert noted.no_writes_until(old())
     assert not noted.no_writes_until(old(changes=8))
     assert not noted.no_writes_until(old(role="slave"))
     for odd in ("", "what", "a.b.c.d.e.f", noted.token + ".1"):
         with pytest.raises(ValueError):  # noqa: PT011 (whatever it says, the command says its own)
-            Noted.parse(odd)
+            Snapshot.parse(odd)

@@ -450,8 +450,8 @@ def test_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
         slept.append(seconds)
         now[0] += seconds
 
-    monkeypatch.setattr("ccr_avn.valkey.compare.sides.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("ccr_avn.valkey.compare.sides.time.sleep", sleep)
+    monkeypatch.setattr("ccr_avn.clock.monotonic", lambda: now[0])
+    monkeypatch.setattr("ccr_avn.clock.sleep", sleep)
     pace = Pace(100)
     for _ in range(5):
         pace.take(50)

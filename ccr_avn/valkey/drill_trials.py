@@ -1,7 +1,6 @@
 """Tests what a service permits its users, on a temporary replica: pauses writes and closes connections."""
 
 import ssl
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,19 +9,20 @@ from urllib.parse import urlsplit
 from valkey.exceptions import ResponseError
 from valkey.exceptions import TimeoutError as NoAnswer
 
+from ccr_avn import clock
 from ccr_avn.errors import CcrError, Interrupted
 from ccr_avn.poll import poll
-from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.catch_up import quiet_for
+from ccr_avn.valkey.connect import Endpoint, admission, connect, explained
 from ccr_avn.valkey.dial import dial
-from ccr_avn.valkey.info import fetch_replication
-from ccr_avn.valkey.quiescence import is_quiescent
-from ccr_avn.valkey.replication import NO_HISTORY, read_replication
-from ccr_avn.valkey.writes import Kept, admission
+from ccr_avn.valkey.info import fetch_replication, read_replication
+from ccr_avn.valkey.last_connection import LastConnection
+from ccr_avn.valkey.replication import NO_HISTORY
 
 if TYPE_CHECKING:
     import valkey
 
-Held = Literal["holds", "does not hold", "not tested"]
+Outcome = Literal["holds", "does not hold", "not tested"]
 
 PAUSE = 3.0
 """Seconds for which writes are paused at the most while it is tried whether that holds them back."""
@@ -38,34 +38,34 @@ KEY = "ccr-avn:marker:drill"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    outcome: Held
+class TrialResult:
+    outcome: Outcome
     saw: str
 
 
-def holds(saw: str) -> Tried:
-    return Tried(outcome="holds", saw=saw)
+def holds(saw: str) -> TrialResult:
+    return TrialResult(outcome="holds", saw=saw)
 
 
-def fails(saw: str) -> Tried:
-    return Tried(outcome="does not hold", saw=saw)
+def fails(saw: str) -> TrialResult:
+    return TrialResult(outcome="does not hold", saw=saw)
 
 
-def untried(saw: str) -> Tried:
-    return Tried(outcome="not tested", saw=saw)
+def not_tested(saw: str) -> TrialResult:
+    return TrialResult(outcome="not tested", saw=saw)
 
 
-def tried(attempt: Callable[[], Tried]) -> Tried:
+def result_of(attempt: Callable[[], TrialResult]) -> TrialResult:
     """What came of it; what can't be asked is no finding about the service."""
     try:
         return attempt()
     except Interrupted:
         raise
     except CcrError as trouble:
-        return untried(f"{trouble.what}: {trouble.detail}" if trouble.detail else trouble.what)
+        return not_tested(f"{trouble.what}: {trouble.detail}" if trouble.detail else trouble.what)
 
 
-def client_commands(endpoint: Endpoint) -> Tried:
+def client_commands(endpoint: Endpoint) -> TrialResult:
     """Whether CLIENT PAUSE, UNPAUSE, LIST and KILL are permitted."""
     refused = []
     with (
@@ -88,7 +88,7 @@ def client_commands(endpoint: Endpoint) -> Tried:
     return fails("; ".join(refused)) if refused else holds("CLIENT PAUSE, UNPAUSE, LIST and KILL are permitted")
 
 
-def pause_holds_writes(endpoint: Endpoint) -> Tried:
+def pause_holds_writes(endpoint: Endpoint) -> TrialResult:
     """While writes are paused, one waits and a read does not; afterwards the write is answered."""
     with (
         connect(endpoint, name=NAME) as pausing,
@@ -99,11 +99,11 @@ def pause_holds_writes(endpoint: Endpoint) -> Tried:
         try:
             pausing.client_pause(int(PAUSE * 1000), all=False)
         except ResponseError as refusal:
-            return untried(f"CLIENT PAUSE is refused: {refusal}")
+            return not_tested(f"CLIENT PAUSE is refused: {refusal}")
         try:
-            began = time.monotonic()
+            began = clock.monotonic()
             reading.get(KEY)
-            read_ms = (time.monotonic() - began) * 1000
+            read_ms = (clock.monotonic() - began) * 1000
             try:
                 writing.set(KEY, "1", px=1000)
             except NoAnswer:
@@ -118,12 +118,12 @@ def pause_holds_writes(endpoint: Endpoint) -> Tried:
     return holds(f"a write waited, a read took {read_ms:.1f} ms; after CLIENT UNPAUSE writes were answered")
 
 
-def info_shows_the_pause(endpoint: Endpoint) -> Tried:
+def info_shows_the_pause(endpoint: Endpoint) -> TrialResult:
     with connect(endpoint, name=NAME) as client, explained(endpoint, connected=True):
         try:
             client.client_pause(int(PAUSE * 1000), all=False)
         except ResponseError as refusal:
-            return untried(f"CLIENT PAUSE is refused: {refusal}")
+            return not_tested(f"CLIENT PAUSE is refused: {refusal}")
         try:
             side = read_replication(client, endpoint.service)
         finally:
@@ -133,12 +133,12 @@ def info_shows_the_pause(endpoint: Endpoint) -> Tried:
     return fails(f"INFO does not show that writes are paused (version {side.version})")
 
 
-def info_shows_history(endpoint: Endpoint) -> Tried:
+def info_shows_history(endpoint: Endpoint) -> TrialResult:
     side = fetch_replication(endpoint)
     return holds(f"run_id, replication IDs and offset {side.offset} are shown (version {side.version})")
 
 
-def clients_are_shown(endpoint: Endpoint) -> Tried:
+def clients_are_shown(endpoint: Endpoint) -> TrialResult:
     with (
         connect(endpoint, name=NAME) as client,
         connect(endpoint, name=NAME) as other,
@@ -174,26 +174,26 @@ def strangers(endpoint: Endpoint, users: Collection[str]) -> tuple[str, list[str
         ]
 
 
-def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> Tried:
+def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> TrialResult:
     """The service is new and unknown to clients: any client connected as one of its users belongs to the platform."""
     _, found = strangers(endpoint, users)
     return fails(f"connected: {'; '.join(found[:3])}") if found else holds("no client is connected as one of its users")
 
 
-def is_promoted(endpoint: Endpoint) -> Tried:
+def is_promoted(endpoint: Endpoint) -> TrialResult:
     role = fetch_replication(endpoint).role
     told = f"its role is {role} after the integration was deleted"
     return holds(told) if role == "master" else fails(told)
 
 
-def quiet(endpoint: Endpoint, seconds: float) -> Tried:
+def quiet(endpoint: Endpoint, seconds: float) -> TrialResult:
     """Nothing but we may write to it, and we don't."""
-    if is_quiescent(endpoint, seconds) is None:
+    if quiet_for(endpoint, seconds) is None:
         return fails(f"something wrote to it within {seconds:g} s, although only Aiven knows of it")
     return holds(f"nothing was written in {seconds:g} s")
 
 
-def carries(endpoint: Endpoint, history: str) -> Tried:
+def carries(endpoint: Endpoint, history: str) -> TrialResult:
     """``history``: the replication ID that it followed before it was promoted."""
     side = fetch_replication(endpoint)
     if history in (side.replid2, side.replid):
@@ -202,7 +202,7 @@ def carries(endpoint: Endpoint, history: str) -> Tried:
     return fails(f"it followed {history[:12]}… and now shows {told}")
 
 
-def filter_refuses(endpoint: Endpoint, limit: float) -> Tried:
+def filter_refuses(endpoint: Endpoint, limit: float) -> TrialResult:
     """After a closed filter: are new connections refused, within so many seconds."""
     shut = replace(endpoint, closed=True)
     if (after := _seen_after(lambda: admission(shut).state == "closed", limit)) is not None:
@@ -210,14 +210,14 @@ def filter_refuses(endpoint: Endpoint, limit: float) -> Tried:
     return fails(f"new connections were still accepted after {limit:g} s")
 
 
-def filter_cuts(kept: Kept, limit: float) -> Tried:
+def filter_cuts(kept: LastConnection, limit: float) -> TrialResult:
     """The same for a connection from before."""
     if (after := _seen_after(lambda: kept.read().cut, limit)) is not None:
         return holds(f"an existing connection was closed, seen after {after:.1f} s")
     return fails(f"an existing connection was still open after {limit:g} s")
 
 
-def opens_again(endpoint: Endpoint, limit: float) -> Tried:
+def opens_again(endpoint: Endpoint, limit: float) -> TrialResult:
     if (after := _seen_after(lambda: admission(endpoint).state == "open", limit)) is not None:
         return holds(f"connections were accepted again after {after:.1f} s")
     return fails(f"no connection was accepted within {limit:g} s")
@@ -225,19 +225,19 @@ def opens_again(endpoint: Endpoint, limit: float) -> Tried:
 
 def _seen_after(look: Callable[[], bool], limit: float) -> float | None:
     """Seconds until it was seen; None: not within ``limit``."""
-    began = time.monotonic()
+    began = clock.monotonic()
 
     def elapsed() -> float | None:
-        asked = time.monotonic() - began
+        asked = clock.monotonic() - began
         return asked if look() else None
 
     return poll(elapsed, lambda after: after is not None, within=limit, first=LOOK, longest=LOOK)
 
 
-def certificate(endpoint: Endpoint) -> Tried:
+def certificate(endpoint: Endpoint) -> TrialResult:
     """Who signed what it shows: one that the system trusts, or the project's CA."""
     if not endpoint.tls:
-        return untried("the service is reached without TLS")
+        return not_tested("the service is reached without TLS")
     parts = urlsplit(endpoint.uri)
     shown = _issuer(parts.hostname or "", parts.port or 6379, ssl.create_default_context())
     if shown:
@@ -252,7 +252,7 @@ def certificate(endpoint: Endpoint) -> Tried:
 def _issuer(host: str, port: int, context: ssl.SSLContext) -> str:
     """Empty: it is not trusted, or can't be asked."""
     try:
-        wrapped: Any = dial((host, port), time.monotonic() + 5, context)
+        wrapped: Any = dial((host, port), clock.monotonic() + 5, context)
         with wrapped:
             told: Any = (wrapped.getpeercert() or {}).get("issuer", ())
     except OSError:

@@ -5,20 +5,20 @@ replicas, by 37 for each REPLCONF GETACK that a WAIT causes (none while CLIENT P
 that expires (none while it holds). Of these, none counts in ``rdb_changes_since_last_save``; every write does.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+from ccr_avn import clock
 from ccr_avn.errors import Refused, TimedOut, Unreachable
 from ccr_avn.poll import poll
-from ccr_avn.valkey.connect import Endpoint, awake, connect, explained
-from ccr_avn.valkey.info import fetch_replication
-from ccr_avn.valkey.replication import ReplicationInfo, read_replication
+from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.info import fetch_replication, read_replication
+from ccr_avn.valkey.replication import ReplicationInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
+class Snapshot:
     """A snapshot that shows later whether a primary wrote anything since: one word, for a shell variable."""
 
     run_id: str
@@ -73,15 +73,14 @@ LOOK = 0.1
 
 def no_writes_between(before: ReplicationInfo, after: ReplicationInfo) -> bool:
     """Whether it is shown that the primary executed no write in between."""
-    return Noted.of(before).no_writes_until(after)
+    return Snapshot.of(before).no_writes_until(after)
 
 
-def is_quiescent(
+def quiet_for(
     endpoint: Endpoint,
     seconds: float,
     *,
-    clock: Callable[[], float] = awake,
-    sleep: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = clock.since_boot,
 ) -> ReplicationInfo | None:
     """Watch the primary for that long; the side as last seen, or None as soon as something may have been written.
 
@@ -96,10 +95,10 @@ def is_quiescent(
             before, last = last, read_replication(client, endpoint.service)
             return last if no_writes_between(before, last) else None
 
-        return poll(look, lambda side: side is None, within=seconds, first=LOOK, longest=LOOK, clock=clock, sleep=sleep)
+        return poll(look, lambda side: side is None, within=seconds, first=LOOK, longest=LOOK, clock=now)
 
 
-def stands_still(endpoint: Endpoint, *, within: float) -> ReplicationInfo:
+def wait_until_quiet(endpoint: Endpoint, *, within: float) -> ReplicationInfo:
     """The operator stops the writers; we only believe it when the offset stands still. ``within``: seconds.
 
     Raises:
@@ -107,7 +106,7 @@ def stands_still(endpoint: Endpoint, *, within: float) -> ReplicationInfo:
         Unreachable: it can't be asked.
     """
     side = poll(  # each look takes its time, so there is no pause between them
-        lambda: is_quiescent(endpoint, STILL), bool, within=within, first=0.0, longest=0.0, clock=awake
+        lambda: quiet_for(endpoint, STILL), bool, within=within, first=0.0, longest=0.0, clock=clock.since_boot
     )
     if side is None:
         raise Refused(
@@ -123,8 +122,7 @@ def caught_up(
     replica: Endpoint,
     *,
     timeout: float,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = clock.monotonic,
 ) -> ReplicationInfo:
     """Wait until the replica has applied all that ``primary`` had; a master is given back at once.
 
@@ -148,7 +146,7 @@ def caught_up(
             return False
         return side.role == "master" or (side.replid == primary.replid and side.offset >= primary.offset)
 
-    found = poll(look, has_applied, within=timeout, first=0.005, longest=0.05, clock=clock, sleep=sleep)
+    found = poll(look, has_applied, within=timeout, first=0.005, longest=0.05, clock=now)
     if isinstance(found, Unreachable):
         raise found
     if has_applied(found):

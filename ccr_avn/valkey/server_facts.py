@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 from valkey.exceptions import ResponseError
 
 from ccr_avn.errors import Unreachable
-from ccr_avn.valkey import marker
+from ccr_avn.valkey import clocks
 from ccr_avn.valkey.connect import Endpoint, connect, explained
-from ccr_avn.valkey.replication import ReplicationInfo, databases, info_fields, modules_in, read_replication
+from ccr_avn.valkey.info import read_replication
+from ccr_avn.valkey.replication import ReplicationInfo, databases, info_fields, modules_in
 
 if TYPE_CHECKING:
     import valkey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plane:
+class ServerFacts:
     """One side. ``libraries``: the code of each library of functions, as a digest; None: not permitted, or not known.
 
     ``modules``: the version of each.
@@ -30,44 +31,44 @@ class Plane:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planes:
-    primary: Plane
-    replica: Plane
+class PairFacts:
+    primary: ServerFacts
+    replica: ServerFacts
 
     @property
     def skew(self) -> float:
         """Seconds by which the replica's clock is certainly ahead (negative: behind) of the primary's."""
         before, after = ((one.ahead, one.uncertain) for one in (self.primary, self.replica))
-        return marker.apart(before, after)
+        return clocks.apart(before, after)
 
 
-def read_planes(primary: Endpoint, replica: Endpoint) -> Planes:
+def read_pair_facts(primary: Endpoint, replica: Endpoint) -> PairFacts:
     """Both sides.
 
     Raises:
         Unreachable: one can't be asked.
     """
-    return Planes(primary=read_plane(primary), replica=read_plane(replica))
+    return PairFacts(primary=read_server_facts(primary), replica=read_server_facts(replica))
 
 
-def read_plane(endpoint: Endpoint) -> Plane:
+def read_server_facts(endpoint: Endpoint) -> ServerFacts:
     """One side.
 
     Raises:
         Unreachable: it can't be asked.
     """
     with connect(endpoint) as client, explained(endpoint, connected=True):
-        ahead, uncertain = marker.ahead(client)
+        ahead, uncertain = clocks.ahead(client)
         libraries = _libraries(client)
         side = read_replication(client, endpoint.service)
         modules = modules_in(client.execute_command("INFO", "modules"))
-    return Plane(side=side, modules=modules, libraries=libraries, ahead=ahead, uncertain=uncertain)
+    return ServerFacts(side=side, modules=modules, libraries=libraries, ahead=ahead, uncertain=uncertain)
 
 
 def _libraries(client: "valkey.Valkey") -> dict[str, str] | None:
     """Servers before 7.0 have no functions; a user may lack the right to list them."""
     try:
-        rows: Any = client.execute_command("FUNCTION", "LIST", "WITHCODE")  # type: ignore[no-untyped-call]
+        rows: Any = client.execute_command("FUNCTION", "LIST", "WITHCODE")
     except ResponseError:
         return None
     told = [dict(zip(row[::2], row[1::2], strict=False)) for row in rows]
@@ -130,7 +131,7 @@ def count_databases(client: "valkey.Valkey") -> int:
 
 
 def _used(client: "valkey.Valkey", service: str) -> tuple[int, ...]:
-    answer: Any = client.execute_command("INFO", "keyspace")  # type: ignore[no-untyped-call]  # it has none
+    answer: Any = client.execute_command("INFO", "keyspace")
     if not isinstance(answer, bytes):
         raise Unreachable(f"{service}: INFO keyspace is incomplete", detail=repr(answer), passing=False)
     return tuple(sorted(databases(info_fields(answer))))
@@ -140,6 +141,6 @@ def _selected(client: "valkey.Valkey", numbers: list[int]) -> list[str]:
     """For each number the server's refusal to select it; "" where it did."""
     batch = client.pipeline(transaction=False)
     for number in numbers:
-        batch.execute_command("SELECT", number)  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
-    answers: list[Any] = batch.execute(raise_on_error=False)  # type: ignore[no-untyped-call]  # as above
+        batch.execute_command("SELECT", number)
+    answers: list[Any] = batch.execute(raise_on_error=False)
     return [str(answer) if isinstance(answer, Exception) else "" for answer in answers]

@@ -1,28 +1,25 @@
 """Checks whether a service accepts writes, and whether it is closed to clients."""
 
-import secrets
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from valkey.exceptions import BusyLoadingError, ReadOnlyError, ValkeyError
 from valkey.exceptions import ConnectionError as Cut
 from valkey.exceptions import TimeoutError as NoAnswer
 
-from ccr_avn.errors import Unreachable
-from ccr_avn.valkey.connect import Endpoint, connect, explained, in_background
-from ccr_avn.valkey.diagnose import Admission, admission_after
-from ccr_avn.valkey.marker import PREFIX, TTL
-from ccr_avn.valkey.quiescence import LOOK
-from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, parse_replication, read_replication
+from ccr_avn.background import in_background
+from ccr_avn.valkey.catch_up import LOOK
+from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.info import read_replication
+from ccr_avn.valkey.replication import ReplicationInfo
 
 NOT_YET = ("READONLY", "MASTERDOWN", "LOADING")
 """How a server that is being promoted refuses a write; any other refusal does not end with the promotion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class RemainingClients:
     """Who is still connected to a service that is being closed, as a connection from before sees it.
 
     ``cut``: that connection was ended, so nobody can look any more; ``side``: what INFO said last.
@@ -37,7 +34,7 @@ INFO_EVERY = 2.0
 """Seconds between two readings of INFO: where hundreds of services wait to be closed, that is most of the work."""
 
 
-class Kept:
+class LastConnection:
     """A connection from before, kept in use so that no idle time-out ends it, to see who else is left."""
 
     def __init__(self, endpoint: Endpoint, *, timeout: float = 2.0) -> None:
@@ -48,7 +45,7 @@ class Kept:
             with explained(endpoint, connected=True):
                 self._number: Any = self._client.client_id()
         except BaseException:
-            self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+            self._client.close()
             raise
         self._ended, self._woken = threading.Event(), threading.Event()
         self._pause = endpoint.keep_alive  # until it is about to be closed
@@ -61,7 +58,7 @@ class Kept:
         """What INFO said last."""
         return self._side
 
-    def read(self, users: frozenset[str] | None = None) -> Left:
+    def read(self, users: frozenset[str] | None = None) -> RemainingClients:
         """Who of ``users`` (None: of all) is connected besides ourselves, and what INFO says.
 
         A frozen server that gives no answer has not cut anybody.
@@ -72,10 +69,10 @@ class Kept:
         with self._lock, explained(self._endpoint, connected=True):
             try:
                 if self._is_cut():
-                    return Left(cut=True, side=self._side)
+                    return RemainingClients(cut=True, side=self._side)
                 others = self._others(users)
                 self._side = read_replication(self._client, self._endpoint.service)
-                return Left(cut=False, clients=tuple(_called(one) for one in others), side=self._side)
+                return RemainingClients(cut=False, clients=tuple(_called(one) for one in others), side=self._side)
             except NoAnswer:
                 self._number = None  # the client has hung up by itself: a new number is then no sign of a cut
                 raise
@@ -83,7 +80,7 @@ class Kept:
                 if self._number is None:
                     raise
                 self._cut = True
-                return Left(cut=True, side=self._side)
+                return RemainingClients(cut=True, side=self._side)
 
     def cut_others(self, users: frozenset[str] | None = None) -> None:
         """Close every other client's connection, except ccr-avn's own.
@@ -107,7 +104,7 @@ class Kept:
     def close(self) -> None:
         self._ended.set()
         self._woken.set()
-        self._client.close()  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+        self._client.close()
 
     def _is_cut(self) -> bool:
         """Once cut, always cut: valkey-py makes a new connection for the next command, with a new number."""
@@ -147,40 +144,3 @@ class Kept:
 
 def _called(client: dict[str, Any]) -> str:
     return f"{client.get('name') or 'unnamed'} at {client.get('addr')} (user {client.get('user', 'default')})"
-
-
-def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> ReplicationInfo | None:
-    """The primary that takes a key and gives it back just now, if there is one; the key expires by itself. Seconds.
-
-    Raises:
-        Unreachable: it can't be asked at all.
-    """
-    key, value = f"{PREFIX}{secrets.token_hex(8)}", secrets.token_hex(8)
-    with connect(endpoint, name="ccr-avn:accepts-writes", timeout=timeout) as client:
-        asked: Any = client.pipeline(transaction=False)
-        with explained(endpoint, connected=True):
-            asked.set(key, value, px=int(TTL * 1000))
-            asked.get(key)
-            asked.execute_command(*QUESTION)  # a replica that is writable takes keys as well
-            asked.delete(key)  # where that fails it expires by itself
-            written, read, told, _ = asked.execute(raise_on_error=False)
-            for answer in (written, read, told):
-                if isinstance(answer, ValkeyError):
-                    if _not_yet(answer):
-                        return None
-                    raise answer
-    side = parse_replication(told, endpoint.service)
-    return side if read == value.encode() and side.role == "master" else None
-
-
-def admission(endpoint: Endpoint, *, timeout: float = 2.0) -> Admission:
-    """Whether a new connection is let in just now, even if its password is then refused. ``timeout``: seconds."""
-    try:
-        connect(endpoint, name="ccr-avn:look", timeout=timeout).close()  # type: ignore[no-untyped-call]  # valkey-py
-    except Unreachable as trouble:
-        return admission_after(trouble, shut=endpoint.closed)
-    return Admission(state="open", why="new connections are accepted")
-
-
-def _not_yet(refusal: Exception) -> bool:
-    return isinstance(refusal, (ReadOnlyError, BusyLoadingError)) or str(refusal).startswith(NOT_YET)
