@@ -6,7 +6,7 @@ from typing import Any
 
 import typer.main
 
-from ccr_avn.cli import app, pages
+from ccr_avn.cli import COMMANDS, app, load
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
@@ -72,7 +72,8 @@ def commands() -> Iterator[tuple[str, Any, Any]]:
     program: Any = typer.main.get_command(app)
     top = _context(program, "ccr-avn", None)
     yield "", program, top
-    for name, command in _members(program, top):
+    for name in program.list_commands(top):
+        command = load(name)
         context = _context(command, name, top)
         yield name, command, context
         for second, inner in _members(command, context):
@@ -90,7 +91,7 @@ def helps() -> dict[str, str]:
 def reference() -> str:
     by_name = {name: (command, context) for name, command, context in commands()}
     parts = [INTRODUCTION, "## Commands"]
-    for title, group in pages.GROUPS.items():
+    for title, group in COMMANDS.items():
         parts.append(f"\n### {title}")
         for name in group:
             inner = [one for one in by_name if one == name or one.startswith(f"{name} ")]
@@ -108,7 +109,7 @@ def _told(name: str, command: Any, context: Any) -> str:
     rows = [(f"`{left}`", right) for left, right in records]
     if rows:
         lines += ["", _table(("option", "what it does"), rows)]
-    lines += ["", "```bash", *command.epilog.splitlines(), "```"]
+    lines += ["", "```bash", *(line.strip() for line in command.epilog.splitlines()), "```"]
     return "\n".join(lines)
 
 

@@ -3,87 +3,68 @@
 A command's module is loaded when that command is called: the list of commands, and completing a name, load none.
 """
 
-from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from typing import Any
 
 import typer
-from typer.main import get_command
+from typer.main import get_group
 
 from ccr_avn import __version__
-from ccr_avn.cli import pages
+from ccr_avn.cli.help import HelpCommand, HelpGroup
 from ccr_avn.output import console
 
-WHERE = {
-    "enable": "enable:enable",
-    "doctor": "doctor:doctor",
-    "verify": "verify:verify",
-    "watch": "watch:watch",
-    "endpoint": "endpoint:endpoint",
-    "switchover": "switchover:switchover",
-    "failover": "failover:failover",
-    "drill": "drill:drill",
-    "evacuate": "evacuate:evacuate",
-    "fence": "primitives:fence",
-    "unfence": "unfence:unfence",
-    "status": "status:status",
-    "gate": "gate:app",
-    "runs": "runs:app",
-    "sandbox": "sandbox:app",
+COMMANDS = {
+    "Set up": {
+        "enable": "Create a primary and its read replica; prove replication",
+        "doctor": "Check avn, the token, the project and its permissions",
+    },
+    "Look": {
+        "status": "Show the health of every pair",
+        "verify": "Prove that a replica has the data of its primary",
+        "watch": "Watch the replication lag",
+        "endpoint": "Print connection details, password included",
+    },
+    "Move": {
+        "switchover": "Promote a replica, planned: no acknowledged write is lost",
+        "failover": "Promote a replica, forced: its primary is lost",
+        "evacuate": "Move every pair of a cloud, in waves",
+    },
+    "History": {"runs": "Show, check and report on earlier runs"},
+    "Rehearse": {
+        "drill": "Rehearse a promotion on a temporary replica in your account",
+        "sandbox": "Rehearse all of this locally, without an account",
+    },
+    "Low-level": {
+        "fence": "Pause writes on a primary for a limited time",
+        "unfence": "Resume writes on a primary",
+        "gate": "Run one check of a procedure by itself",
+    },
 }
-"""Each command's module here, and its function or its own app."""
+"""By group, each with its short line: at most 60 characters, so that it fits 80 columns uncut."""
+LINES = {name: line for group in COMMANDS.values() for name, line in group.items()}
+
+IN = {"fence": "primitives"}
+"""Commands whose module has another name."""
 
 
-class Loaded(MutableMapping[str, Any]):
-    """The commands by name; one is made when it is first asked for."""
-
-    def __init__(self) -> None:
-        self._where = dict(WHERE)
-        self._made: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = _made(name, self._where[name])
-        return self._made[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._where[name], self._made[name] = "", command
-
-    def __delitem__(self, name: str) -> None:
-        del self._where[name]
-        self._made.pop(name, None)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._where)
-
-    def __len__(self) -> int:
-        return len(self._where)
-
-
-class Program(pages.HelpGroup):
-    """All commands, each loaded when it is called."""
+class Program(HelpGroup):
+    """All commands by name; what a name stands for is loaded when it is called."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands: Any = Loaded()
+        self.commands = {name: HelpCommand(name=name, short_help=line) for name, line in LINES.items()}
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (the name is the parent's)
-        return list(self.commands)
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, name and load(name), rest
 
-    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        """Names are completed without their commands."""
-        loaded, self.commands = self.commands, {name: pages.stand_in(name) for name in WHERE}
-        try:
-            return super().shell_complete(ctx, incomplete)
-        finally:
-            self.commands = loaded
+    def titled(self) -> dict[str, list[str]]:
+        return {title: list(group) for title, group in COMMANDS.items()}
 
 
 app = typer.Typer(
     name="ccr-avn",
     cls=Program,
-    help="Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over. Every change is made by avn.",
-    epilog="ccr-avn doctor\nccr-avn sandbox run -- bash\nccr-avn COMMAND --help",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -101,18 +82,21 @@ def _version(wanted: bool) -> None:
 def main(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
-    """Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over."""
+    """Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over. Every change is made by avn.
+
+    Examples:
+      ccr-avn doctor
+      ccr-avn sandbox run -- bash
+      ccr-avn COMMAND --help
+    """
 
 
-def _made(name: str, where: str) -> Any:
-    """The command of that name, with its page; a module may have a class of its own for it: ``COMMAND``."""
-    module, _, attribute = where.partition(":")
-    loaded = import_module(f"{__name__}.{module}")
-    found = getattr(loaded, attribute)
-    one = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    if isinstance(found, typer.Typer):
-        one.add_typer(found, name=name, **pages.group(name))
-        made: Any = get_command(one)
-        return made.commands[name]
-    one.command(name, cls=getattr(loaded, "COMMAND", pages.HelpCommand), **pages.page(name))(found)
-    return get_command(one)
+def load(name: str) -> Any:
+    """The command, or group, of that name. Its module may have a class of its own for it: ``COMMAND``."""
+    module = import_module(f"{__name__}.{IN.get(name, name)}")
+    one = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    if hasattr(module, "app"):
+        one.add_typer(module.app, name=name, cls=HelpGroup)
+    else:
+        one.command(name, cls=getattr(module, "COMMAND", HelpCommand))(getattr(module, name))
+    return get_group(one).commands[name]

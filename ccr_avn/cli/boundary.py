@@ -90,13 +90,13 @@ def _explain(problem: CcrError, arguments: list[str]) -> int:
 
 def _options(arguments: list[str]) -> set[str]:
     """Those of the command that was typed."""
-    from ccr_avn.cli import Loaded
+    from ccr_avn.cli import LINES, load
 
     command: Any = None
-    commands: Any = Loaded()
     for word in arguments:
-        if word in commands:
-            command, commands = commands[word], getattr(commands[word], "commands", {})
+        if command is None and word in LINES:
+            command = load(word)
+        command = getattr(command, "commands", {}).get(word, command)
     return {"--help", *(name for one in getattr(command, "params", ()) for name in one.opts)}
 
 

@@ -21,7 +21,12 @@ def doctor(
     avn: Avn = None,
     no_preload: NoPreload = False,
 ) -> None:
-    """Check avn, token, project, permissions and whether read replicas are offered. Exit 4 if a check fails."""
+    """Check avn, token, project, permissions and whether read replicas are offered. Exit 4 if a check fails.
+
+    Examples:
+      ccr-avn doctor
+      ccr-avn doctor --project my-project --json
+    """
     options.preload(avn, no_preload=no_preload)
     found, now = drills.newest(project), time.time()
     told_of = [f"{primary}: {one.told(now)}" for primary, one in sorted(found.items())]

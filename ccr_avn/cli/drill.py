@@ -98,6 +98,11 @@ def drill(
     """Create a temporary replica of PRIMARY, compare it, promote it, test every assumption on it, and terminate it.
 
     PRIMARY is not changed and keeps serving. Exit 16: a switchover here would not complete as intended.
+
+    Examples:
+      ccr-avn drill eu --replica-cloud aws-us-east-1 --check
+      ccr-avn drill eu --replica-cloud aws-us-east-1
+      ccr-avn drill --clean
     """
     if not 0 < max_minutes < float("inf"):
         raise UsageError(

@@ -82,7 +82,13 @@ def enable(
     poll_interval: PollInterval = 5,
     asking: options.Asking,
 ) -> None:
-    """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives."""
+    """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives.
+
+    Examples:
+      ccr-avn enable eu us --primary-cloud do-fra --replica-cloud aws-us-east-1
+      ccr-avn enable eu us --replica-cloud aws-us-east-1 --check
+      ccr-avn enable eu us --replica-cloud aws-us-east-1 --dry-run
+    """
     if not verify:
         options.idle(context, "--no-verify", "--verify", "samples", "link_timeout")
     asking.preload()

@@ -28,7 +28,12 @@ def endpoint(
     route: Route = None,
     avn: Avn = None,
 ) -> None:
-    """Print the connection details of SERVICE, password included."""
+    """Print the connection details of SERVICE, password included.
+
+    Examples:
+      ccr-avn endpoint us
+      ccr-avn endpoint us --format env > app.env
+    """
     setting = options.setting(project, route=route or "dynamic")
     [found] = look_up(avn, setting.project, (service,), call_timeout, console.note)
     connection = Connection(service=service, uri=reach(found, setting).uri)

@@ -85,7 +85,13 @@ def evacuate(
     limits: Limits,
     asking: options.Asking,
 ) -> None:
-    """Move every pair whose primary is in CLOUD, each by the plan of `switchover` or `failover`; one question, one report."""
+    """Move every pair whose primary is in CLOUD, each by the plan of `switchover` or `failover`; one question, one report.
+
+    Examples:
+      ccr-avn evacuate google-europe-west1 --check
+      ccr-avn evacuate 'google-*' --canary 2 --write-env-dir env
+      ccr-avn evacuate google-europe-west1 --auto --allow-data-loss
+    """
     mode = _mode(planned=planned, forced=forced, auto=auto, allow_data_loss=allow_data_loss)
     if forced:
         options.idle(context, "--forced", "switchovers (--planned, --auto)", "old_primary", "max_lag_bytes")

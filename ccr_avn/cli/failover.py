@@ -35,7 +35,13 @@ def failover(
     limits: Limits,
     asking: options.Asking,
 ) -> None:
-    """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost."""
+    """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost.
+
+    Examples:
+      ccr-avn failover us --check --allow-data-loss
+      ccr-avn failover us --allow-data-loss
+      ccr-avn failover us --allow-data-loss --no-verify
+    """
     began = time.monotonic()
     _go_together(no_verify=no_verify, looks=bool(wait_automatic) or force_partial)
     hooks = hooking.hooks(limits.hook_timeout)

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ccr_avn.cli import options, pages, primitives
+from ccr_avn.cli import options, primitives
 from ccr_avn.cli.alone import Alone, ServiceName, answering
+from ccr_avn.cli.help import HelpCommand
 from ccr_avn.cli.options import Primary, Replica, Samples, flattened
 from ccr_avn.errors import NotProven
 from ccr_avn.plan.model import Finding, Gate, stop
@@ -21,7 +22,12 @@ from ccr_avn.procedures.siblings import Siblings, list_family, look_at_siblings
 from ccr_avn.procedures.steps import databases_step, link_step, marker_step, wait_running
 
 app = typer.Typer(
-    help="Run a single check of a procedure. Exit 0: it holds; 4: it never will; 5: not yet.",
+    help="""Run a single check of a procedure. Exit 0: it holds; 4: it never will; 5: not yet.
+
+    Examples:
+      ccr-avn gate running eu --timeout 600
+      ccr-avn gate link eu us --json
+    """,
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -77,7 +83,7 @@ def backup(
     ] = None,
     asked: Alone,
 ) -> None:
-    """Wait until PRIMARY has a backup that a replica can be seeded from."""
+    """Wait until PRIMARY has a backup to seed a replica from."""
     setting = asked.setting
     there = see_services(setting, primary, *((replica,) if replica else ()))
     running = wait_running(setting, primary, "running", asked.timeout)
@@ -85,7 +91,7 @@ def backup(
 
 
 def active(primary: Primary, replica: Replica, asked: Alone) -> None:
-    """Wait until the read_replica integration from PRIMARY to REPLICA is enabled and active."""
+    """Wait until the integration of a pair is active: read_replica, from PRIMARY to REPLICA, enabled."""
     asked.judge(confirm_integration(asked.setting, primary, replica, asked.timeout))
 
 
@@ -102,7 +108,7 @@ def integration(
 
 
 def integration_gone(replica: Replica, asked: Alone) -> None:
-    """Wait until REPLICA has no read_replica integration any more."""
+    """Wait until REPLICA has no read_replica integration."""
     gone, _ = control_plane_agrees(asked.setting, replica, asked.timeout)
     asked.judge(gone)
 
@@ -139,7 +145,7 @@ def marker(
 
 
 def siblings(replica: Replica, asked: Alone) -> None:
-    """Check that no other replica of REPLICA's primary was promoted: one is promoted, never two. Exit 4 if so."""
+    """Check that no other replica of its primary was promoted: one is promoted, never two. Exit 4 if so."""
     family = list_family(asked.setting, replica)
     asked.judge(family, look_at_siblings(Siblings(replica=replica, setting=asked.setting, family=family)))
 
@@ -177,7 +183,7 @@ def audit(
     ] = False,
     asked: Alone,
 ) -> None:
-    """After a promotion: report writes that only the old PRIMARY has; exit 0 without --expect-none."""
+    """Report writes that only the old PRIMARY has: after a promotion; exit 0 without --expect-none."""
     step = compare_histories(asked.closing(primary, replica, asked.find(primary, replica)))
 
     def judge(compared: Compared, seen: Seen) -> Finding:
@@ -188,30 +194,42 @@ def audit(
     asked.judge(replace(step, gate=Gate(step.gate.rule, judge, refused=NotProven)) if expect_none else step)
 
 
-GATES: dict[str, Callable[..., Any]] = {
-    "exists": flattened(exists, timeout=0),
-    "running": flattened(running, timeout=60),
-    "backup": flattened(backup, timeout=60),
-    "active": flattened(active, timeout=60),
-    "integration": flattened(integration, timeout=0),
-    "integration-gone": flattened(integration_gone, timeout=60),
-    "link": flattened(link, timeout=60),
-    "databases": flattened(databases, timeout=0),
-    "marker": flattened(marker, timeout=0),
-    "caught-up": primitives.caught_up,
-    "siblings": flattened(siblings, timeout=0),
-    "fence-held": primitives.check_fence,
-    "promoted": flattened(promoted, timeout=60),
-    "history": primitives.check_history,
-    "accepts-writes": primitives.accepts_writes,
-    "tagged": flattened(tagged, timeout=10),
-    "audit": flattened(audit, timeout=0),
-    "ip-filter": flattened(ip_filter, timeout=30),
-    "closed": primitives.closed,
-    "powered-off": flattened(powered_off, timeout=120),
-    "last-known": primitives.last_known,
-    "lineage": primitives.lineage,
-}
+def _gate(name: str, function: Callable[..., Any], *examples: str) -> None:
+    """``examples``: what stands behind its name."""
+    typed = "".join(f"      ccr-avn gate {name} {words}\n" for words in examples)
+    app.command(name, cls=HelpCommand, help=f"{function.__doc__}\n\n    Examples:\n{typed}")(function)
 
-for _name, _function in GATES.items():
-    app.command(_name, cls=pages.HelpCommand, **pages.page(f"gate {_name}"))(_function)
+
+_gate(
+    "exists",
+    flattened(exists, timeout=0),
+    "eu --cloud do-fra",
+    "us --replica-of eu --cloud aws-us-east-1",
+    "us --replica-of eu --cloud aws-us-east-1 --print exists",
+)
+_gate("running", flattened(running, timeout=60), "eu", "eu --timeout 1200")
+_gate("backup", flattened(backup, timeout=60), "eu", "eu --for us --timeout 3600")
+_gate("active", flattened(active, timeout=60), "eu us", "eu us --timeout 1200")
+_gate("integration", flattened(integration, timeout=0), "us", "us --from eu")
+_gate("integration-gone", flattened(integration_gone, timeout=60), "us", "us --timeout 600")
+_gate("link", flattened(link, timeout=60), "eu us", "eu us --max-lag-bytes 1000000 --timeout 900")
+_gate("databases", flattened(databases, timeout=0), "eu us", "eu us --json")
+_gate("marker", flattened(marker, timeout=0), "eu us", "eu us --samples 100")
+_gate("caught-up", primitives.caught_up, "eu us", "eu us --timeout 300")
+_gate("siblings", flattened(siblings, timeout=0), "us", "us --json")
+_gate("fence-held", primitives.check_fence, 'eu us --token "$token"', 'eu us --token "$token" --ttl 60')
+_gate("promoted", flattened(promoted, timeout=60), "us", "us --timeout 600")
+_gate("history", primitives.check_history, 'us --token "$token"', "us --primary eu")
+_gate("accepts-writes", primitives.accepts_writes, "us", "us --timeout 600")
+_gate(
+    "tagged",
+    flattened(tagged, timeout=10),
+    "us --tag ccr_promoted_from=eu",
+    "us --tag ccr_promoted_from=eu --timeout 0",
+)
+_gate("audit", flattened(audit, timeout=0), "eu us", "eu us --json")
+_gate("ip-filter", flattened(ip_filter, timeout=30), "eu", "eu --timeout 0")
+_gate("closed", primitives.closed, "eu", "eu --timeout 300")
+_gate("powered-off", flattened(powered_off, timeout=120), "eu", "eu --timeout 0")
+_gate("last-known", primitives.last_known, "us", "us --json")
+_gate("lineage", primitives.lineage, "us", "us --origin")

@@ -38,7 +38,12 @@ def fence(
     ] = False,
     asked: Act,
 ) -> None:
-    """Pause writes on PRIMARY for a limited time. A switchover does this by itself."""
+    """Pause writes on PRIMARY for a limited time. A switchover does this by itself.
+
+    Examples:
+      ccr-avn fence eu --ttl 60
+      token="$(ccr-avn fence eu --token)"
+    """
     [endpoint] = asked.endpoints(primary)
     must_be(fetch_replication(endpoint), "master", primary)
     held = Fence(endpoint, "by-hand", ttl)
@@ -62,7 +67,8 @@ def check_fence(
     allow_rejected_commands: options.AllowRejected = False,
     asked: Act,
 ) -> None:
-    """Check that nothing was written to PRIMARY since `fence`, and that REPLICA has applied it all. Exit 4 if not."""
+    """Check that the write pause of `fence` held: nothing was written to PRIMARY since, and REPLICA has applied it all.
+    Exit 4 if not."""
     noted = parsed(token)
     source, target = asked.endpoints(primary, replica)
     now: ReplicationInfo | None = fetch_replication(source)
@@ -111,7 +117,7 @@ def check_history(
     timeout: Timeout = 60,
     asked: Act,
 ) -> None:
-    """After a promotion: check that REPLICA has its primary's data. Exit 4 if not; --primary only adds a report."""
+    """Check that a promoted REPLICA has its primary's data. Exit 4 if not; --primary only adds a report."""
     noted = parsed(token) if token else None
     find = asked.find(replica, *((primary,) if primary else ()))
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
@@ -134,7 +140,7 @@ def lineage(
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Don't connect to the data plane.")] = False,
     asked: Act,
 ) -> None:
-    """Print the tag that identifies the primary of REPLICA, also among services of the same name."""
+    """Print the tag that identifies the primary of REPLICA: also among services of the same name."""
     setting = asked.setting
     [new] = asked.services(replica)
     if not new.source:
@@ -169,7 +175,7 @@ def caught_up(
     timeout: Timeout = 60,
     asked: Act,
 ) -> None:
-    """Wait until REPLICA has applied what PRIMARY had written by now. Exit 5 if it has not within --timeout."""
+    """Wait until REPLICA has applied what PRIMARY wrote so far. Exit 5 if it has not within --timeout."""
     source, target = asked.endpoints(primary, replica)
     written = must_be(fetch_replication(source), "master", primary)
     must_be(catch_up.caught_up(written, target, timeout=timeout), "slave", replica)
@@ -189,7 +195,7 @@ def must_be(side: ReplicationInfo, role: str, service: str) -> ReplicationInfo:
 
 @flattened
 def accepts_writes(*, service: ServiceName, timeout: Timeout = 60, asked: Act) -> None:
-    """Wait until a write to SERVICE succeeds and can be read back. Exit 5 if it does not within --timeout."""
+    """Wait until SERVICE accepts writes: one succeeds and can be read back. Exit 5 if it does not within --timeout."""
     asked.judged(promotion.accepts_writes(asked.promotion(service, timeout, asked.find(service))))
     asked.show(f"{service} accepts writes", {})
 

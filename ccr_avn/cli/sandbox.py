@@ -12,15 +12,20 @@ from urllib.request import ProxyHandler, Request, build_opener
 import typer
 
 from ccr_avn.cli import options
+from ccr_avn.cli.help import HelpCommand
 from ccr_avn.cli.options import flattened
-from ccr_avn.cli.pages import HelpCommand, page
 from ccr_avn.errors import UsageError
 from ccr_avn.output import console
 from ccr_avn.sandbox.command import run_inside, stay_up
 from ccr_avn.sandbox.options import SandboxOptions
 
 app = typer.Typer(
-    help="Rehearse without an account: an Aiven API on loopback, with real Valkey servers behind it.",
+    help="""Rehearse without an account: an Aiven API on loopback, with real Valkey servers behind it.
+
+    Examples:
+      ccr-avn sandbox run -- bash
+      ccr-avn sandbox outage google-europe-west1
+    """,
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -115,7 +120,6 @@ class Behaviour:
 @app.command(
     cls=HelpCommand,
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    **page("sandbox run"),
 )
 @flattened
 def run(
@@ -123,49 +127,84 @@ def run(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="Run with the sandbox's environment.")],
     asked: Behaviour,
 ) -> None:
-    """Start a sandbox, run COMMAND in it, pass its exit code on, and leave nothing behind."""
+    """Start a sandbox, run COMMAND in it, leave nothing behind; its exit code is passed on.
+
+    Examples:
+      ccr-avn sandbox run -- bash
+      ccr-avn sandbox run --build-seconds 10 --tls -- bash
+      ccr-avn sandbox run --set promote_empty -- bash
+    """
     raise typer.Exit(run_inside(asked.options, tuple(command), asked.faults))
 
 
-@app.command(cls=HelpCommand, **page("sandbox up"))
+@app.command(cls=HelpCommand)
 @flattened
 def up(asked: Behaviour) -> None:
-    """Start a sandbox in the foreground and print the `export` lines; Ctrl-C ends it."""
+    """Start a sandbox in the foreground, for other shells: print the `export` lines; Ctrl-C ends it.
+
+    Examples:
+      ccr-avn sandbox up
+      ccr-avn sandbox up --refuse-client-pause
+    """
     raise typer.Exit(stay_up(asked.options, asked.faults))
 
 
-@app.command(cls=HelpCommand, **page("sandbox fault"))
+@app.command(cls=HelpCommand)
 def fault(how: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")]) -> None:
     """Make the next API requests fail: kind=status|status-after|html|cut-json|close-before|close-after|delay|hang|hang-after,
     status=500, message=TEXT, method=POST or changing, path=REGEX, times=N, skip=N, seconds=S.
+
+    Examples:
+      ccr-avn sandbox fault kind=status status=500 method=POST times=1
+      ccr-avn sandbox fault kind=status status=429 "message=try again in 27s"
     """
     _tell("faults", _fault(",".join(how)))
 
 
-@app.command(cls=HelpCommand, **page("sandbox outage"))
+@app.command(cls=HelpCommand)
 def outage(
     target: Annotated[str, typer.Argument(metavar="CLOUD|SERVICE")],
     kind: Annotated[str, typer.Option(metavar="kill|freeze|api-only|cut|loading|restart")] = "kill",
 ) -> None:
-    """Lose a service, or a whole cloud: its servers die, freeze, or are cut off from clients."""
+    """Lose a service, or a whole cloud: its servers die, freeze, or are cut off from clients.
+
+    Examples:
+      ccr-avn sandbox outage google-europe-west1
+      ccr-avn sandbox outage eu --kind freeze
+    """
     console.say(f"lost: {', '.join(_tell('outage', {'target': target, 'kind': kind})['struck'])}")
 
 
-@app.command(cls=HelpCommand, **page("sandbox heal"))
+@app.command(cls=HelpCommand)
 def heal(target: Annotated[str | None, typer.Argument(metavar="CLOUD|SERVICE")] = None) -> None:
-    """End an outage. A killed service comes back with the data of its last clean shutdown, if there was one."""
+    """End an outage. A killed service comes back with the data of its last clean shutdown, if there was one.
+
+    Examples:
+      ccr-avn sandbox heal
+      ccr-avn sandbox heal eu
+    """
     console.say(f"healed: {', '.join(_tell('heal', {'target': target})['healed'])}")
 
 
-@app.command(cls=HelpCommand, **page("sandbox clear"))
+@app.command(cls=HelpCommand)
 def clear() -> None:
-    """Cancel the faults that are still pending."""
+    """Cancel the faults that are still pending.
+
+    Examples:
+      ccr-avn sandbox clear
+      ccr-avn sandbox fault kind=hang && ccr-avn sandbox clear
+    """
     _tell("clear", {})
 
 
-@app.command(cls=HelpCommand, **page("sandbox requests"))
+@app.command(cls=HelpCommand)
 def requests() -> None:
-    """Show the requests that the API has received, with their status."""
+    """Show the requests that the API received, with their status.
+
+    Examples:
+      ccr-avn sandbox requests
+      ccr-avn sandbox requests | grep DELETE
+    """
     for one in _tell("requests", {})["requests"]:
         console.say(f"{one['status']} {one['method']} {one['path']}")
 

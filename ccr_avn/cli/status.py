@@ -11,8 +11,8 @@ import typer
 
 from ccr_avn import process
 from ccr_avn.cli import options
+from ccr_avn.cli.help import HelpCommand
 from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route
-from ccr_avn.cli.pages import HelpCommand
 from ccr_avn.errors import CcrError, Interrupted, OutOfTime, UsageError
 from ccr_avn.monitoring.ask import begin
 from ccr_avn.output import console
@@ -112,7 +112,13 @@ def status(
     json: Json = False,
     avn: Avn = None,
 ) -> None:
-    """Show every pair at a glance: states, link, lag, backups and risks."""
+    """Show every pair at a glance: states, link, lag, backups and risks.
+
+    Examples:
+      ccr-avn status
+      ccr-avn status --expect eu:us --format nagios
+      ccr-avn status --format prometheus --output ccr.prom
+    """
     names, expected = tuple(service or ()), _expected(expect or [])
     if not data_plane:
         options.idle(context, "--no-data-plane", "--data-plane", "data_timeout", "warn_lag", "crit_lag")

@@ -57,7 +57,13 @@ def switchover(
     limits: Limits,
     asking: options.Asking,
 ) -> None:
-    """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost."""
+    """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost.
+
+    Examples:
+      ccr-avn switchover eu us --check
+      ccr-avn switchover eu us
+      ccr-avn switchover eu us --yes --write-env app.env --after ./deploy.sh
+    """
     if fence == "observe":
         options.idle(context, "--fence observe", "--fence auto or client-pause", "fence_ttl")
         if old_primary == "hold":

@@ -40,7 +40,12 @@ def unfence(
     force: Annotated[bool, typer.Option("--force", help="Also if another service was promoted from PRIMARY.")] = False,
     asked: Act,
 ) -> None:
-    """Resume writes on PRIMARY. Exit 4 while a switchover holds a write pause there, and after a promotion from it."""
+    """Resume writes on PRIMARY. Exit 4 while a switchover holds a write pause there, and after a promotion from it.
+
+    Examples:
+      ccr-avn unfence eu
+      ccr-avn unfence eu --disconnect
+    """
     project = asked.setting.project
     services = begin(asked.avn, project.name, asked.call_timeout, (primary,), console.note)()
     old = by_name(services, primary)

@@ -101,6 +101,11 @@ def verify(
 
     --match, --sample, --db, --jobs, --max-ops, --rounds, --round-interval and --differences are for --level keys and
     values.
+
+    Examples:
+      ccr-avn verify eu us
+      ccr-avn verify eu us --level values --differences differences.jsonl
+      ccr-avn verify eu us --level keys --sample 10000
     """
     must_fit(context, level, *(one.name for one in fields(Comparing)), "unlinked")
     if unlinked or (level == "values" and comparing.depth.whole):

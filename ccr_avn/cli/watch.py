@@ -69,7 +69,13 @@ def watch(
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines in a terminal too.")] = False,
     avn: Avn = None,
 ) -> None:
-    """Watch the lag of REPLICA: live in a terminal, else one JSON line per sample. `q` or Ctrl-C ends it."""
+    """Watch the lag of REPLICA: live in a terminal, else one JSON line per sample. `q` or Ctrl-C ends it.
+
+    Examples:
+      ccr-avn watch eu us
+      ccr-avn watch eu us --until-lag-below 50ms --for 60s
+      ccr-avn watch eu us --alert-lag 1000 --alert-command ./page-me.sh
+    """
     names = (primary, replica)
     limit, goal, address = _seconds(duration), _goal(until_lag_below), _address(listen)
     alert = _alert(alert_lag, alert_command, names)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ccr_avn.cli import pages
-
 ROOT = Path(__file__).parents[2] / "ccr_avn"
 TESTS = Path(__file__).parents[1]
 
@@ -144,8 +142,7 @@ def test_a_command_is_loaded_when_it_is_called() -> None:
 
     top = [node for node in ast.parse(Path(str(room.__file__)).read_text()).body if isinstance(node, ast.ImportFrom)]
     names = {alias.name for node in top if node.module == "ccr_avn.cli" for alias in node.names}
-    assert names == {"pages"}
-    assert set(room.WHERE) == {name for group in pages.GROUPS.values() for name in group}
+    assert not names
 
 
 def test_imports_inside_functions_are_few() -> None:

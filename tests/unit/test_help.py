@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from ccr_avn import errors
-from ccr_avn.cli import pages
+from ccr_avn.cli import LINES
 
 ROOT = Path(__file__).parents[2]
 SNAPSHOTS = Path(__file__).parent / "help"
@@ -52,14 +52,16 @@ def test_a_help_fits_a_terminal_of_80(name: str) -> None:
     assert not [line for line in HELPS[name].splitlines() if len(line) > 80]
 
 
-def test_every_command_is_in_one_group_with_a_line_that_is_not_cut() -> None:
-    grouped = [name for group in pages.GROUPS.values() for name in group]
-    assert sorted(grouped) == sorted(name for name in COMMANDS if " " not in name)
-    assert set(pages.PAGES) == set(COMMANDS)
-    for name, page in pages.PAGES.items():
-        assert len(page.line) <= 60, name
-        assert page.line in HELPS[f"{name.partition(' ')[0]}.txt" if " " in name else "ccr-avn.txt"]
-        assert 2 <= len(page.examples) <= 3, name
+def examples(name: str) -> list[str]:
+    return str(COMMANDS[name].epilog).splitlines()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples_and_a_line_that_is_not_cut(name: str) -> None:
+    line = LINES.get(name) or COMMANDS[name].short_help
+    assert len(line) <= 60
+    assert f" {line}\n" in HELPS[f"{name.partition(' ')[0]}.txt" if " " in name else "ccr-avn.txt"]
+    assert 2 <= len(examples(name)) <= 3
 
 
 def typed(example: str) -> Iterator[list[str]]:
@@ -74,7 +76,7 @@ def typed(example: str) -> Iterator[list[str]]:
 def test_an_example_is_understood(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "env").mkdir()
-    seen = [words for example in pages.PAGES[name].examples for words in typed(example)]
+    seen = [words for example in examples(name) for words in typed(example)]
     assert any(" ".join(words).startswith(name) for words in seen)
     for words in seen:
         path = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]

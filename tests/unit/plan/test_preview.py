@@ -46,11 +46,8 @@ def test_every_gate_of_a_run_is_in_its_preview() -> None:
 
 
 def test_our_own_parser_accepts_every_command_of_every_preview() -> None:
-    from typer.main import get_command
+    from ccr_avn.cli import load
 
-    from ccr_avn.cli import app
-
-    top: Any = get_command(app)
     lines = {tuple(words[1:]) for plan in SHOWN for words in commands(preview(plan)) if words[0] == "ccr-avn"}
     lines |= {
         tuple(shown(part.argv)[1:])
@@ -61,7 +58,7 @@ def test_our_own_parser_accepts_every_command_of_every_preview() -> None:
     }
     assert len(lines) > 30
     for name, *words in sorted(lines):
-        command = top.commands[name]
+        command = load(name)
         rest = list(words)
         if name == "gate":
             command = command.commands[rest.pop(0)]
