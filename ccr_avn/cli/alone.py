@@ -31,12 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ServiceName = Annotated[
-    str,
-    typer.Argument(
-        metavar="SERVICE", help="The service to ask.", autocompletion=options.recent, callback=options.a_name
-    ),
-]
+ServiceName = Annotated[str, options.service("SERVICE", "The service to ask.")]
 Timeout = Annotated[float, options.seconds("How long to keep checking; 0: check once.")]
 Print = Annotated[
     str | None, typer.Option("--print", metavar="FACT", help="Print only the value of this fact, for scripts.")

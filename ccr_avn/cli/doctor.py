@@ -7,10 +7,10 @@ import typer
 
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.doctor import Check, examine, failed
-from ccr_avn.cli import options
 from ccr_avn.cli.options import Avn, CallTimeout, Json, NoPreload, ProjectName
 from ccr_avn.history import drills
 from ccr_avn.output import console
+from ccr_avn.process import find_avn, preload_avn
 
 
 def doctor(
@@ -27,7 +27,8 @@ def doctor(
       ccr-avn doctor
       ccr-avn doctor --project my-project --json
     """
-    options.preload(avn, no_preload=no_preload)
+    if not no_preload:
+        preload_avn(find_avn(avn))
     found, now = drills.newest(project), time.time()
     told_of = [f"{primary}: {one.told(now)}" for primary, one in sorted(found.items())]
     none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tests what a switchover relies on"

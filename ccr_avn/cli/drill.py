@@ -43,15 +43,7 @@ OF_A_DRILL = (
 def drill(
     *,
     context: typer.Context,
-    primary: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[PRIMARY]",
-            help="The primary; it is not changed.",
-            autocompletion=options.recent,
-            callback=options.a_name,
-        ),
-    ] = None,
+    primary: Annotated[str | None, options.service("[PRIMARY]", "The primary; it is not changed.")] = None,
     replica_cloud: Annotated[
         str | None, typer.Option(metavar="C", callback=options.a_word, help="Cloud of the temporary replica.")
     ] = None,
@@ -110,7 +102,7 @@ def drill(
         )
     must_fit(context, level, "max_ops")
     if clean:
-        options.idle(context, "--clean", "a drill", *OF_A_DRILL)
+        options.refuse_unused(context, "--clean", "a drill", *OF_A_DRILL)
     setting = asking.setting(project, poll_interval)
     _fits(primary, replica_cloud, clean=clean, only=only, dry_run=dry_run)
     if not (check or dry_run):

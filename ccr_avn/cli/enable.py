@@ -90,7 +90,7 @@ def enable(
       ccr-avn enable eu us --replica-cloud aws-us-east-1 --dry-run
     """
     if not verify:
-        options.idle(context, "--no-verify", "--verify", "samples", "link_timeout")
+        options.refuse_unused(context, "--no-verify", "--verify", "samples", "link_timeout")
     asking.preload()
     program = identify(asking.avn, with_help=True)
     detected: ReplicaFlag = "service-integration" if program.offers_service_integration else "read-replica-for"

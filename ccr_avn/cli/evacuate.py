@@ -94,7 +94,7 @@ def evacuate(
     """
     mode = _mode(planned=planned, forced=forced, auto=auto, allow_data_loss=allow_data_loss)
     if forced:
-        options.idle(context, "--forced", "switchovers (--planned, --auto)", "old_primary", "max_lag_bytes")
+        options.refuse_unused(context, "--forced", "switchovers (--planned, --auto)", "old_primary", "max_lag_bytes")
     tags, clouds = _tags(tag or []), _clouds(cloud)
     hooks = hooking.hooks(limits.hook_timeout)
     if not (check or dry_run):

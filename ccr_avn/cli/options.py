@@ -1,11 +1,13 @@
 """Options that commands share: each has one definition here."""
 
 import inspect
+import math
 import os
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -20,18 +22,12 @@ from ccr_avn.process import find_avn, preload_avn
 if TYPE_CHECKING:
     from ccr_avn.procedures.steps import Setting
 
-NAME = re.compile(r"[a-z][-a-z0-9]{0,63}")
-"""Aiven's service names: lower case, starting with a letter, 64 characters at most."""
-PROJECT_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9_]{0,62}")
-WORD = re.compile(r"[a-z][a-z0-9_-]*")
-"""Clouds and plans: safe in argv and in a pasted shell."""
+Rule = Callable[[str, Any], None]
+"""Given the name of an argument or option and a value that was typed. What breaks it is a UsageError: exit 2, nothing is asked."""
 
 
-def _each(rule: Callable[[str, Any], None]) -> Callable[..., Any]:
-    """A rule as typer's callback: for each value given, with the name of its argument or option.
-
-    So no command can forget to check what was typed. What breaks a rule is a UsageError: exit 2, nothing is asked.
-    """
+def _each(rule: Rule) -> Callable[..., Any]:
+    """A rule as typer's callback, for each value given: so no command can forget to check what was typed."""
 
     def callback(param: typer.CallbackParam, value: Any) -> Any:
         name = str(param.metavar).strip("[].") if param.param_type_name == "argument" else param.opts[0]
@@ -43,54 +39,22 @@ def _each(rule: Callable[[str, Any], None]) -> Callable[..., Any]:
     return callback
 
 
-def check_name(where: str, name: str) -> None:
-    """Raises:
-    UsageError: it breaks Aiven's rule for the names of services.
-    """
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f"invalid service name for {where}: {name!r}",
-            detail="lower case letters, digits and dashes, starting with a letter, 64 at most",
-            hint="check it with: avn service list",
-        )
+def _spelled(pattern: str, what: str, detail: str, hint: str) -> Rule:
+    def check(where: str, word: str) -> None:
+        if not re.fullmatch(pattern, word):
+            raise UsageError(f"invalid {what} for {where}: {word!r}", detail=detail, hint=hint)
+
+    return check
 
 
-def _check_word(option: str, word: str) -> None:
-    if not WORD.fullmatch(word):
-        raise UsageError(
-            f"invalid value for {option}: {word!r}",
-            detail="lower case letters, digits and dashes, starting with a letter",
-            hint="see `avn cloud list` for clouds, `avn service plans --cloud CLOUD` for plans",
-        )
+def _number(holds: Callable[[float], bool], detail: str, example: int) -> Rule:
+    def check(option: str, number: float) -> None:
+        if not holds(number):
+            raise UsageError(
+                f"invalid value for {option}: {number:g}", detail=detail, hint=f"for example: {option} {example}"
+            )
 
-
-def _check_not_negative(option: str, number: float) -> None:
-    if not 0 <= number < float("inf"):
-        raise UsageError(
-            f"invalid value for {option}: {number:g}",
-            detail="it must be 0 or more; times are in seconds",
-            hint=f"for example: {option} 60",
-        )
-
-
-def _check_above_zero(option: str, number: float) -> None:
-    _check_not_negative(option, number)
-    if not number:
-        raise UsageError(f"invalid value for {option}: 0", detail="it must be above 0", hint=f"{option} 1")
-
-
-def _check_at_least_one(option: str, count: float) -> None:
-    if count < 1:
-        raise UsageError(f"invalid value for {option}: {count:g}", detail="it must be 1 or more", hint=f"{option} 20")
-
-
-def _check_project(option: str, name: str) -> None:
-    if not PROJECT_NAME.fullmatch(name):
-        raise UsageError(
-            f"invalid name for {option}: {name!r}",
-            detail="letters, digits and dashes, starting with a letter, 63 at most",
-            hint="check it with: avn project list",
-        )
+    return check
 
 
 def a_file(holds: str, hint: str) -> Callable[..., Any]:
@@ -98,8 +62,8 @@ def a_file(holds: str, hint: str) -> Callable[..., Any]:
 
     def check(option: str, file: Path) -> None:
         if not file.is_file():
-            told = f"{hint} {shlex.quote(str(file))}"
-            raise UsageError(f"{option}: there is no file {file}", detail=f"it must hold {holds} (PEM)", hint=told)
+            command = f"{hint} {shlex.quote(str(file))}"
+            raise UsageError(f"{option}: there is no file {file}", detail=f"it must hold {holds} (PEM)", hint=command)
 
     return _each(check)
 
@@ -117,30 +81,50 @@ def _check_directory(option: str, directory: Path) -> None:
     raise UsageError(f"{option}: nothing can be written into {directory}", detail=why, hint=hint)
 
 
-def _check_file_to_replace(option: str, file: Path) -> None:
-    if file.exists() and not file.is_file():
-        raise _unwritable(option, file, "it is a directory" if file.is_dir() else "it is not a regular file")
-    _check_directory(option, target_of(file).parent)
-
-
-def _check_file_to_write(option: str, file: Path) -> None:
-    """It is written to as it is: it may be a pipe or a device."""
+def _check_file(option: str, file: Path, *, replaced: bool) -> None:
+    """``replaced``: else it is written to as it is, so it may be a pipe or a device."""
     if file.is_dir():
-        raise _unwritable(option, file, "it is a directory")
-    if not file.exists():
+        why = "it is a directory"
+    elif replaced and file.exists() and not file.is_file():
+        why = "it is not a regular file"
+    elif not replaced and file.exists() and not os.access(file, os.W_OK):
+        why = "it is not writable for this user"
+    else:
+        why = ""
+    if why:
+        raise UsageError(f"{option}: {file} can't be written", detail=why, hint="choose another")
+    if replaced or not file.exists():
         _check_directory(option, target_of(file).parent)
-    elif not os.access(file, os.W_OK):
-        raise _unwritable(option, file, "it is not writable for this user")
 
 
-def _unwritable(option: str, file: Path, why: str) -> UsageError:
-    return UsageError(f"{option}: {file} can't be written", detail=why, hint="choose another")
-
-
-a_name, a_word, above_zero = _each(check_name), _each(_check_word), _each(_check_above_zero)
-not_negative, at_least_one = _each(_check_not_negative), _each(_check_at_least_one)
-a_directory, a_file_to_replace = _each(_check_directory), _each(_check_file_to_replace)
-a_file_to_write = _each(_check_file_to_write)
+check_name = _spelled(
+    r"[a-z][-a-z0-9]{0,63}",  # Aiven's rule
+    "service name",
+    "lower case letters, digits and dashes, starting with a letter, 64 at most",
+    "check it with: avn service list",
+)
+a_name = _each(check_name)
+a_word = _each(
+    _spelled(
+        r"[a-z][a-z0-9_-]*",  # clouds and plans: safe in argv and in a pasted shell
+        "value",
+        "lower case letters, digits and dashes, starting with a letter",
+        "see `avn cloud list` for clouds, `avn service plans --cloud CLOUD` for plans",
+    )
+)
+a_project = _each(
+    _spelled(
+        r"[a-zA-Z][-a-zA-Z0-9_]{0,62}",
+        "name",
+        "letters, digits and dashes, starting with a letter, 63 at most",
+        "check it with: avn project list",
+    )
+)
+not_negative = _each(_number(lambda one: 0 <= one < math.inf, "it must be 0 or more; times are in seconds", 60))
+above_zero = _each(_number(lambda one: 0 < one < math.inf, "it must be above 0; times are in seconds", 60))
+at_least_one = _each(_number(lambda one: one >= 1, "it must be 1 or more", 20))
+a_directory, a_file_to_replace = _each(_check_directory), _each(partial(_check_file, replaced=True))
+a_file_to_write = _each(partial(_check_file, replaced=False))
 
 
 def seconds(text: str, rule: Any = not_negative) -> Any:
@@ -163,23 +147,17 @@ def recent(incomplete: str) -> list[str]:
     return recent_services(incomplete)
 
 
-Primary = Annotated[
-    str,
-    typer.Argument(
-        metavar="PRIMARY", help="The primary: the service that is written to.", autocompletion=recent, callback=a_name
-    ),
-]
-Replica = Annotated[
-    str, typer.Argument(metavar="REPLICA", help="The read replica.", autocompletion=recent, callback=a_name)
-]
+def service(metavar: str, text: str) -> Any:
+    """An argument that is a service. ``text``: its help."""
+    return typer.Argument(metavar=metavar, help=text, autocompletion=recent, callback=a_name)
+
+
+Primary = Annotated[str, service("PRIMARY", "The primary: the service that is written to.")]
+Replica = Annotated[str, service("REPLICA", "The read replica.")]
 ProjectName = Annotated[
     str | None,
     typer.Option(
-        "--project",
-        metavar="P",
-        envvar="AIVEN_PROJECT",
-        help="Aiven project; else avn's default.",
-        callback=_each(_check_project),
+        "--project", metavar="P", envvar="AIVEN_PROJECT", help="Aiven project; else avn's default.", callback=a_project
     ),
 ]
 Avn = Annotated[
@@ -241,7 +219,8 @@ class Asking:
         Raises:
             UsageError: there is no avn.
         """
-        preload(self.avn, no_preload=self.no_preload or unless)
+        if not (self.no_preload or unless):
+            preload_avn(find_avn(self.avn))
 
 
 def setting(
@@ -272,21 +251,9 @@ def tolerant(made: "Setting", allow_rejected: bool) -> "Setting":
     return replace(made, rejections=replace(made.rejections, allowed=allow_rejected))
 
 
-def preload(avn: str | None, *, no_preload: bool) -> None:
-    """Have avn loaded in the background, for a command that asks it several things.
-
-    Raises:
-        UsageError: there is no avn.
-    """
-    if not no_preload:
-        preload_avn(find_avn(avn))
-
-
 def given(context: typer.Context, *wanted: str | type) -> tuple[str, ...]:
     """These options, and the fields of these groups, as words: those that were given."""
-    names = {
-        name for one in wanted for name in ([one] if isinstance(one, str) else (field.name for field in fields(one)))
-    }
+    names = {name for one in wanted for name in ([one] if isinstance(one, str) else [own.name for own in fields(one)])}
     found: list[str] = []
     for one in context.command.params:
         source = context.get_parameter_source(str(one.name))
@@ -296,8 +263,8 @@ def given(context: typer.Context, *wanted: str | type) -> tuple[str, ...]:
     return tuple(found)
 
 
-def idle(context: typer.Context, beside: str, where: str, *options: str, use: str = "") -> None:
-    """Options that have no effect beside another, as it was typed. ``where``: they have one with this; ``use``: it is typed so.
+def refuse_unused(context: typer.Context, beside: str, where: str, *options: str, use: str = "") -> None:
+    """Refuse ``options`` where they do nothing: with ``beside``, as it was typed. They apply to ``where``; ``use``: typed so.
 
     Raises:
         UsageError: one was given.
@@ -319,18 +286,18 @@ def flattened(function: Callable[..., None], **defaults: Any) -> Callable[..., N
     and the snapshots of `--help` show what it read.
     """
     hints = get_type_hints(function, include_extras=True)
-    own = inspect.signature(function).parameters
-    grouped = {name: hints[name] for name in own if is_dataclass(hints[name])}
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters: list[inspect.Parameter] = []
-    for name, one in own.items():
-        if name in grouped:
-            parameters += _expanded(grouped[name], defaults)
+    for name, one in inspect.signature(function).parameters.items():
+        if name in groups:
+            own = inspect.signature(groups[name]).parameters.values()
+            parameters += [field.replace(default=defaults.get(field.name, field.default)) for field in own]
         else:
             parameters.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name]))
 
     def command(**typed: Any) -> None:
         made = {
-            name: group(**{one.name: typed.pop(one.name) for one in fields(group)}) for name, group in grouped.items()
+            name: group(**{one.name: typed.pop(one.name) for one in fields(group)}) for name, group in groups.items()
         }
         function(**made, **typed)
 
@@ -338,14 +305,3 @@ def flattened(function: Callable[..., None], **defaults: Any) -> Callable[..., N
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect looks for
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     return command
-
-
-def _expanded(group: Any, defaults: dict[str, Any]) -> list[inspect.Parameter]:
-    types = get_type_hints(group, include_extras=True)
-    own = {one.name: inspect.Parameter.empty if one.default is MISSING else one.default for one in fields(group)}
-    return [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name, default), annotation=types[name]
-        )
-        for name, default in own.items()
-    ]

@@ -121,7 +121,7 @@ def status(
     """
     names, expected = tuple(service or ()), _expected(expect or [])
     if not data_plane:
-        options.idle(context, "--no-data-plane", "--data-plane", "data_timeout", "warn_lag", "crit_lag")
+        options.refuse_unused(context, "--no-data-plane", "--data-plane", "data_timeout", "warn_lag", "crit_lag")
     form = _checked(form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     answer = begin(avn, project, call_timeout, _wanted(names, expected), console.note)
     from ccr_avn.cli.status_told import look_and_tell  # heavy: avn is asked already meanwhile

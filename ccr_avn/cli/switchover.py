@@ -65,7 +65,7 @@ def switchover(
       ccr-avn switchover eu us --yes --write-env app.env --after ./deploy.sh
     """
     if fence == "observe":
-        options.idle(context, "--fence observe", "--fence auto or client-pause", "fence_ttl")
+        options.refuse_unused(context, "--fence observe", "--fence auto or client-pause", "fence_ttl")
         if old_primary == "hold":
             raise UsageError(
                 "--old-primary hold can't be combined with --fence observe",

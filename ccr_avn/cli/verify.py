@@ -68,9 +68,9 @@ def must_fit(context: typer.Context, level: Level, *comparing: str) -> None:
     """
     beside = f"--level {level}"
     if level == "link":
-        options.idle(context, beside, "--level marker, keys or values", "samples")
+        options.refuse_unused(context, beside, "--level marker, keys or values", "samples")
     if level in ("link", "marker"):
-        options.idle(context, beside, "--level keys or values", *comparing, use="use --level values")
+        options.refuse_unused(context, beside, "--level keys or values", *comparing, use="use --level values")
 
 
 @flattened
@@ -110,7 +110,9 @@ def verify(
     must_fit(context, level, *(one.name for one in fields(Comparing)), "unlinked")
     if unlinked or (level == "values" and comparing.depth.whole):
         beside = "--unlinked" if unlinked else "a comparison of all values"
-        options.idle(context, beside, "replicated pairs and --level link, marker or keys", "allow_rejected_commands")
+        options.refuse_unused(
+            context, beside, "replicated pairs and --level link, marker or keys", "allow_rejected_commands"
+        )
     asking.preload()
     setting = options.tolerant(asking.setting(project), allow_rejected_commands)
     want = VerifyRequest(

@@ -66,7 +66,7 @@ def test_a_pair_is_resumed_with_all_that_was_typed_for_it(monkeypatch: pytest.Mo
     made: list[Given] = []
     monkeypatch.setattr("ccr_avn.cli.evacuating.Evacuation.run", lambda self, **_: made.append(self.given))
     monkeypatch.setattr(command, "begin", lambda *_: None)
-    monkeypatch.setattr("ccr_avn.cli.options.preload", lambda *_, **__: None)
+    monkeypatch.setattr("ccr_avn.cli.options.Asking.preload", lambda *_, **__: None)
     typed = ("--yes", "--after", "echo 'it is done'", "--promote-timeout", "60", "--hook-timeout", "9")
     off = ("--old-primary", "power-off", "--max-lag-bytes", "5")
     where = ("--project", "p", "--route", "public")
