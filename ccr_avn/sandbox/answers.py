@@ -88,7 +88,7 @@ def service(platform: Platform, one: Service) -> dict[str, Any]:
         "group_list": ["default"],
         "is_cluster_plan": cluster,
     }
-    return platform.oddities.of_service(one.name, shape)
+    return _altered(platform, shape)
 
 
 def users(platform: Platform, one: Service) -> list[dict[str, Any]]:
@@ -106,9 +106,7 @@ def users(platform: Platform, one: Service) -> list[dict[str, Any]]:
 
 def integrations(platform: Platform, name: str) -> list[dict[str, Any]]:
     """The rows of a service in both directions, and one that is available but not enabled."""
-    shown = platform.oddities.visible(platform.rows.values())
-    rows = [integration(platform, row) for row in shown if name in (row.source, row.dest)]
-    return [*rows, *platform.oddities.foreign_rows(name), _available(platform, name)]
+    return [*(integration(platform, row) for row in platform.listed_rows(name)), _available(platform, name)]
 
 
 def integration(platform: Platform, row: Row) -> dict[str, Any]:
@@ -132,7 +130,13 @@ def integration(platform: Platform, row: Row) -> dict[str, Any]:
         "user_config": {},
         "integration_status": None,
     }
-    return platform.oddities.of_row(row.dest, shape)
+    return _altered(platform, shape)
+
+
+def _altered(platform: Platform, shape: dict[str, Any]) -> dict[str, Any]:
+    for alter in platform.alterations:
+        alter(shape)
+    return shape
 
 
 def _available(platform: Platform, name: str) -> dict[str, Any]:

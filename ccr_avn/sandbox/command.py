@@ -10,10 +10,11 @@ from types import FrameType
 from typing import Any
 
 from ccr_avn.errors import UsageError
-from ccr_avn.sandbox import requests, shell
+from ccr_avn.sandbox import shell
 from ccr_avn.sandbox.faults import Fault
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.records import ApiError
+from ccr_avn.sandbox.requests import check
 from ccr_avn.sandbox.run import RunningSandbox, running
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
@@ -87,7 +88,7 @@ def _waited(child: "subprocess.Popen[bytes]") -> int:
 def _prepare(sandbox: RunningSandbox, faults: tuple[dict[str, Any], ...]) -> None:
     for fault in faults:
         try:
-            requests.check(fault, Fault)
+            check(fault, Fault)
         except ApiError as refusal:
             raise UsageError("invalid fault", detail=refusal.message, hint="ccr-avn sandbox fault --help") from None
         sandbox.faults.add(**fault)

@@ -19,7 +19,7 @@ from ccr_avn.sandbox.options import SandboxOptions
 if TYPE_CHECKING:
     from subprocess import Popen
 
-    from ccr_avn.sandbox.tls import Front
+    from ccr_avn.sandbox.tls_proxy import TlsProxy
 
 CLIENTS = "127.0.0.1"
 INTERNAL = "127.0.0.2" if sys.platform == "linux" else "::1"
@@ -30,23 +30,10 @@ START_LIMIT = 10.0
 
 DATA = "data.rdb"
 
-DISABLED = [
-    "bgrewriteaof",
-    "cluster",
-    "command",
-    "debug",
-    "failover",
-    "migrate",
-    "slaveof",
-    "acl",
-    "bgsave",
-    "config",
-    "lastsave",
-    "monitor",
-    "replicaof",
-    "save",
-    "shutdown",
-]
+DISABLED = (
+    *("bgrewriteaof", "cluster", "command", "debug", "failover", "migrate", "slaveof"),
+    *("acl", "bgsave", "config", "lastsave", "monitor", "replicaof", "save", "shutdown"),
+)
 """What Aiven disables for the service's users."""
 
 _PORTS = (10_000, 32_000)
@@ -97,12 +84,12 @@ class Server:
     reserved: ReservedPort = field(default_factory=ReservedPort)
     process: "Popen[bytes] | None" = None  # None: powered off
     encrypted: bool = False
-    front: "Front | None" = None  # ends TLS, when it is encrypted
+    proxy: "TlsProxy | None" = None  # ends TLS, when it is encrypted
     frozen: bool = False
     filtered: bool = False  # its IP filter keeps clients out
     isolated: bool = False  # an outage keeps clients out
     unlinked: bool = False  # nothing replicates to or from it
-    waits: bool = False  # its first link is delayed
+    awaits_link: bool = False  # its first link is delayed
     loading: bool = False  # its load takes minutes
     users: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # name: password, rules
     settings: dict[str, str] = field(default_factory=dict)  # by the server's own names
@@ -116,8 +103,12 @@ class Server:
         return self.process is not None and self.process.poll() is None
 
     @property
-    def listens(self) -> str:
-        """With TLS clients come to the front, and only that and other servers come here."""
+    def answers(self) -> bool:
+        return self.alive and not self.frozen and not self.loading
+
+    @property
+    def addresses(self) -> str:
+        """Where it listens. With TLS clients come to the proxy, and only that and other servers come here."""
         return INTERNAL if self.keeps_out or self.encrypted else f"{CLIENTS} {INTERNAL}"
 
     @property
@@ -128,7 +119,7 @@ class Server:
 def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: int | None, linked: bool) -> list[str]:
     """The configuration file; it goes in through stdin, since argv and files can be read by others."""
     told = [
-        f"bind {server.listens}",
+        f"bind {server.addresses}",
         'save ""',
         "appendonly no",
         f"dbfilename {DATA}",
@@ -179,19 +170,30 @@ def find_binary() -> Path:
     )
 
 
-def settle_clients(client: Any, server: Server, *, cut: bool) -> None:
-    """Who may come in, and with which rights. ``cut``: an IP filter drops those who are in, too."""
+def settle(client: Any, server: Server, *, cut: bool, admin: str | None) -> None:
+    """Bring a running server to what is wanted of it.
+
+    ``cut``: an IP filter drops also those who are connected; ``admin``: the password to follow its source with, None
+    when nothing is to replicate to it.
+    """
     client.config_set("maxmemory", f"{server.memory_mb * 7 // 10}mb")
-    _listen(client, server.listens)
+    _listen(client, server.addresses)
     for name, value in server.settings.items():
         if name != "databases":
             client.config_set(name, value)
     client.execute_command("ACL", "SETUSER", "default", "resetpass", f">{server.password}")
-    _settle_doors(client, server, cut=server.isolated or (server.filtered and cut))
-    for gone in {*client.acl_users(), *server.users} - {"default", "platform", *server.users}:
+    cut = server.isolated or (server.filtered and cut)
+    if server.proxy and server.keeps_out:
+        server.proxy.close(cut=cut)
+    elif server.proxy:
+        server.proxy.open()
+    elif cut:
+        client.execute_command("CLIENT", "KILL", "LADDR", f"{CLIENTS}:{server.port}")
+    for gone in {*client.acl_users()} - {"default", "platform", *server.users}:
         client.acl_deluser(gone)
     for name, (password, rules) in server.users.items():
         client.execute_command("ACL", "SETUSER", name, "reset", "on", f">{password}", *rules.split())
+    _link(client, server, admin)
 
 
 def _listen(client: Any, addresses: str) -> None:
@@ -203,22 +205,17 @@ def _listen(client: Any, addresses: str) -> None:
     Raises:
         ResponseError: it could not within START_LIMIT.
     """
-    if client.config_get("bind")["bind"].split() == addresses.split():
-        return
     until = time.monotonic() + START_LIMIT
-    while True:
+    while client.config_get("bind")["bind"].split() != addresses.split():
         try:
             client.config_set("bind", addresses)
         except ResponseError:
             if time.monotonic() >= until:
                 raise
             time.sleep(0.01)
-        else:
-            return
 
 
-def settle_link(client: Any, server: Server, admin: str | None) -> None:
-    """Follow its source, with the platform's password; without, the link is cut and stays so."""
+def _link(client: Any, server: Server, admin: str | None) -> None:
     if server.source is None:
         client.execute_command("REPLICAOF", "NO", "ONE")
         return
@@ -227,15 +224,6 @@ def settle_link(client: Any, server: Server, admin: str | None) -> None:
     while not admin and _is_linked(client) and time.monotonic() < until:
         client.execute_command("CLIENT", "KILL", "TYPE", "master")
         time.sleep(0.01)
-
-
-def _settle_doors(client: Any, server: Server, *, cut: bool) -> None:
-    if server.front and server.keeps_out:
-        server.front.shut(cut=cut)
-    elif server.front:
-        server.front.open()
-    elif cut:
-        client.execute_command("CLIENT", "KILL", "LADDR", f"{CLIENTS}:{server.port}")
 
 
 def _is_linked(client: Any) -> bool:

@@ -21,13 +21,6 @@ for directory; do rm -rf -- "$directory"; done
 """The end of its input is the end of the sandbox: a pipe closes even when its writer is killed."""
 
 
-def kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """It and what it started. The number of one that was waited for may be another's by now."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
 class Keeper:
     """A small shell in a session of its own. Nothing is forked in Python for it, so threads don't matter."""
 
@@ -41,32 +34,34 @@ class Keeper:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        assert self._shell.stdin is not None  # noqa: S101 (asked for just above)
+        self._input = self._shell.stdin
 
     def sweep(self, directory: Path) -> None:
         """To be removed at the end."""
-        self._tell("sweep", str(directory))
+        self._write(f"sweep {directory}")
 
     def watch(self, pid: int) -> None:
         """To be killed at the end."""
-        self._tell("watch", str(pid))
+        self._write(f"watch {pid}")
 
     def forget(self, pid: int) -> None:
         """It has ended: its PID may be reused soon."""
-        self._tell("forget", str(pid))
+        self._write(f"forget {pid}")
 
     def end(self, process: "subprocess.Popen[bytes]") -> None:
-        """Now, with what it started."""
-        kill_group(process)
+        """Now, with what it started. The number of one that was waited for may be another's by now."""
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         self.forget(process.pid)
         process.wait()
 
     def close(self) -> None:
         """What is left is ended and removed now."""
-        assert self._shell.stdin is not None  # noqa: S101 (asked for in the constructor)
-        self._shell.stdin.close()
+        self._input.close()
         self._shell.wait()
 
-    def _tell(self, what: str, value: str) -> None:
-        assert self._shell.stdin is not None  # noqa: S101 (asked for in the constructor)
+    def _write(self, line: str) -> None:
         with contextlib.suppress(BrokenPipeError):
-            self._shell.stdin.write(f"{what} {value}\n".encode())
+            self._input.write(f"{line}\n".encode())

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from ccr_avn.sandbox import catalogue
 from ccr_avn.sandbox.catalogue import refuse_wrong
-from ccr_avn.sandbox.faults import Oddities
 from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.records import (
     OPEN_FILTER,
@@ -16,8 +15,8 @@ from ccr_avn.sandbox.records import (
     Row,
     Service,
     User,
+    accepts_loopback,
     backup,
-    lets_in,
     networks,
     new_password,
     stamp,
@@ -35,15 +34,11 @@ class Servers(Protocol):
     def start(
         self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str] | None = None
     ) -> int: ...
+    def change(self, name: str, **wanted: Any) -> None: ...
+    def set_settings(self, name: str, settings: dict[str, str]) -> None: ...
     def promote(self, name: str) -> None: ...
-    def link_now(self, name: str) -> None: ...
     def stop(self, name: str) -> None: ...
     def forget(self, name: str) -> None: ...
-    def shut(self, name: str, *, clients: bool) -> None: ...
-    def set_memory(self, name: str, memory_mb: int) -> None: ...
-    def set_password(self, name: str, password: str) -> None: ...
-    def set_settings(self, name: str, settings: dict[str, str]) -> None: ...
-    def set_users(self, name: str, users: dict[str, tuple[str, str]]) -> None: ...
 
 
 class Platform:
@@ -62,7 +57,8 @@ class Platform:
         self.events: list[dict[str, Any]] = []
         self.stall_builds = 0  # how many of the next builds never end
         self.struck: set[str] = set()  # services in an outage
-        self.oddities = Oddities(clock, options.stale_rows)
+        self.alterations: list[Callable[[dict[str, Any]], None]] = []  # done to every service and integration shown
+        self._deleted_rows: list[tuple[float, Row]] = []  # each with the time until which it is still listed
         self._servers = servers
         self._clock = clock
         self._later = later
@@ -73,7 +69,7 @@ class Platform:
 
     def find(self, name: str) -> Service:
         service = self.services.get(name)
-        if service is None or service.lost:
+        if service is None:
             raise ApiError(404, "Service does not exist", "service_does_not_exist")
         return service
 
@@ -112,6 +108,11 @@ class Platform:
 
     def replicas_of(self, name: str) -> list[str]:
         return [row.dest for row in self.rows.values() if row.source == name]
+
+    def listed_rows(self, name: str) -> list[Row]:
+        """The integrations of a service in both directions, also those deleted lately if lists are stale."""
+        deleted = [row for until, row in self._deleted_rows if self._clock() < until]
+        return [row for row in (*self.rows.values(), *deleted) if name in (row.source, row.dest)]
 
     def is_active(self, row: Row) -> bool:
         return self._clock() >= row.active_at
@@ -152,7 +153,8 @@ class Platform:
         self._apply_filter(service)
         self.services[name] = service
         if source and 0 < self.options.sync_delay < float("inf"):
-            self._later(self.options.build_seconds + self.options.sync_delay, partial(self._servers.link_now, name))
+            delay = self.options.build_seconds + self.options.sync_delay
+            self._later(delay, partial(self._servers.change, name, awaits_link=False))
         if source:
             row = Row(id=str(uuid.uuid4()), source=source, dest=name, active_at=service.ready_at)
             self.rows[row.id] = row
@@ -169,7 +171,7 @@ class Platform:
         refuse_wrong(service.type, changes)
         if "ip_filter" in changes:
             networks(changes["ip_filter"] or OPEN_FILTER)
-            if not self.options.filter_reopens and not lets_in(service.user_config["ip_filter"]):
+            if not self.options.filter_reopens and not accepts_loopback(service.user_config["ip_filter"]):
                 raise ApiError(403, "Not allowed to change the ip_filter of this service")
         if "termination_protection" in body:
             service.protected = bool(body["termination_protection"])
@@ -199,7 +201,7 @@ class Platform:
             raise ApiError(404, "Service user does not exist")
         if user is not None:
             service.users[username] = user
-        self._servers.set_users(name, {key: (one.password, one.rules) for key, one in service.users.items()})
+        self._servers.change(name, users={key: (one.password, one.rules) for key, one in service.users.items()})
 
     def delete(self, name: str) -> None:
         """Its replicas become standalone, or keep their integration if so set."""
@@ -220,7 +222,7 @@ class Platform:
         row = self.rows.pop(row_id, None)
         if row is None:
             raise ApiError(404, "Service integration not found", "service_integration_not_found")
-        self.oddities.deleted(row)
+        self._deleted_rows.append((self._clock() + self.options.stale_rows, row))
         if row.dest in self.services:
             soon = self._clock() + self.options.promote_seconds
             self.services[row.dest].backups_from = soon if self.options.promoted_backups else float("inf")
@@ -231,7 +233,7 @@ class Platform:
         self._servers.promote(name)
         if self.options.promote_password and (service := self.services.get(name)):
             password = new_password()
-            self._servers.set_password(name, password)
+            self._servers.change(name, password=password)
             service.password = password  # shown once it is in force
 
     def outage_began(self, names: list[str]) -> None:
@@ -290,7 +292,7 @@ class Platform:
         if plan != service.plan:
             service.rebuilding_until = until
         if plan != service.plan and service.powered:
-            self._servers.set_memory(service.name, catalogue.PLANS[plan][1])
+            self._servers.change(service.name, memory_mb=catalogue.PLANS[plan][1])
         service.plan, service.cloud = plan, cloud
 
     def _power_off(self, service: Service) -> None:
@@ -315,10 +317,9 @@ class Platform:
             )
 
     def _apply_filter(self, service: Service) -> None:
-        """Only the loopback address is ever asked for: it is let in, or every client is shut out."""
-        inside = lets_in(service.user_config["ip_filter"])
-        if service.powered:
-            self._servers.shut(service.name, clients=not inside)
+        """Everybody comes from the loopback address: all clients are accepted, or none."""
+        if service.powered and self.options.filter_cuts != "never":
+            self._servers.change(service.name, filtered=not accepts_loopback(service.user_config["ip_filter"]))
 
     def _record(self, kind: str, name: str) -> None:
         entry = {"id": str(len(self.events)), "time": stamp(datetime.now(UTC)), "actor": "you@example.com"}

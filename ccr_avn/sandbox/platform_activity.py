@@ -1,8 +1,8 @@
-"""Acts on every primary as the platform might: writes of its own, pauses that it ends, a connection of an agent."""
+"""What the platform itself may do on the servers, again and again: write, end write pauses, stay connected."""
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import valkey
@@ -10,63 +10,56 @@ import valkey
 from ccr_avn.sandbox.options import SandboxOptions
 
 KEY = "platform:heartbeat"
-OFTEN = 0.1
-"""Seconds between two checks whether it is still connected."""
 
-Primaries = Callable[[], tuple[Any, ...]]
-Accounts = Callable[[], tuple[tuple[str, int, str], ...]]
+Primaries = Callable[[], Iterable[contextlib.closing[Any]]]
+Accounts = Callable[[], Iterable[tuple[str, int, str]]]
 
 
-class Repeated:
-    """A thread of its own for one act on all; it ends with the process at the latest."""
+def begin(options: SandboxOptions, primaries: Primaries, accounts: Accounts) -> list[Callable[[], None]]:
+    """``primaries``: a client for each; ``accounts``: host, port and password of each. What is returned ends it all."""
+    agents: dict[int, Any] = {}
 
-    def __init__(self, every: float, act: Callable[[int], None]) -> None:
-        self._every = every
-        self._act = act
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+    def write() -> None:
+        _on_each(primaries(), lambda client: client.incr(KEY))
 
-    def close(self) -> None:
-        self._ended.set()
-        self._thread.join()
+    def end_pauses() -> None:
+        _on_each(primaries(), lambda client: client.client_unpause())
 
-    def _run(self) -> None:
-        number = 0
-        while not self._ended.wait(self._every):
-            number += 1
-            self._act(number)
+    def connect() -> None:
+        """As the service's own default user."""
+        for host, port, password in accounts():
+            if port not in agents:
+                agents[port] = valkey.Valkey(host, port, password=password, client_name="agent", max_connections=1)
+            with contextlib.suppress(valkey.ValkeyError):
+                agents[port].ping()
 
-
-def activities(options: SandboxOptions, primaries: Primaries, accounts: Accounts) -> list[Repeated]:
-    """``primaries``: a context with a client, for each that is up; ``accounts``: host, port and password of each."""
     wanted = (
-        (options.platform_writes, lambda number: _each(primaries, lambda client: client.set(KEY, number))),
-        (options.platform_lifts_pauses, lambda _: _each(primaries, lambda client: client.client_unpause())),
-        (OFTEN if options.platform_connects else 0.0, _Agents(accounts)),
+        (options.platform_writes, write),
+        (options.platform_lifts_pauses, end_pauses),
+        (0.1 if options.platform_connects else 0.0, connect),
     )
-    return [Repeated(every, act) for every, act in wanted if every]
+    return [_repeated(every, act) for every, act in wanted if every]
 
 
-def _each(primaries: Primaries, act: Callable[[Any], Any]) -> None:
-    for primary in primaries():
+def _on_each(primaries: Iterable[contextlib.closing[Any]], act: Callable[[Any], Any]) -> None:
+    for primary in primaries:
         with contextlib.suppress(Exception), primary as client:  # held back or gone: the next time, then
             act(client)
 
 
-class _Agents:
-    """A connection to each primary, as its default user."""
+def _repeated(every: float, act: Callable[[], None]) -> Callable[[], None]:
+    """Every so many seconds, in a thread of its own. What is returned ends it."""
+    over = threading.Event()
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
-        self._clients: dict[int, Any] = {}
+    def run() -> None:
+        while not over.wait(every):
+            act()
 
-    def __call__(self, _: int) -> None:
-        for host, port, password in self._accounts():
-            with contextlib.suppress(Exception):
-                known = self._clients.get(port)
-                if known is None:
-                    known = self._clients[port] = valkey.Valkey(
-                        host=host, port=port, password=password, client_name="agent", max_connections=1
-                    )
-                known.ping()
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def end() -> None:
+        over.set()
+        thread.join()
+
+    return end

@@ -27,6 +27,12 @@ class ApiError(Exception):
         self.message = message
         self.code = code
 
+    def envelope(self) -> dict[str, Any]:
+        """As the API answers it."""
+        code = {"error_code": self.code} if self.code else {}
+        entry = {"message": self.message, "status": self.status, "more_info": "https://api.aiven.io/doc/", **code}
+        return {"errors": [entry], "message": self.message}
+
 
 @dataclass(slots=True, kw_only=True)
 class Service:
@@ -49,7 +55,6 @@ class Service:
     updated: datetime | None = None
     users: dict[str, "User"] = field(default_factory=dict)  # besides the default one
     tags: dict[str, str] = field(default_factory=dict)
-    lost: bool = False  # its API object is gone, as after a terminate by somebody else
 
     @property
     def persistence(self) -> str:
@@ -110,8 +115,8 @@ def networks(ip_filter: list[Any]) -> list[ipaddress.IPv4Network | ipaddress.IPv
         raise ApiError(400, f"Invalid user_config: ip_filter: {error}") from None
 
 
-def lets_in(ip_filter: list[Any]) -> bool:
-    """Whether it leaves the loopback address in, from which everybody comes here."""
+def accepts_loopback(ip_filter: list[Any]) -> bool:
+    """Whether it accepts the address from which everybody comes here."""
     return any(LOOPBACK in network for network in networks(ip_filter))
 
 

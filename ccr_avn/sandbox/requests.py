@@ -1,13 +1,15 @@
-"""Validates request bodies as Aiven's API does, and wraps the answers."""
+"""What the sandbox may be asked for: a route for each handler, and the bodies that are valid there."""
 
 import json
-from typing import Any, Literal, NoReturn
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ccr_avn.sandbox.records import ApiError
 
 JsonObject = dict[str, Any]
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 class Body(BaseModel):
@@ -74,8 +76,14 @@ class Heal(Control):
     target: str | None = None
 
 
-class Nothing(Control):
-    pass
+def route(method: str, *paths: str, body: type[BaseModel] | None = None) -> Callable[[Handler], Handler]:
+    """Marks a handler with what it answers. It is called with the named words of the path, after the body if it has one."""
+
+    def marked(handler: Handler) -> Handler:
+        handler.__dict__.setdefault("routes", []).extend((method, path, body) for path in paths)
+        return handler
+
+    return marked
 
 
 def check(body: Any, kind: type[BaseModel]) -> None:
@@ -88,13 +96,6 @@ def check(body: Any, kind: type[BaseModel]) -> None:
         seen = refusal.errors()[0]
         where = ".".join(str(part) for part in seen["loc"]) or "body"
         raise ApiError(400, f"Invalid input for {where}: {seen['msg']}", "invalid_input") from None
-
-
-def error(refusal: ApiError) -> JsonObject:
-    entry: JsonObject = {"message": refusal.message, "status": refusal.status, "more_info": "https://api.aiven.io/doc/"}
-    if refusal.code:
-        entry["error_code"] = refusal.code
-    return {"errors": [entry], "message": refusal.message}
 
 
 def json_of(body: bytes) -> Any:

@@ -14,12 +14,11 @@ from typing import Any
 
 import valkey
 
-from ccr_avn.sandbox import configuration, slow_load
+from ccr_avn.sandbox import configuration, platform_activity, slow_load
 from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, START_LIMIT, ReservedPort, Server, find_binary
 from ccr_avn.sandbox.keeper import Keeper
 from ccr_avn.sandbox.options import SandboxOptions
-from ccr_avn.sandbox.platform_activity import activities
-from ccr_avn.sandbox.tls import Front
+from ccr_avn.sandbox.tls_proxy import TlsProxy
 
 
 class ValkeyServers:
@@ -29,14 +28,12 @@ class ValkeyServers:
         self._options = options
         self._binary = Path(options.server) if options.server else find_binary()
         self._admin = secrets.token_urlsafe(16)
-        self._own_keeper = None if keeper else Keeper()
-        self._keeper = keeper or self._own_keeper or Keeper()
+        self._keeper = keeper or Keeper()
         self._root = Path(tempfile.mkdtemp(prefix="ccr-avn-sandbox-"))
         self._keeper.sweep(self._root)
         self._servers: dict[str, Server] = {}
         self._lock = threading.RLock()
-        self._restarts = options.promote_restart or options.promote_empty
-        self._activities = activities(options, self._primaries, self._accounts)
+        self._end_activity = platform_activity.begin(options, self._primaries, self._accounts)
 
     # -- what the platform does
 
@@ -51,25 +48,28 @@ class ValkeyServers:
                 server.settings |= settings or {}
                 self._launch(server)
                 return server.port
-            directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._root))
-            server = Server(name=name, password=password, memory_mb=memory_mb, directory=directory, source=source)
-            server.settings |= settings or {}
-            server.encrypted = self._options.encrypted
-            server.waits = bool(source and self._options.sync_delay)
-            self._launch_first(server)
+            server = Server(
+                name=name,
+                password=password,
+                memory_mb=memory_mb,
+                directory=Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._root)),
+                source=source,
+                encrypted=self._options.encrypted,
+                awaits_link=bool(source and self._options.sync_delay),
+                settings=settings or {},
+            )
+            self._launch(server, ports=10)  # where a port can't be kept, another program may take it first
             self._servers[name] = server
-        return server.port
+            return server.port
 
-    def promote(self, name: str) -> None:
-        """As the options have it: without a trace, or with a start in between, or even without its data."""
-        self._change(name, lambda server: setattr(server, "source", None), settle=not self._restarts)
-        if self._restarts:
-            with self._lock:
-                self._come_back(name)
-
-    def set_password(self, name: str, password: str) -> None:
-        """Of the default user. Who is connected stays so."""
-        self._change(name, lambda server: setattr(server, "password", password))
+    def change(self, name: str, **wanted: Any) -> None:
+        """Give fields of the :class:`Server` other values. One that is down or frozen learns of it when it is back."""
+        with self._lock:
+            server = self._servers.get(name)
+            if server and any(getattr(server, field) != value for field, value in wanted.items()):
+                for field, value in wanted.items():
+                    setattr(server, field, value)
+                self._settle(server)
 
     def set_settings(self, name: str, settings: dict[str, str]) -> None:
         """By the server's own names. The number of databases is another only after a restart, which it gets.
@@ -80,29 +80,35 @@ class ValkeyServers:
         with self._lock:
             if (server := self._servers.get(name)) is None:
                 return
-            self._try(server, settings)
+            if server.answers:
+                with self._client(server) as client:
+                    for option in settings.keys() - {"databases"}:
+                        try:
+                            client.config_set(option, settings[option])
+                        except valkey.ResponseError as refusal:
+                            raise ValueError(f"{option}: {refusal}") from None
             before, server.settings = server.settings, server.settings | settings
             if before.get("databases") != server.settings.get("databases") and server.alive and not server.frozen:
                 self.restart(name)
             else:
                 self._settle(server)
 
-    def link_now(self, name: str) -> None:
-        """The delay of a replica's first link is over."""
-        self._change(name, lambda server: setattr(server, "waits", False))
-
-    def set_users(self, name: str, users: dict[str, tuple[str, str]]) -> None:
-        """Password and rules of every user but the default one."""
-        self._change(name, lambda server: setattr(server, "users", users))
-
-    def set_memory(self, name: str, memory_mb: int) -> None:
-        self._change(name, lambda server: setattr(server, "memory_mb", memory_mb))
-
-    def shut(self, name: str, *, clients: bool) -> None:
-        """Refuse new clients and cut those that are there; replication goes on."""
-        clients = clients and self._options.filter_cuts != "never"
-        if (server := self._servers.get(name)) and server.filtered != clients:
-            self._change(name, lambda server: setattr(server, "filtered", clients))
+    def promote(self, name: str) -> None:
+        """As the options have it: without a trace, or with a start in between, or even without its data."""
+        if not (self._options.promote_restart or self._options.promote_empty):
+            self.change(name, source=None)
+            return
+        with self._lock:
+            if server := self._servers.get(name):
+                server.source = None
+            if not server or not server.answers:  # what is down or frozen is promoted when it is back
+                return
+            if self._options.promote_empty:
+                self._end(server)
+                (server.directory / DATA).unlink(missing_ok=True)
+            else:
+                self._save_and_end(server)
+            self._launch(server)
 
     def stop(self, name: str) -> None:
         """Power it off; its data, as a backup would have it, and its port are kept."""
@@ -114,27 +120,37 @@ class ValkeyServers:
     def forget(self, name: str) -> None:
         """End it, and its data with it."""
         with self._lock:
-            server = self._servers.pop(name, None)
-            if server:
+            if server := self._servers.pop(name, None):
                 self._end(server)
                 server.reserved.release()
                 shutil.rmtree(server.directory, ignore_errors=True)
 
-    # -- what befalls it
+    # -- outages
 
     def kill(self, name: str) -> None:
         with self._lock:
             self._end(self._servers[name])
 
     def freeze(self, name: str) -> None:
-        self._signal(name, signal.SIGSTOP, frozen=True)
-
-    def thaw(self, name: str) -> None:
-        self._signal(name, signal.SIGCONT, frozen=False)
+        with self._lock:
+            server = self._servers[name]
+            if server.alive and server.process:
+                server.process.send_signal(signal.SIGSTOP)
+                server.frozen = True
+                if server.proxy:
+                    server.proxy.freeze()
 
     def cut_replication(self, name: str) -> None:
         """Links from it and to it break, and can't come back until :meth:`heal`."""
-        self._change(name, lambda server: setattr(server, "unlinked", True), neighbours=True)
+        with self._lock:
+            self._servers[name].unlinked = True
+            self._settle_with_replicas(name)
+
+    def isolate(self, name: str) -> None:
+        """Only the platform still reaches it: clients and replication are cut."""
+        with self._lock:
+            self._servers[name].isolated = True
+            self.cut_replication(name)
 
     def load(self, name: str) -> None:
         """It is restarted, and loads its data for minutes: it answers after that, or when healed."""
@@ -145,25 +161,6 @@ class ValkeyServers:
             server.loading = True
             self._launch(server)
 
-    def isolate(self, name: str) -> None:
-        """Only the platform still reaches it: clients and replication are cut."""
-        self._change(name, lambda server: setattr(server, "isolated", True))
-        self.cut_replication(name)
-
-    def heal(self, name: str) -> None:
-        """Thaw, reconnect, and restart what was killed, with the data it last saved. An IP filter stays."""
-        with self._lock:
-            server = self._servers[name]
-            server.unlinked = server.isolated = False
-            self.thaw(name)
-            if server.loading:
-                self._end(server)
-                slow_load.restore(server.directory / DATA)
-                server.loading = False
-            if server.process and not server.alive:
-                self._launch(server)
-        self._change(name, lambda _: None, neighbours=True)
-
     def restart(self, name: str) -> None:
         """A new process on the same port with the same data: what a fail-over inside the service looks like."""
         with self._lock:
@@ -171,93 +168,85 @@ class ValkeyServers:
             self._save_and_end(server)
             self._launch(server)
 
+    def heal(self, name: str) -> None:
+        """Thaw, reconnect, and restart what was killed, with the data it last saved. An IP filter stays."""
+        with self._lock:
+            server = self._servers[name]
+            server.unlinked = server.isolated = server.frozen = False
+            if server.alive and server.process:
+                server.process.send_signal(signal.SIGCONT)
+            if server.loading:
+                self._end(server)
+                slow_load.restore(server.directory / DATA)
+                server.loading = False
+            if server.process and not server.alive:
+                self._launch(server)
+            self._settle_with_replicas(name)
+
+    # -- for who looks at them
+
     @contextlib.contextmanager
     def admin(self, name: str) -> Iterator[Any]:
         """The platform's own connection, on the internal address."""
-        with self._admin_of(self._servers[name]) as client:
+        with self._client(self._servers[name]) as client:
             yield client
 
     def pid(self, name: str) -> int:
         process = self._servers[name].process
         return process.pid if process else 0
 
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._servers)
-
     def close(self) -> None:
-        for activity in self._activities:
-            activity.close()
-        for name in self.names():
+        for end in self._end_activity:
+            end()
+        for name in tuple(self._servers):
             self.forget(name)
         shutil.rmtree(self._root, ignore_errors=True)
-        if self._own_keeper:
-            self._own_keeper.close()
+        self._keeper.close()
 
     # -- bringing a server to what is wanted of it
 
-    def _change(
-        self, name: str, change: Callable[[Server], None], *, neighbours: bool = False, settle: bool = True
-    ) -> None:
-        """What is down or frozen is left alone: it learns of the change when it is back."""
-        with self._lock:
-            if not (server := self._servers.get(name)):
-                return
-            change(server)
-            replicas = [one for one in self._servers.values() if one.source == name] if neighbours else []
-            for one in (server, *replicas) if settle else ():
-                self._settle(one)
+    def _settle_with_replicas(self, name: str) -> None:
+        for server in self._servers.values():
+            if name in (server.name, server.source):
+                self._settle(server)
 
     def _settle(self, server: Server) -> None:
-        """Bring it to what is wanted of it.
+        """What is down or frozen is left alone.
 
         Raises:
             valkey.ValkeyError: it runs, and could not be brought there within START_LIMIT.
         """
         until = time.monotonic() + START_LIMIT
-        while server.alive and not server.frozen and not server.loading:
+        while server.answers:
             try:
-                with self._admin_of(server) as client:
-                    configuration.settle_clients(client, server, cut=self._options.filter_cuts == "all")
-                    configuration.settle_link(client, server, self._admin if self._may_link(server) else None)
+                with self._client(server) as client:
+                    admin = self._admin if self._may_link(server) else None
+                    configuration.settle(client, server, cut=self._options.filter_cuts == "all", admin=admin)
                 return
             except valkey.ValkeyError:  # a CLIENT KILL of somebody's may hit our connection as well
                 if time.monotonic() >= until:
                     raise
                 time.sleep(0.01)
 
-    def _try(self, server: Server, settings: dict[str, str]) -> None:
-        if not server.alive or server.frozen or server.loading:
-            return
-        with self._admin_of(server) as client:
-            for name, value in settings.items():
-                try:
-                    if name != "databases":
-                        client.config_set(name, value)
-                except valkey.ResponseError as refusal:
-                    raise ValueError(f"{name}: {refusal}") from None
-
     def _may_link(self, server: Server) -> bool:
         source = self._servers.get(server.source or "")
-        return not (server.unlinked or server.waits or (source and source.unlinked))
+        return not (server.unlinked or server.awaits_link or (source and source.unlinked))
 
     # -- starting and ending one
 
-    def _launch_first(self, server: Server) -> None:
-        for _ in range(10):  # where a port can't be kept, another program may take it first
-            if self._spawned(server):
-                return
-            server.reserved.release()
-            server.reserved = ReservedPort()
-        server.reserved.release()
-        raise RuntimeError(f"no server for {server.name} would start; see {server.directory}/log")
-
-    def _launch(self, server: Server) -> None:
+    def _launch(self, server: Server, *, ports: int = 1) -> None:
+        """Start its process. ``ports``: how many to try."""
         server.frozen = False
-        if not self._spawned(server):
-            raise RuntimeError(f"the server of {server.name} would not start again; see {server.directory}/log")
+        for attempt in range(ports):
+            if attempt:
+                server.reserved.release()
+                server.reserved = ReservedPort()
+            if self._is_started(server):
+                return
+            self._end(server)
+        raise RuntimeError(f"the server of {server.name} would not start; see {server.directory}/log")
 
-    def _spawned(self, server: Server) -> bool:
-        """Start its process; whether it answers."""
+    def _is_started(self, server: Server) -> bool:
         with (server.directory / "log").open("ab") as log:
             process = subprocess.Popen(
                 [str(self._binary), "-"],
@@ -270,7 +259,7 @@ class ValkeyServers:
         self._keeper.watch(process.pid)
         server.process = process
         source = self._servers.get(server.source or "")
-        told = configuration.lines(
+        lines = configuration.lines(
             self._options,
             server,
             admin=self._admin,
@@ -279,87 +268,72 @@ class ValkeyServers:
         )
         assert process.stdin is not None  # noqa: S101 (asked for just above)
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write("\n".join(told).encode())
+            process.stdin.write("\n".join(lines).encode())
             process.stdin.close()
-        if not self._answers(server, process) or not self._has_its_front(server):
-            self._end(server)
-            return False
-        return True
+        return self._answers(server, process) and self._serves_tls(server)
 
-    def _has_its_front(self, server: Server) -> bool:
-        """Whether TLS is served where it should be."""
+    def _answers(self, server: Server, process: "subprocess.Popen[bytes]") -> bool:
+        """Wait until it answers as itself; False when it ended."""
+        until = time.monotonic() + START_LIMIT
+        while time.monotonic() < until and process.poll() is None:
+            with contextlib.suppress(valkey.ValkeyError), self._client(server) as client:
+                info: Any = client.info()
+                if server.loading or not int(info.get("loading", 0)):
+                    return int(info["process_id"]) == process.pid
+            time.sleep(0.005)
+        return False
+
+    def _serves_tls(self, server: Server) -> bool:
+        """If it is to."""
         certificate, key = self._options.tls_certificate, self._options.tls_key
-        if certificate and key:
-            at = (CLIENTS, server.port), (INTERNAL, server.port)
-            server.front = Front(certificate, key, *at, self._keeper.watch)
-            return server.keeps_out or server.front.open()
-        return True
-
-    def _come_back(self, name: str) -> None:
-        """Promoted with a start in between; what is down or frozen is promoted when it is back."""
-        if (server := self._servers.get(name)) is None or not server.alive or server.frozen or server.loading:
-            return
-        if self._options.promote_empty:
-            self._end(server)
-            (server.directory / DATA).unlink(missing_ok=True)
-        else:
-            self._save_and_end(server)
-        self._launch(server)
+        if not certificate or not key:
+            return True
+        server.proxy = TlsProxy(certificate, key, (CLIENTS, server.port), (INTERNAL, server.port))
+        return server.keeps_out or server.proxy.open()
 
     def _save_and_end(self, server: Server) -> None:
         """Nothing is acknowledged between the saving and the end."""
         if server.alive and not server.frozen and server.process:
-            with contextlib.suppress(Exception), self._admin_of(server) as client:
+            with contextlib.suppress(Exception), self._client(server) as client:
                 client.execute_command("SHUTDOWN", "SAVE", "NOW", "FORCE")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 server.process.wait(START_LIMIT)
         self._end(server)
 
     def _end(self, server: Server) -> None:
-        if server.front:
-            self._keeper.forget(server.front.pid)
-            server.front.end()
-            server.front = None
+        if server.proxy:
+            server.proxy.close(cut=True)
+            server.proxy = None
         if server.process:
             self._keeper.end(server.process)
 
-    def _signal(self, name: str, number: signal.Signals, *, frozen: bool) -> None:
-        with self._lock:
-            server = self._servers[name]
-            if server.alive and server.process:
-                server.process.send_signal(number)
-                if server.front:
-                    server.front.signal(number)
-                server.frozen = frozen
-                self._settle(server)
+    # -- connections
 
-    def _primaries(self) -> "tuple[contextlib.closing[Any], ...]":
-        with self._lock:
-            return tuple(
-                self._admin_of(one, patience=0.2)
-                for one in self._servers.values()
-                if one.source is None and one.alive and not one.frozen
+    def _client(self, server: Server, patience: float = 5) -> "contextlib.closing[Any]":
+        return contextlib.closing(
+            valkey.Valkey(
+                host=INTERNAL, port=server.port, username="platform", password=self._admin, socket_timeout=patience
             )
-
-    def _accounts(self) -> tuple[tuple[str, int, str], ...]:
-        with self._lock:
-            return tuple((INTERNAL, one.port, one.password) for one in self._servers.values() if not one.source)
-
-    def _admin_of(self, server: Server, patience: float = 5) -> "contextlib.closing[Any]":
-        return contextlib.closing(self._client(server, patience))
-
-    def _client(self, server: Server, patience: float) -> "valkey.Valkey":
-        return valkey.Valkey(
-            host=INTERNAL, port=server.port, username="platform", password=self._admin, socket_timeout=patience
         )
 
-    def _answers(self, server: Server, process: "subprocess.Popen[bytes]") -> bool:
-        """Wait until it answers as itself; False when it ended."""
-        until = time.monotonic() + START_LIMIT
-        while time.monotonic() < until and process.poll() is None:
-            with contextlib.suppress(valkey.ValkeyError), self._admin_of(server) as client:
-                info: Any = client.info()
-                if server.loading or not int(info.get("loading", 0)):
-                    return int(info["process_id"]) == process.pid
-            time.sleep(0.005)
-        return False
+    def _primaries(self) -> list["contextlib.closing[Any]"]:
+        with self._lock:
+            return [
+                self._client(one, patience=0.2)
+                for one in self._servers.values()
+                if one.source is None and one.alive and not one.frozen
+            ]
+
+    def _accounts(self) -> list[tuple[str, int, str]]:
+        with self._lock:
+            return [(INTERNAL, one.port, one.password) for one in self._servers.values() if not one.source]
+
+
+class NoServers:
+    """For rehearsals of the control plane alone, and for a great many services."""
+
+    def start(self, *_: object) -> int:
+        return 1
+
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *_, **__: None

@@ -3,75 +3,42 @@
 import hmac
 import json
 import logging
+import os
 import re
+import secrets
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-from ccr_avn.sandbox import requests
+from pydantic import BaseModel
+
 from ccr_avn.sandbox.api import Api
-from ccr_avn.sandbox.control import Command
+from ccr_avn.sandbox.control import Commands
 from ccr_avn.sandbox.faults import CHANGING, Faults, RateLimit
+from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import ApiError
+from ccr_avn.sandbox.requests import check, json_of
 
 HANG = 3600.0
 """Seconds: longer than anybody waits."""
 
 
 class Route(NamedTuple):
-    """``act`` is called with the body and the words of the path."""
-
     method: str
     path: re.Pattern[str]
     act: Callable[..., Any]
-    body: type[requests.Body | requests.Control]
+    body: type[BaseModel] | None
 
 
-def routes(api: Api, control: dict[str, Command]) -> list[Route]:
-    project = "/v1/project/{project}"
-    one = project + "/service/{name}"
-    nothing = requests.Body
-    table: list[tuple[str, str, Callable[..., Any], type[requests.Body | requests.Control]]] = [
-        ("GET", "/v1/me", api.me, nothing),
-        ("GET", "/v1/project", api.projects, nothing),
-        ("GET", "/v1/clouds", api.clouds, nothing),
-        ("GET", "/v1/project//clouds", api.clouds, nothing),
-        ("GET", "/v1/service_versions", api.versions, nothing),
-        ("GET", "/v1/account/{account}/service_versions", api.versions, nothing),
-        ("GET", project, api.project, nothing),
-        ("GET", project + "/kms/ca", api.ca, nothing),
-        ("GET", project + "/clouds", api.clouds, nothing),
-        ("GET", project + "/service_types", api.types, nothing),
-        ("GET", project + "/service-types/{kind}", api.type, nothing),
-        ("GET", project + "/vpcs", api.vpcs, nothing),
-        ("GET", project + "/events", api.events, nothing),
-        ("GET", project + "/integration_types", api.integration_types, nothing),
-        ("POST", project + "/integration", api.integrate, nothing),
-        ("DELETE", project + "/integration/{row}", api.disintegrate, nothing),
-        ("GET", project + "/service", api.services, nothing),
-        ("POST", project + "/service", api.create, requests.Create),
-        ("GET", one, api.service, nothing),
-        ("PUT", one, api.update, requests.Update),
-        ("DELETE", one, api.delete, nothing),
-        ("GET", one + "/backups", api.backups, nothing),
-        ("GET", one + "/integration", api.integrations, nothing),
-        ("GET", one + "/tags", api.tags, nothing),
-        ("PATCH", one + "/tags", api.tag, requests.TagChanges),
-        ("PUT", one + "/tags", api.retag, requests.Tags),
-        ("POST", one + "/user", api.new_user, requests.NewUser),
-        ("GET", one + "/user/{user}", api.user, nothing),
-        ("PUT", one + "/user/{user}", api.change_user, requests.UserChange),
-        ("DELETE", one + "/user/{user}", api.delete_user, nothing),
-        *(("POST", f"/sandbox/{name}", handler, body) for name, (handler, body) in control.items()),
-    ]
-    return [
-        Route(method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), act, body)
-        for method, path, act, body in table
-    ]
+def routes_of(handlers: object) -> Iterator[Route]:
+    for act in vars(type(handlers)).values():
+        for method, path, body in getattr(act, "routes", ()):
+            yield Route(method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), partial(act, handlers), body)
 
 
 class Server(ThreadingHTTPServer):
@@ -79,20 +46,17 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads, request_queue_size, block_on_close = True, 256, False
 
-    def __init__(
-        self,
-        api: Api,
-        control: dict[str, Command],
-        *,
-        lock: threading.RLock,
-        tokens: tuple[str, str],
-        project: str,
-        faults: Faults,
-        rate: RateLimit,
-    ) -> None:
-        self.routes, self.lock, self.tokens, self.project = routes(api, control), lock, tokens, project
-        self.faults, self.rate = faults, rate
-        self.requests: list[dict[str, Any]] = []
+    def __init__(self, platform: Platform, servers: Any, lock: threading.RLock) -> None:
+        options = platform.options
+        self.project = options.project
+        self.token = os.environ.get("CCR_AVN_SANDBOX_TOKEN") or f"sandbox-{secrets.token_urlsafe(12)}"
+        self.control_token = secrets.token_urlsafe(24)
+        self.faults = Faults()
+        self.rate = RateLimit(options.requests_per_second)
+        self.log: list[dict[str, Any]] = []
+        self.lock = lock
+        api = Api(platform, options.tls_ca.read_text() if options.tls_ca else "")
+        self.routes = [*routes_of(api), *routes_of(Commands(platform, servers, self.faults, self.log))]
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -120,10 +84,11 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if path.startswith("/v1/"):
                 record = self._recorded(path, raw)
-                self._befall(record, path, raw)
+                self.server.rate.count()
+                self._suffer_fault(record, path, raw)
             self._send(200, json.dumps(self._answer(path, raw)).encode(), record)
         except ApiError as refusal:
-            self._send(refusal.status, json.dumps(requests.error(refusal)).encode(), record)
+            self._send(refusal.status, json.dumps(refusal.envelope()).encode(), record)
         except _HangUp:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
@@ -139,10 +104,12 @@ class _Handler(BaseHTTPRequestHandler):
             raise ApiError(405 if matches else 404, "No such thing here")
         words = {key: word for key, word in found.groupdict().items() if key not in ("project", "account")}
         try:
-            body = requests.json_of(raw)
-            requests.check(body, route.body)
+            bodies = []
+            if route.body:
+                bodies = [json_of(raw)]
+                check(bodies[0], route.body)
             with self.server.lock:
-                return route.act(body, **words)
+                return route.act(*bodies, **words)
         except ValueError as wrong:
             raise ApiError(400, f"Invalid JSON: {wrong}") from None
         except ApiError:
@@ -156,19 +123,19 @@ class _Handler(BaseHTTPRequestHandler):
 
         Raises: ApiError.
         """
-        port, (token, control_token) = self.server.server_port, self.server.tokens
+        port = self.server.server_port
         if self.headers.get("host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
             raise ApiError(403, "This Host is not served")
         if "origin" in self.headers:
             raise ApiError(403, "Not for web pages")
         given = self.headers.get("authorization", "").encode()
         if path.startswith("/v1/"):
-            if not hmac.compare_digest(given, f"aivenv1 {token}".encode()):
+            if not hmac.compare_digest(given, f"aivenv1 {self.server.token}".encode()):
                 raise ApiError(401, "Missing (expired) db token")
             if (project := re.match(r"/v1/project/([^/]+)", path)) and project[1] != self.server.project:
                 raise ApiError(404, "Project does not exist", "project_does_not_exist")
             return
-        if not hmac.compare_digest(given, f"sandbox {control_token}".encode()):
+        if not hmac.compare_digest(given, f"sandbox {self.server.control_token}".encode()):
             raise ApiError(401, "The control token is missing or wrong: CCR_AVN_SANDBOX_CONTROL has it")
         if "content-type" not in self.headers or self.headers.get_content_type() != "application/json":
             raise ApiError(415, "JSON only")
@@ -177,16 +144,14 @@ class _Handler(BaseHTTPRequestHandler):
         record: dict[str, Any] = {"method": self.command, "path": path, "status": None}
         if self.command in CHANGING:
             try:
-                record["body"] = requests.json_of(raw)
+                record["body"] = json_of(raw)
             except ValueError:
                 record["body"] = {}
-        self.server.requests.append(record)
+        self.server.log.append(record)
         return record
 
-    def _befall(self, record: dict[str, Any], path: str, raw: bytes) -> None:
+    def _suffer_fault(self, record: dict[str, Any], path: str, raw: bytes) -> None:
         """What goes wrong before an answer, or instead of it. Raises: ApiError, _HangUp."""
-        if (seconds := self.server.rate.again_in()) is not None:
-            raise ApiError(429, self.server.rate.message(seconds))
         fault = self.server.faults.take(self.command, path)
         if fault is None:
             return

@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from ccr_avn.sandbox.configuration import ReservedPort
-from ccr_avn.sandbox.tls import Front
+from ccr_avn.sandbox.tls_proxy import TlsProxy
 from ccr_avn.valkey.compare import CompareRequest, compare, engine
 from ccr_avn.valkey.connect import Endpoint
 from tests.functional.compare_corpus import everything
@@ -31,9 +31,9 @@ def ends(tmp_path: Path) -> Iterator[tuple[Pair, dict[str, Endpoint]]]:
         for name, server in (("primary", pair.primary), ("replica", pair.replica)):
             port = ReservedPort()
             stack.callback(port.release)
-            front = Front(files["cert"], files["key"], ("127.0.0.1", port.number), ("127.0.0.1", server.port))
-            stack.callback(front.end)
-            assert front.open()
+            proxy = TlsProxy(files["cert"], files["key"], ("127.0.0.1", port.number), ("127.0.0.1", server.port))
+            stack.callback(proxy.close, cut=True)
+            assert proxy.open()
             uri = f"rediss://default:{PASSWORD}@127.0.0.1:{port.number}"
             made[name] = Endpoint(service=name, uri=uri, ca_file=files["ca"])
         yield pair, made

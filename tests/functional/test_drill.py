@@ -20,6 +20,7 @@ from tests.support.drills import (
     services,
     temporary_replica,
 )
+from tests.support.odd_answers import add_row
 from tests.support.operator import EU, US, Make, Operator, ended
 from tests.support.pairs import add_service, client, paired, uri
 from tests.support.wait import until
@@ -224,7 +225,7 @@ def as_another_service(operator: Operator, name: str) -> None:
 def as_a_source(operator: Operator, name: str) -> None:
     row = {"integration_type": "metrics", "enabled": True, "active": True, "service_integration_id": "m"}
     more = {"source_service": name, "dest_service": "m3", "source_endpoint_id": None, "dest_endpoint_id": None}
-    operator.sandbox.platform.oddities.add_row(name, {**row, **more})
+    add_row(operator, name, {**row, **more})
 
 
 def as_of_another_run(operator: Operator, name: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.odd_answers import overlay_service
 from tests.support.operator import Make, Operator
 from tests.support.pairs import accepts, add_pair, is_promoted, origin, paired
 
@@ -46,7 +47,7 @@ def test_no_list_is_needed_and_no_stranger_matters(operator: Operator) -> None:
     pair = paired(operator)
     add_pair(pair, "odd", "odder")
     odd: dict[str, Any] = {"state": None, "plan": None, "users": None, "service_integrations": [{"enabled": None}]}
-    pair.sandbox.platform.oddities.overlay_service("odd", odd)
+    overlay_service(pair, "odd", odd)
     pair.sandbox.servers.kill("eu")
     pair.sandbox.faults.add(kind="status", status=500, method="GET", path="/service$", times=1000)
     done = pair.ccr(*GO)
@@ -69,7 +70,7 @@ def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(operator: 
     pair = paired(operator)
     pair.sandbox.servers.kill("eu")
     hidden = {"service_uri": "valkey://default:<redacted>@127.0.0.1:1", "components": []}
-    pair.sandbox.platform.oddities.overlay_service("us", hidden)
+    overlay_service(pair, "us", hidden)
     silent = pair.ccr(*GO)
     assert silent.code == 6
     assert f"avn service integration-delete {next(iter(pair.sandbox.platform.rows))}" in silent.err
@@ -130,7 +131,7 @@ def test_from_outside_a_vpc_the_public_route_is_used_by_every_command(operator: 
             "service_uri": f"valkey://default:{service.password}@127.0.0.1:1",
             "components": [{**public, "usage": "primary"}],
         }
-        pair.sandbox.platform.oddities.overlay_service(name, away)
+        overlay_service(pair, name, away)
     assert pair.ccr("verify", "eu", "us", "--level", "marker").code == 0
     assert pair.ccr("gate", "last-known", "us").code == 0
     assert pair.ccr("gate", "last-known", "us", "--route", "privatelink").code == 6

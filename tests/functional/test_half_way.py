@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.odd_answers import overlay_row
 from tests.support.operator import EU, US, Make, Operator, ended
 from tests.support.pairs import accepts, add_service, client, deletions, is_promoted, missing, paired, paused_for, uri
 from tests.support.wait import until
@@ -81,7 +82,7 @@ PROMOTING = (
 def test_a_replica_whose_integration_does_not_say_whom_it_follows_is_not_promoted(
     pair: Operator, odd: dict[str, Any], typed: tuple[tuple[str, ...], ...]
 ) -> None:
-    pair.sandbox.platform.oddities.overlay_row("us", odd)
+    overlay_row(pair, "us", odd)
     for words in typed:
         done = pair.ccr(*words)
         assert done.code == 4, done.err

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.odd_answers import overlay_service
 from tests.support.operator import Make, Operator
 
 
@@ -19,7 +20,7 @@ def ask(operator: Operator, method: str, path: str, body: Any = b"", **headers: 
     """With the token and the type that belong there, unless other headers are given; ``body``: JSON, or bytes as they are."""
     sandbox = operator.sandbox
     control = path.startswith("/sandbox/")
-    token = f"sandbox {sandbox.control_token}" if control else f"aivenv1 {sandbox.token}"
+    token = f"sandbox {sandbox.server.control_token}" if control else f"aivenv1 {sandbox.token}"
     sent = {"authorization": token, "content-type": "application/json", **headers}
     connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=20)
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -61,7 +62,7 @@ def test_the_apis_token_is_not_the_control_token(operator: Operator) -> None:
     refused, _ = ask(operator, "POST", "/sandbox/requests", {}, authorization=f"aivenv1 {operator.sandbox.token}")
     assert refused == 401
     assert ask(operator, "POST", "/sandbox/requests", {})[0] == 200
-    assert ask(operator, "GET", "/v1/me", authorization=f"sandbox {operator.sandbox.control_token}")[0] == 401
+    assert ask(operator, "GET", "/v1/me", authorization=f"sandbox {operator.sandbox.server.control_token}")[0] == 401
     assert ask(operator, "GET", "/v1/me", origin="https://example.com")[0] == 403
 
 
@@ -109,7 +110,7 @@ def test_what_is_not_there_has_the_envelope_too(operator: Operator) -> None:
 
 def test_half_a_surrogate_pair_can_be_told(operator: Operator) -> None:
     create(operator)
-    operator.sandbox.platform.oddities.overlay_service("eu", {"plan": "business-\ud800"})
+    overlay_service(operator, "eu", {"plan": "business-\ud800"})
     assert ask(operator, "GET", "/v1/project/sandbox/service/eu")[1]["service"]["plan"] == "business-\ud800"
 
 

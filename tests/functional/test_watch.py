@@ -135,7 +135,7 @@ def befall(operator: Operator, running: Running) -> None:
     running.fine()
     servers.freeze("p0")
     running.unproven("p0 (127.0.0.1", above=100)
-    servers.thaw("p0")
+    servers.heal("p0")
     running.event("primary answers again")
     running.fine()
     servers.isolate("p0")

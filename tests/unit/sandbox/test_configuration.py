@@ -44,12 +44,12 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def test_sockets_that_are_right_are_not_opened_anew(server: Server) -> None:
     """While they are closed, nobody gets in; and it may fail."""
     running = Running(attempts=0)
-    configuration.settle_clients(running, server, cut=False)
+    configuration.settle(running, server, cut=False, admin=None)
     assert running.sets == []
 
 
 def test_sockets_that_could_not_be_opened_are_tried_again_over_the_connection_that_is_left(server: Server) -> None:
     running, server.filtered = Running(attempts=3), True
-    configuration.settle_clients(running, server, cut=False)
+    configuration.settle(running, server, cut=False, admin=None)
     assert running.sets == ["127.0.0.2"] * 4
     assert running.told["bind"] == "127.0.0.2"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.sandbox import answers
-from ccr_avn.sandbox.records import ApiError, User, lets_in
+from ccr_avn.sandbox.records import ApiError, User, accepts_loopback
 from tests.support.stage import Stage
 
 
@@ -97,7 +97,7 @@ def test_it_has_an_address_during_a_change_of_plan_but_not_while_it_is_built() -
     shown = answers.service(stage.platform, eu)
     assert shown["state"] == "REBUILDING"
     assert shown["service_uri"]
-    assert ("memory", "eu", 8192) in stage.servers.log
+    assert ("change", "eu", {"memory_mb": 8192}) in stage.servers.log
     stage.passes(10)
     assert answers.service(stage.platform, eu)["state"] == "RUNNING"
 
@@ -126,7 +126,7 @@ def test_an_update_that_is_refused_changes_nothing() -> None:
     ],
 )
 def test_a_filter_lets_the_loopback_address_in_only_if_it_holds_it(ip_filter: list[Any], inside: bool) -> None:
-    assert lets_in(ip_filter) is inside
+    assert accepts_loopback(ip_filter) is inside
 
 
 def test_without_persistence_power_off_keeps_nothing() -> None:
@@ -160,9 +160,9 @@ def test_what_is_well_again_is_not_replaced() -> None:
 def test_a_first_link_may_come_late() -> None:
     stage = Stage(sync_delay=4.0)
     stage.pair()
-    assert ("link", "us") not in stage.servers.log
+    assert ("change", "us", {"awaits_link": False}) not in stage.servers.log
     stage.passes(4)
-    assert ("link", "us") in stage.servers.log
+    assert ("change", "us", {"awaits_link": False}) in stage.servers.log
 
 
 def test_users_have_the_rights_they_were_given() -> None:
@@ -171,7 +171,7 @@ def test_users_have_the_rights_they_were_given() -> None:
     stage.platform.set_user(
         "eu", "app", User(password="pw", access={"valkey_acl_keys": ["a*"], "valkey_acl_categories": ["+@read"]})
     )
-    assert stage.servers.log[-1] == ("users", "eu", (("app", "~a* &* +@read"),))
+    assert stage.servers.log[-1] == ("change", "eu", {"users": {"app": ("pw", "~a* &* +@read")}})
     assert [one["username"] for one in answers.users(stage.platform, eu)] == ["default", "app"]
     assert User(password="pw", access={}).rules == "~* &* +@all"
     stage.platform.set_user("eu", "app", None)
