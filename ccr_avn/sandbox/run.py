@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccr_avn.sandbox.certificates import with_certificates
+from ccr_avn.sandbox.certificates import must_load, with_certificates
 from ccr_avn.sandbox.faults import Faults
 from ccr_avn.sandbox.keeper import Keeper
 from ccr_avn.sandbox.options import SandboxOptions
@@ -73,6 +73,7 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
         UsageError: the files for TLS can't be used.
         ModuleNotFoundError: the packages of the extra ``sandbox`` are not installed.
     """
+    must_load(options)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(
         OSError, ValueError
