@@ -36,22 +36,21 @@ NO_PAST = Succession()
 
 def successions(services: tuple[Service, ...], recorded: Iterable[Recorded] = ()) -> dict[str, Succession]:
     """The past of every service that has one, by name. ``recorded``: the promotions in this machine's journals."""
-    recorded = tuple(recorded)
+    recorded, known = tuple(recorded), {one.name: one for one in services}
     claimants: dict[str, list[str]] = defaultdict(list)
     origins: dict[str, str] = {}
     for new in services:
         origin = origin_of(new)
-        if origin is None or origin.name == new.name or _is_anothers(origin, new):
-            continue
+        if origin is None or origin.name == new.name or origin.new_created not in (None, created(new)):
+            continue  # tags that were written for another service: copied, or recreated with them under the same name
         origins[new.name] = origin.name
-        for old in services:
-            if old.name == origin.name and not is_origin(origin, old, new) and _may_be(origin, old, new):
-                claimants[old.name].append(new.name)
-    names = {*origins, *(one.new for one in recorded)}
-    candidates = [one for one in services if one.name in names]
+        old = known.get(origin.name)
+        if old and not is_origin(origin, old, new) and _may_be(origin, old, new):
+            claimants[old.name].append(new.name)
+    candidates = [known[name] for name in {*origins, *(one.new for one in recorded)} if name in known]
     found = {old.name: later for old in services if (later := successors(old, candidates, recorded))}
     for name, later in found.items():
-        origins |= {new.name: name for new in later if new.name not in origins}
+        origins = {new.name: name for new in later} | origins
     return {
         name: Succession(
             origin=origins.get(name, ""),
@@ -62,17 +61,10 @@ def successions(services: tuple[Service, ...], recorded: Iterable[Recorded] = ()
     }
 
 
-def _is_anothers(origin: Origin, new: Service) -> bool:
-    """Whether the tags were written for another service: copied, or recreated under the same name with its tags."""
-    return origin.new_created is not None and origin.new_created != created(new)
-
-
 def _may_be(origin: Origin, old: Service, new: Service) -> bool:
     """Whether a tag that has a name only may mean this service: it is not younger than what came from it."""
-    if origin.old_created is not None:
-        return False
     made, then = created(old), created(new)
-    return made is None or then is None or made <= then
+    return origin.old_created is None and (made is None or then is None or made <= then)
 
 
 TYPES = ("valkey", "redis")
@@ -130,14 +122,25 @@ def pairs_of(
     """
     known = {one.name: one for one in services if one.type in TYPES}
     past = successions(tuple(known.values()), recorded)
-    pairs = _listed(known, past)
-    paired = {one.name for pair in pairs for one in pair.services}
-    alone = [
+    # By both names, and whether the primary is in another project: a namesake of it may be one here.
+    pairs: dict[tuple[str, str, bool], Pair] = {}
+    for one in known.values():
+        if row := one.row:
+            other = None if row.crosses_projects else known.get(row.source or "")
+            pairs[row.source or "", one.name, row.crosses_projects] = _pair(row, other, one, past)
+    for one in known.values():  # and what only the primary lists
+        for row in one.integrations:
+            unseen = row is not one.row and (one.name, row.dest, False) not in pairs
+            if row.is_fed_by(one.name) and row.dest and unseen:
+                other = None if row.crosses_projects else known.get(row.dest)
+                pairs[one.name, row.dest, False] = _pair(row, one, other, past)
+    paired = {one.name for pair in pairs.values() for one in pair.services}
+    singles = [
         Pair(primary_name=name, primary=one, replica=None, row=None, past=past.get(name, NO_PAST))
         for name, one in known.items()
         if name not in paired
     ]
-    found = _ordered([*pairs, *alone])
+    found = _ordered([*pairs.values(), *singles])
     return tuple(replace(one, drill=drills.get(one.replica_name or one.primary_name)) for one in found)
 
 
@@ -170,32 +173,12 @@ def with_expected(
     return _ordered({id(pair): pair for pair in (*shown, *wanted.values())}.values())
 
 
-def _listed(known: dict[str, Service], past: dict[str, Succession]) -> tuple[Pair, ...]:
-    """One pair for every replica: its row is listed on both sides, and what its own side says counts."""
-    pairs: dict[tuple[str, str, bool], Pair] = {}
-    for one in known.values():
-        for row in one.integrations:
-            own = row is one.row
-            if (own or (row.is_fed_by(one.name) and row.dest)) and (own or _key(row, own) not in pairs):
-                pairs[_key(row, own)] = _pair(one, row, known, past)
-    return tuple(pairs.values())
-
-
-def _key(row: Integration, own: bool) -> tuple[str, str, bool]:
-    """If the integration crosses projects, the side in this project distinguishes two services of the same name."""
-    return row.source or "", row.dest or "", own and row.crosses_projects
-
-
-def _pair(one: Service, row: Integration, known: dict[str, Service], past: dict[str, Succession]) -> Pair:
-    """The pair of a row that ``one`` lists; the other side is looked up where it is in the same project."""
-    own = row is one.row
-    other = None if row.crosses_projects else known.get((row.source if own else row.dest) or "")
-    primary = other if own else one
+def _pair(row: Integration, primary: Service | None, replica: Service | None, past: dict[str, Succession]) -> Pair:
     return Pair(
         primary_name=row.source or UNNAMED,
         replica_name=row.dest or UNNAMED,
         primary=primary,
-        replica=one if own else other,
+        replica=replica,
         row=row,
         past=past.get(primary.name, NO_PAST) if primary else NO_PAST,
     )
