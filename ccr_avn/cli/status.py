@@ -3,9 +3,10 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,16 +19,18 @@ from ccr_avn.monitoring.ask import begin
 from ccr_avn.output import console
 from ccr_avn.signals import Signals, within
 
+if TYPE_CHECKING:
+    from ccr_avn.monitoring.status import PairStatus
+
 WARN_LAG, CRIT_LAG = 10 * 1024 * 1024, 100 * 1024 * 1024
 
 UNKNOWN = 3
-"""Exit code of Nagios' plugins, and of --exit-code, for whatever keeps us from telling."""
-
+"""Exit code of Nagios' plugins, and of --exit-code, where a failure of ours keeps the health from being known."""
 
 Format = Literal["table", "json", "nagios", "prometheus"]
 
 
-class CantTell(CcrError):
+class HealthUnknown(CcrError):
     """Where the exit code is the health, a failure of ours must not look like one of the pairs."""
 
     code = UNKNOWN
@@ -37,8 +40,8 @@ class StatusCommand(HelpCommand):
     """Where the exit code is the health, every failure of ours is UNKNOWN, exit code 3: also a word mistyped."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        nagios, health = asks_for_nagios(args), "--exit-code" in args
-        with _unknown_instead(nagios=nagios, health=health):
+        nagios = "--format=nagios" in args or ("--format", "nagios") in pairwise(args)
+        with _unknown_instead(nagios=nagios, health="--exit-code" in args):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
@@ -54,11 +57,6 @@ class StatusCommand(HelpCommand):
 
 
 COMMAND = StatusCommand
-
-
-def asks_for_nagios(words: list[str]) -> bool:
-    """Whether the words say `--format nagios`, even when others among them can't be understood."""
-    return "--format=nagios" in words or ("--format", "nagios") in pairwise(words)
 
 
 def status(
@@ -123,22 +121,66 @@ def status(
     if not data_plane:
         options.refuse_unused(context, "--no-data-plane", "--data-plane", "data_timeout", "warn_lag", "crit_lag")
     form = _checked(form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
-    answer = begin(avn, project, call_timeout, _wanted(names, expected), console.note)
-    from ccr_avn.cli.status_told import look_and_tell  # heavy: avn is asked already meanwhile
-    from ccr_avn.monitoring.verdicts import Limits
+    wanted = dict.fromkeys([*names, *(name for pair in expected for name in pair)])
+    answer = begin(avn, project, call_timeout, tuple(wanted), console.note)
+    from ccr_avn.history.resume import unfinished  # heavy, as the others: avn is asked already meanwhile
+    from ccr_avn.monitoring.health import judged, overall
+    from ccr_avn.monitoring.status import CODES, Known
 
-    code = look_and_tell(
-        answer(),
-        form,
-        output,
-        names=names,
-        expected=expected,
-        setting=options.setting(project, ca_file, route),
-        data_timeout=data_timeout if data_plane else None,
-        limits=Limits(warn=warn_lag, crit=crit_lag),
+    setting = options.setting(project, ca_file, route)
+    services, now = answer(), datetime.now(UTC)
+    known = Known(
+        now=now,
+        warn=warn_lag,
+        crit=crit_lag,
+        project=setting.project,
+        unfinished=unfinished(project, now.timestamp()),
+        compared=setting.rejections.compared,
     )
+    found = judged(services, names, expected, known, setting, data_timeout if data_plane else None)
+    _show(found, form, output, getattr(services, "left_out", ()), setting.project.name)
     if exit_code:
+        raise typer.Exit(CODES[overall(found)])
+
+
+def _show(
+    found: "tuple[PairStatus, ...]", form: Format, output: Path | None, left_out: tuple[str, ...], project: str | None
+) -> None:
+    """``left_out``: what avn said that can't be read."""
+    from ccr_avn.aiven.program import default_project
+    from ccr_avn.history import drills
+    from ccr_avn.monitoring import nagios, prometheus
+    from ccr_avn.output import tables
+
+    if form == "nagios":
+        line, code = nagios.line_of(found, left_out)
+        console.say(line)
         raise typer.Exit(code)
+    for note in left_out:
+        console.warn(note)
+    if form == "prometheus":
+        _show_metrics(prometheus.text_of(found, project or default_project()), output)
+    elif form == "json":
+        result = {**tables.as_dict(found, drills.newest(project)), "warnings": list(left_out)}
+        console.envelope("status", ok=True, changed=False, result=result)
+    else:
+        console.say("\n".join(tables.lines(found, drills.newest(project))))
+
+
+def _show_metrics(text: str, output: Path | None) -> None:
+    from ccr_avn.files import PUBLIC, replace_file
+
+    if output is None:
+        console.say(text.rstrip("\n"))
+        return
+    try:
+        replace_file(output, text, PUBLIC)  # the collector is another user
+    except OSError as error:
+        raise UsageError(
+            f"--output: {output} can't be written",
+            detail=error.strerror or str(error),
+            hint="choose a file in an existing, writable directory",
+        ) from None
 
 
 def _expected(given: list[str]) -> tuple[tuple[str, str], ...]:
@@ -161,11 +203,6 @@ def _expected(given: list[str]) -> tuple[tuple[str, str], ...]:
         options.check_name("--expect REPLICA", replica)
         pairs.append((primary, replica))
     return tuple(dict.fromkeys(pairs))
-
-
-def _wanted(names: tuple[str, ...], expected: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """All names that are known, in case that they have to be asked for one by one."""
-    return tuple(dict.fromkeys([*names, *(name for pair in expected for name in pair)]))
 
 
 def _lines(file: Path) -> list[str]:
@@ -192,24 +229,29 @@ def _checked(form: Format, output: Path | None, *, json: bool, warn_lag: int, cr
     Raises:
         UsageError: the options don't go together.
     """
-    if json and form not in ("table", "json"):
-        raise UsageError(
+    rules = (
+        (
+            not json or form in ("table", "json"),
             f"--json and --format {form} don't go together",
-            detail="there is only one output format",
-            hint="omit one of them",
-        )
-    if output and form != "prometheus":
-        raise UsageError(
+            "there is only one output format",
+            "omit one of them",
+        ),
+        (
+            not output or form == "prometheus",
             "--output requires --format prometheus",
-            detail="it is for node_exporter's textfile collector",
-            hint="for other formats: ccr-avn status > FILE",
-        )
-    if not 0 < warn_lag <= crit_lag:
-        raise UsageError(
+            "it is for node_exporter's textfile collector",
+            "for other formats: ccr-avn status > FILE",
+        ),
+        (
+            0 < warn_lag <= crit_lag,
             f"--warn-lag {warn_lag} and --crit-lag {crit_lag} don't go together",
-            detail="both in bytes, above 0, and --warn-lag not above --crit-lag",
-            hint="--warn-lag 10485760 --crit-lag 104857600",
-        )
+            "both in bytes, above 0, and --warn-lag not above --crit-lag",
+            "--warn-lag 10485760 --crit-lag 104857600",
+        ),
+    )
+    for holds, what, detail, hint in rules:
+        if not holds:
+            raise UsageError(what, detail=detail, hint=hint)
     return "json" if json else form
 
 
@@ -221,24 +263,16 @@ def _unknown_instead(*, nagios: bool, health: bool) -> Iterator[None]:
     except (typer.Exit, typer.Abort, BrokenPipeError):
         raise
     except Exception as problem:
+        what, detail, hint = f"internal error: {type(problem).__name__}", "", ""
+        if isinstance(problem, CcrError):
+            what, detail, hint = problem.what, problem.detail, problem.hint
+        elif hasattr(problem, "format_message"):
+            what = str(problem.format_message())
         if nagios:
-            _end_unknown(problem)
+            from ccr_avn.monitoring.nagios import failure
+
+            console.say(failure(f"{what} ({detail})" if detail else what))
+            raise typer.Exit(UNKNOWN) from None
         if health:
-            told = problem if isinstance(problem, CcrError) else CcrError(_why(problem))
-            raise CantTell(told.what, detail=told.detail, hint=told.hint) from problem
+            raise HealthUnknown(what, detail=detail, hint=hint) from problem
         raise
-
-
-def _end_unknown(problem: Exception) -> None:
-    from ccr_avn.monitoring.nagios import failure
-
-    console.say(failure(_why(problem)))
-    raise typer.Exit(UNKNOWN)
-
-
-def _why(problem: Exception) -> str:
-    if isinstance(problem, CcrError):
-        return f"{problem.what} ({problem.detail})" if problem.detail else problem.what
-    if hasattr(problem, "format_message"):
-        return str(problem.format_message())
-    return f"internal error: {type(problem).__name__}"

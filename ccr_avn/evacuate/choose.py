@@ -9,9 +9,8 @@ from typing import Literal
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
-from ccr_avn.monitoring.collect import Look, Looks
+from ccr_avn.monitoring.collect import Look, Looks, closed
 from ccr_avn.monitoring.pairs import Pair
-from ccr_avn.monitoring.verdicts import closed
 from ccr_avn.procedures.gates.links import Rejections
 from ccr_avn.procedures.gates.services import rebalancing
 from ccr_avn.procedures.gates.settings import DEFAULTS, networks

@@ -1,9 +1,8 @@
-"""Collects what status shows: services and pairs from Aiven, the replication state from each server."""
+"""Asks every server of the pairs at once for its replication state; and whether a service accepts clients."""
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +15,10 @@ from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import Unreachable
 from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.plan.execute import World
-from ccr_avn.procedures.gates.settings import lets_nobody_in
+from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
 from ccr_avn.procedures.lookup import ask_each
 from ccr_avn.procedures.steps import Setting, endpoint
-from ccr_avn.valkey.diagnose import Answered, OutOfReach, TurnedAway
+from ccr_avn.valkey.diagnose import Admission, Answered, OutOfReach, TurnedAway
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
 
@@ -43,13 +42,16 @@ GRACE = 0.1
 SHUT = 1.5
 """Seconds within which a service that its ip_filter shuts would have answered if the filter were not in force."""
 
+ENTRIES_SHOWN = 3
+"""Entries of an ip_filter that are shown."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """What a service's data plane answered, or why nothing.
 
-    ``ours``: it is we who can't ask, so that nothing is known of it. ``answered``: something is there that lets clients in,
-    be it with a refusal. ``refused``: the connection was refused. ``hint``: what can help.
+    ``ours``: the problem is on this machine, so that nothing is known of it. ``answered``: something there accepts clients,
+    even if it refused this one. ``refused``: the connection was refused. ``hint``: what can help.
     """
 
     side: ReplicationInfo | None = None
@@ -61,8 +63,8 @@ class Look:
 
     def trouble_of(self, name: str) -> str:
         """Why there is no answer, with the service's name in front, once."""
-        told = self.trouble or "not asked"
-        return told if told.startswith(name) else f"{name}: {told}"
+        why = self.trouble or "not asked"
+        return why if why.startswith(name) else f"{name}: {why}"
 
 
 Looks = dict[str, Look]
@@ -78,48 +80,47 @@ def look_at_all(
 ) -> Looks:
     """One look at every service of ``pairs`` and of ``more``, in at most ``limit`` seconds for all of them.
 
-    Primaries are asked once their replicas have answered, so that a lag may be overstated but not understated.
+    Primaries are asked after the replicas, so that a lag may be overstated but not understated.
     """
-    began = time.monotonic()
-    until = began + limit
+    until = time.monotonic() + limit
     services = {one.name: one for one in (*more, *(side for pair in pairs for side in pair.services))}
-    answered = {pair.replica.name: threading.Event() for pair in pairs if pair.replica}
-    followers: dict[str, list[threading.Event]] = defaultdict(list)
-    for pair in pairs:
-        if pair.replica:
-            followers[pair.primary_name].append(answered[pair.replica.name])
-    looks: Looks = {}
+    replicas = {pair.replica.name for pair in pairs if pair.replica}
+    primaries = {pair.primary_name for pair in pairs if pair.replica} - replicas
     setting = Setting(ca_file=ca_file, route=route)
+    looks: Looks = {}
+    threads: dict[str, threading.Thread] = {}
 
-    def read(service: Service) -> None:
-        def hold() -> None:
-            for event in followers[service.name]:
-                event.wait(max(0.0, until - limit / 2 - time.monotonic()))
+    def look(service: Service) -> None:
+        looks[service.name] = _look(service, setting, until)
 
-        try:
-            latest = min(until, began + SHUT) if lets_nobody_in(service) else until
-            looks[service.name] = _look(service, setting, latest, hold)
-        finally:
-            if service.name in answered:
-                answered[service.name].set()
+    def start(names: Iterable[str]) -> None:
+        for name in names:
+            # Daemons: a name that is looked up for ever must not keep the command from ending.
+            thread = threading.Thread(target=look, args=(services[name],), daemon=True)
+            with suppress(RuntimeError):  # a limit of processes: that one is not asked
+                thread.start()
+                threads[name] = thread
 
-    # Daemons: a name that is looked up for ever must not keep the command from ending.
-    threads = [threading.Thread(target=read, args=(one,), daemon=True) for one in services.values()]
-    for thread in threads:
-        with suppress(RuntimeError):  # a limit of processes: that one is not asked
-            thread.start()
-    for thread in filter(threading.Thread.is_alive, threads):
-        thread.join(max(0.0, until + GRACE - time.monotonic()))
+    def wait(names: Iterable[str], latest: float) -> None:
+        for name in names & threads.keys():
+            threads[name].join(max(0.0, latest - time.monotonic()))
+
+    start(services.keys() - primaries)
+    wait(replicas, until - limit / 2)
+    start(services.keys() & primaries)
+    wait(services.keys(), until + GRACE)
     late = Look(trouble=f"no answer within {limit:g} s", ours=True)  # a name that is looked up for ever; a busy machine
     return {name: looks.get(name, late) for name in services}
 
 
-def _look(service: Service, setting: Setting, until: float, hold: Callable[[], None]) -> Look:
+def _look(service: Service, setting: Setting, until: float) -> Look:
     if service.state == "POWEROFF":
         return Look(trouble="powered off")
+    if lets_nobody_in(service):
+        until = min(until, time.monotonic() + SHUT)
     try:
         where = replace(endpoint(service, setting), timeout=max(0.0, until - time.monotonic()))
-        return Look(side=fetch_replication(where, until=until, hold=hold))
+        return Look(side=fetch_replication(where, until=until))
     except Unreachable as error:
         ours, answered = isinstance(error, OutOfReach) or not error.passing, isinstance(error, Answered)
         refused = isinstance(error, TurnedAway)
@@ -128,3 +129,28 @@ def _look(service: Service, setting: Setting, until: float, hold: Callable[[], N
         return Look(trouble=f"the address of {service.name} can't be used", ours=True)
     except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the service wrongly called silent)
         return Look(trouble=f"internal error: {type(bug).__name__}", ours=True)
+
+
+def admission(service: Service, look: Look) -> Admission:
+    """Whether it accepts clients. Only a refused connection together with the filter shows that it does not."""
+    if service.state == "POWEROFF":
+        return Admission(state="closed", why="it is powered off")
+    if look.side is not None:
+        return Admission(state="open", why=f"it answers as a {look.side.role}")
+    if look.answered:
+        return Admission(state="open", why="it answers")
+    if lets_nobody_in(service):
+        sure = look.refused or not look.trouble  # without a look the platform's word is all there is
+        why = f"its ip_filter is {NOBODY}" + ("" if sure else f", but {look.trouble}")
+        return Admission(state="closed" if sure else "unknown", why=why)
+    entries = networks(service.user_config.get("ip_filter", ["0.0.0.0/0", "::/0"]))
+    if not entries:
+        return Admission(state="open", why="nothing shows that it is closed")
+    more = f" and {len(entries) - ENTRIES_SHOWN} more" if len(entries) > ENTRIES_SHOWN else ""
+    return Admission(state="open", why=f"its ip_filter admits {', '.join(entries[:ENTRIES_SHOWN])}{more}")
+
+
+def closed(service: Service, look: Look) -> str:
+    """What shows that it accepts no client; empty if nothing does."""
+    found = admission(service, look)
+    return found.why if found.state == "closed" else ""

@@ -1,236 +1,220 @@
-"""The health of one pair: its facts as plain data, and a verdict with reasons. Pure."""
+"""Judges what is wrong with a service or a pair, how severe it is, and which command can help."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal
+import shlex
+from collections.abc import Iterable
+from dataclasses import replace
 
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
-from ccr_avn.monitoring.collect import Look, Looks
-from ccr_avn.monitoring.pairs import Pair
-from ccr_avn.monitoring.verdicts import WORSE, Health, Known, Limits, Words, admission, verdicts
+from ccr_avn.history.drills import drills_of
+from ccr_avn.history.promotions import promotions
+from ccr_avn.monitoring.collect import Looks, closed, look_at_all
+from ccr_avn.monitoring.pairs import UNNAMED, Pair, chosen, pairs_of, with_expected
+from ccr_avn.monitoring.status import NO_LOOK, WORSE, Health, Known, PairStatus, Verdict
+from ccr_avn.procedures.gates.links import as_compared
+from ccr_avn.procedures.gates.settings import NOBODY
+from ccr_avn.procedures.steps import Setting
+from ccr_avn.units import format_duration
 from ccr_avn.valkey.diagnose import Admission
-from ccr_avn.valkey.replication import lag_of, link_of
-
-Rank = Literal[
-    "pair",
-    "single",
-    "fork or unrecorded promotion",
-    "drill's service",
-    "current primary",
-    "old primary, closed",
-    "old primary, unknown whether closed",
-    "old primary, still open",
-    "missing",
-]
-
-RECENT = 30 * 3600.0
-"""Seconds that a backup counts as recent: they are daily at the rarest, with some hours to take one."""
-
-NO_LOOK = Look()
+from ccr_avn.valkey.replication import NOT_LINKED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairStatus:
-    """``lag_bytes``, ``last_io_seconds`` and ``backup_age`` (seconds) are None where they aren't known.
+def judged(
+    services: tuple[Service, ...],
+    names: tuple[str, ...],
+    expected: tuple[tuple[str, str], ...],
+    known: Known,
+    setting: Setting,
+    data_timeout: float | None,
+) -> tuple[PairStatus, ...]:
+    """The pairs of these names, all without names, and those that are expected.
 
-    ``rank``: what the pair, or the service alone, is. ``closed``: what shows that an old primary lets nobody in. ``age``:
-    of a drill's service, in seconds. ``related``: open services that share its primary's history, and nothing records
-    why. ``next``: the commands that can help, the first one first.
+    ``data_timeout``: seconds for all servers to answer; None: they are not asked.
     """
-
-    pair: Pair
-    rank: Rank
-    closed: str
-    link: str
-    lag_bytes: int | None
-    last_io_seconds: int | None
-    backup_age: float | None
-    exposure: tuple[str, ...]
-    health: Health
-    reasons: tuple[str, ...]
-    next: tuple[Words, ...]
-    related: tuple[str, ...]
-    age: float | None
-    primary: Look
-    replica: Look
-
-    def told(self) -> dict[str, Any]:
-        """As plain data, without secrets."""
-        pair = self.pair
-        return {
-            "primary": _service(pair, pair.primary, pair.primary_name, self.primary),
-            "replica": _service(pair, pair.replica, pair.replica_name, self.replica) if pair.replica_name else None,
-            "standing": self.rank,
-            "promoted_from": pair.past.origin or None,
-            "promoted": list(pair.past.successors),
-            "closed": self.closed or None,
-            "shares_history_with": list(self.related),
-            "drill": None if pair.drill is None else {"run": pair.drill or None, "age_seconds": _whole(self.age)},
-            "integration": integration(pair),
-            "link": self.link,
-            "lag_bytes": self.lag_bytes,
-            "last_io_seconds": self.last_io_seconds,
-            "backup_age_seconds": _whole(self.backup_age),
-            "exposure": list(self.exposure),
-            "health": self.health,
-            "reasons": list(self.reasons),
-            "next": [list(words) for words in self.next],
-        }
+    project = known.project.name
+    wanted = {name for pair in expected for name in pair}
+    made = {name: run for name, run in drills_of(services, project).items() if name not in wanted}
+    every = pairs_of(services, promotions(project), made)
+    pairs = with_expected(chosen(every, names), every, expected)
+    any_single = any(not one.replica_name and one.drill is None for one in pairs)
+    among = tuple(one for one in every if one.drill is None and one.primary) if any_single else ()
+    looks = None
+    if data_timeout is not None:
+        more = tuple(one.primary for one in among if one.primary)
+        looks = look_at_all(pairs, limit=data_timeout, ca_file=setting.ca_file, route=setting.route, more=more)
+    return pair_statuses(pairs, looks, known, among=among)
 
 
 def pair_statuses(
-    pairs: tuple[Pair, ...],
-    looks: Looks | None,
-    *,
-    limits: Limits,
-    now: datetime,
-    known: Known | None = None,
-    among: tuple[Pair, ...] = (),
+    pairs: tuple[Pair, ...], looks: Looks | None, known: Known, *, among: tuple[Pair, ...] = ()
 ) -> tuple[PairStatus, ...]:
     """Every pair, and every service without a replica; ``looks`` None: data planes were not asked.
 
     ``among``: the others, with which one may share its history.
     """
-    related = _related((*among, *pairs), looks or {})
-    return tuple(_status_of(pair, looks, limits, now, known or Known(), related) for pair in pairs)
+    looks = looks or {}
+    later = _later((*among, *pairs), looks)
+    found = []
+    for pair in pairs:
+        name = pair.primary_name
+        earlier = tuple(old for old, new in later.items() if name in new)
+        seen = PairStatus(
+            pair=pair,
+            primary=looks.get(name, NO_LOOK) if pair.primary else NO_LOOK,
+            replica=looks.get(pair.replica_name, NO_LOOK) if pair.replica else NO_LOOK,
+            known=known,
+            related=(*earlier, *later.get(name, ())),
+            later=later.get(name, ()),
+        )
+        found.append(replace(seen, verdicts=tuple(_verdicts(seen))))
+    return tuple(found)
 
 
-def _related(pairs: tuple[Pair, ...], looks: Looks) -> dict[str, tuple[str, ...]]:
-    """Which open services have one's history as their earlier one, or the other way round, without a record of why.
+def _later(pairs: tuple[Pair, ...], looks: Looks) -> dict[str, tuple[str, ...]]:
+    """The open services whose earlier history is that of another open one, by that one's name, without a record of why.
 
     It proves a common origin and nothing else: forks are ordinary.
     """
     singles = {pair.primary_name: pair for pair in pairs if pair.drill is None}
-    sides = {name: read.side for name, read in looks.items() if name in singles and read.side}
+    sides = {name: look.side for name, look in looks.items() if name in singles and look.side}
     masters = {side.replid: name for name, side in sides.items() if side.role == "master"}
     found: dict[str, tuple[str, ...]] = {}
     for new, side in sides.items():
         old = masters.get(side.replid2) if side.was_promoted else None
         if old and new not in singles[old].past.successors:
-            found[old], found[new] = (*found.get(old, ()), new), (*found.get(new, ()), old)
+            found[old] = (*found.get(old, ()), new)
     return found
 
 
 def overall(found: Iterable[PairStatus]) -> Health:
     """The one verdict that every format and exit code gives; unknown where there is nothing to judge."""
-    return max(
-        (one.health for one in found if one.pair.counts or one.health != "ok"), key=WORSE.index, default="unknown"
-    )
+    judged = (one.health for one in found if one.pair.counts or one.health != "ok")
+    return max(judged, key=WORSE.index, default="unknown")
 
 
-def integration(pair: Pair) -> str:
-    if pair.row is None:
-        return "none"
-    return "active" if pair.row.active else "inactive"
+def _verdicts(one: PairStatus) -> Iterable[Verdict]:
+    yield from _of_a_drill(one) if one.pair.drill is not None else _of_a_pair(one)
+    if one.related:
+        shared = f"{one.pair.primary_name} shares its history with {' and '.join(one.related)}"
+        yield "ok", f"{shared}: a fork, or a promotion that was not recorded", ()
 
 
-def _status_of(
-    pair: Pair, looks: Looks | None, limits: Limits, now: datetime, known: Known, related: Mapping[str, tuple[str, ...]]
-) -> PairStatus:
-    primary = (looks or {}).get(pair.primary.name, NO_LOOK) if pair.primary else NO_LOOK
-    replica = (looks or {}).get(pair.replica.name, NO_LOOK) if pair.replica else NO_LOOK
-    asked = looks is not None and bool(pair.replica)
-    link = link_of(primary.side, replica.side) if asked else "-"
-    lag = lag_of(primary.side, replica.side) if asked else None
-    age = backup_age(pair.primary, now)
-    admits = admission(pair.primary, primary) if pair.primary and pair.past.is_old else None
-    others = related.get(pair.primary_name, ())
-    later = tuple(
-        one
-        for one in others
-        if primary.side and (side := (looks or {})[one].side) and side.replid2 == primary.side.replid
-    )
-    found = list(verdicts(pair, link, lag, (primary, replica), limits, known, later))
-    if others:
-        shared = f"{pair.primary_name} shares its history with {' and '.join(others)}"
-        found.append(("ok", f"{shared}: a fork, or a promotion that was not recorded", ()))
-    made = pair.services[-1].created if pair.drill is not None and pair.services else None
-    return PairStatus(
-        pair=pair,
-        rank=_rank(pair, admits, bool(others)),
-        closed=admits.why if admits and admits.state == "closed" else "",
-        link="up, primary unknown" if link == "up" and lag is None else link,
-        lag_bytes=lag,
-        last_io_seconds=replica.side.last_io_seconds if replica.side else None,
-        backup_age=age,
-        exposure=tuple(exposure(pair, age)),
-        health=max((health for health, *_ in found), key=WORSE.index, default="ok"),
-        reasons=tuple(reason for _, reason, _ in found),
-        next=tuple(dict.fromkeys(words for *_, words in found if words)),
-        related=others,
-        age=max(0.0, (now - _aware(made)).total_seconds()) if made else None,
-        primary=primary,
-        replica=replica,
-    )
+def _of_a_drill(one: PairStatus) -> Iterable[Verdict]:
+    """Whatever else it does is the drill's."""
+    name = one.pair.replica_name or one.pair.primary_name
+    words = ("ccr-avn", "drill", "--clean", "--only", name, *one.known.project.flag)
+    yield "ok", f"{name} was made by a drill, and is billed until it is terminated", words
 
 
-OLD: dict[str, Rank] = {
-    "closed": "old primary, closed",
-    "open": "old primary, still open",
-    "unknown": "old primary, unknown whether closed",
-}
-
-
-def _rank(pair: Pair, admits: Admission | None, is_related: bool) -> Rank:
+def _of_a_pair(one: PairStatus) -> Iterable[Verdict]:
+    pair = one.pair
+    for run in one.known.unfinished:
+        if {pair.primary_name, pair.replica_name or pair.primary_name} <= set(run.services):
+            what = f"run {run.run} on this machine ({run.command}) has no end: it was killed, or is still running"
+            yield "warning", what, run.next
     if pair.missing:
-        return "missing"
-    if pair.drill is not None:
-        return "drill's service"
-    if admits:
-        return OLD[admits.state]
-    if pair.is_current:
-        return "current primary"
+        yield "critical", f"the expected pair is missing: {pair.missing}", ()
+        if one.replica.side and one.replica.side.role == "slave":
+            hidden = "its promotion is in progress, or this token can't see the integration"
+            yield "critical", f"{pair.replica_name} is a replica nevertheless: {hidden}", ()
+        return
+    yield from _succession(one)
+    yield from _paused(one)
+    if pair.past.is_old and not pair.replica_name:
+        return  # how it fares is nobody's concern, as long as it is closed
+    yield from _sides(one)
     if pair.replica_name:
-        return "pair"
-    return "fork or unrecorded promotion" if is_related else "single"
+        yield from _replication(one)
 
 
-def backup_age(service: Service | None, now: datetime) -> float | None:
-    """Seconds since the newest backup."""
-    if service is None or not service.backups:
-        return None
-    newest = max(_aware(one.taken) for one in service.backups)
-    return max(0.0, (now - newest).total_seconds())
+def _succession(one: PairStatus) -> Iterable[Verdict]:
+    pair, name, past = one.pair, one.pair.primary_name, one.pair.past
+    if one.admission:
+        yield from _old_primary(one, one.admission)
+    elif past.claimants and pair.primary and not closed(pair.primary, one.primary):
+        later = " and ".join(past.claimants)
+        what = f"{later} was promoted from a service named {name}; its tags do not say whether from this one"
+        yield "warning", what, ()
+    if pair.is_current:
+        yield "warning", f"pair lost: no replica since it was promoted from {past.origin}", ()
 
 
-def exposure(pair: Pair, age: float | None) -> Iterable[str]:
-    """What an outage would hit harder than it need."""
-    if pair.past.is_old:
-        return  # nothing depends on it any more
-    if not pair.replica_name:
-        yield "no replica"
-    if pair.primary:
-        if (pair.primary.node_count or len(pair.primary.nodes)) == 1:
-            yield "single node"
-        if age is None:
-            yield "no backup"
-        elif age > RECENT:
-            yield "no recent backup"
-    open_to_termination = [one.name for one in pair.services if not one.protected]
-    if open_to_termination:
-        yield f"termination protection off ({', '.join(open_to_termination)})"
-
-
-def _service(pair: Pair, service: Service | None, name: str, read: Look) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": name}
-    if service:
-        told |= {"type": service.type, "cloud": service.cloud, "plan": service.plan, "state": service.state}
+def _old_primary(one: PairStatus, found: Admission) -> Iterable[Verdict]:
+    name, project, recorded = one.pair.primary_name, one.known.project, one.pair.past.recorded
+    promotions = "; ".join(
+        f"{new.name} was promoted from it"
+        if new.seen
+        else f"the promotion of {new.name} was sent, and no run saw what became of it"
+        for new in recorded
+    )
+    what = f"{name} is an old primary: {promotions}"
+    if found.state == "open":
+        closing = avn.service_update(project, name, "-c", f'ip_filter=["{NOBODY}"]').argv
+        split = f"it is still open: {found.why}; writes to it exist only there (split brain)"
+        yield "critical", f"{what}, and {split}", tuple(str(word) for word in closing)
+    elif found.state == "unknown":
+        yield "unknown", f"{what}, and whether it is closed can't be said: {found.why}", ()
+    elif one.pair.replica_name:
+        yield "warning", f"{one.pair.replica_name} follows an old primary: {promotions}", ()
     else:
-        told |= {"type": None, "cloud": None, "plan": None, "state": "elsewhere" if pair.elsewhere else "gone"}
-    if read.side:
-        side = read.side
-        told["data_plane"] = {"role": side.role, "offset": side.offset, "history": side.replid}
-        told["data_plane"]["writes_paused_seconds"] = side.paused_seconds
+        yield "ok", f"{what}, and it is closed: {found.why}", ()
+    for new in recorded:
+        if TAGGED not in new.proofs:
+            lost = f"only a journal of this machine says that {new.name} was promoted from {name}: its tags do not"
+            yield "warning", lost, ("ccr-avn", "switchover", name, new.name, *project.flag)
+
+
+def _paused(one: PairStatus) -> Iterable[Verdict]:
+    """By a switchover under way, one that was killed, or by hand; from any machine."""
+    side, replica, flag = one.primary.side, one.replica.side, one.known.project.flag
+    if not side or not side.paused_seconds:
+        return
+    name, is_old = one.pair.primary_name, one.pair.past.is_old
+    what = f"writes on {name} are paused, for {format_duration(side.paused_seconds)} more"
+    promoted = one.pair.replica_name if replica and replica.role == "master" else "".join(one.later[:1])
+    if promoted and not is_old:
+        yield "warning", what, ("ccr-avn", "switchover", name, promoted, *flag)
+    elif is_old or any(name in run.services for run in one.known.unfinished):
+        yield "warning", what, ()  # what is next was said with the promotion or the run
     else:
-        told["data_plane"] = None
-    told["trouble"] = read.trouble or None
-    return told
+        unfence = shlex.join(("ccr-avn", "unfence", name, *flag))
+        yield "warning", f"{what}, and resume by themselves then; if no run is under way: {unfence}", ()
 
 
-def _whole(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds)
+def _sides(one: PairStatus) -> Iterable[Verdict]:
+    pair = one.pair
+    sides = ((pair.primary_name, pair.primary, one.primary), (pair.replica_name, pair.replica, one.replica))
+    for name, service, _ in sides:
+        if name == UNNAMED and not pair.elsewhere:
+            yield "warning", "its integration does not name its primary", ()
+        elif name and service is None and not pair.elsewhere:
+            yield "critical", f"{name} no longer exists", ()
+        elif service and service.state == "POWEROFF":
+            yield "critical", f"{name} is powered off", ()
+        elif service and service.state != "RUNNING":
+            yield "warning", f"{name} is {service.state}", ()
+    for name, service, look in sides:
+        if pair.counts and look.trouble and service and service.state != "POWEROFF":
+            yield ("unknown" if look.ours else "critical"), look.trouble_of(name), ()
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _replication(one: PairStatus) -> Iterable[Verdict]:
+    pair, link, lag, replica = one.pair, one.link, one.lag_bytes, one.replica.side
+    if pair.row and not pair.row.active:
+        yield "warning", "the integration is not active", ()
+    if link == "down":
+        since = f" for {replica.link_down_seconds} s" if replica and replica.link_down_seconds is not None else ""
+        yield "critical", f"link down{since}", ()
+    elif link == "syncing":
+        yield "warning", "syncing: a full sync is in progress", ()
+    elif link in NOT_LINKED:
+        yield "critical", NOT_LINKED[link], ()
+    if lag is not None and lag >= one.known.warn:
+        yield ("critical" if lag >= one.known.crit else "warning"), f"{lag} bytes behind", ()
+    # A command that a replica rejected is skipped: link and lag do not show what it lacks.
+    name = pair.replica_name
+    if replica and replica.rejected and as_compared(replica) not in one.known.compared(name):
+        what = f"{name} rejected {replica.rejected} command{'s' * (replica.rejected != 1)} of its primary"
+        verify = ("ccr-avn", "verify", pair.primary_name, name, "--level", "values", *one.known.project.flag)
+        yield "warning", what, verify

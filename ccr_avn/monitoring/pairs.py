@@ -98,6 +98,10 @@ class Pair:
         return tuple(one for one in (self.primary, self.replica) if one)
 
     @property
+    def integration(self) -> str:
+        return "none" if self.row is None else "active" if self.row.active else "inactive"
+
+    @property
     def is_current(self) -> bool:
         """Whether it is a promoted service that has no replica yet, and is no old primary by now."""
         return self.counts and not self.replica_name and not self.past.is_old

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ccr_avn.errors import UsageError
-from ccr_avn.monitoring.health import PairStatus, overall
+from ccr_avn.monitoring.health import overall
 from ccr_avn.monitoring.sample import Sample
-from ccr_avn.monitoring.verdicts import CODES
+from ccr_avn.monitoring.status import CODES, NO_LOOK, PairStatus
 from ccr_avn.printable import printable_line
 from ccr_avn.valkey.replication import ReplicationInfo
 
@@ -93,47 +93,37 @@ def _of(one: PairStatus) -> Iterator[Point]:
     pair = one.pair
     if pair.drill is not None:
         return  # nobody is to be woken by what a drill does
+    labels = {"primary": pair.primary_name, "replica": pair.replica_name}
     for service in pair.services:
         yield "ccr_service_running", {"aiven_service": service.name}, service.state == "RUNNING"
     if pair.past.is_old and pair.primary:
-        known = one.rank != "old primary, unknown whether closed"
+        known = one.standing != "old primary, unknown whether closed"
         for successor in pair.past.successors if known else ():
-            labels = {"aiven_service": pair.primary_name, "successor": successor}
-            yield "ccr_old_primary_open", labels, not one.closed
+            yield "ccr_old_primary_open", {"aiven_service": pair.primary_name, "successor": successor}, not one.closed
     else:
-        yield "ccr_exposures", {"primary": pair.primary_name, "replica": pair.replica_name}, len(one.exposure)
+        yield "ccr_exposures", labels, len(one.exposure)
     if one.backup_age is not None:
         yield "ccr_backup_age_seconds", {"aiven_service": pair.primary_name}, round(one.backup_age)
     if pair.is_current:
-        yield from _lost(one, {"primary": pair.past.origin, "replica": pair.primary_name})
-    elif pair.missing:
-        yield from _lost(one, {"primary": pair.primary_name, "replica": pair.replica_name})
+        yield from _replication(one, {"primary": pair.past.origin, "replica": pair.primary_name}, lost=True)
     elif pair.replica_name:
-        yield from _replicating(one, {"primary": pair.primary_name, "replica": pair.replica_name})
+        yield from _replication(one, labels, lost=bool(pair.missing))
 
 
-def _lost(one: PairStatus, labels: Labels) -> Iterator[Point]:
+def _replication(one: PairStatus, labels: Labels, *, lost: bool) -> Iterator[Point]:
     """The series of a pair stay when it is one no more: an alert on a series that is gone never fires."""
+    pair, seen = one.pair, one.link != "-"
     yield "ccr_health", labels, CODES[one.health]
-    yield "ccr_pair_lost", labels, 1
-    yield "ccr_integration_active", labels, 0
-    yield "ccr_link_up", labels, 0
-    if one.pair.is_current and (one.primary.side or one.primary.trouble):
-        yield from of_side(one.pair.primary_name, one.primary.side)
-
-
-def _replicating(one: PairStatus, labels: Labels) -> Iterator[Point]:
-    pair = one.pair
-    yield "ccr_health", labels, CODES[one.health]
-    yield "ccr_pair_lost", labels, 0
-    yield "ccr_integration_active", labels, bool(pair.row and pair.row.active)
-    if one.link != "-":
-        for service, read in ((pair.primary, one.primary), (pair.replica, one.replica)):
-            if service:
-                yield from of_side(service.name, read.side)
-        yield "ccr_link_up", labels, one.link == "up"
-    if one.lag_bytes is not None:
+    yield "ccr_pair_lost", labels, lost
+    yield "ccr_integration_active", labels, not lost and pair.integration == "active"
+    if lost or seen:
+        yield "ccr_link_up", labels, not lost and one.link == "up"
+    if not lost and one.lag_bytes is not None:
         yield "ccr_lag_bytes", labels, one.lag_bytes
+    if pair.is_current or (seen and not lost):
+        for service, look in ((pair.primary, one.primary), (pair.replica, one.replica)):
+            if service and look != NO_LOOK:
+                yield from of_side(service.name, look.side)
 
 
 class Metrics:
@@ -143,25 +133,23 @@ class Metrics:
         """Raises: UsageError: the address can't be listened on."""
         from prometheus_client import CollectorRegistry, start_http_server
 
-        self.verified: float | None = None
         self.sample: Sample | None = None
-        self._pair = pair
-        self._project = project
+        self._verified: float | None = None
+        self._pair, self._project = pair, project
         registry = CollectorRegistry()
         registry.register(self)
         try:
             self._server, self._thread = start_http_server(port, addr=address, registry=registry)
         except OSError as error:
-            raise UsageError(
-                f"--listen: can't listen on {address}:{port}", detail=str(error.strerror), hint="choose another port"
-            ) from None
+            what = f"--listen: can't listen on {address}:{port}"
+            raise UsageError(what, detail=str(error.strerror), hint="choose another port") from None
         shown = f"[{address}]" if ":" in address else address
         self.url = f"http://{shown}:{self._server.server_port}/metrics"
 
     def show(self, sample: Sample) -> None:
         self.sample = sample
         if sample.arrived:
-            self.verified = sample.at
+            self._verified = sample.at
 
     def close(self) -> None:
         self._server.shutdown()
@@ -176,16 +164,16 @@ class Metrics:
         sample = self.sample
         if sample is None:
             return
+        known: dict[str, float | None] = {
+            "ccr_link_up": sample.link == "up",
+            "ccr_pair_lost": sample.link == "no primary",
+            "ccr_lag_bytes": sample.lag_bytes,
+            "ccr_marker_lag_seconds": None if sample.lag_ms is None else sample.lag_ms / 1000,
+            "ccr_last_verified_timestamp_seconds": self._verified,
+            "ccr_write_bytes_per_second": sample.write_rate,
+            "ccr_sample_timestamp_seconds": sample.at,
+        }
         labels = {"primary": self._pair[0], "replica": self._pair[1]}
-        known: tuple[tuple[str, float | None], ...] = (
-            ("ccr_link_up", sample.link == "up"),
-            ("ccr_pair_lost", sample.link == "no primary"),
-            ("ccr_lag_bytes", sample.lag_bytes),
-            ("ccr_marker_lag_seconds", None if sample.lag_ms is None else sample.lag_ms / 1000),
-            ("ccr_last_verified_timestamp_seconds", self.verified),
-            ("ccr_write_bytes_per_second", sample.write_rate),
-            ("ccr_sample_timestamp_seconds", sample.at),
-        )
-        yield from ((name, labels, value) for name, value in known if value is not None)
+        yield from ((name, labels, value) for name, value in known.items() if value is not None)
         for service, side in zip(self._pair, (sample.primary, sample.replica), strict=True):
             yield from of_side(service, side)

@@ -11,14 +11,15 @@ from ccr_avn.errors import Refused
 from ccr_avn.files import PUBLIC, replace_file
 from ccr_avn.monitoring import nagios, prometheus
 from ccr_avn.monitoring.collect import Look, Looks
-from ccr_avn.monitoring.health import PairStatus, overall, pair_statuses
+from ccr_avn.monitoring.health import overall, pair_statuses
 from ccr_avn.monitoring.pairs import chosen
-from ccr_avn.monitoring.verdicts import Limits
+from ccr_avn.monitoring.status import Known, PairStatus
 from ccr_avn.output import tables
 from ccr_avn.valkey.replication import ReplicationInfo
 from tests.support.factories import listed, row, service, side
 
 NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)
+STRICT = Known(now=NOW, warn=500, crit=5000)
 
 
 def backup(hours: float) -> dict[str, Any]:
@@ -26,12 +27,12 @@ def backup(hours: float) -> dict[str, Any]:
 
 
 def one(
-    looks: Looks | None, *, limits: Limits | None = None, primary: dict[str, Any] | None = None, **more: Any
+    looks: Looks | None, *, known: Known | None = None, primary: dict[str, Any] | None = None, **more: Any
 ) -> PairStatus:
     """The pair eu/us with these looks."""
     shared = row("eu", "us", **more)
     pairs = listed(service("eu", shared, **(primary or {"backups": [backup(2)]})), service("us", shared))
-    [standing] = pair_statuses(pairs, looks, limits=limits or Limits(), now=NOW)
+    [standing] = pair_statuses(pairs, looks, known or Known(now=NOW))
     return standing
 
 
@@ -62,9 +63,9 @@ def test_what_is_not_enabled_or_of_another_kind_makes_no_pair() -> None:
 def test_a_replica_whose_primary_is_gone_is_still_a_pair() -> None:
     pairs = listed(service("us", row("eu", "us")))
     assert pairs[0].name == "eu/us"
-    [standing] = pair_statuses(pairs, None, limits=Limits(), now=NOW)
+    [standing] = pair_statuses(pairs, None, Known(now=NOW))
     assert standing.health == "critical"
-    assert standing.told()["primary"]["state"] == "gone"
+    assert standing.as_dict()["primary"]["state"] == "gone"
 
 
 def test_names_choose_and_unknown_ones_are_refused() -> None:
@@ -112,7 +113,7 @@ def test_without_the_data_plane_nothing_is_said_of_it() -> None:
     ],
 )
 def test_verdicts(looks: Looks, health: str, link: str, reason: str) -> None:
-    standing = one(looks, limits=Limits(warn=500, crit=5000))
+    standing = one(looks, known=STRICT)
     assert (standing.health, standing.link) == (health, link)
     assert reason in " ".join(standing.reasons)
 
@@ -133,10 +134,10 @@ def test_exposure_of_backups() -> None:
 
 def test_a_service_alone_is_exposed_and_nothing_to_judge_however_it_was_asked_for() -> None:
     pairs = listed(service("alone"))
-    [standing] = pair_statuses(pairs, {}, limits=Limits(), now=NOW)
-    assert (standing.health, standing.rank, standing.exposure[0]) == ("ok", "single", "no replica")
+    [standing] = pair_statuses(pairs, {}, Known(now=NOW))
+    assert (standing.health, standing.standing, standing.exposure[0]) == ("ok", "single", "no replica")
     assert overall((standing,)) == "unknown"
-    assert pair_statuses(chosen(pairs, ("alone",)), {}, limits=Limits(), now=NOW) == (standing,)
+    assert pair_statuses(chosen(pairs, ("alone",)), {}, Known(now=NOW)) == (standing,)
 
 
 def test_unknown_outweighs_a_warning_and_nothing_is_unknown() -> None:
@@ -147,15 +148,14 @@ def test_unknown_outweighs_a_warning_and_nothing_is_unknown() -> None:
 
 
 def test_nagios_has_one_line_and_the_codes_of_plugins() -> None:
-    limits = Limits(warn=500, crit=5000)
-    line, code = nagios.line_of((one(FINE, limits=limits),), limits)
+    line, code = nagios.line_of((one(FINE, known=STRICT),))
     assert (line, code) == ("CCR OK - 1 pair OK | us_lag=100B;500;5000;0 us_last_io=1s;;;0", 0)
     down = one(both(side("master", 9), side("slave", 9, link_status="down")))
-    line, code = nagios.line_of((down,) * 7, limits)
+    line, code = nagios.line_of((down,) * 7)
     assert code == 2
     assert line.startswith("CCR CRITICAL - 7 of 7 not OK: eu/us: link down; ")
     assert "; and 2 more" in line
-    assert nagios.line_of((), limits) == ("CCR UNKNOWN - there is no pair", 3)
+    assert nagios.line_of(()) == ("CCR UNKNOWN - there is no pair", 3)
     assert nagios.failure("a\nb | c") == "CCR UNKNOWN - a b / c"
 
 
@@ -165,7 +165,7 @@ def test_prometheus_text_is_what_its_own_parser_reads() -> None:
     shared, other = row("eu", "us"), row("eu", "asia")
     pairs = listed(service("eu", shared, other, backups=[backup(1)]), service("us", shared), service("asia", other))
     looks = {**FINE, "asia": Look(trouble="no answer")}
-    text = prometheus.text_of(pair_statuses(pairs, looks, limits=Limits(), now=NOW), "p", now=1.5)
+    text = prometheus.text_of(pair_statuses(pairs, looks, Known(now=NOW)), "p", now=1.5)
     samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
     assert {one.labels.pop("project") for one in samples} == {"p"}
     found = {(one.name, *one.labels.values()): one.value for one in samples}
@@ -209,7 +209,7 @@ def test_the_value_of_a_health_is_its_exit_code(looks: Looks, code: int) -> None
     text = prometheus.text_of((one(looks),), "p")
     assert f'ccr_health{{primary="eu",project="p",replica="us"}} {code}.0' in text
     assert f'ccr_status_health{{project="p"}} {code}.0' in text
-    assert nagios.line_of((one(looks),), Limits())[1] == code
+    assert nagios.line_of((one(looks),))[1] == code
 
 
 def test_a_file_for_all_is_replaced_at_one_stroke(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from ccr_avn.history.drills import Drilled
 from ccr_avn.history.resume import Unfinished
 from ccr_avn.monitoring import collect, nagios, prometheus
 from ccr_avn.monitoring.collect import Look, Looks, look_at_all
-from ccr_avn.monitoring.health import PairStatus, pair_statuses
+from ccr_avn.monitoring.health import pair_statuses
 from ccr_avn.monitoring.pairs import Pair, chosen, pairs_of, with_expected
-from ccr_avn.monitoring.verdicts import CODES, Known, Limits
+from ccr_avn.monitoring.status import CODES, Known, PairStatus
 from ccr_avn.output import tables
 from ccr_avn.procedures.gates.drill import TAG, made_tag
 from ccr_avn.procedures.gates.settings import NOBODY
@@ -56,8 +56,8 @@ def every(*services: dict[str, Any]) -> tuple[Pair, ...]:
 def judged(
     pairs: tuple[Pair, ...], looks: Looks | None = None, unfinished: tuple[Unfinished, ...] = ()
 ) -> dict[str, PairStatus]:
-    known = Known(project=Project("p"), unfinished=unfinished)
-    return {one.pair.name: one for one in pair_statuses(pairs, looks, limits=Limits(), now=NOW, known=known)}
+    known = Known(now=NOW, project=Project("p"), unfinished=unfinished)
+    return {one.pair.name: one for one in pair_statuses(pairs, looks, known)}
 
 
 def failed_over(**old: Any) -> tuple[dict[str, Any], ...]:
@@ -75,19 +75,19 @@ def with_another_pair(*services: dict[str, Any]) -> tuple[dict[str, Any], ...]:
 @pytest.mark.parametrize("looks", [None, ALONE])
 def test_the_old_primary_is_closed_and_the_new_one_lacks_a_replica(old: dict[str, Any], looks: Looks | None) -> None:
     found = judged(every(*with_another_pair(*failed_over(**old))), looks)
-    assert {name: (one.rank, one.health) for name, one in found.items()} == {
+    assert {name: (one.standing, one.health) for name, one in found.items()} == {
         "eu": ("old primary, closed", "ok"),
         "us": ("current primary", "warning"),
         "p0/r0": ("pair", found["p0/r0"].health),
     }
     assert found["us"].reasons == ("pair lost: no replica since it was promoted from eu",)
     assert found["eu"].exposure == ()
-    line, code = nagios.line_of((found["eu"], found["us"]), Limits())
+    line, code = nagios.line_of((found["eu"], found["us"]))
     assert code == 1
     assert line.startswith("CCR WARNING - 1 of 2 not OK: us: pair lost")
-    told = found["us"].told()
+    told = found["us"].as_dict()
     assert (told["standing"], told["promoted_from"], told["replica"]) == ("current primary", "eu", None)
-    assert found["eu"].told()["promoted"] == ["us"]
+    assert found["eu"].as_dict()["promoted"] == ["us"]
     assert "eu is an old primary: us was promoted from it, and it is closed" in "".join(tables.troubles((found["eu"],)))
 
 
@@ -106,11 +106,11 @@ def test_the_old_primary_is_closed_and_the_new_one_lacks_a_replica(old: dict[str
 )
 def test_an_old_primary_that_is_open_is_critical(old: dict[str, Any], looks: Looks | None, seen: str) -> None:
     found = judged(every(*failed_over(**old)), looks)
-    assert (found["eu"].rank, found["eu"].health) == ("old primary, still open", "critical")
+    assert (found["eu"].standing, found["eu"].health) == ("old primary, still open", "critical")
     [reason] = found["eu"].reasons
     assert "us was promoted from it" in reason
     assert seen in reason
-    line, code = nagios.line_of(tuple(found.values()), Limits())
+    line, code = nagios.line_of(tuple(found.values()))
     assert code == 2
     assert "eu is an old primary" in line
     told = tables.troubles(tuple(found.values()))
@@ -128,31 +128,31 @@ def test_an_old_primary_that_was_terminated_leaves_a_lost_pair() -> None:
 def test_namesakes_are_strangers() -> None:
     eu, us = failed_over()
     again = judged(every(made("eu", 9), us), MASTER)
-    assert again["eu"].rank == "single", "made anew under the same name"
+    assert again["eu"].standing == "single", "made anew under the same name"
     copied = judged(every(eu, {**made("us", 9), "tags": us["tags"]}), MASTER)
-    assert {one.rank for one in copied.values()} == {"single"}, "tags that were written for another service"
+    assert {one.standing for one in copied.values()} == {"single"}, "tags that were written for another service"
 
 
 def test_a_tag_that_gives_a_name_only_is_a_warning_and_no_proof() -> None:
     named = {"tags": {lineage.FROM: "eu"}}
     found = judged(every(made("eu", 1), made("us", 2, **named)), MASTER)
-    assert (found["eu"].rank, found["eu"].health) == ("single", "warning")
+    assert (found["eu"].standing, found["eu"].health) == ("single", "warning")
     assert "do not say" in found["eu"].reasons[0]
-    assert found["us"].rank == "current primary"
+    assert found["us"].standing == "current primary"
     assert judged(every(made("eu", 1, **CLOSED), made("us", 2, **named)), ALONE)["eu"].health == "ok"
     assert judged(every(made("eu", 9), made("us", 2, **named)), MASTER)["eu"].health == "ok", (
         "younger than what it made"
     )
     shared = row("us", "eu")
     back = judged(every(made("eu", 1, shared), made("us", 2, shared, **named)), MASTER)
-    assert [one.rank for one in back.values()] == ["pair"], "a replica is no old primary"
+    assert [one.standing for one in back.values()] == ["pair"], "a replica is no old primary"
 
 
 def test_there_and_back_again() -> None:
     _, us = failed_over()
     again = promoted(made("eu", 9), us)
     found = judged(every(again, us), MASTER)
-    assert {name: one.rank for name, one in found.items()} == {
+    assert {name: one.standing for name, one in found.items()} == {
         "eu": "current primary",
         "us": "old primary, still open",
     }
@@ -167,12 +167,12 @@ def test_a_new_replica_makes_it_a_pair_again() -> None:
         "asia": Look(side=side("slave")),
         "eu": Look(trouble="refused", refused=True),
     }
-    found = pair_statuses(every(*services), looks, limits=Limits(), now=NOW)
-    line, code = nagios.line_of(found, Limits())
+    found = pair_statuses(every(*services), looks, Known(now=NOW))
+    line, code = nagios.line_of(found)
     assert (line.split(" | ")[0], code) == ("CCR OK - 1 pair OK, 1 old primary closed", 0)
     assert 'ccr_pair_lost{primary="us",project="p",replica="asia"} 0' in prometheus.text_of(found, "p")
-    only_old = pair_statuses(chosen(every(*services), ("eu",)), looks, limits=Limits(), now=NOW)
-    assert nagios.line_of(only_old, Limits()) == ("CCR OK - 1 old primary closed", 0)
+    only_old = pair_statuses(chosen(every(*services), ("eu",)), looks, Known(now=NOW))
+    assert nagios.line_of(only_old) == ("CCR OK - 1 old primary closed", 0)
 
 
 OURS = (
@@ -186,9 +186,9 @@ OURS = (
 @pytest.mark.parametrize("look", OURS, ids=lambda one: one.trouble)
 def test_what_can_not_be_asked_is_not_called_closed(look: Look) -> None:
     found = judged(every(*failed_over(**CLOSED)), {**ALONE, "eu": look})["eu"]
-    assert (found.rank, found.health, found.closed) == ("old primary, unknown whether closed", "unknown", "")
+    assert (found.standing, found.health, found.closed) == ("old primary, unknown whether closed", "unknown", "")
     assert look.trouble in found.reasons[0]
-    assert found.told()["closed"] is None
+    assert found.as_dict()["closed"] is None
 
 
 def journaled(**more: Any) -> tuple[Recorded, ...]:
@@ -211,7 +211,7 @@ def test_a_promoted_service_that_lost_its_tags_is_never_ok(old: dict[str, Any], 
     assert found["eu"].health == health
     assert "only a journal of this machine says that us was promoted from eu" in found["eu"].reasons[-1]
     assert ("ccr-avn", "switchover", "eu", "us", "--project", "p") in found["eu"].next
-    assert nagios.line_of(tuple(found.values()), Limits())[1] > 0
+    assert nagios.line_of(tuple(found.values()))[1] > 0
 
 
 def test_after_an_interrupted_promotion_nothing_is_ok() -> None:
@@ -219,25 +219,25 @@ def test_after_an_interrupted_promotion_nothing_is_ok() -> None:
     run = Unfinished(run="R", command="switchover", services=("eu", "us"), next=("ccr-avn", "switchover", "eu", "us"))
     looks = {"eu": Look(side=side("master", paused_seconds=42.0)), "us": Look(side=side("master"))}
     found = judged(untagged(made("eu", 1), made("us", 2), proven=False), looks, (run,))
-    assert {name: (one.rank, one.health, one.next[0]) for name, one in found.items()} == {
+    assert {name: (one.standing, one.health, one.next[0]) for name, one in found.items()} == {
         "eu": ("old primary, still open", "critical", run.next),
         "us": ("current primary", "warning", run.next),
     }
     told = "; ".join(found["eu"].reasons)
     for part in ("run R on this machine", "the promotion of us was sent", "writes on eu are paused, for 42.0 s more"):
         assert part in told
-    line, code = nagios.line_of(tuple(found.values()), Limits())
+    line, code = nagios.line_of(tuple(found.values()))
     assert (code, "next: ccr-avn switchover eu us" in line) == (2, True)
-    assert found["eu"].told()["next"][0] == list(run.next)
+    assert found["eu"].as_dict()["next"][0] == list(run.next)
     assert "next: ccr-avn switchover eu us" in tables.troubles(tuple(found.values()))
 
 
 def test_a_single_service_whose_writes_are_paused_is_a_warning() -> None:
     [found] = judged(every(made("eu", 1)), {"eu": Look(side=side("master", paused_seconds=9.0))}).values()
-    assert (found.rank, found.health) == ("single", "warning")
+    assert (found.standing, found.health) == ("single", "warning")
     assert found.next == ()
     assert "if no run is under way: ccr-avn unfence eu --project p" in found.reasons[0]
-    assert nagios.line_of((found,), Limits())[1] == 1
+    assert nagios.line_of((found,))[1] == 1
 
 
 def test_writes_that_may_have_been_paused_for_a_promotion_are_not_to_be_resumed() -> None:
@@ -265,25 +265,27 @@ def test_what_a_replica_rejected_is_a_warning() -> None:
     [found] = judged(pairs, looks).values()
     assert (found.health, found.reasons) == ("warning", ("us rejected 2 commands of its primary",))
     assert found.next == (("ccr-avn", "verify", "eu", "us", "--level", "values", "--project", "p"),)
-    known = Known(compared=lambda _: (("f", HISTORY, 2),))
-    [equal] = pair_statuses(pairs, looks, limits=Limits(), now=NOW, known=known)
+    known = Known(now=NOW, compared=lambda _: (("f", HISTORY, 2),))
+    [equal] = pair_statuses(pairs, looks, known)
     assert equal.health == "ok", "a comparison by value has found it equal since"
 
 
 def test_a_named_service_is_what_it_is_among_all() -> None:
     looks = {"eu": Look(side=side("master")), "us": Look(side=side("master", replid="b" * 40, replid2=HISTORY))}
     pairs = every(made("eu", 1), made("us", 2))
-    [named] = pair_statuses(chosen(pairs, ("us",)), looks, limits=Limits(), now=NOW, among=pairs)
-    assert (named.rank, named.related) == ("fork or unrecorded promotion", ("eu",))
+    [named] = pair_statuses(chosen(pairs, ("us",)), looks, Known(now=NOW), among=pairs)
+    assert (named.standing, named.related) == ("fork or unrecorded promotion", ("eu",))
 
 
 def test_a_fork_is_shown_and_keeps_its_health() -> None:
     looks = {"eu": Look(side=side("master")), "us": Look(side=side("master", replid="b" * 40, replid2=HISTORY))}
     found = judged(every(made("eu", 1), made("us", 2)), looks)
-    assert {(one.rank, one.health, one.next) for one in found.values()} == {("fork or unrecorded promotion", "ok", ())}
-    assert (found["eu"].related, found["us"].told()["shares_history_with"]) == (("us",), ["eu"])
+    assert {(one.standing, one.health, one.next) for one in found.values()} == {
+        ("fork or unrecorded promotion", "ok", ())
+    }
+    assert (found["eu"].related, found["us"].as_dict()["shares_history_with"]) == (("us",), ["eu"])
     assert "us shares its history with eu: a fork, or a promotion" in "".join(tables.troubles(tuple(found.values())))
-    line, _ = nagios.line_of(tuple(found.values()), Limits())
+    line, _ = nagios.line_of(tuple(found.values()))
     assert line == "CCR UNKNOWN - there is no pair; eu and us share a history (fork or unrecorded promotion)"
     pairs = every(made("eu", 1), made("us", 2))
     expected = judged(with_expected(pairs, pairs, [("eu", "us")]), looks)
@@ -304,15 +306,15 @@ def test_a_drills_service_is_shown_with_its_age_and_judges_nothing(rows: tuple[d
     looks = {**MASTER, "us": Look(side=side("slave")), "drilled": Look(trouble="no answer")}
     found = {one.pair.replica_name or one.pair.primary_name: one for one in judged(pairs, looks).values()}
     drilled = found["drilled"]
-    assert (drilled.rank, drilled.health) == ("drill's service", "ok")
-    assert drilled.told()["drill"] == {
+    assert (drilled.standing, drilled.health) == ("drill's service", "ok")
+    assert drilled.as_dict()["drill"] == {
         "run": "R",
         "age_seconds": (NOW - datetime(2026, 1, 3, tzinfo=UTC)).days * 86400 + 43200,
     }
     assert tables.rows((drilled,))[1][1] == "drill's service, 212 d old"
     assert tables.troubles((drilled,))[-1] == "next: ccr-avn drill --clean --only drilled --project p"
     assert "drilled" not in prometheus.text_of(tuple(found.values()), "p")
-    assert nagios.line_of(tuple(found.values()), Limits())[1] == 0
+    assert nagios.line_of(tuple(found.values()))[1] == 0
 
 
 @pytest.mark.parametrize(("old", "health"), [(CLOSED, "warning"), ({}, "critical")])
@@ -358,7 +360,7 @@ def test_an_expected_pair_that_is_missing_is_critical(services: tuple[dict[str, 
     pairs = every(*services)
     found = judged(with_expected(pairs, pairs, [("eu", "us")]))
     one = found["eu/us"]
-    assert (one.rank, one.health, one.reasons) == ("missing", "critical", (f"the expected pair is missing: {why}",))
+    assert (one.standing, one.health, one.reasons) == ("missing", "critical", (f"the expected pair is missing: {why}",))
     text = prometheus.text_of(tuple(found.values()), "p")
     for series in ("ccr_link_up", "ccr_integration_active"):
         assert f'{series}{{primary="eu",project="p",replica="us"}} 0' in text
@@ -415,22 +417,22 @@ def test_what_the_replica_says_of_its_row_counts() -> None:
 
 def test_rows_that_say_less_than_they_should() -> None:
     hidden = judged(every(made("us", 1, row("x", "us", source_service=None))))["?/us"]
-    assert (hidden.rank, hidden.health) == ("pair", "warning")
+    assert (hidden.standing, hidden.health) == ("pair", "warning")
     unlisted = judged(every(made("eu", 1, row("eu", "us"))))["eu/us"]
     assert (unlisted.health, unlisted.reasons[0]) == ("critical", "us no longer exists")
     far = row("eu", "us", source_project="theirs", dest_project="ours")
     found = judged(every(made("us", 1, far), made("eu", 2)), {"us": Look(side=side("slave"))})
     assert found["eu/us"].health == "ok"
     assert found["eu/us"].link == "up, primary unknown"
-    assert found["eu/us"].told()["primary"]["state"] == "elsewhere"
+    assert found["eu/us"].as_dict()["primary"]["state"] == "elsewhere"
     assert found["eu/us"].pair.primary is None, "a service of that name in this project is a stranger"
-    assert found["eu"].rank == "single"
+    assert found["eu"].standing == "single"
 
 
 def test_what_the_platform_says_is_shown_without_what_steers_a_terminal() -> None:
     odd = every(made("eu", 1, plan="\x1b[2Jstartup\n-4 \ud800"), made("us", 2, state="\x1b]0;x\x07|"))
     found = tuple(judged(odd).values())
-    line, _ = nagios.line_of(found, Limits())
+    line, _ = nagios.line_of(found)
     shown = "\n".join([line, *tables.troubles(found), *(cell for cells in tables.rows(found) for cell in cells)])
     assert not [one for one in shown if one != "\n" and not one.isprintable()]
     assert "\\x1b[2Jstartup\\n-4 \\ud800" in shown

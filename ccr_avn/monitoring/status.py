@@ -1,0 +1,206 @@
+"""A pair as it is seen: its facts, and its health with the reasons for it; also as plain data."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.models import Service
+from ccr_avn.history.resume import Unfinished
+from ccr_avn.monitoring.collect import Look, admission
+from ccr_avn.monitoring.pairs import Pair
+from ccr_avn.procedures.gates.links import Compared
+from ccr_avn.valkey.diagnose import Admission
+from ccr_avn.valkey.replication import lag_of, link_of
+
+Health = Literal["ok", "warning", "unknown", "critical"]
+WORSE: tuple[Health, ...] = ("ok", "warning", "unknown", "critical")
+"""From good to bad: what is unknown may be critical, so it outweighs a warning."""
+
+CODES: dict[Health, int] = {"ok": 0, "warning": 1, "critical": 2, "unknown": 3}
+"""Exit codes as those of Nagios' plugins."""
+
+Words = tuple[str, ...]
+Verdict = tuple[Health, str, Words]
+"""How bad it is, why, and the next command to type; no words: none can help."""
+
+Standing = Literal[
+    "pair",
+    "single",
+    "fork or unrecorded promotion",
+    "drill's service",
+    "current primary",
+    "old primary, closed",
+    "old primary, unknown whether closed",
+    "old primary, still open",
+    "missing",
+]
+OLD: dict[str, Standing] = {
+    "closed": "old primary, closed",
+    "open": "old primary, still open",
+    "unknown": "old primary, unknown whether closed",
+}
+
+RECENT = 30 * 3600.0
+"""Seconds that a backup counts as recent: they are daily at the rarest, with some hours to take one."""
+
+NO_LOOK = Look()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What pairs are judged by. ``warn``, ``crit``: the lag in bytes from which a pair is a warning, and critical.
+
+    ``project``: the one that next commands name. ``unfinished``: the runs on this machine that have no end.
+    ``compared``: what comparisons by value on this machine found equal, of a replica.
+    """
+
+    now: datetime
+    warn: int = 10 * 1024 * 1024
+    crit: int = 100 * 1024 * 1024
+    project: Project = field(default_factory=Project)
+    unfinished: tuple[Unfinished, ...] = ()
+    compared: Callable[[str], Collection[Compared]] = lambda _: ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairStatus:
+    """A pair, or a service without a replica. What isn't known is None.
+
+    ``related``: open services that share its primary's history, and nothing records why; ``later``: those of them whose
+    history began as the primary's. ``verdicts``: what is to be said of it.
+    """
+
+    pair: Pair
+    primary: Look = NO_LOOK
+    replica: Look = NO_LOOK
+    known: Known
+    related: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def health(self) -> Health:
+        return max((health for health, *_ in self.verdicts), key=WORSE.index, default="ok")
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return tuple(reason for _, reason, _ in self.verdicts)
+
+    @property
+    def next(self) -> tuple[Words, ...]:
+        """The commands that can help, the first one first."""
+        return tuple(dict.fromkeys(words for *_, words in self.verdicts if words))
+
+    @property
+    def standing(self) -> Standing:
+        """What the pair, or the service alone, is."""
+        if self.pair.missing:
+            return "missing"
+        if self.pair.drill is not None:
+            return "drill's service"
+        if self.admission:
+            return OLD[self.admission.state]
+        if self.pair.is_current:
+            return "current primary"
+        if self.pair.replica_name:
+            return "pair"
+        return "fork or unrecorded promotion" if self.related else "single"
+
+    @property
+    def admission(self) -> Admission | None:
+        """Whether an old primary still accepts clients."""
+        return admission(self.pair.primary, self.primary) if self.pair.primary and self.pair.past.is_old else None
+
+    @property
+    def closed(self) -> str:
+        """What shows that an old primary accepts no clients."""
+        return self.admission.why if self.admission and self.admission.state == "closed" else ""
+
+    @property
+    def link(self) -> str:
+        if self.replica == NO_LOOK:
+            return "-"
+        state = link_of(self.primary.side, self.replica.side)
+        return "up, primary unknown" if state == "up" and not self.primary.side else state
+
+    @property
+    def lag_bytes(self) -> int | None:
+        return lag_of(self.primary.side, self.replica.side)
+
+    @property
+    def last_io_seconds(self) -> int | None:
+        return self.replica.side.last_io_seconds if self.replica.side else None
+
+    @property
+    def backup_age(self) -> float | None:
+        """Seconds since the newest backup."""
+        backups = self.pair.primary.backups if self.pair.primary else ()
+        return self._since(max((_aware(one.taken) for one in backups), default=None))
+
+    @property
+    def age(self) -> float | None:
+        """Of a drill's service, in seconds."""
+        made = self.pair.drill is not None and self.pair.services
+        return self._since(made[-1].created if made else None)
+
+    def _since(self, moment: datetime | None) -> float | None:
+        return None if moment is None else max(0.0, (self.known.now - _aware(moment)).total_seconds())
+
+    @property
+    def exposure(self) -> tuple[str, ...]:
+        """What an outage would hit harder than it need."""
+        primary, age = self.pair.primary, self.backup_age
+        if self.pair.past.is_old:
+            return ()  # nothing depends on it any more
+        found = [] if self.pair.replica_name else ["no replica"]
+        if primary and (primary.node_count or len(primary.nodes)) == 1:
+            found.append("single node")
+        if primary and (age is None or age > RECENT):
+            found.append("no backup" if age is None else "no recent backup")
+        open_to_termination = [one.name for one in self.pair.services if not one.protected]
+        if open_to_termination:
+            found.append(f"termination protection off ({', '.join(open_to_termination)})")
+        return tuple(found)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, without secrets."""
+        pair = self.pair
+        return {
+            "primary": _service(pair, pair.primary, pair.primary_name, self.primary),
+            "replica": _service(pair, pair.replica, pair.replica_name, self.replica) if pair.replica_name else None,
+            "standing": self.standing,
+            "promoted_from": pair.past.origin or None,
+            "promoted": list(pair.past.successors),
+            "closed": self.closed or None,
+            "shares_history_with": list(self.related),
+            "drill": None if pair.drill is None else {"run": pair.drill or None, "age_seconds": _whole(self.age)},
+            "integration": pair.integration,
+            "link": self.link,
+            "lag_bytes": self.lag_bytes,
+            "last_io_seconds": self.last_io_seconds,
+            "backup_age_seconds": _whole(self.backup_age),
+            "exposure": list(self.exposure),
+            "health": self.health,
+            "reasons": list(self.reasons),
+            "next": [list(words) for words in self.next],
+        }
+
+
+def _service(pair: Pair, service: Service | None, name: str, look: Look) -> dict[str, Any]:
+    absent = {"type": None, "cloud": None, "plan": None, "state": "elsewhere" if pair.elsewhere else "gone"}
+    facts = {key: getattr(service, key) for key in absent} if service else absent
+    data_plane = None
+    if side := look.side:
+        data_plane = {"role": side.role, "offset": side.offset, "history": side.replid}
+        data_plane["writes_paused_seconds"] = side.paused_seconds
+    return {"name": name, **facts, "data_plane": data_plane, "trouble": look.trouble or None}
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
