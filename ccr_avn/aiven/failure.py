@@ -4,13 +4,12 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from ccr_avn.plan.outcome import TOO_MANY, Failure
 from ccr_avn.process import Answer
 from ccr_avn.redact import REDACTED, redacted
 
-_NOBODY = "UserError: not authenticated"
 LONGEST_PAUSE = 120.0
 """Seconds that a rate limit is waited for at most, whatever the platform says."""
 
@@ -24,6 +23,79 @@ _CLASS = re.compile(r"(?:command failed: )?(?:[\w.]+\.)?(\w+)(?::|$)")
 _LIMITED = re.compile(r"\b(rate limit|too many requests)\b", re.IGNORECASE)
 """`service update` tells the API's message without its status."""
 _AGAIN = re.compile(r"try again in (\d+(?:\.\d+)?) ?s\b")
+
+
+class Known(NamedTuple):
+    """What is said instead of avn's traceback: of these exceptions, where ``sign`` is in the text."""
+
+    exceptions: str
+    sign: str
+    reason: str  # {where}: the host and port that it names; {text}: the beginning of what it says
+    hint: str
+    lasting: bool = False
+
+
+_CONNECTION = "ConnectionError ProxyError SSLError ConnectTimeout ChunkedEncodingError"
+_CHECK_NETWORK = "check the network of this machine: curl -sI https://api.aiven.io"
+_BAD_TOKEN = (
+    "the token can't be sent: it has a line break or another character that no token has",
+    "set it without that: AIVEN_AUTH_TOKEN=\"$(tr -d '[:space:]' <FILE)\", or avn user login",
+    True,
+)
+_KNOWN = (
+    Known(
+        _CONNECTION,
+        r"ProxyError|Cannot connect to proxy|Tunnel connection failed",
+        "the proxy for {where} does not answer, or refuses",
+        "check HTTPS_PROXY and NO_PROXY in the environment",
+    ),
+    Known(
+        _CONNECTION,
+        r"NameResolutionError|Failed to resolve|Name or service not known|getaddrinfo|name resolution",
+        "no network: the name in {where} does not resolve here",
+        _CHECK_NETWORK,
+    ),
+    Known(
+        _CONNECTION,
+        r"CERTIFICATE_VERIFY_FAILED|SSLError|SSLCertVerificationError",
+        "the TLS certificate of {where} is not trusted here",
+        "behind a proxy that inspects TLS, name its CA: AIVEN_CA_CERT=FILE",
+    ),
+    Known(_CONNECTION, r"Connection refused", "no network: {where} refuses connections", _CHECK_NETWORK),
+    Known(_CONNECTION, r"unreachable|No route to host", "no network: there is no route to {where}", _CHECK_NETWORK),
+    Known(_CONNECTION, r"timed out|ConnectTimeout", "no network: {where} does not answer", _CHECK_NETWORK),
+    Known(_CONNECTION, r"", "no connection to {where}", _CHECK_NETWORK),
+    Known("ReadTimeout", r"", "the Aiven API did not answer in time", "see https://status.aiven.io"),
+    Known("InvalidHeader", r"", *_BAD_TOKEN),
+    Known("UnicodeEncodeError", r"latin-1", *_BAD_TOKEN),  # that is how a header is written
+    Known(
+        "MissingSchema InvalidSchema InvalidURL InvalidProxyURL LocationParseError",
+        r"",
+        "the address of the Aiven API, or of a proxy, can't be used: {text}",
+        "check AIVEN_WEB_URL, HTTPS_PROXY and ALL_PROXY in the environment; none is needed for api.aiven.io",
+        True,
+    ),
+    Known(
+        "EOFError",
+        r"",
+        "avn asked a question, most likely about a version near its end of life, and there is no terminal to answer it",
+        "run the same avn command by hand to see it; AIVEN_FORCE=true answers it with yes",
+    ),
+    Known(
+        "SyntaxError",
+        r"",
+        "avn could not read a value given to -c ({text})",
+        """lists are written in brackets: -c 'ip_filter=["10.0.0.0/8", "192.0.2.7/32"]'""",
+    ),
+)
+"""The first that fits counts. The signs are how urllib3 and the system word it; only what is shown depends on them."""
+
+_NOBODY = "UserError: not authenticated"
+_HINTS = {
+    401: "the token is expired or revoked: avn user login, or set a new AIVEN_AUTH_TOKEN",
+    403: "check what this token may do: `ccr-avn doctor`; an administrator of the project can grant the permission",
+    429: "the token's rate limit is used up: wait, or use another token",
+}
 
 
 def read(answer: Answer) -> Failure:
@@ -40,13 +112,16 @@ def read(answer: Answer) -> Failure:
         return Failure(reason=f"ended by signal {-answer.code}")
     text = _reported(redacted(answer.stderr))  # before anything is cut off it: half a password is one too
     kind = _CLASS.match(text)
-    if kind and (explain := _CRASHES.get(kind[1])):
-        return explain(text)
+    for known in _KNOWN:
+        if kind and kind[1] in known.exceptions.split() and re.search(known.sign, text):
+            host = re.search(r"host='([^']+)'(?:, port=(\d+))?", text)
+            where = f"{host[1]}:{host[2] or 443}" if host else "the Aiven API"
+            reason = known.reason.format(where=where, text=" ".join(text.split())[:200])
+            return Failure(reason=reason, hint=known.hint, lasting=known.lasting)
     status = _status(text) or (TOO_MANY if _LIMITED.search(text) else None)
-    reason = _reason(text, status)
     again = _AGAIN.search(text) if status == TOO_MANY else None
     return Failure(
-        reason=reason,
+        reason=_reason(text, status),
         hint=_hint(status, text),
         lasting=_NOBODY in text,
         status=status,
@@ -77,25 +152,18 @@ def _reported(stderr: str) -> str:
 
 
 def _status(text: str) -> int | None:
-    for shape in _STATUS:
-        if found := shape.search(text):
-            return int(found[1])
-    told = [str(one.get("status", "")) for one in _errors(text)]
-    return next((int(status) for status in told if status.isdecimal()), None)
+    """At the end of the text; before 4.16 in an API error's own body, which is shown as it came."""
+    found = next((found[1] for shape in _STATUS if (found := shape.search(text))), None)
+    errors = _body(text).get("errors")
+    rows = [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+    said = [found, *(str(one.get("status")) for one in rows)]
+    return next((int(status) for status in said if status and status.isdecimal()), None)
 
 
-def _errors(text: str) -> list[dict[str, object]]:
-    """The rows of an API error's own body, which avn before 4.16 shows as it came."""
-    body = _body(text).get("errors")
-    return [one for one in body if isinstance(one, dict)] if isinstance(body, list) else []
-
-
-def _body(text: str) -> dict[str, object]:
+def _body(text: str) -> dict[str, Any]:
     start = text.find("{")
-    if start < 0:
-        return {}
     try:
-        found, _ = json.JSONDecoder().raw_decode(text[start:])
+        found, _ = json.JSONDecoder().raw_decode(text[start:] if start >= 0 else "{}")
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -110,92 +178,3 @@ def _reason(text: str, status: int | None) -> str:
     plain = re.sub(r"^command failed: (Error|UserError|ConnectionInfoError): ", "", " ".join(plain.split()))[:500]
     plain = plain or "(it printed nothing)"
     return f"{plain} (status {status})" if status else plain
-
-
-def _no_connection(text: str) -> Failure:
-    """A network that is not there, in a line: what urllib3 tells is a page."""
-    host = re.search(r"host='([^']+)'(?:, port=(\d+))?", text)
-    where = f"{host[1]}:{host[2] or 443}" if host else "the Aiven API"
-    for sign, reason, hint in _NETWORK:
-        if re.search(sign, text):
-            return Failure(reason=reason.format(where=where), hint=hint)
-    return Failure(reason=f"no connection to {where}", hint=_CHECK_NETWORK)
-
-
-def _asked(text: str) -> Failure:  # noqa: ARG001 (one signature for all crashes)
-    return Failure(
-        reason="avn asked a question, most likely about a version near its end of life, and there is no terminal to answer it",
-        hint="run the same avn command by hand to see it; AIVEN_FORCE=true answers it with yes",
-    )
-
-
-def _syntax(text: str) -> Failure:
-    return Failure(
-        reason=f"avn could not read a value given to -c ({text[:100]})",
-        hint="""lists are written in brackets: -c 'ip_filter=["10.0.0.0/8", "192.0.2.7/32"]'""",
-    )
-
-
-def _header(text: str) -> Failure:
-    if text.startswith("UnicodeEncodeError") and "latin-1" not in text:  # that is how a header is written
-        return Failure(reason=text)
-    return Failure(
-        reason="the token can't be sent: it has a line break or another character that no token has",
-        hint="set it without that: AIVEN_AUTH_TOKEN=\"$(tr -d '[:space:]' <FILE)\", or avn user login",
-        lasting=True,
-    )
-
-
-def _address(text: str) -> Failure:
-    return Failure(
-        reason=f"the address of the Aiven API, or of a proxy, can't be used: {text}",
-        hint="check AIVEN_WEB_URL, HTTPS_PROXY and ALL_PROXY in the environment; none is needed for api.aiven.io",
-        lasting=True,
-    )
-
-
-def _silent(text: str) -> Failure:  # noqa: ARG001 (one signature for all crashes)
-    return Failure(reason="the Aiven API did not answer in time", hint="see https://status.aiven.io")
-
-
-_CHECK_NETWORK = "check the network of this machine: curl -sI https://api.aiven.io"
-_NETWORK = (
-    (
-        r"ProxyError|Cannot connect to proxy|Tunnel connection failed",
-        "the proxy for {where} does not answer, or refuses",
-        "check HTTPS_PROXY and NO_PROXY in the environment",
-    ),
-    (
-        r"NameResolutionError|Failed to resolve|Name or service not known|getaddrinfo|name resolution",
-        "no network: the name in {where} does not resolve here",
-        _CHECK_NETWORK,
-    ),
-    (
-        r"CERTIFICATE_VERIFY_FAILED|SSLError|SSLCertVerificationError",
-        "the TLS certificate of {where} is not trusted here",
-        "behind a proxy that inspects TLS, name its CA: AIVEN_CA_CERT=FILE",
-    ),
-    (r"Connection refused", "no network: {where} refuses connections", _CHECK_NETWORK),
-    (r"unreachable|No route to host", "no network: there is no route to {where}", _CHECK_NETWORK),
-    (r"timed out|ConnectTimeout", "no network: {where} does not answer", _CHECK_NETWORK),
-)
-"""How urllib3 and the system word it; only what is shown depends on it."""
-
-_CRASHES: dict[str, Callable[[str], Failure]] = {
-    **dict.fromkeys(
-        ("ConnectionError", "ProxyError", "SSLError", "ConnectTimeout", "ChunkedEncodingError"), _no_connection
-    ),
-    **dict.fromkeys(
-        ("MissingSchema", "InvalidSchema", "InvalidURL", "InvalidProxyURL", "LocationParseError"), _address
-    ),
-    **dict.fromkeys(("InvalidHeader", "UnicodeEncodeError"), _header),
-    "ReadTimeout": _silent,
-    "EOFError": _asked,
-    "SyntaxError": _syntax,
-}
-
-_HINTS = {
-    401: "the token is expired or revoked: avn user login, or set a new AIVEN_AUTH_TOKEN",
-    403: "check what this token may do: `ccr-avn doctor`; an administrator of the project can grant the permission",
-    429: "the token's rate limit is used up: wait, or use another token",
-}
