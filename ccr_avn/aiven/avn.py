@@ -28,6 +28,30 @@ class Project:
         return ("--project", self.name) if self.name else ()
 
 
+@cache
+def _reader(name: str, *more: Any) -> Callable[[str], Any]:
+    """The reader of that name, one for each; loaded when there is something to read: an argv has not its weight."""
+
+    def parse(stdout: str) -> Any:
+        from ccr_avn.aiven import models
+
+        return getattr(models, name)(stdout, *more)
+
+    return parse
+
+
+def _ask(reader: str, *words: Word) -> Call[Any]:
+    return Call((AVN, *words, "--json"), parse=_reader(reader))
+
+
+def _nothing(stdout: str) -> None:
+    """A changing command says nothing that can be relied on: what became of it is read afterwards."""
+
+
+def _change(*words: Word, hint: str = "", hints: Mapping[int, str] = NO_HINTS) -> Call[None]:
+    return Call((AVN, *words), parse=_nothing, hint=hint, hints=hints)
+
+
 def create_help() -> Call[str]:
     """Local: asks the installed avn which flags it has. Needs no token."""
     return Call((AVN, "service", "create", "--help"), parse=str)
@@ -40,48 +64,42 @@ def version() -> Call[str]:
 
 def service_list(project: Project, *names: str) -> "Call[tuple[models.Service, ...]]":
     """The services of these names that exist, or all that can have read replicas. Unknown names are left out, exit 0."""
-    argv = (AVN, "service", "list", *names, *project.flag, "--json")
-    return Call(argv, parse=_read("named_services" if names else "services"))
+    return _ask("named_services" if names else "services", "service", "list", *names, *project.flag)
 
 
 def service_family(
     project: Project, *names: str, recorded: "tuple[Recorded, ...]" = ()
 ) -> "Call[tuple[models.Service, ...]]":
     """The same with all that belongs to them: primaries, other replicas, and what was promoted from one, as is recorded."""
-    parse = _read("family")
-    return replace(service_list(project), parse=lambda stdout: parse(stdout, names, recorded))
+    return replace(service_list(project), parse=_reader("family", names, recorded))
 
 
 def service_get(project: Project, name: str) -> "Call[models.Service]":
-    return Call((AVN, "service", "get", name, *project.flag, "--json"), parse=_read("service"))
+    return _ask("service", "service", "get", name, *project.flag)
 
 
 def service_named(project: Project, name: Word) -> "Call[tuple[models.Service, ...]]":
     """One service, or none where it does not exist. It needs no list, which a stranger's odd service can break."""
-    argv = (AVN, "service", "get", name, *project.flag, "--json")
-    return Call(argv, parse=_read("only_service"), absent=())
+    return replace(_ask("only_service", "service", "get", name, *project.flag), absent=())
 
 
 def backup_list(project: Project, name: str) -> "Call[tuple[models.Backup, ...]]":
     """Since avn 2.14.8."""
-    return Call((AVN, "service", "backup-list", name, *project.flag, "--json"), parse=_read("backups"))
+    return _ask("backups", "service", "backup-list", name, *project.flag)
 
 
 def integration_list(project: Project, name: str) -> "Call[tuple[models.Integration, ...]]":
     """Rows where the service is the source and rows where it is the destination."""
-    argv = (AVN, "service", "integration-list", name, *project.flag, "--json")
-    return Call(argv, parse=_read("integrations"))
+    return _ask("integrations", "service", "integration-list", name, *project.flag)
 
 
 def integration_types(project: Project) -> "Call[tuple[models.IntegrationType, ...]]":
-    argv = (AVN, "service", "integration-types-list", *project.flag, "--json")
-    return Call(argv, parse=_read("integration_types"))
+    return _ask("integration_types", "service", "integration-types-list", *project.flag)
 
 
 def integration_delete(project: Project, integration: Word, *, hint: str = "") -> Call[None]:
     """Asks nothing, waits for nothing, prints nothing; a read must prove it."""
-    argv = (AVN, "service", "integration-delete", integration, *project.flag)
-    return Call(argv, parse=_read("nothing"), hint=hint)
+    return _change("service", "integration-delete", integration, *project.flag, hint=hint)
 
 
 def service_create(
@@ -96,43 +114,42 @@ def service_create(
     hints: Mapping[int, str] = NO_HINTS,
 ) -> Call[None]:
     """Prints nothing on success and has no ``--json``."""
-    argv = (AVN, "service", "create", name, *project.flag, "-t", service_type, "--plan", plan, "--cloud", cloud, *extra)
-    return Call(argv, parse=_read("nothing"), hint=hint, hints=hints)
+    what = ("-t", service_type, "--plan", plan, "--cloud", cloud)
+    return _change("service", "create", name, *project.flag, *what, *extra, hint=hint, hints=hints)
 
 
 def service_update(project: Project, name: str, *changes: Word, hint: str = "") -> Call[None]:
     """Returns as soon as the platform has accepted it; has no ``--json``."""
-    return Call((AVN, "service", "update", name, *project.flag, *changes), parse=_read("nothing"), hint=hint)
+    return _change("service", "update", name, *project.flag, *changes, hint=hint)
 
 
 def service_terminate(project: Project, name: str, *, hint: str = "") -> Call[None]:
     """Takes the service away for good; avn asks nothing with ``--force``."""
-    return Call((AVN, "service", "terminate", name, *project.flag, "--force"), parse=_read("nothing"), hint=hint)
+    return _change("service", "terminate", name, *project.flag, "--force", hint=hint)
 
 
 def tags_list(project: Project, name: str) -> "Call[tuple[models.Tag, ...]]":
-    return Call((AVN, "service", "tags", "list", name, *project.flag, "--json"), parse=_read("tags"))
+    return _ask("tags", "service", "tags", "list", name, *project.flag)
 
 
 def tags_update(project: Project, name: str, *tags: Word) -> Call[None]:
     """``tags`` are ``key=value``."""
     added = tuple(word for tag in tags for word in ("--add-tag", tag))
-    return Call((AVN, "service", "tags", "update", name, *project.flag, *added), parse=_read("nothing"))
+    return _change("service", "tags", "update", name, *project.flag, *added)
 
 
 def cloud_list(project: Project) -> Call[tuple[dict[str, object], ...]]:
     """Those that this project may use."""
-    return Call((AVN, "cloud", "list", *project.flag, "--json"), parse=_read("objects"))
+    return _ask("objects", "cloud", "list", *project.flag)
 
 
-def service_plans(project: Project, cloud: str) -> "Call[models.Catalogue]":
+def service_plans(project: Project, cloud: str) -> "Call[models.Offers]":
     """All types, plans and clouds in one read, which is large; without a cloud avn says a sentence before the JSON."""
-    argv = (AVN, "service", "plans", *project.flag, "--cloud", cloud, "--json")
-    return Call(argv, parse=_read("catalogue"))
+    return _ask("offers", "service", "plans", *project.flag, "--cloud", cloud)
 
 
 def vpc_list(project: Project) -> "Call[tuple[models.Vpc, ...]]":
-    return Call((AVN, "vpc", "list", *project.flag, "--json"), parse=_read("vpcs"))
+    return _ask("vpcs", "vpc", "list", *project.flag)
 
 
 def user_words(project: Project, act: str, name: str, username: str) -> tuple[str, ...]:
@@ -146,15 +163,15 @@ def integration_words(project: Project, *words: str) -> tuple[str, ...]:
 
 
 def maintenance_start(project: Project, name: str) -> Call[None]:
-    return Call((AVN, "service", "maintenance-start", name, *project.flag), parse=_read("nothing"))
+    return _change("service", "maintenance-start", name, *project.flag)
 
 
 def user_info() -> Call[tuple[dict[str, object], ...]]:
-    return Call((AVN, "user", "info", "--json"), parse=_read("objects"))
+    return _ask("objects", "user", "info")
 
 
 def project_details(project: Project) -> Call[tuple[dict[str, object], ...]]:
-    return Call((AVN, "project", "details", *project.flag, "--json"), parse=_read("objects"))
+    return _ask("objects", "project", "details", *project.flag)
 
 
 def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
@@ -162,15 +179,3 @@ def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
     if flag == "read-replica-for":
         return ("--read-replica-for", primary)
     return ("--service-integration", f"source_service={primary},integration_type=read_replica")
-
-
-@cache
-def _read(name: str) -> Callable[..., Any]:
-    """The reader of that name, one for each; loaded when there is something to read: an argv has not its weight."""
-
-    def parse(stdout: str, *more: Any) -> Any:
-        from ccr_avn.aiven import models
-
-        return getattr(models, name)(stdout, *more)
-
-    return parse

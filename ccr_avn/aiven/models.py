@@ -1,22 +1,15 @@
 """The facts read from avn's JSON. Raw JSON goes no further than this module."""
 
 import json
-import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SecretStr,
-    TypeAdapter,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from ccr_avn.aiven.lineage import FROM, Recorded
-from ccr_avn.aiven.reading import Fact, Rows, listed, parsed, rows_of, salvaged, unreadable
+from ccr_avn.aiven.reading import Fact, M, Rows, listed, parsed, rows_of, salvaged, unreadable
 
 SERVING = ("RUNNING", "REBALANCING")
 """States in which a service answers its clients; REBALANCING swaps nodes while serving."""
@@ -133,7 +126,6 @@ class Service(Fact):
     vpc: str | None = Field(alias="project_vpc_id", default=None)
     created: datetime | None = Field(alias="create_time", default=None)  # tells namesakes apart
     node_count: int | None = None
-    memory_mb: float | None = Field(alias="node_memory_mb", default=None)
     nodes: tuple[NodeState, ...] = Field(alias="node_states", default=())
     user_config: Mapping = Field(default_factory=dict)
     integrations: tuple[Integration, ...] = Field(alias="service_integrations", default=())
@@ -208,19 +200,15 @@ class Vpc(Fact):
     state: str = "ACTIVE"
 
 
-Catalogue = dict[str, dict[str, dict[str, float | None]]]
-"""Type, plan, cloud: the memory of a node there, in MB."""
+class Offer(NamedTuple):
+    """What a plan is in a cloud; None: not told."""
+
+    memory_mb: float | None = None  # of a node
+    usd_an_hour: float | None = None
 
 
-class Priced(dict[str, dict[str, dict[str, float | None]]]):
-    """A catalogue as it was read, with prices: US dollars an hour, by type, plan and cloud."""
-
-    prices: dict[tuple[str, str, str], float]
-
-
-def price(catalogue: Catalogue, kind: str, plan: str, cloud: str) -> float | None:
-    """US dollars an hour; None: it is not told."""
-    return catalogue.prices.get((kind, plan, cloud)) if isinstance(catalogue, Priced) else None
+Offers = dict[tuple[str, str, str], Offer]
+"""By type, plan and cloud."""
 
 
 class Tag(Fact):
@@ -273,27 +261,23 @@ def only_service(stdout: str) -> Rows[Service]:
     return Rows((found,), found.left_out)
 
 
-def backups(stdout: str) -> Rows[Backup]:
-    """``avn service backup-list --json``."""
-    return rows_of(Backup, listed(stdout), "backup")
+def _rows_of(shape: type[M], what: str) -> Callable[[str], Rows[M]]:
+    return lambda stdout: rows_of(shape, listed(stdout), what)
 
 
-def integrations(stdout: str) -> Rows[Integration]:
-    """``avn service integration-list --json``."""
-    return rows_of(Integration, listed(stdout), "integration")
+backups = _rows_of(Backup, "backup")
+"""``avn service backup-list --json``."""
+integrations = _rows_of(Integration, "integration")
+"""``avn service integration-list --json``."""
+integration_types = _rows_of(IntegrationType, "integration type")
+"""``avn service integration-types-list --json``."""
+vpcs = _rows_of(Vpc, "VPC")
+"""``avn vpc list --json``."""
+tags = _rows_of(Tag, "tag")
+"""``avn service tags list --json``."""
 
 
-def integration_types(stdout: str) -> Rows[IntegrationType]:
-    """``avn service integration-types-list --json``."""
-    return rows_of(IntegrationType, listed(stdout), "integration type")
-
-
-def vpcs(stdout: str) -> Rows[Vpc]:
-    """``avn vpc list --json``."""
-    return rows_of(Vpc, listed(stdout), "VPC")
-
-
-def catalogue(stdout: str) -> Catalogue:
+def offers(stdout: str) -> Offers:
     """``avn service plans --cloud CLOUD --json``: all types, whatever cloud was named. It is large, and has no secrets."""
     try:
         types = json.loads(stdout)
@@ -301,27 +285,26 @@ def catalogue(stdout: str) -> Catalogue:
         raise unreadable(error) from None
     if not isinstance(types, dict):
         raise unreadable(TypeError("it is no object"))
-    offers = {kind: _objects_in(offer, "service_plans") for kind, offer in types.items() if kind in REPLICABLE}
-    found = Priced(
-        {kind: {str(plan.get("service_plan")): _regions(plan) for plan in plans} for kind, plans in offers.items()}
-    )
-    found.prices = {
-        (kind, str(plan.get("service_plan")), cloud): told
-        for kind, plans in offers.items()
-        for plan in plans
-        for cloud, told in _prices(plan).items()
+    plans = [(kind, one) for kind in REPLICABLE for one in _objects_in(types.get(kind), "service_plans")]
+    return {
+        (kind, str(plan.get("service_plan")), cloud): _offer(region)
+        for kind, plan in plans
+        if isinstance(plan.get("regions"), dict)
+        for cloud, region in plan["regions"].items()
     }
-    return found
 
 
-def _prices(plan: dict[str, Any]) -> dict[str, float]:
-    """They come as decimal words."""
-    regions = plan.get("regions")
-    told = {}
-    for cloud, one in regions.items() if isinstance(regions, dict) else ():
-        with suppress(TypeError, ValueError):
-            told[cloud] = float(one["price_usd"]) if isinstance(one, dict) and "price_usd" in one else math.nan
-    return {cloud: dollars for cloud, dollars in told.items() if dollars >= 0}
+def _offer(region: Any) -> Offer:
+    """Prices come as decimal words."""
+    found = region if isinstance(region, dict) else {}
+    memory, price = (_amount(found.get(key)) for key in ("node_memory_mb", "price_usd"))
+    return Offer(memory, price)
+
+
+def _amount(said: Any) -> float | None:
+    with suppress(TypeError, ValueError):
+        return amount if (amount := float(said)) >= 0 else None
+    return None
 
 
 def _objects_in(holder: Any, key: str) -> list[dict[str, Any]]:
@@ -329,33 +312,12 @@ def _objects_in(holder: Any, key: str) -> list[dict[str, Any]]:
     return [one for one in rows if isinstance(one, dict)] if isinstance(rows, list) else []
 
 
-def _regions(plan: dict[str, Any]) -> dict[str, float | None]:
-    regions = plan.get("regions")
-    if not isinstance(regions, dict):
-        return {}
-    memory = {cloud: one.get("node_memory_mb") if isinstance(one, dict) else None for cloud, one in regions.items()}
-    return {cloud: float(size) if isinstance(size, (int, float)) else None for cloud, size in memory.items()}
-
-
-def tags(stdout: str) -> Rows[Tag]:
-    """``avn service tags list --json``."""
-    return rows_of(Tag, listed(stdout), "tag")
-
-
 def objects(stdout: str) -> tuple[dict[str, Any], ...]:
     """Any JSON list of objects, for checks that only count or name them."""
-    try:
-        found: tuple[dict[str, Any], ...] = _OBJECTS.validate_python(parsed(stdout))
-    except (ValueError, RecursionError) as error:
-        raise unreadable(error) from None
-    return found
-
-
-def nothing(stdout: str) -> None:
-    """A changing command says nothing that can be relied on: what became of it is read afterwards."""
-
-
-_OBJECTS: TypeAdapter[Any] = TypeAdapter(tuple[dict[str, Any], ...])
+    found = listed(stdout)
+    if not all(isinstance(one, dict) for one in found):
+        raise unreadable(TypeError("it is no list of objects"))
+    return tuple(found)
 
 
 def _told(row: Any, key: str) -> str:

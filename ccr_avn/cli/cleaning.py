@@ -7,7 +7,7 @@ from typing import Any
 
 from ccr_avn.aiven import avn as commands
 from ccr_avn.aiven.lineage import was_promoted
-from ccr_avn.aiven.models import Catalogue, Service, price
+from ccr_avn.aiven.models import Offer, Offers, Service
 from ccr_avn.aiven.program import identify, world_of
 from ccr_avn.cli.drill import confirmed
 from ccr_avn.cli.session import Session
@@ -81,11 +81,11 @@ class Cleaning:
                 and not was_promoted(one, recorded)
             )
         ]
-        catalogue: Catalogue = {}
+        offers: Offers = {}
         if every:
             with suppress(CcrError):
-                catalogue = _answer(world, commands.service_plans(project, every[0].cloud))
-        found = [self._left(one, rules.made_of(one, made), catalogue) for one in every]
+                offers = _answer(world, commands.service_plans(project, every[0].cloud))
+        found = [self._left(one, rules.made_of(one, made), offers) for one in every]
         listed = {one.name for one in every}
         return (*found, *(_unlisted(one) for one in made if one.name not in listed and self._may_appear(one)))
 
@@ -93,7 +93,7 @@ class Cleaning:
         sent = made.created is None and made.began
         return bool(sent and self.only in (None, made.name) and time.time() < sent + rules.SENT_WITHIN)
 
-    def _left(self, service: Service, made: Made | None, catalogue: Catalogue) -> Left:
+    def _left(self, service: Service, made: Made | None, offers: Offers) -> Left:
         finding = rules.judge_ours(service, made, self.setting.project)
         running = rules.still_running(service, made)
         if finding.verdict == "go" and running and not self.only:
@@ -102,7 +102,7 @@ class Cleaning:
         elif finding.verdict == "go":
             why = self._used(service) or in_use(service, self.setting, promoted=bool(made and made.promoted))
             finding = rules.not_touched(service, self.setting.project, why) if why else finding
-        hour = price(catalogue, service.type, service.plan, service.cloud)
+        hour = offers.get((service.type, service.plan, service.cloud), Offer()).usd_an_hour
         run = rules.run_of(service, (made,) if made else ())
         shown = {
             "drill": f"drill {run}" if run else "",

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from ccr_avn.aiven.models import price
+from ccr_avn.aiven.models import Offer
 from ccr_avn.aiven.program import Program
 from ccr_avn.cli.drill import confirmed
 from ccr_avn.cli.session import Session, show_preview
@@ -111,7 +111,8 @@ class Drilling:
             return None
         source = by_name(run.seen.of(procedure.pair), self.want.primary)
         kind = source.type if source else "valkey"
-        return price(run.seen.of(procedure.offers), kind, self.want.plan, self.want.cloud)
+        offer: Offer = run.seen.of(procedure.offers).get((kind, self.want.plan, str(self.want.cloud)), Offer())
+        return offer.usd_an_hour
 
     def _costs(self, run: Run, procedure: Drill) -> str:
         hour = self._price(run, procedure)

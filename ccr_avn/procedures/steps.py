@@ -8,7 +8,7 @@ from typing import Any
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.models import REDACTED, Catalogue, Service, Vpc
+from ccr_avn.aiven.models import REDACTED, Offers, Service, Vpc
 from ccr_avn.errors import CcrError, NotProven, Refused, TimedOut, Unreachable, UsageError
 from ccr_avn.plan.model import Keep, Poll, Probe, Step, Word
 from ccr_avn.procedures.gates import links, offers, parity, services
@@ -330,7 +330,7 @@ def compare_sides(
     )
 
 
-def see_offers(setting: Setting, orders: Orders, pair: Step[tuple[Service, ...]]) -> Step[Catalogue]:
+def see_offers(setting: Setting, orders: Orders, pair: Step[tuple[Service, ...]]) -> Step[Offers]:
     """The whole catalogue: avn has no smaller read that tells which plan is offered in which cloud."""
     cloud = next(order.cloud or "" for order in orders if order.cloud)
     return Step(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ccr_avn.aiven.models import Catalogue, Service, Vpc
+from ccr_avn.aiven.models import REPLICABLE, Offer, Offers, Service, Vpc
 from ccr_avn.errors import near
 from ccr_avn.plan.model import Finding, Gate, Step, go, stop
 from ccr_avn.procedures.gates.services import by_name, together
@@ -42,13 +42,13 @@ def still_to_make(orders: Orders, services: tuple[Service, ...]) -> Orders:
     return tuple(order for order in orders if order.cloud and by_name(services, order.name) is None)
 
 
-def are_sold(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[Catalogue]:
-    def judge(catalogue: Catalogue, seen: Seen) -> Finding:
+def are_sold(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[Offers]:
+    def judge(offers: Offers, seen: Seen) -> Finding:
         found = seen.of(services)
         kind = next((one.type for order in orders if (one := by_name(found, order.name))), None)
         wanted = still_to_make(orders, found)
-        findings = [one for order in wanted for one in _sold(catalogue, order, order.type or kind or "valkey")]
-        memory = [_memory(catalogue, order, order.type or kind or "valkey") for order in wanted]
+        findings = [one for order in wanted for one in _sold(offers, order, order.type or kind or "valkey")]
+        memory = [_memory(offers, order, order.type or kind or "valkey") for order in wanted]
         if len(memory) == 2 and None not in memory and (memory[1] or 0) < (memory[0] or 0):
             small = (
                 f"the replica has {memory[1]:g} MB of memory, its primary {memory[0]:g} MB: it may not hold the data"
@@ -69,25 +69,25 @@ def have_their_vpc(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[
     return Gate("for each cloud with a VPC, one is chosen or declined", judge)
 
 
-def _sold(catalogue: Catalogue, order: Order, kind: str) -> Iterator[Finding]:
-    plans = catalogue.get(kind)
-    if plans is None:
-        offered = next((one for one in ("valkey", "redis") if one in catalogue), None)
+def _sold(offers: Offers, order: Order, kind: str) -> Iterator[Finding]:
+    types = {one for one, _, _ in offers}
+    if kind not in types:
+        offered = next((one for one in REPLICABLE if one in types), None)
         yield stop(
             f"Aiven offers no {kind} services to this project",
             detail="Aiven for Redis ended on 2025-03-31 and its services became Valkey" if kind == "redis" else "",
             hint=f"use --service-type {offered}" if offered else "ask an administrator of the Aiven organization",
         )
         return
-    clouds = {cloud for regions in plans.values() for cloud in regions}
+    clouds = {cloud for one, _, cloud in offers if one == kind}
     if order.cloud not in clouds:
         yield stop(
             f"Aiven offers no {kind} in {order.cloud}",
             detail=f"as --{order.role}-cloud for {order.name}",
             hint=f"choose another cloud{near(str(order.cloud), clouds)}: avn cloud list",
         )
-    elif order.plan not in plans or order.cloud not in plans[order.plan]:
-        there = sorted(plan for plan, regions in plans.items() if order.cloud in regions)
+    elif (kind, order.plan, order.cloud) not in offers:
+        there = sorted(plan for one, plan, cloud in offers if (one, cloud) == (kind, order.cloud))
         what = f"Aiven lists no plan {order.plan} for {kind} in {order.cloud}"
         if order.any_plan:
             yield go("", warnings=(f"{what}: creating {order.name} may be refused",))
@@ -99,8 +99,8 @@ def _sold(catalogue: Catalogue, order: Order, kind: str) -> Iterator[Finding]:
         )
 
 
-def _memory(catalogue: Catalogue, order: Order, kind: str) -> float | None:
-    return catalogue.get(kind, {}).get(order.plan, {}).get(str(order.cloud))
+def _memory(offers: Offers, order: Order, kind: str) -> float | None:
+    return offers.get((kind, order.plan, str(order.cloud)), Offer()).memory_mb
 
 
 def _placed(vpcs: tuple[Vpc, ...], order: Order) -> Iterator[Finding]:

@@ -189,9 +189,8 @@ def test_a_primary_in_another_project_is_no_service_of_that_name_here() -> None:
 def test_a_price_that_avn_does_not_tell_is_none(told: dict[str, Any]) -> None:
     regions = {"near": told, "far": {"price_usd": "0.25"}}
     listed = {"valkey": {"service_plans": [{"service_plan": "startup-4", "regions": regions}]}}
-    found = models.catalogue(json.dumps(listed))
-    prices = [models.price(found, "valkey", "startup-4", cloud) for cloud in ("near", "far", "nowhere")]
-    assert prices == [None, 0.25, None]
+    found = models.offers(json.dumps(listed))
+    assert [found["valkey", "startup-4", cloud].usd_an_hour for cloud in ("near", "far")] == [None, 0.25]
 
 
 def test_a_family_is_what_follows_or_was_promoted_from_one_of_those_that_are_named() -> None:

@@ -18,7 +18,9 @@ PLANS: dict[str, dict[str, float | None]] = {
     "startup-4": {EU: 4096.0},
     "startup-1": {US: 1024.0},
 }
-CATALOGUE: models.Catalogue = {"valkey": PLANS}
+OFFERS: models.Offers = {
+    ("valkey", plan, cloud): models.Offer(memory) for plan, clouds in PLANS.items() for cloud, memory in clouds.items()
+}
 PAIR: Step[Any] = Step(
     slug="pair", purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go(""))
 )
@@ -37,7 +39,7 @@ def seen(*there: dict[str, Any]) -> Seen:
 
 
 def sold(wanted: tuple[Order, ...], *there: dict[str, Any]) -> Finding:
-    return offers.are_sold(wanted, PAIR).judge(CATALOGUE, seen(*there))
+    return offers.are_sold(wanted, PAIR).judge(OFFERS, seen(*there))
 
 
 def placed(wanted: tuple[Order, ...], *vpcs: models.Vpc) -> Finding:
@@ -112,8 +114,8 @@ def test_a_project_without_vpcs_needs_none() -> None:
     assert placed(orders()).verdict == "go"
 
 
-def test_the_catalogue_is_read_as_far_as_it_can_be() -> None:
+def test_offers_are_read_as_far_as_it_can_be() -> None:
     plan = {"service_plan": "startup-4", "regions": {EU: {"node_memory_mb": 4096}, US: None}}
     told = {"valkey": {"service_plans": [plan, {"service_plan": "x", "regions": None}, 1]}, "pg": {}, "redis": None}
-    read = models.catalogue(json.dumps(told))
-    assert read == {"valkey": {"startup-4": {EU: 4096.0, US: None}, "x": {}}, "redis": {}}
+    read = models.offers(json.dumps(told))
+    assert read == {("valkey", "startup-4", EU): models.Offer(4096.0), ("valkey", "startup-4", US): models.Offer()}
