@@ -5,21 +5,24 @@ replicas, by 37 for each REPLCONF GETACK that a WAIT causes (none while CLIENT P
 that expires (none while it holds). Of these, none counts in ``rdb_changes_since_last_save``; every write does.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
-from ccr_avn import clock
+from ccr_avn.clock import since_boot
 from ccr_avn.errors import Refused, TimedOut, Unreachable
 from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.info import fetch_replication, read_replication
 from ccr_avn.valkey.replication import ReplicationInfo
 
+STILL = 3.0
+"""Seconds for which the primary's offset must stand still where writers are stopped by the operator."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """A snapshot that shows later whether a primary wrote anything since: one word, for a shell variable."""
+LOOK = 0.1
+"""Seconds between two reads of an offset that must not change."""
+
+
+class Snapshot(NamedTuple):
+    """What shows later whether a primary wrote anything since. ``token``: in one word, for a shell variable."""
 
     run_id: str
     replid: str
@@ -29,28 +32,19 @@ class Snapshot:
 
     @classmethod
     def of(cls, side: ReplicationInfo) -> Self:
-        return cls(
-            run_id=side.run_id,
-            replid=side.replid,
-            offset=side.offset,
-            changes=side.changes,
-            last_save=side.last_save,
-        )
+        return cls(side.run_id, side.replid, side.offset, side.changes, side.last_save)
 
     @classmethod
     def parse(cls, token: str) -> Self:
         """Raises:
         ValueError: it is no token of ``ccr-avn fence``.
         """
-        run_id, replid, *numbers = token.split(".")
-        offset, changes, last_save = (int(one) for one in numbers)
-        return cls(run_id=run_id, replid=replid, offset=offset, changes=changes, last_save=last_save)
+        run_id, replid, offset, changes, last_save = token.split(".")
+        return cls(run_id, replid, int(offset), int(changes), int(last_save))
 
     @property
     def token(self) -> str:
-        return ".".join(
-            (self.run_id, self.replid, *(str(int(one)) for one in (self.offset, self.changes, self.last_save)))
-        )
+        return ".".join(map(str, self))
 
     def no_writes_until(self, now: ReplicationInfo) -> bool:
         """Whether it is shown that the primary, on the same process, executed no write since: by its own count.
@@ -64,24 +58,12 @@ class Snapshot:
         return now.offset == self.offset
 
 
-STILL = 3.0
-"""Seconds for which the primary's offset must stand still where writers are stopped by the operator."""
-
-LOOK = 0.1
-"""Seconds between two reads of an offset that must not change."""
-
-
 def no_writes_between(before: ReplicationInfo, after: ReplicationInfo) -> bool:
     """Whether it is shown that the primary executed no write in between."""
     return Snapshot.of(before).no_writes_until(after)
 
 
-def quiet_for(
-    endpoint: Endpoint,
-    seconds: float,
-    *,
-    now: Callable[[], float] = clock.since_boot,
-) -> ReplicationInfo | None:
+def quiet_for(endpoint: Endpoint, seconds: float) -> ReplicationInfo | None:
     """Watch the primary for that long; the side as last seen, or None as soon as something may have been written.
 
     Raises:
@@ -95,7 +77,7 @@ def quiet_for(
             before, last = last, read_replication(client, endpoint.service)
             return last if no_writes_between(before, last) else None
 
-        return poll(look, lambda side: side is None, within=seconds, first=LOOK, longest=LOOK, clock=now)
+        return poll(look, lambda side: side is None, within=seconds, first=LOOK, longest=LOOK, clock=since_boot)
 
 
 def wait_until_quiet(endpoint: Endpoint, *, within: float) -> ReplicationInfo:
@@ -106,7 +88,7 @@ def wait_until_quiet(endpoint: Endpoint, *, within: float) -> ReplicationInfo:
         Unreachable: it can't be asked.
     """
     side = poll(  # each look takes its time, so there is no pause between them
-        lambda: quiet_for(endpoint, STILL), bool, within=within, first=0.0, longest=0.0, clock=clock.since_boot
+        lambda: quiet_for(endpoint, STILL), bool, within=within, first=0.0, longest=0.0, clock=since_boot
     )
     if side is None:
         raise Refused(
@@ -117,20 +99,14 @@ def wait_until_quiet(endpoint: Endpoint, *, within: float) -> ReplicationInfo:
     return side
 
 
-def caught_up(
-    primary: ReplicationInfo,
-    replica: Endpoint,
-    *,
-    timeout: float,
-    now: Callable[[], float] = clock.monotonic,
-) -> ReplicationInfo:
+def caught_up(primary: ReplicationInfo, replica: Endpoint, *, timeout: float) -> ReplicationInfo:
     """Wait until the replica has applied all that ``primary`` had; a master is given back at once.
 
     ``primary``: read after its fence took hold. Offsets tell something only of the same replication ID.
 
     Raises:
         TimedOut: it has not, after ``timeout`` seconds; says by how much.
-        Unreachable: it can't be asked, and that will not mend itself in time.
+        Unreachable: it can't be asked, and waiting does not help, or the time is over.
     """
 
     def look() -> ReplicationInfo | Unreachable:
@@ -141,15 +117,15 @@ def caught_up(
                 raise
             return trouble
 
-    def has_applied(side: ReplicationInfo | Unreachable) -> bool:
+    def is_enough(side: ReplicationInfo | Unreachable) -> bool:
         if isinstance(side, Unreachable):
             return False
         return side.role == "master" or (side.replid == primary.replid and side.offset >= primary.offset)
 
-    found = poll(look, has_applied, within=timeout, first=0.005, longest=0.05, clock=now)
+    found = poll(look, is_enough, within=timeout, first=0.005, longest=0.05)
     if isinstance(found, Unreachable):
         raise found
-    if has_applied(found):
+    if is_enough(found):
         return found
     behind = f"it is {primary.offset - found.offset} bytes behind"
     raise TimedOut(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccr_avn import clock
+from ccr_avn.background import in_background
+from ccr_avn.errors import Refused
 
 Place = tuple[str, int]
 """Host and port."""
@@ -118,7 +120,7 @@ def _look_up(place: Place) -> "Future[_Known]":
             del _looking[place]
 
     try:
-        threading.Thread(target=look, name="look-up", daemon=True).start()
-    except RuntimeError:  # no thread is to be had
+        in_background(look, "look-up")
+    except Refused:  # no thread is to be had
         look()
     return found

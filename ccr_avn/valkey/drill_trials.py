@@ -1,10 +1,10 @@
 """Tests what a service permits its users, on a temporary replica: pauses writes and closes connections."""
 
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from valkey.exceptions import ResponseError
 from valkey.exceptions import TimeoutError as NoAnswer
@@ -12,6 +12,7 @@ from valkey.exceptions import TimeoutError as NoAnswer
 from ccr_avn import clock
 from ccr_avn.errors import CcrError, Interrupted
 from ccr_avn.poll import poll
+from ccr_avn.valkey import clients
 from ccr_avn.valkey.catch_up import quiet_for
 from ccr_avn.valkey.connect import Endpoint, admission, connect, explained
 from ccr_avn.valkey.dial import dial
@@ -65,14 +66,25 @@ def result_of(attempt: Callable[[], TrialResult]) -> TrialResult:
         return not_tested(f"{trouble.what}: {trouble.detail}" if trouble.detail else trouble.what)
 
 
+@contextmanager
+def _connected(endpoint: Endpoint, timeout: float | None = None) -> Iterator["valkey.Valkey"]:
+    with connect(endpoint, name=NAME, timeout=timeout) as client, explained(endpoint, connected=True):
+        yield client
+
+
+@contextmanager
+def _paused(client: "valkey.Valkey") -> Iterator[None]:
+    client.client_pause(int(PAUSE * 1000), all=False)
+    try:
+        yield
+    finally:
+        client.client_unpause()
+
+
 def client_commands(endpoint: Endpoint) -> TrialResult:
     """Whether CLIENT PAUSE, UNPAUSE, LIST and KILL are permitted."""
     refused = []
-    with (
-        connect(endpoint, name=NAME) as client,
-        connect(endpoint, name=NAME) as other,
-        explained(endpoint, connected=True),
-    ):
+    with _connected(endpoint) as client, _connected(endpoint) as other:
         number: Any = other.client_id()
         asked: tuple[tuple[str, ...], ...] = (
             ("CLIENT", "PAUSE", "50", "WRITE"),
@@ -91,16 +103,11 @@ def client_commands(endpoint: Endpoint) -> TrialResult:
 def pause_holds_writes(endpoint: Endpoint) -> TrialResult:
     """While writes are paused, one waits and a read does not; afterwards the write is answered."""
     with (
-        connect(endpoint, name=NAME) as pausing,
-        connect(endpoint, name=NAME) as reading,
+        _connected(endpoint) as pausing,
+        _connected(endpoint) as reading,
         connect(endpoint, name=NAME, timeout=WAITS) as writing,
-        explained(endpoint, connected=True),
     ):
-        try:
-            pausing.client_pause(int(PAUSE * 1000), all=False)
-        except ResponseError as refusal:
-            return not_tested(f"CLIENT PAUSE is refused: {refusal}")
-        try:
+        with _paused(pausing):
             began = clock.monotonic()
             reading.get(KEY)
             read_ms = (clock.monotonic() - began) * 1000
@@ -110,8 +117,6 @@ def pause_holds_writes(endpoint: Endpoint) -> TrialResult:
                 waited = True
             else:
                 waited = False
-        finally:
-            pausing.client_unpause()
         reading.set(KEY, "2", px=1000)
     if not waited:
         return fails("a write was answered while writes were paused")
@@ -119,15 +124,8 @@ def pause_holds_writes(endpoint: Endpoint) -> TrialResult:
 
 
 def info_shows_the_pause(endpoint: Endpoint) -> TrialResult:
-    with connect(endpoint, name=NAME) as client, explained(endpoint, connected=True):
-        try:
-            client.client_pause(int(PAUSE * 1000), all=False)
-        except ResponseError as refusal:
-            return not_tested(f"CLIENT PAUSE is refused: {refusal}")
-        try:
-            side = read_replication(client, endpoint.service)
-        finally:
-            client.client_unpause()
+    with _connected(endpoint) as client, _paused(client):
+        side = read_replication(client, endpoint.service)
     if side.paused_seconds:
         return holds(f"INFO shows that writes are paused (version {side.version})")
     return fails(f"INFO does not show that writes are paused (version {side.version})")
@@ -139,14 +137,10 @@ def info_shows_history(endpoint: Endpoint) -> TrialResult:
 
 
 def clients_are_shown(endpoint: Endpoint) -> TrialResult:
-    with (
-        connect(endpoint, name=NAME) as client,
-        connect(endpoint, name=NAME) as other,
-        explained(endpoint, connected=True),
-    ):
+    with _connected(endpoint) as client, _connected(endpoint) as other:
         mine: Any = {str(client.client_id()), str(other.client_id())}
         try:
-            every = _clients(client)
+            every = clients.connected(client)
         except ResponseError as refusal:
             return fails(f"CLIENT LIST is refused: {refusal}")
     shown = [one for one in every if str(one.get("id")) in mine]
@@ -163,15 +157,11 @@ def strangers(endpoint: Endpoint, users: Collection[str]) -> tuple[str, list[str
     Raises:
         Unreachable: it can't be asked.
     """
-    with connect(endpoint, name=NAME) as client, explained(endpoint, connected=True):
+    with _connected(endpoint) as client:
         role = read_replication(client, endpoint.service).role
-        return role, [
-            f"{one.get('name') or 'unnamed'} at {one.get('addr')} (user {one.get('user', 'default')})"
-            for one in _clients(client)
-            if not str(one.get("name", "")).startswith("ccr-avn")
-            and str(one.get("user", "default")) in users
-            and one.get("cmd") != "NULL"  # it has said nothing yet, so who it is does not show: all begin as default
-        ]
+        found = clients.strangers(client, users)
+    # Who has said nothing yet does not show who it is: all begin as default.
+    return role, [clients.shown(one) for one in found if one.get("cmd") != "NULL"]
 
 
 def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> TrialResult:
@@ -182,8 +172,8 @@ def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> TrialR
 
 def is_promoted(endpoint: Endpoint) -> TrialResult:
     role = fetch_replication(endpoint).role
-    told = f"its role is {role} after the integration was deleted"
-    return holds(told) if role == "master" else fails(told)
+    saw = f"its role is {role} after the integration was deleted"
+    return holds(saw) if role == "master" else fails(saw)
 
 
 def quiet(endpoint: Endpoint, seconds: float) -> TrialResult:
@@ -198,8 +188,8 @@ def carries(endpoint: Endpoint, history: str) -> TrialResult:
     side = fetch_replication(endpoint)
     if history in (side.replid2, side.replid):
         return holds(f"it has the history of {history[:12]}…; its own begins at offset {side.second_offset}")
-    told = "no secondary replication ID" if side.replid2 == NO_HISTORY else f"{side.replid2[:12]}…"
-    return fails(f"it followed {history[:12]}… and now shows {told}")
+    shown = "no secondary replication ID" if side.replid2 == NO_HISTORY else f"{side.replid2[:12]}…"
+    return fails(f"it followed {history[:12]}… and now shows {shown}")
 
 
 def filter_refuses(endpoint: Endpoint, limit: float) -> TrialResult:
@@ -238,30 +228,20 @@ def certificate(endpoint: Endpoint) -> TrialResult:
     """Who signed what it shows: one that the system trusts, or the project's CA."""
     if not endpoint.tls:
         return not_tested("the service is reached without TLS")
-    parts = urlsplit(endpoint.uri)
-    shown = _issuer(parts.hostname or "", parts.port or 6379, ssl.create_default_context())
-    if shown:
-        return holds(f"signed by {shown}, which this machine trusts")
-    if endpoint.ca_file:
-        context = ssl.create_default_context(cafile=str(endpoint.ca_file))
-        if shown := _issuer(parts.hostname or "", parts.port or 6379, context):
-            return holds(f"signed by {shown}, the CA of --ca-file")
+    if signer := _issuer(endpoint, ssl.create_default_context()):
+        return holds(f"signed by {signer}, which this machine trusts")
+    if endpoint.ca_file and (signer := _issuer(endpoint, ssl.create_default_context(cafile=str(endpoint.ca_file)))):
+        return holds(f"signed by {signer}, the CA of --ca-file")
     return fails("neither this machine nor --ca-file trusts who signed it")
 
 
-def _issuer(host: str, port: int, context: ssl.SSLContext) -> str:
+def _issuer(endpoint: Endpoint, context: ssl.SSLContext) -> str:
     """Empty: it is not trusted, or can't be asked."""
     try:
-        wrapped: Any = dial((host, port), clock.monotonic() + 5, context)
+        wrapped: Any = dial(endpoint.place, clock.monotonic() + 5, context)
         with wrapped:
-            told: Any = (wrapped.getpeercert() or {}).get("issuer", ())
+            issuer: Any = (wrapped.getpeercert() or {}).get("issuer", ())
     except OSError:
         return ""
-    names = {key: value for part in told for key, value in part}
+    names = {key: value for part in issuer for key, value in part}
     return str(names.get("organizationName") or names.get("commonName") or "an unnamed issuer")
-
-
-def _clients(client: "valkey.Valkey") -> list[dict[str, Any]]:
-    normal: Any = client.client_list(_type="normal")
-    subscribers: Any = client.client_list(_type="pubsub")
-    return [*normal, *subscribers]

@@ -6,19 +6,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ccr_avn import clock
 from ccr_avn.aiven.models import Service
 from ccr_avn.background import in_background
 from ccr_avn.errors import Unreachable
-from ccr_avn.valkey.dial import dial
+from ccr_avn.valkey.dial import Place, dial
 
-TLS_SCHEMES = ("rediss", "valkeys")
-PLAIN_SCHEMES = ("redis", "valkey")
-REDACTED = "<redacted>"
-"""What the platform shows instead of a password to a token without ``service:secrets:read``."""
+SCHEMES = {"rediss": True, "valkeys": True, "redis": False, "valkey": False}
+"""Whether each means TLS."""
 
 SHORTEST_IDLE, LONGEST_ALIVE = 1.0, 2.0
 """Seconds: the shortest idle time-out that a service can have, and the longest pause on a connection that must stay."""
@@ -58,14 +56,36 @@ class Endpoint:
         return min(LONGEST_ALIVE, 0.4 * idle) if idle else LONGEST_ALIVE
 
     @property
+    def place(self) -> Place:
+        return _parsed(self.uri).place
+
+    @property
     def address(self) -> str:
         """``host:port``, without secrets."""
-        host = _split(self.uri).hostname or "?"
-        return f"[{host}]:{_port(self.uri) or 6379}" if ":" in host else f"{host}:{_port(self.uri) or 6379}"
+        host, port = self.place
+        return f"[{host}]:{port}" if ":" in host else f"{host or '?'}:{port}"
 
     @property
     def tls(self) -> bool:
-        return _split(self.uri).scheme in TLS_SCHEMES
+        return SCHEMES.get(_parsed(self.uri).scheme, False)
+
+
+class _Parsed(NamedTuple):
+    scheme: str = ""  # empty: the URI can't be used
+    place: Place = ("", 6379)
+    username: str | None = None
+    password: str | None = None
+
+
+def _parsed(uri: str) -> _Parsed:
+    try:
+        parts = urlsplit(uri)
+        host = parts.hostname or ""
+        scheme = parts.scheme if host.encode("idna") else ""
+        user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
+        return _Parsed(scheme, (host, parts.port or 6379), user, password)
+    except ValueError:  # its port is no number, say
+        return _Parsed()
 
 
 def settings(endpoint: Endpoint) -> dict[str, Any]:
@@ -74,33 +94,16 @@ def settings(endpoint: Endpoint) -> dict[str, Any]:
     Raises:
         Unreachable: its address can't be used.
     """
-    parts = _split(endpoint.uri)
-    password = unquote(parts.password or "")
-    if (
-        parts.scheme not in (*TLS_SCHEMES, *PLAIN_SCHEMES)
-        or not _is_host(parts.hostname)
-        or _port(endpoint.uri) is None
-    ):
+    found = _parsed(endpoint.uri)
+    if found.scheme not in SCHEMES:
         raise Unreachable(
             f"the address of {endpoint.service} can't be used",
-            detail=f"it is not SCHEME://USER:PASSWORD@HOST:PORT, or its scheme ({parts.scheme or 'missing'}) is none of "
-            + ", ".join((*TLS_SCHEMES, *PLAIN_SCHEMES)),
+            detail=f"it is not SCHEME://USER:PASSWORD@HOST:PORT, or its scheme is none of {', '.join(SCHEMES)}",
             hint=f"look at it: avn service get {endpoint.service} --format '{{service_uri_params}}'",
             passing=False,
         )
-    if password == REDACTED:
-        raise Unreachable(
-            f"the password of {endpoint.service} is not visible to this token",
-            detail=f"{REDACTED} is in its place",
-            hint="use a token with the permission service:secrets:read",
-            passing=False,
-        )
-    return {
-        "host": parts.hostname,
-        "port": parts.port or 6379,
-        "username": unquote(parts.username) if parts.username else None,
-        "password": password or None,
-    }
+    host, port = found.place
+    return {"host": host, "port": port, "username": found.username, "password": found.password}
 
 
 def addresses(service: Service) -> dict[str, str]:
@@ -108,10 +111,8 @@ def addresses(service: Service) -> dict[str, str]:
     uri = service.uri.get_secret_value() if service.uri else ""
     if not uri:
         return {}
-    try:
-        urlsplit(uri).port  # noqa: B018 (what is no address is left to who connects: it says so)
-    except ValueError:
-        return {"dynamic": uri}
+    if not _parsed(uri).scheme:
+        return {"dynamic": uri}  # whoever connects says that it can't be used
     found = {
         one.route: at(uri, one.host, one.port)
         for one in reversed(service.components)  # the first of a route counts, as in avn
@@ -131,7 +132,7 @@ def at(uri: str, host: str, port: int) -> str:
 def best_address(known: Mapping[str, str], *, limit: float = LIMIT) -> str:
     """The URI to use: the public one if the dynamic one takes no connection and it does. ``limit``: seconds."""
     dynamic, public = known["dynamic"], known.get("public")
-    if public is None or _place(dynamic) == _place(public):
+    if public is None or _parsed(dynamic).place == _parsed(public).place:
         return dynamic
     key = frozenset(known.items())
     if key not in _chosen or _chosen[key][1] < clock.monotonic():
@@ -146,7 +147,7 @@ def _first_that_answers(uris: tuple[str, ...], limit: float) -> str | None:
     taken: set[str] = set()
 
     def attempt(uri: str) -> None:
-        with suppress(OSError, ValueError), dial(_place(uri), until):
+        with suppress(OSError, ValueError), dial(_parsed(uri).place, until):
             taken.add(uri)
 
     threads = [in_background(partial(attempt, uri), "route") for uri in uris]
@@ -155,31 +156,3 @@ def _first_that_answers(uris: tuple[str, ...], limit: float) -> str | None:
         if uri in taken:
             return uri
     return None
-
-
-def _place(uri: str) -> tuple[str, int]:
-    parts = urlsplit(uri)
-    return parts.hostname or "", parts.port or 6379
-
-
-def _split(uri: str) -> SplitResult:
-    """Its parts; none of what is no URI at all."""
-    try:
-        return urlsplit(uri)
-    except ValueError:
-        return urlsplit("")
-
-
-def _is_host(name: str | None) -> bool:
-    try:
-        return bool((name or "").encode("idna"))
-    except UnicodeError:
-        return False
-
-
-def _port(uri: str) -> int | None:
-    """The port, 0 where none is given, None where it is no number."""
-    try:
-        return _split(uri).port or 0
-    except ValueError:
-        return None

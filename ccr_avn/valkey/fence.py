@@ -1,14 +1,14 @@
 """The fence: pauses clients' writes on the old primary. Placed, renewed, detected, lifted; lists who waits behind it."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Self
 
 from valkey.exceptions import InvalidResponse, ResponseError
 
-from ccr_avn import clock
-from ccr_avn.background import in_background
+from ccr_avn.background import Repeated
+from ccr_avn.clock import now, since_boot
 from ccr_avn.errors import CcrError, Locked, Refused, Unreachable
 from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
@@ -18,10 +18,8 @@ from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, parse_replicat
 if TYPE_CHECKING:
     import valkey
 
-
 HARMLESS = frozenset({"xread", "wait", "waitaof"})
 """Commands that block by themselves and never write."""
-
 
 NAME = "ccr-avn:fence:"
 """Every fence's connection is called this and its run, so that runs see each other in CLIENT LIST."""
@@ -32,7 +30,6 @@ ENDING = "ccr-avn:unfence:"
 A fence that is placed meanwhile is not in that look, so it waits until nobody is called this and then pauses again:
 its last pause is later than any un-pause that did not see it.
 """
-
 
 GOING = 0.5
 """Seconds for another run to go away that found this fence and gives up."""
@@ -45,24 +42,21 @@ class FenceRefused(Refused):
 class Fence:
     """One connection that pauses writes, renews the pause, and ends it. ``ttl`` is in seconds."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        run: str,
-        ttl: float,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, run: str, ttl: float) -> None:
         self.endpoint = endpoint
         self.ttl = ttl
-        self.placed_at = 0.0  # on the clock: when writes were first held back
-        self.run_id = ""  # of the server process that holds the fence
+        self.placed_at = 0.0  # seconds since boot: when writes were first held back
         self.lifted = False  # it ended before its time: somebody ended it, or the server's clock was set forward
-        self._run = run
+        self._name = f"{NAME}{run}"
+        self._ending = f"{ENDING}{run}"
+        self._process = ""  # the server's, that holds the fence
         self._until = 0.0  # to when the last acknowledged renewal reaches at least
         self._at_most = 0.0  # to when any pause that was sent may reach
         self._broken = False  # there was a moment that no acknowledged renewal covers
         self._client: valkey.Valkey | None = None
-        self._lock = threading.RLock()
-        self._ended = threading.Event()
+        self._lock = RLock()
+        self._ended = False
+        self._renewer: Repeated | None = None
 
     def __enter__(self) -> Self:
         self.place()
@@ -83,13 +77,12 @@ class Fence:
             Refused: another run is lifting its own and does not finish; or no thread can be started here.
             Unreachable: it can't be asked.
         """
-        with self._or_nothing():
-            with self._lock:
-                self._client = connect(self.endpoint, name=f"{NAME}{self._run}")
-                self._must_be_alone()  # where that is refused, it is before anything is held back
-                self.placed_at = clock.since_boot()
-                self._outlast_endings()
-            in_background(self._renew, "fence")
+        with self._or_nothing(), self._lock:
+            self._client = connect(self.endpoint, name=self._name)
+            self._must_be_alone()  # where that is refused, it is before anything is held back
+            self.placed_at = since_boot()
+            self._outlast_endings()
+            self._renewer = Repeated(self._renew, self._until_renewal, "fence")
 
     def place_anew(self) -> None:
         """After a gap: pause writes again. Whatever was written in the gap must be waited for like all before it.
@@ -107,8 +100,8 @@ class Fence:
         Raises:
             Unreachable: the connection is gone.
         """
-        with self._lock, explained(self.endpoint, connected=True):
-            side = read_replication(self._connected(), self.endpoint.service)
+        with self._asking() as client:
+            side = read_replication(client, self.endpoint.service)
             self._look_back(side)
             return side
 
@@ -125,16 +118,19 @@ class Fence:
 
     def paused_until(self) -> float:
         """When writes resume by themselves at the latest, in seconds since 1970, if the fence is not lifted."""
-        return clock.now() + max(0.0, self._at_most - clock.since_boot())
+        return now() + max(0.0, self._at_most - since_boot())
 
     def holds(self) -> bool:
         """Whether acknowledged renewals covered all the time since it was placed, by one server process, up to now."""
-        return not self.lifted and not self._broken and clock.since_boot() < self._until
+        return not self.lifted and not self._broken and since_boot() < self._until
 
     def others(self) -> tuple[str, ...]:
         """The fences of other runs on the same service, also those about to be placed."""
-        mine = f"{NAME}{self._run}"
-        return tuple(name for name in self._names() if name.startswith(NAME) and name != mine)
+        with self._asking() as client:
+            try:
+                return tuple(name for name in _fences(client) if name != self._name)
+            except ResponseError as refusal:
+                raise self._refused(refusal) from None
 
     def release(self, *, cut: bool = False) -> tuple[str, ...]:
         """End the pause; with ``cut`` every client is disconnected first, so that nothing held back is acknowledged late.
@@ -144,29 +140,19 @@ class Fence:
         Raises:
             Unreachable: it can't be asked, or refuses; the fence then runs out by itself.
         """
-        self._ended.set()
+        self._stop_renewing()
         try:
-            with self._lock, explained(self.endpoint, connected=True):
-                if not self._at_most:
-                    return ()
-                client = self._connected()
-                client.client_setname(f"{ENDING}{self._run}")
-                others = poll(  # one that only looked whether it may be placed is gone at once
-                    self.others,
-                    lambda found: not found,
-                    within=GOING,
-                    first=0.01,
-                    longest=0.05,
-                    clock=clock.since_boot,
-                )
-                if others:
-                    return others
-                if cut:
-                    cut_and_unpause(client)
-                else:
-                    client.client_unpause()
-                self._at_most = self._until = 0.0
+            if not self._at_most:
                 return ()
+            with self._asking() as client:
+                client.client_setname(self._ending)
+                others = poll(  # one that only looked whether it may be placed is gone at once
+                    self.others, lambda found: not found, within=GOING, first=0.01, longest=0.05, clock=since_boot
+                )
+                if not others:
+                    _unpause(client, cut=cut)
+                    self._at_most = self._until = 0.0
+                return others
         finally:
             self.close()
 
@@ -176,8 +162,8 @@ class Fence:
         Raises:
             Unreachable: the connection is gone.
         """
-        with self._lock, explained(self.endpoint, connected=True):
-            clients: Any = self._connected().client_list()
+        with self._asking() as client:
+            clients: Any = client.client_list()
             return tuple(
                 f"{one.get('name') or 'unnamed'} at {one['addr']} ({one.get('cmd', '?')})"
                 for one in clients
@@ -187,16 +173,31 @@ class Fence:
     def leave(self) -> None:
         """Let it run out by itself, as late as can be: renewed a last time."""
         with suppress(CcrError), self._lock:
-            if self._client and not self._ended.is_set():
+            if self._client and not self._ended:
                 self._pause(self.ttl)
         self.close()
 
     def close(self) -> None:
         """Leave it standing until it runs out."""
-        self._ended.set()
+        self._stop_renewing()
         with self._lock:  # not in the middle of a renewal, and none begins after this
             if self._client:
                 self._client.close()
+
+    def _stop_renewing(self) -> None:
+        self._ended = True
+        if self._renewer:
+            self._renewer.stop()
+
+    def _renew(self) -> None:
+        """A renewal that fails shows in holds(): the gates ask that, not this thread."""
+        with self._lock:
+            if not self._ended:
+                self._pause(self.ttl)
+
+    def _until_renewal(self) -> float:
+        """A second, as it keeps the connection alive and shows what is left: a clock that is set may end a pause."""
+        return min(self.endpoint.keep_alive, self.ttl / 10, 1.0)
 
     def _must_be_alone(self) -> None:
         if others := self.others():
@@ -211,25 +212,24 @@ class Fence:
                 self.release()
             raise
 
+    @contextmanager
+    def _asking(self) -> Iterator["valkey.Valkey"]:
+        with self._lock, explained(self.endpoint, connected=True):
+            if self._client is None:
+                raise RuntimeError("the fence was never placed")
+            yield self._client
+
     def _outlast_endings(self) -> None:
         """Pause, and pause again once no other run is lifting a fence that may not have seen this one."""
 
-        def pause() -> tuple[str, ...]:
+        def nobody_ends() -> bool:
             self._until, self._broken = (
                 0.0,
                 False,
             )  # a pause that is lifted meanwhile is no gap: it begins with the last
-            return self._pause(self.ttl, looking=True)
+            return not any(name.startswith(ENDING) for name in self._pause(self.ttl, looking=True))
 
-        names = poll(
-            pause,
-            lambda names: not any(name.startswith(ENDING) for name in names),
-            within=self.endpoint.timeout,
-            first=0.005,
-            longest=0.005,
-            clock=clock.since_boot,
-        )
-        if any(name.startswith(ENDING) for name in names):
+        if not poll(nobody_ends, bool, within=self.endpoint.timeout, first=0.005, longest=0.005, clock=since_boot):
             raise Refused(
                 f"another run is lifting its fence on {self.endpoint.service}, and does not finish",
                 detail=f"a connection called {ENDING}… is still there after {self.endpoint.timeout:g} s",
@@ -238,76 +238,41 @@ class Fence:
 
     def _pause(self, ttl: float, *, looking: bool = False) -> tuple[str, ...]:
         """What is left of the last pause, and a new one; ``looking``: then who is there, and pause again. One round trip."""
-        asked: Any = self._connected().pipeline(transaction=False)
-        sent = clock.since_boot()
-        self._at_most = max(self._at_most, sent + ttl)
-        with explained(self.endpoint, connected=True):
+        with self._asking() as client:
+            asked: Any = client.pipeline(transaction=False)
+            sent = since_boot()
+            self._at_most = max(self._at_most, sent + ttl)
             asked.execute_command(*QUESTION)
             asked.client_pause(timeout=int(ttl * 1000), all=False)
             if looking:
                 asked.client_list(_type="normal")
                 asked.client_pause(timeout=int(ttl * 1000), all=False)
             answers = asked.execute(raise_on_error=False)
-            self._is_refused(*answers)
+            for answer in answers:
+                if isinstance(answer, ResponseError):
+                    raise self._refused(answer)
             if any(paused is not True for paused in answers[1::2]):
                 raise InvalidResponse("CLIENT PAUSE was answered by something else than OK")
+            names = tuple(str(one.get("name", "")) for one in (answers[2] if looking else ()))
         self._look_back(parse_replication(answers[0], self.endpoint.service))
         self._until = max(self._until, sent + ttl)
-        self._at_most = max(self._at_most, clock.since_boot() + ttl)
-        return tuple(str(one.get("name", "")) for one in (answers[2] if looking else ()))
+        self._at_most = max(self._at_most, since_boot() + ttl)
+        return names
 
     def _look_back(self, side: ReplicationInfo) -> None:
         """Whether there was a gap: the server got the question later than the pause is sure to reach, or the pause had
         ended before that, or it is another process."""
-        self.run_id = self.run_id or side.run_id
-        too_late = 0 < self._until < clock.since_boot()
+        self._process = self._process or side.run_id
+        too_late = 0 < self._until < since_boot()
         self.lifted = self.lifted or (self._until > 0 and not too_late and side.paused_seconds == 0)
-        self._broken = self._broken or too_late or side.run_id != self.run_id
+        self._broken = self._broken or too_late or side.run_id != self._process
 
-    def _names(self) -> tuple[str, ...]:
-        with self._lock, explained(self.endpoint, connected=True):
-            try:
-                clients: Any = self._connected().client_list(_type="normal")
-            except ResponseError as refusal:
-                self._is_refused(refusal)
-                raise
-        return tuple(sorted(str(one.get("name", "")) for one in clients))
-
-    def _is_refused(self, *answers: object) -> None:
-        for answer in answers:
-            if isinstance(answer, ResponseError):
-                raise FenceRefused(
-                    f"{self.endpoint.service} refuses to pause its clients",
-                    detail=str(answer),
-                    hint="stop the writers yourself; then add --fence observe",
-                )
-
-    def _renew(self) -> None:
-        """Each second, as it keeps the connection alive and shows what is left: a clock that is set may end a pause."""
-        while not self._ended.wait(min(self.endpoint.keep_alive, self.ttl / 10, 1.0)):
-            # A renewal that fails shows in holds(): the gates ask that, not this thread.
-            with suppress(Exception), self._lock:
-                if not self._ended.is_set():
-                    self._pause(self.ttl)
-
-    def _connected(self) -> "valkey.Valkey":
-        if self._client is None:
-            raise RuntimeError("the fence was never placed")
-        return self._client
-
-
-def cut_and_unpause(client: "valkey.Valkey") -> None:
-    """In one transaction: cut all clients, subscribers too (with RESP3 they write as well), then end the pause.
-
-    Raises:
-        valkey.exceptions.ValkeyError: it was refused as a whole, and the pause goes on; or its answer was lost.
-    """
-    both: Any = client.pipeline(transaction=True)
-    with both:
-        both.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        both.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        both.execute_command("CLIENT", "UNPAUSE")
-        both.execute()
+    def _refused(self, refusal: ResponseError) -> FenceRefused:
+        return FenceRefused(
+            f"{self.endpoint.service} refuses to pause its clients",
+            detail=str(refusal),
+            hint="stop the writers yourself; then add --fence observe",
+        )
 
 
 def must_be_unlocked(endpoint: Endpoint) -> None:
@@ -321,21 +286,6 @@ def must_be_unlocked(endpoint: Endpoint) -> None:
         names = _fences(client)
     if names:
         raise _locked(endpoint, names)
-
-
-def _fences(client: "valkey.Valkey") -> tuple[str, ...]:
-    clients: Any = client.client_list(_type="normal")
-    return tuple(sorted(name for one in clients if (name := str(one.get("name", ""))).startswith(NAME)))
-
-
-def _locked(endpoint: Endpoint, names: tuple[str, ...]) -> Locked:
-    runs = ", ".join(name.removeprefix(NAME) for name in names)
-    return Locked(
-        f"another run holds the write pause on {endpoint.service}: {runs}",
-        detail="one replica of a primary is promoted at a time, and by one run; this one changed nothing",
-        hint="let that run end, or end it with Ctrl-C, then run the same command again; "
-        "if its machine is gone, its connection ends by itself within minutes",
-    )
 
 
 def lift(endpoint: Endpoint, *, disconnect: bool) -> None:
@@ -352,7 +302,35 @@ def lift(endpoint: Endpoint, *, disconnect: bool) -> None:
                 detail=", ".join(names),
                 hint="let it finish or end it with Ctrl-C: it lifts its own fence",
             )
-        if disconnect:
-            cut_and_unpause(client)
-        else:
-            client.client_unpause()
+        _unpause(client, cut=disconnect)
+
+
+def _fences(client: "valkey.Valkey") -> tuple[str, ...]:
+    clients: Any = client.client_list(_type="normal")
+    return tuple(sorted(name for one in clients if (name := str(one.get("name", ""))).startswith(NAME)))
+
+
+def _unpause(client: "valkey.Valkey", *, cut: bool) -> None:
+    """``cut``: all clients in the same transaction, before it; subscribers too, as with RESP3 they write as well.
+
+    Raises:
+        valkey.exceptions.ValkeyError: it was refused as a whole, and the pause goes on; or its answer was lost.
+    """
+    if not cut:
+        client.client_unpause()
+        return
+    with client.pipeline(transaction=True) as asked:
+        asked.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        asked.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        asked.execute_command("CLIENT", "UNPAUSE")
+        asked.execute()
+
+
+def _locked(endpoint: Endpoint, names: tuple[str, ...]) -> Locked:
+    runs = ", ".join(name.removeprefix(NAME) for name in names)
+    return Locked(
+        f"another run holds the write pause on {endpoint.service}: {runs}",
+        detail="one replica of a primary is promoted at a time, and by one run; this one changed nothing",
+        hint="let that run end, or end it with Ctrl-C, then run the same command again; "
+        "if its machine is gone, its connection ends by itself within minutes",
+    )

@@ -1,4 +1,4 @@
-"""Reads what a server has besides its keys: databases, users, functions, settings."""
+"""What a server has besides its keys: databases, modules, functions, its clock. Read to compare both of a pair."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from valkey.exceptions import ResponseError
 
-from ccr_avn.errors import Unreachable
 from ccr_avn.valkey import clocks
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.info import read_replication
-from ccr_avn.valkey.replication import ReplicationInfo, databases, info_fields, modules_in
+from ccr_avn.valkey.replication import ReplicationInfo, modules_in
 
 if TYPE_CHECKING:
     import valkey
+
+MOST = 2**31
+"""No server can be told to have more databases."""
+
+AT_ONCE = 32
+"""Numbers tried in one round trip."""
+
+OUT_OF_RANGE = ("out of range", "cluster mode")
+"""How a server refuses a database that it does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +51,12 @@ class PairFacts:
 
 
 def read_pair_facts(primary: Endpoint, replica: Endpoint) -> PairFacts:
-    """Both sides.
-
-    Raises:
-        Unreachable: one can't be asked.
-    """
+    """Raises: Unreachable: a side can't be asked."""
     return PairFacts(primary=read_server_facts(primary), replica=read_server_facts(replica))
 
 
 def read_server_facts(endpoint: Endpoint) -> ServerFacts:
-    """One side.
-
-    Raises:
-        Unreachable: it can't be asked.
-    """
+    """Raises: Unreachable: it can't be asked."""
     with connect(endpoint) as client, explained(endpoint, connected=True):
         ahead, uncertain = clocks.ahead(client)
         libraries = _libraries(client)
@@ -71,23 +71,10 @@ def _libraries(client: "valkey.Valkey") -> dict[str, str] | None:
         rows: Any = client.execute_command("FUNCTION", "LIST", "WITHCODE")
     except ResponseError:
         return None
-    told = [dict(zip(row[::2], row[1::2], strict=False)) for row in rows]
-    return {_text(one[b"library_name"]): hashlib.sha256(one[b"library_code"]).hexdigest() for one in told}
-
-
-def _text(name: bytes) -> str:
-    return name.decode(errors="replace")
-
-
-MOST = 2**31
-"""No server can be told to have more databases."""
-
-AT_ONCE = 32
-"""Numbers tried in one round trip."""
-
-
-OUT_OF_RANGE = ("out of range", "cluster mode")
-"""How a server refuses a database that it does not have."""
+    found = [dict(zip(row[::2], row[1::2], strict=False)) for row in rows]
+    return {
+        one[b"library_name"].decode(errors="replace"): hashlib.sha256(one[b"library_code"]).hexdigest() for one in found
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,15 +93,16 @@ class Databases:
 def read_databases(primary: Endpoint, replica: Endpoint) -> Databases:
     """Raises: Unreachable."""
     with connect(primary) as client, explained(primary, connected=True):
-        used, here = _used(client, primary.service), count_databases(client)
+        used = tuple(number for number, _ in read_replication(client, primary.service).keyspace)
+        here = _count_databases(client)
     with connect(replica) as client, explained(replica, connected=True):
         others = [number for number in used if number]  # where a connection begins nothing need be selected
         refused = tuple((number, why) for number, why in zip(others, _selected(client, others), strict=True) if why)
-        there = count_databases(client)
+        there = _count_databases(client)
     return Databases(used=used, refused=refused, primary=here, replica=there)
 
 
-def count_databases(client: "valkey.Valkey") -> int:
+def _count_databases(client: "valkey.Valkey") -> int:
     """How many databases there are, by SELECT: CONFIG is not for the service's users. 0: it won't tell."""
     least, most = 0, MOST  # the highest number known to be there, and the lowest known not to be
     numbers = [2**power - 1 for power in range(32)]
@@ -128,13 +116,6 @@ def count_databases(client: "valkey.Valkey") -> int:
                 return 0
         numbers = list(range(least + 1, most, max(1, (most - least) // AT_ONCE)))
     return most
-
-
-def _used(client: "valkey.Valkey", service: str) -> tuple[int, ...]:
-    answer: Any = client.execute_command("INFO", "keyspace")
-    if not isinstance(answer, bytes):
-        raise Unreachable(f"{service}: INFO keyspace is incomplete", detail=repr(answer), passing=False)
-    return tuple(sorted(databases(info_fields(answer))))
 
 
 def _selected(client: "valkey.Valkey", numbers: list[int]) -> list[str]:

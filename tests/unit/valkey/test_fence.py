@@ -96,9 +96,19 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made = Server()
     monkeypatch.setattr(fences, "connect", lambda *_, **__: made)
-    monkeypatch.setattr(fences, "in_background", lambda *_: None, raising=False)
+    monkeypatch.setattr(fences, "Repeated", Renewer)
     with clock.replaced_by(ServersClock(made)):
         yield made
+
+
+class Renewer:
+    """Repeats nothing by itself, and has no way to wait for it."""
+
+    def __init__(self, work: Callable[[], None], pause: Callable[[], float], name: str) -> None:
+        self.work, self.pause, self.stopped = work, pause, False
+
+    def stop(self) -> None:
+        self.stopped = True
 
 
 class ServersClock(clock.Clock):
@@ -176,25 +186,16 @@ def test_a_clock_that_is_set_forward_by_less_is_made_up_for(fence: Fence, server
     assert server.end - server.now - server.ahead == pytest.approx(30, abs=0.1)
 
 
-def test_it_is_looked_at_and_renewed_each_second(fence: Fence, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-
-    def wait(seconds: float) -> bool:
-        waits.append(seconds)
-        return len(waits) > 3
-
-    monkeypatch.setattr(fence, "_ended", Ended(wait))
+def test_it_is_looked_at_and_renewed_each_second(fence: Fence, server: Server) -> None:
     server.sent.clear()
     fence.lengthen(600)
-    fence._renew()
-    assert server.sent == ["INFO", "pause 600000"] * 4
-    assert max(waits) <= 1.0
-
-
-class Ended(threading.Event):
-    def __init__(self, wait: Callable[[float], bool]) -> None:
-        super().__init__()
-        self.wait = wait  # type: ignore[method-assign,assignment]
+    renewer: Any = fence._renewer
+    renewer.work()
+    assert server.sent == ["INFO", "pause 600000"] * 2
+    assert renewer.pause() <= 1.0
+    assert not renewer.stopped
+    fence.close()
+    assert renewer.stopped
 
 
 def test_it_pauses_again_until_nobody_is_un_pausing(server: Server) -> None:
@@ -218,14 +219,12 @@ def test_what_was_sent_without_an_answer_is_reckoned_with(fence: Fence, server: 
     assert not fence.holds(), "that it reached the server is not certain"
 
 
-def test_placing_it_anew_waits_for_no_thread_of_its_own(
-    fence: Fence, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fence, "_renewer", threading.Thread(), raising=False)
-    monkeypatch.setattr(threading.Thread, "join", lambda *_: pytest.fail("the lock that it waits for is held here"))
+def test_placing_it_anew_waits_for_no_thread_of_its_own(fence: Fence, server: Server) -> None:
     server.names = [[f"{ENDING}other"]] * 100
     with pytest.raises(Refused, match="does not finish"):
         fence.place_anew()
+    assert fence._renewer is not None
+    assert fence._renewer.stopped, "and its renewer is not waited for: it may wait for the lock that is held here"  # type: ignore[attr-defined]
     assert server.sent[-2:] == ["called ccr-avn:unfence:run", "close"] or "unpause" in server.sent
     assert server.end == 0.0, "writes go on"
 
