@@ -132,6 +132,12 @@ def test_an_address_of_version_6_is_shown_in_brackets() -> None:
     assert Endpoint(service="us", uri="valkeys://u:p@[2001:db8::7]:5").address == "[2001:db8::7]:5"
 
 
+def test_a_password_that_avn_hides_is_told_as_that() -> None:
+    with pytest.raises(Unreachable) as caught:
+        endpoint(service(1, service_uri="valkeys://default:<redacted>@127.0.0.1:1"), SETTING)
+    assert ("service:secrets:read" in caught.value.hint, caught.value.passing) == (True, False)
+
+
 @pytest.mark.parametrize(("state", "said"), [("RUNNING", "avn service get us --json"), ("REBUILDING", "wait")])
 def test_a_service_without_an_address_is_not_told_to_wait_until_it_is_what_it_is(state: str, said: str) -> None:
     with pytest.raises(Unreachable) as caught:
