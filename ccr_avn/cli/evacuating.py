@@ -39,7 +39,7 @@ from ccr_avn.history.promotions import promotions
 from ccr_avn.monitoring.collect import Looks, look_at_all
 from ccr_avn.monitoring.pairs import Pair, pairs_of
 from ccr_avn.output import console
-from ccr_avn.output.many import PlainBoard
+from ccr_avn.output.many import LiveBoard, PlainBoard
 from ccr_avn.plan import events
 from ccr_avn.plan.preview import describe, preview
 from ccr_avn.procedures.lookup import must_be_clouds
@@ -315,7 +315,5 @@ class Evacuation:
 def _shown(board: Board) -> PlainBoard:
     """A table that lives in a terminal, one line a change elsewhere."""
     if sys.stderr is not None and sys.stderr.isatty():
-        from ccr_avn.output.many_live import LiveBoard
-
         return LiveBoard(board)
     return PlainBoard()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from ccr_avn.output import console
 from ccr_avn.plan import events
+from ccr_avn.plan.model import Finding
 
 Sink = Callable[[events.Event], None]
 
@@ -20,15 +21,17 @@ class PlainProgress:
             case events.StepStarted():
                 self._last = ""
             case events.Looked(finding=finding) if finding.verdict == "wait" and event.limit:
-                self._once(f"{event.slug}: waiting: {finding.reason}{up_to(event.limit)}")
+                limit = f" (up to {event.limit:g} s)" if event.limit < FOREVER else ""
+                self.once(f"{event.slug}: waiting: {finding.reason}{limit}")
             case events.Missed():
-                self._once(f"{event.slug}: {event.told}")
+                self.once(f"{event.slug}: {event.told}")
             case events.ChangeStarted():
                 self.line(f"{event.slug}: {shlex.join(event.argv)}")
             case events.ChangeEnded(doubt=doubt) if doubt:
                 self.line(f"{event.slug}: {doubt}")
             case events.StepDone():
-                self._done(event)
+                self.warn(event.finding)
+                self.done(event)
             case events.Undone():
                 self.line(f"{event.slug}: undone" if not event.failed else f"{event.slug}: NOT undone: {event.failed}")
             case _:
@@ -40,15 +43,17 @@ class PlainProgress:
     def line(self, text: str) -> None:
         console.note(text)
 
-    def _done(self, event: events.StepDone) -> None:
-        for warning in event.finding.warnings:
-            self.line(f"warning: {warning}")
-        self.line(done_line(event))
-
-    def _once(self, text: str) -> None:
+    def once(self, text: str) -> None:
         if text != self._last:
             self._last = text
             self.line(text)
+
+    def warn(self, finding: Finding) -> None:
+        for warning in finding.warnings:
+            self.line(f"warning: {warning}")
+
+    def done(self, event: events.StepDone) -> None:
+        self.line(done_line(event))
 
 
 def done_line(event: events.StepDone) -> str:
@@ -58,8 +63,3 @@ def done_line(event: events.StepDone) -> str:
 
 FOREVER = 10.0**8
 """Seconds: a limit that long is none."""
-
-
-def up_to(limit: float) -> str:
-    """How long it may go on, where there is an end to it."""
-    return f" (up to {limit:g} s)" if limit < FOREVER else ""

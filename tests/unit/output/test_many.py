@@ -8,8 +8,7 @@ from rich.console import Console
 
 from ccr_avn.evacuate.board import Board
 from ccr_avn.output import console
-from ccr_avn.output.many import PairProgress, PlainBoard, told
-from ccr_avn.output.many_live import LiveBoard
+from ccr_avn.output.many import LiveBoard, PairProgress, PlainBoard, change_of
 from ccr_avn.plan import events
 from ccr_avn.plan.model import go
 
@@ -50,8 +49,8 @@ def promotes(board: Board, name: str) -> None:
 def shown(board: Board, height: int = 24) -> list[str]:
     screen = io.StringIO()
     live = LiveBoard(board)
-    live._console = Console(file=screen, width=80, height=height, color_system=None)
-    live._console.print(live)
+    live.console = Console(file=screen, width=80, height=height, color_system=None)
+    live.console.print(live)
     return [line.rstrip() for line in screen.getvalue().splitlines()]
 
 
@@ -104,7 +103,7 @@ def test_of_a_promotion_that_another_run_sent_the_outage_is_not_known() -> None:
     clock.now += 2.0
     board.saw("p0/r0", done("promote", "found"))
     board.saw("p0/r0", done("accepts-writes"))
-    assert told(board.lines["p0/r0"]) == "p0/r0: promoted: takes writes"
+    assert change_of(board.lines["p0/r0"]) == "p0/r0: promoted: takes writes"
 
 
 def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,4 +130,4 @@ def test_a_failover_had_no_outage_of_ours() -> None:
     board = Board(["p0/r0"])
     begins(board, "p0/r0")
     board.saw("p0/r0", done("accepts-writes"))
-    assert told(board.lines["p0/r0"]) == "p0/r0: promoted: takes writes"
+    assert change_of(board.lines["p0/r0"]) == "p0/r0: promoted: takes writes"
