@@ -10,7 +10,6 @@ from ccr_avn.cli import options, promotion_options
 from ccr_avn.cli.options import ProjectName, Replica, flattened
 from ccr_avn.cli.promotion_options import Hooking, Limits, Manner
 from ccr_avn.errors import UsageError
-from ccr_avn.history.promotions import promotions
 from ccr_avn.process import Ahead, find_avn
 
 
@@ -56,6 +55,7 @@ def failover(
     ahead = None if manner.dry_run else Ahead(words, deadline=asking.call_timeout)
     from ccr_avn.cli.failing_over import fail_over
     from ccr_avn.history.drills import creations
+    from ccr_avn.history.promotions import promotions
     from ccr_avn.procedures.failover import FailoverRequest
 
     want = FailoverRequest(

@@ -23,7 +23,6 @@ from ccr_avn.evacuate.schedule import Ended, State, Turn
 from ccr_avn.evacuate.shared import SharedReads
 from ccr_avn.evacuate.stop import RunSignals, Stop
 from ccr_avn.history.promotions import may_have_paused, promotions
-from ccr_avn.history.summary import number
 from ccr_avn.hooks import Hooks
 from ccr_avn.output.many import PairProgress
 from ccr_avn.plan import events
@@ -297,7 +296,6 @@ class OneOfMany:
         )
 
     def _moved(self, ended: Ended, result: dict[str, Any], board: Board, **more: Any) -> Moved:
-        lost, estimate = number(result.get("bytes_not_replicated")), result.get("rpo_estimate")
         line = board.lines[self.choice.name]
         phases = [*line.phases, (line.phase, line.since, time.monotonic())]
         moved = Moved(
@@ -307,8 +305,8 @@ class OneOfMany:
             head=self.session.journal.head,
             result=result,
             outage_ms=outage(self.session) if self.choice.action == "switchover" else None,
-            lost=None if lost is None else int(lost),
-            loss_seconds=number(estimate.get("seconds")) if isinstance(estimate, dict) else None,
+            lost=result.get("bytes_not_replicated"),
+            loss_seconds=(result.get("rpo_estimate") or {}).get("seconds"),
             phases=tuple((phase, round(a - self.began, 3), round(b - self.began, 3)) for phase, a, b in phases),
             **more,
         )

@@ -4,35 +4,27 @@ import re
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ccr_avn.cli import options
-from ccr_avn.cli.help import HelpCommand
 from ccr_avn.cli.options import Json
+from ccr_avn.cli.pages import HelpCommand, page
 from ccr_avn.errors import UsageError
-from ccr_avn.history import report as rooms
 from ccr_avn.history import resume, runs
 from ccr_avn.history.journal import directory
-from ccr_avn.history.report import WORDS
-from ccr_avn.history.runs import LATEST, RECENT, paths
-from ccr_avn.history.summary import summarize
+from ccr_avn.history.records import read
+from ccr_avn.history.records import verify as check_chain
+from ccr_avn.history.report import WORDS, render
+from ccr_avn.history.runs import LATEST, RECENT
+from ccr_avn.history.story import Story, summarize
 from ccr_avn.output import console
 from ccr_avn.printable import DEGRADED, clipped
 from ccr_avn.units import format_duration
 
-if TYPE_CHECKING:
-    from ccr_avn.history.summary import Story
-
 app = typer.Typer(
-    help="""Show earlier runs, from their journals on this machine.
-
-    Examples:
-      ccr-avn runs list
-      ccr-avn runs show latest
-      ccr-avn runs report latest -o report.html
-    """,
+    help="Show earlier runs, from their journals on this machine.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -41,7 +33,7 @@ HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def _names(incomplete: str) -> list[str]:
-    names = [LATEST, *(path.stem for path in paths()[:RECENT])]
+    names = [LATEST, *(path.stem for path in runs.paths()[:RECENT])]
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -55,46 +47,35 @@ RunName = Annotated[
 ]
 
 
-@app.command("list", cls=HelpCommand)
+@app.command("list", cls=HelpCommand, **page("runs list"))
 def list_(
     limit: Annotated[int, options.count("Show at most N runs.")] = 20,
     json: Json = False,
 ) -> None:
-    """List the runs of this machine, newest first.
-
-    Examples:
-      ccr-avn runs list
-      ccr-avn runs list --limit 5 --json
-    """
+    """List the runs of this machine, newest first."""
     stories = []
     for path in runs.paths()[:limit]:
         try:
-            stories.append((path, summarize(runs.read(path))))
+            stories.append((path.stem, summarize(read(path))))
         except UsageError as problem:  # one that can't be read hides none of the others
             console.warn(f"{problem.what}: {problem.detail}")
     if json:
-        told = [{"run": path.stem, **_summary(story)} for path, story in stories]
-        console.envelope("runs list", ok=True, changed=False, runs=told)
+        listed = [{"run": name, **_summary(story)} for name, story in stories]
+        console.envelope("runs list", ok=True, changed=False, runs=listed)
     elif not stories:
         console.say(f"no runs yet in {directory()}")
     else:
         rows = [("run", "command", "pair", "ended", "took")]
-        rows += [
-            (path.stem, story.command, _pair(story), story.ended_as, format_duration(story.seconds))
-            for path, story in stories
-        ]
+        for name, story in stories:
+            pair = " → ".join(one for one in (story.primary, story.replica) if one) or "-"
+            rows.append((name, story.command, pair, story.ended_as, format_duration(story.seconds)))
         console.say(console.table(rows, indent=""))
 
 
-@app.command(cls=HelpCommand)
+@app.command(cls=HelpCommand, **page("runs show"))
 def show(run: RunName, json: Json = False) -> None:
-    """Show what one run did, step by step; if it was interrupted, its last known state and how to resume it.
-
-    Examples:
-      ccr-avn runs show latest
-      ccr-avn runs show 20260102T030405Z-1ff96c --json
-    """
-    record = runs.read(runs.find(run))
+    """Show what one run did, step by step; if it was interrupted, its last known state and how to resume it."""
+    record = read(runs.find(run))
     story = summarize(record)
     known, again = resume.last_known(story, time.time()), resume.next_command(story)
     reopening = resume.reopening(story)
@@ -103,24 +84,32 @@ def show(run: RunName, json: Json = False) -> None:
             {"slug": one.slug, "outcome": one.outcome, "finding": one.finding, "seconds": round(one.seconds, 3)}
             for one in story.steps
         ]
-        more = {"steps": steps, "result": story.result, "last_known": known, "goes_on_with": again}
+        more: dict[str, Any] = {"steps": steps, "result": record.ended.result if record.ended else {}}
+        more |= {"last_known": known, "next": [list(again)] if again else []}
         more |= {"standing": resume.standing(story), "reopening": reopening}
-        more |= {"pairs": list(story.pairs)} if story.pairs else {}
+        more |= {"pairs": [pair.model_dump() for pair in story.pairs]} if story.pairs else {}
         console.envelope("runs show", ok=True, changed=False, run=story.run, **_summary(story), **more)
         return
-    for line in _told(story):
-        console.say(line)
+    lines = [f"{story.run}: {story.title}: {story.ended_as}"]
+    if about := ", ".join(one for one in (story.began, story.who, *story.versions) if one):
+        lines.append(f"  {about}")
+    if rows := _rows(story):
+        lines.append(console.table(rows))
     if record.half or record.unreadable:
-        console.say(f"the journal is damaged: see ccr-avn runs verify {story.run}")
-    for line in known:
-        console.say(f"  {line}")
+        lines.append(f"the journal is damaged: see ccr-avn runs verify {story.run}")
+    lines += [f"  {line}" for line in known]
     if again:
-        console.say(f"resume with: {again}")
-    for line in _reopened(reopening):
+        lines.append(f"resume with: {shlex.join(again)}")
+    if reopening:
+        filter_ = reopening["ip_filter"]
+        before = "not set: open to all" if filter_ is None else clipped(str(filter_), 400)
+        lines += [f"ip_filter of {reopening['service']} before this run: {before}", "to restore it:"]
+        lines += [f"  {command}" for command in reopening["restore"]]
+    for line in lines:
         console.say(line)
 
 
-@app.command(cls=HelpCommand)
+@app.command(cls=HelpCommand, **page("runs verify"))
 def verify(
     run: RunName,
     head: Annotated[
@@ -131,33 +120,29 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check that a journal is intact: no line changed, removed or moved. Exit 6 if not.
-
-    Examples:
-      ccr-avn runs verify latest
-      ccr-avn runs verify latest --head "$head"
-    """
+    """Check that a journal is intact: no line changed, removed or moved. Exit 6 if not."""
     if head is not None and not HASH.fullmatch(head):
         raise UsageError(
             f"--head is not a hash: {head!r}",
             detail="64 hexadecimal digits, as printed at the end of the run and in the report",
             hint=f"without it everything but the last line is checked: ccr-avn runs verify {shlex.quote(run)}",
         )
-    verdict = runs.verify(runs.find(run), head)
+    path = runs.find(run)
+    verdict = check_chain(read(path), head)
     whole = not verdict.findings
     if json:
-        told = {"lines": verdict.lines, "head": verdict.head, "findings": verdict.findings, "notes": verdict.notes}
-        console.envelope("runs verify", ok=whole, changed=False, run=verdict.run, **told)
+        shown = {"lines": verdict.lines, "head": verdict.head, "findings": verdict.findings, "notes": verdict.notes}
+        console.envelope("runs verify", ok=whole, changed=False, run=path.stem, **shown)
     else:
         what = "intact" if whole else f"NOT intact: {len(verdict.findings)} finding(s)"
-        console.say(f"{verdict.run}: {what}; {verdict.lines} lines, head {verdict.head or 'none'}")
+        console.say(f"{path.stem}: {what}; {verdict.lines} lines, head {verdict.head or 'none'}")
         for line in (*verdict.findings, *(f"note: {note}" for note in verdict.notes)):
             console.say(f"  {line}")
     if not whole:
         raise typer.Exit(6)
 
 
-@app.command(cls=HelpCommand)
+@app.command(cls=HelpCommand, **page("runs report"))
 def report(
     run: RunName,
     format: Annotated[  # noqa: A002  the option's name is --format
@@ -175,17 +160,11 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write a report of one run, to keep for an audit. It contains no credentials.
-
-    Examples:
-      ccr-avn runs report latest --output report.html
-      ccr-avn runs report latest --format markdown
-    """
-    path = runs.find(run)
-    story, verdict = summarize(runs.read(path)), runs.verify(path)
-    text = rooms.html(story, verdict) if format == "html" else rooms.markdown(story, verdict)
+    """Write a report of one run, to keep for an audit. It contains no credentials."""
+    record = read(runs.find(run))
+    text = render(record, "html" if format == "html" else "md")
     if output is None:
-        console.hand_over(text.rstrip("\n"))  # what it tells was cleaned when it was read: HTML must not be cut into
+        console.hand_over(text.rstrip("\n"))  # it was cleaned when it was read: HTML must not be cut into
         return
     try:
         output.write_text(text, encoding="utf-8", errors=DEGRADED)
@@ -195,18 +174,10 @@ def report(
             detail=str(error.strerror),
             hint=f"ccr-avn runs report {shlex.quote(run)} > FILE",
         ) from None
-    console.note(f"{output}: the report of {story.run}")
+    console.note(f"{output}: the report of {record.run}")
 
 
-def _reopened(told: dict[str, Any]) -> list[str]:
-    if not told:
-        return []
-    before = "not set: open to all" if told["ip_filter"] is None else clipped(str(told["ip_filter"]), 400)
-    lines = [f"ip_filter of {told['service']} before this run: {before}", "to restore it: "]
-    return [*lines, *(f"  {command}" for command in told["restore"])]
-
-
-def _summary(story: "Story") -> dict[str, Any]:
+def _summary(story: Story) -> dict[str, Any]:
     return {
         "of": story.command,
         "title": story.title,
@@ -221,27 +192,12 @@ def _summary(story: "Story") -> dict[str, Any]:
     }
 
 
-def _pair(story: "Story") -> str:
-    return " → ".join(name for name in (story.primary, story.replica) if name) or "-"
-
-
-def _pairs(story: "Story") -> list[tuple[str, ...]]:
-    """Of an evacuation: each pair with its own journal."""
-    shown = ("pair", "state", "action", "run", "summary")
-    rows = [
-        {**one, "state": one.get("state") or "not begun", "summary": one.get("summary") or one.get("reason")}
-        for one in story.pairs
-    ]
-    return [tuple(str(row.get(key) or "-") for key in shown) for row in rows]
-
-
-def _told(story: "Story") -> list[str]:
-    about = ", ".join(one for one in (story.began, story.who, *story.versions) if one)
-    lines = [f"{story.run}: {story.title}: {story.ended_as}", *([f"  {about}"] if about else [])]
+def _rows(story: Story) -> list[tuple[str, ...]]:
+    """Of an evacuation each pair with its own journal, of any other run its steps."""
     if story.pairs:
-        return [*lines, console.table(_pairs(story))]
-    rows = [
+        cells = ((one.pair, one.state, one.action, one.run, one.summary or one.reason) for one in story.pairs)
+        return [tuple(cell or "-" for cell in row) for row in cells]
+    return [
         (one.slug, WORDS.get(one.outcome, one.outcome), format_duration(one.seconds) if one.spans else "", one.finding)
         for one in story.steps
     ]
-    return [*lines, console.table(rows)] if rows else lines

@@ -1,25 +1,25 @@
-"""Reads drills from the journals on this machine: what each created, and when a primary was last drilled."""
+"""What the journals on this machine prove of drills: what each created, and when a primary was last drilled."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.aiven import lineage
-from ccr_avn.history import journal, runs
+from ccr_avn.errors import UsageError
+from ccr_avn.history import runs
+from ccr_avn.history.facts import Noted, Result, Started
 from ccr_avn.history.promotions import promotions
-from ccr_avn.history.summary import mapping, mappings
+from ccr_avn.history.records import Record, read
+from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Looked
 from ccr_avn.procedures.gates import drill as rules
 from ccr_avn.procedures.gates.assumptions import UNTRIED
 from ccr_avn.procedures.gates.drill import Made
+from ccr_avn.procedures.temporary_replica import CREATE
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
     from ccr_avn.plan.model import Sent
-
-CREATE, PROMOTE = "temporary-replica", "promote"
-"""The steps of a drill that these are read from."""
 
 DUE = 90 * 86_400.0
 """Seconds after which a drill says little about Aiven's present behaviour."""
@@ -73,25 +73,21 @@ def drills_of(services: "Iterable[Service]", project: str | None) -> dict[str, s
 
 def creations(project: str | None) -> tuple[Made, ...]:
     """The services that drills of this machine sent the creation of, newest first; what was refused is none."""
-    found = [(path, entries) for path in _drills() if (entries := _read(path))]
-    told = [(path, _facts(entries), entries) for path, entries in found]
-    made = (
-        _made(path, facts, entries)
-        for path, facts, entries in told
-        if isinstance(facts.get("temporary_replica"), str) and project in (None, facts.get("project"))
-    )
+    made = (_made(record, about) for record, about in _drills(project) if about.temporary_replica)
     return tuple(one for one in made if one.sent in ("answered", "unanswered"))
 
 
 def user_of(service: "Service", project: str | None) -> str:
     """The run of another command that names this service since it is there; empty: none does, or it was refused."""
     for path, about in runs.of(project, "enable", "switchover", "failover"):
-        if service.name not in about.services or "--check" in about.argv or not (entries := _read(path)):
+        if service.name not in about.services or "--check" in about.argv:
             continue
-        refused = entries[-1].get("ok") is False and entries[-1].get("changed") is False
-        began, created = runs.moment(entries[0].get("time")) or 0.0, lineage.created(service)
-        if not refused and created is not None and began + rules.CLOCKS >= created:
-            return f"run {path.stem} ({about.command}) on this machine names it"
+        with suppress(UsageError):
+            record = read(path)
+            refused = record.ended and not record.ended.ok and record.ended.changed is False
+            began, created = record.began or 0.0, lineage.created(service)
+            if not refused and created is not None and began + rules.CLOCKS >= created:
+                return f"run {path.stem} ({about.command}) on this machine names it"
     return ""
 
 
@@ -101,14 +97,9 @@ def newest(project: str | None) -> dict[str, Drilled]:
     ``project``: None: of whichever. One that created nothing is none.
     """
     found: dict[str, Drilled] = {}
-    for path in _drills():
-        entries = _read(path)
-        facts = _facts(entries)
-        name = facts.get("primary")
-        if not isinstance(name, str) or name in found or project not in (None, facts.get("project")):
-            continue
-        if any(_is(one, "ChangeStarted", CREATE) for one in entries):
-            found[name] = _drilled(entries)
+    for record, about in _drills(project):
+        if about.primary and about.primary not in found and _creation(record):
+            found[about.primary] = _drilled(record)
     return found
 
 
@@ -128,59 +119,59 @@ def told_of(primary: str, found: Drilled | None, now: float, order: str) -> str:
     return f"last drill: {found.told(now)}"
 
 
-def _drilled(entries: list[dict[str, Any]]) -> Drilled:
-    ended: dict[str, Any] = next((one for one in entries if one.get("event") == "RunEnded"), {})
-    result = mapping(ended.get("result"))
-    rto, rows = result.get("rto_ms"), mappings(result.get("assumptions"))
-    failed = tuple(str(one.get("name")) for one in rows if one.get("outcome") == "does not hold")
+def _drills(project: str | None) -> Iterator[tuple[Record, Started]]:
+    for path in runs.paths():
+        if (found := runs.about(path)) and found.command == "drill":
+            with suppress(UsageError):
+                record = read(path)
+                about = Started.model_validate(record.started.facts if record.started else {})
+                if project in (None, about.project):
+                    yield record, about
+
+
+def _creation(record: Record) -> ChangeStarted | None:
+    return next((one for one in record.events if isinstance(one, ChangeStarted) and one.slug == CREATE), None)
+
+
+def _drilled(record: Record) -> Drilled:
+    ended = record.ended
+    result = Result.model_validate(ended.result if ended else {})
+    rows = result.assumptions
     return Drilled(
-        run=str(entries[0].get("run")),
-        at=runs.moment((ended or entries[-1]).get("time")) or 0.0,
-        ok=ended.get("ok") is True and bool(rows),
-        rto_ms=float(rto) if isinstance(rto, (int, float)) else None,
-        failed=failed,
-        untested=tuple(str(one.get("name")) for one in rows if one.get("critical") and one.get("outcome") == UNTRIED),
-        trouble=str(result.get("error") or "") if ended else "it has not ended",
+        run=record.run,
+        at=record.written,
+        ok=bool(ended and ended.ok and rows),
+        rto_ms=result.rto_ms,
+        failed=tuple(one.name for one in rows if one.outcome == "does not hold"),
+        untested=tuple(one.name for one in rows if one.critical and one.outcome == UNTRIED),
+        trouble=result.error if ended else "it has not ended",
     )
 
 
-def _made(path: Path, facts: dict[str, Any], entries: list[dict[str, Any]]) -> Made:
-    began = next((runs.moment(one.get("time")) for one in entries if _is(one, "ChangeStarted", CREATE)), None)
-    ended = next((one for one in entries if _is(one, "ChangeEnded", CREATE)), None)
-    sent: Sent | None = None if began is None else "unanswered"
-    if ended is not None:
-        undone = ended.get("refused") or ended.get("started") is False
-        sent = "refused" if undone else "unanswered" if ended.get("doubt") else "answered"
-    created = [
-        one["finding"]["facts"].get("created")
-        for one in entries
-        if _is(one, "Looked", CREATE) and isinstance(one.get("finding"), dict) and one["finding"].get("facts")
-    ]
+def _made(record: Record, about: Started) -> Made:
+    begun = _creation(record)
+    ends, created, promoted = list[ChangeEnded](), None, False
+    for event in record.events:
+        match event:
+            case ChangeEnded(slug=slug) if slug == CREATE:
+                ends.append(event)
+            case Looked(slug=slug) if slug == CREATE and created is None:
+                seen = Noted.model_validate(event.finding.facts).created
+                created = seen if isinstance(seen, int) else None
+            case ChangeStarted(slug="promote"):
+                promoted = True
+    sent: Sent | None = "unanswered" if begun else None
+    if ends and all(one.refused or not one.started for one in ends):
+        sent = "refused"
+    elif ends:
+        sent = "unanswered" if any(one.doubt for one in ends) else "answered"
     return Made(
-        name=str(facts.get("temporary_replica")),
-        primary=str(facts.get("primary")),
-        run=str(entries[0].get("run")),
+        name=about.temporary_replica,
+        primary=about.primary,
+        run=record.run,
         sent=sent,
-        created=next((one for one in created if isinstance(one, int)), None),
-        began=began,
-        promoted=any(_is(one, "ChangeStarted", PROMOTE) for one in entries),
-        running=runs.is_running(path),
+        created=created,
+        began=begun.time.timestamp() if begun and begun.time else None,
+        promoted=promoted,
+        running=runs.is_running(record.path),
     )
-
-
-def _drills() -> list[Path]:
-    return [path for path in runs.paths() if (about := runs.about(path)) and about.command == "drill"]
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    with suppress(OSError):
-        return list(journal.entries(path))
-    return []
-
-
-def _facts(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    return mapping(entries[0].get("facts")) if entries else {}
-
-
-def _is(entry: dict[str, Any], event: str, slug: str) -> bool:
-    return entry.get("event") == event and entry.get("slug") == slug

@@ -1,4 +1,4 @@
-"""The journal: every run that can change something, as JSON lines that each carry the hash of the one before."""
+"""Writes the journal of a run: its events as JSON lines, each with the hash of the one before."""
 
 import calendar
 import fcntl
@@ -10,9 +10,9 @@ import platform
 import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -134,27 +134,16 @@ class Journal:
             )
             with suppress(OSError):  # held as long as this process lives: no one else need guess that
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        told = redacted_in(_plain(event))
-        entry = {"time": _now(), "event": type(event).__name__, "previous": self.head, **told}
         if isinstance(event, events.RunStarted):
-            entry |= {"who": _who(), "host": platform.node(), "ccr_avn": __version__}
-        line = json.dumps(entry)
+            event = replace(event, who=_who(), host=platform.node(), ccr_avn=__version__)
+        about = {"event": type(event).__name__, "previous": self.head}
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({**about, **redacted_in(_plain(event)), "time": now})
         self.head = hashlib.sha256(line.encode()).hexdigest()
         self._file.write(line + "\n")
         self._file.flush()
         if isinstance(event, FSYNCED):
             os.fsync(self._file.fileno())
-
-
-def entries(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a journal, for as long as they can be read: a run that died may have left half a line."""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        if isinstance(entry, dict):
-            yield entry
 
 
 def _plain(value: Any) -> Any:
@@ -167,10 +156,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     return str(value)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _who() -> str:

@@ -1,22 +1,26 @@
-"""Reads promotions and earlier IP filters from the journals on this machine, for runs that resume."""
+"""What the journals on this machine prove of earlier promotions: for runs that resume, and for status."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.aiven import lineage
 from ccr_avn.aiven.lineage import Origin, Recorded
-from ccr_avn.history import journal, runs
+from ccr_avn.errors import UsageError
+from ccr_avn.history import records, runs
+from ccr_avn.history.facts import Noted
+from ccr_avn.plan.events import ChangeStarted, Event, Looked, RunEnded, RunStarted, StepDone
 from ccr_avn.procedures.gates.history import Audit
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
     from ccr_avn.procedures.gates.links import Compared
 
-
-SENT, AUDIT = b'"ChangeStarted"', b'"ahead_bytes"'
-"""What a journal has of a change, and of a comparison of both histories."""
+NOTING = ("pair", "health", "last-known")
+"""The checks of a promotion that note what it starts from; what another step calls by the same name is its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,35 +30,49 @@ class Filter:
     value: Any
 
 
-_ENDED: dict[Path, Recorded | None] = {}
-"""What the journals of runs that have ended say: a run of many pairs asks for all of them again and again."""
-
-
 def promotions(project: str | None) -> tuple[Recorded, ...]:
     """The promotions that runs on this machine sent, the newest first; those of drills are none."""
-    found = (_promotion_in(path, about) for path, about in runs.of(project, "switchover", "failover"))
-    return tuple(one for one in found if one)
+    found = []
+    for path, about in runs.of(project, "switchover", "failover"):
+        with suppress(OSError):
+            if about.services and (recorded := _promotion(path, path.stat().st_size, about.services[-1])):
+                found.append(recorded)
+    return tuple(found)
 
 
-def _promotion_in(path: Path, about: runs.About) -> Recorded | None:
-    if path in _ENDED:
-        return _ENDED[path]
-    entries = _entries_with(path, SENT)
-    found = _promotion(entries, about.services[-1]) if about.services else None
-    if entries and entries[-1].get("event") == "RunEnded":
-        _ENDED[path] = found
-    return found
+@cache
+def _promotion(path: Path, size: int, replica: str) -> Recorded | None:  # noqa: ARG001 (a journal only grows)
+    """Kept for the next call: a run of many pairs asks for all of them again and again."""
+    events = _events(path, "ChangeStarted")
+    sent = next((one for one in events if isinstance(one, ChangeStarted) and one.slug == "promote"), None)
+    if sent is None:
+        return None
+    done = lacking = unchanged = False
+    for event in events:
+        match event:
+            case StepDone(slug="promote"):
+                done = True
+            case (Looked(slug="history") | StepDone(slug="history")) as compared:
+                lacking = lacking or compared.finding.verdict == "stop"
+            case RunEnded(changed=False):
+                unchanged = True
+    noted = _noted(events)
+    created, old = noted.created, noted.follows
+    if (unchanged and not done) or not old or not isinstance(created, dict) or replica not in created:
+        return None  # it ended knowing that nothing was deleted, or does not say which services they were
+    origin = Origin(
+        name=old, old_created=created.get(old), new_created=created[replica], replication_id=noted.replication_id
+    )
+    sent_at = sent.time.timestamp() if sent.time else 0.0
+    return Recorded(new=replica, origin=origin, proven=done, sent_at=sent_at, without_data=lacking)
 
 
 def filter_before(service: "Service", project: str | None, closed: list[str]) -> Filter | None:
     """The newest filter of this very service that is not ``closed``; None: no journal has it."""
-    for entries in _runs_of(service.name, project, b'"ip_filter"'):
-        noted = _noted(entries)
-        born = noted.get("created")
-        if "ip_filter" not in noted or not isinstance(born, dict) or lineage.created(service) is None:
-            continue
-        if born.get(service.name) == lineage.created(service) and noted["ip_filter"] != closed:
-            return Filter(value=noted["ip_filter"])
+    for events in _runs_of(service.name, project, "ip_filter"):
+        noted = _noted(events)
+        if _is_same(noted, service) and "ip_filter" in noted.model_fields_set and noted.ip_filter != closed:
+            return Filter(value=noted.ip_filter)
     return None
 
 
@@ -63,107 +81,67 @@ def found_ahead(old: "Service", new: "Service", project: str | None, run: str = 
 
     ``run``: the one that asks.
     """
-    for entries in _runs_of(old.name, project, AUDIT, but=run):
-        born = _noted(entries).get("created")
-        if not isinstance(born, dict) or None in (lineage.created(old), lineage.created(new)):
-            continue
-        if (born.get(old.name), born.get(new.name)) != (lineage.created(old), lineage.created(new)):
-            continue
-        facts = [_facts(one) for one in entries if one.get("slug") == "audit"]
-        told = [one for one in facts if isinstance(one.get("ahead_bytes"), int) or one.get("lapsed") is True]
-        if told:
-            found = Audit(
-                ahead_bytes=told[-1].get("ahead_bytes"),
-                ahead_writes=told[-1].get("ahead_writes"),
-                why="an earlier run on this machine could not compare them, and nothing held writes back then",
-                lapsed=told[-1].get("lapsed") is True,
-            )
-            return found if found.ahead_bytes or found.lapsed else None
+    for events in _runs_of(old.name, project, "ahead_bytes", but=run):
+        noted = _noted(events)
+        found = [one for one in _facts(events, "audit") if one.ahead_bytes is not None or one.lapsed]
+        if found and _is_same(noted, old) and _is_same(noted, new):
+            last = found[-1]
+            why = "an earlier run on this machine could not compare them, and nothing held writes back then"
+            audit = Audit(ahead_bytes=last.ahead_bytes, ahead_writes=last.ahead_writes, why=why, lapsed=last.lapsed)
+            return audit if audit.ahead_bytes or audit.lapsed else None
     return None
 
 
 def may_have_paused(primary: str, replica: str, project: str | None) -> bool:
     """Whether a run on this machine about this very pair has paused writes on its primary, and may not have ended it."""
+    pair = {"primary": primary, "replica": replica}
     return any(
-        isinstance(facts := entries[0].get("facts"), dict)
-        and (facts.get("primary"), facts.get("replica")) == (primary, replica)
-        and any(one.get("event") == "ChangeStarted" and one.get("slug") == "fence" for one in entries)
-        for entries in _runs_of(replica, project, b'"slug": "fence"')
+        isinstance(events[0], RunStarted)
+        and events[0].facts.items() >= pair.items()
+        and any(isinstance(one, ChangeStarted) and one.slug == "fence" for one in events)
+        for events in _runs_of(replica, project, "fence")
     )
 
 
 def equal_by_value(replica: str, project: str | None) -> "frozenset[Compared]":
     """As which servers, with how many rejected commands, a comparison of all values found this replica equal."""
-    found = (
-        _facts(entry).get("equal_by_value")
-        for entries in _runs_of(replica, project, b'"equal_by_value"')
-        for entry in entries
-        if entry.get("slug") == "compare"
-    )
-    return frozenset((one[0], one[1], one[2]) for one in found if isinstance(one, list) and len(one) == 3)
+    found = (_facts(events, "compare") for events in _runs_of(replica, project, "equal_by_value"))
+    return frozenset(one.equal_by_value for noted in found for one in noted if one.equal_by_value)
 
 
-def _facts(entry: dict[str, Any]) -> dict[str, Any]:
-    finding = entry.get("finding")
-    facts = finding.get("facts") if isinstance(finding, dict) else None
-    return facts if isinstance(facts, dict) else {}
-
-
-def _runs_of(service: str, project: str | None, *marks: bytes, but: str = "") -> Iterator[list[dict[str, Any]]]:
-    """The entries of every run that names the service and has these marks in its journal, the newest run first."""
+def _runs_of(service: str, project: str | None, word: str, but: str = "") -> Iterator[tuple[Event, ...]]:
+    """The events of every run that names the service and has the word in its journal, the newest run first."""
     for path, about in runs.of(project):
-        if service in about.services and path.stem != but and (entries := _entries_with(path, *marks)):
-            yield entries
+        if service in about.services and path.stem != but and (events := _events(path, word)):
+            yield events
 
 
-def _entries_with(path: Path, *marks: bytes) -> list[dict[str, Any]]:
-    """None where a mark is missing: to read it all takes fifty times as long, and most runs only verified something."""
+def _events(path: Path, word: str) -> tuple[Event, ...]:
+    """None where the word is missing: to read it all takes fifty times as long, and most runs only verified something."""
     try:
-        written = path.read_bytes()
-        return list(journal.entries(path)) if all(mark in written for mark in marks) else []
-    except OSError:
-        return []
+        return records.read(path).events if f'"{word}"'.encode() in path.read_bytes() else ()
+    except (OSError, UsageError):
+        return ()
 
 
-def _promotion(entries: list[dict[str, Any]], replica: str) -> Recorded | None:
-    about = [one for one in entries if one.get("slug") == "promote"]
-    sent = next((one for one in about if one.get("event") == "ChangeStarted"), None)
-    if sent is None:
-        return None
-    done = any(one.get("event") == "StepDone" for one in about)
-    if not done and any(one.get("event") == "RunEnded" and one.get("changed") is False for one in entries):
-        return None  # it ended knowing that nothing was deleted
-    noted = _noted(entries)
-    created, name = noted.get("created"), noted.get("follows")
-    if not isinstance(created, dict) or not isinstance(name, str) or replica not in created:
-        return None
-    origin = Origin(
-        name=name,
-        old_created=created.get(name),
-        new_created=created[replica],
-        replication_id=str(noted.get("replication_id") or ""),
-    )
-    compared = [one.get("finding") for one in entries if one.get("slug") == "history"]
-    lacking = any(isinstance(one, dict) and one.get("verdict") == "stop" for one in compared)
-    return Recorded(
-        new=replica,
-        origin=origin,
-        proven=done,
-        sent_at=runs.moment(sent.get("time")) or 0.0,
-        without_data=lacking,
-    )
+def _facts(events: tuple[Event, ...], slug: str) -> list[Noted]:
+    found = [one for one in events if isinstance(one, (Looked, StepDone)) and one.slug == slug]
+    return [Noted.model_validate(one.finding.facts) for one in found]
 
 
-NOTING = ("pair", "health", "last-known")
-"""The checks of a promotion that note what it starts from; what another step calls by the same name is its own."""
-
-
-def _noted(entries: list[dict[str, Any]]) -> dict[str, Any]:
+def _noted(events: tuple[Event, ...]) -> Noted:
     """The facts that the checks of a run noted before it changed anything."""
     noted: dict[str, Any] = {}
-    for one in entries:
-        if one.get("event") == "ChangeStarted":
-            break
-        if one.get("slug") in NOTING:
-            noted |= _facts(one)
-    return noted
+    for event in events:
+        match event:
+            case ChangeStarted():
+                break
+            case Looked() | StepDone() if event.slug in NOTING:
+                noted |= event.finding.facts
+    return Noted.model_validate(noted)
+
+
+def _is_same(noted: Noted, service: "Service") -> bool:
+    """Whether it was this very service, and no namesake."""
+    created = lineage.created(service)
+    return created is not None and isinstance(noted.created, dict) and noted.created.get(service.name) == created

@@ -1,7 +1,6 @@
 """The last known state of a run that failed or was killed, and the command that resumes it."""
 
 import json
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +9,8 @@ from typing import Any
 
 from ccr_avn.aiven.avn import Project, service_update
 from ccr_avn.history import drill_page, runs
-from ccr_avn.history.summary import StepTold, Story, number, string, summarize
+from ccr_avn.history.records import read
+from ccr_avn.history.story import StepStory, Story, summarize
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.steps import Setting
@@ -22,26 +22,18 @@ LATEST = 2.0**32
 """Seconds since 1970: a moment after this, in the year 2106, is none."""
 
 
-def next_command(story: Story) -> str:
+def next_command(story: Story) -> tuple[str, ...]:
     """What goes on from here: the same command, which looks first. Empty when nothing is left to do."""
-    if story.state == "done" or story.command == "unknown":
-        return ""
-    fate = drill_page.fate(story) if story.command == "drill" else ""
-    if fate in ("terminated", "kept, promoted"):
-        return ""
-    if fate == "may be there":
-        project = ("--project", story.project) if story.project else ()
-        return shlex.join(
-            ("ccr-avn", "drill", "--clean", "--only", string(story.facts.get("temporary_replica")), *project)
-        )
+    if story.state == "done" or not story.argv:
+        return ()
+    project = ("--project", story.facts.project) if story.facts.project else ()
+    match drill_page.fate(story) if story.command == "drill" else "":
+        case "terminated" | "kept, promoted":
+            return ()
+        case "may be there":
+            return ("ccr-avn", "drill", "--clean", "--only", story.facts.temporary_replica, *project)
     given = any(word.partition("=")[0] == "--project" for word in story.argv)
-    project = ("--project", story.project) if story.project and not given else ()
-    if story.argv:
-        return shlex.join(("ccr-avn", *story.argv, *project))
-    clouds = story.facts.get("clouds")
-    names = (*(clouds if isinstance(clouds, list) else ()), story.facts.get("primary"), story.replica)
-    words = ("ccr-avn", story.command, *(string(name) for name in names if name), *project)
-    return f"{shlex.join(words)}  # and the options that were typed: this older journal does not have them"
+    return ("ccr-avn", *story.argv, *(() if given else project))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +59,13 @@ def unfinished(project: str | None, now: float) -> tuple[Unfinished, ...]:
             settled.add(about.services)
         if last.get("event") == "RunEnded":
             continue
-        story = summarize(runs.read(path))
+        story = summarize(read(path))
         lasts = about.command == "enable" or standing(story) or (_paused_until(story) or 0) > now
         if story.changed is not False and lasts:
             settled.add(about.services)
-            words = tuple(shlex.split(next_command(story), comments=True))
-            found.append(Unfinished(run=story.run, command=story.command, services=about.services, next=words))
+            found.append(
+                Unfinished(run=story.run, command=story.command, services=about.services, next=next_command(story))
+            )
     return tuple(found)
 
 
@@ -88,28 +81,22 @@ def _last_line(path: Path) -> dict[str, Any]:
 
 
 def last_known(story: Story, now: float | None = None) -> tuple[str, ...]:
-    """Of a run that has no end or failed: sentences that tell where it stood.
+    """Of a run that has no end or failed: sentences on where it stood.
 
     ``now``: seconds since 1970, for who reads it at once: times are then local, and how long it is until then.
     """
     if story.state == "done":
         return ()
-    if story.command == "evacuate":
-        return _evacuated(story)
+    errors = tuple(one for one in (story.result.error, story.result.detail) if one)
+    if not story.steps:  # of an evacuation: a pair's own journal has more
+        states = [one.state for one in story.pairs]
+        how_far = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        return (*((how_far,) if how_far else ()), *errors)
     done = [step for step in story.steps if step.shown or step.outcome == "failed"]
     at = [step for step in story.steps if step.outcome in ("under way", "stopped")]
-    told = [f"last finished step: {done[-1].slug}: {done[-1].finding}" if done else "no step had finished"]
-    told += [f"{step.outcome}: {step.slug}" + (f": {step.finding}" if step.finding else "") for step in at]
-    if error := string(story.result.get("error")):
-        told += [one for one in (error, string(story.result.get("detail"))) if one]
-    return (*told, *_consequence(story, now))
-
-
-def _evacuated(story: Story) -> tuple[str, ...]:
-    """How far an evacuation got: a pair's own journal has more."""
-    states = [string(one.get("state")) or "not begun" for one in story.pairs]
-    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    return tuple(one for one in (told, string(story.result.get("error")), string(story.result.get("detail"))) if one)
+    said = [f"last finished step: {done[-1].slug}: {done[-1].finding}" if done else "no step had finished"]
+    said += [f"{step.outcome}: {step.slug}" + (f": {step.finding}" if step.finding else "") for step in at]
+    return (*said, *errors, *_consequence(story, now))
 
 
 def standing(story: Story) -> dict[str, Any]:
@@ -120,7 +107,7 @@ def standing(story: Story) -> dict[str, Any]:
     return {
         "new_primary": story.replica,
         "promoted": _is_promoted(story, promote),
-        "old_primary": _old(story) or None,
+        "old_primary": story.primary or None,
         "old_primary_closed": _closed(story),
         "writes_paused_until": _paused_until(story),
         "ways_to_close": list(_ways(story)),
@@ -138,7 +125,7 @@ def reopening(story: Story) -> dict[str, Any]:
     before = pair.facts["ip_filter"]
     if networks(before) == [NOBODY]:
         return {}  # it was closed already; an earlier run has the one from before
-    setting = Setting(project=Project(story.project or None))
+    setting = Setting(project=Project(story.facts.project or None))
     restore = list(old_primary.restoring(setting, story.primary, before))
     return {"service": story.primary, "ip_filter": before, "restore": restore}
 
@@ -151,23 +138,23 @@ def _consequence(story: Story, now: float | None) -> Iterable[str]:
     if promote is None or not _may_have_acted(story, promote):
         yield from _before_the_promotion(story, now)
         return
-    told, old = standing(story), _old(story)
-    if told["promoted"]:
+    stands, old = standing(story), story.primary
+    if stands["promoted"]:
         yield f"the promotion was sent and took effect: {story.replica} is the primary now"
     else:
         yield "the promotion was sent; whether it took effect is unknown: run the same command again, it checks first"
     if not old:
         return
-    if told["old_primary_closed"]:
+    if stands["old_primary_closed"]:
         yield f"{old} is closed"
         return
-    yield _paused(old, told["writes_paused_until"], now)
+    yield _paused(old, stands["writes_paused_until"], now)
     yield f"{old} is not closed yet: run the same command again before writes resume there"
-    yield f"other ways to keep writers off {old}: " + "; ".join(told["ways_to_close"])
+    yield f"other ways to keep writers off {old}: " + "; ".join(stands["ways_to_close"])
 
 
 def _drilled(story: Story) -> Iterable[str]:
-    name = string(story.facts.get("temporary_replica"))
+    name = story.facts.temporary_replica
     yield {
         "may be there": f"{name} may exist, and is then billed; {story.primary} was not changed",
         "terminated": f"{name} was terminated and is gone; {story.primary} was not changed",
@@ -177,7 +164,7 @@ def _drilled(story: Story) -> Iterable[str]:
 
 def _before_the_promotion(story: Story, now: float | None) -> Iterable[str]:
     fence = story.step("fence")
-    if not fence or not fence.sent or story.state != "open":
+    if not fence or fence.sent is None or story.state != "open":
         return
     if fence.undone:
         yield f"nothing was promoted; the write pause on {story.primary}: {fence.undone}"
@@ -198,36 +185,30 @@ def _paused(service: str, until: float | None, now: float | None) -> str:
 
 def _paused_until(story: Story) -> float | None:
     """Seconds since 1970, as the last step said that paused or lengthened the pause."""
-    said = [number(step.facts.get("writes_paused_until")) for step in story.steps]
-    said.append(number(story.result.get("writes_paused_until")))
+    said = [step.noted.writes_paused_until for step in story.steps] + [story.result.writes_paused_until]
     known = [one for one in said if one is not None and 0 < one < LATEST]
     return known[-1] if known else None
 
 
-def _may_have_acted(story: Story, promote: StepTold) -> bool:
-    return promote.shown or (promote.sent and story.changed is not False)
+def _may_have_acted(story: Story, promote: StepStory) -> bool:
+    return promote.shown or (promote.sent is not None and story.changed is not False)
 
 
-def _is_promoted(story: Story, promote: StepTold) -> bool:
+def _is_promoted(story: Story, promote: StepStory) -> bool:
     accepts = story.step("accepts-writes")
-    return promote.shown or bool(accepts and accepts.shown) or story.result.get("promoted") is True
-
-
-def _old(story: Story) -> str:
-    return story.primary or string(story.result.get("old_primary"))
+    return promote.shown or bool(accepts and accepts.shown) or story.result.promoted
 
 
 def _closed(story: Story) -> bool:
     ends = [step for step in story.steps if step.slug in ("closed", "power-off")]
-    return any(step.shown and not step.facts.get("skipped") for step in ends)
+    return any(step.shown and not step.noted.skipped for step in ends)
 
 
 def _ways(story: Story) -> tuple[str, ...]:
-    told = story.result.get("ways_to_close")
-    if isinstance(told, list):
-        return tuple(string(one) for one in told)
-    setting = Setting(project=Project(story.project or None))
-    off = service_update(setting.project, _old(story), "--power-off").text
-    fence = old_primary.holding(setting, _old(story))
+    if story.result.ways_to_close is not None:
+        return story.result.ways_to_close
+    setting = Setting(project=Project(story.facts.project or None))
+    off = service_update(setting.project, story.primary, "--power-off").text
+    fence = old_primary.holding(setting, story.primary)
     promote = story.step("promote")
     return (off, fence) if promote and _is_promoted(story, promote) else (fence,)  # else it may be the only primary

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from ccr_avn.errors import Changed
@@ -13,9 +14,10 @@ Outcome = Literal["found", "changed", "proven", "failed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """``at``: seconds since the run began, from a monotonic clock."""
+    """``at``: seconds since the run began, from a monotonic clock; ``time``: when it was written into a journal."""
 
     at: float
+    time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,9 @@ class RunStarted(Event):
     slugs: tuple[str, ...]
     facts: dict[str, Any]
     argv: tuple[str, ...] = ()  # as it was typed, behind the name of the program
+    who: str = ""  # this and what follows is added by the journal
+    host: str = ""
+    ccr_avn: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

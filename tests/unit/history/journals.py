@@ -4,31 +4,37 @@ from pathlib import Path
 from typing import Any
 
 from ccr_avn.history.journal import Journal
+from ccr_avn.history.records import read
+from ccr_avn.history.story import Story, summarize
 from ccr_avn.plan import events
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Looked, RunEnded, RunStarted, StepDone, StepStarted
-from ccr_avn.plan.model import Finding, go, wait
+from ccr_avn.plan.model import Finding, go
 
+RUN = "20260102T030405Z-abc123"
 DELETE = ("avn", "service", "integration-delete", "0a1b", "--project", "p")
 SLUGS = ("pair", "health", "fence", "caught-up", "promote", "accepts-writes", "closed")
 FACTS = {"primary": "eu", "replica": "us", "project": "p", "old_primary": "close", "avn": "4.18.0"}
 IP_FILTER: list[Any] = ["10.0.0.0/8", {"network": "192.168.0.0/16", "description": "the office's"}]
 PAUSED_UNTIL = 1_767_323_045.0
 """2026-01-02 03:04:05 UTC."""
+EU = {"name": "eu", "role": "primary", "type": "valkey", "plan": "business-4", "cloud": "c-1", "state": "RUNNING"}
+US = {**EU, "name": "us", "role": "replica"}
 RESULT: dict[str, Any] = {
     "old_primary": "eu",
     "new_primary": "us",
     "write_outage_ms": 1218.9,
     "bytes_not_replicated": 0,
+    "before": [EU, US],
+    "after": [{**US, "role": "primary"}, {**EU, "role": "old primary"}],
     "exposure": [{"what": "it has no replica", "mend": "ccr-avn enable us NEW --replica-cloud CLOUD"}],
     "restore": ["avn service update eu -c 'ip_filter=[\"0.0.0.0/0\"]'"],
 }
-
 
 TYPED = ("switchover", "eu", "us", "--yes", "--after", "./deploy.sh 'new primary'", "--promote-timeout", "60")
 
 
 def started(
-    run: str,
+    run: str = RUN,
     command: str = "switchover",
     slugs: tuple[str, ...] = SLUGS,
     argv: tuple[str, ...] = TYPED,
@@ -42,8 +48,8 @@ def begun(slug: str, at: float) -> StepStarted:
     return StepStarted(at=at, slug=slug, purpose=f"see to {slug}", rule=f"{slug} is seen to", limit=60.0)
 
 
-def looked(slug: str, at: float, finding: Finding, *argv: str) -> Looked:
-    return Looked(at=at, slug=slug, argv=argv or ("avn", "look"), finding=finding, elapsed=0.1, limit=60.0)
+def looked(slug: str, at: float, finding: Finding) -> Looked:
+    return Looked(at=at, slug=slug, argv=("avn", "look"), finding=finding, elapsed=0.1, limit=60.0)
 
 
 def done(
@@ -57,11 +63,11 @@ def done(
     return StepDone(at=at, slug=slug, finding=go(reason, **facts), seconds=seconds, outcome=outcome)
 
 
-def ended(at: float, *, ok: bool = True, changed: bool = True, code: int = 0, **result: Any) -> RunEnded:
+def ended(at: float, *, ok: bool = True, changed: Any = True, code: int = 0, **result: Any) -> RunEnded:
     return RunEnded(at=at, ok=ok, changed=changed, code=code, result=result)
 
 
-def switched(run: str) -> list[events.Event]:
+def switched(run: str = RUN) -> list[events.Event]:
     """A switchover that went through."""
     return [
         started(run),
@@ -88,19 +94,5 @@ def write(where: Path, run: str, happened: list[events.Event]) -> Path:
     return journal.path
 
 
-def append(path: Path, happened: list[events.Event]) -> Path:
-    """Lines of kinds that the journal may not keep, chained like its own."""
-    import hashlib
-    import json
-
-    from ccr_avn.history.journal import _plain
-
-    lines = path.read_text().splitlines()
-    for event in happened:
-        previous = hashlib.sha256(lines[-1].encode()).hexdigest()
-        lines.append(json.dumps({"event": type(event).__name__, "previous": previous, **_plain(event)}))
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-__all__ = ["append", "begun", "done", "ended", "go", "looked", "started", "switched", "wait", "write"]
+def story_of(path: Path) -> Story:
+    return summarize(read(path))

@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.history import drill_page, drills, report, resume, runs
-from ccr_avn.history.summary import summarize
+from ccr_avn.history import drill_page, drills, report, resume
+from ccr_avn.history.records import read
 from ccr_avn.plan import events
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, RunEnded, RunStarted, StepDone
 from ccr_avn.plan.model import go
 from ccr_avn.procedures.gates import assumptions
 from tests.support.factories import service
-from tests.unit.history.journals import done, write
+from tests.unit.history.journals import RUN, done, story_of, write
 
-RUN = "20260102T030405Z-abc123"
 NAME = "eu-drill-abc123"
 DAY = 86_400.0
 SLUGS = ("primary", "temporary-replica", "promote", "filter-cuts", "terminate")
@@ -60,12 +59,12 @@ def whole(run: str = RUN, *tried: dict[str, Any], **facts: Any) -> list[events.E
 
 
 def html(path: Path) -> str:
-    return report.html(summarize(runs.read(path)), runs.verify(path))
+    return report.render(read(path), "html")
 
 
 def test_its_page_shows_two_figures_every_assumption_the_cost_and_the_versions(tmp_path: Path) -> None:
     path = write(tmp_path, RUN, whole())
-    story = summarize(runs.read(path))
+    story = story_of(path)
     assert {one["label"]: one["value"] for one in report.headline(story)} == {
         "RTO": "4.1 s",
         "Not received": "≤ 52 ms",
@@ -81,7 +80,6 @@ def test_its_page_shows_two_figures_every_assumption_the_cost_and_the_versions(t
         assert told in page
     assert page.index("filter-cuts") < page.index("client-commands"), "what does not hold comes first"
     assert ("<b>stood" in page, "switchover disconnects them itself" in page) == (False, True)
-    assert [(one.name, one.role) for one in report.pair_now(story)] == [("eu", "primary"), (NAME, "terminated")]
 
 
 def test_without_a_price_the_page_says_so_and_estimates_nothing(tmp_path: Path) -> None:
@@ -94,7 +92,7 @@ def test_without_a_price_the_page_says_so_and_estimates_nothing(tmp_path: Path) 
 
 def test_for_a_ticket_the_same(tmp_path: Path) -> None:
     path = write(tmp_path, RUN, whole())
-    ticket = report.markdown(summarize(runs.read(path)), runs.verify(path))
+    ticket = report.render(read(path), "md")
     row = next(line for line in ticket.splitlines() if line.startswith("| `filter-cuts`"))
     assert row.replace("\\|", "").count("|") == 5
     assert "1 does not hold, " in ticket
@@ -105,12 +103,12 @@ def test_of_one_that_died_the_page_shows_how_far_it_came_and_what_finds_the_rest
         at=5.0, slug="filter-cuts", finding=replace(go("seen"), facts=TRIED), seconds=0.1, outcome="proven"
     )
     path = write(tmp_path, RUN, [*sent(), tried])
-    story = summarize(runs.read(path))
+    story = story_of(path)
     page = drill_page.page(story)
     assert page is not None
     assert [one.name for one in page.rows if one.outcome == "does not hold"] == ["filter-cuts"]
     assert drill_page.fate(story) == "may be there"
-    assert resume.next_command(story) == f"ccr-avn drill --clean --only {NAME} --project p"
+    assert resume.next_command(story) == ("ccr-avn", "drill", "--clean", "--only", NAME, "--project", "p")
     assert any(f"{NAME} may exist, and is then billed" in line for line in resume.last_known(story))
     assert resume.standing(story) == {}, "no production pair was promoted"
     assert f"--clean --only {NAME}" in html(path)
@@ -118,8 +116,8 @@ def test_of_one_that_died_the_page_shows_how_far_it_came_and_what_finds_the_rest
 
 def test_one_that_ended_and_left_nothing_has_nothing_to_go_on_with(tmp_path: Path) -> None:
     told = [*whole()[:-1], RunEnded(at=9.0, ok=False, changed=True, code=16, result=result(TRIED))]
-    story = summarize(runs.read(write(tmp_path, RUN, told)))
-    assert resume.next_command(story) == ""
+    story = story_of(write(tmp_path, RUN, told))
+    assert resume.next_command(story) == ()
     assert f"{NAME} was terminated and is gone; eu was not changed" in resume.last_known(story)
 
 
@@ -130,16 +128,16 @@ def test_what_never_was_seen_was_not_terminated(tmp_path: Path, refused: bool, c
     failed = ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2, doubt="no", refused=refused)
     end = RunEnded(at=1.0, ok=False, changed=changed, code=13, result=result(terminated=False))
     path = write(tmp_path, RUN, [*sent()[:3], failed, done("terminate", 0.9, f"{NAME} is not there"), end])
-    story = summarize(runs.read(path))
+    story = story_of(path)
     assert drill_page.fate(story) == fate
     assert not any("is gone" in line for line in resume.last_known(story))
 
 
 def test_one_that_made_nothing_is_begun_again(tmp_path: Path) -> None:
     told = [started(), RunEnded(at=1.0, ok=False, changed=False, code=4, result={})]
-    story = summarize(runs.read(write(tmp_path, RUN, told)))
+    story = story_of(write(tmp_path, RUN, told))
     assert drill_page.page(story) is None
-    assert resume.next_command(story) == "ccr-avn drill eu --replica-cloud aws-us-east-1 --project p"
+    assert resume.next_command(story) == ("ccr-avn", *TYPED, "--project", "p")
 
 
 @pytest.mark.parametrize("damaged", ["yes", ["x", {"name": 3}], [{"outcome": "perhaps", "saw": None}], None])

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import lineage, models
-from ccr_avn.history import journal, promotions
+from ccr_avn.history import promotions, records
 from ccr_avn.plan.events import ChangeStarted
 from ccr_avn.plan.model import stop
 from tests.support import factories
-from tests.unit.history.journals import DELETE, IP_FILTER, done, looked, started, write
+from tests.unit.history.journals import DELETE, IP_FILTER, RUN, done, looked, started, write
 
-RUN = "20260102T030405Z-abc123"
 BORN = {"eu": 1_767_000_000, "us": 1_767_000_060}
 
 
@@ -75,13 +74,13 @@ def test_of_thousands_of_runs_that_changed_nothing_none_is_read_whole(
         run = f"20260103T030405Z-{number:06}"
         write(where, run, [started(run), done("pair", 0.1, created=BORN), done("link", 0.2)])
     read: list[str] = []
-    entries = journal.entries
+    whole = records.read
 
     def counted(path: Path) -> Any:
         read.append(path.stem)
-        return entries(path)
+        return whole(path)
 
-    monkeypatch.setattr(journal, "entries", counted)
+    monkeypatch.setattr(records, "read", counted)
     assert len(promotions.promotions("p")) == 1
     assert promotions.filter_before(named("eu"), "p", []) == promotions.Filter(value=IP_FILTER)
     assert promotions.found_ahead(named("eu"), named("us"), "p") is None

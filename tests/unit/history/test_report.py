@@ -10,15 +10,27 @@ from typing import Any
 import pytest
 
 from ccr_avn.cli.boundary import run as type_in
-from ccr_avn.history import report, resume, runs
-from ccr_avn.history.charts import draw
-from ccr_avn.history.report import pair_before, pair_now
-from ccr_avn.history.summary import Story, summarize
+from ccr_avn.history import evacuation_page, report, resume
+from ccr_avn.history.records import read
+from ccr_avn.history.timeline import lag_line
 from ccr_avn.plan import events
-from ccr_avn.plan.model import go
-from tests.unit.history.journals import DELETE, RESULT, append, done, ended, looked, started, switched, wait, write
+from ccr_avn.plan.events import PairEnded, PairStarted
+from ccr_avn.plan.model import go, wait
+from tests.unit.history.journals import (
+    DELETE,
+    EU,
+    RESULT,
+    RUN,
+    US,
+    done,
+    ended,
+    looked,
+    started,
+    story_of,
+    switched,
+    write,
+)
 
-RUN = "20260102T030405Z-abc123"
 VOID = {"meta", "br", "link", "img"}
 COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}")
 
@@ -56,63 +68,59 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def told(path: Path) -> Story:
-    return summarize(runs.read(path))
+def html(path: Path) -> str:
+    return report.render(read(path), "html")
 
 
 def page(path: Path) -> Page:
-    return Page(report.html(told(path), runs.verify(path)))
+    return Page(html(path))
 
 
 def ticket(path: Path) -> str:
-    return report.markdown(told(path), runs.verify(path))
+    return report.render(read(path), "md")
 
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
-    return write(tmp_path, RUN, switched(RUN))
+    return write(tmp_path, RUN, switched())
 
 
 def values(path: Path) -> dict[str, str]:
-    return {one["label"]: one["value"] for one in report.headline(told(path))}
+    return {one["label"]: one["value"] for one in report.headline(story_of(path))}
 
 
-def test_the_page_loads_nothing_and_runs_nothing(whole: Path) -> None:
-    text = report.html(told(whole), runs.verify(whole))
+def test_the_page_loads_nothing_and_runs_nothing_and_is_the_same_every_time(whole: Path) -> None:
+    text = html(whole)
+    assert text == html(whole)
     seen = Page(text)
     assert seen.loaded == []
     assert not seen.tags & {"script", "link", "img", "iframe", "object", "foreignobject"}
     assert "@import" not in text
     assert re.findall(r"url\(([^)]*)\)", text) == ["#waiting"]
-    assert "default-src 'none'" in text
-    assert "prefers-color-scheme: dark" in text
-    assert "@media print" in text
+    for words in ("default-src 'none'", "prefers-color-scheme: dark", "@media print"):
+        assert words in text
 
 
-def test_the_same_journal_gives_the_same_report(whole: Path) -> None:
-    verdict = runs.verify(whole)
-    assert report.html(told(whole), verdict) == report.html(told(whole), verdict)
+AUDITED = (
+    "Switch over from eu to us",
+    "0 bytes",
+    "1.2 s",
+    "old primary",
+    "valkey business-4",
+    "avn service integration-delete 0a1b --project p",
+    "its role is master",
+    "it has no replica",
+    "ccr-avn enable us NEW",
+    "ip_filter",
+    "point of no return",
+)
 
 
 def test_a_switchover_says_all_that_an_auditor_asks(whole: Path) -> None:
     for text in (page(whole).text, ticket(whole)):
-        assert "Switch over from eu to us" in text
-        assert "0 bytes" in text
-        assert "1.2 s" in text
-        assert "closed to client connections" in text
-        assert "avn service integration-delete 0a1b --project p" in text
-        assert "its role is master" in text
-        assert "it has no replica" in text
-        assert "ip_filter" in text
-        assert runs.read(whole).head in text
-        assert "point of no return" in text
-
-
-def test_rpo_and_rto_are_in_large_type(whole: Path) -> None:
-    assert values(whole)["RPO"] == "0 bytes"
-    assert values(whole)["RTO"] == "1.2 s"
-    text = report.html(told(whole), runs.verify(whole))
-    assert re.search(r'class="value">1\.2 s<', text)
+        assert [words for words in (*AUDITED, read(whole).head) if words not in text] == []
+    assert (values(whole)["RPO"], values(whole)["RTO"]) == ("0 bytes", "1.2 s")
+    assert re.search(r'class="value">1\.2 s<', html(whole)), "in large type"
 
 
 def promotion(outcome: events.Outcome) -> list[events.Event]:
@@ -126,56 +134,54 @@ def promotion(outcome: events.Outcome) -> list[events.Event]:
 def test_a_failover_gives_an_estimate_and_says_so(tmp_path: Path, estimate: dict[str, Any], rpo: str) -> None:
     result: dict[str, Any] = {"old_primary": "eu", "seconds_to_first_write": 0.9, "rpo_estimate": estimate}
     path = write(tmp_path, RUN, [*promotion("changed"), ended(1.2, **result)])
-    assert values(path)["RPO"] == rpo
-    assert values(path)["RTO"] == "900 ms"
+    assert (values(path)["RPO"], values(path)["RTO"]) == (rpo, "900 ms")
     assert f"an estimate: {estimate['how']}" in page(path).text
-    assert "not fenced: may be alive" in page(path).text
 
 
-def test_what_was_not_promoted_has_no_rpo(tmp_path: Path) -> None:
-    found = write(tmp_path, RUN, [*promotion("found"), ended(1.2, changed=False)])
-    assert values(found)["RPO"] == "none"
-    assert "promoted before this run" in page(found).text
-    refused = write(tmp_path, "1-b", [*switched("1-b")[:2], ended(0.3, ok=False, changed=False, code=4, error="no")])
-    assert "nothing was promoted" in page(refused).text
-    died = write(tmp_path, "1-c", switched("1-c")[:8])
-    assert "whether it took effect is not known" in page(died).text
-    assert values(died)["RPO"] == values(died)["RTO"] == "unknown"
-    assert [side.role for side in pair_now(told(died))] == ["not known", "not known"]
+NOT_PROMOTED: dict[str, tuple[list[events.Event], str, str]] = {
+    "before": ([*promotion("found"), ended(1.2, changed=False)], "none", "promoted before this run"),
+    "refused by a gate": (
+        [*switched()[:2], ended(0.3, ok=False, changed=False, code=4)],
+        "none",
+        "nothing was promoted",
+    ),
+    "refused by Aiven": ([*switched()[:9], ended(1.2, ok=False, changed=False, code=3)], "none", "Aiven refused"),
+    "killed meanwhile": (switched()[:8], "unknown", "whether it took effect is not known"),
+}
 
 
-def test_a_promotion_that_was_refused_is_not_one_in_doubt(tmp_path: Path) -> None:
-    happened = [*switched(RUN)[:9], ended(1.2, ok=False, changed=False, code=3, error="403")]
+@pytest.mark.parametrize("name", NOT_PROMOTED)
+def test_what_was_not_promoted_has_no_rpo(tmp_path: Path, name: str) -> None:
+    happened, value, words = NOT_PROMOTED[name]
     path = write(tmp_path, RUN, happened)
-    assert values(path)["RPO"] == "none"
-    assert "Aiven refused" in page(path).text
-    assert [side.role for side in pair_now(told(path))] == ["primary", "replica"]
+    assert (values(path)["RPO"], values(path)["RTO"]) == (value, value)
+    assert words in page(path).text
 
 
 @pytest.mark.parametrize(("changed", "said"), [(True, ", changed"), ("unknown", ", may have changed"), (False, "")])
-def test_a_failed_run_tells_what_is_unknown(tmp_path: Path, changed: Any, said: str) -> None:
-    happened = [*switched(RUN)[:9], ended(1.2, ok=False, changed=changed, code=13, error="no answer")]
-    path = write(tmp_path, RUN, happened)
-    assert told(path).ended_as == f"failed, exit 13{said}"
-    how = {one["label"]: one["how"] for one in report.headline(told(path))}["Took"]
-    assert ("whether promote did is unknown" in how) is (changed is not False)
-    assert (values(path)["RTO"] == "unknown") is (changed is not False)
+def test_a_failed_run_says_what_is_unknown(tmp_path: Path, changed: Any, said: str) -> None:
+    happened = [*switched()[:9], ended(1.2, ok=False, changed=changed, code=13, error="no answer")]
+    story = story_of(write(tmp_path, RUN, happened))
+    assert story.ended_as == f"failed, exit 13{said}"
+    figures = {one["label"]: one for one in report.headline(story)}
+    assert ("whether promote did is unknown" in figures["Took"]["how"]) is (changed is not False)
+    assert (figures["RTO"]["value"] == "unknown") is (changed is not False)
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
 def test_the_time_at_the_question_is_not_counted(tmp_path: Path, confirmed: bool) -> None:
-    before, after = switched(RUN)[:3], switched(RUN)[3:]
+    before, after = switched()[:3], switched()[3:]
     asked = events.Asked(at=600.4, question="Type us", confirmed=confirmed, seconds=600.0)
     later = [dataclasses.replace(event, at=event.at + 600.0) for event in after]
     end = later if confirmed else [ended(602.6, ok=False, code=2, changed=False)]
     path = write(tmp_path, RUN, [*before, asked, *end])
-    story = told(path)
+    story = story_of(path)
     assert story.seconds == pytest.approx(2.6)
     assert "10 min 00 s at the question are not counted" in page(path).text
     if confirmed:
-        quick = told(write(tmp_path, "1-b", switched("1-b")))
+        quick = story_of(write(tmp_path, "1-b", switched("1-b")))
         assert [step.slug for step in story.steps] == [step.slug for step in quick.steps]
-        assert [step.began for step in story.steps] == pytest.approx([step.began for step in quick.steps])
+        assert [step.start for step in story.steps] == pytest.approx([step.start for step in quick.steps])
         assert [step.ended for step in story.steps] == pytest.approx([step.ended for step in quick.steps])
     else:
         assert (story.state, story.ended_as) == ("not confirmed", "not confirmed")
@@ -195,16 +201,13 @@ def reworded(event: events.Event) -> events.Event:
 @pytest.mark.parametrize("until", [4, 6, 8, 10, 13])
 def test_no_sentence_of_ours_is_read_as_data(tmp_path: Path, until: int) -> None:
     looks = [looked("caught-up", 0.65 + count * 1.1, wait("behind", lag_bytes=900 - count)) for count in range(5)]
-    happened = [*switched(RUN)[:6], *looks, *switched(RUN)[6:]][: until + 5 * (until > 5)]
+    happened = [*switched()[:6], *looks, *switched()[6:]][: until + 5 * (until > 5)]
     first, second = (
-        told(write(tmp_path / name, RUN, [make(event) for event in happened]))
+        story_of(write(tmp_path / name, RUN, [make(event) for event in happened]))
         for name, make in (("as it is", lambda event: event), ("reworded", reworded))
     )
-    assert draw(first).lag == draw(second).lag
-    assert (until < 6) or draw(first).lag is not None
     assert first.lag == second.lag
-    assert pair_before(first) == pair_before(second)
-    assert pair_now(first) == pair_now(second)
+    assert (until < 6) or len(first.lag) > 4
     assert report.headline(first) == report.headline(second)
     assert [step.spans for step in first.steps] == [step.spans for step in second.steps]
     assert resume.standing(first) == resume.standing(second)
@@ -213,7 +216,7 @@ def test_no_sentence_of_ours_is_read_as_data(tmp_path: Path, until: int) -> None
 
 def test_what_is_left_out_becomes_no_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     leak = "it said AVNS_s3cret \x1b[2J and rediss://default:abc@h, <b>bold</b>"
-    path = write(tmp_path, RUN, [started(RUN), done("pair", 0.1, leak), ended(0.2)])
+    path = write(tmp_path, RUN, [started(), done("pair", 0.1, leak), ended(0.2)])
     for words in (["--output", str(tmp_path / "page")], []):
         assert type_in(["runs", "report", str(path), *words]) == 0
     for text in ((tmp_path / "page").read_text(), capsys.readouterr().out):
@@ -225,62 +228,24 @@ def test_what_is_left_out_becomes_no_tag(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_promotion_that_was_not_measured_says_so(tmp_path: Path) -> None:
     result = {**RESULT, "write_outage_ms": None, "bytes_not_replicated": None}
-    path = write(tmp_path, RUN, [*switched(RUN)[:-1], ended(2.6, **result)])
+    path = write(tmp_path, RUN, [*switched()[:-1], ended(2.6, **result)])
     assert values(path)["RPO"] == values(path)["RTO"] == "not measured"
 
 
-def test_the_pair_before_and_after(whole: Path) -> None:
-    assert [(side.name, side.role) for side in pair_before(told(whole))] == [("eu", "primary"), ("us", "replica")]
-    assert [(side.name, side.role) for side in pair_now(told(whole))] == [
-        ("eu", "closed to client connections"),
-        ("us", "primary"),
-    ]
-
-
-def test_the_result_may_describe_the_pair_itself(tmp_path: Path) -> None:
-    side = {"name": "eu", "role": "primary", "type": "valkey", "plan": "business-4", "cloud": "c-1", "state": "RUNNING"}
-    path = write(
-        tmp_path, RUN, [*switched(RUN)[:-1], ended(2.6, **RESULT, before=[side], after=[{**side, "role": "x"}])]
-    )
-    [before] = pair_before(told(path))
-    assert before.details == ("valkey business-4", "c-1", "RUNNING")
-    assert [side.role for side in pair_now(told(path))] == ["x"]
-
-
-@pytest.mark.parametrize(
-    ("steps", "before", "after"),
-    [
-        ([], ["not known", "not known"], ["not known", "not known"]),
-        (
-            [done("pair", 0.1, "", primary_exists=False, replica_exists=False)],
-            ["missing"] * 2,
-            ["not known", "missing"],
-        ),
-        (
-            [
-                done("pair", 0.1, "", replica_exists=False),
-                done("primary", 0.2),
-                done("replica", 0.3, "", "changed"),
-            ],
-            ["primary", "missing"],
-            ["primary", "replica"],
-        ),
-    ],
-)
-def test_the_pair_of_an_enable(tmp_path: Path, steps: list[Any], before: list[str], after: list[str]) -> None:
-    path = write(tmp_path, RUN, [started(RUN, "enable", ("pair", "primary", "replica")), *steps])
-    assert [side.role for side in pair_before(told(path))] == before
-    assert [side.role for side in pair_now(told(path))] == after
-    page(path)
+def test_the_pair_is_what_the_result_says_and_who_came_later_was_missing(tmp_path: Path) -> None:
+    path = write(tmp_path, RUN, [started(RUN, "enable", ("pair",)), ended(1.0, before=[EU], after=[EU, US])])
+    before, after = report.sides(story_of(path))
+    assert [(side.name, side.role) for side in before] == [("eu", "primary"), ("us", "missing")]
+    assert [(side.name, side.role) for side in after] == [("eu", "primary"), ("us", "replica")]
+    assert after[0].details == ("valkey business-4", "c-1", "RUNNING")
+    assert "missing" in page(path).text
+    assert "The pair" not in page(write(tmp_path, "1-b", switched("1-b")[:8])).text, "what it is now is said in words"
 
 
 def test_an_enable_shows_its_proof(tmp_path: Path) -> None:
     marker = {"samples": 20, "arrived": 20, "minimum_ms": 0.1, "median_ms": 0.2, "maximum_ms": 1.5}
-    eu = {"name": "eu", "type": "valkey", "plan": "business-4", "cloud": "c-1", "state": "RUNNING"}
-    happened = [started(RUN, "enable", ("primary",)), done("primary", 0.1), ended(1.0, primary=eu, marker=marker)]
-    path = write(tmp_path, RUN, happened)
+    path = write(tmp_path, RUN, [started(RUN, "enable", ()), ended(1.0, marker=marker)])
     assert values(path) == {"Markers arrived": "20 of 20", "Lag": "0.2 ms", "Took": "1.0 s"}
-    assert "valkey business-4" in page(path).text
     bare = write(tmp_path, "1-b", [started("1-b", "enable", ()), ended(1.0, link={"lag_bytes": 12})])
     assert values(bare)["Lag"] == "12 bytes"
     none = write(tmp_path, "1-c", [started("1-c", "enable", ()), ended(1.0)])
@@ -288,24 +253,22 @@ def test_an_enable_shows_its_proof(tmp_path: Path) -> None:
 
 
 def test_bars_stay_within_the_drawing_and_tell_kinds_apart(whole: Path) -> None:
-    figures = draw(told(whole))
-    bars = [bar for row in figures.rows for bar in row.bars]
-    assert {bar.kind for bar in bars} == {"gate", "change", "wait"}
-    assert all(bar.left >= 0 and bar.width > 0 and bar.left + bar.width <= 100.01 for bar in bars)
-    assert figures.ticks[0].label == "0 s"
-    assert figures.held is not None
-    assert figures.held[0] == pytest.approx(0.6 / 2.6 * 100, abs=0.01)
-    assert figures.final == pytest.approx(0.8 / 2.6 * 100, abs=0.01)
+    drawn = re.findall(r'<rect class="(\w+)" x="([\d.]+)%" y="7" width="([\d.]+)%"', html(whole))
+    assert {kind for kind, *_ in drawn} == {"gate", "change", "wait"}
+    assert all(float(width) > 0 and float(left) + float(width) <= 100.6 for _, left, width in drawn)
+    (paused,) = set(re.findall(r'<rect class="paused" x="([\d.]+)%"', html(whole)))
+    assert float(paused) == pytest.approx(0.6 / 2.6 * 100, abs=0.01)
+    (final,) = set(re.findall(r'<line class="final" x1="([\d.]+)%"', html(whole)))
+    assert float(final) == pytest.approx(0.8 / 2.6 * 100, abs=0.01)
 
 
 def test_the_lag_is_a_line_when_there_is_one(tmp_path: Path, whole: Path) -> None:
-    assert draw(told(whole)).lag is None
     assert "4 096 bytes behind at 0.40 s, 0 bytes behind at 0.70 s of the run." in page(whole).text
-    path = write(tmp_path, "1-b", [started("1-b", "switchover", ("caught-up",))])
     behind = [(1.0, 4000), (2.0, 1000), (3.0, 0)]
     looks = [looked("caught-up", at, wait("behind", lag_bytes=count)) for at, count in behind]
-    append(path, [*looks, looked("caught-up", 4.0, go("all there", lag_bytes=0))])
-    lag = draw(told(path)).lag
+    happened = [started("1-b"), *looks, looked("caught-up", 4.0, go("all there", lag_bytes=0))]
+    path = write(tmp_path, "1-b", [*happened])
+    lag = lag_line(story_of(path).lag, 4.0)
     assert lag is not None
     assert lag.most == 4000
     assert lag.points == ((25.0, 0.0), (50.0, 75.0), (75.0, 100.0), (100.0, 100.0))
@@ -313,7 +276,7 @@ def test_the_lag_is_a_line_when_there_is_one(tmp_path: Path, whole: Path) -> Non
 
 
 def test_a_run_that_died_says_so_and_what_goes_on(tmp_path: Path) -> None:
-    path = write(tmp_path, RUN, switched(RUN)[:6])
+    path = write(tmp_path, RUN, switched()[:6])
     for text in (page(path).text, ticket(path)):
         assert "incomplete" in text.lower()
         assert "ccr-avn switchover eu us --yes --after" in text
@@ -349,7 +312,7 @@ def test_a_damaged_journal_still_gives_a_report(whole: Path) -> None:
 
 def test_what_avn_or_a_person_said_stays_text(tmp_path: Path) -> None:
     nasty = "<script>alert(1)</script> | a\nb & 'c'"
-    happened = [*switched(RUN)[:7], done("promote", 1.0, nasty), ended(1.2, ok=False, code=3, error=nasty)]
+    happened = [*switched()[:7], done("promote", 1.0, nasty), ended(1.2, ok=False, code=3, error=nasty)]
     path = write(tmp_path, RUN, happened)
     assert "script" not in page(path).tags
     rows = [line for line in ticket(path).splitlines() if line.startswith("| 5 ")]
@@ -360,13 +323,13 @@ def test_what_avn_or_a_person_said_stays_text(tmp_path: Path) -> None:
 def test_no_secret_reaches_a_report(tmp_path: Path) -> None:
     leak = "rediss://default:s3cret@eu:1 AVNS_x9"
     happened = [
-        started(RUN, primary="eu", argv=("switchover", "eu", "us", "--after", leak)),
+        started(argv=("switchover", "eu", "us", "--after", leak)),
         events.ChangeStarted(at=0.1, slug="promote", argv=(*DELETE, leak), final=True),
         done("promote", 1.0, leak, "changed"),
         ended(1.2, ok=False, code=3, error=leak, exposure=[{"what": leak, "mend": leak}]),
     ]
     path = write(tmp_path, RUN, happened)
-    for text in (report.html(told(path), runs.verify(path)), ticket(path)):
+    for text in (html(path), ticket(path)):
         assert "s3cret" not in text
         assert "AVNS_x9" not in text
 
@@ -386,7 +349,7 @@ def test_report_writes_a_file_or_to_stdout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
-    write(tmp_path / "runs", RUN, switched(RUN))
+    write(tmp_path / "runs", RUN, switched())
     file = tmp_path / "report.html"
     assert type_in(["runs", "report", RUN, "--output", str(file)]) == 0
     assert capsys.readouterr().out == ""
@@ -394,3 +357,69 @@ def test_report_writes_a_file_or_to_stdout(
     assert type_in(["runs", "report", RUN, "--format", "markdown"]) == 0
     assert capsys.readouterr().out.startswith("# Switch over")
     assert type_in(["runs", "report", RUN, "--output", str(tmp_path)]) == 2
+
+
+CHOSEN = [{"pair": f"p{one}/r{one}", "action": "switchover", "reason": "link up", "others": []} for one in range(4)]
+
+
+def moved(one: int, state: str = "done", **more: Any) -> dict[str, Any]:
+    phases = [["checking", one, one + 0.5], ["fenced", one + 0.5, one + 1.0]]
+    told = {"state": state, "run": f"run-{one}", "journal_head": "a" * 64, "summary": f"r{one} is the primary now"}
+    return {**told, "outage_ms": 100.0 * (one + 1), "bytes_not_replicated": 0, "phases": phases, **more}
+
+
+def evacuated(where: Path, *ends: dict[str, Any], closed: bool = True) -> Path:
+    """An end without a state: the pair had only begun."""
+    typed = ("evacuate", "google-*", "--planned", "--only", "p1")
+    happened: list[events.Event] = [started(RUN, "evacuate", (), typed, pairs=CHOSEN, clouds=["google-*"])]
+    for chosen, end in zip(CHOSEN, ends, strict=False):
+        name = str(chosen["pair"])
+        happened.append(PairStarted(at=1, pair=name, command="switchover", run=end["run"]))
+        if "state" in end:
+            happened.append(PairEnded(at=2, pair=name, run=end["run"], head="a" * 64, told=end))
+    if closed:
+        result: dict[str, Any] = {
+            "pairs": [{**one, **end} for one, end in zip(CHOSEN, [*ends, *[{}] * 4], strict=False)],
+            "enable": ['ccr-avn enable r0 r0-2 --replica-cloud "${CLOUD:?}"'],
+            "outage_not_measured": 1,
+            "still_open": [{"service": "p9", "close": "avn service update p9 --power-off"}],
+        }
+        happened.append(ended(9, **result))
+    return write(where, RUN, happened)
+
+
+def test_of_an_evacuation_figures_are_over_all_pairs_and_what_needs_somebody_comes_first(tmp_path: Path) -> None:
+    failed = moved(3, "failed", goes_on_with="ccr-avn switchover p3 r3", bytes_not_replicated=7)
+    story = story_of(evacuated(tmp_path, moved(0), moved(1), moved(2), failed))
+    figures = {one["label"]: one["value"] for one in evacuation_page.figures(story)}
+    assert figures == {"Moved": "3 of 4", "RPO": "7 bytes", "Write outage": "400 ms", "Took": "9.0 s"}
+    pairs = evacuation_page.in_order(story)
+    assert [one.pair for one in pairs] == ["p3/r3", "p0/r0", "p1/r1", "p2/r2"]
+    rows = evacuation_page.over_time(pairs).rows
+    assert rows[1][0].left == 0
+    assert rows[0][-1].left + rows[0][-1].width == 100
+
+
+def test_both_forms_name_every_pair_its_journal_and_what_goes_on(tmp_path: Path) -> None:
+    half = moved(
+        1,
+        "half-way",
+        goes_on_with="ccr-avn switchover p1 r1",
+        phases=["odd", ["x", 1], ["y", "z", 1]],
+        notes=["writes on p1 are paused until 12:00:00"],
+        outage_ms=None,
+    )
+    path = evacuated(tmp_path, moved(0), half, moved(2, "failed"))
+    assert evacuation_page.in_order(story_of(path))[0].pair == "p1/r1"
+    wanted = ("p0/r0", "run-0", "ccr-avn switchover p1 r1", "ccr-avn enable r0 r0-2", "writes on p1 are paused until")
+    for text in (html(path), ticket(path)):
+        for words in (*wanted, "avn service update p9 --power-off", "not measured of 1"):
+            assert words in text
+        assert "<script" not in text
+    page(path)
+
+
+def test_of_an_evacuation_that_died_each_pair_is_reported_as_far_as_it_came(tmp_path: Path) -> None:
+    died = evacuated(tmp_path, moved(0), {"run": "run-1"}, closed=False)
+    assert [one.state for one in story_of(died).pairs] == ["done", "under way", "not begun", "not begun"]
+    assert "ccr-avn evacuate 'google-*' --planned --only p1 --project p" in ticket(died)

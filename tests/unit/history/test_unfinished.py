@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.history import resume, runs
+from ccr_avn.history import resume
 from ccr_avn.plan.events import ChangeStarted, Event
 from tests.unit.history.journals import DELETE, PAUSED_UNTIL, done, ended, started, switched, write
 
@@ -79,7 +79,7 @@ def test_of_thousands_of_runs_none_is_read_whole(where: Path, monkeypatch: pytes
     verified = (where / f"{run(1)}.jsonl").read_text().replace('"switchover"', '"verify"')
     for number in range(2000):
         (where / f"20260103T030405Z-{number:06}.jsonl").write_text(verified)
-    monkeypatch.setattr(runs, "read", lambda _: pytest.fail("read whole"))
+    monkeypatch.setattr(resume, "read", lambda _: pytest.fail("read whole"))
     raw, read = Path.read_bytes, list[Path]()
 
     def read_bytes(path: Path) -> bytes:

@@ -1,0 +1,181 @@
+"""What runs noted as plain data: the facts of their first line, of their findings, and their results."""
+
+from typing import Annotated, Any
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+
+from ccr_avn.units import format_duration
+
+Number = Annotated[float, Field(strict=True, gt=-1e12, lt=1e12)]
+
+
+class Lenient(BaseModel):
+    """What is missing, or odd as in a damaged journal, is its default: an auditor gets a report all the same."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _default_where_odd(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            return cls.model_fields[str(info.field_name)].get_default(call_default_factory=True)
+
+
+class Side(Lenient):
+    """A service of a pair; ``role``: primary, replica, or what else it is."""
+
+    name: str = ""
+    role: str = "service"
+    type: str = ""
+    plan: str = ""
+    cloud: str = ""
+    state: str = ""
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        return tuple(one for one in (f"{self.type} {self.plan}".strip(), self.cloud, self.state) if one)
+
+
+class Pair(Lenient):
+    """One pair of an evacuation: what was chosen, and how it ended. ``phases``: kind, began, ended, in seconds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    pair: str = ""
+    state: str = "not begun"
+    action: str = ""
+    reason: str = ""
+    others: tuple[str, ...] = ()
+    run: str = ""
+    journal_head: str = ""
+    summary: str = ""
+    notes: tuple[str, ...] = ()
+    hint: str = ""
+    goes_on_with: str = ""
+    outage_ms: Number | None = None
+    bytes_not_replicated: Number | None = None
+    estimated_loss_seconds: Number | None = None
+    phases: tuple[tuple[str, Number, Number], ...] = ()
+
+    @property
+    def next(self) -> str:
+        return self.goes_on_with or self.hint
+
+    @property
+    def outage(self) -> str:
+        return "" if self.outage_ms is None else format_duration(self.outage_ms / 1000)
+
+
+class Started(Lenient):
+    """What a run is about, as its first line says."""
+
+    primary: str = ""
+    replica: str = ""
+    project: str = ""
+    avn: str = ""
+    evacuation: str = ""
+    temporary_replica: str = ""
+    replica_plan: str = ""
+    replica_cloud: str = ""
+    level: str = ""
+    pairs: tuple[dict[str, Any], ...] = ()
+
+
+class Noted(Lenient):
+    """The facts of findings that a later run, or a report, asks for. ``created``: seconds since 1970, by name."""
+
+    created: dict[str, int] | int | None = None
+    follows: str = ""
+    replication_id: str = ""
+    ip_filter: Any = None
+    writes_paused_until: Number | None = None
+    lag_bytes: Annotated[int, Field(strict=True)] | None = None
+    ahead_bytes: Annotated[int, Field(strict=True)] | None = None
+    ahead_writes: Annotated[int, Field(strict=True)] | None = None
+    lapsed: bool = False
+    equal_by_value: tuple[str, str, int] | None = None
+    skipped: Any = None
+    gone: Any = None
+
+
+class Exposure(Lenient):
+    what: str = ""
+    fix: str = Field("", validation_alias=AliasChoices("fix", "mend"))
+
+
+class StillOpen(Lenient):
+    close: str = ""
+
+
+class Estimate(Lenient):
+    seconds: Number | None = None
+    how: str = ""
+
+
+class Markers(Lenient):
+    samples: int | None = None
+    arrived: int | None = None
+    median_ms: Number | None = None
+    maximum_ms: Number | None = None
+
+
+class LinkSeen(Lenient):
+    lag_bytes: int | None = None
+
+
+class Cost(Lenient):
+    usd_an_hour: Number | None = None
+    seconds: Number | None = None
+    estimate_usd: Number | None = None
+
+
+class Assumption(Lenient):
+    name: str = ""
+    what: str = ""
+    outcome: str = ""
+    saw: str = ""
+    otherwise: str = ""
+    critical: bool = False
+
+
+class Result(Lenient):
+    """What a run said in the end, by whichever command."""
+
+    error: str = ""
+    detail: str = ""
+    before: tuple[Side, ...] = ()
+    after: tuple[Side, ...] = ()
+    exposure: tuple[Exposure, ...] = ()
+    restore: tuple[str, ...] = ()
+    old_primary: str = ""
+    promoted: bool = False
+    writes_paused_until: Number | None = None
+    ways_to_close: tuple[str, ...] | None = None
+    write_outage_ms: Number | None = None
+    bytes_not_replicated: Number | None = None
+    seconds_to_first_write: Number | None = None
+    rpo_estimate: Estimate = Estimate()
+    marker: Markers | None = None
+    link: LinkSeen | None = None
+    rto_ms: Number | None = None
+    not_received_ms: Number | None = None
+    assumptions: tuple[Assumption, ...] = ()
+    cost: Cost = Cost()
+    proven_by: str = ""
+    terminate: str = ""
+    pairs: tuple[Pair, ...] = ()
+    enable: tuple[str, ...] = ()
+    still_open: tuple[StillOpen, ...] = ()
+    replicas_in_cloud: tuple[str, ...] = ()
+    outage_not_measured: int = 0
