@@ -149,9 +149,16 @@ class Drilling:
         service = procedure.find(seen, want.drill) if seen.has(procedure.up) else None
         received = done.get("received")
         gone = done.get(TERMINATE)
+        terminated = bool(gone and gone.finding.facts.get("gone"))
+        source = by_name(seen.of(procedure.pair), want.primary)
+        before = [{**described(source), "role": "primary"}] if source else []
+        temporary = described(service) if service else {"name": want.drill}
+        role = "terminated" if terminated else "kept, promoted" if want.keep and "promote" in done else "may be there"
         return {
             "primary": want.primary,
-            "temporary_replica": described(service) if service else {"name": want.drill},
+            "temporary_replica": temporary,
+            "before": before,
+            "after": [*before, {**temporary, "role": role}],
             "project": want.setting.project.name,
             "avn": self.program.version,
             "level": want.level,
@@ -167,7 +174,7 @@ class Drilling:
                 ]
             ),
             "cost": self._cost(run, procedure),
-            "terminated": bool(gone and gone.finding.facts.get("gone")),
+            "terminated": terminated,
             **procedure.proof.evidence(seen),
         }
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ccr_avn.cli import options
+from ccr_avn.cli.help import HelpCommand
 from ccr_avn.cli.options import Json
-from ccr_avn.cli.pages import HelpCommand, page
 from ccr_avn.errors import UsageError
 from ccr_avn.history import resume, runs
 from ccr_avn.history.journal import directory
@@ -24,7 +24,13 @@ from ccr_avn.printable import DEGRADED, clipped
 from ccr_avn.units import format_duration
 
 app = typer.Typer(
-    help="Show earlier runs, from their journals on this machine.",
+    help="""Show earlier runs, from their journals on this machine.
+
+    Examples:
+      ccr-avn runs list
+      ccr-avn runs show latest
+      ccr-avn runs report latest -o report.html
+    """,
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -47,12 +53,17 @@ RunName = Annotated[
 ]
 
 
-@app.command("list", cls=HelpCommand, **page("runs list"))
+@app.command("list", cls=HelpCommand)
 def list_(
     limit: Annotated[int, options.count("Show at most N runs.")] = 20,
     json: Json = False,
 ) -> None:
-    """List the runs of this machine, newest first."""
+    """List the runs of this machine, newest first.
+
+    Examples:
+      ccr-avn runs list
+      ccr-avn runs list --limit 5 --json
+    """
     stories = []
     for path in runs.paths()[:limit]:
         try:
@@ -72,9 +83,14 @@ def list_(
         console.say(console.table(rows, indent=""))
 
 
-@app.command(cls=HelpCommand, **page("runs show"))
+@app.command(cls=HelpCommand)
 def show(run: RunName, json: Json = False) -> None:
-    """Show what one run did, step by step; if it was interrupted, its last known state and how to resume it."""
+    """Show what one run did, step by step; if it was interrupted, its last known state and how to resume it.
+
+    Examples:
+      ccr-avn runs show latest
+      ccr-avn runs show 20260102T030405Z-1ff96c --json
+    """
     record = read(runs.find(run))
     story = summarize(record)
     known, again = resume.last_known(story, time.time()), resume.next_command(story)
@@ -109,7 +125,7 @@ def show(run: RunName, json: Json = False) -> None:
         console.say(line)
 
 
-@app.command(cls=HelpCommand, **page("runs verify"))
+@app.command(cls=HelpCommand)
 def verify(
     run: RunName,
     head: Annotated[
@@ -120,7 +136,12 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check that a journal is intact: no line changed, removed or moved. Exit 6 if not."""
+    """Check that a journal is intact: no line changed, removed or moved. Exit 6 if not.
+
+    Examples:
+      ccr-avn runs verify latest
+      ccr-avn runs verify latest --head "$head"
+    """
     if head is not None and not HASH.fullmatch(head):
         raise UsageError(
             f"--head is not a hash: {head!r}",
@@ -142,7 +163,7 @@ def verify(
         raise typer.Exit(6)
 
 
-@app.command(cls=HelpCommand, **page("runs report"))
+@app.command(cls=HelpCommand)
 def report(
     run: RunName,
     format: Annotated[  # noqa: A002  the option's name is --format
@@ -160,7 +181,12 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write a report of one run, to keep for an audit. It contains no credentials."""
+    """Write a report of one run, to keep for an audit. It contains no credentials.
+
+    Examples:
+      ccr-avn runs report latest --output report.html
+      ccr-avn runs report latest --format markdown
+    """
     record = read(runs.find(run))
     text = render(record, "html" if format == "html" else "md")
     if output is None:

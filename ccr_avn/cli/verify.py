@@ -10,9 +10,11 @@ import typer
 from ccr_avn.aiven.program import identify
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Json, LinkTimeout, Primary, ProjectName, Replica, Samples, flattened
+from ccr_avn.cli.promotion_told import sides
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import NotProven
 from ccr_avn.output import console
+from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.verify import Depth, Level, VerifyRequest, plan_verify
 from ccr_avn.valkey.compare import JOBS
 
@@ -135,6 +137,9 @@ def verify(
             problem.result = verifying.proof.evidence(session.run.seen)
         raise
     result = {"primary": primary, "replica": replica, "level": want.level, **verifying.proof.evidence(run.seen)}
+    if want.linked:
+        both = run.seen.of(verifying.pair)
+        result["before"] = result["after"] = sides(primary=by_name(both, primary), replica=by_name(both, replica))
     what = f"{replica} has the same data as {primary}" if unlinked else f"{replica} replicates {primary}"
     session.finish(run, result, [f"{what}: {_proven(want, result)}"])
 

@@ -118,11 +118,16 @@ class Enable:
     def summarize(self, seen: Seen) -> dict[str, Any]:
         """The result as plain data: the pair, ids, clouds, plans, what was proven. No secrets."""
         row = next(row for row in seen.of(self.rows) if row.feeds(self.want.replica))
+        roles = {self.want.primary: "primary", self.want.replica: "replica"}
+        there = ((services.by_name(seen.of(self.pair), name), role) for name, role in roles.items())
+        made = ((seen.of(self.primary), "primary"), (seen.of(self.replica), "replica"))
         return {
             "project": self.want.setting.project.name,
             "primary": described(seen.of(self.primary)),
             "replica": described(seen.of(self.replica)),
             "integration": row.id,
+            "before": [{**described(one), "role": role} for one, role in there if one],
+            "after": [{**described(one), "role": role} for one, role in made],
             "proven": self.want.verify,
             **self.proof.evidence(seen),
         }

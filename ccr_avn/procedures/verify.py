@@ -82,6 +82,7 @@ class Verify:
     """The plan, and its steps whose results are told of."""
 
     plan: Plan
+    pair: Step[tuple[Service, ...]]
     proof: Proof
 
 
@@ -104,7 +105,7 @@ def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None
             marker=None if want.level == "link" else marker_step(want.setting, *ends, want.samples),
             compare=compare,
         )
-    return Verify(plan=Plan(title, checks=(pair,), steps=proof.steps), proof=proof)
+    return Verify(plan=Plan(title, checks=(pair,), steps=proof.steps), pair=pair, proof=proof)
 
 
 def compare_step(
