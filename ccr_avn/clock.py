@@ -1,9 +1,12 @@
-"""The door to time: clocks, sleeping and waiting. A simulated world puts a clock of its own behind it."""
+"""The door to time: clocks, sleeping, waiting, asking again. A simulated world puts a clock of its own behind it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS counts a suspend in its monotonic clock
 
@@ -52,6 +55,28 @@ def sleep(seconds: float) -> None:
 def wait(event: Event, seconds: float) -> bool:
     """Until the event is set, for so many seconds at most; whether it is."""
     return _clock.wait(event, seconds)
+
+
+def poll(
+    look: Callable[[], T],
+    enough: Callable[[T], object],
+    *,
+    within: float,
+    first: float,
+    longest: float,
+    growth: float = 1.5,
+    clock: Callable[[], float] = monotonic,
+    sleep: Callable[[float], object] = sleep,
+) -> T:
+    """What was seen last: what is enough, or what there was at the limit. Looks at least once. Times are in seconds.
+
+    ``first`` and ``longest``: between two looks at the beginning, and at most.
+    """
+    until, pause = clock() + within, first
+    while not enough(found := look()) and (left := until - clock()) > 0:
+        sleep(min(pause, left))
+        pause = min(pause * growth, longest)
+    return found
 
 
 @contextmanager

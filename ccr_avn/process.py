@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,27 +132,21 @@ class Ahead:
     """One process that is started before its answer is asked for, while other things are being made ready."""
 
     def __init__(self, argv: tuple[str, ...], *, deadline: float) -> None:
-        self._argv = argv
-        self._answers: list[Answer | BaseException] = []
-        self._thread = threading.Thread(target=self._run, args=(deadline,), daemon=True)
-        self._thread.start()
+        self._argv, self._answer = argv, Future[Answer]()
+        threading.Thread(target=self._run, args=(deadline,), daemon=True).start()
 
     def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
         """The answer of the command that was started ahead, once; every other command is run as usual."""
         if argv != self._argv:
             return run(argv, deadline=deadline)
         self._argv = ()
-        self._thread.join()
-        answer = self._answers[0]
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        return self._answer.result()
 
     def _run(self, deadline: float) -> None:
         try:
-            self._answers.append(run(self._argv, deadline=deadline))
+            self._answer.set_result(run(self._argv, deadline=deadline))
         except BaseException as error:  # noqa: BLE001 (raised again where the answer is asked for)
-            self._answers.append(error)
+            self._answer.set_exception(error)
 
 
 def find_avn(given: str | None) -> str:

@@ -35,30 +35,8 @@ TELLTALE = re.compile(r"://|avns_|password|auth_token|aivenv1|unknown command")
 """Every shape has one of these, in lower case; most texts have none, and all that is journaled or shown comes by here."""
 
 
-class Known:
-    """The passwords that were read; they only become more."""
-
-    def __init__(self) -> None:
-        self._all: set[str] = set()
-        self._built: tuple[int, re.Pattern[str] | None] = (0, None)
-
-    def add(self, password: str) -> None:
-        self._all.add(password)
-
-    def __contains__(self, password: str) -> bool:
-        return password in self._all
-
-    def pattern(self) -> re.Pattern[str] | None:
-        """Of all that are known now; made anew when there are more."""
-        count, pattern = self._built
-        if count != len(self._all):
-            known = frozenset(self._all)  # a copy: another thread may read one meanwhile, which is then in the next
-            pattern = _any_of(known)
-            self._built = (len(known), pattern)
-        return pattern
-
-
-_known = Known()
+_known: set[str] = set()
+"""The passwords that were read, in all their spellings; they only become more."""
 
 
 def remember(password: str | None) -> None:
@@ -68,6 +46,15 @@ def remember(password: str | None) -> None:
     for spelling in _spellings(password):
         if len(spelling) >= LEAST and spelling != REDACTED:
             _known.add(spelling)
+
+
+@lru_cache(maxsize=1)
+def _any_of_the(count: int) -> re.Pattern[str]:  # noqa: ARG001 (it is made anew when there are more)
+    """Any password that is known."""
+    known = frozenset(_known)  # a copy: another thread may add one meanwhile, which is then in the next
+    longest_first = sorted(known, key=lambda one: (-len(one), one))
+    words = [re.escape(one) if len(one) >= LONG else rf"(?<!\w){re.escape(one)}(?!\w)" for one in longest_first]
+    return re.compile("|".join(words))
 
 
 def _spellings(secret: str) -> set[str]:
@@ -95,8 +82,8 @@ def learn(answer: Any) -> None:
 
 def redacted(text: str) -> str:
     """The same text without any password that was read, and without what looks like one."""
-    if pattern := _known.pattern():
-        text = pattern.sub(REDACTED, text)
+    if _known:
+        text = _any_of_the(len(_known)).sub(REDACTED, text)
     if TELLTALE.search(text.lower()):
         for shape, instead in SHAPES:
             text = shape.sub(instead, text)
@@ -115,9 +102,3 @@ def redacted_in(value: Any) -> Any:
 @lru_cache(maxsize=4096)
 def _names_a_secret(key: str) -> bool:
     return bool(KEYS.search(key))
-
-
-def _any_of(known: frozenset[str]) -> re.Pattern[str]:
-    longest_first = sorted(known, key=lambda one: (-len(one), one))
-    words = [re.escape(one) if len(one) >= LONG else rf"(?<!\w){re.escape(one)}(?!\w)" for one in longest_first]
-    return re.compile("|".join(words))

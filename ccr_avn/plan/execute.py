@@ -5,12 +5,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from ccr_avn.clock import poll
 from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Refused, Unreachable, note
 from ccr_avn.plan import events
 from ccr_avn.plan.asking import FailedChange, Reader, World
 from ccr_avn.plan.model import Act, Answers, Call, Finding, Plan, Poll, Sent, Step, fill, go, wait
 from ccr_avn.plan.outcome import TooOld, joined, timed_out, whole
-from ccr_avn.poll import poll
 
 T = TypeVar("T")
 

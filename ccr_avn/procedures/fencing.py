@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ccr_avn.aiven.models import Service
+from ccr_avn.clock import poll
 from ccr_avn.errors import Refused, TimedOut, Unreachable
 from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, go, todo
-from ccr_avn.poll import poll
 from ccr_avn.procedures.gates import promotion
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.promotion import FAST

@@ -7,9 +7,8 @@ that expires (none while it holds). Of these, none counts in ``rdb_changes_since
 
 from typing import NamedTuple, Self
 
-from ccr_avn.clock import since_boot
+from ccr_avn.clock import poll, since_boot
 from ccr_avn.errors import Refused, TimedOut, Unreachable
-from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.info import fetch_replication, read_replication
 from ccr_avn.valkey.replication import ReplicationInfo

@@ -10,8 +10,8 @@ from valkey.exceptions import ResponseError
 from valkey.exceptions import TimeoutError as NoAnswer
 
 from ccr_avn import clock
+from ccr_avn.clock import poll
 from ccr_avn.errors import CcrError, Interrupted
-from ccr_avn.poll import poll
 from ccr_avn.valkey import clients
 from ccr_avn.valkey.catch_up import quiet_for
 from ccr_avn.valkey.connect import Endpoint, admission, connect, explained

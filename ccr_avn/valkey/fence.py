@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 from valkey.exceptions import InvalidResponse, ResponseError
 
 from ccr_avn.background import Repeated
-from ccr_avn.clock import now, since_boot
+from ccr_avn.clock import now, poll, since_boot
 from ccr_avn.errors import CcrError, Locked, Refused, Unreachable
-from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.info import read_replication
 from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, parse_replication

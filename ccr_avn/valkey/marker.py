@@ -10,8 +10,8 @@ from operator import eq
 from valkey.exceptions import ValkeyError
 
 from ccr_avn import clock
+from ccr_avn.clock import poll
 from ccr_avn.errors import NotProven
-from ccr_avn.poll import poll
 from ccr_avn.valkey import clocks
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 

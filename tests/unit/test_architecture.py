@@ -25,7 +25,6 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "connection",
         "files",
         "units",
-        "poll",
     ),
     ("plan",),
     ("aiven",),

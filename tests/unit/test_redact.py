@@ -14,7 +14,8 @@ from ccr_avn.redact import redacted, redacted_in
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact, "_known", redact.Known())
+    monkeypatch.setattr(redact, "_known", set())
+    redact._any_of_the.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 import libvalkey
 
 from ccr_avn import clock
+from ccr_avn.clock import poll
 from ccr_avn.errors import Unreachable
-from ccr_avn.poll import poll
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.replication import info_fields
 

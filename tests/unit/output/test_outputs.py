@@ -85,7 +85,8 @@ class World:
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
-    monkeypatch.setattr(redact, "_known", redact.Known())
+    monkeypatch.setattr(redact, "_known", set())
+    redact._any_of_the.cache_clear()
     console.prepare(json=False)
     return tmp_path / "runs"
 
