@@ -21,7 +21,7 @@ from ccr_avn.monitoring.probe import Probe
 from ccr_avn.monitoring.prometheus import Metrics
 from ccr_avn.monitoring.sample import Sample, Stats
 from ccr_avn.output import console
-from ccr_avn.output.screen import Screen, summary_lines
+from ccr_avn.output.screen import screen, summary_lines
 from ccr_avn.procedures.gates.services import paired_otherwise
 from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.steps import endpoint
@@ -119,19 +119,19 @@ def _faces(
     if metrics:
         stack.enter_context(closing(metrics))
         console.note(f"metrics: {metrics.url}")
-    screen = stack.enter_context(Screen(names, figures)) if live else None
+    pause = stack.enter_context(screen(names, figures)) if live else None
 
     def show(sample: Sample, events: tuple[str, ...]) -> None:
         if metrics:
             metrics.show(sample)
-        if not screen:
+        if not pause:
             _line(names, {**sample.as_dict(), "events": list(events)})
 
     def wait(seconds: float) -> bool:
         time.sleep(seconds)
         return False
 
-    return show, screen.pause if screen else wait
+    return show, pause or wait
 
 
 def _line(names: tuple[str, str], facts: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ccr_avn.errors import CcrError, Changed
@@ -31,31 +32,35 @@ class OutputLost(CcrError):
         self.gone = gone
 
 
-class _Manner:
+@dataclass(slots=True)
+class _State:
     """How this process speaks. ``committed``: something may have been done, so losing an output changes nothing.
 
     ``changed``: what the exit code must show also if a signal ends us while the result is reported.
     """
 
-    committed = False
+    committed: bool = False
     changed: Changed = False
-    json = False
+    json: bool = False
     warnings: tuple[str, ...] = ()
+
+
+_state = _State()
 
 
 def prepare(*, json: bool) -> None:
     """At the start of a command line. ``json``: standard output is for one JSON object."""
-    _Manner.committed, _Manner.changed, _Manner.json, _Manner.warnings = False, False, json, ()
+    _state.committed, _state.changed, _state.json, _state.warnings = False, False, json, ()
 
 
 def commit(changed: Changed = False) -> None:
     """From now on a failing output is reported on the other stream, and ends nothing."""
-    _Manner.committed, _Manner.changed = True, _Manner.changed or changed
+    _state.committed, _state.changed = True, _state.changed or changed
 
 
 def changed() -> bool:
     """Whether a run has changed something on Aiven, or may have."""
-    return bool(_Manner.changed)
+    return bool(_state.changed)
 
 
 def say(text: str) -> None:
@@ -81,7 +86,7 @@ def must_be_open() -> None:
     """Raises:
     OutputLost: standard output can't be written.
     """
-    if not put("stdout", "") and not _Manner.committed:
+    if not put("stdout", "") and not _state.committed:
         raise OutputLost(outlet("stdout").trouble, gone=outlet("stdout").gone)
 
 
@@ -93,14 +98,14 @@ def note(text: str) -> bool:
 
 def warn(text: str) -> None:
     """What must not be missed: where standard error is lost it goes to standard output, and with the result."""
-    _Manner.warnings += (text,)
-    if not note(f"warning: {text}") and not _Manner.json:
+    _state.warnings += (text,)
+    if not note(f"warning: {text}") and not _state.json:
         put("stdout", emitted(f"warning: {text}") + "\n")
 
 
 def warnings() -> tuple[str, ...]:
     """All of them so far."""
-    return _Manner.warnings
+    return _state.warnings
 
 
 def troubles() -> tuple[str, ...]:
@@ -125,7 +130,7 @@ def error(problem: CcrError) -> None:
         more = "; re-run the same command to resume" if problem.resumable else ""
         lines.append(f"note: resources on Aiven {were} changed{more}")
     text = "\n".join(lines)
-    if not note(text) and not _Manner.json:
+    if not note(text) and not _state.json:
         put("stdout", emitted(text) + "\n")
 
 
@@ -183,7 +188,7 @@ def _say(text: str) -> None:
     if put("stdout", text + "\n"):
         return
     to = outlet("stdout")
-    if not _Manner.committed:
+    if not _state.committed:
         raise OutputLost(to.trouble, gone=to.gone)
     if not lost_before:
         note(f"warning: standard output can't be written ({to.trouble}); its content:")

@@ -4,8 +4,9 @@ import os
 import select
 import sys
 import time
-from contextlib import suppress
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -21,63 +22,62 @@ BARS = "▁▂▃▄▅▆▇█"
 EVENTS_SHOWN = 8
 
 
-class Screen:
-    """Shows ``figures`` while entered, and hears the key that ends it."""
+@contextmanager
+def screen(pair: tuple[str, str], figures: Stats) -> Iterator[Callable[[float], bool]]:
+    """Shows ``figures`` while entered. Gives a function that waits so many seconds, or until `q` is typed: whether it was."""
+    to: Any = outlet("stdout")
+    console = Console(file=to, highlight=False, markup=False)
+    live = Live(
+        console=console,
+        get_renderable=lambda: picture(pair, figures, console.width),
+        refresh_per_second=4,
+        transient=True,
+        redirect_stderr=False,
+    )
+    with _unseen_keys() as has_keys, live:
 
-    def __init__(self, pair: tuple[str, str], figures: Stats) -> None:
-        self._pair = pair
-        self._figures = figures
-        to: Any = outlet("stdout")
-        self._console = Console(file=to, highlight=False, markup=False)
-        self._live = Live(self, console=self._console, refresh_per_second=4, transient=True, redirect_stderr=False)
-        self._terminal: Any = None
+        def pause(seconds: float) -> bool:
+            until = time.monotonic() + seconds
+            while has_keys:
+                ready, _, _ = select.select([sys.stdin], [], [], max(0.0, until - time.monotonic()))
+                if not ready:
+                    return False
+                typed = os.read(sys.stdin.fileno(), 64)
+                if b"q" in typed.lower() or not typed:  # nothing: the terminal has gone
+                    return True
+            time.sleep(seconds)
+            return False
 
-    def __enter__(self) -> Self:
-        self._terminal = _quiet_keys()
-        self._live.start()
-        return self
+        yield pause
 
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-        _restore_keys(self._terminal)
 
-    def pause(self, seconds: float) -> bool:
-        """Wait that long, or until `q` is typed; whether it was."""
-        until = time.monotonic() + seconds
-        while self._terminal is not None:
-            ready, _, _ = select.select([sys.stdin], [], [], max(0.0, until - time.monotonic()))
-            if not ready:
-                return False
-            typed = os.read(sys.stdin.fileno(), 64)
-            if b"q" in typed.lower() or not typed:  # nothing: the terminal has gone
-                return True
-        time.sleep(max(0.0, until - time.monotonic()))
-        return False
-
-    def __rich__(self) -> Group:
-        last = self._figures.last
-        if last is None:
-            return Group(Text(f"{self._pair[0]} → {self._pair[1]}: asking …", style="dim"))
-        width = max(10, self._console.width - 12)
-        return Group(
-            _headline(self._pair, last),
-            _sides(self._pair, last),
-            Text.assemble(("lag ms     ", "dim"), sparkline(list(self._figures.lags)[-width:])),
-            Text(_figures_told(self._figures), style="dim"),
-            *_events(self._figures),
-            Text("q ends", style="dim"),
-        )
+def picture(pair: tuple[str, str], figures: Stats, width: int) -> Group:
+    last = figures.last
+    if last is None:
+        return Group(Text(f"{pair[0]} → {pair[1]}: asking …", style="dim"))
+    found = figures.summary()
+    known = f"           {_lags(found)}   ({found['samples']} samples, link up {found['link_up_percent']} %)"
+    return Group(
+        _headline(pair, last),
+        _sides(pair, last),
+        Text.assemble(("lag ms     ", "dim"), sparkline(list(figures.lags)[-max(10, width - 12) :])),
+        Text(known, style="dim"),
+        *(
+            Text.assemble((f"{_clock(at)}  ", "dim"), _safe(event), overflow="ellipsis", no_wrap=True)
+            for at, event in list(figures.events)[-EVENTS_SHOWN:]
+        ),
+        Text("q ends", style="dim"),
+    )
 
 
 def summary_lines(pair: tuple[str, str], figures: Stats) -> list[str]:
     """What stays on the terminal when the live part has gone."""
     found = figures.summary()
-    lag = ", ".join(f"{name} {format_lag(value)}" for name, value in found["lag_ms"].items())
     arrived = f"{found['markers_arrived']} markers arrived, link up {found['link_up_percent']} %"
     return [
         f"{pair[0]} > {pair[1]}: {found['samples']} samples in {found['seconds']:g} s, {arrived}",
-        f"lag: {lag}; at most {format_bytes(found['lag_bytes_max'])}",
-        *(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {printable_line(event)}" for at, event in figures.events),
+        f"lag: {_lags(found)}; at most {format_bytes(found['lag_bytes_max'])}",
+        *(f"{_clock(at)}  {printable_line(event)}" for at, event in figures.events),
     ]
 
 
@@ -94,61 +94,46 @@ def _headline(pair: tuple[str, str], last: Sample) -> Text:
     return Text.assemble((_safe(f"{pair[0]} → {pair[1]}"), "bold"), "   link ", (_safe(last.link), style), rest)
 
 
-def _safe(text: str) -> str:
-    return printable_line(emitted(text))
-
-
 def _sides(pair: tuple[str, str], last: Sample) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for head in ("service", "state", "role", "offset", "last IO", ""):
         table.add_column(head, style="dim" if not head else "", header_style="dim")
-    trouble = last.primary_trouble or last.write_trouble
-    for name, state, side, told in (
-        (pair[0], last.primary_state, last.primary, trouble),
+    for name, state, side, trouble in (
+        (pair[0], last.primary_state, last.primary, last.primary_trouble or last.write_trouble),
         (pair[1], last.replica_state, last.replica, last.replica_trouble),
     ):
         heard = "-" if side is None or side.last_io_seconds is None else f"{side.last_io_seconds} s"
         known = (side.role, f"{side.offset:,}") if side else ("-", "-")
         cells = (Text(_safe(cell)) for cell in (name, state or "-", *known, heard))  # no markup of rich's
-        table.add_row(*cells, Text(_safe(told), style="red", overflow="ellipsis", no_wrap=True))
+        table.add_row(*cells, Text(_safe(trouble), style="red", overflow="ellipsis", no_wrap=True))
     return table
 
 
-def _figures_told(figures: Stats) -> str:
-    found = figures.summary()
-    lag = ", ".join(f"{name} {format_lag(value)}" for name, value in found["lag_ms"].items())
-    return f"           {lag}   ({found['samples']} samples, link up {found['link_up_percent']} %)"
+def _lags(summary: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {format_lag(value)}" for name, value in summary["lag_ms"].items())
 
 
-def _events(figures: Stats) -> list[Text]:
-    shown = list(figures.events)[-EVENTS_SHOWN:]
-    return [
-        Text.assemble(
-            (time.strftime("%H:%M:%S  ", time.localtime(at)), "dim"),
-            _safe(event),
-            overflow="ellipsis",
-            no_wrap=True,
-        )
-        for at, event in shown
-    ]
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))
 
 
-def _quiet_keys() -> Any:
-    """Keys come at once and unseen; Ctrl-C stays Ctrl-C. None where there is no keyboard."""
+def _safe(text: str) -> str:
+    return printable_line(emitted(text))
+
+
+@contextmanager
+def _unseen_keys() -> Iterator[bool]:
+    """Keys come at once and unseen; Ctrl-C stays Ctrl-C. Whether there is a keyboard."""
     if sys.stdin is None or not sys.stdin.isatty():
-        return None
+        yield False
+        return
     import termios
     import tty
 
     before = termios.tcgetattr(sys.stdin.fileno())
     tty.setcbreak(sys.stdin.fileno())
-    return before
-
-
-def _restore_keys(before: Any) -> None:
-    if before is None:
-        return
-    import termios
-
-    with suppress(termios.error):  # the terminal may have gone
-        termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)
+    try:
+        yield True
+    finally:
+        with suppress(termios.error):  # the terminal may have gone
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)

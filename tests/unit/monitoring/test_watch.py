@@ -18,7 +18,7 @@ from ccr_avn.monitoring.loop import Alert, Goal, Platform, watch
 from ccr_avn.monitoring.probe import Probe
 from ccr_avn.monitoring.prometheus import HELP, Metrics
 from ccr_avn.monitoring.sample import EVENTS_KEPT, KEPT, Sample, Stats, happened, known
-from ccr_avn.output.screen import Screen, sparkline, summary_lines
+from ccr_avn.output.screen import picture, sparkline, summary_lines
 from ccr_avn.units import format_lag
 from tests.support.factories import listed, service, side
 
@@ -101,7 +101,7 @@ def test_what_the_platform_says_steers_no_terminal() -> None:
     figures.add(odd, ("replica is \x9b5n\x1b[1m",))
     written = io.StringIO()
     console = Console(file=written, width=200, force_terminal=False)
-    console.print(Screen(("eu", "us"), figures).__rich__())
+    console.print(picture(("eu", "us"), figures, 200))
     shown = written.getvalue() + "\n".join(summary_lines(("eu", "us"), figures))
     assert not [one for one in shown if one != "\n" and not one.isprintable()]
     assert "\\x1b[2J[red]" in shown
