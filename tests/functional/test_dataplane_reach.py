@@ -63,11 +63,20 @@ def test_what_refuses_to_serve_can_be_looked_at(serve: Serve, binary: str) -> No
     assert "lost its primary" in trouble(lambda: marker_age(replica.endpoint())).what
 
 
+def test_no_answer_and_nobody_there(primary: Server) -> None:
+    primary.freeze()
+    assert "no answer" in trouble(lambda: connect(primary.endpoint(timeout=0.3))).what
+    primary.kill()
+    refused = trouble(lambda: connect(primary.endpoint()))
+    assert ("refused" in refused.what, "ip_filter" in refused.hint, refused.passing) == (True, True, True)
+
+
 def test_too_few_replicas_is_said_and_not_waited_for_in_silence(serve: Serve) -> None:
-    alone = serve("new", "--min-replicas-to-write", "1")
-    error = trouble(lambda: accepts_write(alone.endpoint()))
-    assert "too few replicas" in error.what
-    assert error.passing
+    """A marker that the primary refuses is none that was lost on its way."""
+    alone, other = serve("new", "--min-replicas-to-write", "1").endpoint(), serve("us").endpoint()
+    for act in (lambda: accepts_write(alone), lambda: run_marker(alone, other, samples=1)):
+        error = trouble(act)
+        assert ("too few replicas" in error.what, "NOREPLICAS" in error.detail, error.passing) == (True, True, True)
 
 
 def test_who_may_not_ask_for_info_is_connected_all_the_same(primary: Server) -> None:
@@ -187,7 +196,8 @@ def test_markers_that_are_refused(primary: Server, serve: Serve) -> None:
     replica.follow(primary)
     result = run_marker(primary.endpoint(), replica.endpoint(), samples=4)
     assert result.arrived == 4
-    assert result.minimum <= result.median <= result.maximum
+    assert 0 < result.minimum <= result.median <= result.maximum
+    assert primary.admin.keys("ccr-avn:*") == []
     read_only = trouble(lambda: run_marker(replica.endpoint(), replica.endpoint(), samples=1))
     assert "it is a replica" in read_only.what
     primary.admin.set("big", "x" * 3_000_000)
@@ -213,7 +223,9 @@ def test_a_write_is_accepted_by_a_primary_only(primary: Server, serve: Serve) ->
     replica.follow(primary)
     assert not accepts_write(replica.endpoint())
     replica.promote()
-    assert accepts_write(replica.endpoint())
+    promoted = accepts_write(replica.endpoint())
+    assert promoted is not None
+    assert promoted.was_promoted
     assert replica.admin.keys(f"{PREFIX}*") == []
 
 

@@ -97,15 +97,6 @@ def test_a_changed_address_is_found_when_the_old_one_fails(
     assert names.asked == 2
 
 
-def test_the_same_addresses_again_fail_as_they_did(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as old:
-        names.ports = (old.getsockname()[1],)
-        assert goes(old.getsockname()[1])
-    monkeypatch.setattr(dials, "FRESH", 0.0)
-    with pytest.raises(ConnectionRefusedError):
-        goes(0)
-
-
 def test_a_slow_look_up_is_waited_for_until_the_limit_and_not_begun_anew(names: Names, listening: int) -> None:
     names.ports, names.held = (listening,), threading.Event()
     for ask in (connect, fetch_replication):

@@ -14,20 +14,9 @@ from ccr_avn.procedures import fencing
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.valkey import fence as fences
 from ccr_avn.valkey.connect import Endpoint
-from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused
+from ccr_avn.valkey.fence import ENDING, NAME, Fence
+from tests.support.odd_server import INFO
 
-INFO = {
-    "role": "master",
-    "redis_version": "9.1.0",
-    "master_replid": "b" * 40,
-    "master_replid2": "0" * 40,
-    "master_repl_offset": "100",
-    "second_repl_offset": "-1",
-    "connected_slaves": "1",
-    "used_memory": "1000",
-    "rdb_changes_since_last_save": "5",
-    "rdb_last_save_time": "1700000000",
-}
 UNPAUSED = {"paused_actions": "none", "paused_timeout_milliseconds": "0"}
 
 
@@ -339,9 +328,3 @@ def test_a_fence_that_was_never_placed() -> None:
     assert made.release() == ()
     with pytest.raises(RuntimeError):
         made.side()
-
-
-def test_a_service_that_refuses_it_is_told_as_that(server: Server) -> None:
-    server.fails["pause"] = NoPermissionError("no")
-    with pytest.raises((FenceRefused, Unreachable)):
-        new_fence(server).place()

@@ -13,7 +13,7 @@ from ccr_avn.valkey.compare.engine import Suspects, Tally
 from ccr_avn.valkey.compare.link import LinkMonitor
 from ccr_avn.valkey.compare.recheck import Recheck, Traits, differing
 from ccr_avn.valkey.compare.scan import BATCH_BYTES, Batch, Unit, portions
-from ccr_avn.valkey.compare.sides import Caught, Pace, Side, Sides, pack
+from ccr_avn.valkey.compare.sides import Caught, Pace, Side, Sides
 from ccr_avn.valkey.compare.values import SMALL, Notes, canonical, differing_values
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.replication import ReplicationInfo
@@ -66,10 +66,6 @@ class Fakes(Sides):
 )
 def test_equal_values_that_look_different(of_type: bytes, one: Any, other: Any) -> None:
     assert canonical(of_type, [one]) == canonical(of_type, [other])
-
-
-def test_order_counts_where_it_is_one() -> None:
-    assert canonical(b"list", [[b"a", b"b"]]) != canonical(b"list", [[b"b", b"a"]])
 
 
 @pytest.mark.parametrize(
@@ -328,7 +324,6 @@ def test_a_proven_difference_is_one_even_without_a_link(tmp_path: Path) -> None:
         result = tally.result("the link dropped")
     assert (result.verdict, result.counts.total, result.counts.missing) == ("different", 5, 1)
     assert result.examples == tuple(Difference(kind=kind, database=0, key=kind) for kind in kinds)
-    assert result.peak_memory_bytes[0] > 2**20
     assert len((tmp_path / "all").read_text().splitlines()) == 5
 
 
@@ -340,13 +335,8 @@ def test_progress_says_what_is_left() -> None:
         assert (tally.progress("scan", None).rate, tally.progress("scan", None).remaining_seconds) == (10, 11.5)
         tally.add(Batch(UNIT, [b"k"] * 50), [b"a", b"b", b"c"], Notes())
         half = tally.progress("scan", "trouble")
-        assert (half.phase, half.keys, half.expected_keys, half.suspects, half.trouble) == (
-            "scan",
-            50,
-            100,
-            3,
-            "trouble",
-        )
+        seen = (half.phase, half.keys, half.expected_keys, half.suspects, half.trouble)
+        assert seen == ("scan", 50, 100, 3, "trouble")
         assert half.remaining_seconds > half.seconds
         tally.add(Batch(UNIT, [b"k"] * 50), [], Notes())
         tally.add(Batch(replicas, [b"k"] * 100), [], Notes())
@@ -363,8 +353,7 @@ def side(**facts: Any) -> ReplicationInfo:
     return factories.side(**{"role": "slave", "run_id": "f", **facts})
 
 
-def master(**facts: Any) -> ReplicationInfo:
-    return factories.side(**facts)
+master = factories.side
 
 
 @pytest.mark.parametrize(
@@ -425,7 +414,7 @@ def speaking(data: bytes, size: int) -> Side:
     return spoken
 
 
-@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+@pytest.mark.parametrize("size", [1, 7, 1000])
 @pytest.mark.parametrize(
     "other", [b"+string\r\n:5\r\n", b"+string\r\n:6\r\n", b"+str\r\n:5\r\n", b"-NOPERM no\r\n:1234\r\n"]
 )
@@ -437,10 +426,6 @@ def test_replies_are_parsed_once_where_both_are_equal(other: bytes, size: int) -
     assert (one, sizes) == ([b"string", 5], [100])
     assert (two is one) == (other == mine)
     assert [str(reply) for reply in two] == [str(reply) for reply in speaking(other, 9).receive(2)[0]]
-
-
-def test_commands_are_packed_in_order() -> None:
-    assert pack([("TYPE", b"k"), ("TIME",)]) == b"*2\r\n$4\r\nTYPE\r\n$1\r\nk\r\n*1\r\n$4\r\nTIME\r\n"
 
 
 def test_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
