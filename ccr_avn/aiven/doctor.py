@@ -1,6 +1,6 @@
 """The checks of `ccr-avn doctor`. Reads only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,11 +8,12 @@ from typing import Any, Literal
 from ccr_avn import process
 from ccr_avn.aiven import avn, failure
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.models import READ_REPLICA, REDACTED, IntegrationType
+from ccr_avn.aiven.models import READ_REPLICA
 from ccr_avn.aiven.program import identify
 from ccr_avn.errors import AvnError, CcrError
 from ccr_avn.plan.model import Call
 from ccr_avn.plan.outcome import AvnFailed
+from ccr_avn.redact import REDACTED
 
 Verdict = Literal["OK", "WARN", "FAIL"]
 EXPLAINED = (401, 429)
@@ -37,30 +38,29 @@ def examine(given: str | None, project: Project, service_type: str, deadline: fl
     def ask(call: Call[Any]) -> Any:
         return _ask(program.path, call, deadline)
 
-    calls: tuple[Call[Any], ...] = (
-        avn.user_info(),
-        avn.project_details(project),
-        avn.service_list(project),
-        avn.integration_types(project),
-        avn.vpc_list(project),
-    )
+    calls = (avn.user_info(), avn.project_details(project), avn.service_list(project))
     with ThreadPoolExecutor(2) as pool:
-        user, details, services, types, vpcs = pool.map(ask, calls)
+        user, details, services, types, vpcs = pool.map(
+            ask, (*calls, avn.integration_types(project), avn.vpc_list(project))
+        )
     first = (
         Check(name="avn", verdict="OK", seen=f"{program.version} at {program.path}"),
         _judged("token", user, "accepted", ""),
     )
     if isinstance(user, AvnError) and isinstance(services, AvnError):  # one cause, reported once
         return (*first, Check(name="everything else", verdict="FAIL", seen="not tested: it needs what failed above"))
-    there = "" if isinstance(services, AvnError) or not services else services[0].name
+    some = None if isinstance(services, AvnError) or not services else services[0].name
+    integrations, backups = (
+        some and ask(call(project, some)) for call in (avn.integration_list, avn.backup_list)
+    )  # whether the token may list these can only be seen on a service
     return (
         *first,
         _judged("project", details, project.name or "avn's default", _project_hint(project)),
         _judged("services", services, "can be listed", "the token needs project:services:read"),
         _passwords(services),
         _offers(types, service_type),
-        _on_a_service("integrations", there, avn.integration_list, ask, project, "project:integrations:read"),
-        _on_a_service("backups", there, avn.backup_list, ask, project, "service:configuration:write"),
+        _judged("integrations", integrations, "can be listed", "the token needs project:integrations:read"),
+        _judged("backups", backups, "can be listed", "the token needs service:configuration:write"),
         _judged("VPCs", vpcs, "can be listed", f"{VPC_HINT}; the token needs project:networking:read", "WARN"),
         Check(
             name="permission to change",
@@ -87,6 +87,8 @@ def _ask(path: str, call: Call[Any], deadline: float) -> Any:
 
 def _judged(name: str, answer: Any, seen: str, refused: str, bad: Verdict = "FAIL") -> Check:
     """``refused``: what to do where the platform said no. Of a network that is down or an old token, avn's failure tells."""
+    if answer is None:
+        return Check(name=name, verdict="WARN", seen=f"there is no service yet whose {name} could be listed")
     if not isinstance(answer, AvnError):
         return Check(name=name, verdict="OK", seen=seen)
     status = getattr(answer, "status", None)
@@ -101,37 +103,27 @@ def _project_hint(project: Project) -> str:
     return "name the project: --project, AIVEN_PROJECT, or `avn project switch NAME`"
 
 
-def _offers(answer: Any, service_type: str) -> Check:
-    name = "read replicas"
-    if isinstance(answer, AvnError):
-        return Check(name=name, verdict="WARN", seen=f"integration types cannot be listed: {answer.detail}")
-    types: tuple[IntegrationType, ...] = answer
-    if any(row.type == READ_REPLICA and service_type in row.sources and service_type in row.dests for row in types):
-        return Check(name=name, verdict="OK", seen=f"offered for {service_type}")
-    return Check(name=name, verdict="FAIL", seen=f"read_replica is not offered for {service_type} in this project")
+def _offers(types: Any, service_type: str) -> Check:
+    def check(verdict: Verdict, seen: str) -> Check:
+        return Check(name="read replicas", verdict=verdict, seen=seen)
+
+    if isinstance(types, AvnError):
+        return check("WARN", f"integration types cannot be listed: {types.detail}")
+    if any(one.type == READ_REPLICA and service_type in one.sources and service_type in one.dests for one in types):
+        return check("OK", f"offered for {service_type}")
+    return check("FAIL", f"read_replica is not offered for {service_type} in this project")
 
 
 def _passwords(services: Any) -> Check:
     """Whether they are shown can only be seen on a service that has an address."""
-    name = "passwords"
+
+    def check(verdict: Verdict, seen: str) -> Check:
+        return Check(name="passwords", verdict=verdict, seen=seen)
+
     known = [] if isinstance(services, AvnError) else [one.uri.get_secret_value() for one in services if one.uri]
     if not known:
-        return Check(name=name, verdict="WARN", seen="there is no running service yet to check this on")
+        return check("WARN", "there is no running service yet to check this on")
     if REDACTED in known[0]:
         hint = "the token needs service:secrets:read: without it no data plane can be reached"
-        return Check(name=name, verdict="FAIL", seen=f"hidden from this token; {hint}")
-    return Check(name=name, verdict="OK", seen="shown to this token")
-
-
-def _on_a_service(
-    name: str,
-    service: str,
-    call: Callable[[Project, str], Call[Any]],
-    ask: Callable[[Call[Any]], Any],
-    project: Project,
-    permission: str,
-) -> Check:
-    """Whether the token may list these can only be seen on a service that exists."""
-    if not service:
-        return Check(name=name, verdict="WARN", seen=f"there is no service yet whose {name} could be listed")
-    return _judged(name, ask(call(project, service)), "can be listed", f"the token needs {permission}")
+        return check("FAIL", f"hidden from this token; {hint}")
+    return check("OK", "shown to this token")

@@ -14,7 +14,6 @@ from ccr_avn.aiven.reading import Fact, M, Rows, listed, parsed, rows_of, salvag
 SERVING = ("RUNNING", "REBALANCING")
 """States in which a service answers its clients; REBALANCING swaps nodes while serving."""
 
-REDACTED = "<redacted>"
 READ_REPLICA = "read_replica"
 
 REPLICABLE = ("valkey", "redis")

@@ -46,15 +46,14 @@ def identify(given: str | None, *, with_help: bool = False) -> Program:
     calls = (avn.version(), *((avn.create_help(),) if with_help else ()))
     with ThreadPoolExecutor(len(calls)) as pool:
         version, *more = pool.map(lambda call: _local(path, tuple(str(word) for word in call.argv[1:])), calls)
-    name, _, number = version.strip().partition(" ")
-    if name != "aiven-client" or not number:
+    number = _printed(version)
+    if not number:
         raise UsageError(
             f"{path} is not avn",
             detail="`--version` did not print aiven-client and a number",
             hint="give --avn the path of the Aiven CLI, or omit it",
         )
-    if _numbers(number) < OLDEST:
-        raise _too_old(path, number)
+    _refuse_too_old(path, number)
     return Program(path=path, version=number, create_help=more[0] if more else "")
 
 
@@ -75,9 +74,10 @@ def known(path: str) -> Program:
     Raises:
         TooOld: it is older than the oldest supported.
     """
-    number = version_beside(path)
-    if number is not None and _numbers(number) < OLDEST:
-        raise _too_old(path, number)
+    installed = Path(path).resolve().parent.parent.glob("lib/python3*/site-packages/aiven_client-*.dist-info")
+    found = [one.name.removeprefix("aiven_client-").removesuffix(".dist-info") for one in installed]
+    number = found[0] if len(found) == 1 else ""
+    _refuse_too_old(path, number)
     return Program(path=path, version=number or "not asked")
 
 
@@ -88,24 +88,27 @@ def world_of(path: str, **settings: Any) -> World:
 
 def too_old(path: str, run: Callable[..., process.Answer]) -> TooOld | None:
     """What to say of an avn that did not know a command, if its age explains it."""
-    answer = run((path, *(str(word) for word in avn.version().argv[1:])), deadline=LOCAL)
-    name, _, number = answer.stdout.strip().partition(" ")
-    return _too_old(path, number) if name == "aiven-client" and number and _numbers(number) < OLDEST else None
+    try:
+        _refuse_too_old(path, _printed(run((path, *avn.version().argv[1:]), deadline=LOCAL).stdout))
+    except TooOld as old:
+        return old
+    return None
 
 
-def version_beside(path: str) -> str | None:
-    """The version of an avn without starting it, where what is installed beside it tells; else None."""
-    prefix = Path(path).resolve().parent.parent
-    found = [one.name for one in prefix.glob("lib/python3*/site-packages/aiven_client-*.dist-info")]
-    return found[0].removeprefix("aiven_client-").removesuffix(".dist-info") if len(found) == 1 else None
+def _printed(version: str) -> str:
+    """The number in what `--version` prints; empty for what is no avn."""
+    name, _, number = version.strip().partition(" ")
+    return number if name == "aiven-client" else ""
 
 
-def _too_old(path: str, number: str) -> TooOld:
-    return TooOld(
-        f"avn {number} is too old",
-        detail=f"{path}; the oldest supported is {'.'.join(map(str, OLDEST))}, for `service backup-list`",
-        hint="pip install --upgrade aiven-client",
-    )
+def _refuse_too_old(path: str, number: str) -> None:
+    """``number``: empty where it is not known."""
+    if number and tuple(int(part) for part in number.split(".")[:3] if part.isdigit()) < OLDEST:
+        raise TooOld(
+            f"avn {number} is too old",
+            detail=f"{path}; the oldest supported is {'.'.join(map(str, OLDEST))}, for `service backup-list`",
+            hint="pip install --upgrade aiven-client",
+        )
 
 
 def _local(path: str, words: tuple[str, ...]) -> str:
@@ -113,7 +116,3 @@ def _local(path: str, words: tuple[str, ...]) -> str:
     if not answer.started:
         raise UsageError(f"{path} can't be run", detail=answer.last_line, hint=failure.read(answer).hint)
     return answer.stdout if answer.code == 0 else ""
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())

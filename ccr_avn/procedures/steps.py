@@ -8,13 +8,14 @@ from typing import Any
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.models import REDACTED, Offers, Service, Vpc
+from ccr_avn.aiven.models import Offers, Service, Vpc
 from ccr_avn.errors import CcrError, NotProven, Refused, TimedOut, Unreachable, UsageError
 from ccr_avn.plan.model import Keep, Poll, Probe, Step, Word
 from ccr_avn.procedures.gates import links, offers, parity, services
 from ccr_avn.procedures.gates.offers import Orders
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.seen import Seen
+from ccr_avn.redact import REDACTED
 from ccr_avn.valkey.compare import Comparison
 from ccr_avn.valkey.connect import Endpoint, admission
 from ccr_avn.valkey.diagnose import Admission, OutOfReach
