@@ -16,6 +16,9 @@ NO_HINTS: Mapping[int, str] = MappingProxyType({})
 AVN = "avn"
 """Stands for the installed program: the interpreters put its path there."""
 
+NOT_ENABLED = "(integration not enabled)"
+"""What avn shows in the place of an integration's id that is null."""
+
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -40,8 +43,8 @@ def _reader(name: str, *more: Any) -> Callable[[str], Any]:
     return parse
 
 
-def _ask(reader: str, *words: Word) -> Call[Any]:
-    return Call((AVN, *words, "--json"), parse=_reader(reader))
+def _ask(reader: str, *words: Word, from_list: Callable[[Mapping[str, Any]], Any] | None = None) -> Call[Any]:
+    return Call((AVN, *words, "--json"), parse=_reader(reader), from_list=from_list)
 
 
 def _nothing(stdout: str) -> None:
@@ -64,7 +67,10 @@ def version() -> Call[str]:
 
 def service_list(project: Project, *names: str) -> "Call[tuple[models.Service, ...]]":
     """The services of these names that exist, or all that can have read replicas. Unknown names are left out, exit 0."""
-    return _ask("named_services" if names else "services", "service", "list", *names, *project.flag)
+    if not names:
+        return _ask("services", "service", "list", *project.flag)
+    words = ("service", "list", *names, *project.flag)
+    return _ask("named_services", *words, from_list=lambda rows: [rows[name] for name in names if name in rows])
 
 
 def service_family(
@@ -75,7 +81,7 @@ def service_family(
 
 
 def service_get(project: Project, name: str) -> "Call[models.Service]":
-    return _ask("service", "service", "get", name, *project.flag)
+    return _ask("service", "service", "get", name, *project.flag, from_list=lambda rows: rows.get(name))
 
 
 def service_named(project: Project, name: Word) -> "Call[tuple[models.Service, ...]]":
@@ -90,7 +96,8 @@ def backup_list(project: Project, name: str) -> "Call[tuple[models.Backup, ...]]
 
 def integration_list(project: Project, name: str) -> "Call[tuple[models.Integration, ...]]":
     """Rows where the service is the source and rows where it is the destination."""
-    return _ask("integrations", "service", "integration-list", name, *project.flag)
+    words = ("service", "integration-list", name, *project.flag)
+    return _ask("integrations", *words, from_list=lambda rows: _integrations_of(rows.get(name, {})))
 
 
 def integration_types(project: Project) -> "Call[tuple[models.IntegrationType, ...]]":
@@ -129,7 +136,8 @@ def service_terminate(project: Project, name: str, *, hint: str = "") -> Call[No
 
 
 def tags_list(project: Project, name: str) -> "Call[tuple[models.Tag, ...]]":
-    return _ask("tags", "service", "tags", "list", name, *project.flag)
+    words = ("service", "tags", "list", name, *project.flag)
+    return _ask("tags", *words, from_list=lambda rows: _tags_of(rows.get(name, {})))
 
 
 def tags_update(project: Project, name: str, *tags: Word) -> Call[None]:
@@ -179,3 +187,15 @@ def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
     if flag == "read-replica-for":
         return ("--read-replica-for", primary)
     return ("--service-integration", f"source_service={primary},integration_type=read_replica")
+
+
+def _integrations_of(row: dict[str, Any]) -> list[dict[str, Any]] | None:
+    rows = row.get("service_integrations")
+    if not isinstance(rows, list) or not all(isinstance(one, dict) for one in rows):
+        return None
+    return [{**one, "service_integration_id": one.get("service_integration_id") or NOT_ENABLED} for one in rows]
+
+
+def _tags_of(row: dict[str, Any]) -> list[dict[str, Any]] | None:
+    tags = row.get("tags")
+    return [{"key": key, "value": value} for key, value in tags.items()] if isinstance(tags, dict) else None

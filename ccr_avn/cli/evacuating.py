@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from ccr_avn import process, typed
+from ccr_avn.aiven import avn
 from ccr_avn.aiven.program import Program, known, world_of
 from ccr_avn.cli import promotion_options
 from ccr_avn.cli.evacuation_told import (
@@ -26,12 +27,11 @@ from ccr_avn.cli.evacuation_told import (
 )
 from ccr_avn.cli.one_of_many import Given, OneOfMany
 from ccr_avn.errors import CcrError, Interrupted, NotConfirmed
+from ccr_avn.evacuate.avn_turns import AvnTurns, at_once
 from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import Choice, Selection, judge, left_by, select
-from ccr_avn.evacuate.governor import Governor, at_once
-from ccr_avn.evacuate.lane import asking
 from ccr_avn.evacuate.schedule import Ended, Schedule, Turn
-from ccr_avn.evacuate.shared import SharedReads
+from ccr_avn.evacuate.service_list import ServiceList
 from ccr_avn.evacuate.stop import Stop
 from ccr_avn.history.drills import drills_of
 from ccr_avn.history.journal import Journal, new_run
@@ -199,13 +199,15 @@ class Evacuation:
         given = self.given
         process.raise_descriptors()
         sys.setswitchinterval(SWITCH)
-        run_avn = process.run
-        governor = Governor(most=min(given.parallel, at_once(os.cpu_count() or 1, preloaded=given.preloaded)))
+        turns = AvnTurns(min(given.parallel, at_once(os.cpu_count() or 1, preloaded=given.preloaded)))
         schedule = Schedule(parallel=given.parallel, canary=given.canary, stop_after=given.stop_after, stop=self.stop)
-        ask = asking(governor, run_avn, program.path)
-        shared = SharedReads(project=given.setting.project, ask=ask, askers=lambda: schedule.under_way)
+        listing = (program.path, *(str(word) for word in avn.service_list(given.setting.project).argv[1:]))
+        services = ServiceList(
+            ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=given.call_timeout)),
+            several=lambda: schedule.under_way > 1,
+        )
         if self.first_list.told:
-            shared.know(self.first_list.told.pop(), self.first_list.began)
+            services.remember(self.first_list.told.pop(), self.first_list.began)
         board = Board([one.name for one in moves])
         shown = _shown(board)
         board.changed = shown.changed
@@ -214,7 +216,7 @@ class Evacuation:
         def work(name: str, turn: Turn) -> Ended:
             job = jobs[name]
             self._emit(events.PairStarted(at=self._now(), pair=name, command=job.choice.action, run=job.run_id))
-            result = job.perform(board, governor, shared, self.stop, program, turn)
+            result = job.perform(board, turns, services, self.stop, program, turn)
             if result.state == "not begun":
                 board.withdrawn(name)
             else:
@@ -232,10 +234,10 @@ class Evacuation:
             shown.close()
         for name in ended.keys() - self.ends.moved:  # its work raised something
             self.ends.moved[name] = jobs[name].lost(ended[name])
-        self.ends.slowed, self.ends.full = governor.slowed, schedule.full
+        self.ends.slowed, self.ends.full = turns.slowed, schedule.full
 
     def _answer_stop(self) -> None:
-        if told := self.stop.heard():
+        if told := self.stop.news():
             console.note(f"stopping: {told}")
 
     def _one(self, choice: Choice) -> OneOfMany:

@@ -15,12 +15,12 @@ from ccr_avn.cli.promotion_options import Around, Move
 from ccr_avn.cli.session import Session
 from ccr_avn.cli.switchover_told import SwitchoverMove, outage
 from ccr_avn.errors import CHANGED, CcrError, Interrupted, NotBegun, Refused
+from ccr_avn.evacuate.avn_turns import AvnTurns
 from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import Choice, Want
-from ccr_avn.evacuate.governor import Governor
-from ccr_avn.evacuate.lane import Lane
+from ccr_avn.evacuate.pair_avn import PairAvn
 from ccr_avn.evacuate.schedule import Ended, State, Turn
-from ccr_avn.evacuate.shared import SharedReads
+from ccr_avn.evacuate.service_list import ServiceList
 from ccr_avn.evacuate.stop import RunSignals, Stop
 from ccr_avn.history.promotions import may_have_paused, promotions
 from ccr_avn.hooks import Hooks
@@ -173,8 +173,8 @@ class OneOfMany:
     def perform(
         self,
         board: Board,
-        governor: Governor,
-        shared: SharedReads,
+        turns: AvnTurns,
+        services: ServiceList,
         stop: Stop,
         program: Program,
         turn: Turn,
@@ -183,24 +183,24 @@ class OneOfMany:
         session, signals, name = self.session, RunSignals(stop), self.choice.name
         session.progress = PairProgress(name, board)
         session.sinks = [session.timeline.append, session.journal, session.progress]
-        lane = Lane(
-            governor=governor,
-            shared=shared,
+        pair_avn = PairAvn(
+            turns=turns,
+            services=services,
             signals=signals,
             run_avn=process.run,
             clock=time.monotonic,
             moved=turn.moved,
         )
-        session.sinks.append(lane)
+        session.sinks.append(pair_avn)
         try:
             self._decide(turn)
-            return self._ended(lane, signals, program, board, turn)
+            return self._ended(pair_avn, signals, program, board, turn)
         except CcrError as problem:
             return self._failed(problem, board)
         except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the other pairs go on)
             return self._failed(_bug(bug), board)
         finally:
-            lane.leave()
+            pair_avn.leave()
 
     def _decide(self, turn: Turn) -> None:
         """What is done with it, decided again at its turn: by then a primary may have come back, or be lost.
@@ -221,7 +221,7 @@ class OneOfMany:
             self.choice = replace(self.choice, action=now.action, reason=now.reason, behind=now.behind)
         self.session.command, self.session.facts = self.choice.action, self._facts()
 
-    def _ended(self, lane: Lane, signals: RunSignals, program: Program, board: Board, turn: Turn) -> Moved:
+    def _ended(self, pair_avn: PairAvn, signals: RunSignals, program: Program, board: Board, turn: Turn) -> Moved:
         """Raises:
         CcrError: as the run ended.
         """
@@ -229,10 +229,11 @@ class OneOfMany:
         world = world_of(
             program.path,
             call_timeout=given.call_timeout,
-            run=lane.run,
+            run=pair_avn.run,
+            known=pair_avn.known,
             sleep=signals.sleep,
             held=signals.held,
-            slow_down=lane.slow_down,
+            slow_down=pair_avn.turns.slow_down,
         )
         hooks = replace(given.hooks, about=self.choice.name, seconds={})
         run = promotion_options.carry_out(

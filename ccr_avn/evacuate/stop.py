@@ -1,12 +1,16 @@
 """Ctrl-C for many runs at once: the first starts no more pairs, the next stops each as a single run."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 from ccr_avn.errors import Interrupted
+
+T = TypeVar("T")
 
 Level = Literal[0, 1, 2, 3]
 """1: begin no more; 2: end each, but no change under way is broken into; 3: that too."""
@@ -14,13 +18,12 @@ Level = Literal[0, 1, 2, 3]
 LOOK = 0.1
 """Seconds between two checks whether a stop was requested."""
 
-
-TOLD: dict[Level, str] = {
+MEANING: dict[Level, str] = {
+    0: "",
     1: "no more pairs are started, and those in progress finish; Ctrl-C again stops each of them as it stops a single run",
     2: "each is stopped as a single run is, without interrupting a change in progress; Ctrl-C again interrupts those too",
     3: "changes in progress are interrupted",
 }
-"""What each means, for who asked."""
 
 
 @dataclass(slots=True)
@@ -29,20 +32,20 @@ class Stop:
 
     level: Level = 0
     number: int = 2
-    _told: Level = 0
+    _announced: Level = 0
 
     def ask(self, number: int, *, at_once: bool = False) -> None:
         """One signal more; ``at_once``: it means the end of every run, as SIGTERM does."""
         self.number = number
-        steps: dict[Level, Level] = {0: 2 if at_once else 1, 1: 2, 2: 3, 3: 3}
-        self.level = steps[self.level]
+        following: dict[Level, Level] = {0: 2 if at_once else 1, 1: 2, 2: 3, 3: 3}
+        self.level = following[self.level]
 
-    def heard(self) -> str:
+    def news(self) -> str:
         """What has been asked for since this was last called, in words; empty where nothing was."""
-        if self.level == self._told:
+        if self.level == self._announced:
             return ""
-        self._told = self.level
-        return TOLD[self.level]
+        self._announced = self.level
+        return MEANING[self.level]
 
 
 @dataclass(slots=True)
@@ -51,8 +54,7 @@ class RunSignals:
 
     stop: Stop
     _depth: int = 0
-    _told: int = 1
-    _ended: threading.Event = field(default_factory=threading.Event)
+    _raised: int = 1
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -65,11 +67,11 @@ class RunSignals:
 
     def check(self) -> None:
         """Raises:
-        Interrupted: it was asked for, and not told to this run yet.
+        Interrupted: it was asked for, and not raised in this run yet.
         """
         level = self.stop.level
-        if level > self._told and (not self._depth or level > 2):
-            self._told = level
+        if level > self._raised and (not self._depth or level > 2):
+            self._raised = level
             raise Interrupted(
                 self.stop.number, hint="re-run the same command to resume: it checks the current state first"
             )
@@ -78,18 +80,30 @@ class RunSignals:
         """Raises:
         Interrupted: it was asked for meanwhile.
         """
-        self.wait(self._ended, seconds)
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(LOOK, left))
+        self.check()
 
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Wait for something, whatever comes first; whether it came.
+    def interruptible(self, work: Callable[[], T]) -> T:
+        """Do it in another thread, so that this one can end meanwhile; a read that nobody waits for is harmless.
 
         Raises:
-            Interrupted: it was asked for meanwhile.
+            Interrupted: the run is to end.
         """
-        while seconds > 0:
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 (raised again where the result is waited for)
+                future.set_exception(error)
+
+        try:
+            threading.Thread(target=run, daemon=True).start()
+        except RuntimeError:  # a limit of processes: it can't be interrupted then, and a promotion under way goes on
+            run()
+        while wait([future], LOOK).not_done:
             self.check()
-            if event.wait(min(LOOK, seconds)):
-                return True
-            seconds -= LOOK
-        self.check()
-        return event.is_set()
+        return future.result()

@@ -63,6 +63,8 @@ class Call(Generic[T]):
     hint: str = ""  # what to type when it fails
     hints: Mapping[int, str] = field(default_factory=dict, hash=False)  # the same for a status of the API's refusal
     absent: T | None = None  # what "does not exist" (404) means for it; None: a failure as any other
+    from_list: Callable[[Mapping[str, Any]], Any] | None = field(default=None, compare=False)
+    """What it would print, as data, taken from the rows of a list of all services by name; None: that does not show it."""
 
     @property
     def text(self) -> str:

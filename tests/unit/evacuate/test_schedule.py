@@ -187,13 +187,13 @@ def test_ctrl_c_twice_ends_each_run_but_breaks_into_no_change() -> None:
 
 def test_what_was_asked_for_is_told_once() -> None:
     stop = Stop()
-    assert stop.heard() == ""
+    assert stop.news() == ""
     stop.ask(2)
-    assert "no more pairs are started" in stop.heard()
-    assert stop.heard() == ""
+    assert "no more pairs are started" in stop.news()
+    assert stop.news() == ""
     stop.ask(2)
     stop.ask(2)
-    assert "are interrupted" in stop.heard()
+    assert "are interrupted" in stop.news()
 
 
 def test_sigterm_means_the_end_of_every_run() -> None:

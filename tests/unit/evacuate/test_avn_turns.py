@@ -1,0 +1,108 @@
+"""How many avn run at once, who waits for whom, and what a platform that says slow down does to all. Injected time."""
+
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+from ccr_avn.errors import Interrupted
+from ccr_avn.evacuate import avn_turns
+from ccr_avn.evacuate.avn_turns import AvnTurns
+from ccr_avn.process import Answer
+from tests.support.wait import until
+
+
+class Turn:
+    """Somebody who asks for a turn, and keeps it until told to give it back."""
+
+    def __init__(self, turns: AvnTurns, *, urgent: bool) -> None:
+        self.has, self._ends = threading.Event(), threading.Event()
+
+        def run() -> None:
+            with turns.turn(urgent=urgent):
+                self.has.set()
+                self._ends.wait(60)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def ends(self) -> None:
+        self._ends.set()
+
+
+def test_those_whose_writes_are_paused_have_places_of_their_own() -> None:
+    turns = AvnTurns(4)
+    others = [Turn(turns, urgent=False) for _ in range(50)]
+    until(lambda: sum(one.has.is_set() for one in others) == 2, "half of the places to be taken")
+    urgent = [Turn(turns, urgent=True) for _ in range(3)]
+    until(lambda: sum(one.has.is_set() for one in urgent) == 2, "the other half to be taken")
+    assert sum(one.has.is_set() for one in others) == 2
+    next(one for one in others if one.has.is_set()).ends()
+    until(lambda: all(one.has.is_set() for one in urgent) or sum(one.has.is_set() for one in others) == 3)
+    for one in (*others, *urgent):
+        one.ends()
+
+
+def test_who_is_interrupted_waits_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(avn_turns, "LOOK", 0.0)
+    turns = AvnTurns(1)
+
+    def check() -> None:
+        raise Interrupted(2)
+
+    with turns.turn(), pytest.raises(Interrupted), turns.turn(check=check):
+        pass
+    with turns.turn():
+        pass  # nothing was kept by the one that gave up
+
+
+def test_only_so_many_have_their_writes_paused_and_one_that_hangs_keeps_nobody_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(avn_turns, "PATIENCE", 0.0)
+    turns = AvnTurns(2)
+    ends = [turns.begin_pause() for _ in range(3)]
+    ends[2]()  # it had no place, so it gives none back
+    assert not turns._pauses.acquire(blocking=False)
+    ends[0]()
+    ends[1]()
+    assert [turns._pauses.acquire(blocking=False) for _ in range(3)] == [True, True, False]
+
+
+@dataclass(slots=True)
+class Time:
+    now: float = 0.0
+    slept: list[float] = field(default_factory=list)
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_pauses_grow_where_none_is_named_and_nobody_asks_meanwhile() -> None:
+    time = Time()
+    turns = AvnTurns(2, clock=time.clock, sleep=time.sleep)
+    assert [turns.slow_down(None) for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+    with turns.turn(urgent=True):
+        assert time.now == 8.0
+    turns.went_well()
+    assert turns.slow_down(27.0) == 27.0
+    assert turns.slowed == 7
+
+
+def test_a_list_for_all_is_put_off_as_long_as_the_platform_says_and_not_for_ever() -> None:
+    time = Time()
+    turns = AvnTurns(2, clock=time.clock, sleep=time.sleep)
+    limited = "ERROR\tHTTP 429: Too Many Requests (try again in 50 seconds)"
+
+    def ended(code: int, stderr: str = "") -> Answer:
+        return Answer(argv=("avn",), code=code, stdout="[]", stderr=stderr, seconds=0.0)
+
+    answers = [ended(1, limited), ended(0)]
+    assert turns.ask_for_all(lambda: answers.pop(0)).code == 0
+    assert turns.slowed == 1
+    assert turns.ask_for_all(lambda: ended(1, limited)).code == 1
+    assert 300 <= time.now < 400
+    assert turns.ask_for_all(lambda: ended(1, "ERROR\tHTTP 500: no")).code == 1
