@@ -2,6 +2,8 @@
 
 import time
 
+from ccr_avn import clock
+
 NONE = "-"
 
 
@@ -51,6 +53,11 @@ def format_lag(milliseconds: float | None) -> str:
     return f"{milliseconds:.1f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
+def local_time(epoch: float) -> str:
+    """``epoch``: seconds since 1970."""
+    return time.strftime("%H:%M:%S", time.localtime(epoch))
+
+
 def clock_time(epoch: float) -> str:
     """In local time, with how far away it is. ``epoch``: seconds since 1970."""
-    return f"{time.strftime('%H:%M:%S', time.localtime(epoch))} ({max(0.0, epoch - time.time()):.0f} s from now)"
+    return f"{local_time(epoch)} ({max(0.0, epoch - clock.now()):.0f} s from now)"

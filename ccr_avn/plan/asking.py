@@ -2,13 +2,13 @@
 
 import math
 import random
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ccr_avn import process
+from ccr_avn.clock import monotonic, sleep
 from ccr_avn.errors import AvnError, CcrError, Changed, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Answers, Call, Probe, Step, fill
@@ -46,8 +46,8 @@ class World:
     """What to say where this avn does not know what it was asked because of its age."""
     call_timeout: float = 60.0
     run: Callable[..., process.Answer] = process.run
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = monotonic
+    sleep: Callable[[float], None] = sleep
     jitter: Callable[[], float] = field(default=random.random)
     held: Callable[[], AbstractContextManager[None]] = nullcontext
     known: Callable[[Call[Any]], process.Answer | None] = lambda _: None

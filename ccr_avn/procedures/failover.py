@@ -1,9 +1,9 @@
 """failover: a forced promotion, when the primary is dead or cut off. States what may be lost."""
 
-import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ccr_avn import clock
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded
@@ -56,7 +56,7 @@ class FailoverRequest:
     drills: tuple[Made, ...] = ()  # what drills created, by the same journals
     drill_service: str = ""  # the one of these that is to be promoted all the same
     family: tuple[str, ...] = ()  # the primary, and what else follows or was promoted from it; empty: all are looked at
-    now: float = field(default_factory=time.time)  # seconds since 1970
+    now: float = field(default_factory=clock.now)  # seconds since 1970
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

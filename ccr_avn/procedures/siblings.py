@@ -1,12 +1,12 @@
 """One promotion per primary: its other replicas are looked at again, once writes are paused, right before it is sent."""
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Thread
 
+from ccr_avn import clock
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import Service
@@ -129,7 +129,7 @@ def list_siblings(want: Siblings, *, brief: bool) -> Step[tuple[Service, ...]]:
         source = want.source(seen)
         old, new = by_name(found, source), by_name(found, want.replica)
         other = (
-            superseded(want.setting.project, old, new, found, want.recorded, now=time.time()) if old and new else None
+            superseded(want.setting.project, old, new, found, want.recorded, now=clock.now()) if old and new else None
         )
         still = {one.name for one in found if one.source == source}
         if other or not (gone := sorted(one.name for one in want.others(seen) if one.name not in still)):
@@ -163,13 +163,13 @@ class _Look:
     _until: float = 0.0
 
     def __post_init__(self) -> None:
-        self._until = time.monotonic() + LIMIT
+        self._until = clock.monotonic() + LIMIT
         with suppress(CcrError):  # no thread can be started: they did not say
             self._threads += [in_background(partial(self._ask, one), one.name) for one in self.services]
 
     def roles(self) -> dict[str, str]:
         for thread in self._threads:
-            thread.join(max(0.0, self._until - time.monotonic()))
+            thread.join(max(0.0, self._until - clock.monotonic()))
         return {one.name: self._roles.get(one.name, "") for one in self.services}
 
     def _ask(self, service: Service) -> None:

@@ -1,10 +1,10 @@
 """switchover: a planned promotion, with both sides healthy and no acknowledged write lost."""
 
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from ccr_avn import clock
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import Integration, Service
@@ -70,7 +70,7 @@ class SwitchoverRequest:
     drill_service: str = ""  # the one that is meant
     family: tuple[str, ...] = ()  # what belongs to PRIMARY, by name; empty: all are looked at
     may_have_paused: bool = False  # whether a run of this machine may have
-    now: float = field(default_factory=time.time)  # seconds since 1970
+    now: float = field(default_factory=clock.now)  # seconds since 1970
 
     def __post_init__(self) -> None:
         two_sides(self.primary, self.replica)

@@ -1,10 +1,10 @@
 """Creates and terminates the temporary replica of a drill."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ccr_avn import clock
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.errors import Refused, Unreachable
@@ -55,7 +55,7 @@ class DrillRequest:
     filter_timeout: float = 60.0
     backup_timeout: float = 600.0
     quiet: float = 5.0  # for how long the promoted temporary replica must stand still
-    began: float = field(default_factory=time.time)  # seconds since 1970
+    began: float = field(default_factory=clock.now)  # seconds since 1970
 
     @property
     def drill(self) -> str:

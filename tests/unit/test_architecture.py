@@ -96,6 +96,23 @@ def test_what_one_room_alone_may_do(room: str) -> None:
         assert len(text) <= 20_000, f"{name} has grown large"
 
 
+BY_DOORS = ("plan", "valkey", "procedures")
+"""Rooms of which a test can stop the clock, and step what goes on beside a run."""
+
+
+@pytest.mark.parametrize("room", BY_DOORS)
+def test_time_threads_and_sockets_have_a_door_each(room: str) -> None:
+    """Clocks and sleeping are in clock.py, threads in background.py; a server is reached by valkey/dial.py."""
+    for path in files_of(room):
+        named = {name.split(".")[0] for name in named_at_the_top(path)}
+        assert "time" not in named, f"{path.name}: the time is asked of clock.py"
+        for call in (node for node in nodes(path) if isinstance(node, ast.Call)):
+            called, where = ast.unparse(call.func), f"{path.name}:{call.lineno}"
+            assert called.split(".")[-1] not in ("Thread", "Timer"), f"{where}: threads are started by background.py"
+            opens = called in ("socket.socket", "socket.create_connection")
+            assert path.name == "dial.py" or not opens, f"{where}: sockets are opened by dial.py"
+
+
 HEAVY = {"rich", "pydantic", "valkey", "jinja2", "prometheus_client"}
 
 

@@ -2,10 +2,10 @@
 
 import hashlib
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ccr_avn import clock
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Backup, Service
@@ -19,6 +19,7 @@ from ccr_avn.procedures.gates.services import (
     together,
 )
 from ccr_avn.procedures.seen import Seen
+from ccr_avn.units import local_time
 from ccr_avn.valkey.replication import ReplicationInfo
 
 TAG = "ccr_drill"
@@ -247,10 +248,8 @@ def still_running(found: Service, made: Made | None) -> str:
         return "its drill was told to keep it (--keep)"
     if made:
         return f"its drill {made.run} is still running on this machine" if made.running else ""
-    if until and until + CLOCKS > time.time():
-        return (
-            f"its drill {found.tags[TAG]} may be running elsewhere, until {time.strftime('%T', time.localtime(until))}"
-        )
+    if until and until + CLOCKS > clock.now():
+        return f"its drill {found.tags[TAG]} may be running elsewhere, until {local_time(until)}"
     return ""
 
 

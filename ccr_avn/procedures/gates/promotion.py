@@ -1,10 +1,10 @@
 """Rules for promoting a replica: is it the right one, is its data complete, may it happen now."""
 
 import shlex
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from ccr_avn import clock
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded, created, promoted_from, tags
@@ -17,7 +17,7 @@ from ccr_avn.procedures.gates.services import by_name, judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
 from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.units import clock_time
+from ccr_avn.units import clock_time, local_time
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, link_of
 
 
@@ -193,7 +193,7 @@ def _unfinished(health: Health, primary: str) -> tuple[str, ...]:
         return ()
     paused = health.primary.paused_seconds
     if paused:
-        until = time.strftime("%H:%M:%S", time.localtime(time.time() + paused))
+        until = local_time(clock.now() + paused)
         return (f"{primary} is not closed yet: writes on it are paused until {until} ({paused:.0f} s)",)
     took = "" if paused is None else " and accepts writes now"
     return (f"{primary} is not closed yet{took}",)
@@ -247,7 +247,7 @@ def _judge_healthy(health: Health, want: Asked) -> Finding:
 def _is_paused(primary: str, seconds: float) -> Finding:
     """Whoever paused them promotes a replica, or was interrupted while doing so: which one, and how far, is not known."""
     return stop(
-        f"writes on {primary} are paused until {clock_time(time.time() + seconds)}, and by no run on this machine of this pair",
+        f"writes on {primary} are paused until {clock_time(clock.now() + seconds)}, and by no run on this machine of this pair",
         detail="another promotion from it may be under way, or may have been interrupted after its deletion was sent",
         hint="let it end, or run the command of that run again where it was begun; if nobody promotes anything, writes "
         f"resume by themselves then, or with: ccr-avn unfence {primary}",

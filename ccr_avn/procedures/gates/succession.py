@@ -1,7 +1,6 @@
 """Rules for one promotion per primary: another service that took over, or may be about to, is a refusal."""
 
 import shlex
-import time
 from collections.abc import Sequence
 
 from ccr_avn.aiven import avn
@@ -11,6 +10,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.plan.model import Finding, stop
 from ccr_avn.procedures.gates.pair_state import RECENT, still_sent
 from ccr_avn.procedures.gates.settings import lets_nobody_in
+from ccr_avn.units import local_time
 
 ANOTHER = "another-service"
 """Kept among the answers of a run: a service of the old primary's name took its place."""
@@ -54,7 +54,7 @@ def may_still_happen(project: Project, old: str, sent: Recorded) -> Finding:
     """Its integration is still listed: the platform may carry the deletion out yet."""
     finish, give_up = _finish(project, old, sent.new)
     gate = shlex.join(("ccr-avn", "gate", "promoted", sent.new, *project.flag, "--timeout", "600"))
-    at, until = (time.strftime("%H:%M:%S", time.localtime(one)) for one in (sent.sent_at, sent.sent_at + RECENT))
+    at, until = (local_time(one) for one in (sent.sent_at, sent.sent_at + RECENT))
     return stop(
         f"the promotion of {sent.new} from {old} was sent at {at} and may still happen",
         detail=f"shown by {JOURNALED}, for which it counts until {until}; {sent.new} would not have what is written "
