@@ -62,8 +62,8 @@ def fate(story: Story) -> str:
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:
-    cost, facts = story.result.cost, story.facts
-    hour, existed, estimate = cost.usd_an_hour, cost.seconds, cost.estimate_usd
+    facts, result = story.facts, story.result
+    hour, existed, estimate = result.usd_an_hour, result.existed_seconds, result.estimate_usd
     price = f"{hour:g} USD an hour, by Aiven's price list" if hour is not None else "not reported by avn"
     return [
         ("Temporary replica", facts.temporary_replica),
@@ -71,7 +71,7 @@ def _facts(story: Story) -> list[tuple[str, str]]:
             "Plan",
             f"{facts.replica_plan} in {facts.replica_cloud}" if facts.replica_plan and facts.replica_cloud else "",
         ),
-        ("Data proven by", story.result.proven_by or facts.level),
+        ("Data proven by", result.proven_by or facts.level),
         ("Existed for", format_duration(existed) if existed else ""),
         ("Price", price),
         ("Cost", "" if estimate is None else cents(estimate)),

@@ -2,34 +2,62 @@
 
 from typing import Annotated, Any
 
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-)
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ccr_avn.units import format_duration
 
 Number = Annotated[float, Field(strict=True, gt=-1e12, lt=1e12)]
+Whole = Annotated[int, Field(strict=True)]
+
+
+def within(*path: str) -> Any:
+    """A value within an object; None: it is not there."""
+    return Field(None, validation_alias=AliasPath(*path))
 
 
 class Lenient(BaseModel):
     """What is missing, or odd as in a damaged journal, is its default: an auditor gets a report all the same."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True)
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _default_where_odd(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    def _default_where_odd(cls, value: Any, handler: Any, info: Any) -> Any:
         try:
             return handler(value)
         except ValidationError:
-            return cls.model_fields[str(info.field_name)].get_default(call_default_factory=True)
+            return cls.model_fields[info.field_name].get_default()
+
+
+class Started(Lenient):
+    """What a run is about, as its first line says."""
+
+    primary: str = ""
+    replica: str = ""
+    project: str = ""
+    avn: str = ""
+    temporary_replica: str = ""
+    replica_plan: str = ""
+    replica_cloud: str = ""
+    level: str = ""
+    pairs: tuple[dict[str, Any], ...] = ()
+
+
+class Noted(Lenient):
+    """The facts of findings that a later run, or a report, asks for. ``created``: seconds since 1970, by name."""
+
+    created: dict[str, int] | int | None = None
+    follows: str = ""
+    replication_id: str = ""
+    ip_filter: Any = None
+    writes_paused_until: Number | None = None
+    lag_bytes: Whole | None = None
+    ahead_bytes: Whole | None = None
+    ahead_writes: Whole | None = None
+    lapsed: bool = False
+    equal_by_value: tuple[str, str, int] | None = None
+    skipped: Any = None
+    gone: Any = None
 
 
 class Side(Lenient):
@@ -45,6 +73,20 @@ class Side(Lenient):
     @property
     def details(self) -> tuple[str, ...]:
         return tuple(one for one in (f"{self.type} {self.plan}".strip(), self.cloud, self.state) if one)
+
+
+class Exposure(Lenient):
+    what: str = ""
+    fix: str = Field("", validation_alias=AliasChoices("fix", "mend"))
+
+
+class Assumption(Lenient):
+    name: str = ""
+    what: str = ""
+    outcome: str = ""
+    saw: str = ""
+    otherwise: str = ""
+    critical: bool = False
 
 
 class Pair(Lenient):
@@ -77,78 +119,6 @@ class Pair(Lenient):
         return "" if self.outage_ms is None else format_duration(self.outage_ms / 1000)
 
 
-class Started(Lenient):
-    """What a run is about, as its first line says."""
-
-    primary: str = ""
-    replica: str = ""
-    project: str = ""
-    avn: str = ""
-    evacuation: str = ""
-    temporary_replica: str = ""
-    replica_plan: str = ""
-    replica_cloud: str = ""
-    level: str = ""
-    pairs: tuple[dict[str, Any], ...] = ()
-
-
-class Noted(Lenient):
-    """The facts of findings that a later run, or a report, asks for. ``created``: seconds since 1970, by name."""
-
-    created: dict[str, int] | int | None = None
-    follows: str = ""
-    replication_id: str = ""
-    ip_filter: Any = None
-    writes_paused_until: Number | None = None
-    lag_bytes: Annotated[int, Field(strict=True)] | None = None
-    ahead_bytes: Annotated[int, Field(strict=True)] | None = None
-    ahead_writes: Annotated[int, Field(strict=True)] | None = None
-    lapsed: bool = False
-    equal_by_value: tuple[str, str, int] | None = None
-    skipped: Any = None
-    gone: Any = None
-
-
-class Exposure(Lenient):
-    what: str = ""
-    fix: str = Field("", validation_alias=AliasChoices("fix", "mend"))
-
-
-class StillOpen(Lenient):
-    close: str = ""
-
-
-class Estimate(Lenient):
-    seconds: Number | None = None
-    how: str = ""
-
-
-class Markers(Lenient):
-    samples: int | None = None
-    arrived: int | None = None
-    median_ms: Number | None = None
-    maximum_ms: Number | None = None
-
-
-class LinkSeen(Lenient):
-    lag_bytes: int | None = None
-
-
-class Cost(Lenient):
-    usd_an_hour: Number | None = None
-    seconds: Number | None = None
-    estimate_usd: Number | None = None
-
-
-class Assumption(Lenient):
-    name: str = ""
-    what: str = ""
-    outcome: str = ""
-    saw: str = ""
-    otherwise: str = ""
-    critical: bool = False
-
-
 class Result(Lenient):
     """What a run said in the end, by whichever command."""
 
@@ -158,6 +128,7 @@ class Result(Lenient):
     after: tuple[Side, ...] = ()
     exposure: tuple[Exposure, ...] = ()
     restore: tuple[str, ...] = ()
+    # of a promotion
     old_primary: str = ""
     promoted: bool = False
     writes_paused_until: Number | None = None
@@ -165,17 +136,26 @@ class Result(Lenient):
     write_outage_ms: Number | None = None
     bytes_not_replicated: Number | None = None
     seconds_to_first_write: Number | None = None
-    rpo_estimate: Estimate = Estimate()
-    marker: Markers | None = None
-    link: LinkSeen | None = None
+    loss_seconds: Number | None = within("rpo_estimate", "seconds")
+    loss_how: str | None = within("rpo_estimate", "how")
+    # of enable and verify
+    samples: Whole | None = within("marker", "samples")
+    arrived: Whole | None = within("marker", "arrived")
+    median_ms: Number | None = within("marker", "median_ms")
+    maximum_ms: Number | None = within("marker", "maximum_ms")
+    lag_bytes: Whole | None = within("link", "lag_bytes")
+    # of a drill
     rto_ms: Number | None = None
     not_received_ms: Number | None = None
     assumptions: tuple[Assumption, ...] = ()
-    cost: Cost = Cost()
+    usd_an_hour: Number | None = within("cost", "usd_an_hour")
+    existed_seconds: Number | None = within("cost", "seconds")
+    estimate_usd: Number | None = within("cost", "estimate_usd")
     proven_by: str = ""
     terminate: str = ""
+    # of an evacuation
     pairs: tuple[Pair, ...] = ()
     enable: tuple[str, ...] = ()
-    still_open: tuple[StillOpen, ...] = ()
+    still_open: tuple[dict[str, str], ...] = ()
     replicas_in_cloud: tuple[str, ...] = ()
     outage_not_measured: int = 0

@@ -143,8 +143,8 @@ def _objectives(story: Story) -> list[Figure]:
     if why:
         return [_figure(label, value, why) for label in ("RPO", "RTO")]
     if story.command == "failover":
-        seconds, first, how = result.rpo_estimate.seconds, result.seconds_to_first_write, result.rpo_estimate.how
-        how = f"an estimate: {how}" if how else "how much may be lost is unknown"
+        seconds, first = result.loss_seconds, result.seconds_to_first_write
+        how = f"an estimate: {result.loss_how}" if result.loss_how else "how much may be lost is unknown"
         return [
             _figure("RPO", "unknown" if seconds is None else f"≈ {seconds:g} s", how),
             _figure("RTO", None if first is None else format_duration(first), RTO_FAILOVER),
@@ -159,17 +159,16 @@ def _objectives(story: Story) -> list[Figure]:
 
 def _proof(story: Story) -> list[Figure]:
     """For `enable` and `verify`: what showed that data arrives."""
-    marker, link = story.result.marker, story.result.link
-    if marker:
-        arrived = f"{'?' if marker.arrived is None else marker.arrived} of {marker.samples or '?'}"
+    result = story.result
+    if result.arrived is not None:
+        arrived = f"{result.arrived} of {result.samples or '?'}"
         shown = [_figure("Markers arrived", arrived, "written to the primary, read from the replica")]
-        if marker.median_ms is not None and marker.maximum_ms is not None:
-            how = f"median; the longest took {marker.maximum_ms:g} ms"
-            shown.append(_figure("Lag", f"{marker.median_ms:g} ms", how))
+        if result.median_ms is not None and result.maximum_ms is not None:
+            how = f"median; the longest took {result.maximum_ms:g} ms"
+            shown.append(_figure("Lag", f"{result.median_ms:g} ms", how))
         return shown
-    if link:
-        behind = "?" if link.lag_bytes is None else link.lag_bytes
-        return [_figure("Lag", f"{behind} bytes", "from the offsets of both sides")]
+    if result.lag_bytes is not None:
+        return [_figure("Lag", f"{result.lag_bytes} bytes", "from the offsets of both sides")]
     return [_figure("Replication", "not proven", "neither markers nor the link were checked")]
 
 

@@ -17,7 +17,6 @@ from ccr_avn.plan.events import (
     Missed,
     PairEnded,
     PairStarted,
-    RunEnded,
     RunStarted,
     StepDone,
     StepStarted,
@@ -30,6 +29,9 @@ Span = tuple[str, float, float]
 
 State = Literal["done", "failed", "open", "not confirmed"]
 """open: the journal has no end; not confirmed: the question was answered by no."""
+
+
+UNKNOWN = "a run whose beginning can't be read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,13 +157,18 @@ class Story:
     """
 
     run: str
-    started: RunStarted | None
-    ended: RunEnded | None
+    command: str
+    title: str
+    argv: tuple[str, ...]  # as it was typed
+    began: str  # ISO 8601, in UTC; empty: not known
+    who: str
+    versions: tuple[str, ...]
+    facts: Started
     state: State
+    code: int | None
     changed: Changed
     seconds: float
     asked: float
-    facts: Started
     result: Result
     steps: tuple[StepStory, ...]
     lag: tuple[tuple[float, int], ...]
@@ -169,37 +176,6 @@ class Story:
 
     def step(self, slug: str) -> StepStory | None:
         return next((one for one in self.steps if one.slug == slug), None)
-
-    @property
-    def command(self) -> str:
-        return self.started.command if self.started else "unknown"
-
-    @property
-    def title(self) -> str:
-        return self.started.title if self.started else "a run whose beginning can't be read"
-
-    @property
-    def began(self) -> str:
-        """ISO 8601, in UTC; empty: not known."""
-        return self.started.time.isoformat(timespec="milliseconds") if self.started and self.started.time else ""
-
-    @property
-    def code(self) -> int | None:
-        return self.ended.code if self.ended else None
-
-    @property
-    def argv(self) -> tuple[str, ...]:
-        """As it was typed."""
-        return self.started.argv if self.started else ()
-
-    @property
-    def who(self) -> str:
-        return "@".join(one for one in (self.started.who, self.started.host) if one) if self.started else ""
-
-    @property
-    def versions(self) -> tuple[str, ...]:
-        mine = self.started.ccr_avn if self.started else ""
-        return tuple(f"{name} {version}" for name, version in (("ccr-avn", mine), ("avn", self.facts.avn)) if version)
 
     @property
     def primary(self) -> str:
@@ -228,8 +204,11 @@ class Story:
 
 def summarize(record: Record) -> Story:
     """Fold the events of a journal."""
-    started, ended = record.started, record.ended
-    steps = {slug: StepStory(slug=slug) for slug in _slugs(record)}
+    nothing = RunStarted(at=0.0, run=record.run, command="unknown", title=UNKNOWN, slugs=(), facts={})
+    started, ended = record.started or nothing, record.ended
+    facts, result = Started.model_validate(started.facts), Result.model_validate(ended.result if ended else {})
+    reported = (one.slug for one in record.events if isinstance(one, StepDone))  # where the first line is not readable
+    steps = {slug: StepStory(slug=slug) for slug in (*started.slugs, *reported)}
     current = next(iter(steps.values()), StepStory(slug=""))
     asked = seconds = 0.0
     declined = False
@@ -256,29 +235,27 @@ def summarize(record: Record) -> Story:
                 behind = Noted.model_validate(event.finding.facts).lag_bytes
                 lag |= {at: behind} if behind is not None else {}
     state: State = "open" if not ended else "done" if ended.ok else "not confirmed" if declined else "failed"
-    result = Result.model_validate(ended.result if ended else {})
-    facts = Started.model_validate(started.facts if started else {})
+    so_far = (Pair.model_validate({**one, **ends.get(str(one.get("pair")), {})}) for one in facts.pairs)
+    versions = (("ccr-avn", started.ccr_avn), ("avn", facts.avn))
     return Story(
-        run=started.run if started else record.path.stem,
-        started=started,
-        ended=ended,
+        run=started.run,
+        command=started.command,
+        title=started.title,
+        argv=started.argv,
+        began=started.time.isoformat(timespec="milliseconds") if started.time else "",
+        who="@".join(one for one in (started.who, started.host) if one),
+        versions=tuple(f"{name} {version}" for name, version in versions if version),
+        facts=facts,
         state=state,
+        code=ended.code if ended else None,
         changed=ended.changed if ended else _changed_so_far(record),
         seconds=seconds,
         asked=asked,
-        facts=facts,
         result=result,
         steps=tuple(_reached(list(steps.values()), state, seconds)),
         lag=tuple(sorted(lag.items())),
-        pairs=result.pairs
-        or tuple(Pair.model_validate({**one, **ends.get(str(one.get("pair")), {})}) for one in facts.pairs),
+        pairs=result.pairs or tuple(so_far),
     )
-
-
-def _slugs(record: Record) -> dict[str, None]:
-    """Also those of steps that an unreadable first line does not name any more."""
-    planned = record.started.slugs if record.started else ()
-    return dict.fromkeys((*planned, *(one.slug for one in record.events if isinstance(one, StepDone))))
 
 
 def _changed_so_far(record: Record) -> Changed:
