@@ -111,7 +111,7 @@ def show(run: RunName, json: Json = False) -> None:
         lines.append(f"  {about}")
     if rows := _rows(story):
         lines.append(console.table(rows))
-    if record.half or record.unreadable:
+    if record.half or len(record.events) < len(record.lines):
         lines.append(f"the journal is damaged: see ccr-avn runs verify {story.run}")
     lines += [f"  {line}" for line in known]
     if again:

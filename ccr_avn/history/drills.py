@@ -85,7 +85,7 @@ def user_of(service: "Service", project: str | None) -> str:
         with suppress(UsageError):
             record = read(path)
             refused = record.ended and not record.ended.ok and record.ended.changed is False
-            began, created = record.began or 0.0, lineage.created(service)
+            began, created = record.started.written if record.started else 0.0, lineage.created(service)
             if not refused and created is not None and began + rules.CLOCKS >= created:
                 return f"run {path.stem} ({about.command}) on this machine names it"
     return ""
@@ -139,7 +139,7 @@ def _drilled(record: Record) -> Drilled:
     rows = result.assumptions
     return Drilled(
         run=record.run,
-        at=record.written,
+        at=(ended or record.events[-1]).written,
         ok=bool(ended and ended.ok and rows),
         rto_ms=result.rto_ms,
         failed=tuple(one.name for one in rows if one.outcome == "does not hold"),
@@ -171,7 +171,7 @@ def _made(record: Record, about: Started) -> Made:
         run=record.run,
         sent=sent,
         created=created,
-        began=begun.time.timestamp() if begun and begun.time else None,
+        began=begun.written if begun else None,
         promoted=promoted,
         running=runs.is_running(record.path),
     )

@@ -10,18 +10,17 @@ import platform
 import re
 import secrets
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from ccr_avn import __version__
 from ccr_avn.errors import Interrupted, UsageError
 from ccr_avn.output import console
 from ccr_avn.plan import events
-from ccr_avn.redact import redacted_in
+from ccr_avn.redact import redacted, redacted_in
 
 FSYNCED = (
     events.RunStarted,
@@ -138,24 +137,13 @@ class Journal:
             event = replace(event, who=_who(), host=platform.node(), ccr_avn=__version__)
         about = {"event": type(event).__name__, "previous": self.head}
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({**about, **redacted_in(_plain(event)), "time": now})
+        entry = {**about, **redacted_in(asdict(event)), "time": now}
+        line = json.dumps(entry, default=lambda value: redacted(str(value)))
         self.head = hashlib.sha256(line.encode()).hexdigest()
         self._file.write(line + "\n")
         self._file.flush()
         if isinstance(event, FSYNCED):
             os.fsync(self._file.fileno())
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (str, int, float)):  # most are
-        return value
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    return str(value)
 
 
 def _who() -> str:

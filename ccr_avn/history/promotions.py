@@ -63,8 +63,7 @@ def _promotion(path: Path, size: int, replica: str) -> Recorded | None:  # noqa:
     origin = Origin(
         name=old, old_created=created.get(old), new_created=created[replica], replication_id=noted.replication_id
     )
-    sent_at = sent.time.timestamp() if sent.time else 0.0
-    return Recorded(new=replica, origin=origin, proven=done, sent_at=sent_at, without_data=lacking)
+    return Recorded(new=replica, origin=origin, proven=done, sent_at=sent.written, without_data=lacking)
 
 
 def filter_before(service: "Service", project: str | None, closed: list[str]) -> Filter | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,48 +32,22 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A journal as far as it can be read. ``half``: it ends in the middle of a line."""
+    """A journal as far as it can be read. ``half``: it ends in the middle of a line; ``head``: hash of the last line.
+
+    ``started``, ``ended``: the lines that open and close it, None: it has none that can be read.
+    """
 
     path: Path
     lines: tuple[Line, ...]
     half: bool
-
-    @property
-    def events(self) -> tuple[Event, ...]:
-        return tuple(line.event for line in self.lines if line.event)
-
-    @property
-    def unreadable(self) -> tuple[int, ...]:
-        """The numbers of lines that are passed over."""
-        return tuple(number for number, line in enumerate(self.lines, 1) if not line.event)
+    head: str
+    events: tuple[Event, ...]
+    started: RunStarted | None
+    ended: RunEnded | None
 
     @property
     def run(self) -> str:
         return self.started.run if self.started else self.path.stem
-
-    @property
-    def began(self) -> float | None:
-        """When its first line was written, in seconds since 1970."""
-        return self.started.time.timestamp() if self.started and self.started.time else None
-
-    @property
-    def written(self) -> float:
-        """When its last line was, or the one that ends it."""
-        last = self.ended or (self.events[-1] if self.events else None)
-        return last.time.timestamp() if last and last.time else 0.0
-
-    @property
-    def started(self) -> RunStarted | None:
-        return next((one for one in self.events if isinstance(one, RunStarted)), None)
-
-    @property
-    def ended(self) -> RunEnded | None:
-        return next((one for one in self.events if isinstance(one, RunEnded)), None)
-
-    @property
-    def head(self) -> str:
-        """The hash of the last line."""
-        return self.lines[-1].hash if self.lines else ""
 
 
 def read(path: Path) -> Record:
@@ -83,8 +58,17 @@ def read(path: Path) -> Record:
         raw = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} can't be read", detail=str(error.strerror), hint="ccr-avn runs list") from None
-    *lines, rest = raw.split(b"\n")
-    return Record(path=path, lines=tuple(map(_line, [*lines, rest] if rest else lines)), half=bool(rest))
+    lines = tuple(map(_line, raw.removesuffix(b"\n").split(b"\n"))) if raw else ()
+    events = tuple(line.event for line in lines if line.event)
+    return Record(
+        path=path,
+        lines=lines,
+        half=bool(raw) and not raw.endswith(b"\n"),
+        head=lines[-1].hash if lines else "",
+        events=events,
+        started=next((one for one in events if isinstance(one, RunStarted)), None),
+        ended=next((one for one in events if isinstance(one, RunEnded)), None),
+    )
 
 
 def _line(raw: bytes) -> Line:
@@ -113,10 +97,16 @@ class Verdict:
 
 def verify(record: Record, head: str | None = None) -> Verdict:
     """Whether every line is the one that was written, in its place; with ``head`` also the last one."""
-    findings, notes = [*_chain(record), *_frame(record)], []
+    findings, notes = list(_chain(record)), []
+    if record.run != record.path.stem:
+        findings.append(f"it is the journal of {record.run}, under another name")
+    ends = [number for number, line in enumerate(record.lines, 1) if isinstance(line.event, RunEnded)]
+    count = len(record.lines)
+    if ends and ends[0] != count:
+        findings.append(f"{count - ends[0]} line(s) follow the closing line {ends[0]}")
     if record.half:
         findings.append(
-            f"the file ends in the middle of line {len(record.lines)}: the run died while writing, or the file was truncated"
+            f"the file ends in the middle of line {count}: the run died while writing, or the file was truncated"
         )
     if head and record.head != head.lower():
         last = record.head or "missing"
@@ -127,36 +117,23 @@ def verify(record: Record, head: str | None = None) -> Verdict:
         notes.append("the last line itself is covered by --head only: the hash printed when the run ended")
     elif not head:
         findings.append("there is no closing line: the run died, is still running, or the end was cut off")
-    return Verdict(lines=len(record.lines), head=record.head, findings=tuple(findings), notes=tuple(notes))
+    return Verdict(lines=count, head=record.head, findings=tuple(findings), notes=tuple(notes))
 
 
-def _chain(record: Record) -> list[str]:
-    findings, expected = [], ""
+def _chain(record: Record) -> Iterator[str]:
+    expected = ""
+    if not record.lines:
+        yield "the journal is empty"
     for number, line in enumerate(record.lines, 1):
         if not line.readable:
-            findings.append(f"line {number} can't be read: it was changed, or only half of it was written")
+            yield f"line {number} can't be read: it was changed, or only half of it was written"
         elif line.previous != expected and number == 1:
-            findings.append("line 1 is not the first that was written: what came before it was removed or moved")
+            yield "line 1 is not the first that was written: what came before it was removed or moved"
         elif line.previous != expected:
-            findings.append(
+            yield (
                 f"line {number} does not follow line {number - 1}: one of the two was changed,"
                 " or a line between them removed or moved"
             )
+        elif number == 1 and not isinstance(line.event, RunStarted):
+            yield "line 1 does not open a run"
         expected = line.hash
-    return findings
-
-
-def _frame(record: Record) -> list[str]:
-    """What holds for every whole journal: it opens, names its run, and nothing follows its closing line."""
-    if not record.lines:
-        return ["the journal is empty"]
-    findings = []
-    first = record.lines[0]
-    if first.readable and not isinstance(first.event, RunStarted):
-        findings.append("line 1 does not open a run")
-    elif isinstance(first.event, RunStarted) and first.event.run != record.path.stem:
-        findings.append(f"it is the journal of {first.event.run}, under another name")
-    ends = [number for number, line in enumerate(record.lines, 1) if isinstance(line.event, RunEnded)]
-    if ends and ends[0] != len(record.lines):
-        findings.append(f"{len(record.lines) - ends[0]} line(s) follow the closing line {ends[0]}")
-    return findings

@@ -10,7 +10,7 @@ from typing import Any
 from ccr_avn.aiven.avn import Project, service_update
 from ccr_avn.history import drill_page, runs
 from ccr_avn.history.records import read
-from ccr_avn.history.story import StepStory, Story, summarize
+from ccr_avn.history.story import Story, summarize
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.steps import Setting
@@ -101,16 +101,26 @@ def last_known(story: Story, now: float | None = None) -> tuple[str, ...]:
 
 def standing(story: Story) -> dict[str, Any]:
     """The same for programs, of a run that ended behind its promotion; empty for all others."""
-    promote = story.step("promote")
-    if story.state == "done" or story.command == "drill" or promote is None or not _may_have_acted(story, promote):
+    promote, accepts = story.step("promote"), story.step("accepts-writes")
+    if story.state == "done" or story.command == "drill" or promote is None:
         return {}
+    if not promote.shown and (promote.sent is None or story.changed is False):
+        return {}
+    promoted = promote.shown or bool(accepts and accepts.shown) or story.result.promoted
+    ends = [step for step in story.steps if step.slug in ("closed", "power-off")]
+    ways = story.result.ways_to_close
+    if ways is None:
+        setting = Setting(project=Project(story.facts.project or None))
+        fence = old_primary.holding(setting, story.primary)
+        off = service_update(setting.project, story.primary, "--power-off").text
+        ways = (off, fence) if promoted else (fence,)  # else it may be the only primary
     return {
         "new_primary": story.replica,
-        "promoted": _is_promoted(story, promote),
+        "promoted": promoted,
         "old_primary": story.primary or None,
-        "old_primary_closed": _closed(story),
+        "old_primary_closed": any(step.shown and not step.noted.skipped for step in ends),
         "writes_paused_until": _paused_until(story),
-        "ways_to_close": list(_ways(story)),
+        "ways_to_close": list(ways),
     }
 
 
@@ -131,48 +141,33 @@ def reopening(story: Story) -> dict[str, Any]:
 
 
 def _consequence(story: Story, now: float | None) -> Iterable[str]:
+    stands, old, fence = standing(story), story.primary, story.step("fence")
     if story.command == "drill":
-        yield from _drilled(story)
-        return
-    promote = story.step("promote")
-    if promote is None or not _may_have_acted(story, promote):
-        yield from _before_the_promotion(story, now)
-        return
-    stands, old = standing(story), story.primary
-    if stands["promoted"]:
-        yield f"the promotion was sent and took effect: {story.replica} is the primary now"
-    else:
-        yield "the promotion was sent; whether it took effect is unknown: run the same command again, it checks first"
-    if not old:
-        return
-    if stands["old_primary_closed"]:
-        yield f"{old} is closed"
-        return
-    yield _paused(old, stands["writes_paused_until"], now)
-    yield f"{old} is not closed yet: run the same command again before writes resume there"
-    yield f"other ways to keep writers off {old}: " + "; ".join(stands["ways_to_close"])
+        name = story.facts.temporary_replica
+        became = {
+            "may be there": f"{name} may exist, and is then billed",
+            "terminated": f"{name} was terminated and is gone",
+            "kept, promoted": f"{name} is kept, and is billed",
+        }
+        yield f"{became.get(drill_page.fate(story), 'nothing was created')}; {old} was not changed"
+    elif not stands and story.state == "open" and fence and fence.sent is not None:
+        paused = f"the write pause on {old}: {fence.undone}" if fence.undone else _paused(story, now)
+        yield f"nothing was promoted; {paused}"
+    elif stands:
+        if stands["promoted"]:
+            yield f"the promotion was sent and took effect: {story.replica} is the primary now"
+        else:
+            yield "the promotion was sent; whether it took effect is unknown: run the same command again, it checks first"
+        if old and stands["old_primary_closed"]:
+            yield f"{old} is closed"
+        elif old:
+            yield _paused(story, now)
+            yield f"{old} is not closed yet: run the same command again before writes resume there"
+            yield f"other ways to keep writers off {old}: " + "; ".join(stands["ways_to_close"])
 
 
-def _drilled(story: Story) -> Iterable[str]:
-    name = story.facts.temporary_replica
-    yield {
-        "may be there": f"{name} may exist, and is then billed; {story.primary} was not changed",
-        "terminated": f"{name} was terminated and is gone; {story.primary} was not changed",
-        "kept, promoted": f"{name} is kept, and is billed; {story.primary} was not changed",
-    }.get(drill_page.fate(story), f"nothing was created; {story.primary} was not changed")
-
-
-def _before_the_promotion(story: Story, now: float | None) -> Iterable[str]:
-    fence = story.step("fence")
-    if not fence or fence.sent is None or story.state != "open":
-        return
-    if fence.undone:
-        yield f"nothing was promoted; the write pause on {story.primary}: {fence.undone}"
-        return
-    yield f"nothing was promoted; {_paused(story.primary, _paused_until(story), now)}"
-
-
-def _paused(service: str, until: float | None, now: float | None) -> str:
+def _paused(story: Story, now: float | None) -> str:
+    service, until = story.primary, _paused_until(story)
     if until is None:
         return f"how long writes on {service} stay paused is unknown: at most --fence-ttl or --promote-timeout"
     if now is None:
@@ -188,27 +183,3 @@ def _paused_until(story: Story) -> float | None:
     said = [step.noted.writes_paused_until for step in story.steps] + [story.result.writes_paused_until]
     known = [one for one in said if one is not None and 0 < one < LATEST]
     return known[-1] if known else None
-
-
-def _may_have_acted(story: Story, promote: StepStory) -> bool:
-    return promote.shown or (promote.sent is not None and story.changed is not False)
-
-
-def _is_promoted(story: Story, promote: StepStory) -> bool:
-    accepts = story.step("accepts-writes")
-    return promote.shown or bool(accepts and accepts.shown) or story.result.promoted
-
-
-def _closed(story: Story) -> bool:
-    ends = [step for step in story.steps if step.slug in ("closed", "power-off")]
-    return any(step.shown and not step.noted.skipped for step in ends)
-
-
-def _ways(story: Story) -> tuple[str, ...]:
-    if story.result.ways_to_close is not None:
-        return story.result.ways_to_close
-    setting = Setting(project=Project(story.facts.project or None))
-    off = service_update(setting.project, story.primary, "--power-off").text
-    fence = old_primary.holding(setting, story.primary)
-    promote = story.step("promote")
-    return (off, fence) if promote and _is_promoted(story, promote) else (fence,)  # else it may be the only primary

@@ -19,6 +19,11 @@ class Event:
     at: float
     time: datetime | None = None
 
+    @property
+    def written(self) -> float:
+        """When it was written into a journal, in seconds since 1970; 0: it was not read from one."""
+        return self.time.timestamp() if self.time else 0.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStarted(Event):
