@@ -30,7 +30,7 @@ def doctor(
     if not no_preload:
         preload_avn(find_avn(avn))
     found, now = drills.newest(project), time.time()
-    told_of = [f"{primary}: {one.told(now)}" for primary, one in sorted(found.items())]
+    told_of = [f"{primary}: {one.describe(now)}" for primary, one in sorted(found.items())]
     none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tests what a switchover relies on"
     checks = (
         *examine(avn, Project(project), service_type, call_timeout),

@@ -153,9 +153,9 @@ def _finish_check(session: "Session", run: "Run", procedure: "Switchover") -> No
         "would_go": True,
         "state": found.state if found else None,
         "differences": told_of,
-        "last_drill": drilled.data(now) if drilled else None,
+        "last_drill": drilled.as_dict(now) if drilled else None,
     }
-    lines = [f"{want.primary} → {want.replica}: {text}", drills.told_of(want.primary, drilled, now, order)]
+    lines = [f"{want.primary} → {want.replica}: {text}", drills.describe_last(want.primary, drilled, now, order)]
     session.finish(run, result, lines)
 
 

@@ -40,7 +40,7 @@ class Drilled:
     untested: tuple[str, ...] = ()
     trouble: str = ""
 
-    def data(self, now: float) -> dict[str, Any]:
+    def as_dict(self, now: float) -> dict[str, Any]:
         return {
             "run": self.run,
             "age_seconds": max(0, round(now - self.at)),
@@ -50,10 +50,9 @@ class Drilled:
             "not_tested": list(self.untested),
         }
 
-    def told(self, now: float) -> str:
-        """For a line of its own."""
+    def describe(self, now: float) -> str:
         age = (now - self.at) / 86_400
-        told = (
+        about = (
             self.run,
             f"RTO {self.rto_ms / 1000:.1f} s" if self.rto_ms is not None else "",
             self.trouble,
@@ -61,7 +60,7 @@ class Drilled:
             f"critical and not tested: {', '.join(self.untested)}" if self.untested else "",
         )
         when = "today" if age < 1 else f"{age:.0f} day{'s' if age >= 1.5 else ''} ago"
-        return f"{when} ({', '.join(one for one in told if one)})"
+        return f"{when} ({', '.join(one for one in about if one)})"
 
 
 def drills_of(services: "Iterable[Service]", project: str | None) -> dict[str, str]:
@@ -112,11 +111,11 @@ def not_for_long(names: Iterable[str], found: Mapping[str, Drilled], now: float)
     return [name for name in dict.fromkeys(names) if name not in found or abs(now - found[name].at) > DUE]
 
 
-def told_of(primary: str, found: Drilled | None, now: float, order: str) -> str:
+def describe_last(primary: str, found: Drilled | None, now: float, order: str) -> str:
     """One line. ``order``: options of the drill that would be like it."""
     if found is None:
         return f"last drill: none from this machine; ccr-avn drill {primary} {order}"
-    return f"last drill: {found.told(now)}"
+    return f"last drill: {found.describe(now)}"
 
 
 def _drills(project: str | None) -> Iterator[tuple[Record, Started]]:

@@ -40,7 +40,7 @@ def as_dict(found: tuple[PairStatus, ...], drills: Drills) -> dict[str, Any]:
     now = time.time()
     last = (drills.get(one.pair.primary_name) for one in found)
     pairs = [
-        {**one.as_dict(), "last_drill": drill.data(now) if drill else None}
+        {**one.as_dict(), "last_drill": drill.as_dict(now) if drill else None}
         for one, drill in zip(found, last, strict=True)
     ]
     return {"health": overall(found), "pairs": pairs}
@@ -62,7 +62,9 @@ def _not_drilled(found: tuple[PairStatus, ...], drills: Drills) -> list[str]:
     now = time.time()
     due = not_for_long(names, drills, now)
     hints = [
-        f"last drill of {name}: {drills[name].told(now)}" for name in names if name not in due and not drills[name].ok
+        f"last drill of {name}: {drills[name].describe(now)}"
+        for name in names
+        if name not in due and not drills[name].ok
     ]
     if due:
         some = ", ".join(due[:NAMED]) + (f" and {len(due) - NAMED} more" if len(due) > NAMED else "")

@@ -1,7 +1,6 @@
 """What journals tell of drills: the page of one, how one that died goes on, and when a primary was last drilled."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +9,32 @@ import pytest
 from ccr_avn.aiven import models
 from ccr_avn.history import drill_page, drills, report, resume
 from ccr_avn.history.records import read
-from ccr_avn.plan import events
-from ccr_avn.plan.events import ChangeEnded, ChangeStarted, RunEnded, RunStarted, StepDone
-from ccr_avn.plan.model import go
+from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Event, RunEnded, RunStarted, StepDone
+from ccr_avn.plan.model import Finding
 from ccr_avn.procedures.gates import assumptions
 from tests.support.factories import service
-from tests.unit.history.journals import RUN, done, story_of, write
+from tests.unit.history.journals import DELETE, RUN, done, ended, started, story_of, write
 
 NAME = "eu-drill-abc123"
 DAY = 86_400.0
 SLUGS = ("primary", "temporary-replica", "promote", "filter-cuts", "terminate")
 FACTS = {"temporary_replica": NAME, "replica_cloud": "aws-us-east-1", "replica_plan": "startup-4", "level": "values"}
 TYPED = ("drill", "eu", "--replica-cloud", "aws-us-east-1")
-CREATE = ("avn", "service", "create", NAME)
+CREATE = ChangeStarted(at=0.2, slug="temporary-replica", argv=("avn", "service", "create", NAME), final=False)
 TRIED = {"assumption": "filter-cuts", "outcome": "does not hold", "saw": "a connection <b>stood</b> | still"}
+REFUSED = ended(1.0, ok=False, changed=False, code=4)
 
 
-def started(run: str = RUN, **facts: Any) -> RunStarted:
-    known = {"primary": "eu", "project": "p", "avn": "4.18.0", **FACTS, **facts}
-    return RunStarted(at=0.0, run=run, command="drill", title="drill eu", slugs=SLUGS, facts=known, argv=TYPED)
+def drill(run: str = RUN, **facts: Any) -> RunStarted:
+    return started(run, "drill", SLUGS, TYPED, **{"replica": None, **FACTS, **facts})
 
 
-def sent(run: str = RUN, **facts: Any) -> list[events.Event]:
+def sent(run: str = RUN, **facts: Any) -> list[Event]:
     """A drill that has made its temporary replica."""
     return [
-        started(run, **facts),
+        drill(run, **facts),
         done("primary", 0.1),
-        ChangeStarted(at=0.2, slug="temporary-replica", argv=CREATE, final=False),
+        CREATE,
         ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2),
         done("temporary-replica", 0.5, "it is a read replica of eu", "changed", created=1),
     ]
@@ -48,13 +46,13 @@ def result(*tried: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"rto_ms": 4100.0, "not_received_ms": 52.5, "assumptions": rows, "cost": cost, "terminated": True, **more}
 
 
-def whole(run: str = RUN, *tried: dict[str, Any], **facts: Any) -> list[events.Event]:
+def whole(run: str = RUN, *tried: dict[str, Any], **facts: Any) -> list[Event]:
     return [
         *sent(run, **facts),
-        ChangeStarted(at=4.0, slug="promote", argv=("avn", "service", "integration-delete", "0a"), final=False),
+        ChangeStarted(at=4.0, slug="promote", argv=DELETE, final=False),
         done("promote", 8.0, "its role is master", "changed", 4.0),
         done("terminate", 9.0, f"{NAME} is gone", "changed", gone=NAME),
-        RunEnded(at=9.0, ok=True, changed=True, code=0, result=result(*(tried or (TRIED,)))),
+        ended(9.0, **result(*(tried or (TRIED,)))),
     ]
 
 
@@ -62,46 +60,32 @@ def html(path: Path) -> str:
     return report.render(read(path), "html")
 
 
-def test_its_page_shows_two_figures_every_assumption_the_cost_and_the_versions(tmp_path: Path) -> None:
+def test_its_report_shows_two_figures_every_assumption_the_cost_and_the_versions(tmp_path: Path) -> None:
     path = write(tmp_path, RUN, whole())
-    story = story_of(path)
-    assert {one["label"]: one["value"] for one in report.headline(story)} == {
-        "RTO": "4.1 s",
-        "Not received": "≤ 52 ms",
-        "Took": "9.0 s",
-    }
+    figures = {one["label"]: one["value"] for one in report.headline(story_of(path))}
+    assert figures == {"RTO": "4.1 s", "Not received": "≤ 52 ms", "Took": "9.0 s"}
     page = html(path)
-    for told in (
-        *(one.name for one in assumptions.ASSUMPTIONS),
-        "startup-4 in aws-us-east-1",
-        "avn 4.18.0",
-        "0.02 USD",
-    ):
-        assert told in page
+    names = (one.name for one in assumptions.ASSUMPTIONS)
+    for words in (*names, "startup-4 in aws-us-east-1", "avn 4.18.0", "0.02 USD", "switchover disconnects them itself"):
+        assert words in page
     assert page.index("filter-cuts") < page.index("client-commands"), "what does not hold comes first"
-    assert ("<b>stood" in page, "switchover disconnects them itself" in page) == (False, True)
-
-
-def test_without_a_price_the_page_says_so_and_estimates_nothing(tmp_path: Path) -> None:
-    unpriced = {"usd_an_hour": None, "seconds": 600, "estimate_usd": None}
-    ended = RunEnded(at=9.0, ok=True, changed=True, code=0, result={**result(TRIED), "cost": unpriced})
-    page = html(write(tmp_path, RUN, [*whole()[:-1], ended]))
-    assert "not reported by avn" in page
-    assert "USD" not in page
-
-
-def test_for_a_ticket_the_same(tmp_path: Path) -> None:
-    path = write(tmp_path, RUN, whole())
+    assert "<b>stood" not in page
     ticket = report.render(read(path), "md")
     row = next(line for line in ticket.splitlines() if line.startswith("| `filter-cuts`"))
     assert row.replace("\\|", "").count("|") == 5
     assert "1 does not hold, " in ticket
 
 
+def test_without_a_price_the_page_says_so_and_estimates_nothing(tmp_path: Path) -> None:
+    unpriced = {"usd_an_hour": None, "seconds": 600, "estimate_usd": None}
+    page = html(write(tmp_path, RUN, [*whole()[:-1], ended(9.0, **{**result(TRIED), "cost": unpriced})]))
+    assert "not reported by avn" in page
+    assert "USD" not in page
+
+
 def test_of_one_that_died_the_page_shows_how_far_it_came_and_what_finds_the_rest(tmp_path: Path) -> None:
-    tried = StepDone(
-        at=5.0, slug="filter-cuts", finding=replace(go("seen"), facts=TRIED), seconds=0.1, outcome="proven"
-    )
+    seen = Finding(verdict="go", reason="seen", facts=TRIED)
+    tried = StepDone(at=5.0, slug="filter-cuts", finding=seen, seconds=0.1, outcome="proven")
     path = write(tmp_path, RUN, [*sent(), tried])
     story = story_of(path)
     page = drill_page.page(story)
@@ -114,9 +98,9 @@ def test_of_one_that_died_the_page_shows_how_far_it_came_and_what_finds_the_rest
     assert f"--clean --only {NAME}" in html(path)
 
 
-def test_one_that_ended_and_left_nothing_has_nothing_to_go_on_with(tmp_path: Path) -> None:
-    told = [*whole()[:-1], RunEnded(at=9.0, ok=False, changed=True, code=16, result=result(TRIED))]
-    story = story_of(write(tmp_path, RUN, told))
+def test_one_that_ended_and_left_nothing_has_nothing_to_resume(tmp_path: Path) -> None:
+    failed = [*whole()[:-1], ended(9.0, ok=False, code=16, **result(TRIED))]
+    story = story_of(write(tmp_path, RUN, failed))
     assert resume.next_command(story) == ()
     assert f"{NAME} was terminated and is gone; eu was not changed" in resume.last_known(story)
 
@@ -126,7 +110,7 @@ def test_one_that_ended_and_left_nothing_has_nothing_to_go_on_with(tmp_path: Pat
 )
 def test_what_never_was_seen_was_not_terminated(tmp_path: Path, refused: bool, changed: Any, fate: str) -> None:
     failed = ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2, doubt="no", refused=refused)
-    end = RunEnded(at=1.0, ok=False, changed=changed, code=13, result=result(terminated=False))
+    end = ended(1.0, ok=False, changed=changed, code=13, **result(terminated=False))
     path = write(tmp_path, RUN, [*sent()[:3], failed, done("terminate", 0.9, f"{NAME} is not there"), end])
     story = story_of(path)
     assert drill_page.fate(story) == fate
@@ -134,15 +118,14 @@ def test_what_never_was_seen_was_not_terminated(tmp_path: Path, refused: bool, c
 
 
 def test_one_that_made_nothing_is_begun_again(tmp_path: Path) -> None:
-    told = [started(), RunEnded(at=1.0, ok=False, changed=False, code=4, result={})]
-    story = story_of(write(tmp_path, RUN, told))
+    story = story_of(write(tmp_path, RUN, [drill(), REFUSED]))
     assert drill_page.page(story) is None
     assert resume.next_command(story) == ("ccr-avn", *TYPED, "--project", "p")
 
 
 @pytest.mark.parametrize("damaged", ["yes", ["x", {"name": 3}], [{"outcome": "perhaps", "saw": None}], None])
 def test_a_damaged_result_makes_a_page_all_the_same(tmp_path: Path, damaged: Any) -> None:
-    odd = RunEnded(at=9.0, ok=True, changed=True, code=0, result={"assumptions": damaged, "cost": 3, "rto_ms": "x"})
+    odd = ended(9.0, assumptions=damaged, cost=3, rto_ms="x")
     assert "not measured" in html(write(tmp_path, RUN, [*whole()[:-1], odd]))
 
 
@@ -152,92 +135,89 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def at(day: int) -> str:
+    return f"2026010{day}T030405Z-abc123"
+
+
+def last(primary: str = "eu") -> drills.Drilled:
+    found = drills.last(primary, "p")
+    assert found is not None
+    return found
+
+
 def test_the_last_drill_of_a_primary_is_the_newest_that_created_something_however_it_ended(state: Path) -> None:
     write(state, RUN, whole())
-    made_nothing, other = "20260104T030405Z-abc123", "20260105T030405Z-abc123"
-    write(state, made_nothing, [started(made_nothing), RunEnded(at=1.0, ok=False, changed=False, code=4, result={})])
-    write(state, other, whole(other, primary="as", project="q"))
-    found = drills.last("eu", "p")
-    assert found is not None
+    write(state, at(4), [drill(at(4)), REFUSED])
+    write(state, at(5), whole(at(5), primary="as", project="q"))
+    found = last()
     assert (found.run, found.rto_ms, found.failed) == (RUN, 4100.0, ("filter-cuts",))
     assert (drills.last("as", "p"), set(drills.newest(None))) == (None, {"eu", "as"})
-    assert found.told(found.at + 12 * DAY).startswith(f"12 days ago ({RUN}, RTO 4.1 s, does not hold: filter-cuts, ")
-    assert found.data(found.at + DAY)["age_seconds"] == DAY
+    assert found.describe(found.at + 12 * DAY).startswith(
+        f"12 days ago ({RUN}, RTO 4.1 s, does not hold: filter-cuts, "
+    )
+    assert found.as_dict(found.at + DAY)["age_seconds"] == DAY
 
 
 def test_what_the_newest_drill_did_not_test_is_said(state: Path) -> None:
     """After Ctrl-C, or where its service vanished half-way, an older one is no answer."""
     every = [{"assumption": one.name, "outcome": "holds", "saw": "x"} for one in assumptions.ASSUMPTIONS]
     write(state, RUN, whole(RUN, *every))
-    good = drills.last("eu", "p")
-    assert good is not None
-    assert (good.ok, good.untested) == (True, ())
-    later = "20260104T030405Z-abc123"
-    cut = RunEnded(at=1.0, ok=False, changed=True, code=140, result={"error": "interrupted by Ctrl-C", **result()})
-    write(state, later, [*sent(later), cut])
-    found = drills.last("eu", "p")
-    assert found is not None
-    assert (found.run, found.ok) == (later, False)
+    assert (last().ok, last().untested) == (True, ())
+    cut = ended(1.0, ok=False, code=140, error="interrupted by Ctrl-C", **result())
+    write(state, at(4), [*sent(at(4)), cut])
+    found = last()
+    assert (found.run, found.ok) == (at(4), False)
     assert "filter-refuses" in found.untested
-    told = found.told(found.at)
-    assert "interrupted by Ctrl-C" in told
-    assert "critical and not tested: " in told
-    died = "20260105T030405Z-abc123"
-    write(state, died, sent(died))
-    dead = drills.last("eu", "p")
-    assert dead is not None
-    assert (dead.ok, "it has not ended" in dead.told(0.0)) == (False, True)
+    assert "interrupted by Ctrl-C" in found.describe(found.at)
+    assert "critical and not tested: " in found.describe(found.at)
+    write(state, at(5), sent(at(5)))
+    assert (last().ok, "it has not ended" in last().describe(0.0)) == (False, True)
 
 
 def test_after_ninety_days_a_drill_is_due(state: Path) -> None:
     write(state, RUN, whole())
-    found = drills.newest("p")
-    at = found["eu"].at
-    assert drills.not_for_long(["eu", "as", "as"], found, at + 89 * DAY) == ["as"]
-    assert drills.not_for_long(["eu"], found, at + 91 * DAY) == ["eu"]
-    assert drills.not_for_long(["eu"], found, at - 91 * DAY) == ["eu"], "a drill from the future is none"
-    told = drills.told_of("as", None, at, "--replica-cloud c --replica-plan p")
-    assert told == "last drill: none from this machine; ccr-avn drill as --replica-cloud c --replica-plan p"
+    found, then = drills.newest("p"), last().at
+    assert drills.not_for_long(["eu", "as", "as"], found, then + 89 * DAY) == ["as"]
+    assert drills.not_for_long(["eu"], found, then + 91 * DAY) == ["eu"]
+    assert drills.not_for_long(["eu"], found, then - 91 * DAY) == ["eu"], "a drill from the future is none"
+    line = drills.describe_last("as", None, then, "--replica-cloud c --replica-plan p")
+    assert line == "last drill: none from this machine; ccr-avn drill as --replica-cloud c --replica-plan p"
 
 
 def test_a_drill_is_found_behind_any_number_of_other_runs(state: Path) -> None:
     """Whoever verifies a pair every five minutes has two thousand in a week."""
     write(state, RUN, whole())
-    other = "20260103T030405Z-abc123"
-    verified = RunStarted(at=0.0, run=other, command="verify", title="v", slugs=(), facts={"primary": "eu"})
-    text = write(state, other, [verified]).read_bytes()
+    text = write(state, at(3), [started(at(3), "verify")]).read_bytes()
     for number in range(2100):
         (state / f"20260104T030405Z-{number:06}.jsonl").write_bytes(text)
-    assert drills.last("eu", "p") is not None
+    assert last().run == RUN
     assert [one.name for one in drills.creations("p")] == [NAME]
 
 
 def test_only_a_creation_that_was_sent_and_not_refused_may_have_made_something(state: Path) -> None:
     """A name that was taken stays somebody else's: a check, and an answer of no, have created nothing."""
-    write(state, RUN, [started(temporary_replica="r1"), RunEnded(at=1.0, ok=False, changed=False, code=4, result={})])
-    refused = "20260103T030405Z-abc123"
+    write(state, RUN, [drill(temporary_replica="r1"), REFUSED])
     no = ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2, doubt="403", refused=True)
-    write(state, refused, [*sent(refused, temporary_replica="r1")[:3], no])
+    write(state, at(3), [*sent(at(3), temporary_replica="r1")[:3], no])
     assert drills.creations("p") == ()
 
 
-def named(state: Path, run: str, command: str, *words: str, ended: RunEnded | None = None) -> None:
-    facts = {"primary": "eu", "replica": NAME, "project": "p"}
-    begun = RunStarted(at=0.0, run=run, command=command, title="t", slugs=(), facts=facts, argv=(command, *words))
-    write(state, run, [begun, *([ended] if ended else [])])
-
-
 def test_a_later_run_that_is_no_drill_and_was_not_refused_takes_a_service_into_use(state: Path) -> None:
+    def named(run: str, command: str, *words: str, end: RunEnded | None) -> None:
+        begun = started(run, command, (), (command, *words), replica=NAME)
+        write(state, run, [begun, *([end] if end else [])])
+
+    def user(born: str) -> str:
+        return drills.user_of(models.service(json.dumps(service(NAME, create_time=born))), "p")
+
     before, after = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
-    mine = models.service(json.dumps(service(NAME, create_time=before)))
-    no, yes = (RunEnded(at=1.0, ok=ok, changed=False, code=0 if ok else 4, result={}) for ok in (False, True))
     write(state, RUN, whole())
-    named(state, "20260103T030405Z-abc123", "enable", ended=no)
-    named(state, "20260104T030405Z-abc123", "switchover", "--check", ended=yes)
-    named(state, "20260105T030405Z-abc123", "verify", ended=yes)
-    assert drills.user_of(mine, "p") == ""
-    named(state, "20260106T030405Z-abc123", "enable", ended=yes)
-    assert drills.user_of(mine, "p") == "run 20260106T030405Z-abc123 (enable) on this machine names it"
-    assert drills.user_of(models.service(json.dumps(service(NAME, create_time=after))), "p") == "", "a namesake then"
-    named(state, "20260107T030405Z-abc123", "switchover")
-    assert "20260107T030405Z" in drills.user_of(mine, "p"), "it was killed, or is running"
+    named(at(3), "enable", end=REFUSED)
+    named(at(4), "switchover", "--check", end=ended(1.0, changed=False))
+    named(at(5), "verify", end=ended(1.0, changed=False))
+    assert user(before) == ""
+    named(at(6), "enable", end=ended(1.0, changed=False))
+    assert user(before) == f"run {at(6)} (enable) on this machine names it"
+    assert user(after) == "", "a namesake then"
+    named(at(7), "switchover", end=None)
+    assert at(7) in user(before), "it was killed, or is running"
