@@ -28,8 +28,8 @@ from ccr_avn.cli.evacuation_told import (
 from ccr_avn.cli.one_of_many import Given, OneOfMany
 from ccr_avn.errors import CcrError, Interrupted, NotConfirmed
 from ccr_avn.evacuate.avn_turns import AvnTurns, at_once
-from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import Choice, Selection, judge, left_by, select
+from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import Ended, Schedule, Turn
 from ccr_avn.evacuate.service_list import ServiceList
 from ccr_avn.evacuate.stop import Stop
@@ -39,7 +39,7 @@ from ccr_avn.history.promotions import promotions
 from ccr_avn.monitoring.collect import Looks, look_at_all
 from ccr_avn.monitoring.pairs import Pair, pairs_of
 from ccr_avn.output import console
-from ccr_avn.output.many import LiveBoard, PlainBoard
+from ccr_avn.output.pairs import PairLines, PairTable
 from ccr_avn.plan import events
 from ccr_avn.plan.preview import describe, preview
 from ccr_avn.procedures.lookup import must_be_clouds
@@ -204,24 +204,24 @@ class Evacuation:
         listing = (program.path, *(str(word) for word in avn.service_list(given.setting.project).argv[1:]))
         services = ServiceList(
             ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=given.call_timeout)),
-            several=lambda: schedule.under_way > 1,
+            several=lambda: len(schedule.under_way) > 1,
         )
         if self.first_list.told:
             services.remember(self.first_list.told.pop(), self.first_list.began)
-        board = Board([one.name for one in moves])
-        shown = _shown(board)
-        board.changed = shown.changed
+        phases = PairPhases([one.name for one in moves])
+        shown = _shown(phases)
+        phases.changed = shown.changed
         jobs = {one.name: self._one(one) for one in moves}
 
         def work(name: str, turn: Turn) -> Ended:
             job = jobs[name]
             self._emit(events.PairStarted(at=self._now(), pair=name, command=job.choice.action, run=job.run_id))
-            result = job.perform(board, turns, services, self.stop, program, turn)
+            result = job.perform(phases, turns, services, self.stop, program, turn)
             if result.state == "not begun":
-                board.withdrawn(name)
+                phases.withdrawn(name)
             else:
                 self.ends.moved[name] = result
-                board.ended(name, result.state, result.summary)
+                phases.ended(name, result.state, result.summary)
             self._emit(
                 events.PairEnded(at=self._now(), pair=name, run=result.run, head=result.head, told=result.told())
             )
@@ -314,8 +314,8 @@ class Evacuation:
         return time.monotonic() - self._began
 
 
-def _shown(board: Board) -> PlainBoard:
+def _shown(phases: PairPhases) -> PairLines:
     """A table that lives in a terminal, one line a change elsewhere."""
     if sys.stderr is not None and sys.stderr.isatty():
-        return LiveBoard(board)
-    return PlainBoard()
+        return PairTable(phases)
+    return PairLines()

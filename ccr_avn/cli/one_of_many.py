@@ -16,15 +16,15 @@ from ccr_avn.cli.session import Session
 from ccr_avn.cli.switchover_told import SwitchoverMove, outage
 from ccr_avn.errors import CHANGED, CcrError, Interrupted, NotBegun, Refused
 from ccr_avn.evacuate.avn_turns import AvnTurns
-from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import Choice, Want
 from ccr_avn.evacuate.pair_avn import PairAvn
+from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import Ended, State, Turn
 from ccr_avn.evacuate.service_list import ServiceList
 from ccr_avn.evacuate.stop import RunSignals, Stop
 from ccr_avn.history.promotions import may_have_paused, promotions
 from ccr_avn.hooks import Hooks
-from ccr_avn.output.many import PairProgress
+from ccr_avn.output.pairs import PairProgress
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
 from ccr_avn.printable import printable_line
@@ -172,7 +172,7 @@ class OneOfMany:
 
     def perform(
         self,
-        board: Board,
+        phases: PairPhases,
         turns: AvnTurns,
         services: ServiceList,
         stop: Stop,
@@ -181,7 +181,7 @@ class OneOfMany:
     ) -> Moved:
         """Never raises: how it ended is a value, and no pair's end is another's."""
         session, signals, name = self.session, RunSignals(stop), self.choice.name
-        session.progress = PairProgress(name, board)
+        session.progress = PairProgress(name, phases)
         session.sinks = [session.timeline.append, session.journal, session.progress]
         pair_avn = PairAvn(
             turns=turns,
@@ -189,16 +189,16 @@ class OneOfMany:
             signals=signals,
             run_avn=process.run,
             clock=time.monotonic,
-            moved=turn.moved,
+            moved=turn.leave,
         )
         session.sinks.append(pair_avn)
         try:
             self._decide(turn)
-            return self._ended(pair_avn, signals, program, board, turn)
+            return self._ended(pair_avn, signals, program, phases, turn)
         except CcrError as problem:
-            return self._failed(problem, board)
+            return self._failed(problem, phases)
         except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost, and the other pairs go on)
-            return self._failed(_bug(bug), board)
+            return self._failed(_bug(bug), phases)
         finally:
             pair_avn.leave()
 
@@ -221,7 +221,7 @@ class OneOfMany:
             self.choice = replace(self.choice, action=now.action, reason=now.reason, behind=now.behind)
         self.session.command, self.session.facts = self.choice.action, self._facts()
 
-    def _ended(self, pair_avn: PairAvn, signals: RunSignals, program: Program, board: Board, turn: Turn) -> Moved:
+    def _ended(self, pair_avn: PairAvn, signals: RunSignals, program: Program, phases: PairPhases, turn: Turn) -> Moved:
         """Raises:
         CcrError: as the run ended.
         """
@@ -248,8 +248,8 @@ class OneOfMany:
         outcome = move.outcome(session, run, hooks.seconds)
         result = session.conclude(run, outcome.result, outcome.problem)
         if outcome.problem:
-            return self._failed(outcome.problem, board)
-        return self._done(run, result, board)
+            return self._failed(outcome.problem, phases)
+        return self._done(run, result, phases)
 
     def _take(self, turn: Turn, move: Move, run: Run) -> None:
         """Where a single run asks its question, one of many waits for its turn.
@@ -272,11 +272,11 @@ class OneOfMany:
                 hint="run the same command again: it decides again how this pair is moved",
             )
 
-    def _done(self, run: Run, result: dict[str, Any], board: Board) -> Moved:
+    def _done(self, run: Run, result: dict[str, Any], phases: PairPhases) -> Moved:
         ended = Ended(state="done", changed=run.changed)
-        return self._moved(ended, result, board, summary=f"{self.choice.replica} is the primary now")
+        return self._moved(ended, result, phases, summary=f"{self.choice.replica} is the primary now")
 
-    def _failed(self, problem: CcrError, board: Board) -> Moved:
+    def _failed(self, problem: CcrError, phases: PairPhases) -> Moved:
         began = bool(problem.changed) or any(isinstance(one, events.ChangeStarted) for one in self.session.timeline)
         state: State = "failed"
         if not began and isinstance(problem, Interrupted | NotBegun):
@@ -290,15 +290,15 @@ class OneOfMany:
         return self._moved(
             Ended(state=state, changed=problem.changed, code=problem.exit_code - (CHANGED if problem.changed else 0)),
             told,
-            board,
+            phases,
             summary=printable_line(summary),
             goes_on_with=self.single(),
             notes=problem.notes,
         )
 
-    def _moved(self, ended: Ended, result: dict[str, Any], board: Board, **more: Any) -> Moved:
-        line = board.lines[self.choice.name]
-        phases = [*line.phases, (line.phase, line.since, time.monotonic())]
+    def _moved(self, ended: Ended, result: dict[str, Any], phases: PairPhases, **more: Any) -> Moved:
+        pair = phases.pairs[self.choice.name]
+        past = [*pair.past, (pair.phase, pair.since, time.monotonic())]
         moved = Moved(
             choice=self.choice,
             ended=ended,
@@ -308,7 +308,7 @@ class OneOfMany:
             outage_ms=outage(self.session) if self.choice.action == "switchover" else None,
             lost=result.get("bytes_not_replicated"),
             loss_seconds=(result.get("rpo_estimate") or {}).get("seconds"),
-            phases=tuple((phase, round(a - self.began, 3), round(b - self.began, 3)) for phase, a, b in phases),
+            phases=tuple((phase, round(a - self.began, 3), round(b - self.began, 3)) for phase, a, b in past),
             **more,
         )
         return replace(moved, enable=self._enable()) if moved.promoted else moved
@@ -358,7 +358,7 @@ def _bug(bug: Exception) -> CcrError:
 
 
 class _Silent(PairProgress):
-    """Until the board is there."""
+    """Until there are phases."""
 
     def __init__(self) -> None:
-        super().__init__("", Board(()))
+        super().__init__("", PairPhases(()))

@@ -16,9 +16,9 @@ from ccr_avn.cli.evacuating import Evacuation, FirstList
 from ccr_avn.cli.evacuation_told import Ends, lines_of
 from ccr_avn.cli.one_of_many import Moved, OneOfMany
 from ccr_avn.errors import Interrupted, Refused
-from ccr_avn.evacuate.board import Board
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
-from ccr_avn.evacuate.schedule import Ended, State, Turn
+from ccr_avn.evacuate.pair_phases import PairPhases
+from ccr_avn.evacuate.schedule import Ended, Schedule, State, Turn
 from ccr_avn.evacuate.stop import Stop
 from ccr_avn.plan import events
 from tests.support.factories import given_to_evacuate, service
@@ -84,7 +84,7 @@ def interrupted(number: int, *, promoted: bool) -> Moved:
     job = OneOfMany(choice=choice(0), given=GIVEN, evacuation="e", began=0.0)
     problem = Interrupted(number)
     problem.changed, problem.notes, problem.result = True, NOTES, {**HALF_WAY, "promoted": promoted}
-    return job._failed(problem, Board(["p0/r0"]))
+    return job._failed(problem, PairPhases(["p0/r0"]))
 
 
 @pytest.mark.parametrize("promoted", [True, False])
@@ -160,17 +160,6 @@ def test_a_signal_while_the_result_is_reported_keeps_what_was_changed(number: in
     assert late.value.exit_code == code
 
 
-class Turns:
-    """Who took a turn."""
-
-    def __init__(self) -> None:
-        self.taken = 0
-        self.turn = Turn(self.take, lambda: None)
-
-    def take(self) -> None:
-        self.taken += 1
-
-
 @pytest.mark.parametrize(
     ("first", "then", "action", "turns"),
     [
@@ -186,21 +175,21 @@ def test_auto_decides_again_when_the_turn_of_a_pair_comes(
 ) -> None:
     """A failover is decided on what was seen while the pair had its turn, and not before."""
     left = [choice(0, one) for one in then]
-    took = Turns()
+    turn = Turn(Schedule())
     chosen = replace(choice(0, first), family=("p0", "r0", "r1"))
     job = OneOfMany(choice=chosen, given=GIVEN, evacuation="e", began=0.0, judge=lambda: left.pop(0))
-    job._decide(took.turn)
+    job._decide(turn)
     assert job.choice.family == chosen.family
-    assert (job.choice.action, job.session.command, took.taken, left) == (action, action, turns, [])
+    assert (job.choice.action, job.session.command, turn._taken, left) == (action, action, bool(turns), [])
 
 
 def test_one_that_is_not_proven_to_be_lost_by_then_is_refused() -> None:
     now = replace(choice(0, "refuse"), reason="p0: max number of clients", hint="if it is lost: ccr-avn evacuate")
     job = OneOfMany(choice=choice(0, "failover"), given=GIVEN, evacuation="e", began=0.0, judge=lambda: now)
     with pytest.raises(Refused, match="max number of clients") as refused:
-        job._decide(Turns().turn)
+        job._decide(Turn(Schedule()))
     assert refused.value.hint == now.hint
-    end = job._failed(refused.value, Board(["p0/r0"]))
+    end = job._failed(refused.value, PairPhases(["p0/r0"]))
     assert (end.state, end.ended.changed, end.run) == ("refused", False, "")
 
 
@@ -209,7 +198,7 @@ def test_waiting_for_its_turn_is_no_time_that_the_run_of_a_pair_took(monkeypatch
     job = OneOfMany(choice=choice(0), given=GIVEN, evacuation="e", began=0.0)
     monkeypatch.setattr(job.session, "sinks", [job.session.timeline.append])
     monkeypatch.setattr(one_of_many, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    job._take(Turns().turn, job.move(), cast("Run", None))
+    job._take(Turn(Schedule()), job.move(), cast("Run", None))
     [asked] = job.session.timeline
     assert isinstance(asked, events.Asked)
     assert (asked.confirmed, asked.seconds) == (True, 42.0)

@@ -26,7 +26,7 @@ class Pairs:
 
     def work(self, name: str, turn: Turn) -> Ended:
         event, state = threading.Event(), list[State]()
-        self._ends[name], self._moved[name] = (event, state), turn.moved
+        self._ends[name], self._moved[name] = (event, state), turn.leave
         self.checked.append(name)
         self.slow.get(name, DONE).wait(60)
         try:

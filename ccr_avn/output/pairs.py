@@ -3,7 +3,7 @@
 from rich.console import Group
 from rich.text import Text
 
-from ccr_avn.evacuate.board import ENDS, Board, Line, Phase
+from ccr_avn.evacuate.pair_phases import ENDS, PairPhase, PairPhases, Phase
 from ccr_avn.output import console
 from ccr_avn.output.live import Display
 from ccr_avn.output.outlet import emitted
@@ -14,15 +14,15 @@ from ccr_avn.units import format_duration
 
 
 class PairProgress(PlainProgress):
-    """The sink of one pair's run: it updates the board, and reports what must be reported at once."""
+    """The sink of one pair's run: it updates its phase, and reports what must be reported at once."""
 
-    def __init__(self, name: str, board: Board) -> None:
+    def __init__(self, name: str, phases: PairPhases) -> None:
         super().__init__()
         self._name = name
-        self._board = board
+        self._phases = phases
 
     def __call__(self, event: events.Event) -> None:
-        self._board.saw(self._name, event)
+        self._phases.saw(self._name, event)
         match event:
             case events.Missed(asked=True):
                 self.once(event.told)
@@ -40,17 +40,17 @@ class PairProgress(PlainProgress):
         console.note(f"{self._name}: {text}")
 
 
-def change_of(line: Line) -> str:
+def change_of(pair: PairPhase) -> str:
     """One line for a change of its phase."""
-    more = f": {line.text}" if line.text else ""
-    if line.phase == "fenced":
+    more = f": {pair.text}" if pair.text else ""
+    if pair.phase == "fenced":
         more = ": writes are paused"
-    if line.phase == "promoted":
-        more = ": takes writes" + ("" if line.outage is None else f", after {format_duration(line.outage)} without")
-    return f"{line.name}: {line.phase}{more}"
+    if pair.phase == "promoted":
+        more = ": takes writes" + ("" if pair.outage is None else f", after {format_duration(pair.outage)} without")
+    return f"{pair.name}: {pair.phase}{more}"
 
 
-class PlainBoard:
+class PairLines:
     """Elsewhere than in a terminal: nothing is shown before something changes."""
 
     def open(self) -> None:
@@ -59,8 +59,8 @@ class PlainBoard:
     def close(self) -> None:
         """Nothing is held."""
 
-    def changed(self, line: Line) -> None:
-        console.note(change_of(line))
+    def changed(self, pair: PairPhase) -> None:
+        console.note(change_of(pair))
 
 
 STYLES: dict[Phase, str] = {
@@ -78,23 +78,23 @@ STYLES: dict[Phase, str] = {
 """The first ones are shown where a terminal has too few lines for all."""
 
 
-class LiveBoard(Display, PlainBoard):
+class PairTable(Display, PairLines):
     """The totals and the longest outage so far under a row for each pair. What has ended badly is printed, and stays.
 
     It never takes more lines than the terminal has.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, phases: PairPhases) -> None:
         super().__init__()
-        self._board = board
+        self._phases = phases
 
-    def changed(self, line: Line) -> None:
-        if line.phase in ("failed", "half-way", "refused"):
-            super().changed(line)
+    def changed(self, pair: PairPhase) -> None:
+        if pair.phase in ("failed", "half-way", "refused"):
+            super().changed(pair)
 
     def __rich__(self) -> Group:
         width, order = self.console.width, list(STYLES)
-        pairs = sorted(self._board.lines.values(), key=lambda one: order.index(one.phase))
+        pairs = sorted(self._phases.pairs.values(), key=lambda one: order.index(one.phase))
         shown = pairs[: max(1, self.console.height - 4)]
         names = min(max((len(one.name) for one in shown), default=0), width // 2)
         rows = [self._row(one, names) for one in sorted(shown, key=lambda one: one.name)]
@@ -104,19 +104,19 @@ class LiveBoard(Display, PlainBoard):
             row.truncate(width, overflow="ellipsis")
         return Group(*rows, totals)
 
-    def _row(self, one: Line, names: int) -> Text:
-        held = self._board.clock() - one.held_since if one.held_since is not None else one.outage
+    def _row(self, one: PairPhase, names: int) -> Text:
+        outage = self._phases.outage_of(one)
         text = "" if one.phase == "done" else printable_line(emitted(one.text))  # that it is says enough
         row = Text(f"{shortened(one.name, names):{names}} ")
         row.append(f"{one.phase:9}", style=STYLES[one.phase])
-        return row.append(f" {format_duration(held) if held else '':>9} {text}")
+        return row.append(f" {format_duration(outage) if outage else '':>9} {text}")
 
     def _totals(self) -> Text:
-        counts = {phase: self._board.count(phase) for phase in STYLES}
+        counts = {phase: self._phases.count(phase) for phase in STYLES}
         under_way = sum(count for phase, count in counts.items() if phase not in (*ENDS, "waiting"))
         parts = [f"{counts['waiting']} waiting", f"{under_way} under way"]
         parts += [f"{counts[phase]} {phase}" for phase in ENDS if counts[phase] or phase == "done"]
-        longest, whose = self._board.longest
+        longest, whose = self._phases.longest
         outage = f"; longest outage {format_duration(longest)}: {whose}" if whose and longest else ""
         return Text(", ".join(parts) + outage)
 

@@ -1,0 +1,93 @@
+"""In which phase each pair is, computed from the events of all runs, for the live table and the report."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ccr_avn.plan import events
+
+Phase = Literal[
+    "waiting", "checking", "fenced", "promoting", "promoted", "closing", "done", "refused", "half-way", "failed"
+]
+CLOSING = ("audit", "close", "closed", "power-off")
+ENDS: tuple[Phase, ...] = ("done", "refused", "half-way", "failed")
+
+
+@dataclass(slots=True, kw_only=True)
+class PairPhase:
+    """``since``: when its phase began, on the clock. ``outage``: seconds in which no writes were accepted; until it is
+    over, ``no_writes_since``. ``past``: the phases before, each with its beginning and end."""
+
+    name: str
+    since: float
+    phase: Phase = "waiting"
+    no_writes_since: float | None = None
+    outage: float | None = None
+    text: str = ""
+    past: list[tuple[Phase, float, float]] = field(default_factory=list)
+
+
+class PairPhases:
+    """``changed`` is called after each change of a phase, in the thread of the pair."""
+
+    def __init__(self, names: Iterable[str], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.changed: Callable[[PairPhase], None] = lambda _: None
+        self.pairs = {name: PairPhase(name=name, since=clock()) for name in names}
+        self._one_at_a_time = threading.Lock()
+
+    def saw(self, name: str, event: events.Event) -> None:
+        pair = self.pairs[name]
+        match event:
+            case events.RunStarted():
+                self._enter(pair, "checking")
+            case events.ChangeStarted(slug="fence"):
+                pair.no_writes_since = self.clock()
+            case events.StepDone(slug="fence", outcome="changed"):
+                self._enter(pair, "fenced")
+            case events.ChangeStarted(slug="promote"):
+                self._enter(pair, "promoting")
+            case events.StepDone(slug="promote", outcome="found"):
+                pair.no_writes_since = None  # another run sent it: this one did not see the whole pause
+            case events.StepDone(slug="accepts-writes"):
+                if pair.no_writes_since is not None:
+                    pair.outage, pair.no_writes_since = self.clock() - pair.no_writes_since, None
+                self._enter(pair, "promoted")
+            case events.StepStarted(slug=slug) if slug in CLOSING and pair.phase == "promoted":
+                self._enter(pair, "closing")
+            case _:
+                pass
+
+    def ended(self, name: str, phase: Phase, text: str) -> None:
+        pair = self.pairs[name]
+        pair.text, pair.no_writes_since = text, None
+        self._enter(pair, phase)
+
+    def withdrawn(self, name: str) -> None:
+        """It was checked ahead of a turn that did not come: it waits, as those that were not."""
+        self._enter(self.pairs[name], "waiting")
+
+    def count(self, phase: Phase) -> int:
+        return sum(pair.phase == phase for pair in self.pairs.values())
+
+    @property
+    def longest(self) -> tuple[float, str]:
+        """The longest outage so far, one that goes on included, and whose it is; 0 and nothing where there was none."""
+        return max(((self.outage_of(pair), pair.name) for pair in self.pairs.values()), default=(0.0, ""))
+
+    def outage_of(self, pair: PairPhase) -> float:
+        """So far, in seconds; 0: there was none, or it was not seen as a whole."""
+        since = pair.no_writes_since
+        return self.clock() - since if since is not None else pair.outage or 0.0
+
+    def _enter(self, pair: PairPhase, phase: Phase) -> None:
+        if phase == pair.phase:
+            return
+        now = self.clock()
+        if pair.phase != "waiting":
+            pair.past.append((pair.phase, pair.since, now))
+        pair.phase, pair.since = phase, now
+        with self._one_at_a_time:
+            self.changed(pair)
