@@ -88,7 +88,7 @@ class NotProven(CcrError):
 class Unreachable(NotProven):
     """A data plane could not be asked: network, TLS, credentials or a missing address.
 
-    ``passing``: whether waiting may mend it (a refused connection may; a wrong password does not).
+    ``passing``: whether waiting may help (against a refused connection it may, against a wrong password not).
     """
 
     def __init__(self, what: str, *, detail: str = "", hint: str = "", passing: bool = True) -> None:

@@ -50,7 +50,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Command:
-    """What a fork is told to be."""
+    """What a fork is to run."""
 
     argv: tuple[str, ...]
     nice: int

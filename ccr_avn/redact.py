@@ -23,7 +23,7 @@ SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"(?i)([\"'](?:\w*password|auth_token)[\"']\s*[:=]\s*)(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"),
         r'\1"<redacted>"',
     ),
-    # how a header is told of that can't be sent: its token has a line break, or the like
+    # of a header that can't be sent: its token has a line break, or the like
     (re.compile(r"(?s)(['\"])(aivenv1 ).*?(?<!\\)\1"), rf"\1\2{REDACTED}\1"),
     (re.compile(rf"(aivenv1 )(?!{REDACTED})\S+"), rf"\1{REDACTED}"),
     # how a server answers AUTH that it does not know
@@ -41,7 +41,7 @@ _known: set[str] = set()
 
 def remember(password: str | None) -> None:
     """From now on this password is shown nowhere, however it is written."""
-    if not password or password in _known:  # every list of services tells them again
+    if not password or password in _known:  # every list of services has them again
         return
     for spelling in _spellings(password):
         if len(spelling) >= LEAST and spelling != REDACTED:

@@ -53,9 +53,9 @@ def fitting(hint: str, options: Container[str]) -> str:
     """
     kept = []
     for part in re.split(r"(?=; |, or )", hint):
-        told = re.sub(r"--[a-z-]+-timeout", "--timeout", part) if "--timeout" in options else part
+        renamed = re.sub(r"--[a-z-]+-timeout", "--timeout", part) if "--timeout" in options else part
         if COMMAND.search(part):
             kept.append(part)
-        elif all(one in options for one in OPTION.findall(told)):
-            kept.append(told)
+        elif all(one in options for one in OPTION.findall(renamed)):
+            kept.append(renamed)
     return re.sub(r"^(; |, or )", "", "".join(kept)) or "run the same command again"

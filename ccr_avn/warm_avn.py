@@ -18,7 +18,7 @@ def _warm_up() -> None:
     os.close(nowhere)
     os.environ.pop("PYTHONSAFEPATH", None)
     sys.path.insert(0, str(Path(sys.executable).parent))  # as a script of that folder has it
-    import_module("ccr_avn.loaded_avn")  # every fork is told in its words what it is
+    import_module("ccr_avn.loaded_avn")  # which unpickles what each fork is to run
     entry: Any = import_module("aiven.client.__main__")
     with suppress(ImportError):
         import_module("netrc")  # `requests` does, when it sends

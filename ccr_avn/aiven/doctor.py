@@ -86,7 +86,7 @@ def _ask(path: str, call: Call[Any], deadline: float) -> Any:
 
 
 def _judged(name: str, answer: Any, seen: str, refused: str, bad: Verdict = "FAIL") -> Check:
-    """``refused``: what to do where the platform said no. Of a network that is down or an old token, avn's failure tells."""
+    """``refused``: what to do where the platform said no. A network that is down, or an old token, explains itself."""
     if answer is None:
         return Check(name=name, verdict="WARN", seen=f"there is no service yet whose {name} could be listed")
     if not isinstance(answer, AvnError):

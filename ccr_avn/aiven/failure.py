@@ -21,7 +21,7 @@ _STATUS = (
 )
 _CLASS = re.compile(r"(?:command failed: )?(?:[\w.]+\.)?(\w+)(?::|$)")
 _LIMITED = re.compile(r"\b(rate limit|too many requests)\b", re.IGNORECASE)
-"""`service update` tells the API's message without its status."""
+"""`service update` shows the API's message without its status."""
 _AGAIN = re.compile(r"try again in (\d+(?:\.\d+)?) ?s\b")
 
 

@@ -12,7 +12,7 @@ FROM = "ccr_promoted_from"
 """The tag that names the old primary."""
 
 LINEAGE = "ccr_promoted_lineage"
-"""The tag that tells namesakes apart: ``OLD-NEW-REPLID``, both creation times in seconds since 1970.
+"""The tag that distinguishes namesakes: ``OLD-NEW-REPLID``, both creation times in seconds since 1970.
 
 Tags hold 64 characters: twice ten digits, forty of the replication ID and two dashes are 62.
 """

@@ -123,7 +123,7 @@ class Service(Fact):
     is_cluster: bool = Field(alias="is_cluster_plan", default=False)
     protected: bool = Field(alias="termination_protection", default=False)
     vpc: str | None = Field(alias="project_vpc_id", default=None)
-    created: datetime | None = Field(alias="create_time", default=None)  # tells namesakes apart
+    created: datetime | None = Field(alias="create_time", default=None)  # distinguishes namesakes
     node_count: int | None = None
     nodes: tuple[NodeState, ...] = Field(alias="node_states", default=())
     user_config: Mapping = Field(default_factory=dict)
@@ -200,7 +200,7 @@ class Vpc(Fact):
 
 
 class Offer(NamedTuple):
-    """What a plan is in a cloud; None: not told."""
+    """What a plan is in a cloud; None: not known."""
 
     memory_mb: float | None = None  # of a node
     usd_an_hour: float | None = None
@@ -239,7 +239,7 @@ def family(stdout: str, names: tuple[str, ...], recorded: Iterable[Recorded]) ->
     Raises:
         AvnError: one that is named can't be read.
     """
-    rows = {_told(row, "service_name"): row for row in listed(stdout)}
+    rows = {_text(row, "service_name"): row for row in listed(stdout)}
     named = {name: rows[name] for name in names if name in rows}
     known = {*names}.union(*(_sources(row) for row in named.values()))
     known |= {one.new for one in recorded if one.origin.name in known}
@@ -319,7 +319,7 @@ def objects(stdout: str) -> tuple[dict[str, Any], ...]:
     return tuple(found)
 
 
-def _told(row: Any, key: str) -> str:
+def _text(row: Any, key: str) -> str:
     value = row.get(key) if isinstance(row, dict) else None
     return value if isinstance(value, str) else ""
 
@@ -327,8 +327,8 @@ def _told(row: Any, key: str) -> str:
 def _sources(row: Any) -> set[str]:
     """Whom a service follows, and whom its tags name as its old primary."""
     rows = _objects_in(row, "service_integrations")
-    follows = {_told(one, "source_service") for one in rows if _told(one, "dest_service") == _told(row, "service_name")}
-    return {*follows, _told(row.get("tags") if isinstance(row, dict) else None, FROM)} - {""}
+    follows = {_text(one, "source_service") for one in rows if _text(one, "dest_service") == _text(row, "service_name")}
+    return {*follows, _text(row.get("tags") if isinstance(row, dict) else None, FROM)} - {""}
 
 
 def _may_be_replicated(kind: Any) -> bool:

@@ -67,7 +67,7 @@ def default_project() -> str:
 
 
 def known(path: str) -> Program:
-    """The same for an avn that was found, without starting it: its installation tells, else it is not asked.
+    """The same for an avn that was found, without starting it: by what is installed beside it.
 
     One that does not know what it is asked is looked at again: see :func:`too_old`.
 

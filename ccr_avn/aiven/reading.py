@@ -83,8 +83,12 @@ def salvaged(shape: type[M], row: Any) -> M:
         except (ValueError, RecursionError) as error:
             raise unreadable(error) from None
         else:
-            told = tuple(dict.fromkeys(notes))
-            return found.model_copy(update={"left_out": told}) if told and "left_out" in shape.model_fields else found
+            left_out = tuple(dict.fromkeys(notes))
+            return (
+                found.model_copy(update={"left_out": left_out})
+                if left_out and "left_out" in shape.model_fields
+                else found
+            )
 
 
 def _without(shape: type[M], row: Any, error: ValidationError) -> tuple[Any, list[str]]:
@@ -120,8 +124,8 @@ def unreadable(error: Exception) -> AvnError:
         first = error.errors(include_input=False, include_url=False)[0]
         detail = f"{'.'.join(str(part) for part in first['loc']) or 'the answer'}: {first['type']}"
     else:
-        told = str(error) if isinstance(error, TypeError) else type(error).__name__  # those are our own words
-        detail = "not JSON" if isinstance(error, json.JSONDecodeError) else told
+        own = str(error) if isinstance(error, TypeError) else type(error).__name__  # those are our own words
+        detail = "not JSON" if isinstance(error, json.JSONDecodeError) else own
     return AvnError(
         "avn's answer can't be parsed",
         detail=detail,

@@ -1,6 +1,7 @@
 """`ccr-avn doctor`."""
 
 import time
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -30,19 +31,18 @@ def doctor(
     if not no_preload:
         preload_avn(find_avn(avn))
     found, now = drills.newest(project), time.time()
-    told_of = [f"{primary}: {one.describe(now)}" for primary, one in sorted(found.items())]
+    last_drills = [f"{primary}: {one.describe(now)}" for primary, one in sorted(found.items())]
     none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tests what a switchover relies on"
     checks = (
         *examine(avn, Project(project), service_type, call_timeout),
         Check(
             name="last drill",
             verdict="OK" if found and all(one.ok for one in found.values()) else "WARN",
-            seen="; ".join(told_of) or none,
+            seen="; ".join(last_drills) or none,
         ),
     )
     if json:
-        told = [{"name": check.name, "verdict": check.verdict, "seen": check.seen} for check in checks]
-        console.envelope("doctor", ok=not failed(checks), changed=False, checks=told)
+        console.envelope("doctor", ok=not failed(checks), changed=False, checks=[asdict(check) for check in checks])
     else:
         for check in checks:
             console.say(f"{check.name}: {check.verdict} ({check.seen})")
