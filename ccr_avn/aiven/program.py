@@ -12,8 +12,8 @@ from typing import Any
 from ccr_avn import process
 from ccr_avn.aiven import avn, failure
 from ccr_avn.errors import UsageError
-from ccr_avn.plan.asking import World
 from ccr_avn.plan.outcome import TooOld
+from ccr_avn.plan.reads import World
 
 OLDEST = (2, 14, 8)
 """The first avn with `service backup-list`."""

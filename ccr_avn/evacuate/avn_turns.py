@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from threading import Semaphore
 
 from ccr_avn.aiven import failure
-from ccr_avn.plan.asking import RATE_LIMITED
 from ccr_avn.plan.outcome import TOO_MANY
+from ccr_avn.plan.reads import RATE_LIMITED
 from ccr_avn.process import Answer
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0

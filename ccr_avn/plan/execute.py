@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from ccr_avn.clock import poll
 from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Refused, Unreachable, note
 from ccr_avn.plan import events
-from ccr_avn.plan.asking import FailedChange, Reader, World
 from ccr_avn.plan.model import Act, Answers, Call, Finding, Plan, Poll, Sent, Step, fill, go, wait
-from ccr_avn.plan.outcome import TooOld, joined, timed_out, whole
+from ccr_avn.plan.outcome import FailedChange, TooOld, joined, timed_out, whole
+from ccr_avn.plan.reads import Reader, World
 
 T = TypeVar("T")
 
@@ -159,8 +159,8 @@ class Run:
             try:
                 return self._settle_doubt(step, failure, at), "changed"
             except AvnError:
-                pause = failure.told.again_in or min(2.0**sent, LAG)
-                if not step.again or failure.told.refused or self._now() + pause > began + step.poll.limit:
+                pause = failure.cause.again_in or min(2.0**sent, LAG)
+                if not step.again or failure.cause.refused or self._now() + pause > began + step.poll.limit:
                     raise
             self._put_off(step, failure.detail, pause)
 
@@ -180,8 +180,8 @@ class Run:
         put_off = 0.0
         while True:
             failure = self._send(step, change)
-            told = failure and failure.told
-            pause = self._reader.put_off(told.status, told.again_in, put_off) if told else None
+            cause = failure and failure.cause
+            pause = self._reader.put_off(cause.status, cause.again_in, put_off) if cause else None
             if failure is None or pause is None:
                 return failure
             self.changed = failure.changed_before

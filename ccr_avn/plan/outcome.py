@@ -1,12 +1,13 @@
-"""How a command of a plan failed, as far as the executor needs to know; the parser of avn's answer is passed in."""
+"""How a read or a change of a plan failed, and what to say of it; the parser of avn's answer is passed in."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.errors import AvnError, CcrError, Refused
+from ccr_avn.errors import AvnError, CcrError, Changed, Refused
 
 if TYPE_CHECKING:
-    from ccr_avn.plan.model import Finding, Poll, Step
+    from ccr_avn.plan.model import Call, Finding, Poll, Step
+    from ccr_avn.process import Answer
 
 PASSING_STATUS = (408, 417, 425, 429)
 """Refusals that may pass with time; every other 4xx is final."""
@@ -49,6 +50,62 @@ class AvnFailed(AvnError):
 
 class TooOld(Refused):
     """This avn can't do the job, so nothing more is asked of it."""
+
+
+AGAIN = "run the same command again: it checks the current state and resumes from there"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedChange:
+    """A change that did not end with exit 0."""
+
+    answer: "Answer"
+    cause: Failure
+    change: "Call[None]"
+    changed_before: Changed
+
+    @property
+    def silent(self) -> bool:
+        """Whether it ended without output, so that its effect is unknown."""
+        return self.answer.expired or self.answer.code < 0
+
+    @property
+    def refused(self) -> bool:
+        """Whether the platform said no. Not found is no such answer: what was to be changed may be gone by it."""
+        status = self.cause.status
+        return not self.silent and status is not None and 400 <= status < 500 and status not in (404, 408)
+
+    @property
+    def detail(self) -> str:
+        return self.cause.reason
+
+    @property
+    def why(self) -> str:
+        if not self.answer.started:
+            return f"it was not sent: {self.detail}"
+        return f"it failed ({self.detail}); checking whether the request took effect"
+
+    def error(self, detail: str = "") -> AvnError:
+        hint = self._hint() or AGAIN
+        return AvnError(f"`{spelled(self.answer.argv)}` failed", detail=detail or self.cause.reason, hint=hint)
+
+    def _hint(self) -> str:
+        """What can help against this very failure; where it is a passing one that is to run it again."""
+        cause = self.cause
+        if cause.status is None and cause.hint:
+            return cause.hint  # the network, or avn itself: nothing that the change's own hint is about
+        if not self.change.hints:
+            return self.change.hint
+        if cause.status is not None:
+            return self.change.hints.get(cause.status, "") or cause.hint
+        return cause.hint or ("" if self.silent else self.change.hint)
+
+
+def spelled(argv: tuple[str, ...]) -> str:
+    """The command's words up to the first option: enough to know it, short enough for a line."""
+    words = list(argv[1:])
+    first = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
+    return " ".join(["avn", *words[:first]])
 
 
 def whole(error: CcrError) -> str:

@@ -9,8 +9,8 @@ import pytest
 
 from ccr_avn.errors import AvnError, NotProven, Refused, TimedOut, Unreachable
 from ccr_avn.plan import events
-from ccr_avn.plan.asking import BRIEFLY, MISSES, NEW_MISSES, RATE_LIMITED
 from ccr_avn.plan.model import Answers, Call, Finding, Gate, Later, Poll, Probe, Step, go, todo, wait
+from ccr_avn.plan.reads import BRIEFLY, MISSES, NEW_MISSES, RATE_LIMITED
 from ccr_avn.process import Answer
 from tests.support.executed import Fake, answer, call, change, made, plan, probe, says, says_of_a_change, step
 

@@ -1,4 +1,4 @@
-"""Runs reads and changes of a plan: retries reads on passing failures, never changes; resolves doubt about a change."""
+"""How a plan asks: reads are asked again after passing failures, or when Aiven says to slow down."""
 
 import math
 import random
@@ -12,7 +12,7 @@ from ccr_avn.clock import monotonic, sleep
 from ccr_avn.errors import AvnError, CcrError, Changed, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Answers, Call, Probe, Step, fill
-from ccr_avn.plan.outcome import ABSENT, TOO_MANY, AvnFailed, Failure
+from ccr_avn.plan.outcome import ABSENT, TOO_MANY, AvnFailed, Failure, spelled
 
 T = TypeVar("T")
 
@@ -70,11 +70,9 @@ class Reader:
         self._emit = emit
         self._now = now
         self._sleep = sleep
-        self.refused = False  # whether a check did: what else can be told at once is told, and nothing is waited for
+        self.refused = False  # whether a check did: the others still look once, and nothing is waited for
         self._answered = False  # whether any avn read has succeeded yet
-        self._fresh: tuple[Any, Any] | None = (
-            None  # the last read with how it was read, while nothing has happened since
-        )
+        self._fresh: tuple[Any, Any] | None = None  # the last read, and how it was read: until something happens
 
     def forget(self) -> None:
         """Something happened, or time passed: the last read is old."""
@@ -92,27 +90,28 @@ class Reader:
             try:
                 answer = self.ask(step.read, seen, BRIEFLY if step.brief else math.inf)
             except (AvnError, Unreachable) as error:
-                pause = self.put_off(getattr(error, "status", None), getattr(error, "again_in", None), put_off)
-                if pause is not None and not step.brief:
-                    put_off += pause
-                    self._emit(
-                        events.Missed(at=self._now(), slug=step.slug, why=error.what, again_in=pause, asked=True)
-                    )
-                    self._sleep(pause)
-                    continue
-                misses += 1
                 asked = getattr(error, "again_in", None)
-                put_off += asked or 0.0
-                if step.brief or misses > self._forgiven(error, changed=changed) or put_off > RATE_LIMITED:
+                shared = None if step.brief else self.put_off(getattr(error, "status", None), asked, put_off)
+                put_off += (asked or 0.0) if shared is None else shared
+                misses += shared is None
+                if shared is None and (
+                    step.brief or misses > self._forgiven(error, changed=changed) or put_off > RATE_LIMITED
+                ):
                     raise
-                pause = asked or min(0.25 * 2.0 ** (misses - 1), 5.0)
-                pause *= 0.75 + 0.5 * self._world.jitter() if asked is None else 1.0 + 0.1 * self._world.jitter()
+                pause = self._pause(asked, misses) if shared is None else shared
                 why = f"{error.what}: {error.detail}" if error.detail else error.what
-                self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause, asked=bool(asked)))
+                by_aiven = bool(asked) or shared is not None
+                self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause, asked=by_aiven))
                 self._sleep(pause)
             else:
                 self._fresh = (key, answer) if key else None
                 return answer
+
+    def _pause(self, asked: float | None, misses: int) -> float:
+        """Until the next try, in seconds; ``asked``: by Aiven."""
+        if asked:
+            return asked * (1.0 + 0.1 * self._world.jitter())
+        return float(min(0.25 * 2.0 ** (misses - 1), 5.0) * (0.75 + 0.5 * self._world.jitter()))
 
     def put_off(self, status: int | None, again_in: float | None, so_far: float) -> float | None:
         """How long to wait where many runs share the platform's patience; None: it is none of that, or long enough."""
@@ -139,81 +138,25 @@ class Reader:
             return read.read(seen)
         answer = self._world.known(read) or self.avn(fill(read.argv, seen), at_most)
         if answer.code != 0:
-            told = self._world.explain(answer)
-            if told.status == ABSENT and read.absent is not None:
+            failure = self._world.explain(answer)
+            if failure.status == ABSENT and read.absent is not None:
                 self._answered = True
                 return read.absent
-            raise self._failed(answer, told, read.hint)
+            raise self._failed(answer, failure, read.hint)
         parsed = read.parse(answer.stdout)
         self._answered = True
         return parsed
 
-    def _failed(self, answer: process.Answer, told: Failure, hint: str) -> CcrError:
+    def _failed(self, answer: process.Answer, failure: Failure, hint: str) -> CcrError:
         """An avn that does not know what it is asked may be too old: then that is what is said."""
         if answer.code == USAGE and (old := self._world.too_old(self._world.run)):
             return old
         return AvnFailed(
             f"`{spelled(answer.argv)}` failed",
-            told,
+            failure,
             hint=hint or "`ccr-avn doctor` shows whether avn, the token, the project and the network are fine",
             hopeless=answer.code == USAGE,
         )
 
     def avn(self, argv: tuple[str, ...], at_most: float = math.inf) -> process.Answer:
         return self._world.run((self._world.avn, *argv[1:]), deadline=min(self._world.call_timeout, at_most))
-
-
-AGAIN = "run the same command again: it checks the current state and resumes from there"
-
-
-@dataclass(frozen=True, slots=True)
-class FailedChange:
-    """A change that did not end with exit 0."""
-
-    answer: process.Answer
-    told: Failure
-    change: Call[None]
-    changed_before: Changed
-
-    @property
-    def silent(self) -> bool:
-        """Whether it ended without output, so that its effect is unknown."""
-        return self.answer.expired or self.answer.code < 0
-
-    @property
-    def refused(self) -> bool:
-        """Whether the platform said no. Not found is no such answer: what was to be changed may be gone by it."""
-        status = self.told.status
-        return not self.silent and status is not None and 400 <= status < 500 and status not in (404, 408)
-
-    @property
-    def detail(self) -> str:
-        return self.told.reason
-
-    @property
-    def why(self) -> str:
-        if not self.answer.started:
-            return f"it was not sent: {self.detail}"
-        return f"it failed ({self.detail}); checking whether the request took effect"
-
-    def error(self, detail: str = "") -> AvnError:
-        hint = self._hint() or AGAIN
-        return AvnError(f"`{spelled(self.answer.argv)}` failed", detail=detail or self.told.reason, hint=hint)
-
-    def _hint(self) -> str:
-        """What can help against this very failure; where it is a passing one that is to run it again."""
-        told = self.told
-        if told.status is None and told.hint:
-            return told.hint  # the network, or avn itself: nothing that the change's own hint is about
-        if not self.change.hints:
-            return self.change.hint
-        if told.status is not None:
-            return self.change.hints.get(told.status, "") or told.hint
-        return told.hint or ("" if self.silent else self.change.hint)
-
-
-def spelled(argv: tuple[str, ...]) -> str:
-    """The command's words up to the first option: enough to know it, short enough for a line."""
-    words = list(argv[1:])
-    first = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
-    return " ".join(["avn", *words[:first]])
