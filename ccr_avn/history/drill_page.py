@@ -30,7 +30,7 @@ def page(story: Story) -> Page | None:
     made = story.step(CREATE)
     if story.command != "drill" or made is None or made.sent is None:
         return None
-    so_far = assumptions.table(step.facts for step in story.steps)  # of a drill that was killed
+    so_far = assumptions.table(step.found.facts for step in story.steps)  # of a drill that was killed
     every = story.result.assumptions or tuple(map(Assumption.model_validate, so_far))
     rows = sorted((one for one in every if one.outcome in ORDER), key=lambda one: ORDER.index(one.outcome))
     counted = [(outcome, sum(one.outcome == outcome for one in rows)) for outcome in ORDER]

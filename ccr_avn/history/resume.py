@@ -130,9 +130,9 @@ def reopening(story: Story) -> dict[str, Any]:
     It stands in the journal before anything is changed: afterwards nobody else knows it.
     """
     pair = story.step("pair")
-    if story.command != "switchover" or pair is None or "ip_filter" not in pair.facts or not story.primary:
+    if story.command != "switchover" or pair is None or "ip_filter" not in pair.found.facts or not story.primary:
         return {}
-    before = pair.facts["ip_filter"]
+    before = pair.found.facts["ip_filter"]
     if networks(before) == [NOBODY]:
         return {}  # it was closed already; an earlier run has the one from before
     setting = Setting(project=Project(story.facts.project or None))

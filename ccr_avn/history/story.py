@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ccr_avn.errors import Changed
@@ -30,11 +30,12 @@ Span = tuple[str, float, float]
 State = Literal["done", "failed", "open", "not confirmed"]
 """open: the journal has no end; not confirmed: the question was answered by no."""
 
-
 UNKNOWN = "a run whose beginning can't be read"
+NOTHING = Finding(verdict="wait", reason="")
+"""What was found where nothing was seen yet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Command:
     """One command and what it showed. ``seconds``: None where it is not known."""
 
@@ -58,7 +59,7 @@ class StepStory:
     purpose: str = ""
     rule: str = ""
     outcome: str = "not reached"
-    found: Finding | None = None
+    found: Finding = NOTHING
     doubt: str = ""
     undone: str = ""
     began: float | None = None
@@ -77,7 +78,8 @@ class StepStory:
                 self.began, self.purpose, self.rule = at, event.purpose, event.rule
             case Looked(finding=finding):
                 self.found = finding
-                self.waits += [at] if finding.verdict == "wait" else []
+                if finding.verdict == "wait":
+                    self.waits.append(at)
                 look = Command(kind="look", text=shlex.join(event.argv), finding=finding.reason)
                 if self.commands and (self.commands[-1].kind, self.commands[-1].text) == ("look", look.text):
                     self.commands.pop()
@@ -90,32 +92,24 @@ class StepStory:
                 self.commands.append(Command(kind="change", text=text, finding="no answer is known", final=event.final))
             case ChangeEnded():
                 self.answered, self.doubt = at, event.doubt
-                changes = [number for number, one in enumerate(self.commands) if one.kind == "change"]
-                if changes:
-                    last = self.commands[changes[-1]]
-                    self.commands[changes[-1]] = replace(last, finding=event.doubt, seconds=event.seconds)
+                self._answer(event)
             case StepDone():
                 self.done, self.found, self.outcome, self.ended = True, event.finding, event.outcome, at
                 self.began = max(0.0, at - event.seconds) if self.began is None else self.began
             case Undone():
                 self.undone = f"not undone: {event.failed}" if event.failed else event.done or "undone"
 
-    @property
-    def finding(self) -> str:
-        return self.found.reason if self.found and self.found.reason else self.doubt
+    def _answer(self, event: ChangeEnded) -> None:
+        for change in [one for one in self.commands if one.kind == "change"][-1:]:
+            change.finding, change.seconds = event.doubt, event.seconds
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What its last finding says for programs."""
-        return dict(self.found.facts) if self.found else {}
+    def finding(self) -> str:
+        return self.found.reason or self.doubt
 
     @property
     def noted(self) -> Noted:
-        return Noted.model_validate(self.facts)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        return self.found.warnings if self.found else ()
+        return Noted.model_validate(self.found.facts)
 
     @property
     def shown(self) -> bool:
@@ -187,7 +181,7 @@ class Story:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(text for step in self.steps for text in step.warnings))
+        return tuple(dict.fromkeys(text for step in self.steps for text in step.found.warnings))
 
     @property
     def ended_as(self) -> str:
@@ -229,7 +223,7 @@ def summarize(record: Record) -> Story:
             if slug in steps and not isinstance(event, Undone):
                 current = steps[slug]
             step = steps.get(slug, current)  # the look that settles a doubt has a slug of its own
-            only_repeats = isinstance(event, StepDone) and step.found is not None
+            only_repeats = isinstance(event, StepDone) and step.found is not NOTHING
             step.add(event, at)
             if isinstance(event, (Looked, StepDone)) and not only_repeats:
                 behind = Noted.model_validate(event.finding.facts).lag_bytes
