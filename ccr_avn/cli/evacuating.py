@@ -137,9 +137,8 @@ class Evacuation:
         return selection
 
     def _look_at(self, pairs: tuple[Pair, ...]) -> Looks:
-        given = self.given
-        related = tuple(one for one in pairs if one.counts)
-        return look_at_all(related, limit=given.data_timeout, ca_file=given.setting.ca_file, route=given.setting.route)
+        services = [one for pair in pairs if pair.counts for one in pair.services]
+        return look_at_all(services, self.given.setting, limit=self.given.data_timeout)
 
     def _preview(self, selection: Selection) -> None:
         shown = {one.name: self._one(one).move().plan for one in selection.choices if one.moves}

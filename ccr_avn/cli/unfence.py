@@ -80,7 +80,7 @@ def _seen_on_servers(
 ) -> dict[str, tuple[str, ...]]:
     """Which services their servers show to have taken over under this pause, or to be doing so, and how."""
     others = tuple(one for one in services if one.name != old.name and one.source in (None, old.name))
-    looks = look_at_all((), limit=LIMIT, ca_file=asked.ca_file, route=asked.setting.route, more=(old, *others))
+    looks = look_at_all((old, *others), asked.setting, limit=LIMIT)
     states = {
         new.name: pair_state(new.integrations, old, new, (looks[old.name].side, side), recorded, now=time.time())
         for new in others

@@ -2,10 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccr_avn.aiven.avn import Project
@@ -13,7 +12,6 @@ from ccr_avn.aiven.lineage import origin_of
 from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import Unreachable
-from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.plan.execute import World
 from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
 from ccr_avn.procedures.lookup import ask_each
@@ -70,23 +68,15 @@ class Look:
 Looks = dict[str, Look]
 
 
-def look_at_all(
-    pairs: tuple[Pair, ...],
-    *,
-    limit: float,
-    ca_file: Path | None = None,
-    route: str | None = None,
-    more: tuple[Service, ...] = (),
-) -> Looks:
-    """One look at every service of ``pairs`` and of ``more``, in at most ``limit`` seconds for all of them.
+def look_at_all(services: Iterable[Service], setting: Setting, *, limit: float) -> Looks:
+    """One look at each of these, by name, in at most ``limit`` seconds for all of them.
 
     Primaries are asked after the replicas, so that a lag may be overstated but not understated.
     """
     until = time.monotonic() + limit
-    services = {one.name: one for one in (*more, *(side for pair in pairs for side in pair.services))}
-    replicas = {pair.replica.name for pair in pairs if pair.replica}
-    primaries = {pair.primary_name for pair in pairs if pair.replica} - replicas
-    setting = Setting(ca_file=ca_file, route=route)
+    known = {one.name: one for one in services}
+    replicas = {name for one in known.values() for name in (one.name if one.row else "", *one.replicas)}
+    primaries = {one.name for one in known.values() if one.replicas} - replicas
     looks: Looks = {}
     threads: dict[str, threading.Thread] = {}
 
@@ -96,21 +86,21 @@ def look_at_all(
     def start(names: Iterable[str]) -> None:
         for name in names:
             # Daemons: a name that is looked up for ever must not keep the command from ending.
-            thread = threading.Thread(target=look, args=(services[name],), daemon=True)
+            thread = threading.Thread(target=look, args=(known[name],), daemon=True)
             with suppress(RuntimeError):  # a limit of processes: that one is not asked
                 thread.start()
                 threads[name] = thread
 
-    def wait(names: Iterable[str], latest: float) -> None:
-        for name in names & threads.keys():
+    def wait(names: Collection[str], latest: float) -> None:
+        for name in threads.keys() & names:
             threads[name].join(max(0.0, latest - time.monotonic()))
 
-    start(services.keys() - primaries)
+    start(known.keys() - primaries)
     wait(replicas, until - limit / 2)
-    start(services.keys() & primaries)
-    wait(services.keys(), until + GRACE)
+    start(primaries)
+    wait(known, until + GRACE)
     late = Look(trouble=f"no answer within {limit:g} s", ours=True)  # a name that is looked up for ever; a busy machine
-    return {name: looks.get(name, late) for name in services}
+    return {name: looks.get(name, late) for name in known}
 
 
 def _look(service: Service, setting: Setting, until: float) -> Look:

@@ -39,21 +39,16 @@ def judged(
     pairs = with_expected(chosen(every, names), every, expected)
     any_single = any(not one.replica_name and one.drill is None for one in pairs)
     among = tuple(one for one in every if one.drill is None and one.primary) if any_single else ()
-    looks = None
-    if data_timeout is not None:
-        more = tuple(one.primary for one in among if one.primary)
-        looks = look_at_all(pairs, limit=data_timeout, ca_file=setting.ca_file, route=setting.route, more=more)
-    return pair_statuses(pairs, looks, known, among=among)
+    if data_timeout is None:
+        return pair_statuses(pairs, {}, known, among=among)
+    asked = [one for pair in pairs for one in pair.services] + [one.primary for one in among if one.primary]
+    return pair_statuses(pairs, look_at_all(asked, setting, limit=data_timeout), known, among=among)
 
 
 def pair_statuses(
-    pairs: tuple[Pair, ...], looks: Looks | None, known: Known, *, among: tuple[Pair, ...] = ()
+    pairs: tuple[Pair, ...], looks: Looks, known: Known, *, among: tuple[Pair, ...] = ()
 ) -> tuple[PairStatus, ...]:
-    """Every pair, and every service without a replica; ``looks`` None: data planes were not asked.
-
-    ``among``: the others, with which one may share its history.
-    """
-    looks = looks or {}
+    """Every pair, and every service without a replica. ``among``: the others, with which one may share its history."""
     later = _later((*among, *pairs), looks)
     found = []
     for pair in pairs:

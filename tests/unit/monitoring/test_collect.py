@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.program import world_of
+from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import Unreachable
-from ccr_avn.monitoring.collect import look_at_all
-from ccr_avn.monitoring.pairs import pairs_of
+from ccr_avn.monitoring.collect import ask_by_name, look_at_all
+from ccr_avn.procedures.steps import Setting
 from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.info import fetch_replication
 from tests.support.factories import row, service, side
+from tests.support.monitored import failed_over, linked, made
 
 
 def test_looks_end_at_their_limit_whatever_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +34,7 @@ def test_looks_end_at_their_limit_whatever_hangs(monkeypatch: pytest.MonkeyPatch
     shared = row("p0", "r0")
     pair = [service(name, shared, service_uri="rediss://u:p@h:1") for name in ("p0", "r0")]
     try:
-        found = look_at_all(pairs_of(models.services(json.dumps(pair))), limit=0.5)
+        found = look_at_all(models.services(json.dumps(pair)), Setting(), limit=0.5)
     finally:
         over.set()
     assert "no answer within 0.5 s" in found["r0"].trouble
@@ -65,7 +70,36 @@ def test_a_server_that_dribbles_is_cut_off_at_the_limit() -> None:
 def test_an_address_that_is_none_is_no_bug(uri: str) -> None:
     shared = row("p0", "r0")
     pair = [service(name, shared, service_uri=uri) for name in ("p0", "r0")]
-    found = look_at_all(pairs_of(models.services(json.dumps(pair))), limit=60)
+    found = look_at_all(models.services(json.dumps(pair)), Setting(), limit=60)
     assert {name: (one.trouble, one.ours) for name, one in found.items()} == {
         name: (f"the address of {name} can't be used", True) for name in ("p0", "r0")
     }
+
+
+def test_every_server_is_asked_also_one_that_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fetch_replication(where: Any, **_: Any) -> Any:
+        asked.append(where.service)
+        if where.service == "eu":
+            raise Answered("eu: the password was refused", passing=False)
+        raise Unreachable(f"{where.service}: no answer")
+
+    monkeypatch.setattr("ccr_avn.monitoring.collect.fetch_replication", fetch_replication)
+    services = [{**one, "service_uri": "rediss://u:p@h:1"} for one in (*linked(), *failed_over(), made("alone", 1))]
+    found = look_at_all(models.services(json.dumps(services)), Setting(), limit=60)
+    assert sorted(asked) == ["alone", "eu", "p0", "r0", "us"]
+    assert asked.index("r0") < asked.index("p0"), "a lag may be overstated, not understated"
+    assert (found["eu"].answered, found["us"].answered) == (True, False)
+
+
+def test_where_the_list_can_not_be_had_the_old_primary_is_asked_for_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {one.name: one for one in models.services(json.dumps(failed_over()))}
+
+    def ask_each(_: Any, __: Any, names: tuple[str, ...], *___: Any, **____: Any) -> Any:
+        return Rows(there[name] for name in names)
+
+    monkeypatch.setattr("ccr_avn.monitoring.collect.ask_each", ask_each)
+    world = world_of("avn", call_timeout=1)
+    found = ask_by_name(world, Project(), ("us",), lambda _: None)
+    assert {one.name for one in found} == {"us", "eu"}

@@ -1,39 +1,34 @@
-"""Which pairs there are and how they stand, from plain values; and the formats that tell it."""
+"""Which pairs there are and how they are, from plain values; and the formats that say it."""
 
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from ccr_avn import units
 from ccr_avn.errors import Refused
-from ccr_avn.files import PUBLIC, replace_file
 from ccr_avn.monitoring import nagios, prometheus
 from ccr_avn.monitoring.collect import Look, Looks
-from ccr_avn.monitoring.health import overall, pair_statuses
+from ccr_avn.monitoring.health import overall
 from ccr_avn.monitoring.pairs import chosen
-from ccr_avn.monitoring.status import Known, PairStatus
+from ccr_avn.monitoring.status import PairStatus
 from ccr_avn.output import tables
 from ccr_avn.valkey.replication import ReplicationInfo
 from tests.support.factories import listed, row, service, side
+from tests.support.monitored import NOW, UNASKED, judged, metrics
 
-NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)
-STRICT = Known(now=NOW, warn=500, crit=5000)
+STRICT = {"warn": 500, "crit": 5000}
 
 
 def backup(hours: float) -> dict[str, Any]:
     return {"backup_name": "b", "backup_time": (NOW - timedelta(hours=hours)).isoformat()}
 
 
-def one(
-    looks: Looks | None, *, known: Known | None = None, primary: dict[str, Any] | None = None, **more: Any
-) -> PairStatus:
+def one(looks: Looks, *, primary: dict[str, Any] | None = None, limits: Any = STRICT, **more: Any) -> PairStatus:
     """The pair eu/us with these looks."""
     shared = row("eu", "us", **more)
     pairs = listed(service("eu", shared, **(primary or {"backups": [backup(2)]})), service("us", shared))
-    [standing] = pair_statuses(pairs, looks, known or Known(now=NOW))
-    return standing
+    return judged(pairs, looks, **limits)["eu/us"]
 
 
 def both(primary: ReplicationInfo | None, replica: ReplicationInfo | None) -> Looks:
@@ -41,31 +36,48 @@ def both(primary: ReplicationInfo | None, replica: ReplicationInfo | None) -> Lo
 
 
 FINE = both(side("master", 1000), side("slave", 900))
+SYNCING = both(side("master", 9), side("slave", 9, sync_in_progress=True))
+TWO_MASTERS = both(side("master", 9), side("master", 9, run_id="x"))
+SILENT_HERE = {"eu": Look(side=side("master", 9)), "us": Look(trouble="no", ours=True)}
 
 
 def test_pairs_come_from_rows_in_either_direction() -> None:
     shared, other = row("eu", "us"), row("eu", "asia")
+    off, metric = row("a", "b", enabled=False), row("a", "b", integration_type="metrics")
     pairs = listed(
         service("us", shared),
         service("eu", shared, other),
         service("asia"),
-        service("alone"),
+        service("a", off, metric),
+        service("b"),
         service("pg1", service_type="pg"),
     )
-    assert [pair.name for pair in pairs] == ["alone", "eu/asia", "eu/us"]
+    assert [pair.name for pair in pairs] == ["a", "b", "eu/asia", "eu/us"]
 
 
-def test_what_is_not_enabled_or_of_another_kind_makes_no_pair() -> None:
-    pairs = listed(service("a", row("a", "b", enabled=False), row("a", "b", integration_type="metrics")), service("b"))
-    assert [pair.name for pair in pairs] == ["a", "b"]
+def test_what_the_replica_says_of_its_row_counts() -> None:
+    sides = service("eu", row("eu", "us")), service("us", row("eu", "us", active=False))
+    for services in (sides, sides[::-1]):
+        [pair] = listed(*services)
+        assert pair.integration == "inactive"
 
 
-def test_a_replica_whose_primary_is_gone_is_still_a_pair() -> None:
-    pairs = listed(service("us", row("eu", "us")))
-    assert pairs[0].name == "eu/us"
-    [standing] = pair_statuses(pairs, None, Known(now=NOW))
-    assert standing.health == "critical"
-    assert standing.as_dict()["primary"]["state"] == "gone"
+def test_rows_that_say_less_than_they_should() -> None:
+    hidden = judged(listed(service("us", row("x", "us", source_service=None))))["?/us"]
+    assert (hidden.standing, hidden.health) == ("pair", "warning")
+    unlisted = judged(listed(service("eu", row("eu", "us"))))["eu/us"]
+    assert (unlisted.health, unlisted.reasons[0]) == ("critical", "us no longer exists")
+    gone = judged(listed(service("us", row("eu", "us"))))["eu/us"]
+    assert (gone.health, gone.as_dict()["primary"]["state"]) == ("critical", "gone")
+
+
+def test_a_namesake_of_a_primary_in_another_project_is_a_stranger() -> None:
+    far = row("eu", "us", source_project="theirs", dest_project="ours")
+    found = judged(listed(service("us", far), service("eu")), {"us": Look(side=side("slave"))})
+    assert (found["eu/us"].health, found["eu/us"].link) == ("ok", "up, primary unknown")
+    assert found["eu/us"].as_dict()["primary"]["state"] == "elsewhere"
+    assert found["eu/us"].pair.primary is None
+    assert found["eu"].standing == "single"
 
 
 def test_names_choose_and_unknown_ones_are_refused() -> None:
@@ -78,23 +90,20 @@ def test_names_choose_and_unknown_ones_are_refused() -> None:
 
 
 def test_a_pair_that_is_fine() -> None:
-    standing = one(FINE)
-    assert (standing.health, standing.link, standing.lag_bytes, standing.last_io_seconds) == ("ok", "up", 100, 1)
-    assert standing.backup_age == 7200
-    assert standing.exposure == ("single node", "termination protection off (eu, us)")
-
-
-def test_without_the_data_plane_nothing_is_said_of_it() -> None:
-    standing = one(None)
-    assert (standing.health, standing.link, standing.lag_bytes) == ("ok", "-", None)
+    found = one(FINE)
+    assert (found.health, found.link, found.lag_bytes, found.last_io_seconds) == ("ok", "up", 100, 1)
+    assert found.backup_age == 7200
+    assert found.exposure == ("single node", "termination protection off (eu, us)")
+    unasked = one(UNASKED)
+    assert (unasked.health, unasked.link, unasked.lag_bytes) == ("ok", "-", None)
 
 
 @pytest.mark.parametrize(
     ("looks", "health", "link", "reason"),
     [
         (both(side("master", 9), side("slave", 9, link_status="down", link_down_seconds=7)), "critical", "down", "7 s"),
-        (both(side("master", 9), side("slave", 9, sync_in_progress=True)), "warning", "syncing", "full sync"),
-        (both(side("master", 9), side("master", 9, run_id="x")), "critical", "no primary", "no primary"),
+        (SYNCING, "warning", "syncing", "full sync"),
+        (TWO_MASTERS, "critical", "no primary", "no primary"),
         (both(side("master", 9), side("master", 9)), "critical", "same server", "the same server"),
         (both(side("slave", 9, run_id="x"), side("slave", 9)), "critical", "not a primary", "itself a replica"),
         (
@@ -104,7 +113,7 @@ def test_without_the_data_plane_nothing_is_said_of_it() -> None:
             "replication ID",
         ),
         ({"eu": Look(trouble="timed out"), "us": Look(side=side("slave", 9))}, "critical", "up, primary unknown", "eu"),
-        ({"eu": Look(side=side("master", 9)), "us": Look(trouble="no", ours=True)}, "unknown", "unknown", "us: no"),
+        (SILENT_HERE, "unknown", "unknown", "us: no"),
         (both(side("master", 5000), side("slave", 0)), "critical", "up", "5000 bytes behind"),
         (both(side("master", 500), side("slave", 0)), "warning", "up", "500 bytes behind"),
         (both(side("master", 5), side("slave", 9)), "ok", "up", ""),
@@ -113,9 +122,9 @@ def test_without_the_data_plane_nothing_is_said_of_it() -> None:
     ],
 )
 def test_verdicts(looks: Looks, health: str, link: str, reason: str) -> None:
-    standing = one(looks, known=STRICT)
-    assert (standing.health, standing.link) == (health, link)
-    assert reason in " ".join(standing.reasons)
+    found = one(looks)
+    assert (found.health, found.link) == (health, link)
+    assert reason in " ".join(found.reasons)
 
 
 def test_states_and_integrations_count() -> None:
@@ -134,22 +143,18 @@ def test_exposure_of_backups() -> None:
 
 def test_a_service_alone_is_exposed_and_nothing_to_judge_however_it_was_asked_for() -> None:
     pairs = listed(service("alone"))
-    [standing] = pair_statuses(pairs, {}, Known(now=NOW))
-    assert (standing.health, standing.standing, standing.exposure[0]) == ("ok", "single", "no replica")
-    assert overall((standing,)) == "unknown"
-    assert pair_statuses(chosen(pairs, ("alone",)), {}, Known(now=NOW)) == (standing,)
+    found = judged(pairs)["alone"]
+    assert (found.health, found.standing, found.exposure[0]) == ("ok", "single", "no replica")
+    assert overall((found,)) == overall(()) == "unknown"
+    assert judged(chosen(pairs, ("alone",)))["alone"].as_dict() == found.as_dict()
 
 
-def test_unknown_outweighs_a_warning_and_nothing_is_unknown() -> None:
-    warning = one(both(side("master", 9), side("slave", 9, sync_in_progress=True)))
-    unknown = one({"eu": Look(trouble="x", ours=True), "us": Look(side=side("slave", 1))})
-    assert overall((warning, unknown)) == "unknown"
-    assert overall(()) == "unknown"
+def test_unknown_outweighs_a_warning() -> None:
+    assert overall((one(SYNCING), one(SILENT_HERE))) == "unknown"
 
 
 def test_nagios_has_one_line_and_the_codes_of_plugins() -> None:
-    line, code = nagios.line_of((one(FINE, known=STRICT),))
-    assert (line, code) == ("CCR OK - 1 pair OK | us_lag=100B;500;5000;0 us_last_io=1s;;;0", 0)
+    assert nagios.line_of((one(FINE),)) == ("CCR OK - 1 pair OK | us_lag=100B;500;5000;0 us_last_io=1s;;;0", 0)
     down = one(both(side("master", 9), side("slave", 9, link_status="down")))
     line, code = nagios.line_of((down,) * 7)
     assert code == 2
@@ -160,16 +165,9 @@ def test_nagios_has_one_line_and_the_codes_of_plugins() -> None:
 
 
 def test_prometheus_text_is_what_its_own_parser_reads() -> None:
-    from prometheus_client.parser import text_string_to_metric_families
-
     shared, other = row("eu", "us"), row("eu", "asia")
     pairs = listed(service("eu", shared, other, backups=[backup(1)]), service("us", shared), service("asia", other))
-    looks = {**FINE, "asia": Look(trouble="no answer")}
-    text = prometheus.text_of(pair_statuses(pairs, looks, Known(now=NOW)), "p", now=1.5)
-    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
-    assert {one.labels.pop("project") for one in samples} == {"p"}
-    found = {(one.name, *one.labels.values()): one.value for one in samples}
-    assert len(found) == len(samples), "no sample twice"
+    found = metrics(judged(pairs, {**FINE, "asia": Look(trouble="no answer")}).values())
     assert found["ccr_link_up", "eu", "us"] == 1
     assert found["ccr_link_up", "eu", "asia"] == 0
     assert found["ccr_lag_bytes", "eu", "us"] == 100
@@ -196,57 +194,16 @@ def test_the_files_of_two_projects_go_into_one_directory() -> None:
     assert len({(one.name, one.documentation, one.type) for one in families}) == len({one.name for one in families})
 
 
-@pytest.mark.parametrize(
-    ("looks", "code"),
-    [
-        (FINE, 0),
-        (both(side("master", 9), side("slave", 9, sync_in_progress=True)), 1),
-        (both(side("master", 9), side("master", 9)), 2),
-        ({"eu": Look(side=side("master", 9)), "us": Look(trouble="no", ours=True)}, 3),
-    ],
-)
+@pytest.mark.parametrize(("looks", "code"), [(FINE, 0), (SYNCING, 1), (TWO_MASTERS, 2), (SILENT_HERE, 3)])
 def test_the_value_of_a_health_is_its_exit_code(looks: Looks, code: int) -> None:
-    text = prometheus.text_of((one(looks),), "p")
-    assert f'ccr_health{{primary="eu",project="p",replica="us"}} {code}.0' in text
-    assert f'ccr_status_health{{project="p"}} {code}.0' in text
-    assert nagios.line_of((one(looks),))[1] == code
-
-
-def test_a_file_for_all_is_replaced_at_one_stroke(tmp_path: Path) -> None:
-    target = tmp_path / "ccr.prom"
-    target.write_text("old")
-    target.chmod(0o600)
-    replace_file(target, "new\n", PUBLIC)
-    assert target.read_text() == "new\n"
-    assert target.stat().st_mode & 0o777 == 0o644
-    assert [path.name for path in tmp_path.iterdir()] == ["ccr.prom"]
-    with pytest.raises(FileNotFoundError):
-        replace_file(tmp_path / "no" / "where.prom", "x")
-
-
-def test_a_link_stays_one_and_who_reads_what_it_points_to_reads_the_new(tmp_path: Path) -> None:
-    target, link = tmp_path / "current.env", tmp_path / "app.env"
-    target.write_text("old")
-    link.symlink_to(target)
-    replace_file(link, "new\n")
-    assert (link.is_symlink(), target.read_text()) == (True, "new\n")
-    circle = tmp_path / "circle"
-    circle.symlink_to(circle)
-    replace_file(circle, "new\n")
-    assert circle.read_text() == "new\n"
+    found = metrics((one(looks),))
+    assert found["ccr_health", "eu", "us"] == found["ccr_status_health",] == nagios.line_of((one(looks),))[1] == code
 
 
 def test_the_table_is_short() -> None:
-    standing = one(FINE)
-    [head, cells] = tables.rows((standing,))
-    assert len(head) == len(cells)
+    found = one(FINE)
+    [head, cells] = tables.rows((found,))
     assert dict(zip(head, cells, strict=True))["BACKUP"] == "2 h"
-    assert tables.troubles((standing,)) == []
-    assert (units.format_bytes(None), units.format_bytes(10), units.format_bytes(2048)) == ("-", "10 B", "2.0 KiB")
-    assert units.format_bytes(3 * 1024**4) == "3.0 TiB"
-    assert (units.format_age(None), units.format_age(30), units.format_age(200), units.format_age(10**6)) == (
-        "-",
-        "30 s",
-        "3 min",
-        "12 d",
-    )
+    assert tables.troubles((found,)) == []
+    assert [units.format_bytes(one) for one in (None, 10, 2048, 3 * 1024**4)] == ["-", "10 B", "2.0 KiB", "3.0 TiB"]
+    assert [units.format_age(one) for one in (None, 30, 200, 10**6)] == ["-", "30 s", "3 min", "12 d"]

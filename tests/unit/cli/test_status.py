@@ -1,0 +1,181 @@
+"""`status` as it is typed: one health in every format, expected pairs, drills, and whatever keeps it from telling."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccr_avn.aiven import models
+from ccr_avn.cli.boundary import run
+from ccr_avn.errors import AvnError
+from ccr_avn.history.drills import Drilled
+from ccr_avn.monitoring.status import CODES
+from ccr_avn.procedures.gates.drill import TAG, made_tag
+from tests.support.factories import row
+from tests.support.monitored import CLOSED, failed_over, linked, made
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, *services: dict[str, Any], error: Exception | None = None) -> None:
+    """Have avn list these."""
+
+    def begin(*_: Any) -> Any:
+        def answer() -> Any:
+            if error:
+                raise error
+            return models.services(json.dumps(services))
+
+        return answer
+
+    monkeypatch.setattr("ccr_avn.cli.status.begin", begin)
+
+
+LOCAL = ("status", "--no-data-plane")
+
+
+@pytest.mark.parametrize(
+    ("services", "words", "code"),
+    [
+        (linked(), (), 0),
+        (failed_over(**CLOSED), (), 1),
+        (failed_over(), (), 2),
+        ((made("alone", 1),), (), 3),
+        ((made("alone", 1),), ("alone",), 3),
+        (linked(), ("--expect", "p0:r0"), 0),
+        (linked(), ("--expect", "p0:r1"), 2),
+        ((made("eu", 1), *linked()), ("eu", "--expect", "p0:r1"), 2),
+    ],
+)
+def test_the_exit_code_is_the_health_in_every_format(
+    services: tuple[dict[str, Any], ...],
+    words: tuple[str, ...],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown(monkeypatch, *services)
+    assert run([*LOCAL, *words]) == 0
+    assert run([*LOCAL, *words, "--format", "nagios"]) == code
+    for form in ("table", "json", "prometheus"):
+        assert run([*LOCAL, *words, "--format", form, "--exit-code"]) == code
+    capsys.readouterr()
+    run([*LOCAL, *words, "--json"])
+    assert CODES[json.loads(capsys.readouterr().out)["result"]["health"]] == code
+
+
+def test_that_there_is_no_pair_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown(monkeypatch, made("alone", 1))
+    for words in ([], ["alone"]):
+        assert run([*LOCAL, *words]) == 0
+        assert capsys.readouterr().out.splitlines()[-1].startswith("unknown: there is no pair")
+
+
+def drilled(name: str, *rows: dict[str, Any]) -> dict[str, Any]:
+    """With the tags that a drill of p0 set on it."""
+    run = "20260102T030405000Z-abc123"
+    mine, source = models.services(json.dumps([made(name, 5, *rows), made("p0", 3)]))
+    tags = dict(one.split("=", 1) for one in (f"{TAG}={run}", made_tag(run, mine, source, 0)))
+    return made(name, 5, *rows, tags=tags)
+
+
+def test_an_expected_pair_is_judged_as_one_also_where_a_drill_made_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = {**row("p0", "e"), "active": False}
+    shown(monkeypatch, made("p0", 3, lost), drilled("e", lost))
+    assert run([*LOCAL, "--format", "nagios"]) == 3
+    assert run([*LOCAL, "--expect", "p0:e", "--format", "nagios"]) == 1
+    assert "drill" not in capsys.readouterr().out
+
+
+def test_copied_tags_of_a_drill_hide_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = {**row("p0", "r0"), "active": False}
+    shown(monkeypatch, made("p0", 3, lost), {**made("r0", 4, lost), "tags": drilled("e")["tags"]})
+    assert run([*LOCAL, "--format", "nagios"]) == 1
+
+
+def test_what_the_last_drill_left_untested_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch, *linked(), drilled("drilled"))
+    last = Drilled(run="R", at=time.time(), ok=False, rto_ms=None, failed=(), untested=("filter-refuses",))
+    monkeypatch.setattr("ccr_avn.history.drills.newest", lambda _: {"p0": last})
+    assert run([*LOCAL, "--exit-code"]) == 0
+    told = capsys.readouterr().out
+    assert "last drill of p0: today (R, critical and not tested: filter-refuses)" in told
+    assert "next: ccr-avn drill --clean --only drilled" in told
+
+
+def test_a_failure_of_ours_is_no_health_of_a_pair(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch, error=AvnError("avn failed", detail="why", hint="avn user info"))
+    assert run([*LOCAL, "--exit-code"]) == 3
+    assert capsys.readouterr().err.splitlines()[:3] == ["error: avn failed", "detail: why", "hint: avn user info"]
+    for words in (["--bogus"], ["--warn-lag", "x"], ["UPPER"], ["--expect", "x"]):
+        assert run([*LOCAL, "--exit-code", *words]) == 3
+    shown(monkeypatch, error=KeyError("x"))
+    assert run([*LOCAL, "--exit-code"]) == 3
+    shown(monkeypatch, *linked())
+    assert run([*LOCAL, "--exit-code", "nope"]) == 3
+    assert run([*LOCAL, "nope"]) == 4
+
+
+def test_expected_pairs_come_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch, *linked())
+    file = tmp_path / "pairs"
+    file.write_text("# what must be there\n\np0:r0  # the cache\np1:r1\n")
+    assert run([*LOCAL, "--json", "--expect", f"@{file}", "--expect", "p2:r2"]) == 0
+    pairs = json.loads(capsys.readouterr().out)["result"]["pairs"]
+    assert [(one["primary"]["name"], one["health"]) for one in pairs] == [
+        ("p0", "ok"),
+        ("p1", "critical"),
+        ("p2", "critical"),
+    ]
+    file.write_text("# nothing\n")
+    for given in (f"@{file}", f"@{tmp_path}/none", "p0", "p0:p0", "P0:r0", "p0:"):
+        assert run([*LOCAL, "--expect", given]) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_what_can_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown(monkeypatch, *linked(), made("odd", 1, backups=[{"backup_name": 7}]))
+    assert run([*LOCAL]) == 0
+    assert "warning: odd" in capsys.readouterr().err
+    run([*LOCAL, "--json"])
+    assert json.loads(capsys.readouterr().out)["result"]["warnings"]
+    assert run([*LOCAL, "--format", "nagios"]) == 0
+    assert "odd" in capsys.readouterr().out
+
+
+def test_an_odd_plan_ends_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shared = row("eu", "us")
+    shown(monkeypatch, made("eu", 1, shared, plan="\ud800"), made("us", 2, shared))
+    for form in ("table", "json", "nagios", "prometheus"):
+        assert run([*LOCAL, "--format", form]) == 0
+    capsys.readouterr()
+
+
+def test_for_nagios_every_failure_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch, *linked())
+    for words in (["nope"], ["--bogus"], ["--warn-lag", "x"], ["--warn-lag", "9", "--crit-lag", "1"], ["UPPER"]):
+        assert run([*LOCAL, "--format", "nagios", *words]) == 3
+        told = capsys.readouterr().out
+        assert (told.startswith("CCR UNKNOWN - "), told.count("\n")) == (True, 1)
+
+
+def test_otherwise_codes_are_those_of_the_other_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch)
+    assert run([*LOCAL, "nope"]) == 4
+    assert run([*LOCAL, "--output", "x"]) == 2
+    assert run([*LOCAL, "--json", "--format", "nagios"]) == 3
+    assert run([*LOCAL, "--json", "--format", "prometheus"]) == 2
+    assert run([*LOCAL]) == 0
+    assert "no Valkey or Redis services" in capsys.readouterr().out
