@@ -35,9 +35,7 @@ class Snapshot(NamedTuple):
 
     @classmethod
     def parse(cls, token: str) -> Self:
-        """Raises:
-        ValueError: it is no token of ``ccr-avn fence``.
-        """
+        """Raises: ValueError: it is no token of ``ccr-avn fence``."""
         run_id, replid, offset, changes, last_save = token.split(".")
         return cls(run_id, replid, int(offset), int(changes), int(last_save))
 
@@ -65,8 +63,7 @@ def no_writes_between(before: ReplicationInfo, after: ReplicationInfo) -> bool:
 def quiet_for(endpoint: Endpoint, seconds: float) -> ReplicationInfo | None:
     """Watch the primary for that long; the side as last seen, or None as soon as something may have been written.
 
-    Raises:
-        Unreachable: it can't be asked.
+    Raises: Unreachable: it can't be asked.
     """
     with connect(endpoint, name="ccr-avn:observe") as client, explained(endpoint, connected=True):
         last = read_replication(client, endpoint.service)

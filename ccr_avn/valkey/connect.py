@@ -98,38 +98,27 @@ class Client(_Strict, valkey.Valkey):
         return made(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
-def connect(
-    endpoint: Endpoint,
-    *,
-    name: str = "ccr-avn",
-    protocol: int = 2,
-    database: int = 0,
-    timeout: float | None = None,
-) -> Client:
+def connect(endpoint: Endpoint, *, name: str = "ccr-avn", timeout: float | None = None) -> Client:
     """One connection of its own, proven by INFO; no command is ever repeated behind the caller's back.
 
     A server that still loads, or that lost its primary and must not serve stale data, refuses PING and answers INFO.
 
     A connection that was cut is made again, with the same name, for the *next* command only.
 
-    Raises:
-        Unreachable: with what it looks like, and what to do.
+    Raises: Unreachable: with what it looks like, and what to do.
     """
     pool = valkey.ConnectionPool(
         connection_class=Line,
         max_connections=1,
         endpoint=endpoint,
         limit=timeout or endpoint.timeout,
-        db=database,
         client_name=name,
-        protocol=protocol,
+        protocol=2,
         retry=Retry(NoBackoff(), 0),
     )
     client = Client(connection_pool=pool)
     client.auto_close_connection_pool = True
-    client.set_response_callback(
-        "INFO", lambda answer, **_: answer
-    )  # valkey/replication.py has rules of its own for it
+    client.set_response_callback("INFO", lambda answer, **_: answer)  # replication.py has rules of its own for it
     try:
         with explained(endpoint), suppress(NoPermissionError):  # a user who may not ask is in
             client.execute_command("INFO", "server")
@@ -164,8 +153,7 @@ def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
     """Certificate and host name are always checked. The given CA is trusted *besides* the system's: which of the two
     signed a service depends on when it was created.
 
-    Raises:
-        Unreachable: the CA's file can't be read, or holds no certificate.
+    Raises: Unreachable: the CA's file can't be read, or holds no certificate.
     """
     try:
         given = endpoint.ca_file.read_bytes() if endpoint.ca_file else b""

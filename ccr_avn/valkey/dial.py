@@ -34,8 +34,7 @@ def dial(place: Place, until: float, context: ssl.SSLContext | None = None) -> s
 
     ``until``: on the monotonic clock. A look-up that takes long delays only the first who needs it.
 
-    Raises:
-        OSError: none of them answers, or the name does not resolve.
+    Raises: OSError: none of them answers, or the name does not resolve.
     """
     known = _known.get(place)
     if known is None:
@@ -54,11 +53,7 @@ def dial(place: Place, until: float, context: ssl.SSLContext | None = None) -> s
 
 
 def remaining(until: float) -> float:
-    """Seconds.
-
-    Raises:
-        TimeoutError: there are none.
-    """
+    """Seconds. Raises: TimeoutError: there are none."""
     left = until - clock.monotonic()
     if left <= 0:
         raise TimeoutError("no time left")

@@ -152,11 +152,7 @@ def clients_are_shown(endpoint: Endpoint) -> TrialResult:
 
 
 def strangers(endpoint: Endpoint, users: Collection[str]) -> tuple[str, list[str]]:
-    """Its role, and who is connected as one of its users besides ccr-avn.
-
-    Raises:
-        Unreachable: it can't be asked.
-    """
+    """Its role, and who is connected as one of its users besides ccr-avn. Raises: Unreachable: it can't be asked."""
     with _connected(endpoint) as client:
         role = read_replication(client, endpoint.service).role
         found = clients.strangers(client, users)
@@ -195,33 +191,30 @@ def carries(endpoint: Endpoint, history: str) -> TrialResult:
 def filter_refuses(endpoint: Endpoint, limit: float) -> TrialResult:
     """After a closed filter: are new connections refused, within so many seconds."""
     shut = replace(endpoint, closed=True)
-    if (after := _seen_after(lambda: admission(shut).state == "closed", limit)) is not None:
-        return holds(f"new connections are refused after {after:.1f} s")
-    return fails(f"new connections were still accepted after {limit:g} s")
+    still = f"new connections were still accepted after {limit:g} s"
+    return _in_time(lambda: admission(shut).state == "closed", limit, "new connections are refused", still)
 
 
 def filter_cuts(kept: LastConnection, limit: float) -> TrialResult:
     """The same for a connection from before."""
-    if (after := _seen_after(lambda: kept.read().cut, limit)) is not None:
-        return holds(f"an existing connection was closed, seen after {after:.1f} s")
-    return fails(f"an existing connection was still open after {limit:g} s")
+    still = f"an existing connection was still open after {limit:g} s"
+    return _in_time(lambda: kept.read().cut, limit, "an existing connection was closed, seen", still)
 
 
 def opens_again(endpoint: Endpoint, limit: float) -> TrialResult:
-    if (after := _seen_after(lambda: admission(endpoint).state == "open", limit)) is not None:
-        return holds(f"connections were accepted again after {after:.1f} s")
-    return fails(f"no connection was accepted within {limit:g} s")
+    still = f"no connection was accepted within {limit:g} s"
+    return _in_time(lambda: admission(endpoint).state == "open", limit, "connections were accepted again", still)
 
 
-def _seen_after(look: Callable[[], bool], limit: float) -> float | None:
-    """Seconds until it was seen; None: not within ``limit``."""
+def _in_time(look: Callable[[], bool], limit: float, seen: str, otherwise: str) -> TrialResult:
     began = clock.monotonic()
 
     def elapsed() -> float | None:
         asked = clock.monotonic() - began
         return asked if look() else None
 
-    return poll(elapsed, lambda after: after is not None, within=limit, first=LOOK, longest=LOOK)
+    after = poll(elapsed, lambda after: after is not None, within=limit, first=LOOK, longest=LOOK)
+    return fails(otherwise) if after is None else holds(f"{seen} after {after:.1f} s")
 
 
 def certificate(endpoint: Endpoint) -> TrialResult:

@@ -89,11 +89,7 @@ def _parsed(uri: str) -> _Parsed:
 
 
 def settings(endpoint: Endpoint) -> dict[str, Any]:
-    """The endpoint as keyword arguments of a valkey-py connection.
-
-    Raises:
-        Unreachable: its address can't be used.
-    """
+    """The endpoint as keyword arguments of a valkey-py connection. Raises: Unreachable: its address can't be used."""
     found = _parsed(endpoint.uri)
     if found.scheme not in SCHEMES:
         raise Unreachable(

@@ -86,19 +86,14 @@ class Fence:
     def place_anew(self) -> None:
         """After a gap: pause writes again. Whatever was written in the gap must be waited for like all before it.
 
-        Raises:
-            Refused, Unreachable: as when it is placed.
+        Raises: Refused, Unreachable: as when it is placed.
         """
         with self._or_nothing(), self._lock:
             self._must_be_alone()
             self._outlast_endings()
 
     def side(self) -> ReplicationInfo:
-        """What INFO says on the fence's own connection.
-
-        Raises:
-            Unreachable: the connection is gone.
-        """
+        """What INFO says on the fence's own connection. Raises: Unreachable: the connection is gone."""
         with self._asking() as client:
             side = read_replication(client, self.endpoint.service)
             self._look_back(side)
@@ -107,8 +102,7 @@ class Fence:
     def lengthen(self, ttl: float) -> None:
         """From here on it holds this many seconds after each renewal; a pause can only be made longer.
 
-        Raises:
-            Unreachable: the connection is gone, and the fence is as long as it was.
+        Raises: Unreachable: the connection is gone, and the fence is as long as it was.
         """
         with self._lock:
             longer = max(ttl, self.ttl)
@@ -136,8 +130,7 @@ class Fence:
 
         Returns the fences of other runs that are there, which then go on.
 
-        Raises:
-            Unreachable: it can't be asked, or refuses; the fence then runs out by itself.
+        Raises: Unreachable: it can't be asked, or refuses; the fence then runs out by itself.
         """
         self._stop_renewing()
         try:
@@ -158,8 +151,7 @@ class Fence:
     def writers(self) -> tuple[str, ...]:
         """Who waits with something that may write, and where: also consumers that wait for work, as in BLPOP.
 
-        Raises:
-            Unreachable: the connection is gone.
+        Raises: Unreachable: the connection is gone.
         """
         with self._asking() as client:
             clients: Any = client.client_list()
@@ -312,8 +304,7 @@ def _fences(client: "valkey.Valkey") -> tuple[str, ...]:
 def _unpause(client: "valkey.Valkey", *, cut: bool) -> None:
     """``cut``: all clients in the same transaction, before it; subscribers too, as with RESP3 they write as well.
 
-    Raises:
-        valkey.exceptions.ValkeyError: it was refused as a whole, and the pause goes on; or its answer was lost.
+    Raises: valkey.exceptions.ValkeyError: it was refused as a whole, and the pause goes on; or its answer was lost.
     """
     if not cut:
         client.client_unpause()

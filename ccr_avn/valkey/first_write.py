@@ -16,8 +16,7 @@ NOT_YET = ("READONLY", "MASTERDOWN", "LOADING")
 def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> ReplicationInfo | None:
     """The primary that takes a key and gives it back just now, if there is one; the key expires by itself. Seconds.
 
-    Raises:
-        Unreachable: it can't be asked at all.
+    Raises: Unreachable: it can't be asked at all.
     """
     key, value = f"{PREFIX}{secrets.token_hex(8)}", secrets.token_hex(8)
     with connect(endpoint, name="ccr-avn:accepts-writes", timeout=timeout) as client:

@@ -46,11 +46,7 @@ class Heartbeat:
         self._promoted_at = self._promoted_at or clock.monotonic()
 
     def received(self, replica: Endpoint) -> Received:
-        """What the promoted replica has of it.
-
-        Raises:
-            Unreachable: it can't be asked.
-        """
+        """What the promoted replica has of it. Raises: Unreachable: it can't be asked."""
         with connect(replica) as client, explained(replica, connected=True):
             value = client.get(self.key)
         sent = len(self._moments)

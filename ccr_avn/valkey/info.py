@@ -24,8 +24,7 @@ def fetch_replication(
     Over, one way or the other, within the endpoint's time limit, and at the monotonic time ``until``, however slowly it
     answers. ``hold`` is called when the connection stands, just before the question is asked.
 
-    Raises:
-        Unreachable: it can't be asked, or not in time; or the answer lacks what is needed.
+    Raises: Unreachable: it can't be asked, or not in time; or the answer lacks what is needed.
     """
     with explained(endpoint):
         line: Any = Line(endpoint=endpoint, until=min(until, clock.monotonic() + endpoint.timeout))
@@ -47,17 +46,12 @@ def fetch_replication(
 def fetch_link(primary: Endpoint, replica: Endpoint) -> Link:
     """Both sides, the replica first: what the primary writes in between counts as lag.
 
-    Raises:
-        Unreachable: one side can't be asked.
+    Raises: Unreachable: one side can't be asked.
     """
     replica_side = fetch_replication(replica)
     return Link(primary=fetch_replication(primary), replica=replica_side)
 
 
 def read_replication(client: "valkey.Valkey", service: str) -> ReplicationInfo:
-    """What INFO says.
-
-    Raises:
-        Unreachable: an answer that lacks what is needed: half a fact is none.
-    """
+    """What INFO says. Raises: Unreachable: an answer that lacks what is needed: half a fact is none."""
     return parse_replication(client.execute_command(*QUESTION), service)

@@ -57,8 +57,7 @@ class LastConnection:
 
         A frozen server that gives no answer has not cut anybody.
 
-        Raises:
-            Unreachable: it does not answer, or refuses CLIENT LIST.
+        Raises: Unreachable: it does not answer, or refuses CLIENT LIST.
         """
         with self._lock, explained(self._endpoint, connected=True):
             found = self._unless_cut(lambda: (clients.strangers(self._client, users), self._info()))
@@ -70,8 +69,7 @@ class LastConnection:
     def cut_others(self, users: frozenset[str] | None = None) -> None:
         """Close every other client's connection, except ccr-avn's own.
 
-        Raises:
-            Unreachable: it does not answer, or refuses CLIENT KILL.
+        Raises: Unreachable: it does not answer, or refuses CLIENT KILL.
         """
         with self._lock, explained(self._endpoint, connected=True):
             asked: Any = self._client.pipeline(transaction=False)

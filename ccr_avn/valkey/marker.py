@@ -103,8 +103,7 @@ def marker_age(endpoint: Endpoint) -> float | None:
     Whatever the primary acknowledged before that has arrived here: it bounds what a failover can lose. Negative: the
     marker is from the future, so that the clocks of the two differ and nothing is bounded.
 
-    Raises:
-        Unreachable: it can't be asked.
+    Raises: Unreachable: it can't be asked.
     """
     with connect(endpoint) as client, explained(endpoint, connected=True):
         held: dict[bytes, bytes] = client.hgetall(WATCH)

@@ -156,11 +156,7 @@ def _parts(value: str) -> dict[str, str]:
 
 
 def parse_replication(answer: object, service: str) -> ReplicationInfo:
-    """The facts in what INFO answered.
-
-    Raises:
-        Unreachable: an answer that lacks what is needed.
-    """
+    """The facts in what INFO answered. Raises: Unreachable: an answer that lacks what is needed."""
     try:
         return _side(info_fields(answer))
     except (KeyError, ValueError) as error:

@@ -157,39 +157,37 @@ def contents(
     return found.get(b"k")
 
 
-def test_a_modules_type_is_dumped_and_named() -> None:
-    for size in (100, SMALL + 1):
-        notes = Notes()
-        assert contents(b"ReJSON-RL", size, [[b"body0123456789"]], [[b"b0dy0123456789"]], notes) == "value"
-        assert contents(b"ReJSON-RL", size, [[b"body0123456789"]], [[b"body9876543210"]], notes) is None
-        assert notes.dumped == {"ReJSON-RL"}
+LARGE = SMALL + 1
+STREAM = [[b"length", 1, b"last-generated-id", b"1-1"], []]
 
 
-def test_strings_of_which_one_may_not_be_read_are_read_by_themselves() -> None:
+@pytest.mark.parametrize(
+    ("of_type", "size", "primary", "replica", "kind"),
+    [
+        (b"ReJSON-RL", 100, [[b"body0123456789"]], [[b"b0dy0123456789"]], "value"),
+        (b"ReJSON-RL", 100, [[b"body0123456789"]], [[b"body9876543210"]], None),
+        (b"ReJSON-RL", LARGE, [[b"body0123456789"]], [[b"b0dy0123456789"]], "value"),
+        (b"ReJSON-RL", LARGE, [[b"body0123456789"]], [[b"body9876543210"]], None),
+        (b"string", 9, [[NOPERM], [b"v"]], [[NOPERM], [b"w"]], "value"),  # one of many may not be read: each by itself
+        (b"string", 9, [[NOPERM], [NOPERM]], [[NOPERM], [NOPERM]], None),
+        (b"string", NOPERM, [[2], [b"ab"]], [[2], [b"ax"]], "value"),  # of unknown size, so in pieces
+        (b"string", None, [[2]], [[3]], "value"),
+        (b"hash", 9, [[WRONGTYPE]], [[WRONGTYPE]], None),  # gone, or of another type by now
+        (b"hash", 9, [[[b"f", b"v"]]], [[WRONGTYPE]], "value"),
+        (b"hash", LARGE, [[WRONGTYPE]], [[1]], "value"),
+        (b"hash", LARGE, [[1], [WRONGTYPE]], [[1]], "value"),
+        (b"stream", LARGE, [STREAM, [WRONGTYPE]], [STREAM, [[]]], "value"),  # it changes while it is read
+        (b"stream", LARGE, [STREAM, [[[b"1-1", [b"f"]]]]], [STREAM, [[[b"1-1", [b"g"]]]]], "value"),
+        (b"stream", LARGE, [STREAM], [[WRONGTYPE, []]], "value"),
+    ],
+)
+def test_contents(
+    of_type: bytes, size: Any, primary: list[list[Any]], replica: list[list[Any]], kind: Kind | None
+) -> None:
     notes = Notes()
-    assert contents(b"string", 9, [[NOPERM], [b"v"]], [[NOPERM], [b"w"]], notes) == "value"
-    assert contents(b"string", 9, [[NOPERM], [NOPERM]], [[NOPERM], [NOPERM]], notes) is None
-    assert notes.unreadable == 1
-
-
-def test_a_key_that_is_gone_or_of_another_type_by_now() -> None:
-    assert contents(b"hash", 9, [[WRONGTYPE]], [[WRONGTYPE]]) is None
-    assert contents(b"hash", 9, [[[b"f", b"v"]]], [[WRONGTYPE]]) == "value"
-    assert contents(b"hash", SMALL + 1, [[WRONGTYPE]], [[1]]) == "value"
-    assert contents(b"hash", SMALL + 1, [[1], [WRONGTYPE]], [[1]]) == "value"
-
-
-def test_a_key_whose_size_is_not_known_is_read_in_pieces() -> None:
-    for size in (NOPERM, None):
-        assert contents(b"string", size, [[2], [b"ab"]], [[2], [b"ax"]]) == "value"
-        assert contents(b"string", size, [[2]], [[3]]) == "value"
-
-
-def test_a_stream_that_changes_while_it_is_read() -> None:
-    info = [[b"length", 1, b"last-generated-id", b"1-1"], []]
-    assert contents(b"stream", SMALL + 1, [info, [WRONGTYPE]], [info, [[]]]) == "value"
-    assert contents(b"stream", SMALL + 1, [info, [[[b"1-1", [b"f"]]]]], [info, [[[b"1-1", [b"g"]]]]]) == "value"
-    assert contents(b"stream", SMALL + 1, [info], [[WRONGTYPE, []]]) == "value"
+    assert contents(of_type, size, primary, replica, notes) == kind
+    assert notes.dumped == ({"ReJSON-RL"} if of_type == b"ReJSON-RL" else set())
+    assert notes.unreadable == (primary[-1] == [NOPERM])
 
 
 SOON = [b"5", b"0"]  # what TIME answers five seconds after the epoch
