@@ -3,10 +3,11 @@
 import os
 import signal
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import trustme
 import valkey
 
 from ccr_avn.valkey.compare import CompareRequest, Comparison, compare
@@ -21,9 +22,11 @@ __all__ = ["PASSWORD", "Pair", "Server", "fill", "found", "make_pair", "until"]
 class Server(servers.Server):
     """Started, with a client that may do anything, DEBUG too."""
 
-    def __init__(self, name: str, directory: Path, *words: str, binary: str | None = None) -> None:
+    def __init__(
+        self, name: str, directory: Path, *words: str, binary: str | None = None, authority: trustme.CA | None = None
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        super().__init__(name, directory, ("--enable-debug-command", "yes", *words))
+        super().__init__(name, directory, ("--enable-debug-command", "yes", *words), authority=authority)
         self.binary = binary or self.binary
         self.start()
 
@@ -33,6 +36,8 @@ class Server(servers.Server):
 
     @property
     def endpoint(self) -> Endpoint:  # type: ignore[override]  # always the same here
+        if self.authority:
+            return super().endpoint(timeout=10, host="localhost", ca_file=self.ca_file)
         return super().endpoint(timeout=10)
 
     def database(self, number: int) -> Any:
@@ -73,10 +78,19 @@ class Pair:
         self.replica.stop()
 
     def compare(self, **options: Any) -> Comparison:
+        """``user``: compare as this one; ``timeout``: seconds of the endpoints; the rest is of the request."""
         settings = {"level": "values", "rounds": 2, "round_interval": 0.01, **options}
-        progress = settings.pop("progress", None)
-        request = CompareRequest(primary=self.primary.endpoint, replica=self.replica.endpoint, **settings)
-        return compare(request, progress)
+        progress, user, timeout = (settings.pop(name, None) for name in ("progress", "user", "timeout"))
+        ends: Any = {"primary": self.primary.endpoint, "replica": self.replica.endpoint}
+        for name, end in ends.items():
+            uri = end.uri.replace("default:", f"{user or 'default'}:")
+            ends[name] = replace(end, uri=uri, timeout=timeout or end.timeout)
+        return compare(CompareRequest(**ends, **settings), progress)
+
+    def allow(self, user: str, *rules: str) -> None:
+        """A user of both with these rights, besides those it has."""
+        for server in (self.primary, self.replica):
+            server.client.execute_command("ACL", "SETUSER", user, "on", f">{PASSWORD}", *rules)
 
     def _level(self) -> bool:
         mine, theirs = self.primary.client.info("replication"), self.replica.client.info("replication")
@@ -84,8 +98,8 @@ class Pair:
         return up and theirs["slave_repl_offset"] >= mine["master_repl_offset"]
 
 
-def make_pair(root: Path, *words: str, binary: str | None = None) -> Pair:
-    pair = Pair(*(Server(name, root / name, *words, binary=binary) for name in ("eu", "us")))
+def make_pair(root: Path, *, binary: str | None = None, authority: trustme.CA | None = None) -> Pair:
+    pair = Pair(*(Server(name, root / name, binary=binary, authority=authority) for name in ("eu", "us")))
     pair.link()
     return pair
 

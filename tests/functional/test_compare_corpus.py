@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.valkey.compare import CompareRequest, compare
-from ccr_avn.valkey.connect import Endpoint
 from tests.functional.compare_corpus import BINARY, CORRUPTIONS, everything
 from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair
 
@@ -62,10 +60,10 @@ def test_one_wrong_key_is_found_and_nothing_else(
         seen_by_keys = detached.compare(rounds=1, level="keys")
         assert found(seen_by_keys) == ([] if kind == "value" else [(kind, 0, key)])
     finally:
-        mend(primary, client, key)
+        restore(primary, client, key)
 
 
-def mend(primary: Any, client: Any, key: str) -> None:
+def restore(primary: Any, client: Any, key: str) -> None:
     client.delete(key)
     dump = primary.dump(key)
     if dump:
@@ -73,7 +71,7 @@ def mend(primary: Any, client: Any, key: str) -> None:
         client.execute_command("RESTORE", key, at, dump, "ABSTTL", "REPLACE")
 
 
-def test_what_was_mended_is_equal_and_only_the_link_is_missing(detached: Pair) -> None:
+def test_what_was_restored_is_equal_and_only_the_link_is_missing(detached: Pair) -> None:
     result = detached.compare(rounds=1)
     assert result.verdict == "inconclusive"
     assert "follows no primary" in result.reasons[0]
@@ -85,7 +83,7 @@ def test_a_binary_key_is_escaped_and_can_be_read_back(detached: Pair) -> None:
     try:
         (difference,) = detached.compare(rounds=1).examples
     finally:
-        mend(detached.primary.client, detached.replica.client, BINARY)  # type: ignore[arg-type]  # bytes will do
+        restore(detached.primary.client, detached.replica.client, BINARY)  # type: ignore[arg-type]  # bytes will do
     assert difference.key.isascii()
     assert difference.key.isprintable()
     assert difference.key.encode().decode("unicode_escape").encode("latin-1") == BINARY
@@ -103,11 +101,8 @@ def test_a_binary_key_is_escaped_and_can_be_read_back(detached: Pair) -> None:
     ],
 )
 def test_commands_that_are_refused_prove_nothing(pair: Pair, denied: tuple[str, ...], least: int) -> None:
-    ends: dict[str, Any] = {}
-    for name, server in (("primary", pair.primary), ("replica", pair.replica)):
-        server.client.execute_command("ACL", "SETUSER", "half", "reset", "on", f">{PASSWORD}", "~*", "+@all", *denied)
-        ends[name] = Endpoint(service=name, uri=f"redis://half:{PASSWORD}@127.0.0.1:{server.port}")
-    result = compare(CompareRequest(level="values", rounds=1, **ends))
+    pair.allow("half", "reset", "on", f">{PASSWORD}", "~*", "+@all", *denied)
+    result = pair.compare(rounds=1, user="half")
     assert (result.verdict, result.counts.total) == ("inconclusive", 0)
     assert result.unreadable >= least
     assert "NOPERM" in result.reasons[-1]

@@ -4,13 +4,11 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ccr_avn.errors import Unreachable, UsageError
-from ccr_avn.valkey.compare import CompareRequest, Progress, compare
-from ccr_avn.valkey.connect import Endpoint
+from ccr_avn.valkey.compare import Progress
 from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair, until
 
 
@@ -79,8 +77,7 @@ def test_a_replica_that_follows_itself(pair: Pair) -> None:
 def test_a_replica_of_another_primary(pair: Pair, tmp_path: Path) -> None:
     stranger = make_pair(tmp_path / "other")
     try:
-        request = {"primary": stranger.primary.endpoint, "replica": pair.replica.endpoint, "rounds": 1}
-        result = compare(CompareRequest(level="keys", **request))  # type: ignore[arg-type]  # a mixed dict
+        result = Pair(stranger.primary, pair.replica).compare(level="keys", rounds=1)
     finally:
         stranger.stop()
     assert result.verdict == "different"
@@ -93,11 +90,9 @@ def test_a_frozen_replica_is_unreachable(pair: Pair) -> None:
     def freeze(progress: Progress) -> None:
         pair.replica.signal(signal.SIGSTOP)
 
-    slow = Endpoint(service="us", uri=pair.replica.endpoint.uri, timeout=0.5)
-    request = CompareRequest(primary=pair.primary.endpoint, replica=slow, level="values")
     try:
         with pytest.raises(Unreachable, match="us") as caught:
-            compare(request, freeze)
+            pair.compare(timeout=0.5, progress=freeze)
     finally:
         pair.replica.signal(signal.SIGCONT)
     assert PASSWORD not in f"{caught.value} {caught.value.detail} {caught.value.hint}"
@@ -106,10 +101,8 @@ def test_a_frozen_replica_is_unreachable(pair: Pair) -> None:
 def test_a_replica_that_dies_is_unreachable(tmp_path: Path) -> None:
     pair = filled(tmp_path)
     try:
-        slow = Endpoint(service="us", uri=pair.replica.endpoint.uri, timeout=1)
-        request = CompareRequest(primary=pair.primary.endpoint, replica=slow, level="values")
         with pytest.raises(Unreachable):
-            compare(request, lambda _: pair.replica.process.kill())
+            pair.compare(timeout=1, progress=lambda _: pair.replica.process.kill())
     finally:
         pair.stop()
 
@@ -120,14 +113,9 @@ def test_differences_that_can_not_be_written_are_refused_first(pair: Pair, tmp_p
 
 
 def test_keys_that_may_not_be_read(pair: Pair) -> None:
-    for server in (pair.primary, pair.replica):
-        server.client.execute_command("ACL", "SETUSER", "half", "on", f">{PASSWORD}", "+@all", "~key:1*", "%R~other:*")
-    ends = {
-        name: Endpoint(service=name, uri=f"redis://half:{PASSWORD}@127.0.0.1:{server.port}")
-        for name, server in (("primary", pair.primary), ("replica", pair.replica))
-    }
+    pair.allow("half", "+@all", "~key:1*", "%R~other:*")
     for level in ("keys", "values"):
-        result = compare(CompareRequest(level=level, rounds=1, **ends))  # type: ignore[arg-type]  # as above
+        result = pair.compare(level=level, rounds=1, user="half")
         assert result.verdict == "inconclusive", level
         assert result.counts.total == 0
         assert result.unreadable >= 1500
@@ -138,25 +126,18 @@ def test_an_older_server_without_exact_expiries(pair: Pair) -> None:
     """Told by a user who may not PEXPIRETIME: PTTL is compared instead, with some slack."""
     client = pair.primary.client
     fill(client, (("SET", f"passing:{number}", "v", "PX", 100_000 + number) for number in range(1000)))
-    for server in (pair.primary, pair.replica):
-        rules = ("+@all", "-pexpiretime", "-watch", "~*")
-        server.client.execute_command("ACL", "SETUSER", "old", "on", f">{PASSWORD}", *rules)
-    ends: dict[str, Any] = {
-        name: Endpoint(service=name, uri=f"redis://old:{PASSWORD}@127.0.0.1:{server.port}")
-        for name, server in (("primary", pair.primary), ("replica", pair.replica))
-    }
+    pair.allow("old", "+@all", "-pexpiretime", "-watch", "~*")
     pair.settled()
     for level in ("keys", "values"):
-        assert compare(CompareRequest(level=level, rounds=1, **ends)).verdict == "equal"
+        assert pair.compare(level=level, rounds=1, user="old").verdict == "equal"
     pair.detach()
     pair.replica.client.persist("passing:5")
-    result = compare(CompareRequest(level="values", rounds=1, **ends))
+    result = pair.compare(rounds=1, user="old")
     assert result.verdict == "inconclusive"  # without WATCH nothing is proven
     assert result.in_flight == 1
     assert "refuses WATCH" in result.reasons[1]
-    for server in (pair.primary, pair.replica):
-        server.client.execute_command("ACL", "SETUSER", "old", "+watch")
-    assert found(compare(CompareRequest(level="values", rounds=1, **ends))) == [("expiry", 0, "passing:5")]
+    pair.allow("old", "+watch")
+    assert found(pair.compare(rounds=1, user="old")) == [("expiry", 0, "passing:5")]
 
 
 def test_a_key_that_is_always_written_is_left_out_and_named(pair: Pair) -> None:

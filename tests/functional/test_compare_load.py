@@ -22,7 +22,7 @@ GIANT = MIB
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
-    made = make_pair(tmp_path, "--proto-max-bulk-len", "64mb")
+    made = make_pair(tmp_path)
     yield made
     made.stop()
 

@@ -5,14 +5,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ccr_avn.errors import Unreachable
-from ccr_avn.valkey.compare import CompareRequest, Progress, compare, engine
+from ccr_avn.valkey.compare import Progress, engine
 from ccr_avn.valkey.compare.sides import Pace
 from tests.functional.compare_pair import Pair, fill, found, make_pair, until
 
@@ -141,13 +140,11 @@ def test_interrupted_it_waits_for_no_server(pair: Pair) -> None:
             pair.replica.signal(signal.SIGSTOP)
             raise KeyboardInterrupt
 
-    ends = [replace(side.endpoint, timeout=600.0) for side in (pair.primary, pair.replica)]
-    request = CompareRequest(primary=ends[0], replica=ends[1], level="values", jobs=4, max_operations=3000)
     ended = threading.Event()
 
     def run() -> None:
         with suppress(KeyboardInterrupt):
-            compare(request, freeze)
+            pair.compare(timeout=600.0, jobs=4, max_operations=3000, progress=freeze)
         ended.set()
 
     thread = threading.Thread(target=run, daemon=True)
@@ -161,14 +158,9 @@ def test_interrupted_it_waits_for_no_server(pair: Pair) -> None:
 
 @pytest.mark.usefixtures("several")
 def test_trouble_on_one_of_several_connections_reaches_the_caller(pair: Pair) -> None:
-    for server in (pair.primary, pair.replica):
-        server.client.execute_command("ACL", "SETUSER", "default", "-scan")
-    try:
-        with pytest.raises(Unreachable, match="SCAN is refused") as caught:
-            pair.compare(jobs=2)
-    finally:
-        for server in (pair.primary, pair.replica):
-            server.client.execute_command("ACL", "SETUSER", "default", "+scan")
+    pair.allow("half", "~*", "+@all", "-scan")
+    with pytest.raises(Unreachable, match="SCAN is refused") as caught:
+        pair.compare(jobs=2, user="half")
     assert "NOPERM" in caught.value.detail
 
 

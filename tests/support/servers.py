@@ -53,8 +53,13 @@ class Server:
     def port(self) -> int:
         return self.ports[0].number
 
+    @property
+    def plain(self) -> int:
+        """The port without TLS."""
+        return self.ports[1].number if self.authority else self.port
+
     def start(self) -> "Server":
-        plain = self.ports[1].number if self.authority else self.port
+        plain = self.plain
         secret = ("--requirepass", PASSWORD, "--masterauth", PASSWORD)
         self.process = subprocess.Popen(
             (self.binary, "--port", str(plain), *QUICK, *secret, "--dir", str(self.directory), *self.words),
@@ -89,7 +94,7 @@ class Server:
         return Endpoint(service=self.name, uri=uri, ca_file=ca_file, timeout=timeout)
 
     def follow(self, other: "Server") -> None:
-        self.admin.execute_command("REPLICAOF", "127.0.0.1", other.port)
+        self.admin.execute_command("REPLICAOF", "127.0.0.1", other.plain)
         until(lambda: self.admin.info("replication").get("master_link_status") == "up", f"{self.name} to follow")
 
     def promote(self) -> None:
