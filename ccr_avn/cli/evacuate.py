@@ -135,7 +135,6 @@ def evacuate(
             yes=yes,
             words=options.given(context, Hooking, Limits, "yes", "call_timeout", "no_preload"),
             words_of_switchovers=options.given(context, "old_primary", "max_lag_bytes", "allow_rejected_commands"),
-            preloaded=not asking.no_preload,
         ),
         FirstList(answer=answer, told=told, began=began),
     ).run(check=check, dry_run=dry_run)

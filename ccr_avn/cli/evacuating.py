@@ -1,7 +1,6 @@
 """Runs an evacuation from the first check to the exit code: checks, table, question, runs, result."""
 
 import fnmatch
-import os
 import signal
 import sys
 import threading
@@ -198,7 +197,7 @@ class Evacuation:
         given = self.given
         process.raise_descriptors()
         sys.setswitchinterval(SWITCH)
-        turns = AvnTurns(min(given.parallel, at_once(os.cpu_count() or 1, preloaded=given.preloaded)))
+        turns = AvnTurns(min(given.parallel, at_once()))
         schedule = Schedule(parallel=given.parallel, canary=given.canary, stop_after=given.stop_after, stop=self.stop)
         listing = (program.path, *(str(word) for word in avn.service_list(given.setting.project).argv[1:]))
         services = ServiceList(
@@ -217,7 +216,7 @@ class Evacuation:
             self._emit(events.PairStarted(at=self._now(), pair=name, command=job.choice.action, run=job.run_id))
             result = job.perform(phases, turns, services, self.stop, program, turn)
             if result.state == "not begun":
-                phases.withdrawn(name)
+                phases.ended(name, "waiting")
             else:
                 self.ends.moved[name] = result
                 phases.ended(name, result.state, result.summary)

@@ -53,7 +53,6 @@ class Given:
     yes: bool
     words: tuple[str, ...] = ()  # the options that were typed and that the command of a single pair has too
     words_of_switchovers: tuple[str, ...] = ()  # those that only a switchover has
-    preloaded: bool = True  # whether an avn costs little, so that more of them at once are no load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

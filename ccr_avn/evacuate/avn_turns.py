@@ -1,6 +1,7 @@
 """Limits how many avn run at once, over all pairs, with room kept for the urgent ones; none while Aiven says slow down."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,9 +22,9 @@ PATIENCE = 2.0
 """Seconds for which a pair waits for others before its writes are paused: one that hangs keeps nobody longer."""
 
 
-def at_once(cores: int, *, preloaded: bool) -> int:
-    """How many avn: a start is work for the processor; a fork of one that is loaded mostly waits for the platform."""
-    return cores * 2 if preloaded else math.ceil(cores * 1.5)
+def at_once() -> int:
+    """How many avn, on this machine: they work for a moment, and wait for the platform."""
+    return 2 * (os.cpu_count() or 1)
 
 
 class AvnTurns:

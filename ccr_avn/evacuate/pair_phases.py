@@ -60,17 +60,11 @@ class PairPhases:
             case _:
                 pass
 
-    def ended(self, name: str, phase: Phase, text: str) -> None:
+    def ended(self, name: str, phase: Phase, text: str = "") -> None:
+        """*waiting*: it was checked ahead of a turn that did not come."""
         pair = self.pairs[name]
         pair.text, pair.no_writes_since = text, None
         self._enter(pair, phase)
-
-    def withdrawn(self, name: str) -> None:
-        """It was checked ahead of a turn that did not come: it waits, as those that were not."""
-        self._enter(self.pairs[name], "waiting")
-
-    def count(self, phase: Phase) -> int:
-        return sum(pair.phase == phase for pair in self.pairs.values())
 
     @property
     def longest(self) -> tuple[float, str]:

@@ -6,19 +6,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from ccr_avn.errors import Interrupted
 
 T = TypeVar("T")
 
-Level = Literal[0, 1, 2, 3]
-"""1: begin no more; 2: end each, but no change under way is broken into; 3: that too."""
-
 LOOK = 0.1
 """Seconds between two checks whether a stop was requested."""
 
-MEANING: dict[Level, str] = {
+MEANING = {
     0: "",
     1: "no more pairs are started, and those in progress finish; Ctrl-C again stops each of them as it stops a single run",
     2: "each is stopped as a single run is, without interrupting a change in progress; Ctrl-C again interrupts those too",
@@ -28,17 +25,20 @@ MEANING: dict[Level, str] = {
 
 @dataclass(slots=True)
 class Stop:
-    """What the operator asked for so far. ``level`` may be set in a signal handler: nothing is locked by that."""
+    """What the operator asked for so far.
 
-    level: Level = 0
+    ``level`` 1: begin no more; 2: end each, but no change under way is broken into; 3: that too. It may be set in a
+    signal handler: nothing is locked by that.
+    """
+
+    level: int = 0
     number: int = 2
-    _announced: Level = 0
+    _announced: int = 0
 
     def ask(self, number: int, *, at_once: bool = False) -> None:
         """One signal more; ``at_once``: it means the end of every run, as SIGTERM does."""
         self.number = number
-        following: dict[Level, Level] = {0: 2 if at_once else 1, 1: 2, 2: 3, 3: 3}
-        self.level = following[self.level]
+        self.level = min(3, max(self.level + 1, 2 if at_once else 1))
 
     def news(self) -> str:
         """What has been asked for since this was last called, in words; empty where nothing was."""

@@ -1,5 +1,7 @@
 """Progress of many runs: one line for each change of a pair, prefixed with its name; in a terminal a live table."""
 
+from collections import Counter
+
 from rich.console import Group
 from rich.text import Text
 
@@ -112,7 +114,7 @@ class PairTable(Display, PairLines):
         return row.append(f" {format_duration(outage) if outage else '':>9} {text}")
 
     def _totals(self) -> Text:
-        counts = {phase: self._phases.count(phase) for phase in STYLES}
+        counts = Counter(pair.phase for pair in self._phases.pairs.values())
         under_way = sum(count for phase, count in counts.items() if phase not in (*ENDS, "waiting"))
         parts = [f"{counts['waiting']} waiting", f"{under_way} under way"]
         parts += [f"{counts[phase]} {phase}" for phase in ENDS if counts[phase] or phase == "done"]
