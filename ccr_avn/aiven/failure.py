@@ -14,7 +14,7 @@ LONGEST_PAUSE = 120.0
 """Seconds that a rate limit is waited for at most, whatever the platform says."""
 
 _ENTRY = re.compile(r"^(?=(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\t)", re.MULTILINE)
-_CRASHED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Timeout|Interrupt)\b")
+_CRASHED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Timeout|Interrupt|Schema|URL|Header)\b")
 _STATUS = (
     re.compile(r"\(status (\d{3})\)\s*$", re.MULTILINE),  # 4.16 and newer
     re.compile(r", status\(<class 'int'>\)=(\d{3})\s*$", re.MULTILINE),  # 4.4 to 4.15
