@@ -17,16 +17,14 @@ from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
 from ccr_avn.plan.model import Finding, Gate, Plan, go
 from ccr_avn.procedures.lookup import look_up
-from ccr_avn.procedures.old_primary import CloseWish
-from ccr_avn.procedures.promotion import PromoteWish
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.steps import endpoint
+from ccr_avn.procedures.setting import endpoint
 from ccr_avn.process import find_avn
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
     from ccr_avn.plan.model import Step
-    from ccr_avn.procedures.steps import Find, Setting
+    from ccr_avn.procedures.setting import Setting
     from ccr_avn.valkey.connect import Endpoint
 
 T = TypeVar("T")
@@ -70,29 +68,18 @@ class Single:
         """
         return tuple(endpoint(service, self.setting) for service in self.services(*names))
 
-    def find(self, *names: str) -> "Find":
-        services = {one.name: one for one in self.services(*names)}
-        return lambda _, name: services[name]
+    def seen(self, *names: str) -> "Seen":
+        """What a run would have seen of these before: the services.
 
-    def promotion(self, replica: str, limit: float, find: "Find | None" = None) -> "PromoteWish":
-        """``find``: needed where its server is asked."""
-        return PromoteWish(
-            replica=replica, setting=self.setting, find=find or _not_needed, row=lambda _: None, limit=limit
-        )
+        Raises:
+            Refused: one does not exist.
+        """
+        found = Seen()
+        found.checked = {one.name: one for one in self.services(*names)}
+        found.latest = dict(found.checked)
+        return found
 
-    def closing(self, primary: str, replica: str, find: "Find | None" = None) -> "CloseWish":
-        """``find``: needed where their servers are asked."""
-        return CloseWish(
-            primary=primary,
-            replica=replica,
-            fate="close",
-            setting=self.setting,
-            find=find or _not_needed,
-            promoted=lambda _: True,
-            checked=False,
-        )
-
-    def judged(self, *steps: "Step[Any]") -> "tuple[Finding, Seen]":
+    def judged(self, *steps: "Step[Any]", seen: "Seen | None" = None) -> "tuple[Finding, Seen]":
         """Run these steps, which must all say go, without what they would change. Gives what the last one found.
 
         Raises:
@@ -110,7 +97,7 @@ class Single:
                 progress(event)
 
         world = world_of(known(find_avn(self.avn)).path, call_timeout=self.call_timeout)
-        run = Run(Plan("gate", (), tuple(_only_looking(step) for step in steps)), world, emit, Seen())
+        run = Run(Plan("gate", (), tuple(_only_looking(step) for step in steps)), world, emit, seen or Seen())
         run.act()
         return findings[-1], run.seen
 
@@ -158,21 +145,17 @@ class Alone(Single):
         """The step, for as long as was asked for."""
         return replace(step, poll=replace(step.poll, limit=self.timeout, interval=self.setting.poll_interval))
 
-    def judge(self, *steps: "Step[Any]", fact: str | None = None) -> None:
+    def judge(self, *steps: "Step[Any]", fact: str | None = None, seen: "Seen | None" = None) -> None:
         """Run these steps and tell what the last one found. ``fact``: printed alone, where none was asked for.
 
         Raises:
             Refused: it is not known.
         """
-        finding, _ = self.judged(*steps)
+        finding, _ = self.judged(*steps, seen=seen)
         fact = self.fact or fact
         if fact and finding.facts.get(fact) is None:
             raise Refused(f"no {fact} is known: {finding.reason}", hint="omit --print to list the known facts")
         self.show(finding.reason, finding.facts, fact)
-
-
-def _not_needed(_: "Seen", name: str) -> "Service":
-    raise KeyError(name)
 
 
 def _only_looking(step: "Step[Any]") -> "Step[Any]":

@@ -13,7 +13,7 @@ from ccr_avn.connection import Connection
 from ccr_avn.errors import Refused
 from ccr_avn.output import console
 from ccr_avn.procedures.lookup import look_up
-from ccr_avn.procedures.steps import endpoint as reach
+from ccr_avn.procedures.setting import endpoint as reach
 
 
 def endpoint(

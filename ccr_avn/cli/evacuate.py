@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccr_avn.cli import options, promotion_options
+from ccr_avn.cli import options
 from ccr_avn.cli.options import DryRun, Json, ProjectName, flattened
 from ccr_avn.cli.promotion_options import Hooking, Limits, Yes
+from ccr_avn.cli.questions import must_be_able_to_ask
 from ccr_avn.errors import UsageError
 from ccr_avn.monitoring.ask import begin
 from ccr_avn.output import console
@@ -98,7 +99,7 @@ def evacuate(
     tags, clouds = _tags(tag or []), _clouds(cloud)
     hooks = hooking.hooks(limits.hook_timeout)
     if not (check or dry_run):
-        promotion_options.must_be_able_to_ask(yes=yes)
+        must_be_able_to_ask(yes=yes)
     asking.preload()
     told: list[Answer] = []
     began = time.monotonic()
@@ -108,7 +109,7 @@ def evacuate(
     from ccr_avn.cli.one_of_many import Given
     from ccr_avn.evacuate.choose import Want
 
-    setting = options.tolerant(asking.setting(project, limits.poll_interval), allow_rejected_commands)
+    setting = asking.setting(project, limits.poll_interval, allow_rejected=allow_rejected_commands)
     Evacuation(
         Given(
             want=Want(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ccr_avn import process, typed
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.program import Program, known, world_of
-from ccr_avn.cli import promotion_options
+from ccr_avn.cli import questions
 from ccr_avn.cli.evacuation_told import (
     Ends,
     consequences,
@@ -140,7 +140,7 @@ class Evacuation:
         return look_at_all(services, self.given.setting, limit=self.given.data_timeout)
 
     def _preview(self, selection: Selection) -> None:
-        shown = {one.name: self._one(one).move().plan for one in selection.choices if one.moves}
+        shown = {one.name: self._one(one).verb().plan() for one in selection.choices if one.moves}
         programs = process.programs(self.given.setting.avn)
         if self.given.json:
             plans = {name: describe(plan, programs) for name, plan in shown.items()}
@@ -180,7 +180,7 @@ class Evacuation:
         count = selection.count("switchover") + selection.count("failover")
         question = f"Type {wanted} to promote {count} replicas; anything else changes nothing: "
         began = time.monotonic()
-        answer = promotion_options.answer_to(question)
+        answer = questions.answer_to(question)
         seconds = time.monotonic() - began
         confirmed = answer == wanted
         self._emit(events.Asked(at=self._now(), question=question.strip(), confirmed=confirmed, seconds=seconds))

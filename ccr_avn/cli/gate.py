@@ -17,9 +17,10 @@ from ccr_avn.procedures.enable import confirm_backup, confirm_integration, see_s
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
 from ccr_avn.procedures.old_primary import Compared, compare_histories, power_off, set_filter
 from ccr_avn.procedures.promotion import control_plane_agrees, look_at_integration, promote, remember_origin
+from ccr_avn.procedures.proof import databases_step, link_step, marker_step
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.siblings import Siblings, list_family, look_at_siblings
-from ccr_avn.procedures.steps import databases_step, link_step, marker_step, wait_running
+from ccr_avn.procedures.siblings import list_family, look_at_siblings
+from ccr_avn.procedures.steps import wait_running
 
 app = typer.Typer(
     help="""Run a single check of a procedure. Exit 0: it holds; 4: it never will; 5: not yet.
@@ -87,7 +88,7 @@ def backup(
     setting = asked.setting
     there = see_services(setting, primary, *((replica,) if replica else ()))
     running = wait_running(setting, primary, "running", asked.timeout)
-    asked.judge(there, running, confirm_backup(setting, primary, replica or "", running, there, asked.timeout))
+    asked.judge(there, running, confirm_backup(setting, primary, replica or "", asked.timeout))
 
 
 def active(primary: Primary, replica: Replica, asked: Alone) -> None:
@@ -122,14 +123,15 @@ def link(
     asked: Alone,
 ) -> None:
     """Wait until REPLICA follows PRIMARY: the link is up, no sync is in progress, and no command was rejected."""
-    setting, find = options.tolerant(asked.setting, allow_rejected_commands), asked.find(primary, replica)
-    asked.judge(link_step(setting, primary, replica, find, asked.timeout, max_lag=max_lag_bytes))
+    setting = replace(asked.setting, allow_rejected=allow_rejected_commands)
+    step = link_step(setting, primary, replica, asked.timeout, max_lag=max_lag_bytes)
+    asked.judge(step, seen=asked.seen(primary, replica))
 
 
 def databases(primary: Primary, replica: Replica, asked: Alone) -> None:
     """Check that REPLICA has every database that PRIMARY uses."""
-    setting, find = asked.setting, asked.find(primary, replica)
-    asked.judge(asked.within(databases_step(setting, primary, replica, find, NotProven)))
+    step = databases_step(asked.setting, primary, replica, NotProven)
+    asked.judge(asked.within(step), seen=asked.seen(primary, replica))
 
 
 def marker(
@@ -140,19 +142,19 @@ def marker(
     asked: Alone,
 ) -> None:
     """Write markers to PRIMARY and read them from REPLICA; exit 6 if they don't arrive."""
-    setting, find = asked.setting, asked.find(primary, replica)
-    asked.judge(asked.within(marker_step(setting, primary, replica, find, samples)))
+    step = marker_step(asked.setting, primary, replica, samples)
+    asked.judge(asked.within(step), seen=asked.seen(primary, replica))
 
 
 def siblings(replica: Replica, asked: Alone) -> None:
     """Check that no other replica of its primary was promoted: one is promoted, never two. Exit 4 if so."""
     family = list_family(asked.setting, replica)
-    asked.judge(family, look_at_siblings(Siblings(replica=replica, setting=asked.setting, family=family)))
+    asked.judge(family, look_at_siblings(asked.setting, replica))
 
 
 def promoted(replica: Replica, asked: Alone) -> None:
     """Wait until REPLICA is a primary: its role is master."""
-    asked.judge(promote(asked.promotion(replica, asked.timeout, asked.find(replica))))
+    asked.judge(promote(asked.setting, replica, limit=asked.timeout), seen=asked.seen(replica))
 
 
 def tagged(
@@ -161,17 +163,17 @@ def tagged(
     asked: Alone,
 ) -> None:
     """Wait until SERVICE has these tags."""
-    asked.judge(asked.within(remember_origin(asked.promotion(service, asked.timeout), "", lambda _: tuple(tag))))
+    asked.judge(asked.within(remember_origin(asked.setting, service, "", lambda _: tuple(tag))))
 
 
 def ip_filter(service: ServiceName, asked: Alone) -> None:
     """Wait until the ip_filter of SERVICE admits no client; `gate closed` checks that it has taken effect."""
-    asked.judge(asked.within(set_filter(asked.closing(service, service))))
+    asked.judge(asked.within(set_filter(asked.setting, service, service)))
 
 
 def powered_off(service: ServiceName, asked: Alone) -> None:
     """Wait until SERVICE is powered off."""
-    asked.judge(asked.within(power_off(asked.closing(service, service))))
+    asked.judge(asked.within(power_off(asked.setting, service, service)))
 
 
 def audit(
@@ -184,14 +186,15 @@ def audit(
     asked: Alone,
 ) -> None:
     """Report writes that only the old PRIMARY has: after a promotion; exit 0 without --expect-none."""
-    step = compare_histories(asked.closing(primary, replica, asked.find(primary, replica)))
+    step = compare_histories(asked.setting, primary, replica)
 
     def judge(compared: Compared, seen: Seen) -> Finding:
         found = step.gate.judge(compared, seen)
         hint = f"do not power {primary} off, and do not terminate it"
         return found if found.facts["ahead_bytes"] == 0 else stop(found.reason, hint=hint)
 
-    asked.judge(replace(step, gate=Gate(step.gate.rule, judge, refused=NotProven)) if expect_none else step)
+    step = replace(step, gate=Gate(step.gate.rule, judge, refused=NotProven)) if expect_none else step
+    asked.judge(step, seen=asked.seen(primary, replica))
 
 
 def _gate(name: str, function: Callable[..., Any], *examples: str) -> None:

@@ -7,13 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ccr_avn import process
+from ccr_avn import clock, process
 from ccr_avn.aiven.program import Program, world_of
-from ccr_avn.cli import promotion_options
-from ccr_avn.cli.failover_told import FailoverMove
-from ccr_avn.cli.promotion_options import Around, Move
+from ccr_avn.cli.conduct import How, carry_out
 from ccr_avn.cli.session import Session
-from ccr_avn.cli.switchover_told import SwitchoverMove, outage
 from ccr_avn.errors import CHANGED, CcrError, Interrupted, NotBegun, Refused
 from ccr_avn.evacuate.avn_turns import AvnTurns
 from ccr_avn.evacuate.choose import Choice, Want
@@ -22,15 +19,16 @@ from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import Ended, State, Turn
 from ccr_avn.evacuate.service_list import ServiceList
 from ccr_avn.evacuate.stop import RunSignals, Stop
-from ccr_avn.history.promotions import may_have_paused, promotions
+from ccr_avn.history.journals import JournalsHere
 from ccr_avn.hooks import Hooks
 from ccr_avn.output.pairs import PairProgress
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
 from ccr_avn.printable import printable_line
-from ccr_avn.procedures.failover import FailoverRequest, plan_failover
-from ccr_avn.procedures.steps import Setting
-from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+from ccr_avn.procedures.failover import Failover
+from ccr_avn.procedures.setting import Setting
+from ccr_avn.procedures.switchover import Switchover
+from ccr_avn.procedures.verb import Verb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,40 +131,33 @@ class OneOfMany:
     def run_id(self) -> str:
         return self.session.run_id
 
-    def move(self) -> Move:
-        """The plan of the single command, for this pair."""
+    def verb(self) -> Verb:
+        """What the single command would run, for this pair."""
         given, choice = self.given, self.choice
-        recorded = promotions(given.setting.project.name)
+        at = replace(
+            given.setting,
+            run=self._session.run_id if self._session else self.evacuation,
+            journals=JournalsHere(given.setting.project.name),
+            now=clock.now(),
+        )
         if choice.action == "failover":
-            return FailoverMove(
-                plan_failover(
-                    FailoverRequest(
-                        replica=choice.replica,
-                        setting=given.setting,
-                        allow_data_loss=True,
-                        promote_timeout=given.promote_timeout,
-                        doubt_timeout=given.doubt_timeout,
-                        recorded=recorded,
-                        family=choice.family,
-                    )
-                )
+            return Failover(
+                at=at,
+                replica=choice.replica,
+                allow_data_loss=True,
+                promote_timeout=given.promote_timeout,
+                doubt_timeout=given.doubt_timeout,
+                family=choice.family,
             )
-        return SwitchoverMove(
-            plan_switchover(
-                SwitchoverRequest(
-                    primary=choice.primary,
-                    replica=choice.replica,
-                    setting=given.setting,
-                    run=self._session.run_id if self._session else self.evacuation,
-                    max_lag_bytes=given.want.max_lag_bytes,
-                    promote_timeout=given.promote_timeout,
-                    doubt_timeout=given.doubt_timeout,
-                    old_primary=given.old_primary,
-                    recorded=recorded,
-                    may_have_paused=may_have_paused(choice.primary, choice.replica, given.setting.project.name),
-                    family=choice.family,
-                )
-            )
+        return Switchover(
+            at=at,
+            primary=choice.primary,
+            replica=choice.replica,
+            max_lag_bytes=given.want.max_lag_bytes,
+            old_primary=given.old_primary,
+            promote_timeout=given.promote_timeout,
+            doubt_timeout=given.doubt_timeout,
+            family=choice.family,
         )
 
     def perform(
@@ -224,7 +215,7 @@ class OneOfMany:
         """Raises:
         CcrError: as the run ended.
         """
-        session, given, move = self.session, self.given, self.move()
+        session, given, verb = self.session, self.given, self.verb()
         world = world_of(
             program.path,
             call_timeout=given.call_timeout,
@@ -235,22 +226,20 @@ class OneOfMany:
             slow_down=pair_avn.turns.slow_down,
         )
         hooks = replace(given.hooks, about=self.choice.name, seconds={})
-        run = promotion_options.carry_out(
-            move,
+        run = carry_out(
+            verb,
             session,
-            hooks,
-            Around(
-                project=given.setting.project.name, write_env=self._env, ask=lambda run: self._take(turn, move, run)
-            ),
-            lambda confirm: session.run_in(world, move.plan, program.version, confirm, explain=move.explain),
+            How(json=True, hooks=hooks, write_env=self._env),
+            lambda _: self._take(turn),
+            lambda confirm: session.run_in(world, verb, program.version, confirm),
         )
-        outcome = move.outcome(session, run, hooks.seconds)
+        outcome = verb.outcome(session.ended(run, hooks=hooks.seconds))
         result = session.conclude(run, outcome.result, outcome.problem)
         if outcome.problem:
             return self._failed(outcome.problem, phases)
         return self._done(run, result, phases)
 
-    def _take(self, turn: Turn, move: Move, run: Run) -> None:
+    def _take(self, turn: Turn) -> None:
         """Where a single run asks its question, one of many waits for its turn.
 
         Raises:
@@ -264,7 +253,7 @@ class OneOfMany:
         finally:
             if (seconds := round(time.monotonic() - began, 1)) or not came:
                 session.emit(events.Asked(at=session.now(), question="its turn", confirmed=came, seconds=seconds))
-        known = move.procedure.last_known(run.seen) if self.judge and isinstance(move, FailoverMove) else None
+        known = session.run.seen.known if self.judge and session.run and self.choice.action == "failover" else None
         if known and known.primary:
             raise Refused(
                 f"{self.choice.primary} answers after all",
@@ -304,13 +293,17 @@ class OneOfMany:
             run=self.run_id if self.session.run else "",
             head=self.session.journal.head,
             result=result,
-            outage_ms=outage(self.session) if self.choice.action == "switchover" else None,
+            outage_ms=self._outage(),
             lost=result.get("bytes_not_replicated"),
             loss_seconds=(result.get("rpo_estimate") or {}).get("seconds"),
             phases=tuple((phase, round(a - self.began, 3), round(b - self.began, 3)) for phase, a, b in past),
             **more,
         )
         return replace(moved, enable=self._enable()) if moved.promoted else moved
+
+    def _outage(self) -> float | None:
+        verb, run = self.verb(), self.session.run
+        return verb.outage(self.session.ended(run)) if run and isinstance(verb, Switchover) else None
 
     def lost(self, ended: Ended) -> Moved:
         """Where nothing else is known of its end than that it raised something."""

@@ -1,32 +1,30 @@
 """Options that commands share: each has one definition here."""
 
 import inspect
-import math
-import os
-import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
+from ccr_avn import options
 from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import UsageError
-from ccr_avn.files import target_of
 from ccr_avn.history.runs import recent_services
+from ccr_avn.options import AllowRejected, LinkTimeout, Opt, Primary, Replica, Rule, Samples, a_file, service
 from ccr_avn.process import find_avn, preload_avn
 
 if TYPE_CHECKING:
-    from ccr_avn.procedures.steps import Setting
+    from ccr_avn.procedures.setting import Setting
+    from ccr_avn.procedures.verb import Verb
 
-Rule = Callable[[str, Any], None]
-"""Given the name of an argument or option and a value that was typed. What breaks it is a UsageError: exit 2, nothing is asked."""
+    V = TypeVar("V", bound=Verb)
+
+__all__ = ["AllowRejected", "LinkTimeout", "Primary", "Replica", "Samples", "a_file", "service"]
 
 
-def _each(rule: Rule) -> Callable[..., Any]:
+def each(rule: Rule) -> Callable[..., Any]:
     """A rule as typer's callback, for each value given: so no command can forget to check what was typed."""
 
     def callback(param: typer.CallbackParam, value: Any) -> Any:
@@ -39,92 +37,14 @@ def _each(rule: Rule) -> Callable[..., Any]:
     return callback
 
 
-def _spelled(pattern: str, what: str, detail: str, hint: str) -> Rule:
-    def check(where: str, word: str) -> None:
-        if not re.fullmatch(pattern, word):
-            raise UsageError(f"invalid {what} for {where}: {word!r}", detail=detail, hint=hint)
-
-    return check
-
-
-def _number(holds: Callable[[float], bool], detail: str, example: int) -> Rule:
-    def check(option: str, number: float) -> None:
-        if not holds(number):
-            raise UsageError(
-                f"invalid value for {option}: {number:g}", detail=detail, hint=f"for example: {option} {example}"
-            )
-
-    return check
-
-
-def a_file(holds: str, hint: str) -> Callable[..., Any]:
-    """The rule of a file that is read. ``holds``: what is in it; ``hint``: a command, which the file's name follows."""
-
-    def check(option: str, file: Path) -> None:
-        if not file.is_file():
-            command = f"{hint} {shlex.quote(str(file))}"
-            raise UsageError(f"{option}: there is no file {file}", detail=f"it must hold {holds} (PEM)", hint=command)
-
-    return _each(check)
-
-
-def _check_directory(option: str, directory: Path) -> None:
-    """What is written there is written late: that it can't be should show before anything is done."""
-    if not directory.exists():
-        why, hint = "there is no such directory", shlex.join(("mkdir", "-p", str(directory)))
-    elif not directory.is_dir():
-        why, hint = "it is not a directory", "choose another"
-    elif not os.access(directory, os.W_OK | os.X_OK):
-        why, hint = "it is not writable for this user", "choose another"
-    else:
-        return
-    raise UsageError(f"{option}: nothing can be written into {directory}", detail=why, hint=hint)
-
-
-def _check_file(option: str, file: Path, *, replaced: bool) -> None:
-    """``replaced``: else it is written to as it is, so it may be a pipe or a device."""
-    if file.is_dir():
-        why = "it is a directory"
-    elif replaced and file.exists() and not file.is_file():
-        why = "it is not a regular file"
-    elif not replaced and file.exists() and not os.access(file, os.W_OK):
-        why = "it is not writable for this user"
-    else:
-        why = ""
-    if why:
-        raise UsageError(f"{option}: {file} can't be written", detail=why, hint="choose another")
-    if replaced or not file.exists():
-        _check_directory(option, target_of(file).parent)
-
-
-check_name = _spelled(
-    r"[a-z][-a-z0-9]{0,63}",  # Aiven's rule
-    "service name",
-    "lower case letters, digits and dashes, starting with a letter, 64 at most",
-    "check it with: avn service list",
+a_name, a_word, a_project = each(options.a_name), each(options.a_word), each(options.a_project)
+not_negative, above_zero, at_least_one = (
+    each(one) for one in (options.not_negative, options.above_zero, options.at_least_one)
 )
-a_name = _each(check_name)
-a_word = _each(
-    _spelled(
-        r"[a-z][a-z0-9_-]*",  # clouds and plans: safe in argv and in a pasted shell
-        "value",
-        "lower case letters, digits and dashes, starting with a letter",
-        "see `avn cloud list` for clouds, `avn service plans --cloud CLOUD` for plans",
-    )
+a_directory, a_file_to_replace, a_file_to_write = (
+    each(one) for one in (options.a_directory, options.a_file_to_replace, options.a_file_to_write)
 )
-a_project = _each(
-    _spelled(
-        r"[a-zA-Z][-a-zA-Z0-9_]{0,62}",
-        "name",
-        "letters, digits and dashes, starting with a letter, 63 at most",
-        "check it with: avn project list",
-    )
-)
-not_negative = _each(_number(lambda one: 0 <= one < math.inf, "it must be 0 or more; times are in seconds", 60))
-above_zero = _each(_number(lambda one: 0 < one < math.inf, "it must be above 0; times are in seconds", 60))
-at_least_one = _each(_number(lambda one: one >= 1, "it must be 1 or more", 20))
-a_directory, a_file_to_replace = _each(_check_directory), _each(partial(_check_file, replaced=True))
-a_file_to_write = _each(partial(_check_file, replaced=False))
+check_name = options.a_name
 
 
 def seconds(text: str, rule: Any = not_negative) -> Any:
@@ -147,13 +67,6 @@ def recent(incomplete: str) -> list[str]:
     return recent_services(incomplete)
 
 
-def service(metavar: str, text: str) -> Any:
-    """An argument that is a service. ``text``: its help."""
-    return typer.Argument(metavar=metavar, help=text, autocompletion=recent, callback=a_name)
-
-
-Primary = Annotated[str, service("PRIMARY", "The primary: the service that is written to.")]
-Replica = Annotated[str, service("REPLICA", "The read replica.")]
 ProjectName = Annotated[
     str | None,
     typer.Option(
@@ -173,7 +86,7 @@ CaFile = Annotated[
         "--ca-file",
         metavar="F",
         help="Trust this CA too: `avn project ca-get --target-filepath F`.",
-        callback=a_file("the project's CA certificate", "avn project ca-get --target-filepath"),
+        callback=each(options.a_file("the project's CA certificate", "avn project ca-get --target-filepath")),
     ),
 ]
 
@@ -189,15 +102,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for e
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the commands, ready to paste; ask and change nothing.")]
 PollInterval = Annotated[float, seconds("Maximum polling interval; starts at 0.5 s.", above_zero)]
 CallTimeout = Annotated[float, seconds("Time limit for one avn command.", above_zero)]
-LinkTimeout = Annotated[float, seconds("How long to wait for the replication link.")]
-AllowRejected = Annotated[
-    bool,
-    typer.Option(
-        "--allow-rejected-commands",
-        help="Accept a replica that rejected commands of its primary, or lacks keys: what they wrote is missing there.",
-    ),
-]
-Samples = Annotated[int, count("How many markers (test writes) to send.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,8 +114,14 @@ class Asking:
     avn: Avn = None
     no_preload: NoPreload = False
 
-    def setting(self, project: str | None, poll_interval: float = 5.0) -> "Setting":
-        return setting(project, self.ca_file, self.route, avn=self.avn, poll_interval=poll_interval)
+    def setting(self, project: str | None, poll_interval: float = 5.0, **more: Any) -> "Setting":
+        """``more``: what :func:`setting` takes besides."""
+        return setting(project, self.ca_file, self.route, avn=self.avn, poll_interval=poll_interval, **more)
+
+    def settled(self, verb: "V", project: str | None, poll_interval: float = 5.0) -> "V":
+        """The verb where it is to work."""
+        allowed = getattr(verb, "allow_rejected_commands", None)
+        return replace(verb, at=self.setting(project, poll_interval, allow_rejected=allowed))
 
     def preload(self, *, unless: bool = False) -> None:
         """Have avn loaded in the background; ``unless``: it will not be asked.
@@ -230,25 +140,23 @@ def setting(
     *,
     avn: str | None = None,
     poll_interval: float = 5.0,
+    allow_rejected: bool | None = None,
+    run: str = "",
 ) -> "Setting":
     """What all procedures need, from the options that were typed. ``poll_interval``: seconds."""
-    from ccr_avn.history.promotions import equal_by_value  # heavy: what --help and an avn begun early do without
-    from ccr_avn.procedures.gates.links import Rejections
-    from ccr_avn.procedures.steps import Setting
+    from ccr_avn.history.journals import JournalsHere  # heavy: what --help and an avn begun early do without
+    from ccr_avn.procedures.setting import Setting
 
     return Setting(
-        rejections=Rejections(compared=lambda replica: equal_by_value(replica, project)),
         project=Project(project),
         ca_file=ca_file,
         poll_interval=max(poll_interval, 0.1),
         avn=avn,
         route=route,
+        run=run,
+        journals=JournalsHere(project),
+        allow_rejected=allow_rejected,
     )
-
-
-def tolerant(made: "Setting", allow_rejected: bool) -> "Setting":
-    """Of a command that has this option."""
-    return replace(made, rejections=replace(made.rejections, allowed=allow_rejected))
 
 
 def given(context: typer.Context, *wanted: str | type) -> tuple[str, ...]:
@@ -290,14 +198,16 @@ def flattened(function: Callable[..., None], **defaults: Any) -> Callable[..., N
     parameters: list[inspect.Parameter] = []
     for name, one in inspect.signature(function).parameters.items():
         if name in groups:
-            own = inspect.signature(groups[name]).parameters.values()
-            parameters += [field.replace(default=defaults.get(field.name, field.default)) for field in own]
+            for field in _typed_fields(groups[name]):
+                default = defaults.get(field.name, field.default)
+                parameters.append(field.replace(default=default, annotation=_for_typer(field.annotation)))
         else:
-            parameters.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name]))
+            parameters.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=_for_typer(hints[name])))
 
     def command(**typed: Any) -> None:
         made = {
-            name: group(**{one.name: typed.pop(one.name) for one in fields(group)}) for name, group in groups.items()
+            name: group(**{one.name: typed.pop(one.name) for one in _typed_fields(group)})
+            for name, group in groups.items()
         }
         function(**made, **typed)
 
@@ -305,3 +215,21 @@ def flattened(function: Callable[..., None], **defaults: Any) -> Callable[..., N
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect looks for
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     return command
+
+
+def _typed_fields(group: Any) -> list[inspect.Parameter]:
+    """The fields of a dataclass that are options; what a verb is told besides is none."""
+    own = inspect.signature(group).parameters.values()
+    return [one for one in own if hasattr(one.annotation, "__metadata__") or one.annotation is typer.Context]
+
+
+def _for_typer(hint: Any) -> Any:
+    """The same type, with an option of typer's where it has one of ours."""
+    opt = next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Opt)), None)
+    if opt is None:
+        return hint
+    given: dict[str, Any] = {"metavar": opt.metavar, "help": opt.help}
+    given |= {"callback": each(opt.rule)} if opt.rule else {}
+    given |= {"autocompletion": recent} if opt.completes else {}
+    made = typer.Argument(**given) if opt.argument else typer.Option(*opt.names, **given)
+    return Annotated[hint.__origin__, made]

@@ -16,8 +16,8 @@ from ccr_avn.output import console
 from ccr_avn.procedures import promotion
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
-from ccr_avn.procedures.old_primary import see_closed, set_filter
-from ccr_avn.procedures.steps import endpoint as endpoint_of
+from ccr_avn.procedures.old_primary import see_closed
+from ccr_avn.procedures.setting import endpoint as endpoint_of
 from ccr_avn.valkey import catch_up
 from ccr_avn.valkey.catch_up import Snapshot
 from ccr_avn.valkey.connect import Endpoint
@@ -83,7 +83,7 @@ def check_fence(
         lift = shlex.join(("ccr-avn", "unfence", primary, *asked.setting.options))
         hint = f"{lift}, then start again" if ttl else "stop the writers, then start again"
         raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
-    rejections = options.tolerant(asked.setting, allow_rejected_commands).rejections
+    rejections = replace(asked.setting, allow_rejected=allow_rejected_commands).rejections
     applied = rejections.of_promotion(
         (now, side), lambda: (fetch_replication(source), fetch_replication(target)), primary, replica
     )
@@ -119,13 +119,15 @@ def check_history(
 ) -> None:
     """Check that a promoted REPLICA has its primary's data. Exit 4 if not; --primary only adds a report."""
     noted = parsed(token) if token else None
-    find = asked.find(replica, *((primary,) if primary else ()))
+    looked = asked.seen(replica, *((primary,) if primary else ()))
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
-    step = promotion.carries_history(asked.promotion(replica, timeout, find), primary or "", lambda _: expected, "")
-    carried, seen = asked.judged(step)
+    step = promotion.carries_history(
+        asked.setting, replica, lambda _: primary or "", lambda _: expected, limit=timeout, variable=""
+    )
+    carried, seen = asked.judged(step, seen=looked)
     result, text = dict(carried.facts), carried.reason
     if primary:
-        old = fetch_replication(endpoint_of(find(seen, primary), asked.setting))
+        old = asked.setting.replication(seen, primary)
         ahead = history.judge_audit(history.audit(old, seen.of(step), None), primary)
         result |= ahead.facts
         text = f"{text}; {ahead.reason}"
@@ -196,7 +198,7 @@ def must_be(side: ReplicationInfo, role: str, service: str) -> ReplicationInfo:
 @flattened
 def accepts_writes(*, service: ServiceName, timeout: Timeout = 60, asked: Act) -> None:
     """Wait until SERVICE accepts writes: one succeeds and can be read back. Exit 5 if it does not within --timeout."""
-    asked.judged(promotion.accepts_writes(asked.promotion(service, timeout, asked.find(service))))
+    asked.judged(promotion.accepts_writes(asked.setting, service, limit=timeout), seen=asked.seen(service))
     asked.show(f"{service} accepts writes", {})
 
 
@@ -212,9 +214,9 @@ def closed(
     asked: Act,
 ) -> None:
     """Wait until SERVICE refuses all client connections. Exit 5 if it still accepts them at --timeout."""
-    wish = asked.closing(service, new_primary or service, asked.find(service, *((new_primary,) if new_primary else ())))
-    step = see_closed(wish, set_filter(wish))
-    asked.judged(replace(step, poll=replace(step.poll, limit=timeout)))
+    step = see_closed(asked.setting, service, new_primary or service)
+    seen = asked.seen(service, *((new_primary,) if new_primary else ()))
+    asked.judged(replace(step, poll=replace(step.poll, limit=timeout)), seen=seen)
     asked.show(f"{service} refuses all client connections", {})
 
 

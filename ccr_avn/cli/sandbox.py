@@ -58,7 +58,7 @@ Tls = Annotated[bool, typer.Option("--tls", help="Serve TLS; `avn project ca-get
 
 def _pem(option: str, text: str, holds: str) -> Any:
     """A file that TLS is served with. ``text``: its help; ``holds``: what is in it."""
-    return typer.Option(option, metavar="F", help=text, callback=options.a_file(holds, "ls -l"))
+    return typer.Option(option, metavar="F", help=text, callback=options.each(options.a_file(holds, "ls -l")))
 
 
 Certificate = Annotated[

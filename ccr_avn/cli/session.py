@@ -9,7 +9,7 @@ from typing import Any
 
 from ccr_avn import process, typed
 from ccr_avn.aiven.program import Program, world_of
-from ccr_avn.errors import CcrError, Changed, Interrupted
+from ccr_avn.errors import CcrError, Changed, Interrupted, Locked
 from ccr_avn.history.journal import Journal, new_run
 from ccr_avn.output import console
 from ccr_avn.output.live import LiveProgress
@@ -19,6 +19,7 @@ from ccr_avn.plan.execute import Run, World
 from ccr_avn.plan.model import Plan
 from ccr_avn.plan.preview import describe, preview
 from ccr_avn.procedures.seen import Seen
+from ccr_avn.procedures.verb import Ended, Verb
 from ccr_avn.process import Ahead
 from ccr_avn.signals import Signals, within
 
@@ -80,84 +81,76 @@ class Session:
 
     def perform(
         self,
-        plan: Plan,
+        verb: Verb,
         program: Program,
         call_timeout: float,
-        confirm: Callable[[Run], None] | None = None,
+        confirm: Callable[[Run], None],
         *,
         checks_only: bool = False,
-        never_suspend: bool = False,
-        ended_by_signal: str = "",
         ahead: Ahead | None = None,
-        explain: Callable[[Run, CcrError], None] | None = None,
-        time_limit: float | None = None,
     ) -> Run:
-        """Execute the plan. An error comes out knowing whether anything had been changed.
-
-        A signal during the step ``ended_by_signal`` is how that step ends, and no failure. ``explain`` adds to an error
-        what the operator must know of the world as it was left. ``time_limit``: seconds, for all of it.
+        """Run the verb's plan in this process's own world. ``call_timeout``: seconds.
 
         Raises:
-            CcrError: as the plan's gates, avn or a signal ended it.
+            CcrError: as the plan's gates, avn or a signal ended it; it knows whether anything had been changed.
         """
         console.commit()
-        more = (*((signal.SIGTSTP,) if never_suspend else ()), *((signal.SIGALRM,) if time_limit else ()))
-        with Signals(*more) as signals, within(time_limit):
-            world = world_of(
-                program.path,
-                call_timeout=call_timeout,
-                held=signals.held,
-                run=ahead.run if ahead else process.run,
-            )
-            return self.run_in(
-                world,
-                plan,
-                program.version,
-                confirm,
-                checks_only=checks_only,
-                ended_by_signal=ended_by_signal,
-                explain=explain,
-            )
+        limit = verb.time_limit
+        more = (*((signal.SIGTSTP,) if verb.never_suspend else ()), *((signal.SIGALRM,) if limit else ()))
+        with Signals(*more) as signals, within(limit):
+            run = ahead.run if ahead else process.run
+            world = world_of(program.path, call_timeout=call_timeout, held=signals.held, run=run)
+            return self.run_in(world, verb, program.version, confirm, checks_only=checks_only)
 
     def run_in(
         self,
         world: World,
-        plan: Plan,
+        verb: Verb,
         version: str,
-        confirm: Callable[[Run], None] | None = None,
+        confirm: Callable[[Run], None],
         *,
         checks_only: bool = False,
-        ended_by_signal: str = "",
-        explain: Callable[[Run, CcrError], None] | None = None,
     ) -> Run:
         """The same in a world that is given, whose ``held`` keeps signals from breaking into what must be whole.
 
         Raises:
             CcrError: as the plan's gates, avn or a signal ended it.
         """
+        plan = verb.plan()
         self._held = world.held
         self._began = world.clock()
         run = self.run = Run(plan, world, self.emit, Seen())
         self._start(plan, version)
         try:
             run.check()
-            if confirm:
-                self.progress.close()
-                confirm(run)
+            self.progress.close()
+            confirm(run)
             if not checks_only:
-                self._act(run, ended_by_signal)
+                self._act(run, verb.ended_by_signal)
         except Exception as error:
             error.changed = run.changed  # type: ignore[attr-defined]  # a bug's exit code must tell it too
-            if explain and isinstance(error, CcrError):
-                with suppress(Exception):  # what ended the run is told, whatever else can't be
-                    explain(run, error)
-            with suppress(Interrupted):  # what ended the run is told, not what came while it was written down
+            if isinstance(error, CcrError):
+                with suppress(Exception):  # what ended the run is reported, whatever else can't be
+                    self._explain(verb, run, error)
+            with suppress(Interrupted):  # what ended the run is reported, not what came while it was written down
                 self._end(ok=False, changed=run.changed, code=getattr(error, "exit_code", 1), result=_told(error))
             raise
         finally:
             self.progress.close()
             console.commit(run.changed)
         return run
+
+    def ended(self, run: Run, problem: CcrError | None = None, **more: Any) -> Ended:
+        past, changed = run.past_return, bool(run.changed)
+        return Ended(seen=run.seen, timeline=self.timeline, changed=changed, past_return=past, problem=problem, **more)
+
+    def _explain(self, verb: Verb, run: Run, problem: CcrError) -> None:
+        """Add to an error what the operator must know of the world as it was left."""
+        if isinstance(problem, Locked):  # what another run does is its own to report
+            return
+        notes, facts = verb.half_way(self.ended(run, problem))
+        problem.notes += notes
+        problem.result = {**facts, **problem.result}
 
     def _act(self, run: Run, ended_by_signal: str) -> None:
         try:

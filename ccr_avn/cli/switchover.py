@@ -1,60 +1,24 @@
 """`ccr-avn switchover`."""
 
-import time
-from typing import TYPE_CHECKING, Annotated
-
 import typer
 
 from ccr_avn.aiven.program import identify
-from ccr_avn.cli import options, promotion_options
-from ccr_avn.cli.options import Primary, ProjectName, Replica, flattened
-from ccr_avn.cli.promotion_options import Around, Hooking, Limits, Manner
-from ccr_avn.cli.promotion_told import DECLARED
-from ccr_avn.cli.session import Session, show_preview
-from ccr_avn.cli.switchover_told import SwitchoverMove, differences
+from ccr_avn.cli import options
+from ccr_avn.cli.conduct import conduct
+from ccr_avn.cli.options import ProjectName, flattened
+from ccr_avn.cli.promotion_options import Promoting
+from ccr_avn.cli.questions import must_be_able_to_ask
 from ccr_avn.errors import UsageError
-from ccr_avn.history import drills
-from ccr_avn.history.promotions import may_have_paused, promotions
-from ccr_avn.output import console
-from ccr_avn.procedures.fencing import FenceMode
-from ccr_avn.procedures.old_primary import OldPrimaryAction
-from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
-from ccr_avn.valkey.replication import behind
-
-if TYPE_CHECKING:
-    from ccr_avn.plan.execute import Run
-    from ccr_avn.procedures.switchover import Switchover
+from ccr_avn.procedures.switchover import Switchover
 
 
 @flattened
 def switchover(
     *,
     context: typer.Context,
-    primary: Primary,
-    replica: Replica,
-    manner: Manner,
-    hooking: Hooking,
-    old_primary: Annotated[
-        OldPrimaryAction,
-        typer.Option(help="close: no clients (ip_filter); hold: paused until Ctrl-C; open: split brain."),
-    ] = "close",
-    max_lag_bytes: Annotated[int, options.number("Maximum lag of REPLICA to begin with, in bytes.")] = 31_457_280,
-    allow_smaller: Annotated[
-        bool, typer.Option("--allow-smaller", help="Promote REPLICA even if the data exceeds its memory.")
-    ] = False,
-    allow_rejected_commands: options.AllowRejected = False,
-    fence: Annotated[
-        FenceMode, typer.Option(help="observe: you stop the writers; auto: client-pause if permitted.")
-    ] = "auto",
+    promoting: Promoting,
+    verb: Switchover,
     project: ProjectName = None,
-    fence_ttl: Annotated[
-        float,
-        options.seconds(
-            "If ccr-avn dies before the promotion, the write pause expires after S seconds.", options.at_least_one
-        ),
-    ] = 30,
-    catch_up_timeout: Annotated[float, options.seconds("How long writes may be paused for REPLICA to catch up.")] = 60,
-    limits: Limits,
     asking: options.Asking,
 ) -> None:
     """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost.
@@ -64,14 +28,15 @@ def switchover(
       ccr-avn switchover eu us
       ccr-avn switchover eu us --yes --write-env app.env --after ./deploy.sh
     """
-    if fence == "observe":
+    if verb.fence == "observe":
         options.refuse_unused(context, "--fence observe", "--fence auto or client-pause", "fence_ttl")
-        if old_primary == "hold":
+        if verb.old_primary == "hold":
             raise UsageError(
                 "--old-primary hold can't be combined with --fence observe",
                 detail="hold keeps the write pause, and observe makes none",
                 hint="--old-primary close",
             )
+<<<<<<< HEAD
     hooks = hooking.hooks(limits.hook_timeout)
     asking.preload(unless=manner.dry_run)
     session = Session(
@@ -200,3 +165,10 @@ def _consequences(want: "SwitchoverRequest") -> dict[str, str]:
         "may be lost": "no acknowledged write",
         "declared": DECLARED,
     }
+=======
+    how = promoting.how()
+    asking.preload(unless=how.dry_run)
+    if not (how.check or how.dry_run):
+        must_be_able_to_ask(yes=how.yes)
+    conduct(asking.settled(verb, project), how, asking, lambda: identify(asking.avn))
+>>>>>>> cb17de3 (one class per verb: switchover, failover, verify and enable are their options, plan, question and result; one function runs them)

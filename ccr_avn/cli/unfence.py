@@ -20,7 +20,7 @@ from ccr_avn.output import console
 from ccr_avn.procedures.gates.pair_state import pair_state, still_sent
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.gates.succession import may_still_happen
-from ccr_avn.procedures.steps import endpoint
+from ccr_avn.procedures.setting import endpoint
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.fence import lift
 from ccr_avn.valkey.info import fetch_replication

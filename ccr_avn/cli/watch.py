@@ -24,7 +24,7 @@ from ccr_avn.output import console
 from ccr_avn.output.screen import screen, summary_lines
 from ccr_avn.procedures.gates.services import paired_otherwise
 from ccr_avn.procedures.lookup import look_up
-from ccr_avn.procedures.steps import endpoint
+from ccr_avn.procedures.setting import endpoint
 from ccr_avn.signals import Signals
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ccr_avn.history.records import read
 from ccr_avn.history.story import Story, summarize
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.gates.settings import NOBODY, networks
-from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.setting import Setting
 
 LASTING = ("enable", "switchover", "failover")
 """Commands whose unfinished runs leave a pair that is not what it seems."""

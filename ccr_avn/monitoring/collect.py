@@ -15,7 +15,7 @@ from ccr_avn.errors import Unreachable
 from ccr_avn.plan.execute import World
 from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
 from ccr_avn.procedures.lookup import ask_each
-from ccr_avn.procedures.steps import Setting, endpoint
+from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.diagnose import Admission, Answered, OutOfReach, TurnedAway
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo

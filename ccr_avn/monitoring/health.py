@@ -14,7 +14,7 @@ from ccr_avn.monitoring.pairs import UNNAMED, Pair, chosen, pairs_of, with_expec
 from ccr_avn.monitoring.status import NO_LOOK, WORSE, Health, Known, PairStatus, Verdict
 from ccr_avn.procedures.gates.links import as_compared
 from ccr_avn.procedures.gates.settings import NOBODY
-from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.setting import Setting
 from ccr_avn.units import format_duration
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.replication import NOT_LINKED

@@ -145,13 +145,15 @@ class Run:
         return self._changed_unless_done(step, step.change, began)
 
     def _changed_unless_done(
-        self, step: Step[Any], change: Call[None] | Act[Any], began: float
+        self, step: Step[Any], change: Call[None] | Act, began: float
     ) -> tuple[Finding, events.Outcome]:
         sent = 0
         while True:
             finding = self._until_go(step, step.poll, began, settled=("go", "todo"))
             if finding.verdict == "go":
                 return finding, "changed" if sent else "found"
+            if isinstance(change, Act):
+                return self._act(step, change), "changed"
             failure = self._change(step, change)
             at, sent = self._now(), sent + 1
             if failure is None:
@@ -164,19 +166,22 @@ class Run:
                     raise
             self._put_off(step, failure.detail, pause)
 
-    def _change(self, step: Step[Any], change: Call[None] | Act[Any]) -> FailedChange | None:
+    def _act(self, step: Step[Any], change: Act) -> Finding:
+        """What is done in this process tells by itself how it ended: its answer can't be lost."""
+        self._reader.forget()
+        self._start(step, fill(change.argv, self.seen))
+        began = self._now()
+        try:
+            finding = change.run(self.seen)
+        except Locked:
+            self._to_undo = [one for one in self._to_undo if one is not step]
+            raise
+        self._emit(events.ChangeEnded(at=self._now(), slug=step.slug, seconds=self._now() - began))
+        return finding
+
+    def _change(self, step: Step[Any], change: Call[None]) -> FailedChange | None:
         """Run the change once. Gives back how it failed, or None."""
         self._reader.forget()
-        if isinstance(change, Act):
-            self._start(step, fill(change.argv, self.seen))
-            began = self._now()
-            try:
-                self.seen.keep(step.slug, change.run(self.seen))
-            except Locked:
-                self._to_undo = [one for one in self._to_undo if one is not step]
-                raise
-            self._emit(events.ChangeEnded(at=self._now(), slug=step.slug, seconds=self._now() - began))
-            return None
         put_off = 0.0
         while True:
             failure = self._send(step, change)
@@ -357,7 +362,7 @@ class Run:
     def _release(self) -> None:
         """Release what a change opened; failures are ignored."""
         for step in reversed(self.plan.steps):
-            if step.release and self.seen.has(step):
+            if step.release and (self.seen.has(step) or isinstance(step.change, Act)):
                 with suppress(CcrError):
                     step.release(self.seen)
 

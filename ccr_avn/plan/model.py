@@ -32,6 +32,10 @@ class Answers:
         """The answer; None: the run has not come so far."""
         return self._answers.get(step.slug)
 
+    def answer(self, slug: str) -> Any:
+        """The answer of a step by its slug; None: the run has not come so far."""
+        return self._answers.get(slug)
+
     def remember(self, step: "Step[T]", answer: T) -> None:
         self._answers[step.slug] = answer
 
@@ -81,15 +85,15 @@ class Probe(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Act(Generic[T]):
-    """A change on the data plane, done in-process. What it gives back is kept: ``seen.result(slug)``.
+class Act:
+    """A change on the data plane, done in-process. It tells how it ended, and keeps what later steps need of it.
 
     ``argv``: the ``ccr-avn`` command that does just that; ``variable``: where a preview keeps what that prints.
     ``looks``: nothing is changed by it.
     """
 
     argv: tuple[Word, ...]
-    run: Callable[[Any], T]
+    run: "Callable[[Any], Finding]"
     variable: str = ""
     looks: bool = False
 
@@ -163,7 +167,7 @@ class Step(Generic[T]):
     read: Call[T] | Probe[T]
     gate: Gate[T]
     poll: Poll = ONCE
-    change: Call[None] | Act[Any] | None = None
+    change: Call[None] | Act | None = None
     alone: tuple[Word, ...] = ()  # the command that runs just this step, without its change
     keeps: tuple[Keep, ...] = ()  # what a pasted shell needs of it later
     asked: Keep | None = None  # prints ``missing`` where the change is needed, and fails where it must not be made

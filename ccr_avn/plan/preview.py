@@ -112,7 +112,7 @@ def _step(step: Step[Any], number: int, programs: Mapping[str, str]) -> Iterator
         yield from lines
 
 
-def _changing(change: Call[None] | Act[Any], programs: Mapping[str, str]) -> str:
+def _changing(change: Call[None] | Act, programs: Mapping[str, str]) -> str:
     """What it prints is kept where a later line needs it."""
     variable = change.variable if isinstance(change, Act) else ""
     return _kept(Keep(variable=variable, argv=change.argv), programs) if variable else _command(change.argv, programs)

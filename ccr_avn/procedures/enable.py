@@ -1,29 +1,23 @@
 """enable: from nothing to a pair that is proven to replicate."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import NotProven
-from ccr_avn.plan.model import Finding, Gate, Keep, Later, Plan, Poll, Step, Word, go, stop
+from ccr_avn.options import LinkTimeout, Primary, Replica, Samples, a_word, choice, flag, seconds, word
+from ccr_avn.plan.model import Finding, Gate, Keep, Later, Plan, Poll, Step, go, stop
 from ccr_avn.procedures.gates import services
-from ccr_avn.procedures.gates.drill import Made, is_lasting
+from ccr_avn.procedures.gates.drill import is_lasting
 from ccr_avn.procedures.gates.offers import Order
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
+from ccr_avn.procedures.proof import databases_step, evidence, link_step, marker_step
+from ccr_avn.procedures.result import described, sides
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.steps import (
-    Proof,
-    Setting,
-    databases_step,
-    described,
-    link_step,
-    marker_step,
-    see_offers,
-    see_vpcs,
-    two_sides,
-    wait_running,
-)
+from ccr_avn.procedures.setting import Setting
+from ccr_avn.procedures.steps import see_offers, see_vpcs, two_sides, wait_running
+from ccr_avn.procedures.verb import Ended, Line, Outcome, Verb
 
 ReplicaFlag = Literal["read-replica-for", "service-integration"]
 PRIMARY_PLAN = "business-4"
@@ -55,37 +49,54 @@ def _create_hints(role: str, cloud: str | None, kind: str | None) -> dict[int, s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnableRequest:
-    """What was asked for; ``None``: not said. Times are in seconds."""
+class Enable(Verb):
+    """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives."""
 
-    primary: str
-    replica: str
-    setting: Setting
-    service_type: str | None = None
-    primary_cloud: str | None = None
-    primary_plan: str | None = None
-    replica_cloud: str | None = None
-    replica_plan: str | None = None
-    replica_flag: ReplicaFlag = "read-replica-for"
-    flag_was_asked: bool = False
-    primary_args: tuple[str, ...] = ()
-    replica_args: tuple[str, ...] = ()
-    allow_any_plan: bool = False
-    verify: bool = True
-    samples: int = 20
-    running_timeout: float = 1200.0
-    backup_timeout: float = 3600.0
-    link_timeout: float = 900.0
-    drills: tuple[Made, ...] = ()  # created by drills, by the journals of this machine
-    primary_wish: PrimaryWish = field(init=False)
-    replica_wish: ReplicaWish = field(init=False)
+    primary: Primary
+    replica: Replica
+    primary_cloud: Annotated[str | None, word("C", "Cloud of a new primary.", a_word)] = None
+    replica_cloud: Annotated[str | None, word("C", "Cloud of a new replica.", a_word)] = None
+    primary_plan: Annotated[str | None, word("PLAN", "Plan of a new primary. [default: business-4]", a_word)] = None
+    replica_plan: Annotated[
+        str | None, word("PLAN", "Plan of a new replica: a startup plan. [default: startup-4]", a_word)
+    ] = None
+    verify: Annotated[bool, flag("--verify/--no-verify", "Prove replication on the data plane.")] = True
+    service_type: Annotated[
+        Literal["valkey", "redis"] | None, choice("Type of a new primary (valkey); an existing one must match.")
+    ] = None
+    primary_arg: Annotated[list[str] | None, word("ARG", "Passed to `avn service create PRIMARY`; repeatable.")] = None
+    replica_arg: Annotated[
+        list[str] | None, word("ARG", "The same for REPLICA, as in: --replica-arg=--no-project-vpc")
+    ] = None
+    samples: Samples = 20
+    allow_any_plan: Annotated[bool, flag("--allow-any-plan", "Let Aiven decide on the replica's plan.")] = False
+    replica_flag: Annotated[
+        Literal["auto", ReplicaFlag], choice("avn flag that creates the replica; auto: the one avn has.")
+    ] = "auto"
+    running_timeout: Annotated[float, seconds("Time limit for each service to be RUNNING.")] = 1200
+    backup_timeout: Annotated[float, seconds("Time limit for the first backup.")] = 3600
+    link_timeout: LinkTimeout = 900
+    flag_of_avn: ReplicaFlag = "read-replica-for"  # the one that the installed avn has
+
+    command: ClassVar[str] = "enable"
 
     def __post_init__(self) -> None:
         two_sides(self.primary, self.replica)
-        primary = PrimaryWish(
-            name=self.primary, type=self.service_type, plan=self.primary_plan, cloud=self.primary_cloud
-        )
-        replica = ReplicaWish(
+
+    def facts(self) -> dict[str, Any]:
+        return {"primary": self.primary, "replica": self.replica}
+
+    @property
+    def flag(self) -> ReplicaFlag:
+        return self.flag_of_avn if self.replica_flag == "auto" else self.replica_flag
+
+    @property
+    def wanted_primary(self) -> PrimaryWish:
+        return PrimaryWish(name=self.primary, type=self.service_type, plan=self.primary_plan, cloud=self.primary_cloud)
+
+    @property
+    def wanted_replica(self) -> ReplicaWish:
+        return ReplicaWish(
             name=self.replica,
             primary=self.primary,
             plan=self.replica_plan,
@@ -94,276 +105,251 @@ class EnableRequest:
             primary_plan=self.primary_plan or PRIMARY_PLAN,
             primary_cloud=self.primary_cloud,
         )
-        object.__setattr__(self, "primary_wish", primary)
-        object.__setattr__(self, "replica_wish", replica)
 
+    # -- what it does
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enable:
-    """The plan, and its steps whose results are told of."""
+    def plan(self) -> Plan:
+        at, sides = self.at, (self.primary, self.replica)
+        keep = "" if self.service_type or not self.replica_cloud else "service_type"
+        primary_up = wait_running(at, self.primary, "primary-running", self.running_timeout, keep)
+        proof = (
+            link_step(at, *sides, self.link_timeout),
+            databases_step(at, *sides, NotProven),
+            marker_step(at, *sides, self.samples),
+        )
+        return Plan(
+            f"replicate {self.primary} to {self.replica}",
+            checks=(
+                *(() if self.replica_flag == "auto" else (self._confirm_flag(),)),
+                self._look_at_pair(),
+                *self._before_it_is_billed(),
+            ),
+            steps=(
+                self._create_primary(),
+                primary_up,
+                confirm_backup(at, *sides, self.backup_timeout),
+                self._create_replica(),
+                wait_running(at, self.replica, "replica-running", self.running_timeout),
+                confirm_integration(at, *sides, self.running_timeout),
+                *(proof if self.verify else ()),
+            ),
+            assumptions=self._assumptions(),
+            check=("ccr-avn", "enable", *sides, *self.words(), "--check"),
+        )
 
-    want: EnableRequest
-    plan: Plan
-    pair: Step[tuple[Service, ...]]
-    primary: Step[Service]
-    replica: Step[Service]
-    rows: Step[tuple[Integration, ...]]
-    proof: Proof
-
-    def missing(self, seen: Seen) -> tuple[str, ...]:
-        """The names of those that are to be created."""
-        there = {one.name for one in seen.of(self.pair)}
-        return tuple(name for name in (self.want.primary, self.want.replica) if name not in there)
-
-    def summarize(self, seen: Seen) -> dict[str, Any]:
-        """The result as plain data: the pair, ids, clouds, plans, what was proven. No secrets."""
-        row = next(row for row in seen.of(self.rows) if row.feeds(self.want.replica))
-        roles = {self.want.primary: "primary", self.want.replica: "replica"}
-        there = ((services.by_name(seen.of(self.pair), name), role) for name, role in roles.items())
-        made = ((seen.of(self.primary), "primary"), (seen.of(self.replica), "replica"))
-        return {
-            "project": self.want.setting.project.name,
-            "primary": described(seen.of(self.primary)),
-            "replica": described(seen.of(self.replica)),
-            "integration": row.id,
-            "before": [{**described(one), "role": role} for one, role in there if one],
-            "after": [{**described(one), "role": role} for one, role in made],
-            "proven": self.want.verify,
-            **self.proof.evidence(seen),
-        }
-
-
-def plan_enable(want: EnableRequest) -> Enable:
-    """Everything `enable` will do, in order, without doing any of it."""
-    setting = want.setting
-    pair = look_at_pair(want)
-    primary = create_primary(want)
-    keep = "" if want.service_type or not want.replica_cloud else "service_type"
-    primary_up = wait_running(setting, want.primary, "primary-running", want.running_timeout, keep)
-    replica_up = wait_running(setting, want.replica, "replica-running", want.running_timeout)
-
-    def find(seen: Seen, name: str) -> Service:
-        return seen.of(primary_up if name == want.primary else replica_up)
-
-    rows = confirm_integration(setting, want.primary, want.replica, want.running_timeout)
-    proof = Proof(
-        link=link_step(setting, want.primary, want.replica, find, want.link_timeout),
-        databases=databases_step(setting, want.primary, want.replica, find, NotProven),
-        marker=marker_step(setting, want.primary, want.replica, find, want.samples),
-    )
-    plan = Plan(
-        f"replicate {want.primary} to {want.replica}",
-        checks=(*((confirm_flag(want),) if want.flag_was_asked else ()), pair, *_before_it_is_billed(want, pair)),
-        steps=(
+    def _before_it_is_billed(self) -> tuple[Step[Any], ...]:
+        """What Aiven or avn would refuse only when the replica is made, long after its primary was."""
+        primary = Order(
+            role="primary",
+            name=self.primary,
+            type=self.service_type,
+            plan=self.primary_plan or PRIMARY_PLAN,
+            cloud=self.primary_cloud,
+            any_plan=self.allow_any_plan,
+            args=tuple(self.primary_arg or ()),
+        )
+        replica = replace(
             primary,
-            primary_up,
-            confirm_backup(setting, want.primary, want.replica, primary_up, pair, want.backup_timeout),
-            create_replica(want, primary_up),
-            replica_up,
-            rows,
-            *(proof.steps if want.verify else ()),
-        ),
-        assumptions=_assumptions(want),
-        check=check_words(want),
-    )
-    return Enable(want=want, plan=plan, pair=pair, primary=primary_up, replica=replica_up, rows=rows, proof=proof)
+            role="replica",
+            name=self.replica,
+            plan=self.replica_plan or services.REPLICA_PLAN,
+            cloud=self.replica_cloud,
+            args=tuple(self.replica_arg or ()),
+        )
+        if not (self.primary_cloud or self.replica_cloud):
+            return ()
+        return see_offers(self.at, (primary, replica)), see_vpcs(self.at, (primary, replica))
+
+    def _look_at_pair(self) -> Step[tuple[Service, ...]]:
+        at = self.at
+        possible = services.pair_is_possible(at.project, self.wanted_primary, self.wanted_replica)
+
+        def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
+            replica = services.by_name(found, self.replica)
+            lasting = is_lasting(at.project, self.primary, replica, at.journals.drills)
+            finding = possible.judge(found, seen)
+            return finding if lasting.verdict == "go" else services.together([finding, lasting])
+
+        return Step(
+            slug="pair",
+            purpose=f"look up {self.primary} and {self.replica}",
+            read=avn.service_list(at.project, self.primary, self.replica),
+            gate=Gate(possible.rule, judge),
+        )
+
+    def _confirm_flag(self) -> Step[str]:
+        """Only for a spelling asked for by name; `auto` has already asked this avn."""
+        option = avn.read_replica_words(self.flag, self.primary)[0]
+
+        def judge(text: str, _: Seen) -> Finding:
+            if option in text:
+                return go(f"avn service create offers {option}")
+            hint = "omit --replica-flag: the flag that the installed avn has is used"
+            return stop(f"this avn has no {option}", hint=hint)
+
+        return Step(
+            slug="flag",
+            purpose=f"check that the installed avn has {option}",
+            read=avn.create_help(),
+            gate=Gate(f"avn service create offers {option}", judge),
+        )
+
+    def _create_primary(self) -> Step[tuple[Service, ...]]:
+        at, cloud = self.at, self.primary_cloud
+        create = avn.service_create(
+            at.project,
+            self.primary,
+            service_type=self.service_type or "valkey",
+            plan=self.primary_plan or PRIMARY_PLAN,
+            cloud=cloud or "",
+            extra=tuple(self.primary_arg or ()),
+            hint=_create_hint("primary"),
+            hints=_create_hints("primary", cloud, self.service_type),
+        )
+        there = primary_there(at, self.wanted_primary, self.replica)
+        purpose = f"create {self.primary} unless it exists" if cloud else f"adopt {self.primary}"
+        return _created(there, at, purpose, create if cloud else None)
+
+    def _create_replica(self) -> Step[tuple[Service, ...]]:
+        at, cloud = self.at, self.replica_cloud
+        as_its_primary = Later(variable="service_type", fill=lambda seen: seen.latest[self.primary].type)
+        create = avn.service_create(
+            at.project,
+            self.replica,
+            service_type=self.service_type or as_its_primary,
+            plan=self.replica_plan or services.REPLICA_PLAN,
+            cloud=cloud or "",
+            extra=(*avn.read_replica_words(self.flag, self.primary), *(self.replica_arg or ())),
+            hint=_create_hint("replica"),
+            hints=_create_hints("replica", cloud, self.service_type),
+        )
+        there = replica_there(at, self.wanted_replica)
+        purpose = f"create {self.replica} as a read replica of {self.primary} unless it is one"
+        return _created(there, at, purpose, create if cloud else None)
+
+    def _assumptions(self) -> tuple[str, ...]:
+        found = []
+        if not self.primary_cloud:
+            found.append(f"{self.primary} exists (without --primary-cloud it can't be created)")
+        if not self.replica_cloud:
+            found.append(f"{self.replica} exists (without --replica-cloud it can't be created)")
+        if self.at.project.name is None:
+            found.append("avn's own default project is the right one (no --project, no AIVEN_PROJECT)")
+        return tuple(found)
+
+    # -- how it ended
+
+    def checked(self, ended: Ended) -> Outcome:
+        there = {one.name for one in ended.seen.family}
+        missing = [name for name in (self.primary, self.replica) if name not in there]
+        what = f"{' and '.join(missing)} would be created" if missing else "both exist, nothing would be created"
+        result = {"primary": self.primary, "replica": self.replica, "would_go": True, "to_create": missing}
+        return Outcome(result=result, lines=(f"{self.primary} → {self.replica}: all pre-checks passed; {what}",))
+
+    def outcome(self, ended: Ended) -> Outcome:
+        seen, changed = ended.seen, ended.changed
+        primary, replica = described(seen.latest[self.primary]), described(seen.latest[self.replica])
+        row = next(row for row in seen.rows if row.feeds(self.replica))
+        shown = evidence(seen)
+        result = {
+            "project": self.at.project.name,
+            "primary": primary,
+            "replica": replica,
+            "integration": row.id,
+            "proven": self.verify,
+            "before": sides(
+                primary=services.by_name(seen.family, self.primary), replica=services.by_name(seen.family, self.replica)
+            ),
+            "after": sides(primary=seen.latest[self.primary], replica=seen.latest[self.replica]),
+            **shown,
+        }
+        what = "are now a pair" if changed else "were a pair already: nothing was changed"
+        proof = "replication is proven" if self.verify else "replication is NOT proven (--no-verify)"
+        table = [
+            (role, side["name"], f"{side['type']} {side['plan']}", side["cloud"], side["state"])
+            for role, side in (("primary", primary), ("replica", replica))
+        ]
+        lines: list[Line] = [f"{self.primary} and {self.replica} {what}; {proof}", table, f"  integration  {row.id}"]
+        if link := shown.get("link"):
+            lines.append(f"  link         up, {link['lag_bytes']} bytes behind")
+        if marker := shown.get("marker"):
+            lag = "lag min {minimum_ms:.1f}, median {median_ms:.1f}, max {maximum_ms:.1f} ms".format(**marker)
+            lines.append(f"  markers      {marker['arrived']} of {marker['samples']} arrived, {lag}")
+        return Outcome(result=result, lines=tuple(lines))
 
 
-def _before_it_is_billed(want: EnableRequest, pair: Step[tuple[Service, ...]]) -> tuple[Step[Any], ...]:
-    """What Aiven or avn would refuse only when the replica is made, long after its primary was."""
-    primary = Order(
-        role="primary",
-        name=want.primary,
-        type=want.service_type,
-        plan=want.primary_plan or PRIMARY_PLAN,
-        cloud=want.primary_cloud,
-        any_plan=want.allow_any_plan,
-        args=want.primary_args,
-    )
-    replica = Order(
-        role="replica",
-        name=want.replica,
-        type=want.service_type,
-        plan=want.replica_plan or services.REPLICA_PLAN,
-        cloud=want.replica_cloud,
-        any_plan=want.allow_any_plan,
-        args=want.replica_args,
-    )
-    if not (want.primary_cloud or want.replica_cloud):
-        return ()
-    return see_offers(want.setting, (primary, replica), pair), see_vpcs(want.setting, (primary, replica), pair)
-
-
-def look_at_pair(want: EnableRequest) -> Step[tuple[Service, ...]]:
-    project = want.setting.project
-    possible = services.pair_is_possible(project, want.primary_wish, want.replica_wish)
-
-    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
-        lasting = is_lasting(project, want.primary, services.by_name(found, want.replica), want.drills)
-        finding = possible.judge(found, seen)
-        return finding if lasting.verdict == "go" else services.together([finding, lasting])
-
-    return Step(
-        slug="pair",
-        purpose=f"look up {want.primary} and {want.replica}",
-        read=avn.service_list(project, want.primary, want.replica),
-        gate=Gate(possible.rule, judge),
-    )
-
-
-def confirm_flag(want: EnableRequest) -> Step[str]:
-    """Only for a spelling asked for by name; `auto` has already asked this avn."""
-    flag = avn.read_replica_words(want.replica_flag, want.primary)[0]
-
-    def judge(text: str, _: Seen) -> Finding:
-        if flag in text:
-            return go(f"avn service create offers {flag}")
-        return stop(f"this avn has no {flag}", hint="omit --replica-flag: the flag that the installed avn has is used")
-
-    return Step(
-        slug="flag",
-        purpose=f"check that the installed avn has {flag}",
-        read=avn.create_help(),
-        gate=Gate(f"avn service create offers {flag}", judge),
-    )
-
-
-def create_primary(want: EnableRequest) -> Step[tuple[Service, ...]]:
-    project = want.setting.project
-    create = avn.service_create(
-        project,
-        want.primary,
-        service_type=want.service_type or "valkey",
-        plan=want.primary_plan or PRIMARY_PLAN,
-        cloud=want.primary_cloud or "",
-        extra=want.primary_args,
-        hint=_create_hint("primary"),
-        hints=_create_hints("primary", want.primary_cloud, want.service_type),
-    )
-    said = (("--service-type", want.service_type), ("--plan", want.primary_plan), ("--cloud", want.primary_cloud))
-    words = tuple(word for option, value in said if value for word in (option, value))
+def _created(there: Step[tuple[Service, ...]], at: Setting, purpose: str, create: Any) -> Step[tuple[Service, ...]]:
+    """``create`` None: it is only looked at. A pasted shell asks first, and ends where it exists as something else."""
+    name, *more = there.alone[3:]
+    words = more[: len(more) - len(at.options)]
+    asked = Keep(variable=there.slug, argv=(*at.gate("exists", name, *words), "--print", "exists"))
     return replace(
-        primary_there(want.setting, want.primary_wish, want.replica),
-        purpose=f"create {want.primary} unless it exists" if want.primary_cloud else f"adopt {want.primary}",
-        change=create if want.primary_cloud else None,
-        alone=want.setting.gate("exists", want.primary, *words, limit=PROOF.limit),
-        asked=_asked("primary", want.setting.gate("exists", want.primary, *words)) if want.primary_cloud else None,
+        there,
+        purpose=purpose,
+        change=create,
+        alone=at.gate("exists", name, *words, limit=PROOF.limit),
+        asked=asked if create else None,
     )
 
 
-def primary_there(setting: Setting, wish: PrimaryWish, *others: str) -> Step[tuple[Service, ...]]:
+def primary_there(at: Setting, wanted: PrimaryWish, *others: str) -> Step[tuple[Service, ...]]:
+    given = (("--service-type", wanted.type), ("--plan", wanted.plan), ("--cloud", wanted.cloud))
     return Step(
         slug="primary",
-        purpose=f"check that {wish.name} exists with the requested settings",
-        read=avn.service_list(setting.project, wish.name, *others),
-        gate=services.primary_is(wish),
+        purpose=f"check that {wanted.name} exists with the requested settings",
+        read=avn.service_list(at.project, wanted.name, *others),
+        gate=services.primary_is(wanted),
         poll=PROOF,
+        alone=at.gate("exists", wanted.name, *(word for option, value in given if value for word in (option, value))),
     )
 
 
-def replica_there(setting: Setting, wish: ReplicaWish) -> Step[tuple[Service, ...]]:
+def replica_there(at: Setting, wanted: ReplicaWish) -> Step[tuple[Service, ...]]:
+    given = (("--plan", wanted.plan), ("--cloud", wanted.cloud))
+    words = [word for option, value in given if value for word in (option, value)]
+    any_plan = ("--allow-any-plan",) if wanted.any_plan else ()
     return Step(
         slug="replica",
-        purpose=f"check that {wish.name} is a read replica of {wish.primary}",
-        read=avn.service_list(setting.project, wish.primary, wish.name),
-        gate=services.replica_is(wish),
+        purpose=f"check that {wanted.name} is a read replica of {wanted.primary}",
+        read=avn.service_list(at.project, wanted.primary, wanted.name),
+        gate=services.replica_is(wanted),
         poll=PROOF,
+        alone=at.gate("exists", wanted.name, "--replica-of", wanted.primary, *words, *any_plan),
     )
 
 
-def _asked(variable: str, argv: tuple[Word, ...]) -> Keep:
-    """Whether it must be created: a shell ends here where it exists as something else."""
-    return Keep(variable=variable, argv=(*argv, "--print", "exists"))
-
-
-def see_services(setting: Setting, *names: str) -> Step[tuple[Service, ...]]:
+def see_services(at: Setting, *names: str) -> Step[tuple[Service, ...]]:
     """Which of them are there, whatever they are."""
     return Step(
-        slug="services",
+        slug="pair",
         purpose="list the existing services",
-        read=avn.service_list(setting.project, *names),
+        read=avn.service_list(at.project, *names),
         gate=Gate("avn answers", lambda found, _: go(f"there: {', '.join(one.name for one in found) or 'none'}")),
     )
 
 
-def confirm_backup(
-    setting: Setting, primary: str, replica: str, since: Step[Service], pair: Step[tuple[Service, ...]], limit: float
-) -> Step[tuple[Backup, ...]]:
+def confirm_backup(at: Setting, primary: str, replica: str, limit: float) -> Step[tuple[Backup, ...]]:
     """``limit``: seconds."""
     return Step(
         slug="primary-backup",
         purpose=f"wait for a backup of {primary}: the replica is seeded from it",
-        read=avn.backup_list(setting.project, primary),
-        gate=services.has_backup(setting.project, since, pair, replica),
-        poll=setting.poll(
+        read=avn.backup_list(at.project, primary),
+        gate=services.has_backup(at.project, primary, replica),
+        poll=at.poll(
             limit,
             hint="the first backup can take a while: run the same command again, or raise --backup-timeout",
         ),
-        alone=setting.gate("backup", primary, "--for", replica, limit=limit),
+        alone=at.gate("backup", primary, "--for", replica, limit=limit),
     )
 
 
-def create_replica(want: EnableRequest, primary_up: Step[Service]) -> Step[tuple[Service, ...]]:
-    project = want.setting.project
-    service_type: Word = want.service_type or Later(variable="service_type", fill=lambda seen: seen.of(primary_up).type)
-    create = avn.service_create(
-        project,
-        want.replica,
-        service_type=service_type,
-        plan=want.replica_plan or services.REPLICA_PLAN,
-        cloud=want.replica_cloud or "",
-        extra=(*avn.read_replica_words(want.replica_flag, want.primary), *want.replica_args),
-        hint=_create_hint("replica"),
-        hints=_create_hints("replica", want.replica_cloud, want.service_type),
-    )
-    said = (("--plan", want.replica_plan), ("--cloud", want.replica_cloud))
-    any_plan = ("--allow-any-plan",) if want.allow_any_plan else ()
-    settings = (word for option, value in said if value for word in (option, value))
-    words = ("--replica-of", want.primary, *settings, *any_plan)
-    return replace(
-        replica_there(want.setting, want.replica_wish),
-        purpose=f"create {want.replica} as a read replica of {want.primary} unless it is one",
-        change=create if want.replica_cloud else None,
-        alone=want.setting.gate("exists", want.replica, *words, limit=PROOF.limit),
-        asked=_asked("replica", want.setting.gate("exists", want.replica, *words)) if want.replica_cloud else None,
-    )
-
-
-def confirm_integration(setting: Setting, primary: str, replica: str, limit: float) -> Step[tuple[Integration, ...]]:
+def confirm_integration(at: Setting, primary: str, replica: str, limit: float) -> Step[tuple[Integration, ...]]:
     """``limit``: seconds."""
     return Step(
         slug="integration",
         purpose="check that the read_replica integration is active",
-        read=avn.integration_list(setting.project, replica),
+        read=avn.integration_list(at.project, replica),
         gate=services.is_active(primary, replica),
-        poll=setting.poll(limit, hint=f"`avn service integration-list {replica}` shows it"),
-        alone=setting.gate("active", primary, replica, limit=limit),
+        poll=at.poll(limit, hint=f"`avn service integration-list {replica}` shows it"),
+        alone=at.gate("active", primary, replica, limit=limit),
     )
-
-
-def check_words(want: EnableRequest) -> tuple[Word, ...]:
-    """The command that runs just the checks, with all that they judge by."""
-    given = (
-        ("--service-type", want.service_type),
-        ("--primary-cloud", want.primary_cloud),
-        ("--primary-plan", want.primary_plan),
-        ("--replica-cloud", want.replica_cloud),
-        ("--replica-plan", want.replica_plan),
-        ("--replica-flag", want.replica_flag if want.flag_was_asked else None),
-    )
-    words = [word for option, value in given if value for word in (option, value)]
-    words += [f"--primary-arg={word}" for word in want.primary_args]
-    words += [f"--replica-arg={word}" for word in want.replica_args]
-    words += ["--allow-any-plan"] if want.allow_any_plan else []
-    return ("ccr-avn", "enable", want.primary, want.replica, *words, *want.setting.options, "--check")
-
-
-def _assumptions(want: EnableRequest) -> tuple[str, ...]:
-    said = []
-    if not want.primary_cloud:
-        said.append(f"{want.primary} exists (without --primary-cloud it can't be created)")
-    if not want.replica_cloud:
-        said.append(f"{want.replica} exists (without --replica-cloud it can't be created)")
-    if want.setting.project.name is None:
-        said.append("avn's own default project is the right one (no --project, no AIVEN_PROJECT)")
-    return tuple(said)

@@ -1,321 +1,334 @@
 """failover: a forced promotion, when the primary is dead or cut off. States what may be lost."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+import shlex
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
-from ccr_avn import clock
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
-from ccr_avn.plan.model import Finding, Gate, Later, Plan, Poll, Probe, Step, go, stop, wait
-from ccr_avn.procedures.gates import promotion as switch
-from ccr_avn.procedures.gates.drill import Made, is_meant
+from ccr_avn.errors import Refused
+from ccr_avn.plan.model import Finding, Gate, Later, Plan, Poll, Probe, Step, go, stop, todo, wait
+from ccr_avn.procedures.failover_options import FailoverOptions
+from ccr_avn.procedures.gates import pair, parity
+from ccr_avn.procedures.gates.drill import is_meant
 from ccr_avn.procedures.gates.history import Expected
-from ccr_avn.procedures.gates.pair_state import PairState
-from ccr_avn.procedures.gates.services import by_name
-from ccr_avn.procedures.last_known import (
-    LastKnown,
-    look_at_last_known,
-    look_at_primary,
-    look_at_primary_alone,
-    state_in,
-)
+from ccr_avn.procedures.gates.pair_state import feeding
+from ccr_avn.procedures.last_known import look_at_last_known, look_at_primary
 from ccr_avn.procedures.promotion import (
-    DOUBT_TIMEOUT,
     FAST,
-    PromoteWish,
     accepts_writes,
     carries_history,
     control_plane_agrees,
+    keep_lineage,
+    keep_origin,
     look_at_integration,
     promote,
     remember_origin,
 )
+from ccr_avn.procedures.result import DECLARED, differences, exposure, exposure_lines, sides
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.siblings import Siblings, list_siblings, look_at_siblings
-from ccr_avn.procedures.steps import Setting, endpoint, found_by, wait_running
-from ccr_avn.procedures.unverified import allowed, promote_unseen
-from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
+from ccr_avn.procedures.verb import Ended, Line, Outcome, Question, Verb
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
+UNSEEN = "its data plane was not checked"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailoverRequest:
-    """Times are in seconds."""
+class Failover(FailoverOptions, Verb):
+    """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost."""
 
-    replica: str
-    setting: Setting
-    allow_data_loss: bool = False
-    force_partial: bool = False
-    verify: bool = True  # False: on the word of the control plane alone, where the data plane is out of reach
-    wait_automatic: float = 0.0
-    promote_timeout: float = 600.0
-    doubt_timeout: float = DOUBT_TIMEOUT
-    recorded: tuple[Recorded, ...] = ()  # promotions in this machine's journals
-    drills: tuple[Made, ...] = ()  # what drills created, by the same journals
-    drill_service: str = ""  # the one of these that is to be promoted all the same
     family: tuple[str, ...] = ()  # the primary, and what else follows or was promoted from it; empty: all are looked at
-    now: float = field(default_factory=clock.now)  # seconds since 1970
 
+    command: ClassVar[str] = "failover"
+    never_suspend: ClassVar[bool] = True
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failover:
-    """The plan, and its steps whose results are told of. ``known`` and ``accepts_writes`` None: no server is asked."""
+    def facts(self) -> dict[str, Any]:
+        return {"replica": self.replica}
 
-    want: FailoverRequest
-    plan: Plan
-    services: Step[tuple[Service, ...]]
-    primary: Step[tuple[Service, ...]]
-    known: Step[LastKnown | None] | None
-    promote: Step[Any]
-    accepts_writes: Step[ReplicationInfo | str] | None
-    running: Step[Service]
+    # -- what it does
 
-    def state(self, seen: Seen) -> PairState | None:
-        """In which state the checks found the replica; None: they have not come so far, or did not look."""
-        return state_in(self.want, seen, self.services, self.primary, self.known) if self.known else None
+    def plan(self) -> Plan:
+        at, new, limit = self.at, self.replica, self.promote_timeout
+        primary, alone = look_at_primary(self)
+        checks = (self._look_at_replica(), self._rows(), primary, alone)
+        title, check = f"fail over to {new}", ("ccr-avn", "failover", new, *self.words(), "--check")
+        source = Later(variable="source", fill=self.source)
+        gone, running = control_plane_agrees(at, new, limit)
+        origin = remember_origin(at, new, source, self._tags)
+        if self.no_verify:
+            return Plan(
+                title,
+                checks=(*checks, self._accepted_unseen()),
+                steps=(self._promote_unseen(), origin, running),
+                check=check,
+            )
+        carries = carries_history(at, new, self.source, self._expected, limit=limit, variable="known_token")
+        return Plan(
+            title,
+            checks=(*checks, look_at_last_known(self)),
+            steps=(
+                *((self._wait_for_automatic(),) if self.wait_automatic else ()),
+                look_at_siblings(at, new),
+                list_siblings(at, new, primary, brief=True),
+                promote(at, new, limit=limit, doubt_limit=self.doubt_timeout),
+                carries,
+                accepts_writes(at, new, limit=limit, history=carries),
+                origin,
+                gone,
+                running,
+            ),
+            check=check,
+            beyond=lambda seen: seen.may_be_promoting,
+        )
 
-    def replica(self, seen: Seen) -> Service | None:
-        return by_name(seen.get(self.services) or (), self.want.replica)
+    def service(self, seen: Seen) -> Service | None:
+        """The replica as the checks showed it."""
+        return seen.checked.get(self.replica)
+
+    def source(self, seen: Seen) -> str:
+        """The name of its primary; empty: it follows none, or that could not be looked at."""
+        service = self.service(seen)
+        return (service.source if service else None) or ""
 
     def old(self, seen: Seen) -> Service | None:
         """The old primary as it was looked at, if it was there."""
-        replica = self.replica(seen)
-        source = replica.source if replica else None
-        return by_name(seen.of(self.primary), source) if source and seen.has(self.primary) else None
+        return seen.checked.get(self.source(seen))
 
-    def deletes(self, seen: Seen) -> Integration | None:
-        """What a promotion will delete: nothing is deleted that was not asked about."""
-        if self.known is None:
-            replica = self.replica(seen)
-            return replica.row if replica else None
-        found = self.state(seen)
-        return found.row if found and found.state == "following" else None
+    def _look_at_replica(self) -> Step[tuple[Service, ...]]:
+        """With its integration, by its name: what else is in the project, and how it looks, is nothing to us."""
+        at, name = self.at, self.replica
 
-    def old_address(self, seen: Seen) -> tuple[Project, str] | None:
-        """The project and the name of the old primary: it may be another project's."""
-        replica = self.replica(seen)
-        if replica is None or replica.row is None or replica.row.source is None:
+        def judge(found: tuple[Service, ...], _: Seen) -> Finding:
+            service = next((one for one in found if one.name == name), None)
+            if service is None:
+                return stop(f"{name} does not exist", hint="check its name and the project: avn service list")
+            if service.type not in REPLICABLE:
+                return stop(f"{name} is a {service.type} service", hint="check its name: avn service list")
+            if service.source is None and service.replicas:
+                return stop(
+                    f"{name} is itself a primary: it is replicated to {', '.join(service.replicas)}",
+                    hint=f"name the replica: ccr-avn failover {service.replicas[0]} --allow-data-loss",
+                )
+            command, journals = f"ccr-avn failover {name} --allow-data-loss", at.journals
+            drill = is_meant(service, journals.drills, self.drill_service or "", command, journals.promotions)
+            return drill or pair.judge_serves(at.project, service)
+
+        rows = avn.integration_list(at.project, name).text.replace(" --json", "")
+        by_hand = f"by hand: {rows}, then {avn.integration_delete(at.project, 'ID').text}"
+        return Step(
+            slug="replica",
+            purpose=f"look up {name}",
+            read=replace(avn.service_named(at.project, name), hint=by_hand),
+            gate=Gate(f"{name} exists and serves", judge),
+        )
+
+    def _rows(self) -> Step[tuple[Integration, ...]]:
+        """The integration as the look at the service already told it: no second avn while everybody waits."""
+        shown = look_at_integration(self.at, None, self.replica)
+
+        def read(seen: Seen) -> tuple[Integration, ...]:
+            service = self.service(seen)
+            return service.integrations if service else ()
+
+        return replace(shown, read=Probe(shown.read.argv, read))
+
+    def _wait_for_automatic(self) -> Step[ReplicationInfo]:
+        def judge(side: ReplicationInfo, _: Seen) -> Finding:
+            return go("Aiven promoted it") if side.role == "master" else wait(f"its role is {side.role}")
+
+        limit = self.wait_automatic
+        return Step(
+            slug="automatic",
+            purpose=f"wait up to {limit:g} s for automatic promotion of {self.replica} by Aiven",
+            read=Probe(
+                self.at.gate("promoted", self.replica, limit=limit),
+                lambda seen: self.at.replication(seen, self.replica),
+            ),
+            by_hand=self.at.server(self.replica, "INFO replication"),
+            gate=Gate("it was promoted", judge),
+            poll=Poll(limit=limit, first=FAST, interval=0.5, hint="it is being promoted by this run"),
+            optional=True,
+        )
+
+    def _expected(self, seen: Seen) -> Expected:
+        """What the replica had when it was asked, if it was a whole replica then; else what a record says it followed."""
+        looked, new = seen.known, self.service(seen)
+        if looked is None or new is None or not looked.replica.has_a_copy:
+            return Expected()
+        if looked.replica.role == "master":
+            return Expected(ids=lineage.followed(self.old(seen), new, self.at.journals.promotions))
+        return Expected(ids=(looked.replica.replid,), offset=looked.replica.offset)
+
+    def _tags(self, seen: Seen) -> tuple[str, ...]:
+        new, source = self.service(seen), self.source(seen)
+        if new is None or not source:
+            return ()
+        if (old := self.old(seen)) is None:
+            return (f"{lineage.FROM}={source}", f"{lineage.LINEAGE}={lineage.UNKNOWN}")
+        return lineage.tags(old, new, seen.known.replica.replid if seen.known else NO_HISTORY)
+
+    # -- without the data plane: on the word of Aiven's API alone
+
+    def _accepted_unseen(self) -> Step[None]:
+        """In the place of a look at the replica: nothing can be known, so nothing is promised."""
+        at, name = self.at, self.replica
+
+        def judge(_: None, seen: Seen) -> Finding:
+            found = self.service(seen)
+            if found is None:
+                return go("not judged: the service is missing")
+            if found.source is None:
+                warning = f"{UNSEEN}: whether {name} accepts writes is not known"
+                none = f"no read_replica integration of {name} is listed: there is nothing to delete"
+                return go(none, warnings=(warning,))
+            if not self.allow_data_loss:
+                return stop(
+                    "a failover may lose acknowledged writes, and how many can't be estimated from here",
+                    detail=f"{UNSEEN}: its link, its lag and whether it has any data at all are unknown",
+                    hint="if that is acceptable: --allow-data-loss --no-verify; better: run it from within its network",
+                )
+            born = {one.name: lineage.created(one) for one in (found, self.old(seen)) if one}
+            warning = f"nothing is proven: {UNSEEN}, it may be empty or far behind"
+            return go("allowed", warnings=(warning,), follows=found.source, created=born)
+
+        words = ("--allow-data-loss", "--no-verify", "--check", *at.options)
+        return Step(
+            slug="last-known",
+            purpose=f"promote {name} without checking its data plane",
+            read=Probe(("ccr-avn", "failover", name, *words), lambda _: None),
+            by_hand=f"avn service integration-list {name}",
+            gate=Gate("the possible loss, although unknown, is accepted", judge),
+            keeps=(keep_origin(at, name, "--no-verify"), keep_lineage(at, name, "--no-verify")),
+        )
+
+    def _promote_unseen(self) -> Step[Any]:
+        """Irreversible. What proves it is that the integration is no longer listed."""
+        at, name = self.at, self.replica
+
+        def integration_id(seen: Seen) -> str:
+            row = feeding(seen.rows, None, name)
+            if row is None or row.id is None:
+                raise Refused(
+                    f"{name} has no integration that can be deleted",
+                    detail="an integration is listed, but it has no id",
+                    hint=f"look at it: avn service integration-list {name}",
+                )
+            return row.id
+
+        def judge(listed: tuple[Integration, ...], _: Seen) -> Finding:
+            found = pair.judge_gone(listed, name)
+            return found if found.verdict == "go" else todo(found.reason)
+
+        return Step(
+            slug="promote",
+            purpose=f"promote {name}: it stops following and accepts writes; this can't be undone",
+            read=avn.integration_list(at.project, name),
+            gate=Gate("the read_replica integration is gone", judge),
+            poll=at.poll(self.promote_timeout),
+            change=avn.integration_delete(at.project, Later(variable="integration_id", fill=integration_id)),
+            alone=at.gate("integration-gone", name, limit=self.promote_timeout),
+            final=True,
+            doubt_limit=self.doubt_timeout,
+        )
+
+    # -- what is asked
+
+    def question(self, seen: Seen) -> Question | None:
+        """Nothing is asked where nothing is deleted, and nothing is deleted that was not asked about."""
+        service = self.service(seen)
+        row = seen.row if not self.no_verify else service.row if service else None
+        if row is None:
             return None
-        project = Project(replica.source_project) if replica.source_project else self.want.setting.project
-        return project, replica.row.source
+        source = row.source or ""
+        seconds, how = seen.known.estimate if seen.known else (None, UNSEEN)
+        loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
+        return Question(
+            answer=self.replica,
+            text=f"Type {self.replica} to promote it; anything else stops here, with nothing changed: ",
+            consequences={
+                "promoted": f"{self.replica} becomes a standalone primary, permanently; {source} can't become its replica",
+                "old primary": f"{source} is not closed: if it is alive, it still accepts writes",
+                "write pause": f"none by ccr-avn; writes resume when {self.replica} is promoted",
+                "may be lost": f"{loss} ({how})",
+                "declared": DECLARED,
+            },
+        )
 
-    def last_known(self, seen: Seen) -> LastKnown | None:
-        return seen.of(self.known) if self.known and seen.has(self.known) else None
+    # -- how it ended
 
+    def half_way(self, ended: Ended) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """An end behind the promotion says how far it came."""
+        seen = ended.seen
+        if not ended.past_return:
+            return (), {}
+        looked = seen.answer("promote") or (seen.known.replica if seen.known else None)
+        promoted = getattr(looked, "role", "") == "master"
+        role = UNSEEN if self.no_verify else "it is not a master yet"
+        who = f"{self.replica} is the primary now" if promoted else f"the promotion of {self.replica} was sent; {role}"
+        finish = f"the same command finishes what is left, and `ccr-avn endpoint {self.replica}` connects to it"
+        return (f"{who}; {finish}",), {"new_primary": self.replica, "promoted": promoted}
 
-def plan_failover(want: FailoverRequest) -> Failover:
-    """Everything a failover will do, in order, without doing any of it."""
-    services = look_at_services(want)
-    primary = look_at_primary(want, services)
-    if not want.verify:
-        return _unverified(want, services, primary)
-    setting = want.setting
-    known = look_at_last_known(want, services, primary)
+    def checked(self, ended: Ended) -> Outcome:
+        seen, state = ended.seen, ended.seen.state
+        different = differences(self.at, seen, self.old(seen), self.service(seen))
+        result = {
+            "replica": self.replica,
+            "would_go": True,
+            "state": state.state if state else None,
+            "differences": [one.as_dict() for one in different],
+        }
+        texts = {"promoted": f"{self.replica} was promoted already", "promoting": f"{self.replica} is being promoted"}
+        text = texts.get(state.state if state else "", "all pre-checks passed")
+        lines = (f"{self.replica}: {text}", *(f"warning: {parity.warning(one)}" for one in different))
+        return Outcome(result=result, lines=lines)
 
-    find = found_by(services)
-
-    def state(seen: Seen) -> PairState | None:
-        return state_in(want, seen, services, primary, known)
-
-    def row(seen: Seen) -> Integration | None:
-        found = state(seen)
-        return found.row if found and found.state == "following" else None
-
-    def may_be_promoting(seen: Seen) -> bool:
-        found = state(seen)
-        return found is not None and found.may_be_promoting
-
-    promotion = PromoteWish(
-        replica=want.replica,
-        setting=setting,
-        find=find,
-        row=row,
-        limit=want.promote_timeout,
-        doubt_limit=want.doubt_timeout,
-    )
-    siblings = Siblings(
-        replica=want.replica,
-        setting=setting,
-        family=primary,
-        recorded=want.recorded,
-        promoted=lambda seen: row(seen) is None,
-        paused=lambda _: False,
-    )
-    source = _source(want, services)
-    gone, running = control_plane_agrees(setting, want.replica, want.promote_timeout)
-    carries = carries_history(
-        promotion, source, lambda seen: _expected(want, seen, services, primary, known), "known_token"
-    )
-    promoted, accepted = promote(promotion), accepts_writes(promotion, carries)
-    steps: tuple[Step[Any], ...] = (
-        *((_wait_for_automatic(want, find),) if want.wait_automatic else ()),
-        look_at_siblings(siblings),
-        list_siblings(siblings, brief=True),
-        promoted,
-        carries,
-        accepted,
-        remember_origin(promotion, source, lambda seen: _tags(want, seen, services, primary, known)),
-        gone,
-        running,
-    )
-    checks = (services, _rows(want, services), primary, look_at_primary_alone(want, services, primary), known)
-    title = f"fail over to {want.replica}"
-    return Failover(
-        want=want,
-        plan=Plan(title, checks, steps, check=_check_words(want), beyond=may_be_promoting),
-        services=services,
-        primary=primary,
-        known=known,
-        promote=promoted,
-        accepts_writes=accepted,
-        running=running,
-    )
-
-
-def _unverified(
-    want: FailoverRequest, services: Step[tuple[Service, ...]], primary: Step[tuple[Service, ...]]
-) -> Failover:
-    """On the word of the control plane alone."""
-    rows = _rows(want, services)
-    running = wait_running(want.setting, want.replica, "running", want.promote_timeout)
-    wish = PromoteWish(
-        replica=want.replica,
-        setting=want.setting,
-        find=lambda seen, name: next(one for one in seen.of(services) if one.name == name),
-        row=lambda _: None,
-        limit=want.promote_timeout,
-    )
-    source = _source(want, services)
-    promoted = promote_unseen(want.setting, want.replica, rows, want.promote_timeout, want.doubt_timeout)
-    steps = (
-        promoted,
-        remember_origin(wish, source, lambda seen: _tags(want, seen, services, primary, None)),
-        running,
-    )
-    looked = allowed(want.setting, want.replica, services, primary, allow_data_loss=want.allow_data_loss)
-    checks = (services, rows, primary, look_at_primary_alone(want, services, primary), looked)
-    plan = Plan(f"fail over to {want.replica}", checks, steps, check=_check_words(want))
-    return Failover(
-        want=want,
-        plan=plan,
-        services=services,
-        primary=primary,
-        known=None,
-        promote=promoted,
-        accepts_writes=None,
-        running=running,
-    )
-
-
-def _check_words(want: FailoverRequest) -> tuple[str, ...]:
-    given = (
-        ("--allow-data-loss", want.allow_data_loss),
-        ("--force-partial", want.force_partial),
-        ("--no-verify", not want.verify),
-    )
-    words = (option for option, said in given if said)
-    return ("ccr-avn", "failover", want.replica, *words, *want.setting.options, "--check")
-
-
-def _source(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Later:
-    def fill(seen: Seen) -> str:
-        replica = by_name(seen.of(services), want.replica)
-        return (replica.source if replica else None) or ""
-
-    return Later(variable="source", fill=fill)
-
-
-def _expected(
-    want: FailoverRequest,
-    seen: Seen,
-    services: Step[tuple[Service, ...]],
-    primary: Step[tuple[Service, ...]],
-    known: Step[LastKnown | None],
-) -> Expected:
-    """What the replica had when it was asked, if it was a whole replica then; else what a record says it followed."""
-    looked, new = seen.of(known), by_name(seen.of(services), want.replica)
-    if looked is None or new is None or not looked.replica.has_a_copy:
-        return Expected()
-    if looked.replica.role == "master":
-        old = by_name(seen.get(primary) or (), new.source or "")
-        return Expected(ids=lineage.followed(old, new, want.recorded))
-    return Expected(ids=(looked.replica.replid,), offset=looked.replica.offset)
-
-
-def _tags(
-    want: FailoverRequest,
-    seen: Seen,
-    services: Step[tuple[Service, ...]],
-    primary: Step[tuple[Service, ...]],
-    known: Step[LastKnown | None] | None,
-) -> tuple[str, ...]:
-    new = by_name(seen.of(services), want.replica)
-    if new is None or not new.source:
-        return ()
-    looked = seen.of(known) if known else None
-    old = by_name(seen.get(primary) or (), new.source)
-    if old is None:
-        return (f"{lineage.FROM}={new.source}", f"{lineage.LINEAGE}={lineage.UNKNOWN}")
-    return lineage.tags(old, new, looked.replica.replid if looked else NO_HISTORY)
-
-
-def look_at_services(want: FailoverRequest) -> Step[tuple[Service, ...]]:
-    """The replica with its integration, by its name: what else is in the project, and how it looks, is nothing to us."""
-
-    def judge(found: tuple[Service, ...], _: Seen) -> Finding:
-        replica = by_name(found, want.replica)
-        if replica is None:
-            return stop(f"{want.replica} does not exist", hint="check its name and the project: avn service list")
-        if replica.type not in REPLICABLE:
-            return stop(f"{want.replica} is a {replica.type} service", hint="check its name: avn service list")
-        if replica.source is None and replica.replicas:
-            return stop(
-                f"{want.replica} is itself a primary: it is replicated to {', '.join(replica.replicas)}",
-                hint=f"name the replica: ccr-avn failover {replica.replicas[0]} --allow-data-loss",
+    def outcome(self, ended: Ended) -> Outcome:
+        at, seen, name = self.at, ended.seen, self.replica
+        new, source, old, known = seen.latest[name], self.source(seen), self.old(seen), seen.known
+        seconds, how = known.estimate if known else (None, UNSEEN)
+        different = differences(at, seen, old, new)
+        exposed = [*exposure(at, new), *parity.risks(different)]
+        if address := self._old_address(seen):
+            off = parity.power_off(*address, protected=old is not None and old.protected)
+            exposed.insert(0, {"what": f"{source} was not fenced: if it is alive, it still accepts writes", "fix": off})
+        accepted = ended.done("accepts-writes")
+        first_write = round(ended.loaded + (accepted.at if accepted else 0.0), 3)
+        result: dict[str, Any] = {
+            "old_primary": source or None,
+            "new_primary": name,
+            "seconds_to_first_write": None if self.no_verify else first_write,
+            "proven": not self.no_verify,
+            "rpo_estimate": {
+                "seconds": seconds,
+                "how": how,
+                "applied_offset": known.replica.offset if known else None,
+            },
+            "before": sides(replica=self.service(seen)),
+            "after": sides(primary=new),
+            "exposure": exposed,
+            "differences": [one.as_dict() for one in different],
+            "hooks_seconds": ended.hooks,
+        }
+        lines: list[Line] = [f"{name} has no integration any more" if self.no_verify else f"{name} is the primary now"]
+        if self.no_verify:
+            lines.append(f"  nothing was proven    {UNSEEN}; from within its network:")
+            inside = (at.gate(gate, name) for gate in ("accepts-writes", "last-known"))
+            lines += [f"                        {shlex.join(str(word) for word in words)}" for words in inside]
+        elif source:
+            loss = "unknown" if seconds is None else f"about {seconds:g} s of writes"
+            lines.append(f"  first write accepted  {first_write:.1f} s after the start")
+            lines.append(
+                f"  possible loss         {loss} ({how if how.startswith('a bound') else f'an estimate: {how}'})"
             )
-        command = f"ccr-avn failover {want.replica} --allow-data-loss"
-        drill = is_meant(replica, want.drills, want.drill_service, command, want.recorded)
-        return drill or switch.judge_serves(want.setting.project, replica)
+        lines.append(f"  connection details    ccr-avn endpoint {name}")
+        return Outcome(result=result, lines=(*lines, *exposure_lines(exposed)))
 
-    project = want.setting.project
-    rows = avn.integration_list(project, want.replica).text.replace(" --json", "")
-    by_hand = f"by hand: {rows}, then {avn.integration_delete(project, 'ID').text}"
-    call = replace(avn.service_named(want.setting.project, want.replica), hint=by_hand)
-    return Step(
-        slug="replica",
-        purpose=f"look up {want.replica}",
-        read=call,
-        gate=Gate(f"{want.replica} exists and serves", judge),
-    )
-
-
-def _rows(want: FailoverRequest, services: Step[tuple[Service, ...]]) -> Step[tuple[Integration, ...]]:
-    """The integration as the list of services already told it: no second avn while everybody waits."""
-    shown = look_at_integration(want.setting, None, want.replica)
-
-    def read(seen: Seen) -> tuple[Integration, ...]:
-        service = by_name(seen.of(services), want.replica)
-        return service.integrations if service else ()
-
-    command = tuple(word for word in shown.read.argv)
-    return replace(shown, read=Probe(command, read))
-
-
-def _wait_for_automatic(want: FailoverRequest, find: Any) -> Step[ReplicationInfo]:
-    def judge(side: ReplicationInfo, _: Seen) -> Finding:
-        return go("Aiven promoted it") if side.role == "master" else wait(f"its role is {side.role}")
-
-    return Step(
-        slug="automatic",
-        purpose=f"wait up to {want.wait_automatic:g} s for automatic promotion of {want.replica} by Aiven",
-        read=Probe(
-            want.setting.gate("promoted", want.replica, limit=want.wait_automatic),
-            lambda seen: fetch_replication(endpoint(find(seen, want.replica), want.setting)),
-        ),
-        by_hand=want.setting.server(want.replica, "INFO replication"),
-        gate=Gate("it was promoted", judge),
-        poll=Poll(limit=want.wait_automatic, first=FAST, interval=0.5, hint="it is being promoted by this run"),
-        optional=True,
-    )
+    def _old_address(self, seen: Seen) -> tuple[Project, str] | None:
+        """The project and the name of the old primary: it may be another project's."""
+        service = self.service(seen)
+        if service is None or service.row is None or service.row.source is None:
+            return None
+        project = Project(service.source_project) if service.source_project else self.at.project
+        return project, service.row.source

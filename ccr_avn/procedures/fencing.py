@@ -1,21 +1,21 @@
-"""The steps of a switchover that pause writes: fence, catch up, seal."""
+"""Steps that keep writes away: pause them, wait for the replica, and make sure of it right before the promotion."""
 
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal, Protocol
 
 from ccr_avn.aiven.models import Service
 from ccr_avn.clock import poll
 from ccr_avn.errors import Refused, TimedOut, Unreachable
-from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, go, todo
-from ccr_avn.procedures.gates import promotion
+from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, Word, go, todo
 from ccr_avn.procedures.gates.history import lacks
+from ccr_avn.procedures.gates.pair import judge_caught_up
 from ccr_avn.procedures.promotion import FAST
-from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.siblings import Siblings
-from ccr_avn.procedures.steps import Find, Setting, admission_of, endpoint
+from ccr_avn.procedures.seen import FENCE, SEAL, Fenced, Seen
+from ccr_avn.procedures.setting import Setting, admission_of, endpoint
+from ccr_avn.procedures.siblings import begin_to_look, left_paused
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.catch_up import Snapshot, caught_up, no_writes_between, wait_until_quiet
 from ccr_avn.valkey.fence import Fence, FenceRefused
@@ -28,120 +28,94 @@ FenceMode = Literal["auto", "client-pause", "observe"]
 ROUNDS = 3
 """How often the fence is placed anew after a gap before it counts as one that can't be kept."""
 
-FENCE, SEAL = "fence", "seal"
-"""The slugs of the steps whose results others need."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FenceWish:
-    """Times are in seconds. ``promoted``: whether the checks saw an earlier run's promotion; ``may_be_promoting``: or doubt it."""
-
-    primary: str
-    replica: str
-    setting: Setting
-    run: str
-    mode: FenceMode
-    ttl: float
-    catch_up_timeout: float
-    promote_timeout: float
-    find: Find
-    promoted: Callable[[Seen], bool]
-    may_be_promoting: Callable[[Seen], bool]
-    siblings: Siblings
-    replica_before: Callable[[Seen], ReplicationInfo]
+class Fencing(Protocol):
+    """What a switchover says of its write pause. Times are in seconds."""
 
     @property
-    def lifting(self) -> tuple[str, ...]:
-        return ("ccr-avn", "unfence", self.primary, *self.setting.options)
+    def at(self) -> Setting: ...
+    @property
+    def primary(self) -> str: ...
+    @property
+    def replica(self) -> str: ...
+    @property
+    def fence(self) -> FenceMode: ...
+    @property
+    def fence_ttl(self) -> float: ...
+    @property
+    def catch_up_timeout(self) -> float: ...
+    @property
+    def promote_timeout(self) -> float: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fenced:
-    """``fence`` None: writes could not be paused. ``target``: the primary's side once they were paused, or stood still.
+def pause_writes(want: Fencing) -> Step[str]:
+    at, primary = want.at, want.primary
 
-    ``trouble``: why nothing holds writes back, after a promotion.
-    """
-
-    fence: Fence | None
-    kept: LastConnection | None
-    target: ReplicationInfo | None
-    trouble: str = ""
-    applied: Finding | None = None  # by the last look at the replica
-
-    def close(self) -> None:
-        if self.kept:
-            self.kept.close()
-        if self.fence:
-            self.fence.leave()
-
-
-def fenced_in(seen: Seen) -> Fenced | None:
-    """What holds by now: as the last look before the promotion left it, else as it was placed."""
-    found: Fenced | None = seen.result(SEAL) or seen.result(FENCE)
-    return found
-
-
-def place_fence(want: FenceWish) -> Step[str]:
     def read(seen: Seen) -> str:
         """What shows that there is nothing to pause; empty: nothing does."""
-        primary = want.find(seen, want.primary)
-        if seen.result(FENCE) or not (want.promoted(seen) or primary.state == "POWEROFF"):
+        service = seen.service(primary)
+        if not (seen.promoted or service.state == "POWEROFF"):
             return ""
-        found = admission_of(primary, want.setting)
+        found = admission_of(service, at)
         return found.why if found.state == "closed" else ""
 
-    def judge(closed: str, seen: Seen) -> Finding:
-        fenced: Fenced | None = seen.result(FENCE)
-        if fenced is None:
-            return go(f"{want.primary}: {closed}") if closed else todo(f"writes on {want.primary} are not paused")
+    def act(seen: Seen) -> Finding:
+        fenced = _fence(want, seen)
+        seen.keep(FENCE, fenced)
         if fenced.fence:
-            return go(f"writes on {want.primary} are paused", writes_paused_until=fenced.fence.paused_until())
+            return go(f"writes on {primary} are paused", writes_paused_until=fenced.until)
         if not fenced.trouble:
             return go("no writes are seen")
-        return go(
-            f"writes on {want.primary} can't be paused", warnings=(f"nothing holds writes back: {fenced.trouble}",)
-        )
+        return go(f"writes on {primary} can't be paused", warnings=(f"nothing holds writes back: {fenced.trouble}",))
 
-    observed = want.mode == "observe"
-    alone = ("ccr-avn", *(("gate", "last-known") if observed else ("fence",)), want.primary, *want.setting.options)
+    observed = want.fence == "observe"
+    alone = ("ccr-avn", *(("gate", "last-known") if observed else ("fence",)), primary, *at.options)
     return Step(
         slug=FENCE,
-        purpose=f"note what {want.primary} has" if observed else f"pause writes on {want.primary}",
-        by_hand=want.setting.server(want.primary, "INFO replication"),
+        purpose=f"note what {primary} has" if observed else f"pause writes on {primary}",
+        by_hand=at.server(primary, "INFO replication"),
         read=Probe(alone, read),
-        gate=Gate(f"writes on {want.primary} are paused", judge),
+        gate=Gate(
+            f"writes on {primary} are paused",
+            lambda closed, _: go(f"{primary}: {closed}") if closed else todo(f"writes on {primary} are not paused"),
+        ),
         poll=Poll(limit=5, first=FAST),
         change=Act(
             (*alone, "--token") if observed else (*alone, "--ttl", f"{want.promote_timeout:g}", "--token"),
-            lambda seen: _fence(want, seen),
+            act,
             variable="fence_token",
             looks=observed,
         ),
-        undone_by=() if observed else want.lifting,
+        undone_by=() if observed else _lifting(want),
         undo=lambda seen: _unfence(want, seen),
         release=_leave,
     )
 
 
-def catch_up(want: FenceWish) -> Step[ReplicationInfo]:
-    def read(seen: Seen) -> ReplicationInfo:
-        return fetch_replication(endpoint(want.find(seen, want.replica), want.setting))
-
+def wait_until_caught_up(want: Fencing) -> Step[ReplicationInfo]:
     def judge(side: ReplicationInfo, seen: Seen) -> Finding:
         fenced: Fenced | None = seen.result(FENCE)
-        if want.promoted(seen) or fenced is None or fenced.target is None:
+        if seen.promoted or fenced is None or fenced.target is None:
             return go("the promotion was already sent: nothing to wait for")
-        return promotion.judge_caught_up(side, fenced.target.offset)
+        return judge_caught_up(side, fenced.target.offset)
 
-    alone = want.setting.gate("caught-up", want.primary, want.replica, limit=want.catch_up_timeout, tight=True)
+    return caught_up_step(want.at, want.primary, want.replica, judge, limit=want.catch_up_timeout)
+
+
+def caught_up_step(
+    at: Setting, primary: str, replica: str, judge: Callable[[ReplicationInfo, Seen], Finding], *, limit: float
+) -> Step[ReplicationInfo]:
+    """``limit``: seconds."""
     return Step(
         slug="caught-up",
-        purpose=f"wait until {want.replica} has applied all that {want.primary} acknowledged",
-        read=Probe(alone, read),
-        by_hand=want.setting.server(want.replica, "INFO replication"),
+        purpose=f"wait until {replica} has applied all that {primary} acknowledged",
+        read=Probe(
+            at.gate("caught-up", primary, replica, limit=limit, tight=True), lambda seen: at.replication(seen, replica)
+        ),
+        by_hand=at.server(replica, "INFO replication"),
         gate=Gate("the replica has applied everything", judge),
         poll=Poll(
-            limit=want.catch_up_timeout,
+            limit=limit,
             first=FAST,
             interval=0.1,
             error=TimedOut,
@@ -150,50 +124,50 @@ def catch_up(want: FenceWish) -> Step[ReplicationInfo]:
     )
 
 
-def seal(want: FenceWish) -> Step[str]:
+def seal(want: Fencing) -> Step[str]:
     """The last look before the promotion; from here on the old primary must not come back by itself."""
+    at = want.at
 
     def read(seen: Seen) -> str:
-        if seen.result(SEAL):
-            return "sealed"
-        if want.promoted(seen):
-            return "past"
-        side = fetch_replication(endpoint(want.find(seen, want.replica), want.setting))
-        return "promoted" if side.role == "master" else "open"
+        """Why there is nothing to look at; empty: there is."""
+        if seen.promoted:
+            return "the promotion was already sent"
+        return "promoted in the meantime" if at.replication(seen, want.replica).role == "master" else ""
 
-    def judge(state: str, seen: Seen) -> Finding:
-        if state == "sealed":
-            applied: Finding = seen.result(SEAL).applied
-            held = seen.result(SEAL).trouble or "the write pause held"
-            return go(f"{held}; {applied.reason}", warnings=applied.warnings, **_noted(seen))
-        told = {"past": "the promotion was already sent", "promoted": "promoted in the meantime"}
-        return go(told[state]) if state in told else todo("not checked yet")
+    def act(seen: Seen) -> Finding:
+        sealed = _seal(want, seen)
+        seen.keep(SEAL, sealed)
+        applied, target = sealed.applied or go(""), sealed.target
+        noted = {"replication_id": target.replid, "offset": target.offset, "run_id": target.run_id} if target else {}
+        until = {"writes_paused_until": sealed.until} if sealed.fence else {}
+        held = sealed.trouble or "the write pause held"
+        return go(f"{held}; {applied.reason}", warnings=applied.warnings, **noted, **until)
 
-    token = Later(variable="fence_token", fill=_token)
-    ttl = "0" if want.mode == "observe" else f"{want.promote_timeout:g}"
-    words = ("--ttl", ttl, *want.setting.tolerance, "--token")
-    argv = want.setting.gate("fence-held", want.primary, want.replica, *words, token)
+    ttl = "0" if want.fence == "observe" else f"{want.promote_timeout:g}"
+    words: tuple[Word, ...] = ("--ttl", ttl, *at.tolerance, "--token", Later(variable="fence_token", fill=_token))
+    argv = at.gate("fence-held", want.primary, want.replica, *words)
     return Step(
         slug=SEAL,
         purpose="check that nothing was written since" + f", and make the write pause {ttl} s long" * (ttl != "0"),
         read=Probe(argv, read),
-        by_hand=want.setting.server(want.primary, "INFO replication"),
+        by_hand=at.server(want.primary, "INFO replication"),
         gate=Gate(
-            "the write pause held all the time, nothing was written, and the replica has applied everything", judge
+            "the write pause held all the time, nothing was written, and the replica has applied everything",
+            lambda over, _: go(over) if over else todo("not checked yet"),
         ),
         poll=Poll(limit=5, first=FAST),
-        change=Act(argv, lambda seen: _seal(want, seen), looks=ttl == "0"),
+        change=Act(argv, act, looks=ttl == "0"),
     )
 
 
-def still_fenced(want: FenceWish) -> Callable[[Seen], None]:
+def still_fenced(want: Fencing) -> Callable[[Seen], None]:
     """The guard of the promotion: the process may have been stopped between the seal and now.
 
     What it returns raises Refused: the pause ran out.
     """
 
     def guard(seen: Seen) -> None:
-        fenced = fenced_in(seen)
+        fenced = seen.fenced
         if fenced is None or fenced.fence is None:
             return
         with suppress(Unreachable):  # then what was acknowledged until now is all there is to judge by
@@ -208,9 +182,9 @@ def still_fenced(want: FenceWish) -> Callable[[Seen], None]:
     return guard
 
 
-def _fence(want: FenceWish, seen: Seen) -> Fenced:
+def _fence(want: Fencing, seen: Seen) -> Fenced:
     """After a promotion it is tried for a while, and then the service is closed all the same."""
-    if not want.promoted(seen):
+    if not seen.promoted:
         return _fenced(want, seen)
 
     def attempt() -> Fenced | Unreachable:
@@ -223,26 +197,24 @@ def _fence(want: FenceWish, seen: Seen) -> Fenced:
     return Fenced(fence=None, kept=None, target=None, trouble=found.what) if isinstance(found, Unreachable) else found
 
 
-def _fenced(want: FenceWish, seen: Seen) -> Fenced:
-    primary, may_be_promoting = want.find(seen, want.primary), want.may_be_promoting(seen)
+def _fenced(want: Fencing, seen: Seen) -> Fenced:
+    primary = seen.service(want.primary)
     refused = "--fence observe was asked for"
-    if want.mode != "observe":
-        where = endpoint(primary, want.setting)
-        fence = Fence(where, want.run, want.promote_timeout if may_be_promoting else want.ttl)
+    if want.fence != "observe":
+        where = endpoint(primary, want.at)
+        fence = Fence(where, want.at.run, want.promote_timeout if seen.may_be_promoting else want.fence_ttl)
         seen.keep(FENCE, Fenced(fence=fence, kept=None, target=None))  # before it acts: a signal may come at any moment
         try:
             fence.place()
         except FenceRefused as refusal:
-            if want.mode == "client-pause":
+            if want.fence == "client-pause":
                 raise
             refused = refusal.what
         else:
-            want.siblings.begin(seen)
-            return Fenced(fence=fence, kept=_kept(primary, want.setting), target=fence.side())
-    target = (
-        None if want.promoted(seen) else wait_until_quiet(endpoint(primary, want.setting), within=want.catch_up_timeout)
-    )
-    return Fenced(fence=None, kept=_kept(primary, want.setting), target=target, trouble="" if target else refused)
+            begin_to_look(want.at, seen, want.replica)
+            return Fenced(fence=fence, kept=_kept(primary, want.at), target=fence.side())
+    target = None if seen.promoted else wait_until_quiet(endpoint(primary, want.at), within=want.catch_up_timeout)
+    return Fenced(fence=None, kept=_kept(primary, want.at), target=target, trouble="" if target else refused)
 
 
 def _kept(primary: Service, setting: Setting) -> LastConnection | None:
@@ -252,17 +224,17 @@ def _kept(primary: Service, setting: Setting) -> LastConnection | None:
     return None
 
 
-def _unfence(want: FenceWish, seen: Seen) -> str:
+def _unfence(want: Fencing, seen: Seen) -> str:
     """Writes resume. Never called once the promotion was sent.
 
     Raises:
         Refused: they don't; with how long they won't, and what lifts the pause.
     """
-    fenced = fenced_in(seen)
+    fenced = seen.fenced
     if fenced is None or fenced.fence is None or not fenced.fence.placed_at:
         return f"writes on {want.primary} were not paused"
     until = fenced.fence.paused_until()
-    if left := want.siblings.left_paused(seen, until):
+    if left := left_paused(seen, want.replica, until):
         return left
     try:
         if not (others := fenced.fence.release()):
@@ -273,11 +245,11 @@ def _unfence(want: FenceWish, seen: Seen) -> str:
     raise Refused(
         f"writes on {want.primary} are still paused",
         detail=f"{why}; the pause expires by {clock_time(until)}",
-        hint=shlex.join(want.lifting),
+        hint=shlex.join(_lifting(want)),
     )
 
 
-def _seal(want: FenceWish, seen: Seen) -> Fenced:
+def _seal(want: Fencing, seen: Seen) -> Fenced:
     """Raises:
     Refused: writes may have got through, or the replica lacks something; nothing is promoted.
     TimedOut: after a gap the replica does not catch up.
@@ -285,7 +257,7 @@ def _seal(want: FenceWish, seen: Seen) -> Fenced:
     fenced: Fenced | None = seen.result(FENCE)
     if fenced is None or (target := fenced.target) is None:
         raise Refused(f"writes on {want.primary} were never paused", hint="run the same command again")
-    replica = endpoint(want.find(seen, want.replica), want.setting)
+    replica = endpoint(seen.service(want.replica), want.at)
     for _ in range(ROUNDS):
         now = _lengthened(want, fenced, seen)
         if now.run_id != target.run_id or (more := _anew(want, fenced, target, now, seen)) is None:
@@ -297,25 +269,25 @@ def _seal(want: FenceWish, seen: Seen) -> Fenced:
     side = fetch_replication(replica)
     if not trouble and side.role != "master":
         trouble = lacks(side, target.replid, target.offset, want.replica)
-        if side.run_id != want.replica_before(seen).run_id:
+        if seen.health is None or side.run_id != seen.health.replica.run_id:
             trouble = f"the server of {want.replica} is a different process now"
     if trouble:
         raise Refused(f"{want.replica} must not be promoted now", detail=trouble, hint="run the same command again")
     looks = (now, side), lambda: (_lengthened(want, fenced, seen), fetch_replication(replica))
-    applied = want.setting.rejections.of_promotion(*looks, want.primary, want.replica)
+    applied = want.at.rejections.of_promotion(*looks, want.primary, want.replica)
     return replace(fenced, target=target, applied=applied)
 
 
-def _lengthened(want: FenceWish, fenced: Fenced, seen: Seen) -> ReplicationInfo:
+def _lengthened(want: Fencing, fenced: Fenced, seen: Seen) -> ReplicationInfo:
     """First the longer pause, then the look: a stop in between shows as a gap in the renewals."""
     if fenced.fence is None:
-        return fetch_replication(endpoint(want.find(seen, want.primary), want.setting))
+        return want.at.replication(seen, want.primary)
     fenced.fence.lengthen(want.promote_timeout)
     return fenced.fence.side()
 
 
 def _anew(
-    want: FenceWish, fenced: Fenced, target: ReplicationInfo, now: ReplicationInfo, seen: Seen
+    want: Fencing, fenced: Fenced, target: ReplicationInfo, now: ReplicationInfo, seen: Seen
 ) -> ReplicationInfo | None:
     """What the replica must have after a gap, or where a save has set the count of writes back; None: neither is so."""
     fence = fenced.fence
@@ -323,7 +295,7 @@ def _anew(
     if not gap and (now.last_save == target.last_save or now.offset == target.offset):
         return None
     if fence is None:
-        return wait_until_quiet(endpoint(want.find(seen, want.primary), want.setting), within=want.catch_up_timeout)
+        return wait_until_quiet(endpoint(seen.service(want.primary), want.at), within=want.catch_up_timeout)
     if gap:
         fence.place_anew()
     return fence.side()
@@ -341,21 +313,16 @@ def _trouble(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo)
     return ""
 
 
+def _lifting(want: Fencing) -> tuple[str, ...]:
+    return ("ccr-avn", "unfence", want.primary, *want.at.options)
+
+
 def _leave(seen: Seen) -> None:
     """The run ends: what is paused by now stays paused until it runs out."""
-    if fenced := fenced_in(seen):
+    if fenced := seen.fenced:
         fenced.close()
 
 
 def _token(seen: Seen) -> str:
-    fenced = fenced_in(seen)
+    fenced = seen.fenced
     return Snapshot.of(fenced.target).token if fenced and fenced.target else "none"
-
-
-def _noted(seen: Seen) -> dict[str, Any]:
-    fenced = fenced_in(seen)
-    if fenced is None or fenced.target is None:
-        return {}
-    target = fenced.target
-    until = {"writes_paused_until": fenced.fence.paused_until()} if fenced.fence else {}
-    return {"replication_id": target.replid, "offset": target.offset, "run_id": target.run_id, **until}

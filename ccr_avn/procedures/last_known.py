@@ -1,227 +1,169 @@
-"""What is still known about a pair whose primary is lost: the replica's data, and what may be missing."""
+"""Looks at what is still known of a pair whose primary is lost: the replica's data, and what may be missing."""
 
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.errors import Unreachable
 from ccr_avn.plan.model import Finding, Gate, Keep, Later, Probe, Step, go, stop
-from ccr_avn.procedures.gates import promotion
+from ccr_avn.procedures.gates import pair
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state
-from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.promotion import keep_lineage, keep_origin
-from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.steps import endpoint
+from ccr_avn.procedures.seen import LastKnown, Seen
+from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered, Unresolved
 from ccr_avn.valkey.fence import must_be_unlocked
 from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.marker import marker_age
-from ccr_avn.valkey.replication import ReplicationInfo, behind, link_of
-
-if TYPE_CHECKING:
-    from ccr_avn.procedures.failover import FailoverRequest
+from ccr_avn.valkey.replication import ReplicationInfo, link_of
 
 BRIEFLY = 0.5
 """Seconds given to a primary that is thought dead, to say that it is not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastKnown:
-    """What the replica knew when it was asked, and whether the primary answers after all."""
-
-    replica: ReplicationInfo
-    primary: ReplicationInfo | None
-    marker_age: float | None = None  # seconds since the last marker of `watch` was written, by the replica's clock
-    backup: Backup | None = None  # the primary's newest
+class Forced(Protocol):
+    """What a failover says of the loss that it accepts."""
 
     @property
-    def behind(self) -> int | None:
-        """Bytes; ``None``: only the primary could tell."""
-        return behind(self.primary, self.replica)
-
+    def at(self) -> Setting: ...
     @property
-    def primary_held(self) -> str:
-        """What is known of how much the primary had."""
-        if self.primary:
-            return f"{self.primary.keys} keys now"
-        if self.backup:
-            size = f", {self.backup.size} bytes" if self.backup.size is not None else ""
-            return f"its newest backup is {self.backup.name} of {self.backup.taken:%F %T}{size}"
-        return "what it held is unknown"
-
+    def replica(self) -> str: ...
     @property
-    def estimate(self) -> tuple[float | None, str]:
-        """The loss in seconds of writes, as an estimate or a bound, and how it was got."""
-        if self.marker_age is not None and self.marker_age < 0:
-            return None, "the last `watch` marker is from the future: the clocks of the two sides differ"
-        if self.marker_age is not None:
-            return round(self.marker_age, 1), "a bound: the last `watch` marker that arrived was written then"
-        if self.replica.link_status == "up" and self.replica.last_io_seconds is not None:
-            how = "master_last_io_seconds_ago; a frozen primary leaves the link up, so it may be more"
-            return float(self.replica.last_io_seconds), how
-        if self.replica.link_down_seconds is not None:
-            how = "master_link_down_since_seconds: writes acknowledged since are lost"
-            return float(self.replica.link_down_seconds), how
-        return None, "the replica does not report it"
+    def allow_data_loss(self) -> bool: ...
+    @property
+    def force_partial(self) -> bool: ...
+    @property
+    def family(self) -> tuple[str, ...]: ...
 
 
-def look_at_primary(want: "FailoverRequest", services: Step[tuple[Service, ...]]) -> Step[tuple[Service, ...]]:
-    """Whether it is there, where it would answer, and who else follows it or took over: asked once, and not needed."""
-    project = want.setting.project
+def look_at_primary(want: Forced) -> tuple[Step[tuple[Service, ...]], Step[tuple[Service, ...]]]:
+    """Whether it is there, where it would answer, and who else follows it or took over: asked once, and not needed.
+
+    The second step is for where the list can't be had: by its name.
+    """
+    at = want.at
 
     def judge(answer: tuple[Service, ...], seen: Seen) -> Finding:
-        replica = by_name(seen.of(services), want.replica)
-        source = replica.source if replica else None
-        if replica is None or source is None:
+        mine = seen.checked.get(want.replica)
+        source = mine.source if mine else None
+        if mine is None or source is None:
             return go("it follows no primary")
-        if replica.source_project:
+        if mine.source_project:
             return go(f"{source} is in another project: it was not checked", source=source)
-        found = by_name(answer, source)
+        found = next((one for one in answer if one.name == source), None)
         if found is None:
             return go(f"{source} is not listed", source=source)
-        other = superseded(project, found, replica, answer, want.recorded, now=want.now)
+        other = superseded(at.project, found, mine, answer, at.journals.promotions, now=at.now)
         return other or go(f"{source} is {found.state}", source=source)
 
+    def its_name(seen: Seen) -> str:
+        mine = seen.checked.get(want.replica)
+        return (mine.source if mine and mine.source_project is None else None) or want.replica
+
     names = dict.fromkeys((want.replica, *want.family))
-    return Step(
+    listed = avn.service_list(at.project, *names)
+    listing = Step(
         slug="primary",
         purpose="look up its primary, and what else follows or was promoted from that",
-        read=avn.service_list(project, *names)
-        if want.family
-        else avn.service_family(project, *names, recorded=want.recorded),
+        read=listed if want.family else avn.service_family(at.project, *names, recorded=at.journals.promotions),
         gate=Gate("nothing else was promoted from its primary", judge),
         brief=True,
         advisory=True,
     )
-
-
-def look_at_primary_alone(
-    want: "FailoverRequest", services: Step[tuple[Service, ...]], primary: Step[tuple[Service, ...]]
-) -> Step[tuple[Service, ...]]:
-    """Where the list can't be had: by its name. What it answers counts as what the list would have told."""
-
-    def name(seen: Seen) -> str:
-        replica = by_name(seen.of(services), want.replica)
-        return (replica.source if replica and replica.source_project is None else None) or want.replica
-
-    def judge(answer: tuple[Service, ...], seen: Seen) -> Finding:
-        seen.remember(primary, answer)
-        return primary.gate.judge(answer, seen)
-
-    return Step(
+    alone = replace(
+        listing,
         slug="primary-alone",
         purpose="look up its primary alone, where the list of services can't be had",
-        read=avn.service_named(want.setting.project, Later(variable="source", fill=name)),
+        read=avn.service_named(at.project, Later(variable="source", fill=its_name)),
         gate=Gate("the primary was looked up", judge),
-        unneeded=lambda seen: "it is known" if seen.has(primary) else "",
-        brief=True,
-        advisory=True,
+        unneeded=lambda seen: "it is known" if seen.has(listing) else "",
     )
+    return listing, alone
 
 
-def look_at_last_known(
-    want: "FailoverRequest", services: Step[tuple[Service, ...]], primary: Step[tuple[Service, ...]]
-) -> Step[LastKnown | None]:
+def look_at_last_known(want: Forced) -> Step[LastKnown | None]:
+    at = want.at
+
     def read(seen: Seen) -> LastKnown | None:
-        service = by_name(seen.of(services), want.replica)
+        service = seen.checked.get(want.replica)
         if service is None or (service.source is None and service.replicas):
             return None  # refused already: it is no replica
         try:
-            side, age = _asked(endpoint(service, want.setting))
+            side, age = _asked(endpoint(service, at))
         except Unreachable as trouble:
-            raise out_of_reach(want, service, trouble) from None
-        source = by_name(seen.get(primary) or (), service.source or "")
-        return LastKnown(
-            replica=side, primary=_primary_after_all(want, source, side), marker_age=age, backup=newest(source)
-        )
+            raise out_of_reach(at, service, trouble) from None
+        old = seen.checked.get(service.source or "")
+        primary = _primary_after_all(at, old, side)
+        looked = (primary, side)
+        state = pair_state(service.integrations, old, service, looked, at.journals.promotions, now=at.now)
+        return LastKnown(replica=side, primary=primary, state=state, marker_age=age, backup=newest(old))
 
     def judge(known: LastKnown | None, seen: Seen) -> Finding:
-        service = by_name(seen.of(services), want.replica)
+        service = seen.checked.get(want.replica)
         if known is None or service is None:
             return go("not checked: it does not exist, or is not a replica")
-        source = by_name(seen.get(primary) or (), service.source or "")
+        old = seen.checked.get(service.source or "")
         facts = {
             "follows": service.source,
-            "created": {one.name: lineage.created(one) for one in (service, source) if one},
+            "created": {one.name: lineage.created(one) for one in (service, old) if one},
             "replication_id": known.replica.replid,
         }
-        finding = _judge_known(want, known, service, _state(want, service, source, known))
+        finding = _judge_known(want, known, service)
         return replace(finding, facts={**finding.facts, **facts})
 
-    alone = want.setting.gate("last-known", want.replica)
+    alone = at.gate("last-known", want.replica)
     return Step(
         slug="last-known",
         purpose="read what the replica last knew of its primary",
         read=Probe(alone, read),
         gate=Gate("its data is complete, and the possible loss is accepted", judge),
-        by_hand=want.setting.server(want.replica, "INFO replication"),
+        by_hand=at.server(want.replica, "INFO replication"),
         keeps=(
-            keep_origin(want.setting, want.replica),
-            keep_lineage(want.setting, want.replica),
+            keep_origin(at, want.replica),
+            keep_lineage(at, want.replica),
             Keep(variable="known_token", argv=(*alone, "--token")),
         ),
     )
 
 
-def state_in(
-    want: "FailoverRequest",
-    seen: Seen,
-    services: Step[tuple[Service, ...]],
-    primary: Step[tuple[Service, ...]],
-    known: Step[LastKnown | None],
-) -> PairState | None:
-    """The state as far as the checks have come."""
-    if not (seen.has(services) and seen.has(known)):
-        return None
-    service, looked = by_name(seen.of(services), want.replica), seen.of(known)
-    if service is None or looked is None:
-        return None
-    source = by_name(seen.get(primary) or (), service.source or "")
-    return _state(want, service, source, looked)
-
-
-def _state(want: "FailoverRequest", service: Service, source: Service | None, known: LastKnown) -> PairState:
-    sides = (known.primary, known.replica)
-    return pair_state(service.integrations, source, service, sides, want.recorded, now=want.now)
-
-
-def _judge_known(want: "FailoverRequest", known: LastKnown, service: Service, found: PairState) -> Finding:
+def _judge_known(want: Forced, known: LastKnown, service: Service) -> Finding:
+    found = known.state
     if found.state == "unrelated" or (found.state == "promoted" and not service.source):
         return _judge_promoted(want, known, service, found)
     if found.state == "hidden":
-        return promotion.is_hidden(want.replica, service.source)
+        return pair.is_hidden(want.replica, service.source)
     if found.state == "promoting":
         shown = " and ".join(found.proofs)
         return go(
             f"{want.replica} is being promoted: its integration is deleted, and it is not a master yet; shown by {shown}"
         )
     if known.replica.role == "master":
-        return promotion.is_master_already(want.replica, found)
+        return pair.is_master_already(want.replica, found)
     return judge_loss(want, known, service.source)
 
 
-def out_of_reach(want: "FailoverRequest", service: Service, trouble: Unreachable) -> Unreachable:
+def out_of_reach(at: Setting, service: Service, trouble: Unreachable) -> Unreachable:
     """Nothing can be proven from here; what can be done is said in any case."""
     passing = trouble.passing and not (isinstance(trouble, Unresolved) and service.serving)
     found = type(trouble)(trouble.what, detail=trouble.detail, hint=trouble.hint, passing=passing)
     if service.row is None or service.row.id is None:
         return found
-    by_hand = avn.integration_delete(want.setting.project, service.row.id).text
-    here = shlex.join(("ccr-avn", "failover", want.replica, "--allow-data-loss", "--no-verify", *want.setting.options))
+    by_hand = avn.integration_delete(at.project, service.row.id).text
+    here = shlex.join(("ccr-avn", "failover", service.name, "--allow-data-loss", "--no-verify", *at.options))
     found.hint = (
-        f"{trouble.hint}; to promote {want.replica} with nothing proven, integration {service.row.id}: `{here}`, "
+        f"{trouble.hint}; to promote {service.name} with nothing proven, integration {service.row.id}: `{here}`, "
         f"or by hand `{by_hand}`"
     )
     return found
 
 
-def _judge_promoted(want: "FailoverRequest", known: LastKnown, service: Service, found: PairState) -> Finding:
+def _judge_promoted(want: Forced, known: LastKnown, service: Service, found: PairState) -> Finding:
     """Any standalone service is a master: a history taken over is the least that is asked for."""
     origin = lineage.origin_of(service)
     if not known.replica.has_foreign_history and origin is None:
@@ -249,7 +191,7 @@ def _judge_promoted(want: "FailoverRequest", known: LastKnown, service: Service,
     )
 
 
-def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) -> Finding:
+def judge_loss(want: Forced, known: LastKnown, source: str | None) -> Finding:
     side = known.replica
     partial = _why_partial(want, side, source or "PRIMARY")
     if partial and not want.force_partial:
@@ -276,7 +218,7 @@ def judge_loss(want: "FailoverRequest", known: LastKnown, source: str | None) ->
     return go(told, warnings=(*lost, *alive), keys=side.keys, partial=bool(partial))
 
 
-def _why_partial(want: "FailoverRequest", side: ReplicationInfo, source: str) -> str:
+def _why_partial(want: Forced, side: ReplicationInfo, source: str) -> str:
     """Whole means: it has had all of its primary once, has it in memory, and has executed what came since."""
     replica = want.replica
     if side.loading:
@@ -285,17 +227,17 @@ def _why_partial(want: "FailoverRequest", side: ReplicationInfo, source: str) ->
         return f"{replica} is still syncing from its primary: its data is incomplete"
     if not side.has_a_copy:
         return f"{replica} has never completed an initial sync from its primary"
-    applied = want.setting.rejections.judge(side, source, replica)
+    applied = want.at.rejections.judge(side, source, replica)
     return applied.reason if side.rejected and applied.verdict == "stop" else ""
 
 
-def _when_partial(want: "FailoverRequest", side: ReplicationInfo) -> str:
+def _when_partial(want: Forced, side: ReplicationInfo) -> str:
     anyhow = "--force-partial promotes it with the data it has"
     if side.loading:
         return f"wait until it has loaded; {anyhow}"
     if side.sync_in_progress:
         return f"wait if the primary is alive; {anyhow}"
-    project = shlex.join(("", *want.setting.project.flag)).strip("' ")
+    project = shlex.join(("", *want.at.project.flag)).strip("' ")
     return f"restore the primary, from its backup if necessary (avn service get NAME {project}); {anyhow}"
 
 
@@ -312,9 +254,7 @@ def _asked(here: Endpoint) -> tuple[ReplicationInfo, float | None]:
         return side, None
 
 
-def _primary_after_all(
-    want: "FailoverRequest", service: Service | None, replica: ReplicationInfo
-) -> ReplicationInfo | None:
+def _primary_after_all(at: Setting, service: Service | None, replica: ReplicationInfo) -> ReplicationInfo | None:
     """None also where its address leads to a replica.
 
     Raises:
@@ -323,7 +263,7 @@ def _primary_after_all(
     if service is None or not service.serving:
         return None
     try:
-        where = replace(endpoint(service, want.setting), timeout=BRIEFLY)
+        where = replace(endpoint(service, at), timeout=BRIEFLY)
         side = fetch_replication(where)
     except Unreachable:
         return None

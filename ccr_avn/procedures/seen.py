@@ -1,22 +1,114 @@
 """What a run has seen so far, by name: services, the integration, both servers, the differences, the write pause."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from ccr_avn.aiven.models import Service
+from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import Refused
-from ccr_avn.plan.model import Answers, Step
+from ccr_avn.plan.model import Answers, Finding, Step
+from ccr_avn.procedures.gates.pair_state import PairState
+from ccr_avn.valkey.replication import ReplicationInfo, behind
+
+if TYPE_CHECKING:
+    from ccr_avn.valkey.fence import Fence
+    from ccr_avn.valkey.last_connection import LastConnection
+    from ccr_avn.valkey.server_facts import PairFacts
+
+FENCE, SEAL = "fence", "seal"
+"""The slugs of the steps that pause writes, and that make sure of it right before the promotion."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Both servers, as far as they could be asked, and in which state that shows the pair to be.
+
+    ``primary_trouble``: why the primary could not be asked; ``primary_hint``: what helps instead of a failover, where
+    it is alive or the way to it is at fault. ``state`` None: the primary is itself a replica; another check refuses that.
+    """
+
+    primary: ReplicationInfo | None
+    replica: ReplicationInfo
+    primary_trouble: str = ""
+    primary_hint: str = ""
+    state: PairState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastKnown:
+    """What the replica knew when it was asked, and whether the primary answers after all."""
+
+    replica: ReplicationInfo
+    primary: ReplicationInfo | None
+    state: PairState
+    marker_age: float | None = None  # seconds since the last marker of `watch` was written, by the replica's clock
+    backup: Backup | None = None  # the primary's newest
+
+    @property
+    def behind(self) -> int | None:
+        """Bytes; ``None``: only the primary could tell."""
+        return behind(self.primary, self.replica)
+
+    @property
+    def primary_held(self) -> str:
+        """What is known of how much the primary had."""
+        if self.primary:
+            return f"{self.primary.keys} keys now"
+        if self.backup:
+            size = f", {self.backup.size} bytes" if self.backup.size is not None else ""
+            return f"its newest backup is {self.backup.name} of {self.backup.taken:%F %T}{size}"
+        return "what it held is unknown"
+
+    @property
+    def estimate(self) -> tuple[float | None, str]:
+        """The loss in seconds of writes, as an estimate or a bound, and how it was got."""
+        if self.marker_age is not None and self.marker_age < 0:
+            return None, "the last `watch` marker is from the future: the clocks of the two sides differ"
+        if self.marker_age is not None:
+            return round(self.marker_age, 1), "a bound: the last `watch` marker that arrived was written then"
+        if self.replica.link_status == "up" and self.replica.last_io_seconds is not None:
+            how = "master_last_io_seconds_ago; a frozen primary leaves the link up, so it may be more"
+            return float(self.replica.last_io_seconds), how
+        if self.replica.link_down_seconds is not None:
+            how = "master_link_down_since_seconds: writes acknowledged since are lost"
+            return float(self.replica.link_down_seconds), how
+        return None, "the replica does not report it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fenced:
+    """The write pause. ``fence`` None: writes could not be paused. ``target``: the primary's side once they were, or stood still.
+
+    ``trouble``: why nothing holds writes back, after a promotion.
+    """
+
+    fence: "Fence | None"
+    kept: "LastConnection | None"
+    target: ReplicationInfo | None
+    trouble: str = ""
+    applied: Finding | None = None  # by the last look at the replica
+
+    @property
+    def until(self) -> float | None:
+        """Until when writes are paused, in seconds since 1970; None: they are not, by this run."""
+        return self.fence.paused_until() if self.fence and self.fence.placed_at else None
+
+    def close(self) -> None:
+        if self.kept:
+            self.kept.close()
+        if self.fence:
+            self.fence.leave()
 
 
 class Seen(Answers):
-    """Whatever a step reads is kept under the step's slug; what every rule needs has a name of its own here.
+    """Whatever a step reads is kept under the step's slug; what many rules need has a name of its own here.
 
-    Asking for what has not been read raises ``KeyError``: it is a bug. ``get`` asks for what may not have been read.
+    What has not been read yet is None or empty where the type says so. Else asking for it is a bug, and raises.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.checked: dict[str, Service] = {}
-        """Each service as the first look at it showed it."""
+        """Each service as the first look at it showed it, or the first that had its address."""
         self.latest: dict[str, Service] = {}
         """Each service as the last look at it showed it."""
 
@@ -24,7 +116,8 @@ class Seen(Answers):
         super().remember(step, answer)
         for one in answer if isinstance(answer, tuple) else (answer,):
             if isinstance(one, Service):
-                self.checked.setdefault(one.name, one)
+                if one.name not in self.checked or self.checked[one.name].uri is None:
+                    self.checked[one.name] = one
                 self.latest[one.name] = one
 
     def service(self, name: str) -> Service:
@@ -36,3 +129,57 @@ class Seen(Answers):
         if name not in self.checked:
             raise Refused(f"{name} does not exist", hint="check its name: avn service list")
         return self.checked[name]
+
+    @property
+    def family(self) -> tuple[Service, ...]:
+        """Both services and what belongs to the primary, as the checks listed them; empty: they did not come so far."""
+        return self.answer("pair") or self.answer("primary") or self.answer("primary-alone") or ()
+
+    @property
+    def rows(self) -> tuple[Integration, ...]:
+        """The replica's integrations, as the checks listed them."""
+        return self.answer("integration") or ()
+
+    @property
+    def health(self) -> Health | None:
+        found: Health | None = self.answer("health")
+        return found
+
+    @property
+    def known(self) -> LastKnown | None:
+        """What the replica last knew of its primary, as a failover reads it."""
+        found = self.answer("last-known")
+        return found if isinstance(found, LastKnown) else None
+
+    @property
+    def state(self) -> PairState | None:
+        """In which state the checks found the pair; None: they did not come so far, or did not look."""
+        looked = self.health or self.known
+        return looked.state if looked else None
+
+    @property
+    def row(self) -> Integration | None:
+        """What a promotion deletes."""
+        return self.state.row if self.state and self.state.state == "following" else None
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the checks saw an earlier run's promotion."""
+        return self.state is not None and self.state.promoted
+
+    @property
+    def may_be_promoting(self) -> bool:
+        """Whether they saw one, or one may be under way."""
+        return self.state is not None and self.state.may_be_promoting
+
+    @property
+    def facts(self) -> "PairFacts | None":
+        """What both servers said of themselves, to be compared."""
+        found: PairFacts | None = self.answer("parity")
+        return found
+
+    @property
+    def fenced(self) -> Fenced | None:
+        """What holds by now: as the last look before the promotion left it, else as the pause was placed."""
+        found: Fenced | None = self.result(SEAL) or self.result(FENCE)
+        return found

@@ -1,6 +1,5 @@
 """One promotion per primary: its other replicas are looked at again, once writes are paused, right before it is sent."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,16 +7,14 @@ from threading import Thread
 
 from ccr_avn import clock
 from ccr_avn.aiven import avn
-from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.aiven.models import Service
 from ccr_avn.background import in_background
 from ccr_avn.errors import CcrError
 from ccr_avn.plan.model import Finding, Gate, Probe, Step, go, stop
 from ccr_avn.procedures.gates.drill import run_of
-from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.steps import Setting, endpoint
+from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.info import fetch_replication
 
@@ -27,125 +24,123 @@ LIMIT = 1.0
 SLUG = "siblings"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Siblings:
-    """``family``: the step that listed REPLICA and all that belongs to its primary; ``promoted``: whether it was already.
-
-    ``paused``: whether writes on the primary were paused before this run, by one that does not live any more.
-    """
-
-    replica: str
-    setting: Setting
-    family: Step[tuple[Service, ...]]
-    recorded: tuple[Recorded, ...] = ()
-    promoted: Callable[[Seen], bool] = lambda _: False
-    paused: Callable[[Seen], bool] = lambda _: False
-
-    def source(self, seen: Seen) -> str:
-        mine = by_name(seen.get(self.family) or (), self.replica)
-        return (mine.source if mine else None) or ""
-
-    def others(self, seen: Seen) -> tuple[Service, ...]:
-        """What else replicates the primary, without what a drill has made."""
-        source, found = self.source(seen), seen.get(self.family) or ()
-        others = (one for one in found if source and one.source == source and one.name != self.replica)
-        return tuple(one for one in others if not run_of(one, ()))
-
-    def begin(self, seen: Seen) -> None:
-        """Ask them all, in the background: the replica catches up meanwhile."""
-        others = () if self.promoted(seen) else self.others(seen)
-        seen.keep(SLUG, _Look(setting=self.setting, services=others))
-
-    def left_paused(self, seen: Seen, until: float) -> str:
-        """One was promoted by a run that has left its pause behind: that is not lifted. Empty: there is no such thing."""
-        roles = seen.get(look_at_siblings(self)) or {}
-        if not self.paused(seen) or "master" not in roles.values():
-            return ""
-        return f"writes on {self.source(seen)} were paused before, and are left so until {clock_time(until)}"
+def siblings_of(seen: Seen, replica: str) -> tuple[Service, ...]:
+    """What else replicates the primary of REPLICA, as the checks listed it, without what a drill has made."""
+    source = _source(seen, replica)
+    others = (one for one in seen.family if source and one.source == source and one.name != replica)
+    return tuple(one for one in others if not run_of(one, ()))
 
 
-def list_family(setting: Setting, replica: str) -> Step[tuple[Service, ...]]:
+def begin_to_look(at: Setting, seen: Seen, replica: str) -> None:
+    """Ask them all, in the background: the replica catches up meanwhile."""
+    seen.keep(SLUG, _Look(setting=at, services=() if _is_over(seen) else siblings_of(seen, replica)))
+
+
+def left_paused(seen: Seen, replica: str, until: float) -> str:
+    """One was promoted by a run that has left its pause behind: that is not lifted. Empty: there is no such thing."""
+    if not _were_paused(seen) or "master" not in (seen.answer(SLUG) or {}).values():
+        return ""
+    return f"writes on {_source(seen, replica)} were paused before, and are left so until {clock_time(until)}"
+
+
+def _source(seen: Seen, replica: str) -> str:
+    mine = next((one for one in seen.family if one.name == replica), None)
+    return (mine.source if mine else None) or ""
+
+
+def _is_over(seen: Seen) -> bool:
+    """Whether the checks found that there is nothing left to promote."""
+    return seen.state is not None and seen.row is None
+
+
+def _were_paused(seen: Seen) -> bool:
+    """Whether writes on the primary were paused before this run, by one that does not live any more."""
+    return bool(seen.health and seen.health.primary and seen.health.primary.paused_seconds)
+
+
+def list_family(at: Setting, replica: str) -> Step[tuple[Service, ...]]:
     """REPLICA and all that belongs to its primary, for a look that is taken alone."""
 
     def judge(found: tuple[Service, ...], _: Seen) -> Finding:
-        mine = by_name(found, replica)
+        mine = next((one for one in found if one.name == replica), None)
         if mine and mine.source:
             return go(f"{replica} replicates {mine.source}")
         return stop(f"{replica} is not listed as a replica", hint=f"see avn service integration-list {replica}")
 
     return Step(
-        slug="family",
+        slug="pair",
         purpose=f"list {replica} and what else replicates its primary",
-        read=avn.service_family(setting.project, replica),
+        read=avn.service_family(at.project, replica),
         gate=Gate("it is a replica", judge),
     )
 
 
-def look_at_siblings(want: Siblings) -> Step[dict[str, str]]:
+def look_at_siblings(at: Setting, replica: str) -> Step[dict[str, str]]:
     """The answer: the role of each, by its name; empty where it did not say."""
 
     def read(seen: Seen) -> dict[str, str]:
         if seen.result(SLUG) is None:
-            want.begin(seen)
+            begin_to_look(at, seen, replica)
         look: _Look = seen.result(SLUG)
         return look.roles()
 
     def judge(roles: dict[str, str], seen: Seen) -> Finding:
-        source = want.source(seen)
+        source = _source(seen, replica)
         if taken := sorted(name for name, role in roles.items() if role == "master"):
             return stop(
                 f"{' and '.join(taken)}, another replica of {source}, was promoted meanwhile",
-                detail=f"its role is master; promoting {want.replica} as well would make two primaries",
+                detail=f"its role is master; promoting {replica} as well would make two primaries",
                 hint=f"to finish that promotion: ccr-avn switchover {source} {taken[0]}",
             )
         silent = sorted(name for name, role in roles.items() if not role)
-        told = f"{len(roles)} other replicas of {source} still follow it" if roles else "there is no other replica"
-        return go(f"{' and '.join(silent)} did not say" if silent else told)
+        still = f"{len(roles)} other replicas of {source} still follow it" if roles else "there is no other replica"
+        return go(f"{' and '.join(silent)} did not say" if silent else still)
 
     return Step(
         slug=SLUG,
-        purpose=f"check that no other replica of the primary of {want.replica} was promoted meanwhile",
+        purpose=f"check that no other replica of the primary of {replica} was promoted meanwhile",
         read=Probe((), read),
-        by_hand=want.setting.server("each of them", "INFO replication"),
+        by_hand=at.server("each of them", "INFO replication"),
         gate=Gate("no other replica of the primary is a master", judge),
-        unneeded=lambda seen: "the promotion was already sent" if want.promoted(seen) else "",
+        unneeded=lambda seen: "the promotion was already sent" if _is_over(seen) else "",
     )
 
 
-def list_siblings(want: Siblings, *, brief: bool) -> Step[tuple[Service, ...]]:
+def list_siblings(
+    at: Setting, replica: str, listing: Step[tuple[Service, ...]], *, brief: bool
+) -> Step[tuple[Service, ...]]:
     """Where one did not say, or a run that is gone may have sent its promotion: is each still listed as a replica.
 
-    It costs a start of avn, so it is asked only then. ``brief``: the run can do without.
+    It costs a start of avn, so it is asked only then. ``listing``: the check that listed them; ``brief``: the run can
+    do without.
     """
-    look = look_at_siblings(want)
 
     def unneeded(seen: Seen) -> str:
-        roles = seen.get(look) or {}
-        if want.promoted(seen) or not roles:
+        roles = seen.answer(SLUG) or {}
+        if _is_over(seen) or not roles:
             return "there is no other replica"
-        return "" if want.paused(seen) or not all(roles.values()) else "all of them answer"
+        return "" if _were_paused(seen) or not all(roles.values()) else "all of them answer"
 
     def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
-        source = want.source(seen)
-        old, new = by_name(found, source), by_name(found, want.replica)
-        other = (
-            superseded(want.setting.project, old, new, found, want.recorded, now=clock.now()) if old and new else None
-        )
+        source, listed = _source(seen, replica), {one.name: one for one in found}
+        old, new = listed.get(source), listed.get(replica)
+        recorded = at.journals.promotions
+        other = superseded(at.project, old, new, found, recorded, now=clock.now()) if old and new else None
         still = {one.name for one in found if one.source == source}
-        if other or not (gone := sorted(one.name for one in want.others(seen) if one.name not in still)):
+        if other or not (gone := sorted(one.name for one in siblings_of(seen, replica) if one.name not in still)):
             return other or go(f"all other replicas of {source} are listed as such")
         return stop(
             f"{' and '.join(gone)} is no longer listed as a replica of {source}: another run may be promoting it",
-            detail=f"promoting {want.replica} as well would make two primaries",
+            detail=f"promoting {replica} as well would make two primaries",
             hint=f"look at it, then run the same command again: avn service get {gone[0]}",
         )
 
     return Step(
         slug="siblings-listed",
         purpose="if one did not answer, check that it is still listed as a replica",
-        read=want.family.read,
+        read=listing.read,
         gate=Gate("the other replicas are still listed as such", judge),
-        alone=want.setting.gate(SLUG, want.replica),
+        alone=at.gate(SLUG, replica),
         unneeded=unneeded,
         brief=brief,
         advisory=brief,

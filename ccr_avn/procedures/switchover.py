@@ -1,146 +1,181 @@
 """switchover: a planned promotion, with both sides healthy and no acknowledged write lost."""
 
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
-from ccr_avn import clock
 from ccr_avn.aiven import avn, lineage
-from ccr_avn.aiven.lineage import Recorded
-from ccr_avn.aiven.models import Integration, Service
-from ccr_avn.errors import CcrError, Refused, Unreachable
-from ccr_avn.plan.model import Plan, Probe, Step
-from ccr_avn.procedures import old_primary as closing
-from ccr_avn.procedures.fencing import (
-    FenceMode,
-    FenceWish,
-    catch_up,
-    fenced_in,
-    place_fence,
-    seal,
-    still_fenced,
+from ccr_avn.aiven.models import Service
+from ccr_avn.errors import CcrError, NotProven, Refused
+from ccr_avn.options import (
+    AllowRejected,
+    DoubtTimeout,
+    DrillService,
+    Primary,
+    PromoteTimeout,
+    Replica,
+    at_least_one,
+    choice,
+    flag,
+    number,
+    seconds,
 )
-from ccr_avn.procedures.gates import promotion as switch
-from ccr_avn.procedures.gates.drill import Made
+from ccr_avn.plan.model import Plan
+from ccr_avn.procedures import fencing, old_primary
+from ccr_avn.procedures.fencing import FenceMode
+from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.history import Audit, Expected
-from ccr_avn.procedures.gates.pair_state import PairState
-from ccr_avn.procedures.gates.parity import power_off
-from ccr_avn.procedures.gates.promotion import Asked, Health
-from ccr_avn.procedures.gates.services import by_name
+from ccr_avn.procedures.gates.settings import NOBODY, networks
+from ccr_avn.procedures.gates.succession import ANOTHER
+from ccr_avn.procedures.health import look_at_both, look_at_health
+from ccr_avn.procedures.old_primary import OldPrimaryAction
 from ccr_avn.procedures.promotion import (
-    DOUBT_TIMEOUT,
-    PromoteWish,
     accepts_writes,
     carries_history,
     control_plane_agrees,
-    health_of,
-    keep_lineage,
     look_at_integration,
+    looks_at_promotion,
     promote,
-    promoted_meanwhile,
     remember_origin,
 )
-from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.siblings import Siblings, list_siblings, look_at_siblings
-from ccr_avn.procedures.steps import Find, Setting, compare_sides, databases_step, endpoint, found_by, two_sides
+from ccr_avn.procedures.proof import databases_step
+from ccr_avn.procedures.result import (
+    DECLARED,
+    differences,
+    exposure,
+    exposure_lines,
+    sides,
+)
+from ccr_avn.procedures.seen import FENCE, Seen
+from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
+from ccr_avn.procedures.steps import compare_sides, two_sides
+from ccr_avn.procedures.verb import Ended, Line, Outcome, Question, Verb
 from ccr_avn.units import clock_time
-from ccr_avn.valkey.fence import must_be_unlocked
-from ccr_avn.valkey.info import fetch_replication
-from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.replication import behind
+
+BECOMES = {
+    "close": ("closed", "is closed to client connections (ip_filter)"),
+    "power-off": ("powered off", "is powered off"),
+    "hold": ("paused", "has its writes paused until Ctrl-C, and is then open again"),
+    "open": ("open", "stays open: what is written to it after the promotion exists only there"),
+}
+"""What the old primary becomes, in a word and in a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchoverRequest:
-    """Times are in seconds, lags in bytes."""
+class Switchover(Verb):
+    """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost."""
 
-    primary: str
-    replica: str
-    setting: Setting
-    run: str
-    max_lag_bytes: int = 31_457_280  # 30 MB, as GCP has it
-    allow_smaller: bool = False  # promote also when the data is more than the replica holds
-    fence: FenceMode = "auto"
-    fence_ttl: float = 30.0
-    catch_up_timeout: float = 60.0
-    promote_timeout: float = 600.0
-    doubt_timeout: float = DOUBT_TIMEOUT
-    old_primary: closing.OldPrimaryAction = "close"
-    recorded: tuple[Recorded, ...] = ()  # promotions in this machine's journals
-    drills: tuple[Made, ...] = ()  # created by drills, by the same journals
-    drill_service: str = ""  # the one that is meant
-    family: tuple[str, ...] = ()  # what belongs to PRIMARY, by name; empty: all are looked at
-    may_have_paused: bool = False  # whether a run of this machine may have
-    now: float = field(default_factory=clock.now)  # seconds since 1970
+    primary: Primary
+    replica: Replica
+    old_primary: Annotated[
+        OldPrimaryAction, choice("close: no clients (ip_filter); hold: paused until Ctrl-C; open: split brain.")
+    ] = "close"
+    max_lag_bytes: Annotated[int, number("Maximum lag of REPLICA to begin with, in bytes.")] = (
+        31_457_280  # as GCP has it
+    )
+    allow_smaller: Annotated[bool, flag("--allow-smaller", "Promote REPLICA even if the data exceeds its memory.")] = (
+        False
+    )
+    allow_rejected_commands: AllowRejected = False
+    fence: Annotated[FenceMode, choice("observe: you stop the writers; auto: client-pause if permitted.")] = "auto"
+    drill_service: DrillService = None
+    fence_ttl: Annotated[
+        float,
+        seconds("If ccr-avn dies before the promotion, the write pause expires after S seconds.", at_least_one),
+    ] = 30
+    catch_up_timeout: Annotated[float, seconds("How long writes may be paused for REPLICA to catch up.")] = 60
+    promote_timeout: PromoteTimeout = 600
+    doubt_timeout: DoubtTimeout = 60
+    family: tuple[str, ...] = ()  # what belongs to PRIMARY, by name; empty: all services are looked at
+
+    command: ClassVar[str] = "switchover"
+    never_suspend: ClassVar[bool] = True
+    ended_by_signal: ClassVar[str] = "hold"
 
     def __post_init__(self) -> None:
         two_sides(self.primary, self.replica)
 
+    def facts(self) -> dict[str, Any]:
+        return {"primary": self.primary, "replica": self.replica, "old_primary": self.old_primary}
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """The checks that both sides are judged by, and what follows from their answers so far."""
+    # -- what it does
 
-    want: SwitchoverRequest
-    pair: Step[tuple[Service, ...]]
-    rows: Step[tuple[Integration, ...]]
-    health: Step[Health | None]
-
-    def state(self, seen: Seen) -> PairState | None:
-        """In which state the checks found the pair; None: they have not come so far."""
-        health = seen.get(self.health)
-        return switch.state_of(seen.of(self.rows), seen.of(self.pair), health, _asked(self.want)) if health else None
-
-    def row(self, seen: Seen) -> Integration | None:
-        """What a promotion deletes."""
-        found = self.state(seen)
-        return found.row if found and found.state == "following" else None
-
-    def promoted(self, seen: Seen) -> bool:
-        found = self.state(seen)
-        return found is not None and found.promoted
-
-    def may_be_promoting(self, seen: Seen) -> bool:
-        found = self.state(seen)
-        return found is not None and found.may_be_promoting
-
-    @property
-    def siblings(self) -> Siblings:
-        return Siblings(
-            replica=self.want.replica,
-            setting=self.want.setting,
-            family=self.pair,
-            recorded=self.want.recorded,
-            promoted=self.promoted,
-            paused=lambda seen: bool((both := seen.get(self.health)) and both.primary and both.primary.paused_seconds),
+    def plan(self) -> Plan:
+        at, old, new = self.at, self.primary, self.replica
+        check = ("ccr-avn", "switchover", old, new, *self.words(), "--check")
+        both = look_at_both(self)
+        carries = carries_history(
+            at,
+            new,
+            lambda _: old,
+            self._expected,
+            limit=self.promote_timeout,
+            variable="fence_token",
+            gone_on_as=self._gone_on_as,
+        )
+        databases = databases_step(
+            at, old, new, Refused, lambda seen: bool(seen.row and seen.health and seen.health.primary)
+        )
+        return Plan(
+            f"switch over from {old} to {new}",
+            checks=(
+                both,
+                look_at_integration(at, old, new),
+                look_at_health(self),
+                databases,
+                compare_sides(at, old, new, check),
+            ),
+            steps=(
+                fencing.pause_writes(self),
+                fencing.wait_until_caught_up(self),
+                look_at_siblings(at, new),
+                list_siblings(at, new, both, brief=False),
+                fencing.seal(self),
+                promote(
+                    at,
+                    new,
+                    limit=self.promote_timeout,
+                    doubt_limit=self.doubt_timeout,
+                    fenced=old,
+                    guard=fencing.still_fenced(self),
+                ),
+                carries,
+                accepts_writes(at, new, limit=self.promote_timeout, history=carries),
+                remember_origin(at, new, old, self._tags),
+                *control_plane_agrees(at, new, self.promote_timeout),
+                *old_primary.closing_steps(at, old, new, self.old_primary),
+            ),
+            check=check,
+            beyond=lambda seen: seen.may_be_promoting,
+            meanwhile=looks_at_promotion(at, new, self.promote_timeout, lambda seen: seen.row),
         )
 
-    def linked(self, seen: Seen) -> bool:
-        health = seen.get(self.health)
-        return bool(health and health.primary and self.row(seen))
-
-    def replica_before(self, seen: Seen) -> ReplicationInfo:
-        health = seen.of(self.health)
-        assert health is not None  # noqa: S101 (its gate has let the run go on)
-        return health.replica
-
-    def expected(self, seen: Seen) -> Expected:
+    def _expected(self, seen: Seen) -> Expected:
         """What the replica must carry: what was sealed, else the history that the old primary has now."""
-        fenced = fenced_in(seen)
-        looked = seen.of(self.health)
+        fenced, looked = seen.fenced, seen.health
         old = fenced.target if fenced and fenced.target else looked.primary if looked else None
         server = old.run_id if old else ""
         if fenced and fenced.target and looked and looked.replica.role == "slave":
             return Expected(ids=(fenced.target.replid,), offset=fenced.target.offset, old_server=server)
-        services = seen.of(self.pair)
-        origin, replica = by_name(services, self.want.primary), by_name(services, self.want.replica)
-        recorded = lineage.followed(origin, replica, self.want.recorded) if replica else ()
+        origin, replica = seen.checked.get(self.primary), seen.checked.get(self.replica)
+        recorded = lineage.followed(origin, replica, self.at.journals.promotions) if replica else ()
         return Expected(ids=(*((old.replid,) if old else ()), *recorded), old_server=server)
 
-    def tags(self, seen: Seen) -> tuple[str, ...]:
+    def _gone_on_as(self, seen: Seen) -> tuple[str, ...]:
+        """The server of the old primary was started again, or another node took over: the replica followed the new ID."""
+        fenced = seen.fenced
+        if fenced is None or fenced.target is None:
+            return ()
+        with suppress(CcrError):
+            now = self.at.replication(seen, self.primary)
+            if now.replid2 == fenced.target.replid:
+                return (now.replid,)
+        return ()
+
+    def _tags(self, seen: Seen) -> tuple[str, ...]:
         """What a promotion leaves on the replica."""
-        services = seen.of(self.pair)
-        old, new = by_name(services, self.want.primary), by_name(services, self.want.replica)
-        looked = seen.of(self.health)
+        old, new, looked = seen.checked.get(self.primary), seen.checked.get(self.replica), seen.health
         if old is None or new is None or looked is None:
             return ()
         if (origin := lineage.origin_of(new)) and lineage.is_origin(origin, old, new):
@@ -148,237 +183,177 @@ class Checked:
         followed = looked.replica.replid if looked.replica.role == "slave" else looked.replica.replid2
         return lineage.tags(old, new, followed)
 
+    # -- what is asked
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Switchover:
-    """The plan, and the steps that are told of."""
+    def question(self, seen: Seen) -> Question | None:
+        health = seen.health
+        if seen.row is None or health is None:
+            return None
+        old, new = seen.service(self.primary), seen.service(self.replica)
+        lag = behind(health.primary, health.replica)
+        rows = [("service", "role", "becomes", "cloud", "plan", "state", "link", "lag")]
+        link = (health.replica.link_status or "-", "?" if lag is None else str(lag))
+        rows.append((old.name, "primary", BECOMES[self.old_primary][0], old.cloud, old.plan, old.state, "-", "-"))
+        rows.append((new.name, "replica", "primary", new.cloud, new.plan, new.state, *link))
+        single = f"{new.name} is a single node, and has" if new.node_count == 1 else f"{new.name} has"
+        most = f"{self.catch_up_timeout + self.promote_timeout:g} s at most, usually seconds"
+        return Question(
+            answer=self.replica,
+            text=f"Type {self.replica} to promote it; anything else stops here, with nothing changed: ",
+            shown=(rows, f"{single} no backup and no replica of its own yet."),
+            consequences={
+                "promoted": f"{new.name} becomes a standalone primary, permanently; {old.name} can't become its replica",
+                "old primary": f"{old.name} {BECOMES[self.old_primary][1]}",
+                "write pause": "none: you have stopped the writers" if self.fence == "observe" else most,
+                "may be lost": "no acknowledged write",
+                "declared": DECLARED,
+            },
+        )
 
-    want: SwitchoverRequest
-    plan: Plan
-    checked: Checked
-    parity: Step[Any]
-    fence: Step[str]
-    promote: Step[ReplicationInfo]
-    accepts_writes: Step[ReplicationInfo | str]
-    running: Step[Service]
-    compared: Step[closing.Compared]
-    closing: tuple[Step[Any], ...]
+    # -- how it ended
 
-    def service(self, seen: Seen, name: str) -> Service | None:
-        return by_name(seen.get(self.checked.pair) or (), name)
-
-    def found_ahead(self, seen: Seen) -> Audit | None:
-        """What only the old primary has, as far as it could be seen."""
-        shut = next((step for step in self.closing if step.slug in ("closed", "power-off") and seen.has(step)), None)
-        return closing.final_audit(seen, self.compared, shut)
-
-    def as_left(self, seen: Seen) -> Service | None:
-        """The old primary as the last look at it shows it."""
-        for step in self.closing:
-            if step.slug in ("close", "power-off") and seen.has(step):
-                found: Service = seen.of(step)
-                return found
-        return self.service(seen, self.want.primary)
-
-    def left_half_way(self, seen: Seen) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """After an end behind the promotion: who is the primary, until when writes are paused, what to type."""
-        want = self.want
-        is_primary = self._is_promoted(seen)
-        sent = self.checked.promoted(seen) or seen.result(self.promote.slug)
-        who = f"{want.replica} is the primary now" if is_primary else f"the promotion of {want.replica} was sent"
-        if not (is_primary or sent):
+    def half_way(self, ended: Ended) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """Behind the promotion: who is the primary, until when writes are paused, what to type."""
+        seen = ended.seen
+        if not ended.past_return or seen.result(ANOTHER):  # else there is nothing left to close
+            return (), {}
+        old, new, ways = self.primary, self.replica, self._ways_to_close(seen)
+        promoted = self._is_promoted(seen)
+        who = f"{new} is the primary now" if promoted else f"the promotion of {new} was sent"
+        if not (promoted or seen.promoted or seen.result("promote")):
             who += " by an earlier run, and nothing shows whether it is under way"
-        fenced = fenced_in(seen)
-        until = fenced.fence.paused_until() if fenced and fenced.fence and fenced.fence.placed_at else None
-        facts = {
-            "new_primary": want.replica,
-            "promoted": is_primary,
-            "old_primary": want.primary,
-            "writes_paused_until": until,
-            "ways_to_close": list(self._ways(seen)),
-        }
+        until = seen.fenced.until if seen.fenced else None
         paused = f"paused until {clock_time(until)}" if until else "not paused by this run"
-        when, ways = "before then" if until else "now", "; ".join(f"`{way}`" for way in self._ways(seen))
-        again = f"run the same command again {when}; other ways to keep writers off {want.primary}: {ways}"
-        return (f"{who}; {want.primary} is not closed yet", f"writes on {want.primary} are {paused}", again), facts
+        when, other = "before then" if until else "now", "; ".join(f"`{way}`" for way in ways)
+        facts = {
+            "new_primary": new,
+            "promoted": promoted,
+            "old_primary": old,
+            "writes_paused_until": until,
+            "ways_to_close": list(ways),
+        }
+        again = f"run the same command again {when}; other ways to keep writers off {old}: {other}"
+        return (f"{who}; {old} is not closed yet", f"writes on {old} are {paused}", again), facts
 
     def _is_promoted(self, seen: Seen) -> bool:
-        return seen.has(self.promote) and seen.of(self.promote).role == "master"
+        looked = seen.answer("promote")
+        return looked is not None and looked.role == "master"
 
-    def _ways(self, seen: Seen) -> tuple[str, ...]:
+    def _ways_to_close(self, seen: Seen) -> tuple[str, ...]:
         """Other commands that keep writers off the old primary: it stays on if only it may have data."""
-        want, old, found = self.want, self.service(seen, self.want.primary), self.found_ahead(seen)
-        fence = closing.holding(want.setting, want.primary)
+        old, found = seen.checked.get(self.primary), old_primary.final_audit(seen)
+        fence = old_primary.holding(self.at, self.primary)
         if not self._is_promoted(seen) or (found and (found.ahead_bytes or found.lapsed)):
             return (fence,)
-        return power_off(want.setting.project, want.primary, protected=bool(old and old.protected)), fence
+        return parity.power_off(self.at.project, self.primary, protected=bool(old and old.protected)), fence
 
+    def checked(self, ended: Ended) -> Outcome:
+        seen, state = ended.seen, ended.seen.state
+        texts = {
+            "promoted": f"{self.replica} was promoted already",
+            "promoting": f"{self.replica} is being promoted",
+        }
+        text = texts.get(state.state if state else "", "all pre-checks passed")
+        old, new = seen.checked.get(self.primary), seen.checked.get(self.replica)
+        drilled, line = self.at.journals.last_drill(self.primary, new)
+        result = {
+            "primary": self.primary,
+            "replica": self.replica,
+            "would_go": True,
+            "state": state.state if state else None,
+            "differences": [one.as_dict() for one in differences(self.at, seen, old, new)],
+            "last_drill": drilled,
+        }
+        return Outcome(result=result, lines=(f"{self.primary} → {self.replica}: {text}", line))
 
-def plan_switchover(want: SwitchoverRequest) -> Switchover:
-    """Everything a switchover will do, in order, without doing any of it."""
-    setting = want.setting
-    pair = look_at_both(want)
-    rows = look_at_integration(setting, want.primary, want.replica)
-    checked = Checked(want=want, pair=pair, rows=rows, health=look_at_health(want, pair, rows))
-    find = found_by(pair)
-    fence = FenceWish(
-        primary=want.primary,
-        replica=want.replica,
-        setting=setting,
-        run=want.run,
-        mode=want.fence,
-        ttl=want.fence_ttl,
-        catch_up_timeout=want.catch_up_timeout,
-        promote_timeout=want.promote_timeout,
-        find=find,
-        promoted=checked.promoted,
-        may_be_promoting=checked.may_be_promoting,
-        siblings=checked.siblings,
-        replica_before=checked.replica_before,
-    )
-    promotion = PromoteWish(
-        replica=want.replica,
-        setting=setting,
-        find=find,
-        row=checked.row,
-        limit=want.promote_timeout,
-        doubt_limit=want.doubt_timeout,
-        fenced=want.primary,
-        guard=still_fenced(fence),
-    )
-    gone, running = control_plane_agrees(setting, want.replica, want.promote_timeout)
-    last = closing.closing_steps(
-        closing.CloseWish(
-            primary=want.primary,
-            replica=want.replica,
-            fate=want.old_primary,
-            setting=setting,
-            find=find,
-            promoted=checked.promoted,
-        )
-    )
-    databases = databases_step(setting, want.primary, want.replica, find, Refused, checked.linked)
-    options = _check_options(want)
-    alike = compare_sides(setting, want.primary, want.replica, pair, options)
-    paused, promoted = place_fence(fence), promote(promotion)
-    carries = carries_history(
-        promotion, want.primary, checked.expected, "fence_token", lambda seen: _gone_on_as(want, find, seen)
-    )
-    accepted = accepts_writes(promotion, carries)
-    steps: tuple[Step[Any], ...] = (
-        paused,
-        catch_up(fence),
-        look_at_siblings(checked.siblings),
-        list_siblings(checked.siblings, brief=False),
-        seal(fence),
-        promoted,
-        carries,
-        accepted,
-        remember_origin(promotion, want.primary, checked.tags),
-        gone,
-        running,
-        *last,
-    )
-    return Switchover(
-        want=want,
-        plan=Plan(
-            f"switch over from {want.primary} to {want.replica}",
-            (pair, rows, checked.health, databases, alike),
-            steps,
-            check=("ccr-avn", "switchover", want.primary, want.replica, *setting.options, *options, "--check"),
-            beyond=checked.may_be_promoting,
-            meanwhile=promoted_meanwhile(promotion),
-        ),
-        checked=checked,
-        parity=alike,
-        fence=paused,
-        promote=promoted,
-        accepts_writes=accepted,
-        running=running,
-        compared=last[0],
-        closing=last[1:],
-    )
+    def outcome(self, ended: Ended) -> Outcome:
+        at, seen = self.at, ended.seen
+        old, new = seen.service(self.primary), seen.latest[self.replica]
+        different, found = differences(at, seen, old, new), self._only_on_the_old(seen)
+        exposed = [*exposure(at, new), *self._split_brain(), *parity.risks(different)]
+        outage = self.outage(ended)
+        result: dict[str, Any] = {
+            "old_primary": self.primary,
+            "new_primary": self.replica,
+            "write_outage_ms": outage,
+            "bytes_not_replicated": found.ahead_bytes if found else None,
+            "writes_not_replicated": found.ahead_writes if found else None,
+            "before": sides(primary=old, replica=seen.service(self.replica)),
+            "after": sides(primary=new, old_primary=seen.latest[self.primary]),
+            "exposure": exposed,
+            "differences": [one.as_dict() for one in different],
+            "hooks_seconds": ended.hooks,
+        }
+        lines: list[Line] = [
+            f"{self.replica} is the primary now",
+            f"  old primary           {self._what_became(ended)}",
+        ]
+        if outage is not None:
+            lines.append(f"  write outage          {outage:.0f} ms")
+        if found and found.ahead_bytes is not None:
+            lines.append(f"  bytes not replicated  {found.ahead_bytes}")
+        lines.append(f"  connection details    ccr-avn endpoint {self.replica}")
+        if self.old_primary == "close":
+            lines.append(f"  to open {self.primary} again  {self._restoring(old, result)}")
+        lines += exposure_lines(exposed)
+        return Outcome(result=result, lines=tuple(lines), problem=self._problem(found))
 
-
-def _check_options(want: SwitchoverRequest) -> tuple[str, ...]:
-    """Those that decide what a check lets through."""
-    lag = ("--max-lag-bytes", str(want.max_lag_bytes))
-    smaller = ("--allow-smaller",) if want.allow_smaller else ()
-    power_off = ("--old-primary", want.old_primary) if want.old_primary == "power-off" else ()
-    drill = ("--drill-service", want.drill_service) if want.drill_service else ()
-    return (*lag, *smaller, *power_off, *want.setting.tolerance, *drill)
-
-
-def _asked(want: SwitchoverRequest) -> Asked:
-    return Asked(
-        project=want.setting.project,
-        primary=want.primary,
-        replica=want.replica,
-        max_lag=want.max_lag_bytes,
-        allow_smaller=want.allow_smaller,
-        rejections=want.setting.rejections,
-        recorded=want.recorded,
-        now=want.now,
-        may_have_paused=want.may_have_paused,
-    )
-
-
-def _gone_on_as(want: SwitchoverRequest, find: Find, seen: Seen) -> tuple[str, ...]:
-    """The server of the old primary was started again, or another node took over: the replica followed the new ID."""
-    fenced = fenced_in(seen)
-    if fenced is None or fenced.target is None:
-        return ()
-    with suppress(CcrError):
-        now = fetch_replication(endpoint(find(seen, want.primary), want.setting))
-        if now.replid2 == fenced.target.replid:
-            return (now.replid,)
-    return ()
-
-
-def look_at_both(want: SwitchoverRequest) -> Step[tuple[Service, ...]]:
-    project = want.setting.project
-    names = (want.primary, want.replica)
-    return Step(
-        slug="pair",
-        purpose=f"look up {want.primary} and {want.replica}, and what belongs to them",
-        read=avn.service_list(project, *dict.fromkeys((*names, *want.family)))
-        if want.family
-        else avn.service_family(project, *names, recorded=want.recorded),
-        gate=switch.both_are_there(
-            project,
-            *names,
-            power_off=want.old_primary == "power-off",
-            recorded=want.recorded,
-            drills=want.drills,
-            drill_service=want.drill_service,
-            now=want.now,
-        ),
-    )
-
-
-def look_at_health(
-    want: SwitchoverRequest, pair: Step[tuple[Service, ...]], rows: Step[tuple[Integration, ...]]
-) -> Step[Health | None]:
-    def read(seen: Seen) -> Health | None:
-        old, new = (by_name(seen.of(pair), name) for name in (want.primary, want.replica))
-        if not old or not new:
+    def outage(self, ended: Ended) -> float | None:
+        """Milliseconds from before the pause to after the first accepted write; None: another run did a part of it."""
+        fenced, accepted = ended.sent_at(FENCE), ended.done("accepts-writes")
+        if fenced is None or accepted is None or ended.sent_at("promote") is None:
             return None
-        try:
-            replica = fetch_replication(endpoint(new, want.setting))
-        except Unreachable as silent:  # nothing can be promoted that can't be asked: said at once
-            raise Refused(silent.what, detail=silent.detail, hint=silent.hint) from None
-        found = health_of(want.setting, old, replica)
-        if found.primary and found.primary.paused_seconds and not want.may_have_paused:
-            with suppress(Unreachable):  # else the pause alone is a refusal
-                must_be_unlocked(endpoint(old, want.setting))
-        return found
+        return round((accepted.at - fenced) * 1000, 1)
 
-    words = ("--max-lag-bytes", str(want.max_lag_bytes), *want.setting.tolerance)
-    return Step(
-        slug="health",
-        purpose="check that the link is up and how far behind it is",
-        keeps=(keep_lineage(want.setting, want.replica),),
-        by_hand=want.setting.server(want.replica, "INFO replication"),
-        read=Probe(want.setting.gate("link", want.primary, want.replica, *words), read),
-        gate=switch.may_be_promoted(rows, pair, _asked(want)),
-    )
+    def _what_became(self, ended: Ended) -> str:
+        """Of the old primary: what was seen of it last, not what was asked for."""
+        last = ended.done({"close": "closed"}.get(self.old_primary, self.old_primary))
+        reason = last.finding.reason if last else ""
+        if self.old_primary == "hold":
+            reason = reason or "its writes were paused until now; it is open again"
+        return f"{self.primary}: {reason}"
+
+    def _restoring(self, old: Service, result: dict[str, Any]) -> str:
+        """How to open the old primary again, with the filter from before, if it is known."""
+        before: tuple[Any] | None = (old.user_config.get("ip_filter"),)
+        if networks(old.user_config.get("ip_filter")) == [NOBODY]:  # closed by an earlier run
+            before = self.at.journals.filter_before(old, [NOBODY])
+        if before is None:
+            return "no journal on this machine has its ip_filter from before it was closed"
+        result["ip_filter_before"] = before[0]
+        result["restore"] = old_primary.restoring(self.at, old.name, before[0])
+        return "; ".join(result["restore"])
+
+    def _split_brain(self) -> list[dict[str, str]]:
+        if self.old_primary not in ("open", "hold"):
+            return []
+        what = f"{self.primary} accepts writes: what is written to it now exists only there (split brain)"
+        return [{"what": what, "fix": avn.service_update(self.at.project, self.primary, "--power-off").text}]
+
+    def _only_on_the_old(self, seen: Seen) -> Audit | None:
+        """Where it can't be asked any more: what an earlier run on this machine found on it."""
+        found = old_primary.final_audit(seen)
+        if found and found.ahead_bytes is not None:
+            return found
+        old, new = seen.checked.get(self.primary), seen.checked.get(self.replica)
+        return (self.at.journals.ahead_before(old, new, self.at.run) if old and new else None) or found
+
+    def _problem(self, found: Audit | None) -> CcrError | None:
+        """Writes that only the old primary has must not pass for success."""
+        if found is None or not (found.ahead_bytes or found.lapsed):
+            return None
+        counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"
+        mine = old_primary.filter_commands(self.at, self.primary, ["ADDRESS/32"])[0]
+        what = f"{found.ahead_bytes} bytes{counted} are on {self.primary} only"
+        why = f"{self.primary} acknowledged them while {self.replica} was already promoted, or had no link"
+        if found.ahead_bytes is None:
+            what, why = f"{self.primary} may have writes that {self.replica} lacks{counted}", found.why
+        compare = f"ccr-avn verify {self.primary} {self.replica} --level values --unlinked --differences FILE"
+        problem = NotProven(
+            what,
+            detail=why,
+            hint=f"do not terminate {self.primary}. To list the keys, open it for your own address only: {mine}; "
+            f"then: {compare}",
+        )
+        problem.resumable = False  # all is done; what is there to do is done by hand
+        return problem

@@ -1,176 +1,239 @@
 """verify: prove that an existing pair replicates."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import promoted_from
 from ccr_avn.aiven.models import Service
-from ccr_avn.errors import NotProven
+from ccr_avn.errors import CcrError, NotProven
+from ccr_avn.options import (
+    AllowRejected,
+    LinkTimeout,
+    Primary,
+    Replica,
+    Samples,
+    a_file_to_write,
+    choice,
+    count,
+    flag,
+    number,
+    seconds,
+    word,
+)
 from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Step, stop
 from ccr_avn.procedures.gates.links import as_compared, is_equal
-from ccr_avn.procedures.gates.services import by_name, judge_power, paired_otherwise, together
+from ccr_avn.procedures.gates.services import judge_power, paired_otherwise, together
+from ccr_avn.procedures.proof import databases_step, evidence, link_step, marker_step
+from ccr_avn.procedures.result import sides
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.steps import (
-    Find,
-    Proof,
-    Setting,
-    databases_step,
-    endpoint,
-    found_by,
-    link_step,
-    marker_step,
-    two_sides,
-)
+from ccr_avn.procedures.setting import endpoint
+from ccr_avn.procedures.steps import two_sides
+from ccr_avn.procedures.verb import Ended, Outcome, Verb
 from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison, Progress, compare
 from ccr_avn.valkey.info import fetch_link, fetch_replication
 from ccr_avn.valkey.replication import NOT_LINKED, Link
 
 Level = Literal["link", "marker", "keys", "values"]
 
-
 NO_KEY = "no key matches --match or --db"
 """Where these were given, equality of none is a typing error before it is a proof."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Depth:
-    """How the keys are compared. ``max_operations``: commands a second on the primary, 0: no limit."""
-
-    match: str | None = None
-    sample: int | None = None
-    databases: tuple[int, ...] | None = None
-    jobs: int = JOBS
-    max_operations: int = 20_000
-    rounds: int = 3
-    round_interval: float = 2.0  # seconds
-    differences: Path | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Whether no key is left out."""
-        return self.match is None and self.sample is None and self.databases is None
+MAX_OPS = 20_000
+"""Default commands a second on the primary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyRequest:
-    """Which pair, and how deep. ``link_timeout``: seconds to wait for the link; ``max_lag``: bytes it may be behind."""
+class Verify(Verb):
+    """Prove that REPLICA replicates PRIMARY. Exit 6 if it does not, or if that can't be proven."""
 
-    primary: str
-    replica: str
-    setting: Setting
-    level: Level = "marker"
-    samples: int = 20
-    link_timeout: float = 15.0
-    max_lag: int | None = None
-    linked: bool = True  # False: two services that do not replicate, compared key by key
-    depth: Depth = field(default_factory=Depth)
+    primary: Primary
+    replica: Replica
+    level: Annotated[
+        Level,
+        choice(
+            "link: replication is up; marker: test writes arrive; keys: every key exists; values: and has equal contents."
+        ),
+    ] = "marker"
+    samples: Samples = 20
+    max_lag_bytes: Annotated[int | None, number("Maximum lag of REPLICA, in bytes. [default: any]")] = None
+    allow_rejected_commands: AllowRejected = False
+    match: Annotated[str | None, word("GLOB", "Compare only keys matching GLOB.")] = None
+    sample: Annotated[int | None, count("Compare only N random keys of each side.")] = None
+    db: Annotated[list[int] | None, number("Compare only this database; repeatable.")] = None
+    jobs: Annotated[int, count("Connections to each side: what costs is the round trip.")] = JOBS
+    max_ops: Annotated[int, number("Maximum commands per second on PRIMARY (a key costs about two); 0: no limit.")] = (
+        MAX_OPS
+    )
+    rounds: Annotated[int, count("How often differing keys are read again.")] = 3
+    round_interval: Annotated[float, seconds("Pause between these rounds.")] = 2
+    differences: Annotated[
+        Path | None, word("FILE", "Write every difference to FILE, as JSON lines.", a_file_to_write)
+    ] = None
+    unlinked: Annotated[
+        bool, flag("--unlinked", "Compare two services that do not replicate, as after a promotion.")
+    ] = False
+    link_timeout: LinkTimeout = 15
+    progress: Callable[[Progress], None] | None = None  # is told of a comparison while it goes on
+
+    command: ClassVar[str] = "verify"
 
     def __post_init__(self) -> None:
         two_sides(self.primary, self.replica)
 
+    def facts(self) -> dict[str, Any]:
+        return {"primary": self.primary, "replica": self.replica}
+
+    @property
+    def whole(self) -> bool:
+        """Whether no key is left out."""
+        return self.match is None and self.sample is None and not self.db
+
     @property
     def proves_values(self) -> bool:
         """Whether it shows by itself that a replica lacks nothing, whatever that rejected."""
-        return self.linked and self.level == "values" and self.depth.whole
+        return not self.unlinked and self.level == "values" and self.whole
 
+    # -- what it does
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verify:
-    """The plan, and its steps whose results are told of."""
+    def plan(self) -> Plan:
+        how = "compare {1} with {0}" if self.unlinked else "prove that {1} replicates {0}"
+        return Plan(how.format(self.primary, self.replica), checks=(self._confirm_pair(),), steps=self.proof())
 
-    plan: Plan
-    pair: Step[tuple[Service, ...]]
-    proof: Proof
-
-
-def plan_verify(want: VerifyRequest, progress: Callable[[Progress], None] | None = None) -> Verify:
-    """``progress`` is told of a comparison while it goes on."""
-    pair = confirm_pair(want.setting, want.primary, want.replica, linked=want.linked)
-    find = found_by(pair)
-    setting, ends = want.setting, (want.primary, want.replica, find)
-    if want.proves_values:
-        setting = replace(setting, rejections=replace(setting.rejections, allowed=True))
-    link = link_step(setting, *ends, want.link_timeout, NotProven, want.max_lag)
-    compare = compare_step(want, find, link, progress) if want.level in ("keys", "values") else None
-    if not want.linked:
-        title, proof = f"compare {want.replica} with {want.primary}", Proof(compare=compare)
-    else:
-        title = f"prove that {want.replica} replicates {want.primary}"
-        proof = Proof(
-            link=link,
-            databases=databases_step(want.setting, *ends, NotProven),
-            marker=None if want.level == "link" else marker_step(want.setting, *ends, want.samples),
-            compare=compare,
+    def proof(self, late: type[CcrError] = NotProven) -> tuple[Step[Any], ...]:
+        """The steps that prove it, to this level. ``late``: what it is when the link is not up in time."""
+        sides = (self.primary, self.replica)
+        compare = (self._compare(),) if self.level in ("keys", "values") else ()
+        if self.unlinked:
+            return compare
+        at = replace(self.at, allow_rejected=True) if self.proves_values else self.at
+        marker = () if self.level == "link" else (marker_step(self.at, *sides, self.samples),)
+        return (
+            link_step(at, *sides, self.link_timeout, late, self.max_lag_bytes),
+            databases_step(self.at, *sides, NotProven),
+            *marker,
+            *compare,
         )
-    return Verify(plan=Plan(title, checks=(pair,), steps=proof.steps), pair=pair, proof=proof)
 
+    def _compare(self) -> Step[Comparison]:
+        """Every key, and with the level ``values`` what is in it."""
 
-def compare_step(
-    want: VerifyRequest, find: Find, link: Step[Link], progress: Callable[[Progress], None] | None
-) -> Step[Comparison]:
-    """Every key, and with the level ``values`` what is in it. ``link``: as it was found before."""
-    depth, unlinked = want.depth, () if want.linked else ("--unlinked",)
-    most = ("--max-ops", str(depth.max_operations)) if depth.max_operations != Depth().max_operations else ()
+        def judge(found: Comparison, seen: Seen) -> Finding:
+            if NO_KEY in found.reasons:
+                return stop(NO_KEY, detail="nothing was compared", hint="check them, or leave them out")
+            finding = is_equal().judge(found, seen)
+            if not self.proves_values or finding.verdict != "go" or not found.keys:
+                return finding
+            return replace(finding, facts={"equal_by_value": as_compared(seen.answer("link").replica)})
 
-    def read(seen: Seen) -> Comparison:
+        most = ("--max-ops", str(self.max_ops)) if self.max_ops != MAX_OPS else ()
+        words = (*self.at.options, "--level", self.level, *most, *(("--unlinked",) if self.unlinked else ()))
+        return Step(
+            slug="compare",
+            purpose=f"compare every key of {self.primary} with {self.replica}",
+            read=Probe(("ccr-avn", "verify", self.primary, self.replica, *words), self._compared),
+            by_hand=self.at.server(self.replica, "DUMP of each key, as at its primary"),
+            gate=replace(is_equal(), judge=judge),
+        )
+
+    def _compared(self, seen: Seen) -> Comparison:
+        """Raises:
+        NotProven: both are one server.
+        """
         request = CompareRequest(
-            primary=endpoint(find(seen, want.primary), want.setting),
-            replica=endpoint(find(seen, want.replica), want.setting),
-            level="values" if want.level == "values" else "keys",
-            match=depth.match,
-            sample=depth.sample,
-            databases=depth.databases,
-            jobs=depth.jobs,
-            max_operations=depth.max_operations,
-            rounds=depth.rounds,
-            round_interval=depth.round_interval,
-            differences_file=depth.differences,
-            require_link=want.linked,
+            primary=endpoint(seen.latest[self.primary], self.at),
+            replica=endpoint(seen.latest[self.replica], self.at),
+            level="values" if self.level == "values" else "keys",
+            match=self.match,
+            sample=self.sample,
+            databases=tuple(self.db) if self.db else None,
+            jobs=self.jobs,
+            max_operations=self.max_ops,
+            rounds=self.rounds,
+            round_interval=self.round_interval,
+            differences_file=self.differences,
+            require_link=not self.unlinked,
         )
-        if not want.linked:  # else the link was looked at, which shows it
+        if self.unlinked:  # else the link was looked at, which shows it
             _must_be_two(fetch_link(request.primary, request.replica))
-        found = compare(request, progress)
-        if found.verdict == "equal" and not found.keys and (depth.match is not None or depth.databases):
+        found = compare(request, self.progress)
+        if found.verdict == "equal" and not found.keys and (self.match is not None or self.db):
             return replace(found, verdict="inconclusive", reasons=(*found.reasons, NO_KEY))
-        if not want.proves_values or found.verdict != "equal":
+        if not self.proves_values or found.verdict != "equal":
             return found
-        before, now = as_compared(seen.of(link).replica), as_compared(fetch_replication(request.replica))
-        if before == now:
+        if as_compared(seen.answer("link").replica) == as_compared(fetch_replication(request.replica)):
             return found
-        why = f"{want.replica} rejected commands of its primary meanwhile, or was started again"
+        why = f"{self.replica} rejected commands of its primary meanwhile, or was started again"
         return replace(found, verdict="inconclusive", reasons=(*found.reasons, why))
 
-    def judge(found: Comparison, seen: Seen) -> Finding:
-        if NO_KEY in found.reasons:
-            return stop(NO_KEY, detail="nothing was compared", hint="check them, or leave them out")
-        finding = is_equal().judge(found, seen)
-        if not want.proves_values or finding.verdict != "go" or not found.keys:
-            return finding
-        return replace(finding, facts={"equal_by_value": as_compared(seen.of(link).replica)})
+    def _confirm_pair(self) -> Step[tuple[Service, ...]]:
+        """Both exist and serve, and, unless unlinked, the integration goes from PRIMARY to REPLICA."""
 
-    return Step(
-        slug="compare",
-        purpose=f"compare every key of {want.primary} with {want.replica}",
-        read=Probe(
-            (
-                "ccr-avn",
-                "verify",
-                want.primary,
-                want.replica,
-                *want.setting.options,
-                "--level",
-                want.level,
-                *most,
-                *unlinked,
-            ),
-            read,
-        ),
-        by_hand=want.setting.server(want.replica, "DUMP of each key, as at its primary"),
-        gate=replace(is_equal(), judge=judge),
-    )
+        def judge(listed: tuple[Service, ...], _: Seen) -> Finding:
+            found = {one.name: one for one in listed}
+            findings = [self._judge_there(found, name) for name in (self.primary, self.replica)]
+            target = found.get(self.replica)
+            if not self.unlinked and target and target.source != self.primary:
+                findings.append(self._not_its_replica(target, found))
+            return together(findings)
+
+        return Step(
+            slug="pair",
+            purpose=f"check that {self.replica} is a read replica of {self.primary}",
+            read=avn.service_list(self.at.project, self.primary, self.replica),
+            gate=Gate("both are running, and the read_replica integration links them", judge),
+        )
+
+    def _not_its_replica(self, target: Service, found: dict[str, Service]) -> Finding:
+        other, primary, replica = found.get(self.primary), self.primary, self.replica
+        if otherwise := paired_otherwise("verify", other, target):
+            return otherwise
+        if other and promoted_from(target, tuple(found.values())) == other:
+            compare = f"ccr-avn verify {primary} {replica} --unlinked --level values"
+            return stop(
+                f"{replica} was promoted from {primary}: it replicates nothing", hint=f"to compare them: {compare}"
+            )
+        hint = f"`ccr-avn enable {primary} NAME` creates a replica of {primary}"
+        return stop(f"{replica} is not a read replica", hint=hint)
+
+    def _judge_there(self, found: dict[str, Service], name: str) -> Finding:
+        if (service := found.get(name)) is None:
+            return stop(f"{name} does not exist", hint="check the name and the project: `avn service list`")
+        if not service.serving and service.state != "POWEROFF":
+            return stop(f"{name} is {service.state}", hint=f"wait for it: avn service wait {name}")
+        return judge_power(self.at.project, service, tuple(found.values()))
+
+    # -- how it ended
+
+    def half_way(self, ended: Ended) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """What was proven until then."""
+        return (), evidence(ended.seen)
+
+    def outcome(self, ended: Ended) -> Outcome:
+        shown = evidence(ended.seen)
+        result = {"primary": self.primary, "replica": self.replica, "level": self.level, **shown}
+        if not self.unlinked:
+            services = ended.seen.latest
+            pair = sides(primary=services[self.primary], replica=services[self.replica])
+            result |= {"before": pair, "after": pair}
+        what = "has the same data as" if self.unlinked else "replicates"
+        return Outcome(result=result, lines=(f"{self.replica} {what} {self.primary}: {self._proven_by(shown)}",))
+
+    def _proven_by(self, shown: dict[str, Any]) -> str:
+        """By what, and by how much of it: of no keys at all nothing is proven."""
+        if "compare" not in shown:
+            return f"proven by {self.level}"
+        keys = shown["compare"]["keys"]
+        if not keys:
+            none = "there was no key to compare"
+            return none if self.unlinked else f"proven by marker; {none}"
+        chosen = " chosen at random" if self.sample is not None else ""
+        chosen += f" matching {self.match}" if self.match is not None else ""
+        chosen += f" in database {', '.join(map(str, self.db))}" if self.db else ""
+        by = "the values" if self.level == "values" else "existence, type and expiry"
+        return f"proven by {by} of {keys} keys{chosen}"
 
 
 def _must_be_two(link: Link) -> None:
@@ -178,40 +241,3 @@ def _must_be_two(link: Link) -> None:
     if link.state == "same server":
         hint = "check both addresses: avn service list --json"
         raise NotProven(NOT_LINKED[link.state], detail=f"run_id {link.primary.run_id}", hint=hint)
-
-
-def confirm_pair(setting: Setting, primary: str, replica: str, *, linked: bool = True) -> Step[tuple[Service, ...]]:
-    """Both exist and serve, and, if ``linked``, the integration goes from PRIMARY to REPLICA."""
-
-    def judge(found: tuple[Service, ...], _: Seen) -> Finding:
-        findings = [_judge_there(setting, found, name) for name in (primary, replica)]
-        if linked and (target := by_name(found, replica)) and target.source != primary:
-            findings.append(_not_its_replica(target, primary, found))
-        return together(findings)
-
-    return Step(
-        slug="pair",
-        purpose=f"check that {replica} is a read replica of {primary}",
-        read=avn.service_list(setting.project, primary, replica),
-        gate=Gate("both are running, and the read_replica integration links them", judge),
-    )
-
-
-def _not_its_replica(target: Service, primary: str, found: tuple[Service, ...]) -> Finding:
-    other, replica = by_name(found, primary), target.name
-    if otherwise := paired_otherwise("verify", other, target):
-        return otherwise
-    if other and promoted_from(target, found) == other:
-        compare = f"ccr-avn verify {primary} {replica} --unlinked --level values"
-        return stop(f"{replica} was promoted from {primary}: it replicates nothing", hint=f"to compare them: {compare}")
-    return stop(
-        f"{replica} is not a read replica", hint=f"`ccr-avn enable {primary} NAME` creates a replica of {primary}"
-    )
-
-
-def _judge_there(setting: Setting, found: tuple[Service, ...], name: str) -> Finding:
-    if (service := by_name(found, name)) is None:
-        return stop(f"{name} does not exist", hint="check the name and the project: `avn service list`")
-    if not service.serving and service.state != "POWEROFF":
-        return stop(f"{name} is {service.state}", hint=f"wait for it: avn service wait {name}")
-    return judge_power(setting.project, service, found)

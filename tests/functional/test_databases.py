@@ -11,9 +11,10 @@ from ccr_avn.aiven.program import world_of
 from ccr_avn.errors import NotProven, Refused, Unreachable
 from ccr_avn.plan.execute import Run
 from ccr_avn.plan.model import Plan
-from ccr_avn.procedures.steps import Setting
-from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
-from ccr_avn.procedures.verify import Level, VerifyRequest, plan_verify
+from ccr_avn.procedures.seen import Seen
+from ccr_avn.procedures.setting import Setting
+from ccr_avn.procedures.switchover import Switchover
+from ccr_avn.procedures.verify import Level, Verify
 from ccr_avn.process import Answer
 from ccr_avn.valkey.server_facts import read_databases
 from tests.functional.compare_pair import Pair, Server, until
@@ -66,7 +67,7 @@ class Avn:
         return Answer(argv=argv, code=0, stdout=json.dumps(told), stderr="", seconds=0.0, expired=False)
 
     def checked(self, plan: Plan, *, act: bool) -> Run:
-        run = Run(plan, world_of("avn", run=self.run, sleep=self.slept.append), lambda _: None)
+        run = Run(plan, world_of("avn", run=self.run, sleep=self.slept.append), lambda _: None, Seen())
         run.check()
         if act:
             run.act()
@@ -74,11 +75,11 @@ class Avn:
 
 
 def verify(level: Level) -> Plan:
-    return plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING, level=level, samples=1)).plan
+    return Verify(primary="eu", replica="us", at=SETTING, level=level, samples=1).plan()
 
 
 def switchover() -> Plan:
-    return plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r")).plan
+    return Switchover(primary="eu", replica="us", at=SETTING).plan()
 
 
 @pytest.mark.parametrize("level", ["link", "marker", "keys", "values"])

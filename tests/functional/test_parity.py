@@ -64,7 +64,7 @@ def test_the_risks_that_remain_name_what_still_differs(pair: Operator) -> None:
     pair.avn("service", "update", "eu", "-c", "valkey_timeout=60", "--enable-termination-protection")
     done = pair.ccr("switchover", "eu", "us", "--yes", "--json")
     assert done.code == 0, done.err
-    risks = {one["what"]: one["mend"] for one in json.loads(done.out)["result"]["exposure"]}
+    risks = {one["what"]: one["fix"] for one in json.loads(done.out)["result"]["exposure"]}
     assert "-c valkey_timeout=60" in risks["valkey_timeout: eu has 60, us has 300"]
     assert "--enable-termination-protection" in risks["termination protection: eu has it, us has not"]
     assert not any(what.startswith("ip_filter") for what in risks), "that eu was closed is no difference to be mended"
@@ -80,7 +80,7 @@ def test_a_failover_tells_what_differs_and_the_printed_power_off_works(pair: Ope
     assert "warning: valkey_timeout: eu has 60, us has 300" in check.out
     done = pair.ccr("failover", "us", "--allow-data-loss", "--yes", "--json")
     assert done.code == 0, done.err
-    risks = {one["what"]: one["mend"] for one in json.loads(done.out)["result"]["exposure"]}
+    risks = {one["what"]: one["fix"] for one in json.loads(done.out)["result"]["exposure"]}
     assert "valkey_timeout: eu has 60, us has 300" in risks
     mend = next(mend for what, mend in risks.items() if "not fenced" in what)
     typed = subprocess.run(["bash", "-c", mend], env=pair.environment(), capture_output=True, check=False)

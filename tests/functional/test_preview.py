@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ccr_avn.plan.preview import preview
-from ccr_avn.procedures.enable import EnableRequest, plan_enable
-from ccr_avn.procedures.failover import FailoverRequest, plan_failover
-from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+from ccr_avn.procedures.enable import Enable
+from ccr_avn.procedures.failover import Failover
+from ccr_avn.procedures.switchover import Switchover
 from tests.support.loaded import BIN
 from tests.support.operator import EU, LIMIT, US, Ended, Make, Operator
 from tests.support.pairs import accepts, is_promoted, link_status, missing, paired, uri
@@ -138,7 +138,7 @@ def test_where_writers_are_stopped_by_hand_a_paste_pauses_nothing_and_sees_a_wri
     assert is_promoted(operator)
 
 
-SWITCHOVER = preview(plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r")).plan)
+SWITCHOVER = preview(Switchover(primary="eu", replica="us", at=SETTING).plan())
 NORMAL = ("gate lineage", "gate accepts-writes")
 """Before the fence and behind the promotion; inside it a paste ends where its fence was lifted (test_half_way)."""
 
@@ -165,7 +165,7 @@ def test_a_fault_at_any_line_ends_as_safely_as_a_run(make: Make, place: int, act
         assert missing(operator, load.acknowledged) == []
 
 
-FAILOVER = preview(plan_failover(FailoverRequest(replica="us", setting=SETTING, allow_data_loss=True)).plan)
+FAILOVER = preview(Failover(replica="us", at=SETTING, allow_data_loss=True).plan())
 
 
 @pytest.mark.parametrize(("place", "acts"), faults(FAILOVER, "integration-delete", slow=pytest.mark.slow))
@@ -190,9 +190,7 @@ def test_a_fault_at_any_line_of_a_failover_ends_as_safely_as_a_run(make: Make, p
     assert [one[0] for one in operator.sandbox.changes()].count("DELETE") == 1
 
 
-ENABLE = preview(
-    plan_enable(EnableRequest(primary="eu", replica="us", setting=SETTING, primary_cloud=EU, replica_cloud=US)).plan
-)
+ENABLE = preview(Enable(primary="eu", replica="us", at=SETTING, primary_cloud=EU, replica_cloud=US).plan())
 
 
 @pytest.mark.parametrize(("place", "acts"), faults(ENABLE, "service create", slow=pytest.mark.slow))

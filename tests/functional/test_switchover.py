@@ -71,7 +71,7 @@ def test_no_acknowledged_write_is_lost_and_the_same_command_again_changes_nothin
 
 def tells_how_to_open_the_old_primary_again(pair: Operator, result: dict[str, Any]) -> None:
     assert "ip_filter" in result["restore"][0]
-    assert {"what", "mend"} <= set(result["exposure"][0])
+    assert {"what", "fix"} <= set(result["exposure"][0])
     for command in result["restore"]:
         assert pair.types(*shlex.split(command)).code == 0
     assert accepts(pair, "eu")

@@ -96,11 +96,12 @@ def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = Fals
     def read(_: Answers) -> str:
         return "go" if state["done"] else "wait"
 
-    def act(_: Answers) -> None:
+    def act(_: Answers) -> Finding:
         log.append(slug)
         state["done"] = True
         if broken:
             raise Refused("broken", hint="none")
+        return go("done")
 
     def undo(_: Answers) -> str:
         log.append(f"un-{slug}")

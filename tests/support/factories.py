@@ -2,17 +2,23 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ccr_avn.aiven import models
+from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.cli.one_of_many import Given
 from ccr_avn.evacuate.choose import Want
 from ccr_avn.hooks import Hooks
 from ccr_avn.monitoring.pairs import Pair, pairs_of
-from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.setting import Journals, Setting
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
 HISTORY = "a" * 40
+
+
+def journals(*recorded: Recorded) -> Journals:
+    """Of a machine from which these promotions were sent."""
+    return cast("Journals", type("Recording", (Journals,), {"promotions": recorded})())
 
 
 def row(source: str, dest: str, **more: Any) -> dict[str, Any]:

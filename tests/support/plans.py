@@ -6,54 +6,48 @@ from typing import Any
 from ccr_avn.aiven.avn import Project
 from ccr_avn.plan.model import Plan
 from ccr_avn.procedures.drill import plan_drill
-from ccr_avn.procedures.enable import EnableRequest, plan_enable
-from ccr_avn.procedures.failover import FailoverRequest, plan_failover
-from ccr_avn.procedures.steps import Setting
-from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
+from ccr_avn.procedures.enable import Enable
+from ccr_avn.procedures.failover import Failover
+from ccr_avn.procedures.setting import Setting
+from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.procedures.temporary_replica import DrillRequest
-from ccr_avn.procedures.verify import VerifyRequest, plan_verify
+from ccr_avn.procedures.verify import Verify
 
 RUN = "20261125T120000Z-abc123"
 SETTING = Setting(project=Project("p"))
 
 
 def enable_plans() -> list[Plan]:
+    kinds: tuple[Any, ...] = ("redis", None)
     flags: tuple[Any, ...] = ("read-replica-for", "service-integration")
     return [
-        plan_enable(
-            EnableRequest(
-                primary="eu",
-                replica="us",
-                setting=Setting(project=Project(project)),
-                primary_cloud=cloud,
-                replica_cloud="aws-us-east-1",
-                service_type=kind,
-                replica_flag=flag,
-                flag_was_asked=asked,
-                verify=verify,
-                replica_args=("-c", "valkey_timeout=1"),
-            )
-        ).plan
+        Enable(
+            primary="eu",
+            replica="us",
+            at=Setting(project=Project(project)),
+            primary_cloud=cloud,
+            replica_cloud="aws-us-east-1",
+            service_type=kind,
+            replica_flag=flag if asked else "auto",
+            flag_of_avn=flag,
+            verify=verify,
+            replica_arg=["-c", "valkey_timeout=1"],
+        ).plan()
         for project, cloud, kind, flag, asked, verify in itertools.product(
-            ("p", None), ("c-1", None), ("redis", None), flags, (True, False), (True, False)
+            ("p", None), ("c-1", None), kinds, flags, (True, False), (True, False)
         )
     ]
 
 
 def switching_plans() -> list[Plan]:
     fates: tuple[Any, ...] = ("close", "power-off", "hold", "open")
-    over = [
-        plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r", old_primary=fate)).plan
-        for fate in fates
-    ]
-    over.append(
-        plan_switchover(SwitchoverRequest(primary="eu", replica="us", setting=SETTING, run="r", fence="observe")).plan
-    )
+    over = [Switchover(primary="eu", replica="us", at=SETTING, old_primary=fate).plan() for fate in fates]
+    over.append(Switchover(primary="eu", replica="us", at=SETTING, fence="observe").plan())
     failovers = [
-        FailoverRequest(replica="us", setting=SETTING, wait_automatic=5),
-        FailoverRequest(replica="us", setting=SETTING, allow_data_loss=True, verify=False),
+        Failover(replica="us", at=SETTING, wait_automatic=5),
+        Failover(replica="us", at=SETTING, allow_data_loss=True, no_verify=True),
     ]
-    return [*over, *(plan_failover(want).plan for want in failovers)]
+    return [*over, *(verb.plan() for verb in failovers)]
 
 
 def drill_plans() -> list[Plan]:
@@ -70,5 +64,5 @@ PLANS = [
     *enable_plans(),
     *switching_plans(),
     *drill_plans(),
-    plan_verify(VerifyRequest(primary="eu", replica="us", setting=SETTING)).plan,
+    Verify(primary="eu", replica="us", at=SETTING).plan(),
 ]

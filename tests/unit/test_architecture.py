@@ -25,6 +25,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "connection",
         "files",
         "units",
+        "options",
     ),
     ("plan",),
     ("aiven",),
@@ -149,7 +150,7 @@ def test_the_command_line_starts_without_heavy_imports() -> None:
 def test_what_starts_avn_early_loads_nothing_heavy_before(module: str) -> None:
     """A failover and a status ask avn first of all: what takes long to load is loaded meanwhile."""
     assert not {name.split(".")[0] for name in loaded_with(f"ccr_avn.cli.{module}")} & HEAVY
-    assert {name.split(".")[0] for name in loaded_with("ccr_avn.cli.failing_over")} & HEAVY
+    assert {name.split(".")[0] for name in loaded_with("ccr_avn.cli.conduct")} & HEAVY
 
 
 def test_a_command_is_loaded_when_it_is_called() -> None:

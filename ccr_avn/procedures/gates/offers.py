@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ccr_avn.aiven.models import REPLICABLE, Offer, Offers, Service, Vpc
 from ccr_avn.errors import near
-from ccr_avn.plan.model import Finding, Gate, Step, go, stop
+from ccr_avn.plan.model import Finding, Gate, go, stop
 from ccr_avn.procedures.gates.services import by_name, together
 from ccr_avn.procedures.seen import Seen
 
@@ -42,9 +42,9 @@ def still_to_make(orders: Orders, services: tuple[Service, ...]) -> Orders:
     return tuple(order for order in orders if order.cloud and by_name(services, order.name) is None)
 
 
-def are_sold(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[Offers]:
+def are_sold(orders: Orders) -> Gate[Offers]:
     def judge(offers: Offers, seen: Seen) -> Finding:
-        found = seen.of(services)
+        found = seen.family
         kind = next((one.type for order in orders if (one := by_name(found, order.name))), None)
         wanted = still_to_make(orders, found)
         findings = [one for order in wanted for one in _sold(offers, order, order.type or kind or "valkey")]
@@ -60,9 +60,9 @@ def are_sold(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[Offers
     return Gate("Aiven offers these plans in these clouds", judge)
 
 
-def have_their_vpc(orders: Orders, services: Step[tuple[Service, ...]]) -> Gate[tuple[Vpc, ...]]:
+def have_their_vpc(orders: Orders) -> Gate[tuple[Vpc, ...]]:
     def judge(vpcs: tuple[Vpc, ...], seen: Seen) -> Finding:
-        wanted = still_to_make(orders, seen.of(services))
+        wanted = still_to_make(orders, seen.family)
         findings = [one for order in wanted for one in _placed(vpcs, order)]
         return together([go("every cloud has the requested VPC, or needs none"), *findings])
 

@@ -9,7 +9,7 @@ from typing import Any
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import READ_REPLICA, Integration, Service
-from ccr_avn.plan.model import Finding, Gate, Step, go
+from ccr_avn.plan.model import Finding, Gate, go
 from ccr_avn.procedures.gates import settings
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.valkey.clocks import NOTICEABLE
@@ -28,7 +28,7 @@ class Difference:
     new: Any = None
     refuses: bool = False
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For programs."""
         return {
             "topic": self.topic,
@@ -64,13 +64,11 @@ def of_servers(project: Project, old: Service, new: Service, facts: PairFacts) -
     )
 
 
-def are_alike(
-    project: Project, services: Step[tuple[Service, ...]], primary: str, replica: str
-) -> Gate[PairFacts | None]:
+def are_alike(project: Project, primary: str, replica: str) -> Gate[PairFacts | None]:
     """Differences are shown; only what can't work refuses."""
 
     def judge(facts: PairFacts | None, seen: Seen) -> Finding:
-        found = {one.name: one for one in seen.of(services)}
+        found = {one.name: one for one in seen.family}
         old, new = found.get(primary), found.get(replica)
         if old is None or new is None or new.source != primary:
             return go(f"not compared: {replica} is not a replica of {primary}")
@@ -90,7 +88,7 @@ def are_alike(
 def judge_differences(differences: tuple[Difference, ...], *, compared: str) -> Finding:
     warnings = tuple(warning(one) for one in differences if not one.refuses)
     refusals = [one for one in differences if one.refuses]
-    facts = {"differences": [one.told() for one in differences]}
+    facts = {"differences": [one.as_dict() for one in differences]}
     if not refusals:
         count = f"{len(differences)} difference{'s' * (len(differences) != 1)}" if differences else "no difference"
         return go(f"compared {compared}: {count}", warnings=warnings, **facts)
@@ -110,7 +108,7 @@ def warning(one: Difference) -> str:
 
 def risks(differences: Iterable[Difference]) -> list[dict[str, str]]:
     """What remains of them after a promotion, as the result lists it."""
-    return [{"what": one.text, "mend": one.fix or "-"} for one in differences if not _is_over(one)]
+    return [{"what": one.text, "fix": one.fix or "-"} for one in differences if not _is_over(one)]
 
 
 def _is_over(one: Difference) -> bool:

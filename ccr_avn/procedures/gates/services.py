@@ -10,7 +10,7 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded, promoted_from, successors
 from ccr_avn.aiven.models import Backup, Integration, Service
-from ccr_avn.plan.model import Finding, Gate, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Finding, Gate, go, stop, todo, wait
 from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
 from ccr_avn.procedures.seen import Seen
 
@@ -216,15 +216,13 @@ def is_running(project: Project) -> Gate[Service]:
     return Gate("its state is RUNNING or REBALANCING", judge)
 
 
-def has_backup(
-    project: Project, running: Step[Service], already: Step[tuple[Service, ...]], replica: str
-) -> Gate[tuple[Backup, ...]]:
+def has_backup(project: Project, primary: str, replica: str) -> Gate[tuple[Backup, ...]]:
     """A replica is seeded from a backup: without one Aiven answers 403 "not allowed under current plan"."""
 
     def judge(backups: tuple[Backup, ...], seen: Seen) -> Finding:
-        if by_name(seen.of(already), replica):
+        if by_name(seen.family, replica):
             return go(f"{replica} exists already: no backup is needed to create it")
-        if (persists := judge_persistence(project, seen.of(running))).verdict == "stop":
+        if (persists := judge_persistence(project, seen.latest[primary])).verdict == "stop":
             return persists
         if not backups:
             return wait("no backup yet")

@@ -11,10 +11,8 @@ from pytest_subprocess import FakeProcess
 from ccr_avn import process
 from ccr_avn.aiven.program import identify
 from ccr_avn.cli.boundary import run
-from ccr_avn.cli.verify import _proven
 from ccr_avn.errors import AvnError, CcrError, Interrupted, Refused, UsageError
-from ccr_avn.procedures.steps import Setting
-from ccr_avn.procedures.verify import Depth, VerifyRequest
+from ccr_avn.procedures.verify import Verify
 
 BAD = [
     ["enable", "EU", "us"],
@@ -142,12 +140,12 @@ def test_an_option_of_a_comparison_names_the_level_that_has_one(capsys: pytest.C
         ("keys", 0, {}, "proven by marker; there was no key to compare"),
         ("keys", 7, {}, "proven by existence, type and expiry of 7 keys"),
         ("values", 7, {"sample": 9, "match": "x*"}, "proven by the values of 7 keys chosen at random matching x*"),
-        ("values", 7, {"databases": (1, 3)}, "proven by the values of 7 keys in database 1, 3"),
+        ("values", 7, {"db": [1, 3]}, "proven by the values of 7 keys in database 1, 3"),
     ],
 )
 def test_what_a_pair_is_proven_by(level: Any, keys: int | None, depth: dict[str, Any], told: str) -> None:
-    want = VerifyRequest(primary="eu", replica="us", setting=Setting(), level=level, depth=Depth(**depth))
-    assert _proven(want, {} if keys is None else {"compare": {"keys": keys}}) == told
+    verb = Verify(primary="eu", replica="us", level=level, **depth)
+    assert verb._proven_by({} if keys is None else {"compare": {"keys": keys}}) == told
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import pytest
 
@@ -22,9 +22,6 @@ from ccr_avn.evacuate.schedule import Ended, Schedule, State, Turn
 from ccr_avn.evacuate.stop import Stop
 from ccr_avn.plan import events
 from tests.support.factories import given_to_evacuate, service
-
-if TYPE_CHECKING:
-    from ccr_avn.plan.execute import Run
 
 GIVEN = given_to_evacuate(Want(clouds=("google-europe-west1",)))
 
@@ -198,7 +195,7 @@ def test_waiting_for_its_turn_is_no_time_that_the_run_of_a_pair_took(monkeypatch
     job = OneOfMany(choice=choice(0), given=GIVEN, evacuation="e", began=0.0)
     monkeypatch.setattr(job.session, "sinks", [job.session.timeline.append])
     monkeypatch.setattr(one_of_many, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    job._take(Turn(Schedule()), job.move(), cast("Run", None))
+    job._take(Turn(Schedule()))
     [asked] = job.session.timeline
     assert isinstance(asked, events.Asked)
     assert (asked.confirmed, asked.seconds) == (True, 42.0)

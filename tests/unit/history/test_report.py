@@ -291,7 +291,7 @@ def test_no_secret_reaches_a_report_and_what_is_left_out_becomes_no_tag(
         started(argv=("switchover", "eu", "us", "--after", leak)),
         events.ChangeStarted(at=0.1, slug="promote", argv=(*DELETE, leak), final=True),
         done("promote", 1.0, leak, "changed"),
-        ended(1.2, ok=False, code=3, error=leak, exposure=[{"what": leak, "mend": leak}]),
+        ended(1.2, ok=False, code=3, error=leak, exposure=[{"what": leak, "fix": leak}]),
     ]
     path = write(tmp_path, RUN, happened)
     for words in (["--output", str(tmp_path / "page")], []):

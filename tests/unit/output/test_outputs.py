@@ -19,6 +19,7 @@ from ccr_avn.output import console
 from ccr_avn.output.outlet import Outlet
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Act, Finding, Gate, Plan, Probe, Step, go, todo
+from ccr_avn.procedures.verb import Verb
 
 AVN = Program(path="avn", version="4.18.0")
 NAMES = ("one", "two", "promote", "four")
@@ -62,10 +63,11 @@ class World:
             self.undone.append(name)
             return f"{name} is as it was"
 
-        def act(_: Any) -> None:
+        def act(_: Any) -> Finding:
             if name == self._broken:
                 raise Refused("it can't be", detail="seen", hint="type this")
             self.done.append(name)
+            return go(f"{name} is done", warnings=(f"mind {name}",))
 
         return Step(
             slug=name,
@@ -78,8 +80,10 @@ class World:
         )
 
     @property
-    def plan(self) -> Plan:
-        return Plan("a plan", (), tuple(self.step(name) for name in NAMES))
+    def verb(self) -> Verb:
+        plan = Plan("a plan", (), tuple(self.step(name) for name in NAMES))
+        made: Verb = type("Doing", (Verb,), {"command": "switchover", "plan": lambda _: plan})()
+        return made
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +98,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def performed(world: World, *, json: bool = False) -> Session:
     console.prepare(json=json)
     session = Session("switchover", json=json, primary="eu", replica="us")
-    run = session.perform(world.plan, AVN, 1)
+    run = session.perform(world.verb, AVN, 1, lambda _: None)
     session.finish(run, {"new_primary": "us"}, ["us is the primary now"])
     return session
 
@@ -174,7 +178,7 @@ def test_a_journal_that_fails_when_it_is_closed_loses_no_result(
 
     world = World()
     session = Session("switchover", json=True, primary="eu", replica="us")
-    run = session.perform(world.plan, AVN, 1)
+    run = session.perform(world.verb, AVN, 1, lambda _: None)
     assert session.journal._file
     session.journal._file.close()
     file = type("File", (), {"close": full, "write": full, "flush": full})()
@@ -194,7 +198,7 @@ def test_a_sink_that_fails_is_left_out(error: Exception, capsys: pytest.CaptureF
     world = World()
     session = Session("switchover", json=False, primary="eu", replica="us")
     session.sinks.append(env_file)
-    session.finish(session.perform(world.plan, AVN, 1), {}, [])
+    session.finish(session.perform(world.verb, AVN, 1, lambda _: None), {}, [])
     assert tuple(world.done) == NAMES
     assert len(called) == 1
     assert "warning: env file failed" in capsys.readouterr().err
@@ -264,7 +268,7 @@ def test_steering_characters_and_passwords_leave_by_no_output(capsys: pytest.Cap
     bad = "plan \x1b]0;owned\x07 redis://default:other@host pass-word-1"
     world = World(said=bad)
     session = Session("switchover", json=False, primary=bad, replica="us")
-    run = session.perform(world.plan, AVN, 1)
+    run = session.perform(world.verb, AVN, 1, lambda _: None)
     session.finish(run, {"x": bad}, [bad, console.table([(bad, "b")])])
     console.error(Refused(bad, detail=bad, hint=bad))
     console.error_envelope("switchover", Refused(bad, detail=bad, hint=bad))

@@ -3,8 +3,8 @@
 import pytest
 from pytest_subprocess import FakeProcess
 
+from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
-from ccr_avn.cli.promotion_told import exposure, exposure_lines
 from ccr_avn.errors import Interrupted, Refused
 from ccr_avn.hooks import Hooks
 from ccr_avn.output import console
@@ -12,6 +12,8 @@ from ccr_avn.output.live import LiveProgress
 from ccr_avn.output.progress import PlainProgress
 from ccr_avn.plan.events import Looked, StepDone, StepStarted, Undone
 from ccr_avn.plan.model import go, wait
+from ccr_avn.procedures.result import exposure, exposure_lines
+from ccr_avn.procedures.setting import Setting
 
 
 @pytest.fixture(autouse=True)
@@ -70,9 +72,9 @@ def test_ctrl_c_during_a_command_of_yours_loses_no_result(monkeypatch: pytest.Mo
 
 def test_a_sentence_is_no_command() -> None:
     service = Service(service_name="us", service_type="valkey", state="RUNNING", plan="startup-4", cloud_name="c")
-    risks = exposure(("--project", "p"), service)
+    risks = exposure(Setting(project=Project("p")), service)
     for one in risks:
-        assert not one["mend"] or one["mend"].split()[0] in ("avn", "ccr-avn"), one
+        assert not one["fix"] or one["fix"].split()[0] in ("avn", "ccr-avn"), one
     text = exposure_lines(risks)
     assert text[0] == "remaining risks:"
-    assert all(line.strip() for line in text)
+    assert all(text)

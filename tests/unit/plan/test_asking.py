@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.cli import promotion_options
+from ccr_avn.cli import questions
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import NotConfirmed, UsageError
 from ccr_avn.output import console
 from ccr_avn.plan import events
+from ccr_avn.procedures.verb import Question
 
-CONSEQUENCES = {"promoted": "us becomes a primary", "may be lost": "nothing"}
+QUESTION = Question(
+    answer="us",
+    text="Type us to promote it: ",
+    consequences={"promoted": "us becomes a primary", "may be lost": "nothing"},
+)
 
 
 class Screen(io.StringIO):
@@ -59,7 +64,7 @@ def test_the_name_typed_after_the_question_confirms(
 ) -> None:
     screen = Screen(keyboard, "us\n")
     monkeypatch.setattr(sys, "stderr", screen)
-    promotion_options.ask(session, "us", CONSEQUENCES, yes=False)
+    questions.ask(session, QUESTION, yes=False)
     assert asked(session).confirmed
     shown = screen.getvalue()
     assert shown.index("us becomes a primary") < shown.index("Type us")
@@ -70,7 +75,7 @@ def test_the_name_typed_after_the_question_confirms(
 def test_anything_else_is_no(answer: str, keyboard: int, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Screen(keyboard, answer))
     with pytest.raises(NotConfirmed, match="not confirmed") as raised:
-        promotion_options.ask(session, "us", CONSEQUENCES, yes=False)
+        questions.ask(session, QUESTION, yes=False)
     assert (raised.value.exit_code, asked(session).confirmed) == (2, False)
 
 
@@ -81,12 +86,12 @@ def test_keys_typed_before_the_question_are_thrown_away(
     os.write(keyboard, typed.encode())
     monkeypatch.setattr(sys, "stderr", Screen(keyboard, "\n"))
     with pytest.raises(NotConfirmed):
-        promotion_options.ask(session, "us", CONSEQUENCES, yes=False)
+        questions.ask(session, QUESTION, yes=False)
     session.journal.close()
 
 
 def test_yes_asks_nothing_and_shows_what_will_be(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
-    promotion_options.ask(session, "us", CONSEQUENCES, yes=True)
+    questions.ask(session, QUESTION, yes=True)
     assert "us becomes a primary" in capsys.readouterr().err
     assert not session.timeline
 
@@ -94,6 +99,6 @@ def test_yes_asks_nothing_and_shows_what_will_be(session: Session, capsys: pytes
 @pytest.mark.parametrize("stdin", [None, io.StringIO("us\n")])
 def test_without_a_terminal_yes_is_needed(stdin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", stdin)
-    promotion_options.must_be_able_to_ask(yes=True)
+    questions.must_be_able_to_ask(yes=True)
     with pytest.raises(UsageError, match="no terminal and no --yes"):
-        promotion_options.must_be_able_to_ask(yes=False)
+        questions.must_be_able_to_ask(yes=False)

@@ -7,7 +7,7 @@ import pytest
 
 from ccr_avn.errors import AvnError, Locked, Refused, TimedOut, Unreachable
 from ccr_avn.plan import events
-from ccr_avn.plan.model import Act, Answers, Gate, Plan, Poll, Probe, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Act, Answers, Finding, Gate, Plan, Poll, Probe, Step, go, stop, todo, wait
 from tests.support.executed import Fake, answer, change, made, plan, probe, says, step
 
 
@@ -210,13 +210,17 @@ def opened(slug: str, log: list[str], *, made_already: bool = False) -> Step[Any
         log.append(f"{slug} {seen.result(slug)}")
         raise Refused("nobody's concern any more")
 
+    def act(seen: Answers) -> Finding:
+        seen.keep(slug, f"handle of {slug}")
+        return go("open")
+
     return Step(
         slug=slug,
         purpose=slug,
         read=Probe(("ccr-avn", slug), lambda _: None),
         gate=Gate("r", judge),
         poll=Poll(limit=1),
-        change=Act(("ccr-avn", slug), lambda _: f"handle of {slug}"),
+        change=Act(("ccr-avn", slug), act),
         release=release,
     )
 
@@ -272,7 +276,7 @@ def test_a_change_that_was_not_begun_is_not_undone_nor_half_way_because_of_anoth
         told.append("undone")
         return "undone"
 
-    def refuse(_: Answers) -> None:
+    def refuse(_: Answers) -> Finding:
         raise Locked("another run holds it")
 
     fence = Step(

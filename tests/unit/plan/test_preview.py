@@ -5,11 +5,11 @@ from typing import Any
 
 from ccr_avn.plan.model import Call, Later, Plan, Probe, Step, Word
 from ccr_avn.plan.preview import changes, describe, preview
-from ccr_avn.procedures.enable import EnableRequest, plan_enable
+from ccr_avn.procedures.enable import Enable
 from tests.support.plans import PLANS, SETTING, drill_plans, enable_plans, switching_plans
 from tests.support.previews import HOLE, commands
 
-NEW = EnableRequest(primary="eu", replica="us", setting=SETTING, primary_cloud="c", replica_cloud="d")
+NEW = Enable(primary="eu", replica="us", at=SETTING, primary_cloud="c", replica_cloud="d")
 SHOWN = [*enable_plans(), *switching_plans()]
 
 
@@ -67,7 +67,7 @@ def test_our_own_parser_accepts_every_command_of_every_preview() -> None:
 
 
 def test_a_new_pair_fits_on_a_screen() -> None:
-    text = preview(plan_enable(NEW).plan)
+    text = preview(NEW.plan())
     assert len(text.splitlines()) <= 40
 
 
@@ -90,12 +90,12 @@ def test_every_hole_is_filled_before_it_is_used_and_refuses_to_be_empty() -> Non
 
 
 def test_creations_are_guarded() -> None:
-    lines = preview(plan_enable(NEW).plan).splitlines()
+    lines = preview(NEW.plan()).splitlines()
     for name, variable in (("eu", "primary"), ("us", "replica")):
         [at] = [number for number, line in enumerate(lines) if line.startswith(f"  avn service create {name} ")]
         assert lines[at - 1] == f'if [ "${variable}" = missing ]; then'
         assert lines[at - 2].startswith(f'{variable}="$(ccr-avn gate exists {name} ')
-    adopted = preview(plan_enable(EnableRequest(primary="eu", replica="us", setting=SETTING, replica_cloud="d")).plan)
+    adopted = preview(Enable(primary="eu", replica="us", at=SETTING, replica_cloud="d").plan())
     assert "create eu" not in adopted
 
 
@@ -121,14 +121,14 @@ MY_AVN = {"avn": "/opt/my avn"}
 
 
 def test_another_avn_is_named_in_the_preview() -> None:
-    plan = plan_enable(NEW).plan
+    plan = NEW.plan()
     text = preview(plan, MY_AVN)
     assert "  '/opt/my avn' service create eu" in text
     assert describe(plan, MY_AVN)["steps"][0]["read"][0] == "/opt/my avn"
 
 
 def test_the_data_of_a_preview_names_the_gates() -> None:
-    plan: Plan = plan_enable(NEW).plan
+    plan: Plan = NEW.plan()
     told = describe(plan)
     assert told["check"] == list(plan.check)
     by_slug = {one["slug"]: one["gate"] for one in told["steps"]}
@@ -169,7 +169,7 @@ def test_the_header_says_which_lines_change_something() -> None:
     assert f"# These lines change something: {changing}" in fenced
     assert "# ccr-avn gate accepts-writes writes test keys." in fenced
     assert "# These lines change something: avn.\n" in observed
-    assert "# ccr-avn gate marker writes test keys." in preview(plan_enable(NEW).plan)
+    assert "# ccr-avn gate marker writes test keys." in preview(NEW.plan())
 
 
 def test_where_writers_are_stopped_by_hand_a_paste_pauses_nothing() -> None:

@@ -10,12 +10,13 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.errors import Unreachable
 from ccr_avn.plan.model import Finding
-from ccr_avn.procedures.failover import FailoverRequest, plan_failover
-from ccr_avn.procedures.last_known import LastKnown, judge_loss, out_of_reach
-from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.failover import Failover
+from ccr_avn.procedures.gates.pair_state import PairState, pair_state
+from ccr_avn.procedures.last_known import judge_loss, out_of_reach
+from ccr_avn.procedures.seen import LastKnown, Seen
+from ccr_avn.procedures.setting import Setting
 from ccr_avn.valkey.diagnose import Unresolved
-from tests.support.factories import side
+from tests.support.factories import journals, side
 
 ROW = {
     "service_integration_id": "5f0c",
@@ -27,9 +28,12 @@ ROW = {
 }
 
 
-def asked(**more: Any) -> FailoverRequest:
-    setting = Setting(project=Project("p"))
-    return FailoverRequest(**{"replica": "us", "setting": setting, "allow_data_loss": True, **more})
+FOLLOWING = PairState(state="following")
+
+
+def asked(*recorded: Recorded, **more: Any) -> Failover:
+    at = Setting(project=Project("p"), journals=journals(*recorded))
+    return Failover(**{"replica": "us", "at": at, "allow_data_loss": True, **more})
 
 
 def service(name: str = "us", *rows: dict[str, Any], **more: Any) -> models.Service:
@@ -57,7 +61,7 @@ NEVER: dict[str, Any] = {"role": "slave", "offset": 1, "link_status": "down", "l
 )
 def test_whole_means_that_it_once_had_all_of_its_primary(replica: dict[str, Any], whole: bool) -> None:
     """The values are those that Valkey 9 and Redis 7 answer before, during and after a first copy."""
-    known = LastKnown(replica=side(**replica), primary=None)
+    known = LastKnown(replica=side(**replica), primary=None, state=FOLLOWING)
     refused = judge_loss(asked(), known, "eu")
     assert refused.verdict == ("go" if whole else "stop")
     assert whole or "--force-partial" in refused.hint
@@ -76,7 +80,7 @@ def test_whole_means_that_it_once_had_all_of_its_primary(replica: dict[str, Any]
     ],
 )
 def test_a_switchover_is_named_where_it_would_go(replica: dict[str, Any], said: str, switches: bool) -> None:
-    known = LastKnown(replica=side("slave", **replica), primary=side("master"))
+    known = LastKnown(replica=side("slave", **replica), primary=side("master"), state=FOLLOWING)
     assert said in "".join(judge_loss(asked(), known, "eu").warnings)
     refused = judge_loss(asked(allow_data_loss=False), known, "eu")
     assert ("better: ccr-avn switchover eu us" in refused.hint) is switches
@@ -95,7 +99,10 @@ def test_what_a_partial_replica_holds_is_said_beside_its_primary(
 ) -> None:
     newest = service("eu", backups=backups).backups
     known = LastKnown(
-        replica=side(**NEVER), primary=side(**primary) if primary else None, backup=newest[-1] if newest else None
+        replica=side(**NEVER),
+        primary=side(**primary) if primary else None,
+        state=FOLLOWING,
+        backup=newest[-1] if newest else None,
     )
     for finding in (judge_loss(asked(), known, "eu"), judge_loss(asked(force_partial=True), known, "eu")):
         assert said in f"{finding.detail} {finding.warnings}"
@@ -104,11 +111,11 @@ def test_what_a_partial_replica_holds_is_said_beside_its_primary(
 
 def test_out_of_reach_names_the_integration_and_how_it_is_deleted() -> None:
     trouble = Unreachable("us: no answer", detail="TimeoutError", hint="look at it", passing=True)
-    found = out_of_reach(asked(), service("us", ROW), trouble)
+    found = out_of_reach(asked().at, service("us", ROW), trouble)
     assert "avn service integration-delete 5f0c --project p" in found.hint
     assert "ccr-avn failover us --allow-data-loss --no-verify --project p" in found.hint
     assert found.passing
-    assert "integration-delete" not in out_of_reach(asked(), service(), trouble).hint
+    assert "integration-delete" not in out_of_reach(asked().at, service(), trouble).hint
 
 
 @pytest.mark.parametrize(("state", "asked_again"), [("RUNNING", False), ("REBUILDING", True)])
@@ -116,11 +123,11 @@ def test_a_name_that_is_not_known_here_is_not_asked_for_again_where_the_service_
     state: str, asked_again: bool
 ) -> None:
     trouble = Unresolved("us: its name is not known here", hint="look at it", passing=True)
-    assert out_of_reach(asked(), service("us", ROW, state=state), trouble).passing is asked_again
+    assert out_of_reach(asked().at, service("us", ROW, state=state), trouble).passing is asked_again
 
 
-def finding_of(slug: str, want: FailoverRequest, *found: models.Service, answer: Any = ()) -> Finding:
-    plan = plan_failover(want).plan
+def finding_of(slug: str, want: Failover, *found: models.Service, answer: Any = ()) -> Finding:
+    plan = want.plan()
     steps = {step.slug: step for step in plan.all_steps}
     seen = Seen()
     seen.remember(steps["replica"], found)
@@ -130,7 +137,7 @@ def finding_of(slug: str, want: FailoverRequest, *found: models.Service, answer:
 def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
     theirs = service("us", {**ROW, "source_project": "theirs", "dest_project": "p"})
     assert "theirs/eu is in another project" in finding_of("primary", asked(), theirs).reason
-    plan = plan_failover(asked()).plan
+    plan = asked().plan()
     step = next(one for one in plan.checks if one.slug == "primary")
     seen = Seen()
     seen.remember(plan.checks[0], (theirs,))
@@ -145,42 +152,48 @@ def test_what_is_there_of_the_primary_is_said_as_it_is(answer: tuple[models.Serv
 
 def test_without_a_look_the_integration_that_is_listed_is_to_be_deleted() -> None:
     listed = (service("us", ROW).integrations, ())
-    verdicts = [finding_of("promote", asked(verify=False), service("us", ROW), answer=rows).verdict for rows in listed]
+    verdicts = [
+        finding_of("promote", asked(no_verify=True), service("us", ROW), answer=rows).verdict for rows in listed
+    ]
     assert verdicts == ["todo", "go"]
 
 
 @pytest.mark.parametrize(("allowed", "verdict"), [(True, "go"), (False, "stop")])
 def test_without_a_look_nothing_is_proven_and_loss_has_its_flag(allowed: bool, verdict: str) -> None:
-    want = asked(verify=False, allow_data_loss=allowed)
+    want = asked(no_verify=True, allow_data_loss=allowed)
     finding = finding_of("last-known", want, service("us", ROW))
     assert finding.verdict == verdict
     assert "nothing is proven" in " ".join(finding.warnings) or "--no-verify" in finding.hint
-    slugs = [step.slug for step in plan_failover(want).plan.steps]
+    slugs = [step.slug for step in want.plan().steps]
     assert slugs == ["promote", "origin", "running"]
 
 
 @pytest.mark.parametrize(("theirs", "project"), [("p", "p"), ("theirs", "theirs")])
 def test_the_power_off_that_is_printed_is_that_of_the_old_primarys_project(theirs: str, project: str) -> None:
-    procedure = plan_failover(asked())
-    seen = Seen()
-    seen.remember(procedure.services, (service("us", {**ROW, "source_project": theirs, "dest_project": "p"}),))
-    assert procedure.old_address(seen) == (Project(project), "eu")
+    verb, seen = asked(), Seen()
+    seen.remember(verb.plan().checks[0], (service("us", {**ROW, "source_project": theirs, "dest_project": "p"}),))
+    assert verb._old_address(seen) == (Project(project), "eu")
 
 
 def test_a_master_whose_integration_is_listed_is_believed_by_a_record_only() -> None:
     """The address of a replica may lead to another service's server, which is a master as well."""
     listed = service("us", ROW, create_time="2026-08-01T09:00:00Z")
-    master = LastKnown(replica=side("master", replid2="b" * 40), primary=None)
-    refused = finding_of("last-known", asked(), listed, answer=master)
+    there = side("master", replid2="b" * 40)
+
+    def master(*recorded: Recorded) -> LastKnown:
+        state = pair_state(listed.integrations, None, listed, (None, there), recorded, now=0.0)
+        return LastKnown(replica=there, primary=None, state=state)
+
+    refused = finding_of("last-known", asked(), listed, answer=master())
     assert (refused.verdict, "is a master, though" in refused.reason) == ("stop", True)
     born = lineage.created(listed)
     sent = Recorded(new="us", origin=Origin(name="eu", new_created=born, replication_id="b" * 40), proven=True)
-    known = asked(recorded=(sent,))
-    assert finding_of("last-known", known, listed, answer=master).verdict == "go"
+    known = asked(sent)
+    assert finding_of("last-known", known, listed, answer=master(sent)).verdict == "go"
     seen = Seen()
-    plan = plan_failover(known).plan
+    plan = known.plan()
     seen.remember(next(one for one in plan.checks if one.slug == "replica"), (listed,))
-    seen.remember(next(one for one in plan.checks if one.slug == "last-known"), master)
+    seen.remember(next(one for one in plan.checks if one.slug == "last-known"), master(sent))
     carries = next(one for one in plan.steps if one.slug == "history")
     writes = next(one for one in plan.steps if one.slug == "accepts-writes")
     for step in (carries, writes):

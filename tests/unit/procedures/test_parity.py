@@ -12,7 +12,8 @@ from ccr_avn.plan.model import Call, Gate, Probe, Step, go
 from ccr_avn.procedures.gates import parity, settings
 from ccr_avn.procedures.gates.parity import Difference
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.steps import Setting, compare_sides
+from ccr_avn.procedures.setting import Setting
+from ccr_avn.procedures.steps import compare_sides
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 from ccr_avn.valkey.server_facts import PairFacts, ServerFacts
 from tests.support.avn_parser import read_by_avn
@@ -178,7 +179,7 @@ def test_a_difference_is_told_with_its_values_and_what_makes_them_equal(
 ) -> None:
     [found] = of_services(old, new)
     assert (found.text, found.fix) == (text, fix)
-    assert json.dumps(found.told())
+    assert json.dumps(found.as_dict())
 
 
 def test_what_is_over_is_no_risk_that_remains() -> None:
@@ -186,7 +187,7 @@ def test_what_is_over_is_no_risk_that_remains() -> None:
     left = parity.risks(of_services(old, {"maintenance": DUE}))
     assert [one["what"].split()[0] for one in left] == ["valkey_timeout:", "maintenance"]
     assert "pending on us" in left[1]["what"]
-    assert all(one["mend"].startswith("avn service") for one in left)
+    assert all(one["fix"].startswith("avn service") for one in left)
 
 
 def commands() -> set[str]:
@@ -234,7 +235,7 @@ def test_a_secret_is_told_to_nobody() -> None:
     old["users"] = [user("app", password=SECRET)]  # type: ignore[assignment]
     found = of_services(old, {"users": [user("app", password="another")]})
     assert len(found) == 4
-    assert SECRET not in json.dumps([one.told() for one in found])
+    assert SECRET not in json.dumps([one.as_dict() for one in found])
     assert SECRET not in str(parity.judge_differences(found, compared=""))
 
 
@@ -293,7 +294,7 @@ def judged(planes: PairFacts | None, *services: models.Service) -> Any:
     )
     seen = Seen()
     seen.remember(step, services)
-    return parity.are_alike(P, step, "eu", "us").judge(planes, seen)
+    return parity.are_alike(P, "eu", "us").judge(planes, seen)
 
 
 def test_all_is_told_but_only_what_can_not_work_refuses() -> None:
@@ -334,8 +335,7 @@ def test_servers_that_can_not_be_asked_are_no_failure_and_are_told() -> None:
     pair: Step[Any] = Step(
         slug="pair", purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go(""))
     )
-    step = compare_sides(Setting(project=P), "eu", "us", pair, ("--allow-smaller",))
-    assert step.read.argv == ("ccr-avn", "switchover", "eu", "us", "--project", "p", "--allow-smaller", "--check")
+    step = compare_sides(Setting(project=P), "eu", "us", ("ccr-avn", "switchover", "eu", "us", "--check"))
     for there in (
         (service("eu"), service("us")),
         (service("eu"),),

@@ -10,11 +10,11 @@ from ccr_avn.aiven import models
 from ccr_avn.errors import NotProven, UsageError
 from ccr_avn.plan.model import Call, Later, Plan, Probe
 from ccr_avn.procedures import old_primary, verify
-from ccr_avn.procedures.enable import EnableRequest, plan_enable
-from ccr_avn.procedures.failover import FailoverRequest, plan_failover
+from ccr_avn.procedures.enable import Enable
+from ccr_avn.procedures.failover import Failover
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.switchover import SwitchoverRequest, plan_switchover
-from ccr_avn.procedures.verify import Depth, VerifyRequest, plan_verify
+from ccr_avn.procedures.switchover import Switchover
+from ccr_avn.procedures.verify import Verify
 from ccr_avn.valkey.compare import Comparison, Counts
 from ccr_avn.valkey.replication import Link
 from tests.support.avn_parser import read_by_avn
@@ -23,10 +23,9 @@ from tests.support.plans import PLANS, SETTING, switching_plans
 
 
 def test_a_pasted_check_lets_through_what_the_run_does() -> None:
-    given = {"primary": "eu", "replica": "us", "setting": SETTING, "run": "r"}
-    want = SwitchoverRequest(**given, allow_smaller=True, max_lag_bytes=7)  # type: ignore[arg-type]
-    [argv] = [step.read.argv for step in plan_switchover(want).plan.checks if step.slug == "parity"]
-    assert argv[-4:] == ("--max-lag-bytes", "7", "--allow-smaller", "--check")
+    verb = Switchover(primary="eu", replica="us", at=SETTING, allow_smaller=True, max_lag_bytes=7)
+    [argv] = [step.read.argv for step in verb.plan().checks if step.slug == "parity"]
+    assert argv[4:] == ("--max-lag-bytes", "7", "--allow-smaller", "--project", "p", "--check")
 
 
 def calls(plan: Plan) -> list[tuple[str, ...]]:
@@ -53,10 +52,8 @@ def test_every_read_asks_for_json_and_every_change_does_not() -> None:
 
 
 def test_the_steps_of_enable_in_order() -> None:
-    request = EnableRequest(
-        primary="eu", replica="us", setting=SETTING, primary_cloud="c", replica_cloud="d", flag_was_asked=True
-    )
-    plan = plan_enable(request).plan
+    flag: Any = {"replica_flag": "read-replica-for"}
+    plan = Enable(primary="eu", replica="us", at=SETTING, primary_cloud="c", replica_cloud="d", **flag).plan()
     assert [step.slug for step in plan.checks] == ["flag", "pair", "offers", "vpc"]
     assert [step.slug for step in plan.steps] == [
         "primary",
@@ -109,15 +106,13 @@ def test_between_fence_and_first_write_avn_is_started_once() -> None:
 
 @pytest.mark.parametrize("verify", [True, False])
 def test_a_failover_waits_for_an_unanswered_deletion_as_long_as_it_was_told(verify: bool) -> None:
-    want = FailoverRequest(replica="us", setting=SETTING, verify=verify, doubt_timeout=7.0)
-    [promote] = [step for step in plan_failover(want).plan.steps if step.slug == "promote"]
+    verb = Failover(replica="us", at=SETTING, no_verify=not verify, doubt_timeout=7.0)
+    [promote] = [step for step in verb.plan().steps if step.slug == "promote"]
     assert promote.doubt_limit == 7.0
 
 
 def test_a_link_keeps_to_the_lag_that_it_names() -> None:
-    link = plan_verify(
-        VerifyRequest(primary="eu", replica="us", setting=SETTING, level="link", max_lag=4711)
-    ).plan.steps[0]
+    link = Verify(primary="eu", replica="us", at=SETTING, level="link", max_lag_bytes=4711).plan().steps[0]
     assert "4711" in link.gate.rule
     assert link.read.argv[5:7] == ("--max-lag-bytes", "4711")
 
@@ -140,16 +135,17 @@ NOTHING = Comparison(
 )
 
 
-def compared(monkeypatch: pytest.MonkeyPatch, link: Link, depth: Depth, *, keys: int = 0) -> tuple[Comparison, str]:
+def compared(monkeypatch: pytest.MonkeyPatch, link: Link, *, keys: int = 0, **depth: Any) -> tuple[Comparison, str]:
     """What a comparison of unlinked services found, and what that is worth."""
     monkeypatch.setattr(verify, "endpoint", lambda *_: None)
     monkeypatch.setattr(verify, "fetch_link", lambda *_: link, raising=False)
     monkeypatch.setattr(verify, "compare", lambda *_: replace(NOTHING, keys=keys))
-    want = VerifyRequest(primary="eu", replica="us", setting=SETTING, level="values", linked=False, depth=depth)
-    step: Any = verify.compare_step(want, lambda *_: None, None, None)  # type: ignore[arg-type]
+    [step] = Verify(primary="eu", replica="us", at=SETTING, level="values", unlinked=True, **depth).plan().steps
     assert isinstance(step.read, Probe)
-    found = step.read.read(Seen())
-    return found, step.gate.judge(found, Seen()).verdict
+    seen = Seen()
+    seen.latest = {name: models.service(json.dumps(service(name))) for name in ("eu", "us")}
+    found = step.read.read(seen)
+    return found, step.gate.judge(found, seen).verdict
 
 
 TWO = Link(primary=side("master"), replica=side("master", run_id="n"))
@@ -157,22 +153,22 @@ TWO = Link(primary=side("master"), replica=side("master", run_id="n"))
 
 def test_two_addresses_of_one_server_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotProven, match="same server"):
-        compared(monkeypatch, Link(primary=side("master"), replica=side("master")), Depth())
-    assert compared(monkeypatch, TWO, Depth())[1] == "go"
+        compared(monkeypatch, Link(primary=side("master"), replica=side("master")))
+    assert compared(monkeypatch, TWO)[1] == "go"
 
 
-@pytest.mark.parametrize("depth", [Depth(match="typo:*"), Depth(databases=(3,))])
-def test_where_no_key_matches_nothing_is_equal(monkeypatch: pytest.MonkeyPatch, depth: Depth) -> None:
-    found, verdict = compared(monkeypatch, TWO, depth)
+@pytest.mark.parametrize("depth", [{"match": "typo:*"}, {"db": [3]}])
+def test_where_no_key_matches_nothing_is_equal(monkeypatch: pytest.MonkeyPatch, depth: dict[str, Any]) -> None:
+    found, verdict = compared(monkeypatch, TWO, **depth)
     assert (found.verdict, verdict) == ("inconclusive", "stop")
-    assert compared(monkeypatch, TWO, depth, keys=1)[1] == "go"
+    assert compared(monkeypatch, TWO, keys=1, **depth)[1] == "go"
 
 
 def test_a_pair_has_two_sides() -> None:
     with pytest.raises(UsageError):
-        EnableRequest(primary="eu", replica="eu", setting=SETTING)
+        Enable(primary="eu", replica="eu")
     with pytest.raises(UsageError):
-        VerifyRequest(primary="eu", replica="eu", setting=SETTING)
+        Verify(primary="eu", replica="eu")
 
 
 def test_no_step_says_that_writes_are_paused_where_they_may_not_be() -> None:
@@ -201,16 +197,10 @@ def test_a_namesake_that_was_created_since_the_checks_is_neither_closed_nor_powe
     found, now = (
         models.service(json.dumps(service("eu", create_time=made))) for made in ("2026-08-01T09:00:00Z", born)
     )
-    wish = old_primary.CloseWish(
-        primary="eu",
-        replica="us",
-        fate="close",
-        setting=SETTING,
-        find=lambda _, __: found,
-        promoted=lambda _: False,
-        checked=checked,
-    )
+    seen = Seen()
+    if checked:
+        seen.checked["eu"] = found
     for one in (now, now.model_copy(update={"state": "POWEROFF"})):
-        finding = step_of(wish).gate.judge(one, Seen())
+        finding = step_of(SETTING, "eu", "us").gate.judge(one, seen)
         assert finding.verdict == (verdict if verdict == "stop" or one is now else "go")
         assert ("eu is another service than the checks found" in finding.reason) == (verdict == "stop")

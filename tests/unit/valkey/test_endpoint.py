@@ -10,7 +10,7 @@ import pytest
 from ccr_avn.aiven import models
 from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import Unreachable
-from ccr_avn.procedures.steps import Setting, endpoint
+from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey import endpoint as endpoints
 from ccr_avn.valkey.connect import Endpoint, settings
 from tests.support import factories

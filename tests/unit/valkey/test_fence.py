@@ -1,5 +1,6 @@
 """The fence's own reckoning, with injected time: when it is sure to hold, what ends it early, and what it leaves behind."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,9 +10,11 @@ from valkey.exceptions import NoPermissionError
 from valkey.exceptions import TimeoutError as NoAnswer
 
 from ccr_avn import clock
+from ccr_avn.aiven import models
 from ccr_avn.errors import CcrError, Interrupted, Refused, Unreachable
 from ccr_avn.procedures import fencing
-from ccr_avn.procedures.seen import Seen
+from ccr_avn.procedures.seen import FENCE, Fenced, Seen
+from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.valkey import fence as fences
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.fence import ENDING, NAME, Fence
@@ -268,23 +271,7 @@ def test_who_finds_another_fence_pauses_nothing(server: Server) -> None:
     assert not [one for one in server.sent if one.startswith(("pause", "unpause"))]
 
 
-def wish(**other: Any) -> Any:
-    class Wish:
-        primary, replica, run, mode, ttl, promote_timeout = "eu", "us", "run", "auto", 30.0, 600.0
-        lifting = ("ccr-avn", "unfence", "eu")
-
-        class setting:  # noqa: N801
-            options = ()
-
-        class siblings:  # noqa: N801
-            begin = left_paused = staticmethod(lambda *_: "")
-
-        def __getattr__(self, name: str) -> Any:
-            return lambda *_: None
-
-    made = Wish()
-    made.__dict__.update(other)
-    return made
+WANT = Switchover(primary="eu", replica="us")
 
 
 def test_a_fence_is_known_before_it_is_placed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,20 +284,23 @@ def test_a_fence_is_known_before_it_is_placed(server: Server, monkeypatch: pytes
             raise Interrupted(2)
 
     monkeypatch.setattr(fencing, "Fence", Interrupting)
-    seen, want = Seen(), wish(may_be_promoting=lambda _: False)
+    seen = Seen()
+    seen.checked["eu"] = models.service(
+        json.dumps({"service_name": "eu", "service_type": "valkey", "state": "RUNNING"})
+    )
     with pytest.raises(Interrupted):
-        fencing._fence(want, seen)
+        fencing._fence(WANT, seen)
     assert server.end > 0
-    assert fencing._unfence(want, seen) == "writes on eu resumed"
+    assert fencing._unfence(WANT, seen) == "writes on eu resumed"
     assert server.end == 0.0
 
 
 def test_a_fence_that_can_not_be_lifted_is_not_called_undone(server: Server, fence: Fence) -> None:
-    seen, kept = Seen(), fencing.Fenced(fence=fence, kept=None, target=None)
-    seen.keep(fencing.FENCE, kept)
+    seen, kept = Seen(), Fenced(fence=fence, kept=None, target=None)
+    seen.keep(FENCE, kept)
     server.names = [[f"{NAME}other"]] * 9
     with pytest.raises(Refused, match="writes on eu are still paused") as caught:
-        fencing._unfence(wish(lifting=("ccr-avn", "unfence", "eu")), seen)
+        fencing._unfence(WANT, seen)
     assert "another run" in caught.value.detail
     assert "ccr-avn unfence eu" in caught.value.hint
 

@@ -12,20 +12,20 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.errors import NotProven, Unreachable
 from ccr_avn.plan.model import Call, Finding, Gate, Step, go
-from ccr_avn.procedures import promotion
-from ccr_avn.procedures.failover import FailoverRequest
-from ccr_avn.procedures.gates import links, services, succession
-from ccr_avn.procedures.gates import promotion as switch
+from ccr_avn.procedures import health as health_checks
+from ccr_avn.procedures.failover import Failover
+from ccr_avn.procedures.gates import links, pair, services, succession
 from ccr_avn.procedures.gates.links import Rejections, as_compared
-from ccr_avn.procedures.gates.pair_state import pair_state
-from ccr_avn.procedures.last_known import LastKnown, judge_loss
-from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.gates.pair_state import PairState, pair_state
+from ccr_avn.procedures.health import health_of
+from ccr_avn.procedures.last_known import judge_loss
+from ccr_avn.procedures.seen import Health, LastKnown, Seen
+from ccr_avn.procedures.setting import Journals, Setting
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo
 from ccr_avn.valkey.server_facts import Databases
-from tests.support.factories import row, side
+from tests.support.factories import journals, row, side
 
 P = Project("p")
 ONE, TWO = "a" * 40, "b" * 40
@@ -83,7 +83,7 @@ def test_addresses_that_lead_elsewhere_prove_no_promotion(
     primary: ReplicationInfo, replica: ReplicationInfo, told: str
 ) -> None:
     """Whatever a record says of the services: these are not their servers."""
-    found = judged(switch.Health(primary=primary, replica=replica), **journal())
+    found = judged(Health(primary=primary, replica=replica), **journal())
     assert (found.verdict, told in found.reason) == ("stop", True)
 
 
@@ -116,7 +116,7 @@ def test_what_a_replica_rejected_is_missing_until_it_is_compared(
     link = Link(primary=side(offset=150), replica=replica)
     found = links.replicates("eu", "us", rejections, None, NotProven).judge(link, Seen())
     assert (found.verdict, bool(found.warnings)) == (verdict, warned)
-    assert judged(switch.Health(primary=side(offset=150), replica=replica), rejections=rejections).verdict == verdict
+    assert judged(Health(primary=side(offset=150), replica=replica), rejections=rejections).verdict == verdict
     if verdict == "stop":
         assert "verify eu us --level values" in found.hint
         assert ("--allow-rejected-commands" in found.hint) == (rejections.allowed is not None)
@@ -320,10 +320,12 @@ def test_what_counts_as_running(state: str, verdict: str) -> None:
 def test_a_backup_is_needed_to_make_a_replica(
     primary: dict[str, Any], names: tuple[str, ...], backups: int, verdict: str
 ) -> None:
-    running, pair = step("running"), step("pair")
-    seen = seen_of((running, service("eu", **primary)), (pair, tuple(service(name) for name in names)))
+    running, listed = step("running"), step("pair")
+    seen = seen_of((running, service("eu", **primary)), (listed, tuple(service(name) for name in names)))
+    if primary:
+        seen.latest["eu"] = service("eu", **primary)
     taken = models.backups(json.dumps([{"backup_name": "b", "backup_time": datetime.now(UTC).isoformat()}] * backups))
-    assert services.has_backup(P, running, pair, "us").judge(taken, seen).verdict == verdict
+    assert services.has_backup(P, "eu", "us").judge(taken, seen).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -379,19 +381,35 @@ def both(replica: dict[str, Any] | None = None, primary: dict[str, Any] | None =
     ],
 )
 def test_both_are_there_for_a_switchover(there: tuple[models.Service, ...], power_off: bool, verdict: str) -> None:
-    finding = switch.both_are_there(P, "eu", "us", power_off=power_off).judge(there, Seen())
+    finding = judge_pair(there, "eu", "us", power_off=power_off)
     assert finding.verdict == verdict, finding
     assert finding.hint or verdict != "stop"
 
 
-def judged(
-    health: switch.Health | None, *, rows: bool = True, tags: dict[str, str] | None = None, **more: Any
+def judge_pair(
+    there: tuple[models.Service, ...], *names: str, power_off: bool = False, recorded: tuple[Recorded, ...] = ()
 ) -> Finding:
-    integration, pair = step("integration"), step("pair")
+    at = Setting(project=P, now=NOW, journals=journals(*recorded))
+    return pair.judge_pair(at, {one.name: one for one in there}, *names, power_off=power_off, drill="")
+
+
+def judged(
+    health: Health,
+    *,
+    rows: bool = True,
+    tags: dict[str, str] | None = None,
+    recorded: tuple[Recorded, ...] = (),
+    rejections: Rejections | None = None,
+    allow_smaller: bool = False,
+) -> Finding:
     listed = models.integrations(json.dumps([row("eu", "us")] if rows else []))
-    seen = seen_of((integration, listed), (pair, both({"tags": tags or {}})))
-    want = switch.Asked(**{"project": P, "primary": "eu", "replica": "us", "max_lag": 1000, "now": NOW, **more})
-    return switch.may_be_promoted(integration, pair, want).judge(health, seen)
+    old, new = both({"tags": tags or {}})
+    state = pair_state(listed, old, new, (health.primary, health.replica), recorded, now=NOW)
+    compared = rejections.compared("us") if rejections else ()
+    known = type("Known", (Journals,), {"promotions": recorded, "equal_by_value": lambda *_: compared})()
+    at = Setting(project=P, now=NOW, journals=known, allow_rejected=rejections.allowed if rejections else None)
+    limits = pair.Limits(max_lag=1000, allow_smaller=allow_smaller)
+    return pair.judge_health(at, old, new, replace(health, state=state), limits)
 
 
 @pytest.mark.parametrize(
@@ -406,13 +424,13 @@ def judged(
     ],
 )
 def test_a_healthy_pair_may_switch(primary: ReplicationInfo | None, replica: ReplicationInfo, verdict: str) -> None:
-    finding = judged(switch.Health(primary=primary, replica=replica, primary_trouble="gone"))
+    finding = judged(Health(primary=primary, replica=replica, primary_trouble="gone"))
     assert finding.verdict == verdict
     assert finding.hint or verdict != "stop"
 
 
 def test_a_primary_that_lives_is_not_told_to_be_failed_over() -> None:
-    busy = switch.Health(primary=None, replica=following(), primary_trouble="busy", primary_hint="end the script")
+    busy = Health(primary=None, replica=following(), primary_trouble="busy", primary_hint="end the script")
     assert judged(busy).hint == "end the script"
 
 
@@ -428,8 +446,10 @@ def test_what_is_at_fault_decides_what_helps(trouble: Unreachable, hint: str, mo
     def fails(*_: object) -> None:
         raise trouble
 
-    monkeypatch.setattr(promotion, "endpoint", fails)
-    found = promotion.health_of(Setting(project=P), service("eu"), following())
+    monkeypatch.setattr(health_checks, "endpoint", lambda one, _: fails() if one.name == "eu" else one)
+    monkeypatch.setattr(health_checks, "fetch_replication", lambda _: following())
+    found = health_of(Setting(project=P), seen_of((step("pair"), both())), "eu", "us")
+    assert found
     assert (found.primary, found.primary_hint) == (None, hint)
     assert trouble.what in found.primary_trouble
 
@@ -456,7 +476,7 @@ def test_a_full_cache_may_be_switched_and_is_told_what_follows(
 ) -> None:
     """Only what counts for eviction is compared, with room for what servers of the same data differ by."""
     replica = following(**{"maxmemory": 200 * MIB, **room})
-    finding = judged(switch.Health(primary=side(**primary), replica=replica), allow_smaller=allowed)
+    finding = judged(Health(primary=side(**primary), replica=replica), allow_smaller=allowed)
     assert finding.verdict == verdict
     assert warned in " ".join(finding.warnings)
     assert bool(finding.warnings) == bool(warned)
@@ -479,23 +499,23 @@ def journal(old: int = BORN, new: int = BORN, *, proven: bool = True, sent_at: f
 @pytest.mark.parametrize(
     ("health", "more", "verdict"),
     [
-        (switch.Health(primary=side(), replica=side(replid=TWO, replid2=ONE, second_offset=101)), {}, "go"),
-        (switch.Health(primary=side(), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
-        (switch.Health(primary=side(), replica=side(replid=TWO)), {}, "stop"),
-        (switch.Health(primary=None, replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
-        (switch.Health(primary=side(replid=THREE, replid2=ONE), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
-        (switch.Health(primary=side(replid=TWO, replid2=ONE), replica=side(replid=ONE)), {}, "stop"),
-        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(), "go"),
-        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(name="other"), "stop"),
-        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(old=BORN - 1), "stop"),
-        (switch.Health(primary=None, replica=side(replid=TWO)), tagged(new=BORN - 1), "stop"),
-        (switch.Health(primary=None, replica=side(replid=TWO)), {"tags": {"ccr_promoted_from": "eu"}}, "stop"),
-        (switch.Health(primary=None, replica=side(replid=TWO)), journal(), "go"),
-        (switch.Health(primary=None, replica=side(replid=TWO)), journal(old=BORN - 1), "stop"),
-        (switch.Health(primary=None, replica=side(replid=TWO)), journal(new=BORN + 1), "stop"),
+        (Health(primary=side(), replica=side(replid=TWO, replid2=ONE, second_offset=101)), {}, "go"),
+        (Health(primary=side(), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
+        (Health(primary=side(), replica=side(replid=TWO)), {}, "stop"),
+        (Health(primary=None, replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
+        (Health(primary=side(replid=THREE, replid2=ONE), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
+        (Health(primary=side(replid=TWO, replid2=ONE), replica=side(replid=ONE)), {}, "stop"),
+        (Health(primary=None, replica=side(replid=TWO)), tagged(), "go"),
+        (Health(primary=None, replica=side(replid=TWO)), tagged(name="other"), "stop"),
+        (Health(primary=None, replica=side(replid=TWO)), tagged(old=BORN - 1), "stop"),
+        (Health(primary=None, replica=side(replid=TWO)), tagged(new=BORN - 1), "stop"),
+        (Health(primary=None, replica=side(replid=TWO)), {"tags": {"ccr_promoted_from": "eu"}}, "stop"),
+        (Health(primary=None, replica=side(replid=TWO)), journal(), "go"),
+        (Health(primary=None, replica=side(replid=TWO)), journal(old=BORN - 1), "stop"),
+        (Health(primary=None, replica=side(replid=TWO)), journal(new=BORN + 1), "stop"),
     ],
 )
-def test_promoted_already_needs_proof_of_lineage(health: switch.Health, more: dict[str, Any], verdict: str) -> None:
+def test_promoted_already_needs_proof_of_lineage(health: Health, more: dict[str, Any], verdict: str) -> None:
     """Of these very services: others of the same names prove nothing, nor does a cousin's history."""
     assert judged(health, rows=False, **more).verdict == verdict
 
@@ -518,7 +538,7 @@ def test_servers_alone_show_a_promotion_only_where_no_write_can_be_stranded(
 ) -> None:
     """A fork shares the history, and both it and the service that it was made from take writes."""
     replica = side(replid=TWO, replid2=ONE, second_offset=second_offset)
-    finding = judged(switch.Health(primary=side(**primary), replica=replica), rows=False)
+    finding = judged(Health(primary=side(**primary), replica=replica), rows=False)
     assert finding.facts["state"] == state
     assert finding.verdict == ("go" if state == "promoted" else "stop")
     if state == "divided":
@@ -530,7 +550,7 @@ def test_servers_alone_show_a_promotion_only_where_no_write_can_be_stranded(
 @pytest.mark.parametrize("replid2", [ONE, NO_HISTORY])
 def test_a_replica_of_a_closed_primary_is_never_suggested(replid2: str) -> None:
     """Moved from another machine, by a token that may not set tags: nobody here can prove it, and nothing is to be made."""
-    health = switch.Health(primary=None, primary_trouble="refused", replica=side(replid=TWO, replid2=replid2))
+    health = Health(primary=None, primary_trouble="refused", replica=side(replid=TWO, replid2=replid2))
     finding = judged(health, rows=False)
     assert finding.verdict == "stop"
     assert "enable" not in finding.hint
@@ -555,7 +575,7 @@ def test_a_replica_of_a_closed_primary_is_never_suggested(replid2: str) -> None:
 def test_a_slave_without_its_row_is_never_promoted_already(
     primary: ReplicationInfo | None, more: dict[str, Any], state: str
 ) -> None:
-    finding = judged(switch.Health(primary=primary, replica=following()), rows=False, **more)
+    finding = judged(Health(primary=primary, replica=following()), rows=False, **more)
     assert finding.facts["state"] == state
     assert finding.verdict == ("stop" if state == "hidden" else "go")
     assert "promoted from" not in finding.reason
@@ -586,26 +606,26 @@ def test_a_deletion_that_was_just_sent_keeps_its_fence(more: dict[str, Any], dou
     assert (found.state, found.promoted, found.may_be_promoting) == ("following", False, doubt)
 
 
-def test_sides_that_are_swapped_are_never_promoted_already() -> None:
+def test_sides_that_are_swapped_are_never_promoted_already(monkeypatch: pytest.MonkeyPatch) -> None:
     """eu follows us here: switchover was asked for the other way round."""
-    integration, pair = step("integration"), step("pair")
     swapped = (service("eu", service_integrations=[row("us", "eu")]), service("us"))
-    seen = seen_of((integration, models.integrations("[]")), (pair, swapped))
-    want = switch.Asked(project=P, primary="eu", replica="us", max_lag=1000, now=NOW)
-    health = switch.Health(primary=following(), replica=side())
-    finding = switch.may_be_promoted(integration, pair, want).judge(health, seen)
-    assert "already" not in finding.reason
-    assert switch.both_are_there(P, "eu", "us", power_off=False).judge(swapped, Seen()).verdict == "stop"
+    seen = seen_of((step("integration"), models.integrations("[]")), (step("pair"), swapped))
+    monkeypatch.setattr(health_checks, "endpoint", lambda one, _: one.name)
+    monkeypatch.setattr(health_checks, "fetch_replication", {"eu": following(), "us": side()}.get)
+    health = health_of(Setting(now=NOW), seen, "eu", "us")
+    assert health
+    assert health.state is None
+    assert judge_pair(swapped, "eu", "us").verdict == "stop"
 
 
 def test_an_old_primary_is_not_taken_for_the_replica_of_what_was_promoted_from_it() -> None:
     """Nor is it to be opened for being asked: it is said which way round they are."""
     old, new = both({**tagged(), "service_integrations": []})
-    finding = switch.both_are_there(P, "us", "eu", power_off=False).judge((old, new), Seen())
+    finding = judge_pair((old, new), "us", "eu")
     assert finding.verdict == "stop"
     assert "eu is the old primary of us" in finding.reason
     assert "ccr-avn enable us NEW" in finding.hint
-    assert switch.both_are_there(P, "eu", "us", power_off=False).judge((old, new), Seen()).verdict == "go"
+    assert judge_pair((old, new), "eu", "us").verdict == "go"
 
 
 @pytest.mark.parametrize("more", [{}, journal()])
@@ -613,8 +633,7 @@ def test_a_second_recorded_successor_is_refused_whichever_is_named(more: dict[st
     old, new = both({**tagged(), "service_integrations": []})
     two = service("us2", **tagged())
     for name in ("us", "us2"):
-        rule = switch.both_are_there(P, "eu", name, power_off=False, **more)
-        finding = rule.judge((old, new, two), Seen())
+        finding = judge_pair((old, new, two), "eu", name, **more)
         assert finding.verdict == "stop"
         assert "are recorded as promoted from eu" in finding.reason
         assert "ccr-avn verify eu us --level values --unlinked --project p" in finding.hint
@@ -637,29 +656,28 @@ def test_while_a_promotion_may_still_happen_no_sibling_is_promoted(sent: dict[st
     """Its integration is still listed: the deletion may be carried out yet."""
     old, new = both()
     there = (old, new, service("us2", service_integrations=[row("eu", "us2")]))
-    finding = switch.both_are_there(P, "eu", "us2", power_off=False, now=NOW, **sent).judge(there, Seen())
+    finding = judge_pair(there, "eu", "us2", **sent)
     assert finding.verdict == verdict
     if verdict == "stop":
         assert "the promotion of us from eu was sent at" in finding.reason
         assert "ccr-avn switchover eu us --project p" in finding.hint
         assert "ccr-avn gate promoted us --project p" in finding.hint
-    again = switch.both_are_there(P, "eu", "us", power_off=False, now=NOW, **sent)
-    assert again.judge(there, Seen()).verdict == "go", "the same command may be run again"
-
-
-def test_nothing_is_judged_of_a_service_that_is_missing() -> None:
-    assert judged(None).verdict == "go"
+    assert judge_pair(there, "eu", "us", **sent).verdict == "go", "the same command may be run again"
 
 
 @pytest.mark.parametrize(
     ("replica", "verdict"), [(following(offset=99), "wait"), (following(offset=100), "go"), (side(offset=1), "go")]
 )
 def test_caught_up_means_all_of_it(replica: ReplicationInfo, verdict: str) -> None:
-    assert switch.judge_caught_up(replica, 100).verdict == verdict
+    assert pair.judge_caught_up(replica, 100).verdict == verdict
 
 
-def asked(**more: Any) -> FailoverRequest:
-    return FailoverRequest(**{"replica": "us", "setting": Setting(project=P), "allow_data_loss": True, **more})
+def asked(**more: Any) -> Failover:
+    return Failover(**{"replica": "us", "at": Setting(project=P), "allow_data_loss": True, **more})
+
+
+def known(**more: Any) -> LastKnown:
+    return LastKnown(**{"replica": following(), "primary": None, "state": PairState(state="following"), **more})
 
 
 @pytest.mark.parametrize(
@@ -679,30 +697,30 @@ def test_a_failover_needs_whole_data_and_leave_to_lose(
     replica: ReplicationInfo, more: dict[str, Any], verdict: str
 ) -> None:
     """A replica whose first copy is under way is only promoted by force."""
-    finding = judge_loss(asked(**more), LastKnown(replica=replica, primary=None), "eu")
+    finding = judge_loss(asked(**more), known(replica=replica), "eu")
     assert finding.verdict == verdict
     assert finding.hint or verdict != "stop"
 
 
 @pytest.mark.parametrize(
-    ("known", "seconds", "word"),
+    ("looked", "seconds", "word"),
     [
-        (LastKnown(replica=following(last_io_seconds=3), primary=None), 3.0, "frozen"),
-        (LastKnown(replica=following(link_status="down", link_down_seconds=9), primary=None), 9.0, "down_since"),
-        (LastKnown(replica=following(), primary=None, marker_age=4.26), 4.3, "bound"),
-        (LastKnown(replica=following(last_io_seconds=0), primary=None, marker_age=-598.0), None, "from the future"),
-        (LastKnown(replica=side(), primary=None), None, "does not report it"),
+        (known(replica=following(last_io_seconds=3)), 3.0, "frozen"),
+        (known(replica=following(link_status="down", link_down_seconds=9)), 9.0, "down_since"),
+        (known(replica=following(), marker_age=4.26), 4.3, "bound"),
+        (known(replica=following(last_io_seconds=0), marker_age=-598.0), None, "from the future"),
+        (known(replica=side()), None, "does not report it"),
     ],
 )
-def test_the_loss_is_estimated_and_says_how(known: LastKnown, seconds: float | None, word: str) -> None:
-    estimate, how = known.estimate
+def test_the_loss_is_estimated_and_says_how(looked: LastKnown, seconds: float | None, word: str) -> None:
+    estimate, how = looked.estimate
     assert estimate == seconds
     assert word in how
 
 
 def test_the_lag_is_known_when_the_primary_answers() -> None:
-    assert LastKnown(replica=following(offset=70), primary=side()).behind == 30
-    assert LastKnown(replica=following(), primary=None).behind is None
+    assert known(replica=following(offset=70), primary=side()).behind == 30
+    assert known(replica=following()).behind is None
 
 
 def test_syncs_that_begin_again_and_again_are_not_called_the_initial_one() -> None:
@@ -719,12 +737,17 @@ def test_syncs_that_begin_again_and_again_are_not_called_the_initial_one() -> No
 
 def test_writes_that_another_has_paused_are_a_refusal() -> None:
     """Another replica may be being promoted, or a run was interrupted behind its promotion: from here that can't be seen."""
-    health = switch.Health(primary=side(paused_seconds=500.0), replica=following())
-    asked = switch.Asked(project=Project("p"), primary="eu", replica="us", max_lag=1000)
-    found = switch._judge_healthy(health, asked)
+    old, new = both()
+    state = PairState(state="following")
+    health = Health(primary=side(paused_seconds=500.0), replica=following(), state=state)
+    ours = type("Ours", (Journals,), {"may_have_paused": lambda *_: True})()
+    limits = pair.Limits(max_lag=1000)
+    found, mine = (
+        pair.judge_health(Setting(project=P, journals=one), old, new, health, limits) for one in (Journals(), ours)
+    )
     assert (found.verdict, "by no run on this machine" in found.reason) == ("stop", True)
     assert "ccr-avn unfence eu" in found.hint
-    assert switch._judge_healthy(health, replace(asked, may_have_paused=True)).verdict == "go"
+    assert mine.verdict == "go"
 
 
 def test_a_replica_of_a_primary_that_is_closed_is_not_promoted() -> None:

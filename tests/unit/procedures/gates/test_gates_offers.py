@@ -39,11 +39,11 @@ def seen(*there: dict[str, Any]) -> Seen:
 
 
 def sold(wanted: tuple[Order, ...], *there: dict[str, Any]) -> Finding:
-    return offers.are_sold(wanted, PAIR).judge(OFFERS, seen(*there))
+    return offers.are_sold(wanted).judge(OFFERS, seen(*there))
 
 
 def placed(wanted: tuple[Order, ...], *vpcs: models.Vpc) -> Finding:
-    return offers.have_their_vpc(wanted, PAIR).judge(vpcs, seen())
+    return offers.have_their_vpc(wanted).judge(vpcs, seen())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccr_avn.procedures.old_primary import filter_commands
-from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.setting import Setting
 from ccr_avn.sandbox.catalogue import user_config_schema
 from tests.support.avn_parser import read_by_avn
 

@@ -9,27 +9,44 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.cli import failing_over, switchover
-from ccr_avn.cli.promotion_options import Around, carry_out, writing_env
-from ccr_avn.cli.promotion_told import exposure
+from ccr_avn.cli.conduct import How, carry_out, writing_env
 from ccr_avn.errors import CcrError, Interrupted, NotBegun, NotConfirmed, Refused
 from ccr_avn.hooks import Hooks
 from ccr_avn.plan.events import StepDone
 from ccr_avn.plan.model import go
-from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.steps import Setting
-from ccr_avn.procedures.switchover import SwitchoverRequest
-from tests.support.factories import service
+from ccr_avn.procedures.failover import Failover
+from ccr_avn.procedures.gates.pair_state import PairState
+from ccr_avn.procedures.result import exposure
+from ccr_avn.procedures.seen import Health, LastKnown, Seen
+from ccr_avn.procedures.setting import Setting
+from ccr_avn.procedures.switchover import Switchover
+from tests.support.factories import row, service, side
 
 URI = "rediss://default:pw-of-the-tests@eu.example:1234"
 [US] = models.services(json.dumps([service("us", service_uri=URI)]))
+VERB = Switchover(primary="eu", replica="us")
+ROW = json.dumps([row("eu", "us")])
+FOLLOWING = PairState(state="following", row=models.integrations(ROW)[0])
+
+
+def session() -> Any:
+    """One whose run has seen the pair, which is healthy."""
+    seen = Seen()
+    seen.checked = {
+        one.name: one for one in models.services(json.dumps([service("eu"), service("us", service_uri=URI)]))
+    }
+    health = Health(primary=side(), replica=side("slave"), state=FOLLOWING)
+    seen.remember(SimpleNamespace(slug="health"), health)  # type: ignore[arg-type]  # no more of it is looked at
+    return SimpleNamespace(sinks=[], run_id="r", run=SimpleNamespace(seen=seen, changed=False))
+
+
 ACCEPTS = StepDone(at=1.0, slug="accepts-writes", finding=go("a write succeeds"), seconds=0.1, outcome="proven")
 
 
 def test_a_place_that_is_gone_by_then_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "env").mkdir()
     file = tmp_path / "env" / "app.env"
-    sink = writing_env(file, lambda: US)
+    sink = writing_env(file, VERB, session())
     (tmp_path / "env").rmdir()
     sink(ACCEPTS)
     said = capsys.readouterr().err
@@ -40,7 +57,7 @@ def test_a_place_that_is_gone_by_then_is_a_warning(tmp_path: Path, capsys: pytes
 
 def test_it_is_written_the_moment_that_writes_are_accepted(tmp_path: Path) -> None:
     file = tmp_path / "app.env"
-    sink = writing_env(file, lambda: US)
+    sink = writing_env(file, VERB, session())
     sink(StepDone(at=0.5, slug="promote", finding=go("its role is master"), seconds=0.1, outcome="changed"))
     assert not file.exists()
     sink(ACCEPTS)
@@ -77,30 +94,32 @@ def test_on_failure_runs_when_a_run_failed_and_only_then(
             raise how
 
     def perform(confirm: Callable[[Any], None]) -> Any:
-        run = SimpleNamespace(seen=Seen(), changed=False)
+        run = here.run
         end("checks")
         end("checks only")
         confirm(run)
         end("run")
         return run
 
-    move: Any = SimpleNamespace(command="switchover", old=lambda _: "eu", new=lambda _: US, is_due=lambda _: True)
-    session: Any = SimpleNamespace(sinks=[], run_id="r")
-    around = Around(project=None, write_env=None, ask=lambda _: end("question"), checks_only=fails == "checks only")
+    here, how_run = session(), How(json=False, check=fails == "checks only")
     if fails:
         with pytest.raises(type(how)):
-            carry_out(move, session, Hooks(), around, perform)
+            carry_out(VERB, here, how_run, lambda _: end("question"), perform)
     else:
-        carry_out(move, session, Hooks(), around, perform)
+        carry_out(VERB, here, how_run, lambda _: end("question"), perform)
     assert ran == expected
 
 
 def test_what_terraform_and_the_operator_would_undo_is_said_before_the_question() -> None:
-    over = switchover._consequences(SwitchoverRequest(primary="eu", replica="us", setting=Setting(), run="r"))
-    procedure: Any = SimpleNamespace(want=SimpleNamespace(replica="us"), last_known=lambda _: None)
-    run: Any = SimpleNamespace(seen=Seen())
-    said = (over["declared"], failing_over._consequences(run, procedure, "eu")["declared"])
-    for text in (*said, " ".join(one["what"] for one in exposure((), US))):
+    over = VERB.question(session().run.seen)
+    lost = Seen()
+    known = LastKnown(replica=side("slave"), primary=None, state=FOLLOWING)
+    lost.remember(SimpleNamespace(slug="last-known"), known)  # type: ignore[arg-type]  # no more of it is looked at
+    forced = Failover(replica="us").question(lost)
+    assert over
+    assert forced
+    said = (over.consequences["declared"], forced.consequences["declared"])
+    for text in (*said, " ".join(one["what"] for one in exposure(Setting(), US))):
         assert "ip_filter" in text
         assert "tags" in text
         assert "Terraform and the Kubernetes operator" in text

@@ -1,81 +1,60 @@
 """Rules for promoting a replica: is it the right one, is its data complete, may it happen now."""
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from ccr_avn import clock
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded, created, promoted_from, tags
 from ccr_avn.aiven.models import Integration, Service
-from ccr_avn.plan.model import Finding, Gate, Step, go, stop, wait
-from ccr_avn.procedures.gates.drill import Made, is_meant
-from ccr_avn.procedures.gates.links import Rejections, judge_link
-from ccr_avn.procedures.gates.pair_state import PairState, feeding, pair_state
-from ccr_avn.procedures.gates.services import by_name, judge_power, together
+from ccr_avn.plan.model import Finding, go, stop, wait
+from ccr_avn.procedures.gates.drill import is_meant
+from ccr_avn.procedures.gates.links import judge_link
+from ccr_avn.procedures.gates.pair_state import PairState, feeding
+from ccr_avn.procedures.gates.services import judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
 from ccr_avn.procedures.gates.succession import superseded
-from ccr_avn.procedures.seen import Seen
+from ccr_avn.procedures.seen import Health
+from ccr_avn.procedures.setting import Setting
 from ccr_avn.units import clock_time, local_time
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, link_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """Both data planes, as far as they could be asked; ``primary_trouble`` says why not.
+def judge_pair(
+    at: Setting, found: Mapping[str, Service], primary: str, replica: str, *, power_off: bool, drill: str
+) -> Finding:
+    """Both are there, and named the right way round. ``drill``: the temporary replica that is meant, if one is.
 
-    ``primary_hint``: what helps instead of a failover, where the primary is alive or the way to it is at fault.
+    ``power_off``: whether the old primary is to be powered off.
     """
-
-    primary: ReplicationInfo | None
-    replica: ReplicationInfo
-    primary_trouble: str = ""
-    primary_hint: str = ""
-
-
-def both_are_there(
-    project: Project,
-    primary: str,
-    replica: str,
-    *,
-    power_off: bool,
-    recorded: tuple[Recorded, ...] = (),
-    drills: Sequence[Made] = (),
-    drill_service: str = "",
-    now: float = 0.0,
-) -> Gate[tuple[Service, ...]]:
-    """``drills``: what drills of this machine created; ``drill_service``: the one that is meant."""
-
-    def judge(services: tuple[Service, ...], _: Seen) -> Finding:
-        old, new = by_name(services, primary), by_name(services, replica)
-        missing = [name for name, one in ((primary, old), (replica, new)) if one is None]
-        if old is None or new is None:
-            hint = "check the names: avn service list; when PRIMARY is gone: ccr-avn failover REPLICA --allow-data-loss"
-            return stop(f"{' and '.join(missing)} does not exist", hint=hint)
-        findings = [judge_serves(project, new, services, recorded)]
-        if new.source not in (None, primary):
-            hint = f"ccr-avn switchover {new.source} {replica}"
-            findings.append(stop(f"{replica} replicates {new.source}, not {primary}", hint=hint))
-        if new.source:
-            findings.append(judge_serves(project, old, services, recorded))
-        if old.source:
-            meant = f"ccr-avn switchover {replica} {primary}" if old.source == replica else f"ccr-avn status {primary}"
-            findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=meant))
-        if other := is_meant(new, drills, drill_service, f"ccr-avn switchover {primary} {replica}", recorded):
-            findings.append(other)
-        if promoted_from(old, services) == new:
-            return _swapped(primary, replica)
-        if other := superseded(project, old, new, services, recorded, now=now):
-            findings.append(other)
-        if power_off and old.protected:
-            words = avn.service_update(project, primary, "--disable-termination-protection").argv
-            hint = shlex.join(str(word) for word in words)
-            findings.append(stop(f"{primary} is protected against powering off", hint=hint))
-        known = {one.name: created(one) for one in (old, new)}
-        return replace(together(findings), facts={"created": known, "ip_filter": old.user_config.get("ip_filter")})
-
-    return Gate(f"both exist and are running, and {replica} is or was a replica of {primary}", judge)
+    old, new, project = found.get(primary), found.get(replica), at.project
+    services, recorded = tuple(found.values()), at.journals.promotions
+    if old is None or new is None:
+        missing = " and ".join(name for name in (primary, replica) if name not in found)
+        hint = "check the names: avn service list; when PRIMARY is gone: ccr-avn failover REPLICA --allow-data-loss"
+        return stop(f"{missing} does not exist", hint=hint)
+    if promoted_from(old, services) == new:
+        return _swapped(primary, replica)
+    findings = [judge_serves(project, new, services, recorded)]
+    if new.source not in (None, primary):
+        hint = f"ccr-avn switchover {new.source} {replica}"
+        findings.append(stop(f"{replica} replicates {new.source}, not {primary}", hint=hint))
+    if new.source:
+        findings.append(judge_serves(project, old, services, recorded))
+    if old.source:
+        meant = f"ccr-avn switchover {replica} {primary}" if old.source == replica else f"ccr-avn status {primary}"
+        findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=meant))
+    if other := is_meant(new, at.journals.drills, drill, f"ccr-avn switchover {primary} {replica}", recorded):
+        findings.append(other)
+    if other := superseded(project, old, new, services, recorded, now=at.now):
+        findings.append(other)
+    if power_off and old.protected:
+        allow = avn.service_update(project, primary, "--disable-termination-protection").text
+        findings.append(stop(f"{primary} is protected against powering off", hint=allow))
+    known = {one.name: created(one) for one in (old, new)}
+    return replace(together(findings), facts={"created": known, "ip_filter": old.user_config.get("ip_filter")})
 
 
 def _swapped(primary: str, replica: str) -> Finding:
@@ -95,65 +74,41 @@ def judge_serves(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a switchover was asked for, as far as the rules need it. ``recorded``: promotions in this machine's journals."""
+class Limits:
+    """What a switchover accepts of a replica. ``max_lag``: bytes that it may be behind; ``allow_smaller``: less memory than data."""
 
-    project: Project
-    primary: str
-    replica: str
-    max_lag: int  # bytes
+    max_lag: int
     allow_smaller: bool = False
-    rejections: Rejections = field(default_factory=Rejections)
-    recorded: tuple[Recorded, ...] = ()
-    now: float = 0.0  # seconds since 1970
-    may_have_paused: bool = False  # whether a run of this machine on this very pair may have left a write pause
 
 
-def state_of(
-    rows: tuple[Integration, ...], services: tuple[Service, ...], health: Health, want: Asked
-) -> PairState | None:
-    """None: a service is missing, or the primary is itself a replica; another check tells that."""
-    old, new = by_name(services, want.primary), by_name(services, want.replica)
-    if old is None or new is None or old.source:
-        return None
-    return pair_state(rows, old, new, (health.primary, health.replica), want.recorded, now=want.now)
-
-
-def may_be_promoted(
-    rows: Step[tuple[Integration, ...]], services: Step[tuple[Service, ...]], want: Asked
-) -> Gate[Health | None]:
+def judge_health(at: Setting, old: Service, new: Service, health: Health, limits: Limits) -> Finding:
     """Healthy and following; or promoted already, and that from PRIMARY."""
-
-    def judge(health: Health | None, seen: Seen) -> Finding:
-        both = [by_name(seen.of(services), name) for name in (want.primary, want.replica)]
-        found = state_of(seen.of(rows), seen.of(services), health, want) if health else None
-        if health is None or found is None or not both[0] or not both[1]:
-            return go("not checked: see the result for the pair")
-        finding = _judge_state(found, both[0], both[1], health, want)
-        facts = {
-            "state": found.state,
-            "follows": want.primary,
-            "replication_id": health.primary.replid if health.primary else health.replica.replid,
-        }
-        return replace(finding, facts={**finding.facts, **facts})
-
-    return Gate(f"the link is up and at most {want.max_lag} bytes behind", judge)
+    found = health.state
+    if found is None:
+        return go("not checked: see the result for the pair")
+    finding = _judge_state(at, found, old, new, health, limits)
+    facts = {
+        "state": found.state,
+        "follows": old.name,
+        "replication_id": health.primary.replid if health.primary else health.replica.replid,
+    }
+    return replace(finding, facts={**finding.facts, **facts})
 
 
-def _judge_state(found: PairState, old: Service, new: Service, health: Health, want: Asked) -> Finding:
+def _judge_state(at: Setting, found: PairState, old: Service, new: Service, health: Health, limits: Limits) -> Finding:
     link = link_of(health.primary, health.replica)
     if found.state == "following" or link in ("same server", "not a primary"):
-        return _judge_healthy(health, want)
+        return _judge_healthy(at, old.name, new.name, health, limits)
     if found.state == "hidden":
-        return is_hidden(want.replica, want.primary)
+        return is_hidden(new.name, old.name)
     if found.state in ("unrelated", "divided"):
-        return _without_record(found, old, new, health, want.project)
+        return _without_record(found, old, new, health, at.project)
     shown = " and ".join(found.proofs)
-    unfinished = _unfinished(health, want.primary)
+    unfinished = _unfinished(health, old.name)
     if found.state == "promoting":
-        told = f"{want.replica} is being promoted: its integration is deleted, and it is not a master yet; shown by {shown}"
-        return go(told, warnings=unfinished)
-    return go(f"{want.replica} was promoted from {want.primary} already: shown by {shown}", warnings=unfinished)
+        being = f"{new.name} is being promoted: its integration is deleted, and it is not a master yet"
+        return go(f"{being}; shown by {shown}", warnings=unfinished)
+    return go(f"{new.name} was promoted from {old.name} already: shown by {shown}", warnings=unfinished)
 
 
 def _without_record(found: PairState, old: Service, new: Service, health: Health, project: Project) -> Finding:
@@ -220,8 +175,7 @@ def is_hidden(replica: str, primary: str | None) -> Finding:
     )
 
 
-def _judge_healthy(health: Health, want: Asked) -> Finding:
-    primary, replica = want.primary, want.replica
+def _judge_healthy(at: Setting, primary: str, replica: str, health: Health, limits: Limits) -> Finding:
     if health.primary is None:
         return stop(
             f"cannot connect to {primary}",
@@ -234,13 +188,13 @@ def _judge_healthy(health: Health, want: Asked) -> Finding:
     if linked.verdict != "go":
         hint = f"wait for it: ccr-avn verify {primary} {replica} --level link --link-timeout 300"
         findings.append(stop(linked.reason, detail=linked.detail, hint=linked.hint or hint))
-    elif link.lag_bytes > want.max_lag:
+    elif link.lag_bytes > limits.max_lag:
         hint = f"wait until it has caught up, or allow more: --max-lag-bytes {link.lag_bytes}"
-        findings.append(stop(f"{replica} is {link.lag_bytes} bytes behind, more than {want.max_lag}", hint=hint))
-    if health.primary.paused_seconds and not want.may_have_paused:
+        findings.append(stop(f"{replica} is {link.lag_bytes} bytes behind, more than {limits.max_lag}", hint=hint))
+    if health.primary.paused_seconds and not at.journals.may_have_paused(primary, replica):
         findings.append(_is_paused(primary, health.primary.paused_seconds))
-    fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=want.allow_smaller)
-    applied = want.rejections.judge(health.replica, primary, replica)
+    fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=limits.allow_smaller)
+    applied = at.rejections.judge(health.replica, primary, replica)
     return together([*(findings or [linked]), *((fits,) if fits else ()), applied])
 
 
@@ -263,9 +217,6 @@ def judge_caught_up(replica: ReplicationInfo, target: int) -> Finding:
     return go(f"replica offset equals primary offset ({target})", lag_bytes=0)
 
 
-def is_gone(replica: str) -> Gate[tuple[Integration, ...]]:
-    def judge(rows: tuple[Integration, ...], _: Seen) -> Finding:
-        row = feeding(rows, None, replica)
-        return wait(f"integration {row.id} is still listed") if row else go("no read_replica integration is listed")
-
-    return Gate("the read_replica integration is gone", judge)
+def judge_gone(rows: tuple[Integration, ...], replica: str) -> Finding:
+    row = feeding(rows, None, replica)
+    return wait(f"integration {row.id} is still listed") if row else go("no read_replica integration is listed")

@@ -1,0 +1,164 @@
+"""How a field of a command is typed: its help, its rule. The command line is made of these in ``cli/``."""
+
+import math
+import os
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from ccr_avn.errors import UsageError
+from ccr_avn.files import target_of
+
+Rule = Callable[[str, Any], None]
+"""Given the name of the option or argument and its value; raises :class:`UsageError`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opt:
+    """An option, named after its field; or an argument. ``rule``: what a value must be; ``completes``: names of services."""
+
+    help: str
+    metavar: str | None = None
+    names: tuple[str, ...] = ()  # where the name is not that of the field
+    rule: Rule | None = None
+    argument: bool = False
+    completes: bool = False
+
+
+def _spelled(pattern: str, what: str, detail: str, hint: str) -> Rule:
+    def check(where: str, word: str) -> None:
+        if not re.fullmatch(pattern, word):
+            raise UsageError(f"invalid {what} for {where}: {word!r}", detail=detail, hint=hint)
+
+    return check
+
+
+def _number(holds: Callable[[float], bool], detail: str, example: int) -> Rule:
+    def check(option: str, number: float) -> None:
+        if not holds(number):
+            raise UsageError(
+                f"invalid value for {option}: {number:g}", detail=detail, hint=f"for example: {option} {example}"
+            )
+
+    return check
+
+
+def a_file(holds: str, hint: str) -> Rule:
+    """The rule of a file that is read. ``holds``: what is in it; ``hint``: a command, which the file's name follows."""
+
+    def check(option: str, file: Path) -> None:
+        if not file.is_file():
+            command = f"{hint} {shlex.quote(str(file))}"
+            raise UsageError(f"{option}: there is no file {file}", detail=f"it must hold {holds} (PEM)", hint=command)
+
+    return check
+
+
+def _check_directory(option: str, directory: Path) -> None:
+    """What is written there is written late: that it can't be should show before anything is done."""
+    if not directory.exists():
+        why, hint = "there is no such directory", shlex.join(("mkdir", "-p", str(directory)))
+    elif not directory.is_dir():
+        why, hint = "it is not a directory", "choose another"
+    elif not os.access(directory, os.W_OK | os.X_OK):
+        why, hint = "it is not writable for this user", "choose another"
+    else:
+        return
+    raise UsageError(f"{option}: nothing can be written into {directory}", detail=why, hint=hint)
+
+
+def _check_file(option: str, file: Path, *, replaced: bool) -> None:
+    """``replaced``: else it is written to as it is, so it may be a pipe or a device."""
+    if file.is_dir():
+        why = "it is a directory"
+    elif replaced and file.exists() and not file.is_file():
+        why = "it is not a regular file"
+    elif not replaced and file.exists() and not os.access(file, os.W_OK):
+        why = "it is not writable for this user"
+    else:
+        why = ""
+    if why:
+        raise UsageError(f"{option}: {file} can't be written", detail=why, hint="choose another")
+    if replaced or not file.exists():
+        _check_directory(option, target_of(file).parent)
+
+
+a_name = _spelled(
+    r"[a-z][-a-z0-9]{0,63}",  # Aiven's rule
+    "service name",
+    "lower case letters, digits and dashes, starting with a letter, 64 at most",
+    "check it with: avn service list",
+)
+a_word = _spelled(
+    r"[a-z][a-z0-9_-]*",  # clouds and plans: safe in argv and in a pasted shell
+    "value",
+    "lower case letters, digits and dashes, starting with a letter",
+    "see `avn cloud list` for clouds, `avn service plans --cloud CLOUD` for plans",
+)
+a_project = _spelled(
+    r"[a-zA-Z][-a-zA-Z0-9_]{0,62}",
+    "name",
+    "letters, digits and dashes, starting with a letter, 63 at most",
+    "check it with: avn project list",
+)
+not_negative = _number(lambda one: 0 <= one < math.inf, "it must be 0 or more; times are in seconds", 60)
+above_zero = _number(lambda one: 0 < one < math.inf, "it must be above 0; times are in seconds", 60)
+at_least_one = _number(lambda one: one >= 1, "it must be 1 or more", 20)
+a_directory = _check_directory
+a_file_to_replace = partial(_check_file, replaced=True)
+a_file_to_write = partial(_check_file, replaced=False)
+
+
+def flag(name: str, text: str) -> Opt:
+    """One that is given or not. ``text``: its help."""
+    return Opt(help=text, names=(name,))
+
+
+def choice(text: str) -> Opt:
+    """One of the words of a ``Literal``."""
+    return Opt(help=text)
+
+
+def word(metavar: str, text: str, rule: Rule | None = None) -> Opt:
+    """A word, or several where the field is a list."""
+    return Opt(help=text, metavar=metavar, rule=rule)
+
+
+def seconds(text: str, rule: Rule = not_negative) -> Opt:
+    """A time."""
+    return Opt(help=text, metavar="S", rule=rule)
+
+
+def number(text: str) -> Opt:
+    """What is counted from 0."""
+    return Opt(help=text, metavar="N", rule=not_negative)
+
+
+def count(text: str) -> Opt:
+    """What is counted from 1."""
+    return Opt(help=text, metavar="N", rule=at_least_one)
+
+
+def service(metavar: str, text: str) -> Opt:
+    """The argument that names a service."""
+    return Opt(help=text, metavar=metavar, argument=True, completes=True, rule=a_name)
+
+
+Primary = Annotated[str, service("PRIMARY", "The primary: the service that is written to.")]
+Replica = Annotated[str, service("REPLICA", "The read replica.")]
+AllowRejected = Annotated[
+    bool,
+    flag(
+        "--allow-rejected-commands",
+        "Accept a replica that rejected commands of its primary, or lacks keys: what they wrote is missing there.",
+    ),
+]
+LinkTimeout = Annotated[float, seconds("How long to wait for the replication link.")]
+Samples = Annotated[int, count("How many markers (test writes) to send.")]
+PromoteTimeout = Annotated[float, seconds("Time limit for the promotion; writes stay paused meanwhile.", at_least_one)]
+DoubtTimeout = Annotated[float, seconds("How long to wait for an unanswered deletion to take effect.")]
+DrillService = Annotated[str | None, word("NAME", "Promote REPLICA though it is a drill's: its name again.", a_name)]
