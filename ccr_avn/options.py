@@ -108,6 +108,7 @@ a_project = _spelled(
 not_negative = _number(lambda one: 0 <= one < math.inf, "it must be 0 or more; times are in seconds", 60)
 above_zero = _number(lambda one: 0 < one < math.inf, "it must be above 0; times are in seconds", 60)
 at_least_one = _number(lambda one: one >= 1, "it must be 1 or more", 20)
+minutes_above_zero = _number(lambda one: 0 < one < math.inf, "it must be above 0, in minutes", 60)
 a_directory = _check_directory
 a_file_to_replace = partial(_check_file, replaced=True)
 a_file_to_write = partial(_check_file, replaced=False)
@@ -131,6 +132,11 @@ def word(metavar: str, text: str, rule: Rule | None = None) -> Opt:
 def seconds(text: str, rule: Rule = not_negative) -> Opt:
     """A time."""
     return Opt(help=text, metavar="S", rule=rule)
+
+
+def minutes(text: str) -> Opt:
+    """A longer time."""
+    return Opt(help=text, metavar="M", rule=minutes_above_zero)
 
 
 def number(text: str) -> Opt:

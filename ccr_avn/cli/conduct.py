@@ -10,6 +10,7 @@ from ccr_avn.cli.session import Session, show_preview
 from ccr_avn.connection import Connection
 from ccr_avn.errors import CcrError
 from ccr_avn.files import replace_file
+from ccr_avn.history.journal import new_run
 from ccr_avn.hooks import Hooks
 from ccr_avn.output import console
 from ccr_avn.plan import events
@@ -57,12 +58,12 @@ def conduct(
     Raises:
         CcrError: as the run ended.
     """
+    verb = replace(verb, at=replace(verb.at, run=new_run()))
     if how.dry_run:
         show_preview(verb.command, verb.plan(), asking.avn, json=how.json, shown=how.shown)
         return
     found = program()
-    session = Session(verb.command, json=how.json, **verb.facts(), project=verb.at.project.name)
-    verb = replace(verb, at=replace(verb.at, run=session.run_id))
+    session = Session(verb.command, json=how.json, run_id=verb.at.run, **verb.facts(), project=verb.at.project.name)
     run = carry_out(
         verb,
         session,

@@ -34,13 +34,14 @@ class Session:
         json: bool,
         progress: PlainProgress | None = None,
         argv: tuple[str, ...] | None = None,
+        run_id: str = "",
         **facts: Any,
     ) -> None:
         self.command = command
         self.argv = typed.words() if argv is None else argv
         self.json = json
         self.facts = facts
-        self.run_id = new_run()
+        self.run_id = run_id or new_run()
         self.timeline: list[events.Event] = []
         self.journal = Journal(self.run_id)
         self.progress = progress or _progress()
@@ -129,9 +130,8 @@ class Session:
                 self._act(run, verb.ended_by_signal)
         except Exception as error:
             error.changed = run.changed  # type: ignore[attr-defined]  # a bug's exit code must tell it too
-            if isinstance(error, CcrError):
-                with suppress(Exception):  # what ended the run is reported, whatever else can't be
-                    self._explain(verb, run, error)
+            with suppress(Exception):  # what ended the run is reported, whatever else can't be
+                self._explain(verb, run, error)
             with suppress(Interrupted):  # what ended the run is reported, not what came while it was written down
                 self._end(ok=False, changed=run.changed, code=getattr(error, "exit_code", 1), result=_told(error))
             raise
@@ -144,13 +144,19 @@ class Session:
         past, changed = run.past_return, bool(run.changed)
         return Ended(seen=run.seen, timeline=self.timeline, changed=changed, past_return=past, problem=problem, **more)
 
-    def _explain(self, verb: Verb, run: Run, problem: CcrError) -> None:
+    def _explain(self, verb: Verb, run: Run, error: Exception) -> None:
         """Add to an error what the operator must know of the world as it was left."""
-        if isinstance(problem, Locked):  # what another run does is its own to report
+        if isinstance(error, Locked):  # what another run does is its own to report
             return
+        problem = error if isinstance(error, CcrError) else None
         notes, facts = verb.half_way(self.ended(run, problem))
+        if problem is None:  # an internal error has no notes
+            for text in notes:
+                console.warn(text)
+            return
         problem.notes += notes
         problem.result = {**facts, **problem.result}
+        problem.resumable = problem.resumable and verb.resumable
 
     def _act(self, run: Run, ended_by_signal: str) -> None:
         try:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from ccr_avn.history.facts import Assumption
 from ccr_avn.history.story import Story
-from ccr_avn.procedures.gates import assumptions
-from ccr_avn.procedures.temporary_replica import CREATE, TERMINATE
+from ccr_avn.procedures.drill import assumptions
+from ccr_avn.procedures.drill.ours import CREATE, TERMINATE
 from ccr_avn.units import format_duration
 
 RTO = "from the deletion of the integration to the first accepted write"

@@ -12,10 +12,9 @@ from ccr_avn.history.facts import Noted, Result, Started
 from ccr_avn.history.promotions import promotions
 from ccr_avn.history.records import Record, read
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Looked
-from ccr_avn.procedures.gates import drill as rules
-from ccr_avn.procedures.gates.assumptions import UNTRIED
-from ccr_avn.procedures.gates.drill import Made
-from ccr_avn.procedures.temporary_replica import CREATE
+from ccr_avn.procedures.drill import ours as rules
+from ccr_avn.procedures.drill.assumptions import UNTRIED
+from ccr_avn.procedures.drill.ours import CREATE, Made
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service

@@ -2,19 +2,7 @@
 
 from typing import Annotated, Any
 
-<<<<<<< HEAD
-from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError, field_validator
-=======
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-)
->>>>>>> cb17de3 (one class per verb: switchover, failover, verify and enable are their options, plan, question and result; one function runs them)
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ccr_avn.units import format_duration
 
@@ -89,7 +77,7 @@ class Side(Lenient):
 
 class Exposure(Lenient):
     what: str = ""
-    fix: str = Field("", validation_alias=AliasChoices("fix", "mend"))
+    fix: str = ""
 
 
 class Assumption(Lenient):
@@ -131,81 +119,6 @@ class Pair(Lenient):
         return "" if self.outage_ms is None else format_duration(self.outage_ms / 1000)
 
 
-<<<<<<< HEAD
-=======
-class Started(Lenient):
-    """What a run is about, as its first line says."""
-
-    primary: str = ""
-    replica: str = ""
-    project: str = ""
-    avn: str = ""
-    evacuation: str = ""
-    temporary_replica: str = ""
-    replica_plan: str = ""
-    replica_cloud: str = ""
-    level: str = ""
-    pairs: tuple[dict[str, Any], ...] = ()
-
-
-class Noted(Lenient):
-    """The facts of findings that a later run, or a report, asks for. ``created``: seconds since 1970, by name."""
-
-    created: dict[str, int] | int | None = None
-    follows: str = ""
-    replication_id: str = ""
-    ip_filter: Any = None
-    writes_paused_until: Number | None = None
-    lag_bytes: Annotated[int, Field(strict=True)] | None = None
-    ahead_bytes: Annotated[int, Field(strict=True)] | None = None
-    ahead_writes: Annotated[int, Field(strict=True)] | None = None
-    lapsed: bool = False
-    equal_by_value: tuple[str, str, int] | None = None
-    skipped: Any = None
-    gone: Any = None
-
-
-class Exposure(Lenient):
-    what: str = ""
-    fix: str = ""
-
-
-class StillOpen(Lenient):
-    close: str = ""
-
-
-class Estimate(Lenient):
-    seconds: Number | None = None
-    how: str = ""
-
-
-class Markers(Lenient):
-    samples: int | None = None
-    arrived: int | None = None
-    median_ms: Number | None = None
-    maximum_ms: Number | None = None
-
-
-class LinkSeen(Lenient):
-    lag_bytes: int | None = None
-
-
-class Cost(Lenient):
-    usd_an_hour: Number | None = None
-    seconds: Number | None = None
-    estimate_usd: Number | None = None
-
-
-class Assumption(Lenient):
-    name: str = ""
-    what: str = ""
-    outcome: str = ""
-    saw: str = ""
-    otherwise: str = ""
-    critical: bool = False
-
-
->>>>>>> cb17de3 (one class per verb: switchover, failover, verify and enable are their options, plan, question and result; one function runs them)
 class Result(Lenient):
     """What a run said in the end, by whichever command."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ccr_avn.aiven.lineage import Recorded
     from ccr_avn.aiven.models import Service
-    from ccr_avn.procedures.gates.drill import Made
+    from ccr_avn.procedures.drill.ours import Made
     from ccr_avn.procedures.gates.history import Audit
     from ccr_avn.procedures.gates.links import Compared
 
@@ -48,4 +48,4 @@ class JournalsHere(Journals):
     def last_drill(self, primary: str, replica: "Service | None") -> tuple[dict[str, Any] | None, str]:
         found, now = drills.last(primary, self.project), clock.now()
         order = f"--replica-cloud {replica.cloud} --replica-plan {replica.plan}" if replica else "--replica-cloud CLOUD"
-        return found.data(now) if found else None, drills.told_of(primary, found, now, order)
+        return found.as_dict(now) if found else None, drills.describe_last(primary, found, now, order)

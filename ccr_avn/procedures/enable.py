@@ -8,8 +8,8 @@ from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import NotProven
 from ccr_avn.options import LinkTimeout, Primary, Replica, Samples, a_word, choice, flag, seconds, word
 from ccr_avn.plan.model import Finding, Gate, Keep, Later, Plan, Poll, Step, go, stop
+from ccr_avn.procedures.drill.ours import is_lasting
 from ccr_avn.procedures.gates import services
-from ccr_avn.procedures.gates.drill import is_lasting
 from ccr_avn.procedures.gates.offers import Order
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
 from ccr_avn.procedures.proof import databases_step, evidence, link_step, marker_step

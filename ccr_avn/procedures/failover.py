@@ -9,9 +9,9 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
 from ccr_avn.errors import Refused
 from ccr_avn.plan.model import Finding, Gate, Later, Plan, Poll, Probe, Step, go, stop, todo, wait
+from ccr_avn.procedures.drill.ours import is_meant
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair, parity
-from ccr_avn.procedures.gates.drill import is_meant
 from ccr_avn.procedures.gates.history import Expected
 from ccr_avn.procedures.gates.pair_state import feeding
 from ccr_avn.procedures.last_known import look_at_last_known, look_at_primary

@@ -24,7 +24,7 @@ from ccr_avn.valkey.replication import ReplicationInfo
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.lineage import Recorded
-    from ccr_avn.procedures.gates.drill import Made
+    from ccr_avn.procedures.drill.ours import Made
     from ccr_avn.procedures.gates.history import Audit
 
 POLL_INTERVAL = 5.0

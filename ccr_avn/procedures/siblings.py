@@ -11,7 +11,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.background import in_background
 from ccr_avn.errors import CcrError
 from ccr_avn.plan.model import Finding, Gate, Probe, Step, go, stop
-from ccr_avn.procedures.gates.drill import run_of
+from ccr_avn.procedures.drill.ours import run_of
 from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint

@@ -69,6 +69,7 @@ class Verb:
 
     command: ClassVar[str]
     never_suspend: ClassVar[bool] = False  # Ctrl-Z would leave writes paused
+    resumable: ClassVar[bool] = True  # whether the same command, run again, goes on from where it ended
     ended_by_signal: ClassVar[str] = ""  # the step that goes on until Ctrl-C, which is no failure
 
     @property

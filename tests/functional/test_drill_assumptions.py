@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.procedures.gates.assumptions import ASSUMPTIONS
+from ccr_avn.procedures.drill.assumptions import ASSUMPTIONS
 from tests.support.drills import BY_LINK, drilled, outcomes, services
 from tests.support.operator import EU, Ended, Make, Operator
 from tests.support.pairs import paired, uri

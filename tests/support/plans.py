@@ -5,12 +5,11 @@ from typing import Any
 
 from ccr_avn.aiven.avn import Project
 from ccr_avn.plan.model import Plan
-from ccr_avn.procedures.drill import plan_drill
+from ccr_avn.procedures.drill.drill import Drill
 from ccr_avn.procedures.enable import Enable
 from ccr_avn.procedures.failover import Failover
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
-from ccr_avn.procedures.temporary_replica import DrillRequest
 from ccr_avn.procedures.verify import Verify
 
 RUN = "20261125T120000Z-abc123"
@@ -51,13 +50,9 @@ def switching_plans() -> list[Plan]:
 
 
 def drill_plans() -> list[Plan]:
-    wanted = [
-        DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING),
-        DrillRequest(
-            primary="eu", run=RUN, cloud="c", setting=Setting(), level="link", keep=True, replica_args=("-f",)
-        ),
-    ]
-    return [plan_drill(want).plan for want in wanted]
+    at = Setting(project=Project("p"), run=RUN)
+    by_link = Drill(primary="eu", replica_cloud="c", at=Setting(run=RUN), level="link", keep=True, replica_arg=["-f"])
+    return [Drill(primary="eu", replica_cloud="aws-us-east-1", at=at).plan(), by_link.plan()]
 
 
 PLANS = [

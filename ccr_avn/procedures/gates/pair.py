@@ -10,7 +10,7 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded, created, promoted_from, tags
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.plan.model import Finding, go, stop, wait
-from ccr_avn.procedures.gates.drill import is_meant
+from ccr_avn.procedures.drill.ours import is_meant
 from ccr_avn.procedures.gates.links import judge_link
 from ccr_avn.procedures.gates.pair_state import PairState, feeding
 from ccr_avn.procedures.gates.services import judge_power, together

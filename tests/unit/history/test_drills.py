@@ -11,7 +11,7 @@ from ccr_avn.history import drill_page, drills, report, resume
 from ccr_avn.history.records import read
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Event, RunEnded, RunStarted, StepDone
 from ccr_avn.plan.model import Finding
-from ccr_avn.procedures.gates import assumptions
+from ccr_avn.procedures.drill import assumptions
 from tests.support.factories import service
 from tests.unit.history.journals import DELETE, RUN, done, ended, started, story_of, write
 

@@ -14,7 +14,7 @@ from ccr_avn.aiven.program import world_of
 from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import Unreachable
 from ccr_avn.monitoring.collect import ask_by_name, look_at_all
-from ccr_avn.procedures.steps import Setting
+from ccr_avn.procedures.setting import Setting
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.info import fetch_replication

@@ -11,17 +11,19 @@ import pytest
 
 from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
-from ccr_avn.cli.cleaning import Cleaning
-from ccr_avn.cli.drilling import _proven_by
+from ccr_avn.cli.drill_clean import Clean, judged
 from ccr_avn.errors import OutOfTime, Refused
-from ccr_avn.plan.model import Plan, Step
-from ccr_avn.procedures.drill import plan_drill
-from ccr_avn.procedures.enable import EnableRequest, look_at_pair
-from ccr_avn.procedures.gates import assumptions, drill
-from ccr_avn.procedures.gates.drill import Made
+from ccr_avn.plan.events import StepDone
+from ccr_avn.plan.model import Plan, Step, go
+from ccr_avn.procedures.drill import assumptions, ours
+from ccr_avn.procedures.drill.drill import Drill
+from ccr_avn.procedures.drill.ours import Made
+from ccr_avn.procedures.drill.result import proven_by
+from ccr_avn.procedures.enable import Enable
 from ccr_avn.procedures.gates.settings import NOBODY
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.temporary_replica import DrillRequest
+from ccr_avn.procedures.setting import Journals
+from ccr_avn.procedures.verb import Ended
 from ccr_avn.valkey import drill_trials
 from tests.support.factories import row, service
 from tests.support.plans import SETTING
@@ -40,15 +42,26 @@ def found(*rows: dict[str, Any], name: str = NAME, **more: Any) -> models.Servic
     return models.service(json.dumps(told))
 
 
+def plan_of(**more: Any) -> Plan:
+    at = replace(SETTING, run=RUN)
+    return Drill(primary="eu", replica_cloud="aws-us-east-1", at=at, **more).plan()
+
+
+class Noted(Journals):
+    @property
+    def drills(self) -> tuple[Made, ...]:
+        return (MADE,)
+
+
 def test_a_primary_that_does_not_exist_is_not_to_be_created() -> None:
-    plan = plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING)).plan
+    plan = plan_of()
     [primary] = [one for one in plan.checks if one.slug == "primary"]
     finding = primary.gate.judge((), Seen())
     assert (finding.reason, finding.hint) == ("eu does not exist", "check its name and the project: avn service list")
 
 
 def tags_of(run: str, made: models.Service, lasts: float = 3600.0) -> dict[str, str]:
-    return dict(one.split("=", 1) for one in (f"{drill.TAG}={run}", drill.made_tag(run, made, EU, lasts)))
+    return dict(one.split("=", 1) for one in (f"{ours.TAG}={run}", ours.made_tag(run, made, EU, lasts)))
 
 
 TAGS: dict[str, str] = {}
@@ -76,10 +89,10 @@ PRODUCTION = tags_of(RUN, found(name="orders", create_time="2026-01-01T00:00:00Z
         (found(tags={}, create_time=LATER), UNSEEN, "stop"),
         (found(row("other", NAME), tags={}), UNSEEN, "stop"),
         (found(create_time=None), MADE, "stop"),
-        (found(tags={**TAGS, drill.MADE: "1"}), None, "stop"),
-        (found(tags={**TAGS, drill.MADE: str(EPOCH)}), None, "stop"),
-        (found(tags={drill.TAG: RUN}), None, "stop"),
-        (found(tags={**TAGS, drill.TAG: "20261125T120000Z-ffffff"}), None, "stop"),
+        (found(tags={**TAGS, ours.MADE: "1"}), None, "stop"),
+        (found(tags={**TAGS, ours.MADE: str(EPOCH)}), None, "stop"),
+        (found(tags={ours.TAG: RUN}), None, "stop"),
+        (found(tags={**TAGS, ours.TAG: "20261125T120000Z-ffffff"}), None, "stop"),
         (found(tags=OF_ANOTHER_RUN), MADE, "stop"),
         (found(tags={**TAGS, lineage.FROM: "eu", lineage.LINEAGE: f"1-2-{'a' * 40}"}), MADE, "stop"),
         (found(row("eu", NAME), row(NAME, "third")), MADE, "stop"),
@@ -88,7 +101,7 @@ PRODUCTION = tags_of(RUN, found(name="orders", create_time="2026-01-01T00:00:00Z
     ],
 )
 def test_only_what_a_drill_provably_made_is_terminated(there: models.Service, made: Made | None, verdict: str) -> None:
-    finding = drill.judge_ours(there, made, PROJECT)
+    finding = ours.judge_ours(there, made, PROJECT)
     assert finding.verdict == verdict
     assert verdict == "go" or f"terminate {NAME}" in finding.hint
 
@@ -97,23 +110,23 @@ def test_only_what_a_drill_provably_made_is_terminated(there: models.Service, ma
     "copy",
     [
         pytest.param(found(name="orders"), id="its tags were copied to another service"),
-        pytest.param(found(name="orders", tags={**TAGS, drill.MADE: PRODUCTION[drill.MADE]}), id="as old as it"),
+        pytest.param(found(name="orders", tags={**TAGS, ours.MADE: PRODUCTION[ours.MADE]}), id="as old as it"),
         pytest.param(found(create_time=LATER), id="a fork, or a namesake"),
         pytest.param(found(name="renamed"), id="renamed"),
-        pytest.param(found(tags={**TAGS, drill.MADE: f"{EPOCH}-1-0-{'0' * 24}"}), id="typed by hand"),
+        pytest.param(found(tags={**TAGS, ours.MADE: f"{EPOCH}-1-0-{'0' * 24}"}), id="typed by hand"),
     ],
 )
 def test_tags_prove_only_the_service_that_they_were_set_on(copy: models.Service) -> None:
-    assert drill.judge_ours(copy, None, PROJECT).verdict == "stop"
+    assert ours.judge_ours(copy, None, PROJECT).verdict == "stop"
 
 
 def test_of_production_it_is_said_that_no_drill_made_it_and_no_command_is_printed() -> None:
-    finding = drill.judge_ours(found(name="cache-eu", tags={}), None, PROJECT)
+    finding = ours.judge_ours(found(name="cache-eu", tags={}), None, PROJECT)
     assert (finding.verdict, finding.reason, finding.hint) == ("stop", "cache-eu was not created by a drill", "")
 
 
 def test_what_is_protected_is_unprotected_first() -> None:
-    hint = drill.judge_ours(found(termination_protection=True), MADE, PROJECT).hint
+    hint = ours.judge_ours(found(termination_protection=True), MADE, PROJECT).hint
     assert hint.index("--disable-termination-protection") < hint.index(f"terminate {NAME}")
 
 
@@ -129,18 +142,18 @@ def test_what_is_protected_is_unprotected_first() -> None:
     ],
 )
 def test_one_that_may_be_running_or_was_to_be_kept_is_known(lasts: float, made: Made | None, running: bool) -> None:
-    assert bool(drill.still_running(found(tags=tags_of(RUN, found(), lasts)), made)) is running
+    assert bool(ours.still_running(found(tags=tags_of(RUN, found(), lasts)), made)) is running
 
 
 def test_a_drills_service_is_promoted_only_where_its_name_is_repeated() -> None:
-    refused = drill.is_meant(found(), (), "", "ccr-avn switchover eu x")
+    refused = ours.is_meant(found(), (), "", "ccr-avn switchover eu x")
     assert refused is not None
     assert refused.hint.endswith(f"--drill-service {NAME}")
-    assert drill.is_meant(found(), (), NAME, "") is None
-    assert drill.is_meant(found(tags={}), (), "", "") is None
-    assert drill.is_meant(found(tags={}), (MADE,), "", "") is not None
-    assert drill.is_meant(found(tags={}, create_time=LATER), (MADE,), "", "") is None
-    assert drill.is_meant(found(tags={**TAGS, lineage.FROM: "eu"}), (), "", "") is None, "it was, by then"
+    assert ours.is_meant(found(), (), NAME, "") is None
+    assert ours.is_meant(found(tags={}), (), "", "") is None
+    assert ours.is_meant(found(tags={}), (MADE,), "", "") is not None
+    assert ours.is_meant(found(tags={}, create_time=LATER), (MADE,), "", "") is None
+    assert ours.is_meant(found(tags={**TAGS, lineage.FROM: "eu"}), (), "", "") is None, "it was, by then"
 
 
 @pytest.mark.parametrize(
@@ -148,15 +161,15 @@ def test_a_drills_service_is_promoted_only_where_its_name_is_repeated() -> None:
     [
         pytest.param(found(name="r1"), id="copied"),
         pytest.param(found(create_time=LATER), id="a namesake"),
-        pytest.param(found(tags={drill.TAG: RUN}), id="without the proof"),
+        pytest.param(found(tags={ours.TAG: RUN}), id="without the proof"),
     ],
 )
 def test_a_tag_that_does_not_prove_is_nobodys(copy: models.Service) -> None:
     """It is judged, moved and shown as what it is."""
-    assert drill.run_of(found(), ()) == RUN
-    assert drill.run_of(copy, ()) == ""
-    assert drill.run_of(copy, (MADE,)) == (RUN if copy.tags == {drill.TAG: RUN} else ""), "by the journal it is"
-    assert drill.is_meant(copy, (), "", "") is None
+    assert ours.run_of(found(), ()) == RUN
+    assert ours.run_of(copy, ()) == ""
+    assert ours.run_of(copy, (MADE,)) == (RUN if copy.tags == {ours.TAG: RUN} else ""), "by the journal it is"
+    assert ours.is_meant(copy, (), "", "") is None
 
 
 def test_what_was_promoted_for_good_is_no_drills_service_any_more() -> None:
@@ -164,12 +177,12 @@ def test_what_was_promoted_for_good_is_no_drills_service_any_more() -> None:
     tagged = dict(word.split("=") for word in lineage.tags(EU, found(), "a" * 40))
     origin = lineage.Origin(name="eu", old_created=lineage.created(EU), new_created=EPOCH)
     recorded = lineage.Recorded(new=NAME, origin=origin, proven=False)
-    assert drill.run_of(found(tags={**TAGS, **tagged}, **alone), ()) == ""
-    assert drill.run_of(found(**alone), (MADE,), (recorded,)) == ""
-    assert drill.run_of(found(), (MADE,), (recorded,)) == RUN, "the deletion did not act"
+    assert ours.run_of(found(tags={**TAGS, **tagged}, **alone), ()) == ""
+    assert ours.run_of(found(**alone), (MADE,), (recorded,)) == ""
+    assert ours.run_of(found(), (MADE,), (recorded,)) == RUN, "the deletion did not act"
     other = {**tagged, lineage.LINEAGE: f"1-2-{'a' * 40}"}
-    assert drill.run_of(found(tags={**TAGS, **other}, **alone), ()) == RUN, "the tags of another"
-    kept = drill.judge_ours(found(tags={**TAGS, **tagged}, **alone), MADE, PROJECT)
+    assert ours.run_of(found(tags={**TAGS, **other}, **alone), ()) == RUN, "the tags of another"
+    kept = ours.judge_ours(found(tags={**TAGS, **tagged}, **alone), MADE, PROJECT)
     assert (kept.verdict, kept.hint) == ("stop", ""), "it may be production: no command"
 
 
@@ -177,7 +190,8 @@ def test_enable_adopts_no_drills_service() -> None:
     """A cleaning would terminate the replica that was just proven."""
     shared = row("eu", NAME)
     both = (models.service(json.dumps(service("eu", shared))), found(shared))
-    judge = look_at_pair(EnableRequest(primary="eu", replica=NAME, setting=SETTING, drills=(MADE,))).gate.judge
+    [check] = Enable(primary="eu", replica=NAME, at=replace(SETTING, journals=Noted())).plan().checks
+    judge = check.gate.judge
     refused = judge(both, Seen())
     assert refused.verdict == "stop"
     for command in (f"ccr-avn drill --clean --only {NAME}", f"ccr-avn switchover eu {NAME} --drill-service {NAME}"):
@@ -188,15 +202,14 @@ def test_enable_adopts_no_drills_service() -> None:
 
 def test_what_another_run_took_into_use_is_not_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither as found, nor where that happened while the question was open."""
-    cleaning = Cleaning(setting=SETTING, only=None, call_timeout=1.0, yes=True, json=False)
-    for module in ("cli.cleaning", "procedures.temporary_replica"):
+    for module in ("cli.drill_clean", "procedures.drill.temporary_replica"):
         monkeypatch.setattr(f"ccr_avn.{module}.in_use", lambda *_, **__: "")
-    left = cleaning._left(found(), MADE, {})
+    left = judged(SETTING, found(), MADE, {}, asked=False)
     assert left.sure
-    step, seen = cleaning._step(left), Seen()
+    [step], seen = Clean(at=SETTING, only=None, found=(left,)).plan().steps, Seen()
     seen.remember(step, (found(),))
     monkeypatch.setattr("ccr_avn.history.drills.user_of", lambda *_: "run R (enable) on this machine names it")
-    assert not cleaning._left(found(), MADE, {}).sure
+    assert not judged(SETTING, found(), MADE, {}, asked=False).sure
     assert step.guard
     with pytest.raises(Refused, match="is not touched"):
         step.guard(seen)
@@ -204,7 +217,7 @@ def test_what_another_run_took_into_use_is_not_cleaned(monkeypatch: pytest.Monke
 
 def test_a_namesake_is_no_temporary_replica() -> None:
     """Made by somebody else between our check and our creation, which was refused."""
-    plan = plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING)).plan
+    plan = plan_of()
     made = next(step for step in plan.steps if step.slug == "temporary-replica")
     seen = Seen()
     assert made.gate.judge((), seen).verdict == "todo"
@@ -217,15 +230,15 @@ def test_a_namesake_is_no_temporary_replica() -> None:
 
 
 def test_the_name_tells_what_it_is_and_fits() -> None:
-    assert drill.name_of("eu", RUN) == NAME
-    longest = drill.name_of("p" * 64, RUN)
+    assert ours.name_of("eu", RUN) == NAME
+    longest = ours.name_of("p" * 64, RUN)
     assert len(longest) == 64
-    assert drill.NAMED.fullmatch(longest)
+    assert ours.NAMED.fullmatch(longest)
     assert all(len(value) <= 64 for value in tags_of(RUN, found()).values())
 
 
 def test_the_primary_is_named_by_no_change() -> None:
-    plan = plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING)).plan
+    plan = plan_of()
     changes = [step.change.argv for step in plan.steps if step.change and step.change.argv[0] == "avn"]
     assert len(changes) == 6
     assert all(argv[3] != "eu" for argv in changes)
@@ -265,7 +278,7 @@ def test_what_a_filter_that_cuts_makes_harmless_is_not_grave(name: str) -> None:
 
 
 def test_each_that_a_drill_can_try_has_a_step() -> None:
-    plan = plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING)).plan
+    plan = plan_of()
     slugs = {step.slug for step in plan.steps}
     assert {one.name for one in assumptions.ASSUMPTIONS if not one.untried} <= slugs
     assert not {one.name for one in assumptions.ASSUMPTIONS if one.untried} & slugs
@@ -273,10 +286,6 @@ def test_each_that_a_drill_can_try_has_a_step() -> None:
 
 def test_its_epoch_is_that_of_its_creation() -> None:
     assert time.gmtime(EPOCH)[:6] == (2026, 11, 25, 12, 0, 10)
-
-
-def plan_of(**more: Any) -> Plan:
-    return plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING, **more)).plan
 
 
 def step_of(plan: Plan, slug: str) -> Step[Any]:
@@ -332,7 +341,7 @@ def test_a_refusal_is_the_filters_only_where_nothing_else_explains_it(
     plan = plan_of()
     seen = begun(plan)
     if kept:
-        seen.keep("connection-kept", object())
+        seen.remember(step_of(plan, "connection-kept"), object())
     if sent:
         seen.keep("filter-close", sent)
     both = (drill_trials.holds("refused"), drill_trials.holds("cut")) if kept and sent == "answered" else None
@@ -362,11 +371,11 @@ def test_behind_a_creation_that_was_refused_there_is_nothing_to_terminate() -> N
 
 
 def test_a_drill_that_ended_early_is_proven_by_what_it_came_to() -> None:
-    procedure = plan_drill(DrillRequest(primary="eu", run=RUN, cloud="aws-us-east-1", setting=SETTING))
-    seen = Seen()
-    seen.remember(step_of(procedure.plan, "compare"), None)  # asked, and not equal
-    for done, told in (((), "nothing"), (("link",), "link"), (("link", "marker"), "marker")):
-        assert _proven_by(procedure, seen, done) == told
+    drill, seen = Drill(primary="eu", replica_cloud="aws-us-east-1"), Seen()
+    seen.remember(step_of(drill.plan(), "compare"), None)  # asked, and not equal
+    for done, level in (((), "nothing"), (("link",), "link"), (("link", "marker"), "marker")):
+        steps = [StepDone(at=0, slug=slug, finding=go(""), seconds=0, outcome="proven") for slug in done]
+        assert proven_by(drill, Ended(seen=seen, timeline=steps)) == level
 
 
 def test_what_interrupts_a_trial_is_no_finding() -> None:

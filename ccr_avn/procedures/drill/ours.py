@@ -1,26 +1,19 @@
-"""Rules of a drill: may it start, which services are a drill's, and may one be terminated."""
+"""Which services are a drill's, as tags and journals show, and which of them may be terminated."""
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ccr_avn import clock
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.models import Backup, Service
-from ccr_avn.plan.model import Finding, Gate, Sent, go, stop, todo, wait
-from ccr_avn.procedures.gates.services import (
-    PrimaryWish,
-    ReplicaWish,
-    by_name,
-    judge_replica,
-    pair_is_possible,
-    together,
-)
-from ccr_avn.procedures.seen import Seen
+from ccr_avn.aiven.models import Service
+from ccr_avn.plan.model import Finding, Sent, go, stop
 from ccr_avn.units import local_time
-from ccr_avn.valkey.replication import ReplicationInfo
+
+CREATE, TERMINATE = "temporary-replica", "terminate"
+"""The steps that make the temporary replica, and end it."""
 
 TAG = "ccr_drill"
 """The tag that names the run which made a temporary replica."""
@@ -142,76 +135,6 @@ def _temporary(service: Service, run: str, hint: str) -> Finding:
     return stop(told, detail=f"run {run}{made}; it is there to be terminated", hint=hint)
 
 
-def may_begin(project: Project, primary: PrimaryWish, drill: ReplicaWish) -> Gate[tuple[Service, ...]]:
-    """All that can be known of the services before the first change."""
-    possible = pair_is_possible(project, primary, drill)
-
-    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
-        if (there := by_name(found, drill.name)) is not None:
-            return stop(
-                f"the name {drill.name} is taken: a drill creates its own service",
-                detail=f"it is a {there.type} service, {there.state}",
-                hint="leave --name out, or choose another; `ccr-avn drill --clean` lists what drills have left behind",
-            )
-        source = by_name(found, primary.name)
-        if source is None:
-            return stop(f"{primary.name} does not exist", hint="check its name and the project: avn service list")
-        if not source.serving and source.state != "POWEROFF":
-            hint = f"wait for it: avn service wait {primary.name}"
-            return together([possible.judge(found, seen), stop(f"{primary.name} is {source.state}", hint=hint)])
-        return possible.judge(found, seen)
-
-    return Gate(f"{primary.name} is running, can have a replica, and the name {drill.name} is free", judge)
-
-
-def backup_is_there(project: Project, primary: str) -> Gate[tuple[Backup, ...]]:
-    """A drill waits for none: a primary without a backup is no pair that could be drilled."""
-
-    def judge(backups: tuple[Backup, ...], _: Seen) -> Finding:
-        if not backups:
-            return stop(
-                f"{primary} has no backup, and a replica is seeded from one",
-                hint=f"wait for the first, then drill: ccr-avn gate backup {primary} --timeout 3600"
-                + "".join(f" {word}" for word in project.flag),
-            )
-        newest = max(backups, key=lambda one: one.taken)
-        return go(f"{newest.name} taken {newest.taken:%F %T}")
-
-    return Gate("a backup is listed", judge)
-
-
-def answers_as_primary(primary: str) -> Gate[ReplicationInfo]:
-    def judge(side: ReplicationInfo, _: Seen) -> Finding:
-        if side.role != "master":
-            return stop(f"{primary} is not a primary: its role is {side.role}", hint="name the primary of a pair")
-        return go(f"it answers, version {side.version}, {side.keys} keys", version=side.version, keys=side.keys)
-
-    return Gate("it answers as a primary, with its own credentials", judge)
-
-
-def is_made(drill: ReplicaWish, slug: str) -> Gate[tuple[Service, ...]]:
-    """``slug``: the step that makes it. One that is there without our creation is somebody else's, whatever it is."""
-
-    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
-        service, sent = by_name(found, drill.name), seen.result(slug)
-        if service is None and sent is None:
-            finding = judge_replica(found, drill)
-            return finding if finding.verdict == "stop" else todo(f"{drill.name} does not exist")
-        if service is None:
-            return wait("it is not listed yet")
-        if sent != "answered":
-            return stop(
-                f"{drill.name} exists, and nothing shows that this run created it",
-                detail="the creation was not confirmed" if sent else "it was created in the meantime by someone else",
-                hint="it is not touched; `ccr-avn drill --clean` shows what is known about it",
-            )
-        if service.source != drill.primary:
-            return wait(f"it does not follow {drill.primary} yet")
-        return go(f"it is a read replica of {drill.primary}", created=lineage.created(service))
-
-    return Gate(f"{drill.name} exists as a read replica of {drill.primary}", judge)
-
-
 def judge_ours(found: Service, made: Made | None, project: Project) -> Finding:
     """May it be terminated: only what a drill provably made, and what is still the same. Any doubt: it is left.
 
@@ -251,30 +174,6 @@ def still_running(found: Service, made: Made | None) -> str:
     if until and until + CLOCKS > clock.now():
         return f"its drill {found.tags[TAG]} may be running elsewhere, until {local_time(until)}"
     return ""
-
-
-def is_tagged(
-    created: Callable[[Seen], int | None], wanted: Callable[[Seen], str], run: str
-) -> Gate[tuple[Service, ...]]:
-    """``created``: when it was, as first seen; ``wanted``: the tag that proves it."""
-
-    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
-        if not found:
-            return wait("it is not listed")
-        if other := is_another(found[0], created(seen)):
-            return other
-        there = (found[0].tags.get(TAG), f"{MADE}={found[0].tags.get(MADE)}")
-        return go(f"tag {TAG}={run}") if there == (run, wanted(seen)) else todo("not tagged")
-
-    return Gate("its tags name the run that created it, and when", judge)
-
-
-def is_another(found: Service, created: int | None) -> Finding | None:
-    """What to say where it is not the service that this run created."""
-    if created is not None and lineage.created(found) == created:
-        return None
-    hint = f"look at it: avn service get {found.name}"
-    return stop(f"{found.name} is not the service that this drill created", detail="it is not touched", hint=hint)
 
 
 def not_by(found: Service, made: Made) -> str:

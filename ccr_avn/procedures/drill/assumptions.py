@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ccr_avn.plan.model import Finding, Gate, go
-from ccr_avn.procedures.seen import Seen
+from ccr_avn.plan.model import Finding, go
 from ccr_avn.valkey.drill_trials import Outcome, TrialResult
 
 
@@ -83,15 +82,11 @@ UNTRIED: Outcome = "not tested"
 BY_NAME: Mapping[str, Assumption] = {one.name: one for one in ASSUMPTIONS}
 
 
-def is_tried(name: str) -> Gate[TrialResult]:
+def is_tried(name: str, found: TrialResult) -> Finding:
     """Goes on whatever was seen; what does not hold is a warning with what ccr-avn does then."""
-    assumption = BY_NAME[name]
-
-    def judge(found: TrialResult, _: Seen) -> Finding:
-        told = () if found.outcome != "does not hold" else (f"{assumption.what}: does not hold: {found.saw}",)
-        return go(f"{found.outcome}: {found.saw}", warnings=told, assumption=name, outcome=found.outcome, saw=found.saw)
-
-    return Gate(f"tested whether {assumption.what}", judge)
+    what = BY_NAME[name].what
+    warnings = () if found.outcome != "does not hold" else (f"{what}: does not hold: {found.saw}",)
+    return go(f"{found.outcome}: {found.saw}", warnings=warnings, assumption=name, outcome=found.outcome, saw=found.saw)
 
 
 def table(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

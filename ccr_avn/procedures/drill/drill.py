@@ -1,0 +1,273 @@
+"""drill: the whole procedure on a temporary replica of a real primary, which is promoted, examined and terminated."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.models import Service
+from ccr_avn.errors import TimedOut, Unreachable
+from ccr_avn.plan.model import Finding, Gate, Plan, Poll, Probe, Step, go, stop, wait
+from ccr_avn.procedures.drill.options import DrillOptions
+from ccr_avn.procedures.drill.ours import CREATE, terminate_words
+from ccr_avn.procedures.drill.result import cost, costs, left, lines, problem, result
+from ccr_avn.procedures.drill.temporary_replica import (
+    create,
+    look_at_primary,
+    same,
+    see_answers,
+    see_backup,
+    tag,
+    terminate,
+)
+from ccr_avn.procedures.drill.trials import AFTER, BEFORE, server, trials
+from ccr_avn.procedures.promotion import FAST, promote
+from ccr_avn.procedures.seen import Seen
+from ccr_avn.procedures.setting import endpoint
+from ccr_avn.procedures.steps import see_offers, see_vpcs, wait_running
+from ccr_avn.procedures.verb import Ended, Outcome, Question
+from ccr_avn.procedures.verify import Verify
+from ccr_avn.valkey.first_write import accepts_write
+from ccr_avn.valkey.heartbeat import Heartbeat, Received
+from ccr_avn.valkey.replication import ReplicationInfo
+
+MARKERS = "markers-begin"
+
+INTEGRATION = 60.0
+"""Seconds for which the integration of a replica that is linked may stay invisible."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drill(DrillOptions):
+    """Create a temporary replica of PRIMARY, compare it, promote it, test every assumption on it, and terminate it."""
+
+    command: ClassVar[str] = "drill"
+    resumable: ClassVar[bool] = False
+
+    def facts(self) -> dict[str, Any]:
+        names = ("primary", "temporary_replica", "replica_cloud", "replica_plan", "level")
+        return {name: getattr(self, name) for name in names}
+
+    # -- what it does
+
+    def plan(self) -> Plan:
+        """There is a way back from each step, which is to terminate it."""
+        at, name, orders = self.at, self.temporary_replica, (self.order,)
+        verify = Verify(
+            primary=self.primary,
+            replica=name,
+            at=at,
+            level=self.level,
+            samples=self.samples,
+            max_ops=self.max_ops,
+            link_timeout=self.time_limit,
+        )
+        return Plan(
+            f"drill a failover of {self.primary} on the temporary replica {name}",
+            checks=(
+                look_at_primary(self),
+                see_offers(at, orders),
+                see_vpcs(at, orders),
+                see_backup(self),
+                see_answers(self),
+            ),
+            steps=(
+                create(self),
+                tag(self),
+                same(wait_running(at, name, BEFORE, self.time_limit), self),
+                *verify.proof(TimedOut),
+                self._last_known(),
+                same(self._look_at_integration(), self),
+                self._begin_markers(),
+                self._promote(),
+                self._accept_writes(),
+                same(self._look_again(), self),
+                self._accept_writes_anew(),
+                self._see_received(),
+                *trials(self),
+                *(() if self.keep else (terminate(self),)),
+            ),
+        )
+
+    def _last_known(self) -> Step[ReplicationInfo]:
+        """What it must still carry when it is promoted."""
+        name = self.temporary_replica
+        return Step(
+            slug="last-known",
+            purpose=f"read the replication ID of {name}",
+            read=Probe((), lambda seen: self.at.replication(seen, name)),
+            gate=Gate("it answers", lambda side, _: go(f"replication ID {side.replid[:12]}…, offset {side.offset}")),
+        )
+
+    def _look_at_integration(self) -> Step[Service]:
+        """What its promotion deletes, from the same answer that shows when it was created."""
+
+        def judge(found: Service, _: Seen) -> Finding:
+            if found.row is None or found.source != self.primary:
+                return wait(f"no integration with {self.primary} is listed: somebody else may have promoted it")
+            return go(f"integration {found.row.id}") if found.row.active and found.row.id else wait("it is not active")
+
+        name = self.temporary_replica
+        return Step(
+            slug="integration",
+            purpose=f"check that {name} is still the read replica that was created",
+            read=avn.service_get(self.at.project, name),
+            gate=Gate(f"it is a read replica of {self.primary}, created when this run created it", judge),
+            poll=self.at.poll(INTEGRATION, hint=f"look at it: avn service get {name}"),
+        )
+
+    def _begin_markers(self) -> Step[Heartbeat]:
+        """They tell afterwards up to when the temporary replica had everything."""
+
+        def end(seen: Seen) -> None:
+            if beat := seen.answer(MARKERS):
+                beat.stop()
+
+        return Step(
+            slug=MARKERS,
+            purpose=f"write markers to {self.primary} until {self.temporary_replica} is promoted",
+            read=Probe((), lambda seen: Heartbeat(endpoint(seen.service(self.primary), self.at), self.at.run)),
+            gate=Gate("markers are written", lambda _, __: go("markers are written")),
+            writes_keys=True,
+            release=end,
+        )
+
+    def _promote(self) -> Step[ReplicationInfo | None]:
+        """The step of a failover; but a new password is no end."""
+        name = self.temporary_replica
+        shared = promote(
+            self.at,
+            name,
+            limit=self.promote_timeout,
+            doubt_limit=self.doubt_timeout,
+            row=lambda seen: seen.answer("integration").row,
+        )
+
+        def read(seen: Seen) -> ReplicationInfo | None:
+            try:
+                side = self.at.replication(seen, name)
+            except Unreachable as trouble:
+                if trouble.passing or seen.result("promote") is None:
+                    raise
+                return None
+            if side.role == "master":
+                seen.answer(MARKERS).saw_promoted()
+            return side
+
+        def judge(side: ReplicationInfo | None, seen: Seen) -> Finding:
+            if side is None:
+                return go("it refuses its earlier password; the current one is read next")
+            if side.role == "master" and seen.result("promote") is None:
+                hint = f"look at it: avn service integration-list {name}"
+                return stop(f"{name} was promoted by somebody else", hint=hint)
+            return shared.gate.judge(side, seen)
+
+        step: Step[Any] = shared
+        return replace(step, read=Probe((), read), gate=Gate(shared.gate.rule, judge), final=False)
+
+    def _accept_writes(self) -> Step[str]:
+        """A password that is refused ends the waiting: what it is now has to be read first."""
+
+        def read(seen: Seen) -> str:
+            try:
+                return "accepted" if accepts_write(server(self, seen)) else ""
+            except Unreachable as trouble:
+                return "" if trouble.passing else f"it refuses: {trouble.detail or trouble.what}"
+
+        def judge(answer: str, _: Seen) -> Finding:
+            if not answer:
+                return wait("it does not accept writes yet")
+            accepted = answer == "accepted"
+            return go("a write succeeds and can be read back" if accepted else answer, accepted=accepted)
+
+        return Step(
+            slug="accepts-writes",
+            purpose=f"write to {self.temporary_replica} and read it back",
+            read=Probe((), read),
+            gate=Gate("a write succeeds and can be read back", judge),
+            poll=Poll(limit=self.promote_timeout, first=FAST, interval=0.1),
+        )
+
+    def _accept_writes_anew(self) -> Step[str]:
+        """With what the platform shows by now, which may come into force some time later."""
+        first = self._accept_writes()
+
+        def judge(answer: str, seen: Seen) -> Finding:
+            found = first.gate.judge(answer, seen)
+            return found if found.facts.get("accepted") else wait("it does not accept writes yet")
+
+        return replace(
+            first,
+            slug="accepts-writes-anew",
+            purpose=f"write to {self.temporary_replica} with its current password",
+            gate=replace(first.gate, judge=judge),
+            unneeded=lambda seen: "it accepts writes already" if seen.of(first) == "accepted" else "",
+        )
+
+    def _look_again(self) -> Step[Service]:
+        name = self.temporary_replica
+        step = wait_running(self.at, name, AFTER, self.promote_timeout)
+        return replace(step, purpose=f"read how Aiven shows {name} after its promotion")
+
+    def _see_received(self) -> Step[Received]:
+        def read(seen: Seen) -> Received:
+            beat: Heartbeat = seen.answer(MARKERS)
+            found = beat.received(server(self, seen))
+            beat.stop()
+            return found
+
+        def judge(found: Received, _: Seen) -> Finding:
+            if found.bound is None:
+                return go("no marker arrived: there is no bound for what was not received", bound_ms=None)
+            bound = round(found.bound * 1000, 1)
+            what = f"it has marker {found.newest}: all that {self.primary} acknowledged until {bound:g} ms before"
+            return go(f"{what} its promotion was seen", bound_ms=bound, markers=found.sent, newest=found.newest)
+
+        return Step(
+            slug="received",
+            purpose=f"find out what {self.temporary_replica} had received when it was promoted",
+            read=Probe((), read),
+            gate=Gate("the newest marker that arrived is read", judge),
+            optional=True,
+        )
+
+    # -- what is asked
+
+    def question(self, seen: Seen) -> Question:
+        name = self.temporary_replica
+        end = "kept (--keep)" if self.keep else "terminated at the end, however the drill ends"
+        return Question(
+            answer="yes",
+            text="Type yes to begin; anything else stops here, with nothing changed: ",
+            consequences={
+                "made": f"{name}, {self.replica_plan} in {self.replica_cloud}, a read replica of {self.primary}",
+                "costs": costs(self, seen),
+                "then": f"{name} is promoted, examined and {end}",
+                self.primary: "is not changed and keeps serving; markers are written to it, its keys are read",
+            },
+        )
+
+    # -- how it ended
+
+    def half_way(self, ended: Ended) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """How far it had come, and what may be left."""
+        sent = ended.seen.result(CREATE)
+        if not sent:
+            return (), {}
+        found = result(self, ended)
+        return () if sent == "refused" or found["terminated"] else (left(self),), found
+
+    def checked(self, ended: Ended) -> Outcome:
+        name, text = self.temporary_replica, costs(self, ended.seen)
+        found = {
+            "primary": self.primary,
+            "temporary_replica": name,
+            "would_go": True,
+            "cost": cost(self, ended),
+        }
+        return Outcome(result=found, lines=(f"{self.primary}: all pre-checks passed; {name} would be created: {text}",))
+
+    def outcome(self, ended: Ended) -> Outcome:
+        found = result(self, ended)
+        if self.keep:
+            found["terminate"] = terminate_words(self.at.project, self.temporary_replica)
+        return Outcome(result=found, lines=tuple(lines(self, found)), problem=problem(self, found["assumptions"]))

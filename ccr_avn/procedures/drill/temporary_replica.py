@@ -1,0 +1,278 @@
+"""Creates and terminates the temporary replica of a drill."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ccr_avn.aiven import avn, lineage
+from ccr_avn.aiven.models import Backup, Service
+from ccr_avn.errors import Refused, Unreachable
+from ccr_avn.plan.model import Finding, Gate, Later, Poll, Probe, Step, go, stop, todo, wait
+from ccr_avn.procedures.drill import ours
+from ccr_avn.procedures.drill.options import DrillOptions
+from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, Made
+from ccr_avn.procedures.enable import PROOF
+from ccr_avn.procedures.gates.services import PrimaryWish, by_name, judge_replica, pair_is_possible, together
+from ccr_avn.procedures.gates.settings import lets_nobody_in
+from ccr_avn.procedures.seen import Seen
+from ccr_avn.procedures.setting import Setting, endpoint
+from ccr_avn.valkey.drill_trials import strangers
+from ccr_avn.valkey.replication import ReplicationInfo
+
+CLEANING = Poll(limit=120.0, first=0.2, interval=2.0)
+"""How long a termination that was accepted may stay invisible; also when a signal waits for it."""
+
+
+# -- before anything is billed
+
+
+def look_at_primary(want: DrillOptions) -> Step[tuple[Service, ...]]:
+    at, primary, name = want.at, want.primary, want.temporary_replica
+    possible = pair_is_possible(at.project, PrimaryWish(name=primary, type=None, plan=None, cloud=None), want.wish)
+
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
+        if there := by_name(found, name):
+            return stop(
+                f"the name {name} is taken: a drill creates its own service",
+                detail=f"it is a {there.type} service, {there.state}",
+                hint="leave --name out, or choose another; `ccr-avn drill --clean` lists what drills have left behind",
+            )
+        source = by_name(found, primary)
+        if source is None:
+            return stop(f"{primary} does not exist", hint="check its name and the project: avn service list")
+        judged = possible.judge(found, seen)
+        if source.serving or source.state == "POWEROFF":
+            return judged
+        return together([judged, stop(f"{primary} is {source.state}", hint=f"wait for it: avn service wait {primary}")])
+
+    return Step(
+        slug="primary",
+        purpose=f"check that {primary} is running, and that the name {name} is free",
+        read=avn.service_list(at.project, primary, name),
+        gate=Gate(f"{primary} is running, can have a replica, and the name {name} is free", judge),
+    )
+
+
+def see_backup(want: DrillOptions) -> Step[tuple[Backup, ...]]:
+    """A drill waits for none: a primary without a backup is no pair that could be drilled."""
+    primary = want.primary
+
+    def judge(backups: tuple[Backup, ...], _: Seen) -> Finding:
+        if not backups:
+            first = " ".join(("ccr-avn gate backup", primary, "--timeout 3600", *want.at.project.flag))
+            hint = f"wait for the first, then drill: {first}"
+            return stop(f"{primary} has no backup, and a replica is seeded from one", hint=hint)
+        newest = max(backups, key=lambda one: one.taken)
+        return go(f"{newest.name} taken {newest.taken:%F %T}")
+
+    return Step(
+        slug="primary-backup",
+        purpose=f"check that {primary} has a backup: the temporary replica is seeded from it",
+        read=avn.backup_list(want.at.project, primary),
+        gate=Gate("a backup is listed", judge),
+        unneeded=_is_no_primary(want),
+    )
+
+
+def see_answers(want: DrillOptions) -> Step[ReplicationInfo]:
+    """May the token read its password, does it answer."""
+    primary = want.primary
+
+    def judge(side: ReplicationInfo, _: Seen) -> Finding:
+        if side.role != "master":
+            return stop(f"{primary} is not a primary: its role is {side.role}", hint="name the primary of a pair")
+        return go(f"it answers, version {side.version}, {side.keys} keys", version=side.version, keys=side.keys)
+
+    return Step(
+        slug="primary-answers",
+        purpose=f"check that {primary} answers with its own credentials",
+        read=Probe((), lambda seen: want.at.replication(seen, primary)),
+        gate=Gate("it answers as a primary, with its own credentials", judge),
+        unneeded=_is_no_primary(want),
+    )
+
+
+def _is_no_primary(want: DrillOptions) -> Callable[[Seen], str]:
+    """What is refused already has no backup to wait for."""
+
+    def why(seen: Seen) -> str:
+        found = seen.checked.get(want.primary)
+        return f"not checked: {want.primary} is a replica" if found and found.source else ""
+
+    return why
+
+
+# -- from its creation to its end
+
+
+def create(want: DrillOptions) -> Step[tuple[Service, ...]]:
+    at, name, primary = want.at, want.temporary_replica, want.primary
+
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
+        """One that is there without our creation is somebody else's, whatever it is."""
+        service, sent = by_name(found, name), seen.result(CREATE)
+        if service is None and sent is None:
+            finding = judge_replica(found, want.wish)
+            return finding if finding.verdict == "stop" else todo(f"{name} does not exist")
+        if service is None:
+            return wait("it is not listed yet")
+        if sent != "answered":
+            return stop(
+                f"{name} exists, and nothing shows that this run created it",
+                detail="the creation was not confirmed" if sent else "it was created in the meantime by someone else",
+                hint="it is not touched; `ccr-avn drill --clean` shows what is known about it",
+            )
+        if service.source != primary:
+            return wait(f"it does not follow {primary} yet")
+        return go(f"it is a read replica of {primary}", created=lineage.created(service))
+
+    return Step(
+        slug=CREATE,
+        purpose=f"create {name}, a temporary read replica of {primary}",
+        read=avn.service_list(at.project, primary, name),
+        gate=Gate(f"{name} exists as a read replica of {primary}", judge),
+        poll=PROOF,
+        change=avn.service_create(
+            at.project,
+            name,
+            service_type=Later(variable="service_type", fill=lambda seen: seen.service(primary).type),
+            plan=want.replica_plan,
+            cloud=want.replica_cloud,
+            extra=(*avn.read_replica_words(want.flag_of_avn, primary), *want.order.args),
+            hint=f"list the plans there: avn service plans --cloud {want.replica_cloud}",
+        ),
+    )
+
+
+def first_seen(want: DrillOptions, seen: Seen) -> Service | None:
+    """As its creation showed it; None: it never was."""
+    return by_name(seen.answer(CREATE) or (), want.temporary_replica)
+
+
+def another(want: DrillOptions, found: Service, seen: Seen) -> Finding | None:
+    """What to say where a namesake has taken the place of what was created."""
+    first = first_seen(want, seen)
+    created = lineage.created(first) if first else None
+    if created is not None and lineage.created(found) == created:
+        return None
+    hint = f"look at it: avn service get {found.name}"
+    return stop(f"{found.name} is not the service that this drill created", detail="it is not touched", hint=hint)
+
+
+def same(step: Step[Service], want: DrillOptions) -> Step[Service]:
+    """The step, which stops where it is another service."""
+
+    def judge(found: Service, seen: Seen) -> Finding:
+        return another(want, found, seen) or step.gate.judge(found, seen)
+
+    return replace(step, gate=Gate(step.gate.rule, judge))
+
+
+def tag(want: DrillOptions) -> Step[tuple[Service, ...]]:
+    """Right after: `avn service create` can't set tags."""
+    at, name = want.at, want.temporary_replica
+    lasts = 0.0 if want.keep else want.time_limit + CLEANING.limit
+
+    def proof(seen: Seen) -> str:
+        return ours.made_tag(at.run, first_seen(want, seen), seen.checked.get(want.primary), lasts)
+
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
+        if not found:
+            return wait("it is not listed")
+        if other := another(want, found[0], seen):
+            return other
+        there = (found[0].tags.get(ours.TAG), f"{ours.MADE}={found[0].tags.get(ours.MADE)}")
+        return go(f"tag {ours.TAG}={at.run}") if there == (at.run, proof(seen)) else todo("not tagged")
+
+    mark, tail = f"{ours.TAG}={at.run}", Later(variable="drill_made", fill=proof)
+    return Step(
+        slug="tagged",
+        purpose=f"tag {name} with this run",
+        read=avn.service_named(at.project, name),
+        gate=Gate("its tags name the run that created it, and when", judge),
+        poll=Poll(limit=10, first=0.2, interval=1),
+        change=avn.tags_update(at.project, name, mark, tail),
+        optional=True,
+    )
+
+
+def terminate(want: DrillOptions) -> Step[tuple[Service, ...]]:
+    """Only what this run made. It is for every end of the run."""
+    name = want.temporary_replica
+
+    def known(seen: Seen) -> Made:
+        first = first_seen(want, seen)
+        return Made(
+            name=name,
+            primary=want.primary,
+            run=want.at.run,
+            sent=seen.result(CREATE),
+            created=lineage.created(first) if first else None,
+            began=want.at.now,
+            promoted=seen.result("promote") in ("answered", "unanswered"),
+        )
+
+    def absent(seen: Seen) -> Finding:
+        if seen.result(CREATE) == "answered":
+            return wait("it was created, and is not listed")
+        doubt = "its creation was not confirmed, so it may still appear"
+        return go(f"{name} is not there; {doubt}", warnings=(doubt,))
+
+    def nothing_made(seen: Seen) -> str:
+        return "this run created no service" if seen.result(CREATE) in (None, "refused") else ""
+
+    return replace(termination(want.at, name, TERMINATE, known, absent), always=True, unneeded=nothing_made)
+
+
+def termination(
+    at: Setting,
+    name: str,
+    slug: str,
+    known: Callable[[Seen], Made | None],
+    absent: Callable[[Seen], Finding],
+    used: Callable[[Service], str] = lambda _: "",
+) -> Step[tuple[Service, ...]]:
+    """``known``: what shows that a drill made it; ``absent``: what it means that it is not there before it was sent.
+
+    ``used``: which other run needs it; empty: none.
+    """
+
+    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
+        if not found:
+            return go(f"{name} is gone", gone=name) if seen.result(slug) else absent(seen)
+        if seen.result(slug) == "answered":
+            return wait(f"it is still there, {found[0].state}")
+        finding = ours.judge_ours(found[0], known(seen), at.project)
+        return finding if finding.verdict == "stop" else todo(finding.reason)
+
+    def guard(seen: Seen) -> None:
+        [found] = seen.answer(slug)
+        made = known(seen)
+        if why := used(found) or in_use(found, at, promoted=bool(made and made.promoted)):
+            left = ours.not_touched(found, at.project, why)
+            raise Refused(left.reason, detail=left.detail, hint=left.hint)
+
+    return Step(
+        slug=slug,
+        purpose=f"terminate {name}, and check that it is gone",
+        read=avn.service_named(at.project, name),
+        gate=Gate(f"{name} does not exist any more", judge),
+        poll=replace(CLEANING, hint=f"look at it: avn service get {name}"),
+        change=avn.service_terminate(at.project, name, hint="`ccr-avn drill --clean` finds it again"),
+        guard=guard,
+        again=True,
+    )
+
+
+def in_use(found: Service, at: Setting, *, promoted: bool) -> str:
+    """Why it must not be terminated, as its server shows; empty: nobody uses it. ``promoted``: by its own drill."""
+    if found.uri is None and found.state == "REBUILDING":
+        return ""  # it has never been up
+    try:
+        role, clients = strangers(endpoint(found, at), found.usernames)
+    except Unreachable as trouble:
+        if promoted and lets_nobody_in(found):
+            return ""  # the drill has closed it
+        return f"its server can't be asked who uses it: {trouble.what}"
+    if role == "master" and not promoted:
+        return "it was promoted, and nothing shows that its drill did it"
+    return f"connected: {'; '.join(clients[:3])}" if clients else ""
