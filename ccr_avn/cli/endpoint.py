@@ -8,7 +8,7 @@ import typer
 from ccr_avn.aiven.models import User
 from ccr_avn.cli import options
 from ccr_avn.cli.alone import ServiceName
-from ccr_avn.cli.options import Avn, CallTimeout, ProjectName, Route
+from ccr_avn.cli.options import Avn, CallTimeout, ProjectName, Route, flattened
 from ccr_avn.connection import Connection
 from ccr_avn.errors import Refused
 from ccr_avn.output import console
@@ -16,6 +16,7 @@ from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.setting import endpoint as reach
 
 
+@flattened
 def endpoint(
     service: ServiceName,
     project: ProjectName = None,

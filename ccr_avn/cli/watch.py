@@ -12,7 +12,7 @@ import typer
 
 from ccr_avn.aiven.program import default_project
 from ccr_avn.cli import options
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, Replica, Route
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, Replica, Route, flattened
 from ccr_avn.errors import Interrupted, Refused, TimedOut, UsageError
 from ccr_avn.hooks import words
 from ccr_avn.monitoring.loop import Alert, Goal, Platform
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+@flattened
 def watch(
     primary: Primary,
     replica: Replica,
