@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ccr_avn.procedures.drill.ours import TAG, made_tag
 
 from ccr_avn.aiven import models
 from ccr_avn.cli.boundary import run
 from ccr_avn.errors import AvnError
 from ccr_avn.history.drills import Drilled
 from ccr_avn.monitoring.status import CODES
+from ccr_avn.procedures.drill.ours import TAG, made_tag
 from tests.support.factories import row
 from tests.support.monitored import CLOSED, failed_over, linked, made
 
