@@ -38,19 +38,14 @@ def begin(
     call, path = avn.service_list(Project(project)), find_avn(given)
     listing = tuple(path if word == AVN else str(word) for word in call.argv)
     ahead = Ahead(listing, deadline=call_timeout)
-    step = Step(
-        slug="services",
-        purpose="list them",
-        read=call,
-        gate=Gate("they are listed", lambda found, _: go(f"{len(found)} services")),
-        brief=bool(names),
-    )
+    gate: Gate[tuple[Service, ...]] = Gate("they are listed", lambda found, _: go(f"{len(found)} services"))
+    step = Step(slug="services", purpose="list them", read=call, gate=gate, brief=bool(names))
 
     def run_avn(argv: tuple[str, ...], *, deadline: float) -> Answer:
-        told = ahead.run(argv, deadline=deadline)
+        answer = ahead.run(argv, deadline=deadline)
         if argv == listing:
-            heard(told)
-        return told
+            heard(answer)
+        return answer
 
     world = world_of(path, call_timeout=call_timeout, run=run_avn)
     run = Run(Plan("status", (step,), ()), world, events.long_waits(note))

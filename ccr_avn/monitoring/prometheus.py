@@ -78,15 +78,11 @@ def text_of(found: tuple[PairStatus, ...], project: str, *, now: float | None = 
     """As a file for node_exporter. ``now``: seconds since 1970."""
     from prometheus_client import generate_latest
 
-    return generate_latest(registry_of(_points(found, time.time() if now is None else now), project)).decode()
-
-
-def _points(found: tuple[PairStatus, ...], at: float) -> Iterator[Point]:
-    """What is missing comes last: of two words on one series the worse counts."""
-    for one in sorted(found, key=lambda one: bool(one.pair.missing)):
-        yield from _of(one)
-    yield "ccr_status_health", {}, CODES[overall(found)]
-    yield "ccr_status_timestamp_seconds", {}, at
+    # What is missing comes last: of two words on one series the worse counts.
+    points = [point for one in sorted(found, key=lambda one: bool(one.pair.missing)) for point in _of(one)]
+    points.append(("ccr_status_health", {}, CODES[overall(found)]))
+    points.append(("ccr_status_timestamp_seconds", {}, time.time() if now is None else now))
+    return generate_latest(registry_of(points, project)).decode()
 
 
 def _of(one: PairStatus) -> Iterator[Point]:

@@ -1,51 +1,9 @@
 """In a terminal every step is a live line; elsewhere one plain line a change."""
 
-import os
-import pty
-import re
-import select
-import time
-
 from tests.support.drills import BY_LINK, QUICK, primary_at, services
-from tests.support.loaded import BIN
-from tests.support.operator import EU, LIMIT, Make, Operator
+from tests.support.operator import EU, Make, Operator
 from tests.support.pairs import paired
-
-QUESTION = re.compile(rb"anything else (?:stops here|keeps it)")
-
-
-def in_a_terminal(
-    operator: Operator, *words: str, limit: float = LIMIT, early: str = "", answer: str = "", more: tuple[str, ...] = ()
-) -> tuple[int, str]:
-    """Run under a pseudo-terminal of 80 columns; the exit code and all that was shown.
-
-    ``early`` is typed at once, ``answer`` when the question is there, ``more`` when further ones are.
-    """
-    answers = [answer, *more]
-    asked = 0
-    pid, master = pty.fork()
-    if pid == 0:
-        os.execve(
-            str(BIN / "ccr-avn"), ["ccr-avn", *words], {**operator.environment(), "TERM": "xterm", "COLUMNS": "80"}
-        )
-    os.write(master, early.encode())
-    shown = b""
-    until = time.monotonic() + limit
-    while time.monotonic() < until:
-        if not select.select([master], [], [], 1.0)[0]:
-            continue
-        try:
-            piece = os.read(master, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        shown += piece
-        if asked < len(answers) and len(QUESTION.findall(shown)) > asked:
-            os.write(master, answers[asked].encode())
-            asked += 1
-    os.close(master)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
+from tests.support.terminal import in_a_terminal
 
 
 def test_a_terminal_shows_what_is_waited_for_and_how_long_and_what_is_missed(make: Make) -> None:

@@ -2,9 +2,7 @@
 
 import json
 import os
-import pty
 import queue
-import select
 import signal
 import subprocess
 import threading
@@ -21,6 +19,7 @@ from ccr_avn.monitoring.probe import TTL
 from ccr_avn.valkey.marker import WATCH
 from tests.support.operator import Make, Operator
 from tests.support.pairs import add_pairs, linked
+from tests.support.terminal import in_a_terminal
 from tests.support.wait import until
 
 QUICK = {"build_seconds": 0.0, "backup_seconds": 0.0}
@@ -274,43 +273,9 @@ def scraped(url: str) -> list[str]:
         return str(answer.read().decode()).splitlines()
 
 
-def in_a_terminal(operator: Operator, keys: bytes) -> tuple[int, str]:
-    """Watch in a terminal of its own until lag is shown, then type."""
-    leader, follower = pty.openpty()
-    command = ("ccr-avn", "watch", "p0", "r0", *NIMBLE)
-    environment = {**operator.environment(), "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
-    child = subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=follower, env=environment, start_new_session=True
-    )
-    os.close(follower)
-    shown, typed, end = b"", False, time.monotonic() + LIMIT
-    try:
-        while time.monotonic() < end:
-            ready, _, _ = select.select([leader], [], [], 0.2)
-            if ready:
-                try:
-                    more = os.read(leader, 65536)
-                except OSError:  # what a terminal says when nobody is left in it; macOS: nothing
-                    break
-                if not more:
-                    break
-                shown += more
-            if not typed and any(bar.encode() in shown for bar in "▁▂▃▄▅▆▇█"):
-                typed = True
-                if keys == b"\x03":
-                    child.send_signal(signal.SIGINT)
-                else:
-                    os.write(leader, keys)
-        return child.wait(LIMIT), shown.decode(errors="replace")
-    finally:
-        child.kill()
-        child.wait()
-        os.close(leader)
-
-
-@pytest.mark.parametrize(("keys", "code"), [(b"q", 0), (b"\x03", 130)])
-def test_in_a_terminal_it_is_live_and_ends_with_a_summary(pair: Operator, keys: bytes, code: int) -> None:
-    ended, shown = in_a_terminal(pair, keys)
+@pytest.mark.parametrize(("keys", "code"), [("q", 0), ("\x03", 130)])
+def test_in_a_terminal_it_is_live_and_ends_with_a_summary(pair: Operator, keys: str, code: int) -> None:
+    ended, shown = in_a_terminal(pair, "watch", "p0", "r0", *NIMBLE, when="[▁▂▃▄▅▆▇█]", answer=keys)
     assert ended == code, shown[-2000:]
     assert "p0 → r0" in shown
     assert "markers arrived" in shown
