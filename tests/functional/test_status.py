@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.operator import Make, Operator, ended
-from tests.support.pairs import add_pairs, linked
+from tests.support.pairs import add_pairs
 from tests.support.wait import until
 
 QUICK = {"build_seconds": 0.0, "backup_seconds": 0.0}
@@ -42,9 +42,7 @@ def asked(notes: Path) -> int:
 
 
 def test_pairs_well_and_ill(make: Make, tmp_path: Path) -> None:
-    operator = make(**QUICK)
-    add_pairs(operator, 4)
-    linked(operator, 4)
+    operator = add_pairs(make(**QUICK), 4)
     operator.sandbox.platform.create({"service_type": "valkey", "service_name": "alone", "plan": "startup-4"})
     avn, notes = counting_avn(operator, tmp_path)
     servers = operator.sandbox.servers
@@ -73,9 +71,7 @@ def test_pairs_well_and_ill(make: Make, tmp_path: Path) -> None:
 
 
 def test_a_data_plane_that_hangs_costs_its_limit_and_takes_nothing_from_the_others(make: Make) -> None:
-    operator = make(**QUICK)
-    add_pairs(operator, 3)
-    linked(operator, 3)
+    operator = add_pairs(make(**QUICK), 3)
     for name in ("p0", "r0", "r1"):
         operator.sandbox.servers.freeze(name)
     pairs = pairs_of(operator, "--data-timeout", "3")
@@ -85,9 +81,7 @@ def test_a_data_plane_that_hangs_costs_its_limit_and_takes_nothing_from_the_othe
 
 
 def test_after_a_switchover_the_old_primary_is_watched(make: Make) -> None:
-    operator = make(**QUICK)
-    add_pairs(operator, 2)
-    linked(operator, 2)
+    operator = add_pairs(make(**QUICK), 2)
     done = operator.ccr("switchover", "p1", "r1", "--yes")
     assert done.code == 0, done.err
     lost = operator.ccr("status", "--exit-code")
@@ -103,9 +97,7 @@ def test_after_a_switchover_the_old_primary_is_watched(make: Make) -> None:
 
 
 def test_nagios(make: Make) -> None:
-    operator = make(**QUICK)
-    add_pairs(operator, 1)
-    linked(operator, 1)
+    operator = add_pairs(make(**QUICK), 1)
     fine = operator.ccr("status", "--format", "nagios", "r0")
     assert fine.code == 0, fine.out
     assert fine.out.count("\n") == 1
@@ -118,9 +110,7 @@ def test_nagios(make: Make) -> None:
 
 
 def test_prometheus_into_a_file(make: Make, tmp_path: Path) -> None:
-    operator = make(**QUICK)
-    add_pairs(operator, 1)
-    linked(operator, 1)
+    operator = add_pairs(make(**QUICK), 1)
     target = tmp_path / "ccr.prom"
     done = operator.ccr("status", "--format", "prometheus", "--output", str(target))
     assert (done.code, done.out) == (0, ""), done.err
@@ -133,9 +123,7 @@ def test_prometheus_into_a_file(make: Make, tmp_path: Path) -> None:
 
 
 def test_tls_is_verified(make: Make, tls_options: dict[str, Path], tmp_path: Path) -> None:
-    operator = make(**QUICK, **tls_options)
-    add_pairs(operator, 2)
-    linked(operator, 2)
+    operator = add_pairs(make(**QUICK, **tls_options), 2)
     untrusted = operator.ccr("status", "--format", "nagios", *PATIENT)
     assert untrusted.code == 3, "that is our configuration, not the pair"
     assert "not trusted here" in untrusted.out
@@ -148,9 +136,7 @@ def test_tls_is_verified(make: Make, tls_options: dict[str, Path], tmp_path: Pat
 
 
 def test_passwords_that_are_not_shown_or_not_in_force(make: Make) -> None:
-    operator = make(**QUICK)
-    add_pairs(operator, 1)
-    linked(operator, 1)
+    operator = add_pairs(make(**QUICK), 1)
     service = operator.sandbox.platform.services["r0"]
     service.password = "AVNS_not-in-force"
     done = operator.ccr("status", "--format", "nagios", *PATIENT)
@@ -162,9 +148,7 @@ def test_passwords_that_are_not_shown_or_not_in_force(make: Make) -> None:
 @pytest.mark.slow
 def test_a_hundred_pairs_take_one_avn(make: Make, tmp_path: Path) -> None:
     """How long they take is measured by scripts/bench, never by a test."""
-    operator = make(**QUICK)
-    add_pairs(operator, 100)
-    linked(operator, 100)
+    operator = add_pairs(make(**QUICK), 100)
     avn, notes = counting_avn(operator, tmp_path)
     done = operator.ccr("status", "--format", "nagios", "--avn", avn, "--data-timeout", "20")
     assert done.out.startswith("CCR OK - 100 pairs OK")
@@ -194,9 +178,7 @@ def test_its_time_limit_and_a_sigterm_end_it_as_unknown_with_the_avn_that_it_sta
 
 
 def test_after_an_interrupted_promotion_nothing_is_ok(make: Make) -> None:
-    operator = make(**QUICK)
-    add_pairs(operator, 2)
-    linked(operator, 2)
+    operator = add_pairs(make(**QUICK), 2)
     operator.sandbox.faults.add(kind="hang-after", method="DELETE", path="/integration/")
     child = operator.start_anew("ccr-avn", "switchover", "p0", "r0", "--yes")
     until(lambda: "r0" not in str(operator.sandbox.platform.rows), "the promotion")

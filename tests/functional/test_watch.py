@@ -18,7 +18,7 @@ import pytest
 from ccr_avn.monitoring.probe import TTL
 from ccr_avn.valkey.marker import WATCH
 from tests.support.operator import Make, Operator
-from tests.support.pairs import add_pairs, linked
+from tests.support.pairs import add_pairs
 from tests.support.terminal import in_a_terminal
 from tests.support.wait import until
 
@@ -112,10 +112,7 @@ def watching(operator: Operator, *words: str, **environment: str) -> Iterator[Ru
 
 @pytest.fixture
 def pair(make: Make) -> Operator:
-    operator = make(**QUICK)
-    add_pairs(operator, 1)
-    linked(operator, 1)
-    return operator
+    return add_pairs(make(**QUICK), 1)
 
 
 def marker(operator: Operator) -> tuple[int, int]:
@@ -215,9 +212,7 @@ def test_it_is_a_gate_for_scripts(pair: Operator) -> None:
 
 
 def test_with_tls(make: Make, tls_options: dict[str, Path]) -> None:
-    operator = make(**QUICK, **tls_options)
-    add_pairs(operator, 1)
-    linked(operator, 1)
+    operator = add_pairs(make(**QUICK, **tls_options), 1)
     with watching(operator, *NIMBLE, "--ca-file", str(tls_options["tls_ca"])) as running:
         running.fine()
         with operator.sandbox.servers.admin("p0") as client:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tests.support.operator import EU, Operator
-from tests.support.pairs import add_pairs, linked
+from tests.support.pairs import add_pairs
 
 GO = ("evacuate", EU, "--yes", "--poll-interval", "0.5", "--json")
 
@@ -12,7 +12,6 @@ GO = ("evacuate", EU, "--yes", "--poll-interval", "0.5", "--json")
 def pairs(operator: Operator, count: int) -> list[str]:
     """Pairs p0/r0, p1/r1, …, linked."""
     add_pairs(operator, count)
-    linked(operator, count)
     return [f"p{number}/r{number}" for number in range(count)]
 
 

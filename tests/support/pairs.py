@@ -18,10 +18,13 @@ def paired(operator: Operator, primary: str = "eu", replica: str = "us") -> Oper
     return operator
 
 
-def add_pairs(operator: Operator, count: int) -> None:
-    """Pairs p0/r0, p1/r1, …"""
+def add_pairs(operator: Operator, count: int) -> Operator:
+    """Pairs p0/r0, p1/r1, … whose replicas follow."""
     for number in range(count):
         add_pair(operator, f"p{number}", f"r{number}")
+    for number in range(count):
+        follows(operator, f"r{number}")
+    return operator
 
 
 def add_pair(operator: Operator, primary: str, replica: str, plan: str = "startup-4") -> None:
@@ -39,12 +42,6 @@ def add_service(operator: Operator, name: str, plan: str, cloud: str, source: st
         platform.create({**body, "service_integrations": integrations})
     finally:
         platform.options = options
-
-
-def linked(operator: Operator, count: int) -> None:
-    """Wait until the replicas r0, r1, … follow."""
-    for number in range(count):
-        follows(operator, f"r{number}")
 
 
 def follows(operator: Operator, replica: str) -> None:
