@@ -21,17 +21,7 @@ from typing import Literal, TextIO
 
 from ccr_avn import clock
 from ccr_avn.errors import UsageError
-from ccr_avn.valkey.compare import (
-    CompareRequest,
-    Comparison,
-    Counts,
-    Difference,
-    Kind,
-    Progress,
-    Verdict,
-    brief,
-    escaped,
-)
+from ccr_avn.valkey.compare import CompareRequest, Comparison, Counts, Difference, Kind, Progress, brief, escaped
 from ccr_avn.valkey.compare.link import LinkMonitor
 from ccr_avn.valkey.compare.recheck import GROUP, Recheck, Traits, differing
 from ccr_avn.valkey.compare.scan import BATCH, Batch, Unit, batches, survey
@@ -132,15 +122,16 @@ def run(request: CompareRequest, progress: Callable[[Progress], None]) -> Compar
         link = stack.enter_context(closing(LinkMonitor(request))) if request.require_link else None
         tally = Tally(request, units, stack)
         size = max(5, min(BATCH, request.max_operations // 20 or BATCH))
-        alone = request.jobs < 2 or request.sample is not None or sum(unit.keys for unit in units) < FEW_KEYS
-        tally.expected_rate = _expected_rate(request, sides, size * (1 if alone else request.jobs))
+        few = request.sample is not None or sum(unit.keys for unit in units) < FEW_KEYS
+        jobs = 1 if few else request.jobs
+        tally.expected_rate = _expected_rate(request, sides, size * jobs)
 
         def tick(phase: Literal["scan", "round"] = "scan", *, now: bool = False) -> None:
             progress(tally.progress(phase, link.read(now=now) if link else None))
 
         tick(now=True)
         todo = batches(sides, units, request, size)
-        several = None if alone else stack.enter_context(closing(_on_several(request, pace, traits, todo)))
+        several = stack.enter_context(closing(_on_several(request, pace, traits, todo))) if jobs > 1 else None
         for compared in several or (compare_batch(sides, traits, one) for one in todo):
             tally.add(*compared)
             tick()
@@ -183,9 +174,7 @@ class Tally:
         """Raises: UsageError."""
         self._request, self._began, self.expected_rate = request, clock.monotonic(), 0.0
         most = request.sample or sys.maxsize
-        self._expected = [
-            min(most, sum(unit.keys for unit in units if unit.on_primary is side)) for side in (True, False)
-        ]
+        self._expected = [min(most, sum(one.keys for one in units if one.on_primary is side)) for side in (True, False)]
         self._keys = Counter[bool]()
         self.suspects, self.notes = Suspects(), Notes()
         self._kinds, self._examples = Counter[str](), list[Difference]()
@@ -234,9 +223,9 @@ class Tally:
     def result(self, trouble: str | None) -> Comparison:
         seconds, counts = clock.monotonic() - self._began, Counts(**self._kinds)
         too_many = self._in_flight > max(FEW_IN_FLIGHT, self._keys[True] // 1000)
-        unproven: Verdict = "inconclusive" if trouble or self.notes.unreadable or too_many else "equal"
+        unproven = trouble or self.notes.unreadable or too_many
         return Comparison(
-            verdict="different" if counts.total else unproven,
+            verdict="different" if counts.total else "inconclusive" if unproven else "equal",
             level=self._request.level,
             keys=self._keys[True],
             replica_keys=self._keys[False],

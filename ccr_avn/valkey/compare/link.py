@@ -8,7 +8,7 @@ from valkey.exceptions import ResponseError
 from ccr_avn import clock
 from ccr_avn.valkey.compare import CompareRequest
 from ccr_avn.valkey.compare.sides import PATIENCE
-from ccr_avn.valkey.connect import Endpoint, connect, explained
+from ccr_avn.valkey.connect import connect, explained
 from ccr_avn.valkey.info import read_replication
 from ccr_avn.valkey.replication import ReplicationInfo, link_of
 
@@ -20,37 +20,34 @@ class LinkMonitor:
 
     def __init__(self, request: CompareRequest) -> None:
         """Raises: Unreachable."""
-        self._sides = [
-            (end, connect(end, name="ccr-avn:verify", timeout=PATIENCE * end.timeout))
-            for end in (request.primary, request.replica)
-        ]
-        self._first: tuple[ReplicationInfo, ReplicationInfo] | None = None
+        self._ends = (request.primary, request.replica)
+        self._clients = [connect(end, name="ccr-avn:verify", timeout=PATIENCE * end.timeout) for end in self._ends]
+        self._first: tuple[ReplicationInfo, ...] = ()
         self._followers: frozenset[str] = frozenset()
         self._looked = 0.0
         self.trouble: str | None = None
 
     def close(self) -> None:
-        for _, client in self._sides:
+        for client in self._clients:
             client.close()
 
     def read(self, *, now: bool = False) -> str | None:
-        """Look if it is time to.
-
-        Raises:
-            Unreachable: a side can't be asked any more.
-        """
+        """Look if it is time to. Raises: Unreachable: a side can't be asked any more."""
         if self.trouble or (not now and clock.monotonic() - self._looked < LOOK_EVERY):
             return self.trouble
-        primary, replica = (_replication(*side) for side in self._sides)
-        followers = _followers(self._sides[0][1])
-        if self._first is None:
+        sides = []
+        for end, client in zip(self._ends, self._clients, strict=True):
+            with explained(end):
+                sides.append(read_replication(client, end.service))
+        (primary, replica), followers = sides, _followers(self._clients[0])
+        if not self._first:
             self._first, self._followers = (primary, replica), followers
         self.trouble = self._judge(primary, replica, followers)
         self._looked = clock.monotonic()
         return self.trouble
 
     def _judge(self, primary: ReplicationInfo, replica: ReplicationInfo, followers: frozenset[str]) -> str | None:
-        mine, theirs = (end.service for end, _ in self._sides)
+        mine, theirs = (end.service for end in self._ends)
         before = self._first or (primary, replica)
         link = link_of(primary, replica)
         if link == "no primary":
@@ -64,11 +61,6 @@ class LinkMonitor:
         if len(self._followers) == 1 and not self._followers <= followers:
             return f"the link from {mine} to {theirs} dropped in the meantime"  # and came back between two looks
         return None
-
-
-def _replication(end: Endpoint, client: Valkey) -> ReplicationInfo:
-    with explained(end):
-        return read_replication(client, end.service)
 
 
 def _followers(client: Valkey) -> frozenset[str]:

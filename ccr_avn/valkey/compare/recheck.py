@@ -47,9 +47,8 @@ def differing(sides: Sides, traits: Traits, database: int, keys: list[bytes], no
     found: dict[bytes, Kind] = {}
     late: list[bytes] = []
     there: dict[bytes, bytes] = {}
-    for key, one, other, ends, others_end in zip(
-        keys, mine, theirs, mine[len(keys) :], theirs[len(keys) :], strict=False
-    ):
+    asked = zip(keys, mine, theirs, mine[len(keys) :], theirs[len(keys) :], strict=False)
+    for key, one, other, ends, others_end in asked:
         if refusal := next((each for each in (one, other, ends, others_end) if isinstance(each, Exception)), None):
             notes.refused(refusal)
         elif one == other:

@@ -40,12 +40,8 @@ def survey(sides: Sides, request: CompareRequest) -> tuple[tuple[Unit, ...], Tra
         if number in side
     ]
     marks = ("keys_with_volatile_items", "subexpiry")  # Valkey's and Redis's word for hashes whose fields expire
-    volatile = {
-        number
-        for side in (mine, theirs)
-        for number, facts in side.items()
-        if any(facts.get(mark, "0") != "0" for mark in marks)
-    }
+    every = [*mine.items(), *theirs.items()]
+    volatile = {number for number, facts in every if any(facts.get(mark, "0") != "0" for mark in marks)}
     one, other, _ = sides.both(("PEXPIRETIME", "ccr-avn:none"))
     exact = all(isinstance(reply, int) for reply in (*one, *other))
     return tuple(units), Traits(level=request.level, exact=exact, volatile=frozenset(volatile))

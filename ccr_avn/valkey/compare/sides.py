@@ -80,11 +80,8 @@ class Side:
             return
         (answer,) = self.ask(("SELECT", str(database)))
         if isinstance(answer, Exception):
-            raise refused(
-                f"{self.endpoint.service}: database {database} can't be used",
-                answer,
-                "exclude it: give --db N for each of the others; a database that only one side has can't be equal",
-            )
+            hint = "exclude it: give --db N for each of the others; a database that only one side has can't be equal"
+            raise refused(f"{self.endpoint.service}: database {database} can't be used", answer, hint)
         self._database = database
 
     def ask(self, *commands: Command) -> list[Any]:
@@ -175,13 +172,11 @@ class Sides:
     def catch_up(self, limit: float = CATCH_UP_LIMIT) -> Caught:
         """Wait until the replica has applied all that the primary has now. ``limit``: seconds."""
         mine = info(self.primary, "replication")
-        return poll(
-            lambda: _caught(mine, info(self.replica, "replication")),
-            lambda found: found is not Caught.BEHIND,
-            within=limit,
-            first=0.001,
-            longest=0.001,
-        )
+
+        def look() -> Caught:
+            return _caught(mine, info(self.replica, "replication"))
+
+        return poll(look, lambda found: found is not Caught.BEHIND, within=limit, first=0.001, longest=0.001)
 
 
 def pack(commands: Sequence[Command]) -> bytes:

@@ -130,11 +130,8 @@ def _differ(
         return None if one == other or same_hyperloglog(one[0], other[0]) else "value"
     volatile = volatile and of_type == b"hash"
     if one != other and canonical(of_type, one) != canonical(of_type, other):
-        return (
-            None
-            if volatile and _only_ran_out(sides, key, *(dict(_pairs(each[0])) for each in (one, other)))
-            else "value"
-        )
+        ran_out = volatile and _only_ran_out(sides, key, dict(_pairs(one[0])), dict(_pairs(other[0])))
+        return None if ran_out else "value"
     if of_type == b"stream":
         return None if _same_pending(sides, key, one[1]) else "value"
     return "expiry" if volatile and not _expire_alike(sides, key, one[0][::2]) else None
@@ -163,10 +160,8 @@ def _pairs(flat: list[Any]) -> Iterable[tuple[Any, Any]]:
 
 def _stream(replies: list[Any]) -> tuple[Any, ...]:
     """Of XINFO STREAM and XINFO GROUPS: the rest is about memory and statistics, or isn't replicated (measured)."""
-    facts = dict(_pairs(replies[0]))
-    groups = sorted(
-        [dict(_pairs(row))[name] for name in (b"name", b"pending", b"last-delivered-id")] for row in replies[1]
-    )
+    facts, names = dict(_pairs(replies[0])), (b"name", b"pending", b"last-delivered-id")
+    groups = sorted([dict(_pairs(row))[name] for name in names] for row in replies[1])
     return facts[b"length"], facts[b"last-generated-id"], groups
 
 
