@@ -47,8 +47,8 @@ class Repeated:
     def _go_on(self) -> None:
         while True:
             clock.wait(self._woken, self._pause())
+            self._woken.clear()  # before the look at the other: whoever stops it sets that first
             if self._stopped:
                 return
-            self._woken.clear()
             with suppress(Exception):
                 self._work()

@@ -22,16 +22,16 @@ from ccr_avn.valkey.diagnose import UNUSABLE, Admission, admission_after, explai
 from ccr_avn.valkey.dial import dial, remaining
 from ccr_avn.valkey.endpoint import Endpoint, settings
 
-__all__ = ["Client", "Endpoint", "Line", "admission", "connect", "explained", "settings"]
+__all__ = ["Client", "Endpoint", "TimedConnection", "admission", "connect", "explained", "settings"]
 
 
-class _Kept:
+class _ClosedByHand:
     """Whoever makes one closes it: a signal that arrived in valkey-py's own ``__del__`` would be lost."""
 
     __del__ = int
 
 
-class _Parser(_Kept, _LibvalkeyParser):
+class _Parser(_ClosedByHand, _LibvalkeyParser):
     """Gives up at ``until``, on the monotonic clock, however slowly it is fed."""
 
     until = math.inf
@@ -42,15 +42,15 @@ class _Parser(_Kept, _LibvalkeyParser):
         return super().read_from_socket(*asked, **other)  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
 
 
-class Line(_Kept, valkey.Connection):
+class TimedConnection(_ClosedByHand, valkey.Connection):
     """One connection. ``limit``: seconds for a command with its replies, and with connecting where it is made for that;
     ``until``: on the monotonic clock, for all of them."""
 
     def __init__(self, *, endpoint: Endpoint, limit: float = math.inf, until: float = math.inf, **more: Any) -> None:
         self._endpoint, self._limit, self._until = endpoint, limit, until
         self._greeting = self._new = False  # it is being made; nothing but the greeting has been sent
-        common: dict[str, Any] = {"socket_timeout": endpoint.timeout, "lib_name": None, "lib_version": None}
-        super().__init__(**settings(endpoint), **common, parser_class=_Parser, **more)  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
+        more |= {"socket_timeout": endpoint.timeout, "lib_name": None, "lib_version": None, "parser_class": _Parser}
+        super().__init__(**settings(endpoint), **more)  # type: ignore[no-untyped-call]  # valkey-py has no annotation there
 
     def connect(self) -> None:
         if self._sock is None:
@@ -77,7 +77,7 @@ class Line(_Kept, valkey.Connection):
         return dial((self.host, self.port), self._parser.until, context)
 
 
-class _Strict(_Kept):
+class _Strict(_ClosedByHand):
     def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
         try:
             return super().parse_response(connection, command_name, **options)  # type: ignore[misc]  # of whom it is mixed into
@@ -91,7 +91,7 @@ class _Pipeline(_Strict, Pipeline):
 
 
 class Client(_Strict, valkey.Valkey):
-    """valkey-py's, with a :class:`Line` of its own."""
+    """valkey-py's, with a :class:`TimedConnection` of its own."""
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
         made: Any = _Pipeline
@@ -108,7 +108,7 @@ def connect(endpoint: Endpoint, *, name: str = "ccr-avn", timeout: float | None 
     Raises: Unreachable: with what it looks like, and what to do.
     """
     pool = valkey.ConnectionPool(
-        connection_class=Line,
+        connection_class=TimedConnection,
         max_connections=1,
         endpoint=endpoint,
         limit=timeout or endpoint.timeout,
@@ -129,7 +129,7 @@ def connect(endpoint: Endpoint, *, name: str = "ccr-avn", timeout: float | None 
 
 
 def admission(endpoint: Endpoint, *, timeout: float = 2.0) -> Admission:
-    """Whether a new connection is let in just now, even if its password is then refused. ``timeout``: seconds."""
+    """Whether a new connection is accepted just now, even if its password is then refused. ``timeout``: seconds."""
     try:
         connect(endpoint, name="ccr-avn:look", timeout=timeout).close()
     except Unreachable as trouble:

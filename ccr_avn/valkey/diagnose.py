@@ -27,7 +27,7 @@ OF_THIS_MACHINE = frozenset(
 
 
 class Answered(Unreachable):
-    """It can't be used, but something is there that lets clients in: it answered with a refusal."""
+    """It can't be used, but something is there that accepts clients: it answered with a refusal."""
 
 
 class OutOfReach(Unreachable):
@@ -82,7 +82,7 @@ expired|not yet valid | its certificate is not valid now | is the clock of this 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Whether a service lets clients in, and what shows it. No answer is not a state: *unknown* is neither of the others."""
+    """Whether a service accepts clients, and what shows it. No answer is not a state: *unknown* is neither of the others."""
 
     state: Literal["open", "closed", "unknown"]
     why: str

@@ -1,7 +1,6 @@
 """Asks a server for INFO: on a connection that is there, or as cheaply as possible on one of its own."""
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,38 +8,35 @@ from typing import TYPE_CHECKING, Any
 from valkey.exceptions import ValkeyError
 
 from ccr_avn import clock
-from ccr_avn.valkey.connect import Endpoint, Line, explained
+from ccr_avn.valkey.connect import Endpoint, TimedConnection, explained
 from ccr_avn.valkey.replication import QUESTION, Link, ReplicationInfo, errors_in, parse_replication
 
 if TYPE_CHECKING:
     import valkey
 
 
-def fetch_replication(
-    endpoint: Endpoint, *, until: float = math.inf, hold: Callable[[], None] = lambda: None
-) -> ReplicationInfo:
+def fetch_replication(endpoint: Endpoint, *, until: float = math.inf) -> ReplicationInfo:
     """What INFO says of one side, on a connection of its own.
 
     Over, one way or the other, within the endpoint's time limit, and at the monotonic time ``until``, however slowly it
-    answers. ``hold`` is called when the connection stands, just before the question is asked.
+    answers.
 
     Raises: Unreachable: it can't be asked, or not in time; or the answer lacks what is needed.
     """
     with explained(endpoint):
-        line: Any = Line(endpoint=endpoint, until=min(until, clock.monotonic() + endpoint.timeout))
+        connection: Any = TimedConnection(endpoint=endpoint, until=min(until, clock.monotonic() + endpoint.timeout))
         try:
-            line.connect()
+            connection.connect()
             with explained(endpoint, connected=True):
-                hold()
-                line.send_command(*QUESTION)
-                side = parse_replication(line.read_response(), endpoint.service)
+                connection.send_command(*QUESTION)
+                side = parse_replication(connection.read_response(), endpoint.service)
                 if side.rejected:
                     with suppress(ValkeyError, OSError):  # too late, or refused: it only explains
-                        line.send_command("INFO", "errorstats")
-                        side = replace(side, errors=errors_in(line.read_response()))
+                        connection.send_command("INFO", "errorstats")
+                        side = replace(side, errors=errors_in(connection.read_response()))
                 return side
         finally:
-            line.disconnect()
+            connection.disconnect()
 
 
 def fetch_link(primary: Endpoint, replica: Endpoint) -> Link:
