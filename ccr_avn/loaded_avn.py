@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -65,22 +65,27 @@ class Command:
             os.close(given)
         sys.argv = list(self.argv)
         sys.modules["__main__"].__file__ = self.argv[0]
-        code: object = 0
-        try:
-            import_module("aiven.client.__main__").main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        except Exception:  # noqa: BLE001 (any traceback is avn's own)
-            sys.excepthook(*sys.exc_info())
-            code = 1
-        if not isinstance(code, int):
-            os.write(2, f"{code}\n".encode())  # as Python does
-            code = 1
-        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 (both as Python does at any exit)
-        atexit._run_exitfuncs()  # noqa: SLF001
-        sys.stdout.flush()
-        sys.stderr.flush()
-        return code & 0xFF
+        return exit_code(import_module("aiven.client.__main__").main)
+
+
+def exit_code(main: Callable[[], object]) -> int:
+    """That of a program whose main this is, once it has said and done all that Python does at any exit."""
+    code: object = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code or 0
+    except Exception:  # noqa: BLE001 (any traceback is the program's own)
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    if not isinstance(code, int):
+        os.write(2, f"{code}\n".encode())  # as Python does
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 (both as Python does at any exit)
+    atexit._run_exitfuncs()  # noqa: SLF001
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code & 0xFF
 
 
 class LoadedAvn:

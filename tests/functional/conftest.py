@@ -1,6 +1,5 @@
 """The installed programs, run as a person runs them, against a sandbox."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +18,7 @@ from tests.support.operator import Make, Operator
 def loaded_programs() -> Iterator[Path | None]:
     """Where the programs are that are typed in the foreground: loaded ones, if that was asked for."""
     with ExitStack() as stack:
-        yield stack.enter_context(loaded(dict(os.environ))) if wanted() else None
+        yield stack.enter_context(loaded()) if wanted() else None
 
 
 @pytest.fixture
