@@ -6,7 +6,6 @@ from typing import Any
 from ccr_avn.sandbox.records import ApiError
 
 CLOUDS = ("google-europe-west1", "google-us-east1", "aws-eu-west-1", "aws-us-east-1", "azure-westeurope")
-TYPES = ("valkey", "redis")
 
 # name: (nodes, memory in MB, backups kept, cluster plan)
 PLANS: dict[str, tuple[int, int, int, bool]] = {
@@ -23,14 +22,8 @@ PLANS: dict[str, tuple[int, int, int, bool]] = {
 
 
 EVICTION = [
-    "noeviction",
-    "allkeys-lru",
-    "volatile-lru",
-    "allkeys-random",
-    "volatile-random",
-    "volatile-ttl",
-    "volatile-lfu",
-    "allkeys-lfu",
+    *("noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random"),
+    *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"),
 ]
 
 

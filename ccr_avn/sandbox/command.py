@@ -6,8 +6,9 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from ccr_avn.errors import UsageError
 from ccr_avn.sandbox import shell
@@ -17,16 +18,6 @@ from ccr_avn.sandbox.records import ApiError
 from ccr_avn.sandbox.requests import check
 from ccr_avn.sandbox.run import RunningSandbox, running
 
-FORWARDED = (signal.SIGTERM, signal.SIGHUP)
-
-
-class _Ended(BaseException):
-    """A signal asks us to end; not an Exception, so that nothing on the way takes it for a failure."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
 
 def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[dict[str, Any], ...]) -> int:
     """Run the command with the sandbox's environment; its exit code, or 128 + the signal that ended it.
@@ -34,8 +25,8 @@ def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[
     Raises:
         UsageError: there is no such command.
     """
-    with _ending_by_signal(), running(options) as sandbox:
-        _prepare(sandbox, faults)
+    with _exit_at(signal.SIGTERM, signal.SIGHUP), running(options) as sandbox:
+        _add_faults(sandbox, faults)
         inside, more = command, dict[str, str]()
         if shell.is_interactive(command) and sys.stdin.isatty():
             sys.stderr.write(shell.banner(sandbox.url))
@@ -47,14 +38,26 @@ def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[
             raise UsageError(
                 f"{command[0]} can't be run", detail=str(error.strerror), hint="ccr-avn sandbox run -- avn service list"
             ) from None
-        return _waited(child)
+        while True:
+            try:
+                code = child.wait()
+                return code if code >= 0 else 128 - code
+            except KeyboardInterrupt:  # the child has it by itself, in the terminal's group
+                continue
+            except SystemExit as told:
+                child.send_signal(int(told.code or 0) - 128)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(10)
+                child.kill()
+                child.wait()
+                raise
 
 
 def stay_up(options: SandboxOptions, faults: tuple[dict[str, Any], ...]) -> int:
-    """Print the export lines and stay until a signal comes."""
+    """Print the export lines and stay until a signal comes: Ctrl-C is the usual one."""
     try:
-        with _ending_by_signal(signal.SIGINT), running(options) as sandbox:
-            _prepare(sandbox, faults)
+        with _exit_at(signal.SIGTERM, signal.SIGHUP), running(options) as sandbox:
+            _add_faults(sandbox, faults)
             for name, value in sandbox.environment().items():
                 sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
             sys.stdout.write(f'PS1="{shell.MARK} ${{PS1-}}"\n')
@@ -64,28 +67,11 @@ def stay_up(options: SandboxOptions, faults: tuple[dict[str, Any], ...]) -> int:
             sys.stdout.flush()
             while True:
                 signal.pause()
-    except _Ended as ended:
-        return 0 if ended.number == signal.SIGINT else 128 + ended.number
+    except KeyboardInterrupt:
+        return 0
 
 
-def _waited(child: "subprocess.Popen[bytes]") -> int:
-    """Ctrl-C reaches the child by itself, in the terminal's group; what asks only us to end is passed on."""
-    while True:
-        try:
-            code = child.wait()
-        except KeyboardInterrupt:
-            continue
-        except _Ended as ended:
-            child.send_signal(ended.number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(10)
-            child.kill()
-            child.wait()
-            return 128 + ended.number
-        return code if code >= 0 else 128 - code
-
-
-def _prepare(sandbox: RunningSandbox, faults: tuple[dict[str, Any], ...]) -> None:
+def _add_faults(sandbox: RunningSandbox, faults: tuple[dict[str, Any], ...]) -> None:
     for fault in faults:
         try:
             check(fault, Fault)
@@ -95,12 +81,13 @@ def _prepare(sandbox: RunningSandbox, faults: tuple[dict[str, Any], ...]) -> Non
 
 
 @contextlib.contextmanager
-def _ending_by_signal(*more: signal.Signals) -> Any:
-    def ended(number: int, _: FrameType | None) -> None:
-        raise _Ended(number)
+def _exit_at(*signals: signal.Signals) -> Iterator[None]:
+    """Meanwhile these end us, with all that is to be undone. One that was ignored when we were started stays so."""
 
-    heard = [one for one in (*FORWARDED, *more) if signal.getsignal(one) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, ended) for number in heard}
+    def exit_by(number: int, _: FrameType | None) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = {one: signal.signal(one, exit_by) for one in signals if signal.getsignal(one) is not signal.SIG_IGN}
     try:
         yield
     finally:

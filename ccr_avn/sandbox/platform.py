@@ -55,7 +55,6 @@ class Platform:
         self.services: dict[str, Service] = {}
         self.rows: dict[str, Row] = {}
         self.events: list[dict[str, Any]] = []
-        self.stall_builds = 0  # how many of the next builds never end
         self.struck: set[str] = set()  # services in an outage
         self.alterations: list[Callable[[dict[str, Any]], None]] = []  # done to every service and integration shown
         self._deleted_rows: list[tuple[float, Row]] = []  # each with the time until which it is still listed
@@ -77,7 +76,7 @@ class Platform:
         now = self._clock()
         if not service.powered:
             return "POWEROFF"
-        if service.stalled or now < service.ready_at:
+        if now < service.ready_at:
             return "REBUILDING"
         if now < service.rebalancing_until:
             return "REBALANCING"
@@ -85,14 +84,14 @@ class Platform:
 
     def is_built(self, service: Service) -> bool:
         """Whether it has an address: not while it is built, but during a change of plan."""
-        return service.powered and not service.stalled and self._clock() >= service.ready_at
+        return service.powered and self._clock() >= service.ready_at
 
     def backups(self, service: Service) -> list[dict[str, Any]]:
         """None for a replica, none without persistence; the first some seconds after RUNNING."""
         kept = catalogue.PLANS[service.plan][2]
         first = max(service.ready_at, service.backups_from) + self.options.backup_seconds
         since = self._clock() - first
-        if self.source_of(service.name) or service.persistence == "off" or not kept or since < 0 or service.stalled:
+        if self.source_of(service.name) or service.persistence == "off" or not kept or since < 0:
             return []
         taken = int(since // BACKUP_INTERVAL)
         return [
@@ -145,9 +144,6 @@ class Platform:
             protected=bool(body.get("termination_protection")),
             vpc=body.get("project_vpc_id"),
         )
-        if self.stall_builds:
-            self.stall_builds -= 1
-            service.stalled = True
         memory = catalogue.PLANS[plan][1]
         service.port = self._servers.start(name, service.password, memory, source, service.settings)
         self._apply_filter(service)

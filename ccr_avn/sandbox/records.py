@@ -48,7 +48,6 @@ class Service:
     vpc: str | None = None
     port: int = 0
     powered: bool = True
-    stalled: bool = False  # its build never ends
     rebalancing_until: float = 0.0  # moving to another cloud; it serves meanwhile
     rebuilding_until: float = 0.0  # changing its plan; it serves meanwhile
     backups_from: float = 0.0  # when its backups could begin: built, persistence turned on, or promoted

@@ -12,6 +12,8 @@ from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.run import running
 from tests.support.loaded import loaded, wanted
 from tests.support.operator import Make, Operator
+from tests.support.pairs import PairClients, link, pair_with_clients
+from tests.support.wait import until
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +39,14 @@ def make(tmp_path: Path, loaded_programs: Path | None) -> Iterator[Make]:
 @pytest.fixture
 def operator(make: Make) -> Operator:
     return make()
+
+
+@pytest.fixture
+def pair_clients(make: Make, request: pytest.FixtureRequest) -> Iterator[PairClients]:
+    """The pair eu and us, linked, in a sandbox with the options that a test is parametrized with."""
+    with pair_with_clients(make(**getattr(request, "param", {}))) as pair:
+        until(lambda: link(pair[2]) == "up")
+        yield pair
 
 
 @pytest.fixture(scope="session")

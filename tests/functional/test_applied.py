@@ -103,7 +103,8 @@ def test_a_replica_that_lacks_keys_at_equal_offsets_is_refused_at_the_seal(opera
     assert accepts(pair, "eu")
     done = pair.ccr("switchover", "eu", "us", "--yes", "--json", ALLOW)
     assert (done.code, is_promoted(pair)) == (0, True), done.err
-    assert "database 0: 31 and 21" in str(json.loads(done.out)["warnings"]), done.out
+    warned = str(json.loads(done.out)["warnings"])
+    assert "database 0: 31 and 21" in warned or "database 0: 30 and 20" in warned, "the probe may be there still"
 
 
 @pytest.mark.parametrize("keys", [("k",), ()])

@@ -9,31 +9,28 @@ import pytest
 
 from tests.support.odd_answers import overlay_service
 from tests.support.operator import Make, Operator
+from tests.support.pairs import add_service
 
 
 @pytest.fixture
 def operator(make: Make) -> Operator:
-    return make(build_seconds=0, backup_seconds=0, data_plane=False)
+    made = make(data_plane=False)
+    add_service(made, "eu")
+    return made
 
 
 def ask(operator: Operator, method: str, path: str, body: Any = b"", **headers: str) -> tuple[int, Any]:
     """With the token and the type that belong there, unless other headers are given; ``body``: JSON, or bytes as they are."""
-    sandbox = operator.sandbox
-    control = path.startswith("/sandbox/")
-    token = f"sandbox {sandbox.server.control_token}" if control else f"aivenv1 {sandbox.token}"
+    server = operator.sandbox.server
+    token = f"sandbox {server.control_token}" if path.startswith("/sandbox/") else f"aivenv1 {server.token}"
     sent = {"authorization": token, "content-type": "application/json", **headers}
-    connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    connection.request(method, path, raw, {key.replace("_", "-"): value for key, value in sent.items() if value})
+    connection.request(method, path, raw, {key: value for key, value in sent.items() if value})
     answer = connection.getresponse()
-    told = answer.status, json.loads(answer.read())
+    seen = answer.status, json.loads(answer.read())
     connection.close()
-    return told
-
-
-def create(operator: Operator) -> None:
-    body = {"service_name": "eu", "service_type": "valkey", "plan": "business-4", "cloud": "google-europe-west1"}
-    assert ask(operator, "POST", "/v1/project/sandbox/service", body)[0] == 200
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -51,10 +48,9 @@ def create(operator: Operator) -> None:
     ],
 )
 def test_a_web_page_can_do_nothing(operator: Operator, headers: dict[str, str], status: int) -> None:
-    create(operator)
     for command in ("outage", "requests"):
-        refused, told = ask(operator, "POST", f"/sandbox/{command}", {"target": "eu"}, **headers)
-        assert (refused, "password" in json.dumps(told)) == (status, False)
+        refused, seen = ask(operator, "POST", f"/sandbox/{command}", {"target": "eu"}, **headers)
+        assert (refused, "password" in json.dumps(seen)) == (status, False)
     assert operator.sandbox.platform.struck == set()
 
 
@@ -62,7 +58,8 @@ def test_the_apis_token_is_not_the_control_token(operator: Operator) -> None:
     refused, _ = ask(operator, "POST", "/sandbox/requests", {}, authorization=f"aivenv1 {operator.sandbox.token}")
     assert refused == 401
     assert ask(operator, "POST", "/sandbox/requests", {})[0] == 200
-    assert ask(operator, "GET", "/v1/me", authorization=f"sandbox {operator.sandbox.server.control_token}")[0] == 401
+    control = f"sandbox {operator.sandbox.server.control_token}"
+    assert ask(operator, "GET", "/v1/me", authorization=control)[0] == 401
     assert ask(operator, "GET", "/v1/me", origin="https://example.com")[0] == 403
 
 
@@ -79,7 +76,7 @@ ROUTES = (
     ("PUT", "/v1/project/sandbox/service/eu/tags"),
     ("POST", "/v1/project/sandbox/service/eu/user"),
     ("PUT", "/v1/project/sandbox/service/eu/user/default"),
-    *(("POST", f"/sandbox/{name}") for name in ("faults", "outage", "heal", "clear")),
+    *(("POST", f"/sandbox/{name}") for name in ("faults", "outage", "heal", "clear", "requests")),
 )
 
 
@@ -87,12 +84,11 @@ ROUTES = (
 def test_a_body_that_is_not_as_it_must_be_is_never_an_error_of_the_sandbox(
     operator: Operator, method: str, path: str
 ) -> None:
-    create(operator)
     for body in BODIES:
-        status, told = ask(operator, method, path, body)
+        status, seen = ask(operator, method, path, body)
         assert status < 500, body
         if status >= 400:
-            assert (told["errors"][0]["status"], told["errors"][0]["message"]) == (status, told["message"])
+            assert (seen["errors"][0]["status"], seen["errors"][0]["message"]) == (status, seen["message"])
         operator.sandbox.faults.clear()
     assert ask(operator, method, path, b"{")[0] == 400
     assert ask(operator, method, path, [])[0] == 400
@@ -104,12 +100,11 @@ def test_the_control_token_goes_to_no_proxy(operator: Operator) -> None:
 
 def test_what_is_not_there_has_the_envelope_too(operator: Operator) -> None:
     for method, path in (("GET", "/v1/no/such/thing"), ("DELETE", "/v1/me"), ("POST", "/sandbox/no-such-command")):
-        status, told = ask(operator, method, path, {})
-        assert status == told["errors"][0]["status"] in (404, 405)
+        status, seen = ask(operator, method, path, {})
+        assert status == seen["errors"][0]["status"] in (404, 405)
 
 
-def test_half_a_surrogate_pair_can_be_told(operator: Operator) -> None:
-    create(operator)
+def test_half_a_surrogate_pair_can_be_answered(operator: Operator) -> None:
     overlay_service(operator, "eu", {"plan": "business-\ud800"})
     assert ask(operator, "GET", "/v1/project/sandbox/service/eu")[1]["service"]["plan"] == "business-\ud800"
 
@@ -122,3 +117,8 @@ def test_a_connection_is_broken_under_its_request_only(operator: Operator) -> No
             ask(operator, "GET", "/v1/me")
         idle.sendall(b"GET /nothing HTTP/1.1\r\nHost: here\r\n\r\n")
         assert idle.recv(12) == b"HTTP/1.1 403"
+
+
+def test_without_servers_there_are_outages_too(operator: Operator) -> None:
+    assert ask(operator, "POST", "/sandbox/outage", {"target": "eu"}) == (200, {"struck": ["eu"]})
+    assert ask(operator, "POST", "/sandbox/heal", {}) == (200, {"healed": ["eu"]})

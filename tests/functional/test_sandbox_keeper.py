@@ -35,21 +35,16 @@ def test_after_a_sigkill_nothing_is_left(tmp_path: Path) -> None:
     directory.mkdir()
     (directory / "file").touch()
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(directory)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        [sys.executable, "-c", OWNER, str(directory)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
     ) as owner:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         assert is_alive(pid)
         owner.send_signal(signal.SIGKILL)
         until(lambda: not is_alive(pid) and not directory.exists(), "all to be gone")
-    assert not is_alive(pid)
-    assert not directory.exists()
 
 
-def test_what_it_was_told_to_forget_lives_on(tmp_path: Path) -> None:
+def test_what_it_was_told_to_forget_lives_on() -> None:
     keeper = Keeper()
     with subprocess.Popen(["sleep", "60"]) as lives, subprocess.Popen(["sleep", "60"]) as ends:
         keeper.watch(lives.pid)
@@ -71,10 +66,8 @@ def test_without_its_shell_it_says_nothing() -> None:
 
 def test_a_number_that_may_be_anothers_by_now_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = Keeper()
+    monkeypatch.setattr(os, "killpg", lambda number, _: pytest.fail(f"{number} was killed"))
     with subprocess.Popen(["true"], start_new_session=True) as process:
         process.wait()
-        killed: list[int] = []
-        monkeypatch.setattr("ccr_avn.sandbox.keeper.os.killpg", lambda number, _: killed.append(number))
         keeper.end(process)
     keeper.close()
-    assert killed == []

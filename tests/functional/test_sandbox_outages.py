@@ -1,44 +1,27 @@
-"""What befalls the sandbox's servers: cut, shut, killed, frozen, restarted, powered off, and what holds afterwards."""
+"""What happens to the sandbox's servers: cut, closed, killed, frozen, restarted, powered off, and what holds afterwards."""
 
-import os
-import signal
 import socket
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import valkey
 
 from ccr_avn.sandbox.configuration import CLIENTS, INTERNAL
-from tests.support.loaded import BIN
-from tests.support.operator import EU, US, Make, Operator
-from tests.support.rig import CLOSED, Rig, answers, client, create, is_master, link, pair_of
+from tests.support.operator import EU, Operator
+from tests.support.pairs import CLOSED, PairClients, add_service, answers, client, is_master, link, promote
 from tests.support.wait import until
 
 
-def ping_over(connection: Any) -> None:
-    connection.send_command("PING")
-    connection.read_response()
-
-
-@pytest.fixture
-def rig(make: Make) -> Iterator[Rig]:
-    with pair_of(make(build_seconds=0, backup_seconds=0)) as pair:
-        until(lambda: link(pair[2]) == "up")
-        yield pair
-
-
-def test_a_closed_filter_cuts_clients_but_not_replication_and_outlives_an_outage(rig: Rig) -> None:
-    operator, eu, us = rig
+def test_a_closed_filter_cuts_clients_but_not_replication_and_outlives_an_outage(pair_clients: PairClients) -> None:
+    operator, eu, us = pair_clients
     assert eu.ping()
     held = eu.connection_pool.get_connection("PING")
     operator.avn("service", "update", "eu", *CLOSED)
+    held.send_command("PING")
     with pytest.raises(valkey.ConnectionError):
-        ping_over(held)
+        held.read_response()
     eu.connection_pool.release(held)
     assert not answers(eu)
     assert link(us) == "up"
@@ -52,8 +35,8 @@ def test_a_closed_filter_cuts_clients_but_not_replication_and_outlives_an_outage
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a port can be kept for a server that is down on Linux only")
-def test_nobody_takes_the_port_of_a_server_that_is_down(rig: Rig) -> None:
-    operator, eu, _ = rig
+def test_nobody_takes_the_port_of_a_server_that_is_down(pair_clients: PairClients) -> None:
+    operator, eu, _ = pair_clients
     port = operator.sandbox.platform.find("eu").port
     operator.ccr("sandbox", "outage", "eu", "--kind", "kill")
     assert not answers(eu)
@@ -65,8 +48,8 @@ def test_nobody_takes_the_port_of_a_server_that_is_down(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cut", "api-only"])
-def test_a_primary_that_is_cut_off_feeds_nobody_until_healed(rig: Rig, kind: str) -> None:
-    operator, eu, us = rig
+def test_a_primary_that_is_cut_off_feeds_nobody_until_healed(pair_clients: PairClients, kind: str) -> None:
+    operator, eu, us = pair_clients
     assert operator.ccr("sandbox", "outage", EU, "--kind", kind).out == "lost: eu\n"
     until(lambda: link(us) == "down")
     assert answers(eu) is (kind == "cut")
@@ -78,16 +61,17 @@ def test_a_primary_that_is_cut_off_feeds_nobody_until_healed(rig: Rig, kind: str
 
 
 @pytest.mark.parametrize("kind", ["kill", "freeze"])
-def test_a_change_while_it_is_away_holds_when_it_is_back(rig: Rig, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    operator, eu, us = rig
+def test_a_change_while_it_is_away_holds_when_it_is_back(
+    pair_clients: PairClients, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator, eu, us = pair_clients
     operator.ccr("sandbox", "outage", "eu", "--kind", kind)
     operator.ccr("sandbox", "outage", "us", "--kind", kind)
     asked = asks(operator, monkeypatch)
     operator.avn("service", "update", "eu", *CLOSED)
-    row = next(iter(operator.sandbox.platform.rows))
-    operator.avn("service", "integration-delete", row)
-    assert asked == [], "nobody waits for what does not answer"
+    promote(operator)
     until(lambda: operator.sandbox.servers._servers["us"].source is None)
+    assert asked == [], "nobody waits for what does not answer"
     operator.ccr("sandbox", "heal")
     assert not answers(eu)
     until(lambda: is_master(us))
@@ -97,19 +81,19 @@ def asks(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The servers that the sandbox talks to from now on."""
     asked: list[str] = []
     servers = operator.sandbox.servers
-    client = servers._client
+    connect = servers._client
 
     def noted(server: Any, *more: Any) -> Any:
         asked.append(server.name)
-        return client(server, *more)
+        return connect(server, *more)
 
     monkeypatch.setattr(servers, "_client", noted)
     return asked
 
 
-def test_a_restart_is_another_process_with_every_acknowledged_write(rig: Rig) -> None:
-    operator, eu, us = rig
-    before: Any = eu.info("server")
+def test_a_restart_is_another_process_with_every_acknowledged_write(pair_clients: PairClients) -> None:
+    operator, eu, us = pair_clients
+    before = eu.info("server")
     kept: list[int] = []
 
     def write() -> None:
@@ -126,21 +110,21 @@ def test_a_restart_is_another_process_with_every_acknowledged_write(rig: Rig) ->
     until(lambda: len(kept) > 500)
     operator.ccr("sandbox", "outage", "eu", "--kind", "restart")
     writer.join()
-    after: Any = eu.info("server")
+    after = eu.info("server")
     assert (after["tcp_port"], after["run_id"] == before["run_id"]) == (before["tcp_port"], False)
     assert [number for number in kept if eu.get(f"k{number}") is None] == []
     until(lambda: link(us) == "up")
 
 
-def test_a_restart_lifts_a_fence(rig: Rig) -> None:
-    operator, eu, _ = rig
+def test_a_restart_lifts_a_fence(pair_clients: PairClients) -> None:
+    operator, eu, _ = pair_clients
     eu.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
     operator.ccr("sandbox", "outage", "eu", "--kind", "restart")
     assert eu.set("a", "b")
 
 
-def test_power_off_and_on_keeps_address_data_and_replica(rig: Rig) -> None:
-    operator, eu, us = rig
+def test_power_off_and_on_keeps_address_data_and_replica(pair_clients: PairClients) -> None:
+    operator, eu, us = pair_clients
     eu.set("a", "b")
     operator.avn("service", "update", "eu", "--power-off")
     assert not answers(eu)
@@ -152,42 +136,21 @@ def test_power_off_and_on_keeps_address_data_and_replica(rig: Rig) -> None:
     until(lambda: link(us) == "up")
 
 
-def test_a_terminated_name_comes_back_empty(rig: Rig) -> None:
-    operator, eu, us = rig
+def test_a_terminated_name_comes_back_empty(pair_clients: PairClients) -> None:
+    operator, eu, us = pair_clients
     eu.set("a", "b")
     until(lambda: us.get("a") == "b")
     replid = eu.info("replication")["master_replid"]
     operator.avn("service", "terminate", "eu", "-f")
     until(lambda: link(us) == "master")
     assert us.info("replication")["master_replid2"] == replid
-    create(operator, "eu", "business-4", EU)
+    add_service(operator, "eu")
     with client(operator, "eu") as again:
         assert again.get("a") is None
 
 
-def test_a_killed_primary_is_replaced_by_the_platform_if_so_set(make: Make) -> None:
-    with pair_of(make(build_seconds=0, backup_seconds=0, auto_promote=0.2)) as (operator, _, us):
-        assert operator.ccr("sandbox", "outage", "eu").code == 0
-        until(lambda: link(us) == "master")
-        assert not operator.sandbox.platform.rows
-
-
-def test_a_replica_may_run_before_it_is_linked(make: Make) -> None:
-    with pair_of(make(build_seconds=0, backup_seconds=0, sync_delay=1.0)) as (operator, _, us):
-        assert (operator.sandbox.platform.state(operator.sandbox.platform.find("us")), link(us)) == ("RUNNING", "down")
-        until(lambda: link(us) == "up")
-
-
-def test_pausing_and_killing_clients_can_be_refused(make: Make) -> None:
-    with pair_of(make(build_seconds=0, backup_seconds=0, refuse_client_pause=True)) as (_, eu, _us):
-        for words in (("PAUSE", "1", "WRITE"), ("UNPAUSE",), ("KILL", "TYPE", "pubsub")):
-            with pytest.raises(valkey.exceptions.NoPermissionError):
-                eu.execute_command("CLIENT", *words)
-        assert eu.client_list()
-
-
-def test_users_are_real_and_outlive_a_restart(rig: Rig) -> None:
-    operator, _, _ = rig
+def test_users_are_real_and_outlive_a_restart(pair_clients: PairClients) -> None:
+    operator, _, _ = pair_clients
     rights = ("--valkey-acl-keys", "a*", "--valkey-acl-categories=+@all")
     operator.avn("service", "user-create", "eu", "--username", "app", *rights)
     user = operator.sandbox.platform.find("eu").users["app"]
@@ -202,36 +165,5 @@ def test_users_are_real_and_outlive_a_restart(rig: Rig) -> None:
         assert app.set("abc", "2")
     operator.avn("service", "user-set-access-control", "eu", "--username", "app", "--valkey-acl-keys", "b*")
     operator.avn("service", "user-delete", "eu", "--username", "app")
-    with client(operator, "eu", username="app", password="another-password") as app, pytest.raises(valkey.ValkeyError):
-        app.ping()
-
-
-def test_an_answer_that_hangs_after_acting(operator: Operator) -> None:
-    operator.sandbox.faults.add(kind="hang-after", method="POST", path="/service$", seconds=30)
-    words = ("service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU)
-    assert operator.types("avn", "--request-timeout", "1", *words).code == 1
-    assert "eu" in operator.sandbox.platform.services
-
-
-def test_two_hundred_services_are_listed(make: Make) -> None:
-    operator = make(build_seconds=0, backup_seconds=0, data_plane=False)
-    for number in range(100):
-        create(operator, f"p{number}", "business-4", EU)
-        create(operator, f"r{number}", "startup-4", US, f"p{number}")
-    listed = operator.avn("service", "list", "--json")
-    assert listed.out.count('"integration_type": "read_replica"') == 200
-    assert operator.ccr("sandbox", "outage", "p1").code == 0
-    assert operator.ccr("sandbox", "heal").code == 0
-
-
-def test_even_a_sigkill_leaves_no_file(tmp_path: Path) -> None:
-    (tmp_path / "tmp").mkdir()
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "TMPDIR": str(tmp_path / "tmp")}
-    with subprocess.Popen(
-        [sys.executable, "-m", "ccr_avn", "sandbox", "up"], stdout=subprocess.PIPE, text=True, env=environment
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline().startswith("export AIVEN_WEB_URL=")
-        assert list((tmp_path / "tmp").iterdir())
-        child.send_signal(signal.SIGKILL)
-    until(lambda: list((tmp_path / "tmp").iterdir()) == [])
+    with client(operator, "eu", username="app", password="another-password") as app:
+        assert not answers(app)

@@ -17,8 +17,6 @@ from ccr_avn.sandbox.shell import MARK, is_interactive
 from tests.support.loaded import BIN
 from tests.support.wait import LIMIT
 
-OURS = "http://127.0.0.1:"
-THEIRS = "https://api.example.com"
 START_UP = {"bash": ".bashrc", "zsh": ".zshrc", "dash": ".shrc"}
 
 
@@ -26,7 +24,7 @@ class Terminal:
     """A program under a pseudo-terminal, typed at and read from."""
 
     def __init__(self, home: Path, *words: str) -> None:
-        ours, theirs = pty.openpty()
+        self._master, theirs = pty.openpty()
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AIVEN_", "CCR_", "ZDOTDIR"))},
             "PATH": f"{BIN}:{os.environ['PATH']}",
@@ -35,7 +33,6 @@ class Terminal:
             "TERM": "dumb",
         }
         self.seen = ""
-        self._master = ours
         self.process = subprocess.Popen(
             words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=home, start_new_session=True
         )
@@ -83,34 +80,25 @@ def sandboxed(*command: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("program", ["bash", "zsh", "dash"])
-def test_the_prompt_says_so_whatever_the_persons_own_files_say(program: str, opens: Opens, tmp_path: Path) -> None:
+def test_its_prompt_and_programs_are_the_sandboxs_whatever_the_persons_own_files_say(
+    program: str, opens: Opens, tmp_path: Path
+) -> None:
     if not shutil.which(program):
         pytest.skip(f"no {program} here")
     (tmp_path / START_UP[program]).write_text(
-        f"PS1='mine> '; export AIVEN_WEB_URL={THEIRS}; alias greet='echo hello'\n"
+        "PS1='mine> '; PATH=/usr/bin:/bin; export AIVEN_WEB_URL=https://api.example.com; alias greet='echo hello'\n"
     )
     terminal = opens(*sandboxed(program))
     terminal.shows("not to Aiven.")
     terminal.shows(f"{MARK} mine> ")
-    terminal.types('echo "url=$AIVEN_WEB_URL"')
-    terminal.shows(f"url={OURS}")
+    terminal.types('echo "url=$AIVEN_WEB_URL"; echo "found=$(command -v avn ccr-avn)"')
+    terminal.shows("url=http://127.0.0.1:")
+    terminal.shows(f"found={BIN}/avn\r\n")
     terminal.shows(f"{MARK} mine> ")
     terminal.types("greet")
     terminal.shows("hello")
     terminal.types("exit 7")
     assert terminal.process.wait(LIMIT) == 7
-
-
-@pytest.mark.parametrize("program", ["bash", "zsh", "dash"])
-def test_this_avn_is_found_first_whatever_the_persons_own_files_say(program: str, opens: Opens, tmp_path: Path) -> None:
-    if not shutil.which(program):
-        pytest.skip(f"no {program} here")
-    (tmp_path / START_UP[program]).write_text("PS1='mine> '; PATH=/usr/bin:/bin\n")
-    terminal = opens(*sandboxed(program))
-    terminal.shows(f"{MARK} mine> ")
-    terminal.types('echo "found=$(command -v avn ccr-avn)"')
-    terminal.shows(f"found={BIN}/avn\r\n")
-    terminal.types("exit")
 
 
 @pytest.mark.parametrize("program", ["bash", "zsh"])

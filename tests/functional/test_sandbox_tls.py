@@ -1,27 +1,24 @@
-"""TLS in the sandbox: clients come through a front, and what befalls the server befalls it too."""
+"""TLS in the sandbox: clients come through a proxy, and what happens to the server happens to it too."""
 
 import os
 import signal
 import socket
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import valkey
 
-from tests.support.operator import EU, Make, Operator
-from tests.support.rig import CLOSED, answers, create, link
-from tests.support.rig import client as plain_client
+from tests.support.operator import Make, Operator
+from tests.support.pairs import CLOSED, add_service, answers, client, link
 from tests.support.wait import until
-from tests.support.whole import run_sandbox, servers_below
 
 
 @pytest.fixture
 def tls(make: Make, request: pytest.FixtureRequest) -> Operator:
-    operator = make(build_seconds=0, backup_seconds=0, tls=True, **getattr(request, "param", {}))
-    create(operator, "eu", "business-4", EU)
+    operator = make(tls=True, **getattr(request, "param", {}))
+    add_service(operator, "eu")
     operator.avn("project", "ca-get", "--target-filepath", "ca.pem")
     return operator
 
@@ -32,8 +29,8 @@ def eu(tls: Operator) -> Iterator[Any]:
         yield client
 
 
-def secure(operator: Operator, **more: Any) -> Any:
-    return plain_client(operator, "eu", ssl=True, ssl_ca_certs=str(operator.home / "ca.pem"), **more)
+def secure(operator: Operator) -> Any:
+    return client(operator, "eu", ssl=True, ssl_ca_certs=str(operator.home / "ca.pem"))
 
 
 def test_it_is_shown_and_verified_with_the_projects_ca(tls: Operator, eu: Any) -> None:
@@ -43,18 +40,19 @@ def test_it_is_shown_and_verified_with_the_projects_ca(tls: Operator, eu: Any) -
     for _ in range(10):
         many.get("a")
     assert [len(one) for one in many.execute()] == [3_000_000] * 10
-    with pytest.raises(valkey.ConnectionError) as untrusted, plain_client(tls, "eu", ssl=True) as stranger:
+    with pytest.raises(valkey.ConnectionError) as untrusted, client(tls, "eu", ssl=True) as stranger:
         stranger.ping()
     assert isinstance(untrusted.value.__cause__ or untrusted.value.__context__, ssl.SSLError)
-    with plain_client(tls, "eu") as naked:
+    with client(tls, "eu") as naked:
         assert not answers(naked)
 
 
 def test_a_closed_filter_cuts_every_client_and_an_open_one_lets_them_in(tls: Operator, eu: Any) -> None:
     held = eu.connection_pool.get_connection("PING")
     tls.avn("service", "update", "eu", *CLOSED)
+    held.send_command("PING")
     with pytest.raises(valkey.ConnectionError):
-        ping_over(held)
+        held.read_response()
     eu.connection_pool.release(held)
     assert not answers(eu)
     for kind in ("kill", "freeze", "restart"):
@@ -74,7 +72,7 @@ def test_a_filter_may_turn_away_new_clients_only(tls: Operator, eu: Any) -> None
         assert not answers(newcomer)
 
 
-def test_what_befalls_the_server_befalls_its_front(tls: Operator, eu: Any) -> None:
+def test_what_happens_to_the_server_happens_to_its_proxy(tls: Operator, eu: Any) -> None:
     assert eu.ping()
     tls.ccr("sandbox", "outage", "eu", "--kind", "freeze")
     address = ("127.0.0.1", tls.sandbox.platform.find("eu").port)
@@ -90,36 +88,11 @@ def test_what_befalls_the_server_befalls_its_front(tls: Operator, eu: Any) -> No
     assert not answers(eu)
 
 
-def test_replication_does_not_go_through_the_front(make: Make) -> None:
-    operator = make(build_seconds=0, backup_seconds=0, tls=True)
-    create(operator, "eu", "business-4", EU)
-    create(operator, "us", "startup-4", EU, "eu")
+def test_replication_does_not_go_through_the_proxy(make: Make) -> None:
+    operator = make(tls=True)
+    add_service(operator, "eu")
+    add_service(operator, "us", "startup-4", source="eu")
     with operator.sandbox.servers.admin("us") as us:
         until(lambda: link(us) == "up", "the link")
         operator.avn("service", "update", "eu", *CLOSED)
         assert link(us) == "up"
-
-
-def test_its_front_ends_with_the_sandbox(tmp_path: Path) -> None:
-    script = (
-        f"avn service create eu -t valkey --plan business-4 --cloud {EU}; pgrep -f {tmp_path}/tmp > pids; kill -9 $PPID"
-    )
-    child = run_sandbox(tmp_path, "--tls", "--build-seconds", "0", "--", "bash", "-c", script)
-    assert child.wait(60) == -signal.SIGKILL
-    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-    assert pids
-    until(lambda: not any(is_there(pid) for pid in pids), "the front to end")
-    until(lambda: servers_below(tmp_path) == [], "the servers to end")
-
-
-def ping_over(connection: Any) -> None:
-    connection.send_command("PING")
-    connection.read_response()
-
-
-def is_there(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

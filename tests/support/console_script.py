@@ -25,11 +25,6 @@ PROGRAM = r'''
 import atexit, gc, json, locale, os, resource, signal, sys, threading, time
 from pathlib import Path
 
-READY = os.environ.get("SAYS_WHILE_LOADING")
-if READY:
-    print(READY, file=sys.stderr)
-
-
 def named(handler):
     """Without the address: one that measures coverage is a method of an object."""
     return getattr(handler, "__qualname__", str(handler))
@@ -68,10 +63,6 @@ def fails():
         raise ValueError("second")
 
 
-def interrupted():
-    raise KeyboardInterrupt
-
-
 def becomes(nice):
     """Ends once it gives way by that much."""
     while os.nice(0) != int(nice):
@@ -97,12 +88,6 @@ def outlives():
     """What is left to do when main has ended."""
     atexit.register(print, "atexit")
     threading.Thread(target=lambda: (time.sleep(0.05), print("thread"))).start()
-
-
-def closes():
-    """Its output can't be flushed at the end."""
-    print("never seen")
-    os.close(1)
 
 
 def waits(mark, *_):

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import sh
-
 from ccr_avn.sandbox.run import RunningSandbox
 from tests.support.loaded import BIN
 
@@ -100,17 +98,16 @@ class Operator:
     def _run(
         self, program: str, *words: str, environment: dict[str, str], text: str = "", limit: float = LIMIT
     ) -> Ended:
-        done = sh.Command(program)(
-            *words,
-            _in=text,
-            _env=self.environment(**environment),
-            _cwd=str(self.home),
-            _tty_out=False,
-            _return_cmd=True,
-            _ok_code=tuple(range(-64, 256)),
-            _timeout=limit,
+        done = subprocess.run(
+            (program, *words),
+            input=text.encode(),
+            env=self.environment(**environment),
+            cwd=self.home,
+            capture_output=True,
+            timeout=limit,
+            check=False,
         )
-        return Ended(done.exit_code, done.stdout.decode(), done.stderr.decode())
+        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 Make = Callable[..., Operator]

@@ -1,5 +1,7 @@
 """Pairs in a sandbox: made at the platform itself, looked at past all ip filters, written to as an application does."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +10,10 @@ import valkey
 from tests.support.held import takes_a_write
 from tests.support.operator import EU, US, Operator
 from tests.support.wait import until
+
+CLOSED = ("-c", 'ip_filter=["0.0.0.0/32"]')
+PairClients = tuple[Operator, Any, Any]
+"""Somebody at a shell, and a client of the primary and of the replica."""
 
 
 def paired(operator: Operator, primary: str = "eu", replica: str = "us") -> Operator:
@@ -32,7 +38,9 @@ def add_pair(operator: Operator, primary: str, replica: str, plan: str = "startu
     add_service(operator, replica, "startup-4", US, source=primary)
 
 
-def add_service(operator: Operator, name: str, plan: str, cloud: str, source: str | None = None) -> None:
+def add_service(
+    operator: Operator, name: str, plan: str = "business-4", cloud: str = EU, source: str | None = None
+) -> None:
     """RUNNING, and replicated, at once, whatever builds and backups take in this sandbox."""
     platform = operator.sandbox.platform
     options, platform.options = platform.options, replace(platform.options, build_seconds=0.0, backup_seconds=0.0)
@@ -44,13 +52,27 @@ def add_service(operator: Operator, name: str, plan: str, cloud: str, source: st
         platform.options = options
 
 
+@contextmanager
+def pair_with_clients(operator: Operator) -> Iterator[PairClients]:
+    """The pair eu and us, not linked yet."""
+    add_pair(operator, "eu", "us", plan="business-4")
+    plain: dict[str, Any] = {"timeout": 2, "decode_responses": True}
+    with client(operator, "eu", **plain) as eu, client(operator, "us", **plain) as us:
+        until(lambda: link(us) in ("up", "down"))
+        yield operator, eu, us
+
+
+def promote(operator: Operator) -> None:
+    operator.sandbox.platform.delete_integration(next(iter(operator.sandbox.platform.rows)))
+
+
 def follows(operator: Operator, replica: str) -> None:
     until(lambda: link_status(operator, replica) == "up", f"{replica} to follow")
 
 
 def link_status(operator: Operator, replica: str) -> str:
-    with operator.sandbox.servers.admin(replica) as client:
-        return str(client.info("replication").get("master_link_status"))
+    with operator.sandbox.servers.admin(replica) as admin:
+        return link(admin)
 
 
 def backed_up(operator: Operator, name: str) -> bool:
@@ -72,8 +94,31 @@ def uri(operator: Operator, name: str) -> str:
     return f"valkey://default:{service.password}@127.0.0.1:{service.port}"
 
 
-def client(operator: Operator, name: str, timeout: float = 5.0) -> "valkey.Valkey":
-    return valkey.Valkey.from_url(uri(operator, name).replace("valkey://", "redis://"), socket_timeout=timeout)
+def client(operator: Operator, name: str, timeout: float = 5.0, **more: Any) -> Any:
+    """Any: valkey-py's annotations leave out half of what it can do."""
+    service = operator.sandbox.platform.services[name]
+    return valkey.Valkey(port=service.port, **{"password": service.password, "socket_timeout": timeout, **more})
+
+
+def answers(of: Any) -> bool:
+    try:
+        return bool(of.ping())
+    except valkey.ValkeyError:
+        return False
+
+
+def link(of: Any) -> str:
+    """Whether a replica follows, or that it is none."""
+    found = of.info("replication")
+    return str(found.get("master_link_status", found["role"]))
+
+
+def is_master(of: Any) -> bool:
+    """False too while its server is restarted, whenever that is."""
+    try:
+        return link(of) == "master"
+    except valkey.ValkeyError:
+        return False
 
 
 def accepts(operator: Operator, name: str) -> bool:

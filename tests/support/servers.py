@@ -1,6 +1,7 @@
 """Real Valkey servers on free loopback ports, for tests of the data plane: started, followed, frozen, killed."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,17 +22,8 @@ from ccr_avn.valkey.connect import Endpoint
 from tests.support.wait import until
 
 PASSWORD = "pw-of-the-tests"
-QUICK = (
-    "--bind",
-    "127.0.0.1",
-    "--save",
-    "",
-    "--appendonly",
-    "no",
-    "--repl-diskless-sync-delay",
-    "0",
-    "--repl-ping-replica-period",
-    "1",
+QUICK = shlex.split(
+    "--bind 127.0.0.1 --save '' --appendonly no --repl-diskless-sync-delay 0 --repl-ping-replica-period 1"
 )
 
 

@@ -32,7 +32,7 @@ def test_what_is_ignored_when_we_start_stays_ignored(ignored: signal.Signals) ->
     with Signals():
         assert signal.getsignal(ignored) is signal.SIG_IGN
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    with command._ending_by_signal():
+    with command._exit_at(signal.SIGHUP):
         assert signal.getsignal(ignored) is signal.SIG_IGN
     assert signal.getsignal(ignored) is signal.SIG_IGN
 
