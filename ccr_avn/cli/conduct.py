@@ -74,7 +74,8 @@ def conduct(
     loaded = session.started - began if began is not None else 0.0
     ended = session.ended(run, hooks=how.hooks.seconds, loaded=loaded)
     done = verb.checked(ended) if how.check else verb.outcome(ended)
-    session.finish(run, done.result, [line_of(one) for one in done.lines], done.problem)
+    lines = [line_of(one) for one in done.lines]
+    session.finish(run, done.result, lines, done.problem, only_looked=not verb.resumable)
 
 
 def carry_out(verb: Verb, session: Session, how: How, ask: Callable[[Question], None], perform: Perform) -> "Run":
@@ -87,13 +88,13 @@ def carry_out(verb: Verb, session: Session, how: How, ask: Callable[[Question], 
 
     def confirm(run: "Run") -> None:
         nonlocal asking
-        question = verb.question(run.seen)
-        if how.check or question is None:
+        if how.check:
             return
         asking = True
-        ask(question)
+        asked = verb.confirm(run.seen, ask)
         asking = False
-        how.hooks.run_before(environment(verb, session))
+        if asked:
+            how.hooks.run_before(environment(verb, session))
 
     session.sinks.append(writing_env(how.write_env, verb, session))
     try:

@@ -6,16 +6,17 @@ from typing import Annotated
 
 import typer
 
-from ccr_avn.aiven.program import identify
+from ccr_avn.aiven.program import identify, world_of
 from ccr_avn.cli import options
 from ccr_avn.cli.conduct import How, conduct
-from ccr_avn.cli.drill_clean import clean_up
 from ccr_avn.cli.options import Check, DryRun, Json, PollInterval, ProjectName, flattened
 from ccr_avn.cli.promotion_options import Yes
 from ccr_avn.cli.questions import must_be_able_to_ask
 from ccr_avn.cli.verify import must_fit
 from ccr_avn.errors import UsageError
+from ccr_avn.output import console
 from ccr_avn.plan.preview import changes
+from ccr_avn.procedures.drill.clean import Clean, find
 from ccr_avn.procedures.drill.drill import Drill
 from ccr_avn.procedures.verb import options_of
 
@@ -70,10 +71,12 @@ def drill(
         must_be_able_to_ask(yes=yes, why="it terminates" if clean else "a drill creates a service that is billed")
     asking.preload(unless=dry_run)
     how = How(json=json, check=check, dry_run=dry_run, yes=yes, shown=changes)
+    program = identify(asking.avn, with_help=not clean)
     if clean:
-        clean_up(asking.setting(project, poll_interval), only, how, asking.call_timeout)
+        at = asking.setting(project, poll_interval)
+        found = find(at, only, world_of(program.path, call_timeout=asking.call_timeout), console.note)
+        conduct(Clean(at=at, only=only, found=found), how, asking, lambda: program)
         return
-    program = identify(asking.avn, with_help=True)
     verb = replace(
         asking.settled(verb, project, poll_interval),
         flag_of_avn="service-integration" if program.offers_service_integration else "read-replica-for",

@@ -32,6 +32,9 @@ class JournalsHere(Journals):
     def drills(self) -> "tuple[Made, ...]":
         return drills.creations(self.project)
 
+    def user_of(self, service: "Service") -> str:
+        return drills.user_of(service, self.project)
+
     def equal_by_value(self, replica: str) -> "Collection[Compared]":
         return promotions.equal_by_value(replica, self.project)
 

@@ -8,7 +8,7 @@ from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import NotProven
 from ccr_avn.options import LinkTimeout, Primary, Replica, Samples, a_word, choice, flag, seconds, word
 from ccr_avn.plan.model import Finding, Gate, Keep, Later, Plan, Poll, Step, go, stop
-from ccr_avn.procedures.drill.ours import is_lasting
+from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.gates import services
 from ccr_avn.procedures.gates.offers import Order
 from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
@@ -161,14 +161,21 @@ class Enable(Verb):
         return see_offers(self.at, (primary, replica)), see_vpcs(self.at, (primary, replica))
 
     def _look_at_pair(self) -> Step[tuple[Service, ...]]:
-        at = self.at
+        at, new = self.at, self.replica
         possible = services.pair_is_possible(at.project, self.wanted_primary, self.wanted_replica)
 
         def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
-            replica = services.by_name(found, self.replica)
-            lasting = is_lasting(at.project, self.primary, replica, at.journals.drills)
+            """What a drill made is no replica to adopt: a cleaning terminates it."""
+            clean = at.command("ccr-avn", "drill", "--clean", "--only", new)
+            promote = at.command("ccr-avn", "switchover", self.primary, new, "--drill-service", new)
+            hint = (
+                f"choose another name for the replica; to terminate this one: {clean}; "
+                f"to promote it all the same: {promote}"
+            )
+            replica, journals = services.by_name(found, new), at.journals
+            drill = temporary(replica, journals.drills, journals.promotions, hint) if replica else None
             finding = possible.judge(found, seen)
-            return finding if lasting.verdict == "go" else services.together([finding, lasting])
+            return services.together([finding, drill]) if drill else finding
 
         return Step(
             slug="pair",

@@ -9,7 +9,7 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
 from ccr_avn.errors import Refused
 from ccr_avn.plan.model import Finding, Gate, Later, Plan, Poll, Probe, Step, go, stop, todo, wait
-from ccr_avn.procedures.drill.ours import is_meant
+from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair, parity
 from ccr_avn.procedures.gates.history import Expected
@@ -111,9 +111,9 @@ class Failover(FailoverOptions, Verb):
                     f"{name} is itself a primary: it is replicated to {', '.join(service.replicas)}",
                     hint=f"name the replica: ccr-avn failover {service.replicas[0]} --allow-data-loss",
                 )
-            command, journals = f"ccr-avn failover {name} --allow-data-loss", at.journals
-            drill = is_meant(service, journals.drills, self.drill_service or "", command, journals.promotions)
-            return drill or pair.judge_serves(at.project, service)
+            promote = f"to promote it all the same: ccr-avn failover {name} --allow-data-loss --drill-service {name}"
+            drill = temporary(service, at.journals.drills, at.journals.promotions, promote)
+            return (drill if self.drill_service != name else None) or pair.judge_serves(at.project, service)
 
         rows = avn.integration_list(at.project, name).text.replace(" --json", "")
         by_hand = f"by hand: {rows}, then {avn.integration_delete(at.project, 'ID').text}"

@@ -12,7 +12,7 @@ from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import AvnError, Refused, near
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run, World
-from ccr_avn.plan.model import Finding, Gate, Plan, Step, go, stop
+from ccr_avn.plan.model import Call, Finding, Gate, Plan, Step, T, go, stop
 from ccr_avn.plan.outcome import TooOld
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.process import find_avn
@@ -58,14 +58,25 @@ def look_up(
     return tuple(services[name] for name in names)
 
 
+def answer_of(world: World, call: Call[T], note: Note) -> T:
+    """What avn answers, whatever it is.
+
+    Raises:
+        AvnError: avn failed.
+    """
+    gate: Gate[T] = Gate("it is answered", lambda _, __: go("answered"))
+    step = Step(slug="look", purpose="ask avn", read=call, gate=gate)
+    run = Run(Plan("look", (step,), ()), world, telling(note))
+    run.check()
+    found: T = run.seen.of(step)
+    return found
+
+
 def _listed(world: World, project: Project) -> tuple[Service, ...]:
     """All services, for a guess; none where they can't be listed."""
-    gate: Gate[tuple[Service, ...]] = Gate("they are listed", lambda found, _: go(f"{len(found)} services"))
-    step = Step(slug="services", purpose="list them", read=avn.service_list(project), gate=gate)
-    run = Run(Plan("list", (step,), ()), world, lambda _: None)
     with suppress(AvnError):
-        run.check()
-    return run.seen.get(step) or ()
+        return answer_of(world, avn.service_list(project), lambda _: None)
+    return ()
 
 
 def must_be_clouds(world: World, project: Project, clouds: tuple[str, ...], note: Note) -> None:

@@ -44,6 +44,10 @@ class Journals:
         """The services that drills created."""
         return ()
 
+    def user_of(self, service: Service) -> str:  # noqa: ARG002
+        """The run of another command that took this very service into use; empty: none did."""
+        return ""
+
     def equal_by_value(self, replica: str) -> Collection[Compared]:  # noqa: ARG002
         """As what a comparison of all values found the replica equal to its primary."""
         return ()

@@ -1,6 +1,6 @@
 """What a verb is: a frozen value of its options that plans, words its question, and reports how it ended."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, get_type_hints
 
@@ -92,6 +92,13 @@ class Verb:
     def question(self, seen: Seen) -> Question | None:  # noqa: ARG002
         """None: nothing that has to be asked about."""
         return None
+
+    def confirm(self, seen: Seen, ask: Callable[[Question], None]) -> bool:
+        """Ask what has to be asked, which raises what ends the run; whether anything had to be."""
+        question = self.question(seen)
+        if question:
+            ask(question)
+        return question is not None
 
     def half_way(self, ended: Ended) -> tuple[tuple[str, ...], dict[str, Any]]:  # noqa: ARG002
         """What the operator must know of a run that stopped: lines, and the same as data."""

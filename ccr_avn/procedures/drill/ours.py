@@ -100,39 +100,15 @@ def run_of(service: Service, known: Sequence[Made], recorded: Sequence[lineage.R
     return made.run if made and not not_by(service, made) else ""
 
 
-def is_meant(
-    service: Service, known: Sequence[Made], named: str, command: str, recorded: Sequence[lineage.Recorded] = ()
+def temporary(
+    service: Service, known: Sequence[Made], recorded: Sequence[lineage.Recorded], hint: str
 ) -> Finding | None:
-    """What to say where a drill's temporary replica would be promoted, and its name was not repeated.
-
-    ``known``: the creations in the journals of this machine; ``named``: the name that was repeated.
-    """
-    run = run_of(service, known, recorded)
-    if not run or named == service.name:
+    """What to say where it would be taken for a lasting replica; None: it is no drill's. ``known``, ``recorded``: as above."""
+    if not (run := run_of(service, known, recorded)):
         return None
-    return _temporary(service, run, f"to promote it all the same: {command} --drill-service {service.name}")
-
-
-def is_lasting(project: Project, primary: str, service: Service | None, known: Sequence[Made]) -> Finding:
-    """Whether it may be adopted as the replica of ``primary``: a cleaning terminates what a drill made."""
-    run = run_of(service, known) if service else ""
-    if not service or not run:
-        return go("it is no drill's service")
-    clean, promote = (
-        " ".join((*words, *project.flag))
-        for words in (
-            ("ccr-avn", "drill", "--clean", "--only", service.name),
-            ("ccr-avn", "switchover", primary, service.name, "--drill-service", service.name),
-        )
-    )
-    hint = f"choose another name for the replica; to terminate this one: {clean}; to promote it all the same: {promote}"
-    return _temporary(service, run, hint)
-
-
-def _temporary(service: Service, run: str, hint: str) -> Finding:
     made = f", created {service.created:%F %T} UTC" if service.created else ""
-    told = f"{service.name} is the temporary replica of a drill"
-    return stop(told, detail=f"run {run}{made}; it is there to be terminated", hint=hint)
+    what = f"{service.name} is the temporary replica of a drill"
+    return stop(what, detail=f"run {run}{made}; it is there to be terminated", hint=hint)
 
 
 def judge_ours(found: Service, made: Made | None, project: Project) -> Finding:
@@ -140,28 +116,37 @@ def judge_ours(found: Service, made: Made | None, project: Project) -> Finding:
 
     ``made``: what the run itself, or a journal of this machine, says of it.
     """
-    created, tag = lineage.created(found), found.tags.get(TAG)
-    if tag is None and made is None and not NAMED.fullmatch(found.name):
-        return stop(
-            f"{found.name} was not created by a drill", detail=f"it has no tag {TAG}, and is in no journal", hint=""
-        )
+    tags = found.tags
+    if TAG not in tags and made is None and not NAMED.fullmatch(found.name):
+        why = f"it has no tag {TAG}, and is in no journal"
+        return stop(f"{found.name} was not created by a drill", detail=why, hint="")
     if lineage.was_promoted(found):
-        told = f"{found.name} is no drill's service any more: it was promoted by a switchover or failover"
-        return stop(told, detail=f"its tag {lineage.FROM} is {found.tags[lineage.FROM]}", hint="")
-    doubts = []
-    if created is None:
-        doubts.append("its creation time is not shown")
-    elif tag is not None and tagged_until(found) is None:
-        doubts.append(f"its tags {TAG} and {MADE} are not those that a drill sets on the service it created")
-    elif tag is not None and made and made.run != tag:
-        doubts.append(f"its tag {TAG} is {tag}, not {made.run}")
-    elif tag is None and made is None:
-        doubts.append(f"it has no tag {TAG}, and no journal on this machine shows that a drill created it")
-    elif tag is None and made and (why := not_by(found, made)):
-        doubts.append(why)
-    if origin := found.tags.get(lineage.FROM):
+        what = f"{found.name} is no drill's service any more: it was promoted by a switchover or failover"
+        return stop(what, detail=f"its tag {lineage.FROM} is {tags[lineage.FROM]}", hint="")
+    doubts = [_unproven(found, made)]
+    if origin := tags.get(lineage.FROM):
         doubts.append(f"it was promoted in place of {origin}, by a switchover or failover")
-    return _left_or_ours(found, doubts, project)
+    rows = (row for row in found.integrations if row.enabled and row.source == found.name)
+    if feeds := sorted({row.dest or row.dest_endpoint or row.type for row in rows}):
+        doubts.append(f"it is the source of integrations: {', '.join(feeds)}")
+    if found.protected:
+        doubts.append("someone has protected it against termination")
+    if any(doubts):
+        return not_touched(found, project, "; ".join(filter(None, doubts)))
+    return go(f"{found.name} is the temporary replica of a drill, unchanged since", state=found.state)
+
+
+def _unproven(found: Service, made: Made | None) -> str:
+    """Why it is not certain that a drill created it; empty: it is."""
+    tag = found.tags.get(TAG)
+    if lineage.created(found) is None:
+        return "its creation time is not shown"
+    if tag is None:
+        none = f"it has no tag {TAG}, and no journal on this machine shows that a drill created it"
+        return not_by(found, made) if made else none
+    if tagged_until(found) is None:
+        return f"its tags {TAG} and {MADE} are not those that a drill sets on the service it created"
+    return f"its tag {TAG} is {tag}, not {made.run}" if made and made.run != tag else ""
 
 
 def still_running(found: Service, made: Made | None) -> str:
@@ -204,14 +189,3 @@ def not_touched(found: Service, project: Project, why: str) -> Finding:
         detail=why,
         hint=f"look at it: avn service get {found.name}; if no one needs it: {terminate_words(project, found)}",
     )
-
-
-def _left_or_ours(found: Service, doubts: list[str], project: Project) -> Finding:
-    rows = (row for row in found.integrations if row.enabled and row.source == found.name)
-    if feeds := sorted({row.dest or row.dest_endpoint or row.type for row in rows}):
-        doubts.append(f"it is the source of integrations: {', '.join(feeds)}")
-    if found.protected:
-        doubts.append("someone has protected it against termination")
-    if doubts:
-        return not_touched(found, project, "; ".join(doubts))
-    return go(f"{found.name} is the temporary replica of a drill, unchanged since", state=found.state)

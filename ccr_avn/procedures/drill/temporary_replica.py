@@ -229,12 +229,8 @@ def termination(
     slug: str,
     known: Callable[[Seen], Made | None],
     absent: Callable[[Seen], Finding],
-    used: Callable[[Service], str] = lambda _: "",
 ) -> Step[tuple[Service, ...]]:
-    """``known``: what shows that a drill made it; ``absent``: what it means that it is not there before it was sent.
-
-    ``used``: which other run needs it; empty: none.
-    """
+    """``known``: what shows that a drill made it; ``absent``: what it means that it is not there before it was sent."""
 
     def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
         if not found:
@@ -246,8 +242,7 @@ def termination(
 
     def guard(seen: Seen) -> None:
         [found] = seen.answer(slug)
-        made = known(seen)
-        if why := used(found) or in_use(found, at, promoted=bool(made and made.promoted)):
+        if why := in_use(found, at, known(seen)):
             left = ours.not_touched(found, at.project, why)
             raise Refused(left.reason, detail=left.detail, hint=left.hint)
 
@@ -263,8 +258,11 @@ def termination(
     )
 
 
-def in_use(found: Service, at: Setting, *, promoted: bool) -> str:
-    """Why it must not be terminated, as its server shows; empty: nobody uses it. ``promoted``: by its own drill."""
+def in_use(found: Service, at: Setting, made: Made | None) -> str:
+    """Why it must not be terminated, as its server and other runs on this machine show; empty: nobody uses it."""
+    if user := at.journals.user_of(found):
+        return user
+    promoted = made is not None and made.promoted
     if found.uri is None and found.state == "REBUILDING":
         return ""  # it has never been up
     try:

@@ -10,7 +10,7 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded, created, promoted_from, tags
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.plan.model import Finding, go, stop, wait
-from ccr_avn.procedures.drill.ours import is_meant
+from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.gates.links import judge_link
 from ccr_avn.procedures.gates.pair_state import PairState, feeding
 from ccr_avn.procedures.gates.services import judge_power, together
@@ -46,7 +46,8 @@ def judge_pair(
     if old.source:
         meant = f"ccr-avn switchover {replica} {primary}" if old.source == replica else f"ccr-avn status {primary}"
         findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=meant))
-    if other := is_meant(new, at.journals.drills, drill, f"ccr-avn switchover {primary} {replica}", recorded):
+    promote = f"to promote it all the same: ccr-avn switchover {primary} {replica} --drill-service {replica}"
+    if drill != replica and (other := temporary(new, at.journals.drills, recorded, promote)):
         findings.append(other)
     if other := superseded(project, old, new, services, recorded, now=at.now):
         findings.append(other)

@@ -11,11 +11,11 @@ import pytest
 
 from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
-from ccr_avn.cli.drill_clean import Clean, judged
 from ccr_avn.errors import OutOfTime, Refused
 from ccr_avn.plan.events import StepDone
 from ccr_avn.plan.model import Plan, Step, go
 from ccr_avn.procedures.drill import assumptions, ours
+from ccr_avn.procedures.drill.clean import Clean, judged
 from ccr_avn.procedures.drill.drill import Drill
 from ccr_avn.procedures.drill.ours import Made
 from ccr_avn.procedures.drill.result import proven_by
@@ -145,17 +145,6 @@ def test_one_that_may_be_running_or_was_to_be_kept_is_known(lasts: float, made: 
     assert bool(ours.still_running(found(tags=tags_of(RUN, found(), lasts)), made)) is running
 
 
-def test_a_drills_service_is_promoted_only_where_its_name_is_repeated() -> None:
-    refused = ours.is_meant(found(), (), "", "ccr-avn switchover eu x")
-    assert refused is not None
-    assert refused.hint.endswith(f"--drill-service {NAME}")
-    assert ours.is_meant(found(), (), NAME, "") is None
-    assert ours.is_meant(found(tags={}), (), "", "") is None
-    assert ours.is_meant(found(tags={}), (MADE,), "", "") is not None
-    assert ours.is_meant(found(tags={}, create_time=LATER), (MADE,), "", "") is None
-    assert ours.is_meant(found(tags={**TAGS, lineage.FROM: "eu"}), (), "", "") is None, "it was, by then"
-
-
 @pytest.mark.parametrize(
     "copy",
     [
@@ -169,7 +158,6 @@ def test_a_tag_that_does_not_prove_is_nobodys(copy: models.Service) -> None:
     assert ours.run_of(found(), ()) == RUN
     assert ours.run_of(copy, ()) == ""
     assert ours.run_of(copy, (MADE,)) == (RUN if copy.tags == {ours.TAG: RUN} else ""), "by the journal it is"
-    assert ours.is_meant(copy, (), "", "") is None
 
 
 def test_what_was_promoted_for_good_is_no_drills_service_any_more() -> None:
@@ -202,14 +190,14 @@ def test_enable_adopts_no_drills_service() -> None:
 
 def test_what_another_run_took_into_use_is_not_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither as found, nor where that happened while the question was open."""
-    for module in ("cli.drill_clean", "procedures.drill.temporary_replica"):
-        monkeypatch.setattr(f"ccr_avn.{module}.in_use", lambda *_, **__: "")
-    left = judged(SETTING, found(), MADE, {}, asked=False)
+    for name, answer in (("endpoint", None), ("strangers", ("slave", []))):
+        monkeypatch.setattr(f"ccr_avn.procedures.drill.temporary_replica.{name}", lambda *_, told=answer: told)
+    left = judged(SETTING, found(), MADE, {}, named=False)
     assert left.sure
     [step], seen = Clean(at=SETTING, only=None, found=(left,)).plan().steps, Seen()
     seen.remember(step, (found(),))
-    monkeypatch.setattr("ccr_avn.history.drills.user_of", lambda *_: "run R (enable) on this machine names it")
-    assert not judged(SETTING, found(), MADE, {}, asked=False).sure
+    monkeypatch.setattr(Journals, "user_of", lambda *_: "run R (enable) on this machine names it")
+    assert not judged(SETTING, found(), MADE, {}, named=False).sure
     assert step.guard
     with pytest.raises(Refused, match="is not touched"):
         step.guard(seen)

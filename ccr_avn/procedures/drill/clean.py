@@ -1,0 +1,157 @@
+"""drill --clean: terminates what interrupted drills left behind, after asking for each."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from ccr_avn import clock
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.lineage import was_promoted
+from ccr_avn.aiven.models import Offer, Offers, Service
+from ccr_avn.errors import CcrError, NotConfirmed, Refused
+from ccr_avn.plan.execute import World
+from ccr_avn.plan.model import Finding, Plan, Step, go, stop
+from ccr_avn.procedures.drill import ours
+from ccr_avn.procedures.drill.ours import Made
+from ccr_avn.procedures.drill.temporary_replica import in_use, termination
+from ccr_avn.procedures.lookup import Note, answer_of
+from ccr_avn.procedures.seen import Seen
+from ccr_avn.procedures.setting import Setting
+from ccr_avn.procedures.verb import Ended, Outcome, Question, Verb
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A service that a drill may have left. ``shown``: what there is to know before it is decided on."""
+
+    name: str
+    made: Made | None
+    finding: Finding
+    shown: dict[str, Any]
+
+    @property
+    def sure(self) -> bool:
+        return self.finding.verdict == "go"
+
+    @property
+    def described(self) -> str:
+        return ", ".join(str(one) for one in self.shown.values() if one)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clean(Verb):
+    """Terminates what is ``chosen`` of what was ``found``. ``only``: the one service that was named."""
+
+    found: tuple[Left, ...]
+    only: str | None
+    chosen: set[str] = field(default_factory=set)
+
+    command: ClassVar[str] = "drill"
+    resumable: ClassVar[bool] = False
+
+    def facts(self) -> dict[str, Any]:
+        return {"clean": True}
+
+    def plan(self) -> Plan:
+        steps = tuple(self._terminate(one) for one in self.found if one.sure)
+        return Plan("terminate what drills have left behind", (), steps)
+
+    def _terminate(self, left: Left) -> Step[Any]:
+        name, gone = left.name, go(f"{left.name} is gone", gone=left.name)
+        step = termination(self.at, name, f"terminate-{name}", lambda _: left.made, lambda _: gone)
+        return replace(step, optional=True, unneeded=lambda _: "" if name in self.chosen else "it is kept")
+
+    def confirm(self, seen: Seen, ask: Callable[[Question], None]) -> bool:  # noqa: ARG002
+        """What is not confirmed is kept."""
+        for one in self.found:
+            if one.sure:
+                text = f"Type yes to terminate {one.name}; anything else keeps it: "
+                with suppress(NotConfirmed):
+                    ask(Question(answer="yes", text=text, consequences={one.name: one.described}))
+                    self.chosen.add(one.name)
+        return bool(self.chosen)
+
+    def checked(self, ended: Ended) -> Outcome:
+        return self._reported(ended, "would be terminated", " terminates them, and asks for each")
+
+    def outcome(self, ended: Ended) -> Outcome:
+        return self._reported(ended, "you chose to keep it", "")
+
+    def _reported(self, ended: Ended, kept: str, more: str) -> Outcome:
+        done = {one.name: step for one in self.found if (step := ended.done(f"terminate-{one.name}"))}
+        gone = sorted(name for name, step in done.items() if "gone" in step.finding.facts)
+        left = [one for one in self.found if one.name not in gone]
+        whys = {one.name: kept if one.sure else one.finding.detail for one in left}
+        whys |= {name: step.finding.warnings[0] for name, step in done.items() if step.outcome == "failed"}
+        result = {
+            "terminated": gone,
+            "left": [{"name": one.name, "why": whys[one.name], "hint": one.finding.hint, **one.shown} for one in left],
+        }
+        lines = [f"{name} is terminated and gone" for name in gone]
+        lines += [f"{one.name}: {one.described}: {whys[one.name]}" for one in left]
+        nothing = f"there is no service {self.only}" if self.only else "no drill has left anything behind"
+        return Outcome(result=result, lines=tuple(lines) or (nothing,), problem=_problem(left, whys, more))
+
+
+def find(at: Setting, only: str | None, world: World, note: Note) -> tuple[Left, ...]:
+    """What drills may have left, and each creation that may yet appear; or ``only`` the one service that was named."""
+    made, recorded = at.journals.drills, at.journals.promotions
+    names = {one.name for one in made}
+
+    def looks_so(one: Service) -> bool:
+        named = ours.TAG in one.tags or ours.NAMED.fullmatch(one.name) or one.name in names
+        return bool(named) and not was_promoted(one, recorded)
+
+    listed = answer_of(world, avn.service_named(at.project, only) if only else avn.service_list(at.project), note)
+    every = [one for one in listed if only or looks_so(one)]
+    offers: Offers = {}
+    if every:
+        with suppress(CcrError):
+            offers = answer_of(world, avn.service_plans(at.project, every[0].cloud), note)
+    found = [judged(at, one, ours.made_of(one, made), offers, named=bool(only)) for one in every]
+    unseen = [one for one in made if one.name not in {known.name for known in every} and only in (None, one.name)]
+    return (*found, *(_unlisted(one) for one in unseen if _may_appear(one)))
+
+
+def judged(at: Setting, service: Service, made: Made | None, offers: Offers, *, named: bool) -> Left:
+    """``named``: it alone is meant, so that it may be one that was to be kept."""
+    finding, running = ours.judge_ours(service, made, at.project), ours.still_running(service, made)
+    if finding.verdict == "go" and running and not named:
+        hint = at.command("ccr-avn", "drill", "--clean", "--only", service.name)
+        finding = stop(running, detail=running, hint=hint)
+    elif finding.verdict == "go" and (why := in_use(service, at, made)):
+        finding = ours.not_touched(service, at.project, why)
+    hour = offers.get((service.type, service.plan, service.cloud), Offer()).usd_an_hour
+    run = ours.run_of(service, (made,) if made else ())
+    shown = {
+        "drill": f"drill {run}" if run else "",
+        "created": f"created {service.created:%F %T} UTC" if service.created else "",
+        "state": service.state,
+        "price": f"{hour:g} USD an hour" if hour is not None else "",
+        "running": running,
+    }
+    return Left(name=service.name, made=made, finding=finding, shown=shown)
+
+
+def _may_appear(made: Made) -> bool:
+    return made.created is None and bool(made.began) and clock.now() < (made.began or 0) + ours.SENT_WITHIN
+
+
+def _unlisted(made: Made) -> Left:
+    why = "its creation was sent less than 15 minutes ago, and it is not listed: it may still appear"
+    shown = {"drill": f"drill {made.run}", "running": "it is still running on this machine" if made.running else ""}
+    finding = stop(why, detail=why, hint="look again: ccr-avn drill --clean")
+    return Left(name=made.name, made=made, finding=finding, shown=shown)
+
+
+def _problem(left: list[Left], whys: dict[str, str], more: str) -> CcrError | None:
+    if not left:
+        return None
+    what = left[0].finding.reason if not left[0].sure else f"{left[0].name} is left"
+    again = f"ccr-avn drill --clean{more}" if any(one.sure for one in left) else ""
+    return Refused(
+        what if len(left) == 1 else f"{len(left)} services that drills may have made are left",
+        detail="; ".join(f"{one.name}: {whys[one.name]}" for one in left),
+        hint="; ".join(one.finding.hint for one in left if one.finding.hint) or again,
+    )
