@@ -8,20 +8,22 @@ from ccr_avn.plan.model import Finding, go
 from ccr_avn.valkey.drill_trials import Outcome, TrialResult
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Assumption:
-    """``otherwise``: what ccr-avn does where it does not hold; ``untried``: why a drill can't try it.
+    """A row of the table below."""
 
-    ``critical``: where it does not hold, a switchover does not come to a good end; ``unless``: what another one must
-    have come to for that to be no matter.
-    """
-
-    name: str
+    marked: str  # its name; with a mark where a switchover does not come to a good end if it does not hold
     what: str
-    otherwise: str
-    untried: str = ""
-    critical: bool = False
-    unless: tuple[str, Outcome] | None = None
+    otherwise: str  # what ccr-avn does where it does not hold
+    untried: str = ""  # why a drill can't try it
+
+    @property
+    def name(self) -> str:
+        return self.marked.removeprefix("! ")
+
+    @property
+    def critical(self) -> bool:
+        return self.marked != self.name
 
 
 TABLE = """\
@@ -56,30 +58,18 @@ names-again | a name can be used again after its service was terminated | use a 
 """
 """Name, with ! where it is critical; what; what ccr-avn does otherwise; why a drill can't test it."""
 
-UNLESS: Mapping[str, tuple[str, Outcome]] = {
+ASSUMPTIONS = tuple(Assumption(*row.split(" | ")) for row in TABLE.splitlines())
+
+BY_NAME: Mapping[str, Assumption] = {one.name: one for one in ASSUMPTIONS}
+
+UNLESS = {
     "pause-holds-writes": ("client-commands", "does not hold"),
     "no-platform-clients": ("filter-cuts", "holds"),
     "client-list-is-whole": ("filter-cuts", "holds"),
 }
-
-
-def _assumption(row: str) -> Assumption:
-    name, what, otherwise, *untried = row.removeprefix("! ").split(" | ")
-    return Assumption(
-        name=name,
-        what=what,
-        otherwise=otherwise,
-        untried="".join(untried),
-        critical=row.startswith("! "),
-        unless=UNLESS.get(name),
-    )
-
-
-ASSUMPTIONS = tuple(map(_assumption, TABLE.splitlines()))
+"""What another one must have come to for a critical one to be no matter."""
 
 UNTRIED: Outcome = "not tested"
-
-BY_NAME: Mapping[str, Assumption] = {one.name: one for one in ASSUMPTIONS}
 
 
 def is_tried(name: str, found: TrialResult) -> Finding:
@@ -91,22 +81,20 @@ def is_tried(name: str, found: TrialResult) -> Finding:
 
 def table(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every assumption with what came of it; ``facts``: those of the findings of the steps that tried one."""
-    found = {
-        str(one["assumption"]): one
-        for one in facts
-        if one.get("assumption") in BY_NAME and {"outcome", "saw"} <= set(one)
-    }
-    outcomes = {name: str(one["outcome"]) for name, one in found.items()}
-    return [
-        {
-            "name": one.name,
-            "what": one.what,
-            "outcome": outcomes.get(one.name, UNTRIED),
-            "saw": str(found[one.name]["saw"])
-            if one.name in found
-            else one.untried or "the drill did not get this far",
-            "otherwise": one.otherwise,
-            "critical": one.critical and not (one.unless and outcomes.get(one.unless[0]) == one.unless[1]),
-        }
-        for one in ASSUMPTIONS
-    ]
+    found = {one["assumption"]: one for one in facts if {"assumption", "outcome", "saw"} <= set(one)}
+    rows = []
+    for one in ASSUMPTIONS:
+        tried = found.get(one.name, {"outcome": UNTRIED, "saw": one.untried or "the drill did not get this far"})
+        other, makes_it_harmless = UNLESS.get(one.name, ("", ""))
+        harmless = other in found and found[other]["outcome"] == makes_it_harmless
+        rows.append(
+            {
+                "name": one.name,
+                "what": one.what,
+                "outcome": str(tried["outcome"]),
+                "saw": str(tried["saw"]),
+                "otherwise": one.otherwise,
+                "critical": one.critical and not harmless,
+            }
+        )
+    return rows

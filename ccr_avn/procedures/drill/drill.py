@@ -61,6 +61,10 @@ class Drill(DrillOptions):
             max_ops=self.max_ops,
             link_timeout=self.time_limit,
         )
+        again = replace(
+            wait_running(at, name, AFTER, self.promote_timeout),
+            purpose=f"read how Aiven shows {name} after its promotion",
+        )
         return Plan(
             f"drill a failover of {self.primary} on the temporary replica {name}",
             checks=(
@@ -80,8 +84,8 @@ class Drill(DrillOptions):
                 self._begin_markers(),
                 self._promote(),
                 self._accept_writes(),
-                same(self._look_again(), self),
-                self._accept_writes_anew(),
+                same(again, self),
+                self._accept_writes(anew=True),
                 self._see_received(),
                 *trials(self),
                 *(() if self.keep else (terminate(self),)),
@@ -118,17 +122,13 @@ class Drill(DrillOptions):
     def _begin_markers(self) -> Step[Heartbeat]:
         """They tell afterwards up to when the temporary replica had everything."""
 
-        def end(seen: Seen) -> None:
-            if beat := seen.answer(MARKERS):
-                beat.stop()
-
         return Step(
             slug=MARKERS,
             purpose=f"write markers to {self.primary} until {self.temporary_replica} is promoted",
             read=Probe((), lambda seen: Heartbeat(endpoint(seen.service(self.primary), self.at), self.at.run)),
             gate=Gate("markers are written", lambda _, __: go("markers are written")),
             writes_keys=True,
-            release=end,
+            release=lambda seen: beat.stop() if (beat := seen.answer(MARKERS)) else None,
         )
 
     def _promote(self) -> Step[ReplicationInfo | None]:
@@ -164,49 +164,36 @@ class Drill(DrillOptions):
         step: Step[Any] = shared
         return replace(step, read=Probe((), read), gate=Gate(shared.gate.rule, judge), final=False)
 
-    def _accept_writes(self) -> Step[str]:
-        """A password that is refused ends the waiting: what it is now has to be read first."""
+    def _accept_writes(self, *, anew: bool = False) -> Step[str]:
+        """A password that is refused ends the waiting: what it is now has to be read first.
+
+        ``anew``: with what Aiven shows by now, which may come into force some time later.
+        """
+        slug, name, rule = "accepts-writes", self.temporary_replica, "a write succeeds and can be read back"
 
         def read(seen: Seen) -> str:
             try:
                 return "accepted" if accepts_write(server(self, seen)) else ""
             except Unreachable as trouble:
-                return "" if trouble.passing else f"it refuses: {trouble.detail or trouble.what}"
+                return "" if anew or trouble.passing else f"it refuses: {trouble.detail or trouble.what}"
 
         def judge(answer: str, _: Seen) -> Finding:
-            if not answer:
-                return wait("it does not accept writes yet")
             accepted = answer == "accepted"
-            return go("a write succeeds and can be read back" if accepted else answer, accepted=accepted)
+            return (
+                go(rule if accepted else answer, accepted=accepted) if answer else wait("it does not accept writes yet")
+            )
+
+        def unneeded(seen: Seen) -> str:
+            return "it accepts writes already" if anew and seen.answer(slug) == "accepted" else ""
 
         return Step(
-            slug="accepts-writes",
-            purpose=f"write to {self.temporary_replica} and read it back",
+            slug=f"{slug}-anew" if anew else slug,
+            purpose=f"write to {name} with its current password" if anew else f"write to {name} and read it back",
             read=Probe((), read),
-            gate=Gate("a write succeeds and can be read back", judge),
+            gate=Gate(rule, judge),
             poll=Poll(limit=self.promote_timeout, first=FAST, interval=0.1),
+            unneeded=unneeded,
         )
-
-    def _accept_writes_anew(self) -> Step[str]:
-        """With what the platform shows by now, which may come into force some time later."""
-        first = self._accept_writes()
-
-        def judge(answer: str, seen: Seen) -> Finding:
-            found = first.gate.judge(answer, seen)
-            return found if found.facts.get("accepted") else wait("it does not accept writes yet")
-
-        return replace(
-            first,
-            slug="accepts-writes-anew",
-            purpose=f"write to {self.temporary_replica} with its current password",
-            gate=replace(first.gate, judge=judge),
-            unneeded=lambda seen: "it accepts writes already" if seen.of(first) == "accepted" else "",
-        )
-
-    def _look_again(self) -> Step[Service]:
-        name = self.temporary_replica
-        step = wait_running(self.at, name, AFTER, self.promote_timeout)
-        return replace(step, purpose=f"read how Aiven shows {name} after its promotion")
 
     def _see_received(self) -> Step[Received]:
         def read(seen: Seen) -> Received:
@@ -257,17 +244,13 @@ class Drill(DrillOptions):
         return () if sent == "refused" or found["terminated"] else (left(self),), found
 
     def checked(self, ended: Ended) -> Outcome:
-        name, text = self.temporary_replica, costs(self, ended.seen)
-        found = {
-            "primary": self.primary,
-            "temporary_replica": name,
-            "would_go": True,
-            "cost": cost(self, ended),
-        }
-        return Outcome(result=found, lines=(f"{self.primary}: all pre-checks passed; {name} would be created: {text}",))
+        name, names = self.temporary_replica, {"primary": self.primary, "temporary_replica": self.temporary_replica}
+        line = f"{self.primary}: all pre-checks passed; {name} would be created: {costs(self, ended.seen)}"
+        return Outcome(result={**names, "would_go": True, "cost": cost(self, ended)}, lines=(line,))
 
     def outcome(self, ended: Ended) -> Outcome:
         found = result(self, ended)
         if self.keep:
             found["terminate"] = terminate_words(self.at.project, self.temporary_replica)
-        return Outcome(result=found, lines=tuple(lines(self, found)), problem=problem(self, found["assumptions"]))
+        rows = found["assumptions"]
+        return Outcome(result=found, lines=tuple(lines(self, found)), problem=problem(self, rows))

@@ -143,28 +143,20 @@ def problem(want: DrillOptions, rows: list[dict[str, Any]]) -> NotProven | None:
 
 
 def lines(want: DrillOptions, found: dict[str, Any]) -> list[Line]:
-    rto, bound, hour = found["rto_ms"], found["not_received_ms"], found["cost"]["usd_an_hour"]
-    name = want.temporary_replica
-    figures = (
-        (
-            "RTO",
-            f"{rto / 1000:.1f} s" if rto is not None else "not measured",
-            "from the deletion of the integration to the first accepted write",
-        ),
-        (
-            "not received",
-            f"at most the last {bound:.0f} ms" if bound is not None else "not bounded",
-            "of what was acknowledged before the promotion was seen",
-        ),
-    )
+    name, rto, bound, cost = want.temporary_replica, found["rto_ms"], found["not_received_ms"], found["cost"]
+    hour, estimate = cost["usd_an_hour"], cents(cost["estimate_usd"] or 0)
+    waited = "not measured" if rto is None else f"{rto / 1000:.1f} s"
+    lost = "not bounded" if bound is None else f"at most the last {bound:.0f} ms"
     gone = f"{name} is terminated and gone; {want.primary} was not changed"
-    estimate = () if hour is None else (f"cost: {cents(found['cost']['estimate_usd'] or 0)} ({hour:g} USD an hour)",)
     return [
         f"drill of {want.primary} on {name}: proven by {found['proven_by']}, promoted, examined",
-        figures,
+        (
+            ("RTO", waited, "from the deletion of the integration to the first accepted write"),
+            ("not received", lost, "of what was acknowledged before the promotion was seen"),
+        ),
         *_table(found["assumptions"]),
         left(want) if want.keep else gone,
-        *estimate,
+        *([] if hour is None else [f"cost: {estimate} ({hour:g} USD an hour)"]),
     ]
 
 

@@ -39,10 +39,10 @@ def look_at_primary(want: DrillOptions) -> Step[tuple[Service, ...]]:
         source = by_name(found, primary)
         if source is None:
             return stop(f"{primary} does not exist", hint="check its name and the project: avn service list")
-        judged = possible.judge(found, seen)
-        if source.serving or source.state == "POWEROFF":
-            return judged
-        return together([judged, stop(f"{primary} is {source.state}", hint=f"wait for it: avn service wait {primary}")])
+        findings = [possible.judge(found, seen)]
+        if not source.serving and source.state != "POWEROFF":
+            findings.append(stop(f"{primary} is {source.state}", hint=f"wait for it: avn service wait {primary}"))
+        return together(findings)
 
     return Step(
         slug="primary",

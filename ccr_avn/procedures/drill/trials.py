@@ -140,16 +140,12 @@ def _carried(want: DrillOptions, seen: Seen) -> TrialResult:
 def _keep_connection(want: DrillOptions) -> Step[LastConnection]:
     """One from right before the filter, to see whether it is cut; that it is accepted shows that the filter refuses."""
 
-    def close(seen: Seen) -> None:
-        if kept := seen.answer(KEPT):
-            kept.close()
-
     return Step(
         slug=KEPT,
         purpose=f"keep a connection to {want.temporary_replica} from before its filter is changed",
         read=Probe((), lambda seen: LastConnection(server(want, seen))),
         gate=Gate("a connection is kept", lambda _, __: go("a connection is kept")),
-        release=close,
+        release=lambda seen: kept.close() if (kept := seen.answer(KEPT)) else None,
         optional=True,
     )
 
