@@ -12,9 +12,8 @@ from ccr_avn.cli.help import HelpCommand
 from ccr_avn.cli.options import Primary, Replica, Samples, flattened
 from ccr_avn.errors import NotProven
 from ccr_avn.plan.model import Finding, Gate, stop
-from ccr_avn.procedures import enable
-from ccr_avn.procedures.enable import confirm_backup, confirm_integration, see_services
-from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
+from ccr_avn.procedures.enable import confirm_backup, confirm_integration, see_services, there
+from ccr_avn.procedures.gates.services import Wanted
 from ccr_avn.procedures.old_primary import Compared, compare_histories, power_off, set_filter
 from ccr_avn.procedures.promotion import control_plane_agrees, look_at_integration, promote, remember_origin
 from ccr_avn.procedures.proof import databases_step, link_step, marker_step
@@ -52,19 +51,15 @@ def exists(
     asked: Alone,
 ) -> None:
     """Check that SERVICE exists as given; exit 4 if it differs. --print exists: `there` or `missing`, both exit 0."""
-    if replica_of:
-        wish = ReplicaWish(
-            name=service,
-            primary=replica_of,
-            plan=plan,
-            cloud=cloud,
-            any_plan=allow_any_plan,
-            primary_plan=enable.PRIMARY_PLAN,
-            primary_cloud=None,
-        )
-        step = enable.replica_there(asked.setting, wish)
-    else:
-        step = enable.primary_there(asked.setting, PrimaryWish(name=service, type=service_type, plan=plan, cloud=cloud))
+    wanted = Wanted(
+        name=service,
+        of=Wanted(name=replica_of) if replica_of else None,
+        type=service_type,
+        plan=plan,
+        cloud=cloud,
+        any_plan=allow_any_plan,
+    )
+    step = there(asked.setting, wanted)
     asked.judge(asked.within(answering(step) if asked.fact == "exists" else step))
 
 

@@ -7,11 +7,10 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import NotProven
 from ccr_avn.options import LinkTimeout, Primary, Replica, Samples, a_word, choice, flag, seconds, word
-from ccr_avn.plan.model import Finding, Gate, Keep, Later, Plan, Poll, Step, go, stop
+from ccr_avn.plan.model import Call, Finding, Gate, Keep, Later, Plan, Poll, Step, Word, go, stop
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.gates import services
-from ccr_avn.procedures.gates.offers import Order
-from ccr_avn.procedures.gates.services import PrimaryWish, ReplicaWish
+from ccr_avn.procedures.gates.services import Wanted
 from ccr_avn.procedures.proof import databases_step, evidence, link_step, marker_step
 from ccr_avn.procedures.result import described, sides
 from ccr_avn.procedures.seen import Seen
@@ -20,7 +19,6 @@ from ccr_avn.procedures.steps import see_offers, see_vpcs, two_sides, wait_runni
 from ccr_avn.procedures.verb import Ended, Line, Outcome, Verb
 
 ReplicaFlag = Literal["read-replica-for", "service-integration"]
-PRIMARY_PLAN = "business-4"
 PROOF = Poll(limit=30.0, first=0.2, interval=2.0)
 """How long a creation that avn reported may stay invisible to a read, in seconds."""
 
@@ -33,19 +31,23 @@ TAKEN = "the name is taken by a service that this token cannot see, or that is b
 REDIS_ENDED = "Aiven for Redis ended on 2025-03-31 and its services became Valkey: use --service-type valkey"
 
 
-def _create_hint(role: str) -> str:
-    """Where avn refused it by itself, or nothing is known."""
-    return f"--dry-run shows the whole command; what you gave with --{role}-arg is passed to avn unchanged"
-
-
-def _create_hints(role: str, cloud: str | None, kind: str | None) -> dict[int, str]:
-    """By the status of Aiven's refusal."""
-    offered = f"list the plans there: avn service plans --cloud {cloud}"
-    return {
-        400: f"{offered}; {REDIS_ENDED}" if kind == "redis" else offered,
-        403: NOT_ALLOWED if role == "replica" else "the token needs project:services:write",
-        409: TAKEN,
-    }
+def creation(at: Setting, wanted: Wanted, kind: Word, flag: ReplicaFlag) -> Call[None]:
+    """``kind``: its type; ``flag``: that makes a replica. The hints are by the status of Aiven's refusal."""
+    offered = f"list the plans there: avn service plans --cloud {wanted.cloud}"
+    return avn.service_create(
+        at.project,
+        wanted.name,
+        service_type=kind,
+        plan=wanted.new_plan,
+        cloud=wanted.cloud or "",
+        extra=(*(avn.read_replica_words(flag, wanted.primary) if wanted.of else ()), *wanted.args),
+        hint=f"--dry-run shows the whole command; what you gave with --{wanted.role}-arg is passed to avn unchanged",
+        hints={
+            400: f"{offered}; {REDIS_ENDED}" if wanted.type == "redis" else offered,
+            403: NOT_ALLOWED if wanted.of else "the token needs project:services:write",
+            409: TAKEN,
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,25 +93,31 @@ class Enable(Verb):
         return self.flag_of_avn if self.replica_flag == "auto" else self.replica_flag
 
     @property
-    def wanted_primary(self) -> PrimaryWish:
-        return PrimaryWish(name=self.primary, type=self.service_type, plan=self.primary_plan, cloud=self.primary_cloud)
-
-    @property
-    def wanted_replica(self) -> ReplicaWish:
-        return ReplicaWish(
+    def wanted(self) -> tuple[Wanted, Wanted]:
+        """The primary and its replica."""
+        primary = Wanted(
+            name=self.primary,
+            type=self.service_type,
+            plan=self.primary_plan,
+            cloud=self.primary_cloud,
+            any_plan=self.allow_any_plan,
+            args=tuple(self.primary_arg or ()),
+        )
+        replica = Wanted(
             name=self.replica,
-            primary=self.primary,
+            of=primary,
+            type=self.service_type,
             plan=self.replica_plan,
             cloud=self.replica_cloud,
             any_plan=self.allow_any_plan,
-            primary_plan=self.primary_plan or PRIMARY_PLAN,
-            primary_cloud=self.primary_cloud,
+            args=tuple(self.replica_arg or ()),
         )
+        return primary, replica
 
     # -- what it does
 
     def plan(self) -> Plan:
-        at, sides = self.at, (self.primary, self.replica)
+        at, sides, (primary, replica) = self.at, (self.primary, self.replica), self.wanted
         keep = "" if self.service_type or not self.replica_cloud else "service_type"
         primary_up = wait_running(at, self.primary, "primary-running", self.running_timeout, keep)
         proof = (
@@ -125,10 +133,10 @@ class Enable(Verb):
                 *self._before_it_is_billed(),
             ),
             steps=(
-                self._create_primary(),
+                self._create(primary),
                 primary_up,
                 confirm_backup(at, *sides, self.backup_timeout),
-                self._create_replica(),
+                self._create(replica),
                 wait_running(at, self.replica, "replica-running", self.running_timeout),
                 confirm_integration(at, *sides, self.running_timeout),
                 *(proof if self.verify else ()),
@@ -139,30 +147,13 @@ class Enable(Verb):
 
     def _before_it_is_billed(self) -> tuple[Step[Any], ...]:
         """What Aiven or avn would refuse only when the replica is made, long after its primary was."""
-        primary = Order(
-            role="primary",
-            name=self.primary,
-            type=self.service_type,
-            plan=self.primary_plan or PRIMARY_PLAN,
-            cloud=self.primary_cloud,
-            any_plan=self.allow_any_plan,
-            args=tuple(self.primary_arg or ()),
-        )
-        replica = replace(
-            primary,
-            role="replica",
-            name=self.replica,
-            plan=self.replica_plan or services.REPLICA_PLAN,
-            cloud=self.replica_cloud,
-            args=tuple(self.replica_arg or ()),
-        )
         if not (self.primary_cloud or self.replica_cloud):
             return ()
-        return see_offers(self.at, (primary, replica)), see_vpcs(self.at, (primary, replica))
+        return see_offers(self.at, self.wanted), see_vpcs(self.at, self.wanted)
 
     def _look_at_pair(self) -> Step[tuple[Service, ...]]:
         at, new = self.at, self.replica
-        possible = services.pair_is_possible(at.project, self.wanted_primary, self.wanted_replica)
+        possible = services.pair_is_possible(at.project, *self.wanted)
 
         def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
             """What a drill made is no replica to adopt: a cleaning terminates it."""
@@ -201,38 +192,23 @@ class Enable(Verb):
             gate=Gate(f"avn service create offers {option}", judge),
         )
 
-    def _create_primary(self) -> Step[tuple[Service, ...]]:
-        at, cloud = self.at, self.primary_cloud
-        create = avn.service_create(
-            at.project,
-            self.primary,
-            service_type=self.service_type or "valkey",
-            plan=self.primary_plan or PRIMARY_PLAN,
-            cloud=cloud or "",
-            extra=tuple(self.primary_arg or ()),
-            hint=_create_hint("primary"),
-            hints=_create_hints("primary", cloud, self.service_type),
-        )
-        there = primary_there(at, self.wanted_primary, self.replica)
-        purpose = f"create {self.primary} unless it exists" if cloud else f"adopt {self.primary}"
-        return _created(there, at, purpose, create if cloud else None)
-
-    def _create_replica(self) -> Step[tuple[Service, ...]]:
-        at, cloud = self.at, self.replica_cloud
+    def _create(self, wanted: Wanted) -> Step[tuple[Service, ...]]:
+        """Unless it exists; without a cloud it is only looked at. A pasted shell asks first, and ends where it is another."""
+        at, name = self.at, wanted.name
         as_its_primary = Later(variable="service_type", fill=lambda seen: seen.latest[self.primary].type)
-        create = avn.service_create(
-            at.project,
-            self.replica,
-            service_type=self.service_type or as_its_primary,
-            plan=self.replica_plan or services.REPLICA_PLAN,
-            cloud=cloud or "",
-            extra=(*avn.read_replica_words(self.flag, self.primary), *(self.replica_arg or ())),
-            hint=_create_hint("replica"),
-            hints=_create_hints("replica", cloud, self.service_type),
+        kind = self.service_type or (as_its_primary if wanted.of else "valkey")
+        purpose = f"create {name} unless it exists" if wanted.cloud else f"adopt {name}"
+        if wanted.of:
+            purpose = f"create {name} as a read replica of {self.primary} unless it is one"
+        return replace(
+            there(at, wanted, self.primary, self.replica),
+            purpose=purpose,
+            change=creation(at, wanted, kind, self.flag) if wanted.cloud else None,
+            alone=_exists(at, wanted, PROOF.limit),
+            asked=Keep(variable=wanted.role, argv=(*_exists(at, wanted), "--print", "exists"))
+            if wanted.cloud
+            else None,
         )
-        there = replica_there(at, self.wanted_replica)
-        purpose = f"create {self.replica} as a read replica of {self.primary} unless it is one"
-        return _created(there, at, purpose, create if cloud else None)
 
     def _assumptions(self) -> tuple[str, ...]:
         found = []
@@ -285,44 +261,30 @@ class Enable(Verb):
         return Outcome(result=result, lines=tuple(lines))
 
 
-def _created(there: Step[tuple[Service, ...]], at: Setting, purpose: str, create: Any) -> Step[tuple[Service, ...]]:
-    """``create`` None: it is only looked at. A pasted shell asks first, and ends where it exists as something else."""
-    name, *more = there.alone[3:]
-    words = more[: len(more) - len(at.options)]
-    asked = Keep(variable=there.slug, argv=(*at.gate("exists", name, *words), "--print", "exists"))
-    return replace(
-        there,
-        purpose=purpose,
-        change=create,
-        alone=at.gate("exists", name, *words, limit=PROOF.limit),
-        asked=asked if create else None,
-    )
-
-
-def primary_there(at: Setting, wanted: PrimaryWish, *others: str) -> Step[tuple[Service, ...]]:
-    given = (("--service-type", wanted.type), ("--plan", wanted.plan), ("--cloud", wanted.cloud))
+def there(at: Setting, wanted: Wanted, *both: str) -> Step[tuple[Service, ...]]:
+    """Whether it exists as asked for. ``both``: what is looked at, if not it alone."""
+    how = f"is a read replica of {wanted.primary}" if wanted.of else "exists with the requested settings"
     return Step(
-        slug="primary",
-        purpose=f"check that {wanted.name} exists with the requested settings",
-        read=avn.service_list(at.project, wanted.name, *others),
-        gate=services.primary_is(wanted),
+        slug=wanted.role,
+        purpose=f"check that {wanted.name} {how}",
+        read=avn.service_list(at.project, *(both or filter(None, (wanted.primary, wanted.name)))),
+        gate=services.exists_as(wanted),
         poll=PROOF,
-        alone=at.gate("exists", wanted.name, *(word for option, value in given if value for word in (option, value))),
+        alone=_exists(at, wanted),
     )
 
 
-def replica_there(at: Setting, wanted: ReplicaWish) -> Step[tuple[Service, ...]]:
-    given = (("--plan", wanted.plan), ("--cloud", wanted.cloud))
-    words = [word for option, value in given if value for word in (option, value)]
-    any_plan = ("--allow-any-plan",) if wanted.any_plan else ()
-    return Step(
-        slug="replica",
-        purpose=f"check that {wanted.name} is a read replica of {wanted.primary}",
-        read=avn.service_list(at.project, wanted.primary, wanted.name),
-        gate=services.replica_is(wanted),
-        poll=PROOF,
-        alone=at.gate("exists", wanted.name, "--replica-of", wanted.primary, *words, *any_plan),
-    )
+def _exists(at: Setting, wanted: Wanted, limit: float | None = None) -> tuple[Word, ...]:
+    """The command that looks at that alone. ``limit``: seconds."""
+    given = {
+        "--replica-of": wanted.primary,
+        "--service-type": "" if wanted.of else wanted.type,
+        "--plan": wanted.plan,
+        "--cloud": wanted.cloud,
+    }
+    words = [word for option, value in given.items() if value for word in (option, value)]
+    any_plan = ("--allow-any-plan",) if wanted.of and wanted.any_plan else ()
+    return at.gate("exists", wanted.name, *words, *any_plan, limit=limit)
 
 
 def see_services(at: Setting, *names: str) -> Step[tuple[Service, ...]]:

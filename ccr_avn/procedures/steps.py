@@ -8,7 +8,7 @@ from ccr_avn.aiven.models import Offers, Service, Vpc
 from ccr_avn.errors import Unreachable, UsageError
 from ccr_avn.plan.model import Keep, Probe, Step
 from ccr_avn.procedures.gates import offers, parity, services
-from ccr_avn.procedures.gates.offers import Orders
+from ccr_avn.procedures.gates.services import Wanted
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.server_facts import PairFacts, read_pair_facts
@@ -75,7 +75,7 @@ def compare_sides(at: Setting, primary: str, replica: str, check: tuple[str, ...
     )
 
 
-def see_offers(at: Setting, orders: Orders) -> Step[Offers]:
+def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> Step[Offers]:
     """The whole catalogue: avn has no smaller read that tells which plan is offered in which cloud."""
     cloud = next(order.cloud or "" for order in orders if order.cloud)
     return Step(
@@ -89,7 +89,7 @@ def see_offers(at: Setting, orders: Orders) -> Step[Offers]:
     )
 
 
-def see_vpcs(at: Setting, orders: Orders) -> Step[tuple[Vpc, ...]]:
+def see_vpcs(at: Setting, orders: tuple[Wanted, ...]) -> Step[tuple[Vpc, ...]]:
     return Step(
         slug="vpc",
         purpose="list the clouds that have a VPC",
@@ -101,7 +101,7 @@ def see_vpcs(at: Setting, orders: Orders) -> Step[tuple[Vpc, ...]]:
     )
 
 
-def _nothing_to_make(orders: Orders) -> Callable[[Seen], str]:
+def _nothing_to_make(orders: tuple[Wanted, ...]) -> Callable[[Seen], str]:
     def why(seen: Seen) -> str:
         return "" if offers.still_to_make(orders, seen.family) else "there is nothing to create"
 

@@ -51,7 +51,7 @@ class Drill(DrillOptions):
 
     def plan(self) -> Plan:
         """There is a way back from each step, which is to terminate it."""
-        at, name, orders = self.at, self.temporary_replica, (self.order,)
+        at, name, orders = self.at, self.temporary_replica, (self.wanted,)
         verify = Verify(
             primary=self.primary,
             replica=name,

@@ -20,8 +20,7 @@ from ccr_avn.options import (
 )
 from ccr_avn.procedures.drill.ours import name_of
 from ccr_avn.procedures.enable import ReplicaFlag
-from ccr_avn.procedures.gates.offers import Order
-from ccr_avn.procedures.gates.services import REPLICA_PLAN, ReplicaWish
+from ccr_avn.procedures.gates.services import REPLICA_PLAN, Wanted
 from ccr_avn.procedures.verb import Verb
 from ccr_avn.procedures.verify import MAX_OPS, Level
 
@@ -64,23 +63,10 @@ class DrillOptions(Verb):
         return self.name or name_of(self.primary, self.at.run)
 
     @property
-    def wish(self) -> ReplicaWish:
-        return ReplicaWish(
+    def wanted(self) -> Wanted:
+        return Wanted(
             name=self.temporary_replica,
-            primary=self.primary,
-            plan=self.replica_plan,
-            cloud=self.replica_cloud,
-            any_plan=self.allow_any_plan,
-            primary_plan="",
-            primary_cloud=None,
-        )
-
-    @property
-    def order(self) -> Order:
-        return Order(
-            role="replica",
-            name=self.temporary_replica,
-            type=None,
+            of=Wanted(name=self.primary),
             plan=self.replica_plan,
             cloud=self.replica_cloud,
             any_plan=self.allow_any_plan,

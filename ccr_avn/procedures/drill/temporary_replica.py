@@ -10,8 +10,8 @@ from ccr_avn.plan.model import Finding, Gate, Later, Poll, Probe, Step, go, stop
 from ccr_avn.procedures.drill import ours
 from ccr_avn.procedures.drill.options import DrillOptions
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, Made
-from ccr_avn.procedures.enable import PROOF
-from ccr_avn.procedures.gates.services import PrimaryWish, by_name, judge_replica, pair_is_possible, together
+from ccr_avn.procedures.enable import PROOF, creation
+from ccr_avn.procedures.gates.services import Wanted, by_name, judge_replica, pair_is_possible, together
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
@@ -27,7 +27,7 @@ CLEANING = Poll(limit=120.0, first=0.2, interval=2.0)
 
 def look_at_primary(want: DrillOptions) -> Step[tuple[Service, ...]]:
     at, primary, name = want.at, want.primary, want.temporary_replica
-    possible = pair_is_possible(at.project, PrimaryWish(name=primary, type=None, plan=None, cloud=None), want.wish)
+    possible = pair_is_possible(at.project, Wanted(name=primary), want.wanted)
 
     def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
         if there := by_name(found, name):
@@ -111,7 +111,7 @@ def create(want: DrillOptions) -> Step[tuple[Service, ...]]:
         """One that is there without our creation is somebody else's, whatever it is."""
         service, sent = by_name(found, name), seen.result(CREATE)
         if service is None and sent is None:
-            finding = judge_replica(found, want.wish)
+            finding = judge_replica(found, want.wanted)
             return finding if finding.verdict == "stop" else todo(f"{name} does not exist")
         if service is None:
             return wait("it is not listed yet")
@@ -131,14 +131,11 @@ def create(want: DrillOptions) -> Step[tuple[Service, ...]]:
         read=avn.service_list(at.project, primary, name),
         gate=Gate(f"{name} exists as a read replica of {primary}", judge),
         poll=PROOF,
-        change=avn.service_create(
-            at.project,
-            name,
-            service_type=Later(variable="service_type", fill=lambda seen: seen.service(primary).type),
-            plan=want.replica_plan,
-            cloud=want.replica_cloud,
-            extra=(*avn.read_replica_words(want.flag_of_avn, primary), *want.order.args),
-            hint=f"list the plans there: avn service plans --cloud {want.replica_cloud}",
+        change=creation(
+            at,
+            want.wanted,
+            Later(variable="service_type", fill=lambda seen: seen.service(primary).type),
+            want.flag_of_avn,
         ),
     )
 

@@ -1,51 +1,23 @@
 """Rules on Aiven's offers: are the plans, clouds and VPCs available. Checked before anything is billed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ccr_avn.aiven.models import REPLICABLE, Offer, Offers, Service, Vpc
 from ccr_avn.errors import near
 from ccr_avn.plan.model import Finding, Gate, go, stop
-from ccr_avn.procedures.gates.services import by_name, together
+from ccr_avn.procedures.gates.services import Wanted, by_name, together
 from ccr_avn.procedures.seen import Seen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A service that would be created. ``args`` are the person's own words for avn; ``type``: None where another decides."""
-
-    role: str  # primary or replica, as the options are called
-    name: str
-    type: str | None
-    plan: str
-    cloud: str | None
-    any_plan: bool = False
-    args: tuple[str, ...] = ()
-
-    @property
-    def vpc(self) -> str | None:
-        """The VPC that was asked for; empty: none was wanted; None: nothing was said."""
-        for number, word in enumerate(self.args):
-            if "--no-project-vpc".startswith(word) and len(word) > len("--no-"):
-                return ""
-            option, equals, value = word.partition("=")
-            if "--project-vpc-id".startswith(option) and len(option) > len("--project"):
-                return value if equals else next(iter(self.args[number + 1 :]), "")
-        return None
-
-
-Orders = tuple[Order, ...]
-
-
-def still_to_make(orders: Orders, services: tuple[Service, ...]) -> Orders:
+def still_to_make(orders: tuple[Wanted, ...], services: tuple[Service, ...]) -> tuple[Wanted, ...]:
     """Those that are not there yet."""
     return tuple(order for order in orders if order.cloud and by_name(services, order.name) is None)
 
 
-def are_sold(orders: Orders) -> Gate[Offers]:
+def are_sold(orders: tuple[Wanted, ...]) -> Gate[Offers]:
     def judge(offers: Offers, seen: Seen) -> Finding:
-        found = seen.family
-        kind = next((one.type for order in orders if (one := by_name(found, order.name))), None)
+        found, names = seen.family, [name for order in orders for name in (order.name, order.primary)]
+        kind = next((one.type for name in names if (one := by_name(found, name))), None)
         wanted = still_to_make(orders, found)
         findings = [one for order in wanted for one in _sold(offers, order, order.type or kind or "valkey")]
         memory = [_memory(offers, order, order.type or kind or "valkey") for order in wanted]
@@ -54,13 +26,13 @@ def are_sold(orders: Orders) -> Gate[Offers]:
                 f"the replica has {memory[1]:g} MB of memory, its primary {memory[0]:g} MB: it may not hold the data"
             )
             findings.append(go("", warnings=(small,)))
-        told = ", ".join(f"{order.plan} in {order.cloud}" for order in wanted)
+        told = ", ".join(f"{order.new_plan} in {order.cloud}" for order in wanted)
         return together([go(f"Aiven offers {told}" if wanted else "both exist already"), *findings])
 
     return Gate("Aiven offers these plans in these clouds", judge)
 
 
-def have_their_vpc(orders: Orders) -> Gate[tuple[Vpc, ...]]:
+def have_their_vpc(orders: tuple[Wanted, ...]) -> Gate[tuple[Vpc, ...]]:
     def judge(vpcs: tuple[Vpc, ...], seen: Seen) -> Finding:
         wanted = still_to_make(orders, seen.family)
         findings = [one for order in wanted for one in _placed(vpcs, order)]
@@ -69,7 +41,7 @@ def have_their_vpc(orders: Orders) -> Gate[tuple[Vpc, ...]]:
     return Gate("for each cloud with a VPC, one is chosen or declined", judge)
 
 
-def _sold(offers: Offers, order: Order, kind: str) -> Iterator[Finding]:
+def _sold(offers: Offers, order: Wanted, kind: str) -> Iterator[Finding]:
     types = {one for one, _, _ in offers}
     if kind not in types:
         offered = next((one for one in REPLICABLE if one in types), None)
@@ -86,24 +58,24 @@ def _sold(offers: Offers, order: Order, kind: str) -> Iterator[Finding]:
             detail=f"as --{order.role}-cloud for {order.name}",
             hint=f"choose another cloud{near(str(order.cloud), clouds)}: avn cloud list",
         )
-    elif (kind, order.plan, order.cloud) not in offers:
+    elif (kind, order.new_plan, order.cloud) not in offers:
         there = sorted(plan for one, plan, cloud in offers if (one, cloud) == (kind, order.cloud))
-        what = f"Aiven lists no plan {order.plan} for {kind} in {order.cloud}"
+        what = f"Aiven lists no plan {order.new_plan} for {kind} in {order.cloud}"
         if order.any_plan:
             yield go("", warnings=(f"{what}: creating {order.name} may be refused",))
             return
         yield stop(
             what,
             detail=f"for {order.name}; it lists {', '.join(there)}",
-            hint=f"choose another{near(order.plan, there)}: --{order.role}-plan PLAN; or --allow-any-plan to let Aiven decide",
+            hint=f"choose another{near(order.new_plan, there)}: --{order.role}-plan PLAN; or --allow-any-plan to let Aiven decide",
         )
 
 
-def _memory(offers: Offers, order: Order, kind: str) -> float | None:
-    return offers.get((kind, order.plan, str(order.cloud)), Offer()).memory_mb
+def _memory(offers: Offers, order: Wanted, kind: str) -> float | None:
+    return offers.get((kind, order.new_plan, str(order.cloud)), Offer()).memory_mb
 
 
-def _placed(vpcs: tuple[Vpc, ...], order: Order) -> Iterator[Finding]:
+def _placed(vpcs: tuple[Vpc, ...], order: Wanted) -> Iterator[Finding]:
     """avn itself refuses to create a service in a cloud with a VPC when neither is said."""
     wanted = order.vpc
     here = [vpc for vpc in vpcs if vpc.cloud == order.cloud]

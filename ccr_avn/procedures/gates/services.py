@@ -15,8 +15,8 @@ from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_i
 from ccr_avn.procedures.seen import Seen
 
 MAX_REPLICAS = 5
-REPLICA_PLAN = "startup-4"
-"""Of a new replica, where none was asked for."""
+PRIMARY_PLAN, REPLICA_PLAN = "business-4", "startup-4"
+"""Of a new service, where none was asked for."""
 
 TYPES = ("valkey", "redis")
 UNREPLICATED_PLANS = re.compile(r"^(free|developer)\b")
@@ -24,33 +24,51 @@ UNREPLICATED_PLANS = re.compile(r"^(free|developer)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PrimaryWish:
-    """The primary as asked for; ``None``: not said on the command line, so any will do."""
+class Wanted:
+    """A service as asked for; ``None``: not said on the command line, so any will do, and a new one gets the default.
+
+    ``of``: the primary that it is to be a read replica of; ``args``: the person's own words for avn.
+    """
 
     name: str
-    type: str | None
-    plan: str | None
-    cloud: str | None
+    of: "Wanted | None" = None
+    type: str | None = None
+    plan: str | None = None
+    cloud: str | None = None
+    any_plan: bool = False
+    args: tuple[str, ...] = ()
 
+    @property
+    def role(self) -> str:
+        """As the options are called."""
+        return "replica" if self.of else "primary"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicaWish:
-    """The same of its replica."""
+    @property
+    def primary(self) -> str:
+        return self.of.name if self.of else ""
 
-    name: str
-    primary: str
-    plan: str | None
-    cloud: str | None
-    any_plan: bool
-    primary_plan: str  # what a primary that is still to be created will have
-    primary_cloud: str | None
+    @property
+    def new_plan(self) -> str:
+        """Of one that is yet to be created."""
+        return self.plan or (REPLICA_PLAN if self.of else PRIMARY_PLAN)
+
+    @property
+    def vpc(self) -> str | None:
+        """The VPC that was asked for; empty: none was wanted; None: nothing was said."""
+        for number, word in enumerate(self.args):
+            if "--no-project-vpc".startswith(word) and len(word) > len("--no-"):
+                return ""
+            option, equals, value = word.partition("=")
+            if "--project-vpc-id".startswith(option) and len(option) > len("--project"):
+                return value if equals else next(iter(self.args[number + 1 :]), "")
+        return None
 
 
 def by_name(services: tuple[Service, ...], name: str) -> Service | None:
     return next((service for service in services if service.name == name), None)
 
 
-def judge_primary(services: tuple[Service, ...], want: PrimaryWish) -> Finding:
+def judge_primary(services: tuple[Service, ...], want: Wanted) -> Finding:
     """An existing primary is adopted as it is or refused; never changed to fit."""
     found = by_name(services, want.name)
     if not found and not want.cloud:
@@ -68,7 +86,7 @@ def judge_primary(services: tuple[Service, ...], want: PrimaryWish) -> Finding:
     return go(f"{want.name} exists: {found.type} {found.plan} in {found.cloud}")
 
 
-def judge_replica(services: tuple[Service, ...], want: ReplicaWish) -> Finding:
+def judge_replica(services: tuple[Service, ...], want: Wanted) -> Finding:
     """Attached to its primary already, or free to be created; a service can't be attached later."""
     found = by_name(services, want.name)
     if found and found.source == want.primary:
@@ -93,18 +111,14 @@ def judge_replica(services: tuple[Service, ...], want: ReplicaWish) -> Finding:
     return todo(f"{want.name} does not exist yet", warnings=warnings, replica_exists=False)
 
 
-def primary_is(want: PrimaryWish) -> Gate[tuple[Service, ...]]:
-    return Gate(f"{want.name} exists with the requested settings", lambda services, _: judge_primary(services, want))
+def exists_as(want: Wanted) -> Gate[tuple[Service, ...]]:
+    judge, how = judge_primary, "with the requested settings"
+    if want.of:
+        judge, how = judge_replica, f"as a read replica of {want.primary}"
+    return Gate(f"{want.name} exists {how}", lambda services, _: judge(services, want))
 
 
-def replica_is(want: ReplicaWish) -> Gate[tuple[Service, ...]]:
-    return Gate(
-        f"{want.name} exists as a read replica of {want.primary}",
-        lambda services, _: judge_replica(services, want),
-    )
-
-
-def pair_is_possible(project: Project, primary: PrimaryWish, replica: ReplicaWish) -> Gate[tuple[Service, ...]]:
+def pair_is_possible(project: Project, primary: Wanted, replica: Wanted) -> Gate[tuple[Service, ...]]:
     """Everything that can be known before the first change, all at once."""
 
     def judge(services: tuple[Service, ...], _: Seen) -> Finding:
@@ -257,8 +271,8 @@ def _different(found: Service, **asked: str | None) -> Finding | None:
     )
 
 
-def _creation_refusals(primary: Service | None, want: ReplicaWish) -> Iterable[Finding]:
-    plan = primary.plan if primary else want.primary_plan
+def _creation_refusals(primary: Service | None, want: Wanted) -> Iterable[Finding]:
+    plan = primary.plan if primary else want.of.new_plan if want.of else ""
     if primary and len(primary.replicas) >= MAX_REPLICAS:
         yield stop(
             f"{primary.name} already has {len(primary.replicas)} replicas, the maximum Aiven allows",
@@ -274,14 +288,14 @@ def _creation_refusals(primary: Service | None, want: ReplicaWish) -> Iterable[F
     if not want.cloud:
         hint = "choose its cloud: --replica-cloud CLOUD, preferably not the primary's (`avn cloud list`)"
         yield stop(f"{want.name} does not exist", hint=hint)
-    new = want.plan or REPLICA_PLAN
+    new = want.new_plan
     if not new.startswith("startup-") and not want.any_plan:
         hint = "use --replica-plan startup-N, or --allow-any-plan to let Aiven decide"
         yield stop(f"{new} is not a plan for a read replica: Aiven documents startup plans only", hint=hint)
 
 
-def _same_cloud(primary: Service | None, want: ReplicaWish) -> tuple[str, ...]:
-    cloud = primary.cloud if primary else want.primary_cloud
+def _same_cloud(primary: Service | None, want: Wanted) -> tuple[str, ...]:
+    cloud = primary.cloud if primary else want.of and want.of.cloud
     if cloud and cloud == want.cloud:
         return (f"{want.primary} and {want.name} are both in {cloud}: one outage takes down both",)
     return ()

@@ -206,7 +206,8 @@ def test_fewer_databases_than_the_primary_are_a_warning(replica: int, warned: bo
     assert bool(gate.judge(databases(used=(0,), replica=replica), Seen()).warnings) == warned
 
 
-WISH: dict[str, Any] = {"name": "eu", "type": None, "plan": None, "cloud": "c"}
+WISH = services.Wanted(name="eu", cloud="c")
+REPLICA_WISH = services.Wanted(name="us", of=WISH, plan="startup-4", cloud="d")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_a_primary_is_adopted_as_it_is_or_refused(
     found: dict[str, Any] | None, wish: dict[str, Any], verdict: str
 ) -> None:
     there = () if found is None else (service("eu", **found),)
-    finding = services.judge_primary(there, services.PrimaryWish(**{**WISH, **wish}))
+    finding = services.judge_primary(there, replace(WISH, **wish))
     assert finding.verdict == verdict
     assert finding.hint or verdict != "stop"
 
@@ -236,35 +237,24 @@ def test_a_promoted_replica_is_no_replica_to_be_made_again() -> None:
     new = service("us", create_time="2026-08-02T09:00:00Z")
     tags = dict(word.split("=") for word in lineage.tags(old, new, "a" * 40))
     promoted = service("us", create_time="2026-08-02T09:00:00Z", tags=tags)
-    finding = services.judge_replica((old, promoted), services.ReplicaWish(**REPLICA_WISH))
+    finding = services.judge_replica((old, promoted), REPLICA_WISH)
     assert (finding.verdict, "was promoted" in finding.reason) == ("stop", True)
     assert "ccr-avn enable us NAME" in finding.hint
     stranger = service("us", create_time="2026-09-01T09:00:00Z", tags=tags)
-    assert "taken" in services.judge_replica((old, stranger), services.ReplicaWish(**REPLICA_WISH)).reason
+    assert "taken" in services.judge_replica((old, stranger), REPLICA_WISH).reason
 
 
 @pytest.mark.parametrize(("there", "hint"), [((), "--primary-plan"), (("free-1",), "avn service update eu --plan")])
 def test_a_plan_without_integrations_is_changed_where_it_is_said(there: tuple[str, ...], hint: str) -> None:
-    wish = services.ReplicaWish(**{**REPLICA_WISH, "primary_plan": "free-1"})
+    wish = replace(REPLICA_WISH, of=replace(WISH, plan="free-1"))
     assert hint in services.judge_replica(tuple(service("eu", plan=plan) for plan in there), wish).hint
 
 
 @pytest.mark.parametrize(("ip_filter", "warned"), [(["192.0.2.1/32"], 1), (["0.0.0.0/0"], 0), (None, 0)])
 def test_a_closed_primary_is_told_before_it_is_replicated(ip_filter: list[str] | None, warned: int) -> None:
     there = (service("eu", user_config={"ip_filter": ip_filter}),)
-    gate = services.pair_is_possible(P, services.PrimaryWish(**WISH), services.ReplicaWish(**REPLICA_WISH))
+    gate = services.pair_is_possible(P, WISH, REPLICA_WISH)
     assert len(gate.judge(there, Seen()).warnings) == warned
-
-
-REPLICA_WISH: dict[str, Any] = {
-    "name": "us",
-    "primary": "eu",
-    "plan": "startup-4",
-    "cloud": "d",
-    "any_plan": False,
-    "primary_plan": "business-4",
-    "primary_cloud": "c",
-}
 
 
 @pytest.mark.parametrize(
@@ -278,7 +268,7 @@ REPLICA_WISH: dict[str, Any] = {
         ({}, None, {"plan": "business-4", "any_plan": True}, "todo", False),
         ({"is_cluster_plan": True}, None, {}, "stop", False),
         ({"plan": "free-1"}, None, {}, "stop", False),
-        (None, None, {"primary_plan": "developer-1"}, "stop", False),
+        (None, None, {"of": replace(WISH, plan="developer-1")}, "stop", False),
         ({"service_integrations": [row("eu", f"r{n}") for n in range(5)]}, None, {}, "stop", False),
         ({}, {"service_integrations": [row("eu", "us")]}, {"plan": None, "cloud": None}, "go", False),
         ({}, {"service_integrations": [row("eu", "us")]}, {"plan": "business-4", "cloud": "c"}, "go", False),
@@ -294,7 +284,7 @@ def test_a_replica_is_attached_free_to_be_made_or_refused(
     primary: dict[str, Any] | None, replica: dict[str, Any] | None, wish: dict[str, Any], verdict: str, warns: bool
 ) -> None:
     there = tuple(service(name, **more) for name, more in (("eu", primary), ("us", replica)) if more is not None)
-    finding = services.judge_replica(there, services.ReplicaWish(**{**REPLICA_WISH, **wish}))
+    finding = services.judge_replica(there, replace(REPLICA_WISH, **wish))
     assert finding.verdict == verdict
     assert bool(finding.warnings) is warns
 
@@ -351,7 +341,7 @@ def test_an_old_primary_that_is_off_is_not_turned_on_again() -> None:
 
 
 def test_all_that_stops_is_told_at_once() -> None:
-    gate = services.pair_is_possible(P, services.PrimaryWish(**WISH), services.ReplicaWish(**REPLICA_WISH))
+    gate = services.pair_is_possible(P, WISH, REPLICA_WISH)
     off = service("eu", state="POWEROFF", user_config={"valkey_persistence": "off"}, plan="free-1")
     finding = gate.judge((off,), Seen())
     assert finding.verdict == "stop"

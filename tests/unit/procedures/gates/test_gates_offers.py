@@ -8,7 +8,7 @@ import pytest
 from ccr_avn.aiven import models
 from ccr_avn.plan.model import Call, Finding, Gate, Step, go
 from ccr_avn.procedures.gates import offers
-from ccr_avn.procedures.gates.offers import Order
+from ccr_avn.procedures.gates.services import Wanted
 from ccr_avn.procedures.seen import Seen
 from tests.support.factories import service
 
@@ -26,10 +26,9 @@ PAIR: Step[Any] = Step(
 )
 
 
-def orders(primary: dict[str, Any] | None = None, replica: dict[str, Any] | None = None) -> tuple[Order, ...]:
-    first = {"role": "primary", "name": "eu", "type": None, "plan": "business-4", "cloud": EU}
-    second = {"role": "replica", "name": "us", "type": None, "plan": "startup-1", "cloud": US}
-    return Order(**{**first, **(primary or {})}), Order(**{**second, **(replica or {})})
+def orders(primary: dict[str, Any] | None = None, replica: dict[str, Any] | None = None) -> tuple[Wanted, ...]:
+    first = Wanted(**{"name": "eu", "plan": "business-4", "cloud": EU, **(primary or {})})
+    return first, Wanted(**{"name": "us", "of": first, "plan": "startup-1", "cloud": US, **(replica or {})})
 
 
 def seen(*there: dict[str, Any]) -> Seen:
@@ -38,11 +37,11 @@ def seen(*there: dict[str, Any]) -> Seen:
     return found
 
 
-def sold(wanted: tuple[Order, ...], *there: dict[str, Any]) -> Finding:
+def sold(wanted: tuple[Wanted, ...], *there: dict[str, Any]) -> Finding:
     return offers.are_sold(wanted).judge(OFFERS, seen(*there))
 
 
-def placed(wanted: tuple[Order, ...], *vpcs: models.Vpc) -> Finding:
+def placed(wanted: tuple[Wanted, ...], *vpcs: models.Vpc) -> Finding:
     return offers.have_their_vpc(wanted).judge(vpcs, seen())
 
 
