@@ -61,3 +61,7 @@ def local_time(epoch: float) -> str:
 def clock_time(epoch: float) -> str:
     """In local time, with how far away it is. ``epoch``: seconds since 1970."""
     return f"{local_time(epoch)} ({max(0.0, epoch - clock.now()):.0f} s from now)"
+
+
+def cents(usd: float) -> str:
+    return "less than 0.01 USD" if usd < 0.005 else f"about {usd:.2f} USD"

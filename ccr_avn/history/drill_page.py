@@ -6,14 +6,12 @@ from ccr_avn.history.facts import Assumption
 from ccr_avn.history.story import Story
 from ccr_avn.procedures.drill import assumptions
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE
-from ccr_avn.units import format_duration
+from ccr_avn.units import cents, format_duration
 
 RTO = "from the deletion of the integration to the first accepted write"
 BOUND = "of what the primary acknowledged before the promotion was seen: a bound, measured by markers"
 
 SEVERAL = {"holds": "hold", "does not hold": "do not hold"}
-ORDER = ("does not hold", "holds", "not tested")
-"""What needs attention comes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +30,10 @@ def page(story: Story) -> Page | None:
         return None
     so_far = assumptions.table(step.found.facts for step in story.steps)  # of a drill that was killed
     every = story.result.assumptions or tuple(map(Assumption.model_validate, so_far))
-    rows = sorted((one for one in every if one.outcome in ORDER), key=lambda one: ORDER.index(one.outcome))
-    counted = [(outcome, sum(one.outcome == outcome for one in rows)) for outcome in ORDER]
+    rows = sorted(
+        (one for one in every if one.outcome in assumptions.ORDER), key=lambda one: assumptions.ORDER.index(one.outcome)
+    )
+    counted = [(outcome, sum(one.outcome == outcome for one in rows)) for outcome in assumptions.ORDER]
     counts = (
         f"{count} {SEVERAL.get(outcome, outcome) if count > 1 else outcome}" for outcome, count in counted if count
     )
@@ -76,7 +76,3 @@ def _facts(story: Story) -> list[tuple[str, str]]:
         ("Price", price),
         ("Cost", "" if estimate is None else cents(estimate)),
     ]
-
-
-def cents(usd: float) -> str:
-    return "less than 0.01 USD" if usd < 0.005 else f"about {usd:.2f} USD"

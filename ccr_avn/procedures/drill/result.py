@@ -13,13 +13,7 @@ from ccr_avn.procedures.proof import evidence
 from ccr_avn.procedures.result import described, sides
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.verb import Ended, Line
-
-ORDER = ("does not hold", "holds", "not tested")
-"""What needs attention comes first."""
-
-
-def cents(usd: float) -> str:
-    return "less than 0.01 USD" if usd < 0.005 else f"about {usd:.2f} USD"
+from ccr_avn.units import cents
 
 
 def hourly(want: DrillOptions, seen: Seen) -> float | None:
@@ -163,7 +157,9 @@ def lines(want: DrillOptions, found: dict[str, Any]) -> list[Line]:
 def _table(rows: list[dict[str, Any]]) -> list[Line]:
     """Those that were tried, then those that a drill can't try in one line."""
     untried = [one["name"] for one in rows if assumptions.BY_NAME[one["name"]].untried]
-    tried = sorted((one for one in rows if one["name"] not in untried), key=lambda one: ORDER.index(one["outcome"]))
+    tried = sorted(
+        (one for one in rows if one["name"] not in untried), key=lambda one: assumptions.ORDER.index(one["outcome"])
+    )
     failed = [(one["name"], one["otherwise"]) for one in tried if one["outcome"] == "does not hold"]
     return [
         [(one["outcome"], one["name"], one["saw"]) for one in tried],
