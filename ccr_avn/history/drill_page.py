@@ -1,4 +1,4 @@
-"""What the report of a drill adds to that of any run: RTO and RPO, the assumptions, the cost, the temporary replica's fate."""
+"""What the report of a drill adds to that of any run: RTO and RPO, the assumptions, the cost, the temporary replica."""
 
 from dataclasses import dataclass
 
@@ -50,7 +50,7 @@ def figures(story: Story) -> list[dict[str, str]]:
     ]
 
 
-def fate(story: Story) -> str:
+def temporary_replica(story: Story) -> str:
     """What became of the temporary replica, as far as the journal shows."""
     step, made = story.step(TERMINATE), story.step(CREATE)
     if step and step.noted.gone:

@@ -2,7 +2,7 @@
 
 from ccr_avn.history.facts import Pair
 from ccr_avn.history.story import Story
-from ccr_avn.history.timeline import Timeline, timeline
+from ccr_avn.history.timeline import Bar, Tick, bars, ticks
 from ccr_avn.units import format_duration
 
 ORDER = ("half-way", "failed", "refused", "under way", "not begun", "skipped", "done")
@@ -13,12 +13,13 @@ def in_order(story: Story) -> list[Pair]:
     return sorted(story.pairs, key=lambda one: (ORDER.index(one.state) if one.state in ORDER else len(ORDER), one.pair))
 
 
-def over_time(pairs: list[Pair]) -> Timeline:
+def over_time(pairs: list[Pair]) -> tuple[list[tuple[Pair, list[Bar]]], list[Tick]]:
+    """The bars of every pair that was begun, and the axis below."""
     spans = [span for one in pairs for span in one.phases]
     first = min((began for _, began, _ in spans), default=0.0)
-    total = max((ended for _, _, ended in spans), default=0.0) - first
-    rows = [(one.pair, [(kind, began - first, ended - first) for kind, began, ended in one.phases]) for one in pairs]
-    return timeline(rows, max(total, 0.001))
+    total = max(0.001, max((ended for _, _, ended in spans), default=0.0) - first)
+    rows = [(one, [(kind, began - first, ended - first) for kind, began, ended in one.phases]) for one in pairs]
+    return [(one, bars(one.pair, phases, total)) for one, phases in rows if phases], ticks(total)
 
 
 def figures(story: Story) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from ccr_avn.history import drill_page, evacuation_page, resume
 from ccr_avn.history.facts import Exposure, Side
 from ccr_avn.history.records import Record, verify
 from ccr_avn.history.story import StepStory, Story, summarize
-from ccr_avn.history.timeline import lag_line, percent, timeline
+from ccr_avn.history.timeline import bars, lag_line, percent, ticks
 from ccr_avn.printable import printable
 from ccr_avn.units import exact_bytes, format_duration
 
@@ -51,16 +51,14 @@ def render(record: Record, form: Literal["html", "md"]) -> str:
 
 def _of_many(story: Story) -> dict[str, Any]:
     pairs = evacuation_page.in_order(story)
-    drawn = evacuation_page.over_time(pairs)
-    rows = [(pair, bars) for pair, bars in zip(pairs, drawn.rows, strict=True) if bars]
-    return {"figures": evacuation_page.figures(story), "pairs": pairs, "rows": rows, "ticks": drawn.ticks}
+    rows, axis = evacuation_page.over_time(pairs)
+    return {"figures": evacuation_page.figures(story), "pairs": pairs, "rows": rows, "ticks": axis}
 
 
 def _of_one(story: Story) -> dict[str, Any]:
     total = max(story.seconds, 0.001)
     steps = [step for step in story.steps if step.spans]
     final = next((step.sent for step in steps if step.final and step.sent is not None), None)
-    drawn = timeline([(step.slug, step.spans) for step in steps], total)
     before, after = sides(story)
     return {
         "figures": headline(story),
@@ -68,8 +66,8 @@ def _of_one(story: Story) -> dict[str, Any]:
         "after": after,
         "exposure": exposure(story),
         "drill": drill_page.page(story),
-        "rows": list(zip(steps, drawn.rows, strict=True)),
-        "ticks": drawn.ticks,
+        "rows": [(step, bars(step.slug, step.spans, total)) for step in steps],
+        "ticks": ticks(total),
         "paused": paused(story, total),
         "final": None if final is None else percent(final, total),
         "lag": lag_line(story.lag, total),

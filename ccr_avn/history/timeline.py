@@ -1,7 +1,7 @@
 """Charts of the reports: bars over an axis of time, and the lag as a line. Places are in percent of the width."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ccr_avn.history.story import Span
 from ccr_avn.units import format_duration
@@ -16,30 +16,19 @@ LEAST = 0.5
 """Percent: a bar is never narrower, so that a step of a millisecond can still be seen."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(NamedTuple):
     kind: str
     left: float
     width: float
     title: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
+class Tick(NamedTuple):
     left: float
     label: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeline:
-    """``rows``: the bars of each, in the order in which they were given."""
-
-    rows: tuple[tuple[Bar, ...], ...]
-    ticks: tuple[Tick, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lag:
+class Lag(NamedTuple):
     """Points from the top left; ``most`` and ``last`` in bytes."""
 
     points: tuple[tuple[float, float], ...]
@@ -47,22 +36,19 @@ class Lag:
     last: int
 
 
-def timeline(rows: Sequence[tuple[str, Sequence[Span]]], total: float) -> Timeline:
-    """``rows``: a name, and what went on when, in seconds from the beginning; ``total``: seconds."""
+def ticks(total: float) -> list[Tick]:
+    """The marks of the axis. ``total``: seconds."""
     step = next((one for one in TICKS if total / one <= 6), TICKS[-1])
     marks = [mark * step for mark in range(min(int(total / step), MOST) + 1)]
-    return Timeline(
-        rows=tuple(_bars(name, spans, total) for name, spans in rows),
-        ticks=tuple(Tick(left=percent(mark, total), label=_label(mark)) for mark in marks),
-    )
+    return [Tick(percent(mark, total), _label(mark)) for mark in marks]
 
 
-def _bars(name: str, spans: Sequence[Span], total: float) -> tuple[Bar, ...]:
-    """The parts that can be seen; of a row that is all too short the longest, as a sliver."""
+def bars(name: str, spans: Sequence[Span], total: float) -> list[Bar]:
+    """The parts of a row that can be seen; of one that is all too short the longest, as a sliver."""
     visible = [one for one in spans if one[2] - one[1] >= total * LEAST / 200]
     if spans and not visible:
         visible = [max(spans, key=lambda one: (one[0] == "change", one[2] - one[1]))]
-    return tuple(
+    return [
         Bar(
             kind=kind,
             left=min(percent(began, total), 100 - LEAST),
@@ -70,7 +56,7 @@ def _bars(name: str, spans: Sequence[Span], total: float) -> tuple[Bar, ...]:
             title=f"{name}: {kind} {format_duration(max(0.0, ended - began))}",
         )
         for kind, began, ended in visible
-    )
+    ]
 
 
 def lag_line(lag: Sequence[tuple[float, int]], total: float) -> Lag | None:

@@ -367,9 +367,9 @@ def test_of_an_evacuation_figures_are_over_all_pairs_and_what_needs_somebody_com
     assert figures == {"Moved": "3 of 4", "RPO": "7 bytes", "Write outage": "400 ms", "Took": "9.0 s"}
     pairs = evacuation_page.in_order(story)
     assert [one.pair for one in pairs] == ["p3/r3", "p0/r0", "p1/r1", "p2/r2"]
-    rows = evacuation_page.over_time(pairs).rows
-    assert rows[1][0].left == 0
-    assert rows[0][-1].left + rows[0][-1].width == 100
+    drawn = [bars for _, bars in evacuation_page.over_time(pairs)[0]]
+    assert drawn[1][0].left == 0
+    assert drawn[0][-1].left + drawn[0][-1].width == 100
 
 
 def test_both_forms_name_every_pair_its_journal_and_what_goes_on(tmp_path: Path) -> None:
