@@ -13,11 +13,8 @@ from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.info import fetch_replication, read_replication
 from ccr_avn.valkey.replication import ReplicationInfo
 
-STILL = 3.0
-"""Seconds for which the primary's offset must stand still where writers are stopped by the operator."""
-
-LOOK = 0.1
-"""Seconds between two reads of an offset that must not change."""
+STILL = 3.0  # seconds for which the primary's offset must stand still where writers are stopped by the operator
+LOOK = 0.1  # seconds between two reads of an offset that must not change
 
 
 class Snapshot(NamedTuple):

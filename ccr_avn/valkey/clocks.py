@@ -10,11 +10,8 @@ from ccr_avn.valkey.connect import Endpoint, explained
 if TYPE_CHECKING:
     import valkey
 
-NOTICEABLE = 1.0
-"""Seconds: clocks that differ by less make no difference that anybody would see."""
-
-SAMPLES = 3
-"""The quickest answer bounds the error best."""
+NOTICEABLE = 1.0  # seconds: clocks that differ by less make no difference that anybody would see
+SAMPLES = 3  # the quickest answer bounds the error best
 
 
 def server_time(client: "valkey.Valkey") -> int:

@@ -14,8 +14,7 @@ from ccr_avn.errors import Refused
 Place = tuple[str, int]
 """Host and port."""
 
-FRESH = 30.0
-"""Seconds for which addresses that fail are not looked up again."""
+FRESH = 30.0  # seconds for which addresses that fail are not looked up again
 
 
 @dataclass(frozen=True, slots=True)

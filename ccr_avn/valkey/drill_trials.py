@@ -25,14 +25,9 @@ if TYPE_CHECKING:
 
 Outcome = Literal["holds", "does not hold", "not tested"]
 
-PAUSE = 3.0
-"""Seconds for which writes are paused at the most while it is tried whether that holds them back."""
-
-WAITS = 0.4
-"""Seconds for which a write that is held back is waited for."""
-
-LOOK = 0.05
-"""Seconds between two checks of a filter that is taking effect."""
+PAUSE = 3.0  # seconds for which writes are paused at the most while it is tried whether that holds them back
+WAITS = 0.4  # seconds for which a write that is held back is waited for
+LOOK = 0.05  # seconds between two checks of a filter that is taking effect
 
 NAME = "ccr-avn:drill"
 KEY = "ccr-avn:marker:drill"

@@ -24,8 +24,7 @@ SHORTEST_IDLE, LONGEST_ALIVE = 1.0, 2.0
 ROUTES = ("dynamic", "public", "privatelink")
 """As avn's `connection-info` names them. The dynamic one is that of the service_uri: inside a VPC it is private."""
 
-LIMIT = 1.0
-"""Seconds in which an address has to take a connection."""
+LIMIT = 1.0  # seconds in which an address has to take a connection
 
 AGAIN = 60.0
 """Seconds after which it is tried again where no address took one: a watch may outlive what kept them from it."""

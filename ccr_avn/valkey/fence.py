@@ -30,8 +30,7 @@ A fence that is placed meanwhile is not in that look, so it waits until nobody i
 its last pause is later than any un-pause that did not see it.
 """
 
-GOING = 0.5
-"""Seconds for another run to go away that found this fence and gives up."""
+GOING = 0.5  # seconds for another run to go away that found this fence and gives up
 
 
 class FenceRefused(Refused):

@@ -10,11 +10,8 @@ from ccr_avn.background import Repeated
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.marker import PREFIX
 
-EVERY = 0.05
-"""Seconds between two markers: as fine as the bound is."""
-
-LIVES = 900.0
-"""Seconds after which one is gone by itself, on both sides."""
+EVERY = 0.05  # seconds between two markers: as fine as the bound is
+LIVES = 900.0  # seconds after which one is gone by itself, on both sides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

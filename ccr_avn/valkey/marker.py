@@ -18,8 +18,7 @@ from ccr_avn.valkey.connect import Endpoint, connect, explained
 PREFIX = "ccr-avn:marker:"
 WATCH = f"{PREFIX}watches"
 """The hash of `watch`: each has a field. It begins with when it was written, in ms since 1970 by the primary's clock."""
-TTL = 60.0
-"""Seconds after which a marker is gone by itself, also when we die, by the clock that is ahead."""
+TTL = 60.0  # seconds after which a marker is gone by itself, also when we die, by the clock that is ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

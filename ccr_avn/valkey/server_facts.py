@@ -14,11 +14,8 @@ from ccr_avn.valkey.replication import ReplicationInfo, modules_in
 if TYPE_CHECKING:
     import valkey
 
-MOST = 2**31
-"""No server can be told to have more databases."""
-
-AT_ONCE = 32
-"""Numbers tried in one round trip."""
+MOST = 2**31  # no server can be told to have more databases
+AT_ONCE = 32  # numbers tried in one round trip
 
 OUT_OF_RANGE = ("out of range", "cluster mode")
 """How a server refuses a database that it does not have."""
