@@ -29,7 +29,9 @@ class Opt:
     completes: bool = False
 
 
-def _spelled(pattern: str, what: str, detail: str, hint: str) -> Rule:
+def spelled(pattern: str, what: str, detail: str, hint: str) -> Rule:
+    """The rule of a word that looks like ``pattern``, of its whole."""
+
     def check(where: str, word: str) -> None:
         if not re.fullmatch(pattern, word):
             raise UsageError(f"invalid {what} for {where}: {word!r}", detail=detail, hint=hint)
@@ -87,19 +89,19 @@ def _check_file(option: str, file: Path, *, replaced: bool) -> None:
         _check_directory(option, target_of(file).parent)
 
 
-a_name = _spelled(
+a_name = spelled(
     r"[a-z][-a-z0-9]{0,63}",  # Aiven's rule
     "service name",
     "lower case letters, digits and dashes, starting with a letter, 64 at most",
     "check it with: avn service list",
 )
-a_word = _spelled(
+a_word = spelled(
     r"[a-z][a-z0-9_-]*",  # clouds and plans: safe in argv and in a pasted shell
     "value",
     "lower case letters, digits and dashes, starting with a letter",
     "see `avn cloud list` for clouds, `avn service plans --cloud CLOUD` for plans",
 )
-a_project = _spelled(
+a_project = spelled(
     r"[a-zA-Z][-a-zA-Z0-9_]{0,62}",
     "name",
     "letters, digits and dashes, starting with a letter, 63 at most",

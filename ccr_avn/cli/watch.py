@@ -1,7 +1,6 @@
 """`ccr-avn watch`."""
 
 import json as json_text
-import re
 import sys
 import time
 from contextlib import ExitStack, closing
@@ -20,6 +19,7 @@ from ccr_avn.monitoring.loop import watch as go_on
 from ccr_avn.monitoring.probe import Probe
 from ccr_avn.monitoring.prometheus import Metrics
 from ccr_avn.monitoring.sample import Sample, Stats
+from ccr_avn.options import Opt, above_zero, flag, seconds, spelled, word
 from ccr_avn.output import console
 from ccr_avn.output.screen import screen, summary_lines
 from ccr_avn.procedures.gates.services import paired_otherwise
@@ -31,7 +31,22 @@ if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
     from ccr_avn.monitoring.loop import Ended, Pause, Show
 
-UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+A_TIME = spelled(r"\d+(\.\d+)?[smhd]?", "value", "a number and s, m, h or d", "--for 10m")
+A_LAG = spelled(
+    r"(?=.*[1-9])\d+(\.\d+)?(ms)?",
+    "value",
+    "bytes, or milliseconds with ms behind the number; above 0",
+    "--until-lag-below 4096, or --until-lag-below 50ms",
+)
+
+
+def _an_address(option: str, text: str) -> None:
+    port = text.rpartition(":")[2]
+    if not port.isdecimal() or int(port) > 65535:
+        what = f"invalid value for {option}: {text!r}"
+        raise UsageError(what, detail="an address, a colon, a port", hint="--listen 9121")
 
 
 @flattened
@@ -40,34 +55,26 @@ def watch(
     replica: Replica,
     project: ProjectName = None,
     duration: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="End after this time: 30, 90s, 10m, 2h, 1d.")
+        str | None,
+        Opt(help="End after this time: 30, 90s, 10m, 2h, 1d.", names=("--for",), metavar="TIME", rule=A_TIME),
     ] = None,
-    interval: Annotated[float, options.seconds("Interval between samples.", options.above_zero)] = 1,
+    interval: Annotated[float, seconds("Interval between samples.", above_zero)] = 1,
     until_lag_below: Annotated[
-        str | None,
-        typer.Option("--until-lag-below", metavar="N", help="End with exit 0 below this lag: 4096 bytes, or 50ms."),
+        str | None, word("N", "End with exit 0 below this lag: 4096 bytes, or 50ms.", A_LAG)
     ] = None,
-    alert_lag: Annotated[
-        float | None,
-        typer.Option("--alert-lag", metavar="MS", callback=options.above_zero, help="Alert when the lag exceeds MS."),
-    ] = None,
+    alert_lag: Annotated[float | None, word("MS", "Alert when the lag exceeds MS.", above_zero)] = None,
     alert_command: Annotated[
-        str | None,
-        typer.Option("--alert-command", metavar="CMD", help="Run CMD on an alert, without a shell; CCR_LAG_MS is set."),
+        str | None, word("CMD", "Run CMD on an alert, without a shell; CCR_LAG_MS is set.")
     ] = None,
     listen: Annotated[
-        str | None,
-        typer.Option("--listen", metavar="[ADDR:]PORT", help="Serve Prometheus metrics; on loopback without ADDR."),
+        str | None, word("[ADDR:]PORT", "Serve Prometheus metrics; on loopback without ADDR.", _an_address)
     ] = None,
-    state_interval: Annotated[
-        float,
-        options.seconds("Interval between calls of avn; 0: only one call."),
-    ] = 30,
-    data_timeout: Annotated[float, options.seconds("Time limit for a server to answer.", options.above_zero)] = 2,
+    state_interval: Annotated[float, seconds("Interval between calls of avn; 0: only one call.")] = 30,
+    data_timeout: Annotated[float, seconds("Time limit for a server to answer.", above_zero)] = 2,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
     route: Route = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON lines in a terminal too.")] = False,
+    json: Annotated[bool, flag("--json", "Print JSON lines in a terminal too.")] = False,
     avn: Avn = None,
 ) -> None:
     """Watch the lag of REPLICA: live in a terminal, else one JSON line per sample. `q` or Ctrl-C ends it.
@@ -78,7 +85,8 @@ def watch(
       ccr-avn watch eu us --alert-lag 1000 --alert-command ./page-me.sh
     """
     names = (primary, replica)
-    limit, goal, address = _seconds(duration), _goal(until_lag_below), _address(listen)
+    limit = float(duration.rstrip("smhd")) * UNITS.get(duration[-1], 1.0) if duration else None
+    goal = _goal(until_lag_below) if until_lag_below else None
     alert = _alert(alert_lag, alert_command, names)
     setting = options.setting(project, ca_file, route)
     services = look_up(avn, setting.project, names, call_timeout, console.note)
@@ -103,7 +111,7 @@ def watch(
             if alert:
                 stack.callback(alert.wait)
             platform.start()
-            metrics = Metrics(names, setting.project.name or default_project(), *address) if address else None
+            metrics = Metrics(names, setting.project.name or default_project(), listen) if listen else None
             show, pause = _faces(stack, names, figures, metrics, live=live)
             ended = go_on(
                 probe, platform, figures, alert, interval=interval, limit=limit, goal=goal, show=show, pause=pause
@@ -169,50 +177,14 @@ def _finish(
         )
 
 
-def _matched(option: str, text: str, pattern: str, detail: str, hint: str) -> re.Match[str]:
-    """Raises:
-    UsageError: the text is not as the pattern.
-    """
-    found = re.fullmatch(pattern, text)
-    if not found:
-        raise UsageError(f"invalid value for {option}: {text!r}", detail=detail, hint=hint)
-    return found
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    found = _matched("--for", text, r"(\d+(?:\.\d+)?)([smhd]?)", "a number and s, m, h or d", "--for 10m")
-    return float(found[1]) * UNITS[found[2]]
-
-
-def _goal(text: str | None) -> Goal | None:
-    if text is None:
-        return None
-    found = _matched(
-        "--until-lag-below",
-        text,
-        r"(?=.*[1-9])(\d+(?:\.\d+)?)(ms)?",
-        "bytes, or milliseconds with ms behind the number; above 0",
-        "--until-lag-below 4096, or --until-lag-below 50ms",
-    )
-    return Goal(below=float(found[1]), unit="ms" if found[2] else "bytes")
-
-
-def _address(text: str | None) -> tuple[str, int] | None:
-    if text is None:
-        return None
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        what = f"invalid value for --listen: {text!r}"
-        raise UsageError(what, detail="an address, a colon, a port", hint="--listen 9121")
-    return host.strip("[]") or "127.0.0.1", int(port)
+def _goal(text: str) -> Goal:
+    return Goal(below=float(text.removesuffix("ms")), unit="ms" if text.endswith("ms") else "bytes")
 
 
 def _alert(limit: float | None, command: str | None, names: tuple[str, str]) -> Alert | None:
     if limit is not None:
         return Alert(limit, words("--alert-command", command), names)
     if command is not None:
-        needs, why = "--alert-command needs --alert-lag", "no lag is given at which to run it"
-        raise UsageError(needs, detail=why, hint="--alert-lag 1000")
+        what, why = "--alert-command requires --alert-lag", "no lag is given at which to run it"
+        raise UsageError(what, detail=why, hint="--alert-lag 1000")
     return None

@@ -123,19 +123,21 @@ def _replication(one: PairStatus, labels: Labels, *, lost: bool) -> Iterator[Poi
 
 
 class Metrics:
-    """Serves the last sample until :meth:`close`. ``port`` 0: any free one; ``url`` has it."""
+    """Serves the last sample until :meth:`close`. ``listen``: ADDR:PORT, or PORT on loopback; 0: any; ``url`` has it."""
 
-    def __init__(self, pair: tuple[str, str], project: str, address: str, port: int) -> None:
+    def __init__(self, pair: tuple[str, str], project: str, listen: str) -> None:
         """Raises: UsageError: the address can't be listened on."""
         from prometheus_client import CollectorRegistry, start_http_server
 
         self.sample: Sample | None = None
         self._verified: float | None = None
         self._pair, self._project = pair, project
+        given, _, port = listen.rpartition(":")
+        address = given.strip("[]") or "127.0.0.1"
         registry = CollectorRegistry()
         registry.register(self)
         try:
-            self._server, self._thread = start_http_server(port, addr=address, registry=registry)
+            self._server, self._thread = start_http_server(int(port), addr=address, registry=registry)
         except OSError as error:
             what = f"--listen: can't listen on {address}:{port}"
             raise UsageError(what, detail=str(error.strerror), hint="choose another port") from None
