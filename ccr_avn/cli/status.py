@@ -13,16 +13,16 @@ import typer
 from ccr_avn import process
 from ccr_avn.cli import options
 from ccr_avn.cli.help import HelpCommand
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route
+from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route, flattened
 from ccr_avn.errors import CcrError, Interrupted, OutOfTime, UsageError
+from ccr_avn.files import PUBLIC, replace_file
 from ccr_avn.monitoring.ask import begin
+from ccr_avn.options import Opt, a_file_to_replace, a_name, above_zero, flag, seconds, word
 from ccr_avn.output import console
 from ccr_avn.signals import Signals, within
 
 if TYPE_CHECKING:
     from ccr_avn.monitoring.status import PairStatus
-
-WARN_LAG, CRIT_LAG = 10 * 1024 * 1024, 100 * 1024 * 1024
 
 UNKNOWN = 3
 """Exit code of Nagios' plugins, and of --exit-code, where a failure of ours keeps the health from being known."""
@@ -59,50 +59,32 @@ class StatusCommand(HelpCommand):
 COMMAND = StatusCommand
 
 
+@flattened
 def status(
     context: typer.Context,
     service: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SERVICE]...", callback=options.a_name, help="Show only the pairs of these services."),
+        Opt(help="Show only the pairs of these services.", metavar="[SERVICE]...", argument=True, rule=a_name),
     ] = None,
     project: ProjectName = None,
     data_plane: Annotated[
-        bool, typer.Option("--data-plane/--no-data-plane", help="Connect to the servers too, or only ask Aiven.")
+        bool, flag("--data-plane/--no-data-plane", "Connect to the servers too, or only ask Aiven.")
     ] = True,
-    data_timeout: Annotated[float, options.seconds("Time limit for all servers to answer.", options.above_zero)] = 3,
+    data_timeout: Annotated[float, seconds("Time limit for all servers to answer.", above_zero)] = 3,
     form: Annotated[
-        Format,
-        typer.Option("--format", help="nagios: one line, exit 0/1/2/3; prometheus: for the textfile collector."),
+        Format, flag("--format", "nagios: one line, exit 0/1/2/3; prometheus: for the textfile collector.")
     ] = "table",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            metavar="F",
-            help="Write the metrics to this file, atomically.",
-            callback=options.a_file_to_replace,
-        ),
-    ] = None,
-    warn_lag: Annotated[
-        int, typer.Option("--warn-lag", metavar="BYTES", help="Lag at which a pair is WARNING.")
-    ] = WARN_LAG,
-    crit_lag: Annotated[
-        int, typer.Option("--crit-lag", metavar="BYTES", help="Lag at which a pair is CRITICAL.")
-    ] = CRIT_LAG,
+    output: Annotated[Path | None, word("F", "Write the metrics to this file, atomically.", a_file_to_replace)] = None,
+    warn_lag: Annotated[int, word("BYTES", "Lag at which a pair is WARNING.")] = 10 * 1024 * 1024,
+    crit_lag: Annotated[int, word("BYTES", "Lag at which a pair is CRITICAL.")] = 100 * 1024 * 1024,
     expect: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--expect", metavar="PRIMARY:REPLICA", help="A pair that must exist, else CRITICAL; @FILE: one per line."
-        ),
+        list[str] | None, word("PRIMARY:REPLICA", "A pair that must exist, else CRITICAL; @FILE: one per line.")
     ] = None,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit 0 ok, 1 warning, 2 critical, 3 unknown, by the worst health.")
+        bool, flag("--exit-code", "Exit 0 ok, 1 warning, 2 critical, 3 unknown, by the worst health.")
     ] = False,
     timeout: Annotated[  # noqa: ARG001 (its time begins earlier: StatusCommand.invoke)
-        float | None,
-        typer.Option(
-            metavar="S", help="Time limit for the whole command; then it is UNKNOWN.", callback=options.above_zero
-        ),
+        float | None, seconds("Time limit for the whole command; then it is UNKNOWN.", above_zero)
     ] = None,
     call_timeout: CallTimeout = 60,
     ca_file: CaFile = None,
@@ -158,29 +140,20 @@ def _show(
         raise typer.Exit(code)
     for note in left_out:
         console.warn(note)
-    if form == "prometheus":
-        _show_metrics(prometheus.text_of(found, project or default_project()), output)
-    elif form == "json":
+    if form == "json":
         result = {**tables.as_dict(found, drills.newest(project)), "warnings": list(left_out)}
         console.envelope("status", ok=True, changed=False, result=result)
-    else:
+    elif form == "table":
         console.say("\n".join(tables.lines(found, drills.newest(project))))
-
-
-def _show_metrics(text: str, output: Path | None) -> None:
-    from ccr_avn.files import PUBLIC, replace_file
-
-    if output is None:
-        console.say(text.rstrip("\n"))
-        return
-    try:
-        replace_file(output, text, PUBLIC)  # the collector is another user
-    except OSError as error:
-        raise UsageError(
-            f"--output: {output} can't be written",
-            detail=error.strerror or str(error),
-            hint="choose a file in an existing, writable directory",
-        ) from None
+    elif output is None:
+        console.say(prometheus.text_of(found, project or default_project()).rstrip("\n"))
+    else:
+        try:
+            # The collector is another user.
+            replace_file(output, prometheus.text_of(found, project or default_project()), PUBLIC)
+        except OSError as error:
+            what, why = f"--output: {output} can't be written", error.strerror or str(error)
+            raise UsageError(what, detail=why, hint="choose a file in an existing, writable directory") from None
 
 
 def _expected(given: list[str]) -> tuple[tuple[str, str], ...]:
@@ -189,18 +162,14 @@ def _expected(given: list[str]) -> tuple[tuple[str, str], ...]:
     Raises:
         UsageError: a word is no pair, or a file can't be read.
     """
-    words = [word for one in given for word in (_lines(Path(one[1:])) if one.startswith("@") else [one])]
     pairs = []
-    for word in words:
-        primary, colon, replica = word.partition(":")
+    for pair in (each for one in given for each in (_lines(Path(one[1:])) if one.startswith("@") else [one])):
+        primary, colon, replica = pair.partition(":")
         if not colon or primary == replica:
-            raise UsageError(
-                f"invalid value for --expect: {word!r}",
-                detail="two service names, separated by a colon",
-                hint="--expect eu:us",
-            )
-        options.check_name("--expect PRIMARY", primary)
-        options.check_name("--expect REPLICA", replica)
+            what = f"invalid value for --expect: {pair!r}"
+            raise UsageError(what, detail="two service names, separated by a colon", hint="--expect eu:us")
+        a_name("--expect PRIMARY", primary)
+        a_name("--expect REPLICA", replica)
         pairs.append((primary, replica))
     return tuple(dict.fromkeys(pairs))
 
@@ -211,15 +180,14 @@ def _lines(file: Path) -> list[str]:
     Raises:
         UsageError: it can't be read, or says nothing.
     """
+    form = "one PRIMARY:REPLICA per line; # starts a comment"
     try:
         lines = [line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UsageError(
-            f"--expect: {file} can't be read", detail=why, hint="one PRIMARY:REPLICA per line; # starts a comment"
-        ) from None
+        raise UsageError(f"--expect: {file} can't be read", detail=why, hint=form) from None
     if not any(lines):
-        raise UsageError(f"--expect: {file} names no pair", detail="it is empty", hint="one PRIMARY:REPLICA per line")
+        raise UsageError(f"--expect: {file} names no pair", detail="it is empty", hint=form)
     return [line for line in lines if line]
 
 
