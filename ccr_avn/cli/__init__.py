@@ -43,9 +43,6 @@ COMMANDS = {
 """By group, each with its short line: at most 60 characters, so that it fits 80 columns uncut."""
 LINES = {name: line for group in COMMANDS.values() for name, line in group.items()}
 
-IN = {"fence": "primitives"}
-"""Commands whose module has another name."""
-
 
 class Program(HelpGroup):
     """All commands by name; what a name stands for is loaded when it is called."""
@@ -93,7 +90,7 @@ def main(
 
 def load(name: str) -> Any:
     """The command, or group, of that name. Its module may have a class of its own for it: ``COMMAND``."""
-    module = import_module(f"{__name__}.{IN.get(name, name)}")
+    module = import_module(f"{__name__}.{name}")
     one = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
     if hasattr(module, "app"):
         one.add_typer(module.app, name=name, cls=HelpGroup)

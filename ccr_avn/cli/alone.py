@@ -141,10 +141,6 @@ class Alone(Single):
     def setting(self) -> "Setting":
         return options.setting(self.project, self.ca_file, self.route, avn=self.avn, poll_interval=self.poll_interval)
 
-    def within(self, step: "Step[T]") -> "Step[T]":
-        """The step, for as long as was asked for."""
-        return replace(step, poll=replace(step.poll, limit=self.timeout, interval=self.setting.poll_interval))
-
     def judge(self, *steps: "Step[Any]", fact: str | None = None, seen: "Seen | None" = None) -> None:
         """Run these steps and tell what the last one found. ``fact``: printed alone, where none was asked for.
 

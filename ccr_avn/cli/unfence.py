@@ -10,8 +10,8 @@ from ccr_avn import typed
 from ccr_avn.aiven.lineage import Recorded, successors
 from ccr_avn.aiven.models import Service
 from ccr_avn.cli.alone import Act
+from ccr_avn.cli.fence import must_be
 from ccr_avn.cli.options import Primary, flattened
-from ccr_avn.cli.primitives import must_be
 from ccr_avn.errors import Refused
 from ccr_avn.history.promotions import promotions
 from ccr_avn.monitoring.ask import begin

@@ -73,7 +73,7 @@ def _described(step: Step[Any], programs: Mapping[str, str]) -> dict[str, Any]:
     return {
         "slug": step.slug,
         "purpose": step.purpose,
-        "read": _plain(step.read.argv, programs),
+        "read": _plain(step.read.argv or step.alone, programs),
         "gate": _plain(gate, programs) if gate else None,
         "continues_when": step.gate.rule,
         "limit_seconds": step.poll.limit,

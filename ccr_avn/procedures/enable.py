@@ -5,8 +5,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Integration, Service
-from ccr_avn.errors import NotProven
-from ccr_avn.options import LinkTimeout, Primary, Replica, Samples, a_word, choice, flag, seconds, word
+from ccr_avn.options import LinkTimeout, Opt, Primary, Replica, Samples, a_name, a_word, choice, flag, seconds, word
+from ccr_avn.options import Service as Named
+from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Call, Finding, Gate, Keep, Later, Plan, Poll, Step, Word, go, stop
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.gates import services
@@ -119,11 +120,11 @@ class Enable(Verb):
     def plan(self) -> Plan:
         at, sides, (primary, replica) = self.at, (self.primary, self.replica), self.wanted
         keep = "" if self.service_type or not self.replica_cloud else "service_type"
-        primary_up = wait_running(at, self.primary, "primary-running", self.running_timeout, keep)
+        primary_up = wait_running(at, self.primary, limit=self.running_timeout, slug="primary-running", keep=keep)
         proof = (
-            link_step(at, *sides, self.link_timeout),
-            databases_step(at, *sides, NotProven),
-            marker_step(at, *sides, self.samples),
+            link_step(at, *sides, limit=self.link_timeout),
+            databases_step(at, *sides),
+            marker_step(at, *sides, samples=self.samples),
         )
         return Plan(
             f"replicate {self.primary} to {self.replica}",
@@ -135,10 +136,10 @@ class Enable(Verb):
             steps=(
                 self._create(primary),
                 primary_up,
-                confirm_backup(at, *sides, self.backup_timeout),
+                confirm_backup(at, self.primary, replica=self.replica, limit=self.backup_timeout),
                 self._create(replica),
-                wait_running(at, self.replica, "replica-running", self.running_timeout),
-                confirm_integration(at, *sides, self.running_timeout),
+                wait_running(at, self.replica, limit=self.running_timeout, slug="replica-running"),
+                confirm_integration(at, *sides, limit=self.running_timeout),
                 *(proof if self.verify else ()),
             ),
             assumptions=self._assumptions(),
@@ -200,14 +201,27 @@ class Enable(Verb):
         purpose = f"create {name} unless it exists" if wanted.cloud else f"adopt {name}"
         if wanted.of:
             purpose = f"create {name} as a read replica of {self.primary} unless it is one"
+        there, asked = (
+            exists(
+                at,
+                name,
+                replica_of=wanted.primary or None,
+                service_type=None if wanted.of else wanted.type,
+                plan=wanted.plan,
+                cloud=wanted.cloud,
+                allow_any_plan=wanted.of is not None and wanted.any_plan,
+                limit=limit,
+            )
+            for limit in (PROOF.limit, 0)
+        )
+        keep = Keep(variable=wanted.role, argv=(*asked.alone, "--print", "exists"))
         return replace(
-            there(at, wanted, self.primary, self.replica),
+            there,
             purpose=purpose,
+            read=avn.service_list(at.project, self.primary, self.replica),
+            gate=services.exists_as(wanted),
             change=creation(at, wanted, kind, self.flag) if wanted.cloud else None,
-            alone=_exists(at, wanted, PROOF.limit),
-            asked=Keep(variable=wanted.role, argv=(*_exists(at, wanted), "--print", "exists"))
-            if wanted.cloud
-            else None,
+            asked=keep if wanted.cloud else None,
         )
 
     def _assumptions(self) -> tuple[str, ...]:
@@ -261,64 +275,92 @@ class Enable(Verb):
         return Outcome(result=result, lines=tuple(lines))
 
 
-def there(at: Setting, wanted: Wanted, *both: str) -> Step[tuple[Service, ...]]:
-    """Whether it exists as asked for. ``both``: what is looked at, if not it alone."""
-    how = f"is a read replica of {wanted.primary}" if wanted.of else "exists with the requested settings"
+@gate("exists")
+def exists(
+    at: Setting,
+    service: Named,
+    *,
+    replica_of: Annotated[str | None, word("PRIMARY", "As a read replica of PRIMARY.", a_name)] = None,
+    service_type: Annotated[str | None, word("T", "Of this type.")] = None,
+    plan: Annotated[str | None, word("PLAN", "On this plan.", a_word)] = None,
+    cloud: Annotated[str | None, word("CLOUD", "In this cloud, also if it is yet to be created.", a_word)] = None,
+    allow_any_plan: Annotated[bool, flag("--allow-any-plan", "Let Aiven decide on the replica's plan.")] = False,
+    limit: float,
+) -> Step[tuple[Service, ...]]:
+    """Check that SERVICE exists as given; exit 4 if it differs. --print exists: `there` or `missing`, both exit 0.
+
+    Examples:
+      ccr-avn gate exists eu --cloud do-fra
+      ccr-avn gate exists us --replica-of eu --cloud aws-us-east-1
+      ccr-avn gate exists us --replica-of eu --cloud aws-us-east-1 --print exists
+    """
+    of = Wanted(name=replica_of) if replica_of else None
+    wanted = Wanted(name=service, of=of, type=service_type, plan=plan, cloud=cloud, any_plan=allow_any_plan)
+    how = f"is a read replica of {replica_of}" if replica_of else "exists with the requested settings"
     return Step(
         slug=wanted.role,
-        purpose=f"check that {wanted.name} {how}",
-        read=avn.service_list(at.project, *(both or filter(None, (wanted.primary, wanted.name)))),
+        purpose=f"check that {service} {how}",
+        read=avn.service_list(at.project, *filter(None, (replica_of, service))),
         gate=services.exists_as(wanted),
-        poll=PROOF,
-        alone=_exists(at, wanted),
+        poll=replace(PROOF, limit=limit),
     )
 
 
-def _exists(at: Setting, wanted: Wanted, limit: float | None = None) -> tuple[Word, ...]:
-    """The command that looks at that alone. ``limit``: seconds."""
-    given = {
-        "--replica-of": wanted.primary,
-        "--service-type": "" if wanted.of else wanted.type,
-        "--plan": wanted.plan,
-        "--cloud": wanted.cloud,
-    }
-    words = [word for option, value in given.items() if value for word in (option, value)]
-    any_plan = ("--allow-any-plan",) if wanted.of and wanted.any_plan else ()
-    return at.gate("exists", wanted.name, *words, *any_plan, limit=limit)
-
-
-def see_services(at: Setting, *names: str) -> Step[tuple[Service, ...]]:
-    """Which of them are there, whatever they are."""
-    return Step(
+def _before_backup(at: Setting, primary: str, *, replica: str | None = None, limit: float) -> tuple[Step[Any], ...]:
+    """Whether the replica is there, whatever it is, and whether the primary runs."""
+    names = (primary, *((replica,) if replica else ()))
+    there = Step(
         slug="pair",
         purpose="list the existing services",
         read=avn.service_list(at.project, *names),
         gate=Gate("avn answers", lambda found, _: go(f"there: {', '.join(one.name for one in found) or 'none'}")),
     )
+    return there, wait_running(at, primary, limit=limit)
 
 
-def confirm_backup(at: Setting, primary: str, replica: str, limit: float) -> Step[tuple[Backup, ...]]:
-    """``limit``: seconds."""
+@gate("backup", timeout=60, before=_before_backup)
+def confirm_backup(
+    at: Setting,
+    primary: Primary,
+    *,
+    replica: Annotated[
+        str | None,
+        Opt(names=("--for",), metavar="REPLICA", help="Also succeed if REPLICA exists already.", rule=a_name),
+    ] = None,
+    limit: float,
+) -> Step[tuple[Backup, ...]]:
+    """Wait until PRIMARY has a backup to seed a replica from.
+
+    Examples:
+      ccr-avn gate backup eu
+      ccr-avn gate backup eu --for us --timeout 3600
+    """
     return Step(
         slug="primary-backup",
         purpose=f"wait for a backup of {primary}: the replica is seeded from it",
         read=avn.backup_list(at.project, primary),
-        gate=services.has_backup(at.project, primary, replica),
+        gate=services.has_backup(at.project, primary, replica or ""),
         poll=at.poll(
             limit,
             hint="the first backup can take a while: run the same command again, or raise --backup-timeout",
         ),
-        alone=at.gate("backup", primary, "--for", replica, limit=limit),
     )
 
 
-def confirm_integration(at: Setting, primary: str, replica: str, limit: float) -> Step[tuple[Integration, ...]]:
-    """``limit``: seconds."""
+@gate("active", timeout=60)
+def confirm_integration(
+    at: Setting, primary: Primary, replica: Replica, *, limit: float
+) -> Step[tuple[Integration, ...]]:
+    """Wait until the integration of a pair is active: read_replica, from PRIMARY to REPLICA, enabled.
+
+    Examples:
+      ccr-avn gate active eu us
+      ccr-avn gate active eu us --timeout 1200
+    """
     return Step(
         slug="integration",
         purpose="check that the read_replica integration is active",
         read=avn.integration_list(at.project, replica),
         gate=services.is_active(primary, replica),
         poll=at.poll(limit, hint=f"`avn service integration-list {replica}` shows it"),
-        alone=at.gate("active", primary, replica, limit=limit),
     )

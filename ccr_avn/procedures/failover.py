@@ -19,7 +19,7 @@ from ccr_avn.procedures.promotion import (
     FAST,
     accepts_writes,
     carries_history,
-    control_plane_agrees,
+    integration_gone,
     keep_lineage,
     keep_origin,
     look_at_integration,
@@ -29,6 +29,7 @@ from ccr_avn.procedures.promotion import (
 from ccr_avn.procedures.result import DECLARED, differences, exposure, exposure_lines, sides
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
+from ccr_avn.procedures.steps import wait_running
 from ccr_avn.procedures.verb import Ended, Line, Outcome, Question, Verb
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
@@ -55,7 +56,7 @@ class Failover(FailoverOptions, Verb):
         checks = (self._look_at_replica(), self._rows(), primary, alone)
         title, check = f"fail over to {new}", ("ccr-avn", "failover", new, *self.words(), "--check")
         source = Later(variable="source", fill=self.source)
-        gone, running = control_plane_agrees(at, new, limit)
+        running = wait_running(at, new, limit=limit)
         origin = remember_origin(at, new, source, self._tags)
         if self.no_verify:
             return Plan(
@@ -76,7 +77,7 @@ class Failover(FailoverOptions, Verb):
                 carries,
                 accepts_writes(at, new, limit=limit, history=carries),
                 origin,
-                gone,
+                integration_gone(at, new, limit=limit),
                 running,
             ),
             check=check,
@@ -126,7 +127,7 @@ class Failover(FailoverOptions, Verb):
 
     def _rows(self) -> Step[tuple[Integration, ...]]:
         """The integration as the look at the service already told it: no second avn while everybody waits."""
-        shown = look_at_integration(self.at, None, self.replica)
+        shown = look_at_integration(self.at, self.replica)
 
         def read(seen: Seen) -> tuple[Integration, ...]:
             service = self.service(seen)

@@ -9,7 +9,9 @@ from typing import Literal, Protocol
 from ccr_avn.aiven.models import Service
 from ccr_avn.clock import poll
 from ccr_avn.errors import Refused, TimedOut, Unreachable
-from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, Word, go, todo
+from ccr_avn.options import Primary, Replica
+from ccr_avn.plan.gates import gate
+from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, Word, go, stop, todo, wait
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.gates.pair import judge_caught_up
 from ccr_avn.procedures.promotion import FAST
@@ -24,6 +26,8 @@ from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.replication import ReplicationInfo
 
 FenceMode = Literal["auto", "client-pause", "observe"]
+
+NOTED = "primary-noted"
 
 ROUNDS = 3
 """How often the fence is placed anew after a gap before it counts as one that can't be kept."""
@@ -93,34 +97,69 @@ def pause_writes(want: Fencing) -> Step[str]:
 
 
 def wait_until_caught_up(want: Fencing) -> Step[ReplicationInfo]:
-    def judge(side: ReplicationInfo, seen: Seen) -> Finding:
+    def target(seen: Seen) -> ReplicationInfo | None:
         fenced: Fenced | None = seen.result(FENCE)
-        if seen.promoted or fenced is None or fenced.target is None:
-            return go("the promotion was already sent: nothing to wait for")
-        return judge_caught_up(side, fenced.target.offset)
+        return None if seen.promoted or fenced is None else fenced.target
 
-    return caught_up_step(want.at, want.primary, want.replica, judge, limit=want.catch_up_timeout)
+    step = catch_up(want.at, want.primary, want.replica, limit=want.catch_up_timeout, target=target)
+    return replace(step, poll=replace(step.poll, hint="try again at a quieter time, or raise --catch-up-timeout"))
 
 
-def caught_up_step(
-    at: Setting, primary: str, replica: str, judge: Callable[[ReplicationInfo, Seen], Finding], *, limit: float
+def note_primary(at: Setting, primary: str, replica: str) -> tuple[Step[ReplicationInfo], ...]:  # noqa: ARG001
+    """What it has written by now, for a look at its replica that is taken alone."""
+
+    def judge(side: ReplicationInfo, _: Seen) -> Finding:
+        if side.role == "master":
+            return go(f"{primary} is at offset {side.offset}")
+        return stop(
+            f"{primary} is a replica: it accepts no writes", hint=f"which service is which: ccr-avn status {primary}"
+        )
+
+    step = Step(
+        slug=NOTED,
+        purpose=f"note what {primary} has written",
+        read=Probe((), lambda seen: at.replication(seen, primary)),
+        gate=Gate("it is a primary", judge),
+    )
+    return (step,)
+
+
+@gate("caught-up", timeout=60, asks=("primary", "replica"), before=note_primary, tight=True)
+def catch_up(
+    at: Setting,
+    primary: Primary,
+    replica: Replica,
+    *,
+    limit: float,
+    target: Callable[[Seen], ReplicationInfo | None] = lambda seen: seen.answer(NOTED),
 ) -> Step[ReplicationInfo]:
-    """``limit``: seconds."""
+    """Wait until REPLICA has applied what PRIMARY wrote so far.
+
+    Examples:
+      ccr-avn gate caught-up eu us
+      ccr-avn gate caught-up eu us --timeout 300
+    """
+
+    def judge(side: ReplicationInfo, seen: Seen) -> Finding:
+        written = target(seen)
+        if written is None:
+            return go("the promotion was already sent: nothing to wait for")
+        if (
+            seen.answer(NOTED) and side.role == "master"
+        ):  # a look that is taken alone: the answer would be about something else
+            which = f"which service is which: ccr-avn status {replica}"
+            return stop(f"{replica} is a primary: it follows nobody", hint=which)
+        if seen.answer(NOTED) and side.replid != written.replid:
+            return wait("it has a different replication ID")
+        return judge_caught_up(side, written.offset)
+
     return Step(
         slug="caught-up",
         purpose=f"wait until {replica} has applied all that {primary} acknowledged",
-        read=Probe(
-            at.gate("caught-up", primary, replica, limit=limit, tight=True), lambda seen: at.replication(seen, replica)
-        ),
+        read=Probe((), lambda seen: at.replication(seen, replica)),
         by_hand=at.server(replica, "INFO replication"),
         gate=Gate("the replica has applied everything", judge),
-        poll=Poll(
-            limit=limit,
-            first=FAST,
-            interval=0.1,
-            error=TimedOut,
-            hint="try again at a quieter time, or raise --catch-up-timeout",
-        ),
+        poll=Poll(limit=limit, first=FAST, interval=0.1, error=TimedOut, hint="try again at a quieter time"),
     )
 
 

@@ -2,11 +2,14 @@
 
 import shlex
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
-from ccr_avn.errors import TimedOut, Unreachable
+from ccr_avn.errors import NotProven, TimedOut, Unreachable
+from ccr_avn.options import Primary, Replica, a_name, flag, word
+from ccr_avn.options import Service as Named
+from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.gates.closed import Closing, judge_closed
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
@@ -20,7 +23,7 @@ from ccr_avn.valkey.replication import ReplicationInfo
 
 OldPrimaryAction = Literal["close", "power-off", "hold", "open"]
 
-SHUT_LIMIT = 120.0
+SHUT_LIMIT = 120
 """Seconds the platform may take to put an accepted filter into force."""
 
 AUDIT = "audit"
@@ -43,12 +46,13 @@ class Compared:
 
 def closing_steps(at: Setting, primary: str, replica: str, fate: OldPrimaryAction) -> tuple[Step[Any], ...]:
     """What becomes of the old primary, in order."""
-    compare = compare_histories(at, primary, replica, expect_none=fate == "power-off")
+    compare = compare_histories(at, primary, replica, expect_none=fate == "power-off", stops=False)
     if fate == "hold":
         return (compare, _hold(at, primary))
     if fate == "open":
         return (compare, _open(at, primary))
-    shut, closed = set_filter(at, primary, replica), see_closed(at, primary, replica)
+    shut = set_filter(at, primary, limit=30, replica=replica)
+    closed = see_closed(at, primary, new_primary=replica, limit=SHUT_LIMIT)
     if fate == "close":
         return (compare, shut, closed)
 
@@ -59,7 +63,7 @@ def closing_steps(at: Setting, primary: str, replica: str, fate: OldPrimaryActio
         compare,
         replace(shut, unneeded=instead),
         replace(closed, unneeded=instead),
-        replace(power_off(at, primary, replica), unneeded=_has_data),
+        replace(power_off(at, primary, limit=SHUT_LIMIT, replica=replica), unneeded=_has_data),
     )
 
 
@@ -92,8 +96,21 @@ def _has_data(seen: Seen) -> str:
     return "it was closed instead of powered off: it has, or may have, writes that the new primary lacks"
 
 
-def compare_histories(at: Setting, primary: str, replica: str, *, expect_none: bool = False) -> Step[Compared]:
-    """Before it is closed: has it anything that the new primary lacks. Reported at the end, whatever happened before."""
+@gate("audit", asks=("primary", "replica"))
+def compare_histories(
+    at: Setting,
+    primary: Primary,
+    replica: Replica,
+    *,
+    expect_none: Annotated[bool, flag("--expect-none", "Exit 6 if there are any, or if that can't be shown.")] = False,
+    stops: bool = True,
+) -> Step[Compared]:
+    """Report writes that only the old PRIMARY has: after a promotion; exit 0 without --expect-none.
+
+    Examples:
+      ccr-avn gate audit eu us
+      ccr-avn gate audit eu us --json
+    """
 
     def read(seen: Seen) -> Compared:
         fenced = seen.fenced
@@ -107,12 +124,18 @@ def compare_histories(at: Setting, primary: str, replica: str, *, expect_none: b
             unknown = Audit(ahead_bytes=None, why=trouble.what, lapsed=not held)
             return Compared(new=None, noted=noted, found=unknown)
 
-    words = at.gate(AUDIT, primary, replica, *(("--expect-none",) if expect_none else ()))
+    def judge(compared: Compared, _: Seen) -> Finding:
+        """In a run it never stops: what is found is reported at the end, once the old primary is closed."""
+        found = judge_audit(compared.found, primary)
+        if not (expect_none and stops) or found.facts["ahead_bytes"] == 0:
+            return found
+        return stop(found.reason, hint=f"do not power {primary} off, and do not terminate it")
+
     return Step(
         slug=AUDIT,
         purpose=f"check whether {primary} has writes that {replica} lacks",
-        read=Probe(words, read),
-        gate=Gate("both replication histories are compared", lambda compared, _: judge_audit(compared.found, primary)),
+        read=Probe((), read),
+        gate=Gate("both replication histories are compared", judge, refused=NotProven),
         by_hand=at.server(primary, "INFO replication"),
     )
 
@@ -137,25 +160,32 @@ def final_audit(seen: Seen) -> Audit | None:
     return found.found
 
 
-def set_filter(at: Setting, primary: str, replica: str) -> Step[Service]:
-    def judge(service: Service, seen: Seen) -> Finding:
-        if other := _another(at, seen, service, replica):
+@gate("ip-filter", timeout=30)
+def set_filter(at: Setting, service: Named, *, limit: float, replica: str = "") -> Step[Service]:
+    """Wait until the ip_filter of SERVICE admits no client; `gate closed` checks that it has taken effect.
+
+    Examples:
+      ccr-avn gate ip-filter eu
+      ccr-avn gate ip-filter eu --timeout 0
+    """
+
+    def judge(found: Service, seen: Seen) -> Finding:
+        if other := _another(at, seen, found, replica):
             return other
-        if service.state == "POWEROFF":
-            return go(f"{primary} is powered off")
-        if networks(service.user_config.get("ip_filter")) == [NOBODY]:
+        if found.state == "POWEROFF":
+            return go(f"{service} is powered off")
+        if networks(found.user_config.get("ip_filter")) == [NOBODY]:
             return go(f"its ip_filter is {NOBODY}")
         return todo("its ip_filter accepts clients")
 
     return Step(
         slug="close",
-        purpose=f"close {primary} to client connections; its data is kept for inspection",
-        read=avn.service_get(at.project, primary),
+        purpose=f"close {service} to client connections; its data is kept for inspection",
+        read=avn.service_get(at.project, service),
         gate=Gate(f"its ip_filter is {NOBODY}, a reserved address", judge),
-        poll=Poll(limit=30, first=0.2, interval=2),
-        change=avn.service_update(at.project, primary, "-c", f'ip_filter=["{NOBODY}"]'),
+        poll=Poll(limit=limit, first=0.2, interval=2),
+        change=avn.service_update(at.project, service, "-c", f'ip_filter=["{NOBODY}"]'),
         guard=_look_closely,
-        alone=at.gate("ip-filter", primary, limit=30),
     )
 
 
@@ -174,56 +204,65 @@ def _look_closely(seen: Seen) -> None:
         fenced.kept.look_closely()
 
 
-def see_closed(at: Setting, primary: str, replica: str) -> Step[Closing]:
-    """avn returns when the platform has accepted the filter; closed means that nobody is left and nobody comes."""
+@gate("closed", timeout=SHUT_LIMIT, asks=("service", "new_primary"), tight=True)
+def see_closed(
+    at: Setting,
+    service: Named,
+    *,
+    new_primary: Annotated[str | None, word("NAME", "Must answer meanwhile: the network is not lost.", a_name)] = None,
+    limit: float,
+) -> Step[Closing]:
+    """Wait until SERVICE refuses all client connections.
+
+    Examples:
+      ccr-avn gate closed eu
+      ccr-avn gate closed eu --timeout 300
+    """
 
     def read(seen: Seen) -> Closing:
-        service = seen.latest.get(primary) or seen.service(primary)
-        found = admission_of(service, at)
-        if (
-            found.state == "closed"
-            and service.state != "POWEROFF"
-            and (trouble := _cut_off(at, seen, primary, replica))
-        ):
+        """avn returns when the platform has accepted the filter; closed means that nobody is left and nobody comes."""
+        facts = seen.latest.get(service) or seen.service(service)
+        found = admission_of(facts, at)
+        if found.state == "closed" and facts.state != "POWEROFF" and (trouble := _cut_off(at, seen, new_primary)):
             found = Admission(state="unknown", why=trouble)
         fenced: Fenced | None = seen.result(FENCE)
         before: Closing | None = seen.answer("closed")
-        if fenced is None or fenced.kept is None or service.state == "POWEROFF":
+        if fenced is None or fenced.kept is None or facts.state == "POWEROFF":
             return Closing(admission=found, left=None)
         closed = found.state == "closed"
-        left, trouble = _cut(fenced.kept, service.usernames, closed=closed)
+        left, trouble = _cut(fenced.kept, facts.usernames, closed=closed)
         quiet = (before.quiet if before else 0) + 1 if closed and not trouble and left and not left.clients else 0
         paused = fenced.fence is None or fenced.fence.holds()
         return Closing(admission=found, left=left, trouble=trouble, quiet=quiet, paused=paused)
 
-    off = _power_off_words(at, primary)
+    off = _power_off_words(at, service)
+    answers = f", and {new_primary} answers" if new_primary else ""
     return Step(
         slug="closed",
-        purpose=f"check that no client is connected to {primary} or can connect",
-        read=Probe(at.gate("closed", primary, "--new-primary", replica, limit=SHUT_LIMIT, tight=True), read),
-        by_hand=at.server(primary, "PING"),
+        purpose=f"check that no client is connected to {service} or can connect",
+        read=Probe((), read),
+        by_hand=at.server(service, "PING"),
         gate=Gate(
-            f"new connections are refused, no client remains, and {replica} answers",
-            lambda found, _: judge_closed(found, primary, off),
+            f"new connections are refused, no client remains{answers}",
+            lambda found, _: judge_closed(found, service, off),
         ),
         poll=Poll(
-            limit=SHUT_LIMIT,
+            limit=limit,
             first=0.05,
             interval=0.5,
             error=TimedOut,
-            hint=f"{primary} is NOT closed: {off} closes it reliably",
+            hint=f"{service} is NOT closed: {off} closes it reliably",
         ),
     )
 
 
-def _cut_off(at: Setting, seen: Seen, primary: str, replica: str) -> str:
+def _cut_off(at: Setting, seen: Seen, new_primary: str | None) -> str:
     """What speaks against a closed service: this machine does not reach the new primary either. Empty: nothing does."""
-    if replica == primary:  # nobody said which it is
-        return ""
     try:
-        at.replication(seen, replica)
+        if new_primary:
+            at.replication(seen, new_primary)
     except Unreachable as trouble:
-        return f"{replica} does not answer from this machine either: {trouble.what}"
+        return f"{new_primary} does not answer from this machine either: {trouble.what}"
     return ""
 
 
@@ -238,26 +277,33 @@ def _cut(kept: LastConnection, users: frozenset[str], *, closed: bool) -> tuple[
     return left, ""
 
 
-def power_off(at: Setting, primary: str, replica: str) -> Step[Service]:
-    def judge(service: Service, seen: Seen) -> Finding:
-        if other := _another(at, seen, service, replica):
+@gate("powered-off", timeout=SHUT_LIMIT)
+def power_off(at: Setting, service: Named, *, limit: float, replica: str = "") -> Step[Service]:
+    """Wait until SERVICE is powered off.
+
+    Examples:
+      ccr-avn gate powered-off eu
+      ccr-avn gate powered-off eu --timeout 0
+    """
+
+    def judge(found: Service, seen: Seen) -> Finding:
+        if other := _another(at, seen, found, replica):
             return other
-        if service.state == "POWEROFF":
+        if found.state == "POWEROFF":
             return go("it is powered off")
-        if service.protected:
-            allow = avn.service_update(at.project, primary, "--disable-termination-protection")
-            return stop(f"{primary} is protected", hint=allow.text)
-        return todo(f"it is {service.state}")
+        if found.protected:
+            allow = avn.service_update(at.project, service, "--disable-termination-protection")
+            return stop(f"{service} is protected", hint=allow.text)
+        return todo(f"it is {found.state}")
 
     return Step(
         slug="power-off",
-        purpose=f"power {primary} off",
-        read=avn.service_get(at.project, primary),
+        purpose=f"power {service} off",
+        read=avn.service_get(at.project, service),
         gate=Gate("its state is POWEROFF", judge),
-        poll=Poll(limit=SHUT_LIMIT, first=0.2, interval=5),
-        change=avn.service_update(at.project, primary, "--power-off"),
+        poll=Poll(limit=limit, first=0.2, interval=5),
+        change=avn.service_update(at.project, service, "--power-off"),
         guard=_look_closely,
-        alone=at.gate("powered-off", primary, limit=SHUT_LIMIT),
     )
 
 

@@ -3,17 +3,19 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Annotated
 
 from ccr_avn.aiven import avn, lineage
-from ccr_avn.aiven.models import Integration, Service, Tag
+from ccr_avn.aiven.models import Integration, Tag
 from ccr_avn.errors import Refused, Unreachable
-from ccr_avn.plan.model import Finding, Gate, Keep, Later, Poll, Probe, Step, go, todo, wait
+from ccr_avn.options import Opt, Replica, Service, a_name, word
+from ccr_avn.plan.gates import gate
+from ccr_avn.plan.model import ONCE, Finding, Gate, Keep, Later, Poll, Probe, Step, go, todo, wait
 from ccr_avn.procedures.gates.history import Expected, judge_carries
 from ccr_avn.procedures.gates.pair import judge_gone
 from ccr_avn.procedures.gates.pair_state import feeding
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
-from ccr_avn.procedures.steps import wait_running
 from ccr_avn.valkey.first_write import accepts_write
 from ccr_avn.valkey.replication import ReplicationInfo
 
@@ -24,10 +26,21 @@ DOUBT_TIMEOUT = 60.0
 """Seconds for which an unanswered deletion must show no effect until it counts as one that did not act."""
 
 
-def look_at_integration(at: Setting, primary: str | None, replica: str) -> Step[tuple[Integration, ...]]:
-    """Before the fence: each start of avn inside it would be outage."""
-    words = ("--from", primary) if primary else ()
-    alone = at.gate("integration", replica, *words)
+@gate("integration", fact="integration")
+def look_at_integration(
+    at: Setting,
+    replica: Replica,
+    *,
+    primary: Annotated[
+        str | None, Opt(names=("--from",), metavar="PRIMARY", help="From this primary.", rule=a_name)
+    ] = None,
+) -> Step[tuple[Integration, ...]]:
+    """Find the read_replica integration of REPLICA; exit 4 if there is none. --print integration prints its ID.
+
+    Examples:
+      ccr-avn gate integration us
+      ccr-avn gate integration us --from eu
+    """
 
     def judge(rows: tuple[Integration, ...], _: Seen) -> Finding:
         row = feeding(rows, primary, replica)
@@ -36,20 +49,27 @@ def look_at_integration(at: Setting, primary: str | None, replica: str) -> Step[
             integration=row.id if row else None,
         )
 
+    words = ("--from", primary) if primary else ()
+    printed = (*at.gate("integration", replica, *words), "--print", "integration")
     return Step(
         slug="integration",
         purpose=f"find the read_replica integration of {replica}",
         read=avn.integration_list(at.project, replica),
         gate=Gate(f"the integration is found, or {replica} is already promoted", judge),
-        alone=alone,
-        keeps=(Keep(variable="integration_id", argv=(*alone, "--print", "integration")),),
+        keeps=(Keep(variable="integration_id", argv=printed),),
     )
 
 
-def looks_at_promotion(
-    at: Setting, replica: str, limit: float, row: Callable[[Seen], Integration | None]
-) -> tuple[Step[ReplicationInfo], Step[tuple[Integration, ...]]]:
-    """Either of these shows that REPLICA was promoted: its role, or that its integration is gone. ``limit``: seconds."""
+@gate("promoted", timeout=60, asks=("replica",))
+def look_at_role(
+    at: Setting, replica: Replica, *, limit: float, row: Callable[[Seen], Integration | None] = lambda seen: seen.row
+) -> Step[ReplicationInfo]:
+    """Wait until REPLICA is a primary: its role is master.
+
+    Examples:
+      ccr-avn gate promoted us
+      ccr-avn gate promoted us --timeout 600
+    """
 
     def judge(side: ReplicationInfo, seen: Seen) -> Finding:
         if side.role == "master":
@@ -58,19 +78,27 @@ def looks_at_promotion(
             return wait("still a replica; its integration is deleted, so Aiven is promoting it")
         return todo("still a replica")
 
-    role = Step(
+    return Step(
         slug="promote-role",
         purpose=f"check whether {replica} is a master",
-        read=Probe(at.gate("promoted", replica, limit=limit), lambda seen: at.replication(seen, replica)),
+        read=Probe((), lambda seen: at.replication(seen, replica)),
         gate=Gate(f"the role of {replica} is master", judge),
+        poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {replica}"),
+        by_hand=at.server(replica, "INFO replication"),
     )
-    gone = Step(
+
+
+def looks_at_promotion(
+    at: Setting, replica: str, *, limit: float, row: Callable[[Seen], Integration | None] = lambda seen: seen.row
+) -> tuple[Step[ReplicationInfo], Step[tuple[Integration, ...]]]:
+    """Either of these shows that REPLICA was promoted: its role, or that its integration is gone. ``limit``: seconds."""
+    gone = replace(
+        integration_gone(at, replica, limit=0),
         slug="promote-doubt",
         purpose="check whether the integration is gone",
-        read=avn.integration_list(at.project, replica),
-        gate=Gate("the read_replica integration is gone", lambda rows, _: judge_gone(rows, replica)),
+        poll=ONCE,
     )
-    return role, gone
+    return look_at_role(at, replica, limit=limit, row=row), gone
 
 
 def promote(
@@ -95,18 +123,15 @@ def promote(
             raise Refused(f"there is no integration of {replica} to delete", hint="run the same command again")
         return found.id
 
-    looks = looks_at_promotion(at, replica, limit, row)
+    looks = looks_at_promotion(at, replica, limit=limit, row=row)
     return replace(
         looks[0],
         slug="promote",
         purpose=f"promote {replica}: it stops following and accepts writes; this can't be undone",
-        poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {replica}"),
         change=avn.integration_delete(
             at.project, Later(variable="integration_id", fill=integration_id), hint=_hint(at, replica, fenced, limit)
         ),
         final=True,
-        alone=looks[0].read.argv,
-        by_hand=at.server(replica, "INFO replication"),
         guard=guard,
         doubts=looks,
         doubt_limit=doubt_limit,
@@ -154,15 +179,21 @@ def carries_history(
     )
 
 
+@gate("accepts-writes", timeout=60, asks=("service",), tight=True)
 def accepts_writes(
-    at: Setting, replica: str, *, limit: float, history: Step[ReplicationInfo] | None = None
+    at: Setting, service: Service, *, limit: float, history: Step[ReplicationInfo] | None = None
 ) -> Step[ReplicationInfo | str]:
-    """``history``: it must hold of the server that took the write, too, whichever its address leads to by then."""
+    """Wait until SERVICE accepts writes: one succeeds and can be read back.
+
+    Examples:
+      ccr-avn gate accepts-writes us
+      ccr-avn gate accepts-writes us --timeout 600
+    """
 
     def read(seen: Seen) -> ReplicationInfo | str:
         """The server that does; or why it does not."""
         try:
-            side = accepts_write(endpoint(seen.service(replica), at))
+            side = accepts_write(endpoint(seen.service(service), at))
         except Unreachable as trouble:
             if not trouble.passing:
                 raise
@@ -170,6 +201,7 @@ def accepts_writes(
         return side or "it does not accept writes yet"
 
     def judge(side: ReplicationInfo | str, seen: Seen) -> Finding:
+        """The history must be that of the server that took the write, whichever its address leads to by then."""
         if isinstance(side, str):
             return wait(side)
         carries = history.gate.judge(side, seen) if history else None
@@ -177,12 +209,44 @@ def accepts_writes(
 
     return Step(
         slug="accepts-writes",
-        purpose=f"write to {replica} and read it back: the outage ends here",
-        read=Probe(at.gate("accepts-writes", replica, limit=limit, tight=True), read),
-        by_hand=at.server(replica, "SET, GET"),
+        purpose=f"write to {service} and read it back: the outage ends here",
+        read=Probe((), read),
+        by_hand=at.server(service, "SET, GET"),
         gate=Gate("a write succeeds and can be read back", judge),
-        poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {replica}"),
+        poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {service}"),
         writes_keys=True,
+    )
+
+
+@gate("tagged", timeout=10)
+def look_at_tags(
+    at: Setting,
+    service: Service,
+    *,
+    tag: Annotated[list[str], word("KEY=VALUE", "A tag that it must have; repeatable.")],
+    limit: float,
+    wanted: Callable[[Seen], tuple[str, ...]] | None = None,
+) -> Step[tuple[Tag, ...]]:
+    """Wait until SERVICE has these tags.
+
+    Examples:
+      ccr-avn gate tagged us --tag ccr_promoted_from=eu
+      ccr-avn gate tagged us --tag ccr_promoted_from=eu --timeout 0
+    """
+
+    def judge(found: tuple[Tag, ...], seen: Seen) -> Finding:
+        named = wanted(seen) if wanted else tuple(tag)
+        if not named:
+            return go("nothing to record: the old primary is unknown")
+        there = {f"{one.key}={one.value}" for one in found}
+        return go(f"tag {named[0]}") if set(named) <= there else todo("not tagged")
+
+    return Step(
+        slug="tagged",
+        purpose=f"check the tags of {service}",
+        read=avn.tags_list(at.project, service),
+        gate=Gate("its tags name that primary", judge),
+        poll=Poll(limit=limit, first=0.2, interval=1),
     )
 
 
@@ -193,29 +257,18 @@ def remember_origin(
 
     ``tags``: ``key=value`` words; two of them, the name and what tells namesakes apart.
     """
-
-    def judge(found: tuple[Tag, ...], seen: Seen) -> Finding:
-        wanted = tags(seen)
-        if not wanted:
-            return go("nothing to record: the old primary is unknown")
-        there = {f"{tag.key}={tag.value}" for tag in found}
-        return go(f"tag {wanted[0]}") if set(wanted) <= there else todo("not tagged")
-
     name = (
         f"{lineage.FROM}={primary}"
         if isinstance(primary, str)
         else Later(variable="origin_tag", fill=lambda seen: tags(seen)[0])
     )
     proof = Later(variable="lineage_tag", fill=lambda seen: tags(seen)[1])
-    return Step(
+    return replace(
+        look_at_tags(at, replica, tag=[name, proof], limit=10, wanted=tags),  # type: ignore[list-item]  # filled when it is run
         slug="origin",
         purpose=f"record on {replica} which primary it was promoted from",
-        read=avn.tags_list(at.project, replica),
-        gate=Gate("its tags name that primary", judge),
-        poll=Poll(limit=10, first=0.2, interval=1),
         change=avn.tags_update(at.project, replica, name, proof),
         optional=True,
-        alone=at.gate("tagged", replica, "--tag", name, "--tag", proof, limit=10),
     )
 
 
@@ -229,18 +282,21 @@ def keep_origin(at: Setting, replica: str, *words: str) -> Keep:
     return Keep(variable="origin_tag", argv=at.gate("lineage", replica, *words, "--origin"))
 
 
-def control_plane_agrees(
-    at: Setting, replica: str, limit: float
-) -> tuple[Step[tuple[Integration, ...]], Step[Service]]:
-    gone = Step(
+@gate("integration-gone", timeout=60)
+def integration_gone(at: Setting, replica: Replica, *, limit: float) -> Step[tuple[Integration, ...]]:
+    """Wait until REPLICA has no read_replica integration.
+
+    Examples:
+      ccr-avn gate integration-gone us
+      ccr-avn gate integration-gone us --timeout 600
+    """
+    return Step(
         slug="integration-gone",
         purpose=f"check that {replica} has no read_replica integration any more",
         read=avn.integration_list(at.project, replica),
         gate=Gate("the read_replica integration is gone", lambda rows, _: judge_gone(rows, replica)),
         poll=at.poll(limit),
-        alone=at.gate("integration-gone", replica, limit=limit),
     )
-    return gone, wait_running(at, replica, "running", limit)
 
 
 def _hint(at: Setting, replica: str, fenced: str, limit: float) -> str:

@@ -1,9 +1,12 @@
 """Steps that prove replication: the link, the databases, markers; and what they showed, as data."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
 from ccr_avn.errors import CcrError, NotProven, TimedOut
+from ccr_avn.options import AllowRejected, Primary, Replica, Samples, number
+from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Probe, Step
 from ccr_avn.procedures.gates import links
 from ccr_avn.procedures.seen import Seen
@@ -15,38 +18,55 @@ from ccr_avn.valkey.replication import Link
 from ccr_avn.valkey.server_facts import Databases, read_databases
 
 
+@gate("link", timeout=60, asks=("primary", "replica"))
 def link_step(
     at: Setting,
-    primary: str,
-    replica: str,
+    primary: Primary,
+    replica: Replica,
+    *,
+    max_lag_bytes: Annotated[int | None, number("Maximum lag of REPLICA, in bytes. [default: any]")] = None,
+    allow_rejected_commands: AllowRejected = False,
     limit: float,
-    error: type[CcrError] = TimedOut,
-    max_lag: int | None = None,
+    late: type[CcrError] = TimedOut,
 ) -> Step[Link]:
-    """``max_lag``: bytes that the replica may be behind."""
+    """Wait until REPLICA follows PRIMARY: the link is up, no sync is in progress, and no command was rejected.
+
+    Examples:
+      ccr-avn gate link eu us
+      ccr-avn gate link eu us --max-lag-bytes 1000000 --timeout 900
+    """
+    rejections = (
+        replace(at, allow_rejected=allow_rejected_commands).rejections if allow_rejected_commands else at.rejections
+    )
 
     def read(seen: Seen) -> Link:
         return fetch_link(endpoint(seen.service(primary), at), endpoint(seen.service(replica), at))
 
-    within = () if max_lag is None else ("--max-lag-bytes", str(max_lag))
     return Step(
         slug="link",
         purpose=f"wait until {replica} follows {primary}",
-        read=Probe(at.gate("link", primary, replica, *within, *at.tolerance, limit=limit), read),
+        read=Probe((), read),
         by_hand=at.server(replica, "INFO replication, INFO stats"),
-        gate=links.replicates(primary, replica, at.rejections, max_lag, NotProven),
-        poll=at.poll(limit, error=error, hint="the initial sync may need longer: raise --link-timeout"),
+        gate=links.replicates(primary, replica, rejections, max_lag_bytes, NotProven),
+        poll=at.poll(limit, error=late, hint="the initial sync may need longer: raise --link-timeout"),
     )
 
 
+@gate("databases", asks=("primary", "replica"))
 def databases_step(
     at: Setting,
-    primary: str,
-    replica: str,
-    error: type[CcrError],
+    primary: Primary,
+    replica: Replica,
+    *,
+    refused: type[CcrError] = NotProven,
     linked: Callable[[Seen], bool] = lambda _: True,
 ) -> Step[Databases | None]:
-    """``linked``: whether the one follows the other at all; ``error``: what it is when a database is missing."""
+    """Check that REPLICA has every database that PRIMARY uses.
+
+    Examples:
+      ccr-avn gate databases eu us
+      ccr-avn gate databases eu us --json
+    """
 
     def read(seen: Seen) -> Databases | None:
         if not linked(seen):
@@ -56,13 +76,21 @@ def databases_step(
     return Step(
         slug="databases",
         purpose=f"check that {replica} has every database that {primary} uses",
-        read=Probe(at.gate("databases", primary, replica), read),
+        read=Probe((), read),
         by_hand=at.server(primary, "INFO keyspace"),
-        gate=links.has_every_database(primary, replica, lambda seen: seen.service(primary).type, error),
+        gate=links.has_every_database(primary, replica, lambda seen: seen.service(primary).type, refused),
     )
 
 
-def marker_step(at: Setting, primary: str, replica: str, samples: int) -> Step[MarkerResult]:
+@gate("marker", asks=("primary", "replica"))
+def marker_step(at: Setting, primary: Primary, replica: Replica, *, samples: Samples = 20) -> Step[MarkerResult]:
+    """Write markers to PRIMARY and read them from REPLICA; exit 6 if they don't arrive.
+
+    Examples:
+      ccr-avn gate marker eu us
+      ccr-avn gate marker eu us --samples 100
+    """
+
     def read(seen: Seen) -> MarkerResult:
         source, target = endpoint(seen.service(primary), at), endpoint(seen.service(replica), at)
         return run_marker(source, target, samples=samples)
@@ -70,7 +98,7 @@ def marker_step(at: Setting, primary: str, replica: str, samples: int) -> Step[M
     return Step(
         slug="marker",
         purpose=f"write {samples} markers to {primary} and read each from {replica}",
-        read=Probe(at.gate("marker", primary, replica, "--samples", str(samples)), read),
+        read=Probe((), read),
         by_hand=at.server(replica, "INFO replication"),
         gate=links.markers_arrive(),
         writes_keys=True,

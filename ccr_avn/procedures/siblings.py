@@ -10,6 +10,8 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
 from ccr_avn.background import in_background
 from ccr_avn.errors import CcrError
+from ccr_avn.options import Replica
+from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Finding, Gate, Probe, Step, go, stop
 from ccr_avn.procedures.drill.ours import run_of
 from ccr_avn.procedures.gates.succession import superseded
@@ -58,7 +60,7 @@ def _were_paused(seen: Seen) -> bool:
     return bool(seen.health and seen.health.primary and seen.health.primary.paused_seconds)
 
 
-def list_family(at: Setting, replica: str) -> Step[tuple[Service, ...]]:
+def list_family(at: Setting, replica: str) -> tuple[Step[tuple[Service, ...]], ...]:
     """REPLICA and all that belongs to its primary, for a look that is taken alone."""
 
     def judge(found: tuple[Service, ...], _: Seen) -> Finding:
@@ -67,18 +69,26 @@ def list_family(at: Setting, replica: str) -> Step[tuple[Service, ...]]:
             return go(f"{replica} replicates {mine.source}")
         return stop(f"{replica} is not listed as a replica", hint=f"see avn service integration-list {replica}")
 
-    return Step(
+    step = Step(
         slug="pair",
         purpose=f"list {replica} and what else replicates its primary",
         read=avn.service_family(at.project, replica),
         gate=Gate("it is a replica", judge),
     )
+    return (step,)
 
 
-def look_at_siblings(at: Setting, replica: str) -> Step[dict[str, str]]:
-    """The answer: the role of each, by its name; empty where it did not say."""
+@gate("siblings", before=list_family)
+def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
+    """Check that no other replica of its primary was promoted: one is promoted, never two. Exit 4 if so.
+
+    Examples:
+      ccr-avn gate siblings us
+      ccr-avn gate siblings us --json
+    """
 
     def read(seen: Seen) -> dict[str, str]:
+        """The role of each, by its name; empty where it did not say."""
         if seen.result(SLUG) is None:
             begin_to_look(at, seen, replica)
         look: _Look = seen.result(SLUG)

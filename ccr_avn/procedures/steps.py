@@ -1,11 +1,13 @@
 """Steps on services that several procedures share."""
 
 from collections.abc import Callable
-from typing import Any
 
 from ccr_avn.aiven import avn
-from ccr_avn.aiven.models import Offers, Service, Vpc
+from ccr_avn.aiven.models import Offers, Vpc
+from ccr_avn.aiven.models import Service as Facts
 from ccr_avn.errors import Unreachable, UsageError
+from ccr_avn.options import Service
+from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Keep, Probe, Step
 from ccr_avn.procedures.gates import offers, parity, services
 from ccr_avn.procedures.gates.services import Wanted
@@ -14,17 +16,22 @@ from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.server_facts import PairFacts, read_pair_facts
 
 
-def wait_running(at: Setting, name: str, slug: str, limit: float, keep: str = "") -> Step[Service]:
-    """``keep``: the fact of it that a later word of a preview needs."""
-    alone = at.gate("running", name, limit=limit)
+@gate("running", timeout=60)
+def wait_running(at: Setting, service: Service, *, limit: float, slug: str = "running", keep: str = "") -> Step[Facts]:
+    """Wait until SERVICE is running: its state is RUNNING or REBALANCING.
+
+    Examples:
+      ccr-avn gate running eu
+      ccr-avn gate running eu --timeout 1200
+    """
+    asked = (*at.gate("running", service, limit=limit), "--print", keep)  # a fact that a later word of a preview needs
     return Step(
         slug=slug,
-        purpose=f"wait until {name} is running",
-        read=avn.service_get(at.project, name),
+        purpose=f"wait until {service} is running",
+        read=avn.service_get(at.project, service),
         gate=services.is_running(at.project),
-        poll=at.poll(limit, hint=f"check it with `avn service get {name}`, then run the same command again"),
-        alone=alone,
-        keeps=(Keep(variable=keep, argv=(*alone, "--print", keep)),) if keep else (),
+        poll=at.poll(limit, hint=f"check it with `avn service get {service}`, then run the same command again"),
+        keeps=(Keep(variable=keep, argv=asked),) if keep else (),
     )
 
 
@@ -38,17 +45,6 @@ def two_sides(primary: str, replica: str) -> None:
             detail=f"both are {primary}",
             hint="name both services of the pair",
         )
-
-
-def described(service: Service) -> dict[str, Any]:
-    """A service as plain data, without secrets."""
-    return {
-        "name": service.name,
-        "type": service.type,
-        "plan": service.plan,
-        "cloud": service.cloud,
-        "state": service.state,
-    }
 
 
 def compare_sides(at: Setting, primary: str, replica: str, check: tuple[str, ...]) -> Step[PairFacts | None]:

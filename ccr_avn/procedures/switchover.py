@@ -32,7 +32,7 @@ from ccr_avn.procedures.old_primary import OldPrimaryAction
 from ccr_avn.procedures.promotion import (
     accepts_writes,
     carries_history,
-    control_plane_agrees,
+    integration_gone,
     look_at_integration,
     looks_at_promotion,
     promote,
@@ -48,7 +48,7 @@ from ccr_avn.procedures.result import (
 )
 from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
-from ccr_avn.procedures.steps import compare_sides, two_sides
+from ccr_avn.procedures.steps import compare_sides, two_sides, wait_running
 from ccr_avn.procedures.verb import Ended, Line, Outcome, Question, Verb
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.replication import behind
@@ -115,13 +115,13 @@ class Switchover(Verb):
             gone_on_as=self._gone_on_as,
         )
         databases = databases_step(
-            at, old, new, Refused, lambda seen: bool(seen.row and seen.health and seen.health.primary)
+            at, old, new, refused=Refused, linked=lambda seen: bool(seen.row and seen.health and seen.health.primary)
         )
         return Plan(
             f"switch over from {old} to {new}",
             checks=(
                 both,
-                look_at_integration(at, old, new),
+                look_at_integration(at, new, primary=old),
                 look_at_health(self),
                 databases,
                 compare_sides(at, old, new, check),
@@ -143,12 +143,13 @@ class Switchover(Verb):
                 carries,
                 accepts_writes(at, new, limit=self.promote_timeout, history=carries),
                 remember_origin(at, new, old, self._tags),
-                *control_plane_agrees(at, new, self.promote_timeout),
+                integration_gone(at, new, limit=self.promote_timeout),
+                wait_running(at, new, limit=self.promote_timeout),
                 *old_primary.closing_steps(at, old, new, self.old_primary),
             ),
             check=check,
             beyond=lambda seen: seen.may_be_promoting,
-            meanwhile=looks_at_promotion(at, new, self.promote_timeout, lambda seen: seen.row),
+            meanwhile=looks_at_promotion(at, new, limit=self.promote_timeout),
         )
 
     def _expected(self, seen: Seen) -> Expected:

@@ -109,10 +109,17 @@ class Verify(Verb):
         if self.unlinked:
             return compare
         at = replace(self.at, allow_rejected=True) if self.proves_values else self.at
-        marker = () if self.level == "link" else (marker_step(self.at, *sides, self.samples),)
+        marker = () if self.level == "link" else (marker_step(self.at, *sides, samples=self.samples),)
         return (
-            link_step(at, *sides, self.link_timeout, late, self.max_lag_bytes),
-            databases_step(self.at, *sides, NotProven),
+            link_step(
+                at,
+                *sides,
+                limit=self.link_timeout,
+                late=late,
+                max_lag_bytes=self.max_lag_bytes,
+                allow_rejected_commands=bool(at.allow_rejected),
+            ),
+            databases_step(self.at, *sides),
             *marker,
             *compare,
         )

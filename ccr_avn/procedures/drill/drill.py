@@ -62,7 +62,7 @@ class Drill(DrillOptions):
             link_timeout=self.time_limit,
         )
         again = replace(
-            wait_running(at, name, AFTER, self.promote_timeout),
+            wait_running(at, name, limit=self.promote_timeout, slug=AFTER),
             purpose=f"read how Aiven shows {name} after its promotion",
         )
         return Plan(
@@ -77,7 +77,7 @@ class Drill(DrillOptions):
             steps=(
                 create(self),
                 tag(self),
-                same(wait_running(at, name, BEFORE, self.time_limit), self),
+                same(wait_running(at, name, limit=self.time_limit, slug=BEFORE), self),
                 *verify.proof(TimedOut),
                 self._last_known(),
                 same(self._look_at_integration(), self),

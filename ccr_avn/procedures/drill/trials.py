@@ -154,7 +154,7 @@ def _close(want: DrillOptions) -> Step[Service]:
     """As a switchover closes an old primary."""
     name = want.temporary_replica
     step = replace(
-        set_filter(want.at, name, name),
+        set_filter(want.at, name, limit=30),
         slug=CLOSE,
         purpose=f"close {name} to client connections, as a switchover closes an old primary",
         guard=None,

@@ -1,4 +1,4 @@
-"""The low-level command fence, and the gates that poll servers on the data plane."""
+"""`ccr-avn fence`, and the gates that a pasted promotion hands a token or a tag from one line to the next."""
 
 import shlex
 from contextlib import suppress
@@ -16,7 +16,6 @@ from ccr_avn.output import console
 from ccr_avn.procedures import promotion
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
-from ccr_avn.procedures.old_primary import see_closed
 from ccr_avn.procedures.setting import endpoint as endpoint_of
 from ccr_avn.valkey import catch_up
 from ccr_avn.valkey.catch_up import Snapshot
@@ -68,7 +67,12 @@ def check_fence(
     asked: Act,
 ) -> None:
     """Check that the write pause of `fence` held: nothing was written to PRIMARY since, and REPLICA has applied it all.
-    Exit 4 if not."""
+    Exit 4 if not.
+
+    Examples:
+      ccr-avn gate fence-held eu us --token "$token"
+      ccr-avn gate fence-held eu us --token "$token" --ttl 60
+    """
     noted = parsed(token)
     source, target = asked.endpoints(primary, replica)
     now: ReplicationInfo | None = fetch_replication(source)
@@ -93,7 +97,12 @@ def check_fence(
 
 
 def _lengthened(source: Endpoint, ttl: float) -> ReplicationInfo:
-    """First the longer pause, then the look: what is written in between shows."""
+    """First the longer pause, then the look: what is written in between shows.
+
+    Examples:
+      ccr-avn gate fence-held eu us --token "$token"
+      ccr-avn gate fence-held eu us --token "$token" --ttl 60
+    """
     held = Fence(source, "by-hand", ttl)
     held.place()
     now = held.side()
@@ -117,7 +126,12 @@ def check_history(
     timeout: Timeout = 60,
     asked: Act,
 ) -> None:
-    """Check that a promoted REPLICA has its primary's data. Exit 4 if not; --primary only adds a report."""
+    """Check that a promoted REPLICA has its primary's data. Exit 4 if not; --primary only adds a report.
+
+    Examples:
+      ccr-avn gate history us --token "$token"
+      ccr-avn gate history us --primary eu
+    """
     noted = parsed(token) if token else None
     looked = asked.seen(replica, *((primary,) if primary else ()))
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
@@ -142,7 +156,12 @@ def lineage(
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Don't connect to the data plane.")] = False,
     asked: Act,
 ) -> None:
-    """Print the tag that identifies the primary of REPLICA: also among services of the same name."""
+    """Print the tag that identifies the primary of REPLICA: also among services of the same name.
+
+    Examples:
+      ccr-avn gate lineage us
+      ccr-avn gate lineage us --origin
+    """
     setting = asked.setting
     [new] = asked.services(replica)
     if not new.source:
@@ -169,22 +188,6 @@ def parsed(token: str) -> "Snapshot":
         ) from None
 
 
-@flattened
-def caught_up(
-    *,
-    primary: Primary,
-    replica: Replica,
-    timeout: Timeout = 60,
-    asked: Act,
-) -> None:
-    """Wait until REPLICA has applied what PRIMARY wrote so far. Exit 5 if it has not within --timeout."""
-    source, target = asked.endpoints(primary, replica)
-    written = must_be(fetch_replication(source), "master", primary)
-    must_be(catch_up.caught_up(written, target, timeout=timeout), "slave", replica)
-    text = f"replica offset of {replica} equals primary offset of {primary} ({written.offset})"
-    asked.show(text, {"offset": written.offset})
-
-
 def must_be(side: ReplicationInfo, role: str, service: str) -> ReplicationInfo:
     """Raises:
     Refused: it has the other role, so that the answer would be about something else.
@@ -196,38 +199,18 @@ def must_be(side: ReplicationInfo, role: str, service: str) -> ReplicationInfo:
 
 
 @flattened
-def accepts_writes(*, service: ServiceName, timeout: Timeout = 60, asked: Act) -> None:
-    """Wait until SERVICE accepts writes: one succeeds and can be read back. Exit 5 if it does not within --timeout."""
-    asked.judged(promotion.accepts_writes(asked.setting, service, limit=timeout), seen=asked.seen(service))
-    asked.show(f"{service} accepts writes", {})
-
-
-@flattened
-def closed(
-    *,
-    service: ServiceName,
-    new_primary: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", callback=options.a_name, help="Must answer meanwhile: the network is not lost."),
-    ] = None,
-    timeout: Timeout = 120,
-    asked: Act,
-) -> None:
-    """Wait until SERVICE refuses all client connections. Exit 5 if it still accepts them at --timeout."""
-    step = see_closed(asked.setting, service, new_primary or service)
-    seen = asked.seen(service, *((new_primary,) if new_primary else ()))
-    asked.judged(replace(step, poll=replace(step.poll, limit=timeout)), seen=seen)
-    asked.show(f"{service} refuses all client connections", {})
-
-
-@flattened
 def last_known(
     *,
     service: ServiceName,
     token: Annotated[bool, typer.Option("--token", help="Print only a token, for `gate history`.")] = False,
     asked: Act,
 ) -> None:
-    """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied."""
+    """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied.
+
+    Examples:
+      ccr-avn gate last-known us
+      ccr-avn gate last-known us --json
+    """
     [endpoint] = asked.endpoints(service)
     side = fetch_replication(endpoint)
     noted = Snapshot.of(side)
@@ -240,3 +223,7 @@ def last_known(
     }
     known = ", ".join(f"{key} {value}" for key, value in told.items() if value is not None)
     asked.show(noted.token if token else known, {**told, "token": noted.token})
+
+
+GATES = {"fence-held": check_fence, "history": check_history, "last-known": last_known, "lineage": lineage}
+"""Those that print what a later line of a preview needs, or take what an earlier one printed."""
