@@ -16,6 +16,7 @@ from ccr_avn.cli.session import Session
 from ccr_avn.errors import Refused
 from ccr_avn.history.journal import Journal
 from ccr_avn.output import console
+from ccr_avn.output.live import LiveProgress
 from ccr_avn.output.outlet import Outlet
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Act, Finding, Gate, Plan, Probe, Step, go, todo
@@ -28,9 +29,12 @@ NAMES = ("one", "two", "promote", "four")
 class Failing(io.StringIO):
     """A stream that takes so many writes, and then fails for good."""
 
-    def __init__(self, takes: int, error: Exception) -> None:
+    def __init__(self, takes: int, error: Exception, *, terminal: bool = False) -> None:
         super().__init__()
-        self._takes, self._error = takes, error
+        self._takes, self._error, self._terminal = takes, error, terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
 
     def write(self, text: str) -> int:
         self._takes -= 1
@@ -107,17 +111,22 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+by_error = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+
+
+@by_error
 @pytest.mark.parametrize("takes", range(12))
-@pytest.mark.parametrize("json", [False, True])
+@pytest.mark.parametrize("manner", ["plain", "json", "live"])
 def test_a_lost_standard_error_ends_nothing(
-    takes: int, error: Exception, json: bool, monkeypatch: pytest.MonkeyPatch
+    takes: int, error: Exception, manner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
-    monkeypatch.setattr(sys, "stderr", Failing(takes, error))
+    monkeypatch.setattr(sys, "stderr", Failing(takes, error, terminal=manner == "live"))
+    if manner == "live":
+        monkeypatch.setattr("ccr_avn.cli.session._progress", LiveProgress)
     world = World()
-    session = performed(world, json=json)
+    session = performed(world, json=manner == "json")
     assert tuple(world.done) == NAMES
     assert not world.undone
     assert "primary now" in out.getvalue() or '"us"' in out.getvalue()
@@ -126,7 +135,7 @@ def test_a_lost_standard_error_ends_nothing(
     assert (last["event"], last["ok"]) == ("RunEnded", True)
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@by_error
 @pytest.mark.parametrize("json", [False, True])
 def test_a_lost_standard_output_is_told_on_the_other(
     error: Exception, json: bool, monkeypatch: pytest.MonkeyPatch
@@ -246,21 +255,6 @@ def test_characters_are_degraded_and_no_error(encoding: str, monkeypatch: pytest
     console.say("eu → us … \ud83d")
     performed(World())
     assert raw.getvalue().startswith(b"eu -> us ... \\ud83d\n")
-
-
-@pytest.mark.parametrize("takes", range(0, 12, 2))
-def test_a_live_display_survives_its_terminal(takes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ccr_avn.output.live import LiveProgress
-
-    class Terminal(Failing):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr(sys, "stderr", Terminal(takes, OSError(errno.EIO, "Input/output error")))
-    monkeypatch.setattr("ccr_avn.cli.session._progress", LiveProgress)
-    world = World()
-    performed(world)
-    assert tuple(world.done) == NAMES
 
 
 def test_steering_characters_and_passwords_leave_by_no_output(capsys: pytest.CaptureFixture[str]) -> None:
