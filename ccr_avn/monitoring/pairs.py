@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from types import MappingProxyType
 
 from ccr_avn.aiven.lineage import Origin, Recorded, Successor, created, is_origin, origin_of, successors
@@ -117,6 +118,9 @@ class Pair:
         return bool(self.row and self.row.crosses_projects)
 
 
+NAMES = attrgetter("primary_name", "replica_name")
+
+
 def pairs_of(
     services: tuple[Service, ...], recorded: Iterable[Recorded] = (), drills: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[Pair, ...]:
@@ -144,7 +148,7 @@ def pairs_of(
         for name, one in known.items()
         if name not in paired
     ]
-    found = _ordered([*pairs.values(), *singles])
+    found = sorted([*pairs.values(), *singles], key=NAMES)
     return tuple(replace(one, drill=drills.get(one.replica_name or one.primary_name)) for one in found)
 
 
@@ -174,7 +178,7 @@ def with_expected(
     found = {(pair.primary_name, pair.replica_name): pair for pair in every}
     services = {one.name: one for pair in every for one in pair.services}
     wanted = {names: found.get(names) or _missing(names, every, services) for names in expected}
-    return _ordered({id(pair): pair for pair in (*shown, *wanted.values())}.values())
+    return tuple(sorted({id(pair): pair for pair in (*shown, *wanted.values())}.values(), key=NAMES))
 
 
 def _pair(row: Integration, primary: Service | None, replica: Service | None, past: dict[str, Succession]) -> Pair:
@@ -209,7 +213,3 @@ def _missing(names: tuple[str, str], every: tuple[Pair, ...], services: dict[str
         row=None,
         missing=why,
     )
-
-
-def _ordered(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
-    return tuple(sorted(pairs, key=lambda pair: (pair.primary_name, pair.replica_name)))

@@ -92,14 +92,14 @@ def _of(one: PairStatus) -> Iterator[Point]:
     labels = {"primary": pair.primary_name, "replica": pair.replica_name}
     for service in pair.services:
         yield "ccr_service_running", {"aiven_service": service.name}, service.state == "RUNNING"
-    if pair.past.is_old and pair.primary:
-        known = one.standing != "old primary, unknown whether closed"
-        for successor in pair.past.successors if known else ():
-            yield "ccr_old_primary_open", {"aiven_service": pair.primary_name, "successor": successor}, not one.closed
-    else:
+    if one.admission is None:
         yield "ccr_exposures", labels, len(one.exposure)
+    elif one.admission.state != "unknown":
+        for successor in pair.past.successors:
+            old = {"aiven_service": pair.primary_name, "successor": successor}
+            yield "ccr_old_primary_open", old, one.admission.state == "open"
     if one.backup_age is not None:
-        yield "ccr_backup_age_seconds", {"aiven_service": pair.primary_name}, round(one.backup_age)
+        yield "ccr_backup_age_seconds", {"aiven_service": pair.primary_name}, one.backup_age
     if pair.is_current:
         yield from _replication(one, {"primary": pair.past.origin, "replica": pair.primary_name}, lost=True)
     elif pair.replica_name:

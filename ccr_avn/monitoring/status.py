@@ -25,18 +25,7 @@ Words = tuple[str, ...]
 Verdict = tuple[Health, str, Words]
 """How bad it is, why, and the next command to type; no words: none can help."""
 
-Standing = Literal[
-    "pair",
-    "single",
-    "fork or unrecorded promotion",
-    "drill's service",
-    "current primary",
-    "old primary, closed",
-    "old primary, unknown whether closed",
-    "old primary, still open",
-    "missing",
-]
-OLD: dict[str, Standing] = {
+OLD = {
     "closed": "old primary, closed",
     "open": "old primary, still open",
     "unknown": "old primary, unknown whether closed",
@@ -94,7 +83,7 @@ class PairStatus:
         return tuple(dict.fromkeys(words for *_, words in self.verdicts if words))
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> str:
         """What the pair, or the service alone, is."""
         if self.pair.missing:
             return "missing"
@@ -114,11 +103,6 @@ class PairStatus:
         return admission(self.pair.primary, self.primary) if self.pair.primary and self.pair.past.is_old else None
 
     @property
-    def closed(self) -> str:
-        """What shows that an old primary accepts no clients."""
-        return self.admission.why if self.admission and self.admission.state == "closed" else ""
-
-    @property
     def link(self) -> str:
         if self.replica == NO_LOOK:
             return "-"
@@ -134,19 +118,19 @@ class PairStatus:
         return self.replica.side.last_io_seconds if self.replica.side else None
 
     @property
-    def backup_age(self) -> float | None:
+    def backup_age(self) -> int | None:
         """Seconds since the newest backup."""
         backups = self.pair.primary.backups if self.pair.primary else ()
         return self._since(max((_aware(one.taken) for one in backups), default=None))
 
     @property
-    def age(self) -> float | None:
+    def age(self) -> int | None:
         """Of a drill's service, in seconds."""
         made = self.pair.drill is not None and self.pair.services
         return self._since(made[-1].created if made else None)
 
-    def _since(self, moment: datetime | None) -> float | None:
-        return None if moment is None else max(0.0, (self.known.now - _aware(moment)).total_seconds())
+    def _since(self, moment: datetime | None) -> int | None:
+        return None if moment is None else max(0, round((self.known.now - _aware(moment)).total_seconds()))
 
     @property
     def exposure(self) -> tuple[str, ...]:
@@ -173,14 +157,14 @@ class PairStatus:
             "standing": self.standing,
             "promoted_from": pair.past.origin or None,
             "promoted": list(pair.past.successors),
-            "closed": self.closed or None,
+            "closed": self.admission.why if self.admission and self.admission.state == "closed" else None,
             "shares_history_with": list(self.related),
-            "drill": None if pair.drill is None else {"run": pair.drill or None, "age_seconds": _whole(self.age)},
+            "drill": None if pair.drill is None else {"run": pair.drill or None, "age_seconds": self.age},
             "integration": pair.integration,
             "link": self.link,
             "lag_bytes": self.lag_bytes,
             "last_io_seconds": self.last_io_seconds,
-            "backup_age_seconds": _whole(self.backup_age),
+            "backup_age_seconds": self.backup_age,
             "exposure": list(self.exposure),
             "health": self.health,
             "reasons": list(self.reasons),
@@ -196,10 +180,6 @@ def _service(pair: Pair, service: Service | None, name: str, look: Look) -> dict
         data_plane = {"role": side.role, "offset": side.offset, "history": side.replid}
         data_plane["writes_paused_seconds"] = side.paused_seconds
     return {"name": name, **facts, "data_plane": data_plane, "trouble": look.trouble or None}
-
-
-def _whole(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds)
 
 
 def _aware(moment: datetime) -> datetime:
