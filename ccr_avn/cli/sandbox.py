@@ -5,7 +5,7 @@ import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -30,87 +30,92 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Build = Annotated[float, options.seconds("From created to RUNNING.")]
-BackupTime = Annotated[float, options.seconds("From RUNNING to the first backup.")]
-Promote = Annotated[float, options.seconds("From promoted to accepting writes.")]
-SyncDelay = Annotated[float, options.seconds("From RUNNING to a replica following its primary.")]
-AutoPromote = Annotated[float, options.seconds("Automatic promotion after an outage; 0: never.")]
-Types = Annotated[
-    list[str] | None,
-    typer.Option("--service-type", metavar="T", help="Offered type; repeatable. [default: valkey, redis]"),
-]
-Scheme = Annotated[
-    str | None, typer.Option("--uri-scheme", metavar="redis|rediss|valkey|valkeys", help="Scheme of service URIs.")
-]
-NoPause = Annotated[bool, typer.Option("--refuse-client-pause", help="Refuse CLIENT PAUSE and CLIENT KILL.")]
-KeepOrphans = Annotated[
-    bool, typer.Option("--keep-orphans", help="Replicas of a terminated primary keep their integration.")
-]
-DataPlane = Annotated[bool, typer.Option("--data-plane/--no-data-plane", help="Start a server for each service.")]
-Redact = Annotated[
-    bool, typer.Option("--redact", help="Show passwords as <redacted>, as for a token without the permission.")
-]
-Vpc = Annotated[
-    list[str] | None, typer.Option("--vpc-cloud", metavar="C", help="A cloud in which the project has a VPC.")
-]
-Tls = Annotated[bool, typer.Option("--tls", help="Serve TLS; `avn project ca-get` returns its CA.")]
+SETTINGS = {"auto_promote_seconds": "auto_promote", "service_type": "service_types", "vpc_cloud": "vpc_clouds"}
+"""What a sandbox calls them, where the options have another name."""
 
 
-def _pem(option: str, text: str, holds: str) -> Any:
+def _pem(text: str, holds: str) -> Any:
     """A file that TLS is served with. ``text``: its help; ``holds``: what is in it."""
-    return typer.Option(option, metavar="F", help=text, callback=options.each(options.a_file(holds, "ls -l")))
-
-
-Certificate = Annotated[
-    Path | None,
-    _pem("--tls-certificate", "Serve TLS with this certificate; requires --tls-key.", "a certificate"),
-]
-Key = Annotated[Path | None, _pem("--tls-key", "Its private key.", "its private key")]
-Ca = Annotated[Path | None, _pem("--tls-ca", "The CA that `avn project ca-get` returns.", "a CA certificate")]
-Faulty = Annotated[
-    list[str] | None,
-    typer.Option("--fault", metavar="K=V,…", help="As `sandbox fault`: --fault kind=status,status=500,method=POST"),
-]
-
-More = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Other behaviour; repeatable: promote_restart, promote_empty, promote_password, stale_rows=S, "
-        "filter_cuts=all|new-only|never, serve_stale_data=false, refuse_commands=client|list,…, platform_writes=S, "
-        "platform_lifts_pauses=S, platform_connects, promoted_backups=false, prices=false, filter_reopens=false, "
-        "tags_forbidden, components=false, server=PROGRAM, requests_per_second=N.",
-    ),
-]
+    return typer.Option(metavar="F", help=text, callback=options.each(options.a_file(holds, "ls -l")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
     """How a sandbox is to behave. Times are in seconds."""
 
-    build_seconds: Build = 2.0
-    backup_seconds: BackupTime = 1.0
-    promote_seconds: Promote = 0.5
-    auto_promote_seconds: AutoPromote = 0.0
-    sync_delay: SyncDelay = 0.0
-    keep_orphans: KeepOrphans = False
-    data_plane: DataPlane = True
-    service_type: Types = None
-    uri_scheme: Scheme = None
-    refuse_client_pause: NoPause = False
-    redact: Redact = False
-    vpc_cloud: Vpc = None
-    tls: Tls = False
-    tls_certificate: Certificate = None
-    tls_key: Key = None
-    tls_ca: Ca = None
-    fault: Faulty = None
-    more: More = None
+    build_seconds: Annotated[float, options.seconds("From created to RUNNING.")] = 2.0
+    backup_seconds: Annotated[float, options.seconds("From RUNNING to the first backup.")] = 1.0
+    promote_seconds: Annotated[float, options.seconds("From promoted to accepting writes.")] = 0.5
+    auto_promote_seconds: Annotated[float, options.seconds("Automatic promotion after an outage; 0: never.")] = 0.0
+    sync_delay: Annotated[float, options.seconds("From RUNNING to a replica following its primary.")] = 0.0
+    keep_orphans: Annotated[
+        bool, typer.Option("--keep-orphans", help="Replicas of a terminated primary keep their integration.")
+    ] = False
+    data_plane: Annotated[
+        bool, typer.Option("--data-plane/--no-data-plane", help="Start a server for each service.")
+    ] = True
+    service_type: Annotated[
+        list[str] | None, typer.Option(metavar="T", help="Offered type; repeatable. [default: valkey, redis]")
+    ] = None
+    uri_scheme: Annotated[
+        Literal["redis", "rediss", "valkey", "valkeys"] | None,
+        typer.Option(metavar="redis|rediss|valkey|valkeys", help="Scheme of service URIs."),
+    ] = None
+    refuse_client_pause: Annotated[
+        bool, typer.Option("--refuse-client-pause", help="Refuse CLIENT PAUSE and CLIENT KILL.")
+    ] = False
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Show passwords as <redacted>, as for a token without the permission.")
+    ] = False
+    vpc_cloud: Annotated[
+        list[str] | None, typer.Option(metavar="C", help="A cloud in which the project has a VPC.")
+    ] = None
+    tls: Annotated[bool, typer.Option("--tls", help="Serve TLS; `avn project ca-get` returns its CA.")] = False
+    tls_certificate: Annotated[
+        Path | None, _pem("Serve TLS with this certificate; requires --tls-key.", "a certificate")
+    ] = None
+    tls_key: Annotated[Path | None, _pem("Its private key.", "its private key")] = None
+    tls_ca: Annotated[Path | None, _pem("The CA that `avn project ca-get` returns.", "a CA certificate")] = None
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K=V,…", help="As `sandbox fault`: --fault kind=status,status=500,method=POST"),
+    ] = None
+    more: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Other behaviour; repeatable: promote_restart, promote_empty, promote_password, stale_rows=S, "
+            "filter_cuts=all|new-only|never, serve_stale_data=false, refuse_commands=client|list,…, platform_writes=S, "
+            "platform_lifts_pauses=S, platform_connects, promoted_backups=false, prices=false, filter_reopens=false, "
+            "tags_forbidden, components=false, server=PROGRAM, requests_per_second=N.",
+        ),
+    ] = None
 
     @property
-    def options(self) -> "SandboxOptions":
-        return _options(**{name: value for name, value in asdict(self).items() if name != "fault"})
+    def options(self) -> SandboxOptions:
+        """Raises:
+        UsageError: --set names no field of them, or one that can't have that value.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        typed = {SETTINGS.get(name, name): value for name, value in asdict(self).items() if value is not None}
+        fields = asdict(SandboxOptions())
+        fields = {name: typed.get(name, usual) for name, usual in fields.items()}
+        for word in self.more or ():
+            name, _, text = word.partition("=")
+            if name not in fields:
+                raise UsageError(
+                    f"invalid --set {word!r}", detail=f"known names: {', '.join(fields)}", hint="--set promote_restart"
+                )
+            fields[name] = text.split(",") if isinstance(fields[name], tuple) else text or "true"
+        try:
+            return TypeAdapter(SandboxOptions).validate_python(fields)
+        except ValidationError as refusal:
+            seen = refusal.errors()[0]
+            raise UsageError(
+                f"invalid --set {seen['loc'][0]}", detail=seen["msg"], hint="ccr-avn sandbox run --help"
+            ) from None
 
     @property
     def faults(self) -> tuple[dict[str, Any], ...]:
@@ -158,7 +163,7 @@ def fault(how: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")]) -> 
       ccr-avn sandbox fault kind=status status=500 method=POST times=1
       ccr-avn sandbox fault kind=status status=429 "message=try again in 27s"
     """
-    _tell("faults", _fault(",".join(how)))
+    _post("faults", _fault(",".join(how)))
 
 
 @app.command(cls=HelpCommand)
@@ -172,7 +177,7 @@ def outage(
       ccr-avn sandbox outage google-europe-west1
       ccr-avn sandbox outage eu --kind freeze
     """
-    console.say(f"lost: {', '.join(_tell('outage', {'target': target, 'kind': kind})['struck'])}")
+    console.say(f"lost: {', '.join(_post('outage', {'target': target, 'kind': kind})['struck'])}")
 
 
 @app.command(cls=HelpCommand)
@@ -183,7 +188,7 @@ def heal(target: Annotated[str | None, typer.Argument(metavar="CLOUD|SERVICE")] 
       ccr-avn sandbox heal
       ccr-avn sandbox heal eu
     """
-    console.say(f"healed: {', '.join(_tell('heal', {'target': target})['healed'])}")
+    console.say(f"healed: {', '.join(_post('heal', {'target': target})['healed'])}")
 
 
 @app.command(cls=HelpCommand)
@@ -194,7 +199,7 @@ def clear() -> None:
       ccr-avn sandbox clear
       ccr-avn sandbox fault kind=hang && ccr-avn sandbox clear
     """
-    _tell("clear", {})
+    _post("clear", {})
 
 
 @app.command(cls=HelpCommand)
@@ -205,47 +210,8 @@ def requests() -> None:
       ccr-avn sandbox requests
       ccr-avn sandbox requests | grep DELETE
     """
-    for one in _tell("requests", {})["requests"]:
+    for one in _post("requests", {})["requests"]:
         console.say(f"{one['status']} {one['method']} {one['path']}")
-
-
-def _options(**given: Any) -> "SandboxOptions":
-    if given["uri_scheme"] not in (None, "redis", "rediss", "valkey", "valkeys"):
-        raise UsageError(
-            f"invalid value for --uri-scheme: {given['uri_scheme']!r}",
-            detail="it is one of redis, rediss, valkey, valkeys",
-            hint="--uri-scheme valkey",
-        )
-    types = tuple(given.pop("service_type") or ("valkey", "redis"))
-    automatic = given.pop("auto_promote_seconds") or None
-    vpcs = tuple(given.pop("vpc_cloud") or ())
-    more = tuple(given.pop("more") or ())
-    return _also(SandboxOptions(**given, service_types=types, auto_promote=automatic, vpc_clouds=vpcs), more)
-
-
-def _also(chosen: "SandboxOptions", more: tuple[str, ...]) -> "SandboxOptions":
-    """With NAME=VALUE of any of its fields; a NAME alone is true.
-
-    Raises:
-        UsageError: there is no such field, or it can't have that value.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    fields: dict[str, Any] = asdict(chosen)
-    for word in more:
-        name, _, value = word.partition("=")
-        if name not in fields:
-            raise UsageError(
-                f"invalid --set {word!r}", detail=f"known names: {', '.join(fields)}", hint="--set promote_restart"
-            )
-        fields[name] = value.split(",") if isinstance(fields[name], tuple) else value or "true"
-    try:
-        return TypeAdapter(SandboxOptions).validate_python(fields)
-    except ValidationError as refusal:
-        seen = refusal.errors()[0]
-        raise UsageError(
-            f"invalid --set {seen['loc'][0]}", detail=seen["msg"], hint="ccr-avn sandbox run --help"
-        ) from None
 
 
 def _fault(text: str) -> dict[str, Any]:
@@ -264,7 +230,7 @@ def _fault(text: str) -> dict[str, Any]:
         ) from None
 
 
-def _tell(command: str, body: dict[str, Any]) -> Any:
+def _post(command: str, body: dict[str, Any]) -> Any:
     """Post to the sandbox that this shell runs in.
 
     Raises:
@@ -277,10 +243,8 @@ def _tell(command: str, body: dict[str, Any]) -> Any:
             detail="CCR_AVN_SANDBOX is not set",
             hint="start one with `ccr-avn sandbox up` and paste its export lines, or use `ccr-avn sandbox run -- bash`",
         )
-    headers = {
-        "Authorization": f"sandbox {os.environ.get('CCR_AVN_SANDBOX_CONTROL', '')}",
-        "Content-Type": "application/json",
-    }
+    token = os.environ.get("CCR_AVN_SANDBOX_CONTROL", "")
+    headers = {"Authorization": f"sandbox {token}", "Content-Type": "application/json"}
     request = Request(f"{url}/sandbox/{command}", json.dumps(body).encode(), headers, method="POST")  # noqa: S310 (loopback)
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:  # loopback, checked above: no proxy

@@ -15,7 +15,7 @@ class SandboxOptions:
     promote_password: bool = False  # it has another password when it is promoted
     stale_rows: float = 0.0  # a deleted integration is listed that much longer
     sync_delay: float = 0.0  # from RUNNING to following: a replica may be RUNNING and not linked yet; inf: never
-    auto_promote: float | None = None  # the platform promotes by itself this long after an outage
+    auto_promote: float = 0.0  # the platform promotes by itself this long after an outage; 0: never
     service_types: tuple[str, ...] = ("valkey", "redis")
     vpc_clouds: tuple[str, ...] = ()  # clouds in which the project has a VPC
     uri_scheme: str | None = None  # redis, rediss, valkey or valkeys; None: as TLS and type have it

@@ -235,7 +235,7 @@ class Platform:
     def outage_began(self, names: list[str]) -> None:
         """In the mode of automatic promotion the replicas of what is lost are promoted after a while."""
         self.struck |= set(names)
-        if self.options.auto_promote is None:
+        if not self.options.auto_promote:
             return
         lost = [row for row in self.rows.values() if row.source in names and row.dest not in names]
         for row in lost:
