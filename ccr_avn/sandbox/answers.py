@@ -51,15 +51,12 @@ def project(name: str) -> dict[str, Any]:
 
 def service(platform: Platform, one: Service) -> dict[str, Any]:
     nodes, memory, _, cluster = catalogue.PLANS[one.plan]
-    state = platform.state(one)
-    created = stamp(one.created.replace(microsecond=0))
     password = "<redacted>" if platform.options.redact else one.password
-    uri = _uri(platform, one, password) if one.port and platform.is_built(one) else None
     shape = {
         "service_name": one.name,
         "service_type": one.type,
         "service_type_description": one.type.title(),
-        "state": state,
+        "state": platform.state(one),
         "plan": one.plan,
         "cloud_name": one.cloud,
         "node_count": nodes,
@@ -67,13 +64,10 @@ def service(platform: Platform, one: Service) -> dict[str, Any]:
         "node_memory_mb": memory,
         "disk_space_mb": 0,
         "node_states": [_node(platform, one, number) for number in range(1, nodes + 1)] if one.powered else [],
-        "create_time": created,
+        "create_time": stamp(one.created.replace(microsecond=0)),
         "update_time": stamp((one.updated or one.created).replace(microsecond=0)),
         "backups": platform.backups(one),
-        "service_uri": uri,
-        "service_uri_params": _params(one, password, platform.options.encrypted) if uri else {},
-        "connection_info": {one.type: [uri], f"{one.type}_password": password} if uri else {},
-        "components": _components(one, platform.options.encrypted) if uri and platform.options.components else [],
+        **_address(platform, one, password),
         "users": users(platform, one),
         "user_config": one.user_config,
         "service_integrations": integrations(platform, one.name),
@@ -167,18 +161,18 @@ def _node(platform: Platform, one: Service, number: int) -> dict[str, Any]:
     }
 
 
-def _scheme(platform: Platform, one: Service) -> str:
-    return platform.options.uri_scheme or (f"{one.type}s" if platform.options.encrypted else one.type)
-
-
-def _uri(platform: Platform, one: Service, password: str) -> str:
-    return f"{_scheme(platform, one)}://default:{password}@{HOST}:{one.port}"
-
-
-def _params(one: Service, password: str, tls: bool) -> dict[str, str]:
-    ssl = "required" if tls else "disable"
-    return {"host": HOST, "port": str(one.port), "user": "default", "password": password, "ssl": ssl}
-
-
-def _components(one: Service, tls: bool) -> list[dict[str, Any]]:
-    return [{"component": one.type, "host": HOST, "port": one.port, "route": "dynamic", "usage": "primary", "ssl": tls}]
+def _address(platform: Platform, one: Service, password: str) -> dict[str, Any]:
+    """Nothing as long as it is built."""
+    if not one.port or not platform.is_built(one):
+        return {"service_uri": None, "service_uri_params": {}, "connection_info": {}, "components": []}
+    options, port = platform.options, one.port
+    scheme = options.uri_scheme or (f"{one.type}s" if options.encrypted else one.type)
+    uri = f"{scheme}://default:{password}@{HOST}:{port}"
+    ssl = "required" if options.encrypted else "disable"
+    component = {"component": one.type, "host": HOST, "port": port, "route": "dynamic", "usage": "primary"}
+    return {
+        "service_uri": uri,
+        "service_uri_params": {"host": HOST, "port": str(port), "user": "default", "password": password, "ssl": ssl},
+        "connection_info": {one.type: [uri], f"{one.type}_password": password},
+        "components": [{**component, "ssl": options.encrypted}] if options.components else [],
+    }

@@ -2,49 +2,43 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import valkey
 
+from ccr_avn.sandbox.configuration import INTERNAL, Server
 from ccr_avn.sandbox.options import SandboxOptions
 
 KEY = "platform:heartbeat"
-
-Primaries = Callable[[], Iterable[contextlib.closing[Any]]]
-Accounts = Callable[[], Iterable[tuple[str, int, str]]]
+Connect = Callable[[Server, float], "contextlib.closing[Any]"]
 
 
-def begin(options: SandboxOptions, primaries: Primaries, accounts: Accounts) -> list[Callable[[], None]]:
-    """``primaries``: a client for each; ``accounts``: host, port and password of each. What is returned ends it all."""
+def begin(options: SandboxOptions, primaries: Callable[[], list[Server]], connect: Connect) -> list[Callable[[], None]]:
+    """``connect``: as the platform, with a time limit in seconds. What is returned ends all of it."""
     agents: dict[int, Any] = {}
 
-    def write() -> None:
-        _on_each(primaries(), lambda client: client.incr(KEY))
+    def on_each(act: Callable[[Any], Any]) -> None:
+        for server in primaries():
+            with (
+                contextlib.suppress(Exception),
+                connect(server, 0.2) as client,
+            ):  # held back or gone: the next time, then
+                act(client)
 
-    def end_pauses() -> None:
-        _on_each(primaries(), lambda client: client.client_unpause())
-
-    def connect() -> None:
+    def stay_connected() -> None:
         """As the service's own default user."""
-        for host, port, password in accounts():
-            if port not in agents:
-                agents[port] = valkey.Valkey(host, port, password=password, client_name="agent", max_connections=1)
+        for one in primaries():
+            agent = valkey.Valkey(INTERNAL, one.port, password=one.password, client_name="agent", max_connections=1)
             with contextlib.suppress(valkey.ValkeyError):
-                agents[port].ping()
+                agents.setdefault(one.port, agent).ping()
 
     wanted = (
-        (options.platform_writes, write),
-        (options.platform_lifts_pauses, end_pauses),
-        (0.1 if options.platform_connects else 0.0, connect),
+        (options.platform_writes, lambda: on_each(lambda client: client.incr(KEY))),
+        (options.platform_lifts_pauses, lambda: on_each(lambda client: client.client_unpause())),
+        (0.1 if options.platform_connects else 0.0, stay_connected),
     )
     return [_repeated(every, act) for every, act in wanted if every]
-
-
-def _on_each(primaries: Iterable[contextlib.closing[Any]], act: Callable[[Any], Any]) -> None:
-    for primary in primaries:
-        with contextlib.suppress(Exception), primary as client:  # held back or gone: the next time, then
-            act(client)
 
 
 def _repeated(every: float, act: Callable[[], None]) -> Callable[[], None]:

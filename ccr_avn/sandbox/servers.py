@@ -33,7 +33,7 @@ class ValkeyServers:
         self._keeper.sweep(self._root)
         self._servers: dict[str, Server] = {}
         self._lock = threading.RLock()
-        self._end_activity = platform_activity.begin(options, self._primaries, self._accounts)
+        self._end_activity = platform_activity.begin(options, self._primaries, self._client)
 
     # -- what the platform does
 
@@ -309,24 +309,14 @@ class ValkeyServers:
 
     # -- connections
 
-    def _client(self, server: Server, patience: float = 5) -> "contextlib.closing[Any]":
+    def _client(self, server: Server, timeout: float = 5) -> "contextlib.closing[Any]":
         return contextlib.closing(
-            valkey.Valkey(
-                host=INTERNAL, port=server.port, username="platform", password=self._admin, socket_timeout=patience
-            )
+            valkey.Valkey(INTERNAL, server.port, username="platform", password=self._admin, socket_timeout=timeout)
         )
 
-    def _primaries(self) -> list["contextlib.closing[Any]"]:
+    def _primaries(self) -> list[Server]:
         with self._lock:
-            return [
-                self._client(one, patience=0.2)
-                for one in self._servers.values()
-                if one.source is None and one.alive and not one.frozen
-            ]
-
-    def _accounts(self) -> list[tuple[str, int, str]]:
-        with self._lock:
-            return [(INTERNAL, one.port, one.password) for one in self._servers.values() if not one.source]
+            return [one for one in self._servers.values() if one.source is None and one.alive and not one.frozen]
 
 
 class NoServers:
