@@ -42,8 +42,7 @@ class JournalsHere(Journals):
         return promotions.may_have_paused(primary, replica, self.project)
 
     def filter_before(self, service: "Service", closed: list[str]) -> tuple[Any] | None:
-        found = promotions.filter_before(service, self.project, closed)
-        return (found.value,) if found else None
+        return promotions.filter_before(service, self.project, closed)
 
     def ahead_before(self, old: "Service", new: "Service", run: str) -> "Audit | None":
         return promotions.found_ahead(old, new, self.project, run)

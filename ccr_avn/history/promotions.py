@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
 
 NOTING = ("pair", "health", "last-known")
 """The checks of a promotion that note what it starts from; what another step calls by the same name is its own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """An ``ip_filter`` as the platform gave it; ``value`` None: none was set."""
-
-    value: Any
 
 
 def promotions(project: str | None) -> tuple[Recorded, ...]:
@@ -66,12 +58,12 @@ def _promotion(path: Path, size: int, replica: str) -> Recorded | None:  # noqa:
     return Recorded(new=replica, origin=origin, proven=done, sent_at=sent.written, without_data=lacking)
 
 
-def filter_before(service: "Service", project: str | None, closed: list[str]) -> Filter | None:
-    """The newest filter of this very service that is not ``closed``; None: no journal has it."""
+def filter_before(service: "Service", project: str | None, closed: list[str]) -> tuple[Any] | None:
+    """The newest ip_filter of this very service that is not ``closed``, which may be none; None: no journal has it."""
     for events in _runs_of(service.name, project, "ip_filter"):
         noted = _noted(events)
         if _is_same(noted, service) and "ip_filter" in noted.model_fields_set and noted.ip_filter != closed:
-            return Filter(value=noted.ip_filter)
+            return (noted.ip_filter,)
     return None
 
 

@@ -43,7 +43,7 @@ def noted(where: Path, *others: Any) -> None:
 def test_another_steps_fact_of_the_same_name_is_its_own(where: Path, other: dict[str, Any]) -> None:
     noted(where, done("running", 0.5, **other))
     found = promotions.filter_before(named("eu"), "p", ["192.0.2.1/32"])
-    assert found == promotions.Filter(value=IP_FILTER)
+    assert found == (IP_FILTER,)
     (recorded,) = promotions.promotions("p")
     assert recorded.new == "us"
     assert (recorded.origin.name, recorded.origin.old_created) == ("eu", BORN["eu"])
@@ -82,7 +82,7 @@ def test_of_thousands_of_runs_that_changed_nothing_none_is_read_whole(
 
     monkeypatch.setattr(records, "read", counted)
     assert len(promotions.promotions("p")) == 1
-    assert promotions.filter_before(named("eu"), "p", []) == promotions.Filter(value=IP_FILTER)
+    assert promotions.filter_before(named("eu"), "p", []) == (IP_FILTER,)
     assert promotions.found_ahead(named("eu"), named("us"), "p") is None
     assert set(read) == {RUN}
 
