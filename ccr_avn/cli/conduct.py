@@ -75,7 +75,7 @@ def conduct(
     ended = session.ended(run, hooks=how.hooks.seconds, loaded=loaded)
     done = verb.checked(ended) if how.check else verb.outcome(ended)
     lines = [line_of(one) for one in done.lines]
-    session.finish(run, done.result, lines, done.problem, only_looked=not verb.resumable)
+    session.finish(run.changed, done.result, lines, done.problem, only_looked=not verb.resumable)
 
 
 def carry_out(verb: Verb, session: Session, how: How, ask: Callable[[Question], None], perform: Perform) -> "Run":

@@ -9,7 +9,6 @@ import typer
 from ccr_avn.cli import options
 from ccr_avn.cli.options import Check, DryRun, Json, PollInterval
 from ccr_avn.hooks import Hooks, words
-from ccr_avn.options import DoubtTimeout, PromoteTimeout
 
 if TYPE_CHECKING:
     from ccr_avn.cli.conduct import How
@@ -50,16 +49,6 @@ class Hooking:
             on_failure=words("--on-failure", self.on_failure),
             timeout=timeout,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Times are in seconds."""
-
-    promote_timeout: PromoteTimeout = 600
-    doubt_timeout: DoubtTimeout = 60
-    hook_timeout: HookTimeout = 60
-    poll_interval: PollInterval = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

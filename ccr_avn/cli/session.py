@@ -167,7 +167,7 @@ class Session:
 
     def finish(
         self,
-        run: Run,
+        changed: Changed,
         result: dict[str, Any],
         lines: Sequence[str],
         problem: CcrError | None = None,
@@ -181,7 +181,7 @@ class Session:
         Raises:
             CcrError: the problem, which carries the result.
         """
-        result = self.conclude(run, result, problem, only_looked=only_looked)
+        result = self.conclude(changed, result, problem, only_looked=only_looked)
         if not problem and self.json:
             journal = {"path": str(self.journal.path), "head": self.journal.head}
             if self.journal.trouble:
@@ -189,7 +189,7 @@ class Session:
             console.envelope(
                 self.command,
                 ok=True,
-                changed=run.changed,
+                changed=changed,
                 run=self.run_id,
                 result=result,
                 warnings=self.warnings,
@@ -202,7 +202,7 @@ class Session:
             raise problem
 
     def conclude(
-        self, run: Run, result: dict[str, Any], problem: CcrError | None = None, *, only_looked: bool = False
+        self, changed: Changed, result: dict[str, Any], problem: CcrError | None = None, *, only_looked: bool = False
     ) -> dict[str, Any]:
         """Close the journal; the result with its evidence, which the problem carries too."""
         evidence = {
@@ -216,10 +216,10 @@ class Session:
         result = {**result, "evidence": evidence}
         self._held = nullcontext
         if problem:
-            problem.changed, problem.result = run.changed or not only_looked, result
+            problem.changed, problem.result = changed or not only_looked, result
             self._end(ok=False, changed=problem.changed, code=problem.exit_code, result={**_told(problem), **result})
         else:
-            self._end(ok=True, changed=run.changed, code=0, result=result)
+            self._end(ok=True, changed=changed, code=0, result=result)
         return result
 
     @property

@@ -2,11 +2,11 @@
 
 import math
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Semaphore
 
+from ccr_avn import clock
 from ccr_avn.aiven import failure
 from ccr_avn.plan.outcome import TOO_MANY
 from ccr_avn.plan.reads import RATE_LIMITED
@@ -34,11 +34,11 @@ class AvnTurns:
     """
 
     def __init__(
-        self, most: int, *, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+        self, most: int, *, now: Callable[[], float] = clock.monotonic, sleep: Callable[[float], None] = clock.sleep
     ) -> None:
         self._all, self._unhurried = Semaphore(most), Semaphore(max(1, most // 2))
         self._pauses = Semaphore(most)
-        self._clock, self._sleep = clock, sleep
+        self._now, self._sleep = now, sleep
         self._not_before = -math.inf
         self._in_a_row = 0
         self.slowed = 0
@@ -51,7 +51,7 @@ class AvnTurns:
                 while not places.acquire(timeout=LOOK):
                     check()
                 taken.callback(places.release)
-            while (left := self._not_before - self._clock()) > 0:
+            while (left := self._not_before - self._now()) > 0:
                 self._sleep(min(LOOK, left))
                 check()
             yield
@@ -65,7 +65,7 @@ class AvnTurns:
         self.slowed += 1
         pause = again_in or min(FIRST_PAUSE * 2.0**self._in_a_row, LONGEST_PAUSE)
         self._in_a_row += 1
-        self._not_before = max(self._not_before, self._clock() + pause)
+        self._not_before = max(self._not_before, self._now() + pause)
         return pause
 
     def went_well(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ccr_avn import clock
 from ccr_avn.evacuate.avn_turns import AvnTurns
 from ccr_avn.evacuate.service_list import ServiceList
 from ccr_avn.evacuate.stop import RunSignals
@@ -25,15 +26,15 @@ class PairAvn:
     services: ServiceList
     signals: RunSignals
     run_avn: Callable[..., Answer]
-    clock: Callable[[], float]
     moved: Callable[[], None]
+    now: Callable[[], float] = clock.monotonic
     _paused: bool = False
     _end_pause: Callable[[], None] = lambda: None
     _outdated: float = -math.inf  # on the clock: what began before shows nothing new of this pair
 
     def known(self, call: Call[Any]) -> Answer | None:
         """The answer to a read that a list of all services gives."""
-        return self.services.answer(call, since=max(self._outdated, self.clock() - SAME_MOMENT))
+        return self.services.answer(call, since=max(self._outdated, self.now() - SAME_MOMENT))
 
     def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
         with self.turns.turn(urgent=self._paused, check=self.signals.check):
@@ -52,11 +53,11 @@ class PairAvn:
                 self._paused = False
                 self.moved()
             case events.Looked(finding=finding) if finding.verdict != "go":
-                self._outdated = self.clock()
+                self._outdated = self.now()
             case events.ChangeStarted() | events.Missed():
-                self._outdated = self.clock()
+                self._outdated = self.now()
             case events.ChangeEnded(slug=slug):
-                self._outdated = self.clock()
+                self._outdated = self.now()
                 if slug == "promote":
                     self.leave()  # what is waited for now is the platform
             case _:

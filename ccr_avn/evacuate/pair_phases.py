@@ -1,11 +1,11 @@
 """In which phase each pair is, computed from the events of all runs, for the live table and the report."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ccr_avn import clock
 from ccr_avn.plan import events
 
 Phase = Literal[
@@ -32,10 +32,10 @@ class PairPhase:
 class PairPhases:
     """``changed`` is called after each change of a phase, in the thread of the pair."""
 
-    def __init__(self, names: Iterable[str], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock = clock
+    def __init__(self, names: Iterable[str], *, now: Callable[[], float] = clock.monotonic) -> None:
+        self.now = now
         self.changed: Callable[[PairPhase], None] = lambda _: None
-        self.pairs = {name: PairPhase(name=name, since=clock()) for name in names}
+        self.pairs = {name: PairPhase(name=name, since=now()) for name in names}
         self._one_at_a_time = threading.Lock()
 
     def saw(self, name: str, event: events.Event) -> None:
@@ -44,7 +44,7 @@ class PairPhases:
             case events.RunStarted():
                 self._enter(pair, "checking")
             case events.ChangeStarted(slug="fence"):
-                pair.no_writes_since = self.clock()
+                pair.no_writes_since = self.now()
             case events.StepDone(slug="fence", outcome="changed"):
                 self._enter(pair, "fenced")
             case events.ChangeStarted(slug="promote"):
@@ -53,7 +53,7 @@ class PairPhases:
                 pair.no_writes_since = None  # another run sent it: this one did not see the whole pause
             case events.StepDone(slug="accepts-writes"):
                 if pair.no_writes_since is not None:
-                    pair.outage, pair.no_writes_since = self.clock() - pair.no_writes_since, None
+                    pair.outage, pair.no_writes_since = self.now() - pair.no_writes_since, None
                 self._enter(pair, "promoted")
             case events.StepStarted(slug=slug) if slug in CLOSING and pair.phase == "promoted":
                 self._enter(pair, "closing")
@@ -74,14 +74,14 @@ class PairPhases:
     def outage_of(self, pair: PairPhase) -> float:
         """So far, in seconds; 0: there was none, or it was not seen as a whole."""
         since = pair.no_writes_since
-        return self.clock() - since if since is not None else pair.outage or 0.0
+        return self.now() - since if since is not None else pair.outage or 0.0
 
     def _enter(self, pair: PairPhase, phase: Phase) -> None:
         if phase == pair.phase:
             return
-        now = self.clock()
+        at = self.now()
         if pair.phase != "waiting":
-            pair.past.append((pair.phase, pair.since, now))
-        pair.phase, pair.since = phase, now
+            pair.past.append((pair.phase, pair.since, at))
+        pair.phase, pair.since = phase, at
         with self._one_at_a_time:
             self.changed(pair)

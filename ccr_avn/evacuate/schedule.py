@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from threading import Event, Semaphore, Thread
 from typing import Literal
 
-from ccr_avn.errors import Changed, NotBegun
+from ccr_avn.errors import NotBegun
 from ccr_avn.evacuate.stop import Stop
 
 TICK = 0.1
@@ -18,14 +18,6 @@ BACKLOG = 200
 
 State = Literal["done", "refused", "failed", "not begun"]
 """*not begun*: it was checked ahead of its turn, and none came: nothing was changed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    state: State
-    changed: Changed = False
-    code: int = 0
-    why: str = ""  # of what its work raised
 
 
 @dataclass(slots=True, eq=False)
@@ -57,8 +49,8 @@ class Turn:
         self._schedule.changed.set()
 
 
-Work = Callable[[str, Turn], Ended]
-"""Moves the pair of that name."""
+Work = Callable[[str, Turn], State]
+"""Moves the pair of that name; reports by itself what went wrong."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +65,7 @@ class Schedule:
     canary: int = 1
     stop_after: int = 1
     stop: Stop = field(default_factory=Stop)
-    ended: dict[str, Ended] = field(default_factory=dict, init=False)
+    ended: dict[str, State] = field(default_factory=dict, init=False)
     full: str = field(default="", init=False)
     under_way: set[str] = field(default_factory=set, init=False)
     unmoved: set[Turn] = field(default_factory=set, init=False)  # of those under way, which don't take writes yet
@@ -83,7 +75,7 @@ class Schedule:
     def __post_init__(self) -> None:
         self.places = Semaphore(self.parallel)
 
-    def run(self, names: Sequence[str], work: Work, tick: Callable[[], None] = lambda: None) -> dict[str, Ended]:
+    def run(self, names: Sequence[str], work: Work, tick: Callable[[], None] = lambda: None) -> dict[str, State]:
         """How each that was begun has ended; in the thread of the caller only ``tick`` is called, now and then."""
         queue = deque(names)
         while self.under_way or (queue and self._may_begin()):
@@ -96,13 +88,13 @@ class Schedule:
 
     @property
     def stopped(self) -> bool:
-        failed = sum(one.state == "failed" for one in list(self.ended.values()))
+        failed = list(self.ended.values()).count("failed")
         return bool(self.stop.level) or failed >= self.stop_after
 
     def _may_begin(self) -> bool:
         if self.stopped or self.full:
             return False
-        tried = sum(one.state != "refused" for one in list(self.ended.values()))
+        tried = sum(one != "refused" for one in list(self.ended.values()))
         if tried < self.canary:
             return len(self.under_way) < min(self.canary - tried, self.parallel)
         ahead = math.ceil(self.parallel / 2)
@@ -116,14 +108,13 @@ class Schedule:
             turn.leave()
 
         def run() -> None:
+            state: State = "failed"
             try:
-                ended = work(name, turn)
-            except BaseException as error:  # noqa: BLE001 (whatever it is: it ends this pair as failed, and no other)
-                why = f"internal error: {type(error).__name__}"
-                ended = Ended(state="failed", changed="unknown", code=1, why=why)
-            if ended.state != "not begun":
-                self.ended[name] = ended
-            ends()
+                state = work(name, turn)
+            finally:
+                if state != "not begun":
+                    self.ended[name] = state
+                ends()
 
         self.under_way.add(name)
         self.unmoved.add(turn)

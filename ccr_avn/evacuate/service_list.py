@@ -3,13 +3,13 @@
 import json
 import math
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json
 
+from ccr_avn import clock
 from ccr_avn.plan.model import Call
 from ccr_avn.process import Answer
 
@@ -26,7 +26,7 @@ class ServiceList:
 
     ask: Callable[[], Answer]
     several: Callable[[], bool] = lambda: True  # one pair alone asks for its own service, and not for all
-    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = clock.monotonic
     _listing: threading.Lock = field(default_factory=threading.Lock, init=False)
     _last: tuple[float, Rows] = field(default=(-math.inf, None), init=False)  # when it began, what it said
 
@@ -49,7 +49,7 @@ class ServiceList:
         if self._last[0] < since:
             with self._listing:
                 if self._last[0] < since:
-                    began = self.clock()
+                    began = self.now()
                     self._last = (began, _rows(self.ask()))
         return self._last[1]
 

@@ -1,13 +1,13 @@
 """Ctrl-C for many runs at once: the first starts no more pairs, the next stops each as a single run."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ccr_avn import clock
 from ccr_avn.errors import Interrupted
 
 T = TypeVar("T")
@@ -80,10 +80,10 @@ class RunSignals:
         """Raises:
         Interrupted: it was asked for meanwhile.
         """
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
+        until = clock.monotonic() + seconds
+        while (left := until - clock.monotonic()) > 0:
             self.check()
-            time.sleep(min(LOOK, left))
+            clock.sleep(min(LOOK, left))
         self.check()
 
     def interruptible(self, work: Callable[[], T]) -> T:

@@ -1,16 +1,12 @@
 """Services, integrations and sides as plain values: what a test does not name is as it is in a healthy pair."""
 
 import json
-from pathlib import Path
 from typing import Any, cast
 
 from ccr_avn.aiven import models
 from ccr_avn.aiven.lineage import Recorded
-from ccr_avn.cli.one_of_many import Given
-from ccr_avn.evacuate.choose import Want
-from ccr_avn.hooks import Hooks
 from ccr_avn.monitoring.pairs import Pair, pairs_of
-from ccr_avn.procedures.setting import Journals, Setting
+from ccr_avn.procedures.setting import Journals
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
 HISTORY = "a" * 40
@@ -66,23 +62,3 @@ def side(role: str = "master", offset: int = 100, **more: Any) -> ReplicationInf
         more["keyspace"] = ((0, more.pop("keys")),)
     link = {"link_status": "up", "last_io_seconds": 1} if role == "slave" else {}
     return ReplicationInfo(**{**told, **link, **more})
-
-
-def given_to_evacuate(want: Want, old_primary: str = "close") -> Given:
-    """The options of an evacuation."""
-    return Given(
-        want=want,
-        setting=Setting(),
-        old_primary="power-off" if old_primary == "power-off" else "close",
-        parallel=10,
-        canary=1,
-        stop_after=1,
-        hooks=Hooks(),
-        write_env_dir=Path("env"),
-        data_timeout=3,
-        promote_timeout=600,
-        doubt_timeout=60,
-        call_timeout=60,
-        json=False,
-        yes=False,
-    )

@@ -83,7 +83,7 @@ class Time:
 
 def test_pauses_grow_where_none_is_named_and_nobody_asks_meanwhile() -> None:
     time = Time()
-    turns = AvnTurns(2, clock=time.clock, sleep=time.sleep)
+    turns = AvnTurns(2, now=time.clock, sleep=time.sleep)
     assert [turns.slow_down(None) for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
     with turns.turn(urgent=True):
         assert time.now == 8.0
@@ -94,7 +94,7 @@ def test_pauses_grow_where_none_is_named_and_nobody_asks_meanwhile() -> None:
 
 def test_a_list_for_all_is_put_off_as_long_as_the_platform_says_and_not_for_ever() -> None:
     time = Time()
-    turns = AvnTurns(2, clock=time.clock, sleep=time.sleep)
+    turns = AvnTurns(2, now=time.clock, sleep=time.sleep)
     limited = "ERROR\tHTTP 429: Too Many Requests (try again in 50 seconds)"
 
     def ended(code: int, stderr: str = "") -> Answer:

@@ -50,15 +50,15 @@ class Stage:
         return Answer(argv=(), code=self.code, stdout=stdout, stderr="", seconds=0.0)
 
     def services(self, **more: Any) -> ServiceList:
-        return ServiceList(ask=self.listing, clock=self.clock, **more)
+        return ServiceList(ask=self.listing, now=self.clock, **more)
 
     def pair(self, services: ServiceList | None = None) -> PairAvn:
         return PairAvn(
-            turns=AvnTurns(2, clock=self.clock),
+            turns=AvnTurns(2, now=self.clock),
             services=services or self.services(),
             signals=RunSignals(Stop()),
             run_avn=lambda _, **__: self.answer(),
-            clock=self.clock,
+            now=self.clock,
             moved=lambda: self.moved.append("moved"),
         )
 

@@ -103,7 +103,7 @@ def performed(world: World, *, json: bool = False) -> Session:
     console.prepare(json=json)
     session = Session("switchover", json=json, primary="eu", replica="us")
     run = session.perform(world.verb, AVN, 1, lambda _: None)
-    session.finish(run, {"new_primary": "us"}, ["us is the primary now"])
+    session.finish(run.changed, {"new_primary": "us"}, ["us is the primary now"])
     return session
 
 
@@ -192,7 +192,7 @@ def test_a_journal_that_fails_when_it_is_closed_loses_no_result(
     session.journal._file.close()
     file = type("File", (), {"close": full, "write": full, "flush": full})()
     monkeypatch.setattr(session.journal, "_file", file)
-    session.finish(run, {"new_primary": "us"}, [])
+    session.finish(run.changed, {"new_primary": "us"}, [])
     assert json.loads(capsys.readouterr().out)["journal"]["trouble"] == "No space left on device"
 
 
@@ -207,7 +207,7 @@ def test_a_sink_that_fails_is_left_out(error: Exception, capsys: pytest.CaptureF
     world = World()
     session = Session("switchover", json=False, primary="eu", replica="us")
     session.sinks.append(env_file)
-    session.finish(session.perform(world.verb, AVN, 1, lambda _: None), {}, [])
+    session.finish(session.perform(world.verb, AVN, 1, lambda _: None).changed, {}, [])
     assert tuple(world.done) == NAMES
     assert len(called) == 1
     assert "warning: env file failed" in capsys.readouterr().err
@@ -263,7 +263,7 @@ def test_steering_characters_and_passwords_leave_by_no_output(capsys: pytest.Cap
     world = World(said=bad)
     session = Session("switchover", json=False, primary=bad, replica="us")
     run = session.perform(world.verb, AVN, 1, lambda _: None)
-    session.finish(run, {"x": bad}, [bad, console.table([(bad, "b")])])
+    session.finish(run.changed, {"x": bad}, [bad, console.table([(bad, "b")])])
     console.error(Refused(bad, detail=bad, hint=bad))
     console.error_envelope("switchover", Refused(bad, detail=bad, hint=bad))
     said = capsys.readouterr()

@@ -57,7 +57,7 @@ def shown(phases: PairPhases, height: int = 24) -> list[str]:
 def test_long_names_fit_into_80_columns_and_what_matters_is_seen() -> None:
     clock = Clock()
     names = ["/".join(part(number) for part in LONG) for number in range(3)]
-    phases = PairPhases(names, clock=clock)
+    phases = PairPhases(names, now=clock)
     fences(phases, names[1])
     clock.now += 1.5
     phases.ended(names[2], "failed", "avn: " + "the platform says no " * 9)
@@ -86,7 +86,7 @@ def test_where_not_all_fit_those_are_shown_whose_writes_are_held_back() -> None:
 
 def test_an_outage_lasts_until_writes_are_taken_and_the_longest_is_kept() -> None:
     clock = Clock()
-    phases = PairPhases(["p0/r0", "p1/r1"], clock=clock)
+    phases = PairPhases(["p0/r0", "p1/r1"], now=clock)
     fences(phases, "p0/r0")
     clock.now += 2.0
     assert phases.longest == (2.0, "p0/r0")
@@ -98,7 +98,7 @@ def test_an_outage_lasts_until_writes_are_taken_and_the_longest_is_kept() -> Non
 
 def test_of_a_promotion_that_another_run_sent_the_outage_is_not_known() -> None:
     clock = Clock()
-    phases = PairPhases(["p0/r0"], clock=clock)
+    phases = PairPhases(["p0/r0"], now=clock)
     fences(phases, "p0/r0")
     clock.now += 2.0
     phases.saw("p0/r0", done("promote", "found"))
@@ -108,7 +108,7 @@ def test_of_a_promotion_that_another_run_sent_the_outage_is_not_known() -> None:
 
 def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(capsys: pytest.CaptureFixture[str]) -> None:
     console.prepare(json=False)
-    phases = PairPhases(["p0/r0"], clock=Clock())
+    phases = PairPhases(["p0/r0"], now=Clock())
     phases.changed = PairLines().changed
     progress = PairProgress("p0/r0", phases)
     promotes(phases, "p0/r0")

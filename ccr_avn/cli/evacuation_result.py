@@ -1,39 +1,56 @@
-"""Output of an evacuation: the table before the question, and the result."""
+"""What an evacuation says: the table and the question before it, and how every pair ended."""
 
+import shlex
 import statistics
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
-from ccr_avn.cli.one_of_many import Given, Moved
+from ccr_avn.cli.evacuate import EvacuationOptions
+from ccr_avn.cli.pair_run import PairResult, verb_of
 from ccr_avn.errors import CHANGED, CcrError, Interrupted, Refused, near
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.evacuate.stop import Stop
 from ccr_avn.output import console
 from ccr_avn.procedures.gates.parity import power_off
 from ccr_avn.procedures.gates.settings import lets_nobody_in
+from ccr_avn.procedures.result import DECLARED
+from ccr_avn.procedures.setting import Setting
+from ccr_avn.procedures.switchover import Switchover
+from ccr_avn.procedures.verb import Question
 from ccr_avn.units import format_bytes, format_duration
 
 BAD = ("refused", "failed", "half-way")
 """In the order in which they are reported: what is most urgent stands nearest to the prompt."""
 
-ORDER: tuple[Action, ...] = ("switchover", "failover", "done", "skip", "refuse")
+ACTIONS: dict[Action, str] = {
+    "switchover": "to switch over",
+    "failover": "to fail over",
+    "done": "done already",
+    "skip": "skipped",
+    "refuse": "can't be moved",
+}
+"""In the order of the table, each as it is counted."""
+
+NOT_MOVED: dict[Action, str] = {"done": "done", "skip": "skipped", "refuse": "refused"}
+"""The state of a pair that had not to be moved."""
 
 
-class Failed(CcrError):
+class PairsFailed(CcrError):
     """One or more pairs failed; its exit code is that of the first."""
 
-    def __init__(self, failed: list[Moved], left: list[str]) -> None:
+    def __init__(self, failed: list[PairResult], left: list[str]) -> None:
         first = failed[0]
-        told = [f"{one.choice.name}{' (half-way)' if one.state == 'half-way' else ''}" for one in failed]
+        names = [f"{one.choice.name}{' (half-way)' if one.state == 'half-way' else ''}" for one in failed]
         more = f"; {len(left)} were not begun" if left else ""
         super().__init__(
-            f"{len(failed)} of the pairs failed: {', '.join(told)}{more}",
+            f"{len(failed)} of the pairs failed: {', '.join(names)}{more}",
             detail=f"{first.choice.name}: {first.summary}",
-            hint=f"{first.goes_on_with}; the rest: the same command again",
+            hint=f"{first.resume}; the rest: the same command again",
         )
-        self._code = first.ended.code or 1
+        self._code = first.code or 1
 
     @property
     def exit_code(self) -> int:
@@ -41,129 +58,112 @@ class Failed(CcrError):
 
 
 @dataclass(slots=True, kw_only=True)
-class Ends:
+class EvacuationResult:
     """How every pair ended. ``services``: as they were listed first; ``full``: why no more threads could be started."""
 
     run: str
-    given: Given
+    want: Want
+    project: Project
     selection: Selection
     services: Mapping[str, Service]
-    moved: dict[str, Moved] = field(default_factory=dict)
+    pairs: dict[str, PairResult] = field(default_factory=dict)
     slowed: int = 0
     full: str = ""
 
     @property
     def changed(self) -> bool:
-        return any(one.ended.changed for one in self.moved.values())
+        return any(one.changed for one in self.pairs.values())
+
+    @property
+    def not_begun(self) -> list[str]:
+        return [one.name for one in self.selection.choices if one.moves and one.name not in self.pairs]
 
     def problem(self, stop: Stop) -> CcrError | None:
         """What keeps this from being done: an interruption, a failure, a refusal, in this order."""
-        failed = [one for one in self.moved.values() if one.ended.state == "failed"]
-        left = [one.name for one in self.selection.choices if one.moves and one.name not in self.moved]
-        problem: CcrError | None = None
+        failed = [one for one in self.pairs.values() if one.ended == "failed"]
+        left = self.not_begun
         if stop.level and (left or failed):
             again = "run the same command again: finished pairs are recognised and not touched"
-            problem = Interrupted(stop.number, hint=again)
-        elif failed:
-            problem = Failed(failed, left)
-        elif left:
-            problem = Refused(
+            return Interrupted(stop.number, hint=again)
+        if failed:
+            return PairsFailed(failed, left)
+        if left:
+            return Refused(
                 f"{len(left)} were not begun: {', '.join(left)}",
                 detail=self.full,
                 hint="allow more threads (ulimit -u, pids.max), or a lower --parallel; then run the same command again",
             )
-        elif self.selection.count("refuse") or any(one.ended.state == "refused" for one in self.moved.values()):
-            problem = self.refusal()
-        if problem:
-            problem.changed, problem.result = self.changed, self.result()
-        return problem
+        refused = self.selection.count("refuse") or any(one.ended == "refused" for one in self.pairs.values())
+        return self.refusal() if refused else None
 
     def refusal(self) -> Refused:
         chosen = [one for one in self.selection.choices if one.action == "refuse"]
-        refused = [one for one in self.moved.values() if one.ended.state == "refused"]
-        told = {one.name: one.reason for one in chosen} | {one.choice.name: one.summary for one in refused}
-        hints = [one.hint for one in chosen if one.hint] + [one.goes_on_with for one in refused]
+        refused = [one for one in self.pairs.values() if one.ended == "refused"]
+        why = {one.name: one.reason for one in chosen} | {one.choice.name: one.summary for one in refused}
+        hints = [one.hint for one in chosen if one.hint] + [one.resume for one in refused]
         problem = Refused(
-            f"{len(told)} can't be moved: {', '.join(told)}",
-            detail="; ".join(f"{name}: {why}" for name, why in told.items()),
+            f"{len(why)} can't be moved: {', '.join(why)}",
+            detail="; ".join(f"{name}: {reason}" for name, reason in why.items()),
             hint=hints[0] if hints else "",
         )
         problem.resumable = False  # the same command refuses them again
         return problem
 
-    def result(self) -> dict[str, Any]:
+    def chosen(self) -> dict[str, Any]:
+        """As data, what is to be done."""
         choices = self.selection.choices
-        results = [self.moved[one.name] for one in choices if one.name in self.moved]
-        pairs = [
-            {**told_of(moved.choice), **moved.told()}
-            if (moved := self.moved.get(one.name))
-            else {**told_of(one), **not_begun(one)}
-            for one in choices
-        ]
+        counts = {action: self.selection.count(action) for action in ACTIONS}
+        return {"counts": counts, "pairs": [choice_as_dict(one) for one in choices]}
+
+    def as_dict(self) -> dict[str, Any]:
+        choices = self.selection.choices
+        results = [self.pairs[one.name] for one in choices if one.name in self.pairs]
+        states = [one.state for one in results]
+        outages = sorted(one.outage_ms for one in results if one.outage_ms is not None)
         switched = [one for one in results if one.choice.action == "switchover" and one.promoted]
-        lost = [one.lost for one in results if one.lost is not None]
-        seconds = [one.loss_seconds for one in results if one.loss_seconds is not None]
+        lost = [one.bytes_not_replicated for one in results if one.bytes_not_replicated is not None]
+        seconds = [one.estimated_loss_seconds for one in results if one.estimated_loss_seconds is not None]
         return {
             "run": self.run,
-            **counts(self.selection),
-            "moved": sum(one.state == "done" for one in results),
+            **self.chosen(),
+            "moved": states.count("done"),
             "promoted": sum(one.promoted for one in results),
-            "half_way": sum(one.state == "half-way" for one in results),
-            "failed": sum(one.state == "failed" for one in results),
-            "not_begun": sum(one.moves and one.name not in self.moved for one in choices),
-            "outage_ms": spread(sorted(one.outage_ms for one in results if one.outage_ms is not None)),
+            "half_way": states.count("half-way"),
+            "failed": states.count("failed"),
+            "not_begun": len(self.not_begun),
+            "outage_ms": spread(outages),
             "outage_not_measured": sum(one.outage_ms is None for one in switched),
             "bytes_not_replicated": {"sum": sum(lost), "worst": max(lost)} if lost else None,
             "estimated_loss_seconds": max(seconds, default=None),
             "slowed_down": self.slowed,
-            "pairs": pairs,
+            "pairs": [self._pair_as_dict(one) for one in choices],
             "replicas_in_cloud": list(self.selection.replicas_here),
             "still_open": self._still_open(),
-            "enable": [one.enable for one in results if one.enable],
+            "enable": [self._enable(one.choice.replica) for one in results if one.promoted],
         }
+
+    def _pair_as_dict(self, choice: Choice) -> dict[str, Any]:
+        if result := self.pairs.get(choice.name):
+            return {**choice_as_dict(result.choice), **result.as_dict()}
+        return {**choice_as_dict(choice), "state": NOT_MOVED.get(choice.action, "not begun")}
 
     def _still_open(self) -> list[dict[str, str]]:
         """Old primaries that a failover left as they were, of this run or an earlier one, each with what closes it."""
-        left = {one.choice.primary for one in self.moved.values() if one.choice.action == "failover" and one.promoted}
+        left = {one.choice.primary for one in self.pairs.values() if one.choice.action == "failover" and one.promoted}
         names = [one.primary for one in self.selection.choices if one.action in ("done", "skip") or one.primary in left]
-        project = self.given.setting.project
         return [
-            {"service": old.name, "close": power_off(project, old.name, protected=old.protected)}
+            {"service": old.name, "close": power_off(self.project, old.name, protected=old.protected)}
             for old in map(self.services.get, names)
             if old and old.state != "POWEROFF" and not lets_nobody_in(old)
         ]
 
-
-def counts(selection: Selection) -> dict[str, Any]:
-    return {
-        "counts": {name: selection.count(name) for name in ("switchover", "failover", "done", "skip", "refuse")},
-    }
-
-
-def must_be_known(selection: Selection, want: Want, services: Collection[Service]) -> None:
-    """Raises:
-    Refused: a name that was typed is none, so what was meant by it would be missed, or moved.
-    """
-    here = f"no such primary or replica in {' '.join(want.clouds)}"
-    names, tags = (
-        [one.name for one in services],
-        {f"{key}={value}" for one in services for key, value in one.tags.items()},
-    )
-    typed = [f"{key}={value}" for key, value in want.tags]
-    for option, unknown, known, why in (
-        ("--only", selection.unknown, names, here),
-        ("--except", selection.unknown_excepted, names, "no such Valkey or Redis service"),
-        ("--tag", [one for one in typed if one not in tags], tags, "no Valkey or Redis service has this tag"),
-    ):
-        if unknown:
-            raise Refused(
-                f"{' and '.join(unknown)}: {why}",
-                detail=f"given with {option}",
-                hint=f"list them{''.join(near(one, known) for one in unknown)}: the same command with --check and without {option}",
-            )
+    def _enable(self, name: str) -> str:
+        """What gives the new primary a replica again; in which cloud is for the operator to say."""
+        words = ("ccr-avn", "enable", name, f"{name[:60]}-2", *self.project.flag)
+        return f'{shlex.join(words)} --replica-cloud "${{CLOUD:?}}"'
 
 
-def told_of(one: Choice) -> dict[str, Any]:
+def choice_as_dict(one: Choice) -> dict[str, Any]:
     return {
         "pair": one.name,
         "primary": one.primary,
@@ -176,27 +176,41 @@ def told_of(one: Choice) -> dict[str, Any]:
     }
 
 
-def not_begun(one: Choice) -> dict[str, Any]:
-    return {"state": {"done": "done", "skip": "skipped", "refuse": "refused"}.get(one.action, "not begun")}
+def must_be_known(selection: Selection, want: Want, services: Collection[Service]) -> None:
+    """Raises:
+    Refused: a name that was typed is none, so what was meant by it would be missed, or moved.
+    """
+    here = f"no such primary or replica in {' '.join(want.clouds)}"
+    names = [one.name for one in services]
+    tags = {f"{key}={value}" for one in services for key, value in one.tags.items()}
+    typed = [f"{key}={value}" for key, value in want.tags]
+    for option, unknown, known, why in (
+        ("--only", selection.unknown, names, here),
+        ("--except", selection.unknown_excepted, names, "no such Valkey or Redis service"),
+        ("--tag", [one for one in typed if one not in tags], tags, "no Valkey or Redis service has this tag"),
+    ):
+        if unknown:
+            close = "".join(near(one, known) for one in unknown)
+            hint = f"list them{close}: the same command with --check and without {option}"
+            raise Refused(f"{' and '.join(unknown)}: {why}", detail=f"given with {option}", hint=hint)
 
 
 def table(selection: Selection, want: Want) -> list[str]:
     """Every service of these clouds with what will be done, and why where it is not moved: those last, by the question."""
     if not selection.choices:
         return [_nothing(selection, want)]
-    ordered = sorted(selection.choices, key=lambda one: ORDER.index(one.action))
+    ordered = sorted(selection.choices, key=lambda one: list(ACTIONS).index(one.action))
     rows = [("ACTION", "LAG", "PAIR"), *((one.action, format_bytes(one.behind), one.name) for one in ordered)]
-    first, *lines = console.table(rows, indent="").splitlines()
+    first, *rest = console.table(rows, indent="").splitlines()
     indent = " " * first.index("PAIR")
-    told = [first]
-    for one, line in zip(ordered, lines, strict=True):
-        told.append(line)
-        told += [f"{indent}{why}" for why in (one.reason, *one.others) if why != LINK_UP]
+    lines = [first]
+    for choice, line in zip(ordered, rest, strict=True):
+        lines += [line, *(f"{indent}{why}" for why in (choice.reason, *choice.others) if why != LINK_UP)]
     if selection.replicas_here:
-        told.append(f"not moved, as their primaries are elsewhere: {', '.join(selection.replicas_here)}")
+        lines.append(f"not moved, as their primaries are elsewhere: {', '.join(selection.replicas_here)}")
     if selection.left_out:
-        told.append(f"left out by --only, --except or --tag: {_primaries(selection.left_out, 'more ')}")
-    return told
+        lines.append(f"left out by --only, --except or --tag: {_primaries(selection.left_out, 'more ')}")
+    return lines
 
 
 def _nothing(selection: Selection, want: Want) -> str:
@@ -214,51 +228,47 @@ def _primaries(count: int, more: str = "") -> str:
 
 def sentence(selection: Selection) -> str:
     """The counts, in words."""
-    words = {
-        "switchover": "to switch over",
-        "failover": "to fail over",
-        "done": "done already",
-        "skip": "skipped",
-        "refuse": "can't be moved",
-    }
-    told = [f"{count} {words[name]}" for name, count in counts(selection)["counts"].items() if count]
-    return ", ".join(told) or "nothing to do"
+    counted = ((selection.count(action), words) for action, words in ACTIONS.items())
+    return ", ".join(f"{count} {words}" for count, words in counted if count) or "nothing to do"
 
 
-def consequences(selection: Selection, given: Given) -> list[str]:
-    """What is said before the question."""
+def question(selection: Selection, wanted: EvacuationOptions) -> Question:
+    """What is said and asked before anything is changed."""
+    switched = [one for one in selection.choices if one.action == "switchover"]
     forced = selection.count("failover")
-    fate = "powered off" if given.old_primary == "power-off" else "closed"
-    waves = f"{given.canary} first, to the end; then {given.parallel} at once; no more once {given.stop_after} failed"
-    rows = [
-        ("in all", sentence(selection)),
-        ("promoted", "each replica, permanently; old primaries can't become replicas"),
-    ]
-    if selection.count("switchover"):
-        rows += [
-            ("switchover", f"no acknowledged write is lost; each old primary is {fate}"),
-            ("write pause", f"for each pair {60 + given.promote_timeout:g} s at most, usually seconds"),
-        ]
+    says = {
+        "in all": sentence(selection),
+        "promoted": "each replica, permanently; old primaries can't become replicas",
+    }
+    if switched:
+        closed = "powered off" if wanted.old_primary == "power-off" else "closed"
+        says["switchover"] = f"no acknowledged write is lost; each old primary is {closed}"
+        verb = verb_of(switched[0], wanted, Setting())
+        most = verb.promote_timeout + (verb.catch_up_timeout if isinstance(verb, Switchover) else 0)
+        says["write pause"] = f"for each pair {most:g} s at most, usually seconds"
     if forced:
-        rows += [("failover", f"{forced} old primaries are not closed; their last writes may be lost")]
-    rows += [
-        ("declared", "Terraform and the Kubernetes operator set ip_filter and tags:"),
-        ("", "change both there before the next apply"),
-        ("in waves", waves),
-    ]
-    return console.table(rows).splitlines()
+        says["failover"] = f"{forced} old primaries are not closed; their last writes may be lost"
+    says["declared"] = DECLARED
+    canary, parallel, failures = wanted.canary, wanted.parallel, wanted.stop_after
+    says["in waves"] = f"{canary} first, until done; then {parallel} at once; no more once {failures} failed"
+    clouds = " ".join(wanted.clouds)
+    text = f"Type {clouds} to promote {len(switched) + forced} replicas; anything else changes nothing: "
+    return Question(answer=clouds, text=text, consequences=says)
 
 
 def spread(outages: list[float]) -> dict[str, float] | None:
     """Median, 95th percentile and worst, in milliseconds, of outages in order."""
     if not outages:
         return None
-    at = min(len(outages) - 1, round(0.95 * (len(outages) - 1)))
-    return {"median": round(statistics.median(outages), 1), "p95": outages[at], "worst": outages[-1]}
+    return {
+        "median": round(statistics.median(outages), 1),
+        "p95": outages[round(0.95 * (len(outages) - 1))],
+        "worst": outages[-1],
+    }
 
 
 def lines_of(result: dict[str, Any]) -> list[str]:
-    """The end, for people."""
+    """How it ended, for people."""
     refused = sum(one["state"] == "refused" for one in result["pairs"])
     seen = sum(one["state"] == "half-way" and one["promoted"] for one in result["pairs"])
     half_way = f"{result['half_way']} half-way ({seen} seen to be promoted), " if result["half_way"] else ""

@@ -1,0 +1,263 @@
+"""Runs an evacuation from the first check to the exit code: checks, table, question, runs, result."""
+
+import fnmatch
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from ccr_avn import process
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.models import Service
+from ccr_avn.aiven.program import known, world_of
+from ccr_avn.cli.evacuate import EvacuationOptions
+from ccr_avn.cli.evacuation_result import (
+    EvacuationResult,
+    choice_as_dict,
+    lines_of,
+    must_be_known,
+    question,
+    sentence,
+    table,
+)
+from ccr_avn.cli.pair_run import Common, PairRun, verb_of
+from ccr_avn.cli.questions import ask
+from ccr_avn.cli.session import Session
+from ccr_avn.errors import CcrError, Interrupted
+from ccr_avn.evacuate.avn_turns import AvnTurns, at_once
+from ccr_avn.evacuate.choose import Choice, Want, judge, left_by, select
+from ccr_avn.evacuate.pair_phases import PairPhases
+from ccr_avn.evacuate.schedule import Schedule, State, Turn
+from ccr_avn.evacuate.service_list import ServiceList
+from ccr_avn.evacuate.stop import Stop
+from ccr_avn.history.drills import drills_of
+from ccr_avn.history.journal import new_run
+from ccr_avn.history.promotions import promotions
+from ccr_avn.hooks import Hooks
+from ccr_avn.monitoring.collect import Looks, look_at_all
+from ccr_avn.monitoring.pairs import Pair, pairs_of
+from ccr_avn.output import console
+from ccr_avn.output.pairs import PairLines, PairTable
+from ccr_avn.output.progress import PlainProgress, Sink
+from ccr_avn.plan import events
+from ccr_avn.plan.preview import describe, preview
+from ccr_avn.procedures.lookup import must_be_clouds
+from ccr_avn.procedures.setting import Setting
+from ccr_avn.signals import handled
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+
+SWITCH = 0.001
+"""Seconds after which a thread lets others run: one whose writes are paused must not wait for one that computes."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Evacuation:
+    """One run of the command. ``first_list``: the first `avn service list`, under way."""
+
+    wanted: EvacuationOptions
+    setting: Setting
+    call_timeout: float
+    hooks: Hooks
+    pair_words: tuple[str, ...]
+    first_list: Callable[[], tuple[Service, ...]]
+    stop: Stop = field(default_factory=Stop)
+    run_id: str = field(default_factory=new_run)
+    _result: EvacuationResult = field(init=False)
+    _pairs: dict[str, Pair] = field(default_factory=dict)
+    _over: bool = False  # every pair has ended
+
+    def run(self) -> None:
+        """Raises:
+        CcrError: some pair was refused or failed, or the run was interrupted.
+        """
+        wanted, path = self.wanted, process.find_avn(self.setting.avn)
+        self._look(path)
+        if wanted.dry_run:
+            self._preview()
+            return
+        for line in table(self._result.selection, self._result.want):
+            console.note(line)
+        if wanted.check:
+            self._end_check()
+            return
+        session = self._begin()
+        moves = [one for one in self._result.selection.choices if one.moves]
+        try:
+            if moves:
+                ask(session, question(self._result.selection, wanted), yes=wanted.yes)
+        except CcrError as problem:
+            session.conclude(False, self._result.as_dict(), problem, only_looked=True)
+            raise
+        with handled(ENDING, self._arrived):  # also while the result is reported
+            if moves:
+                self._move(moves, session, path)
+            self._over = True
+            found, result = self._result.problem(self.stop), self._result.as_dict()
+            session.finish(self._result.changed, result, lines_of(result), found, only_looked=True)
+
+    # -- before anything is changed
+
+    def _look(self, path: str) -> None:
+        """What is there, and what is to be done with it."""
+        want, project = self.wanted.want(self.setting), self.setting.project
+        services = self.first_list()
+        for note in getattr(services, "left_out", ()):
+            console.warn(note)
+        pairs = pairs_of(services, promotions(project.name))
+        here = {one.cloud for one in services}
+        if empty := tuple(one for one in want.clouds if not fnmatch.filter(here, one)):
+            must_be_clouds(world_of(path, call_timeout=self.call_timeout), project, empty, console.note)
+        self._pairs = {one.name: one for one in pairs}
+        selection = select(pairs, self._look_at(left_by(pairs, want)), want, drills_of(services, project.name))
+        must_be_known(selection, want, services)
+        self._result = EvacuationResult(
+            run=self.run_id,
+            want=want,
+            project=project,
+            selection=selection,
+            services={one.name: one for one in services},
+        )
+
+    def _look_at(self, pairs: tuple[Pair, ...]) -> Looks:
+        services = [one for pair in pairs if pair.counts for one in pair.services]
+        return look_at_all(services, self.setting, limit=self.wanted.data_timeout)
+
+    def _preview(self) -> None:
+        choices = self._result.selection.choices
+        plans = {one.name: verb_of(one, self.wanted, self.setting).plan() for one in choices if one.moves}
+        programs = process.programs(self.setting.avn)
+        if self.wanted.json:
+            described = {name: describe(plan, programs) for name, plan in plans.items()}
+            result = {**self._result.chosen(), "plans": described}
+            console.envelope("evacuate", ok=True, changed=False, result=result)
+            return
+        for one in choices:
+            console.say(f"# {one.name}: {one.action}: {one.reason}")
+            if one.name in plans:
+                console.say(preview(plans[one.name], programs) + "\n")
+
+    def _end_check(self) -> None:
+        """With --check the table is the result.
+
+        Raises:
+            Refused: some can't be moved.
+        """
+        result = self._result.chosen()
+        if self._result.selection.count("refuse"):
+            problem = self._result.refusal()
+            problem.result = result
+            raise problem
+        if self.wanted.json:
+            console.envelope("evacuate", ok=True, changed=False, result=result)
+        else:
+            console.say(sentence(self._result.selection))
+
+    def _begin(self) -> Session:
+        console.commit()
+        want = self._result.want
+        session = Session("evacuate", json=self.wanted.json, progress=PlainProgress(), run_id=self.run_id)
+        session.sinks = [one_at_a_time(session.journal)]
+        facts = {
+            "clouds": list(want.clouds),
+            "mode": want.mode,
+            "project": self.setting.project.name,
+            "pairs": [choice_as_dict(one) for one in self._result.selection.choices],
+        }
+        title = f"evacuate {' '.join(want.clouds)}"
+        session.emit(
+            events.RunStarted(
+                at=0.0, run=self.run_id, command="evacuate", title=title, slugs=(), facts=facts, argv=session.argv
+            )
+        )
+        return session
+
+    # -- the runs
+
+    def _move(self, moves: list[Choice], session: Session, path: str) -> None:
+        process.raise_descriptors()
+        sys.setswitchinterval(SWITCH)
+        wanted = self.wanted
+        turns = AvnTurns(min(wanted.parallel, at_once()))
+        schedule = Schedule(
+            parallel=wanted.parallel, canary=wanted.canary, stop_after=wanted.stop_after, stop=self.stop
+        )
+        listing = (path, *(str(word) for word in avn.service_list(self.setting.project).argv[1:]))
+        common = Common(
+            wanted=wanted,
+            setting=self.setting,
+            call_timeout=self.call_timeout,
+            hooks=self.hooks,
+            pair_words=self.pair_words,
+            run=self.run_id,
+            began=session.started,
+            program=known(path),
+            turns=turns,
+            services=ServiceList(
+                ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=self.call_timeout)),
+                several=lambda: len(schedule.under_way) > 1,
+            ),
+            phases=PairPhases([one.name for one in moves]),
+            stop=self.stop,
+        )
+        choices, results = {one.name: one for one in moves}, self._result.pairs
+
+        def work(name: str, turn: Turn) -> State:
+            pair = PairRun(choice=choices[name], common=common, judge=self._judge_again(name))
+            command = pair.choice.action
+            session.emit(events.PairStarted(at=session.now(), pair=name, command=command, run=pair.run_id))
+            result = pair.run(turn)
+            if result.state == "not begun":
+                common.phases.ended(name, "waiting")
+            else:
+                results[name] = result
+                common.phases.ended(name, result.state, result.summary)
+            told, head = result.as_dict(), result.journal_head
+            session.emit(events.PairEnded(at=session.now(), pair=name, run=result.run, head=head, told=told))
+            return result.ended
+
+        shown = PairTable(common.phases) if sys.stderr is not None and sys.stderr.isatty() else PairLines()
+        common.phases.changed = shown.changed
+        shown.open()
+        try:
+            schedule.run(list(choices), work, tick=self._answer_stop)
+        finally:
+            shown.close()
+        self._result.slowed, self._result.full = turns.slowed, schedule.full
+
+    def _judge_again(self, name: str) -> Callable[[], Choice] | None:
+        """Of --auto: a primary may have come back, or be lost, by the time that its turn comes."""
+        pair = self._pairs.get(name)
+        if self.wanted.mode != "auto" or pair is None or not pair.replica_name:
+            return None
+        return partial(self._judged, pair, self._result.want)
+
+    def _judged(self, pair: Pair, want: Want) -> Choice:
+        return judge(pair, self._look_at((pair,)), want)
+
+    def _answer_stop(self) -> None:
+        if news := self.stop.news():
+            console.note(f"stopping: {news}")
+
+    def _arrived(self, number: int, _: FrameType | None) -> None:
+        """Ctrl-C once: begin no more; again: as in a single run, for each."""
+        self.stop.ask(number, at_once=number in (signal.SIGTERM, signal.SIGHUP))
+        if self._over and self.stop.level > 1:
+            late = Interrupted(number)
+            late.changed = self._result.changed
+            raise late
+
+
+def one_at_a_time(sink: Sink) -> Sink:
+    """The journal of an evacuation has many writers."""
+    lock = threading.Lock()
+
+    def emit(event: Any) -> None:
+        with lock:
+            sink(event)
+
+    return emit

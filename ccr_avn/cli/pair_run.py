@@ -1,0 +1,302 @@
+"""Runs one pair of an evacuation in a thread: the plan of `switchover` or `failover`, with its own journal."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ccr_avn import clock, process
+from ccr_avn.aiven.program import Program, world_of
+from ccr_avn.cli.conduct import How, carry_out
+from ccr_avn.cli.evacuate import EvacuationOptions
+from ccr_avn.cli.session import Session
+from ccr_avn.errors import CHANGED, CcrError, Changed, Interrupted, NotBegun, Refused
+from ccr_avn.evacuate.avn_turns import AvnTurns
+from ccr_avn.evacuate.choose import Choice
+from ccr_avn.evacuate.pair_avn import PairAvn
+from ccr_avn.evacuate.pair_phases import PairPhases
+from ccr_avn.evacuate.schedule import State, Turn
+from ccr_avn.evacuate.service_list import ServiceList
+from ccr_avn.evacuate.stop import RunSignals, Stop
+from ccr_avn.history.journal import new_run
+from ccr_avn.history.journals import JournalsHere
+from ccr_avn.hooks import Hooks
+from ccr_avn.output.pairs import PairProgress
+from ccr_avn.plan import events
+from ccr_avn.printable import printable_line
+from ccr_avn.procedures.failover import Failover
+from ccr_avn.procedures.setting import Setting
+from ccr_avn.procedures.switchover import Switchover
+
+HALF_WAY = ("new_primary", "promoted", "old_primary", "writes_paused_until", "ways_to_close")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What all pairs of an evacuation have in common. ``run``: the evacuation's; ``began``: on the monotonic clock.
+
+    ``pair_words``: the options that were typed and that stand around the command of a single pair, too.
+    """
+
+    wanted: EvacuationOptions
+    setting: Setting
+    call_timeout: float
+    hooks: Hooks
+    pair_words: tuple[str, ...]
+    run: str
+    began: float
+    program: Program
+    turns: AvnTurns
+    services: ServiceList
+    phases: PairPhases
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairResult:
+    """How one pair ended. ``phases``: each with its beginning and end, in seconds since the evacuation began.
+
+    ``result``: as the single command reports it; ``resume``: the command that goes on with this pair alone.
+    """
+
+    choice: Choice
+    ended: State
+    changed: Changed = False
+    code: int = 0
+    run: str = ""
+    journal_head: str = ""
+    summary: str
+    result: dict[str, Any] = field(default_factory=dict)
+    outage_ms: float | None = None
+    resume: str = ""
+    notes: tuple[str, ...] = ()  # what the operator must know now
+    phases: tuple[tuple[str, float, float], ...] = ()
+
+    @property
+    def state(self) -> State | Literal["half-way"]:
+        """*half-way*: its promotion was sent, and the rest is not done."""
+        return "half-way" if self.ended == "failed" and "promoted" in self.result else self.ended
+
+    @property
+    def promoted(self) -> bool:
+        """Whether its replica was seen to be the primary."""
+        return self.ended == "done" or bool(self.result.get("promoted", self.result.get("new_primary")))
+
+    @property
+    def bytes_not_replicated(self) -> int | None:
+        """That only the old primary has; None: not known."""
+        found: int | None = self.result.get("bytes_not_replicated")
+        return found
+
+    @property
+    def estimated_loss_seconds(self) -> float | None:
+        """Of a failover; None: not known."""
+        found: float | None = (self.result.get("rpo_estimate") or {}).get("seconds")
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "state": self.state,
+            "promoted": self.promoted,
+            "half_way": {key: self.result.get(key) for key in HALF_WAY} if self.state == "half-way" else None,
+            "notes": list(self.notes),
+            "changed": self.changed,
+            "exit_code": self.code,
+            "run": self.run,
+            "journal_head": self.journal_head,
+            "summary": self.summary,
+            "outage_ms": self.outage_ms,
+            "bytes_not_replicated": self.bytes_not_replicated,
+            "estimated_loss_seconds": self.estimated_loss_seconds,
+            "goes_on_with": self.resume or None,
+            "phases": [list(one) for one in self.phases],
+            "details": {key: self.result.get(key) for key in ("error", "detail", "hint") if self.result.get(key)},
+        }
+
+
+def verb_of(choice: Choice, wanted: EvacuationOptions, at: Setting) -> Switchover | Failover:
+    """What the single command would run for this pair."""
+    if choice.action == "failover":
+        return Failover(
+            at=at,
+            replica=choice.replica,
+            allow_data_loss=True,
+            promote_timeout=wanted.promote_timeout,
+            doubt_timeout=wanted.doubt_timeout,
+            family=choice.family,
+        )
+    return Switchover(
+        at=at,
+        primary=choice.primary,
+        replica=choice.replica,
+        max_lag_bytes=wanted.max_lag_bytes,
+        allow_rejected_commands=wanted.allow_rejected_commands,
+        old_primary=wanted.old_primary,
+        promote_timeout=wanted.promote_timeout,
+        doubt_timeout=wanted.doubt_timeout,
+        family=choice.family,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class PairRun:
+    """Made when the pair begins, as its run's name tells when that was. ``judge``: of --auto, what it is like now."""
+
+    choice: Choice
+    common: Common
+    judge: Callable[[], Choice] | None = None
+    run_id: str = field(default_factory=new_run)
+    session: Session | None = None
+
+    @property
+    def verb(self) -> Switchover | Failover:
+        at = self.common.setting
+        at = replace(at, run=self.run_id, journals=JournalsHere(at.project.name), now=clock.now())
+        return verb_of(self.choice, self.common.wanted, at)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The command that goes on with this pair alone."""
+        verb, common = self.verb, self.common
+        names = (verb.primary, verb.replica) if isinstance(verb, Switchover) else (verb.replica,)
+        accepts = isinstance(verb, Failover) and common.wanted.allow_rejected_commands
+        partial = ("--force-partial",) if accepts else ()
+        env = ("--write-env", str(self._env_file)) if self._env_file else ()
+        return (verb.command, *names, *verb.words(), *partial, *env, *common.pair_words)
+
+    def run(self, turn: Turn) -> PairResult:
+        """Never raises: how it ended is a value, and no pair's end is another's."""
+        try:
+            self._decide(turn)
+            return self._moved(turn)
+        except CcrError as problem:
+            return self._failed(problem)
+        except BaseException as bug:  # noqa: BLE001 (in a thread: it would be lost, and the other pairs go on)
+            crash = CcrError(f"internal error: {type(bug).__name__}", detail="its own journal shows how far it got")
+            crash.changed = getattr(bug, "changed", "unknown")
+            return self._failed(crash)
+
+    def _decide(self, turn: Turn) -> None:
+        """What is done with it, decided again at its turn: by then a primary may have come back, or be lost.
+
+        Raises:
+            Refused: it can't be switched over, and is not proven to be lost.
+            NotBegun: no turn came.
+        """
+        at_its_turn = False
+        while self.judge and not at_its_turn:
+            if at_its_turn := self.choice.action == "failover":
+                turn.take()
+            now = self.judge()
+            if not now.moves:
+                raise Refused(f"{self.choice.name}: {now.reason}", hint=now.hint)
+            if now.action == self.choice.action == "switchover":
+                return
+            self.choice = replace(self.choice, action=now.action, reason=now.reason, behind=now.behind)
+
+    def _moved(self, turn: Turn) -> PairResult:
+        """Raises:
+        CcrError: as the run ended.
+        """
+        common, verb, signals = self.common, self.verb, RunSignals(self.common.stop)
+        session = self.session = Session(
+            verb.command,
+            json=True,
+            progress=PairProgress(self.choice.name, common.phases),
+            argv=self.words,
+            run_id=self.run_id,
+            project=common.setting.project.name,
+            evacuation=common.run,
+            **verb.facts(),
+        )
+        pair_avn = PairAvn(
+            turns=common.turns, services=common.services, signals=signals, run_avn=process.run, moved=turn.leave
+        )
+        session.sinks.append(pair_avn)
+        world = world_of(
+            common.program.path,
+            call_timeout=common.call_timeout,
+            run=pair_avn.run,
+            known=pair_avn.known,
+            sleep=signals.sleep,
+            held=signals.held,
+            slow_down=common.turns.slow_down,
+        )
+        hooks = replace(common.hooks, about=self.choice.name, seconds={})
+        try:
+            run = carry_out(
+                verb,
+                session,
+                How(json=True, hooks=hooks, write_env=self._env_file),
+                lambda _: self._take(turn, session),
+                lambda confirm: session.run_in(world, verb, common.program.version, confirm),
+            )
+        finally:
+            pair_avn.leave()
+        outcome = verb.outcome(session.ended(run, hooks=hooks.seconds))
+        result = session.conclude(run.changed, outcome.result, outcome.problem)
+        if outcome.problem:
+            raise outcome.problem
+        return self._result("done", changed=run.changed, result=result, summary=f"{verb.replica} is the primary now")
+
+    def _take(self, turn: Turn, session: Session) -> None:
+        """Where a single run asks its question, a pair of an evacuation waits for its turn.
+
+        Raises:
+            NotBegun: none came.
+            Refused: it was to be failed over, and its primary answers.
+        """
+        began, came = clock.monotonic(), False
+        try:
+            turn.take()
+            came = True
+        finally:
+            if (waited := round(clock.monotonic() - began, 1)) or not came:
+                session.emit(events.Asked(at=session.now(), question="its turn", confirmed=came, seconds=waited))
+        known = session.run.seen.known if self.judge and session.run and self.choice.action == "failover" else None
+        if known and known.primary:
+            again = "run the same command again: it decides again how this pair is moved"
+            raise Refused(f"{self.choice.primary} answers after all", hint=again)
+
+    def _failed(self, problem: CcrError) -> PairResult:
+        timeline = self.session.timeline if self.session else []
+        began = bool(problem.changed) or any(isinstance(one, events.ChangeStarted) for one in timeline)
+        ended: State = "failed"
+        if not began and isinstance(problem, Interrupted | NotBegun):
+            ended = "not begun"
+        elif not began and isinstance(problem, Refused):
+            ended = "refused"
+        why = problem.detail and not isinstance(problem, Interrupted)
+        return self._result(
+            ended,
+            changed=problem.changed,
+            code=problem.exit_code - (CHANGED if problem.changed else 0),
+            result={"error": problem.what, "detail": problem.detail, "hint": problem.hint, **problem.result},
+            summary=printable_line(f"{problem.what}; {problem.detail}" if why else problem.what),
+            resume=shlex.join(("ccr-avn", *self.words)),
+            notes=problem.notes,
+        )
+
+    def _result(self, ended: State, **more: Any) -> PairResult:
+        verb, session, began = self.verb, self.session, self.common.began
+        ran = session is not None and session.run is not None
+        outage = None
+        if session and session.run and isinstance(verb, Switchover):
+            outage = verb.outage(session.ended(session.run))
+        pair = self.common.phases.pairs[self.choice.name]
+        past = [*pair.past, (pair.phase, pair.since, clock.monotonic())]
+        return PairResult(
+            choice=self.choice,
+            ended=ended,
+            run=self.run_id if ran else "",
+            journal_head=session.journal.head if session else "",
+            outage_ms=outage,
+            phases=tuple((phase, round(a - began, 3), round(b - began, 3)) for phase, a, b in past),
+            **more,
+        )
+
+    @property
+    def _env_file(self) -> Path | None:
+        directory = self.common.wanted.write_env_dir
+        return directory / f"{self.choice.replica}.env" if directory else None

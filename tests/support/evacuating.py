@@ -1,0 +1,52 @@
+"""Evacuations as plain values, without a run."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ccr_avn.aiven.program import Program
+from ccr_avn.cli.evacuate import EvacuationOptions
+from ccr_avn.cli.pair_run import Common, PairResult, PairRun
+from ccr_avn.evacuate.avn_turns import AvnTurns
+from ccr_avn.evacuate.choose import LINK_UP, Action, Choice
+from ccr_avn.evacuate.pair_phases import PairPhases
+from ccr_avn.evacuate.schedule import State
+from ccr_avn.evacuate.service_list import ServiceList
+from ccr_avn.evacuate.stop import Stop
+from ccr_avn.hooks import Hooks
+from ccr_avn.procedures.setting import Setting
+from ccr_avn.process import Answer
+
+OPTIONS = EvacuationOptions(cloud=["google-europe-west1"], write_env_dir=Path("env"))
+
+
+def choice(number: int, action: Action = "switchover") -> Choice:
+    return Choice(action=action, primary=f"p{number}", replica=f"r{number}", reason=LINK_UP)
+
+
+def moved(one: Choice, state: State = "done", **more: Any) -> PairResult:
+    """How a pair ended."""
+    told: dict[str, Any] = {"changed": state == "done", "run": "run", "journal_head": "head", "summary": state, **more}
+    return PairResult(choice=one, ended=state, **told)
+
+
+def common(*names: str, **more: Any) -> Common:
+    made = Common(
+        wanted=OPTIONS,
+        setting=Setting(),
+        call_timeout=60,
+        hooks=Hooks(),
+        pair_words=(),
+        run="e",
+        began=0.0,
+        program=Program(path="avn", version="1"),
+        turns=AvnTurns(2),
+        services=ServiceList(ask=lambda: Answer(argv=(), code=1, stdout="", stderr="", seconds=0.0)),
+        phases=PairPhases(names or ("p0/r0",)),
+        stop=Stop(),
+    )
+    return replace(made, **more)
+
+
+def pair_run(one: Choice, **more: Any) -> PairRun:
+    return PairRun(choice=one, common=common(one.name), run_id="run", **more)
