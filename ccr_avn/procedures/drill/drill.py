@@ -121,7 +121,6 @@ class Drill(DrillOptions):
 
     def _begin_markers(self) -> Step[Heartbeat]:
         """They tell afterwards up to when the temporary replica had everything."""
-
         return Step(
             slug=MARKERS,
             purpose=f"write markers to {self.primary} until {self.temporary_replica} is promoted",
@@ -178,10 +177,9 @@ class Drill(DrillOptions):
                 return "" if anew or trouble.passing else f"it refuses: {trouble.detail or trouble.what}"
 
         def judge(answer: str, _: Seen) -> Finding:
-            accepted = answer == "accepted"
-            return (
-                go(rule if accepted else answer, accepted=accepted) if answer else wait("it does not accept writes yet")
-            )
+            if answer == "accepted":
+                return go(rule, accepted=True)
+            return go(answer, accepted=False) if answer else wait("it does not accept writes yet")
 
         def unneeded(seen: Seen) -> str:
             return "it accepts writes already" if anew and seen.answer(slug) == "accepted" else ""
@@ -244,13 +242,13 @@ class Drill(DrillOptions):
         return () if sent == "refused" or found["terminated"] else (left(self),), found
 
     def checked(self, ended: Ended) -> Outcome:
-        name, names = self.temporary_replica, {"primary": self.primary, "temporary_replica": self.temporary_replica}
-        line = f"{self.primary}: all pre-checks passed; {name} would be created: {costs(self, ended.seen)}"
-        return Outcome(result={**names, "would_go": True, "cost": cost(self, ended)}, lines=(line,))
+        primary, name = self.primary, self.temporary_replica
+        found = {"primary": primary, "temporary_replica": name, "would_go": True, "cost": cost(self, ended)}
+        line = f"{primary}: all pre-checks passed; {name} would be created: {costs(self, ended.seen)}"
+        return Outcome(result=found, lines=(line,))
 
     def outcome(self, ended: Ended) -> Outcome:
         found = result(self, ended)
         if self.keep:
             found["terminate"] = terminate_words(self.at.project, self.temporary_replica)
-        rows = found["assumptions"]
-        return Outcome(result=found, lines=tuple(lines(self, found)), problem=problem(self, rows))
+        return Outcome(result=found, lines=tuple(lines(self, found)), problem=problem(self, found["assumptions"]))

@@ -57,7 +57,7 @@ def result(want: DrillOptions, ended: Ended) -> dict[str, Any]:
         "proven_by": proven_by(want, ended),
         "rto_ms": _rto(ended),
         "not_received_ms": received.finding.facts.get("bound_ms") if received else None,
-        "assumptions": assumptions.table([*_tried(ended), *_came_to_nothing(want, ended)]),
+        "assumptions": assumptions.table([*_tried(ended), *_shown_by_the_end(want, ended)]),
         "cost": cost(want, ended),
         "terminated": terminated,
         **evidence(seen),
@@ -89,7 +89,7 @@ def _tried(ended: Ended) -> list[dict[str, Any]]:
     ]
 
 
-def _came_to_nothing(want: DrillOptions, ended: Ended) -> list[dict[str, Any]]:
+def _shown_by_the_end(want: DrillOptions, ended: Ended) -> list[dict[str, Any]]:
     """What the end of a run shows that did not come to its trials."""
     ends = {one.slug: one for one in ended.timeline if isinstance(one, events.ChangeEnded)}
     refused = {slug for slug, one in ends.items() if one.refused}
@@ -157,9 +157,8 @@ def lines(want: DrillOptions, found: dict[str, Any]) -> list[Line]:
 def _table(rows: list[dict[str, Any]]) -> list[Line]:
     """Those that were tried, then those that a drill can't try in one line."""
     untried = [one["name"] for one in rows if assumptions.BY_NAME[one["name"]].untried]
-    tried = sorted(
-        (one for one in rows if one["name"] not in untried), key=lambda one: assumptions.ORDER.index(one["outcome"])
-    )
+    tried = [one for outcome in assumptions.ORDER for one in rows if one["outcome"] == outcome]
+    tried = [one for one in tried if one["name"] not in untried]
     failed = [(one["name"], one["otherwise"]) for one in tried if one["outcome"] == "does not hold"]
     return [
         [(one["outcome"], one["name"], one["saw"]) for one in tried],
