@@ -12,7 +12,7 @@ from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.run import running
 from tests.support.loaded import loaded, wanted
 from tests.support.operator import Make, Operator
-from tests.support.pairs import PairClients, link, pair_with_clients
+from tests.support.pairs import PairClients, link, pair_with_clients, paired
 from tests.support.wait import until
 
 
@@ -47,6 +47,12 @@ def pair_clients(make: Make, request: pytest.FixtureRequest) -> Iterator[PairCli
     with pair_with_clients(make(**getattr(request, "param", {}))) as pair:
         until(lambda: link(pair[2]) == "up")
         yield pair
+
+
+@pytest.fixture
+def pair(operator: Operator) -> Operator:
+    """eu and us, its replica."""
+    return paired(operator)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,7 @@
 
 import json
 import signal
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -20,6 +18,7 @@ from tests.support.drills import (
     services,
     temporary_replica,
 )
+from tests.support.matrix import matrix
 from tests.support.odd_answers import add_row
 from tests.support.operator import EU, US, Make, Operator, ended
 from tests.support.pairs import add_service, client, paired, uri
@@ -45,6 +44,26 @@ def test_a_drill_under_load_leaves_the_primary_alone_and_nothing_behind(primary:
     assert set(outcomes(told).values()) == {"holds", "not tested"}
     assert [writer.connections for writer in load.writers] == [1] * len(load.writers), "a writer was cut"
     assert changes_of(primary, "eu") == []
+
+
+def test_clean_describes_what_it_finds_and_is_one_run(primary: Operator) -> None:
+    code, told = drilled(primary, "--keep", how=BY_LINK)
+    assert code == 0
+    [kept] = services(primary) - {"eu"}
+    assert told["result"]["terminate"] == f"avn service terminate {kept} --project sandbox --force"
+    looked = primary.ccr("drill", "--clean", "--check", "--json")
+    [left] = json.loads(looked.out)["result"]["left"]
+    assert (looked.code, left["name"], left["state"], left["price"]) == (4, kept, "RUNNING", "0.1 USD an hour")
+    assert "--keep" in left["running"]
+    refused = primary.ccr("drill", "--clean", "--only", "eu", "--yes")
+    assert (refused.code, "eu was not created by a drill" in refused.err) == (4, True)
+    assert "avn service terminate" not in refused.out + refused.err
+    add_service(primary, "orders", "startup-4", US)
+    primary.sandbox.platform.find("orders").tags = dict(primary.sandbox.platform.find(kept).tags)
+    assert primary.ccr("drill", "--clean", "--only", "orders", "--yes").code == 4, "tags that were copied prove nothing"
+    assert primary.ccr("drill", "--clean", "--only", kept, "--yes").code == 0
+    assert "incomplete" not in primary.ccr("runs", "list").out
+    assert services(primary) == {"eu", "orders"}
 
 
 def test_checks_and_previews_make_nothing(primary: Operator) -> None:
@@ -105,11 +124,7 @@ STEPS = {
 """The line that shows when a run is there."""
 
 
-def some(*unmarked: str) -> list[Any]:
-    return [pytest.param(name, marks=[] if name in unmarked else [pytest.mark.slow]) for name in STEPS]
-
-
-@pytest.mark.parametrize("step", some("promote"))
+@pytest.mark.parametrize("step", matrix(STEPS, normal={("promote",)}))
 def test_killed_at_any_step_what_it_made_is_found_and_nothing_else_goes(primary: Operator, step: str) -> None:
     add_service(primary, STRANGER, "startup-4", US)
     if step == "create":  # it acts, and nobody hears of it
@@ -129,9 +144,9 @@ def test_killed_at_any_step_what_it_made_is_found_and_nothing_else_goes(primary:
     assert primary.ccr(*QUICK, "--check").code == 0, "what is left is nothing to stumble over"
 
 
-@pytest.mark.parametrize("step", some("compared"))
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_ended_at_any_step_it_cleans_up(primary: Operator, step: str, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("step", "name"), matrix(STEPS, ("TERM", "INT"), normal={("compared", "TERM")}))
+def test_ended_at_any_step_it_cleans_up(primary: Operator, step: str, name: str) -> None:
+    number = signal.Signals[f"SIG{name}"]
     child = runs_to(primary, STEPS[step])
     child.send_signal(number)
     done = ended(child)
@@ -158,17 +173,9 @@ CHANGES = {
     "terminate": ("DELETE", "/service/"),
 }
 KINDS = ("status", "status-after", "html", "cut-json", "close-before", "close-after", "hang", "hang-after")
-NORMAL = {("terminate", "status")}
 
 
-@pytest.mark.parametrize(
-    ("change", "kind"),
-    [
-        pytest.param(change, kind, marks=[] if (change, kind) in NORMAL else [pytest.mark.slow])
-        for change in CHANGES
-        for kind in KINDS
-    ],
-)
+@pytest.mark.parametrize(("change", "kind"), matrix(CHANGES, KINDS, normal={("terminate", "status")}))
 def test_a_fault_at_any_change_leaves_nothing_that_clean_does_not_find(
     primary: Operator, change: str, kind: str
 ) -> None:
@@ -192,44 +199,31 @@ def test_a_namesake_made_meanwhile_by_somebody_else_is_not_touched(primary: Oper
     assert STRANGER in services(primary)
 
 
-def as_another_service(operator: Operator, name: str) -> None:
-    """Somebody terminates it and makes a namesake with the same tags."""
-    platform = operator.sandbox.platform
-    tags = dict(platform.find(name).tags)
-    platform.delete(name)
-    add_service(operator, name, "startup-4", US, source="eu")
-    platform.find(name).tags = tags
-    platform.find(name).created += timedelta(seconds=60)
-
-
-def as_a_source(operator: Operator, name: str) -> None:
-    row = {"integration_type": "metrics", "enabled": True, "active": True, "service_integration_id": "m"}
-    more = {"source_service": name, "dest_service": "m3", "source_endpoint_id": None, "dest_endpoint_id": None}
-    add_row(operator, name, {**row, **more})
-
-
-def as_of_another_run(operator: Operator, name: str) -> None:
-    operator.sandbox.platform.find(name).tags["ccr_drill"] = "20200101T000000Z-aaaaaa"
-
-
 @pytest.mark.parametrize(
     "becomes",
-    [
-        as_another_service,
-        pytest.param(as_a_source, marks=pytest.mark.slow),
-        pytest.param(as_of_another_run, marks=pytest.mark.slow),
-    ],
+    ["another service", *(pytest.param(one, marks=pytest.mark.slow) for one in ("a source", "another run's"))],
 )
-def test_in_doubt_it_is_left(make: Make, becomes: Callable[[Operator, str], None]) -> None:
+def test_in_doubt_it_is_left(make: Make, becomes: str) -> None:
     primary = primary_at(make(sync_delay=float("inf")))
     child = runs_to(primary, "link: waiting")
     name = temporary_replica(primary)
-    becomes(primary, name)
+    platform = primary.sandbox.platform
+    tags = dict(platform.find(name).tags)
+    if becomes == "another service":  # somebody terminates it and makes a namesake with the same tags
+        platform.delete(name)
+        add_service(primary, name, "startup-4", US, source="eu")
+        platform.find(name).tags = tags
+        platform.find(name).created += timedelta(seconds=60)
+    elif becomes == "a source":
+        row = {"integration_type": "metrics", "enabled": True, "active": True, "service_integration_id": "m"}
+        more = {"source_service": name, "dest_service": "m3", "source_endpoint_id": None, "dest_endpoint_id": None}
+        add_row(primary, name, {**row, **more})
+    else:
+        platform.find(name).tags["ccr_drill"] = "20200101T000000Z-aaaaaa"
     child.terminate()
     done = ended(child)
     assert done.code == 153, done.err
     assert f"{name} is not touched" in done.err
-    assert name in services(primary)
     primary.ccr("drill", "--clean", "--yes")
     assert name in services(primary), "the same rule"
     assert ("DELETE", f"/v1/project/sandbox/service/{name}") not in primary.sandbox.changes()
@@ -302,33 +296,6 @@ def test_what_has_clients_is_left(make: Make) -> None:
     assert "connected: shop at " in done.err
     assert primary.ccr("drill", "--clean", "--yes").code == 0
     assert services(primary) == {"eu"}
-
-
-def test_clean_describes_what_it_finds_and_is_one_run(primary: Operator) -> None:
-    code, envelope = drilled(primary, "--keep", how=BY_LINK)
-    assert code == 0
-    [kept] = services(primary) - {"eu"}
-    assert envelope["result"]["terminate"] == f"avn service terminate {kept} --project sandbox --force"
-    looked = primary.ccr("drill", "--clean", "--check", "--json")
-    [left] = json.loads(looked.out)["result"]["left"]
-    assert (looked.code, left["name"], left["state"], left["price"]) == (4, kept, "RUNNING", "0.1 USD an hour")
-    assert "--keep" in left["running"]
-    refused = primary.ccr("drill", "--clean", "--only", "eu", "--yes")
-    assert (refused.code, "eu was not created by a drill" in refused.err) == (4, True)
-    assert "avn service terminate" not in refused.out + refused.err
-    assert primary.ccr("drill", "--clean", "--only", kept, "--yes").code == 0
-    assert "incomplete" not in primary.ccr("runs", "list").out
-    assert services(primary) == {"eu"}
-
-
-def test_tags_that_were_copied_prove_nothing(primary: Operator) -> None:
-    """As by Terraform, from one block to the next."""
-    assert primary.ccr(*BY_LINK, "--keep").code == 0
-    [kept] = services(primary) - {"eu"}
-    add_service(primary, "orders", "startup-4", US)
-    primary.sandbox.platform.find("orders").tags = dict(primary.sandbox.platform.find(kept).tags)
-    cleaned = primary.ccr("drill", "--clean", "--only", "orders", "--yes")
-    assert (cleaned.code, "orders" in services(primary)) == (4, True), cleaned.err
 
 
 def test_an_end_during_the_examination_ends_it_at_once(primary: Operator) -> None:

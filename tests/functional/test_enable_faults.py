@@ -6,35 +6,32 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator import EU, Make, Operator, ended
-from tests.support.pairs import add_service, paired
+from tests.support.matrix import matrix
+from tests.support.operator import EU, US, Operator, ended
+from tests.support.pairs import add_service
 from tests.support.wait import until
 
-# Each of these classes has a case in the normal run: closed-before-acting here, 500 and a hang at a switchover,
-# closed-after-acting at a failover, 429 in the tests of what is asked again.
-FAULTS = [
-    pytest.param({"kind": "status", "status": 500}, id="500", marks=pytest.mark.slow),
-    pytest.param(
-        {"kind": "status", "status": 429, "message": "Rate limit 120 exceeded - try again in 28s"},
-        id="429",
-        marks=pytest.mark.slow,
-    ),
-    pytest.param({"kind": "close-before"}, id="closed-before-acting"),
-    pytest.param({"kind": "close-after"}, id="closed-after-acting", marks=pytest.mark.slow),
-    pytest.param({"kind": "hang", "seconds": 30}, id="hang", marks=pytest.mark.slow),
-]
-STEPS = ["pair", "primary", "primary-running", "primary-backup", "replica", "replica-running", "integration", "link"]
-
-
-def kills() -> list[Any]:
-    """Each step with each signal; SIGKILL once in the normal run, where Ctrl-C is tried at a switchover."""
-    often = {("link", signal.SIGKILL)}
-    names = {signal.SIGINT: "ctrl-c", signal.SIGKILL: "sigkill"}
-    return [
-        pytest.param(step, number, id=f"{step}-{name}", marks=[] if (step, number) in often else [pytest.mark.slow])
-        for step in STEPS
-        for number, name in names.items()
-    ]
+ENABLE = ("enable", "eu", "us", "--primary-cloud", EU, "--replica-cloud", US)
+FAULTS: dict[str, dict[str, Any]] = {
+    "500": {"kind": "status", "status": 500},
+    "429": {"kind": "status", "status": 429, "message": "Rate limit 120 exceeded - try again in 28s"},
+    "close-before": {"kind": "close-before"},
+    "close-after": {"kind": "close-after"},
+    "hang": {"kind": "hang", "seconds": 30},
+}
+NORMAL = {("replica", "close-before"), ("link", "KILL")}
+"""One of each class is in the normal run: 500, a hang and Ctrl-C at a switchover, closed-after-acting at a failover."""
+REQUESTS = {
+    "pair": ("GET", "/service", 0),
+    "primary": ("POST", "/service", 0),
+    "primary-running": ("GET", "/service/eu", 0),
+    "primary-backup": ("GET", "/backups", 0),
+    "replica": ("POST", "/service", 1),
+    "replica-running": ("GET", "/service/us", 0),
+    "integration": ("GET", "/service/us/integration", 0),
+    "link": ("", "", 0),
+}
+"""What a step asks Aiven; after how many of the same. The link asks the servers."""
 
 
 def is_whole(operator: Operator) -> bool:
@@ -43,20 +40,15 @@ def is_whole(operator: Operator) -> bool:
     return sorted(platform.services) == ["eu", "us"] and pairs == [("eu", "us")]
 
 
-@pytest.mark.parametrize(
-    "change", [pytest.param(0, id="primary", marks=pytest.mark.slow), pytest.param(1, id="replica")]
-)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("change", "fault"), matrix(("primary", "replica"), FAULTS, normal=NORMAL))
 def test_a_fault_at_a_change_ends_done_or_is_finished_by_the_same_command(
-    operator: Operator, change: int, fault: dict[str, object]
+    operator: Operator, change: str, fault: str
 ) -> None:
-    if change:
+    if change == "replica":
         add_service(operator, "eu", "business-4", EU)
-    operator.sandbox.faults.add(method="POST", path="/service$", **fault)
+    operator.sandbox.faults.add(method="POST", path="/service$", **FAULTS[fault])
     first = operator.enable("--call-timeout", "6")
-    assert first.code in (0, 3, 13), first.err
-    if fault["kind"] == "close-after":
-        assert first.code == 0, first.err
+    assert first.code in ((0,) if fault == "close-after" else (0, 3, 13)), first.err
     again = operator.enable("--json")
     assert again.code == 0, again.err
     assert json.loads(again.out)["changed"] is (first.code != 0)
@@ -66,10 +58,9 @@ def test_a_fault_at_a_change_ends_done_or_is_finished_by_the_same_command(
 @pytest.mark.parametrize(
     "kind", ["html", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("cut-json", "close-before"))]
 )
-def test_a_few_misses_of_reads_are_forgiven(operator: Operator, kind: str) -> None:
-    paired(operator)
-    operator.sandbox.faults.add(kind=kind, method="GET", path="/service/eu$", times=2, status=502)
-    done = operator.enable()
+def test_a_few_misses_of_reads_are_forgiven(pair: Operator, kind: str) -> None:
+    pair.sandbox.faults.add(kind=kind, method="GET", path="/service/eu$", times=2, status=502)
+    done = pair.enable()
     assert done.code == 0, done.err
     assert kind == "close-before" or "asking again" in done.err  # avn itself repeats a GET whose connection broke
 
@@ -82,56 +73,35 @@ def test_reads_that_keep_failing_end_the_run(operator: Operator) -> None:
     assert "backup-list" in done.err
 
 
-@pytest.mark.parametrize(("step", "number"), kills())
-def test_killed_at_any_step_the_same_command_finishes(make: Make, step: str, number: signal.Signals) -> None:
-    operator = make()
-    stopped = {
-        "pair": ("GET", "/service$", 0),
-        "primary": ("POST", "/service$", 0),
-        "replica": ("POST", "/service$", 1),
-    }
-    paths = {
-        "primary-running": ("GET", "/service/eu$", 0),
-        "primary-backup": ("GET", "/backups$", 0),
-        "replica-running": ("GET", "/service/us$", 0),
-        "integration": ("GET", "/service/us/integration$", 0),
-    }
-    if step == "link":
-        child = operator.start(
-            "ccr-avn", "enable", "eu", "us", "--primary-cloud", "aws-eu-west-1", "--replica-cloud", "aws-us-east-1"
-        )
-        until(lambda: "us" in operator.sandbox.platform.services)
-        operator.sandbox.servers.cut_replication("us")
-        until(lambda: any(one["path"].endswith("us/integration") and one["status"] for one in requests(operator)))
+@pytest.mark.parametrize(("step", "name"), matrix(REQUESTS, ("INT", "KILL"), normal=NORMAL))
+def test_killed_at_any_step_the_same_command_finishes(operator: Operator, step: str, name: str) -> None:
+    method, path, skip = REQUESTS[step]
+    requests = operator.sandbox.requests
+
+    def asked(method: str, path: str, *, answered: bool) -> bool:
+        here = [one for one in requests if one["method"] == method and one["path"].endswith(path)]
+        return any(bool(one["status"]) is answered for one in here)
+
+    if path:
+        operator.sandbox.faults.add(kind="delay", seconds=1.0, method=method, path=f"{path}$", skip=skip)
+    child = operator.start("ccr-avn", *ENABLE)
+    if path:
+        until(lambda: asked(method, path, answered=False), f"{step} to be under way")
     else:
-        method, path, skip = {**stopped, **paths}[step]
-        operator.sandbox.faults.add(kind="delay", seconds=1.0, method=method, path=path, skip=skip)
-        before = len(requests(operator))
-        child = operator.start(
-            "ccr-avn", "enable", "eu", "us", "--primary-cloud", "aws-eu-west-1", "--replica-cloud", "aws-us-east-1"
-        )
-        until(lambda: any(arrived(one, method, path) and one["status"] is None for one in requests(operator)[before:]))
-    child.send_signal(number)
+        until(lambda: "us" in operator.sandbox.platform.services, "the replica to be made")
+        operator.sandbox.servers.cut_replication("us")
+        until(lambda: asked("GET", "us/integration", answered=True), "the integration to be seen")
+    child.send_signal(signal.Signals[f"SIG{name}"])
     done = ended(child)
-    if number == signal.SIGKILL:
+    if name == "KILL":
         assert done.code == -signal.SIGKILL
     else:
-        changed = operator.sandbox.changes() != []
-        assert done.code == (140 if changed else 130), done.err
+        assert done.code == (140 if operator.sandbox.changes() else 130), done.err
         assert "re-run the same command" in done.err
     operator.sandbox.faults.clear()
-    until(lambda: all(one["status"] for one in requests(operator)))
+    until(lambda: all(one["status"] for one in requests), "what was asked to be answered")
     if "us" in operator.sandbox.platform.services:
         operator.sandbox.servers.heal("us")
-    again = operator.ccr("enable", "eu", "us", "--primary-cloud", "aws-eu-west-1", "--replica-cloud", "aws-us-east-1")
+    again = operator.ccr(*ENABLE)
     assert again.code == 0, again.err
     assert is_whole(operator)
-
-
-def requests(operator: Operator) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = operator.sandbox.requests
-    return found
-
-
-def arrived(one: dict[str, Any], method: str, path: str) -> bool:
-    return one["method"] == method and str(one["path"]).endswith(path.removesuffix("$"))

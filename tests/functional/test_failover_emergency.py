@@ -7,50 +7,46 @@ import pytest
 
 from tests.support.odd_answers import overlay_service
 from tests.support.operator import Make, Operator
-from tests.support.pairs import accepts, add_pair, is_promoted, origin, paired
-
-GO = ("failover", "us", "--allow-data-loss", "--yes", "--poll-interval", "0.5")
+from tests.support.pairs import FAIL_OVER, accepts, add_pair, is_promoted, origin, paired
 
 
 def test_a_replica_that_must_not_serve_without_its_primary_is_promoted(make: Make) -> None:
     operator = paired(make(serve_stale_data=False))
     operator.sandbox.servers.kill("eu")
-    done = operator.ccr(*GO)
+    done = operator.ccr(*FAIL_OVER)
     assert done.code == 0, done.err
     assert accepts(operator, "us")
 
 
-def test_a_replica_that_loads_is_promoted_by_force_only(operator: Operator) -> None:
-    pair = paired(operator)
+def test_a_replica_that_loads_is_promoted_by_force_only(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     pair.sandbox.servers.load("us")
-    done = pair.ccr(*GO, "--check")
+    done = pair.ccr(*FAIL_OVER, "--check")
     assert done.code == 4
     assert "is loading its data" in done.err
     assert "--force-partial" in done.err
-    assert pair.ccr(*GO, "--check", "--force-partial").code == 0
+    assert pair.ccr(*FAIL_OVER, "--check", "--force-partial").code == 0
 
 
 def test_a_replica_that_never_had_a_copy_is_promoted_by_force_only(make: Make) -> None:
     operator = make(sync_delay=float("inf"))
     add_pair(operator, "eu", "us")
     operator.sandbox.servers.kill("eu")
-    done = operator.ccr(*GO)
+    done = operator.ccr(*FAIL_OVER)
     assert done.code == 4
     assert "never completed an initial sync" in done.err
     assert "0 keys" in done.err
-    assert operator.ccr(*GO, "--force-partial").code == 0
+    assert operator.ccr(*FAIL_OVER, "--force-partial").code == 0
     assert accepts(operator, "us")
 
 
-def test_no_list_is_needed_and_no_stranger_matters(operator: Operator) -> None:
-    pair = paired(operator)
+def test_no_list_is_needed_and_no_stranger_matters(pair: Operator) -> None:
     add_pair(pair, "odd", "odder")
     odd: dict[str, Any] = {"state": None, "plan": None, "users": None, "service_integrations": [{"enabled": None}]}
     overlay_service(pair, "odd", odd)
     pair.sandbox.servers.kill("eu")
     pair.sandbox.faults.add(kind="status", status=500, method="GET", path="/service$", times=1000)
-    done = pair.ccr(*GO)
+    done = pair.ccr(*FAIL_OVER)
     assert done.code == 0, done.err
     assert accepts(pair, "us")
     assert origin(pair) == "eu"
@@ -60,29 +56,28 @@ def test_no_list_is_needed_and_no_stranger_matters(operator: Operator) -> None:
 def test_a_wrong_name_is_answered_at_once(operator: Operator, name: str) -> None:
     pair = paired(operator)
     pair.sandbox.servers.kill("eu")
-    done = pair.ccr("failover", name, *GO[2:])
+    done = pair.ccr("failover", name, *FAIL_OVER[2:])
     assert done.code == 4
     assert "asking again" not in done.err
     assert "does not exist" in done.err or "ccr-avn failover us" in done.err
 
 
-def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(operator: Operator) -> None:
-    pair = paired(operator)
+def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     hidden = {"service_uri": "valkey://default:<redacted>@127.0.0.1:1", "components": []}
     overlay_service(pair, "us", hidden)
-    silent = pair.ccr(*GO)
+    silent = pair.ccr(*FAIL_OVER)
     assert silent.code == 6
     assert f"avn service integration-delete {next(iter(pair.sandbox.platform.rows))}" in silent.err
     assert not is_promoted(pair)
     assert pair.ccr("failover", "us", "--no-verify", "--yes").code == 4
     pair.sandbox.faults.add(kind="hang", method="DELETE", path="/integration/")
-    doubt = pair.ccr(*GO, "--no-verify", "--call-timeout", "2", "--doubt-timeout", "0.5")
+    doubt = pair.ccr(*FAIL_OVER, "--no-verify", "--call-timeout", "2", "--doubt-timeout", "0.5")
     assert doubt.code == 13, doubt.err
     assert "the promotion of us was sent; its data plane was not checked" in doubt.err
     assert "master" not in doubt.err
     pair.sandbox.faults.clear()
-    done = pair.ccr(*GO, "--no-verify", "--json")
+    done = pair.ccr(*FAIL_OVER, "--no-verify", "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert told["changed"] is True
@@ -91,18 +86,17 @@ def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(operator: 
     assert "nothing is proven" in done.err
     assert is_promoted(pair)
     assert origin(pair) == "eu", "also without a look at any server it is recorded which services these are"
-    again = pair.ccr(*GO, "--no-verify")
+    again = pair.ccr(*FAIL_OVER, "--no-verify")
     assert again.code == 0, again.err
     assert "ccr-avn gate accepts-writes us" in again.out
     assert "primary now" not in again.out
 
 
-def test_a_rate_limit_is_waited_for_and_said(operator: Operator) -> None:
-    pair = paired(operator)
+def test_a_rate_limit_is_waited_for_and_said(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     limit = "Rate limit 120 exceeded - try again in 1s"
     pair.sandbox.faults.add(kind="status", status=429, message=limit, method="GET", path="/service/us$", times=1)
-    done = pair.ccr(*GO)
+    done = pair.ccr(*FAIL_OVER)
     assert done.code == 0, done.err
     assert "asking again in 1 s, as the API asks" in done.err
 
@@ -115,15 +109,14 @@ def test_no_network_and_an_old_avn_are_said_in_a_line(operator: Operator) -> Non
     old = operator.home / "old-avn"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo aiven-client 2.10.0\nexit 2\n')
     old.chmod(0o755)
-    for words in (GO, ("status",), ("gate", "last-known", "us"), ("verify", "eu", "us"), ("watch", "eu", "us")):
+    for words in (FAIL_OVER, ("status",), ("gate", "last-known", "us"), ("verify", "eu", "us"), ("watch", "eu", "us")):
         done = operator.ccr(*words, "--avn", str(old))
         assert done.code == 4, done.err
         assert "avn 2.10.0 is too old" in done.err
 
 
 @pytest.mark.slow
-def test_from_outside_a_vpc_the_public_route_is_used_by_every_command(operator: Operator) -> None:
-    pair = paired(operator)
+def test_from_outside_a_vpc_the_public_route_is_used_by_every_command(pair: Operator) -> None:
     for name in ("eu", "us"):
         service = pair.sandbox.platform.find(name)
         public = {"component": "valkey", "host": "127.0.0.1", "port": service.port, "route": "public"}
@@ -140,5 +133,5 @@ def test_from_outside_a_vpc_the_public_route_is_used_by_every_command(operator: 
     assert f":{pair.sandbox.platform.find('us').port}" in pair.ccr("endpoint", "us", "--route", "public").out
     assert ":1" in pair.ccr("endpoint", "us", "--format", "uri").out
     pair.sandbox.servers.kill("eu")
-    assert pair.ccr(*GO).code == 0
+    assert pair.ccr(*FAIL_OVER).code == 0
     assert accepts(pair, "us")

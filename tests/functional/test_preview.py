@@ -12,17 +12,13 @@ from ccr_avn.procedures.enable import Enable
 from ccr_avn.procedures.failover import Failover
 from ccr_avn.procedures.switchover import Switchover
 from tests.support.loaded import BIN
-from tests.support.operator import EU, LIMIT, US, Ended, Make, Operator
-from tests.support.pairs import accepts, is_promoted, link_status, missing, paired, uri
+from tests.support.operator import EU, US, Make, Operator
+from tests.support.pairs import accepts, deletions, is_promoted, link_status, missing, paired, paused_for, uri
 from tests.support.plans import SETTING, enable_plans, switching_plans
 from tests.support.previews import broken_at, does_as_shown, faults
 from tests.support.writers import Load
 
 QUICK = ("--poll-interval", "1")
-
-
-def paste(operator: Operator, text: str, **environment: str) -> Ended:
-    return operator.pastes(text, limit=LIMIT, **environment)
 
 
 def world(operator: Operator) -> tuple[object, ...]:
@@ -44,24 +40,19 @@ def bodies(operator: Operator) -> list[object]:
     ],
 )
 def test_a_pasted_preview_ends_where_a_run_ends(make: Make, words: tuple[str, ...]) -> None:
+    """And pasted again it changes nothing."""
     pasted, run = make(), make()
     text = pasted.enable(*QUICK, *words, "--dry-run").out
-    done = paste(pasted, text)
+    done = pasted.pastes(text)
     assert done.code == 0, done.err
     finished = run.enable(*words)
     assert finished.code == 0, finished.err
     assert world(pasted) == world(run)
     assert bodies(pasted) == bodies(run)
     does_as_shown(text, finished.err)
-
-
-@pytest.mark.slow
-def test_pasted_again_it_changes_nothing(operator: Operator) -> None:
-    text = operator.enable(*QUICK, "--dry-run").out
-    assert paste(operator, text).code == 0
-    before = operator.sandbox.changes()
-    assert paste(operator, text).code == 0
-    assert operator.sandbox.changes() == before
+    before = pasted.sandbox.changes()
+    assert pasted.pastes(text).code == 0
+    assert pasted.sandbox.changes() == before
 
 
 def test_a_preview_asks_nobody_and_needs_no_token(operator: Operator, tmp_path: Path) -> None:
@@ -71,19 +62,8 @@ def test_a_preview_asks_nobody_and_needs_no_token(operator: Operator, tmp_path: 
     assert subprocess.run(["bash", "-n"], input=done.out, text=True, check=False).returncode == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("skip", [pytest.param(0, id="primary"), pytest.param(1, id="replica")])
-def test_a_pasted_line_that_fails_ends_it(operator: Operator, skip: int) -> None:
-    text = operator.enable(*QUICK, "--dry-run").out
-    operator.sandbox.faults.add(kind="status", status=400, method="POST", skip=skip)
-    done = paste(operator, text)
-    assert done.code == 1
-    assert len(operator.sandbox.changes()) == skip + 1
-    assert operator.sandbox.requests[-1]["method"] == "POST"
-
-
 def test_a_pasted_preview_with_a_bad_token_stops_at_once(operator: Operator) -> None:
-    done = paste(operator, operator.enable("--dry-run").out, AIVEN_AUTH_TOKEN="bad")
+    done = operator.pastes(operator.enable("--dry-run").out, AIVEN_AUTH_TOKEN="bad")
     assert done.code == 3
     assert len(operator.sandbox.requests) == 1
 
@@ -92,25 +72,9 @@ def test_a_pasted_preview_stops_where_a_run_stops(operator: Operator) -> None:
     text = operator.enable("--dry-run").out
     operator.avn("service", "create", "us", "-t", "valkey", "--plan", "business-4", "--cloud", "aws-eu-west-1")
     before = operator.sandbox.changes()
-    done = paste(operator, text)
-    assert done.code == 4
-    assert "taken" in done.err
+    done = operator.pastes(text)
+    assert (done.code, "taken" in done.err) == (4, True), done.err
     assert operator.sandbox.changes() == before
-
-
-@pytest.mark.slow
-def test_a_pasted_loop_ends_at_a_state_that_can_not_get_better(operator: Operator) -> None:
-    operator.avn("service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", "google-europe-west1")
-    operator.avn("service", "update", "eu", "--power-off")
-    done = paste(operator, operator.enable("--dry-run").out)
-    assert done.code == 4
-    assert "power-on" in done.err
-
-
-def test_without_a_cloud_it_says_what_it_assumes(operator: Operator) -> None:
-    done = operator.ccr("enable", "eu", "us", "--dry-run")
-    assert "# assumes that eu exists" in done.out
-    assert "service create eu" not in done.out
 
 
 def test_a_preview_passes_shellcheck() -> None:
@@ -133,8 +97,7 @@ def test_where_writers_are_stopped_by_hand_a_paste_pauses_nothing_and_sees_a_wri
     assert "eu was written to since" in written.err
     assert "stop the writers" in written.err
     assert not is_promoted(operator)
-    done = operator.pastes(text)
-    assert done.code == 0, done.err
+    assert operator.pastes(text).code == 0
     assert is_promoted(operator)
 
 
@@ -144,50 +107,46 @@ NORMAL = ("gate lineage", "gate accepts-writes")
 
 
 @pytest.mark.parametrize(("place", "acts"), faults(SWITCHOVER, *NORMAL, slow=pytest.mark.slow))
-def test_a_fault_at_any_line_ends_as_safely_as_a_run(make: Make, place: int, acts: bool) -> None:
+def test_a_fault_at_any_line_ends_as_safely_as_a_run(pair: Operator, place: int, acts: bool) -> None:
     """Nothing acknowledged is lost, and never do both sides take writes."""
-    operator = paired(make())
-    text = operator.ccr("switchover", "eu", "us", "--dry-run").out
-    with Load(uri(operator, "eu")) as load:
-        done = operator.pastes(broken_at(text, place, acts=acts))
-        platform = operator.sandbox.platform
-        forgiven = "NOT done" in done.err
+    text = pair.ccr("switchover", "eu", "us", "--dry-run").out
+    old = pair.sandbox.platform.services["eu"].user_config
+    with Load(uri(pair, "eu")) as load:
+        done = pair.pastes(broken_at(text, place, acts=acts))
+        closed, forgiven = old["ip_filter"] == ["192.0.2.1/32"], "NOT done" in done.err
         assert (done.code == 0) == forgiven, done.err
-        if is_promoted(operator):
-            closed = platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
-            assert closed or paused(operator), done.err
+        if is_promoted(pair):
+            assert closed or paused_for(pair, "eu") > 0, done.err
         elif "integration-delete" in text.splitlines()[place]:
-            assert paused(operator), "whether it acted is not known to a shell: the pause ends by itself"
+            assert paused_for(pair, "eu") > 0, "whether it acted is not known to a shell: the pause ends by itself"
         else:
-            assert accepts(operator, "eu")
-        assert not forgiven or platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
-    if is_promoted(operator):
-        assert missing(operator, load.acknowledged) == []
+            assert accepts(pair, "eu")
+        assert closed or not forgiven
+    if is_promoted(pair):
+        assert missing(pair, load.acknowledged) == []
 
 
 FAILOVER = preview(Failover(replica="us", at=SETTING, allow_data_loss=True).plan())
 
 
 @pytest.mark.parametrize(("place", "acts"), faults(FAILOVER, "integration-delete", slow=pytest.mark.slow))
-def test_a_fault_at_any_line_of_a_failover_ends_as_safely_as_a_run(make: Make, place: int, acts: bool) -> None:
+def test_a_fault_at_any_line_of_a_failover_ends_as_safely_as_a_run(pair: Operator, place: int, acts: bool) -> None:
     """Before the deletion nothing is changed; from there on the command that is run finishes what is recorded."""
-    operator = paired(make())
-    operator.sandbox.servers.kill("eu")
-    text = operator.ccr("failover", "us", "--allow-data-loss", "--dry-run").out
+    pair.sandbox.servers.kill("eu")
+    text = pair.ccr("failover", "us", "--allow-data-loss", "--dry-run").out
     deletes = next(number for number, line in enumerate(text.splitlines()) if "integration-delete" in line)
-    done = operator.pastes(broken_at(text, place, acts=acts))
+    done = pair.pastes(broken_at(text, place, acts=acts))
     assert (done.code == 0) == ("NOT done" in done.err), done.err
-    assert is_promoted(operator) == (place > deletes or acts)
-    if not is_promoted(operator):
-        assert operator.sandbox.changes() == []
-        assert link_status(operator, "us") == "down"
-    recorded = "ccr_promoted_from" in operator.sandbox.platform.services["us"].tags
-    unrecorded = is_promoted(operator) and not recorded
-    finished = operator.ccr("failover", "us", "--allow-data-loss", "--yes")
+    assert is_promoted(pair) == (place > deletes or acts)
+    if not is_promoted(pair):
+        assert pair.sandbox.changes() == []
+        assert link_status(pair, "us") == "down"
+    unrecorded = is_promoted(pair) and "ccr_promoted_from" not in pair.sandbox.platform.services["us"].tags
+    finished = pair.ccr("failover", "us", "--allow-data-loss", "--yes")
     assert finished.code == (4 if unrecorded else 0), finished.err
     assert ("nothing records from which primary" in finished.err) == unrecorded
-    assert accepts(operator, "us")
-    assert [one[0] for one in operator.sandbox.changes()].count("DELETE") == 1
+    assert accepts(pair, "us")
+    assert len(deletions(pair)) == 1
 
 
 ENABLE = preview(Enable(primary="eu", replica="us", at=SETTING, primary_cloud=EU, replica_cloud=US).plan())
@@ -210,11 +169,6 @@ def test_a_fault_at_any_line_of_an_enable_is_finished_by_pasting_it_again(
     assert world(operator)[1] == [("eu", "us")]
 
 
-def paused(operator: Operator) -> bool:
-    with operator.sandbox.servers.admin("eu") as admin:
-        return int(admin.info("clients").get("paused_timeout_milliseconds", 0)) > 0
-
-
 def test_a_gate_alone_ends_as_its_verdict_is(operator: Operator) -> None:
     there = ("gate", "exists", "us", "--replica-of", "eu", "--cloud", "aws-us-east-1")
     assert operator.ccr("gate", "exists", "eu", "--cloud", "do-fra").code == 5
@@ -229,16 +183,14 @@ def test_a_gate_alone_ends_as_its_verdict_is(operator: Operator) -> None:
 
 
 @pytest.mark.slow
-def test_every_gate_of_a_pair_that_is_well(operator: Operator) -> None:
-    paired(operator)
-    for name in ("active", "link", "databases"):
-        done = operator.ccr("gate", name, "eu", "us")
-        assert (done.code, done.err) == (0, ""), name
-    assert operator.ccr("gate", "backup", "eu").code == 0
-    row = next(iter(operator.sandbox.platform.rows))
-    assert operator.ccr("gate", "integration", "us", "--from", "eu").out == f"{row}\n"
-    assert operator.ccr("gate", "integration", "us", "--from", "other").code == 4
-    for line in ("integration-gone us", "promoted us", "ip-filter eu", "powered-off eu", "tagged us --tag a=b"):
-        done = operator.ccr("gate", *line.split(), "--timeout", "0")
+def test_every_gate_of_a_pair_that_is_well(pair: Operator) -> None:
+    for words in ("active eu us", "link eu us", "databases eu us", "backup eu"):
+        done = pair.ccr("gate", *words.split())
+        assert (done.code, done.err) == (0, ""), words
+    row = next(iter(pair.sandbox.platform.rows))
+    assert pair.ccr("gate", "integration", "us", "--from", "eu").out == f"{row}\n"
+    assert pair.ccr("gate", "integration", "us", "--from", "other").code == 4
+    for words in ("integration-gone us", "promoted us", "ip-filter eu", "powered-off eu", "tagged us --tag a=b"):
+        done = pair.ccr("gate", *words.split(), "--timeout", "0")
         assert done.code == 5, done.err
-    assert operator.sandbox.changes() == []
+    assert pair.sandbox.changes() == []

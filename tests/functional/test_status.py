@@ -7,13 +7,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.operator import Make, Operator, ended
 from tests.support.pairs import add_pairs
 from tests.support.wait import until
 
-QUICK = {"build_seconds": 0.0, "backup_seconds": 0.0}
 PATIENT = ("--data-timeout", "20")
 """For tests of why a side can't be asked: on a busy machine that takes its time."""
 
@@ -42,7 +39,7 @@ def asked(notes: Path) -> int:
 
 
 def test_pairs_well_and_ill(make: Make, tmp_path: Path) -> None:
-    operator = add_pairs(make(**QUICK), 4)
+    operator = add_pairs(make(), 4)
     operator.sandbox.platform.create({"service_type": "valkey", "service_name": "alone", "plan": "startup-4"})
     avn, notes = counting_avn(operator, tmp_path)
     servers = operator.sandbox.servers
@@ -71,7 +68,7 @@ def test_pairs_well_and_ill(make: Make, tmp_path: Path) -> None:
 
 
 def test_a_data_plane_that_hangs_costs_its_limit_and_takes_nothing_from_the_others(make: Make) -> None:
-    operator = add_pairs(make(**QUICK), 3)
+    operator = add_pairs(make(), 3)
     for name in ("p0", "r0", "r1"):
         operator.sandbox.servers.freeze(name)
     pairs = pairs_of(operator, "--data-timeout", "3")
@@ -81,7 +78,7 @@ def test_a_data_plane_that_hangs_costs_its_limit_and_takes_nothing_from_the_othe
 
 
 def test_after_a_switchover_the_old_primary_is_watched(make: Make) -> None:
-    operator = add_pairs(make(**QUICK), 2)
+    operator = add_pairs(make(), 2)
     done = operator.ccr("switchover", "p1", "r1", "--yes")
     assert done.code == 0, done.err
     lost = operator.ccr("status", "--exit-code")
@@ -97,7 +94,7 @@ def test_after_a_switchover_the_old_primary_is_watched(make: Make) -> None:
 
 
 def test_nagios(make: Make) -> None:
-    operator = add_pairs(make(**QUICK), 1)
+    operator = add_pairs(make(), 1)
     fine = operator.ccr("status", "--format", "nagios", "r0")
     assert fine.code == 0, fine.out
     assert fine.out.count("\n") == 1
@@ -110,7 +107,7 @@ def test_nagios(make: Make) -> None:
 
 
 def test_prometheus_into_a_file(make: Make, tmp_path: Path) -> None:
-    operator = add_pairs(make(**QUICK), 1)
+    operator = add_pairs(make(), 1)
     target = tmp_path / "ccr.prom"
     done = operator.ccr("status", "--format", "prometheus", "--output", str(target))
     assert (done.code, done.out) == (0, ""), done.err
@@ -123,7 +120,7 @@ def test_prometheus_into_a_file(make: Make, tmp_path: Path) -> None:
 
 
 def test_tls_is_verified(make: Make, tls_options: dict[str, Path], tmp_path: Path) -> None:
-    operator = add_pairs(make(**QUICK, **tls_options), 2)
+    operator = add_pairs(make(**tls_options), 2)
     untrusted = operator.ccr("status", "--format", "nagios", *PATIENT)
     assert untrusted.code == 3, "that is our configuration, not the pair"
     assert "not trusted here" in untrusted.out
@@ -136,7 +133,7 @@ def test_tls_is_verified(make: Make, tls_options: dict[str, Path], tmp_path: Pat
 
 
 def test_passwords_that_are_not_shown_or_not_in_force(make: Make) -> None:
-    operator = add_pairs(make(**QUICK), 1)
+    operator = add_pairs(make(), 1)
     service = operator.sandbox.platform.services["r0"]
     service.password = "AVNS_not-in-force"
     done = operator.ccr("status", "--format", "nagios", *PATIENT)
@@ -145,19 +142,9 @@ def test_passwords_that_are_not_shown_or_not_in_force(make: Make) -> None:
     assert service.password not in done.out + done.err
 
 
-@pytest.mark.slow
-def test_a_hundred_pairs_take_one_avn(make: Make, tmp_path: Path) -> None:
-    """How long they take is measured by scripts/bench, never by a test."""
-    operator = add_pairs(make(**QUICK), 100)
-    avn, notes = counting_avn(operator, tmp_path)
-    done = operator.ccr("status", "--format", "nagios", "--avn", avn, "--data-timeout", "20")
-    assert done.out.startswith("CCR OK - 100 pairs OK")
-    assert asked(notes) == 1
-
-
 def test_its_time_limit_and_a_sigterm_end_it_as_unknown_with_the_avn_that_it_started(make: Make) -> None:
     """Nagios ends a check that takes too long, and shows what it has printed by then."""
-    operator = make(**QUICK)
+    operator = make()
     avn, pids = operator.home / "avn", operator.home / "pids"
     avn.write_text(f"#!/bin/sh\necho $$ >> {pids}\nexec sleep 600\n")
     avn.chmod(0o755)
@@ -178,7 +165,7 @@ def test_its_time_limit_and_a_sigterm_end_it_as_unknown_with_the_avn_that_it_sta
 
 
 def test_after_an_interrupted_promotion_nothing_is_ok(make: Make) -> None:
-    operator = add_pairs(make(**QUICK), 2)
+    operator = add_pairs(make(), 2)
     operator.sandbox.faults.add(kind="hang-after", method="DELETE", path="/integration/")
     child = operator.start_anew("ccr-avn", "switchover", "p0", "r0", "--yes")
     until(lambda: "r0" not in str(operator.sandbox.platform.rows), "the promotion")

@@ -1,10 +1,9 @@
 """A primary that can be drilled, drills of it, and what they leave behind."""
 
 import json
-import subprocess
 from typing import Any
 
-from tests.support.operator import EU, US, Operator
+from tests.support.operator import EU, US, Operator, Started
 from tests.support.pairs import add_service, backed_up, client
 from tests.support.wait import until
 
@@ -52,11 +51,8 @@ def changes_of(operator: Operator, name: str) -> list[tuple[str, str]]:
     return [one for one in operator.sandbox.changes() if f"/service/{name}/" in f"{one[1]}/"]
 
 
-def runs_to(operator: Operator, line: str, *words: str) -> "subprocess.Popen[str]":
+def runs_to(operator: Operator, line: str, *words: str) -> Started:
     """A drill that has just told this on standard error."""
     child = operator.start("ccr-avn", *QUICK, *words)
-    assert child.stderr is not None
-    for told in child.stderr:
-        if told.startswith(line):
-            break
+    child.tells(line)
     return child

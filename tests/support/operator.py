@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,20 @@ class Started(subprocess.Popen[str]):
         assert isinstance(self.args, tuple)
         assert sig != signal.SIGSTOP or Path(self.args[0]).parent == BIN, "it would not be stopped: start it anew"
         super().send_signal(sig)
+
+    def tells(self, start: str, words: str = "") -> str:
+        """All that it has told on standard error, as soon as a line begins, or has words, like that."""
+        assert self.stderr is not None
+        shown, hung = "", threading.Timer(LIMIT, self.kill)
+        hung.start()
+        try:
+            for line in self.stderr:
+                shown += line
+                if line.startswith(start) and words in line:
+                    return shown
+        finally:
+            hung.cancel()
+        raise AssertionError(f"no line {start or words!r} in:\n{shown}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from tests.support.wait import until
 CLOSED = ("-c", 'ip_filter=["0.0.0.0/32"]')
 PairClients = tuple[Operator, Any, Any]
 """Somebody at a shell, and a client of the primary and of the replica."""
+SWITCH = ("switchover", "eu", "us", "--yes", "--poll-interval", "0.5")
+FAIL_OVER = ("failover", "us", "--allow-data-loss", "--yes", "--poll-interval", "0.5")
 
 
 def paired(operator: Operator, primary: str = "eu", replica: str = "us") -> Operator:

@@ -97,6 +97,7 @@ def test_creations_are_guarded() -> None:
         assert lines[at - 2].startswith(f'{variable}="$(ccr-avn gate exists {name} ')
     adopted = preview(Enable(primary="eu", replica="us", at=SETTING, replica_cloud="d").plan())
     assert "create eu" not in adopted
+    assert "# assumes that eu exists" in adopted
 
 
 def test_a_pasted_switchover_lifts_its_fence_until_it_promotes() -> None:
