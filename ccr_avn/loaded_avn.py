@@ -53,13 +53,10 @@ class Command:
     """What a fork is to run."""
 
     argv: tuple[str, ...]
-    nice: int
 
     def _bootstrap(self, _: int) -> int:
         """Called by the fork server's child, once it has read this. Its exit code."""
         os.setsid()  # Ctrl-C in a terminal reaches us, not it
-        if self.nice:
-            os.setpriority(os.PRIO_PROCESS, 0, self.nice)
         for given, number in zip(forkserver.get_inherited_fds() or (), (1, 2), strict=True):
             os.dup2(given, number)
             os.close(given)
@@ -110,9 +107,7 @@ class LoadedAvn:
                 del os.environ[name]
             os.environ.update(before)
 
-    def run(
-        self, argv: tuple[str, ...], environment: Mapping[str, str], *, deadline: float, nice: int = 0
-    ) -> Ended | None:
+    def run(self, argv: tuple[str, ...], environment: Mapping[str, str], *, deadline: float) -> Ended | None:
         """One command, to its end. None: it has certainly not begun, so it is to be started plainly."""
         if self._lost or argv[0] != self._path or _circumstances(self._path, environment) != self._loaded_as:
             return None
@@ -137,7 +132,7 @@ class LoadedAvn:
                     pid = forkserver.read_signed(status)
                 except EOFError:
                     return None
-                file.write(pickle.dumps({}) + pickle.dumps(Command(argv, nice)))
+                file.write(pickle.dumps({}) + pickle.dumps(Command(argv)))
             return _collected(pid, *reading, status, deadline)
 
 

@@ -58,19 +58,19 @@ _running: "set[subprocess.Popen[str]]" = set()
 _starting = threading.Lock()
 
 
-def run(argv: tuple[str, ...], *, deadline: float, environment: Mapping[str, str] = AVN, nice: int = 0) -> Answer:
+def run(argv: tuple[str, ...], *, deadline: float, environment: Mapping[str, str] = AVN) -> Answer:
     """Run to the end, or kill it after ``deadline`` seconds. Its stdin is closed, so a prompt ends it at once.
 
-    ``environment``: besides ours. ``nice``: by how much it gives the processor to others. It gets a session of its own:
-    Ctrl-C in a terminal reaches us, and we decide what becomes of a change under way.
+    ``environment``: besides ours. It gets a session of its own: Ctrl-C in a terminal reaches us, and we decide what
+    becomes of a change under way.
     """
     began = time.monotonic()
-    ended = _loaded[0].run(argv, environment, deadline=deadline, nice=nice) if _loaded else None
+    ended = _loaded[0].run(argv, environment, deadline=deadline) if _loaded else None
     if ended:
         stdout, stderr = _text(ended.stdout), _text(ended.stderr)
         seconds = time.monotonic() - began
         return Answer(argv=argv, code=ended.code, stdout=stdout, stderr=stderr, seconds=seconds, expired=ended.expired)
-    return _started(argv, deadline, environment, nice)
+    return _started(argv, deadline, environment)
 
 
 def preload_avn(path: str) -> None:
@@ -85,7 +85,7 @@ def preload_avn(path: str) -> None:
             _loaded.append(loaded_avn.LoadedAvn(path, AVN))
 
 
-def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, str], nice: int) -> Answer:
+def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, str]) -> Answer:
     began = time.monotonic()
     try:
         with _starting:
@@ -104,8 +104,6 @@ def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, s
         why = _why_not_started(argv[0], error)
         return Answer(argv=argv, code=NOT_STARTED, stdout="", stderr=why, seconds=0.0, started=False)
     with child:
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, child.pid, nice or os.getpriority(os.PRIO_PROCESS, 0))
         expired = False
         try:
             stdout, stderr = child.communicate(timeout=deadline)

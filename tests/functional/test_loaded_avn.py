@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing import forkserver
@@ -19,7 +19,6 @@ from ccr_avn.process import Answer
 from tests.support.console_script import install
 from tests.support.loaded import BIN
 from tests.support.operator import Operator
-from tests.support.pairs import paired
 from tests.support.wait import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux only")
@@ -60,22 +59,19 @@ def avn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def told(answer: Answer) -> tuple[object, ...]:
     """Of a traceback the end: what called avn's main is not the same."""
     traced = answer.stderr.startswith("Traceback")
-    return answer.argv, answer.code, answer.stdout, answer.last_line if traced else answer.stderr, answer.expired
+    return answer.code, answer.stdout.splitlines(), answer.last_line if traced else answer.stderr, answer.expired
 
 
-def same(answers: list[Answer], deadline: float = 60) -> list[Answer]:
+def same(answers: list[Answer], deadline: float = 60) -> None:
     """The same commands by forks alone."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(process, "_started", lambda *_: pytest.fail("it was started"))
         forked = [process.run(answer.argv, deadline=deadline) for answer in answers]
     for one, other in zip(answers, forked, strict=True):
-        assert one.code == other.code
-        assert one.stdout.splitlines() == other.stdout.splitlines()
-        assert told(one) == told(other)
-    return forked
+        assert told(one) == told(other), one.argv
 
 
-def started(path: str, *commands: tuple[str, ...], deadline: float = 60) -> list[Answer]:
+def started(path: str, *commands: Sequence[str], deadline: float = 60) -> list[Answer]:
     return [process.run((path, *words), deadline=deadline) for words in commands]
 
 
@@ -101,48 +97,35 @@ def test_it_is_given_the_same(avn: str, load: Load) -> None:
     assert other["session"]
 
 
-ENDS: tuple[tuple[str, ...], ...] = (
-    *(("quits", how) for how in ("none", "3", "300", "-1", "true", "text", "tuple")),
-    ("fails",),
-    ("killed", str(int(signal.SIGTERM))),
-    ("killed", str(int(signal.SIGKILL))),
-    ("vanishes",),
-    ("talks",),
-    ("outlives",),
-    ("there is no such thing",),
-    (),
+ENDS = (
+    *(f"quits {how}" for how in ("none", "3", "300", "-1", "true", "text", "tuple")),
+    *(f"killed {int(number)}" for number in (signal.SIGTERM, signal.SIGKILL)),
+    *("fails", "vanishes", "talks", "outlives", "nothing-that-there-is", ""),
 )
 
 
 def test_it_ends_in_the_same_way(avn: str, load: Load) -> None:
-    plain = started(avn, *ENDS)
+    plain = started(avn, *(line.split() for line in ENDS))
     assert {answer.code for answer in plain} >= {0, 3, 44, 255, 1, 7, -signal.SIGTERM, -9}
     load(avn)
     same(plain)
 
 
-def test_real_commands_say_the_same(operator: Operator, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    paired(operator)
-    operator.avn("service", "tags", "update", "eu", "--add-tag", "a=b")  # so that it changes nothing later
-    for name, value in operator.environment().items():
+COMMANDS = (
+    *("--version", "--help", "nope", "service get", "service list --json", "service get missing --json"),
+    *("service list", "service tags update eu --add-tag a=b", "service tags update missing --add-tag a=b"),
+    "service integration-delete 00000000-0000-0000-0000-000000000000",
+    *("--auth-token wrong service list", "--url http://127.0.0.1:1 service list"),
+    "service terminate eu",  # it asks, and nobody answers
+)
+
+
+def test_real_commands_say_the_same(pair: Operator, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.avn("service", "tags", "update", "eu", "--add-tag", "a=b")  # so that it changes nothing later
+    for name, value in pair.environment().items():
         monkeypatch.setenv(name, value)
-    commands = (
-        ("--version",),
-        ("--help",),
-        ("nope",),
-        ("service", "get"),
-        ("service", "list", "--json"),
-        ("service", "get", "missing", "--json"),
-        ("service", "list"),
-        ("service", "tags", "update", "eu", "--add-tag", "a=b"),
-        ("service", "tags", "update", "missing", "--add-tag", "a=b"),
-        ("service", "integration-delete", "00000000-0000-0000-0000-000000000000"),
-        ("--auth-token", "wrong", "service", "list"),
-        ("--url", "http://127.0.0.1:1", "service", "list"),
-        ("service", "terminate", "eu"),  # it asks, and nobody answers
-    )
     path = str(BIN / "avn")
-    plain = started(path, *commands)
+    plain = started(path, *(line.split() for line in COMMANDS))
     load(path)
     same(plain)
 
@@ -164,14 +147,6 @@ def test_one_that_takes_too_long_is_ended_with_what_it_started(avn: str, load: L
     same(plain, deadline=1)
     assert len(marked(mark)) == 4
     until(lambda: all(gone(pid) for pid in marked(mark)), "all have ended")
-
-
-def test_it_gives_the_processor_to_others_when_told_to(avn: str, load: Load) -> None:
-    nice = os.nice(0) + 3
-    assert process.run((avn, "becomes", str(nice)), deadline=60, nice=nice).code == 0
-    load(avn)
-    assert process.run((avn, "becomes", str(nice)), deadline=60, nice=nice).code == 0
-    assert process.run((avn, "becomes", str(os.nice(0))), deadline=60).code == 0
 
 
 def test_what_a_lost_fork_server_had_taken_is_not_begun_again(avn: str, load: Load, tmp_path: Path) -> None:
@@ -207,35 +182,23 @@ def test_a_frozen_fork_server_costs_its_time_limit_once(
     assert len(marked(mark)) == 2, "nor does the fork ever begin"
 
 
-def _can_not_be_loaded(_: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multiprocessing.spawn.get_executable", lambda: b"/nowhere/python")
-
-
-def _never_gets_ready(_: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loaded_avn, "LOADING", 0)
-
-
-def _is_a_script_of_the_shell(avn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.setattr(process, "_loaded", [])
-    monkeypatch.setenv("PYTHONPATH", str(Path(avn).parents[1] / "modules"))
-    Path(avn).rename(avn + ".real")
-    Path(avn).write_text('#!/bin/sh\nexec "$0.real" "$@"\n')
-    Path(avn).chmod(0o755)
-
-
-CASES = (_can_not_be_loaded, _never_gets_ready, _is_a_script_of_the_shell)
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_one_that_can_not_be_had_is_not_missed(
-    case: Callable[[str, pytest.MonkeyPatch], None], avn: str, load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = started(avn, ("quits", "text"))
-    case(avn, monkeypatch)
+@pytest.mark.parametrize("why", ["it can't be loaded", "it never gets ready", "it is a script of the shell"])
+def test_one_that_can_not_be_had_is_not_missed(why: str, avn: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    [plain] = started(avn, ("quits", "text"))
+    if why == "it can't be loaded":
+        monkeypatch.setattr("multiprocessing.spawn.get_executable", lambda: b"/nowhere/python")
+    elif why == "it never gets ready":
+        monkeypatch.setattr(loaded_avn, "LOADING", 0)
+    else:
+        monkeypatch.undo()
+        monkeypatch.setattr(process, "_loaded", [])
+        monkeypatch.setenv("PYTHONPATH", str(Path(avn).parents[1] / "modules"))
+        Path(avn).rename(avn + ".real")
+        Path(avn).write_text('#!/bin/sh\nexec "$0.real" "$@"\n')
+        Path(avn).chmod(0o755)
     with suppress(AssertionError):
         load(avn)
-    assert told(process.run((avn, "quits", "text"), deadline=60)) == told(plain[0])
+    assert told(process.run((avn, "quits", "text"), deadline=60)) == told(plain)
 
 
 def test_what_avn_reads_while_it_loads_must_be_the_same(
@@ -277,23 +240,18 @@ import sys
 from ccr_avn import loaded_avn, process
 loaded_avn.possible = lambda _: True
 process.preload_avn(sys.argv[1])
-process.run((sys.argv[1], "waits", sys.argv[2], "a-secret-word"), deadline=float(sys.argv[3]))
+process.run((sys.argv[1], "waits", sys.argv[2], "a-secret-word"), deadline=60)
 """
 
 
 def test_when_we_are_killed_a_command_goes_on_as_one_that_was_started_does(avn: str, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     environment = {name: value for name, value in os.environ.items() if name != loaded_avn.OFF}
-    ours = subprocess.Popen(
-        (sys.executable, "-c", OURS, avn, str(mark), "60"),
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    words = (sys.executable, "-c", OURS, avn, str(mark))
+    ours = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until(lambda: len(marked(mark)) == 2, "it has begun")
     forked = marked(mark)
-    stat = Path(f"/proc/{forked[0]}/stat").read_text().rpartition(")")[2].split()
-    parent = int(stat[1])
+    parent = int(Path(f"/proc/{forked[0]}/stat").read_text().rpartition(")")[2].split()[1])
     assert os.getpgid(parent) not in (os.getpgid(ours.pid), os.getpgid(forked[0]))  # Ctrl-C is for us alone
     assert b"a-secret-word" not in Path(f"/proc/{forked[0]}/cmdline").read_bytes()
     ours.kill()

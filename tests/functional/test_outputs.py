@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.operator import Make, Operator
-from tests.support.pairs import paired
+from tests.support.operator import Operator
 
 SWITCH = "ccr-avn switchover eu us --yes"
 WAYS = {
@@ -24,54 +23,45 @@ WAYS = {
 QUICK = ("a reader that goes", "a full disk under the journal")
 
 
-def typed(operator: Operator, line: str, **environment: str) -> tuple[int, str, str]:
-    done = operator.types("bash", "-c", line, **environment)
-    return done.code, done.out, done.err
-
-
 @pytest.mark.parametrize("way", [pytest.param(way, marks=() if way in QUICK else (pytest.mark.slow,)) for way in WAYS])
-def test_a_switchover_ends_the_same_whatever_becomes_of_its_outputs(make: Make, way: str, tmp_path: Path) -> None:
-    operator = paired(make())
+def test_a_switchover_ends_the_same_whatever_becomes_of_its_outputs(pair: Operator, way: str, tmp_path: Path) -> None:
     hook = f"--after {shlex.quote(f'touch {tmp_path}/after')}"
-    code, out, err = typed(operator, WAYS[way].replace("--yes", f"--yes {hook}"))
-    assert code == 0, (out, err)
-    with operator.sandbox.servers.admin("us") as new:
+    done = pair.types("bash", "-c", WAYS[way].replace("--yes", f"--yes {hook}"))
+    assert done.code == 0, (done.out, done.err)
+    with pair.sandbox.servers.admin("us") as new:
         assert new.info("replication")["role"] == "master"
-    assert operator.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
+    assert pair.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
     assert (tmp_path / "after").exists()
-    assert "Traceback" not in out + err
-    assert "internal error" not in out + err
+    assert "Traceback" not in done.out + done.err
+    assert "internal error" not in done.out + done.err
     if "--json" in WAYS[way]:
-        told = json.loads(out)
+        told = json.loads(done.out)
         assert (told["ok"], told["changed"], told["result"]["new_primary"]) == (True, True, "us")
         assert told["journal"]["trouble"]
 
 
-def test_an_env_file_runs_nothing_when_it_is_sourced(operator: Operator, tmp_path: Path) -> None:
-    paired(operator)
-    service = operator.sandbox.platform.services["us"]
+def test_an_env_file_runs_nothing_when_it_is_sourced(pair: Operator, tmp_path: Path) -> None:
+    service = pair.sandbox.platform.services["us"]
     object.__setattr__(service, "password", "$(touch ran)`touch ran`'\"; touch ran; '")
     file = tmp_path / "env"
-    code, out, err = typed(
-        operator, f"set -e; ccr-avn endpoint us --format env > {file}; . {file}; ccr-avn endpoint us --format json"
-    )
-    assert code == 0, err
-    assert json.loads(out)["result"]["password"] == service.password
+    line = f"set -e; ccr-avn endpoint us --format env > {file}; . {file}; ccr-avn endpoint us --format json"
+    done = pair.types("bash", "-c", line)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["result"]["password"] == service.password
     assert not (tmp_path / "ran").exists()
 
 
-def test_runs_show_says_how_things_stand_behind_the_promotion(make: Make) -> None:
-    operator = paired(make())
-    operator.sandbox.faults.add(kind="status", method="PUT", path="/service/eu$", times=99)
-    assert operator.ccr("switchover", "eu", "us", "--yes").code >= 10
-    shown = operator.ccr("runs", "show", "latest").out
+def test_runs_show_says_how_things_stand_behind_the_promotion(pair: Operator) -> None:
+    pair.sandbox.faults.add(kind="status", method="PUT", path="/service/eu$", times=99)
+    assert pair.ccr("switchover", "eu", "us", "--yes").code >= 10
+    shown = pair.ccr("runs", "show", "latest").out
     assert "us is the primary now" in shown
     assert "writes on eu are paused until" in shown
     assert "eu is not closed yet" in shown
     assert "ip_filter of eu before this run" in shown
-    told = json.loads(operator.ccr("runs", "show", "latest", "--json").out)
+    told = json.loads(pair.ccr("runs", "show", "latest", "--json").out)
     assert told["standing"]["promoted"] is True
     assert told["standing"]["old_primary_closed"] is False
     assert isinstance(told["standing"]["writes_paused_until"], float)
-    operator.sandbox.faults.clear()
-    assert operator.types(*shlex.split(told["reopening"]["restore"][0])).code == 0
+    pair.sandbox.faults.clear()
+    assert pair.types(*shlex.split(told["reopening"]["restore"][0])).code == 0

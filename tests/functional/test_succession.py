@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator import EU, US, Make, Operator, ended
+from tests.support.operator import EU, US, Operator, ended
 from tests.support.pairs import accepts, add_service, client, deletions, follows, missing, paired, paused_for, uri
 from tests.support.wait import until
 from tests.support.writers import Load
@@ -122,9 +122,7 @@ def test_a_promotion_that_may_still_happen_keeps_its_siblings_and_its_pause(thre
 
 def test_an_evacuation_that_was_killed_behind_its_promotion_goes_on_with_it(three: Operator) -> None:
     child = three.start_anew("ccr-avn", *go("us1"))
-    lines = child.stderr
-    assert lines is not None
-    until(lambda: "accepts-writes: ok" in lines.readline(), "us1 to take writes")
+    child.tells("accepts-writes: ok")
     child.kill()
     ended(child)
     three.sandbox.platform.services["us1"].tags = {}
@@ -134,18 +132,13 @@ def test_an_evacuation_that_was_killed_behind_its_promotion_goes_on_with_it(thre
     assert list(three.sandbox.platform.rows) == [row(three, "us2")]
 
 
-@pytest.fixture
-def forked(operator: Operator) -> Operator:
-    """A primary, and a service with its history that nobody promoted for it; it takes writes, and so does the primary."""
-    paired(operator, "eu", "fork")
-    operator.avn("service", "integration-delete", row(operator, "fork"))
-    until(lambda: accepts(operator, "fork"), "it to stand alone")
-    with client(operator, "eu") as one:
+def test_a_fork_is_not_what_a_primary_was_moved_to(operator: Operator) -> None:
+    """A service with its history that nobody promoted for it; it takes writes, and so does the primary."""
+    forked = paired(operator, "eu", "fork")
+    forked.avn("service", "integration-delete", row(forked, "fork"))
+    until(lambda: accepts(forked, "fork"), "it to stand alone")
+    with client(forked, "eu") as one:
         one.set("more", "x")
-    return operator
-
-
-def test_a_fork_is_not_what_a_primary_was_moved_to(forked: Operator) -> None:
     for words in (("evacuate", EU, "--yes"), ("evacuate", EU, "--forced", "--allow-data-loss", "--yes")):
         done = forked.ccr(*words)
         assert done.code == 4, done.err
@@ -154,11 +147,8 @@ def test_a_fork_is_not_what_a_primary_was_moved_to(forked: Operator) -> None:
     assert done.code == 4, done.err
     assert "both eu and fork take writes" in done.err
     assert accepts(forked, "eu")
-
-
-def test_a_fork_keeps_nobody_from_resuming_writes(forked: Operator) -> None:
-    assert forked.ccr("fence", "eu").code == 0
-    assert forked.ccr("unfence", "eu").code == 0
+    for command in ("fence", "unfence"):
+        assert forked.ccr(command, "eu").code == 0, "it keeps nobody from resuming writes"
     assert accepts(forked, "eu")
 
 
@@ -169,9 +159,8 @@ def test_unfence_refuses_a_replica_as_fence_does(three: Operator) -> None:
         assert "us1 is a replica" in done.err
 
 
-def test_a_pair_that_was_moved_without_tags(make: Make) -> None:
+def test_a_pair_that_was_moved_without_tags(pair: Operator) -> None:
     """By a token that may not set them: the journal of this machine shows it; elsewhere it is refused, and explained."""
-    pair = paired(make())
     pair.sandbox.faults.add(kind="status", status=403, method="PATCH", path="/tags")
     pair.sandbox.faults.add(kind="status", status=403, method="PUT", path="/tags")
     assert pair.ccr("switchover", "eu", "us", "--yes").code == 0

@@ -63,12 +63,6 @@ def fails():
         raise ValueError("second")
 
 
-def becomes(nice):
-    """Ends once it gives way by that much."""
-    while os.nice(0) != int(nice):
-        time.sleep(0.01)
-
-
 def killed(number):
     print("lost in a buffer")
     os.kill(os.getpid(), int(number))
