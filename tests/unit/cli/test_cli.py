@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,97 +16,47 @@ from ccr_avn.cli.boundary import run
 from ccr_avn.errors import AvnError, CcrError, Interrupted, Refused, UsageError
 from ccr_avn.procedures.verify import Verify
 
-BAD = [
-    ["enable", "EU", "us"],
-    ["enable", "eu", "1us"],
-    ["enable", "eu", "u" * 65],
-    ["enable", "eu", "eu"],
-    ["enable", "eu"],
-    ["enable", "eu", "us", "--link-timeout", "-1"],
-    ["enable", "eu", "us", "--call-timeout", "nan"],
-    ["enable", "eu", "us", "--samples", "0"],
-    ["enable", "eu", "us", "--service-type", "pg"],
-    ["enable", "eu", "us", "--primary-cloud", "a b"],
-    ["enable", "eu", "us", "--replica-plan", "$(x)"],
-    ["enable", "eu", "us", "--project", "no/slash"],
-    ["enable", "eu", "us", "--avn", "/nowhere/avn"],
-    ["enable", "eu", "us", "--ca-file", "/nowhere/ca.pem"],
-    ["enable", "eu", "us", "--nonsense"],
-    ["verify", "eu", "US"],
-    ["verify", "eu", "us", "--level", "soul"],
-    ["verify", "eu", "us", "--sample", "10"],
-    ["verify", "eu", "us", "--match", "x*"],
-    ["verify", "eu", "us", "--db", "3", "--level", "link"],
-    ["verify", "eu", "us", "--differences", "all.jsonl"],
-    ["verify", "eu", "us", "--max-ops", "20000"],
-    ["verify", "eu", "us", "--jobs", "2"],
-    ["verify", "eu", "us", "--rounds", "3"],
-    ["verify", "eu", "us", "--round-interval", "2"],
-    ["verify", "eu", "us", "--samples", "20", "--level", "link"],
-    ["verify", "eu", "us", "--db", "-1", "--level", "keys"],
-    ["verify", "eu", "us", "--max-lag-bytes", "-1"],
-    ["doctor", "--call-timeout", "-1"],
-    ["sandbox", "outage", "eu"],
-    ["sandbox", "run", "--uri-scheme", "http", "--", "true"],
-    ["sandbox", "run", "--build-seconds", "-1", "--", "true"],
-    ["sandbox", "run", "--fault", "kind", "--", "true"],
-    ["sandbox", "run", "--set", "colour=red", "--", "true"],
-    ["sandbox", "run", "--tls-certificate", "/nowhere/cert.pem", "--", "true"],
-    ["sandbox", "run", "--tls-certificate", __file__, "--", "true"],
-    ["sandbox", "run", "--tls-key", __file__, "--", "true"],
-    ["sandbox", "run", "--tls-certificate", __file__, "--tls-key", __file__, "--", "true"],
-    ["sandbox", "run", "--tls-ca", __file__, "--", "true"],
-    ["sandbox", "run", "--tls-ca", "/nowhere/ca.pem", "--", "true"],
-    ["sandbox", "run", "--set", "filter_cuts=some", "--", "true"],
-    ["sandbox", "run", "--set", "stale_rows=long", "--", "true"],
-    ["watch", "p0", "r0", "--for", "soon"],
-    ["watch", "p0", "r0", "--until-lag-below", "0"],
-    ["watch", "p0", "r0", "--until-lag-below", "5s"],
-    ["watch", "p0", "r0", "--listen", "here"],
-    ["watch", "p0", "r0", "--listen", "1:99999"],
-    ["watch", "p0", "r0", "--alert-command", "x"],
-    ["watch", "p0", "r0", "--alert-lag", "5", "--alert-command", "'"],
-    ["watch", "p0", "r0", "--interval", "0"],
-    ["verify", "eu", "us", "--route", "private"],
-    ["failover", "us", "--no-verify", "--wait-automatic", "5"],
-    ["failover", "us", "--no-verify", "--force-partial"],
-    ["switchover", "eu", "us", "--yes", "--write-env", "/nowhere/app.env"],
-    ["switchover", "eu", "us", "--yes", "--write-env", "/dev/null/app.env"],
-    ["failover", "us", "--allow-data-loss", "--yes", "--write-env", "/"],
-    ["verify", "eu", "us", "--level", "keys", "--differences", "/nowhere/all.jsonl"],
-    ["verify", "eu", "us", "--level", "keys", "--differences", "/"],
-    ["runs", "report", "latest", "--output", "/nowhere/report.html"],
-    ["evacuate", "c-1", "--yes", "--write-env-dir", "/nowhere"],
-    ["evacuate", "c-1", "--yes", "--write-env-dir", "/dev/null"],
-    ["switchover", "eu", "us", "--yes", "--before", "no-such-program"],
-    ["failover", "us", "--allow-data-loss", "--yes", "--after", "./no-such-program now"],
-    ["evacuate", "c-1", "--yes", "--on-failure", "/dev/null"],
-    ["watch", "p0", "r0", "--alert-lag", "5", "--alert-command", "no-such-program"],
-    ["status", "--format", "prometheus", "--output", "/nowhere/ccr.prom"],
-    ["status", "--format", "prometheus", "--output", "/dev/null"],
-    ["evacuate", "c-1", "--forced", "--allow-data-loss", "--yes", "--old-primary", "power-off"],
-    ["evacuate", "c-1", "--forced", "--allow-data-loss", "--yes", "--max-lag-bytes", "5"],
-    ["enable", "eu", "us", "--no-verify", "--samples", "5"],
-    ["enable", "eu", "us", "--no-verify", "--link-timeout", "5"],
-    ["status", "--no-data-plane", "--warn-lag", "5"],
-    ["status", "--no-data-plane", "--data-timeout", "5"],
-    ["switchover", "eu", "us", "--yes", "--fence", "observe", "--fence-ttl", "5"],
-    ["drill", "eu", "--replica-cloud", "c-1", "--yes", "--level", "link", "--samples", "5"],
-    ["drill", "eu", "--replica-cloud", "c-1", "--yes", "--level", "marker", "--max-ops", "5"],
-    ["drill", "--clean", "--yes", "--keep"],
-    ["drill", "--clean", "--yes", "--dry-run"],
-    ["status", "--project", ""],
-    ["switchover", "eu", "us", "--yes", "--project", ""],
-    ["enable", "eu", "us", "--call-timeout", "0"],
-    ["enable", "eu", "us", "--poll-interval", "0"],
-    ["gate", "running", "eu", "--poll-interval", "0"],
-    ["switchover", "eu", "us", "--yes", "--hook-timeout", "0"],
-    ["evacuate", "c-1", "--yes", "--data-timeout", "0"],
-    ["status", "--data-timeout", "0"],
-    ["switchover", "eu", "us", "--yes", "--fence", "observe", "--old-primary", "hold"],
-    ["check-fence", "eu", "us", "--token", "x"],
-    ["nonsense"],
-]
+BAD = {
+    "": "nonsense | check-fence eu us --token x",
+    "enable": f"EU us | eu 1us | eu {'u' * 65} | eu eu | eu",
+    "enable eu us": "--link-timeout -1 | --call-timeout nan | --call-timeout 0 | --poll-interval 0 | --samples 0"
+    " | --service-type pg | --primary-cloud 'a b' | --replica-plan '$(x)' | --project no/slash | --avn /nowhere/avn"
+    " | --ca-file /nowhere/ca.pem | --nonsense | --no-verify --samples 5 | --no-verify --link-timeout 5",
+    "verify": "eu US | eu us --level soul | eu us --route private | eu us --max-lag-bytes -1",
+    "verify eu us --level link": "--db 3 | --samples 20",
+    "verify eu us --level keys": "--db -1 | --differences /nowhere/all.jsonl | --differences /",
+    "verify eu us": "--sample 10 | --match 'x*' | --differences all.jsonl | --max-ops 20000 | --jobs 2 | --rounds 3"
+    " | --round-interval 2",
+    "doctor": "--call-timeout -1",
+    "gate running eu": "--poll-interval 0",
+    "switchover eu us --yes": "--write-env /nowhere/app.env | --write-env /dev/null/app.env | --before no-such-program"
+    " | --project '' | --hook-timeout 0 | --fence observe --fence-ttl 5 | --fence observe --old-primary hold",
+    "failover us": "--no-verify --wait-automatic 5 | --no-verify --force-partial",
+    "failover us --allow-data-loss --yes": "--write-env / | --after './no-such-program now'",
+    "evacuate c-1 --yes": "--write-env-dir /nowhere | --write-env-dir /dev/null | --on-failure /dev/null | --data-timeout 0",
+    "evacuate c-1 --yes --forced --allow-data-loss": "--old-primary power-off | --max-lag-bytes 5",
+    "drill eu --replica-cloud c-1 --yes": "--level link --samples 5 | --level marker --max-ops 5",
+    "drill --clean --yes": "--keep | --dry-run",
+    "status": "--project '' | --data-timeout 0 | --no-data-plane --warn-lag 5 | --no-data-plane --data-timeout 5",
+    "status --format prometheus": "--output /nowhere/ccr.prom | --output /dev/null",
+    "runs report latest": "--output /nowhere/report.html",
+    "watch p0 r0": "--for soon | --until-lag-below 0 | --until-lag-below 5s | --listen here | --listen 1:99999"
+    " | --interval 0 | --alert-command x",
+    "watch p0 r0 --alert-lag 5": """--alert-command "'" | --alert-command no-such-program""",
+    "sandbox outage": "eu",
+    "sandbox run true": "--uri-scheme http | --build-seconds -1 | --fault kind | --set colour=red | --set filter_cuts=some"
+    f" | --set stale_rows=long | --tls-certificate /nowhere/cert.pem | --tls-certificate {__file__}"
+    f" | --tls-key {__file__} | --tls-certificate {__file__} --tls-key {__file__} | --tls-ca {__file__}"
+    " | --tls-ca /nowhere/ca.pem",
+}
+"""What is typed behind the words of a command, one after the other."""
+
+
+def bad() -> Iterator[list[str]]:
+    for command, ends in BAD.items():
+        for end in ends.split(" | "):
+            words = [*command.split(), *shlex.split(end)]
+            yield [*words[:2], *words[3:], "--", "true"] if command == "sandbox run true" else words
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +72,7 @@ def avn(fp: FakeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return path
 
 
-@pytest.mark.parametrize("words", BAD, ids=" ".join)
+@pytest.mark.parametrize("words", [*bad()], ids=" ".join)
 def test_bad_input_gets_three_lines_and_exits_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(words) == 2
     said = capsys.readouterr()
@@ -149,30 +101,29 @@ def test_what_a_pair_is_proven_by(level: Any, keys: int | None, depth: dict[str,
 
 
 @pytest.mark.parametrize(
-    "words",
+    "line",
     [
-        ["status", "--format", "json", "--project", "-"],
-        ["status", "--format=json", "--project", "-"],
-        ["endpoint", "eu", "--format", "json", "--project", "-"],
+        "status --format json --project -",
+        "status --format=json --project -",
+        "endpoint eu --format json --project -",
+        "enable EU us --json",
     ],
-    ids=" ".join,
 )
-def test_who_asks_for_json_gets_it_for_errors_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(words) == 2
+def test_who_asks_for_json_gets_it_for_errors_too(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line.split()) == 2
     told = json.loads(capsys.readouterr().out)
-    assert (told["command"], told["ok"], told["error"]["code"]) == (words[0], False, 2)
+    assert (told["schema"], told["command"], told["ok"], told["changed"]) == (
+        "ccr-avn/1",
+        line.split(maxsplit=1)[0],
+        False,
+        False,
+    )
+    assert set(told["error"]) == {"code", "kind", "error", "detail", "hint"}
 
 
 def test_the_json_of_another_program_is_not_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sandbox", "run", "--build-seconds", "-1", "--", "avn", "--json"]) == 2
     assert capsys.readouterr().out == ""
-
-
-def test_errors_are_an_envelope_too(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["enable", "EU", "us", "--json"]) == 2
-    told = json.loads(capsys.readouterr().out)
-    assert (told["schema"], told["command"], told["ok"], told["changed"]) == ("ccr-avn/1", "enable", False, False)
-    assert set(told["error"]) == {"code", "kind", "error", "detail", "hint"}
 
 
 def test_a_preview_is_printed_with_nothing_but_local_questions(capsys: pytest.CaptureFixture[str], avn: Path) -> None:
@@ -200,26 +151,21 @@ def test_a_bug_is_told_apart_and_shows_no_values(
     assert "password" not in said
 
 
-def test_not_avn_and_too_old(fp: FakeProcess, tmp_path: Path) -> None:
-    for name, said, kind in (
-        ("cat", "cat 9.1", UsageError),
-        ("mute", "", UsageError),
-        ("old", "aiven-client 2.14.7", Refused),
-    ):
-        path = tmp_path / name
-        path.touch(0o755)
-        fp.register([str(path), "--version"], stdout=said)
-        with pytest.raises(kind):
-            identify(str(path))
-
-
-def test_a_program_that_can_not_run_is_no_avn(fp: FakeProcess, tmp_path: Path) -> None:
-    path = tmp_path / "text"
+@pytest.mark.parametrize(
+    ("said", "kind"), [("cat 9.1", UsageError), ("", UsageError), ("aiven-client 2.14.7", Refused), (None, UsageError)]
+)
+def test_what_is_no_avn_or_too_old_is_refused(
+    said: str | None, kind: type[CcrError], fp: FakeProcess, tmp_path: Path
+) -> None:
+    path = tmp_path / "program"
     path.touch(0o755)
-    fp.allow_unregistered(allow=True)
-    with pytest.raises(UsageError, match=f"{path} can't be run") as caught:
+    if said is None:  # it is really started, and can't be
+        fp.allow_unregistered(allow=True)
+    else:
+        fp.register([str(path), "--version"], stdout=said)
+    with pytest.raises(kind) as caught:
         identify(str(path))
-    assert caught.value.detail == "Exec format error"
+    assert (caught.value.detail == "Exec format error") == (said is None)
 
 
 def test_avn_is_found_beside_or_in_path_or_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
