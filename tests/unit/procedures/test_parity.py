@@ -14,9 +14,9 @@ from ccr_avn.procedures.gates.parity import Difference
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.steps import compare_sides
-from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 from ccr_avn.valkey.server_facts import PairFacts, ServerFacts
 from tests.support.avn_parser import read_by_avn
+from tests.support.factories import side
 
 P = Project("p")
 SECRET = "AVNS_never-shown"
@@ -47,21 +47,8 @@ def user(name: str, kind: str = "normal", password: str | None = None, **rights:
 def plane(
     libraries: dict[str, str] | None = None, ahead: float = 0.0, modules: dict[str, int] | None = None, **more: Any
 ) -> ServerFacts:
-    told: dict[str, Any] = {
-        "role": "master",
-        "run_id": "r",
-        "version": "9.1.2",
-        "replid": "a" * 40,
-        "replid2": NO_HISTORY,
-        "offset": 1,
-        "second_offset": -1,
-        "connected_replicas": 0,
-        "used_memory": 1,
-        "maxmemory": 0,
-        "loading": False,
-    }
-    side = ReplicationInfo(**{**told, **more})
-    return ServerFacts(side=side, modules=modules or {}, libraries=libraries, ahead=ahead, uncertain=0.01)
+    uncertain = more.pop("uncertain", 0.01)
+    return ServerFacts(side=side(**more), modules=modules or {}, libraries=libraries, ahead=ahead, uncertain=uncertain)
 
 
 def of_services(old: dict[str, Any], new: dict[str, Any]) -> tuple[Difference, ...]:
@@ -73,112 +60,126 @@ def of_servers(old: ServerFacts, new: ServerFacts) -> tuple[Difference, ...]:
 
 
 SET_RIGHTS = "avn service user-set-access-control us --username app --project p"
+UPDATE = "avn service update us --project p"
+CREATE = "avn service integration-create"
+DESCRIBED = {"network": "10.0.0.0/8", "description": None}
 OPEN = ["0.0.0.0/0", "::/0"]
 DUE = {"updates": [{"description": "new kernel", "deadline": "2026-12-01"}]}
 
-SHOWN: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
+SHOWN: list[tuple[str, Any, Any, str]] = [
     (
-        {"users": [user("app", keys=["a*"], categories=["+@read"])]},
-        {"users": [user("app", keys=["a*"], categories=["+@all", "-@write"])]},
-        "user app: eu has keys a*, categories +@read, us has keys a*, categories +@all -@write",
-        f"{SET_RIGHTS} '--valkey-acl-keys=a*' --valkey-acl-categories=+@read",
+        "users",
+        [user("app", keys=["a*"], categories=["+@read"])],
+        [user("app", keys=["a*"], categories=["+@all", "-@write"])],
+        (
+            "user app: eu has keys a*, categories +@read, us has keys a*, categories +@all -@write"
+            f" → {SET_RIGHTS} '--valkey-acl-keys=a*' --valkey-acl-categories=+@read"
+        ),
     ),
     (
-        {"users": [user("app")]},
-        {"users": [user("app", keys=["a*"])]},
-        "user app: eu has no limits, us has keys a*",
-        f"{SET_RIGHTS} '--valkey-acl-keys=*' --valkey-acl-categories=+@all '--valkey-acl-channels=*'",
+        "users",
+        [user("app")],
+        [user("app", keys=["a*"])],
+        (
+            f"user app: eu has no limits, us has keys a* → {SET_RIGHTS} '--valkey-acl-keys=*' --valkey-acl-categories=+@all"
+            " '--valkey-acl-channels=*'"
+        ),
     ),
-    ({"users": [user("app")]}, {"users": []}, "users: those of us are not visible to this token", ""),
+    ("users", [user("app")], [], "users: those of us are not visible to this token → "),
     (
-        {"users": [user("app", categories=["-@all", "+@read"]), user("default")]},
-        {"users": [user("default")]},
-        "user app: only eu has it, with categories -@all +@read",
-        "avn service user-create us --username app --project p '--valkey-acl-categories=-@all +@read'",
-    ),
-    (
-        {"users": [user("d")]},
-        {"users": [user("d"), user("x")]},
-        "user x: only us has it",
-        "avn service user-delete us --username x --project p",
-    ),
-    (
-        {"users": [user("app", password=SECRET)]},
-        {"users": [user("app", password="another")]},
-        "user app: the passwords differ (not shown)",
-        "give the application the password from avn service user-get us --username app --project p",
+        "users",
+        [user("app", categories=["-@all", "+@read"]), user("default")],
+        [user("default")],
+        (
+            "user app: only eu has it, with categories -@all +@read"
+            " → avn service user-create us --username app --project p '--valkey-acl-categories=-@all +@read'"
+        ),
     ),
     (
-        {"user_config": {"valkey_timeout": 60}},
-        {},
-        "valkey_timeout: eu has 60, us has 300",
-        "avn service update us --project p -c valkey_timeout=60",
+        "users",
+        [user("d")],
+        [user("d"), user("x")],
+        "user x: only us has it → avn service user-delete us --username x --project p",
     ),
     (
-        {},
-        {"user_config": {"valkey_number_of_databases": 16}},
-        "valkey_number_of_databases: eu has unset, us has 16",
-        "avn service update us --project p --remove-option valkey_number_of_databases",
+        "users",
+        [user("app", password=SECRET)],
+        [user("app", password="another")],
+        (
+            "user app: the passwords differ (not shown)"
+            " → give the application the password from avn service user-get us --username app --project p"
+        ),
     ),
     (
-        {"user_config": {"public_access": {"valkey": True}}},
-        {},
-        "public_access.valkey: eu has true, us has unset",
-        "avn service update us --project p -c public_access.valkey=true",
+        "user_config",
+        None,
+        {"valkey_number_of_databases": 16},
+        f"valkey_number_of_databases: eu has unset, us has 16 → {UPDATE} --remove-option valkey_number_of_databases",
     ),
     (
-        {"user_config": {"ip_filter": [{"network": "10.0.0.0/8", "description": None}]}},
-        {"user_config": {"ip_filter": OPEN}},
-        "ip_filter: eu has 10.0.0.0/8, us has 0.0.0.0/0, ::/0",
-        """avn service update us --project p -c 'ip_filter=[{"network": "10.0.0.0/8", "description": None}]'""",
+        "user_config",
+        {"public_access": {"valkey": True}},
+        None,
+        f"public_access.valkey: eu has true, us has unset → {UPDATE} -c public_access.valkey=true",
     ),
     (
-        {"termination_protection": True},
-        {},
-        "termination protection: eu has it, us has not",
-        "avn service update us --project p --enable-termination-protection",
+        "user_config",
+        {"ip_filter": [DESCRIBED]},
+        {"ip_filter": OPEN},
+        (
+            "ip_filter: eu has 10.0.0.0/8, us has 0.0.0.0/0, ::/0"
+            f""" → {UPDATE} -c 'ip_filter=[{{"network": "10.0.0.0/8", "description": None}}]'"""
+        ),
+    ),
+    ("node_count", 2, 1, "plan: eu has startup-4 (2 nodes), us has startup-4 (1 node) → "),
+    (
+        "plan",
+        "business-4",
+        None,
+        f"plan: eu has business-4, us has startup-4 → once promoted: {UPDATE} --plan business-4",
+    ),
+    ("project_vpc_id", "v", None, "VPC: eu is in v, us is in none: make sure that applications have a route to it → "),
+    ("service_type", "redis", None, "type: eu is redis, us is valkey: their settings have different names → "),
+    (
+        "service_integrations",
+        [row("eu", "us"), row("eu", "board", "metrics")],
+        None,
+        f"integration metrics to board: eu has it, us has not → {CREATE} -t metrics -s us -d board --project p",
     ),
     (
-        {"plan": "business-4", "node_count": 2},
-        {"node_count": 1},
-        "plan: eu has business-4 (2 nodes), us has startup-4 (1 node)",
-        "once promoted: avn service update us --project p --plan business-4",
-    ),
-    ({"project_vpc_id": "v"}, {}, "VPC: eu is in v, us is in none: make sure that applications have a route to it", ""),
-    ({"service_type": "redis"}, {}, "type: eu is redis, us is valkey: their settings have different names", ""),
-    (
-        {"service_integrations": [row("eu", "us"), row("eu", "board", "metrics")]},
-        {},
-        "integration metrics to board: eu has it, us has not",
-        "avn service integration-create -t metrics -s us -d board --project p",
+        "service_integrations",
+        [row("eu", "us"), row("eu", None, "datadog", dest_endpoint_id="e-1")],
+        [row("eu", "us"), row("us", None, "datadog", dest_endpoint_id="e-2")],
+        f"integration datadog to endpoint e-1: eu has it, us has not → {CREATE} -t datadog -s us -D e-1 --project p",
     ),
     (
-        {"service_integrations": [row("eu", "us"), row("eu", None, "datadog", dest_endpoint_id="e-1")]},
-        {"service_integrations": [row("eu", "us"), row("us", None, "datadog", dest_endpoint_id="e-2")]},
-        "integration datadog to endpoint e-1: eu has it, us has not",
-        "avn service integration-create -t datadog -s us -D e-1 --project p",
+        "service_integrations",
+        [row("eu", "us"), row("eu", "asia")],
+        None,
+        (
+            "asia is a replica of eu too and stays one: it does not receive what is written to us"
+            " → create one of us: ccr-avn enable us NAME --replica-cloud CLOUD --project p; then terminate asia"
+        ),
     ),
     (
-        {"service_integrations": [row("eu", "us"), row("eu", "asia")]},
-        {},
-        "asia is a replica of eu too and stays one: it does not receive what is written to us",
-        "create one of us: ccr-avn enable us NAME --replica-cloud CLOUD --project p; then terminate asia",
-    ),
-    (
-        {},
-        {"maintenance": DUE},
-        "maintenance is pending on us and will restart its server: new kernel until 2026-12-01",
-        "avn service maintenance-start us --project p",
+        "maintenance",
+        None,
+        DUE,
+        (
+            "maintenance is pending on us and will restart its server: new kernel until 2026-12-01"
+            " → avn service maintenance-start us --project p"
+        ),
     ),
 ]
+"""A field of eu and of us, None where it is as ever; what is told of the difference → what makes them equal."""
 
 
-@pytest.mark.parametrize(("old", "new", "text", "fix"), SHOWN, ids=lambda value: value if type(value) is str else "")
+@pytest.mark.parametrize(("field", "old", "new", "told"), SHOWN)
 def test_a_difference_is_told_with_its_values_and_what_makes_them_equal(
-    old: dict[str, Any], new: dict[str, Any], text: str, fix: str
+    field: str, old: Any, new: Any, told: str
 ) -> None:
-    [found] = of_services(old, new)
-    assert (found.text, found.fix) == (text, fix)
+    [found] = of_services(*({} if value is None else {field: value} for value in (old, new)))
+    assert f"{found.text} → {found.fix}" == told
     assert json.dumps(found.as_dict())
 
 
@@ -190,15 +191,11 @@ def test_what_is_over_is_no_risk_that_remains() -> None:
     assert all(one["fix"].startswith("avn service") for one in left)
 
 
-def commands() -> set[str]:
-    """What is printed to be typed, of all cases."""
-    told = {fix for *_, fix in SHOWN}
-    return {part[part.index("avn service") :] for fix in told for part in fix.split("; ") if "avn service" in part}
-
-
-@pytest.mark.parametrize("command", sorted(commands()))
-def test_avns_own_parser_accepts_what_is_printed(command: str) -> None:
-    read_by_avn(shlex.split(command)[1:])
+def test_avns_own_parser_accepts_what_is_printed() -> None:
+    commands = {f"avn service{told.rpartition('avn service')[2]}" for *_, told in SHOWN if "avn service" in told}
+    assert len(commands) > 10
+    for command in sorted(commands):
+        read_by_avn(shlex.split(command)[1:])
 
 
 @pytest.mark.parametrize(
@@ -271,30 +268,26 @@ def test_what_the_servers_differ_in(old: ServerFacts, new: ServerFacts, word: st
 
 def test_equal_servers_have_no_difference() -> None:
     assert of_servers(plane({"lib": "1"}, ahead=5.0), plane({"lib": "1", "more": "2"}, ahead=5.4)) == ()
-
-
-def test_where_functions_may_not_be_listed_they_are_counted() -> None:
-    old = ServerFacts(side=plane().side, modules={}, libraries=None, ahead=0, uncertain=0)
-    assert of_servers(old, old) == ()
+    assert of_servers(plane(None), plane(None)) == (), "where functions may not be listed they are counted"
 
 
 @pytest.mark.parametrize(("uncertain", "skew"), [(0.1, 2.0), (1.5, 0.0)])
 def test_a_skew_is_only_told_when_the_answers_were_quick_enough_to_show_it(uncertain: float, skew: float) -> None:
-    side = plane().side
-    planes = PairFacts(
-        primary=ServerFacts(side=side, modules={}, libraries=None, ahead=0, uncertain=uncertain),
-        replica=ServerFacts(side=side, modules={}, libraries=None, ahead=2.0, uncertain=uncertain),
-    )
+    planes = PairFacts(primary=plane(uncertain=uncertain), replica=plane(ahead=2.0, uncertain=uncertain))
     assert planes.skew == skew
 
 
-def judged(planes: PairFacts | None, *services: models.Service) -> Any:
-    step: Step[Any] = Step(
+def seen_of(*services: models.Service) -> Seen:
+    pair: Step[Any] = Step(
         slug="pair", purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go(""))
     )
     seen = Seen()
-    seen.remember(step, services)
-    return parity.are_alike(P, "eu", "us").judge(planes, seen)
+    seen.remember(pair, services)
+    return seen
+
+
+def judged(planes: PairFacts | None, *services: models.Service) -> Any:
+    return parity.are_alike(P, "eu", "us").judge(planes, seen_of(*services))
 
 
 def test_all_is_told_but_only_what_can_not_work_refuses() -> None:
@@ -331,26 +324,14 @@ def test_a_module_that_the_replica_lacks_is_a_refusal(
 
 
 def test_servers_that_can_not_be_asked_are_no_failure_and_are_told() -> None:
-    """That they can't be reached is another check's matter."""
-    pair: Step[Any] = Step(
-        slug="pair", purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go(""))
-    )
+    """That they can't be reached is another check's matter; a replica that follows nobody is not compared."""
     step = compare_sides(Setting(project=P), "eu", "us", ("ccr-avn", "switchover", "eu", "us", "--check"))
-    for there in (
-        (service("eu"), service("us")),
-        (service("eu"),),
-        (service("eu"), service("us", service_integrations=[])),
-    ):
-        seen = Seen()
-        seen.remember(pair, there)
+    alone, unlinked = (service("eu"),), (service("eu"), service("us", service_integrations=[]))
+    for there in ((service("eu"), service("us")), alone, unlinked):
         assert isinstance(step.read, Probe)
-        assert step.read.read(seen) is None
+        assert step.read.read(seen_of(*there)) is None
     assert "not compared" in " ".join(judged(None, service("eu"), service("us")).warnings)
-
-
-def test_a_replica_that_follows_nobody_is_not_compared() -> None:
-    assert judged(None, service("eu")).reason.startswith("not compared")
-    assert judged(None, service("eu"), service("us", service_integrations=[])).reason.startswith("not compared")
+    assert all(judged(None, *there).reason.startswith("not compared") for there in (alone, unlinked))
 
 
 def test_a_protected_service_is_powered_off_in_two_steps() -> None:
