@@ -2,16 +2,22 @@
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
 
 from ccr_avn.aiven.program import world_of
-from ccr_avn.errors import Refused
+from ccr_avn.errors import CcrError, Refused
 from ccr_avn.plan.execute import Run
 from ccr_avn.plan.model import Act, Answers, Call, Finding, Gate, Plan, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.process import Answer
 
 if TYPE_CHECKING:
     from ccr_avn.plan import events
+
+
+Failure = TypeVar("Failure", bound=CcrError)
+Told = TypeVar("Told")
 
 
 class Fake:
@@ -45,6 +51,15 @@ class Fake:
         self.last.act()
         return self.last
 
+    def fails(self, plan: Plan, kind: type[Failure], match: str | None = None) -> Failure:
+        """The error that it ends with."""
+        with pytest.raises(kind, match=match) as caught:
+            self.perform(plan)
+        return caught.value
+
+    def told(self, kind: type[Told]) -> list[Told]:
+        return [event for event in self.events if isinstance(event, kind)]
+
 
 def answer(
     argv: tuple[str, ...] = ("avn",),
@@ -55,6 +70,10 @@ def answer(
     started: bool = True,
 ) -> Answer:
     return Answer(argv=argv, code=code, stdout=stdout, stderr=stderr, seconds=0.1, expired=expired, started=started)
+
+
+def refused(status: int, message: str = "no") -> Answer:
+    return answer(code=1, stderr=f"ERROR\tcommand failed: Error: {message} (status {status})\n")
 
 
 def call(name: str, *more: Any) -> Call[Any]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.errors import AvnError, NotProven, Refused, TimedOut, Unreachable
+from ccr_avn.errors import AvnError, CcrError, NotProven, Refused, TimedOut, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Answers, Call, Finding, Gate, Later, Poll, Probe, Step, go, todo, wait
 from ccr_avn.plan.reads import BRIEFLY, MISSES, NEW_MISSES, RATE_LIMITED
 from ccr_avn.process import Answer
-from tests.support.executed import Fake, answer, call, change, made, plan, probe, says, says_of_a_change, step
+from tests.support.executed import Fake, answer, call, change, made, plan, probe, refused, says, step
 
 
 def test_a_wait_polls_until_go_and_slows_down() -> None:
@@ -24,37 +24,33 @@ def test_a_wait_polls_until_go_and_slows_down() -> None:
 
 
 def test_an_advisory_look_that_fails_is_a_warning_and_its_gate_refuses_all_the_same() -> None:
-    fake = Fake(a=[answer(code=1, stderr="ERROR\tcommand failed: Error: no (status 403)")], b=["go"])
+    fake = Fake(a=[refused(403)], b=["go"])
     fake.perform(plan(step("b"), checks=(step("a", advisory=True, brief=True),)))
     assert fake.calls == ["a", "b"]
-    warned = [one for event in fake.events if isinstance(event, events.StepDone) for one in event.finding.warnings]
-    assert len(warned) == 1
-    assert [event.finding.reason for event in fake.events if isinstance(event, events.StepDone)] == [
-        "not checked",
-        "go",
-    ]
+    found = [event.finding for event in fake.told(events.StepDone)]
+    assert [(one.reason, len(one.warnings)) for one in found] == [("not checked", 1), ("go", 0)]
     refusing = Fake(a=["stop"], b=["go"])
-    with pytest.raises(Refused):
-        refusing.perform(plan(step("b"), checks=(step("a", advisory=True),)))
+    refusing.fails(plan(step("b"), checks=(step("a", advisory=True),)), Refused)
     assert refusing.calls == ["a"]
 
 
 @pytest.mark.parametrize(
     ("failed", "hint"),
     [
-        (answer(code=1, stderr="ERROR\tcommand failed: Error: taken (status 409)"), "another name"),
-        (answer(code=1, stderr="ERROR\tcommand failed: Error: old (status 401)"), "avn user login"),
-        (answer(code=1, stderr="ERROR\tcommand failed: Error: oops (status 502)"), "run the same command again"),
+        (refused(409, "taken"), "another name"),
+        (refused(401, "old"), "avn user login"),
+        (refused(502, "oops"), "run the same command again"),
+        (refused(403), "ccr-avn doctor"),
         (answer(code=1, stderr="ERROR\tcommand failed: UserError: Unknown option"), "your words"),
         (answer(code=-9, expired=True), "run the same command again"),
+        (answer(code=1, stderr="Traceback\nSyntaxError: invalid syntax\n"), '["10.0.0.0/8"'),
+        (answer(code=1, stderr="Traceback\nEOFError: EOF when reading a line\n"), "AIVEN_FORCE"),
     ],
 )
 def test_the_hint_of_a_change_that_failed_is_what_can_help(failed: Answer, hint: str) -> None:
-    fake = Fake(a=["wait"], **{"make-a": [failed]})
+    fake = Fake(**{"a": ["wait"], "make-a": [failed]})
     create = Call(("avn", "make-a"), parse=lambda _: None, hint="your words", hints={409: "another name"})
-    with pytest.raises(AvnError) as caught:
-        fake.perform(plan(step("a", change=create)))
-    assert hint in caught.value.hint
+    assert hint in fake.fails(plan(step("a", change=create, poll=Poll(limit=1))), AvnError).hint
 
 
 def test_what_is_not_needed_is_not_asked() -> None:
@@ -65,61 +61,39 @@ def test_what_is_not_needed_is_not_asked() -> None:
 
 def test_a_wait_ends_at_its_limit_with_what_was_last_seen() -> None:
     fake = Fake(a=["wait"], b=["go"])
-    with pytest.raises(TimedOut) as caught:
-        fake.perform(plan(step("a", poll=Poll(limit=3, hint="look at it")), step("b")))
-    assert caught.value.detail == "last seen: wait"
-    assert caught.value.hint == "look at it"
+    error = fake.fails(plan(step("a", poll=Poll(limit=3, hint="look at it")), step("b")), TimedOut)
+    assert (error.detail, error.hint) == ("last seen: wait", "look at it")
     assert "b" not in fake.calls
     assert fake.now < 3.5
-
-
-@pytest.mark.parametrize(
-    ("said", "hint"),
-    [
-        ("Traceback\nSyntaxError: invalid syntax\n", '["10.0.0.0/8"'),
-        ("Traceback\nEOFError: EOF when reading a line\n", "AIVEN_FORCE"),
-        ("ERROR\tcommand failed: Error: no (status 409)\n", "your words"),
-    ],
-)
-def test_a_change_that_made_avn_crash_is_hinted_with_what_helps_against_that(said: str, hint: str) -> None:
-    fake = Fake(**{"a": ["wait"], "make-a": [answer(code=1, stderr=said)]})
-    with pytest.raises(AvnError) as caught:
-        fake.perform(plan(step("a", change=change("make-a", hint="your words"), poll=Poll(limit=1))))
-    assert hint in caught.value.hint
-
-
-def test_what_was_seen_last_may_know_better_what_helps() -> None:
-    fake = Fake(a=["wait"])
     hints: Gate[Any] = Gate("r", lambda *_: replace(wait("it is older"), hint="raise it"))
-    with pytest.raises(TimedOut) as caught:
-        fake.perform(plan(Step(slug="a", purpose="a", read=call("a"), gate=hints, poll=Poll(limit=1, hint="wait"))))
-    assert caught.value.hint == "raise it"
+    better = replace(step("a", poll=Poll(limit=1, hint="wait")), gate=hints)
+    assert fake.fails(plan(better), TimedOut).hint == "raise it", "what was seen last may know better"
 
 
 def test_a_stop_ends_at_once_with_the_gates_own_error() -> None:
     fake = Fake(a=["stop"])
-    unproven = Step(slug="a", purpose="a", read=call("a"), gate=Gate("r", says, refused=NotProven))
-    with pytest.raises(NotProven):
-        fake.perform(plan(unproven))
+    fake.fails(plan(replace(step("a"), gate=Gate("r", says, refused=NotProven))), NotProven)
     assert fake.calls == ["a"]
 
 
-def test_what_is_done_already_is_not_done_again() -> None:
-    fake = Fake(a=["go"])
-    assert fake.perform(plan(made("a"))).changed is False
-    assert fake.calls == ["a"]
-
-
-def test_a_change_runs_once_and_is_proven_by_a_read() -> None:
-    fake = Fake(**{"a": ["wait", "wait", "go"], "make-a": [None]})
-    assert fake.perform(plan(made("a"))).changed is True
-    assert fake.calls == ["a", "make-a", "a", "a"]
+@pytest.mark.parametrize(
+    ("looks", "calls"),
+    [
+        (["go"], ["a"]),
+        (["wait", "wait", "go"], ["a", "make-a", "a", "a"]),
+        (["wait", "stop", "stop", "go"], ["a", "make-a", "a", "a", "a"]),  # reads may lag behind a change
+        (["later", "later", "wait", "go"], ["a", "a", "a", "make-a", "a"]),  # what is waited for before a change
+    ],
+)
+def test_a_change_runs_once_if_it_is_needed_and_is_proven_by_a_read(looks: list[str], calls: list[str]) -> None:
+    fake = Fake(**{"a": looks, "make-a": [None]})
+    assert fake.perform(plan(made("a"))).changed is ("make-a" in calls)
+    assert fake.calls == calls
 
 
 def test_checks_all_pass_before_the_first_change() -> None:
     fake = Fake(**{"a": ["wait"], "make-a": [None], "c": ["stop"]})
-    with pytest.raises(Refused):
-        fake.perform(plan(made("a"), checks=(step("c"),)))
+    fake.fails(plan(made("a"), checks=(step("c"),)), Refused)
     assert fake.calls == ["c"]
 
 
@@ -133,8 +107,7 @@ def test_a_failed_change_that_acted_all_the_same_is_taken_as_done(failed: Answer
 @pytest.mark.parametrize(("failed", "changed"), [(answer(code=1), False), (answer(code=-9, expired=True), "unknown")])
 def test_a_failed_change_that_did_not_act_fails_and_is_not_repeated(failed: Answer, changed: Any) -> None:
     fake = Fake(**{"a": ["wait"], "make-a": [failed], "b": ["go"]})
-    with pytest.raises(AvnError):
-        fake.perform(plan(made("a"), step("b")))
+    fake.fails(plan(made("a"), step("b")), AvnError)
     assert fake.calls.count("make-a") == 1
     assert "b" not in fake.calls
     assert fake.last.changed is changed
@@ -142,54 +115,32 @@ def test_a_failed_change_that_did_not_act_fails_and_is_not_repeated(failed: Answ
 
 def test_doubt_that_no_look_settles_counts_as_changed() -> None:
     fake = Fake(**{"a": ["wait", answer(code=1)], "make-a": [answer(code=1, stderr="reset")]})
-    with pytest.raises(AvnError) as caught:
-        fake.perform(plan(made("a")))
-    assert "reset" in caught.value.detail
+    assert "reset" in fake.fails(plan(made("a")), AvnError).detail
     assert fake.last.changed == "unknown"
-
-
-def test_reads_may_lag_behind_a_change() -> None:
-    fake = Fake(**{"a": ["wait", "stop", "stop", "go"], "make-a": [None]})
-    fake.perform(plan(made("a")))
 
 
 @pytest.mark.parametrize(("before", "misses"), [(False, NEW_MISSES), (True, MISSES)])
 def test_a_read_is_forgiven_a_few_misses(before: bool, misses: int) -> None:
     first = (step("ok"),) if before else ()
-    fake = Fake(ok=["go"], a=[*[answer(code=1)] * misses, "go"])
-    fake.perform(plan(*first, step("a")))
+    Fake(ok=["go"], a=[*[answer(code=1)] * misses, "go"]).perform(plan(*first, step("a")))
     fake = Fake(ok=["go"], a=[answer(code=1, stderr="x\nlast line")])
-    with pytest.raises(AvnError) as caught:
-        fake.perform(plan(*first, step("a")))
-    assert caught.value.detail == "last line"
+    assert fake.fails(plan(*first, step("a")), AvnError).detail == "last line"
     assert fake.calls.count("a") == misses + 1
 
 
 @pytest.mark.parametrize(("version", "kind"), [("4.18.0", AvnError), ("2.14.0", Refused)])
-def test_avns_own_argument_error_is_never_forgiven(version: str, kind: type[Exception]) -> None:
-    fake = Fake(**{"a": [answer(code=2)], "--version": [answer(stdout=f"aiven-client {version}")]})
-    with pytest.raises(kind, match="too old" if kind is Refused else "failed"):
-        fake.perform(plan(step("a")))
+def test_avns_own_argument_error_is_never_forgiven(version: str, kind: type[CcrError]) -> None:
+    fake = Fake(**{"a": [answer(code=2)], "b": ["go"], "--version": [answer(stdout=f"aiven-client {version}")]})
+    fake.fails(plan(step("a")), kind, match="too old" if kind is Refused else "failed")
     assert fake.calls == ["a", "--version"]
-
-
-def test_an_avn_that_is_too_old_is_asked_nothing_more() -> None:
-    fake = Fake(**{"a": [answer(code=2)], "b": ["go"], "--version": [answer(stdout="aiven-client 2.14.0")]})
-    with pytest.raises(Refused, match="too old"):
-        fake.perform(plan(checks=(step("a"), step("b"))))
-    assert fake.calls == ["a", "--version"]
-
-
-def refused(status: int, message: str = "no") -> Answer:
-    return answer(code=1, stderr=f"ERROR\tcommand failed: Error: {message} (status {status})\n")
+    fake.fails(plan(checks=(step("a"), step("b"))), kind)
+    assert "b" not in fake.calls
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
 def test_what_asking_again_can_not_mend_is_not_asked_again(status: int) -> None:
     fake = Fake(ok=["go"], a=[refused(status)])
-    with pytest.raises(AvnError) as caught:
-        fake.perform(plan(step("ok"), step("a")))
-    assert str(status) in caught.value.detail
+    assert str(status) in fake.fails(plan(step("ok"), step("a")), AvnError).detail
     assert fake.calls == ["ok", "a"]
 
 
@@ -203,15 +154,13 @@ def test_after_a_change_of_ours_rights_and_services_may_need_a_moment(status: in
 
 def test_once_a_check_has_refused_nothing_is_waited_for() -> None:
     fake = Fake(ok=["go"], c=["stop"], a=[answer(code=1)])
-    with pytest.raises(Refused):
-        fake.perform(plan(checks=(step("ok"), step("c"), step("a"))))
+    fake.fails(plan(checks=(step("ok"), step("c"), step("a"))), Refused)
     assert fake.calls == ["ok", "c", "a"]
 
 
 def test_what_does_not_exist_can_be_an_answer() -> None:
     fake = Fake(a=[refused(404)])
-    asks = Step(slug="a", purpose="a", read=Call(("avn", "a"), json.loads, absent="go"), gate=Gate("r", says))
-    fake.perform(plan(asks))
+    fake.perform(plan(replace(step("a"), read=Call(("avn", "a"), json.loads, absent="go"))))
     assert fake.calls == ["a"]
 
 
@@ -226,15 +175,13 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_platform_asks() -> None:
 
 def test_a_rate_limit_is_not_waited_for_without_end() -> None:
     fake = Fake(a=[refused(429, "try again in 100s")])
-    with pytest.raises(AvnError):
-        fake.perform(plan(step("a")))
+    fake.fails(plan(step("a")), AvnError)
     assert fake.now <= RATE_LIMITED * 1.2
 
 
 def test_a_brief_look_is_asked_once() -> None:
     fake = Fake(ok=["go"], a=[answer(code=1), "go"])
-    with pytest.raises(AvnError):
-        fake.perform(plan(step("ok"), step("a", brief=True)))
+    fake.fails(plan(step("ok"), step("a", brief=True)), AvnError)
     assert fake.calls == ["ok", "a"]
     assert fake.deadlines == {"ok": 60.0, "a": BRIEFLY}
 
@@ -245,9 +192,8 @@ def test_what_an_answer_had_to_leave_out_is_a_warning() -> None:
         left_out = ("eu: state is missing",)
 
     fake = Fake(a=["go"])
-    read = Call(("avn", "a"), lambda _: Partial("go"))
-    fake.perform(plan(Step(slug="a", purpose="a", read=read, gate=Gate("r", says))))
-    done = next(event for event in fake.events if isinstance(event, events.StepDone))
+    fake.perform(plan(replace(step("a"), read=Call(("avn", "a"), lambda _: Partial("go")))))
+    [done] = fake.told(events.StepDone)
     assert done.finding.warnings == ("eu: state is missing",)
 
 
@@ -256,8 +202,7 @@ def test_an_unreadable_answer_counts_as_a_miss() -> None:
         raise AvnError("unreadable")
 
     fake = Fake(a=["x"])
-    with pytest.raises(AvnError, match="unreadable"):
-        fake.perform(plan(Step(slug="a", purpose="a", read=Call(("avn", "a"), refuse), gate=Gate("r", says))))
+    fake.fails(plan(replace(step("a"), read=Call(("avn", "a"), refuse))), AvnError, match="unreadable")
     assert len(fake.calls) == NEW_MISSES + 1
 
 
@@ -269,8 +214,7 @@ def test_a_data_plane_is_asked_again_only_if_that_may_help(passing: bool, asked:
         looks.append(1)
         raise Unreachable("missing", passing=passing)
 
-    with pytest.raises(Unreachable):
-        Fake().perform(plan(Step(slug="a", purpose="a", read=Probe(("ccr-avn",), read), gate=Gate("r", says))))
+    Fake().fails(plan(replace(step("a"), read=Probe(("ccr-avn",), read))), Unreachable)
     assert len(looks) == asked
 
 
@@ -278,66 +222,44 @@ def test_holes_are_filled_from_earlier_answers() -> None:
     source = step("a")
     hole = Later(variable="x", fill=lambda seen: f"<{seen.of(source)}>")
     fake = Fake(a=["go"], b=["wait", "go"], make=[None])
-    target = Step(
-        slug="b",
-        purpose="b",
-        read=call("b"),
-        gate=Gate("r", says_of_a_change),
-        change=change("make", hole),
-        poll=Poll(limit=1),
-    )
-    fake.perform(plan(source, target))
-    started = next(event for event in fake.events if isinstance(event, events.ChangeStarted))
-    assert started.argv == ("avn", "make", "<go>")
+    fake.perform(plan(source, step("b", change=change("make", hole), poll=Poll(limit=1))))
+    assert [event.argv for event in fake.told(events.ChangeStarted)] == [("avn", "make", "<go>")]
 
 
 def test_the_same_read_right_after_is_not_made_twice() -> None:
     fake = Fake(a=["go"])
-    same = Step(slug="b", purpose="b", read=call("a"), gate=Gate("r", says))
-    fake.perform(plan(step("a"), same))
+    fake.perform(plan(step("a"), replace(step("b"), read=call("a"))))
     assert fake.calls == ["a"]
 
 
 def test_a_failure_undoes_backwards_what_was_done() -> None:
     log: list[str] = []
     fake = Fake(x=["stop"])
-    with pytest.raises(Refused):
-        fake.perform(plan(probe("one", log), probe("stuck", log), probe("two", log), step("x")))
+    error = fake.fails(plan(probe("one", log), probe("stuck", log), probe("two", log), step("x")), Refused)
     assert log == ["one", "stuck", "two", "un-two", "un-stuck", "un-one"]
-    undone = [event for event in fake.events if isinstance(event, events.Undone)]
-    assert [bool(event.failed) for event in undone] == [False, True, False]
+    assert [bool(event.failed) for event in fake.told(events.Undone)] == [False, True, False]
+    assert error.notes == ("two: two is as it was", "stuck: NOT undone: stuck; none", "one: one is as it was")
     assert fake.last.changed is False
 
 
-def test_after_the_point_of_no_return_nothing_is_undone() -> None:
+FAILED: dict[str, Any] = {"x": ["wait"], "make-x": [answer(code=1)]}
+
+
+@pytest.mark.parametrize(
+    ("last", "script"), [((step("x"),), {"x": ["stop"]}), ((made("x"),), FAILED)], ids=["refused", "a failed change"]
+)
+def test_after_the_point_of_no_return_nothing_is_undone(last: tuple[Step[Any], ...], script: dict[str, Any]) -> None:
     log: list[str] = []
-    fake = Fake(x=["stop"])
-    with pytest.raises(Refused):
-        fake.perform(plan(probe("one", log), probe("two", log, final=True), step("x")))
-    assert "un-one" not in log
+    Fake(**script).fails(plan(probe("one", log), probe("two", log, final=True), *last), CcrError)
+    assert log == ["one", "two"]
 
 
-def test_a_change_that_fails_after_the_point_of_no_return_undoes_nothing() -> None:
+def test_a_step_that_breaks_or_a_final_change_that_did_not_act_leaves_a_way_back() -> None:
     log: list[str] = []
-    fake = Fake(**{"x": ["wait"], "make-x": [answer(code=1)]})
-    with pytest.raises(AvnError):
-        fake.perform(plan(probe("one", log), probe("two", log, final=True), made("x")))
-    assert "un-one" not in log
-
-
-def test_a_final_change_that_did_not_act_leaves_a_way_back() -> None:
-    log: list[str] = []
-    fake = Fake(**{"x": ["wait"], "make-x": [answer(code=1)]})
-    with pytest.raises(AvnError):
-        fake.perform(plan(probe("one", log), made("x", final=True)))
-    assert log[-1] == "un-one"
-
-
-def test_a_step_that_breaks_halfway_is_undone_too() -> None:
-    log: list[str] = []
-    with pytest.raises(Refused):
-        Fake().perform(plan(probe("one", log), probe("two", log, broken=True)))
+    Fake().fails(plan(probe("one", log), probe("two", log, broken=True)), Refused)
     assert log == ["one", "two", "un-two", "un-one"]
+    Fake(**FAILED).fails(plan(probe("three", log), made("x", final=True)), AvnError)
+    assert log[-1] == "un-three"
 
 
 def test_a_plan_validates_itself() -> None:
@@ -350,11 +272,9 @@ def test_a_plan_validates_itself() -> None:
 @pytest.mark.parametrize("broken", range(3))
 def test_nothing_runs_after_a_call_that_broke(broken: int) -> None:
     names = ["a", "b", "c"]
-    answers: dict[str, Any] = {name: ["go"] for name in names}
-    answers[names[broken]] = [answer(code=2)]
+    answers: dict[str, Any] = {**{name: ["go"] for name in names}, names[broken]: [answer(code=2)]}
     fake = Fake(**answers, **{"--version": [answer(stdout="aiven-client 4.18.0")]})
-    with pytest.raises(AvnError):
-        fake.perform(plan(*(step(name) for name in names)))
+    fake.fails(plan(*(step(name) for name in names)), AvnError)
     assert fake.calls == [*names[: broken + 1], "--version"]
 
 
@@ -362,21 +282,13 @@ def test_nothing_runs_after_a_call_that_broke(broken: int) -> None:
     ("limit", "waited"), [(2.0, "timed out after 2 s waiting until"), (0.0, "condition not met yet:")]
 )
 def test_a_time_out_says_what_was_waited_for_not_that_it_is_so(limit: float, waited: str) -> None:
-    fake = Fake(promote=["wait"])
     master = replace(step("promote", poll=Poll(limit=limit)), gate=Gate("the role of us is master", says))
-    with pytest.raises(TimedOut) as caught:
-        fake.perform(plan(master))
-    assert caught.value.what == f"promote: {waited} the role of us is master"
-    assert caught.value.detail == "last seen: wait"
-
-
-BUSY = answer(code=1, stderr="ERROR\tcommand failed: Error: later (status 503)")
-SLOWER = answer(code=1, stderr="ERROR\tcommand failed: Error: slow down (status 429)")
-NEVER = answer(code=1, stderr="ERROR\tcommand failed: Error: no (status 403)")
+    error = Fake(promote=["wait"]).fails(plan(master), TimedOut)
+    assert (error.what, error.detail) == (f"promote: {waited} the role of us is master", "last seen: wait")
 
 
 def test_a_change_that_may_be_repeated_is_sent_until_it_is_accepted() -> None:
-    fake = Fake(**{"end": ["wait"], "make-end": [BUSY, SLOWER, None]})
+    fake = Fake(**{"end": ["wait"], "make-end": [refused(503), refused(429), None]})
 
     def judge(_: Any, seen: Answers) -> Finding:
         return go("gone") if seen.result("end") == "answered" else todo("there")
@@ -385,16 +297,10 @@ def test_a_change_that_may_be_repeated_is_sent_until_it_is_accepted() -> None:
     assert (fake.calls.count("make-end"), fake.now < 120) == (3, True)
 
 
-def test_one_that_was_refused_for_good_is_sent_once_and_cleaned_up_once() -> None:
-    fake = Fake(**{"end": ["wait"], "make-end": [NEVER]})
-    with pytest.raises(AvnError):
-        fake.perform(plan(made("end", poll=Poll(limit=120.0), again=True, always=True)))
-    assert fake.calls.count("make-end") == 1
-
-
-def test_what_fails_until_its_limit_is_not_tried_for_as_long_again() -> None:
-    fake = Fake(**{"end": ["wait"], "make-end": [BUSY]})
-    with pytest.raises(AvnError):
-        fake.perform(plan(made("end", poll=Poll(limit=30.0), again=True, always=True)))
-    assert 3 < fake.calls.count("make-end") < 10
-    assert fake.now < 45
+def test_one_that_was_refused_for_good_is_sent_once_and_what_fails_until_its_limit_not_for_as_long_again() -> None:
+    cleaning = plan(made("end", poll=Poll(limit=30.0), again=True, always=True))
+    for status, least, most in ((403, 1, 1), (503, 4, 9)):
+        fake = Fake(**{"end": ["wait"], "make-end": [refused(status)]})
+        fake.fails(cleaning, AvnError)
+        assert least <= fake.calls.count("make-end") <= most
+        assert fake.now < 45
