@@ -11,7 +11,7 @@ import pytest
 from ccr_avn.valkey.info import fetch_link
 from tests.functional.compare_pair import Pair, Server
 from tests.support.operator import Operator
-from tests.support.pairs import accepts, client, is_promoted, paired
+from tests.support.pairs import accepts, client, is_promoted
 from tests.support.wait import until
 
 ALLOW = "--allow-rejected-commands"
@@ -26,12 +26,12 @@ def on_the_replica(pair: Operator) -> Iterator[Any]:
         admin.config_set("replica-read-only", "yes")
 
 
-def reject_one(pair: Operator) -> None:
+def reject_one(pair: Operator, key: str, count: int = 1) -> None:
     """A list here and a hash there: the next command of the stream fails on the replica, and is skipped."""
     with client(pair, "eu") as eu, on_the_replica(pair) as us:
-        us.rpush("cart", "x")
-        eu.hset("cart", "item", "1")
-        until(lambda: us.info("stats")["unexpected_error_replies"] > 0, "the replica to reject it")
+        us.rpush(key, "x")
+        eu.hset(key, "item", "1")
+        until(lambda: us.info("stats")["unexpected_error_replies"] == count, "the replica to reject it")
 
 
 def test_a_command_that_a_replica_does_not_know_is_dropped_and_named(tmp_path: Path) -> None:
@@ -49,19 +49,18 @@ def test_a_command_that_a_replica_does_not_know_is_dropped_and_named(tmp_path: P
     assert link.primary.rejected == 0
 
 
-def test_a_replica_that_rejected_commands_is_refused_until_all_values_are_found_equal(operator: Operator) -> None:
-    pair = paired(operator)
-    reject_one(pair)
+def test_a_replica_that_rejected_commands_is_refused_until_all_values_are_found_equal(pair: Operator) -> None:
+    reject_one(pair, "cart")
     before = pair.sandbox.changes()
-    for words, code in (
-        (("verify", "--level", "link"), 6),
-        (("verify", "--level", "marker"), 6),
-        (("verify", "--level", "keys"), 6),
-        (("verify", "--level", "values", "--match", "none"), 6),
-        (("switchover", "--check"), 4),
-        (("switchover", "--yes"), 4),
+    for line, code in (
+        ("verify eu us --level link", 6),
+        ("verify eu us --level marker", 6),
+        ("verify eu us --level keys", 6),
+        ("verify eu us --level values --match none", 6),
+        ("switchover eu us --check", 4),
+        ("switchover eu us --yes", 4),
     ):
-        done = pair.ccr(words[0], "eu", "us", *words[1:])
+        done = pair.ccr(*line.split())
         assert (done.code, "us rejected 1 command of its primary" in done.err) == (code, True), done.err
         assert "WRONGTYPE (1)" in done.err
         assert "verify eu us --level values" in done.err
@@ -78,21 +77,13 @@ def test_a_replica_that_rejected_commands_is_refused_until_all_values_are_found_
     go = pair.ccr("switchover", "eu", "us", "--check")
     assert (go.code, "has found it equal" in go.err) == (0, True), go.err
     assert pair.ccr("verify", "eu", "us", "--level", "link").code == 0
-    _reject_again(pair)
+    reject_one(pair, "basket", 2)
     assert pair.ccr("switchover", "eu", "us", "--check").code == 4, "one more was rejected since"
     assert pair.ccr("verify", "eu", "us", "--level", "link", ALLOW).code == 0
     assert pair.ccr("evacuate", "google-europe-west1", "--check").code == 4
 
 
-def _reject_again(pair: Operator) -> None:
-    with client(pair, "eu") as eu, on_the_replica(pair) as us:
-        us.rpush("basket", "x")
-        eu.hset("basket", "item", "1")
-        until(lambda: us.info("stats")["unexpected_error_replies"] > 1, "the replica to reject it")
-
-
-def test_a_replica_that_lacks_keys_at_equal_offsets_is_refused_at_the_seal(operator: Operator) -> None:
-    pair = paired(operator)
+def test_a_replica_that_lacks_keys_at_equal_offsets_is_refused_at_the_seal(pair: Operator) -> None:
     with client(pair, "eu") as eu, on_the_replica(pair) as us:
         eu.mset({f"k{number}": "v" for number in range(30)})
         until(lambda: us.dbsize() == 30, "the keys to arrive")
@@ -108,9 +99,8 @@ def test_a_replica_that_lacks_keys_at_equal_offsets_is_refused_at_the_seal(opera
 
 
 @pytest.mark.parametrize("keys", [("k",), ()])
-def test_expired_keys_are_no_difference(operator: Operator, keys: tuple[str, ...]) -> None:
+def test_expired_keys_are_no_difference(pair: Operator, keys: tuple[str, ...]) -> None:
     """While writes are paused nothing is removed, on either side."""
-    pair = paired(operator)
     with client(pair, "eu") as eu:
         for key in keys:
             eu.set(key, "v")

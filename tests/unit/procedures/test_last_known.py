@@ -16,18 +16,10 @@ from ccr_avn.procedures.last_known import judge_loss, out_of_reach
 from ccr_avn.procedures.seen import LastKnown, Seen
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.valkey.diagnose import Unresolved
-from tests.support.factories import journals, side
+from tests.support import factories
+from tests.support.factories import journals, row, side
 
-ROW = {
-    "service_integration_id": "5f0c",
-    "integration_type": "read_replica",
-    "enabled": True,
-    "active": True,
-    "source_service": "eu",
-    "dest_service": "us",
-}
-
-
+ROW = row("eu", "us", service_integration_id="5f0c")
 FOLLOWING = PairState(state="following")
 
 
@@ -37,8 +29,7 @@ def asked(*recorded: Recorded, **more: Any) -> Failover:
 
 
 def service(name: str = "us", *rows: dict[str, Any], **more: Any) -> models.Service:
-    told = {"service_name": name, "service_type": "valkey", "state": "RUNNING", "service_integrations": rows, **more}
-    return models.service(json.dumps(told))
+    return models.service(json.dumps(factories.service(name, *rows, **more)))
 
 
 NEVER: dict[str, Any] = {"role": "slave", "offset": 1, "link_status": "down", "last_io_seconds": None, "keys": 0}
@@ -127,8 +118,7 @@ def test_a_name_that_is_not_known_here_is_not_asked_for_again_where_the_service_
 
 
 def finding_of(slug: str, want: Failover, *found: models.Service, answer: Any = ()) -> Finding:
-    plan = want.plan()
-    steps = {step.slug: step for step in plan.all_steps}
+    steps = {step.slug: step for step in want.plan().all_steps}
     seen = Seen()
     seen.remember(steps["replica"], found)
     return steps[slug].gate.judge(answer, seen)
@@ -151,11 +141,9 @@ def test_what_is_there_of_the_primary_is_said_as_it_is(answer: tuple[models.Serv
 
 
 def test_without_a_look_the_integration_that_is_listed_is_to_be_deleted() -> None:
-    listed = (service("us", ROW).integrations, ())
-    verdicts = [
-        finding_of("promote", asked(no_verify=True), service("us", ROW), answer=rows).verdict for rows in listed
-    ]
-    assert verdicts == ["todo", "go"]
+    for rows, verdict in ((service("us", ROW).integrations, "todo"), ((), "go")):
+        found = finding_of("promote", asked(no_verify=True), service("us", ROW), answer=rows)
+        assert found.verdict == verdict
 
 
 @pytest.mark.parametrize(("allowed", "verdict"), [(True, "go"), (False, "stop")])
@@ -190,13 +178,11 @@ def test_a_master_whose_integration_is_listed_is_believed_by_a_record_only() -> 
     sent = Recorded(new="us", origin=Origin(name="eu", new_created=born, replication_id="b" * 40), proven=True)
     known = asked(sent)
     assert finding_of("last-known", known, listed, answer=master(sent)).verdict == "go"
-    seen = Seen()
-    plan = known.plan()
-    seen.remember(next(one for one in plan.checks if one.slug == "replica"), (listed,))
-    seen.remember(next(one for one in plan.checks if one.slug == "last-known"), master(sent))
-    carries = next(one for one in plan.steps if one.slug == "history")
-    writes = next(one for one in plan.steps if one.slug == "accepts-writes")
-    for step in (carries, writes):
+    seen, steps = Seen(), {one.slug: one for one in known.plan().all_steps}
+    seen.remember(steps["replica"], (listed,))
+    seen.remember(steps["last-known"], master(sent))
+    writes = steps["accepts-writes"]
+    for step in (steps["history"], writes):
         assert step.gate.judge(side("master", replid2="b" * 40), seen).verdict == "go"
         other = step.gate.judge(side("master", replid2="c" * 40), seen)
         assert (other.verdict, "nothing shows that the server" in other.reason) == ("stop", True)

@@ -12,17 +12,10 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import AvnError, Refused
 from ccr_avn.monitoring import ask
 from ccr_avn.procedures import lookup
+from tests.support.factories import row, service
 
-ROW = {
-    "service_integration_id": "5f0c",
-    "integration_type": "read_replica",
-    "enabled": True,
-    "active": True,
-    "source_service": "eu",
-    "dest_service": "us",
-}
-US = {"service_name": "us", "service_type": "valkey", "state": "RUNNING", "service_integrations": [ROW]}
-EU = {**US, "service_name": "eu", "tags": "odd"}
+SHARED = row("eu", "us")
+US, EU = service("us", SHARED), service("eu", SHARED, tags="odd")
 CRASH = "Traceback\nValueError: time data '2026-08-31T00:00:00.5Z' does not match format\n"
 
 
@@ -74,9 +67,8 @@ def test_what_is_no_cloud_is_refused_with_what_may_be_meant(fp: FakeProcess, avn
     with pytest.raises(Refused, match="azure-"):
         lookup.must_be_clouds(world, Project("p"), ("azure-*",), str)
     answers(fp, avn, "list", "typo", returncode=1, stderr=CRASH)
-    answers(
-        fp, avn, "get", "typo", returncode=1, stderr="ERROR\tcommand failed: Error: Service does not exist (status 404)"
-    )
+    gone = "ERROR\tcommand failed: Error: Service does not exist (status 404)"
+    answers(fp, avn, "get", "typo", returncode=1, stderr=gone)
     with pytest.raises(Refused, match="typo does not exist"):
         lookup.look_up(avn, Project(), ("typo",), 5)
 

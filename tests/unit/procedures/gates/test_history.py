@@ -113,43 +113,36 @@ def test_an_old_primary_that_can_not_be_asked_is_no_zero() -> None:
     assert finding.facts["lapsed"]
 
 
-OPEN, SHUT, UNKNOWN = (
-    Admission(state="open", why="open"),
-    Admission(state="closed", why="shut"),
-    Admission(state="unknown", why="unknown"),
-)
+OPEN, SHUT, UNKNOWN = (Admission(state=state, why=state) for state in ("open", "closed", "unknown"))
+NO_CLIENT = RemainingClients(cut=False)
 
 
 @pytest.mark.parametrize(
-    ("found", "verdict"),
+    ("admission", "left", "more", "verdict"),
     [
-        (Closing(admission=OPEN, left=RemainingClients(cut=False)), "wait"),
-        (Closing(admission=SHUT, left=RemainingClients(cut=False, clients=("app at 1 (user default)",))), "wait"),
-        (Closing(admission=SHUT, left=RemainingClients(cut=False), quiet=QUIET_LOOKS - 1), "wait"),
-        (Closing(admission=SHUT, left=RemainingClients(cut=False), quiet=QUIET_LOOKS), "go"),
-        (Closing(admission=SHUT, left=RemainingClients(cut=True)), "go"),
-        (Closing(admission=SHUT, left=None, trouble="it does not answer"), "wait"),
-        (Closing(admission=SHUT, left=None), "go"),
-        (Closing(admission=UNKNOWN, left=RemainingClients(cut=True)), "wait"),
-        (Closing(admission=UNKNOWN, left=None), "wait"),
+        (OPEN, NO_CLIENT, {}, "wait"),
+        (SHUT, RemainingClients(cut=False, clients=("app at 1 (user default)",)), {}, "wait"),
+        (SHUT, NO_CLIENT, {"quiet": QUIET_LOOKS - 1}, "wait"),
+        (SHUT, NO_CLIENT, {"quiet": QUIET_LOOKS}, "go"),
+        (SHUT, RemainingClients(cut=True), {}, "go"),
+        (SHUT, None, {"trouble": "it does not answer"}, "wait"),
+        (SHUT, None, {}, "go"),
+        (UNKNOWN, RemainingClients(cut=True), {}, "wait"),
+        (UNKNOWN, None, {}, "wait"),
     ],
 )
-def test_closed_means_that_nobody_is_left_and_nobody_comes(found: Closing, verdict: str) -> None:
-    assert judge_closed(found, "eu", "`power-off`").verdict == verdict
+def test_closed_means_that_nobody_is_left_and_nobody_comes(
+    admission: Admission, left: RemainingClients | None, more: dict[str, Any], verdict: str
+) -> None:
+    found = judge_closed(Closing(admission=admission, left=left, **more), "eu", "`power-off`")
+    assert found.verdict == verdict
+    unseen = verdict == "go" and left is None
+    assert [("can't be seen from here" in one) for one in found.warnings] == [True] * unseen
 
 
-def test_what_was_not_seen_is_said() -> None:
-    assert (
-        "can't be seen from here" in judge_closed(Closing(admission=SHUT, left=None), "eu", "`power-off`").warnings[0]
-    )
-
-
-def test_a_filter_is_printed_as_avn_reads_it() -> None:
-    """Python, not JSON; objects with descriptions are the same filter; what is too long for a command is cut to fit."""
+def test_a_filter_that_is_too_long_for_a_command_is_cut_to_fit() -> None:
+    """Objects with descriptions are the same filter without them."""
     objects = [{"network": "10.0.0.0/8", "description": None}, {"network": "192.0.2.7/32", "description": "it's me"}]
-    [command] = filter_commands(Setting(), "eu", objects)
-    assert "null" not in command
-    assert '{"network": "10.0.0.0/8", "description": None}' in command
     assert networks(objects) == ["10.0.0.0/8", "192.0.2.7/32"]
     many = [{"network": f"10.{n // 256}.{n % 256}.0/24", "description": "d" * 200} for n in range(2000)]
     [command] = filter_commands(Setting(), "eu", many)
