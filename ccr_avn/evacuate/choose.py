@@ -11,7 +11,7 @@ from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
 from ccr_avn.monitoring.collect import Look, Looks, closed
 from ccr_avn.monitoring.pairs import Pair
-from ccr_avn.procedures.gates.links import Rejections
+from ccr_avn.procedures.gates.links import Rejections, too_far_behind
 from ccr_avn.procedures.gates.services import rebalancing
 from ccr_avn.procedures.gates.settings import DEFAULTS, networks
 from ccr_avn.procedures.gates.succession import both_promoted
@@ -297,8 +297,8 @@ def _unhealthy(pair: Pair, primary: Look, replica: Look, behind: int | None, wan
         words = {**NOT_LINKED, "down": "link down", "syncing": "still copying"}
         hint = f"ccr-avn verify {name} {follower} --level link --link-timeout 300"
         return words.get(link, f"link {link}"), hint
-    if behind is not None and behind > want.max_lag_bytes:
-        return f"{behind} bytes behind, more than {want.max_lag_bytes}", f"allow more: --max-lag-bytes {behind}"
+    if too_far := too_far_behind(behind, want.max_lag_bytes):
+        return too_far, f"allow more: --max-lag-bytes {behind}"
     return _rejected(pair, replica.side, want) if replica.side else None
 
 

@@ -4,10 +4,11 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from threading import Event, Semaphore, Thread
+from threading import Event, Semaphore
 from typing import Literal
 
-from ccr_avn.errors import NotBegun
+from ccr_avn.background import in_background
+from ccr_avn.errors import NotBegun, Refused
 from ccr_avn.evacuate.stop import Stop
 
 TICK = 0.1
@@ -119,7 +120,7 @@ class Schedule:
         self.under_way.add(name)
         self.unmoved.add(turn)
         try:
-            Thread(target=run, name=name, daemon=True).start()
-        except RuntimeError as error:  # a limit of processes: those under way come to their end
-            self.full = str(error)
+            in_background(run, name)
+        except Refused as error:  # a limit of processes: those under way come to their end
+            self.full = error.detail
             ends()

@@ -30,10 +30,6 @@ class ServiceList:
     _listing: threading.Lock = field(default_factory=threading.Lock, init=False)
     _last: tuple[float, Rows] = field(default=(-math.inf, None), init=False)  # when it began, what it said
 
-    def remember(self, answer: Answer, began: float) -> None:
-        """A list that was asked for elsewhere, not before ``began`` on the clock."""
-        self._last = (began, _rows(answer))
-
     def answer(self, call: Call[Any], *, since: float) -> Answer | None:
         """What this read would print; None: it must be asked itself. ``since``: of what moment, at the earliest."""
         if call.from_list is None or not (self.several() or self._last[0] >= since):

@@ -1,6 +1,5 @@
 """Ctrl-C for many runs at once: the first starts no more pairs, the next stops each as a single run."""
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
@@ -8,7 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ccr_avn import clock
-from ccr_avn.errors import Interrupted
+from ccr_avn.background import in_background
+from ccr_avn.errors import Interrupted, Refused
 
 T = TypeVar("T")
 
@@ -101,8 +101,8 @@ class RunSignals:
                 future.set_exception(error)
 
         try:
-            threading.Thread(target=run, daemon=True).start()
-        except RuntimeError:  # a limit of processes: it can't be interrupted then, and a promotion under way goes on
+            in_background(run, "avn")
+        except Refused:  # a limit of processes: it can't be interrupted then, and a promotion under way goes on
             run()
         while wait([future], LOOK).not_done:
             self.check()

@@ -9,7 +9,7 @@ from ccr_avn.errors import AvnError
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
 from ccr_avn.plan.model import Gate, Plan, Step, go
-from ccr_avn.process import Ahead, Answer, find_avn
+from ccr_avn.process import Ahead, find_avn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +24,11 @@ def begin(
     call_timeout: float,
     names: tuple[str, ...] = (),
     note: "Note" = lambda _: None,
-    heard: "Callable[[Answer], None]" = lambda _: None,
 ) -> "Callable[[], tuple[Service, ...]]":
     """Start one `avn service list`. The function given back waits for its answer; misses are forgiven as in a run.
 
     Where the list can't be had, those of ``names`` are asked for by name, and what they replicate or feed.
-    ``heard``: is given avn's answer. ``call_timeout``: seconds. What is given back raises AvnError when avn failed,
-    Refused when it is too old.
+    ``call_timeout``: seconds. What is given back raises AvnError when avn failed, Refused when it is too old.
 
     Raises:
         UsageError: there is no avn.
@@ -41,13 +39,7 @@ def begin(
     gate: Gate[tuple[Service, ...]] = Gate("they are listed", lambda found, _: go(f"{len(found)} services"))
     step = Step(slug="services", purpose="list them", read=call, gate=gate, brief=bool(names))
 
-    def run_avn(argv: tuple[str, ...], *, deadline: float) -> Answer:
-        answer = ahead.run(argv, deadline=deadline)
-        if argv == listing:
-            heard(answer)
-        return answer
-
-    world = world_of(path, call_timeout=call_timeout, run=run_avn)
+    world = world_of(path, call_timeout=call_timeout, run=ahead.run)
     run = Run(Plan("status", (step,), ()), world, events.long_waits(note))
 
     def answer() -> "tuple[Service, ...]":

@@ -154,6 +154,13 @@ class Rejections:
         )
 
 
+def too_far_behind(lag_bytes: int | None, at_most: int | None) -> str:
+    """Why a replica that is so far behind is refused (--max-lag-bytes); empty: it is not. None: not known, and any."""
+    if lag_bytes is None or at_most is None or lag_bytes <= at_most:
+        return ""
+    return f"{lag_bytes} bytes behind, more than {at_most}"
+
+
 def replicates(
     primary: str, replica: str, rejections: Rejections, max_lag: int | None, refused: type[CcrError]
 ) -> Gate[Link]:
@@ -163,8 +170,8 @@ def replicates(
     def judge(link: Link, _: Seen) -> Finding:
         first[:] = first or [link.primary]
         found = _starting_over(judge_link(link), link, first[0])
-        if found.verdict == "go" and max_lag is not None and link.lag_bytes > max_lag:
-            return wait(f"{link.lag_bytes} bytes behind, more than {max_lag}", **found.facts)
+        if found.verdict == "go" and (why := too_far_behind(link.lag_bytes, max_lag)):
+            return wait(why, **found.facts)
         if found.verdict != "go":
             return found
         applied = rejections.judge(link.replica, primary, replica)

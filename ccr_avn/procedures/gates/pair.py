@@ -11,7 +11,7 @@ from ccr_avn.aiven.lineage import Recorded, created, promoted_from, tags
 from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.plan.model import Finding, go, stop, wait
 from ccr_avn.procedures.drill.ours import temporary
-from ccr_avn.procedures.gates.links import judge_link
+from ccr_avn.procedures.gates.links import judge_link, too_far_behind
 from ccr_avn.procedures.gates.pair_state import PairState, feeding
 from ccr_avn.procedures.gates.services import judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
@@ -189,9 +189,9 @@ def _judge_healthy(at: Setting, primary: str, replica: str, health: Health, limi
     if linked.verdict != "go":
         hint = f"wait for it: ccr-avn verify {primary} {replica} --level link --link-timeout 300"
         findings.append(stop(linked.reason, detail=linked.detail, hint=linked.hint or hint))
-    elif link.lag_bytes > limits.max_lag:
+    elif why := too_far_behind(link.lag_bytes, limits.max_lag):
         hint = f"wait until it has caught up, or allow more: --max-lag-bytes {link.lag_bytes}"
-        findings.append(stop(f"{replica} is {link.lag_bytes} bytes behind, more than {limits.max_lag}", hint=hint))
+        findings.append(stop(f"{replica} is {why}", hint=hint))
     if health.primary.paused_seconds and not at.journals.may_have_paused(primary, replica):
         findings.append(_is_paused(primary, health.primary.paused_seconds))
     fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=limits.allow_smaller)

@@ -109,8 +109,10 @@ def test_one_alone_asks_for_its_own_service_and_not_for_all() -> None:
     stage = Stage()
     services = stage.services(several=lambda: False)
     assert stage.pair(services).known(GET) is None
-    services.remember(stage.listing(), began=stage.now)  # the one that chose the pairs
+    services.several = lambda: True
     assert stage.pair(services).known(GET)
+    services.several = lambda: False
+    assert stage.pair(services).known(GET)  # what is known already is not asked for
     assert stage.lists == 1
 
 
