@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ccr_avn.errors import UsageError
 from ccr_avn.files import target_of
@@ -16,17 +16,21 @@ from ccr_avn.files import target_of
 Rule = Callable[[str, Any], None]
 """Given the name of the option or argument and its value; raises :class:`UsageError`."""
 
+Completes = Callable[[str], list[str]] | Literal["recent services"] | None
+"""How the shell completes what was begun."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opt:
-    """An option, named after its field; or an argument. ``rule``: what a value must be; ``completes``: names of services."""
+    """An option, named after its field; or an argument. ``rule``: what a value must be."""
 
     help: str
     metavar: str | None = None
     names: tuple[str, ...] = ()  # where the name is not that of the field
     rule: Rule | None = None
     argument: bool = False
-    completes: bool = False
+    completes: Completes = None
+    envvar: str | None = None
 
 
 def spelled(pattern: str, what: str, detail: str, hint: str) -> Rule:
@@ -121,14 +125,14 @@ def flag(name: str, text: str) -> Opt:
     return Opt(help=text, names=(name,))
 
 
-def choice(text: str) -> Opt:
+def choice(text: str, *names: str) -> Opt:
     """One of the words of a ``Literal``."""
-    return Opt(help=text)
+    return Opt(help=text, names=names)
 
 
-def word(metavar: str, text: str, rule: Rule | None = None) -> Opt:
+def word(metavar: str, text: str, rule: Rule | None = None, *names: str) -> Opt:
     """A word, or several where the field is a list."""
-    return Opt(help=text, metavar=metavar, rule=rule)
+    return Opt(help=text, metavar=metavar, rule=rule, names=names)
 
 
 def seconds(text: str, rule: Rule = not_negative) -> Opt:
@@ -151,9 +155,13 @@ def count(text: str) -> Opt:
     return Opt(help=text, metavar="N", rule=at_least_one)
 
 
+def argument(metavar: str, text: str = "", rule: Rule | None = None, completes: Completes = None) -> Opt:
+    return Opt(help=text, metavar=metavar, argument=True, rule=rule, completes=completes)
+
+
 def service(metavar: str, text: str) -> Opt:
     """The argument that names a service."""
-    return Opt(help=text, metavar=metavar, argument=True, completes=True, rule=a_name)
+    return argument(metavar, text, a_name, "recent services")
 
 
 Primary = Annotated[str, service("PRIMARY", "The primary: the service that is written to.")]
@@ -171,3 +179,32 @@ PromoteTimeout = Annotated[float, seconds("Time limit for the promotion; writes 
 DoubtTimeout = Annotated[float, seconds("How long to wait for an unanswered deletion to take effect.")]
 DrillService = Annotated[str | None, word("NAME", "Promote REPLICA though it is a drill's: its name again.", a_name)]
 Service = Annotated[str, service("SERVICE", "The service to ask.")]
+ProjectName = Annotated[
+    str | None,
+    Opt(
+        help="Aiven project; else avn's default.",
+        metavar="P",
+        rule=a_project,
+        envvar="AIVEN_PROJECT",
+        names=("--project",),
+    ),
+]
+Avn = Annotated[str | None, word("PATH", "The avn to use; else CCR_AVN_BIN, the one beside ccr-avn, PATH.")]
+NoPreload = Annotated[bool, flag("--no-preload", "Start avn anew for each command; also CCR_AVN_NO_PRELOAD=1.")]
+CaFile = Annotated[
+    Path | None,
+    word(
+        "F",
+        "Trust this CA too: `avn project ca-get --target-filepath F`.",
+        a_file("the project's CA certificate", "avn project ca-get --target-filepath"),
+    ),
+]
+RouteName = Literal["dynamic", "public", "privatelink"]
+"""As avn's `connection-info` has them."""
+Route = Annotated[RouteName | None, choice("Network route to services; else dynamic, or public if only that connects.")]
+Check = Annotated[bool, flag("--check", "Run the pre-checks only; exit 0 if they pass, 4 if not.")]
+Json = Annotated[bool, flag("--json", "Print one JSON object, for errors too.")]
+DryRun = Annotated[bool, flag("--dry-run", "Print the commands, ready to paste; ask and change nothing.")]
+Yes = Annotated[bool, flag("--yes", "Skip confirmation (required when not interactive).")]
+PollInterval = Annotated[float, seconds("Maximum polling interval; starts at 0.5 s.", above_zero)]
+CallTimeout = Annotated[float, seconds("Time limit for one avn command.", above_zero)]

@@ -10,6 +10,7 @@ import typer
 from typer.main import get_group
 
 from ccr_avn import __version__
+from ccr_avn.cli.commands import command, group
 from ccr_avn.cli.help import HelpCommand, HelpGroup
 from ccr_avn.output import console
 
@@ -89,11 +90,12 @@ def main(
 
 
 def load(name: str) -> Any:
-    """The command, or group, of that name. Its module may have a class of its own for it: ``COMMAND``."""
+    """The command, or group, of that name. Its module may have ``COMMAND``, a class of its own for it, and ``DEFAULTS`` of options."""
     module = import_module(f"{__name__}.{name}")
-    one = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    app = group()
     if hasattr(module, "app"):
-        one.add_typer(module.app, name=name, cls=HelpGroup)
+        app.add_typer(module.app, name=name)
     else:
-        one.command(name, cls=getattr(module, "COMMAND", HelpCommand))(getattr(module, name))
-    return get_group(one).commands[name]
+        settings = {"cls": getattr(module, "COMMAND", HelpCommand), "defaults": getattr(module, "DEFAULTS", None)}
+        command(app, name, **settings)(getattr(module, name))
+    return get_group(app).commands[name]

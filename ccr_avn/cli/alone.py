@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from ccr_avn import options
 from ccr_avn.aiven.program import known, world_of
-from ccr_avn.cli import options
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, PollInterval, ProjectName, Route
+from ccr_avn.cli.options import setting_of
 from ccr_avn.errors import Refused
+from ccr_avn.options import Avn, CaFile, CallTimeout, Json, PollInterval, ProjectName, Route
 from ccr_avn.output import console
 from ccr_avn.output.progress import PlainProgress
 from ccr_avn.plan import events
@@ -31,9 +32,7 @@ T = TypeVar("T")
 
 ServiceName = Annotated[str, options.service("SERVICE", "The service to ask.")]
 Timeout = Annotated[float, options.seconds("How long to keep checking; 0: check once.")]
-Print = Annotated[
-    str | None, typer.Option("--print", metavar="FACT", help="Print only the value of this fact, for scripts.")
-]
+Print = Annotated[str | None, options.word("FACT", "Print only the value of this fact, for scripts.", None, "--print")]
 
 
 class Single:
@@ -50,7 +49,7 @@ class Single:
 
     @property
     def setting(self) -> "Setting":
-        return options.setting(self.project, self.ca_file, self.route, avn=self.avn)
+        return setting_of(self.project, self.ca_file, self.route, avn=self.avn)
 
     def services(self, *names: str) -> "tuple[Service, ...]":
         """Ask avn for these.
@@ -139,7 +138,7 @@ class Alone(Single):
 
     @property
     def setting(self) -> "Setting":
-        return options.setting(self.project, self.ca_file, self.route, avn=self.avn, poll_interval=self.poll_interval)
+        return setting_of(self.project, self.ca_file, self.route, avn=self.avn, poll_interval=self.poll_interval)
 
     def judge(self, *steps: "Step[Any]", fact: str | None = None, seen: "Seen | None" = None) -> None:
         """Run these steps and tell what the last one found. ``fact``: printed alone, where none was asked for.

@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
+from ccr_avn import options
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.doctor import Check, examine, failed
-from ccr_avn.cli.options import Avn, CallTimeout, Json, NoPreload, ProjectName
 from ccr_avn.history import drills
+from ccr_avn.options import Avn, CallTimeout, Json, NoPreload, ProjectName
 from ccr_avn.output import console
 from ccr_avn.process import find_avn, preload_avn
 
 
 def doctor(
     project: ProjectName = None,
-    service_type: Annotated[str, typer.Option(metavar="valkey|redis", help="Type of service to check for.")] = "valkey",
+    service_type: Annotated[str, options.word("valkey|redis", "Type of service to check for.")] = "valkey",
     call_timeout: CallTimeout = 60,
     json: Json = False,
     avn: Avn = None,

@@ -1,29 +1,29 @@
 """`ccr-avn drill`."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Annotated
 
 import typer
 
+from ccr_avn import options
 from ccr_avn.aiven.program import identify, world_of
-from ccr_avn.cli import options
 from ccr_avn.cli.conduct import How, conduct
-from ccr_avn.cli.options import Check, DryRun, Json, PollInterval, ProjectName, flattened
+from ccr_avn.cli.options import Asking, refuse_unused
 from ccr_avn.cli.promotion_options import Yes
 from ccr_avn.cli.questions import must_be_able_to_ask
 from ccr_avn.cli.verify import must_fit
 from ccr_avn.errors import UsageError
+from ccr_avn.options import Check, DryRun, Json, PollInterval, ProjectName
 from ccr_avn.output import console
 from ccr_avn.plan.preview import changes
 from ccr_avn.procedures.drill.clean import Clean, find
 from ccr_avn.procedures.drill.drill import Drill
 from ccr_avn.procedures.verb import options_of
 
+DEFAULTS = {"primary": None, "replica_cloud": None}  # --clean needs neither
 USAGE = "ccr-avn drill PRIMARY --replica-cloud CLOUD, or ccr-avn drill --clean"
 
 
-@partial(flattened, primary=None, replica_cloud=None)  # --clean needs neither
 def drill(
     *,
     context: typer.Context,
@@ -33,14 +33,12 @@ def drill(
     yes: Yes = False,
     json: Json = False,
     clean: Annotated[
-        bool, typer.Option("--clean", help="Find what interrupted drills left behind; ask, then terminate.")
+        bool, options.flag("--clean", "Find what interrupted drills left behind; ask, then terminate.")
     ] = False,
-    only: Annotated[
-        str | None, typer.Option(metavar="NAME", callback=options.a_name, help="With --clean: only this one.")
-    ] = None,
+    only: Annotated[str | None, options.word("NAME", "With --clean: only this one.", options.a_name)] = None,
     project: ProjectName = None,
     poll_interval: PollInterval = 5,
-    asking: options.Asking,
+    asking: Asking,
 ) -> None:
     """Create a temporary replica of PRIMARY, compare it, promote it, test every assumption on it, and terminate it.
 
@@ -61,7 +59,7 @@ def drill(
                 detail="what it would terminate is only known after a look",
                 hint="ccr-avn drill --clean --check",
             )
-        options.refuse_unused(context, "--clean", "a drill", *options_of(Drill))
+        refuse_unused(context, "--clean", "a drill", *options_of(Drill))
     elif only:
         raise UsageError("--only is for --clean", detail="it names a service that is left over", hint=USAGE)
     elif missing := "PRIMARY" if not verb.primary else "" if verb.replica_cloud else "--replica-cloud":

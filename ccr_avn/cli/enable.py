@@ -5,13 +5,12 @@ from dataclasses import replace
 import typer
 
 from ccr_avn.aiven.program import identify
-from ccr_avn.cli import options
 from ccr_avn.cli.conduct import How, conduct
-from ccr_avn.cli.options import Check, DryRun, Json, PollInterval, ProjectName, flattened
+from ccr_avn.cli.options import Asking, refuse_unused
+from ccr_avn.options import Check, DryRun, Json, PollInterval, ProjectName
 from ccr_avn.procedures.enable import Enable, ReplicaFlag
 
 
-@flattened
 def enable(
     *,
     context: typer.Context,
@@ -21,7 +20,7 @@ def enable(
     verb: Enable,
     project: ProjectName = None,
     poll_interval: PollInterval = 5,
-    asking: options.Asking,
+    asking: Asking,
 ) -> None:
     """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives.
 
@@ -31,7 +30,7 @@ def enable(
       ccr-avn enable eu us --replica-cloud aws-us-east-1 --dry-run
     """
     if not verb.verify:
-        options.refuse_unused(context, "--no-verify", "--verify", "samples", "link_timeout")
+        refuse_unused(context, "--no-verify", "--verify", "samples", "link_timeout")
     asking.preload()
     program = identify(asking.avn, with_help=True)
     has: ReplicaFlag = "service-integration" if program.offers_service_integration else "read-replica-for"

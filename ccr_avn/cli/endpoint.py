@@ -3,28 +3,26 @@
 import json
 from typing import Annotated, Literal
 
-import typer
-
+from ccr_avn import options
 from ccr_avn.aiven.models import User
-from ccr_avn.cli import options
 from ccr_avn.cli.alone import ServiceName
-from ccr_avn.cli.options import Avn, CallTimeout, ProjectName, Route, flattened
+from ccr_avn.cli.options import setting_of
 from ccr_avn.connection import Connection
 from ccr_avn.errors import Refused
+from ccr_avn.options import Avn, CallTimeout, ProjectName, Route
 from ccr_avn.output import console
 from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.setting import endpoint as reach
 
 
-@flattened
 def endpoint(
     service: ServiceName,
     project: ProjectName = None,
     form: Annotated[
         Literal["table", "uri", "env", "json", "k8s-secret"],
-        typer.Option("--format", help="env: for a dotenv file or a shell to source; k8s-secret: a manifest."),
+        options.choice("env: for a dotenv file or a shell to source; k8s-secret: a manifest.", "--format"),
     ] = "table",
-    username: Annotated[str, typer.Option(metavar="U", help="User to connect as.")] = "default",
+    username: Annotated[str, options.word("U", "User to connect as.")] = "default",
     call_timeout: CallTimeout = 60,
     route: Route = None,
     avn: Avn = None,
@@ -35,7 +33,7 @@ def endpoint(
       ccr-avn endpoint us
       ccr-avn endpoint us --format env > app.env
     """
-    setting = options.setting(project, route=route or "dynamic")
+    setting = setting_of(project, route=route or "dynamic")
     [found] = look_up(avn, setting.project, (service,), call_timeout, console.note)
     connection = Connection(service=service, uri=reach(found, setting).uri)
     if username != "default":

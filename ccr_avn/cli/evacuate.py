@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccr_avn.cli import options
-from ccr_avn.cli.options import DryRun, Json, PollInterval, ProjectName, flattened
+from ccr_avn.cli.options import Asking, given, refuse_unused
 from ccr_avn.cli.promotion_options import Hooking, HookTimeout, Yes
 from ccr_avn.cli.questions import must_be_able_to_ask
 from ccr_avn.errors import UsageError
@@ -16,7 +15,11 @@ from ccr_avn.monitoring.ask import begin
 from ccr_avn.options import (
     AllowRejected,
     DoubtTimeout,
+    DryRun,
+    Json,
     Opt,
+    PollInterval,
+    ProjectName,
     PromoteTimeout,
     a_directory,
     a_name,
@@ -130,14 +133,13 @@ class EvacuationOptions:
         )
 
 
-@flattened
 def evacuate(
     *,
     context: typer.Context,
     wanted: EvacuationOptions,
     hooking: Hooking,
     project: ProjectName = None,
-    asking: options.Asking,
+    asking: Asking,
 ) -> None:
     """Move every pair whose primary is in CLOUD, each by the plan of `switchover` or `failover`; one question, one report.
 
@@ -147,7 +149,7 @@ def evacuate(
       ccr-avn evacuate google-europe-west1 --auto --allow-data-loss
     """
     if wanted.forced:
-        options.refuse_unused(context, "--forced", "switchovers (--planned, --auto)", "old_primary", "max_lag_bytes")
+        refuse_unused(context, "--forced", "switchovers (--planned, --auto)", "old_primary", "max_lag_bytes")
     hooks = hooking.hooks(wanted.hook_timeout)
     if not (wanted.check or wanted.dry_run):
         must_be_able_to_ask(yes=wanted.yes)
@@ -156,7 +158,7 @@ def evacuate(
     services = begin(asking.avn, project, asking.call_timeout, names, console.note)
     from ccr_avn.cli.evacuation import Evacuation  # heavy: avn is asked already meanwhile
 
-    kept = options.given(context, Hooking, "yes", "hook_timeout", "poll_interval", "call_timeout", "no_preload")
+    kept = given(context, Hooking, "yes", "hook_timeout", "poll_interval", "call_timeout", "no_preload")
     Evacuation(
         wanted=wanted,
         setting=asking.setting(project, wanted.poll_interval, allow_rejected=wanted.allow_rejected_commands),

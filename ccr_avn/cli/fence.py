@@ -1,17 +1,16 @@
 """`ccr-avn fence`, and the gates that a pasted promotion hands a token or a tag from one line to the next."""
 
 import shlex
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated
 
-import typer
-
+from ccr_avn import options
 from ccr_avn.aiven import lineage as tags
-from ccr_avn.cli import options
 from ccr_avn.cli.alone import Act, ServiceName
-from ccr_avn.cli.options import Primary, Replica, flattened
 from ccr_avn.errors import Refused, UsageError
+from ccr_avn.options import Primary, Replica
 from ccr_avn.output import console
 from ccr_avn.procedures import promotion
 from ccr_avn.procedures.gates import history
@@ -27,13 +26,12 @@ from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 Timeout = Annotated[float, options.seconds("How long to wait.")]
 
 
-@flattened
 def fence(
     *,
     primary: Primary,
     ttl: Annotated[float, options.seconds("Length of the pause; it is not renewed.", options.at_least_one)] = 600,
     token: Annotated[
-        bool, typer.Option("--token", help="Print only a token, for `gate fence-held` and `gate history`.")
+        bool, options.flag("--token", "Print only a token, for `gate fence-held` and `gate history`.")
     ] = False,
     asked: Act,
 ) -> None:
@@ -53,12 +51,11 @@ def fence(
     asked.show(noted.token if token else f"writes on {primary} are paused for {ttl:g} s", result)
 
 
-@flattened
 def check_fence(
     *,
     primary: Primary,
     replica: Replica,
-    token: Annotated[str, typer.Option(metavar="T", help="Token printed by `ccr-avn fence --token`.")],
+    token: Annotated[str, options.word("T", "Token printed by `ccr-avn fence --token`.")],
     ttl: Annotated[
         float,
         options.seconds("New length of the write pause, counted from now; 0: there is none, the writers are stopped."),
@@ -110,18 +107,12 @@ def _lengthened(source: Endpoint, ttl: float) -> ReplicationInfo:
     return now
 
 
-@flattened
 def check_history(
     *,
     replica: Replica,
-    token: Annotated[
-        str | None, typer.Option(metavar="T", help="Token printed by `fence --token` or `last-known --token`.")
-    ] = None,
+    token: Annotated[str | None, options.word("T", "Token printed by `fence --token` or `last-known --token`.")] = None,
     primary: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", callback=options.a_name, help="Also report writes that only this old primary has."
-        ),
+        str | None, options.word("NAME", "Also report writes that only this old primary has.", options.a_name)
     ] = None,
     timeout: Timeout = 60,
     asked: Act,
@@ -148,12 +139,11 @@ def check_history(
     asked.show(text, result)
 
 
-@flattened
 def lineage(
     *,
     replica: Replica,
-    origin: Annotated[bool, typer.Option("--origin", help="Print the tag with the primary's name instead.")] = False,
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Don't connect to the data plane.")] = False,
+    origin: Annotated[bool, options.flag("--origin", "Print the tag with the primary's name instead.")] = False,
+    no_verify: Annotated[bool, options.flag("--no-verify", "Don't connect to the data plane.")] = False,
     asked: Act,
 ) -> None:
     """Print the tag that identifies the primary of REPLICA: also among services of the same name.
@@ -198,11 +188,10 @@ def must_be(side: ReplicationInfo, role: str, service: str) -> ReplicationInfo:
     return side
 
 
-@flattened
 def last_known(
     *,
     service: ServiceName,
-    token: Annotated[bool, typer.Option("--token", help="Print only a token, for `gate history`.")] = False,
+    token: Annotated[bool, options.flag("--token", "Print only a token, for `gate history`.")] = False,
     asked: Act,
 ) -> None:
     """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied.
@@ -225,5 +214,10 @@ def last_known(
     asked.show(noted.token if token else known, {**told, "token": noted.token})
 
 
-GATES = {"fence-held": check_fence, "history": check_history, "last-known": last_known, "lineage": lineage}
+GATES: dict[str, Callable[..., None]] = {
+    "fence-held": check_fence,
+    "history": check_history,
+    "last-known": last_known,
+    "lineage": lineage,
+}
 """Those that print what a later line of a preview needs, or take what an earlier one printed."""

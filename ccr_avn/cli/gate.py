@@ -5,24 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import typer
-
 from ccr_avn.cli import fence
 from ccr_avn.cli.alone import Alone, answering
-from ccr_avn.cli.help import HelpCommand
-from ccr_avn.cli.options import flattened
+from ccr_avn.cli.commands import command, group
 from ccr_avn.plan.gates import GATES, GateCommand, typed_parameters
 from ccr_avn.procedures import enable, failover, switchover  # noqa: F401 (their steps are gates)
 
-app = typer.Typer(
-    help="""Run a single check of a procedure. Exit 0: it holds; 4: it never will; 5: not yet.
+app = group(
+    """Run a single check of a procedure. Exit 0: it holds; 4: it never will; 5: not yet.
 
     Examples:
       ccr-avn gate running eu --timeout 600
       ccr-avn gate link eu us --json
-    """,
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    """
 )
 
 ORDER = (
@@ -72,7 +67,7 @@ def command_of(one: GateCommand) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect looks for
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     run.__doc__ = one.make.__doc__
-    return flattened(run, timeout=one.timeout)
+    return run
 
 
 def _waits(before: Callable[..., Any]) -> bool:
@@ -80,5 +75,7 @@ def _waits(before: Callable[..., Any]) -> bool:
 
 
 for _name in ORDER:
-    _function = command_of(GATES[_name]) if _name in GATES else fence.GATES[_name]
-    app.command(_name, cls=HelpCommand)(_function)
+    if _name in GATES:
+        command(app, _name, defaults={"timeout": GATES[_name].timeout})(command_of(GATES[_name]))
+    else:
+        command(app, _name)(fence.GATES[_name])

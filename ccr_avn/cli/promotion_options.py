@@ -4,28 +4,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from ccr_avn.cli import options
-from ccr_avn.cli.options import Check, DryRun, Json, PollInterval
+from ccr_avn import options
 from ccr_avn.hooks import Hooks, words
+from ccr_avn.options import Check, DryRun, Json, PollInterval
 
 if TYPE_CHECKING:
     from ccr_avn.cli.conduct import How
 
-Yes = Annotated[bool, typer.Option("--yes", help="Skip confirmation (required when not interactive).")]
+Yes = Annotated[bool, options.flag("--yes", "Skip confirmation (required when not interactive).")]
 WriteEnv = Annotated[
     Path | None,
-    typer.Option(
-        "--write-env",
-        metavar="FILE",
-        help="Write the new REDIS_URL and VALKEY_URL to FILE (mode 0600).",
-        callback=options.a_file_to_replace,
+    options.word(
+        "FILE", "Write the new REDIS_URL and VALKEY_URL to FILE (mode 0600).", options.a_file_to_replace, "--write-env"
     ),
 ]
-Before = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD before the first change; stop if it fails.")]
-After = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD after success.")]
-OnFailure = Annotated[str | None, typer.Option(metavar="CMD", help="Run CMD if the run fails.")]
+Before = Annotated[str | None, options.word("CMD", "Run CMD before the first change; stop if it fails.")]
+After = Annotated[str | None, options.word("CMD", "Run CMD after success.")]
+OnFailure = Annotated[str | None, options.word("CMD", "Run CMD if the run fails.")]
 HookTimeout = Annotated[float, options.seconds("Time limit for each CMD.", options.above_zero)]
 
 

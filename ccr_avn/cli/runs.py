@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ccr_avn.cli import options
-from ccr_avn.cli.help import HelpCommand
-from ccr_avn.cli.options import Json
+from ccr_avn import options
+from ccr_avn.cli.commands import command, group
 from ccr_avn.errors import UsageError
 from ccr_avn.history import resume, runs
 from ccr_avn.history.journal import directory
@@ -19,20 +18,19 @@ from ccr_avn.history.records import verify as check_chain
 from ccr_avn.history.report import WORDS, render
 from ccr_avn.history.runs import LATEST, RECENT
 from ccr_avn.history.story import Story, summarize
+from ccr_avn.options import Json
 from ccr_avn.output import console
 from ccr_avn.printable import DEGRADED, clipped
 from ccr_avn.units import format_duration
 
-app = typer.Typer(
-    help="""Show earlier runs, from their journals on this machine.
+app = group(
+    """Show earlier runs, from their journals on this machine.
 
     Examples:
       ccr-avn runs list
       ccr-avn runs show latest
       ccr-avn runs report latest -o report.html
-    """,
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    """
 )
 
 HASH = re.compile(r"[0-9a-fA-F]{64}")
@@ -44,16 +42,11 @@ def _names(incomplete: str) -> list[str]:
 
 
 RunName = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help="A run's name or the start of it, `latest`, or a journal file.",
-        autocompletion=_names,
-    ),
+    str, options.argument("RUN", "A run's name or the start of it, `latest`, or a journal file.", completes=_names)
 ]
 
 
-@app.command("list", cls=HelpCommand)
+@command(app, "list")
 def list_(
     limit: Annotated[int, options.count("Show at most N runs.")] = 20,
     json: Json = False,
@@ -83,7 +76,7 @@ def list_(
         console.say(console.table(rows, indent=""))
 
 
-@app.command(cls=HelpCommand)
+@command(app)
 def show(run: RunName, json: Json = False) -> None:
     """Show what one run did, step by step; if it was interrupted, its last known state and how to resume it.
 
@@ -125,14 +118,11 @@ def show(run: RunName, json: Json = False) -> None:
         console.say(line)
 
 
-@app.command(cls=HelpCommand)
+@command(app)
 def verify(
     run: RunName,
     head: Annotated[
-        str | None,
-        typer.Option(
-            "--head", metavar="HASH", help="The hash that the run printed at its end; detects a truncated journal."
-        ),
+        str | None, options.word("HASH", "The hash that the run printed at its end; detects a truncated journal.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -163,22 +153,14 @@ def verify(
         raise typer.Exit(6)
 
 
-@app.command(cls=HelpCommand)
+@command(app)
 def report(
     run: RunName,
     format: Annotated[  # noqa: A002  the option's name is --format
-        Literal["html", "markdown"],
-        typer.Option("--format", help="html: one self-contained page; markdown: for a ticket."),
+        Literal["html", "markdown"], options.choice("html: one self-contained page; markdown: for a ticket.")
     ] = "html",
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            callback=options.a_file_to_write,
-            help="Write to FILE instead of stdout.",
-        ),
+        Path | None, options.word("FILE", "Write to FILE instead of stdout.", options.a_file_to_write, "--output", "-o")
     ] = None,
 ) -> None:
     """Write a report of one run, to keep for an audit. It contains no credentials.

@@ -11,23 +11,20 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
 
-from ccr_avn.cli import options
-from ccr_avn.cli.help import HelpCommand
-from ccr_avn.cli.options import flattened
+from ccr_avn import options
+from ccr_avn.cli.commands import command, group
 from ccr_avn.errors import UsageError
 from ccr_avn.output import console
 from ccr_avn.sandbox.command import run_inside, stay_up
 from ccr_avn.sandbox.options import SandboxOptions
 
-app = typer.Typer(
-    help="""Rehearse without an account: an Aiven API on loopback, with real Valkey servers behind it.
+app = group(
+    """Rehearse without an account: an Aiven API on loopback, with real Valkey servers behind it.
 
     Examples:
       ccr-avn sandbox run -- bash
       ccr-avn sandbox outage google-europe-west1
-    """,
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    """
 )
 
 SETTINGS = {"auto_promote_seconds": "auto_promote", "service_type": "service_types", "vpc_cloud": "vpc_clouds"}
@@ -36,7 +33,7 @@ SETTINGS = {"auto_promote_seconds": "auto_promote", "service_type": "service_typ
 
 def _pem(text: str, holds: str) -> Any:
     """A file that TLS is served with. ``text``: its help; ``holds``: what is in it."""
-    return typer.Option(metavar="F", help=text, callback=options.each(options.a_file(holds, "ls -l")))
+    return options.word("F", text, options.a_file(holds, "ls -l"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,46 +46,42 @@ class Behaviour:
     auto_promote_seconds: Annotated[float, options.seconds("Automatic promotion after an outage; 0: never.")] = 0.0
     sync_delay: Annotated[float, options.seconds("From RUNNING to a replica following its primary.")] = 0.0
     keep_orphans: Annotated[
-        bool, typer.Option("--keep-orphans", help="Replicas of a terminated primary keep their integration.")
+        bool, options.flag("--keep-orphans", "Replicas of a terminated primary keep their integration.")
     ] = False
-    data_plane: Annotated[
-        bool, typer.Option("--data-plane/--no-data-plane", help="Start a server for each service.")
-    ] = True
+    data_plane: Annotated[bool, options.flag("--data-plane/--no-data-plane", "Start a server for each service.")] = True
     service_type: Annotated[
-        list[str] | None, typer.Option(metavar="T", help="Offered type; repeatable. [default: valkey, redis]")
+        list[str] | None, options.word("T", "Offered type; repeatable. [default: valkey, redis]")
     ] = None
     uri_scheme: Annotated[
         Literal["redis", "rediss", "valkey", "valkeys"] | None,
-        typer.Option(metavar="redis|rediss|valkey|valkeys", help="Scheme of service URIs."),
+        options.word("redis|rediss|valkey|valkeys", "Scheme of service URIs."),
     ] = None
     refuse_client_pause: Annotated[
-        bool, typer.Option("--refuse-client-pause", help="Refuse CLIENT PAUSE and CLIENT KILL.")
+        bool, options.flag("--refuse-client-pause", "Refuse CLIENT PAUSE and CLIENT KILL.")
     ] = False
     redact: Annotated[
-        bool, typer.Option("--redact", help="Show passwords as <redacted>, as for a token without the permission.")
+        bool, options.flag("--redact", "Show passwords as <redacted>, as for a token without the permission.")
     ] = False
-    vpc_cloud: Annotated[
-        list[str] | None, typer.Option(metavar="C", help="A cloud in which the project has a VPC.")
-    ] = None
-    tls: Annotated[bool, typer.Option("--tls", help="Serve TLS; `avn project ca-get` returns its CA.")] = False
+    vpc_cloud: Annotated[list[str] | None, options.word("C", "A cloud in which the project has a VPC.")] = None
+    tls: Annotated[bool, options.flag("--tls", "Serve TLS; `avn project ca-get` returns its CA.")] = False
     tls_certificate: Annotated[
         Path | None, _pem("Serve TLS with this certificate; requires --tls-key.", "a certificate")
     ] = None
     tls_key: Annotated[Path | None, _pem("Its private key.", "its private key")] = None
     tls_ca: Annotated[Path | None, _pem("The CA that `avn project ca-get` returns.", "a CA certificate")] = None
     fault: Annotated[
-        list[str] | None,
-        typer.Option(metavar="K=V,…", help="As `sandbox fault`: --fault kind=status,status=500,method=POST"),
+        list[str] | None, options.word("K=V,…", "As `sandbox fault`: --fault kind=status,status=500,method=POST")
     ] = None
     more: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Other behaviour; repeatable: promote_restart, promote_empty, promote_password, stale_rows=S, "
+        options.word(
+            "NAME=VALUE",
+            "Other behaviour; repeatable: promote_restart, promote_empty, promote_password, stale_rows=S, "
             "filter_cuts=all|new-only|never, serve_stale_data=false, refuse_commands=client|list,…, platform_writes=S, "
             "platform_lifts_pauses=S, platform_connects, promoted_backups=false, prices=false, filter_reopens=false, "
             "tags_forbidden, components=false, server=PROGRAM, requests_per_second=N.",
+            None,
+            "--set",
         ),
     ] = None
 
@@ -122,14 +115,10 @@ class Behaviour:
         return tuple(_fault(text) for text in self.fault or ())
 
 
-@app.command(
-    cls=HelpCommand,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-)
-@flattened
+@command(app, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def run(
     *,
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="Run with the sandbox's environment.")],
+    command: Annotated[list[str], options.argument("-- COMMAND...", "Run with the sandbox's environment.")],
     asked: Behaviour,
 ) -> None:
     """Start a sandbox, run COMMAND in it, leave nothing behind; its exit code is passed on.
@@ -142,8 +131,7 @@ def run(
     raise typer.Exit(run_inside(asked.options, tuple(command), asked.faults))
 
 
-@app.command(cls=HelpCommand)
-@flattened
+@command(app)
 def up(asked: Behaviour) -> None:
     """Start a sandbox in the foreground, for other shells: print the `export` lines; Ctrl-C ends it.
 
@@ -154,8 +142,8 @@ def up(asked: Behaviour) -> None:
     raise typer.Exit(stay_up(asked.options, asked.faults))
 
 
-@app.command(cls=HelpCommand)
-def fault(how: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")]) -> None:
+@command(app)
+def fault(how: Annotated[list[str], options.argument("KEY=VALUE...", "")]) -> None:
     """Make the next API requests fail: kind=status|status-after|html|cut-json|close-before|close-after|delay|hang|hang-after,
     status=500, message=TEXT, method=POST or changing, path=REGEX, times=N, skip=N, seconds=S.
 
@@ -166,10 +154,10 @@ def fault(how: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")]) -> 
     _post("faults", _fault(",".join(how)))
 
 
-@app.command(cls=HelpCommand)
+@command(app)
 def outage(
-    target: Annotated[str, typer.Argument(metavar="CLOUD|SERVICE")],
-    kind: Annotated[str, typer.Option(metavar="kill|freeze|api-only|cut|loading|restart")] = "kill",
+    target: Annotated[str, options.argument("CLOUD|SERVICE", "")],
+    kind: Annotated[str, options.word("kill|freeze|api-only|cut|loading|restart", "")] = "kill",
 ) -> None:
     """Lose a service, or a whole cloud: its servers die, freeze, or are cut off from clients.
 
@@ -180,8 +168,8 @@ def outage(
     console.say(f"lost: {', '.join(_post('outage', {'target': target, 'kind': kind})['struck'])}")
 
 
-@app.command(cls=HelpCommand)
-def heal(target: Annotated[str | None, typer.Argument(metavar="CLOUD|SERVICE")] = None) -> None:
+@command(app)
+def heal(target: Annotated[str | None, options.argument("CLOUD|SERVICE", "")] = None) -> None:
     """End an outage. A killed service comes back with the data of its last clean shutdown, if there was one.
 
     Examples:
@@ -191,7 +179,7 @@ def heal(target: Annotated[str | None, typer.Argument(metavar="CLOUD|SERVICE")] 
     console.say(f"healed: {', '.join(_post('heal', {'target': target})['healed'])}")
 
 
-@app.command(cls=HelpCommand)
+@command(app)
 def clear() -> None:
     """Cancel the faults that are still pending.
 
@@ -202,7 +190,7 @@ def clear() -> None:
     _post("clear", {})
 
 
-@app.command(cls=HelpCommand)
+@command(app)
 def requests() -> None:
     """Show the requests that the API received, with their status.
 

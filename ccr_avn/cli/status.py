@@ -11,13 +11,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ccr_avn import process
-from ccr_avn.cli import options
 from ccr_avn.cli.help import HelpCommand
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Json, ProjectName, Route, flattened
+from ccr_avn.cli.options import refuse_unused, setting_of
 from ccr_avn.errors import CcrError, Interrupted, OutOfTime, UsageError
 from ccr_avn.files import PUBLIC, replace_file
 from ccr_avn.monitoring.ask import begin
-from ccr_avn.options import Opt, a_file_to_replace, a_name, above_zero, flag, seconds, word
+from ccr_avn.options import (
+    Avn,
+    CaFile,
+    CallTimeout,
+    Json,
+    Opt,
+    ProjectName,
+    Route,
+    a_file_to_replace,
+    a_name,
+    above_zero,
+    flag,
+    seconds,
+    word,
+)
 from ccr_avn.output import console
 from ccr_avn.signals import Signals, within
 
@@ -59,7 +72,6 @@ class StatusCommand(HelpCommand):
 COMMAND = StatusCommand
 
 
-@flattened
 def status(
     context: typer.Context,
     service: Annotated[
@@ -101,7 +113,7 @@ def status(
     """
     names, expected = tuple(service or ()), _expected(expect or [])
     if not data_plane:
-        options.refuse_unused(context, "--no-data-plane", "--data-plane", "data_timeout", "warn_lag", "crit_lag")
+        refuse_unused(context, "--no-data-plane", "--data-plane", "data_timeout", "warn_lag", "crit_lag")
     form = _checked(form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     wanted = dict.fromkeys([*names, *(name for pair in expected for name in pair)])
     answer = begin(avn, project, call_timeout, tuple(wanted), console.note)
@@ -109,7 +121,7 @@ def status(
     from ccr_avn.monitoring.health import judged, overall
     from ccr_avn.monitoring.status import CODES, Known
 
-    setting = options.setting(project, ca_file, route)
+    setting = setting_of(project, ca_file, route)
     services, now = answer(), datetime.now(UTC)
     known = Known(
         now=now,

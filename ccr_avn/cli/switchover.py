@@ -3,23 +3,22 @@
 import typer
 
 from ccr_avn.aiven.program import identify
-from ccr_avn.cli import options
 from ccr_avn.cli.conduct import conduct
-from ccr_avn.cli.options import ProjectName, flattened
+from ccr_avn.cli.options import Asking, refuse_unused
 from ccr_avn.cli.promotion_options import Promoting
 from ccr_avn.cli.questions import must_be_able_to_ask
 from ccr_avn.errors import UsageError
+from ccr_avn.options import ProjectName
 from ccr_avn.procedures.switchover import Switchover
 
 
-@flattened
 def switchover(
     *,
     context: typer.Context,
     promoting: Promoting,
     verb: Switchover,
     project: ProjectName = None,
-    asking: options.Asking,
+    asking: Asking,
 ) -> None:
     """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost.
 
@@ -29,7 +28,7 @@ def switchover(
       ccr-avn switchover eu us --yes --write-env app.env --after ./deploy.sh
     """
     if verb.fence == "observe":
-        options.refuse_unused(context, "--fence observe", "--fence auto or client-pause", "fence_ttl")
+        refuse_unused(context, "--fence observe", "--fence auto or client-pause", "fence_ttl")
         if verb.old_primary == "hold":
             raise UsageError(
                 "--old-primary hold can't be combined with --fence observe",

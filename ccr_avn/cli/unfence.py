@@ -4,18 +4,16 @@ import shlex
 import time
 from typing import Annotated
 
-import typer
-
-from ccr_avn import typed
+from ccr_avn import options, typed
 from ccr_avn.aiven.lineage import Recorded, successors
 from ccr_avn.aiven.models import Service
 from ccr_avn.cli.alone import Act
 from ccr_avn.cli.fence import must_be
-from ccr_avn.cli.options import Primary, flattened
 from ccr_avn.errors import Refused
 from ccr_avn.history.promotions import promotions
 from ccr_avn.monitoring.ask import begin
 from ccr_avn.monitoring.collect import look_at_all
+from ccr_avn.options import Primary
 from ccr_avn.output import console
 from ccr_avn.procedures.gates.pair_state import pair_state, still_sent
 from ccr_avn.procedures.gates.services import by_name
@@ -29,15 +27,11 @@ LIMIT = 2.0
 """Seconds for the servers that may have been promoted to answer: applications may be waiting for their writes."""
 
 
-@flattened
 def unfence(
     *,
     primary: Primary,
-    disconnect: Annotated[
-        bool,
-        typer.Option("--disconnect", help="Disconnect all clients first."),
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also if another service was promoted from PRIMARY.")] = False,
+    disconnect: Annotated[bool, options.flag("--disconnect", "Disconnect all clients first.")] = False,
+    force: Annotated[bool, options.flag("--force", "Also if another service was promoted from PRIMARY.")] = False,
     asked: Act,
 ) -> None:
     """Resume writes on PRIMARY. Exit 4 while a switchover holds a write pause there, and after a promotion from it.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from ccr_avn.aiven.program import identify
-from ccr_avn.cli import options
 from ccr_avn.cli.conduct import How, conduct
-from ccr_avn.cli.options import Json, ProjectName, flattened
+from ccr_avn.cli.options import Asking, refuse_unused
+from ccr_avn.options import Json, ProjectName
 from ccr_avn.output import console
 from ccr_avn.procedures.verify import Level, Verify
 
@@ -33,14 +33,13 @@ def must_fit(context: typer.Context, level: Level, *of_keys: str) -> None:
     """
     beside = f"--level {level}"
     if level == "link":
-        options.refuse_unused(context, beside, "--level marker, keys or values", "samples")
+        refuse_unused(context, beside, "--level marker, keys or values", "samples")
     if level in ("link", "marker"):
-        options.refuse_unused(context, beside, "--level keys or values", *of_keys, use="use --level values")
+        refuse_unused(context, beside, "--level keys or values", *of_keys, use="use --level values")
 
 
-@flattened
 def verify(
-    *, context: typer.Context, verb: Verify, json: Json = False, project: ProjectName = None, asking: options.Asking
+    *, context: typer.Context, verb: Verify, json: Json = False, project: ProjectName = None, asking: Asking
 ) -> None:
     """Prove that REPLICA replicates PRIMARY. Exit 6 if it does not, or if that can't be proven.
 
@@ -56,7 +55,7 @@ def verify(
     if verb.unlinked or verb.proves_values:
         beside = "--unlinked" if verb.unlinked else "a comparison of all values"
         where = "replicated pairs and --level link, marker or keys"
-        options.refuse_unused(context, beside, where, "allow_rejected_commands")
+        refuse_unused(context, beside, where, "allow_rejected_commands")
     asking.preload()
     verb = replace(asking.settled(verb, project), progress=_shown())
     conduct(verb, How(json=json), asking, lambda: identify(asking.avn))

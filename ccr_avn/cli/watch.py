@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccr_avn.aiven.program import default_project
-from ccr_avn.cli import options
-from ccr_avn.cli.options import Avn, CaFile, CallTimeout, Primary, ProjectName, Replica, Route, flattened
+from ccr_avn.cli.options import setting_of
 from ccr_avn.errors import Interrupted, Refused, TimedOut, UsageError
 from ccr_avn.hooks import words
 from ccr_avn.monitoring.loop import Alert, Goal, Platform
@@ -19,7 +18,21 @@ from ccr_avn.monitoring.loop import watch as go_on
 from ccr_avn.monitoring.probe import Probe
 from ccr_avn.monitoring.prometheus import Metrics
 from ccr_avn.monitoring.sample import Sample, Stats
-from ccr_avn.options import Opt, above_zero, flag, seconds, spelled, word
+from ccr_avn.options import (
+    Avn,
+    CaFile,
+    CallTimeout,
+    Opt,
+    Primary,
+    ProjectName,
+    Replica,
+    Route,
+    above_zero,
+    flag,
+    seconds,
+    spelled,
+    word,
+)
 from ccr_avn.output import console
 from ccr_avn.output.screen import screen, summary_lines
 from ccr_avn.procedures.gates.services import paired_otherwise
@@ -49,7 +62,6 @@ def _an_address(option: str, text: str) -> None:
         raise UsageError(what, detail="an address, a colon, a port", hint="--listen 9121")
 
 
-@flattened
 def watch(
     primary: Primary,
     replica: Replica,
@@ -88,7 +100,7 @@ def watch(
     limit = float(duration.rstrip("smhd")) * UNITS.get(duration[-1], 1.0) if duration else None
     goal = _goal(until_lag_below) if until_lag_below else None
     alert = _alert(alert_lag, alert_command, names)
-    setting = options.setting(project, ca_file, route)
+    setting = setting_of(project, ca_file, route)
     services = look_up(avn, setting.project, names, call_timeout, console.note)
     if otherwise := paired_otherwise("watch", *services):  # what follows nobody may be watched: it was a pair
         raise Refused(otherwise.reason, hint=otherwise.hint)

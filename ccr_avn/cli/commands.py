@@ -1,0 +1,103 @@
+"""Makes commands of functions: a parameter is an option of ours, or a dataclass of these."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ccr_avn.cli.help import HelpCommand, HelpGroup
+from ccr_avn.options import Opt, Rule
+
+Function = Callable[..., None]
+
+
+def group(text: str = "") -> typer.Typer:
+    """One that has commands. ``text``: its help, with examples."""
+    return typer.Typer(
+        cls=HelpGroup,
+        help=text,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+
+def command(
+    app: typer.Typer, name: str | None = None, *, cls: Any = HelpCommand, defaults: Any = None, **settings: Any
+) -> Callable[[Function], Function]:
+    """Adds the function to the group. ``defaults``: of fields that differ from command to command."""
+
+    def add(function: Function) -> Function:
+        app.command(name, cls=cls, **settings)(_flattened(function, defaults or {}))
+        return function
+
+    return add
+
+
+def _flattened(function: Function, defaults: dict[str, Any]) -> Function:
+    """The function with each parameter that is a dataclass expanded, where it stands, to that dataclass's fields.
+
+    What typer reads is the signature; docs/reference.md and the snapshots of `--help` show what it read.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, one in inspect.signature(function).parameters.items():
+        if name in groups:
+            for field in _typed_fields(groups[name]):
+                default = defaults.get(field.name, field.default)
+                parameters.append(field.replace(default=default, annotation=_for_typer(field.annotation)))
+        else:
+            parameters.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=_for_typer(hints[name])))
+
+    def called(**typed: Any) -> None:
+        made = {
+            name: group(**{one.name: typed.pop(one.name) for one in _typed_fields(group)})
+            for name, group in groups.items()
+        }
+        function(**made, **typed)
+
+    called.__name__, called.__doc__ = function.__name__, function.__doc__
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect looks for
+    called.__annotations__ = {one.name: one.annotation for one in parameters}
+    return called
+
+
+def _typed_fields(group: Any) -> list[inspect.Parameter]:
+    """The fields of a dataclass that are options; what a verb is told besides is none."""
+    own = inspect.signature(group).parameters.values()
+    return [one for one in own if hasattr(one.annotation, "__metadata__") or one.annotation is typer.Context]
+
+
+def _for_typer(hint: Any) -> Any:
+    """The same type, with an option of typer's where it has one of ours."""
+    opt = next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Opt)), None)
+    if opt is None:
+        return hint
+    given: dict[str, Any] = {"metavar": opt.metavar, "help": opt.help, "envvar": opt.envvar}
+    completes = _recent_services if opt.completes == "recent services" else opt.completes
+    given |= {"callback": _each(opt.rule), "autocompletion": completes}
+    return Annotated[hint.__origin__, typer.Argument(**given) if opt.argument else typer.Option(*opt.names, **given)]
+
+
+def _each(rule: Rule | None) -> Callable[..., Any] | None:
+    """A rule as typer's callback, for each value given: so no command can forget to check what was typed."""
+
+    def callback(param: typer.CallbackParam, value: Any) -> Any:
+        name = str(param.metavar).strip("[].") if param.param_type_name == "argument" else param.opts[0]
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            if rule and one is not None:
+                rule(name, one)
+        return value
+
+    return callback if rule else None
+
+
+def _recent_services(incomplete: str) -> list[str]:
+    """From the journals, without asking avn."""
+    from ccr_avn.history.runs import recent_services
+
+    return recent_services(incomplete)
