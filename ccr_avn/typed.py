@@ -59,3 +59,20 @@ def fitting(hint: str, options: Container[str]) -> str:
         elif all(one in options for one in OPTION.findall(renamed)):
             kept.append(renamed)
     return re.sub(r"^(; |, or )", "", "".join(kept)) or "run the same command again"
+
+
+def commands_in(hint: str) -> list[list[str]]:
+    """The commands that a sentence names, as words: each from its program to the end of its clause, or of its backticks."""
+    found = []
+    for start in re.finditer(
+        r"(?<![\w./-])(?:ccr-avn [a-z]|avn (?:account|cloud|credits|project|service|user|vpc) )", hint
+    ):
+        rest = hint[start.start() :]
+        for end in (*re.finditer(r"`|; |, | \(| && |: |$", rest),):
+            try:
+                words = shlex.split(rest[: end.start()].rstrip(".,;"))
+            except ValueError:  # within quotes: it goes on
+                continue
+            found.append(words)
+            break
+    return [words for number, words in enumerate(found) if words not in found[:number]]

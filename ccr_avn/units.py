@@ -58,6 +58,11 @@ def local_time(epoch: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(epoch))
 
 
+def iso(epoch: float) -> str:
+    """In UTC, to the second. ``epoch``: seconds since 1970."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
+
+
 def clock_time(epoch: float) -> str:
     """In local time, with how far away it is. ``epoch``: seconds since 1970."""
     return f"{local_time(epoch)} ({max(0.0, epoch - clock.now()):.0f} s from now)"

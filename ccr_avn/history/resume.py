@@ -14,6 +14,7 @@ from ccr_avn.history.story import Story, summarize
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.setting import Setting
+from ccr_avn.units import iso
 
 LASTING = ("enable", "switchover", "failover")
 """Commands whose unfinished runs leave a pair that is not what it seems."""
@@ -114,12 +115,13 @@ def standing(story: Story) -> dict[str, Any]:
         fence = old_primary.holding(setting, story.primary)
         off = service_update(setting.project, story.primary, "--power-off").text
         ways = (off, fence) if promoted else (fence,)  # else it may be the only primary
+    until = _paused_until(story)
     return {
         "new_primary": story.replica,
         "promoted": promoted,
         "old_primary": story.primary or None,
         "old_primary_closed": any(step.shown and not step.noted.skipped for step in ends),
-        "writes_paused_until": _paused_until(story),
+        "writes_paused_until": iso(until) if until else None,
         "ways_to_close": list(ways),
     }
 

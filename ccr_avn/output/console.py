@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from ccr_avn.errors import CcrError, Changed
 from ccr_avn.output.outlet import TITLES, Name, emitted, outlet, put
 from ccr_avn.printable import clipped, printable_line
 from ccr_avn.redact import redacted_in
+from ccr_avn.typed import commands_in
 
 SCHEMA = "ccr-avn/1"
 NARROWEST = 24
@@ -43,6 +44,7 @@ class _State:
     changed: Changed = False
     json: bool = False
     warnings: tuple[str, ...] = ()
+    about: Callable[[], dict[str, Any]] = dict
 
 
 _state = _State()
@@ -50,7 +52,7 @@ _state = _State()
 
 def prepare(*, json: bool) -> None:
     """At the start of a command line. ``json``: standard output is for one JSON object."""
-    _state.committed, _state.changed, _state.json, _state.warnings = False, False, json, ()
+    _state.committed, _state.changed, _state.json, _state.warnings, _state.about = False, False, json, (), dict
 
 
 def commit(changed: Changed = False) -> None:
@@ -114,10 +116,45 @@ def troubles() -> tuple[str, ...]:
     return tuple(f"{TITLES[name]}: {outlet(name).trouble}" for name in names if outlet(name).trouble)
 
 
-def envelope(command: str, *, ok: bool, changed: Changed, **more: Any) -> None:
-    """The one JSON object that ``--json`` prints, for errors too."""
-    told = redacted_in({"schema": SCHEMA, "command": command, "ok": ok, "changed": changed, **more})
-    _say(json.dumps(told, indent=2).replace("\x7f", "\\u007f"))  # JSON escapes all others by itself
+def about(run: Callable[[], dict[str, Any]]) -> None:
+    """What says which run this is: ``run``, ``journal`` and ``warnings`` of the envelope, as they are when it is printed."""
+    _state.about = run
+
+
+def envelope(
+    command: str,
+    result: Mapping[str, Any] | None,
+    *,
+    changed: Changed = False,
+    code: int = 0,
+    next_commands: Iterable[Sequence[str]] = (),
+    problem: CcrError | None = None,
+) -> None:
+    """The one JSON object that ``--json`` prints, whatever happened. ``code``: the exit code, if there is no problem."""
+    hints = [problem.hint, *problem.notes] if problem else []
+    error = problem and {
+        "kind": type(problem).__name__.lstrip("_"),
+        "what": problem.what,
+        "detail": problem.detail,
+        "hint": problem.hint,
+        "notes": list(problem.notes),
+    }
+    whole = {
+        "schema": SCHEMA,
+        "command": command,
+        "ok": not (problem or code),
+        "changed": bool(changed),
+        "outcome": "unknown" if changed == "unknown" else "changed" if changed else "unchanged",
+        "exit_code": problem.exit_code if problem else code,
+        "run": None,
+        "journal": None,
+        "result": result,
+        "error": error,
+        "warnings": [*warnings(), *troubles()],
+        "next": [list(words) for words in (*next_commands, *(one for hint in hints for one in commands_in(hint)))],
+        **_state.about(),
+    }
+    _say(json.dumps(redacted_in(whole), indent=2).replace("\x7f", "\\u007f"))  # JSON escapes all others by itself
 
 
 def error(problem: CcrError) -> None:
@@ -132,23 +169,6 @@ def error(problem: CcrError) -> None:
     text = "\n".join(lines)
     if not note(text) and not _state.json:
         put("stdout", emitted(text) + "\n")
-
-
-def error_envelope(command: str, problem: CcrError) -> None:
-    envelope(
-        command,
-        ok=False,
-        changed=problem.changed,
-        error={
-            "code": problem.exit_code,
-            "kind": type(problem).__name__.lstrip("_"),
-            "error": problem.what,
-            "detail": problem.detail,
-            "hint": problem.hint,
-            **({"notes": list(problem.notes)} if problem.notes else {}),
-        },
-        **({"result": problem.result} if problem.result else {}),
-    )
 
 
 def table(rows: Sequence[tuple[str, ...]], *, indent: str = "  ") -> str:

@@ -18,7 +18,7 @@ from ccr_avn.procedures.promotion import FAST
 from ccr_avn.procedures.seen import FENCE, SEAL, Fenced, Seen
 from ccr_avn.procedures.setting import Setting, admission_of, endpoint
 from ccr_avn.procedures.siblings import begin_to_look, left_paused
-from ccr_avn.units import clock_time
+from ccr_avn.units import clock_time, iso
 from ccr_avn.valkey.catch_up import Snapshot, caught_up, no_writes_between, wait_until_quiet
 from ccr_avn.valkey.fence import Fence, FenceRefused
 from ccr_avn.valkey.info import fetch_replication
@@ -67,7 +67,9 @@ def pause_writes(want: Fencing) -> Step[str]:
         fenced = _fence(want, seen)
         seen.keep(FENCE, fenced)
         if fenced.fence:
-            return go(f"writes on {primary} are paused", writes_paused_until=fenced.until)
+            return go(
+                f"writes on {primary} are paused", writes_paused_until=iso(fenced.until) if fenced.until else None
+            )
         if not fenced.trouble:
             return go("no writes are seen")
         return go(f"writes on {primary} can't be paused", warnings=(f"nothing holds writes back: {fenced.trouble}",))
@@ -178,7 +180,7 @@ def seal(want: Fencing) -> Step[str]:
         seen.keep(SEAL, sealed)
         applied, target = sealed.applied or go(""), sealed.target
         noted = {"replication_id": target.replid, "offset": target.offset, "run_id": target.run_id} if target else {}
-        until = {"writes_paused_until": sealed.until} if sealed.fence else {}
+        until = {"writes_paused_until": iso(sealed.until)} if sealed.until else {}
         held = sealed.trouble or "the write pause held"
         return go(f"{held}; {applied.reason}", warnings=applied.warnings, **noted, **until)
 

@@ -50,7 +50,7 @@ from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import compare_sides, two_sides, wait_running
 from ccr_avn.procedures.verb import Ended, Line, Outcome, Question, Verb
-from ccr_avn.units import clock_time
+from ccr_avn.units import clock_time, iso
 from ccr_avn.valkey.replication import behind
 
 BECOMES = {
@@ -230,7 +230,7 @@ class Switchover(Verb):
             "new_primary": new,
             "promoted": promoted,
             "old_primary": old,
-            "writes_paused_until": until,
+            "writes_paused_until": iso(until) if until else None,
             "ways_to_close": list(ways),
         }
         again = f"run the same command again {when}; other ways to keep writers off {old}: {other}"

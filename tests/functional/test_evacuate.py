@@ -142,7 +142,7 @@ def test_a_pair_that_was_only_checked_when_it_was_stopped_is_as_it_was(operator:
     assert sorted(one["state"] for one in by_pair(stopped.out).values()) == ["done", "not begun"]
     assert not (operator.home / "wrong").exists()
     assert len(deletions(operator)) == 1
-    listed = json.loads(operator.ccr("runs", "list", "--json").out)["runs"]
+    listed = json.loads(operator.ccr("runs", "list", "--json").out)["result"]["runs"]
     assert sorted(one["ended"] for one in listed) == ["done", "failed", "not confirmed"]
     assert operator.ccr(*GO).code == 0
 

@@ -59,9 +59,9 @@ def test_runs_show_says_how_things_stand_behind_the_promotion(pair: Operator) ->
     assert "writes on eu are paused until" in shown
     assert "eu is not closed yet" in shown
     assert "ip_filter of eu before this run" in shown
-    told = json.loads(pair.ccr("runs", "show", "latest", "--json").out)
+    told = json.loads(pair.ccr("runs", "show", "latest", "--json").out)["result"]
     assert told["standing"]["promoted"] is True
     assert told["standing"]["old_primary_closed"] is False
-    assert isinstance(told["standing"]["writes_paused_until"], float)
+    assert told["standing"]["writes_paused_until"].endswith("Z")
     pair.sandbox.faults.clear()
     assert pair.types(*shlex.split(told["reopening"]["restore"][0])).code == 0

@@ -104,3 +104,28 @@ def test_the_hint_of_an_error_is_for_the_command_that_was_typed(
     monkeypatch.setattr(boundary, "_run", failed)
     assert boundary.run(words) == 4
     assert capsys.readouterr().err == f"error: no\nhint: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("hint", "commands"),
+    [
+        ("check its name: avn service list", ["avn service list"]),
+        (
+            "`ccr-avn verify eu us --level values` shows whether it lacks anything",
+            ["ccr-avn verify eu us --level values"],
+        ),
+        (
+            "check the names: avn service list; when it is gone: ccr-avn failover us --allow-data-loss",
+            ["avn service list", "ccr-avn failover us --allow-data-loss"],
+        ),
+        ("wait for it: avn service wait us, then run the same command again", ["avn service wait us"]),
+        (
+            "to open it: avn service update eu -c 'ip_filter=[\"a, b\"]', then again",
+            ["avn service update eu -c 'ip_filter=[\"a, b\"]'"],
+        ),
+        ("look at it: avn service get eu (its state); avn service get eu", ["avn service get eu"]),
+        ("upgrade aiven-client, or name another avn with --avn", []),
+    ],
+)
+def test_the_commands_that_a_hint_names_are_words(hint: str, commands: list[str]) -> None:
+    assert typed.commands_in(hint) == [shlex.split(one) for one in commands]

@@ -118,7 +118,8 @@ def test_who_asks_for_json_gets_it_for_errors_too(line: str, capsys: pytest.Capt
         False,
         False,
     )
-    assert set(told["error"]) == {"code", "kind", "error", "detail", "hint"}
+    assert set(told["error"]) == {"kind", "what", "detail", "hint", "notes"}
+    assert (told["exit_code"], told["outcome"], told["run"], told["journal"]) == (2, "unchanged", None, None)
 
 
 def test_the_json_of_another_program_is_not_ours(capsys: pytest.CaptureFixture[str]) -> None:

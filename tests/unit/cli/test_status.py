@@ -146,7 +146,7 @@ def test_what_can_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert run([*LOCAL]) == 0
     assert "warning: odd" in capsys.readouterr().err
     run([*LOCAL, "--json"])
-    assert json.loads(capsys.readouterr().out)["result"]["warnings"]
+    assert json.loads(capsys.readouterr().out)["warnings"]
     assert run([*LOCAL, "--format", "nagios"]) == 0
     assert "odd" in capsys.readouterr().out
 

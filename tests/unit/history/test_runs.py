@@ -14,7 +14,7 @@ from ccr_avn.history import resume, runs
 from ccr_avn.history.records import Verdict, read, verify
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Missed, Undone
 from ccr_avn.plan.model import go, wait
-from ccr_avn.units import format_duration
+from ccr_avn.units import format_duration, iso
 from tests.unit.history.journals import (
     DELETE,
     IP_FILTER,
@@ -209,14 +209,14 @@ def test_a_run_that_ended_behind_the_promotion_says_how_things_stand(where: Path
     assert "paused until 2026-01-02 03:04:05 UTC" in "\n".join(resume.last_known(story))
     standing = resume.standing(story)
     assert (standing["promoted"], standing["old_primary_closed"]) == (promoted, False)
-    assert standing["writes_paused_until"] == PAUSED_UNTIL
+    assert standing["writes_paused_until"] == iso(PAUSED_UNTIL)
 
 
 def test_a_run_that_failed_behind_the_promotion_says_how_things_stand(where: Path) -> None:
     later = PAUSED_UNTIL + 600
-    result = {"error": "no answer", "promoted": True, "writes_paused_until": later, "ways_to_close": ["x"]}
+    result = {"error": "no answer", "promoted": True, "writes_paused_until": iso(later), "ways_to_close": ["x"]}
     story = story_of(write(where, RUN, [*switched()[:11], ended(3.0, ok=False, code=13, **result)]))
-    assert resume.standing(story)["writes_paused_until"] == later
+    assert resume.standing(story)["writes_paused_until"] == iso(later)
     assert "other ways to keep writers off eu: x" in resume.last_known(story)
     story = story_of(write(where, "1-b", [*switched()[:12], ended(3.0, ok=False, code=16, error="ahead")]))
     assert "eu is closed" in resume.last_known(story)
@@ -347,13 +347,13 @@ def test_the_commands_and_their_exit_codes(whole: Path, capsys: pytest.CaptureFi
 
     head = read(whole).head
     assert "switchover  eu → us  done   2.6 s" in typed("list")[1]
-    assert json.loads(typed("list", "--json")[1])["runs"][0]["run"] == RUN
+    assert json.loads(typed("list", "--json")[1])["result"]["runs"][0]["run"] == RUN
     assert "its role is master" in typed("show", "latest")[1]
     assert json.loads(typed("show", RUN, "--json")[1])["next"] == []
     assert typed("verify", RUN, "--head", head)[0] == 0
     assert typed("verify", RUN, "--head", "0" * 64)[0] == 6
     code, out = typed("verify", RUN, "--head", "0" * 64, "--json")
-    assert (code, json.loads(out)["ok"], json.loads(out)["head"]) == (6, False, head)
+    assert (code, json.loads(out)["ok"], json.loads(out)["result"]["head"]) == (6, False, head)
     whole.write_bytes(b"".join(lines_of(whole)[1:]))
     assert typed("verify", RUN)[0] == 6
 

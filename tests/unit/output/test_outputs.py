@@ -175,7 +175,7 @@ def test_a_disk_that_is_full_ends_nothing(
     assert tuple(world.done) == NAMES
     told = json.loads(capsys.readouterr().out)
     assert (told["ok"], told["result"]["new_primary"]) == (True, "us")
-    if "trouble" in told["journal"]:
+    if told["journal"]["trouble"]:
         assert any("journal can't be written (No space left" in one for one in told["warnings"])
 
 
@@ -265,7 +265,7 @@ def test_steering_characters_and_passwords_leave_by_no_output(capsys: pytest.Cap
     run = session.perform(world.verb, AVN, 1, lambda _: None)
     session.finish(run.changed, {"x": bad}, [bad, console.table([(bad, "b")])])
     console.error(Refused(bad, detail=bad, hint=bad))
-    console.error_envelope("switchover", Refused(bad, detail=bad, hint=bad))
+    console.envelope("switchover", None, problem=Refused(bad, detail=bad, hint=bad))
     said = capsys.readouterr()
     for text in (said.out, said.err, session.journal.path.read_text()):
         assert "\x1b" not in text
