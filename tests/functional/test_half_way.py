@@ -471,3 +471,5 @@ def test_what_only_the_old_primary_has_can_be_listed(pair: Operator) -> None:
     equal = pair.ccr(*words)
     assert equal.code == 0, equal.err
     assert "us has the same data as eu: proven by the values of 1 keys" in equal.out
+    for none in (("--match", "typo:*"), ("--db", "3")):
+        assert pair.ccr(*words, *none).code == 6, "where no key matches nothing is equal"

@@ -171,10 +171,3 @@ def test_the_header_says_which_lines_change_something() -> None:
     assert "# ccr-avn gate accepts-writes writes test keys." in fenced
     assert "# These lines change something: avn.\n" in observed
     assert "# ccr-avn gate marker writes test keys." in preview(NEW.plan())
-
-
-def test_where_writers_are_stopped_by_hand_a_paste_pauses_nothing() -> None:
-    lines = commands(preview(switching_plans()[4]))
-    assert not [words for words in lines if words[1] in ("fence", "unfence")]
-    [sealed] = [words for words in lines if "fence-held" in words]
-    assert sealed[sealed.index("--ttl") + 1] == "0"

@@ -1,24 +1,21 @@
 """Procedures as plain values: their order, their argv; and that avn's own parser accepts every argv."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.errors import NotProven, UsageError
-from ccr_avn.plan.model import Call, Later, Plan, Probe
-from ccr_avn.procedures import old_primary, verify
+from ccr_avn.errors import UsageError
+from ccr_avn.plan.model import Call, Later, Plan
+from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.enable import Enable
 from ccr_avn.procedures.failover import Failover
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.procedures.verify import Verify
-from ccr_avn.valkey.compare import Comparison, Counts
-from ccr_avn.valkey.replication import Link
 from tests.support.avn_parser import read_by_avn
-from tests.support.factories import service, side
+from tests.support.factories import service
 from tests.support.plans import PLANS, SETTING, switching_plans
 
 
@@ -115,53 +112,6 @@ def test_a_link_keeps_to_the_lag_that_it_names() -> None:
     link = Verify(primary="eu", replica="us", at=SETTING, level="link", max_lag_bytes=4711).plan().steps[0]
     assert "4711" in link.gate.rule
     assert link.alone[5:7] == ("--max-lag-bytes", "4711")
-
-
-NOTHING = Comparison(
-    verdict="equal",
-    level="values",
-    keys=0,
-    replica_keys=0,
-    counts=Counts(),
-    examples=(),
-    reasons=(),
-    reread=0,
-    in_flight=0,
-    unreadable=0,
-    compared_by_dump=(),
-    rate=0.0,
-    seconds=0.1,
-    peak_memory_bytes=(),
-)
-
-
-def compared(monkeypatch: pytest.MonkeyPatch, link: Link, *, keys: int = 0, **depth: Any) -> tuple[Comparison, str]:
-    """What a comparison of unlinked services found, and what that is worth."""
-    monkeypatch.setattr(verify, "endpoint", lambda *_: None)
-    monkeypatch.setattr(verify, "fetch_link", lambda *_: link, raising=False)
-    monkeypatch.setattr(verify, "compare", lambda *_: replace(NOTHING, keys=keys))
-    [step] = Verify(primary="eu", replica="us", at=SETTING, level="values", unlinked=True, **depth).plan().steps
-    assert isinstance(step.read, Probe)
-    seen = Seen()
-    seen.latest = {name: models.service(json.dumps(service(name))) for name in ("eu", "us")}
-    found = step.read.read(seen)
-    return found, step.gate.judge(found, seen).verdict
-
-
-TWO = Link(primary=side("master"), replica=side("master", run_id="n"))
-
-
-def test_two_addresses_of_one_server_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NotProven, match="same server"):
-        compared(monkeypatch, Link(primary=side("master"), replica=side("master")))
-    assert compared(monkeypatch, TWO)[1] == "go"
-
-
-@pytest.mark.parametrize("depth", [{"match": "typo:*"}, {"db": [3]}])
-def test_where_no_key_matches_nothing_is_equal(monkeypatch: pytest.MonkeyPatch, depth: dict[str, Any]) -> None:
-    found, verdict = compared(monkeypatch, TWO, **depth)
-    assert (found.verdict, verdict) == ("inconclusive", "stop")
-    assert compared(monkeypatch, TWO, keys=1, **depth)[1] == "go"
 
 
 def test_a_pair_has_two_sides() -> None:
