@@ -60,22 +60,18 @@ def test_a_replica_that_rejected_commands_is_refused_until_all_values_are_found_
         ("switchover eu us --check", 4),
         ("switchover eu us --yes", 4),
     ):
-        done = pair.ccr(*line.split())
-        assert (done.code, "us rejected 1 command of its primary" in done.err) == (code, True), done.err
+        done = pair.ends(code, *line.split(), says="us rejected 1 command of its primary")
         assert "WRONGTYPE (1)" in done.err
         assert "verify eu us --level values" in done.err
         assert ALLOW in done.err
-    different = pair.ccr("verify", "eu", "us", "--level", "values")
-    assert (different.code, "different: 1 type" in different.err) == (6, True), different.err
+    pair.ends(6, "verify", "eu", "us", "--level", "values", says="different: 1 type")
     assert pair.ccr("switchover", "eu", "us", "--check").code == 4
     with on_the_replica(pair) as us:
         us.delete("cart")
         us.hset("cart", "item", "1")
-    equal = pair.ccr("verify", "eu", "us", "--level", "values", "--json")
-    assert equal.code == 0, equal.err
+    pair.ends(0, "verify", "eu", "us", "--level", "values", "--json")
     assert pair.sandbox.changes() == before
-    go = pair.ccr("switchover", "eu", "us", "--check")
-    assert (go.code, "has found it equal" in go.err) == (0, True), go.err
+    pair.ends(0, "switchover", "eu", "us", "--check", says="has found it equal")
     assert pair.ccr("verify", "eu", "us", "--level", "link").code == 0
     reject_one(pair, "basket", 2)
     assert pair.ccr("switchover", "eu", "us", "--check").code == 4, "one more was rejected since"
@@ -106,5 +102,4 @@ def test_expired_keys_are_no_difference(pair: Operator, keys: tuple[str, ...]) -
             eu.set(key, "v")
         for number in range(500):
             eu.set(f"t{number}", "v", px=50 + number)
-    done = pair.ccr("switchover", "eu", "us", "--yes")
-    assert done.code == 0, done.err
+    pair.ends(0, "switchover", "eu", "us", "--yes")

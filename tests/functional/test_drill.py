@@ -55,8 +55,7 @@ def test_clean_describes_what_it_finds_and_is_one_run(primary: Operator) -> None
     [left] = json.loads(looked.out)["result"]["left"]
     assert (looked.code, left["name"], left["state"], left["price"]) == (4, kept, "RUNNING", "0.1 USD an hour")
     assert "--keep" in left["running"]
-    refused = primary.ccr("drill", "--clean", "--only", "eu", "--yes")
-    assert (refused.code, "eu was not created by a drill" in refused.err) == (4, True)
+    refused = primary.ends(4, "drill", "--clean", "--only", "eu", "--yes", says="eu was not created by a drill")
     assert "avn service terminate" not in refused.out + refused.err
     add_service(primary, "orders", "startup-4", US)
     primary.sandbox.platform.find("orders").tags = dict(primary.sandbox.platform.find(kept).tags)
@@ -67,8 +66,7 @@ def test_clean_describes_what_it_finds_and_is_one_run(primary: Operator) -> None
 
 
 def test_checks_and_previews_make_nothing(primary: Operator) -> None:
-    checked = primary.ccr(*QUICK, "--check", "--json")
-    assert checked.code == 0, checked.err
+    checked = primary.ends(0, *QUICK, "--check", "--json")
     assert json.loads(checked.out)["result"]["cost"]["usd_an_hour"] == 0.1
     unsaid = primary.ccr("drill", "eu", "--replica-cloud", US)
     assert unsaid.code == 2, "nobody is there to be asked"
@@ -235,12 +233,10 @@ def test_a_service_of_a_drill_that_is_running_is_neither_moved_to_nor_cleaned(ma
     child = runs_to(primary, "compare: ok", "--backup-timeout", "60")
     name = temporary_replica(primary)
     for command in (("switchover", "eu", name, "--yes"), ("failover", name, "--allow-data-loss", "--yes")):
-        refused = primary.ccr(*command)
-        assert (refused.code, f"--drill-service {name}" in refused.err) == (4, True), refused.err
+        primary.ends(4, *command, says=f"--drill-service {name}")
     looked = primary.ccr("evacuate", EU, "--check", "--json")
     assert [one["replica"] for one in json.loads(looked.out)["result"]["pairs"]] == ["us"], looked.err
-    cleaned = primary.ccr("drill", "--clean", "--yes")
-    assert (cleaned.code, "is still running on this machine" in cleaned.err) == (4, True), cleaned.err
+    primary.ends(4, "drill", "--clean", "--yes", says="is still running on this machine")
     child.terminate()
     assert ended(child).code == 153
     assert services(primary) == {"eu", "us"}
@@ -270,10 +266,8 @@ def test_what_a_drill_left_is_no_replica_to_enable_and_what_a_failover_promoted_
     child.kill()
     ended(child)
     name = temporary_replica(primary)
-    adopted = primary.ccr("enable", "eu", name, "--replica-cloud", US)
-    assert (adopted.code, f"ccr-avn drill --clean --only {name}" in adopted.err) == (4, True), adopted.err
-    done = primary.ccr("failover", name, "--allow-data-loss", "--drill-service", name, "--yes")
-    assert done.code == 0, done.err
+    primary.ends(4, "enable", "eu", name, "--replica-cloud", US, says=f"ccr-avn drill --clean --only {name}")
+    primary.ends(0, "failover", name, "--allow-data-loss", "--drill-service", name, "--yes")
     pairs = json.loads(primary.ccr("status", "--json").out)["result"]["pairs"]
     assert all(one["drill"] is None for one in pairs), pairs
     cleaned = primary.ccr("drill", "--clean", "--yes")

@@ -80,8 +80,7 @@ def must_be_powered_off(operator: Operator) -> None:
 
 def no_replica_yet(operator: Operator) -> None:
     assert switched(operator).code == 0
-    third = operator.ccr("enable", "us", "third", "--replica-cloud", EU, "--backup-timeout", "1")
-    assert third.code == 5, third.err
+    operator.ends(5, "enable", "us", "third", "--replica-cloud", EU, "--backup-timeout", "1")
     assert "third" not in services(operator)
 
 
@@ -102,8 +101,7 @@ def refused(method: str, path: str, status: int = 403) -> Look:
 
 
 def enable_ends_so_too(operator: Operator) -> None:
-    third = operator.ccr("enable", "eu", "third", "--replica-cloud", EU)
-    assert third.code == 3, third.err
+    operator.ends(3, "enable", "eu", "third", "--replica-cloud", EU)
 
 
 MAY_BE_IN_USE = 14

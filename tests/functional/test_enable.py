@@ -59,8 +59,7 @@ def has_no_secret(operator: Operator, told: str) -> None:
 def test_an_existing_primary_is_adopted_as_it_is_and_decides_the_type(operator: Operator) -> None:
     """In one cloud, which is warned of; and without proof, which the result says."""
     create(operator, "eu", "redis", redis_timeout=0)
-    done = operator.ccr("enable", "eu", "us", "--replica-cloud", EU, "--no-verify")
-    assert done.code == 0, done.err
+    done = operator.ends(0, "enable", "eu", "us", "--replica-cloud", EU, "--no-verify")
     assert operator.sandbox.changes() == [CREATE]
     assert operator.sandbox.platform.services["eu"].user_config["redis_timeout"] == 0
     assert operator.sandbox.platform.services["us"].type == "redis"
@@ -195,8 +194,7 @@ def test_words_are_handed_on_to_avn(make: Make) -> None:
 
 def test_a_replica_that_follows_late_is_waited_for(pair: Operator) -> None:
     pair.sandbox.servers.cut_replication("us")
-    late = pair.ccr("verify", "eu", "us", "--link-timeout", "0")
-    assert late.code == 6, late.err
+    pair.ends(6, "verify", "eu", "us", "--link-timeout", "0")
     child = pair.start("ccr-avn", "verify", "eu", "us", "--link-timeout", "60")
     pair.sandbox.servers.heal("us")
     assert ended(child).code == 0

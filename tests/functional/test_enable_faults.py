@@ -102,6 +102,5 @@ def test_killed_at_any_step_the_same_command_finishes(operator: Operator, step: 
     until(lambda: all(one["status"] for one in requests), "what was asked to be answered")
     if "us" in operator.sandbox.platform.services:
         operator.sandbox.servers.heal("us")
-    again = operator.ccr(*ENABLE)
-    assert again.code == 0, again.err
+    operator.ends(0, *ENABLE)
     assert is_whole(operator)

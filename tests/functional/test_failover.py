@@ -21,8 +21,7 @@ def test_a_lost_primary_is_replaced(pair: Operator, fate: str) -> None:
     strike = {"killed": "kill", "frozen": "freeze", "cut": "cut_replication"}[fate]
     getattr(pair.sandbox.servers, strike)("us" if fate == "cut" else "eu")
     file = pair.home / "app.env"
-    done = pair.ccr(*FAIL_OVER, "--json", "--write-env", str(file))
-    assert done.code == 0, done.err
+    done = pair.ends(0, *FAIL_OVER, "--json", "--write-env", str(file))
     told = json.loads(done.out)["result"]
     assert told["rpo_estimate"]["how"]
     assert told["old_primary"] == "eu"
@@ -40,17 +39,13 @@ def test_a_lost_primary_is_replaced(pair: Operator, fate: str) -> None:
 def test_the_primarys_object_is_gone(make: Make) -> None:
     operator = paired(make(keep_orphans=True))
     operator.avn("service", "terminate", "eu", "-f")
-    done = operator.ccr(*FAIL_OVER)
-    assert done.code == 0, done.err
+    operator.ends(0, *FAIL_OVER)
     assert accepts(operator, "us")
 
 
 def test_loss_has_a_flag_of_its_own(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
-    done = pair.ccr("failover", "us", "--yes")
-    assert done.code == 4
-    assert "possible loss" in done.err
-    assert "--allow-data-loss" in done.err
+    pair.ends(4, "failover", "us", "--yes", says=("possible loss", "--allow-data-loss"))
     assert pair.ccr("failover", "us", "--allow-data-loss", "--check").code == 0
     assert pair.ccr("failover", "us", "--allow-data-loss").code == 2
     assert not is_promoted(pair)
@@ -68,8 +63,7 @@ def test_promoted_by_somebody_else_without_a_record_is_not_called_done(pair: Ope
     """A fork looks the same: what can be proven is said, and how to connect to it."""
     pair.avn("service", "integration-delete", next(iter(pair.sandbox.platform.rows)))
     until(lambda: accepts(pair, "us"))
-    done = pair.ccr(*FAIL_OVER, "--json")
-    assert done.code == 4, done.err
+    done = pair.ends(4, *FAIL_OVER, "--json")
     assert json.loads(done.out)["changed"] is False
     assert "nothing records from which primary it was promoted" in done.err
     assert "ccr-avn endpoint us" in done.err
@@ -90,14 +84,11 @@ def test_it_can_be_waited_for(make: Make) -> None:
     operator = paired(make(auto_promote=8.0))
     before = operator.sandbox.changes()
     assert operator.ccr("sandbox", "outage", "eu").code == 0
-    done = operator.ccr(*FAIL_OVER, "--wait-automatic", "30")
-    assert done.code == 0, done.err
-    assert "Aiven promoted it" in done.err
+    operator.ends(0, *FAIL_OVER, "--wait-automatic", "30", says="Aiven promoted it")
     assert not [one for one in operator.sandbox.changes()[len(before) :] if one[0] == "DELETE"]
     late = paired(make())
     late.sandbox.servers.kill("eu")
-    done = late.ccr(*FAIL_OVER, "--wait-automatic", "0.5")
-    assert done.code == 0, done.err
+    late.ends(0, *FAIL_OVER, "--wait-automatic", "0.5")
     assert is_promoted(late)
 
 
@@ -123,8 +114,7 @@ def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
     for one in (pasted, run):
         one.sandbox.servers.kill("eu")
     assert pasted.pastes(text).code == 0
-    finished = run.ccr(*FAIL_OVER)
-    assert finished.code == 0, finished.err
+    finished = run.ends(0, *FAIL_OVER)
     does_as_shown(text, finished.err)
     for one in (pasted, run):
         assert is_promoted(one)
@@ -150,8 +140,7 @@ def test_a_marker_of_watch_bounds_the_loss_unless_it_is_from_the_future(pair: Op
     unknown = "possible loss: unknown (the last `watch` marker is from the future" in refused.err
     assert (refused.code, unknown) == (4, ahead > 0), refused.err
     if ahead < 0:
-        done = pair.ccr(*FAIL_OVER, "--json")
-        assert done.code == 0, done.err
+        done = pair.ends(0, *FAIL_OVER, "--json")
         estimate = json.loads(done.out)["result"]["rpo_estimate"]
         assert "bound" in estimate["how"]
         assert estimate["seconds"] >= -ahead

@@ -13,18 +13,14 @@ from tests.support.pairs import FAIL_OVER, accepts, add_pair, is_promoted, origi
 def test_a_replica_that_must_not_serve_without_its_primary_is_promoted(make: Make) -> None:
     operator = paired(make(serve_stale_data=False))
     operator.sandbox.servers.kill("eu")
-    done = operator.ccr(*FAIL_OVER)
-    assert done.code == 0, done.err
+    operator.ends(0, *FAIL_OVER)
     assert accepts(operator, "us")
 
 
 def test_a_replica_that_loads_is_promoted_by_force_only(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     pair.sandbox.servers.load("us")
-    done = pair.ccr(*FAIL_OVER, "--check")
-    assert done.code == 4
-    assert "is loading its data" in done.err
-    assert "--force-partial" in done.err
+    pair.ends(4, *FAIL_OVER, "--check", says=("is loading its data", "--force-partial"))
     assert pair.ccr(*FAIL_OVER, "--check", "--force-partial").code == 0
 
 
@@ -32,10 +28,7 @@ def test_a_replica_that_never_had_a_copy_is_promoted_by_force_only(make: Make) -
     operator = make(sync_delay=float("inf"))
     add_pair(operator, "eu", "us")
     operator.sandbox.servers.kill("eu")
-    done = operator.ccr(*FAIL_OVER)
-    assert done.code == 4
-    assert "never completed an initial sync" in done.err
-    assert "0 keys" in done.err
+    operator.ends(4, *FAIL_OVER, says=("never completed an initial sync", "0 keys"))
     assert operator.ccr(*FAIL_OVER, "--force-partial").code == 0
     assert accepts(operator, "us")
 
@@ -46,8 +39,7 @@ def test_no_list_is_needed_and_no_stranger_matters(pair: Operator) -> None:
     overlay_service(pair, "odd", odd)
     pair.sandbox.servers.kill("eu")
     pair.sandbox.faults.add(kind="status", status=500, method="GET", path="/service$", times=1000)
-    done = pair.ccr(*FAIL_OVER)
-    assert done.code == 0, done.err
+    pair.ends(0, *FAIL_OVER)
     assert accepts(pair, "us")
     assert origin(pair) == "eu"
 
@@ -56,8 +48,7 @@ def test_no_list_is_needed_and_no_stranger_matters(pair: Operator) -> None:
 def test_a_wrong_name_is_answered_at_once(operator: Operator, name: str) -> None:
     pair = paired(operator)
     pair.sandbox.servers.kill("eu")
-    done = pair.ccr("failover", name, *FAIL_OVER[2:])
-    assert done.code == 4
+    done = pair.ends(4, "failover", name, *FAIL_OVER[2:])
     assert "asking again" not in done.err
     assert "does not exist" in done.err or "ccr-avn failover us" in done.err
 
@@ -66,19 +57,15 @@ def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(pair: Oper
     pair.sandbox.servers.kill("eu")
     hidden = {"service_uri": "valkey://default:<redacted>@127.0.0.1:1", "components": []}
     overlay_service(pair, "us", hidden)
-    silent = pair.ccr(*FAIL_OVER)
-    assert silent.code == 6
-    assert f"avn service integration-delete {next(iter(pair.sandbox.platform.rows))}" in silent.err
+    pair.ends(6, *FAIL_OVER, says=f"avn service integration-delete {next(iter(pair.sandbox.platform.rows))}")
     assert not is_promoted(pair)
     assert pair.ccr("failover", "us", "--no-verify", "--yes").code == 4
     pair.sandbox.faults.add(kind="hang", method="DELETE", path="/integration/")
-    doubt = pair.ccr(*FAIL_OVER, "--no-verify", "--call-timeout", "2", "--doubt-timeout", "0.5")
-    assert doubt.code == 13, doubt.err
+    doubt = pair.ends(13, *FAIL_OVER, "--no-verify", "--call-timeout", "2", "--doubt-timeout", "0.5")
     assert "the promotion of us was sent; its data plane was not checked" in doubt.err
     assert "master" not in doubt.err
     pair.sandbox.faults.clear()
-    done = pair.ccr(*FAIL_OVER, "--no-verify", "--json")
-    assert done.code == 0, done.err
+    done = pair.ends(0, *FAIL_OVER, "--no-verify", "--json")
     told = json.loads(done.out)
     assert told["changed"] is True
     assert told["result"]["proven"] is False
@@ -86,8 +73,7 @@ def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(pair: Oper
     assert "nothing is proven" in done.err
     assert is_promoted(pair)
     assert origin(pair) == "eu", "also without a look at any server it is recorded which services these are"
-    again = pair.ccr(*FAIL_OVER, "--no-verify")
-    assert again.code == 0, again.err
+    again = pair.ends(0, *FAIL_OVER, "--no-verify")
     assert "ccr-avn gate accepts-writes us" in again.out
     assert "primary now" not in again.out
 
@@ -96,23 +82,18 @@ def test_a_rate_limit_is_waited_for_and_said(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     limit = "Rate limit 120 exceeded - try again in 1s"
     pair.sandbox.faults.add(kind="status", status=429, message=limit, method="GET", path="/service/us$", times=1)
-    done = pair.ccr(*FAIL_OVER)
-    assert done.code == 0, done.err
-    assert "asking again in 1 s, as the API asks" in done.err
+    pair.ends(0, *FAIL_OVER, says="asking again in 1 s, as the API asks")
 
 
 def test_no_network_and_an_old_avn_are_said_in_a_line(operator: Operator) -> None:
-    done = operator.ccr("status", AIVEN_WEB_URL="http://127.0.0.1:1")
-    assert done.code == 3
+    done = operator.ends(3, "status", AIVEN_WEB_URL="http://127.0.0.1:1")
     assert "no network: 127.0.0.1:1 refuses connections" in done.err
     assert "Pool" not in done.err
     old = operator.home / "old-avn"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo aiven-client 2.10.0\nexit 2\n')
     old.chmod(0o755)
     for words in (FAIL_OVER, ("status",), ("gate", "last-known", "us"), ("verify", "eu", "us"), ("watch", "eu", "us")):
-        done = operator.ccr(*words, "--avn", str(old))
-        assert done.code == 4, done.err
-        assert "avn 2.10.0 is too old" in done.err
+        operator.ends(4, *words, "--avn", str(old), says="avn 2.10.0 is too old")
 
 
 @pytest.mark.slow

@@ -46,8 +46,7 @@ def test_an_old_primary_that_can_not_be_closed_is_never_opened_again(pair: Opera
     pair.sandbox.faults.add(kind="status", status=status, method="PUT", path="/service/eu$", times=2)
     with Load(uri(pair, "eu")) as load:
         for words in ((), ("--json",)):
-            done = pair.ccr(*SWITCH, *words)
-            assert done.code == 13, done.err
+            done = pair.ends(13, *SWITCH, *words)
             assert "us is the primary now; eu is not closed yet" in done.err
             assert "writes on eu are paused until" in done.err
             assert "avn service update eu" in done.err
@@ -84,8 +83,7 @@ def test_a_replica_whose_integration_does_not_say_whom_it_follows_is_not_promote
 ) -> None:
     overlay_row(pair, "us", odd)
     for words in typed:
-        done = pair.ccr(*words)
-        assert done.code == 4, done.err
+        done = pair.ends(4, *words)
         assert "project:integrations:read" in done.err
         assert "already" not in done.err
     assert not is_promoted(pair)
@@ -98,27 +96,21 @@ def test_a_deletion_that_answers_an_error_and_acts_keeps_its_fence(pair: Operato
     sets(pair, stale_rows=6.0, promote_seconds=1.0)
     pair.sandbox.faults.add(kind="status-after", method="DELETE", path="/integration/")
     with Load(uri(pair, "eu")) as load:
-        done = pair.ccr(*SWITCH)
-        assert done.code == 0, done.err
-        assert "checking whether the request took effect" in done.err
+        pair.ends(0, *SWITCH, says="checking whether the request took effect")
     assert len(deletions(pair)) == 1
     assert missing(pair, load.acknowledged) == []
 
 
 def test_a_deletion_that_answers_an_error_and_does_not_act_is_waited_for(pair: Operator) -> None:
     pair.sandbox.faults.add(kind="status", status=502, method="DELETE", path="/integration/")
-    done = pair.ccr(*SWITCH, "--doubt-timeout", "1")
-    assert done.code == 3, done.err
-    assert "promote-doubt: waiting" in done.err
-    assert "writes on eu resumed" in done.err
+    pair.ends(3, *SWITCH, "--doubt-timeout", "1", says=("promote-doubt: waiting", "writes on eu resumed"))
     assert accepts(pair, "eu")
 
 
 def test_a_deletion_in_doubt_skips_nothing_when_the_command_is_run_again(pair: Operator) -> None:
     """It had no answer and did not act; the pause was ended as the hint says, and the replica is behind."""
     pair.sandbox.faults.add(kind="hang", method="DELETE", path="/integration/")
-    first = pair.ccr(*SWITCH, "--call-timeout", "2", "--doubt-timeout", "0.5", "--promote-timeout", "30")
-    assert first.code == 13, first.err
+    pair.ends(13, *SWITCH, "--call-timeout", "2", "--doubt-timeout", "0.5", "--promote-timeout", "30")
     pair.sandbox.faults.clear()
     assert pair.ccr("unfence", "eu").code == 4, "it may still be carried out"
     assert pair.ccr("unfence", "eu", "--force").code == 0
@@ -164,8 +156,7 @@ def test_the_same_command_during_a_promotion_waits_for_it(pair: Operator, ended_
         if ended_by == signal.SIGINT:
             assert first.code == 140, first.err
             assert "the promotion of us was sent" in first.err
-        check = pair.ccr("switchover", "eu", "us", "--check")
-        assert check.code == 0, check.err
+        check = pair.ends(0, "switchover", "eu", "us", "--check")
         assert "being promoted" in check.out
         assert "eu is not closed yet: writes on it are paused until" in check.err
         child, seen = runs_to(pair, "promote: waiting")
@@ -184,10 +175,7 @@ def test_a_replica_that_comes_back_empty_leaves_the_old_primary_alone(make: Make
         old.mset({f"key:{number}": "x" for number in range(500)})
         old.wait(1, 5000)
     for _ in range(2):
-        done = pair.ccr(*SWITCH)
-        assert done.code == 14, done.err
-        assert "only eu has it" in done.err
-        assert "do not terminate eu" in done.err
+        pair.ends(14, *SWITCH, says=("only eu has it", "do not terminate eu"))
     old_service = pair.sandbox.platform.services["eu"]
     assert (old_service.powered, old_service.user_config["ip_filter"]) == (True, ["0.0.0.0/0", "::/0"])
     assert paused_for(pair, "eu") > 60
@@ -202,8 +190,7 @@ def test_a_failover_to_a_replica_that_came_back_empty_is_told_the_same_again(mak
         old.wait(1, 5000)
     pair.sandbox.servers.kill("eu")
     for code in (14, 4):
-        done = pair.ccr("failover", "us", "--allow-data-loss", "--yes")
-        assert done.code == code, done.err
+        done = pair.ends(code, "failover", "us", "--allow-data-loss", "--yes")
         assert "not have the data of" in done.err
         assert "only it has the data" in done.err or "only eu has it" in done.err
         assert "not a master yet" not in done.err
@@ -323,8 +310,7 @@ def test_clients_that_a_filter_leaves_connected_are_cut(make: Make) -> None:
     operator = paired(make(filter_cuts="new-only"))
     operator.avn("service", "update", "eu", "-c", "valkey_timeout=1")
     with Load(uri(operator, "eu")) as load:
-        done = operator.ccr(*SWITCH)
-        assert done.code == 0, done.err
+        done = operator.ends(0, *SWITCH)
         assert "no client is connected" in done.out
         with operator.sandbox.servers.admin("eu") as admin:
             assert [one for one in admin.client_list() if one["user"] == "default"] == []
@@ -334,9 +320,7 @@ def test_clients_that_a_filter_leaves_connected_are_cut(make: Make) -> None:
 @pytest.mark.slow
 def test_a_filter_that_is_not_obeyed_is_not_called_closed(make: Make) -> None:
     operator = paired(make(filter_cuts="never"))
-    done = operator.ccr(*SWITCH)
-    assert done.code == 15, done.err
-    assert "NOT closed" in done.err
+    operator.ends(15, *SWITCH, says="NOT closed")
     assert paused_for(operator, "eu") > 300
 
 
@@ -378,9 +362,7 @@ def test_names_are_no_identities(pair: Operator, proof: str) -> None:
         services["us"].tags = tags
         environment = {"CCR_AVN_STATE_DIR": str(pair.home / "none")}
     before = pair.sandbox.changes()
-    done = pair.ccr(*SWITCH, **environment)
-    assert done.code == 4, done.err
-    assert "nothing records that it was promoted from it" in done.err
+    pair.ends(4, *SWITCH, **environment, says="nothing records that it was promoted from it")
     assert pair.sandbox.changes() == before
     assert accepts(pair, "eu")
 
@@ -411,8 +393,7 @@ def test_the_old_filter_is_known_to_the_run_that_goes_on(pair: Operator) -> None
     child, _ = runs_to(pair, "close: done")
     child.send_signal(signal.SIGINT)
     ended(child)
-    done = pair.ccr(*SWITCH, "--json")
-    assert done.code == 0, done.err
+    done = pair.ends(0, *SWITCH, "--json")
     result = json.loads(done.out)["result"]
     assert result["ip_filter_before"] == networks
     assert pair.pastes("\n".join(result["restore"])).code == 0
@@ -431,8 +412,7 @@ def test_after_a_promotion_nobody_resumes_writes_by_mistake(make: Make, platform
     pair.avn("service", "integration-delete", next(iter(pair.sandbox.platform.rows)))
     if "promote_seconds" not in platform:
         until(lambda: accepts(pair, "us"), "us to be promoted")
-    refused = pair.ccr("unfence", "eu")
-    assert refused.code == 4, refused.err
+    refused = pair.ends(4, "unfence", "eu")
     assert "us was promoted from eu, or is being promoted" in refused.err
     assert paused_for(pair, "eu") > 0
     [again] = re.findall(r"all the same: (ccr-avn unfence eu .*--force)$", refused.err, re.MULTILINE)
@@ -444,9 +424,7 @@ def test_while_another_run_holds_the_fence_nothing_is_begun(pair: Operator) -> N
     with Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "20260101T000000Z-abcdef", 30):
         before = pair.sandbox.changes()
         for words in (SWITCH, ("fence", "eu"), ("failover", "us", "--allow-data-loss", "--yes")):
-            done = pair.ccr(*words)
-            assert done.code == 4, done.err
-            assert "another run holds the write pause on eu: 20260101T000000Z-abcdef" in done.err
+            pair.ends(4, *words, says="another run holds the write pause on eu: 20260101T000000Z-abcdef")
         assert pair.sandbox.changes() == before
         assert paused_for(pair, "eu") > 1
     assert accepts(pair, "eu")
@@ -459,8 +437,7 @@ def test_what_only_the_old_primary_has_can_be_listed(pair: Operator) -> None:
     with client(pair, "eu") as old, client(pair, "us") as new:
         old.mset({"here": "x", "same": "x", "other": "1"})
         new.mset({"there": "x", "same": "x", "other": "2"})
-        done = pair.ccr(*words, "--differences", "found.jsonl")
-        assert done.code == 6, done.err
+        pair.ends(6, *words, "--differences", "found.jsonl")
         found = [json.loads(line) for line in (pair.home / "found.jsonl").read_text().splitlines()]
         told = {(one["kind"], one["key"]) for one in found}
         assert told == {("missing", "here"), ("extra", "there"), ("value", "other")}
@@ -468,8 +445,7 @@ def test_what_only_the_old_primary_has_can_be_listed(pair: Operator) -> None:
         for one in (old, new):
             one.flushall()
             one.set("same", "x")
-    equal = pair.ccr(*words)
-    assert equal.code == 0, equal.err
+    equal = pair.ends(0, *words)
     assert "us has the same data as eu: proven by the values of 1 keys" in equal.out
     for none in (("--match", "typo:*"), ("--db", "3")):
         assert pair.ccr(*words, *none).code == 6, "where no key matches nothing is equal"

@@ -17,8 +17,7 @@ LIBRARY = "#!lua name=counting\nredis.register_function('one', function() return
 
 
 def checked(pair: Operator) -> list[dict[str, Any]]:
-    done = pair.ccr("switchover", "eu", "us", "--check", "--json")
-    assert done.code == 0, done.err
+    done = pair.ends(0, "switchover", "eu", "us", "--check", "--json")
     return [one for one in json.loads(done.out)["result"]["differences"] if one["topic"] != "plan"]
 
 

@@ -13,8 +13,7 @@ def test_a_run_is_listed_shown_reported_and_verified(operator: Operator, tmp_pat
     run, head, path = told["run"], told["journal"]["head"], Path(told["journal"]["path"])
 
     def runs(*words: str) -> str:
-        done = operator.ccr("runs", *words)
-        assert done.code == 0, done.err
+        done = operator.ends(0, "runs", *words)
         return done.out
 
     assert run in runs("list")
@@ -52,8 +51,7 @@ def test_a_run_that_was_killed_says_what_was_last_known_and_what_goes_on(make: M
     child.tells("primary-running: ")
     child.kill()
     ended(child)
-    shown = operator.ccr("runs", "show", "latest")
-    assert shown.code == 0, shown.err
+    shown = operator.ends(0, "runs", "show", "latest")
     assert "incomplete" in shown.out
     assert "last finished step: primary:" in shown.out
     assert "under way: primary-running" in shown.out

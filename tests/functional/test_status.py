@@ -16,8 +16,7 @@ PATIENT = ("--data-timeout", "20")
 
 
 def pairs_of(operator: Operator, *words: str) -> dict[str, Any]:
-    done = operator.ccr("status", "--json", *words)
-    assert done.code == 0, done.err
+    done = operator.ends(0, "status", "--json", *words)
     envelope = json.loads(done.out)
     assert envelope["schema"] == "ccr-avn/1"
     return {pair["replica"]["name"]: pair for pair in envelope["result"]["pairs"] if pair["replica"]}
@@ -58,8 +57,7 @@ def test_pairs_well_and_ill(make: Make, tmp_path: Path) -> None:
     assert "single node" in pairs["r0"]["exposure"]
     assert pairs["r2"]["link"] == "down"
     assert operator.ccr("fence", "p3", "--ttl", "120").code == 0
-    table = operator.ccr("status")
-    assert table.code == 0
+    table = operator.ends(0, "status")
     assert re.search(
         r"^warning: p3/r3: writes on p3 are paused, for \d min \d\d s more, and resume", table.out, re.MULTILINE
     )
@@ -79,30 +77,25 @@ def test_a_data_plane_that_hangs_costs_its_limit_and_takes_nothing_from_the_othe
 
 def test_after_a_switchover_the_old_primary_is_watched(make: Make) -> None:
     operator = add_pairs(make(), 2)
-    done = operator.ccr("switchover", "p1", "r1", "--yes")
-    assert done.code == 0, done.err
-    lost = operator.ccr("status", "--exit-code")
-    assert lost.code == 1, lost.out
+    operator.ends(0, "switchover", "p1", "r1", "--yes")
+    lost = operator.ends(1, "status", "--exit-code")
     assert "old primary, closed" in next(line for line in lost.out.splitlines() if " p1 " in line)
     assert "warning: r1: pair lost" in lost.out
     missing = operator.ccr("status", "--expect", "p0:r0", "--expect", "p1:r1", "--format", "nagios")
     assert (missing.code, "r1 was promoted from p1" in missing.out) == (2, True), missing.out
     operator.avn("service", "update", "p1", "-c", 'ip_filter=["0.0.0.0/0"]')
-    opened = operator.ccr("status", "p1", "--exit-code")
-    assert opened.code == 2, opened.out
+    opened = operator.ends(2, "status", "p1", "--exit-code")
     assert "p1 is an old primary" in opened.out
 
 
 def test_nagios(make: Make) -> None:
     operator = add_pairs(make(), 1)
-    fine = operator.ccr("status", "--format", "nagios", "r0")
-    assert fine.code == 0, fine.out
+    fine = operator.ends(0, "status", "--format", "nagios", "r0")
     assert fine.out.count("\n") == 1
     assert fine.out.startswith("CCR OK - 1 pair OK | r0_lag=0B;10485760;104857600;0")
     operator.sandbox.servers.cut_replication("r0")
     assert operator.ccr("status", "--format", "nagios").code == 2
-    broken = operator.ccr("status", "--format=nagios", AIVEN_AUTH_TOKEN="wrong")
-    assert broken.code == 3
+    broken = operator.ends(3, "status", "--format=nagios", AIVEN_AUTH_TOKEN="wrong")
     assert "service list" in broken.out
 
 
@@ -114,8 +107,7 @@ def test_prometheus_into_a_file(make: Make, tmp_path: Path) -> None:
     assert 'ccr_link_up{primary="p0",project="sandbox",replica="r0"} 1.0' in target.read_text().splitlines()
     assert target.stat().st_mode & 0o777 == 0o644
     before = target.read_text()
-    failed = operator.ccr("status", "--format", "prometheus", "--output", str(target), AIVEN_AUTH_TOKEN="wrong")
-    assert failed.code == 3
+    operator.ends(3, "status", "--format", "prometheus", "--output", str(target), AIVEN_AUTH_TOKEN="wrong")
     assert target.read_text() == before
 
 
@@ -136,8 +128,7 @@ def test_passwords_that_are_not_shown_or_not_in_force(make: Make) -> None:
     operator = add_pairs(make(), 1)
     service = operator.sandbox.platform.services["r0"]
     service.password = "AVNS_not-in-force"
-    done = operator.ccr("status", "--format", "nagios", *PATIENT)
-    assert done.code == 3
+    done = operator.ends(3, "status", "--format", "nagios", *PATIENT)
     assert "the password was refused" in done.out
     assert service.password not in done.out + done.err
 
@@ -172,20 +163,17 @@ def test_after_an_interrupted_promotion_nothing_is_ok(make: Make) -> None:
     child.kill()
     ended(child)
     operator.sandbox.faults.clear()
-    found = operator.ccr("status", "--format", "nagios")
-    assert found.code == 2, found.out
+    found = operator.ends(2, "status", "--format", "nagios")
     for part in ("p0 is an old primary", "writes on p0 are paused", "next: ccr-avn switchover p0 r0 --yes"):
         assert part in found.out
-    elsewhere = operator.ccr("status", "--exit-code", CCR_AVN_STATE_DIR=str(operator.home / "another"))
-    assert elsewhere.code == 1, elsewhere.out
+    elsewhere = operator.ends(1, "status", "--exit-code", CCR_AVN_STATE_DIR=str(operator.home / "another"))
     assert re.search(
         r"^warning: p0: writes on p0 are paused.*; p0 shares its history with r0: a fork, or",
         elsewhere.out,
         re.MULTILINE,
     )
     assert "\nnext: ccr-avn switchover p0 r0" in elsewhere.out
-    done = operator.ccr("switchover", "p0", "r0", "--yes")
-    assert done.code == 0, done.err
+    operator.ends(0, "switchover", "p0", "r0", "--yes")
     assert "old primary, closed" in operator.ccr("status", "p0").out
     operator.sandbox.platform.find("r0").tags.clear()
     untagged = operator.ccr("status", "p0", "--exit-code")

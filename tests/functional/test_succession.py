@@ -59,10 +59,14 @@ def promotes(operator: Operator, replica: str, *, by_hand: str = "", wait: bool 
 @pytest.mark.parametrize("words", [go("us2"), go("us2", "--fence", "observe"), ("failover", "us2", "--yes")])
 def test_a_sibling_that_was_promoted_since_the_checks_is_seen(three: Operator, words: tuple[str, ...]) -> None:
     loss = ("--allow-data-loss",) if words[0] == "failover" else ()
-    done = three.ccr(*words, *loss, "--before", promotes(three, "us1"))
-    assert done.code == 4, done.err
-    assert "us1, another replica of eu, was promoted meanwhile" in done.err
-    assert "ccr-avn switchover eu us1" in done.err
+    three.ends(
+        4,
+        *words,
+        *loss,
+        "--before",
+        promotes(three, "us1"),
+        says=("us1, another replica of eu, was promoted meanwhile", "ccr-avn switchover eu us1"),
+    )
     assert list(three.sandbox.platform.rows) == [row(three, "us2")]
     assert accepts(three, "eu"), "nothing of it is left"
 
@@ -86,12 +90,8 @@ def test_one_replica_is_promoted_and_no_second_one(three: Operator, proof: str) 
         three.sandbox.platform.services["us1"].tags = {}
     failover = ("failover", "us2", "--allow-data-loss", "--yes")
     for words in (go("us2"), go("us2", "--check"), failover, (*failover, "--check")):
-        done = three.ccr(*words, **elsewhere)
-        assert done.code == 4, done.err
-        assert "us1 was promoted from eu" in done.err
-        assert "ccr-avn switchover eu us1" in done.err
-    done = three.ccr("evacuate", EU, "--yes", "--json", **elsewhere)
-    assert done.code == 0, done.err
+        three.ends(4, *words, **elsewhere, says=("us1 was promoted from eu", "ccr-avn switchover eu us1"))
+    done = three.ends(0, "evacuate", EU, "--yes", "--json", **elsewhere)
     assert [one["replica"] for one in json.loads(done.out)["result"]["pairs"]] == ["us1"]
     assert not accepts(three, "eu")
     assert list(three.sandbox.platform.rows) == [row(three, "us2")]
@@ -100,8 +100,7 @@ def test_one_replica_is_promoted_and_no_second_one(three: Operator, proof: str) 
 def test_a_promotion_that_may_still_happen_keeps_its_siblings_and_its_pause(three: Operator) -> None:
     """The deletion was not answered, and its integration is still listed; the same command goes on with it."""
     three.sandbox.faults.add(kind="delay", seconds=60.0, method="DELETE")
-    done = three.ccr(*go("us1", "--call-timeout", "4", "--doubt-timeout", "1"))
-    assert done.code == 13, done.err
+    three.ends(13, *go("us1", "--call-timeout", "4", "--doubt-timeout", "1"))
     loss = ("--allow-data-loss", "--yes")
     for words in (
         go("us2"),
@@ -126,8 +125,7 @@ def test_an_evacuation_that_was_killed_behind_its_promotion_goes_on_with_it(thre
     child.kill()
     ended(child)
     three.sandbox.platform.services["us1"].tags = {}
-    done = three.ccr("evacuate", EU, "--yes", "--json")
-    assert done.code == 0, done.err
+    done = three.ends(0, "evacuate", EU, "--yes", "--json")
     assert [one["replica"] for one in json.loads(done.out)["result"]["pairs"]] == ["us1"]
     assert list(three.sandbox.platform.rows) == [row(three, "us2")]
 
@@ -140,12 +138,8 @@ def test_a_fork_is_not_what_a_primary_was_moved_to(operator: Operator) -> None:
     with client(forked, "eu") as one:
         one.set("more", "x")
     for words in (("evacuate", EU, "--yes"), ("evacuate", EU, "--forced", "--allow-data-loss", "--yes")):
-        done = forked.ccr(*words)
-        assert done.code == 4, done.err
-        assert "it has no replica" in done.err
-    done = forked.ccr(*go("fork"))
-    assert done.code == 4, done.err
-    assert "both eu and fork take writes" in done.err
+        forked.ends(4, *words, says="it has no replica")
+    forked.ends(4, *go("fork"), says="both eu and fork take writes")
     assert accepts(forked, "eu")
     for command in ("fence", "unfence"):
         assert forked.ccr(command, "eu").code == 0, "it keeps nobody from resuming writes"
@@ -154,9 +148,7 @@ def test_a_fork_is_not_what_a_primary_was_moved_to(operator: Operator) -> None:
 
 def test_unfence_refuses_a_replica_as_fence_does(three: Operator) -> None:
     for command in ("fence", "unfence"):
-        done = three.ccr(command, "us1")
-        assert done.code == 4, done.err
-        assert "us1 is a replica" in done.err
+        three.ends(4, command, "us1", says="us1 is a replica")
 
 
 def test_a_pair_that_was_moved_without_tags(pair: Operator) -> None:
@@ -166,14 +158,12 @@ def test_a_pair_that_was_moved_without_tags(pair: Operator) -> None:
     assert pair.ccr("switchover", "eu", "us", "--yes").code == 0
     assert pair.sandbox.platform.services["us"].tags == {}
     before = pair.sandbox.changes()
-    done = pair.ccr("evacuate", EU, "--yes", "--json")
-    assert done.code == 0, done.err
+    done = pair.ends(0, "evacuate", EU, "--yes", "--json")
     [told] = json.loads(done.out)["result"]["pairs"]
     assert (told["replica"], told["action"]) == ("us", "done")
     elsewhere: dict[str, Any] = {"CCR_AVN_STATE_DIR": str(pair.home / "none")}
     for words in (("evacuate", EU, "--yes"), ("switchover", "eu", "us", "--yes")):
-        done = pair.ccr(*words, **elsewhere)
-        assert done.code == 4, done.err
+        done = pair.ends(4, *words, **elsewhere)
         assert "record" in done.err
         assert "enable" not in done.err
     assert pair.sandbox.changes() == before

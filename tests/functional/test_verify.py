@@ -22,8 +22,7 @@ def pair(operator: Operator) -> Operator:
 
 @pytest.mark.parametrize("level", ["keys", "values"])
 def test_an_equal_pair_is_equal(pair: Operator, level: str) -> None:
-    done = pair.ccr("verify", "eu", "us", "--level", level, "--json")
-    assert done.code == 0, done.err
+    done = pair.ends(0, "verify", "eu", "us", "--level", level, "--json")
     compared = json.loads(done.out)["result"]["compare"]
     assert (compared["verdict"], compared["keys"]) == ("equal", 501)
 
@@ -35,27 +34,21 @@ def test_differences_are_counted_named_and_written(pair: Operator) -> None:
         admin.set("key:2", "y", keepttl=True)
         admin.set("mine", "x")
     words = ("verify", "eu", "us", "--rounds", "1", "--round-interval", "0.1")
-    done = pair.ccr(*words, "--level", "values", "--differences", "all.jsonl", "--json")
-    assert done.code == 6, done.err
+    done = pair.ends(6, *words, "--level", "values", "--differences", "all.jsonl", "--json")
     compared: Any = json.loads(done.out)["result"]["compare"]
     assert compared["verdict"] == "different"
     assert compared["differences"] == {"missing": 1, "extra": 1, "type": 0, "expiry": 0, "value": 1}
     lines = [json.loads(line) for line in (pair.home / "all.jsonl").read_text().splitlines()]
     assert sorted(line["key"] for line in lines) == ["key:1", "key:2", "mine"]
-    only = pair.ccr(*words, "--level", "keys", "--match", "key:3*")
-    assert only.code == 0, only.err
-    told = pair.ccr(*words, "--level", "keys")
-    assert told.code == 6
-    assert "1 missing, 1 extra" in told.err
+    pair.ends(0, *words, "--level", "keys", "--match", "key:3*")
+    pair.ends(6, *words, "--level", "keys", says="1 missing, 1 extra")
 
 
 def test_only_some_databases_or_a_sample(pair: Operator) -> None:
     done = pair.ccr("verify", "eu", "us", "--level", "keys", "--db", "3", "--jobs", "1", "--max-ops", "0", "--json")
     assert json.loads(done.out)["result"]["compare"]["keys"] == 0
-    told = pair.ccr("verify", "eu", "us", "--level", "values", "--match", "nothing:*")
-    assert (told.code, "no key matches" in told.err) == (6, True), told.err
-    some = pair.ccr("verify", "eu", "us", "--level", "keys", "--sample", "50", "--json")
-    assert some.code == 0, some.err
+    pair.ends(6, "verify", "eu", "us", "--level", "values", "--match", "nothing:*", says="no key matches")
+    some = pair.ends(0, "verify", "eu", "us", "--level", "keys", "--sample", "50", "--json")
     assert 0 < json.loads(some.out)["result"]["compare"]["keys"] <= 60
 
 

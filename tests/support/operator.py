@@ -86,6 +86,13 @@ class Operator:
     def ccr(self, *words: str, **environment: str) -> Ended:
         return self.types("ccr-avn", *words, **environment)
 
+    def ends(self, code: int, *words: str, says: str | tuple[str, ...] = (), **environment: str) -> Ended:
+        """A ccr-avn that ends with this exit code, and says all of this on standard error."""
+        done = self.ccr(*words, **environment)
+        unsaid = [one for one in ((says,) if isinstance(says, str) else says) if one not in done.err]
+        assert (done.code, unsaid) == (code, []), done.out + done.err
+        return done
+
     def avn(self, *words: str) -> Ended:
         done = self.types("avn", *words)
         assert done.code == 0, done.err
