@@ -27,10 +27,7 @@ SETTING = Setting(project=Project("p"))
 @pytest.fixture(scope="module")
 def uneven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     root = tmp_path_factory.mktemp("databases")
-    made = Pair(
-        Server("eu", root / "eu", "--databases", "200"),
-        Server("us", root / "us", "--databases", "16"),
-    )
+    made = Pair(Server("eu", root / "eu", "--databases", "200"), Server("us", root / "us", "--databases", "16"))
     made.link()
     yield made
     made.stop()

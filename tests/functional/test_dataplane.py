@@ -35,18 +35,13 @@ def test_an_error_that_an_application_made_up_says_nothing_of_replication(serve:
 def test_tls_is_verified_against_the_projects_ca(make: Make) -> None:
     operator = paired(make(tls=True))
     operator.avn("project", "ca-get", "--target-filepath", "ca.pem")
-    untrusted = operator.ccr("verify", "eu", "us")
-    assert untrusted.code == 6, untrusted.err
-    assert "ca-get" in untrusted.err
-    done = operator.ccr("verify", "eu", "us", "--ca-file", "ca.pem")
-    assert done.code == 0, done.err
+    operator.ends(6, "verify", "eu", "us", says="ca-get")
+    operator.ends(0, "verify", "eu", "us", "--ca-file", "ca.pem")
 
 
 def test_a_redacted_password_is_explained(make: Make) -> None:
     operator = paired(make(redact=True))
-    done = operator.ccr("verify", "eu", "us")
-    assert done.code == 6
-    assert "service:secrets:read" in done.err
+    operator.ends(6, "verify", "eu", "us", says="service:secrets:read")
     assert operator.enable("--no-verify").code == 0
 
 
@@ -54,9 +49,7 @@ def test_a_redacted_password_is_explained(make: Make) -> None:
 def test_an_ip_filter_is_named(operator: Operator) -> None:
     paired(operator)
     operator.sandbox.platform.update("us", {"user_config": {"ip_filter": ["10.0.0.0/8"]}})
-    done = operator.ccr("verify", "eu", "us", "--link-timeout", "0")
-    assert done.code == 6
-    assert "ip_filter" in done.err
+    operator.ends(6, "verify", "eu", "us", "--link-timeout", "0", says="ip_filter")
 
 
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
@@ -68,8 +61,6 @@ def test_any_scheme_will_do(make: Make, scheme: str) -> None:
 def test_verify_refuses_what_is_no_pair(operator: Operator) -> None:
     paired(operator)
     assert operator.ccr("verify", "us", "eu").code == 4
-    gone = operator.ccr("verify", "eu", "nobody", "--json")
-    assert gone.code == 4
-    assert "nobody does not exist" in gone.err
+    operator.ends(4, "verify", "eu", "nobody", "--json", says="nobody does not exist")
     operator.avn("service", "update", "us", "--power-off")
     assert "--power-on" in operator.ccr("verify", "eu", "us").err

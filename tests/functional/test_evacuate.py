@@ -43,8 +43,7 @@ def test_every_pair_is_moved_and_nothing_is_lost(operator: Operator) -> None:
 
 def its_own_journals(operator: Operator, told: dict[str, Any]) -> None:
     """Each pair has one, named with its head by that of the evacuation; the report is of them all, without secrets."""
-    report = operator.ccr("runs", "report", told["run"])
-    assert report.code == 0, report.err
+    report = operator.ends(0, "runs", "report", told["run"])
     for one in told["result"]["pairs"]:
         assert operator.ccr("runs", "verify", one["run"], "--head", one["journal_head"]).code == 0
         assert one["pair"] in report.out
@@ -59,11 +58,9 @@ def test_each_is_told_and_treated_by_itself(make: Make) -> None:
     add_service(operator, "single", "startup-4", EU)
     operator.sandbox.servers.cut_replication("r1")
     operator.sandbox.servers.kill("p2")
-    checked = operator.ccr("evacuate", EU, "--check", "--json")
-    assert checked.code == 4
+    operator.ends(4, "evacuate", EU, "--check", "--json")
     assert operator.sandbox.changes() == []
-    done = operator.ccr(*GO, "--auto", "--allow-data-loss")
-    assert done.code == 14, done.err
+    done = operator.ends(14, *GO, "--auto", "--allow-data-loss")
     told = by_pair(done.out)
     assert {name: (one["action"], one["state"]) for name, one in told.items()} == {
         "p0/r0": ("switchover", "done"),
@@ -78,8 +75,7 @@ def test_each_is_told_and_treated_by_itself(make: Make) -> None:
 
 def test_a_preview_is_a_section_for_each_and_needs_no_answer(operator: Operator) -> None:
     pairs(operator, 2)
-    shown = operator.ccr("evacuate", EU, "--dry-run")
-    assert shown.code == 0, shown.err
+    shown = operator.ends(0, "evacuate", EU, "--dry-run")
     assert shown.out.count("( set -euo pipefail") == 2
     assert shown.out.count("integration-delete") == 2
     assert operator.sandbox.changes() == []
@@ -98,8 +94,7 @@ def test_a_name_that_matches_nothing_is_refused_with_what_comes_near_it(operator
         (("status", "p00"), "p00: no such", "p0"),
     ):
         check = ("--check",) if words[0] == "evacuate" else ()
-        refused = operator.ccr(*words, *check)
-        assert refused.code == 4, refused.err
+        refused = operator.ends(4, *words, *check)
         assert what in refused.err
         assert not near or f"{near}" in refused.err.partition("hint:")[2]
     nobody = operator.ccr("evacuate", "aws-eu-west-1", "--check")
@@ -117,8 +112,7 @@ def test_ctrl_c_begins_no_more_and_the_same_command_goes_on(operator: Operator) 
     assert stopped.code == 140, stopped.err
     told = by_pair(stopped.out)
     assert [one["state"] for one in told.values()] == ["done", "not begun", "not begun"]
-    done = operator.ccr(*GO)
-    assert done.code == 0, done.err
+    done = operator.ends(0, *GO)
     assert [one["state"] for one in by_pair(done.out).values()] == ["done", "done", "done"]
 
 
@@ -200,8 +194,7 @@ def test_auto_fails_over_no_primary_that_is_back_when_its_turn_comes(operator: O
     until(lambda: link_status(operator, "r1") == "down", "r1 to lose its primary")
     back = "ccr-avn sandbox heal p1 && ccr-avn verify p1 r1 --level link --link-timeout 60"
     first = f"sh -c 'test $CCR_OLD_PRIMARY != p0 || ( {back} )'"
-    done = operator.ccr(*GO, "--auto", "--allow-data-loss", "--before", first, "--hook-timeout", "60")
-    assert done.code == 0, done.err
+    done = operator.ends(0, *GO, "--auto", "--allow-data-loss", "--before", first, "--hook-timeout", "60")
     told = by_pair(done.out)
     assert {name: (one["action"], one["state"]) for name, one in told.items()} == {
         "p0/r0": ("switchover", "done"),

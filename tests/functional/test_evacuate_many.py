@@ -44,8 +44,7 @@ def test_odd_pairs_are_told_and_treated_each_as_it_is_and_the_rest_is_done(opera
     operator.sandbox.servers.cut_replication("r2")
     promoted_by_hand(operator, "r3")
     rest = {f"p{one}": "done" for one in range(20)} | {"p3": "refused"}  # nothing records that r3 was promoted from it
-    done = operator.ccr(*GO)
-    assert done.code == 14, done.err
+    done = operator.ends(14, *GO)
     told = by_primary(done.out)
     assert states(told) == {**rest, "p1": "refused", "p2": "refused", "single": "refused"}
     assert "p1" in told["p1"]["reason"]
@@ -55,13 +54,11 @@ def test_odd_pairs_are_told_and_treated_each_as_it_is_and_the_rest_is_done(opera
     others = {other.partition(" ")[0] for other in told["p4"]["others"]}
     assert {told["p4"]["replica"], *others} == {"r4", "r4b", "r4c"}
     assert "no replica" in told["single"]["reason"]
-    again = operator.ccr(*GO, *ANYHOW)
-    assert again.code == 4, again.err
+    again = operator.ends(4, *GO, *ANYHOW)
     told = by_primary(again.out)
     assert states(told) == {**rest, "p1": "refused", "p2": "refused", "single": "refused"}
     assert "r1 is linked to it" in told["p1"]["reason"]
-    forced = operator.ccr(*GO, "--forced", "--allow-data-loss", "--only", "r1")
-    assert forced.code == 0, forced.err
+    forced = operator.ends(0, *GO, "--forced", "--allow-data-loss", "--only", "r1")
     assert by_primary(forced.out)["p1"]["action"] == "failover"
     assert accepts(operator, "r1")
     assert {"r2", *others} == {row.dest for row in operator.sandbox.platform.rows.values()}
@@ -99,8 +96,7 @@ def test_a_hook_can_refuse_one_and_hears_of_its_end(operator: Operator) -> None:
     pairs(operator, 3)
     before = "sh -c 'test $CCR_OLD_PRIMARY != p1'"
     wrong = "sh -c 'echo $CCR_OLD_PRIMARY $CCR_CHANGED >> wrong'"
-    done = operator.ccr(*GO, "--before", before, "--on-failure", wrong)
-    assert done.code == 14, done.err
+    done = operator.ends(14, *GO, "--before", before, "--on-failure", wrong)
     assert states(by_pair(done.out)) == {"p0/r0": "done", "p1/r1": "refused", "p2/r2": "done"}
     assert (operator.home / "wrong").read_text() == "p1 no\n"
     assert len(deletions(operator)) == 2
@@ -112,14 +108,12 @@ def test_only_what_was_asked_for_is_moved_and_old_primaries_can_be_powered_off(o
     for name in ("p0", "p1", "p3"):
         operator.avn("service", "tags", "update", name, "--add-tag", "wave=1")
     moves = ("evacuate", "google-*", *GO[2:], "--tag", "wave=1", "--except", "r3", "--old-primary", "power-off")
-    done = operator.ccr(*moves)
-    assert done.code == 0, done.err
+    done = operator.ends(0, *moves)
     assert states(by_pair(done.out)) == {"p0/r0": "done", "p1/r1": "done"}
     services = operator.sandbox.platform.services
     assert [services[f"p{one}"].powered for one in range(4)] == [False, False, True, True]
     operator.sandbox.servers.cut_replication("r3")
-    refused = operator.ccr(*GO, "--only", "r3")
-    assert refused.code == 4, refused.err
+    refused = operator.ends(4, *GO, "--only", "r3")
     assert states(by_pair(refused.out)) == {"p3/r3": "refused"}
     assert len(deletions(operator)) == 2
 
@@ -145,8 +139,7 @@ def test_ctrl_c_twice_ends_each_as_it_would_a_single_run(operator: Operator) -> 
         assert one["half_way"]["ways_to_close"]
         assert len(one["notes"]) >= 3
         assert one["goes_on_with"].startswith(f"ccr-avn switchover {one['primary']} {one['replica']}")
-    done = operator.ccr(*GO)
-    assert done.code == 0, done.err
+    done = operator.ends(0, *GO)
     assert set(states(by_pair(done.out)).values()) == {"done"}
 
 

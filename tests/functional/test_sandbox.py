@@ -153,15 +153,13 @@ def test_faults_and_outages_from_a_shell(operator: Operator) -> None:
 
 def test_doctor_tells_what_is_wrong(operator: Operator) -> None:
     operator.avn("service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU)
-    well = operator.ccr("doctor")
-    assert well.code == 0
+    well = operator.ends(0, "doctor")
     assert "read replicas: OK" in well.out
     assert "backups: OK" in well.out
     broken = operator.ccr("doctor", AIVEN_AUTH_TOKEN="s3cret-of-a-vault\n")
     assert "s3cret" not in broken.out + broken.err, "avn repeats it in its own error"
     assert "a line break" in broken.out
-    bad = operator.ccr("doctor", AIVEN_AUTH_TOKEN="bad")
-    assert bad.code == 4
+    bad = operator.ends(4, "doctor", AIVEN_AUTH_TOKEN="bad")
     assert "token: FAIL" in bad.out
     wrong = operator.ccr("doctor", "--service-type", "pg", "--json")
     assert (wrong.code, json.loads(wrong.out)["ok"]) == (4, False)

@@ -27,8 +27,7 @@ def test_a_closed_filter_cuts_clients_but_not_replication_and_outlives_an_outage
     assert link(us) == "up"
     for kind in ("kill", "freeze", "api-only"):
         for words in (("outage", "eu", "--kind", kind), ("heal",)):
-            done = operator.ccr("sandbox", *words)
-            assert done.code == 0, done.err
+            operator.ends(0, "sandbox", *words)
         assert not answers(eu), kind
     operator.avn("service", "update", "eu", "-c", 'ip_filter=["127.0.0.0/8"]')
     until(lambda: answers(eu), "eu to let clients in again")

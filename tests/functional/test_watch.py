@@ -199,15 +199,13 @@ def test_a_new_password_is_learned_from_avn(pair: Operator) -> None:
 
 
 def test_it_is_a_gate_for_scripts(pair: Operator) -> None:
-    done = pair.ccr("watch", "p0", "r0", *NIMBLE, "--until-lag-below", "1000000", "--for", "10m")
-    assert done.code == 0, done.err
+    done = pair.ends(0, "watch", "p0", "r0", *NIMBLE, "--until-lag-below", "1000000", "--for", "10m")
     assert json.loads(done.out.splitlines()[-1])["ended"] == "reached"
     pair.sandbox.servers.cut_replication("r0")
-    late = pair.ccr("watch", "p0", "r0", *NIMBLE, "--until-lag-below", "50ms", "--for", "0.5")
-    assert late.code == 5
-    assert "did not get below 50 ms" in late.err
-    just = pair.ccr("watch", "p0", "r0", *NIMBLE, "--for", "0.3s")
-    assert just.code == 0
+    pair.ends(
+        5, "watch", "p0", "r0", *NIMBLE, "--until-lag-below", "50ms", "--for", "0.5", says="did not get below 50 ms"
+    )
+    just = pair.ends(0, "watch", "p0", "r0", *NIMBLE, "--for", "0.3s")
     assert json.loads(just.out.splitlines()[-1])["ended"] == "time is up"
 
 

@@ -55,9 +55,4 @@ def drill_plans() -> list[Plan]:
     return [Drill(primary="eu", replica_cloud="aws-us-east-1", at=at).plan(), by_link.plan()]
 
 
-PLANS = [
-    *enable_plans(),
-    *switching_plans(),
-    *drill_plans(),
-    Verify(primary="eu", replica="us", at=SETTING).plan(),
-]
+PLANS = [*enable_plans(), *switching_plans(), *drill_plans(), Verify(primary="eu", replica="us", at=SETTING).plan()]

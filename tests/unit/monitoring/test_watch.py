@@ -50,11 +50,7 @@ SILENT: dict[str, Any] = {"primary": None, "primary_trouble": "p0: no answer", "
             sample(replica=side("master", 1, run_id="f"), link="no primary"),
             ("replica is now a master (promoted)", "link no primary, was up"),
         ),
-        (
-            sample(primary_state="RUNNING"),
-            sample(primary_state="POWEROFF"),
-            ("primary is POWEROFF, was RUNNING",),
-        ),
+        (sample(primary_state="RUNNING"), sample(primary_state="POWEROFF"), ("primary is POWEROFF, was RUNNING",)),
         (sample(), sample(write_trouble="held back"), ("primary: held back",)),
         (sample(write_trouble="held back"), sample(), ("primary: writes go through again",)),
         (sample(), sample(**SILENT, write_trouble="held back"), ("primary does not answer: p0: no answer",)),

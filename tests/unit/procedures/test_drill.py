@@ -251,8 +251,7 @@ def test_a_namesake_is_no_temporary_replica(sent: str | None, verdict: str) -> N
 
 
 @pytest.mark.parametrize(
-    "slug",
-    ["tagged", "temporary-replica-running", "integration", "running", "filter-close", "filter-open", TERMINATE],
+    "slug", ["tagged", "temporary-replica-running", "integration", "running", "filter-close", "filter-open", TERMINATE]
 )
 def test_before_every_change_it_is_the_service_that_was_created(slug: str) -> None:
     plan = plan_of()
