@@ -32,7 +32,12 @@ def service(name: str = "us", *rows: dict[str, Any], **more: Any) -> models.Serv
     return models.service(json.dumps(factories.service(name, *rows, **more)))
 
 
-NEVER: dict[str, Any] = {"role": "slave", "offset": 1, "link_status": "down", "last_io_seconds": None, "keys": 0}
+NEVER: dict[str, Any] = {"offset": 1, "link_status": "down", "last_io_seconds": None, "keys": 0}
+
+
+def known(more: dict[str, Any], **facts: Any) -> LastKnown:
+    """What is known of a replica of this kind."""
+    return LastKnown(**{"replica": side("slave", **more), "primary": None, "state": FOLLOWING, **facts})
 
 
 @pytest.mark.parametrize(
@@ -47,19 +52,40 @@ NEVER: dict[str, Any] = {"role": "slave", "offset": 1, "link_status": "down", "l
         ({**NEVER, "offset": 0, "backlog": True}, True),
         ({**NEVER, "offset": 14}, True),
         ({**NEVER, "offset": 0, "link_status": "up"}, True),
+        ({**NEVER, "offset": 14, "rejected": 2}, False),
     ],
     ids=str,
 )
 def test_whole_means_that_it_once_had_all_of_its_primary(replica: dict[str, Any], whole: bool) -> None:
     """The values are those that Valkey 9 and Redis 7 answer before, during and after a first copy."""
-    known = LastKnown(replica=side(**replica), primary=None, state=FOLLOWING)
-    refused = judge_loss(asked(), known, "eu")
+    refused = judge_loss(asked(), known(replica), "eu")
     assert refused.verdict == ("go" if whole else "stop")
     assert whole or "--force-partial" in refused.hint
-    assert whole or "0 keys" in refused.detail
-    forced = judge_loss(asked(force_partial=True), known, "eu")
+    assert judge_loss(asked(allow_data_loss=False), known(replica), "eu").verdict == "stop", "loss has its flag"
+    forced = judge_loss(asked(force_partial=True), known(replica), "eu")
     assert forced.verdict == "go"
-    assert forced.facts["partial"] is not whole
+    if "rejected" not in replica:
+        assert whole or "0 keys" in refused.detail
+        assert forced.facts["partial"] is not whole
+
+
+@pytest.mark.parametrize(
+    ("looked", "seconds", "word"),
+    [
+        (known({"last_io_seconds": 3}), 3.0, "frozen"),
+        (known({"link_status": "down", "link_down_seconds": 9}), 9.0, "down_since"),
+        (known({}, marker_age=4.26), 4.3, "bound"),
+        (known({"last_io_seconds": 0}, marker_age=-598.0), None, "from the future"),
+        (known({}, replica=side()), None, "does not report it"),
+    ],
+)
+def test_the_loss_is_estimated_and_says_how(looked: LastKnown, seconds: float | None, word: str) -> None:
+    estimate, how = looked.estimate
+    assert (estimate, word in how) == (seconds, True)
+
+
+def test_the_lag_is_known_when_the_primary_answers() -> None:
+    assert (known({"offset": 70}, primary=side()).behind, known({}).behind) == (30, None)
 
 
 @pytest.mark.parametrize(
@@ -71,31 +97,24 @@ def test_whole_means_that_it_once_had_all_of_its_primary(replica: dict[str, Any]
     ],
 )
 def test_a_switchover_is_named_where_it_would_go(replica: dict[str, Any], said: str, switches: bool) -> None:
-    known = LastKnown(replica=side("slave", **replica), primary=side("master"), state=FOLLOWING)
-    assert said in "".join(judge_loss(asked(), known, "eu").warnings)
-    refused = judge_loss(asked(allow_data_loss=False), known, "eu")
+    looked = known(replica, primary=side("master"))
+    assert said in "".join(judge_loss(asked(), looked, "eu").warnings)
+    refused = judge_loss(asked(allow_data_loss=False), looked, "eu")
     assert ("better: ccr-avn switchover eu us" in refused.hint) is switches
 
 
 @pytest.mark.parametrize(
     ("primary", "backups", "said"),
     [
-        ({"keys": 5000}, [], "5000 keys now"),
+        (side(keys=5000), [], "5000 keys now"),
         (None, [{"backup_name": "b-1", "backup_time": "2026-08-01T09:10:00Z", "data_size": 774144}], "774144 bytes"),
         (None, [], "is unknown"),
     ],
 )
-def test_what_a_partial_replica_holds_is_said_beside_its_primary(
-    primary: dict[str, Any] | None, backups: list[Any], said: str
-) -> None:
+def test_what_a_partial_replica_holds_is_said_beside_its_primary(primary: Any, backups: list[Any], said: str) -> None:
     newest = service("eu", backups=backups).backups
-    known = LastKnown(
-        replica=side(**NEVER),
-        primary=side(**primary) if primary else None,
-        state=FOLLOWING,
-        backup=newest[-1] if newest else None,
-    )
-    for finding in (judge_loss(asked(), known, "eu"), judge_loss(asked(force_partial=True), known, "eu")):
+    looked = known(NEVER, primary=primary, backup=newest[-1] if newest else None)
+    for finding in (judge_loss(asked(), looked, "eu"), judge_loss(asked(force_partial=True), looked, "eu")):
         assert said in f"{finding.detail} {finding.warnings}"
         assert "0 keys" in f"{finding.detail} {finding.warnings}"
 

@@ -13,13 +13,11 @@ from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.errors import NotProven, Unreachable
 from ccr_avn.plan.model import Call, Finding, Gate, Step, go
 from ccr_avn.procedures import health as health_checks
-from ccr_avn.procedures.failover import Failover
 from ccr_avn.procedures.gates import links, pair, services, succession
 from ccr_avn.procedures.gates.links import Rejections, as_compared
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state
 from ccr_avn.procedures.health import health_of
-from ccr_avn.procedures.last_known import judge_loss
-from ccr_avn.procedures.seen import Health, LastKnown, Seen
+from ccr_avn.procedures.seen import Health, Seen
 from ccr_avn.procedures.setting import Journals, Setting
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import MarkerResult
@@ -226,12 +224,6 @@ def test_a_replica_has_every_database_in_use(found: Databases | None, verdict: s
     assert finding.verdict == verdict
     assert told in f"{finding.reason} {finding.hint}"
     assert not finding.warnings
-
-
-@pytest.mark.parametrize(("replica", "warned"), [(16, True), (200, False), (0, False)])
-def test_fewer_databases_than_the_primary_are_a_warning(replica: int, warned: bool) -> None:
-    gate = links.has_every_database("eu", "us", lambda _: "valkey", NotProven)
-    assert bool(gate.judge(databases(used=(0,), replica=replica), Seen()).warnings) == warned
 
 
 WISH = services.Wanted(name="eu", cloud="c")
@@ -649,52 +641,6 @@ def test_while_a_promotion_may_still_happen_no_sibling_is_promoted(sent: Told, v
 def test_caught_up_means_all_of_it(offset: int, verdict: str) -> None:
     assert pair.judge_caught_up(following(offset=offset), 100).verdict == verdict
     assert pair.judge_caught_up(side(offset=1), 100).verdict == "go", "it is promoted"
-
-
-def asked(**more: Any) -> Failover:
-    return Failover(**{"replica": "us", "at": Setting(project=P), "allow_data_loss": True, **more})
-
-
-def known(**more: Any) -> LastKnown:
-    return LastKnown(**{"replica": following(), "primary": None, "state": PairState(state="following"), **more})
-
-
-@pytest.mark.parametrize(
-    ("replica", "more", "verdict"),
-    [
-        (following(), {}, "go"),
-        (following(), {"allow_data_loss": False}, "stop"),
-        (following(rejected=2), {}, "stop"),
-        (following(rejected=2), {"force_partial": True}, "go"),
-        (following(rejected=None), {}, "go"),
-    ],
-)
-def test_a_failover_needs_whole_data_and_leave_to_lose(replica: ReplicationInfo, more: Told, verdict: str) -> None:
-    """What counts as whole: test_last_known."""
-    finding = judge_loss(asked(**more), known(replica=replica), "eu")
-    assert finding.verdict == verdict
-    assert finding.hint or verdict != "stop"
-
-
-@pytest.mark.parametrize(
-    ("looked", "seconds", "word"),
-    [
-        (known(replica=following(last_io_seconds=3)), 3.0, "frozen"),
-        (known(replica=following(link_status="down", link_down_seconds=9)), 9.0, "down_since"),
-        (known(replica=following(), marker_age=4.26), 4.3, "bound"),
-        (known(replica=following(last_io_seconds=0), marker_age=-598.0), None, "from the future"),
-        (known(replica=side()), None, "does not report it"),
-    ],
-)
-def test_the_loss_is_estimated_and_says_how(looked: LastKnown, seconds: float | None, word: str) -> None:
-    estimate, how = looked.estimate
-    assert estimate == seconds
-    assert word in how
-
-
-def test_the_lag_is_known_when_the_primary_answers() -> None:
-    assert known(replica=following(offset=70), primary=side()).behind == 30
-    assert known(replica=following()).behind is None
 
 
 def test_syncs_that_begin_again_and_again_are_not_called_the_initial_one() -> None:
