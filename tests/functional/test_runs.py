@@ -31,18 +31,8 @@ def test_a_run_is_listed_shown_reported_and_verified(operator: Operator, tmp_pat
     everything = "\n".join((page, ticket, shown, runs("list", "--json"), runs("show", run, "--json")))
     for service in operator.sandbox.platform.services.values():
         assert service.password not in everything
-    whole = path.read_bytes()
-    lines = whole.splitlines(keepends=True)
-    damage = {
-        "a changed byte": whole.replace(b"business-4", b"business-8", 1),
-        "a removed line": b"".join([*lines[:4], *lines[5:]]),
-        "a moved line": b"".join([*lines[:3], lines[4], lines[3], *lines[5:]]),
-        "a cut tail": b"".join(lines[:-1]),
-    }
-    for name, raw in damage.items():
-        path.write_bytes(raw)
-        done = operator.ccr("runs", "verify", run, "--head", head)
-        assert (done.code, "NOT intact" in done.out) == (6, True), name
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    assert "NOT intact" in operator.ends(6, "runs", "verify", run, "--head", head).out
 
 
 def test_a_run_that_was_killed_says_what_was_last_known_and_what_goes_on(make: Make) -> None:
