@@ -28,7 +28,7 @@ def at_once() -> int:
 
 
 class AvnTurns:
-    """``most``: how many at once, half of them for pairs whose writes are paused: there every moment is outage.
+    """``most``: how many at once; the last place is for pairs whose writes are paused: there every moment is outage.
 
     ``slowed``: how often the platform said slow down.
     """
@@ -36,7 +36,7 @@ class AvnTurns:
     def __init__(
         self, most: int, *, now: Callable[[], float] = clock.monotonic, sleep: Callable[[float], None] = clock.sleep
     ) -> None:
-        self._all, self._unhurried = Semaphore(most), Semaphore(max(1, most // 2))
+        self._all, self._unhurried = Semaphore(most), Semaphore(max(1, most - 1))
         self._pauses = Semaphore(most)
         self._now, self._sleep = now, sleep
         self._not_before = -math.inf

@@ -29,15 +29,13 @@ class Turn:
         self._ends.set()
 
 
-def test_those_whose_writes_are_paused_have_places_of_their_own() -> None:
+def test_those_whose_writes_are_paused_have_a_place_of_their_own() -> None:
     turns = AvnTurns(4)
     others = [Turn(turns, urgent=False) for _ in range(50)]
-    until(lambda: sum(one.has.is_set() for one in others) == 2, "half of the places to be taken")
-    urgent = [Turn(turns, urgent=True) for _ in range(3)]
-    until(lambda: sum(one.has.is_set() for one in urgent) == 2, "the other half to be taken")
-    assert sum(one.has.is_set() for one in others) == 2
-    next(one for one in others if one.has.is_set()).ends()
-    until(lambda: all(one.has.is_set() for one in urgent) or sum(one.has.is_set() for one in others) == 3)
+    until(lambda: sum(one.has.is_set() for one in others) == 3, "all places but one to be taken")
+    urgent = [Turn(turns, urgent=True) for _ in range(2)]
+    until(lambda: sum(one.has.is_set() for one in urgent) == 1, "the last one to be taken")
+    assert sum(one.has.is_set() for one in others) == 3
     for one in (*others, *urgent):
         one.ends()
 
