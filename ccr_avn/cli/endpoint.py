@@ -1,6 +1,5 @@
 """`ccr-avn endpoint`: the one command that prints secrets, because that is its job."""
 
-import json
 from typing import Annotated, Literal
 
 from ccr_avn import options
@@ -8,8 +7,8 @@ from ccr_avn.aiven.models import User
 from ccr_avn.cli.alone import ServiceName
 from ccr_avn.cli.options import setting_of
 from ccr_avn.connection import Connection
-from ccr_avn.errors import Refused
-from ccr_avn.options import Avn, CallTimeout, ProjectName, Route
+from ccr_avn.errors import Refused, UsageError
+from ccr_avn.options import Avn, CallTimeout, Json, ProjectName, Route
 from ccr_avn.output import console
 from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.setting import endpoint as reach
@@ -25,6 +24,7 @@ def endpoint(
     username: Annotated[str, options.word("U", "User to connect as.")] = "default",
     call_timeout: CallTimeout = 60,
     route: Route = None,
+    json: Json = False,
     avn: Avn = None,
 ) -> None:
     """Print the connection details of SERVICE, password included.
@@ -33,24 +33,24 @@ def endpoint(
       ccr-avn endpoint us
       ccr-avn endpoint us --format env > app.env
     """
+    if json and form not in ("table", "json"):
+        what = f"--json can't be combined with --format {form}"
+        raise UsageError(what, detail="each is a form of the same details", hint="--json, or --format alone")
     setting = setting_of(project, route=route or "dynamic")
     [found] = look_up(avn, setting.project, (service,), call_timeout, console.note)
     connection = Connection(service=service, uri=reach(found, setting).uri)
     if username != "default":
         connection = connection.as_user(username, _password(found.users, service, username))
+    if json or form == "json":
+        console.envelope("endpoint", connection.parts, with_secrets=True)
+        return
     text = {
         "table": lambda: console.table(list(connection.parts.items())),
         "uri": lambda: connection.uri,
         "env": lambda: connection.env().rstrip(),
-        "json": lambda: _json(connection.parts),
         "k8s-secret": lambda: connection.kubernetes_secret().rstrip(),
     }[form]()
     console.hand_over(text)
-
-
-def _json(parts: dict[str, str]) -> str:
-    told = {"schema": console.SCHEMA, "command": "endpoint", "ok": True, "changed": False, "result": parts}
-    return json.dumps(told, indent=2)
 
 
 def _password(users: object, service: str, username: str) -> str:

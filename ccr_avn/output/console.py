@@ -129,8 +129,12 @@ def envelope(
     code: int = 0,
     next_commands: Iterable[Sequence[str]] = (),
     problem: CcrError | None = None,
+    with_secrets: bool = False,
 ) -> None:
-    """The one JSON object that ``--json`` prints, whatever happened. ``code``: the exit code, if there is no problem."""
+    """The one JSON object that ``--json`` prints, whatever happened. ``code``: the exit code, if there is no problem.
+
+    ``with_secrets``: the result is one that was asked for.
+    """
     hints = [problem.hint, *problem.notes] if problem else []
     error = problem and {
         "kind": type(problem).__name__.lstrip("_"),
@@ -154,7 +158,10 @@ def envelope(
         "next": [list(words) for words in (*next_commands, *(one for hint in hints for one in commands_in(hint)))],
         **_state.about(),
     }
-    _say(json.dumps(redacted_in(whole), indent=2).replace("\x7f", "\\u007f"))  # JSON escapes all others by itself
+    if with_secrets:
+        hand_over(json.dumps(whole, indent=2))
+    else:
+        _say(json.dumps(redacted_in(whole), indent=2).replace("\x7f", "\\u007f"))  # JSON escapes all others by itself
 
 
 def error(problem: CcrError) -> None:
