@@ -18,7 +18,7 @@ import bench_evacuate
 import sh
 import valkey
 
-from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.records import SandboxOptions
 from ccr_avn.sandbox.run import RunningSandbox, running
 
 BIN = Path(sys.executable).parent

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import valkey
 
-from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.records import SandboxOptions
 from ccr_avn.sandbox.run import RunningSandbox, running
 
 BIN = Path(sys.executable).parent

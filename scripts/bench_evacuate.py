@@ -17,7 +17,7 @@ from typing import Any
 
 import valkey
 
-from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.records import SandboxOptions
 from ccr_avn.sandbox.run import RunningSandbox, running
 from ccr_avn.sandbox.web import Server
 

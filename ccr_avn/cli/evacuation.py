@@ -28,12 +28,10 @@ from ccr_avn.cli.pair_run import Common, PairRun, verb_of
 from ccr_avn.cli.questions import ask
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import CcrError, Interrupted
-from ccr_avn.evacuate.avn_turns import AvnTurns, at_once
+from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList, at_once
 from ccr_avn.evacuate.choose import Choice, Want, judge, left_by, select
 from ccr_avn.evacuate.pair_phases import PairPhases
-from ccr_avn.evacuate.schedule import Schedule, State, Turn
-from ccr_avn.evacuate.service_list import ServiceList
-from ccr_avn.evacuate.stop import Stop
+from ccr_avn.evacuate.schedule import Schedule, State, Stop, Turn
 from ccr_avn.history.drills import drills_of
 from ccr_avn.history.journal import new_run
 from ccr_avn.history.promotions import promotions
@@ -41,7 +39,7 @@ from ccr_avn.hooks import Hooks
 from ccr_avn.monitoring.collect import Looks, look_at_all
 from ccr_avn.monitoring.pairs import Pair, pairs_of
 from ccr_avn.output import console
-from ccr_avn.output.pairs import PairLines, PairTable
+from ccr_avn.output.live import PairLines, PairTable
 from ccr_avn.output.progress import PlainProgress, Sink
 from ccr_avn.plan import events
 from ccr_avn.plan.preview import describe, preview

@@ -12,7 +12,7 @@ from ccr_avn.cli.evacuate import EvacuationOptions
 from ccr_avn.cli.pair_run import PairResult, verb_of
 from ccr_avn.errors import CHANGED, CcrError, Interrupted, Refused, near
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
-from ccr_avn.evacuate.stop import Stop
+from ccr_avn.evacuate.schedule import Stop
 from ccr_avn.output import console
 from ccr_avn.procedures.gates.parity import power_off
 from ccr_avn.procedures.gates.settings import lets_nobody_in

@@ -20,8 +20,8 @@ from ccr_avn.valkey import catch_up
 from ccr_avn.valkey.catch_up import Snapshot
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.fence import Fence
-from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
+from ccr_avn.valkey.server_facts import fetch_replication
 
 Timeout = Annotated[float, options.seconds("How long to wait.")]
 

@@ -12,17 +12,14 @@ from ccr_avn.cli.conduct import How, carry_out
 from ccr_avn.cli.evacuate import EvacuationOptions
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import CHANGED, CcrError, Changed, Interrupted, NotBegun, Refused
-from ccr_avn.evacuate.avn_turns import AvnTurns
+from ccr_avn.evacuate.avn_turns import AvnTurns, PairAvn, ServiceList
 from ccr_avn.evacuate.choose import Choice
-from ccr_avn.evacuate.pair_avn import PairAvn
 from ccr_avn.evacuate.pair_phases import PairPhases
-from ccr_avn.evacuate.schedule import State, Turn
-from ccr_avn.evacuate.service_list import ServiceList
-from ccr_avn.evacuate.stop import RunSignals, Stop
+from ccr_avn.evacuate.schedule import RunSignals, State, Stop, Turn
 from ccr_avn.history.journal import new_run
 from ccr_avn.history.journals import JournalsHere
 from ccr_avn.hooks import Hooks
-from ccr_avn.output.pairs import PairProgress
+from ccr_avn.output.live import PairProgress
 from ccr_avn.plan import events
 from ccr_avn.printable import printable_line
 from ccr_avn.procedures.failover import Failover

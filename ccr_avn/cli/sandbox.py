@@ -15,8 +15,8 @@ from ccr_avn import options
 from ccr_avn.cli.commands import command, group
 from ccr_avn.errors import UsageError
 from ccr_avn.output import console
-from ccr_avn.sandbox.command import run_inside, stay_up
-from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.records import SandboxOptions
+from ccr_avn.sandbox.run import run_inside, stay_up
 
 app = group(
     """Rehearse without an account: an Aiven API on loopback, with real Valkey servers behind it.

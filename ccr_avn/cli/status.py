@@ -118,8 +118,8 @@ def status(
     wanted = dict.fromkeys([*names, *(name for pair in expected for name in pair)])
     answer = begin(avn, project, call_timeout, tuple(wanted), console.note)
     from ccr_avn.history.resume import unfinished  # heavy, as the others: avn is asked already meanwhile
-    from ccr_avn.monitoring.health import judged, overall
-    from ccr_avn.monitoring.status import CODES, Known
+    from ccr_avn.monitoring.health import judged
+    from ccr_avn.monitoring.status import CODES, Known, overall
 
     setting = setting_of(project, ca_file, route)
     services, now = answer(), datetime.now(UTC)
@@ -148,11 +148,12 @@ def _show(
     """``left_out``: what avn said that can't be read; ``code``: the exit code."""
     from ccr_avn.aiven.program import default_project
     from ccr_avn.history import drills
-    from ccr_avn.monitoring import nagios, prometheus
+    from ccr_avn.monitoring import prometheus
+    from ccr_avn.monitoring.status import nagios_line
     from ccr_avn.output import tables
 
     if form == "nagios":
-        line, code = nagios.line_of(found, left_out)
+        line, code = nagios_line(found, left_out)
         console.say(line)
         raise typer.Exit(code)
     for note in left_out:
@@ -253,9 +254,9 @@ def _unknown_instead(*, nagios: bool, health: bool) -> Iterator[None]:
         elif hasattr(problem, "format_message"):
             what = str(problem.format_message())
         if nagios:
-            from ccr_avn.monitoring.nagios import failure
+            from ccr_avn.monitoring.status import nagios_failure
 
-            console.say(failure(f"{what} ({detail})" if detail else what))
+            console.say(nagios_failure(f"{what} ({detail})" if detail else what))
             raise typer.Exit(UNKNOWN) from None
         if health:
             raise HealthUnknown(what, detail=detail, hint=hint) from problem

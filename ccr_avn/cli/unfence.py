@@ -21,7 +21,7 @@ from ccr_avn.procedures.gates.succession import may_still_happen
 from ccr_avn.procedures.setting import endpoint
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.fence import lift
-from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.server_facts import fetch_replication
 
 LIMIT = 2.0
 """Seconds for the servers that may have been promoted to answer: applications may be waiting for their writes."""

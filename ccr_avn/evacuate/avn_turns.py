@@ -1,13 +1,22 @@
-"""Limits how many avn run at once, over all pairs, with room kept for the urgent ones; none while Aiven says slow down."""
+"""How the pairs of an evacuation share avn: turns, one list of services for all, each pair's own access."""
 
+import json
 import math
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from threading import Semaphore
+from typing import Any
+
+from pydantic_core import from_json
 
 from ccr_avn import clock
 from ccr_avn.aiven import failure
+from ccr_avn.evacuate.schedule import RunSignals
+from ccr_avn.plan import events
+from ccr_avn.plan.model import Call
 from ccr_avn.plan.outcome import TOO_MANY
 from ccr_avn.plan.reads import RATE_LIMITED
 from ccr_avn.process import Answer
@@ -85,3 +94,105 @@ class AvnTurns:
             if why.status != TOO_MANY or put_off >= RATE_LIMITED:
                 return answer
             put_off += self.slow_down(why.again_in)
+
+
+Rows = Mapping[str, Any] | None
+"""By name, as they were printed; None: the list failed, or can't be read."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ServiceList:
+    """``ask`` runs the list. A read that was asked for at some time is never answered by a list that began before it.
+
+    Those who ask while a list is under way wait for its end and share the next one, as it may have seen the old state.
+    """
+
+    ask: Callable[[], Answer]
+    several: Callable[[], bool] = lambda: True  # one pair alone asks for its own service, and not for all
+    now: Callable[[], float] = clock.monotonic
+    _listing: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _last: tuple[float, Rows] = field(default=(-math.inf, None), init=False)  # when it began, what it said
+
+    def answer(self, call: Call[Any], *, since: float) -> Answer | None:
+        """What this read would print; None: it must be asked itself. ``since``: of what moment, at the earliest."""
+        if call.from_list is None or not (self.several() or self._last[0] >= since):
+            return None
+        rows = self._rows_since(since)
+        found = None if rows is None else call.from_list(rows)
+        if found is None:
+            return None
+        argv = tuple(str(word) for word in call.argv)
+        return Answer(argv=argv, code=0, stdout=json.dumps(found), stderr="", seconds=0.0)
+
+    def _rows_since(self, since: float) -> Rows:
+        if self._last[0] < since:
+            with self._listing:
+                if self._last[0] < since:
+                    began = self.now()
+                    self._last = (began, _rows(self.ask()))
+        return self._last[1]
+
+
+def _rows(answer: Answer) -> Rows:
+    if answer.code != 0:
+        return None
+    try:
+        return {one["service_name"]: one for one in from_json(answer.stdout)}
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+SAME_MOMENT = 5.0
+"""Seconds by which a read may be older than its question, where nothing of the pair was changed or waited for since: the
+question in a terminal takes longer, and what decides is looked at again on the data plane while writes are paused."""
+
+
+@dataclass(slots=True, kw_only=True)
+class PairAvn:
+    """What a run's ``World`` needs of avn, and a sink of its events. ``moved``: called when the new primary takes writes."""
+
+    turns: AvnTurns
+    services: ServiceList
+    signals: RunSignals
+    run_avn: Callable[..., Answer]
+    moved: Callable[[], None]
+    now: Callable[[], float] = clock.monotonic
+    _paused: bool = False
+    _end_pause: Callable[[], None] = lambda: None
+    _outdated: float = -math.inf  # on the clock: what began before shows nothing new of this pair
+
+    def known(self, call: Call[Any]) -> Answer | None:
+        """The answer to a read that a list of all services gives."""
+        return self.services.answer(call, since=max(self._outdated, self.now() - SAME_MOMENT))
+
+    def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
+        with self.turns.turn(urgent=self._paused, check=self.signals.check):
+            answer = self.signals.interruptible(lambda: self.run_avn(argv, deadline=deadline))
+        if answer.code == 0:
+            self.turns.went_well()
+        return answer
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.StepStarted(slug="fence"):
+                self._end_pause = self.turns.begin_pause()
+                self._paused = True
+            case events.StepDone(slug="accepts-writes"):
+                self.leave()
+                self._paused = False
+                self.moved()
+            case events.Looked(finding=finding) if finding.verdict != "go":
+                self._outdated = self.now()
+            case events.ChangeStarted() | events.Missed():
+                self._outdated = self.now()
+            case events.ChangeEnded(slug=slug):
+                self._outdated = self.now()
+                if slug == "promote":
+                    self.leave()  # what is waited for now is the platform
+            case _:
+                pass
+
+    def leave(self) -> None:
+        """Another pair's writes may be paused."""
+        end, self._end_pause = self._end_pause, lambda: None
+        end()

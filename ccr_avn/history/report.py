@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ccr_avn.history import drill_page, evacuation_page, resume
+from ccr_avn.history import pages, resume
 from ccr_avn.history.facts import Exposure, Side
+from ccr_avn.history.pages import bars, lag_line, percent, ticks
 from ccr_avn.history.records import Record, verify
 from ccr_avn.history.story import StepStory, Story, summarize
-from ccr_avn.history.timeline import bars, lag_line, percent, ticks
 from ccr_avn.printable import printable
 from ccr_avn.units import exact_bytes, format_duration
 
@@ -50,9 +50,9 @@ def render(record: Record, form: Literal["html", "md"]) -> str:
 
 
 def _of_many(story: Story) -> dict[str, Any]:
-    pairs = evacuation_page.in_order(story)
-    rows, axis = evacuation_page.over_time(pairs)
-    return {"figures": evacuation_page.figures(story), "pairs": pairs, "rows": rows, "ticks": axis}
+    pairs = pages.in_order(story)
+    rows, axis = pages.over_time(pairs)
+    return {"figures": pages.evacuation_figures(story), "pairs": pairs, "rows": rows, "ticks": axis}
 
 
 def _of_one(story: Story) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _of_one(story: Story) -> dict[str, Any]:
         "before": before,
         "after": after,
         "exposure": exposure(story),
-        "drill": drill_page.page(story),
+        "drill": pages.drill_page(story),
         "rows": [(step, bars(step.slug, step.spans, total)) for step in steps],
         "ticks": ticks(total),
         "paused": paused(story, total),
@@ -101,7 +101,7 @@ def exposure(story: Story) -> list[Exposure]:
 def headline(story: Story) -> list[Figure]:
     match story.command:
         case "drill":
-            measured = drill_page.figures(story)
+            measured = pages.drill_figures(story)
         case "switchover" | "failover":
             measured = _objectives(story)
         case _:

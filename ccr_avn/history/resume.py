@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ccr_avn.aiven.avn import Project, service_update
-from ccr_avn.history import drill_page, runs
+from ccr_avn.history import pages, runs
 from ccr_avn.history.records import read
 from ccr_avn.history.story import Story, summarize
 from ccr_avn.procedures import old_primary
@@ -28,7 +28,7 @@ def next_command(story: Story) -> tuple[str, ...]:
     if story.state == "done" or not story.argv:
         return ()
     project = ("--project", story.facts.project) if story.facts.project else ()
-    match drill_page.temporary_replica(story) if story.command == "drill" else "":
+    match pages.temporary_replica(story) if story.command == "drill" else "":
         case "terminated" | "kept, promoted":
             return ()
         case "may be there":
@@ -151,7 +151,7 @@ def _consequence(story: Story, now: float | None) -> Iterable[str]:
             "terminated": f"{name} was terminated and is gone",
             "kept, promoted": f"{name} is kept, and is billed",
         }
-        yield f"{became.get(drill_page.temporary_replica(story), 'nothing was created')}; {old} was not changed"
+        yield f"{became.get(pages.temporary_replica(story), 'nothing was created')}; {old} was not changed"
     elif not stands and story.state == "open" and fence and fence.sent is not None:
         paused = f"the write pause on {old}: {fence.undone}" if fence.undone else _paused(story, now)
         yield f"nothing was promoted; {paused}"

@@ -17,8 +17,8 @@ from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
 from ccr_avn.procedures.lookup import ask_each
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.diagnose import Admission, Answered, OutOfReach, TurnedAway
-from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.server_facts import fetch_replication
 
 if TYPE_CHECKING:
     from ccr_avn.procedures.lookup import Note

@@ -11,7 +11,7 @@ from ccr_avn.history.drills import drills_of
 from ccr_avn.history.promotions import promotions
 from ccr_avn.monitoring.collect import Looks, closed, look_at_all
 from ccr_avn.monitoring.pairs import UNNAMED, Pair, chosen, pairs_of, with_expected
-from ccr_avn.monitoring.status import NO_LOOK, WORSE, Health, Known, PairStatus, Verdict
+from ccr_avn.monitoring.status import NO_LOOK, Known, PairStatus, Verdict
 from ccr_avn.procedures.gates.links import as_compared
 from ccr_avn.procedures.gates.settings import NOBODY
 from ccr_avn.procedures.setting import Setting
@@ -80,12 +80,6 @@ def _later(pairs: tuple[Pair, ...], looks: Looks) -> dict[str, tuple[str, ...]]:
         if old and new not in singles[old].past.successors:
             found[old] = (*found.get(old, ()), new)
     return found
-
-
-def overall(found: Iterable[PairStatus]) -> Health:
-    """The one verdict that every format and exit code gives; unknown where there is nothing to judge."""
-    judged = (one.health for one in found if one.pair.counts or one.health != "ok")
-    return max(judged, key=WORSE.index, default="unknown")
 
 
 def _verdicts(one: PairStatus) -> Iterable[Verdict]:

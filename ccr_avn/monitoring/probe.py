@@ -21,11 +21,10 @@ from valkey.exceptions import ResponseError
 
 from ccr_avn.errors import Unreachable
 from ccr_avn.monitoring.sample import Sample
-from ccr_avn.valkey.clocks import server_time
 from ccr_avn.valkey.connect import Endpoint, connect, explained
-from ccr_avn.valkey.info import read_replication
 from ccr_avn.valkey.marker import WATCH
 from ccr_avn.valkey.replication import ReplicationInfo, lag_of, link_of
+from ccr_avn.valkey.server_facts import read_replication, server_time
 
 T = TypeVar("T")
 

@@ -1,6 +1,8 @@
-"""A pair as it is seen: its facts, and its health with the reasons for it; also as plain data."""
+"""A pair as it is seen: its facts, and its health with the reasons for it; also as plain data, and as a line for Nagios."""
 
-from collections.abc import Callable, Collection
+import re
+import shlex
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -10,6 +12,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.history.resume import Unfinished
 from ccr_avn.monitoring.collect import Look, admission
 from ccr_avn.monitoring.pairs import Pair
+from ccr_avn.printable import printable
 from ccr_avn.procedures.gates.links import Compared
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.replication import lag_of, link_of
@@ -35,6 +38,9 @@ RECENT = 30 * 3600.0
 """Seconds that a backup counts as recent: they are daily at the rarest, with some hours to take one."""
 
 NO_LOOK = Look()
+
+SHOWN = 5
+"""Pairs whose trouble is shown; of the rest only the number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,3 +190,55 @@ def _service(pair: Pair, service: Service | None, name: str, look: Look) -> dict
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def overall(found: Iterable[PairStatus]) -> Health:
+    """The one verdict that every format and exit code gives; unknown where there is nothing to judge."""
+    judged = (one.health for one in found if one.pair.counts or one.health != "ok")
+    return max(judged, key=WORSE.index, default="unknown")
+
+
+def nagios_line(found: tuple[PairStatus, ...], left_out: tuple[str, ...] = ()) -> tuple[str, int]:
+    """The line with performance data, and the exit code. Services that never were in a pair don't count. ``left_out``: what can't be read."""
+    judged = tuple(one for one in found if one.pair.counts or one.health != "ok")
+    forks = " and ".join(dict.fromkeys(one.pair.primary_name for one in found if one.related))
+    notes = (*((f"{forks} share a history (fork or unrecorded promotion)",) if forks else ()), *left_out)
+    if not judged:
+        return nagios_failure("; ".join(("there is no pair", *notes))), CODES["unknown"]
+    health = overall(judged)
+    line = f"CCR {health.upper()} - {_plain('; '.join((_nagios_text(judged), *notes)))}"
+    figures = " ".join(part for one in judged for part in _performance(one))
+    return (f"{line} | {figures}" if figures else line), CODES[health]
+
+
+def nagios_failure(why: str) -> str:
+    """The line for a failure of ccr-avn itself."""
+    return f"CCR UNKNOWN - {_plain(why)}"
+
+
+def _nagios_text(found: tuple[PairStatus, ...]) -> str:
+    bad = sorted((one for one in found if one.health != "ok"), key=lambda one: -WORSE.index(one.health))
+    if bad:
+        shown = (
+            f"{one.pair.name}: {', '.join((*one.reasons, *(f'next: {shlex.join(words)}' for words in one.next[:1])))}"
+            for one in bad[:SHOWN]
+        )
+        more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        return f"{len(bad)} of {len(found)} not OK: {'; '.join(shown)}{more}"
+    pairs = sum(bool(one.pair.replica_name) for one in found)
+    old = sum(one.standing == "old primary, closed" for one in found)
+    parts = [f"{pairs} {'pair' if pairs == 1 else 'pairs'} OK"] if pairs else []
+    parts += [f"{old} old {'primary' if old == 1 else 'primaries'} closed"] if old else []
+    return ", ".join(parts)
+
+
+def _performance(one: PairStatus) -> tuple[str, ...]:
+    name = re.sub(r"[\s'=|]", "_", printable(one.pair.replica_name))  # in a label these mean something
+    lag = () if one.lag_bytes is None else (f"{name}_lag={one.lag_bytes}B;{one.known.warn};{one.known.crit};0",)
+    heard = () if one.last_io_seconds is None else (f"{name}_last_io={one.last_io_seconds}s;;;0",)
+    return (*lag, *heard)
+
+
+def _plain(text: str) -> str:
+    """On one line, without the sign that begins the performance data, and without what steers a terminal."""
+    return " ".join(printable(text).replace("|", "/").split())

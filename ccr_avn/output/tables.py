@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ccr_avn.history.drills import Drilled, not_for_long
-from ccr_avn.monitoring.health import overall
-from ccr_avn.monitoring.status import PairStatus
+from ccr_avn.monitoring.status import PairStatus, overall
 from ccr_avn.output.console import table
 from ccr_avn.printable import printable_line
 from ccr_avn.units import NONE, format_age, format_bytes

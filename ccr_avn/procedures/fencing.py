@@ -21,9 +21,9 @@ from ccr_avn.procedures.siblings import begin_to_look, left_paused
 from ccr_avn.units import clock_time, iso
 from ccr_avn.valkey.catch_up import Snapshot, caught_up, no_writes_between, wait_until_quiet
 from ccr_avn.valkey.fence import Fence, FenceRefused
-from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.server_facts import fetch_replication
 
 FenceMode = Literal["auto", "client-pause", "observe"]
 

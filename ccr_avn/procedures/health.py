@@ -16,7 +16,7 @@ from ccr_avn.procedures.seen import Health, Seen
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.fence import must_be_unlocked
-from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.server_facts import fetch_replication
 
 
 class Planned(Protocol):

@@ -19,9 +19,9 @@ from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered, Unresolved
 from ccr_avn.valkey.fence import must_be_unlocked
-from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.marker import marker_age
 from ccr_avn.valkey.replication import ReplicationInfo, link_of
+from ccr_avn.valkey.server_facts import fetch_replication
 
 BRIEFLY = 0.5
 """Seconds given to a primary that is thought dead, to say that it is not."""

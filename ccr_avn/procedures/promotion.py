@@ -16,7 +16,7 @@ from ccr_avn.procedures.gates.pair import judge_gone
 from ccr_avn.procedures.gates.pair_state import feeding
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
-from ccr_avn.valkey.first_write import accepts_write
+from ccr_avn.valkey.marker import accepts_write
 from ccr_avn.valkey.replication import ReplicationInfo
 
 FAST = 0.005

@@ -12,10 +12,9 @@ from ccr_avn.procedures.gates import links
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.compare import Comparison
-from ccr_avn.valkey.info import fetch_link
 from ccr_avn.valkey.marker import MarkerResult, run_marker
 from ccr_avn.valkey.replication import Link
-from ccr_avn.valkey.server_facts import Databases, read_databases
+from ccr_avn.valkey.server_facts import Databases, fetch_link, read_databases
 
 
 @gate("link", timeout=60, asks=("primary", "replica"))

@@ -19,8 +19,8 @@ from ccr_avn.redact import REDACTED
 from ccr_avn.valkey.connect import Endpoint, admission
 from ccr_avn.valkey.diagnose import Admission, OutOfReach
 from ccr_avn.valkey.endpoint import addresses, best_address
-from ccr_avn.valkey.info import fetch_replication
 from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.server_facts import fetch_replication
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.lineage import Recorded

@@ -33,8 +33,8 @@ from ccr_avn.procedures.setting import endpoint
 from ccr_avn.procedures.steps import two_sides
 from ccr_avn.procedures.verb import Ended, Outcome, Verb
 from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison, Progress, compare
-from ccr_avn.valkey.info import fetch_link, fetch_replication
 from ccr_avn.valkey.replication import NOT_LINKED, Link
+from ccr_avn.valkey.server_facts import fetch_link, fetch_replication
 
 Level = Literal["link", "marker", "keys", "values"]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from valkey import ResponseError
 
 from ccr_avn.errors import UsageError
-from ccr_avn.sandbox import slow_load
-from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.records import SandboxOptions
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
-    from ccr_avn.sandbox.tls_proxy import TlsProxy
+    from ccr_avn.sandbox.tls import TlsProxy
+
 
 CLIENTS = "127.0.0.1"
 INTERNAL = "127.0.0.2" if sys.platform == "linux" else "::1"
@@ -29,6 +29,14 @@ START_LIMIT = 10.0
 """Seconds a server may take to answer its first PING, or to end when asked to."""
 
 DATA = "data.rdb"
+HEADER = 9  # b"REDIS0011", b"VALKEY080": magic and version
+CHECKSUM = 8
+KEYS = 6000
+LONG_AGO = (1).to_bytes(8, "little")  # milliseconds since 1970
+VALUE = b"\x44\x00" + b"x" * 1024  # a string of 1024 bytes, its length in 14 bits: clients are answered after each
+
+SLOW_LOAD = ("key-load-delay 100000", "loading-process-events-interval-bytes 1024")
+"""A tenth of a second for each key, and clients are answered in between."""
 
 DISABLED = (
     *("bgrewriteaof", "cluster", "command", "debug", "failover", "migrate", "slaveof"),
@@ -135,7 +143,7 @@ def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: i
         f"masterauth {admin if linked else 'cut'}",
         f"port {server.port}",
         *(f'{name} "{value}"' for name, value in server.settings.items()),
-        *(slow_load.CONFIGURATION if server.loading else ()),
+        *(SLOW_LOAD if server.loading else ()),
     ]
     if not options.serve_stale_data:
         told.append("replica-serve-stale-data no")
@@ -232,3 +240,30 @@ def _is_linked(client: Any) -> bool:
     if link["role"] == "master":
         return False
     return link["master_link_status"] == "up" or bool(link["master_sync_in_progress"])
+
+
+def slow_down_load(data: Path) -> Path:
+    """Make it take minutes to load: keys that are long expired are put in front. Gives where the data itself is kept."""
+    kept = data.with_suffix(".kept")
+    if data.exists():
+        data.rename(kept)
+        blob = kept.read_bytes()
+    else:
+        blob = b"REDIS0011\xff" + bytes(CHECKSUM)
+    padding = b"\xfe\x00" + b"".join(b"\xfc" + LONG_AGO + b"\x00" + _name(number) + VALUE for number in range(KEYS))
+    # A checksum of 0 says that there is none.
+    data.write_bytes(blob[:HEADER] + padding + blob[HEADER:-CHECKSUM] + bytes(CHECKSUM))
+    return kept
+
+
+def restore_load(data: Path) -> None:
+    """As it was before."""
+    data.unlink(missing_ok=True)
+    kept = data.with_suffix(".kept")
+    if kept.exists():
+        kept.replace(data)
+
+
+def _name(number: int) -> bytes:
+    name = f"padding:{number}".encode()
+    return bytes([len(name)]) + name

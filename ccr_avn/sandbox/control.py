@@ -1,12 +1,98 @@
-"""Controls a sandbox from outside: faults and outages, over ``POST /sandbox/…``."""
+"""Controls a sandbox from outside, over ``POST /sandbox/…``: faults of the API, and outages."""
 
-from typing import Any
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Literal
 
-from ccr_avn.sandbox.faults import Fault, Faults
+from pydantic import ConfigDict, Field, PrivateAttr
+
 from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import ApiError
 from ccr_avn.sandbox.requests import Control, Heal, Outage, route
 from ccr_avn.sandbox.servers import NoServers, ValkeyServers
+
+CHANGING = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class Fault(Control):
+    """The next ``times`` requests that match, after ``skip`` of them, go wrong; or a ``share`` of those.
+
+    ``…-after``: the request is acted on, and then it goes wrong. ``seconds``: for a delay or a hang.
+    """
+
+    model_config = ConfigDict(strict=False)  # from a shell everything is a text
+
+    kind: Literal[
+        "status", "status-after", "html", "cut-json", "close-before", "close-after", "delay", "hang", "hang-after"
+    ]
+    method: re.Pattern[str] = re.compile(".*")  # or "changing"
+    path: re.Pattern[str] = re.compile(".*")  # searched for
+    times: int = Field(default=1, ge=0)
+    skip: int = Field(default=0, ge=0)
+    share: float = Field(default=1.0, gt=0, le=1)
+    status: int = Field(default=500, ge=100, le=599)
+    message: str = "Internal server error"
+    seconds: float = Field(default=0.0, ge=0)
+    _chance: random.Random = PrivateAttr(default_factory=lambda: random.Random(0))  # noqa: S311 (no secret: the same each time)
+
+    def applies(self, method: str, path: str) -> bool:
+        """Whether this request goes wrong, which uses it up."""
+        wanted = method in CHANGING if self.method.pattern == "changing" else self.method.fullmatch(method)
+        if not wanted or not self.path.search(path):
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        if not self.times or (self.share < 1.0 and self._chance.random() >= self.share):
+            return False
+        self.times -= 1
+        return True
+
+
+class Faults:
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def add(self, **fields: Any) -> None:
+        with self._lock:
+            self._faults.append(Fault(**fields))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+    def take(self, method: str, path: str) -> Fault | None:
+        """The first fault that applies to this request."""
+        with self._lock:
+            return next((fault for fault in self._faults if fault.applies(method, path)), None)
+
+
+class RateLimit:
+    """``most``: requests that are answered in a second of the clock; 0: as many as come."""
+
+    def __init__(self, most: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self._second = 0
+        self._answered = 0
+
+    def count(self) -> None:
+        """One more request.
+
+        Raises:
+            ApiError: 429, as the platform words it.
+        """
+        now = int(self._clock())
+        if now != self._second:
+            self._second, self._answered = now, 0
+        if self._most and self._answered >= self._most:
+            limit = f"Rate limit {self._most:g} exceeded - try again in 1s"
+            raise ApiError(429, f"The user has sent too many requests in a given amount of time: {limit}")
+        self._answered += 1
 
 
 class Commands:

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 from ccr_avn.sandbox import catalogue
 from ccr_avn.sandbox.catalogue import refuse_wrong
-from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.records import (
     OPEN_FILTER,
     ApiError,
     Row,
+    SandboxOptions,
     Service,
     User,
     accepts_loopback,

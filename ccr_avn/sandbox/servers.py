@@ -1,6 +1,7 @@
 """Runs a real Valkey server for each service: starts, promotes, closes, kills, freezes and isolates it."""
 
 import contextlib
+import os
 import secrets
 import shutil
 import signal
@@ -14,11 +15,124 @@ from typing import Any
 
 import valkey
 
-from ccr_avn.sandbox import configuration, platform_activity, slow_load
+from ccr_avn.sandbox import configuration
 from ccr_avn.sandbox.configuration import CLIENTS, DATA, INTERNAL, START_LIMIT, ReservedPort, Server, find_binary
-from ccr_avn.sandbox.keeper import Keeper
-from ccr_avn.sandbox.options import SandboxOptions
-from ccr_avn.sandbox.tls_proxy import TlsProxy
+from ccr_avn.sandbox.records import SandboxOptions
+from ccr_avn.sandbox.tls import TlsProxy
+
+_SCRIPT = """
+pids=; set --
+while read -r what value; do
+  case $what in
+    watch) pids="$pids $value" ;;
+    forget) kept=; for pid in $pids; do [ "$pid" = "$value" ] || kept="$kept $pid"; done; pids=$kept ;;
+    sweep) set -- "$@" "$value" ;;
+  esac
+done
+[ -z "$pids" ] || kill -9 $pids 2>/dev/null
+for directory; do rm -rf -- "$directory"; done
+"""
+"""The end of its input is the end of the sandbox: a pipe closes even when its writer is killed."""
+
+
+class Keeper:
+    """A small shell in a session of its own. Nothing is forked in Python for it, so threads don't matter."""
+
+    def __init__(self) -> None:
+        self._shell = subprocess.Popen(
+            ["/bin/sh", "-c", _SCRIPT, "ccr-avn-keeper"],
+            cwd="/",
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert self._shell.stdin is not None  # noqa: S101 (asked for just above)
+        self._input = self._shell.stdin
+
+    def sweep(self, directory: Path) -> None:
+        """To be removed at the end."""
+        self._write(f"sweep {directory}")
+
+    def watch(self, pid: int) -> None:
+        """To be killed at the end."""
+        self._write(f"watch {pid}")
+
+    def forget(self, pid: int) -> None:
+        """It has ended: its PID may be reused soon."""
+        self._write(f"forget {pid}")
+
+    def end(self, process: "subprocess.Popen[bytes]") -> None:
+        """Now, with what it started. The number of one that was waited for may be another's by now."""
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        self.forget(process.pid)
+        process.wait()
+
+    def close(self) -> None:
+        """What is left is ended and removed now."""
+        self._input.close()
+        self._shell.wait()
+
+    def _write(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._input.write(f"{line}\n".encode())
+
+
+HEARTBEAT = "platform:heartbeat"
+Connect = Callable[[Server, float], "contextlib.closing[Any]"]
+
+
+def begin_activity(
+    options: SandboxOptions, primaries: Callable[[], list[Server]], connect: Connect
+) -> list[Callable[[], None]]:
+    """What the platform itself may do, again and again: write, end write pauses, stay connected.
+
+    ``connect``: as the platform, with a time limit in seconds. What is returned ends all of it.
+    """
+    agents: dict[int, Any] = {}
+
+    def on_each(act: Callable[[Any], Any]) -> None:
+        for server in primaries():
+            with (
+                contextlib.suppress(Exception),
+                connect(server, 0.2) as client,
+            ):  # held back or gone: the next time, then
+                act(client)
+
+    def stay_connected() -> None:
+        """As the service's own default user."""
+        for one in primaries():
+            agent = valkey.Valkey(INTERNAL, one.port, password=one.password, client_name="agent", max_connections=1)
+            with contextlib.suppress(valkey.ValkeyError):
+                agents.setdefault(one.port, agent).ping()
+
+    wanted = (
+        (options.platform_writes, lambda: on_each(lambda client: client.incr(HEARTBEAT))),
+        (options.platform_lifts_pauses, lambda: on_each(lambda client: client.client_unpause())),
+        (0.1 if options.platform_connects else 0.0, stay_connected),
+    )
+    return [_repeated(every, act) for every, act in wanted if every]
+
+
+def _repeated(every: float, act: Callable[[], None]) -> Callable[[], None]:
+    """Every so many seconds, in a thread of its own. What is returned ends it."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(every):
+            act()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def end() -> None:
+        over.set()
+        thread.join()
+
+    return end
 
 
 class ValkeyServers:
@@ -33,7 +147,7 @@ class ValkeyServers:
         self._keeper.sweep(self._root)
         self._servers: dict[str, Server] = {}
         self._lock = threading.RLock()
-        self._end_activity = platform_activity.begin(options, self._primaries, self._client)
+        self._end_activity = begin_activity(options, self._primaries, self._client)
 
     # -- what the platform does
 
@@ -157,7 +271,7 @@ class ValkeyServers:
         with self._lock:
             server = self._servers[name]
             self._save_and_end(server)
-            slow_load.prepare(server.directory / DATA)
+            configuration.slow_down_load(server.directory / DATA)
             server.loading = True
             self._launch(server)
 
@@ -177,7 +291,7 @@ class ValkeyServers:
                 server.process.send_signal(signal.SIGCONT)
             if server.loading:
                 self._end(server)
-                slow_load.restore(server.directory / DATA)
+                configuration.restore_load(server.directory / DATA)
                 server.loading = False
             if server.process and not server.alive:
                 self._launch(server)

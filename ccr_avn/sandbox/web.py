@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from ccr_avn.sandbox.api import Api
-from ccr_avn.sandbox.control import Commands
-from ccr_avn.sandbox.faults import CHANGING, Faults, RateLimit
+from ccr_avn.sandbox.control import CHANGING, Commands, Faults, RateLimit
 from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import ApiError
 from ccr_avn.sandbox.requests import check, json_of

@@ -10,8 +10,8 @@ from typing import NamedTuple, Self
 from ccr_avn.clock import poll, since_boot
 from ccr_avn.errors import Refused, TimedOut, Unreachable
 from ccr_avn.valkey.connect import Endpoint, connect, explained
-from ccr_avn.valkey.info import fetch_replication, read_replication
 from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.server_facts import fetch_replication, read_replication
 
 STILL = 3.0  # seconds for which the primary's offset must stand still where writers are stopped by the operator
 LOOK = 0.1  # seconds between two reads of an offset that must not change

@@ -12,13 +12,18 @@ from valkey.exceptions import TimeoutError as NoAnswer
 from ccr_avn import clock
 from ccr_avn.clock import poll
 from ccr_avn.errors import CcrError, Interrupted
-from ccr_avn.valkey import clients
 from ccr_avn.valkey.catch_up import quiet_for
 from ccr_avn.valkey.connect import Endpoint, admission, connect, explained
 from ccr_avn.valkey.dial import dial
-from ccr_avn.valkey.info import fetch_replication, read_replication
 from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.replication import NO_HISTORY
+from ccr_avn.valkey.server_facts import (
+    connected_clients,
+    describe_client,
+    fetch_replication,
+    other_clients,
+    read_replication,
+)
 
 if TYPE_CHECKING:
     import valkey
@@ -135,7 +140,7 @@ def clients_are_shown(endpoint: Endpoint) -> TrialResult:
     with _connected(endpoint) as client, _connected(endpoint) as other:
         mine: Any = {str(client.client_id()), str(other.client_id())}
         try:
-            every = clients.connected(client)
+            every = connected_clients(client)
         except ResponseError as refusal:
             return fails(f"CLIENT LIST is refused: {refusal}")
     shown = [one for one in every if str(one.get("id")) in mine]
@@ -150,9 +155,9 @@ def strangers(endpoint: Endpoint, users: Collection[str]) -> tuple[str, list[str
     """Its role, and who is connected as one of its users besides ccr-avn. Raises: Unreachable: it can't be asked."""
     with _connected(endpoint) as client:
         role = read_replication(client, endpoint.service).role
-        found = clients.strangers(client, users)
+        found = other_clients(client, users)
     # Who has said nothing yet does not show who it is: all begin as default.
-    return role, [clients.shown(one) for one in found if one.get("cmd") != "NULL"]
+    return role, [describe_client(one) for one in found if one.get("cmd") != "NULL"]
 
 
 def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> TrialResult:

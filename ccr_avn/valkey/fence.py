@@ -11,8 +11,8 @@ from ccr_avn.background import Repeated
 from ccr_avn.clock import now, poll, since_boot
 from ccr_avn.errors import CcrError, Locked, Refused, Unreachable
 from ccr_avn.valkey.connect import Endpoint, connect, explained
-from ccr_avn.valkey.info import read_replication
 from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, parse_replication
+from ccr_avn.valkey.server_facts import read_replication
 
 if TYPE_CHECKING:
     import valkey

@@ -9,11 +9,10 @@ from valkey.exceptions import ConnectionError as Cut
 from valkey.exceptions import TimeoutError as NoAnswer
 
 from ccr_avn.background import Repeated
-from ccr_avn.valkey import clients
 from ccr_avn.valkey.catch_up import LOOK
 from ccr_avn.valkey.connect import Endpoint, connect, explained
-from ccr_avn.valkey.info import read_replication
 from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.server_facts import describe_client, other_clients, read_replication
 
 T = TypeVar("T")
 
@@ -60,11 +59,11 @@ class LastConnection:
         Raises: Unreachable: it does not answer, or refuses CLIENT LIST.
         """
         with self._lock, explained(self._endpoint, connected=True):
-            found = self._unless_cut(lambda: (clients.strangers(self._client, users), self._info()))
+            found = self._unless_cut(lambda: (other_clients(self._client, users), self._info()))
             if found is None:
                 return RemainingClients(cut=True, side=self.last)
             others, self.last = found
-            return RemainingClients(cut=False, clients=tuple(map(clients.shown, others)), side=self.last)
+            return RemainingClients(cut=False, clients=tuple(map(describe_client, others)), side=self.last)
 
     def cut_others(self, users: frozenset[str] | None = None) -> None:
         """Close every other client's connection, except ccr-avn's own.
@@ -73,7 +72,7 @@ class LastConnection:
         """
         with self._lock, explained(self._endpoint, connected=True):
             asked: Any = self._client.pipeline(transaction=False)
-            for one in clients.strangers(self._client, users):
+            for one in other_clients(self._client, users):
                 asked.execute_command("CLIENT", "KILL", "ID", one["id"])
             for answer in asked.execute(raise_on_error=False):
                 if isinstance(answer, Exception) and "No such client" not in str(answer):

@@ -1,18 +1,125 @@
-"""What a server has besides its keys: databases, modules, functions, its clock. Read to compare both of a pair."""
+"""What a server says of itself: INFO, who is connected, its clock, databases, modules, functions."""
 
 import hashlib
-from dataclasses import dataclass
+import math
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from valkey.exceptions import ResponseError
+from valkey.exceptions import ResponseError, ValkeyError
 
-from ccr_avn.valkey import clocks
-from ccr_avn.valkey.connect import Endpoint, connect, explained
-from ccr_avn.valkey.info import read_replication
-from ccr_avn.valkey.replication import ReplicationInfo, modules_in
+from ccr_avn import clock
+from ccr_avn.valkey.connect import Endpoint, TimedConnection, connect, explained
+from ccr_avn.valkey.replication import QUESTION, Link, ReplicationInfo, errors_in, modules_in, parse_replication
 
 if TYPE_CHECKING:
     import valkey
+
+
+Connected = dict[str, str]
+"""One row of CLIENT LIST."""
+
+
+def connected_clients(client: "valkey.Valkey") -> list[Connected]:
+    """All that may write: with RESP3 a subscriber does as well."""
+    asked: Any = client
+    return [*asked.client_list(_type="normal"), *asked.client_list(_type="pubsub")]
+
+
+def other_clients(client: "valkey.Valkey", users: Collection[str] | None) -> list[Connected]:
+    """Who is connected as one of ``users`` (None: as anybody) besides ccr-avn."""
+    return [
+        one
+        for one in connected_clients(client)
+        if one.get("name", "").partition(":")[0] != "ccr-avn" and (users is None or one.get("user", "default") in users)
+    ]
+
+
+def describe_client(one: Connected) -> str:
+    return f"{one.get('name') or 'unnamed'} at {one.get('addr')} (user {one.get('user', 'default')})"
+
+
+def fetch_replication(endpoint: Endpoint, *, until: float = math.inf) -> ReplicationInfo:
+    """What INFO says of one side, on a connection of its own.
+
+    Over, one way or the other, within the endpoint's time limit, and at the monotonic time ``until``, however slowly it
+    answers.
+
+    Raises: Unreachable: it can't be asked, or not in time; or the answer lacks what is needed.
+    """
+    with explained(endpoint):
+        connection: Any = TimedConnection(endpoint=endpoint, until=min(until, clock.monotonic() + endpoint.timeout))
+        try:
+            connection.connect()
+            with explained(endpoint, connected=True):
+                connection.send_command(*QUESTION)
+                side = parse_replication(connection.read_response(), endpoint.service)
+                if side.rejected:
+                    with suppress(ValkeyError, OSError):  # too late, or refused: it only explains
+                        connection.send_command("INFO", "errorstats")
+                        side = replace(side, errors=errors_in(connection.read_response()))
+                return side
+        finally:
+            connection.disconnect()
+
+
+def fetch_link(primary: Endpoint, replica: Endpoint) -> Link:
+    """Both sides, the replica first: what the primary writes in between counts as lag.
+
+    Raises: Unreachable: one side can't be asked.
+    """
+    replica_side = fetch_replication(replica)
+    return Link(primary=fetch_replication(primary), replica=replica_side)
+
+
+def read_replication(client: "valkey.Valkey", service: str) -> ReplicationInfo:
+    """What INFO says. Raises: Unreachable: an answer that lacks what is needed: half a fact is none."""
+    return parse_replication(client.execute_command(*QUESTION), service)
+
+
+NOTICEABLE = 1.0  # seconds: clocks that differ by less make no difference that anybody would see
+SAMPLES = 3  # the quickest answer bounds the error best
+
+
+def server_time(client: "valkey.Valkey") -> int:
+    """Milliseconds since 1970 by the server's own clock; 0 where the user may not ask."""
+    try:
+        seconds, micros = client.time()  # type: ignore[misc]
+    except ResponseError:
+        return 0
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def clock_ahead(client: "valkey.Valkey") -> tuple[float, float]:
+    """Seconds by which the server's clock is ahead of this machine's, and by how much that may be wrong either way."""
+    return min((_clock_ahead_once(client) for _ in range(SAMPLES)), key=lambda found: found[1])
+
+
+def _clock_ahead_once(client: "valkey.Valkey") -> tuple[float, float]:
+    wall, began = clock.now(), clock.monotonic()
+    seconds, micros = client.time()  # type: ignore[misc]
+    took = clock.monotonic() - began
+    return float(seconds) + float(micros) / 1e6 - (wall + took / 2), took / 2
+
+
+def clocks_apart(source: tuple[float, float], target: tuple[float, float]) -> float:
+    """Seconds by which the target's clock is certainly ahead (negative: behind) of the source's, of answers of `clock_ahead`."""
+    difference, error = target[0] - source[0], target[1] + source[1]
+    return difference if abs(difference) > error else 0.0
+
+
+def clock_skew(source: "valkey.Valkey", target: "valkey.Valkey", primary: Endpoint, replica: Endpoint) -> float:
+    """Seconds by which the replica's clock is certainly ahead of the primary's; 0 where a user may not ask for TIME."""
+    found = []
+    for client, endpoint in ((source, primary), (target, replica)):
+        with explained(endpoint, connected=True):
+            try:
+                found.append(clock_ahead(client))
+            except ResponseError:
+                return 0.0
+    return clocks_apart(*found)
+
 
 MOST = 2**31  # no server can be told to have more databases
 AT_ONCE = 32  # numbers tried in one round trip
@@ -44,7 +151,7 @@ class PairFacts:
     def skew(self) -> float:
         """Seconds by which the replica's clock is certainly ahead (negative: behind) of the primary's."""
         before, after = ((one.ahead, one.uncertain) for one in (self.primary, self.replica))
-        return clocks.apart(before, after)
+        return clocks_apart(before, after)
 
 
 def read_pair_facts(primary: Endpoint, replica: Endpoint) -> PairFacts:
@@ -55,7 +162,7 @@ def read_pair_facts(primary: Endpoint, replica: Endpoint) -> PairFacts:
 def read_server_facts(endpoint: Endpoint) -> ServerFacts:
     """Raises: Unreachable: it can't be asked."""
     with connect(endpoint) as client, explained(endpoint, connected=True):
-        ahead, uncertain = clocks.ahead(client)
+        ahead, uncertain = clock_ahead(client)
         libraries = _libraries(client)
         side = read_replication(client, endpoint.service)
         modules = modules_in(client.execute_command("INFO", "modules"))

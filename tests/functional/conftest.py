@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trustme
 
-from ccr_avn.sandbox.options import SandboxOptions
+from ccr_avn.sandbox.records import SandboxOptions
 from ccr_avn.sandbox.run import running
 from tests.support.loaded import loaded, wanted
 from tests.support.operator import Make, Operator

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.valkey.info import fetch_link
+from ccr_avn.valkey.server_facts import fetch_link
 from tests.functional.compare_pair import Pair, Server
 from tests.support.operator import Operator
 from tests.support.pairs import accepts, client, is_promoted

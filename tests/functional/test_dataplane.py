@@ -6,8 +6,8 @@ import pytest
 from valkey.exceptions import ResponseError
 
 from ccr_avn.valkey.connect import connect
-from ccr_avn.valkey.first_write import accepts_write
-from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.marker import accepts_write
+from ccr_avn.valkey.server_facts import fetch_replication
 from tests.support import servers
 from tests.support.operator import Make, Operator
 from tests.support.pairs import paired

@@ -14,7 +14,7 @@ from ccr_avn.procedures.gates.history import ONE_PING
 from ccr_avn.valkey.catch_up import caught_up, no_writes_between, quiet_for
 from ccr_avn.valkey.connect import connect
 from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused, lift
-from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.server_facts import fetch_replication
 from tests.support import servers
 from tests.support.held import takes_a_write
 from tests.support.servers import PASSWORD, Serve, Server, binaries

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ccr_avn.sandbox.keeper import Keeper
+from ccr_avn.sandbox.servers import Keeper
 from tests.support.wait import until
 
 OWNER = """
 import subprocess, sys, time
 from pathlib import Path
-from ccr_avn.sandbox.keeper import Keeper
+from ccr_avn.sandbox.servers import Keeper
 keeper = Keeper()
 keeper.sweep(Path(sys.argv[1]))
 child = subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL)

@@ -7,12 +7,10 @@ from typing import Any
 from ccr_avn.aiven.program import Program
 from ccr_avn.cli.evacuate import EvacuationOptions
 from ccr_avn.cli.pair_run import Common, PairResult, PairRun
-from ccr_avn.evacuate.avn_turns import AvnTurns
+from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice
 from ccr_avn.evacuate.pair_phases import PairPhases
-from ccr_avn.evacuate.schedule import State
-from ccr_avn.evacuate.service_list import ServiceList
-from ccr_avn.evacuate.stop import Stop
+from ccr_avn.evacuate.schedule import State, Stop
 from ccr_avn.hooks import Hooks
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.process import Answer

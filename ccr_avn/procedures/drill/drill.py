@@ -26,8 +26,7 @@ from ccr_avn.procedures.setting import endpoint
 from ccr_avn.procedures.steps import see_offers, see_vpcs, wait_running
 from ccr_avn.procedures.verb import Ended, Outcome, Question
 from ccr_avn.procedures.verify import Verify
-from ccr_avn.valkey.first_write import accepts_write
-from ccr_avn.valkey.heartbeat import Heartbeat, Received
+from ccr_avn.valkey.marker import Heartbeat, Received, accepts_write
 from ccr_avn.valkey.replication import ReplicationInfo
 
 MARKERS = "markers-begin"

@@ -7,11 +7,10 @@ from ccr_avn.errors import CcrError, NotProven, Refused
 from ccr_avn.plan.model import Finding, Gate, go, stop, wait
 from ccr_avn.procedures.gates.services import together
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.valkey.clocks import NOTICEABLE
 from ccr_avn.valkey.compare import Comparison, brief
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.replication import NOT_LINKED, Link, ReplicationInfo
-from ccr_avn.valkey.server_facts import OUT_OF_RANGE, Databases
+from ccr_avn.valkey.server_facts import NOTICEABLE, OUT_OF_RANGE, Databases
 
 
 def judge_link(link: Link) -> Finding:

@@ -12,8 +12,7 @@ from ccr_avn.aiven.models import READ_REPLICA, Integration, Service
 from ccr_avn.plan.model import Finding, Gate, go
 from ccr_avn.procedures.gates import settings
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.valkey.clocks import NOTICEABLE
-from ccr_avn.valkey.server_facts import PairFacts, ServerFacts
+from ccr_avn.valkey.server_facts import NOTICEABLE, PairFacts, ServerFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

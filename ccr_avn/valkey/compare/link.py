@@ -9,8 +9,8 @@ from ccr_avn import clock
 from ccr_avn.valkey.compare import CompareRequest
 from ccr_avn.valkey.compare.sides import PATIENCE
 from ccr_avn.valkey.connect import connect, explained
-from ccr_avn.valkey.info import read_replication
 from ccr_avn.valkey.replication import ReplicationInfo, link_of
+from ccr_avn.valkey.server_facts import read_replication
 
 LOOK_EVERY = 0.5  # seconds between two checks
 

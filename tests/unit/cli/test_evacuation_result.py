@@ -17,7 +17,7 @@ from ccr_avn.cli.evacuation import Evacuation
 from ccr_avn.cli.evacuation_result import EvacuationResult, lines_of, question, sentence, table
 from ccr_avn.cli.pair_run import PairResult, PairRun
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
-from ccr_avn.evacuate.stop import Stop
+from ccr_avn.evacuate.schedule import Stop
 from tests.support.evacuating import OPTIONS, choice, common, moved
 from tests.support.factories import service
 

@@ -9,10 +9,8 @@ import pytest
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
-from ccr_avn.evacuate.avn_turns import AvnTurns
-from ccr_avn.evacuate.pair_avn import SAME_MOMENT, PairAvn
-from ccr_avn.evacuate.service_list import ServiceList
-from ccr_avn.evacuate.stop import RunSignals, Stop
+from ccr_avn.evacuate.avn_turns import SAME_MOMENT, AvnTurns, PairAvn, ServiceList
+from ccr_avn.evacuate.schedule import RunSignals, Stop
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Call, Finding, go, todo
 from ccr_avn.process import Answer

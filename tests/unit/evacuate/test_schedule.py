@@ -6,8 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from ccr_avn.errors import Interrupted, NotBegun
-from ccr_avn.evacuate.schedule import Schedule, State, Turn
-from ccr_avn.evacuate.stop import RunSignals, Stop
+from ccr_avn.evacuate.schedule import RunSignals, Schedule, State, Stop, Turn
 from tests.support.wait import until
 
 DONE = threading.Event()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.history import drill_page, drills, report, resume
+from ccr_avn.history import drills, pages, report, resume
 from ccr_avn.history.records import read
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Event, RunEnded, RunStarted, StepDone
 from ccr_avn.plan.model import Finding
@@ -88,10 +88,10 @@ def test_of_one_that_died_the_page_shows_how_far_it_came_and_what_finds_the_rest
     tried = StepDone(at=5.0, slug="filter-cuts", finding=seen, seconds=0.1, outcome="proven")
     path = write(tmp_path, RUN, [*sent(), tried])
     story = story_of(path)
-    page = drill_page.page(story)
+    page = pages.drill_page(story)
     assert page is not None
     assert [one.name for one in page.rows if one.outcome == "does not hold"] == ["filter-cuts"]
-    assert drill_page.temporary_replica(story) == "may be there"
+    assert pages.temporary_replica(story) == "may be there"
     assert resume.next_command(story) == ("ccr-avn", "drill", "--clean", "--only", NAME, "--project", "p")
     assert any(f"{NAME} may exist, and is then billed" in line for line in resume.last_known(story))
     assert resume.standing(story) == {}, "no production pair was promoted"
@@ -113,13 +113,13 @@ def test_what_never_was_seen_was_not_terminated(tmp_path: Path, refused: bool, c
     end = ended(1.0, ok=False, changed=changed, code=13, **result(terminated=False))
     path = write(tmp_path, RUN, [*sent()[:3], failed, done("terminate", 0.9, f"{NAME} is not there"), end])
     story = story_of(path)
-    assert drill_page.temporary_replica(story) == fate
+    assert pages.temporary_replica(story) == fate
     assert not any("is gone" in line for line in resume.last_known(story))
 
 
 def test_one_that_made_nothing_is_begun_again(tmp_path: Path) -> None:
     story = story_of(write(tmp_path, RUN, [drill(), REFUSED]))
-    assert drill_page.page(story) is None
+    assert pages.drill_page(story) is None
     assert resume.next_command(story) == ("ccr-avn", *TYPED, "--project", "p")
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ccr_avn.cli.boundary import run as type_in
-from ccr_avn.history import evacuation_page, report
+from ccr_avn.history import pages, report
+from ccr_avn.history.pages import lag_line
 from ccr_avn.history.records import read
-from ccr_avn.history.timeline import lag_line
 from ccr_avn.plan import events
 from ccr_avn.plan.events import PairEnded, PairStarted
 from ccr_avn.plan.model import go, wait
@@ -289,11 +289,11 @@ def test_no_secret_reaches_a_report_and_what_is_left_out_becomes_no_tag(
     path = write(tmp_path, RUN, happened)
     for words in (["--output", str(tmp_path / "page")], []):
         assert type_in(["runs", "report", str(path), *words]) == 0
-    pages = ((tmp_path / "page").read_text(), capsys.readouterr().out)
-    for text in (*pages, ticket(path), repr(story_of(path))):
+    shown = ((tmp_path / "page").read_text(), capsys.readouterr().out)
+    for text in (*shown, ticket(path), repr(story_of(path))):
         assert not [secret for secret in ("s3cret", "AVNS_x9") if secret in text]
         assert "eu.aivencloud.com:1" in text
-    for text in pages:
+    for text in shown:
         assert "redacted" not in Page(text).tags
         assert "&lt;redacted&gt;" in text
         assert "\x1b" not in text
@@ -356,11 +356,11 @@ def evacuated(where: Path, *ends: dict[str, Any], closed: bool = True) -> Path:
 def test_of_an_evacuation_figures_are_over_all_pairs_and_what_needs_somebody_comes_first(tmp_path: Path) -> None:
     failed = moved(3, "failed", goes_on_with="ccr-avn switchover p3 r3", bytes_not_replicated=7)
     story = story_of(evacuated(tmp_path, moved(0), moved(1), moved(2), failed))
-    figures = {one["label"]: one["value"] for one in evacuation_page.figures(story)}
+    figures = {one["label"]: one["value"] for one in pages.evacuation_figures(story)}
     assert figures == {"Moved": "3 of 4", "RPO": "7 bytes", "Write outage": "400 ms", "Took": "9.0 s"}
-    pairs = evacuation_page.in_order(story)
+    pairs = pages.in_order(story)
     assert [one.pair for one in pairs] == ["p3/r3", "p0/r0", "p1/r1", "p2/r2"]
-    drawn = [bars for _, bars in evacuation_page.over_time(pairs)[0]]
+    drawn = [bars for _, bars in pages.over_time(pairs)[0]]
     assert drawn[1][0].left == 0
     assert drawn[0][-1].left + drawn[0][-1].width == 100
 
@@ -375,7 +375,7 @@ def test_both_forms_name_every_pair_its_journal_and_what_goes_on(tmp_path: Path)
         outage_ms=None,
     )
     path = evacuated(tmp_path, moved(0), half, moved(2, "failed"))
-    assert evacuation_page.in_order(story_of(path))[0].pair == "p1/r1"
+    assert pages.in_order(story_of(path))[0].pair == "p1/r1"
     wanted = ("p0/r0", "run-0", "ccr-avn switchover p1 r1", "ccr-avn enable r0 r0-2", "writes on p1 are paused until")
     for text in (html(path), ticket(path)):
         for words in (*wanted, "avn service update p9 --power-off", "not measured of 1"):

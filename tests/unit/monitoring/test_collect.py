@@ -17,7 +17,7 @@ from ccr_avn.monitoring.collect import ask_by_name, look_at_all
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered
-from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.server_facts import fetch_replication
 from tests.support.factories import row, service, side
 from tests.support.monitored import failed_over, linked, made
 

@@ -7,11 +7,10 @@ import pytest
 
 from ccr_avn import units
 from ccr_avn.errors import Refused
-from ccr_avn.monitoring import nagios, prometheus
+from ccr_avn.monitoring import prometheus, status
 from ccr_avn.monitoring.collect import Look, Looks
-from ccr_avn.monitoring.health import overall
 from ccr_avn.monitoring.pairs import chosen
-from ccr_avn.monitoring.status import PairStatus
+from ccr_avn.monitoring.status import PairStatus, overall
 from ccr_avn.output import tables
 from ccr_avn.valkey.replication import ReplicationInfo
 from tests.support.factories import listed, row, service, side
@@ -154,14 +153,14 @@ def test_unknown_outweighs_a_warning() -> None:
 
 
 def test_nagios_has_one_line_and_the_codes_of_plugins() -> None:
-    assert nagios.line_of((one(FINE),)) == ("CCR OK - 1 pair OK | us_lag=100B;500;5000;0 us_last_io=1s;;;0", 0)
+    assert status.nagios_line((one(FINE),)) == ("CCR OK - 1 pair OK | us_lag=100B;500;5000;0 us_last_io=1s;;;0", 0)
     down = one(both(side("master", 9), side("slave", 9, link_status="down")))
-    line, code = nagios.line_of((down,) * 7)
+    line, code = status.nagios_line((down,) * 7)
     assert code == 2
     assert line.startswith("CCR CRITICAL - 7 of 7 not OK: eu/us: link down; ")
     assert "; and 2 more" in line
-    assert nagios.line_of(()) == ("CCR UNKNOWN - there is no pair", 3)
-    assert nagios.failure("a\nb | c") == "CCR UNKNOWN - a b / c"
+    assert status.nagios_line(()) == ("CCR UNKNOWN - there is no pair", 3)
+    assert status.nagios_failure("a\nb | c") == "CCR UNKNOWN - a b / c"
 
 
 def test_prometheus_text_is_what_its_own_parser_reads() -> None:
@@ -197,7 +196,9 @@ def test_the_files_of_two_projects_go_into_one_directory() -> None:
 @pytest.mark.parametrize(("looks", "code"), [(FINE, 0), (SYNCING, 1), (TWO_MASTERS, 2), (SILENT_HERE, 3)])
 def test_the_value_of_a_health_is_its_exit_code(looks: Looks, code: int) -> None:
     found = metrics((one(looks),))
-    assert found["ccr_health", "eu", "us"] == found["ccr_status_health",] == nagios.line_of((one(looks),))[1] == code
+    assert (
+        found["ccr_health", "eu", "us"] == found["ccr_status_health",] == status.nagios_line((one(looks),))[1] == code
+    )
 
 
 def test_the_table_is_short() -> None:

@@ -9,7 +9,7 @@ import pytest
 from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.history.resume import Unfinished
-from ccr_avn.monitoring import nagios
+from ccr_avn.monitoring import status
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair, chosen, pairs_of, with_expected
 from ccr_avn.output import tables
@@ -53,7 +53,7 @@ def test_the_old_primary_is_closed_and_the_new_one_lacks_a_replica(old: dict[str
     }
     assert found["us"].reasons == ("pair lost: no replica since it was promoted from eu",)
     assert found["eu"].exposure == ()
-    line, code = nagios.line_of((found["eu"], found["us"]))
+    line, code = status.nagios_line((found["eu"], found["us"]))
     assert code == 1
     assert line.startswith("CCR WARNING - 1 of 2 not OK: us: pair lost")
     shown = found["us"].as_dict()
@@ -81,7 +81,7 @@ def test_an_old_primary_that_is_open_is_critical(old: dict[str, Any], looks: Loo
     [reason] = found["eu"].reasons
     assert "us was promoted from it" in reason
     assert seen in reason
-    line, code = nagios.line_of(tuple(found.values()))
+    line, code = status.nagios_line(tuple(found.values()))
     assert (code, "eu is an old primary" in line) == (2, True)
     closing = f"""next: avn service update eu --project p -c 'ip_filter=["{NOBODY}"]'"""
     assert closing in tables.troubles(tuple(found.values()))
@@ -130,11 +130,11 @@ def test_a_new_replica_makes_it_a_pair_again() -> None:
     pairs = listed(eu, {**us, "service_integrations": [shared]}, made("asia", 5, shared))
     looks = {**MASTER, "asia": Look(side=side("slave")), "eu": ALONE["eu"]}
     found = judged(pairs, looks)
-    line, code = nagios.line_of(tuple(found.values()))
+    line, code = status.nagios_line(tuple(found.values()))
     assert (line.split(" | ")[0], code) == ("CCR OK - 1 pair OK, 1 old primary closed", 0)
     assert metrics(found.values())["ccr_pair_lost", "us", "asia"] == 0
     only_old = judged(chosen(pairs, ("eu",)), looks)
-    assert nagios.line_of(tuple(only_old.values())) == ("CCR OK - 1 old primary closed", 0)
+    assert status.nagios_line(tuple(only_old.values())) == ("CCR OK - 1 old primary closed", 0)
 
 
 OURS = (
@@ -169,7 +169,7 @@ def test_a_promoted_service_that_lost_its_tags_is_never_ok(old: dict[str, Any], 
     assert found["eu"].health == health
     assert "only a journal of this machine says that us was promoted from eu" in found["eu"].reasons[-1]
     assert SWITCHOVER in found["eu"].next
-    assert nagios.line_of(tuple(found.values()))[1] > 0
+    assert status.nagios_line(tuple(found.values()))[1] > 0
 
 
 def test_after_an_interrupted_promotion_nothing_is_ok() -> None:
@@ -183,7 +183,7 @@ def test_after_an_interrupted_promotion_nothing_is_ok() -> None:
     reasons = "; ".join(found["eu"].reasons)
     for part in ("run R on this machine", "the promotion of us was sent", "writes on eu are paused, for 42.0 s more"):
         assert part in reasons
-    line, code = nagios.line_of(tuple(found.values()))
+    line, code = status.nagios_line(tuple(found.values()))
     assert (code, "next: ccr-avn switchover eu us" in line) == (2, True)
     assert found["eu"].as_dict()["next"][0] == list(RUN.next)
     assert "next: ccr-avn switchover eu us" in tables.troubles(tuple(found.values()))
@@ -193,7 +193,7 @@ def test_a_single_service_whose_writes_are_paused_is_a_warning() -> None:
     [found] = judged(listed(made("eu", 1)), {"eu": Look(side=side("master", paused_seconds=9.0))}).values()
     assert (found.standing, found.health, found.next) == ("single", "warning", ())
     assert "if no run is under way: ccr-avn unfence eu --project p" in found.reasons[0]
-    assert nagios.line_of((found,))[1] == 1
+    assert status.nagios_line((found,))[1] == 1
 
 
 def test_writes_that_may_have_been_paused_for_a_promotion_are_not_to_be_resumed() -> None:
@@ -227,7 +227,7 @@ def test_a_fork_is_shown_and_keeps_its_health() -> None:
     }
     assert (found["eu"].related, found["us"].as_dict()["shares_history_with"]) == (("us",), ["eu"])
     assert "us shares its history with eu: a fork, or a promotion" in "".join(tables.troubles(tuple(found.values())))
-    line, _ = nagios.line_of(tuple(found.values()))
+    line, _ = status.nagios_line(tuple(found.values()))
     assert line == "CCR UNKNOWN - there is no pair; eu and us share a history (fork or unrecorded promotion)"
     expected = judged(with_expected(pairs, pairs, [("eu", "us")]), FORK)
     assert expected["eu/us"].health == "critical", "--expect decides"
@@ -251,7 +251,7 @@ def test_a_drills_service_is_shown_with_its_age_and_judges_nothing(rows: tuple[d
     assert tables.rows((drilled,))[1][1] == "drill's service, 212 d old"
     assert tables.troubles((drilled,))[-1] == "next: ccr-avn drill --clean --only drilled --project p"
     assert "drilled" not in str(metrics(found.values()))
-    assert nagios.line_of(tuple(found.values()))[1] == 0
+    assert status.nagios_line(tuple(found.values()))[1] == 0
 
 
 @pytest.mark.parametrize(("old", "health"), [(CLOSED, "warning"), ({}, "critical")])
@@ -334,7 +334,7 @@ def test_of_the_worse_word_on_a_pair_nothing_is_lost() -> None:
 def test_what_the_platform_says_is_shown_without_what_steers_a_terminal() -> None:
     odd = listed(made("eu", 1, plan="\x1b[2Jstartup\n-4 \ud800"), made("us", 2, state="\x1b]0;x\x07|"))
     found = tuple(judged(odd).values())
-    line, _ = nagios.line_of(found)
+    line, _ = status.nagios_line(found)
     shown = "\n".join([line, *tables.troubles(found), *(cell for cells in tables.rows(found) for cell in cells)])
     assert not [one for one in shown if one != "\n" and not one.isprintable()]
     assert "\\x1b[2Jstartup\\n-4 \\ud800" in shown

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.sandbox import answers
-from ccr_avn.sandbox.faults import Faults, RateLimit
+from ccr_avn.sandbox.control import Faults, RateLimit
 from ccr_avn.sandbox.records import ApiError, User
 from tests.support.stage import Stage
 

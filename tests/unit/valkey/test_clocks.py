@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from valkey.exceptions import NoPermissionError
 
-from ccr_avn.valkey import clocks, marker
+from ccr_avn.valkey import marker, server_facts
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.marker import MarkerResult
 
@@ -72,7 +72,7 @@ def test_a_server_that_refuses_time_is_taken_as_it_is(monkeypatch: pytest.Monkey
 def test_a_skew_is_only_told_where_it_is_larger_than_its_error(
     source: tuple[float, float], target: tuple[float, float], apart: float
 ) -> None:
-    assert clocks.apart(source, target) == apart
+    assert server_facts.clocks_apart(source, target) == apart
 
 
 def test_what_the_lags_of_markers_come_to() -> None:

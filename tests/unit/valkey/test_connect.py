@@ -10,11 +10,11 @@ import pytest
 import trustme
 
 from ccr_avn.errors import CcrError, Unreachable
-from ccr_avn.valkey import catch_up, drill_trials, first_write, last_connection, marker, server_facts
+from ccr_avn.valkey import catch_up, drill_trials, last_connection, marker, server_facts
 from ccr_avn.valkey import connect as connects
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.fence import Fence, lift
-from ccr_avn.valkey.info import fetch_replication
+from ccr_avn.valkey.server_facts import fetch_replication
 from tests.support.odd_server import OddServer, odd_server
 
 Asks = Callable[[OddServer], Any]
@@ -47,7 +47,7 @@ def caught_up(server: OddServer) -> None:
 ASKS: dict[str, Asks] = {
     "connect": lambda server: connect(server.endpoint()).close(),
     "fetch_replication": lambda server: fetch_replication(server.endpoint()),
-    "accepts_write": lambda server: first_write.accepts_write(server.endpoint(), timeout=0.2),
+    "accepts_write": lambda server: marker.accepts_write(server.endpoint(), timeout=0.2),
     "kept": kept,
     "fence": lambda server: fence(server, cut=False),
     "fence, cut": lambda server: fence(server, cut=True),

@@ -2,8 +2,7 @@
 
 import pytest
 
-from ccr_avn.valkey.compare import hyperloglog
-from ccr_avn.valkey.compare.hyperloglog import REGISTERS
+from ccr_avn.valkey.compare.values import REGISTERS, same_hyperloglog
 
 OUTDATED = bytes(7) + b"\x80"
 VALUES = [0, 1, 5, 32, *[0] * 70, 3, 3, 3, *[0] * 300, 7]
@@ -58,5 +57,5 @@ def counted(number: int) -> bytes:
     ],
 )
 def test_equal_by_registers(one: bytes, other: bytes, same: bool) -> None:
-    assert hyperloglog.same(one, other) is same
-    assert hyperloglog.same(other, one) is same
+    assert same_hyperloglog(one, other) is same
+    assert same_hyperloglog(other, one) is same

@@ -1,0 +1,211 @@
+"""What reports of a drill and of an evacuation add to that of any run, and the charts of all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ccr_avn.history.facts import Assumption, Pair
+from ccr_avn.history.story import Span, Story
+from ccr_avn.procedures.drill import assumptions
+from ccr_avn.procedures.drill.ours import CREATE, TERMINATE
+from ccr_avn.units import cents, format_duration
+
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
+"""Seconds between two marks of the axis: the first that needs at most six of them."""
+MOST = 60
+"""Marks on the axis, whatever a damaged journal says of time."""
+FEW = 3
+"""Looks at the lag, below which there is nothing to draw."""
+LEAST = 0.5
+"""Percent: a bar is never narrower, so that a step of a millisecond can still be seen."""
+
+
+class Bar(NamedTuple):
+    kind: str
+    left: float
+    width: float
+    title: str
+
+
+class Tick(NamedTuple):
+    left: float
+    label: str
+
+
+class Lag(NamedTuple):
+    """Points from the top left; ``most`` and ``last`` in bytes."""
+
+    points: tuple[tuple[float, float], ...]
+    most: int
+    last: int
+
+
+def ticks(total: float) -> list[Tick]:
+    """The marks of the axis. ``total``: seconds."""
+    step = next((one for one in TICKS if total / one <= 6), TICKS[-1])
+    marks = [mark * step for mark in range(min(int(total / step), MOST) + 1)]
+    return [Tick(percent(mark, total), _label(mark)) for mark in marks]
+
+
+def bars(name: str, spans: Sequence[Span], total: float) -> list[Bar]:
+    """The parts of a row that can be seen; of one that is all too short the longest, as a sliver."""
+    visible = [one for one in spans if one[2] - one[1] >= total * LEAST / 200]
+    if spans and not visible:
+        visible = [max(spans, key=lambda one: (one[0] == "change", one[2] - one[1]))]
+    return [
+        Bar(
+            kind=kind,
+            left=min(percent(began, total), 100 - LEAST),
+            width=max(LEAST, min(percent(ended - began, total), 100 - percent(began, total))),
+            title=f"{name}: {kind} {format_duration(max(0.0, ended - began))}",
+        )
+        for kind, began, ended in visible
+    ]
+
+
+def lag_line(lag: Sequence[tuple[float, int]], total: float) -> Lag | None:
+    """A line needs several samples, and a replica that was behind; otherwise words say it better."""
+    most = max((behind for _, behind in lag), default=0)
+    if len(lag) < FEW or most <= 0:
+        return None
+    points = tuple((percent(at, total), round(100 - behind / most * 100, 3)) for at, behind in lag)
+    return Lag(points=points, most=most, last=lag[-1][1])
+
+
+def percent(seconds: float, total: float) -> float:
+    return round(min(100.0, max(0.0, seconds / total * 100)), 3)
+
+
+def _label(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min" if not rest else f"{minutes}:{rest:02}"
+
+
+RTO = "from the deletion of the integration to the first accepted write"
+BOUND = "of what the primary acknowledged before the promotion was seen: a bound, measured by markers"
+
+SEVERAL = {"holds": "hold", "does not hold": "do not hold"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillPage:
+    """``counts``: how many of each outcome, in words; ``facts``: plan, cost and the like, each with its label."""
+
+    rows: tuple[Assumption, ...]
+    counts: str
+    facts: tuple[tuple[str, str], ...]
+
+
+def drill_page(story: Story) -> DrillPage | None:
+    """None: of any other command, or of a drill that made nothing."""
+    made = story.step(CREATE)
+    if story.command != "drill" or made is None or made.sent is None:
+        return None
+    so_far = assumptions.table(step.found.facts for step in story.steps)  # of a drill that was killed
+    every = story.result.assumptions or tuple(map(Assumption.model_validate, so_far))
+    rows = sorted(
+        (one for one in every if one.outcome in assumptions.ORDER), key=lambda one: assumptions.ORDER.index(one.outcome)
+    )
+    counted = [(outcome, sum(one.outcome == outcome for one in rows)) for outcome in assumptions.ORDER]
+    counts = (
+        f"{count} {SEVERAL.get(outcome, outcome) if count > 1 else outcome}" for outcome, count in counted if count
+    )
+    return DrillPage(
+        rows=tuple(rows), counts=", ".join(counts), facts=tuple(one for one in _drill_facts(story) if one[1])
+    )
+
+
+def drill_figures(story: Story) -> list[dict[str, str]]:
+    """The two that a drill is made for."""
+    rto, behind = story.result.rto_ms, story.result.not_received_ms
+    received = "not measured" if behind is None else f"≤ {format_duration(behind / 1000)}"
+    return [
+        {"label": "RTO", "value": "not measured" if rto is None else format_duration(rto / 1000), "how": RTO},
+        {"label": "Not received", "value": received, "how": BOUND},
+    ]
+
+
+def temporary_replica(story: Story) -> str:
+    """What became of the temporary replica, as far as the journal shows."""
+    step, made = story.step(TERMINATE), story.step(CREATE)
+    if step and step.noted.gone:
+        return "terminated"
+    if story.result.terminate:
+        return "kept, promoted"
+    sent = made is not None and made.sent is not None
+    return "may be there" if sent and story.changed is not False else "not made"
+
+
+def _drill_facts(story: Story) -> list[tuple[str, str]]:
+    facts, result = story.facts, story.result
+    hour, existed, estimate = result.usd_an_hour, result.existed_seconds, result.estimate_usd
+    price = f"{hour:g} USD an hour, by Aiven's price list" if hour is not None else "not reported by avn"
+    return [
+        ("Temporary replica", facts.temporary_replica),
+        (
+            "Plan",
+            f"{facts.replica_plan} in {facts.replica_cloud}" if facts.replica_plan and facts.replica_cloud else "",
+        ),
+        ("Data proven by", result.proven_by or facts.level),
+        ("Existed for", format_duration(existed) if existed else ""),
+        ("Price", price),
+        ("Cost", "" if estimate is None else cents(estimate)),
+    ]
+
+
+ORDER = ("half-way", "failed", "refused", "under way", "not begun", "skipped", "done")
+"""What needs attention comes first."""
+
+
+def in_order(story: Story) -> list[Pair]:
+    return sorted(story.pairs, key=lambda one: (ORDER.index(one.state) if one.state in ORDER else len(ORDER), one.pair))
+
+
+def over_time(pairs: list[Pair]) -> tuple[list[tuple[Pair, list[Bar]]], list[Tick]]:
+    """The bars of every pair that was begun, and the axis below."""
+    spans = [span for one in pairs for span in one.phases]
+    first = min((began for _, began, _ in spans), default=0.0)
+    total = max(0.001, max((ended for _, _, ended in spans), default=0.0) - first)
+    rows = [(one, [(kind, began - first, ended - first) for kind, began, ended in one.phases]) for one in pairs]
+    return [(one, bars(one.pair, phases, total)) for one, phases in rows if phases], ticks(total)
+
+
+def evacuation_figures(story: Story) -> list[dict[str, str]]:
+    states = [one.state for one in story.pairs]
+    moved = sum(one.state == "done" and bool(one.run) for one in story.pairs)
+    how = [f"{states.count(state)} {state}" for state in ORDER if state != "done" and state in states]
+    if before := states.count("done") - moved:
+        how.insert(0, f"{before} were done before")
+    return [
+        {"label": "Moved", "value": f"{moved} of {len(states)}", "how": ", ".join(how) or "all there were"},
+        _lost(story),
+        _outage(story),
+        {"label": "Took", "value": format_duration(story.seconds), "how": "without the time at the question"},
+    ]
+
+
+def _lost(story: Story) -> dict[str, str]:
+    lost = [one.bytes_not_replicated for one in story.pairs if one.bytes_not_replicated is not None]
+    seconds = [one.estimated_loss_seconds for one in story.pairs if one.estimated_loss_seconds is not None]
+    value, how = "not measured", []
+    if seconds:
+        value = f"≈ {max(seconds):g} s"
+        how = [f"failovers: the last {max(seconds):g} s of writes at worst, an estimate"]
+    if lost:
+        value = f"{sum(lost):.0f} bytes"
+        how.insert(0, f"in all, of {len(lost)} pairs whose histories were compared; {max(lost):.0f} at worst")
+    return {"label": "RPO", "value": value, "how": "; ".join(how) or "nothing was promoted, or it was not measured"}
+
+
+def _outage(story: Story) -> dict[str, str]:
+    outages = sorted(one.outage_ms for one in story.pairs if one.outage_ms is not None)
+    if not outages:
+        how = "writes were not paused, or no pause was seen from its beginning to its end"
+        return {"label": "Write outage", "value": "not measured", "how": how}
+    middle, high = (format_duration(outages[at] / 1000) for at in (len(outages) // 2, round(0.95 * (len(outages) - 1))))
+    how = f"the longest; median {middle}, 95 % at most {high}, of {len(outages)} pairs"
+    if story.result.outage_not_measured:
+        how += f"; not measured of {story.result.outage_not_measured}"
+    return {"label": "Write outage", "value": format_duration(outages[-1] / 1000), "how": how}
