@@ -11,6 +11,11 @@ Changed = bool | Literal["unknown"]
 """Whether the control plane was changed; unknown: a change was sent, and neither its answer nor a read shows whether it took effect."""
 
 
+def outcome_of(changed: Changed) -> str:
+    """In one word, for programs."""
+    return "unknown" if changed == "unknown" else "changed" if changed else "unchanged"
+
+
 def near(word: str, known: Iterable[str]) -> str:
     """For a hint: what may have been meant, in parentheses; empty where nothing comes near."""
     found = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
@@ -35,6 +40,13 @@ class CcrError(Exception):
     @property
     def exit_code(self) -> int:
         return self.code + (CHANGED if self.changed else 0)
+
+
+def as_dict(problem: CcrError) -> dict[str, Any]:
+    """As plain data."""
+    kind = type(problem).__name__.lstrip("_")
+    shown = {"kind": kind, "what": problem.what, "detail": problem.detail, "hint": problem.hint}
+    return {**shown, "notes": list(problem.notes)}
 
 
 def note(problem: BaseException, text: str) -> None:

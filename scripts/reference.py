@@ -1,5 +1,6 @@
-"""Writes what is made from the commands: docs/reference.md, and tests/unit/help with each command's `--help`."""
+"""Writes what is made from the commands: docs/reference.md, docs/schema, and tests/unit/help with each `--help`."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import typer.main
 
 from ccr_avn.cli import COMMANDS, app, load
+from ccr_avn.output.schemas import RESULTS, schema_of
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
+SCHEMAS = ROOT / "docs" / "schema"
 SNAPSHOTS = ROOT / "tests" / "unit" / "help"
 COLUMNS = 78
 """What is printed in a terminal of 80: typer leaves two free."""
@@ -57,9 +60,8 @@ close it.
 
 ## JSON
 
-`--json` prints one object on stdout, for errors too; progress stays on stderr. Every object has `schema`
-(`ccr-avn/1`), `command`, `ok` and `changed` (`true`, `false` or `"unknown"`); then `result` or `error`, and
-`warnings`. `watch` prints one object a line.
+`--json` prints one object on stdout, for errors too; progress stays on stderr. [guide.md](guide.md#scripts) has its
+keys, [schema](schema) the JSON Schema of each command, as `ccr-avn schema` prints it. `watch` prints one object a line.
 
 ## Environment variables
 
@@ -101,6 +103,12 @@ def reference() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+def schemas() -> dict[str, str]:
+    """By the file's name."""
+    made = {f"{name.replace(' ', '-') or 'envelope'}.json": schema_of(name) for name in ("", *RESULTS)}
+    return {name: f"{json.dumps(schema, indent=2)}\n" for name, schema in made.items()}
+
+
 def _told(name: str, command: Any, context: Any) -> str:
     usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
     text = " ".join(command.help.split()).replace("<", "&lt;")
@@ -134,11 +142,12 @@ def _context(command: Any, name: str, parent: Any) -> Any:
 
 def main() -> None:
     REFERENCE.write_text(reference(), encoding="utf-8")
-    SNAPSHOTS.mkdir(exist_ok=True)
-    for old in SNAPSHOTS.glob("*.txt"):
-        old.unlink()
-    for name, text in helps().items():
-        (SNAPSHOTS / name).write_text(text, encoding="utf-8")
+    for directory, texts in ((SNAPSHOTS, helps()), (SCHEMAS, schemas())):
+        directory.mkdir(exist_ok=True)
+        for old in directory.iterdir():
+            old.unlink()
+        for name, text in texts.items():
+            (directory / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ COMMANDS = {
         "fence": "Pause writes on a primary for a limited time",
         "unfence": "Resume writes on a primary",
         "gate": "Run one check of a procedure by itself",
+        "schema": "Print the JSON Schema of what --json prints",
     },
 }
 """By group, each with its short line: at most 60 characters, so that it fits 80 columns uncut."""

@@ -30,7 +30,7 @@ GONE = 141
 def run(arguments: list[str]) -> int:
     """Run the command line; give its exit code."""
     outlet.prepare()
-    console.prepare(json=_in_json(arguments))
+    console.prepare(json=in_json(arguments))
     redact.remember(os.environ.get("AIVEN_AUTH_TOKEN"))
     typed.remember(arguments)
     try:
@@ -71,7 +71,7 @@ def _run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _in_json(arguments: list[str]) -> bool:
+def in_json(arguments: list[str]) -> bool:
     """Whether standard output is for one JSON object; what stands behind ``--`` is another program's."""
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--json" in own or "--format=json" in own or ("--format", "json") in pairwise(own)
@@ -83,7 +83,7 @@ def _explain(problem: CcrError, arguments: list[str]) -> int:
     problem.notes = tuple(typed.in_project(note) for note in problem.notes)
     console.commit(problem.changed)  # however it can be reported: the exit code stays
     with suppress(Interrupted), Signals() as signals, signals.held():
-        if _in_json(arguments):
+        if in_json(arguments):
             console.envelope(_command(arguments), problem.result or None, changed=problem.changed, problem=problem)
         console.error(problem)
     return problem.exit_code

@@ -126,14 +126,15 @@ class EvacuationResult:
         return {
             "run": self.run,
             **self.chosen(),
-            "moved": states.count("done"),
-            "promoted": sum(one.promoted for one in results),
-            "half_way": states.count("half-way"),
-            "failed": states.count("failed"),
-            "not_begun": len(self.not_begun),
-            "outage_ms": spread(outages),
-            "outage_not_measured": sum(one.outage_ms is None for one in switched),
-            "bytes_not_replicated": {"sum": sum(lost), "worst": max(lost)} if lost else None,
+            "pairs_moved": states.count("done"),
+            "pairs_promoted": sum(one.promoted for one in results),
+            "pairs_half_way": states.count("half-way"),
+            "pairs_failed": states.count("failed"),
+            "pairs_not_begun": len(self.not_begun),
+            "outages_ms": spread(outages),
+            "outages_not_measured": sum(one.outage_ms is None for one in switched),
+            "bytes_not_replicated": sum(lost) if lost else None,
+            "bytes_not_replicated_at_worst": max(lost, default=None),
             "estimated_loss_seconds": max(seconds, default=None),
             "slowed_down": self.slowed,
             "pairs": [self._pair_as_dict(one) for one in choices],
@@ -170,7 +171,7 @@ def choice_as_dict(one: Choice) -> dict[str, Any]:
         "replica": one.replica or None,
         "action": one.action,
         "reason": one.reason,
-        "hint": one.hint or None,
+        "hint": one.hint,
         "lag_bytes": one.behind,
         "others": list(one.others),
     }
@@ -271,24 +272,24 @@ def lines_of(result: dict[str, Any]) -> list[str]:
     """How it ended, for people."""
     refused = sum(one["state"] == "refused" for one in result["pairs"])
     seen = sum(one["state"] == "half-way" and one["promoted"] for one in result["pairs"])
-    half_way = f"{result['half_way']} half-way ({seen} seen to be promoted), " if result["half_way"] else ""
-    first = f"{result['moved']} moved, {half_way}{result['counts']['done']} already done, {result['failed']} failed"
-    lines = [f"{first}, {refused} refused, {result['not_begun']} not begun"]
-    spans = [f"{name} {format_duration(value / 1000)}" for name, value in (result["outage_ms"] or {}).items()]
-    if result["outage_not_measured"]:
-        spans.append(f"not measured of {result['outage_not_measured']}")
+    half_way = f"{result['pairs_half_way']} half-way ({seen} seen to be promoted), " if result["pairs_half_way"] else ""
+    first = f"{result['pairs_moved']} moved, {half_way}{result['counts']['done']} already done, {result['pairs_failed']} failed"
+    lines = [f"{first}, {refused} refused, {result['pairs_not_begun']} not begun"]
+    spans = [f"{name} {format_duration(value / 1000)}" for name, value in (result["outages_ms"] or {}).items()]
+    if result["outages_not_measured"]:
+        spans.append(f"not measured of {result['outages_not_measured']}")
     if spans:
         lines.append(f"  write outage          {', '.join(spans)}")
-    if lost := result["bytes_not_replicated"]:
-        lines.append(f"  bytes not replicated  {lost['sum']} in all, {lost['worst']} at worst")
+    if (lost := result["bytes_not_replicated"]) is not None:
+        lines.append(f"  bytes not replicated  {lost} in all, {result['bytes_not_replicated_at_worst']} at worst")
     if (seconds := result["estimated_loss_seconds"]) is not None:
         lines.append(f"  possible loss         the last {seconds:g} s of writes at worst, an estimate")
     bad = [one for one in result["pairs"] if one["state"] in BAD]
     for one in sorted(bad, key=lambda pair: BAD.index(pair["state"])):
         lines.append(f"{one['state']}: {one['pair']}: {one.get('summary') or one['reason']}")
         lines += [f"  {note}" for note in one.get("notes", ())]
-        if on := one.get("goes_on_with"):
-            lines.append(f"  resume with: {on}")
+        if on := one.get("next"):
+            lines.append(f"  resume with: {shlex.join(on[0])}")
         elif one["hint"]:
             lines.append(f"  next: {one['hint']}")
     if result["still_open"]:

@@ -11,7 +11,7 @@ from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.cli.conduct import How, carry_out
 from ccr_avn.cli.evacuate import EvacuationOptions
 from ccr_avn.cli.session import Session
-from ccr_avn.errors import CHANGED, CcrError, Changed, Interrupted, NotBegun, Refused
+from ccr_avn.errors import CHANGED, CcrError, Changed, Interrupted, NotBegun, Refused, as_dict, outcome_of
 from ccr_avn.evacuate.avn_turns import AvnTurns, PairAvn, ServiceList
 from ccr_avn.evacuate.choose import Choice
 from ccr_avn.evacuate.pair_phases import PairPhases
@@ -65,6 +65,7 @@ class PairResult:
     journal_head: str = ""
     summary: str
     result: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
     outage_ms: float | None = None
     resume: str = ""
     notes: tuple[str, ...] = ()  # what the operator must know now
@@ -98,7 +99,8 @@ class PairResult:
             "promoted": self.promoted,
             "half_way": {key: self.result.get(key) for key in HALF_WAY} if self.state == "half-way" else None,
             "notes": list(self.notes),
-            "changed": self.changed,
+            "changed": bool(self.changed),
+            "outcome": outcome_of(self.changed),
             "exit_code": self.code,
             "run": self.run,
             "journal_head": self.journal_head,
@@ -106,9 +108,9 @@ class PairResult:
             "outage_ms": self.outage_ms,
             "bytes_not_replicated": self.bytes_not_replicated,
             "estimated_loss_seconds": self.estimated_loss_seconds,
-            "goes_on_with": self.resume or None,
-            "phases": [list(one) for one in self.phases],
-            "details": {key: self.result.get(key) for key in ("error", "detail", "hint") if self.result.get(key)},
+            "error": self.error,
+            "next": [shlex.split(self.resume)] if self.resume else [],
+            "phases_seconds": [list(one) for one in self.phases],
         }
 
 
@@ -269,7 +271,8 @@ class PairRun:
             ended,
             changed=problem.changed,
             code=problem.exit_code - (CHANGED if problem.changed else 0),
-            result={"error": problem.what, "detail": problem.detail, "hint": problem.hint, **problem.result},
+            result=problem.result,
+            error=as_dict(problem),
             summary=printable_line(f"{problem.what}; {problem.detail}" if why else problem.what),
             resume=shlex.join(("ccr-avn", *self.words)),
             notes=problem.notes,

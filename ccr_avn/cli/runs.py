@@ -10,7 +10,7 @@ import typer
 
 from ccr_avn import options
 from ccr_avn.cli.commands import command, group
-from ccr_avn.errors import UsageError
+from ccr_avn.errors import UsageError, outcome_of
 from ccr_avn.history import resume, runs
 from ccr_avn.history.journal import directory
 from ccr_avn.history.records import read
@@ -93,10 +93,13 @@ def show(run: RunName, json: Json = False) -> None:
             {"slug": one.slug, "outcome": one.outcome, "finding": one.finding, "seconds": round(one.seconds, 3)}
             for one in story.steps
         ]
-        more: dict[str, Any] = {"steps": steps, "result": record.ended.result if record.ended else {}}
+        found = dict(record.ended.result) if record.ended else {}
+        error = {"what": found.pop("error", ""), **{key: found.pop(key, "") for key in ("kind", "detail", "hint")}}
+        more: dict[str, Any] = {"steps": steps, "result": found}
+        more |= {"error": {**error, "notes": []} if error["what"] else None}
         more |= {"last_known": known}
-        more |= {"standing": resume.standing(story), "reopening": reopening}
-        more |= {"pairs": [pair.model_dump() for pair in story.pairs]} if story.pairs else {}
+        more |= {"half_way": resume.standing(story) or None, "reopening": reopening or None}
+        more |= {"pairs": [pair.model_dump() for pair in story.pairs]}
         result = {"run": story.run, **_summary(story), **more}
         console.envelope("runs show", result, next_commands=[again] if again else [])
         return
@@ -190,13 +193,14 @@ def _summary(story: Story) -> dict[str, Any]:
     return {
         "of": story.command,
         "title": story.title,
-        "began": story.began,
+        "began": story.began or None,
         "primary": story.primary or None,
         "replica": story.replica or None,
         "ended": story.state,
         "ended_as": story.ended_as,
         "exit_code": story.code,
-        "run_changed": story.changed,
+        "run_changed": bool(story.changed),
+        "run_outcome": outcome_of(story.changed),
         "seconds": round(story.seconds, 3),
     }
 

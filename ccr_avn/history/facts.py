@@ -1,5 +1,6 @@
 """What runs noted as plain data: the facts of their first line, of their findings, and their results."""
 
+import shlex
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -84,7 +85,7 @@ class Side(Lenient):
         return tuple(one for one in (f"{self.type} {self.plan}".strip(), self.cloud, self.state) if one)
 
 
-class Exposure(Lenient):
+class Risk(Lenient):
     what: str = ""
     fix: str = ""
 
@@ -99,7 +100,7 @@ class Assumption(Lenient):
 
 
 class Pair(Lenient):
-    """One pair of an evacuation: what was chosen, and how it ended. ``phases``: kind, began, ended, in seconds."""
+    """One pair of an evacuation: what was chosen, and how it ended. ``phases_seconds``: kind, began, ended, in seconds."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -113,15 +114,16 @@ class Pair(Lenient):
     summary: str = ""
     notes: tuple[str, ...] = ()
     hint: str = ""
-    goes_on_with: str = ""
+    next: tuple[tuple[str, ...], ...] = ()
     outage_ms: Number | None = None
     bytes_not_replicated: Number | None = None
     estimated_loss_seconds: Number | None = None
-    phases: tuple[tuple[str, Number, Number], ...] = ()
+    phases_seconds: tuple[tuple[str, Number, Number], ...] = ()
 
     @property
-    def next(self) -> str:
-        return self.goes_on_with or self.hint
+    def advice(self) -> str:
+        """What can be done now: the command that goes on with it, else what the refusal says."""
+        return shlex.join(self.next[0]) if self.next else self.hint
 
     @property
     def outage(self) -> str:
@@ -135,7 +137,7 @@ class Result(Lenient):
     detail: str = ""
     before: tuple[Side, ...] = ()
     after: tuple[Side, ...] = ()
-    exposure: tuple[Exposure, ...] = ()
+    risks: tuple[Risk, ...] = ()
     restore: tuple[str, ...] = ()
     # of a promotion
     old_primary: str = ""
@@ -152,7 +154,7 @@ class Result(Lenient):
     arrived: Whole | None = within("marker", "arrived")
     median_ms: Number | None = within("marker", "median_ms")
     maximum_ms: Number | None = within("marker", "maximum_ms")
-    lag_bytes: Whole | None = within("link", "lag_bytes")
+    lag_bytes: Whole | None = within("replication", "lag_bytes")
     # of a drill
     rto_ms: Number | None = None
     not_received_ms: Number | None = None
@@ -167,4 +169,4 @@ class Result(Lenient):
     enable: tuple[str, ...] = ()
     still_open: tuple[dict[str, str], ...] = ()
     replicas_in_cloud: tuple[str, ...] = ()
-    outage_not_measured: int = 0
+    outages_not_measured: int = 0

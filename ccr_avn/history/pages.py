@@ -165,10 +165,10 @@ def in_order(story: Story) -> list[Pair]:
 
 def over_time(pairs: list[Pair]) -> tuple[list[tuple[Pair, list[Bar]]], list[Tick]]:
     """The bars of every pair that was begun, and the axis below."""
-    spans = [span for one in pairs for span in one.phases]
+    spans = [span for one in pairs for span in one.phases_seconds]
     first = min((began for _, began, _ in spans), default=0.0)
     total = max(0.001, max((ended for _, _, ended in spans), default=0.0) - first)
-    rows = [(one, [(kind, began - first, ended - first) for kind, began, ended in one.phases]) for one in pairs]
+    rows = [(one, [(kind, began - first, ended - first) for kind, began, ended in one.phases_seconds]) for one in pairs]
     return [(one, bars(one.pair, phases, total)) for one, phases in rows if phases], ticks(total)
 
 
@@ -206,6 +206,6 @@ def _outage(story: Story) -> dict[str, str]:
         return {"label": "Write outage", "value": "not measured", "how": how}
     middle, high = (format_duration(outages[at] / 1000) for at in (len(outages) // 2, round(0.95 * (len(outages) - 1))))
     how = f"the longest; median {middle}, 95 % at most {high}, of {len(outages)} pairs"
-    if story.result.outage_not_measured:
-        how += f"; not measured of {story.result.outage_not_measured}"
+    if story.result.outages_not_measured:
+        how += f"; not measured of {story.result.outages_not_measured}"
     return {"label": "Write outage", "value": format_duration(outages[-1] / 1000), "how": how}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ccr_avn.history import pages, resume
-from ccr_avn.history.facts import Exposure, Side
+from ccr_avn.history.facts import Risk, Side
 from ccr_avn.history.pages import bars, lag_line, percent, ticks
 from ccr_avn.history.records import Record, verify
 from ccr_avn.history.story import StepStory, Story, summarize
@@ -91,11 +91,11 @@ def paused(story: Story, total: float) -> tuple[float, float] | None:
     return percent(began, total), percent(ended - began, total)
 
 
-def exposure(story: Story) -> list[Exposure]:
+def exposure(story: Story) -> list[Risk]:
     """What is exposed after the run, each with what mends it."""
     closed = f"{story.primary} is closed to clients; to open it again"
-    again = [Exposure(what="then" if turn else closed, fix=one) for turn, one in enumerate(story.result.restore)]
-    return [*story.result.exposure, *again]
+    again = [Risk(what="then" if turn else closed, fix=one) for turn, one in enumerate(story.result.restore)]
+    return [*story.result.risks, *again]
 
 
 def headline(story: Story) -> list[Figure]:

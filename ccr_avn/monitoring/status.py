@@ -158,11 +158,19 @@ class PairStatus:
         """As plain data, without secrets."""
         pair = self.pair
         return {
-            "primary": _service(pair, pair.primary, pair.primary_name, self.primary),
-            "replica": _service(pair, pair.replica, pair.replica_name, self.replica) if pair.replica_name else None,
+            "primary": pair.primary_name,
+            "replica": pair.replica_name or None,
+            "services": [
+                {"role": role, **_service(pair, service, name, look)}
+                for role, service, name, look in (
+                    ("primary", pair.primary, pair.primary_name, self.primary),
+                    ("replica", pair.replica, pair.replica_name, self.replica),
+                )
+                if name
+            ],
             "standing": self.standing,
             "promoted_from": pair.past.origin or None,
-            "promoted": list(pair.past.successors),
+            "successors": list(pair.past.successors),
             "closed": self.admission.why if self.admission and self.admission.state == "closed" else None,
             "shares_history_with": list(self.related),
             "drill": None if pair.drill is None else {"run": pair.drill or None, "age_seconds": self.age},

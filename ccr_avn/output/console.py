@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccr_avn.errors import CcrError, Changed
+from ccr_avn.errors import CcrError, Changed, as_dict, outcome_of
 from ccr_avn.output.outlet import TITLES, Name, emitted, outlet, put
 from ccr_avn.printable import clipped, printable_line
 from ccr_avn.redact import redacted_in
@@ -136,32 +136,23 @@ def envelope(
     ``with_secrets``: the result is one that was asked for.
     """
     hints = [problem.hint, *problem.notes] if problem else []
-    error = problem and {
-        "kind": type(problem).__name__.lstrip("_"),
-        "what": problem.what,
-        "detail": problem.detail,
-        "hint": problem.hint,
-        "notes": list(problem.notes),
-    }
     whole = {
         "schema": SCHEMA,
         "command": command,
         "ok": not (problem or code),
         "changed": bool(changed),
-        "outcome": "unknown" if changed == "unknown" else "changed" if changed else "unchanged",
+        "outcome": outcome_of(changed),
         "exit_code": problem.exit_code if problem else code,
         "run": None,
         "journal": None,
         "result": result,
-        "error": error,
+        "error": as_dict(problem) if problem else None,
         "warnings": [*warnings(), *troubles()],
         "next": [list(words) for words in (*next_commands, *(one for hint in hints for one in commands_in(hint)))],
         **_state.about(),
     }
-    if with_secrets:
-        hand_over(json.dumps(whole, indent=2))
-    else:
-        _say(json.dumps(redacted_in(whole), indent=2).replace("\x7f", "\\u007f"))  # JSON escapes all others by itself
+    text = json.dumps(whole if with_secrets else redacted_in(whole), indent=2).replace("\x7f", "\\u007f")
+    (hand_over if with_secrets else _say)(text)  # JSON escapes all other control characters by itself
 
 
 def error(problem: CcrError) -> None:

@@ -250,9 +250,9 @@ class Enable(Verb):
         shown = evidence(seen)
         result = {
             "project": self.at.project.name,
-            "primary": primary,
-            "replica": replica,
-            "integration": row.id,
+            "primary": self.primary,
+            "replica": self.replica,
+            "integration_id": row.id,
             "proven": self.verify,
             "before": sides(
                 primary=services.by_name(seen.family, self.primary), replica=services.by_name(seen.family, self.replica)
@@ -267,7 +267,7 @@ class Enable(Verb):
             for role, side in (("primary", primary), ("replica", replica))
         ]
         lines: list[Line] = [f"{self.primary} and {self.replica} {what}; {proof}", table, f"  integration  {row.id}"]
-        if link := shown.get("link"):
+        if link := shown.get("replication"):
             lines.append(f"  link         up, {link['lag_bytes']} bytes behind")
         if marker := shown.get("marker"):
             lag = "lag min {minimum_ms:.1f}, median {median_ms:.1f}, max {maximum_ms:.1f} ms".format(**marker)

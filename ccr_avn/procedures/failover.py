@@ -308,7 +308,7 @@ class Failover(FailoverOptions, Verb):
             },
             "before": sides(replica=self.service(seen)),
             "after": sides(primary=new),
-            "exposure": exposed,
+            "risks": exposed,
             "differences": [one.as_dict() for one in different],
             "hooks_seconds": ended.hooks,
         }

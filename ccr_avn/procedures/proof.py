@@ -108,7 +108,7 @@ def evidence(seen: Seen) -> dict[str, Any]:
     """What these steps showed, as plain data; of a run that ended early what it came to."""
     found: dict[str, Any] = {}
     if link := seen.answer("link"):
-        found["link"] = {"lag_bytes": link.lag_bytes, "history": link.primary.replid}
+        found["replication"] = {"lag_bytes": link.lag_bytes, "history": link.primary.replid}
     if marker := seen.answer("marker"):
         found["marker"] = {
             "samples": marker.samples,
@@ -130,7 +130,7 @@ def compared(found: Comparison) -> dict[str, Any]:
         "level": found.level,
         "keys": found.keys,
         "replica_keys": found.replica_keys,
-        "differences": {name: getattr(found.counts, name) for name in ("missing", "extra", "type", "expiry", "value")},
+        "counts": {name: getattr(found.counts, name) for name in ("missing", "extra", "type", "expiry", "value")},
         "examples": [{"kind": one.kind, "database": one.database, "key": one.key} for one in found.examples],
         "reasons": list(found.reasons),
         "compared_by_dump": list(found.compared_by_dump),

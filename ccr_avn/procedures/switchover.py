@@ -281,7 +281,7 @@ class Switchover(Verb):
             "writes_not_replicated": found.ahead_writes if found else None,
             "before": sides(primary=old, replica=seen.service(self.replica)),
             "after": sides(primary=new, old_primary=seen.latest[self.primary]),
-            "exposure": exposed,
+            "risks": exposed,
             "differences": [one.as_dict() for one in different],
             "hooks_seconds": ended.hooks,
         }

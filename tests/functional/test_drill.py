@@ -53,7 +53,7 @@ def test_clean_describes_what_it_finds_and_is_one_run(primary: Operator) -> None
     assert told["result"]["terminate"] == f"avn service terminate {kept} --project sandbox --force"
     looked = primary.ccr("drill", "--clean", "--check", "--json")
     [left] = json.loads(looked.out)["result"]["left"]
-    assert (looked.code, left["name"], left["state"], left["price"]) == (4, kept, "RUNNING", "0.1 USD an hour")
+    assert (looked.code, left["name"], left["state"], left["usd_an_hour"]) == (4, kept, "RUNNING", 0.1)
     assert "--keep" in left["running"]
     refused = primary.ends(4, "drill", "--clean", "--only", "eu", "--yes", says="eu was not created by a drill")
     assert "avn service terminate" not in refused.out + refused.err

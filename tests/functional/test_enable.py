@@ -32,7 +32,7 @@ def test_a_new_pair_is_made_and_proven_and_the_same_command_again_only_reads(ope
     assert told["changed"] is True
     assert told["result"]["proven"] is True
     assert told["result"]["marker"]["arrived"] == 20
-    assert told["result"]["primary"]["plan"] == "business-4"
+    assert told["result"]["after"][0]["plan"] == "business-4"
     assert set(told["result"]["evidence"]) >= {"primary", "primary-backup", "replica", "link", "marker"}
     assert both(operator) == (["eu", "us"], [("eu", "us")])
     assert operator.sandbox.changes() == [CREATE, CREATE]

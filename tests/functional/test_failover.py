@@ -25,7 +25,7 @@ def test_a_lost_primary_is_replaced(pair: Operator, fate: str) -> None:
     told = json.loads(done.out)["result"]
     assert told["rpo_estimate"]["how"]
     assert told["old_primary"] == "eu"
-    assert any("not fenced" in one["what"] for one in told["exposure"])
+    assert any("not fenced" in one["what"] for one in told["risks"])
     assert origin(pair) == "eu", "it remembers where it came from"
     assert accepts(pair, "us")
     assert uri(pair, "us") in file.read_text()

@@ -60,8 +60,8 @@ def test_runs_show_says_how_things_stand_behind_the_promotion(pair: Operator) ->
     assert "eu is not closed yet" in shown
     assert "ip_filter of eu before this run" in shown
     told = json.loads(pair.ccr("runs", "show", "latest", "--json").out)["result"]
-    assert told["standing"]["promoted"] is True
-    assert told["standing"]["old_primary_closed"] is False
-    assert told["standing"]["writes_paused_until"].endswith("Z")
+    assert told["half_way"]["promoted"] is True
+    assert told["half_way"]["old_primary_closed"] is False
+    assert told["half_way"]["writes_paused_until"].endswith("Z")
     pair.sandbox.faults.clear()
     assert pair.types(*shlex.split(told["reopening"]["restore"][0])).code == 0

@@ -24,7 +24,7 @@ def checked(pair: Operator) -> list[dict[str, Any]]:
 def exposed(done: Ended) -> dict[str, str]:
     """The risks that remain, each with what fixes it."""
     assert done.code == 0, done.err
-    return {one["what"]: one["fix"] for one in json.loads(done.out)["result"]["exposure"]}
+    return {one["what"]: one["fix"] for one in json.loads(done.out)["result"]["risks"]}
 
 
 def test_what_is_printed_makes_both_sides_equal(pair: Operator) -> None:

@@ -19,7 +19,7 @@ def pairs_of(operator: Operator, *words: str) -> dict[str, Any]:
     done = operator.ends(0, "status", "--json", *words)
     envelope = json.loads(done.out)
     assert envelope["schema"] == "ccr-avn/1"
-    return {pair["replica"]["name"]: pair for pair in envelope["result"]["pairs"] if pair["replica"]}
+    return {pair["replica"]: pair for pair in envelope["result"]["pairs"] if pair["replica"]}
 
 
 def counting_avn(operator: Operator, home: Path) -> tuple[str, Path]:
@@ -70,8 +70,8 @@ def test_a_data_plane_that_hangs_costs_its_limit_and_takes_nothing_from_the_othe
     for name in ("p0", "r0", "r1"):
         operator.sandbox.servers.freeze(name)
     pairs = pairs_of(operator, "--data-timeout", "3")
-    assert "no answer" in pairs["r0"]["replica"]["trouble"]
-    assert pairs["r1"]["primary"]["data_plane"], "its own primary is asked all the same"
+    assert "no answer" in pairs["r0"]["services"][1]["trouble"]
+    assert pairs["r1"]["services"][0]["data_plane"], "its own primary is asked all the same"
     assert pairs["r2"]["health"] == "ok"
 
 

@@ -66,7 +66,7 @@ def test_no_acknowledged_write_is_lost_and_the_same_command_again_changes_nothin
     assert pair.sandbox.changes() == before
     assert "hint: to compare them: ccr-avn verify eu us --unlinked" in pair.ccr("verify", "eu", "us").err
     assert "ip_filter" in result["restore"][0]
-    assert {"what", "fix"} <= set(result["exposure"][0])
+    assert {"what", "fix"} <= set(result["risks"][0])
     for command in result["restore"]:
         assert pair.types(*shlex.split(command)).code == 0
     assert accepts(pair, "eu")

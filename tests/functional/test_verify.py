@@ -37,7 +37,7 @@ def test_differences_are_counted_named_and_written(pair: Operator) -> None:
     done = pair.ends(6, *words, "--level", "values", "--differences", "all.jsonl", "--json")
     compared: Any = json.loads(done.out)["result"]["compare"]
     assert compared["verdict"] == "different"
-    assert compared["differences"] == {"missing": 1, "extra": 1, "type": 0, "expiry": 0, "value": 1}
+    assert compared["counts"] == {"missing": 1, "extra": 1, "type": 0, "expiry": 0, "value": 1}
     lines = [json.loads(line) for line in (pair.home / "all.jsonl").read_text().splitlines()]
     assert sorted(line["key"] for line in lines) == ["key:1", "key:2", "mine"]
     pair.ends(0, *words, "--level", "keys", "--match", "key:3*")

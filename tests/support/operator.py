@@ -1,5 +1,6 @@
 """Somebody at a shell inside a sandbox: types the installed programs, and is told how they ended."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccr_avn.cli.boundary import in_json
+from ccr_avn.output.schemas import envelope_of
 from ccr_avn.sandbox.run import RunningSandbox
 from tests.support.loaded import BIN
 
@@ -81,7 +84,10 @@ class Operator:
     def types(self, *words: str, **environment: str) -> Ended:
         """In the foreground, without a terminal; whatever its exit code is."""
         more = {**self._avn_of(words), **environment}
-        return self._run(str(self._program(words[0])), *words[1:], environment=more)
+        done = self._run(str(self._program(words[0])), *words[1:], environment=more)
+        if words[0] == "ccr-avn" and words[1] != "watch" and in_json(list(words)):
+            in_its_form(done.out)
+        return done
 
     def ccr(self, *words: str, **environment: str) -> Ended:
         return self.types("ccr-avn", *words, **environment)
@@ -130,6 +136,11 @@ class Operator:
             check=False,
         )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def in_its_form(out: str) -> None:
+    """What --json printed is as docs/schema has it."""
+    envelope_of(str(json.loads(out)["command"])).model_validate_json(out)
 
 
 Make = Callable[..., Operator]

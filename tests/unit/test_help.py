@@ -47,6 +47,11 @@ def test_the_reference_is_as_the_commands_are() -> None:
     assert made.REFERENCE.read_text(encoding="utf-8") == made.reference()
 
 
+def test_the_schemas_are_as_the_models_are() -> None:
+    """./scripts/reference writes them anew."""
+    assert {path.name: path.read_text(encoding="utf-8") for path in made.SCHEMAS.iterdir()} == made.schemas()
+
+
 @pytest.mark.parametrize("name", HELPS)
 def test_a_help_fits_a_terminal_of_80(name: str) -> None:
     assert not [line for line in HELPS[name].splitlines() if len(line) > 80]

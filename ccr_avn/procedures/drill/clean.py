@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, ClassVar
 
 from ccr_avn import clock
@@ -19,16 +20,21 @@ from ccr_avn.procedures.lookup import Note, answer_of
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.verb import Ended, Outcome, Question, Verb
+from ccr_avn.units import iso
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """A service that a drill may have left. ``shown``: what there is to know before it is decided on."""
+    """A service that a drill may have left, with what there is to know before it is decided on; ``running``: why it is."""
 
     name: str
     made: Made | None
     finding: Finding
-    shown: dict[str, Any]
+    run: str = ""
+    created: datetime | None = None
+    state: str = ""
+    usd_an_hour: float | None = None
+    running: str = ""
 
     @property
     def sure(self) -> bool:
@@ -36,7 +42,27 @@ class Left:
 
     @property
     def described(self) -> str:
-        return ", ".join(str(one) for one in self.shown.values() if one)
+        known = (
+            f"drill {self.run}" if self.run else "",
+            f"created {self.created:%F %T} UTC" if self.created else "",
+            self.state,
+            f"{self.usd_an_hour:g} USD an hour" if self.usd_an_hour is not None else "",
+            self.running,
+        )
+        return ", ".join(filter(None, known))
+
+    def as_dict(self, why: str) -> dict[str, Any]:
+        """As plain data. ``why``: it is left."""
+        return {
+            "name": self.name,
+            "why": why,
+            "hint": self.finding.hint,
+            "run": self.run or None,
+            "created": iso(self.created.timestamp()) if self.created else None,
+            "state": self.state or None,
+            "usd_an_hour": self.usd_an_hour,
+            "running": self.running or None,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +111,8 @@ class Clean(Verb):
         whys = {one.name: kept if one.sure else one.finding.detail for one in left}
         whys |= {name: step.finding.warnings[0] for name, step in done.items() if step.outcome == "failed"}
         result = {
-            "terminated": gone,
-            "left": [{"name": one.name, "why": whys[one.name], "hint": one.finding.hint, **one.shown} for one in left],
+            "terminated_services": gone,
+            "left": [one.as_dict(whys[one.name]) for one in left],
         }
         lines = [f"{name} is terminated and gone" for name in gone]
         lines += [f"{one.name}: {one.described}: {whys[one.name]}" for one in left]
@@ -122,16 +148,16 @@ def judged(at: Setting, service: Service, made: Made | None, offers: Offers, *, 
         finding = stop(running, detail=running, hint=hint)
     elif finding.verdict == "go" and (why := in_use(service, at, made)):
         finding = ours.not_touched(service, at.project, why)
-    hour = offers.get((service.type, service.plan, service.cloud), Offer()).usd_an_hour
-    run = ours.run_of(service, (made,) if made else ())
-    shown = {
-        "drill": f"drill {run}" if run else "",
-        "created": f"created {service.created:%F %T} UTC" if service.created else "",
-        "state": service.state,
-        "price": f"{hour:g} USD an hour" if hour is not None else "",
-        "running": running,
-    }
-    return Left(name=service.name, made=made, finding=finding, shown=shown)
+    return Left(
+        name=service.name,
+        made=made,
+        finding=finding,
+        run=ours.run_of(service, (made,) if made else ()) or "",
+        created=service.created,
+        state=service.state,
+        usd_an_hour=offers.get((service.type, service.plan, service.cloud), Offer()).usd_an_hour,
+        running=running,
+    )
 
 
 def _may_appear(made: Made) -> bool:
@@ -140,9 +166,9 @@ def _may_appear(made: Made) -> bool:
 
 def _unlisted(made: Made) -> Left:
     why = "its creation was sent less than 15 minutes ago, and it is not listed: it may still appear"
-    shown = {"drill": f"drill {made.run}", "running": "it is still running on this machine" if made.running else ""}
+    running = "it is still running on this machine" if made.running else ""
     finding = stop(why, detail=why, hint="look again: ccr-avn drill --clean")
-    return Left(name=made.name, made=made, finding=finding, shown=shown)
+    return Left(name=made.name, made=made, finding=finding, run=made.run, running=running)
 
 
 def _problem(left: list[Left], whys: dict[str, str], more: str) -> CcrError | None:

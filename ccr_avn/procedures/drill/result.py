@@ -48,7 +48,7 @@ def result(want: DrillOptions, ended: Ended) -> dict[str, Any]:
     before = sides(primary=seen.checked.get(want.primary))
     return {
         "primary": want.primary,
-        "temporary_replica": temporary,
+        "temporary_replica": name,
         "before": before,
         "after": [*before, {**temporary, "role": role}],
         "project": want.at.project.name,

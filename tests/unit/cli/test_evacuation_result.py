@@ -123,7 +123,7 @@ def test_one_that_is_half_way_is_reported_as_a_switchover_does() -> None:
     }
     half = moved(chosen.choices[0], "failed", changed=True, code=130, result=half_way, notes=notes)
     result = ended(chosen, half, moved(chosen.choices[1], outage_ms=5.0)).as_dict()
-    assert (result["moved"], result["promoted"], result["half_way"], result["failed"]) == (1, 2, 1, 0)
+    assert [result[f"pairs_{one}"] for one in ("moved", "promoted", "half_way", "failed")] == [1, 2, 1, 0]
     assert [shlex.split(one)[:4] for one in result["enable"]] == [
         ["ccr-avn", "enable", f"r{one}", f"r{one}-2"] for one in (0, 1)
     ]
@@ -155,7 +155,7 @@ def test_old_primaries_that_a_failover_left_open_are_listed_with_what_closes_the
 def test_an_outage_that_was_not_seen_as_a_whole_is_not_measured() -> None:
     chosen = selection("switchover", "failover")
     result = ended(chosen, *(moved(one) for one in chosen.choices)).as_dict()
-    assert (result["outage_ms"], result["outage_not_measured"]) == (None, 1)
+    assert (result["outages_ms"], result["outages_not_measured"]) == (None, 1)
     assert any("not measured of 1" in line for line in lines_of(result))
 
 

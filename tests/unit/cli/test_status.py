@@ -130,7 +130,7 @@ def test_expected_pairs_come_from_a_file(
     file.write_text("# what must be there\n\np0:r0  # the cache\np1:r1\n")
     assert run([*LOCAL, "--json", "--expect", f"@{file}", "--expect", "p2:r2"]) == 0
     pairs = json.loads(capsys.readouterr().out)["result"]["pairs"]
-    assert [(one["primary"]["name"], one["health"]) for one in pairs] == [
+    assert [(one["primary"], one["health"]) for one in pairs] == [
         ("p0", "ok"),
         ("p1", "critical"),
         ("p2", "critical"),

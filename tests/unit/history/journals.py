@@ -26,7 +26,7 @@ RESULT: dict[str, Any] = {
     "bytes_not_replicated": 0,
     "before": [EU, US],
     "after": [{**US, "role": "primary"}, {**EU, "role": "old primary"}],
-    "exposure": [{"what": "it has no replica", "fix": "ccr-avn enable us NEW --replica-cloud CLOUD"}],
+    "risks": [{"what": "it has no replica", "fix": "ccr-avn enable us NEW --replica-cloud CLOUD"}],
     "restore": ["avn service update eu -c 'ip_filter=[\"0.0.0.0/0\"]'"],
 }
 

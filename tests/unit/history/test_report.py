@@ -158,7 +158,7 @@ FIGURES: dict[str, tuple[list[events.Event], dict[str, str], str]] = {
     "killed meanwhile": (switched()[:8], UNKNOWN, "whether it took effect is not known"),
     "not measured": ([*switched()[:-1], UNMEASURED], {"RPO": "not measured", "RTO": "not measured"}, "us"),
     "enabled": (enabled(marker=MARKER), {"Markers arrived": "20 of 20", "Lag": "0.2 ms", "Took": "1.0 s"}, "1.5 ms"),
-    "only linked": (enabled(link={"lag_bytes": 12}), {"Lag": "12 bytes"}, "from the offsets"),
+    "only linked": (enabled(replication={"lag_bytes": 12}), {"Lag": "12 bytes"}, "from the offsets"),
     "not verified": (enabled(), {"Replication": "not proven"}, "neither markers"),
 }
 
@@ -284,7 +284,7 @@ def test_no_secret_reaches_a_report_and_what_is_left_out_becomes_no_tag(
         started(argv=("switchover", "eu", "us", "--after", leak)),
         events.ChangeStarted(at=0.1, slug="promote", argv=(*DELETE, leak), final=True),
         done("promote", 1.0, leak, "changed"),
-        ended(1.2, ok=False, code=3, error=leak, exposure=[{"what": leak, "fix": leak}]),
+        ended(1.2, ok=False, code=3, error=leak, risks=[{"what": leak, "fix": leak}]),
     ]
     path = write(tmp_path, RUN, happened)
     for words in (["--output", str(tmp_path / "page")], []):
@@ -330,7 +330,7 @@ CHOSEN = [{"pair": f"p{one}/r{one}", "action": "switchover", "reason": "link up"
 def moved(one: int, state: str = "done", **more: Any) -> dict[str, Any]:
     phases = [["checking", one, one + 0.5], ["fenced", one + 0.5, one + 1.0]]
     told = {"state": state, "run": f"run-{one}", "journal_head": "a" * 64, "summary": f"r{one} is the primary now"}
-    return {**told, "outage_ms": 100.0 * (one + 1), "bytes_not_replicated": 0, "phases": phases, **more}
+    return {**told, "outage_ms": 100.0 * (one + 1), "bytes_not_replicated": 0, "phases_seconds": phases, **more}
 
 
 def evacuated(where: Path, *ends: dict[str, Any], closed: bool = True) -> Path:
@@ -346,7 +346,7 @@ def evacuated(where: Path, *ends: dict[str, Any], closed: bool = True) -> Path:
         result: dict[str, Any] = {
             "pairs": [{**one, **end} for one, end in zip(CHOSEN, [*ends, *[{}] * 4], strict=False)],
             "enable": ['ccr-avn enable r0 r0-2 --replica-cloud "${CLOUD:?}"'],
-            "outage_not_measured": 1,
+            "outages_not_measured": 1,
             "still_open": [{"service": "p9", "close": "avn service update p9 --power-off"}],
         }
         happened.append(ended(9, **result))
@@ -354,7 +354,7 @@ def evacuated(where: Path, *ends: dict[str, Any], closed: bool = True) -> Path:
 
 
 def test_of_an_evacuation_figures_are_over_all_pairs_and_what_needs_somebody_comes_first(tmp_path: Path) -> None:
-    failed = moved(3, "failed", goes_on_with="ccr-avn switchover p3 r3", bytes_not_replicated=7)
+    failed = moved(3, "failed", next=[["ccr-avn", "switchover", "p3", "r3"]], bytes_not_replicated=7)
     story = story_of(evacuated(tmp_path, moved(0), moved(1), moved(2), failed))
     figures = {one["label"]: one["value"] for one in pages.evacuation_figures(story)}
     assert figures == {"Moved": "3 of 4", "RPO": "7 bytes", "Write outage": "400 ms", "Took": "9.0 s"}
@@ -369,8 +369,8 @@ def test_both_forms_name_every_pair_its_journal_and_what_goes_on(tmp_path: Path)
     half = moved(
         1,
         "half-way",
-        goes_on_with="ccr-avn switchover p1 r1",
-        phases=["odd", ["x", 1], ["y", "z", 1]],
+        next=[["ccr-avn", "switchover", "p1", "r1"]],
+        phases_seconds=["odd", ["x", 1], ["y", "z", 1]],
         notes=["writes on p1 are paused until 12:00:00"],
         outage_ms=None,
     )

@@ -67,14 +67,14 @@ def test_rows_that_say_less_than_they_should() -> None:
     unlisted = judged(listed(service("eu", row("eu", "us"))))["eu/us"]
     assert (unlisted.health, unlisted.reasons[0]) == ("critical", "us no longer exists")
     gone = judged(listed(service("us", row("eu", "us"))))["eu/us"]
-    assert (gone.health, gone.as_dict()["primary"]["state"]) == ("critical", "gone")
+    assert (gone.health, gone.as_dict()["services"][0]["state"]) == ("critical", "gone")
 
 
 def test_a_namesake_of_a_primary_in_another_project_is_a_stranger() -> None:
     far = row("eu", "us", source_project="theirs", dest_project="ours")
     found = judged(listed(service("us", far), service("eu")), {"us": Look(side=side("slave"))})
     assert (found["eu/us"].health, found["eu/us"].link) == ("ok", "up, primary unknown")
-    assert found["eu/us"].as_dict()["primary"]["state"] == "elsewhere"
+    assert found["eu/us"].as_dict()["services"][0]["state"] == "elsewhere"
     assert found["eu/us"].pair.primary is None
     assert found["eu"].standing == "single"
 

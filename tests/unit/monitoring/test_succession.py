@@ -58,7 +58,7 @@ def test_the_old_primary_is_closed_and_the_new_one_lacks_a_replica(old: dict[str
     assert line.startswith("CCR WARNING - 1 of 2 not OK: us: pair lost")
     shown = found["us"].as_dict()
     assert (shown["standing"], shown["promoted_from"], shown["replica"]) == ("current primary", "eu", None)
-    assert found["eu"].as_dict()["promoted"] == ["us"]
+    assert found["eu"].as_dict()["successors"] == ["us"]
     assert "eu is an old primary: us was promoted from it, and it is closed" in "".join(tables.troubles((found["eu"],)))
 
 
