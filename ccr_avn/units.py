@@ -1,6 +1,7 @@
 """Amounts for people: bytes, durations, ages, moments. What is not known is a dash."""
 
 import time
+from datetime import UTC, datetime
 
 from ccr_avn import clock
 
@@ -58,9 +59,9 @@ def local_time(epoch: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(epoch))
 
 
-def iso(epoch: float) -> str:
-    """In UTC, to the second. ``epoch``: seconds since 1970."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
+def iso(epoch: float, digits: str = "seconds") -> str:
+    """In UTC. ``epoch``: seconds since 1970; ``digits``: the smallest unit."""
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec=digits).replace("+00:00", "Z")
 
 
 def clock_time(epoch: float) -> str:

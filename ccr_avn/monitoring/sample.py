@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ccr_avn.units import iso
 from ccr_avn.valkey.replication import ReplicationInfo
 
 UNKNOWN = "unknown"
@@ -40,8 +41,9 @@ class Sample:
         for name, side in (("primary", self.primary), ("replica", self.replica)):
             facts[name] = {"role": side.role, "offset": side.offset, "history": side.replid} if side else None
         facts["last_io_seconds"] = self.replica.last_io_seconds if self.replica else None
-        for name in ("lag_ms", "write_rate", "at"):
+        for name in ("lag_ms", "write_rate"):
             facts[name] = None if facts[name] is None else round(facts[name], 3)
+        facts["at"] = iso(self.at, "milliseconds")
         return facts
 
 

@@ -18,6 +18,7 @@ from ccr_avn.cli.evacuation_result import EvacuationResult, lines_of, question, 
 from ccr_avn.cli.pair_run import PairResult, PairRun
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.evacuate.schedule import Stop
+from ccr_avn.output import schemas
 from tests.support.evacuating import OPTIONS, choice, common, moved
 from tests.support.factories import service
 
@@ -118,7 +119,7 @@ def test_one_that_is_half_way_is_reported_as_a_switchover_does() -> None:
         "new_primary": "r0",
         "promoted": True,
         "old_primary": "p0",
-        "writes_paused_until": 1_800_000_000.0,
+        "writes_paused_until": "2027-01-15T08:00:00Z",
         "ways_to_close": ["avn service update p0 --power-off"],
     }
     half = moved(chosen.choices[0], "failed", changed=True, code=130, result=half_way, notes=notes)
@@ -128,6 +129,7 @@ def test_one_that_is_half_way_is_reported_as_a_switchover_does() -> None:
         ["ccr-avn", "enable", f"r{one}", f"r{one}-2"] for one in (0, 1)
     ]
     assert (result["pairs"][0]["state"], result["pairs"][0]["half_way"]) == ("half-way", half_way)
+    schemas.Evacuation.model_validate_json(json.dumps(result))
     assert result["pairs"][0]["exit_code"] == 130
     lines = lines_of(result)
     assert lines[0].startswith("1 moved, 1 half-way (1 seen to be promoted), 0 already done, 0 failed")

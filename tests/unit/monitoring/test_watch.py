@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def test_a_sample_is_plain_data() -> None:
     assert told["lag_ms"] == 1.235
     assert told["primary"] == {"role": "master", "offset": 100, "history": PRIMARY.replid}
     assert told["last_io_seconds"] == 1
+    assert datetime.fromisoformat(told["at"]).timestamp() == sample().at
 
 
 def test_figures_stay_bounded() -> None:
