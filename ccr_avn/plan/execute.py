@@ -162,7 +162,7 @@ class Run:
                 return self._settle_doubt(step, failure, at), "changed"
             except AvnError:
                 pause = failure.cause.again_in or min(2.0**sent, LAG)
-                if not step.again or failure.cause.refused or self._now() + pause > began + step.poll.limit:
+                if not step.again or failure.cause.is_final or self._now() + pause > began + step.poll.limit:
                     raise
             self._put_off(step, failure.detail, pause)
 

@@ -33,8 +33,8 @@ class Failure:
     lasting: bool = False
 
     @property
-    def refused(self) -> bool:
-        """Whether the platform answered no: nothing was done, and asking again gives the same answer."""
+    def is_final(self) -> bool:
+        """Whether the platform answered no, and asking again gives the same answer: a 429 is no such answer."""
         return self.status is not None and 400 <= self.status < 500 and self.status not in PASSING_STATUS
 
 
@@ -45,7 +45,7 @@ class AvnFailed(AvnError):
         super().__init__(what, detail=failure.reason, hint=failure.hint or hint)
         self.status = failure.status
         self.again_in = failure.again_in
-        self.hopeless = hopeless or failure.refused or failure.lasting
+        self.hopeless = hopeless or failure.is_final or failure.lasting
 
 
 class TooOld(Refused):

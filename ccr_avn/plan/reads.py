@@ -53,7 +53,7 @@ class World:
     known: Callable[[Call[Any]], process.Answer | None] = lambda _: None
     """The answer to a read where it need not be asked: many runs share one list."""
     slow_down: Callable[[float | None], float | None] = lambda _: None
-    """What becomes of a 429: given the time the platform named, when to ask again; None: this run sees to it itself."""
+    """After a 429: given the seconds that the platform named, for how many all runs wait; None: there is only this run."""
 
 
 class Reader:
@@ -114,7 +114,7 @@ class Reader:
         return float(min(0.25 * 2.0 ** (misses - 1), 5.0) * (0.75 + 0.5 * self._world.jitter()))
 
     def put_off(self, status: int | None, again_in: float | None, so_far: float) -> float | None:
-        """How long to wait where many runs share the platform's patience; None: it is none of that, or long enough."""
+        """Seconds to wait after a 429 where many runs share one limit; None: it is no 429, nothing is shared, or it took too long."""
         if status != TOO_MANY or so_far > RATE_LIMITED:
             return None
         return self._world.slow_down(again_in)

@@ -330,7 +330,8 @@ def _lengthened(want: Fencing, fenced: Fenced, seen: Seen) -> ReplicationInfo:
 def _anew(
     want: Fencing, fenced: Fenced, target: ReplicationInfo, now: ReplicationInfo, seen: Seen
 ) -> ReplicationInfo | None:
-    """What the replica must have after a gap, or where a save has set the count of writes back; None: neither is so."""
+    """After a gap in the pause: pause again, and see what the replica must have now; the same where a save reset the count
+    of writes. None: there was neither."""
     fence = fenced.fence
     gap = fence is not None and not fence.holds() and not fence.lifted  # what somebody else did is not undone
     if not gap and (now.last_save == target.last_save or now.offset == target.offset):

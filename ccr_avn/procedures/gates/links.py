@@ -1,4 +1,4 @@
-"""Rules on the data plane: is the link up, do markers arrive."""
+"""Rules on the data plane: is the link up, how far may a replica be behind, do markers arrive."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -154,7 +154,7 @@ class Rejections:
 
 
 def too_far_behind(lag_bytes: int | None, at_most: int | None) -> str:
-    """Why a replica that is so far behind is refused (--max-lag-bytes); empty: it is not. None: not known, and any."""
+    """Why a replica is refused by --max-lag-bytes; empty: it is not. A lag that is not known, or no limit, refuses nothing."""
     if lag_bytes is None or at_most is None or lag_bytes <= at_most:
         return ""
     return f"{lag_bytes} bytes behind, more than {at_most}"

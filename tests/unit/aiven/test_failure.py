@@ -29,7 +29,7 @@ def read(stderr: str, code: int = 1, *, expired: bool = False) -> Failure:
 def test_a_refusal_has_its_status_in_every_format(said: str, more: str) -> None:
     found = read(f"INFO\tlooking\nERROR\tcommand failed: Error: {said}\n{more}")
     assert (found.status, found.reason) == (404, "Service us does not exist (status 404)")
-    assert found.refused
+    assert found.is_final
 
 
 def test_a_warning_behind_the_error_is_not_the_reason() -> None:
@@ -77,7 +77,7 @@ def test_a_secret_is_not_cut_in_two_first() -> None:
 def test_a_page_of_html_is_one_line() -> None:
     found = read("ERROR\tcommand failed: Error: <html>\n<h1>502 Bad Gateway</h1>\n</html> (status 502)\n")
     assert found.reason == "502 Bad Gateway (status 502)"
-    assert not found.refused
+    assert not found.is_final
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_no_network_is_a_line_and_not_a_trace(cause: str, said: str, hint: str) 
     assert "api.aiven.io:443" in found.reason
     assert "Pool" not in found.reason
     assert hint in found.hint
-    assert not found.refused
+    assert not found.is_final
 
 
 EXPIRED = "ERROR\tcommand failed: Error: Missing (expired) db token (status 401)\n"
@@ -141,7 +141,7 @@ def test_a_token_that_is_set_wrongly_is_the_hint(
 )
 def test_a_rate_limit_says_when_to_ask_again(said: str, pause: float) -> None:
     found = read(f"ERROR\tcommand failed: {said}\n")
-    assert (found.status, found.again_in, found.refused) == (429, pause, False)
+    assert (found.status, found.again_in, found.is_final) == (429, pause, False)
 
 
 def test_no_answer_is_no_refusal() -> None:
