@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Semaphore
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import from_json
 
@@ -27,8 +27,18 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 LOOK = 0.5
 """Seconds between two checks whether the operator stopped it."""
 
+TICK = 0.1
+"""Seconds between two looks whether others have passed."""
+
+AGING = 120.0
+"""Seconds for which they are let pass: a write pause on an old primary must not run out by it."""
+
 PATIENCE = 2.0
 """Seconds for which a pair waits for others before its writes are paused: one that hangs keeps nobody longer."""
+
+
+Stage = Literal["before", "paused", "after"]
+"""Of a pair: before its writes are paused; while they are; after the new primary takes them, with bookkeeping left."""
 
 
 def at_once() -> int:
@@ -47,16 +57,30 @@ class AvnTurns:
     ) -> None:
         self._all, self._unhurried = Semaphore(most), Semaphore(max(1, most - 1))
         self._pauses = Semaphore(most)
+        self._promoting: set[object] = set()  # the turns that are held or waited for, but those of bookkeeping
         self._now, self._sleep = now, sleep
         self._not_before = -math.inf
         self._in_a_row = 0
         self.slowed = 0
 
+    def let_others_pass(self, check: Callable[[], None]) -> None:
+        """Bookkeeping, when applications have their new primary, takes no processor from those that promote."""
+        until = self._now() + AGING
+        while self._promoting and self._now() < until:
+            self._sleep(TICK)
+            check()
+
     @contextmanager
-    def turn(self, *, urgent: bool = False, check: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def turn(self, stage: Stage = "before", check: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Wait for a turn, and give it back. ``check`` is called now and then, and may raise."""
         with ExitStack() as taken:
-            for places in (self._all,) if urgent else (self._unhurried, self._all):
+            if stage == "after":
+                self.let_others_pass(check)
+            else:
+                mine = object()
+                self._promoting.add(mine)
+                taken.callback(self._promoting.discard, mine)
+            for places in (self._all,) if stage == "paused" else (self._unhurried, self._all):
                 while not places.acquire(timeout=LOOK):
                     check()
                 taken.callback(places.release)
@@ -157,16 +181,18 @@ class PairAvn:
     run_avn: Callable[..., Answer]
     moved: Callable[[], None]
     now: Callable[[], float] = clock.monotonic
-    _paused: bool = False
+    _stage: Stage = "before"
     _end_pause: Callable[[], None] = lambda: None
     _outdated: float = -math.inf  # on the clock: what began before shows nothing new of this pair
 
     def known(self, call: Call[Any]) -> Answer | None:
         """The answer to a read that a list of all services gives."""
+        if self._stage == "after":
+            self.turns.let_others_pass(self.signals.check)
         return self.services.answer(call, since=max(self._outdated, self.now() - SAME_MOMENT))
 
     def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
-        with self.turns.turn(urgent=self._paused, check=self.signals.check):
+        with self.turns.turn(self._stage, self.signals.check):
             answer = self.signals.interruptible(lambda: self.run_avn(argv, deadline=deadline))
         if answer.code == 0:
             self.turns.went_well()
@@ -176,10 +202,10 @@ class PairAvn:
         match event:
             case events.StepStarted(slug="fence"):
                 self._end_pause = self.turns.begin_pause()
-                self._paused = True
+                self._stage = "paused"
             case events.StepDone(slug="accepts-writes"):
                 self.leave()
-                self._paused = False
+                self._stage = "after"
                 self.moved()
             case events.Looked(finding=finding) if finding.verdict != "go":
                 self._outdated = self.now()

@@ -7,7 +7,7 @@ import pytest
 
 from ccr_avn.errors import Interrupted
 from ccr_avn.evacuate import avn_turns
-from ccr_avn.evacuate.avn_turns import AvnTurns
+from ccr_avn.evacuate.avn_turns import AGING, AvnTurns, Stage
 from ccr_avn.process import Answer
 from tests.support.wait import until
 
@@ -15,11 +15,11 @@ from tests.support.wait import until
 class Turn:
     """Somebody who asks for a turn, and keeps it until told to give it back."""
 
-    def __init__(self, turns: AvnTurns, *, urgent: bool) -> None:
+    def __init__(self, turns: AvnTurns, *, stage: Stage) -> None:
         self.has, self._ends = threading.Event(), threading.Event()
 
         def run() -> None:
-            with turns.turn(urgent=urgent):
+            with turns.turn(stage):
                 self.has.set()
                 self._ends.wait(60)
 
@@ -31,9 +31,9 @@ class Turn:
 
 def test_those_whose_writes_are_paused_have_a_place_of_their_own() -> None:
     turns = AvnTurns(4)
-    others = [Turn(turns, urgent=False) for _ in range(50)]
+    others = [Turn(turns, stage="before") for _ in range(50)]
     until(lambda: sum(one.has.is_set() for one in others) == 3, "all places but one to be taken")
-    urgent = [Turn(turns, urgent=True) for _ in range(2)]
+    urgent = [Turn(turns, stage="paused") for _ in range(2)]
     until(lambda: sum(one.has.is_set() for one in urgent) == 1, "the last one to be taken")
     assert sum(one.has.is_set() for one in others) == 3
     for one in (*others, *urgent):
@@ -83,11 +83,22 @@ def test_pauses_grow_where_none_is_named_and_nobody_asks_meanwhile() -> None:
     time = Time()
     turns = AvnTurns(2, now=time.clock, sleep=time.sleep)
     assert [turns.slow_down(None) for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
-    with turns.turn(urgent=True):
+    with turns.turn("paused"):
         assert time.now == 8.0
     turns.went_well()
     assert turns.slow_down(27.0) == 27.0
     assert turns.slowed == 7
+
+
+def test_bookkeeping_lets_promotions_pass_but_not_for_ever() -> None:
+    time = Time()
+    turns = AvnTurns(4, now=time.clock, sleep=time.sleep)
+    with turns.turn("after"):
+        assert time.now == 0.0
+        with turns.turn("after"):  # it waits for no other of its kind
+            assert time.now == 0.0
+    with turns.turn("before"), turns.turn("after"):
+        assert AGING <= time.now < AGING + 1
 
 
 def test_a_list_for_all_is_put_off_as_long_as_the_platform_says_and_not_for_ever() -> None:

@@ -161,13 +161,13 @@ def test_who_pauses_writes_holds_a_place_until_the_promotion_was_sent() -> None:
     def free() -> int:
         return pair.turns._pauses._value
 
-    for event, urgent, places in (
-        (events.StepStarted(at=0.0, slug="fence", purpose="", rule="", limit=0.0), True, 1),
-        (events.ChangeEnded(at=0.0, slug="promote", seconds=0.1), True, 2),
-        (events.StepDone(at=0.0, slug="accepts-writes", finding=go("so"), seconds=0.1, outcome="proven"), False, 2),
+    for event, stage_then, places in (
+        (events.StepStarted(at=0.0, slug="fence", purpose="", rule="", limit=0.0), "paused", 1),
+        (events.ChangeEnded(at=0.0, slug="promote", seconds=0.1), "paused", 2),
+        (events.StepDone(at=0.0, slug="accepts-writes", finding=go("so"), seconds=0.1, outcome="proven"), "after", 2),
     ):
         pair(event)
-        assert (pair._paused, free()) == (urgent, places)
+        assert (pair._stage, free()) == (stage_then, places)
     pair.leave()
     assert (free(), stage.moved) == (2, ["moved"])
 
