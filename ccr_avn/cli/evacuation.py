@@ -39,8 +39,7 @@ from ccr_avn.hooks import Hooks
 from ccr_avn.monitoring.collect import Looks, look_at_all
 from ccr_avn.monitoring.pairs import Pair, pairs_of
 from ccr_avn.output import console
-from ccr_avn.output.live import PairLines, PairTable
-from ccr_avn.output.progress import PlainProgress, Sink
+from ccr_avn.output.progress import PairLines, PairTable, PlainProgress, Sink
 from ccr_avn.plan import events
 from ccr_avn.plan.preview import describe, preview
 from ccr_avn.procedures.lookup import must_be_clouds

@@ -19,7 +19,7 @@ from ccr_avn.evacuate.schedule import RunSignals, State, Stop, Turn
 from ccr_avn.history.journal import new_run
 from ccr_avn.history.journals import JournalsHere
 from ccr_avn.hooks import Hooks
-from ccr_avn.output.live import PairProgress
+from ccr_avn.output.progress import PairProgress
 from ccr_avn.plan import events
 from ccr_avn.printable import printable_line
 from ccr_avn.procedures.failover import Failover

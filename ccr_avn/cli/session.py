@@ -12,8 +12,7 @@ from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.errors import CcrError, Changed, Interrupted, Locked
 from ccr_avn.history.journal import Journal, new_run
 from ccr_avn.output import console
-from ccr_avn.output.live import LiveProgress
-from ccr_avn.output.progress import PlainProgress, Sink
+from ccr_avn.output.progress import LiveProgress, PlainProgress, Sink
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run, World
 from ccr_avn.plan.model import Plan

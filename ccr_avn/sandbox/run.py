@@ -1,4 +1,4 @@
-"""Runs a sandbox, and ends it without a trace: for a caller, around a command, or in the foreground."""
+"""Runs a sandbox, and ends it without a trace: for a caller, around a command or a shell, or in the foreground."""
 
 import contextlib
 import os
@@ -11,14 +11,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from ccr_avn.errors import UsageError
-from ccr_avn.sandbox import shell
 from ccr_avn.sandbox.control import Fault, Faults
 from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import ApiError, SandboxOptions
@@ -26,6 +25,98 @@ from ccr_avn.sandbox.requests import check
 from ccr_avn.sandbox.servers import Keeper, NoServers, ValkeyServers
 from ccr_avn.sandbox.tls import must_load, with_certificates
 from ccr_avn.sandbox.web import Server
+
+SHELLS = ("bash", "zsh", "sh", "dash", "ash", "ksh")
+MARK = "(ccr-avn sandbox)"
+BESIDE = Path(sys.executable).parent
+"""Where this ccr-avn and its avn are: they come first, wherever a start-up file has put others."""
+
+_PROMPT = f"""
+__ccr_avn_prompt() {{
+  if [ "$AIVEN_WEB_URL" = "$CCR_AVN_SANDBOX" ]; then
+    case $PS1 in "{MARK} "*) ;; *) PS1="{MARK} $PS1" ;; esac
+  else
+    PS1=${{PS1#"{MARK} "}}
+  fi
+}}
+"""
+"""Checked before every prompt: another tool may have replaced the prompt, and avn may talk to Aiven again."""
+
+_BASH = """
+[ ! -r ~/.bashrc ] || . ~/.bashrc
+{exports}
+{prompt}
+case "$(declare -p PROMPT_COMMAND 2>/dev/null)" in
+  "declare -a"*) PROMPT_COMMAND+=(__ccr_avn_prompt) ;;
+  *) PROMPT_COMMAND="${{PROMPT_COMMAND:+$PROMPT_COMMAND
+}}__ccr_avn_prompt" ;;
+esac
+"""
+
+_ZSH = """
+ZDOTDIR={before}
+[ ! -r "$ZDOTDIR/.zshrc" ] || . "$ZDOTDIR/.zshrc"
+{exports}
+{prompt}
+precmd_functions+=(__ccr_avn_prompt)
+"""
+
+_ZSH_ENVIRONMENT = """
+[ ! -r {before}/.zshenv ] || . {before}/.zshenv
+ZDOTDIR={ours}
+"""
+
+_SH = """
+case $- in *i*)
+  {source_before}
+  {exports}
+  case $PS1 in "{mark} "*) ;; *) PS1="{mark} $PS1" ;; esac ;;
+esac
+"""
+"""Where nothing is done before a prompt, it is set once."""
+
+
+def is_interactive(command: tuple[str, ...]) -> bool:
+    """A shell that reads what a person types, by how it was called."""
+    return Path(command[0]).name in SHELLS and set(command[1:]) <= {"-i"}
+
+
+def banner(url: str) -> str:
+    return (
+        f"sandbox: in this shell avn and ccr-avn talk to {url}, not to Aiven.\n"
+        f"The prompt begins with {MARK} as long as that is so. `exit` ends the sandbox with all its services.\n"
+    )
+
+
+def with_marked_prompt(
+    command: tuple[str, ...], sandbox: Mapping[str, str], outside: Mapping[str, str], directory: Path
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The command and what to add to its environment, so that its prompt is marked.
+
+    The person's own start-up files are read first, and what they set for avn does not hold here.
+    """
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in sandbox.items())
+    exports += f'\nexport PATH={shlex.quote(str(BESIDE))}:"$PATH"'
+    kind = Path(command[0]).name
+    if kind == "bash":
+        rc = _written(directory / "bashrc", _BASH.format(exports=exports, prompt=_PROMPT))
+        return (command[0], "--rcfile", str(rc), *command[1:]), {}
+    if kind == "zsh":
+        before = shlex.quote(outside.get("ZDOTDIR") or outside.get("HOME") or "/")
+        _written(directory / ".zshrc", _ZSH.format(before=before, exports=exports, prompt=_PROMPT))
+        ours = shlex.quote(str(directory))
+        _written(directory / ".zshenv", _ZSH_ENVIRONMENT.format(before=before, ours=ours))
+        return command, {"ZDOTDIR": str(directory)}
+    theirs = shlex.quote(outside.get("ENV", ""))
+    source = f"[ ! -r {theirs} ] || . {theirs}"
+    rc = _written(directory / "shrc", _SH.format(source_before=source, exports=exports, mark=MARK))
+    return command, {"ENV": str(rc)}
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +216,11 @@ def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[
     with _exit_at(signal.SIGTERM, signal.SIGHUP), running(options) as sandbox:
         _add_faults(sandbox, faults)
         inside, more = command, dict[str, str]()
-        if shell.is_interactive(command) and sys.stdin.isatty():
-            sys.stderr.write(shell.banner(sandbox.url))
-            inside, more = shell.dressed(command, sandbox.environment(), os.environ, sandbox.home)
+        if is_interactive(command) and sys.stdin.isatty():
+            sys.stderr.write(banner(sandbox.url))
+            inside, more = with_marked_prompt(command, sandbox.environment(), os.environ, sandbox.home)
         try:
-            path = {"PATH": f"{shell.BESIDE}:{os.environ.get('PATH', os.defpath)}"}
+            path = {"PATH": f"{BESIDE}:{os.environ.get('PATH', os.defpath)}"}
             child = subprocess.Popen(inside, env={**os.environ, **path, **sandbox.environment(), **more})
         except OSError as error:
             raise UsageError(
@@ -157,7 +248,7 @@ def stay_up(options: SandboxOptions, faults: tuple[dict[str, Any], ...]) -> int:
             _add_faults(sandbox, faults)
             for name, value in sandbox.environment().items():
                 sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-            sys.stdout.write(f'PS1="{shell.MARK} ${{PS1-}}"\n')
+            sys.stdout.write(f'PS1="{MARK} ${{PS1-}}"\n')
             sys.stderr.write(
                 f"sandbox: up at {sandbox.url} until Ctrl-C; paste the lines into the shells to use it from\n"
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ccr_avn.sandbox.shell import MARK, is_interactive
+from ccr_avn.sandbox.run import MARK, is_interactive
 from tests.support.loaded import BIN
 from tests.support.wait import LIMIT
 

@@ -22,10 +22,9 @@ from typing import Literal, TextIO
 from ccr_avn import clock
 from ccr_avn.errors import UsageError
 from ccr_avn.valkey.compare import CompareRequest, Comparison, Counts, Difference, Kind, Progress, brief, escaped
-from ccr_avn.valkey.compare.link import LinkMonitor
 from ccr_avn.valkey.compare.recheck import GROUP, Recheck, Traits, differing
 from ccr_avn.valkey.compare.scan import BATCH, Batch, Unit, batches, survey
-from ccr_avn.valkey.compare.sides import Pace, Sides
+from ccr_avn.valkey.compare.sides import LinkMonitor, Pace, Sides
 from ccr_avn.valkey.compare.values import Notes
 
 FEW_KEYS = 30_000  # for which more connections are not worth it

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.output import console
-from ccr_avn.output.live import PairLines, PairProgress, PairTable, change_of
+from ccr_avn.output.progress import PairLines, PairProgress, PairTable, change_of
 from ccr_avn.plan import events
 from ccr_avn.plan.model import go
 

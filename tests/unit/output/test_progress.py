@@ -8,8 +8,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.errors import Interrupted, Refused
 from ccr_avn.hooks import Hooks
 from ccr_avn.output import console
-from ccr_avn.output.live import LiveProgress
-from ccr_avn.output.progress import PlainProgress
+from ccr_avn.output.progress import LiveProgress, PlainProgress
 from ccr_avn.plan.events import Looked, StepDone, StepStarted, Undone
 from ccr_avn.plan.model import go, wait
 from ccr_avn.procedures.result import exposure, exposure_lines

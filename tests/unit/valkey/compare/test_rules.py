@@ -10,10 +10,9 @@ import pytest
 import ccr_avn.valkey.compare as package
 from ccr_avn.valkey.compare import CompareRequest, Difference, Kind, engine
 from ccr_avn.valkey.compare.engine import Suspects, Tally
-from ccr_avn.valkey.compare.link import LinkMonitor
 from ccr_avn.valkey.compare.recheck import Recheck, Traits, differing
 from ccr_avn.valkey.compare.scan import BATCH_BYTES, Batch, Unit, portions
-from ccr_avn.valkey.compare.sides import Caught, Pace, Side, Sides
+from ccr_avn.valkey.compare.sides import Caught, LinkMonitor, Pace, Side, Sides
 from ccr_avn.valkey.compare.values import SMALL, Notes, canonical, differing_values
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.replication import ReplicationInfo
@@ -374,7 +373,7 @@ def test_the_link(
     followers: set[str],
     trouble: str | None,
 ) -> None:
-    monkeypatch.setattr("ccr_avn.valkey.compare.link.connect", lambda *_, **__: None)
+    monkeypatch.setattr("ccr_avn.valkey.compare.sides.connect", lambda *_, **__: None)
     monitor = LinkMonitor(request())
     monitor._first, monitor._followers = (master(), side()), frozenset({"1"})
     said = monitor._judge(primary, replica, frozenset(followers))
