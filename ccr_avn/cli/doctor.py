@@ -9,7 +9,7 @@ import typer
 from ccr_avn import options
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.doctor import Check, examine, failed
-from ccr_avn.history import drills
+from ccr_avn.history.journals import newest_drills
 from ccr_avn.options import Avn, CallTimeout, Json, NoPreload, ProjectName
 from ccr_avn.output import console
 from ccr_avn.process import find_avn, preload_avn
@@ -31,7 +31,7 @@ def doctor(
     """
     if not no_preload:
         preload_avn(find_avn(avn))
-    found, now = drills.newest(project), time.time()
+    found, now = newest_drills(project), time.time()
     last_drills = [f"{primary}: {one.describe(now)}" for primary, one in sorted(found.items())]
     none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tests what a switchover relies on"
     checks = (

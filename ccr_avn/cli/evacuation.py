@@ -32,9 +32,8 @@ from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList, at_once
 from ccr_avn.evacuate.choose import Choice, Want, judge, left_by, select
 from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import Schedule, State, Stop, Turn
-from ccr_avn.history.drills import drills_of
 from ccr_avn.history.journal import new_run
-from ccr_avn.history.promotions import promotions
+from ccr_avn.history.journals import drills_of, promotions
 from ccr_avn.hooks import Hooks
 from ccr_avn.monitoring.collect import Looks, look_at_all
 from ccr_avn.monitoring.pairs import Pair, pairs_of

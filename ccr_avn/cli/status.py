@@ -147,7 +147,7 @@ def _show(
 ) -> None:
     """``left_out``: what avn said that can't be read; ``code``: the exit code."""
     from ccr_avn.aiven.program import default_project
-    from ccr_avn.history import drills
+    from ccr_avn.history.journals import newest_drills
     from ccr_avn.monitoring import prometheus
     from ccr_avn.monitoring.status import nagios_line
     from ccr_avn.output import tables
@@ -159,9 +159,9 @@ def _show(
     for note in left_out:
         console.warn(note)
     if form == "json":
-        console.envelope("status", tables.as_dict(found, drills.newest(project)), code=code)
+        console.envelope("status", tables.as_dict(found, newest_drills(project)), code=code)
     elif form == "table":
-        console.say("\n".join(tables.lines(found, drills.newest(project))))
+        console.say("\n".join(tables.lines(found, newest_drills(project))))
     elif output is None:
         console.say(prometheus.text_of(found, project or default_project()).rstrip("\n"))
     else:

@@ -10,7 +10,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.cli.alone import Act
 from ccr_avn.cli.fence import must_be
 from ccr_avn.errors import Refused
-from ccr_avn.history.promotions import promotions
+from ccr_avn.history.journals import promotions
 from ccr_avn.monitoring.ask import begin
 from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.options import Primary

@@ -1,21 +1,240 @@
-"""What the journals on this machine say to a run: promotions, drills, earlier filters, comparisons."""
+"""What the journals on this machine prove of earlier promotions and drills: for runs that resume, and for status."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn import clock
-from ccr_avn.history import drills, promotions
+from ccr_avn.aiven import lineage
+from ccr_avn.aiven.lineage import Origin, Recorded
+from ccr_avn.errors import UsageError
+from ccr_avn.history import runs
+from ccr_avn.history.facts import Noted, Result, Started
+from ccr_avn.history.records import Record, read
+from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Event, Looked, RunEnded, RunStarted, StepDone
+from ccr_avn.procedures.drill import ours as rules
+from ccr_avn.procedures.drill.assumptions import UNTRIED
+from ccr_avn.procedures.drill.ours import CREATE, Made
+from ccr_avn.procedures.gates.history import Audit
 from ccr_avn.procedures.setting import Journals
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from ccr_avn.aiven.lineage import Recorded
     from ccr_avn.aiven.models import Service
-    from ccr_avn.procedures.drill.ours import Made
-    from ccr_avn.procedures.gates.history import Audit
+    from ccr_avn.plan.model import Sent
     from ccr_avn.procedures.gates.links import Compared
+
+
+NOTING = ("pair", "health", "last-known")
+"""The checks of a promotion that note what it starts from; what another step calls by the same name is its own."""
+
+
+def promotions(project: str | None) -> tuple[Recorded, ...]:
+    """The promotions that runs on this machine sent, the newest first; those of drills are none."""
+    found = []
+    for path, about in runs.of(project, "switchover", "failover"):
+        with suppress(OSError):
+            if about.services and (recorded := _promotion(path, path.stat().st_size, about.services[-1])):
+                found.append(recorded)
+    return tuple(found)
+
+
+@cache
+def _promotion(path: Path, size: int, replica: str) -> Recorded | None:  # noqa: ARG001 (a journal only grows)
+    """Kept for the next call: a run of many pairs asks for all of them again and again."""
+    events = _events(path, "ChangeStarted")
+    sent = next((one for one in events if isinstance(one, ChangeStarted) and one.slug == "promote"), None)
+    if sent is None:
+        return None
+    done = lacking = unchanged = False
+    for event in events:
+        match event:
+            case StepDone(slug="promote"):
+                done = True
+            case (Looked(slug="history") | StepDone(slug="history")) as compared:
+                lacking = lacking or compared.finding.verdict == "stop"
+            case RunEnded(changed=False):
+                unchanged = True
+    noted = _noted(events)
+    created, old = noted.created, noted.follows
+    if (unchanged and not done) or not old or not isinstance(created, dict) or replica not in created:
+        return None  # it ended knowing that nothing was deleted, or does not say which services they were
+    origin = Origin(
+        name=old, old_created=created.get(old), new_created=created[replica], replication_id=noted.replication_id
+    )
+    return Recorded(new=replica, origin=origin, proven=done, sent_at=sent.written, without_data=lacking)
+
+
+def _runs_of(service: str, project: str | None, word: str, but: str = "") -> Iterator[tuple[Event, ...]]:
+    """The events of every run that names the service and has the word in its journal, the newest run first."""
+    for path, about in runs.of(project):
+        if service in about.services and path.stem != but and (events := _events(path, word)):
+            yield events
+
+
+def _events(path: Path, word: str) -> tuple[Event, ...]:
+    """None where the word is missing: to read it all takes fifty times as long, and most runs only verified something."""
+    try:
+        return read(path).events if f'"{word}"'.encode() in path.read_bytes() else ()
+    except (OSError, UsageError):
+        return ()
+
+
+def _facts(events: tuple[Event, ...], slug: str) -> list[Noted]:
+    found = [one for one in events if isinstance(one, (Looked, StepDone)) and one.slug == slug]
+    return [Noted.model_validate(one.finding.facts) for one in found]
+
+
+def _noted(events: tuple[Event, ...]) -> Noted:
+    """The facts that the checks of a run noted before it changed anything."""
+    noted: dict[str, Any] = {}
+    for event in events:
+        match event:
+            case ChangeStarted():
+                break
+            case Looked() | StepDone() if event.slug in NOTING:
+                noted |= event.finding.facts
+    return Noted.model_validate(noted)
+
+
+def _is_same(noted: Noted, service: "Service") -> bool:
+    """Whether it was this very service, and no namesake."""
+    created = lineage.created(service)
+    return created is not None and isinstance(noted.created, dict) and noted.created.get(service.name) == created
+
+
+DUE = 90 * 86_400.0
+"""Seconds after which a drill says little about Aiven's present behaviour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drilled:
+    """One drill that created its temporary replica. ``at``: seconds since 1970; in milliseconds, None: not measured.
+
+    ``untested``: critical assumptions that it did not test; ``trouble``: why it did not come to a good end.
+    """
+
+    run: str
+    at: float
+    ok: bool
+    rto_ms: float | None
+    failed: tuple[str, ...]
+    untested: tuple[str, ...] = ()
+    trouble: str = ""
+
+    def as_dict(self, now: float) -> dict[str, Any]:
+        return {
+            "run": self.run,
+            "age_seconds": max(0, round(now - self.at)),
+            "ok": self.ok,
+            "rto_ms": self.rto_ms,
+            "does_not_hold": list(self.failed),
+            "not_tested": list(self.untested),
+        }
+
+    def describe(self, now: float) -> str:
+        age = (now - self.at) / 86_400
+        about = (
+            self.run,
+            f"RTO {self.rto_ms / 1000:.1f} s" if self.rto_ms is not None else "",
+            self.trouble,
+            f"does not hold: {', '.join(self.failed)}" if self.failed else "",
+            f"critical and not tested: {', '.join(self.untested)}" if self.untested else "",
+        )
+        when = "today" if age < 1 else f"{age:.0f} day{'s' if age >= 1.5 else ''} ago"
+        return f"{when} ({', '.join(one for one in about if one)})"
+
+
+def drills_of(services: "Iterable[Service]", project: str | None) -> dict[str, str]:
+    """Which of these services are drills', each with the run: proven by its tags, or by a journal of this machine."""
+    known, recorded = drill_creations(project), promotions(project)
+    found = ((one.name, rules.run_of(one, known, recorded)) for one in services)
+    return {name: run for name, run in found if run}
+
+
+def drill_creations(project: str | None) -> tuple[Made, ...]:
+    """The services that drills of this machine sent the creation of, newest first; what was refused is none."""
+    made = (_made(record, about) for record, about in _drills(project) if about.temporary_replica)
+    return tuple(one for one in made if one.sent in ("answered", "unanswered"))
+
+
+def newest_drills(project: str | None) -> dict[str, Drilled]:
+    """Of each primary that was drilled from this machine the last drill, however it ended, by its name.
+
+    ``project``: None: of whichever. One that created nothing is none.
+    """
+    found: dict[str, Drilled] = {}
+    for record, about in _drills(project):
+        if about.primary and about.primary not in found and _creation(record):
+            found[about.primary] = _drilled(record)
+    return found
+
+
+def not_for_long(names: Iterable[str], found: Mapping[str, Drilled], now: float) -> list[str]:
+    """Those without a drill in the last ``DUE`` seconds; one from the future, by a clock that was wrong, is none."""
+    return [name for name in dict.fromkeys(names) if name not in found or abs(now - found[name].at) > DUE]
+
+
+def _drills(project: str | None) -> Iterator[tuple[Record, Started]]:
+    for path in runs.paths():
+        if (found := runs.about(path)) and found.command == "drill":
+            with suppress(UsageError):
+                record = read(path)
+                about = Started.model_validate(record.started.facts if record.started else {})
+                if project in (None, about.project):
+                    yield record, about
+
+
+def _creation(record: Record) -> ChangeStarted | None:
+    return next((one for one in record.events if isinstance(one, ChangeStarted) and one.slug == CREATE), None)
+
+
+def _drilled(record: Record) -> Drilled:
+    ended = record.ended
+    result = Result.model_validate(ended.result if ended else {})
+    rows = result.assumptions
+    return Drilled(
+        run=record.run,
+        at=(ended or record.events[-1]).written,
+        ok=bool(ended and ended.ok and rows),
+        rto_ms=result.rto_ms,
+        failed=tuple(one.name for one in rows if one.outcome == "does not hold"),
+        untested=tuple(one.name for one in rows if one.critical and one.outcome == UNTRIED),
+        trouble=result.error if ended else "it has not ended",
+    )
+
+
+def _made(record: Record, about: Started) -> Made:
+    begun = _creation(record)
+    ends, created, promoted = list[ChangeEnded](), None, False
+    for event in record.events:
+        match event:
+            case ChangeEnded(slug=slug) if slug == CREATE:
+                ends.append(event)
+            case Looked(slug=slug) if slug == CREATE and created is None:
+                seen = Noted.model_validate(event.finding.facts).created
+                created = seen if isinstance(seen, int) else None
+            case ChangeStarted(slug="promote"):
+                promoted = True
+    sent: Sent | None = "unanswered" if begun else None
+    if ends and all(one.refused or not one.started for one in ends):
+        sent = "refused"
+    elif ends:
+        sent = "unanswered" if any(one.doubt for one in ends) else "answered"
+    return Made(
+        name=about.temporary_replica,
+        primary=about.primary,
+        run=record.run,
+        sent=sent,
+        created=created,
+        began=begun.written if begun else None,
+        promoted=promoted,
+        running=runs.is_running(record.path),
+    )
 
 
 @dataclass(frozen=True)
@@ -26,28 +245,66 @@ class JournalsHere(Journals):
 
     @cached_property
     def promotions(self) -> "tuple[Recorded, ...]":
-        return promotions.promotions(self.project)
+        return promotions(self.project)
 
     @cached_property
     def drills(self) -> "tuple[Made, ...]":
-        return drills.creations(self.project)
+        return drill_creations(self.project)
 
     def user_of(self, service: "Service") -> str:
-        return drills.user_of(service, self.project)
+        """The run of another command that names this service since it is there; empty: none does, or it was refused."""
+        for path, about in runs.of(self.project, "enable", "switchover", "failover"):
+            if service.name not in about.services or "--check" in about.argv:
+                continue
+            with suppress(UsageError):
+                record = read(path)
+                refused = record.ended and not record.ended.ok and record.ended.changed is False
+                began, created = record.started.written if record.started else 0.0, lineage.created(service)
+                if not refused and created is not None and began + rules.CLOCKS >= created:
+                    return f"run {path.stem} ({about.command}) on this machine names it"
+        return ""
 
     def equal_by_value(self, replica: str) -> "Collection[Compared]":
-        return promotions.equal_by_value(replica, self.project)
+        """As which servers, with how many rejected commands, a comparison of all values found this replica equal."""
+        found = (_facts(events, "compare") for events in _runs_of(replica, self.project, "equal_by_value"))
+        return frozenset(one.equal_by_value for noted in found for one in noted if one.equal_by_value)
 
     def may_have_paused(self, primary: str, replica: str) -> bool:
-        return promotions.may_have_paused(primary, replica, self.project)
+        """Whether a run on this machine about this very pair has paused writes on its primary, and may not have ended it."""
+        pair = {"primary": primary, "replica": replica}
+        return any(
+            isinstance(events[0], RunStarted)
+            and events[0].facts.items() >= pair.items()
+            and any(isinstance(one, ChangeStarted) and one.slug == "fence" for one in events)
+            for events in _runs_of(replica, self.project, "fence")
+        )
 
     def filter_before(self, service: "Service", closed: list[str]) -> tuple[Any] | None:
-        return promotions.filter_before(service, self.project, closed)
+        """The newest ip_filter of this very service that is not ``closed``, which may be none; None: no journal has it."""
+        for events in _runs_of(service.name, self.project, "ip_filter"):
+            noted = _noted(events)
+            if _is_same(noted, service) and "ip_filter" in noted.model_fields_set and noted.ip_filter != closed:
+                return (noted.ip_filter,)
+        return None
 
-    def ahead_before(self, old: "Service", new: "Service", run: str) -> "Audit | None":
-        return promotions.found_ahead(old, new, self.project, run)
+    def ahead_before(self, old: "Service", new: "Service", run: str = "") -> "Audit | None":
+        """What the newest run that compared these very services found on the old primary alone; None: nothing, or none did.
+
+        ``run``: the one that asks.
+        """
+        for events in _runs_of(old.name, self.project, "ahead_bytes", but=run):
+            noted = _noted(events)
+            found = [one for one in _facts(events, "audit") if one.ahead_bytes is not None or one.lapsed]
+            if found and _is_same(noted, old) and _is_same(noted, new):
+                last = found[-1]
+                why = "an earlier run on this machine could not compare them, and nothing held writes back then"
+                audit = Audit(ahead_bytes=last.ahead_bytes, ahead_writes=last.ahead_writes, why=why, lapsed=last.lapsed)
+                return audit if audit.ahead_bytes or audit.lapsed else None
+        return None
 
     def last_drill(self, primary: str, replica: "Service | None") -> tuple[dict[str, Any] | None, str]:
-        found, now = drills.last(primary, self.project), clock.now()
+        found, now = newest_drills(self.project).get(primary), clock.now()
+        if found is not None:
+            return found.as_dict(now), f"last drill: {found.describe(now)}"
         order = f"--replica-cloud {replica.cloud} --replica-plan {replica.plan}" if replica else "--replica-cloud CLOUD"
-        return found.as_dict(now) if found else None, drills.describe_last(primary, found, now, order)
+        return None, f"last drill: none from this machine; ccr-avn drill {primary} {order}"

@@ -7,8 +7,7 @@ from dataclasses import replace
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
-from ccr_avn.history.drills import drills_of
-from ccr_avn.history.promotions import promotions
+from ccr_avn.history.journals import drills_of, promotions
 from ccr_avn.monitoring.collect import Looks, closed, look_at_all
 from ccr_avn.monitoring.pairs import UNNAMED, Pair, chosen, pairs_of, with_expected
 from ccr_avn.monitoring.status import NO_LOOK, Known, PairStatus, Verdict
@@ -83,17 +82,15 @@ def _later(pairs: tuple[Pair, ...], looks: Looks) -> dict[str, tuple[str, ...]]:
 
 
 def _verdicts(one: PairStatus) -> Iterable[Verdict]:
-    yield from _of_a_drill(one) if one.pair.drill is not None else _of_a_pair(one)
+    if one.pair.drill is None:
+        yield from _of_a_pair(one)
+    else:  # whatever else it does is the drill's
+        name = one.pair.replica_name or one.pair.primary_name
+        words = ("ccr-avn", "drill", "--clean", "--only", name, *one.known.project.flag)
+        yield "ok", f"{name} was made by a drill, and is billed until it is terminated", words
     if one.related:
         shared = f"{one.pair.primary_name} shares its history with {' and '.join(one.related)}"
         yield "ok", f"{shared}: a fork, or a promotion that was not recorded", ()
-
-
-def _of_a_drill(one: PairStatus) -> Iterable[Verdict]:
-    """Whatever else it does is the drill's."""
-    name = one.pair.replica_name or one.pair.primary_name
-    words = ("ccr-avn", "drill", "--clean", "--only", name, *one.known.project.flag)
-    yield "ok", f"{name} was made by a drill, and is billed until it is terminated", words
 
 
 def _of_a_pair(one: PairStatus) -> Iterable[Verdict]:

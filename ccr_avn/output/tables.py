@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ccr_avn.history.drills import Drilled, not_for_long
+from ccr_avn.history.journals import Drilled, not_for_long
 from ccr_avn.monitoring.status import PairStatus, overall
 from ccr_avn.output.console import table
 from ccr_avn.printable import printable_line

@@ -95,18 +95,12 @@ class Platform:
             return []
         taken = int(since // BACKUP_INTERVAL)
         return [
-            backup(service.cloud, self._moment(first + number * BACKUP_INTERVAL))
+            backup(service.cloud, self._began + timedelta(seconds=first + number * BACKUP_INTERVAL - self._zero))
             for number in range(max(0, taken + 1 - kept), taken + 1)
         ]
 
-    def _moment(self, clock: float) -> datetime:
-        return self._began + timedelta(seconds=clock - self._zero)
-
     def source_of(self, name: str) -> str | None:
         return next((row.source for row in self.rows.values() if row.dest == name), None)
-
-    def replicas_of(self, name: str) -> list[str]:
-        return [row.dest for row in self.rows.values() if row.source == name]
 
     def listed_rows(self, name: str) -> list[Row]:
         """The integrations of a service in both directions, also those deleted lately if lists are stale."""
@@ -258,8 +252,9 @@ class Platform:
             raise ApiError(409, "Database not powered on", "not_powered")
         if source.type != body["service_type"]:
             raise ApiError(400, "Read replica must be of the same service type as its source")
+        replicas = sum(row.source == source.name for row in self.rows.values())
         allowed = plan.startswith("startup-") and not catalogue.PLANS[source.plan][3]
-        if not allowed or not self.backups(source) or len(self.replicas_of(source.name)) >= MAX_REPLICAS:
+        if not allowed or not self.backups(source) or replicas >= MAX_REPLICAS:
             raise ApiError(403, "Creation of a read replica not allowed under current plan")
         return source.name
 

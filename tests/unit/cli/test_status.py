@@ -10,7 +10,7 @@ import pytest
 from ccr_avn.aiven import models
 from ccr_avn.cli.boundary import run
 from ccr_avn.errors import AvnError
-from ccr_avn.history.drills import Drilled
+from ccr_avn.history.journals import Drilled
 from ccr_avn.monitoring.status import CODES
 from ccr_avn.procedures.drill.ours import TAG, made_tag
 from tests.support.factories import row
@@ -100,7 +100,7 @@ def test_what_the_last_drill_left_untested_is_said(
 ) -> None:
     shown(monkeypatch, *linked(), drilled("drilled"))
     last = Drilled(run="R", at=time.time(), ok=False, rto_ms=None, failed=(), untested=("filter-refuses",))
-    monkeypatch.setattr("ccr_avn.history.drills.newest", lambda _: {"p0": last})
+    monkeypatch.setattr("ccr_avn.history.journals.newest_drills", lambda _: {"p0": last})
     assert run([*LOCAL, "--exit-code"]) == 0
     told = capsys.readouterr().out
     assert "last drill of p0: today (R, critical and not tested: filter-refuses)" in told

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.history import drills, pages, report, resume
+from ccr_avn.history import journals, pages, report, resume
 from ccr_avn.history.records import read
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Event, RunEnded, RunStarted, StepDone
 from ccr_avn.plan.model import Finding
@@ -139,8 +139,8 @@ def at(day: int) -> str:
     return f"2026010{day}T030405Z-abc123"
 
 
-def last(primary: str = "eu") -> drills.Drilled:
-    found = drills.last(primary, "p")
+def last(primary: str = "eu") -> journals.Drilled:
+    found = journals.newest_drills("p").get(primary)
     assert found is not None
     return found
 
@@ -151,7 +151,7 @@ def test_the_last_drill_of_a_primary_is_the_newest_that_created_something_howeve
     write(state, at(5), whole(at(5), primary="as", project="q"))
     found = last()
     assert (found.run, found.rto_ms, found.failed) == (RUN, 4100.0, ("filter-cuts",))
-    assert (drills.last("as", "p"), set(drills.newest(None))) == (None, {"eu", "as"})
+    assert ("as" in journals.newest_drills("p"), set(journals.newest_drills(None))) == (False, {"eu", "as"})
     assert found.describe(found.at + 12 * DAY).startswith(
         f"12 days ago ({RUN}, RTO 4.1 s, does not hold: filter-cuts, "
     )
@@ -176,11 +176,12 @@ def test_what_the_newest_drill_did_not_test_is_said(state: Path) -> None:
 
 def test_after_ninety_days_a_drill_is_due(state: Path) -> None:
     write(state, RUN, whole())
-    found, then = drills.newest("p"), last().at
-    assert drills.not_for_long(["eu", "as", "as"], found, then + 89 * DAY) == ["as"]
-    assert drills.not_for_long(["eu"], found, then + 91 * DAY) == ["eu"]
-    assert drills.not_for_long(["eu"], found, then - 91 * DAY) == ["eu"], "a drill from the future is none"
-    line = drills.describe_last("as", None, then, "--replica-cloud c --replica-plan p")
+    found, then = journals.newest_drills("p"), last().at
+    assert journals.not_for_long(["eu", "as", "as"], found, then + 89 * DAY) == ["as"]
+    assert journals.not_for_long(["eu"], found, then + 91 * DAY) == ["eu"]
+    assert journals.not_for_long(["eu"], found, then - 91 * DAY) == ["eu"], "a drill from the future is none"
+    like = models.service(json.dumps(service(NAME, cloud_name="c", plan="p")))
+    _, line = journals.JournalsHere("p").last_drill("as", like)
     assert line == "last drill: none from this machine; ccr-avn drill as --replica-cloud c --replica-plan p"
 
 
@@ -191,7 +192,7 @@ def test_a_drill_is_found_behind_any_number_of_other_runs(state: Path) -> None:
     for number in range(2100):
         (state / f"20260104T030405Z-{number:06}.jsonl").write_bytes(text)
     assert last().run == RUN
-    assert [one.name for one in drills.creations("p")] == [NAME]
+    assert [one.name for one in journals.drill_creations("p")] == [NAME]
 
 
 def test_only_a_creation_that_was_sent_and_not_refused_may_have_made_something(state: Path) -> None:
@@ -199,7 +200,7 @@ def test_only_a_creation_that_was_sent_and_not_refused_may_have_made_something(s
     write(state, RUN, [drill(temporary_replica="r1"), REFUSED])
     no = ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2, doubt="403", refused=True)
     write(state, at(3), [*sent(at(3), temporary_replica="r1")[:3], no])
-    assert drills.creations("p") == ()
+    assert journals.drill_creations("p") == ()
 
 
 def test_a_later_run_that_is_no_drill_and_was_not_refused_takes_a_service_into_use(state: Path) -> None:
@@ -208,7 +209,7 @@ def test_a_later_run_that_is_no_drill_and_was_not_refused_takes_a_service_into_u
         write(state, run, [begun, *([end] if end else [])])
 
     def user(born: str) -> str:
-        return drills.user_of(models.service(json.dumps(service(NAME, create_time=born))), "p")
+        return journals.JournalsHere("p").user_of(models.service(json.dumps(service(NAME, create_time=born))))
 
     before, after = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
     write(state, RUN, whole())
