@@ -67,7 +67,9 @@ def _run(arguments: list[str]) -> int:
             console.must_be_open()  # typer prints --help by itself
         if os.environ.get("CCR_AVN_DEBUG"):
             console.note("".join(traceback.format_exception(bug)).rstrip())
-        raise _unforeseen(bug) from None
+        found = _not_installed(bug) if isinstance(bug, ModuleNotFoundError) else _bug(bug)
+        found.changed = getattr(bug, "changed", False)
+        raise found from None
     return code if isinstance(code, int) else 0
 
 
@@ -130,12 +132,6 @@ def _usage(problem: Any) -> UsageError:
         detail=f"in: {path}",
         hint=f"{path} --help",
     )
-
-
-def _unforeseen(bug: Exception) -> CcrError:
-    problem = _not_installed(bug) if isinstance(bug, ModuleNotFoundError) else _bug(bug)
-    problem.changed = getattr(bug, "changed", False)
-    return problem
 
 
 def _bug(bug: Exception) -> CcrError:

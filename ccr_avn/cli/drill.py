@@ -8,8 +8,7 @@ import typer
 from ccr_avn import options
 from ccr_avn.aiven.program import identify, world_of
 from ccr_avn.cli.conduct import How, conduct
-from ccr_avn.cli.options import Asking, refuse_unused
-from ccr_avn.cli.promotion_options import Yes
+from ccr_avn.cli.options import Asking, Yes, refuse_unused
 from ccr_avn.cli.questions import must_be_able_to_ask
 from ccr_avn.cli.verify import must_fit
 from ccr_avn.errors import UsageError

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from ccr_avn import options
 from ccr_avn.aiven.models import User
-from ccr_avn.cli.alone import ServiceName
 from ccr_avn.cli.options import setting_of
+from ccr_avn.cli.single_step import ServiceName
 from ccr_avn.connection import Connection
 from ccr_avn.errors import Refused, UsageError
 from ccr_avn.options import Avn, CallTimeout, Json, ProjectName, Route
@@ -53,9 +53,8 @@ def endpoint(
     console.hand_over(text)
 
 
-def _password(users: object, service: str, username: str) -> str:
-    assert isinstance(users, tuple)  # noqa: S101 (models gives a tuple of users)
-    user = next((one for one in users if isinstance(one, User) and one.username == username), None)
+def _password(users: tuple[User, ...], service: str, username: str) -> str:
+    user = next((one for one in users if one.username == username), None)
     if user is None or user.password is None:
         raise Refused(
             f"{service} shows no password for user {username}",

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccr_avn.cli.options import Asking, given, refuse_unused
-from ccr_avn.cli.promotion_options import Hooking, HookTimeout, Yes
+from ccr_avn.cli.options import Asking, HookOptions, HookTimeout, Yes, given, refuse_unused
 from ccr_avn.cli.questions import must_be_able_to_ask
 from ccr_avn.errors import UsageError
 from ccr_avn.monitoring.ask import begin
@@ -137,7 +136,7 @@ def evacuate(
     *,
     context: typer.Context,
     wanted: EvacuationOptions,
-    hooking: Hooking,
+    hooking: HookOptions,
     project: ProjectName = None,
     asking: Asking,
 ) -> None:
@@ -158,7 +157,7 @@ def evacuate(
     services = begin(asking.avn, project, asking.call_timeout, names, console.note)
     from ccr_avn.cli.evacuation import Evacuation  # heavy: avn is asked already meanwhile
 
-    kept = given(context, Hooking, "yes", "hook_timeout", "poll_interval", "call_timeout", "no_preload")
+    kept = given(context, HookOptions, "yes", "hook_timeout", "poll_interval", "call_timeout", "no_preload")
     Evacuation(
         wanted=wanted,
         setting=asking.setting(project, wanted.poll_interval, allow_rejected=wanted.allow_rejected_commands),

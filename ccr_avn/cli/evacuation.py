@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -29,7 +28,7 @@ from ccr_avn.cli.questions import ask
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import CcrError, Interrupted
 from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList, at_once
-from ccr_avn.evacuate.choose import Choice, Want, judge, left_by, select
+from ccr_avn.evacuate.choose import Choice, judge, left_by, select
 from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import Schedule, State, Stop, Turn
 from ccr_avn.history.journal import new_run
@@ -213,8 +212,8 @@ class Evacuation:
             else:
                 results[name] = result
                 common.phases.ended(name, result.state, result.summary)
-            told, head = result.as_dict(), result.journal_head
-            session.emit(events.PairEnded(at=session.now(), pair=name, run=result.run, head=head, told=told))
+            how, head = result.as_dict(), result.journal_head
+            session.emit(events.PairEnded(at=session.now(), pair=name, run=result.run, head=head, told=how))
             return result.ended
 
         shown = PairTable(common.phases) if sys.stderr is not None and sys.stderr.isatty() else PairLines()
@@ -231,10 +230,7 @@ class Evacuation:
         pair = self._pairs.get(name)
         if self.wanted.mode != "auto" or pair is None or not pair.replica_name:
             return None
-        return partial(self._judged, pair, self._result.want)
-
-    def _judged(self, pair: Pair, want: Want) -> Choice:
-        return judge(pair, self._look_at((pair,)), want)
+        return lambda: judge(pair, self._look_at((pair,)), self._result.want)
 
     def _answer_stop(self) -> None:
         if news := self.stop.news():

@@ -4,15 +4,16 @@ import time
 from dataclasses import asdict
 
 from ccr_avn.aiven.avn import AVN, Project, service_named
-from ccr_avn.cli.options import Asking
-from ccr_avn.cli.promotion_options import Promoting
+from ccr_avn.cli.options import Asking, PromotionOptions
 from ccr_avn.cli.questions import must_be_able_to_ask
 from ccr_avn.options import ProjectName
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.process import Ahead, find_avn
 
 
-def failover(*, promoting: Promoting, wanted: FailoverOptions, project: ProjectName = None, asking: Asking) -> None:
+def failover(
+    *, promoting: PromotionOptions, wanted: FailoverOptions, project: ProjectName = None, asking: Asking
+) -> None:
     """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost.
 
     Examples:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from ccr_avn import options
 from ccr_avn.aiven import lineage as tags
-from ccr_avn.cli.alone import Act, ServiceName
+from ccr_avn.cli.single_step import ActOptions, ServiceName
 from ccr_avn.errors import Refused, UsageError
 from ccr_avn.options import Primary, Replica
 from ccr_avn.output import console
@@ -33,7 +33,7 @@ def fence(
     token: Annotated[
         bool, options.flag("--token", "Print only a token, for `gate fence-held` and `gate history`.")
     ] = False,
-    asked: Act,
+    given: ActOptions,
 ) -> None:
     """Pause writes on PRIMARY for a limited time. A switchover does this by itself.
 
@@ -41,14 +41,14 @@ def fence(
       ccr-avn fence eu --ttl 60
       token="$(ccr-avn fence eu --token)"
     """
-    [endpoint] = asked.endpoints(primary)
+    [endpoint] = given.endpoints(primary)
     must_be(fetch_replication(endpoint), "master", primary)
     held = Fence(endpoint, "by-hand", ttl)
     held.place()
     noted = Snapshot.of(held.side())
     held.close()
     result = {"ttl_seconds": ttl, "offset": noted.offset, "token": noted.token}
-    asked.show(noted.token if token else f"writes on {primary} are paused for {ttl:g} s", result)
+    given.show(noted.token if token else f"writes on {primary} are paused for {ttl:g} s", result)
 
 
 def check_fence(
@@ -61,7 +61,7 @@ def check_fence(
         options.seconds("New length of the write pause, counted from now; 0: there is none, the writers are stopped."),
     ] = 600,
     allow_rejected_commands: options.AllowRejected = False,
-    asked: Act,
+    given: ActOptions,
 ) -> None:
     """Check that the write pause of `fence` held: nothing was written to PRIMARY since, and REPLICA has applied it all.
     Exit 4 if not.
@@ -71,7 +71,7 @@ def check_fence(
       ccr-avn gate fence-held eu us --token "$token" --ttl 60
     """
     noted = parsed(token)
-    source, target = asked.endpoints(primary, replica)
+    source, target = given.endpoints(primary, replica)
     now: ReplicationInfo | None = fetch_replication(source)
     if now and noted.no_writes_until(now):  # else the token is of another time or service: nothing is paused for it
         now = _lengthened(source, ttl) if ttl else catch_up.quiet_for(source, catch_up.STILL)
@@ -81,25 +81,20 @@ def check_fence(
         why = ": the write pause did not hold" if ttl else ""
         trouble = f"{primary} was written to since, or its server was started again{why}"
     if trouble or now is None:
-        lift = shlex.join(("ccr-avn", "unfence", primary, *asked.setting.options))
+        lift = shlex.join(("ccr-avn", "unfence", primary, *given.setting.options))
         hint = f"{lift}, then start again" if ttl else "stop the writers, then start again"
         raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
-    rejections = replace(asked.setting, allow_rejected=allow_rejected_commands).rejections
+    rejections = replace(given.setting, allow_rejected=allow_rejected_commands).rejections
     applied = rejections.of_promotion(
         (now, side), lambda: (fetch_replication(source), fetch_replication(target)), primary, replica
     )
     for warning in applied.warnings:
         console.note(f"warning: {warning}")
-    asked.show(f"nothing was written to {primary}, and {replica} has applied everything", {"offset": noted.offset})
+    given.show(f"nothing was written to {primary}, and {replica} has applied everything", {"offset": noted.offset})
 
 
 def _lengthened(source: Endpoint, ttl: float) -> ReplicationInfo:
-    """First the longer pause, then the look: what is written in between shows.
-
-    Examples:
-      ccr-avn gate fence-held eu us --token "$token"
-      ccr-avn gate fence-held eu us --token "$token" --ttl 60
-    """
+    """First the longer pause, then the look: what is written in between shows."""
     held = Fence(source, "by-hand", ttl)
     held.place()
     now = held.side()
@@ -115,7 +110,7 @@ def check_history(
         str | None, options.word("NAME", "Also report writes that only this old primary has.", options.a_name)
     ] = None,
     timeout: Timeout = 60,
-    asked: Act,
+    given: ActOptions,
 ) -> None:
     """Check that a promoted REPLICA has its primary's data. Exit 4 if not; --primary only adds a report.
 
@@ -124,19 +119,19 @@ def check_history(
       ccr-avn gate history us --primary eu
     """
     noted = parsed(token) if token else None
-    looked = asked.seen(replica, *((primary,) if primary else ()))
+    looked = given.seen(replica, *((primary,) if primary else ()))
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
     step = promotion.carries_history(
-        asked.setting, replica, lambda _: primary or "", lambda _: expected, limit=timeout, variable=""
+        given.setting, replica, lambda _: primary or "", lambda _: expected, limit=timeout, variable=""
     )
-    carried, seen = asked.judged(step, seen=looked)
+    carried, seen = given.judged(step, seen=looked)
     result, text = dict(carried.facts), carried.reason
     if primary:
-        old = asked.setting.replication(seen, primary)
+        old = given.setting.replication(seen, primary)
         ahead = history.judge_audit(history.audit(old, seen.of(step), None), primary)
         result |= ahead.facts
         text = f"{text}; {ahead.reason}"
-    asked.show(text, result)
+    given.show(text, result)
 
 
 def lineage(
@@ -144,7 +139,7 @@ def lineage(
     replica: Replica,
     origin: Annotated[bool, options.flag("--origin", "Print the tag with the primary's name instead.")] = False,
     no_verify: Annotated[bool, options.flag("--no-verify", "Don't connect to the data plane.")] = False,
-    asked: Act,
+    given: ActOptions,
 ) -> None:
     """Print the tag that identifies the primary of REPLICA: also among services of the same name.
 
@@ -152,19 +147,19 @@ def lineage(
       ccr-avn gate lineage us
       ccr-avn gate lineage us --origin
     """
-    setting = asked.setting
-    [new] = asked.services(replica)
+    setting = given.setting
+    [new] = given.services(replica)
     if not new.source:
         raise Refused(f"{replica} follows no primary", hint=f"see avn service integration-list {replica}")
     found: tuple[str, ...] = (f"{tags.FROM}={new.source}", f"{tags.LINEAGE}={tags.UNKNOWN}")
     with suppress(Refused):  # the primary may be gone
-        [old] = asked.services(new.source)
+        [old] = given.services(new.source)
         followed = NO_HISTORY if no_verify else fetch_replication(endpoint_of(new, setting)).replid
         found = tags.tags(old, new, followed)
-    asked.show(found[0 if origin else 1], {"tags": list(found)})
+    given.show(found[0 if origin else 1], {"tags": list(found)})
 
 
-def parsed(token: str) -> "Snapshot":
+def parsed(token: str) -> Snapshot:
     """Raises:
     UsageError: it is no token.
     """
@@ -178,21 +173,20 @@ def parsed(token: str) -> "Snapshot":
         ) from None
 
 
-def must_be(side: ReplicationInfo, role: str, service: str) -> ReplicationInfo:
+def must_be(side: ReplicationInfo, role: str, service: str) -> None:
     """Raises:
     Refused: it has the other role, so that the answer would be about something else.
     """
     if side.role != role:
-        told = "a replica: it accepts no writes" if side.role == "slave" else "a primary: it follows nobody"
-        raise Refused(f"{service} is {told}", hint=f"which service is which: ccr-avn status {service}")
-    return side
+        what = "a replica: it accepts no writes" if side.role == "slave" else "a primary: it follows nobody"
+        raise Refused(f"{service} is {what}", hint=f"which service is which: ccr-avn status {service}")
 
 
 def last_known(
     *,
     service: ServiceName,
     token: Annotated[bool, options.flag("--token", "Print only a token, for `gate history`.")] = False,
-    asked: Act,
+    given: ActOptions,
 ) -> None:
     """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied.
 
@@ -200,18 +194,18 @@ def last_known(
       ccr-avn gate last-known us
       ccr-avn gate last-known us --json
     """
-    [endpoint] = asked.endpoints(service)
+    [endpoint] = given.endpoints(service)
     side = fetch_replication(endpoint)
     noted = Snapshot.of(side)
-    told = {
+    facts = {
         "role": side.role,
         "link": side.link_status,
         "last_io_seconds": side.last_io_seconds,
         "link_down_seconds": side.link_down_seconds,
         "applied_offset": side.offset,
     }
-    known = ", ".join(f"{key} {value}" for key, value in told.items() if value is not None)
-    asked.show(noted.token if token else known, {**told, "token": noted.token})
+    known = ", ".join(f"{key} {value}" for key, value in facts.items() if value is not None)
+    given.show(noted.token if token else known, {**facts, "token": noted.token})
 
 
 GATES: dict[str, Callable[..., None]] = {

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from ccr_avn.cli import fence
-from ccr_avn.cli.alone import Alone, answering
 from ccr_avn.cli.commands import command, group
+from ccr_avn.cli.single_step import GateOptions, answering
 from ccr_avn.plan.gates import GATES, GateCommand, typed_parameters
 from ccr_avn.procedures import enable, failover, switchover  # noqa: F401 (their steps are gates)
 
@@ -51,27 +51,24 @@ def command_of(one: GateCommand) -> Callable[..., None]:
     """The command line of a gate, made of the signature of what makes its step."""
     own, waits = typed_parameters(one.make), "limit" in inspect.signature(one.make).parameters
 
-    def run(*, asked: Alone, **typed: Any) -> None:
-        at, more = asked.setting, {"limit": asked.timeout} if waits else {}
+    def run(*, given: GateOptions, **typed: Any) -> None:
+        at, more = given.setting, {"limit": given.timeout} if waits else {}
         names = {name: typed.pop(name) for name in list(typed) if own[name].kind is not own[name].KEYWORD_ONLY}
         step = one.make(at, *names.values(), **typed, **more)
-        before = one.before(at, *names.values(), **typed, **({"limit": asked.timeout} if _waits(one.before) else {}))
-        given = {**names, **typed}
-        seen = asked.seen(*(given[name] for name in one.asks if given[name])) if one.asks else None
+        awaited = {"limit": given.timeout} if "limit" in inspect.signature(one.before).parameters else {}
+        before = one.before(at, *names.values(), **typed, **awaited)
+        values = {**names, **typed}
+        seen = given.seen(*(values[name] for name in one.asks if values[name])) if one.asks else None
         pace = at.poll_interval if not waits else min(step.poll.interval, at.poll_interval)
-        step = replace(step, poll=replace(step.poll, limit=asked.timeout, interval=pace))
-        asked.judge(*before, answering(step) if asked.fact == "exists" else step, fact=one.fact, seen=seen)
+        step = replace(step, poll=replace(step.poll, limit=given.timeout, interval=pace))
+        given.judge(*before, answering(step) if given.fact == "exists" else step, fact=one.fact, seen=seen)
 
     parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own.values()]
-    parameters.append(inspect.Parameter("asked", inspect.Parameter.KEYWORD_ONLY, annotation=Alone))
+    parameters.append(inspect.Parameter("given", inspect.Parameter.KEYWORD_ONLY, annotation=GateOptions))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect looks for
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     run.__doc__ = one.make.__doc__
     return run
-
-
-def _waits(before: Callable[..., Any]) -> bool:
-    return "limit" in inspect.signature(before).parameters
 
 
 for _name in ORDER:

@@ -1,21 +1,36 @@
-"""What the options that most commands share make: how avn and the servers are asked, and whether options fit together."""
+"""The options that several commands share: how avn and the servers are asked, how a promotion is run; which fit together."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from ccr_avn import options
 from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import UsageError
-from ccr_avn.options import Avn, CaFile, CallTimeout, NoPreload, Route, RouteName
+from ccr_avn.hooks import Hooks, words
+from ccr_avn.options import Avn, CaFile, CallTimeout, Check, DryRun, Json, NoPreload, PollInterval, Route, RouteName
 from ccr_avn.process import find_avn, preload_avn
 
 if TYPE_CHECKING:
+    from ccr_avn.cli.conduct import How
     from ccr_avn.procedures.setting import Setting
     from ccr_avn.procedures.verb import Verb
 
     V = TypeVar("V", bound=Verb)
+
+Yes = Annotated[bool, options.flag("--yes", "Skip confirmation (required when not interactive).")]
+WriteEnv = Annotated[
+    Path | None,
+    options.word(
+        "FILE", "Write the new REDIS_URL and VALKEY_URL to FILE (mode 0600).", options.a_file_to_replace, "--write-env"
+    ),
+]
+Before = Annotated[str | None, options.word("CMD", "Run CMD before the first change; stop if it fails.")]
+After = Annotated[str | None, options.word("CMD", "Run CMD after success.")]
+OnFailure = Annotated[str | None, options.word("CMD", "Run CMD if the run fails.")]
+HookTimeout = Annotated[float, options.seconds("Time limit for each CMD.", options.above_zero)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +60,56 @@ class Asking:
         """
         if not (self.no_preload or unless):
             preload_avn(find_avn(self.avn))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookOptions:
+    """The operator's commands, as they were typed."""
+
+    before: Before = None
+    after: After = None
+    on_failure: OnFailure = None
+
+    def hooks(self, timeout: float) -> Hooks:
+        """``timeout``: seconds.
+
+        Raises:
+            UsageError: one can't be split into words.
+        """
+        return Hooks(
+            before=words("--before", self.before),
+            after=words("--after", self.after),
+            on_failure=words("--on-failure", self.on_failure),
+            timeout=timeout,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionOptions(HookOptions):
+    """How a promotion is run, and what is asked and written around it. Times are in seconds."""
+
+    check: Check = False
+    dry_run: DryRun = False
+    yes: Yes = False
+    json: Json = False
+    write_env: WriteEnv = None
+    hook_timeout: HookTimeout = 60
+    poll_interval: PollInterval = 5
+
+    def how(self) -> "How":
+        """Raises:
+        UsageError: a command can't be split into words.
+        """
+        from ccr_avn.cli.conduct import How  # heavy: avn may be started before it is loaded
+
+        return How(
+            json=self.json,
+            check=self.check,
+            dry_run=self.dry_run,
+            yes=self.yes,
+            hooks=self.hooks(self.hook_timeout),
+            write_env=self.write_env,
+        )
 
 
 def setting_of(
@@ -85,13 +150,13 @@ def given(context: typer.Context, *wanted: str | type) -> tuple[str, ...]:
     return tuple(found)
 
 
-def refuse_unused(context: typer.Context, beside: str, where: str, *options: str, use: str = "") -> None:
-    """Refuse ``options`` where they do nothing: with ``beside``, as it was typed. They apply to ``where``; ``use``: typed so.
+def refuse_unused(context: typer.Context, beside: str, where: str, *names: str, use: str = "") -> None:
+    """Refuse options where they do nothing: with ``beside``, as it was typed. They apply to ``where``; ``use``: typed so.
 
     Raises:
         UsageError: one was given.
     """
-    sources = {name: context.get_parameter_source(name) for name in options}
+    sources = {name: context.get_parameter_source(name) for name in names}
     given = ["--" + name.replace("_", "-") for name, source in sources.items() if source and source.name != "DEFAULT"]
     if given:
         raise UsageError(

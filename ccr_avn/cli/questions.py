@@ -60,8 +60,3 @@ def answer_to(question: str) -> str:
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
     outlet.put("stderr", outlet.emitted(question))
     return sys.stdin.readline().strip()
-
-
-def confirmed(question: str) -> bool:
-    """Whether ``yes`` was typed."""
-    return sys.stdin is not None and answer_to(question).lower() == "yes"

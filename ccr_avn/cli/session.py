@@ -43,7 +43,8 @@ class Session:
         self.run_id = run_id or new_run()
         self.timeline: list[events.Event] = []
         self.journal = Journal(self.run_id)
-        self.progress = progress or _progress()
+        in_a_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self.progress = progress or (LiveProgress() if in_a_terminal else PlainProgress())
         self.sinks: list[Sink] = [self.timeline.append, self.journal, self.progress]
         self.run: Run | None = None
         self._held: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -77,7 +78,8 @@ class Session:
                     raise
                 except Exception as error:  # noqa: BLE001 (whatever it is)
                     self.sinks.remove(sink)
-                    console.warn(f"{_name(sink)} failed ({type(error).__name__}); continuing without it")
+                    name = getattr(sink, "__name__", type(sink).__name__).strip("_").lower().replace("_", " ")
+                    console.warn(f"{name} failed ({type(error).__name__}); continuing without it")
 
     def perform(
         self,
@@ -159,10 +161,12 @@ class Session:
         problem.resumable = problem.resumable and verb.resumable
 
     def _act(self, run: Run, ended_by_signal: str) -> None:
+        """``ended_by_signal``: the step whose end by a signal is no failure."""
         try:
             run.act()
         except Interrupted:
-            if not ended_by_signal or failed_in(self) != ended_by_signal:
+            under_way = [event.slug for event in self.timeline if isinstance(event, events.StepStarted)][-1:]
+            if not ended_by_signal or under_way != [ended_by_signal]:
                 raise
 
     def finish(
@@ -250,29 +254,12 @@ class Session:
             console.note(f"journal: {self.run_id}, head {self.journal.head}")
 
 
-def _progress() -> PlainProgress:
-    """A live line for each step in a terminal, one plain line a change elsewhere."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        return LiveProgress()
-    return PlainProgress()
-
-
 def _told(error: Exception) -> dict[str, Any]:
     """How it ended, for the journal."""
     kind = type(error).__name__.lstrip("_")
     if not isinstance(error, CcrError):
         return {"error": f"internal error: {kind}", "kind": kind}
     return {"error": error.what, "detail": error.detail, "hint": error.hint, "kind": kind, **error.result}
-
-
-def _name(sink: Sink) -> str:
-    return getattr(sink, "__name__", type(sink).__name__).strip("_").lower().replace("_", " ")
-
-
-def failed_in(session: Session) -> str:
-    """The step that was under way when the run ended."""
-    started = [event.slug for event in session.timeline if isinstance(event, events.StepStarted)]
-    return started[-1] if started else ""
 
 
 def show_preview(

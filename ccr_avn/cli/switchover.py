@@ -4,8 +4,7 @@ import typer
 
 from ccr_avn.aiven.program import identify
 from ccr_avn.cli.conduct import conduct
-from ccr_avn.cli.options import Asking, refuse_unused
-from ccr_avn.cli.promotion_options import Promoting
+from ccr_avn.cli.options import Asking, PromotionOptions, refuse_unused
 from ccr_avn.cli.questions import must_be_able_to_ask
 from ccr_avn.errors import UsageError
 from ccr_avn.options import ProjectName
@@ -15,7 +14,7 @@ from ccr_avn.procedures.switchover import Switchover
 def switchover(
     *,
     context: typer.Context,
-    promoting: Promoting,
+    promoting: PromotionOptions,
     verb: Switchover,
     project: ProjectName = None,
     asking: Asking,

@@ -7,8 +7,8 @@ from typing import Annotated
 from ccr_avn import options, typed
 from ccr_avn.aiven.lineage import Recorded, successors
 from ccr_avn.aiven.models import Service
-from ccr_avn.cli.alone import Act
 from ccr_avn.cli.fence import must_be
+from ccr_avn.cli.single_step import ActOptions
 from ccr_avn.errors import Refused
 from ccr_avn.history.journals import promotions
 from ccr_avn.monitoring.ask import begin
@@ -32,7 +32,7 @@ def unfence(
     primary: Primary,
     disconnect: Annotated[bool, options.flag("--disconnect", "Disconnect all clients first.")] = False,
     force: Annotated[bool, options.flag("--force", "Also if another service was promoted from PRIMARY.")] = False,
-    asked: Act,
+    given: ActOptions,
 ) -> None:
     """Resume writes on PRIMARY. Exit 4 while a switchover holds a write pause there, and after a promotion from it.
 
@@ -40,22 +40,22 @@ def unfence(
       ccr-avn unfence eu
       ccr-avn unfence eu --disconnect
     """
-    project = asked.setting.project
-    services = begin(asked.avn, project.name, asked.call_timeout, (primary,), console.note)()
+    project = given.setting.project
+    services = begin(given.avn, project.name, given.call_timeout, (primary,), console.note)()
     old = by_name(services, primary)
     if old is None:
         raise Refused(f"{primary} does not exist", hint="check the name and the project: avn service list")
     recorded = promotions(project.name)
     later = {one.name: one.proofs for one in successors(old, services, recorded)}
-    if not force and (later or (later := _seen_on_servers(old, services, recorded, asked))):
+    if not force and (later or (later := _seen_on_servers(old, services, recorded, given))):
         new, again = next(iter(later)), typed.again("--force")
-        closing = shlex.join(("ccr-avn", "switchover", primary, new, *asked.setting.options))
+        closing = shlex.join(("ccr-avn", "switchover", primary, new, *given.setting.options))
         raise Refused(
             f"{new} was promoted from {primary}, or is being promoted",
             detail=f"shown by {' and '.join(later[new])}; writes on {primary} stay paused: {new} would not have them",
             hint=f"`{closing}` closes {primary}; if {new} is a fork or a copy, or to resume writes there all the same: {again}",
         )
-    side = fetch_replication(endpoint(old, asked.setting))
+    side = fetch_replication(endpoint(old, given.setting))
     must_be(side, "master", primary)
     if not force and (sent := still_sent(old, services, recorded, now=time.time())):
         found, paused = may_still_happen(project, primary, sent[0]), side.paused_seconds
@@ -65,16 +65,16 @@ def unfence(
             detail="; ".join(filter(None, (found.detail, held))),
             hint=f"{found.hint}; to resume writes all the same: {typed.again('--force')}",
         )
-    lift(endpoint(old, asked.setting), disconnect=disconnect)
-    asked.show(f"writes on {primary} resumed", {"disconnected": disconnect})
+    lift(endpoint(old, given.setting), disconnect=disconnect)
+    given.show(f"writes on {primary} resumed", {"disconnected": disconnect})
 
 
 def _seen_on_servers(
-    old: Service, services: tuple[Service, ...], recorded: tuple[Recorded, ...], asked: Act
+    old: Service, services: tuple[Service, ...], recorded: tuple[Recorded, ...], given: ActOptions
 ) -> dict[str, tuple[str, ...]]:
     """Which services their servers show to have taken over under this pause, or to be doing so, and how."""
     others = tuple(one for one in services if one.name != old.name and one.source in (None, old.name))
-    looks = look_at_all((old, *others), asked.setting, limit=LIMIT)
+    looks = look_at_all((old, *others), given.setting, limit=LIMIT)
     states = {
         new.name: pair_state(new.integrations, old, new, (looks[old.name].side, side), recorded, now=time.time())
         for new in others

@@ -98,7 +98,10 @@ def watch(
     """
     names = (primary, replica)
     limit = float(duration.rstrip("smhd")) * UNITS.get(duration[-1], 1.0) if duration else None
-    goal = _goal(until_lag_below) if until_lag_below else None
+    goal = None
+    if until_lag_below:
+        in_ms = until_lag_below.endswith("ms")
+        goal = Goal(below=float(until_lag_below.removesuffix("ms")), unit="ms" if in_ms else "bytes")
     alert = _alert(alert_lag, alert_command, names)
     setting = setting_of(project, ca_file, route)
     services = look_up(avn, setting.project, names, call_timeout, console.note)
@@ -187,10 +190,6 @@ def _finish(
             detail=f"last seen: {last}",
             hint="wait longer: --for, or find the cause: ccr-avn status",
         )
-
-
-def _goal(text: str) -> Goal:
-    return Goal(below=float(text.removesuffix("ms")), unit="ms" if text.endswith("ms") else "bytes")
 
 
 def _alert(limit: float | None, command: str | None, names: tuple[str, str]) -> Alert | None:

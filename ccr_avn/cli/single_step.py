@@ -1,4 +1,4 @@
-"""Runs one step of a plan by itself, for `ccr-avn gate` and the lines of a preview."""
+"""What a command of a single step takes and does, for `ccr-avn gate`, `fence`, `unfence`: the lines of a preview."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ Timeout = Annotated[float, options.seconds("How long to keep checking; 0: check 
 Print = Annotated[str | None, options.word("FACT", "Print only the value of this fact, for scripts.", None, "--print")]
 
 
-class Single:
+class SingleStep:
     """What can be done with what was typed. Times are in seconds."""
 
     __slots__ = ()
@@ -96,7 +96,11 @@ class Single:
                 progress(event)
 
         world = world_of(known(find_avn(self.avn)).path, call_timeout=self.call_timeout)
-        run = Run(Plan("gate", (), tuple(_only_looking(step) for step in steps)), world, emit, seen or Seen())
+        looks = tuple(
+            replace(step, change=None, undo=None, undone_by=(), final=False, optional=False, advisory=False)
+            for step in steps
+        )
+        run = Run(Plan("gate", (), looks), world, emit, seen or Seen())
         run.act()
         return findings[-1], run.seen
 
@@ -109,7 +113,7 @@ class Single:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act(Single):
+class ActOptions(SingleStep):
     """What every single act takes. Times are in seconds."""
 
     context: typer.Context
@@ -122,7 +126,7 @@ class Act(Single):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alone(Single):
+class GateOptions(SingleStep):
     """What every gate takes. Times are in seconds."""
 
     context: typer.Context
@@ -151,10 +155,6 @@ class Alone(Single):
         if fact and finding.facts.get(fact) is None:
             raise Refused(f"no {fact} is known: {finding.reason}", hint="omit --print to list the known facts")
         self.show(finding.reason, finding.facts, fact)
-
-
-def _only_looking(step: "Step[Any]") -> "Step[Any]":
-    return replace(step, change=None, undo=None, undone_by=(), final=False, optional=False, advisory=False)
 
 
 def answering(step: "Step[Any]") -> "Step[Any]":
