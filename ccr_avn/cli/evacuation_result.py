@@ -14,7 +14,7 @@ from ccr_avn.errors import CHANGED, CcrError, Interrupted, Refused, near
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.evacuate.schedule import Stop
 from ccr_avn.output import console
-from ccr_avn.procedures.gates.parity import power_off
+from ccr_avn.procedures.gates.parity import power_off_commands
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.result import DECLARED
 from ccr_avn.procedures.setting import Setting
@@ -153,7 +153,7 @@ class EvacuationResult:
         left = {one.choice.primary for one in self.pairs.values() if one.choice.action == "failover" and one.promoted}
         names = [one.primary for one in self.selection.choices if one.action in ("done", "skip") or one.primary in left]
         return [
-            {"service": old.name, "close": power_off(self.project, old.name, protected=old.protected)}
+            {"service": old.name, "close": power_off_commands(self.project, old.name, protected=old.protected)}
             for old in map(self.services.get, names)
             if old and old.state != "POWEROFF" and not lets_nobody_in(old)
         ]

@@ -37,7 +37,7 @@ class PlainProgress:
                 limit = f" (up to {event.limit:g} s)" if event.limit < FOREVER else ""
                 self.once(f"{event.slug}: waiting: {finding.reason}{limit}")
             case events.Missed():
-                self.once(f"{event.slug}: {event.told}")
+                self.once(f"{event.slug}: {event.text}")
             case events.ChangeStarted():
                 self.line(f"{event.slug}: {shlex.join(event.argv)}")
             case events.ChangeEnded(doubt=doubt) if doubt:
@@ -113,7 +113,7 @@ class LiveProgress(Display, PlainProgress):
             case events.Looked(finding=finding) if finding.verdict == "wait":
                 self._seen = finding.reason
             case events.Missed():
-                self._seen = event.told
+                self._seen = event.text
             case events.RunEnded():
                 self.close()
             case _:
@@ -151,7 +151,7 @@ class PairProgress(PlainProgress):
         self._phases.saw(self._name, event)
         match event:
             case events.Missed(asked=True):
-                self.once(event.told)
+                self.once(event.text)
             case events.ChangeEnded(doubt=doubt) if doubt:
                 self.line(doubt)
             case events.StepDone(finding=finding):

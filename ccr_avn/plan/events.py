@@ -52,7 +52,7 @@ class Missed(Event):
     asked: bool = False
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         return f"{self.why}; asking again" + (f" in {self.again_in:.0f} s, as the API asks" if self.asked else "")
 
 
@@ -148,6 +148,6 @@ def long_waits(note: Callable[[str], object]) -> Callable[[Event], None]:
 
     def emit(event: Event) -> None:
         if isinstance(event, Missed) and event.asked:
-            note(event.told)
+            note(event.text)
 
     return emit

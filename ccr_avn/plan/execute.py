@@ -338,7 +338,7 @@ class Run:
         return self._looked(step, finding, poll, began)
 
     def _looked(self, step: Step[Any], finding: Finding, poll: Poll, began: float) -> Finding:
-        argv = fill(step.read.argv or step.alone, self.seen)
+        argv = fill(step.read.argv or step.command, self.seen)
         elapsed = self._now() - began
         self._emit(
             events.Looked(at=self._now(), slug=step.slug, argv=argv, finding=finding, elapsed=elapsed, limit=poll.limit)

@@ -49,7 +49,7 @@ def gate(
             bound = signature.bind(at, *given, **more)
             bound.apply_defaults()
             step, limit = make(at, *given, **more), bound.arguments.get("limit")
-            return replace(step, alone=at.gate(name, *_words(signature, bound.arguments), limit=limit, tight=tight))
+            return replace(step, command=at.gate(name, *_words(signature, bound.arguments), limit=limit, tight=tight))
 
         GATES[name] = GateCommand(make=made, timeout=timeout, asks=asks, before=before, fact=fact)
         return made  # type: ignore[return-value]  # the same signature

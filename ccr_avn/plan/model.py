@@ -168,7 +168,7 @@ class Step(Generic[T]):
     gate: Gate[T]
     poll: Poll = ONCE
     change: Call[None] | Act | None = None
-    alone: tuple[Word, ...] = ()  # the command that runs just this step, without its change
+    command: tuple[Word, ...] = ()  # the command that runs just this step, without its change
     keeps: tuple[Keep, ...] = ()  # what a pasted shell needs of it later
     asked: Keep | None = None  # prints ``missing`` where the change is needed, and fails where it must not be made
     by_hand: str = ""  # how a person looks at the same thing with avn alone; else by the look's own argv

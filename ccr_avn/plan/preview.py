@@ -26,16 +26,15 @@ def _explained(plan: Plan) -> Iterator[str]:
     """Which lines change something."""
     acts = [step.change.argv for step in plan.steps if isinstance(step.change, Act) and not step.change.looks]
     acts += [step.undone_by for step in plan.steps if step.undone_by]
-    keys = [_alone(step) for step in plan.steps if step.writes_keys]
-    pausing, writing = ([_name(argv) for argv in found if argv[:1] == (OURS,)] for found in (acts, keys))
+    keys = [_command_of(step) for step in plan.steps if step.writes_keys]
+    pausing, writing = (
+        [" ".join(map(str, argv[: 3 if argv[1] == "gate" else 2])) for argv in found if argv[:1] == (OURS,)]
+        for found in (acts, keys)
+    )
     yield f"# These lines change something: {', '.join(dict.fromkeys((AVN, *pausing)))}."
     if writing:
         yield f"# {' and '.join(dict.fromkeys(writing))} writes test keys."
     yield "# All others only check, and stop this where a run would stop."
-
-
-def _name(argv: tuple[Word, ...]) -> str:
-    return " ".join(str(word) for word in argv[: 3 if argv[1] == "gate" else 2])
 
 
 def _there(program: str) -> str:
@@ -69,11 +68,11 @@ def describe(plan: Plan, programs: Mapping[str, str] = {}) -> dict[str, Any]:
 
 
 def _described(step: Step[Any], programs: Mapping[str, str]) -> dict[str, Any]:
-    gate = _alone(step)
+    gate = _command_of(step)
     return {
         "slug": step.slug,
         "purpose": step.purpose,
-        "read": _plain(step.read.argv or step.alone, programs),
+        "read": _plain(step.read.argv or step.command, programs),
         "gate": _plain(gate, programs) if gate else None,
         "continues_when": step.gate.rule,
         "limit_seconds": step.poll.limit,
@@ -97,7 +96,9 @@ def _step(step: Step[Any], number: int, programs: Mapping[str, str]) -> Iterator
         yield f"trap {shlex.quote(_command(step.undone_by, programs))} EXIT"
     if step.final:
         yield "trap - EXIT # from here on nothing is undone"
-    gate = [_kept(keep, programs) for keep in step.keeps] or [_command(_alone(step), programs)] * bool(_alone(step))
+    gate = [_kept(keep, programs) for keep in step.keeps] or [_command(_command_of(step), programs)] * bool(
+        _command_of(step)
+    )
     lines = [*([_changing(step.change, programs)] if step.change else []), *gate]
     if step.asked:
         yield _kept(step.asked, programs)
@@ -118,20 +119,20 @@ def _changing(change: Call[None] | Act, programs: Mapping[str, str]) -> str:
     return _kept(Keep(variable=variable, argv=change.argv), programs) if variable else _command(change.argv, programs)
 
 
-def _alone(step: Step[Any]) -> tuple[Word, ...]:
+def _command_of(step: Step[Any]) -> tuple[Word, ...]:
     """The command that runs just this step, without its change; empty: it is the change itself that proves it."""
-    if step.alone or step.change:
-        return step.alone
+    if step.command or step.change:
+        return step.command
     return step.read.argv if isinstance(step.read, Probe) else ()
 
 
 def _by_hand(step: Step[Any], programs: Mapping[str, str]) -> str:
     """For a machine that has only avn."""
-    told = step.by_hand
-    if not told and step.read.argv[:1] == ("avn",):
+    how = step.by_hand
+    if not how and step.read.argv[:1] == ("avn",):
         words = (f"<{one.variable}>" if isinstance(one, Later) else one for one in step.read.argv if one != "--json")
-        told = " ".join(_plain(tuple(words), programs))
-    return f" (by hand: {told})" if told else ""
+        how = " ".join(_plain(tuple(words), programs))
+    return f" (by hand: {how})" if how else ""
 
 
 def _kept(keep: Keep, programs: Mapping[str, str]) -> str:
@@ -139,11 +140,9 @@ def _kept(keep: Keep, programs: Mapping[str, str]) -> str:
 
 
 def _command(argv: tuple[Word, ...], programs: Mapping[str, str]) -> str:
-    return " ".join(_quoted(word) for word in _found(argv, programs))
-
-
-def _quoted(word: Word) -> str:
-    return f'"${{{word.variable}:?}}"' if isinstance(word, Later) else shlex.quote(word)
+    return " ".join(
+        f'"${{{word.variable}:?}}"' if isinstance(word, Later) else shlex.quote(word) for word in _found(argv, programs)
+    )
 
 
 def _plain(argv: tuple[Word, ...], programs: Mapping[str, str]) -> list[str]:

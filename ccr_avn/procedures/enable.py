@@ -119,6 +119,7 @@ class Enable(Verb):
 
     def plan(self) -> Plan:
         at, sides, (primary, replica) = self.at, (self.primary, self.replica), self.wanted
+        orders = self.primary_cloud or self.replica_cloud
         keep = "" if self.service_type or not self.replica_cloud else "service_type"
         primary_up = wait_running(at, self.primary, limit=self.running_timeout, slug="primary-running", keep=keep)
         proof = (
@@ -131,7 +132,8 @@ class Enable(Verb):
             checks=(
                 *(() if self.replica_flag == "auto" else (self._confirm_flag(),)),
                 self._look_at_pair(),
-                *self._before_it_is_billed(),
+                # what Aiven or avn would refuse only when the replica is made, long after its primary was
+                *((see_offers(at, self.wanted), see_vpcs(at, self.wanted)) if orders else ()),
             ),
             steps=(
                 self._create(primary),
@@ -145,12 +147,6 @@ class Enable(Verb):
             assumptions=self._assumptions(),
             check=("ccr-avn", "enable", *sides, *self.words(), "--check"),
         )
-
-    def _before_it_is_billed(self) -> tuple[Step[Any], ...]:
-        """What Aiven or avn would refuse only when the replica is made, long after its primary was."""
-        if not (self.primary_cloud or self.replica_cloud):
-            return ()
-        return see_offers(self.at, self.wanted), see_vpcs(self.at, self.wanted)
 
     def _look_at_pair(self) -> Step[tuple[Service, ...]]:
         at, new = self.at, self.replica
@@ -214,7 +210,7 @@ class Enable(Verb):
             )
             for limit in (PROOF.limit, 0)
         )
-        keep = Keep(variable=wanted.role, argv=(*asked.alone, "--print", "exists"))
+        keep = Keep(variable=wanted.role, argv=(*asked.command, "--print", "exists"))
         return replace(
             there,
             purpose=purpose,

@@ -14,6 +14,7 @@ from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair, parity
 from ccr_avn.procedures.gates.history import Expected
 from ccr_avn.procedures.gates.pair_state import feeding
+from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.last_known import look_at_last_known, look_at_primary
 from ccr_avn.procedures.promotion import (
     FAST,
@@ -52,8 +53,8 @@ class Failover(FailoverOptions, Verb):
 
     def plan(self) -> Plan:
         at, new, limit = self.at, self.replica, self.promote_timeout
-        primary, alone = look_at_primary(self)
-        checks = (self._look_at_replica(), self._rows(), primary, alone)
+        primary, by_its_name = look_at_primary(self)
+        checks = (self._look_at_replica(), self._rows(), primary, by_its_name)
         title, check = f"fail over to {new}", ("ccr-avn", "failover", new, *self.words(), "--check")
         source = Later(variable="source", fill=self.source)
         running = wait_running(at, new, limit=limit)
@@ -102,7 +103,7 @@ class Failover(FailoverOptions, Verb):
         at, name = self.at, self.replica
 
         def judge(found: tuple[Service, ...], _: Seen) -> Finding:
-            service = next((one for one in found if one.name == name), None)
+            service = by_name(found, name)
             if service is None:
                 return stop(f"{name} does not exist", hint="check its name and the project: avn service list")
             if service.type not in REPLICABLE:
@@ -229,7 +230,7 @@ class Failover(FailoverOptions, Verb):
             gate=Gate("the read_replica integration is gone", judge),
             poll=at.poll(self.promote_timeout),
             change=avn.integration_delete(at.project, Later(variable="integration_id", fill=integration_id)),
-            alone=at.gate("integration-gone", name, limit=self.promote_timeout),
+            command=at.gate("integration-gone", name, limit=self.promote_timeout),
             final=True,
             doubt_limit=self.doubt_timeout,
         )
@@ -292,7 +293,7 @@ class Failover(FailoverOptions, Verb):
         different = differences(at, seen, old, new)
         exposed = [*exposure(at, new), *parity.risks(different)]
         if address := self._old_address(seen):
-            off = parity.power_off(*address, protected=old is not None and old.protected)
+            off = parity.power_off_commands(*address, protected=old is not None and old.protected)
             exposed.insert(0, {"what": f"{source} was not fenced: if it is alive, it still accepts writes", "fix": off})
         accepted = ended.done("accepts-writes")
         first_write = round(ended.loaded + (accepted.at if accepted else 0.0), 3)

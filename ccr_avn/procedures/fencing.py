@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Literal, Protocol
 
 from ccr_avn.aiven.models import Service
 from ccr_avn.clock import poll
@@ -18,6 +17,7 @@ from ccr_avn.procedures.promotion import FAST
 from ccr_avn.procedures.seen import FENCE, SEAL, Fenced, Seen
 from ccr_avn.procedures.setting import Setting, admission_of, endpoint
 from ccr_avn.procedures.siblings import begin_to_look, left_paused
+from ccr_avn.procedures.switchover_options import SwitchoverOptions
 from ccr_avn.units import clock_time, iso
 from ccr_avn.valkey.catch_up import Snapshot, caught_up, no_writes_between, wait_until_quiet
 from ccr_avn.valkey.fence import Fence, FenceRefused
@@ -25,34 +25,13 @@ from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.server_facts import fetch_replication
 
-FenceMode = Literal["auto", "client-pause", "observe"]
-
 NOTED = "primary-noted"
 
 ROUNDS = 3
 """How often the fence is placed anew after a gap before it counts as one that can't be kept."""
 
 
-class Fencing(Protocol):
-    """What a switchover says of its write pause. Times are in seconds."""
-
-    @property
-    def at(self) -> Setting: ...
-    @property
-    def primary(self) -> str: ...
-    @property
-    def replica(self) -> str: ...
-    @property
-    def fence(self) -> FenceMode: ...
-    @property
-    def fence_ttl(self) -> float: ...
-    @property
-    def catch_up_timeout(self) -> float: ...
-    @property
-    def promote_timeout(self) -> float: ...
-
-
-def pause_writes(want: Fencing) -> Step[str]:
+def pause_writes(want: SwitchoverOptions) -> Step[str]:
     at, primary = want.at, want.primary
 
     def read(seen: Seen) -> str:
@@ -75,19 +54,19 @@ def pause_writes(want: Fencing) -> Step[str]:
         return go(f"writes on {primary} can't be paused", warnings=(f"nothing holds writes back: {fenced.trouble}",))
 
     observed = want.fence == "observe"
-    alone = ("ccr-avn", *(("gate", "last-known") if observed else ("fence",)), primary, *at.options)
+    command = ("ccr-avn", *(("gate", "last-known") if observed else ("fence",)), primary, *at.options)
     return Step(
         slug=FENCE,
         purpose=f"note what {primary} has" if observed else f"pause writes on {primary}",
         by_hand=at.server(primary, "INFO replication"),
-        read=Probe(alone, read),
+        read=Probe(command, read),
         gate=Gate(
             f"writes on {primary} are paused",
             lambda closed, _: go(f"{primary}: {closed}") if closed else todo(f"writes on {primary} are not paused"),
         ),
         poll=Poll(limit=5, first=FAST),
         change=Act(
-            (*alone, "--token") if observed else (*alone, "--ttl", f"{want.promote_timeout:g}", "--token"),
+            (*command, "--token") if observed else (*command, "--ttl", f"{want.promote_timeout:g}", "--token"),
             act,
             variable="fence_token",
             looks=observed,
@@ -98,7 +77,7 @@ def pause_writes(want: Fencing) -> Step[str]:
     )
 
 
-def wait_until_caught_up(want: Fencing) -> Step[ReplicationInfo]:
+def wait_until_caught_up(want: SwitchoverOptions) -> Step[ReplicationInfo]:
     def target(seen: Seen) -> ReplicationInfo | None:
         fenced: Fenced | None = seen.result(FENCE)
         return None if seen.promoted or fenced is None else fenced.target
@@ -146,9 +125,7 @@ def catch_up(
         written = target(seen)
         if written is None:
             return go("the promotion was already sent: nothing to wait for")
-        if (
-            seen.answer(NOTED) and side.role == "master"
-        ):  # a look that is taken alone: the answer would be about something else
+        if seen.answer(NOTED) and side.role == "master":  # taken alone: the answer would be about something else
             which = f"which service is which: ccr-avn status {replica}"
             return stop(f"{replica} is a primary: it follows nobody", hint=which)
         if seen.answer(NOTED) and side.replid != written.replid:
@@ -165,7 +142,7 @@ def catch_up(
     )
 
 
-def seal(want: Fencing) -> Step[str]:
+def seal(want: SwitchoverOptions) -> Step[str]:
     """The last look before the promotion; from here on the old primary must not come back by itself."""
     at = want.at
 
@@ -201,7 +178,7 @@ def seal(want: Fencing) -> Step[str]:
     )
 
 
-def still_fenced(want: Fencing) -> Callable[[Seen], None]:
+def still_fenced(want: SwitchoverOptions) -> Callable[[Seen], None]:
     """The guard of the promotion: the process may have been stopped between the seal and now.
 
     What it returns raises Refused: the pause ran out.
@@ -223,7 +200,7 @@ def still_fenced(want: Fencing) -> Callable[[Seen], None]:
     return guard
 
 
-def _fence(want: Fencing, seen: Seen) -> Fenced:
+def _fence(want: SwitchoverOptions, seen: Seen) -> Fenced:
     """After a promotion it is tried for a while, and then the service is closed all the same."""
     if not seen.promoted:
         return _fenced(want, seen)
@@ -238,7 +215,7 @@ def _fence(want: Fencing, seen: Seen) -> Fenced:
     return Fenced(fence=None, kept=None, target=None, trouble=found.what) if isinstance(found, Unreachable) else found
 
 
-def _fenced(want: Fencing, seen: Seen) -> Fenced:
+def _fenced(want: SwitchoverOptions, seen: Seen) -> Fenced:
     primary = seen.service(want.primary)
     refused = "--fence observe was asked for"
     if want.fence != "observe":
@@ -265,7 +242,7 @@ def _kept(primary: Service, setting: Setting) -> LastConnection | None:
     return None
 
 
-def _unfence(want: Fencing, seen: Seen) -> str:
+def _unfence(want: SwitchoverOptions, seen: Seen) -> str:
     """Writes resume. Never called once the promotion was sent.
 
     Raises:
@@ -290,7 +267,7 @@ def _unfence(want: Fencing, seen: Seen) -> str:
     )
 
 
-def _seal(want: Fencing, seen: Seen) -> Fenced:
+def _seal(want: SwitchoverOptions, seen: Seen) -> Fenced:
     """Raises:
     Refused: writes may have got through, or the replica lacks something; nothing is promoted.
     TimedOut: after a gap the replica does not catch up.
@@ -319,7 +296,7 @@ def _seal(want: Fencing, seen: Seen) -> Fenced:
     return replace(fenced, target=target, applied=applied)
 
 
-def _lengthened(want: Fencing, fenced: Fenced, seen: Seen) -> ReplicationInfo:
+def _lengthened(want: SwitchoverOptions, fenced: Fenced, seen: Seen) -> ReplicationInfo:
     """First the longer pause, then the look: a stop in between shows as a gap in the renewals."""
     if fenced.fence is None:
         return want.at.replication(seen, want.primary)
@@ -328,7 +305,7 @@ def _lengthened(want: Fencing, fenced: Fenced, seen: Seen) -> ReplicationInfo:
 
 
 def _anew(
-    want: Fencing, fenced: Fenced, target: ReplicationInfo, now: ReplicationInfo, seen: Seen
+    want: SwitchoverOptions, fenced: Fenced, target: ReplicationInfo, now: ReplicationInfo, seen: Seen
 ) -> ReplicationInfo | None:
     """After a gap in the pause: pause again, and see what the replica must have now; the same where a save reset the count
     of writes. None: there was neither."""
@@ -355,7 +332,7 @@ def _trouble(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo)
     return ""
 
 
-def _lifting(want: Fencing) -> tuple[str, ...]:
+def _lifting(want: SwitchoverOptions) -> tuple[str, ...]:
     return ("ccr-avn", "unfence", want.primary, *want.at.options)
 
 

@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
@@ -10,37 +9,16 @@ from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.plan.model import Finding, Gate, Probe, Step, go
 from ccr_avn.procedures.gates import pair
 from ccr_avn.procedures.gates.pair_state import pair_state
-from ccr_avn.procedures.old_primary import OldPrimaryAction
 from ccr_avn.procedures.promotion import keep_lineage
 from ccr_avn.procedures.seen import Health, Seen
 from ccr_avn.procedures.setting import Setting, endpoint
+from ccr_avn.procedures.switchover_options import SwitchoverOptions
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.fence import must_be_unlocked
 from ccr_avn.valkey.server_facts import fetch_replication
 
 
-class Planned(Protocol):
-    """What a switchover says of the pair."""
-
-    @property
-    def at(self) -> Setting: ...
-    @property
-    def primary(self) -> str: ...
-    @property
-    def replica(self) -> str: ...
-    @property
-    def old_primary(self) -> OldPrimaryAction: ...
-    @property
-    def max_lag_bytes(self) -> int: ...
-    @property
-    def allow_smaller(self) -> bool: ...
-    @property
-    def drill_service(self) -> str | None: ...
-    @property
-    def family(self) -> tuple[str, ...]: ...
-
-
-def look_at_both(want: Planned) -> Step[tuple[Service, ...]]:
+def look_at_both(want: SwitchoverOptions) -> Step[tuple[Service, ...]]:
     at, names = want.at, (want.primary, want.replica)
     listed = avn.service_list(at.project, *dict.fromkeys((*names, *want.family)))
 
@@ -57,7 +35,7 @@ def look_at_both(want: Planned) -> Step[tuple[Service, ...]]:
     )
 
 
-def look_at_health(want: Planned) -> Step[Health | None]:
+def look_at_health(want: SwitchoverOptions) -> Step[Health | None]:
     at, limits = want.at, pair.Limits(max_lag=want.max_lag_bytes, allow_smaller=want.allow_smaller)
 
     def judge(health: Health | None, seen: Seen) -> Finding:

@@ -12,11 +12,11 @@ from ccr_avn.errors import Unreachable
 from ccr_avn.plan.model import Finding, Gate, Keep, Later, Probe, Step, go, stop
 from ccr_avn.procedures.gates import pair
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state
+from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.promotion import keep_lineage, keep_origin
 from ccr_avn.procedures.seen import LastKnown, Seen
 from ccr_avn.procedures.setting import Setting, endpoint
-from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered, Unresolved
 from ccr_avn.valkey.fence import must_be_unlocked
 from ccr_avn.valkey.marker import marker_age
@@ -50,21 +50,21 @@ def look_at_primary(want: Forced) -> tuple[Step[tuple[Service, ...]], Step[tuple
     at = want.at
 
     def judge(answer: tuple[Service, ...], seen: Seen) -> Finding:
-        mine = seen.checked.get(want.replica)
-        source = mine.source if mine else None
-        if mine is None or source is None:
+        new = seen.checked.get(want.replica)
+        source = new.source if new else None
+        if new is None or source is None:
             return go("it follows no primary")
-        if mine.source_project:
+        if new.source_project:
             return go(f"{source} is in another project: it was not checked", source=source)
-        found = next((one for one in answer if one.name == source), None)
-        if found is None:
+        old = by_name(answer, source)
+        if old is None:
             return go(f"{source} is not listed", source=source)
-        other = superseded(at.project, found, mine, answer, at.journals.promotions, now=at.now)
-        return other or go(f"{source} is {found.state}", source=source)
+        other = superseded(at.project, old, new, answer, at.journals.promotions, now=at.now)
+        return other or go(f"{source} is {old.state}", source=source)
 
     def its_name(seen: Seen) -> str:
-        mine = seen.checked.get(want.replica)
-        return (mine.source if mine and mine.source_project is None else None) or want.replica
+        new = seen.checked.get(want.replica)
+        return (new.source if new and new.source_project is None else None) or want.replica
 
     names = dict.fromkeys((want.replica, *want.family))
     listed = avn.service_list(at.project, *names)
@@ -76,7 +76,7 @@ def look_at_primary(want: Forced) -> tuple[Step[tuple[Service, ...]], Step[tuple
         brief=True,
         advisory=True,
     )
-    alone = replace(
+    by_its_name = replace(
         listing,
         slug="primary-alone",
         purpose="look up its primary alone, where the list of services can't be had",
@@ -84,7 +84,7 @@ def look_at_primary(want: Forced) -> tuple[Step[tuple[Service, ...]], Step[tuple
         gate=Gate("the primary was looked up", judge),
         unneeded=lambda seen: "it is known" if seen.has(listing) else "",
     )
-    return listing, alone
+    return listing, by_its_name
 
 
 def look_at_last_known(want: Forced) -> Step[LastKnown | None]:
@@ -95,7 +95,10 @@ def look_at_last_known(want: Forced) -> Step[LastKnown | None]:
         if service is None or (service.source is None and service.replicas):
             return None  # refused already: it is no replica
         try:
-            side, age = _asked(endpoint(service, at))
+            here = endpoint(service, at)
+            side, age = fetch_replication(here), None
+            with suppress(Answered):  # how old the last marker of `watch` is, it may not tell without its primary
+                age = marker_age(here)
         except Unreachable as trouble:
             raise out_of_reach(at, service, trouble) from None
         old = seen.checked.get(service.source or "")
@@ -117,17 +120,17 @@ def look_at_last_known(want: Forced) -> Step[LastKnown | None]:
         finding = _judge_known(want, known, service)
         return replace(finding, facts={**finding.facts, **facts})
 
-    alone = at.gate("last-known", want.replica)
+    command = at.gate("last-known", want.replica)
     return Step(
         slug="last-known",
         purpose="read what the replica last knew of its primary",
-        read=Probe(alone, read),
+        read=Probe(command, read),
         gate=Gate("its data is complete, and the possible loss is accepted", judge),
         by_hand=at.server(want.replica, "INFO replication"),
         keeps=(
             keep_origin(at, want.replica),
             keep_lineage(at, want.replica),
-            Keep(variable="known_token", argv=(*alone, "--token")),
+            Keep(variable="known_token", argv=(*command, "--token")),
         ),
     )
 
@@ -202,7 +205,7 @@ def judge_loss(want: Forced, known: LastKnown, source: str | None) -> Finding:
         )
     seconds, how = known.estimate
     loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
-    told = f"possible loss: {loss} ({how}); applied up to offset {side.offset}, link {side.link_status}"
+    text = f"possible loss: {loss} ({how}); applied up to offset {side.offset}, link {side.link_status}"
     alive: tuple[str, ...] = ()
     state = link_of(known.primary, side) if known.primary else None
     if state:
@@ -213,9 +216,9 @@ def judge_loss(want: Forced, known: LastKnown, source: str | None) -> Finding:
         hint = "if that is acceptable: --allow-data-loss" + (
             f"; better: ccr-avn switchover {source} {want.replica}" if state == "up" else ""
         )
-        return stop("a failover may lose acknowledged writes", detail=told, hint=hint)
+        return stop("a failover may lose acknowledged writes", detail=text, hint=hint)
     lost = (f"{partial}; it holds {side.keys} keys, {source}: {known.primary_held}",) if partial else ()
-    return go(told, warnings=(*lost, *alive), keys=side.keys, partial=bool(partial))
+    return go(text, warnings=(*lost, *alive), keys=side.keys, partial=bool(partial))
 
 
 def _why_partial(want: Forced, side: ReplicationInfo, source: str) -> str:
@@ -243,15 +246,6 @@ def _when_partial(want: Forced, side: ReplicationInfo) -> str:
 
 def newest(service: Service | None) -> Backup | None:
     return max(service.backups, key=attrgetter("taken"), default=None) if service else None
-
-
-def _asked(here: Endpoint) -> tuple[ReplicationInfo, float | None]:
-    """What it says of itself, and how old the last marker of `watch` is; without its primary it may not tell."""
-    side = fetch_replication(here)
-    try:
-        return side, marker_age(here)
-    except Answered:
-        return side, None
 
 
 def _primary_after_all(at: Setting, service: Service | None, replica: ReplicationInfo) -> ReplicationInfo | None:

@@ -47,9 +47,11 @@ def look_up(
     except TooOld:
         raise
     except Refused as refusal:
-        listed = [one.name for one in _listed(world, project)]
+        listed: tuple[Service, ...] = ()
+        with suppress(AvnError):  # only for a guess
+            listed = answer_of(world, avn.service_list(project), lambda _: None)
         missing = {*names} - {one.name for one in run.seen.of(step)}
-        guesses = "".join(near(name, listed) for name in sorted(missing))
+        guesses = "".join(near(name, [one.name for one in listed]) for name in sorted(missing))
         refusal.hint = f"check the name{guesses} and the project: avn service list"
         raise
     except AvnError:
@@ -70,13 +72,6 @@ def answer_of(world: World, call: Call[T], note: Note) -> T:
     run.check()
     found: T = run.seen.of(step)
     return found
-
-
-def _listed(world: World, project: Project) -> tuple[Service, ...]:
-    """All services, for a guess; none where they can't be listed."""
-    with suppress(AvnError):
-        return answer_of(world, avn.service_list(project), lambda _: None)
-    return ()
 
 
 def must_be_clouds(world: World, project: Project, clouds: tuple[str, ...], note: Note) -> None:

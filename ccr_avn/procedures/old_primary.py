@@ -2,7 +2,7 @@
 
 import shlex
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
@@ -11,20 +11,21 @@ from ccr_avn.options import Primary, Replica, a_name, flag, word
 from ccr_avn.options import Service as Named
 from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Step, go, stop, todo, wait
-from ccr_avn.procedures.gates.closed import Closing, judge_closed
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
 from ccr_avn.procedures.gates.settings import DEFAULTS, NOBODY, filter_word, networks
 from ccr_avn.procedures.gates.succession import ANOTHER, is_another
 from ccr_avn.procedures.seen import FENCE, Fenced, Seen
 from ccr_avn.procedures.setting import Setting, admission_of
+from ccr_avn.procedures.switchover_options import OldPrimaryAction
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.last_connection import LastConnection, RemainingClients
 from ccr_avn.valkey.replication import ReplicationInfo
 
-OldPrimaryAction = Literal["close", "power-off", "hold", "open"]
-
-SHUT_LIMIT = 120
+CLOSING_LIMIT = 120
 """Seconds the platform may take to put an accepted filter into force."""
+
+QUIET_LOOKS = 3
+"""How often in a row nobody must be left: who was cut comes back within some of these looks, if it can."""
 
 AUDIT = "audit"
 
@@ -44,26 +45,40 @@ class Compared:
     found: Audit
 
 
-def closing_steps(at: Setting, primary: str, replica: str, fate: OldPrimaryAction) -> tuple[Step[Any], ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """``admission``: of new connections; ``left``: who a connection from before sees, None: there is none.
+
+    ``quiet``: looks in a row in which nobody was left and nobody was let in; ``paused``: whether writes still are.
+    """
+
+    admission: Admission
+    left: RemainingClients | None
+    trouble: str = ""
+    quiet: int = 0
+    paused: bool = True
+
+
+def closing_steps(at: Setting, primary: str, replica: str, action: OldPrimaryAction) -> tuple[Step[Any], ...]:
     """What becomes of the old primary, in order."""
-    compare = compare_histories(at, primary, replica, expect_none=fate == "power-off", stops=False)
-    if fate == "hold":
+    compare = compare_histories(at, primary, replica, expect_none=action == "power-off", stops=False)
+    if action == "hold":
         return (compare, _hold(at, primary))
-    if fate == "open":
+    if action == "open":
         return (compare, _open(at, primary))
-    shut = set_filter(at, primary, limit=30, replica=replica)
-    closed = see_closed(at, primary, new_primary=replica, limit=SHUT_LIMIT)
-    if fate == "close":
-        return (compare, shut, closed)
+    filtered = set_filter(at, primary, limit=30, replica=replica)
+    closed = see_closed(at, primary, new_primary=replica, limit=CLOSING_LIMIT)
+    if action == "close":
+        return (compare, filtered, closed)
 
     def instead(seen: Seen) -> str:
         return "" if _has_data(seen) else "it will be powered off"
 
     return (
         compare,
-        replace(shut, unneeded=instead),
+        replace(filtered, unneeded=instead),
         replace(closed, unneeded=instead),
-        replace(power_off(at, primary, limit=SHUT_LIMIT, replica=replica), unneeded=_has_data),
+        replace(power_off(at, primary, limit=CLOSING_LIMIT, replica=replica), unneeded=_has_data),
     )
 
 
@@ -204,7 +219,7 @@ def _look_closely(seen: Seen) -> None:
         fenced.kept.look_closely()
 
 
-@gate("closed", timeout=SHUT_LIMIT, asks=("service", "new_primary"), tight=True)
+@gate("closed", timeout=CLOSING_LIMIT, asks=("service", "new_primary"), tight=True)
 def see_closed(
     at: Setting,
     service: Named,
@@ -235,7 +250,8 @@ def see_closed(
         paused = fenced.fence is None or fenced.fence.holds()
         return Closing(admission=found, left=left, trouble=trouble, quiet=quiet, paused=paused)
 
-    off = _power_off_words(at, service)
+    powering_off = avn.service_update(at.project, service, "--power-off").text
+    off = f"`{powering_off}` (if it is protected, --disable-termination-protection first)"
     answers = f", and {new_primary} answers" if new_primary else ""
     return Step(
         slug="closed",
@@ -254,6 +270,26 @@ def see_closed(
             hint=f"{service} is NOT closed: {off} closes it reliably",
         ),
     )
+
+
+def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
+    """Whether an old primary counts as closed to clients."""
+    why = found.admission.why
+    if found.admission.state != "closed":
+        unsure = "" if found.admission.state == "open" else "whether it is closed is unknown: "
+        return wait(f"{unsure}{why}")
+    if found.trouble:
+        return wait(found.trouble)
+    if found.left is None:
+        what = f"whether clients connected to {primary} before are still connected can't be seen from here"
+        return go(why, warnings=(f"{what}; {power_off} disconnects them reliably",))
+    if found.left.cut:
+        return go(f"{why}, and existing ones were closed")
+    if found.left.clients:
+        return wait(f"{len(found.left.clients)} clients are still connected: {', '.join(found.left.clients[:3])}")
+    if found.quiet < QUIET_LOOKS:
+        return wait("no client is connected; waiting to see whether one connects")
+    return go(f"{why}, and no client is connected")
 
 
 def _cut_off(at: Setting, seen: Seen, new_primary: str | None) -> str:
@@ -277,7 +313,7 @@ def _cut(kept: LastConnection, users: frozenset[str], *, closed: bool) -> tuple[
     return left, ""
 
 
-@gate("powered-off", timeout=SHUT_LIMIT)
+@gate("powered-off", timeout=CLOSING_LIMIT)
 def power_off(at: Setting, service: Named, *, limit: float, replica: str = "") -> Step[Service]:
     """Wait until SERVICE is powered off.
 
@@ -305,11 +341,6 @@ def power_off(at: Setting, service: Named, *, limit: float, replica: str = "") -
         change=avn.service_update(at.project, service, "--power-off"),
         guard=_look_closely,
     )
-
-
-def _power_off_words(at: Setting, primary: str) -> str:
-    off = avn.service_update(at.project, primary, "--power-off")
-    return f"`{off.text}` (if it is protected, --disable-termination-protection first)"
 
 
 def _hold(at: Setting, primary: str) -> Step[str]:

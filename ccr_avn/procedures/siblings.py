@@ -14,6 +14,7 @@ from ccr_avn.options import Replica
 from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Finding, Gate, Probe, Step, go, stop
 from ccr_avn.procedures.drill.ours import run_of
+from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
@@ -46,8 +47,8 @@ def left_paused(seen: Seen, replica: str, until: float) -> str:
 
 
 def _source(seen: Seen, replica: str) -> str:
-    mine = next((one for one in seen.family if one.name == replica), None)
-    return (mine.source if mine else None) or ""
+    service = by_name(seen.family, replica)
+    return (service.source if service else None) or ""
 
 
 def _is_over(seen: Seen) -> bool:
@@ -64,9 +65,9 @@ def list_family(at: Setting, replica: str) -> tuple[Step[tuple[Service, ...]], .
     """REPLICA and all that belongs to its primary, for a look that is taken alone."""
 
     def judge(found: tuple[Service, ...], _: Seen) -> Finding:
-        mine = next((one for one in found if one.name == replica), None)
-        if mine and mine.source:
-            return go(f"{replica} replicates {mine.source}")
+        service = by_name(found, replica)
+        if service and service.source:
+            return go(f"{replica} replicates {service.source}")
         return stop(f"{replica} is not listed as a replica", hint=f"see avn service integration-list {replica}")
 
     step = Step(
@@ -150,7 +151,7 @@ def list_siblings(
         purpose="if one did not answer, check that it is still listed as a replica",
         read=listing.read,
         gate=Gate("the other replicas are still listed as such", judge),
-        alone=at.gate(SLUG, replica),
+        command=at.gate(SLUG, replica),
         unneeded=unneeded,
         brief=brief,
         advisory=brief,

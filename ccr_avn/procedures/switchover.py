@@ -2,33 +2,18 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError, NotProven, Refused
-from ccr_avn.options import (
-    AllowRejected,
-    DoubtTimeout,
-    DrillService,
-    Primary,
-    PromoteTimeout,
-    Replica,
-    at_least_one,
-    choice,
-    flag,
-    number,
-    seconds,
-)
 from ccr_avn.plan.model import Plan
 from ccr_avn.procedures import fencing, old_primary
-from ccr_avn.procedures.fencing import FenceMode
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.history import Audit, Expected
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.gates.succession import ANOTHER
 from ccr_avn.procedures.health import look_at_both, look_at_health
-from ccr_avn.procedures.old_primary import OldPrimaryAction
 from ccr_avn.procedures.promotion import (
     accepts_writes,
     carries_history,
@@ -48,8 +33,9 @@ from ccr_avn.procedures.result import (
 )
 from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
-from ccr_avn.procedures.steps import compare_sides, two_sides, wait_running
-from ccr_avn.procedures.verb import Ended, Line, Outcome, Question, Verb
+from ccr_avn.procedures.steps import compare_sides, wait_running
+from ccr_avn.procedures.switchover_options import SwitchoverOptions
+from ccr_avn.procedures.verb import Ended, Line, Outcome, Question
 from ccr_avn.units import clock_time, iso
 from ccr_avn.valkey.replication import behind
 
@@ -63,38 +49,12 @@ BECOMES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Switchover(Verb):
+class Switchover(SwitchoverOptions):
     """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost."""
-
-    primary: Primary
-    replica: Replica
-    old_primary: Annotated[
-        OldPrimaryAction, choice("close: no clients (ip_filter); hold: paused until Ctrl-C; open: split brain.")
-    ] = "close"
-    max_lag_bytes: Annotated[int, number("Maximum lag of REPLICA to begin with, in bytes.")] = (
-        31_457_280  # as GCP has it
-    )
-    allow_smaller: Annotated[bool, flag("--allow-smaller", "Promote REPLICA even if the data exceeds its memory.")] = (
-        False
-    )
-    allow_rejected_commands: AllowRejected = False
-    fence: Annotated[FenceMode, choice("observe: you stop the writers; auto: client-pause if permitted.")] = "auto"
-    drill_service: DrillService = None
-    fence_ttl: Annotated[
-        float,
-        seconds("If ccr-avn dies before the promotion, the write pause expires after S seconds.", at_least_one),
-    ] = 30
-    catch_up_timeout: Annotated[float, seconds("How long writes may be paused for REPLICA to catch up.")] = 60
-    promote_timeout: PromoteTimeout = 600
-    doubt_timeout: DoubtTimeout = 60
-    family: tuple[str, ...] = ()  # what belongs to PRIMARY, by name; empty: all services are looked at
 
     command: ClassVar[str] = "switchover"
     never_suspend: ClassVar[bool] = True
     ended_by_signal: ClassVar[str] = "hold"
-
-    def __post_init__(self) -> None:
-        two_sides(self.primary, self.replica)
 
     def facts(self) -> dict[str, Any]:
         return {"primary": self.primary, "replica": self.replica, "old_primary": self.old_primary}
@@ -246,7 +206,7 @@ class Switchover(Verb):
         fence = old_primary.holding(self.at, self.primary)
         if not self._is_promoted(seen) or (found and (found.ahead_bytes or found.lapsed)):
             return (fence,)
-        return parity.power_off(self.at.project, self.primary, protected=bool(old and old.protected)), fence
+        return parity.power_off_commands(self.at.project, self.primary, protected=bool(old and old.protected)), fence
 
     def checked(self, ended: Ended) -> Outcome:
         seen, state = ended.seen, ended.seen.state
@@ -344,7 +304,7 @@ class Switchover(Verb):
         if found is None or not (found.ahead_bytes or found.lapsed):
             return None
         counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"
-        mine = old_primary.filter_commands(self.at, self.primary, ["ADDRESS/32"])[0]
+        opening = old_primary.filter_commands(self.at, self.primary, ["ADDRESS/32"])[0]
         what = f"{found.ahead_bytes} bytes{counted} are on {self.primary} only"
         why = f"{self.primary} acknowledged them while {self.replica} was already promoted, or had no link"
         if found.ahead_bytes is None:
@@ -353,7 +313,7 @@ class Switchover(Verb):
         problem = NotProven(
             what,
             detail=why,
-            hint=f"do not terminate {self.primary}. To list the keys, open it for your own address only: {mine}; "
+            hint=f"do not terminate {self.primary}. To list the keys, open it for your own address only: {opening}; "
             f"then: {compare}",
         )
         problem.resumable = False  # all is done; what is there to do is done by hand

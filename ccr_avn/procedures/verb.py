@@ -132,5 +132,5 @@ class Verb:
 def options_of(verb: type[Any]) -> dict[str, Opt]:
     """How each field is typed that is an option."""
     hints = get_type_hints(verb, include_extras=True)
-    told = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
-    return {name: one for name, given in told.items() for one in given if isinstance(one, Opt)}
+    found = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+    return {name: one for name, given in found.items() for one in given if isinstance(one, Opt)}

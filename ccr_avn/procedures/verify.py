@@ -25,7 +25,8 @@ from ccr_avn.options import (
 )
 from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Step, stop
 from ccr_avn.procedures.gates.links import as_compared, is_equal
-from ccr_avn.procedures.gates.services import judge_power, paired_otherwise, together
+from ccr_avn.procedures.gates.pair import judge_serves
+from ccr_avn.procedures.gates.services import paired_otherwise, together
 from ccr_avn.procedures.proof import databases_step, evidence, link_step, marker_step
 from ccr_avn.procedures.result import sides
 from ccr_avn.procedures.seen import Seen
@@ -33,7 +34,7 @@ from ccr_avn.procedures.setting import endpoint
 from ccr_avn.procedures.steps import two_sides
 from ccr_avn.procedures.verb import Ended, Outcome, Verb
 from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison, Progress, compare
-from ccr_avn.valkey.replication import NOT_LINKED, Link
+from ccr_avn.valkey.replication import NOT_LINKED
 from ccr_avn.valkey.server_facts import fetch_link, fetch_replication
 
 Level = Literal["link", "marker", "keys", "values"]
@@ -164,7 +165,10 @@ class Verify(Verb):
             require_link=not self.unlinked,
         )
         if self.unlinked:  # else the link was looked at, which shows it
-            _must_be_two(fetch_link(request.primary, request.replica))
+            link = fetch_link(request.primary, request.replica)
+            if link.state == "same server":
+                hint = "check both addresses: avn service list --json"
+                raise NotProven(NOT_LINKED[link.state], detail=f"run_id {link.primary.run_id}", hint=hint)
         found = compare(request, self.progress)
         if found.verdict == "equal" and not found.keys and (self.match is not None or self.db):
             return replace(found, verdict="inconclusive", reasons=(*found.reasons, NO_KEY))
@@ -180,7 +184,12 @@ class Verify(Verb):
 
         def judge(listed: tuple[Service, ...], _: Seen) -> Finding:
             found = {one.name: one for one in listed}
-            findings = [self._judge_there(found, name) for name in (self.primary, self.replica)]
+            findings = [
+                judge_serves(self.at.project, found[name], listed)
+                if name in found
+                else stop(f"{name} does not exist", hint="check the name and the project: `avn service list`")
+                for name in (self.primary, self.replica)
+            ]
             target = found.get(self.replica)
             if not self.unlinked and target and target.source != self.primary:
                 findings.append(self._not_its_replica(target, found))
@@ -204,13 +213,6 @@ class Verify(Verb):
             )
         hint = f"`ccr-avn enable {primary} NAME` creates a replica of {primary}"
         return stop(f"{replica} is not a read replica", hint=hint)
-
-    def _judge_there(self, found: dict[str, Service], name: str) -> Finding:
-        if (service := found.get(name)) is None:
-            return stop(f"{name} does not exist", hint="check the name and the project: `avn service list`")
-        if not service.serving and service.state != "POWEROFF":
-            return stop(f"{name} is {service.state}", hint=f"wait for it: avn service wait {name}")
-        return judge_power(self.at.project, service, tuple(found.values()))
 
     # -- how it ended
 
@@ -241,10 +243,3 @@ class Verify(Verb):
         chosen += f" in database {', '.join(map(str, self.db))}" if self.db else ""
         by = "the values" if self.level == "values" else "existence, type and expiry"
         return f"proven by {by} of {keys} keys{chosen}"
-
-
-def _must_be_two(link: Link) -> None:
-    """Raises: NotProven: a server is equal to itself."""
-    if link.state == "same server":
-        hint = "check both addresses: avn service list --json"
-        raise NotProven(NOT_LINKED[link.state], detail=f"run_id {link.primary.run_id}", hint=hint)

@@ -156,7 +156,7 @@ def _close(want: DrillOptions) -> Step[Service]:
         slug=CLOSE,
         purpose=f"close {name} to client connections, as a switchover closes an old primary",
         guard=None,
-        alone=(),
+        command=(),
         optional=True,
     )
     return same(step, want)

@@ -29,8 +29,8 @@ def judge_link(link: Link) -> Finding:
         down = f" for {replica.link_down_seconds} s" if replica.link_down_seconds else ""
         found = wait(f"master_link_status is {replica.link_status}{down}")
         return _older(found, link) if _release(replica) < _release(primary) else found
-    told = f"link up, no sync in progress, {link.lag_bytes} bytes behind, replication ID {primary.replid[:8]}"
-    return go(told, lag_bytes=link.lag_bytes)
+    what = f"link up, no sync in progress, {link.lag_bytes} bytes behind, replication ID {primary.replid[:8]}"
+    return go(what, lag_bytes=link.lag_bytes)
 
 
 def _starting_over(found: Finding, link: Link, first: ReplicationInfo) -> Finding:
@@ -104,15 +104,15 @@ class Rejections:
     def judge_keys(self, before: ReplicationInfo, side: ReplicationInfo, primary: str, replica: str) -> Finding:
         """At equal offsets both have executed the same commands. Keys that have expired count until both drop them."""
         if before.offset != side.offset:
-            told = f"{replica} was never looked at with the same offset as {primary}: their keys could not be counted"
-            return stop(told, detail=f"{before.offset} and {side.offset}", hint="run the same command again")
+            what = f"{replica} was never looked at with the same offset as {primary}: their keys could not be counted"
+            return stop(what, detail=f"{before.offset} and {side.offset}", hint="run the same command again")
         here, there = dict(before.keyspace), dict(side.keyspace)
         differing = [number for number in sorted(here.keys() | there.keys()) if here.get(number) != there.get(number)]
         if not differing:
             return go(f"both hold {before.keys} keys")
         counts = (f"database {number}: {here.get(number, 0)} and {there.get(number, 0)}" for number in differing)
-        told = f"{primary} and {replica} hold different numbers of keys, with all that was written applied"
-        return self._unless_allowed(told, "; ".join(counts), primary, replica)
+        what = f"{primary} and {replica} hold different numbers of keys, with all that was written applied"
+        return self._unless_allowed(what, "; ".join(counts), primary, replica)
 
     def of_promotion(
         self,
@@ -135,17 +135,17 @@ class Rejections:
             return go("promoted in the meantime")
         found = together((self.judge(side, primary, replica), self.judge_keys(before, side, primary, replica)))
         if found.verdict == "stop":
-            told = "; ".join(one for one in (found.reason, found.detail) if one)
-            raise Refused(f"{replica} must not be promoted now", detail=told, hint=found.hint)
+            what = "; ".join(one for one in (found.reason, found.detail) if one)
+            raise Refused(f"{replica} must not be promoted now", detail=what, hint=found.hint)
         return found
 
-    def _unless_allowed(self, told: str, detail: str, primary: str, replica: str) -> Finding:
+    def _unless_allowed(self, what: str, detail: str, primary: str, replica: str) -> Finding:
         if self.allowed:
-            return go(told, warnings=(f"{told} ({detail})",))
+            return go(what, warnings=(f"{what} ({detail})",))
         accept = "; to accept what may be missing: --allow-rejected-commands" if self.allowed is not None else ""
         compare = f"ccr-avn verify {primary} {replica} --level values"
         return stop(
-            told,
+            what,
             detail=detail,
             hint=f"`{compare}` shows whether it lacks anything, and counts from then on if it does not; "
             f"`ccr-avn gate databases {primary} {replica}` shows whether it lacks a database; "
@@ -195,17 +195,17 @@ def has_every_database(
             return go("not checked: nothing is replicated")
         if found.refused:
             return _lacking(found, primary, replica, kind(seen))
-        told = go(
+        answer = go(
             f"databases in use: {', '.join(map(str, found.used)) or 'none'}; {replica} has them",
             databases_used=list(found.used),
         )
         if not 0 < found.replica < found.primary:
-            return told
+            return answer
         warning = (
             f"{primary} has {found.primary} databases, {replica} has {found.replica}: "
             f"a write to database {found.replica} or above overwrites another database on {replica}"
         )
-        return replace(told, warnings=(warning,))
+        return replace(answer, warnings=(warning,))
 
     return Gate(f"{replica} can select every database that {primary} uses", judge, refused=refused)
 

@@ -17,17 +17,19 @@ def still_to_make(orders: tuple[Wanted, ...], services: tuple[Service, ...]) -> 
 def are_sold(orders: tuple[Wanted, ...]) -> Gate[Offers]:
     def judge(offers: Offers, seen: Seen) -> Finding:
         found, names = seen.family, [name for order in orders for name in (order.name, order.primary)]
-        kind = next((one.type for name in names if (one := by_name(found, name))), None)
+        kind = next((one.type for name in names if (one := by_name(found, name))), "valkey")
         wanted = still_to_make(orders, found)
-        findings = [one for order in wanted for one in _sold(offers, order, order.type or kind or "valkey")]
-        memory = [_memory(offers, order, order.type or kind or "valkey") for order in wanted]
+        findings = [one for order in wanted for one in _sold(offers, order, order.type or kind)]
+        memory = [
+            offers.get((order.type or kind, order.new_plan, str(order.cloud)), Offer()).memory_mb for order in wanted
+        ]
         if len(memory) == 2 and None not in memory and (memory[1] or 0) < (memory[0] or 0):
             small = (
                 f"the replica has {memory[1]:g} MB of memory, its primary {memory[0]:g} MB: it may not hold the data"
             )
             findings.append(go("", warnings=(small,)))
-        told = ", ".join(f"{order.new_plan} in {order.cloud}" for order in wanted)
-        return together([go(f"Aiven offers {told}" if wanted else "both exist already"), *findings])
+        offered = ", ".join(f"{order.new_plan} in {order.cloud}" for order in wanted)
+        return together([go(f"Aiven offers {offered}" if wanted else "both exist already"), *findings])
 
     return Gate("Aiven offers these plans in these clouds", judge)
 
@@ -69,10 +71,6 @@ def _sold(offers: Offers, order: Wanted, kind: str) -> Iterator[Finding]:
             detail=f"for {order.name}; it lists {', '.join(there)}",
             hint=f"choose another{near(order.new_plan, there)}: --{order.role}-plan PLAN; or --allow-any-plan to let Aiven decide",
         )
-
-
-def _memory(offers: Offers, order: Wanted, kind: str) -> float | None:
-    return offers.get((kind, order.new_plan, str(order.cloud)), Offer()).memory_mb
 
 
 def _placed(vpcs: tuple[Vpc, ...], order: Wanted) -> Iterator[Finding]:

@@ -36,7 +36,12 @@ def judge_pair(
         hint = "check the names: avn service list; when PRIMARY is gone: ccr-avn failover REPLICA --allow-data-loss"
         return stop(f"{missing} does not exist", hint=hint)
     if promoted_from(old, services) == new:
-        return _swapped(primary, replica)
+        back = f"ccr-avn enable {primary} NEW --replica-cloud CLOUD, then ccr-avn switchover {primary} NEW"
+        return stop(
+            f"{replica} is the old primary of {primary}, which was promoted from it",
+            detail="an old primary can't become a replica, and is not opened again",
+            hint=f"to move back: {back}",
+        )
     findings = [judge_serves(project, new, services, recorded)]
     if new.source not in (None, primary):
         hint = f"ccr-avn switchover {new.source} {replica}"
@@ -56,14 +61,6 @@ def judge_pair(
         findings.append(stop(f"{primary} is protected against powering off", hint=allow))
     known = {one.name: created(one) for one in (old, new)}
     return replace(together(findings), facts={"created": known, "ip_filter": old.user_config.get("ip_filter")})
-
-
-def _swapped(primary: str, replica: str) -> Finding:
-    return stop(
-        f"{replica} is the old primary of {primary}, which was promoted from it",
-        detail="an old primary can't become a replica, and is not opened again",
-        hint=f"to move back: ccr-avn enable {primary} NEW --replica-cloud CLOUD, then ccr-avn switchover {primary} NEW",
-    )
 
 
 def judge_serves(

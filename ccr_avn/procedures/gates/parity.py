@@ -115,7 +115,7 @@ def _is_over(one: Difference) -> bool:
     return one.topic == "plan" or (one.topic == "maintenance" and one.old is True)
 
 
-def power_off(project: Project, name: str, *, protected: bool) -> str:
+def power_off_commands(project: Project, name: str, *, protected: bool) -> str:
     """The commands that power it off: a protected service refuses that until its protection is taken away."""
     off = typed(avn.service_update(project, name, "--power-off").argv)
     if not protected:
@@ -206,8 +206,8 @@ def _integrations(project: Project, old: Service, new: Service) -> Iterator[Diff
             continue
         kind, way, other = _other_end(row, old.name)
         flags = {"to": ("-s", "-d"), "to endpoint": ("-s", "-D"), "from": ("-d", "-s"), "from endpoint": ("-d", "-S")}
-        mine, theirs = flags[way]
-        words = avn.integration_words(project, "-t", kind, mine, new.name, theirs, other)
+        its_own, of_the_other = flags[way]
+        words = avn.integration_words(project, "-t", kind, its_own, new.name, of_the_other, other)
         fix = typed(words) if other else ""
         text = f"integration {kind} {way} {other}: {old.name} has it, {new.name} has not"
         yield Difference(topic="integration", name=kind, text=text, fix=fix, old=other)
@@ -234,8 +234,8 @@ def _maintenance(project: Project, old: Service, new: Service) -> Iterator[Diffe
     for service in (old, new):
         if not service.due:
             continue
-        told = "; ".join(_planned(one) for one in service.due)
-        text = f"maintenance is pending on {service.name} and will restart its server: {told}"
+        updates = "; ".join(_planned(one) for one in service.due)
+        text = f"maintenance is pending on {service.name} and will restart its server: {updates}"
         fix = typed(avn.maintenance_start(project, service.name).argv)
         yield Difference(topic="maintenance", name=service.name, text=text, fix=fix, old=service is old)
 

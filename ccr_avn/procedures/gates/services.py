@@ -105,9 +105,12 @@ def judge_replica(services: tuple[Service, ...], want: Wanted) -> Finding:
             f"the name {want.name} is taken: it is {what}",
             hint="choose another name: a replica can only be made together with its service, not attached later",
         )
-    if refusals := tuple(_creation_refusals(by_name(services, want.primary), want)):
+    primary = by_name(services, want.primary)
+    if refusals := tuple(_creation_refusals(primary, want)):
         return together(refusals)
-    warnings = _same_cloud(by_name(services, want.primary), want)
+    cloud = primary.cloud if primary else want.of and want.of.cloud
+    both = f"{want.primary} and {want.name} are both in {cloud}: one outage takes down both"
+    warnings = (both,) if cloud and cloud == want.cloud else ()
     return todo(f"{want.name} does not exist yet", warnings=warnings, replica_exists=False)
 
 
@@ -220,8 +223,8 @@ def is_running(project: Project) -> Gate[Service]:
     def judge(service: Service, _: Seen) -> Finding:
         if service.serving:
             given = service.user_config.get("ip_filter")
-            told = filter_word(given) if isinstance(given, list) else None
-            return go(f"{service.name} is {service.state}", service_type=service.type, ip_filter_option=told)
+            word = filter_word(given) if isinstance(given, list) else None
+            return go(f"{service.name} is {service.state}", service_type=service.type, ip_filter_option=word)
         if service.state == "POWEROFF":
             return judge_power(project, service)
         nodes = ", ".join(str(node) for node in service.nodes)
@@ -261,12 +264,14 @@ def is_active(primary: str, replica: str) -> Gate[tuple[Integration, ...]]:
 def _different(found: Service, **asked: str | None) -> Finding | None:
     """What it has and was not asked for; None where nothing else was."""
     has = {name: getattr(found, name) for name in asked}
-    told = [f"{name}: requested {one}, it has {has[name]}" for name, one in asked.items() if one and one != has[name]]
-    if not told:
+    differing = [
+        f"{name}: requested {one}, it has {has[name]}" for name, one in asked.items() if one and one != has[name]
+    ]
+    if not differing:
         return None
     return stop(
         f"{found.name} exists with different settings",
-        detail="; ".join(told),
+        detail="; ".join(differing),
         hint="omit those options to use it as it is, or choose another name: existing services are never changed",
     )
 
@@ -292,10 +297,3 @@ def _creation_refusals(primary: Service | None, want: Wanted) -> Iterable[Findin
     if not new.startswith("startup-") and not want.any_plan:
         hint = "use --replica-plan startup-N, or --allow-any-plan to let Aiven decide"
         yield stop(f"{new} is not a plan for a read replica: Aiven documents startup plans only", hint=hint)
-
-
-def _same_cloud(primary: Service | None, want: Wanted) -> tuple[str, ...]:
-    cloud = primary.cloud if primary else want.of and want.of.cloud
-    if cloud and cloud == want.cloud:
-        return (f"{want.primary} and {want.name} are both in {cloud}: one outage takes down both",)
-    return ()

@@ -56,8 +56,8 @@ def lets_nobody_in(service: Service) -> bool:
 def networks(ip_filter: Any) -> list[str]:
     """The networks of a filter, also where each comes with a description; in order, without doubles."""
     rows = ip_filter if isinstance(ip_filter, (list, tuple)) else ()
-    told = [row.get("network") if isinstance(row, dict) else row for row in rows]
-    return sorted({_network(str(one)) for one in told if one})
+    entries = [row.get("network") if isinstance(row, dict) else row for row in rows]
+    return sorted({_network(str(one)) for one in entries if one})
 
 
 def shown(key: str, value: Any) -> str:
@@ -157,13 +157,13 @@ def of(user: User | None) -> dict[str, list[str]] | None:
     """Without the prefix of the type, and without lists that are empty: the platform leaves those out."""
     if user is None:
         return None
-    told = {}
+    lists = {}
     for key, words in user.access_control.items():
         kind = str(key).rpartition("_acl_")[2]
         rights = [str(word) for word in words] if isinstance(words, list) else []
         if rights:
-            told[kind] = sorted(rights) if kind in ("keys", "channels") else rights  # for the others the order counts
-    return told
+            lists[kind] = sorted(rights) if kind in ("keys", "channels") else rights  # for the others the order counts
+    return lists
 
 
 def shown_rights(user: User) -> str:

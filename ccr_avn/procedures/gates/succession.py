@@ -27,9 +27,9 @@ def superseded(
 ) -> Finding | None:
     """Another service took over from the primary, or may be about to: with a second one there would be two."""
     later = successors(old, services, recorded)
-    mine = next((one for one in later if one.name == new.name), None)
-    if mine:
-        return both_promoted(project, old.name, mine, later)
+    this = next((one for one in later if one.name == new.name), None)
+    if this:
+        return both_promoted(project, old.name, this, later)
     if not later:
         others = (one for one in still_sent(old, services, recorded, now=now) if one.new != new.name)
         closed = closed_already(project, old, new) if lets_nobody_in(old) and new.source == old.name else None
@@ -75,12 +75,12 @@ def closed_already(project: Project, old: Service, new: Service) -> Finding:
     )
 
 
-def both_promoted(project: Project, old: str, mine: Successor, later: Sequence[Successor]) -> Finding | None:
+def both_promoted(project: Project, old: str, this: Successor, later: Sequence[Successor]) -> Finding | None:
     """Which of them took over is not guessed. A promotion that was seen comes before one that was only sent."""
-    others = [one for one in later if one.name != mine.name and (one.seen or not mine.seen)]
+    others = [one for one in later if one.name != this.name and (one.seen or not this.seen)]
     if not others:
         return None
-    both = (mine, *others)
+    both = (this, *others)
     levels = ("--level", "values", "--unlinked")
     looks = [("ccr-avn", "status"), *(("ccr-avn", "verify", old, one.name, *levels) for one in both)]
     removals = ("--remove-tag", FROM, "--remove-tag", LINEAGE)

@@ -169,7 +169,7 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_platform_asks() -> None:
     fake.perform(plan(step("a")))
     missed = [event for event in fake.events if isinstance(event, events.Missed)]
     assert [event.again_in for event in missed] == pytest.approx([27 * 1.05, 3 * 1.05])
-    assert "in 28 s" in missed[0].told
+    assert "in 28 s" in missed[0].text
     assert fake.now >= 30
 
 

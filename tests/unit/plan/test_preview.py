@@ -28,8 +28,8 @@ def gates(step: Step[Any]) -> list[list[str]]:
     """The commands that run this step of a run alone."""
     if step.keeps:
         return [shown(keep.argv) for keep in step.keeps]
-    if step.alone or step.change:
-        return [shown(step.alone or step.change.argv)]  # type: ignore[union-attr]
+    if step.command or step.change:
+        return [shown(step.command or step.change.argv)]  # type: ignore[union-attr]
     return [shown(step.read.argv)] if step.read.argv else []
 
 

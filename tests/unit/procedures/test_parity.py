@@ -335,8 +335,8 @@ def test_servers_that_can_not_be_asked_are_no_failure_and_are_told() -> None:
 
 
 def test_a_protected_service_is_powered_off_in_two_steps() -> None:
-    assert parity.power_off(P, "eu", protected=False) == "avn service update eu --project p --power-off"
-    assert parity.power_off(P, "eu", protected=True) == (
+    assert parity.power_off_commands(P, "eu", protected=False) == "avn service update eu --project p --power-off"
+    assert parity.power_off_commands(P, "eu", protected=True) == (
         "avn service update eu --project p --disable-termination-protection && "
         "avn service update eu --project p --power-off"
     )

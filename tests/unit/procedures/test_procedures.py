@@ -111,7 +111,7 @@ def test_a_failover_waits_for_an_unanswered_deletion_as_long_as_it_was_told(veri
 def test_a_link_keeps_to_the_lag_that_it_names() -> None:
     link = Verify(primary="eu", replica="us", at=SETTING, level="link", max_lag_bytes=4711).plan().steps[0]
     assert "4711" in link.gate.rule
-    assert link.alone[5:7] == ("--max-lag-bytes", "4711")
+    assert link.command[5:7] == ("--max-lag-bytes", "4711")
 
 
 def test_a_pair_has_two_sides() -> None:

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.procedures.gates.closed import QUIET_LOOKS, Closing, judge_closed
 from ccr_avn.procedures.gates.history import Audit, Expected, audit, judge_audit, judge_carries, lacks
 from ccr_avn.procedures.gates.settings import NOBODY, networks
-from ccr_avn.procedures.old_primary import filter_commands
+from ccr_avn.procedures.old_primary import QUIET_LOOKS, Closing, filter_commands, judge_closed
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.valkey.catch_up import Snapshot
 from ccr_avn.valkey.diagnose import Admission
