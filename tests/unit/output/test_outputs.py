@@ -124,7 +124,7 @@ def test_a_lost_standard_error_ends_nothing(
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", Failing(takes, error, terminal=manner == "live"))
     if manner == "live":
-        monkeypatch.setattr("ccr_avn.cli.session._progress", LiveProgress)
+        monkeypatch.setattr("ccr_avn.cli.session.PlainProgress", LiveProgress)
     world = World()
     session = performed(world, json=manner == "json")
     assert tuple(world.done) == NAMES
