@@ -23,9 +23,7 @@ def look_at_both(want: SwitchoverOptions) -> Step[tuple[Service, ...]]:
     listed = avn.service_list(at.project, *dict.fromkeys((*names, *want.family)))
 
     def judge(found: tuple[Service, ...], _: Seen) -> Finding:
-        services = {one.name: one for one in found}
-        power_off, drill = want.old_primary == "power-off", want.drill_service or ""
-        return pair.judge_pair(at, services, *names, power_off=power_off, drill=drill)
+        return pair.judge_pair(want, {one.name: one for one in found})
 
     return Step(
         slug="pair",
@@ -36,12 +34,12 @@ def look_at_both(want: SwitchoverOptions) -> Step[tuple[Service, ...]]:
 
 
 def look_at_health(want: SwitchoverOptions) -> Step[Health | None]:
-    at, limits = want.at, pair.Limits(max_lag=want.max_lag_bytes, allow_smaller=want.allow_smaller)
+    at = want.at
 
     def judge(health: Health | None, seen: Seen) -> Finding:
         if health is None:
             return go("not checked: see the result for the pair")
-        return pair.judge_health(at, seen.service(want.primary), seen.service(want.replica), health, limits)
+        return pair.judge_health(want, seen.service(want.primary), seen.service(want.replica), health)
 
     words = ("--max-lag-bytes", str(want.max_lag_bytes), *at.tolerance)
     return Step(

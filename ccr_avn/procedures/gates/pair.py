@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ccr_avn import clock
 from ccr_avn.aiven import avn
@@ -17,18 +17,14 @@ from ccr_avn.procedures.gates.services import judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
 from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.seen import Health
-from ccr_avn.procedures.setting import Setting
+from ccr_avn.procedures.switchover_options import SwitchoverOptions
 from ccr_avn.units import clock_time, local_time
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, link_of
 
 
-def judge_pair(
-    at: Setting, found: Mapping[str, Service], primary: str, replica: str, *, power_off: bool, drill: str
-) -> Finding:
-    """Both are there, and named the right way round. ``drill``: the temporary replica that is meant, if one is.
-
-    ``power_off``: whether the old primary is to be powered off.
-    """
+def judge_pair(want: SwitchoverOptions, found: Mapping[str, Service]) -> Finding:
+    """Both are there, and named the right way round."""
+    at, primary, replica = want.at, want.primary, want.replica
     old, new, project = found.get(primary), found.get(replica), at.project
     services, recorded = tuple(found.values()), at.journals.promotions
     if old is None or new is None:
@@ -52,11 +48,11 @@ def judge_pair(
         meant = f"ccr-avn switchover {replica} {primary}" if old.source == replica else f"ccr-avn status {primary}"
         findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=meant))
     promote = f"to promote it all the same: ccr-avn switchover {primary} {replica} --drill-service {replica}"
-    if drill != replica and (other := temporary(new, at.journals.drills, recorded, promote)):
+    if want.drill_service != replica and (other := temporary(new, at.journals.drills, recorded, promote)):
         findings.append(other)
     if other := superseded(project, old, new, services, recorded, now=at.now):
         findings.append(other)
-    if power_off and old.protected:
+    if want.old_primary == "power-off" and old.protected:
         allow = avn.service_update(project, primary, "--disable-termination-protection").text
         findings.append(stop(f"{primary} is protected against powering off", hint=allow))
     known = {one.name: created(one) for one in (old, new)}
@@ -71,20 +67,12 @@ def judge_serves(
     return stop(f"{service.name} is {service.state}", hint=f"wait for it: avn service wait {service.name}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a switchover accepts of a replica. ``max_lag``: bytes that it may be behind; ``allow_smaller``: less memory than data."""
-
-    max_lag: int
-    allow_smaller: bool = False
-
-
-def judge_health(at: Setting, old: Service, new: Service, health: Health, limits: Limits) -> Finding:
+def judge_health(want: SwitchoverOptions, old: Service, new: Service, health: Health) -> Finding:
     """Healthy and following; or promoted already, and that from PRIMARY."""
     found = health.state
     if found is None:
         return go("not checked: see the result for the pair")
-    finding = _judge_state(at, found, old, new, health, limits)
+    finding = _judge_state(want, found, old, new, health)
     facts = {
         "state": found.state,
         "follows": old.name,
@@ -93,14 +81,14 @@ def judge_health(at: Setting, old: Service, new: Service, health: Health, limits
     return replace(finding, facts={**finding.facts, **facts})
 
 
-def _judge_state(at: Setting, found: PairState, old: Service, new: Service, health: Health, limits: Limits) -> Finding:
+def _judge_state(want: SwitchoverOptions, found: PairState, old: Service, new: Service, health: Health) -> Finding:
     link = link_of(health.primary, health.replica)
     if found.state == "following" or link in ("same server", "not a primary"):
-        return _judge_healthy(at, old.name, new.name, health, limits)
+        return _judge_healthy(want, health)
     if found.state == "hidden":
         return is_hidden(new.name, old.name)
     if found.state in ("unrelated", "divided"):
-        return _without_record(found, old, new, health, at.project)
+        return _without_record(found, old, new, health, want.at.project)
     shown = " and ".join(found.proofs)
     unfinished = _unfinished(health, old.name)
     if found.state == "promoting":
@@ -173,7 +161,8 @@ def is_hidden(replica: str, primary: str | None) -> Finding:
     )
 
 
-def _judge_healthy(at: Setting, primary: str, replica: str, health: Health, limits: Limits) -> Finding:
+def _judge_healthy(want: SwitchoverOptions, health: Health) -> Finding:
+    at, primary, replica = want.at, want.primary, want.replica
     if health.primary is None:
         return stop(
             f"cannot connect to {primary}",
@@ -186,12 +175,12 @@ def _judge_healthy(at: Setting, primary: str, replica: str, health: Health, limi
     if linked.verdict != "go":
         hint = f"wait for it: ccr-avn verify {primary} {replica} --level link --link-timeout 300"
         findings.append(stop(linked.reason, detail=linked.detail, hint=linked.hint or hint))
-    elif why := too_far_behind(link.lag_bytes, limits.max_lag):
+    elif why := too_far_behind(link.lag_bytes, want.max_lag_bytes):
         hint = f"wait until it has caught up, or allow more: --max-lag-bytes {link.lag_bytes}"
         findings.append(stop(f"{replica} is {why}", hint=hint))
     if health.primary.paused_seconds and not at.journals.may_have_paused(primary, replica):
         findings.append(_is_paused(primary, health.primary.paused_seconds))
-    fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=limits.allow_smaller)
+    fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=want.allow_smaller)
     applied = at.rejections.judge(health.replica, primary, replica)
     return together([*(findings or [linked]), *((fits,) if fits else ()), applied])
 

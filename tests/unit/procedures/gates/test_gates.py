@@ -19,6 +19,7 @@ from ccr_avn.procedures.gates.pair_state import PairState, pair_state
 from ccr_avn.procedures.health import health_of
 from ccr_avn.procedures.seen import Health, Seen
 from ccr_avn.procedures.setting import Journals, Setting
+from ccr_avn.procedures.switchover_options import OldPrimaryAction, SwitchoverOptions
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo
@@ -379,7 +380,10 @@ def test_both_are_there_for_a_switchover(there: Services, power_off: bool, verdi
 
 def judge_pair(there: Services, *names: str, power_off: bool = False, recorded: tuple[Recorded, ...] = ()) -> Finding:
     at = Setting(project=P, now=NOW, journals=journals(*recorded))
-    return pair.judge_pair(at, {one.name: one for one in there}, *names, power_off=power_off, drill="")
+    primary, replica = names
+    action: OldPrimaryAction = "power-off" if power_off else "close"
+    want = SwitchoverOptions(at=at, primary=primary, replica=replica, old_primary=action)
+    return pair.judge_pair(want, {one.name: one for one in there})
 
 
 def judged(
@@ -397,8 +401,8 @@ def judged(
     compared = rejections.compared("us") if rejections else ()
     known = type("Known", (Journals,), {"promotions": recorded, "equal_by_value": lambda *_: compared})()
     at = Setting(project=P, now=NOW, journals=known, allow_rejected=rejections.allowed if rejections else None)
-    limits = pair.Limits(max_lag=1000, allow_smaller=allow_smaller)
-    return pair.judge_health(at, old, new, replace(health, state=state), limits)
+    want = SwitchoverOptions(at=at, primary="eu", replica="us", max_lag_bytes=1000, allow_smaller=allow_smaller)
+    return pair.judge_health(want, old, new, replace(health, state=state))
 
 
 @pytest.mark.parametrize(
@@ -660,8 +664,8 @@ def test_writes_that_another_has_paused_are_a_refusal() -> None:
     health = Health(primary=side(paused_seconds=500.0), replica=following(), state=PairState(state="following"))
     ours = type("Ours", (Journals,), {"may_have_paused": lambda *_: True})()
     found, mine = (
-        pair.judge_health(Setting(project=P, journals=one), *both(), health, pair.Limits(max_lag=1000))
-        for one in (Journals(), ours)
+        pair.judge_health(SwitchoverOptions(at=at, primary="eu", replica="us"), *both(), health)
+        for at in (Setting(project=P, journals=one) for one in (Journals(), ours))
     )
     assert (found.verdict, "by no run on this machine" in found.reason) == ("stop", True)
     assert "ccr-avn unfence eu" in found.hint
