@@ -310,7 +310,8 @@ def test_two_operators_at_once(pair: Operator, round_number: int) -> None:
     with Load(uri(pair, "eu")) as load:
         both = [pair.start("ccr-avn", *SWITCH) for _ in range(2)]
         codes = [ended(one) for one in both]
-    assert all(one.code in (0, 4) for one in codes), [one.err for one in codes]
+    for one in codes:  # the later one may find the old primary closed before it could ask it, and then says so
+        assert one.code in (0, 4) or (one.code == 16 and "eu may have writes that us lacks" in one.err), one.err
     assert len(deletions(pair)) <= 1, "one of them promotes, the other sees it"
     assert pair.ccr(*SWITCH).code == 0
     assert len(deletions(pair)) == 1
