@@ -120,7 +120,7 @@ def bench() -> None:
 
 def told(took: Took) -> None:
     """Of outages, where there were any."""
-    if outage := took.result.get("outage_ms"):
+    if outage := took.result.get("outages_ms"):
         one = took.result["single_ms"]
         worst = f"longest outage {outage['worst']:.0f} ms, 95 % {outage['p95']:.0f}, median {outage['median']:.0f}"
         ratio = outage["worst"] / one
