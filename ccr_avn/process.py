@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccr_avn.background import Task
 from ccr_avn.errors import UsageError
 from ccr_avn.redact import redacted
 
@@ -130,8 +130,8 @@ class Ahead:
     """One process that is started before its answer is asked for, while other things are being made ready."""
 
     def __init__(self, argv: tuple[str, ...], *, deadline: float) -> None:
-        self._argv, self._answer = argv, Future[Answer]()
-        threading.Thread(target=self._run, args=(deadline,), daemon=True).start()
+        self._argv = argv
+        self._answer = Task(lambda: run(argv, deadline=deadline), "avn")
 
     def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
         """The answer of the command that was started ahead, once; every other command is run as usual."""
@@ -139,12 +139,6 @@ class Ahead:
             return run(argv, deadline=deadline)
         self._argv = ()
         return self._answer.result()
-
-    def _run(self, deadline: float) -> None:
-        try:
-            self._answer.set_result(run(self._argv, deadline=deadline))
-        except BaseException as error:  # noqa: BLE001 (raised again where the answer is asked for)
-            self._answer.set_exception(error)
 
 
 def find_avn(given: str | None) -> str:

@@ -1,12 +1,12 @@
 """Turns signals into errors, but never in the middle of a change."""
 
 import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Self
 
+from ccr_avn import background
 from ccr_avn.errors import Interrupted, OutOfTime
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -52,7 +52,7 @@ class Signals:
 @contextmanager
 def handled(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Meanwhile these are handled so, apart from those that were ignored. Only the main thread hears signals."""
-    if threading.current_thread() is not threading.main_thread():
+    if background.threads.current_thread() is not background.threads.main_thread():
         numbers = ()
     heard = [one for one in numbers if one == signal.SIGALRM or signal.getsignal(one) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in heard}

@@ -1,7 +1,6 @@
 """The checks of `ccr-avn doctor`. Reads only."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from ccr_avn.aiven import avn, failure
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import READ_REPLICA
 from ccr_avn.aiven.program import identify
+from ccr_avn.background import side_by_side
 from ccr_avn.errors import AvnError, CcrError
 from ccr_avn.plan.model import Call
 from ccr_avn.plan.outcome import AvnFailed
@@ -38,11 +38,9 @@ def examine(given: str | None, project: Project, service_type: str, deadline: fl
     def ask(call: Call[Any]) -> Any:
         return _ask(program.path, call, deadline)
 
-    calls = (avn.user_info(), avn.project_details(project), avn.service_list(project))
-    with ThreadPoolExecutor(2) as pool:
-        user, details, services, types, vpcs = pool.map(
-            ask, (*calls, avn.integration_types(project), avn.vpc_list(project))
-        )
+    calls: tuple[Call[Any], ...] = (avn.user_info(), avn.project_details(project), avn.service_list(project))
+    calls = (*calls, avn.integration_types(project), avn.vpc_list(project))
+    user, details, services, types, vpcs = side_by_side(ask, calls)
     first = (
         Check(name="avn", verdict="OK", seen=f"{program.version} at {program.path}"),
         _judged("token", user, "accepted", ""),

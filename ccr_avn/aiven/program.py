@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from ccr_avn import process
 from ccr_avn.aiven import avn, failure
+from ccr_avn.background import side_by_side
 from ccr_avn.errors import UsageError
 from ccr_avn.plan.outcome import TooOld
 from ccr_avn.plan.reads import World
@@ -44,8 +44,7 @@ def identify(given: str | None, *, with_help: bool = False) -> Program:
     """
     path = process.find_avn(given)
     calls = (avn.version(), *((avn.create_help(),) if with_help else ()))
-    with ThreadPoolExecutor(len(calls)) as pool:
-        version, *more = pool.map(lambda call: _local(path, tuple(str(word) for word in call.argv[1:])), calls)
+    version, *more = side_by_side(lambda call: _local(path, tuple(str(word) for word in call.argv[1:])), calls)
     number = _printed(version)
     if not number:
         raise UsageError(

@@ -1,12 +1,11 @@
 """`ccr-avn doctor`."""
 
-import time
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from ccr_avn import options
+from ccr_avn import clock, options
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.doctor import Check, examine, failed
 from ccr_avn.history.journals import newest_drills
@@ -31,7 +30,7 @@ def doctor(
     """
     if not no_preload:
         preload_avn(find_avn(avn))
-    found, now = newest_drills(project), time.time()
+    found, now = newest_drills(project), clock.now()
     last_drills = [f"{primary}: {one.describe(now)}" for primary, one in sorted(found.items())]
     none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tests what a switchover relies on"
     checks = (

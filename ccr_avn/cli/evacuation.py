@@ -3,7 +3,6 @@
 import fnmatch
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
@@ -13,6 +12,7 @@ from ccr_avn import process
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.program import known, world_of
+from ccr_avn.background import new_lock
 from ccr_avn.cli.evacuate import EvacuationOptions
 from ccr_avn.cli.evacuation_result import (
     EvacuationResult,
@@ -247,7 +247,7 @@ class Evacuation:
 
 def one_at_a_time(sink: Sink) -> Sink:
     """The journal of an evacuation has many writers."""
-    lock = threading.Lock()
+    lock = new_lock()
 
     def emit(event: Any) -> None:
         with lock:

@@ -1,8 +1,8 @@
 """`ccr-avn failover`."""
 
-import time
 from dataclasses import asdict
 
+from ccr_avn import clock
 from ccr_avn.aiven.avn import AVN, Project, service_named
 from ccr_avn.cli.options import Asking, PromotionOptions
 from ccr_avn.cli.questions import must_be_able_to_ask
@@ -21,7 +21,7 @@ def failover(
       ccr-avn failover us --allow-data-loss
       ccr-avn failover us --allow-data-loss --no-verify
     """
-    began = time.monotonic()
+    began = clock.monotonic()
     promoting.hooks(promoting.hook_timeout)  # what can't be read of them shows before anything begins
     look_only = promoting.check or promoting.dry_run
     if not look_only and wanted.allow_data_loss:  # without that the gates refuse

@@ -1,10 +1,10 @@
 """Asks the operator: whether anybody is there to answer, and what was typed."""
 
 import sys
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ccr_avn import clock
 from ccr_avn.errors import NotConfirmed, UsageError
 from ccr_avn.output import console, outlet
 from ccr_avn.plan import events
@@ -38,10 +38,10 @@ def ask(session: "Session", question: "Question", *, yes: bool) -> None:
     console.note(console.fitted(list(question.consequences.items()), console.columns("stderr")))
     if yes:
         return
-    began = time.monotonic()
+    began = clock.monotonic()
     with unlimited():
         answer = answer_to(question.text)
-    confirmed, seconds = answer == question.answer, time.monotonic() - began
+    confirmed, seconds = answer == question.answer, clock.monotonic() - began
     text = question.text.strip()
     session.emit(events.Asked(at=session.now(), question=text, confirmed=confirmed, seconds=seconds))
     if not confirmed:

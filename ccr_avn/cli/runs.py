@@ -2,13 +2,12 @@
 
 import re
 import shlex
-import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from ccr_avn import options
+from ccr_avn import clock, options
 from ccr_avn.cli.commands import command, group
 from ccr_avn.errors import UsageError, outcome_of
 from ccr_avn.history import resume, runs
@@ -86,7 +85,7 @@ def show(run: RunName, json: Json = False) -> None:
     """
     record = read(runs.find(run))
     story = summarize(record)
-    known, again = resume.last_known(story, time.time()), resume.next_command(story)
+    known, again = resume.last_known(story, clock.now()), resume.next_command(story)
     reopening = resume.reopening(story)
     if json:
         steps = [

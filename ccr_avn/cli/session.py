@@ -2,12 +2,11 @@
 
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from ccr_avn import process, typed
+from ccr_avn import clock, process, typed
 from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.errors import CcrError, Changed, Interrupted, Locked
 from ccr_avn.history.journal import Journal, new_run
@@ -48,7 +47,7 @@ class Session:
         self.sinks: list[Sink] = [self.timeline.append, self.journal, self.progress]
         self.run: Run | None = None
         self._held: Callable[[], AbstractContextManager[None]] = nullcontext
-        self._began = time.monotonic()
+        self._began = clock.monotonic()
 
     @property
     def started(self) -> float:
@@ -62,7 +61,7 @@ class Session:
 
     def now(self) -> float:
         """Seconds since the run began, as its events count them."""
-        return time.monotonic() - self._began
+        return clock.monotonic() - self._began
 
     def emit(self, event: events.Event) -> None:
         """Tell all sinks. One that fails is left out from then on: the run is worth more than what is told of it.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ccr_avn import process
+from ccr_avn import clock, process
 from ccr_avn.cli.help import HelpCommand
 from ccr_avn.cli.options import refuse_unused, setting_of
 from ccr_avn.errors import CcrError, Interrupted, OutOfTime, UsageError
@@ -122,7 +122,7 @@ def status(
     from ccr_avn.monitoring.status import CODES, Known, overall
 
     setting = setting_of(project, ca_file, route)
-    services, now = answer(), datetime.now(UTC)
+    services, now = answer(), datetime.fromtimestamp(clock.now(), UTC)
     known = Known(
         now=now,
         warn=warn_lag,

@@ -1,10 +1,9 @@
 """`ccr-avn unfence`: resumes writes on a primary, but not on one from which another service was promoted."""
 
 import shlex
-import time
 from typing import Annotated
 
-from ccr_avn import options, typed
+from ccr_avn import clock, options, typed
 from ccr_avn.aiven.lineage import Recorded, successors
 from ccr_avn.aiven.models import Service
 from ccr_avn.cli.fence import must_be
@@ -57,9 +56,9 @@ def unfence(
         )
     side = fetch_replication(endpoint(old, given.setting))
     must_be(side, "master", primary)
-    if not force and (sent := still_sent(old, services, recorded, now=time.time())):
+    if not force and (sent := still_sent(old, services, recorded, now=clock.now())):
         found, paused = may_still_happen(project, primary, sent[0]), side.paused_seconds
-        held = f"the write pause holds by itself until {clock_time(time.time() + paused)}" if paused else ""
+        held = f"the write pause holds by itself until {clock_time(clock.now() + paused)}" if paused else ""
         raise Refused(
             found.reason,
             detail="; ".join(filter(None, (found.detail, held))),
@@ -76,7 +75,7 @@ def _seen_on_servers(
     others = tuple(one for one in services if one.name != old.name and one.source in (None, old.name))
     looks = look_at_all((old, *others), given.setting, limit=LIMIT)
     states = {
-        new.name: pair_state(new.integrations, old, new, (looks[old.name].side, side), recorded, now=time.time())
+        new.name: pair_state(new.integrations, old, new, (looks[old.name].side, side), recorded, now=clock.now())
         for new in others
         if (side := looks[new.name].side)
     }

@@ -1,11 +1,11 @@
 """`ccr-avn verify`."""
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
 
+from ccr_avn import clock
 from ccr_avn.aiven.program import identify
 from ccr_avn.cli.conduct import How, conduct
 from ccr_avn.cli.options import Asking, refuse_unused
@@ -63,14 +63,14 @@ def verify(
 
 def _shown() -> "Callable[[Progress], None]":
     """How far a comparison is, with rate and remaining time, now and then."""
-    last = [time.monotonic()]
+    last = [clock.monotonic()]
 
     def show(progress: "Progress") -> None:
         """Before it begins, what is expected, where that is worth a line."""
         begins = not progress.keys and progress.remaining_seconds > EVERY
-        if time.monotonic() - last[0] < EVERY and not begins:
+        if clock.monotonic() - last[0] < EVERY and not begins:
             return
-        last[0] = time.monotonic()
+        last[0] = clock.monotonic()
         what = "scanning" if progress.phase == "scan" else "reading differing keys again"
         console.note(
             f"compare: {what}: {progress.keys} of about {progress.expected_keys} keys, {progress.rate:.0f} a second, "

@@ -2,13 +2,13 @@
 
 import json as json_text
 import sys
-import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ccr_avn import clock
 from ccr_avn.aiven.program import default_project
 from ccr_avn.cli.options import setting_of
 from ccr_avn.errors import Interrupted, Refused, TimedOut, UsageError
@@ -152,7 +152,7 @@ def _faces(
             _line(names, {**sample.as_dict(), "events": list(events)})
 
     def wait(seconds: float) -> bool:
-        time.sleep(seconds)
+        clock.sleep(seconds)
         return False
 
     return show, pause or wait

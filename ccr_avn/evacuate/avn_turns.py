@@ -3,17 +3,16 @@
 import json
 import math
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from threading import Semaphore
 from typing import Any, Literal
 
 from pydantic_core import from_json
 
 from ccr_avn import clock
 from ccr_avn.aiven import failure
+from ccr_avn.background import new_lock, new_semaphore
 from ccr_avn.evacuate.schedule import RunSignals
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Call
@@ -55,8 +54,8 @@ class AvnTurns:
     def __init__(
         self, most: int, *, now: Callable[[], float] = clock.monotonic, sleep: Callable[[float], None] = clock.sleep
     ) -> None:
-        self._all, self._unhurried = Semaphore(most), Semaphore(max(1, most - 1))
-        self._pauses = Semaphore(most)
+        self._all, self._unhurried = new_semaphore(most), new_semaphore(max(1, most - 1))
+        self._pauses = new_semaphore(most)
         self._promoting: set[object] = set()  # the turns that are held or waited for, but those of bookkeeping
         self._now, self._sleep = now, sleep
         self._not_before = -math.inf
@@ -134,7 +133,7 @@ class ServiceList:
     ask: Callable[[], Answer]
     several: Callable[[], bool] = lambda: True  # one pair alone asks for its own service, and not for all
     now: Callable[[], float] = clock.monotonic
-    _listing: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _listing: AbstractContextManager[Any] = field(default_factory=new_lock, init=False)
     _last: tuple[float, Rows] = field(default=(-math.inf, None), init=False)  # when it began, what it said
 
     def answer(self, call: Call[Any], *, since: float) -> Answer | None:

@@ -1,11 +1,11 @@
 """In which phase each pair is, computed from the events of all runs, for the live table and the report."""
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ccr_avn import clock
+from ccr_avn.background import new_lock
 from ccr_avn.plan import events
 
 Phase = Literal[
@@ -36,7 +36,7 @@ class PairPhases:
         self.now = now
         self.changed: Callable[[PairPhase], None] = lambda _: None
         self.pairs = {name: PairPhase(name=name, since=now()) for name in names}
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = new_lock()
 
     def saw(self, name: str, event: events.Event) -> None:
         pair = self.pairs[name]

@@ -3,14 +3,13 @@
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Semaphore
 from typing import Literal, TypeVar
 
 from ccr_avn import clock
-from ccr_avn.background import in_background
+from ccr_avn.background import Task, in_background, new_event, new_semaphore
 from ccr_avn.errors import Interrupted, NotBegun, Refused
 
 T = TypeVar("T")
@@ -95,21 +94,13 @@ class RunSignals:
         Raises:
             Interrupted: the run is to end.
         """
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 (raised again where the result is waited for)
-                future.set_exception(error)
-
         try:
-            in_background(run, "avn")
+            task = Task(work, "avn")
         except Refused:  # a limit of processes: it can't be interrupted then, and a promotion under way goes on
-            run()
-        while wait([future], LOOK).not_done:
+            return work()
+        while not task.ended(LOOK):
             self.check()
-        return future.result()
+        return task.result()
 
 
 TICK = 0.1
@@ -172,10 +163,10 @@ class Schedule:
     under_way: set[str] = field(default_factory=set, init=False)
     unmoved: set[Turn] = field(default_factory=set, init=False)  # of those under way, which don't take writes yet
     places: Semaphore = field(init=False)
-    changed: Event = field(default_factory=Event, init=False)
+    changed: Event = field(default_factory=new_event, init=False)
 
     def __post_init__(self) -> None:
-        self.places = Semaphore(self.parallel)
+        self.places = new_semaphore(self.parallel)
 
     def run(self, names: Sequence[str], work: Work, tick: Callable[[], None] = lambda: None) -> dict[str, State]:
         """How each that was begun has ended; in the thread of the caller only ``tick`` is called, now and then."""
@@ -184,7 +175,7 @@ class Schedule:
             self.changed.clear()
             while queue and self._may_begin():
                 self._begin(queue.popleft(), work)
-            self.changed.wait(TICK)
+            clock.wait(self.changed, TICK)
             tick()
         return self.ended
 

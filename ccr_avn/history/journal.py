@@ -1,6 +1,5 @@
 """Writes the journal of a run: its events as JSON lines, each with the hash of the one before."""
 
-import calendar
 import fcntl
 import getpass
 import hashlib
@@ -9,14 +8,13 @@ import os
 import platform
 import re
 import secrets
-import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from ccr_avn import __version__
+from ccr_avn import __version__, clock
 from ccr_avn.errors import Interrupted, UsageError
 from ccr_avn.output import console
 from ccr_avn.plan import events
@@ -71,15 +69,16 @@ def new_run() -> str:
         where = directory()
     if where not in _NEWEST:
         _NEWEST[where] = _newest(where)
-    at = _NEWEST[where] = max(time.time_ns() // 1_000_000, _NEWEST[where] + 1)
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(at // 1000))}{at % 1000:03}Z-{secrets.token_hex(3)}"
+    at = _NEWEST[where] = max(int(clock.now() * 1000), _NEWEST[where] + 1)
+    return f"{datetime.fromtimestamp(at // 1000, UTC):%Y%m%dT%H%M%S}{at % 1000:03}Z-{secrets.token_hex(3)}"
 
 
 def _newest(where: Path) -> int:
     with suppress(OSError, ValueError):  # no directory yet; a name that is no date
         found = NAME.fullmatch(max(filter(NAME.fullmatch, os.listdir(where)), default=""))  # noqa: PTH208 (ten times as fast)
         if found:
-            return calendar.timegm(time.strptime(found[1], "%Y%m%dT%H%M%S")) * 1000 + int(found[2] or 0)
+            began = datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+            return int(began.timestamp()) * 1000 + int(found[2] or 0)
     return 0
 
 
@@ -136,7 +135,7 @@ class Journal:
         if isinstance(event, events.RunStarted):
             event = replace(event, who=_who(), host=platform.node(), ccr_avn=__version__)
         about = {"event": type(event).__name__, "previous": self.head}
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
         entry = {**about, **redacted_in(asdict(event)), "time": now}
         line = json.dumps(entry, default=lambda value: redacted(str(value)))
         self.head = hashlib.sha256(line.encode()).hexdigest()

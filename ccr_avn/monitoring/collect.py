@@ -1,17 +1,18 @@
 """Asks every server of the pairs at once for its replication state; and whether a service accepts clients."""
 
-import threading
-import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ccr_avn import clock
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import origin_of
 from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.reading import Rows
-from ccr_avn.errors import Unreachable
+from ccr_avn.background import in_background
+from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.plan.execute import World
 from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
 from ccr_avn.procedures.lookup import ask_each
@@ -21,6 +22,8 @@ from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.server_facts import fetch_replication
 
 if TYPE_CHECKING:
+    from threading import Thread
+
     from ccr_avn.procedures.lookup import Note
 
 
@@ -73,12 +76,12 @@ def look_at_all(services: Iterable[Service], setting: Setting, *, limit: float) 
 
     Primaries are asked after the replicas, so that a lag may be overstated but not understated.
     """
-    until = time.monotonic() + limit
+    until = clock.monotonic() + limit
     known = {one.name: one for one in services}
     replicas = {name for one in known.values() for name in (one.name if one.row else "", *one.replicas)}
     primaries = {one.name for one in known.values() if one.replicas} - replicas
     looks: Looks = {}
-    threads: dict[str, threading.Thread] = {}
+    threads: dict[str, Thread] = {}
 
     def look(service: Service) -> None:
         looks[service.name] = _look(service, setting, until)
@@ -86,14 +89,12 @@ def look_at_all(services: Iterable[Service], setting: Setting, *, limit: float) 
     def start(names: Iterable[str]) -> None:
         for name in names:
             # Daemons: a name that is looked up for ever must not keep the command from ending.
-            thread = threading.Thread(target=look, args=(known[name],), daemon=True)
-            with suppress(RuntimeError):  # a limit of processes: that one is not asked
-                thread.start()
-                threads[name] = thread
+            with suppress(Refused):  # a limit of processes: that one is not asked
+                threads[name] = in_background(partial(look, known[name]), name)
 
     def wait(names: Collection[str], latest: float) -> None:
         for name in threads.keys() & names:
-            threads[name].join(max(0.0, latest - time.monotonic()))
+            threads[name].join(max(0.0, latest - clock.monotonic()))
 
     start(known.keys() - primaries)
     wait(replicas, until - limit / 2)
@@ -107,9 +108,9 @@ def _look(service: Service, setting: Setting, until: float) -> Look:
     if service.state == "POWEROFF":
         return Look(trouble="powered off")
     if lets_nobody_in(service):
-        until = min(until, time.monotonic() + SHUT)
+        until = min(until, clock.monotonic() + SHUT)
     try:
-        where = replace(endpoint(service, setting), timeout=max(0.0, until - time.monotonic()))
+        where = replace(endpoint(service, setting), timeout=max(0.0, until - clock.monotonic()))
         return Look(side=fetch_replication(where, until=until))
     except Unreachable as error:
         ours, answered = isinstance(error, OutOfReach) or not error.passing, isinstance(error, Answered)

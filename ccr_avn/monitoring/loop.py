@@ -1,17 +1,20 @@
 """The main loop of `watch`: takes a sample, reacts to it, pauses, until something ends it."""
 
 import math
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
-from ccr_avn import process
+from ccr_avn import clock, process
 from ccr_avn.aiven.models import Service
+from ccr_avn.background import in_background, new_event
 from ccr_avn.errors import CcrError
 from ccr_avn.monitoring.probe import Probe
 from ccr_avn.monitoring.sample import Sample, Stats, happened, known
+
+if TYPE_CHECKING:
+    from threading import Thread
 
 COMMAND_LIMIT = 60.0
 """Seconds after which the command of an alert is ended."""
@@ -49,11 +52,11 @@ class Platform:
         self.trouble = ""
         self._ask = ask
         self._interval = interval
-        self._over = threading.Event()
+        self._over = new_event()
 
     def start(self) -> None:
         if self._interval:
-            threading.Thread(target=self._go_on, daemon=True).start()
+            in_background(self._go_on, "platform")
 
     def stop(self) -> None:
         self._over.set()
@@ -79,7 +82,7 @@ class Alert:
         self._limit = limit
         self._command = command
         self._pair = pair
-        self._running: threading.Thread | None = None
+        self._running: Thread | None = None
 
     def judge(self, sample: Sample) -> tuple[str, ...]:
         """What to report now: a crossing in either direction. A lag that isn't known changes nothing."""
@@ -91,8 +94,7 @@ class Alert:
         if not self.firing:
             return (*events, f"alert over: lag {sample.lag_ms:.0f} ms")
         if self._command and not (self._running and self._running.is_alive()):
-            self._running = threading.Thread(target=self._run, args=(sample,), daemon=True)
-            self._running.start()
+            self._running = in_background(partial(self._run, sample), "alert")
         return (*events, f"alert: lag {sample.lag_ms:.0f} ms, limit {self._limit:g} ms")
 
     def wait(self) -> None:
@@ -129,7 +131,7 @@ def watch(
     goal: Goal | None,
     show: Show,
     pause: Pause,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = clock.monotonic,
 ) -> Ended:
     """Go on until the goal is reached, the time is up, or the user asks to end.
 

@@ -9,7 +9,6 @@ fail over may take that long; it is taken away when a watch ends in good order.
 import math
 import random
 import secrets
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 from valkey import Valkey
 from valkey.exceptions import ResponseError
 
+from ccr_avn import clock
 from ccr_avn.errors import Unreachable
 from ccr_avn.monitoring.sample import Sample
 from ccr_avn.valkey.connect import Endpoint, connect, explained
@@ -57,7 +57,7 @@ class Side:
 
     def ask(self, question: Callable[[Valkey], T]) -> T | None:
         """The answer, or None with the reason in ``trouble``. One attempt, or none while a pause lasts."""
-        if self._client is None and time.monotonic() < self._not_before:
+        if self._client is None and clock.monotonic() < self._not_before:
             return None
         try:
             if self._client is None:
@@ -69,7 +69,7 @@ class Side:
             self.trouble = error.what
             if self._client is None:
                 spread = random.uniform(0.8, 1.2)  # noqa: S311 (spread, not secret)
-                self._not_before = time.monotonic() + self._pause * spread
+                self._not_before = clock.monotonic() + self._pause * spread
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
             self.close()
             return None
@@ -91,7 +91,7 @@ class Probe:
         self._patience = patience
         self._sent: deque[tuple[int, float]] = deque(maxlen=UNDER_WAY)  # the number of a marker, and when it was sent
         self._number = self._changes = self._bytes = 0  # of our own markers
-        self._arrived_at = time.monotonic()  # when the last marker that has arrived was written
+        self._arrived_at = clock.monotonic()  # when the last marker that has arrived was written
         self._write_trouble = ""
         self._fastest_write = self._fastest_read = math.inf
         self._before: tuple[float, ReplicationInfo, int, int] | None = None  # the primary, and what was ours by then
@@ -104,7 +104,7 @@ class Probe:
     def sample(self, states: tuple[str, ...] = ("", "")) -> Sample:
         """One sample; never raises for a side that can't be asked. ``states``: Aiven's words for both services."""
         reached = self.replica.ask(lambda _: True)  # so that what is timed afterwards is the answer alone
-        at = time.time()
+        at = clock.now()
         stamp = self.primary.ask(server_time)
         if stamp is not None:
             self._write(stamp)
@@ -118,7 +118,7 @@ class Probe:
             link=link_of(primary, replica),
             lag_bytes=lag_of(primary, replica),
             # Overstated rather than understated: while nothing proves an arrival it grows, whoever is to blame.
-            lag_ms=(time.monotonic() - self._arrived_at) * 1000 if lag is None else lag,
+            lag_ms=(clock.monotonic() - self._arrived_at) * 1000 if lag is None else lag,
             arrived=lag is not None,
             write_rate=self._rate(primary),
             primary=primary,
@@ -146,7 +146,7 @@ class Probe:
     def _write(self, stamp: int) -> None:
         """Send a marker. The connection of one without an answer is closed: what the server holds back ends with it."""
         self._number += 1
-        value, sent = f"{stamp}:{self._number}", time.monotonic()
+        value, sent = f"{stamp}:{self._number}", clock.monotonic()
         self._sent.append((self._number, sent))
 
         def write(client: Valkey) -> Any:
@@ -156,7 +156,7 @@ class Probe:
             return pipe.execute(raise_on_error=False)[0]
 
         answer = self.primary.ask(write)
-        took = time.monotonic() - sent
+        took = clock.monotonic() - sent
         if answer is None:
             cut = took < 0.9 * self.primary.endpoint.timeout
             self._write_trouble = self.primary.trouble if cut else HELD_BACK
@@ -174,28 +174,28 @@ class Probe:
         sent = None
         while number is not None and self._sent and self._sent[0][0] <= number:
             sent = self._arrived_at = self._sent.popleft()[1]
-        return None if sent is None else (time.monotonic() - sent) * 1000
+        return None if sent is None else (clock.monotonic() - sent) * 1000
 
     def _arrived(self, client: Valkey) -> int | None:
         """The number of our marker on the replica; the newest is waited for only once its writing is acknowledged."""
-        until, pause = time.monotonic() + self._patience, 0.0002
+        until, pause = clock.monotonic() + self._patience, 0.0002
         while True:
-            asked = time.monotonic()
+            asked = clock.monotonic()
             try:
                 found: Any = client.hget(WATCH, self._field)
             except ResponseError:  # it loads, or serves nothing while its link is down: INFO will tell
                 found = None
             else:
-                self._fastest_read = min(time.monotonic() - asked, self._fastest_read)
+                self._fastest_read = min(clock.monotonic() - asked, self._fastest_read)
             number = int(found.partition(b":")[2]) if found else None
-            if number == self._number or time.monotonic() >= until or self._write_trouble or self.primary.trouble:
+            if number == self._number or clock.monotonic() >= until or self._write_trouble or self.primary.trouble:
                 return number
-            time.sleep(pause)
+            clock.sleep(pause)
             pause = min(pause * 1.5, 0.02)
 
     def _rate(self, primary: ReplicationInfo | None) -> float | None:
         """Bytes a second that others wrote since the previous sample; a restarted server counts from zero."""
-        at, before = time.monotonic(), self._before
+        at, before = clock.monotonic(), self._before
         self._before = (at, primary, self._changes, self._bytes) if primary else None
         if primary is None or before is None:
             return None

@@ -1,9 +1,9 @@
 """Prometheus metrics of status and watch: the series, and how they are written or served."""
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from ccr_avn import clock
 from ccr_avn.errors import UsageError
 from ccr_avn.monitoring.sample import Sample
 from ccr_avn.monitoring.status import CODES, NO_LOOK, PairStatus, overall
@@ -80,7 +80,7 @@ def text_of(found: tuple[PairStatus, ...], project: str, *, now: float | None = 
     # What is missing comes last: of two words on one series the worse counts.
     points = [point for one in sorted(found, key=lambda one: bool(one.pair.missing)) for point in _of(one)]
     points.append(("ccr_status_health", {}, CODES[overall(found)]))
-    points.append(("ccr_status_timestamp_seconds", {}, time.time() if now is None else now))
+    points.append(("ccr_status_timestamp_seconds", {}, clock.now() if now is None else now))
     return generate_latest(registry_of(points, project)).decode()
 
 

@@ -1,7 +1,6 @@
 """Progress of one run or of the pairs of an evacuation: a line for each change, or what moves in a terminal."""
 
 import shlex
-import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from ccr_avn import clock
 from ccr_avn.evacuate.pair_phases import ENDS, PairPhase, PairPhases, Phase
 from ccr_avn.output import console
 from ccr_avn.output.outlet import emitted, outlet
@@ -107,7 +107,7 @@ class LiveProgress(Display, PlainProgress):
     def __call__(self, event: events.Event) -> None:
         match event:
             case events.StepStarted():
-                self._step, self._began, self._seen = event, time.monotonic(), ""
+                self._step, self._began, self._seen = event, clock.monotonic(), ""
                 self.close()
                 self.open()
             case events.Looked(finding=finding) if finding.verdict == "wait":
@@ -131,10 +131,10 @@ class LiveProgress(Display, PlainProgress):
         if self._step is None:
             return Text()
         limit = f" of {self._step.limit:g}" if 0 < self._step.limit < FOREVER else ""
-        clock = f" ({time.monotonic() - self._began:.0f}{limit} s)"
+        elapsed = f" ({clock.monotonic() - self._began:.0f}{limit} s)"
         seen = f"; {self._seen}" if self._seen else ""
         rest = printable_line(emitted(f": {self._step.purpose}{seen}"))  # behind what no narrow terminal may cut
-        line = Text.assemble(("… ", "cyan"), self._step.slug, (clock, "dim"), rest)
+        line = Text.assemble(("… ", "cyan"), self._step.slug, (elapsed, "dim"), rest)
         line.no_wrap, line.overflow = True, "ellipsis"
         return line
 

@@ -1,10 +1,10 @@
 """A project's pairs as lines of text and as plain data."""
 
 import shlex
-import time
 from collections.abc import Mapping
 from typing import Any
 
+from ccr_avn import clock
 from ccr_avn.history.journals import Drilled, not_for_long
 from ccr_avn.monitoring.status import PairStatus, overall
 from ccr_avn.output.console import table
@@ -36,7 +36,7 @@ Drills = Mapping[str, Drilled]
 
 
 def as_dict(found: tuple[PairStatus, ...], drills: Drills) -> dict[str, Any]:
-    now = time.time()
+    now = clock.now()
     last = (drills.get(one.pair.primary_name) for one in found)
     pairs = [
         {**one.as_dict(), "last_drill": drill.as_dict(now) if drill else None}
@@ -58,7 +58,7 @@ def lines(found: tuple[PairStatus, ...], drills: Drills) -> list[str]:
 def _not_drilled(found: tuple[PairStatus, ...], drills: Drills) -> list[str]:
     """Hints, no part of the health: whether a switchover would work here is best known by trying."""
     names = list(dict.fromkeys(one.pair.primary_name for one in found if one.standing == "pair" and one.pair.primary))
-    now = time.time()
+    now = clock.now()
     due = not_for_long(names, drills, now)
     hints = [
         f"last drill of {name}: {drills[name].describe(now)}"

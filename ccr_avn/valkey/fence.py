@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import RLock
 from typing import TYPE_CHECKING, Any, Self
 
 from valkey.exceptions import InvalidResponse, ResponseError
 
-from ccr_avn.background import Repeated
+from ccr_avn.background import Repeated, new_lock
 from ccr_avn.clock import now, poll, since_boot
 from ccr_avn.errors import CcrError, Locked, Refused, Unreachable
 from ccr_avn.valkey.connect import Endpoint, connect, explained
@@ -52,7 +51,7 @@ class Fence:
         self._at_most = 0.0  # to when any pause that was sent may reach
         self._broken = False  # there was a moment that no acknowledged renewal covers
         self._client: valkey.Valkey | None = None
-        self._lock = RLock()
+        self._lock = new_lock()
         self._ended = False
         self._renewer: Repeated | None = None
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, TypeVar
 
 from valkey.exceptions import ConnectionError as Cut
 from valkey.exceptions import TimeoutError as NoAnswer
 
-from ccr_avn.background import Repeated
+from ccr_avn.background import Repeated, new_lock
 from ccr_avn.valkey.catch_up import LOOK
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.replication import ReplicationInfo
@@ -39,7 +38,7 @@ class LastConnection:
         """
         self.last: ReplicationInfo | None = None
         self._endpoint = endpoint
-        self._lock = Lock()
+        self._lock = new_lock()
         self._cut = False
         self._pause = endpoint.keep_alive  # until it is about to be closed
         self._client = connect(endpoint, name="ccr-avn:kept", timeout=timeout)

@@ -97,7 +97,7 @@ def test_what_one_room_alone_may_do(room: str) -> None:
         assert len(text) <= 20_000, f"{name} has grown large"
 
 
-BY_DOORS = ("plan", "valkey", "procedures")
+BY_DOORS = ("plan", "aiven", "valkey", "procedures", "history", "monitoring", "evacuate", "hooks", "signals", "cli")
 """Rooms of which a test can stop the clock, and step what goes on beside a run."""
 
 

@@ -97,8 +97,8 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> FakePair:
         role = "master" if name == "eu" else "slave"
         return side(role, found.offset, changes=found.changes, last_save=found.last_save)
 
-    clock = SimpleNamespace(monotonic=lambda: found.now, time=lambda: found.wall, sleep=found.sleep)
-    monkeypatch.setattr("ccr_avn.monitoring.probe.time", clock)
+    clock = SimpleNamespace(monotonic=lambda: found.now, now=lambda: found.wall, sleep=found.sleep)
+    monkeypatch.setattr("ccr_avn.monitoring.probe.clock", clock)
     monkeypatch.setattr("ccr_avn.monitoring.probe.connect", found.connect)
     monkeypatch.setattr("ccr_avn.monitoring.probe.read_replication", read_replication)
     return found
