@@ -1,4 +1,4 @@
-"""Writes what is made from the commands: docs/reference.md, docs/schema, and tests/unit/help with each `--help`."""
+"""Writes what is made from the commands: docs/reference.md and docs/schema."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,6 @@ from ccr_avn.output.schemas import RESULTS, schema_of
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
 SCHEMAS = ROOT / "docs" / "schema"
-SNAPSHOTS = ROOT / "tests" / "unit" / "help"
 COLUMNS = 78
 """What is printed in a terminal of 80: typer leaves two free."""
 
@@ -84,11 +83,8 @@ def commands() -> Iterator[tuple[str, Any, Any]]:
 
 
 def helps() -> dict[str, str]:
-    """What `--help` prints at 80 columns, by the snapshot's file name."""
-    return {
-        f"{name.replace(' ', '-') or 'ccr-avn'}.txt": f"{command.get_help(context).rstrip()}\n"
-        for name, command, context in commands()
-    }
+    """What `--help` prints at 80 columns, by the command's name."""
+    return {name: command.get_help(context) for name, command, context in commands()}
 
 
 def reference() -> str:
@@ -143,12 +139,10 @@ def _context(command: Any, name: str, parent: Any) -> Any:
 
 def main() -> None:
     REFERENCE.write_text(reference(), encoding="utf-8")
-    for directory, texts in ((SNAPSHOTS, helps()), (SCHEMAS, schemas())):
-        directory.mkdir(exist_ok=True)
-        for old in directory.iterdir():
-            old.unlink()
-        for name, text in texts.items():
-            (directory / name).write_text(text, encoding="utf-8")
+    for old in SCHEMAS.iterdir():
+        old.unlink()
+    for name, text in schemas().items():
+        (SCHEMAS / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ from typing import Any
 from ccr_avn import process
 from ccr_avn.aiven import avn, failure
 from ccr_avn.background import side_by_side
-from ccr_avn.errors import UsageError
-from ccr_avn.plan.outcome import TooOld
+from ccr_avn.errors import TooOld, UsageError
 from ccr_avn.plan.reads import World
 
 OLDEST = (2, 14, 8)

@@ -40,7 +40,7 @@ def command(
 def _flattened(function: Function, defaults: dict[str, Any]) -> Function:
     """The function with each parameter that is a dataclass expanded, where it stands, to that dataclass's fields.
 
-    What typer reads is the signature; docs/reference.md and the snapshots of `--help` show what it read.
+    What typer reads is the signature; docs/reference.md shows what it read.
     """
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}

@@ -8,7 +8,7 @@ No command that is run loads it: what is printed is plain data. An object has th
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
 Words = list[str]
 Moment = Annotated[
@@ -18,6 +18,7 @@ Moment = Annotated[
         json_schema_extra={"format": "date-time"},
     ),
 ]
+Form = Literal["ccr-avn/1"]
 Outcome = Literal["unchanged", "changed", "unknown"]
 Health = Literal["ok", "warning", "critical", "unknown"]
 
@@ -47,7 +48,7 @@ Result = TypeVar("Result")
 class Envelope(Shape, Generic[Result]):
     """The one object that --json prints, whatever happened."""
 
-    form: Literal["ccr-avn/1"] = Field(alias="schema")
+    form: Form = Field(alias="schema")
     command: str
     ok: bool
     changed: bool
@@ -320,6 +321,38 @@ Endpoint = shape("Endpoint", service=str, host=str, port=str, username=str, pass
 Fence = shape("Fence", ttl_seconds=float, offset=int | None, token=str)
 Unfence = shape("Unfence", disconnected=bool)
 
+# -- a line of watch
+
+Server = shape("Server", role=str, offset=int, history=str)
+Line = shape("Line", form=(Form, Field(alias="schema")), command=Literal["watch"], pair=list[str])
+Sample = shape(
+    "Sample",
+    Line,
+    at=Moment,
+    link=str,
+    lag_bytes=int | None,
+    lag_ms=float | None,
+    arrived=bool,
+    write_rate=float | None,
+    last_io_seconds=int | None,
+    **dict.fromkeys(("primary", "replica"), Server | None),
+    **{f"{side}_{what}": str for side in ("primary", "replica") for what in ("trouble", "state")},
+    write_trouble=str,
+    events=list[str],
+)
+Lags = shape("Lags", **dict.fromkeys(("min", "median", "p99", "max"), float | None))
+Summary = shape(
+    "Summary",
+    seconds=float,
+    samples=int,
+    markers_arrived=int,
+    link_up_percent=float | None,
+    lag_ms=Lags,
+    lag_bytes_max=int,
+    events=int,
+)
+LastLine = shape("LastLine", Line, ended=Literal["reached", "time is up", "asked to"], summary=Summary)
+
 RESULTS: dict[str, Any] = {
     "enable": Enable | EnableCheck | Preview,
     "verify": Verify | Proof,
@@ -328,6 +361,7 @@ RESULTS: dict[str, Any] = {
     "evacuate": Evacuation | EvacuationCheck | EvacuationPreview,
     "drill": Drill | DrillCheck | DrillClean | Preview,
     "status": Status,
+    "watch": None,  # it prints a line for each sample, and a last one
     "doctor": Doctor,
     "endpoint": Endpoint,
     "runs list": RunsList,
@@ -343,7 +377,8 @@ RESULTS: dict[str, Any] = {
 def envelope_of(command: str) -> Any:
     """As a command prints it. One that is unknown has no result: what was typed is none."""
     name = "gate" if command.startswith("gate ") else command
-    return Envelope[RESULTS.get(name)]
+    envelope = Envelope[RESULTS.get(name)]
+    return RootModel[Sample | LastLine | envelope] if name == "watch" else envelope
 
 
 def schema_of(command: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import pytest
 
 from ccr_avn.monitoring.probe import TTL
 from ccr_avn.valkey.marker import WATCH
-from tests.support.operator import Make, Operator
+from tests.support.operator import Make, Operator, in_its_form
 from tests.support.pairs import add_pairs
 from tests.support.terminal import in_a_terminal
 from tests.support.wait import until
@@ -66,7 +66,9 @@ class Running:
 
     def until(self, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """The next sample that is as wanted."""
-        told: dict[str, Any] = json.loads(self.lines.until(lambda line: wanted(json.loads(line)), what))
+        line = self.lines.until(lambda line: wanted(json.loads(line)), what)
+        in_its_form(line)
+        told: dict[str, Any] = json.loads(line)
         return told
 
     def event(self, text: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ Asks = Callable[[OddServer], Any]
 
 
 def kept(server: OddServer) -> None:
-    made = last_connection.LastConnection(server.endpoint(), timeout=0.2)
+    made = last_connection.LastConnection(server.endpoint(), timeout=server.limit)
     try:
         made.read()
         made.cut_others()
@@ -47,7 +47,7 @@ def caught_up(server: OddServer) -> None:
 ASKS: dict[str, Asks] = {
     "connect": lambda server: connect(server.endpoint()).close(),
     "fetch_replication": lambda server: fetch_replication(server.endpoint()),
-    "accepts_write": lambda server: marker.accepts_write(server.endpoint(), timeout=0.2),
+    "accepts_write": lambda server: marker.accepts_write(server.endpoint(), timeout=server.limit),
     "kept": kept,
     "fence": lambda server: fence(server, cut=False),
     "fence, cut": lambda server: fence(server, cut=True),
