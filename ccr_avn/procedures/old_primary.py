@@ -128,14 +128,13 @@ def compare_histories(
     """
 
     def read(seen: Seen) -> Compared:
-        fenced = seen.fenced
-        noted = fenced.target if fenced and not seen.promoted else None
+        fence, noted = seen.fenced.fence, None if seen.promoted else seen.fenced.target
         try:
             new = at.replication(seen, replica)
-            old = fenced.fence.side() if fenced and fenced.fence else at.replication(seen, primary)
+            old = fence.side() if fence else at.replication(seen, primary)
             return Compared(new=new, noted=noted, found=audit(old, new, noted))
         except Unreachable as trouble:
-            held = fenced is None or (fenced.fence is not None and fenced.fence.holds())
+            held = fence.holds() if fence else seen.result(FENCE) is None
             unknown = Audit(ahead_bytes=None, why=trouble.what, lapsed=not held)
             return Compared(new=None, noted=noted, found=unknown)
 
@@ -162,11 +161,10 @@ def final_audit(seen: Seen) -> Audit | None:
     if found is None or closed is None or found.new is None or found.found.ahead_bytes is None:
         return found.found if found else None
     fenced = seen.fenced
-    last = fenced.kept.last if fenced and fenced.kept else None
-    if fenced and fenced.fence is None and last is None and not found.found.ahead_bytes:
-        return Audit(
-            ahead_bytes=None, why=f"nothing held writes back until it was closed: {fenced.trouble}", lapsed=True
-        )
+    last = fenced.kept.last if fenced.kept else None
+    if seen.result(FENCE) and fenced.fence is None and last is None and not found.found.ahead_bytes:
+        why = f"nothing held writes back until it was closed: {fenced.trouble}"
+        return Audit(ahead_bytes=None, why=why, lapsed=True)
     since = audit(last, found.new, found.noted) if last else found.found
     if since.ahead_bytes is None or since.ahead_bytes > found.found.ahead_bytes:
         return since
@@ -214,9 +212,8 @@ def _another(at: Setting, seen: Seen, service: Service, replica: str) -> Finding
 
 def _look_closely(seen: Seen) -> None:
     """From just before it is closed: what the connection from before sees last is the proof."""
-    fenced = seen.fenced
-    if fenced and fenced.kept:
-        fenced.kept.look_closely()
+    if kept := seen.fenced.kept:
+        kept.look_closely()
 
 
 @gate("closed", timeout=CLOSING_LIMIT, asks=("service", "new_primary"), tight=True)
@@ -240,14 +237,14 @@ def see_closed(
         found = admission_of(facts, at)
         if found.state == "closed" and facts.state != "POWEROFF" and (trouble := _cut_off(at, seen, new_primary)):
             found = Admission(state="unknown", why=trouble)
-        fenced: Fenced | None = seen.result(FENCE)
+        fence, kept = seen.fenced.fence, seen.fenced.kept
         before: Closing | None = seen.answer("closed")
-        if fenced is None or fenced.kept is None or facts.state == "POWEROFF":
+        if kept is None or facts.state == "POWEROFF":
             return Closing(admission=found, left=None)
         closed = found.state == "closed"
-        left, trouble = _cut(fenced.kept, facts.usernames, closed=closed)
+        left, trouble = _cut(kept, facts.usernames, closed=closed)
         quiet = (before.quiet if before else 0) + 1 if closed and not trouble and left and not left.clients else 0
-        paused = fenced.fence is None or fenced.fence.holds()
+        paused = fence is None or fence.holds()
         return Closing(admission=found, left=left, trouble=trouble, quiet=quiet, paused=paused)
 
     powering_off = avn.service_update(at.project, service, "--power-off").text
@@ -347,13 +344,16 @@ def _hold(at: Setting, primary: str) -> Step[str]:
     """Until Ctrl-C: shows who still tries to write to the old primary."""
 
     def read(seen: Seen) -> str:
-        fenced = seen.fenced
-        if fenced is None or fenced.fence is None:
-            return ""
-        return "; ".join(fenced.fence.writers()) or "no client is trying to write"
+        fence = seen.fenced.fence
+        return ("; ".join(fence.writers()) or "no client is trying to write") if fence else ""
 
     def judge(writers: str, _: Seen) -> Finding:
         return wait(f"paused until Ctrl-C: {writers}") if writers else go("there is no write pause to hold")
+
+    def end(seen: Seen) -> None:
+        """Held to the end: nothing that waited may be acknowledged now."""
+        if fence := seen.fenced.fence:
+            fence.release(cut=True)
 
     return Step(
         slug="hold",
@@ -361,29 +361,19 @@ def _hold(at: Setting, primary: str) -> Step[str]:
         read=Probe(("ccr-avn", "fence", primary, *at.options, "--ttl", "3600"), read),
         gate=Gate("you press Ctrl-C", judge),
         poll=Poll(limit=10.0**9, first=1, interval=5),
-        release=_end_hold,
+        release=end,
     )
 
 
-def _end_hold(seen: Seen) -> None:
-    """Held to the end: nothing that waited may be acknowledged now."""
-    fenced = seen.fenced
-    if fenced and fenced.fence:
-        fenced.fence.release(cut=True)
-
-
-def split_brain(primary: str) -> str:
-    return f"{primary} accepts writes once they are no longer paused: what is written to it then exists only there (split brain)"
-
-
 def _open(at: Setting, primary: str) -> Step[bool]:
+    unpaused = f"{primary} accepts writes once they are no longer paused"
+    risk = (f"{unpaused}: what is written to it then exists only there (split brain)",)
+
     def judge(paused: bool, _: Seen) -> Finding:
-        risk = (split_brain(primary),)
         return todo("writes are paused") if paused else go("this run paused no writes", warnings=risk)
 
     def act(seen: Seen) -> Finding:
-        risk, fenced = (split_brain(primary),), seen.fenced
-        if fenced and fenced.fence and fenced.fence.release(cut=True):
+        if (fence := seen.fenced.fence) and fence.release(cut=True):
             why = "another run also holds a write pause; they resume when that ends"
             return go(f"writes on {primary} are still paused: {why}", warnings=risk)
         return go("every client was disconnected, and the write pause was lifted", warnings=risk)
@@ -392,7 +382,7 @@ def _open(at: Setting, primary: str) -> Step[bool]:
     return Step(
         slug="open",
         purpose=f"disconnect all clients of {primary}, then resume writes",
-        read=Probe(words, lambda seen: bool(seen.fenced and seen.fenced.fence)),
+        read=Probe(words, lambda seen: seen.fenced.fence is not None),
         gate=Gate("there is no write pause", judge),
         poll=Poll(limit=5),
         change=Act(words, act),

@@ -88,10 +88,16 @@ class Switchover(SwitchoverOptions):
             ),
             steps=(
                 fencing.pause_writes(self),
-                fencing.wait_until_caught_up(self),
+                fencing.catch_up(
+                    at,
+                    old,
+                    new,
+                    limit=self.catch_up_timeout,
+                    target=lambda seen: None if seen.promoted else seen.fenced.target,
+                ),
                 look_at_siblings(at, new),
                 list_siblings(at, new, both, brief=False),
-                fencing.seal(self),
+                fencing.still_held(self),
                 promote(
                     at,
                     new,
@@ -113,24 +119,21 @@ class Switchover(SwitchoverOptions):
         )
 
     def _expected(self, seen: Seen) -> Expected:
-        """What the replica must carry: what was sealed, else the history that the old primary has now."""
-        fenced, looked = seen.fenced, seen.health
-        old = fenced.target if fenced and fenced.target else looked.primary if looked else None
+        """What the replica must carry: what its primary had when that was looked at last, else the history that the old primary has now."""
+        target, looked = seen.fenced.target, seen.health
+        old = target or (looked.primary if looked else None)
         server = old.run_id if old else ""
-        if fenced and fenced.target and looked and looked.replica.role == "slave":
-            return Expected(ids=(fenced.target.replid,), offset=fenced.target.offset, old_server=server)
+        if target and looked and looked.replica.role == "slave":
+            return Expected(ids=(target.replid,), offset=target.offset, old_server=server)
         origin, replica = seen.checked.get(self.primary), seen.checked.get(self.replica)
         recorded = lineage.followed(origin, replica, self.at.journals.promotions) if replica else ()
         return Expected(ids=(*((old.replid,) if old else ()), *recorded), old_server=server)
 
     def _gone_on_as(self, seen: Seen) -> tuple[str, ...]:
         """The server of the old primary was started again, or another node took over: the replica followed the new ID."""
-        fenced = seen.fenced
-        if fenced is None or fenced.target is None:
-            return ()
+        target = seen.fenced.target
         with suppress(CcrError):
-            now = self.at.replication(seen, self.primary)
-            if now.replid2 == fenced.target.replid:
+            if target and (now := self.at.replication(seen, self.primary)).replid2 == target.replid:
                 return (now.replid,)
         return ()
 
@@ -183,7 +186,7 @@ class Switchover(SwitchoverOptions):
         who = f"{new} is the primary now" if promoted else f"the promotion of {new} was sent"
         if not (promoted or seen.promoted or seen.result("promote")):
             who += " by an earlier run, and nothing shows whether it is under way"
-        until = seen.fenced.until if seen.fenced else None
+        until = seen.fenced.until
         paused = f"paused until {clock_time(until)}" if until else "not paused by this run"
         when, other = "before then" if until else "now", "; ".join(f"`{way}`" for way in ways)
         facts = {

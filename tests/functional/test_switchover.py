@@ -206,7 +206,7 @@ def test_a_fail_over_inside_the_service_while_fenced_is_noticed(pair: Operator) 
 
 
 def test_a_fence_lifted_by_somebody_else_is_noticed(pair: Operator) -> None:
-    """The replica has what came through as well: only the seal can tell."""
+    """The replica has what came through as well: only the last look can tell."""
 
     def lift() -> None:
         with client(pair, "eu") as other:
