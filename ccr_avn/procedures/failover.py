@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
-from ccr_avn.errors import Refused
-from ccr_avn.plan.model import Finding, Gate, Later, Plan, Poll, Probe, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Plan, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair, parity
@@ -22,7 +21,6 @@ from ccr_avn.procedures.promotion import (
     carries_history,
     integration_gone,
     keep_lineage,
-    keep_origin,
     look_at_integration,
     promote,
     remember_origin,
@@ -41,8 +39,6 @@ UNSEEN = "its data plane was not checked"
 class Failover(FailoverOptions, Verb):
     """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost."""
 
-    family: tuple[str, ...] = ()  # the primary, and what else follows or was promoted from it; empty: all are looked at
-
     command: ClassVar[str] = "failover"
     never_suspend: ClassVar[bool] = True
 
@@ -53,12 +49,11 @@ class Failover(FailoverOptions, Verb):
 
     def plan(self) -> Plan:
         at, new, limit = self.at, self.replica, self.promote_timeout
-        primary, by_its_name = look_at_primary(self)
+        primary, by_its_name = look_at_primary(at, self)
         checks = (self._look_at_replica(), self._rows(), primary, by_its_name)
         title, check = f"fail over to {new}", ("ccr-avn", "failover", new, *self.words(), "--check")
-        source = Later(variable="source", fill=self.source)
         running = wait_running(at, new, limit=limit)
-        origin = remember_origin(at, new, source, self._tags)
+        origin = remember_origin(at, new, self._tags)
         if self.no_verify:
             return Plan(
                 title,
@@ -69,7 +64,7 @@ class Failover(FailoverOptions, Verb):
         carries = carries_history(at, new, self.source, self._expected, limit=limit, variable="known_token")
         return Plan(
             title,
-            checks=(*checks, look_at_last_known(self)),
+            checks=(*checks, look_at_last_known(at, self)),
             steps=(
                 *((self._wait_for_automatic(),) if self.wait_automatic else ()),
                 look_at_siblings(at, new),
@@ -202,38 +197,23 @@ class Failover(FailoverOptions, Verb):
             read=Probe(("ccr-avn", "failover", name, *words), lambda _: None),
             by_hand=f"avn service integration-list {name}",
             gate=Gate("the possible loss, although unknown, is accepted", judge),
-            keeps=(keep_origin(at, name, "--no-verify"), keep_lineage(at, name, "--no-verify")),
+            keeps=keep_lineage(at, name, "--no-verify"),
         )
 
     def _promote_unseen(self) -> Step[Any]:
-        """Irreversible. What proves it is that the integration is no longer listed."""
-        at, name = self.at, self.replica
-
-        def integration_id(seen: Seen) -> str:
-            row = feeding(seen.rows, None, name)
-            if row is None or row.id is None:
-                raise Refused(
-                    f"{name} has no integration that can be deleted",
-                    detail="an integration is listed, but it has no id",
-                    hint=f"look at it: avn service integration-list {name}",
-                )
-            return row.id
+        """What proves it is that the integration is no longer listed."""
+        at, name, limit = self.at, self.replica, self.promote_timeout
+        step: Step[Any] = promote(
+            at, name, limit=limit, doubt_limit=self.doubt_timeout, row=lambda seen: feeding(seen.rows, None, name)
+        )
 
         def judge(listed: tuple[Integration, ...], _: Seen) -> Finding:
             found = pair.judge_gone(listed, name)
             return found if found.verdict == "go" else todo(found.reason)
 
-        return Step(
-            slug="promote",
-            purpose=f"promote {name}: it stops following and accepts writes; this can't be undone",
-            read=avn.integration_list(at.project, name),
-            gate=Gate("the read_replica integration is gone", judge),
-            poll=at.poll(self.promote_timeout),
-            change=avn.integration_delete(at.project, Later(variable="integration_id", fill=integration_id)),
-            command=at.gate("integration-gone", name, limit=self.promote_timeout),
-            final=True,
-            doubt_limit=self.doubt_timeout,
-        )
+        gone = integration_gone(at, name, limit=limit)
+        gate = Gate(gone.gate.rule, judge)
+        return replace(step, read=gone.read, gate=gate, poll=gone.poll, command=gone.command, by_hand="", doubts=())
 
     # -- what is asked
 

@@ -14,7 +14,7 @@ from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Step, go, stop, 
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
 from ccr_avn.procedures.gates.settings import DEFAULTS, NOBODY, filter_word, networks
 from ccr_avn.procedures.gates.succession import ANOTHER, is_another
-from ccr_avn.procedures.seen import FENCE, Fenced, Seen
+from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.setting import Setting, admission_of
 from ccr_avn.procedures.switchover_options import OldPrimaryAction
 from ccr_avn.valkey.diagnose import Admission

@@ -68,7 +68,7 @@ class Switchover(SwitchoverOptions):
         carries = carries_history(
             at,
             new,
-            lambda _: old,
+            self.source,
             self._expected,
             limit=self.promote_timeout,
             variable="fence_token",
@@ -108,7 +108,7 @@ class Switchover(SwitchoverOptions):
                 ),
                 carries,
                 accepts_writes(at, new, limit=self.promote_timeout, history=carries),
-                remember_origin(at, new, old, self._tags),
+                remember_origin(at, new, self._tags, old),
                 integration_gone(at, new, limit=self.promote_timeout),
                 wait_running(at, new, limit=self.promote_timeout),
                 *old_primary.closing_steps(at, old, new, self.old_primary),
