@@ -309,7 +309,7 @@ def _anew(
     if fence is None:
         return wait_until_quiet(endpoint(seen.service(want.primary), want.at), within=want.catch_up_timeout)
     if gap:
-        fence.place_anew()
+        fence.place()
     return fence.side()
 
 

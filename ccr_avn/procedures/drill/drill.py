@@ -7,10 +7,10 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.plan.model import Finding, Gate, Plan, Poll, Probe, Step, go, stop, wait
-from ccr_avn.procedures.drill.options import DrillOptions
 from ccr_avn.procedures.drill.ours import CREATE, terminate_words
 from ccr_avn.procedures.drill.result import cost, costs, left, lines, problem, result
 from ccr_avn.procedures.drill.temporary_replica import (
+    DrillOptions,
     create,
     look_at_primary,
     same,

@@ -7,8 +7,8 @@ from ccr_avn.aiven.models import Offer
 from ccr_avn.errors import NotProven, TimedOut
 from ccr_avn.plan import events
 from ccr_avn.procedures.drill import assumptions
-from ccr_avn.procedures.drill.options import DrillOptions
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, terminate_words
+from ccr_avn.procedures.drill.temporary_replica import DrillOptions
 from ccr_avn.procedures.proof import evidence
 from ccr_avn.procedures.result import described, sides
 from ccr_avn.procedures.seen import Seen
@@ -24,8 +24,7 @@ def hourly(want: DrillOptions, seen: Seen) -> float | None:
 
 
 def costs(want: DrillOptions, seen: Seen) -> str:
-    hour = hourly(want, seen)
-    if hour is None:
+    if (hour := hourly(want, seen)) is None:
         return "the price of its plan: avn does not report it"
     return f"{hour:g} USD an hour, by Aiven's price list"
 
@@ -81,11 +80,12 @@ def _rto(ended: Ended) -> float | None:
 
 def _tried(ended: Ended) -> list[dict[str, Any]]:
     """What each trial came to; one that failed tested nothing."""
-    done = [one for one in ended.timeline if isinstance(one, events.StepDone)]
-    failed = [one for one in done if one.outcome == "failed" and one.slug in assumptions.BY_NAME]
     return [
-        *(dict(one.finding.facts) for one in done),
-        *(_row(one.slug, "not tested", "; ".join(one.finding.warnings)) for one in failed),
+        _row(one.slug, "not tested", "; ".join(one.finding.warnings))
+        if one.outcome == "failed" and one.slug in assumptions.BY_NAME
+        else dict(one.finding.facts)
+        for one in ended.timeline
+        if isinstance(one, events.StepDone)
     ]
 
 
@@ -141,7 +141,6 @@ def lines(want: DrillOptions, found: dict[str, Any]) -> list[Line]:
     hour, estimate = cost["usd_an_hour"], cents(cost["estimate_usd"] or 0)
     waited = "not measured" if rto is None else f"{rto / 1000:.1f} s"
     lost = "not bounded" if bound is None else f"at most the last {bound:.0f} ms"
-    gone = f"{name} is terminated and gone; {want.primary} was not changed"
     return [
         f"drill of {want.primary} on {name}: proven by {found['proven_by']}, promoted, examined",
         (
@@ -149,7 +148,7 @@ def lines(want: DrillOptions, found: dict[str, Any]) -> list[Line]:
             ("not received", lost, "of what was acknowledged before the promotion was seen"),
         ),
         *_table(found["assumptions"]),
-        left(want) if want.keep else gone,
+        left(want) if want.keep else f"{name} is terminated and gone; {want.primary} was not changed",
         *([] if hour is None else [f"cost: {estimate} ({hour:g} USD an hour)"]),
     ]
 

@@ -1,25 +1,90 @@
-"""Creates and terminates the temporary replica of a drill."""
+"""The options of a drill; and how its temporary replica is created and terminated."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Backup, Service
-from ccr_avn.errors import Refused, Unreachable
+from ccr_avn.errors import Refused, Unreachable, UsageError
+from ccr_avn.options import (
+    DoubtTimeout,
+    Samples,
+    a_name,
+    a_word,
+    at_least_one,
+    choice,
+    flag,
+    minutes,
+    number,
+    seconds,
+    service,
+    word,
+)
 from ccr_avn.plan.model import Finding, Gate, Later, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.drill import ours
-from ccr_avn.procedures.drill.options import DrillOptions
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, Made
-from ccr_avn.procedures.enable import PROOF, creation
-from ccr_avn.procedures.gates.services import Wanted, by_name, judge_replica, pair_is_possible, together
+from ccr_avn.procedures.enable import PROOF, ReplicaFlag, creation
+from ccr_avn.procedures.gates.services import REPLICA_PLAN, Wanted, by_name, judge_replica, pair_is_possible, together
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
+from ccr_avn.procedures.verb import Verb
+from ccr_avn.procedures.verify import MAX_OPS, Level
 from ccr_avn.valkey.drill_trials import strangers
 from ccr_avn.valkey.replication import ReplicationInfo
 
 CLEANING = Poll(limit=120.0, first=0.2, interval=2.0)
 """How long a termination that was accepted may stay invisible; also when a signal waits for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillOptions(Verb):
+    """What its steps are made from."""
+
+    primary: Annotated[str, service("[PRIMARY]", "The primary; it is not changed.")]
+    replica_cloud: Annotated[str, word("C", "Cloud of the temporary replica.", a_word)]
+    replica_plan: Annotated[str, word("PLAN", "Its plan: a startup plan.", a_word)] = REPLICA_PLAN
+    level: Annotated[Level, choice("How thoroughly its data is compared before the promotion.")] = "values"
+    name: Annotated[str | None, word("NAME", "Name of the temporary replica. [default: PRIMARY-drill-…]", a_name)] = (
+        None
+    )
+    keep: Annotated[bool, flag("--keep", "Don't terminate the temporary replica; print the command.")] = False
+    samples: Samples = 20
+    max_ops: Annotated[int, number("Maximum commands per second on PRIMARY for --level keys, values.")] = MAX_OPS
+    replica_arg: Annotated[list[str] | None, word("ARG", "Passed to `avn service create`; repeatable.")] = None
+    allow_any_plan: Annotated[bool, flag("--allow-any-plan", "Let Aiven decide on the plan.")] = False
+    max_minutes: Annotated[float, minutes("Time limit for everything except the clean-up.")] = 60
+    promote_timeout: Annotated[float, seconds("Time limit for its promotion.", at_least_one)] = 600
+    doubt_timeout: DoubtTimeout = 60
+    filter_timeout: Annotated[float, seconds("How long to wait for an IP filter to take effect.")] = 60
+    backup_timeout: Annotated[float, seconds("How long to wait for the first backup.")] = 600
+    quiet_seconds: Annotated[float, seconds("How long the promoted temporary replica must receive no writes.")] = 5
+    flag_of_avn: ReplicaFlag = "read-replica-for"  # the one that the installed avn has
+
+    def __post_init__(self) -> None:
+        if self.name and self.name == self.primary:
+            raise UsageError("--name is PRIMARY", detail=self.primary, hint="leave --name out")
+
+    @property
+    def time_limit(self) -> float:
+        return self.max_minutes * 60
+
+    @property
+    def temporary_replica(self) -> str:
+        """Its name."""
+        return self.name or ours.name_of(self.primary, self.at.run)
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(
+            name=self.temporary_replica,
+            of=Wanted(name=self.primary),
+            plan=self.replica_plan,
+            cloud=self.replica_cloud,
+            any_plan=self.allow_any_plan,
+            args=tuple(self.replica_arg or ()),
+        )
 
 
 # -- before anything is billed

@@ -8,9 +8,8 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.plan.model import Finding, Gate, Later, Probe, Step, go, todo, wait
 from ccr_avn.procedures.drill.assumptions import BY_NAME, is_tried
-from ccr_avn.procedures.drill.options import DrillOptions
 from ccr_avn.procedures.drill.ours import TAG
-from ccr_avn.procedures.drill.temporary_replica import same
+from ccr_avn.procedures.drill.temporary_replica import DrillOptions, same
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.settings import filter_word, lets_nobody_in
 from ccr_avn.procedures.old_primary import set_filter
@@ -137,7 +136,6 @@ def _carried(want: DrillOptions, seen: Seen) -> TrialResult:
 
 def _keep_connection(want: DrillOptions) -> Step[LastConnection]:
     """One from right before the filter, to see whether it is cut; that it is accepted shows that the filter refuses."""
-
     return Step(
         slug=KEPT,
         purpose=f"keep a connection to {want.temporary_replica} from before its filter is changed",
@@ -151,31 +149,23 @@ def _keep_connection(want: DrillOptions) -> Step[LastConnection]:
 def _close(want: DrillOptions) -> Step[Service]:
     """As a switchover closes an old primary."""
     name = want.temporary_replica
-    step = replace(
-        set_filter(want.at, name, limit=30),
-        slug=CLOSE,
-        purpose=f"close {name} to client connections, as a switchover closes an old primary",
-        guard=None,
-        command=(),
-        optional=True,
-    )
-    return same(step, want)
+    purpose = f"close {name} to client connections, as a switchover closes an old primary"
+    step = set_filter(want.at, name, limit=30)
+    return same(replace(step, slug=CLOSE, purpose=purpose, guard=None, command=(), optional=True), want)
 
 
 def _open(want: DrillOptions) -> Step[Service]:
-    def before(seen: Seen) -> str:
-        return filter_word(seen.answer(AFTER).user_config.get("ip_filter"))
-
     def judge(service: Service, _: Seen) -> Finding:
         return todo("its ip_filter accepts no client") if lets_nobody_in(service) else go("its ip_filter is as before")
 
     name = want.temporary_replica
+    before = Later(variable="ip_filter", fill=lambda seen: filter_word(seen.answer(AFTER).user_config.get("ip_filter")))
     step = replace(
         _close(want),
         slug=OPEN,
         purpose=f"put the filter of {name} back",
         gate=Gate("its ip_filter is as before", judge),
-        change=avn.service_update(want.at.project, name, "-c", Later(variable="ip_filter", fill=before)),
+        change=avn.service_update(want.at.project, name, "-c", before),
     )
     return same(step, want)
 
