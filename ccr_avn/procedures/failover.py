@@ -22,6 +22,7 @@ from ccr_avn.procedures.promotion import (
     integration_gone,
     keep_lineage,
     look_at_integration,
+    passed,
     promote,
     remember_origin,
 )
@@ -245,7 +246,7 @@ class Failover(FailoverOptions, Verb):
         seen = ended.seen
         if not ended.past_return:
             return (), {}
-        looked = seen.answer("promote") or (seen.known.replica if seen.known else None)
+        looked = seen.answer("promote") or (seen.known and seen.known.replica)
         promoted = getattr(looked, "role", "") == "master"
         role = UNSEEN if self.no_verify else "it is not a master yet"
         who = f"{self.replica} is the primary now" if promoted else f"the promotion of {self.replica} was sent; {role}"
@@ -261,9 +262,10 @@ class Failover(FailoverOptions, Verb):
             "state": state.state if state else None,
             "differences": [one.as_dict() for one in different],
         }
-        texts = {"promoted": f"{self.replica} was promoted already", "promoting": f"{self.replica} is being promoted"}
-        text = texts.get(state.state if state else "", "all pre-checks passed")
-        lines = (f"{self.replica}: {text}", *(f"warning: {parity.warning(one)}" for one in different))
+        lines = (
+            f"{self.replica}: {passed(seen, self.replica)}",
+            *(f"warning: {parity.warning(one)}" for one in different),
+        )
         return Outcome(result=result, lines=lines)
 
     def outcome(self, ended: Ended) -> Outcome:
@@ -282,11 +284,7 @@ class Failover(FailoverOptions, Verb):
             "new_primary": name,
             "seconds_to_first_write": None if self.no_verify else first_write,
             "proven": not self.no_verify,
-            "rpo_estimate": {
-                "seconds": seconds,
-                "how": how,
-                "applied_offset": known.replica.offset if known else None,
-            },
+            "rpo_estimate": {"seconds": seconds, "how": how, "applied_offset": known and known.replica.offset},
             "before": sides(replica=self.service(seen)),
             "after": sides(primary=new),
             "risks": exposed,
@@ -300,10 +298,9 @@ class Failover(FailoverOptions, Verb):
             lines += [f"                        {shlex.join(str(word) for word in words)}" for words in inside]
         elif source:
             loss = "unknown" if seconds is None else f"about {seconds:g} s of writes"
+            estimate = how if how.startswith("a bound") else f"an estimate: {how}"
             lines.append(f"  first write accepted  {first_write:.1f} s after the start")
-            lines.append(
-                f"  possible loss         {loss} ({how if how.startswith('a bound') else f'an estimate: {how}'})"
-            )
+            lines.append(f"  possible loss         {loss} ({estimate})")
         lines.append(f"  connection details    ccr-avn endpoint {name}")
         return Outcome(result=result, lines=(*lines, *exposure_lines(exposed)))
 

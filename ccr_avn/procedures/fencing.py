@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ccr_avn.aiven.models import Service
 from ccr_avn.clock import poll
-from ccr_avn.errors import Refused, TimedOut, Unreachable
+from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.options import Primary, Replica
 from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, go, stop, todo, wait
@@ -128,7 +128,7 @@ def catch_up(
         read=Probe((), lambda seen: at.replication(seen, replica)),
         by_hand=at.server(replica, "INFO replication"),
         gate=Gate("the replica has applied everything", judge),
-        poll=Poll(limit=limit, first=FAST, interval=0.1, error=TimedOut, hint=hint),
+        poll=Poll(limit=limit, first=FAST, interval=0.1, hint=hint),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
-from ccr_avn.errors import NotProven, TimedOut, Unreachable
+from ccr_avn.errors import NotProven, Unreachable
 from ccr_avn.options import Primary, Replica, a_name, flag, word
 from ccr_avn.options import Service as Named
 from ccr_avn.plan.gates import gate
@@ -62,24 +62,20 @@ class Closing:
 def closing_steps(at: Setting, primary: str, replica: str, action: OldPrimaryAction) -> tuple[Step[Any], ...]:
     """What becomes of the old primary, in order."""
     compare = compare_histories(at, primary, replica, expect_none=action == "power-off", stops=False)
-    if action == "hold":
-        return (compare, _hold(at, primary))
-    if action == "open":
-        return (compare, _open(at, primary))
     filtered = set_filter(at, primary, limit=30, replica=replica)
     closed = see_closed(at, primary, new_primary=replica, limit=CLOSING_LIMIT)
-    if action == "close":
-        return (compare, filtered, closed)
+    off = replace(power_off(at, primary, limit=CLOSING_LIMIT, replica=replica), unneeded=_has_data)
 
     def instead(seen: Seen) -> str:
         return "" if _has_data(seen) else "it will be powered off"
 
-    return (
-        compare,
-        replace(filtered, unneeded=instead),
-        replace(closed, unneeded=instead),
-        replace(power_off(at, primary, limit=CLOSING_LIMIT, replica=replica), unneeded=_has_data),
-    )
+    follows: dict[OldPrimaryAction, tuple[Step[Any], ...]] = {
+        "hold": (_hold(at, primary),),
+        "open": (_open(at, primary),),
+        "close": (filtered, closed),
+        "power-off": (replace(filtered, unneeded=instead), replace(closed, unneeded=instead), off),
+    }
+    return (compare, *follows[action])
 
 
 def holding(at: Setting, name: str) -> str:
@@ -90,17 +86,17 @@ def holding(at: Setting, name: str) -> str:
 def restoring(at: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
     """The commands that open a service again: its filter put back, what is left of the write pause lifted."""
     unfence = shlex.join(("ccr-avn", "unfence", name, *at.options, "--force"))
-    return (*filter_commands(at, name, ip_filter), unfence)
+    return filter_command(at, name, ip_filter), unfence
 
 
-def filter_commands(at: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
+def filter_command(at: Setting, name: str, ip_filter: object) -> str:
     """What sets an ip_filter. Long descriptions are left out to fit."""
     given = ip_filter if isinstance(ip_filter, list) else DEFAULTS["ip_filter"]
     for entries in (given, [str(one.get("network")) if isinstance(one, dict) else str(one) for one in given]):
         word = filter_word(entries)
         if len(word.encode()) <= LONGEST_WORD:
-            return (avn.service_update(at.project, name, "-c", word).text,)
-    return (f"# its ip_filter has {len(given)} entries, too many for one command: set it in the Aiven console",)
+            return avn.service_update(at.project, name, "-c", word).text
+    return f"# its ip_filter has {len(given)} entries, too many for one command: set it in the Aiven console"
 
 
 def _has_data(seen: Seen) -> str:
@@ -235,8 +231,12 @@ def see_closed(
         """avn returns when the platform has accepted the filter; closed means that nobody is left and nobody comes."""
         facts = seen.latest.get(service) or seen.service(service)
         found = admission_of(facts, at)
-        if found.state == "closed" and facts.state != "POWEROFF" and (trouble := _cut_off(at, seen, new_primary)):
-            found = Admission(state="unknown", why=trouble)
+        if found.state == "closed" and facts.state != "POWEROFF" and new_primary:
+            try:
+                at.replication(seen, new_primary)
+            except Unreachable as unseen:
+                why = f"{new_primary} does not answer from this machine either: {unseen.what}"
+                found = Admission(state="unknown", why=why)
         fence, kept = seen.fenced.fence, seen.fenced.kept
         before: Closing | None = seen.answer("closed")
         if kept is None or facts.state == "POWEROFF":
@@ -247,8 +247,7 @@ def see_closed(
         paused = fence is None or fence.holds()
         return Closing(admission=found, left=left, trouble=trouble, quiet=quiet, paused=paused)
 
-    powering_off = avn.service_update(at.project, service, "--power-off").text
-    off = f"`{powering_off}` (if it is protected, --disable-termination-protection first)"
+    off = f"`{avn.service_update(at.project, service, '--power-off').text}` (if it is protected, --disable-termination-protection first)"
     answers = f", and {new_primary} answers" if new_primary else ""
     return Step(
         slug="closed",
@@ -259,13 +258,7 @@ def see_closed(
             f"new connections are refused, no client remains{answers}",
             lambda found, _: judge_closed(found, service, off),
         ),
-        poll=Poll(
-            limit=limit,
-            first=0.05,
-            interval=0.5,
-            error=TimedOut,
-            hint=f"{service} is NOT closed: {off} closes it reliably",
-        ),
+        poll=Poll(limit=limit, first=0.05, interval=0.5, hint=f"{service} is NOT closed: {off} closes it reliably"),
     )
 
 
@@ -273,8 +266,7 @@ def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
     """Whether an old primary counts as closed to clients."""
     why = found.admission.why
     if found.admission.state != "closed":
-        unsure = "" if found.admission.state == "open" else "whether it is closed is unknown: "
-        return wait(f"{unsure}{why}")
+        return wait(why if found.admission.state == "open" else f"whether it is closed is unknown: {why}")
     if found.trouble:
         return wait(found.trouble)
     if found.left is None:
@@ -287,16 +279,6 @@ def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
     if found.quiet < QUIET_LOOKS:
         return wait("no client is connected; waiting to see whether one connects")
     return go(f"{why}, and no client is connected")
-
-
-def _cut_off(at: Setting, seen: Seen, new_primary: str | None) -> str:
-    """What speaks against a closed service: this machine does not reach the new primary either. Empty: nothing does."""
-    try:
-        if new_primary:
-            at.replication(seen, new_primary)
-    except Unreachable as trouble:
-        return f"{new_primary} does not answer from this machine either: {trouble.what}"
-    return ""
 
 
 def _cut(kept: LastConnection, users: frozenset[str], *, closed: bool) -> tuple[RemainingClients | None, str]:

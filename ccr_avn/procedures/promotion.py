@@ -287,6 +287,12 @@ def integration_gone(at: Setting, replica: Replica, *, limit: float) -> Step[tup
     )
 
 
+def passed(seen: Seen, replica: str) -> str:
+    """How far the pair is, where all checks have passed."""
+    said = {"promoted": f"{replica} was promoted already", "promoting": f"{replica} is being promoted"}
+    return said.get(seen.state.state if seen.state else "", "all pre-checks passed")
+
+
 def _hint(at: Setting, replica: str, fenced: str, limit: float) -> str:
     listed = f"`avn service integration-list {replica}` lists its integration"
     hint = f"run the same command again; {replica} is still a replica if {listed}"

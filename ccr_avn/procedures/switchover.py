@@ -20,6 +20,7 @@ from ccr_avn.procedures.promotion import (
     integration_gone,
     look_at_integration,
     looks_at_promotion,
+    passed,
     promote,
     remember_origin,
 )
@@ -181,13 +182,14 @@ class Switchover(SwitchoverOptions):
         seen = ended.seen
         if not ended.past_return or seen.result(ANOTHER):  # else there is nothing left to close
             return (), {}
-        old, new, ways = self.primary, self.replica, self._ways_to_close(seen)
-        promoted = self._is_promoted(seen)
+        old, new = self.primary, self.replica
+        promoted = getattr(seen.answer("promote"), "role", "") == "master"
         who = f"{new} is the primary now" if promoted else f"the promotion of {new} was sent"
         if not (promoted or seen.promoted or seen.result("promote")):
             who += " by an earlier run, and nothing shows whether it is under way"
         until = seen.fenced.until
         paused = f"paused until {clock_time(until)}" if until else "not paused by this run"
+        ways = self._ways_to_close(seen, promoted=promoted)
         when, other = "before then" if until else "now", "; ".join(f"`{way}`" for way in ways)
         facts = {
             "new_primary": new,
@@ -199,25 +201,16 @@ class Switchover(SwitchoverOptions):
         again = f"run the same command again {when}; other ways to keep writers off {old}: {other}"
         return (f"{who}; {old} is not closed yet", f"writes on {old} are {paused}", again), facts
 
-    def _is_promoted(self, seen: Seen) -> bool:
-        looked = seen.answer("promote")
-        return looked is not None and looked.role == "master"
-
-    def _ways_to_close(self, seen: Seen) -> tuple[str, ...]:
+    def _ways_to_close(self, seen: Seen, *, promoted: bool) -> tuple[str, ...]:
         """Other commands that keep writers off the old primary: it stays on if only it may have data."""
         old, found = seen.checked.get(self.primary), old_primary.final_audit(seen)
         fence = old_primary.holding(self.at, self.primary)
-        if not self._is_promoted(seen) or (found and (found.ahead_bytes or found.lapsed)):
+        if not promoted or (found and (found.ahead_bytes or found.lapsed)):
             return (fence,)
         return parity.power_off_commands(self.at.project, self.primary, protected=bool(old and old.protected)), fence
 
     def checked(self, ended: Ended) -> Outcome:
         seen, state = ended.seen, ended.seen.state
-        texts = {
-            "promoted": f"{self.replica} was promoted already",
-            "promoting": f"{self.replica} is being promoted",
-        }
-        text = texts.get(state.state if state else "", "all pre-checks passed")
         old, new = seen.checked.get(self.primary), seen.checked.get(self.replica)
         drilled, line = self.at.journals.last_drill(self.primary, new)
         result = {
@@ -228,7 +221,7 @@ class Switchover(SwitchoverOptions):
             "differences": [one.as_dict() for one in differences(self.at, seen, old, new)],
             "last_drill": drilled,
         }
-        return Outcome(result=result, lines=(f"{self.primary} → {self.replica}: {text}", line))
+        return Outcome(result=result, lines=(f"{self.primary} → {self.replica}: {passed(seen, self.replica)}", line))
 
     def outcome(self, ended: Ended) -> Outcome:
         at, seen = self.at, ended.seen
@@ -279,9 +272,8 @@ class Switchover(SwitchoverOptions):
 
     def _restoring(self, old: Service, result: dict[str, Any]) -> str:
         """How to open the old primary again, with the filter from before, if it is known."""
-        before: tuple[Any] | None = (old.user_config.get("ip_filter"),)
-        if networks(old.user_config.get("ip_filter")) == [NOBODY]:  # closed by an earlier run
-            before = self.at.journals.filter_before(old, [NOBODY])
+        now = old.user_config.get("ip_filter")
+        before = self.at.journals.filter_before(old, [NOBODY]) if networks(now) == [NOBODY] else (now,)
         if before is None:
             return "no journal on this machine has its ip_filter from before it was closed"
         result["ip_filter_before"] = before[0]
@@ -307,17 +299,16 @@ class Switchover(SwitchoverOptions):
         if found is None or not (found.ahead_bytes or found.lapsed):
             return None
         counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"
-        opening = old_primary.filter_commands(self.at, self.primary, ["ADDRESS/32"])[0]
-        what = f"{found.ahead_bytes} bytes{counted} are on {self.primary} only"
-        why = f"{self.primary} acknowledged them while {self.replica} was already promoted, or had no link"
-        if found.ahead_bytes is None:
-            what, why = f"{self.primary} may have writes that {self.replica} lacks{counted}", found.why
-        compare = f"ccr-avn verify {self.primary} {self.replica} --level values --unlinked --differences FILE"
-        problem = NotProven(
-            what,
-            detail=why,
-            hint=f"do not terminate {self.primary}. To list the keys, open it for your own address only: {opening}; "
-            f"then: {compare}",
+        old, new, ahead = self.primary, self.replica, found.ahead_bytes
+        what = f"{ahead} bytes{counted} are on {old} only"
+        why = f"{old} acknowledged them while {new} was already promoted, or had no link"
+        if ahead is None:
+            what, why = f"{old} may have writes that {new} lacks{counted}", found.why
+        opening = old_primary.filter_command(self.at, old, ["ADDRESS/32"])
+        compare = f"ccr-avn verify {old} {new} --level values --unlinked --differences FILE"
+        only = (
+            f"do not terminate {old}. To list the keys, open it for your own address only: {opening}; then: {compare}"
         )
+        problem = NotProven(what, detail=why, hint=only)
         problem.resumable = False  # all is done; what is there to do is done by hand
         return problem
