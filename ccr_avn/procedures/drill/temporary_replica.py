@@ -86,6 +86,15 @@ class DrillOptions(Verb):
             args=tuple(self.replica_arg or ()),
         )
 
+    def first_seen(self, seen: Seen) -> Service | None:
+        """The temporary replica as its creation showed it; None: it never was."""
+        return by_name(seen.answer(CREATE) or (), self.temporary_replica)
+
+    def is_no_primary(self, seen: Seen) -> str:
+        """Why its backup and its server are not asked for: it is refused already. Empty: nothing speaks against it."""
+        found = seen.checked.get(self.primary)
+        return f"not checked: {self.primary} is a replica" if found and found.source else ""
+
 
 # -- before anything is billed
 
@@ -123,7 +132,7 @@ def see_backup(want: DrillOptions) -> Step[tuple[Backup, ...]]:
 
     def judge(backups: tuple[Backup, ...], _: Seen) -> Finding:
         if not backups:
-            first = " ".join(("ccr-avn gate backup", primary, "--timeout 3600", *want.at.project.flag))
+            first = want.at.command("ccr-avn", "gate", "backup", primary, "--timeout", "3600")
             hint = f"wait for the first, then drill: {first}"
             return stop(f"{primary} has no backup, and a replica is seeded from one", hint=hint)
         newest = max(backups, key=lambda one: one.taken)
@@ -134,7 +143,7 @@ def see_backup(want: DrillOptions) -> Step[tuple[Backup, ...]]:
         purpose=f"check that {primary} has a backup: the temporary replica is seeded from it",
         read=avn.backup_list(want.at.project, primary),
         gate=Gate("a backup is listed", judge),
-        unneeded=_is_no_primary(want),
+        unneeded=want.is_no_primary,
     )
 
 
@@ -152,18 +161,8 @@ def see_answers(want: DrillOptions) -> Step[ReplicationInfo]:
         purpose=f"check that {primary} answers with its own credentials",
         read=Probe((), lambda seen: want.at.replication(seen, primary)),
         gate=Gate("it answers as a primary, with its own credentials", judge),
-        unneeded=_is_no_primary(want),
+        unneeded=want.is_no_primary,
     )
-
-
-def _is_no_primary(want: DrillOptions) -> Callable[[Seen], str]:
-    """What is refused already has no backup to wait for."""
-
-    def why(seen: Seen) -> str:
-        found = seen.checked.get(want.primary)
-        return f"not checked: {want.primary} is a replica" if found and found.source else ""
-
-    return why
 
 
 # -- from its creation to its end
@@ -190,29 +189,20 @@ def create(want: DrillOptions) -> Step[tuple[Service, ...]]:
             return wait(f"it does not follow {primary} yet")
         return go(f"it is a read replica of {primary}", created=lineage.created(service))
 
+    kind = Later(variable="service_type", fill=lambda seen: seen.service(primary).type)
     return Step(
         slug=CREATE,
         purpose=f"create {name}, a temporary read replica of {primary}",
         read=avn.service_list(at.project, primary, name),
         gate=Gate(f"{name} exists as a read replica of {primary}", judge),
         poll=PROOF,
-        change=creation(
-            at,
-            want.wanted,
-            Later(variable="service_type", fill=lambda seen: seen.service(primary).type),
-            want.flag_of_avn,
-        ),
+        change=creation(at, want.wanted, kind, want.flag_of_avn),
     )
-
-
-def first_seen(want: DrillOptions, seen: Seen) -> Service | None:
-    """As its creation showed it; None: it never was."""
-    return by_name(seen.answer(CREATE) or (), want.temporary_replica)
 
 
 def another(want: DrillOptions, found: Service, seen: Seen) -> Finding | None:
     """What to say where a namesake has taken the place of what was created."""
-    first = first_seen(want, seen)
+    first = want.first_seen(seen)
     created = lineage.created(first) if first else None
     if created is not None and lineage.created(found) == created:
         return None
@@ -235,15 +225,15 @@ def tag(want: DrillOptions) -> Step[tuple[Service, ...]]:
     lasts = 0.0 if want.keep else want.time_limit + CLEANING.limit
 
     def proof(seen: Seen) -> str:
-        return ours.made_tag(at.run, first_seen(want, seen), seen.checked.get(want.primary), lasts)
+        return ours.made_tag(at.run, want.first_seen(seen), seen.checked.get(want.primary), lasts)
 
     def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
         if not found:
             return wait("it is not listed")
         if other := another(want, found[0], seen):
             return other
-        there = (found[0].tags.get(ours.TAG), f"{ours.MADE}={found[0].tags.get(ours.MADE)}")
-        return go(f"tag {ours.TAG}={at.run}") if there == (at.run, proof(seen)) else todo("not tagged")
+        there = {f"{key}={value}" for key, value in found[0].tags.items()}
+        return go(f"tag {mark}") if {mark, proof(seen)} <= there else todo("not tagged")
 
     mark, tail = f"{ours.TAG}={at.run}", Later(variable="drill_made", fill=proof)
     return Step(
@@ -262,7 +252,7 @@ def terminate(want: DrillOptions) -> Step[tuple[Service, ...]]:
     name = want.temporary_replica
 
     def known(seen: Seen) -> Made:
-        first = first_seen(want, seen)
+        first = want.first_seen(seen)
         return Made(
             name=name,
             primary=want.primary,
@@ -279,18 +269,15 @@ def terminate(want: DrillOptions) -> Step[tuple[Service, ...]]:
         doubt = "its creation was not confirmed, so it may still appear"
         return go(f"{name} is not there; {doubt}", warnings=(doubt,))
 
-    def nothing_made(seen: Seen) -> str:
-        return "this run created no service" if seen.result(CREATE) in (None, "refused") else ""
-
-    return replace(termination(want.at, name, TERMINATE, known, absent), always=True, unneeded=nothing_made)
+    return replace(
+        termination(want.at, name, TERMINATE, known, absent),
+        always=True,
+        unneeded=lambda seen: "this run created no service" if seen.result(CREATE) in (None, "refused") else "",
+    )
 
 
 def termination(
-    at: Setting,
-    name: str,
-    slug: str,
-    known: Callable[[Seen], Made | None],
-    absent: Callable[[Seen], Finding],
+    at: Setting, name: str, slug: str, known: Callable[[Seen], Made | None], absent: Callable[[Seen], Finding]
 ) -> Step[tuple[Service, ...]]:
     """``known``: what shows that a drill made it; ``absent``: what it means that it is not there before it was sent."""
 

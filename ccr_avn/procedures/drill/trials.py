@@ -67,12 +67,11 @@ def _open_trials(want: DrillOptions) -> dict[str, Attempt]:
     def on_server(attempt: Callable[..., TrialResult], *more: Any) -> Attempt:
         return lambda seen: attempt(server(want, seen), *more)
 
-    def created(seen: Seen) -> TrialResult:
-        after = seen.answer(AFTER)
-        return holds(f"{after.plan} in {after.cloud} was created")
+    def strangers(seen: Seen) -> TrialResult:
+        return drill_trials.nobody_of_the_platform(server(want, seen), seen.answer(AFTER).usernames)
 
     return {
-        "plan-names": created,
+        "plan-names": lambda seen: holds("{0.plan} in {0.cloud} was created".format(seen.answer(AFTER))),
         "replicas-are-offered": lambda _: holds("one was created"),
         "deletion-promotes": on_server(drill_trials.is_promoted),
         "token-rights": lambda _: holds("a service was created, and an integration was deleted"),
@@ -82,9 +81,7 @@ def _open_trials(want: DrillOptions) -> dict[str, Attempt]:
         "info-shows-history": on_server(drill_trials.info_shows_history),
         "client-list-is-whole": on_server(drill_trials.clients_are_shown),
         "platform-does-not-write": on_server(drill_trials.quiet, want.quiet_seconds),
-        "no-platform-clients": lambda seen: drill_trials.nobody_of_the_platform(
-            server(want, seen), seen.answer(AFTER).usernames
-        ),
+        "no-platform-clients": strangers,
         "client-commands": on_server(drill_trials.client_commands),
         "pause-holds-writes": on_server(drill_trials.pause_holds_writes),
         "info-shows-the-pause": on_server(drill_trials.info_shows_the_pause),
