@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
-from ccr_avn.plan.model import Finding, Gate, Plan, Poll, Probe, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair, parity
@@ -16,12 +16,12 @@ from ccr_avn.procedures.gates.pair_state import feeding
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.last_known import look_at_last_known, look_at_primary
 from ccr_avn.procedures.promotion import (
-    FAST,
     accepts_writes,
     carries_history,
     integration_gone,
     keep_lineage,
     look_at_integration,
+    look_at_role,
     passed,
     promote,
     remember_origin,
@@ -127,8 +127,7 @@ class Failover(FailoverOptions, Verb):
         shown = look_at_integration(self.at, self.replica)
 
         def read(seen: Seen) -> tuple[Integration, ...]:
-            service = self.service(seen)
-            return service.integrations if service else ()
+            return found.integrations if (found := self.service(seen)) else ()
 
         return replace(shown, read=Probe(shown.read.argv, read))
 
@@ -137,16 +136,13 @@ class Failover(FailoverOptions, Verb):
             return go("Aiven promoted it") if side.role == "master" else wait(f"its role is {side.role}")
 
         limit = self.wait_automatic
-        return Step(
+        step = look_at_role(self.at, self.replica, limit=limit)
+        return replace(
+            step,
             slug="automatic",
             purpose=f"wait up to {limit:g} s for automatic promotion of {self.replica} by Aiven",
-            read=Probe(
-                self.at.gate("promoted", self.replica, limit=limit),
-                lambda seen: self.at.replication(seen, self.replica),
-            ),
-            by_hand=self.at.server(self.replica, "INFO replication"),
             gate=Gate("it was promoted", judge),
-            poll=Poll(limit=limit, first=FAST, interval=0.5, hint="it is being promoted by this run"),
+            poll=replace(step.poll, interval=0.5, hint="it is being promoted by this run"),
             optional=True,
         )
 
@@ -242,7 +238,6 @@ class Failover(FailoverOptions, Verb):
     # -- how it ended
 
     def half_way(self, ended: Ended) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """An end behind the promotion says how far it came."""
         seen = ended.seen
         if not ended.past_return:
             return (), {}

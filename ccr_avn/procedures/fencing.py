@@ -27,8 +27,7 @@ from ccr_avn.valkey.server_facts import fetch_replication
 
 NOTED = "primary-noted"
 
-ROUNDS = 3
-"""How often the fence is placed anew after a gap before it counts as one that can't be kept."""
+ROUNDS = 3  # how often the fence is placed anew after a gap before it counts as one that can't be kept
 
 
 def pause_writes(want: SwitchoverOptions) -> Step[str]:

@@ -23,8 +23,7 @@ from ccr_avn.valkey.marker import marker_age
 from ccr_avn.valkey.replication import ReplicationInfo, link_of
 from ccr_avn.valkey.server_facts import fetch_replication
 
-BRIEFLY = 0.5
-"""Seconds given to a primary that is thought dead, to say that it is not."""
+BRIEFLY = 0.5  # seconds given to a primary that is thought dead, to say that it is not
 
 
 def look_at_primary(at: Setting, want: FailoverOptions) -> tuple[Step[tuple[Service, ...]], Step[tuple[Service, ...]]]:

@@ -21,16 +21,12 @@ from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.last_connection import LastConnection, RemainingClients
 from ccr_avn.valkey.replication import ReplicationInfo
 
-CLOSING_LIMIT = 120
-"""Seconds the platform may take to put an accepted filter into force."""
-
-QUIET_LOOKS = 3
-"""How often in a row nobody must be left: who was cut comes back within some of these looks, if it can."""
+CLOSING_LIMIT = 120  # seconds the platform may take to put an accepted filter into force
+QUIET_LOOKS = 3  # how often in a row nobody must be left: who was cut comes back within some of these looks, if it can
 
 AUDIT = "audit"
 
-LONGEST_WORD = 120_000
-"""Bytes that one word of a command may have: Linux takes 128 KiB."""
+LONGEST_WORD = 120_000  # bytes that one word of a command may have: Linux takes 128 KiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +56,6 @@ class Closing:
 
 
 def closing_steps(at: Setting, primary: str, replica: str, action: OldPrimaryAction) -> tuple[Step[Any], ...]:
-    """What becomes of the old primary, in order."""
     compare = compare_histories(at, primary, replica, expect_none=action == "power-off", stops=False)
     filtered = set_filter(at, primary, limit=30, replica=replica)
     closed = see_closed(at, primary, new_primary=replica, limit=CLOSING_LIMIT)
@@ -263,7 +258,6 @@ def see_closed(
 
 
 def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
-    """Whether an old primary counts as closed to clients."""
     why = found.admission.why
     if found.admission.state != "closed":
         return wait(why if found.admission.state == "open" else f"whether it is closed is unknown: {why}")

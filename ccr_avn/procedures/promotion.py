@@ -19,8 +19,7 @@ from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.marker import accepts_write
 from ccr_avn.valkey.replication import ReplicationInfo
 
-FAST = 0.005
-"""Seconds between the first looks while applications wait."""
+FAST = 0.005  # seconds between the first looks while applications wait
 
 
 @gate("integration", fact="integration")

@@ -19,8 +19,7 @@ from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.server_facts import fetch_replication
 
-LIMIT = 1.0
-"""Seconds for all of them to answer: writes may be paused."""
+LIMIT = 1.0  # seconds for all of them to answer: writes may be paused
 
 SLUG = "siblings"
 

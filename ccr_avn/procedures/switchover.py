@@ -25,13 +25,7 @@ from ccr_avn.procedures.promotion import (
     remember_origin,
 )
 from ccr_avn.procedures.proof import databases_step
-from ccr_avn.procedures.result import (
-    DECLARED,
-    differences,
-    exposure,
-    exposure_lines,
-    sides,
-)
+from ccr_avn.procedures.result import DECLARED, differences, exposure, exposure_lines, sides
 from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import compare_sides, wait_running
@@ -63,17 +57,11 @@ class Switchover(SwitchoverOptions):
     # -- what it does
 
     def plan(self) -> Plan:
-        at, old, new = self.at, self.primary, self.replica
+        at, old, new, limit = self.at, self.primary, self.replica, self.promote_timeout
         check = ("ccr-avn", "switchover", old, new, *self.words(), "--check")
         both = look_at_both(self)
         carries = carries_history(
-            at,
-            new,
-            self.source,
-            self._expected,
-            limit=self.promote_timeout,
-            variable="fence_token",
-            gone_on_as=self._gone_on_as,
+            at, new, self.source, self._expected, limit=limit, variable="fence_token", gone_on_as=self._gone_on_as
         )
         databases = databases_step(
             at, old, new, refused=Refused, linked=lambda seen: bool(seen.row and seen.health and seen.health.primary)
@@ -100,23 +88,18 @@ class Switchover(SwitchoverOptions):
                 list_siblings(at, new, both, brief=False),
                 fencing.still_held(self),
                 promote(
-                    at,
-                    new,
-                    limit=self.promote_timeout,
-                    doubt_limit=self.doubt_timeout,
-                    fenced=old,
-                    guard=fencing.still_fenced(self),
+                    at, new, limit=limit, doubt_limit=self.doubt_timeout, fenced=old, guard=fencing.still_fenced(self)
                 ),
                 carries,
-                accepts_writes(at, new, limit=self.promote_timeout, history=carries),
+                accepts_writes(at, new, limit=limit, history=carries),
                 remember_origin(at, new, self._tags, old),
-                integration_gone(at, new, limit=self.promote_timeout),
-                wait_running(at, new, limit=self.promote_timeout),
+                integration_gone(at, new, limit=limit),
+                wait_running(at, new, limit=limit),
                 *old_primary.closing_steps(at, old, new, self.old_primary),
             ),
             check=check,
             passed_before=lambda seen: seen.may_be_promoting,
-            overtaken_by=looks_at_promotion(at, new, limit=self.promote_timeout),
+            overtaken_by=looks_at_promotion(at, new, limit=limit),
         )
 
     def _expected(self, seen: Seen) -> Expected:
@@ -139,7 +122,6 @@ class Switchover(SwitchoverOptions):
         return ()
 
     def _tags(self, seen: Seen) -> tuple[str, ...]:
-        """What a promotion leaves on the replica."""
         old, new, looked = seen.checked.get(self.primary), seen.checked.get(self.replica), seen.health
         if old is None or new is None or looked is None:
             return ()

@@ -74,7 +74,6 @@ def _paused(client: "valkey.Valkey") -> Iterator[None]:
 
 
 def client_commands(endpoint: Endpoint) -> TrialResult:
-    """Whether CLIENT PAUSE, UNPAUSE, LIST and KILL are permitted."""
     refused = []
     with _connected(endpoint) as client, _connected(endpoint) as other:
         number: Any = other.client_id()
@@ -93,7 +92,6 @@ def client_commands(endpoint: Endpoint) -> TrialResult:
 
 
 def pause_holds_writes(endpoint: Endpoint) -> TrialResult:
-    """While writes are paused, one waits and a read does not; afterwards the write is answered."""
     with (
         _connected(endpoint) as pausing,
         _connected(endpoint) as reading,

@@ -16,8 +16,7 @@ from ccr_avn.valkey.server_facts import read_replication
 if TYPE_CHECKING:
     import valkey
 
-HARMLESS = frozenset({"xread", "wait", "waitaof"})
-"""Commands that block by themselves and never write."""
+HARMLESS = frozenset({"xread", "wait", "waitaof"})  # commands that block by themselves and never write
 
 NAME = "ccr-avn:fence:"
 """Every fence's connection is called this and its run, so that runs see each other in CLIENT LIST."""

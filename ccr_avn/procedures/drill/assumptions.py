@@ -10,8 +10,6 @@ from ccr_avn.valkey.drill_trials import Outcome, TrialResult
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """A row of the table below."""
-
     critical: bool  # whether a switchover does not come to a good end if it does not hold
     name: str
     what: str

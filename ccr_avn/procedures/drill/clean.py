@@ -47,7 +47,6 @@ class Left:
         return ", ".join(filter(None, (*made, self.state, price, self.running)))
 
     def as_dict(self, why: str) -> dict[str, Any]:
-        """As plain data. ``why``: it is left."""
         return {
             "name": self.name,
             "why": why,
@@ -84,7 +83,6 @@ class Clean(Verb):
         return replace(step, optional=True, unneeded=lambda _: "" if name in self.chosen else "it is kept")
 
     def confirm(self, seen: Seen, ask: Callable[[Question], None]) -> bool:  # noqa: ARG002
-        """What is not confirmed is kept."""
         for one in self.found:
             if one.sure:
                 text = f"Type yes to terminate {one.name}; anything else keeps it: "

@@ -31,8 +31,7 @@ from ccr_avn.valkey.replication import ReplicationInfo
 
 MARKERS = "markers-begin"
 
-INTEGRATION = 60.0
-"""Seconds for which the integration of a replica that is linked may stay invisible."""
+INTEGRATION = 60.0  # seconds for which the integration of a replica that is linked may stay invisible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +232,6 @@ class Drill(DrillOptions):
     # -- how it ended
 
     def half_way(self, ended: Ended) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """How far it had come, and what may be left."""
         sent = ended.seen.result(CREATE)
         if not sent:
             return (), {}

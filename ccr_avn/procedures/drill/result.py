@@ -111,7 +111,6 @@ def _row(name: str, outcome: str, saw: str) -> dict[str, Any]:
 
 
 def left(want: DrillOptions) -> str:
-    """How to end what may still be there."""
     name, at = want.temporary_replica, want.at
     if want.keep:
         return f"{name} is kept, and billed, until: {terminate_words(at.project, name)}"

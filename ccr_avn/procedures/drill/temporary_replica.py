@@ -72,7 +72,6 @@ class DrillOptions(Verb):
 
     @property
     def temporary_replica(self) -> str:
-        """Its name."""
         return self.name or ours.name_of(self.primary, self.at.run)
 
     @property
@@ -201,7 +200,6 @@ def create(want: DrillOptions) -> Step[tuple[Service, ...]]:
 
 
 def another(want: DrillOptions, found: Service, seen: Seen) -> Finding | None:
-    """What to say where a namesake has taken the place of what was created."""
     first = want.first_seen(seen)
     created = lineage.created(first) if first else None
     if created is not None and lineage.created(found) == created:
@@ -211,8 +209,6 @@ def another(want: DrillOptions, found: Service, seen: Seen) -> Finding | None:
 
 
 def same(step: Step[Service], want: DrillOptions) -> Step[Service]:
-    """The step, which stops where it is another service."""
-
     def judge(found: Service, seen: Seen) -> Finding:
         return another(want, found, seen) or step.gate.judge(found, seen)
 

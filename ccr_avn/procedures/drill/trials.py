@@ -53,7 +53,6 @@ def trials(want: DrillOptions) -> tuple[Step[Any], ...]:
 
 
 def _trial(want: DrillOptions, name: str, attempt: Attempt) -> Step[TrialResult]:
-    """One assumption."""
     return Step(
         slug=name,
         purpose=f"test on {want.temporary_replica} whether {BY_NAME[name].what}",
@@ -144,7 +143,6 @@ def _keep_connection(want: DrillOptions) -> Step[LastConnection]:
 
 
 def _close(want: DrillOptions) -> Step[Service]:
-    """As a switchover closes an old primary."""
     name = want.temporary_replica
     purpose = f"close {name} to client connections, as a switchover closes an old primary"
     step = set_filter(want.at, name, limit=30)
