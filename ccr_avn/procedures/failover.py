@@ -146,7 +146,7 @@ class Failover(FailoverOptions, Verb):
             optional=True,
         )
 
-    def _expected(self, seen: Seen) -> Expected:
+    def _expected(self, seen: Seen, _: ReplicationInfo | None) -> Expected:
         """What the replica had when it was asked, if it was a whole replica then; else what a record says it followed."""
         looked, new = seen.known, self.service(seen)
         if looked is None or new is None or not looked.replica.has_a_copy:

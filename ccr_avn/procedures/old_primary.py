@@ -1,6 +1,7 @@
 """Steps on the old primary after a promotion: compare it a last time, then close it before its write pause ends."""
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -173,11 +174,7 @@ def set_filter(at: Setting, service: Named, *, limit: float, replica: str = "") 
       ccr-avn gate ip-filter eu --timeout 0
     """
 
-    def judge(found: Service, seen: Seen) -> Finding:
-        if other := _another(at, seen, found, replica):
-            return other
-        if found.state == "POWEROFF":
-            return go(f"{service} is powered off")
+    def judge(found: Service) -> Finding:
         if networks(found.user_config.get("ip_filter")) == [NOBODY]:
             return go(f"its ip_filter is {NOBODY}")
         return todo("its ip_filter accepts clients")
@@ -186,19 +183,23 @@ def set_filter(at: Setting, service: Named, *, limit: float, replica: str = "") 
         slug="close",
         purpose=f"close {service} to client connections; its data is kept for inspection",
         read=avn.service_get(at.project, service),
-        gate=Gate(f"its ip_filter is {NOBODY}, a reserved address", judge),
+        gate=_of_the_old_primary(at, replica, f"its ip_filter is {NOBODY}, a reserved address", judge),
         poll=Poll(limit=limit, first=0.2, interval=2),
         change=avn.service_update(at.project, service, "-c", f'ip_filter=["{NOBODY}"]'),
         guard=_look_closely,
     )
 
 
-def _another(at: Setting, seen: Seen, service: Service, replica: str) -> Finding | None:
-    """A gate has made no checks: the service that it is asked about is the one that is meant."""
-    found = seen.checked.get(service.name, service)
-    if other := is_another(at.project, found, service, replica):
-        seen.keep(ANOTHER, result=True)
-    return other
+def _of_the_old_primary(at: Setting, replica: str, rule: str, judge: Callable[[Service], Finding]) -> Gate[Service]:
+    """A namesake is left as it is; what is off is closed. A gate has made no checks: whom it is asked about is meant."""
+
+    def judged(found: Service, seen: Seen) -> Finding:
+        if other := is_another(at.project, seen.checked.get(found.name, found), found, replica):
+            seen.keep(ANOTHER, result=True)
+            return other
+        return go("it is powered off") if found.state == "POWEROFF" else judge(found)
+
+    return Gate(rule, judged)
 
 
 def _look_closely(seen: Seen) -> None:
@@ -295,11 +296,7 @@ def power_off(at: Setting, service: Named, *, limit: float, replica: str = "") -
       ccr-avn gate powered-off eu --timeout 0
     """
 
-    def judge(found: Service, seen: Seen) -> Finding:
-        if other := _another(at, seen, found, replica):
-            return other
-        if found.state == "POWEROFF":
-            return go("it is powered off")
+    def judge(found: Service) -> Finding:
         if found.protected:
             allow = avn.service_update(at.project, service, "--disable-termination-protection")
             return stop(f"{service} is protected", hint=allow.text)
@@ -309,7 +306,7 @@ def power_off(at: Setting, service: Named, *, limit: float, replica: str = "") -
         slug="power-off",
         purpose=f"power {service} off",
         read=avn.service_get(at.project, service),
-        gate=Gate("its state is POWEROFF", judge),
+        gate=_of_the_old_primary(at, replica, "its state is POWEROFF", judge),
         poll=Poll(limit=limit, first=0.2, interval=5),
         change=avn.service_update(at.project, service, "--power-off"),
         guard=_look_closely,

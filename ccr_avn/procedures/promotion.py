@@ -136,28 +136,24 @@ def carries_history(
     at: Setting,
     replica: str,
     primary: Callable[[Seen], str],
-    expected: Callable[[Seen], Expected],
+    expected: Callable[[Seen, ReplicationInfo | None], Expected],
     *,
     limit: float,
     variable: str,
-    gone_on_as: Callable[[Seen], tuple[str, ...]] = lambda _: (),
 ) -> Step[ReplicationInfo]:
     """Before applications are told: the server may have come back without its data. ``limit``: seconds.
 
-    ``variable``: in which a preview has put the token of what was there before. ``gone_on_as``: under which replication
-    IDs the primary itself has gone on since; only asked where the one from before is not found.
+    ``expected``: given the promoted side, once it answers; ``variable``: in which a preview has put the token of what was
+    there before.
     """
 
     def judge(side: ReplicationInfo, seen: Seen) -> Finding:
         if side.role != "master":
             return wait(f"its role is {side.role}")
-        before = expected(seen)
-        if before.ids and side.replid2 not in before.ids:
-            before = replace(before, ids=(*before.ids, *gone_on_as(seen)))
-        return judge_carries(side, before, primary(seen) or "its primary", replica)
+        return judge_carries(side, expected(seen, side), primary(seen) or "its primary", replica)
 
     def filled(seen: Seen) -> str:
-        before = expected(seen)
+        before = expected(seen, None)
         return f"{before.ids[0]}:{before.offset or 0}" if before.ids else "nothing-is-known"
 
     token = Later(variable=variable, fill=filled)

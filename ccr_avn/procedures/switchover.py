@@ -32,7 +32,7 @@ from ccr_avn.procedures.steps import compare_sides, wait_running
 from ccr_avn.procedures.switchover_options import SwitchoverOptions
 from ccr_avn.procedures.verb import Ended, Line, Outcome, Question
 from ccr_avn.units import clock_time, iso
-from ccr_avn.valkey.replication import behind
+from ccr_avn.valkey.replication import ReplicationInfo, behind
 
 BECOMES = {
     "close": ("closed", "is closed to client connections (ip_filter)"),
@@ -60,9 +60,7 @@ class Switchover(SwitchoverOptions):
         at, old, new, limit = self.at, self.primary, self.replica, self.promote_timeout
         check = ("ccr-avn", "switchover", old, new, *self.words(), "--check")
         both = look_at_both(self)
-        carries = carries_history(
-            at, new, self.source, self._expected, limit=limit, variable="fence_token", gone_on_as=self._gone_on_as
-        )
+        carries = carries_history(at, new, self.source, self._expected, limit=limit, variable="fence_token")
         databases = databases_step(
             at, old, new, refused=Refused, linked=lambda seen: bool(seen.row and seen.health and seen.health.primary)
         )
@@ -102,24 +100,26 @@ class Switchover(SwitchoverOptions):
             overtaken_by=looks_at_promotion(at, new, limit=limit),
         )
 
-    def _expected(self, seen: Seen) -> Expected:
-        """What the replica must carry: what its primary had when that was looked at last, else the history that the old primary has now."""
-        target, looked = seen.fenced.target, seen.health
-        old = target or (looked.primary if looked else None)
-        server = old.run_id if old else ""
-        if target and looked and looked.replica.role == "slave":
-            return Expected(ids=(target.replid,), offset=target.offset, old_server=server)
-        origin, replica = seen.checked.get(self.primary), seen.checked.get(self.replica)
-        recorded = lineage.followed(origin, replica, self.at.journals.promotions) if replica else ()
-        return Expected(ids=(*((old.replid,) if old else ()), *recorded), old_server=server)
+    def _expected(self, seen: Seen, side: ReplicationInfo | None) -> Expected:
+        """What the replica must carry: what its primary had at the last look, else the history that the old primary has now.
 
-    def _gone_on_as(self, seen: Seen) -> tuple[str, ...]:
-        """The server of the old primary was started again, or another node took over: the replica followed the new ID."""
-        target = seen.fenced.target
-        with suppress(CcrError):
-            if target and (now := self.at.replication(seen, self.primary)).replid2 == target.replid:
-                return (now.replid,)
-        return ()
+        Where ``side`` has neither, the server of the old primary may have been started again, or another node took over:
+        the replica followed the ID under which that went on.
+        """
+        target, looked, offset = seen.fenced.target, seen.health, None
+        old = target or (looked.primary if looked else None)
+        ids: tuple[str, ...] = (old.replid,) if old else ()
+        if target and looked and looked.replica.role == "slave":
+            offset = target.offset
+        else:
+            origin, replica = seen.checked.get(self.primary), seen.checked.get(self.replica)
+            recorded = lineage.followed(origin, replica, self.at.journals.promotions) if replica else ()
+            ids = (*ids, *recorded)
+        if target and side and ids and side.replid2 not in ids:
+            with suppress(CcrError):
+                now = self.at.replication(seen, self.primary)
+                ids += (now.replid,) if now.replid2 == target.replid else ()
+        return Expected(ids=ids, offset=offset, old_server=old.run_id if old else "")
 
     def _tags(self, seen: Seen) -> tuple[str, ...]:
         old, new, looked = seen.checked.get(self.primary), seen.checked.get(self.replica), seen.health
