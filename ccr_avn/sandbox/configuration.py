@@ -1,7 +1,7 @@
 """Configures a Valkey server: finds its program, writes its configuration, changes it while it runs."""
 
 import contextlib
-import random
+import secrets
 import shutil
 import socket
 import sys
@@ -44,12 +44,8 @@ DISABLED = (
 )
 """What Aiven disables for the service's users."""
 
-_PORTS = (10_000, 32_000)
+PORTS = range(10_000, 32_000)
 """Below the range from which the kernel takes ports for outgoing connections, so that a stopped server finds its own again."""
-
-
-_CHANCE = random.SystemRandom()
-"""Not the global ``random``: processes seeded alike would try the same ports, and take those of a killed server."""
 
 
 class ReservedPort:
@@ -61,7 +57,7 @@ class ReservedPort:
     """
 
     def __init__(self) -> None:
-        while not self._take(_CHANCE.randrange(*_PORTS)):
+        while not self._take(secrets.choice(PORTS)):  # the global random may be seeded alike elsewhere
             self.release()
         if sys.platform != "linux":
             self.release()
@@ -124,9 +120,9 @@ class Server:
         return self.filtered or self.isolated
 
 
-def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: int | None, linked: bool) -> list[str]:
+def written(options: SandboxOptions, server: Server, *, admin: str, source_port: int | None, linked: bool) -> str:
     """The configuration file; it goes in through stdin, since argv and files can be read by others."""
-    told = [
+    lines = [
         f"bind {server.addresses}",
         'save ""',
         "appendonly no",
@@ -144,12 +140,10 @@ def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: i
         f"port {server.port}",
         *(f'{name} "{value}"' for name, value in server.settings.items()),
         *(SLOW_LOAD if server.loading else ()),
+        *(() if options.serve_stale_data else ("replica-serve-stale-data no",)),
+        *((f"replicaof {INTERNAL} {source_port}",) if source_port else ()),
     ]
-    if not options.serve_stale_data:
-        told.append("replica-serve-stale-data no")
-    if source_port:
-        told.append(f"replicaof {INTERNAL} {source_port}")
-    return [*told, ""]
+    return "\n".join((*lines, ""))
 
 
 def allowed(options: SandboxOptions, rules: str = "~* &* +@all") -> str:
@@ -242,28 +236,11 @@ def _is_linked(client: Any) -> bool:
     return link["master_link_status"] == "up" or bool(link["master_sync_in_progress"])
 
 
-def slow_down_load(data: Path) -> Path:
-    """Make it take minutes to load: keys that are long expired are put in front. Gives where the data itself is kept."""
-    kept = data.with_suffix(".kept")
-    if data.exists():
-        data.rename(kept)
-        blob = kept.read_bytes()
-    else:
-        blob = b"REDIS0011\xff" + bytes(CHECKSUM)
-    padding = b"\xfe\x00" + b"".join(b"\xfc" + LONG_AGO + b"\x00" + _name(number) + VALUE for number in range(KEYS))
+def slow_down_load(data: Path) -> None:
+    """Make it take minutes to load: keys that are long expired are put in front."""
+    blob = data.read_bytes() if data.exists() else b"REDIS0011\xff" + bytes(CHECKSUM)
+    data.with_suffix(".kept").write_bytes(blob)
+    names = (b"padding:%04d" % number for number in range(KEYS))
+    keys = (b"\xfc" + LONG_AGO + b"\x00" + bytes([len(name)]) + name + VALUE for name in names)
     # A checksum of 0 says that there is none.
-    data.write_bytes(blob[:HEADER] + padding + blob[HEADER:-CHECKSUM] + bytes(CHECKSUM))
-    return kept
-
-
-def restore_load(data: Path) -> None:
-    """As it was before."""
-    data.unlink(missing_ok=True)
-    kept = data.with_suffix(".kept")
-    if kept.exists():
-        kept.replace(data)
-
-
-def _name(number: int) -> bytes:
-    name = f"padding:{number}".encode()
-    return bytes([len(name)]) + name
+    data.write_bytes(blob[:HEADER] + b"\xfe\x00" + b"".join(keys) + blob[HEADER:-CHECKSUM] + bytes(CHECKSUM))

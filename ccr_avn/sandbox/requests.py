@@ -1,8 +1,8 @@
-"""What the sandbox may be asked for: a route for each handler, and the bodies that are valid there."""
+"""What the API may be asked for: a route for each handler, and the bodies that are valid there."""
 
 import json
 from collections.abc import Callable
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -59,21 +59,6 @@ class UserChange(Body):
     operation: str | None = None
     new_password: str | None = None
     access_control: dict[str, list[str]] | None = None
-
-
-class Control(BaseModel):
-    """Of the sandbox's own commands: nothing else may be in it."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class Outage(Control):
-    target: str
-    kind: Literal["kill", "freeze", "api-only", "cut", "loading", "restart"] = "kill"
-
-
-class Heal(Control):
-    target: str | None = None
 
 
 def route(method: str, *paths: str, body: type[BaseModel] | None = None) -> Callable[[Handler], Handler]:

@@ -58,10 +58,6 @@ class Server(ThreadingHTTPServer):
         self.routes = [*routes_of(api), *routes_of(Commands(platform, servers, self.faults, self.log))]
         super().__init__(("127.0.0.1", 0), _Handler)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
     def handle_error(self, *_: object) -> None:
         """Who hung up is not answered."""
 
@@ -97,10 +93,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, path: str, raw: bytes) -> Any:
         """Raises: ApiError."""
         self._must_be_allowed(path)
-        matches = [(found, route) for route in self.server.routes if (found := route.path.fullmatch(path))]
-        found, route = next((one for one in matches if one[1].method == self.command), (None, None))
-        if not found or not route:
+        matches = {
+            route.method: (route, found) for route in self.server.routes if (found := route.path.fullmatch(path))
+        }
+        if self.command not in matches:
             raise ApiError(405 if matches else 404, "No such thing here")
+        route, found = matches[self.command]
         words = {key: word for key, word in found.groupdict().items() if key not in ("project", "account")}
         try:
             bodies = []
