@@ -51,9 +51,7 @@ class Record:
 
 
 def read(path: Path) -> Record:
-    """Raises:
-    UsageError: the file can't be opened.
-    """
+    """Raises: UsageError: the file can't be opened."""
     try:
         raw = path.read_bytes()
     except OSError as error:

@@ -108,11 +108,7 @@ _TYPES: dict[str, type] = {"string": str, "boolean": bool, "integer": int, "arra
 
 
 def refuse_wrong(service_type: str, changes: dict[str, Any]) -> None:
-    """null is allowed everywhere: the option is at its default again.
-
-    Raises:
-        ApiError: 400.
-    """
+    """null is allowed everywhere: the option is at its default again. Raises: ApiError: 400."""
     known = user_config_schema(service_type)["properties"]
     for name, value in changes.items():
         if name not in known:

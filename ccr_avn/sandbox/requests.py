@@ -72,9 +72,7 @@ def route(method: str, *paths: str, body: type[BaseModel] | None = None) -> Call
 
 
 def check(body: Any, kind: type[BaseModel]) -> None:
-    """Raises:
-    ApiError: 400, with what is wrong and where.
-    """
+    """Raises: ApiError: 400, with what is wrong and where."""
     try:
         kind.model_validate(body)
     except ValidationError as refusal:
@@ -84,9 +82,7 @@ def check(body: Any, kind: type[BaseModel]) -> None:
 
 
 def json_of(body: bytes) -> Any:
-    """Raises:
-    ValueError: it is no JSON. Nothing at all is an empty object.
-    """
+    """Raises: ValueError: it is no JSON. Nothing at all is an empty object."""
     try:
         return json.loads(body, parse_constant=_refuse) if body.strip() else {}
     except RecursionError:

@@ -32,10 +32,7 @@ class LastConnection:
     """It is kept in use, so that no idle time-out ends it. ``last``: what INFO said last."""
 
     def __init__(self, endpoint: Endpoint, *, timeout: float = 2.0) -> None:
-        """Raises:
-        Refused: no thread can be started.
-        Unreachable: it can't be asked.
-        """
+        """Raises: Refused: no thread can be started. Unreachable: it can't be asked."""
         self.last: ReplicationInfo | None = None
         self._endpoint = endpoint
         self._lock = new_lock()
