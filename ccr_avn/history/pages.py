@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ccr_avn.history.facts import Assumption, Pair
+from ccr_avn.history.records import Assumption, Pair
 from ccr_avn.history.story import Span, Story
 from ccr_avn.procedures.drill import assumptions
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ccr_avn.history import pages, resume
-from ccr_avn.history.facts import Risk, Side
 from ccr_avn.history.pages import bars, lag_line, percent, ticks
-from ccr_avn.history.records import Record, verify
+from ccr_avn.history.records import Record, Risk, Side, verify
 from ccr_avn.history.story import StepStory, Story, summarize
 from ccr_avn.printable import printable
 from ccr_avn.units import exact_bytes, format_duration
@@ -184,7 +183,8 @@ def _template(name: str) -> "Template":
     )
     environment.filters |= {
         "took": format_duration,
-        "cell": _cell,
+        # In a Markdown table a bar or a line's end would break the row, and HTML would be taken for such.
+        "cell": lambda words: re.sub(r"\s+", " ", words).replace("|", "\\|").replace("<", "&lt;"),
         "bytes": exact_bytes,
         "sentence": lambda words: words[:1].upper() + words[1:],
         "outcome": lambda one: WORDS.get(one, one),
@@ -192,8 +192,3 @@ def _template(name: str) -> "Template":
     }
     environment.tests["replicating"] = lambda pair: [side.role for side in pair] == ["primary", "replica"]
     return environment.get_template(name)
-
-
-def _cell(words: str) -> str:
-    """Text within a markdown table, where a bar or a line's end would break the row and HTML would be taken for such."""
-    return re.sub(r"\s+", " ", words).replace("|", "\\|").replace("<", "&lt;")

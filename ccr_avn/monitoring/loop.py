@@ -48,11 +48,8 @@ class Platform:
     """
 
     def __init__(self, services: tuple[Service, ...], ask: Callable[[], tuple[Service, ...]], interval: float) -> None:
-        self.states = tuple(one.state for one in services)
-        self.trouble = ""
-        self._ask = ask
-        self._interval = interval
-        self._over = new_event()
+        self.states, self.trouble = tuple(one.state for one in services), ""
+        self._ask, self._interval, self._over = ask, interval, new_event()
 
     def start(self) -> None:
         if self._interval:
@@ -79,9 +76,7 @@ class Alert:
     def __init__(self, limit: float, command: tuple[str, ...], pair: tuple[str, str]) -> None:
         self.firing = False
         self.results: list[str] = []  # what became of commands, until somebody takes it
-        self._limit = limit
-        self._command = command
-        self._pair = pair
+        self._limit, self._command, self._pair = limit, command, pair
         self._running: Thread | None = None
 
     def judge(self, sample: Sample) -> tuple[str, ...]:

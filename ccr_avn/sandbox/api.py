@@ -2,14 +2,65 @@
 
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from ccr_avn.sandbox import catalogue
 from ccr_avn.sandbox.configuration import CLIENTS
 from ccr_avn.sandbox.platform import Platform
-from ccr_avn.sandbox.records import ApiError, Row, Service, User, new_password, stamp
-from ccr_avn.sandbox.requests import Create, NewUser, TagChanges, Tags, Update, UserChange, route
+from ccr_avn.sandbox.records import ApiError, Row, Service, User, new_password, route, stamp
 
 PROJECT = "/v1/project/{project}"
 SERVICE = PROJECT + "/service/{name}"
+JsonObject = dict[str, Any]
+
+
+class Body(BaseModel):
+    """Whatever else is in it is left alone, as the platform does."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Integration(Body):
+    integration_type: str
+    source_service: str | None = None
+
+
+class Create(Body):
+    service_name: str
+    service_type: str
+    plan: str
+    cloud: str | None = None
+    user_config: JsonObject | None = None
+    service_integrations: list[Integration] | None = None
+    termination_protection: bool | None = None
+    project_vpc_id: str | None = None
+
+
+class Update(Body):
+    plan: str | None = None
+    cloud: str | None = None
+    powered: bool | None = None
+    user_config: JsonObject | None = None
+    termination_protection: bool | None = None
+
+
+class Tags(Body):
+    tags: dict[str, str]
+
+
+class TagChanges(Body):
+    tags: dict[str, str | None]
+
+
+class NewUser(Body):
+    username: str
+    access_control: dict[str, list[str]] | None = None
+
+
+class UserChange(Body):
+    operation: str | None = None
+    new_password: str | None = None
+    access_control: dict[str, list[str]] | None = None
 
 
 class Api:

@@ -10,8 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ccr_avn.sandbox.platform import Platform
-from ccr_avn.sandbox.records import ApiError
-from ccr_avn.sandbox.requests import route
+from ccr_avn.sandbox.records import ApiError, route
 from ccr_avn.sandbox.servers import NoServers, ValkeyServers
 
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")

@@ -1,11 +1,16 @@
-"""The settings of a sandbox, and the records of a service, a user and an integration that it keeps."""
+"""The settings of a sandbox, the records that it keeps, and how a handler says which requests it answers."""
 
 import ipaddress
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +77,26 @@ class ApiError(Exception):
         code = {"error_code": self.code} if self.code else {}
         entry = {"message": self.message, "status": self.status, "more_info": "https://api.aiven.io/doc/", **code}
         return {"errors": [entry], "message": self.message}
+
+
+def route(method: str, *paths: str, body: type[BaseModel] | None = None) -> Callable[[Handler], Handler]:
+    """Marks a handler with what it answers. It is called with the named words of the path, after the body if it has one."""
+
+    def marked(handler: Handler) -> Handler:
+        handler.__dict__.setdefault("routes", []).extend((method, path, body) for path in paths)
+        return handler
+
+    return marked
+
+
+def check(body: Any, kind: type[BaseModel]) -> None:
+    """Raises: ApiError: 400, with what is wrong and where."""
+    try:
+        kind.model_validate(body)
+    except ValidationError as refusal:
+        seen = refusal.errors()[0]
+        where = ".".join(str(part) for part in seen["loc"]) or "body"
+        raise ApiError(400, f"Invalid input for {where}: {seen['msg']}", "invalid_input") from None
 
 
 @dataclass(slots=True, kw_only=True)

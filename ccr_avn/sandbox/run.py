@@ -20,8 +20,7 @@ from typing import Any, NoReturn
 from ccr_avn.errors import UsageError
 from ccr_avn.sandbox.control import Fault, Faults
 from ccr_avn.sandbox.platform import Platform
-from ccr_avn.sandbox.records import ApiError, SandboxOptions
-from ccr_avn.sandbox.requests import check
+from ccr_avn.sandbox.records import ApiError, SandboxOptions, check
 from ccr_avn.sandbox.servers import Keeper, NoServers, ValkeyServers
 from ccr_avn.sandbox.tls import must_load, with_certificates
 from ccr_avn.sandbox.web import Server

@@ -13,18 +13,29 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from pydantic import BaseModel
 
 from ccr_avn.sandbox.api import Api
 from ccr_avn.sandbox.control import CHANGING, Commands, Faults, RateLimit
 from ccr_avn.sandbox.platform import Platform
-from ccr_avn.sandbox.records import ApiError
-from ccr_avn.sandbox.requests import check, json_of
+from ccr_avn.sandbox.records import ApiError, check
 
 HANG = 3600.0
 """Seconds: longer than anybody waits."""
+
+
+def json_of(body: bytes) -> Any:
+    """Raises: ValueError: it is no JSON. Nothing at all is an empty object."""
+    try:
+        return json.loads(body, parse_constant=_refuse) if body.strip() else {}
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
 
 
 class Route(NamedTuple):
