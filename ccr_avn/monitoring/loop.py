@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ccr_avn import clock, process
 from ccr_avn.aiven.models import Service
-from ccr_avn.background import in_background, new_event
+from ccr_avn.background import Repeated, in_background
 from ccr_avn.errors import CcrError
 from ccr_avn.monitoring.probe import Probe
 from ccr_avn.monitoring.sample import Sample, Stats, happened, known
@@ -49,25 +49,24 @@ class Platform:
 
     def __init__(self, services: tuple[Service, ...], ask: Callable[[], tuple[Service, ...]], interval: float) -> None:
         self.states, self.trouble = tuple(one.state for one in services), ""
-        self._ask, self._interval, self._over = ask, interval, new_event()
+        self._ask, self._interval = ask, interval
+        self._asking: Repeated | None = None
 
     def start(self) -> None:
         if self._interval:
-            in_background(self._go_on, "platform")
+            self._asking = Repeated(self._look, lambda: self._interval, "platform")
 
     def stop(self) -> None:
-        self._over.set()
+        if self._asking:
+            self._asking.stop()
 
-    def _go_on(self) -> None:
-        while not self._over.wait(self._interval):
-            try:
-                services = self._ask()
-            except CcrError as error:
-                self.trouble = error.what
-            except Exception as bug:  # noqa: BLE001 (in a thread: it would end the asking without a word)
-                self.trouble = f"internal error: {type(bug).__name__}"
-            else:
-                self.trouble, self.states = "", tuple(one.state for one in services)
+    def _look(self) -> None:
+        try:
+            self.states, self.trouble = tuple(one.state for one in self._ask()), ""
+        except CcrError as error:
+            self.trouble = error.what
+        except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost)
+            self.trouble = f"internal error: {type(bug).__name__}"
 
 
 class Alert:

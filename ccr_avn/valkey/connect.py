@@ -22,7 +22,7 @@ from ccr_avn.valkey.diagnose import UNUSABLE, Admission, admission_after, explai
 from ccr_avn.valkey.dial import dial, remaining
 from ccr_avn.valkey.endpoint import Endpoint, settings
 
-__all__ = ["Client", "Endpoint", "TimedConnection", "admission", "connect", "explained", "settings"]
+__all__ = ["Client", "Endpoint", "TimedConnection", "admission", "connect", "explained"]
 
 
 class _ClosedByHand:

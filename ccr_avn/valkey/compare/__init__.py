@@ -18,8 +18,6 @@ JOBS = 8  # connections to each side: what costs is the round trip between regio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareRequest:
-    """What to compare, and how."""
-
     primary: "Endpoint"
     replica: "Endpoint"
     level: Level
@@ -58,8 +56,6 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The verdict and what it rests on."""
-
     verdict: Verdict
     level: Level
     keys: int  # of the primary, compared

@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import subprocess
+import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from pytest_subprocess import FakeProcess
 from rich.console import Console
 
+from ccr_avn import clock
 from ccr_avn.errors import AvnError, UsageError
 from ccr_avn.monitoring.loop import Alert, Goal, Platform, watch
 from ccr_avn.monitoring.probe import Probe
@@ -200,15 +202,21 @@ def test_the_platform_is_asked_in_the_background(monkeypatch: pytest.MonkeyPatch
             raise answer
         return answer
 
-    platform, seen = Platform(SERVICES, ask, 9), []
+    platform, seen, over, stopped = Platform(SERVICES, ask, 9), [], threading.Event(), threading.Event()
 
-    def over(seconds: float | None = None) -> bool:
+    def wait(_: threading.Event, seconds: float) -> bool:
         assert seconds == 9
         seen.append((platform.trouble, platform.states[0]))
-        return not answers
+        if not answers:
+            over.set()
+            stopped.wait()
+        return True
 
-    monkeypatch.setattr(platform._over, "wait", over)
-    platform._go_on()
+    monkeypatch.setattr(clock, "wait", wait)
+    platform.start()
+    assert over.wait(60)
+    platform.stop()
+    stopped.set()
     assert seen == [("", "RUNNING"), ("no luck", "RUNNING"), ("internal error: KeyError", "RUNNING"), ("", "POWEROFF")]
 
 
