@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ccr_avn import clock
 from ccr_avn.aiven.models import Service
-from ccr_avn.background import in_background
+from ccr_avn.background import Task
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.dial import Place, dial
 
@@ -139,15 +139,11 @@ def best_address(known: Mapping[str, str], *, limit: float = LIMIT) -> str:
 def _first_that_answers(uris: tuple[str, ...], limit: float) -> str | None:
     """All are tried side by side; the earlier one wins. A name lookup that hangs delays no one."""
     until = clock.monotonic() + limit
-    taken: set[str] = set()
 
-    def attempt(uri: str) -> None:
+    def answers(uri: str) -> bool:
         with suppress(OSError, ValueError), dial(_parsed(uri).place, until):
-            taken.add(uri)
+            return True
+        return False
 
-    threads = [in_background(partial(attempt, uri), "route") for uri in uris]
-    for uri, thread in zip(uris, threads, strict=True):
-        thread.join(max(0.0, until - clock.monotonic()))
-        if uri in taken:
-            return uri
-    return None
+    tasks = [(uri, Task(partial(answers, uri), "route")) for uri in uris]
+    return next((uri for uri, one in tasks if one.ended(max(0.0, until - clock.monotonic())) and one.result()), None)
