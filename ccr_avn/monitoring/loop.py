@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from ccr_avn import clock, process
+from ccr_avn import process
 from ccr_avn.aiven.models import Service
 from ccr_avn.background import Repeated, in_background
+from ccr_avn.clock import monotonic
 from ccr_avn.errors import CcrError
 from ccr_avn.monitoring.probe import Probe
 from ccr_avn.monitoring.sample import Sample, Stats, happened, known
@@ -125,13 +126,12 @@ def watch(
     goal: Goal | None,
     show: Show,
     pause: Pause,
-    clock: Callable[[], float] = clock.monotonic,
 ) -> Ended:
     """Go on until the goal is reached, the time is up, or the user asks to end.
 
     ``interval`` and ``limit`` in seconds; no limit: until it is ended by the user.
     """
-    began = due = clock()
+    began = due = monotonic()
     before: Sample | None = None
     trouble, settled = "", 0
     while True:
@@ -149,10 +149,10 @@ def watch(
         if goal and goal.reached(sample):
             return "reached"
         before = known(before, sample)
-        due = max(due + interval, clock())  # what is late is left out, not made up for
-        rest = max(0.0, due - clock())
+        due = max(due + interval, monotonic())  # what is late is left out, not made up for
+        rest = max(0.0, due - monotonic())
         if limit is not None:
-            left = began + limit - clock()
+            left = began + limit - monotonic()
             if left <= rest:
                 return "asked to" if pause(max(0.0, left)) else "time is up"
         if pause(rest):

@@ -124,21 +124,21 @@ def at(uri: str, host: str, port: int) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}{sign}{where}:{port}"))
 
 
-def best_address(known: Mapping[str, str], *, limit: float = LIMIT) -> str:
-    """The URI to use: the public one if the dynamic one takes no connection and it does. ``limit``: seconds."""
+def best_address(known: Mapping[str, str]) -> str:
+    """The URI to use: the public one if the dynamic one takes no connection and it does."""
     dynamic, public = known["dynamic"], known.get("public")
     if public is None or _parsed(dynamic).place == _parsed(public).place:
         return dynamic
     key = frozenset(known.items())
     if key not in _chosen or _chosen[key][1] < clock.monotonic():
-        first = _first_that_answers((dynamic, public), limit)
+        first = _first_that_answers((dynamic, public))
         _chosen[key] = (first, math.inf) if first else (dynamic, clock.monotonic() + AGAIN)
     return _chosen[key][0]
 
 
-def _first_that_answers(uris: tuple[str, ...], limit: float) -> str | None:
+def _first_that_answers(uris: tuple[str, ...]) -> str | None:
     """All are tried side by side; the earlier one wins. A name lookup that hangs delays no one."""
-    until = clock.monotonic() + limit
+    until = clock.monotonic() + LIMIT
 
     def answers(uri: str) -> bool:
         with suppress(OSError, ValueError), dial(_parsed(uri).place, until):

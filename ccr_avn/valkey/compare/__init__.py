@@ -92,9 +92,9 @@ def escaped(key: bytes) -> str:
     return "".join(chr(byte) if 32 <= byte < 127 and byte != ord("\\") else f"\\x{byte:02x}" for byte in key)
 
 
-def brief(key: str, most: int = 80) -> str:
+def brief(key: str) -> str:
     """An escaped key for a message: the names of keys may be megabytes long."""
-    return key if len(key) <= most else f"{key[:most]}... ({len(key)} characters)"
+    return key if len(key) <= 80 else f"{key[:80]}... ({len(key)} characters)"
 
 
 def compare(request: CompareRequest, progress: Callable[[Progress], None] | None = None) -> Comparison:

@@ -170,8 +170,11 @@ class Scripted(Probe):
 def run(*samples: Sample, interval: float = 1, **more: Any) -> tuple[str, Scripted, Stats]:
     script, figures = Scripted(*samples), Stats()
     terms = {"interval": interval, "limit": None, "goal": None, **more}
-    faces: dict[str, Any] = {"show": lambda *_: None, "pause": script.pause, "clock": lambda: script.time}
-    ended = watch(script, Platform(SERVICES, tuple, 0), figures, None, **terms, **faces)
+    faces: dict[str, Any] = {"show": lambda *_: None, "pause": script.pause}
+    moved = clock.Clock()
+    moved.monotonic = lambda: script.time  # type: ignore[method-assign]
+    with clock.replaced_by(moved):
+        ended = watch(script, Platform(SERVICES, tuple, 0), figures, None, **terms, **faces)
     return ended, script, figures
 
 
