@@ -6,6 +6,7 @@ import shutil
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,17 +201,24 @@ def _listen(client: Any, addresses: str) -> None:
     It closes its sockets and opens new ones, which the system refuses while a child of its own, forked for a replica's
     copy that moment, has not closed the old ones yet: then it has none at all.
 
-    Raises:
-        ResponseError: it could not within START_LIMIT.
+    Raises: ResponseError: it could not within START_LIMIT.
     """
+    if client.config_get("bind")["bind"].split() != addresses.split():
+        insist(lambda: client.config_set("bind", addresses), ResponseError)
+
+
+def insist(act: Callable[[], object], refused: type[Exception]) -> None:
+    """Again and again, until it is not refused. Raises: what it raised after START_LIMIT."""
     until = time.monotonic() + START_LIMIT
-    while client.config_get("bind")["bind"].split() != addresses.split():
+    while True:
         try:
-            client.config_set("bind", addresses)
-        except ResponseError:
+            act()
+        except refused:
             if time.monotonic() >= until:
                 raise
             time.sleep(0.01)
+        else:
+            return
 
 
 def _link(client: Any, server: Server, admin: str | None) -> None:
@@ -219,17 +227,13 @@ def _link(client: Any, server: Server, admin: str | None) -> None:
         return
     client.config_set("masterauth", admin or "cut")
     until = time.monotonic() + START_LIMIT
-    while not admin and _is_linked(client) and time.monotonic() < until:
+    while not admin and time.monotonic() < until:
+        link = client.info("replication")
+        # Up, or on the way: a first copy under way can't be cut and would end in a link.
+        if link.get("master_link_status") != "up" and not link.get("master_sync_in_progress"):
+            return
         client.execute_command("CLIENT", "KILL", "TYPE", "master")
         time.sleep(0.01)
-
-
-def _is_linked(client: Any) -> bool:
-    """Up, or on the way: a first copy under way can't be cut and would end in a link."""
-    link = client.info("replication")
-    if link["role"] == "master":
-        return False
-    return link["master_link_status"] == "up" or bool(link["master_sync_in_progress"])
 
 
 def slow_down_load(data: Path) -> None:

@@ -166,21 +166,10 @@ class ValkeyServers:
                 self._settle(server)
 
     def set_settings(self, name: str, settings: dict[str, str]) -> None:
-        """By the server's own names. The number of databases is another only after a restart, which it gets.
-
-        Raises:
-            ValueError: the server refuses one of them; those before it hold until its next start.
-        """
+        """By the server's own names. The number of databases is another only after a restart, which it gets."""
         with self._lock:
             if (server := self._servers.get(name)) is None:
                 return
-            if server.answers:
-                with self._client(server) as client:
-                    for option in settings.keys() - {"databases"}:
-                        try:
-                            client.config_set(option, settings[option])
-                        except valkey.ResponseError as refusal:
-                            raise ValueError(f"{option}: {refusal}") from None
             before, server.settings = server.settings, server.settings | settings
             if before.get("databases") != server.settings.get("databases") and server.alive and not server.frozen:
                 self.restart(name)
@@ -304,22 +293,15 @@ class ValkeyServers:
                 self._settle(server)
 
     def _settle(self, server: Server) -> None:
-        """What is down or frozen is left alone.
+        """What is down or frozen is left alone. Raises: valkey.ValkeyError: it could not within START_LIMIT."""
 
-        Raises:
-            valkey.ValkeyError: it runs, and could not be brought there within START_LIMIT.
-        """
-        until = time.monotonic() + START_LIMIT
-        while server.answers:
-            try:
+        def settle() -> None:
+            if server.answers:
                 with self._client(server) as client:
                     admin = self._admin if self._may_link(server) else None
                     configuration.settle(client, server, cut=self._options.filter_cuts == "all", admin=admin)
-                return
-            except valkey.ValkeyError:  # a CLIENT KILL of somebody's may hit our connection as well
-                if time.monotonic() >= until:
-                    raise
-                time.sleep(0.01)
+
+        configuration.insist(settle, valkey.ValkeyError)  # a CLIENT KILL of somebody's may hit our connection as well
 
     def _may_link(self, server: Server) -> bool:
         source = self._servers.get(server.source or "")
