@@ -85,6 +85,10 @@ class Locked(Refused):
     """Another run holds what a change needs: it was not begun, so there is nothing to undo."""
 
 
+class TooOld(Refused):
+    """This avn can't do the job, so nothing more is asked of it."""
+
+
 class TimedOut(CcrError):
     """A gate still answered *wait* at its limit."""
 

@@ -12,7 +12,7 @@ from ccr_avn.aiven.program import identify
 from ccr_avn.background import side_by_side
 from ccr_avn.errors import AvnError, CcrError
 from ccr_avn.plan.model import Call
-from ccr_avn.plan.outcome import AvnFailed
+from ccr_avn.plan.reads import AvnFailed
 from ccr_avn.redact import REDACTED
 
 Verdict = Literal["OK", "WARN", "FAIL"]

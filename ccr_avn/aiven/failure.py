@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import Any, NamedTuple
 
-from ccr_avn.plan.outcome import TOO_MANY, Failure
+from ccr_avn.plan.reads import TOO_MANY, Failure
 from ccr_avn.process import Answer
 from ccr_avn.redact import REDACTED, redacted
 

@@ -11,8 +11,7 @@ from typing import Any
 from ccr_avn import process
 from ccr_avn.aiven import avn, failure
 from ccr_avn.background import side_by_side
-from ccr_avn.errors import UsageError
-from ccr_avn.plan.outcome import TooOld
+from ccr_avn.errors import TooOld, UsageError
 from ccr_avn.plan.reads import World
 
 OLDEST = (2, 14, 8)
@@ -73,7 +72,8 @@ def known(path: str) -> Program:
     Raises:
         TooOld: it is older than the oldest supported.
     """
-    installed = Path(path).resolve().parent.parent.glob("lib/python3*/site-packages/aiven_client-*.dist-info")
+    at, where = Path(path).resolve().parents[1], "lib/python3*/site-packages/aiven_client-*.dist-info"
+    installed = at.parent.glob(Path(where).name) if process.is_module(path) else at.glob(where)
     found = [one.name.removeprefix("aiven_client-").removesuffix(".dist-info") for one in installed]
     number = found[0] if len(found) == 1 else ""
     _refuse_too_old(path, number)

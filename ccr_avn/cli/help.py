@@ -32,7 +32,9 @@ class HelpCommand(TyperCommand):
         super().__init__(**_page(**settings))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        """As we write them: releases of typer add different things to an argument's name."""
+        arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
+        return [*([self.options_metavar] if self.options_metavar else []), *(str(one.metavar) for one in arguments)]
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (the name is the parent's)
         _write_examples(self.epilog, formatter)
@@ -42,7 +44,7 @@ class HelpCommand(TyperCommand):
             title: [] for title in ("Arguments", "Options", "Times", "Connection")
         }
         for param in self.get_params(ctx):
-            if record := param.get_help_record(ctx):
+            if record := help_record(param, ctx):
                 sections[_section(param)].append(record)
         for title, records in sections.items():
             if records:
@@ -68,6 +70,12 @@ class HelpGroup(TyperGroup):
     def titled(self) -> dict[str, list[str]]:
         """The names of its commands by the title above them."""
         return {"Commands": list(self.commands)}
+
+
+def help_record(param: Any, ctx: Any) -> tuple[str, str] | None:
+    """An option or argument as it is written, and its help."""
+    record: tuple[str, str] | None = param.get_help_record(ctx)
+    return (str(param.metavar), record[1]) if record and param.param_type_name == "argument" else record
 
 
 def _section(param: Any) -> str:

@@ -217,10 +217,10 @@ class PairRun:
             common.program.path,
             call_timeout=common.call_timeout,
             run=pair_avn.run,
-            known=pair_avn.known,
+            shared_answer=pair_avn.known,
             sleep=signals.sleep,
-            held=signals.held,
-            slow_down=common.turns.slow_down,
+            signals_held=signals.held,
+            shared_pause=common.turns.slow_down,
         )
         hooks = replace(common.hooks, about=self.choice.name, seconds={})
         try:

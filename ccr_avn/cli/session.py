@@ -13,9 +13,10 @@ from ccr_avn.history.journal import Journal, new_run
 from ccr_avn.output import console
 from ccr_avn.output.progress import LiveProgress, PlainProgress, Sink
 from ccr_avn.plan import events
-from ccr_avn.plan.execute import Run, World
+from ccr_avn.plan.execute import Run
 from ccr_avn.plan.model import Plan
 from ccr_avn.plan.preview import describe, preview
+from ccr_avn.plan.reads import World
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.verb import Ended, Verb
 from ccr_avn.process import Ahead
@@ -101,7 +102,7 @@ class Session:
         more = (*((signal.SIGTSTP,) if verb.never_suspend else ()), *((signal.SIGALRM,) if limit else ()))
         with Signals(*more) as signals, within(limit):
             run = ahead.run if ahead else process.run
-            world = world_of(program.path, call_timeout=call_timeout, held=signals.held, run=run)
+            world = world_of(program.path, call_timeout=call_timeout, signals_held=signals.held, run=run)
             return self.run_in(world, verb, program.version, confirm, checks_only=checks_only)
 
     def run_in(
@@ -119,7 +120,7 @@ class Session:
             CcrError: as the plan's gates, avn or a signal ended it.
         """
         plan = verb.plan()
-        self._held = world.held
+        self._held = world.signals_held
         self._began = world.clock()
         run = self.run = Run(plan, world, self.emit, Seen())
         self._start(plan, version)

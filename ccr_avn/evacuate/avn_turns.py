@@ -16,8 +16,7 @@ from ccr_avn.background import new_lock, new_semaphore
 from ccr_avn.evacuate.schedule import RunSignals
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Call
-from ccr_avn.plan.outcome import TOO_MANY
-from ccr_avn.plan.reads import RATE_LIMITED
+from ccr_avn.plan.reads import RATE_LIMITED, TOO_MANY
 from ccr_avn.process import Answer
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0

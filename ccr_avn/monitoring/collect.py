@@ -13,7 +13,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.reading import Rows
 from ccr_avn.background import Task
 from ccr_avn.errors import Refused, Unreachable
-from ccr_avn.plan.execute import World
+from ccr_avn.plan.reads import World
 from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
 from ccr_avn.procedures.lookup import ask_each
 from ccr_avn.procedures.setting import Setting, endpoint

@@ -2,19 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ccr_avn.clock import poll
-from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Refused, Unreachable, note
+from ccr_avn.errors import AvnError, CcrError, Changed, Interrupted, Locked, Refused, TooOld, Unreachable, note
 from ccr_avn.plan import events
-from ccr_avn.plan.model import Act, Answers, Call, Finding, Plan, Poll, Sent, Step, fill, go, wait
-from ccr_avn.plan.outcome import FailedChange, TooOld, joined, timed_out, whole
-from ccr_avn.plan.reads import Reader, World
+from ccr_avn.plan.model import Act, Answers, Call, Finding, Plan, Sent, Step, fill, go, wait
+from ccr_avn.plan.reads import ABSENT, Failure, Reader, World, spelled
+from ccr_avn.process import Answer
 
 T = TypeVar("T")
-
-__all__ = ["Run", "World"]
 
 LAG = 5.0
 """Seconds for which the platform's reads may lag behind a change."""
@@ -22,11 +20,13 @@ LAG = 5.0
 DOUBT = 10.0
 """Seconds to look for the effect of a change that ended without an answer."""
 
+BRIEF = 2.0
+"""Seconds to look for the effect of a change that avn said had failed."""
+
 MEANWHILE = 5.0
 """Time limit in seconds to find out, before undoing, whether another run was faster: writes wait for it."""
 
-BRIEF = 2.0
-"""Seconds to look for the effect of a change that avn said had failed."""
+AGAIN = "run the same command again: it checks the current state and resumes from there"
 
 
 class Run:
@@ -38,10 +38,9 @@ class Run:
         self.plan = plan
         self.seen: Any = Answers() if seen is None else seen
         self.changed: Changed = False
-        self._world = world
-        self._emit = emit
-        self._began = world.clock()
-        self._reader = Reader(world, emit, self._now, self._sleep)
+        self._world, self._emit = world, emit
+        self._reader = Reader(world, emit)
+        self._now = self._reader.now
         self._to_undo: list[Step[Any]] = []
         self._done: set[str] = set()
         self._final_sent = False
@@ -52,7 +51,7 @@ class Run:
         Raises:
             Refused: one or more gates answered stop.
         """
-        refusals = []
+        refusals: list[Refused] = []
         for step in self.plan.checks:
             try:
                 self._step(step)
@@ -65,8 +64,14 @@ class Run:
                 if not refusals:
                     raise
                 break  # what was refused before explains it
+        if len(refusals) == 1:
+            raise refusals[0]
         if refusals:
-            raise joined(refusals)
+            what, detail, hint = (
+                "; ".join(filter(None, dict.fromkeys(getattr(one, part) for one in refusals)))
+                for part in ("what", "detail", "hint")
+            )
+            raise Refused(what, detail=detail, hint=hint)
 
     def act(self) -> None:
         """Run the steps; when one fails before the point of no return, undo what can be undone."""
@@ -74,23 +79,26 @@ class Run:
             for step in self.plan.steps:
                 self._step(step)
         except BaseException as problem:
-            with suppress(Interrupted), self._world.held():  # what ended the run is reported, not what came after it
+            with (
+                suppress(Interrupted),
+                self._world.signals_held(),
+            ):  # what ended the run is reported, not what came after
                 self._abandon(problem)
                 self._clean_up(problem)
             raise
         finally:
-            with suppress(Interrupted), self._world.held():
+            with suppress(Interrupted), self._world.signals_held():
                 self._release()
 
     @property
     def past_return(self) -> bool:
         """Whether the point of no return is behind us, or behind an earlier run that the checks found."""
-        return self._final_sent or self.plan.beyond(self.seen)
+        return self._final_sent or self.plan.passed_before(self.seen)
 
     def _abandon(self, problem: BaseException) -> None:
         """Past the point of no return nothing is undone. Where another run is at it, this did nothing."""
         ours = self._final_sent or not isinstance(problem, Locked)
-        if ours and (self.past_return or (self._to_undo and self._passed_meanwhile())):
+        if ours and (self.past_return or (self._to_undo and self._overtaken())):
             self._final_sent = True
             self.changed = self.changed or True
             return
@@ -105,51 +113,66 @@ class Run:
             try:
                 note(problem, f"{step.slug}: {self._step(step).reason}")
             except CcrError as error:
-                note(problem, whole(error))
+                note(problem, _in_one_line(error))
                 self.changed = self.changed or "unknown"  # something is left
                 break
 
-    def _passed_meanwhile(self) -> bool:
-        """Whether another run passed the point of no return; no answer in time counts as no."""
-        for step in self.plan.meanwhile:
+    def _overtaken(self) -> bool:
+        """Whether another run passed the point of no return meanwhile; no answer in time counts as no."""
+        for step in self.plan.overtaken_by:
             with suppress(CcrError):
                 answer = self._reader.ask(step.read, self.seen, at_most=MEANWHILE)
                 if step.gate.judge(answer, self.seen).verdict == "go":
                     return True
         return False
 
-    def _step(self, step: Step[Any]) -> Finding:
-        began = self._now()
-        limit = step.poll.limit
-        self._emit(events.StepStarted(at=began, slug=step.slug, purpose=step.purpose, rule=step.gate.rule, limit=limit))
+    def _undo(self, step: Step[Any], problem: BaseException) -> None:
+        """Each on its own: a failure does not prevent the others."""
+        failed, done = "", ""
         try:
-            finding, outcome = self._through(step, began)
+            done = step.undo(self.seen) if step.undo else ""
+        except CcrError as error:
+            failed = _in_one_line(error)
+        note(problem, f"{step.slug}: NOT undone: {failed}" if failed else f"{step.slug}: {done or 'undone'}")
+        self._emit(events.Undone(at=self._now(), slug=step.slug, done=done, failed=failed))
+
+    def _release(self) -> None:
+        """Release what a change opened; failures are ignored."""
+        for step in reversed(self.plan.steps):
+            if step.release and (self.seen.has(step) or isinstance(step.change, Act)):
+                with suppress(CcrError):
+                    step.release(self.seen)
+
+    def _step(self, step: Step[Any]) -> Finding:
+        began, rule, limit = self._now(), step.gate.rule, step.poll.limit
+        self._emit(events.StepStarted(at=began, slug=step.slug, purpose=step.purpose, rule=rule, limit=limit))
+        outcome: events.Outcome = "proven"
+        try:
+            if step.unneeded and (why := step.unneeded(self.seen)):
+                finding = go(why, skipped=True)
+            elif step.change is None:
+                finding = self._until_go(step, began)
+            else:
+                finding, outcome = self._changed_unless_done(step, step.change, began)
+        except Interrupted:
+            raise
         except CcrError as problem:
-            forgiven = step.optional or (step.advisory and isinstance(problem, AvnError))
-            if not isinstance(problem, Interrupted):
-                self._done.add(step.slug)
-            if not forgiven or isinstance(problem, Interrupted):
+            self._done.add(step.slug)
+            if not step.optional and not (step.advisory and isinstance(problem, AvnError)):
                 raise
             warning = f"{step.slug}: {problem.what} ({problem.detail}); {problem.hint}"
             finding, outcome = go("not checked" if step.advisory else "left undone", warnings=(warning,)), "failed"
-        seconds = self._now() - began
+        now = self._now()
         self._done.add(step.slug)
-        self._emit(events.StepDone(at=self._now(), slug=step.slug, finding=finding, seconds=seconds, outcome=outcome))
+        self._emit(events.StepDone(at=now, slug=step.slug, finding=finding, seconds=now - began, outcome=outcome))
         return finding
-
-    def _through(self, step: Step[Any], began: float) -> tuple[Finding, events.Outcome]:
-        if step.unneeded and (why := step.unneeded(self.seen)):
-            return go(why, skipped=True), "proven"
-        if step.change is None:
-            return self._until_go(step, step.poll, began), "proven"
-        return self._changed_unless_done(step, step.change, began)
 
     def _changed_unless_done(
         self, step: Step[Any], change: Call[None] | Act, began: float
     ) -> tuple[Finding, events.Outcome]:
         sent = 0
         while True:
-            finding = self._until_go(step, step.poll, began, settled=("go", "todo"))
+            finding = self._until_go(step, began, settled=("go", "todo"))
             if finding.verdict == "go":
                 return finding, "changed" if sent else "found"
             if isinstance(change, Act):
@@ -157,14 +180,14 @@ class Run:
             failure = self._change(step, change)
             at, sent = self._now(), sent + 1
             if failure is None:
-                return self._until_go(step, step.poll, at, lag=LAG), "changed"
+                return self._until_go(step, at, lag=LAG), "changed"
             try:
                 return self._settle_doubt(step, failure, at), "changed"
             except AvnError:
                 pause = failure.cause.again_in or min(2.0**sent, LAG)
                 if not step.again or failure.cause.is_final or self._now() + pause > began + step.poll.limit:
                     raise
-            self._put_off(step, failure.detail, pause)
+            self._put_off(step, failure, pause)
 
     def _act(self, step: Step[Any], change: Act) -> Finding:
         """What is done in this process tells by itself how it ended: its answer can't be lost."""
@@ -179,29 +202,28 @@ class Run:
         self._emit(events.ChangeEnded(at=self._now(), slug=step.slug, seconds=self._now() - began))
         return finding
 
-    def _change(self, step: Step[Any], change: Call[None]) -> FailedChange | None:
+    def _change(self, step: Step[Any], change: Call[None]) -> "FailedChange | None":
         """Run the change once. Gives back how it failed, or None."""
         self._reader.forget()
-        put_off = 0.0
+        waited = 0.0
         while True:
             failure = self._send(step, change)
             cause = failure and failure.cause
-            pause = self._reader.put_off(cause.status, cause.again_in, put_off) if cause else None
+            pause = self._reader.rate_limited(cause.status, cause.again_in, waited) if cause else None
             if failure is None or pause is None:
                 return failure
             self.changed = failure.changed_before
             if step.final:  # it was refused: there is still a way back
                 self._final_sent = False
-            put_off += pause
-            self._put_off(step, failure.detail, pause)
+            waited += pause
+            self._put_off(step, failure, pause)
 
-    def _put_off(self, step: Step[Any], why: str, pause: float) -> None:
-        self._emit(events.Missed(at=self._now(), slug=step.slug, why=f"not now: {why}", again_in=pause, asked=True))
-        self._sleep(pause)
+    def _put_off(self, step: Step[Any], failure: "FailedChange", pause: float) -> None:
+        self._reader.put_off(step.slug, f"not now: {failure.cause.reason}", pause, by_aiven=True)
 
-    def _send(self, step: Step[Any], change: Call[None]) -> FailedChange | None:
+    def _send(self, step: Step[Any], change: Call[None]) -> "FailedChange | None":
         argv = fill(change.argv, self.seen)
-        with self._world.held():
+        with self._world.signals_held():
             if step.guard:
                 step.guard(self.seen)
             self._start(step, argv)
@@ -211,8 +233,7 @@ class Run:
             answer = self._reader.avn(argv)
             failure = None if answer.code == 0 else FailedChange(answer, self._world.explain(answer), change, before)
             refused, doubt = bool(failure and failure.refused), failure.why if failure else ""
-            undone = refused or not answer.started
-            sent = "answered" if failure is None else "refused" if undone else "unanswered"
+            sent = "answered" if failure is None else "refused" if refused or not answer.started else "unanswered"
             self.seen.keep(step.slug, sent)
             self._emit(
                 events.ChangeEnded(
@@ -233,7 +254,7 @@ class Run:
             self._to_undo.append(step)  # before it acts: one that breaks halfway is undone too
         self._emit(events.ChangeStarted(at=self._now(), slug=step.slug, argv=argv, final=step.final))
 
-    def _settle_doubt(self, step: Step[Any], failure: FailedChange, began: float) -> Finding:
+    def _settle_doubt(self, step: Step[Any], failure: "FailedChange", began: float) -> Finding:
         """A change that failed may have taken effect anyway: only a read can show that.
 
         Raises:
@@ -248,16 +269,17 @@ class Run:
             if failure.refused:  # that is an answer
                 raise self._without_effect(step, failure) from None
             self.changed = failure.changed_before or "unknown"
-            raise failure.error(f"{failure.detail}; then the check for its effect failed: {error.detail}") from None
+            why = f"{failure.cause.reason}; then the check for its effect failed: {error.detail}"
+            raise failure.error(why) from None
         if finding is None:
             raise self._without_effect(step, failure)
-        return self._until_go(step, step.poll, self._now(), lag=LAG) if step.doubts else finding
+        return self._until_go(step, self._now(), lag=LAG) if step.doubts else finding
 
-    def _without_effect(self, step: Step[Any], failure: FailedChange) -> AvnError:
+    def _without_effect(self, step: Step[Any], failure: "FailedChange") -> AvnError:
         self.changed = failure.changed_before or ("unknown" if failure.silent else False)
         if step.final:  # it did not act, so there is a way back; a later step's failure opens none
             self._final_sent = failure.silent
-        return failure.error()
+        return failure.error(failure.cause.reason)
 
     def _effect(self, looks: tuple[Step[Any], ...], limit: float, began: float) -> Finding | None:
         """What shows that a change acted: any one *go* does. None: all were still unchanged after ``limit`` seconds.
@@ -265,35 +287,28 @@ class Run:
         Raises:
             AvnError, Unreachable: at the end one of the looks gave no answer, so nothing tells.
         """
+        silent: AvnError | Unreachable | None = None
 
-        def look() -> tuple[Finding | None, AvnError | Unreachable | None]:
-            silent: AvnError | Unreachable | None = None
+        def look() -> Finding | None:
+            nonlocal silent
+            silent = None
             for step in looks:
                 try:
-                    finding = self._judged(step, Poll(limit=limit), began)
+                    finding = self._judged(step, limit, began)
                 except (AvnError, Unreachable) as error:
                     silent = error
                 else:
                     if finding.verdict == "go":
-                        return finding, None
-            return None, silent
+                        return finding
+            return None
 
-        within = began + limit - self._now()
-        found, silent = poll(
-            look, lambda seen: seen[0], within=within, first=0.2, longest=1.0, clock=self._now, sleep=self._sleep
-        )
-        if silent:
+        found = self._poll(look, bool, began + limit, first=0.2, longest=1.0)
+        if silent and not found:
             raise silent
         return found
 
     def _until_go(
-        self,
-        step: Step[T],
-        timing: Poll,
-        began: float,
-        *,
-        lag: float = 0.0,
-        settled: tuple[str, ...] = ("go",),
+        self, step: Step[T], began: float, *, lag: float = 0.0, settled: tuple[str, ...] = ("go",)
     ) -> Finding:
         """Ask until the gate says go, or else what is ``settled``.
 
@@ -302,69 +317,103 @@ class Run:
             AvnError: the same, behind the point of no return, where a server could not be asked.
         """
         silent: Unreachable | None = None
+        timing = step.poll
 
         def look() -> Finding:
             nonlocal silent
             try:
                 silent = None
-                return self._judged(step, timing, began)
+                return self._judged(step, timing.limit, began)
             except Unreachable as trouble:
                 if not (timing.limit and self.past_return):
                     raise
                 silent = trouble
-                return self._looked(step, wait(f"{trouble.what}: {trouble.detail}"), timing, began)
+                return self._looked(step, wait(f"{trouble.what}: {trouble.detail}"), timing.limit, began)
 
-        finding = poll(
+        def stops(found: Finding) -> bool:
+            return found.verdict == "stop" and self._now() - began >= lag
+
+        finding = self._poll(
             look,
-            lambda found: found.verdict in settled or (found.verdict == "stop" and self._now() - began >= lag),
-            within=began + timing.limit - self._now(),
+            lambda found: found.verdict in settled or stops(found),
+            began + timing.limit,
             first=timing.first,
             longest=timing.interval,
-            clock=self._now,
-            sleep=self._sleep,
         )
         if finding.verdict in settled:
             return finding
-        if finding.verdict == "stop" and self._now() - began >= lag:
+        if stops(finding):
             raise step.gate.refused(finding.reason, detail=finding.detail, hint=finding.hint)
-        raise timed_out(step, replace(timing, error=AvnError, hint=silent.hint) if silent else timing, finding)
+        late, hint = (AvnError, silent.hint) if silent else (timing.error, timing.hint)
+        what = f"timed out after {timing.limit:g} s waiting until" if timing.limit else "condition not met yet:"
+        raise late(
+            f"{step.slug}: {what} {step.gate.rule}",
+            detail=f"last seen: {finding.reason}",
+            hint=finding.hint or hint or "run the same command again: it resumes from the current state",
+        )
 
-    def _judged(self, step: Step[T], poll: Poll, began: float) -> Finding:
+    def _poll(
+        self, look: Callable[[], T], enough: Callable[[T], object], until: float, *, first: float, longest: float
+    ) -> T:
+        now = self._now
+        return poll(
+            look, enough, within=until - now(), first=first, longest=longest, clock=now, sleep=self._reader.sleep
+        )
+
+    def _judged(self, step: Step[T], limit: float, began: float) -> Finding:
         answer = self._reader.answer(step, self.seen, changed=self.changed)
         finding = step.gate.judge(answer, self.seen)
         if left_out := getattr(answer, "left_out", ()):
             finding = replace(finding, warnings=(*left_out, *finding.warnings))
         self.seen.remember(step, answer)
-        return self._looked(step, finding, poll, began)
+        return self._looked(step, finding, limit, began)
 
-    def _looked(self, step: Step[Any], finding: Finding, poll: Poll, began: float) -> Finding:
-        argv = fill(step.read.argv or step.command, self.seen)
-        elapsed = self._now() - began
-        self._emit(
-            events.Looked(at=self._now(), slug=step.slug, argv=argv, finding=finding, elapsed=elapsed, limit=poll.limit)
-        )
+    def _looked(self, step: Step[Any], finding: Finding, limit: float, began: float) -> Finding:
+        argv, now = fill(step.read.argv or step.command, self.seen), self._now()
+        self._emit(events.Looked(at=now, slug=step.slug, argv=argv, finding=finding, elapsed=now - began, limit=limit))
         return finding
 
-    def _sleep(self, seconds: float) -> None:
-        self._reader.forget()
-        self._world.sleep(seconds)
 
-    def _undo(self, step: Step[Any], problem: BaseException) -> None:
-        """Each on its own: a failure does not prevent the others."""
-        failed, done = "", ""
-        try:
-            done = step.undo(self.seen) if step.undo else ""
-        except CcrError as error:
-            failed = whole(error)
-        note(problem, f"{step.slug}: NOT undone: {failed}" if failed else f"{step.slug}: {done or 'undone'}")
-        self._emit(events.Undone(at=self._now(), slug=step.slug, done=done, failed=failed))
+@dataclass(frozen=True, slots=True)
+class FailedChange:
+    """A change that did not end with exit 0."""
 
-    def _release(self) -> None:
-        """Release what a change opened; failures are ignored."""
-        for step in reversed(self.plan.steps):
-            if step.release and (self.seen.has(step) or isinstance(step.change, Act)):
-                with suppress(CcrError):
-                    step.release(self.seen)
+    answer: Answer
+    cause: Failure
+    change: Call[None]
+    changed_before: Changed
 
-    def _now(self) -> float:
-        return self._world.clock() - self._began
+    @property
+    def silent(self) -> bool:
+        """Whether it ended without output, so that its effect is unknown."""
+        return self.answer.expired or self.answer.code < 0
+
+    @property
+    def refused(self) -> bool:
+        """Whether the platform said no. Not found is no such answer: what was to be changed may be gone by it."""
+        status = self.cause.status
+        return not self.silent and status is not None and 400 <= status < 500 and status not in (ABSENT, 408)
+
+    @property
+    def why(self) -> str:
+        if not self.answer.started:
+            return f"it was not sent: {self.cause.reason}"
+        return f"it failed ({self.cause.reason}); checking whether the request took effect"
+
+    def error(self, detail: str) -> AvnError:
+        return AvnError(f"`{spelled(self.answer.argv)}` failed", detail=detail, hint=self._hint() or AGAIN)
+
+    def _hint(self) -> str:
+        """What can help against this very failure; where it is a passing one that is to run it again."""
+        cause, change = self.cause, self.change
+        if cause.status is None and cause.hint:
+            return cause.hint  # the network, or avn itself: nothing that the change's own hint is about
+        if not change.hints:
+            return change.hint
+        if cause.status is not None:
+            return change.hints.get(cause.status, "") or cause.hint
+        return "" if self.silent else change.hint
+
+
+def _in_one_line(error: CcrError) -> str:
+    return "; ".join(filter(None, (error.what, error.detail, error.hint)))

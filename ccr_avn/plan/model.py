@@ -3,12 +3,14 @@
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 from ccr_avn.errors import CcrError, Refused, TimedOut
 
 T = TypeVar("T")
 
+Verdict = Literal["go", "wait", "todo", "stop"]
 
 Sent = Literal["answered", "refused", "unanswered"]  # refused: also where avn could not be started
 """How a change by avn ended: accepted, refused, or without a conclusive answer."""
@@ -27,10 +29,6 @@ class Answers:
 
     def has(self, step: "Step[Any]") -> bool:
         return step.slug in self._answers
-
-    def get(self, step: "Step[T]") -> T | None:
-        """The answer; None: the run has not come so far."""
-        return self._answers.get(step.slug)
 
     def answer(self, slug: str) -> Any:
         """The answer of a step by its slug; None: the run has not come so far."""
@@ -102,7 +100,7 @@ class Act:
 class Finding:
     """A gate's answer, always with a reason for people; ``facts``: the same for programs, names with units in them."""
 
-    verdict: Literal["go", "wait", "todo", "stop"]
+    verdict: Verdict
     reason: str
     detail: str = ""
     hint: str = ""
@@ -110,17 +108,12 @@ class Finding:
     facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-def go(reason: str, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
-    return Finding(verdict="go", reason=reason, warnings=warnings, facts=facts)
+def _finding(verdict: Verdict, reason: str, /, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
+    return Finding(verdict=verdict, reason=reason, warnings=warnings, facts=facts)
 
 
-def wait(reason: str, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
-    return Finding(verdict="wait", reason=reason, warnings=warnings, facts=facts)
-
-
-def todo(reason: str, *, warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
-    """Not done yet, so do it."""
-    return Finding(verdict="todo", reason=reason, warnings=warnings, facts=facts)
+go, wait = partial(_finding, "go"), partial(_finding, "wait")
+todo = partial(_finding, "todo")  # not done yet, so do it
 
 
 def stop(reason: str, *, hint: str, detail: str = "") -> Finding:
@@ -195,12 +188,12 @@ class Plan:
     title: str
     checks: tuple[Step[Any], ...]
     steps: tuple[Step[Any], ...]
-    assumptions: tuple[str, ...] = field(default=())
+    assumptions: tuple[str, ...] = ()
     check: tuple[Word, ...] = ()
     """The command that runs just the checks."""
-    beyond: Callable[[Any], bool] = lambda _: False
+    passed_before: Callable[[Any], bool] = lambda _: False
     """Whether an earlier run passed the point of no return, as the checks showed: then this one undoes nothing."""
-    meanwhile: tuple[Step[Any], ...] = ()
+    overtaken_by: tuple[Step[Any], ...] = ()
     """Read before anything is undone: one *go* shows that another run passed the point meanwhile."""
 
     def __post_init__(self) -> None:

@@ -4,7 +4,8 @@ import math
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, TypeVar
 
 from ccr_avn import process
@@ -12,9 +13,17 @@ from ccr_avn.clock import monotonic, sleep
 from ccr_avn.errors import AvnError, CcrError, Changed, Unreachable
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Answers, Call, Probe, Step, fill
-from ccr_avn.plan.outcome import ABSENT, TOO_MANY, AvnFailed, Failure, spelled
 
 T = TypeVar("T")
+
+PASSING_STATUS = (408, 417, 425, 429)
+"""Refusals that may pass with time; every other 4xx is final."""
+
+TOO_MANY = 429
+"""The status with which the platform says slow down: what was asked was not done."""
+
+ABSENT = 404
+"""The status of what does not exist."""
 
 NEW_MISSES = 2
 """Misses in a row that a read is forgiven before any read has succeeded: a wrong token should show soon."""
@@ -36,6 +45,34 @@ EVENTUAL = (403, 404)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """``status``: of the API's answer, where there was one. ``again_in``: seconds the platform asks to wait.
+
+    ``lasting``: it is how this machine is set up, so asking again gives the same answer.
+    """
+
+    reason: str
+    hint: str = ""
+    status: int | None = None
+    again_in: float | None = None
+    lasting: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the platform answered no, and asking again gives the same answer: a 429 is no such answer."""
+        return self.status is not None and 400 <= self.status < 500 and self.status not in PASSING_STATUS
+
+
+class AvnFailed(AvnError):
+    """avn ended with a failure that was read."""
+
+    def __init__(self, what: str, failure: Failure, *, hint: str = "", hopeless: bool = False) -> None:
+        super().__init__(what, detail=failure.reason, hint=failure.hint or hint)
+        self.status, self.again_in = failure.status, failure.again_in
+        self.hopeless = hopeless or failure.is_final or failure.lasting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """All that a run touches, so that a test can put its own in place. Times are in seconds."""
 
@@ -48,31 +85,31 @@ class World:
     run: Callable[..., process.Answer] = process.run
     clock: Callable[[], float] = monotonic
     sleep: Callable[[float], None] = sleep
-    jitter: Callable[[], float] = field(default=random.random)
-    held: Callable[[], AbstractContextManager[None]] = nullcontext
-    known: Callable[[Call[Any]], process.Answer | None] = lambda _: None
+    jitter: Callable[[], float] = random.random
+    signals_held: Callable[[], AbstractContextManager[None]] = nullcontext
+    shared_answer: Callable[[Call[Any]], process.Answer | None] = lambda _: None
     """The answer to a read where it need not be asked: many runs share one list."""
-    slow_down: Callable[[float | None], float | None] = lambda _: None
+    shared_pause: Callable[[float | None], float | None] = lambda _: None
     """After a 429: given the seconds that the platform named, for how many all runs wait; None: there is only this run."""
 
 
 class Reader:
-    """Asks for one run. ``now``: seconds since it began; ``sleep``: in seconds."""
+    """Asks for one run."""
 
-    def __init__(
-        self,
-        world: World,
-        emit: Callable[[events.Event], None],
-        now: Callable[[], float],
-        sleep: Callable[[float], None],
-    ) -> None:
-        self._world = world
-        self._emit = emit
-        self._now = now
-        self._sleep = sleep
+    def __init__(self, world: World, emit: Callable[[events.Event], None]) -> None:
+        self._world, self._emit = world, emit
+        self._began = world.clock()
         self.refused = False  # whether a check did: the others still look once, and nothing is waited for
         self._answered = False  # whether any avn read has succeeded yet
         self._fresh: tuple[Any, Any] | None = None  # the last read, and how it was read: until something happens
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return self._world.clock() - self._began
+
+    def sleep(self, seconds: float) -> None:
+        self.forget()
+        self._world.sleep(seconds)
 
     def forget(self) -> None:
         """Something happened, or time passed: the last read is old."""
@@ -80,44 +117,43 @@ class Reader:
 
     def answer(self, step: Step[T], seen: Answers, *, changed: Changed) -> T:
         """One good answer; misses are forgiven a few times, with back-off and jitter, or as long as Aiven asks."""
-        argv = fill(step.read.argv, seen)
-        key = (argv, step.read.parse) if isinstance(step.read, Call) else None
+        key = (fill(step.read.argv, seen), step.read.parse) if isinstance(step.read, Call) else None
         if self._fresh and self._fresh[0] == key:
             answer: T = self._fresh[1]
             return answer
-        misses, put_off = 0, 0.0
+        misses, waited = 0, 0.0
         while True:
             try:
                 answer = self.ask(step.read, seen, BRIEFLY if step.brief else math.inf)
             except (AvnError, Unreachable) as error:
                 asked = getattr(error, "again_in", None)
-                shared = None if step.brief else self.put_off(getattr(error, "status", None), asked, put_off)
-                put_off += (asked or 0.0) if shared is None else shared
-                misses += shared is None
-                if shared is None and (
-                    step.brief or misses > self._forgiven(error, changed=changed) or put_off > RATE_LIMITED
-                ):
-                    raise
-                pause = self._pause(asked, misses) if shared is None else shared
-                why = f"{error.what}: {error.detail}" if error.detail else error.what
-                by_aiven = bool(asked) or shared is not None
-                self._emit(events.Missed(at=self._now(), slug=step.slug, why=why, again_in=pause, asked=by_aiven))
-                self._sleep(pause)
+                pause = None if step.brief else self.rate_limited(getattr(error, "status", None), asked, waited)
+                by_aiven = bool(asked) or pause is not None
+                if pause is None:
+                    misses += 1
+                    pause = self._pause(asked, misses)
+                    waited += asked or 0.0
+                    if step.brief or misses > self._forgiven(error, changed=changed) or waited > RATE_LIMITED:
+                        raise
+                else:
+                    waited += pause
+                self.put_off(step.slug, f"{error.what}: {error.detail}".removesuffix(": "), pause, by_aiven=by_aiven)
             else:
                 self._fresh = (key, answer) if key else None
                 return answer
 
+    def put_off(self, slug: str, why: str, pause: float, *, by_aiven: bool) -> None:
+        self._emit(events.Missed(at=self.now(), slug=slug, why=why, again_in=pause, asked=by_aiven))
+        self.sleep(pause)
+
+    def rate_limited(self, status: int | None, again_in: float | None, waited: float) -> float | None:
+        """Seconds to wait after a 429 where many runs share one limit; None: it is no 429, nothing is shared, or it took too long."""
+        return self._world.shared_pause(again_in) if status == TOO_MANY and waited <= RATE_LIMITED else None
+
     def _pause(self, asked: float | None, misses: int) -> float:
         """Until the next try, in seconds; ``asked``: by Aiven."""
-        if asked:
-            return asked * (1.0 + 0.1 * self._world.jitter())
-        return float(min(0.25 * 2.0 ** (misses - 1), 5.0) * (0.75 + 0.5 * self._world.jitter()))
-
-    def put_off(self, status: int | None, again_in: float | None, so_far: float) -> float | None:
-        """Seconds to wait after a 429 where many runs share one limit; None: it is no 429, nothing is shared, or it took too long."""
-        if status != TOO_MANY or so_far > RATE_LIMITED:
-            return None
-        return self._world.slow_down(again_in)
+        jitter = self._world.jitter()
+        return asked * (1.0 + 0.1 * jitter) if asked else min(0.25 * 2.0 ** (misses - 1), 5.0) * (0.75 + 0.5 * jitter)
 
     def _forgiven(self, error: AvnError | Unreachable, *, changed: Changed) -> int:
         """How many misses in a row: none where asking again gives the same answer, or no answer would help."""
@@ -136,27 +172,24 @@ class Reader:
         """One read; ``at_most``: seconds that avn may take."""
         if isinstance(read, Probe):
             return read.read(seen)
-        answer = self._world.known(read) or self.avn(fill(read.argv, seen), at_most)
-        if answer.code != 0:
-            failure = self._world.explain(answer)
-            if failure.status == ABSENT and read.absent is not None:
-                self._answered = True
-                return read.absent
-            raise self._failed(answer, failure, read.hint)
-        parsed = read.parse(answer.stdout)
-        self._answered = True
-        return parsed
-
-    def _failed(self, answer: process.Answer, failure: Failure, hint: str) -> CcrError:
-        """An avn that does not know what it is asked may be too old: then that is what is said."""
-        if answer.code == USAGE and (old := self._world.too_old(self._world.run)):
-            return old
-        return AvnFailed(
-            f"`{spelled(answer.argv)}` failed",
-            failure,
-            hint=hint or "`ccr-avn doctor` shows whether avn, the token, the project and the network are fine",
-            hopeless=answer.code == USAGE,
-        )
+        answer = self._world.shared_answer(read) or self.avn(fill(read.argv, seen), at_most)
+        if answer.code == 0:
+            parsed = read.parse(answer.stdout)
+            self._answered = True
+            return parsed
+        failure, not_understood = self._world.explain(answer), answer.code == USAGE
+        if failure.status == ABSENT and read.absent is not None:
+            self._answered = True
+            return read.absent
+        if not_understood and (old := self._world.too_old(self._world.run)):
+            raise old
+        hint = read.hint or "`ccr-avn doctor` shows whether avn, the token, the project and the network are fine"
+        raise AvnFailed(f"`{spelled(answer.argv)}` failed", failure, hint=hint, hopeless=not_understood)
 
     def avn(self, argv: tuple[str, ...], at_most: float = math.inf) -> process.Answer:
         return self._world.run((self._world.avn, *argv[1:]), deadline=min(self._world.call_timeout, at_most))
+
+
+def spelled(argv: tuple[str, ...]) -> str:
+    """The command's words up to the first option: enough to know it, short enough for a line."""
+    return " ".join(("avn", *takewhile(lambda word: not word.startswith("-"), argv[1:])))

@@ -82,7 +82,7 @@ class Failover(FailoverOptions, Verb):
                 running,
             ),
             check=check,
-            beyond=lambda seen: seen.may_be_promoting,
+            passed_before=lambda seen: seen.may_be_promoting,
         )
 
     def service(self, seen: Seen) -> Service | None:

@@ -9,11 +9,11 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.program import known, world_of
 from ccr_avn.aiven.reading import Rows
-from ccr_avn.errors import AvnError, Refused, near
+from ccr_avn.errors import AvnError, Refused, TooOld, near
 from ccr_avn.plan import events
-from ccr_avn.plan.execute import Run, World
+from ccr_avn.plan.execute import Run
 from ccr_avn.plan.model import Call, Finding, Gate, Plan, Step, T, go, stop
-from ccr_avn.plan.outcome import TooOld
+from ccr_avn.plan.reads import World
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.process import find_avn
 

@@ -108,8 +108,8 @@ class Switchover(SwitchoverOptions):
                 *old_primary.closing_steps(at, old, new, self.old_primary),
             ),
             check=check,
-            beyond=lambda seen: seen.may_be_promoting,
-            meanwhile=looks_at_promotion(at, new, limit=self.promote_timeout),
+            passed_before=lambda seen: seen.may_be_promoting,
+            overtaken_by=looks_at_promotion(at, new, limit=self.promote_timeout),
         )
 
     def _expected(self, seen: Seen) -> Expected:

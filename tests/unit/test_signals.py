@@ -59,7 +59,7 @@ def test_ctrl_c_while_things_are_undone_replaces_neither_the_error_nor_its_notes
     fake, log = Fake(x=["stop"]), list[str]()
     steps = (probe("fence", log), interrupting(probe("stays", log), times), step("x"))
     with Signals() as signals, pytest.raises(Refused) as caught:
-        fake.perform(plan(*steps), held=signals.held)
+        fake.perform(plan(*steps), signals_held=signals.held)
     assert undone in caught.value.notes[0]
     assert caught.value.notes[1] == "fence: fence is as it was"
 
@@ -71,9 +71,9 @@ def test_ctrl_c_while_connections_are_released_does_not_hide_how_the_run_ended()
     fake = Fake(x=["stop"])
     opened = replace(probe("fence", []), release=release)
     with Signals() as signals, pytest.raises(Refused):
-        fake.perform(plan(opened, step("x")), held=signals.held)
+        fake.perform(plan(opened, step("x")), signals_held=signals.held)
     with Signals() as signals:
-        fake.perform(plan(opened), held=signals.held)
+        fake.perform(plan(opened), signals_held=signals.held)
 
 
 @pytest.mark.parametrize(("changed", "code"), [(False, 130), (True, 140), ("unknown", 140)])

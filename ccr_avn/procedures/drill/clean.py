@@ -11,8 +11,8 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import was_promoted
 from ccr_avn.aiven.models import Offer, Offers, Service
 from ccr_avn.errors import CcrError, NotConfirmed, Refused
-from ccr_avn.plan.execute import World
 from ccr_avn.plan.model import Finding, Plan, Step, go, stop
+from ccr_avn.plan.reads import World
 from ccr_avn.procedures.drill import ours
 from ccr_avn.procedures.drill.ours import Made
 from ccr_avn.procedures.drill.temporary_replica import in_use, termination

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ccr_avn import redact
 from ccr_avn.aiven import failure
-from ccr_avn.plan.outcome import AvnFailed, Failure
+from ccr_avn.plan.reads import AvnFailed, Failure
 from ccr_avn.process import Answer
 
 POOL = "HTTPSConnectionPool(host='api.aiven.io', port=443): Max retries exceeded with url: /v1/project/p/service"

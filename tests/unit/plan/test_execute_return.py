@@ -140,7 +140,7 @@ def test_before_the_promotion_who_can_not_be_asked_ends_the_run() -> None:
 def test_an_earlier_runs_promotion_is_never_undone_and_ends_with_ten_more() -> None:
     log: list[str] = []
     fake = Fake(**{"close": ["wait"], "make-close": [refused(500)]})
-    steps = replace(plan(probe("fence", log), made("close")), beyond=lambda _: True)
+    steps = replace(plan(probe("fence", log), made("close")), passed_before=lambda _: True)
     fake.fails(steps, AvnError)
     assert "un-fence" not in log
     assert fake.last.changed is True
@@ -160,7 +160,7 @@ def test_before_anything_is_undone_it_is_seen_whether_somebody_else_was_faster(
 ) -> None:
     log: list[str] = []
     fake = Fake(x=["stop"])
-    fake.fails(replace(plan(probe("fence", log), step("x")), meanwhile=meanwhile), Refused)
+    fake.fails(replace(plan(probe("fence", log), step("x")), overtaken_by=meanwhile), Refused)
     assert ("un-fence" in log) is undone
     assert bool(fake.last.changed) is not undone
 
@@ -221,7 +221,7 @@ def test_a_change_that_was_not_begun_is_not_undone_nor_half_way_because_of_anoth
 
     fence = replace(probe("fence", log), change=Act(("ccr-avn", "fence"), refuse))
     fake = Fake()
-    error = fake.fails(replace(plan(fence), meanwhile=(read("role", "go"),)), Refused)
+    error = fake.fails(replace(plan(fence), overtaken_by=(read("role", "go"),)), Refused)
     assert (log, error.notes, fake.last.changed) == ([], (), False)
 
 
