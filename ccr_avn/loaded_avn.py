@@ -88,8 +88,8 @@ def exit_code(main: Callable[[], object]) -> int:
 class LoadedAvn:
     """One avn, which begins to load when this is made; many threads may run commands side by side."""
 
-    def __init__(self, path: str, environment: Mapping[str, str]) -> None:
-        """``environment``: what a command has in its own besides ours.
+    def __init__(self, path: str, environment: Mapping[str, str], search_path: Mapping[str, str]) -> None:
+        """``environment``: what a command has in its own besides ours; ``search_path``: so is avn found.
 
         Raises:
             OSError: the fork server can't be started.
@@ -97,7 +97,9 @@ class LoadedAvn:
         self._path, self._lost = path, False
         self._loaded_as = _circumstances(path, environment)
         before = dict(os.environ)
-        os.environ.update({**environment, "PYTHONSAFEPATH": "1"})  # what lies in this folder is not to be imported
+        os.environ.update(
+            {**environment, **search_path, "PYTHONSAFEPATH": "1"}
+        )  # what lies in this folder is not to be imported
         try:
             _no_resource_tracker()
             forkserver.set_forkserver_preload(["ccr_avn.warm_avn"])
@@ -166,8 +168,11 @@ def _collected(pid: int, stdout: int, stderr: int, status: int, deadline: float)
     return Ended(code=code, stdout=bytes(said[stdout]), stderr=bytes(said[stderr]), expired=expired)
 
 
-def possible(path: str) -> bool:
-    """Whether a fork is what a start of this program would be: it is the avn that was installed with us, on Linux."""
+def possible(path: str, *, module: bool = False) -> bool:
+    """Whether a fork is what a start of this program would be: it is the avn that was installed with us, on Linux.
+
+    ``module``: it is no script, but the package itself, which our interpreter runs.
+    """
     try:
         text = Path(path).read_text()
     except (OSError, ValueError):
@@ -175,7 +180,11 @@ def possible(path: str) -> bool:
     beside = Path(path).resolve().parent == Path(sys.executable).parent.resolve()
     plain = beside and SCRIPT.match(text) and text.count("import ") <= 3 and "sys.exit(main())" in text
     usual = None not in (sys.__stdin__, sys.__stdout__, sys.__stderr__)  # else another file takes the place of one
-    return bool(plain and usual) and sys.platform == "linux" and not any(map(os.environ.get, (OFF, *DIFFERENT)))
+    return (
+        bool((plain or module) and usual)
+        and sys.platform == "linux"
+        and not any(map(os.environ.get, (OFF, *DIFFERENT)))
+    )
 
 
 def _no_resource_tracker() -> None:

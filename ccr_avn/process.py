@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,9 @@ AVN = {"LANGUAGE": "C"}
 """What an avn has in its environment besides ours: its parser asks for a translation of hundreds of words that has never
 been there, which takes a sixth of its start."""
 
+MODULE = "/aiven/client/__main__.py"
+"""The end of the path of an avn that has no script."""
+
 NOT_STARTED = 126
 """The exit code that a shell has for a program that can't be run."""
 
@@ -80,28 +84,29 @@ def preload_avn(path: str) -> None:
     """
     from ccr_avn import loaded_avn
 
-    if not _loaded and loaded_avn.possible(path):
+    if not _loaded and loaded_avn.possible(path, module=is_module(path)):
         with suppress(OSError):
-            _loaded.append(loaded_avn.LoadedAvn(path, AVN))
+            _loaded.append(loaded_avn.LoadedAvn(path, AVN, _search_path(path)))
 
 
 def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, str]) -> Answer:
     began = time.monotonic()
+    words = (sys.executable, "-P", "-m", "aiven.client", *argv[1:]) if is_module(argv[0]) else argv
     try:
         with _starting:
             child = subprocess.Popen(
-                argv,
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
                 start_new_session=True,
-                env={**os.environ, **environment},
+                env={**os.environ, **environment, **_search_path(argv[0])},
             )
             _running.add(child)
     except OSError as error:
-        why = _why_not_started(argv[0], error)
+        why = _why_not_started(words[0], error)
         return Answer(argv=argv, code=NOT_STARTED, stdout="", stderr=why, seconds=0.0, started=False)
     with child:
         expired = False
@@ -142,7 +147,7 @@ class Ahead:
 
 
 def find_avn(given: str | None) -> str:
-    """The avn to use: as given, else ``CCR_AVN_BIN``, else the one beside this interpreter, else from PATH."""
+    """The avn to use: as given, else ``CCR_AVN_BIN``, else the one that was installed with us, else from PATH."""
     wanted = given or os.environ.get("CCR_AVN_BIN")
     if wanted:
         found = shutil.which(wanted)
@@ -153,7 +158,7 @@ def find_avn(given: str | None) -> str:
                 hint="give the path of an installed avn, or omit it to use the one installed with ccr-avn",
             )
         return found
-    found = str(_beside()) if _beside().exists() else shutil.which("avn")
+    found = _installed_with_us() or shutil.which("avn")
     if not found:
         raise UsageError(
             "avn not found",
@@ -165,7 +170,8 @@ def find_avn(given: str | None) -> str:
 
 def programs(avn: str | None) -> dict[str, str]:
     """What is typed in a shell for these programs where their names alone do not find them. ``avn``: as given."""
-    wanted = avn or os.environ.get("CCR_AVN_BIN") or (None if shutil.which("avn") else str(_beside()))
+    beside = str(_beside()) if _beside().exists() and not shutil.which("avn") else None
+    wanted = avn or os.environ.get("CCR_AVN_BIN") or beside
     found = {
         "avn": wanted and (shutil.which(wanted) or wanted),
         "ccr-avn": shutil.which(str(Path(sys.argv[0]).absolute())),
@@ -173,6 +179,36 @@ def programs(avn: str | None) -> dict[str, str]:
     if shutil.which("ccr-avn"):
         found["ccr-avn"] = None
     return {name: path for name, path in found.items() if path and path != shutil.which(name)}
+
+
+def is_module(path: str) -> bool:
+    """Whether this avn is its package, without a script: it is run by our interpreter."""
+    return path.endswith(MODULE)
+
+
+def _installed_with_us() -> str | None:
+    """Its script beside this interpreter; or its package, where the interpreter is not that of our installation.
+
+    That is so in one file that holds everything, and where `pip` installs for a user or into a folder.
+    """
+    package = find_spec("aiven")
+    folders = (package and package.submodule_search_locations) or ()
+    module = next(
+        (str(one) for one in (Path(folder, *MODULE.split("/")[2:]) for folder in folders) if one.is_file()), None
+    )
+    if _beside().exists() and (not module or Path(module).is_relative_to(sys.prefix)):
+        return str(_beside())
+    return module
+
+
+def _search_path(path: str) -> dict[str, str]:
+    """Where an avn that is a package, and what it needs, are found. What lies in this folder is not to be imported."""
+    if not is_module(path):
+        return {}
+    here = str(Path.cwd())
+    return {
+        "PYTHONPATH": os.pathsep.join([str(Path(path).parents[2]), *(one for one in sys.path if one not in {"", here})])
+    }
 
 
 def _beside() -> Path:

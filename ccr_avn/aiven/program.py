@@ -72,7 +72,8 @@ def known(path: str) -> Program:
     Raises:
         TooOld: it is older than the oldest supported.
     """
-    installed = Path(path).resolve().parent.parent.glob("lib/python3*/site-packages/aiven_client-*.dist-info")
+    at, where = Path(path).resolve().parents[1], "lib/python3*/site-packages/aiven_client-*.dist-info"
+    installed = at.parent.glob(Path(where).name) if process.is_module(path) else at.glob(where)
     found = [one.name.removeprefix("aiven_client-").removesuffix(".dist-info") for one in installed]
     number = found[0] if len(found) == 1 else ""
     _refuse_too_old(path, number)

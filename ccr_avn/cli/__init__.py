@@ -53,6 +53,12 @@ class Program(HelpGroup):
         super().__init__(**settings)
         self.commands = {name: HelpCommand(name=name, short_help=line) for name, line in LINES.items()}
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for one in self.get_params(ctx):  # all are switches; else typer loads pydantic to find out that None is none
+            one.default = one.default or False
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, _, rest = super().resolve_command(ctx, args)
         return name, name and load(name), rest

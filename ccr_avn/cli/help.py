@@ -32,7 +32,8 @@ class HelpCommand(_Page, TyperCommand):
     """Options in sections, the commonest first."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
+        return [*([self.options_metavar] if self.options_metavar else []), *(str(one.metavar) for one in arguments)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         for title, records in self.sections(ctx).items():
@@ -47,7 +48,8 @@ class HelpCommand(_Page, TyperCommand):
         }
         for param in self.get_params(ctx):
             if record := param.get_help_record(ctx):
-                found[_section(param)].append(record)
+                argument = param.param_type_name == "argument"  # releases of typer add different things to its name
+                found[_section(param)].append((str(param.metavar), record[1]) if argument else record)
         return found
 
 

@@ -169,7 +169,7 @@ def outage(
 
 
 @command(app)
-def heal(target: Annotated[str | None, options.argument("CLOUD|SERVICE", "")] = None) -> None:
+def heal(target: Annotated[str | None, options.argument("[CLOUD|SERVICE]", "")] = None) -> None:
     """End an outage. A killed service comes back with the data of its last clean shutdown, if there was one.
 
     Examples:

@@ -9,7 +9,7 @@ from ccr_avn.output import console
 from ccr_avn.output.schemas import RESULTS, schema_of
 
 Commands = Annotated[
-    list[str] | None, options.argument("COMMAND", "A command, like: switchover, or: runs show. [default: any]")
+    list[str] | None, options.argument("[COMMAND]", "A command, like: switchover, or: runs show. [default: any]")
 ]
 
 

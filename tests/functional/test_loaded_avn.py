@@ -12,6 +12,7 @@ from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
+import aiven.client.__main__
 import pytest
 
 from ccr_avn import loaded_avn, process
@@ -31,7 +32,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Has a program loaded; from then on what is run is forked from it, or the test fails."""
     monkeypatch.setattr(process, "_loaded", [])
     monkeypatch.delenv(loaded_avn.OFF, raising=False)
-    monkeypatch.setattr(loaded_avn, "possible", lambda _: True)  # it is not beside our interpreter
+    monkeypatch.setattr(loaded_avn, "possible", lambda _, **__: True)  # it is not beside our interpreter
 
     def begin(path: str) -> None:
         process.preload_avn(path)
@@ -120,11 +121,11 @@ COMMANDS = (
 )
 
 
-def test_real_commands_say_the_same(pair: Operator, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", [str(BIN / "avn"), str(aiven.client.__main__.__file__)], ids=["script", "package"])
+def test_real_commands_say_the_same(pair: Operator, load: Load, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pair.avn("service", "tags", "update", "eu", "--add-tag", "a=b")  # so that it changes nothing later
     for name, value in pair.environment().items():
         monkeypatch.setenv(name, value)
-    path = str(BIN / "avn")
     plain = started(path, *(line.split() for line in COMMANDS))
     load(path)
     same(plain)

@@ -1,5 +1,6 @@
 """Starting programs: what can't be started is an answer too, and says why."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,41 @@ def test_in_a_preview_a_program_that_path_does_not_have_is_named_by_its_path(
     assert process.programs(None) == {"avn": another}
     monkeypatch.setenv("CCR_AVN_BIN", "avn")
     assert process.programs(None) == {}
+
+
+@pytest.fixture
+def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An avn that is a package where our interpreter does not install, as in one file that holds all; its module."""
+    for folder, says in (("site", "ours"), ("here", "not ours")):
+        client = tmp_path / folder / "aiven" / "client"
+        client.mkdir(parents=True)
+        (client.parent / "__init__.py").touch()
+        (client / "__init__.py").touch()
+        (client / "__main__.py").write_text(f"import sys; print({says!r}, *sys.argv[1:])")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("sys.path", ["", str(tmp_path / "here"), str(tmp_path / "site"), *sys.path])
+    for name in [name for name in sys.modules if name.partition(".")[0] == "aiven"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delenv("CCR_AVN_BIN", raising=False)
+    return tmp_path / "site" / "aiven" / "client" / "__main__.py"
+
+
+def test_an_avn_without_a_script_is_run_by_our_interpreter(packaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.path", sys.path[2:])
+    assert process.find_avn(None) == str(packaged)
+    assert process.run((str(packaged), "--version", "a b"), deadline=60).stdout == "ours --version a b\n"
+
+
+def test_what_lies_in_this_folder_is_not_taken_for_it(packaged: Path) -> None:
+    assert process.run((str(packaged), "-P"), deadline=60).stdout == "ours -P\n"
+
+
+def test_a_script_beside_our_interpreter_comes_before_the_package_that_is_installed_there(
+    tmp_path: Path, packaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.path", sys.path[2:])
+    script = program(tmp_path / "avn", "#!/bin/sh\n")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    assert process.find_avn(None) == str(packaged)
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    assert process.find_avn(None) == script

@@ -183,6 +183,7 @@ def test_avn_is_found_beside_or_in_path_or_not(monkeypatch: pytest.MonkeyPatch, 
     assert process.find_avn(None) == str(tmp_path / "avn")
     (tmp_path / "avn").unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(process, "find_spec", lambda _: None)
     with pytest.raises(UsageError):
         process.find_avn(None)
 

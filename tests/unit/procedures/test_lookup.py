@@ -110,4 +110,6 @@ def test_one_whose_age_nothing_tells_is_named_when_it_does_not_know_what_it_is_a
 def test_the_version_is_not_asked_for_while_all_goes_well(fp: FakeProcess, avn: str, tmp_path: Path) -> None:
     assert program.known(avn).version == "4.18.0"
     assert program.known(str(tmp_path / "other")).version == "not asked"
+    module = tmp_path / "lib" / "python3.12" / "site-packages" / "aiven" / "client" / "__main__.py"
+    assert program.known(str(module)).version == "4.18.0"
     assert not fp.calls
