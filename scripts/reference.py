@@ -8,7 +8,6 @@ from typing import Any
 import typer.main
 
 from ccr_avn.cli import COMMANDS, app, load
-from ccr_avn.cli.help import help_record
 from ccr_avn.output.schemas import RESULTS, schema_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,8 +109,8 @@ def _told(name: str, command: Any, context: Any) -> str:
     usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
     text = " ".join(command.help.split()).replace("<", "&lt;")
     lines = [f"\n#### `ccr-avn {name}`\n", f"{text}\n", "```text", usage, "```"]
-    records = [help_record(one, context) or ("", "") for one in command.get_params(context) if one.name != "help"]
-    rows = [(f"`{left}`", right) for left, right in records]
+    records = [one for part in getattr(command, "sections", lambda _: {})(context).values() for one in part]
+    rows = [(f"`{left}`", right) for left, right in records if "--help" not in left]
     if rows:
         lines += ["", _table(("option", "what it does"), rows)]
     lines += ["", "```bash", *(line.strip() for line in command.epilog.splitlines()), "```"]

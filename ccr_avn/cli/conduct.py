@@ -1,95 +1,97 @@
 """Runs a verb from its options to its exit code: preview, or check, ask, act, report. Alone, and as one of many pairs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ccr_avn.cli.questions import ask
-from ccr_avn.cli.session import Session, show_preview
+from ccr_avn import clock, process
+from ccr_avn.aiven.models import Service
+from ccr_avn.aiven.program import Program, identify, world_of
+from ccr_avn.cli.options import Asking, How
+from ccr_avn.cli.session import Session
 from ccr_avn.connection import Connection
-from ccr_avn.errors import CcrError
+from ccr_avn.errors import CcrError, NotConfirmed
 from ccr_avn.files import replace_file
 from ccr_avn.history.journal import new_run
-from ccr_avn.hooks import Hooks
-from ccr_avn.output import console
+from ccr_avn.output import console, outlet
 from ccr_avn.plan import events
-from ccr_avn.plan.preview import preview
+from ccr_avn.plan.execute import Run
+from ccr_avn.plan.preview import describe, preview
+from ccr_avn.plan.reads import World
 from ccr_avn.procedures.seen import Seen
-from ccr_avn.procedures.verb import Line, Question, Verb
-from ccr_avn.signals import Signals
-
-if TYPE_CHECKING:
-    from ccr_avn.aiven.models import Service
-    from ccr_avn.aiven.program import Program
-    from ccr_avn.cli.options import Asking
-    from ccr_avn.plan.execute import Run
-    from ccr_avn.process import Ahead
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class How:
-    """What stands around a verb. ``shown``: how its plan is previewed."""
-
-    json: bool
-    check: bool = False
-    dry_run: bool = False
-    yes: bool = False
-    hooks: Hooks = field(default_factory=Hooks)
-    write_env: Path | None = None
-    shown: Callable[..., str] = preview
-
-
-Perform = Callable[[Callable[["Run"], None]], "Run"]
-"""Runs the plan; it is given what to call between the checks and the first change."""
+from ccr_avn.procedures.verb import Question, Verb
+from ccr_avn.process import Ahead
+from ccr_avn.signals import Signals, unlimited, within
 
 
 def conduct(
     verb: Verb,
     how: How,
-    asking: "Asking",
-    program: "Callable[[], Program]",
+    asking: Asking,
+    program: Program | None = None,
     *,
-    ahead: "Ahead | None" = None,
+    ahead: Ahead | None = None,
     began: float | None = None,
 ) -> None:
-    """One run of one verb. ``ahead``: the first question to avn, under way; ``began``: when the command did, monotonic.
+    """One run of one verb. ``program``: the avn, if it has been asked which it is; ``ahead``: the first question to it,
+    under way; ``began``: when the command did, on the monotonic clock.
 
     Raises:
         CcrError: as the run ended.
     """
     verb = replace(verb, at=replace(verb.at, run=new_run()))
     if how.dry_run:
-        show_preview(verb.command, verb.plan(), asking.avn, json=how.json, shown=how.shown)
+        plan, programs = verb.plan(), process.programs(asking.avn)
+        if how.json:
+            console.envelope(verb.command, {"plan": describe(plan, programs)})
+        else:
+            console.say((how.shown or preview)(plan, programs))
         return
-    found = program()
+    program = program or identify(asking.avn)
     session = Session(verb.command, json=how.json, run_id=verb.at.run, **verb.facts(), project=verb.at.project.name)
-    run = carry_out(
-        verb,
-        session,
-        how,
-        lambda question: ask(session, question, yes=how.yes),
-        lambda confirm: session.perform(verb, found, asking.call_timeout, confirm, checks_only=how.check, ahead=ahead),
-    )
-    loaded = session.started - began if began is not None else 0.0
+    console.commit()
+    console.about(session.about)
+    world = own_world(verb, program, asking.call_timeout, ahead)
+    run = carry_out(verb, session, how, world, program.version, lambda asked: ask(session, asked, yes=how.yes))
+    loaded = session.began - began if began is not None else 0.0
     ended = session.ended(run, hooks=how.hooks.seconds, loaded=loaded)
     done = verb.checked(ended) if how.check else verb.outcome(ended)
-    lines = [line_of(one) for one in done.lines]
+    width = console.columns("stdout")  # a table fits the terminal that it is for
+    lines = [one if isinstance(one, str) else console.fitted([tuple(row) for row in one], width) for one in done.lines]
     session.finish(run.changed, done.result, lines, done.problem, only_looked=not verb.resumable)
 
 
-def carry_out(verb: Verb, session: Session, how: How, ask: Callable[[Question], None], perform: Perform) -> "Run":
-    """The run with its question, hooks and env file.
+@contextmanager
+def own_world(verb: Verb, program: Program, call_timeout: float, ahead: Ahead | None = None) -> Iterator[World]:
+    """This process's own: signals are heard, and the verb's time is limited. ``call_timeout``: seconds."""
+    limit = verb.time_limit
+    more = (*((signal.SIGTSTP,) if verb.never_suspend else ()), *((signal.SIGALRM,) if limit else ()))
+    with Signals(*more) as signals, within(limit):
+        run = ahead.run if ahead else process.run
+        yield world_of(program.path, call_timeout=call_timeout, signals_held=signals.held, run=run)
+
+
+def carry_out(
+    verb: Verb,
+    session: Session,
+    how: How,
+    world: AbstractContextManager[World],
+    version: str,
+    ask: Callable[[Question], None],
+) -> Run:
+    """The run with its question, hooks and env file. ``version``: of avn.
 
     Raises:
         CcrError: as the run ended.
     """
     asking = False
 
-    def confirm(run: "Run") -> None:
+    def confirm(run: Run) -> None:
         nonlocal asking
-        if how.check:
-            return
         asking = True
         asked = verb.confirm(run.seen, ask)
         asking = False
@@ -98,7 +100,8 @@ def carry_out(verb: Verb, session: Session, how: How, ask: Callable[[Question], 
 
     session.sinks.append(writing_env(how.write_env, verb, session))
     try:
-        run = perform(confirm)
+        with world as here:
+            run = session.perform(here, verb, version, None if how.check else confirm)
     except Exception as problem:  # an internal error is a failure too
         if not (asking or how.check):
             with Signals():
@@ -110,11 +113,34 @@ def carry_out(verb: Verb, session: Session, how: How, ask: Callable[[Question], 
     return run
 
 
-def line_of(line: Line) -> str:
-    """A table fits the terminal that it is for."""
-    if isinstance(line, str):
-        return line
-    return console.fitted([tuple(row) for row in line], console.columns("stdout"))
+def ask(session: Session, question: Question, *, yes: bool) -> None:
+    """Say what will be; go on when what the question asks for was typed.
+
+    Raises:
+        NotConfirmed: something else was typed.
+    """
+    for line in question.shown:
+        console.note(line if isinstance(line, str) else console.table([tuple(row) for row in line]))
+    console.note(console.fitted(list(question.consequences.items()), console.columns("stderr")))
+    if yes:
+        return
+    began = clock.monotonic()
+    with unlimited():
+        with suppress(ImportError, OSError, ValueError):  # keys that were pressed before it is shown are no answer
+            import termios
+
+            termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+        outlet.put("stderr", outlet.emitted(question.text))
+        answer = sys.stdin.readline().strip()
+    confirmed, seconds = answer == question.answer, clock.monotonic() - began
+    text = question.text.strip()
+    session.emit(events.Asked(at=session.now(), question=text, confirmed=confirmed, seconds=seconds))
+    if not confirmed:
+        raise NotConfirmed(
+            "not confirmed",
+            detail=f"expected {question.answer!r}, got {answer!r}; nothing was changed",
+            hint="run it again when you are sure, or with --check",
+        )
 
 
 def environment(verb: Verb, session: Session, changed: Any = False) -> dict[str, str]:
@@ -131,7 +157,7 @@ def environment(verb: Verb, session: Session, changed: Any = False) -> dict[str,
     }
 
 
-def promoted_service(verb: Verb, session: Session) -> "Service | None":
+def promoted_service(verb: Verb, session: Session) -> Service | None:
     return session.run.seen.checked.get(getattr(verb, "replica", "")) if session.run else None
 
 

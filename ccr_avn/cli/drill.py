@@ -7,12 +7,11 @@ import typer
 
 from ccr_avn import options
 from ccr_avn.aiven.program import identify, world_of
-from ccr_avn.cli.conduct import How, conduct
-from ccr_avn.cli.options import Asking, Yes, refuse_unused
-from ccr_avn.cli.questions import must_be_able_to_ask
+from ccr_avn.cli.conduct import conduct
+from ccr_avn.cli.options import Asking, How, Yes, must_be_able_to_ask, refuse_unused
 from ccr_avn.cli.verify import must_fit
 from ccr_avn.errors import UsageError
-from ccr_avn.options import Check, DryRun, Json, PollInterval, ProjectName
+from ccr_avn.options import Check, DryRun, Json, PollInterval
 from ccr_avn.output import console
 from ccr_avn.plan.preview import changes
 from ccr_avn.procedures.drill.clean import Clean, find
@@ -35,7 +34,6 @@ def drill(
         bool, options.flag("--clean", "Find what interrupted drills left behind; ask, then terminate.")
     ] = False,
     only: Annotated[str | None, options.word("NAME", "With --clean: only this one.", options.a_name)] = None,
-    project: ProjectName = None,
     poll_interval: PollInterval = 5,
     asking: Asking,
 ) -> None:
@@ -70,12 +68,12 @@ def drill(
     how = How(json=json, check=check, dry_run=dry_run, yes=yes, shown=changes)
     program = identify(asking.avn, with_help=not clean)
     if clean:
-        at = asking.setting(project, poll_interval)
+        at = asking.setting(poll_interval)
         found = find(at, only, world_of(program.path, call_timeout=asking.call_timeout), console.note)
-        conduct(Clean(at=at, only=only, found=found), how, asking, lambda: program)
+        conduct(Clean(at=at, only=only, found=found), how, asking, program)
         return
     verb = replace(
-        asking.settled(verb, project, poll_interval),
+        asking.settled(verb, poll_interval),
         flag_of_avn="service-integration" if program.offers_service_integration else "read-replica-for",
     )
-    conduct(verb, how, asking, lambda: program)
+    conduct(verb, how, asking, program)

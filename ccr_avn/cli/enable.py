@@ -5,9 +5,9 @@ from dataclasses import replace
 import typer
 
 from ccr_avn.aiven.program import identify
-from ccr_avn.cli.conduct import How, conduct
-from ccr_avn.cli.options import Asking, refuse_unused
-from ccr_avn.options import Check, DryRun, Json, PollInterval, ProjectName
+from ccr_avn.cli.conduct import conduct
+from ccr_avn.cli.options import Asking, How, refuse_unused
+from ccr_avn.options import Check, DryRun, Json, PollInterval
 from ccr_avn.procedures.enable import Enable, ReplicaFlag
 
 
@@ -18,7 +18,6 @@ def enable(
     dry_run: DryRun = False,
     json: Json = False,
     verb: Enable,
-    project: ProjectName = None,
     poll_interval: PollInterval = 5,
     asking: Asking,
 ) -> None:
@@ -34,5 +33,5 @@ def enable(
     asking.preload()
     program = identify(asking.avn, with_help=True)
     has: ReplicaFlag = "service-integration" if program.offers_service_integration else "read-replica-for"
-    verb = replace(asking.settled(verb, project, poll_interval), flag_of_avn=has)
-    conduct(verb, How(json=json, check=check, dry_run=dry_run), asking, lambda: program)
+    verb = replace(asking.settled(verb, poll_interval), flag_of_avn=has)
+    conduct(verb, How(json=json, check=check, dry_run=dry_run), asking, program)

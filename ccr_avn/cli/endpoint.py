@@ -4,18 +4,17 @@ from typing import Annotated, Literal
 
 from ccr_avn import options
 from ccr_avn.aiven.models import User
-from ccr_avn.cli.options import setting_of
-from ccr_avn.cli.single_step import ServiceName
+from ccr_avn.cli.options import Reaching
 from ccr_avn.connection import Connection
 from ccr_avn.errors import Refused, UsageError
-from ccr_avn.options import Avn, CallTimeout, Json, ProjectName, Route
+from ccr_avn.options import Avn, CallTimeout, Json, ProjectName, Route, Service
 from ccr_avn.output import console
 from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.setting import endpoint as reach
 
 
 def endpoint(
-    service: ServiceName,
+    service: Service,
     project: ProjectName = None,
     form: Annotated[
         Literal["table", "uri", "env", "json", "k8s-secret"],
@@ -36,7 +35,7 @@ def endpoint(
     if json and form not in ("table", "json"):
         what = f"--json can't be combined with --format {form}"
         raise UsageError(what, detail="each is a form of the same details", hint="--json, or --format alone")
-    setting = setting_of(project, route=route or "dynamic")
+    setting = Reaching(project=project, route=route or "dynamic").setting()
     [found] = look_up(avn, setting.project, (service,), call_timeout, console.note)
     connection = Connection(service=service, uri=reach(found, setting).uri)
     if username != "default":

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ccr_avn.cli.options import Asking, HookOptions, HookTimeout, Yes, given, refuse_unused
-from ccr_avn.cli.questions import must_be_able_to_ask
+from ccr_avn.cli.options import Asking, HookOptions, HookTimeout, Yes, given, must_be_able_to_ask, refuse_unused
 from ccr_avn.errors import UsageError
 from ccr_avn.monitoring.ask import begin
 from ccr_avn.options import (
@@ -18,7 +17,6 @@ from ccr_avn.options import (
     Json,
     Opt,
     PollInterval,
-    ProjectName,
     PromoteTimeout,
     a_directory,
     a_name,
@@ -137,7 +135,6 @@ def evacuate(
     context: typer.Context,
     wanted: EvacuationOptions,
     hooking: HookOptions,
-    project: ProjectName = None,
     asking: Asking,
 ) -> None:
     """Move every pair whose primary is in CLOUD, each by the plan of `switchover` or `failover`; one question, one report.
@@ -154,13 +151,13 @@ def evacuate(
         must_be_able_to_ask(yes=wanted.yes)
     asking.preload()
     names = (*wanted.only, *(wanted.excepted or ())) if wanted.only else ()
-    services = begin(asking.avn, project, asking.call_timeout, names, console.note)
+    services = begin(asking.avn, asking.project, asking.call_timeout, names, console.note)
     from ccr_avn.cli.evacuation import Evacuation  # heavy: avn is asked already meanwhile
 
     kept = given(context, HookOptions, "yes", "hook_timeout", "poll_interval", "call_timeout", "no_preload")
     Evacuation(
         wanted=wanted,
-        setting=asking.setting(project, wanted.poll_interval, allow_rejected=wanted.allow_rejected_commands),
+        setting=asking.setting(wanted.poll_interval, allow_rejected=wanted.allow_rejected_commands),
         call_timeout=asking.call_timeout,
         hooks=hooks,
         pair_words=kept,

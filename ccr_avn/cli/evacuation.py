@@ -13,6 +13,7 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.program import known, world_of
 from ccr_avn.background import new_lock
+from ccr_avn.cli.conduct import ask
 from ccr_avn.cli.evacuate import EvacuationOptions
 from ccr_avn.cli.evacuation_result import (
     EvacuationResult,
@@ -24,7 +25,6 @@ from ccr_avn.cli.evacuation_result import (
     table,
 )
 from ccr_avn.cli.pair_run import Common, PairRun, verb_of
-from ccr_avn.cli.questions import ask
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import CcrError, Interrupted
 from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList, at_once
@@ -154,22 +154,20 @@ class Evacuation:
 
     def _begin(self) -> Session:
         console.commit()
-        want = self._result.want
-        session = Session("evacuate", json=self.wanted.json, progress=PlainProgress(), run_id=self.run_id)
+        want, choices = self._result.want, self._result.selection.choices
+        session = Session(
+            "evacuate",
+            json=self.wanted.json,
+            progress=PlainProgress(),
+            run_id=self.run_id,
+            clouds=list(want.clouds),
+            mode=want.mode,
+            project=self.setting.project.name,
+            pairs=[choice_as_dict(one) for one in choices],
+        )
         session.sinks = [one_at_a_time(session.journal)]
         console.about(session.about)
-        facts = {
-            "clouds": list(want.clouds),
-            "mode": want.mode,
-            "project": self.setting.project.name,
-            "pairs": [choice_as_dict(one) for one in self._result.selection.choices],
-        }
-        title = f"evacuate {' '.join(want.clouds)}"
-        session.emit(
-            events.RunStarted(
-                at=0.0, run=self.run_id, command="evacuate", title=title, slugs=(), facts=facts, argv=session.argv
-            )
-        )
+        session.start(f"evacuate {' '.join(want.clouds)}")
         return session
 
     # -- the runs
@@ -190,7 +188,7 @@ class Evacuation:
             hooks=self.hooks,
             pair_words=self.pair_words,
             run=self.run_id,
-            began=session.started,
+            began=session.began,
             program=known(path),
             turns=turns,
             services=ServiceList(

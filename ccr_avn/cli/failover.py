@@ -4,16 +4,12 @@ from dataclasses import asdict
 
 from ccr_avn import clock
 from ccr_avn.aiven.avn import AVN, Project, service_named
-from ccr_avn.cli.options import Asking, PromotionOptions
-from ccr_avn.cli.questions import must_be_able_to_ask
-from ccr_avn.options import ProjectName
+from ccr_avn.cli.options import Asking, PromotionOptions, must_be_able_to_ask
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.process import Ahead, find_avn
 
 
-def failover(
-    *, promoting: PromotionOptions, wanted: FailoverOptions, project: ProjectName = None, asking: Asking
-) -> None:
+def failover(*, promoting: PromotionOptions, wanted: FailoverOptions, asking: Asking) -> None:
     """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost.
 
     Examples:
@@ -30,11 +26,14 @@ def failover(
     # load: every moment here is outage. So nothing heavy is imported before, by this module or what it imports.
     path = find_avn(asking.avn)
     asking.preload(unless=promoting.dry_run)
-    words = tuple(path if word == AVN else str(word) for word in service_named(Project(project), wanted.replica).argv)
+    words = tuple(
+        path if word == AVN else str(word) for word in service_named(Project(asking.project), wanted.replica).argv
+    )
     ahead = None if promoting.dry_run else Ahead(words, deadline=asking.call_timeout)
     from ccr_avn.aiven.program import known
     from ccr_avn.cli.conduct import conduct
     from ccr_avn.procedures.failover import Failover
 
-    verb = asking.settled(Failover(**asdict(wanted)), project, promoting.poll_interval)
-    conduct(verb, promoting.how(), asking, lambda: known(path), ahead=ahead, began=began)
+    verb = asking.settled(Failover(**asdict(wanted)), promoting.poll_interval)
+    program = None if promoting.dry_run else known(path)
+    conduct(verb, promoting.how(), asking, program, ahead=ahead, began=began)

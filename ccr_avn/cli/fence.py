@@ -8,9 +8,9 @@ from typing import Annotated
 
 from ccr_avn import options
 from ccr_avn.aiven import lineage as tags
-from ccr_avn.cli.single_step import ActOptions, ServiceName
+from ccr_avn.cli.single_step import ActOptions
 from ccr_avn.errors import Refused, UsageError
-from ccr_avn.options import Primary, Replica
+from ccr_avn.options import Primary, Replica, Service
 from ccr_avn.output import console
 from ccr_avn.procedures import promotion
 from ccr_avn.procedures.gates import history
@@ -81,10 +81,10 @@ def check_fence(
         why = ": the write pause did not hold" if ttl else ""
         trouble = f"{primary} was written to since, or its server was started again{why}"
     if trouble or now is None:
-        lift = shlex.join(("ccr-avn", "unfence", primary, *given.setting.options))
+        lift = shlex.join(("ccr-avn", "unfence", primary, *given.setting().options))
         hint = f"{lift}, then start again" if ttl else "stop the writers, then start again"
         raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
-    rejections = replace(given.setting, allow_rejected=allow_rejected_commands).rejections
+    rejections = replace(given.setting(), allow_rejected=allow_rejected_commands).rejections
     applied = rejections.of_promotion(
         (now, side), lambda: (fetch_replication(source), fetch_replication(target)), primary, replica
     )
@@ -122,12 +122,12 @@ def check_history(
     looked = given.seen(replica, *((primary,) if primary else ()))
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
     step = promotion.carries_history(
-        given.setting, replica, lambda _: primary or "", lambda *_: expected, limit=timeout, variable=""
+        given.setting(), replica, lambda _: primary or "", lambda *_: expected, limit=timeout, variable=""
     )
     carried, seen = given.judged(step, seen=looked)
     result, text = dict(carried.facts), carried.reason
     if primary:
-        old = given.setting.replication(seen, primary)
+        old = given.setting().replication(seen, primary)
         ahead = history.judge_audit(history.audit(old, seen.of(step), None), primary)
         result |= ahead.facts
         text = f"{text}; {ahead.reason}"
@@ -147,7 +147,7 @@ def lineage(
       ccr-avn gate lineage us
       ccr-avn gate lineage us --origin
     """
-    setting = given.setting
+    setting = given.setting()
     [new] = given.services(replica)
     if not new.source:
         raise Refused(f"{replica} follows no primary", hint=f"see avn service integration-list {replica}")
@@ -184,7 +184,7 @@ def must_be(side: ReplicationInfo, role: str, service: str) -> None:
 
 def last_known(
     *,
-    service: ServiceName,
+    service: Service,
     token: Annotated[bool, options.flag("--token", "Print only a token, for `gate history`.")] = False,
     given: ActOptions,
 ) -> None:

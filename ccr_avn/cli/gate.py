@@ -7,7 +7,8 @@ from typing import Any
 
 from ccr_avn.cli import fence
 from ccr_avn.cli.commands import command, group
-from ccr_avn.cli.single_step import GateOptions, answering
+from ccr_avn.cli.single_step import ActOptions, GateOptions, answering
+from ccr_avn.errors import Refused
 from ccr_avn.plan.gates import GATES, GateCommand, typed_parameters
 from ccr_avn.procedures import enable, failover, switchover  # noqa: F401 (their steps are gates)
 
@@ -51,20 +52,25 @@ def command_of(one: GateCommand) -> Callable[..., None]:
     """The command line of a gate, made of the signature of what makes its step."""
     own, waits = typed_parameters(one.make), "limit" in inspect.signature(one.make).parameters
 
-    def run(*, given: GateOptions, **typed: Any) -> None:
-        at, more = given.setting, {"limit": given.timeout} if waits else {}
+    def run(*, gate: GateOptions, given: ActOptions, **typed: Any) -> None:
+        at, more = given.setting(gate.poll_interval), {"limit": gate.timeout} if waits else {}
         names = {name: typed.pop(name) for name in list(typed) if own[name].kind is not own[name].KEYWORD_ONLY}
         step = one.make(at, *names.values(), **typed, **more)
-        awaited = {"limit": given.timeout} if "limit" in inspect.signature(one.before).parameters else {}
+        awaited = {"limit": gate.timeout} if "limit" in inspect.signature(one.before).parameters else {}
         before = one.before(at, *names.values(), **typed, **awaited)
         values = {**names, **typed}
         seen = given.seen(*(values[name] for name in one.asks if values[name])) if one.asks else None
         pace = at.poll_interval if not waits else min(step.poll.interval, at.poll_interval)
-        step = replace(step, poll=replace(step.poll, limit=given.timeout, interval=pace))
-        given.judge(*before, answering(step) if given.fact == "exists" else step, fact=one.fact, seen=seen)
+        step = replace(step, poll=replace(step.poll, limit=gate.timeout, interval=pace))
+        found, _ = given.judged(*before, answering(step) if gate.fact == "exists" else step, seen=seen)
+        fact = gate.fact or one.fact
+        if fact and found.facts.get(fact) is None:
+            raise Refused(f"no {fact} is known: {found.reason}", hint="omit --print to list the known facts")
+        given.show(found.reason, found.facts, fact)
 
     parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own.values()]
-    parameters.append(inspect.Parameter("given", inspect.Parameter.KEYWORD_ONLY, annotation=GateOptions))
+    for name, options in (("gate", GateOptions), ("given", ActOptions)):
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=options))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect looks for
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     run.__doc__ = one.make.__doc__

@@ -1,8 +1,10 @@
 """The options that several commands share: how avn and the servers are asked, how a promotion is run; which fit together."""
 
-from dataclasses import dataclass, fields, replace
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -10,11 +12,10 @@ from ccr_avn import options
 from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import UsageError
 from ccr_avn.hooks import Hooks, words
-from ccr_avn.options import Avn, CaFile, CallTimeout, Check, DryRun, Json, NoPreload, PollInterval, Route, RouteName
+from ccr_avn.options import Avn, CaFile, CallTimeout, Check, DryRun, Json, NoPreload, PollInterval, ProjectName, Route
 from ccr_avn.process import find_avn, preload_avn
 
 if TYPE_CHECKING:
-    from ccr_avn.cli.conduct import How
     from ccr_avn.procedures.setting import Setting
     from ccr_avn.procedures.verb import Verb
 
@@ -34,23 +35,41 @@ HookTimeout = Annotated[float, options.seconds("Time limit for each CMD.", optio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
-    """How avn and the servers are asked: the last options of most commands. Times are in seconds."""
+class Reaching:
+    """How avn and the servers are reached: the last options of a command. Times are in seconds."""
 
+    project: ProjectName = None
     call_timeout: CallTimeout = 60
     ca_file: CaFile = None
     route: Route = None
     avn: Avn = None
+
+    def setting(self, poll_interval: float = 5.0, *, allow_rejected: bool | None = None) -> "Setting":
+        """What all procedures need."""
+        from ccr_avn.history.journals import JournalsHere  # heavy: what --help and an avn begun early do without
+        from ccr_avn.procedures.setting import Setting
+
+        return Setting(
+            project=Project(self.project),
+            ca_file=self.ca_file,
+            poll_interval=max(poll_interval, 0.1),
+            avn=self.avn,
+            route=self.route,
+            journals=JournalsHere(self.project),
+            allow_rejected=allow_rejected,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking(Reaching):
+    """The same of a command that asks avn many times."""
+
     no_preload: NoPreload = False
 
-    def setting(self, project: str | None, poll_interval: float = 5.0, **more: Any) -> "Setting":
-        """``more``: what :func:`setting_of` takes besides."""
-        return setting_of(project, self.ca_file, self.route, avn=self.avn, poll_interval=poll_interval, **more)
-
-    def settled(self, verb: "V", project: str | None, poll_interval: float = 5.0) -> "V":
+    def settled(self, verb: "V", poll_interval: float = 5.0) -> "V":
         """The verb where it is to work."""
         allowed = getattr(verb, "allow_rejected_commands", None)
-        return replace(verb, at=self.setting(project, poll_interval, allow_rejected=allowed))
+        return replace(verb, at=self.setting(poll_interval, allow_rejected=allowed))
 
     def preload(self, *, unless: bool = False) -> None:
         """Have avn loaded in the background; ``unless``: it will not be asked.
@@ -60,6 +79,19 @@ class Asking:
         """
         if not (self.no_preload or unless):
             preload_avn(find_avn(self.avn))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """What stands around a verb. ``shown``: how its plan is previewed, if not as lines to paste."""
+
+    json: bool
+    check: bool = False
+    dry_run: bool = False
+    yes: bool = False
+    hooks: Hooks = field(default_factory=Hooks)
+    write_env: Path | None = None
+    shown: Callable[..., str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +128,10 @@ class PromotionOptions(HookOptions):
     hook_timeout: HookTimeout = 60
     poll_interval: PollInterval = 5
 
-    def how(self) -> "How":
+    def how(self) -> How:
         """Raises:
         UsageError: a command can't be split into words.
         """
-        from ccr_avn.cli.conduct import How  # heavy: avn may be started before it is loaded
-
         return How(
             json=self.json,
             check=self.check,
@@ -112,30 +142,16 @@ class PromotionOptions(HookOptions):
         )
 
 
-def setting_of(
-    project: str | None,
-    ca_file: Path | None = None,
-    route: RouteName | None = None,
-    *,
-    avn: str | None = None,
-    poll_interval: float = 5.0,
-    allow_rejected: bool | None = None,
-    run: str = "",
-) -> "Setting":
-    """What all procedures need, from the options that were typed. ``poll_interval``: seconds."""
-    from ccr_avn.history.journals import JournalsHere  # heavy: what --help and an avn begun early do without
-    from ccr_avn.procedures.setting import Setting
-
-    return Setting(
-        project=Project(project),
-        ca_file=ca_file,
-        poll_interval=max(poll_interval, 0.1),
-        avn=avn,
-        route=route,
-        run=run,
-        journals=JournalsHere(project),
-        allow_rejected=allow_rejected,
-    )
+def must_be_able_to_ask(*, yes: bool, why: str = "a promotion can't be undone") -> None:
+    """Raises:
+    UsageError: nobody is there to answer and --yes was not given.
+    """
+    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
+        raise UsageError(
+            "confirmation needed: no terminal and no --yes",
+            detail=why,
+            hint="look first with --check or --dry-run, then add --yes",
+        )
 
 
 def given(context: typer.Context, *wanted: str | type) -> tuple[str, ...]:

@@ -2,14 +2,16 @@
 
 import shlex
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ccr_avn import clock, process
 from ccr_avn.aiven.program import Program, world_of
-from ccr_avn.cli.conduct import How, carry_out
+from ccr_avn.cli.conduct import carry_out
 from ccr_avn.cli.evacuate import EvacuationOptions
+from ccr_avn.cli.options import How
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import CHANGED, CcrError, Changed, Interrupted, NotBegun, Refused, as_dict, outcome_of
 from ccr_avn.evacuate.avn_turns import AvnTurns, PairAvn, ServiceList
@@ -228,8 +230,9 @@ class PairRun:
                 verb,
                 session,
                 How(json=True, hooks=hooks, write_env=self._env_file),
+                nullcontext(world),
+                common.program.version,
                 lambda _: self._take(turn, session),
-                lambda confirm: session.run_in(world, verb, common.program.version, confirm),
             )
         finally:
             pair_avn.leave()

@@ -10,12 +10,11 @@ import typer
 from ccr_avn import clock, options
 from ccr_avn.cli.commands import command, group
 from ccr_avn.errors import UsageError, outcome_of
-from ccr_avn.history import resume, runs
-from ccr_avn.history.journal import directory
+from ccr_avn.history import journal, resume
+from ccr_avn.history.journal import LATEST, RECENT, directory
 from ccr_avn.history.records import read
 from ccr_avn.history.records import verify as check_chain
 from ccr_avn.history.report import WORDS, render
-from ccr_avn.history.runs import LATEST, RECENT
 from ccr_avn.history.story import Story, summarize
 from ccr_avn.options import Json
 from ccr_avn.output import console
@@ -36,7 +35,7 @@ HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def _names(incomplete: str) -> list[str]:
-    names = [LATEST, *(path.stem for path in runs.paths()[:RECENT])]
+    names = [LATEST, *(path.stem for path in journal.paths()[:RECENT])]
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -57,7 +56,7 @@ def list_(
       ccr-avn runs list --limit 5 --json
     """
     stories = []
-    for path in runs.paths()[:limit]:
+    for path in journal.paths()[:limit]:
         try:
             stories.append((path.stem, summarize(read(path))))
         except UsageError as problem:  # one that can't be read hides none of the others
@@ -83,7 +82,7 @@ def show(run: RunName, json: Json = False) -> None:
       ccr-avn runs show latest
       ccr-avn runs show 20260102T030405Z-1ff96c --json
     """
-    record = read(runs.find(run))
+    record = read(journal.find(run))
     story = summarize(record)
     known, again = resume.last_known(story, clock.now()), resume.next_command(story)
     reopening = resume.reopening(story)
@@ -141,7 +140,7 @@ def verify(
             detail="64 hexadecimal digits, as printed at the end of the run and in the report",
             hint=f"without it everything but the last line is checked: ccr-avn runs verify {shlex.quote(run)}",
         )
-    path = runs.find(run)
+    path = journal.find(run)
     verdict = check_chain(read(path), head)
     whole = not verdict.findings
     if json:
@@ -172,7 +171,7 @@ def report(
       ccr-avn runs report latest --output report.html
       ccr-avn runs report latest --format markdown
     """
-    record = read(runs.find(run))
+    record = read(journal.find(run))
     text = render(record, "html" if format == "html" else "md")
     if output is None:
         console.hand_over(text.rstrip("\n"))  # it was cleaned when it was read: HTML must not be cut into

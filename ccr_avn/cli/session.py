@@ -1,26 +1,20 @@
 """What all commands that run a plan share: event sinks, signals, the journal, the result."""
 
-import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from ccr_avn import clock, process, typed
-from ccr_avn.aiven.program import Program, world_of
+from ccr_avn import clock, typed
 from ccr_avn.errors import CcrError, Changed, Interrupted, Locked
 from ccr_avn.history.journal import Journal, new_run
 from ccr_avn.output import console
 from ccr_avn.output.progress import LiveProgress, PlainProgress, Sink
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
-from ccr_avn.plan.model import Plan
-from ccr_avn.plan.preview import describe, preview
 from ccr_avn.plan.reads import World
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.verb import Ended, Verb
-from ccr_avn.process import Ahead
-from ccr_avn.signals import Signals, within
 
 
 class Session:
@@ -48,12 +42,7 @@ class Session:
         self.sinks: list[Sink] = [self.timeline.append, self.journal, self.progress]
         self.run: Run | None = None
         self._held: Callable[[], AbstractContextManager[None]] = nullcontext
-        self._began = clock.monotonic()
-
-    @property
-    def started(self) -> float:
-        """When the run's own clock began, on the monotonic clock."""
-        return self._began
+        self.began = clock.monotonic()  # the run's own clock
 
     @property
     def done(self) -> list[events.StepDone]:
@@ -62,7 +51,16 @@ class Session:
 
     def now(self) -> float:
         """Seconds since the run began, as its events count them."""
-        return clock.monotonic() - self._began
+        return clock.monotonic() - self.began
+
+    def start(self, title: str, slugs: tuple[str, ...] = (), **more: Any) -> None:
+        """``more``: facts besides those that it has."""
+        facts = {**self.facts, **more}
+        self.emit(
+            events.RunStarted(
+                at=0.0, run=self.run_id, command=self.command, title=title, slugs=slugs, facts=facts, argv=self.argv
+            )
+        )
 
     def emit(self, event: events.Event) -> None:
         """Tell all sinks. One that fails is left out from then on: the run is worth more than what is told of it.
@@ -81,54 +79,23 @@ class Session:
                     name = getattr(sink, "__name__", type(sink).__name__).strip("_").lower().replace("_", " ")
                     console.warn(f"{name} failed ({type(error).__name__}); continuing without it")
 
-    def perform(
-        self,
-        verb: Verb,
-        program: Program,
-        call_timeout: float,
-        confirm: Callable[[Run], None],
-        *,
-        checks_only: bool = False,
-        ahead: Ahead | None = None,
-    ) -> Run:
-        """Run the verb's plan in this process's own world. ``call_timeout``: seconds.
+    def perform(self, world: World, verb: Verb, version: str, confirm: Callable[[Run], None] | None) -> Run:
+        """Run the verb's plan. ``version``: of avn; ``confirm``: asks, between the checks and the first change; None: the
+        checks are all. The ``held`` of the world keeps signals from breaking into what must be whole.
 
         Raises:
             CcrError: as the plan's gates, avn or a signal ended it; it knows whether anything had been changed.
         """
-        console.commit()
-        console.about(self.about)
-        limit = verb.time_limit
-        more = (*((signal.SIGTSTP,) if verb.never_suspend else ()), *((signal.SIGALRM,) if limit else ()))
-        with Signals(*more) as signals, within(limit):
-            run = ahead.run if ahead else process.run
-            world = world_of(program.path, call_timeout=call_timeout, signals_held=signals.held, run=run)
-            return self.run_in(world, verb, program.version, confirm, checks_only=checks_only)
-
-    def run_in(
-        self,
-        world: World,
-        verb: Verb,
-        version: str,
-        confirm: Callable[[Run], None],
-        *,
-        checks_only: bool = False,
-    ) -> Run:
-        """The same in a world that is given, whose ``held`` keeps signals from breaking into what must be whole.
-
-        Raises:
-            CcrError: as the plan's gates, avn or a signal ended it.
-        """
         plan = verb.plan()
         self._held = world.signals_held
-        self._began = world.clock()
+        self.began = world.clock()
         run = self.run = Run(plan, world, self.emit, Seen())
-        self._start(plan, version)
+        self.start(plan.title, tuple(step.slug for step in plan.all_steps), avn=version)
         try:
             run.check()
             self.progress.close()
-            confirm(run)
-            if not checks_only:
+            if confirm:
+                confirm(run)
                 self._act(run, verb.ended_by_signal)
         except Exception as error:
             error.changed = run.changed  # type: ignore[attr-defined]  # a bug's exit code must tell it too
@@ -236,14 +203,6 @@ class Session:
         lost = [f"could not be written: {one}; see ccr-avn runs show {self.run_id}" for one in console.troubles()]
         return [*warnings, *lost]
 
-    def _start(self, plan: Plan, version: str) -> None:
-        facts = {**self.facts, "avn": version}
-        slugs = tuple(step.slug for step in plan.all_steps)
-        started = events.RunStarted(
-            at=0.0, run=self.run_id, command=self.command, title=plan.title, slugs=slugs, facts=facts, argv=self.argv
-        )
-        self.emit(started)
-
     def _end(self, *, ok: bool, changed: Changed, code: int, result: dict[str, Any]) -> None:
         ended = events.RunEnded(at=self.now(), ok=ok, changed=changed, code=code, result=result)
         self.emit(ended)
@@ -260,19 +219,3 @@ def _told(error: Exception) -> dict[str, Any]:
     if not isinstance(error, CcrError):
         return {"error": f"internal error: {kind}", "kind": kind}
     return {"error": error.what, "detail": error.detail, "hint": error.hint, "kind": kind, **error.result}
-
-
-def show_preview(
-    command: str,
-    plan: Plan,
-    avn: str | None,
-    *,
-    json: bool,
-    shown: Callable[[Plan, Mapping[str, str]], str] = preview,
-) -> None:
-    """The plan as text, or as data. ``avn``: as given."""
-    programs = process.programs(avn)
-    if json:
-        console.envelope(command, {"plan": describe(plan, programs)})
-    else:
-        console.say(shown(plan, programs))

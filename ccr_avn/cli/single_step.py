@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ccr_avn import options
+from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.program import known, world_of
-from ccr_avn.cli.options import setting_of
-from ccr_avn.errors import Refused
-from ccr_avn.options import Avn, CaFile, CallTimeout, Json, PollInterval, ProjectName, Route
+from ccr_avn.cli.options import Reaching
+from ccr_avn.options import Json, PollInterval
 from ccr_avn.output import console
 from ccr_avn.output.progress import PlainProgress
 from ccr_avn.plan import events
@@ -25,31 +24,15 @@ from ccr_avn.process import find_avn
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
     from ccr_avn.plan.model import Step
-    from ccr_avn.procedures.setting import Setting
     from ccr_avn.valkey.connect import Endpoint
 
-T = TypeVar("T")
 
-ServiceName = Annotated[str, options.service("SERVICE", "The service to ask.")]
-Timeout = Annotated[float, options.seconds("How long to keep checking; 0: check once.")]
-Print = Annotated[str | None, options.word("FACT", "Print only the value of this fact, for scripts.", None, "--print")]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActOptions(Reaching):
+    """What every single act and every gate takes, and what can be done with it. Times are in seconds."""
 
-
-class SingleStep:
-    """What can be done with what was typed. Times are in seconds."""
-
-    __slots__ = ()
     context: typer.Context
-    project: str | None
-    call_timeout: float
-    ca_file: Path | None
-    route: options.RouteName | None
-    json: bool
-    avn: str | None
-
-    @property
-    def setting(self) -> "Setting":
-        return setting_of(self.project, self.ca_file, self.route, avn=self.avn)
+    json: Json = False
 
     def services(self, *names: str) -> "tuple[Service, ...]":
         """Ask avn for these.
@@ -57,7 +40,7 @@ class SingleStep:
         Raises:
             Refused: one does not exist.
         """
-        return look_up(self.avn, self.setting.project, names, self.call_timeout, console.note)
+        return look_up(self.avn, Project(self.project), names, self.call_timeout, console.note)
 
     def endpoints(self, *names: str) -> "tuple[Endpoint, ...]":
         """Ask avn where these services answer.
@@ -65,7 +48,8 @@ class SingleStep:
         Raises:
             Refused: one does not exist.
         """
-        return tuple(endpoint(service, self.setting) for service in self.services(*names))
+        setting = self.setting()
+        return tuple(endpoint(service, setting) for service in self.services(*names))
 
     def seen(self, *names: str) -> "Seen":
         """What a run would have seen of these before: the services.
@@ -113,48 +97,14 @@ class SingleStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActOptions(SingleStep):
-    """What every single act takes. Times are in seconds."""
+class GateOptions:
+    """What every gate takes besides. Times are in seconds."""
 
-    context: typer.Context
-    project: ProjectName = None
-    call_timeout: CallTimeout = 60
-    ca_file: CaFile = None
-    route: Route = None
-    json: Json = False
-    avn: Avn = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateOptions(SingleStep):
-    """What every gate takes. Times are in seconds."""
-
-    context: typer.Context
-    fact: Print = None
-    project: ProjectName = None
-    timeout: Timeout = 0
+    fact: Annotated[
+        str | None, options.word("FACT", "Print only the value of this fact, for scripts.", None, "--print")
+    ] = None
+    timeout: Annotated[float, options.seconds("How long to keep checking; 0: check once.")] = 0
     poll_interval: PollInterval = 5
-    call_timeout: CallTimeout = 60
-    ca_file: CaFile = None
-    route: Route = None
-    json: Json = False
-    avn: Avn = None
-
-    @property
-    def setting(self) -> "Setting":
-        return setting_of(self.project, self.ca_file, self.route, avn=self.avn, poll_interval=self.poll_interval)
-
-    def judge(self, *steps: "Step[Any]", fact: str | None = None, seen: "Seen | None" = None) -> None:
-        """Run these steps and tell what the last one found. ``fact``: printed alone, where none was asked for.
-
-        Raises:
-            Refused: it is not known.
-        """
-        finding, _ = self.judged(*steps, seen=seen)
-        fact = self.fact or fact
-        if fact and finding.facts.get(fact) is None:
-            raise Refused(f"no {fact} is known: {finding.reason}", hint="omit --print to list the known facts")
-        self.show(finding.reason, finding.facts, fact)
 
 
 def answering(step: "Step[Any]") -> "Step[Any]":

@@ -12,25 +12,11 @@ import typer
 
 from ccr_avn import clock, process
 from ccr_avn.cli.help import HelpCommand
-from ccr_avn.cli.options import refuse_unused, setting_of
+from ccr_avn.cli.options import Reaching, refuse_unused
 from ccr_avn.errors import CcrError, Interrupted, OutOfTime, UsageError
 from ccr_avn.files import PUBLIC, replace_file
 from ccr_avn.monitoring.ask import begin
-from ccr_avn.options import (
-    Avn,
-    CaFile,
-    CallTimeout,
-    Json,
-    Opt,
-    ProjectName,
-    Route,
-    a_file_to_replace,
-    a_name,
-    above_zero,
-    flag,
-    seconds,
-    word,
-)
+from ccr_avn.options import Json, Opt, a_file_to_replace, a_name, above_zero, flag, seconds, word
 from ccr_avn.output import console
 from ccr_avn.signals import Signals, within
 
@@ -73,12 +59,12 @@ COMMAND = StatusCommand
 
 
 def status(
+    *,
     context: typer.Context,
     service: Annotated[
         list[str] | None,
         Opt(help="Show only the pairs of these services.", metavar="[SERVICE]...", argument=True, rule=a_name),
     ] = None,
-    project: ProjectName = None,
     data_plane: Annotated[
         bool, flag("--data-plane/--no-data-plane", "Connect to the servers too, or only ask Aiven.")
     ] = True,
@@ -98,11 +84,8 @@ def status(
     timeout: Annotated[  # noqa: ARG001 (its time begins earlier: StatusCommand.invoke)
         float | None, seconds("Time limit for the whole command; then it is UNKNOWN.", above_zero)
     ] = None,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
     json: Json = False,
-    avn: Avn = None,
+    reaching: Reaching,
 ) -> None:
     """Show every pair at a glance: states, link, lag, backups and risks.
 
@@ -116,19 +99,19 @@ def status(
         refuse_unused(context, "--no-data-plane", "--data-plane", "data_timeout", "warn_lag", "crit_lag")
     form = _checked(form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     wanted = dict.fromkeys([*names, *(name for pair in expected for name in pair)])
-    answer = begin(avn, project, call_timeout, tuple(wanted), console.note)
+    answer = begin(reaching.avn, reaching.project, reaching.call_timeout, tuple(wanted), console.note)
     from ccr_avn.history.resume import unfinished  # heavy, as the others: avn is asked already meanwhile
     from ccr_avn.monitoring.health import judged
     from ccr_avn.monitoring.status import CODES, Known, overall
 
-    setting = setting_of(project, ca_file, route)
+    setting = reaching.setting()
     services, now = answer(), datetime.fromtimestamp(clock.now(), UTC)
     known = Known(
         now=now,
         warn=warn_lag,
         crit=crit_lag,
         project=setting.project,
-        unfinished=unfinished(project, now.timestamp()),
+        unfinished=unfinished(reaching.project, now.timestamp()),
         compared=setting.rejections.compared,
     )
     found = judged(services, names, expected, known, setting, data_timeout if data_plane else None)

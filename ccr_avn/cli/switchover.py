@@ -2,12 +2,9 @@
 
 import typer
 
-from ccr_avn.aiven.program import identify
 from ccr_avn.cli.conduct import conduct
-from ccr_avn.cli.options import Asking, PromotionOptions, refuse_unused
-from ccr_avn.cli.questions import must_be_able_to_ask
+from ccr_avn.cli.options import Asking, PromotionOptions, must_be_able_to_ask, refuse_unused
 from ccr_avn.errors import UsageError
-from ccr_avn.options import ProjectName
 from ccr_avn.procedures.switchover import Switchover
 
 
@@ -16,7 +13,6 @@ def switchover(
     context: typer.Context,
     promoting: PromotionOptions,
     verb: Switchover,
-    project: ProjectName = None,
     asking: Asking,
 ) -> None:
     """Promote REPLICA while both sides are healthy (planned): no acknowledged write is lost.
@@ -38,4 +34,4 @@ def switchover(
     asking.preload(unless=how.dry_run)
     if not (how.check or how.dry_run):
         must_be_able_to_ask(yes=how.yes)
-    conduct(asking.settled(verb, project), how, asking, lambda: identify(asking.avn))
+    conduct(asking.settled(verb, promoting.poll_interval), how, asking)

@@ -39,7 +39,8 @@ def unfence(
       ccr-avn unfence eu
       ccr-avn unfence eu --disconnect
     """
-    project = given.setting.project
+    setting = given.setting()
+    project = setting.project
     services = begin(given.avn, project.name, given.call_timeout, (primary,), console.note)()
     old = by_name(services, primary)
     if old is None:
@@ -48,13 +49,13 @@ def unfence(
     later = {one.name: one.proofs for one in successors(old, services, recorded)}
     if not force and (later or (later := _seen_on_servers(old, services, recorded, given))):
         new, again = next(iter(later)), typed.again("--force")
-        closing = shlex.join(("ccr-avn", "switchover", primary, new, *given.setting.options))
+        closing = shlex.join(("ccr-avn", "switchover", primary, new, *setting.options))
         raise Refused(
             f"{new} was promoted from {primary}, or is being promoted",
             detail=f"shown by {' and '.join(later[new])}; writes on {primary} stay paused: {new} would not have them",
             hint=f"`{closing}` closes {primary}; if {new} is a fork or a copy, or to resume writes there all the same: {again}",
         )
-    side = fetch_replication(endpoint(old, given.setting))
+    side = fetch_replication(endpoint(old, setting))
     must_be(side, "master", primary)
     if not force and (sent := still_sent(old, services, recorded, now=clock.now())):
         found, paused = may_still_happen(project, primary, sent[0]), side.paused_seconds
@@ -64,7 +65,7 @@ def unfence(
             detail="; ".join(filter(None, (found.detail, held))),
             hint=f"{found.hint}; to resume writes all the same: {typed.again('--force')}",
         )
-    lift(endpoint(old, given.setting), disconnect=disconnect)
+    lift(endpoint(old, setting), disconnect=disconnect)
     given.show(f"writes on {primary} resumed", {"disconnected": disconnect})
 
 
@@ -73,7 +74,7 @@ def _seen_on_servers(
 ) -> dict[str, tuple[str, ...]]:
     """Which services their servers show to have taken over under this pause, or to be doing so, and how."""
     others = tuple(one for one in services if one.name != old.name and one.source in (None, old.name))
-    looks = look_at_all((old, *others), given.setting, limit=LIMIT)
+    looks = look_at_all((old, *others), given.setting(), limit=LIMIT)
     states = {
         new.name: pair_state(new.integrations, old, new, (looks[old.name].side, side), recorded, now=clock.now())
         for new in others

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from ccr_avn import clock
-from ccr_avn.aiven.program import identify
-from ccr_avn.cli.conduct import How, conduct
-from ccr_avn.cli.options import Asking, refuse_unused
-from ccr_avn.options import Json, ProjectName
+from ccr_avn.cli.conduct import conduct
+from ccr_avn.cli.options import Asking, How, refuse_unused
+from ccr_avn.options import Json
 from ccr_avn.output import console
 from ccr_avn.procedures.verify import Level, Verify
 
@@ -38,9 +37,7 @@ def must_fit(context: typer.Context, level: Level, *of_keys: str) -> None:
         refuse_unused(context, beside, "--level keys or values", *of_keys, use="use --level values")
 
 
-def verify(
-    *, context: typer.Context, verb: Verify, json: Json = False, project: ProjectName = None, asking: Asking
-) -> None:
+def verify(*, context: typer.Context, verb: Verify, json: Json = False, asking: Asking) -> None:
     """Prove that REPLICA replicates PRIMARY. Exit 6 if it does not, or if that can't be proven.
 
     --match, --sample, --db, --jobs, --max-ops, --rounds, --round-interval and --differences are for --level keys and
@@ -57,8 +54,8 @@ def verify(
         where = "replicated pairs and --level link, marker or keys"
         refuse_unused(context, beside, where, "allow_rejected_commands")
     asking.preload()
-    verb = replace(asking.settled(verb, project), progress=_shown())
-    conduct(verb, How(json=json), asking, lambda: identify(asking.avn))
+    verb = replace(asking.settled(verb), progress=_shown())
+    conduct(verb, How(json=json), asking)
 
 
 def _shown() -> "Callable[[Progress], None]":

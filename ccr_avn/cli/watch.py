@@ -10,7 +10,7 @@ import typer
 
 from ccr_avn import clock
 from ccr_avn.aiven.program import default_project
-from ccr_avn.cli.options import setting_of
+from ccr_avn.cli.options import Reaching
 from ccr_avn.errors import Interrupted, Refused, TimedOut, UsageError
 from ccr_avn.hooks import words
 from ccr_avn.monitoring.loop import Alert, Goal, Platform
@@ -18,21 +18,7 @@ from ccr_avn.monitoring.loop import watch as go_on
 from ccr_avn.monitoring.probe import Probe
 from ccr_avn.monitoring.prometheus import Metrics
 from ccr_avn.monitoring.sample import Sample, Stats
-from ccr_avn.options import (
-    Avn,
-    CaFile,
-    CallTimeout,
-    Opt,
-    Primary,
-    ProjectName,
-    Replica,
-    Route,
-    above_zero,
-    flag,
-    seconds,
-    spelled,
-    word,
-)
+from ccr_avn.options import Opt, Primary, Replica, above_zero, flag, seconds, spelled, word
 from ccr_avn.output import console
 from ccr_avn.output.screen import screen, summary_lines
 from ccr_avn.procedures.gates.services import paired_otherwise
@@ -63,9 +49,9 @@ def _an_address(option: str, text: str) -> None:
 
 
 def watch(
+    *,
     primary: Primary,
     replica: Replica,
-    project: ProjectName = None,
     duration: Annotated[
         str | None,
         Opt(help="End after this time: 30, 90s, 10m, 2h, 1d.", names=("--for",), metavar="TIME", rule=A_TIME),
@@ -83,11 +69,8 @@ def watch(
     ] = None,
     state_interval: Annotated[float, seconds("Interval between calls of avn; 0: only one call.")] = 30,
     data_timeout: Annotated[float, seconds("Time limit for a server to answer.", above_zero)] = 2,
-    call_timeout: CallTimeout = 60,
-    ca_file: CaFile = None,
-    route: Route = None,
     json: Annotated[bool, flag("--json", "Print JSON lines in a terminal too.")] = False,
-    avn: Avn = None,
+    reaching: Reaching,
 ) -> None:
     """Watch the lag of REPLICA: live in a terminal, else one JSON line per sample. `q` or Ctrl-C ends it.
 
@@ -103,15 +86,15 @@ def watch(
         in_ms = until_lag_below.endswith("ms")
         goal = Goal(below=float(until_lag_below.removesuffix("ms")), unit="ms" if in_ms else "bytes")
     alert = _alert(alert_lag, alert_command, names)
-    setting = setting_of(project, ca_file, route)
-    services = look_up(avn, setting.project, names, call_timeout, console.note)
+    setting = reaching.setting()
+    services = look_up(reaching.avn, setting.project, names, reaching.call_timeout, console.note)
     if otherwise := paired_otherwise("watch", *services):  # what follows nobody may be watched: it was a pair
         raise Refused(otherwise.reason, hint=otherwise.hint)
     sides = (replace(endpoint(one, setting), timeout=data_timeout) for one in services)
     probe = Probe(*sides, patience=min(interval, data_timeout))
 
     def ask() -> "tuple[Service, ...]":
-        found = look_up(avn, setting.project, names, call_timeout)
+        found = look_up(reaching.avn, setting.project, names, reaching.call_timeout)
         if all(one.uri for one in found):
             probe.readdress(*(endpoint(one, setting) for one in found))
         return found

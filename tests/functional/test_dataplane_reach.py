@@ -109,13 +109,6 @@ def test_passwords(primary: Server) -> None:
     assert admission(primary.endpoint(password="not-the-one")).state == "open", "somebody with another password gets in"
 
 
-@pytest.mark.parametrize("uri", ["redis://", "redis://x:y", "http://127.0.0.1", "redis://127.0.0.1:99999", ""])
-def test_addresses_that_are_none(uri: str) -> None:
-    error = trouble(lambda: connect(Endpoint(service="eu", uri=uri)))
-    assert not error.passing
-    assert "can't be used" in error.what
-
-
 def test_a_user_with_few_rights(primary: Server) -> None:
     few = primary.user("few", "~app:*", "+@all", "-info")
     assert "lacks the permission" in trouble(lambda: fetch_replication(few)).what
@@ -130,11 +123,6 @@ def test_too_many_clients(serve: Serve) -> None:
             error = trouble(lambda ask=ask: ask(full.endpoint()))  # type: ignore[misc]  # bound at once
             assert "maximum number of clients" in error.what
             assert error.passing
-
-
-def test_a_plain_server_behind_a_tls_address(primary: Server) -> None:
-    error = trouble(lambda: connect(primary.endpoint(scheme="rediss", timeout=0.5)))
-    assert "TLS" in error.what or "no answer" in error.what or "cut" in error.what
 
 
 def test_a_connection_cut_within_the_handshake_is_no_trouble_with_certificates() -> None:
@@ -193,7 +181,7 @@ def test_markers_that_are_refused(primary: Server, serve: Serve) -> None:
     replica.follow(primary)
     result = run_marker(primary.endpoint(), replica.endpoint(), samples=4)
     assert result.arrived == 4
-    assert 0 < result.minimum <= result.median <= result.maximum
+    assert 0 < result.spread[0] <= result.spread[1] <= result.spread[2]
     assert primary.admin.keys("ccr-avn:*") == []
     read_only = trouble(lambda: run_marker(replica.endpoint(), replica.endpoint(), samples=1))
     assert "it is a replica" in read_only.what

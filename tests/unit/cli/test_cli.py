@@ -132,6 +132,14 @@ def test_a_preview_is_printed_with_nothing_but_local_questions(capsys: pytest.Ca
     assert "--read-replica-for eu" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "line", ["switchover eu us", "failover us --allow-data-loss", "enable eu us --replica-cloud c-1"]
+)
+def test_how_often_is_asked_reaches_the_plan(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*line.split(), "--dry-run", "--poll-interval", "2"]) == 0
+    assert "--poll-interval 2" in capsys.readouterr().out
+
+
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("ccr-avn ")

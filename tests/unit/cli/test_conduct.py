@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.cli.conduct import How, carry_out, writing_env
+from ccr_avn.cli.conduct import carry_out, writing_env
+from ccr_avn.cli.options import How
 from ccr_avn.errors import CcrError, Interrupted, NotBegun, NotConfirmed, Refused
 from ccr_avn.hooks import Hooks
 from ccr_avn.plan.events import StepDone
@@ -93,20 +95,18 @@ def test_on_failure_runs_when_a_run_failed_and_only_then(
         if fails == where:
             raise how
 
-    def perform(confirm: Callable[[Any], None]) -> Any:
-        run = here.run
+    def perform(_: Any, __: Any, ___: Any, confirm: Callable[[Any], None] | None) -> Any:
         end("checks")
         end("checks only")
-        confirm(run)
+        if confirm:
+            confirm(here.run)
         end("run")
-        return run
+        return here.run
 
-    here, how_run = session(), How(json=False, check=fails == "checks only")
-    if fails:
-        with pytest.raises(type(how)):
-            carry_out(VERB, here, how_run, lambda _: end("question"), perform)
-    else:
-        carry_out(VERB, here, how_run, lambda _: end("question"), perform)
+    here, how_run, world = session(), How(json=False, check=fails == "checks only"), nullcontext(None)
+    here.perform = perform
+    with pytest.raises(type(how)) if fails else nullcontext():
+        carry_out(VERB, here, how_run, world, "4.18.0", lambda _: end("question"))  # type: ignore[arg-type]
     assert ran == expected
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.cli import questions
+from ccr_avn.cli.conduct import ask
+from ccr_avn.cli.options import must_be_able_to_ask
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import NotConfirmed, UsageError
 from ccr_avn.output import console
@@ -60,7 +61,7 @@ def test_the_name_typed_after_the_question_confirms(
 ) -> None:
     screen = Screen(keyboard, "us\n")
     monkeypatch.setattr(sys, "stderr", screen)
-    questions.ask(session, QUESTION, yes=False)
+    ask(session, QUESTION, yes=False)
     assert [one.confirmed for one in session.timeline if isinstance(one, events.Asked)] == [True]
     shown = screen.getvalue()
     assert shown.index("us becomes a primary") < shown.index("may be lost  nothing") < shown.index("Type us")
@@ -79,13 +80,13 @@ def test_anything_else_is_no_and_keys_typed_before_the_question_are_thrown_away(
     os.write(keyboard, early.encode())
     monkeypatch.setattr(sys, "stderr", Screen(keyboard, answer))
     with pytest.raises(NotConfirmed, match="not confirmed") as raised:
-        questions.ask(session, QUESTION, yes=False)
+        ask(session, QUESTION, yes=False)
     [asked] = [one for one in session.timeline if isinstance(one, events.Asked)]
     assert (raised.value.exit_code, asked.confirmed) == (2, False)
 
 
 def test_yes_asks_nothing_and_shows_what_will_be(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
-    questions.ask(session, QUESTION, yes=True)
+    ask(session, QUESTION, yes=True)
     assert "us becomes a primary" in capsys.readouterr().err
     assert not session.timeline
 
@@ -93,6 +94,6 @@ def test_yes_asks_nothing_and_shows_what_will_be(session: Session, capsys: pytes
 @pytest.mark.parametrize("stdin", [None, io.StringIO("us\n")])
 def test_without_a_terminal_yes_is_needed(stdin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", stdin)
-    questions.must_be_able_to_ask(yes=True)
+    must_be_able_to_ask(yes=True)
     with pytest.raises(UsageError, match="no terminal and no --yes"):
-        questions.must_be_able_to_ask(yes=False)
+        must_be_able_to_ask(yes=False)

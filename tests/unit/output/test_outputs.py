@@ -12,6 +12,7 @@ import pytest
 from ccr_avn import redact
 from ccr_avn.aiven.program import Program
 from ccr_avn.cli import boundary
+from ccr_avn.cli.conduct import own_world
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import Refused
 from ccr_avn.history.journal import Journal
@@ -99,10 +100,17 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "runs"
 
 
+def perform(session: Session, world: World) -> Any:
+    console.commit()
+    console.about(session.about)
+    with own_world(world.verb, AVN, 1) as here:
+        return session.perform(here, world.verb, AVN.version, lambda _: None)
+
+
 def performed(world: World, *, json: bool = False) -> Session:
     console.prepare(json=json)
     session = Session("switchover", json=json, primary="eu", replica="us")
-    run = session.perform(world.verb, AVN, 1, lambda _: None)
+    run = perform(session, world)
     session.finish(run.changed, {"new_primary": "us"}, ["us is the primary now"])
     return session
 
@@ -187,7 +195,7 @@ def test_a_journal_that_fails_when_it_is_closed_loses_no_result(
 
     world = World()
     session = Session("switchover", json=True, primary="eu", replica="us")
-    run = session.perform(world.verb, AVN, 1, lambda _: None)
+    run = perform(session, world)
     assert session.journal._file
     session.journal._file.close()
     file = type("File", (), {"close": full, "write": full, "flush": full})()
@@ -207,7 +215,7 @@ def test_a_sink_that_fails_is_left_out(error: Exception, capsys: pytest.CaptureF
     world = World()
     session = Session("switchover", json=False, primary="eu", replica="us")
     session.sinks.append(env_file)
-    session.finish(session.perform(world.verb, AVN, 1, lambda _: None).changed, {}, [])
+    session.finish(perform(session, world).changed, {}, [])
     assert tuple(world.done) == NAMES
     assert len(called) == 1
     assert "warning: env file failed" in capsys.readouterr().err
@@ -262,7 +270,7 @@ def test_steering_characters_and_passwords_leave_by_no_output(capsys: pytest.Cap
     bad = "plan \x1b]0;owned\x07 redis://default:other@host pass-word-1"
     world = World(said=bad)
     session = Session("switchover", json=False, primary=bad, replica="us")
-    run = session.perform(world.verb, AVN, 1, lambda _: None)
+    run = perform(session, world)
     session.finish(run.changed, {"x": bad}, [bad, console.table([(bad, "b")])])
     console.error(Refused(bad, detail=bad, hint=bad))
     console.envelope("switchover", None, problem=Refused(bad, detail=bad, hint=bad))
