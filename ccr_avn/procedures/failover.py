@@ -257,11 +257,8 @@ class Failover(FailoverOptions, Verb):
             "state": state.state if state else None,
             "differences": [one.as_dict() for one in different],
         }
-        lines = (
-            f"{self.replica}: {passed(seen, self.replica)}",
-            *(f"warning: {parity.warning(one)}" for one in different),
-        )
-        return Outcome(result=result, lines=lines)
+        warnings = (f"warning: {parity.warning(one)}" for one in different)
+        return Outcome(result=result, lines=(f"{self.replica}: {passed(seen, self.replica)}", *warnings))
 
     def outcome(self, ended: Ended) -> Outcome:
         at, seen, name = self.at, ended.seen, self.replica

@@ -243,7 +243,8 @@ def see_closed(
         paused = fence is None or fence.holds()
         return Closing(admission=found, left=left, trouble=trouble, quiet=quiet, paused=paused)
 
-    off = f"`{avn.service_update(at.project, service, '--power-off').text}` (if it is protected, --disable-termination-protection first)"
+    powering_off = avn.service_update(at.project, service, "--power-off").text
+    off = f"`{powering_off}` (if it is protected, --disable-termination-protection first)"
     answers = f", and {new_primary} answers" if new_primary else ""
     return Step(
         slug="closed",

@@ -116,10 +116,8 @@ def promote(
             raise Refused(f"there is no integration of {replica} to delete", hint="run the same command again")
         return found.id
 
-    looks, row_id = (
-        looks_at_promotion(at, replica, limit=limit, row=row),
-        Later(variable="integration_id", fill=integration_id),
-    )
+    looks = looks_at_promotion(at, replica, limit=limit, row=row)
+    row_id = Later(variable="integration_id", fill=integration_id)
     return replace(
         looks[0],
         slug="promote",

@@ -310,13 +310,6 @@ def test_a_fence_outlasts_whoever_is_about_to_un_pause(primary: Server) -> None:
     assert not fence.release()
 
 
-def test_who_never_finishes_to_un_pause_is_not_waited_for_for_ever(primary: Server) -> None:
-    with connect(primary.endpoint(), name=f"{ENDING}other"):
-        with pytest.raises(Refused, match="does not finish"):
-            Fence(primary.endpoint(timeout=0.3), "test", 10).place()
-        until(lambda: accepts(primary), "writes to go on")
-
-
 @pytest.mark.parametrize("disconnect", [True, False])
 def test_by_hand(primary: Server, disconnect: bool) -> None:
     left = Fence(primary.endpoint(), "by-hand", 30)

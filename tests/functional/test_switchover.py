@@ -334,15 +334,6 @@ def test_a_pasted_preview_ends_in_the_same_world(make: Make) -> None:
         assert new.set("x", "y")
 
 
-@pytest.mark.slow
-def test_a_pasted_preview_that_stops_lifts_its_fence(pair: Operator) -> None:
-    text = pair.ccr("switchover", "eu", "us", "--dry-run", "--catch-up-timeout", "0").out
-    done = pair.pastes(text.replace("ccr-avn gate caught-up", "false # ccr-avn gate caught-up"))
-    assert done.code != 0
-    assert not is_promoted(pair)
-    assert accepts(pair, "eu")
-
-
 def world(operator: Operator) -> tuple[object, ...]:
     platform = operator.sandbox.platform
     services = [
