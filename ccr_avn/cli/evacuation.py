@@ -46,7 +46,7 @@ SWITCH = 0.001
 """Seconds after which a thread lets others run: one whose writes are paused must not wait for one that computes."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class Evacuation:
     """One run of the command. ``first_list``: the first `avn service list`, under way."""
 

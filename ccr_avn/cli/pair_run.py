@@ -31,7 +31,7 @@ from ccr_avn.procedures.switchover import Switchover
 HALF_WAY = ("new_primary", "promoted", "old_primary", "writes_paused_until", "ways_to_close")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)  # it may be shown before it is whole
 class Common:
     """What all pairs of an evacuation have in common. ``run``: the evacuation's; ``began``: on the monotonic clock.
 
