@@ -57,7 +57,9 @@ def _run(arguments: list[str]) -> int:
         if type(problem).__name__ == "NoArgsIsHelpError":
             console.say(problem.format_message())
             return 0
-        raise _usage(problem) from None
+        context = getattr(problem, "ctx", None)
+        path = context.command_path if context else "ccr-avn"
+        raise UsageError(problem.format_message().rstrip("."), detail=f"in: {path}", hint=f"{path} --help") from None
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # typer's own way to end when --help has lost its reader
             return GONE
@@ -121,16 +123,6 @@ def _not_installed(missing: ModuleNotFoundError) -> CcrError:
         f"the installation is not whole: {missing.name} is missing",
         detail=f"looked for by {sys.executable}",
         hint="install ccr-avn again, into an environment of its own",
-    )
-
-
-def _usage(problem: Any) -> UsageError:
-    context = getattr(problem, "ctx", None)
-    path = context.command_path if context else "ccr-avn"
-    return UsageError(
-        problem.format_message().rstrip("."),
-        detail=f"in: {path}",
-        hint=f"{path} --help",
     )
 
 
