@@ -98,6 +98,6 @@ def _each(rule: Rule | None) -> Callable[..., Any] | None:
 
 def _recent_services(incomplete: str) -> list[str]:
     """From the journals, without asking avn."""
-    from ccr_avn.history.runs import recent_services
+    from ccr_avn.history.journal import recent_services
 
     return recent_services(incomplete)

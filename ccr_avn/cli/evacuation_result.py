@@ -13,7 +13,8 @@ from ccr_avn.cli.pair_run import PairResult, verb_of
 from ccr_avn.errors import CcrError, Interrupted, Refused, near
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.evacuate.schedule import Stop
-from ccr_avn.output import console
+from ccr_avn.output import tables
+from ccr_avn.output.tables import Column
 from ccr_avn.procedures.gates.parity import power_off_commands
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.result import DECLARED
@@ -36,6 +37,8 @@ ACTIONS: dict[Action, str] = {
 
 STATES = {"moved": "done", "half_way": "half-way", "failed": "failed"}
 """Those that are counted, as the result calls them."""
+
+COLUMNS = (Column(head="ACTION"), Column(head="LAG"), Column(head="PAIR", kind="name"))
 
 NOT_MOVED: dict[Action, str] = {"done": "done", "skip": "skipped", "refuse": "refused"}
 """The state of a pair that had not to be moved."""
@@ -198,12 +201,13 @@ def table(selection: Selection, want: Want) -> list[str]:
     if not selection.choices:
         return [_nothing(selection, want)]
     ordered = sorted(selection.choices, key=lambda one: list(ACTIONS).index(one.action))
-    rows = [("ACTION", "LAG", "PAIR"), *((one.action, format_bytes(one.behind), one.name) for one in ordered)]
-    first, *rest = console.table(rows, indent="").splitlines()
-    indent = " " * first.index("PAIR")
+    rows = [(one.action, format_bytes(one.behind), one.name) for one in ordered]
+    first, *rest = tables.text(rows, COLUMNS, "stderr", indent=0).splitlines()
+    indent = first.index("PAIR")
     lines = [first]
     for choice, line in zip(ordered, rest, strict=True):
-        lines += [line, *(f"{indent}{why}" for why in (choice.reason, *choice.others) if why != LINK_UP)]
+        why = [(one,) for one in (choice.reason, *choice.others) if one != LINK_UP]
+        lines += [line, *tables.text(why, to="stderr", indent=indent).splitlines()]
     if selection.replicas_here:
         lines.append(f"not moved, as their primaries are elsewhere: {', '.join(selection.replicas_here)}")
     if selection.left_out:

@@ -119,7 +119,7 @@ def check_history(
     looked = given.seen(replica, *((primary,) if primary else ()))
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
     step = promotion.carries_history(
-        given.setting(), replica, lambda _: primary or "", lambda _: expected, limit=timeout, variable=""
+        given.setting(), replica, lambda _: primary or "", lambda *_: expected, limit=timeout, variable=""
     )
     carried, seen = given.judged(step, seen=looked)
     result, text = dict(carried.facts), carried.reason

@@ -10,15 +10,15 @@ import typer
 from ccr_avn import clock, options
 from ccr_avn.cli.commands import command, group
 from ccr_avn.errors import UsageError, outcome_of
-from ccr_avn.history import resume, runs
-from ccr_avn.history.journal import directory
+from ccr_avn.history import journal, resume
+from ccr_avn.history.journal import LATEST, RECENT, directory
 from ccr_avn.history.records import read
 from ccr_avn.history.records import verify as check_chain
 from ccr_avn.history.report import WORDS, render
-from ccr_avn.history.runs import LATEST, RECENT
 from ccr_avn.history.story import Story, summarize
 from ccr_avn.options import Json
-from ccr_avn.output import console
+from ccr_avn.output import console, tables
+from ccr_avn.output.tables import Column
 from ccr_avn.printable import DEGRADED, clipped
 from ccr_avn.units import format_duration
 
@@ -32,11 +32,29 @@ app = group(
     """
 )
 
+ENDED = {"done": "green", "failed": "red", "not": "yellow", "": "yellow"}
+LISTED = (
+    Column(head="run"),
+    Column(head="command", rank=2),
+    Column(head="primary", rank=1, kind="name"),
+    Column(head="replica", rank=3, kind="name"),
+    Column(head="took", rank=4),
+    Column(head="ended", kind="prose", styles=ENDED),
+)
+STEPS = (Column(head="step"), Column(head="outcome"), Column(head="took", rank=1), Column(head="finding", kind="prose"))
+PAIRS = (
+    Column(head="pair", kind="name"),
+    Column(head="ended"),
+    Column(head="action", rank=2),
+    Column(head="run", rank=1),
+    Column(head="summary", kind="prose"),
+)
+
 HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def _names(incomplete: str) -> list[str]:
-    names = [LATEST, *(path.stem for path in runs.paths()[:RECENT])]
+    names = [LATEST, *(path.stem for path in journal.paths()[:RECENT])]
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -57,7 +75,7 @@ def list_(
       ccr-avn runs list --limit 5 --json
     """
     stories = []
-    for path in runs.paths()[:limit]:
+    for path in journal.paths()[:limit]:
         try:
             stories.append((path.stem, summarize(read(path))))
         except UsageError as problem:  # one that can't be read hides none of the others
@@ -68,11 +86,11 @@ def list_(
     elif not stories:
         console.say(f"no runs yet in {directory()}")
     else:
-        rows = [("run", "command", "pair", "ended", "took")]
-        for name, story in stories:
-            pair = " → ".join(one for one in (story.primary, story.replica) if one) or "-"
-            rows.append((name, story.command, pair, story.ended_as, format_duration(story.seconds)))
-        console.say(console.table(rows, indent=""))
+        rows = [
+            (run, one.command, one.primary or "-", one.replica or "-", format_duration(one.seconds), one.ended_as)
+            for run, one in stories
+        ]
+        console.hand_over(tables.text(rows, LISTED, indent=0))
 
 
 @command(app)
@@ -83,7 +101,7 @@ def show(run: RunName, json: Json = False) -> None:
       ccr-avn runs show latest
       ccr-avn runs show 20260102T030405Z-1ff96c --json
     """
-    record = read(runs.find(run))
+    record = read(journal.find(run))
     story = summarize(record)
     known, again = resume.last_known(story, clock.now()), resume.next_command(story)
     reopening = resume.reopening(story)
@@ -106,7 +124,7 @@ def show(run: RunName, json: Json = False) -> None:
     if about := ", ".join(one for one in (story.began, story.who, *story.versions) if one):
         lines.append(f"  {about}")
     if rows := _rows(story):
-        lines.append(console.table(rows))
+        lines.append(tables.text(rows, PAIRS if story.pairs else STEPS))
     if record.half or len(record.events) < len(record.lines):
         lines.append(f"the journal is damaged: see ccr-avn runs verify {story.run}")
     lines += [f"  {line}" for line in known]
@@ -141,7 +159,7 @@ def verify(
             detail="64 hexadecimal digits, as printed at the end of the run and in the report",
             hint=f"without it everything but the last line is checked: ccr-avn runs verify {shlex.quote(run)}",
         )
-    path = runs.find(run)
+    path = journal.find(run)
     verdict = check_chain(read(path), head)
     whole = not verdict.findings
     if json:
@@ -172,7 +190,7 @@ def report(
       ccr-avn runs report latest --output report.html
       ccr-avn runs report latest --format markdown
     """
-    record = read(runs.find(run))
+    record = read(journal.find(run))
     text = render(record, "html" if format == "html" else "md")
     if output is None:
         console.hand_over(text.rstrip("\n"))  # it was cleaned when it was read: HTML must not be cut into

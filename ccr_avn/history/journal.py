@@ -1,4 +1,4 @@
-"""Writes the journal of a run: its events as JSON lines, each with the hash of the one before."""
+"""Writes the journal of a run, JSON lines each with the hash of the one before; finds those of earlier runs."""
 
 import fcntl
 import getpass
@@ -8,27 +8,23 @@ import os
 import platform
 import re
 import secrets
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
 from ccr_avn import __version__, clock
-from ccr_avn.errors import Interrupted, UsageError
+from ccr_avn.aiven.program import default_project
+from ccr_avn.errors import Interrupted, UsageError, near
 from ccr_avn.output import console
 from ccr_avn.plan import events
 from ccr_avn.redact import redacted, redacted_in
 
 FSYNCED = (
-    events.RunStarted,
-    events.Asked,
-    events.ChangeStarted,
-    events.ChangeEnded,
-    events.Undone,
-    events.RunEnded,
-    events.PairStarted,
-    events.PairEnded,
+    *(events.RunStarted, events.Asked, events.ChangeStarted, events.ChangeEnded, events.Undone, events.RunEnded),
+    *(events.PairStarted, events.PairEnded),
 )
 """What is on disk, with all before it, before the run goes on: while writes are paused every other sync is outage."""
 
@@ -86,11 +82,9 @@ class Journal:
     """A sink for events. A failed write is reported once and never stops a run. ``trouble``: why it is incomplete."""
 
     def __init__(self, run: str, *, where: Path | None = None) -> None:
-        self.path = Path(f"{run}.jsonl")
-        self._where = where
-        self.head = ""
+        self.path, self._where = Path(f"{run}.jsonl"), where
+        self.head = self.trouble = ""
         self._file: TextIO | None = None
-        self.trouble = ""
         self._waited = ("", 0.0)
 
     def __call__(self, event: events.Event) -> None:
@@ -118,22 +112,24 @@ class Journal:
     def _too_often(self, event: events.Event) -> bool:
         if not isinstance(event, events.Looked) or event.finding.verdict != "wait":
             return False
-        if event.slug == self._waited[0] and event.at - self._waited[1] < OFTEN:
-            return True
-        self._waited = (event.slug, event.at)
-        return False
+        slug, at = self._waited
+        often = event.slug == slug and event.at - at < OFTEN
+        self._waited = self._waited if often else (event.slug, event.at)
+        return often
 
     def _write(self, event: events.Event) -> None:
         if self._file is None:
             self.path = (self._where or directory()) / self.path
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._file = os.fdopen(
-                os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
-            )
+            new = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._file = os.fdopen(new, "w", encoding="ascii")
             with suppress(OSError):  # held as long as this process lives: no one else need guess that
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if isinstance(event, events.RunStarted):
-            event = replace(event, who=_who(), host=platform.node(), ccr_avn=__version__)
+            who = str(os.getuid())
+            with suppress(OSError, KeyError):  # the system does not know this user
+                who = getpass.getuser()
+            event = replace(event, who=who, host=platform.node(), ccr_avn=__version__)
         about = {"event": type(event).__name__, "previous": self.head}
         now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
         entry = {**about, **redacted_in(asdict(event)), "time": now}
@@ -145,8 +141,103 @@ class Journal:
             os.fsync(self._file.fileno())
 
 
-def _who() -> str:
+# -- the journals of earlier runs, by their names and first lines
+
+RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+LATEST = "latest"
+RECENT = 50
+"""Runs whose services are offered as completions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a journal says of its run in its first line, which does not change any more."""
+
+    command: str
+    project: str | None
+    services: tuple[str, ...]  # the primary first
+    argv: tuple[str, ...]  # as typed
+    evacuation: str = ""  # the run that this is a part of
+
+
+_ABOUT: dict[Path, About] = {}
+"""Many runs ask for all of them again and again."""
+
+
+def about(path: Path) -> About | None:
+    """None: its first line can't be read, or is not whole yet. No library is loaded for it: completion asks too."""
+    if path not in _ABOUT:
+        try:
+            with path.open("rb") as file:
+                line = file.readline(65_536)
+            entry = json.loads(line) if line.endswith(b"\n") else {}
+            facts = entry["facts"]
+            services = tuple(name for key in ("primary", "replica") if isinstance(name := facts.get(key), str))
+            _ABOUT[path] = About(
+                command=str(entry["command"]),
+                project=facts.get("project"),
+                services=services,
+                argv=tuple(map(str, entry.get("argv") or ())),
+                evacuation=str(facts.get("evacuation") or ""),
+            )
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return None
+    return _ABOUT[path]
+
+
+def paths() -> list[Path]:
+    """All journals of this machine's state directory, newest first. There may be many thousands."""
     try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return str(os.getuid())
+        where = directory()
+        names = os.listdir(where)  # noqa: PTH208 (a path for each takes ten times as long)
+    except (OSError, UsageError):
+        return []
+    return [where / name for name in sorted(names, reverse=True) if name.endswith(".jsonl")]
+
+
+def of(project: str | None, *commands: str) -> Iterator[tuple[Path, About]]:
+    """The journals of a project, of these commands or of all, the newest first; no name means avn's default project."""
+    default = default_project()
+    for path in paths():
+        found = about(path)
+        if found and (found.project or default) == (project or default) and (found.command in commands or not commands):
+            yield path, found
+
+
+def is_running(path: Path) -> bool:
+    """Whether the process that writes this journal still lives, on this machine."""
+    with suppress(OSError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def find(name: str) -> Path:
+    """The journal of a run: its name, an unambiguous beginning of it, ``latest``, or the file itself.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    if name.endswith(".jsonl") and Path(name).is_file():
+        return Path(name)
+    known = paths()
+    if name == LATEST and known:
+        newest = about(known[0])
+        whole = known[0].with_stem(newest.evacuation) if newest and newest.evacuation else None
+        return whole if whole in known else known[0]  # of an evacuation itself: its pairs' runs begin later
+    found = [path for path in known if path.stem == name] or [path for path in known if path.stem.startswith(name)]
+    if not name or not RUN.fullmatch(name) or not found:
+        hint = f"list them{near(name, [path.stem for path in known])}: ccr-avn runs list"
+        raise UsageError(f"there is no run {name!r}", detail=f"looked in {directory()}", hint=hint)
+    if len(found) > 1:
+        some = ", ".join(path.stem for path in found[:4]) + (", …" if len(found) > 4 else "")
+        raise UsageError(f"{name!r} matches {len(found)} runs", detail=some, hint="list them: ccr-avn runs list")
+    return found[0]
+
+
+def recent_services(incomplete: str) -> list[str]:
+    """Service names of recent runs that begin so, most recent first. For completion: only first lines are read."""
+    recent = filter(None, map(about, paths()[:RECENT]))
+    return list(dict.fromkeys(name for one in recent for name in one.services if name.startswith(incomplete)))

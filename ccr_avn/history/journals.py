@@ -11,9 +11,8 @@ from ccr_avn import clock
 from ccr_avn.aiven import lineage
 from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.errors import UsageError
-from ccr_avn.history import runs
-from ccr_avn.history.facts import Noted, Result, Started
-from ccr_avn.history.records import Record, read
+from ccr_avn.history import journal
+from ccr_avn.history.records import Noted, Record, Result, Started, read
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Event, Looked, RunEnded, RunStarted, StepDone
 from ccr_avn.procedures.drill import ours as rules
 from ccr_avn.procedures.drill.assumptions import UNTRIED
@@ -36,7 +35,7 @@ NOTING = ("pair", "health", "last-known")
 def promotions(project: str | None) -> tuple[Recorded, ...]:
     """The promotions that runs on this machine sent, the newest first; those of drills are none."""
     found = []
-    for path, about in runs.of(project, "switchover", "failover"):
+    for path, about in journal.of(project, "switchover", "failover"):
         with suppress(OSError):
             if about.services and (recorded := _promotion(path, path.stat().st_size, about.services[-1])):
                 found.append(recorded)
@@ -71,7 +70,7 @@ def _promotion(path: Path, size: int, replica: str) -> Recorded | None:  # noqa:
 
 def _runs_of(service: str, project: str | None, word: str, but: str = "") -> Iterator[tuple[Event, ...]]:
     """The events of every run that names the service and has the word in its journal, the newest run first."""
-    for path, about in runs.of(project):
+    for path, about in journal.of(project):
         if service in about.services and path.stem != but and (events := _events(path, word)):
             yield events
 
@@ -180,8 +179,8 @@ def not_for_long(names: Iterable[str], found: Mapping[str, Drilled], now: float)
 
 
 def _drills(project: str | None) -> Iterator[tuple[Record, Started]]:
-    for path in runs.paths():
-        if (found := runs.about(path)) and found.command == "drill":
+    for path in journal.paths():
+        if (found := journal.about(path)) and found.command == "drill":
             with suppress(UsageError):
                 record = read(path)
                 about = Started.model_validate(record.started.facts if record.started else {})
@@ -233,7 +232,7 @@ def _made(record: Record, about: Started) -> Made:
         created=created,
         began=begun.written if begun else None,
         promoted=promoted,
-        running=runs.is_running(record.path),
+        running=journal.is_running(record.path),
     )
 
 
@@ -253,7 +252,7 @@ class JournalsHere(Journals):
 
     def user_of(self, service: "Service") -> str:
         """The run of another command that names this service since it is there; empty: none does, or it was refused."""
-        for path, about in runs.of(self.project, "enable", "switchover", "failover"):
+        for path, about in journal.of(self.project, "enable", "switchover", "failover"):
             if service.name not in about.services or "--check" in about.argv:
                 continue
             with suppress(UsageError):

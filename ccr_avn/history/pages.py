@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ccr_avn.history.facts import Assumption, Pair
+from ccr_avn.history.records import Assumption, Pair
 from ccr_avn.history.story import Span, Story
 from ccr_avn.procedures.drill import assumptions
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE
@@ -18,6 +18,14 @@ FEW = 3
 """Looks at the lag, below which there is nothing to draw."""
 LEAST = 0.5
 """Percent: a bar is never narrower, so that a step of a millisecond can still be seen."""
+
+
+Figure = dict[str, str]
+"""What is shown in large type: a label, a value, and how it was got."""
+
+
+def figure(label: str, value: str | None, how: str) -> Figure:
+    return {"label": label, "value": "not measured" if value is None else value, "how": how}
 
 
 class Bar(NamedTuple):
@@ -117,13 +125,12 @@ def drill_page(story: Story) -> DrillPage | None:
     )
 
 
-def drill_figures(story: Story) -> list[dict[str, str]]:
+def drill_figures(story: Story) -> list[Figure]:
     """The two that a drill is made for."""
     rto, behind = story.result.rto_ms, story.result.not_received_ms
-    received = "not measured" if behind is None else f"≤ {format_duration(behind / 1000)}"
     return [
-        {"label": "RTO", "value": "not measured" if rto is None else format_duration(rto / 1000), "how": RTO},
-        {"label": "Not received", "value": received, "how": BOUND},
+        figure("RTO", None if rto is None else format_duration(rto / 1000), RTO),
+        figure("Not received", None if behind is None else f"≤ {format_duration(behind / 1000)}", BOUND),
     ]
 
 
@@ -140,14 +147,12 @@ def temporary_replica(story: Story) -> str:
 
 def _drill_facts(story: Story) -> list[tuple[str, str]]:
     facts, result = story.facts, story.result
+    plan = (facts.replica_plan, facts.replica_cloud)
     hour, existed, estimate = result.usd_an_hour, result.existed_seconds, result.estimate_usd
     price = f"{hour:g} USD an hour, by Aiven's price list" if hour is not None else "not reported by avn"
     return [
         ("Temporary replica", facts.temporary_replica),
-        (
-            "Plan",
-            f"{facts.replica_plan} in {facts.replica_cloud}" if facts.replica_plan and facts.replica_cloud else "",
-        ),
+        ("Plan", " in ".join(plan) if all(plan) else ""),
         ("Data proven by", result.proven_by or facts.level),
         ("Existed for", format_duration(existed) if existed else ""),
         ("Price", price),
@@ -172,40 +177,41 @@ def over_time(pairs: list[Pair]) -> tuple[list[tuple[Pair, list[Bar]]], list[Tic
     return [(one, bars(one.pair, phases, total)) for one, phases in rows if phases], ticks(total)
 
 
-def evacuation_figures(story: Story) -> list[dict[str, str]]:
+def evacuation_figures(story: Story) -> list[Figure]:
     states = [one.state for one in story.pairs]
     moved = sum(one.state == "done" and bool(one.run) for one in story.pairs)
     how = [f"{states.count(state)} {state}" for state in ORDER if state != "done" and state in states]
     if before := states.count("done") - moved:
         how.insert(0, f"{before} were done before")
     return [
-        {"label": "Moved", "value": f"{moved} of {len(states)}", "how": ", ".join(how) or "all there were"},
+        figure("Moved", f"{moved} of {len(states)}", ", ".join(how) or "all there were"),
         _lost(story),
         _outage(story),
-        {"label": "Took", "value": format_duration(story.seconds), "how": "without the time at the question"},
+        figure("Took", format_duration(story.seconds), "without the time at the question"),
     ]
 
 
-def _lost(story: Story) -> dict[str, str]:
+def _lost(story: Story) -> Figure:
     lost = [one.bytes_not_replicated for one in story.pairs if one.bytes_not_replicated is not None]
     seconds = [one.estimated_loss_seconds for one in story.pairs if one.estimated_loss_seconds is not None]
-    value, how = "not measured", []
+    value, how = None, []
     if seconds:
         value = f"≈ {max(seconds):g} s"
         how = [f"failovers: the last {max(seconds):g} s of writes at worst, an estimate"]
     if lost:
         value = f"{sum(lost):.0f} bytes"
         how.insert(0, f"in all, of {len(lost)} pairs whose histories were compared; {max(lost):.0f} at worst")
-    return {"label": "RPO", "value": value, "how": "; ".join(how) or "nothing was promoted, or it was not measured"}
+    return figure("RPO", value, "; ".join(how) or "nothing was promoted, or it was not measured")
 
 
-def _outage(story: Story) -> dict[str, str]:
+def _outage(story: Story) -> Figure:
     outages = sorted(one.outage_ms for one in story.pairs if one.outage_ms is not None)
     if not outages:
-        how = "writes were not paused, or no pause was seen from its beginning to its end"
-        return {"label": "Write outage", "value": "not measured", "how": how}
+        return figure(
+            "Write outage", None, "writes were not paused, or no pause was seen from its beginning to its end"
+        )
     middle, high = (format_duration(outages[at] / 1000) for at in (len(outages) // 2, round(0.95 * (len(outages) - 1))))
     how = f"the longest; median {middle}, 95 % at most {high}, of {len(outages)} pairs"
     if story.result.outages_not_measured:
         how += f"; not measured of {story.result.outages_not_measured}"
-    return {"label": "Write outage", "value": format_duration(outages[-1] / 1000), "how": how}
+    return figure("Write outage", format_duration(outages[-1] / 1000), how)

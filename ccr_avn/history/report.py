@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ccr_avn.history import pages, resume
-from ccr_avn.history.facts import Risk, Side
-from ccr_avn.history.pages import bars, lag_line, percent, ticks
-from ccr_avn.history.records import Record, verify
+from ccr_avn.history.pages import Figure, bars, figure, lag_line, percent, ticks
+from ccr_avn.history.records import Record, Risk, Side, verify
 from ccr_avn.history.story import StepStory, Story, summarize
 from ccr_avn.printable import printable
 from ccr_avn.units import exact_bytes, format_duration
@@ -26,9 +25,6 @@ UNFINISHED = {"open": "Incomplete: it was killed, or is still running", "not con
 
 RTO_SWITCHOVER = "from holding writes back to the first write accepted"
 RTO_FAILOVER = "from typing the command to the first write accepted"
-
-Figure = dict[str, str]
-"""What is shown in large type: a label, a value, and how it was got."""
 
 
 def render(record: Record, form: Literal["html", "md"]) -> str:
@@ -110,11 +106,7 @@ def headline(story: Story) -> list[Figure]:
     how = f"{len(reached)} steps, {_changing(story, reached)}"
     if story.asked:
         how += f"; {format_duration(story.asked)} at the question are not counted"
-    return [*measured, _figure("Took", format_duration(story.seconds), how)]
-
-
-def _figure(label: str, value: str | None, how: str) -> Figure:
-    return {"label": label, "value": "not measured" if value is None else value, "how": how}
+    return [*measured, figure("Took", format_duration(story.seconds), how)]
 
 
 def _changing(story: Story, reached: list[StepStory]) -> str:
@@ -139,19 +131,19 @@ def _objectives(story: Story) -> list[Figure]:
     elif outcome != "changed":
         value, why = "unknown", "the promotion was sent; whether it took effect is not known"
     if why:
-        return [_figure(label, value, why) for label in ("RPO", "RTO")]
+        return [figure(label, value, why) for label in ("RPO", "RTO")]
     if story.command == "failover":
         seconds, first = result.loss_seconds, result.seconds_to_first_write
         how = f"an estimate: {result.loss_how}" if result.loss_how else "how much may be lost is unknown"
         return [
-            _figure("RPO", "unknown" if seconds is None else f"≈ {seconds:g} s", how),
-            _figure("RTO", None if first is None else format_duration(first), RTO_FAILOVER),
+            figure("RPO", "unknown" if seconds is None else f"≈ {seconds:g} s", how),
+            figure("RTO", None if first is None else format_duration(first), RTO_FAILOVER),
         ]
     lost, outage = result.bytes_not_replicated, result.write_outage_ms
     how = f"acknowledged by {story.primary} and not on {story.replica} when it was promoted"
     return [
-        _figure("RPO", None if lost is None else exact_bytes(int(lost)), how),
-        _figure("RTO", None if outage is None else format_duration(outage / 1000), RTO_SWITCHOVER),
+        figure("RPO", None if lost is None else exact_bytes(int(lost)), how),
+        figure("RTO", None if outage is None else format_duration(outage / 1000), RTO_SWITCHOVER),
     ]
 
 
@@ -160,14 +152,14 @@ def _proof(story: Story) -> list[Figure]:
     result = story.result
     if result.arrived is not None:
         arrived = f"{result.arrived} of {result.samples or '?'}"
-        shown = [_figure("Markers arrived", arrived, "written to the primary, read from the replica")]
+        shown = [figure("Markers arrived", arrived, "written to the primary, read from the replica")]
         if result.median_ms is not None and result.maximum_ms is not None:
             how = f"median; the longest took {result.maximum_ms:g} ms"
-            shown.append(_figure("Lag", f"{result.median_ms:g} ms", how))
+            shown.append(figure("Lag", f"{result.median_ms:g} ms", how))
         return shown
     if result.lag_bytes is not None:
-        return [_figure("Lag", f"{result.lag_bytes} bytes", "from the offsets of both sides")]
-    return [_figure("Replication", "not proven", "neither markers nor the link were checked")]
+        return [figure("Lag", f"{result.lag_bytes} bytes", "from the offsets of both sides")]
+    return [figure("Replication", "not proven", "neither markers nor the link were checked")]
 
 
 @cache
@@ -184,7 +176,8 @@ def _template(name: str) -> "Template":
     )
     environment.filters |= {
         "took": format_duration,
-        "cell": _cell,
+        # In a Markdown table a bar or a line's end would break the row, and HTML would be taken for such.
+        "cell": lambda words: re.sub(r"\s+", " ", words).replace("|", "\\|").replace("<", "&lt;"),
         "bytes": exact_bytes,
         "sentence": lambda words: words[:1].upper() + words[1:],
         "outcome": lambda one: WORDS.get(one, one),
@@ -192,8 +185,3 @@ def _template(name: str) -> "Template":
     }
     environment.tests["replicating"] = lambda pair: [side.role for side in pair] == ["primary", "replica"]
     return environment.get_template(name)
-
-
-def _cell(words: str) -> str:
-    """Text within a markdown table, where a bar or a line's end would break the row and HTML would be taken for such."""
-    return re.sub(r"\s+", " ", words).replace("|", "\\|").replace("<", "&lt;")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ccr_avn.aiven.avn import Project, service_update
-from ccr_avn.history import pages, runs
+from ccr_avn.history import journal, pages
 from ccr_avn.history.records import read
 from ccr_avn.history.story import Story, summarize
 from ccr_avn.procedures import old_primary
@@ -53,7 +53,7 @@ def unfinished(project: str | None, now: float) -> tuple[Unfinished, ...]:
     What a promotion had not yet sent leaves nothing behind but its write pause. ``now``: seconds since 1970.
     """
     found, settled = [], set[tuple[str, ...]]()
-    for path, about in runs.of(project, *LASTING):
+    for path, about in journal.of(project, *LASTING):
         if "--check" in about.argv or about.services in settled or not (last := _last_line(path)):
             continue
         if last.get("ok") is True:

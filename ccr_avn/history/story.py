@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ccr_avn.errors import Changed
-from ccr_avn.history.facts import Noted, Pair, Result, Started
-from ccr_avn.history.records import Record
+from ccr_avn.history.records import Noted, Pair, Record, Result, Started
 from ccr_avn.plan.events import (
     Asked,
     ChangeEnded,
@@ -122,8 +121,7 @@ class StepStory:
 
     @property
     def start(self) -> float:
-        known = (self.began, self.sent, self.ended)
-        return next(one for one in known if one is not None)
+        return next(one for one in (self.began, self.sent, self.ended) if one is not None)
 
     @property
     def final(self) -> bool:
@@ -229,7 +227,10 @@ def summarize(record: Record) -> Story:
                 behind = Noted.model_validate(event.finding.facts).lag_bytes
                 lag |= {at: behind} if behind is not None else {}
     state: State = "open" if not ended else "done" if ended.ok else "not confirmed" if declined else "failed"
-    so_far = (Pair.model_validate({**one, **ends.get(str(one.get("pair")), {})}) for one in facts.pairs)
+    pairs = (Pair.model_validate({**one, **ends.get(str(one.get("pair")), {})}) for one in facts.pairs)
+    so_far: Changed = any(isinstance(one, StepDone) and one.outcome == "changed" for one in record.events)
+    if not so_far and any(isinstance(one, ChangeStarted) for one in record.events):
+        so_far = "unknown"
     versions = (("ccr-avn", started.ccr_avn), ("avn", facts.avn))
     return Story(
         run=started.run,
@@ -242,20 +243,14 @@ def summarize(record: Record) -> Story:
         facts=facts,
         state=state,
         code=ended.code if ended else None,
-        changed=ended.changed if ended else _changed_so_far(record),
+        changed=ended.changed if ended else so_far,
         seconds=seconds,
         asked=asked,
         result=result,
         steps=tuple(_reached(list(steps.values()), state, seconds)),
         lag=tuple(sorted(lag.items())),
-        pairs=result.pairs or tuple(so_far),
+        pairs=result.pairs or tuple(pairs),
     )
-
-
-def _changed_so_far(record: Record) -> Changed:
-    if any(isinstance(one, StepDone) and one.outcome == "changed" for one in record.events):
-        return True
-    return "unknown" if any(isinstance(one, ChangeStarted) for one in record.events) else False
 
 
 def _reached(steps: list[StepStory], state: State, last: float) -> Iterator[StepStory]:

@@ -11,7 +11,7 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import origin_of
 from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.reading import Rows
-from ccr_avn.background import in_background
+from ccr_avn.background import Task
 from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.plan.reads import World
 from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
@@ -22,8 +22,6 @@ from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.server_facts import fetch_replication
 
 if TYPE_CHECKING:
-    from threading import Thread
-
     from ccr_avn.procedures.lookup import Note
 
 
@@ -80,28 +78,24 @@ def look_at_all(services: Iterable[Service], setting: Setting, *, limit: float) 
     known = {one.name: one for one in services}
     replicas = {name for one in known.values() for name in (one.name if one.row else "", *one.replicas)}
     primaries = {one.name for one in known.values() if one.replicas} - replicas
-    looks: Looks = {}
-    threads: dict[str, Thread] = {}
-
-    def look(service: Service) -> None:
-        looks[service.name] = _look(service, setting, until)
+    tasks: dict[str, Task[Look]] = {}
 
     def start(names: Iterable[str]) -> None:
         for name in names:
-            # Daemons: a name that is looked up for ever must not keep the command from ending.
             with suppress(Refused):  # a limit of processes: that one is not asked
-                threads[name] = in_background(partial(look, known[name]), name)
+                tasks[name] = Task(partial(_look, known[name], setting, until), name)
 
     def wait(names: Collection[str], latest: float) -> None:
-        for name in threads.keys() & names:
-            threads[name].join(max(0.0, latest - clock.monotonic()))
+        for name in tasks.keys() & names:
+            tasks[name].ended(max(0.0, latest - clock.monotonic()))
 
     start(known.keys() - primaries)
     wait(replicas, until - limit / 2)
     start(primaries)
     wait(known, until + GRACE)
     late = Look(trouble=f"no answer within {limit:g} s", ours=True)  # a name that is looked up for ever; a busy machine
-    return {name: looks.get(name, late) for name in known}
+    done = {name: task.result() for name, task in tasks.items() if task.ended(0)}
+    return {name: done.get(name, late) for name in known}
 
 
 def _look(service: Service, setting: Setting, until: float) -> Look:

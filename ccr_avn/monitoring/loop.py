@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from ccr_avn import clock, process
+from ccr_avn import process
 from ccr_avn.aiven.models import Service
-from ccr_avn.background import in_background, new_event
+from ccr_avn.background import Repeated, in_background
+from ccr_avn.clock import monotonic
 from ccr_avn.errors import CcrError
 from ccr_avn.monitoring.probe import Probe
 from ccr_avn.monitoring.sample import Sample, Stats, happened, known
@@ -48,29 +49,25 @@ class Platform:
     """
 
     def __init__(self, services: tuple[Service, ...], ask: Callable[[], tuple[Service, ...]], interval: float) -> None:
-        self.states = tuple(one.state for one in services)
-        self.trouble = ""
-        self._ask = ask
-        self._interval = interval
-        self._over = new_event()
+        self.states, self.trouble = tuple(one.state for one in services), ""
+        self._ask, self._interval = ask, interval
+        self._asking: Repeated | None = None
 
     def start(self) -> None:
         if self._interval:
-            in_background(self._go_on, "platform")
+            self._asking = Repeated(self._look, lambda: self._interval, "platform")
 
     def stop(self) -> None:
-        self._over.set()
+        if self._asking:
+            self._asking.stop()
 
-    def _go_on(self) -> None:
-        while not self._over.wait(self._interval):
-            try:
-                services = self._ask()
-            except CcrError as error:
-                self.trouble = error.what
-            except Exception as bug:  # noqa: BLE001 (in a thread: it would end the asking without a word)
-                self.trouble = f"internal error: {type(bug).__name__}"
-            else:
-                self.trouble, self.states = "", tuple(one.state for one in services)
+    def _look(self) -> None:
+        try:
+            self.states, self.trouble = tuple(one.state for one in self._ask()), ""
+        except CcrError as error:
+            self.trouble = error.what
+        except Exception as bug:  # noqa: BLE001 (in a thread: it would be lost)
+            self.trouble = f"internal error: {type(bug).__name__}"
 
 
 class Alert:
@@ -79,9 +76,7 @@ class Alert:
     def __init__(self, limit: float, command: tuple[str, ...], pair: tuple[str, str]) -> None:
         self.firing = False
         self.results: list[str] = []  # what became of commands, until somebody takes it
-        self._limit = limit
-        self._command = command
-        self._pair = pair
+        self._limit, self._command, self._pair = limit, command, pair
         self._running: Thread | None = None
 
     def judge(self, sample: Sample) -> tuple[str, ...]:
@@ -131,13 +126,12 @@ def watch(
     goal: Goal | None,
     show: Show,
     pause: Pause,
-    clock: Callable[[], float] = clock.monotonic,
 ) -> Ended:
     """Go on until the goal is reached, the time is up, or the user asks to end.
 
     ``interval`` and ``limit`` in seconds; no limit: until it is ended by the user.
     """
-    began = due = clock()
+    began = due = monotonic()
     before: Sample | None = None
     trouble, settled = "", 0
     while True:
@@ -155,10 +149,10 @@ def watch(
         if goal and goal.reached(sample):
             return "reached"
         before = known(before, sample)
-        due = max(due + interval, clock())  # what is late is left out, not made up for
-        rest = max(0.0, due - clock())
+        due = max(due + interval, monotonic())  # what is late is left out, not made up for
+        rest = max(0.0, due - monotonic())
         if limit is not None:
-            left = began + limit - clock()
+            left = began + limit - monotonic()
             if left <= rest:
                 return "asked to" if pause(max(0.0, left)) else "time is up"
         if pause(rest):

@@ -153,11 +153,7 @@ def pairs_of(
 
 
 def chosen(pairs: tuple[Pair, ...], names: tuple[str, ...]) -> tuple[Pair, ...]:
-    """The pairs that one of ``names`` is a side of; all of them without names.
-
-    Raises:
-        Refused: a name is in none.
-    """
+    """The pairs that one of ``names`` is a side of; all of them without names. Raises: Refused: a name is in none."""
     if not names:
         return pairs
     known = {name for pair in pairs for name in (pair.primary_name, pair.replica_name)}

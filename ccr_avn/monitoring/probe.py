@@ -49,11 +49,9 @@ class Side:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self.trouble = ""
+        self.endpoint, self.trouble = endpoint, ""
         self._client: Valkey | None = None
-        self._pause = FIRST_PAUSE
-        self._not_before = 0.0
+        self._pause, self._not_before = FIRST_PAUSE, 0.0
 
     def ask(self, question: Callable[[Valkey], T]) -> T | None:
         """The answer, or None with the reason in ``trouble``. One attempt, or none while a pause lasts."""
@@ -76,6 +74,9 @@ class Side:
         self.trouble = ""
         return answer
 
+    def state(self) -> ReplicationInfo | None:
+        return self.ask(lambda client: read_replication(client, self.endpoint.service))
+
     def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
@@ -87,12 +88,13 @@ class Probe:
 
     def __init__(self, primary: Endpoint, replica: Endpoint, *, patience: float) -> None:
         self.primary, self.replica = Side(primary), Side(replica)
-        self._field = secrets.token_hex(4)
-        self._patience = patience
+        self._field, self._patience = secrets.token_hex(4), patience
         self._sent: deque[tuple[int, float]] = deque(maxlen=UNDER_WAY)  # the number of a marker, and when it was sent
         self._number = self._changes = self._bytes = 0  # of our own markers
-        self._arrived_at = clock.monotonic()  # when the last marker that has arrived was written
-        self._write_trouble = ""
+        self._arrived_at, self._write_trouble = (
+            clock.monotonic(),
+            "",
+        )  # when the last marker that has arrived was written
         self._fastest_write = self._fastest_read = math.inf
         self._before: tuple[float, ReplicationInfo, int, int] | None = None  # the primary, and what was ours by then
 
@@ -109,10 +111,10 @@ class Probe:
         if stamp is not None:
             self._write(stamp)
         lag = self._lag() if reached and self._sent else None
-        replica = self.replica.ask(lambda client: read_replication(client, self.replica.endpoint.service))
-        primary = None
-        if stamp is not None:  # a server that was silent just now is not asked twice in one sample
-            primary = self.primary.ask(lambda client: read_replication(client, self.primary.endpoint.service))
+        replica = self.replica.state()
+        primary = (
+            None if stamp is None else self.primary.state()
+        )  # a server that was silent just now is not asked twice
         return Sample(
             at=at,
             link=link_of(primary, replica),

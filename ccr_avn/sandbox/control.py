@@ -7,14 +7,28 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ccr_avn.sandbox.platform import Platform
-from ccr_avn.sandbox.records import ApiError
-from ccr_avn.sandbox.requests import Control, Heal, Outage, route
+from ccr_avn.sandbox.records import ApiError, route
 from ccr_avn.sandbox.servers import NoServers, ValkeyServers
 
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class Control(BaseModel):
+    """The body of a command: nothing else may be in it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Outage(Control):
+    target: str
+    kind: Literal["kill", "freeze", "api-only", "cut", "loading", "restart"] = "kill"
+
+
+class Heal(Control):
+    target: str | None = None
 
 
 class Fault(Control):
@@ -52,40 +66,29 @@ class Fault(Control):
         return True
 
 
-class Faults:
+class Faults(list[Fault]):
     def __init__(self) -> None:
-        self._faults: list[Fault] = []
-        self._lock = threading.Lock()
+        super().__init__()
+        self._lock = threading.Lock()  # each request is in a thread of its own
 
     def add(self, **fields: Any) -> None:
-        with self._lock:
-            self._faults.append(Fault(**fields))
-
-    def clear(self) -> None:
-        with self._lock:
-            self._faults.clear()
+        self.append(Fault(**fields))
 
     def take(self, method: str, path: str) -> Fault | None:
         """The first fault that applies to this request."""
         with self._lock:
-            return next((fault for fault in self._faults if fault.applies(method, path)), None)
+            return next((fault for fault in self if fault.applies(method, path)), None)
 
 
 class RateLimit:
     """``most``: requests that are answered in a second of the clock; 0: as many as come."""
 
     def __init__(self, most: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = most
-        self._clock = clock
-        self._second = 0
-        self._answered = 0
+        self._most, self._clock = most, clock
+        self._second = self._answered = 0
 
     def count(self) -> None:
-        """One more request.
-
-        Raises:
-            ApiError: 429, as the platform words it.
-        """
+        """One more request. Raises: ApiError: 429, as the platform words it."""
         now = int(self._clock())
         if now != self._second:
             self._second, self._answered = now, 0
@@ -101,10 +104,7 @@ class Commands:
     def __init__(
         self, platform: Platform, servers: ValkeyServers | NoServers, faults: Faults, log: list[dict[str, Any]]
     ) -> None:
-        self._platform = platform
-        self._servers = servers
-        self._faults = faults
-        self._log = log
+        self._platform, self._servers, self._faults, self._log = platform, servers, faults, log
 
     @route("POST", "/sandbox/faults", body=Fault)
     def add_fault(self, body: Any) -> Any:

@@ -22,8 +22,6 @@ from ccr_avn.sandbox.records import (
     stamp,
 )
 
-__all__ = ["ApiError", "Platform", "Row", "Service", "User"]
-
 MAX_REPLICAS = 5
 BACKUP_INTERVAL = 12 * 3600.0
 
@@ -58,9 +56,7 @@ class Platform:
         self.struck: set[str] = set()  # services in an outage
         self.alterations: list[Callable[[dict[str, Any]], None]] = []  # done to every service and integration shown
         self._deleted_rows: list[tuple[float, Row]] = []  # each with the time until which it is still listed
-        self._servers = servers
-        self._clock = clock
-        self._later = later
+        self._servers, self._clock, self._later = servers, clock, later
         self._zero = clock()
         self._began = datetime.now(UTC)
 
@@ -132,14 +128,12 @@ class Platform:
             plan=plan,
             cloud=cloud,
             password=new_password(),
-            ready_at=self._clock() + self.options.build_seconds,
             created=datetime.now(UTC),
             user_config=config,
             protected=bool(body.get("termination_protection")),
             vpc=body.get("project_vpc_id"),
         )
-        memory = catalogue.PLANS[plan][1]
-        service.port = self._servers.start(name, service.password, memory, source, service.settings)
+        self._start(service, source)
         self._apply_filter(service)
         self.services[name] = service
         if source and 0 < self.options.sync_delay < float("inf"):
@@ -167,10 +161,8 @@ class Platform:
             service.protected = bool(body["termination_protection"])
         self._reconfigure(service, changes)
         self._rework(service, str(body.get("plan") or service.plan), body.get("cloud") or service.cloud)
-        if body.get("powered") is False and service.powered:
-            self._power_off(service)
-        if body.get("powered") is True and not service.powered:
-            self._power_on(service)
+        if body.get("powered") in (True, False) and body["powered"] != service.powered:
+            self._power(service, on=body["powered"])
         self._apply_filter(service)
         service.updated = datetime.now(UTC)
         self._record("service_update", name)
@@ -231,9 +223,9 @@ class Platform:
         self.struck |= set(names)
         if not self.options.auto_promote:
             return
-        lost = [row for row in self.rows.values() if row.source in names and row.dest not in names]
-        for row in lost:
-            self._later(self.options.auto_promote, partial(self._promote_by_itself, row))
+        for row in self.rows.values():
+            if row.source in names and row.dest not in names:
+                self._later(self.options.auto_promote, partial(self._promote_by_itself, row))
 
     def outage_ended(self, names: list[str]) -> None:
         """What is well again by then is not replaced."""
@@ -286,19 +278,20 @@ class Platform:
             self._servers.change(service.name, memory_mb=catalogue.PLANS[plan][1])
         service.plan, service.cloud = plan, cloud
 
-    def _power_off(self, service: Service) -> None:
-        """Its data is kept as the backup that the platform takes then, unless persistence is off."""
-        service.powered = False
+    def _power(self, service: Service, *, on: bool) -> None:
+        """Off, its data is kept as the backup that the platform takes then, unless persistence is off."""
+        service.powered = on
+        if on:
+            self._start(service, self.source_of(service.name))
+            return
         self.struck.discard(service.name)
         self._servers.stop(service.name)
         if service.persistence == "off":
             self._servers.forget(service.name)
 
-    def _power_on(self, service: Service) -> None:
-        service.powered = True
+    def _start(self, service: Service, source: str | None) -> None:
         service.ready_at = self._clock() + self.options.build_seconds
         memory = catalogue.PLANS[service.plan][1]
-        source = self.source_of(service.name)
         service.port = self._servers.start(service.name, service.password, memory, source, service.settings)
 
     def _refuse_if_protected(self, service: Service) -> None:

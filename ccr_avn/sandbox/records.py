@@ -1,11 +1,16 @@
-"""The settings of a sandbox, and the records of a service, a user and an integration that it keeps."""
+"""The settings of a sandbox, the records that it keeps, and how a handler says which requests it answers."""
 
 import ipaddress
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +64,39 @@ SETTINGS = {
 }
 """Options of a service (less the type in front): what the server calls them, and their defaults."""
 
-LOOPBACK = ipaddress.ip_address("127.0.0.1")
-
 
 class ApiError(Exception):
     """What the API refuses, with its status and its words."""
 
     def __init__(self, status: int, message: str, code: str = "") -> None:
         super().__init__(message)
-        self.status = status
-        self.message = message
-        self.code = code
+        self.status, self.message, self.code = status, message, code
 
     def envelope(self) -> dict[str, Any]:
         """As the API answers it."""
         code = {"error_code": self.code} if self.code else {}
         entry = {"message": self.message, "status": self.status, "more_info": "https://api.aiven.io/doc/", **code}
         return {"errors": [entry], "message": self.message}
+
+
+def route(method: str, *paths: str, body: type[BaseModel] | None = None) -> Callable[[Handler], Handler]:
+    """Marks a handler with what it answers. It is called with the named words of the path, after the body if it has one."""
+
+    def marked(handler: Handler) -> Handler:
+        handler.__dict__.setdefault("routes", []).extend((method, path, body) for path in paths)
+        return handler
+
+    return marked
+
+
+def check(body: Any, kind: type[BaseModel]) -> None:
+    """Raises: ApiError: 400, with what is wrong and where."""
+    try:
+        kind.model_validate(body)
+    except ValidationError as refusal:
+        seen = refusal.errors()[0]
+        where = ".".join(str(part) for part in seen["loc"]) or "body"
+        raise ApiError(400, f"Invalid input for {where}: {seen['msg']}", "invalid_input") from None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,13 +106,13 @@ class Service:
     plan: str
     cloud: str
     password: str
-    ready_at: float
     created: datetime
     user_config: dict[str, Any]
     protected: bool = False
     vpc: str | None = None
     port: int = 0
     powered: bool = True
+    ready_at: float = 0.0  # when it is RUNNING
     rebalancing_until: float = 0.0  # moving to another cloud; it serves meanwhile
     rebuilding_until: float = 0.0  # changing its plan; it serves meanwhile
     backups_from: float = 0.0  # when its backups could begin: built, persistence turned on, or promoted
@@ -106,11 +127,9 @@ class Service:
     @property
     def settings(self) -> dict[str, str]:
         """What its user configuration says to the server."""
-        given = {option: self.user_config.get(f"{self.type}_{option}") for option in SETTINGS}
-        return {
-            name: default if given[option] is None else str(given[option])
-            for option, (name, default) in SETTINGS.items()
-        }
+        given = {f"{self.type}_{option}": setting for option, setting in SETTINGS.items()}
+        known = {key: value for key, value in self.user_config.items() if value is not None}
+        return {name: str(known.get(option, usual)) for option, (name, usual) in given.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,17 +169,16 @@ def stamp(moment: datetime) -> str:
 
 
 def networks(ip_filter: list[Any]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    given = (one["network"] if isinstance(one, dict) else one for one in ip_filter)
     try:
-        return [
-            ipaddress.ip_network(one["network"] if isinstance(one, dict) else one, strict=False) for one in ip_filter
-        ]
+        return [ipaddress.ip_network(one, strict=False) for one in given]
     except (ValueError, KeyError) as error:
         raise ApiError(400, f"Invalid user_config: ip_filter: {error}") from None
 
 
 def accepts_loopback(ip_filter: list[Any]) -> bool:
     """Whether it accepts the address from which everybody comes here."""
-    return any(LOOPBACK in network for network in networks(ip_filter))
+    return any(ipaddress.ip_address("127.0.0.1") in network for network in networks(ip_filter))
 
 
 def backup(cloud: str, taken: datetime) -> dict[str, Any]:

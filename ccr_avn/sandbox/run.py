@@ -20,8 +20,7 @@ from typing import Any, NoReturn
 from ccr_avn.errors import UsageError
 from ccr_avn.sandbox.control import Fault, Faults
 from ccr_avn.sandbox.platform import Platform
-from ccr_avn.sandbox.records import ApiError, SandboxOptions
-from ccr_avn.sandbox.requests import check
+from ccr_avn.sandbox.records import ApiError, SandboxOptions, check
 from ccr_avn.sandbox.servers import Keeper, NoServers, ValkeyServers
 from ccr_avn.sandbox.tls import must_load, with_certificates
 from ccr_avn.sandbox.web import Server
@@ -68,7 +67,7 @@ ZDOTDIR={ours}
 
 _SH = """
 case $- in *i*)
-  {source_before}
+  [ ! -r {before} ] || . {before}
   {exports}
   case $PS1 in "{mark} "*) ;; *) PS1="{mark} $PS1" ;; esac ;;
 esac
@@ -98,25 +97,17 @@ def with_marked_prompt(
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in sandbox.items())
     exports += f'\nexport PATH={shlex.quote(str(BESIDE))}:"$PATH"'
     kind = Path(command[0]).name
+    theirs = outside.get("ENV", "") if kind != "zsh" else outside.get("ZDOTDIR") or outside.get("HOME") or "/"
+    before = shlex.quote(theirs)
+    words = {"exports": exports, "prompt": _PROMPT, "mark": MARK, "ours": shlex.quote(str(directory))}
+    files = {"bash": {"bashrc": _BASH}, "zsh": {".zshrc": _ZSH, ".zshenv": _ZSH_ENVIRONMENT}}.get(kind, {"shrc": _SH})
+    for name, text in files.items():
+        path = directory / name
+        path.touch(0o600)
+        path.write_text(text.format(before=before, **words))
     if kind == "bash":
-        rc = _written(directory / "bashrc", _BASH.format(exports=exports, prompt=_PROMPT))
-        return (command[0], "--rcfile", str(rc), *command[1:]), {}
-    if kind == "zsh":
-        before = shlex.quote(outside.get("ZDOTDIR") or outside.get("HOME") or "/")
-        _written(directory / ".zshrc", _ZSH.format(before=before, exports=exports, prompt=_PROMPT))
-        ours = shlex.quote(str(directory))
-        _written(directory / ".zshenv", _ZSH_ENVIRONMENT.format(before=before, ours=ours))
-        return command, {"ZDOTDIR": str(directory)}
-    theirs = shlex.quote(outside.get("ENV", ""))
-    source = f"[ ! -r {theirs} ] || . {theirs}"
-    rc = _written(directory / "shrc", _SH.format(source_before=source, exports=exports, mark=MARK))
-    return command, {"ENV": str(rc)}
-
-
-def _written(path: Path, text: str) -> Path:
-    path.write_text(text)
-    path.chmod(0o600)
-    return path
+        return (command[0], "--rcfile", str(directory / "bashrc"), *command[1:]), {}
+    return command, {"ZDOTDIR": str(directory)} if kind == "zsh" else {"ENV": str(directory / "shrc")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,24 +117,11 @@ class RunningSandbox:
     home: Path
     platform: Platform
     servers: Any
-    server: Server
-
-    @property
-    def url(self) -> str:
-        return self.server.url
-
-    @property
-    def token(self) -> str:
-        return self.server.token
-
-    @property
-    def faults(self) -> Faults:
-        return self.server.faults
-
-    @property
-    def requests(self) -> list[dict[str, Any]]:
-        """What the API was asked so far, in order; of a changing request with its body."""
-        return self.server.log
+    url: str
+    token: str
+    control_token: str
+    faults: Faults
+    requests: list[dict[str, Any]]  # what the API was asked so far, in order; of a changing request with its body
 
     def changes(self) -> list[tuple[str, str]]:
         """The method and path of the changing ones."""
@@ -153,13 +131,13 @@ class RunningSandbox:
         """What makes avn talk to it, with the person's own login left alone."""
         return {
             "AIVEN_WEB_URL": self.url,
-            "AIVEN_AUTH_TOKEN": self.server.token,
-            "AIVEN_PROJECT": self.server.project,
+            "AIVEN_AUTH_TOKEN": self.token,
+            "AIVEN_PROJECT": self.platform.options.project,
             "AIVEN_CONFIG_DIR": str(self.home),
             "AIVEN_CREDENTIALS_FILE": str(self.home / "aiven-credentials.json"),
             "AIVEN_CLIENT_CONFIG": str(self.home / "aiven-client.json"),
             "CCR_AVN_SANDBOX": self.url,
-            "CCR_AVN_SANDBOX_CONTROL": self.server.control_token,
+            "CCR_AVN_SANDBOX_CONTROL": self.control_token,
             "CCR_AVN_STATE_DIR": str(self.home / "state"),
         }
 
@@ -173,16 +151,14 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
         ModuleNotFoundError: the packages of the extra ``sandbox`` are not installed.
     """
     must_load(options)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # a port is kept for each service; a system may allow less than it says
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # a port is kept for each service
+    with contextlib.suppress(OSError, ValueError):  # a system may allow less than it says
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     keeper = Keeper()
     with contextlib.ExitStack() as stack:
         stack.callback(keeper.close)
         home = Path(tempfile.mkdtemp(prefix="ccr-avn-home-"))
-        keeper.sweep(home)
+        keeper.tell("sweep", home)
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         options = with_certificates(options, home)
         servers: Any = ValkeyServers(options, keeper) if options.data_plane else NoServers()
@@ -204,7 +180,16 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         stack.callback(server.server_close)
         stack.callback(server.shutdown)
-        yield RunningSandbox(home=home, platform=platform, servers=servers, server=server)
+        yield RunningSandbox(
+            home=home,
+            platform=platform,
+            servers=servers,
+            url=f"http://127.0.0.1:{server.server_port}",
+            token=server.token,
+            control_token=server.control_token,
+            faults=server.faults,
+            requests=server.log,
+        )
 
 
 def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[dict[str, Any], ...]) -> int:
@@ -223,9 +208,8 @@ def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[
             path = {"PATH": f"{BESIDE}:{os.environ.get('PATH', os.defpath)}"}
             child = subprocess.Popen(inside, env={**os.environ, **path, **sandbox.environment(), **more})
         except OSError as error:
-            raise UsageError(
-                f"{command[0]} can't be run", detail=str(error.strerror), hint="ccr-avn sandbox run -- avn service list"
-            ) from None
+            hint = "ccr-avn sandbox run -- avn service list"
+            raise UsageError(f"{command[0]} can't be run", detail=str(error.strerror), hint=hint) from None
         while True:
             try:
                 code = child.wait()

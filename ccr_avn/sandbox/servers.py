@@ -10,8 +10,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, Literal
 
 import valkey
 
@@ -51,24 +53,17 @@ class Keeper:
         assert self._shell.stdin is not None  # noqa: S101 (asked for just above)
         self._input = self._shell.stdin
 
-    def sweep(self, directory: Path) -> None:
-        """To be removed at the end."""
-        self._write(f"sweep {directory}")
-
-    def watch(self, pid: int) -> None:
-        """To be killed at the end."""
-        self._write(f"watch {pid}")
-
-    def forget(self, pid: int) -> None:
-        """It has ended: its PID may be reused soon."""
-        self._write(f"forget {pid}")
+    def tell(self, what: Literal["sweep", "watch", "forget"], value: Path | int) -> None:
+        """A directory to sweep away at the end; a PID to be killed then, or that has ended and may be reused soon."""
+        with contextlib.suppress(BrokenPipeError):
+            self._input.write(f"{what} {value}\n".encode())
 
     def end(self, process: "subprocess.Popen[bytes]") -> None:
         """Now, with what it started. The number of one that was waited for may be another's by now."""
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-        self.forget(process.pid)
+        self.tell("forget", process.pid)
         process.wait()
 
     def close(self) -> None:
@@ -76,61 +71,47 @@ class Keeper:
         self._input.close()
         self._shell.wait()
 
-    def _write(self, line: str) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self._input.write(f"{line}\n".encode())
 
-
-HEARTBEAT = "platform:heartbeat"
 Connect = Callable[[Server, float], "contextlib.closing[Any]"]
 
 
 def begin_activity(
     options: SandboxOptions, primaries: Callable[[], list[Server]], connect: Connect
-) -> list[Callable[[], None]]:
+) -> Callable[[], None]:
     """What the platform itself may do, again and again: write, end write pauses, stay connected.
 
     ``connect``: as the platform, with a time limit in seconds. What is returned ends all of it.
     """
-    agents: dict[int, Any] = {}
+    over, agents = threading.Event(), dict[int, Any]()
 
-    def on_each(act: Callable[[Any], Any]) -> None:
-        for server in primaries():
-            with (
-                contextlib.suppress(Exception),
-                connect(server, 0.2) as client,
-            ):  # held back or gone: the next time, then
-                act(client)
+    def asked(server: Server, command: str) -> None:
+        with connect(server, 0.2) as client:
+            client.execute_command(*command.split())
 
-    def stay_connected() -> None:
+    def stay_connected(server: Server) -> None:
         """As the service's own default user."""
-        for one in primaries():
-            agent = valkey.Valkey(INTERNAL, one.port, password=one.password, client_name="agent", max_connections=1)
-            with contextlib.suppress(valkey.ValkeyError):
-                agents.setdefault(one.port, agent).ping()
+        agent = valkey.Valkey(INTERNAL, server.port, password=server.password, client_name="agent", max_connections=1)
+        agents.setdefault(server.port, agent).ping()
 
-    wanted = (
-        (options.platform_writes, lambda: on_each(lambda client: client.incr(HEARTBEAT))),
-        (options.platform_lifts_pauses, lambda: on_each(lambda client: client.client_unpause())),
-        (0.1 if options.platform_connects else 0.0, stay_connected),
-    )
-    return [_repeated(every, act) for every, act in wanted if every]
-
-
-def _repeated(every: float, act: Callable[[], None]) -> Callable[[], None]:
-    """Every so many seconds, in a thread of its own. What is returned ends it."""
-    over = threading.Event()
-
-    def run() -> None:
+    def again(every: float, act: Callable[[Server], None]) -> None:
         while not over.wait(every):
-            act()
+            for server in primaries():
+                with contextlib.suppress(Exception):  # held back or gone: the next time, then
+                    act(server)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    wanted: dict[Callable[[Server], None], float] = {
+        partial(asked, command="INCR platform:heartbeat"): options.platform_writes,
+        partial(asked, command="CLIENT UNPAUSE"): options.platform_lifts_pauses,
+        stay_connected: 0.1 if options.platform_connects else 0.0,
+    }
+    threads = [Thread(target=again, args=(every, act), daemon=True) for act, every in wanted.items() if every]
+    for thread in threads:
+        thread.start()
 
     def end() -> None:
         over.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
 
     return end
 
@@ -144,7 +125,7 @@ class ValkeyServers:
         self._admin = secrets.token_urlsafe(16)
         self._keeper = keeper or Keeper()
         self._root = Path(tempfile.mkdtemp(prefix="ccr-avn-sandbox-"))
-        self._keeper.sweep(self._root)
+        self._keeper.tell("sweep", self._root)
         self._servers: dict[str, Server] = {}
         self._lock = threading.RLock()
         self._end_activity = begin_activity(options, self._primaries, self._client)
@@ -156,8 +137,7 @@ class ValkeyServers:
     ) -> int:
         """Start it, empty or with what it had at power-off, and give its port. It answers when this returns."""
         with self._lock:
-            server = self._servers.get(name)
-            if server:
+            if server := self._servers.get(name):
                 server.source = source
                 server.settings |= settings or {}
                 self._launch(server)
@@ -186,21 +166,10 @@ class ValkeyServers:
                 self._settle(server)
 
     def set_settings(self, name: str, settings: dict[str, str]) -> None:
-        """By the server's own names. The number of databases is another only after a restart, which it gets.
-
-        Raises:
-            ValueError: the server refuses one of them; those before it hold until its next start.
-        """
+        """By the server's own names. The number of databases is another only after a restart, which it gets."""
         with self._lock:
             if (server := self._servers.get(name)) is None:
                 return
-            if server.answers:
-                with self._client(server) as client:
-                    for option in settings.keys() - {"databases"}:
-                        try:
-                            client.config_set(option, settings[option])
-                        except valkey.ResponseError as refusal:
-                            raise ValueError(f"{option}: {refusal}") from None
             before, server.settings = server.settings, server.settings | settings
             if before.get("databases") != server.settings.get("databases") and server.alive and not server.frozen:
                 self.restart(name)
@@ -291,7 +260,7 @@ class ValkeyServers:
                 server.process.send_signal(signal.SIGCONT)
             if server.loading:
                 self._end(server)
-                configuration.restore_load(server.directory / DATA)
+                (server.directory / DATA).with_suffix(".kept").replace(server.directory / DATA)
                 server.loading = False
             if server.process and not server.alive:
                 self._launch(server)
@@ -310,8 +279,7 @@ class ValkeyServers:
         return process.pid if process else 0
 
     def close(self) -> None:
-        for end in self._end_activity:
-            end()
+        self._end_activity()
         for name in tuple(self._servers):
             self.forget(name)
         shutil.rmtree(self._root, ignore_errors=True)
@@ -325,22 +293,15 @@ class ValkeyServers:
                 self._settle(server)
 
     def _settle(self, server: Server) -> None:
-        """What is down or frozen is left alone.
+        """What is down or frozen is left alone. Raises: valkey.ValkeyError: it could not within START_LIMIT."""
 
-        Raises:
-            valkey.ValkeyError: it runs, and could not be brought there within START_LIMIT.
-        """
-        until = time.monotonic() + START_LIMIT
-        while server.answers:
-            try:
+        def settle() -> None:
+            if server.answers:
                 with self._client(server) as client:
                     admin = self._admin if self._may_link(server) else None
                     configuration.settle(client, server, cut=self._options.filter_cuts == "all", admin=admin)
-                return
-            except valkey.ValkeyError:  # a CLIENT KILL of somebody's may hit our connection as well
-                if time.monotonic() >= until:
-                    raise
-                time.sleep(0.01)
+
+        configuration.insist(settle, valkey.ValkeyError)  # a CLIENT KILL of somebody's may hit our connection as well
 
     def _may_link(self, server: Server) -> bool:
         source = self._servers.get(server.source or "")
@@ -370,10 +331,9 @@ class ValkeyServers:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._keeper.watch(process.pid)
-        server.process = process
-        source = self._servers.get(server.source or "")
-        lines = configuration.lines(
+        self._keeper.tell("watch", process.pid)
+        server.process, source = process, self._servers.get(server.source or "")
+        text = configuration.written(
             self._options,
             server,
             admin=self._admin,
@@ -382,9 +342,15 @@ class ValkeyServers:
         )
         assert process.stdin is not None  # noqa: S101 (asked for just above)
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write("\n".join(lines).encode())
+            process.stdin.write(text.encode())
             process.stdin.close()
-        return self._answers(server, process) and self._serves_tls(server)
+        if not self._answers(server, process):
+            return False
+        certificate, key = self._options.tls_certificate, self._options.tls_key
+        if not certificate or not key:
+            return True
+        server.proxy = TlsProxy(certificate, key, (CLIENTS, server.port), (INTERNAL, server.port))
+        return server.keeps_out or server.proxy.open()
 
     def _answers(self, server: Server, process: "subprocess.Popen[bytes]") -> bool:
         """Wait until it answers as itself; False when it ended."""
@@ -396,14 +362,6 @@ class ValkeyServers:
                     return int(info["process_id"]) == process.pid
             time.sleep(0.005)
         return False
-
-    def _serves_tls(self, server: Server) -> bool:
-        """If it is to."""
-        certificate, key = self._options.tls_certificate, self._options.tls_key
-        if not certificate or not key:
-            return True
-        server.proxy = TlsProxy(certificate, key, (CLIENTS, server.port), (INTERNAL, server.port))
-        return server.keeps_out or server.proxy.open()
 
     def _save_and_end(self, server: Server) -> None:
         """Nothing is acknowledged between the saving and the end."""

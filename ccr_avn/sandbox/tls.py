@@ -62,8 +62,7 @@ class TlsProxy:
     def __init__(self, certificate: Path, key: Path, address: tuple[str, int], server: tuple[str, int]) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate, key)
-        self._address = address
-        self._server = server
+        self._address, self._server = address, server
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
@@ -114,8 +113,8 @@ class TlsProxy:
         except OSError:
             writer.transport.abort()
         else:
-            ways = (_copied(reader, server_writer), _copied(server_reader, writer))
-            await asyncio.wait([asyncio.ensure_future(way) for way in ways], return_when=asyncio.FIRST_COMPLETED)
+            ways = map(asyncio.ensure_future, (_copied(reader, server_writer), _copied(server_reader, writer)))
+            await asyncio.wait(tuple(ways), return_when=asyncio.FIRST_COMPLETED)
             writer.close()
             server_writer.close()
         finally:

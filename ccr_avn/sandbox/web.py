@@ -13,18 +13,29 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from pydantic import BaseModel
 
 from ccr_avn.sandbox.api import Api
 from ccr_avn.sandbox.control import CHANGING, Commands, Faults, RateLimit
 from ccr_avn.sandbox.platform import Platform
-from ccr_avn.sandbox.records import ApiError
-from ccr_avn.sandbox.requests import check, json_of
+from ccr_avn.sandbox.records import ApiError, check
 
 HANG = 3600.0
 """Seconds: longer than anybody waits."""
+
+
+def json_of(body: bytes) -> Any:
+    """Raises: ValueError: it is no JSON. Nothing at all is an empty object."""
+    try:
+        return json.loads(body, parse_constant=_refuse) if body.strip() else {}
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
 
 
 class Route(NamedTuple):
@@ -57,10 +68,6 @@ class Server(ThreadingHTTPServer):
         api = Api(platform, options.tls_ca.read_text() if options.tls_ca else "")
         self.routes = [*routes_of(api), *routes_of(Commands(platform, servers, self.faults, self.log))]
         super().__init__(("127.0.0.1", 0), _Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
         """Who hung up is not answered."""
@@ -97,10 +104,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, path: str, raw: bytes) -> Any:
         """Raises: ApiError."""
         self._must_be_allowed(path)
-        matches = [(found, route) for route in self.server.routes if (found := route.path.fullmatch(path))]
-        found, route = next((one for one in matches if one[1].method == self.command), (None, None))
-        if not found or not route:
+        matches = {
+            route.method: (route, found) for route in self.server.routes if (found := route.path.fullmatch(path))
+        }
+        if self.command not in matches:
             raise ApiError(405 if matches else 404, "No such thing here")
+        route, found = matches[self.command]
         words = {key: word for key, word in found.groupdict().items() if key not in ("project", "account")}
         try:
             bodies = []

@@ -22,7 +22,7 @@ from ccr_avn.valkey.diagnose import UNUSABLE, Admission, admission_after, explai
 from ccr_avn.valkey.dial import dial, remaining
 from ccr_avn.valkey.endpoint import Endpoint, settings
 
-__all__ = ["Client", "Endpoint", "TimedConnection", "admission", "connect", "explained", "settings"]
+__all__ = ["Client", "Endpoint", "TimedConnection", "admission", "connect", "explained"]
 
 
 class _ClosedByHand:
@@ -128,10 +128,10 @@ def connect(endpoint: Endpoint, *, name: str = "ccr-avn", timeout: float | None 
     return client
 
 
-def admission(endpoint: Endpoint, *, timeout: float = 2.0) -> Admission:
-    """Whether a new connection is accepted just now, even if its password is then refused. ``timeout``: seconds."""
+def admission(endpoint: Endpoint) -> Admission:
+    """Whether a new connection is accepted just now, even if its password is then refused."""
     try:
-        connect(endpoint, name="ccr-avn:look", timeout=timeout).close()
+        connect(endpoint, name="ccr-avn:look", timeout=2.0).close()
     except Unreachable as trouble:
         return admission_after(trouble, shut=endpoint.closed)
     return Admission(state="open", why="new connections are accepted")

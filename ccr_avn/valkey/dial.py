@@ -3,12 +3,13 @@
 import socket
 import ssl
 import threading
-from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ccr_avn import clock
-from ccr_avn.background import in_background
+from ccr_avn.background import Task
 from ccr_avn.errors import Refused
 
 Place = tuple[str, int]
@@ -24,7 +25,7 @@ class _Known:
 
 
 _known: dict[Place, _Known] = {}
-_looking: dict[Place, "Future[_Known]"] = {}
+_looking: dict[Place, "Task[_Known]"] = {}
 _lock = threading.Lock()
 
 
@@ -37,7 +38,7 @@ def dial(place: Place, until: float, context: ssl.SSLContext | None = None) -> s
     """
     known = _known.get(place)
     if known is None:
-        return _any_of(_answer(_look_up(place), until), place, until, context)
+        return _any_of(_answer(_look_up(place), place, until), place, until, context)
     try:
         return _any_of(known, place, until, context)
     except OSError:
@@ -45,7 +46,7 @@ def dial(place: Place, until: float, context: ssl.SSLContext | None = None) -> s
             raise
         look = _look_up(place)  # also where no time is left for its answer: the next one has it
         remaining(until)
-        found = _answer(look, until)
+        found = _answer(look, place, until)
         if set(found.addresses) == set(known.addresses):
             raise
         return _any_of(found, place, until, context)
@@ -89,32 +90,28 @@ def _connected(address: Any, host: str, until: float, context: ssl.SSLContext | 
         raise
 
 
-def _answer(look: "Future[_Known]", until: float) -> _Known:
+def _answer(look: "Task[_Known] | None", place: Place, until: float) -> _Known:
+    if look is None:
+        return _resolved(place)
+    if not look.ended(max(0.0, until - clock.monotonic())):
+        raise socket.gaierror(socket.EAI_AGAIN, "the look-up of its name takes too long")
+    return look.result()
+
+
+def _look_up(place: Place) -> "Task[_Known] | None":
+    """One look-up of a name at a time, by a thread of its own: it has no time limit. None: no thread is to be had."""
+    with _lock, suppress(Refused):
+        if place not in _looking:
+            _looking[place] = Task(partial(_resolved, place), "look-up")
+        return _looking[place]
+    return None
+
+
+def _resolved(place: Place) -> _Known:
     try:
-        return look.result(remaining(until))
-    except TimeoutError:
-        raise socket.gaierror(socket.EAI_AGAIN, "the look-up of its name takes too long") from None
-
-
-def _look_up(place: Place) -> "Future[_Known]":
-    """One look-up of a name at a time, by a thread of its own: it has no time limit."""
-    with _lock:
-        if place in _looking:
-            return _looking[place]
-        found = _looking[place] = Future()
-
-    def look() -> None:
-        try:
-            addresses = tuple(socket.getaddrinfo(*place, type=socket.SOCK_STREAM))
-            _known[place] = _Known(addresses, clock.monotonic())
-            found.set_result(_known[place])
-        except Exception as error:  # noqa: BLE001 (raised to whoever waits)
-            found.set_exception(error)
-        finally:
-            del _looking[place]
-
-    try:
-        in_background(look, "look-up")
-    except Refused:  # no thread is to be had
-        look()
-    return found
+        addresses = tuple(socket.getaddrinfo(*place, type=socket.SOCK_STREAM))
+        known = _known[place] = _Known(addresses, clock.monotonic())
+        return known
+    finally:
+        with _lock:  # not before it is noted
+            _looking.pop(place, None)

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ccr_avn import clock
 from ccr_avn.aiven.models import Service
-from ccr_avn.background import in_background
+from ccr_avn.background import Task
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.dial import Place, dial
 
@@ -124,30 +124,26 @@ def at(uri: str, host: str, port: int) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}{sign}{where}:{port}"))
 
 
-def best_address(known: Mapping[str, str], *, limit: float = LIMIT) -> str:
-    """The URI to use: the public one if the dynamic one takes no connection and it does. ``limit``: seconds."""
+def best_address(known: Mapping[str, str]) -> str:
+    """The URI to use: the public one if the dynamic one takes no connection and it does."""
     dynamic, public = known["dynamic"], known.get("public")
     if public is None or _parsed(dynamic).place == _parsed(public).place:
         return dynamic
     key = frozenset(known.items())
     if key not in _chosen or _chosen[key][1] < clock.monotonic():
-        first = _first_that_answers((dynamic, public), limit)
+        first = _first_that_answers((dynamic, public))
         _chosen[key] = (first, math.inf) if first else (dynamic, clock.monotonic() + AGAIN)
     return _chosen[key][0]
 
 
-def _first_that_answers(uris: tuple[str, ...], limit: float) -> str | None:
+def _first_that_answers(uris: tuple[str, ...]) -> str | None:
     """All are tried side by side; the earlier one wins. A name lookup that hangs delays no one."""
-    until = clock.monotonic() + limit
-    taken: set[str] = set()
+    until = clock.monotonic() + LIMIT
 
-    def attempt(uri: str) -> None:
+    def answers(uri: str) -> bool:
         with suppress(OSError, ValueError), dial(_parsed(uri).place, until):
-            taken.add(uri)
+            return True
+        return False
 
-    threads = [in_background(partial(attempt, uri), "route") for uri in uris]
-    for uri, thread in zip(uris, threads, strict=True):
-        thread.join(max(0.0, until - clock.monotonic()))
-        if uri in taken:
-            return uri
-    return None
+    tasks = [(uri, Task(partial(answers, uri), "route")) for uri in uris]
+    return next((uri for uri, one in tasks if one.ended(max(0.0, until - clock.monotonic())) and one.result()), None)

@@ -32,14 +32,9 @@ class LastConnection:
     """It is kept in use, so that no idle time-out ends it. ``last``: what INFO said last."""
 
     def __init__(self, endpoint: Endpoint, *, timeout: float = 2.0) -> None:
-        """Raises:
-        Refused: no thread can be started.
-        Unreachable: it can't be asked.
-        """
+        """Raises: Refused: no thread can be started. Unreachable: it can't be asked."""
         self.last: ReplicationInfo | None = None
-        self._endpoint = endpoint
-        self._lock = new_lock()
-        self._cut = False
+        self._endpoint, self._lock, self._cut = endpoint, new_lock(), False
         self._pause = endpoint.keep_alive  # until it is about to be closed
         self._client = connect(endpoint, name="ccr-avn:kept", timeout=timeout)
         try:

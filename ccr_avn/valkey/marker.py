@@ -40,16 +40,10 @@ class MarkerResult:
         return len(self.lag_ms)
 
     @property
-    def minimum(self) -> float:
-        return min(self.lag_ms, default=0.0)
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.lag_ms) if self.lag_ms else 0.0
-
-    @property
-    def maximum(self) -> float:
-        return max(self.lag_ms, default=0.0)
+    def spread(self) -> tuple[float, float, float]:
+        """The least, the median, the most."""
+        lags = self.lag_ms or (0.0,)
+        return min(lags), statistics.median(lags), max(lags)
 
 
 def run_marker(
@@ -153,8 +147,8 @@ class Received:
     """
 
     sent: int
-    newest: int
-    bound: float | None
+    newest: int = 0
+    bound: float | None = None
 
 
 class Heartbeat:
@@ -179,7 +173,7 @@ class Heartbeat:
             value = client.get(self.key)
         sent = len(self._moments)
         if not isinstance(value, bytes) or not value.isdigit() or int(value) > sent:
-            return Received(sent=sent, newest=0, bound=None)
+            return Received(sent=sent)
         newest = int(value)
         promoted = self._promoted_at or clock.monotonic()
         return Received(sent=sent, newest=newest, bound=max(0.0, promoted - self._moments[newest - 1]))

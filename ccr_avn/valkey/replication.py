@@ -1,4 +1,4 @@
-"""What INFO says of a server, and what that of two says of the link between them. Asks nobody: see info.py."""
+"""What INFO says of a server, and what that of two says of the link between them. Asks nobody: see server_facts.py."""
 
 from dataclasses import dataclass
 from typing import Literal

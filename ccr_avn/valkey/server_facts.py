@@ -5,6 +5,7 @@ import math
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from valkey.exceptions import ResponseError, ValkeyError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 Connected = dict[str, str]
-"""One row of CLIENT LIST."""
+"""A row of CLIENT LIST."""
 
 
 def connected_clients(client: "valkey.Valkey") -> list[Connected]:
@@ -93,14 +94,13 @@ def server_time(client: "valkey.Valkey") -> int:
 
 def clock_ahead(client: "valkey.Valkey") -> tuple[float, float]:
     """Seconds by which the server's clock is ahead of this machine's, and by how much that may be wrong either way."""
-    return min((_clock_ahead_once(client) for _ in range(SAMPLES)), key=lambda found: found[1])
-
-
-def _clock_ahead_once(client: "valkey.Valkey") -> tuple[float, float]:
-    wall, began = clock.now(), clock.monotonic()
-    seconds, micros = client.time()  # type: ignore[misc]
-    took = clock.monotonic() - began
-    return float(seconds) + float(micros) / 1e6 - (wall + took / 2), took / 2
+    found = []
+    for _ in range(SAMPLES):
+        wall, began = clock.now(), clock.monotonic()
+        seconds, micros = client.time()  # type: ignore[misc]
+        half = (clock.monotonic() - began) / 2
+        found.append((float(seconds) + float(micros) / 1e6 - (wall + half), half))
+    return min(found, key=itemgetter(1))
 
 
 def clocks_apart(source: tuple[float, float], target: tuple[float, float]) -> float:
@@ -150,8 +150,7 @@ class PairFacts:
     @property
     def skew(self) -> float:
         """Seconds by which the replica's clock is certainly ahead (negative: behind) of the primary's."""
-        before, after = ((one.ahead, one.uncertain) for one in (self.primary, self.replica))
-        return clocks_apart(before, after)
+        return clocks_apart(*((one.ahead, one.uncertain) for one in (self.primary, self.replica)))
 
 
 def read_pair_facts(primary: Endpoint, replica: Endpoint) -> PairFacts:

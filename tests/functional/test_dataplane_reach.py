@@ -18,6 +18,7 @@ from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.marker import PREFIX, accepts_write, marker_age, run_marker
 from ccr_avn.valkey.server_facts import fetch_link, fetch_replication
 from tests.support import servers
+from tests.support.held import in_force
 from tests.support.servers import PASSWORD, Serve, Server
 from tests.support.wait import until
 
@@ -108,13 +109,6 @@ def test_passwords(primary: Server) -> None:
     assert admission(primary.endpoint(password="not-the-one")).state == "open", "somebody with another password gets in"
 
 
-@pytest.mark.parametrize("uri", ["redis://", "redis://x:y", "http://127.0.0.1", "redis://127.0.0.1:99999", ""])
-def test_addresses_that_are_none(uri: str) -> None:
-    error = trouble(lambda: connect(Endpoint(service="eu", uri=uri)))
-    assert not error.passing
-    assert "can't be used" in error.what
-
-
 def test_a_user_with_few_rights(primary: Server) -> None:
     few = primary.user("few", "~app:*", "+@all", "-info")
     assert "lacks the permission" in trouble(lambda: fetch_replication(few)).what
@@ -129,11 +123,6 @@ def test_too_many_clients(serve: Serve) -> None:
             error = trouble(lambda ask=ask: ask(full.endpoint()))  # type: ignore[misc]  # bound at once
             assert "maximum number of clients" in error.what
             assert error.passing
-
-
-def test_a_plain_server_behind_a_tls_address(primary: Server) -> None:
-    error = trouble(lambda: connect(primary.endpoint(scheme="rediss", timeout=0.5)))
-    assert "TLS" in error.what or "no answer" in error.what or "cut" in error.what
 
 
 def test_a_connection_cut_within_the_handshake_is_no_trouble_with_certificates() -> None:
@@ -157,7 +146,7 @@ def test_tls(tls_server: Server, tmp_path: Path) -> None:
     trusted = tls_server.endpoint(host="localhost", ca_file=tls_server.ca_file)
     assert fetch_replication(trusted).role == "master"
     assert run_marker(trusted, trusted, samples=3).arrived == 3
-    with Fence(trusted, "test", 10) as fence:
+    with in_force(Fence(trusted, "test", 10)) as fence:
         assert fence.holds()
     assert "--ca-file" in trouble(lambda: connect(tls_server.endpoint())).hint
     other = trouble(lambda: connect(tls_server.endpoint(host="127.0.0.1", ca_file=tls_server.ca_file)))
@@ -192,7 +181,7 @@ def test_markers_that_are_refused(primary: Server, serve: Serve) -> None:
     replica.follow(primary)
     result = run_marker(primary.endpoint(), replica.endpoint(), samples=4)
     assert result.arrived == 4
-    assert 0 < result.minimum <= result.median <= result.maximum
+    assert 0 < result.spread[0] <= result.spread[1] <= result.spread[2]
     assert primary.admin.keys("ccr-avn:*") == []
     read_only = trouble(lambda: run_marker(replica.endpoint(), replica.endpoint(), samples=1))
     assert "it is a replica" in read_only.what
@@ -201,7 +190,7 @@ def test_markers_that_are_refused(primary: Server, serve: Serve) -> None:
     full = trouble(lambda: run_marker(primary.endpoint(), replica.endpoint(), samples=1))
     assert "noeviction" in full.what
     primary.admin.config_set("maxmemory", 0)
-    with Fence(primary.endpoint(), "test", 10):
+    with in_force(Fence(primary.endpoint(), "test", 10)):
         held = trouble(lambda: run_marker(primary.endpoint(timeout=0.2), replica.endpoint(), samples=1))
     assert "its writes are paused" in held.what
 

@@ -50,15 +50,6 @@ def test_every_command_of_avn_that_matters_is_answered(make: Make) -> None:
     assert json.loads(operator.avn("service", "list", "--json").out) == []
 
 
-def test_a_replica_without_a_backup_of_its_source_is_refused(make: Make) -> None:
-    operator = make(backup_seconds=3600)
-    operator.avn("service", "create", "eu", "-t", "valkey", "--plan", "business-4", "--cloud", EU)
-    operator.avn("service", "wait", "eu")
-    assert operator.types("avn", "service", "create", "us", *REPLICA).code == 1
-    statuses = [one["status"] for one in operator.sandbox.requests if one["method"] == "POST"]
-    assert statuses == [200, 403]
-
-
 @pytest.mark.parametrize(
     ("words", "status"),
     [

@@ -176,17 +176,6 @@ def test_a_replica_may_run_before_it_is_linked(make: Make) -> None:
         until(lambda: link(us) == "up")
 
 
-def test_a_deleted_integration_may_be_listed_for_a_while(make: Make) -> None:
-    operator = make(data_plane=False, stale_rows=3600)
-    add_service(operator, "eu")
-    add_service(operator, "us", "startup-4", US, source="eu")
-    row = next(iter(operator.sandbox.platform.rows))
-    operator.avn("service", "integration-delete", row)
-    for words in (("integration-list", "us"), ("get", "us"), ("list",)):
-        assert row in operator.avn("service", *words, "--json").out
-    assert operator.types("avn", "service", "integration-delete", row).code == 1
-
-
 def test_an_end_of_life_notice_that_avns_own_list_does_not_survive(make: Make) -> None:
     operator = make(data_plane=False)
     add_service(operator, "eu")

@@ -21,10 +21,10 @@ def operator(make: Make) -> Operator:
 
 def ask(operator: Operator, method: str, path: str, body: Any = b"", **headers: str) -> tuple[int, Any]:
     """With the token and the type that belong there, unless other headers are given; ``body``: JSON, or bytes as they are."""
-    server = operator.sandbox.server
-    token = f"sandbox {server.control_token}" if path.startswith("/sandbox/") else f"aivenv1 {server.token}"
+    sandbox = operator.sandbox
+    token = f"sandbox {sandbox.control_token}" if path.startswith("/sandbox/") else f"aivenv1 {sandbox.token}"
     sent = {"authorization": token, "content-type": "application/json", **headers}
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=20)
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     connection.request(method, path, raw, {key: value for key, value in sent.items() if value})
     answer = connection.getresponse()
@@ -58,7 +58,7 @@ def test_the_apis_token_is_not_the_control_token(operator: Operator) -> None:
     refused, _ = ask(operator, "POST", "/sandbox/requests", {}, authorization=f"aivenv1 {operator.sandbox.token}")
     assert refused == 401
     assert ask(operator, "POST", "/sandbox/requests", {})[0] == 200
-    control = f"sandbox {operator.sandbox.server.control_token}"
+    control = f"sandbox {operator.sandbox.control_token}"
     assert ask(operator, "GET", "/v1/me", authorization=control)[0] == 401
     assert ask(operator, "GET", "/v1/me", origin="https://example.com")[0] == 403
 

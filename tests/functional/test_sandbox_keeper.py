@@ -16,9 +16,9 @@ import subprocess, sys, time
 from pathlib import Path
 from ccr_avn.sandbox.servers import Keeper
 keeper = Keeper()
-keeper.sweep(Path(sys.argv[1]))
+keeper.tell("sweep", Path(sys.argv[1]))
 child = subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL)
-keeper.watch(child.pid)
+keeper.tell("watch", child.pid)
 print(child.pid, flush=True)
 time.sleep(60)
 """
@@ -47,9 +47,9 @@ def test_after_a_sigkill_nothing_is_left(tmp_path: Path) -> None:
 def test_what_it_was_told_to_forget_lives_on() -> None:
     keeper = Keeper()
     with subprocess.Popen(["sleep", "60"]) as lives, subprocess.Popen(["sleep", "60"]) as ends:
-        keeper.watch(lives.pid)
-        keeper.watch(ends.pid)
-        keeper.forget(lives.pid)
+        keeper.tell("watch", lives.pid)
+        keeper.tell("watch", ends.pid)
+        keeper.tell("forget", lives.pid)
         keeper.close()
         assert ends.wait(10) == -signal.SIGKILL
         assert lives.poll() is None
@@ -60,7 +60,7 @@ def test_without_its_shell_it_says_nothing() -> None:
     keeper = Keeper()
     os.killpg(keeper._shell.pid, signal.SIGKILL)
     keeper._shell.wait()
-    keeper.watch(1)
+    keeper.tell("watch", 1)
     keeper.close()
 
 

@@ -232,7 +232,7 @@ def markers_arrive() -> Gate[MarkerResult]:
         if result.arrived < result.samples:
             hint = "check the link with `ccr-avn verify PRIMARY REPLICA --level link`, then run the same command again"
             return stop(figures, detail=clocks, hint=hint)
-        lag = f"lag min {result.minimum:.1f}, median {result.median:.1f}, max {result.maximum:.1f} ms"
+        lag = "lag min {:.1f}, median {:.1f}, max {:.1f} ms".format(*result.spread)
         return go(f"{figures}, {lag}", warnings=(clocks,) if clocks else ())
 
     return Gate("every marker written to the primary is read from the replica", judge, refused=NotProven)

@@ -18,8 +18,6 @@ JOBS = 8  # connections to each side: what costs is the round trip between regio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareRequest:
-    """What to compare, and how."""
-
     primary: "Endpoint"
     replica: "Endpoint"
     level: Level
@@ -58,8 +56,6 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The verdict and what it rests on."""
-
     verdict: Verdict
     level: Level
     keys: int  # of the primary, compared
@@ -96,9 +92,9 @@ def escaped(key: bytes) -> str:
     return "".join(chr(byte) if 32 <= byte < 127 and byte != ord("\\") else f"\\x{byte:02x}" for byte in key)
 
 
-def brief(key: str, most: int = 80) -> str:
+def brief(key: str) -> str:
     """An escaped key for a message: the names of keys may be megabytes long."""
-    return key if len(key) <= most else f"{key[:most]}... ({len(key)} characters)"
+    return key if len(key) <= 80 else f"{key[:80]}... ({len(key)} characters)"
 
 
 def compare(request: CompareRequest, progress: Callable[[Progress], None] | None = None) -> Comparison:

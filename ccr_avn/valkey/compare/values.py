@@ -202,7 +202,6 @@ def _expire_alike(sides: Sides, key: bytes, names: list[bytes]) -> bool:
 
 
 def _in_pieces(sides: Sides, key: bytes, of_type: bytes, size: int, notes: Notes, *, volatile: bool) -> Kind | None:
-    """Raises: Unreadable."""
     if of_type in MEMBERS:
         return _members(sides, key, of_type, size, volatile=volatile)
     if of_type == b"stream":
@@ -274,7 +273,6 @@ MEMBERS = {
 
 
 def _members(sides: Sides, key: bytes, of_type: bytes, size: int, *, volatile: bool) -> Kind | None:
-    """A large hash, set or sorted set."""
     count = MEMBERS[of_type][0]
     (mine,), (theirs,) = sides.shown((count, key))
     if mine is None or theirs is None:

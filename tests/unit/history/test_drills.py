@@ -131,7 +131,7 @@ def test_a_damaged_result_makes_a_page_all_the_same(tmp_path: Path, damaged: Any
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("ccr_avn.history.runs.directory", lambda: tmp_path)
+    monkeypatch.setattr("ccr_avn.history.journal.directory", lambda: tmp_path)
     return tmp_path
 
 

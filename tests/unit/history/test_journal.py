@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ccr_avn.cli.boundary import run
-from ccr_avn.history import runs
+from ccr_avn.history import journal
 from ccr_avn.history.journal import _NEWEST, Journal, directory, new_run
 from ccr_avn.plan import events
 from ccr_avn.plan.model import go
@@ -41,8 +41,8 @@ def test_the_newest_run_is_the_one_begun_last_whatever_the_clock_said(
         begun.append(new_run())
         directory().mkdir(exist_ok=True)
         (directory() / f"{begun[-1]}.jsonl").write_text("")
-    assert [path.stem for path in runs.paths()] == begun[::-1]
-    assert runs.find("latest").stem == begun[-1]
+    assert [path.stem for path in journal.paths()] == begun[::-1]
+    assert journal.find("latest").stem == begun[-1]
 
 
 @pytest.mark.parametrize(

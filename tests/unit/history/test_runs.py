@@ -10,7 +10,7 @@ import pytest
 
 from ccr_avn.cli.boundary import run as type_in
 from ccr_avn.errors import UsageError
-from ccr_avn.history import resume, runs
+from ccr_avn.history import journal, resume
 from ccr_avn.history.records import Verdict, read, verify
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Missed, Undone
 from ccr_avn.plan.model import go, wait
@@ -312,33 +312,33 @@ def test_what_goes_on_is_what_was_typed_all_of_it(where: Path, typed: tuple[str,
 
 def test_runs_are_found_by_name_beginning_latest_or_file(where: Path, whole: Path) -> None:
     newer = write(where, "20270102T030405Z-abc123", switched("20270102T030405Z-abc123"))
-    assert runs.paths() == [newer, whole]
-    assert runs.find(RUN) == runs.find("2026") == runs.find(str(whole)) == whole
-    assert runs.find("latest") == newer
+    assert journal.paths() == [newer, whole]
+    assert journal.find(RUN) == journal.find("2026") == journal.find(str(whole)) == whole
+    assert journal.find("latest") == newer
     last = write(where, "20270103T030405Z-abc123", [started("20270103T030405Z-abc123", "evacuate")])
     pair = write(where, "20270103T030500Z-abc123", [started("20270103T030500Z-abc123", evacuation=last.stem)])
-    assert runs.find("latest") == last, "not that of one of its pairs, which begin later"
-    assert runs.find(pair.stem) == pair
+    assert journal.find("latest") == last, "not that of one of its pairs, which begin later"
+    assert journal.find(pair.stem) == pair
     for name in ("20", "", "nope", "../runs/x", "*"):
         with pytest.raises(UsageError):
-            runs.find(name)
+            journal.find(name)
     with pytest.raises(UsageError) as wrong:
-        runs.find(f"{RUN}zz")
+        journal.find(f"{RUN}zz")
     assert RUN in wrong.value.hint
     with pytest.raises(UsageError):
         read(where / "gone.jsonl")
 
 
 def test_services_of_recent_runs_are_completed(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert runs.recent_services("") == []
+    assert journal.recent_services("") == []
     write(where, "1-a", switched("1-a"))
     write(where, "2-b", [started("2-b", primary="eu-2", replica="ap")])
     (where / "3-c.jsonl").write_bytes(b"\xff\n{")
     (where / "4-d.jsonl").mkdir()
-    assert runs.recent_services("") == ["eu-2", "ap", "eu", "us"]
-    assert runs.recent_services("eu") == ["eu-2", "eu"]
-    monkeypatch.setattr(runs, "RECENT", 3)
-    assert runs.recent_services("") == ["eu-2", "ap"]
+    assert journal.recent_services("") == ["eu-2", "ap", "eu", "us"]
+    assert journal.recent_services("eu") == ["eu-2", "eu"]
+    monkeypatch.setattr(journal, "RECENT", 3)
+    assert journal.recent_services("") == ["eu-2", "ap"]
 
 
 def test_the_commands_and_their_exit_codes(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -346,7 +346,7 @@ def test_the_commands_and_their_exit_codes(whole: Path, capsys: pytest.CaptureFi
         return type_in(["runs", *words]), capsys.readouterr().out
 
     head = read(whole).head
-    assert "switchover  eu → us  done   2.6 s" in typed("list")[1]
+    assert "switchover  eu       us       2.6 s  done" in typed("list")[1]
     assert json.loads(typed("list", "--json")[1])["result"]["runs"][0]["run"] == RUN
     assert "its role is master" in typed("show", "latest")[1]
     assert json.loads(typed("show", RUN, "--json")[1])["next"] == []

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import threading
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from pytest_subprocess import FakeProcess
 from rich.console import Console
 
+from ccr_avn import clock
 from ccr_avn.errors import AvnError, UsageError
 from ccr_avn.monitoring.loop import Alert, Goal, Platform, watch
 from ccr_avn.monitoring.probe import Probe
@@ -164,8 +166,11 @@ class Scripted(Probe):
 def run(*samples: Sample, interval: float = 1, **more: Any) -> tuple[str, Scripted, Stats]:
     script, figures = Scripted(*samples), Stats()
     terms = {"interval": interval, "limit": None, "goal": None, **more}
-    faces: dict[str, Any] = {"show": lambda *_: None, "pause": script.pause, "clock": lambda: script.time}
-    ended = watch(script, Platform(SERVICES, tuple, 0), figures, None, **terms, **faces)
+    faces: dict[str, Any] = {"show": lambda *_: None, "pause": script.pause}
+    moved = clock.Clock()
+    moved.monotonic = lambda: script.time  # type: ignore[method-assign]
+    with clock.replaced_by(moved):
+        ended = watch(script, Platform(SERVICES, tuple, 0), figures, None, **terms, **faces)
     return ended, script, figures
 
 
@@ -196,15 +201,21 @@ def test_the_platform_is_asked_in_the_background(monkeypatch: pytest.MonkeyPatch
             raise answer
         return answer
 
-    platform, seen = Platform(SERVICES, ask, 9), []
+    platform, seen, over, stopped = Platform(SERVICES, ask, 9), [], threading.Event(), threading.Event()
 
-    def over(seconds: float | None = None) -> bool:
+    def wait(_: threading.Event, seconds: float) -> bool:
         assert seconds == 9
         seen.append((platform.trouble, platform.states[0]))
-        return not answers
+        if not answers:
+            over.set()
+            stopped.wait()
+        return True
 
-    monkeypatch.setattr(platform._over, "wait", over)
-    platform._go_on()
+    monkeypatch.setattr(clock, "wait", wait)
+    platform.start()
+    assert over.wait(60)
+    platform.stop()
+    stopped.set()
     assert seen == [("", "RUNNING"), ("no luck", "RUNNING"), ("internal error: KeyError", "RUNNING"), ("", "POWEROFF")]
 
 

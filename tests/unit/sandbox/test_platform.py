@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.sandbox import answers
+from ccr_avn.sandbox import api
 from ccr_avn.sandbox.control import Faults, RateLimit
 from ccr_avn.sandbox.records import ApiError, User
 from tests.support.stage import Stage
@@ -205,7 +205,7 @@ def test_orphans_keep_their_integration_if_so_set() -> None:
     row = stage.pair()
     stage.platform.delete("eu")
     assert list(stage.platform.rows) == [row]
-    shown = answers.integrations(stage.platform, "us")[0]
+    shown = api.integrations_json(stage.platform, "us")[0]
     assert (shown["service_integration_id"], shown["source_service"]) == (row, "eu")
     stage.platform.delete_integration(row)
     stage.passes(3)
@@ -224,15 +224,15 @@ def test_a_terminated_replica_promotes_nobody() -> None:
 def test_it_has_an_address_during_a_change_of_plan_but_not_while_it_is_built() -> None:
     stage = Stage()
     eu = stage.create("eu")
-    assert answers.service(stage.platform, eu)["service_uri"] is None
+    assert api.service_json(stage.platform, eu)["service_uri"] is None
     stage.passes(10)
     stage.platform.update("eu", {"plan": "business-8"})
-    shown = answers.service(stage.platform, eu)
+    shown = api.service_json(stage.platform, eu)
     assert shown["state"] == "REBUILDING"
     assert shown["service_uri"]
     assert ("change", "eu", {"memory_mb": 8192}) in stage.servers.log
     stage.passes(10)
-    assert answers.service(stage.platform, eu)["state"] == "RUNNING"
+    assert api.service_json(stage.platform, eu)["state"] == "RUNNING"
 
 
 def test_an_update_that_is_refused_changes_nothing() -> None:
@@ -289,7 +289,7 @@ def test_what_is_well_again_is_not_replaced() -> None:
     stage.pair()
     stage.platform.outage_began(["eu"])
     eu = stage.platform.find("eu")
-    assert {one["state"] for one in answers.service(stage.platform, eu)["node_states"]} == {"timing_out"}
+    assert {one["state"] for one in api.service_json(stage.platform, eu)["node_states"]} == {"timing_out"}
     stage.platform.outage_ended(["eu"])
     stage.passes(30)
     assert stage.platform.rows
@@ -310,7 +310,7 @@ def test_users_have_the_rights_they_were_given() -> None:
         "eu", "app", User(password="pw", access={"valkey_acl_keys": ["a*"], "valkey_acl_categories": ["+@read"]})
     )
     assert stage.servers.log[-1] == ("change", "eu", {"users": {"app": ("pw", "~a* &* +@read")}})
-    assert [one["username"] for one in answers.users(stage.platform, eu)] == ["default", "app"]
+    assert [one["username"] for one in api.users_json(stage.platform, eu)] == ["default", "app"]
     assert User(password="pw", access={}).rules == "~* &* +@all"
     stage.platform.set_user("eu", "app", None)
     assert not eu.users
@@ -323,11 +323,11 @@ def test_users_have_the_rights_they_were_given() -> None:
 
 
 def test_person_and_project_have_what_the_published_schema_requires() -> None:
-    assert answers.person("p").keys() >= {
+    assert api.person_json("p").keys() >= {
         "auth", "features", "invitations", "project_membership", "project_memberships", "projects", "real_name", "state",
         "tenant", "user", "user_id",
     }  # fmt: skip
-    assert answers.project("p").keys() >= {
+    assert api.project_json("p").keys() >= {
         "account_id", "available_credits", "billing_address", "billing_currency", "billing_emails", "billing_extra_text",
         "billing_group_id", "billing_group_name", "country", "country_code", "default_cloud", "estimated_balance",
         "organization_id", "payment_method", "project_name", "vat_id",
@@ -338,7 +338,7 @@ def test_a_stale_list_forgets_a_deleted_row_in_the_end() -> None:
     stage = Stage(stale_rows=5.0)
     row = stage.pair()
     stage.platform.delete_integration(row)
-    shown = [one["service_integration_id"] for one in answers.integrations(stage.platform, "us")]
+    shown = [one["service_integration_id"] for one in api.integrations_json(stage.platform, "us")]
     stage.passes(5)
     assert row in shown
-    assert row not in [one["service_integration_id"] for one in answers.integrations(stage.platform, "us")]
+    assert row not in [one["service_integration_id"] for one in api.integrations_json(stage.platform, "us")]

@@ -77,5 +77,5 @@ def test_a_skew_is_only_told_where_it_is_larger_than_its_error(
 
 def test_what_the_lags_of_markers_come_to() -> None:
     none, some = MarkerResult(samples=3, lag_ms=()), MarkerResult(samples=4, lag_ms=(4.0, 1.0, 2.0, 3.0))
-    assert (none.arrived, none.minimum, none.median, none.maximum) == (0, 0.0, 0.0, 0.0)
-    assert (some.arrived, some.minimum, some.median, some.maximum) == (4, 1.0, 2.5, 4.0)
+    assert (none.arrived, none.spread) == (0, (0.0, 0.0, 0.0))
+    assert (some.arrived, some.spread) == (4, (1.0, 2.5, 4.0))

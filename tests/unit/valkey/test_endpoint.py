@@ -12,7 +12,7 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import Unreachable
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey import endpoint as endpoints
-from ccr_avn.valkey.connect import Endpoint, settings
+from ccr_avn.valkey.endpoint import Endpoint, settings
 from tests.support import factories
 
 SETTING = Setting(project=Project("p"))
