@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import is_dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -77,17 +77,30 @@ def _for_typer(hint: Any) -> Any:
     opt = next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Opt)), None)
     if opt is None:
         return hint
-    given: dict[str, Any] = {"metavar": opt.metavar, "help": opt.help, "envvar": opt.envvar}
+    given: dict[str, Any] = {
+        "metavar": opt.metavar or _choices(hint.__origin__),
+        "help": opt.help,
+        "envvar": opt.envvar,
+    }
     completes = _recent_services if opt.completes == "recent services" else opt.completes
     given |= {"callback": _each(opt.rule), "autocompletion": completes}
     return Annotated[hint.__origin__, typer.Argument(**given) if opt.argument else typer.Option(*opt.names, **given)]
 
 
+def _choices(hint: Any) -> str | None:
+    """The words of a ``Literal``, optional or not: releases of typer write them differently."""
+    found = next((one for one in (hint, *get_args(hint)) if get_origin(one) is Literal), None)
+    return f"<{'|'.join(get_args(found))}>" if found else None
+
+
 def _each(rule: Rule | None) -> Callable[..., Any] | None:
     """A rule as typer's callback, for each value given: so no command can forget to check what was typed."""
 
-    def callback(param: typer.CallbackParam, value: Any) -> Any:
+    def callback(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+        source = context.get_parameter_source(str(param.name))
         name = str(param.metavar).strip("[].") if param.param_type_name == "argument" else param.opts[0]
+        if source and source.name == "ENVIRONMENT":
+            name = str(param.envvar)
         for one in value if isinstance(value, (list, tuple)) else [value]:
             if rule and one is not None:
                 rule(name, one)

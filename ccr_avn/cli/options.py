@@ -154,17 +154,18 @@ def must_be_able_to_ask(*, yes: bool, why: str = "a promotion can't be undone") 
         )
 
 
-def was_typed(context: typer.Context, name: str | None) -> bool:
-    source = context.get_parameter_source(str(name))
-    return source is not None and source.name != "DEFAULT"
+def was_typed(context: typer.Context, name: str) -> bool:
+    """Whether the option was; what the environment gives is for all commands, whether or not they use it."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def given(context: typer.Context, *wanted: str | type) -> tuple[str, ...]:
-    """These options, and the fields of these groups, as words: those that were given."""
+    """These options, and the fields of these groups, as words: those that were typed."""
     names = {name for one in wanted for name in ([one] if isinstance(one, str) else [own.name for own in fields(one)])}
     found: list[str] = []
     for one in context.command.params:
-        if one.name in names and was_typed(context, one.name):
+        if one.name in names and was_typed(context, str(one.name)):
             value = context.params[one.name]
             found += [one.opts[0]] if value is True else [one.opts[0], str(value).removesuffix(".0")]
     return tuple(found)

@@ -14,6 +14,7 @@ from ccr_avn.options import (
     a_word,
     at_least_one,
     choice,
+    cloud_of_replicas,
     flag,
     minutes,
     number,
@@ -43,7 +44,7 @@ class DrillOptions(Verb):
     """What its steps are made from."""
 
     primary: Annotated[str, service("[PRIMARY]", "The primary; it is not changed.")]
-    replica_cloud: Annotated[str, word("C", "Cloud of the temporary replica.", a_word)]
+    replica_cloud: Annotated[str, cloud_of_replicas("Cloud of the temporary replica.")]
     replica_plan: Annotated[str, word("PLAN", "Its plan: a startup plan.", a_word)] = REPLICA_PLAN
     level: Annotated[Level, choice("How thoroughly its data is compared before the promotion.")] = "values"
     name: Annotated[str | None, word("NAME", "Name of the temporary replica. [default: PRIMARY-drill-…]", a_name)] = (
