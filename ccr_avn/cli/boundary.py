@@ -1,6 +1,7 @@
 """The error boundary: turns every exception into an exit code and an error, as text or JSON."""
 
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -10,7 +11,7 @@ from typing import Any
 import typer
 
 from ccr_avn import redact, typed
-from ccr_avn.errors import CHANGED, CcrError, Interrupted, UsageError
+from ccr_avn.errors import CcrError, Interrupted, UsageError
 from ccr_avn.output import console, outlet
 from ccr_avn.signals import Signals
 
@@ -40,7 +41,9 @@ def run(arguments: list[str]) -> int:
     except CcrError as problem:
         return _explain(problem, arguments)
     except (KeyboardInterrupt, typer.Abort):
-        return 130 + (CHANGED if console.changed() else 0)
+        ended = Interrupted(signal.SIGINT)
+        ended.changed = console.changed()
+        return _explain(ended, arguments)
 
 
 def _run(arguments: list[str]) -> int:

@@ -1,6 +1,7 @@
 """Makes commands of functions: a parameter is an option of ours, or a dataclass of these."""
 
 import inspect
+import signal
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -8,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from ccr_avn.cli.help import HelpCommand, HelpGroup
+from ccr_avn.errors import Interrupted
 from ccr_avn.options import Opt, Rule
 
 Function = Callable[..., None]
@@ -58,7 +60,10 @@ def _flattened(function: Function, defaults: dict[str, Any]) -> Function:
             name: group(**{one.name: typed.pop(one.name) for one in _typed_fields(group)})
             for name, group in groups.items()
         }
-        function(**made, **typed)
+        try:
+            function(**made, **typed)
+        except KeyboardInterrupt:  # before a run has begun, or after it: typer would end without a word
+            raise Interrupted(signal.SIGINT) from None
 
     called.__name__, called.__doc__ = function.__name__, function.__doc__
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect looks for
