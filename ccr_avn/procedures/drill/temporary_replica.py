@@ -30,7 +30,7 @@ class DrillOptions(Verb):
     """What its steps are made from."""
 
     primary: Annotated[str, options.service("[PRIMARY]", "The primary; it is not changed.")]
-    replica_cloud: Annotated[str, options.word("C", "Cloud of the temporary replica.", options.a_word)]
+    replica_cloud: Annotated[str, options.cloud_of_replicas("Cloud of the temporary replica.")]
     replica_plan: Annotated[str, options.word("PLAN", "Its plan: a startup plan.", options.a_word)] = REPLICA_PLAN
     level: Annotated[Level, options.choice("How thoroughly its data is compared before the promotion.")] = "values"
     name: Annotated[

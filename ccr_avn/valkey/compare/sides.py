@@ -242,9 +242,11 @@ class LinkMonitor:
             return self.trouble
         sides = []
         for end, client in zip(self._ends, self._clients, strict=True):
-            with explained(end):
+            with explained(end, connected=True):
                 sides.append(read_replication(client, end.service))
-        (primary, replica), followers = sides, _followers(self._clients[0])
+        with explained(self._ends[0], connected=True):
+            followers = _followers(self._clients[0])
+        primary, replica = sides
         if not self._first:
             self._first, self._followers = (primary, replica), followers
         self.trouble = self._judge(primary, replica, followers)
