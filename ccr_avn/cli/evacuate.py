@@ -11,7 +11,7 @@ from ccr_avn import options
 from ccr_avn.cli.options import Asking, HookOptions, HookTimeout, Yes, given, must_be_able_to_ask, refuse_unused
 from ccr_avn.errors import UsageError
 from ccr_avn.monitoring.ask import begin
-from ccr_avn.options import Opt, a_name, choice, count, flag, number, word
+from ccr_avn.options import MAX_LAG_BYTES, Opt, a_name, choice, count, flag, number, word
 from ccr_avn.output import console
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class EvacuationOptions:
     canary: Annotated[int, number("Number of pairs to finish before the others start.")] = 1
     parallel: Annotated[int, count("How many pairs may have their writes paused at the same time.")] = 10
     stop_after: Annotated[int, count("Start no more pairs once N have failed.")] = 1
-    max_lag_bytes: Annotated[int, number("Maximum lag of a replica to begin with, in bytes.")] = 31_457_280
+    max_lag_bytes: Annotated[int, number("Maximum lag of a replica to begin with, in bytes.")] = MAX_LAG_BYTES
     allow_rejected_commands: options.AllowRejected = False
     old_primary: Annotated[
         Literal["close", "power-off"], choice("After a switchover: closed to clients (ip_filter), or powered off.")
