@@ -83,9 +83,13 @@ class Asking(Reaching):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
-    """What stands around a verb. ``shown``: how its plan is previewed, if not as lines to paste."""
+    """What stands around a verb. ``shown``: how its plan is previewed, if not as lines to paste.
+
+    ``quiet``: only warnings and errors are shown.
+    """
 
     json: bool
+    quiet: bool = False
     check: bool = False
     dry_run: bool = False
     yes: bool = False
@@ -101,18 +105,18 @@ class HookOptions:
     before: Before = None
     after: After = None
     on_failure: OnFailure = None
+    hook_timeout: HookTimeout = 60
 
-    def hooks(self, timeout: float) -> Hooks:
-        """``timeout``: seconds.
-
-        Raises:
-            UsageError: one can't be split into words.
+    @property
+    def hooks(self) -> Hooks:
+        """Raises:
+        UsageError: one can't be split into words.
         """
         return Hooks(
             before=words("--before", self.before),
             after=words("--after", self.after),
             on_failure=words("--on-failure", self.on_failure),
-            timeout=timeout,
+            timeout=self.hook_timeout,
         )
 
 
@@ -125,7 +129,6 @@ class PromotionOptions(HookOptions):
     yes: Yes = False
     json: Json = False
     write_env: WriteEnv = None
-    hook_timeout: HookTimeout = 60
     poll_interval: PollInterval = 5
 
     def how(self) -> How:
@@ -137,7 +140,7 @@ class PromotionOptions(HookOptions):
             check=self.check,
             dry_run=self.dry_run,
             yes=self.yes,
-            hooks=self.hooks(self.hook_timeout),
+            hooks=self.hooks,
             write_env=self.write_env,
         )
 
