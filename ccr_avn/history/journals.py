@@ -149,7 +149,7 @@ class Drilled:
 
 
 def drills_of(services: "Iterable[Service]", project: str | None) -> dict[str, str]:
-    """Which of these services are drills', each with the run: proven by its tags, or by a journal of this machine."""
+    """Which of these services are drills', each with the run: proven by its tags, or by a journal on this machine."""
     known, recorded = drill_creations(project), promotions(project)
     found = ((one.name, rules.run_of(one, known, recorded)) for one in services)
     return {name: run for name, run in found if run}

@@ -92,7 +92,7 @@ def _label(seconds: float) -> str:
 
 
 RTO = "from the deletion of the integration to the first accepted write"
-BOUND = "of what the primary acknowledged before the promotion was seen: a bound, measured by markers"
+BOUND = "of the writes the primary acknowledged before the promotion was seen: an upper bound, measured by markers"
 
 SEVERAL = {"holds": "hold", "does not hold": "do not hold"}
 
@@ -184,10 +184,10 @@ def evacuation_figures(story: Story) -> list[Figure]:
     if before := states.count("done") - moved:
         how.insert(0, f"{before} were done before")
     return [
-        figure("Moved", f"{moved} of {len(states)}", ", ".join(how) or "all there were"),
+        figure("Moved", f"{moved} of {len(states)}", ", ".join(how) or "all of them"),
         _lost(story),
         _outage(story),
-        figure("Took", format_duration(story.seconds), "without the time at the question"),
+        figure("Took", format_duration(story.seconds), "excluding the time at the question"),
     ]
 
 

@@ -39,7 +39,7 @@ def next_command(story: Story) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
-    """A run that changed something and has no end: it was killed, or is still running. ``next``: what resumes it."""
+    """A run that changed something and has not ended: it was killed, or is still running. ``next``: what resumes it."""
 
     run: str
     command: str

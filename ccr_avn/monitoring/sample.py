@@ -65,7 +65,7 @@ def happened(before: Sample | None, now: Sample) -> tuple[str, ...]:
         events.append(f"link {now.link}" + (f", was {before.link}" if before.link != UNKNOWN else ""))
     silent = now.primary_trouble or before.primary_trouble  # that it does not answer is said already
     if now.write_trouble != before.write_trouble and not silent:
-        events.append(f"primary: {now.write_trouble or 'writes go through again'}")
+        events.append(f"primary: {now.write_trouble or 'writes succeed again'}")
     return tuple(events)
 
 

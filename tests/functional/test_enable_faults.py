@@ -62,7 +62,7 @@ def test_a_few_misses_of_reads_are_forgiven(pair: Operator, kind: str) -> None:
     pair.sandbox.faults.add(kind=kind, method="GET", path="/service/eu$", times=2, status=502)
     done = pair.enable()
     assert done.code == 0, done.err
-    assert kind == "close-before" or "asking again" in done.err  # avn itself repeats a GET whose connection broke
+    assert kind == "close-before" or "retrying" in done.err  # avn itself repeats a GET whose connection broke
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ class Server:
     link_since: float = 0.0
     copied: bool = False  # whether it ever had a first copy
     lag: float = 0.001  # seconds from a write to its being applied here
-    drops: int = 0  # commands of its primary that it will refuse, and say so
+    drops: int = 0  # commands from its primary that it will refuse, and say so
     paused_until: float = 0.0
     connections: list[Connection] = field(default_factory=list)
     waiting: list[Task] = field(default_factory=list)

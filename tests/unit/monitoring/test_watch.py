@@ -51,7 +51,7 @@ SILENT: dict[str, Any] = {"primary": None, "primary_trouble": "p0: no answer", "
         ),
         (sample(primary_state="RUNNING"), sample(primary_state="POWEROFF"), ("primary is POWEROFF, was RUNNING",)),
         (sample(), sample(write_trouble="held back"), ("primary: held back",)),
-        (sample(write_trouble="held back"), sample(), ("primary: writes go through again",)),
+        (sample(write_trouble="held back"), sample(), ("primary: writes succeed again",)),
         (sample(), sample(**SILENT, write_trouble="held back"), ("primary does not answer: p0: no answer",)),
     ],
 )
