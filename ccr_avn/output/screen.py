@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ccr_avn.monitoring.sample import Sample, Stats
+from ccr_avn.monitoring.probe import Sample, Stats
 from ccr_avn.output.outlet import emitted, outlet
 from ccr_avn.printable import printable_line
 from ccr_avn.units import format_bytes, format_lag
