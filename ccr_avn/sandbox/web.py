@@ -202,10 +202,8 @@ class Server(ThreadingHTTPServer):
         self.project = options.project
         self.token = os.environ.get("CCR_AVN_SANDBOX_TOKEN") or f"sandbox-{secrets.token_urlsafe(12)}"
         self.control_token = secrets.token_urlsafe(24)
-        self.faults = Faults()
-        self.rate = RateLimit(options.requests_per_second)
+        self.faults, self.rate, self.lock = Faults(), RateLimit(options.requests_per_second), lock
         self.log: list[dict[str, Any]] = []
-        self.lock = lock
         api = Api(platform, options.tls_ca.read_text() if options.tls_ca else "")
         self.routes = [*routes_of(api), *routes_of(Commands(platform, servers, self.faults, self.log))]
         super().__init__(("127.0.0.1", 0), _Handler)
