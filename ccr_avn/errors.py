@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 CHANGED = 10
 """Added to an exit code when the control plane had been changed, or may have been."""
@@ -25,7 +25,7 @@ def near(word: str, known: Iterable[str]) -> str:
 class CcrError(Exception):
     """A failure the operator can act on. Shown as three lines: ``error:``, ``detail:``, ``hint:``."""
 
-    code: ClassVar[int] = 1
+    code: int = 1
 
     def __init__(self, what: str, *, detail: str = "", hint: str = "") -> None:
         super().__init__(what)
@@ -118,11 +118,7 @@ class Interrupted(CcrError):
     def __init__(self, signal_number: int, *, detail: str = "", hint: str = "") -> None:
         name = {2: "Ctrl-C", 15: "SIGTERM"}.get(signal_number, f"signal {signal_number}")
         super().__init__(f"interrupted by {name}", detail=detail, hint=hint)
-        self.signal_number = signal_number
-
-    @property
-    def exit_code(self) -> int:
-        return 128 + self.signal_number + (CHANGED if self.changed else 0)
+        self.code = 128 + signal_number
 
 
 class OutOfTime(Interrupted):
@@ -130,8 +126,4 @@ class OutOfTime(Interrupted):
 
     def __init__(self, signal_number: int, *, detail: str = "", hint: str = "") -> None:
         super().__init__(signal_number, detail=detail, hint=hint)
-        self.what = "the time limit of this run is over"
-
-    @property
-    def exit_code(self) -> int:
-        return TimedOut.code + (CHANGED if self.changed else 0)
+        self.what, self.code = "the time limit of this run is over", TimedOut.code

@@ -14,7 +14,7 @@ from ccr_avn.errors import UsageError
 from ccr_avn.files import target_of
 
 Rule = Callable[[str, Any], None]
-"""Given the name of the option or argument and its value; raises :class:`UsageError`."""
+"""Given the name of the option, argument or variable, and its value; raises :class:`UsageError`."""
 
 Completes = Callable[[str], list[str]] | Literal["recent services"] | None
 """How the shell completes what was begun."""
@@ -46,9 +46,8 @@ def spelled(pattern: str, what: str, detail: str, hint: str) -> Rule:
 def _number(holds: Callable[[float], bool], detail: str, example: int) -> Rule:
     def check(option: str, number: float) -> None:
         if not holds(number):
-            raise UsageError(
-                f"invalid value for {option}: {number:g}", detail=detail, hint=f"for example: {option} {example}"
-            )
+            typed = f"{option} {example}" if option.startswith("-") else f"export {option}={example}"
+            raise UsageError(f"invalid value for {option}: {number:g}", detail=detail, hint=f"for example: {typed}")
 
     return check
 
@@ -125,14 +124,19 @@ def flag(name: str, text: str) -> Opt:
     return Opt(help=text, names=(name,))
 
 
-def choice(text: str, *names: str) -> Opt:
+def cloud_of_replicas(text: str) -> Opt:
+    """Often the same for all replicas."""
+    return word("C", text, a_word, envvar="CCR_AVN_REPLICA_CLOUD")
+
+
+def choice(text: str, *names: str, envvar: str | None = None) -> Opt:
     """One of the words of a ``Literal``."""
-    return Opt(help=text, names=names)
+    return Opt(help=text, names=names, envvar=envvar)
 
 
-def word(metavar: str, text: str, rule: Rule | None = None, *names: str) -> Opt:
-    """A word, or several where the field is a list."""
-    return Opt(help=text, metavar=metavar, rule=rule, names=names)
+def word(metavar: str, text: str, rule: Rule | None = None, *names: str, envvar: str | None = None) -> Opt:
+    """A word, or several where the field is a list. ``envvar``: for what is the same in all calls."""
+    return Opt(help=text, metavar=metavar, rule=rule, names=names, envvar=envvar)
 
 
 def seconds(text: str, rule: Rule = not_negative) -> Opt:
@@ -189,7 +193,9 @@ ProjectName = Annotated[
         names=("--project",),
     ),
 ]
-Avn = Annotated[str | None, word("PATH", "The avn to use; else CCR_AVN_BIN, the one beside ccr-avn, PATH.")]
+Avn = Annotated[
+    str | None, word("PATH", "The avn to use; else the one installed with ccr-avn, PATH.", envvar="CCR_AVN_BIN")
+]
 NoPreload = Annotated[bool, flag("--no-preload", "Start avn anew for each command; also CCR_AVN_NO_PRELOAD=1.")]
 CaFile = Annotated[
     Path | None,
@@ -197,14 +203,20 @@ CaFile = Annotated[
         "F",
         "Trust this CA too: `avn project ca-get --target-filepath F`.",
         a_file("the project's CA certificate", "avn project ca-get --target-filepath"),
+        envvar="CCR_AVN_CA_FILE",
     ),
 ]
 RouteName = Literal["dynamic", "public", "privatelink"]
 """As avn's `connection-info` has them."""
-Route = Annotated[RouteName | None, choice("Network route to services; else dynamic, or public if only that connects.")]
+Route = Annotated[
+    RouteName | None,
+    choice("Network route to services; else dynamic, or public if only that connects.", envvar="CCR_AVN_ROUTE"),
+]
 Check = Annotated[bool, flag("--check", "Run the pre-checks only; exit 0 if they pass, 4 if not.")]
 Json = Annotated[bool, flag("--json", "Print one JSON object, for errors too.")]
 DryRun = Annotated[bool, flag("--dry-run", "Print the commands, ready to paste; ask and change nothing.")]
 Yes = Annotated[bool, flag("--yes", "Skip confirmation (required when not interactive).")]
 PollInterval = Annotated[float, seconds("Maximum polling interval; starts at 0.5 s.", above_zero)]
-CallTimeout = Annotated[float, seconds("Time limit for one avn command.", above_zero)]
+CallTimeout = Annotated[
+    float, Opt(help="Time limit for one avn command.", metavar="S", rule=above_zero, envvar="CCR_AVN_CALL_TIMEOUT")
+]

@@ -35,9 +35,19 @@ CODES = (
 VARIABLES = (
     ("AIVEN_PROJECT", "the project, as `--project`"),
     ("CCR_AVN_BIN", "the avn to use, as `--avn`"),
+    ("CCR_AVN_CALL_TIMEOUT", "the time limit for one avn command in seconds, as `--call-timeout`"),
+    ("CCR_AVN_CA_FILE", "a CA to trust too, as `--ca-file`"),
+    ("CCR_AVN_REPLICA_CLOUD", "the cloud of new replicas, as `--replica-cloud` of `enable` and `drill`"),
+    ("CCR_AVN_ROUTE", "the network route to services, as `--route`"),
     ("CCR_AVN_NO_PRELOAD", "if set, avn is started anew for each command, as with `--no-preload`"),
     ("CCR_AVN_STATE_DIR", "where the journals of runs are kept; default: the operating system's state directory"),
     ("CCR_AVN_DEBUG", "if set, an internal error shows its traceback"),
+    ("AIVEN_AUTH_TOKEN", "read by avn: the token, instead of the one that `avn user login` has kept"),
+    (
+        "AIVEN_CREDENTIALS_FILE",
+        "read by avn: the file in which `avn user login` keeps the token, for a user without a home",
+    ),
+    ("AIVEN_CLIENT_CONFIG", "read by avn: the file with its default project"),
 )
 
 INTRODUCTION = """# Reference
@@ -65,6 +75,8 @@ keys, [schema](schema) the JSON Schema of each command, as `ccr-avn schema` prin
 ## Environment variables
 
 {variables}
+
+An option that is typed comes before its variable. A variable that is empty counts as not set.
 """
 
 

@@ -1,6 +1,7 @@
 """The error boundary: turns every exception into an exit code and an error, as text or JSON."""
 
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -10,7 +11,7 @@ from typing import Any
 import typer
 
 from ccr_avn import redact, typed
-from ccr_avn.errors import CHANGED, CcrError, Interrupted, UsageError
+from ccr_avn.errors import CcrError, Interrupted, UsageError
 from ccr_avn.output import console, outlet
 from ccr_avn.signals import Signals
 
@@ -40,7 +41,9 @@ def run(arguments: list[str]) -> int:
     except CcrError as problem:
         return _explain(problem, arguments)
     except (KeyboardInterrupt, typer.Abort):
-        return 130 + (CHANGED if console.changed() else 0)
+        ended = Interrupted(signal.SIGINT)
+        ended.changed = console.changed()
+        return _explain(ended, arguments)
 
 
 def _run(arguments: list[str]) -> int:
@@ -57,7 +60,9 @@ def _run(arguments: list[str]) -> int:
         if type(problem).__name__ == "NoArgsIsHelpError":
             console.say(problem.format_message())
             return 0
-        raise _usage(problem) from None
+        context = getattr(problem, "ctx", None)
+        path = context.command_path if context else "ccr-avn"
+        raise UsageError(problem.format_message().rstrip("."), detail=f"in: {path}", hint=f"{path} --help") from None
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # typer's own way to end when --help has lost its reader
             return GONE
@@ -121,16 +126,6 @@ def _not_installed(missing: ModuleNotFoundError) -> CcrError:
         f"the installation is not whole: {missing.name} is missing",
         detail=f"looked for by {sys.executable}",
         hint="install ccr-avn again, into an environment of its own",
-    )
-
-
-def _usage(problem: Any) -> UsageError:
-    context = getattr(problem, "ctx", None)
-    path = context.command_path if context else "ccr-avn"
-    return UsageError(
-        problem.format_message().rstrip("."),
-        detail=f"in: {path}",
-        hint=f"{path} --help",
     )
 
 

@@ -1,13 +1,15 @@
 """Makes commands of functions: a parameter is an option of ours, or a dataclass of these."""
 
 import inspect
+import signal
 from collections.abc import Callable
 from dataclasses import is_dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
 from ccr_avn.cli.help import HelpCommand, HelpGroup
+from ccr_avn.errors import Interrupted
 from ccr_avn.options import Opt, Rule
 
 Function = Callable[..., None]
@@ -58,7 +60,10 @@ def _flattened(function: Function, defaults: dict[str, Any]) -> Function:
             name: group(**{one.name: typed.pop(one.name) for one in _typed_fields(group)})
             for name, group in groups.items()
         }
-        function(**made, **typed)
+        try:
+            function(**made, **typed)
+        except KeyboardInterrupt:  # before a run has begun, or after it: typer would end without a word
+            raise Interrupted(signal.SIGINT) from None
 
     called.__name__, called.__doc__ = function.__name__, function.__doc__
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect looks for
@@ -77,17 +82,30 @@ def _for_typer(hint: Any) -> Any:
     opt = next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Opt)), None)
     if opt is None:
         return hint
-    given: dict[str, Any] = {"metavar": opt.metavar, "help": opt.help, "envvar": opt.envvar}
+    given: dict[str, Any] = {
+        "metavar": opt.metavar or _choices(hint.__origin__),
+        "help": opt.help,
+        "envvar": opt.envvar,
+    }
     completes = _recent_services if opt.completes == "recent services" else opt.completes
     given |= {"callback": _each(opt.rule), "autocompletion": completes}
     return Annotated[hint.__origin__, typer.Argument(**given) if opt.argument else typer.Option(*opt.names, **given)]
 
 
+def _choices(hint: Any) -> str | None:
+    """The words of a ``Literal``, optional or not: releases of typer write them differently."""
+    found = next((one for one in (hint, *get_args(hint)) if get_origin(one) is Literal), None)
+    return f"<{'|'.join(get_args(found))}>" if found else None
+
+
 def _each(rule: Rule | None) -> Callable[..., Any] | None:
     """A rule as typer's callback, for each value given: so no command can forget to check what was typed."""
 
-    def callback(param: typer.CallbackParam, value: Any) -> Any:
+    def callback(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+        source = context.get_parameter_source(str(param.name))
         name = str(param.metavar).strip("[].") if param.param_type_name == "argument" else param.opts[0]
+        if source and source.name == "ENVIRONMENT":
+            name = str(param.envvar)
         for one in value if isinstance(value, (list, tuple)) else [value]:
             if rule and one is not None:
                 rule(name, one)

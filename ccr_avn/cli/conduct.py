@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,8 @@ from ccr_avn.connection import Connection
 from ccr_avn.errors import CcrError, NotConfirmed
 from ccr_avn.files import replace_file
 from ccr_avn.history.journal import new_run
-from ccr_avn.output import console, outlet
+from ccr_avn.output import console, outlet, tables
+from ccr_avn.output.tables import Column
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
 from ccr_avn.plan.preview import describe, preview
@@ -26,6 +27,9 @@ from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.verb import Question, Verb
 from ccr_avn.process import Ahead
 from ccr_avn.signals import Signals, unlimited, within
+
+RANKS = {"link": 1, "lag": 2, "cloud": 3, "plan": 4, "state": 5}
+"""Of what is said of both services: the higher, the sooner a narrow terminal has no room for it."""
 
 
 def conduct(
@@ -60,8 +64,7 @@ def conduct(
     loaded = session.began - began if began is not None else 0.0
     ended = session.ended(run, hooks=how.hooks.seconds, loaded=loaded)
     done = verb.checked(ended) if how.check else verb.outcome(ended)
-    width = console.columns("stdout")  # a table fits the terminal that it is for
-    lines = [one if isinstance(one, str) else console.fitted([tuple(row) for row in one], width) for one in done.lines]
+    lines = [one if isinstance(one, str) else tables.text(one) for one in done.lines]
     session.finish(run.changed, done.result, lines, done.problem, only_looked=not verb.resumable)
 
 
@@ -120,8 +123,8 @@ def ask(session: Session, question: Question, *, yes: bool) -> None:
         NotConfirmed: something else was typed.
     """
     for line in question.shown:
-        console.note(line if isinstance(line, str) else console.table([tuple(row) for row in line]))
-    console.note(console.fitted(list(question.consequences.items()), console.columns("stderr")))
+        console.note(line if isinstance(line, str) else tables.text(line[1:], sides(line[0]), "stderr"))
+    console.note(tables.text(list(question.consequences.items()), to="stderr"))
     if yes:
         return
     began = clock.monotonic()
@@ -141,6 +144,11 @@ def ask(session: Session, question: Question, *, yes: bool) -> None:
             detail=f"expected {question.answer!r}, got {answer!r}; nothing was changed",
             hint="run it again when you are sure, or with --check",
         )
+
+
+def sides(heads: Sequence[str]) -> list[Column]:
+    """The columns of a table of both services."""
+    return [Column(head=one, rank=RANKS.get(one, 0), kind="name" if one == "service" else "word") for one in heads]
 
 
 def environment(verb: Verb, session: Session, changed: Any = False) -> dict[str, str]:

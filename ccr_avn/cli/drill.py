@@ -8,7 +8,7 @@ import typer
 from ccr_avn import options
 from ccr_avn.aiven.program import identify, world_of
 from ccr_avn.cli.conduct import conduct
-from ccr_avn.cli.options import Asking, How, Yes, must_be_able_to_ask, refuse_unused
+from ccr_avn.cli.options import Asking, How, Yes, must_be_able_to_ask, refuse_unused, was_typed
 from ccr_avn.cli.verify import must_fit
 from ccr_avn.errors import UsageError
 from ccr_avn.options import Check, DryRun, Json, PollInterval
@@ -48,7 +48,7 @@ def drill(
     """
     must_fit(context, verb.level, "max_ops")
     if clean:
-        if verb.primary or verb.replica_cloud:
+        if verb.primary or was_typed(context, "replica_cloud"):
             raise UsageError("--clean takes no PRIMARY", detail="it covers the whole project", hint=USAGE)
         if dry_run:
             raise UsageError(

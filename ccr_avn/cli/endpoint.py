@@ -44,7 +44,7 @@ def endpoint(
         console.envelope("endpoint", connection.parts, with_secrets=True)
         return
     text = {
-        "table": lambda: console.table(list(connection.parts.items())),
+        "table": lambda: "\n".join(f"  {name:8}  {value}" for name, value in connection.parts.items()),
         "uri": lambda: connection.uri,
         "env": lambda: connection.env().rstrip(),
         "k8s-secret": lambda: connection.kubernetes_secret().rstrip(),

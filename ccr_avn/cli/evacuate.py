@@ -7,27 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ccr_avn import options
 from ccr_avn.cli.options import Asking, HookOptions, HookTimeout, Yes, given, must_be_able_to_ask, refuse_unused
 from ccr_avn.errors import UsageError
 from ccr_avn.monitoring.ask import begin
-from ccr_avn.options import (
-    AllowRejected,
-    DoubtTimeout,
-    DryRun,
-    Json,
-    Opt,
-    PollInterval,
-    PromoteTimeout,
-    a_directory,
-    a_name,
-    above_zero,
-    choice,
-    count,
-    flag,
-    number,
-    seconds,
-    word,
-)
+from ccr_avn.options import Opt, a_name, choice, count, flag, number, word
 from ccr_avn.output import console
 
 if TYPE_CHECKING:
@@ -52,7 +36,7 @@ def _tag(option: str, tag: str) -> None:
 Names = list[str] | None
 Clouds = Opt(help="Clouds to evacuate; PREFIX* matches several.", metavar="CLOUD...", argument=True, rule=_cloud)
 EXCEPT = Opt(help="Exclude pairs with this service; repeatable.", metavar="NAME", names=("--except",), rule=a_name)
-FILES = word("DIR", "Write REDIS_URL and VALKEY_URL of each to DIR/NEW-PRIMARY.env (mode 0600).", a_directory)
+FILES = word("DIR", "Write REDIS_URL and VALKEY_URL of each to DIR/NEW-PRIMARY.env (mode 0600).", options.a_directory)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +47,9 @@ class EvacuationOptions:
     check: Annotated[bool, flag("--check", "Show what would be done; exit 0 if every pair can be moved, 4 if not.")] = (
         False
     )
-    dry_run: DryRun = False
+    dry_run: options.DryRun = False
     yes: Yes = False
-    json: Json = False
+    json: options.Json = False
     planned: Annotated[bool, flag("--planned", "Only switch over, without loss (the default).")] = False
     forced: Annotated[bool, flag("--forced", "Fail over: the primaries are lost.")] = False
     auto: Annotated[bool, flag("--auto", "Switch over healthy pairs, fail over those whose primary is lost.")] = False
@@ -79,16 +63,18 @@ class EvacuationOptions:
     parallel: Annotated[int, count("How many pairs may have their writes paused at the same time.")] = 10
     stop_after: Annotated[int, count("Start no more pairs once N have failed.")] = 1
     max_lag_bytes: Annotated[int, number("Maximum lag of a replica to begin with, in bytes.")] = 31_457_280
-    allow_rejected_commands: AllowRejected = False
+    allow_rejected_commands: options.AllowRejected = False
     old_primary: Annotated[
         Literal["close", "power-off"], choice("After a switchover: closed to clients (ip_filter), or powered off.")
     ] = "close"
     write_env_dir: Annotated[Path | None, FILES] = None
-    data_timeout: Annotated[float, seconds("Time limit for all servers to answer the first check.", above_zero)] = 3
-    promote_timeout: PromoteTimeout = 600
-    doubt_timeout: DoubtTimeout = 60
+    data_timeout: Annotated[
+        float, options.seconds("Time limit for all servers to answer the first check.", options.above_zero)
+    ] = 3
+    promote_timeout: options.PromoteTimeout = 600
+    doubt_timeout: options.DoubtTimeout = 60
     hook_timeout: HookTimeout = 60
-    poll_interval: PollInterval = 5
+    poll_interval: options.PollInterval = 5
 
     @property
     def clouds(self) -> tuple[str, ...]:
@@ -153,13 +139,13 @@ def evacuate(
     names = (*wanted.only, *(wanted.excepted or ())) if wanted.only else ()
     services = begin(asking.avn, asking.project, asking.call_timeout, names, console.note)
     from ccr_avn.cli.evacuation import Evacuation  # heavy: avn is asked already meanwhile
+    from ccr_avn.cli.pair_run import Common
 
-    kept = given(context, HookOptions, "yes", "hook_timeout", "poll_interval", "call_timeout", "no_preload")
-    Evacuation(
+    common = Common(
         wanted=wanted,
         setting=asking.setting(wanted.poll_interval, allow_rejected=wanted.allow_rejected_commands),
         call_timeout=asking.call_timeout,
         hooks=hooks,
-        pair_words=kept,
-        first_list=services,
-    ).run()
+        pair_words=given(context, HookOptions, "yes", "hook_timeout", "poll_interval", "call_timeout", "no_preload"),
+    )
+    Evacuation(common=common, first_list=services).run()

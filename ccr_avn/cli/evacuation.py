@@ -14,7 +14,6 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.program import known, world_of
 from ccr_avn.background import new_lock
 from ccr_avn.cli.conduct import ask
-from ccr_avn.cli.evacuate import EvacuationOptions
 from ccr_avn.cli.evacuation_result import (
     EvacuationResult,
     choice_as_dict,
@@ -30,10 +29,8 @@ from ccr_avn.errors import CcrError, Interrupted
 from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList, at_once
 from ccr_avn.evacuate.choose import Choice, judge, left_by, select
 from ccr_avn.evacuate.pair_phases import PairPhases
-from ccr_avn.evacuate.schedule import Schedule, State, Stop, Turn
-from ccr_avn.history.journal import new_run
+from ccr_avn.evacuate.schedule import Schedule, State, Turn
 from ccr_avn.history.journals import drills_of, promotions
-from ccr_avn.hooks import Hooks
 from ccr_avn.monitoring.collect import Looks, look_at_all
 from ccr_avn.monitoring.pairs import Pair, pairs_of
 from ccr_avn.output import console
@@ -41,7 +38,6 @@ from ccr_avn.output.progress import PairLines, PairTable, PlainProgress, Sink
 from ccr_avn.plan import events
 from ccr_avn.plan.preview import describe, preview
 from ccr_avn.procedures.lookup import must_be_clouds
-from ccr_avn.procedures.setting import Setting
 from ccr_avn.signals import handled
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
@@ -50,18 +46,12 @@ SWITCH = 0.001
 """Seconds after which a thread lets others run: one whose writes are paused must not wait for one that computes."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class Evacuation:
     """One run of the command. ``first_list``: the first `avn service list`, under way."""
 
-    wanted: EvacuationOptions
-    setting: Setting
-    call_timeout: float
-    hooks: Hooks
-    pair_words: tuple[str, ...]
+    common: Common
     first_list: Callable[[], tuple[Service, ...]]
-    stop: Stop = field(default_factory=Stop)
-    run_id: str = field(default_factory=new_run)
     _result: EvacuationResult = field(init=False)
     _pairs: dict[str, Pair] = field(default_factory=dict)
     _over: bool = False  # every pair has ended
@@ -70,7 +60,7 @@ class Evacuation:
         """Raises:
         CcrError: some pair was refused or failed, or the run was interrupted.
         """
-        wanted, path = self.wanted, process.find_avn(self.setting.avn)
+        wanted, path = self.common.wanted, process.find_avn(self.common.setting.avn)
         self._look(path)
         if wanted.dry_run:
             self._preview()
@@ -92,26 +82,26 @@ class Evacuation:
             if moves:
                 self._move(moves, session, path)
             self._over = True
-            found, result = self._result.problem(self.stop), self._result.as_dict()
+            found, result = self._result.problem(self.common.stop), self._result.as_dict()
             session.finish(self._result.changed, result, lines_of(result), found, only_looked=True)
 
     # -- before anything is changed
 
     def _look(self, path: str) -> None:
         """What is there, and what is to be done with it."""
-        want, project = self.wanted.want(self.setting), self.setting.project
+        want, project = self.common.wanted.want(self.common.setting), self.common.setting.project
         services = self.first_list()
         for note in getattr(services, "left_out", ()):
             console.warn(note)
         pairs = pairs_of(services, promotions(project.name))
         here = {one.cloud for one in services}
         if empty := tuple(one for one in want.clouds if not fnmatch.filter(here, one)):
-            must_be_clouds(world_of(path, call_timeout=self.call_timeout), project, empty, console.note)
+            must_be_clouds(world_of(path, call_timeout=self.common.call_timeout), project, empty, console.note)
         self._pairs = {one.name: one for one in pairs}
         selection = select(pairs, self._look_at(left_by(pairs, want)), want, drills_of(services, project.name))
         must_be_known(selection, want, services)
         self._result = EvacuationResult(
-            run=self.run_id,
+            run=self.common.run,
             want=want,
             project=project,
             selection=selection,
@@ -120,13 +110,13 @@ class Evacuation:
 
     def _look_at(self, pairs: tuple[Pair, ...]) -> Looks:
         services = [one for pair in pairs if pair.counts for one in pair.services]
-        return look_at_all(services, self.setting, limit=self.wanted.data_timeout)
+        return look_at_all(services, self.common.setting, limit=self.common.wanted.data_timeout)
 
     def _preview(self) -> None:
         choices = self._result.selection.choices
-        plans = {one.name: verb_of(one, self.wanted, self.setting).plan() for one in choices if one.moves}
-        programs = process.programs(self.setting.avn)
-        if self.wanted.json:
+        plans = {one.name: verb_of(one, self.common.wanted, self.common.setting).plan() for one in choices if one.moves}
+        programs = process.programs(self.common.setting.avn)
+        if self.common.wanted.json:
             described = {name: describe(plan, programs) for name, plan in plans.items()}
             result = {**self._result.chosen(), "plans": described}
             console.envelope("evacuate", result)
@@ -147,7 +137,7 @@ class Evacuation:
             problem = self._result.refusal()
             problem.result = result
             raise problem
-        if self.wanted.json:
+        if self.common.wanted.json:
             console.envelope("evacuate", result)
         else:
             console.say(sentence(self._result.selection))
@@ -157,12 +147,12 @@ class Evacuation:
         want, choices = self._result.want, self._result.selection.choices
         session = Session(
             "evacuate",
-            json=self.wanted.json,
+            json=self.common.wanted.json,
             progress=PlainProgress(),
-            run_id=self.run_id,
+            run_id=self.common.run,
             clouds=list(want.clouds),
             mode=want.mode,
-            project=self.setting.project.name,
+            project=self.common.setting.project.name,
             pairs=[choice_as_dict(one) for one in choices],
         )
         session.sinks = [one_at_a_time(session.journal)]
@@ -175,29 +165,18 @@ class Evacuation:
     def _move(self, moves: list[Choice], session: Session, path: str) -> None:
         process.raise_descriptors()
         sys.setswitchinterval(SWITCH)
-        wanted = self.wanted
-        turns = AvnTurns(min(wanted.parallel, at_once()))
+        common, wanted = self.common, self.common.wanted
         schedule = Schedule(
-            parallel=wanted.parallel, canary=wanted.canary, stop_after=wanted.stop_after, stop=self.stop
+            parallel=wanted.parallel, canary=wanted.canary, stop_after=wanted.stop_after, stop=common.stop
         )
-        listing = (path, *(str(word) for word in avn.service_list(self.setting.project).argv[1:]))
-        common = Common(
-            wanted=wanted,
-            setting=self.setting,
-            call_timeout=self.call_timeout,
-            hooks=self.hooks,
-            pair_words=self.pair_words,
-            run=self.run_id,
-            began=session.began,
-            program=known(path),
-            turns=turns,
-            services=ServiceList(
-                ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=self.call_timeout)),
-                several=lambda: len(schedule.under_way) > 1,
-            ),
-            phases=PairPhases([one.name for one in moves]),
-            stop=self.stop,
+        turns = common.turns = AvnTurns(min(wanted.parallel, at_once()))
+        listing = (path, *(str(word) for word in avn.service_list(common.setting.project).argv[1:]))
+        common.services = ServiceList(
+            ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=common.call_timeout)),
+            several=lambda: len(schedule.under_way) > 1,
         )
+        common.phases = PairPhases([one.name for one in moves])
+        common.began, common.program = session.began, known(path)
         choices, results = {one.name: one for one in moves}, self._result.pairs
 
         def work(name: str, turn: Turn) -> State:
@@ -226,18 +205,18 @@ class Evacuation:
     def _judge_again(self, name: str) -> Callable[[], Choice] | None:
         """Of --auto: a primary may have come back, or be lost, by the time that its turn comes."""
         pair = self._pairs.get(name)
-        if self.wanted.mode != "auto" or pair is None or not pair.replica_name:
+        if self.common.wanted.mode != "auto" or pair is None or not pair.replica_name:
             return None
         return lambda: judge(pair, self._look_at((pair,)), self._result.want)
 
     def _answer_stop(self) -> None:
-        if news := self.stop.news():
+        if news := self.common.stop.news():
             console.note(f"stopping: {news}")
 
     def _arrived(self, number: int, _: FrameType | None) -> None:
         """Ctrl-C once: begin no more; again: as in a single run, for each."""
-        self.stop.ask(number, at_once=number in (signal.SIGTERM, signal.SIGHUP))
-        if self._over and self.stop.level > 1:
+        self.common.stop.ask(number, at_once=number in (signal.SIGTERM, signal.SIGHUP))
+        if self._over and self.common.stop.level > 1:
             late = Interrupted(number)
             late.changed = self._result.changed
             raise late

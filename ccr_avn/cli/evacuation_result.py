@@ -10,10 +10,11 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
 from ccr_avn.cli.evacuate import EvacuationOptions
 from ccr_avn.cli.pair_run import PairResult, verb_of
-from ccr_avn.errors import CHANGED, CcrError, Interrupted, Refused, near
+from ccr_avn.errors import CcrError, Interrupted, Refused, near
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.evacuate.schedule import Stop
-from ccr_avn.output import console
+from ccr_avn.output import tables
+from ccr_avn.output.tables import Column
 from ccr_avn.procedures.gates.parity import power_off_commands
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.result import DECLARED
@@ -34,6 +35,11 @@ ACTIONS: dict[Action, str] = {
 }
 """In the order of the table, each as it is counted."""
 
+STATES = {"moved": "done", "half_way": "half-way", "failed": "failed"}
+"""Those that are counted, as the result calls them."""
+
+COLUMNS = (Column(head="ACTION"), Column(head="LAG"), Column(head="PAIR", kind="name"))
+
 NOT_MOVED: dict[Action, str] = {"done": "done", "skip": "skipped", "refuse": "refused"}
 """The state of a pair that had not to be moved."""
 
@@ -50,11 +56,7 @@ class PairsFailed(CcrError):
             detail=f"{first.choice.name}: {first.summary}",
             hint=f"{first.resume}; the rest: the same command again",
         )
-        self._code = first.code or 1
-
-    @property
-    def exit_code(self) -> int:
-        return self._code + (CHANGED if self.changed else 0)
+        self.code = first.code or 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,31 +118,29 @@ class EvacuationResult:
         return {"counts": counts, "pairs": [choice_as_dict(one) for one in choices]}
 
     def as_dict(self) -> dict[str, Any]:
-        choices = self.selection.choices
-        results = [self.pairs[one.name] for one in choices if one.name in self.pairs]
-        states = [one.state for one in results]
-        outages = sorted(one.outage_ms for one in results if one.outage_ms is not None)
-        switched = [one for one in results if one.choice.action == "switchover" and one.promoted]
-        lost = [one.bytes_not_replicated for one in results if one.bytes_not_replicated is not None]
-        seconds = [one.estimated_loss_seconds for one in results if one.estimated_loss_seconds is not None]
+        rows = [self._pair_as_dict(one) for one in self.selection.choices]
+        ended = list(self.pairs.values())
+
+        def known(key: str) -> list[Any]:
+            return sorted(one[key] for one in rows if one.get(key) is not None)
+
+        lost, switched = known("bytes_not_replicated"), [one for one in ended if one.choice.action == "switchover"]
         return {
             "run": self.run,
             **self.chosen(),
-            "pairs_moved": states.count("done"),
-            "pairs_promoted": sum(one.promoted for one in results),
-            "pairs_half_way": states.count("half-way"),
-            "pairs_failed": states.count("failed"),
+            **{f"pairs_{name}": sum(one.state == state for one in ended) for name, state in STATES.items()},
+            "pairs_promoted": sum(one.promoted for one in ended),
             "pairs_not_begun": len(self.not_begun),
-            "outages_ms": spread(outages),
-            "outages_not_measured": sum(one.outage_ms is None for one in switched),
+            "outages_ms": spread(known("outage_ms")),
+            "outages_not_measured": sum(one.promoted and one.outage_ms is None for one in switched),
             "bytes_not_replicated": sum(lost) if lost else None,
             "bytes_not_replicated_at_worst": max(lost, default=None),
-            "estimated_loss_seconds": max(seconds, default=None),
+            "estimated_loss_seconds": max(known("estimated_loss_seconds"), default=None),
             "slowed_down": self.slowed,
-            "pairs": [self._pair_as_dict(one) for one in choices],
+            "pairs": rows,
             "replicas_in_cloud": list(self.selection.replicas_here),
             "still_open": self._still_open(),
-            "enable": [self._enable(one.choice.replica) for one in results if one.promoted],
+            "enable": [self._enable(one["replica"]) for one in rows if one.get("promoted")],
         }
 
     def _pair_as_dict(self, choice: Choice) -> dict[str, Any]:
@@ -201,12 +201,13 @@ def table(selection: Selection, want: Want) -> list[str]:
     if not selection.choices:
         return [_nothing(selection, want)]
     ordered = sorted(selection.choices, key=lambda one: list(ACTIONS).index(one.action))
-    rows = [("ACTION", "LAG", "PAIR"), *((one.action, format_bytes(one.behind), one.name) for one in ordered)]
-    first, *rest = console.table(rows, indent="").splitlines()
-    indent = " " * first.index("PAIR")
+    rows = [(one.action, format_bytes(one.behind), one.name) for one in ordered]
+    first, *rest = tables.text(rows, COLUMNS, "stderr", indent=0).splitlines()
+    indent = first.index("PAIR")
     lines = [first]
     for choice, line in zip(ordered, rest, strict=True):
-        lines += [line, *(f"{indent}{why}" for why in (choice.reason, *choice.others) if why != LINK_UP)]
+        why = [(one,) for one in (choice.reason, *choice.others) if one != LINK_UP]
+        lines += [line, *tables.text(why, to="stderr", indent=indent).splitlines()]
     if selection.replicas_here:
         lines.append(f"not moved, as their primaries are elsewhere: {', '.join(selection.replicas_here)}")
     if selection.left_out:

@@ -42,13 +42,19 @@ def fence(
       token="$(ccr-avn fence eu --token)"
     """
     [endpoint] = given.endpoints(primary)
-    must_be(fetch_replication(endpoint), "master", primary)
-    held = Fence(endpoint, "by-hand", ttl)
-    held.place()
-    noted = Snapshot.of(held.side())
-    held.close()
+    must_be_primary(fetch_replication(endpoint), primary)
+    noted = Snapshot.of(_paused(endpoint, ttl))
     result = {"ttl_seconds": ttl, "offset": noted.offset, "token": noted.token}
     given.show(noted.token if token else f"writes on {primary} are paused for {ttl:g} s", result)
+
+
+def _paused(endpoint: Endpoint, ttl: float) -> ReplicationInfo:
+    """First the pause, or a longer one, then the look: what is written in between shows. ``ttl``: seconds."""
+    held = Fence(endpoint, "by-hand", ttl)
+    held.place()
+    side = held.side()
+    held.close()
+    return side
 
 
 def check_fence(
@@ -74,7 +80,7 @@ def check_fence(
     source, target = given.endpoints(primary, replica)
     now: ReplicationInfo | None = fetch_replication(source)
     if now and noted.no_writes_until(now):  # else the token is of another time or service: nothing is paused for it
-        now = _lengthened(source, ttl) if ttl else catch_up.quiet_for(source, catch_up.STILL)
+        now = _paused(source, ttl) if ttl else catch_up.quiet_for(source, catch_up.STILL)
     side = fetch_replication(target)
     trouble = lacks(side, noted.replid, noted.offset, replica)
     if now is None or not noted.no_writes_until(now):
@@ -91,15 +97,6 @@ def check_fence(
     for warning in applied.warnings:
         console.note(f"warning: {warning}")
     given.show(f"nothing was written to {primary}, and {replica} has applied everything", {"offset": noted.offset})
-
-
-def _lengthened(source: Endpoint, ttl: float) -> ReplicationInfo:
-    """First the longer pause, then the look: what is written in between shows."""
-    held = Fence(source, "by-hand", ttl)
-    held.place()
-    now = held.side()
-    held.close()
-    return now
 
 
 def check_history(
@@ -122,7 +119,7 @@ def check_history(
     looked = given.seen(replica, *((primary,) if primary else ()))
     expected = history.Expected(ids=(noted.replid,), offset=noted.offset) if noted else history.Expected()
     step = promotion.carries_history(
-        given.setting(), replica, lambda _: primary or "", lambda _: expected, limit=timeout, variable=""
+        given.setting(), replica, lambda _: primary or "", lambda *_: expected, limit=timeout, variable=""
     )
     carried, seen = given.judged(step, seen=looked)
     result, text = dict(carried.facts), carried.reason
@@ -173,13 +170,13 @@ def parsed(token: str) -> Snapshot:
         ) from None
 
 
-def must_be(side: ReplicationInfo, role: str, service: str) -> None:
+def must_be_primary(side: ReplicationInfo, service: str) -> None:
     """Raises:
-    Refused: it has the other role, so that the answer would be about something else.
+    Refused: it is not, so that the answer would be about something else.
     """
-    if side.role != role:
-        what = "a replica: it accepts no writes" if side.role == "slave" else "a primary: it follows nobody"
-        raise Refused(f"{service} is {what}", hint=f"which service is which: ccr-avn status {service}")
+    if side.role != "master":
+        what = f"{service} is a replica: it accepts no writes"
+        raise Refused(what, hint=f"which service is which: ccr-avn status {service}")
 
 
 def last_known(

@@ -154,13 +154,18 @@ def must_be_able_to_ask(*, yes: bool, why: str = "a promotion can't be undone") 
         )
 
 
+def was_typed(context: typer.Context, name: str) -> bool:
+    """Whether the option was; what the environment gives is for all commands, whether or not they use it."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def given(context: typer.Context, *wanted: str | type) -> tuple[str, ...]:
-    """These options, and the fields of these groups, as words: those that were given."""
+    """These options, and the fields of these groups, as words: those that were typed."""
     names = {name for one in wanted for name in ([one] if isinstance(one, str) else [own.name for own in fields(one)])}
     found: list[str] = []
     for one in context.command.params:
-        source = context.get_parameter_source(str(one.name))
-        if one.name in names and source and source.name != "DEFAULT":
+        if one.name in names and was_typed(context, str(one.name)):
             value = context.params[one.name]
             found += [one.opts[0]] if value is True else [one.opts[0], str(value).removesuffix(".0")]
     return tuple(found)
@@ -172,8 +177,7 @@ def refuse_unused(context: typer.Context, beside: str, where: str, *names: str, 
     Raises:
         UsageError: one was given.
     """
-    sources = {name: context.get_parameter_source(name) for name in names}
-    given = ["--" + name.replace("_", "-") for name, source in sources.items() if source and source.name != "DEFAULT"]
+    given = ["--" + name.replace("_", "-") for name in names if was_typed(context, name)]
     if given:
         raise UsageError(
             f"{' and '.join(given)} {'do' if len(given) > 1 else 'does'} nothing with {beside}",

@@ -31,7 +31,7 @@ from ccr_avn.procedures.switchover import Switchover
 HALF_WAY = ("new_primary", "promoted", "old_primary", "writes_paused_until", "ways_to_close")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)  # it may be shown before it is whole
 class Common:
     """What all pairs of an evacuation have in common. ``run``: the evacuation's; ``began``: on the monotonic clock.
 
@@ -43,13 +43,13 @@ class Common:
     call_timeout: float
     hooks: Hooks
     pair_words: tuple[str, ...]
-    run: str
-    began: float
-    program: Program
-    turns: AvnTurns
-    services: ServiceList
-    phases: PairPhases
-    stop: Stop
+    run: str = field(default_factory=new_run)
+    stop: Stop = field(default_factory=Stop)
+    began: float = field(init=False)
+    program: Program = field(init=False)
+    turns: AvnTurns = field(init=False)
+    services: ServiceList = field(init=False)
+    phases: PairPhases = field(init=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,18 +83,6 @@ class PairResult:
         """Whether its replica was seen to be the primary."""
         return self.ended == "done" or bool(self.result.get("promoted", self.result.get("new_primary")))
 
-    @property
-    def bytes_not_replicated(self) -> int | None:
-        """That only the old primary has; None: not known."""
-        found: int | None = self.result.get("bytes_not_replicated")
-        return found
-
-    @property
-    def estimated_loss_seconds(self) -> float | None:
-        """Of a failover; None: not known."""
-        found: float | None = (self.result.get("rpo_estimate") or {}).get("seconds")
-        return found
-
     def as_dict(self) -> dict[str, Any]:
         return {
             "state": self.state,
@@ -108,8 +96,8 @@ class PairResult:
             "journal_head": self.journal_head,
             "summary": self.summary,
             "outage_ms": self.outage_ms,
-            "bytes_not_replicated": self.bytes_not_replicated,
-            "estimated_loss_seconds": self.estimated_loss_seconds,
+            "bytes_not_replicated": self.result.get("bytes_not_replicated"),
+            "estimated_loss_seconds": (self.result.get("rpo_estimate") or {}).get("seconds"),
             "error": self.error,
             "next": [shlex.split(self.resume)] if self.resume else [],
             "phases_seconds": [list(one) for one in self.phases],

@@ -17,7 +17,8 @@ from ccr_avn.history.records import verify as check_chain
 from ccr_avn.history.report import WORDS, render
 from ccr_avn.history.story import Story, summarize
 from ccr_avn.options import Json
-from ccr_avn.output import console
+from ccr_avn.output import console, tables
+from ccr_avn.output.tables import Column
 from ccr_avn.printable import DEGRADED, clipped
 from ccr_avn.units import format_duration
 
@@ -29,6 +30,24 @@ app = group(
       ccr-avn runs show latest
       ccr-avn runs report latest -o report.html
     """
+)
+
+ENDED = {"done": "green", "failed": "red", "not": "yellow", "": "yellow"}
+LISTED = (
+    Column(head="run"),
+    Column(head="command", rank=2),
+    Column(head="primary", rank=1, kind="name"),
+    Column(head="replica", rank=3, kind="name"),
+    Column(head="took", rank=4),
+    Column(head="ended", kind="prose", styles=ENDED),
+)
+STEPS = (Column(head="step"), Column(head="outcome"), Column(head="took", rank=1), Column(head="finding", kind="prose"))
+PAIRS = (
+    Column(head="pair", kind="name"),
+    Column(head="ended"),
+    Column(head="action", rank=2),
+    Column(head="run", rank=1),
+    Column(head="summary", kind="prose"),
 )
 
 HASH = re.compile(r"[0-9a-fA-F]{64}")
@@ -67,11 +86,11 @@ def list_(
     elif not stories:
         console.say(f"no runs yet in {directory()}")
     else:
-        rows = [("run", "command", "pair", "ended", "took")]
-        for name, story in stories:
-            pair = " → ".join(one for one in (story.primary, story.replica) if one) or "-"
-            rows.append((name, story.command, pair, story.ended_as, format_duration(story.seconds)))
-        console.say(console.table(rows, indent=""))
+        rows = [
+            (run, one.command, one.primary or "-", one.replica or "-", format_duration(one.seconds), one.ended_as)
+            for run, one in stories
+        ]
+        console.hand_over(tables.text(rows, LISTED, indent=0))
 
 
 @command(app)
@@ -105,7 +124,7 @@ def show(run: RunName, json: Json = False) -> None:
     if about := ", ".join(one for one in (story.began, story.who, *story.versions) if one):
         lines.append(f"  {about}")
     if rows := _rows(story):
-        lines.append(console.table(rows))
+        lines.append(tables.text(rows, PAIRS if story.pairs else STEPS))
     if record.half or len(record.events) < len(record.lines):
         lines.append(f"the journal is damaged: see ccr-avn runs verify {story.run}")
     lines += [f"  {line}" for line in known]

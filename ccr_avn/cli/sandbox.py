@@ -4,10 +4,9 @@ import json
 import os
 import re
 from dataclasses import asdict, dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
 
@@ -233,13 +232,15 @@ def _post(command: str, body: dict[str, Any]) -> Any:
         )
     token = os.environ.get("CCR_AVN_SANDBOX_CONTROL", "")
     headers = {"Authorization": f"sandbox {token}", "Content-Type": "application/json"}
-    request = Request(f"{url}/sandbox/{command}", json.dumps(body).encode(), headers, method="POST")  # noqa: S310 (loopback)
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=30)  # loopback: no proxy
     try:
-        with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:  # loopback, checked above: no proxy
-            return json.load(answer)
-    except HTTPError as refusal:
-        raise UsageError(
-            json.load(refusal)["message"], detail="the sandbox refused", hint="ccr-avn sandbox --help"
-        ) from None
-    except URLError:
+        connection.request("POST", f"/sandbox/{command}", json.dumps(body), headers)
+        answer = connection.getresponse()
+        said = json.load(answer)
+    except OSError:
         raise UsageError("the sandbox is gone", detail=url, hint="start one: ccr-avn sandbox up") from None
+    finally:
+        connection.close()
+    if answer.status >= 400:
+        raise UsageError(said["message"], detail="the sandbox refused", hint="ccr-avn sandbox --help")
+    return said

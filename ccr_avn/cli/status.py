@@ -133,7 +133,7 @@ def _show(
     from ccr_avn.history.journals import newest_drills
     from ccr_avn.monitoring import prometheus
     from ccr_avn.monitoring.status import nagios_line
-    from ccr_avn.output import tables
+    from ccr_avn.output import overview
 
     if form == "nagios":
         line, code = nagios_line(found, left_out)
@@ -142,9 +142,9 @@ def _show(
     for note in left_out:
         console.warn(note)
     if form == "json":
-        console.envelope("status", tables.as_dict(found, newest_drills(project)), code=code)
+        console.envelope("status", overview.as_dict(found, newest_drills(project)), code=code)
     elif form == "table":
-        console.say("\n".join(tables.lines(found, newest_drills(project))))
+        console.hand_over(overview.shown(found, newest_drills(project)))
     elif output is None:
         console.say(prometheus.text_of(found, project or default_project()).rstrip("\n"))
     else:

@@ -6,7 +6,7 @@ from typing import Annotated
 from ccr_avn import clock, options, typed
 from ccr_avn.aiven.lineage import Recorded, successors
 from ccr_avn.aiven.models import Service
-from ccr_avn.cli.fence import must_be
+from ccr_avn.cli.fence import must_be_primary
 from ccr_avn.cli.single_step import ActOptions
 from ccr_avn.errors import Refused
 from ccr_avn.history.journals import promotions
@@ -56,7 +56,7 @@ def unfence(
             hint=f"`{closing}` closes {primary}; if {new} is a fork or a copy, or to resume writes there all the same: {again}",
         )
     side = fetch_replication(endpoint(old, setting))
-    must_be(side, "master", primary)
+    must_be_primary(side, primary)
     if not force and (sent := still_sent(old, services, recorded, now=clock.now())):
         found, paused = may_still_happen(project, primary, sent[0]), side.paused_seconds
         held = f"the write pause holds by itself until {clock_time(clock.now() + paused)}" if paused else ""

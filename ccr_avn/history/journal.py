@@ -43,14 +43,14 @@ def directory() -> Path:
         return Path(given) / "runs"
     from platformdirs import user_state_path
 
-    try:
-        return user_state_path("ccr-avn") / "runs"
-    except RuntimeError:
-        raise UsageError(
-            "no home directory for journals: set CCR_AVN_STATE_DIR",
-            detail="HOME is not set, and the system does not know this user",
-            hint="export CCR_AVN_STATE_DIR=DIR",
-        ) from None
+    with suppress(RuntimeError):
+        if (found := user_state_path("ccr-avn") / "runs").is_absolute():  # older releases of it leave a "~"
+            return found
+    raise UsageError(
+        "no home directory for journals: set CCR_AVN_STATE_DIR",
+        detail="HOME is not set, and the system does not know this user",
+        hint="export CCR_AVN_STATE_DIR=DIR",
+    )
 
 
 NAME = re.compile(r"(\d{8}T\d{6})(\d{3})?Z-.*\.jsonl")

@@ -151,7 +151,8 @@ class PairStatus:
             found.append("no backup" if age is None else "no recent backup")
         open_to_termination = [one.name for one in self.pair.services if not one.protected]
         if open_to_termination:
-            found.append(f"termination protection off ({', '.join(open_to_termination)})")
+            which = f" ({open_to_termination[0]})" if len(open_to_termination) < len(self.pair.services) else ""
+            found.append(f"termination protection off{which}")
         return tuple(found)
 
     def as_dict(self) -> dict[str, Any]:

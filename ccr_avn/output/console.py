@@ -1,9 +1,6 @@
 """Prints results to standard output, progress and errors to standard error. Nothing is printed elsewhere."""
 
 import json
-import shutil
-import sys
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +12,6 @@ from ccr_avn.redact import redacted_in
 from ccr_avn.typed import commands_in
 
 SCHEMA = "ccr-avn/1"
-NARROWEST = 24
-"""Columns that a cell needs to be read: in fewer its words are left to the terminal."""
-
 LONGEST = 4000
 """Characters of a line on standard error: a key's name can have millions."""
 
@@ -167,38 +161,6 @@ def error(problem: CcrError) -> None:
     text = "\n".join(lines)
     if not note(text) and not _state.json:
         put("stdout", emitted(text) + "\n")
-
-
-def table(rows: Sequence[tuple[str, ...]], *, indent: str = "  ") -> str:
-    """Columns as wide as their widest cell; the same with and without a terminal."""
-    cells = [tuple(printable_line(cell) for cell in row) for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []
-    return "\n".join(
-        (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
-        for row in cells
-    )
-
-
-def fitted(rows: Sequence[tuple[str, ...]], columns: int | None, *, indent: str = "  ") -> str:
-    """A table whose last column goes on below itself, where a terminal of so many columns would break words.
-
-    ``columns``: None: no terminal, one line for each row.
-    """
-    before = max((len(line) for line in table([row[:-1] for row in rows], indent=indent).splitlines()), default=0)
-    room = (columns or 0) - before - 2
-    if room < NARROWEST:
-        return table(rows, indent=indent)
-    tall: list[tuple[str, ...]] = []
-    for row in rows:
-        first, *more = textwrap.wrap(printable_line(row[-1]), room, break_on_hyphens=False) or [""]
-        tall += [(*row[:-1], first), *((*("" for _ in row[:-1]), part) for part in more)]
-    return table(tall, indent=indent)
-
-
-def columns(name: Name) -> int | None:
-    """Of the terminal behind a standard output; None: it is none."""
-    stream = sys.stdout if name == "stdout" else sys.stderr
-    return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else None
 
 
 def _say(text: str) -> None:

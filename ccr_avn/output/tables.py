@@ -1,115 +1,109 @@
-"""A project's pairs as lines of text and as plain data."""
+"""Tables that fit a terminal: what matters least is left out, names are shortened in the middle, no word is broken."""
 
-import shlex
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from ccr_avn import clock
-from ccr_avn.history.journals import Drilled, not_for_long
-from ccr_avn.monitoring.status import PairStatus, overall
-from ccr_avn.output.console import table
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ccr_avn.output.outlet import Name, emitted, outlet
 from ccr_avn.printable import printable_line
-from ccr_avn.units import NONE, format_age, format_bytes
 
-HEAD = (
-    "HEALTH",
-    "STANDING",
-    "PRIMARY",
-    "REPLICA",
-    "CLOUDS",
-    "PLANS",
-    "STATES",
-    "INTEGRATION",
-    "LINK",
-    "LAG",
-    "LAST IO",
-    "BACKUP",
-    "EXPOSURE",
-)
+GAP = 2
+UNLIMITED = 10**6
+"""Columns, where there is no terminal: a row is one line."""
 
 
-NAMED = 3
-"""Primaries without a drill that are named."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """``rank``: the higher, the sooner it is left out; 0: never. ``styles``: rich's, of cells that begin with a word.
 
-Drills = Mapping[str, Drilled]
-"""The last drill of each primary."""
+    ``kind``: a word stays as it is, a name may be shortened, prose goes on below itself: only the last one may.
+    """
 
-
-def as_dict(found: tuple[PairStatus, ...], drills: Drills) -> dict[str, Any]:
-    now = clock.now()
-    last = (drills.get(one.pair.primary_name) for one in found)
-    pairs = [
-        {**one.as_dict(), "last_drill": drill.as_dict(now) if drill else None}
-        for one, drill in zip(found, last, strict=True)
-    ]
-    return {"health": overall(found), "pairs": pairs}
+    head: str = ""
+    rank: int = 0
+    kind: Literal["word", "name", "prose"] = "word"
+    styles: Mapping[str, str] = field(default_factory=dict)
 
 
-def lines(found: tuple[PairStatus, ...], drills: Drills) -> list[str]:
-    """The table, and one line for whatever there is more to say of."""
-    if not found:
-        return ["no Valkey or Redis services in this project"]
-    more = [*troubles(found)]
-    if not any(one.pair.counts or one.health != "ok" for one in found):
-        more.append("unknown: there is no pair; name a pair that must exist with --expect PRIMARY:REPLICA")
-    return [table(rows(found), indent=""), *more, *_not_drilled(found, drills)]
+def text(rows: Sequence[Sequence[str]], columns: Sequence[Column] = (), to: Name = "stdout", indent: int = 2) -> str:
+    """The table as it is put out there: coloured in a terminal if ``columns`` have styles. Without ``columns`` the last one is prose."""
+    if not rows:
+        return ""
+    room = terminal(to).width - indent if outlet(to).isatty() else UNLIMITED
+    table, left_out = fitted(rows, columns or [*(Column() for _ in rows[0][1:]), Column(kind="prose")], room)
+    lines = [" " * indent + line for line in rendered(table, to)]
+    more = prose(f"no room for {', '.join(left_out)} (to see all, pipe into less -S)", to) if left_out else []
+    return "\n".join([*lines, *more])
 
 
-def _not_drilled(found: tuple[PairStatus, ...], drills: Drills) -> list[str]:
-    """Hints, no part of the health: whether a switchover would work here is best known by trying."""
-    names = list(dict.fromkeys(one.pair.primary_name for one in found if one.standing == "pair" and one.pair.primary))
-    now = clock.now()
-    due = not_for_long(names, drills, now)
-    hints = [
-        f"last drill of {name}: {drills[name].describe(now)}"
-        for name in names
-        if name not in due and not drills[name].ok
-    ]
-    if due:
-        some = ", ".join(due[:NAMED]) + (f" and {len(due) - NAMED} more" if len(due) > NAMED else "")
-        hints.append(f"no drill in 90 days from this machine: {some}; ccr-avn drill {due[0]} --replica-cloud CLOUD")
-    return hints
+def fitted(rows: Sequence[Sequence[str]], columns: Sequence[Column], room: int) -> tuple[Table, list[str]]:
+    """The table in that many columns of a terminal, and the heads for which there was no room."""
+    cells = [[printable_line(emitted(cell)) for cell in row] for row in rows]
+    full, wanted, least = zip(*(_widths(*column) for column in zip(columns, *cells, strict=True)), strict=True)
+    widths: dict[int, int] = {}
+    for at in sorted(range(len(columns)), key=lambda at: columns[at].rank):
+        if not columns[at].rank or sum(wanted[one] + GAP for one in (*widths, at)) - GAP <= room:
+            widths[at] = full[at]
+    while sum(widths.values()) + GAP * (len(widths) - 1) > room and any(widths[at] > least[at] for at in widths):
+        widths[max((at for at in widths if widths[at] > least[at]), key=widths.__getitem__)] -= 1
+    table = Table(box=None, padding=0, header_style="", show_header=any(one.head for one in columns))
+    for at in sorted(widths):
+        gap = GAP if at != max(widths) else 0
+        table.add_column(columns[at].head, width=widths[at] + gap, no_wrap=columns[at].kind != "prose", overflow="fold")
+    for row in cells:
+        table.add_row(*(_cell(row[at], columns[at], widths[at]) for at in sorted(widths)))
+    return table, [one.head for at, one in enumerate(columns) if at not in widths]
 
 
-def rows(found: tuple[PairStatus, ...]) -> list[tuple[str, ...]]:
-    """What the platform says is not to be trusted: a cell is one line, without what steers a terminal."""
-    return [HEAD, *(tuple(printable_line(cell) for cell in _row(one)) for one in found)]
+def terminal(name: Name) -> Console:
+    """rich on a standard stream, as safe as our own lines: what it is given is shown as it stands."""
+    to: Any = outlet(name)
+    return Console(file=to, highlight=False, markup=False, emoji=False)
 
 
-def troubles(found: tuple[PairStatus, ...]) -> list[str]:
-    """One line for each pair of which there is more to say, and one for each command that can help."""
-    return [
-        printable_line(line)
-        for one in found
-        if one.reasons
-        for line in (
-            f"{one.health}: {one.pair.name}: {'; '.join(one.reasons)}",
-            *(f"next: {shlex.join(words)}" for words in one.next),
-        )
-    ]
+def rendered(what: RenderableType, to: Name) -> list[str]:
+    """The lines of it, in the colours of that stream."""
+    console = terminal(to)
+    console.width = console.width if outlet(to).isatty() else UNLIMITED
+    with console.capture() as captured:
+        console.print(what)
+    return [line.rstrip() for line in captured.get().splitlines()]
 
 
-def _row(one: PairStatus) -> tuple[str, ...]:
-    pair = one.pair
-    return (
-        one.health,
-        one.standing if one.age is None else f"{one.standing}, {format_age(one.age)} old",
-        pair.primary_name,
-        pair.replica_name or NONE,
-        _both(one, "cloud"),
-        _both(one, "plan"),
-        _both(one, "state"),
-        pair.integration if pair.replica_name else NONE,
-        one.link,
-        format_bytes(one.lag_bytes),
-        NONE if one.last_io_seconds is None else f"{one.last_io_seconds} s",
-        format_age(one.backup_age),
-        ", ".join(one.exposure) or NONE,
-    )
+def prose(said: str, to: Name) -> list[str]:
+    """A sentence, wrapped between its words in a terminal."""
+    return rendered(Text(printable_line(emitted(said))), to)
 
 
-def _both(one: PairStatus, what: str) -> str:
-    """Both sides' word for it; one where they have the same, or there is one side only."""
-    absent = "elsewhere" if one.pair.elsewhere else "gone"
-    first, second = (str(getattr(side, what)) if side else absent for side in (one.pair.primary, one.pair.replica))
-    return first if not one.pair.replica_name or first == second else f"{first} > {second}"
+def shortened(name: str, width: int) -> str:
+    """Names of services are alike at their beginnings and differ at their ends: what is left out is in the middle."""
+    sides = name.split("/")
+    room = (width - len(sides) + 1) // len(sides)
+    tail = (room - 1) * 2 // 3
+    if len(name) <= width:
+        return name
+    return "/".join(side if len(side) <= room else f"{side[: room - 1 - tail]}…{side[-tail:]}" for side in sides)
+
+
+def _widths(column: Column, *said: str) -> tuple[int, int, int]:
+    """Of the whole column; that from which on it is worth its place; and the least: shortened names still differ."""
+    full = max(map(len, (column.head, *said)))
+    if column.kind == "word":
+        return full, full, full
+    if column.kind == "prose":
+        longest = max((len(word) for one in said for word in one.split()), default=0)
+        return full, min(full, max(26, min(longest, 40))), min(full, 18)
+    sides = max((one.count("/") + 1 for one in said), default=1)
+    least = 12 * sides
+    while len({shortened(one, least) for one in said}) < len(set(said)):
+        least += 1
+    return full, min(full, max(24 * sides, least)), min(full, least)
+
+
+def _cell(said: str, column: Column, width: int) -> Text:
+    style = next((style for word, style in column.styles.items() if said.startswith(word)), "")
+    return Text(shortened(said, width) if column.kind == "name" else said, style=style)

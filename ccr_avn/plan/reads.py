@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, TypeVar
 
@@ -82,7 +82,7 @@ class World:
     too_old: Callable[[Callable[..., process.Answer]], CcrError | None]
     """What to say where this avn does not know what it was asked because of its age."""
     call_timeout: float = 60.0
-    run: Callable[..., process.Answer] = process.run
+    run: Callable[..., process.Answer] = field(default_factory=lambda: process.run)
     clock: Callable[[], float] = monotonic
     sleep: Callable[[float], None] = sleep
     jitter: Callable[[], float] = random.random

@@ -5,7 +5,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Integration, Service
-from ccr_avn.options import LinkTimeout, Opt, Primary, Replica, Samples, a_name, a_word, choice, flag, seconds, word
+from ccr_avn.options import (
+    LinkTimeout,
+    Opt,
+    Primary,
+    Replica,
+    Samples,
+    a_name,
+    a_word,
+    choice,
+    cloud_of_replicas,
+    flag,
+    seconds,
+    word,
+)
 from ccr_avn.options import Service as Named
 from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Call, Finding, Gate, Keep, Later, Plan, Poll, Step, Word, go, stop
@@ -58,7 +71,7 @@ class Enable(Verb):
     primary: Primary
     replica: Replica
     primary_cloud: Annotated[str | None, word("C", "Cloud of a new primary.", a_word)] = None
-    replica_cloud: Annotated[str | None, word("C", "Cloud of a new replica.", a_word)] = None
+    replica_cloud: Annotated[str | None, cloud_of_replicas("Cloud of a new replica.")] = None
     primary_plan: Annotated[str | None, word("PLAN", "Plan of a new primary. [default: business-4]", a_word)] = None
     replica_plan: Annotated[
         str | None, word("PLAN", "Plan of a new replica: a startup plan. [default: startup-4]", a_word)

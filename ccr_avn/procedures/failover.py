@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
-from ccr_avn.errors import Refused
-from ccr_avn.plan.model import Finding, Gate, Later, Plan, Poll, Probe, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair, parity
@@ -17,13 +16,13 @@ from ccr_avn.procedures.gates.pair_state import feeding
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.last_known import look_at_last_known, look_at_primary
 from ccr_avn.procedures.promotion import (
-    FAST,
     accepts_writes,
     carries_history,
     integration_gone,
     keep_lineage,
-    keep_origin,
     look_at_integration,
+    look_at_role,
+    passed,
     promote,
     remember_origin,
 )
@@ -41,8 +40,6 @@ UNSEEN = "its data plane was not checked"
 class Failover(FailoverOptions, Verb):
     """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost."""
 
-    family: tuple[str, ...] = ()  # the primary, and what else follows or was promoted from it; empty: all are looked at
-
     command: ClassVar[str] = "failover"
     never_suspend: ClassVar[bool] = True
 
@@ -53,12 +50,11 @@ class Failover(FailoverOptions, Verb):
 
     def plan(self) -> Plan:
         at, new, limit = self.at, self.replica, self.promote_timeout
-        primary, by_its_name = look_at_primary(self)
+        primary, by_its_name = look_at_primary(at, self)
         checks = (self._look_at_replica(), self._rows(), primary, by_its_name)
         title, check = f"fail over to {new}", ("ccr-avn", "failover", new, *self.words(), "--check")
-        source = Later(variable="source", fill=self.source)
         running = wait_running(at, new, limit=limit)
-        origin = remember_origin(at, new, source, self._tags)
+        origin = remember_origin(at, new, self._tags)
         if self.no_verify:
             return Plan(
                 title,
@@ -69,7 +65,7 @@ class Failover(FailoverOptions, Verb):
         carries = carries_history(at, new, self.source, self._expected, limit=limit, variable="known_token")
         return Plan(
             title,
-            checks=(*checks, look_at_last_known(self)),
+            checks=(*checks, look_at_last_known(at, self)),
             steps=(
                 *((self._wait_for_automatic(),) if self.wait_automatic else ()),
                 look_at_siblings(at, new),
@@ -131,8 +127,7 @@ class Failover(FailoverOptions, Verb):
         shown = look_at_integration(self.at, self.replica)
 
         def read(seen: Seen) -> tuple[Integration, ...]:
-            service = self.service(seen)
-            return service.integrations if service else ()
+            return found.integrations if (found := self.service(seen)) else ()
 
         return replace(shown, read=Probe(shown.read.argv, read))
 
@@ -141,20 +136,17 @@ class Failover(FailoverOptions, Verb):
             return go("Aiven promoted it") if side.role == "master" else wait(f"its role is {side.role}")
 
         limit = self.wait_automatic
-        return Step(
+        step = look_at_role(self.at, self.replica, limit=limit)
+        return replace(
+            step,
             slug="automatic",
             purpose=f"wait up to {limit:g} s for automatic promotion of {self.replica} by Aiven",
-            read=Probe(
-                self.at.gate("promoted", self.replica, limit=limit),
-                lambda seen: self.at.replication(seen, self.replica),
-            ),
-            by_hand=self.at.server(self.replica, "INFO replication"),
             gate=Gate("it was promoted", judge),
-            poll=Poll(limit=limit, first=FAST, interval=0.5, hint="it is being promoted by this run"),
+            poll=replace(step.poll, interval=0.5, hint="it is being promoted by this run"),
             optional=True,
         )
 
-    def _expected(self, seen: Seen) -> Expected:
+    def _expected(self, seen: Seen, _: ReplicationInfo | None) -> Expected:
         """What the replica had when it was asked, if it was a whole replica then; else what a record says it followed."""
         looked, new = seen.known, self.service(seen)
         if looked is None or new is None or not looked.replica.has_a_copy:
@@ -202,38 +194,23 @@ class Failover(FailoverOptions, Verb):
             read=Probe(("ccr-avn", "failover", name, *words), lambda _: None),
             by_hand=f"avn service integration-list {name}",
             gate=Gate("the possible loss, although unknown, is accepted", judge),
-            keeps=(keep_origin(at, name, "--no-verify"), keep_lineage(at, name, "--no-verify")),
+            keeps=keep_lineage(at, name, "--no-verify"),
         )
 
     def _promote_unseen(self) -> Step[Any]:
-        """Irreversible. What proves it is that the integration is no longer listed."""
-        at, name = self.at, self.replica
-
-        def integration_id(seen: Seen) -> str:
-            row = feeding(seen.rows, None, name)
-            if row is None or row.id is None:
-                raise Refused(
-                    f"{name} has no integration that can be deleted",
-                    detail="an integration is listed, but it has no id",
-                    hint=f"look at it: avn service integration-list {name}",
-                )
-            return row.id
+        """What proves it is that the integration is no longer listed."""
+        at, name, limit = self.at, self.replica, self.promote_timeout
+        step: Step[Any] = promote(
+            at, name, limit=limit, doubt_limit=self.doubt_timeout, row=lambda seen: feeding(seen.rows, None, name)
+        )
 
         def judge(listed: tuple[Integration, ...], _: Seen) -> Finding:
             found = pair.judge_gone(listed, name)
             return found if found.verdict == "go" else todo(found.reason)
 
-        return Step(
-            slug="promote",
-            purpose=f"promote {name}: it stops following and accepts writes; this can't be undone",
-            read=avn.integration_list(at.project, name),
-            gate=Gate("the read_replica integration is gone", judge),
-            poll=at.poll(self.promote_timeout),
-            change=avn.integration_delete(at.project, Later(variable="integration_id", fill=integration_id)),
-            command=at.gate("integration-gone", name, limit=self.promote_timeout),
-            final=True,
-            doubt_limit=self.doubt_timeout,
-        )
+        gone = integration_gone(at, name, limit=limit)
+        gate = Gate(gone.gate.rule, judge)
+        return replace(step, read=gone.read, gate=gate, poll=gone.poll, command=gone.command, by_hand="", doubts=())
 
     # -- what is asked
 
@@ -261,11 +238,10 @@ class Failover(FailoverOptions, Verb):
     # -- how it ended
 
     def half_way(self, ended: Ended) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """An end behind the promotion says how far it came."""
         seen = ended.seen
         if not ended.past_return:
             return (), {}
-        looked = seen.answer("promote") or (seen.known.replica if seen.known else None)
+        looked = seen.answer("promote") or (seen.known and seen.known.replica)
         promoted = getattr(looked, "role", "") == "master"
         role = UNSEEN if self.no_verify else "it is not a master yet"
         who = f"{self.replica} is the primary now" if promoted else f"the promotion of {self.replica} was sent; {role}"
@@ -281,10 +257,8 @@ class Failover(FailoverOptions, Verb):
             "state": state.state if state else None,
             "differences": [one.as_dict() for one in different],
         }
-        texts = {"promoted": f"{self.replica} was promoted already", "promoting": f"{self.replica} is being promoted"}
-        text = texts.get(state.state if state else "", "all pre-checks passed")
-        lines = (f"{self.replica}: {text}", *(f"warning: {parity.warning(one)}" for one in different))
-        return Outcome(result=result, lines=lines)
+        warnings = (f"warning: {parity.warning(one)}" for one in different)
+        return Outcome(result=result, lines=(f"{self.replica}: {passed(seen, self.replica)}", *warnings))
 
     def outcome(self, ended: Ended) -> Outcome:
         at, seen, name = self.at, ended.seen, self.replica
@@ -302,11 +276,7 @@ class Failover(FailoverOptions, Verb):
             "new_primary": name,
             "seconds_to_first_write": None if self.no_verify else first_write,
             "proven": not self.no_verify,
-            "rpo_estimate": {
-                "seconds": seconds,
-                "how": how,
-                "applied_offset": known.replica.offset if known else None,
-            },
+            "rpo_estimate": {"seconds": seconds, "how": how, "applied_offset": known and known.replica.offset},
             "before": sides(replica=self.service(seen)),
             "after": sides(primary=new),
             "risks": exposed,
@@ -320,10 +290,9 @@ class Failover(FailoverOptions, Verb):
             lines += [f"                        {shlex.join(str(word) for word in words)}" for words in inside]
         elif source:
             loss = "unknown" if seconds is None else f"about {seconds:g} s of writes"
+            estimate = how if how.startswith("a bound") else f"an estimate: {how}"
             lines.append(f"  first write accepted  {first_write:.1f} s after the start")
-            lines.append(
-                f"  possible loss         {loss} ({how if how.startswith('a bound') else f'an estimate: {how}'})"
-            )
+            lines.append(f"  possible loss         {loss} ({estimate})")
         lines.append(f"  connection details    ccr-avn endpoint {name}")
         return Outcome(result=result, lines=(*lines, *exposure_lines(exposed)))
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from ccr_avn.aiven.models import Service
 from ccr_avn.clock import poll
-from ccr_avn.errors import Refused, TimedOut, Unreachable
+from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.options import Primary, Replica
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, Word, go, stop, todo, wait
+from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.gates.pair import judge_caught_up
 from ccr_avn.procedures.promotion import FAST
-from ccr_avn.procedures.seen import FENCE, SEAL, Fenced, Seen
+from ccr_avn.procedures.seen import FENCE, HELD, Fenced, Seen
 from ccr_avn.procedures.setting import Setting, admission_of, endpoint
 from ccr_avn.procedures.siblings import begin_to_look, left_paused
 from ccr_avn.procedures.switchover_options import SwitchoverOptions
@@ -27,8 +27,7 @@ from ccr_avn.valkey.server_facts import fetch_replication
 
 NOTED = "primary-noted"
 
-ROUNDS = 3
-"""How often the fence is placed anew after a gap before it counts as one that can't be kept."""
+ROUNDS = 3  # how often the fence is placed anew after a gap before it counts as one that can't be kept
 
 
 def pause_writes(want: SwitchoverOptions) -> Step[str]:
@@ -45,10 +44,8 @@ def pause_writes(want: SwitchoverOptions) -> Step[str]:
     def act(seen: Seen) -> Finding:
         fenced = _fence(want, seen)
         seen.keep(FENCE, fenced)
-        if fenced.fence:
-            return go(
-                f"writes on {primary} are paused", writes_paused_until=iso(fenced.until) if fenced.until else None
-            )
+        if fenced.until:
+            return go(f"writes on {primary} are paused", writes_paused_until=iso(fenced.until))
         if not fenced.trouble:
             return go("no writes are seen")
         return go(f"writes on {primary} can't be paused", warnings=(f"nothing holds writes back: {fenced.trouble}",))
@@ -73,17 +70,8 @@ def pause_writes(want: SwitchoverOptions) -> Step[str]:
         ),
         undone_by=() if observed else _lifting(want),
         undo=lambda seen: _unfence(want, seen),
-        release=_leave,
+        release=lambda seen: seen.fenced.close(),  # what is paused by now stays paused until it runs out
     )
-
-
-def wait_until_caught_up(want: SwitchoverOptions) -> Step[ReplicationInfo]:
-    def target(seen: Seen) -> ReplicationInfo | None:
-        fenced: Fenced | None = seen.result(FENCE)
-        return None if seen.promoted or fenced is None else fenced.target
-
-    step = catch_up(want.at, want.primary, want.replica, limit=want.catch_up_timeout, target=target)
-    return replace(step, poll=replace(step.poll, hint="try again at a quieter time, or raise --catch-up-timeout"))
 
 
 def note_primary(at: Setting, primary: str, replica: str) -> tuple[Step[ReplicationInfo], ...]:  # noqa: ARG001
@@ -112,7 +100,7 @@ def catch_up(
     replica: Replica,
     *,
     limit: float,
-    target: Callable[[Seen], ReplicationInfo | None] = lambda seen: seen.answer(NOTED),
+    target: Callable[[Seen], ReplicationInfo | None] | None = None,
 ) -> Step[ReplicationInfo]:
     """Wait until REPLICA has applied what PRIMARY wrote so far.
 
@@ -122,27 +110,28 @@ def catch_up(
     """
 
     def judge(side: ReplicationInfo, seen: Seen) -> Finding:
-        written = target(seen)
+        written: ReplicationInfo | None = target(seen) if target else seen.answer(NOTED)
         if written is None:
             return go("the promotion was already sent: nothing to wait for")
-        if seen.answer(NOTED) and side.role == "master":  # taken alone: the answer would be about something else
+        if target is None and side.role == "master":  # taken alone: the answer would be about something else
             which = f"which service is which: ccr-avn status {replica}"
             return stop(f"{replica} is a primary: it follows nobody", hint=which)
-        if seen.answer(NOTED) and side.replid != written.replid:
+        if target is None and side.replid != written.replid:
             return wait("it has a different replication ID")
         return judge_caught_up(side, written.offset)
 
+    hint = "try again at a quieter time" + (", or raise --catch-up-timeout" if target else "")
     return Step(
         slug="caught-up",
         purpose=f"wait until {replica} has applied all that {primary} acknowledged",
         read=Probe((), lambda seen: at.replication(seen, replica)),
         by_hand=at.server(replica, "INFO replication"),
         gate=Gate("the replica has applied everything", judge),
-        poll=Poll(limit=limit, first=FAST, interval=0.1, error=TimedOut, hint="try again at a quieter time"),
+        poll=Poll(limit=limit, first=FAST, interval=0.1, hint=hint),
     )
 
 
-def seal(want: SwitchoverOptions) -> Step[str]:
+def still_held(want: SwitchoverOptions) -> Step[str]:
     """The last look before the promotion; from here on the old primary must not come back by itself."""
     at = want.at
 
@@ -153,19 +142,22 @@ def seal(want: SwitchoverOptions) -> Step[str]:
         return "promoted in the meantime" if at.replication(seen, want.replica).role == "master" else ""
 
     def act(seen: Seen) -> Finding:
-        sealed = _seal(want, seen)
-        seen.keep(SEAL, sealed)
-        applied, target = sealed.applied or go(""), sealed.target
-        noted = {"replication_id": target.replid, "offset": target.offset, "run_id": target.run_id} if target else {}
-        until = {"writes_paused_until": iso(sealed.until)} if sealed.until else {}
-        held = sealed.trouble or "the write pause held"
+        fenced, target, applied = _held(want, seen)
+        seen.keep(HELD, fenced)
+        noted = {"replication_id": target.replid, "offset": target.offset, "run_id": target.run_id}
+        until = {"writes_paused_until": iso(fenced.until)} if fenced.until else {}
+        held = fenced.trouble or "the write pause held"
         return go(f"{held}; {applied.reason}", warnings=applied.warnings, **noted, **until)
 
     ttl = "0" if want.fence == "observe" else f"{want.promote_timeout:g}"
-    words: tuple[Word, ...] = ("--ttl", ttl, *at.tolerance, "--token", Later(variable="fence_token", fill=_token))
-    argv = at.gate("fence-held", want.primary, want.replica, *words)
+
+    def token(seen: Seen) -> str:
+        return Snapshot.of(target).token if (target := seen.fenced.target) else "none"
+
+    filled = Later(variable="fence_token", fill=token)
+    argv = at.gate(HELD, want.primary, want.replica, "--ttl", ttl, *at.tolerance, "--token", filled)
     return Step(
-        slug=SEAL,
+        slug=HELD,
         purpose="check that nothing was written since" + f", and make the write pause {ttl} s long" * (ttl != "0"),
         read=Probe(argv, read),
         by_hand=at.server(want.primary, "INFO replication"),
@@ -179,18 +171,17 @@ def seal(want: SwitchoverOptions) -> Step[str]:
 
 
 def still_fenced(want: SwitchoverOptions) -> Callable[[Seen], None]:
-    """The guard of the promotion: the process may have been stopped between the seal and now.
+    """The guard of the promotion: the process may have been stopped between the last look and now.
 
     What it returns raises Refused: the pause ran out.
     """
 
     def guard(seen: Seen) -> None:
-        fenced = seen.fenced
-        if fenced is None or fenced.fence is None:
+        if (fence := seen.fenced.fence) is None:
             return
         with suppress(Unreachable):  # then what was acknowledged until now is all there is to judge by
-            fenced.fence.side()
-        if not fenced.fence.holds():
+            fence.side()
+        if not fence.holds():
             raise Refused(
                 f"the write pause on {want.primary} ran out before the promotion was sent",
                 detail="this process was suspended, the server's clock was set, or somebody else lifted the pause",
@@ -212,7 +203,7 @@ def _fence(want: SwitchoverOptions, seen: Seen) -> Fenced:
             return trouble
 
     found = poll(attempt, lambda tried: isinstance(tried, Fenced), within=5.0, first=0.1, longest=1.0)
-    return Fenced(fence=None, kept=None, target=None, trouble=found.what) if isinstance(found, Unreachable) else found
+    return Fenced(trouble=found.what) if isinstance(found, Unreachable) else found
 
 
 def _fenced(want: SwitchoverOptions, seen: Seen) -> Fenced:
@@ -221,7 +212,7 @@ def _fenced(want: SwitchoverOptions, seen: Seen) -> Fenced:
     if want.fence != "observe":
         where = endpoint(primary, want.at)
         fence = Fence(where, want.at.run, want.promote_timeout if seen.may_be_promoting else want.fence_ttl)
-        seen.keep(FENCE, Fenced(fence=fence, kept=None, target=None))  # before it acts: a signal may come at any moment
+        seen.keep(FENCE, Fenced(fence=fence))  # before it acts: a signal may come at any moment
         try:
             fence.place()
         except FenceRefused as refusal:
@@ -232,7 +223,7 @@ def _fenced(want: SwitchoverOptions, seen: Seen) -> Fenced:
             begin_to_look(want.at, seen, want.replica)
             return Fenced(fence=fence, kept=_kept(primary, want.at), target=fence.side())
     target = None if seen.promoted else wait_until_quiet(endpoint(primary, want.at), within=want.catch_up_timeout)
-    return Fenced(fence=None, kept=_kept(primary, want.at), target=target, trouble="" if target else refused)
+    return Fenced(kept=_kept(primary, want.at), target=target, trouble="" if target else refused)
 
 
 def _kept(primary: Service, setting: Setting) -> LastConnection | None:
@@ -248,14 +239,13 @@ def _unfence(want: SwitchoverOptions, seen: Seen) -> str:
     Raises:
         Refused: they don't; with how long they won't, and what lifts the pause.
     """
-    fenced = seen.fenced
-    if fenced is None or fenced.fence is None or not fenced.fence.placed_at:
+    fence, until = seen.fenced.fence, seen.fenced.until
+    if fence is None or until is None:
         return f"writes on {want.primary} were not paused"
-    until = fenced.fence.paused_until()
     if left := left_paused(seen, want.replica, until):
         return left
     try:
-        if not (others := fenced.fence.release()):
+        if not (others := fence.release()):
             return f"writes on {want.primary} resumed"
         why = f"another run also holds a write pause ({', '.join(others)})"
     except Unreachable as trouble:
@@ -267,13 +257,15 @@ def _unfence(want: SwitchoverOptions, seen: Seen) -> str:
     )
 
 
-def _seal(want: SwitchoverOptions, seen: Seen) -> Fenced:
-    """Raises:
-    Refused: writes may have got through, or the replica lacks something; nothing is promoted.
-    TimedOut: after a gap the replica does not catch up.
+def _held(want: SwitchoverOptions, seen: Seen) -> tuple[Fenced, ReplicationInfo, Finding]:
+    """What holds now, what the primary had then, and whether the replica has executed it.
+
+    Raises:
+        Refused: writes may have got through, or the replica lacks something; nothing is promoted.
+        TimedOut: after a gap the replica does not catch up.
     """
-    fenced: Fenced | None = seen.result(FENCE)
-    if fenced is None or (target := fenced.target) is None:
+    fenced = seen.fenced
+    if (target := fenced.target) is None:
         raise Refused(f"writes on {want.primary} were never paused", hint="run the same command again")
     replica = endpoint(seen.service(want.replica), want.at)
     for _ in range(ROUNDS):
@@ -293,7 +285,7 @@ def _seal(want: SwitchoverOptions, seen: Seen) -> Fenced:
         raise Refused(f"{want.replica} must not be promoted now", detail=trouble, hint="run the same command again")
     looks = (now, side), lambda: (_lengthened(want, fenced, seen), fetch_replication(replica))
     applied = want.at.rejections.of_promotion(*looks, want.primary, want.replica)
-    return replace(fenced, target=target, applied=applied)
+    return replace(fenced, target=target), target, applied
 
 
 def _lengthened(want: SwitchoverOptions, fenced: Fenced, seen: Seen) -> ReplicationInfo:
@@ -316,7 +308,7 @@ def _anew(
     if fence is None:
         return wait_until_quiet(endpoint(seen.service(want.primary), want.at), within=want.catch_up_timeout)
     if gap:
-        fence.place_anew()
+        fence.place()
     return fence.side()
 
 
@@ -334,14 +326,3 @@ def _trouble(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo)
 
 def _lifting(want: SwitchoverOptions) -> tuple[str, ...]:
     return ("ccr-avn", "unfence", want.primary, *want.at.options)
-
-
-def _leave(seen: Seen) -> None:
-    """The run ends: what is paused by now stays paused until it runs out."""
-    if fenced := seen.fenced:
-        fenced.close()
-
-
-def _token(seen: Seen) -> str:
-    fenced = seen.fenced
-    return Snapshot.of(fenced.target).token if fenced and fenced.target else "none"

@@ -45,7 +45,7 @@ def look_at_health(want: SwitchoverOptions) -> Step[Health | None]:
     return Step(
         slug="health",
         purpose="check that the link is up and how far behind it is",
-        keeps=(keep_lineage(at, want.replica),),
+        keeps=keep_lineage(at, want.replica)[:1],
         by_hand=at.server(want.replica, "INFO replication"),
         read=Probe(
             at.gate("link", want.primary, want.replica, *words),

@@ -4,17 +4,17 @@ import shlex
 from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
-from typing import Protocol
 
 from ccr_avn.aiven import avn, lineage
-from ccr_avn.aiven.models import Backup, Service
+from ccr_avn.aiven.models import Service
 from ccr_avn.errors import Unreachable
 from ccr_avn.plan.model import Finding, Gate, Keep, Later, Probe, Step, go, stop
+from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.gates.succession import superseded
-from ccr_avn.procedures.promotion import keep_lineage, keep_origin
+from ccr_avn.procedures.promotion import keep_lineage
 from ccr_avn.procedures.seen import LastKnown, Seen
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.diagnose import Answered, Unresolved
@@ -23,31 +23,14 @@ from ccr_avn.valkey.marker import marker_age
 from ccr_avn.valkey.replication import ReplicationInfo, link_of
 from ccr_avn.valkey.server_facts import fetch_replication
 
-BRIEFLY = 0.5
-"""Seconds given to a primary that is thought dead, to say that it is not."""
+BRIEFLY = 0.5  # seconds given to a primary that is thought dead, to say that it is not
 
 
-class Forced(Protocol):
-    """What a failover says of the loss that it accepts."""
-
-    @property
-    def at(self) -> Setting: ...
-    @property
-    def replica(self) -> str: ...
-    @property
-    def allow_data_loss(self) -> bool: ...
-    @property
-    def force_partial(self) -> bool: ...
-    @property
-    def family(self) -> tuple[str, ...]: ...
-
-
-def look_at_primary(want: Forced) -> tuple[Step[tuple[Service, ...]], Step[tuple[Service, ...]]]:
+def look_at_primary(at: Setting, want: FailoverOptions) -> tuple[Step[tuple[Service, ...]], Step[tuple[Service, ...]]]:
     """Whether it is there, where it would answer, and who else follows it or took over: asked once, and not needed.
 
     The second step is for where the list can't be had: by its name.
     """
-    at = want.at
 
     def judge(answer: tuple[Service, ...], seen: Seen) -> Finding:
         new = seen.checked.get(want.replica)
@@ -87,9 +70,7 @@ def look_at_primary(want: Forced) -> tuple[Step[tuple[Service, ...]], Step[tuple
     return listing, by_its_name
 
 
-def look_at_last_known(want: Forced) -> Step[LastKnown | None]:
-    at = want.at
-
+def look_at_last_known(at: Setting, want: FailoverOptions) -> Step[LastKnown | None]:
     def read(seen: Seen) -> LastKnown | None:
         service = seen.checked.get(want.replica)
         if service is None or (service.source is None and service.replicas):
@@ -103,9 +84,9 @@ def look_at_last_known(want: Forced) -> Step[LastKnown | None]:
             raise out_of_reach(at, service, trouble) from None
         old = seen.checked.get(service.source or "")
         primary = _primary_after_all(at, old, side)
-        looked = (primary, side)
-        state = pair_state(service.integrations, old, service, looked, at.journals.promotions, now=at.now)
-        return LastKnown(replica=side, primary=primary, state=state, marker_age=age, backup=newest(old))
+        state = pair_state(service.integrations, old, service, (primary, side), at.journals.promotions, now=at.now)
+        backup = max(old.backups, key=attrgetter("taken"), default=None) if old else None
+        return LastKnown(replica=side, primary=primary, state=state, marker_age=age, backup=backup)
 
     def judge(known: LastKnown | None, seen: Seen) -> Finding:
         service = seen.checked.get(want.replica)
@@ -117,7 +98,7 @@ def look_at_last_known(want: Forced) -> Step[LastKnown | None]:
             "created": {one.name: lineage.created(one) for one in (service, old) if one},
             "replication_id": known.replica.replid,
         }
-        finding = _judge_known(want, known, service)
+        finding = _judge_known(at, want, known, service)
         return replace(finding, facts={**finding.facts, **facts})
 
     command = at.gate("last-known", want.replica)
@@ -127,82 +108,70 @@ def look_at_last_known(want: Forced) -> Step[LastKnown | None]:
         read=Probe(command, read),
         gate=Gate("its data is complete, and the possible loss is accepted", judge),
         by_hand=at.server(want.replica, "INFO replication"),
-        keeps=(
-            keep_origin(at, want.replica),
-            keep_lineage(at, want.replica),
-            Keep(variable="known_token", argv=(*command, "--token")),
-        ),
+        keeps=(*keep_lineage(at, want.replica), Keep(variable="known_token", argv=(*command, "--token"))),
     )
 
 
-def _judge_known(want: Forced, known: LastKnown, service: Service) -> Finding:
+def _judge_known(at: Setting, want: FailoverOptions, known: LastKnown, service: Service) -> Finding:
     found = known.state
     if found.state == "unrelated" or (found.state == "promoted" and not service.source):
-        return _judge_promoted(want, known, service, found)
+        return _judge_promoted(known, service, found)
     if found.state == "hidden":
         return pair.is_hidden(want.replica, service.source)
     if found.state == "promoting":
         shown = " and ".join(found.proofs)
-        return go(
-            f"{want.replica} is being promoted: its integration is deleted, and it is not a master yet; shown by {shown}"
-        )
+        being = f"{want.replica} is being promoted: its integration is deleted, and it is not a master yet"
+        return go(f"{being}; shown by {shown}")
     if known.replica.role == "master":
         return pair.is_master_already(want.replica, found)
-    return judge_loss(want, known, service.source)
+    return judge_loss(at, want, known, service.source)
 
 
 def out_of_reach(at: Setting, service: Service, trouble: Unreachable) -> Unreachable:
     """Nothing can be proven from here; what can be done is said in any case."""
-    passing = trouble.passing and not (isinstance(trouble, Unresolved) and service.serving)
-    found = type(trouble)(trouble.what, detail=trouble.detail, hint=trouble.hint, passing=passing)
-    if service.row is None or service.row.id is None:
-        return found
-    by_hand = avn.integration_delete(at.project, service.row.id).text
-    here = shlex.join(("ccr-avn", "failover", service.name, "--allow-data-loss", "--no-verify", *at.options))
-    found.hint = (
-        f"{trouble.hint}; to promote {service.name} with nothing proven, integration {service.row.id}: `{here}`, "
-        f"or by hand `{by_hand}`"
-    )
-    return found
+    passing, hint = trouble.passing and not (isinstance(trouble, Unresolved) and service.serving), trouble.hint
+    if service.row and service.row.id:
+        by_hand = avn.integration_delete(at.project, service.row.id).text
+        here = shlex.join(("ccr-avn", "failover", service.name, "--allow-data-loss", "--no-verify", *at.options))
+        hint += f"; to promote {service.name} with nothing proven, integration {service.row.id}: `{here}`, or by hand "
+        hint += f"`{by_hand}`"
+    return type(trouble)(trouble.what, detail=trouble.detail, hint=hint, passing=passing)
 
 
-def _judge_promoted(want: Forced, known: LastKnown, service: Service, found: PairState) -> Finding:
+def _judge_promoted(known: LastKnown, service: Service, found: PairState) -> Finding:
     """Any standalone service is a master: a history taken over is the least that is asked for."""
-    origin = lineage.origin_of(service)
+    origin, name = lineage.origin_of(service), service.name
     if not known.replica.has_foreign_history and origin is None:
         if found.state == "promoted":  # in an earlier run from here: its server has come back without its data
             return stop(
-                f"{want.replica} was promoted already, and does not have the data of its primary",
+                f"{name} was promoted already, and does not have the data of its primary",
                 detail=f"it has no earlier replication ID (master_replid2), and holds {known.replica.keys} keys",
                 hint="do not terminate the old primary: only it has the data. Restore it, then create a new replica: "
                 "ccr-avn enable PRIMARY NAME --replica-cloud CLOUD",
             )
         return stop(
-            f"{want.replica} is not a replica, and never was one",
+            f"{name} is not a replica, and never was one",
             detail=f"role {known.replica.role}, no read_replica integration, no earlier replication ID (master_replid2)",
             hint="check the name: avn service list",
         )
     if found.state == "promoted":
-        return go(f"{want.replica} was promoted already: shown by {' and '.join(found.proofs)}")
+        return go(f"{name} was promoted already: shown by {' and '.join(found.proofs)}")
     if origin and origin.new_created is not None and origin.new_created == lineage.created(service):
-        return go(f"{want.replica} was promoted from {origin.name} already")
+        return go(f"{name} was promoted from {origin.name} already")
     return stop(
-        f"{want.replica} is a master already, and nothing records from which primary it was promoted",
+        f"{name} is a master already, and nothing records from which primary it was promoted",
         detail="it has another server's history (master_replid2), as a promoted service has, and a fork",
-        hint=f"there is nothing left to promote; to see what can be proven: ccr-avn switchover PRIMARY {want.replica} "
-        f"--check; to connect to it: ccr-avn endpoint {want.replica}",
+        hint=f"there is nothing left to promote; to see what can be proven: ccr-avn switchover PRIMARY {name} "
+        f"--check; to connect to it: ccr-avn endpoint {name}",
     )
 
 
-def judge_loss(want: Forced, known: LastKnown, source: str | None) -> Finding:
+def judge_loss(at: Setting, want: FailoverOptions, known: LastKnown, source: str | None) -> Finding:
     side = known.replica
-    partial = _why_partial(want, side, source or "PRIMARY")
+    partial, better = _partial(at, side, source or "PRIMARY", want.replica)
     if partial and not want.force_partial:
-        return stop(
-            partial,
-            detail=f"it holds {side.keys} keys; {source or 'its primary'}: {known.primary_held}",
-            hint=_when_partial(want, side),
-        )
+        held = f"it holds {side.keys} keys; {source or 'its primary'}: {known.primary_held}"
+        return stop(partial, detail=held, hint=f"{better}; --force-partial promotes it with the data it has")
     seconds, how = known.estimate
     loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
     text = f"possible loss: {loss} ({how}); applied up to offset {side.offset}, link {side.link_status}"
@@ -213,39 +182,28 @@ def judge_loss(want: Forced, known: LastKnown, source: str | None) -> Finding:
         down = f", and its link is {state}" + (f": if that comes up, {switch}" if state in ("down", "syncing") else "")
         alive = (f"{source} does answer" + (f": {switch}" if state == "up" else down),)
     if not want.allow_data_loss:
-        hint = "if that is acceptable: --allow-data-loss" + (
-            f"; better: ccr-avn switchover {source} {want.replica}" if state == "up" else ""
-        )
+        better = f"; better: ccr-avn switchover {source} {want.replica}" if state == "up" else ""
+        hint = f"if that is acceptable: --allow-data-loss{better}"
         return stop("a failover may lose acknowledged writes", detail=text, hint=hint)
     lost = (f"{partial}; it holds {side.keys} keys, {source}: {known.primary_held}",) if partial else ()
     return go(text, warnings=(*lost, *alive), keys=side.keys, partial=bool(partial))
 
 
-def _why_partial(want: Forced, side: ReplicationInfo, source: str) -> str:
-    """Whole means: it has had all of its primary once, has it in memory, and has executed what came since."""
-    replica = want.replica
+def _partial(at: Setting, side: ReplicationInfo, source: str, replica: str) -> tuple[str, str]:
+    """Why its data is incomplete, and what is better than to promote it so; empty: it is whole.
+
+    Whole means: it has had all of its primary once, has it in memory, and has executed what came since.
+    """
     if side.loading:
-        return f"{replica} is loading its data: it is incomplete"
+        return f"{replica} is loading its data: it is incomplete", "wait until it has loaded"
     if side.sync_in_progress:
-        return f"{replica} is still syncing from its primary: its data is incomplete"
+        return f"{replica} is still syncing from its primary: its data is incomplete", "wait if the primary is alive"
+    look = at.command("avn", "service", "get", "NAME")
+    restore = f"restore the primary, from its backup if necessary ({look})"
     if not side.has_a_copy:
-        return f"{replica} has never completed an initial sync from its primary"
-    applied = want.at.rejections.judge(side, source, replica)
-    return applied.reason if side.rejected and applied.verdict == "stop" else ""
-
-
-def _when_partial(want: Forced, side: ReplicationInfo) -> str:
-    anyhow = "--force-partial promotes it with the data it has"
-    if side.loading:
-        return f"wait until it has loaded; {anyhow}"
-    if side.sync_in_progress:
-        return f"wait if the primary is alive; {anyhow}"
-    project = shlex.join(("", *want.at.project.flag)).strip("' ")
-    return f"restore the primary, from its backup if necessary (avn service get NAME {project}); {anyhow}"
-
-
-def newest(service: Service | None) -> Backup | None:
-    return max(service.backups, key=attrgetter("taken"), default=None) if service else None
+        return f"{replica} has never completed an initial sync from its primary", restore
+    applied = at.rejections.judge(side, source, replica)
+    return (applied.reason, restore) if side.rejected and applied.verdict == "stop" else ("", "")
 
 
 def _primary_after_all(at: Setting, service: Service | None, replica: ReplicationInfo) -> ReplicationInfo | None:

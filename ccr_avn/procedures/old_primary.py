@@ -1,12 +1,13 @@
 """Steps on the old primary after a promotion: compare it a last time, then close it before its write pause ends."""
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
-from ccr_avn.errors import NotProven, TimedOut, Unreachable
+from ccr_avn.errors import NotProven, Unreachable
 from ccr_avn.options import Primary, Replica, a_name, flag, word
 from ccr_avn.options import Service as Named
 from ccr_avn.plan.gates import gate
@@ -14,23 +15,19 @@ from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Step, go, stop, 
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
 from ccr_avn.procedures.gates.settings import DEFAULTS, NOBODY, filter_word, networks
 from ccr_avn.procedures.gates.succession import ANOTHER, is_another
-from ccr_avn.procedures.seen import FENCE, Fenced, Seen
+from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.setting import Setting, admission_of
 from ccr_avn.procedures.switchover_options import OldPrimaryAction
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.last_connection import LastConnection, RemainingClients
 from ccr_avn.valkey.replication import ReplicationInfo
 
-CLOSING_LIMIT = 120
-"""Seconds the platform may take to put an accepted filter into force."""
-
-QUIET_LOOKS = 3
-"""How often in a row nobody must be left: who was cut comes back within some of these looks, if it can."""
+CLOSING_LIMIT = 120  # seconds the platform may take to put an accepted filter into force
+QUIET_LOOKS = 3  # how often in a row nobody must be left: who was cut comes back within some of these looks, if it can
 
 AUDIT = "audit"
 
-LONGEST_WORD = 120_000
-"""Bytes that one word of a command may have: Linux takes 128 KiB."""
+LONGEST_WORD = 120_000  # bytes that one word of a command may have: Linux takes 128 KiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +57,21 @@ class Closing:
 
 
 def closing_steps(at: Setting, primary: str, replica: str, action: OldPrimaryAction) -> tuple[Step[Any], ...]:
-    """What becomes of the old primary, in order."""
     compare = compare_histories(at, primary, replica, expect_none=action == "power-off", stops=False)
-    if action == "hold":
-        return (compare, _hold(at, primary))
-    if action == "open":
-        return (compare, _open(at, primary))
     filtered = set_filter(at, primary, limit=30, replica=replica)
     closed = see_closed(at, primary, new_primary=replica, limit=CLOSING_LIMIT)
-    if action == "close":
-        return (compare, filtered, closed)
+    off = replace(power_off(at, primary, limit=CLOSING_LIMIT, replica=replica), unneeded=_has_data)
 
     def instead(seen: Seen) -> str:
         return "" if _has_data(seen) else "it will be powered off"
 
-    return (
-        compare,
-        replace(filtered, unneeded=instead),
-        replace(closed, unneeded=instead),
-        replace(power_off(at, primary, limit=CLOSING_LIMIT, replica=replica), unneeded=_has_data),
-    )
+    follows: dict[OldPrimaryAction, tuple[Step[Any], ...]] = {
+        "hold": (_hold(at, primary),),
+        "open": (_open(at, primary),),
+        "close": (filtered, closed),
+        "power-off": (replace(filtered, unneeded=instead), replace(closed, unneeded=instead), off),
+    }
+    return (compare, *follows[action])
 
 
 def holding(at: Setting, name: str) -> str:
@@ -90,17 +82,17 @@ def holding(at: Setting, name: str) -> str:
 def restoring(at: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
     """The commands that open a service again: its filter put back, what is left of the write pause lifted."""
     unfence = shlex.join(("ccr-avn", "unfence", name, *at.options, "--force"))
-    return (*filter_commands(at, name, ip_filter), unfence)
+    return filter_command(at, name, ip_filter), unfence
 
 
-def filter_commands(at: Setting, name: str, ip_filter: object) -> tuple[str, ...]:
+def filter_command(at: Setting, name: str, ip_filter: object) -> str:
     """What sets an ip_filter. Long descriptions are left out to fit."""
     given = ip_filter if isinstance(ip_filter, list) else DEFAULTS["ip_filter"]
     for entries in (given, [str(one.get("network")) if isinstance(one, dict) else str(one) for one in given]):
         word = filter_word(entries)
         if len(word.encode()) <= LONGEST_WORD:
-            return (avn.service_update(at.project, name, "-c", word).text,)
-    return (f"# its ip_filter has {len(given)} entries, too many for one command: set it in the Aiven console",)
+            return avn.service_update(at.project, name, "-c", word).text
+    return f"# its ip_filter has {len(given)} entries, too many for one command: set it in the Aiven console"
 
 
 def _has_data(seen: Seen) -> str:
@@ -128,14 +120,13 @@ def compare_histories(
     """
 
     def read(seen: Seen) -> Compared:
-        fenced = seen.fenced
-        noted = fenced.target if fenced and not seen.promoted else None
+        fence, noted = seen.fenced.fence, None if seen.promoted else seen.fenced.target
         try:
             new = at.replication(seen, replica)
-            old = fenced.fence.side() if fenced and fenced.fence else at.replication(seen, primary)
+            old = fence.side() if fence else at.replication(seen, primary)
             return Compared(new=new, noted=noted, found=audit(old, new, noted))
         except Unreachable as trouble:
-            held = fenced is None or (fenced.fence is not None and fenced.fence.holds())
+            held = fence.holds() if fence else seen.result(FENCE) is None
             unknown = Audit(ahead_bytes=None, why=trouble.what, lapsed=not held)
             return Compared(new=None, noted=noted, found=unknown)
 
@@ -162,11 +153,10 @@ def final_audit(seen: Seen) -> Audit | None:
     if found is None or closed is None or found.new is None or found.found.ahead_bytes is None:
         return found.found if found else None
     fenced = seen.fenced
-    last = fenced.kept.last if fenced and fenced.kept else None
-    if fenced and fenced.fence is None and last is None and not found.found.ahead_bytes:
-        return Audit(
-            ahead_bytes=None, why=f"nothing held writes back until it was closed: {fenced.trouble}", lapsed=True
-        )
+    last = fenced.kept.last if fenced.kept else None
+    if seen.result(FENCE) and fenced.fence is None and last is None and not found.found.ahead_bytes:
+        why = f"nothing held writes back until it was closed: {fenced.trouble}"
+        return Audit(ahead_bytes=None, why=why, lapsed=True)
     since = audit(last, found.new, found.noted) if last else found.found
     if since.ahead_bytes is None or since.ahead_bytes > found.found.ahead_bytes:
         return since
@@ -184,11 +174,7 @@ def set_filter(at: Setting, service: Named, *, limit: float, replica: str = "") 
       ccr-avn gate ip-filter eu --timeout 0
     """
 
-    def judge(found: Service, seen: Seen) -> Finding:
-        if other := _another(at, seen, found, replica):
-            return other
-        if found.state == "POWEROFF":
-            return go(f"{service} is powered off")
+    def judge(found: Service) -> Finding:
         if networks(found.user_config.get("ip_filter")) == [NOBODY]:
             return go(f"its ip_filter is {NOBODY}")
         return todo("its ip_filter accepts clients")
@@ -197,26 +183,29 @@ def set_filter(at: Setting, service: Named, *, limit: float, replica: str = "") 
         slug="close",
         purpose=f"close {service} to client connections; its data is kept for inspection",
         read=avn.service_get(at.project, service),
-        gate=Gate(f"its ip_filter is {NOBODY}, a reserved address", judge),
+        gate=_of_the_old_primary(at, replica, f"its ip_filter is {NOBODY}, a reserved address", judge),
         poll=Poll(limit=limit, first=0.2, interval=2),
         change=avn.service_update(at.project, service, "-c", f'ip_filter=["{NOBODY}"]'),
         guard=_look_closely,
     )
 
 
-def _another(at: Setting, seen: Seen, service: Service, replica: str) -> Finding | None:
-    """A gate has made no checks: the service that it is asked about is the one that is meant."""
-    found = seen.checked.get(service.name, service)
-    if other := is_another(at.project, found, service, replica):
-        seen.keep(ANOTHER, result=True)
-    return other
+def _of_the_old_primary(at: Setting, replica: str, rule: str, judge: Callable[[Service], Finding]) -> Gate[Service]:
+    """A namesake is left as it is; what is off is closed. A gate has made no checks: whom it is asked about is meant."""
+
+    def judged(found: Service, seen: Seen) -> Finding:
+        if other := is_another(at.project, seen.checked.get(found.name, found), found, replica):
+            seen.keep(ANOTHER, result=True)
+            return other
+        return go("it is powered off") if found.state == "POWEROFF" else judge(found)
+
+    return Gate(rule, judged)
 
 
 def _look_closely(seen: Seen) -> None:
     """From just before it is closed: what the connection from before sees last is the proof."""
-    fenced = seen.fenced
-    if fenced and fenced.kept:
-        fenced.kept.look_closely()
+    if kept := seen.fenced.kept:
+        kept.look_closely()
 
 
 @gate("closed", timeout=CLOSING_LIMIT, asks=("service", "new_primary"), tight=True)
@@ -238,16 +227,20 @@ def see_closed(
         """avn returns when the platform has accepted the filter; closed means that nobody is left and nobody comes."""
         facts = seen.latest.get(service) or seen.service(service)
         found = admission_of(facts, at)
-        if found.state == "closed" and facts.state != "POWEROFF" and (trouble := _cut_off(at, seen, new_primary)):
-            found = Admission(state="unknown", why=trouble)
-        fenced: Fenced | None = seen.result(FENCE)
+        if found.state == "closed" and facts.state != "POWEROFF" and new_primary:
+            try:
+                at.replication(seen, new_primary)
+            except Unreachable as unseen:
+                why = f"{new_primary} does not answer from this machine either: {unseen.what}"
+                found = Admission(state="unknown", why=why)
+        fence, kept = seen.fenced.fence, seen.fenced.kept
         before: Closing | None = seen.answer("closed")
-        if fenced is None or fenced.kept is None or facts.state == "POWEROFF":
+        if kept is None or facts.state == "POWEROFF":
             return Closing(admission=found, left=None)
         closed = found.state == "closed"
-        left, trouble = _cut(fenced.kept, facts.usernames, closed=closed)
+        left, trouble = _cut(kept, facts.usernames, closed=closed)
         quiet = (before.quiet if before else 0) + 1 if closed and not trouble and left and not left.clients else 0
-        paused = fenced.fence is None or fenced.fence.holds()
+        paused = fence is None or fence.holds()
         return Closing(admission=found, left=left, trouble=trouble, quiet=quiet, paused=paused)
 
     powering_off = avn.service_update(at.project, service, "--power-off").text
@@ -262,22 +255,14 @@ def see_closed(
             f"new connections are refused, no client remains{answers}",
             lambda found, _: judge_closed(found, service, off),
         ),
-        poll=Poll(
-            limit=limit,
-            first=0.05,
-            interval=0.5,
-            error=TimedOut,
-            hint=f"{service} is NOT closed: {off} closes it reliably",
-        ),
+        poll=Poll(limit=limit, first=0.05, interval=0.5, hint=f"{service} is NOT closed: {off} closes it reliably"),
     )
 
 
 def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
-    """Whether an old primary counts as closed to clients."""
     why = found.admission.why
     if found.admission.state != "closed":
-        unsure = "" if found.admission.state == "open" else "whether it is closed is unknown: "
-        return wait(f"{unsure}{why}")
+        return wait(why if found.admission.state == "open" else f"whether it is closed is unknown: {why}")
     if found.trouble:
         return wait(found.trouble)
     if found.left is None:
@@ -290,16 +275,6 @@ def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
     if found.quiet < QUIET_LOOKS:
         return wait("no client is connected; waiting to see whether one connects")
     return go(f"{why}, and no client is connected")
-
-
-def _cut_off(at: Setting, seen: Seen, new_primary: str | None) -> str:
-    """What speaks against a closed service: this machine does not reach the new primary either. Empty: nothing does."""
-    try:
-        if new_primary:
-            at.replication(seen, new_primary)
-    except Unreachable as trouble:
-        return f"{new_primary} does not answer from this machine either: {trouble.what}"
-    return ""
 
 
 def _cut(kept: LastConnection, users: frozenset[str], *, closed: bool) -> tuple[RemainingClients | None, str]:
@@ -322,11 +297,7 @@ def power_off(at: Setting, service: Named, *, limit: float, replica: str = "") -
       ccr-avn gate powered-off eu --timeout 0
     """
 
-    def judge(found: Service, seen: Seen) -> Finding:
-        if other := _another(at, seen, found, replica):
-            return other
-        if found.state == "POWEROFF":
-            return go("it is powered off")
+    def judge(found: Service) -> Finding:
         if found.protected:
             allow = avn.service_update(at.project, service, "--disable-termination-protection")
             return stop(f"{service} is protected", hint=allow.text)
@@ -336,7 +307,7 @@ def power_off(at: Setting, service: Named, *, limit: float, replica: str = "") -
         slug="power-off",
         purpose=f"power {service} off",
         read=avn.service_get(at.project, service),
-        gate=Gate("its state is POWEROFF", judge),
+        gate=_of_the_old_primary(at, replica, "its state is POWEROFF", judge),
         poll=Poll(limit=limit, first=0.2, interval=5),
         change=avn.service_update(at.project, service, "--power-off"),
         guard=_look_closely,
@@ -347,13 +318,16 @@ def _hold(at: Setting, primary: str) -> Step[str]:
     """Until Ctrl-C: shows who still tries to write to the old primary."""
 
     def read(seen: Seen) -> str:
-        fenced = seen.fenced
-        if fenced is None or fenced.fence is None:
-            return ""
-        return "; ".join(fenced.fence.writers()) or "no client is trying to write"
+        fence = seen.fenced.fence
+        return ("; ".join(fence.writers()) or "no client is trying to write") if fence else ""
 
     def judge(writers: str, _: Seen) -> Finding:
         return wait(f"paused until Ctrl-C: {writers}") if writers else go("there is no write pause to hold")
+
+    def end(seen: Seen) -> None:
+        """Held to the end: nothing that waited may be acknowledged now."""
+        if fence := seen.fenced.fence:
+            fence.release(cut=True)
 
     return Step(
         slug="hold",
@@ -361,29 +335,19 @@ def _hold(at: Setting, primary: str) -> Step[str]:
         read=Probe(("ccr-avn", "fence", primary, *at.options, "--ttl", "3600"), read),
         gate=Gate("you press Ctrl-C", judge),
         poll=Poll(limit=10.0**9, first=1, interval=5),
-        release=_end_hold,
+        release=end,
     )
 
 
-def _end_hold(seen: Seen) -> None:
-    """Held to the end: nothing that waited may be acknowledged now."""
-    fenced = seen.fenced
-    if fenced and fenced.fence:
-        fenced.fence.release(cut=True)
-
-
-def split_brain(primary: str) -> str:
-    return f"{primary} accepts writes once they are no longer paused: what is written to it then exists only there (split brain)"
-
-
 def _open(at: Setting, primary: str) -> Step[bool]:
+    unpaused = f"{primary} accepts writes once they are no longer paused"
+    risk = (f"{unpaused}: what is written to it then exists only there (split brain)",)
+
     def judge(paused: bool, _: Seen) -> Finding:
-        risk = (split_brain(primary),)
         return todo("writes are paused") if paused else go("this run paused no writes", warnings=risk)
 
     def act(seen: Seen) -> Finding:
-        risk, fenced = (split_brain(primary),), seen.fenced
-        if fenced and fenced.fence and fenced.fence.release(cut=True):
+        if (fence := seen.fenced.fence) and fence.release(cut=True):
             why = "another run also holds a write pause; they resume when that ends"
             return go(f"writes on {primary} are still paused: {why}", warnings=risk)
         return go("every client was disconnected, and the write pause was lifted", warnings=risk)
@@ -392,7 +356,7 @@ def _open(at: Setting, primary: str) -> Step[bool]:
     return Step(
         slug="open",
         purpose=f"disconnect all clients of {primary}, then resume writes",
-        read=Probe(words, lambda seen: bool(seen.fenced and seen.fenced.fence)),
+        read=Probe(words, lambda seen: seen.fenced.fence is not None),
         gate=Gate("there is no write pause", judge),
         poll=Poll(limit=5),
         change=Act(words, act),

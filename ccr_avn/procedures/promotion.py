@@ -19,11 +19,7 @@ from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.marker import accepts_write
 from ccr_avn.valkey.replication import ReplicationInfo
 
-FAST = 0.005
-"""Seconds between the first looks while applications wait."""
-
-DOUBT_TIMEOUT = 60.0
-"""Seconds for which an unanswered deletion must show no effect until it counts as one that did not act."""
+FAST = 0.005  # seconds between the first looks while applications wait
 
 
 @gate("integration", fact="integration")
@@ -92,12 +88,8 @@ def looks_at_promotion(
     at: Setting, replica: str, *, limit: float, row: Callable[[Seen], Integration | None] = lambda seen: seen.row
 ) -> tuple[Step[ReplicationInfo], Step[tuple[Integration, ...]]]:
     """Either of these shows that REPLICA was promoted: its role, or that its integration is gone. ``limit``: seconds."""
-    gone = replace(
-        integration_gone(at, replica, limit=0),
-        slug="promote-doubt",
-        purpose="check whether the integration is gone",
-        poll=ONCE,
-    )
+    gone = integration_gone(at, replica, limit=0)
+    gone = replace(gone, slug="promote-doubt", purpose="check whether the integration is gone", poll=ONCE)
     return look_at_role(at, replica, limit=limit, row=row), gone
 
 
@@ -106,13 +98,14 @@ def promote(
     replica: str,
     *,
     limit: float,
-    doubt_limit: float = DOUBT_TIMEOUT,
+    doubt_limit: float,
     fenced: str = "",
     guard: Callable[[Seen], None] | None = None,
     row: Callable[[Seen], Integration | None] = lambda seen: seen.row,
 ) -> Step[ReplicationInfo]:
-    """Irreversible: a read_replica can only be made together with its service. Limits are in seconds.
+    """Irreversible: a read_replica can only be made together with its service.
 
+    ``doubt_limit``: seconds for which an unanswered deletion must show no effect until it counts as one that did not act;
     ``fenced``: the service on which writes are paused meanwhile; ``guard``: raises what forbids the deletion at the
     last moment; ``row``: the integration that may be deleted, as the checks judged it.
     """
@@ -124,13 +117,12 @@ def promote(
         return found.id
 
     looks = looks_at_promotion(at, replica, limit=limit, row=row)
+    row_id = Later(variable="integration_id", fill=integration_id)
     return replace(
         looks[0],
         slug="promote",
         purpose=f"promote {replica}: it stops following and accepts writes; this can't be undone",
-        change=avn.integration_delete(
-            at.project, Later(variable="integration_id", fill=integration_id), hint=_hint(at, replica, fenced, limit)
-        ),
+        change=avn.integration_delete(at.project, row_id, hint=_hint(at, replica, fenced, limit)),
         final=True,
         guard=guard,
         doubts=looks,
@@ -142,37 +134,32 @@ def carries_history(
     at: Setting,
     replica: str,
     primary: Callable[[Seen], str],
-    expected: Callable[[Seen], Expected],
+    expected: Callable[[Seen, ReplicationInfo | None], Expected],
     *,
     limit: float,
     variable: str,
-    gone_on_as: Callable[[Seen], tuple[str, ...]] = lambda _: (),
 ) -> Step[ReplicationInfo]:
     """Before applications are told: the server may have come back without its data. ``limit``: seconds.
 
-    ``variable``: in which a preview has put the token of what was there before. ``gone_on_as``: under which replication
-    IDs the primary itself has gone on since; only asked where the one from before is not found.
+    ``expected``: given the promoted side, once it answers; ``variable``: in which a preview has put the token of what was
+    there before.
     """
 
     def judge(side: ReplicationInfo, seen: Seen) -> Finding:
         if side.role != "master":
             return wait(f"its role is {side.role}")
-        before = expected(seen)
-        if before.ids and side.replid2 not in before.ids:
-            before = replace(before, ids=(*before.ids, *gone_on_as(seen)))
-        return judge_carries(side, before, primary(seen) or "its primary", replica)
+        return judge_carries(side, expected(seen, side), primary(seen) or "its primary", replica)
 
     def filled(seen: Seen) -> str:
-        before = expected(seen)
+        before = expected(seen, None)
         return f"{before.ids[0]}:{before.offset or 0}" if before.ids else "nothing-is-known"
 
-    words = ("--token", Later(variable=variable, fill=filled))
+    token = Later(variable=variable, fill=filled)
+    argv = at.gate("history", replica, "--token", token, limit=limit, tight=True)
     return Step(
         slug="history",
         purpose=f"check that {replica} has the data of its primary",
-        read=Probe(
-            at.gate("history", replica, *words, limit=limit, tight=True), lambda seen: at.replication(seen, replica)
-        ),
+        read=Probe(argv, lambda seen: at.replication(seen, replica)),
         by_hand=at.server(replica, "INFO replication"),
         gate=Gate("it continues the replication history of its primary", judge),
         poll=Poll(limit=limit, first=FAST, interval=0.1),
@@ -251,17 +238,15 @@ def look_at_tags(
 
 
 def remember_origin(
-    at: Setting, replica: str, primary: str | Later, tags: Callable[[Seen], tuple[str, ...]]
+    at: Setting, replica: str, tags: Callable[[Seen], tuple[str, ...]], primary: str | None = None
 ) -> Step[tuple[Tag, ...]]:
     """What the platform forgets is left on the service as tags, where permissions allow.
 
-    ``tags``: ``key=value`` words; two of them, the name and what tells namesakes apart.
+    ``tags``: ``key=value`` words; two of them, the name and what tells namesakes apart; ``primary``: its name, where a
+    preview knows it.
     """
-    name = (
-        f"{lineage.FROM}={primary}"
-        if isinstance(primary, str)
-        else Later(variable="origin_tag", fill=lambda seen: tags(seen)[0])
-    )
+    late = Later(variable="origin_tag", fill=lambda seen: tags(seen)[0])
+    name = f"{lineage.FROM}={primary}" if primary else late
     proof = Later(variable="lineage_tag", fill=lambda seen: tags(seen)[1])
     return replace(
         look_at_tags(at, replica, tag=[name, proof], limit=10, wanted=tags),  # type: ignore[list-item]  # filled when it is run
@@ -272,14 +257,10 @@ def remember_origin(
     )
 
 
-def keep_lineage(at: Setting, replica: str, *words: str) -> Keep:
-    """While it still follows: the word of the tag that tells namesakes apart."""
-    return Keep(variable="lineage_tag", argv=at.gate("lineage", replica, *words))
-
-
-def keep_origin(at: Setting, replica: str, *words: str) -> Keep:
-    """The tag's other word: the primary's name, where only the replica's integration tells it."""
-    return Keep(variable="origin_tag", argv=at.gate("lineage", replica, *words, "--origin"))
+def keep_lineage(at: Setting, replica: str, *words: str) -> tuple[Keep, Keep]:
+    """While it still follows, for a preview: the word of the tag that tells namesakes apart, and that with its primary's name."""
+    argv = at.gate("lineage", replica, *words)
+    return Keep(variable="lineage_tag", argv=argv), Keep(variable="origin_tag", argv=(*argv, "--origin"))
 
 
 @gate("integration-gone", timeout=60)
@@ -297,6 +278,12 @@ def integration_gone(at: Setting, replica: Replica, *, limit: float) -> Step[tup
         gate=Gate("the read_replica integration is gone", lambda rows, _: judge_gone(rows, replica)),
         poll=at.poll(limit),
     )
+
+
+def passed(seen: Seen, replica: str) -> str:
+    """How far the pair is, where all checks have passed."""
+    said = {"promoted": f"{replica} was promoted already", "promoting": f"{replica} is being promoted"}
+    return said.get(seen.state.state if seen.state else "", "all pre-checks passed")
 
 
 def _hint(at: Setting, replica: str, fenced: str, limit: float) -> str:

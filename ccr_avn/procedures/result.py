@@ -10,9 +10,9 @@ from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.verb import Line
 
 DECLARED = (
-    "Terraform and the Kubernetes operator set ip_filter and tags as declared: change both there, and remove "
-    "service_integrations/read_replica, before the next apply; it would open a closed service again, and remove the "
-    "tags that record the promotion"
+    "Terraform and the Kubernetes operator set ip_filter and tags as declared, and the operator powers services on: "
+    "change that there, and remove service_integrations/read_replica, before the next apply; it would open a closed "
+    "service again, and remove the tags that record the promotion"
 )
 """Said before the question too: an apply may come at any time after it."""
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import Refused
-from ccr_avn.plan.model import Answers, Finding, Step
+from ccr_avn.plan.model import Answers, Step
 from ccr_avn.procedures.gates.pair_state import PairState
 from ccr_avn.valkey.replication import ReplicationInfo, behind
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ccr_avn.valkey.last_connection import LastConnection
     from ccr_avn.valkey.server_facts import PairFacts
 
-FENCE, SEAL = "fence", "seal"
+FENCE, HELD = "fence", "fence-held"
 """The slugs of the steps that pause writes, and that make sure of it right before the promotion."""
 
 
@@ -81,11 +81,10 @@ class Fenced:
     ``trouble``: why nothing holds writes back, after a promotion.
     """
 
-    fence: "Fence | None"
-    kept: "LastConnection | None"
-    target: ReplicationInfo | None
+    fence: "Fence | None" = None
+    kept: "LastConnection | None" = None
+    target: ReplicationInfo | None = None
     trouble: str = ""
-    applied: Finding | None = None  # by the last look at the replica
 
     @property
     def until(self) -> float | None:
@@ -179,7 +178,7 @@ class Seen(Answers):
         return found
 
     @property
-    def fenced(self) -> Fenced | None:
-        """What holds by now: as the last look before the promotion left it, else as the pause was placed."""
-        found: Fenced | None = self.result(SEAL) or self.result(FENCE)
-        return found
+    def fenced(self) -> Fenced:
+        """What holds by now: as the last look before the promotion left it, else as the pause was placed, or nothing."""
+        found: Fenced | None = self.result(HELD) or self.result(FENCE)
+        return found or Fenced()

@@ -1,14 +1,12 @@
 """One promotion per primary: its other replicas are looked at again, once writes are paused, right before it is sent."""
 
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
-from threading import Thread
 
 from ccr_avn import clock
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Service
-from ccr_avn.background import in_background
+from ccr_avn.background import Task
 from ccr_avn.errors import CcrError
 from ccr_avn.options import Replica
 from ccr_avn.plan.gates import gate
@@ -21,8 +19,7 @@ from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.server_facts import fetch_replication
 
-LIMIT = 1.0
-"""Seconds for all of them to answer: writes may be paused."""
+LIMIT = 1.0  # seconds for all of them to answer: writes may be paused
 
 SLUG = "siblings"
 
@@ -35,8 +32,24 @@ def siblings_of(seen: Seen, replica: str) -> tuple[Service, ...]:
 
 
 def begin_to_look(at: Setting, seen: Seen, replica: str) -> None:
-    """Ask them all, in the background: the replica catches up meanwhile."""
-    seen.keep(SLUG, _Look(setting=at, services=() if _is_over(seen) else siblings_of(seen, replica)))
+    """Ask them all, in the background: the replica catches up meanwhile. What is kept gives each one's role, once asked."""
+    services = () if _is_over(seen) else siblings_of(seen, replica)
+    until, asked = clock.monotonic() + LIMIT, dict[str, Task[str]]()
+
+    def role(service: Service) -> str:
+        with suppress(CcrError):
+            return fetch_replication(endpoint(service, at), until=until).role
+        return ""
+
+    def roles() -> dict[str, str]:
+        """By their names; empty where it did not say."""
+        said = {name: one for name, one in asked.items() if one.ended(max(0.0, until - clock.monotonic()))}
+        return {one.name: said[one.name].result() if one.name in said else "" for one in services}
+
+    with suppress(CcrError):  # no thread can be started: they did not say
+        for one in services:
+            asked[one.name] = Task(partial(role, one), one.name)
+    seen.keep(SLUG, roles)
 
 
 def left_paused(seen: Seen, replica: str, until: float) -> str:
@@ -89,11 +102,10 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
     """
 
     def read(seen: Seen) -> dict[str, str]:
-        """The role of each, by its name; empty where it did not say."""
         if seen.result(SLUG) is None:
             begin_to_look(at, seen, replica)
-        look: _Look = seen.result(SLUG)
-        return look.roles()
+        roles: dict[str, str] = seen.result(SLUG)()
+        return roles
 
     def judge(roles: dict[str, str], seen: Seen) -> Finding:
         source = _source(seen, replica)
@@ -156,29 +168,3 @@ def list_siblings(
         brief=brief,
         advisory=brief,
     )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Look:
-    """At all of them at once, for ``LIMIT`` seconds; it goes on in the background."""
-
-    setting: Setting
-    services: tuple[Service, ...]
-    _roles: dict[str, str] = field(default_factory=dict)
-    _threads: list[Thread] = field(default_factory=list)
-    _until: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._until = clock.monotonic() + LIMIT
-        with suppress(CcrError):  # no thread can be started: they did not say
-            self._threads += [in_background(partial(self._ask, one), one.name) for one in self.services]
-
-    def roles(self) -> dict[str, str]:
-        for thread in self._threads:
-            thread.join(max(0.0, self._until - clock.monotonic()))
-        return {one.name: self._roles.get(one.name, "") for one in self.services}
-
-    def _ask(self, service: Service) -> None:
-        with suppress(CcrError):
-            where = endpoint(service, self.setting)
-            self._roles[service.name] = fetch_replication(where, until=self._until).role

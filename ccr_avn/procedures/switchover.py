@@ -20,24 +20,19 @@ from ccr_avn.procedures.promotion import (
     integration_gone,
     look_at_integration,
     looks_at_promotion,
+    passed,
     promote,
     remember_origin,
 )
 from ccr_avn.procedures.proof import databases_step
-from ccr_avn.procedures.result import (
-    DECLARED,
-    differences,
-    exposure,
-    exposure_lines,
-    sides,
-)
+from ccr_avn.procedures.result import DECLARED, differences, exposure, exposure_lines, sides
 from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import compare_sides, wait_running
 from ccr_avn.procedures.switchover_options import SwitchoverOptions
 from ccr_avn.procedures.verb import Ended, Line, Outcome, Question
 from ccr_avn.units import clock_time, iso
-from ccr_avn.valkey.replication import behind
+from ccr_avn.valkey.replication import ReplicationInfo, behind
 
 BECOMES = {
     "close": ("closed", "is closed to client connections (ip_filter)"),
@@ -62,18 +57,10 @@ class Switchover(SwitchoverOptions):
     # -- what it does
 
     def plan(self) -> Plan:
-        at, old, new = self.at, self.primary, self.replica
+        at, old, new, limit = self.at, self.primary, self.replica, self.promote_timeout
         check = ("ccr-avn", "switchover", old, new, *self.words(), "--check")
         both = look_at_both(self)
-        carries = carries_history(
-            at,
-            new,
-            lambda _: old,
-            self._expected,
-            limit=self.promote_timeout,
-            variable="fence_token",
-            gone_on_as=self._gone_on_as,
-        )
+        carries = carries_history(at, new, self.source, self._expected, limit=limit, variable="fence_token")
         databases = databases_step(
             at, old, new, refused=Refused, linked=lambda seen: bool(seen.row and seen.health and seen.health.primary)
         )
@@ -88,54 +75,53 @@ class Switchover(SwitchoverOptions):
             ),
             steps=(
                 fencing.pause_writes(self),
-                fencing.wait_until_caught_up(self),
+                fencing.catch_up(
+                    at,
+                    old,
+                    new,
+                    limit=self.catch_up_timeout,
+                    target=lambda seen: None if seen.promoted else seen.fenced.target,
+                ),
                 look_at_siblings(at, new),
                 list_siblings(at, new, both, brief=False),
-                fencing.seal(self),
+                fencing.still_held(self),
                 promote(
-                    at,
-                    new,
-                    limit=self.promote_timeout,
-                    doubt_limit=self.doubt_timeout,
-                    fenced=old,
-                    guard=fencing.still_fenced(self),
+                    at, new, limit=limit, doubt_limit=self.doubt_timeout, fenced=old, guard=fencing.still_fenced(self)
                 ),
                 carries,
-                accepts_writes(at, new, limit=self.promote_timeout, history=carries),
-                remember_origin(at, new, old, self._tags),
-                integration_gone(at, new, limit=self.promote_timeout),
-                wait_running(at, new, limit=self.promote_timeout),
+                accepts_writes(at, new, limit=limit, history=carries),
+                remember_origin(at, new, self._tags, old),
+                integration_gone(at, new, limit=limit),
+                wait_running(at, new, limit=limit),
                 *old_primary.closing_steps(at, old, new, self.old_primary),
             ),
             check=check,
             passed_before=lambda seen: seen.may_be_promoting,
-            overtaken_by=looks_at_promotion(at, new, limit=self.promote_timeout),
+            overtaken_by=looks_at_promotion(at, new, limit=limit),
         )
 
-    def _expected(self, seen: Seen) -> Expected:
-        """What the replica must carry: what was sealed, else the history that the old primary has now."""
-        fenced, looked = seen.fenced, seen.health
-        old = fenced.target if fenced and fenced.target else looked.primary if looked else None
-        server = old.run_id if old else ""
-        if fenced and fenced.target and looked and looked.replica.role == "slave":
-            return Expected(ids=(fenced.target.replid,), offset=fenced.target.offset, old_server=server)
-        origin, replica = seen.checked.get(self.primary), seen.checked.get(self.replica)
-        recorded = lineage.followed(origin, replica, self.at.journals.promotions) if replica else ()
-        return Expected(ids=(*((old.replid,) if old else ()), *recorded), old_server=server)
+    def _expected(self, seen: Seen, side: ReplicationInfo | None) -> Expected:
+        """What the replica must carry: what its primary had at the last look, else the history that the old primary has now.
 
-    def _gone_on_as(self, seen: Seen) -> tuple[str, ...]:
-        """The server of the old primary was started again, or another node took over: the replica followed the new ID."""
-        fenced = seen.fenced
-        if fenced is None or fenced.target is None:
-            return ()
-        with suppress(CcrError):
-            now = self.at.replication(seen, self.primary)
-            if now.replid2 == fenced.target.replid:
-                return (now.replid,)
-        return ()
+        Where ``side`` has neither, the server of the old primary may have been started again, or another node took over:
+        the replica followed the ID under which that went on.
+        """
+        target, looked, offset = seen.fenced.target, seen.health, None
+        old = target or (looked.primary if looked else None)
+        ids: tuple[str, ...] = (old.replid,) if old else ()
+        if target and looked and looked.replica.role == "slave":
+            offset = target.offset
+        else:
+            origin, replica = seen.checked.get(self.primary), seen.checked.get(self.replica)
+            recorded = lineage.followed(origin, replica, self.at.journals.promotions) if replica else ()
+            ids = (*ids, *recorded)
+        if target and side and ids and side.replid2 not in ids:
+            with suppress(CcrError):
+                now = self.at.replication(seen, self.primary)
+                ids += (now.replid,) if now.replid2 == target.replid else ()
+        return Expected(ids=ids, offset=offset, old_server=old.run_id if old else "")
 
     def _tags(self, seen: Seen) -> tuple[str, ...]:
-        """What a promotion leaves on the replica."""
         old, new, looked = seen.checked.get(self.primary), seen.checked.get(self.replica), seen.health
         if old is None or new is None or looked is None:
             return ()
@@ -178,13 +164,14 @@ class Switchover(SwitchoverOptions):
         seen = ended.seen
         if not ended.past_return or seen.result(ANOTHER):  # else there is nothing left to close
             return (), {}
-        old, new, ways = self.primary, self.replica, self._ways_to_close(seen)
-        promoted = self._is_promoted(seen)
+        old, new = self.primary, self.replica
+        promoted = getattr(seen.answer("promote"), "role", "") == "master"
         who = f"{new} is the primary now" if promoted else f"the promotion of {new} was sent"
         if not (promoted or seen.promoted or seen.result("promote")):
             who += " by an earlier run, and nothing shows whether it is under way"
-        until = seen.fenced.until if seen.fenced else None
+        until = seen.fenced.until
         paused = f"paused until {clock_time(until)}" if until else "not paused by this run"
+        ways = self._ways_to_close(seen, promoted=promoted)
         when, other = "before then" if until else "now", "; ".join(f"`{way}`" for way in ways)
         facts = {
             "new_primary": new,
@@ -196,25 +183,16 @@ class Switchover(SwitchoverOptions):
         again = f"run the same command again {when}; other ways to keep writers off {old}: {other}"
         return (f"{who}; {old} is not closed yet", f"writes on {old} are {paused}", again), facts
 
-    def _is_promoted(self, seen: Seen) -> bool:
-        looked = seen.answer("promote")
-        return looked is not None and looked.role == "master"
-
-    def _ways_to_close(self, seen: Seen) -> tuple[str, ...]:
+    def _ways_to_close(self, seen: Seen, *, promoted: bool) -> tuple[str, ...]:
         """Other commands that keep writers off the old primary: it stays on if only it may have data."""
         old, found = seen.checked.get(self.primary), old_primary.final_audit(seen)
         fence = old_primary.holding(self.at, self.primary)
-        if not self._is_promoted(seen) or (found and (found.ahead_bytes or found.lapsed)):
+        if not promoted or (found and (found.ahead_bytes or found.lapsed)):
             return (fence,)
         return parity.power_off_commands(self.at.project, self.primary, protected=bool(old and old.protected)), fence
 
     def checked(self, ended: Ended) -> Outcome:
         seen, state = ended.seen, ended.seen.state
-        texts = {
-            "promoted": f"{self.replica} was promoted already",
-            "promoting": f"{self.replica} is being promoted",
-        }
-        text = texts.get(state.state if state else "", "all pre-checks passed")
         old, new = seen.checked.get(self.primary), seen.checked.get(self.replica)
         drilled, line = self.at.journals.last_drill(self.primary, new)
         result = {
@@ -225,7 +203,7 @@ class Switchover(SwitchoverOptions):
             "differences": [one.as_dict() for one in differences(self.at, seen, old, new)],
             "last_drill": drilled,
         }
-        return Outcome(result=result, lines=(f"{self.primary} → {self.replica}: {text}", line))
+        return Outcome(result=result, lines=(f"{self.primary} → {self.replica}: {passed(seen, self.replica)}", line))
 
     def outcome(self, ended: Ended) -> Outcome:
         at, seen = self.at, ended.seen
@@ -276,9 +254,8 @@ class Switchover(SwitchoverOptions):
 
     def _restoring(self, old: Service, result: dict[str, Any]) -> str:
         """How to open the old primary again, with the filter from before, if it is known."""
-        before: tuple[Any] | None = (old.user_config.get("ip_filter"),)
-        if networks(old.user_config.get("ip_filter")) == [NOBODY]:  # closed by an earlier run
-            before = self.at.journals.filter_before(old, [NOBODY])
+        now = old.user_config.get("ip_filter")
+        before = self.at.journals.filter_before(old, [NOBODY]) if networks(now) == [NOBODY] else (now,)
         if before is None:
             return "no journal on this machine has its ip_filter from before it was closed"
         result["ip_filter_before"] = before[0]
@@ -304,17 +281,16 @@ class Switchover(SwitchoverOptions):
         if found is None or not (found.ahead_bytes or found.lapsed):
             return None
         counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"
-        opening = old_primary.filter_commands(self.at, self.primary, ["ADDRESS/32"])[0]
-        what = f"{found.ahead_bytes} bytes{counted} are on {self.primary} only"
-        why = f"{self.primary} acknowledged them while {self.replica} was already promoted, or had no link"
-        if found.ahead_bytes is None:
-            what, why = f"{self.primary} may have writes that {self.replica} lacks{counted}", found.why
-        compare = f"ccr-avn verify {self.primary} {self.replica} --level values --unlinked --differences FILE"
-        problem = NotProven(
-            what,
-            detail=why,
-            hint=f"do not terminate {self.primary}. To list the keys, open it for your own address only: {opening}; "
-            f"then: {compare}",
+        old, new, ahead = self.primary, self.replica, found.ahead_bytes
+        what = f"{ahead} bytes{counted} are on {old} only"
+        why = f"{old} acknowledged them while {new} was already promoted, or had no link"
+        if ahead is None:
+            what, why = f"{old} may have writes that {new} lacks{counted}", found.why
+        opening = old_primary.filter_command(self.at, old, ["ADDRESS/32"])
+        compare = f"ccr-avn verify {old} {new} --level values --unlinked --differences FILE"
+        only = (
+            f"do not terminate {old}. To list the keys, open it for your own address only: {opening}; then: {compare}"
         )
+        problem = NotProven(what, detail=why, hint=only)
         problem.resumable = False  # all is done; what is there to do is done by hand
         return problem

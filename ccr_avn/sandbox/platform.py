@@ -40,7 +40,10 @@ class Servers(Protocol):
 
 
 class Platform:
-    """Everything the API answers from. ``clock``: seconds; ``later(seconds, act)`` runs something in the background."""
+    """Everything the API answers from. ``clock``: seconds; ``later(seconds, act)`` runs something in the background.
+
+    ``began``: the date that its clock begins with; None: today's.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Platform:
         servers: Servers,
         clock: Callable[[], float],
         later: Callable[[float, Callable[[], None]], None],
+        began: datetime | None = None,
     ) -> None:
         self.options = options
         self.services: dict[str, Service] = {}
@@ -58,7 +62,11 @@ class Platform:
         self._deleted_rows: list[tuple[float, Row]] = []  # each with the time until which it is still listed
         self._servers, self._clock, self._later = servers, clock, later
         self._zero = clock()
-        self._began = datetime.now(UTC)
+        self._began = began or datetime.now(UTC)
+
+    def date(self) -> datetime:
+        """Now, by its own clock."""
+        return self._began + timedelta(seconds=self._clock() - self._zero)
 
     # -- reading
 
@@ -128,7 +136,7 @@ class Platform:
             plan=plan,
             cloud=cloud,
             password=new_password(),
-            created=datetime.now(UTC),
+            created=self.date(),
             user_config=config,
             protected=bool(body.get("termination_protection")),
             vpc=body.get("project_vpc_id"),
@@ -164,7 +172,7 @@ class Platform:
         if body.get("powered") in (True, False) and body["powered"] != service.powered:
             self._power(service, on=body["powered"])
         self._apply_filter(service)
-        service.updated = datetime.now(UTC)
+        service.updated = self.date()
         self._record("service_update", name)
         return service
 
@@ -306,6 +314,6 @@ class Platform:
             self._servers.change(service.name, filtered=not accepts_loopback(service.user_config["ip_filter"]))
 
     def _record(self, kind: str, name: str) -> None:
-        entry = {"id": str(len(self.events)), "time": stamp(datetime.now(UTC)), "actor": "you@example.com"}
+        entry = {"id": str(len(self.events)), "time": stamp(self.date()), "actor": "you@example.com"}
         what = {"event_type": kind, "event_desc": f"{kind} {name}", "service_name": name}
         self.events.insert(0, {**entry, **what})

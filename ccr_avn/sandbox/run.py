@@ -138,6 +138,7 @@ class RunningSandbox:
             "CCR_AVN_SANDBOX": self.url,
             "CCR_AVN_SANDBOX_CONTROL": self.control_token,
             "CCR_AVN_STATE_DIR": str(self.home / "state"),
+            **dict.fromkeys(("CCR_AVN_CA_FILE", "CCR_AVN_ROUTE"), ""),  # what holds for a real project does not here
         }
 
 

@@ -36,6 +36,10 @@ def dial(place: Place, until: float, context: ssl.SSLContext | None = None) -> s
 
     Raises: OSError: none of them answers, or the name does not resolve.
     """
+    return _open(place, until, context)
+
+
+def _dialled(place: Place, until: float, context: ssl.SSLContext | None) -> socket.socket:
     known = _known.get(place)
     if known is None:
         return _any_of(_answer(_look_up(place), place, until), place, until, context)
@@ -50,6 +54,10 @@ def dial(place: Place, until: float, context: ssl.SSLContext | None = None) -> s
         if set(found.addresses) == set(known.addresses):
             raise
         return _any_of(found, place, until, context)
+
+
+_open = _dialled
+"""The door to the network. A simulated world puts its own behind it."""
 
 
 def remaining(until: float) -> float:

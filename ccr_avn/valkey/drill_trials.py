@@ -2,9 +2,10 @@
 
 import ssl
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from valkey.exceptions import ResponseError
 from valkey.exceptions import TimeoutError as NoAnswer
@@ -38,22 +39,13 @@ NAME = "ccr-avn:drill"
 KEY = "ccr-avn:marker:drill"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TrialResult:
     outcome: Outcome
     saw: str
 
 
-def holds(saw: str) -> TrialResult:
-    return TrialResult(outcome="holds", saw=saw)
-
-
-def fails(saw: str) -> TrialResult:
-    return TrialResult(outcome="does not hold", saw=saw)
-
-
-def not_tested(saw: str) -> TrialResult:
-    return TrialResult(outcome="not tested", saw=saw)
+holds, fails, not_tested = (partial(TrialResult, one) for one in get_args(Outcome))
 
 
 def result_of(attempt: Callable[[], TrialResult]) -> TrialResult:
@@ -82,7 +74,6 @@ def _paused(client: "valkey.Valkey") -> Iterator[None]:
 
 
 def client_commands(endpoint: Endpoint) -> TrialResult:
-    """Whether CLIENT PAUSE, UNPAUSE, LIST and KILL are permitted."""
     refused = []
     with _connected(endpoint) as client, _connected(endpoint) as other:
         number: Any = other.client_id()
@@ -101,7 +92,6 @@ def client_commands(endpoint: Endpoint) -> TrialResult:
 
 
 def pause_holds_writes(endpoint: Endpoint) -> TrialResult:
-    """While writes are paused, one waits and a read does not; afterwards the write is answered."""
     with (
         _connected(endpoint) as pausing,
         _connected(endpoint) as reading,
@@ -111,24 +101,18 @@ def pause_holds_writes(endpoint: Endpoint) -> TrialResult:
             began = clock.monotonic()
             reading.get(KEY)
             read_ms = (clock.monotonic() - began) * 1000
-            try:
+            with suppress(NoAnswer):
                 writing.set(KEY, "1", px=1000)
-            except NoAnswer:
-                waited = True
-            else:
-                waited = False
+                return fails("a write was answered while writes were paused")
         reading.set(KEY, "2", px=1000)
-    if not waited:
-        return fails("a write was answered while writes were paused")
     return holds(f"a write waited, a read took {read_ms:.1f} ms; after CLIENT UNPAUSE writes were answered")
 
 
 def info_shows_the_pause(endpoint: Endpoint) -> TrialResult:
     with _connected(endpoint) as client, _paused(client):
         side = read_replication(client, endpoint.service)
-    if side.paused_seconds:
-        return holds(f"INFO shows that writes are paused (version {side.version})")
-    return fails(f"INFO does not show that writes are paused (version {side.version})")
+    shown, does = (holds, "shows") if side.paused_seconds else (fails, "does not show")
+    return shown(f"INFO {does} that writes are paused (version {side.version})")
 
 
 def info_shows_history(endpoint: Endpoint) -> TrialResult:
@@ -190,8 +174,7 @@ def carries(endpoint: Endpoint, history: str) -> TrialResult:
 
 def filter_refuses(endpoint: Endpoint, limit: float) -> TrialResult:
     """After a closed filter: are new connections refused, within so many seconds."""
-    shut = replace(endpoint, closed=True)
-    still = f"new connections were still accepted after {limit:g} s"
+    shut, still = replace(endpoint, closed=True), f"new connections were still accepted after {limit:g} s"
     return _in_time(lambda: admission(shut).state == "closed", limit, "new connections are refused", still)
 
 
@@ -221,17 +204,17 @@ def certificate(endpoint: Endpoint) -> TrialResult:
     """Who signed what it shows: one that the system trusts, or the project's CA."""
     if not endpoint.tls:
         return not_tested("the service is reached without TLS")
-    if signer := _issuer(endpoint, ssl.create_default_context()):
+    if signer := _issuer(endpoint, None):
         return holds(f"signed by {signer}, which this machine trusts")
-    if endpoint.ca_file and (signer := _issuer(endpoint, ssl.create_default_context(cafile=str(endpoint.ca_file)))):
+    if endpoint.ca_file and (signer := _issuer(endpoint, str(endpoint.ca_file))):
         return holds(f"signed by {signer}, the CA of --ca-file")
     return fails("neither this machine nor --ca-file trusts who signed it")
 
 
-def _issuer(endpoint: Endpoint, context: ssl.SSLContext) -> str:
-    """Empty: it is not trusted, or can't be asked."""
+def _issuer(endpoint: Endpoint, trusted: str | None) -> str:
+    """``trusted``: the file of those who are, None: the machine's. Empty: it is not trusted, or can't be asked."""
     try:
-        wrapped: Any = dial(endpoint.place, clock.monotonic() + 5, context)
+        wrapped: Any = dial(endpoint.place, clock.monotonic() + 5, ssl.create_default_context(cafile=trusted))
         with wrapped:
             issuer: Any = (wrapped.getpeercert() or {}).get("issuer", ())
     except OSError:

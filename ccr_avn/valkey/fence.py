@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from valkey.exceptions import InvalidResponse, ResponseError
 
@@ -16,8 +16,7 @@ from ccr_avn.valkey.server_facts import read_replication
 if TYPE_CHECKING:
     import valkey
 
-HARMLESS = frozenset({"xread", "wait", "waitaof"})
-"""Commands that block by themselves and never write."""
+HARMLESS = frozenset({"xread", "wait", "waitaof"})  # commands that block by themselves and never write
 
 NAME = "ccr-avn:fence:"
 """Every fence's connection is called this and its run, so that runs see each other in CLIENT LIST."""
@@ -55,16 +54,10 @@ class Fence:
         self._ended = False
         self._renewer: Repeated | None = None
 
-    def __enter__(self) -> Self:
-        self.place()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
     def place(self) -> None:
         """Hold writes back, and go on renewing that in the background. When it raises, nothing is held back by it.
 
+        After a gap it is placed again: whatever was written meanwhile must be waited for like all before it.
         It is the lock of a promotion as well: each is called a fence before it looks for others, and pauses nothing if
         it finds one. So of two that are placed at once both give up, or the later one does.
 
@@ -75,20 +68,12 @@ class Fence:
             Unreachable: it can't be asked.
         """
         with self._or_nothing(), self._lock:
-            self._client = connect(self.endpoint, name=self._name)
-            self._must_be_alone()  # where that is refused, it is before anything is held back
-            self.placed_at = since_boot()
+            self._client = self._client or connect(self.endpoint, name=self._name)
+            if others := self.others():  # where that is refused, it is before anything is held back
+                raise _locked(self.endpoint, others)
+            self.placed_at = self.placed_at or since_boot()
             self._outlast_endings()
-            self._renewer = Repeated(self._renew, self._until_renewal, "fence")
-
-    def place_anew(self) -> None:
-        """After a gap: pause writes again. Whatever was written in the gap must be waited for like all before it.
-
-        Raises: Refused, Unreachable: as when it is placed.
-        """
-        with self._or_nothing(), self._lock:
-            self._must_be_alone()
-            self._outlast_endings()
+            self._renewer = self._renewer or Repeated(self._renew, self._until_renewal, "fence")
 
     def side(self) -> ReplicationInfo:
         """What INFO says on the fence's own connection. Raises: Unreachable: the connection is gone."""
@@ -188,10 +173,6 @@ class Fence:
         """A second, as it keeps the connection alive and shows what is left: a clock that is set may end a pause."""
         return min(self.endpoint.keep_alive, self.ttl / 10, 1.0)
 
-    def _must_be_alone(self) -> None:
-        if others := self.others():
-            raise _locked(self.endpoint, others)
-
     @contextmanager
     def _or_nothing(self) -> Iterator[None]:
         try:
@@ -212,10 +193,7 @@ class Fence:
         """Pause, and pause again once no other run is lifting a fence that may not have seen this one."""
 
         def nobody_ends() -> bool:
-            self._until, self._broken = (
-                0.0,
-                False,
-            )  # a pause that is lifted meanwhile is no gap: it begins with the last
+            self._until, self._broken = 0.0, False  # one that is lifted meanwhile is no gap: it begins with the last
             return not any(name.startswith(ENDING) for name in self._pause(self.ttl, looking=True))
 
         if not poll(nobody_ends, bool, within=self.endpoint.timeout, first=0.005, longest=0.005, clock=since_boot):

@@ -188,11 +188,3 @@ def test_the_dashboard_is_understood(tmp_path: Path) -> None:
     ]
     assert len(cells) == len(set(cells)), "no panel covers another"
     assert max(x for x, _ in cells) < 24
-
-
-@needed
-def test_the_files_of_two_projects_are_metrics_without_a_fault(make: Make) -> None:
-    files = [exported(add_pairs(make(project=name), 1)) for name in ("prod", "staging")]
-    for text in files:
-        done = promtool("check", "metrics", given=text)
-        assert (done.returncode, done.stderr) == (0, "")

@@ -79,7 +79,7 @@ def test_a_replica_that_rejected_commands_is_refused_until_all_values_are_found_
     assert pair.ccr("evacuate", "google-europe-west1", "--check").code == 4
 
 
-def test_a_replica_that_lacks_keys_at_equal_offsets_is_refused_at_the_seal(pair: Operator) -> None:
+def test_a_replica_that_lacks_keys_at_equal_offsets_is_refused_at_the_last_look(pair: Operator) -> None:
     with client(pair, "eu") as eu, on_the_replica(pair) as us:
         eu.mset({f"k{number}": "v" for number in range(30)})
         until(lambda: us.dbsize() == 30, "the keys to arrive")

@@ -16,7 +16,7 @@ from ccr_avn.valkey.connect import connect
 from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused, lift
 from ccr_avn.valkey.server_facts import fetch_replication
 from tests.support import servers
-from tests.support.held import takes_a_write
+from tests.support.held import in_force, takes_a_write
 from tests.support.servers import PASSWORD, Serve, Server, binaries
 from tests.support.wait import until
 from tests.support.writers import Load
@@ -102,7 +102,7 @@ def hold_back_all(primary: Server, fence: Fence, made: list[BlockedWriter]) -> N
 def test_what_may_write_is_held_back_and_then_cut_without_an_answer(
     primary: Server, held_back: list[BlockedWriter]
 ) -> None:
-    with Fence(primary.endpoint(), "test", 10) as fence:
+    with in_force(Fence(primary.endpoint(), "test", 10)) as fence:
         hold_back_all(primary, fence, held_back)
         held = fence.writers()
         assert {"(set)", "(eval)", "(publish)", "(blpop)"} <= {writer.split()[-1] for writer in held}
@@ -120,7 +120,7 @@ def test_a_transaction_begun_before_the_fence_does_not_end_behind_it(primary: Se
         for words in (("MULTI",), ("SET", "late", "x")):
             connection.send_command(*words)
             connection.read_response()
-        with Fence(primary.endpoint(), "test", 10) as fence:
+        with in_force(Fence(primary.endpoint(), "test", 10)) as fence:
             connection.send_command("EXEC")
             until(lambda: [writer.split()[-1] for writer in fence.writers()] == ["(exec)"], "it to be held back")
             assert not fence.release(cut=True)
@@ -131,7 +131,7 @@ def test_a_transaction_begun_before_the_fence_does_not_end_behind_it(primary: Se
 
 @on_each
 def test_a_plain_release_lets_them_go_on(primary: Server, held_back: list[BlockedWriter]) -> None:
-    with Fence(primary.endpoint(), "test", 10) as fence:
+    with in_force(Fence(primary.endpoint(), "test", 10)) as fence:
         hold_back_all(primary, fence, held_back)
     primary.admin.rpush("held:list", "x")
     assert "cut" not in [one.ended() for one in held_back]
@@ -149,7 +149,7 @@ def test_under_load_nothing_is_acknowledged_that_is_not_on_the_replica(
     replica = serve("us", binary=primary.binary)
     replica.follow(primary)
     with Load(f"redis://default:{PASSWORD}@127.0.0.1:{primary.port}", pause=0) as load:
-        with Fence(primary.endpoint(), "first", 10) as first:
+        with in_force(Fence(primary.endpoint(), "first", 10)) as first:
             standing = held_up(load, first)
         until(lambda: len(load.acknowledged) > standing + 100, "the writers to go on")
         fence = Fence(primary.endpoint(), "second", 3)
@@ -186,7 +186,7 @@ def test_it_runs_out_by_itself_where_nobody_renews(primary: Server) -> None:
 
 
 def test_it_is_renewed_and_can_be_made_longer(primary: Server) -> None:
-    with Fence(primary.endpoint(), "test", 3) as fence:
+    with in_force(Fence(primary.endpoint(), "test", 3)) as fence:
         held = BlockedWriter(primary, ("SET", "held", "x"))
         placed = pauses(primary)
         until(lambda: pauses(primary) >= placed + 8, "four renewals, a second each: longer than the first pause")
@@ -310,13 +310,6 @@ def test_a_fence_outlasts_whoever_is_about_to_un_pause(primary: Server) -> None:
     assert not fence.release()
 
 
-def test_who_never_finishes_to_un_pause_is_not_waited_for_for_ever(primary: Server) -> None:
-    with connect(primary.endpoint(), name=f"{ENDING}other"):
-        with pytest.raises(Refused, match="does not finish"):
-            Fence(primary.endpoint(timeout=0.3), "test", 10).place()
-        until(lambda: accepts(primary), "writes to go on")
-
-
 @pytest.mark.parametrize("disconnect", [True, False])
 def test_by_hand(primary: Server, disconnect: bool) -> None:
     left = Fence(primary.endpoint(), "by-hand", 30)
@@ -350,7 +343,7 @@ def test_under_a_fence_the_offset_moves_by_pings_alone(primary: Server, serve: S
     replica = serve("us", binary=primary.binary)
     replica.follow(primary)
     primary.admin.set("short", "x", px=100)
-    with Fence(primary.endpoint(), "test", 10) as fence:
+    with in_force(Fence(primary.endpoint(), "test", 10)) as fence:
         before = fence.side()
         primary.admin.execute_command("WAIT", 2, 50)
         until(lambda: fence.side().offset > before.offset, "a ping")

@@ -18,6 +18,7 @@ from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.marker import PREFIX, accepts_write, marker_age, run_marker
 from ccr_avn.valkey.server_facts import fetch_link, fetch_replication
 from tests.support import servers
+from tests.support.held import in_force
 from tests.support.servers import PASSWORD, Serve, Server
 from tests.support.wait import until
 
@@ -145,7 +146,7 @@ def test_tls(tls_server: Server, tmp_path: Path) -> None:
     trusted = tls_server.endpoint(host="localhost", ca_file=tls_server.ca_file)
     assert fetch_replication(trusted).role == "master"
     assert run_marker(trusted, trusted, samples=3).arrived == 3
-    with Fence(trusted, "test", 10) as fence:
+    with in_force(Fence(trusted, "test", 10)) as fence:
         assert fence.holds()
     assert "--ca-file" in trouble(lambda: connect(tls_server.endpoint())).hint
     other = trouble(lambda: connect(tls_server.endpoint(host="127.0.0.1", ca_file=tls_server.ca_file)))
@@ -189,7 +190,7 @@ def test_markers_that_are_refused(primary: Server, serve: Serve) -> None:
     full = trouble(lambda: run_marker(primary.endpoint(), replica.endpoint(), samples=1))
     assert "noeviction" in full.what
     primary.admin.config_set("maxmemory", 0)
-    with Fence(primary.endpoint(), "test", 10):
+    with in_force(Fence(primary.endpoint(), "test", 10)):
         held = trouble(lambda: run_marker(primary.endpoint(timeout=0.2), replica.endpoint(), samples=1))
     assert "its writes are paused" in held.what
 

@@ -11,6 +11,7 @@ import pytest
 
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.fence import Fence
+from tests.support.held import in_force
 from tests.support.odd_answers import overlay_row
 from tests.support.operator import EU, US, Make, Operator, Started, ended
 from tests.support.pairs import (
@@ -421,7 +422,7 @@ def test_after_a_promotion_nobody_resumes_writes_by_mistake(make: Make, platform
 
 
 def test_while_another_run_holds_the_fence_nothing_is_begun(pair: Operator) -> None:
-    with Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "20260101T000000Z-abcdef", 30):
+    with in_force(Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "20260101T000000Z-abcdef", 30)):
         before = pair.sandbox.changes()
         for words in (SWITCH, ("fence", "eu"), ("failover", "us", "--allow-data-loss", "--yes")):
             pair.ends(4, *words, says="another run holds the write pause on eu: 20260101T000000Z-abcdef")

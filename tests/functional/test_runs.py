@@ -17,7 +17,7 @@ def test_a_run_is_listed_shown_reported_and_verified(operator: Operator, tmp_pat
         return done.out
 
     assert run in runs("list")
-    assert "eu → us" in runs("list")
+    assert "enable   eu       us" in runs("list")
     shown = runs("show", "latest")
     assert "20 of 20 markers arrived" in shown
     assert ": intact;" in runs("verify", run, "--head", head)

@@ -1,6 +1,5 @@
 """Evacuations as plain values, without a run."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from ccr_avn.cli.pair_run import Common, PairResult, PairRun
 from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice
 from ccr_avn.evacuate.pair_phases import PairPhases
-from ccr_avn.evacuate.schedule import State, Stop
+from ccr_avn.evacuate.schedule import State
 from ccr_avn.hooks import Hooks
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.process import Answer
@@ -30,20 +29,12 @@ def moved(one: Choice, state: State = "done", **more: Any) -> PairResult:
 
 def common(*names: str, **more: Any) -> Common:
     made = Common(
-        wanted=OPTIONS,
-        setting=Setting(),
-        call_timeout=60,
-        hooks=Hooks(),
-        pair_words=(),
-        run="e",
-        began=0.0,
-        program=Program(path="avn", version="1"),
-        turns=AvnTurns(2),
-        services=ServiceList(ask=lambda: Answer(argv=(), code=1, stdout="", stderr="", seconds=0.0)),
-        phases=PairPhases(names or ("p0/r0",)),
-        stop=Stop(),
+        **{"wanted": OPTIONS, "setting": Setting(), "call_timeout": 60, "hooks": Hooks(), "pair_words": (), **more}
     )
-    return replace(made, **more)
+    made.began, made.program, made.turns = 0.0, Program(path="avn", version="1"), AvnTurns(2)
+    made.services = ServiceList(ask=lambda: Answer(argv=(), code=1, stdout="", stderr="", seconds=0.0))
+    made.phases = PairPhases(names or ("p0/r0",))
+    return made
 
 
 def pair_run(one: Choice, **more: Any) -> PairRun:

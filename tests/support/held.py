@@ -1,9 +1,12 @@
-"""Whether a server takes a write just now, seen without measuring time."""
+"""Whether a server takes a write just now, seen without measuring time; and a write pause for as long as a test needs it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import valkey
 
+from ccr_avn.valkey.fence import Fence
 from tests.support.wait import until
 
 
@@ -26,3 +29,12 @@ def takes_a_write(client: Any, admin: Any) -> bool:
 
 def is_blocked(admin: Any, number: int) -> bool:
     return any(int(one["id"]) == number and "b" in one["flags"] for one in admin.client_list())
+
+
+@contextmanager
+def in_force(fence: Fence) -> Iterator[Fence]:
+    fence.place()
+    try:
+        yield fence
+    finally:
+        fence.release()

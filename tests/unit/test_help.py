@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 
 from ccr_avn import errors
@@ -34,6 +35,20 @@ def test_the_reference_is_as_the_commands_are() -> None:
     assert made.REFERENCE.read_text(encoding="utf-8") == made.reference()
 
 
+def test_an_option_has_the_same_variable_in_every_command_and_the_reference_lists_it() -> None:
+    found: dict[str, set[str | None]] = {}
+    for command in COMMANDS.values():
+        for one in getattr(command, "params", []):
+            found.setdefault(one.opts[0], set()).add(one.envvar)
+    varies = {name: variables for name, variables in found.items() if variables != {None} and len(variables) > 1}
+    assert not varies
+    assert {next(iter(one)) for one in found.values()} - {None} <= {name for name, _ in made.VARIABLES}
+
+
+@pytest.mark.skipif(
+    tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 12),
+    reason=f"pydantic {pydantic.VERSION} says it differently",
+)
 def test_the_schemas_are_as_the_models_are() -> None:
     """./scripts/reference writes them anew."""
     assert {path.name: path.read_text(encoding="utf-8") for path in made.SCHEMAS.iterdir()} == made.schemas()

@@ -10,20 +10,11 @@ from ccr_avn.valkey.drill_trials import Outcome, TrialResult
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """A row of the table below."""
-
-    marked: str  # its name; with a mark where a switchover does not come to a good end if it does not hold
+    critical: bool  # whether a switchover does not come to a good end if it does not hold
+    name: str
     what: str
     otherwise: str  # what ccr-avn does where it does not hold
     untried: str = ""  # why a drill can't try it
-
-    @property
-    def name(self) -> str:
-        return self.marked.removeprefix("! ")
-
-    @property
-    def critical(self) -> bool:
-        return self.marked != self.name
 
 
 TABLE = """\
@@ -58,7 +49,9 @@ names-again | a name can be used again after its service was terminated | use a 
 """
 """Name, with ! where it is critical; what; what ccr-avn does otherwise; why a drill can't test it."""
 
-ASSUMPTIONS = tuple(Assumption(*row.split(" | ")) for row in TABLE.splitlines())
+ASSUMPTIONS = tuple(
+    Assumption(row.startswith("! "), *row.removeprefix("! ").split(" | ")) for row in TABLE.splitlines()
+)
 
 BY_NAME: Mapping[str, Assumption] = {one.name: one for one in ASSUMPTIONS}
 
@@ -77,7 +70,7 @@ ORDER: tuple[Outcome, ...] = ("does not hold", "holds", UNTRIED)
 def is_tried(name: str, found: TrialResult) -> Finding:
     """Goes on whatever was seen; what does not hold is a warning with what ccr-avn does then."""
     what = BY_NAME[name].what
-    warnings = () if found.outcome != "does not hold" else (f"{what}: does not hold: {found.saw}",)
+    warnings = (f"{what}: does not hold: {found.saw}",) if found.outcome == "does not hold" else ()
     return go(f"{found.outcome}: {found.saw}", warnings=warnings, assumption=name, outcome=found.outcome, saw=found.saw)
 
 

@@ -30,11 +30,11 @@ class Left:
     name: str
     made: Made | None
     finding: Finding
-    run: str = ""
+    run: str
+    running: str
     created: datetime | None = None
     state: str = ""
     usd_an_hour: float | None = None
-    running: str = ""
 
     @property
     def sure(self) -> bool:
@@ -42,17 +42,11 @@ class Left:
 
     @property
     def described(self) -> str:
-        known = (
-            f"drill {self.run}" if self.run else "",
-            f"created {self.created:%F %T} UTC" if self.created else "",
-            self.state,
-            f"{self.usd_an_hour:g} USD an hour" if self.usd_an_hour is not None else "",
-            self.running,
-        )
-        return ", ".join(filter(None, known))
+        made = f"drill {self.run}" * bool(self.run), f"created {self.created:%F %T} UTC" if self.created else ""
+        price = "" if self.usd_an_hour is None else f"{self.usd_an_hour:g} USD an hour"
+        return ", ".join(filter(None, (*made, self.state, price, self.running)))
 
     def as_dict(self, why: str) -> dict[str, Any]:
-        """As plain data. ``why``: it is left."""
         return {
             "name": self.name,
             "why": why,
@@ -89,7 +83,6 @@ class Clean(Verb):
         return replace(step, optional=True, unneeded=lambda _: "" if name in self.chosen else "it is kept")
 
     def confirm(self, seen: Seen, ask: Callable[[Question], None]) -> bool:  # noqa: ARG002
-        """What is not confirmed is kept."""
         for one in self.found:
             if one.sure:
                 text = f"Type yes to terminate {one.name}; anything else keeps it: "
@@ -110,10 +103,7 @@ class Clean(Verb):
         left = [one for one in self.found if one.name not in gone]
         whys = {one.name: kept if one.sure else one.finding.detail for one in left}
         whys |= {name: step.finding.warnings[0] for name, step in done.items() if step.outcome == "failed"}
-        result = {
-            "terminated_services": gone,
-            "left": [one.as_dict(whys[one.name]) for one in left],
-        }
+        result = {"terminated_services": gone, "left": [one.as_dict(whys[one.name]) for one in left]}
         lines = [f"{name} is terminated and gone" for name in gone]
         lines += [f"{one.name}: {one.described}: {whys[one.name]}" for one in left]
         nothing = f"there is no service {self.only}" if self.only else "no drill has left anything behind"
@@ -122,22 +112,26 @@ class Clean(Verb):
 
 def find(at: Setting, only: str | None, world: World, note: Note) -> tuple[Left, ...]:
     """What drills may have left, and each creation that may yet appear; or ``only`` the one service that was named."""
-    made, recorded = at.journals.drills, at.journals.promotions
+    made = at.journals.drills
     names = {one.name for one in made}
-
-    def looks_so(one: Service) -> bool:
-        named = ours.TAG in one.tags or ours.NAMED.fullmatch(one.name) or one.name in names
-        return bool(named) and not was_promoted(one, recorded)
-
     listed = answer_of(world, avn.service_named(at.project, only) if only else avn.service_list(at.project), note)
-    every = [one for one in listed if only or looks_so(one)]
+    every = [
+        one
+        for one in listed
+        if only
+        or (
+            (ours.TAG in one.tags or ours.NAMED.fullmatch(one.name) or one.name in names)
+            and not was_promoted(one, at.journals.promotions)
+        )
+    ]
     offers: Offers = {}
     if every:
         with suppress(CcrError):
             offers = answer_of(world, avn.service_plans(at.project, every[0].cloud), note)
     found = [judged(at, one, ours.made_of(one, made), offers, named=bool(only)) for one in every]
     unseen = [one for one in made if one.name not in {known.name for known in every} and only in (None, one.name)]
-    return (*found, *(_unlisted(one) for one in unseen if _may_appear(one)))
+    sent = [one for one in unseen if one.created is None and one.began]
+    return (*found, *(_unlisted(one) for one in sent if clock.now() < (one.began or 0) + ours.SENT_WITHIN))
 
 
 def judged(at: Setting, service: Service, made: Made | None, offers: Offers, *, named: bool) -> Left:
@@ -152,16 +146,12 @@ def judged(at: Setting, service: Service, made: Made | None, offers: Offers, *, 
         name=service.name,
         made=made,
         finding=finding,
-        run=ours.run_of(service, (made,) if made else ()) or "",
+        run=ours.run_of(service, (made,) if made else ()),
         created=service.created,
         state=service.state,
         usd_an_hour=offers.get((service.type, service.plan, service.cloud), Offer()).usd_an_hour,
         running=running,
     )
-
-
-def _may_appear(made: Made) -> bool:
-    return made.created is None and bool(made.began) and clock.now() < (made.began or 0) + ours.SENT_WITHIN
 
 
 def _unlisted(made: Made) -> Left:

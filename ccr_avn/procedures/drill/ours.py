@@ -12,11 +12,8 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.plan.model import Finding, Sent, go, stop
 from ccr_avn.units import local_time
 
-CREATE, TERMINATE = "temporary-replica", "terminate"
-"""The steps that make the temporary replica, and end it."""
-
-TAG = "ccr_drill"
-"""The tag that names the run which made a temporary replica."""
+CREATE, TERMINATE = "temporary-replica", "terminate"  # the steps that make the temporary replica, and end it
+TAG = "ccr_drill"  # the tag that names the run which made a temporary replica
 
 MADE = "ccr_drill_made"
 """The tag that proves it: ``CREATED-PRIMARY-UNTIL-DIGEST``, three times in seconds since 1970.
@@ -29,11 +26,8 @@ _MADE = re.compile(r"(\d+)-(\d+)-(\d+)-[0-9a-f]{24}")
 
 NAMED = re.compile(r"(.+)-drill-([0-9a-f]{6})")
 
-CLOCKS = 60.0
-"""Seconds by which the clocks of this machine and of the platform may be apart."""
-
-SENT_WITHIN = 900.0
-"""Seconds after its command was started in which a creation may have been carried out."""
+CLOCKS = 60.0  # seconds by which the clocks of this machine and of the platform may be apart
+SENT_WITHIN = 900.0  # seconds after its command was started in which a creation may have been carried out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,25 +1,99 @@
-"""Creates and terminates the temporary replica of a drill."""
+"""The options of a drill; and how its temporary replica is created and terminated."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Backup, Service
-from ccr_avn.errors import Refused, Unreachable
+from ccr_avn.errors import Refused, Unreachable, UsageError
+from ccr_avn.options import (
+    DoubtTimeout,
+    Samples,
+    a_name,
+    a_word,
+    at_least_one,
+    choice,
+    cloud_of_replicas,
+    flag,
+    minutes,
+    number,
+    seconds,
+    service,
+    word,
+)
 from ccr_avn.plan.model import Finding, Gate, Later, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.drill import ours
-from ccr_avn.procedures.drill.options import DrillOptions
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, Made
-from ccr_avn.procedures.enable import PROOF, creation
-from ccr_avn.procedures.gates.services import Wanted, by_name, judge_replica, pair_is_possible, together
+from ccr_avn.procedures.enable import PROOF, ReplicaFlag, creation
+from ccr_avn.procedures.gates.services import REPLICA_PLAN, Wanted, by_name, judge_replica, pair_is_possible, together
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
+from ccr_avn.procedures.verb import Verb
+from ccr_avn.procedures.verify import MAX_OPS, Level
 from ccr_avn.valkey.drill_trials import strangers
 from ccr_avn.valkey.replication import ReplicationInfo
 
 CLEANING = Poll(limit=120.0, first=0.2, interval=2.0)
 """How long a termination that was accepted may stay invisible; also when a signal waits for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillOptions(Verb):
+    """What its steps are made from."""
+
+    primary: Annotated[str, service("[PRIMARY]", "The primary; it is not changed.")]
+    replica_cloud: Annotated[str, cloud_of_replicas("Cloud of the temporary replica.")]
+    replica_plan: Annotated[str, word("PLAN", "Its plan: a startup plan.", a_word)] = REPLICA_PLAN
+    level: Annotated[Level, choice("How thoroughly its data is compared before the promotion.")] = "values"
+    name: Annotated[str | None, word("NAME", "Name of the temporary replica. [default: PRIMARY-drill-…]", a_name)] = (
+        None
+    )
+    keep: Annotated[bool, flag("--keep", "Don't terminate the temporary replica; print the command.")] = False
+    samples: Samples = 20
+    max_ops: Annotated[int, number("Maximum commands per second on PRIMARY for --level keys, values.")] = MAX_OPS
+    replica_arg: Annotated[list[str] | None, word("ARG", "Passed to `avn service create`; repeatable.")] = None
+    allow_any_plan: Annotated[bool, flag("--allow-any-plan", "Let Aiven decide on the plan.")] = False
+    max_minutes: Annotated[float, minutes("Time limit for everything except the clean-up.")] = 60
+    promote_timeout: Annotated[float, seconds("Time limit for its promotion.", at_least_one)] = 600
+    doubt_timeout: DoubtTimeout = 60
+    filter_timeout: Annotated[float, seconds("How long to wait for an IP filter to take effect.")] = 60
+    backup_timeout: Annotated[float, seconds("How long to wait for the first backup.")] = 600
+    quiet_seconds: Annotated[float, seconds("How long the promoted temporary replica must receive no writes.")] = 5
+    flag_of_avn: ReplicaFlag = "read-replica-for"  # the one that the installed avn has
+
+    def __post_init__(self) -> None:
+        if self.name and self.name == self.primary:
+            raise UsageError("--name is PRIMARY", detail=self.primary, hint="leave --name out")
+
+    @property
+    def time_limit(self) -> float:
+        return self.max_minutes * 60
+
+    @property
+    def temporary_replica(self) -> str:
+        return self.name or ours.name_of(self.primary, self.at.run)
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(
+            name=self.temporary_replica,
+            of=Wanted(name=self.primary),
+            plan=self.replica_plan,
+            cloud=self.replica_cloud,
+            any_plan=self.allow_any_plan,
+            args=tuple(self.replica_arg or ()),
+        )
+
+    def first_seen(self, seen: Seen) -> Service | None:
+        """The temporary replica as its creation showed it; None: it never was."""
+        return by_name(seen.answer(CREATE) or (), self.temporary_replica)
+
+    def is_no_primary(self, seen: Seen) -> str:
+        """Why its backup and its server are not asked for: it is refused already. Empty: nothing speaks against it."""
+        found = seen.checked.get(self.primary)
+        return f"not checked: {self.primary} is a replica" if found and found.source else ""
 
 
 # -- before anything is billed
@@ -58,7 +132,7 @@ def see_backup(want: DrillOptions) -> Step[tuple[Backup, ...]]:
 
     def judge(backups: tuple[Backup, ...], _: Seen) -> Finding:
         if not backups:
-            first = " ".join(("ccr-avn gate backup", primary, "--timeout 3600", *want.at.project.flag))
+            first = want.at.command("ccr-avn", "gate", "backup", primary, "--timeout", "3600")
             hint = f"wait for the first, then drill: {first}"
             return stop(f"{primary} has no backup, and a replica is seeded from one", hint=hint)
         newest = max(backups, key=lambda one: one.taken)
@@ -69,7 +143,7 @@ def see_backup(want: DrillOptions) -> Step[tuple[Backup, ...]]:
         purpose=f"check that {primary} has a backup: the temporary replica is seeded from it",
         read=avn.backup_list(want.at.project, primary),
         gate=Gate("a backup is listed", judge),
-        unneeded=_is_no_primary(want),
+        unneeded=want.is_no_primary,
     )
 
 
@@ -87,18 +161,8 @@ def see_answers(want: DrillOptions) -> Step[ReplicationInfo]:
         purpose=f"check that {primary} answers with its own credentials",
         read=Probe((), lambda seen: want.at.replication(seen, primary)),
         gate=Gate("it answers as a primary, with its own credentials", judge),
-        unneeded=_is_no_primary(want),
+        unneeded=want.is_no_primary,
     )
-
-
-def _is_no_primary(want: DrillOptions) -> Callable[[Seen], str]:
-    """What is refused already has no backup to wait for."""
-
-    def why(seen: Seen) -> str:
-        found = seen.checked.get(want.primary)
-        return f"not checked: {want.primary} is a replica" if found and found.source else ""
-
-    return why
 
 
 # -- from its creation to its end
@@ -125,29 +189,19 @@ def create(want: DrillOptions) -> Step[tuple[Service, ...]]:
             return wait(f"it does not follow {primary} yet")
         return go(f"it is a read replica of {primary}", created=lineage.created(service))
 
+    kind = Later(variable="service_type", fill=lambda seen: seen.service(primary).type)
     return Step(
         slug=CREATE,
         purpose=f"create {name}, a temporary read replica of {primary}",
         read=avn.service_list(at.project, primary, name),
         gate=Gate(f"{name} exists as a read replica of {primary}", judge),
         poll=PROOF,
-        change=creation(
-            at,
-            want.wanted,
-            Later(variable="service_type", fill=lambda seen: seen.service(primary).type),
-            want.flag_of_avn,
-        ),
+        change=creation(at, want.wanted, kind, want.flag_of_avn),
     )
 
 
-def first_seen(want: DrillOptions, seen: Seen) -> Service | None:
-    """As its creation showed it; None: it never was."""
-    return by_name(seen.answer(CREATE) or (), want.temporary_replica)
-
-
 def another(want: DrillOptions, found: Service, seen: Seen) -> Finding | None:
-    """What to say where a namesake has taken the place of what was created."""
-    first = first_seen(want, seen)
+    first = want.first_seen(seen)
     created = lineage.created(first) if first else None
     if created is not None and lineage.created(found) == created:
         return None
@@ -156,8 +210,6 @@ def another(want: DrillOptions, found: Service, seen: Seen) -> Finding | None:
 
 
 def same(step: Step[Service], want: DrillOptions) -> Step[Service]:
-    """The step, which stops where it is another service."""
-
     def judge(found: Service, seen: Seen) -> Finding:
         return another(want, found, seen) or step.gate.judge(found, seen)
 
@@ -170,15 +222,15 @@ def tag(want: DrillOptions) -> Step[tuple[Service, ...]]:
     lasts = 0.0 if want.keep else want.time_limit + CLEANING.limit
 
     def proof(seen: Seen) -> str:
-        return ours.made_tag(at.run, first_seen(want, seen), seen.checked.get(want.primary), lasts)
+        return ours.made_tag(at.run, want.first_seen(seen), seen.checked.get(want.primary), lasts)
 
     def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
         if not found:
             return wait("it is not listed")
         if other := another(want, found[0], seen):
             return other
-        there = (found[0].tags.get(ours.TAG), f"{ours.MADE}={found[0].tags.get(ours.MADE)}")
-        return go(f"tag {ours.TAG}={at.run}") if there == (at.run, proof(seen)) else todo("not tagged")
+        there = {f"{key}={value}" for key, value in found[0].tags.items()}
+        return go(f"tag {mark}") if {mark, proof(seen)} <= there else todo("not tagged")
 
     mark, tail = f"{ours.TAG}={at.run}", Later(variable="drill_made", fill=proof)
     return Step(
@@ -197,7 +249,7 @@ def terminate(want: DrillOptions) -> Step[tuple[Service, ...]]:
     name = want.temporary_replica
 
     def known(seen: Seen) -> Made:
-        first = first_seen(want, seen)
+        first = want.first_seen(seen)
         return Made(
             name=name,
             primary=want.primary,
@@ -214,18 +266,15 @@ def terminate(want: DrillOptions) -> Step[tuple[Service, ...]]:
         doubt = "its creation was not confirmed, so it may still appear"
         return go(f"{name} is not there; {doubt}", warnings=(doubt,))
 
-    def nothing_made(seen: Seen) -> str:
-        return "this run created no service" if seen.result(CREATE) in (None, "refused") else ""
-
-    return replace(termination(want.at, name, TERMINATE, known, absent), always=True, unneeded=nothing_made)
+    return replace(
+        termination(want.at, name, TERMINATE, known, absent),
+        always=True,
+        unneeded=lambda seen: "this run created no service" if seen.result(CREATE) in (None, "refused") else "",
+    )
 
 
 def termination(
-    at: Setting,
-    name: str,
-    slug: str,
-    known: Callable[[Seen], Made | None],
-    absent: Callable[[Seen], Finding],
+    at: Setting, name: str, slug: str, known: Callable[[Seen], Made | None], absent: Callable[[Seen], Finding]
 ) -> Step[tuple[Service, ...]]:
     """``known``: what shows that a drill made it; ``absent``: what it means that it is not there before it was sent."""
 

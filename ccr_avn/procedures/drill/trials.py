@@ -8,9 +8,8 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.plan.model import Finding, Gate, Later, Probe, Step, go, todo, wait
 from ccr_avn.procedures.drill.assumptions import BY_NAME, is_tried
-from ccr_avn.procedures.drill.options import DrillOptions
 from ccr_avn.procedures.drill.ours import TAG
-from ccr_avn.procedures.drill.temporary_replica import same
+from ccr_avn.procedures.drill.temporary_replica import DrillOptions, same
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.settings import filter_word, lets_nobody_in
 from ccr_avn.procedures.old_primary import set_filter
@@ -54,7 +53,6 @@ def trials(want: DrillOptions) -> tuple[Step[Any], ...]:
 
 
 def _trial(want: DrillOptions, name: str, attempt: Attempt) -> Step[TrialResult]:
-    """One assumption."""
     return Step(
         slug=name,
         purpose=f"test on {want.temporary_replica} whether {BY_NAME[name].what}",
@@ -68,12 +66,11 @@ def _open_trials(want: DrillOptions) -> dict[str, Attempt]:
     def on_server(attempt: Callable[..., TrialResult], *more: Any) -> Attempt:
         return lambda seen: attempt(server(want, seen), *more)
 
-    def created(seen: Seen) -> TrialResult:
-        after = seen.answer(AFTER)
-        return holds(f"{after.plan} in {after.cloud} was created")
+    def strangers(seen: Seen) -> TrialResult:
+        return drill_trials.nobody_of_the_platform(server(want, seen), seen.answer(AFTER).usernames)
 
     return {
-        "plan-names": created,
+        "plan-names": lambda seen: holds("{0.plan} in {0.cloud} was created".format(seen.answer(AFTER))),
         "replicas-are-offered": lambda _: holds("one was created"),
         "deletion-promotes": on_server(drill_trials.is_promoted),
         "token-rights": lambda _: holds("a service was created, and an integration was deleted"),
@@ -83,9 +80,7 @@ def _open_trials(want: DrillOptions) -> dict[str, Attempt]:
         "info-shows-history": on_server(drill_trials.info_shows_history),
         "client-list-is-whole": on_server(drill_trials.clients_are_shown),
         "platform-does-not-write": on_server(drill_trials.quiet, want.quiet_seconds),
-        "no-platform-clients": lambda seen: drill_trials.nobody_of_the_platform(
-            server(want, seen), seen.answer(AFTER).usernames
-        ),
+        "no-platform-clients": strangers,
         "client-commands": on_server(drill_trials.client_commands),
         "pause-holds-writes": on_server(drill_trials.pause_holds_writes),
         "info-shows-the-pause": on_server(drill_trials.info_shows_the_pause),
@@ -137,7 +132,6 @@ def _carried(want: DrillOptions, seen: Seen) -> TrialResult:
 
 def _keep_connection(want: DrillOptions) -> Step[LastConnection]:
     """One from right before the filter, to see whether it is cut; that it is accepted shows that the filter refuses."""
-
     return Step(
         slug=KEPT,
         purpose=f"keep a connection to {want.temporary_replica} from before its filter is changed",
@@ -149,33 +143,24 @@ def _keep_connection(want: DrillOptions) -> Step[LastConnection]:
 
 
 def _close(want: DrillOptions) -> Step[Service]:
-    """As a switchover closes an old primary."""
     name = want.temporary_replica
-    step = replace(
-        set_filter(want.at, name, limit=30),
-        slug=CLOSE,
-        purpose=f"close {name} to client connections, as a switchover closes an old primary",
-        guard=None,
-        command=(),
-        optional=True,
-    )
-    return same(step, want)
+    purpose = f"close {name} to client connections, as a switchover closes an old primary"
+    step = set_filter(want.at, name, limit=30)
+    return same(replace(step, slug=CLOSE, purpose=purpose, guard=None, command=(), optional=True), want)
 
 
 def _open(want: DrillOptions) -> Step[Service]:
-    def before(seen: Seen) -> str:
-        return filter_word(seen.answer(AFTER).user_config.get("ip_filter"))
-
     def judge(service: Service, _: Seen) -> Finding:
         return todo("its ip_filter accepts no client") if lets_nobody_in(service) else go("its ip_filter is as before")
 
     name = want.temporary_replica
+    before = Later(variable="ip_filter", fill=lambda seen: filter_word(seen.answer(AFTER).user_config.get("ip_filter")))
     step = replace(
         _close(want),
         slug=OPEN,
         purpose=f"put the filter of {name} back",
         gate=Gate("its ip_filter is as before", judge),
-        change=avn.service_update(want.at.project, name, "-c", Later(variable="ip_filter", fill=before)),
+        change=avn.service_update(want.at.project, name, "-c", before),
     )
     return same(step, want)
 

@@ -89,7 +89,8 @@ class Side:
 
     def send(self, commands: Sequence[Command], packed: bytes | None = None) -> None:
         """:meth:`receive` must follow. ``packed``: the same commands, as they are sent."""
-        self._pace.take(len(commands))
+        if commands[0][0] not in ("INFO", "CLIENT"):  # whether the link holds must not wait for its turn
+            self._pace.take(len(commands))
         self._until = clock.monotonic() + LONGEST
         with explained(self.endpoint, connected=True):
             self._socket.settimeout(PATIENCE * self.endpoint.timeout)

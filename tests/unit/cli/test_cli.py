@@ -188,6 +188,43 @@ def test_avn_is_found_beside_or_in_path_or_not(monkeypatch: pytest.MonkeyPatch, 
         process.find_avn(None)
 
 
+WRONG = (
+    ("CCR_AVN_CA_FILE", "/nowhere/ca.pem"),
+    ("CCR_AVN_ROUTE", "private"),
+    ("CCR_AVN_REPLICA_CLOUD", "a b"),
+    ("CCR_AVN_CALL_TIMEOUT", "0"),
+    ("CCR_AVN_CALL_TIMEOUT", "soon"),
+    ("CCR_AVN_BIN", "/nowhere/avn"),
+    ("AIVEN_PROJECT", "no/slash"),
+)
+
+
+@pytest.mark.parametrize(("variable", "value"), WRONG)
+def test_a_wrong_value_in_the_environment_names_its_variable(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fp: FakeProcess
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert run(["enable", "eu", "us"]) == 2
+    assert variable in capsys.readouterr().err
+    assert not fp.calls
+
+
+def test_what_is_typed_comes_before_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CCR_AVN_CALL_TIMEOUT", "0")
+    assert run(["enable", "eu", "us", "--call-timeout", "-1"]) == 2
+    assert "invalid value for --call-timeout: -1" in capsys.readouterr().err
+
+
+def test_what_only_the_environment_gives_is_not_refused_where_it_does_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CCR_AVN_REPLICA_CLOUD", "aws-us-east-1")
+    assert run(["drill", "--clean", "--dry-run"]) == 2
+    assert capsys.readouterr().err.startswith("error: --clean has no --dry-run")
+
+
 def test_exit_codes_tell_whether_something_was_changed() -> None:
     def code(error: CcrError, *, changed: bool) -> int:
         error.changed = changed

@@ -14,11 +14,9 @@ from ccr_avn.cli.session import Session
 from ccr_avn.errors import Interrupted, Refused
 from ccr_avn.evacuate.choose import Action, Selection, Want
 from ccr_avn.evacuate.schedule import Schedule, Turn
-from ccr_avn.hooks import Hooks
 from ccr_avn.output.progress import PlainProgress
 from ccr_avn.plan import events
-from ccr_avn.procedures.setting import Setting
-from tests.support.evacuating import OPTIONS, choice, moved, pair_run
+from tests.support.evacuating import OPTIONS, choice, common, moved, pair_run
 
 NOTES = (
     "r0 is the primary now; p0 is not closed yet",
@@ -58,9 +56,7 @@ def test_what_the_work_of_a_pair_raised_is_its_end_and_the_exit_code(monkeypatch
 
 
 def evacuation(*pairs: PairResult) -> Evacuation:
-    made = Evacuation(
-        wanted=OPTIONS, setting=Setting(), call_timeout=60, hooks=Hooks(), pair_words=(), first_list=tuple
-    )
+    made = Evacuation(common=common(), first_list=tuple)
     chosen = Selection(choices=(), replicas_here=())
     want, ends = Want(clouds=OPTIONS.clouds), {one.choice.name: one for one in pairs}
     made._result = EvacuationResult(run="e", want=want, project=Project(), selection=chosen, services={}, pairs=ends)

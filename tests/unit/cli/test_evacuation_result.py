@@ -19,7 +19,7 @@ from ccr_avn.cli.pair_run import PairResult, PairRun
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
 from ccr_avn.evacuate.schedule import Stop
 from ccr_avn.output import schemas
-from tests.support.evacuating import OPTIONS, choice, common, moved
+from tests.support.evacuating import OPTIONS, choice, moved
 from tests.support.factories import service
 
 WANT = Want(clouds=("google-europe-west1",))
@@ -92,8 +92,7 @@ def test_a_pair_is_resumed_with_all_that_was_typed_for_it(monkeypatch: pytest.Mo
     env = ("--write-env", f"{tmp_path}/carts-replica.env")
 
     def single(action: Action) -> set[str]:
-        given = common(wanted=one.wanted, setting=one.setting, pair_words=one.pair_words)
-        return set(PairRun(choice=replace(named("carts"), action=action), common=given).words)
+        return set(PairRun(choice=replace(named("carts"), action=action), common=one.common).words)
 
     kept = {"carts-replica", *typed, *where, *env}
     assert single("switchover") == {"switchover", "carts", *off, *kept}

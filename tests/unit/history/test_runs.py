@@ -346,7 +346,7 @@ def test_the_commands_and_their_exit_codes(whole: Path, capsys: pytest.CaptureFi
         return type_in(["runs", *words]), capsys.readouterr().out
 
     head = read(whole).head
-    assert "switchover  eu → us  done   2.6 s" in typed("list")[1]
+    assert "switchover  eu       us       2.6 s  done" in typed("list")[1]
     assert json.loads(typed("list", "--json")[1])["result"]["runs"][0]["run"] == RUN
     assert "its role is master" in typed("show", "latest")[1]
     assert json.loads(typed("show", RUN, "--json")[1])["next"] == []

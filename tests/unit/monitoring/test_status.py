@@ -11,7 +11,7 @@ from ccr_avn.monitoring import prometheus, status
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import chosen
 from ccr_avn.monitoring.status import PairStatus, overall
-from ccr_avn.output import tables
+from ccr_avn.output import overview
 from ccr_avn.valkey.replication import ReplicationInfo
 from tests.support.factories import listed, row, service, side
 from tests.support.monitored import NOW, UNASKED, judged, metrics
@@ -92,7 +92,7 @@ def test_a_pair_that_is_fine() -> None:
     found = one(FINE)
     assert (found.health, found.link, found.lag_bytes, found.last_io_seconds) == ("ok", "up", 100, 1)
     assert found.backup_age == 7200
-    assert found.exposure == ("single node", "termination protection off (eu, us)")
+    assert found.exposure == ("single node", "termination protection off")
     unasked = one(UNASKED)
     assert (unasked.health, unasked.link, unasked.lag_bytes) == ("ok", "-", None)
 
@@ -136,7 +136,7 @@ def test_exposure_of_backups() -> None:
     assert "no backup" in one(FINE, primary={"backups": []}).exposure
     assert "no recent backup" in one(FINE, primary={"backups": [backup(31)]}).exposure
     assert one(FINE, primary={"backups": [backup(31), backup(1)], "node_count": 2}).exposure == (
-        "termination protection off (eu, us)",
+        "termination protection off",
     )
 
 
@@ -203,8 +203,18 @@ def test_the_value_of_a_health_is_its_exit_code(looks: Looks, code: int) -> None
 
 def test_the_table_is_short() -> None:
     found = one(FINE)
-    [head, cells] = tables.rows((found,))
+    head, cells = [one.head for one in overview.COLUMNS], overview.row(found)
     assert dict(zip(head, cells, strict=True))["BACKUP"] == "2 h"
-    assert tables.troubles((found,)) == []
+    assert overview.troubles((found,)) == []
+
+
+def test_the_worst_pair_comes_first_in_the_table_and_below_it() -> None:
+    lines = overview.shown((one(FINE), one(TWO_MASTERS), one(SYNCING), one(SILENT_HERE)), {}).splitlines()
+    healths = ["critical", "unknown", "warning", "ok"]
+    assert [line.split()[0] for line in lines[:5]] == ["HEALTH", *healths]
+    assert [line.split(":")[0] for line in lines[5:] if not line.startswith("next")][:3] == healths[:3]
+
+
+def test_amounts_are_short() -> None:
     assert [units.format_bytes(one) for one in (None, 10, 2048, 3 * 1024**4)] == ["-", "10 B", "2.0 KiB", "3.0 TiB"]
     assert [units.format_age(one) for one in (None, 30, 200, 10**6)] == ["-", "30 s", "3 min", "12 d"]

@@ -12,7 +12,7 @@ from ccr_avn.history.resume import Unfinished
 from ccr_avn.monitoring import status
 from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import Pair, chosen, pairs_of, with_expected
-from ccr_avn.output import tables
+from ccr_avn.output import overview
 from ccr_avn.procedures.gates.settings import NOBODY
 from tests.support.factories import HISTORY, listed, row, side
 from tests.support.monitored import (
@@ -59,7 +59,9 @@ def test_the_old_primary_is_closed_and_the_new_one_lacks_a_replica(old: dict[str
     shown = found["us"].as_dict()
     assert (shown["standing"], shown["promoted_from"], shown["replica"]) == ("current primary", "eu", None)
     assert found["eu"].as_dict()["successors"] == ["us"]
-    assert "eu is an old primary: us was promoted from it, and it is closed" in "".join(tables.troubles((found["eu"],)))
+    assert "eu is an old primary: us was promoted from it, and it is closed" in "".join(
+        overview.troubles((found["eu"],))
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_an_old_primary_that_is_open_is_critical(old: dict[str, Any], looks: Loo
     line, code = status.nagios_line(tuple(found.values()))
     assert (code, "eu is an old primary" in line) == (2, True)
     closing = f"""next: avn service update eu --project p -c 'ip_filter=["{NOBODY}"]'"""
-    assert closing in tables.troubles(tuple(found.values()))
+    assert closing in overview.troubles(tuple(found.values()))
     assert metrics(found.values())["ccr_old_primary_open", "eu", "us"] == 1
 
 
@@ -186,7 +188,7 @@ def test_after_an_interrupted_promotion_nothing_is_ok() -> None:
     line, code = status.nagios_line(tuple(found.values()))
     assert (code, "next: ccr-avn switchover eu us" in line) == (2, True)
     assert found["eu"].as_dict()["next"][0] == list(RUN.next)
-    assert "next: ccr-avn switchover eu us" in tables.troubles(tuple(found.values()))
+    assert "next: ccr-avn switchover eu us" in overview.troubles(tuple(found.values()))
 
 
 def test_a_single_service_whose_writes_are_paused_is_a_warning() -> None:
@@ -226,7 +228,7 @@ def test_a_fork_is_shown_and_keeps_its_health() -> None:
         ("fork or unrecorded promotion", "ok", ())
     }
     assert (found["eu"].related, found["us"].as_dict()["shares_history_with"]) == (("us",), ["eu"])
-    assert "us shares its history with eu: a fork, or a promotion" in "".join(tables.troubles(tuple(found.values())))
+    assert "us shares its history with eu: a fork, or a promotion" in "".join(overview.troubles(tuple(found.values())))
     line, _ = status.nagios_line(tuple(found.values()))
     assert line == "CCR UNKNOWN - there is no pair; eu and us share a history (fork or unrecorded promotion)"
     expected = judged(with_expected(pairs, pairs, [("eu", "us")]), FORK)
@@ -248,8 +250,8 @@ def test_a_drills_service_is_shown_with_its_age_and_judges_nothing(rows: tuple[d
     assert (drilled.standing, drilled.health) == ("drill's service", "ok")
     seconds = (NOW - datetime(2026, 1, 3, tzinfo=UTC)).total_seconds()
     assert drilled.as_dict()["drill"] == {"run": "R", "age_seconds": seconds}
-    assert tables.rows((drilled,))[1][1] == "drill's service, 212 d old"
-    assert tables.troubles((drilled,))[-1] == "next: ccr-avn drill --clean --only drilled --project p"
+    assert overview.row(drilled)[1] == "drill's service, 212 d old"
+    assert overview.troubles((drilled,))[-1] == "next: ccr-avn drill --clean --only drilled --project p"
     assert "drilled" not in str(metrics(found.values()))
     assert status.nagios_line(tuple(found.values()))[1] == 0
 
@@ -335,7 +337,7 @@ def test_what_the_platform_says_is_shown_without_what_steers_a_terminal() -> Non
     odd = listed(made("eu", 1, plan="\x1b[2Jstartup\n-4 \ud800"), made("us", 2, state="\x1b]0;x\x07|"))
     found = tuple(judged(odd).values())
     line, _ = status.nagios_line(found)
-    shown = "\n".join([line, *tables.troubles(found), *(cell for cells in tables.rows(found) for cell in cells)])
+    shown = "\n".join([line, overview.shown(found, {})])
     assert not [one for one in shown if one != "\n" and not one.isprintable()]
     assert "\\x1b[2Jstartup\\n-4 \\ud800" in shown
     assert "|" not in line

@@ -16,7 +16,7 @@ from ccr_avn.cli.conduct import own_world
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import Refused
 from ccr_avn.history.journal import Journal
-from ccr_avn.output import console
+from ccr_avn.output import console, tables
 from ccr_avn.output.outlet import Outlet
 from ccr_avn.output.progress import LiveProgress
 from ccr_avn.plan import events
@@ -271,7 +271,7 @@ def test_steering_characters_and_passwords_leave_by_no_output(capsys: pytest.Cap
     world = World(said=bad)
     session = Session("switchover", json=False, primary=bad, replica="us")
     run = perform(session, world)
-    session.finish(run.changed, {"x": bad}, [bad, console.table([(bad, "b")])])
+    session.finish(run.changed, {"x": bad}, [bad, tables.text([(bad, "b")])])
     console.error(Refused(bad, detail=bad, hint=bad))
     console.envelope("switchover", None, problem=Refused(bad, detail=bad, hint=bad))
     said = capsys.readouterr()
@@ -303,12 +303,3 @@ def test_a_journal_survives_what_can_not_be_written(tmp_path: Path, capsys: pyte
     journal.close()
     assert journal.trouble == "RecursionError"
     assert "continuing without it" in capsys.readouterr().err
-
-
-def test_the_last_column_of_a_table_goes_on_below_itself_in_a_terminal() -> None:
-    rows = [("holds", "client-commands", "CLIENT PAUSE, UNPAUSE, LIST and KILL are permitted"), ("no", "x", "")]
-    narrow = console.fitted(rows, 60)
-    assert max(len(line) for line in narrow.splitlines()) <= 60
-    assert [line[26:] for line in narrow.splitlines()] == ["CLIENT PAUSE, UNPAUSE, LIST and", "KILL are permitted", ""]
-    for columns in (None, 30):
-        assert console.fitted(rows, columns) == console.table(rows), "no terminal, or too narrow for words"

@@ -15,9 +15,8 @@ from ccr_avn.plan.events import StepDone
 from ccr_avn.plan.model import Plan, Step, go
 from ccr_avn.procedures.drill import assumptions, ours
 from ccr_avn.procedures.drill.clean import Clean, judged
-from ccr_avn.procedures.drill.drill import Drill
+from ccr_avn.procedures.drill.drill import Drill, proven_by
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, Made
-from ccr_avn.procedures.drill.result import proven_by
 from ccr_avn.procedures.enable import Enable
 from ccr_avn.procedures.failover import Failover
 from ccr_avn.procedures.gates.settings import NOBODY

@@ -28,6 +28,9 @@ def asked(*recorded: Recorded, **more: Any) -> Failover:
     return Failover(**{"replica": "us", "at": at, "allow_data_loss": True, **more})
 
 
+AT = asked().at
+
+
 def service(name: str = "us", *rows: dict[str, Any], **more: Any) -> models.Service:
     return models.service(json.dumps(factories.service(name, *rows, **more)))
 
@@ -58,11 +61,11 @@ def known(more: dict[str, Any], **facts: Any) -> LastKnown:
 )
 def test_whole_means_that_it_once_had_all_of_its_primary(replica: dict[str, Any], whole: bool) -> None:
     """The values are those that Valkey 9 and Redis 7 answer before, during and after a first copy."""
-    refused = judge_loss(asked(), known(replica), "eu")
+    refused = judge_loss(AT, asked(), known(replica), "eu")
     assert refused.verdict == ("go" if whole else "stop")
     assert whole or "--force-partial" in refused.hint
-    assert judge_loss(asked(allow_data_loss=False), known(replica), "eu").verdict == "stop", "loss has its flag"
-    forced = judge_loss(asked(force_partial=True), known(replica), "eu")
+    assert judge_loss(AT, asked(allow_data_loss=False), known(replica), "eu").verdict == "stop", "loss has its flag"
+    forced = judge_loss(AT, asked(force_partial=True), known(replica), "eu")
     assert forced.verdict == "go"
     if "rejected" not in replica:
         assert whole or "0 keys" in refused.detail
@@ -98,8 +101,8 @@ def test_the_lag_is_known_when_the_primary_answers() -> None:
 )
 def test_a_switchover_is_named_where_it_would_go(replica: dict[str, Any], said: str, switches: bool) -> None:
     looked = known(replica, primary=side("master"))
-    assert said in "".join(judge_loss(asked(), looked, "eu").warnings)
-    refused = judge_loss(asked(allow_data_loss=False), looked, "eu")
+    assert said in "".join(judge_loss(AT, asked(), looked, "eu").warnings)
+    refused = judge_loss(AT, asked(allow_data_loss=False), looked, "eu")
     assert ("better: ccr-avn switchover eu us" in refused.hint) is switches
 
 
@@ -114,7 +117,7 @@ def test_a_switchover_is_named_where_it_would_go(replica: dict[str, Any], said: 
 def test_what_a_partial_replica_holds_is_said_beside_its_primary(primary: Any, backups: list[Any], said: str) -> None:
     newest = service("eu", backups=backups).backups
     looked = known(NEVER, primary=primary, backup=newest[-1] if newest else None)
-    for finding in (judge_loss(asked(), looked, "eu"), judge_loss(asked(force_partial=True), looked, "eu")):
+    for finding in (judge_loss(AT, asked(), looked, "eu"), judge_loss(AT, asked(force_partial=True), looked, "eu")):
         assert said in f"{finding.detail} {finding.warnings}"
         assert "0 keys" in f"{finding.detail} {finding.warnings}"
 

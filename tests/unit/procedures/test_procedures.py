@@ -73,7 +73,7 @@ def test_the_steps_of_a_switchover_in_order() -> None:
         "caught-up",
         "siblings",
         "siblings-listed",
-        "seal",
+        "fence-held",
         "promote",
         "history",
         "accepts-writes",
@@ -125,7 +125,7 @@ def test_no_step_says_that_writes_are_paused_where_they_may_not_be() -> None:
     """Each is also a command of its own; with --fence observe, and after a failover, nothing is paused."""
     for plan in PLANS:
         for one in plan.steps:
-            if one.slug not in ("fence", "seal", "hold", "promote"):
+            if one.slug not in ("fence", "fence-held", "hold", "promote"):
                 assert "paused" not in one.poll.hint, one.slug
                 assert "paused" not in one.purpose, one.slug
 

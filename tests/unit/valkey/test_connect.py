@@ -35,7 +35,7 @@ def fence(server: OddServer, *, cut: bool) -> None:
     try:
         made.side(), made.others(), made.writers()
         made.lengthen(60)
-        made.place_anew()
+        made.place()
     finally:
         made.release(cut=cut)
 

@@ -164,7 +164,7 @@ def test_a_server_whose_clock_is_set_forward_has_ended_the_pause(
     server.ahead = 45.0
     look(fence)
     assert not fence.holds(), "from then until the renewal writes were let through"
-    fence.place_anew()
+    fence.place()
     assert not fence.holds(), "whoever set it, or lifted the pause, may have wanted to"
 
 
@@ -214,7 +214,7 @@ def test_what_was_sent_without_an_answer_is_reckoned_with(fence: Fence, server: 
 def test_placing_it_anew_waits_for_no_thread_of_its_own(fence: Fence, server: Server) -> None:
     server.names = [[f"{ENDING}other"]] * 100
     with pytest.raises(Refused, match="does not finish"):
-        fence.place_anew()
+        fence.place()
     assert fence._renewer is not None
     assert fence._renewer.stopped, "and its renewer is not waited for: it may wait for the lock that is held here"  # type: ignore[attr-defined]
     assert server.sent[-2:] == ["called ccr-avn:unfence:run", "close"] or "unpause" in server.sent

@@ -6,7 +6,7 @@ import pytest
 
 from ccr_avn.procedures.gates.history import Audit, Expected, audit, judge_audit, judge_carries, lacks
 from ccr_avn.procedures.gates.settings import NOBODY, networks
-from ccr_avn.procedures.old_primary import QUIET_LOOKS, Closing, filter_commands, judge_closed
+from ccr_avn.procedures.old_primary import QUIET_LOOKS, Closing, filter_command, judge_closed
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.valkey.catch_up import Snapshot
 from ccr_avn.valkey.diagnose import Admission
@@ -144,14 +144,14 @@ def test_a_filter_that_is_too_long_for_a_command_is_cut_to_fit() -> None:
     objects = [{"network": "10.0.0.0/8", "description": None}, {"network": "192.0.2.7/32", "description": "it's me"}]
     assert networks(objects) == ["10.0.0.0/8", "192.0.2.7/32"]
     many = [{"network": f"10.{n // 256}.{n % 256}.0/24", "description": "d" * 200} for n in range(2000)]
-    [command] = filter_commands(Setting(), "eu", many)
+    command = filter_command(Setting(), "eu", many)
     assert len(command) < 131_072
     assert "10.7.207.0/24" in command
     assert "description" not in command
-    [note] = filter_commands(Setting(), "eu", [{"network": f"2001:db8::{n:x}/128"} for n in range(8000)])
+    note = filter_command(Setting(), "eu", [{"network": f"2001:db8::{n:x}/128"} for n in range(8000)])
     assert note.startswith("#")
     assert networks([{"network": NOBODY, "description": "closed"}]) == [NOBODY]
-    assert "0.0.0.0/0" in filter_commands(Setting(), "eu", None)[0]
+    assert "0.0.0.0/0" in filter_command(Setting(), "eu", None)
 
 
 def test_a_token_carries_what_tells_of_writes() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccr_avn.procedures.old_primary import filter_commands
+from ccr_avn.procedures.old_primary import filter_command
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.sandbox.catalogue import user_config_schema
 from tests.support.avn_parser import read_by_avn
@@ -36,13 +36,13 @@ def as_avn_reads(command: str) -> Any:
     ],
 )
 def test_a_printed_filter_is_exactly_what_avn_sets(ip_filter: list[Any]) -> None:
-    [command] = filter_commands(Setting(), "eu", ip_filter)
+    command = filter_command(Setting(), "eu", ip_filter)
     assert as_avn_reads(command) == ip_filter
 
 
 def test_a_plain_filter_is_printed_as_a_person_would_type_it() -> None:
-    assert filter_commands(Setting(), "eu", ["0.0.0.0/0"]) == (PLAIN,)
-    [command] = filter_commands(Setting(), "eu", [DESCRIBED])
+    assert filter_command(Setting(), "eu", ["0.0.0.0/0"]) == PLAIN
+    command = filter_command(Setting(), "eu", [DESCRIBED])
     assert """'ip_filter=[{"network": "10.0.0.0/8", "description": None}]'""" in command
 
 
@@ -56,5 +56,5 @@ values = st.recursive(
 @settings(max_examples=30)
 @given(st.lists(words | st.dictionaries(words, values, max_size=4), max_size=4))
 def test_whatever_is_in_a_filter_avn_sets_that(ip_filter: list[Any]) -> None:
-    [command] = filter_commands(Setting(), "eu", ip_filter)
+    command = filter_command(Setting(), "eu", ip_filter)
     assert as_avn_reads(command) == ip_filter

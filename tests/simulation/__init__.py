@@ -1,0 +1,1 @@
+"""Every accident, by the thousand: the real code against a simulated world in simulated time."""

@@ -1,0 +1,332 @@
+"""Plays a script, and judges it: what must always hold, whatever happens."""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ccr_avn.sandbox.records import Service
+from tests.simulation import history
+from tests.simulation.avn import Request
+from tests.simulation.history import COMMANDS, KINDS, Accidents, Event, Script
+from tests.simulation.world import OPTIONS, Application, Run, Seen, World, world
+
+OPEN = ("0.0.0.0/0", "::/0")
+LONGEST = 6 * 3600.0
+"""Seconds of simulated time in which a command must end: the sum of all its limits is less."""
+
+
+@dataclass
+class Verdict:
+    """``problems``: which rule broke, and how; ``moments``: each accident with the verb and the step under way."""
+
+    script: Script
+    problems: list[str] = field(default_factory=list)
+    codes: list[tuple[str, int | None]] = field(default_factory=list)
+    moments: list[tuple[str, str, str]] = field(default_factory=list)
+    story: list[str] = field(default_factory=list)
+    seconds: float = 0.0  # of simulated time
+
+
+def play(script: Script) -> Verdict:
+    verdict = Verdict(script)
+    with world(script.seed) as made:
+        history.SHAPES[script.shape][1](made)
+        if script.writers:
+            made.applications = [Application(made, name) for name in ("eu", "db") if name in made.fleet.servers]
+            made.advance(15)
+        first = made.type("ann", *_words(script.first))
+        for event in script.events:
+            _arrange(made, first, event, verdict)
+        made.finish(first, LONGEST)
+        made.advance(300)
+        for run in made.runs:
+            made.finish(run, LONGEST)
+        verdict.problems += [problem for run in made.runs for problem in judged(made, run)]
+        verdict.problems += _reaches_its_end(made, first, script)
+        verdict.codes = [(run.verb, run.code) for run in made.runs]
+        verdict.problems += sorted(f"the model lacks {name}" for name in made.fleet.unknown)
+        verdict.story = list(timeline(made))
+        verdict.seconds = made.kernel.now
+    return verdict
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return (*COMMANDS[name][1], "--json")
+
+
+def _arrange(made: World, first: Run, event: Event, verdict: Verdict) -> None:
+    def happen() -> None:
+        if event.kind == "command":
+            made.type(event.who, *_words(event.name))
+            return
+        step = first.steps[-1] if first.steps else "-"
+        verdict.moments.append((first.verb, event.name, step if first.code is None and first.alive else "after"))
+        made.tell("accident", event.name)
+        KINDS[event.name][1](Accidents(made, first, random.Random(event.draw)))
+
+    if event.door:
+        first.at_door.setdefault(event.door, []).append(happen)
+    else:
+        made.kernel.later(event.at, happen)
+
+
+def calm(made: World) -> None:
+    """From now on nothing goes wrong any more."""
+    made.web.faults.clear()
+    made.web.rights.clear()
+    made.web.lag, made.web.limit = 0.0, 0.0
+    made.platform.options = OPTIONS
+    for name, server in list(made.fleet.servers.items()):
+        server.lag, server.drops, server.no_pause = 0.001, 0, False
+        made.fleet.heal(name)
+    made.platform.outage_ended(list(made.fleet.servers))
+    for one in made.applications:
+        one.every = 30.0
+    made.advance(900)
+
+
+# -- the rules
+
+
+def judged(made: World, run: Run) -> Iterator[str]:
+    if run.alive and run.code is None:
+        yield f"7: `{run.verb}` never ended; last step {run.steps[-1:]}"
+        return
+    yield from _only_its_own(made, run)
+    yield from _terminates_only_its_drill(made, run)
+    yield from _no_secret(made, run)
+    if run.code is None:
+        return
+    if run.code in (1, 11):
+        yield f"5: `{run.verb}` broke: {run.stderr.getvalue()[-2500:]}"
+        return
+    said = _envelope(run)
+    if said is None:
+        yield f"5: `{run.verb}` ended with {run.code} and printed no JSON: {run.out[-300:]}"
+        return
+    yield from _says_what_it_did(run, said)
+    yield from _loses_nothing(made, run, said)
+    yield from _one_takes_writes(made, run, said)
+    yield from _names_what_is_left(made, run)
+
+
+def _envelope(run: Run) -> dict[str, Any] | None:
+    try:
+        found = json.loads(run.stdout.getvalue())
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _says_what_it_did(run: Run, said: dict[str, Any]) -> Iterator[str]:
+    """5: exit code, ``changed`` and ``outcome`` agree with the platform's log."""
+    if said["exit_code"] != run.code:
+        yield f"5: `{run.verb}` ended with {run.code} and says {said['exit_code']}"
+    if run.verb == "status":
+        return
+    done = run.changes()
+    if done and not said["changed"]:
+        yield f"5: `{run.verb}` says that it changed nothing: {[(one.method, one.path) for one in done]}"
+    if (said["outcome"] == "unchanged") == said["changed"]:
+        yield f"5: `{run.verb}`: changed {said['changed']}, outcome {said['outcome']}"
+    if run.code and run.code < 100 and said["changed"] != (run.code >= 10):
+        yield f"5: `{run.verb}`: changed {said['changed']}, exit {run.code}"
+
+
+def promotions(made: World, run: Run) -> list[tuple[str, str]]:
+    """Of the pairs whose integration it deleted, primary and replica."""
+    gone = {
+        one.path.rpartition("/")[2] for one in run.changes() if one.method == "DELETE" and "/integration/" in one.path
+    }
+    return [made.pairs[number] for number in gone if number in made.pairs]
+
+
+def _planned(run: Run) -> bool:
+    return run.verb == "switchover" or (run.verb == "evacuate" and not {"--forced", "--auto"} & set(run.words))
+
+
+def _loses_nothing(made: World, run: Run, said: dict[str, Any]) -> Iterator[str]:
+    """1: a planned promotion that ends well lost no acknowledged write; one that does not leaves all as it was, or says."""
+    if not _planned(run):
+        return
+    for primary, replica in promotions(made, run):
+        if run.code == 0 and replica in run.held:
+            missing = [
+                key
+                for at, service, key in _acknowledged(made)
+                if service == primary and at <= run.ended and key not in run.held[replica]
+            ]
+            if missing:
+                yield f"1: `{run.verb}` lost {len(missing)} acknowledged writes of {primary}: {missing[:3]}"
+        elif run.code and replica not in run.out:
+            yield f"1: `{run.verb}` ended with {run.code} after the promotion, and does not name {replica}"
+    if run.code and not promotions(made, run) and run.verb == "switchover":
+        name = run.words[1]
+        before, after = run.before.get(name), run.after.get(name)
+        ours = [one for one in run.changes() if one.method == "PUT"]
+        if (
+            before
+            and after
+            and ours
+            and (before.filter, before.powered) != (after.filter, after.powered)
+            and name not in run.out
+        ):
+            yield f"1: `{run.verb}` failed and left {name} closed, and does not say so"
+
+
+def _acknowledged(made: World) -> Iterator[tuple[float, str, bytes]]:
+    return (one for application in made.applications for one in application.acknowledged)
+
+
+def _one_takes_writes(made: World, run: Run, said: dict[str, Any]) -> Iterator[str]:
+    """2: where by our doing two services of a pair take writes, the result names it as a risk."""
+    if run.code != 0:
+        return
+    for primary, replica in promotions(made, run):
+        if run.takes_writes.get(primary) and run.takes_writes.get(replica) and primary not in made.opened:
+            text = json.dumps(said)
+            if "risk" not in text and f'"service": "{primary}"' not in text.partition('"still_open": [')[2]:
+                yield f"2: `{run.verb}`: {primary} and {replica} take writes, and the result names no risk: {text[:1500]}"
+
+
+def _terminates_only_its_drill(made: World, run: Run) -> Iterator[str]:
+    """3: nothing is terminated but a service that a drill created, not promoted by others and without clients of others."""
+    for one in run.changes():
+        if one.method != "DELETE" or "/service/" not in one.path:
+            continue
+        service, had_clients = made.terminated[one.at]
+        creator = made.created_by.get(id(service))
+        if creator is None or creator.verb != "drill":
+            yield f"3: `{run.verb}` terminated {service.name}, which no drill created"
+        elif service.name in made.promoted_by_others:
+            yield f"3: `{run.verb}` terminated {service.name}, which somebody else promoted"
+        elif had_clients:
+            yield f"3: `{run.verb}` terminated {service.name}, which had clients: {had_clients}"
+
+
+def scope(made: World, run: Run) -> set[str]:
+    """The services that a command may change, by name, with those that belong to the pair that was named."""
+    names = {word for word in run.words[1:] if word in run.before}
+    if run.verb == "evacuate":
+        clouds = set(run.words[1:])
+        names = {
+            seen.source or name
+            for name, seen in run.before.items()
+            if (run.before.get(seen.source or name) or seen).cloud in clouds
+        }
+        names |= {name for name, seen in run.before.items() if seen.source in names}
+    if run.verb == "failover":
+        names |= {seen.source for name, seen in run.before.items() if name in names and seen.source}
+    return names
+
+
+def _only_its_own(made: World, run: Run) -> Iterator[str]:
+    """4: no setting of a service is changed that is not part of the pair that was named, nor of a namesake."""
+    allowed = scope(made, run)
+    for one in run.changes():
+        touched = made.touched[one.at]
+        if touched is None:
+            continue
+        created = made.created_by.get(id(touched))
+        if created is not None and (created is run or (run.verb == "drill" and created.verb == "drill")):
+            continue
+        if run.verb == "drill" and one.method != "DELETE" and touched.name in run.words and "/tags" not in one.path:
+            yield f"4: `drill` changed its primary {touched.name}: {one.method} {one.path}"
+        elif touched.name not in allowed:
+            yield f"4: `{run.verb}` changed {touched.name}: {one.method} {one.path}"
+        elif touched.name in run.before and run.before[touched.name].itself is not touched:
+            yield f"4: `{run.verb}` changed a namesake of {touched.name}: {one.method} {one.path}"
+
+
+def _names_what_is_left(made: World, run: Run) -> Iterator[str]:
+    """5: a pause or a service that is left is named."""
+    for name in run.paused:
+        mine = [
+            pause
+            for pause in made.fleet.pauses
+            if pause[0] == name and pause[1].endswith(str(_envelope(run) and (_envelope(run) or {}).get("run")))
+        ]
+        if mine and run.verb != "fence" and "pause" not in run.out:
+            yield f"5: `{run.verb}` left the writes on {name} paused, and does not say so"
+    if run.verb == "drill" and "--clean" not in run.words:
+        for name, seen in run.after.items():
+            if made.created_by.get(id(seen.itself)) is run and name not in run.out:
+                yield f"5: `drill` left {name}, and does not say so"
+
+
+def _no_secret(made: World, run: Run) -> Iterator[str]:
+    """7: no password in any output, journal or argument."""
+    texts = {"its output": run.out, "an argument": " ".join(word for _, _, words in made.avn.ran for word in words)}
+    texts |= {f"the journal {path.name}": path.read_text() for path, _ in run.files if path.exists()}
+    for where, text in texts.items():
+        if "AVNS_" in text:
+            yield f"7: `{run.verb}`: a password in {where}"
+
+
+def _reaches_its_end(made: World, first: Run, script: Script) -> Iterator[str]:
+    """6: when accidents stop, the same command reaches its end within three runs, and once more does nothing.
+
+    An end is exit 0, or the same refusal twice with nothing changed in between.
+    """
+    calm(made)
+    if script.first in ("drill", "verify"):
+        return
+    last: Any = None
+    for _ in range(4):
+        run = made.type("ann", *_words(script.first))
+        if not made.finish(run, LONGEST) or run.code is None:
+            yield f"7: `{run.verb}` never ended, although nothing went wrong; last step {run.steps[-1:]}"
+            return
+        yield from judged(made, run)
+        said = _envelope(run) or {}
+        now = (run.code, (said.get("error") or {}).get("what"))
+        if run.code == 0:
+            break
+        if now[0] == (last or now)[0] and last and not run.changes():
+            return
+        last = now
+    else:
+        yield f"6: `{run.verb}` did not reach its end: exit {run.code}, {now[1]}"
+        return
+    again = made.type("ann", *_words(script.first))
+    made.finish(again, LONGEST)
+    yield from judged(made, again)
+    if again.changes() and again.verb in ("switchover", "failover", "enable", "evacuate"):
+        yield f"6: `{again.verb}` had ended well, and once more it changed: {[(one.method, one.path) for one in again.changes()]}"
+
+
+# -- telling it
+
+
+def timeline(made: World) -> Iterator[str]:
+    """Who did what, and when."""
+    rows = [(at, who, what) for at, who, what in made.story]
+    rows += [
+        (one.at, f"API ({one.who})", f"{one.method} {one.path} -> {one.status}")
+        for one in made.web.log
+        if one.method != "GET"
+    ]
+    rows += [(at, f"avn ({who})", " ".join(words)) for at, who, words in made.avn.ran]
+    for at, who, what in sorted(rows, key=lambda row: row[0]):
+        yield f"{at:9.2f} s  {who:<14} {what}"
+
+
+def shrunk(script: Script, fails: Callable[[Script], bool]) -> Script:
+    """With as little as still fails: events are left out, one after the other, as long as one can be."""
+    smaller = True
+    while smaller:
+        smaller = False
+        for number in range(len(script.events)):
+            candidate = replace(script, events=script.events[:number] + script.events[number + 1 :])
+            if fails(candidate):
+                script, smaller = candidate, True
+                break
+    for simpler in (replace(script, writers=False), replace(script, shape="pair")):
+        if simpler != script and fails(simpler):
+            script = simpler
+    return script
+
+
+__all__ = ["Request", "Seen", "Service", "Verdict", "play", "shrunk"]

@@ -1,0 +1,30 @@
+"""Histories with fixed seeds: a few hundred each time, thousands with ``--all``; and that a seed replays exactly."""
+
+import pytest
+
+from tests.simulation.history import draw
+from tests.simulation.judge import play
+
+QUICK, ALL, AT_ONCE = 150, 3000, 25
+
+
+def _broken(first: int) -> dict[int, list[str]]:
+    found = {seed: play(draw(seed)).problems for seed in range(first, first + AT_ONCE)}
+    return {seed: problems for seed, problems in found.items() if problems}
+
+
+@pytest.mark.parametrize("first", range(0, QUICK, AT_ONCE))
+def test_what_must_hold_holds(first: int) -> None:
+    assert not _broken(first), "replay one with ./scripts/simulate --seed N"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(QUICK, ALL, AT_ONCE))
+def test_what_must_hold_holds_in_thousands_of_histories(first: int) -> None:
+    assert not _broken(first), "replay one with ./scripts/simulate --seed N"
+
+
+def test_a_seed_replays_exactly() -> None:
+    one, other = (play(draw(11)) for _ in range(2))
+    assert (one.story, one.codes, one.moments) == (other.story, other.codes, other.moments)
+    assert one.story
