@@ -13,11 +13,7 @@ PLAIN = "%:/?#[]@!&()*+,;=-._~"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """How an application reaches a service.
-
-    Raises:
-        AvnError: the address is none.
-    """
+    """How an application reaches a service. Raises: AvnError: the address is none."""
 
     service: str
     uri: str = field(repr=False)
@@ -29,11 +25,9 @@ class Connection:
         except ValueError:  # its text holds the address, password and all
             whole = False
         if not whole:
-            raise AvnError(
-                f"the address of {self.service} can't be read",
-                detail="its service_uri is not SCHEME://USER:PASSWORD@HOST:PORT",
-                hint=f"look at its parts: avn service get {self.service} --format '{{service_uri_params}}'",
-            )
+            detail = "its service_uri is not SCHEME://USER:PASSWORD@HOST:PORT"
+            hint = f"look at its parts: avn service get {self.service} --format '{{service_uri_params}}'"
+            raise AvnError(f"the address of {self.service} can't be read", detail=detail, hint=hint)
 
     def as_user(self, username: str, password: str) -> "Connection":
         parts = urlsplit(self.uri)
@@ -59,19 +53,11 @@ class Connection:
         """Lines fit for a dotenv file, and for a shell that sources it: nothing in a value can run."""
         tls = self.parts["tls"] == "yes"
         schemes = {"REDIS_URL": "rediss" if tls else "redis", "VALKEY_URL": "valkeys" if tls else "valkey"}
-        return "".join(f"{name}='{self._spelled(scheme)}'\n" for name, scheme in schemes.items())
-
-    def _spelled(self, scheme: str) -> str:
-        return quote(urlunsplit(urlsplit(self.uri)._replace(scheme=scheme)), safe=PLAIN)
+        uris = {name: urlunsplit(urlsplit(self.uri)._replace(scheme=scheme)) for name, scheme in schemes.items()}
+        return "".join(f"{name}='{quote(uri, safe=PLAIN)}'\n" for name, uri in uris.items())
 
     def kubernetes_secret(self) -> str:
         """A manifest; JSON is YAML too."""
         data = {key: base64.b64encode(value.encode()).decode() for key, value in self.parts.items() if key != "service"}
-        manifest = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": self.service},
-            "type": "Opaque",
-            "data": data,
-        }
-        return json.dumps(manifest, indent=2) + "\n"
+        head = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self.service}, "type": "Opaque"}
+        return json.dumps({**head, "data": data}, indent=2) + "\n"

@@ -43,10 +43,8 @@ class CcrError(Exception):
 
 
 def as_dict(problem: CcrError) -> dict[str, Any]:
-    """As plain data."""
-    kind = type(problem).__name__.lstrip("_")
-    shown = {"kind": kind, "what": problem.what, "detail": problem.detail, "hint": problem.hint}
-    return {**shown, "notes": list(problem.notes)}
+    shown = {name: getattr(problem, name) for name in ("what", "detail", "hint")}
+    return {"kind": type(problem).__name__, **shown, "notes": list(problem.notes)}
 
 
 def note(problem: BaseException, text: str) -> None:
@@ -90,8 +88,6 @@ class TooOld(Refused):
 
 
 class TimedOut(CcrError):
-    """A gate still answered *wait* at its limit."""
-
     code = 5
 
 
@@ -115,15 +111,15 @@ class Unreachable(NotProven):
 class Interrupted(CcrError):
     """A signal ended the run; ``code`` is 128 + the signal's number."""
 
-    def __init__(self, signal_number: int, *, detail: str = "", hint: str = "") -> None:
+    def __init__(self, signal_number: int, *, hint: str = "") -> None:
         name = {2: "Ctrl-C", 15: "SIGTERM"}.get(signal_number, f"signal {signal_number}")
-        super().__init__(f"interrupted by {name}", detail=detail, hint=hint)
+        super().__init__(f"interrupted by {name}", hint=hint)
         self.code = 128 + signal_number
 
 
 class OutOfTime(Interrupted):
     """The run's own limit ended it, as a signal does."""
 
-    def __init__(self, signal_number: int, *, detail: str = "", hint: str = "") -> None:
-        super().__init__(signal_number, detail=detail, hint=hint)
+    def __init__(self, signal_number: int, *, hint: str = "") -> None:
+        super().__init__(signal_number, hint=hint)
         self.what, self.code = "the time limit of this run is over", TimedOut.code

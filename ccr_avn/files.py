@@ -17,8 +17,7 @@ def replace_file(path: Path, text: str, mode: int = PRIVATE) -> None:
 
     A symbolic link stays one: who reads what it points to is to read this.
 
-    Raises:
-        OSError: it can't be written; ``path`` is then as it was.
+    Raises: OSError: it can't be written; ``path`` is then as it was.
     """
     path = target_of(path)
     # node_exporter reads *.prom: the name of the file in the making must not end like that.

@@ -49,32 +49,24 @@ class Hooks:
         return f"{self.about}: {which}" if self.about else which
 
     def run_before(self, environment: dict[str, str]) -> None:
-        """Raises:
-        Refused: it ended with another exit code than 0.
-        """
+        """Raises: Refused: it ended with another exit code than 0."""
         if not self.run("before", environment):
-            raise Refused(
-                "the command given with --before failed",
-                detail=shlex.join(self.before),
-                hint="nothing was changed; fix the problem it reported, then run the same command again",
-            )
+            hint = "nothing was changed; fix the problem it reported, then run the same command again"
+            raise Refused("the command given with --before failed", detail=shlex.join(self.before), hint=hint)
 
 
 def words(option: str, text: str | None) -> tuple[str, ...]:
     """A command as typed, in words.
 
-    Raises:
-        UsageError: its quotes don't match, or there is no such program: it would be missed when it is needed.
+    Raises: UsageError: its quotes don't match, or there is no such program: it would be missed when it is needed.
     """
     try:
         found = tuple(shlex.split(text or ""))
     except ValueError as error:
         raise UsageError(f"{option} can't be read", detail=str(error), hint=f'{option} "command word word"') from None
     if found and shutil.which(found[0]) is None:
-        there = Path(found[0]).exists()
-        raise UsageError(
-            f"{option}: {found[0]} can't be run",
-            detail="it is not executable" if there else "there is no such program; it is not run in a shell",
-            hint=shlex.join(("chmod", "+x", found[0])) if there else f"which {shlex.quote(found[0])}",
-        )
+        detail, hint = "there is no such program; it is not run in a shell", f"which {shlex.quote(found[0])}"
+        if Path(found[0]).exists():
+            detail, hint = "it is not executable", shlex.join(("chmod", "+x", found[0]))
+        raise UsageError(f"{option}: {found[0]} can't be run", detail=detail, hint=hint)
     return found

@@ -50,8 +50,6 @@ class Ended:
 
 @dataclass(frozen=True)
 class Command:
-    """What a fork is to run."""
-
     argv: tuple[str, ...]
 
     def _bootstrap(self, _: int) -> int:
@@ -91,8 +89,7 @@ class LoadedAvn:
     def __init__(self, path: str, environment: Mapping[str, str], search_path: Mapping[str, str]) -> None:
         """``environment``: what a command has in its own besides ours; ``search_path``: so is avn found.
 
-        Raises:
-            OSError: the fork server can't be started.
+        Raises: OSError: the fork server can't be started.
         """
         self._path, self._lost = path, False
         self._loaded_as = _circumstances(path, environment)
@@ -204,7 +201,6 @@ def _circumstances(path: str, environment: Mapping[str, str]) -> tuple[object, .
 
 
 def _kill(pid: int) -> None:
-    """It and what it started."""
     for kill in (os.killpg, os.kill):
         with suppress(OSError):
             kill(pid, signal.SIGKILL)

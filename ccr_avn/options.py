@@ -33,6 +33,11 @@ class Opt:
     envvar: str | None = None
 
 
+def opt_of(hint: Any) -> Opt | None:
+    """How what is annotated so is typed; None: it is not."""
+    return next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Opt)), None)
+
+
 def spelled(pattern: str, what: str, detail: str, hint: str) -> Rule:
     """The rule of a word that looks like ``pattern``, of its whole."""
 
@@ -63,7 +68,7 @@ def a_file(holds: str, hint: str) -> Rule:
     return check
 
 
-def _check_directory(option: str, directory: Path) -> None:
+def a_directory(option: str, directory: Path) -> None:
     """What is written there is written late: that it can't be should show before anything is done."""
     if not directory.exists():
         why, hint = "there is no such directory", shlex.join(("mkdir", "-p", str(directory)))
@@ -78,18 +83,17 @@ def _check_directory(option: str, directory: Path) -> None:
 
 def _check_file(option: str, file: Path, *, replaced: bool) -> None:
     """``replaced``: else it is written to as it is, so it may be a pipe or a device."""
+    there, why = file.exists(), ""
     if file.is_dir():
         why = "it is a directory"
-    elif replaced and file.exists() and not file.is_file():
+    elif there and replaced and not file.is_file():
         why = "it is not a regular file"
-    elif not replaced and file.exists() and not os.access(file, os.W_OK):
+    elif there and not replaced and not os.access(file, os.W_OK):
         why = "it is not writable for this user"
-    else:
-        why = ""
     if why:
         raise UsageError(f"{option}: {file} can't be written", detail=why, hint="choose another")
-    if replaced or not file.exists():
-        _check_directory(option, target_of(file).parent)
+    if replaced or not there:
+        a_directory(option, target_of(file).parent)
 
 
 a_name = spelled(
@@ -114,38 +118,32 @@ not_negative = _number(lambda one: 0 <= one < math.inf, "it must be 0 or more; t
 above_zero = _number(lambda one: 0 < one < math.inf, "it must be above 0; times are in seconds", 60)
 at_least_one = _number(lambda one: one >= 1, "it must be 1 or more", 20)
 minutes_above_zero = _number(lambda one: 0 < one < math.inf, "it must be above 0, in minutes", 60)
-a_directory = _check_directory
 a_file_to_replace = partial(_check_file, replaced=True)
 a_file_to_write = partial(_check_file, replaced=False)
 
 
 def flag(name: str, text: str) -> Opt:
-    """One that is given or not. ``text``: its help."""
     return Opt(help=text, names=(name,))
 
 
 def cloud_of_replicas(text: str) -> Opt:
-    """Often the same for all replicas."""
-    return word("C", text, a_word, envvar="CCR_AVN_REPLICA_CLOUD")
+    return word("C", text, a_word, envvar="CCR_AVN_REPLICA_CLOUD")  # often the same for all
 
 
 def choice(text: str, *names: str, envvar: str | None = None) -> Opt:
-    """One of the words of a ``Literal``."""
     return Opt(help=text, names=names, envvar=envvar)
 
 
 def word(metavar: str, text: str, rule: Rule | None = None, *names: str, envvar: str | None = None) -> Opt:
-    """A word, or several where the field is a list. ``envvar``: for what is the same in all calls."""
+    """``envvar``: for what is the same in all calls."""
     return Opt(help=text, metavar=metavar, rule=rule, names=names, envvar=envvar)
 
 
 def seconds(text: str, rule: Rule = not_negative) -> Opt:
-    """A time."""
     return Opt(help=text, metavar="S", rule=rule)
 
 
 def minutes(text: str) -> Opt:
-    """A longer time."""
     return Opt(help=text, metavar="M", rule=minutes_above_zero)
 
 
@@ -164,7 +162,6 @@ def argument(metavar: str, text: str = "", rule: Rule | None = None, completes: 
 
 
 def service(metavar: str, text: str) -> Opt:
-    """The argument that names a service."""
     return argument(metavar, text, a_name, "recent services")
 
 
@@ -184,25 +181,19 @@ DoubtTimeout = Annotated[float, seconds("How long to wait for an unanswered dele
 DrillService = Annotated[str | None, word("NAME", "Promote REPLICA though it is a drill's: its name again.", a_name)]
 Service = Annotated[str, service("SERVICE", "The service to ask.")]
 ProjectName = Annotated[
-    str | None,
-    Opt(
-        help="Aiven project; else avn's default.",
-        metavar="P",
-        rule=a_project,
-        envvar="AIVEN_PROJECT",
-        names=("--project",),
-    ),
+    str | None, word("P", "Aiven project; else avn's default.", a_project, "--project", envvar="AIVEN_PROJECT")
 ]
 Avn = Annotated[
     str | None, word("PATH", "The avn to use; else the one installed with ccr-avn, PATH.", envvar="CCR_AVN_BIN")
 ]
 NoPreload = Annotated[bool, flag("--no-preload", "Start avn anew for each command; also CCR_AVN_NO_PRELOAD=1.")]
+_CA_GET = "avn project ca-get --target-filepath"
 CaFile = Annotated[
     Path | None,
     word(
         "F",
-        "Trust this CA too: `avn project ca-get --target-filepath F`.",
-        a_file("the project's CA certificate", "avn project ca-get --target-filepath"),
+        f"Trust this CA too: `{_CA_GET} F`.",
+        a_file("the project's CA certificate", _CA_GET),
         envvar="CCR_AVN_CA_FILE",
     ),
 ]
@@ -216,6 +207,8 @@ Check = Annotated[bool, flag("--check", "Run the pre-checks only; exit 0 if they
 Json = Annotated[bool, flag("--json", "Print one JSON object, for errors too.")]
 DryRun = Annotated[bool, flag("--dry-run", "Print the commands, ready to paste; ask and change nothing.")]
 Yes = Annotated[bool, flag("--yes", "Skip confirmation (required when not interactive).")]
+MAX_LAG_BYTES = 31_457_280
+"""How far a replica may be behind where nothing was said: as Google's Memorystore has it."""
 PollInterval = Annotated[float, seconds("Maximum polling interval; starts at 0.5 s.", above_zero)]
 CallTimeout = Annotated[
     float, Opt(help="Time limit for one avn command.", metavar="S", rule=above_zero, envvar="CCR_AVN_CALL_TIMEOUT")

@@ -16,21 +16,23 @@ UNSAFE = re.compile(
 )
 BREAKS = re.compile(r"[\t\n]")
 
-PLAIN = {
-    "→": "->",
-    "…": "...",
-    "✓": "ok",
-    "≈": "~",
-    "≤": "<=",
-    "≥": ">=",
-    "\N{MULTIPLICATION SIGN}": "x",
-    "\N{EN DASH}": "-",
-    "\N{EM DASH}": "-",
-    "·": "-",
-    "•": "*",
-    "─": "-",
-    "\N{NO-BREAK SPACE}": " ",
-}
+PLAIN = str.maketrans(
+    {
+        "→": "->",
+        "…": "...",
+        "✓": "ok",
+        "≈": "~",
+        "≤": "<=",
+        "≥": ">=",
+        "\N{MULTIPLICATION SIGN}": "x",
+        "\N{EN DASH}": "-",
+        "\N{EM DASH}": "-",
+        "·": "-",
+        "•": "*",
+        "─": "-",
+        "\N{NO-BREAK SPACE}": " ",
+    }
+)
 """Our own characters where a terminal has only ASCII or Latin-1."""
 
 
@@ -58,12 +60,8 @@ def _escaped(found: re.Match[str]) -> str:
 def _degraded(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    bad = error.object[error.start : error.end]
-    return "".join(PLAIN.get(one) or _escape(one) for one in bad), error.end
-
-
-def _escape(character: str) -> str:
-    return character.encode("ascii", "backslashreplace").decode("ascii")
+    bad = error.object[error.start : error.end].translate(PLAIN)
+    return bad.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 codecs.register_error(DEGRADED, _degraded)

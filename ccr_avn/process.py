@@ -70,11 +70,10 @@ def run(argv: tuple[str, ...], *, deadline: float, environment: Mapping[str, str
     """
     began = time.monotonic()
     ended = _loaded[0].run(argv, environment, deadline=deadline) if _loaded else None
-    if ended:
-        stdout, stderr = _text(ended.stdout), _text(ended.stderr)
-        seconds = time.monotonic() - began
-        return Answer(argv=argv, code=ended.code, stdout=stdout, stderr=stderr, seconds=seconds, expired=ended.expired)
-    return _started(argv, deadline, environment)
+    if not ended:
+        return _started(argv, deadline, environment)
+    stdout, stderr, seconds = _text(ended.stdout), _text(ended.stderr), time.monotonic() - began
+    return Answer(argv=argv, code=ended.code, stdout=stdout, stderr=stderr, seconds=seconds, expired=ended.expired)
 
 
 def preload_avn(path: str) -> None:
@@ -106,7 +105,9 @@ def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, s
             )
             _running.add(child)
     except OSError as error:
-        why = _why_not_started(words[0], error)
+        why = error.strerror or type(error).__name__
+        if error.errno == errno.ENOENT and shutil.which(words[0]):  # the system names the script
+            why = "the interpreter that its first line names does not exist"
         return Answer(argv=argv, code=NOT_STARTED, stdout="", stderr=why, seconds=0.0, started=False)
     with child:
         expired = False
@@ -123,12 +124,6 @@ def _started(argv: tuple[str, ...], deadline: float, environment: Mapping[str, s
             _running.discard(child)
     seconds = time.monotonic() - began
     return Answer(argv=argv, code=child.returncode, stdout=stdout, stderr=stderr, seconds=seconds, expired=expired)
-
-
-def _why_not_started(program: str, error: OSError) -> str:
-    if error.errno == errno.ENOENT and shutil.which(program):  # the system names the script
-        return "the interpreter that its first line names does not exist"
-    return error.strerror or type(error).__name__
 
 
 class Ahead:
@@ -152,19 +147,14 @@ def find_avn(given: str | None) -> str:
     if wanted:
         found = shutil.which(wanted)
         if not found:
-            raise UsageError(
-                f"avn not found: {wanted}",
-                detail="given by --avn or CCR_AVN_BIN; there is no such program, or it can't be run",
-                hint="give the path of an installed avn, or omit it to use the one installed with ccr-avn",
-            )
+            detail = "given by --avn or CCR_AVN_BIN; there is no such program, or it can't be run"
+            hint = "give the path of an installed avn, or omit it to use the one installed with ccr-avn"
+            raise UsageError(f"avn not found: {wanted}", detail=detail, hint=hint)
         return found
     found = _installed_with_us() or shutil.which("avn")
     if not found:
-        raise UsageError(
-            "avn not found",
-            detail=f"looked beside {sys.executable} and in PATH",
-            hint="pip install aiven-client",
-        )
+        detail = f"looked beside {sys.executable} and in PATH"
+        raise UsageError("avn not found", detail=detail, hint="pip install aiven-client")
     return found
 
 
@@ -172,12 +162,9 @@ def programs(avn: str | None) -> dict[str, str]:
     """What is typed in a shell for these programs where their names alone do not find them. ``avn``: as given."""
     beside = str(_beside()) if _beside().exists() and not shutil.which("avn") else None
     wanted = avn or os.environ.get("CCR_AVN_BIN") or beside
-    found = {
-        "avn": wanted and (shutil.which(wanted) or wanted),
-        "ccr-avn": shutil.which(str(Path(sys.argv[0]).absolute())),
-    }
-    if shutil.which("ccr-avn"):
-        found["ccr-avn"] = None
+    found = {"avn": wanted and (shutil.which(wanted) or wanted)}
+    if not shutil.which("ccr-avn"):
+        found["ccr-avn"] = shutil.which(str(Path(sys.argv[0]).absolute()))
     return {name: path for name, path in found.items() if path and path != shutil.which(name)}
 
 
@@ -228,7 +215,6 @@ def end_all() -> None:
 
 
 def _end(child: "subprocess.Popen[str]") -> None:
-    """Kill the child and what it started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
 

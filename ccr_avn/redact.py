@@ -50,7 +50,6 @@ def remember(password: str | None) -> None:
 
 @lru_cache(maxsize=1)
 def _any_of_the(count: int) -> re.Pattern[str]:  # noqa: ARG001 (it is made anew when there are more)
-    """Any password that is known."""
     known = frozenset(_known)  # a copy: another thread may add one meanwhile, which is then in the next
     longest_first = sorted(known, key=lambda one: (-len(one), one))
     words = [re.escape(one) if len(one) >= LONG else rf"(?<!\w){re.escape(one)}(?!\w)" for one in longest_first]
@@ -91,7 +90,6 @@ def redacted(text: str) -> str:
 
 
 def redacted_in(value: Any) -> Any:
-    """The same for plain data: every string within."""
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, dict):

@@ -35,7 +35,6 @@ def format_age(seconds: float | None) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """How long something took."""
     if seconds < 0.001:
         return "< 1 ms"
     if seconds < 1:
@@ -55,7 +54,6 @@ def format_lag(milliseconds: float | None) -> str:
 
 
 def local_time(epoch: float) -> str:
-    """``epoch``: seconds since 1970."""
     return time.strftime("%H:%M:%S", time.localtime(epoch))
 
 

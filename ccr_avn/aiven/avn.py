@@ -1,9 +1,9 @@
 """One pure function for each avn command. argv is spelled here and nowhere else."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ccr_avn.plan.model import Call, Word
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from ccr_avn.aiven import models
     from ccr_avn.aiven.lineage import Recorded
 
-NO_HINTS: Mapping[int, str] = MappingProxyType({})
 AVN = "avn"
 """Stands for the installed program: the interpreters put its path there."""
 
@@ -29,6 +28,10 @@ class Project:
     @property
     def flag(self) -> tuple[str, ...]:
         return ("--project", self.name) if self.name else ()
+
+    def command(self, *words: str) -> str:
+        """A ``ccr-avn`` or ``avn`` command to type, in this project."""
+        return shlex.join((*words, *self.flag))
 
 
 @cache
@@ -47,22 +50,29 @@ def _ask(reader: str, *words: Word, from_list: Callable[[Mapping[str, Any]], Any
     return Call((AVN, *words, "--json"), parse=_reader(reader), from_list=from_list)
 
 
-def _nothing(stdout: str) -> None:
-    """A changing command says nothing that can be relied on: what became of it is read afterwards."""
+def _change(*words: Word, hint: str = "", hints: Mapping[int, str] = {}) -> Call[None]:
+    """It says nothing that can be relied on: what became of it is read afterwards."""
+    return Call((AVN, *words), parse=lambda _: None, hint=hint, hints=hints)
 
 
-def _change(*words: Word, hint: str = "", hints: Mapping[int, str] = NO_HINTS) -> Call[None]:
-    return Call((AVN, *words), parse=_nothing, hint=hint, hints=hints)
+CREATE_HELP = Call((AVN, "service", "create", "--help"), parse=str)
+"""Local: which flags the installed avn has."""
+VERSION = Call((AVN, "--version"), parse=str.strip)
+"""Local: ``aiven-client 4.18.0``."""
+USER_INFO: Call[tuple[dict[str, object], ...]] = _ask("objects", "user", "info")
 
 
-def create_help() -> Call[str]:
-    """Local: asks the installed avn which flags it has. Needs no token."""
-    return Call((AVN, "service", "create", "--help"), parse=str)
+def _of_project(reader: str, *words: Word) -> Callable[[Project], Call[Any]]:
+    return lambda project: _ask(reader, *words, *project.flag)
 
 
-def version() -> Call[str]:
-    """Local: ``aiven-client 4.18.0``."""
-    return Call((AVN, "--version"), parse=str.strip)
+Objects = Callable[[Project], Call[tuple[dict[str, object], ...]]]
+project_details: Objects = _of_project("objects", "project", "details")
+cloud_list: Objects = _of_project("objects", "cloud", "list")  # those that this project may use
+vpc_list: "Callable[[Project], Call[tuple[models.Vpc, ...]]]" = _of_project("vpcs", "vpc", "list")
+integration_types: "Callable[[Project], Call[tuple[models.IntegrationType, ...]]]" = _of_project(
+    "integration_types", "service", "integration-types-list"
+)
 
 
 def service_list(project: Project, *names: str) -> "Call[tuple[models.Service, ...]]":
@@ -86,7 +96,7 @@ def service_get(project: Project, name: str) -> "Call[models.Service]":
 
 def service_named(project: Project, name: Word) -> "Call[tuple[models.Service, ...]]":
     """One service, or none where it does not exist. It needs no list, which a stranger's odd service can break."""
-    return replace(_ask("only_service", "service", "get", name, *project.flag), absent=())
+    return replace(_ask("named_services", "service", "get", name, *project.flag), absent=())
 
 
 def backup_list(project: Project, name: str) -> "Call[tuple[models.Backup, ...]]":
@@ -95,13 +105,14 @@ def backup_list(project: Project, name: str) -> "Call[tuple[models.Backup, ...]]
 
 
 def integration_list(project: Project, name: str) -> "Call[tuple[models.Integration, ...]]":
-    """Rows where the service is the source and rows where it is the destination."""
-    words = ("service", "integration-list", name, *project.flag)
-    return _ask("integrations", *words, from_list=lambda rows: _integrations_of(rows.get(name, {})))
 
+    def from_list(rows: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+        own = rows.get(name, {}).get("service_integrations")
+        if not isinstance(own, list) or not all(isinstance(one, dict) for one in own):
+            return None
+        return [{**one, "service_integration_id": one.get("service_integration_id") or NOT_ENABLED} for one in own]
 
-def integration_types(project: Project) -> "Call[tuple[models.IntegrationType, ...]]":
-    return _ask("integration_types", "service", "integration-types-list", *project.flag)
+    return _ask("integrations", "service", "integration-list", name, *project.flag, from_list=from_list)
 
 
 def integration_delete(project: Project, integration: Word, *, hint: str = "") -> Call[None]:
@@ -118,37 +129,33 @@ def service_create(
     cloud: str,
     extra: tuple[Word, ...] = (),
     hint: str = "",
-    hints: Mapping[int, str] = NO_HINTS,
+    hints: Mapping[int, str] = {},
 ) -> Call[None]:
     """Prints nothing on success and has no ``--json``."""
     what = ("-t", service_type, "--plan", plan, "--cloud", cloud)
     return _change("service", "create", name, *project.flag, *what, *extra, hint=hint, hints=hints)
 
 
-def service_update(project: Project, name: str, *changes: Word, hint: str = "") -> Call[None]:
-    """Returns as soon as the platform has accepted it; has no ``--json``."""
-    return _change("service", "update", name, *project.flag, *changes, hint=hint)
+def service_update(project: Project, name: str, *changes: Word) -> Call[None]:
+    return _change("service", "update", name, *project.flag, *changes)
 
 
 def service_terminate(project: Project, name: str, *, hint: str = "") -> Call[None]:
-    """Takes the service away for good; avn asks nothing with ``--force``."""
+    """avn asks nothing with ``--force``."""
     return _change("service", "terminate", name, *project.flag, "--force", hint=hint)
 
 
 def tags_list(project: Project, name: str) -> "Call[tuple[models.Tag, ...]]":
-    words = ("service", "tags", "list", name, *project.flag)
-    return _ask("tags", *words, from_list=lambda rows: _tags_of(rows.get(name, {})))
+    def from_list(rows: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+        tags = rows.get(name, {}).get("tags")
+        return [{"key": key, "value": value} for key, value in tags.items()] if isinstance(tags, dict) else None
+
+    return _ask("tags", "service", "tags", "list", name, *project.flag, from_list=from_list)
 
 
 def tags_update(project: Project, name: str, *tags: Word) -> Call[None]:
-    """``tags`` are ``key=value``."""
     added = tuple(word for tag in tags for word in ("--add-tag", tag))
     return _change("service", "tags", "update", name, *project.flag, *added)
-
-
-def cloud_list(project: Project) -> Call[tuple[dict[str, object], ...]]:
-    """Those that this project may use."""
-    return _ask("objects", "cloud", "list", *project.flag)
 
 
 def service_plans(project: Project, cloud: str) -> "Call[models.Offers]":
@@ -156,30 +163,18 @@ def service_plans(project: Project, cloud: str) -> "Call[models.Offers]":
     return _ask("offers", "service", "plans", *project.flag, "--cloud", cloud)
 
 
-def vpc_list(project: Project) -> "Call[tuple[models.Vpc, ...]]":
-    return _ask("vpcs", "vpc", "list", *project.flag)
-
-
-def user_words(project: Project, act: str, name: str, username: str) -> tuple[str, ...]:
+def user_command(project: Project, name: str, act: str, username: str, *more: str) -> str:
     """``act`` is ``user-create``, ``user-delete``, ``user-get`` or ``user-set-access-control``; typed by a person."""
-    return (AVN, "service", act, name, "--username", username, *project.flag)
+    return shlex.join((AVN, "service", act, name, "--username", username, *project.flag, *more))
 
 
-def integration_words(project: Project, *words: str) -> tuple[str, ...]:
+def integration_command(project: Project, *words: str) -> str:
     """Makes an integration; typed by a person."""
-    return (AVN, "service", "integration-create", *words, *project.flag)
+    return shlex.join((AVN, "service", "integration-create", *words, *project.flag))
 
 
 def maintenance_start(project: Project, name: str) -> Call[None]:
     return _change("service", "maintenance-start", name, *project.flag)
-
-
-def user_info() -> Call[tuple[dict[str, object], ...]]:
-    return _ask("objects", "user", "info")
-
-
-def project_details(project: Project) -> Call[tuple[dict[str, object], ...]]:
-    return _ask("objects", "project", "details", *project.flag)
 
 
 def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
@@ -187,15 +182,3 @@ def read_replica_words(flag: str, primary: str) -> tuple[str, ...]:
     if flag == "read-replica-for":
         return ("--read-replica-for", primary)
     return ("--service-integration", f"source_service={primary},integration_type=read_replica")
-
-
-def _integrations_of(row: dict[str, Any]) -> list[dict[str, Any]] | None:
-    rows = row.get("service_integrations")
-    if not isinstance(rows, list) or not all(isinstance(one, dict) for one in rows):
-        return None
-    return [{**one, "service_integration_id": one.get("service_integration_id") or NOT_ENABLED} for one in rows]
-
-
-def _tags_of(row: dict[str, Any]) -> list[dict[str, Any]] | None:
-    tags = row.get("tags")
-    return [{"key": key, "value": value} for key, value in tags.items()] if isinstance(tags, dict) else None

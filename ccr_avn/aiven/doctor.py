@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from ccr_avn import process
@@ -18,7 +19,10 @@ from ccr_avn.redact import REDACTED
 Verdict = Literal["OK", "WARN", "FAIL"]
 EXPLAINED = (401, 429)
 """What avn's failure explains better than a permission would."""
-VPC_HINT = "without this `avn service create` needs --no-project-vpc or --project-vpc-id"
+VPC_HINT = (
+    "without this `avn service create` needs --no-project-vpc or --project-vpc-id; "
+    "the token needs project:networking:read"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +40,16 @@ def examine(given: str | None, project: Project, service_type: str, deadline: fl
         return (Check(name="avn", verdict="FAIL", seen=f"{error.what}: {error.detail}; {error.hint}"),)
 
     def ask(call: Call[Any]) -> Any:
-        return _ask(program.path, call, deadline)
+        answer = process.run((program.path, *map(str, call.argv[1:])), deadline=deadline)
+        if answer.code != 0:
+            return AvnFailed("failed", failure.read(answer))
+        try:
+            return call.parse(answer.stdout)
+        except AvnError as error:
+            return error
 
-    calls: tuple[Call[Any], ...] = (avn.user_info(), avn.project_details(project), avn.service_list(project))
-    calls = (*calls, avn.integration_types(project), avn.vpc_list(project))
-    user, details, services, types, vpcs = side_by_side(ask, calls)
+    about = (avn.project_details, avn.service_list, avn.integration_types, avn.vpc_list)
+    user, details, services, types, vpcs = side_by_side(ask, (avn.USER_INFO, *(call(project) for call in about)))
     first = (
         Check(name="avn", verdict="OK", seen=f"{program.version} at {program.path}"),
         _judged("token", user, "accepted", ""),
@@ -51,15 +60,17 @@ def examine(given: str | None, project: Project, service_type: str, deadline: fl
     integrations, backups = (
         some and ask(call(project, some)) for call in (avn.integration_list, avn.backup_list)
     )  # whether the token may list these can only be seen on a service
+    named = "check the name: `avn project list` shows those that the token may see"
+    unnamed = "name the project: --project, AIVEN_PROJECT, or `avn project switch NAME`"
     return (
         *first,
-        _judged("project", details, project.name or "avn's default", _project_hint(project)),
+        _judged("project", details, project.name or "avn's default", named if project.name else unnamed),
         _judged("services", services, "can be listed", "the token needs project:services:read"),
         _passwords(services),
         _offers(types, service_type),
         _judged("integrations", integrations, "can be listed", "the token needs project:integrations:read"),
         _judged("backups", backups, "can be listed", "the token needs service:configuration:write"),
-        _judged("VPCs", vpcs, "can be listed", f"{VPC_HINT}; the token needs project:networking:read", "WARN"),
+        _judged("VPCs", vpcs, "can be listed", VPC_HINT, "WARN"),
         Check(
             name="permission to change",
             verdict="WARN",
@@ -73,16 +84,6 @@ def failed(checks: Sequence[Check]) -> bool:
     return any(check.verdict == "FAIL" for check in checks)
 
 
-def _ask(path: str, call: Call[Any], deadline: float) -> Any:
-    answer = process.run((path, *(str(word) for word in call.argv[1:])), deadline=deadline)
-    if answer.code != 0:
-        return AvnFailed("failed", failure.read(answer))
-    try:
-        return call.parse(answer.stdout)
-    except AvnError as error:
-        return error
-
-
 def _judged(name: str, answer: Any, seen: str, refused: str, bad: Verdict = "FAIL") -> Check:
     """``refused``: what to do where the platform said no. A network that is down, or an old token, explains itself."""
     if answer is None:
@@ -92,36 +93,25 @@ def _judged(name: str, answer: Any, seen: str, refused: str, bad: Verdict = "FAI
     status = getattr(answer, "status", None)
     explained = status in EXPLAINED or (status is None and answer.hint)
     hint = answer.hint if explained or not refused else refused
-    return Check(name=name, verdict=bad, seen="; ".join(part for part in (answer.detail, hint) if part))
-
-
-def _project_hint(project: Project) -> str:
-    if project.name:
-        return "check the name: `avn project list` shows those that the token may see"
-    return "name the project: --project, AIVEN_PROJECT, or `avn project switch NAME`"
+    return Check(name=name, verdict=bad, seen="; ".join(filter(None, (answer.detail, hint))))
 
 
 def _offers(types: Any, service_type: str) -> Check:
-    def check(verdict: Verdict, seen: str) -> Check:
-        return Check(name="read replicas", verdict=verdict, seen=seen)
-
+    check = partial(Check, name="read replicas")
     if isinstance(types, AvnError):
-        return check("WARN", f"integration types cannot be listed: {types.detail}")
+        return check(verdict="WARN", seen=f"integration types cannot be listed: {types.detail}")
     if any(one.type == READ_REPLICA and service_type in one.sources and service_type in one.dests for one in types):
-        return check("OK", f"offered for {service_type}")
-    return check("FAIL", f"read_replica is not offered for {service_type} in this project")
+        return check(verdict="OK", seen=f"offered for {service_type}")
+    return check(verdict="FAIL", seen=f"read_replica is not offered for {service_type} in this project")
 
 
 def _passwords(services: Any) -> Check:
     """Whether they are shown can only be seen on a service that has an address."""
-
-    def check(verdict: Verdict, seen: str) -> Check:
-        return Check(name="passwords", verdict=verdict, seen=seen)
-
+    check = partial(Check, name="passwords")
     known = [] if isinstance(services, AvnError) else [one.uri.get_secret_value() for one in services if one.uri]
     if not known:
-        return check("WARN", "there is no running service yet to check this on")
+        return check(verdict="WARN", seen="there is no running service yet to check this on")
     if REDACTED in known[0]:
         hint = "the token needs service:secrets:read: without it no data plane can be reached"
-        return check("FAIL", f"hidden from this token; {hint}")
-    return check("OK", "shown to this token")
+        return check(verdict="FAIL", seen=f"hidden from this token; {hint}")
+    return check(verdict="OK", seen="shown to this token")

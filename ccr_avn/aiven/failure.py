@@ -120,13 +120,9 @@ def read(answer: Answer) -> Failure:
             return Failure(reason=reason, hint=known.hint, lasting=known.lasting)
     status = _status(text) or (TOO_MANY if _LIMITED.search(text) else None)
     again = _AGAIN.search(text) if status == TOO_MANY else None
-    return Failure(
-        reason=_reason(text, status),
-        hint=_hint(status, text),
-        lasting=_NOBODY in text,
-        status=status,
-        again_in=min(float(again[1]), LONGEST_PAUSE) if again else None,
-    )
+    pause = min(float(again[1]), LONGEST_PAUSE) if again else None
+    reason, hint, lasting = _reason(text, status), _hint(status, text), _NOBODY in text
+    return Failure(reason=reason, hint=hint, lasting=lasting, status=status, again_in=pause)
 
 
 def _hint(status: int | None, text: str) -> str:

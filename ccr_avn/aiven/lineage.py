@@ -55,14 +55,11 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Successor:
-    """A service that is recorded as promoted from another. ``proofs``: what records it, in words.
-
-    ``seen`` False: its promotion was sent and it is no replica any more, as far as is listed; no run saw more.
-    """
+    """A service that is recorded as promoted from another. ``proofs``: what records it, in words."""
 
     service: "Service"
     proofs: tuple[str, ...]
-    seen: bool = True
+    seen: bool = True  # else its promotion was sent and it is no replica any more, as far as is listed
 
     @property
     def name(self) -> str:
@@ -76,7 +73,7 @@ def successors(old: "Service", services: Iterable["Service"], recorded: Iterable
 
     ``recorded``: the promotions in this machine's journals.
     """
-    recorded, found = tuple(one for one in recorded if not one.without_data), []
+    recorded, found = [one for one in recorded if not one.without_data], []
     for new in services:
         proofs = proofs_of(old, new, recorded)
         seen = TAGGED in proofs or any(one.proven and one.is_of(old, new) for one in recorded)

@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
+from ccr_avn.aiven.avn import NOT_ENABLED
 from ccr_avn.aiven.lineage import FROM, Recorded
 from ccr_avn.aiven.reading import Fact, M, Rows, listed, parsed, rows_of, salvaged, unreadable
 
@@ -23,13 +24,7 @@ UNKNOWN = "unknown"
 IDLE_TIMEOUT = 300.0
 """Seconds: what ``valkey_timeout`` and ``redis_timeout`` are where they are not set."""
 
-
-def _not_enabled_id(value: Any) -> Any:
-    """avn replaces the null id of a row that is not enabled by a sentence, even in ``--json``."""
-    return None if value == "(integration not enabled)" else value
-
-
-Mapping = dict[str, Any]
+Object = dict[str, Any]
 
 
 class Progress(Fact):
@@ -57,7 +52,7 @@ class NodeState(Fact):
 class Integration(Fact):
     """A row of ``integration-list``; the same row is listed on both services, so its direction matters."""
 
-    id: Annotated[str | None, BeforeValidator(_not_enabled_id)] = Field(alias="service_integration_id", default=None)
+    id: str | None = Field(alias="service_integration_id", default=None)
     type: str = Field(alias="integration_type")
     enabled: bool
     active: bool
@@ -74,10 +69,11 @@ class Integration(Fact):
         """A row with an id is one that was enabled; one that is enabled acts unless it is said not to."""
         if not isinstance(value, dict):
             return value
-        has_id = _not_enabled_id(value.get("service_integration_id")) is not None
-        enabled = has_id if value.get("enabled") is None else value["enabled"]
+        id_ = value.get("service_integration_id")
+        id_ = None if id_ == NOT_ENABLED else id_
+        enabled = id_ is not None if value.get("enabled") is None else value["enabled"]
         active = enabled if value.get("active") is None else value["active"]
-        return {**value, "enabled": enabled, "active": active}
+        return {**value, "service_integration_id": id_, "enabled": enabled, "active": active}
 
     @property
     def crosses_projects(self) -> bool:
@@ -85,7 +81,6 @@ class Integration(Fact):
         return None not in (self.source_project, self.dest_project) and self.source_project != self.dest_project
 
     def feeds(self, service: str) -> bool:
-        """Whether this row makes ``service`` a read replica."""
         return self.type == READ_REPLICA and self.enabled and self.dest == service
 
     def is_fed_by(self, service: str) -> bool:
@@ -96,7 +91,7 @@ class User(Fact):
     username: str
     type: str | None = None
     password: SecretStr | None = None
-    access_control: Mapping = Field(default_factory=dict)
+    access_control: Object = Field(default_factory=dict)
 
 
 class Backup(Fact):
@@ -126,25 +121,22 @@ class Service(Fact):
     created: datetime | None = Field(alias="create_time", default=None)  # distinguishes namesakes
     node_count: int | None = None
     nodes: tuple[NodeState, ...] = Field(alias="node_states", default=())
-    user_config: Mapping = Field(default_factory=dict)
+    user_config: Object = Field(default_factory=dict)
     integrations: tuple[Integration, ...] = Field(alias="service_integrations", default=())
     users: tuple[User, ...] = ()
     components: tuple[Component, ...] = ()
     backups: tuple[Backup, ...] = ()
-    tags: Mapping = Field(default_factory=dict)
-    maintenance: Mapping = Field(default_factory=dict)
+    tags: Object = Field(default_factory=dict)
+    maintenance: Object = Field(default_factory=dict)
+    left_out: tuple[str, ...] = ()  # what the platform said of it that can't be read
 
     @property
-    def due(self) -> tuple[dict[str, Any], ...]:
-        """Maintenance that is planned for it."""
-        updates = self.maintenance.get("updates")
-        return tuple(one for one in updates if isinstance(one, dict)) if isinstance(updates, list) else ()
+    def due(self) -> tuple[Object, ...]:
+        return tuple(_objects_in(self.maintenance, "updates"))
 
     @property
     def usernames(self) -> frozenset[str]:
         return frozenset({"default", *(one.username for one in self.users)})
-
-    left_out: tuple[str, ...] = ()  # what the platform said of it that can't be read
 
     @property
     def serving(self) -> bool:
@@ -163,7 +155,6 @@ class Service(Fact):
 
     @property
     def row(self) -> Integration | None:
-        """The integration that makes this service a read replica, if it is one."""
         return next((row for row in self.integrations if row.feeds(self.name)), None)
 
     @property
@@ -172,9 +163,8 @@ class Service(Fact):
 
         One of another project is ``PROJECT/NAME``, which is no service's name: it equals no namesake here.
         """
-        if self.row is None or self.row.source is None:
-            return None
-        return f"{self.source_project}/{self.row.source}" if self.source_project else self.row.source
+        source = self.row.source if self.row else None
+        return f"{self.source_project}/{source}" if source and self.source_project else source
 
     @property
     def source_project(self) -> str | None:
@@ -217,17 +207,18 @@ class Tag(Fact):
 
 def services(stdout: str) -> Rows[Service]:
     """``avn service list --json``, of those that can have read replicas; one that can't be read is left out."""
-    wanted = (one for one in listed(stdout) if not isinstance(one, dict) or _may_be_replicated(one.get("service_type")))
-    return rows_of(Service, wanted, "service")
+    kinds = ((one, one.get("service_type") if isinstance(one, dict) else None) for one in listed(stdout))
+    # one of an unknown type is not passed over in silence
+    return rows_of(Service, (one for one, kind in kinds if kind in REPLICABLE or not isinstance(kind, str)), "service")
 
 
 def named_services(stdout: str) -> Rows[Service]:
-    """The same for names that were asked for, whatever their type.
+    """The same, or ``avn service get --json``, for names that were asked for, whatever their type.
 
-    Raises:
-        AvnError: one can't be read: to leave it out would say that it does not exist.
+    Raises: AvnError: one can't be read: to leave it out would say that it does not exist.
     """
-    found = [salvaged(Service, one) for one in listed(stdout)]
+    answer = parsed(stdout)
+    found = [salvaged(Service, one) for one in (answer if isinstance(answer, list) else [answer])]
     return Rows(found, (note for one in found for note in one.left_out))
 
 
@@ -236,8 +227,7 @@ def family(stdout: str, names: tuple[str, ...], recorded: Iterable[Recorded]) ->
 
     ``recorded``: the promotions in this machine's journals.
 
-    Raises:
-        AvnError: one that is named can't be read.
+    Raises: AvnError: one that is named can't be read.
     """
     rows = {_text(row, "service_name"): row for row in listed(stdout)}
     named = {name: rows[name] for name in names if name in rows}
@@ -254,26 +244,15 @@ def service(stdout: str) -> Service:
     return salvaged(Service, parsed(stdout))
 
 
-def only_service(stdout: str) -> Rows[Service]:
-    """The same as rows, so that one that does not exist is none."""
-    found = service(stdout)
-    return Rows((found,), found.left_out)
-
-
 def _rows_of(shape: type[M], what: str) -> Callable[[str], Rows[M]]:
     return lambda stdout: rows_of(shape, listed(stdout), what)
 
 
 backups = _rows_of(Backup, "backup")
-"""``avn service backup-list --json``."""
 integrations = _rows_of(Integration, "integration")
-"""``avn service integration-list --json``."""
 integration_types = _rows_of(IntegrationType, "integration type")
-"""``avn service integration-types-list --json``."""
 vpcs = _rows_of(Vpc, "VPC")
-"""``avn vpc list --json``."""
 tags = _rows_of(Tag, "tag")
-"""``avn service tags list --json``."""
 
 
 def offers(stdout: str) -> Offers:
@@ -286,23 +265,20 @@ def offers(stdout: str) -> Offers:
         raise unreadable(TypeError("it is no object"))
     plans = [(kind, one) for kind in REPLICABLE for one in _objects_in(types.get(kind), "service_plans")]
     return {
-        (kind, str(plan.get("service_plan")), cloud): _offer(region)
+        (kind, str(plan.get("service_plan")), cloud): Offer(*(_amount(region, key) for key in AMOUNTS))
         for kind, plan in plans
         if isinstance(plan.get("regions"), dict)
         for cloud, region in plan["regions"].items()
     }
 
 
-def _offer(region: Any) -> Offer:
+AMOUNTS = ("node_memory_mb", "price_usd")
+
+
+def _amount(region: Any, key: str) -> float | None:
     """Prices come as decimal words."""
-    found = region if isinstance(region, dict) else {}
-    memory, price = (_amount(found.get(key)) for key in ("node_memory_mb", "price_usd"))
-    return Offer(memory, price)
-
-
-def _amount(said: Any) -> float | None:
-    with suppress(TypeError, ValueError):
-        return amount if (amount := float(said)) >= 0 else None
+    with suppress(TypeError, ValueError, AttributeError):
+        return amount if (amount := float(region.get(key))) >= 0 else None
     return None
 
 
@@ -329,8 +305,3 @@ def _sources(row: Any) -> set[str]:
     rows = _objects_in(row, "service_integrations")
     follows = {_text(one, "source_service") for one in rows if _text(one, "dest_service") == _text(row, "service_name")}
     return {*follows, _text(row.get("tags") if isinstance(row, dict) else None, FROM)} - {""}
-
-
-def _may_be_replicated(kind: Any) -> bool:
-    """One of an unknown type is not passed over in silence."""
-    return kind in REPLICABLE if isinstance(kind, str) else True

@@ -12,6 +12,7 @@ from ccr_avn import process
 from ccr_avn.aiven import avn, failure
 from ccr_avn.background import side_by_side
 from ccr_avn.errors import TooOld, UsageError
+from ccr_avn.plan.model import Call
 from ccr_avn.plan.reads import World
 
 OLDEST = (2, 14, 8)
@@ -37,13 +38,18 @@ class Program:
 def identify(given: str | None, *, with_help: bool = False) -> Program:
     """Ask the installed avn what it is. Local: no call to Aiven, no token.
 
-    Raises:
-        UsageError: there is none, or it is no avn.
-        TooOld: it is older than the oldest supported.
+    Raises: UsageError: there is none, or it is no avn; TooOld: it is older than the oldest supported.
     """
     path = process.find_avn(given)
-    calls = (avn.version(), *((avn.create_help(),) if with_help else ()))
-    version, *more = side_by_side(lambda call: _local(path, tuple(str(word) for word in call.argv[1:])), calls)
+    calls = (avn.VERSION, *((avn.CREATE_HELP,) if with_help else ()))
+
+    def local(call: Call[str]) -> str:
+        answer = process.run((path, *map(str, call.argv[1:])), deadline=LOCAL)
+        if not answer.started:
+            raise UsageError(f"{path} can't be run", detail=answer.last_line, hint=failure.read(answer).hint)
+        return answer.stdout if answer.code == 0 else ""
+
+    version, *more = side_by_side(local, calls)
     number = _printed(version)
     if not number:
         raise UsageError(
@@ -69,8 +75,7 @@ def known(path: str) -> Program:
 
     One that does not know what it is asked is looked at again: see :func:`too_old`.
 
-    Raises:
-        TooOld: it is older than the oldest supported.
+    Raises: TooOld: it is older than the oldest supported.
     """
     at, where = Path(path).resolve().parents[1], "lib/python3*/site-packages/aiven_client-*.dist-info"
     installed = at.parent.glob(Path(where).name) if process.is_module(path) else at.glob(where)
@@ -88,7 +93,7 @@ def world_of(path: str, **settings: Any) -> World:
 def too_old(path: str, run: Callable[..., process.Answer]) -> TooOld | None:
     """What to say of an avn that did not know a command, if its age explains it."""
     try:
-        _refuse_too_old(path, _printed(run((path, *avn.version().argv[1:]), deadline=LOCAL).stdout))
+        _refuse_too_old(path, _printed(run((path, *avn.VERSION.argv[1:]), deadline=LOCAL).stdout))
     except TooOld as old:
         return old
     return None
@@ -108,10 +113,3 @@ def _refuse_too_old(path: str, number: str) -> None:
             detail=f"{path}; the oldest supported is {'.'.join(map(str, OLDEST))}, for `service backup-list`",
             hint="pip install --upgrade aiven-client",
         )
-
-
-def _local(path: str, words: tuple[str, ...]) -> str:
-    answer = process.run((path, *words), deadline=LOCAL)
-    if not answer.started:
-        raise UsageError(f"{path} can't be run", detail=answer.last_line, hint=failure.read(answer).hint)
-    return answer.stdout if answer.code == 0 else ""

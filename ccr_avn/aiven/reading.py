@@ -69,8 +69,7 @@ def rows_of(shape: type[M], rows: Iterable[Any], what: str) -> Rows[M]:
 def salvaged(shape: type[M], row: Any) -> M:
     """The fact without what can't be read of it, as long as that has a default.
 
-    Raises:
-        AvnError: something that it can't do without is missing or odd.
+    Raises: AvnError: something that it can't do without is missing or odd.
     """
     notes: list[str] = []
     left = {key: one for key, one in row.items() if key != "left_out"} if isinstance(row, dict) else row
@@ -83,20 +82,12 @@ def salvaged(shape: type[M], row: Any) -> M:
         except (ValueError, RecursionError) as error:
             raise unreadable(error) from None
         else:
-            left_out = tuple(dict.fromkeys(notes))
-            return (
-                found.model_copy(update={"left_out": left_out})
-                if left_out and "left_out" in shape.model_fields
-                else found
-            )
+            with_notes = notes and "left_out" in shape.model_fields
+            return found.model_copy(update={"left_out": tuple(dict.fromkeys(notes))}) if with_notes else found
 
 
 def _without(shape: type[M], row: Any, error: ValidationError) -> tuple[Any, list[str]]:
-    """The row without its odd elements and fields, and what these were.
-
-    Raises:
-        AvnError: one of them is needed.
-    """
+    """The row without its odd elements and fields, and what these were. Raises: AvnError: one of them is needed."""
     needed = {field.alias or name for name, field in shape.model_fields.items() if field.is_required()}
     places = {one["loc"][:2] for one in error.errors(include_input=False, include_url=False)}
     if not isinstance(row, dict) or any(not place or place[0] in needed or place[0] not in row for place in places):

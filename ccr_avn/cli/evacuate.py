@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ccr_avn import options
-from ccr_avn.cli.options import Asking, HookOptions, HookTimeout, Yes, given, must_be_able_to_ask, refuse_unused
+from ccr_avn.cli.options import Asking, HookOptions, Yes, given, must_be_able_to_ask, refuse_unused
 from ccr_avn.errors import UsageError
 from ccr_avn.monitoring.ask import begin
-from ccr_avn.options import Opt, a_name, choice, count, flag, number, word
+from ccr_avn.options import MAX_LAG_BYTES, Opt, a_name, choice, count, flag, number, word
 from ccr_avn.output import console
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class EvacuationOptions:
     canary: Annotated[int, number("Number of pairs to finish before the others start.")] = 1
     parallel: Annotated[int, count("How many pairs may have their writes paused at the same time.")] = 10
     stop_after: Annotated[int, count("Start no more pairs once N have failed.")] = 1
-    max_lag_bytes: Annotated[int, number("Maximum lag of a replica to begin with, in bytes.")] = 31_457_280
+    max_lag_bytes: Annotated[int, number("Maximum lag of a replica to begin with, in bytes.")] = MAX_LAG_BYTES
     allow_rejected_commands: options.AllowRejected = False
     old_primary: Annotated[
         Literal["close", "power-off"], choice("After a switchover: closed to clients (ip_filter), or powered off.")
@@ -73,7 +73,6 @@ class EvacuationOptions:
     ] = 3
     promote_timeout: options.PromoteTimeout = 600
     doubt_timeout: options.DoubtTimeout = 60
-    hook_timeout: HookTimeout = 60
     poll_interval: options.PollInterval = 5
 
     @property
@@ -132,7 +131,7 @@ def evacuate(
     """
     if wanted.forced:
         refuse_unused(context, "--forced", "switchovers (--planned, --auto)", "old_primary", "max_lag_bytes")
-    hooks = hooking.hooks(wanted.hook_timeout)
+    hooks = hooking.hooks
     if not (wanted.check or wanted.dry_run):
         must_be_able_to_ask(yes=wanted.yes)
     asking.preload()
@@ -146,6 +145,6 @@ def evacuate(
         setting=asking.setting(wanted.poll_interval, allow_rejected=wanted.allow_rejected_commands),
         call_timeout=asking.call_timeout,
         hooks=hooks,
-        pair_words=given(context, HookOptions, "yes", "hook_timeout", "poll_interval", "call_timeout", "no_preload"),
+        pair_words=given(context, HookOptions, "yes", "poll_interval", "call_timeout", "no_preload"),
     )
     Evacuation(common=common, first_list=services).run()

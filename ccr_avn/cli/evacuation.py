@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
 
 from ccr_avn import process
 from ccr_avn.aiven import avn
@@ -34,7 +33,7 @@ from ccr_avn.history.journals import drills_of, promotions
 from ccr_avn.monitoring.collect import Looks, look_at_all
 from ccr_avn.monitoring.pairs import Pair, pairs_of
 from ccr_avn.output import console
-from ccr_avn.output.progress import PairLines, PairTable, PlainProgress, Sink
+from ccr_avn.output.progress import PairLines, PairTable, PlainProgress
 from ccr_avn.plan import events
 from ccr_avn.plan.preview import describe, preview
 from ccr_avn.procedures.lookup import must_be_clouds
@@ -155,7 +154,7 @@ class Evacuation:
             project=self.common.setting.project.name,
             pairs=[choice_as_dict(one) for one in choices],
         )
-        session.sinks = [one_at_a_time(session.journal)]
+        session.sinks = [session.journal]
         console.about(session.about)
         session.start(f"evacuate {' '.join(want.clouds)}")
         return session
@@ -169,20 +168,19 @@ class Evacuation:
         schedule = Schedule(
             parallel=wanted.parallel, canary=wanted.canary, stop_after=wanted.stop_after, stop=common.stop
         )
-        turns = common.turns = AvnTurns(min(wanted.parallel, at_once()))
-        listing = (path, *(str(word) for word in avn.service_list(common.setting.project).argv[1:]))
-        common.services = ServiceList(
-            ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=common.call_timeout)),
-            several=lambda: len(schedule.under_way) > 1,
+        common.began, common.program, common.phases = (
+            session.began,
+            known(path),
+            PairPhases([one.name for one in moves]),
         )
-        common.phases = PairPhases([one.name for one in moves])
-        common.began, common.program = session.began, known(path)
-        choices, results = {one.name: one for one in moves}, self._result.pairs
+        turns = self._share_avn(path, several=lambda: len(schedule.under_way) > 1)
+        choices, results, one_at_a_time = {one.name: one for one in moves}, self._result.pairs, new_lock()
 
         def work(name: str, turn: Turn) -> State:
             pair = PairRun(choice=choices[name], common=common, judge=self._judge_again(name))
             command = pair.choice.action
-            session.emit(events.PairStarted(at=session.now(), pair=name, command=command, run=pair.run_id))
+            with one_at_a_time:
+                session.emit(events.PairStarted(at=session.now(), pair=name, command=command, run=pair.run_id))
             result = pair.run(turn)
             if result.state == "not begun":
                 common.phases.ended(name, "waiting")
@@ -190,7 +188,8 @@ class Evacuation:
                 results[name] = result
                 common.phases.ended(name, result.state, result.summary)
             how, head = result.as_dict(), result.journal_head
-            session.emit(events.PairEnded(at=session.now(), pair=name, run=result.run, head=head, told=how))
+            with one_at_a_time:
+                session.emit(events.PairEnded(at=session.now(), pair=name, run=result.run, head=head, told=how))
             return result.ended
 
         shown = PairTable(common.phases) if sys.stderr is not None and sys.stderr.isatty() else PairLines()
@@ -201,6 +200,16 @@ class Evacuation:
         finally:
             shown.close()
         self._result.slowed, self._result.full = turns.slowed, schedule.full
+
+    def _share_avn(self, path: str, *, several: Callable[[], bool]) -> AvnTurns:
+        """``several``: whether more than one pair is under way."""
+        common = self.common
+        turns = common.turns = AvnTurns(min(common.wanted.parallel, at_once()))
+        listing = (path, *(str(word) for word in avn.service_list(common.setting.project).argv[1:]))
+        common.services = ServiceList(
+            ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=common.call_timeout)), several=several
+        )
+        return turns
 
     def _judge_again(self, name: str) -> Callable[[], Choice] | None:
         """Of --auto: a primary may have come back, or be lost, by the time that its turn comes."""
@@ -220,14 +229,3 @@ class Evacuation:
             late = Interrupted(number)
             late.changed = self._result.changed
             raise late
-
-
-def one_at_a_time(sink: Sink) -> Sink:
-    """The journal of an evacuation has many writers."""
-    lock = new_lock()
-
-    def emit(event: Any) -> None:
-        with lock:
-            sink(event)
-
-    return emit

@@ -17,10 +17,9 @@ from ccr_avn.output import tables
 from ccr_avn.output.tables import Column
 from ccr_avn.procedures.gates.parity import power_off_commands
 from ccr_avn.procedures.gates.settings import lets_nobody_in
-from ccr_avn.procedures.result import DECLARED
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
-from ccr_avn.procedures.verb import Question
+from ccr_avn.procedures.verb import DECLARED, Question
 from ccr_avn.units import format_bytes, format_duration
 
 BAD = ("refused", "failed", "half-way")

@@ -18,7 +18,7 @@ def failover(*, promoting: PromotionOptions, wanted: FailoverOptions, asking: As
       ccr-avn failover us --allow-data-loss --no-verify
     """
     began = clock.monotonic()
-    promoting.hooks(promoting.hook_timeout)  # what can't be read of them shows before anything begins
+    how = promoting.how()  # what can't be read of the hooks shows before anything begins
     look_only = promoting.check or promoting.dry_run
     if not look_only and wanted.allow_data_loss:  # without that the gates refuse
         must_be_able_to_ask(yes=promoting.yes)
@@ -36,4 +36,4 @@ def failover(*, promoting: PromotionOptions, wanted: FailoverOptions, asking: As
 
     verb = asking.settled(Failover(**asdict(wanted)), promoting.poll_interval)
     program = None if promoting.dry_run else known(path)
-    conduct(verb, promoting.how(), asking, program, ahead=ahead, began=began)
+    conduct(verb, how, asking, program, ahead=ahead, began=began)

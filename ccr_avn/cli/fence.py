@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Annotated
 
 from ccr_avn import options
@@ -90,7 +89,7 @@ def check_fence(
         lift = shlex.join(("ccr-avn", "unfence", primary, *given.setting().options))
         hint = f"{lift}, then start again" if ttl else "stop the writers, then start again"
         raise Refused(f"{replica} must not be promoted now", detail=trouble, hint=hint)
-    rejections = replace(given.setting(), allow_rejected=allow_rejected_commands).rejections
+    rejections = given.setting(allow_rejected=allow_rejected_commands).rejections
     applied = rejections.of_promotion(
         (now, side), lambda: (fetch_replication(source), fetch_replication(target)), primary, replica
     )

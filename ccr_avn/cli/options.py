@@ -101,18 +101,18 @@ class HookOptions:
     before: Before = None
     after: After = None
     on_failure: OnFailure = None
+    hook_timeout: HookTimeout = 60
 
-    def hooks(self, timeout: float) -> Hooks:
-        """``timeout``: seconds.
-
-        Raises:
-            UsageError: one can't be split into words.
+    @property
+    def hooks(self) -> Hooks:
+        """Raises:
+        UsageError: one can't be split into words.
         """
         return Hooks(
             before=words("--before", self.before),
             after=words("--after", self.after),
             on_failure=words("--on-failure", self.on_failure),
-            timeout=timeout,
+            timeout=self.hook_timeout,
         )
 
 
@@ -125,7 +125,6 @@ class PromotionOptions(HookOptions):
     yes: Yes = False
     json: Json = False
     write_env: WriteEnv = None
-    hook_timeout: HookTimeout = 60
     poll_interval: PollInterval = 5
 
     def how(self) -> How:
@@ -137,7 +136,7 @@ class PromotionOptions(HookOptions):
             check=self.check,
             dry_run=self.dry_run,
             yes=self.yes,
-            hooks=self.hooks(self.hook_timeout),
+            hooks=self.hooks,
             write_env=self.write_env,
         )
 

@@ -14,9 +14,8 @@ from ccr_avn.monitoring.ask import begin
 from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.options import Primary
 from ccr_avn.output import console
-from ccr_avn.procedures.gates.pair_state import pair_state, still_sent
+from ccr_avn.procedures.gates.pair_state import may_still_happen, pair_state, still_sent
 from ccr_avn.procedures.gates.services import by_name
-from ccr_avn.procedures.gates.succession import may_still_happen
 from ccr_avn.procedures.setting import endpoint
 from ccr_avn.units import clock_time
 from ccr_avn.valkey.fence import lift

@@ -11,10 +11,11 @@ from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
 from ccr_avn.monitoring.collect import Look, Looks, closed
 from ccr_avn.monitoring.pairs import Pair
+from ccr_avn.options import MAX_LAG_BYTES
 from ccr_avn.procedures.gates.links import Rejections, too_far_behind
+from ccr_avn.procedures.gates.pair_state import both_promoted
 from ccr_avn.procedures.gates.services import rebalancing
 from ccr_avn.procedures.gates.settings import DEFAULTS, networks
-from ccr_avn.procedures.gates.succession import both_promoted
 from ccr_avn.valkey.replication import NOT_LINKED, ReplicationInfo, lag_of, link_of
 
 Mode = Literal["planned", "forced", "auto"]
@@ -33,7 +34,7 @@ class Want:
 
     clouds: tuple[str, ...]
     mode: Mode = "planned"
-    max_lag_bytes: int = 31_457_280
+    max_lag_bytes: int = MAX_LAG_BYTES
     only: tuple[str, ...] = ()
     excepted: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()

@@ -14,8 +14,8 @@ from ccr_avn.errors import Interrupted, NotBegun, Refused
 
 T = TypeVar("T")
 
-LOOK = 0.1
-"""Seconds between two checks whether a stop was requested."""
+TICK = 0.1
+"""Seconds between two checks of what the operator asked for."""
 
 MEANING = {
     0: "",
@@ -85,7 +85,7 @@ class RunSignals:
         until = clock.monotonic() + seconds
         while (left := until - clock.monotonic()) > 0:
             self.check()
-            clock.sleep(min(LOOK, left))
+            clock.sleep(min(TICK, left))
         self.check()
 
     def interruptible(self, work: Callable[[], T]) -> T:
@@ -98,13 +98,10 @@ class RunSignals:
             task = Task(work, "avn")
         except Refused:  # a limit of processes: it can't be interrupted then, and a promotion under way goes on
             return work()
-        while not task.ended(LOOK):
+        while not task.ended(TICK):
             self.check()
         return task.result()
 
-
-TICK = 0.1
-"""Seconds between two checks of what the operator asked for."""
 
 BACKLOG = 200
 """Pairs whose new primary takes writes and whose bookkeeping goes on: each holds a thread and two connections."""

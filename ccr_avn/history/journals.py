@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ccr_avn.aiven.models import Service
     from ccr_avn.plan.model import Sent
-    from ccr_avn.procedures.gates.links import Compared
+    from ccr_avn.procedures.gates.links import ComparedState
 
 
 NOTING = ("pair", "health", "last-known")
@@ -244,7 +244,7 @@ class JournalsHere(Journals):
                     return f"run {path.stem} ({about.command}) on this machine names it"
         return ""
 
-    def equal_by_value(self, replica: str) -> "Collection[Compared]":
+    def equal_by_value(self, replica: str) -> "Collection[ComparedState]":
         """As which servers, with how many rejected commands, a comparison of all values found this replica equal."""
         found = (_facts(events, "compare") for events in _runs_of(replica, self.project, "equal_by_value"))
         return frozenset(one.equal_by_value for noted in found for one in noted if one.equal_by_value)

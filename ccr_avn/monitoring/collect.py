@@ -13,6 +13,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.reading import Rows
 from ccr_avn.background import Task
 from ccr_avn.errors import Refused, Unreachable
+from ccr_avn.plan.events import long_waits
 from ccr_avn.plan.reads import World
 from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
 from ccr_avn.procedures.lookup import ask_each
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
 def ask_by_name(world: World, project: Project, names: tuple[str, ...], note: "Note") -> "tuple[Service, ...]":
     """These, the other sides of their pairs, and what they were promoted from."""
-    found = ask_each(world, project, names, note, all_of_them=False)
+    found = ask_each(world, project, names, long_waits(note))
     origins = [origin.name for one in found if (origin := origin_of(one))]
     others = [other for one in found for other in (one.source, *one.replicas)] + origins
     more = tuple(dict.fromkeys(other for other in others if other and other not in names))
-    rest = ask_each(world, project, more, note, all_of_them=False)
+    rest = ask_each(world, project, more, long_waits(note))
     return Rows((*found, *rest), (*found.left_out, *rest.left_out))
 
 

@@ -13,7 +13,7 @@ from ccr_avn.history.resume import Unfinished
 from ccr_avn.monitoring.collect import Look, admission
 from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.printable import printable
-from ccr_avn.procedures.gates.links import Compared
+from ccr_avn.procedures.gates.links import ComparedState
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.replication import lag_of, link_of
 
@@ -56,7 +56,7 @@ class Known:
     crit: int = 100 * 1024 * 1024
     project: Project = field(default_factory=Project)
     unfinished: tuple[Unfinished, ...] = ()
-    compared: Callable[[str], Collection[Compared]] = lambda _: ()
+    compared: Callable[[str], Collection[ComparedState]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ class Event:
 
     @property
     def written(self) -> float:
-        """When it was written into a journal, in seconds since 1970; 0: it was not read from one."""
+        """In seconds since 1970; 0: it was not read from a journal."""
         return self.time.timestamp() if self.time else 0.0
 
 
@@ -126,8 +126,6 @@ class RunEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairStarted(Event):
-    """One of many runs begins: which pair, by which command, and in which journal."""
-
     pair: str
     command: str
     run: str

@@ -48,8 +48,7 @@ class Run:
     def check(self) -> None:
         """Run all checks before the first change; all refusals are reported together.
 
-        Raises:
-            Refused: one or more gates answered stop.
+        Raises: Refused: one or more gates answered stop.
         """
         refusals: list[Refused] = []
         for step in self.plan.checks:
@@ -137,7 +136,6 @@ class Run:
         self._emit(events.Undone(at=self._now(), slug=step.slug, done=done, failed=failed))
 
     def _release(self) -> None:
-        """Release what a change opened; failures are ignored."""
         for step in reversed(self.plan.steps):
             if step.release and (self.seen.has(step) or isinstance(step.change, Act)):
                 with suppress(CcrError):
@@ -257,8 +255,7 @@ class Run:
     def _settle_doubt(self, step: Step[Any], failure: "FailedChange", began: float) -> Finding:
         """A change that failed may have taken effect anyway: only a read can show that.
 
-        Raises:
-            AvnError: it did not act, or nothing tells.
+        Raises: AvnError: it did not act, or nothing tells.
         """
         if not failure.answer.started:
             raise self._without_effect(step, failure)
@@ -284,8 +281,7 @@ class Run:
     def _effect(self, looks: tuple[Step[Any], ...], limit: float, began: float) -> Finding | None:
         """What shows that a change acted: any one *go* does. None: all were still unchanged after ``limit`` seconds.
 
-        Raises:
-            AvnError, Unreachable: at the end one of the looks gave no answer, so nothing tells.
+        Raises: AvnError, Unreachable: at the end one of the looks gave no answer, so nothing tells.
         """
         silent: AvnError | Unreachable | None = None
 
@@ -365,7 +361,7 @@ class Run:
         finding = step.gate.judge(answer, self.seen)
         if left_out := getattr(answer, "left_out", ()):
             finding = replace(finding, warnings=(*left_out, *finding.warnings))
-        self.seen.remember(step, answer)
+        self.seen.remember(step.slug, answer)
         return self._looked(step, finding, limit, began)
 
     def _looked(self, step: Step[Any], finding: Finding, limit: float, began: float) -> Finding:
@@ -376,8 +372,6 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class FailedChange:
-    """A change that did not end with exit 0."""
-
     answer: Answer
     cause: Failure
     change: Call[None]

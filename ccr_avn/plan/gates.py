@@ -1,12 +1,12 @@
 """Steps that are commands as well: what makes a step says the options of `ccr-avn gate NAME`, and the words of a preview."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar
 
-from ccr_avn.options import Opt
+from ccr_avn.options import Opt, opt_of
 from ccr_avn.plan.model import Later, Step, Word
 
 F = TypeVar("F", bound=Callable[..., Step[Any]])
@@ -14,67 +14,57 @@ F = TypeVar("F", bound=Callable[..., Step[Any]])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateCommand:
-    """``make``: given the setting, the names and the options; its docstring is the help, with examples.
-
-    ``timeout``: the default seconds that it waits; ``asks``: which of its arguments name services whose servers are
-    asked; ``before``: makes the steps that must have been taken; ``fact``: the one that is printed, if none is asked for.
-    """
+    """``make``: given the setting, the names and the options; its docstring is the help, with examples."""
 
     make: Callable[..., Step[Any]]
-    timeout: float
-    asks: tuple[str, ...]
-    before: Callable[..., tuple[Step[Any], ...]]
-    fact: str | None
+    timeout: float = 0  # the default, in seconds
+    asks: tuple[str, ...] = ()  # which of its arguments name services whose servers are asked
+    before: Callable[..., tuple[Step[Any], ...]] = lambda *_, **__: ()  # makes the steps that must have been taken
+    fact: str | None = None  # the one that is printed, if none is asked for
 
 
 GATES: dict[str, GateCommand] = {}
 
 
-def gate(
-    name: str,
-    *,
-    timeout: float = 0,
-    asks: tuple[str, ...] = (),
-    before: Callable[..., tuple[Step[Any], ...]] = lambda *_, **__: (),
-    fact: str | None = None,
-    tight: bool = False,
-) -> Callable[[F], F]:
-    """What the function makes is ``ccr-avn gate NAME`` too. ``tight``: it looks at its own pace."""
+def gate(name: str, *, tight: bool = False, **how: Any) -> Callable[[F], F]:
+    """What the function makes is ``ccr-avn gate NAME`` too. ``tight``: it looks at its own pace; ``how``: see above."""
 
     def register(make: F) -> F:
         signature = inspect.signature(make)
+        opts = {name: opt for name, one in signature.parameters.items() if (opt := opt_of(one.annotation))}
+        defaults = {name: one.default for name, one in signature.parameters.items()}
 
         @wraps(make)
         def made(at: Any, *given: Any, **more: Any) -> Step[Any]:
             bound = signature.bind(at, *given, **more)
             bound.apply_defaults()
-            step, limit = make(at, *given, **more), bound.arguments.get("limit")
-            return replace(step, command=at.gate(name, *_words(signature, bound.arguments), limit=limit, tight=tight))
+            words, limit = typed_words(opts, bound.arguments, defaults), bound.arguments.get("limit")
+            return replace(make(at, *given, **more), command=at.gate(name, *words, limit=limit, tight=tight))
 
-        GATES[name] = GateCommand(make=made, timeout=timeout, asks=asks, before=before, fact=fact)
+        GATES[name] = GateCommand(make=made, **how)
         return made  # type: ignore[return-value]  # the same signature
 
     return register
 
 
 def typed_parameters(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Those that are typed on a command line."""
-    parameters = inspect.signature(make).parameters
-    return {name: one for name, one in parameters.items() if _opt(one)}
+    return {name: one for name, one in inspect.signature(make).parameters.items() if opt_of(one.annotation)}
 
 
-def _words(signature: inspect.Signature, given: dict[str, Any]) -> tuple[Word, ...]:
-    """Names as they are, and the options that differ from their defaults."""
+def typed_words(opts: Mapping[str, Opt], given: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[Word, ...]:
+    """Arguments as they are, and the options that differ from their defaults."""
     words: list[Word] = []
-    for name, one in signature.parameters.items():
-        opt, value = _opt(one), given[name]
-        if opt is None or (not opt.argument and value == one.default):
+    for name, opt in opts.items():
+        value = given[name]
+        if not opt.argument and value == defaults[name]:
             continue
-        flag = () if opt.argument else (next(iter(opt.names), "--" + name.replace("_", "-")),)
-        for each in value if isinstance(value, (list, tuple)) else (value,):
-            words += flag if each is True else (*flag, each if isinstance(each, (str, Later)) else str(each))
+        yes, _, no = next(iter(opt.names), "--" + name.replace("_", "-")).partition("/")
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            text = f"{one:g}" if isinstance(one, float) else one if isinstance(one, Later) else str(one)
+            if isinstance(one, bool):
+                words.append(yes if one else no)
+            elif opt.argument:
+                words.append(text)
+            else:
+                words += [f"{yes}={text}"] if str(text).startswith("-") else [yes, text]
     return tuple(words)
-
-
-def _opt(parameter: inspect.Parameter) -> Opt | None:
-    return next((one for one in getattr(parameter.annotation, "__metadata__", ()) if isinstance(one, Opt)), None)

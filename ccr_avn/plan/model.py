@@ -31,11 +31,11 @@ class Answers:
         return step.slug in self._answers
 
     def answer(self, slug: str) -> Any:
-        """The answer of a step by its slug; None: the run has not come so far."""
+        """None: the run has not come so far."""
         return self._answers.get(slug)
 
-    def remember(self, step: "Step[T]", answer: T) -> None:
-        self._answers[step.slug] = answer
+    def remember(self, slug: str, answer: Any) -> None:
+        self._answers[slug] = answer
 
     def result(self, slug: str) -> Any:
         """What the change of a step gave back, of an avn command how it was :data:`Sent`; None: this run has not made it."""
@@ -70,7 +70,6 @@ class Call(Generic[T]):
 
     @property
     def text(self) -> str:
-        """As a person types it."""
         return shlex.join(str(word) for word in self.argv)
 
 
@@ -116,8 +115,8 @@ go, wait = partial(_finding, "go"), partial(_finding, "wait")
 todo = partial(_finding, "todo")  # not done yet, so do it
 
 
-def stop(reason: str, *, hint: str, detail: str = "") -> Finding:
-    return Finding(verdict="stop", reason=reason, detail=detail, hint=hint)
+def stop(reason: str, *, hint: str, detail: str = "", warnings: tuple[str, ...] = (), **facts: Any) -> Finding:
+    return Finding(verdict="stop", reason=reason, detail=detail, hint=hint, warnings=warnings, facts=facts)
 
 
 @dataclass(frozen=True, slots=True)

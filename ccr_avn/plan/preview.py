@@ -23,17 +23,18 @@ def preview(plan: Plan, programs: Mapping[str, str] = {}) -> str:
 
 
 def _explained(plan: Plan) -> Iterator[str]:
-    """Which lines change something."""
     acts = [step.change.argv for step in plan.steps if isinstance(step.change, Act) and not step.change.looks]
     acts += [step.undone_by for step in plan.steps if step.undone_by]
     keys = [_command_of(step) for step in plan.steps if step.writes_keys]
     pausing, writing = (
-        [" ".join(map(str, argv[: 3 if argv[1] == "gate" else 2])) for argv in found if argv[:1] == (OURS,)]
+        dict.fromkeys(
+            " ".join(map(str, argv[: 3 if argv[1] == "gate" else 2])) for argv in found if argv[:1] == (OURS,)
+        )
         for found in (acts, keys)
     )
-    yield f"# These lines change something: {', '.join(dict.fromkeys((AVN, *pausing)))}."
+    yield f"# These lines change something: {', '.join((AVN, *pausing))}."
     if writing:
-        yield f"# {' and '.join(dict.fromkeys(writing))} writes test keys."
+        yield f"# {' and '.join(writing)} writes test keys."
     yield "# All others only check, and stop this where a run would stop."
 
 
@@ -96,10 +97,12 @@ def _step(step: Step[Any], number: int, programs: Mapping[str, str]) -> Iterator
         yield f"trap {shlex.quote(_command(step.undone_by, programs))} EXIT"
     if step.final:
         yield "trap - EXIT # from here on nothing is undone"
-    gate = [_kept(keep, programs) for keep in step.keeps] or [_command(_command_of(step), programs)] * bool(
-        _command_of(step)
-    )
-    lines = [*([_changing(step.change, programs)] if step.change else []), *gate]
+    command = _command_of(step)
+    lines = [_kept(keep, programs) for keep in step.keeps] or ([_command(command, programs)] if command else [])
+    if step.change:  # what it prints is kept where a later line needs it
+        variable = step.change.variable if isinstance(step.change, Act) else ""
+        keep = Keep(variable=variable, argv=step.change.argv)
+        lines.insert(0, _kept(keep, programs) if variable else _command(keep.argv, programs))
     if step.asked:
         yield _kept(step.asked, programs)
         yield f'if [ "${step.asked.variable}" = missing ]; then'
@@ -107,16 +110,9 @@ def _step(step: Step[Any], number: int, programs: Mapping[str, str]) -> Iterator
         yield "fi"
     elif step.optional:
         for line in lines:
-            yield f"{line} ||"
-            yield f"  echo {shlex.quote(f'{step.slug}: NOT done')} >&2"
+            yield f"{line} ||\n  echo {shlex.quote(f'{step.slug}: NOT done')} >&2"
     else:
         yield from lines
-
-
-def _changing(change: Call[None] | Act, programs: Mapping[str, str]) -> str:
-    """What it prints is kept where a later line needs it."""
-    variable = change.variable if isinstance(change, Act) else ""
-    return _kept(Keep(variable=variable, argv=change.argv), programs) if variable else _command(change.argv, programs)
 
 
 def _command_of(step: Step[Any]) -> tuple[Word, ...]:
@@ -140,14 +136,10 @@ def _kept(keep: Keep, programs: Mapping[str, str]) -> str:
 
 
 def _command(argv: tuple[Word, ...], programs: Mapping[str, str]) -> str:
-    return " ".join(
-        f'"${{{word.variable}:?}}"' if isinstance(word, Later) else shlex.quote(word) for word in _found(argv, programs)
-    )
+    words = (programs.get(str(word), word) if not number else word for number, word in enumerate(argv))
+    return " ".join(f'"${{{word.variable}:?}}"' if isinstance(word, Later) else shlex.quote(word) for word in words)
 
 
 def _plain(argv: tuple[Word, ...], programs: Mapping[str, str]) -> list[str]:
-    return [f"${{{word.variable}}}" if isinstance(word, Later) else word for word in _found(argv, programs)]
-
-
-def _found(argv: tuple[Word, ...], programs: Mapping[str, str]) -> tuple[Word, ...]:
-    return (programs.get(str(argv[0]), argv[0]), *argv[1:]) if argv else ()
+    words = [f"${{{word.variable}}}" if isinstance(word, Later) else word for word in argv]
+    return [programs.get(words[0], words[0]), *words[1:]] if words else []

@@ -64,8 +64,6 @@ class Failure:
 
 
 class AvnFailed(AvnError):
-    """avn ended with a failure that was read."""
-
     def __init__(self, what: str, failure: Failure, *, hint: str = "", hopeless: bool = False) -> None:
         super().__init__(what, detail=failure.reason, hint=failure.hint or hint)
         self.status, self.again_in = failure.status, failure.again_in
@@ -94,8 +92,6 @@ class World:
 
 
 class Reader:
-    """Asks for one run."""
-
     def __init__(self, world: World, emit: Callable[[events.Event], None]) -> None:
         self._world, self._emit = world, emit
         self._began = world.clock()

@@ -1,10 +1,12 @@
 """enable: from nothing to a pair that is proven to replicate."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Integration, Service
+from ccr_avn.errors import TimedOut
 from ccr_avn.options import (
     LinkTimeout,
     Opt,
@@ -25,12 +27,12 @@ from ccr_avn.plan.model import Call, Finding, Gate, Keep, Later, Plan, Poll, Ste
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.gates import services
 from ccr_avn.procedures.gates.services import Wanted
-from ccr_avn.procedures.proof import databases_step, evidence, link_step, marker_step
-from ccr_avn.procedures.result import described, sides
+from ccr_avn.procedures.proof import evidence
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting
-from ccr_avn.procedures.steps import see_offers, see_vpcs, two_sides, wait_running
-from ccr_avn.procedures.verb import Ended, Line, Outcome, Verb
+from ccr_avn.procedures.steps import see_offers, wait_running
+from ccr_avn.procedures.verb import Ended, Line, Outcome, PairVerb, sides
+from ccr_avn.procedures.verify import Verify
 
 ReplicaFlag = Literal["read-replica-for", "service-integration"]
 PROOF = Poll(limit=30.0, first=0.2, interval=2.0)
@@ -65,11 +67,9 @@ def creation(at: Setting, wanted: Wanted, kind: Word, flag: ReplicaFlag) -> Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Enable(Verb):
+class Enable(PairVerb):
     """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives."""
 
-    primary: Primary
-    replica: Replica
     primary_cloud: Annotated[str | None, word("C", "Cloud of a new primary.", a_word)] = None
     replica_cloud: Annotated[str | None, cloud_of_replicas("Cloud of a new replica.")] = None
     primary_plan: Annotated[str | None, word("PLAN", "Plan of a new primary. [default: business-4]", a_word)] = None
@@ -96,37 +96,17 @@ class Enable(Verb):
 
     command: ClassVar[str] = "enable"
 
-    def __post_init__(self) -> None:
-        two_sides(self.primary, self.replica)
-
-    def facts(self) -> dict[str, Any]:
-        return {"primary": self.primary, "replica": self.replica}
-
     @property
     def flag(self) -> ReplicaFlag:
         return self.flag_of_avn if self.replica_flag == "auto" else self.replica_flag
 
     @property
     def wanted(self) -> tuple[Wanted, Wanted]:
-        """The primary and its replica."""
-        primary = Wanted(
-            name=self.primary,
-            type=self.service_type,
-            plan=self.primary_plan,
-            cloud=self.primary_cloud,
-            any_plan=self.allow_any_plan,
-            args=tuple(self.primary_arg or ()),
-        )
-        replica = Wanted(
-            name=self.replica,
-            of=primary,
-            type=self.service_type,
-            plan=self.replica_plan,
-            cloud=self.replica_cloud,
-            any_plan=self.allow_any_plan,
-            args=tuple(self.replica_arg or ()),
-        )
-        return primary, replica
+        wanted = partial(Wanted, type=self.service_type, any_plan=self.allow_any_plan)
+        args, more = tuple(self.primary_arg or ()), tuple(self.replica_arg or ())
+        primary = wanted(name=self.primary, plan=self.primary_plan, cloud=self.primary_cloud, args=args)
+        plan, cloud = self.replica_plan, self.replica_cloud
+        return primary, wanted(name=self.replica, of=primary, plan=plan, cloud=cloud, args=more)
 
     # -- what it does
 
@@ -135,10 +115,8 @@ class Enable(Verb):
         orders = self.primary_cloud or self.replica_cloud
         keep = "" if self.service_type or not self.replica_cloud else "service_type"
         primary_up = wait_running(at, self.primary, limit=self.running_timeout, slug="primary-running", keep=keep)
-        proof = (
-            link_step(at, *sides, limit=self.link_timeout),
-            databases_step(at, *sides),
-            marker_step(at, *sides, samples=self.samples),
+        proved = Verify(
+            at=at, primary=self.primary, replica=self.replica, samples=self.samples, link_timeout=self.link_timeout
         )
         return Plan(
             f"replicate {self.primary} to {self.replica}",
@@ -146,7 +124,7 @@ class Enable(Verb):
                 *(() if self.replica_flag == "auto" else (self._confirm_flag(),)),
                 self._look_at_pair(),
                 # what Aiven or avn would refuse only when the replica is made, long after its primary was
-                *((see_offers(at, self.wanted), see_vpcs(at, self.wanted)) if orders else ()),
+                *(see_offers(at, self.wanted) if orders else ()),
             ),
             steps=(
                 self._create(primary),
@@ -155,7 +133,7 @@ class Enable(Verb):
                 self._create(replica),
                 wait_running(at, self.replica, limit=self.running_timeout, slug="replica-running"),
                 confirm_integration(at, *sides, limit=self.running_timeout),
-                *(proof if self.verify else ()),
+                *(proved.proof(late=TimedOut) if self.verify else ()),
             ),
             assumptions=self._assumptions(),
             check=("ccr-avn", "enable", *sides, *self.words(), "--check"),
@@ -165,16 +143,15 @@ class Enable(Verb):
         at, new = self.at, self.replica
         possible = services.pair_is_possible(at.project, *self.wanted)
 
+        clean = at.command("ccr-avn", "drill", "--clean", "--only", new)
+        promote = at.command("ccr-avn", "switchover", self.primary, new, "--drill-service", new)
+        ways = f"to terminate this one: {clean}; to promote it all the same: {promote}"
+
         def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
             """What a drill made is no replica to adopt: a cleaning terminates it."""
-            clean = at.command("ccr-avn", "drill", "--clean", "--only", new)
-            promote = at.command("ccr-avn", "switchover", self.primary, new, "--drill-service", new)
-            hint = (
-                f"choose another name for the replica; to terminate this one: {clean}; "
-                f"to promote it all the same: {promote}"
-            )
-            replica, journals = services.by_name(found, new), at.journals
-            drill = temporary(replica, journals.drills, journals.promotions, hint) if replica else None
+            replica, (drills, promotions) = services.by_name(found, new), (at.journals.drills, at.journals.promotions)
+            hint = f"choose another name for the replica; {ways}"
+            drill = temporary(replica, drills, promotions, hint) if replica else None
             finding = possible.judge(found, seen)
             return services.together([finding, drill]) if drill else finding
 
@@ -198,7 +175,7 @@ class Enable(Verb):
         return Step(
             slug="flag",
             purpose=f"check that the installed avn has {option}",
-            read=avn.create_help(),
+            read=avn.CREATE_HELP,
             gate=Gate(f"avn service create offers {option}", judge),
         )
 
@@ -234,14 +211,14 @@ class Enable(Verb):
         )
 
     def _assumptions(self) -> tuple[str, ...]:
-        found = []
-        if not self.primary_cloud:
-            found.append(f"{self.primary} exists (without --primary-cloud it can't be created)")
-        if not self.replica_cloud:
-            found.append(f"{self.replica} exists (without --replica-cloud it can't be created)")
+        adopted = [
+            f"{one.name} exists (without --{one.role}-cloud it can't be created)"
+            for one in self.wanted
+            if not one.cloud
+        ]
         if self.at.project.name is None:
-            found.append("avn's own default project is the right one (no --project, no AIVEN_PROJECT)")
-        return tuple(found)
+            adopted.append("avn's own default project is the right one (no --project, no AIVEN_PROJECT)")
+        return tuple(adopted)
 
     # -- how it ended
 
@@ -249,31 +226,28 @@ class Enable(Verb):
         there = {one.name for one in ended.seen.family}
         missing = [name for name in (self.primary, self.replica) if name not in there]
         what = f"{' and '.join(missing)} would be created" if missing else "both exist, nothing would be created"
-        result = {"primary": self.primary, "replica": self.replica, "would_go": True, "to_create": missing}
+        result = {**self.facts(), "would_go": True, "to_create": missing}
         return Outcome(result=result, lines=(f"{self.primary} → {self.replica}: all pre-checks passed; {what}",))
 
     def outcome(self, ended: Ended) -> Outcome:
-        seen, changed = ended.seen, ended.changed
-        primary, replica = described(seen.latest[self.primary]), described(seen.latest[self.replica])
+        seen, shown = ended.seen, evidence(ended.seen)
         row = next(row for row in seen.rows if row.feeds(self.replica))
-        shown = evidence(seen)
+        listed = {one.name: one for one in seen.family}
+        after = sides(primary=seen.latest[self.primary], replica=seen.latest[self.replica])
         result = {
             "project": self.at.project.name,
-            "primary": self.primary,
-            "replica": self.replica,
+            **self.facts(),
             "integration_id": row.id,
             "proven": self.verify,
-            "before": sides(
-                primary=services.by_name(seen.family, self.primary), replica=services.by_name(seen.family, self.replica)
-            ),
-            "after": sides(primary=seen.latest[self.primary], replica=seen.latest[self.replica]),
+            "before": sides(primary=listed.get(self.primary), replica=listed.get(self.replica)),
+            "after": after,
             **shown,
         }
-        what = "are now a pair" if changed else "were a pair already: nothing was changed"
+        what = "are now a pair" if ended.changed else "were a pair already: nothing was changed"
         proof = "replication is proven" if self.verify else "replication is NOT proven (--no-verify)"
         table = [
-            (role, side["name"], f"{side['type']} {side['plan']}", side["cloud"], side["state"])
-            for role, side in (("primary", primary), ("replica", replica))
+            (side["role"], side["name"], f"{side['type']} {side['plan']}", side["cloud"], side["state"])
+            for side in after
         ]
         lines: list[Line] = [f"{self.primary} and {self.replica} {what}; {proof}", table, f"  integration  {row.id}"]
         if link := shown.get("replication"):

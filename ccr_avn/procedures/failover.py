@@ -26,11 +26,21 @@ from ccr_avn.procedures.promotion import (
     promote,
     remember_origin,
 )
-from ccr_avn.procedures.result import DECLARED, differences, exposure, exposure_lines, sides
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import wait_running
-from ccr_avn.procedures.verb import Ended, Line, Outcome, Question, Verb
+from ccr_avn.procedures.verb import (
+    DECLARED,
+    Ended,
+    Line,
+    Outcome,
+    Question,
+    Verb,
+    differences,
+    exposure,
+    exposure_lines,
+    sides,
+)
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
 UNSEEN = "its data plane was not checked"
@@ -257,7 +267,7 @@ class Failover(FailoverOptions, Verb):
             "state": state.state if state else None,
             "differences": [one.as_dict() for one in different],
         }
-        warnings = (f"warning: {parity.warning(one)}" for one in different)
+        warnings = (f"warning: {one.warning}" for one in different)
         return Outcome(result=result, lines=(f"{self.replica}: {passed(seen, self.replica)}", *warnings))
 
     def outcome(self, ended: Ended) -> Outcome:

@@ -11,9 +11,8 @@ from ccr_avn.errors import Unreachable
 from ccr_avn.plan.model import Finding, Gate, Keep, Later, Probe, Step, go, stop
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair
-from ccr_avn.procedures.gates.pair_state import PairState, pair_state
+from ccr_avn.procedures.gates.pair_state import PairState, pair_state, superseded
 from ccr_avn.procedures.gates.services import by_name
-from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.promotion import keep_lineage
 from ccr_avn.procedures.seen import LastKnown, Seen
 from ccr_avn.procedures.setting import Setting, endpoint

@@ -13,8 +13,8 @@ from ccr_avn.options import Service as Named
 from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
+from ccr_avn.procedures.gates.pair_state import ANOTHER, is_another
 from ccr_avn.procedures.gates.settings import DEFAULTS, NOBODY, filter_word, networks
-from ccr_avn.procedures.gates.succession import ANOTHER, is_another
 from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.setting import Setting, admission_of
 from ccr_avn.procedures.switchover_options import OldPrimaryAction

@@ -34,9 +34,7 @@ def link_step(
       ccr-avn gate link eu us
       ccr-avn gate link eu us --max-lag-bytes 1000000 --timeout 900
     """
-    rejections = (
-        replace(at, allow_rejected=allow_rejected_commands).rejections if allow_rejected_commands else at.rejections
-    )
+    allowing = replace(at, allow_rejected=True) if allow_rejected_commands else at
 
     def read(seen: Seen) -> Link:
         return fetch_link(endpoint(seen.service(primary), at), endpoint(seen.service(replica), at))
@@ -46,7 +44,7 @@ def link_step(
         purpose=f"wait until {replica} follows {primary}",
         read=Probe((), read),
         by_hand=at.server(replica, "INFO replication, INFO stats"),
-        gate=links.replicates(primary, replica, rejections, max_lag_bytes, NotProven),
+        gate=links.replicates(primary, replica, allowing.rejections, max_lag_bytes),
         poll=at.poll(limit, error=late, hint="the initial sync may need longer: raise --link-timeout"),
     )
 
@@ -77,7 +75,7 @@ def databases_step(
         purpose=f"check that {replica} has every database that {primary} uses",
         read=Probe((), read),
         by_hand=at.server(primary, "INFO keyspace"),
-        gate=links.has_every_database(primary, replica, lambda seen: seen.service(primary).type, refused),
+        gate=links.has_every_database(primary, replica, refused),
     )
 
 

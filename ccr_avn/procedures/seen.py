@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import Refused
-from ccr_avn.plan.model import Answers, Step
+from ccr_avn.plan.model import Answers
 from ccr_avn.procedures.gates.pair_state import PairState
 from ccr_avn.valkey.replication import ReplicationInfo, behind
 
@@ -45,12 +45,10 @@ class LastKnown:
 
     @property
     def behind(self) -> int | None:
-        """Bytes; ``None``: only the primary could tell."""
         return behind(self.primary, self.replica)
 
     @property
     def primary_held(self) -> str:
-        """What is known of how much the primary had."""
         if self.primary:
             return f"{self.primary.keys} keys now"
         if self.backup:
@@ -106,13 +104,13 @@ class Seen(Answers):
 
     def __init__(self) -> None:
         super().__init__()
-        self.checked: dict[str, Service] = {}
-        """Each service as the first look at it showed it, or the first that had its address."""
-        self.latest: dict[str, Service] = {}
-        """Each service as the last look at it showed it."""
+        self.checked: dict[
+            str, Service
+        ] = {}  # each as the first look at it showed it, or the first that had its address
+        self.latest: dict[str, Service] = {}  # each as the last look at it showed it
 
-    def remember(self, step: Step[Any], answer: Any) -> None:
-        super().remember(step, answer)
+    def remember(self, slug: str, answer: Any) -> None:
+        super().remember(slug, answer)
         for one in answer if isinstance(answer, tuple) else (answer,):
             if isinstance(one, Service):
                 if one.name not in self.checked or self.checked[one.name].uri is None:
@@ -120,23 +118,18 @@ class Seen(Answers):
                 self.latest[one.name] = one
 
     def service(self, name: str) -> Service:
-        """As the checks showed it.
-
-        Raises:
-            Refused: it does not exist.
-        """
+        """As the checks showed it. Raises: Refused: it does not exist."""
         if name not in self.checked:
             raise Refused(f"{name} does not exist", hint="check its name: avn service list")
         return self.checked[name]
 
     @property
     def family(self) -> tuple[Service, ...]:
-        """Both services and what belongs to the primary, as the checks listed them; empty: they did not come so far."""
+        """Both services and what belongs to the primary, as the checks listed them."""
         return self.answer("pair") or self.answer("primary") or self.answer("primary-alone") or ()
 
     @property
     def rows(self) -> tuple[Integration, ...]:
-        """The replica's integrations, as the checks listed them."""
         return self.answer("integration") or ()
 
     @property
@@ -152,18 +145,16 @@ class Seen(Answers):
 
     @property
     def state(self) -> PairState | None:
-        """In which state the checks found the pair; None: they did not come so far, or did not look."""
+        """In which the checks found the pair; None: they did not come so far, or did not look."""
         looked = self.health or self.known
         return looked.state if looked else None
 
     @property
     def row(self) -> Integration | None:
-        """What a promotion deletes."""
         return self.state.row if self.state and self.state.state == "following" else None
 
     @property
     def promoted(self) -> bool:
-        """Whether the checks saw an earlier run's promotion."""
         return self.state is not None and self.state.promoted
 
     @property
@@ -173,7 +164,6 @@ class Seen(Answers):
 
     @property
     def facts(self) -> "PairFacts | None":
-        """What both servers said of themselves, to be compared."""
         found: PairFacts | None = self.answer("parity")
         return found
 

@@ -1,6 +1,5 @@
 """Where a procedure works: the project, the way to its servers, and what earlier runs on this machine noted."""
 
-import shlex
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError, TimedOut, Unreachable
 from ccr_avn.plan.model import Poll, Word
-from ccr_avn.procedures.gates.links import Compared, Rejections
+from ccr_avn.procedures.gates.links import ComparedState, Rejections
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.redact import REDACTED
@@ -36,19 +35,17 @@ class Journals:
 
     @property
     def promotions(self) -> "tuple[Recorded, ...]":
-        """The promotions that were sent, the newest first; those of drills are none."""
         return ()
 
     @property
     def drills(self) -> "tuple[Made, ...]":
-        """The services that drills created."""
         return ()
 
     def user_of(self, service: Service) -> str:  # noqa: ARG002
         """The run of another command that took this very service into use; empty: none did."""
         return ""
 
-    def equal_by_value(self, replica: str) -> Collection[Compared]:  # noqa: ARG002
+    def equal_by_value(self, replica: str) -> Collection[ComparedState]:  # noqa: ARG002
         """As what a comparison of all values found the replica equal to its primary."""
         return ()
 
@@ -108,21 +105,14 @@ class Setting:
         return ("ccr-avn", "gate", name, *words, *self.options, *timeout, *pause)
 
     def command(self, *words: str) -> str:
-        """A ``ccr-avn`` or ``avn`` command to type, in this project."""
-        return shlex.join((*words, *self.project.flag))
+        return self.project.command(*words)
 
     def server(self, name: str, command: str) -> str:
         """How a person asks a server itself: avn tells where it is."""
-        words = avn.service_get(self.project, name).argv
-        return f"{' '.join(str(word) for word in words)}, then {command} at its service_uri"
+        return f"{avn.service_get(self.project, name).text}, then {command} at its service_uri"
 
     def replication(self, seen: Seen, name: str) -> ReplicationInfo:
-        """Ask a service's server.
-
-        Raises:
-            Unreachable: it does not answer.
-            Refused: there is no such service.
-        """
+        """Ask a service's server. Raises: Unreachable: it does not answer; Refused: there is no such service."""
         return fetch_replication(endpoint(seen.service(name), self))
 
     def poll(self, limit: float, *, hint: str = "", error: type[CcrError] = TimedOut) -> Poll:
@@ -132,8 +122,7 @@ class Setting:
 def endpoint(service: Service, setting: Setting) -> Endpoint:
     """How to reach a service's data plane.
 
-    Raises:
-        Unreachable: it has no address yet, or the token may not read its password.
+    Raises: Unreachable: it has no address yet, or the token may not read its password.
     """
     known = addresses(service)
     if not known:
@@ -149,13 +138,8 @@ def endpoint(service: Service, setting: Setting) -> Endpoint:
             passing=False,
         )
     uri = known[setting.route] if setting.route else best_address(known)
-    return Endpoint(
-        service=service.name,
-        uri=uri,
-        ca_file=setting.ca_file,
-        idle_timeout=service.idle_timeout,
-        closed=lets_nobody_in(service),
-    )
+    idle, closed = service.idle_timeout, lets_nobody_in(service)
+    return Endpoint(service=service.name, uri=uri, ca_file=setting.ca_file, idle_timeout=idle, closed=closed)
 
 
 def admission_of(service: Service, setting: Setting) -> Admission:
@@ -169,25 +153,24 @@ def admission_of(service: Service, setting: Setting) -> Admission:
 
 
 def _no_address(service: Service) -> Unreachable:
-    hint = f"it is {service.state}: wait for it (avn service wait {service.name}), then run the same command again"
-    if service.serving:
-        hint = f"check whether Aiven shows one: avn service get {service.name} --json; else ask Aiven's support"
-    return OutOfReach(
-        f"{service.name} has no address" + ("" if service.serving else " yet"),
-        detail=f"its state is {service.state} and its service_uri is empty",
-        hint=hint,
+    what, hint = (
+        f"{service.name} has no address yet",
+        f"it is {service.state}: wait for it (avn service wait {service.name})",
     )
+    hint += ", then run the same command again"
+    if service.serving:
+        what = f"{service.name} has no address"
+        hint = f"check whether Aiven shows one: avn service get {service.name} --json; else ask Aiven's support"
+    return OutOfReach(what, detail=f"its state is {service.state} and its service_uri is empty", hint=hint)
 
 
 def _no_route(service: Service, setting: Setting, known: dict[str, str]) -> Unreachable:
     hint = f"its routes: {', '.join(sorted(known))}"
     if setting.route == "public":
-        opens = f"public_access.{service.type}=true"
-        command = avn.service_update(setting.project, service.name, "-c", opens).argv
-        hint += f"; to open the public one: {shlex.join(str(word) for word in command)}"
-    return Unreachable(
+        opens = avn.service_update(setting.project, service.name, "-c", f"public_access.{service.type}=true").text
+        hint += f"; to open the public one: {opens}"
+    what, detail = (
         f"{service.name} has no {setting.route} route",
-        detail="according to its components (avn service get --json)",
-        hint=hint,
-        passing=False,
+        "according to its components (avn service get --json)",
     )
+    return Unreachable(what, detail=detail, hint=hint, passing=False)

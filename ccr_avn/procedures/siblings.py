@@ -12,8 +12,8 @@ from ccr_avn.options import Replica
 from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Finding, Gate, Probe, Step, go, stop
 from ccr_avn.procedures.drill.ours import run_of
+from ccr_avn.procedures.gates.pair_state import superseded
 from ccr_avn.procedures.gates.services import by_name
-from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.units import clock_time

@@ -1,23 +1,28 @@
-"""Steps on services that several procedures share."""
+"""Steps on services that several procedures share, and the checks of a switchover: both exist, the right way round, healthy."""
 
-from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 
 from ccr_avn.aiven import avn
-from ccr_avn.aiven.models import Offers, Vpc
-from ccr_avn.aiven.models import Service as Facts
-from ccr_avn.errors import Unreachable, UsageError
-from ccr_avn.options import Service
+from ccr_avn.aiven.models import Offers, Service, Vpc
+from ccr_avn.errors import Refused, Unreachable
+from ccr_avn.options import Service as Named
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import Keep, Probe, Step
-from ccr_avn.procedures.gates import offers, parity, services
+from ccr_avn.plan.model import Finding, Gate, Keep, Probe, Step, Word, go
+from ccr_avn.procedures.gates import offers, pair, parity, services
+from ccr_avn.procedures.gates.pair_state import pair_state
 from ccr_avn.procedures.gates.services import Wanted
-from ccr_avn.procedures.seen import Seen
+from ccr_avn.procedures.promotion import keep_lineage
+from ccr_avn.procedures.seen import Health, Seen
 from ccr_avn.procedures.setting import Setting, endpoint
-from ccr_avn.valkey.server_facts import PairFacts, read_pair_facts
+from ccr_avn.procedures.switchover_options import SwitchoverOptions
+from ccr_avn.valkey.diagnose import Answered
+from ccr_avn.valkey.fence import must_be_unlocked
+from ccr_avn.valkey.server_facts import PairFacts, fetch_replication, read_pair_facts
 
 
 @gate("running", timeout=60)
-def wait_running(at: Setting, service: Service, *, limit: float, slug: str = "running", keep: str = "") -> Step[Facts]:
+def wait_running(at: Setting, service: Named, *, limit: float, slug: str = "running", keep: str = "") -> Step[Service]:
     """Wait until SERVICE is running: its state is RUNNING or REBALANCING.
 
     Examples:
@@ -35,19 +40,7 @@ def wait_running(at: Setting, service: Service, *, limit: float, slug: str = "ru
     )
 
 
-def two_sides(primary: str, replica: str) -> None:
-    """Raises:
-    UsageError: both are the same service.
-    """
-    if primary == replica:
-        raise UsageError(
-            "PRIMARY and REPLICA are the same service",
-            detail=f"both are {primary}",
-            hint="name both services of the pair",
-        )
-
-
-def compare_sides(at: Setting, primary: str, replica: str, check: tuple[str, ...]) -> Step[PairFacts | None]:
+def compare_sides(at: Setting, primary: str, replica: str, check: tuple[Word, ...]) -> Step[PairFacts | None]:
     """Differences are warnings with their values. A side that can't be reached is another check's matter.
 
     ``check``: the command that a preview has for it.
@@ -71,34 +64,93 @@ def compare_sides(at: Setting, primary: str, replica: str, check: tuple[str, ...
     )
 
 
-def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> Step[Offers]:
-    """The whole catalogue: avn has no smaller read that tells which plan is offered in which cloud."""
+def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> tuple[Step[Offers], Step[tuple[Vpc, ...]]]:
+    """The whole catalogue: avn has no smaller read that tells which plan is offered in which cloud. And the VPCs."""
     cloud = next(order.cloud or "" for order in orders if order.cloud)
-    return Step(
+
+    def unneeded(seen: Seen) -> str:
+        return "" if offers.still_to_make(orders, seen.family) else "there is nothing to create"
+
+    plans = Step(
         slug="offers",
         purpose="check that Aiven offers these plans in these clouds",
         read=avn.service_plans(at.project, cloud),
         gate=offers.are_sold(orders),
         brief=True,
         advisory=True,
-        unneeded=_nothing_to_make(orders),
+        unneeded=unneeded,
     )
-
-
-def see_vpcs(at: Setting, orders: tuple[Wanted, ...]) -> Step[tuple[Vpc, ...]]:
-    return Step(
+    vpcs = Step(
         slug="vpc",
         purpose="list the clouds that have a VPC",
         read=avn.vpc_list(at.project),
         gate=offers.have_their_vpc(orders),
         brief=True,
         advisory=True,
-        unneeded=_nothing_to_make(orders),
+        unneeded=unneeded,
+    )
+    return plans, vpcs
+
+
+def look_at_both(want: SwitchoverOptions) -> Step[tuple[Service, ...]]:
+    at, names = want.at, (want.primary, want.replica)
+    listed = avn.service_list(at.project, *dict.fromkeys((*names, *want.family)))
+
+    def judge(found: tuple[Service, ...], _: Seen) -> Finding:
+        return pair.judge_pair(want, {one.name: one for one in found})
+
+    return Step(
+        slug="pair",
+        purpose=f"look up {want.primary} and {want.replica}, and what belongs to them",
+        read=listed if want.family else avn.service_family(at.project, *names, recorded=at.journals.promotions),
+        gate=Gate(f"both exist and are running, and {want.replica} is or was a replica of {want.primary}", judge),
     )
 
 
-def _nothing_to_make(orders: tuple[Wanted, ...]) -> Callable[[Seen], str]:
-    def why(seen: Seen) -> str:
-        return "" if offers.still_to_make(orders, seen.family) else "there is nothing to create"
+def look_at_health(want: SwitchoverOptions) -> Step[Health | None]:
+    at = want.at
 
-    return why
+    def judge(health: Health | None, seen: Seen) -> Finding:
+        if health is None:
+            return go("not checked: see the result for the pair")
+        return pair.judge_health(want, seen.service(want.primary), seen.service(want.replica), health)
+
+    words = ("--max-lag-bytes", str(want.max_lag_bytes), *at.tolerance)
+    return Step(
+        slug="health",
+        purpose="check that the link is up and how far behind it is",
+        keeps=keep_lineage(at, want.replica)[:1],
+        by_hand=at.server(want.replica, "INFO replication"),
+        read=Probe(
+            at.gate("link", want.primary, want.replica, *words),
+            lambda seen: health_of(at, seen, want.primary, want.replica),
+        ),
+        gate=Gate(f"the link is up and at most {want.max_lag_bytes} bytes behind", judge),
+    )
+
+
+def health_of(at: Setting, seen: Seen, primary: str, replica: str) -> Health | None:
+    """None: one of them does not exist.
+
+    Raises: Refused: the replica can't be asked; Locked: another run is promoting a replica of PRIMARY.
+    """
+    old, new = seen.checked.get(primary), seen.checked.get(replica)
+    if not old or not new:
+        return None
+    try:
+        side = fetch_replication(endpoint(new, at))
+    except Unreachable as silent:  # nothing can be promoted that can't be asked: said at once
+        raise Refused(silent.what, detail=silent.detail, hint=silent.hint) from None
+    try:
+        found = Health(primary=fetch_replication(endpoint(old, at)), replica=side)
+    except Unreachable as trouble:
+        alive = isinstance(trouble, Answered) or not trouble.passing
+        why, hint = f"{trouble.what}: {trouble.detail}", trouble.hint if alive else ""
+        found = Health(primary=None, replica=side, primary_trouble=why, primary_hint=hint)
+    if found.primary and found.primary.paused_seconds and not at.journals.may_have_paused(primary, replica):
+        with suppress(Unreachable):  # else the pause alone is a refusal
+            must_be_unlocked(endpoint(old, at))
+    if old.source:
+        return found
+    looked = (found.primary, found.replica)
+    return replace(found, state=pair_state(seen.rows, old, new, looked, at.journals.promotions, now=at.now))

@@ -11,9 +11,8 @@ from ccr_avn.plan.model import Plan
 from ccr_avn.procedures import fencing, old_primary
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.history import Audit, Expected
+from ccr_avn.procedures.gates.pair_state import ANOTHER
 from ccr_avn.procedures.gates.settings import NOBODY, networks
-from ccr_avn.procedures.gates.succession import ANOTHER
-from ccr_avn.procedures.health import look_at_both, look_at_health
 from ccr_avn.procedures.promotion import (
     accepts_writes,
     carries_history,
@@ -25,12 +24,21 @@ from ccr_avn.procedures.promotion import (
     remember_origin,
 )
 from ccr_avn.procedures.proof import databases_step
-from ccr_avn.procedures.result import DECLARED, differences, exposure, exposure_lines, sides
 from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
-from ccr_avn.procedures.steps import compare_sides, wait_running
+from ccr_avn.procedures.steps import compare_sides, look_at_both, look_at_health, wait_running
 from ccr_avn.procedures.switchover_options import SwitchoverOptions
-from ccr_avn.procedures.verb import Ended, Line, Outcome, Question
+from ccr_avn.procedures.verb import (
+    DECLARED,
+    Ended,
+    Line,
+    Outcome,
+    Question,
+    differences,
+    exposure,
+    exposure_lines,
+    sides,
+)
 from ccr_avn.units import clock_time, iso
 from ccr_avn.valkey.replication import ReplicationInfo, behind
 

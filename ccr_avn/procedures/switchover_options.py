@@ -4,36 +4,30 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ccr_avn.options import (
+    MAX_LAG_BYTES,
     AllowRejected,
     DoubtTimeout,
     DrillService,
-    Primary,
     PromoteTimeout,
-    Replica,
     at_least_one,
     choice,
     flag,
     number,
     seconds,
 )
-from ccr_avn.procedures.steps import two_sides
-from ccr_avn.procedures.verb import Verb
+from ccr_avn.procedures.verb import PairVerb
 
 OldPrimaryAction = Literal["close", "power-off", "hold", "open"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchoverOptions(Verb):
+class SwitchoverOptions(PairVerb):
     """What its steps are made from."""
 
-    primary: Primary
-    replica: Replica
     old_primary: Annotated[
         OldPrimaryAction, choice("close: no clients (ip_filter); hold: paused until Ctrl-C; open: split brain.")
     ] = "close"
-    max_lag_bytes: Annotated[int, number("Maximum lag of REPLICA to begin with, in bytes.")] = (
-        31_457_280  # as GCP has it
-    )
+    max_lag_bytes: Annotated[int, number("Maximum lag of REPLICA to begin with, in bytes.")] = MAX_LAG_BYTES
     allow_smaller: Annotated[bool, flag("--allow-smaller", "Promote REPLICA even if the data exceeds its memory.")] = (
         False
     )
@@ -51,6 +45,3 @@ class SwitchoverOptions(Verb):
     promote_timeout: PromoteTimeout = 600
     doubt_timeout: DoubtTimeout = 60
     family: tuple[str, ...] = ()  # what belongs to PRIMARY, by name; empty: all services are looked at
-
-    def __post_init__(self) -> None:
-        two_sides(self.primary, self.replica)

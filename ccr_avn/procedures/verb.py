@@ -1,13 +1,17 @@
-"""What a verb is: a frozen value of its options that plans, words its question, and reports how it ended."""
+"""What a verb is: a frozen value of its options that plans, words its question, and reports how it ended; and what all report."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, get_type_hints
 
-from ccr_avn.errors import CcrError
-from ccr_avn.options import Opt
+from ccr_avn.aiven.models import Service
+from ccr_avn.errors import CcrError, UsageError
+from ccr_avn.options import Opt, Primary, Replica, opt_of
 from ccr_avn.plan import events
-from ccr_avn.plan.model import Plan
+from ccr_avn.plan.gates import typed_words
+from ccr_avn.plan.model import Plan, Word
+from ccr_avn.procedures.gates import parity
+from ccr_avn.procedures.gates.parity import Difference
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting
 
@@ -86,7 +90,6 @@ class Verb:
         raise NotImplementedError
 
     def source(self, seen: Seen) -> str:  # noqa: ARG002
-        """The old primary's name, as far as it is known."""
         return str(getattr(self, "primary", ""))
 
     def question(self, seen: Seen) -> Question | None:  # noqa: ARG002
@@ -111,26 +114,81 @@ class Verb:
     def outcome(self, ended: Ended) -> Outcome:
         raise NotImplementedError
 
-    def words(self) -> tuple[str, ...]:
+    def words(self) -> tuple[Word, ...]:
         """The options that differ from their defaults, as they are typed; and those that are shared by all verbs."""
-        defaults = {one.name: one.default for one in fields(self)}
-        found: list[str] = []
-        for name, opt in options_of(type(self)).items():
-            value = getattr(self, name)
-            if opt.argument or value == defaults[name]:
-                continue
-            yes, _, no = next(iter(opt.names), "--" + name.replace("_", "-")).partition("/")
-            for one in value if isinstance(value, (list, tuple)) else (value,):
-                text = f"{one:g}" if isinstance(one, float) else str(one)
-                if isinstance(one, bool):
-                    found.append(yes if one else no)
-                else:
-                    found += [f"{yes}={text}"] if text.startswith("-") else [yes, text]
-        return (*found, *self.at.options)
+        opts = {name: opt for name, opt in options_of(type(self)).items() if not opt.argument}
+        given = {name: getattr(self, name) for name in opts}
+        return (*typed_words(opts, given, {one.name: one.default for one in fields(self)}), *self.at.options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairVerb(Verb):
+    primary: Primary
+    replica: Replica
+
+    def __post_init__(self) -> None:
+        if self.primary == self.replica:
+            what, hint = "PRIMARY and REPLICA are the same service", "name both services of the pair"
+            raise UsageError(what, detail=f"both are {self.primary}", hint=hint)
+
+    def facts(self) -> dict[str, Any]:
+        return {"primary": self.primary, "replica": self.replica}
 
 
 def options_of(verb: type[Any]) -> dict[str, Opt]:
-    """How each field is typed that is an option."""
     hints = get_type_hints(verb, include_extras=True)
-    found = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
-    return {name: one for name, given in found.items() for one in given if isinstance(one, Opt)}
+    return {name: opt for name, hint in hints.items() if (opt := opt_of(hint))}
+
+
+DECLARED = (
+    "Terraform and the Kubernetes operator set ip_filter and tags as declared, and the operator powers services on: "
+    "change that there, and remove service_integrations/read_replica, before the next apply; it would open a closed "
+    "service again, and remove the tags that record the promotion"
+)
+"""Said before the question too: an apply may come at any time after it."""
+
+LONG = 70
+"""Characters from which on a risk gets a line of its own, so that the others' column stays narrow."""
+
+
+def described(service: Service) -> dict[str, Any]:
+    """A service as plain data, without secrets."""
+    names = ("name", "type", "plan", "cloud", "state")
+    return {name: getattr(service, name) for name in names}
+
+
+def sides(**services: Service | None) -> list[dict[str, Any]]:
+    """The pair as plain data, each side with its role."""
+    return [{**described(one), "role": role.replace("_", " ")} for role, one in services.items() if one]
+
+
+def differences(at: Setting, seen: Seen, old: Service | None, new: Service | None) -> tuple[Difference, ...]:
+    """In what the new primary differs: as the platform shows both, and as their servers were before, if they were asked."""
+    if old is None or new is None:
+        return ()
+    facts = seen.facts
+    servers = parity.of_servers(at.project, old, new, facts) if facts else ()
+    return (*parity.of_services(at.project, old, new), *servers)
+
+
+def exposure(at: Setting, new: Service) -> list[dict[str, str]]:
+    """What is exposed after a promotion, each with the command that ends it, if one does."""
+    found = [
+        ("it has no replica", at.command("ccr-avn", "enable", new.name, "NEW", "--replica-cloud", "CLOUD")),
+        ("it has no backup until Aiven takes the first", at.command("avn", "service", "backup-list", new.name)),
+        (DECLARED, ""),
+    ]
+    if (new.node_count or 1) < 2:
+        plan = new.plan.replace("startup-", "business-")
+        larger = at.command("avn", "service", "update", new.name, "--plan", plan)
+        found.insert(0, (f"{new.plan} is a single node", larger))
+    return [{"what": what, "fix": fix} for what, fix in found]
+
+
+def exposure_lines(found: list[dict[str, str]]) -> list[Line]:
+    short = [(one["what"], one["fix"]) for one in found if len(one["what"]) <= LONG]
+    long = [(one["what"], one["fix"]) for one in found if len(one["what"]) > LONG]
+    paragraphs = [
+        f"{indent}{text}" for pair in long for indent, text in zip(("  ", "      "), pair, strict=True) if text
+    ]
+    return ["remaining risks:", *([short] if short else []), *paragraphs]

@@ -12,8 +12,6 @@ from ccr_avn.errors import CcrError, NotProven
 from ccr_avn.options import (
     AllowRejected,
     LinkTimeout,
-    Primary,
-    Replica,
     Samples,
     a_file_to_write,
     choice,
@@ -28,11 +26,9 @@ from ccr_avn.procedures.gates.links import as_compared, is_equal
 from ccr_avn.procedures.gates.pair import judge_serves
 from ccr_avn.procedures.gates.services import paired_otherwise, together
 from ccr_avn.procedures.proof import databases_step, evidence, link_step, marker_step
-from ccr_avn.procedures.result import sides
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import endpoint
-from ccr_avn.procedures.steps import two_sides
-from ccr_avn.procedures.verb import Ended, Outcome, Verb
+from ccr_avn.procedures.verb import Ended, Outcome, PairVerb, sides
 from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison, Progress, compare
 from ccr_avn.valkey.replication import NOT_LINKED
 from ccr_avn.valkey.server_facts import fetch_link, fetch_replication
@@ -47,11 +43,9 @@ MAX_OPS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verify(Verb):
+class Verify(PairVerb):
     """Prove that REPLICA replicates PRIMARY. Exit 6 if it does not, or if that can't be proven."""
 
-    primary: Primary
-    replica: Replica
     level: Annotated[
         Level,
         choice(
@@ -81,15 +75,8 @@ class Verify(Verb):
 
     command: ClassVar[str] = "verify"
 
-    def __post_init__(self) -> None:
-        two_sides(self.primary, self.replica)
-
-    def facts(self) -> dict[str, Any]:
-        return {"primary": self.primary, "replica": self.replica}
-
     @property
     def whole(self) -> bool:
-        """Whether no key is left out."""
         return self.match is None and self.sample is None and not self.db
 
     @property
@@ -126,7 +113,6 @@ class Verify(Verb):
         )
 
     def _compare(self) -> Step[Comparison]:
-        """Every key, and with the level ``values`` what is in it."""
 
         def judge(found: Comparison, seen: Seen) -> Finding:
             if NO_KEY in found.reasons:
@@ -147,9 +133,7 @@ class Verify(Verb):
         )
 
     def _compared(self, seen: Seen) -> Comparison:
-        """Raises:
-        NotProven: both are one server.
-        """
+        """Raises: NotProven: both are one server."""
         request = CompareRequest(
             primary=endpoint(seen.latest[self.primary], self.at),
             replica=endpoint(seen.latest[self.replica], self.at),
@@ -184,13 +168,13 @@ class Verify(Verb):
 
         def judge(listed: tuple[Service, ...], _: Seen) -> Finding:
             found = {one.name: one for one in listed}
+            target, hint = found.get(self.replica), "check the name and the project: `avn service list`"
             findings = [
                 judge_serves(self.at.project, found[name], listed)
                 if name in found
-                else stop(f"{name} does not exist", hint="check the name and the project: `avn service list`")
+                else stop(f"{name} does not exist", hint=hint)
                 for name in (self.primary, self.replica)
             ]
-            target = found.get(self.replica)
             if not self.unlinked and target and target.source != self.primary:
                 findings.append(self._not_its_replica(target, found))
             return together(findings)
@@ -207,22 +191,19 @@ class Verify(Verb):
         if otherwise := paired_otherwise("verify", other, target):
             return otherwise
         if other and promoted_from(target, tuple(found.values())) == other:
-            compare = f"ccr-avn verify {primary} {replica} --unlinked --level values"
-            return stop(
-                f"{replica} was promoted from {primary}: it replicates nothing", hint=f"to compare them: {compare}"
-            )
+            hint = f"to compare them: ccr-avn verify {primary} {replica} --unlinked --level values"
+            return stop(f"{replica} was promoted from {primary}: it replicates nothing", hint=hint)
         hint = f"`ccr-avn enable {primary} NAME` creates a replica of {primary}"
         return stop(f"{replica} is not a read replica", hint=hint)
 
     # -- how it ended
 
     def half_way(self, ended: Ended) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """What was proven until then."""
         return (), evidence(ended.seen)
 
     def outcome(self, ended: Ended) -> Outcome:
         shown = evidence(ended.seen)
-        result = {"primary": self.primary, "replica": self.replica, "level": self.level, **shown}
+        result = {**self.facts(), "level": self.level, **shown}
         if not self.unlinked:
             services = ended.seen.latest
             pair = sides(primary=services[self.primary], replica=services[self.replica])

@@ -75,6 +75,7 @@ def test_each_rule_fires_on_its_outage_for_as_long_as_it_lasts_and_on_nothing_el
     fires(tmp_path, phases, {55: set(), 90: OF_THE_OUTAGES, 3 * DAY + 55: late})
 
 
+@pytest.mark.slow
 @needed
 def test_a_pair_that_is_expected_and_gone_is_so_for_good(make: Make, tmp_path: Path) -> None:
     operator = add_pairs(make(), 1)

@@ -51,7 +51,7 @@ def no_one() -> str:
 @contextmanager
 def somebody(how: str, fine: tuple[int, Any]) -> Iterator[Somebody]:
     """Who ``answers``, ``refuses``, ``hangs`` or is ``away``."""
-    answers: dict[str, Answer | None] = {"answers": lambda _: fine, "refuses": lambda _: (403, "no"), "hangs": None}
+    answers: dict[str, Answer | None] = {"answers": lambda _: fine, "refuses": lambda _: (403, fine[1]), "hangs": None}
     with ExitStack() as stack:
         yield Somebody(no_one()) if how == "away" else stack.enter_context(answering(answers[how]))
 

@@ -1,9 +1,11 @@
 """Each way of installing gives a ccr-avn that does the main job: a folder, a wheel, and one file with all inside."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run([str(ROOT / "scripts" / "build"), str(folder)], check=True)
     return folder
+
+
+@pytest.mark.slow
+def test_every_link_of_the_description_leads_to_a_file_of_this_version(built: Path) -> None:
+    """Where the package is shown there is no repository beside it."""
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        (metadata,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        links = re.findall(r"\]\(([^)]+)\)", file.read(metadata).decode())
+    ours = f"https://github.com/ccr-avn/ccr-avn/blob/v{ccr_avn.__version__}/"
+    assert not [link for link in links if not link.startswith(("https://", "#"))]
+    files = [link.removeprefix(ours).partition("#")[0] for link in links if link.startswith(ours)]
+    assert len(files) > 10
+    assert not [file for file in files if not (ROOT / file).exists()]
 
 
 @pytest.mark.slow

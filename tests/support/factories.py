@@ -6,6 +6,7 @@ from typing import Any, cast
 from ccr_avn.aiven import models
 from ccr_avn.aiven.lineage import Recorded
 from ccr_avn.monitoring.pairs import Pair, pairs_of
+from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Journals
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
@@ -15,6 +16,14 @@ HISTORY = "a" * 40
 def journals(*recorded: Recorded) -> Journals:
     """Of a machine from which these promotions were sent."""
     return cast("Journals", type("Recording", (Journals,), {"promotions": recorded})())
+
+
+def seen_of(*services: models.Service, **answers: Any) -> Seen:
+    """By the step that looks the pair up; ``answers``: by the slugs of other steps."""
+    seen = Seen()
+    for slug, answer in {**answers, "pair": services}.items():
+        seen.remember(slug, answer)
+    return seen
 
 
 def row(source: str, dest: str, **more: Any) -> dict[str, Any]:

@@ -38,11 +38,8 @@ class Audit:
 
 def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replica: str) -> Finding:
     """The replica's server may have come back empty, or with an old dump, while it was promoted."""
-    facts: dict[str, Any] = {
-        "replication_id_before": new.replid2,
-        "offset_before": new.second_offset - 1,
-        "keys": new.keys,
-    }
+    before = new.second_offset - 1
+    facts: dict[str, Any] = {"replication_id_before": new.replid2, "offset_before": before, "keys": new.keys}
     known = new.has_foreign_history and new.replid2 in expected.ids
     if new.run_id == expected.old_server:
         return stop(
@@ -51,14 +48,12 @@ def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replic
             hint=f"check the addresses: avn service get {replica} --json, avn service get {primary} --json",
         )
     if known and (expected.offset is None or new.second_offset > expected.offset):
-        return go(f"it has the history of {primary} up to offset {new.second_offset - 1}", **facts)
+        return go(f"it has the history of {primary} up to offset {before}", **facts)
     if not known and not expected.ids:
         return go("nothing to compare with", warnings=(f"it can't be shown that {replica} has its data",), **facts)
-    seen = (
-        f"its history ends at offset {new.second_offset - 1}, before {expected.offset}"
-        if known
-        else f"replication ID before its promotion {new.replid2[:8]}, expected {expected.ids[0][:8]}"
-    )
+    seen = f"replication ID before its promotion {new.replid2[:8]}, expected {expected.ids[0][:8]}"
+    if known:
+        seen = f"its history ends at offset {before}, before {expected.offset}"
     if expected.offset is None and new.has_foreign_history:
         return stop(
             f"nothing shows that the server at the address of {replica} has the data of {primary}",
@@ -106,17 +101,10 @@ def audit(old: ReplicationInfo, new: ReplicationInfo, noted: ReplicationInfo | N
 
 def judge_audit(found: Audit, primary: str) -> Finding:
     """Never stops: what is found is told at the end, once the old primary is closed."""
-    facts: dict[str, Any] = {
-        "ahead_bytes": found.ahead_bytes,
-        "ahead_writes": found.ahead_writes,
-        "lapsed": found.lapsed,
-    }
+    facts: dict[str, Any] = {name: getattr(found, name) for name in ("ahead_bytes", "ahead_writes", "lapsed")}
     if found.ahead_bytes is None:
-        return go(
-            f"not comparable: {found.why}",
-            warnings=(f"whether {primary} has writes of its own is unknown: {found.why}",),
-            **facts,
-        )
+        unknown = f"whether {primary} has writes of its own is unknown: {found.why}"
+        return go(f"not comparable: {found.why}", warnings=(unknown,), **facts)
     if not found.ahead_bytes:
         return go(f"{primary} has no writes that the new primary lacks", **facts)
     counted = "" if found.ahead_writes is None else f" ({found.ahead_writes} writes)"

@@ -15,12 +15,10 @@ from ccr_avn.valkey.server_facts import NOTICEABLE, OUT_OF_RANGE, Databases
 
 def judge_link(link: Link) -> Finding:
     """A replica, up, not syncing, on its primary's history; the lag is then known in bytes."""
-    replica, primary = link.replica, link.primary
-    state = link.state
+    replica, primary, state = link.replica, link.primary, link.state
     if state == "same server":
-        return stop(
-            NOT_LINKED[state], detail=f"run_id {primary.run_id}", hint="check both addresses: avn service list --json"
-        )
+        hint = "check both addresses: avn service list --json"
+        return stop(NOT_LINKED[state], detail=f"run_id {primary.run_id}", hint=hint)
     if state in NOT_LINKED:
         return wait(NOT_LINKED[state])
     if state == "syncing":
@@ -28,7 +26,15 @@ def judge_link(link: Link) -> Finding:
     if state == "down":
         down = f" for {replica.link_down_seconds} s" if replica.link_down_seconds else ""
         found = wait(f"master_link_status is {replica.link_status}{down}")
-        return _older(found, link) if _release(replica) < _release(primary) else found
+        release = numbers_of(primary.version)[:2]
+        if numbers_of(replica.version)[:2] >= release:
+            return found
+        return replace(  # no time-out is long enough for a copy that the replica can't read
+            found,
+            reason=f"{found.reason}; it runs {replica.version}, older than its primary's {primary.version}",
+            hint="an older server may not be able to load a newer one's data: upgrade the replica to its primary's "
+            f"version, avn service update REPLICA -c valkey_version={'.'.join(map(str, release))}",
+        )
     what = f"link up, no sync in progress, {link.lag_bytes} bytes behind, replication ID {primary.replid[:8]}"
     return go(what, lag_bytes=link.lag_bytes)
 
@@ -46,19 +52,8 @@ def _starting_over(found: Finding, link: Link, first: ReplicationInfo) -> Findin
     )
 
 
-def _older(found: Finding, link: Link) -> Finding:
-    """No time-out is long enough for a copy that the replica can't read."""
-    release = ".".join(map(str, _release(link.primary)))
-    return replace(
-        found,
-        reason=f"{found.reason}; it runs {link.replica.version}, older than its primary's {link.primary.version}",
-        hint="an older server may not be able to load a newer one's data: upgrade the replica to its primary's version, "
-        f"avn service update REPLICA -c valkey_version={release}",
-    )
-
-
-def _release(side: ReplicationInfo) -> tuple[int, ...]:
-    return tuple(int(part) if part.isdecimal() else 0 for part in side.version.split(".")[:2])
+def numbers_of(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
 
 
 MANY_SYNCS = 2
@@ -67,11 +62,11 @@ MANY_SYNCS = 2
 LOOKS = 20
 """How often both sides are looked at until their offsets are equal: while writes are paused they are at once."""
 
-Compared = tuple[str, str, int]
+ComparedState = tuple[str, str, int]
 """A replica's server, the history that it follows, and how many commands it had rejected: run_id, replid, count."""
 
 
-def as_compared(side: ReplicationInfo) -> Compared | None:
+def as_compared(side: ReplicationInfo) -> ComparedState | None:
     """As a comparison by value finds it; None: it does not report what it rejected."""
     return None if side.rejected is None else (side.run_id, side.replid, side.rejected)
 
@@ -84,7 +79,7 @@ class Rejections:
     """
 
     allowed: bool | None = None
-    compared: Callable[[str], Collection[Compared]] = lambda _: ()
+    compared: Callable[[str], Collection[ComparedState]] = lambda _: ()
 
     def judge(self, side: ReplicationInfo, primary: str, replica: str) -> Finding:
         """A command that the replica does not know, or refuses, is skipped: the offsets are equal all the same."""
@@ -95,10 +90,8 @@ class Rejections:
             rejected = f"{replica} does not report whether it rejected commands of its primary"
         elif as_compared(side) in self.compared(replica):
             return go(rejected, warnings=(f"{rejected}; since then `verify --level values` has found it equal",))
-        detail = (
-            f"INFO of {replica}: unexpected_error_replies {side.rejected}; "
-            f"errors since its server was started: {', '.join(side.errors) or 'not shown'}"
-        )
+        since = f"errors since its server was started: {', '.join(side.errors) or 'not shown'}"
+        detail = f"INFO of {replica}: unexpected_error_replies {side.rejected}; {since}"
         return self._unless_allowed(f"{rejected}: what they wrote may be missing there", detail, primary, replica)
 
     def judge_keys(self, before: ReplicationInfo, side: ReplicationInfo, primary: str, replica: str) -> Finding:
@@ -123,8 +116,7 @@ class Rejections:
     ) -> Finding:
         """At the primary, then at the replica: the first look with equal offsets counts.
 
-        Raises:
-            Refused: the replica did not execute what it received, or that can't be told.
+        Raises: Refused: the replica did not execute what it received, or that can't be told.
         """
         for _ in range(LOOKS):
             if looked[0].offset == looked[1].offset:
@@ -160,52 +152,40 @@ def too_far_behind(lag_bytes: int | None, at_most: int | None) -> str:
     return f"{lag_bytes} bytes behind, more than {at_most}"
 
 
-def replicates(
-    primary: str, replica: str, rejections: Rejections, max_lag: int | None, refused: type[CcrError]
-) -> Gate[Link]:
-    """``max_lag``: bytes that the replica may be behind; None: any. ``refused``: of commands that it rejected."""
+def replicates(primary: str, replica: str, rejections: Rejections, max_lag: int | None) -> Gate[Link]:
+    """``max_lag``: bytes that the replica may be behind; None: any."""
     first: list[ReplicationInfo] = []  # the primary, at the first look
 
     def judge(link: Link, _: Seen) -> Finding:
         first[:] = first or [link.primary]
         found = _starting_over(judge_link(link), link, first[0])
-        if found.verdict == "go" and (why := too_far_behind(link.lag_bytes, max_lag)):
-            return wait(why, **found.facts)
         if found.verdict != "go":
             return found
+        if why := too_far_behind(link.lag_bytes, max_lag):
+            return wait(why, **found.facts)
         applied = rejections.judge(link.replica, primary, replica)
         return replace(found, warnings=applied.warnings) if applied.verdict == "go" else applied
 
     within = "" if max_lag is None else f", at most {max_lag} bytes behind"
-    return Gate(
-        f"the link is up, no sync is in progress, both have the same replication ID{within}, "
-        "and the replica has rejected no command",
-        judge,
-        refused=refused,
-    )
+    up = f"the link is up, no sync is in progress, both have the same replication ID{within}"
+    return Gate(f"{up}, and the replica has rejected no command", judge, refused=NotProven)
 
 
-def has_every_database(
-    primary: str, replica: str, kind: Callable[[Seen], str], refused: type[CcrError]
-) -> Gate[Databases | None]:
+def has_every_database(primary: str, replica: str, refused: type[CcrError]) -> Gate[Databases | None]:
     """What the primary writes to a database that the replica lacks is applied to another one there."""
 
     def judge(found: Databases | None, seen: Seen) -> Finding:
         if found is None:
             return go("not checked: nothing is replicated")
         if found.refused:
-            return _lacking(found, primary, replica, kind(seen))
-        answer = go(
-            f"databases in use: {', '.join(map(str, found.used)) or 'none'}; {replica} has them",
-            databases_used=list(found.used),
-        )
-        if not 0 < found.replica < found.primary:
-            return answer
-        warning = (
+            return _lacking(found, primary, replica, seen.service(primary).type)
+        what = f"databases in use: {', '.join(map(str, found.used)) or 'none'}; {replica} has them"
+        fewer = (
             f"{primary} has {found.primary} databases, {replica} has {found.replica}: "
             f"a write to database {found.replica} or above overwrites another database on {replica}"
         )
-        return replace(answer, warnings=(warning,))
+        warnings = (fewer,) if 0 < found.replica < found.primary else ()
+        return go(what, warnings=warnings, databases_used=list(found.used))
 
     return Gate(f"{replica} can select every database that {primary} uses", judge, refused=refused)
 
@@ -240,30 +220,26 @@ def markers_arrive() -> Gate[MarkerResult]:
 
 def _clocks(skew: float) -> str:
     """What clocks that differ do to keys: expiry is kept as a moment, and each side judges it by its own clock."""
-    if abs(skew) < NOTICEABLE:
-        return ""
+    then = "behind: after the promotion, keys with a time to live expire that much later"
     if skew > 0:
-        return f"the replica's clock is {skew:.1f} s ahead: keys with a shorter time to live have already expired there"
-    return f"the replica's clock is {-skew:.1f} s behind: after the promotion, keys with a time to live expire that much later"
+        then = "ahead: keys with a shorter time to live have already expired there"
+    return f"the replica's clock is {abs(skew):.1f} s {then}" if abs(skew) >= NOTICEABLE else ""
 
 
 def is_equal() -> Gate[Comparison]:
     def judge(found: Comparison, _: Seen) -> Finding:
         counted = f"{found.keys} keys compared in {found.seconds:.1f} s ({found.rate:.0f} a second)"
-        if found.verdict == "equal" and not found.keys:
-            return go("no key was compared: neither side has any, or none matches the options", warnings=found.reasons)
         if found.verdict == "equal":
-            return go(f"equal: {counted}", warnings=found.reasons)
+            none = "no key was compared: neither side has any, or none matches the options"
+            return go(f"equal: {counted}" if found.keys else none, warnings=found.reasons)
         if found.verdict == "inconclusive":
             hint = "run it again at a quieter time, or with more --rounds"
             return stop(f"inconclusive: {counted}", detail="; ".join(found.reasons), hint=hint)
         counts = {name: getattr(found.counts, name) for name in ("missing", "extra", "type", "expiry", "value")}
         kinds = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         examples = ", ".join(f"{one.kind} {brief(one.key)} (db {one.database})" for one in found.examples)
-        return stop(
-            f"different: {kinds}; {counted}",
-            detail=examples,
-            hint="all of them as JSON lines: --differences FILE; a replica can only be replaced by a new one: ccr-avn enable PRIMARY NAME",
-        )
+        new = "a replica can only be replaced by a new one: ccr-avn enable PRIMARY NAME"
+        hint = f"all of them as JSON lines: --differences FILE; {new}"
+        return stop(f"different: {kinds}; {counted}", detail=examples, hint=hint)
 
     return Gate("every key exists on both sides with equal contents", judge, refused=NotProven)

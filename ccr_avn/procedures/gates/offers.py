@@ -10,7 +10,6 @@ from ccr_avn.procedures.seen import Seen
 
 
 def still_to_make(orders: tuple[Wanted, ...], services: tuple[Service, ...]) -> tuple[Wanted, ...]:
-    """Those that are not there yet."""
     return tuple(order for order in orders if order.cloud and by_name(services, order.name) is None)
 
 
@@ -20,14 +19,13 @@ def are_sold(orders: tuple[Wanted, ...]) -> Gate[Offers]:
         kind = next((one.type for name in names if (one := by_name(found, name))), "valkey")
         wanted = still_to_make(orders, found)
         findings = [one for order in wanted for one in _sold(offers, order, order.type or kind)]
-        memory = [
-            offers.get((order.type or kind, order.new_plan, str(order.cloud)), Offer()).memory_mb for order in wanted
-        ]
-        if len(memory) == 2 and None not in memory and (memory[1] or 0) < (memory[0] or 0):
-            small = (
-                f"the replica has {memory[1]:g} MB of memory, its primary {memory[0]:g} MB: it may not hold the data"
-            )
-            findings.append(go("", warnings=(small,)))
+        keys = ((order.type or kind, order.new_plan, str(order.cloud)) for order in wanted)
+        match [offers.get(key, Offer()).memory_mb for key in keys]:
+            case [float(primary), float(replica)] if replica < primary:
+                small = (
+                    f"the replica has {replica:g} MB of memory, its primary {primary:g} MB: it may not hold the data"
+                )
+                findings.append(go("", warnings=(small,)))
         offered = ", ".join(f"{order.new_plan} in {order.cloud}" for order in wanted)
         return together([go(f"Aiven offers {offered}" if wanted else "both exist already"), *findings])
 
@@ -55,10 +53,9 @@ def _sold(offers: Offers, order: Wanted, kind: str) -> Iterator[Finding]:
         return
     clouds = {cloud for one, _, cloud in offers if one == kind}
     if order.cloud not in clouds:
+        hint = f"choose another cloud{near(str(order.cloud), clouds)}: avn cloud list"
         yield stop(
-            f"Aiven offers no {kind} in {order.cloud}",
-            detail=f"as --{order.role}-cloud for {order.name}",
-            hint=f"choose another cloud{near(str(order.cloud), clouds)}: avn cloud list",
+            f"Aiven offers no {kind} in {order.cloud}", detail=f"as --{order.role}-cloud for {order.name}", hint=hint
         )
     elif (kind, order.new_plan, order.cloud) not in offers:
         there = sorted(plan for one, plan, cloud in offers if (one, cloud) == (kind, order.cloud))
@@ -66,11 +63,8 @@ def _sold(offers: Offers, order: Wanted, kind: str) -> Iterator[Finding]:
         if order.any_plan:
             yield go("", warnings=(f"{what}: creating {order.name} may be refused",))
             return
-        yield stop(
-            what,
-            detail=f"for {order.name}; it lists {', '.join(there)}",
-            hint=f"choose another{near(order.new_plan, there)}: --{order.role}-plan PLAN; or --allow-any-plan to let Aiven decide",
-        )
+        hint = f"choose another{near(order.new_plan, there)}: --{order.role}-plan PLAN; or --allow-any-plan to let Aiven decide"
+        yield stop(what, detail=f"for {order.name}; it lists {', '.join(there)}", hint=hint)
 
 
 def _placed(vpcs: tuple[Vpc, ...], order: Wanted) -> Iterator[Finding]:

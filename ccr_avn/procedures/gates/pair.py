@@ -1,6 +1,5 @@
 """Rules for promoting a replica: is it the right one, is its data complete, may it happen now."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,10 +11,9 @@ from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.plan.model import Finding, go, stop, wait
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.gates.links import judge_link, too_far_behind
-from ccr_avn.procedures.gates.pair_state import PairState, feeding
+from ccr_avn.procedures.gates.pair_state import PairState, feeding, superseded
 from ccr_avn.procedures.gates.services import judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
-from ccr_avn.procedures.gates.succession import superseded
 from ccr_avn.procedures.seen import Health
 from ccr_avn.procedures.switchover_options import SwitchoverOptions
 from ccr_avn.units import clock_time, local_time
@@ -40,8 +38,8 @@ def judge_pair(want: SwitchoverOptions, found: Mapping[str, Service]) -> Finding
         )
     findings = [judge_serves(project, new, services, recorded)]
     if new.source not in (None, primary):
-        hint = f"ccr-avn switchover {new.source} {replica}"
-        findings.append(stop(f"{replica} replicates {new.source}, not {primary}", hint=hint))
+        meant = f"ccr-avn switchover {new.source} {replica}"
+        findings.append(stop(f"{replica} replicates {new.source}, not {primary}", hint=meant))
     if new.source:
         findings.append(judge_serves(project, old, services, recorded))
     if old.source:
@@ -72,13 +70,10 @@ def judge_health(want: SwitchoverOptions, old: Service, new: Service, health: He
     found = health.state
     if found is None:
         return go("not checked: see the result for the pair")
-    finding = _judge_state(want, found, old, new, health)
-    facts = {
-        "state": found.state,
-        "follows": old.name,
-        "replication_id": health.primary.replid if health.primary else health.replica.replid,
-    }
-    return replace(finding, facts={**finding.facts, **facts})
+    finding, replid = _judge_state(want, found, old, new, health), (health.primary or health.replica).replid
+    return replace(
+        finding, facts={**finding.facts, "state": found.state, "follows": old.name, "replication_id": replid}
+    )
 
 
 def _judge_state(want: SwitchoverOptions, found: PairState, old: Service, new: Service, health: Health) -> Finding:
@@ -89,12 +84,10 @@ def _judge_state(want: SwitchoverOptions, found: PairState, old: Service, new: S
         return is_hidden(new.name, old.name)
     if found.state in ("unrelated", "divided"):
         return _without_record(found, old, new, health, want.at.project)
-    shown = " and ".join(found.proofs)
-    unfinished = _unfinished(health, old.name)
+    what = f"{new.name} was promoted from {old.name} already:"
     if found.state == "promoting":
-        being = f"{new.name} is being promoted: its integration is deleted, and it is not a master yet"
-        return go(f"{being}; shown by {shown}", warnings=unfinished)
-    return go(f"{new.name} was promoted from {old.name} already: shown by {shown}", warnings=unfinished)
+        what = f"{new.name} is being promoted: its integration is deleted, and it is not a master yet;"
+    return go(f"{what} shown by {' and '.join(found.proofs)}", warnings=_unfinished(health, old.name))
 
 
 def _without_record(found: PairState, old: Service, new: Service, health: Health, project: Project) -> Finding:
@@ -104,44 +97,32 @@ def _without_record(found: PairState, old: Service, new: Service, health: Health
     what = f"{replica} is not a replica of {old.name}, and nothing records that it was promoted from it"
     seen = f"role {side.role}"
     if found.state == "divided" and primary:
-        what = (
-            f"both {old.name} and {replica} take writes, and nothing records that the one was promoted from the other"
-        )
+        what = f"both {old.name} and {replica} take writes, and nothing records that one was promoted from the other"
         seen = (
             f"{replica} has the history of {old.name} up to offset {side.second_offset - 1}, as a promoted service has, "
             f"and a fork; {old.name} is at {primary.offset}"
         )
     elif primary is None:
         seen = f"{seen}; {old.name}: {health.primary_trouble}"
-    ways = []
+    ways: list[str] = []
     if side.role == "master":
-        origin, proof = tags(old, new, side.replid2 or NO_HISTORY)
-        recording = avn.tags_update(project, replica, origin, proof).text
-        ways.append(
-            f"if {replica} was promoted from {old.name}, record it, then run the same command again: {recording}"
-        )
+        recording = avn.tags_update(project, replica, *tags(old, new, side.replid2 or NO_HISTORY)).text
+        ways = [f"if {replica} was promoted from {old.name}, record it, then run the same command again: {recording}"]
     if primary:
-        ways.append(
-            f"if not, leave both as they are; to create a replica of {old.name}: "
-            + shlex.join(("ccr-avn", "enable", old.name, "NAME", "--replica-cloud", "CLOUD", *project.flag))
-        )
+        another = project.command("ccr-avn", "enable", old.name, "NAME", "--replica-cloud", "CLOUD")
+        ways.append(f"if not, leave both as they are; to create a replica of {old.name}: {another}")
     return stop(what, detail=f"{seen}; {none}", hint="; ".join(ways) or "check the names: avn service list")
 
 
 def _unfinished(health: Health, primary: str) -> tuple[str, ...]:
-    """What an earlier run left open."""
     if health.primary is None:
         return ()
     paused = health.primary.paused_seconds
-    if paused:
-        until = local_time(clock.now() + paused)
-        return (f"{primary} is not closed yet: writes on it are paused until {until} ({paused:.0f} s)",)
-    took = "" if paused is None else " and accepts writes now"
-    return (f"{primary} is not closed yet{took}",)
+    until = paused and f": writes on it are paused until {local_time(clock.now() + paused)} ({paused:.0f} s)"
+    return (f"{primary} is not closed yet" + (until or ("" if paused is None else " and accepts writes now")),)
 
 
 def is_master_already(replica: str, found: PairState) -> Finding:
-    """Whose integration is still listed."""
     if found.state == "promoted":
         return go("it accepts writes already; its integration is still listed")
     return stop(
@@ -178,21 +159,19 @@ def _judge_healthy(want: SwitchoverOptions, health: Health) -> Finding:
     elif why := too_far_behind(link.lag_bytes, want.max_lag_bytes):
         hint = f"wait until it has caught up, or allow more: --max-lag-bytes {link.lag_bytes}"
         findings.append(stop(f"{replica} is {why}", hint=hint))
-    if health.primary.paused_seconds and not at.journals.may_have_paused(primary, replica):
-        findings.append(_is_paused(primary, health.primary.paused_seconds))
+    if (paused := health.primary.paused_seconds) and not at.journals.may_have_paused(primary, replica):
+        until = f"{clock_time(clock.now() + paused)}, and by no run on this machine of this pair"
+        findings.append(
+            stop(
+                f"writes on {primary} are paused until {until}",
+                detail="another promotion from it may be under way, or may have been interrupted after its deletion was sent",
+                hint="let it end, or run the command of that run again where it was begun; if nobody promotes anything, "
+                f"writes resume by themselves then, or with: ccr-avn unfence {primary}",
+            )
+        )
     fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=want.allow_smaller)
     applied = at.rejections.judge(health.replica, primary, replica)
     return together([*(findings or [linked]), *((fits,) if fits else ()), applied])
-
-
-def _is_paused(primary: str, seconds: float) -> Finding:
-    """Whoever paused them promotes a replica, or was interrupted while doing so: which one, and how far, is not known."""
-    return stop(
-        f"writes on {primary} are paused until {clock_time(clock.now() + seconds)}, and by no run on this machine of this pair",
-        detail="another promotion from it may be under way, or may have been interrupted after its deletion was sent",
-        hint="let it end, or run the command of that run again where it was begun; if nobody promotes anything, writes "
-        f"resume by themselves then, or with: ccr-avn unfence {primary}",
-    )
 
 
 def judge_caught_up(replica: ReplicationInfo, target: int) -> Finding:

@@ -1,11 +1,16 @@
-"""The state of a pair, named alike in every command: following, promoting, promoted, divided, hidden, unrelated."""
+"""The state of a pair, named alike in every command; and one promotion per primary: another that took over is a refusal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ccr_avn.aiven.lineage import JOURNALED, Recorded, proofs_of
+from ccr_avn.aiven import avn
+from ccr_avn.aiven.avn import Project
+from ccr_avn.aiven.lineage import FROM, JOURNALED, LINEAGE, Recorded, Successor, created, proofs_of, successors
 from ccr_avn.aiven.models import READ_REPLICA, Integration, Service
+from ccr_avn.plan.model import Finding, stop
+from ccr_avn.procedures.gates.settings import lets_nobody_in
+from ccr_avn.units import local_time
 from ccr_avn.valkey.replication import ReplicationInfo
 
 State = Literal["following", "promoting", "promoted", "divided", "hidden", "unrelated"]
@@ -41,15 +46,8 @@ class PairState:
 
 def feeding(rows: tuple[Integration, ...], primary: str | None, replica: str) -> Integration | None:
     """The enabled row that makes ``replica`` follow ``primary`` (``None``: anybody, by name); only one with an id counts."""
-    for row in rows:
-        if row.feeds(replica) and row.source and row.id and primary in (None, row.source):
-            return row
-    return None
-
-
-def hints_at(rows: tuple[Integration, ...], replica: str) -> bool:
-    """Whether a read_replica row is listed for it, be it that the row does not say whom it follows, or whether it is on."""
-    return any(row.type == READ_REPLICA and row.dest == replica and (row.enabled or row.id) for row in rows)
+    ours = (row for row in rows if row.feeds(replica) and row.source and row.id)
+    return next((row for row in ours if primary in (None, row.source)), None)
 
 
 def still_sent(
@@ -80,8 +78,8 @@ def pair_state(
         return _of_a_master(row, primary, replica, proofs_of(old, new, sent))
     if row:
         return PairState(state="following", row=row, doubt=any(_is_recent(one, now) for one in sent))
-    if hints_at(rows, new.name):
-        return PairState(state="hidden")
+    if any(row.type == READ_REPLICA and row.dest == new.name and (row.enabled or row.id) for row in rows):
+        return PairState(state="hidden")  # be it that the row does not say whom it follows, or whether it is on
     proofs = (JOURNALED,) if sent else ()
     if primary and primary.paused_seconds and primary.replid == replica.replid:
         proofs = (*proofs, "the write pause on its primary")
@@ -104,3 +102,99 @@ def _of_a_master(
             return PairState(state="promoted", proofs=("its replication history",))
         return PairState(state="divided")
     return PairState(state="following" if row else "unrelated", row=row)
+
+
+ANOTHER = "another-service"
+"""Kept among the answers of a run: a service of the old primary's name took its place."""
+
+
+def superseded(
+    project: Project,
+    old: Service,
+    new: Service,
+    services: tuple[Service, ...],
+    recorded: tuple[Recorded, ...],
+    *,
+    now: float,
+) -> Finding | None:
+    """Another service took over from the primary, or may be about to: with a second one there would be two."""
+    later = successors(old, services, recorded)
+    this = next((one for one in later if one.name == new.name), None)
+    if this:
+        return both_promoted(project, old.name, this, later)
+    if not later:
+        others = (one for one in still_sent(old, services, recorded, now=now) if one.new != new.name)
+        closed = closed_already(project, old, new) if lets_nobody_in(old) and new.source == old.name else None
+        return next((may_still_happen(project, old.name, one) for one in others), closed)
+    first = later[0]
+    finish, give_up = _finish(project, old.name, first.name)
+    return stop(
+        f"{first.name} was promoted from {old.name}" + ("" if first.seen else ", or is being promoted"),
+        detail=f"shown by {' and '.join(first.proofs)}; promoting {new.name} as well would make two primaries",
+        hint=f"to finish that promotion: {finish}; if {first.name} is given up: {give_up}, then run the same command again",
+    )
+
+
+def _finish(project: Project, old: str, new: str) -> tuple[str, str]:
+    """The commands that finish a promotion, and that give it up."""
+    return project.command("ccr-avn", "switchover", old, new), project.command("avn", "service", "terminate", new)
+
+
+def may_still_happen(project: Project, old: str, sent: Recorded) -> Finding:
+    """Its integration is still listed: the platform may carry the deletion out yet."""
+    finish, give_up = _finish(project, old, sent.new)
+    gate = f"{project.command('ccr-avn', 'gate', 'promoted', sent.new)} --timeout 600"
+    at, until = local_time(sent.sent_at), local_time(sent.sent_at + RECENT)
+    return stop(
+        f"the promotion of {sent.new} from {old} was sent at {at} and may still happen",
+        detail=f"shown by {JOURNALED}, for which it counts until {until}; {sent.new} would not have what is written "
+        "elsewhere",
+        hint=f"to finish that promotion: {finish}; to see whether it happens: {gate}; "
+        f"if {sent.new} is lost: {give_up}, then run the same command again",
+    )
+
+
+def closed_already(project: Project, old: Service, new: Service) -> Finding:
+    """So is a primary that another service was promoted from; which one, nothing here records."""
+    opening = avn.service_update(project, old.name, "-c", "ip_filter=[…]").text
+    return stop(
+        f"{old.name} is closed to client connections, as an old primary is: another service may have its role",
+        detail="its ip_filter admits nobody, and neither a tag nor a journal of this machine records a promotion from it",
+        hint=f"find the service that applications use: {project.command('ccr-avn', 'status')}; if there is "
+        f"none, and {new.name} is to take over what {old.name} had: {opening}, then run the same command again",
+    )
+
+
+def both_promoted(project: Project, old: str, this: Successor, later: Sequence[Successor]) -> Finding | None:
+    """Which of them took over is not guessed. A promotion that was seen comes before one that was only sent."""
+    others = [one for one in later if one.name != this.name and (one.seen or not this.seen)]
+    if not others:
+        return None
+    both, levels = (this, *others), ("--level", "values", "--unlinked")
+    looks = [("ccr-avn", "status"), *(("ccr-avn", "verify", old, one.name, *levels) for one in both)]
+    untag = ("--remove-tag", FROM, "--remove-tag", LINEAGE)
+    wrong = [
+        project.command(
+            "avn", "service", *(("terminate", name) if JOURNALED in proofs else ("tags", "update", name, *untag))
+        )
+        for name, proofs in ((one.name, one.proofs) for one in both)
+    ]
+    ways = (f"if {one.name} is the wrong one: {way}" for one, way in zip(both, wrong, strict=True))
+    return stop(
+        f"both {' and '.join(one.name for one in both)} are recorded as promoted from {old}",
+        detail="; ".join(f"{one.name}: shown by {' and '.join(one.proofs)}" for one in both),
+        hint=f"see which has the writes: {', '.join(project.command(*look) for look in looks)}; {'; '.join(ways)}; "
+        "then run the same command again",
+    )
+
+
+def is_another(project: Project, found: Service, service: Service, replica: str) -> Finding | None:
+    """A service of the same name that was created since the checks is nobody's old primary: it is left as it is."""
+    if created(service) == created(found):
+        return None
+    look = project.command("ccr-avn", "status", found.name, replica)
+    return stop(
+        f"{found.name} is another service than the checks found: created {service.created}, not {found.created}",
+        detail=f"it was not changed; nothing was promoted from it, and {replica} is the primary",
+        hint=f"leave {found.name} as it is; look at both: {look}",
+    )

@@ -1,7 +1,6 @@
 """Rules on one service: is it the requested one, is it running, does it have a backup."""
 
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -9,7 +8,7 @@ from operator import attrgetter
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded, promoted_from, successors
-from ccr_avn.aiven.models import Backup, Integration, Service
+from ccr_avn.aiven.models import REPLICABLE, Backup, Integration, Service
 from ccr_avn.plan.model import Finding, Gate, go, stop, todo, wait
 from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
 from ccr_avn.procedures.seen import Seen
@@ -18,7 +17,6 @@ MAX_REPLICAS = 5
 PRIMARY_PLAN, REPLICA_PLAN = "business-4", "startup-4"
 """Of a new service, where none was asked for."""
 
-TYPES = ("valkey", "redis")
 UNREPLICATED_PLANS = re.compile(r"^(free|developer)\b")
 """The free and developer tiers have no integrations at all."""
 
@@ -40,7 +38,6 @@ class Wanted:
 
     @property
     def role(self) -> str:
-        """As the options are called."""
         return "replica" if self.of else "primary"
 
     @property
@@ -49,7 +46,6 @@ class Wanted:
 
     @property
     def new_plan(self) -> str:
-        """Of one that is yet to be created."""
         return self.plan or (REPLICA_PLAN if self.of else PRIMARY_PLAN)
 
     @property
@@ -79,20 +75,18 @@ def judge_primary(services: tuple[Service, ...], want: Wanted) -> Finding:
     if found.source:
         hint = f"use {found.source} as the primary: a replica has no backups and can't be replicated itself"
         return stop(f"{want.name} is itself a read replica of {found.source}", hint=hint)
-    if found.type not in TYPES:
+    if found.type not in REPLICABLE:
         return stop(f"{want.name} is a {found.type} service", hint="name a valkey or redis service as the primary")
-    if different := _different(found, type=want.type, plan=want.plan, cloud=want.cloud):
-        return different
-    return go(f"{want.name} exists: {found.type} {found.plan} in {found.cloud}")
+    different = _different(found, type=want.type, plan=want.plan, cloud=want.cloud)
+    return different or go(f"{want.name} exists: {found.type} {found.plan} in {found.cloud}")
 
 
 def judge_replica(services: tuple[Service, ...], want: Wanted) -> Finding:
     """Attached to its primary already, or free to be created; a service can't be attached later."""
     found = by_name(services, want.name)
     if found and found.source == want.primary:
-        if different := _different(found, plan=want.plan, cloud=want.cloud):
-            return different
-        return go(f"{want.name} is a read replica of {want.primary}")
+        different = _different(found, plan=want.plan, cloud=want.cloud)
+        return different or go(f"{want.name} is a read replica of {want.primary}")
     if found:
         if not found.source and (old := promoted_from(found, services)) and old.name == want.primary:
             return stop(
@@ -125,17 +119,14 @@ def pair_is_possible(project: Project, primary: Wanted, replica: Wanted) -> Gate
     """Everything that can be known before the first change, all at once."""
 
     def judge(services: tuple[Service, ...], _: Seen) -> Finding:
+        source, target = by_name(services, primary.name), by_name(services, replica.name)
         findings = [judge_primary(services, primary), judge_replica(services, replica)]
-        findings += [
-            judge_power(project, one, services) for one in services if one.name in (primary.name, replica.name)
-        ]
-        source = by_name(services, primary.name)
-        if source and not by_name(services, replica.name):
+        findings += [judge_power(project, one, services) for one in (source, target) if one]
+        if source and not target:
             findings += [judge_persistence(project, source), _judge_open(source)]
         return together(findings)
 
-    rule = "names, types, plans, clouds, power and persistence allow it"
-    return Gate(rule, judge)
+    return Gate("names, types, plans, clouds, power and persistence allow it", judge)
 
 
 def paired_otherwise(command: str, primary: Service | None, replica: Service) -> Finding | None:
@@ -158,14 +149,11 @@ def together(findings: Iterable[Finding]) -> Finding:
     stops = tuple(dict.fromkeys(finding for finding in every if finding.verdict == "stop"))
     if not stops:
         return go("; ".join(dict.fromkeys(finding.reason for finding in every)), warnings=warnings, **facts)
-    return Finding(
-        verdict="stop",
-        reason="; ".join(finding.reason for finding in stops),
-        detail="; ".join(finding.detail for finding in stops if finding.detail),
-        hint="; ".join(dict.fromkeys(finding.hint for finding in stops if finding.hint)),
-        warnings=warnings,
-        facts=facts,
+    reason, detail, hint = (
+        "; ".join(filter(None, dict.fromkeys(getattr(one, part) for one in stops)))
+        for part in ("reason", "detail", "hint")
     )
+    return stop(reason, detail=detail, hint=hint, warnings=warnings, **facts)
 
 
 def judge_power(
@@ -178,7 +166,7 @@ def judge_power(
             what = f"{name} is powered off: it is the old primary of {later[0].name}"
             hint = f"leave it off, and use {later[0].name}: writes to {name} would exist only there (split brain)"
             return stop(what, detail=f"shown by {' and '.join(later[0].proofs)}", hint=hint)
-        status = shlex.join(("ccr-avn", "status", name, *project.flag))
+        status = project.command("ccr-avn", "status", name)
         unless = "" if service.source else f"unless it was powered off after a promotion (`{status}` shows that): "
         return stop(f"{name} is powered off", hint=unless + avn.service_update(project, name, "--power-on").text)
     moving = rebalancing(service)
@@ -187,23 +175,17 @@ def judge_power(
 
 def rebalancing(service: Service) -> str:
     """What may happen while its nodes are replaced; empty where none are."""
-    if service.state != "REBALANCING":
-        return ""
-    return (
-        f"{service.name} is REBALANCING: its nodes are being replaced, and a failover to a new one ends a write pause"
-    )
+    what = "is REBALANCING: its nodes are being replaced, and a failover to a new one ends a write pause"
+    return f"{service.name} {what}" if service.state == "REBALANCING" else ""
 
 
 def judge_persistence(project: Project, service: Service) -> Finding:
     """With persistence off the platform deletes all backups, and a replica is seeded from one."""
     if service.persistence == "off":
         key = f"{service.type}_persistence"
-        turn_on = avn.service_update(project, service.name, "-c", f"{key}=rdb").argv
-        return stop(
-            f"{service.name} has persistence off: there will never be a backup",
-            detail=f"{key} is off",
-            hint=shlex.join(str(word) for word in turn_on),
-        )
+        turn_on = avn.service_update(project, service.name, "-c", f"{key}=rdb").text
+        what = f"{service.name} has persistence off: there will never be a backup"
+        return stop(what, detail=f"{key} is off", hint=turn_on)
     return go(f"{service.name} has persistence on")
 
 
@@ -211,10 +193,9 @@ def _judge_open(service: Service) -> Finding:
     """An old primary that a switchover closed holds old data, and nobody reaches it to prove anything."""
     if not lets_nobody_in(service):
         return go(f"the ip_filter of {service.name} admits clients")
-    closed = (
-        f"{service.name} is closed (its ip_filter contains only {NOBODY}): a switchover does that to an old primary"
-    )
-    return go(f"{service.name} is closed", warnings=(f"{closed}; is it the right service to replicate?",))
+    why = f"(its ip_filter contains only {NOBODY}): a switchover does that to an old primary"
+    warning = f"{service.name} is closed {why}; is it the right service to replicate?"
+    return go(f"{service.name} is closed", warnings=(warning,))
 
 
 def is_running(project: Project) -> Gate[Service]:
@@ -227,8 +208,7 @@ def is_running(project: Project) -> Gate[Service]:
             return go(f"{service.name} is {service.state}", service_type=service.type, ip_filter_option=word)
         if service.state == "POWEROFF":
             return judge_power(project, service)
-        nodes = ", ".join(str(node) for node in service.nodes)
-        return wait(f"{service.state}" + (f": {nodes}" if nodes else ""))
+        return wait(": ".join(filter(None, (service.state, ", ".join(map(str, service.nodes))))))
 
     return Gate("its state is RUNNING or REBALANCING", judge)
 
@@ -265,15 +245,11 @@ def _different(found: Service, **asked: str | None) -> Finding | None:
     """What it has and was not asked for; None where nothing else was."""
     has = {name: getattr(found, name) for name in asked}
     differing = [
-        f"{name}: requested {one}, it has {has[name]}" for name, one in asked.items() if one and one != has[name]
+        f"{name}: requested {one}, it has {has[name]}" for name, one in asked.items() if one not in (None, has[name])
     ]
-    if not differing:
-        return None
-    return stop(
-        f"{found.name} exists with different settings",
-        detail="; ".join(differing),
-        hint="omit those options to use it as it is, or choose another name: existing services are never changed",
-    )
+    hint = "omit those options to use it as it is, or choose another name: existing services are never changed"
+    what = f"{found.name} exists with different settings"
+    return stop(what, detail="; ".join(differing), hint=hint) if differing else None
 
 
 def _creation_refusals(primary: Service | None, want: Wanted) -> Iterable[Finding]:
@@ -293,7 +269,6 @@ def _creation_refusals(primary: Service | None, want: Wanted) -> Iterable[Findin
     if not want.cloud:
         hint = "choose its cloud: --replica-cloud CLOUD, preferably not the primary's (`avn cloud list`)"
         yield stop(f"{want.name} does not exist", hint=hint)
-    new = want.new_plan
-    if not new.startswith("startup-") and not want.any_plan:
-        hint = "use --replica-plan startup-N, or --allow-any-plan to let Aiven decide"
-        yield stop(f"{new} is not a plan for a read replica: Aiven documents startup plans only", hint=hint)
+    if not want.new_plan.startswith("startup-") and not want.any_plan:
+        what = f"{want.new_plan} is not a plan for a read replica: Aiven documents startup plans only"
+        yield stop(what, hint="use --replica-plan startup-N, or --allow-any-plan to let Aiven decide")

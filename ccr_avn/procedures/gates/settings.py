@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from ccr_avn.aiven.models import Service, User
-from ccr_avn.plan.model import Finding, go
+from ccr_avn.plan.model import Finding, go, stop
 from ccr_avn.units import format_bytes
 from ccr_avn.valkey.replication import ReplicationInfo
 
@@ -43,7 +43,8 @@ def differing(old: Service, new: Service) -> dict[str, tuple[Any, Any]]:
         if key == "ip_filter" and networks(was) == [NOBODY]:
             continue  # closed by a switchover: nothing to be copied
         if _comparable(key, was) != _comparable(key, is_now):
-            found[_on(new, key, old)] = (was, is_now)
+            prefixed = any(f"{one.type}_{key}" in one.user_config for one in (old, new))
+            found[f"{new.type}_{key}" if prefixed else key] = (was, is_now)
     return found
 
 
@@ -78,7 +79,7 @@ def changes(key: str, value: Any) -> tuple[str, ...]:
         return ("--remove-option", key)
     text = literal(value)
     if key == "ip_filter" and len(text) > LONGEST_COMMAND:
-        text = literal(networks(value))
+        text = literal(networks(value))  # without descriptions
     return ("-c", f"{key}={text}") if len(text) <= LONGEST_COMMAND else ()
 
 
@@ -116,35 +117,19 @@ def _network(text: str) -> str:
 
 def _plain(service: Service) -> dict[str, Any]:
     """Nested options dotted, as ``-c`` has them, without the prefix of the type."""
-    flat = _flat(service.user_config)
-    return {
-        key.removeprefix(f"{service.type}_"): value
-        for key, value in flat.items()
-        if value is not None and key not in ONLY_AT_CREATION
-    }
+    set_ = {key: value for key, value in _flat(service.user_config).items() if value is not None}
+    return {key.removeprefix(f"{service.type}_"): set_[key] for key in set_.keys() - {*ONLY_AT_CREATION}}
 
 
 def _flat(config: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, dict):
-            flat.update(_flat(value, f"{before}{key}."))
-        else:
-            flat[f"{before}{key}"] = value
+        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
     return flat
 
 
 def _comparable(key: str, value: Any) -> Any:
     return networks(value) if key == "ip_filter" and value is not None else value
-
-
-def _on(new: Service, key: str, old: Service) -> str:
-    """The option's name on ``new``: those that carry the type's prefix there or on ``old`` carry the type of ``new``."""
-    prefixed = any(f"{one.type}_{key}" in one.user_config for one in (old, new))
-    return f"{new.type}_{key}" if prefixed else key
-
-
-ACL = ("keys", "commands", "categories", "channels")
 
 
 def passwords_differ(one: User, other: User) -> bool:
@@ -153,28 +138,28 @@ def passwords_differ(one: User, other: User) -> bool:
     return all(passwords) and passwords[0] != passwords[1]
 
 
-def of(user: User | None) -> dict[str, list[str]] | None:
+def rights_of(user: User | None) -> dict[str, list[str]] | None:
     """Without the prefix of the type, and without lists that are empty: the platform leaves those out."""
     if user is None:
         return None
     lists = {}
     for key, words in user.access_control.items():
         kind = str(key).rpartition("_acl_")[2]
-        rights = [str(word) for word in words] if isinstance(words, list) else []
-        if rights:
+        if rights := [str(word) for word in words] if isinstance(words, list) else []:
             lists[kind] = sorted(rights) if kind in ("keys", "channels") else rights  # for the others the order counts
     return lists
 
 
 def shown_rights(user: User) -> str:
-    lists = of(user) or {}
+    lists = rights_of(user) or {}
     return ", ".join(f"{kind} {' '.join(words)}" for kind, words in lists.items()) or "no limits"
 
 
-def words(user: User) -> tuple[str, ...]:
+def rights_words(user: User) -> tuple[str, ...]:
     """With an equals sign: a value may begin with a dash. No limits are spelled: no words would change nothing."""
-    lists = of(user) or {"keys": ["*"], "categories": ["+@all"], "channels": ["*"]}
-    return tuple(f"--valkey-acl-{kind}={' '.join(lists[kind])}" for kind in ACL if kind in lists)
+    lists = rights_of(user) or {"keys": ["*"], "categories": ["+@all"], "channels": ["*"]}
+    kinds = ("keys", "commands", "categories", "channels")
+    return tuple(f"--valkey-acl-{kind}={' '.join(lists[kind])}" for kind in kinds if kind in lists)
 
 
 SLACK = 0.02
@@ -192,15 +177,11 @@ def judge_room(
     if not room or old.data_memory <= room * FULL:
         return None
     needed = f"the data of {primary} takes {format_bytes(old.data_memory)}, {replica} holds {format_bytes(room)}"
-    facts = {"data_bytes": old.data_memory, "room_bytes": room, "eviction": new.eviction}
+    facts: dict[str, Any] = {"data_bytes": old.data_memory, "room_bytes": room, "eviction": new.eviction}
     if old.data_memory > room + max(room * SLACK, LEAST_SLACK) and not allow_smaller:
-        return Finding(
-            verdict="stop",
-            reason=f"the data of {primary} does not fit into {replica}",
-            detail=f"{needed}; once promoted {_what_follows(new.eviction)}",
-            hint=f"upgrade the plan of {replica} first (avn service update {replica} --plan PLAN), or --allow-smaller",
-            facts=facts,
-        )
+        hint = f"upgrade the plan of {replica} first (avn service update {replica} --plan PLAN), or --allow-smaller"
+        detail = f"{needed}; once promoted {_what_follows(new.eviction)}"
+        return stop(f"the data of {primary} does not fit into {replica}", detail=detail, hint=hint, **facts)
     return go(needed, warnings=(f"{needed}: once promoted {_what_follows(new.eviction)}",), **facts)
 
 

@@ -23,7 +23,6 @@ READERS = [
     models.services,
     models.named_services,
     models.service,
-    models.only_service,
     lambda stdout: models.family(stdout, ("eu",), ()),
     models.backups,
     models.integrations,

@@ -18,10 +18,10 @@ from ccr_avn.plan.events import StepDone
 from ccr_avn.plan.model import go
 from ccr_avn.procedures.failover import Failover
 from ccr_avn.procedures.gates.pair_state import PairState
-from ccr_avn.procedures.result import exposure
 from ccr_avn.procedures.seen import Health, LastKnown, Seen
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
+from ccr_avn.procedures.verb import exposure
 from tests.support.factories import row, service, side
 
 URI = "rediss://default:pw-of-the-tests@eu.example:1234"
@@ -38,7 +38,7 @@ def session() -> Any:
         one.name: one for one in models.services(json.dumps([service("eu"), service("us", service_uri=URI)]))
     }
     health = Health(primary=side(), replica=side("slave"), state=FOLLOWING)
-    seen.remember(SimpleNamespace(slug="health"), health)  # type: ignore[arg-type]  # no more of it is looked at
+    seen.remember("health", health)
     return SimpleNamespace(sinks=[], run_id="r", run=SimpleNamespace(seen=seen, changed=False))
 
 
@@ -114,7 +114,7 @@ def test_what_terraform_and_the_operator_would_undo_is_said_before_the_question(
     over = VERB.question(session().run.seen)
     lost = Seen()
     known = LastKnown(replica=side("slave"), primary=None, state=FOLLOWING)
-    lost.remember(SimpleNamespace(slug="last-known"), known)  # type: ignore[arg-type]  # no more of it is looked at
+    lost.remember("last-known", known)
     forced = Failover(replica="us").question(lost)
     assert over
     assert forced

@@ -105,7 +105,7 @@ def test_the_next_are_checked_while_others_have_the_places() -> None:
     assert set(schedule.ended.values()) == {"done"}
 
 
-def test_who_was_only_checked_when_it_was_stopped_has_not_begun() -> None:
+def test_ctrl_c_once_begins_no_more_and_who_was_only_checked_has_not_begun() -> None:
     stop = Stop()
     pairs, schedule = Pairs(), Schedule(parallel=1, canary=0, stop=stop)
     thread = pairs.runs(schedule, 3)
@@ -135,17 +135,6 @@ def test_no_more_begin_once_too_many_failed_and_those_under_way_finish() -> None
     pairs.ends(second)
     thread.join(60)
     assert schedule.ended == {first: "failed", second: "done"}
-
-
-def test_ctrl_c_once_begins_no_more() -> None:
-    stop = Stop()
-    pairs, schedule = Pairs(), Schedule(parallel=1, canary=0, stop=stop)
-    thread = pairs.runs(schedule, 3)
-    until(lambda: len(pairs.begun) == 1)
-    stop.ask(2)
-    pairs.ends(pairs.begun[0])
-    thread.join(60)
-    assert list(schedule.ended) == pairs.begun
 
 
 def test_ctrl_c_twice_ends_each_run_but_breaks_into_no_change() -> None:

@@ -11,8 +11,8 @@ from ccr_avn.output import console
 from ccr_avn.output.progress import LiveProgress, PlainProgress
 from ccr_avn.plan.events import Looked, StepDone, StepStarted, Undone
 from ccr_avn.plan.model import go, wait
-from ccr_avn.procedures.result import exposure, exposure_lines
 from ccr_avn.procedures.setting import Setting
+from ccr_avn.procedures.verb import exposure, exposure_lines
 
 
 @pytest.fixture(autouse=True)

@@ -65,8 +65,8 @@ def begun(plan: Plan, sent: str = "answered") -> Seen:
     """It has sent its creation, and seen the service."""
     seen = Seen()
     seen.keep(CREATE, sent)
-    seen.remember(step_of(plan, CREATE), (EU, found(tags={})))
-    seen.remember(plan.checks[0], (EU,))
+    seen.remember(CREATE, (EU, found(tags={})))
+    seen.remember(plan.checks[0].slug, (EU,))
     return seen
 
 
@@ -197,7 +197,7 @@ def test_what_another_run_took_into_use_is_not_cleaned(monkeypatch: pytest.Monke
     left = judged(SETTING, found(), MADE, {}, named=False)
     assert left.sure
     [step], seen = Clean(at=SETTING, only=None, found=(left,)).plan().steps, Seen()
-    seen.remember(step, (found(),))
+    seen.remember(step.slug, (found(),))
     monkeypatch.setattr(Journals, "user_of", lambda *_: "run R (enable) on this machine names it")
     assert not judged(SETTING, found(), MADE, {}, named=False).sure
     assert step.guard
@@ -278,14 +278,14 @@ def test_a_refusal_is_the_filters_only_where_nothing_else_explains_it(
     plan = plan_of()
     seen = begun(plan)
     if kept:
-        seen.remember(step_of(plan, "connection-kept"), object())
+        seen.remember("connection-kept", object())
     if sent:
         seen.keep("filter-close", sent)
     for name in ("filter_refuses", "filter_cuts"):
         monkeypatch.setattr(drill_trials, name, lambda *_: drill_trials.holds("seen"))
     monkeypatch.setattr("ccr_avn.procedures.drill.trials.server", lambda *_: None)
     measured = step_of(plan, "filter-effect")
-    seen.remember(measured, measured.read.read(seen))  # type: ignore[union-attr]
+    seen.remember(measured.slug, measured.read.read(seen))  # type: ignore[union-attr]
     for name in ("filter-refuses", "filter-cuts"):
         assert step_of(plan, name).gate.judge(service, seen).facts["outcome"] == outcome
 
@@ -314,7 +314,7 @@ def test_behind_a_creation_that_was_refused_there_is_nothing_to_terminate() -> N
 
 def test_a_drill_that_ended_early_is_proven_by_what_it_came_to() -> None:
     drill, seen = Drill(primary="eu", replica_cloud="aws-us-east-1"), Seen()
-    seen.remember(step_of(drill.plan(), "compare"), None)  # asked, and not equal
+    seen.remember("compare", None)  # asked, and not equal
     for done, level in (((), "nothing"), (("link",), "link"), (("link", "marker"), "marker")):
         steps = [StepDone(at=0, slug=slug, finding=go(""), seconds=0, outcome="proven") for slug in done]
         assert proven_by(drill, Ended(seen=seen, timeline=steps)) == level

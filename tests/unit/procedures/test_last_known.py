@@ -142,7 +142,7 @@ def test_a_name_that_is_not_known_here_is_not_asked_for_again_where_the_service_
 def finding_of(slug: str, want: Failover, *found: models.Service, answer: Any = ()) -> Finding:
     steps = {step.slug: step for step in want.plan().all_steps}
     seen = Seen()
-    seen.remember(steps["replica"], found)
+    seen.remember("replica", found)
     return steps[slug].gate.judge(answer, seen)
 
 
@@ -152,7 +152,7 @@ def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
     plan = asked().plan()
     step = next(one for one in plan.checks if one.slug == "primary")
     seen = Seen()
-    seen.remember(plan.checks[0], (theirs,))
+    seen.remember(plan.checks[0].slug, (theirs,))
     argv = [word if isinstance(word, str) else word.fill(seen) for word in step.read.argv]
     assert "eu" not in argv
 
@@ -181,7 +181,7 @@ def test_without_a_look_nothing_is_proven_and_loss_has_its_flag(allowed: bool, v
 @pytest.mark.parametrize(("theirs", "project"), [("p", "p"), ("theirs", "theirs")])
 def test_the_power_off_that_is_printed_is_that_of_the_old_primarys_project(theirs: str, project: str) -> None:
     verb, seen = asked(), Seen()
-    seen.remember(verb.plan().checks[0], (service("us", {**ROW, "source_project": theirs, "dest_project": "p"}),))
+    seen.remember(verb.plan().checks[0].slug, (service("us", {**ROW, "source_project": theirs, "dest_project": "p"}),))
     assert verb._old_address(seen) == (Project(project), "eu")
 
 
@@ -201,8 +201,8 @@ def test_a_master_whose_integration_is_listed_is_believed_by_a_record_only() -> 
     known = asked(sent)
     assert finding_of("last-known", known, listed, answer=master(sent)).verdict == "go"
     seen, steps = Seen(), {one.slug: one for one in known.plan().all_steps}
-    seen.remember(steps["replica"], (listed,))
-    seen.remember(steps["last-known"], master(sent))
+    seen.remember("replica", (listed,))
+    seen.remember("last-known", master(sent))
     writes = steps["accepts-writes"]
     for step in (steps["history"], writes):
         assert step.gate.judge(side("master", replid2="b" * 40), seen).verdict == "go"

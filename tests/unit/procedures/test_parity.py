@@ -8,15 +8,14 @@ import pytest
 
 from ccr_avn.aiven import models
 from ccr_avn.aiven.avn import Project
-from ccr_avn.plan.model import Call, Gate, Probe, Step, go
+from ccr_avn.plan.model import Probe
 from ccr_avn.procedures.gates import parity, settings
 from ccr_avn.procedures.gates.parity import Difference
-from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.steps import compare_sides
 from ccr_avn.valkey.server_facts import PairFacts, ServerFacts
 from tests.support.avn_parser import read_by_avn
-from tests.support.factories import side
+from tests.support.factories import seen_of, side
 
 P = Project("p")
 SECRET = "AVNS_never-shown"
@@ -275,15 +274,6 @@ def test_equal_servers_have_no_difference() -> None:
 def test_a_skew_is_only_told_when_the_answers_were_quick_enough_to_show_it(uncertain: float, skew: float) -> None:
     planes = PairFacts(primary=plane(uncertain=uncertain), replica=plane(ahead=2.0, uncertain=uncertain))
     assert planes.skew == skew
-
-
-def seen_of(*services: models.Service) -> Seen:
-    pair: Step[Any] = Step(
-        slug="pair", purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go(""))
-    )
-    seen = Seen()
-    seen.remember(pair, services)
-    return seen
 
 
 def judged(planes: PairFacts | None, *services: models.Service) -> Any:

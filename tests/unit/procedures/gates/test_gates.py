@@ -11,20 +11,21 @@ from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.errors import NotProven, Unreachable
-from ccr_avn.plan.model import Call, Finding, Gate, Step, go
-from ccr_avn.procedures import health as health_checks
-from ccr_avn.procedures.gates import links, pair, services, succession
+from ccr_avn.plan.model import Finding, Gate
+from ccr_avn.procedures import steps as checks
+from ccr_avn.procedures.gates import links, pair, services
+from ccr_avn.procedures.gates import pair_state as states
 from ccr_avn.procedures.gates.links import Rejections, as_compared
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state
-from ccr_avn.procedures.health import health_of
 from ccr_avn.procedures.seen import Health, Seen
 from ccr_avn.procedures.setting import Journals, Setting
+from ccr_avn.procedures.steps import health_of
 from ccr_avn.procedures.switchover_options import OldPrimaryAction, SwitchoverOptions
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo
 from ccr_avn.valkey.server_facts import Databases
-from tests.support.factories import journals, row, side
+from tests.support.factories import journals, row, seen_of, side
 
 P = Project("p")
 ONE, TWO = "a" * 40, "b" * 40
@@ -48,17 +49,6 @@ def following(**more: Any) -> ReplicationInfo:
     return side(**{"role": "slave", "link_status": "up", "last_io_seconds": 0, **more})
 
 
-def seen_of(*answers: tuple[Step[Any], Any]) -> Seen:
-    seen = Seen()
-    for step, answer in answers:
-        seen.remember(step, answer)
-    return seen
-
-
-def step(slug: str) -> Step[Any]:
-    return Step(slug=slug, purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go("")))
-
-
 @pytest.mark.parametrize(
     ("replica", "verdict"),
     [
@@ -79,7 +69,7 @@ def test_a_link_is_up_or_waited_for(replica: ReplicationInfo, verdict: str) -> N
 
 def lag_of_50(most: int | None, verdict: str) -> Any:
     link = Link(primary=side(offset=150), replica=following())
-    return (links.replicates("eu", "us", Rejections(), most, NotProven), link, verdict)
+    return (links.replicates("eu", "us", Rejections(), most), link, verdict)
 
 
 def active(verdict: str, *rows: Told) -> Any:
@@ -153,7 +143,7 @@ def test_what_a_replica_rejected_is_missing_until_it_is_compared(
 ) -> None:
     replica = following(rejected=rejected, errors=("ERR (3)",))
     link = Link(primary=side(offset=150), replica=replica)
-    found = links.replicates("eu", "us", rejections, None, NotProven).judge(link, Seen())
+    found = links.replicates("eu", "us", rejections, None).judge(link, Seen())
     assert (found.verdict, bool(found.warnings)) == (verdict, warned)
     assert judged(Health(primary=side(offset=150), replica=replica), rejections=rejections).verdict == verdict
     if verdict == "stop":
@@ -221,7 +211,8 @@ def databases(**more: Any) -> Databases:
     ],
 )
 def test_a_replica_has_every_database_in_use(found: Databases | None, verdict: str, told: str) -> None:
-    finding = links.has_every_database("eu", "us", lambda _: "redis", NotProven).judge(found, Seen())
+    seen = seen_of(service("eu", service_type="redis"))
+    finding = links.has_every_database("eu", "us", NotProven).judge(found, seen)
     assert finding.verdict == verdict
     assert told in f"{finding.reason} {finding.hint}"
     assert not finding.warnings
@@ -325,7 +316,7 @@ def test_a_backup_is_needed_to_make_a_replica(
     primary: Told, names: tuple[str, ...], backups: int, verdict: str
 ) -> None:
     eu = service("eu", **primary)
-    seen = seen_of((step("running"), eu), (step("pair"), tuple(service(name) for name in names)))
+    seen = seen_of(*(service(name) for name in names), running=eu)
     if primary:
         seen.latest["eu"] = eu
     taken = models.backups(json.dumps([{"backup_name": "b", "backup_time": datetime.now(UTC).isoformat()}] * backups))
@@ -436,9 +427,9 @@ def test_what_is_at_fault_decides_what_helps(trouble: Unreachable, hint: str, mo
     def fails(*_: object) -> None:
         raise trouble
 
-    monkeypatch.setattr(health_checks, "endpoint", lambda one, _: fails() if one.name == "eu" else one)
-    monkeypatch.setattr(health_checks, "fetch_replication", lambda _: following())
-    found = health_of(Setting(project=P), seen_of((step("pair"), both())), "eu", "us")
+    monkeypatch.setattr(checks, "endpoint", lambda one, _: fails() if one.name == "eu" else one)
+    monkeypatch.setattr(checks, "fetch_replication", lambda _: following())
+    found = health_of(Setting(project=P), seen_of(*both()), "eu", "us")
     assert found
     assert (found.primary, found.primary_hint) == (None, hint)
     assert trouble.what in found.primary_trouble
@@ -648,7 +639,7 @@ def test_caught_up_means_all_of_it(offset: int, verdict: str) -> None:
 
 
 def test_syncs_that_begin_again_and_again_are_not_called_the_initial_one() -> None:
-    gate = links.replicates("eu", "us", Rejections(), None, NotProven)
+    gate = links.replicates("eu", "us", Rejections(), None)
     replica = following(link_status="down", sync_in_progress=True)
     looks = [gate.judge(Link(primary=side(full_syncs=number), replica=replica), Seen()) for number in (3, 4, 5)]
     assert [one.verdict for one in looks] == ["wait"] * 3
@@ -677,7 +668,7 @@ def test_a_replica_of_a_primary_that_is_closed_is_not_promoted() -> None:
     old, closed = service("eu"), service("eu", user_config={"ip_filter": ["192.0.2.1/32"]})
     sibling = service("us2", service_integrations=[row("eu", "us2")])
     for primary, refused in ((old, False), (closed, True)):
-        finding = succession.superseded(P, primary, sibling, (primary, sibling), (), now=NOW)
+        finding = states.superseded(P, primary, sibling, (primary, sibling), (), now=NOW)
         assert bool(finding) is refused
     assert finding is not None
     assert "another service may have its role" in finding.reason

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.plan.model import Call, Finding, Gate, Step, go
+from ccr_avn.plan.model import Finding
 from ccr_avn.procedures.gates import offers
 from ccr_avn.procedures.gates.services import Wanted
-from ccr_avn.procedures.seen import Seen
-from tests.support.factories import service
+from tests.support.factories import seen_of, service
 
 EU, US, MARS = "google-europe-west1", "aws-us-east-1", "aws-us-west-9"
 PLANS: dict[str, dict[str, float | None]] = {
@@ -21,9 +20,6 @@ PLANS: dict[str, dict[str, float | None]] = {
 OFFERS: models.Offers = {
     ("valkey", plan, cloud): models.Offer(memory) for plan, clouds in PLANS.items() for cloud, memory in clouds.items()
 }
-PAIR: Step[Any] = Step(
-    slug="pair", purpose="", read=Call(("avn",), lambda _: None), gate=Gate("", lambda _, __: go(""))
-)
 
 
 def orders(primary: dict[str, Any] | None = None, replica: dict[str, Any] | None = None) -> tuple[Wanted, ...]:
@@ -31,18 +27,12 @@ def orders(primary: dict[str, Any] | None = None, replica: dict[str, Any] | None
     return first, Wanted(**{"name": "us", "of": first, "plan": "startup-1", "cloud": US, **(replica or {})})
 
 
-def seen(*there: dict[str, Any]) -> Seen:
-    found = Seen()
-    found.remember(PAIR, models.services(json.dumps(there)))
-    return found
-
-
 def sold(wanted: tuple[Wanted, ...], *there: dict[str, Any]) -> Finding:
-    return offers.are_sold(wanted).judge(OFFERS, seen(*there))
+    return offers.are_sold(wanted).judge(OFFERS, seen_of(*models.services(json.dumps(there))))
 
 
 def placed(wanted: tuple[Wanted, ...], *vpcs: models.Vpc) -> Finding:
-    return offers.have_their_vpc(wanted).judge(vpcs, seen())
+    return offers.have_their_vpc(wanted).judge(vpcs, seen_of())
 
 
 @pytest.mark.parametrize(
