@@ -56,7 +56,8 @@ def conduct(
             console.say((how.shown or preview)(plan, programs))
         return
     program = program or identify(asking.avn)
-    session = Session(verb.command, json=how.json, run_id=verb.at.run, **verb.facts(), project=verb.at.project.name)
+    facts = {**verb.facts(), "project": verb.at.project.name}
+    session = Session(verb.command, json=how.json, quiet=how.quiet, run_id=verb.at.run, **facts)
     console.commit()
     console.about(session.about)
     world = own_world(verb, program, asking.call_timeout, ahead)

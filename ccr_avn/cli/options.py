@@ -83,9 +83,13 @@ class Asking(Reaching):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
-    """What stands around a verb. ``shown``: how its plan is previewed, if not as lines to paste."""
+    """What stands around a verb. ``shown``: how its plan is previewed, if not as lines to paste.
+
+    ``quiet``: only warnings and errors are shown.
+    """
 
     json: bool
+    quiet: bool = False
     check: bool = False
     dry_run: bool = False
     yes: bool = False

@@ -9,7 +9,7 @@ from ccr_avn import clock, typed
 from ccr_avn.errors import CcrError, Changed, Interrupted, Locked
 from ccr_avn.history.journal import Journal, new_run
 from ccr_avn.output import console
-from ccr_avn.output.progress import LiveProgress, PlainProgress, Sink
+from ccr_avn.output.progress import LiveProgress, PlainProgress, Quiet, Sink
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
 from ccr_avn.plan.reads import World
@@ -25,6 +25,7 @@ class Session:
         command: str,
         *,
         json: bool,
+        quiet: bool = False,
         progress: PlainProgress | None = None,
         argv: tuple[str, ...] | None = None,
         run_id: str = "",
@@ -33,12 +34,14 @@ class Session:
         self.command = command
         self.argv = typed.words() if argv is None else argv
         self.json = json
+        self.quiet = quiet
         self.facts = facts
         self.run_id = run_id or new_run()
         self.timeline: list[events.Event] = []
         self.journal = Journal(self.run_id)
         in_a_terminal = sys.stderr is not None and sys.stderr.isatty()
-        self.progress = progress or (LiveProgress() if in_a_terminal else PlainProgress())
+        usual: type[PlainProgress] = Quiet if quiet else LiveProgress if in_a_terminal else PlainProgress
+        self.progress = progress or usual()
         self.sinks: list[Sink] = [self.timeline.append, self.journal, self.progress]
         self.run: Run | None = None
         self._held: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -155,7 +158,7 @@ class Session:
         result = self.conclude(changed, result, problem, only_looked=only_looked)
         if not problem and self.json:
             console.envelope(self.command, result, changed=changed)
-        if not self.json:
+        if not (self.json or self.quiet):
             for line in (*lines, *self._untold()):
                 console.say(line)
         if problem:
@@ -209,7 +212,7 @@ class Session:
         self.journal.close()
         if self.journal.trouble:
             console.note(f"journal: {self.run_id} is incomplete: {self.journal.trouble}")
-        elif self.journal.head and not self.json:
+        elif self.journal.head and not (self.json or self.quiet):
             console.note(f"journal: {self.run_id}, head {self.journal.head}")
 
 

@@ -1,12 +1,12 @@
 """`ccr-avn status`."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 UNKNOWN = 3
 """Exit code of Nagios' plugins, and of --exit-code, where a failure of ours keeps the health from being known."""
 
+USUAL = 10
+"""Seconds between two looks of --watch."""
+
 Format = Literal["table", "json", "nagios", "prometheus"]
 
 
@@ -40,6 +43,11 @@ class StatusCommand(HelpCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         nagios = "--format=nagios" in args or ("--format", "nagios") in pairwise(args)
+        for at in [
+            at for at, one in enumerate(args) if one == "--watch"
+        ]:  # its time may be left out: typer knows no such
+            if not "".join(args[at + 1 : at + 2]).replace(".", "").isdecimal():
+                args = [*args[:at], f"--watch={USUAL}", *args[at + 1 :]]
         with _unknown_instead(nagios=nagios, health="--exit-code" in args):
             return super().make_context(info_name, args, parent, **extra)
 
@@ -81,6 +89,10 @@ def status(
     exit_code: Annotated[
         bool, flag("--exit-code", "Exit 0 ok, 1 warning, 2 critical, 3 unknown, by the worst health.")
     ] = False,
+    watch: Annotated[
+        float | None,
+        word("[S]", f"Repeat the table every S seconds, {USUAL} if not given; Ctrl-C ends it.", above_zero),
+    ] = None,
     timeout: Annotated[  # noqa: ARG001 (its time begins earlier: StatusCommand.invoke)
         float | None, seconds("Time limit for the whole command; then it is UNKNOWN.", above_zero)
     ] = None,
@@ -90,45 +102,65 @@ def status(
     """Show every pair at a glance: states, link, lag, backups and risks.
 
     Examples:
-      ccr-avn status
+      ccr-avn status --watch 30
       ccr-avn status --expect eu:us --format nagios
       ccr-avn status --format prometheus --output ccr.prom
     """
     names, expected = tuple(service or ()), _expected(expect or [])
     if not data_plane:
         refuse_unused(context, "--no-data-plane", "--data-plane", "data_timeout", "warn_lag", "crit_lag")
-    form = _checked(form, output, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
+    form = _checked(form, output, watch, json=json, warn_lag=warn_lag, crit_lag=crit_lag)
     wanted = dict.fromkeys([*names, *(name for pair in expected for name in pair)])
-    answer = begin(reaching.avn, reaching.project, reaching.call_timeout, tuple(wanted), console.note)
-    from ccr_avn.history.resume import unfinished  # heavy, as the others: avn is asked already meanwhile
-    from ccr_avn.monitoring.health import judged
-    from ccr_avn.monitoring.status import CODES, Known, overall
 
-    setting = reaching.setting()
-    services, now = answer(), datetime.fromtimestamp(clock.now(), UTC)
-    known = Known(
-        now=now,
-        warn=warn_lag,
-        crit=crit_lag,
-        project=setting.project,
-        unfinished=unfinished(reaching.project, now.timestamp()),
-        compared=setting.rejections.compared,
-    )
-    found = judged(services, names, expected, known, setting, data_timeout if data_plane else None)
-    code = CODES[overall(found)] if exit_code else 0
-    _show(found, form, output, getattr(services, "left_out", ()), setting.project.name, code)
-    raise typer.Exit(code)
+    def look() -> Looked:
+        answer = begin(reaching.avn, reaching.project, reaching.call_timeout, tuple(wanted), console.note)
+        from ccr_avn.history.resume import unfinished  # heavy, as the others: avn is asked already meanwhile
+        from ccr_avn.monitoring.health import judged
+        from ccr_avn.monitoring.status import CODES, Known, overall
+        from ccr_avn.output import overview  # noqa: F401 (it is used when avn has answered)
+
+        setting = reaching.setting()
+        services, now = answer(), datetime.fromtimestamp(clock.now(), UTC)
+        known = Known(
+            now=now,
+            warn=warn_lag,
+            crit=crit_lag,
+            project=setting.project,
+            unfinished=unfinished(reaching.project, now.timestamp()),
+            compared=setting.rejections.compared,
+        )
+        found = judged(services, names, expected, known, setting, data_timeout if data_plane else None)
+        left_out, code = getattr(services, "left_out", ()), CODES[overall(found)] if exit_code else 0
+        return Looked(found, left_out, setting.project.name, code)
+
+    raise typer.Exit(_repeat(look, watch, UNKNOWN if exit_code else 0) if watch else _show(look(), form, output))
 
 
-def _show(
-    found: "tuple[PairStatus, ...]",
-    form: Format,
-    output: Path | None,
-    left_out: tuple[str, ...],
-    project: str | None,
-    code: int,
-) -> None:
+class Looked(NamedTuple):
     """``left_out``: what avn said that can't be read; ``code``: the exit code."""
+
+    found: "tuple[PairStatus, ...]"
+    left_out: tuple[str, ...]
+    project: str | None
+    code: int
+
+
+def _repeat(look: Callable[[], Looked], every: float, failed: int) -> int:
+    """The exit code of the last look."""
+    from ccr_avn.output.repeated import Repeated
+
+    return Repeated(lambda: (_table(seen := look()), seen.code), every, failed).go_on()
+
+
+def _table(seen: Looked) -> str:
+    from ccr_avn.history.journals import newest_drills
+    from ccr_avn.output import overview
+
+    return overview.shown(seen.found, newest_drills(seen.project), seen.left_out)
+
+
+def _show(seen: Looked, form: Format, output: Path | None) -> int:
+    """The exit code."""
     from ccr_avn.aiven.program import default_project
     from ccr_avn.history.journals import newest_drills
     from ccr_avn.monitoring import prometheus
@@ -136,24 +168,32 @@ def _show(
     from ccr_avn.output import overview
 
     if form == "nagios":
-        line, code = nagios_line(found, left_out)
+        line, code = nagios_line(seen.found, seen.left_out)
         console.say(line)
-        raise typer.Exit(code)
-    for note in left_out:
+        return code
+    for note in seen.left_out:
         console.warn(note)
     if form == "json":
-        console.envelope("status", overview.as_dict(found, newest_drills(project)), code=code)
+        console.envelope("status", overview.as_dict(seen.found, newest_drills(seen.project)), code=seen.code)
     elif form == "table":
-        console.hand_over(overview.shown(found, newest_drills(project)))
-    elif output is None:
-        console.say(prometheus.text_of(found, project or default_project()).rstrip("\n"))
+        console.hand_over(overview.shown(seen.found, newest_drills(seen.project)))
     else:
-        try:
-            # The collector is another user.
-            replace_file(output, prometheus.text_of(found, project or default_project()), PUBLIC)
-        except OSError as error:
-            what, why = f"--output: {output} can't be written", error.strerror or str(error)
-            raise UsageError(what, detail=why, hint="choose a file in an existing, writable directory") from None
+        _give(prometheus.text_of(seen.found, seen.project or default_project()), output)
+    return seen.code
+
+
+def _give(metrics: str, output: Path | None) -> None:
+    """Raises:
+    UsageError: the file can't be written.
+    """
+    if output is None:
+        console.say(metrics.rstrip("\n"))
+        return
+    try:
+        replace_file(output, metrics, PUBLIC)  # the collector is another user
+    except OSError as error:
+        what, why = f"--output: {output} can't be written", error.strerror or str(error)
+        raise UsageError(what, detail=why, hint="choose a file in an existing, writable directory") from None
 
 
 def _expected(given: list[str]) -> tuple[tuple[str, str], ...]:
@@ -191,7 +231,9 @@ def _lines(file: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-def _checked(form: Format, output: Path | None, *, json: bool, warn_lag: int, crit_lag: int) -> Format:
+def _checked(
+    form: Format, output: Path | None, watch: float | None, *, json: bool, warn_lag: int, crit_lag: int
+) -> Format:
     """The format that is meant.
 
     Raises:
@@ -203,6 +245,12 @@ def _checked(form: Format, output: Path | None, *, json: bool, warn_lag: int, cr
             f"--json and --format {form} don't go together",
             "there is only one output format",
             "omit one of them",
+        ),
+        (
+            not watch or (form == "table" and not json),
+            "--watch is for the table",
+            "a program repeats the command itself",
+            "omit --watch, or --format",
         ),
         (
             not output or form == "prometheus",

@@ -1,14 +1,14 @@
 """`ccr-avn verify`."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ccr_avn import clock
 from ccr_avn.cli.conduct import conduct
 from ccr_avn.cli.options import Asking, How, refuse_unused
-from ccr_avn.options import Json
+from ccr_avn.options import Json, flag
 from ccr_avn.output import console
 from ccr_avn.procedures.verify import Level, Verify
 
@@ -37,7 +37,14 @@ def must_fit(context: typer.Context, level: Level, *of_keys: str) -> None:
         refuse_unused(context, beside, "--level keys or values", *of_keys, use="use --level values")
 
 
-def verify(*, context: typer.Context, verb: Verify, json: Json = False, asking: Asking) -> None:
+def verify(
+    *,
+    context: typer.Context,
+    verb: Verify,
+    quiet: Annotated[bool, flag("--quiet", "Print only warnings and errors; the exit code says the rest.")] = False,
+    json: Json = False,
+    asking: Asking,
+) -> None:
     """Prove that REPLICA replicates PRIMARY. Exit 6 if it does not, or if that can't be proven.
 
     --match, --sample, --db, --jobs, --max-ops, --rounds, --round-interval and --differences are for --level keys and
@@ -46,7 +53,7 @@ def verify(*, context: typer.Context, verb: Verify, json: Json = False, asking: 
     Examples:
       ccr-avn verify eu us
       ccr-avn verify eu us --level values --differences differences.jsonl
-      ccr-avn verify eu us --level keys --sample 10000
+      ccr-avn verify eu us --level keys --sample 10000 --quiet
     """
     must_fit(context, verb.level, *OF_KEYS)
     if verb.unlinked or verb.proves_values:
@@ -54,8 +61,8 @@ def verify(*, context: typer.Context, verb: Verify, json: Json = False, asking: 
         where = "replicated pairs and --level link, marker or keys"
         refuse_unused(context, beside, where, "allow_rejected_commands")
     asking.preload()
-    verb = replace(asking.settled(verb), progress=_shown())
-    conduct(verb, How(json=json), asking)
+    verb = replace(asking.settled(verb), progress=verb.progress if quiet else _shown())
+    conduct(verb, How(json=json, quiet=quiet), asking)
 
 
 def _shown() -> "Callable[[Progress], None]":
@@ -69,7 +76,7 @@ def _shown() -> "Callable[[Progress], None]":
             return
         last[0] = clock.monotonic()
         what = "scanning" if progress.phase == "scan" else "reading differing keys again"
-        console.note(
+        console.progress(
             f"compare: {what}: {progress.keys} of about {progress.expected_keys} keys, {progress.rate:.0f} a second, "
             f"about {progress.remaining_seconds:.0f} s left"
         )

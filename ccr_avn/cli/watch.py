@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccr_avn import clock
 from ccr_avn.aiven.program import default_project
 from ccr_avn.cli.options import Reaching
 from ccr_avn.errors import Interrupted, Refused, TimedOut, UsageError
@@ -27,7 +26,7 @@ from ccr_avn.signals import Signals
 
 if TYPE_CHECKING:
     from ccr_avn.aiven.models import Service
-    from ccr_avn.monitoring.loop import Ended, Pause, Show
+    from ccr_avn.monitoring.loop import Ended, Show
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -71,7 +70,7 @@ def watch(
     json: Annotated[bool, flag("--json", "Print JSON lines in a terminal too.")] = False,
     reaching: Reaching,
 ) -> None:
-    """Watch the lag of REPLICA: live in a terminal, else one JSON line per sample. `q` or Ctrl-C ends it.
+    """Watch the lag of REPLICA: live in a terminal, else one JSON line per sample. Ctrl-C ends it.
 
     Examples:
       ccr-avn watch eu us
@@ -109,35 +108,28 @@ def watch(
                 stack.callback(alert.wait)
             platform.start()
             metrics = Metrics(names, setting.project.name or default_project(), listen) if listen else None
-            show, pause = _faces(stack, names, figures, metrics, live=live)
-            ended = go_on(
-                probe, platform, figures, alert, interval=interval, limit=limit, goal=goal, show=show, pause=pause
-            )
+            show = _faces(stack, names, figures, metrics, live=live)
+            ended = go_on(probe, platform, figures, alert, interval=interval, limit=limit, goal=goal, show=show)
         except Interrupted as asked:
             ended, signal = "asked to", asked
     _finish(figures, names, ended, signal, goal, live=live)
 
 
-def _faces(
-    stack: ExitStack, names: tuple[str, str], figures: Stats, metrics: Metrics | None, *, live: bool
-) -> "tuple[Show, Pause]":
-    """Where samples are shown, and how to wait meanwhile."""
+def _faces(stack: ExitStack, names: tuple[str, str], figures: Stats, metrics: Metrics | None, *, live: bool) -> "Show":
+    """Where samples are shown."""
     if metrics:
         stack.enter_context(closing(metrics))
         console.note(f"metrics: {metrics.url}")
-    pause = stack.enter_context(screen(names, figures)) if live else None
+    if live:
+        stack.enter_context(screen(names, figures))
 
     def show(sample: Sample, events: tuple[str, ...]) -> None:
         if metrics:
             metrics.show(sample)
-        if not pause:
+        if not live:
             _line(names, {**sample.as_dict(), "events": list(events)})
 
-    def wait(seconds: float) -> bool:
-        clock.sleep(seconds)
-        return False
-
-    return show, pause or wait
+    return show
 
 
 def _line(names: tuple[str, str], facts: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from ccr_avn import process
 from ccr_avn.aiven.models import Service
 from ccr_avn.background import Repeated, in_background
-from ccr_avn.clock import monotonic
+from ccr_avn.clock import monotonic, sleep
 from ccr_avn.errors import CcrError
 from ccr_avn.monitoring.probe import Probe, Sample, Stats, happened, known
 
@@ -110,8 +110,6 @@ class Alert:
 
 
 Show = Callable[[Sample, tuple[str, ...]], None]
-Pause = Callable[[float], bool]
-"""Waits so many seconds; returns whether the user asked to end in the meantime."""
 
 
 def watch(
@@ -124,11 +122,10 @@ def watch(
     limit: float | None,
     goal: Goal | None,
     show: Show,
-    pause: Pause,
 ) -> Ended:
-    """Go on until the goal is reached, the time is up, or the user asks to end.
+    """Go on until the goal is reached or the time is up.
 
-    ``interval`` and ``limit`` in seconds; no limit: until it is ended by the user.
+    ``interval`` and ``limit`` in seconds; no limit: until a signal ends it.
     """
     began = due = monotonic()
     before: Sample | None = None
@@ -153,6 +150,6 @@ def watch(
         if limit is not None:
             left = began + limit - monotonic()
             if left <= rest:
-                return "asked to" if pause(max(0.0, left)) else "time is up"
-        if pause(rest):
-            return "asked to"
+                sleep(max(0.0, left))
+                return "time is up"
+        sleep(rest)

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ccr_avn import clock
 from ccr_avn.errors import CcrError, Changed, as_dict, outcome_of
 from ccr_avn.output.outlet import TITLES, Name, emitted, outlet, put
 from ccr_avn.printable import clipped, printable_line
 from ccr_avn.redact import redacted_in
 from ccr_avn.typed import commands_in
+from ccr_avn.units import iso
 
 SCHEMA = "ccr-avn/1"
 LONGEST = 4000
@@ -90,6 +92,12 @@ def note(text: str) -> bool:
     """Progress or a warning, to standard error. Whether it was written."""
     lines = emitted(text).split("\n")
     return put("stderr", "\n".join(clipped(line, LONGEST) for line in lines) + "\n")
+
+
+def progress(text: str) -> None:
+    """What goes on, to standard error; for a log each line has its time. A warning is found by its first word."""
+    stamped = not outlet("stderr").isatty() and not text.startswith("warning: ")
+    note(f"{iso(clock.now())} {text}" if stamped else text)
 
 
 def warn(text: str) -> None:

@@ -45,7 +45,7 @@ def as_dict(found: tuple[PairStatus, ...], drills: Drills) -> dict[str, Any]:
     return {"health": overall(found), "pairs": pairs}
 
 
-def shown(found: tuple[PairStatus, ...], drills: Drills) -> str:
+def shown(found: tuple[PairStatus, ...], drills: Drills, warnings: Iterable[str] = ()) -> str:
     """The table, the worst first, and what there is to say below it; ready to be put out. No command is wrapped."""
     if not found:
         return "no Valkey or Redis services in this project"
@@ -53,7 +53,7 @@ def shown(found: tuple[PairStatus, ...], drills: Drills) -> str:
     more = troubles(ordered)
     if not any(one.pair.counts or one.health != "ok" for one in found):
         more.append("unknown: there is no pair; name a pair that must exist with --expect PRIMARY:REPLICA")
-    more += _not_drilled(found, drills)
+    more += [*_not_drilled(found, drills), *(f"warning: {one}" for one in warnings)]
     lines = [one for line in more for one in ([line] if line.startswith("next: ") else prose(line, "stdout"))]
     return "\n".join([text([row(one) for one in ordered], COLUMNS, indent=0), *map(emitted, lines)])
 

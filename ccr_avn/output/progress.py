@@ -4,14 +4,14 @@ import shlex
 from collections import Counter
 from collections.abc import Callable
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Console, Group
 from rich.text import Text
 
 from ccr_avn import clock
 from ccr_avn.evacuate.pair_phases import ENDS, PairPhase, PairPhases, Phase
 from ccr_avn.output import console
-from ccr_avn.output.outlet import emitted, outlet
+from ccr_avn.output.outlet import emitted
+from ccr_avn.output.tables import live, shortened
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Finding
 from ccr_avn.printable import printable_line
@@ -54,7 +54,7 @@ class PlainProgress:
         """Nothing is held."""
 
     def line(self, text: str) -> None:
-        console.note(text)
+        console.progress(text)
 
     def once(self, text: str) -> None:
         if text != self._last:
@@ -74,28 +74,15 @@ def done_line(event: events.StepDone) -> str:
     return f"{event.slug}: {word}: {event.finding.reason} ({event.seconds:.1f} s)"
 
 
-class Display:
-    """On standard error, below the lines that are printed while it is open."""
+class Quiet(PlainProgress):
+    """Warnings only."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.console = Console(file=outlet("stderr"), highlight=False)  # type: ignore[arg-type]
-        self._live: Live | None = None
-
-    def open(self) -> None:
-        self._live = Live(self, console=self.console, refresh_per_second=4, transient=True, redirect_stdout=False)
-        self._live.start()
-
-    def close(self) -> None:
-        if self._live:
-            self._live.stop()
-            self._live = None
-
-    def __rich__(self) -> RenderableType:
-        raise NotImplementedError
+    def line(self, text: str) -> None:
+        if text.startswith("warning: "):
+            super().line(text)
 
 
-class LiveProgress(Display, PlainProgress):
+class LiveProgress(PlainProgress):
     """One line that moves for the step under way; a settled line for each step that is done."""
 
     def __init__(self) -> None:
@@ -103,13 +90,15 @@ class LiveProgress(Display, PlainProgress):
         self._step: events.StepStarted | None = None
         self._began = 0.0
         self._seen = ""
+        self.live = live("stderr", self.picture)
 
     def __call__(self, event: events.Event) -> None:
         match event:
             case events.StepStarted():
                 self._step, self._began, self._seen = event, clock.monotonic(), ""
                 self.close()
-                self.open()
+                self.live = live("stderr", self.picture)
+                self.live.start()
             case events.Looked(finding=finding) if finding.verdict == "wait":
                 self._seen = finding.reason
             case events.Missed():
@@ -119,15 +108,18 @@ class LiveProgress(Display, PlainProgress):
             case _:
                 super().__call__(event)
 
+    def close(self) -> None:
+        self.live.stop()
+
     def line(self, text: str) -> None:
-        self.console.print(Text(emitted(text), style="yellow" if text.startswith("warning:") else ""))
+        self.live.console.print(Text(emitted(text), style="yellow" if text.startswith("warning:") else ""))
 
     def done(self, event: events.StepDone) -> None:
         self.close()
         mark = ("✗ ", "red") if event.outcome == "failed" else ("✓ ", "green")
-        self.console.print(Text.assemble(mark, emitted(done_line(event))))
+        self.live.console.print(Text.assemble(mark, emitted(done_line(event))))
 
-    def __rich__(self) -> Text:
+    def picture(self, _: Console) -> Text:
         if self._step is None:
             return Text()
         limit = f" of {self._step.limit:g}" if 0 < self._step.limit < FOREVER else ""
@@ -163,7 +155,7 @@ class PairProgress(PlainProgress):
                 pass
 
     def line(self, text: str) -> None:
-        console.note(f"{self._name}: {text}")
+        console.progress(f"{self._name}: {text}")
 
 
 def change_of(pair: PairPhase) -> str:
@@ -186,7 +178,7 @@ class PairLines:
         """Nothing is held."""
 
     def changed(self, pair: PairPhase) -> None:
-        console.note(change_of(pair))
+        console.progress(change_of(pair))
 
 
 STYLES: dict[Phase, str] = {
@@ -204,24 +196,30 @@ STYLES: dict[Phase, str] = {
 """The first ones are shown where a terminal has too few lines for all."""
 
 
-class PairTable(Display, PairLines):
+class PairTable(PairLines):
     """The totals and the longest outage so far under a row for each pair. What has ended badly is printed, and stays.
 
     It never takes more lines than the terminal has.
     """
 
     def __init__(self, phases: PairPhases) -> None:
-        super().__init__()
         self._phases = phases
+        self.live = live("stderr", self.picture)
+
+    def open(self) -> None:
+        self.live.start()
+
+    def close(self) -> None:
+        self.live.stop()
 
     def changed(self, pair: PairPhase) -> None:
         if pair.phase in ("failed", "half-way", "refused"):
             super().changed(pair)
 
-    def __rich__(self) -> Group:
-        width, order = self.console.width, list(STYLES)
+    def picture(self, console: Console) -> Group:
+        width, order = console.width, list(STYLES)
         pairs = sorted(self._phases.pairs.values(), key=lambda one: order.index(one.phase))
-        shown = pairs[: max(1, self.console.height - 4)]
+        shown = pairs[: max(1, console.height - 4)]
         names = min(max((len(one.name) for one in shown), default=0), width // 2)
         rows = [self._row(one, names) for one in sorted(shown, key=lambda one: one.name)]
         for row in (*rows, totals := self._totals()):
@@ -245,13 +243,3 @@ class PairTable(Display, PairLines):
         longest, whose = self._phases.longest
         outage = f"; longest outage {format_duration(longest)}: {whose}" if whose and longest else ""
         return Text(", ".join(parts) + outage)
-
-
-def shortened(name: str, width: int) -> str:
-    """Names of services are alike at their beginnings and differ at their ends: what is left out is in the middle."""
-    sides = name.split("/")
-    room = (width - len(sides) + 1) // len(sides)
-    tail = (room - 1) * 2 // 3
-    if len(name) <= width:
-        return name
-    return "/".join(side if len(side) <= room else f"{side[: room - 1 - tail]}…{side[-tail:]}" for side in sides)

@@ -1,54 +1,25 @@
 """The screen of a watch in a terminal: the state of the pair, the lag as a sparkline, recent events."""
 
-import os
-import select
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ccr_avn.monitoring.probe import Sample, Stats
-from ccr_avn.output.outlet import emitted, outlet
+from ccr_avn.output.outlet import emitted
+from ccr_avn.output.tables import live
 from ccr_avn.printable import printable_line
-from ccr_avn.units import format_bytes, format_lag
+from ccr_avn.units import format_bytes, format_lag, local_time
 
 BARS = "▁▂▃▄▅▆▇█"
 EVENTS_SHOWN = 8
 
 
-@contextmanager
-def screen(pair: tuple[str, str], figures: Stats) -> Iterator[Callable[[float], bool]]:
-    """Shows ``figures`` while entered. Gives a function that waits so many seconds, or until `q` is typed: whether it was."""
-    to: Any = outlet("stdout")
-    console = Console(file=to, highlight=False, markup=False)
-    live = Live(
-        console=console,
-        get_renderable=lambda: picture(pair, figures, console.width),
-        refresh_per_second=4,
-        transient=True,
-        redirect_stderr=False,
-    )
-    with _unseen_keys() as has_keys, live:
-
-        def pause(seconds: float) -> bool:
-            until = time.monotonic() + seconds
-            while has_keys:
-                ready, _, _ = select.select([sys.stdin], [], [], max(0.0, until - time.monotonic()))
-                if not ready:
-                    return False
-                typed = os.read(sys.stdin.fileno(), 64)
-                if b"q" in typed.lower() or not typed:  # nothing: the terminal has gone
-                    return True
-            time.sleep(seconds)
-            return False
-
-        yield pause
+def screen(pair: tuple[str, str], figures: Stats) -> Live:
+    """Shows ``figures`` while entered."""
+    return live("stdout", lambda console: picture(pair, figures, console.width))
 
 
 def picture(pair: tuple[str, str], figures: Stats, width: int) -> Group:
@@ -63,10 +34,10 @@ def picture(pair: tuple[str, str], figures: Stats, width: int) -> Group:
         Text.assemble(("lag ms     ", "dim"), sparkline(list(figures.lags)[-max(10, width - 12) :])),
         Text(known, style="dim"),
         *(
-            Text.assemble((f"{_clock(at)}  ", "dim"), _safe(event), overflow="ellipsis", no_wrap=True)
+            Text.assemble((f"{local_time(at)}  ", "dim"), _safe(event), overflow="ellipsis", no_wrap=True)
             for at, event in list(figures.events)[-EVENTS_SHOWN:]
         ),
-        Text("q ends", style="dim"),
+        Text("Ctrl-C ends", style="dim"),
     )
 
 
@@ -77,7 +48,7 @@ def summary_lines(pair: tuple[str, str], figures: Stats) -> list[str]:
     return [
         f"{pair[0]} > {pair[1]}: {found['samples']} samples in {found['seconds']:g} s, {arrived}",
         f"lag: {_lags(found)}; at most {format_bytes(found['lag_bytes_max'])}",
-        *(f"{_clock(at)}  {printable_line(event)}" for at, event in figures.events),
+        *(f"{local_time(at)}  {printable_line(event)}" for at, event in figures.events),
     ]
 
 
@@ -113,27 +84,5 @@ def _lags(summary: dict[str, Any]) -> str:
     return ", ".join(f"{name} {format_lag(value)}" for name, value in summary["lag_ms"].items())
 
 
-def _clock(at: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at))
-
-
 def _safe(text: str) -> str:
     return printable_line(emitted(text))
-
-
-@contextmanager
-def _unseen_keys() -> Iterator[bool]:
-    """Keys come at once and unseen; Ctrl-C stays Ctrl-C. Whether there is a keyboard."""
-    if sys.stdin is None or not sys.stdin.isatty():
-        yield False
-        return
-    import termios
-    import tty
-
-    before = termios.tcgetattr(sys.stdin.fileno())
-    tty.setcbreak(sys.stdin.fileno())
-    try:
-        yield True
-    finally:
-        with suppress(termios.error):  # the terminal may have gone
-            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)

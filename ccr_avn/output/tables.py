@@ -1,10 +1,11 @@
 """Tables that fit a terminal: what matters least is left out, names are shortened in the middle, no word is broken."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -63,6 +64,18 @@ def terminal(name: Name) -> Console:
     """rich on a standard stream, as safe as our own lines: what it is given is shown as it stands."""
     to: Any = outlet(name)
     return Console(file=to, highlight=False, markup=False, emoji=False)
+
+
+def live(name: Name, picture: Callable[[Console], RenderableType], *, transient: bool = True) -> Live:
+    """What ``picture`` gives, again and again at the bottom of a terminal; lines that are put out meanwhile stand above."""
+    console = terminal(name)
+    return Live(
+        console=console,
+        get_renderable=lambda: picture(console),
+        transient=transient,
+        redirect_stdout=outlet("stdout").isatty(),
+        redirect_stderr=outlet("stderr").isatty(),
+    )
 
 
 def rendered(what: RenderableType, to: Name) -> list[str]:

@@ -46,3 +46,14 @@ def test_a_drill_asks_before_it_makes_anything_and_clean_asks_for_each(operator:
     code, shown = in_a_terminal(operator, "drill", "--clean", "--only", first, answer="yes\n")
     assert code == 0, shown
     assert services(operator) == {"eu", second}, "the one that was not agreed to is left"
+
+
+def test_a_status_is_watched_in_place_until_ctrl_c(operator: Operator) -> None:
+    paired(operator)
+    code, shown = in_a_terminal(
+        operator, "status", "--watch", "0.1", "--exit-code", when=r"(?s)eu +us.*eu +us", answer="\x03"
+    )
+    assert code == 0, shown
+    assert "every 0.1 s; Ctrl-C ends" in shown
+    assert "\x1b[32mok" not in shown, "NO_COLOR is heeded"
+    assert "ok" in shown

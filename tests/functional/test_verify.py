@@ -44,6 +44,18 @@ def test_differences_are_counted_named_and_written(pair: Operator) -> None:
     pair.ends(6, *words, "--level", "keys", says="1 missing, 1 extra")
 
 
+def test_quiet_says_nothing_but_what_is_wrong(pair: Operator) -> None:
+    done = pair.ends(0, "verify", "eu", "us", "--level", "keys", "--quiet")
+    assert done.out + done.err == ""
+    with pair.sandbox.servers.admin("us") as admin:
+        admin.config_set("replica-read-only", "no")
+        admin.delete("key:1")
+    words = ("--level", "keys", "--rounds", "1", "--round-interval", "0.1", "--quiet")
+    done = pair.ends(6, "verify", "eu", "us", *words, says="error: ")
+    assert done.out == ""
+    assert {line.split(":")[0] for line in done.err.splitlines()} <= {"error", "detail", "hint", "note"}
+
+
 def test_only_some_databases_or_a_sample(pair: Operator) -> None:
     done = pair.ccr("verify", "eu", "us", "--level", "keys", "--db", "3", "--jobs", "1", "--max-ops", "0", "--json")
     assert json.loads(done.out)["result"]["compare"]["keys"] == 0

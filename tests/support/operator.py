@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -15,6 +16,9 @@ from ccr_avn.sandbox.run import RunningSandbox
 from tests.support.loaded import BIN
 
 EU, US = "google-europe-west1", "aws-us-east-1"
+STAMP = re.compile(r"^\d{4}-\S+Z ")
+"""When it happened: each line of progress that goes into a log says so."""
+
 LIMIT = 180.0
 """Seconds after which a command under test counts as hung, on a busy machine too."""
 
@@ -42,7 +46,7 @@ class Started(subprocess.Popen[str]):
         try:
             for line in self.stderr:
                 shown += line
-                if line.startswith(start) and words in line:
+                if STAMP.sub("", line).startswith(start) and words in line:
                     return shown
         finally:
             hung.cancel()

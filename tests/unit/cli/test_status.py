@@ -1,20 +1,26 @@
 """`status` as it is typed: one health in every format, expected pairs, drills, and whatever keeps it from telling."""
 
+import io
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from ccr_avn import clock
 from ccr_avn.aiven import models
 from ccr_avn.cli.boundary import run
-from ccr_avn.errors import AvnError
+from ccr_avn.errors import AvnError, Interrupted
 from ccr_avn.history.journals import Drilled
 from ccr_avn.monitoring.status import CODES
+from ccr_avn.output.repeated import Repeated
 from ccr_avn.procedures.drill.ours import TAG, made_tag
 from tests.support.factories import row
 from tests.support.monitored import CLOSED, failed_over, linked, made
+from tests.support.operator import STAMP
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, *services: dict[str, Any], error: Exception | None = None) -> None:
@@ -179,3 +185,83 @@ def test_otherwise_codes_are_those_of_the_other_commands(
     assert run([*LOCAL, "--json", "--format", "prometheus"]) == 2
     assert run([*LOCAL]) == 0
     assert "no Valkey or Redis services" in capsys.readouterr().out
+
+
+class Watched(clock.Clock):
+    """Between two looks something happens; when nothing more does, Ctrl-C."""
+
+    def __init__(self, *happens: Callable[[], None], signal: int = 2) -> None:
+        self.happens, self.signal, self.slept = list(happens), signal, list[float]()
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if not self.happens:
+            raise Interrupted(self.signal)
+        self.happens.pop(0)()
+
+
+def test_a_watch_repeats_the_table_with_its_time_and_ends_as_the_last_look_did(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, code in ((("--exit-code",), 2), ((), 0)):
+        shown(monkeypatch, *linked())
+        watched = Watched(lambda: shown(monkeypatch, *failed_over()))
+        with clock.replaced_by(watched):
+            assert run([*LOCAL, "--watch", "30", *words]) == code
+        assert watched.slept == [30, 30]
+        first, second = capsys.readouterr().out.rstrip("\n").split("\n\n")
+        for block, health in ((first, "ok"), (second, "critical")):
+            at, _, top, *_ = block.splitlines()
+            assert STAMP.fullmatch(f"{at} ")
+            assert top.startswith(health)
+
+
+def test_a_look_that_fails_is_said_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(monkeypatch, *linked())
+    lost = AvnError("avn failed", detail="no network")
+    watched = Watched(lambda: shown(monkeypatch, error=lost), lambda: shown(monkeypatch, *linked()))
+    with clock.replaced_by(watched):
+        assert run([*LOCAL, "--watch"]) == 0
+    assert watched.slept == [10, 10, 10], "its time may be left out"
+    assert capsys.readouterr().out.count("error: avn failed (no network)") == 1
+    with clock.replaced_by(Watched(lambda: shown(monkeypatch, error=lost))):
+        assert run([*LOCAL, "--watch", "--exit-code"]) == lost.exit_code
+    with clock.replaced_by(Watched()):
+        assert run([*LOCAL, "--watch"]) == lost.exit_code, "the first look is a status like any other"
+
+
+def test_a_watch_ends_otherwise_by_another_signal_and_is_for_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown(monkeypatch, *linked())
+    with clock.replaced_by(Watched(signal=15)):
+        assert run([*LOCAL, "--watch=5"]) == 143
+    for words in (["--watch", "0"], ["--watch", "--json"], ["--watch", "--format", "nagios"]):
+        assert run([*LOCAL, *words]) in (2, 3)
+
+
+def test_the_age_of_what_is_watched_is_shown_while_avn_does_not_answer() -> None:
+    now = Watched(lambda: None)
+    looks: list[Any] = [("\x1b[32mok\x1b[0m  a", 0), AvnError("avn failed", detail="no network")]
+
+    def look() -> tuple[str, int]:
+        found = looks.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        text, code = found
+        return str(text), int(code)
+
+    def picture() -> list[str]:
+        screen = Console(file=io.StringIO(), width=60, color_system=None)
+        with screen.capture() as captured:
+            screen.print(watching.picture(screen))
+        return captured.get().splitlines()
+
+    watching = Repeated(look, 5)
+    assert picture() == ["every 5 s; Ctrl-C ends", "asking avn …"]
+    with clock.replaced_by(now):
+        assert watching.go_on() == AvnError.code
+        now.now = lambda: time.time() + 90  # type: ignore[method-assign]
+        head, trouble, table = picture()
+    assert head.endswith(" 90 s ago; every 5 s; Ctrl-C ends")
+    assert (trouble, table) == ("the last look failed: avn failed (no network)", "ok  a")

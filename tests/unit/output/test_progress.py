@@ -13,11 +13,17 @@ from ccr_avn.plan.events import Looked, StepDone, StepStarted, Undone
 from ccr_avn.plan.model import go, wait
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.verb import exposure, exposure_lines
+from tests.support.operator import STAMP
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     console.prepare(json=False)
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines without when each was said."""
+    return [STAMP.sub("", line) for line in capsys.readouterr().err.splitlines()]
 
 
 def looked(limit: float, reason: str = "held until Ctrl-C") -> Looked:
@@ -28,11 +34,11 @@ def test_a_limit_that_is_none_is_not_told(capsys: pytest.CaptureFixture[str]) ->
     show = PlainProgress()
     for event in (looked(600.0, "a"), looked(10.0**9), looked(10.0**9)):
         show(event)
-    assert capsys.readouterr().err == "hold: waiting: a (up to 600 s)\nhold: waiting: held until Ctrl-C\n"
+    assert said(capsys) == ["hold: waiting: a (up to 600 s)", "hold: waiting: held until Ctrl-C"]
     live = LiveProgress()
     for limit, told in ((600.0, True), (10.0**9, False)):
         live(StepStarted(at=0.0, slug="hold", purpose="keep", rule="you stop", limit=limit))
-        assert (" of " in live.__rich__().plain) is told
+        assert (" of " in live.picture(live.live.console).plain) is told
     live.close()
 
 
@@ -41,8 +47,7 @@ def test_what_was_undone_or_not_is_told(capsys: pytest.CaptureFixture[str]) -> N
     show(Undone(at=1.0, slug="fence"))
     show(Undone(at=1.0, slug="fence", failed="no answer"))
     show(StepDone(at=1.0, slug="x", finding=go("so", warnings=("mind",)), seconds=0.1, outcome="found"))
-    said = capsys.readouterr().err.splitlines()
-    assert said[1:] == ["fence: NOT undone: no answer", "warning: mind", "x: already so: so (0.1 s)"]
+    assert said(capsys)[1:] == ["fence: NOT undone: no answer", "warning: mind", "x: already so: so (0.1 s)"]
 
 
 def test_a_command_of_yours_that_fails_is_told_and_ends_nothing(
@@ -51,9 +56,9 @@ def test_a_command_of_yours_that_fails_is_told_and_ends_nothing(
     hooks = Hooks(after=("notify", "us"), before=("ask",))
     fp.register(["notify", "us"], returncode=3, stdout="no \x1b[2Jroute")
     assert hooks.run("after", {}) is False
-    said = capsys.readouterr().err
-    assert "after| no \\x1b[2Jroute" in said
-    assert "warning: after: exit 3" in said
+    told = capsys.readouterr().err
+    assert "after| no \\x1b[2Jroute" in told
+    assert "warning: after: exit 3" in told
 
     fp.register(["ask"], returncode=1)
     with pytest.raises(Refused):
