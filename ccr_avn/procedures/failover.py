@@ -8,6 +8,7 @@ from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Step, go, stop, todo, wait
+from ccr_avn.procedures import promotion
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair, parity
@@ -15,17 +16,6 @@ from ccr_avn.procedures.gates.history import Expected
 from ccr_avn.procedures.gates.pair_state import feeding
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.last_known import look_at_last_known, look_at_primary
-from ccr_avn.procedures.promotion import (
-    accepts_writes,
-    carries_history,
-    integration_gone,
-    keep_lineage,
-    look_at_integration,
-    look_at_role,
-    passed,
-    promote,
-    remember_origin,
-)
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import wait_running
@@ -64,7 +54,7 @@ class Failover(FailoverOptions, Verb):
         checks = (self._look_at_replica(), self._rows(), primary, by_its_name)
         title, check = f"fail over to {new}", ("ccr-avn", "failover", new, *self.words(), "--check")
         running = wait_running(at, new, limit=limit)
-        origin = remember_origin(at, new, self._tags)
+        origin = promotion.remember_origin(at, new, self._tags)
         if self.no_verify:
             return Plan(
                 title,
@@ -72,7 +62,7 @@ class Failover(FailoverOptions, Verb):
                 steps=(self._promote_unseen(), origin, running),
                 check=check,
             )
-        carries = carries_history(at, new, self.source, self._expected, limit=limit, variable="known_token")
+        carries = promotion.carries_history(at, new, self.source, self._expected, limit=limit, variable="known_token")
         return Plan(
             title,
             checks=(*checks, look_at_last_known(at, self)),
@@ -80,11 +70,11 @@ class Failover(FailoverOptions, Verb):
                 *((self._wait_for_automatic(),) if self.wait_automatic else ()),
                 look_at_siblings(at, new),
                 list_siblings(at, new, primary, brief=True),
-                promote(at, new, limit=limit, doubt_limit=self.doubt_timeout),
+                promotion.promote(at, new, limit=limit, doubt_limit=self.doubt_timeout),
                 carries,
-                accepts_writes(at, new, limit=limit, history=carries),
+                promotion.accepts_writes(at, new, limit=limit, history=carries),
                 origin,
-                integration_gone(at, new, limit=limit),
+                promotion.integration_gone(at, new, limit=limit),
                 running,
             ),
             check=check,
@@ -134,7 +124,7 @@ class Failover(FailoverOptions, Verb):
 
     def _rows(self) -> Step[tuple[Integration, ...]]:
         """The integration as the look at the service already told it: no second avn while everybody waits."""
-        shown = look_at_integration(self.at, self.replica)
+        shown = promotion.look_at_integration(self.at, self.replica)
 
         def read(seen: Seen) -> tuple[Integration, ...]:
             return found.integrations if (found := self.service(seen)) else ()
@@ -146,7 +136,7 @@ class Failover(FailoverOptions, Verb):
             return go("Aiven promoted it") if side.role == "master" else wait(f"its role is {side.role}")
 
         limit = self.wait_automatic
-        step = look_at_role(self.at, self.replica, limit=limit)
+        step = promotion.look_at_role(self.at, self.replica, limit=limit)
         return replace(
             step,
             slug="automatic",
@@ -204,13 +194,13 @@ class Failover(FailoverOptions, Verb):
             read=Probe(("ccr-avn", "failover", name, *words), lambda _: None),
             by_hand=f"avn service integration-list {name}",
             gate=Gate("the possible loss, although unknown, is accepted", judge),
-            keeps=keep_lineage(at, name, "--no-verify"),
+            keeps=promotion.keep_lineage(at, name, "--no-verify"),
         )
 
     def _promote_unseen(self) -> Step[Any]:
         """What proves it is that the integration is no longer listed."""
         at, name, limit = self.at, self.replica, self.promote_timeout
-        step: Step[Any] = promote(
+        step: Step[Any] = promotion.promote(
             at, name, limit=limit, doubt_limit=self.doubt_timeout, row=lambda seen: feeding(seen.rows, None, name)
         )
 
@@ -218,7 +208,7 @@ class Failover(FailoverOptions, Verb):
             found = pair.judge_gone(listed, name)
             return found if found.verdict == "go" else todo(found.reason)
 
-        gone = integration_gone(at, name, limit=limit)
+        gone = promotion.integration_gone(at, name, limit=limit)
         gate = Gate(gone.gate.rule, judge)
         return replace(step, read=gone.read, gate=gate, poll=gone.poll, command=gone.command, by_hand="", doubts=())
 
@@ -268,7 +258,7 @@ class Failover(FailoverOptions, Verb):
             "differences": [one.as_dict() for one in different],
         }
         warnings = (f"warning: {one.warning}" for one in different)
-        return Outcome(result=result, lines=(f"{self.replica}: {passed(seen, self.replica)}", *warnings))
+        return Outcome(result=result, lines=(f"{self.replica}: {promotion.passed(seen, self.replica)}", *warnings))
 
     def outcome(self, ended: Ended) -> Outcome:
         at, seen, name = self.at, ended.seen, self.replica

@@ -168,8 +168,8 @@ def _judge_promoted(known: LastKnown, service: Service, found: PairState) -> Fin
 def judge_loss(at: Setting, want: FailoverOptions, known: LastKnown, source: str | None) -> Finding:
     side = known.replica
     partial, better = _partial(at, side, source or "PRIMARY", want.replica)
+    held = f"it holds {side.keys} keys; {source or 'its primary'}: {known.primary_held}"
     if partial and not want.force_partial:
-        held = f"it holds {side.keys} keys; {source or 'its primary'}: {known.primary_held}"
         return stop(partial, detail=held, hint=f"{better}; --force-partial promotes it with the data it has")
     seconds, how = known.estimate
     loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
@@ -184,7 +184,7 @@ def judge_loss(at: Setting, want: FailoverOptions, known: LastKnown, source: str
         better = f"; better: ccr-avn switchover {source} {want.replica}" if state == "up" else ""
         hint = f"if that is acceptable: --allow-data-loss{better}"
         return stop("a failover may lose acknowledged writes", detail=text, hint=hint)
-    lost = (f"{partial}; it holds {side.keys} keys, {source}: {known.primary_held}",) if partial else ()
+    lost = (f"{partial}; {held}",) if partial else ()
     return go(text, warnings=(*lost, *alive), keys=side.keys, partial=bool(partial))
 
 

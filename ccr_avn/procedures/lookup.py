@@ -11,7 +11,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.aiven.program import known, world_of
 from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import AvnError, Refused, near
-from ccr_avn.plan import events
+from ccr_avn.plan.events import Event, long_waits
 from ccr_avn.plan.execute import Run
 from ccr_avn.plan.model import Call, Gate, Plan, Step, T, go
 from ccr_avn.plan.reads import World
@@ -33,7 +33,7 @@ def look_up(
     try:
         found = answer_of(world, avn.service_list(project, *names), note, brief=True)
     except AvnError:
-        found, by_list = ask_each(world, project, names, telling(note)), False
+        found, by_list = ask_each(world, project, names, long_waits(note, warnings=True)), False
     services = {one.name: one for one in found}
     if missing := [name for name in names if name not in services]:
         others: tuple[Service, ...] = ()
@@ -48,7 +48,7 @@ def look_up(
 def answer_of(world: World, call: Call[T], note: Note, *, brief: bool = False) -> T:
     """What avn answers, whatever it is. Raises: AvnError: avn failed."""
     step = Step(slug="look", purpose="ask avn", read=call, gate=_ANSWERED, brief=brief)
-    run = Run(Plan("look up", (step,), ()), world, telling(note))
+    run = Run(Plan("look up", (step,), ()), world, long_waits(note, warnings=True))
     run.check()
     found: T = run.seen.of(step)
     return found
@@ -66,9 +66,7 @@ def must_be_clouds(world: World, project: Project, clouds: tuple[str, ...], note
         raise Refused(what, hint=f"list them{guesses}: avn cloud list")
 
 
-def ask_each(
-    world: World, project: Project, names: tuple[str, ...], emit: Callable[[events.Event], None]
-) -> Rows[Service]:
+def ask_each(world: World, project: Project, names: tuple[str, ...], emit: Callable[[Event], None]) -> Rows[Service]:
     """Those that exist, each by its name: it works where the list does not."""
     steps = tuple(
         Step(slug=name, purpose=f"find {name}", read=avn.service_named(project, name), gate=_ANSWERED)
@@ -81,15 +79,3 @@ def ask_each(
 
 
 _ANSWERED: Gate[Any] = Gate("it is answered", lambda _, __: go("answered"))
-
-
-def telling(note: Note) -> Callable[[events.Event], None]:
-    """A sink for what has no progress of its own: long waits and what could not be read."""
-
-    def emit(event: events.Event) -> None:
-        events.long_waits(note)(event)
-        if isinstance(event, events.StepDone):
-            for warning in event.finding.warnings:
-                note(f"warning: {warning}")
-
-    return emit

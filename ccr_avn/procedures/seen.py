@@ -7,7 +7,7 @@ from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import Refused
 from ccr_avn.plan.model import Answers
 from ccr_avn.procedures.gates.pair_state import PairState
-from ccr_avn.valkey.replication import ReplicationInfo, behind
+from ccr_avn.valkey.replication import ReplicationInfo
 
 if TYPE_CHECKING:
     from ccr_avn.valkey.fence import Fence
@@ -42,10 +42,6 @@ class LastKnown:
     state: PairState
     marker_age: float | None = None  # seconds since the last marker of `watch` was written, by the replica's clock
     backup: Backup | None = None  # the primary's newest
-
-    @property
-    def behind(self) -> int | None:
-        return behind(self.primary, self.replica)
 
     @property
     def primary_held(self) -> str:

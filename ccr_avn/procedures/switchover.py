@@ -8,21 +8,11 @@ from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError, NotProven, Refused
 from ccr_avn.plan.model import Plan
-from ccr_avn.procedures import fencing, old_primary
+from ccr_avn.procedures import fencing, old_primary, promotion
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.history import Audit, Expected
 from ccr_avn.procedures.gates.pair_state import ANOTHER
 from ccr_avn.procedures.gates.settings import NOBODY, networks
-from ccr_avn.procedures.promotion import (
-    accepts_writes,
-    carries_history,
-    integration_gone,
-    look_at_integration,
-    looks_at_promotion,
-    passed,
-    promote,
-    remember_origin,
-)
 from ccr_avn.procedures.proof import databases_step
 from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
@@ -68,7 +58,7 @@ class Switchover(SwitchoverOptions):
         at, old, new, limit = self.at, self.primary, self.replica, self.promote_timeout
         check = ("ccr-avn", "switchover", old, new, *self.words(), "--check")
         both = look_at_both(self)
-        carries = carries_history(at, new, self.source, self._expected, limit=limit, variable="fence_token")
+        carries = promotion.carries_history(at, new, self.source, self._expected, limit=limit, variable="fence_token")
         databases = databases_step(
             at, old, new, refused=Refused, linked=lambda seen: bool(seen.row and seen.health and seen.health.primary)
         )
@@ -76,7 +66,7 @@ class Switchover(SwitchoverOptions):
             f"switch over from {old} to {new}",
             checks=(
                 both,
-                look_at_integration(at, new, primary=old),
+                promotion.look_at_integration(at, new, primary=old),
                 look_at_health(self),
                 databases,
                 compare_sides(at, old, new, check),
@@ -93,19 +83,19 @@ class Switchover(SwitchoverOptions):
                 look_at_siblings(at, new),
                 list_siblings(at, new, both, brief=False),
                 fencing.still_held(self),
-                promote(
+                promotion.promote(
                     at, new, limit=limit, doubt_limit=self.doubt_timeout, fenced=old, guard=fencing.still_fenced(self)
                 ),
                 carries,
-                accepts_writes(at, new, limit=limit, history=carries),
-                remember_origin(at, new, self._tags, old),
-                integration_gone(at, new, limit=limit),
+                promotion.accepts_writes(at, new, limit=limit, history=carries),
+                promotion.remember_origin(at, new, self._tags, old),
+                promotion.integration_gone(at, new, limit=limit),
                 wait_running(at, new, limit=limit),
                 *old_primary.closing_steps(at, old, new, self.old_primary),
             ),
             check=check,
             passed_before=lambda seen: seen.may_be_promoting,
-            overtaken_by=looks_at_promotion(at, new, limit=limit),
+            overtaken_by=promotion.looks_at_promotion(at, new, limit=limit),
         )
 
     def _expected(self, seen: Seen, side: ReplicationInfo | None) -> Expected:
@@ -211,7 +201,9 @@ class Switchover(SwitchoverOptions):
             "differences": [one.as_dict() for one in differences(self.at, seen, old, new)],
             "last_drill": drilled,
         }
-        return Outcome(result=result, lines=(f"{self.primary} → {self.replica}: {passed(seen, self.replica)}", line))
+        return Outcome(
+            result=result, lines=(f"{self.primary} → {self.replica}: {promotion.passed(seen, self.replica)}", line)
+        )
 
     def outcome(self, ended: Ended) -> Outcome:
         at, seen = self.at, ended.seen

@@ -3,18 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from ccr_avn.options import (
-    MAX_LAG_BYTES,
-    AllowRejected,
-    DoubtTimeout,
-    DrillService,
-    PromoteTimeout,
-    at_least_one,
-    choice,
-    flag,
-    number,
-    seconds,
-)
+from ccr_avn import options
 from ccr_avn.procedures.verb import PairVerb
 
 OldPrimaryAction = Literal["close", "power-off", "hold", "open"]
@@ -25,23 +14,27 @@ class SwitchoverOptions(PairVerb):
     """What its steps are made from."""
 
     old_primary: Annotated[
-        OldPrimaryAction, choice("close: no clients (ip_filter); hold: paused until Ctrl-C; open: split brain.")
+        OldPrimaryAction, options.choice("close: no clients (ip_filter); hold: paused until Ctrl-C; open: split brain.")
     ] = "close"
-    max_lag_bytes: Annotated[int, number("Maximum lag of REPLICA to begin with, in bytes.")] = MAX_LAG_BYTES
-    allow_smaller: Annotated[bool, flag("--allow-smaller", "Promote REPLICA even if the data exceeds its memory.")] = (
-        False
+    max_lag_bytes: Annotated[int, options.number("Maximum lag of REPLICA to begin with, in bytes.")] = (
+        options.MAX_LAG_BYTES
     )
-    allow_rejected_commands: AllowRejected = False
+    allow_smaller: Annotated[
+        bool, options.flag("--allow-smaller", "Promote REPLICA even if the data exceeds its memory.")
+    ] = False
+    allow_rejected_commands: options.AllowRejected = False
     fence: Annotated[
         Literal["auto", "client-pause", "observe"],
-        choice("observe: you stop the writers; auto: client-pause if permitted."),
+        options.choice("observe: you stop the writers; auto: client-pause if permitted."),
     ] = "auto"
-    drill_service: DrillService = None
+    drill_service: options.DrillService = None
     fence_ttl: Annotated[
         float,
-        seconds("If ccr-avn dies before the promotion, the write pause expires after S seconds.", at_least_one),
+        options.seconds(
+            "If ccr-avn dies before the promotion, the write pause expires after S seconds.", options.at_least_one
+        ),
     ] = 30
-    catch_up_timeout: Annotated[float, seconds("How long writes may be paused for REPLICA to catch up.")] = 60
-    promote_timeout: PromoteTimeout = 600
-    doubt_timeout: DoubtTimeout = 60
+    catch_up_timeout: Annotated[float, options.seconds("How long writes may be paused for REPLICA to catch up.")] = 60
+    promote_timeout: options.PromoteTimeout = 600
+    doubt_timeout: options.DoubtTimeout = 60
     family: tuple[str, ...] = ()  # what belongs to PRIMARY, by name; empty: all services are looked at

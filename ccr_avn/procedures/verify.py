@@ -76,13 +76,10 @@ class Verify(PairVerb):
     command: ClassVar[str] = "verify"
 
     @property
-    def whole(self) -> bool:
-        return self.match is None and self.sample is None and not self.db
-
-    @property
     def proves_values(self) -> bool:
-        """Whether it shows by itself that a replica lacks nothing, whatever that rejected."""
-        return not self.unlinked and self.level == "values" and self.whole
+        """Whether it shows by itself that a replica lacks nothing, whatever that rejected: no key is left out."""
+        every_key = self.match is None and self.sample is None and not self.db
+        return not self.unlinked and self.level == "values" and every_key
 
     # -- what it does
 
@@ -113,7 +110,6 @@ class Verify(PairVerb):
         )
 
     def _compare(self) -> Step[Comparison]:
-
         def judge(found: Comparison, seen: Seen) -> Finding:
             if NO_KEY in found.reasons:
                 return stop(NO_KEY, detail="nothing was compared", hint="check them, or leave them out")

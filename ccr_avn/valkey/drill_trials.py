@@ -13,18 +13,12 @@ from valkey.exceptions import TimeoutError as NoAnswer
 from ccr_avn import clock
 from ccr_avn.clock import poll
 from ccr_avn.errors import CcrError, Interrupted
+from ccr_avn.valkey import server_facts
 from ccr_avn.valkey.catch_up import quiet_for
 from ccr_avn.valkey.connect import Endpoint, admission, connect, explained
 from ccr_avn.valkey.dial import dial
 from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.replication import NO_HISTORY
-from ccr_avn.valkey.server_facts import (
-    connected_clients,
-    describe_client,
-    fetch_replication,
-    other_clients,
-    read_replication,
-)
 
 if TYPE_CHECKING:
     import valkey
@@ -110,13 +104,13 @@ def pause_holds_writes(endpoint: Endpoint) -> TrialResult:
 
 def info_shows_the_pause(endpoint: Endpoint) -> TrialResult:
     with _connected(endpoint) as client, _paused(client):
-        side = read_replication(client, endpoint.service)
+        side = server_facts.read_replication(client, endpoint.service)
     shown, does = (holds, "shows") if side.paused_seconds else (fails, "does not show")
     return shown(f"INFO {does} that writes are paused (version {side.version})")
 
 
 def info_shows_history(endpoint: Endpoint) -> TrialResult:
-    side = fetch_replication(endpoint)
+    side = server_facts.fetch_replication(endpoint)
     return holds(f"run_id, replication IDs and offset {side.offset} are shown (version {side.version})")
 
 
@@ -124,7 +118,7 @@ def clients_are_shown(endpoint: Endpoint) -> TrialResult:
     with _connected(endpoint) as client, _connected(endpoint) as other:
         mine: Any = {str(client.client_id()), str(other.client_id())}
         try:
-            every = connected_clients(client)
+            every = server_facts.connected_clients(client)
         except ResponseError as refusal:
             return fails(f"CLIENT LIST is refused: {refusal}")
     shown = [one for one in every if str(one.get("id")) in mine]
@@ -138,10 +132,10 @@ def clients_are_shown(endpoint: Endpoint) -> TrialResult:
 def strangers(endpoint: Endpoint, users: Collection[str]) -> tuple[str, list[str]]:
     """Its role, and who is connected as one of its users besides ccr-avn. Raises: Unreachable: it can't be asked."""
     with _connected(endpoint) as client:
-        role = read_replication(client, endpoint.service).role
-        found = other_clients(client, users)
+        role = server_facts.read_replication(client, endpoint.service).role
+        found = server_facts.other_clients(client, users)
     # Who has said nothing yet does not show who it is: all begin as default.
-    return role, [describe_client(one) for one in found if one.get("cmd") != "NULL"]
+    return role, [server_facts.describe_client(one) for one in found if one.get("cmd") != "NULL"]
 
 
 def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> TrialResult:
@@ -151,7 +145,7 @@ def nobody_of_the_platform(endpoint: Endpoint, users: Collection[str]) -> TrialR
 
 
 def is_promoted(endpoint: Endpoint) -> TrialResult:
-    role = fetch_replication(endpoint).role
+    role = server_facts.fetch_replication(endpoint).role
     saw = f"its role is {role} after the integration was deleted"
     return holds(saw) if role == "master" else fails(saw)
 
@@ -165,7 +159,7 @@ def quiet(endpoint: Endpoint, seconds: float) -> TrialResult:
 
 def carries(endpoint: Endpoint, history: str) -> TrialResult:
     """``history``: the replication ID that it followed before it was promoted."""
-    side = fetch_replication(endpoint)
+    side = server_facts.fetch_replication(endpoint)
     if history in (side.replid2, side.replid):
         return holds(f"it has the history of {history[:12]}…; its own begins at offset {side.second_offset}")
     shown = "no secondary replication ID" if side.replid2 == NO_HISTORY else f"{side.replid2[:12]}…"

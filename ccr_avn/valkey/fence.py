@@ -73,7 +73,9 @@ class Fence:
                 raise _locked(self.endpoint, others)
             self.placed_at = self.placed_at or since_boot()
             self._outlast_endings()
-            self._renewer = self._renewer or Repeated(self._renew, self._until_renewal, "fence")
+            # Each second, as it keeps the connection alive and shows what is left: a clock that is set may end a pause.
+            pause = lambda: min(self.endpoint.keep_alive, self.ttl / 10, 1.0)  # noqa: E731
+            self._renewer = self._renewer or Repeated(self._renew, pause, "fence")
 
     def side(self) -> ReplicationInfo:
         """What INFO says on the fence's own connection. Raises: Unreachable: the connection is gone."""
@@ -146,9 +148,8 @@ class Fence:
 
     def leave(self) -> None:
         """Let it run out by itself, as late as can be: renewed a last time."""
-        with suppress(CcrError), self._lock:
-            if self._client and not self._ended:
-                self._pause(self.ttl)
+        with suppress(CcrError):
+            self._renew()
         self.close()
 
     def close(self) -> None:
@@ -166,12 +167,8 @@ class Fence:
     def _renew(self) -> None:
         """A renewal that fails shows in holds(): the gates ask that, not this thread."""
         with self._lock:
-            if not self._ended:
+            if self._client and not self._ended:
                 self._pause(self.ttl)
-
-    def _until_renewal(self) -> float:
-        """A second, as it keeps the connection alive and shows what is left: a clock that is set may end a pause."""
-        return min(self.endpoint.keep_alive, self.ttl / 10, 1.0)
 
     @contextmanager
     def _or_nothing(self) -> Iterator[None]:

@@ -12,8 +12,10 @@ PING_EVERY, PING = 10.0, 14  # seconds, and bytes by which it moves the offset
 RELINK = 1.0  # seconds until a replica tries its primary again
 SILENCE = 60.0  # seconds without a word after which a link counts as down
 BACKLOG = 1_000_000  # bytes of history from which a replica goes on without a full sync
-WRITES = frozenset({"SET", "DEL", "HSET", "HDEL", "PEXPIRE", "INCR"})
-DENIED = frozenset({"CONFIG", "ACL", "SHUTDOWN", "REPLICAOF", "DEBUG", "SAVE"})
+WRITES = frozenset({"SET", "DEL", "HSET", "HDEL", "PEXPIRE"})
+DENIED = frozenset({"CONFIG", "ACL", "SHUTDOWN", "REPLICAOF", "SAVE"})
+AT_ONCE = frozenset({"EXEC", "DISCARD", "MULTI", "WATCH"})
+"""What is not queued behind a MULTI."""
 
 
 class Refusal(Exception):
@@ -49,7 +51,9 @@ class Connection:
     waits: bool = False  # held back by a write pause
     closed: bool = False
     queue: list[list[bytes]] | None = None  # of a MULTI
-    watched: dict[tuple[int, bytes], Any] = field(default_factory=dict)
+    refused: bool = False  # one of the queue was
+    watched: dict[tuple[int, bytes], bool] = field(default_factory=dict)  # whether the key was there
+    touched: bool = False  # one of them was
 
 
 @dataclass(eq=False)
@@ -162,6 +166,8 @@ class Server:
         self.log.append(Entry(at, self.offset, database, key, value, expires))
 
     def _put(self, database: int, key: bytes, value: Any, expires: float | None) -> None:
+        for one in self.connections:
+            one.touched = one.touched or (database, key) in one.watched
         if value is None:
             self.data.setdefault(database, {}).pop(key, None)
         else:
@@ -227,12 +233,11 @@ class Server:
             if name == "CLIENT"
             else name.lower()
         )
+        self._admit(connection, name, words)
         held_back = name in WRITES or (
             name == "EXEC" and any(one[0].upper().decode() in WRITES for one in connection.queue or ())
         )
-        while (held_back and self.paused and connection.queue is None) or (
-            held_back and self.paused and name == "EXEC"
-        ):
+        while held_back and self.paused:
             connection.waits = True
             try:
                 ready = kernel.wait(
@@ -250,22 +255,36 @@ class Server:
 
     def answer(self, connection: Connection, name: str, words: list[bytes]) -> Any:
         self.settle()
-        if connection.queue is not None and name not in ("EXEC", "DISCARD"):
+        self._admit(connection, name, words)
+        if connection.queue is not None and name not in AT_ONCE:
             connection.queue.append(words)
             return "QUEUED"
+        return getattr(self, f"_do_{name.lower()}")(connection, *words[1:])
+
+    def _admit(self, connection: Connection, name: str, words: list[bytes]) -> None:
+        """Raises: Refusal: whether it is queued or not; a queue with a refused command is not executed."""
+        refused = self._why_not(connection, name, [word.decode(errors="replace") for word in words[1:]])
+        if refused:
+            connection.refused = connection.queue is not None
+            raise Refusal(refused)
+
+    def _why_not(self, connection: Connection, name: str, more: list[str]) -> str:
         if not connection.signed_in and name != "AUTH":
-            raise Refusal("NOAUTH Authentication required.")
-        if name in DENIED:
-            raise Refusal(f"NOPERM User {connection.user} has no permissions to run the '{name.lower()}' command")
-        if self.loading and name not in ("AUTH", "INFO", "CLIENT", "SELECT"):
-            raise Refusal("LOADING Valkey is loading the dataset in memory")
-        if name in WRITES and self.source is not None:
-            raise Refusal("READONLY You can't write against a read only replica.")
-        act = getattr(self, f"_do_{name.lower()}", None)
-        if act is None:
+            return "NOAUTH Authentication required."
+        if name not in DENIED and not hasattr(self, f"_do_{name.lower()}"):
             self.fleet.unknown.add(name)
-            raise Refusal(f"ERR unknown command '{name}'")
-        return act(connection, *words[1:])
+            shown = "".join(f"'{one}' " for one in more)
+            return f"ERR unknown command '{name}', with args beginning with: {shown}"
+        if connection.queue is not None and name in ("MULTI", "WATCH"):
+            return f"ERR Command '{name.lower()}' not allowed inside a transaction"
+        if name in DENIED:
+            named = f"{name}|{more[0]}".lower() if name in ("CONFIG", "ACL") else name.lower()
+            return f"NOPERM User {connection.user} has no permissions to run the '{named}' command"
+        if self.loading and name not in ("AUTH", "INFO", "CLIENT", "SELECT"):
+            return "LOADING Valkey is loading the dataset in memory"
+        if name in WRITES and self.source is not None:
+            return "READONLY You can't write against a read only replica."
+        return ""
 
     def _do_auth(self, connection: Connection, *words: bytes) -> Any:
         user, password = (words[0].decode(), words[1]) if len(words) == 2 else ("default", words[0])
@@ -293,11 +312,17 @@ class Server:
         self.write(connection.database, key, value, expires, 40 + len(value))
         return "OK"
 
+    def _held(self, connection: Connection, key: bytes, kind: type = object) -> Any:
+        value = self.keys(connection.database).get(key, (None, None))[0]
+        if value is not None and not isinstance(value, kind):
+            raise Refusal("WRONGTYPE Operation against a key holding the wrong kind of value")
+        return value
+
     def _do_get(self, connection: Connection, key: bytes) -> Any:
-        return self.keys(connection.database).get(key, (None, None))[0]
+        return self._held(connection, key, bytes)
 
     def _do_mget(self, connection: Connection, *keys: bytes) -> Any:
-        return [value if isinstance(value := self._do_get(connection, key), bytes) else None for key in keys]
+        return [value if isinstance(value := self._held(connection, key), bytes) else None for key in keys]
 
     def _do_del(self, connection: Connection, *keys: bytes) -> Any:
         there = [key for key in keys if key in self.keys(connection.database)]
@@ -306,27 +331,27 @@ class Server:
         return len(there)
 
     def _do_hset(self, connection: Connection, key: bytes, *pairs: bytes) -> Any:
-        held = dict(self._do_get(connection, key) or {})
+        held = dict(self._held(connection, key, dict) or {})
         more = dict(zip(pairs[::2], pairs[1::2], strict=True))
         expires = self.keys(connection.database).get(key, (None, None))[1]
         self.write(connection.database, key, {**held, **more}, expires)
         return len(more.keys() - held.keys())
 
     def _do_hdel(self, connection: Connection, key: bytes, *fields: bytes) -> Any:
-        held = dict(self._do_get(connection, key) or {})
+        held, expires = self._held(connection, key, dict) or {}, self.keys(connection.database).get(key, (0, None))[1]
         left = {name: value for name, value in held.items() if name not in fields}
         if held != left:
-            self.write(connection.database, key, left or None)
+            self.write(connection.database, key, left or None, expires)
         return len(held) - len(left)
 
     def _do_hget(self, connection: Connection, key: bytes, name: bytes) -> Any:
-        return (self._do_get(connection, key) or {}).get(name)
+        return (self._held(connection, key, dict) or {}).get(name)
 
     def _do_hgetall(self, connection: Connection, key: bytes) -> Any:
-        return [word for pair in (self._do_get(connection, key) or {}).items() for word in pair]
+        return [word for pair in (self._held(connection, key, dict) or {}).items() for word in pair]
 
     def _do_pexpire(self, connection: Connection, key: bytes, ms: bytes) -> Any:
-        if (value := self._do_get(connection, key)) is None:
+        if (value := self._held(connection, key)) is None:
             return 0
         self.write(connection.database, key, value, self.now + int(ms) / 1000)
         return 1
@@ -335,7 +360,7 @@ class Server:
         return sum(key in self.keys(connection.database) for key in keys)
 
     def _do_type(self, connection: Connection, key: bytes) -> Any:
-        value = self._do_get(connection, key)
+        value = self._held(connection, key)
         return "none" if value is None else "hash" if isinstance(value, dict) else "string"
 
     def _do_pexpiretime(self, connection: Connection, key: bytes) -> Any:
@@ -352,21 +377,32 @@ class Server:
 
     def _do_watch(self, connection: Connection, *keys: bytes) -> Any:
         for key in keys:
-            connection.watched[connection.database, key] = self._do_get(connection, key)
+            connection.watched[connection.database, key] = key in self.keys(connection.database)
         return "OK"
 
     def _do_unwatch(self, connection: Connection) -> Any:
-        connection.watched.clear()
+        connection.watched, connection.touched = {}, False
         return "OK"
 
     def _do_multi(self, connection: Connection) -> Any:
         connection.queue = []
         return "OK"
 
+    def _do_discard(self, connection: Connection) -> Any:
+        if connection.queue is None:
+            raise Refusal("ERR DISCARD without MULTI")
+        connection.queue, connection.refused = None, False
+        return self._do_unwatch(connection)
+
     def _do_exec(self, connection: Connection) -> Any:
-        queue, connection.queue = connection.queue or [], None
-        watched, connection.watched = connection.watched, {}
-        if any(self.keys(number).get(key, (None, None))[0] != value for (number, key), value in watched.items()):
+        if (queue := connection.queue) is None:
+            raise Refusal("ERR EXEC without MULTI")
+        expired = any(there and key not in self.keys(number) for (number, key), there in connection.watched.items())
+        refused, touched = connection.refused, connection.touched or expired
+        self._do_discard(connection)
+        if refused:
+            raise Refusal("EXECABORT Transaction discarded because of previous errors.")
+        if touched:
             return None
         answers: list[Any] = []
         for words in queue:
@@ -401,13 +437,13 @@ class Server:
             self.wake()
         elif name not in ("SETINFO", "NO-TOUCH", "NO-EVICT"):
             self.fleet.unknown.add(f"CLIENT {name}")
-            raise Refusal(f"ERR unknown subcommand '{name}'")
+            raise Refusal(f"ERR unknown subcommand '{name}'. Try CLIENT HELP.")
         return "OK"
 
     def _clients(self, asking: Connection, words: list[bytes]) -> str:
         if words == [b"TYPE", b"REPLICA"]:
             return "".join(
-                f"id={900000 + other.port} addr=10.1.0.1:6379 name= user=replica cmd=replconf\n"
+                f"id={900000 + other.port} addr=10.1.0.1:6379 name= db=0 flags=S user=replica cmd=replconf\n"
                 for other in self.fleet.followers(self)
             )
         if words == [b"TYPE", b"PUBSUB"]:
@@ -421,8 +457,6 @@ class Server:
     def _kill(self, asking: Connection, words: list[bytes]) -> int:
         if words[0] == b"ID":
             chosen = [one for one in self.connections if str(one.number).encode() == words[1]]
-            if not chosen:
-                raise Refusal("ERR No such client")
         elif words[:2] == [b"TYPE", b"NORMAL"]:
             chosen = [one for one in self.connections if one is not asking]
         else:

@@ -115,23 +115,16 @@ def find(at: Setting, only: str | None, world: World, note: Note) -> tuple[Left,
     made = at.journals.drills
     names = {one.name for one in made}
     listed = answer_of(world, avn.service_named(at.project, only) if only else avn.service_list(at.project), note)
-    every = [
-        one
-        for one in listed
-        if only
-        or (
-            (ours.TAG in one.tags or ours.NAMED.fullmatch(one.name) or one.name in names)
-            and not was_promoted(one, at.journals.promotions)
-        )
-    ]
+    named = [one for one in listed if ours.TAG in one.tags or ours.NAMED.fullmatch(one.name) or one.name in names]
+    every = listed if only else [one for one in named if not was_promoted(one, at.journals.promotions)]
     offers: Offers = {}
     if every:
         with suppress(CcrError):
             offers = answer_of(world, avn.service_plans(at.project, every[0].cloud), note)
     found = [judged(at, one, ours.made_of(one, made), offers, named=bool(only)) for one in every]
     unseen = [one for one in made if one.name not in {known.name for known in every} and only in (None, one.name)]
-    sent = [one for one in unseen if one.created is None and one.began]
-    return (*found, *(_unlisted(one) for one in sent if clock.now() < (one.began or 0) + ours.SENT_WITHIN))
+    sent = [one for one in unseen if one.created is None and clock.now() < (one.began or 0) + ours.SENT_WITHIN]
+    return (*found, *map(_unlisted, sent))
 
 
 def judged(at: Setting, service: Service, made: Made | None, offers: Offers, *, named: bool) -> Left:

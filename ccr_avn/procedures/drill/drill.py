@@ -178,9 +178,9 @@ class Drill(DrillOptions):
                 return "" if anew or trouble.passing else f"it refuses: {trouble.detail or trouble.what}"
 
         def judge(answer: str, _: Seen) -> Finding:
-            if answer == "accepted":
-                return go(rule, accepted=True)
-            return go(answer, accepted=False) if answer else wait("it does not accept writes yet")
+            if not answer:
+                return wait("it does not accept writes yet")
+            return go(rule if answer == "accepted" else answer, accepted=answer == "accepted")
 
         def unneeded(seen: Seen) -> str:
             return "it accepts writes already" if anew and seen.answer(slug) == "accepted" else ""

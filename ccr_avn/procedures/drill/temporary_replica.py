@@ -4,24 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+from ccr_avn import options
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.errors import Refused, Unreachable, UsageError
-from ccr_avn.options import (
-    DoubtTimeout,
-    Samples,
-    a_name,
-    a_word,
-    at_least_one,
-    choice,
-    cloud_of_replicas,
-    flag,
-    minutes,
-    number,
-    seconds,
-    service,
-    word,
-)
 from ccr_avn.plan.model import Finding, Gate, Later, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.drill import ours
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, Made
@@ -43,24 +29,28 @@ CLEANING = Poll(limit=120.0, first=0.2, interval=2.0)
 class DrillOptions(Verb):
     """What its steps are made from."""
 
-    primary: Annotated[str, service("[PRIMARY]", "The primary; it is not changed.")]
-    replica_cloud: Annotated[str, cloud_of_replicas("Cloud of the temporary replica.")]
-    replica_plan: Annotated[str, word("PLAN", "Its plan: a startup plan.", a_word)] = REPLICA_PLAN
-    level: Annotated[Level, choice("How thoroughly its data is compared before the promotion.")] = "values"
-    name: Annotated[str | None, word("NAME", "Name of the temporary replica. [default: PRIMARY-drill-…]", a_name)] = (
-        None
+    primary: Annotated[str, options.service("[PRIMARY]", "The primary; it is not changed.")]
+    replica_cloud: Annotated[str, options.cloud_of_replicas("Cloud of the temporary replica.")]
+    replica_plan: Annotated[str, options.word("PLAN", "Its plan: a startup plan.", options.a_word)] = REPLICA_PLAN
+    level: Annotated[Level, options.choice("How thoroughly its data is compared before the promotion.")] = "values"
+    name: Annotated[
+        str | None, options.word("NAME", "Name of the temporary replica. [default: PRIMARY-drill-…]", options.a_name)
+    ] = None
+    keep: Annotated[bool, options.flag("--keep", "Don't terminate the temporary replica; print the command.")] = False
+    samples: options.Samples = 20
+    max_ops: Annotated[int, options.number("Maximum commands per second on PRIMARY for --level keys, values.")] = (
+        MAX_OPS
     )
-    keep: Annotated[bool, flag("--keep", "Don't terminate the temporary replica; print the command.")] = False
-    samples: Samples = 20
-    max_ops: Annotated[int, number("Maximum commands per second on PRIMARY for --level keys, values.")] = MAX_OPS
-    replica_arg: Annotated[list[str] | None, word("ARG", "Passed to `avn service create`; repeatable.")] = None
-    allow_any_plan: Annotated[bool, flag("--allow-any-plan", "Let Aiven decide on the plan.")] = False
-    max_minutes: Annotated[float, minutes("Time limit for everything except the clean-up.")] = 60
-    promote_timeout: Annotated[float, seconds("Time limit for its promotion.", at_least_one)] = 600
-    doubt_timeout: DoubtTimeout = 60
-    filter_timeout: Annotated[float, seconds("How long to wait for an IP filter to take effect.")] = 60
-    backup_timeout: Annotated[float, seconds("How long to wait for the first backup.")] = 600
-    quiet_seconds: Annotated[float, seconds("How long the promoted temporary replica must receive no writes.")] = 5
+    replica_arg: Annotated[list[str] | None, options.word("ARG", "Passed to `avn service create`; repeatable.")] = None
+    allow_any_plan: Annotated[bool, options.flag("--allow-any-plan", "Let Aiven decide on the plan.")] = False
+    max_minutes: Annotated[float, options.minutes("Time limit for everything except the clean-up.")] = 60
+    promote_timeout: Annotated[float, options.seconds("Time limit for its promotion.", options.at_least_one)] = 600
+    doubt_timeout: options.DoubtTimeout = 60
+    filter_timeout: Annotated[float, options.seconds("How long to wait for an IP filter to take effect.")] = 60
+    backup_timeout: Annotated[float, options.seconds("How long to wait for the first backup.")] = 600
+    quiet_seconds: Annotated[
+        float, options.seconds("How long the promoted temporary replica must receive no writes.")
+    ] = 5
     flag_of_avn: ReplicaFlag = "read-replica-for"  # the one that the installed avn has
 
     def __post_init__(self) -> None:

@@ -87,10 +87,6 @@ def test_the_loss_is_estimated_and_says_how(looked: LastKnown, seconds: float | 
     assert (estimate, word in how) == (seconds, True)
 
 
-def test_the_lag_is_known_when_the_primary_answers() -> None:
-    assert (known({"offset": 70}, primary=side()).behind, known({}).behind) == (30, None)
-
-
 @pytest.mark.parametrize(
     ("replica", "said", "switches"),
     [

@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.errors import UsageError
+from ccr_avn.errors import Unreachable, UsageError
 from ccr_avn.plan.model import Call, Later, Plan
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.enable import Enable
 from ccr_avn.procedures.failover import Failover
-from ccr_avn.procedures.seen import Seen
+from ccr_avn.procedures.seen import FENCE, Fenced, Health, Seen
+from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.procedures.verify import Verify
 from tests.support.avn_parser import read_by_avn
-from tests.support.factories import service
+from tests.support.factories import service, side
 from tests.support.plans import PLANS, SETTING, switching_plans
 
 
@@ -154,3 +155,37 @@ def test_a_namesake_that_was_created_since_the_checks_is_neither_closed_nor_powe
         finding = step_of(SETTING, "eu", limit=1, replica="us").gate.judge(one, seen)
         assert finding.verdict == (verdict if verdict == "stop" or one is now else "go")
         assert ("eu is another service than the checks found" in finding.reason) == (verdict == "stop")
+
+
+OLD, ANEW, NEW = "a" * 40, "b" * 40, "c" * 40
+
+
+@pytest.mark.parametrize(
+    ("followed", "primary_now", "verdict"),
+    [
+        (OLD, side(replid=ANEW, replid2=OLD), "go"),  # not even asked
+        (ANEW, side(replid=ANEW, replid2=OLD), "go"),
+        (ANEW, side(replid=ANEW), "stop"),
+        (ANEW, side(replid=OLD), "stop"),
+        (NEW, side(replid=ANEW, replid2=OLD), "stop"),
+        (ANEW, None, "stop"),
+    ],
+)
+def test_a_replica_may_have_followed_its_primary_to_another_node(
+    monkeypatch: pytest.MonkeyPatch, followed: str, primary_now: Any, verdict: str
+) -> None:
+    """Only what the primary itself says of the history that it had when its writes were paused counts."""
+
+    def asked(*_: object) -> Any:
+        if primary_now is None:
+            raise Unreachable("eu: no answer", hint="")
+        return primary_now
+
+    monkeypatch.setattr(Setting, "replication", asked)
+    seen, verb = Seen(), Switchover(primary="eu", replica="us", at=SETTING)
+    seen.keep(FENCE, Fenced(target=side(replid=OLD)))
+    [step] = [one for one in verb.plan().steps if one.slug == "history"]
+    promoted = side(replid="d" * 40, replid2=followed, second_offset=101, offset=150)
+    for health in (None, Health(primary=side(replid=OLD), replica=side("slave", replid=OLD))):
+        seen.remember("health", health)
+        assert step.gate.judge(promoted, seen).verdict == verdict
