@@ -161,7 +161,7 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
         keeper.tell("sweep", home)
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         options = with_certificates(options, home)
-        servers: Any = ValkeyServers(options, keeper, home) if options.data_plane else NoServers()
+        servers: Any = ValkeyServers(options, keeper) if options.data_plane else NoServers()
         stack.callback(servers.close)
         lock = threading.RLock()
 

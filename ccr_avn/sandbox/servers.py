@@ -119,11 +119,13 @@ def begin_activity(
 class ValkeyServers:
     """All servers of a sandbox. A keeper sees to it that they end with this process, even if it is killed."""
 
-    def __init__(self, options: SandboxOptions, keeper: Keeper, root: Path) -> None:
-        """``root``: where each has a directory of its own."""
-        self._options, self._keeper, self._root = options, keeper, root
+    def __init__(self, options: SandboxOptions, keeper: Keeper | None = None) -> None:
+        self._options = options
         self._binary = Path(options.server) if options.server else find_binary()
         self._admin = secrets.token_urlsafe(16)
+        self._keeper = keeper or Keeper()
+        self._root = Path(tempfile.mkdtemp(prefix="ccr-avn-sandbox-"))
+        self._keeper.tell("sweep", self._root)
         self._servers: dict[str, Server] = {}
         self._lock = threading.RLock()
         self._end_activity = begin_activity(options, self._primaries, self._client)
@@ -280,6 +282,8 @@ class ValkeyServers:
         self._end_activity()
         for name in tuple(self._servers):
             self.forget(name)
+        shutil.rmtree(self._root, ignore_errors=True)
+        self._keeper.close()
 
     # -- bringing a server to what is wanted of it
 
