@@ -10,7 +10,7 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.doctor import Check, examine, failed
 from ccr_avn.history.journals import newest_drills
 from ccr_avn.options import Avn, CallTimeout, Json, NoPreload, ProjectName
-from ccr_avn.output import console
+from ccr_avn.output import console, tables
 from ccr_avn.process import find_avn, preload_avn
 
 
@@ -45,6 +45,7 @@ def doctor(
         console.envelope("doctor", {"checks": [asdict(check) for check in checks]}, code=4 if failed(checks) else 0)
     else:
         for check in checks:
-            console.say(f"{check.name}: {check.verdict} ({check.seen})")
+            for line in tables.prose(f"{check.name}: {check.verdict} ({check.seen})", "stdout"):
+                console.say(line)
     if failed(checks):
         raise typer.Exit(4)

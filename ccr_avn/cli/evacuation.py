@@ -4,6 +4,7 @@ import fnmatch
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -33,7 +34,7 @@ from ccr_avn.history.journals import drills_of, promotions
 from ccr_avn.monitoring.collect import Looks, look_at_all
 from ccr_avn.monitoring.pairs import Pair, pairs_of
 from ccr_avn.output import console
-from ccr_avn.output.progress import PairLines, PairTable, PlainProgress
+from ccr_avn.output.progress import PairTable, PlainProgress, report
 from ccr_avn.plan import events
 from ccr_avn.plan.preview import describe, preview
 from ccr_avn.procedures.lookup import must_be_clouds
@@ -192,13 +193,10 @@ class Evacuation:
                 session.emit(events.PairEnded(at=session.now(), pair=name, run=result.run, head=head, told=how))
             return result.ended
 
-        shown = PairTable(common.phases) if sys.stderr is not None and sys.stderr.isatty() else PairLines()
-        common.phases.changed = shown.changed
-        shown.open()
-        try:
+        table = PairTable(common.phases) if sys.stderr is not None and sys.stderr.isatty() else None
+        common.phases.changed = table.changed if table else report
+        with table.live if table else nullcontext():
             schedule.run(list(choices), work, tick=self._answer_stop)
-        finally:
-            shown.close()
         self._result.slowed, self._result.full = turns.slowed, schedule.full
 
     def _share_avn(self, path: str, *, several: Callable[[], bool]) -> AvnTurns:

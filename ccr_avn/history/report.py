@@ -121,7 +121,7 @@ def _objectives(story: Story) -> list[Figure]:
     """RPO and RTO of a promotion, or why there is none."""
     promote, result = story.step("promote"), story.result
     outcome = promote.outcome if promote else "not reached"
-    value, why = "none", ""
+    value, why = "not measured", ""
     if outcome == "found":
         why = "it had been promoted before this run"
     elif outcome != "changed" and (promote is None or promote.sent is None):

@@ -168,17 +168,9 @@ def change_of(pair: PairPhase) -> str:
     return f"{pair.name}: {pair.phase}{more}"
 
 
-class PairLines:
-    """Elsewhere than in a terminal: nothing is shown before something changes."""
-
-    def open(self) -> None:
-        """Nothing is held."""
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def changed(self, pair: PairPhase) -> None:
-        console.progress(change_of(pair))
+def report(pair: PairPhase) -> None:
+    """A change, where there is no table."""
+    console.progress(change_of(pair))
 
 
 STYLES: dict[Phase, str] = {
@@ -196,7 +188,7 @@ STYLES: dict[Phase, str] = {
 """The first ones are shown where a terminal has too few lines for all."""
 
 
-class PairTable(PairLines):
+class PairTable:
     """The totals and the longest outage so far under a row for each pair. What has ended badly is printed, and stays.
 
     It never takes more lines than the terminal has.
@@ -206,15 +198,9 @@ class PairTable(PairLines):
         self._phases = phases
         self.live = live("stderr", self.picture)
 
-    def open(self) -> None:
-        self.live.start()
-
-    def close(self) -> None:
-        self.live.stop()
-
     def changed(self, pair: PairPhase) -> None:
         if pair.phase in ("failed", "half-way", "refused"):
-            super().changed(pair)
+            report(pair)
 
     def picture(self, console: Console) -> Group:
         width, order = console.width, list(STYLES)

@@ -1,5 +1,6 @@
 """Each way of installing gives a ccr-avn that does the main job: a folder, a wheel, and one file with all inside."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -45,8 +46,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the files of a release are: those that were built before, or new ones."""
     if before := os.environ.get("CCR_AVN_TESTS_DIST"):
         return Path(before)
-    folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([str(ROOT / "scripts" / "build"), str(folder)], check=True)
+    everybodys = tmp_path_factory.getbasetemp()
+    folder = (everybodys.parent if "PYTEST_XDIST_WORKER" in os.environ else everybodys) / "dist"
+    with folder.with_suffix(".lock").open("w") as lock:  # once for all workers
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "ccr-avn.pyz").exists():
+            subprocess.run([str(ROOT / "scripts" / "build"), str(folder)], check=True)
     return folder
 
 

@@ -142,7 +142,7 @@ def failed(changed: Any, code: int) -> list[events.Event]:
     return [*switched()[:9], ended(1.2, ok=False, changed=changed, code=code)]
 
 
-NONE = {"RPO": "none", "RTO": "none"}
+NONE = {"RPO": "not measured", "RTO": "not measured"}
 UNKNOWN = {"RPO": "unknown", "RTO": "unknown"}
 MARKER = {"samples": 20, "arrived": 20, "minimum_ms": 0.1, "median_ms": 0.2, "maximum_ms": 1.5}
 UNMEASURED = ended(2.6, **{**RESULT, "write_outage_ms": None, "bytes_not_replicated": None})

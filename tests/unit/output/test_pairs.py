@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.output import console as outputs
-from ccr_avn.output.progress import PairLines, PairProgress, PairTable, change_of
+from ccr_avn.output.progress import PairProgress, PairTable, change_of, report
 from ccr_avn.plan import events
 from ccr_avn.plan.model import go
 from tests.support.operator import STAMP
@@ -109,7 +109,7 @@ def test_of_a_promotion_that_another_run_sent_the_outage_is_not_known() -> None:
 def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(capsys: pytest.CaptureFixture[str]) -> None:
     outputs.prepare(json=False)
     phases = PairPhases(["p0/r0"], now=Clock())
-    phases.changed = PairLines().changed
+    phases.changed = report
     progress = PairProgress("p0/r0", phases)
     promotes(phases, "p0/r0")
     progress(events.StepStarted(at=0, slug="close", purpose="", rule="", limit=0))
