@@ -36,6 +36,10 @@ from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 UNSEEN = "its data plane was not checked"
 
 
+def still_open(primary: str) -> str:
+    return f"{primary} is not closed: if it is alive, it still accepts writes"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failover(FailoverOptions, Verb):
     """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost."""
@@ -228,7 +232,7 @@ class Failover(FailoverOptions, Verb):
             text=f"Type {self.replica} to promote it; anything else stops here, with nothing changed: ",
             consequences={
                 "promoted": f"{self.replica} becomes a standalone primary, permanently; {source} can't become its replica",
-                "old primary": f"{source} is not closed: if it is alive, it still accepts writes",
+                "old primary": still_open(source),
                 "write pause": f"none by ccr-avn; writes resume when {self.replica} is promoted",
                 "may be lost": f"{loss} ({how})",
                 "declared": DECLARED,
@@ -246,7 +250,8 @@ class Failover(FailoverOptions, Verb):
         role = UNSEEN if self.no_verify else "it is not a master yet"
         who = f"{self.replica} is the primary now" if promoted else f"the promotion of {self.replica} was sent; {role}"
         finish = f"the same command finishes what is left, and `ccr-avn endpoint {self.replica}` connects to it"
-        return (f"{who}; {finish}",), {"new_primary": self.replica, "promoted": promoted}
+        notes = (f"{who}; {finish}", *((still_open(source),) if (source := self.source(seen)) else ()))
+        return notes, {"new_primary": self.replica, "promoted": promoted}
 
     def checked(self, ended: Ended) -> Outcome:
         seen, state = ended.seen, ended.seen.state

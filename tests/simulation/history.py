@@ -138,7 +138,9 @@ class Accidents:
 
     def _server(self, *names: str) -> str:
         there = [name for name in names if name in self.world.fleet.servers]
-        return self.draw.choice(there) if there else ""
+        chosen = self.draw.choice(there) if there else ""
+        self.world.struck.add(chosen)
+        return chosen
 
     def _fault(self, kind: str, method: str = ".*", *, most: int = 2, **more: Any) -> None:
         self.world.web.faults.append(Fault(kind, method, times=self.draw.randint(1, most), **more))
@@ -343,6 +345,7 @@ class Accidents:
             return False
         self.world.web.remember()
         self.world.platform.services[name].protected = False
+        self.world.interfered = True
         self.world.platform.delete(name)
         self.world.excuse(name)
         return True
@@ -360,6 +363,7 @@ class Accidents:
         if name := self._server(*self.world.fleet.servers):
             self.world.web.remember()
             self.world.platform.set_tags(name, {})
+            self.world.interfered = True
 
     @accident(1)
     def a_colleague_powers_off(self) -> None:

@@ -45,6 +45,7 @@ def play(script: Script) -> Verdict:
             made.finish(run, LONGEST)
         verdict.problems += [problem for run in made.runs for problem in judged(made, run)]
         verdict.problems += _reaches_its_end(made, first, script)
+        verdict.problems += [*_one_successor(made), *_ends_by_itself(made)]
         verdict.codes = [(run.verb, run.code) for run in made.runs]
         verdict.problems += sorted(f"the model lacks {name}" for name in made.fleet.unknown)
         verdict.story = list(timeline(made))
@@ -109,6 +110,7 @@ def judged(made: World, run: Run) -> Iterator[str]:
     yield from _says_what_it_did(run, said)
     yield from _loses_nothing(made, run, said)
     yield from _one_takes_writes(made, run, said)
+    yield from _closes_only_what_was_promoted(made, run)
     yield from _names_what_is_left(made, run)
 
 
@@ -148,32 +150,46 @@ def _planned(run: Run) -> bool:
 
 
 def _loses_nothing(made: World, run: Run, said: dict[str, Any]) -> Iterator[str]:
-    """1: a planned promotion that ends well lost no acknowledged write; one that does not leaves all as it was, or says."""
-    if not _planned(run):
-        return
-    for primary, replica in promotions(made, run):
-        if run.code == 0 and replica in run.held:
-            missing = [
-                key
-                for at, service, key in _acknowledged(made)
-                if service == primary and at <= run.ended and key not in run.held[replica]
-            ]
-            if missing:
-                yield f"1: `{run.verb}` lost {len(missing)} acknowledged writes of {primary}: {missing[:3]}"
-        elif run.code and replica not in run.out:
+    """1: what ends well as a planned promotion lost no acknowledged write; what does not leaves all as it was, or says.
+
+    So does one that found the promotion done, by whomever.
+    """
+    promoted = promotions(made, run)
+    if run.verb == "switchover" and run.code == 0:
+        primary, replica = run.words[1:3]
+        promoted = [(primary, replica)]
+        if (seen := run.after.get(replica)) is None or seen.source is not None:
+            yield f"1: `switchover` ended well, and {replica} is no primary"
+            return
+    for primary, replica in promoted if _planned(run) or (run.code == 0 and _was_well(made, run, promoted)) else ():
+        missing = [
+            key
+            for at, service, key in _acknowledged(made)
+            if service == primary and at <= run.ended and key not in run.held.get(replica, ())
+        ]
+        if (
+            missing
+            and run.code == 0
+            and f"whether {primary} has writes of its own is unknown" not in str(said["warnings"])
+        ):
+            yield f"1: `{run.verb}` lost {len(missing)} acknowledged writes of {primary}: {missing[:3]}"
+        elif missing and replica not in run.out:
             yield f"1: `{run.verb}` ended with {run.code} after the promotion, and does not name {replica}"
-    if run.code and not promotions(made, run) and run.verb == "switchover":
+        off = run.before[primary].powered and primary in run.after and not run.after[primary].powered
+        if missing and off and any(one.path.endswith(f"/service/{primary}") for one in run.changes()):
+            yield f"1: `{run.verb}` powered {primary} off, the only one with {missing[:3]}"
+    if run.code and not promoted and run.verb == "switchover":
         name = run.words[1]
         before, after = run.before.get(name), run.after.get(name)
         ours = [one for one in run.changes() if one.method == "PUT"]
-        if (
-            before
-            and after
-            and ours
-            and (before.filter, before.powered) != (after.filter, after.powered)
-            and name not in run.out
-        ):
+        changed = before and after and (before.filter, before.powered) != (after.filter, after.powered)
+        if ours and changed and name not in run.out:
             yield f"1: `{run.verb}` failed and left {name} closed, and does not say so"
+
+
+def _was_well(made: World, run: Run, promoted: list[tuple[str, str]]) -> bool:
+    """Whether nothing was wrong with a primary that `evacuate --auto` should have switched over."""
+    return "--auto" in run.words and not {primary for primary, _ in promoted} & made.struck
 
 
 def _acknowledged(made: World) -> Iterator[tuple[float, str, bytes]]:
@@ -182,13 +198,59 @@ def _acknowledged(made: World) -> Iterator[tuple[float, str, bytes]]:
 
 def _one_takes_writes(made: World, run: Run, said: dict[str, Any]) -> Iterator[str]:
     """2: where by our doing two services of a pair take writes, the result names it as a risk."""
-    if run.code != 0:
-        return
+    text = json.dumps(said)
     for primary, replica in promotions(made, run):
-        if run.takes_writes.get(primary) and run.takes_writes.get(replica) and primary not in made.opened:
-            text = json.dumps(said)
-            if "risk" not in text and f'"service": "{primary}"' not in text.partition('"still_open": [')[2]:
-                yield f"2: `{run.verb}`: {primary} and {replica} take writes, and the result names no risk: {text[:1500]}"
+        creator = made.created_by.get(id(run.before[replica].itself)) if replica in run.before else None
+        if (
+            run.verb != "drill"
+            and creator is not None
+            and creator.verb == "drill"
+            and "--drill-service" not in run.words
+        ):
+            yield f"2: `{run.verb}` promoted {replica}, which is a drill's"
+        before, after = run.before.get(primary), run.after.get(primary)
+        another = before and after and before.itself is not after.itself
+        if run.verb == "drill" or another or not (run.takes_writes.get(primary) and run.takes_writes.get(replica)):
+            continue
+        listed = f'"service": "{primary}"' in text.partition('"still_open": [')[2]
+        told = "risk" in text or listed or f"{primary} is not closed" in text
+        if primary not in made.opened and not told:
+            yield f"2: `{run.verb}`, exit {run.code}: {primary} and {replica} take writes, and no risk is named: {text[:1500]}"
+
+
+def _one_successor(made: World) -> Iterator[str]:
+    """2: of one primary one replica is promoted, in all runs together, unless what came before was undone by others.
+
+    A failover that is told not to look at servers can't see another's write pause, and says that nothing is proven.
+    """
+    found: dict[int, set[str]] = {}
+    for run in made.runs:
+        for primary, replica in promotions(made, run) if "--no-verify" not in run.words else ():
+            if run.verb != "drill" and primary in run.before and not made.interfered:
+                found.setdefault(id(run.before[primary].itself), set()).add(replica)
+    for successors in found.values():
+        if len(successors) > 1:
+            yield f"2: one primary has several successors: {sorted(successors)}"
+
+
+def _closes_only_what_was_promoted(made: World, run: Run) -> Iterator[str]:
+    """2: a primary that has writes of its own is closed only where a run of ours promoted a replica of it."""
+    for one in run.changes():
+        name = one.path.rpartition("/")[2]
+        promoted = {primary for other in made.runs for primary, _ in promotions(made, other)}
+        if one.method != "PUT" or run.verb == "drill" or name in promoted:
+            continue
+        others = [held for other, held in run.held.items() if other != name]
+        if any(not any(key in held for held in others) for _, by, key in _acknowledged(made) if by == name):
+            yield f"2: `{run.verb}` closed {name}, which nobody recorded as left"
+
+
+def _ends_by_itself(made: World) -> Iterator[str]:
+    """5: no key of ours stays for ever."""
+    for name, server in made.fleet.servers.items():
+        for key, (_, expires) in server.keys(0).items():
+            if key.startswith(b"ccr-avn:") and expires is None:
+                yield f"5: {key.decode()} stays on {name}"
 
 
 def _terminates_only_its_drill(made: World, run: Run) -> Iterator[str]:
@@ -217,6 +279,7 @@ def scope(made: World, run: Run) -> set[str]:
             if (run.before.get(seen.source or name) or seen).cloud in clouds
         }
         names |= {name for name, seen in run.before.items() if seen.source in names}
+        names |= {replica for primary, replica in made.pairs.values() if primary in names}
     if run.verb == "failover":
         names |= {seen.source for name, seen in run.before.items() if name in names and seen.source}
     return names

@@ -154,6 +154,8 @@ class World:
         self.touched: dict[float, Service | None] = {}  # by the time of a request, what it changed
         self.terminated: dict[float, tuple[Service, list[str]]] = {}  # and what was terminated, with who was connected
         self.every: list[Service] = []  # kept, so that no id is used twice
+        self.interfered = False  # whether a colleague took away what a promotion leaves: tags, or a service
+        self.struck: set[str] = set()  # services with which anything was ever wrong
         self.promoted_by_others: set[str] = set()
         self.web.watch = self._watch
         self.opened: set[str] = set()  # whose filter a colleague opened
