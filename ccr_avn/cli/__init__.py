@@ -89,6 +89,9 @@ def main(
 ) -> None:
     """Replicate an Aiven for Valkey / Redis service to another cloud, prove it, and fail over. Every change is made by avn.
 
+    Options that are the same in all calls have variables, which their help shows; CCR_AVN_STATE_DIR names another folder
+    for the journals of runs.
+
     Examples:
       ccr-avn doctor
       ccr-avn sandbox run -- bash

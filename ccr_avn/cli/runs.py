@@ -23,7 +23,7 @@ from ccr_avn.printable import DEGRADED, clipped
 from ccr_avn.units import format_duration
 
 app = group(
-    """Show earlier runs, from their journals on this machine.
+    """Show earlier runs, from their journals on this machine: in CCR_AVN_STATE_DIR, else the system's state directory.
 
     Examples:
       ccr-avn runs list

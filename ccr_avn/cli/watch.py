@@ -14,9 +14,8 @@ from ccr_avn.errors import Interrupted, Refused, TimedOut, UsageError
 from ccr_avn.hooks import words
 from ccr_avn.monitoring.loop import Alert, Goal, Platform
 from ccr_avn.monitoring.loop import watch as go_on
-from ccr_avn.monitoring.probe import Probe
+from ccr_avn.monitoring.probe import Probe, Sample, Stats
 from ccr_avn.monitoring.prometheus import Metrics
-from ccr_avn.monitoring.sample import Sample, Stats
 from ccr_avn.options import Opt, Primary, Replica, above_zero, flag, seconds, spelled, word
 from ccr_avn.output import console
 from ccr_avn.output.screen import screen, summary_lines

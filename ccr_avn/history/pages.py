@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ccr_avn.history.records import Assumption, Pair
 from ccr_avn.history.story import Span, Story
 from ccr_avn.procedures.drill import assumptions
-from ccr_avn.procedures.drill.ours import CREATE, TERMINATE
+from ccr_avn.procedures.drill.ours import CREATE
 from ccr_avn.units import cents, format_duration
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
@@ -132,17 +132,6 @@ def drill_figures(story: Story) -> list[Figure]:
         figure("RTO", None if rto is None else format_duration(rto / 1000), RTO),
         figure("Not received", None if behind is None else f"≤ {format_duration(behind / 1000)}", BOUND),
     ]
-
-
-def temporary_replica(story: Story) -> str:
-    """What became of the temporary replica, as far as the journal shows."""
-    step, made = story.step(TERMINATE), story.step(CREATE)
-    if step and step.noted.gone:
-        return "terminated"
-    if story.result.terminate:
-        return "kept, promoted"
-    sent = made is not None and made.sent is not None
-    return "may be there" if sent and story.changed is not False else "not made"
 
 
 def _drill_facts(story: Story) -> list[tuple[str, str]]:

@@ -141,7 +141,7 @@ def _sign(error: BaseException) -> str:
     number = getattr(error, "errno", None)
     again = isinstance(error, socket.gaierror) and number == socket.EAI_AGAIN
     name = "EAI_AGAIN" if again else errno.errorcode.get(number or 0, "")
-    return f"{' '.join(kind.__name__ for kind in type(error).__mro__)} {name}: {' '.join(str(error).split())}"
+    return f"{' '.join(kind.__name__ for kind in type(error).__mro__)} {name}: {' '.join(str(error).split())[:500]}"
 
 
 def _said(error: Exception) -> str:
