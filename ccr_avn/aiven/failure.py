@@ -46,7 +46,7 @@ _KNOWN = (
     Known(
         _CONNECTION,
         r"ProxyError|Cannot connect to proxy|Tunnel connection failed",
-        "the proxy for {where} does not answer, or refuses the connection the connection",
+        "the proxy for {where} does not answer, or refuses the connection",
         "check HTTPS_PROXY and NO_PROXY in the environment",
     ),
     Known(
