@@ -176,7 +176,7 @@ AllowRejected = Annotated[
 ]
 LinkTimeout = Annotated[float, seconds("How long to wait for the replication link.")]
 Samples = Annotated[int, count("How many markers (test writes) to send.")]
-PromoteTimeout = Annotated[float, seconds("Time limit for the promotion; writes stay paused meanwhile.", at_least_one)]
+PromoteTimeout = Annotated[float, seconds("Time limit for the promotion; writes stay paused until then.", at_least_one)]
 DoubtTimeout = Annotated[float, seconds("How long to wait for an unanswered deletion to take effect.")]
 DrillService = Annotated[str | None, word("NAME", "To promote the service of a drill: repeat its name.", a_name)]
 Service = Annotated[str, service("SERVICE", "The service to ask.")]

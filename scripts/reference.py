@@ -39,7 +39,7 @@ VARIABLES = (
     ("CCR_AVN_CA_FILE", "a CA to trust too, as `--ca-file`"),
     ("CCR_AVN_REPLICA_CLOUD", "the cloud of new replicas, as `--replica-cloud` of `enable` and `drill`"),
     ("CCR_AVN_ROUTE", "the network route to services, as `--route`"),
-    ("CCR_AVN_NO_PRELOAD", "if set, avn is started anew for each command, as with `--no-preload`"),
+    ("CCR_AVN_NO_PRELOAD", "if set, a new avn is started for each command, as with `--no-preload`"),
     ("CCR_AVN_STATE_DIR", "where the journals of runs are kept; default: the operating system's state directory"),
     ("CCR_AVN_DEBUG", "if set, an internal error shows its traceback"),
     ("AIVEN_AUTH_TOKEN", "read by avn: the token, instead of the one that `avn user login` has kept"),

@@ -262,7 +262,7 @@ def offers(stdout: str) -> Offers:
     except (ValueError, RecursionError) as error:
         raise unreadable(error) from None
     if not isinstance(types, dict):
-        raise unreadable(TypeError("it is no object"))
+        raise unreadable(TypeError("it is not an object"))
     plans = [(kind, one) for kind in REPLICABLE for one in _objects_in(types.get(kind), "service_plans")]
     return {
         (kind, str(plan.get("service_plan")), cloud): Offer(*(_amount(region, key) for key in AMOUNTS))
@@ -291,7 +291,7 @@ def objects(stdout: str) -> tuple[dict[str, Any], ...]:
     """Any JSON list of objects, for checks that only count or name them."""
     found = listed(stdout)
     if not all(isinstance(one, dict) for one in found):
-        raise unreadable(TypeError("it is no list of objects"))
+        raise unreadable(TypeError("it is not a list of objects"))
     return tuple(found)
 
 

@@ -46,7 +46,7 @@ def parsed(stdout: str) -> Any:
 def listed(stdout: str) -> list[Any]:
     found = parsed(stdout)
     if not isinstance(found, list):
-        raise unreadable(TypeError("it is no list"))
+        raise unreadable(TypeError("it is not a list"))
     return found
 
 

@@ -38,7 +38,7 @@ COMMANDS = {
     "Low-level": {
         "fence": "Pause writes on a primary for a limited time",
         "unfence": "Resume writes on a primary",
-        "gate": "Run one check of a procedure by itself",
+        "gate": "Run a single check of a procedure",
         "schema": "Print the JSON Schema of what --json prints",
     },
 }

@@ -28,7 +28,7 @@ BAD = ("refused", "failed", "half-way")
 ACTIONS: dict[Action, str] = {
     "switchover": "to switch over",
     "failover": "to fail over",
-    "done": "done already",
+    "done": "already done",
     "skip": "skipped",
     "refuse": "can't be moved",
 }
@@ -208,7 +208,7 @@ def table(selection: Selection, want: Want) -> list[str]:
         why = [(one,) for one in (choice.reason, *choice.others) if one != LINK_UP]
         lines += [line, *tables.text(why, to="stderr", indent=indent).splitlines()]
     if selection.replicas_here:
-        lines.append(f"not moved, as their primaries are elsewhere: {', '.join(selection.replicas_here)}")
+        lines.append(f"not moved, because their primaries are elsewhere: {', '.join(selection.replicas_here)}")
     if selection.left_out:
         lines.append(f"left out by --only, --except or --tag: {_primaries(selection.left_out, 'more ')}")
     return lines

@@ -64,7 +64,7 @@ def check_fence(
     ttl: Annotated[
         float,
         options.seconds(
-            "New length of the write pause, counted from now; 0: there is no pause, and the writers are stopped."
+            "New length of the write pause, counted from now; 0: no pause, because the writers are stopped."
         ),
     ] = 600,
     allow_rejected_commands: options.AllowRejected = False,

@@ -165,7 +165,7 @@ def _paused(one: PairStatus) -> Iterable[Verdict]:
         yield "warning", what, ()  # what is next was said with the promotion or the run
     else:
         unfence = shlex.join(("ccr-avn", "unfence", name, *flag))
-        yield "warning", f"{what}, and resume by themselves then; if no run is under way: {unfence}", ()
+        yield "warning", f"{what}, and then resume automatically; if no run is under way: {unfence}", ()
 
 
 def _sides(one: PairStatus) -> Iterable[Verdict]:

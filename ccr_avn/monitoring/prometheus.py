@@ -23,7 +23,7 @@ HELP: dict[str, str] = {
     "ccr_replica_sync_in_progress": "Whether a full sync of the replica is in progress.",
     "ccr_link_up": "Whether the replica follows this primary: link up, no sync in progress, same replication ID.",
     "ccr_lag_bytes": "Bytes by which the replica is behind its primary.",
-    "ccr_pair_lost": "Whether there is no replication between the two any more: promoted, or expected and missing.",
+    "ccr_pair_lost": "Whether the two no longer replicate: promoted, or expected and missing.",
     "ccr_old_primary_open": "Whether the service that the successor was promoted from still accepts clients.",
     "ccr_integration_active": "Whether Aiven says that the read_replica integration is active.",
     "ccr_backup_age_seconds": "Seconds since the newest backup of the primary.",

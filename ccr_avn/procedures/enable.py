@@ -312,7 +312,7 @@ def confirm_backup(
     *,
     replica: Annotated[
         str | None,
-        Opt(names=("--for",), metavar="REPLICA", help="Also succeed if REPLICA exists already.", rule=a_name),
+        Opt(names=("--for",), metavar="REPLICA", help="Also succeed if REPLICA already exists.", rule=a_name),
     ] = None,
     limit: float,
 ) -> Step[tuple[Backup, ...]]:

@@ -24,7 +24,9 @@ def must_load(options: SandboxOptions) -> None:
     own = "--tls alone makes a certificate of the sandbox's own"
     if bool(options.tls_certificate) != bool(options.tls_key):
         raise UsageError(
-            "--tls-certificate and --tls-key go together", detail="one of them was given", hint=f"give both; {own}"
+            "--tls-certificate and --tls-key require each other",
+            detail="one of them was given",
+            hint=f"give both; {own}",
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:

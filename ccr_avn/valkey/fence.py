@@ -295,5 +295,5 @@ def _locked(endpoint: Endpoint, names: tuple[str, ...]) -> Locked:
         f"another run holds the write pause on {endpoint.service}: {runs}",
         detail="only one run at a time may promote a replica of a primary; this one changed nothing",
         hint="let that run finish, or end it with Ctrl-C, then run the same command again; "
-        "if its machine is gone, its connection ends by itself within minutes",
+        "if its machine is gone, its connection ends within minutes",
     )

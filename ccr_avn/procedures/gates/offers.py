@@ -25,7 +25,7 @@ def are_sold(orders: tuple[Wanted, ...]) -> Gate[Offers]:
                 small = f"the replica has {replica:g} MB of memory, its primary {primary:g} MB: the data may not fit"
                 findings.append(go("", warnings=(small,)))
         offered = ", ".join(f"{order.new_plan} in {order.cloud}" for order in wanted)
-        return together([go(f"Aiven offers {offered}" if wanted else "both exist already"), *findings])
+        return together([go(f"Aiven offers {offered}" if wanted else "both already exist"), *findings])
 
     return Gate("Aiven offers these plans in these clouds", judge)
 

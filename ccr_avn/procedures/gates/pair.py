@@ -166,7 +166,7 @@ def _judge_healthy(want: SwitchoverOptions, health: Health) -> Finding:
                 f"writes on {primary} are paused until {until}",
                 detail="another promotion from it may be under way, or may have been interrupted after its deletion was sent",
                 hint="let it finish, or run its command again on the machine where it was started; if no promotion is under way, "
-                f"writes resume by themselves then, or with: ccr-avn unfence {primary}",
+                f"writes then resume automatically, or with: ccr-avn unfence {primary}",
             )
         )
     fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=want.allow_smaller)

@@ -218,7 +218,7 @@ def has_backup(project: Project, primary: str, replica: str) -> Gate[tuple[Backu
 
     def judge(backups: tuple[Backup, ...], seen: Seen) -> Finding:
         if by_name(seen.family, replica):
-            return go(f"{replica} exists already: no backup is needed to create it")
+            return go(f"{replica} already exists: no backup is needed to create it")
         if (persists := judge_persistence(project, seen.latest[primary])).verdict == "stop":
             return persists
         if not backups:

@@ -49,7 +49,7 @@ def test_each_pair_has_a_line_and_what_is_not_moved_comes_last_with_why() -> Non
         "switchover  0 B  sessions/sessions-replica",
         "refuse      -    broken/broken-replica",
         "                 link down",
-        "not moved, as their primaries are elsewhere: us-eu",
+        "not moved, because their primaries are elsewhere: us-eu",
     ]
     assert sentence(SELECTION) == "2 to switch over, 1 can't be moved"
 
