@@ -26,7 +26,7 @@ class Connection:
             whole = False
         if not whole:
             detail = "its service_uri is not SCHEME://USER:PASSWORD@HOST:PORT"
-            hint = f"look at its parts: avn service get {self.service} --format '{{service_uri_params}}'"
+            hint = f"inspect its parts: avn service get {self.service} --format '{{service_uri_params}}'"
             raise AvnError(f"the address of {self.service} can't be read", detail=detail, hint=hint)
 
     def as_user(self, username: str, password: str) -> "Connection":

@@ -122,4 +122,4 @@ class OutOfTime(Interrupted):
 
     def __init__(self, signal_number: int, *, hint: str = "") -> None:
         super().__init__(signal_number, hint=hint)
-        self.what, self.code = "the time limit of this run is over", TimedOut.code
+        self.what, self.code = "the time limit of this run was reached", TimedOut.code

@@ -65,7 +65,7 @@ def words(option: str, text: str | None) -> tuple[str, ...]:
     except ValueError as error:
         raise UsageError(f"{option} can't be read", detail=str(error), hint=f'{option} "command word word"') from None
     if found and shutil.which(found[0]) is None:
-        detail, hint = "there is no such program; it is not run in a shell", f"which {shlex.quote(found[0])}"
+        detail, hint = "there is no such program (it is not run in a shell)", f"which {shlex.quote(found[0])}"
         if Path(found[0]).exists():
             detail, hint = "it is not executable", shlex.join(("chmod", "+x", found[0]))
         raise UsageError(f"{option}: {found[0]} can't be run", detail=detail, hint=hint)

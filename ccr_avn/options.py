@@ -78,7 +78,7 @@ def a_directory(option: str, directory: Path) -> None:
         why, hint = "it is not writable for this user", "choose another"
     else:
         return
-    raise UsageError(f"{option}: nothing can be written into {directory}", detail=why, hint=hint)
+    raise UsageError(f"{option}: can't write to {directory}", detail=why, hint=hint)
 
 
 def _check_file(option: str, file: Path, *, replaced: bool) -> None:
@@ -171,14 +171,14 @@ AllowRejected = Annotated[
     bool,
     flag(
         "--allow-rejected-commands",
-        "Accept a replica that rejected commands of its primary, or lacks keys: what they wrote is missing there.",
+        "Accept a replica that rejected commands from its primary, or lacks keys: what they wrote is missing there.",
     ),
 ]
 LinkTimeout = Annotated[float, seconds("How long to wait for the replication link.")]
 Samples = Annotated[int, count("How many markers (test writes) to send.")]
 PromoteTimeout = Annotated[float, seconds("Time limit for the promotion; writes stay paused meanwhile.", at_least_one)]
 DoubtTimeout = Annotated[float, seconds("How long to wait for an unanswered deletion to take effect.")]
-DrillService = Annotated[str | None, word("NAME", "Promote REPLICA though it is a drill's: its name again.", a_name)]
+DrillService = Annotated[str | None, word("NAME", "To promote the service of a drill: repeat its name.", a_name)]
 Service = Annotated[str, service("SERVICE", "The service to ask.")]
 ProjectName = Annotated[
     str | None, word("P", "Aiven project; else avn's default.", a_project, "--project", envvar="AIVEN_PROJECT")
@@ -186,7 +186,7 @@ ProjectName = Annotated[
 Avn = Annotated[
     str | None, word("PATH", "The avn to use; else the one installed with ccr-avn, PATH.", envvar="CCR_AVN_BIN")
 ]
-NoPreload = Annotated[bool, flag("--no-preload", "Start avn anew for each command; also CCR_AVN_NO_PRELOAD=1.")]
+NoPreload = Annotated[bool, flag("--no-preload", "Start a new avn for each command; also CCR_AVN_NO_PRELOAD=1.")]
 _CA_GET = "avn project ca-get --target-filepath"
 CaFile = Annotated[
     Path | None,

@@ -147,7 +147,7 @@ def find_avn(given: str | None) -> str:
     if wanted:
         found = shutil.which(wanted)
         if not found:
-            detail = "given by --avn or CCR_AVN_BIN; there is no such program, or it can't be run"
+            detail = "--avn or CCR_AVN_BIN names it; there is no such program, or it can't be run"
             hint = "give the path of an installed avn, or omit it to use the one installed with ccr-avn"
             raise UsageError(f"avn not found: {wanted}", detail=detail, hint=hint)
         return found

@@ -38,7 +38,7 @@ class Known(NamedTuple):
 _CONNECTION = "ConnectionError ProxyError SSLError ConnectTimeout ChunkedEncodingError"
 _CHECK_NETWORK = "check the network of this machine: curl -sI https://api.aiven.io"
 _BAD_TOKEN = (
-    "the token can't be sent: it has a line break or another character that no token has",
+    "the token can't be sent: it contains a line break or another character that no token has",
     "set it without that: AIVEN_AUTH_TOKEN=\"$(tr -d '[:space:]' <FILE)\", or avn user login",
     True,
 )
@@ -46,7 +46,7 @@ _KNOWN = (
     Known(
         _CONNECTION,
         r"ProxyError|Cannot connect to proxy|Tunnel connection failed",
-        "the proxy for {where} does not answer, or refuses",
+        "the proxy for {where} does not answer, or refuses the connection",
         "check HTTPS_PROXY and NO_PROXY in the environment",
     ),
     Known(

@@ -1,4 +1,4 @@
-"""Who was promoted from whom: by tags, or by a journal of this machine. A name alone, or a shared history, proves nothing."""
+"""Who was promoted from whom: by tags, or by a journal on this machine. A name alone, or a shared history, proves nothing."""
 
 import re
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ LINEAGE = "ccr_promoted_lineage"
 Tags hold 64 characters: twice ten digits, forty of the replication ID and two dashes are 62.
 """
 
-TAGGED, JOURNALED = f"its tag {FROM}", "the journal of this machine"
+TAGGED, JOURNALED = f"its tag {FROM}", "the journal on this machine"
 """What records a promotion, in words."""
 
 UNKNOWN = "unknown"
@@ -38,7 +38,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """A promotion in a journal of this machine: the same facts as a tag's, and how far it had come."""
+    """A promotion in a journal on this machine: the same facts as a tag's, and how far it had come."""
 
     new: str  # the name of the promoted service
     origin: Origin

@@ -123,9 +123,9 @@ def _not_installed(missing: ModuleNotFoundError) -> CcrError:
             hint=f"pip install {' '.join(OF_THE_SANDBOX)}",
         )
     return UsageError(
-        f"the installation is not whole: {missing.name} is missing",
+        f"the installation is incomplete: {missing.name} is missing",
         detail=f"looked for by {sys.executable}",
-        hint="install ccr-avn again, into an environment of its own",
+        hint="reinstall ccr-avn, into an environment of its own",
     )
 
 
@@ -137,5 +137,5 @@ def _bug(bug: Exception) -> CcrError:
     return CcrError(
         f"internal error: {type(bug).__name__}",
         detail=f"{type(bug).__name__}{where}",
-        hint="please report it, with the output of the same command under CCR_AVN_DEBUG=1 (no credentials are in it)",
+        hint="please report it, with the output of the same command run with CCR_AVN_DEBUG=1 (it contains no credentials)",
     )

@@ -143,7 +143,7 @@ def ask(session: Session, question: Question, *, yes: bool) -> None:
         raise NotConfirmed(
             "not confirmed",
             detail=f"expected {question.answer!r}, got {answer!r}; nothing was changed",
-            hint="run it again when you are sure, or with --check",
+            hint="run it again when you are sure, or check first with --check",
         )
 
 

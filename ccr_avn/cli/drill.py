@@ -53,17 +53,19 @@ def drill(
         if dry_run:
             raise UsageError(
                 "--clean has no --dry-run",
-                detail="what it would terminate is only known after a look",
+                detail="which services it would terminate is only known after querying Aiven",
                 hint="ccr-avn drill --clean --check",
             )
         refuse_unused(context, "--clean", "a drill", *options_of(Drill))
     elif only:
-        raise UsageError("--only is for --clean", detail="it names a service that is left over", hint=USAGE)
+        raise UsageError("--only requires --clean", detail="it names a service that a drill left behind", hint=USAGE)
     elif missing := "PRIMARY" if not verb.primary else "" if verb.replica_cloud else "--replica-cloud":
         why = "the primary to drill and the cloud of the temporary replica are required"
         raise UsageError(f"{missing} is missing", detail=why, hint=USAGE)
     if not (check or dry_run):
-        must_be_able_to_ask(yes=yes, why="it terminates" if clean else "a drill creates a service that is billed")
+        must_be_able_to_ask(
+            yes=yes, why="it terminates services" if clean else "a drill creates a service that is billed"
+        )
     asking.preload(unless=dry_run)
     how = How(json=json, check=check, dry_run=dry_run, yes=yes, shown=changes)
     program = identify(asking.avn, with_help=not clean)

@@ -62,7 +62,7 @@ class EvacuationOptions:
     canary: Annotated[int, number("Number of pairs to finish before the others start.")] = 1
     parallel: Annotated[int, count("How many pairs may have their writes paused at the same time.")] = 10
     stop_after: Annotated[int, count("Start no more pairs once N have failed.")] = 1
-    max_lag_bytes: Annotated[int, number("Maximum lag of a replica to begin with, in bytes.")] = MAX_LAG_BYTES
+    max_lag_bytes: Annotated[int, number("Maximum lag of a replica at the start, in bytes.")] = MAX_LAG_BYTES
     allow_rejected_commands: options.AllowRejected = False
     old_primary: Annotated[
         Literal["close", "power-off"], choice("After a switchover: closed to clients (ip_filter), or powered off.")
@@ -97,7 +97,7 @@ class EvacuationOptions:
             raise UsageError(
                 f"--{self.mode} needs --allow-data-loss",
                 detail="a failover may lose acknowledged writes",
-                hint="look first with --planned --check; if the loss is acceptable, add --allow-data-loss",
+                hint="check first with --planned --check; if the loss is acceptable, add --allow-data-loss",
             )
 
     def want(self, setting: "Setting") -> "Want":
@@ -122,7 +122,7 @@ def evacuate(
     hooking: HookOptions,
     asking: Asking,
 ) -> None:
-    """Move every pair whose primary is in CLOUD, each by the plan of `switchover` or `failover`; one question, one report.
+    """Move every pair whose primary is in CLOUD, each as `switchover` or `failover` would, with one question and one report.
 
     Examples:
       ccr-avn evacuate google-europe-west1 --check

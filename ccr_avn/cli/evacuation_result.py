@@ -217,7 +217,7 @@ def table(selection: Selection, want: Want) -> list[str]:
 def _nothing(selection: Selection, want: Want) -> str:
     """Why there is nothing to do, so that a cloud or a tag that is misspelt shows."""
     if selection.left_out:
-        return f"all that is there is left out by --only, --except or --tag: {_primaries(selection.left_out)}"
+        return f"everything there is left out by --only, --except or --tag: {_primaries(selection.left_out)}"
     none = f"no Valkey or Redis primary is in {' '.join(want.clouds)}"
     where = ", ".join(f"{cloud} ({count})" for cloud, count in sorted(selection.elsewhere.items()))
     return f"{none}; they are in {where}" if where else none

@@ -34,7 +34,7 @@ def fence(
     ] = False,
     given: ActOptions,
 ) -> None:
-    """Pause writes on PRIMARY for a limited time. A switchover does this by itself.
+    """Pause writes on PRIMARY for a limited time. A switchover does this itself.
 
     Examples:
       ccr-avn fence eu --ttl 60
@@ -63,7 +63,9 @@ def check_fence(
     token: Annotated[str, options.word("T", "Token printed by `ccr-avn fence --token`.")],
     ttl: Annotated[
         float,
-        options.seconds("New length of the write pause, counted from now; 0: there is none, the writers are stopped."),
+        options.seconds(
+            "New length of the write pause, counted from now; 0: there is no pause, and the writers are stopped."
+        ),
     ] = 600,
     allow_rejected_commands: options.AllowRejected = False,
     given: ActOptions,
@@ -84,7 +86,7 @@ def check_fence(
     trouble = lacks(side, noted.replid, noted.offset, replica)
     if now is None or not noted.no_writes_until(now):
         why = ": the write pause did not hold" if ttl else ""
-        trouble = f"{primary} was written to since, or its server was started again{why}"
+        trouble = f"{primary} has been written to since, or its server was restarted{why}"
     if trouble or now is None:
         lift = shlex.join(("ccr-avn", "unfence", primary, *given.setting().options))
         hint = f"{lift}, then start again" if ttl else "stop the writers, then start again"
@@ -137,7 +139,7 @@ def lineage(
     no_verify: Annotated[bool, options.flag("--no-verify", "Don't connect to the data plane.")] = False,
     given: ActOptions,
 ) -> None:
-    """Print the tag that identifies the primary of REPLICA: also among services of the same name.
+    """Print the tag that identifies the primary of REPLICA: even among services of the same name.
 
     Examples:
       ccr-avn gate lineage us
@@ -175,7 +177,7 @@ def must_be_primary(side: ReplicationInfo, service: str) -> None:
     """
     if side.role != "master":
         what = f"{service} is a replica: it accepts no writes"
-        raise Refused(what, hint=f"which service is which: ccr-avn status {service}")
+        raise Refused(what, hint=f"to see which service is the primary: ccr-avn status {service}")
 
 
 def last_known(

@@ -153,7 +153,7 @@ def must_be_able_to_ask(*, yes: bool, why: str = "a promotion can't be undone") 
         raise UsageError(
             "confirmation needed: no terminal and no --yes",
             detail=why,
-            hint="look first with --check or --dry-run, then add --yes",
+            hint="check first with --check or --dry-run, then add --yes",
         )
 
 
@@ -183,7 +183,7 @@ def refuse_unused(context: typer.Context, beside: str, where: str, *names: str, 
     given = ["--" + name.replace("_", "-") for name in names if was_typed(context, name)]
     if given:
         raise UsageError(
-            f"{' and '.join(given)} {'do' if len(given) > 1 else 'does'} nothing with {beside}",
+            f"{' and '.join(given)} {'have' if len(given) > 1 else 'has'} no effect with {beside}",
             detail=f"{'they apply' if len(given) > 1 else 'it applies'} to {where} only",
             hint=f"leave out {' and '.join(given)}, or {use or beside}",
         )

@@ -246,7 +246,7 @@ class PairRun:
                 session.emit(events.Asked(at=session.now(), question="its turn", confirmed=came, seconds=waited))
         known = session.run.seen.known if self.judge and session.run and self.choice.action == "failover" else None
         if known and known.primary:
-            again = "run the same command again: it decides again how this pair is moved"
+            again = "run the same command again: it decides again how to move this pair"
             raise Refused(f"{self.choice.primary} answers after all", hint=again)
 
     def _failed(self, problem: CcrError) -> PairResult:

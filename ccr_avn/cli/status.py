@@ -91,7 +91,7 @@ def status(
     ] = False,
     watch: Annotated[
         float | None,
-        word("[S]", f"Repeat the table every S seconds, {USUAL} if not given; Ctrl-C ends it.", above_zero),
+        word("[S]", f"Repeat the table every S seconds ({USUAL} if not given) until Ctrl-C.", above_zero),
     ] = None,
     timeout: Annotated[  # noqa: ARG001 (its time begins earlier: StatusCommand.invoke)
         float | None, seconds("Time limit for the whole command; then it is UNKNOWN.", above_zero)
@@ -242,7 +242,7 @@ def _checked(
     rules = (
         (
             not json or form in ("table", "json"),
-            f"--json and --format {form} don't go together",
+            f"--json can't be combined with --format {form}",
             "there is only one output format",
             "omit one of them",
         ),
@@ -260,8 +260,8 @@ def _checked(
         ),
         (
             0 < warn_lag <= crit_lag,
-            f"--warn-lag {warn_lag} and --crit-lag {crit_lag} don't go together",
-            "both in bytes, above 0, and --warn-lag not above --crit-lag",
+            f"invalid limits: --warn-lag {warn_lag} and --crit-lag {crit_lag}",
+            "both are in bytes and above 0, and --warn-lag must not exceed --crit-lag",
             "--warn-lag 10485760 --crit-lag 104857600",
         ),
     )

@@ -29,7 +29,7 @@ def unfence(
     *,
     primary: Primary,
     disconnect: Annotated[bool, options.flag("--disconnect", "Disconnect all clients first.")] = False,
-    force: Annotated[bool, options.flag("--force", "Also if another service was promoted from PRIMARY.")] = False,
+    force: Annotated[bool, options.flag("--force", "Even if another service was promoted from PRIMARY.")] = False,
     given: ActOptions,
 ) -> None:
     """Resume writes on PRIMARY. Exit 4 while a switchover holds a write pause there, and after a promotion from it.
@@ -52,17 +52,17 @@ def unfence(
         raise Refused(
             f"{new} was promoted from {primary}, or is being promoted",
             detail=f"shown by {' and '.join(later[new])}; writes on {primary} stay paused: {new} would not have them",
-            hint=f"`{closing}` closes {primary}; if {new} is a fork or a copy, or to resume writes there all the same: {again}",
+            hint=f"`{closing}` closes {primary}; if {new} is a fork or a copy, or to resume writes there anyway: {again}",
         )
     side = fetch_replication(endpoint(old, setting))
     must_be_primary(side, primary)
     if not force and (sent := still_sent(old, services, recorded, now=clock.now())):
         found, paused = may_still_happen(project, primary, sent[0]), side.paused_seconds
-        held = f"the write pause holds by itself until {clock_time(clock.now() + paused)}" if paused else ""
+        held = f"the write pause lasts until {clock_time(clock.now() + paused)}" if paused else ""
         raise Refused(
             found.reason,
             detail="; ".join(filter(None, (found.detail, held))),
-            hint=f"{found.hint}; to resume writes all the same: {typed.again('--force')}",
+            hint=f"{found.hint}; to resume writes anyway: {typed.again('--force')}",
         )
     lift(endpoint(old, setting), disconnect=disconnect)
     given.show(f"writes on {primary} resumed", {"disconnected": disconnect})

@@ -14,9 +14,8 @@ from ccr_avn.errors import Interrupted, Refused, TimedOut, UsageError
 from ccr_avn.hooks import words
 from ccr_avn.monitoring.loop import Alert, Goal, Platform
 from ccr_avn.monitoring.loop import watch as go_on
-from ccr_avn.monitoring.probe import Probe
+from ccr_avn.monitoring.probe import Probe, Sample, Stats
 from ccr_avn.monitoring.prometheus import Metrics
-from ccr_avn.monitoring.sample import Sample, Stats
 from ccr_avn.options import Opt, Primary, Replica, above_zero, flag, seconds, spelled, word
 from ccr_avn.output import console
 from ccr_avn.output.screen import screen, summary_lines
@@ -161,9 +160,9 @@ def _finish(
         seen = figures.last
         last = f"lag {seen.lag_bytes} bytes, {seen.lag_ms} ms, link {seen.link}" if seen else "no sample"
         raise TimedOut(
-            f"the lag of {names[1]} did not get below {goal.below:g} {goal.unit}",
+            f"the lag of {names[1]} did not fall below {goal.below:g} {goal.unit}",
             detail=f"last seen: {last}",
-            hint="wait longer: --for, or find the cause: ccr-avn status",
+            hint="wait longer (--for), or find the cause: ccr-avn status",
         )
 
 
@@ -171,6 +170,6 @@ def _alert(limit: float | None, command: str | None, names: tuple[str, str]) -> 
     if limit is not None:
         return Alert(limit, words("--alert-command", command), names)
     if command is not None:
-        what, why = "--alert-command requires --alert-lag", "no lag is given at which to run it"
+        what, why = "--alert-command requires --alert-lag", "the command runs when the lag exceeds --alert-lag"
         raise UsageError(what, detail=why, hint="--alert-lag 1000")
     return None

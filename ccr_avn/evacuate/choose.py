@@ -158,12 +158,12 @@ def _choice(group: list[Pair], looks: Looks, want: Want, drills: Collection[str]
     if why := pair.primary and closed(pair.primary, looks.get(name, NO_LOOK)):
         reason = f"{why}, and it has no replica: it may have been moved, but no tag and no journal on this machine "
         reason += "records to which service"
-        hint = f"name that service, which shows what can be proven: ccr-avn switchover {name} SERVICE --check"
+        hint = f"name that service to see what can be proven: ccr-avn switchover {name} SERVICE --check"
     return Choice(action="refuse", primary=name, reason=reason, hint=hint)
 
 
 def _promoted_before(pair: Pair, following: list[Pair], looks: Looks, want: Want) -> Choice:
-    """One from which a service was promoted, as tags or a journal of this machine record."""
+    """One from which a service was promoted, as tags or a journal on this machine record."""
     service, name, successor = pair.primary, pair.primary_name, pair.past.recorded[0]
     look, forced = looks.get(name, NO_LOOK), want.mode == "forced"
     why_closed = closed(service, look) if service else "it no longer exists"
@@ -255,11 +255,11 @@ def _may_live(pair: Pair, primary: Look, replica: Look, want: Want) -> Why | Non
     if primary.answered:
         doubt = "so it is not dead"
     elif primary.ours or not primary.trouble:
-        doubt = "which says nothing of the service"
+        doubt = "which says nothing about the service"
     elif side and side.link_status == "up":
         doubt = f"but {name} is linked to it, and heard from it {side.last_io_seconds} s ago"
     elif not _accepts_this_machine(pair):
-        doubt = f"but its ip_filter may keep this machine out: it is not as wide as that of {name}, which answers"
+        doubt = f"but its ip_filter may block this machine: it is stricter than that of {name}, which answers"
     else:
         return None
     forced = shlex.join(("ccr-avn", "evacuate", *want.clouds, "--forced", "--allow-data-loss", "--only", name))

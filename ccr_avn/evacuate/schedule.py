@@ -128,7 +128,7 @@ class Turn:
         while not (self._taken or self._schedule.stopped):
             self._taken = self._schedule.places.acquire(timeout=TICK)
         if self._schedule.stopped:
-            raise NotBegun("not begun", detail="no more pairs were to begin; nothing was changed")
+            raise NotBegun("not begun", detail="no more pairs were started; nothing was changed")
 
     def leave(self) -> None:
         """Another may have the place."""

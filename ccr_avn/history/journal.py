@@ -186,7 +186,7 @@ def about(path: Path) -> About | None:
 
 
 def paths() -> list[Path]:
-    """All journals of this machine's state directory, newest first. There may be many thousands."""
+    """All journals on this machine's state directory, newest first. There may be many thousands."""
     try:
         where = directory()
         names = os.listdir(where)  # noqa: PTH208 (a path for each takes ten times as long)

@@ -46,26 +46,17 @@ def promotions(project: str | None) -> tuple[Recorded, ...]:
 def _promotion(path: Path, size: int, replica: str) -> Recorded | None:  # noqa: ARG001 (a journal only grows)
     """Kept for the next call: a run of many pairs asks for all of them again and again."""
     events = _events(path, "ChangeStarted")
-    sent = next((one for one in events if isinstance(one, ChangeStarted) and one.slug == "promote"), None)
-    if sent is None:
-        return None
-    done = lacking = unchanged = False
-    for event in events:
-        match event:
-            case StepDone(slug="promote"):
-                done = True
-            case (Looked(slug="history") | StepDone(slug="history")) as compared:
-                lacking = lacking or compared.finding.verdict == "stop"
-            case RunEnded(changed=False):
-                unchanged = True
+    sent, done = _of(events, "promote", ChangeStarted), bool(_of(events, "promote", StepDone))
+    unchanged = any(isinstance(one, RunEnded) and one.changed is False for one in events)
+    lacking = any(one.finding.verdict == "stop" for one in _of(events, "history", Looked, StepDone))
     noted = _noted(events)
     created, old = noted.created, noted.follows
-    if (unchanged and not done) or not old or not isinstance(created, dict) or replica not in created:
+    if not sent or (unchanged and not done) or not old or not isinstance(created, dict) or replica not in created:
         return None  # it ended knowing that nothing was deleted, or does not say which services they were
     origin = Origin(
         name=old, old_created=created.get(old), new_created=created[replica], replication_id=noted.replication_id
     )
-    return Recorded(new=replica, origin=origin, proven=done, sent_at=sent.written, without_data=lacking)
+    return Recorded(new=replica, origin=origin, proven=done, sent_at=sent[0].written, without_data=lacking)
 
 
 def _runs_of(service: str, project: str | None, word: str, but: str = "") -> Iterator[tuple[Event, ...]]:
@@ -83,9 +74,12 @@ def _events(path: Path, word: str) -> tuple[Event, ...]:
         return ()
 
 
+def _of(events: tuple[Event, ...], slug: str, *kinds: type[Event]) -> list[Any]:
+    return [one for one in events if isinstance(one, kinds) and getattr(one, "slug", "") == slug]
+
+
 def _facts(events: tuple[Event, ...], slug: str) -> list[Noted]:
-    found = [one for one in events if isinstance(one, (Looked, StepDone)) and one.slug == slug]
-    return [Noted.model_validate(one.finding.facts) for one in found]
+    return [Noted.model_validate(one.finding.facts) for one in _of(events, slug, Looked, StepDone)]
 
 
 def _noted(events: tuple[Event, ...]) -> Noted:
@@ -149,7 +143,7 @@ class Drilled:
 
 
 def drills_of(services: "Iterable[Service]", project: str | None) -> dict[str, str]:
-    """Which of these services are drills', each with the run: proven by its tags, or by a journal of this machine."""
+    """Which of these services are drills', each with the run: proven by its tags, or by a journal on this machine."""
     known, recorded = drill_creations(project), promotions(project)
     found = ((one.name, rules.run_of(one, known, recorded)) for one in services)
     return {name: run for name, run in found if run}
@@ -168,7 +162,7 @@ def newest_drills(project: str | None) -> dict[str, Drilled]:
     """
     found: dict[str, Drilled] = {}
     for record, about in _drills(project):
-        if about.primary and about.primary not in found and _creation(record):
+        if about.primary and about.primary not in found and _of(record.events, CREATE, ChangeStarted):
             found[about.primary] = _drilled(record)
     return found
 
@@ -188,10 +182,6 @@ def _drills(project: str | None) -> Iterator[tuple[Record, Started]]:
                     yield record, about
 
 
-def _creation(record: Record) -> ChangeStarted | None:
-    return next((one for one in record.events if isinstance(one, ChangeStarted) and one.slug == CREATE), None)
-
-
 def _drilled(record: Record) -> Drilled:
     ended = record.ended
     result = Result.model_validate(ended.result if ended else {})
@@ -208,17 +198,8 @@ def _drilled(record: Record) -> Drilled:
 
 
 def _made(record: Record, about: Started) -> Made:
-    begun = _creation(record)
-    ends, created, promoted = list[ChangeEnded](), None, False
-    for event in record.events:
-        match event:
-            case ChangeEnded(slug=slug) if slug == CREATE:
-                ends.append(event)
-            case Looked(slug=slug) if slug == CREATE and created is None:
-                seen = Noted.model_validate(event.finding.facts).created
-                created = seen if isinstance(seen, int) else None
-            case ChangeStarted(slug="promote"):
-                promoted = True
+    begun, ends = (_of(record.events, CREATE, kind) for kind in (ChangeStarted, ChangeEnded))
+    seen = (noted.created for noted in _facts(record.events, CREATE))
     sent: Sent | None = "unanswered" if begun else None
     if ends and all(one.refused or not one.started for one in ends):
         sent = "refused"
@@ -229,9 +210,9 @@ def _made(record: Record, about: Started) -> Made:
         primary=about.primary,
         run=record.run,
         sent=sent,
-        created=created,
-        began=begun.written if begun else None,
-        promoted=promoted,
+        created=next((created for created in seen if isinstance(created, int)), None),
+        began=begun[0].written if begun else None,
+        promoted=bool(_of(record.events, "promote", ChangeStarted)),
         running=journal.is_running(record.path),
     )
 
@@ -274,7 +255,7 @@ class JournalsHere(Journals):
         return any(
             isinstance(events[0], RunStarted)
             and events[0].facts.items() >= pair.items()
-            and any(isinstance(one, ChangeStarted) and one.slug == "fence" for one in events)
+            and _of(events, "fence", ChangeStarted)
             for events in _runs_of(replica, self.project, "fence")
         )
 

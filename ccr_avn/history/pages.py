@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ccr_avn.history.records import Assumption, Pair
 from ccr_avn.history.story import Span, Story
 from ccr_avn.procedures.drill import assumptions
-from ccr_avn.procedures.drill.ours import CREATE, TERMINATE
+from ccr_avn.procedures.drill.ours import CREATE
 from ccr_avn.units import cents, format_duration
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
@@ -92,7 +92,7 @@ def _label(seconds: float) -> str:
 
 
 RTO = "from the deletion of the integration to the first accepted write"
-BOUND = "of what the primary acknowledged before the promotion was seen: a bound, measured by markers"
+BOUND = "of the writes the primary acknowledged before the promotion was seen: an upper bound, measured by markers"
 
 SEVERAL = {"holds": "hold", "does not hold": "do not hold"}
 
@@ -134,17 +134,6 @@ def drill_figures(story: Story) -> list[Figure]:
     ]
 
 
-def temporary_replica(story: Story) -> str:
-    """What became of the temporary replica, as far as the journal shows."""
-    step, made = story.step(TERMINATE), story.step(CREATE)
-    if step and step.noted.gone:
-        return "terminated"
-    if story.result.terminate:
-        return "kept, promoted"
-    sent = made is not None and made.sent is not None
-    return "may be there" if sent and story.changed is not False else "not made"
-
-
 def _drill_facts(story: Story) -> list[tuple[str, str]]:
     facts, result = story.facts, story.result
     plan = (facts.replica_plan, facts.replica_cloud)
@@ -184,10 +173,10 @@ def evacuation_figures(story: Story) -> list[Figure]:
     if before := states.count("done") - moved:
         how.insert(0, f"{before} were done before")
     return [
-        figure("Moved", f"{moved} of {len(states)}", ", ".join(how) or "all there were"),
+        figure("Moved", f"{moved} of {len(states)}", ", ".join(how) or "all of them"),
         _lost(story),
         _outage(story),
-        figure("Took", format_duration(story.seconds), "without the time at the question"),
+        figure("Took", format_duration(story.seconds), "excluding the time at the question"),
     ]
 
 

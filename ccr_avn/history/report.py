@@ -23,8 +23,8 @@ WORDS = {"found": "already so", "changed": "done", "proven": "ok", "failed": "le
 
 UNFINISHED = {"open": "Incomplete: it was killed, or is still running", "not confirmed": "Not confirmed"}
 
-RTO_SWITCHOVER = "from holding writes back to the first write accepted"
-RTO_FAILOVER = "from typing the command to the first write accepted"
+RTO_SWITCHOVER = "from pausing writes to the first accepted write"
+RTO_FAILOVER = "from typing the command to the first accepted write"
 
 
 def render(record: Record, form: Literal["html", "md"]) -> str:
@@ -105,7 +105,7 @@ def headline(story: Story) -> list[Figure]:
     reached = [step for step in story.steps if step.outcome != "not reached"]
     how = f"{len(reached)} steps, {_changing(story, reached)}"
     if story.asked:
-        how += f"; {format_duration(story.asked)} at the question are not counted"
+        how += f"; {format_duration(story.asked)} at the question not counted"
     return [*measured, figure("Took", format_duration(story.seconds), how)]
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ccr_avn.aiven.avn import Project, service_update
-from ccr_avn.history import journal, pages
+from ccr_avn.history import journal
 from ccr_avn.history.records import read
 from ccr_avn.history.story import Story, summarize
 from ccr_avn.procedures import old_primary
+from ccr_avn.procedures.drill.ours import CREATE, TERMINATE
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.units import iso
@@ -28,7 +29,7 @@ def next_command(story: Story) -> tuple[str, ...]:
     if story.state == "done" or not story.argv:
         return ()
     project = ("--project", story.facts.project) if story.facts.project else ()
-    match pages.temporary_replica(story) if story.command == "drill" else "":
+    match temporary_replica(story) if story.command == "drill" else "":
         case "terminated" | "kept, promoted":
             return ()
         case "may be there":
@@ -37,9 +38,20 @@ def next_command(story: Story) -> tuple[str, ...]:
     return ("ccr-avn", *story.argv, *(() if given else project))
 
 
+def temporary_replica(story: Story) -> str:
+    """What became of the temporary replica, as far as the journal shows."""
+    step, made = story.step(TERMINATE), story.step(CREATE)
+    if step and step.noted.gone:
+        return "terminated"
+    if story.result.terminate:
+        return "kept, promoted"
+    sent = made is not None and made.sent is not None
+    return "may be there" if sent and story.changed is not False else "not made"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
-    """A run that changed something and has no end: it was killed, or is still running. ``next``: what resumes it."""
+    """A run that changed something and has not ended: it was killed, or is still running. ``next``: what resumes it."""
 
     run: str
     command: str
@@ -151,7 +163,7 @@ def _consequence(story: Story, now: float | None) -> Iterable[str]:
             "terminated": f"{name} was terminated and is gone",
             "kept, promoted": f"{name} is kept, and is billed",
         }
-        yield f"{became.get(pages.temporary_replica(story), 'nothing was created')}; {old} was not changed"
+        yield f"{became.get(temporary_replica(story), 'nothing was created')}; {old} was not changed"
     elif not stands and story.state == "open" and fence and fence.sent is not None:
         paused = f"the write pause on {old}: {fence.undone}" if fence.undone else _paused(story, now)
         yield f"nothing was promoted; {paused}"

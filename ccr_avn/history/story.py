@@ -30,6 +30,7 @@ State = Literal["done", "failed", "open", "not confirmed"]
 """open: the journal has no end; not confirmed: the question was answered by no."""
 
 UNKNOWN = "a run whose beginning can't be read"
+NOT_REACHED = "not reached"
 NOTHING = Finding(verdict="wait", reason="")
 """What was found where nothing was seen yet."""
 
@@ -42,7 +43,6 @@ class Command:
     text: str
     finding: str
     seconds: float | None = None
-    final: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class StepStory:
     slug: str
     purpose: str = ""
     rule: str = ""
-    outcome: str = "not reached"
+    outcome: str = NOT_REACHED
     found: Finding = NOTHING
     doubt: str = ""
     undone: str = ""
@@ -68,7 +68,7 @@ class StepStory:
     waits: list[float] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     touched: bool = False
-    done: bool = False
+    final: bool = False
 
     def add(self, event: Event, at: float) -> None:
         self.touched = self.touched or not isinstance(event, Undone)
@@ -88,12 +88,13 @@ class StepStory:
             case ChangeStarted():
                 self.sent = at if self.sent is None else self.sent
                 text = shlex.join(event.argv)
-                self.commands.append(Command(kind="change", text=text, finding="no answer is known", final=event.final))
+                self.commands.append(Command(kind="change", text=text, finding="no answer is known"))
+                self.final = self.final or event.final
             case ChangeEnded():
                 self.answered, self.doubt = at, event.doubt
                 self._answer(event)
             case StepDone():
-                self.done, self.found, self.outcome, self.ended = True, event.finding, event.outcome, at
+                self.found, self.outcome, self.ended = event.finding, event.outcome, at
                 self.began = max(0.0, at - event.seconds) if self.began is None else self.began
             case Undone():
                 self.undone = f"not undone: {event.failed}" if event.failed else event.done or "undone"
@@ -124,12 +125,8 @@ class StepStory:
         return next(one for one in (self.began, self.sent, self.ended) if one is not None)
 
     @property
-    def final(self) -> bool:
-        return any(one.final for one in self.commands)
-
-    @property
     def spans(self) -> tuple[Span, ...]:
-        if self.outcome == "not reached":
+        if self.outcome == NOT_REACHED:
             return ()
         if self.sent is not None:
             through = self.ended if self.answered is None else self.answered
@@ -256,10 +253,10 @@ def summarize(record: Record) -> Story:
 def _reached(steps: list[StepStory], state: State, last: float) -> Iterator[StepStory]:
     """Those that are not done, with how far they came. ``last``: seconds, of the last line."""
     reached = max((number for number, step in enumerate(steps) if step.touched), default=-1)
-    if state in ("open", "failed") and all(step.done for step in steps[: reached + 1]):
+    if state in ("open", "failed") and all(step.outcome != NOT_REACHED for step in steps[: reached + 1]):
         reached += 1  # nothing is written when a step only looks: the next one was under way
     for number, step in enumerate(steps):
-        if not step.done:
+        if step.outcome == NOT_REACHED:
             step.ended = last
             if number <= reached and state != "done":
                 step.outcome = "under way" if state == "open" else "stopped"

@@ -133,7 +133,7 @@ def admission(service: Service, look: Look) -> Admission:
     if not entries:
         return Admission(state="open", why="nothing shows that it is closed")
     more = f" and {len(entries) - ENTRIES_SHOWN} more" if len(entries) > ENTRIES_SHOWN else ""
-    return Admission(state="open", why=f"its ip_filter admits {', '.join(entries[:ENTRIES_SHOWN])}{more}")
+    return Admission(state="open", why=f"its ip_filter allows {', '.join(entries[:ENTRIES_SHOWN])}{more}")
 
 
 def closed(service: Service, look: Look) -> str:

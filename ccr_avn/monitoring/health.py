@@ -97,13 +97,13 @@ def _of_a_pair(one: PairStatus) -> Iterable[Verdict]:
     pair = one.pair
     for run in one.known.unfinished:
         if {pair.primary_name, pair.replica_name or pair.primary_name} <= set(run.services):
-            what = f"run {run.run} on this machine ({run.command}) has no end: it was killed, or is still running"
+            what = f"run {run.run} on this machine ({run.command}) has not ended: it was killed, or is still running"
             yield "warning", what, run.next
     if pair.missing:
         yield "critical", f"the expected pair is missing: {pair.missing}", ()
         if one.replica.side and one.replica.side.role == "slave":
             hidden = "its promotion is in progress, or this token can't see the integration"
-            yield "critical", f"{pair.replica_name} is a replica nevertheless: {hidden}", ()
+            yield "critical", f"{pair.replica_name} is still a replica, though: {hidden}", ()
         return
     yield from _succession(one)
     yield from _paused(one)
@@ -120,7 +120,7 @@ def _succession(one: PairStatus) -> Iterable[Verdict]:
         yield from _old_primary(one, one.admission)
     elif past.claimants and pair.primary and not closed(pair.primary, one.primary):
         later = " and ".join(past.claimants)
-        what = f"{later} was promoted from a service named {name}; its tags do not say whether from this one"
+        what = f"{later} was promoted from a service named {name}; its tags do not say whether it was this one"
         yield "warning", what, ()
     if pair.is_current:
         yield "warning", f"pair lost: no replica since it was promoted from {past.origin}", ()
@@ -131,7 +131,7 @@ def _old_primary(one: PairStatus, found: Admission) -> Iterable[Verdict]:
     promotions = "; ".join(
         f"{new.name} was promoted from it"
         if new.seen
-        else f"the promotion of {new.name} was sent, and no run saw what became of it"
+        else f"the promotion of {new.name} was sent, and no run saw whether it took effect"
         for new in recorded
     )
     what = f"{name} is an old primary: {promotions}"
@@ -140,14 +140,14 @@ def _old_primary(one: PairStatus, found: Admission) -> Iterable[Verdict]:
         split = f"it is still open: {found.why}; writes to it exist only there (split brain)"
         yield "critical", f"{what}, and {split}", tuple(str(word) for word in closing)
     elif found.state == "unknown":
-        yield "unknown", f"{what}, and whether it is closed can't be said: {found.why}", ()
+        yield "unknown", f"{what}, and whether it is closed is unknown: {found.why}", ()
     elif one.pair.replica_name:
         yield "warning", f"{one.pair.replica_name} follows an old primary: {promotions}", ()
     else:
         yield "ok", f"{what}, and it is closed: {found.why}", ()
     for new in recorded:
         if TAGGED not in new.proofs:
-            lost = f"only a journal of this machine says that {new.name} was promoted from {name}: its tags do not"
+            lost = f"only a journal on this machine says that {new.name} was promoted from {name}: its tags do not"
             yield "warning", lost, ("ccr-avn", "switchover", name, new.name, *project.flag)
 
 
@@ -201,6 +201,6 @@ def _replication(one: PairStatus) -> Iterable[Verdict]:
     # A command that a replica rejected is skipped: link and lag do not show what it lacks.
     name = pair.replica_name
     if replica and replica.rejected and as_compared(replica) not in one.known.compared(name):
-        what = f"{name} rejected {replica.rejected} command{'s' * (replica.rejected != 1)} of its primary"
+        what = f"{name} rejected {replica.rejected} command{'s' * (replica.rejected != 1)} from its primary"
         verify = ("ccr-avn", "verify", pair.primary_name, name, "--level", "values", *one.known.project.flag)
         yield "warning", what, verify

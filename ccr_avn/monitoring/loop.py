@@ -11,8 +11,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.background import Repeated, in_background
 from ccr_avn.clock import monotonic, sleep
 from ccr_avn.errors import CcrError
-from ccr_avn.monitoring.probe import Probe
-from ccr_avn.monitoring.sample import Sample, Stats, happened, known
+from ccr_avn.monitoring.probe import Probe, Sample, Stats, happened, known
 
 if TYPE_CHECKING:
     from threading import Thread

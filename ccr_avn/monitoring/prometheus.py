@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ccr_avn import clock
 from ccr_avn.errors import UsageError
-from ccr_avn.monitoring.sample import Sample
+from ccr_avn.monitoring.probe import Sample
 from ccr_avn.monitoring.status import CODES, NO_LOOK, PairStatus, overall
 from ccr_avn.printable import printable_line
 from ccr_avn.valkey.replication import ReplicationInfo

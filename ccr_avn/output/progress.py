@@ -164,7 +164,7 @@ def change_of(pair: PairPhase) -> str:
     if pair.phase == "fenced":
         more = ": writes are paused"
     if pair.phase == "promoted":
-        more = ": takes writes" + ("" if pair.outage is None else f", after {format_duration(pair.outage)} without")
+        more = ": accepts writes" + ("" if pair.outage is None else f", after {format_duration(pair.outage)} without")
     return f"{pair.name}: {pair.phase}{more}"
 
 

@@ -53,7 +53,7 @@ class Repeated:
         """Under its age, which is most of what is to be known of it when avn has not answered for a while."""
         age = f"at {local_time(self._at)}, {format_age(clock.now() - self._at)} ago; " if self._at else ""
         head = Text(f"{age}every {self._every:g} s; Ctrl-C ends", style="dim")
-        trouble = [Text(emitted(f"the last look failed: {self._trouble}"), style="red")] if self._trouble else []
+        trouble = [Text(emitted(f"the last check failed: {self._trouble}"), style="red")] if self._trouble else []
         return Group(head, *trouble, Text.from_ansi(self._shown, no_wrap=True))
 
     def _again(self, code: int | None) -> int:

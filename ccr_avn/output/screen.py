@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ccr_avn.monitoring.sample import Sample, Stats
+from ccr_avn.monitoring.probe import Sample, Stats
 from ccr_avn.output.outlet import emitted
 from ccr_avn.output.tables import live
 from ccr_avn.printable import printable_line

@@ -53,7 +53,7 @@ class Missed(Event):
 
     @property
     def text(self) -> str:
-        return f"{self.why}; asking again" + (f" in {self.again_in:.0f} s, as the API asks" if self.asked else "")
+        return f"{self.why}; retrying" + (f" in {self.again_in:.0f} s, as the API requested" if self.asked else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

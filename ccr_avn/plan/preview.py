@@ -35,7 +35,7 @@ def _explained(plan: Plan) -> Iterator[str]:
     yield f"# These lines change something: {', '.join((AVN, *pausing))}."
     if writing:
         yield f"# {' and '.join(writing)} writes test keys."
-    yield "# All others only check, and stop this where a run would stop."
+    yield "# All others only check; one that fails stops this script where a run would stop."
 
 
 def _there(program: str) -> str:

@@ -179,7 +179,7 @@ class Reader:
             return read.absent
         if not_understood and (old := self._world.too_old(self._world.run)):
             raise old
-        hint = read.hint or "`ccr-avn doctor` shows whether avn, the token, the project and the network are fine"
+        hint = read.hint or "`ccr-avn doctor` checks avn, the token, the project and the network"
         raise AvnFailed(f"`{spelled(answer.argv)}` failed", failure, hint=hint, hopeless=not_understood)
 
     def avn(self, argv: tuple[str, ...], at_most: float = math.inf) -> process.Answer:

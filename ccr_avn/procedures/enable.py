@@ -40,7 +40,7 @@ PROOF = Poll(limit=30.0, first=0.2, interval=2.0)
 
 NOT_ALLOWED = (
     'if Aiven says "not allowed under current plan": either the primary has no backup yet to seed it from '
-    "(run the same command again in some minutes), or the plan is indeed not allowed (--replica-plan startup-4); "
+    "(run the same command again in a few minutes), or the plan really is not allowed (--replica-plan startup-4); "
     "else the token needs project:services:write"
 )
 TAKEN = "the name is taken by a service that this token cannot see, or that is being deleted: choose another name"
@@ -85,7 +85,9 @@ class Enable(PairVerb):
         list[str] | None, word("ARG", "The same for REPLICA, as in: --replica-arg=--no-project-vpc")
     ] = None
     samples: Samples = 20
-    allow_any_plan: Annotated[bool, flag("--allow-any-plan", "Let Aiven decide on the replica's plan.")] = False
+    allow_any_plan: Annotated[
+        bool, flag("--allow-any-plan", "Skip the check of the replica's plan; Aiven decides.")
+    ] = False
     replica_flag: Annotated[
         Literal["auto", ReplicaFlag], choice("avn flag that creates the replica; auto: the one avn has.")
     ] = "auto"
@@ -145,7 +147,7 @@ class Enable(PairVerb):
 
         clean = at.command("ccr-avn", "drill", "--clean", "--only", new)
         promote = at.command("ccr-avn", "switchover", self.primary, new, "--drill-service", new)
-        ways = f"to terminate this one: {clean}; to promote it all the same: {promote}"
+        ways = f"to terminate this one: {clean}; to promote it anyway: {promote}"
 
         def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
             """What a drill made is no replica to adopt: a cleaning terminates it."""
@@ -243,7 +245,7 @@ class Enable(PairVerb):
             "after": after,
             **shown,
         }
-        what = "are now a pair" if ended.changed else "were a pair already: nothing was changed"
+        what = "are now a pair" if ended.changed else "were already a pair: nothing was changed"
         proof = "replication is proven" if self.verify else "replication is NOT proven (--no-verify)"
         table = [
             (side["role"], side["name"], f"{side['type']} {side['plan']}", side["cloud"], side["state"])
@@ -266,8 +268,10 @@ def exists(
     replica_of: Annotated[str | None, word("PRIMARY", "As a read replica of PRIMARY.", a_name)] = None,
     service_type: Annotated[str | None, word("T", "Of this type.")] = None,
     plan: Annotated[str | None, word("PLAN", "On this plan.", a_word)] = None,
-    cloud: Annotated[str | None, word("CLOUD", "In this cloud, also if it is yet to be created.", a_word)] = None,
-    allow_any_plan: Annotated[bool, flag("--allow-any-plan", "Let Aiven decide on the replica's plan.")] = False,
+    cloud: Annotated[str | None, word("CLOUD", "In this cloud, even if it does not exist yet.", a_word)] = None,
+    allow_any_plan: Annotated[
+        bool, flag("--allow-any-plan", "Skip the check of the replica's plan; Aiven decides.")
+    ] = False,
     limit: float,
 ) -> Step[tuple[Service, ...]]:
     """Check that SERVICE exists as given; exit 4 if it differs. --print exists: `there` or `missing`, both exit 0.

@@ -113,7 +113,7 @@ class Failover(FailoverOptions, Verb):
                     f"{name} is itself a primary: it is replicated to {', '.join(service.replicas)}",
                     hint=f"name the replica: ccr-avn failover {service.replicas[0]} --allow-data-loss",
                 )
-            promote = f"to promote it all the same: ccr-avn failover {name} --allow-data-loss --drill-service {name}"
+            promote = f"to promote it anyway: ccr-avn failover {name} --allow-data-loss --drill-service {name}"
             drill = temporary(service, at.journals.drills, at.journals.promotions, promote)
             return (drill if self.drill_service != name else None) or pair.judge_serves(at.project, service)
 
@@ -176,7 +176,7 @@ class Failover(FailoverOptions, Verb):
         def judge(_: None, seen: Seen) -> Finding:
             found = self.service(seen)
             if found is None:
-                return go("not judged: the service is missing")
+                return go("not checked: the service is missing")
             if found.source is None:
                 warning = f"{UNSEEN}: whether {name} accepts writes is not known"
                 none = f"no read_replica integration of {name} is listed: there is nothing to delete"
@@ -249,7 +249,9 @@ class Failover(FailoverOptions, Verb):
         promoted = getattr(looked, "role", "") == "master"
         role = UNSEEN if self.no_verify else "it is not a master yet"
         who = f"{self.replica} is the primary now" if promoted else f"the promotion of {self.replica} was sent; {role}"
-        finish = f"the same command finishes what is left, and `ccr-avn endpoint {self.replica}` connects to it"
+        finish = (
+            f"the same command finishes what is left, and `ccr-avn endpoint {self.replica}` shows how to connect to it"
+        )
         notes = (f"{who}; {finish}", *((still_open(source),) if (source := self.source(seen)) else ()))
         return notes, {"new_primary": self.replica, "promoted": promoted}
 
@@ -288,7 +290,7 @@ class Failover(FailoverOptions, Verb):
             "differences": [one.as_dict() for one in different],
             "hooks_seconds": ended.hooks,
         }
-        lines: list[Line] = [f"{name} has no integration any more" if self.no_verify else f"{name} is the primary now"]
+        lines: list[Line] = [f"{name} no longer has an integration" if self.no_verify else f"{name} is the primary now"]
         if self.no_verify:
             lines.append(f"  nothing was proven    {UNSEEN}; from within its network:")
             inside = (at.gate(gate, name) for gate in ("accepts-writes", "last-known"))

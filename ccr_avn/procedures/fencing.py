@@ -54,7 +54,7 @@ def pause_writes(want: SwitchoverOptions) -> Step[str]:
     command = ("ccr-avn", *(("gate", "last-known") if observed else ("fence",)), primary, *at.options)
     return Step(
         slug=FENCE,
-        purpose=f"note what {primary} has" if observed else f"pause writes on {primary}",
+        purpose=f"record the replication offset of {primary}" if observed else f"pause writes on {primary}",
         by_hand=at.server(primary, "INFO replication"),
         read=Probe(command, read),
         gate=Gate(
@@ -81,12 +81,13 @@ def note_primary(at: Setting, primary: str, replica: str) -> tuple[Step[Replicat
         if side.role == "master":
             return go(f"{primary} is at offset {side.offset}")
         return stop(
-            f"{primary} is a replica: it accepts no writes", hint=f"which service is which: ccr-avn status {primary}"
+            f"{primary} is a replica: it accepts no writes",
+            hint=f"to see which service is the primary: ccr-avn status {primary}",
         )
 
     step = Step(
         slug=NOTED,
-        purpose=f"note what {primary} has written",
+        purpose=f"record how much {primary} has written",
         read=Probe((), lambda seen: at.replication(seen, primary)),
         gate=Gate("it is a primary", judge),
     )
@@ -114,8 +115,8 @@ def catch_up(
         if written is None:
             return go("the promotion was already sent: nothing to wait for")
         if target is None and side.role == "master":  # taken alone: the answer would be about something else
-            which = f"which service is which: ccr-avn status {replica}"
-            return stop(f"{replica} is a primary: it follows nobody", hint=which)
+            which = f"to see which service is the primary: ccr-avn status {replica}"
+            return stop(f"{replica} is a primary: it replicates nothing", hint=which)
         if target is None and side.replid != written.replid:
             return wait("it has a different replication ID")
         return judge_caught_up(side, written.offset)
@@ -162,7 +163,7 @@ def still_held(want: SwitchoverOptions) -> Step[str]:
         read=Probe(argv, read),
         by_hand=at.server(want.primary, "INFO replication"),
         gate=Gate(
-            "the write pause held all the time, nothing was written, and the replica has applied everything",
+            "the write pause held throughout, nothing was written, and the replica has applied everything",
             lambda over, _: go(over) if over else todo("not checked yet"),
         ),
         poll=Poll(limit=5, first=FAST),
@@ -208,7 +209,7 @@ def _fence(want: SwitchoverOptions, seen: Seen) -> Fenced:
 
 def _fenced(want: SwitchoverOptions, seen: Seen) -> Fenced:
     primary = seen.service(want.primary)
-    refused = "--fence observe was asked for"
+    refused = "--fence observe was given"
     if want.fence != "observe":
         where = endpoint(primary, want.at)
         fence = Fence(where, want.at.run, want.promote_timeout if seen.may_be_promoting else want.fence_ttl)
@@ -273,7 +274,7 @@ def _held(want: SwitchoverOptions, seen: Seen) -> tuple[Fenced, ReplicationInfo,
         if now.run_id != target.run_id or (more := _anew(want, fenced, target, now, seen)) is None:
             break
         target = more
-        fenced = replace(fenced, trouble="what came through a gap in the write pause has arrived, too")
+        fenced = replace(fenced, trouble="the writes that got through a gap in the write pause have arrived too")
         caught_up(target, replica, timeout=want.catch_up_timeout)
     trouble = _trouble(fenced.fence, target, now)
     side = fetch_replication(replica)
@@ -316,9 +317,9 @@ def _trouble(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo)
     if now.run_id != target.run_id:
         return "the primary's server is a different process now: a failover within the service ends a write pause"
     if fence and fence.lifted:
-        return "the write pause ended before its time: somebody lifted it, or the server's clock was set forward"
+        return "the write pause ended early: somebody lifted it, or the server's clock was set forward"
     if fence and not fence.holds():
-        return "the write pause could not be kept"
+        return "the write pause could not be maintained"
     if not no_writes_between(target, now):
         return f"data was written ({now.offset - target.offset} bytes): the write pause was lifted or bypassed"
     return ""

@@ -52,7 +52,7 @@ def look_at_primary(at: Setting, want: FailoverOptions) -> tuple[Step[tuple[Serv
     listed = avn.service_list(at.project, *names)
     listing = Step(
         slug="primary",
-        purpose="look up its primary, and what else follows or was promoted from that",
+        purpose="look up its primary, that one's other replicas, and what was promoted from it",
         read=listed if want.family else avn.service_family(at.project, *names, recorded=at.journals.promotions),
         gate=Gate("nothing else was promoted from its primary", judge),
         brief=True,
@@ -61,7 +61,7 @@ def look_at_primary(at: Setting, want: FailoverOptions) -> tuple[Step[tuple[Serv
     by_its_name = replace(
         listing,
         slug="primary-alone",
-        purpose="look up its primary alone, where the list of services can't be had",
+        purpose="look up its primary by name if the services can't be listed",
         read=avn.service_named(at.project, Later(variable="source", fill=its_name)),
         gate=Gate("the primary was looked up", judge),
         unneeded=lambda seen: "it is known" if seen.has(listing) else "",
@@ -143,23 +143,23 @@ def _judge_promoted(known: LastKnown, service: Service, found: PairState) -> Fin
     if not known.replica.has_foreign_history and origin is None:
         if found.state == "promoted":  # in an earlier run from here: its server has come back without its data
             return stop(
-                f"{name} was promoted already, and does not have the data of its primary",
+                f"{name} was already promoted, and does not have the data of its primary",
                 detail=f"it has no earlier replication ID (master_replid2), and holds {known.replica.keys} keys",
                 hint="do not terminate the old primary: only it has the data. Restore it, then create a new replica: "
                 "ccr-avn enable PRIMARY NAME --replica-cloud CLOUD",
             )
         return stop(
-            f"{name} is not a replica, and never was one",
+            f"{name} is not a replica, and has never been one",
             detail=f"role {known.replica.role}, no read_replica integration, no earlier replication ID (master_replid2)",
             hint="check the name: avn service list",
         )
     if found.state == "promoted":
-        return go(f"{name} was promoted already: shown by {' and '.join(found.proofs)}")
+        return go(f"{name} was already promoted: shown by {' and '.join(found.proofs)}")
     if origin and origin.new_created is not None and origin.new_created == lineage.created(service):
         return go(f"{name} was promoted from {origin.name} already")
     return stop(
         f"{name} is a master already, and nothing records from which primary it was promoted",
-        detail="it has another server's history (master_replid2), as a promoted service has, and a fork",
+        detail="it has another server's history (master_replid2), as a promoted service would, and so would a fork",
         hint=f"there is nothing left to promote; to see what can be proven: ccr-avn switchover PRIMARY {name} "
         f"--check; to connect to it: ccr-avn endpoint {name}",
     )
@@ -194,7 +194,7 @@ def _partial(at: Setting, side: ReplicationInfo, source: str, replica: str) -> t
     Whole means: it has had all of its primary once, has it in memory, and has executed what came since.
     """
     if side.loading:
-        return f"{replica} is loading its data: it is incomplete", "wait until it has loaded"
+        return f"{replica} is loading its data: it is incomplete", "wait until it has finished loading"
     if side.sync_in_progress:
         return f"{replica} is still syncing from its primary: its data is incomplete", "wait if the primary is alive"
     look = at.command("avn", "service", "get", "NAME")

@@ -109,10 +109,12 @@ def compare_histories(
     primary: Primary,
     replica: Replica,
     *,
-    expect_none: Annotated[bool, flag("--expect-none", "Exit 6 if there are any, or if that can't be shown.")] = False,
+    expect_none: Annotated[
+        bool, flag("--expect-none", "Exit 6 if there are any, or if that can't be ruled out.")
+    ] = False,
     stops: bool = True,
 ) -> Step[Compared]:
-    """Report writes that only the old PRIMARY has: after a promotion; exit 0 without --expect-none.
+    """Report writes that only an old PRIMARY has. Without --expect-none it always exits 0.
 
     Examples:
       ccr-avn gate audit eu us
@@ -167,7 +169,7 @@ def final_audit(seen: Seen) -> Audit | None:
 
 @gate("ip-filter", timeout=30)
 def set_filter(at: Setting, service: Named, *, limit: float, replica: str = "") -> Step[Service]:
-    """Wait until the ip_filter of SERVICE admits no client; `gate closed` checks that it has taken effect.
+    """Wait until the ip_filter of SERVICE allows no client; `gate closed` checks that it has taken effect.
 
     Examples:
       ccr-avn gate ip-filter eu
@@ -213,7 +215,7 @@ def see_closed(
     at: Setting,
     service: Named,
     *,
-    new_primary: Annotated[str | None, word("NAME", "Must answer meanwhile: the network is not lost.", a_name)] = None,
+    new_primary: Annotated[str | None, word("NAME", "Must answer too, to show that the network is up.", a_name)] = None,
     limit: float,
 ) -> Step[Closing]:
     """Wait until SERVICE refuses all client connections.
@@ -266,7 +268,7 @@ def judge_closed(found: Closing, primary: str, power_off: str) -> Finding:
     if found.trouble:
         return wait(found.trouble)
     if found.left is None:
-        what = f"whether clients connected to {primary} before are still connected can't be seen from here"
+        what = f"it can't be seen from here whether earlier clients of {primary} are still connected"
         return go(why, warnings=(f"{what}; {power_off} disconnects them reliably",))
     if found.left.cut:
         return go(f"{why}, and existing ones were closed")

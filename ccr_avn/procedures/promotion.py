@@ -79,7 +79,7 @@ def look_at_role(
         purpose=f"check whether {replica} is a master",
         read=Probe((), lambda seen: at.replication(seen, replica)),
         gate=Gate(f"the role of {replica} is master", judge),
-        poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {replica}"),
+        poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"inspect it: avn service get {replica}"),
         by_hand=at.server(replica, "INFO replication"),
     )
 
@@ -113,7 +113,7 @@ def promote(
     def integration_id(seen: Seen) -> str:
         found = row(seen)
         if found is None or found.id is None:
-            raise Refused(f"there is no integration of {replica} to delete", hint="run the same command again")
+            raise Refused(f"{replica} has no integration to delete", hint="run the same command again")
         return found.id
 
     looks = looks_at_promotion(at, replica, limit=limit, row=row)
@@ -200,7 +200,7 @@ def accepts_writes(
         read=Probe((), read),
         by_hand=at.server(service, "SET, GET"),
         gate=Gate("a write succeeds and can be read back", judge),
-        poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"look at it: avn service get {service}"),
+        poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"inspect it: avn service get {service}"),
         writes_keys=True,
     )
 
@@ -273,7 +273,7 @@ def integration_gone(at: Setting, replica: Replica, *, limit: float) -> Step[tup
     """
     return Step(
         slug="integration-gone",
-        purpose=f"check that {replica} has no read_replica integration any more",
+        purpose=f"check that {replica} no longer has a read_replica integration",
         read=avn.integration_list(at.project, replica),
         gate=Gate("the read_replica integration is gone", lambda rows, _: judge_gone(rows, replica)),
         poll=at.poll(limit),
@@ -282,7 +282,7 @@ def integration_gone(at: Setting, replica: Replica, *, limit: float) -> Step[tup
 
 def passed(seen: Seen, replica: str) -> str:
     """How far the pair is, where all checks have passed."""
-    said = {"promoted": f"{replica} was promoted already", "promoting": f"{replica} is being promoted"}
+    said = {"promoted": f"{replica} was already promoted", "promoting": f"{replica} is being promoted"}
     return said.get(seen.state.state if seen.state else "", "all pre-checks passed")
 
 

@@ -58,7 +58,7 @@ class LastKnown:
         if self.marker_age is not None and self.marker_age < 0:
             return None, "the last `watch` marker is from the future: the clocks of the two sides differ"
         if self.marker_age is not None:
-            return round(self.marker_age, 1), "a bound: the last `watch` marker that arrived was written then"
+            return round(self.marker_age, 1), "an upper bound: the last `watch` marker that arrived was written then"
         if self.replica.link_status == "up" and self.replica.last_io_seconds is not None:
             how = "master_last_io_seconds_ago; a frozen primary leaves the link up, so it may be more"
             return float(self.replica.last_io_seconds), how

@@ -56,7 +56,7 @@ def left_paused(seen: Seen, replica: str, until: float) -> str:
     """One was promoted by a run that has left its pause behind: that is not lifted. Empty: there is no such thing."""
     if not _were_paused(seen) or "master" not in (seen.answer(SLUG) or {}).values():
         return ""
-    return f"writes on {_source(seen, replica)} were paused before, and are left so until {clock_time(until)}"
+    return f"writes on {_source(seen, replica)} were already paused, and stay paused until {clock_time(until)}"
 
 
 def _source(seen: Seen, replica: str) -> str:
@@ -85,7 +85,7 @@ def list_family(at: Setting, replica: str) -> tuple[Step[tuple[Service, ...]], .
 
     step = Step(
         slug="pair",
-        purpose=f"list {replica} and what else replicates its primary",
+        purpose=f"list {replica} and the other replicas of its primary",
         read=avn.service_family(at.project, replica),
         gate=Gate("it is a replica", judge),
     )
@@ -111,17 +111,17 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
         source = _source(seen, replica)
         if taken := sorted(name for name, role in roles.items() if role == "master"):
             return stop(
-                f"{' and '.join(taken)}, another replica of {source}, was promoted meanwhile",
+                f"{' and '.join(taken)}, another replica of {source}, was promoted in the meantime",
                 detail=f"its role is master; promoting {replica} as well would make two primaries",
                 hint=f"to finish that promotion: ccr-avn switchover {source} {taken[0]}",
             )
         silent = sorted(name for name, role in roles.items() if not role)
         still = f"{len(roles)} other replicas of {source} still follow it" if roles else "there is no other replica"
-        return go(f"{' and '.join(silent)} did not say" if silent else still)
+        return go(f"{' and '.join(silent)} did not answer" if silent else still)
 
     return Step(
         slug=SLUG,
-        purpose=f"check that no other replica of the primary of {replica} was promoted meanwhile",
+        purpose=f"check that no other replica of the primary of {replica} was promoted in the meantime",
         read=Probe((), read),
         by_hand=at.server("each of them", "INFO replication"),
         gate=Gate("no other replica of the primary is a master", judge),
@@ -155,7 +155,7 @@ def list_siblings(
         return stop(
             f"{' and '.join(gone)} is no longer listed as a replica of {source}: another run may be promoting it",
             detail=f"promoting {replica} as well would make two primaries",
-            hint=f"look at it, then run the same command again: avn service get {gone[0]}",
+            hint=f"inspect it, then run the same command again: avn service get {gone[0]}",
         )
 
     return Step(

@@ -16,7 +16,7 @@ class SwitchoverOptions(PairVerb):
     old_primary: Annotated[
         OldPrimaryAction, options.choice("close: no clients (ip_filter); hold: paused until Ctrl-C; open: split brain.")
     ] = "close"
-    max_lag_bytes: Annotated[int, options.number("Maximum lag of REPLICA to begin with, in bytes.")] = (
+    max_lag_bytes: Annotated[int, options.number("Maximum lag of REPLICA at the start, in bytes.")] = (
         options.MAX_LAG_BYTES
     )
     allow_smaller: Annotated[

@@ -49,7 +49,7 @@ class Verify(PairVerb):
     level: Annotated[
         Level,
         choice(
-            "link: replication is up; marker: test writes arrive; keys: every key exists; values: and has equal contents."
+            "link: replication is up; marker: test writes arrive; keys: every key exists; values: contents are equal, too."
         ),
     ] = "marker"
     samples: Samples = 20
@@ -58,7 +58,7 @@ class Verify(PairVerb):
     match: Annotated[str | None, word("GLOB", "Compare only keys matching GLOB.")] = None
     sample: Annotated[int | None, count("Compare only N random keys of each side.")] = None
     db: Annotated[list[int] | None, number("Compare only this database; repeatable.")] = None
-    jobs: Annotated[int, count("Connections to each side: what costs is the round trip.")] = JOBS
+    jobs: Annotated[int, count("Connections to each side; more of them hide the round-trip time.")] = JOBS
     max_ops: Annotated[int, number("Maximum commands per second on PRIMARY (a key costs about two); 0: no limit.")] = (
         MAX_OPS
     )
@@ -156,7 +156,7 @@ class Verify(PairVerb):
             return found
         if as_compared(seen.answer("link").replica) == as_compared(fetch_replication(request.replica)):
             return found
-        why = f"{self.replica} rejected commands of its primary meanwhile, or was started again"
+        why = f"{self.replica} rejected commands from its primary in the meantime, or was restarted"
         return replace(found, verdict="inconclusive", reasons=(*found.reasons, why))
 
     def _confirm_pair(self) -> Step[tuple[Service, ...]]:

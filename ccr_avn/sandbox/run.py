@@ -18,12 +18,11 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ccr_avn.errors import UsageError
-from ccr_avn.sandbox.control import Fault, Faults
 from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import ApiError, SandboxOptions, check
 from ccr_avn.sandbox.servers import Keeper, NoServers, ValkeyServers
 from ccr_avn.sandbox.tls import must_load, with_certificates
-from ccr_avn.sandbox.web import Server
+from ccr_avn.sandbox.web import Fault, Faults, Server
 
 SHELLS = ("bash", "zsh", "sh", "dash", "ash", "ksh")
 MARK = "(ccr-avn sandbox)"

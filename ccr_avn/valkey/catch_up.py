@@ -86,7 +86,7 @@ def wait_until_quiet(endpoint: Endpoint, *, within: float) -> ReplicationInfo:
     if side is None:
         raise Refused(
             f"{endpoint.service} is still being written to",
-            detail=f"its replication offset was never unchanged for {STILL:g} s within {within:g} s",
+            detail=f"its replication offset kept changing: it was never stable for {STILL:g} s within {within:g} s",
             hint="stop the writers, then run the same command again",
         )
     return side

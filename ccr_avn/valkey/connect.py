@@ -83,7 +83,7 @@ class _Strict(_ClosedByHand):
             return super().parse_response(connection, command_name, **options)  # type: ignore[misc]  # of whom it is mixed into
         except UNUSABLE as odd:
             connection.disconnect()  # one reply too few, and all that follow would answer something else
-            raise InvalidResponse(f"{command_name} was answered with something else: {odd!r}") from None
+            raise InvalidResponse(f"{command_name} got an unexpected answer: {odd!r}") from None
 
 
 class _Pipeline(_Strict, Pipeline):

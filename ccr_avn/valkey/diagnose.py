@@ -67,9 +67,9 @@ _CAUSES = r"""
 \A[^:]*ResponseError | Answered | it refused | check its state: avn service get {name}
 TLS: (WRONG_VERSION_NUMBER|record layer) | Answered | it does not speak TLS | TLS seems to be disabled on it: avn service get {name} --format '{user_config}' ({name}: valkey_ssl) | lasting
 TLS: (Hostname|IP address) mismatch | Answered | its certificate is for another name | use the host as avn shows it: avn service get {name} | lasting
-TLS: (expired|not yet valid) | Answered | its certificate is not valid now | is the clock of this machine right? date -u | lasting
+TLS: (expired|not yet valid) | Answered | its certificate is not valid now | check the clock of this machine: date -u | lasting
 TLS: . | Answered | its TLS certificate is not trusted here | older services use the project's own CA: avn project ca-get --target-filepath ca.pem, then --ca-file ca.pem | lasting
-\A[^:]*\b(AttributeError|LookupError|TypeError|ValueError|InvalidResponse)\b | Answered | its answer can't be used: it is not one of Valkey | check its address: avn service get {name}; if a proxy is in between, connect without it
+\A[^:]*\b(AttributeError|LookupError|TypeError|ValueError|InvalidResponse)\b | Answered | its answer can't be used: it is not one that Valkey gives | check its address: avn service get {name}; if a proxy is in between, connect without it
 \Aconnected [^:]*\bTimeoutError ValkeyError\b | Unreachable | it stopped answering: it hangs, is cut off, or its writes are paused | if a write pause was left there: ccr-avn unfence {name}; else check its state: avn service get {name}
 \Aconnected [^:]*\bValkeyError\b | Unreachable | the connection was closed: it is restarting or failing over, or an IP filter was set | check its state: avn service get {name}
 \A.*max number of clients | Answered | it has reached its maximum number of clients | close idle clients, or lower its timeout: avn service update {name} -c valkey_timeout=60
@@ -77,7 +77,7 @@ TLS: . | Answered | its TLS certificate is not trusted here | older services use
 ^[^:]*\bgaierror\b | OutOfReach | name resolution failed temporarily | check DNS on this machine
 ^[^:]*\bConnectionRefusedError\b | TurnedAway | the connection was refused: it is down or building, or an ip_filter blocks this machine | FILTER
 ^[^:]*\bTimeoutError\b | Unreachable | no answer: blocked by an IP filter or a VPC, or it hangs | FILTER
-\A.*(?i:unreachable|no route) | OutOfReach | there is no route to its network from here: a VPC | a service in a VPC is reached only from inside it: avn service get {name} --format '{project_vpc_id}'
+\A.*(?i:unreachable|no route) | OutOfReach | no route to its network from here: it is in a VPC | a service in a VPC is reached only from inside it: avn service get {name} --format '{project_vpc_id}'
 ^[^:]*\b(EMFILE|ENFILE|ENOMEM|ENOBUFS|EACCES|EPERM|EADDRNOTAVAIL): | OutOfReach | this machine could not open a connection | see ulimit -n, the memory and the firewall of this machine
 ^ | Unreachable | the connection was closed at once: an IP filter, or it is restarting | FILTER
 """
@@ -95,11 +95,11 @@ class Admission:
 
 
 def admission_after(trouble: Unreachable, *, shut: bool) -> Admission:
-    """What a failed look says; ``shut``: its ip_filter is known to admit nobody."""
+    """What a failed look says; ``shut``: its ip_filter is known to allow no client."""
     if isinstance(trouble, Answered):
         return Admission(state="open", why=trouble.what)
     if isinstance(trouble, TurnedAway) and shut:
-        return Admission(state="closed", why="its ip_filter admits nobody, and new connections are refused")
+        return Admission(state="closed", why="its ip_filter allows no client, and new connections are refused")
     return Admission(state="unknown", why=trouble.what)
 
 
@@ -109,7 +109,7 @@ def explain(endpoint: Endpoint, error: Exception, *, connected: bool) -> Unreach
     looks = next(diagnosis for sign, diagnosis in CAUSES if sign.search(signs))
     what, hint = looks.what, looks.hint
     if looks.filtered and endpoint.closed:  # an old primary that was closed is not to be opened for us
-        what = f"its ip_filter admits nobody, and {what.partition(':')[0]}"
+        what = f"its ip_filter allows no client, and {what.partition(':')[0]}"
         hint = "a switchover does that to an old primary; which service was promoted from it: ccr-avn status {name}"
     return looks.kind(
         f"{endpoint.service} ({endpoint.address}): {what}",
@@ -141,7 +141,7 @@ def _sign(error: BaseException) -> str:
     number = getattr(error, "errno", None)
     again = isinstance(error, socket.gaierror) and number == socket.EAI_AGAIN
     name = "EAI_AGAIN" if again else errno.errorcode.get(number or 0, "")
-    return f"{' '.join(kind.__name__ for kind in type(error).__mro__)} {name}: {' '.join(str(error).split())}"
+    return f"{' '.join(kind.__name__ for kind in type(error).__mro__)} {name}: {' '.join(str(error).split())[:500]}"
 
 
 def _said(error: Exception) -> str:

@@ -102,7 +102,7 @@ def _answer(look: "Task[_Known] | None", place: Place, until: float) -> _Known:
     if look is None:
         return _resolved(place)
     if not look.ended(max(0.0, until - clock.monotonic())):
-        raise socket.gaierror(socket.EAI_AGAIN, "the look-up of its name takes too long")
+        raise socket.gaierror(socket.EAI_AGAIN, "looking up its name takes too long")
     return look.result()
 
 

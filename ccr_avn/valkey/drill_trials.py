@@ -123,9 +123,9 @@ def clients_are_shown(endpoint: Endpoint) -> TrialResult:
             return fails(f"CLIENT LIST is refused: {refusal}")
     shown = [one for one in every if str(one.get("id")) in mine]
     if len(shown) < len(mine):
-        return fails("a connection of ours is not in CLIENT LIST")
+        return fails("one of ccr-avn's own connections is not in CLIENT LIST")
     if not all(one.get("addr") and one.get("user") for one in shown):
-        return fails("CLIENT LIST shows no address or no user")
+        return fails("CLIENT LIST does not show both address and user")
     return holds(f"{len(every)} clients are shown with address and user")
 
 
@@ -202,7 +202,7 @@ def certificate(endpoint: Endpoint) -> TrialResult:
         return holds(f"signed by {signer}, which this machine trusts")
     if endpoint.ca_file and (signer := _issuer(endpoint, str(endpoint.ca_file))):
         return holds(f"signed by {signer}, the CA of --ca-file")
-    return fails("neither this machine nor --ca-file trusts who signed it")
+    return fails("neither this machine nor --ca-file trusts its issuer")
 
 
 def _issuer(endpoint: Endpoint, trusted: str | None) -> str:

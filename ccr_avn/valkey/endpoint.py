@@ -38,7 +38,7 @@ class Endpoint:
     """Where a service answers. ``timeout``: seconds, for connecting and for each reply.
 
     ``idle_timeout``: seconds after which it ends a connection without commands, 0 for never; None: not known.
-    ``closed``: its IP filter is known to admit nobody.
+    ``closed``: its IP filter is known to allow no client.
     """
 
     service: str
@@ -94,7 +94,7 @@ def settings(endpoint: Endpoint) -> dict[str, Any]:
         raise Unreachable(
             f"the address of {endpoint.service} can't be used",
             detail=f"it is not SCHEME://USER:PASSWORD@HOST:PORT, or its scheme is none of {', '.join(SCHEMES)}",
-            hint=f"look at it: avn service get {endpoint.service} --format '{{service_uri_params}}'",
+            hint=f"inspect it: avn service get {endpoint.service} --format '{{service_uri_params}}'",
             passing=False,
         )
     host, port = found.place

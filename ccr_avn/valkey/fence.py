@@ -195,8 +195,8 @@ class Fence:
 
         if not poll(nobody_ends, bool, within=self.endpoint.timeout, first=0.005, longest=0.005, clock=since_boot):
             raise Refused(
-                f"another run is lifting its fence on {self.endpoint.service}, and does not finish",
-                detail=f"a connection called {ENDING}… is still there after {self.endpoint.timeout:g} s",
+                f"another run is lifting its fence on {self.endpoint.service} and does not finish",
+                detail=f"a connection named {ENDING}… is still open after {self.endpoint.timeout:g} s",
                 hint="end that run, then run the same command again",
             )
 
@@ -216,7 +216,7 @@ class Fence:
                 if isinstance(answer, ResponseError):
                     raise self._refused(answer)
             if any(paused is not True for paused in answers[1::2]):
-                raise InvalidResponse("CLIENT PAUSE was answered by something else than OK")
+                raise InvalidResponse("CLIENT PAUSE was answered by something other than OK")
             names = tuple(str(one.get("name", "")) for one in (answers[2] if looking else ()))
         self._look_back(parse_replication(answers[0], self.endpoint.service))
         self._until = max(self._until, sent + ttl)
@@ -264,7 +264,7 @@ def lift(endpoint: Endpoint, *, disconnect: bool) -> None:
             raise Refused(
                 f"a run holds a fence on {endpoint.service}",
                 detail=", ".join(names),
-                hint="let it finish or end it with Ctrl-C: it lifts its own fence",
+                hint="let it finish, or end it with Ctrl-C: it lifts its own fence",
             )
         _unpause(client, cut=disconnect)
 
@@ -293,7 +293,7 @@ def _locked(endpoint: Endpoint, names: tuple[str, ...]) -> Locked:
     runs = ", ".join(name.removeprefix(NAME) for name in names)
     return Locked(
         f"another run holds the write pause on {endpoint.service}: {runs}",
-        detail="one replica of a primary is promoted at a time, and by one run; this one changed nothing",
-        hint="let that run end, or end it with Ctrl-C, then run the same command again; "
+        detail="only one run at a time may promote a replica of a primary; this one changed nothing",
+        hint="let that run finish, or end it with Ctrl-C, then run the same command again; "
         "if its machine is gone, its connection ends by itself within minutes",
     )

@@ -39,7 +39,7 @@ class ReplicationInfo:
     changes: int = 0  # writes executed since ``last_save``; expiries, pings and PUBLISH do not count (measured)
     last_save: int = 0  # epoch seconds: a save sets ``changes`` back
     keyspace: tuple[tuple[int, int], ...] = ()  # of each database that holds keys its number, and how many
-    rejected: int | None = 0  # commands of its primary that a replica answered with an error; None: not reported
+    rejected: int | None = 0  # commands from its primary that a replica answered with an error; None: not reported
     errors: tuple[str, ...] = ()  # which errors it gave, to anybody: the most frequent ones
     full_syncs: int = 0  # that it has begun as a primary
     paused_seconds: float | None = None  # for how long writes are still paused; None: too old a server to tell

@@ -60,7 +60,7 @@ def test_a_replica_that_rejected_commands_is_refused_until_all_values_are_found_
         ("switchover eu us --check", 4),
         ("switchover eu us --yes", 4),
     ):
-        done = pair.ends(code, *line.split(), says="us rejected 1 command of its primary")
+        done = pair.ends(code, *line.split(), says="us rejected 1 command from its primary")
         assert "WRONGTYPE (1)" in done.err
         assert "verify eu us --level values" in done.err
         assert ALLOW in done.err

@@ -75,7 +75,7 @@ def test_a_database_that_the_replica_lacks_is_not_proven(pair: Pair, level: Leve
     until(lambda: pair.replica.client.get("key") == b"of 100", "the write to land in the wrong database")
     avn = Avn(pair)
     if level != "values":  # which would show what is missing
-        with pytest.raises(NotProven, match="us rejected 1 command of its primary") as caught:
+        with pytest.raises(NotProven, match="us rejected 1 command from its primary") as caught:
             avn.checked(verify(level), act=True)
         assert "ccr-avn gate databases eu us" in caught.value.hint
     pair.replica.client.config_resetstat()

@@ -39,7 +39,7 @@ def test_a_few_misses_of_reads_are_forgiven(pair: Operator) -> None:
     pair.sandbox.faults.add(kind="html", method="GET", path="/service/eu$", times=2, status=502)
     done = pair.enable()
     assert done.code == 0, done.err
-    assert "asking again" in done.err
+    assert "retrying" in done.err
 
 
 @pytest.mark.slow

@@ -126,7 +126,7 @@ def test_hooks_as_a_switchover_runs_them(operator: Operator) -> None:
         assert "switchover failed: cache-eu > cache-us, project sandbox; changed: no" in slack.sent["text"]
     with answering(None) as slack:
         where = settings(operator.home, slack.url)
-        says = ("after| slack was not told: no answer in 1 s", "after: exit 1")
+        says = ("after| slack was not notified: no answer in 1 s", "after: exit 1")
         operator.ends(0, *pair, "--after", f"{tell} done", says=says, **where, **QUICKLY)
 
 

@@ -49,7 +49,7 @@ def test_a_wrong_name_is_answered_at_once(operator: Operator, name: str) -> None
     pair = paired(operator)
     pair.sandbox.servers.kill("eu")
     done = pair.ends(4, "failover", name, *FAIL_OVER[2:])
-    assert "asking again" not in done.err
+    assert "retrying" not in done.err
     assert "does not exist" in done.err or "ccr-avn failover us" in done.err
 
 
@@ -82,7 +82,7 @@ def test_a_rate_limit_is_waited_for_and_said(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     limit = "Rate limit 120 exceeded - try again in 1s"
     pair.sandbox.faults.add(kind="status", status=429, message=limit, method="GET", path="/service/us$", times=1)
-    pair.ends(0, *FAIL_OVER, says="asking again in 1 s, as the API asks")
+    pair.ends(0, *FAIL_OVER, says="asking again in 1 s, as the API requested")
 
 
 def test_no_network_and_an_old_avn_are_said_in_a_line(operator: Operator) -> None:

@@ -136,8 +136,8 @@ def test_a_namesake_of_the_old_primary_is_left_as_it_is(pair: Operator, action: 
     child.send_signal(signal.SIGCONT)
     done = ended(child)
     assert done.code == 14, done.err
-    assert "eu is another service than the checks found" in done.err
-    assert "power-off" not in done.err[done.err.index("eu is another service") :], "nor is it to be done by hand"
+    assert "eu is not the service that the checks found" in done.err
+    assert "power-off" not in done.err[done.err.index("eu is not the service") :], "nor is it to be done by hand"
     assert "us is the primary" in done.err
     assert services["eu"].powered
     assert accepts(pair, "eu")

@@ -94,7 +94,7 @@ def test_where_writers_are_stopped_by_hand_a_paste_pauses_nothing_and_sees_a_wri
     writes = text.replace("ccr-avn gate fence-held", "ccr-avn gate accepts-writes eu; ccr-avn gate fence-held")
     written = operator.pastes(writes)
     assert written.code == 4, written.err
-    assert "eu was written to since" in written.err
+    assert "eu has been written to since" in written.err
     assert "stop the writers" in written.err
     assert not is_promoted(operator)
     assert operator.pastes(text).code == 0

@@ -177,4 +177,4 @@ def test_after_an_interrupted_promotion_nothing_is_ok(make: Make) -> None:
     assert "old primary, closed" in operator.ccr("status", "p0").out
     operator.sandbox.platform.find("r0").tags.clear()
     untagged = operator.ccr("status", "p0", "--exit-code")
-    assert (untagged.code, "only a journal of this machine says that r0" in untagged.out) == (1, True), untagged.out
+    assert (untagged.code, "only a journal on this machine says that r0" in untagged.out) == (1, True), untagged.out

@@ -64,7 +64,7 @@ def test_a_sibling_that_was_promoted_since_the_checks_is_seen(three: Operator, w
         *loss,
         "--before",
         promotes(three, "us1"),
-        says=("us1, another replica of eu, was promoted meanwhile", "ccr-avn switchover eu us1"),
+        says=("us1, another replica of eu, was promoted in the meantime", "ccr-avn switchover eu us1"),
     )
     assert list(three.sandbox.platform.rows) == [row(three, "us2")]
     assert accepts(three, "eu"), "nothing of it is left"
@@ -112,7 +112,7 @@ def test_a_promotion_that_may_still_happen_keeps_its_siblings_and_its_pause(thre
         assert done.code == 4, (words, done.err)
         assert "the promotion of us1 from eu was sent at" in done.err, words
         assert "ccr-avn switchover eu us1" in done.err or words[0] == "evacuate"
-    assert "the write pause holds by itself until" in done.err
+    assert "the write pause lasts until" in done.err
     assert paused_for(three, "eu") > 0
     assert three.ccr("unfence", "eu", "--force").code == 0
     assert accepts(three, "eu")
@@ -138,7 +138,7 @@ def test_a_fork_is_not_what_a_primary_was_moved_to(operator: Operator) -> None:
         one.set("more", "x")
     for words in (("evacuate", EU, "--yes"), ("evacuate", EU, "--forced", "--allow-data-loss", "--yes")):
         forked.ends(4, *words, says="it has no replica")
-    forked.ends(4, *go("fork"), says="both eu and fork take writes")
+    forked.ends(4, *go("fork"), says="both eu and fork accept writes")
     assert accepts(forked, "eu")
     for command in ("fence", "unfence"):
         assert forked.ccr(command, "eu").code == 0, "it keeps nobody from resuming writes"
@@ -151,7 +151,7 @@ def test_unfence_refuses_a_replica_as_fence_does(three: Operator) -> None:
 
 
 def test_a_pair_that_was_moved_without_tags(pair: Operator) -> None:
-    """By a token that may not set them: the journal of this machine shows it; elsewhere it is refused, and explained."""
+    """By a token that may not set them: the journal on this machine shows it; elsewhere it is refused, and explained."""
     pair.sandbox.faults.add(kind="status", status=403, method="PATCH", path="/tags")
     pair.sandbox.faults.add(kind="status", status=403, method="PUT", path="/tags")
     assert pair.ccr("switchover", "eu", "us", "--yes").code == 0

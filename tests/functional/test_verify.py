@@ -77,4 +77,4 @@ def test_a_database_that_the_replica_lacks_stops_verify_and_switchover(pair: Ope
         assert (done.code, told["changed"]) == (code, False), done.err
         assert "us lacks databases that eu uses: 100" in done.err
         assert "valkey_number_of_databases=120" in done.err
-        assert "us rejected 1 command of its primary" in done.err  # SELECT 100
+        assert "us rejected 1 command from its primary" in done.err  # SELECT 100

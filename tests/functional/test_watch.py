@@ -173,7 +173,7 @@ def test_a_fence_is_told_apart_from_a_server_that_hangs(pair: Operator) -> None:
             told = running.event("writes are paused")
             assert told["primary"]["role"] == "master"
             client.execute_command("CLIENT", "UNPAUSE")
-        running.event("writes go through again")
+        running.event("writes succeed again")
         running.fine()
 
 
@@ -205,7 +205,7 @@ def test_it_is_a_gate_for_scripts(pair: Operator) -> None:
     assert json.loads(done.out.splitlines()[-1])["ended"] == "reached"
     pair.sandbox.servers.cut_replication("r0")
     pair.ends(
-        5, "watch", "p0", "r0", *NIMBLE, "--until-lag-below", "50ms", "--for", "0.5", says="did not get below 50 ms"
+        5, "watch", "p0", "r0", *NIMBLE, "--until-lag-below", "50ms", "--for", "0.5", says="did not fall below 50 ms"
     )
     just = pair.ends(0, "watch", "p0", "r0", *NIMBLE, "--for", "0.3s")
     assert json.loads(just.out.splitlines()[-1])["ended"] == "time is up"
@@ -219,7 +219,7 @@ def test_with_tls(make: Make, tls_options: dict[str, Path]) -> None:
             client.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
             running.event("writes are paused")
             client.execute_command("CLIENT", "UNPAUSE")
-        running.event("writes go through again")
+        running.event("writes succeed again")
         running.fine()
 
 

@@ -37,6 +37,7 @@ class Fault:
     seconds: float = 0.0
     whose: str = ""
     until: float = float("inf")
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ class Web:
         elif fault.kind.startswith("hang"):
             self._kernel.pause(7200.0)
         elif fault.kind.startswith("status"):
-            again = " - try again in 3s" if fault.status == 429 else ""
-            raise ApiError(fault.status, f"Rate limit exceeded{again}" if again else "Internal server error")
+            limited = fault.status == 429 and "Rate limit exceeded - try again in 3s"
+            raise ApiError(fault.status, fault.message or limited or "Internal server error")
         else:
             raise NoAnswer("cut")
 
@@ -219,32 +220,37 @@ class Avn:
             return 0, HELP, ""
 
         def ask(method: str, path: str, body: Any = None) -> Any:
-            return self._web.request(boss.name, getattr(boss, "run", 0), method, path, body)
+            left = 3 if method == "GET" else 1  # times that it asks where the connection breaks
+            while True:
+                left -= 1
+                try:
+                    return self._web.request(boss.name, getattr(boss, "run", 0), method, path, body)
+                except NoAnswer as broken:
+                    if str(broken) == "half" or not left:
+                        raise
+                    self._kernel.pause(0.2)
 
         try:
             printed = spoken(words, ask)
             return 0, printed if isinstance(printed, str) else json.dumps(printed, indent=4), ""
         except NoAnswer as broken:
-            if str(broken) == "half":
-                return (
-                    1,
-                    '[{"service_na',
-                    "ERROR\tcommand failed: ConnectionError: ('Connection broken: IncompleteRead', )\n",
-                )
-            return (
-                1,
-                "",
-                "ERROR\tcommand failed: ConnectionError: ('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))\n",
-            )
+            return 1, "", CRASHED if str(broken) == "half" else f"ERROR\tcommand failed: {CUT}\n"
+        except UserError as error:
+            said, *printed = error.args
+            return 1, "".join(printed), f"ERROR\tcommand failed: UserError: {said}\n"
         except ApiError as refusal:
-            if words[:2] == ("service", "update"):
-                return (
-                    1,
-                    "",
-                    f"ERROR\tcommand failed: UserError: Service '{PROJECT}/{words[2]}' update failed: {refusal.message}\n",
-                )
-            body = json.dumps(refusal.envelope())
-            return 1, "", f"ERROR\tcommand failed: Error: {body} (status {refusal.status})\n"
+            printed = f"<Response [{refusal.status}]>\n" if words[:2] == ("service", "create") else ""
+            return 1, printed, f"ERROR\tcommand failed: Error: {refusal.message} (status {refusal.status})\n"
+
+
+class UserError(Exception):
+    """How avn words what the API refused, in some commands: without its status; and what it prints before."""
+
+
+CUT = "ConnectionError: ('Connection aborted.', ConnectionResetError(104, 'Connection reset by peer'))"
+CRASHED = """Traceback (most recent call last):
+requests.exceptions.JSONDecodeError: Unterminated string starting at: line 1 column 16 (char 15)
+"""
 
 
 ASKS = {
@@ -270,7 +276,13 @@ def spoken(words: tuple[str, ...], ask: Callable[..., Any]) -> Any:
         return [ask("GET", "/v1/me")["user"]]
     if command in ASKS:
         path, part = ASKS[command]
-        found = ask("GET", ROOT + path.format(*names))[part]
+        try:
+            found = ask("GET", ROOT + path.format(*names))[part]
+        except ApiError as refusal:
+            if command == "vpc list":
+                body = json.dumps(refusal.envelope())
+                raise UserError(f"Project VPC listing for '{PROJECT}' failed", body) from None
+            raise
         return SHAPED[command](found, names) if command in SHAPED else found
     CHANGES[command](ask, *names)
     return "tags updated" if command == "service tags update" else ""
@@ -301,7 +313,9 @@ def _change_tags(ask: Callable[..., Any], name: str, *more: str) -> None:
 
 
 def _create(ask: Callable[..., Any], name: str, *more: str) -> None:
-    body: dict[str, Any] = {"service_name": name, "user_config": {}, "service_integrations": [], **_options(more)}
+    body: dict[str, Any] = {"service_name": name, **DEFAULTS, **_options(more)}
+    if "cloud" in body:
+        ask("GET", f"{ROOT}/vpcs")
     ask("GET", f"{ROOT}/service-types/{body['service_type']}")
     ask("POST", f"{ROOT}/service", body)
 
@@ -309,9 +323,13 @@ def _create(ask: Callable[..., Any], name: str, *more: str) -> None:
 def _update(ask: Callable[..., Any], name: str, *more: str) -> None:
     service = ask("GET", f"{ROOT}/service/{name}")["service"]
     ask("GET", f"{ROOT}/service-types/{service['service_type']}")
-    ask("PUT", f"{ROOT}/service/{name}", {"plan": service["plan"], "user_config": {}, **_options(more)})
+    try:
+        ask("PUT", f"{ROOT}/service/{name}", {"plan": service["plan"], "user_config": {}, **_options(more)})
+    except ApiError as refusal:
+        raise UserError(f"Service '{PROJECT}/{name}' update failed: {refusal.message}") from None
 
 
+DEFAULTS = {"user_config": {}, "service_integrations": [], "static_ips": [], "termination_protection": False}
 FLAGS: dict[str, dict[str, Any]] = {
     "--power-off": {"powered": False},
     "--power-on": {"powered": True},

@@ -11,7 +11,6 @@ NO_HISTORY = "0" * 40
 PING_EVERY, PING = 10.0, 14  # seconds, and bytes by which it moves the offset
 RELINK = 1.0  # seconds until a replica tries its primary again
 SILENCE = 60.0  # seconds without a word after which a link counts as down
-BACKLOG = 1_000_000  # bytes of history from which a replica goes on without a full sync
 WRITES = frozenset({"SET", "DEL", "HSET", "HDEL", "PEXPIRE"})
 DENIED = frozenset({"CONFIG", "ACL", "SHUTDOWN", "REPLICAOF", "SAVE"})
 AT_ONCE = frozenset({"EXEC", "DISCARD", "MULTI", "WATCH"})
@@ -73,6 +72,7 @@ class Server:
     second_offset: int = -1
     data: dict[int, dict[bytes, tuple[Any, float | None]]] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
+    heard: float = 0.0  # when it last got something of it
     applied: int = 0  # entries of its primary's log, as a replica
     changes: int = 0
     last_save: int = int(BEGAN)
@@ -80,10 +80,12 @@ class Server:
     full_syncs: int = 0
     modules: tuple[str, ...] = ()
     link: str = "down"  # up, down or sync, as a replica
-    link_since: float = 0.0
-    copied: bool = False  # whether it ever had a first copy
+    lost_at: float | None = None  # when its link was up last, if this process ever had one
+    copied: bool = False  # as a replica: whether it ever had a first copy
+    backlog: bool = False  # whether it keeps its log: since it had a replica, or a link
+    begins: int = 0  # the offset from which its log goes on
     lag: float = 0.001  # seconds from a write to its being applied here
-    drops: int = 0  # commands of its primary that it will refuse, and say so
+    drops: int = 0  # commands from its primary that it will refuse, and say so
     paused_until: float = 0.0
     connections: list[Connection] = field(default_factory=list)
     waiting: list[Task] = field(default_factory=list)
@@ -92,6 +94,7 @@ class Server:
     powered: bool = True
     alive: bool = True
     frozen: bool = False
+    frozen_at: float = 0.0
     filtered: bool = False
     isolated: bool = False
     unlinked: bool = False
@@ -131,8 +134,9 @@ class Server:
         """Up to now: pings of a primary, and what has reached a replica."""
         if self.source is None:
             followers = self.fleet.followers(self)
-            while self.pinged + PING_EVERY <= self.now:
-                self.pinged += PING_EVERY
+            every = float(self.settings.get("repl-ping-replica-period", PING_EVERY))
+            while self.pinged + every <= self.now:
+                self.pinged += every
                 if followers and not self.pinged < self.paused_until and self.answers:
                     self._append(self.pinged, 0, None, None, None, PING)
             return
@@ -143,7 +147,8 @@ class Server:
         while self.applied < len(source.log) and source.log[self.applied].at + self.lag <= self.now:
             entry = source.log[self.applied]
             self.applied += 1
-            self.offset = entry.end
+            self.offset, self.heard = entry.end, entry.at + self.lag
+            self.log.append(entry)
             if entry.key is None:
                 continue
             if self.drops:
@@ -162,6 +167,8 @@ class Server:
     def _append(
         self, at: float, database: int, key: bytes | None, value: Any, expires: float | None, size: int
     ) -> None:
+        if not self.backlog:
+            return
         self.offset += size
         self.log.append(Entry(at, self.offset, database, key, value, expires))
 
@@ -178,19 +185,27 @@ class Server:
         """A replication ID of its own; ``goes_on``: it remembers the one before, as after a promotion."""
         self.replid2, self.second_offset = (self.replid, self.offset + 1) if goes_on else (NO_HISTORY, -1)
         self.replid = self.fleet.word(40)
-        self.log = []
         self.pinged = self.now
+        if not goes_on:
+            self.log, self.begins = [], self.offset
 
     def start(self, *, with_data: bool) -> None:
-        """A new process."""
+        """A new process. What it saved holds its replication ID and offset as well, if it had a replica or a copy."""
         self.run_id = self.fleet.word(40)
         self.frozen, self.alive, self.powered, self.paused_until = False, True, True, 0.0
         self.hang_up()
+        known = with_data and (self.copied if self.source else self.backlog)
         if not with_data:
-            self.data, self.offset = {}, 0
-        self.changes, self.last_save, self.link, self.copied = 0, int(BEGAN + self.now), "down", False
-        self.new_history(goes_on=False)
-        self.link_since = self.now
+            self.data = {}
+        if not known:
+            self.offset, self.copied = 0, False
+        self.changes, self.rejected, self.full_syncs, self.last_save = 0, 0, 0, int(BEGAN + self.now)
+        self.link, self.lost_at, self.backlog = "down", None, known and self.source is None
+        self.log, self.begins = [], self.offset
+        if self.source is None or not known:
+            self.new_history(goes_on=known)
+        else:
+            self.replid2, self.second_offset = NO_HISTORY, -1
 
     def hang_up(self, chosen: Callable[[Connection], bool] = lambda _: True) -> None:
         for one in [one for one in self.connections if chosen(one)]:
@@ -494,17 +509,17 @@ class Server:
             "master_replid2": self.replid2,
             "master_repl_offset": self.offset,
             "second_repl_offset": self.second_offset,
-            "repl_backlog_active": int(self.copied or not follows),
+            "repl_backlog_active": int(self.backlog),
         }
         if follows:
             found |= {
                 "master_link_status": "up" if self.link == "up" else "down",
                 "master_sync_in_progress": int(self.link == "sync"),
-                "master_last_io_seconds_ago": 0 if self.link == "up" else -1,
-                "slave_repl_offset": self.offset,
+                "master_last_io_seconds_ago": int(self.now - self.heard) if self.link == "up" else -1,
+                "slave_repl_offset": self.offset if self.copied or self.backlog else 1,
             }
-            if self.link == "down":
-                found["master_link_down_since_seconds"] = int(self.now - self.link_since)
+            if self.link != "up":
+                found["master_link_down_since_seconds"] = -1 if self.lost_at is None else int(self.now - self.lost_at)
         return found | {
             f"db{number}": f"keys={len(self.keys(number))},expires=0"
             for number in sorted(self.data)
@@ -603,7 +618,7 @@ class Fleet:
     def freeze(self, name: str) -> None:
         server = self.servers[name]
         server.settle()
-        server.frozen = True
+        server.frozen, server.frozen_at = True, server.now
         server.wake()
         self.kernel.later(SILENCE, self.relink)
 
@@ -632,9 +647,8 @@ class Fleet:
         self._settle_all()
         end = max(0, len(server.log) - lost)
         if server.source is None and lost:
-            entries = server.log[:end]
-            gone = server.log[end:]
-            server.offset = entries[-1].end if entries else server.offset - sum(1 for _ in gone)
+            entries, gone = server.log[:end], server.log[end:]
+            server.log, server.offset = entries, entries[-1].end if entries else server.begins
             for entry in gone:
                 if entry.key is not None:
                     before = next(
@@ -645,10 +659,11 @@ class Fleet:
                         entry.database, entry.key, before.value if before else None, before.expires if before else None
                     )
         server.run_id, server.paused_until, server.frozen, server.alive = self.word(40), 0.0, False, True
+        server.rejected = server.full_syncs = 0
         server.hang_up()
         if server.source is None:
-            server.new_history(goes_on=True)
-        server.link = "down"
+            server.new_history(goes_on=server.backlog)
+        server.link, server.lost_at = "down", None
         self.relink()
 
     def heal(self, name: str) -> None:
@@ -682,9 +697,13 @@ class Fleet:
     # -- links
 
     def _should_follow(self, replica: Server) -> bool:
+        """A link that is up survives a while in which one of the two is frozen."""
         source = self.servers.get(replica.source or "")
-        reaches = source is not None and source.powered and source.alive and not source.unlinked and not source.frozen
-        return reaches and replica.answers and not replica.unlinked and not replica.awaits_link and not replica.loading
+        if source is None or not all(one.powered and one.alive and not one.unlinked for one in (source, replica)):
+            return False
+        patience = SILENCE if replica.link == "up" else 0.0
+        silent = any(one.frozen and one.frozen_at + patience <= self.now for one in (source, replica))
+        return not silent and not replica.awaits_link and not replica.loading
 
     def relink(self) -> None:
         """Bring every link to what it can be."""
@@ -696,8 +715,9 @@ class Fleet:
             if replica.link != "down" and (not can or source is None or source.replid != replica.replid):
                 if replica.link == "up":
                     replica.settle()
-                replica.link, replica.link_since = "down", self.now
-            if can and replica.link == "down":
+                    replica.lost_at = self.now
+                replica.link = "down"
+            if self._should_follow(replica) and replica.link == "down":
                 self.kernel.later(RELINK, lambda replica=replica: self._link(replica))  # type: ignore[misc]
 
     @property
@@ -714,21 +734,20 @@ class Fleet:
         ):
             return
         source.settle()
-        began = source.log[0].end if source.log else source.offset
+        if not source.backlog:
+            source.new_history(goes_on=False)
+            source.backlog = True
         same = replica.replid == source.replid
         heir = replica.replid == source.replid2 and replica.offset < source.second_offset
-        if (
-            replica.copied
-            and (same or (heir and replica.offset + 1 == source.second_offset))
-            and replica.offset <= source.offset
-        ):
+        if (replica.copied or replica.backlog) and (same or heir) and source.begins <= replica.offset <= source.offset:
+            if not same:
+                replica.replid2, replica.second_offset = replica.replid, replica.offset + 1
             replica.replid = source.replid
             replica.applied = next((n for n, one in enumerate(source.log) if one.end > replica.offset), len(source.log))
-            replica.link, replica.link_since = "up", self.now
+            replica.link, replica.heard, replica.copied, replica.backlog = "up", self.now, True, True
             return
-        del began
         source.full_syncs += 1
-        replica.link, replica.link_since = "sync", self.now
+        replica.link = "sync"
         process, history = source.run_id, source.replid
         self.kernel.later(self.sync_seconds, lambda: self._copied(replica, process, history))
 
@@ -739,7 +758,7 @@ class Fleet:
         source.settle()
         replica.data = {number: dict(keys) for number, keys in source.data.items()}
         replica.soonest = source.soonest
-        replica.replid, replica.replid2, replica.second_offset = source.replid, source.replid2, source.second_offset
+        replica.replid, replica.replid2, replica.second_offset = source.replid, NO_HISTORY, -1
         replica.offset, replica.applied = source.offset, len(source.log)
-        replica.link, replica.link_since, replica.copied = "up", self.now, True
-        replica.hang_up()
+        replica.log, replica.begins = [], source.offset
+        replica.link, replica.heard, replica.copied, replica.backlog = "up", self.now, True, True

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import libvalkey
 import valkey
 
+from ccr_avn.sandbox.configuration import INTERNAL
 from ccr_avn.sandbox.records import SandboxOptions
 from ccr_avn.sandbox.servers import ValkeyServers
 from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, parse_replication
@@ -20,6 +21,8 @@ from tests.support.wait import until
 from tests.support.writers import packed
 
 PASSWORD = "pw-of-the-tests"
+QUIET = {"repl-ping-replica-period": "3600"}
+"""Offsets are moved by writes alone."""
 
 
 class Side(Protocol):
@@ -34,6 +37,16 @@ class Side(Protocol):
 
     def wait(self, condition: Callable[..., Any], what: str, *of: Any) -> None: ...
 
+    def start(self, name: str, source: str | None = None) -> None: ...
+
+    def has(self, name: str) -> bool: ...
+
+    def follow(self, replica: str, primary: str) -> None:
+        """From now on, whomever it followed."""
+
+    def drop_one(self, replica: str) -> None:
+        """Make it refuse the next command from its primary, which is ``HSET dropped f 1``."""
+
 
 class Real:
     def __init__(self) -> None:
@@ -41,7 +54,7 @@ class Real:
         self._ports: dict[str, int] = {}
 
     def start(self, name: str, source: str | None = None) -> None:
-        self._ports[name] = self.fleet.start(name, PASSWORD, 64, source)
+        self._ports[name] = self.fleet.start(name, PASSWORD, 64, source, QUIET)
 
     def dial(self, server: str) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self._ports[server]), timeout=30)
@@ -64,6 +77,19 @@ class Real:
     def wait(self, condition: Callable[..., Any], what: str, *of: Any) -> None:
         until(lambda: condition(*of), what)
 
+    def has(self, name: str) -> bool:
+        return name in self._ports
+
+    def follow(self, replica: str, primary: str) -> None:
+        with self.fleet.admin(replica) as admin:
+            admin.execute_command("REPLICAOF", INTERNAL, self._ports[primary])
+
+    def drop_one(self, replica: str) -> None:
+        with self.fleet.admin(replica) as admin:
+            admin.config_set("replica-read-only", "no")
+            admin.set("dropped", "a string")
+            admin.config_set("replica-read-only", "yes")
+
     def close(self) -> None:
         self.fleet.close()
 
@@ -75,7 +101,7 @@ class Model:
         self._asked: dict[Client, tuple[Task, list[bytes]]] = {}
 
     def start(self, name: str, source: str | None = None) -> None:
-        self.fleet.start(name, PASSWORD, 64, source)
+        self.fleet.start(name, PASSWORD, 64, source, QUIET)
 
     def _begin(self, work: Callable[[], Any]) -> tuple[Task, list[Any]]:
         found: list[Any] = []
@@ -102,6 +128,15 @@ class Model:
                 return
             self.kernel.run(self.kernel.now + 0.05)
         raise AssertionError(f"never: {what}")
+
+    def has(self, name: str) -> bool:
+        return name in self.fleet.servers
+
+    def follow(self, replica: str, primary: str) -> None:
+        self.fleet.change(replica, source=primary)
+
+    def drop_one(self, replica: str) -> None:
+        self.fleet.servers[replica].drops = 1
 
     def close(self) -> None:
         self.kernel.close()
@@ -141,13 +176,13 @@ def pair(side: Any) -> Iterator[Any]:
     try:
         side.start("eu")
         side.start("us", "eu")
-        side.wait(lambda: _read(side, "us").link_status == "up", "a link")
+        side.wait(lambda: read(side, "us").link_status == "up", "a link")
         yield side
     finally:
         side.close()
 
 
-def _read(side: Side, server: str) -> ReplicationInfo:
+def read(side: Side, server: str) -> ReplicationInfo:
     client = Client(side, server)
     try:
         return parse_replication(client.ask(*QUESTION), server)

@@ -1,12 +1,12 @@
-"""The model of Valkey against Valkey itself: recorded conversations, and what both sides of a pair say of it."""
+"""The model of Valkey against Valkey itself: both are held the same conversations."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ccr_avn.valkey.replication import parse_replication
-from tests.simulation.sides import Client, Model, Real, Refused, Side, pair
+from tests.simulation.sides import Client, Model, Real, Refused, Side
 
 CONVERSATIONS = {
     "signing in": """
@@ -150,18 +150,6 @@ def _transcript(side: Side, conversation: str) -> list[str]:
     for one in people.values():
         one.socket.close()
     return lines
-
-
-@pytest.fixture(scope="module")
-def real() -> Iterator[Real]:
-    with pair(Real()) as side:
-        yield side
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[Model]:
-    with pair(Model()) as side:
-        yield side
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)

@@ -123,7 +123,7 @@ def test_the_hint_of_an_error_is_for_the_command_that_was_typed(
             "to open it: avn service update eu -c 'ip_filter=[\"a, b\"]', then again",
             ["avn service update eu -c 'ip_filter=[\"a, b\"]'"],
         ),
-        ("look at it: avn service get eu (its state); avn service get eu", ["avn service get eu"]),
+        ("inspect it: avn service get eu (its state); avn service get eu", ["avn service get eu"]),
         ("upgrade aiven-client, or name another avn with --avn", []),
     ],
 )

@@ -19,14 +19,14 @@ class Assumption:
 
 TABLE = """\
 client-commands | the default user may use CLIENT PAUSE, UNPAUSE, LIST and KILL | switchover falls back to --fence observe: stop the writers first
-! pause-holds-writes | CLIENT PAUSE holds writes and serves reads | writes that were made despite the pause are found: nothing is promoted (exit 4), or the result reports them (exit 16)
-! no-platform-clients | Aiven itself does not connect as one of the service's users | where the filter does not cut it off, a closed old primary never appears to be without clients: exit 15
-! client-list-is-whole | CLIENT LIST shows all clients with address and user | where the filter does not cut it off, a closed old primary never appears to be without clients: exit 15
+! pause-holds-writes | CLIENT PAUSE holds back writes and still serves reads | writes that were made despite the pause are found: nothing is promoted (exit 4), or the result reports them (exit 16)
+! no-platform-clients | Aiven itself does not connect as one of the service's users | if the filter does not cut it off, it can't be shown that a closed old primary has no clients: exit 15
+! client-list-is-whole | CLIENT LIST shows all clients with address and user | if the filter does not cut it off, it can't be shown that a closed old primary has no clients: exit 15
 info-shows-the-pause | INFO shows a write pause | a promotion in progress is recognised only on the machine that started it
 ! history-is-kept | a promoted service keeps the replication ID of its primary as its secondary ID (master_replid2) | switchover and failover end with exit 14 and leave the old primary open
 platform-does-not-write | Aiven itself does not write to a primary | --fence observe never sees its offset unchanged; --fence client-pause is not affected
 ! info-shows-history | INFO shows run_id, replication IDs and offsets to the default user | nothing can be proven: verify and switchover refuse
-! deletion-promotes | deleting the integration promotes the replica | switchover waits for --promote-timeout, writes are paused as long: exit 15
+! deletion-promotes | deleting the integration promotes the replica | switchover waits until --promote-timeout, with writes paused: exit 15
 ! password-is-kept | user and password stay the same when a replica is promoted | the run ends with an error after the promotion; the same command, run again, reads the new ones
 no-promotion-by-itself | Aiven does not promote a replica on its own | failover treats it as promoted; --wait-automatic waits for that first | only the real loss of a primary can show this
 ! filter-refuses | a new IP filter refuses new connections within seconds | switchover ends with exit 15: the old primary is not closed, its writes stay paused for as long as possible
@@ -37,10 +37,10 @@ first-backup | a promoted service soon gets a backup of its own | enable waits f
 routes | the addresses of a service are its components with usage primary | only the service_uri is used
 seeded-history | a replica seeded from a backup shows its primary's replication ID before it first links | it counts as never synced until it links | the moment before its first link is too short to observe reliably
 users-on-a-replica | users can be created on a service while it is a replica | create them on the new primary after a switchover | a drill creates no users
-plan-names | a plan that `avn service plans` lists is accepted by a creation | --allow-any-plan lets Aiven decide
+plan-names | a plan that `avn service plans` lists can be used to create a service | --allow-any-plan lets Aiven decide
 startup-plans | replicas run on startup plans only, 5 for a primary | --allow-any-plan lets Aiven decide | a drill creates a single replica, on the given plan
 token-rights | the token may create services, delete integrations and terminate services | the command that is refused names the missing permission
-tags-are-kept | the token may set tags, and they are read back | switchover warns; which primary a service was promoted from is then known on this machine only
+tags-are-kept | the token may set tags, and they can be read back | switchover warns; which primary a service was promoted from is then known on this machine only
 replicas-are-offered | read replicas are offered to the project | enable ends with 403
 redis-services | services of type redis can still be created | use --service-type valkey | a drill creates a service of its primary's type
 certificate | the certificate is signed by a public CA, or by the project's CA | no connection is made: give the right --ca-file

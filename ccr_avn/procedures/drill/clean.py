@@ -148,9 +148,9 @@ def judged(at: Setting, service: Service, made: Made | None, offers: Offers, *, 
 
 
 def _unlisted(made: Made) -> Left:
-    why = "its creation was sent less than 15 minutes ago, and it is not listed: it may still appear"
+    why = "the request to create it was sent less than 15 minutes ago, and it is not listed yet: it may still appear"
     running = "it is still running on this machine" if made.running else ""
-    finding = stop(why, detail=why, hint="look again: ccr-avn drill --clean")
+    finding = stop(why, detail=why, hint="check again: ccr-avn drill --clean")
     return Left(name=made.name, made=made, finding=finding, run=made.run, running=running)
 
 
@@ -160,7 +160,7 @@ def _problem(left: list[Left], whys: dict[str, str], more: str) -> CcrError | No
     what = left[0].finding.reason if not left[0].sure else f"{left[0].name} is left"
     again = f"ccr-avn drill --clean{more}" if any(one.sure for one in left) else ""
     return Refused(
-        what if len(left) == 1 else f"{len(left)} services that drills may have made are left",
+        what if len(left) == 1 else f"{len(left)} services that drills may have created are left",
         detail="; ".join(f"{one.name}: {whys[one.name]}" for one in left),
         hint="; ".join(one.finding.hint for one in left if one.finding.hint) or again,
     )

@@ -65,7 +65,7 @@ class Drill(DrillOptions):
         )
         again = replace(
             wait_running(at, name, limit=self.promote_timeout, slug=AFTER),
-            purpose=f"read how Aiven shows {name} after its promotion",
+            purpose=f"read what Aiven shows about {name} after its promotion",
         )
         return Plan(
             f"drill a failover of {self.primary} on the temporary replica {name}",
@@ -117,7 +117,7 @@ class Drill(DrillOptions):
             purpose=f"check that {name} is still the read replica that was created",
             read=avn.service_get(self.at.project, name),
             gate=Gate(f"it is a read replica of {self.primary}, created when this run created it", judge),
-            poll=self.at.poll(INTEGRATION, hint=f"look at it: avn service get {name}"),
+            poll=self.at.poll(INTEGRATION, hint=f"inspect it: avn service get {name}"),
         )
 
     def _begin_markers(self) -> Step[Heartbeat]:
@@ -155,9 +155,9 @@ class Drill(DrillOptions):
 
         def judge(side: ReplicationInfo | None, seen: Seen) -> Finding:
             if side is None:
-                return go("it refuses its earlier password; the current one is read next")
+                return go("it refuses its earlier password; reading the current one next")
             if side.role == "master" and seen.result("promote") is None:
-                hint = f"look at it: avn service integration-list {name}"
+                hint = f"inspect it: avn service integration-list {name}"
                 return stop(f"{name} was promoted by somebody else", hint=hint)
             return shared.gate.judge(side, seen)
 
@@ -203,9 +203,9 @@ class Drill(DrillOptions):
 
         def judge(found: Received, _: Seen) -> Finding:
             if found.bound is None:
-                return go("no marker arrived: there is no bound for what was not received", bound_ms=None)
+                return go("no marker arrived: what was not received can't be bounded", bound_ms=None)
             bound = round(found.bound * 1000, 1)
-            what = f"it has marker {found.newest}: all that {self.primary} acknowledged until {bound:g} ms before"
+            what = f"it has marker {found.newest}, so all that {self.primary} acknowledged up to {bound:g} ms before"
             return go(f"{what} its promotion was seen", bound_ms=bound, markers=found.sent, newest=found.newest)
 
         return Step(
@@ -228,7 +228,7 @@ class Drill(DrillOptions):
                 "made": f"{name}, {self.replica_plan} in {self.replica_cloud}, a read replica of {self.primary}",
                 "costs": costs(self, seen),
                 "then": f"{name} is promoted, examined and {end}",
-                self.primary: "is not changed and keeps serving; markers are written to it, its keys are read",
+                self.primary: "is not changed and keeps serving; markers are written to it, and its keys are read",
             },
         )
 
@@ -365,12 +365,12 @@ def problem(want: DrillOptions, rows: list[dict[str, Any]]) -> NotProven | None:
     failed = [one for one in critical if one["outcome"] != assumptions.UNTRIED]
     if not critical:
         return None
-    what = "would not complete as intended here" if failed else "was not shown to complete as intended here"
+    what = "would not complete as intended here" if failed else "is not proven to complete as intended here"
     found = NotProven(
         f"a switchover of {want.primary} {what}",
         detail="; ".join(f"{one['name']}: {one['outcome']}: {one['saw']}" for one in critical),
         hint="; ".join(f"{one['name']}: {one['otherwise']}" for one in failed)
-        or f"drill again: ccr-avn drill {want.primary} --replica-cloud {want.replica_cloud}",
+        or f"repeat the drill: ccr-avn drill {want.primary} --replica-cloud {want.replica_cloud}",
     )
     found.resumable = False
     return found
@@ -385,7 +385,7 @@ def lines(want: DrillOptions, found: dict[str, Any]) -> list[Line]:
         f"drill of {want.primary} on {name}: proven by {found['proven_by']}, promoted, examined",
         (
             ("RTO", waited, "from the deletion of the integration to the first accepted write"),
-            ("not received", lost, "of what was acknowledged before the promotion was seen"),
+            ("not received", lost, "of the writes acknowledged before the promotion was seen"),
         ),
         *_table(found["assumptions"]),
         left(want) if want.keep else f"{name} is terminated and gone; {want.primary} was not changed",

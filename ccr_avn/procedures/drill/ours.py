@@ -84,7 +84,7 @@ def made_of(service: Service, known: Sequence[Made]) -> Made | None:
 def run_of(service: Service, known: Sequence[Made], recorded: Sequence[lineage.Recorded] = ()) -> str:
     """The drill whose service it is, proven by its tags or a journal; empty: none's, or it was promoted for good.
 
-    ``recorded``: the promotions in the journals of this machine.
+    ``recorded``: the promotions in the journals on this machine.
     """
     if lineage.was_promoted(service, recorded):
         return ""
@@ -102,20 +102,20 @@ def temporary(
         return None
     made = f", created {service.created:%F %T} UTC" if service.created else ""
     what = f"{service.name} is the temporary replica of a drill"
-    return stop(what, detail=f"run {run}{made}; it is there to be terminated", hint=hint)
+    return stop(what, detail=f"run {run}{made}; it is meant to be terminated", hint=hint)
 
 
 def judge_ours(found: Service, made: Made | None, project: Project) -> Finding:
     """May it be terminated: only what a drill provably made, and what is still the same. Any doubt: it is left.
 
-    ``made``: what the run itself, or a journal of this machine, says of it.
+    ``made``: what the run itself, or a journal on this machine, says of it.
     """
     tags = found.tags
     if TAG not in tags and made is None and not NAMED.fullmatch(found.name):
         why = f"it has no tag {TAG}, and is in no journal"
         return stop(f"{found.name} was not created by a drill", detail=why, hint="")
     if lineage.was_promoted(found):
-        what = f"{found.name} is no drill's service any more: it was promoted by a switchover or failover"
+        what = f"{found.name} no longer belongs to a drill: it was promoted by a switchover or failover"
         return stop(what, detail=f"its tag {lineage.FROM} is {tags[lineage.FROM]}", hint="")
     doubts = [_unproven(found, made)]
     if origin := tags.get(lineage.FROM):
@@ -147,7 +147,7 @@ def still_running(found: Service, made: Made | None) -> str:
     """Why its drill may need it yet; empty: it has ended."""
     until = tagged_until(found)
     if until == 0:
-        return "its drill was told to keep it (--keep)"
+        return "its drill was started with --keep"
     if made:
         return f"its drill {made.run} is still running on this machine" if made.running else ""
     if until and until + CLOCKS > clock.now():
@@ -162,9 +162,9 @@ def not_by(found: Service, made: Made) -> str:
         return "" if created == made.created else "its creation time differs from the one first seen"
     named = NAMED.fullmatch(found.name)
     if made.sent in (None, "refused") or made.began is None or not named or named.group(2) != made.run[-6:]:
-        return "its creation by the drill was not confirmed, and its name is not one that a drill makes up"
+        return "its creation by the drill was not confirmed, and its name is not one that a drill would choose"
     if created is None or not made.began - CLOCKS <= created <= made.began + SENT_WITHIN:
-        return "it was not created when its creation was sent"
+        return "it was not created when the drill sent its request"
     return "" if found.source in (made.primary, None) else f"it replicates {found.source}, not {made.primary}"
 
 
@@ -181,5 +181,5 @@ def not_touched(found: Service, project: Project, why: str) -> Finding:
     return stop(
         f"{found.name} is not touched: it is not certain that a drill created it and that no one else uses it",
         detail=why,
-        hint=f"look at it: avn service get {found.name}; if no one needs it: {terminate_words(project, found)}",
+        hint=f"inspect it: avn service get {found.name}; if no one needs it: {terminate_words(project, found)}",
     )

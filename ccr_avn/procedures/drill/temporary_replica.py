@@ -42,7 +42,9 @@ class DrillOptions(Verb):
         MAX_OPS
     )
     replica_arg: Annotated[list[str] | None, options.word("ARG", "Passed to `avn service create`; repeatable.")] = None
-    allow_any_plan: Annotated[bool, options.flag("--allow-any-plan", "Let Aiven decide on the plan.")] = False
+    allow_any_plan: Annotated[bool, options.flag("--allow-any-plan", "Skip the check of the plan; Aiven decides.")] = (
+        False
+    )
     max_minutes: Annotated[float, options.minutes("Time limit for everything except the clean-up.")] = 60
     promote_timeout: Annotated[float, options.seconds("Time limit for its promotion.", options.at_least_one)] = 600
     doubt_timeout: options.DoubtTimeout = 60
@@ -123,7 +125,7 @@ def see_backup(want: DrillOptions) -> Step[tuple[Backup, ...]]:
     def judge(backups: tuple[Backup, ...], _: Seen) -> Finding:
         if not backups:
             first = want.at.command("ccr-avn", "gate", "backup", primary, "--timeout", "3600")
-            hint = f"wait for the first, then drill: {first}"
+            hint = f"wait for the first one, then run the drill: {first}"
             return stop(f"{primary} has no backup, and a replica is seeded from one", hint=hint)
         newest = max(backups, key=lambda one: one.taken)
         return go(f"{newest.name} taken {newest.taken:%F %T}")
@@ -172,7 +174,7 @@ def create(want: DrillOptions) -> Step[tuple[Service, ...]]:
         if sent != "answered":
             return stop(
                 f"{name} exists, and nothing shows that this run created it",
-                detail="the creation was not confirmed" if sent else "it was created in the meantime by someone else",
+                detail="the creation was not confirmed" if sent else "someone else has created it in the meantime",
                 hint="it is not touched; `ccr-avn drill --clean` shows what is known about it",
             )
         if service.source != primary:
@@ -195,7 +197,7 @@ def another(want: DrillOptions, found: Service, seen: Seen) -> Finding | None:
     created = lineage.created(first) if first else None
     if created is not None and lineage.created(found) == created:
         return None
-    hint = f"look at it: avn service get {found.name}"
+    hint = f"inspect it: avn service get {found.name}"
     return stop(f"{found.name} is not the service that this drill created", detail="it is not touched", hint=hint)
 
 
@@ -254,7 +256,7 @@ def terminate(want: DrillOptions) -> Step[tuple[Service, ...]]:
         if seen.result(CREATE) == "answered":
             return wait("it was created, and is not listed")
         doubt = "its creation was not confirmed, so it may still appear"
-        return go(f"{name} is not there; {doubt}", warnings=(doubt,))
+        return go(f"{name} does not exist; {doubt}", warnings=(doubt,))
 
     return replace(
         termination(want.at, name, TERMINATE, known, absent),
@@ -286,8 +288,8 @@ def termination(
         slug=slug,
         purpose=f"terminate {name}, and check that it is gone",
         read=avn.service_named(at.project, name),
-        gate=Gate(f"{name} does not exist any more", judge),
-        poll=replace(CLEANING, hint=f"look at it: avn service get {name}"),
+        gate=Gate(f"{name} no longer exists", judge),
+        poll=replace(CLEANING, hint=f"inspect it: avn service get {name}"),
         change=avn.service_terminate(at.project, name, hint="`ccr-avn drill --clean` finds it again"),
         guard=guard,
         again=True,
@@ -306,7 +308,7 @@ def in_use(found: Service, at: Setting, made: Made | None) -> str:
     except Unreachable as trouble:
         if promoted and lets_nobody_in(found):
             return ""  # the drill has closed it
-        return f"its server can't be asked who uses it: {trouble.what}"
+        return f"its server can't be asked which clients use it: {trouble.what}"
     if role == "master" and not promoted:
         return "it was promoted, and nothing shows that its drill did it"
     return f"connected: {'; '.join(clients[:3])}" if clients else ""

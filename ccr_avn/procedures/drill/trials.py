@@ -70,8 +70,8 @@ def _open_trials(want: DrillOptions) -> dict[str, Attempt]:
         return drill_trials.nobody_of_the_platform(server(want, seen), seen.answer(AFTER).usernames)
 
     return {
-        "plan-names": lambda seen: holds("{0.plan} in {0.cloud} was created".format(seen.answer(AFTER))),
-        "replicas-are-offered": lambda _: holds("one was created"),
+        "plan-names": lambda seen: holds("a service was created with {0.plan} in {0.cloud}".format(seen.answer(AFTER))),
+        "replicas-are-offered": lambda _: holds("a read replica was created"),
         "deletion-promotes": on_server(drill_trials.is_promoted),
         "token-rights": lambda _: holds("a service was created, and an integration was deleted"),
         "tags-are-kept": lambda seen: _tags(seen, want.at.run),
@@ -93,14 +93,14 @@ def _open_trials(want: DrillOptions) -> dict[str, Attempt]:
 def _tags(seen: Seen, run: str) -> TrialResult:
     found = seen.answer("tagged")
     if found and found[0].tags.get(TAG) == run:
-        return holds(f"tag {TAG} was set and is read back")
-    return fails(f"tag {TAG} could not be set, or is not read back")
+        return holds(f"tag {TAG} was set and read back")
+    return fails(f"tag {TAG} could not be set or read back")
 
 
 def _password(earlier: Service, now: Service) -> TrialResult:
     if _login(earlier) != _login(now):
         return fails("Aiven shows a different password for the user default than before the promotion")
-    return holds(f"the same for {', '.join(sorted(one.username for one in now.users)) or 'default'}, and accepted")
+    return holds(f"unchanged for {', '.join(sorted(one.username for one in now.users)) or 'default'}, and accepted")
 
 
 def _login(service: Service) -> tuple[str, str]:
@@ -124,7 +124,7 @@ def _carried(want: DrillOptions, seen: Seen) -> TrialResult:
     every = parity.of_services(want.at.project, seen.service(want.primary), seen.answer(AFTER))
     if found := [one.text for one in every if one.topic in CARRIED]:
         return fails("; ".join(found))
-    return holds("users, rights, IP filter and settings are those of the primary")
+    return holds("users, rights, IP filter and settings match those of the primary")
 
 
 # -- the filter
@@ -134,7 +134,7 @@ def _keep_connection(want: DrillOptions) -> Step[LastConnection]:
     """One from right before the filter, to see whether it is cut; that it is accepted shows that the filter refuses."""
     return Step(
         slug=KEPT,
-        purpose=f"keep a connection to {want.temporary_replica} from before its filter is changed",
+        purpose=f"open a connection to {want.temporary_replica}, and keep it while its filter is changed",
         read=Probe((), lambda seen: LastConnection(server(want, seen))),
         gate=Gate("a connection is kept", lambda _, __: go("a connection is kept")),
         release=lambda seen: kept.close() if (kept := seen.answer(KEPT)) else None,
@@ -158,7 +158,7 @@ def _open(want: DrillOptions) -> Step[Service]:
     step = replace(
         _close(want),
         slug=OPEN,
-        purpose=f"put the filter of {name} back",
+        purpose=f"restore the IP filter of {name}",
         gate=Gate("its ip_filter is as before", judge),
         change=avn.service_update(want.at.project, name, "-c", before),
     )
@@ -177,7 +177,7 @@ def _measure(want: DrillOptions) -> Step[tuple[TrialResult, TrialResult] | None]
 
     return Step(
         slug=EFFECT,
-        purpose=f"see what the new filter of {want.temporary_replica} does",
+        purpose=f"check what the new IP filter of {want.temporary_replica} does",
         read=Probe((), read),
         gate=Gate("it was measured", lambda _, __: go("measured")),
         optional=True,
@@ -194,7 +194,7 @@ def _by_the_filter(want: DrillOptions, name: str, which: int) -> Step[Service]:
         elif found is None:
             result = not_tested("the change of its filter was not accepted")
         elif not service.serving or not closed:
-            result = not_tested(f"it is {service.state}, and its filter {'' if closed else 'not '}closed")
+            result = not_tested(f"it is {service.state}, and its filter is {'' if closed else 'not '}closed")
         else:
             result = found[which]
         return is_tried(name, result)
@@ -211,9 +211,9 @@ def _by_the_filter(want: DrillOptions, name: str, which: int) -> Step[Service]:
 
 def _filter_opens(want: DrillOptions, seen: Seen) -> TrialResult:
     if seen.result(OPEN) == "refused":
-        return fails("the change back was refused")
+        return fails("restoring its filter was refused")
     if seen.result(OPEN) != "answered":
-        return not_tested("its filter was not closed, or the change back was not answered")
+        return not_tested("its filter was not closed, or restoring it got no answer")
     return drill_trials.opens_again(server(want, seen), want.filter_timeout)
 
 

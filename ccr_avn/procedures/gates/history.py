@@ -57,7 +57,7 @@ def judge_carries(new: ReplicationInfo, expected: Expected, primary: str, replic
     if expected.offset is None and new.has_foreign_history:
         return stop(
             f"nothing shows that the server at the address of {replica} has the data of {primary}",
-            detail=f"{seen}: it was started again or failed over since, or it is another service's",
+            detail=f"{seen}: it has been restarted or has failed over since, or it belongs to another service",
             hint=f"do not terminate {primary}; to see what {replica} has: "
             f"ccr-avn verify {primary} {replica} --unlinked --level values",
         )
@@ -91,7 +91,7 @@ def audit(old: ReplicationInfo, new: ReplicationInfo, noted: ReplicationInfo | N
     if writes == 0:
         return Audit(ahead_bytes=0, ahead_writes=0)
     if not new.has_foreign_history or new.replid2 not in (old.replid, old.replid2):
-        why = "their replication histories no longer share an ID: a server was restarted since"
+        why = "their replication histories no longer share an ID: a server has been restarted since"
         return Audit(ahead_bytes=None, ahead_writes=writes, why=why, lapsed=True)
     ahead = max(0, old.offset - (new.second_offset - 1))
     if writes is not None:

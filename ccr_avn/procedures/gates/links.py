@@ -46,9 +46,9 @@ def _starting_over(found: Finding, link: Link, first: ReplicationInfo) -> Findin
         return found
     return replace(
         found,
-        reason=f"{begun} full syncs have begun since the first look, and none has ended with a link that is up",
-        hint="the output buffer for replicas on the primary is likely too small for what is written during a sync "
-        "(client-output-buffer-limit replica): write less meanwhile, or ask Aiven to raise it; its log says so",
+        reason=f"{begun} full syncs have started since the first check, and none has brought the link up",
+        hint="the output buffer for replicas on the primary is probably too small for what is written during a sync "
+        "(client-output-buffer-limit replica; its log would say so): reduce the write load, or ask Aiven to raise it",
     )
 
 
@@ -85,9 +85,9 @@ class Rejections:
         """A command that the replica does not know, or refuses, is skipped: the offsets are equal all the same."""
         if side.rejected == 0:
             return go("no command was rejected")
-        rejected = f"{replica} rejected {side.rejected} command{'s' * (side.rejected != 1)} of its primary"
+        rejected = f"{replica} rejected {side.rejected} command{'s' * (side.rejected != 1)} from its primary"
         if side.rejected is None:
-            rejected = f"{replica} does not report whether it rejected commands of its primary"
+            rejected = f"{replica} does not report whether it rejected commands from its primary"
         elif as_compared(side) in self.compared(replica):
             return go(rejected, warnings=(f"{rejected}; since then `verify --level values` has found it equal",))
         since = f"errors since its server was started: {', '.join(side.errors) or 'not shown'}"
@@ -97,14 +97,14 @@ class Rejections:
     def judge_keys(self, before: ReplicationInfo, side: ReplicationInfo, primary: str, replica: str) -> Finding:
         """At equal offsets both have executed the same commands. Keys that have expired count until both drop them."""
         if before.offset != side.offset:
-            what = f"{replica} was never looked at with the same offset as {primary}: their keys could not be counted"
+            what = f"{replica} was never seen at the same offset as {primary}: their keys could not be compared"
             return stop(what, detail=f"{before.offset} and {side.offset}", hint="run the same command again")
         here, there = dict(before.keyspace), dict(side.keyspace)
         differing = [number for number in sorted(here.keys() | there.keys()) if here.get(number) != there.get(number)]
         if not differing:
             return go(f"both hold {before.keys} keys")
         counts = (f"database {number}: {here.get(number, 0)} and {there.get(number, 0)}" for number in differing)
-        what = f"{primary} and {replica} hold different numbers of keys, with all that was written applied"
+        what = f"{primary} and {replica} hold different numbers of keys, although all writes have been applied"
         return self._unless_allowed(what, "; ".join(counts), primary, replica)
 
     def of_promotion(
@@ -139,7 +139,7 @@ class Rejections:
         return stop(
             what,
             detail=detail,
-            hint=f"`{compare}` shows whether it lacks anything, and counts from then on if it does not; "
+            hint=f"`{compare}` shows whether it lacks anything, and counts as proof from then on if it does not; "
             f"`ccr-avn gate databases {primary} {replica}` shows whether it lacks a database; "
             f"another replica: ccr-avn enable {primary} NAME --replica-cloud CLOUD{accept}",
         )
@@ -201,7 +201,7 @@ def _lacking(found: Databases, primary: str, replica: str, kind: str) -> Finding
     return stop(
         f"{replica} lacks databases that {primary} uses: {numbers}",
         detail=f"{asked}; what is written to it on {primary} overwrites another database on {replica}",
-        hint=f"create another replica, with as many databases: ccr-avn enable {primary} NAME {option}",
+        hint=f"create another replica with as many databases: ccr-avn enable {primary} NAME {option}",
     )
 
 

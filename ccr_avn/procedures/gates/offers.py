@@ -22,9 +22,7 @@ def are_sold(orders: tuple[Wanted, ...]) -> Gate[Offers]:
         keys = ((order.type or kind, order.new_plan, str(order.cloud)) for order in wanted)
         match [offers.get(key, Offer()).memory_mb for key in keys]:
             case [float(primary), float(replica)] if replica < primary:
-                small = (
-                    f"the replica has {replica:g} MB of memory, its primary {primary:g} MB: it may not hold the data"
-                )
+                small = f"the replica has {replica:g} MB of memory, its primary {primary:g} MB: the data may not fit"
                 findings.append(go("", warnings=(small,)))
         offered = ", ".join(f"{order.new_plan} in {order.cloud}" for order in wanted)
         return together([go(f"Aiven offers {offered}" if wanted else "both exist already"), *findings])
@@ -38,7 +36,7 @@ def have_their_vpc(orders: tuple[Wanted, ...]) -> Gate[tuple[Vpc, ...]]:
         findings = [one for order in wanted for one in _placed(vpcs, order)]
         return together([go("every cloud has the requested VPC, or needs none"), *findings])
 
-    return Gate("for each cloud with a VPC, one is chosen or declined", judge)
+    return Gate("a VPC is chosen or declined for each cloud that has one", judge)
 
 
 def _sold(offers: Offers, order: Wanted, kind: str) -> Iterator[Finding]:
@@ -84,7 +82,7 @@ def _placed(vpcs: tuple[Vpc, ...], order: Wanted) -> Iterator[Finding]:
     if found is None:
         yield stop(f"this project has no VPC {wanted}", hint="list them: avn vpc list")
     elif found.cloud != order.cloud:
-        hint = f"name one of {order.cloud}, or put {order.name} into {found.cloud}: --{order.role}-cloud {found.cloud}"
+        hint = f"name one in {order.cloud}, or put {order.name} into {found.cloud}: --{order.role}-cloud {found.cloud}"
         yield stop(f"the VPC {wanted} is in {found.cloud}, not in {order.cloud}", hint=hint)
     elif found.state != "ACTIVE":
         yield stop(f"the VPC {wanted} is {found.state}", hint="wait until it is ACTIVE: avn vpc list")

@@ -33,7 +33,7 @@ def judge_pair(want: SwitchoverOptions, found: Mapping[str, Service]) -> Finding
         back = f"ccr-avn enable {primary} NEW --replica-cloud CLOUD, then ccr-avn switchover {primary} NEW"
         return stop(
             f"{replica} is the old primary of {primary}, which was promoted from it",
-            detail="an old primary can't become a replica, and is not opened again",
+            detail="an old primary can't become a replica, and is not reopened",
             hint=f"to move back: {back}",
         )
     findings = [judge_serves(project, new, services, recorded)]
@@ -45,7 +45,7 @@ def judge_pair(want: SwitchoverOptions, found: Mapping[str, Service]) -> Finding
     if old.source:
         meant = f"ccr-avn switchover {replica} {primary}" if old.source == replica else f"ccr-avn status {primary}"
         findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=meant))
-    promote = f"to promote it all the same: ccr-avn switchover {primary} {replica} --drill-service {replica}"
+    promote = f"to promote it anyway: ccr-avn switchover {primary} {replica} --drill-service {replica}"
     if want.drill_service != replica and (other := temporary(new, at.journals.drills, recorded, promote)):
         findings.append(other)
     if other := superseded(project, old, new, services, recorded, now=at.now):
@@ -84,23 +84,23 @@ def _judge_state(want: SwitchoverOptions, found: PairState, old: Service, new: S
         return is_hidden(new.name, old.name)
     if found.state in ("unrelated", "divided"):
         return _without_record(found, old, new, health, want.at.project)
-    what = f"{new.name} was promoted from {old.name} already:"
+    what = f"{new.name} was already promoted from {old.name},"
     if found.state == "promoting":
-        what = f"{new.name} is being promoted: its integration is deleted, and it is not a master yet;"
+        what = f"{new.name} is being promoted: its integration is deleted, and it is not a master yet,"
     return go(f"{what} shown by {' and '.join(found.proofs)}", warnings=_unfinished(health, old.name))
 
 
 def _without_record(found: PairState, old: Service, new: Service, health: Health, project: Project) -> Finding:
     """What was seen, and the commands for either case: nothing is inferred from a history that forks share, too."""
     primary, side, replica = health.primary, health.replica, new.name
-    none = f"neither a tag of {replica} nor a journal of this machine records that it was promoted from this {old.name}"
+    none = f"neither a tag of {replica} nor a journal on this machine records that it was promoted from this {old.name}"
     what = f"{replica} is not a replica of {old.name}, and nothing records that it was promoted from it"
     seen = f"role {side.role}"
     if found.state == "divided" and primary:
-        what = f"both {old.name} and {replica} take writes, and nothing records that one was promoted from the other"
+        what = f"both {old.name} and {replica} accept writes, and nothing records that one was promoted from the other"
         seen = (
-            f"{replica} has the history of {old.name} up to offset {side.second_offset - 1}, as a promoted service has, "
-            f"and a fork; {old.name} is at {primary.offset}"
+            f"{replica} has the history of {old.name} up to offset {side.second_offset - 1}, as a promoted service would, "
+            f"and so would a fork; {old.name} is at {primary.offset}"
         )
     elif primary is None:
         seen = f"{seen}; {old.name}: {health.primary_trouble}"
@@ -160,12 +160,12 @@ def _judge_healthy(want: SwitchoverOptions, health: Health) -> Finding:
         hint = f"wait until it has caught up, or allow more: --max-lag-bytes {link.lag_bytes}"
         findings.append(stop(f"{replica} is {why}", hint=hint))
     if (paused := health.primary.paused_seconds) and not at.journals.may_have_paused(primary, replica):
-        until = f"{clock_time(clock.now() + paused)}, and by no run on this machine of this pair"
+        until = f"{clock_time(clock.now() + paused)}, but not by a run for this pair on this machine"
         findings.append(
             stop(
                 f"writes on {primary} are paused until {until}",
                 detail="another promotion from it may be under way, or may have been interrupted after its deletion was sent",
-                hint="let it end, or run the command of that run again where it was begun; if nobody promotes anything, "
+                hint="let it finish, or run its command again on the machine where it was started; if no promotion is under way, "
                 f"writes resume by themselves then, or with: ccr-avn unfence {primary}",
             )
         )

@@ -131,7 +131,7 @@ def superseded(
     return stop(
         f"{first.name} was promoted from {old.name}" + ("" if first.seen else ", or is being promoted"),
         detail=f"shown by {' and '.join(first.proofs)}; promoting {new.name} as well would make two primaries",
-        hint=f"to finish that promotion: {finish}; if {first.name} is given up: {give_up}, then run the same command again",
+        hint=f"to finish that promotion: {finish}; to give up {first.name}: {give_up}, then run the same command again",
     )
 
 
@@ -147,8 +147,7 @@ def may_still_happen(project: Project, old: str, sent: Recorded) -> Finding:
     at, until = local_time(sent.sent_at), local_time(sent.sent_at + RECENT)
     return stop(
         f"the promotion of {sent.new} from {old} was sent at {at} and may still happen",
-        detail=f"shown by {JOURNALED}, for which it counts until {until}; {sent.new} would not have what is written "
-        "elsewhere",
+        detail=f"shown by {JOURNALED}, which counts until {until}; {sent.new} would not have what is written elsewhere",
         hint=f"to finish that promotion: {finish}; to see whether it happens: {gate}; "
         f"if {sent.new} is lost: {give_up}, then run the same command again",
     )
@@ -158,10 +157,10 @@ def closed_already(project: Project, old: Service, new: Service) -> Finding:
     """So is a primary that another service was promoted from; which one, nothing here records."""
     opening = avn.service_update(project, old.name, "-c", "ip_filter=[…]").text
     return stop(
-        f"{old.name} is closed to client connections, as an old primary is: another service may have its role",
-        detail="its ip_filter admits nobody, and neither a tag nor a journal of this machine records a promotion from it",
+        f"{old.name} is closed to client connections, like an old primary: another service may have taken over its role",
+        detail="its ip_filter allows no client, and neither a tag nor a journal on this machine records a promotion from it",
         hint=f"find the service that applications use: {project.command('ccr-avn', 'status')}; if there is "
-        f"none, and {new.name} is to take over what {old.name} had: {opening}, then run the same command again",
+        f"none, and {new.name} should take over from {old.name}: {opening}, then run the same command again",
     )
 
 
@@ -183,7 +182,7 @@ def both_promoted(project: Project, old: str, this: Successor, later: Sequence[S
     return stop(
         f"both {' and '.join(one.name for one in both)} are recorded as promoted from {old}",
         detail="; ".join(f"{one.name}: shown by {' and '.join(one.proofs)}" for one in both),
-        hint=f"see which has the writes: {', '.join(project.command(*look) for look in looks)}; {'; '.join(ways)}; "
+        hint=f"to see which one has the writes: {', '.join(project.command(*look) for look in looks)}; {'; '.join(ways)}; "
         "then run the same command again",
     )
 
@@ -194,7 +193,7 @@ def is_another(project: Project, found: Service, service: Service, replica: str)
         return None
     look = project.command("ccr-avn", "status", found.name, replica)
     return stop(
-        f"{found.name} is another service than the checks found: created {service.created}, not {found.created}",
+        f"{found.name} is not the service that the checks found: created {service.created}, not {found.created}",
         detail=f"it was not changed; nothing was promoted from it, and {replica} is the primary",
-        hint=f"leave {found.name} as it is; look at both: {look}",
+        hint=f"leave {found.name} as it is; inspect both: {look}",
     )

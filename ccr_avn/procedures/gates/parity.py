@@ -129,7 +129,7 @@ class _Pair:
             text = f"{self._both('VPC', was, is_now, 'is')}: make sure that applications have a route to it"
             yield Difference(topic="vpc", name="vpc", text=text, old=old.vpc, new=new.vpc)
         if old.protected and not new.protected:
-            text = f"termination protection: {old.name} has it, {new.name} has not"
+            text = f"termination protection: {old.name} has it, {new.name} does not"
             fix = self._update("--enable-termination-protection")
             yield Difference(topic="protection", name="protection", text=text, fix=fix, old=True, new=False)
 
@@ -179,7 +179,7 @@ class _Pair:
                 way
             ].split()
             fix = avn.integration_command(self.project, "-t", kind, own, new, others, other) if other else ""
-            text = f"integration {kind} {way} {other}: {old} has it, {new} has not"
+            text = f"integration {kind} {way} {other}: {old} has it, {new} does not"
             yield Difference(topic="integration", name=kind, text=text, fix=fix, old=other)
 
     def siblings(self) -> Iterator[Difference]:
@@ -187,7 +187,7 @@ class _Pair:
         for name in old.replicas:
             if name != new:
                 text = (
-                    f"{name} is a replica of {old.name} too and stays one: it does not receive what is written to {new}"
+                    f"{name} replicates {old.name} too, and continues to: it does not receive what is written to {new}"
                 )
                 fix = f"create one of {new}: {self._enable(self.new)}; then terminate {name}"
                 yield Difference(topic="replica", name=name, text=text, fix=fix, old=name)
@@ -256,7 +256,7 @@ class _Pair:
             way = "ahead of" if skew > 0 else "behind"
             then = "a shorter time to live expire there now" if skew > 0 else "a time to live expire that much later"
             text = f"clocks: {self.new.name} is {abs(skew):.1f} s {way} {self.old.name}: keys with {then}"
-            fix = "it can't be fixed with avn: tell Aiven, or wait until keys with a short time to live have expired"
+            fix = "it can't be fixed with avn: contact Aiven, or wait until keys with a short time to live have expired"
             yield Difference(topic="clock", name="clock", text=text, fix=fix, old=0.0, new=round(skew, 3))
 
 

@@ -97,7 +97,7 @@ def judge_replica(services: tuple[Service, ...], want: Wanted) -> Finding:
         what = f"a read replica of {found.source}" if found.source else f"a standalone service ({found.type})"
         return stop(
             f"the name {want.name} is taken: it is {what}",
-            hint="choose another name: a replica can only be made together with its service, not attached later",
+            hint="choose another name: a replica can only be created as a new service; an existing one can't be attached",
         )
     primary = by_name(services, want.primary)
     if refusals := tuple(_creation_refusals(primary, want)):
@@ -136,7 +136,7 @@ def paired_otherwise(command: str, primary: Service | None, replica: Service) ->
         unlike = f", not {primary.name}" if primary else ""
         return stop(f"{name} replicates {replica.source}{unlike}", hint=f"ccr-avn {command} {replica.source} {name}")
     if primary and primary.source == name:
-        what = f"{primary.name} replicates {name}: the other way round"
+        what = f"{primary.name} replicates {name}: the names are swapped"
         return stop(what, hint=f"ccr-avn {command} {name} {primary.name}")
     return None
 
@@ -192,7 +192,7 @@ def judge_persistence(project: Project, service: Service) -> Finding:
 def _judge_open(service: Service) -> Finding:
     """An old primary that a switchover closed holds old data, and nobody reaches it to prove anything."""
     if not lets_nobody_in(service):
-        return go(f"the ip_filter of {service.name} admits clients")
+        return go(f"the ip_filter of {service.name} allows clients")
     why = f"(its ip_filter contains only {NOBODY}): a switchover does that to an old primary"
     warning = f"{service.name} is closed {why}; is it the right service to replicate?"
     return go(f"{service.name} is closed", warnings=(warning,))
@@ -261,7 +261,7 @@ def _creation_refusals(primary: Service | None, want: Wanted) -> Iterable[Findin
             hint="name one of these as REPLICA, or terminate one that is no longer needed",
         )
     if primary and primary.is_cluster:
-        yield stop(f"{primary.name} is on a cluster plan", hint="read replicas are for plans without sharding")
+        yield stop(f"{primary.name} is on a cluster plan", hint="a cluster plan can't have read replicas")
     if UNREPLICATED_PLANS.match(plan):
         existing = f"upgrade it first: avn service update {want.primary} --plan startup-4"
         hint = existing if primary else "use another --primary-plan, startup-4 or larger"

@@ -118,7 +118,7 @@ def run(request: CompareRequest, progress: Callable[[Progress], None]) -> Compar
         pace = Pace(request.max_operations)
         sides = stack.enter_context(closing(Sides(request.primary, request.replica, pace)))
         units, traits = survey(sides, request)
-        link = stack.enter_context(closing(LinkMonitor(request))) if request.require_link else None
+        link = LinkMonitor(sides) if request.require_link else None
         tally = Tally(request, units, stack)
         size = max(5, min(BATCH, request.max_operations // 20 or BATCH))
         few = request.sample is not None or sum(unit.keys for unit in units) < FEW_KEYS

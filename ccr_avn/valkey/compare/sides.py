@@ -1,5 +1,6 @@
 """Connections to both servers: pipelined commands, a rate limit, and whether the replica has caught up and the link held."""
 
+import re
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,16 +9,12 @@ from threading import Lock
 from typing import Any
 
 import libvalkey
-from valkey import Valkey
-from valkey.exceptions import ResponseError
 
 from ccr_avn import clock
 from ccr_avn.clock import poll
 from ccr_avn.errors import Unreachable
-from ccr_avn.valkey.compare import CompareRequest
 from ccr_avn.valkey.connect import Endpoint, connect, explained
-from ccr_avn.valkey.replication import ReplicationInfo, info_fields, link_of
-from ccr_avn.valkey.server_facts import read_replication
+from ccr_avn.valkey.replication import QUESTION, ReplicationInfo, info_fields, link_of, parse_replication
 
 Command = tuple[bytes | str, ...]
 
@@ -61,10 +58,9 @@ class Pace:
 
 
 class Side:
-    """One connection to one server."""
+    """A connection to one server. Raises: Unreachable: whatever asks it."""
 
     def __init__(self, endpoint: Endpoint, pace: Pace) -> None:
-        """Raises: Unreachable."""
         self.endpoint, self._pace, self._database = endpoint, pace, 0
         self._client = connect(endpoint, name="ccr-avn:verify", timeout=PATIENCE * endpoint.timeout)
         connection: Any = self._client.connection_pool.get_connection("_")
@@ -79,7 +75,6 @@ class Side:
         self._client.close()
 
     def use(self, database: int) -> None:
-        """Raises: Unreachable."""
         if database == self._database:
             return
         (answer,) = self.ask(("SELECT", str(database)))
@@ -94,7 +89,8 @@ class Side:
 
     def send(self, commands: Sequence[Command], packed: bytes | None = None) -> None:
         """:meth:`receive` must follow. ``packed``: the same commands, as they are sent."""
-        self._pace.take(len(commands))
+        if commands[0][0] not in ("INFO", "CLIENT"):  # whether the link holds must not wait for its turn
+            self._pace.take(len(commands))
         self._until = clock.monotonic() + LONGEST
         with explained(self.endpoint, connected=True):
             self._socket.settimeout(PATIENCE * self.endpoint.timeout)
@@ -136,7 +132,6 @@ class Sides:
     """Both sides, asked at the same time."""
 
     def __init__(self, primary: Endpoint, replica: Endpoint, pace: Pace) -> None:
-        """Raises: Unreachable."""
         self.primary = Side(primary, pace)
         try:
             self.replica = Side(replica, Pace(0))
@@ -165,11 +160,7 @@ class Sides:
         return mine, theirs, self.replica.receive(len(also))[0]
 
     def shown(self, *commands: Command) -> tuple[list[Any], list[Any]]:
-        """The same; None in the place of what is not what it was a moment ago.
-
-        Raises:
-            Unreadable: refused for any other reason.
-        """
+        """The same; None in the place of what is not what it was a moment ago. Raises: Unreadable: refused otherwise."""
         one, other, _ = self.both(*commands)
         return [shown(reply) for reply in one], [shown(reply) for reply in other]
 
@@ -223,38 +214,28 @@ LOOK_EVERY = 0.5  # seconds between two checks
 class LinkMonitor:
     """``trouble`` is the first reason why the link can't be vouched for; None as long as it can."""
 
-    def __init__(self, request: CompareRequest) -> None:
-        """Raises: Unreachable."""
-        self._ends = (request.primary, request.replica)
-        self._clients = [connect(end, name="ccr-avn:verify", timeout=PATIENCE * end.timeout) for end in self._ends]
+    def __init__(self, sides: Sides) -> None:
+        self._sides, self._looked = (sides.primary, sides.replica), 0.0
         self._first: tuple[ReplicationInfo, ...] = ()
-        self._followers: frozenset[str] = frozenset()
-        self._looked = 0.0
+        self._followers: frozenset[bytes] = frozenset()
         self.trouble: str | None = None
-
-    def close(self) -> None:
-        for client in self._clients:
-            client.close()
 
     def read(self, *, now: bool = False) -> str | None:
         """Look if it is time to. Raises: Unreachable: a side can't be asked any more."""
         if self.trouble or (not now and clock.monotonic() - self._looked < LOOK_EVERY):
             return self.trouble
-        sides = []
-        for end, client in zip(self._ends, self._clients, strict=True):
-            with explained(end, connected=True):
-                sides.append(read_replication(client, end.service))
-        with explained(self._ends[0], connected=True):
-            followers = _followers(self._clients[0])
-        primary, replica = sides
+        primary, replica = (parse_replication(side.ask(QUESTION)[0], side.endpoint.service) for side in self._sides)
+        # The connections of all replicas, by the numbers that the primary never gives twice; none if it won't tell.
+        (listed,) = self._sides[0].ask(("CLIENT", "LIST", "TYPE", "replica"))
+        followers = frozenset(re.findall(rb"^id=(\d+)", listed if isinstance(listed, bytes) else b"", re.MULTILINE))
         if not self._first:
             self._first, self._followers = (primary, replica), followers
         self.trouble = self._judge(primary, replica, followers)
         self._looked = clock.monotonic()
         return self.trouble
 
-    def _judge(self, primary: ReplicationInfo, replica: ReplicationInfo, followers: frozenset[str]) -> str | None:
-        mine, theirs = (end.service for end in self._ends)
+    def _judge(self, primary: ReplicationInfo, replica: ReplicationInfo, followers: frozenset[bytes]) -> str | None:
+        mine, theirs = (side.endpoint.service for side in self._sides)
         before = self._first or (primary, replica)
         link = link_of(primary, replica)
         if link == "no primary":
@@ -268,12 +249,3 @@ class LinkMonitor:
         if len(self._followers) == 1 and not self._followers <= followers:
             return f"the link from {mine} to {theirs} dropped in the meantime"  # and came back between two looks
         return None
-
-
-def _followers(client: Valkey) -> frozenset[str]:
-    """The connections of all replicas, by the numbers that the primary never gives twice; none if it won't tell."""
-    try:
-        found: Any = client.client_list(_type="replica")
-    except ResponseError:
-        return frozenset()
-    return frozenset(str(one["id"]) for one in found)

@@ -60,7 +60,7 @@ def test_where_there_is_nothing_that_is_said() -> None:
     elsewhere = Selection(choices=(), replicas_here=(), elsewhere={"do-fra": 2, "aws-us-east-1": 1})
     assert table(elsewhere, WANT) == [f"{none}; they are in aws-us-east-1 (1), do-fra (2)"]
     narrowed = Selection(choices=(), replicas_here=(), left_out=2)
-    assert table(narrowed, WANT) == ["all that is there is left out by --only, --except or --tag: 2 primaries"]
+    assert table(narrowed, WANT) == ["everything there is left out by --only, --except or --tag: 2 primaries"]
     assert table(replace(SELECTION, left_out=1), WANT)[-1] == "left out by --only, --except or --tag: 1 more primary"
 
 

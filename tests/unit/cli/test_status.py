@@ -264,4 +264,4 @@ def test_the_age_of_what_is_watched_is_shown_while_avn_does_not_answer() -> None
         now.now = lambda: time.time() + 90  # type: ignore[method-assign]
         head, trouble, table = picture()
     assert head.endswith(" 90 s ago; every 5 s; Ctrl-C ends")
-    assert (trouble, table) == ("the last look failed: avn failed (no network)", "ok  a")
+    assert (trouble, table) == ("the last check failed: avn failed (no network)", "ok  a")

@@ -91,7 +91,7 @@ def test_of_one_that_died_the_page_shows_how_far_it_came_and_what_finds_the_rest
     page = pages.drill_page(story)
     assert page is not None
     assert [one.name for one in page.rows if one.outcome == "does not hold"] == ["filter-cuts"]
-    assert pages.temporary_replica(story) == "may be there"
+    assert resume.temporary_replica(story) == "may be there"
     assert resume.next_command(story) == ("ccr-avn", "drill", "--clean", "--only", NAME, "--project", "p")
     assert any(f"{NAME} may exist, and is then billed" in line for line in resume.last_known(story))
     assert resume.standing(story) == {}, "no production pair was promoted"
@@ -113,7 +113,7 @@ def test_what_never_was_seen_was_not_terminated(tmp_path: Path, refused: bool, c
     end = ended(1.0, ok=False, changed=changed, code=13, **result(terminated=False))
     path = write(tmp_path, RUN, [*sent()[:3], failed, done("terminate", 0.9, f"{NAME} is not there"), end])
     story = story_of(path)
-    assert pages.temporary_replica(story) == fate
+    assert resume.temporary_replica(story) == fate
     assert not any("is gone" in line for line in resume.last_known(story))
 
 

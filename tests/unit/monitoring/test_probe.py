@@ -10,8 +10,7 @@ import pytest
 from valkey.exceptions import TimeoutError as Late
 
 from ccr_avn.errors import Unreachable
-from ccr_avn.monitoring.probe import FIRST_PAUSE, HELD_BACK, LONGEST_PAUSE, Probe, Side, size
-from ccr_avn.monitoring.sample import Sample
+from ccr_avn.monitoring.probe import FIRST_PAUSE, HELD_BACK, LONGEST_PAUSE, Probe, Sample, Side, size
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.marker import WATCH
 from ccr_avn.valkey.replication import ReplicationInfo

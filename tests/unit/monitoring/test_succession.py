@@ -156,7 +156,7 @@ def test_what_can_not_be_asked_is_not_called_closed(look: Look) -> None:
 
 
 def untagged(*services: dict[str, Any], proven: bool = True) -> tuple[Pair, ...]:
-    """These, of which only a journal of this machine says that us was promoted from eu."""
+    """These, of which only a journal on this machine says that us was promoted from eu."""
     eu, us = models.services(json.dumps([made("eu", 1), made("us", 2)]))
     origin = Origin(name="eu", old_created=lineage.created(eu), new_created=lineage.created(us))
     return pairs_of(models.services(json.dumps(services)), (Recorded(new="us", origin=origin, proven=proven),))
@@ -169,7 +169,7 @@ def test_a_promoted_service_that_lost_its_tags_is_never_ok(old: dict[str, Any], 
     pairs = untagged(made("eu", 1, **old), made("us", 2, shared), made("asia", 3, shared))
     found = judged(pairs, {**MASTER, "asia": Look(side=side("slave")), **({} if not old else {"eu": ALONE["eu"]})})
     assert found["eu"].health == health
-    assert "only a journal of this machine says that us was promoted from eu" in found["eu"].reasons[-1]
+    assert "only a journal on this machine says that us was promoted from eu" in found["eu"].reasons[-1]
     assert SWITCHOVER in found["eu"].next
     assert status.nagios_line(tuple(found.values()))[1] > 0
 
@@ -215,7 +215,7 @@ def test_what_a_replica_rejected_is_a_warning() -> None:
     pairs = listed(*linked("eu", "us"))
     looks = {"eu": Look(side=side("master")), "us": Look(side=side("slave", rejected=2))}
     [found] = judged(pairs, looks).values()
-    assert (found.health, found.reasons) == ("warning", ("us rejected 2 commands of its primary",))
+    assert (found.health, found.reasons) == ("warning", ("us rejected 2 commands from its primary",))
     assert found.next == (("ccr-avn", "verify", "eu", "us", "--level", "values", "--project", "p"),)
     [equal] = judged(pairs, looks, compared=lambda _: (("f", HISTORY, 2),)).values()
     assert equal.health == "ok", "a comparison by value has found it equal since"

@@ -14,9 +14,8 @@ from rich.console import Console
 from ccr_avn import clock
 from ccr_avn.errors import AvnError, UsageError
 from ccr_avn.monitoring.loop import Alert, Goal, Platform, watch
-from ccr_avn.monitoring.probe import Probe
+from ccr_avn.monitoring.probe import EVENTS_KEPT, KEPT, Probe, Sample, Stats, happened, known
 from ccr_avn.monitoring.prometheus import Metrics
-from ccr_avn.monitoring.sample import EVENTS_KEPT, KEPT, Sample, Stats, happened, known
 from ccr_avn.output.screen import picture, sparkline, summary_lines
 from ccr_avn.units import format_lag
 from tests.support.factories import listed, service, side
@@ -51,7 +50,7 @@ SILENT: dict[str, Any] = {"primary": None, "primary_trouble": "p0: no answer", "
         ),
         (sample(primary_state="RUNNING"), sample(primary_state="POWEROFF"), ("primary is POWEROFF, was RUNNING",)),
         (sample(), sample(write_trouble="held back"), ("primary: held back",)),
-        (sample(write_trouble="held back"), sample(), ("primary: writes go through again",)),
+        (sample(write_trouble="held back"), sample(), ("primary: writes succeed again",)),
         (sample(), sample(**SILENT, write_trouble="held back"), ("primary does not answer: p0: no answer",)),
     ],
 )

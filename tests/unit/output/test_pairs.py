@@ -103,7 +103,7 @@ def test_of_a_promotion_that_another_run_sent_the_outage_is_not_known() -> None:
     clock.now += 2.0
     phases.saw("p0/r0", done("promote", "found"))
     phases.saw("p0/r0", done("accepts-writes"))
-    assert change_of(phases.pairs["p0/r0"]) == "p0/r0: promoted: takes writes"
+    assert change_of(phases.pairs["p0/r0"]) == "p0/r0: promoted: accepts writes"
 
 
 def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +121,7 @@ def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(capsys
         "p0/r0: checking",
         "p0/r0: fenced: writes are paused",
         "p0/r0: promoting",
-        "p0/r0: promoted: takes writes, after < 1 ms without",
+        "p0/r0: promoted: accepts writes, after < 1 ms without",
         "p0/r0: closing",
         "p0/r0: fence: NOT undone: no answer",
         "p0/r0: done: r0 is the primary now",
@@ -132,4 +132,4 @@ def test_a_failover_had_no_outage_of_ours() -> None:
     phases = PairPhases(["p0/r0"])
     begins(phases, "p0/r0")
     phases.saw("p0/r0", done("accepts-writes"))
-    assert change_of(phases.pairs["p0/r0"]) == "p0/r0: promoted: takes writes"
+    assert change_of(phases.pairs["p0/r0"]) == "p0/r0: promoted: accepts writes"

@@ -37,7 +37,7 @@ def test_keys_are_counted_where_the_offsets_are_equal_only() -> None:
 def test_offsets_that_are_never_equal_prove_nothing() -> None:
     with pytest.raises(Refused) as caught:
         applied(both(100, 114))
-    assert "never looked at with the same offset" in caught.value.detail
+    assert "never seen at the same offset" in caught.value.detail
 
 
 @pytest.mark.parametrize(("held", "rejected"), [(2, 0), (4, 0), (3, 1), (3, None)])

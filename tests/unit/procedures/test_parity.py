@@ -143,20 +143,20 @@ SHOWN: list[tuple[str, Any, Any, str]] = [
         "service_integrations",
         [row("eu", "us"), row("eu", "board", "metrics")],
         None,
-        f"integration metrics to board: eu has it, us has not → {CREATE} -t metrics -s us -d board --project p",
+        f"integration metrics to board: eu has it, us does not → {CREATE} -t metrics -s us -d board --project p",
     ),
     (
         "service_integrations",
         [row("eu", "us"), row("eu", None, "datadog", dest_endpoint_id="e-1")],
         [row("eu", "us"), row("us", None, "datadog", dest_endpoint_id="e-2")],
-        f"integration datadog to endpoint e-1: eu has it, us has not → {CREATE} -t datadog -s us -D e-1 --project p",
+        f"integration datadog to endpoint e-1: eu has it, us does not → {CREATE} -t datadog -s us -D e-1 --project p",
     ),
     (
         "service_integrations",
         [row("eu", "us"), row("eu", "asia")],
         None,
         (
-            "asia is a replica of eu too and stays one: it does not receive what is written to us"
+            "asia replicates eu too, and continues to: it does not receive what is written to us"
             " → create one of us: ccr-avn enable us NAME --replica-cloud CLOUD --project p; then terminate asia"
         ),
     ),

@@ -154,7 +154,7 @@ def test_a_namesake_that_was_created_since_the_checks_is_neither_closed_nor_powe
     for one in (now, now.model_copy(update={"state": "POWEROFF"})):
         finding = step_of(SETTING, "eu", limit=1, replica="us").gate.judge(one, seen)
         assert finding.verdict == (verdict if verdict == "stop" or one is now else "go")
-        assert ("eu is another service than the checks found" in finding.reason) == (verdict == "stop")
+        assert ("eu is not the service that the checks found" in finding.reason) == (verdict == "stop")
 
 
 OLD, ANEW, NEW = "a" * 40, "b" * 40, "c" * 40

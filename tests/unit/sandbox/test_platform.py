@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ccr_avn.sandbox import api
-from ccr_avn.sandbox.control import Faults, RateLimit
 from ccr_avn.sandbox.records import ApiError, User
+from ccr_avn.sandbox.web import Faults, RateLimit
 from tests.support.stage import Stage
 
 

@@ -84,7 +84,7 @@ def test_trouble_of_this_machine_is_none_of_the_service() -> None:
 def test_what_is_closed_is_not_to_be_opened(error: Exception) -> None:
     """The filter of an old primary explains that it does not answer: nobody is told to add an address to it."""
     found = said_of(error, closed=True)
-    assert "its ip_filter admits nobody" in found.what
+    assert "its ip_filter allows no client" in found.what
     assert "ccr-avn status eu" in found.hint
 
 

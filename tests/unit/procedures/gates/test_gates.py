@@ -524,7 +524,7 @@ def test_servers_alone_show_a_promotion_only_where_no_write_can_be_stranded(
     assert finding.facts["state"] == state
     assert finding.verdict == ("go" if state == "promoted" else "stop")
     if state == "divided":
-        assert "both eu and us take writes" in finding.reason
+        assert "both eu and us accept writes" in finding.reason
         assert f"ccr_promoted_lineage={BORN}-{BORN}-{ONE}" in finding.hint, "what records it"
         assert "ccr-avn enable eu" in finding.hint, "what to do if it is a fork"
 
@@ -644,7 +644,7 @@ def test_syncs_that_begin_again_and_again_are_not_called_the_initial_one() -> No
     looks = [gate.judge(Link(primary=side(full_syncs=number), replica=replica), Seen()) for number in (3, 4, 5)]
     assert [one.verdict for one in looks] == ["wait"] * 3
     assert [one.reason for one in looks[:2]] == ["the initial sync is in progress"] * 2
-    assert "2 full syncs have begun" in looks[2].reason
+    assert "2 full syncs have started" in looks[2].reason
     assert "client-output-buffer-limit replica" in looks[2].hint
     restarted = Link(primary=side(full_syncs=9, run_id="new"), replica=replica)
     assert gate.judge(restarted, Seen()).reason == "the initial sync is in progress"
@@ -658,7 +658,7 @@ def test_writes_that_another_has_paused_are_a_refusal() -> None:
         pair.judge_health(SwitchoverOptions(at=at, primary="eu", replica="us"), *both(), health)
         for at in (Setting(project=P, journals=one) for one in (Journals(), ours))
     )
-    assert (found.verdict, "by no run on this machine" in found.reason) == ("stop", True)
+    assert (found.verdict, "not by a run for this pair" in found.reason) == ("stop", True)
     assert "ccr-avn unfence eu" in found.hint
     assert mine.verdict == "go"
 
@@ -671,5 +671,5 @@ def test_a_replica_of_a_primary_that_is_closed_is_not_promoted() -> None:
         finding = states.superseded(P, primary, sibling, (primary, sibling), (), now=NOW)
         assert bool(finding) is refused
     assert finding is not None
-    assert "another service may have its role" in finding.reason
+    assert "another service may have taken over its role" in finding.reason
     assert "ccr-avn status" in finding.hint

@@ -30,6 +30,8 @@ NOPERM, WRONGTYPE = Exception("NOPERM no"), Exception("WRONGTYPE of another type
 class FakeSide:
     """Answers message by message; each is the list of its replies."""
 
+    endpoint = END
+
     def __init__(self, *messages: list[Any]) -> None:
         self.messages = list(messages)
 
@@ -356,26 +358,21 @@ master = factories.side
 @pytest.mark.parametrize(
     ("replica", "primary", "followers", "trouble"),
     [
-        (side(), master(), {"1"}, None),
-        (side(role="master"), master(), {"1"}, "follows no primary"),
-        (side(link_status="down"), master(), {"1"}, "was down"),
-        (side(sync_in_progress=True), master(), {"1"}, "first sync"),
-        (side(), master(replid="y"), {"1"}, "another primary"),
-        (side(run_id="new"), master(), {"1"}, "restarted"),
-        (side(), master(run_id="new"), {"1"}, "restarted"),
-        (side(), master(), {"2"}, "dropped in the meantime"),
+        (side(), master(), {b"1"}, None),
+        (side(role="master"), master(), {b"1"}, "follows no primary"),
+        (side(link_status="down"), master(), {b"1"}, "was down"),
+        (side(sync_in_progress=True), master(), {b"1"}, "first sync"),
+        (side(), master(replid="y"), {b"1"}, "another primary"),
+        (side(run_id="new"), master(), {b"1"}, "restarted"),
+        (side(), master(run_id="new"), {b"1"}, "restarted"),
+        (side(), master(), {b"2"}, "dropped in the meantime"),
     ],
 )
 def test_the_link(
-    monkeypatch: pytest.MonkeyPatch,
-    replica: ReplicationInfo,
-    primary: ReplicationInfo,
-    followers: set[str],
-    trouble: str | None,
+    replica: ReplicationInfo, primary: ReplicationInfo, followers: set[bytes], trouble: str | None
 ) -> None:
-    monkeypatch.setattr("ccr_avn.valkey.compare.sides.connect", lambda *_, **__: None)
-    monitor = LinkMonitor(request())
-    monitor._first, monitor._followers = (master(), side()), frozenset({"1"})
+    monitor = LinkMonitor(Fakes([], []))
+    monitor._first, monitor._followers = (master(), side()), frozenset({b"1"})
     said = monitor._judge(primary, replica, frozenset(followers))
     assert (trouble in said) if trouble and said else said == trouble
 
