@@ -1,5 +1,7 @@
 """The installed programs, run as a person runs them, against a sandbox."""
 
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,16 +18,28 @@ from tests.support.pairs import PairClients, link, pair_with_clients, paired
 from tests.support.wait import until
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_ignored() -> None:
+    """What a test starts inherits it; `nohup` and `&` in a script ignore what some tests send."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
+
+
 @pytest.fixture(scope="session")
-def loaded_programs() -> Iterator[Path | None]:
-    """Where the programs are that are typed in the foreground: loaded ones, if that was asked for."""
-    with ExitStack() as stack:
-        yield stack.enter_context(loaded()) if wanted() else None
+def loaded_programs() -> Iterator[Path]:
+    with loaded() as directory:
+        yield directory
 
 
 @pytest.fixture
-def make(tmp_path: Path, loaded_programs: Path | None) -> Iterator[Make]:
-    """Sandboxes with quick builds; all of them end with the test."""
+def make(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Sandboxes with quick builds; all of them end with the test.
+
+    What is typed is loaded already where that was asked for, and in what is slow: how a program starts is seen elsewhere.
+    """
+    spared = wanted() or (request.node.get_closest_marker("slow") and sys.platform == "linux")
+    loaded_programs: Path | None = request.getfixturevalue("loaded_programs") if spared else None
     with ExitStack() as stack:
 
         def start(**options: Any) -> Operator:

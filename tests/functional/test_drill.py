@@ -18,7 +18,6 @@ from tests.support.drills import (
     services,
     temporary_replica,
 )
-from tests.support.matrix import matrix
 from tests.support.odd_answers import add_row
 from tests.support.operator import EU, US, Make, Operator, ended
 from tests.support.pairs import add_service, client, paired, uri
@@ -107,28 +106,15 @@ def test_the_last_drill_is_named_where_somebody_looks(make: Make) -> None:
     assert f"last drill: OK (eu: today ({told['run']}, RTO " in operator.ccr("doctor").out
 
 
-STEPS = {
-    "create": "temporary-replica: avn",
-    "created": "temporary-replica: done",
-    "tag": "tagged: avn",
-    "tagged": "tagged: done",
-    "compared": "compare: ok",
-    "promote": "promote: avn",
-    "promoted": "promote: done",
-    "closed": "filter-close: done",
-    "opened": "filter-open: done",
-    "terminate": "terminate: avn",
-}
-"""The line that shows when a run is there."""
-
-
-@pytest.mark.parametrize("step", matrix(STEPS, normal={("promote",)}))
-def test_killed_at_any_step_what_it_made_is_found_and_nothing_else_goes(primary: Operator, step: str) -> None:
+@pytest.mark.parametrize(
+    "step", ["promote", *(pytest.param(step, marks=pytest.mark.slow) for step in ("temporary-replica", "terminate"))]
+)
+def test_killed_on_its_way_what_it_made_is_found_and_nothing_else_goes(primary: Operator, step: str) -> None:
     add_service(primary, STRANGER, "startup-4", US)
-    if step == "create":  # it acts, and nobody hears of it
+    if step == "temporary-replica":  # it acts, and nobody hears of it
         primary.sandbox.faults.add(kind="hang-after", method="POST", path="/service$", seconds=30)
-    child = runs_to(primary, STEPS[step], "--backup-timeout", "60")
-    if step == "create":
+    child = runs_to(primary, f"{step}: avn", "--backup-timeout", "60")
+    if step == "temporary-replica":
         temporary_replica(primary)
     child.kill()
     ended(child)
@@ -142,10 +128,12 @@ def test_killed_at_any_step_what_it_made_is_found_and_nothing_else_goes(primary:
     assert primary.ccr(*QUICK, "--check").code == 0, "what is left is nothing to stumble over"
 
 
-@pytest.mark.parametrize(("step", "name"), matrix(STEPS, ("TERM", "INT"), normal={("compared", "TERM")}))
-def test_ended_at_any_step_it_cleans_up(primary: Operator, step: str, name: str) -> None:
-    number = signal.Signals[f"SIG{name}"]
-    child = runs_to(primary, STEPS[step])
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [("compare: ok", signal.SIGTERM), pytest.param("promote: avn", signal.SIGINT, marks=pytest.mark.slow)],
+)
+def test_ended_on_its_way_it_cleans_up(primary: Operator, line: str, number: int) -> None:
+    child = runs_to(primary, line)
     child.send_signal(number)
     done = ended(child)
     assert services(primary) == {"eu"}, done.err
@@ -156,29 +144,25 @@ def test_ended_at_any_step_it_cleans_up(primary: Operator, step: str, name: str)
 def test_its_own_time_limit_ends_it_too(make: Make) -> None:
     """Its alarm is rung by hand: how long it takes to what must be cleaned up is the machine's."""
     primary = primary_at(make(sync_delay=float("inf")))
-    child = runs_to(primary, STEPS["tagged"])
+    child = runs_to(primary, "tagged: done")
     child.send_signal(signal.SIGALRM)
     done = ended(child)
     assert done.code == 15, done.err
     assert services(primary) == {"eu"}
 
 
-CHANGES = {
-    "create": ("POST", "/service$"),
-    "tag": ("PATCH", "/tags$"),
-    "promote": ("DELETE", "/integration/"),
-    "filter": ("PUT", "/service/"),
-    "terminate": ("DELETE", "/service/"),
-}
-KINDS = ("status", "status-after", "html", "cut-json", "close-before", "close-after", "hang", "hang-after")
-
-
-@pytest.mark.parametrize(("change", "kind"), matrix(CHANGES, KINDS, normal={("terminate", "status")}))
-def test_a_fault_at_any_change_leaves_nothing_that_clean_does_not_find(
-    primary: Operator, change: str, kind: str
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("DELETE", "/service/", "status"),
+        pytest.param("POST", "/service$", "hang-after", marks=pytest.mark.slow),
+        pytest.param("DELETE", "/integration/", "close-after", marks=pytest.mark.slow),
+    ],
+)
+def test_a_fault_at_a_change_leaves_nothing_that_clean_does_not_find(
+    primary: Operator, method: str, path: str, kind: str
 ) -> None:
     add_service(primary, STRANGER, "startup-4", US)
-    method, path = CHANGES[change]
     primary.sandbox.faults.add(kind=kind, method=method, path=path, seconds=30)
     done = primary.ccr(*BY_LINK, "--call-timeout", "6", "--doubt-timeout", "3")
     left = services(primary) - {"eu", STRANGER}

@@ -141,15 +141,13 @@ def test_a_pair_that_was_only_checked_when_it_was_stopped_is_as_it_was(operator:
     assert operator.ccr(*GO).code == 0
 
 
-@pytest.mark.parametrize("when", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_killed_in_the_middle_the_same_command_finishes(operator: Operator, when: int) -> None:
+def test_killed_in_the_middle_the_same_command_finishes(operator: Operator) -> None:
     pairs(operator, 4)
     with ExitStack() as stack:
         load = {one: stack.enter_context(Load(uri(operator, f"p{one}"), pause=0.01)) for one in (0, 1, 2, 3)}
-        for sent in (1, when):
+        for sent in (1, 3):
             child = operator.start("ccr-avn", *GO, "--canary", "0")
-            goal = len(deletions(operator)) + sent
-            until(lambda goal=goal: len(deletions(operator)) >= min(goal, 4), "a promotion to be sent")  # type: ignore[misc]
+            until(lambda sent=sent: len(deletions(operator)) >= sent, "a promotion to be sent")  # type: ignore[misc]
             child.kill()
             ended(child)
         done = operator.ccr(*GO)
@@ -175,11 +173,10 @@ def test_two_operators_move_the_same_cloud_at_once(operator: Operator) -> None:
         assert lets_nobody_in(operator, f"p{one}")
 
 
-@pytest.mark.parametrize("times", [8, pytest.param(10**6, marks=pytest.mark.slow)])
-def test_a_platform_that_says_slow_down_is_heard_and_nothing_is_lost(operator: Operator, times: int) -> None:
-    """Half of the requests, be it for a while or always."""
+def test_a_platform_that_says_slow_down_is_heard_and_nothing_is_lost(operator: Operator) -> None:
+    """To half of the requests, for a while."""
     pairs(operator, 2)
-    operator.sandbox.faults.add(kind="status", status=429, times=times, share=0.5, message="Rate limit exceeded")
+    operator.sandbox.faults.add(kind="status", status=429, times=8, share=0.5, message="Rate limit exceeded")
     with Load(uri(operator, "p1"), pause=0.01) as load:
         done = operator.ccr(*GO, "--data-timeout", "5")
     assert done.code == 0, done.err

@@ -239,7 +239,7 @@ def test_none_waits_for_another_and_nothing_stays_open(avn: str, load: Load, tmp
 OURS = """
 import sys
 from ccr_avn import loaded_avn, process
-loaded_avn.possible = lambda _: True
+loaded_avn.possible = lambda *_, **__: True
 process.preload_avn(sys.argv[1])
 process.run((sys.argv[1], "waits", sys.argv[2], "a-secret-word"), deadline=60)
 """

@@ -103,11 +103,12 @@ def test_where_writers_are_stopped_by_hand_a_paste_pauses_nothing_and_sees_a_wri
 
 SWITCHOVER = preview(Switchover(primary="eu", replica="us", at=SETTING).plan())
 NORMAL = ("gate lineage", "gate accepts-writes")
-"""Before the fence and behind the promotion; inside it a paste ends where its fence was lifted (test_half_way)."""
+SLOW = ("gate fence-held", "service integration-delete", "service tags", "service update", "gate closed")
+"""Before the fence and behind the promotion; inside it, at each change, and at the last line."""
 
 
-@pytest.mark.parametrize(("place", "acts"), faults(SWITCHOVER, *NORMAL, slow=pytest.mark.slow))
-def test_a_fault_at_any_line_ends_as_safely_as_a_run(pair: Operator, place: int, acts: bool) -> None:
+@pytest.mark.parametrize(("place", "acts"), faults(SWITCHOVER, *NORMAL, slow=SLOW))
+def test_a_fault_at_a_line_ends_as_safely_as_a_run(pair: Operator, place: int, acts: bool) -> None:
     """Nothing acknowledged is lost, and never do both sides take writes."""
     text = pair.ccr("switchover", "eu", "us", "--dry-run").out
     old = pair.sandbox.platform.services["eu"].user_config
@@ -129,8 +130,11 @@ def test_a_fault_at_any_line_ends_as_safely_as_a_run(pair: Operator, place: int,
 FAILOVER = preview(Failover(replica="us", at=SETTING, allow_data_loss=True).plan())
 
 
-@pytest.mark.parametrize(("place", "acts"), faults(FAILOVER, "integration-delete", slow=pytest.mark.slow))
-def test_a_fault_at_any_line_of_a_failover_ends_as_safely_as_a_run(pair: Operator, place: int, acts: bool) -> None:
+@pytest.mark.parametrize(
+    ("place", "acts"),
+    faults(FAILOVER, "service integration-delete", slow=("gate last-known", "gate history", "service tags")),
+)
+def test_a_fault_at_a_line_of_a_failover_ends_as_safely_as_a_run(pair: Operator, place: int, acts: bool) -> None:
     """Before the deletion nothing is changed; from there on the command that is run finishes what is recorded."""
     pair.sandbox.servers.kill("eu")
     text = pair.ccr("failover", "us", "--allow-data-loss", "--dry-run").out
@@ -152,8 +156,8 @@ def test_a_fault_at_any_line_of_a_failover_ends_as_safely_as_a_run(pair: Operato
 ENABLE = preview(Enable(primary="eu", replica="us", at=SETTING, primary_cloud=EU, replica_cloud=US).plan())
 
 
-@pytest.mark.parametrize(("place", "acts"), faults(ENABLE, "service create", slow=pytest.mark.slow))
-def test_a_fault_at_any_line_of_an_enable_is_finished_by_pasting_it_again(
+@pytest.mark.parametrize(("place", "acts"), faults(ENABLE, "service create", slow=("gate running",)))
+def test_a_fault_at_a_line_of_an_enable_is_finished_by_pasting_it_again(
     operator: Operator, place: int, acts: bool
 ) -> None:
     """Nothing behind the line is done, and nothing is made twice."""

@@ -14,7 +14,7 @@ import pytest
 from tests.support.loaded import BIN
 from tests.support.operator import EU, Make, Operator
 from tests.support.pairs import add_service, follows, paired
-from tests.support.wait import until
+from tests.support.wait import LIMIT, until
 from tests.support.whole import run_sandbox, servers_below
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -76,7 +76,7 @@ def test_run_passes_the_exit_code_on_and_leaves_nothing(tmp_path: Path) -> None:
         "env > env; avn service create eu -t valkey --plan business-4 --cloud google-europe-west1 || exit 1; exit 7"
     )
     done = run_sandbox(tmp_path, "--build-seconds", "0", "--backup-seconds", "0", "--", "bash", "-c", script)
-    assert done.wait(60) == 7
+    assert done.wait(LIMIT) == 7
     environment = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines() if "=" in line)
     assert not Path(environment["AIVEN_CONFIG_DIR"]).exists()
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -92,7 +92,7 @@ def test_up_ends_without_a_trace(tmp_path: Path, number: signal.Signals, code: i
     subprocess.run(create, check=True, env={**os.environ, **{key: one.strip("'") for key, one in exported.items()}})
     assert len(servers_below(tmp_path / "tmp")) == 1
     child.send_signal(number)
-    child.communicate(timeout=20)
+    child.communicate(timeout=LIMIT)
     assert child.returncode == code
     until(lambda: servers_below(tmp_path / "tmp") == [])
     until(lambda: list((tmp_path / "tmp").iterdir()) == [])
@@ -102,12 +102,12 @@ def test_run_ends_its_command_when_told_to_end(tmp_path: Path) -> None:
     child = run_sandbox(tmp_path, "--", "bash", "-c", "touch up; exec sleep 60")
     until((tmp_path / "up").exists)
     child.terminate()
-    assert child.wait(20) == 143
+    assert child.wait(LIMIT) == 143
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_a_command_that_is_not_there(tmp_path: Path) -> None:
-    assert run_sandbox(tmp_path, "--", "no-such-command").wait(20) == 2
+    assert run_sandbox(tmp_path, "--", "no-such-command").wait(LIMIT) == 2
 
 
 def test_a_plain_installation_says_what_the_sandbox_needs(tmp_path: Path) -> None:

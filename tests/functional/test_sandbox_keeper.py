@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ccr_avn.sandbox.servers import Keeper
-from tests.support.wait import until
+from tests.support.wait import LIMIT, until
 
 OWNER = """
 import subprocess, sys, time
@@ -51,7 +51,7 @@ def test_what_it_was_told_to_forget_lives_on() -> None:
         keeper.tell("watch", ends.pid)
         keeper.tell("forget", lives.pid)
         keeper.close()
-        assert ends.wait(10) == -signal.SIGKILL
+        assert ends.wait(LIMIT) == -signal.SIGKILL
         assert lives.poll() is None
         lives.kill()
 

@@ -29,10 +29,7 @@ def go(replica: str, *more: str) -> tuple[str, ...]:
     return ("switchover", "eu", replica, "--yes", *more)
 
 
-@pytest.mark.parametrize(
-    "round_number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in range(1, 10))]
-)
-def test_two_operators_promote_one_of_two_replicas(three: Operator, round_number: int) -> None:
+def test_two_operators_promote_one_of_two_replicas(three: Operator) -> None:
     with Load(uri(three, "eu")) as load:
         both = {name: three.start("ccr-avn", *go(name)) for name in REPLICAS}
         ends = {name: ended(one) for name, one in both.items()}

@@ -2,7 +2,7 @@
 
 A command is still a process of its own, with its own words, environment, files, place and exit code. In a terminal, or
 in an environment in which Python would start otherwise, the installed script is started. `./scripts/test --all` starts
-every one anew.
+every one anew but in the slow tests. Coverage is not measured in them: a fork ends before it could be written.
 """
 
 import os
@@ -74,6 +74,7 @@ def loaded() -> Iterator[Path]:
         listener.listen(64)
         alive, end = os.pipe()
         environment = {name: value for name, value in os.environ.items() if name.startswith(AT_THE_START)}
+        unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
         for name in ("ccr-avn", "avn"):
             starter = Path(directory, name)
             starter.write_text(
@@ -92,7 +93,7 @@ def loaded() -> Iterator[Path]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             cwd=Path(__file__).parents[2],
-            env={**os.environ, **{name: name for name in READ_BY_AVN}},
+            env={**unmeasured, **{name: name for name in READ_BY_AVN}},
         ) as server:
             yield Path(directory)
             server.kill()

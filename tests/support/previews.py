@@ -62,17 +62,19 @@ def broken_at(preview: str, place: int, *, acts: bool = False) -> str:
     return "\n".join(lines)
 
 
-def faults(preview: str, *normal: str, slow: Any) -> list[Any]:
-    """A parameter for each line that fails, and for each change that fails after it acted: its place, and whether it acted.
+def faults(preview: str, *normal: str, slow: tuple[str, ...]) -> list[Any]:
+    """A parameter for a line of each of these names that fails, and for a change that fails after it acted.
 
-    All but the first whose name has a word of ``normal`` are marked ``slow``.
+    It is the line's place, and whether it acted. All but the first case of each that is ``normal`` are slow.
     """
     found, left = [], set(normal)
     for place, name in places(preview):
+        if name not in (*normal, *slow):
+            continue
         changes = name.startswith("service") and name != "service tags"
         for acts in (False, True) if changes else (False,):
             known = {one for one in left if one in name}
             left -= known
             told = f"{name}, but done" if acts else name
-            found.append(pytest.param(place, acts, id=told, marks=() if known else slow))
+            found.append(pytest.param(place, acts, id=told, marks=() if known else pytest.mark.slow))
     return found
