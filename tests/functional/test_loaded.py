@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ccr_avn import process
 from tests.support.loaded import BIN, loaded
 from tests.support.wait import until
 from tests.support.whole import servers_below
@@ -61,6 +62,14 @@ def test_it_says_the_same_and_ends_the_same(
 ) -> None:
     for line in typed:
         assert ends(directory, line, tmp_path, **more) == ends(BIN, line, tmp_path, **more), line
+
+
+def test_what_is_started_as_ccr_avn_starts_avn_is_loaded(directory: Path, tmp_path: Path) -> None:
+    """There is no installed one that would be started instead."""
+    alone = tmp_path / "avn"
+    alone.write_text((directory / "avn").read_text().replace(str(BIN / "avn"), "/nowhere/avn"))
+    alone.chmod(0o755)
+    assert process.run((str(alone), "--version"), deadline=60).code == 0
 
 
 @pytest.mark.parametrize("before", ["", "trap '' INT HUP; "])

@@ -30,6 +30,8 @@ passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 wire = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 try:
     environment = {{name: value for name, value in os.environ.items() if name.startswith({at_the_start!r})}}
+    if environment.get("LANGUAGE") == "C":  # what ccr-avn has avn do without: a search for translations
+        del environment["LANGUAGE"]
     limited = resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
     if limited or environment != {environment!r} or any(os.isatty(number) or not os.fstat(number) for number in (0, 1, 2)):
         raise OSError("it would not be the same")
