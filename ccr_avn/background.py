@@ -53,7 +53,7 @@ class Task(Generic[T]):
         self._thread = in_background(self._run, name)
 
     def ended(self, within: float) -> bool:
-        """Whether it has, after so many seconds at most."""
+        """Whether it has ended, within this many seconds."""
         self._thread.join(within)
         return not self._thread.is_alive()
 

@@ -53,7 +53,7 @@ def sleep(seconds: float) -> None:
 
 
 def wait(event: Event, seconds: float) -> bool:
-    """Until the event is set, for so many seconds at most; whether it is."""
+    """Wait until the event is set, for at most this many seconds; whether it is."""
     return _clock.wait(event, seconds)
 
 

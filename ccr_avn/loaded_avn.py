@@ -107,7 +107,7 @@ class LoadedAvn:
             os.environ.update(before)
 
     def run(self, argv: tuple[str, ...], environment: Mapping[str, str], *, deadline: float) -> Ended | None:
-        """One command, to its end. None: it has certainly not begun, so it is to be started plainly."""
+        """One command, to its end. None: it has certainly not begun, so it must be started plainly."""
         if self._lost or argv[0] != self._path or _circumstances(self._path, environment) != self._loaded_as:
             return None
         with ExitStack() as stack:

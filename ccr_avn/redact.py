@@ -29,7 +29,7 @@ SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     # how a server answers AUTH that it does not know
     (re.compile(r"(?i)(unknown command\W+(?:auth|hello|acl|config|migrate)\b.*?args beginning with:).*"), r"\1 …"),
 )
-"""What looks like a secret, whoever's it is."""
+"""What looks like a secret, no matter whose."""
 
 TELLTALE = re.compile(r"://|avns_|password|auth_token|aivenv1|unknown command")
 """Every shape has one of these, in lower case; most texts have none, and all that is journaled or shown comes by here."""

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from ccr_avn.redact import REDACTED
 
 SECRET = re.compile(r"(?i)((?:passw\w*|secret|token|key)\W*[=:]\s*|bearer\s+|-(?:password|token|secret)\s+)[^\s'\"]+")
-"""What the command of a hook may carry, whoever's it is."""
+"""What the command of a hook may contain, no matter whose."""
 OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
 COMMAND = re.compile(r"\b(?:ccr-avn|avn|pip) [a-z]")
 OF_A_PROJECT = re.compile(

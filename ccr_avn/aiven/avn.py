@@ -51,7 +51,7 @@ def _ask(reader: str, *words: Word, from_list: Callable[[Mapping[str, Any]], Any
 
 
 def _change(*words: Word, hint: str = "", hints: Mapping[int, str] = {}) -> Call[None]:
-    """It says nothing that can be relied on: what became of it is read afterwards."""
+    """Its output can't be relied on: a read afterwards shows whether it took effect."""
     return Call((AVN, *words), parse=lambda _: None, hint=hint, hints=hints)
 
 

@@ -301,7 +301,7 @@ def _text(row: Any, key: str) -> str:
 
 
 def _sources(row: Any) -> set[str]:
-    """Whom a service follows, and whom its tags name as its old primary."""
+    """Which service it follows, and which one its tags name as its old primary."""
     rows = _objects_in(row, "service_integrations")
     follows = {_text(one, "source_service") for one in rows if _text(one, "dest_service") == _text(row, "service_name")}
     return {*follows, _text(row.get("tags") if isinstance(row, dict) else None, FROM)} - {""}

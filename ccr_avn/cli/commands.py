@@ -1,4 +1,4 @@
-"""Makes commands of functions: a parameter is an option of ours, or a dataclass of these."""
+"""Makes commands of functions: a parameter is one of our options, or a dataclass of them."""
 
 import inspect
 import signal
@@ -72,7 +72,7 @@ def _flattened(function: Function, defaults: dict[str, Any]) -> Function:
 
 
 def _typed_fields(group: Any) -> list[inspect.Parameter]:
-    """The fields of a dataclass that are options; what a verb is told besides is none."""
+    """The fields of a dataclass that are options; a verb's other fields are not."""
     own = inspect.signature(group).parameters.values()
     return [one for one in own if hasattr(one.annotation, "__metadata__") or one.annotation is typer.Context]
 

@@ -88,7 +88,7 @@ class Evacuation:
     # -- before anything is changed
 
     def _look(self, path: str) -> None:
-        """What is there, and what is to be done with it."""
+        """What exists, and what will be done with it."""
         want, project = self.common.wanted.want(self.common.setting), self.common.setting.project
         services = self.first_list()
         for note in getattr(services, "left_out", ()):

@@ -111,7 +111,7 @@ class EvacuationResult:
         return problem
 
     def chosen(self) -> dict[str, Any]:
-        """As data, what is to be done."""
+        """What will be done, as data."""
         choices = self.selection.choices
         counts = {action: self.selection.count(action) for action in ACTIONS}
         return {"counts": counts, "pairs": [choice_as_dict(one) for one in choices]}

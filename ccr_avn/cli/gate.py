@@ -1,4 +1,4 @@
-"""`ccr-avn gate …`: runs one gate by itself, by the same step as in a run."""
+"""`ccr-avn gate …`: runs a single gate, with the same step as in a run."""
 
 import inspect
 from collections.abc import Callable

@@ -56,7 +56,7 @@ class Common:
 class PairResult:
     """How one pair ended. ``phases``: each with its beginning and end, in seconds since the evacuation began.
 
-    ``result``: as the single command reports it; ``resume``: the command that goes on with this pair alone.
+    ``result``: as the single command reports it; ``resume``: the command that resumes this pair alone.
     """
 
     choice: Choice
@@ -130,7 +130,7 @@ def verb_of(choice: Choice, wanted: EvacuationOptions, at: Setting) -> Switchove
 
 @dataclass(slots=True, kw_only=True)
 class PairRun:
-    """Made when the pair begins, as its run's name tells when that was. ``judge``: of --auto, what it is like now."""
+    """Made when the pair begins, because its run's name shows when that was. ``judge``: of --auto, what it is like now."""
 
     choice: Choice
     common: Common
@@ -146,7 +146,7 @@ class PairRun:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The command that goes on with this pair alone."""
+        """The command that resumes this pair alone."""
         verb, common = self.verb, self.common
         names = (verb.primary, verb.replica) if isinstance(verb, Switchover) else (verb.replica,)
         accepts = isinstance(verb, Failover) and common.wanted.allow_rejected_commands

@@ -66,10 +66,10 @@ class Session:
         )
 
     def emit(self, event: events.Event) -> None:
-        """Tell all sinks. One that fails is left out from then on: the run is worth more than what is told of it.
+        """Pass an event to all sinks. One that fails is left out from then on: the run matters more than its reports.
 
         Raises:
-            Interrupted: a signal came meanwhile; every sink has been told before.
+            Interrupted: a signal came meanwhile; every sink has received the event before.
         """
         with self._held():
             for sink in tuple(self.sinks):

@@ -108,7 +108,7 @@ class GateOptions:
 
 
 def answering(step: "Step[Any]") -> "Step[Any]":
-    """``todo`` is an answer as well: the fact ``exists`` tells which it was."""
+    """``todo`` is an answer too: the fact ``exists`` shows which it was."""
 
     def judge(answer: Any, seen: "Seen") -> Finding:
         found = step.gate.judge(answer, seen)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ccr_avn.monitoring.status import PairStatus
 
 UNKNOWN = 3
-"""Exit code of Nagios' plugins, and of --exit-code, where a failure of ours keeps the health from being known."""
+"""Exit code of Nagios' plugins, and of --exit-code, if a failure of ccr-avn keeps the health from being known."""
 
 USUAL = 10
 """Seconds between two looks of --watch."""
@@ -33,13 +33,13 @@ Format = Literal["table", "json", "nagios", "prometheus"]
 
 
 class HealthUnknown(CcrError):
-    """Where the exit code is the health, a failure of ours must not look like one of the pairs."""
+    """If the exit code is the health, a failure of ccr-avn must not look like one of the pairs."""
 
     code = UNKNOWN
 
 
 class StatusCommand(HelpCommand):
-    """Where the exit code is the health, every failure of ours is UNKNOWN, exit code 3: also a word mistyped."""
+    """If the exit code is the health, every failure of ccr-avn is UNKNOWN, exit code 3, even a typing error."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         nagios = "--format=nagios" in args or ("--format", "nagios") in pairwise(args)
@@ -273,7 +273,7 @@ def _checked(
 
 @contextmanager
 def _unknown_instead(*, nagios: bool, health: bool) -> Iterator[None]:
-    """Turn every failure of ours into one line for Nagios, or into the exit code for unknown."""
+    """Turn every failure of ccr-avn into one line for Nagios, or into the exit code for unknown."""
     try:
         yield
     except (typer.Exit, typer.Abort, BrokenPipeError):

@@ -58,7 +58,7 @@ class Want:
 class Choice:
     """What is done with one primary, and why. ``replica``: empty where it has none; ``hint``: the next command.
 
-    ``others``: its other replicas, each with what becomes of it. ``behind``: bytes, None where that is not known.
+    ``others``: its other replicas, each with what happens to it. ``behind``: bytes, None where that is not known.
     """
 
     action: Action
@@ -204,7 +204,7 @@ def _best(group: list[Pair], looks: Looks, want: Want) -> Choice:
 
 
 def judge(pair: Pair, looks: Looks, want: Want) -> Choice:
-    """One pair by itself."""
+    """One pair on its own."""
     primary, replica = looks.get(pair.primary_name, NO_LOOK), looks.get(pair.replica_name, NO_LOOK)
     behind = lag_of(primary.side, replica.side)
 

@@ -140,12 +140,12 @@ class Turn:
 
 
 Work = Callable[[str, Turn], State]
-"""Moves the pair of that name; reports by itself what went wrong."""
+"""Moves the pair of that name; reports what went wrong itself."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Schedule:
-    """``parallel``: pairs that don't take writes, at once. ``canary``: so many come to their end before the others begin.
+    """``parallel``: how many pairs may have paused writes at once. ``canary``: this many are finished before the others begin.
 
     The checks of the next few pairs run meanwhile, so that a place is not held by one that is only looked at.
     ``full``: why no more threads could be started.

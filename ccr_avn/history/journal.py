@@ -151,7 +151,7 @@ RECENT = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What a journal says of its run in its first line, which does not change any more."""
+    """What a journal says about its run in its first line, which never changes."""
 
     command: str
     project: str | None

@@ -169,7 +169,7 @@ def within(*path: str) -> Any:
 
 
 class Lenient(BaseModel):
-    """What is missing, or odd as in a damaged journal, is its default: an auditor gets a report all the same."""
+    """What is missing, or invalid as in a damaged journal, gets its default: an auditor gets a report anyway."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -265,7 +265,7 @@ class Pair(Lenient):
 
     @property
     def advice(self) -> str:
-        """What can be done now: the command that goes on with it, else what the refusal says."""
+        """What can be done now: the command that resumes it, else what the refusal says."""
         return shlex.join(self.next[0]) if self.next else self.hint
 
     @property

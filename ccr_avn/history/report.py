@@ -88,7 +88,7 @@ def paused(story: Story, total: float) -> tuple[float, float] | None:
 
 
 def exposure(story: Story) -> list[Risk]:
-    """What is exposed after the run, each with what mends it."""
+    """What is exposed after the run, each with what fixes it."""
     closed = f"{story.primary} is closed to clients; to open it again"
     again = [Risk(what="then" if turn else closed, fix=one) for turn, one in enumerate(story.result.restore)]
     return [*story.result.risks, *again]

@@ -25,7 +25,7 @@ LATEST = 2.0**32
 
 
 def next_command(story: Story) -> tuple[str, ...]:
-    """What goes on from here: the same command, which looks first. Empty when nothing is left to do."""
+    """What resumes the run: the same command, which checks first. Empty when nothing is left to do."""
     if story.state == "done" or not story.argv:
         return ()
     project = ("--project", story.facts.project) if story.facts.project else ()

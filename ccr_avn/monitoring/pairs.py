@@ -13,7 +13,7 @@ from ccr_avn.errors import Refused, near
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succession:
-    """A service's past. ``origin``: the name of the service that it was promoted from, be it there or not.
+    """A service's past. ``origin``: the name of the service that it was promoted from, whether or not that exists.
 
     ``recorded``: the services that were promoted from it. ``claimants``: those whose tags give only its name, which
     proves nothing.
@@ -70,7 +70,7 @@ def _may_be(origin: Origin, old: Service, new: Service) -> bool:
 
 TYPES = ("valkey", "redis")
 UNNAMED = "?"
-"""The primary of a replica whose integration does not say whom it follows."""
+"""The primary of a replica whose integration does not say which one that is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

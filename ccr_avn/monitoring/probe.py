@@ -1,7 +1,7 @@
 """Probes a pair for `watch`: sends a marker through it, then reads INFO of both sides.
 
 A marker is this watch's field of one well-known hash. Its value is when it was written, by the primary's own clock:
-whoever finds it on a replica knows that everything written before that time has arrived. After the loss of the primary
+finding it on a replica shows that everything written before that time has arrived. After the loss of the primary
 it bounds what a failover loses. It lives for an hour, since a replica hides a key that has run out, and the decision to
 fail over may take that long; it is taken away when a watch ends in good order.
 """
@@ -152,7 +152,7 @@ class Stats:
 
 
 TTL = 3600.0
-"""Seconds after which the marker is gone by itself, also when we die."""
+"""Seconds after which the marker expires, even if we die."""
 
 HELD_BACK = "writes are paused, or it hangs"
 
@@ -261,7 +261,7 @@ class Probe:
             side.endpoint = replace(side.endpoint, uri=found.uri)
 
     def close(self) -> None:
-        """Take the marker away, where that can be done without waiting; else it runs out by itself."""
+        """Remove the marker if that needs no waiting; otherwise it expires."""
         with suppress(Exception):  # its removal must not hide why we end
             if not self._write_trouble and not self.primary.trouble:
                 self.primary.ask(lambda client: client.hdel(WATCH, self._field))

@@ -64,7 +64,7 @@ class PairStatus:
     """A pair, or a service without a replica. What isn't known is None.
 
     ``related``: open services that share its primary's history, and nothing records why; ``later``: those of them whose
-    history began as the primary's. ``verdicts``: what is to be said of it.
+    history began as the primary's. ``verdicts``: what to say about it.
     """
 
     pair: Pair

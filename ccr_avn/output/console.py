@@ -21,7 +21,7 @@ LONGEST = 4000
 class OutputLost(CcrError):
     """Standard output can't be written, and nothing was done that would have to go on.
 
-    ``gone``: its reader went away, as ``head`` does; nobody is to be told.
+    ``gone``: its reader went away, as ``head`` does; nobody needs to know.
     """
 
     def __init__(self, why: str, *, gone: bool) -> None:

@@ -13,7 +13,7 @@ TITLES = {"stdout": "standard output", "stderr": "standard error"}
 
 
 class Outlet:
-    """One of our standard streams. Writing to it never raises; ``trouble``: why nothing arrives any more.
+    """One of our standard streams. Writing to it never raises; ``trouble``: why nothing arrives there now.
 
     It has what rich asks of a file, so that a live display is as safe as a line.
     """
@@ -94,7 +94,7 @@ def emitted(text: str) -> str:
 
 
 def prepare() -> None:
-    """Before anything else is opened: no file of ours may become standard output, and no character is an error."""
+    """Before anything else is opened: no file that we open may become standard output, and no character is an error."""
     for number in range(3):
         try:
             os.fstat(number)

@@ -50,7 +50,7 @@ class Repeated:
             return code
 
     def picture(self, _: Console) -> Group:
-        """Under its age, which is most of what is to be known of it when avn has not answered for a while."""
+        """Below its age, which matters most when avn has not answered for a while."""
         age = f"at {local_time(self._at)}, {format_age(clock.now() - self._at)} ago; " if self._at else ""
         head = Text(f"{age}every {self._every:g} s; Ctrl-C ends", style="dim")
         trouble = [Text(emitted(f"the last check failed: {self._trouble}"), style="red")] if self._trouble else []

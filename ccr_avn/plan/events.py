@@ -58,7 +58,7 @@ class Missed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked(Event):
-    """The operator was asked, and answered after so many seconds, which are no time that the run took."""
+    """The operator was asked, and answered after this many seconds, which do not count as time of the run."""
 
     question: str
     confirmed: bool

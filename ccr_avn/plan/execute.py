@@ -30,7 +30,7 @@ AGAIN = "run the same command again: it checks the current state and resumes fro
 
 
 class Run:
-    """One run of one plan. ``changed`` tells, also after an error, whether the control plane was changed."""
+    """One run of one plan. ``changed`` shows, even after an error, whether the control plane was changed."""
 
     def __init__(
         self, plan: Plan, world: World, emit: Callable[[events.Event], None], seen: Answers | None = None
@@ -188,7 +188,7 @@ class Run:
             self._put_off(step, failure, pause)
 
     def _act(self, step: Step[Any], change: Act) -> Finding:
-        """What is done in this process tells by itself how it ended: its answer can't be lost."""
+        """What is done in this process reports how it ended: its answer can't be lost."""
         self._reader.forget()
         self._start(step, fill(change.argv, self.seen))
         began = self._now()
@@ -255,7 +255,7 @@ class Run:
     def _settle_doubt(self, step: Step[Any], failure: "FailedChange", began: float) -> Finding:
         """A change that failed may have taken effect anyway: only a read can show that.
 
-        Raises: AvnError: it did not act, or nothing tells.
+        Raises: AvnError: it did not act, or nothing shows whether it did.
         """
         if not failure.answer.started:
             raise self._without_effect(step, failure)
@@ -281,7 +281,7 @@ class Run:
     def _effect(self, looks: tuple[Step[Any], ...], limit: float, began: float) -> Finding | None:
         """What shows that a change acted: any one *go* does. None: all were still unchanged after ``limit`` seconds.
 
-        Raises: AvnError, Unreachable: at the end one of the looks gave no answer, so nothing tells.
+        Raises: AvnError, Unreachable: at the end one of the reads gave no answer, so nothing shows it.
         """
         silent: AvnError | Unreachable | None = None
 

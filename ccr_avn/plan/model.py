@@ -83,7 +83,7 @@ class Probe(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """A change on the data plane, done in-process. It tells how it ended, and keeps what later steps need of it.
+    """A change on the data plane, done in-process. It reports how it ended, and keeps what later steps need from it.
 
     ``argv``: the ``ccr-avn`` command that does just that; ``variable``: where a preview keeps what that prints.
     ``looks``: nothing is changed by it.

@@ -127,7 +127,7 @@ class Failover(FailoverOptions, Verb):
         )
 
     def _rows(self) -> Step[tuple[Integration, ...]]:
-        """The integration as the look at the service already told it: no second avn while everybody waits."""
+        """The integration as the read of the service already showed it: no second avn while everybody waits."""
         shown = promotion.look_at_integration(self.at, self.replica)
 
         def read(seen: Seen) -> tuple[Integration, ...]:

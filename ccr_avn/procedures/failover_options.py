@@ -1,4 +1,4 @@
-"""The options of a failover, by themselves: avn is started with them before all else is loaded."""
+"""The options of a failover, in a separate module: avn is started with them before all else is loaded."""
 
 from dataclasses import dataclass
 from typing import Annotated

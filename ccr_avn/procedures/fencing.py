@@ -133,7 +133,7 @@ def catch_up(
 
 
 def still_held(want: SwitchoverOptions) -> Step[str]:
-    """The last look before the promotion; from here on the old primary must not come back by itself."""
+    """The last check before the promotion; from here on writes must not resume on the old primary automatically."""
     at = want.at
 
     def read(seen: Seen) -> str:
@@ -193,7 +193,7 @@ def still_fenced(want: SwitchoverOptions) -> Callable[[Seen], None]:
 
 
 def _fence(want: SwitchoverOptions, seen: Seen) -> Fenced:
-    """After a promotion it is tried for a while, and then the service is closed all the same."""
+    """After a promotion it is tried for a while, and then the service is closed anyway."""
     if not seen.promoted:
         return _fenced(want, seen)
 

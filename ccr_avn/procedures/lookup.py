@@ -25,7 +25,7 @@ def look_up(
 ) -> tuple[Service, ...]:
     """The services in the order of their names; misses of avn are forgiven as in a run. ``call_timeout``: seconds.
 
-    ``note`` is told what is worth a line meanwhile.
+    ``note`` receives what is worth a line meanwhile.
 
     Raises: Refused: one does not exist; AvnError: avn failed.
     """

@@ -139,7 +139,7 @@ def carries_history(
     limit: float,
     variable: str,
 ) -> Step[ReplicationInfo]:
-    """Before applications are told: the server may have come back without its data. ``limit``: seconds.
+    """Before applications are redirected: the server may have come back without its data. ``limit``: seconds.
 
     ``expected``: given the promoted side, once it answers; ``variable``: in which a preview has put the token of what was
     there before.
@@ -242,7 +242,7 @@ def remember_origin(
 ) -> Step[tuple[Tag, ...]]:
     """What the platform forgets is left on the service as tags, where permissions allow.
 
-    ``tags``: ``key=value`` words; two of them, the name and what tells namesakes apart; ``primary``: its name, where a
+    ``tags``: ``key=value`` words; two of them, the name and what distinguishes namesakes; ``primary``: its name, where a
     preview knows it.
     """
     late = Later(variable="origin_tag", fill=lambda seen: tags(seen)[0])
@@ -258,7 +258,7 @@ def remember_origin(
 
 
 def keep_lineage(at: Setting, replica: str, *words: str) -> tuple[Keep, Keep]:
-    """While it still follows, for a preview: the word of the tag that tells namesakes apart, and that with its primary's name."""
+    """While it still follows, for a preview: the word of the tag that distinguishes namesakes, and that with its primary's name."""
     argv = at.gate("lineage", replica, *words)
     return Keep(variable="lineage_tag", argv=argv), Keep(variable="origin_tag", argv=(*argv, "--origin"))
 

@@ -108,7 +108,7 @@ class Setting:
         return self.project.command(*words)
 
     def server(self, name: str, command: str) -> str:
-        """How a person asks a server itself: avn tells where it is."""
+        """How a person asks a server directly: avn shows where it is."""
         return f"{avn.service_get(self.project, name).text}, then {command} at its service_uri"
 
     def replication(self, seen: Seen, name: str) -> ReplicationInfo:
@@ -143,7 +143,7 @@ def endpoint(service: Service, setting: Setting) -> Endpoint:
 
 
 def admission_of(service: Service, setting: Setting) -> Admission:
-    """Whether it lets clients in just now, as far as this machine can see."""
+    """Whether it accepts clients now, as far as this machine can see."""
     if service.state == "POWEROFF":
         return Admission(state="closed", why="it is powered off")
     try:

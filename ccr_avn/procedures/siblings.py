@@ -1,4 +1,4 @@
-"""One promotion per primary: its other replicas are looked at again, once writes are paused, right before it is sent."""
+"""One promotion per primary: its other replicas are checked again, once writes are paused, right before it is sent."""
 
 from contextlib import suppress
 from functools import partial
@@ -42,7 +42,7 @@ def begin_to_look(at: Setting, seen: Seen, replica: str) -> None:
         return ""
 
     def roles() -> dict[str, str]:
-        """By their names; empty where it did not say."""
+        """By their names; empty if it did not answer."""
         said = {name: one for name, one in asked.items() if one.ended(max(0.0, until - clock.monotonic()))}
         return {one.name: said[one.name].result() if one.name in said else "" for one in services}
 
@@ -70,7 +70,7 @@ def _is_over(seen: Seen) -> bool:
 
 
 def _were_paused(seen: Seen) -> bool:
-    """Whether writes on the primary were paused before this run, by one that does not live any more."""
+    """Whether writes on the primary were paused before this run, by one that no longer lives."""
     return bool(seen.health and seen.health.primary and seen.health.primary.paused_seconds)
 
 
@@ -132,7 +132,7 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
 def list_siblings(
     at: Setting, replica: str, listing: Step[tuple[Service, ...]], *, brief: bool
 ) -> Step[tuple[Service, ...]]:
-    """Where one did not say, or a run that is gone may have sent its promotion: is each still listed as a replica.
+    """If one did not answer, or a run that is gone may have sent its promotion: is each still listed as a replica.
 
     It costs a start of avn, so it is asked only then. ``listing``: the check that listed them; ``brief``: the run can
     do without.

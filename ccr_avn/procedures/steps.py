@@ -65,7 +65,7 @@ def compare_sides(at: Setting, primary: str, replica: str, check: tuple[Word, ..
 
 
 def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> tuple[Step[Offers], Step[tuple[Vpc, ...]]]:
-    """The whole catalogue: avn has no smaller read that tells which plan is offered in which cloud. And the VPCs."""
+    """The whole catalogue: avn has no smaller read that shows which plan is offered in which cloud. And the VPCs."""
     cloud = next(order.cloud or "" for order in orders if order.cloud)
 
     def unneeded(seen: Seen) -> str:

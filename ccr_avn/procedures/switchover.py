@@ -269,7 +269,7 @@ class Switchover(SwitchoverOptions):
         return [{"what": what, "fix": avn.service_update(self.at.project, self.primary, "--power-off").text}]
 
     def _only_on_the_old(self, seen: Seen) -> Audit | None:
-        """Where it can't be asked any more: what an earlier run on this machine found on it."""
+        """If it can no longer be asked: what an earlier run on this machine found on it."""
         found = old_primary.final_audit(seen)
         if found and found.ahead_bytes is not None:
             return found

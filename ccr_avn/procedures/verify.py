@@ -77,7 +77,7 @@ class Verify(PairVerb):
 
     @property
     def proves_values(self) -> bool:
-        """Whether it shows by itself that a replica lacks nothing, whatever that rejected: no key is left out."""
+        """Whether it alone shows that a replica lacks nothing, whatever that rejected: no key is left out."""
         every_key = self.match is None and self.sample is None and not self.db
         return not self.unlinked and self.level == "values" and every_key
 

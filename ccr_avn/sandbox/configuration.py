@@ -196,7 +196,7 @@ def settle(client: Any, server: Server, *, cut: bool, admin: str | None) -> None
 
 
 def _listen(client: Any, addresses: str) -> None:
-    """On these addresses, from now on. With a connection that stays: while it can't, the server lets nobody in.
+    """On these addresses, from now on. With a connection that stays: while it can't, the server accepts no client.
 
     It closes its sockets and opens new ones, which the system refuses while a child of its own, forked for a replica's
     copy that moment, has not closed the old ones yet: then it has none at all.

@@ -254,7 +254,7 @@ def _add_faults(sandbox: RunningSandbox, faults: tuple[dict[str, Any], ...]) -> 
 
 @contextlib.contextmanager
 def _exit_at(*signals: signal.Signals) -> Iterator[None]:
-    """Meanwhile these end us, with all that is to be undone. One that was ignored when we were started stays so."""
+    """Meanwhile these end us, with everything undone that must be. One that was ignored when we were started stays so."""
 
     def exit_by(number: int, _: FrameType | None) -> NoReturn:
         sys.exit(128 + number)

@@ -43,7 +43,7 @@ class Snapshot(NamedTuple):
     def no_writes_until(self, now: ReplicationInfo) -> bool:
         """Whether it is shown that the primary, on the same process, executed no write since: by its own count.
 
-        Where a save set the count back, only an offset that stood still shows it: what it moved by tells nothing.
+        Where a save set the count back, only an offset that stood still shows it: how far it moved shows nothing.
         """
         if (now.run_id, now.replid, now.role) != (self.run_id, self.replid, "master"):
             return False
@@ -95,7 +95,7 @@ def wait_until_quiet(endpoint: Endpoint, *, within: float) -> ReplicationInfo:
 def caught_up(primary: ReplicationInfo, replica: Endpoint, *, timeout: float) -> ReplicationInfo:
     """Wait until the replica has applied all that ``primary`` had; a master is given back at once.
 
-    ``primary``: read after its fence took hold. Offsets tell something only of the same replication ID.
+    ``primary``: read after its fence took hold. Offsets are comparable only under the same replication ID.
 
     Raises:
         TimedOut: it has not, after ``timeout`` seconds; says by how much.

@@ -81,7 +81,7 @@ TLS: . | Answered | its TLS certificate is not trusted here | older services use
 ^[^:]*\b(EMFILE|ENFILE|ENOMEM|ENOBUFS|EACCES|EPERM|EADDRNOTAVAIL): | OutOfReach | this machine could not open a connection | see ulimit -n, the memory and the firewall of this machine
 ^ | Unreachable | the connection was closed at once: an IP filter, or it is restarting | FILTER
 """
-"""How `_signs` describes the error; which of ours it is; what it looks like; what can help; and whether it lasts."""
+"""How `_signs` describes the error; which of our errors it is; what it looks like; what can help; and whether it lasts."""
 
 CAUSES = tuple(map(_row, _CAUSES.strip().splitlines()))
 
@@ -95,7 +95,7 @@ class Admission:
 
 
 def admission_after(trouble: Unreachable, *, shut: bool) -> Admission:
-    """What a failed look says; ``shut``: its ip_filter is known to allow no client."""
+    """What a failed check shows; ``shut``: its ip_filter is known to allow no client."""
     if isinstance(trouble, Answered):
         return Admission(state="open", why=trouble.what)
     if isinstance(trouble, TurnedAway) and shut:

@@ -107,7 +107,7 @@ def _answer(look: "Task[_Known] | None", place: Place, until: float) -> _Known:
 
 
 def _look_up(place: Place) -> "Task[_Known] | None":
-    """One look-up of a name at a time, by a thread of its own: it has no time limit. None: no thread is to be had."""
+    """One look-up of a name at a time, by a thread of its own: it has no time limit. None: no thread can be started."""
     with _lock, suppress(Refused):
         if place not in _looking:
             _looking[place] = Task(partial(_resolved, place), "look-up")

@@ -167,7 +167,7 @@ def carries(endpoint: Endpoint, history: str) -> TrialResult:
 
 
 def filter_refuses(endpoint: Endpoint, limit: float) -> TrialResult:
-    """After a closed filter: are new connections refused, within so many seconds."""
+    """After a closed filter: are new connections refused, within this many seconds."""
     shut, still = replace(endpoint, closed=True), f"new connections were still accepted after {limit:g} s"
     return _in_time(lambda: admission(shut).state == "closed", limit, "new connections are refused", still)
 

@@ -95,7 +95,7 @@ class Fence:
             self.ttl = longer
 
     def paused_until(self) -> float:
-        """When writes resume by themselves at the latest, in seconds since 1970, if the fence is not lifted."""
+        """When writes resume automatically at the latest, in seconds since 1970, if the fence is not lifted."""
         return now() + max(0.0, self._at_most - since_boot())
 
     def holds(self) -> bool:
@@ -115,7 +115,7 @@ class Fence:
 
         Returns the fences of other runs that are there, which then go on.
 
-        Raises: Unreachable: it can't be asked, or refuses; the fence then runs out by itself.
+        Raises: Unreachable: it can't be asked, or refuses; the fence then expires.
         """
         self._stop_renewing()
         try:
@@ -147,7 +147,7 @@ class Fence:
             )
 
     def leave(self) -> None:
-        """Let it run out by itself, as late as can be: renewed a last time."""
+        """Let it expire, as late as possible: renewed one last time."""
         with suppress(CcrError):
             self._renew()
         self.close()

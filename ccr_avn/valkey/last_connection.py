@@ -20,7 +20,7 @@ T = TypeVar("T")
 class RemainingClients:
     """Who is still connected to a service that is being closed, as a connection from before sees it.
 
-    ``cut``: that connection was ended, so nobody can look any more; ``side``: what INFO said last.
+    ``cut``: that connection was ended, so it can no longer be used; ``side``: what INFO said last.
     """
 
     cut: bool
@@ -73,7 +73,7 @@ class LastConnection:
                     raise answer
 
     def look_closely(self) -> None:
-        """It is about to be closed: what is seen last, before it is cut, tells whether anything was written until then."""
+        """It is about to be closed: what is seen last, before it is cut, shows whether anything was written until then."""
         self._pause = LOOK
         self._repeated.wake()
 
@@ -89,7 +89,7 @@ class LastConnection:
         return read_replication(self._client, self._endpoint.service)
 
     def _unless_cut(self, ask: Callable[[], T]) -> T | None:
-        """What it answers; None: it was cut, now or before. valkey-py connects anew by itself: by another number."""
+        """What it answers; None: it was cut, now or before. valkey-py reconnects automatically, under a different number."""
         if self._cut:
             return None
         try:

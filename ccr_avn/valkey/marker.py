@@ -113,7 +113,7 @@ NOT_YET = ("READONLY", "MASTERDOWN", "LOADING")
 
 
 def accepts_write(endpoint: Endpoint, *, timeout: float = 2.0) -> ReplicationInfo | None:
-    """The primary that takes a key and gives it back just now, if there is one; the key expires by itself. Seconds.
+    """The primary that takes a key and gives it back just now, if there is one; the key expires. Seconds.
 
     Raises: Unreachable: it can't be asked at all.
     """
@@ -164,7 +164,7 @@ class Heartbeat:
         self._repeated = Repeated(self._write, lambda: EVERY, "markers")
 
     def saw_promoted(self) -> None:
-        """The replica was just seen to be a primary: from here on nothing arrives any more."""
+        """The replica was just seen to be a primary: from here on nothing more arrives."""
         self._promoted_at = self._promoted_at or clock.monotonic()
 
     def received(self, replica: Endpoint) -> Received:

@@ -221,5 +221,5 @@ def _paused(info: dict[str, str]) -> float | None:
 
 
 def _known(seconds: str) -> int | None:
-    """INFO says -1 where there is nothing to tell."""
+    """INFO says -1 if there is no value."""
     return int(seconds) if int(seconds) >= 0 else None

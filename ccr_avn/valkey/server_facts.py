@@ -184,7 +184,7 @@ def _libraries(client: "valkey.Valkey") -> dict[str, str] | None:
 class Databases:
     """``refused``: those in use that the replica does not select, with its own words.
 
-    ``primary``, ``replica``: how many databases each has, 0 where it won't tell.
+    ``primary``, ``replica``: how many databases each has, 0 if it doesn't say.
     """
 
     used: tuple[int, ...]
@@ -206,7 +206,7 @@ def read_databases(primary: Endpoint, replica: Endpoint) -> Databases:
 
 
 def _count_databases(client: "valkey.Valkey") -> int:
-    """How many databases there are, by SELECT: CONFIG is not for the service's users. 0: it won't tell."""
+    """How many databases there are, by SELECT: CONFIG is not for the service's users. 0: it doesn't say."""
     least, most = 0, MOST  # the highest number known to be there, and the lowest known not to be
     numbers = [2**power - 1 for power in range(32)]
     while numbers:

@@ -75,7 +75,7 @@ def is_tried(name: str, found: TrialResult) -> Finding:
 
 
 def table(facts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every assumption with what came of it; ``facts``: those of the findings of the steps that tried one."""
+    """Every assumption with its outcome; ``facts``: those of the findings of the steps that tried one."""
     found = {one["assumption"]: one for one in facts if {"assumption", "outcome", "saw"} <= set(one)}
     rows = []
     for one in ASSUMPTIONS:

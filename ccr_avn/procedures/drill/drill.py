@@ -121,7 +121,7 @@ class Drill(DrillOptions):
         )
 
     def _begin_markers(self) -> Step[Heartbeat]:
-        """They tell afterwards up to when the temporary replica had everything."""
+        """They show afterwards until when the temporary replica had everything."""
         return Step(
             slug=MARKERS,
             purpose=f"write markers to {self.primary} until {self.temporary_replica} is promoted",
@@ -167,7 +167,7 @@ class Drill(DrillOptions):
     def _accept_writes(self, *, anew: bool = False) -> Step[str]:
         """A password that is refused ends the waiting: what it is now has to be read first.
 
-        ``anew``: with what Aiven shows by now, which may come into force some time later.
+        ``anew``: with what Aiven shows by now, which may take effect some time later.
         """
         slug, name, rule = "accepts-writes", self.temporary_replica, "a write succeeds and can be read back"
 

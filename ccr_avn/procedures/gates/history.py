@@ -100,7 +100,7 @@ def audit(old: ReplicationInfo, new: ReplicationInfo, noted: ReplicationInfo | N
 
 
 def judge_audit(found: Audit, primary: str) -> Finding:
-    """Never stops: what is found is told at the end, once the old primary is closed."""
+    """Never stops: what is found is reported at the end, once the old primary is closed."""
     facts: dict[str, Any] = {name: getattr(found, name) for name in ("ahead_bytes", "ahead_writes", "lapsed")}
     if found.ahead_bytes is None:
         unknown = f"whether {primary} has writes of its own is unknown: {found.why}"

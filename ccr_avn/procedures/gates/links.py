@@ -82,7 +82,7 @@ class Rejections:
     compared: Callable[[str], Collection[ComparedState]] = lambda _: ()
 
     def judge(self, side: ReplicationInfo, primary: str, replica: str) -> Finding:
-        """A command that the replica does not know, or refuses, is skipped: the offsets are equal all the same."""
+        """A command that the replica does not know, or refuses, is skipped: the offsets are equal anyway."""
         if side.rejected == 0:
             return go("no command was rejected")
         rejected = f"{replica} rejected {side.rejected} command{'s' * (side.rejected != 1)} from its primary"
@@ -116,7 +116,7 @@ class Rejections:
     ) -> Finding:
         """At the primary, then at the replica: the first look with equal offsets counts.
 
-        Raises: Refused: the replica did not execute what it received, or that can't be told.
+        Raises: Refused: the replica did not execute what it received, or nothing shows whether it did.
         """
         for _ in range(LOOKS):
             if looked[0].offset == looked[1].offset:

@@ -17,7 +17,7 @@ State = Literal["following", "promoting", "promoted", "divided", "hidden", "unre
 """following: a replica with its integration. promoting: the integration was deleted, and it is no master yet.
 promoted: a master that is recorded as promoted from this primary, or is shown to be by both servers. divided: a master
 with this primary's history, which has gone on writing since, and no record says whether the one took over from the
-other. hidden: it follows somebody, and no integration that says whom is visible. unrelated: a master, and nothing shows
+other. hidden: it follows a service, and no integration that shows which one is visible. unrelated: a master, and nothing shows
 that it ever followed this primary."""
 
 RECENT = 900.0
@@ -26,7 +26,7 @@ RECENT = 900.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairState:
-    """``row``: what a promotion deletes. ``proofs``: what shows a promotion. ``doubt``: one may be under way all the same."""
+    """``row``: what a promotion deletes. ``proofs``: what shows a promotion. ``doubt``: one may be under way anyway."""
 
     state: State
     row: Integration | None = None
@@ -79,7 +79,7 @@ def pair_state(
     if row:
         return PairState(state="following", row=row, doubt=any(_is_recent(one, now) for one in sent))
     if any(row.type == READ_REPLICA and row.dest == new.name and (row.enabled or row.id) for row in rows):
-        return PairState(state="hidden")  # be it that the row does not say whom it follows, or whether it is on
+        return PairState(state="hidden")  # whether the row does not say what it follows, or not whether it is on
     proofs = (JOURNALED,) if sent else ()
     if primary and primary.paused_seconds and primary.replid == replica.replid:
         proofs = (*proofs, "the write pause on its primary")

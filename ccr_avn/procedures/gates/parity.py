@@ -88,7 +88,7 @@ def judge_differences(differences: tuple[Difference, ...], *, compared: str) -> 
 def risks(differences: Iterable[Difference]) -> list[dict[str, str]]:
     """What remains of them after a promotion, as the result lists it.
 
-    That it is a single node is said there already; what befalls the old primary is no risk any more.
+    That it is a single node is already said there; what happens to the old primary is no longer a risk.
     """
     over = [one for one in differences if one.topic == "plan" or (one.topic == "maintenance" and one.old is True)]
     return [{"what": one.text, "fix": one.fix or "-"} for one in differences if one not in over]
@@ -168,7 +168,7 @@ class _Pair:
             yield Difference(topic="setting", name=key, text=text, fix=fix, old=was, new=is_now)
 
     def integrations(self) -> Iterator[Difference]:
-        """Logs, metrics and the like: they belong to the service, so the new primary is not watched by itself."""
+        """Logs, metrics and the like: they belong to the service, so the new primary does not get them automatically."""
         old, new = self.old.name, self.new.name
         has = {_other_end(row, new) for row in self.new.integrations if row.enabled}
         for row in self.old.integrations:

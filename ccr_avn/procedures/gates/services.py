@@ -25,7 +25,7 @@ UNREPLICATED_PLANS = re.compile(r"^(free|developer)\b")
 class Wanted:
     """A service as asked for; ``None``: not said on the command line, so any will do, and a new one gets the default.
 
-    ``of``: the primary that it is to be a read replica of; ``args``: the person's own words for avn.
+    ``of``: the primary that it must be a read replica of; ``args``: the person's own words for avn.
     """
 
     name: str

@@ -57,7 +57,7 @@ def _databases(side: Side) -> dict[int, dict[str, str]]:
 
 
 def batches(sides: Sides, units: tuple[Unit, ...], request: CompareRequest, size: int) -> Iterator[Batch]:
-    """All keys, ``size`` at a time; with a sample so many of each side, at random, where databases count by their size.
+    """All keys, ``size`` at a time; with a sample that many of each side, at random, where databases count by their size.
 
     Both sides in turn: the primary's keys are what the limit slows down, the replica's are not.
     """

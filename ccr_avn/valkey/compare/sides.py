@@ -42,7 +42,7 @@ class Caught(Enum):
 
 
 class Pace:
-    """At most so many commands a second, for all connections together; 0: no limit."""
+    """At most this many commands a second, for all connections together; 0: no limit."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second, self._free_at, self._lock = per_second, 0.0, Lock()
@@ -179,7 +179,7 @@ def pack(commands: Sequence[Command]) -> bytes:
 
 
 def shown(reply: Any) -> Any:
-    """The reply; None if the key is not there, or not what it was, any more. Raises: Unreadable."""
+    """The reply; None if the key no longer exists, or is no longer what it was. Raises: Unreadable."""
     if not isinstance(reply, Exception):
         return reply
     if str(reply).startswith(("WRONGTYPE", "NOGROUP", "ERR no such key")):
@@ -221,11 +221,11 @@ class LinkMonitor:
         self.trouble: str | None = None
 
     def read(self, *, now: bool = False) -> str | None:
-        """Look if it is time to. Raises: Unreachable: a side can't be asked any more."""
+        """Check if it is time to. Raises: Unreachable: a side can no longer be asked."""
         if self.trouble or (not now and clock.monotonic() - self._looked < LOOK_EVERY):
             return self.trouble
         primary, replica = (parse_replication(side.ask(QUESTION)[0], side.endpoint.service) for side in self._sides)
-        # The connections of all replicas, by the numbers that the primary never gives twice; none if it won't tell.
+        # The connections of all replicas, by the numbers that the primary never gives twice; none if it doesn't say.
         (listed,) = self._sides[0].ask(("CLIENT", "LIST", "TYPE", "replica"))
         followers = frozenset(re.findall(rb"^id=(\d+)", listed if isinstance(listed, bytes) else b"", re.MULTILINE))
         if not self._first:

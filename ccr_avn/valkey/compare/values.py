@@ -34,7 +34,7 @@ class Notes:
 
 
 def size_of(key: bytes) -> Command:
-    """How many bytes a key takes: exact up to so many elements, an estimate beyond."""
+    """How many bytes a key takes: exact up to this many elements, an estimate beyond."""
     return ("MEMORY", "USAGE", key, "SAMPLES", str(PAGE))
 
 
