@@ -404,7 +404,7 @@ def test_after_a_promotion_nobody_resumes_writes_by_mistake(make: Make, platform
     refused = pair.ends(4, "unfence", "eu")
     assert "us was promoted from eu, or is being promoted" in refused.err
     assert paused_for(pair, "eu") > 0
-    [again] = re.findall(r"all the same: (ccr-avn unfence eu .*--force)$", refused.err, re.MULTILINE)
+    [again] = re.findall(r"anyway: (ccr-avn unfence eu .*--force)$", refused.err, re.MULTILINE)
     assert pair.pastes(again).code == 0
     assert accepts(pair, "eu")
 
