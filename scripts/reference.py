@@ -42,10 +42,10 @@ VARIABLES = (
     ("CCR_AVN_NO_PRELOAD", "if set, a new avn is started for each command, as with `--no-preload`"),
     ("CCR_AVN_STATE_DIR", "where the journals of runs are kept; default: the operating system's state directory"),
     ("CCR_AVN_DEBUG", "if set, an internal error shows its traceback"),
-    ("AIVEN_AUTH_TOKEN", "read by avn: the token, instead of the one that `avn user login` has kept"),
+    ("AIVEN_AUTH_TOKEN", "read by avn: the token, instead of the one that `avn user login` has stored"),
     (
         "AIVEN_CREDENTIALS_FILE",
-        "read by avn: the file in which `avn user login` keeps the token, for a user without a home",
+        "read by avn: the file in which `avn user login` stores the token, for a user without a home directory",
     ),
     ("AIVEN_CLIENT_CONFIG", "read by avn: the file with its default project"),
 )
@@ -76,7 +76,7 @@ keys, [schema](schema) the JSON Schema of each command, as `ccr-avn schema` prin
 
 {variables}
 
-An option that is typed comes before its variable. A variable that is empty counts as not set.
+An option on the command line overrides its variable. An empty variable counts as not set.
 """
 
 

@@ -94,7 +94,7 @@ def list_family(at: Setting, replica: str) -> tuple[Step[tuple[Service, ...]], .
 
 @gate("siblings", before=list_family)
 def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
-    """Check that no other replica of its primary was promoted: one is promoted, never two. Exit 4 if so.
+    """Check that no other replica of its primary was promoted: only one may be. Exit 4 if one was.
 
     Examples:
       ccr-avn gate siblings us
