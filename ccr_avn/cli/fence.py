@@ -22,8 +22,6 @@ from ccr_avn.valkey.fence import Fence
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 from ccr_avn.valkey.server_facts import fetch_replication
 
-Timeout = Annotated[float, options.seconds("How long to wait.")]
-
 
 def fence(
     *,
@@ -107,7 +105,7 @@ def check_history(
     primary: Annotated[
         str | None, options.word("NAME", "Also report writes that only this old primary has.", options.a_name)
     ] = None,
-    timeout: Timeout = 60,
+    timeout: Annotated[float, options.seconds("How long to wait.")] = 60,
     given: ActOptions,
 ) -> None:
     """Check that a promoted REPLICA has its primary's data. Exit 4 if not; --primary only adds a report.

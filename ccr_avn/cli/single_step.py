@@ -29,34 +29,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActOptions(Reaching):
-    """What every single act and every gate takes, and what can be done with it. Times are in seconds."""
+    """What every single act and every gate takes, and what can be done with it. Times are in seconds.
+
+    What asks avn raises Refused where a service does not exist.
+    """
 
     context: typer.Context
     json: Json = False
 
     def services(self, *names: str) -> "tuple[Service, ...]":
-        """Ask avn for these.
-
-        Raises:
-            Refused: one does not exist.
-        """
+        """Ask avn for these."""
         return look_up(self.avn, Project(self.project), names, self.call_timeout, console.note)
 
     def endpoints(self, *names: str) -> "tuple[Endpoint, ...]":
-        """Ask avn where these services answer.
-
-        Raises:
-            Refused: one does not exist.
-        """
+        """Ask avn where these services answer."""
         setting = self.setting()
         return tuple(endpoint(service, setting) for service in self.services(*names))
 
     def seen(self, *names: str) -> "Seen":
-        """What a run would have seen of these before: the services.
-
-        Raises:
-            Refused: one does not exist.
-        """
+        """What a run would have seen of these before: the services."""
         found = Seen()
         found.checked = {one.name: one for one in self.services(*names)}
         found.latest = dict(found.checked)

@@ -212,7 +212,8 @@ def _made(record: Record, about: Started) -> Made:
         sent=sent,
         created=next((created for created in seen if isinstance(created, int)), None),
         began=begun[0].written if begun else None,
-        promoted=bool(_of(record.events, "promote", ChangeStarted)),
+        promoted=bool(_of(record.events, "promote", ChangeStarted))
+        and not any(one.refused for one in _of(record.events, "promote", ChangeEnded)),
         running=journal.is_running(record.path),
     )
 

@@ -231,7 +231,9 @@ class Run:
             answer = self._reader.avn(argv)
             failure = None if answer.code == 0 else FailedChange(answer, self._world.explain(answer), change, before)
             refused, doubt = bool(failure and failure.refused), failure.why if failure else ""
+            absent = failure is not None and failure.cause.status == ABSENT
             sent = "answered" if failure is None else "refused" if refused or not answer.started else "unanswered"
+            sent = "absent" if absent else sent
             self.seen.keep(step.slug, sent)
             self._emit(
                 events.ChangeEnded(
@@ -239,7 +241,7 @@ class Run:
                     slug=step.slug,
                     seconds=answer.seconds,
                     doubt=doubt,
-                    refused=refused,
+                    refused=refused or absent,
                     started=answer.started,
                 )
             )

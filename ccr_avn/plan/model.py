@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 Verdict = Literal["go", "wait", "todo", "stop"]
 
-Sent = Literal["answered", "refused", "unanswered"]  # refused: also where avn could not be started
-"""How a change by avn ended: accepted, refused, or without a conclusive answer."""
+Sent = Literal["answered", "refused", "absent", "unanswered"]  # refused: also where avn could not be started
+"""How a change by avn ended: accepted, refused, too late as what it was for is not there, or without a conclusive answer."""
 
 
 class Answers:

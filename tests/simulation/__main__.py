@@ -22,6 +22,8 @@ def main() -> int:
     only = frozenset(options.only.split(",") if options.only else ())
     if options.seed is not None and options.minutes is None and options.histories is None:
         return _replay(options.seed, only)
+    if options.first:
+        return _first(range(options.seed or 0, (options.seed or 0) + (options.histories or 5000)), only)
     first = random.SystemRandom().randrange(10**9) if options.seed is None else options.seed
     until = time.monotonic() + (options.minutes or 1e9) * 60
     seeds: Iterator[int] = count(first)
@@ -58,8 +60,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="where to begin; alone: replay this history, and tell it")
     parser.add_argument("--histories", type=int, help="how many (1000)")
     parser.add_argument("--minutes", type=float, help="go on for so long")
-    parser.add_argument("--only", default="", help="verbs of the first command, as in: drill,evacuate")
+    parser.add_argument("--only", default="", help="what the first command may be, as in: drill,evacuate-auto")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--first", action="store_true", help="one after the other, and stop at the first that fails")
     parser.add_argument("--show", type=int, default=3, help="how many failures to shrink and to tell")
     return parser.parse_args()
 
@@ -68,6 +71,14 @@ def _played(only: frozenset[str], seed: int) -> Verdict:
     verdict = play(draw(seed, only))
     verdict.story = []
     return verdict
+
+
+def _first(seeds: range, only: frozenset[str]) -> int:
+    for seed in seeds:
+        if problems := _played(only, seed).problems:
+            print(f"seed {seed}, after {seed - seeds.start + 1} histories: BROKEN RULE {problems[0][:300]}")
+            return 1
+    return 0
 
 
 def _replay(seed: int, only: frozenset[str]) -> int:

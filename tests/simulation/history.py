@@ -55,6 +55,15 @@ def _long_ago(world: World) -> None:
     world.advance(3600)
 
 
+def _drill_left(world: World) -> None:
+    """A drill was killed behind the promotion of its replica, hours ago."""
+    _pair(world)
+    run = world.type("ann", *COMMANDS["drill"][1], "--json")
+    world.kernel.run(world.kernel.now + 3600, over=lambda: "filter-close" in run.steps or run.code is not None)
+    world.kernel.kill(run)
+    world.advance(2 * 3600)
+
+
 SHAPES: dict[str, tuple[int, Callable[[World], None]]] = {
     "pair": (10, _pair),
     "two replicas": (4, _two_replicas),
@@ -62,20 +71,21 @@ SHAPES: dict[str, tuple[int, Callable[[World], None]]] = {
     "fork": (2, _fork),
     "alone": (2, _alone),
     "promoted long ago": (1, _long_ago),
+    "a drill was left": (3, _drill_left),
 }
 
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "switchover": (10, ("switchover", "eu", "us", "--yes")),
-    "switchover, power off": (2, ("switchover", "eu", "us", "--yes", "--old-primary", "power-off")),
-    "switchover of another": (2, ("switchover", "eu", "ap", "--yes")),
+    "power-off": (2, ("switchover", "eu", "us", "--yes", "--old-primary", "power-off")),
+    "another-replica": (2, ("switchover", "eu", "ap", "--yes")),
     "failover": (6, ("failover", "us", "--allow-data-loss", "--yes")),
-    "failover, not verified": (1, ("failover", "us", "--allow-data-loss", "--no-verify", "--yes")),
+    "unverified-failover": (1, ("failover", "us", "--allow-data-loss", "--no-verify", "--yes")),
     "enable": (4, ("enable", "eu", "us", "--primary-cloud", EU, "--replica-cloud", US)),
     "drill": (5, ("drill", "eu", "--replica-cloud", US, "--quiet-seconds", "1", "--yes")),
-    "drill --clean": (3, ("drill", "--clean", "--yes")),
+    "clean": (3, ("drill", "--clean", "--yes")),
     "evacuate": (3, ("evacuate", EU, "--yes")),
-    "evacuate --auto": (3, ("evacuate", EU, "--auto", "--allow-data-loss", "--yes")),
-    "evacuate --forced": (1, ("evacuate", EU, "--forced", "--allow-data-loss", "--yes")),
+    "evacuate-auto": (3, ("evacuate", EU, "--auto", "--allow-data-loss", "--yes")),
+    "evacuate-forced": (1, ("evacuate", EU, "--forced", "--allow-data-loss", "--yes")),
     "verify": (1, ("verify", "eu", "us", "--level", "values")),
     "status": (1, ("status",)),
     "fence": (1, ("fence", "eu", "--ttl", "60")),
@@ -83,16 +93,16 @@ COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 FIRST = (
     "switchover",
-    "switchover, power off",
-    "switchover of another",
+    "power-off",
+    "another-replica",
     "failover",
-    "failover, not verified",
+    "unverified-failover",
     "enable",
     "drill",
-    "drill --clean",
+    "clean",
     "evacuate",
-    "evacuate --auto",
-    "evacuate --forced",
+    "evacuate-auto",
+    "evacuate-forced",
     "verify",
 )
 
@@ -209,6 +219,11 @@ class Accidents:
         self.world.platform.options = replace(
             self.world.platform.options, promote_seconds=self.draw.choice((20.0, 90.0, 400.0))
         )
+
+    @accident(1)
+    def a_promotion_that_loses_the_data(self) -> None:
+        self.world.fleet.promote_empty = True
+        self.world.interfered = True  # its primary stays one, and another replica may take over
 
     # -- servers
 
@@ -401,12 +416,12 @@ def _chosen(draw: random.Random, table: dict[str, tuple[int, Any]], among: Any =
 
 
 def draw(seed: int, only: frozenset[str] = frozenset()) -> Script:
-    """The script of that seed. ``only``: verbs that the first command may have."""
+    """The script of that seed. ``only``: commands, or verbs, that the first one may be."""
     dice = random.Random(seed)
-    among = [name for name in FIRST if not only or COMMANDS[name][1][0] in only]
+    among = [name for name in FIRST if not only or {name, COMMANDS[name][1][0]} & only]
     first = _chosen(dice, COMMANDS, among)
     shape = "alone" if first == "enable" and dice.random() < 0.6 else _chosen(dice, SHAPES)
-    if first == "switchover of another":
+    if first == "another-replica":
         shape = "two replicas"
     events = []
     for _ in range(dice.choice((0, 1, 1, 2, 2, 3, 3, 4))):

@@ -13,6 +13,12 @@ from tests.simulation.history import COMMANDS, KINDS, Accidents, Event, Script
 from tests.simulation.world import OPTIONS, Application, Run, Seen, World, world
 
 OPEN = ("0.0.0.0/0", "::/0")
+AT_ONCE = 3.0
+"""Seconds in which a promotion is recorded. Of two that are sent within them, one of them forced, neither can know."""
+
+UNSEEN = 0.3
+"""Seconds before a primary is closed in which a write pause that a colleague lifts is not seen any more."""
+
 LONGEST = 6 * 3600.0
 """Seconds of simulated time in which a command must end: the sum of all its limits is less."""
 
@@ -77,7 +83,7 @@ def calm(made: World) -> None:
     """From now on nothing goes wrong any more."""
     made.web.faults.clear()
     made.web.rights.clear()
-    made.web.lag, made.web.limit = 0.0, 0.0
+    made.web.lag, made.web.limit, made.fleet.promote_empty = 0.0, 0.0, False
     made.platform.options = OPTIONS
     for name, server in list(made.fleet.servers.items()):
         server.lag, server.drops, server.no_pause = 0.001, 0, False
@@ -111,6 +117,7 @@ def judged(made: World, run: Run) -> Iterator[str]:
     yield from _loses_nothing(made, run, said)
     yield from _one_takes_writes(made, run, said)
     yield from _closes_only_what_was_promoted(made, run)
+    yield from _writes_wait(made, run)
     yield from _names_what_is_left(made, run)
 
 
@@ -155,29 +162,20 @@ def _loses_nothing(made: World, run: Run, said: dict[str, Any]) -> Iterator[str]
     So does one that found the promotion done, by whomever.
     """
     promoted = promotions(made, run)
+    if _planned(run) and "a colleague lifts the pause" not in {what for _, _, what in made.story}:
+        for replica, missing in run.promoted_without.items():
+            yield f"1: `{run.verb}` promoted {replica} before it had {len(missing)} acknowledged writes: {missing[:3]}"
     if run.verb == "switchover" and run.code == 0:
         primary, replica = run.words[1:3]
         promoted = [(primary, replica)]
-        if (seen := run.after.get(replica)) is None or seen.source is not None:
+        seen = run.after.get(replica)
+        if (seen is None and not made.interfered) or (seen and seen.source is not None):
             yield f"1: `switchover` ended well, and {replica} is no primary"
             return
-    for primary, replica in promoted if _planned(run) or (run.code == 0 and _was_well(made, run, promoted)) else ():
-        missing = [
-            key
-            for at, service, key in _acknowledged(made)
-            if service == primary and at <= run.ended and key not in run.held.get(replica, ())
-        ]
-        if (
-            missing
-            and run.code == 0
-            and f"whether {primary} has writes of its own is unknown" not in str(said["warnings"])
-        ):
-            yield f"1: `{run.verb}` lost {len(missing)} acknowledged writes of {primary}: {missing[:3]}"
-        elif missing and replica not in run.out:
-            yield f"1: `{run.verb}` ended with {run.code} after the promotion, and does not name {replica}"
-        off = run.before[primary].powered and primary in run.after and not run.after[primary].powered
-        if missing and off and any(one.path.endswith(f"/service/{primary}") for one in run.changes()):
-            yield f"1: `{run.verb}` powered {primary} off, the only one with {missing[:3]}"
+    if _planned(run) or (run.code == 0 and _was_well(made, run, promoted)):
+        for primary, replica in promoted:
+            if replica in run.after:  # else a colleague has terminated it since
+                yield from _lost(made, run, primary, replica, said)
     if run.code and not promoted and run.verb == "switchover":
         name = run.words[1]
         before, after = run.before.get(name), run.after.get(name)
@@ -185,6 +183,32 @@ def _loses_nothing(made: World, run: Run, said: dict[str, Any]) -> Iterator[str]
         changed = before and after and (before.filter, before.powered) != (after.filter, after.powered)
         if ours and changed and name not in run.out:
             yield f"1: `{run.verb}` failed and left {name} closed, and does not say so"
+
+
+def _lost(made: World, run: Run, primary: str, replica: str, said: dict[str, Any]) -> Iterator[str]:
+    """What was acknowledged, and is not on the new primary when the run ends."""
+    missing = [
+        key
+        for at, service, key in _acknowledged(made)
+        if service == primary and at <= run.ended and key not in run.held.get(replica, ())
+    ]
+    if _lifted_at_the_last_moment(made, run, primary, missing):
+        return
+    if missing and run.code == 0 and f"whether {primary} has writes of its own is unknown" not in str(said["warnings"]):
+        yield f"1: `{run.verb}` lost {len(missing)} acknowledged writes of {primary}: {missing[:3]}"
+    elif missing and replica not in run.out:
+        yield f"1: `{run.verb}` ended with {run.code} after the promotion, and does not name {replica}"
+    off = run.before[primary].powered and primary in run.after and not run.after[primary].powered
+    if missing and off and any(one.path.endswith(f"/service/{primary}") for one in run.changes()):
+        yield f"1: `{run.verb}` powered {primary} off, the only one with {missing[:3]}"
+
+
+def _lifted_at_the_last_moment(made: World, run: Run, primary: str, missing: list[bytes]) -> bool:
+    """Between the last look at a primary that is being closed and its end nobody can look: a limit that is documented."""
+    closed = [one.at for one in run.changes() if one.method == "PUT" and one.path.endswith(f"/{primary}")]
+    lifted = any(what == "a colleague lifts the pause" for _, _, what in made.story)
+    late = [at for at, service, key in _acknowledged(made) if service == primary and key in missing]
+    return bool(missing and closed and lifted) and min(late) > closed[0] - UNSEEN
 
 
 def _was_well(made: World, run: Run, promoted: list[tuple[str, str]]) -> bool:
@@ -218,18 +242,54 @@ def _one_takes_writes(made: World, run: Run, said: dict[str, Any]) -> Iterator[s
             yield f"2: `{run.verb}`, exit {run.code}: {primary} and {replica} take writes, and no risk is named: {text[:1500]}"
 
 
+UNPAUSED = frozenset(
+    {
+        "a colleague lifts the pause",
+        "a server restarts",
+        "a node fails over",
+        "the primary comes back empty",
+        "a promotion that loses the data",
+        "the primary dies",
+        "the primary hangs",
+        "the primary is cut off",
+        "a colleague opens the filter",
+        "pausing is denied",
+        "the machine sleeps",
+        "a colleague powers off",
+        "a colleague makes a namesake",
+        "a colleague deletes the integration",
+    }
+)
+"""Accidents that end a write pause, or promote a replica, without our doing."""
+
+
+def _writes_wait(made: World, run: Run) -> Iterator[str]:
+    """2: from a planned promotion until the end of its run the old primary acknowledges nothing."""
+    if not _planned(run) or UNPAUSED & {what for _, _, what in made.story}:
+        return
+    for primary, replica in promotions(made, run):
+        server = made.fleet.servers.get(replica)
+        if server is None or server.promoted_at is None:
+            continue
+        late = [key for at, by, key in _acknowledged(made) if by == primary and server.promoted_at < at <= run.ended]
+        if late:
+            yield f"2: `{run.verb}`: {primary} acknowledged {len(late)} writes after {replica} was promoted: {late[:3]}"
+
+
 def _one_successor(made: World) -> Iterator[str]:
     """2: of one primary one replica is promoted, in all runs together, unless what came before was undone by others.
 
     A failover that is told not to look at servers can't see another's write pause, and says that nothing is proven.
     """
-    found: dict[int, set[str]] = {}
+    found: dict[int, dict[str, tuple[float, bool]]] = {}
     for run in made.runs:
         for primary, replica in promotions(made, run) if "--no-verify" not in run.words else ():
             if run.verb != "drill" and primary in run.before and not made.interfered:
-                found.setdefault(id(run.before[primary].itself), set()).add(replica)
+                sent = max(one.at for one in run.changes() if "/integration/" in one.path)
+                found.setdefault(id(run.before[primary].itself), {})[replica] = (sent, _planned(run))
     for successors in found.values():
-        if len(successors) > 1:
+        first, *later = sorted(successors.values())
+        if any(at - first[0] > AT_ONCE or (planned and first[1]) for at, planned in later):
             yield f"2: one primary has several successors: {sorted(successors)}"
 
 
@@ -305,18 +365,19 @@ def _only_its_own(made: World, run: Run) -> Iterator[str]:
 
 def _names_what_is_left(made: World, run: Run) -> Iterator[str]:
     """5: a pause or a service that is left is named."""
+    said = _envelope(run) or {}
     for name in run.paused:
-        mine = [
-            pause
-            for pause in made.fleet.pauses
-            if pause[0] == name and pause[1].endswith(str(_envelope(run) and (_envelope(run) or {}).get("run")))
-        ]
-        if mine and run.verb != "fence" and "pause" not in run.out:
-            yield f"5: `{run.verb}` left the writes on {name} paused, and does not say so"
+        mine = any(pause[0] == name and pause[1].endswith(str(said["run"])) for pause in made.fleet.pauses)
+        told = json.dumps([said["error"], said["warnings"], said["result"]])
+        if mine and run.verb in ("switchover", "evacuate") and "paused" not in told:
+            yield f"5: `{run.verb}` left the writes on {name} paused, and does not say so: {told[:600]}"
     if run.verb == "drill" and "--clean" not in run.words:
+        told = json.dumps(
+            [said["error"], said["warnings"], said["next"], (said["result"] or {}).get("temporary_replica")]
+        )
         for name, seen in run.after.items():
-            if made.created_by.get(id(seen.itself)) is run and name not in run.out:
-                yield f"5: `drill` left {name}, and does not say so"
+            if made.created_by.get(id(seen.itself)) is run and name not in told:
+                yield f"5: `drill` left {name}, and does not say so: {json.dumps(said)[:1500]}"
 
 
 def _no_secret(made: World, run: Run) -> Iterator[str]:

@@ -103,6 +103,7 @@ class Server:
     silent: bool = False  # whom the filter keeps out gets no answer, not a refusal
     no_pause: bool = False  # CLIENT PAUSE is denied
     held: list[tuple[Connection, list[bytes]]] = field(default_factory=list)  # came while it was frozen
+    promoted_at: float | None = None
     soonest: float = math.inf  # when the next key expires, at the earliest
 
     @property
@@ -587,7 +588,7 @@ class Fleet:
         if server is None or server.source is None:
             return
         server.settle()
-        server.source, server.link = None, "down"
+        server.source, server.link, server.promoted_at = None, "down", self.kernel.now
         server.new_history(goes_on=True)
         if self.promote_empty:
             server.start(with_data=False)

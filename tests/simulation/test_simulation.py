@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.history import draw
 from tests.simulation.judge import play
 
-QUICK, ALL, AT_ONCE = 150, 3000, 25
+QUICK, ALL, AT_ONCE = 200, 4000, 25
 
 
 def _broken(first: int) -> dict[int, list[str]]:

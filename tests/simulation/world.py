@@ -48,6 +48,7 @@ class Run(Owner):
         self.paused: list[str] = []  # services whose writes are paused when it ends
         self.held: dict[str, set[bytes]] = {}  # the keys of each service when it ends
         self.takes_writes: dict[str, bool] = {}
+        self.promoted_without: dict[str, list[bytes]] = {}  # acknowledged writes that a replica lacked at its promotion
 
     @property
     def verb(self) -> str:
@@ -168,6 +169,8 @@ class World:
         row = self.platform.rows.get(number)
         if row:
             self.pairs[number] = (row.source, row.dest)
+            if isinstance(owner, Run) and row.dest in self.fleet.servers:
+                self._note_what_is_missing(owner, row.source, row.dest)
         before = set(map(id, self.platform.services.values()))
         touched = self.platform.services.get(name or (row.dest if row else ""))
         clients = (
@@ -185,6 +188,15 @@ class World:
                 self.created_by |= {id(one): owner for one in self.platform.services.values() if id(one) not in before}
 
         return after
+
+    def _note_what_is_missing(self, run: Run, primary: str, replica: str) -> None:
+        """At the moment of a promotion: what the primary acknowledged and the replica does not have."""
+        server = self.fleet.servers[replica]
+        server.settle()
+        acknowledged = (one for application in self.applications for one in application.acknowledged)
+        missing = [key for _, by, key in acknowledged if by == primary and key not in server.keys(0)]
+        if missing:
+            run.promoted_without[replica] = missing
 
     # -- what there is
 
