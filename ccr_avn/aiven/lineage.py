@@ -1,4 +1,4 @@
-"""Which service was promoted from which: by tags, or by a journal on this machine. A name alone, or a shared history, proves nothing."""
+"""Which service was promoted from which: by tags, or by a journal on this machine. A name or a shared history proves nothing."""
 
 import re
 from collections.abc import Iterable

@@ -130,7 +130,7 @@ def verb_of(choice: Choice, wanted: EvacuationOptions, at: Setting) -> Switchove
 
 @dataclass(slots=True, kw_only=True)
 class PairRun:
-    """Made when the pair begins, because its run's name shows when that was. ``judge``: of --auto, what it is like now."""
+    """Made when the pair begins, as its run's name shows when that was. ``judge``: of --auto, what it is like now."""
 
     choice: Choice
     common: Common

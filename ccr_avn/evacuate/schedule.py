@@ -145,7 +145,7 @@ Work = Callable[[str, Turn], State]
 
 @dataclass(slots=True, kw_only=True)
 class Schedule:
-    """``parallel``: how many pairs may have paused writes at once. ``canary``: this many are finished before the others begin.
+    """``parallel``: how many pairs may have paused writes at once. ``canary``: this many finish before the others begin.
 
     The checks of the next few pairs run meanwhile, so that a place is not held by one that is only looked at.
     ``full``: why no more threads could be started.

@@ -258,7 +258,7 @@ def remember_origin(
 
 
 def keep_lineage(at: Setting, replica: str, *words: str) -> tuple[Keep, Keep]:
-    """While it still follows, for a preview: the word of the tag that distinguishes namesakes, and that with its primary's name."""
+    """While it still follows, for a preview: the tag that distinguishes namesakes, and the one with its primary's name."""
     argv = at.gate("lineage", replica, *words)
     return Keep(variable="lineage_tag", argv=argv), Keep(variable="origin_tag", argv=(*argv, "--origin"))
 

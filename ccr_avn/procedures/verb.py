@@ -141,9 +141,9 @@ def options_of(verb: type[Any]) -> dict[str, Opt]:
 
 
 DECLARED = (
-    "Terraform and the Kubernetes operator set ip_filter and tags as declared, and the operator powers services on: "
-    "change that there, and remove service_integrations/read_replica, before the next apply; it would open a closed "
-    "service again, and remove the tags that record the promotion"
+    "Terraform and the Kubernetes operator reset ip_filter and tags to what is declared, and the operator powers services "
+    "on: before the next apply, update the declarations and remove service_integrations/read_replica; otherwise it "
+    "reopens a closed service and removes the tags that record the promotion"
 )
 """Said before the question too: an apply may come at any time after it."""
 

@@ -81,7 +81,7 @@ TLS: . | Answered | its TLS certificate is not trusted here | older services use
 ^[^:]*\b(EMFILE|ENFILE|ENOMEM|ENOBUFS|EACCES|EPERM|EADDRNOTAVAIL): | OutOfReach | this machine could not open a connection | see ulimit -n, the memory and the firewall of this machine
 ^ | Unreachable | the connection was closed at once: an IP filter, or it is restarting | FILTER
 """
-"""How `_signs` describes the error; which of our errors it is; what it looks like; what can help; and whether it lasts."""
+"""How `_signs` describes the error; our error for it; what it looks like; what can help; whether it lasts."""
 
 CAUSES = tuple(map(_row, _CAUSES.strip().splitlines()))
 

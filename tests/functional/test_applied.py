@@ -64,7 +64,7 @@ def test_a_replica_that_rejected_commands_is_refused_until_all_values_are_found_
         assert "WRONGTYPE (1)" in done.err
         assert "verify eu us --level values" in done.err
         assert ALLOW in done.err
-    pair.ends(6, "verify", "eu", "us", "--level", "values", says="different: 1 type")
+    pair.ends(6, "verify", "eu", "us", "--level", "values", "--round-interval", "0.1", says="different: 1 type")
     assert pair.ccr("switchover", "eu", "us", "--check").code == 4
     with on_the_replica(pair) as us:
         us.delete("cart")

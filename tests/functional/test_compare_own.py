@@ -114,7 +114,7 @@ def test_a_consumer_counts_by_what_it_holds(pair: Pair, consumer: str, differs: 
 @pytest.mark.parametrize(
     "options",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         pytest.param({"sample": 5}, marks=pytest.mark.slow),
         pytest.param({"match": "*"}, marks=pytest.mark.slow),
         {"sample": 5, "match": "*"},

@@ -294,7 +294,7 @@ def test_a_critical_assumption_that_was_not_tested_is_no_success(primary: Operat
 
 
 def test_a_termination_is_sent_again_until_it_is_accepted(primary: Operator) -> None:
-    primary.sandbox.faults.add(kind="status", status=429, method="DELETE", path="/service/", times=2)
+    primary.sandbox.faults.add(kind="status", status=429, method="DELETE", path="/service/")
     done = primary.ccr(*BY_LINK)
     assert (done.code, services(primary)) == (0, {"eu"}), done.err
 

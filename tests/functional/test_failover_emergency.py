@@ -82,7 +82,7 @@ def test_a_rate_limit_is_waited_for_and_said(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     limit = "Rate limit 120 exceeded - try again in 1s"
     pair.sandbox.faults.add(kind="status", status=429, message=limit, method="GET", path="/service/us$", times=1)
-    pair.ends(0, *FAIL_OVER, says="asking again in 1 s, as the API requested")
+    pair.ends(0, *FAIL_OVER, says="retrying in 1 s, as the API requested")
 
 
 def test_no_network_and_an_old_avn_are_said_in_a_line(operator: Operator) -> None:

@@ -49,7 +49,7 @@ def test_the_risks_that_remain_name_what_still_differs(pair: Operator) -> None:
     pair.avn("service", "update", "eu", "-c", "valkey_timeout=60", "--enable-termination-protection")
     risks = exposed(pair.ccr("switchover", "eu", "us", "--yes", "--json"))
     assert "-c valkey_timeout=60" in risks["valkey_timeout: eu has 60, us has 300"]
-    assert "--enable-termination-protection" in risks["termination protection: eu has it, us has not"]
+    assert "--enable-termination-protection" in risks["termination protection: eu has it, us does not"]
     again = exposed(pair.ccr("switchover", "eu", "us", "--yes", "--json"))
     for what in (*risks, *again):
         assert not what.startswith("ip_filter"), "that eu was closed is no difference to be fixed"

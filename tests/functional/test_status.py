@@ -59,7 +59,7 @@ def test_pairs_well_and_ill(make: Make, tmp_path: Path) -> None:
     assert operator.ccr("fence", "p3", "--ttl", "120").code == 0
     table = operator.ends(0, "status")
     assert re.search(
-        r"^warning: p3/r3: writes on p3 are paused, for \d min \d\d s more, and resume", table.out, re.MULTILINE
+        r"^warning: p3/r3: writes on p3 are paused, for \d min \d\d s more, and then resume", table.out, re.MULTILINE
     )
     assert "no replica" in next(line for line in table.out.splitlines() if "alone" in line)
     assert "AVNS_" not in table.out
@@ -140,7 +140,7 @@ def test_its_time_limit_and_a_sigterm_end_it_as_unknown_with_the_avn_that_it_sta
     avn.write_text(f"#!/bin/sh\necho $$ >> {pids}\nexec sleep 600\n")
     avn.chmod(0o755)
     over = operator.ccr("status", "--avn", str(avn), "--format", "nagios", "--timeout", "1")
-    assert (over.code, over.out) == (3, "CCR UNKNOWN - the time limit of this run is over (--timeout 1)\n")
+    assert (over.code, over.out) == (3, "CCR UNKNOWN - the time limit of this run was reached (--timeout 1)\n")
     for words, code, out in (
         (("--format", "nagios"), 3, "CCR UNKNOWN - interrupted by SIGTERM\n"),
         (("--exit-code",), 3, ""),

@@ -42,7 +42,7 @@ def test_a_drill_asks_before_it_makes_anything_and_clean_asks_for_each(operator:
     first, second = sorted(services(operator) - {"eu"})
     code, shown = in_a_terminal(operator, "drill", "--clean", "--only", second, answer="no\n")
     assert code == 4, shown
-    assert "0.1 USD an hour, its drill was told to keep it" in shown
+    assert "0.1 USD an hour, its drill was started with --keep" in " ".join(shown.split())
     code, shown = in_a_terminal(operator, "drill", "--clean", "--only", first, answer="yes\n")
     assert code == 0, shown
     assert services(operator) == {"eu", second}, "the one that was not agreed to is left"

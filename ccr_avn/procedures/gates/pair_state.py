@@ -17,7 +17,7 @@ State = Literal["following", "promoting", "promoted", "divided", "hidden", "unre
 """following: a replica with its integration. promoting: the integration was deleted, and it is no master yet.
 promoted: a master that is recorded as promoted from this primary, or is shown to be by both servers. divided: a master
 with this primary's history, which has gone on writing since, and no record says whether the one took over from the
-other. hidden: it follows a service, and no integration that shows which one is visible. unrelated: a master, and nothing shows
+other. hidden: it follows a service, and no integration shows which one. unrelated: a master, and nothing shows
 that it ever followed this primary."""
 
 RECENT = 900.0
