@@ -118,11 +118,11 @@ def measured(pair: Pair, **options: Any) -> Comparison:
 
 
 @pytest.mark.slow
-def test_many_small_keys(pair: Pair) -> None:
-    fill(pair.primary.client, (("SET", f"key:{number}", number) for number in range(300_000)))
+def test_a_million_small_keys(pair: Pair) -> None:
+    fill(pair.primary.client, (("SET", f"key:{number}", number) for number in range(1_000_000)))
     pair.settled()
     result = measured(pair, jobs=8)
-    assert (result.verdict, result.keys, result.replica_keys) == ("equal", 300_000, 300_000)
+    assert (result.verdict, result.keys, result.replica_keys) == ("equal", 1_000_000, 1_000_000)
     pair.detach()
     client = pair.replica.client
     client.delete("key:1")
@@ -143,7 +143,7 @@ def test_many_small_keys(pair: Pair) -> None:
     assert max(result.peak_memory_bytes) < MOST_MEMORY
     client.flushall()
     result = measured(pair, jobs=8, rounds=1, level="keys")
-    assert result.counts.missing == result.counts.total == 300_000
+    assert result.counts.missing == result.counts.total == 1_000_000
     assert max(result.peak_memory_bytes) < MOST_MEMORY
 
 
