@@ -62,7 +62,8 @@ def _run(arguments: list[str]) -> int:
             return 0
         context = getattr(problem, "ctx", None)
         path = context.command_path if context else "ccr-avn"
-        raise UsageError(problem.format_message().rstrip("."), detail=f"in: {path}", hint=f"{path} --help") from None
+        what = problem.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's, in typer's own message
+        raise UsageError(what, detail=f"in: {path}", hint=f"{path} --help") from None
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # typer's own way to end when --help has lost its reader
             return GONE

@@ -190,7 +190,7 @@ class Evacuation:
                 common.phases.ended(name, result.state, result.summary)
             how, head = result.as_dict(), result.journal_head
             with one_at_a_time:
-                session.emit(events.PairEnded(at=session.now(), pair=name, run=result.run, head=head, told=how))
+                session.emit(events.PairEnded(at=session.now(), pair=name, run=result.run, head=head, result=how))
             return result.ended
 
         table = PairTable(common.phases) if sys.stderr is not None and sys.stderr.isatty() else None

@@ -211,7 +211,7 @@ def summarize(record: Record) -> Story:
             case PairStarted():
                 ends[event.pair] = {"state": "under way", "run": event.run}
             case PairEnded():
-                ends[event.pair] = event.told
+                ends[event.pair] = event.result
         at = max(0.0, event.at - asked)
         seconds = max(seconds, at)
         if slug := getattr(event, "slug", ""):

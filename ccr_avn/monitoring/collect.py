@@ -87,12 +87,12 @@ def look_at_all(services: Iterable[Service], setting: Setting, *, limit: float) 
                 tasks[name] = Task(partial(_look, known[name], setting, until), name)
 
     def wait(names: Collection[str], latest: float) -> None:
-        for name in tasks.keys() & names:
+        for name in filter(names.__contains__, tasks):
             tasks[name].ended(max(0.0, latest - clock.monotonic()))
 
-    start(known.keys() - primaries)
+    start(name for name in known if name not in primaries)
     wait(replicas, until - limit / 2)
-    start(primaries)
+    start(filter(primaries.__contains__, known))
     wait(known, until + GRACE)
     late = Look(trouble=f"no answer within {limit:g} s", ours=True)  # a name that is looked up for ever; a busy machine
     done = {name: task.result() for name, task in tasks.items() if task.ended(0)}

@@ -48,7 +48,7 @@ def successions(services: tuple[Service, ...], recorded: Iterable[Recorded] = ()
         old = known.get(origin.name)
         if old and not is_origin(origin, old, new) and _may_be(origin, old, new):
             claimants[old.name].append(new.name)
-    candidates = [known[name] for name in {*origins, *(one.new for one in recorded)} if name in known]
+    candidates = [known[name] for name in dict.fromkeys((*origins, *(one.new for one in recorded))) if name in known]
     found = {old.name: later for old in services if (later := successors(old, candidates, recorded))}
     for name, later in found.items():
         origins = {new.name: name for new in later} | origins
@@ -58,7 +58,7 @@ def successions(services: tuple[Service, ...], recorded: Iterable[Recorded] = ()
             recorded=found.get(name, ()),
             claimants=tuple(sorted(claimants.get(name, ()))),
         )
-        for name in {*origins, *found, *claimants}
+        for name in dict.fromkeys((*origins, *found, *claimants))
     }
 
 

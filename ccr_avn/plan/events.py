@@ -133,12 +133,12 @@ class PairStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairEnded(Event):
-    """One of many runs ended. ``head``: the hash of its journal's last line; ``told``: how, as plain data."""
+    """One of many runs ended. ``head``: the hash of its journal's last line; ``result``: how, as plain data."""
 
     pair: str
     run: str
     head: str
-    told: dict[str, Any]
+    result: dict[str, Any]
 
 
 def long_waits(note: Callable[[str], object], *, warnings: bool = False) -> Callable[[Event], None]:

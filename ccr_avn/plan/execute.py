@@ -230,18 +230,15 @@ class Run:
             self.seen.keep(step.slug, sent)
             answer = self._reader.avn(argv)
             failure = None if answer.code == 0 else FailedChange(answer, self._world.explain(answer), change, before)
-            refused, doubt = bool(failure and failure.refused), failure.why if failure else ""
-            absent = failure is not None and failure.cause.status == ABSENT
-            sent = "answered" if failure is None else "refused" if refused or not answer.started else "unanswered"
-            sent = "absent" if absent else sent
+            sent = failure.sent if failure else "answered"
             self.seen.keep(step.slug, sent)
             self._emit(
                 events.ChangeEnded(
                     at=self._now(),
                     slug=step.slug,
                     seconds=answer.seconds,
-                    doubt=doubt,
-                    refused=refused or absent,
+                    doubt=failure.why if failure else "",
+                    refused=answer.started and sent in ("refused", "absent"),
                     started=answer.started,
                 )
             )
@@ -389,6 +386,13 @@ class FailedChange:
         """Whether the platform said no. Not found is no such answer: what was to be changed may be gone by it."""
         status = self.cause.status
         return not self.silent and status is not None and 400 <= status < 500 and status not in (ABSENT, 408)
+
+    @property
+    def sent(self) -> Sent:
+        """How the request fared."""
+        if self.cause.status == ABSENT:
+            return "absent"
+        return "refused" if self.refused or not self.answer.started else "unanswered"
 
     @property
     def why(self) -> str:

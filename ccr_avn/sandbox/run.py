@@ -216,8 +216,8 @@ def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[
                 return code if code >= 0 else 128 - code
             except KeyboardInterrupt:  # the child has it by itself, in the terminal's group
                 continue
-            except SystemExit as told:
-                child.send_signal(int(told.code or 0) - 128)
+            except SystemExit as ended:
+                child.send_signal(int(ended.code or 0) - 128)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.wait(10)
                 child.kill()

@@ -78,6 +78,7 @@ def test_bad_input_gets_three_lines_and_exits_2(words: list[str], capsys: pytest
     said = capsys.readouterr()
     assert said.out == ""
     assert re.fullmatch(r"error: .+\ndetail: .+\nhint: .+\n", said.err), said.err
+    assert "Value error" not in said.err
 
 
 def test_an_option_of_a_comparison_names_the_level_that_has_one(capsys: pytest.CaptureFixture[str]) -> None:

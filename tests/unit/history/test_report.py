@@ -341,7 +341,7 @@ def evacuated(where: Path, *ends: dict[str, Any], closed: bool = True) -> Path:
         name = str(chosen["pair"])
         happened.append(PairStarted(at=1, pair=name, command="switchover", run=end["run"]))
         if "state" in end:
-            happened.append(PairEnded(at=2, pair=name, run=end["run"], head="a" * 64, told=end))
+            happened.append(PairEnded(at=2, pair=name, run=end["run"], head="a" * 64, result=end))
     if closed:
         result: dict[str, Any] = {
             "pairs": [{**one, **end} for one, end in zip(CHOSEN, [*ends, *[{}] * 4], strict=False)],
