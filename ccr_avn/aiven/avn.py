@@ -87,7 +87,13 @@ def service_family(
     project: Project, *names: str, recorded: "tuple[Recorded, ...]" = ()
 ) -> "Call[tuple[models.Service, ...]]":
     """The same with all that belongs to them: primaries, other replicas, and what was promoted from one, as is recorded."""
-    return replace(service_list(project), parse=_reader("family", names, recorded))
+
+    def from_list(rows: Mapping[str, Any]) -> list[Any]:
+        from ccr_avn.aiven import models
+
+        return models.family_in(rows, names, recorded)
+
+    return replace(service_list(project), parse=_reader("family", names, recorded), from_list=from_list)
 
 
 def service_get(project: Project, name: str) -> "Call[models.Service]":

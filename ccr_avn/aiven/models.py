@@ -1,7 +1,7 @@
 """The facts read from avn's JSON. Raw JSON goes no further than this module."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -229,14 +229,18 @@ def family(stdout: str, names: tuple[str, ...], recorded: Iterable[Recorded]) ->
 
     Raises: AvnError: one that is named can't be read.
     """
-    rows = {_text(row, "service_name"): row for row in listed(stdout)}
-    named = {name: rows[name] for name in names if name in rows}
-    known = {*names}.union(*(_sources(row) for row in named.values()))
-    known |= {one.new for one in recorded if one.origin.name in known}
-    others = (row for name, row in rows.items() if name not in named and known & {name, *_sources(row)})
-    found = [salvaged(Service, row) for row in named.values()]
-    rest = rows_of(Service, others, "service")
+    rows = family_in({_text(row, "service_name"): row for row in listed(stdout)}, names, recorded)
+    found = [salvaged(Service, row) for row in rows if _text(row, "service_name") in names]
+    rest = rows_of(Service, (row for row in rows if _text(row, "service_name") not in names), "service")
     return Rows((*found, *rest), (*(note for one in found for note in one.left_out), *rest.left_out))
+
+
+def family_in(rows: Mapping[str, Any], names: tuple[str, ...], recorded: Iterable[Recorded]) -> list[Any]:
+    """Their rows, of those of all services by name: first those that are named."""
+    named = [rows[name] for name in names if name in rows]
+    known = {*names}.union(*map(_sources, named))
+    known |= {one.new for one in recorded if one.origin.name in known}
+    return [*named, *(row for name, row in rows.items() if name not in names and known & {name, *_sources(row)})]
 
 
 def service(stdout: str) -> Service:

@@ -113,7 +113,6 @@ def verb_of(choice: Choice, wanted: EvacuationOptions, at: Setting) -> Switchove
             allow_data_loss=True,
             promote_timeout=wanted.promote_timeout,
             doubt_timeout=wanted.doubt_timeout,
-            family=choice.family,
         )
     return Switchover(
         at=at,
@@ -124,7 +123,6 @@ def verb_of(choice: Choice, wanted: EvacuationOptions, at: Setting) -> Switchove
         old_primary=wanted.old_primary,
         promote_timeout=wanted.promote_timeout,
         doubt_timeout=wanted.doubt_timeout,
-        family=choice.family,
     )
 
 

@@ -205,6 +205,8 @@ class PairAvn:
                 self.leave()
                 self._stage = "after"
                 self.moved()
+            case events.StepStarted(slug="siblings-listed"):
+                self._outdated = self.now()
             case events.Looked(finding=finding) if finding.verdict != "go":
                 self._outdated = self.now()
             case events.ChangeStarted() | events.Missed():

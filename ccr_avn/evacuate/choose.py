@@ -68,7 +68,6 @@ class Choice:
     hint: str = ""
     behind: int | None = None
     others: tuple[str, ...] = ()
-    family: tuple[str, ...] = ()  # the primary, its replicas, and what was promoted from it, by name
 
     @property
     def name(self) -> str:
@@ -139,8 +138,7 @@ def _chosen(group: list[Pair], looks: Looks, want: Want, drills: Collection[str]
         return None
     kept = (pair.replica_name for pair in group if meant and pair not in meant)
     left_out = tuple(f"{name} stays a replica of the old primary; it was left out" for name in kept)
-    family = set[str]().union(*(_names(pair) for pair in group))
-    return replace(choice, others=(*choice.others, *left_out), family=tuple(sorted(family)))
+    return replace(choice, others=(*choice.others, *left_out))
 
 
 def _choice(group: list[Pair], looks: Looks, want: Want, drills: Collection[str]) -> Choice:

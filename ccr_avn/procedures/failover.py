@@ -73,7 +73,7 @@ class Failover(FailoverOptions, Verb):
             steps=(
                 *((self._wait_for_automatic(),) if self.wait_automatic else ()),
                 look_at_siblings(at, new),
-                list_siblings(at, new, primary, brief=True),
+                list_siblings(at, new, primary, forced=True),
                 promotion.promote(at, new, limit=limit, doubt_limit=self.doubt_timeout),
                 carries,
                 promotion.accepts_writes(at, new, limit=limit, history=carries),

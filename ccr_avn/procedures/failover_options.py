@@ -23,7 +23,6 @@ class FailoverOptions:
     wait_automatic: Annotated[float, seconds("Wait up to S seconds for automatic promotion by Aiven.")] = 0
     promote_timeout: PromoteTimeout = 600
     doubt_timeout: DoubtTimeout = 60
-    family: tuple[str, ...] = ()  # the primary, and what else follows or was promoted from it; empty: all are looked at
 
     def __post_init__(self) -> None:
         if self.no_verify and (self.wait_automatic or self.force_partial):

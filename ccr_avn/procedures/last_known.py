@@ -48,12 +48,10 @@ def look_at_primary(at: Setting, want: FailoverOptions) -> tuple[Step[tuple[Serv
         new = seen.checked.get(want.replica)
         return (new.source if new and new.source_project is None else None) or want.replica
 
-    names = dict.fromkeys((want.replica, *want.family))
-    listed = avn.service_list(at.project, *names)
     listing = Step(
         slug="primary",
         purpose="look up its primary, that one's other replicas, and what was promoted from it",
-        read=listed if want.family else avn.service_family(at.project, *names, recorded=at.journals.promotions),
+        read=avn.service_family(at.project, want.replica, recorded=at.journals.promotions),
         gate=Gate("nothing else was promoted from its primary", judge),
         brief=True,
         advisory=True,

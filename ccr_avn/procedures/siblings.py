@@ -130,19 +130,20 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
 
 
 def list_siblings(
-    at: Setting, replica: str, listing: Step[tuple[Service, ...]], *, brief: bool
+    at: Setting, replica: str, listing: Step[tuple[Service, ...]], *, forced: bool
 ) -> Step[tuple[Service, ...]]:
-    """If one did not answer, or a run that is gone may have sent its promotion: is each still listed as a replica.
+    """Is each still listed as a replica: one whose promotion was sent, and has not ended, says that it follows.
 
-    It costs a start of avn, so it is asked only then. ``listing``: the check that listed them; ``brief``: the run can
-    do without.
+    It costs a start of avn. A run that holds the writes asks only if one did not answer, or if a run that is gone may
+    have sent its promotion: no other begins one meanwhile. ``listing``: the check that listed them; ``forced``: nothing
+    is held; the run can do without it.
     """
 
     def unneeded(seen: Seen) -> str:
         roles = seen.answer(SLUG) or {}
         if _is_over(seen) or not roles:
             return "there is no other replica"
-        return "" if _were_paused(seen) or not all(roles.values()) else "all of them answer"
+        return "" if forced or _were_paused(seen) or not all(roles.values()) else "all of them answer"
 
     def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
         source, listed = _source(seen, replica), {one.name: one for one in found}
@@ -160,11 +161,11 @@ def list_siblings(
 
     return Step(
         slug="siblings-listed",
-        purpose="if one did not answer, check that it is still listed as a replica",
+        purpose="check that each is still listed as a replica" + ("" if forced else ", if one did not answer"),
         read=listing.read,
         gate=Gate("the other replicas are still listed as such", judge),
         command=at.gate(SLUG, replica),
         unneeded=unneeded,
-        brief=brief,
-        advisory=brief,
+        brief=forced,
+        advisory=forced,
     )

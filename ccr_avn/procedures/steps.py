@@ -94,7 +94,6 @@ def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> tuple[Step[Offers], S
 
 def look_at_both(want: SwitchoverOptions) -> Step[tuple[Service, ...]]:
     at, names = want.at, (want.primary, want.replica)
-    listed = avn.service_list(at.project, *dict.fromkeys((*names, *want.family)))
 
     def judge(found: tuple[Service, ...], _: Seen) -> Finding:
         return pair.judge_pair(want, {one.name: one for one in found})
@@ -102,7 +101,7 @@ def look_at_both(want: SwitchoverOptions) -> Step[tuple[Service, ...]]:
     return Step(
         slug="pair",
         purpose=f"look up {want.primary} and {want.replica}, and what belongs to them",
-        read=listed if want.family else avn.service_family(at.project, *names, recorded=at.journals.promotions),
+        read=avn.service_family(at.project, *names, recorded=at.journals.promotions),
         gate=Gate(f"both exist and are running, and {want.replica} is or was a replica of {want.primary}", judge),
     )
 

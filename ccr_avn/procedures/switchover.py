@@ -81,7 +81,7 @@ class Switchover(SwitchoverOptions):
                     target=lambda seen: None if seen.promoted else seen.fenced.target,
                 ),
                 look_at_siblings(at, new),
-                list_siblings(at, new, both, brief=False),
+                list_siblings(at, new, both, forced=False),
                 fencing.still_held(self),
                 promotion.promote(
                     at, new, limit=limit, doubt_limit=self.doubt_timeout, fenced=old, guard=fencing.still_fenced(self)

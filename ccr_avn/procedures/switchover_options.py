@@ -37,4 +37,3 @@ class SwitchoverOptions(PairVerb):
     catch_up_timeout: Annotated[float, options.seconds("How long writes may be paused for REPLICA to catch up.")] = 60
     promote_timeout: options.PromoteTimeout = 600
     doubt_timeout: options.DoubtTimeout = 60
-    family: tuple[str, ...] = ()  # what belongs to PRIMARY, by name; empty: all services are looked at

@@ -1,6 +1,7 @@
 """Which service took over from which is recorded, never inferred; and one replica of a primary is promoted, never two."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,6 +80,17 @@ def test_a_sibling_that_does_not_answer_is_looked_up(three: Operator, listed: bo
     assert done.code == (0 if listed else 4), done.err
     assert listed or "us1 is no longer listed as a replica of eu" in done.err
     assert listed or accepts(three, "eu")
+
+
+def test_a_failover_sees_a_promotion_that_is_under_way(three: Operator) -> None:
+    """The sibling still says that it follows; it is no longer listed so."""
+    platform = three.sandbox.platform
+    platform.options = replace(platform.options, promote_seconds=60.0)
+    hook = promotes(three, "us1", wait=False)
+    done = three.ccr("failover", "us2", "--yes", "--allow-data-loss", "--before", hook)
+    assert done.code == 4, done.err
+    assert "us1 is no longer listed as a replica of eu: another run may be promoting it" in done.err
+    assert [one.dest for one in platform.rows.values()] == ["us2"]
 
 
 @pytest.mark.parametrize("proof", ["tags", "journal"])

@@ -2,8 +2,11 @@
 
 import json
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import combinations
+from operator import itemgetter
 from typing import Any
 
 from ccr_avn.sandbox.records import Service
@@ -14,7 +17,10 @@ from tests.simulation.world import OPTIONS, Application, Run, Seen, World, world
 
 OPEN = ("0.0.0.0/0", "::/0")
 AT_ONCE = 10.0
-"""Seconds in which a promotion is recorded. Of two that are sent within them, one of them forced, neither can know."""
+"""Seconds within which a switchover can't know of a failover that did not know of it: its primary did not answer that one."""
+
+LAG = 30.0
+"""Seconds by which reads lag at the most."""
 
 TAKEN = "is the primary now"
 """What a command says of a promotion that it saw while it held the writes of the primary, whoever sent it."""
@@ -285,16 +291,28 @@ def _one_successor(made: World) -> Iterator[str]:
 
     A failover that is told not to look at servers can't see another's write pause, and says that nothing is proven.
     """
-    found: dict[int, dict[str, tuple[float, bool]]] = {}
+    found: dict[int, list[tuple[float, str, Run]]] = defaultdict(list)
     for run in made.runs:
-        for primary, replica in promotions(made, run) if "--no-verify" not in run.words else ():
-            if run.verb != "drill" and primary in run.before and not made.interfered:
-                sent = max(one.at for one in run.changes() if "/integration/" in one.path)
-                found.setdefault(id(run.before[primary].itself), {})[replica] = (sent, _planned(run))
-    for successors in found.values():
-        first, *later = sorted(successors.values())
-        if any(at - first[0] > AT_ONCE or (planned and first[1]) for at, planned in later):
-            yield f"2: one primary has several successors: {sorted(successors)}"
+        for one in run.changes() if run.verb != "drill" and "--no-verify" not in run.words else ():
+            primary, replica = made.pairs.get(one.path.rpartition("/")[2], ("", ""))
+            if one.method == "DELETE" and primary in run.before and not made.interfered:
+                found[id(run.before[primary].itself)].append((one.at, replica, run))
+    for promoted in found.values():
+        for first, later in combinations(sorted(promoted, key=itemgetter(0)), 2):
+            if first[1] != later[1] and _could_know(made, first, later):
+                yield f"2: one primary has several successors: {first[1]} and {later[1]}"
+
+
+def _could_know(made: World, first: tuple[float, str, Run], later: tuple[float, str, Run]) -> bool:
+    """Whether the later promotion's last look shows the one before: it is recorded, or was listed as a replica before."""
+    (sent, replica, by), (at, _, run) = first, later
+    if _planned(run):
+        return _planned(by) or at - sent > AT_ONCE
+    recorded = [one.at for one in by.changes() if one.path.endswith(f"/service/{replica}/tags")]
+    looks = [one.at for one in made.web.log if one.run == run.run and one.at < at and one.path.endswith("/service")]
+    lag = LAG if "reads that lag" in {what for _, _, what in made.story} else 0.0
+    last = max(looks, default=0.0) - lag
+    return min(recorded, default=at) < last or min(looks, default=at) < sent < last
 
 
 def _closes_only_what_was_promoted(made: World, run: Run) -> Iterator[str]:

@@ -71,6 +71,7 @@ def test_one_list_answers_what_was_asked_of_the_same_moment() -> None:
     services = stage.services()
     assert read(services, avn.service_get(PROJECT, "us")) == {"service_name": "us"}
     assert read(services, avn.service_list(PROJECT, "us", "nobody")) == [{"service_name": "us"}]
+    assert read(services, avn.service_family(PROJECT, "eu")) == [SERVICES[0]]
     assert read(services, avn.tags_list(PROJECT, "eu")) == [{"key": "a", "value": "b"}]
     assert read(services, avn.integration_list(PROJECT, "eu")) == [
         {**INTEGRATION, "service_integration_id": "(integration not enabled)"}
@@ -88,7 +89,6 @@ def test_one_list_answers_what_was_asked_of_the_same_moment() -> None:
         avn.tags_list(PROJECT, "us"),
         avn.backup_list(PROJECT, "eu"),
         avn.service_list(PROJECT),
-        avn.service_family(PROJECT, "eu"),
     ],
 )
 def test_what_a_list_does_not_show_is_asked_itself(call: Call[Any]) -> None:
