@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import count, islice
 
-from tests.simulation.history import COMMANDS, KINDS, draw
+from tests.simulation.history import COMMANDS, FIRST, KINDS, draw
 from tests.simulation.judge import Verdict, play, shrunk
 
 AT_ONCE = 20  # histories that a process is given
@@ -19,7 +19,7 @@ AT_ONCE = 20  # histories that a process is given
 
 def main() -> int:
     options = _options()
-    only = frozenset(options.only.split(",") if options.only else ())
+    only: frozenset[str] = options.only
     if options.seed is not None and options.minutes is None and options.histories is None:
         return _replay(options.seed, only)
     if options.first:
@@ -41,7 +41,9 @@ def main() -> int:
             for verdict in verdicts:
                 number += 1
                 hours += verdict.seconds / 3600
-                failed += [verdict] if verdict.problems else []
+                if verdict.problems:
+                    failed.append(verdict)
+                    print(f"seed {verdict.script.seed}: BROKEN RULE {verdict.problems[0][:300]}", flush=True)
                 for verb, accident, step in verdict.moments:
                     moments[accident, verb][step] += 1
     seconds = time.monotonic() - began
@@ -60,11 +62,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="where to begin; alone: replay this history, and tell it")
     parser.add_argument("--histories", type=int, help="how many (1000)")
     parser.add_argument("--minutes", type=float, help="go on for so long")
-    parser.add_argument("--only", default="", help="what the first command may be, as in: drill,evacuate-auto")
+    parser.add_argument(
+        "--only", type=_commands, default=frozenset(), help="what the first may be: drill,evacuate-auto"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--first", action="store_true", help="one after the other, and stop at the first that fails")
     parser.add_argument("--show", type=int, default=3, help="how many failures to shrink and to tell")
     return parser.parse_args()
+
+
+def _commands(text: str) -> frozenset[str]:
+    """Raises: ArgumentTypeError: one is none that a history begins with."""
+    names = frozenset(text.split(","))
+    if unknown := names - {*FIRST, *(COMMANDS[name][1][0] for name in FIRST)}:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(FIRST)}")
+    return names
 
 
 def _played(only: frozenset[str], seed: int) -> Verdict:

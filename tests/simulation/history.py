@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from tests.simulation.avn import PROJECT, Fault, Rights
+from tests.simulation.avn import Fault, Rights
 from tests.simulation.world import Application, Run, World
 
 EU, US, AP = "google-europe-west1", "google-us-east1", "aws-us-east-1"
@@ -440,6 +440,3 @@ def draw(seed: int, only: frozenset[str] = frozenset()) -> Script:
             )
         )
     return Script(seed, shape, dice.random() < 0.8, first, tuple(events))
-
-
-__all__ = ["COMMANDS", "FIRST", "KINDS", "PROJECT", "SHAPES", "Accidents", "Event", "Script", "draw"]

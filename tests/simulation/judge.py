@@ -9,13 +9,10 @@ from itertools import combinations
 from operator import itemgetter
 from typing import Any
 
-from ccr_avn.sandbox.records import Service
 from tests.simulation import history
-from tests.simulation.avn import Request
 from tests.simulation.history import COMMANDS, KINDS, Accidents, Event, Script
-from tests.simulation.world import OPTIONS, Application, Run, Seen, World, world
+from tests.simulation.world import OPTIONS, Application, Run, World, world
 
-OPEN = ("0.0.0.0/0", "::/0")
 AT_ONCE = 10.0
 """Seconds within which a switchover can't know of a failover that did not know of it: its primary did not answer that one."""
 
@@ -92,7 +89,7 @@ def calm(made: World) -> None:
     """From now on nothing goes wrong any more."""
     made.web.faults.clear()
     made.web.rights.clear()
-    made.web.lag, made.web.limit, made.fleet.promote_empty = 0.0, 0.0, False
+    made.web.lag, made.fleet.promote_empty = 0.0, False
     made.platform.options = OPTIONS
     for name, server in list(made.fleet.servers.items()):
         server.lag, server.drops, server.no_pause = 0.001, 0, False
@@ -171,7 +168,7 @@ def _loses_nothing(made: World, run: Run, said: dict[str, Any]) -> Iterator[str]
     So does one that found the promotion done, by whomever.
     """
     promoted = promotions(made, run)
-    if _planned(run) and "a colleague lifts the pause" not in {what for _, _, what in made.story}:
+    if _planned(run) and "a colleague lifts the pause" not in made.happened:
         for replica, missing in run.promoted_without.items():
             yield f"1: `{run.verb}` promoted {replica} before it had {len(missing)} acknowledged writes: {missing[:3]}"
     if run.verb == "switchover" and run.code == 0:
@@ -198,10 +195,10 @@ def _lost(made: World, run: Run, primary: str, replica: str, said: dict[str, Any
     """What was acknowledged, and is not on the new primary when the run ends."""
     missing = [
         key
-        for at, service, key in _acknowledged(made)
+        for at, service, key in made.acknowledged
         if service == primary and at <= run.ended and key not in run.held.get(replica, ())
     ]
-    dropped = "the replica drops commands" in {what for _, _, what in made.story}
+    dropped = "the replica drops commands" in made.happened
     if _lifted_at_the_last_moment(made, run, primary, missing) or (dropped and not promotions(made, run)):
         return
     if missing and run.code == 0 and f"whether {primary} has writes of its own is unknown" not in str(said["warnings"]):
@@ -217,17 +214,13 @@ def _lifted_at_the_last_moment(made: World, run: Run, primary: str, missing: lis
     """Between the last look at a primary that is being closed and its end nobody can look: a limit that is documented."""
     closed = [one.at for one in run.changes() if one.method == "PUT" and one.path.endswith(f"/{primary}")]
     lifted = any(what == "a colleague lifts the pause" for _, _, what in made.story)
-    late = [at for at, service, key in _acknowledged(made) if service == primary and key in missing]
+    late = [at for at, service, key in made.acknowledged if service == primary and key in missing]
     return bool(missing and closed and lifted) and min(late) > closed[0] - UNSEEN
 
 
 def _was_well(made: World, run: Run, promoted: list[tuple[str, str]]) -> bool:
     """Whether nothing was wrong with a primary that `evacuate --auto` should have switched over."""
     return "--auto" in run.words and not {primary for primary, _ in promoted} & made.struck
-
-
-def _acknowledged(made: World) -> Iterator[tuple[float, str, bytes]]:
-    return (one for application in made.applications for one in application.acknowledged)
 
 
 def _one_takes_writes(made: World, run: Run, said: dict[str, Any]) -> Iterator[str]:
@@ -275,13 +268,13 @@ UNPAUSED = frozenset(
 
 def _writes_wait(made: World, run: Run) -> Iterator[str]:
     """2: from a planned promotion until the end of its run the old primary acknowledges nothing."""
-    if not _planned(run) or UNPAUSED & {what for _, _, what in made.story}:
+    if not _planned(run) or UNPAUSED & made.happened:
         return
     for primary, replica in promotions(made, run):
         server = made.fleet.servers.get(replica)
         if server is None or server.promoted_at is None:
             continue
-        late = [key for at, by, key in _acknowledged(made) if by == primary and server.promoted_at < at <= run.ended]
+        late = [key for at, by, key in made.acknowledged if by == primary and server.promoted_at < at <= run.ended]
         if late:
             yield f"2: `{run.verb}`: {primary} acknowledged {len(late)} writes after {replica} was promoted: {late[:3]}"
 
@@ -310,7 +303,7 @@ def _could_know(made: World, first: tuple[float, str, Run], later: tuple[float, 
         return _planned(by) or at - sent > AT_ONCE
     recorded = [one.at for one in by.changes() if one.path.endswith(f"/service/{replica}/tags")]
     looks = [one.at for one in made.web.log if one.run == run.run and one.at < at and one.path.endswith("/service")]
-    lag = LAG if "reads that lag" in {what for _, _, what in made.story} else 0.0
+    lag = LAG if "reads that lag" in made.happened else 0.0
     last = max(looks, default=0.0) - lag
     return min(recorded, default=at) < last or min(looks, default=at) < sent < last
 
@@ -324,7 +317,7 @@ def _closes_only_what_was_promoted(made: World, run: Run) -> Iterator[str]:
         if one.method != "PUT" or run.verb == "drill" or name in promoted:
             continue
         others = [held for other, held in run.held.items() if other != name]
-        if any(not any(key in held for held in others) for _, by, key in _acknowledged(made) if by == name):
+        if any(not any(key in held for held in others) for _, by, key in made.acknowledged if by == name):
             yield f"2: `{run.verb}` closed {name}, which nobody recorded as left"
 
 
@@ -474,6 +467,3 @@ def shrunk(script: Script, fails: Callable[[Script], bool]) -> Script:
         if simpler != script and fails(simpler):
             script = simpler
     return script
-
-
-__all__ = ["Request", "Seen", "Service", "Verdict", "play", "shrunk"]

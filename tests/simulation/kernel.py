@@ -104,7 +104,6 @@ class Kernel:
         self._numbers = count()
         self.nobody = Owner("the world")
         self.owners: set[Owner] = set()  # who has a task that may not be over
-        self.steps = 0
 
     @property
     def task(self) -> Task:
@@ -139,7 +138,6 @@ class Kernel:
         """Everything that happens up to then, or until it is over. Raises: what broke in the world itself."""
         while self._queue and self._queue[0][0] <= until and not over():
             self.now, _, _, act = heapq.heappop(self._queue)
-            self.steps += 1
             act()
         if not over():
             self.now = max(self.now, until)

@@ -11,8 +11,8 @@ ROUND_TRIP = 0.002  # seconds
 class SimSocket:
     """A connected socket. Requests are answered, in their order, when their replies are read."""
 
-    def __init__(self, kernel: Kernel, connection: Connection, process: Any) -> None:
-        self._kernel, self._connection, self._process = kernel, connection, process
+    def __init__(self, kernel: Kernel, connection: Connection) -> None:
+        self._kernel, self._connection = kernel, connection
         self._timeout: float | None = None
         self._asked: list[list[bytes]] = []
         self._rest = b""
@@ -106,7 +106,7 @@ def dial(kernel: Kernel, fleet: Fleet, place: tuple[str, int], until: float) -> 
     except TimeoutError:
         kernel.pause(max(0.0, until - kernel.now))
         raise
-    made = SimSocket(kernel, connection, kernel.owner)
+    made = SimSocket(kernel, connection)
     kernel.owner.sockets.append(made)
     return made
 

@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from ccr_avn.sandbox.records import SandboxOptions, Service
 from ccr_avn.valkey import dial
 from tests.simulation import wire
 from tests.simulation.avn import PROJECT, Avn, Request, Web
-from tests.simulation.kernel import BEGAN, Kernel, Killed, Owner, put_in_place
+from tests.simulation.kernel import BEGAN, Kernel, Owner, put_in_place
 from tests.simulation.servers import Connection, Fleet, Hung, Refusal
 
 OPTIONS = SandboxOptions(build_seconds=20.0, backup_seconds=5.0, promote_seconds=2.0, project=PROJECT)
@@ -89,7 +88,6 @@ class Application(Owner):
     every: float = 1.0
     acknowledged: list[tuple[float, str, bytes]] = field(default_factory=list)
     count: int = 0
-    stopped: bool = False
 
     def __post_init__(self) -> None:
         Owner.__init__(self, f"application of {self.service}")
@@ -100,7 +98,7 @@ class Application(Owner):
 
     def work(self) -> None:
         kernel, connection = self.world.kernel, None
-        while not self.stopped:
+        while True:
             kernel.pause(self.every * (0.5 + kernel.random.random()))
             server = self.world.fleet.servers.get(self.service)
             if server is None:
@@ -193,8 +191,7 @@ class World:
         """At the moment of a promotion: what the primary acknowledged and the replica does not have."""
         server = self.fleet.servers[replica]
         server.settle()
-        acknowledged = (one for application in self.applications for one in application.acknowledged)
-        missing = [key for _, by, key in acknowledged if by == primary and key not in server.keys(0)]
+        missing = [key for _, by, key in self.acknowledged if by == primary and key not in server.keys(0)]
         if missing:
             run.promoted_without[replica] = missing
 
@@ -213,20 +210,16 @@ class World:
             for name, one in self.platform.services.items()
         }
 
-    def create(
-        self, name: str, cloud: str, *, source: str | None = None, plan: str = "", tags: dict[str, str] | None = None
-    ) -> Service:
+    def create(self, name: str, cloud: str, *, source: str | None = None) -> Service:
         """Whoever does it, at once and ready."""
         wanted = [{"integration_type": "read_replica", "source_service": source}] if source else []
         body = {
             "service_name": name,
             "service_type": "valkey",
-            "plan": plan or ("startup-4" if source else "business-4"),
+            "plan": "startup-4" if source else "business-4",
             "cloud": cloud,
         }
-        made = self.platform.create({**body, "service_integrations": wanted})
-        made.tags = dict(tags or {})
-        return made
+        return self.platform.create({**body, "service_integrations": wanted})
 
     def tell(self, who: str, what: str) -> None:
         self.story.append((self.kernel.now, who, what))
@@ -236,13 +229,12 @@ class World:
 
     # -- who types
 
-    def type(self, operator: str, *words: str, state: str = "") -> Run:
+    def type(self, operator: str, *words: str) -> Run:
         """A command, begun now."""
-        where = self.home / (state or operator)
         environ = {
             "HOME": str(self.home),
             "PATH": str(Path(sys.executable).parent),
-            "CCR_AVN_STATE_DIR": str(where),
+            "CCR_AVN_STATE_DIR": str(self.home / operator),
             "CCR_AVN_NO_PRELOAD": "1",
             "AIVEN_PROJECT": PROJECT,
             "COLUMNS": "120",
@@ -279,6 +271,16 @@ class World:
             if self.kernel.now == before and run.code is None and run.alive:
                 return False
         return run.code is not None or not run.alive
+
+    @property
+    def happened(self) -> set[str]:
+        """What was told: accidents among it."""
+        return {what for _, _, what in self.story}
+
+    @property
+    def acknowledged(self) -> Iterator[tuple[float, str, bytes]]:
+        """Writes: when, by which service, the key."""
+        return (one for application in self.applications for one in application.acknowledged)
 
     def excuse(self, service: str) -> None:
         """The platform lost data by itself: what its server does not have now is nobody's loss."""
@@ -329,6 +331,3 @@ def world(seed: int) -> Iterator[World]:
                 kernel.close()
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-__all__ = ["Killed", "Run", "World", "signal", "world"]
