@@ -12,7 +12,7 @@ import typer
 
 from ccr_avn import redact, typed
 from ccr_avn.errors import CcrError, Interrupted, UsageError
-from ccr_avn.output import console, outlet
+from ccr_avn.output import console
 from ccr_avn.signals import Signals
 
 _CLICK_USAGE: Any = typer.BadParameter.__mro__[1]
@@ -30,7 +30,7 @@ GONE = 141
 
 def run(arguments: list[str]) -> int:
     """Run the command line; give its exit code."""
-    outlet.prepare()
+    console.secure_streams()
     console.prepare(json=in_json(arguments))
     redact.remember(os.environ.get("AIVEN_AUTH_TOKEN"))
     typed.remember(arguments)

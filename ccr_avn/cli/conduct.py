@@ -17,7 +17,7 @@ from ccr_avn.connection import Connection
 from ccr_avn.errors import CcrError, NotConfirmed
 from ccr_avn.files import replace_file
 from ccr_avn.history.journal import new_run
-from ccr_avn.output import console, outlet, tables
+from ccr_avn.output import console, tables
 from ccr_avn.output.tables import Column
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
@@ -134,7 +134,7 @@ def ask(session: Session, question: Question, *, yes: bool) -> None:
             import termios
 
             termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-        outlet.put("stderr", outlet.emitted(question.text))
+        console.put("stderr", console.emitted(question.text))
         answer = sys.stdin.readline().strip()
     confirmed, seconds = answer == question.answer, clock.monotonic() - began
     text = question.text.strip()

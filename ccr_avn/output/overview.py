@@ -7,7 +7,7 @@ from typing import Any
 from ccr_avn import clock
 from ccr_avn.history.journals import Drilled, not_for_long
 from ccr_avn.monitoring.status import WORSE, PairStatus, overall
-from ccr_avn.output.outlet import emitted
+from ccr_avn.output.console import emitted
 from ccr_avn.output.tables import Column, prose, text
 from ccr_avn.printable import printable_line
 from ccr_avn.units import NONE, format_age, format_bytes

@@ -10,7 +10,7 @@ from rich.text import Text
 from ccr_avn import clock
 from ccr_avn.evacuate.pair_phases import ENDS, PairPhase, PairPhases, Phase
 from ccr_avn.output import console
-from ccr_avn.output.outlet import emitted
+from ccr_avn.output.console import emitted
 from ccr_avn.output.tables import live, shortened
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Finding

@@ -10,7 +10,7 @@ from rich.text import Text
 from ccr_avn import clock, process
 from ccr_avn.errors import CcrError, Interrupted, OutOfTime
 from ccr_avn.output import console
-from ccr_avn.output.outlet import emitted, outlet
+from ccr_avn.output.console import emitted, outlet
 from ccr_avn.output.tables import live
 from ccr_avn.units import format_age, iso, local_time
 

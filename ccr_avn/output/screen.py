@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccr_avn.monitoring.probe import Sample, Stats
-from ccr_avn.output.outlet import emitted
+from ccr_avn.output.console import emitted
 from ccr_avn.output.tables import live
 from ccr_avn.printable import printable_line
 from ccr_avn.units import format_bytes, format_lag, local_time

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ccr_avn.output.outlet import Name, emitted, outlet
+from ccr_avn.output.console import Name, emitted, outlet
 from ccr_avn.printable import printable_line
 
 GAP = 2

@@ -20,7 +20,7 @@ from greenlet import greenlet
 
 from ccr_avn import background, clock, redact, signals, typed
 from ccr_avn.history import journal
-from ccr_avn.output import console, outlet
+from ccr_avn.output import console
 from ccr_avn.valkey import endpoint
 
 BEGAN = 1_790_000_000.0
@@ -56,7 +56,7 @@ class Owner:
                 (os, "environ"): environ,
                 (console, "_state"): console._State(),
                 (typed, "_words"): [],
-                (outlet, "_outlets"): {},
+                (console, "_outlets"): {},
                 (redact, "_known"): set(),
                 (journal, "_NEWEST"): {},
                 (endpoint, "_chosen"): {},

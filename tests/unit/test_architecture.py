@@ -210,7 +210,7 @@ def test_no_test_measures_time_or_sleeps() -> None:
             assert not sleeps, f"{where} sleeps"
 
 
-PRINTS = {"outlet.py", "sandbox/run.py"}
+PRINTS = {"console.py", "sandbox/run.py"}
 """Who may touch the standard streams: the safe writer, and the words that a shell is to evaluate."""
 
 

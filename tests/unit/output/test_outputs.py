@@ -17,7 +17,7 @@ from ccr_avn.cli.session import Session
 from ccr_avn.errors import Refused
 from ccr_avn.history.journal import Journal
 from ccr_avn.output import console, tables
-from ccr_avn.output.outlet import Outlet
+from ccr_avn.output.console import Outlet
 from ccr_avn.output.progress import LiveProgress
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Act, Finding, Gate, Plan, Probe, Step, go, todo

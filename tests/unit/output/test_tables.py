@@ -94,7 +94,7 @@ def test_where_there_is_no_terminal_a_row_is_one_whole_line(capsys: pytest.Captu
 
 def test_what_is_left_out_is_said_and_how_to_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("ccr_avn.output.outlet.Outlet.isatty", lambda _: True)
+    monkeypatch.setattr("ccr_avn.output.console.Outlet.isatty", lambda _: True)
     shown = tables.text(PAIRS, COLUMNS, indent=0).splitlines()
     assert " ".join(shown[-2:]).startswith("no room for STANDING, CLOUDS")
     assert " ".join(shown[-2:]).endswith("(to see all, pipe into less -S)")
