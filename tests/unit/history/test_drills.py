@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.history import journals, pages, report, resume
+from ccr_avn.history import journals, report, resume
 from ccr_avn.history.records import read
 from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Event, RunEnded, RunStarted, StepDone
 from ccr_avn.plan.model import Finding
@@ -88,9 +88,9 @@ def test_of_one_that_died_the_page_shows_how_far_it_came_and_what_finds_the_rest
     tried = StepDone(at=5.0, slug="filter-cuts", finding=seen, seconds=0.1, outcome="proven")
     path = write(tmp_path, RUN, [*sent(), tried])
     story = story_of(path)
-    page = pages.drill_page(story)
+    page = report.drill_page(story)
     assert page is not None
-    assert [one.name for one in page.rows if one.outcome == "does not hold"] == ["filter-cuts"]
+    assert [one.name for one in page["rows"] if one.outcome == "does not hold"] == ["filter-cuts"]
     assert resume.temporary_replica(story) == "may be there"
     assert resume.next_command(story) == ("ccr-avn", "drill", "--clean", "--only", NAME, "--project", "p")
     assert any(f"{NAME} may exist, and is then billed" in line for line in resume.last_known(story))
@@ -119,7 +119,7 @@ def test_what_never_was_seen_was_not_terminated(tmp_path: Path, refused: bool, c
 
 def test_one_that_made_nothing_is_begun_again(tmp_path: Path) -> None:
     story = story_of(write(tmp_path, RUN, [drill(), REFUSED]))
-    assert pages.drill_page(story) is None
+    assert report.drill_page(story) is None
     assert resume.next_command(story) == ("ccr-avn", *TYPED, "--project", "p")
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.cli.boundary import run as type_in
-from ccr_avn.history import pages, report
-from ccr_avn.history.pages import lag_line
+from ccr_avn.history import report
 from ccr_avn.history.records import read
 from ccr_avn.plan import events
 from ccr_avn.plan.events import PairEnded, PairStarted
@@ -224,10 +223,10 @@ def test_the_lag_is_a_line_when_there_is_one(tmp_path: Path, whole: Path) -> Non
     looks = [looked("caught-up", at, wait("behind", lag_bytes=count)) for at, count in behind]
     happened = [started("1-b"), *looks, looked("caught-up", 4.0, go("all there", lag_bytes=0))]
     path = write(tmp_path, "1-b", [*happened])
-    lag = lag_line(story_of(path).lag, 4.0)
+    lag = report.lag_line(story_of(path).lag, 4.0)
     assert lag is not None
-    assert lag.most == 4000
-    assert lag.points == ((25.0, 0.0), (50.0, 75.0), (75.0, 100.0), (100.0, 100.0))
+    assert lag["most"] == 4000
+    assert lag["points"] == ((25.0, 0.0), (50.0, 75.0), (75.0, 100.0), (100.0, 100.0))
     assert "polyline" in page(path).tags
 
 
@@ -356,11 +355,11 @@ def evacuated(where: Path, *ends: dict[str, Any], closed: bool = True) -> Path:
 def test_of_an_evacuation_figures_are_over_all_pairs_and_what_needs_somebody_comes_first(tmp_path: Path) -> None:
     failed = moved(3, "failed", next=[["ccr-avn", "switchover", "p3", "r3"]], bytes_not_replicated=7)
     story = story_of(evacuated(tmp_path, moved(0), moved(1), moved(2), failed))
-    figures = {one["label"]: one["value"] for one in pages.evacuation_figures(story)}
+    figures = {one["label"]: one["value"] for one in report.evacuation_figures(story)}
     assert figures == {"Moved": "3 of 4", "RPO": "7 bytes", "Write outage": "400 ms", "Took": "9.0 s"}
-    pairs = pages.in_order(story)
+    pairs = report.in_order(story)
     assert [one.pair for one in pairs] == ["p3/r3", "p0/r0", "p1/r1", "p2/r2"]
-    drawn = [bars for _, bars in pages.over_time(pairs)[0]]
+    drawn = [bars for _, bars in report.over_time(pairs)[0]]
     assert drawn[1][0].left == 0
     assert drawn[0][-1].left + drawn[0][-1].width == 100
 
@@ -375,7 +374,7 @@ def test_both_forms_name_every_pair_its_journal_and_what_goes_on(tmp_path: Path)
         outage_ms=None,
     )
     path = evacuated(tmp_path, moved(0), half, moved(2, "failed"))
-    assert pages.in_order(story_of(path))[0].pair == "p1/r1"
+    assert report.in_order(story_of(path))[0].pair == "p1/r1"
     wanted = ("p0/r0", "run-0", "ccr-avn switchover p1 r1", "ccr-avn enable r0 r0-2", "writes on p1 are paused until")
     for text in (html(path), ticket(path)):
         for words in (*wanted, "avn service update p9 --power-off", "not measured of 1"):
