@@ -143,25 +143,23 @@ class Enable(PairVerb):
 
     def _look_at_pair(self) -> Step[tuple[Service, ...]]:
         at, new = self.at, self.replica
-        possible = services.pair_is_possible(at.project, *self.wanted)
-
         clean = at.command("ccr-avn", "drill", "--clean", "--only", new)
         promote = at.command("ccr-avn", "switchover", self.primary, new, "--drill-service", new)
         ways = f"to terminate this one: {clean}; to promote it anyway: {promote}"
 
-        def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
+        def judge(found: tuple[Service, ...], _: Seen) -> Finding:
             """What a drill made is no replica to adopt: a cleaning terminates it."""
             replica, (drills, promotions) = services.by_name(found, new), (at.journals.drills, at.journals.promotions)
             hint = f"choose another name for the replica; {ways}"
             drill = temporary(replica, drills, promotions, hint) if replica else None
-            finding = possible.judge(found, seen)
+            finding = services.pair_is_possible(at.project, found, *self.wanted)
             return services.together([finding, drill]) if drill else finding
 
         return Step(
             slug="pair",
             purpose=f"look up {self.primary} and {self.replica}",
             read=avn.service_list(at.project, self.primary, self.replica),
-            gate=Gate(possible.rule, judge),
+            gate=Gate("names, types, plans, clouds, power and persistence allow it", judge),
         )
 
     def _confirm_flag(self) -> Step[str]:
@@ -207,7 +205,7 @@ class Enable(PairVerb):
             there,
             purpose=purpose,
             read=avn.service_list(at.project, self.primary, self.replica),
-            gate=services.exists_as(wanted),
+            gate=replace(there.gate, judge=lambda found, _: services.exists_as(found, wanted)),
             change=creation(at, wanted, kind, self.flag) if wanted.cloud else None,
             asked=keep if wanted.cloud else None,
         )
@@ -283,12 +281,12 @@ def exists(
     """
     of = Wanted(name=replica_of) if replica_of else None
     wanted = Wanted(name=service, of=of, type=service_type, plan=plan, cloud=cloud, any_plan=allow_any_plan)
-    how = f"is a read replica of {replica_of}" if replica_of else "exists with the requested settings"
+    how = f"as a read replica of {replica_of}" if replica_of else "with the requested settings"
     return Step(
         slug=wanted.role,
-        purpose=f"check that {service} {how}",
+        purpose=f"check that {service} exists {how}",
         read=avn.service_list(at.project, *filter(None, (replica_of, service))),
-        gate=services.exists_as(wanted),
+        gate=Gate(f"{service} exists {how}", lambda found, _: services.exists_as(found, wanted)),
         poll=replace(PROOF, limit=limit),
     )
 
@@ -322,11 +320,18 @@ def confirm_backup(
       ccr-avn gate backup eu
       ccr-avn gate backup eu --for us --timeout 3600
     """
+
+    def judge(found: tuple[Backup, ...], seen: Seen) -> Finding:
+        if replica and services.by_name(seen.family, replica):
+            return go(f"{replica} already exists: no backup is needed to create it")
+        persists = services.judge_persistence(at.project, seen.latest[primary])
+        return persists if persists.verdict == "stop" else services.has_backup(found)
+
     return Step(
         slug="primary-backup",
         purpose=f"wait for a backup of {primary}: the replica is seeded from it",
         read=avn.backup_list(at.project, primary),
-        gate=services.has_backup(at.project, primary, replica or ""),
+        gate=Gate("a backup is listed", judge),
         poll=at.poll(
             limit,
             hint="the first backup can take a while: run the same command again, or raise --backup-timeout",
@@ -348,6 +353,9 @@ def confirm_integration(
         slug="integration",
         purpose="check that the read_replica integration is active",
         read=avn.integration_list(at.project, replica),
-        gate=services.is_active(primary, replica),
+        gate=Gate(
+            "the read_replica integration is enabled and active",
+            lambda rows, _: services.is_active(rows, primary, replica),
+        ),
         poll=at.poll(limit, hint=f"`avn service integration-list {replica}` shows it"),
     )

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from ccr_avn.errors import CcrError, NotProven, TimedOut
 from ccr_avn.options import AllowRejected, Primary, Replica, Samples, number
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import Probe, Step
+from ccr_avn.plan.model import Finding, Gate, Probe, Step
 from ccr_avn.procedures.gates import links
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.compare import Comparison
 from ccr_avn.valkey.marker import MarkerResult, run_marker
-from ccr_avn.valkey.replication import Link
+from ccr_avn.valkey.replication import Link, ReplicationInfo
 from ccr_avn.valkey.server_facts import Databases, fetch_link, read_databases
 
 
@@ -36,15 +36,24 @@ def link_step(
     """
     allowing = replace(at, allow_rejected=True) if allow_rejected_commands else at
 
+    first: list[ReplicationInfo] = []  # the primary, at the first look
+
     def read(seen: Seen) -> Link:
         return fetch_link(endpoint(seen.service(primary), at), endpoint(seen.service(replica), at))
+
+    def judge(link: Link, _: Seen) -> Finding:
+        first[:] = first or [link.primary]
+        return links.replicates(link, first[0], primary, replica, allowing.rejections, max_lag_bytes)
+
+    within = "" if max_lag_bytes is None else f", at most {max_lag_bytes} bytes behind"
+    up = f"the link is up, no sync is in progress, both have the same replication ID{within}"
 
     return Step(
         slug="link",
         purpose=f"wait until {replica} follows {primary}",
         read=Probe((), read),
         by_hand=at.server(replica, "INFO replication, INFO stats"),
-        gate=links.replicates(primary, replica, allowing.rejections, max_lag_bytes),
+        gate=Gate(f"{up}, and the replica has rejected no command", judge, refused=NotProven),
         poll=at.poll(limit, error=late, hint="the initial sync may need longer: raise --link-timeout"),
     )
 
@@ -75,7 +84,11 @@ def databases_step(
         purpose=f"check that {replica} has every database that {primary} uses",
         read=Probe((), read),
         by_hand=at.server(primary, "INFO keyspace"),
-        gate=links.has_every_database(primary, replica, refused),
+        gate=Gate(
+            f"{replica} can select every database that {primary} uses",
+            lambda found, seen: links.has_every_database(found, seen.service(primary), replica),
+            refused,
+        ),
     )
 
 
@@ -97,7 +110,11 @@ def marker_step(at: Setting, primary: Primary, replica: Replica, *, samples: Sam
         purpose=f"write {samples} markers to {primary} and read each from {replica}",
         read=Probe((), read),
         by_hand=at.server(replica, "INFO replication"),
-        gate=links.markers_arrive(),
+        gate=Gate(
+            "every marker written to the primary is read from the replica",
+            lambda result, _: links.markers_arrive(result),
+            NotProven,
+        ),
         writes_keys=True,
     )
 

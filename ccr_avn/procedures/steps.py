@@ -34,7 +34,7 @@ def wait_running(at: Setting, service: Named, *, limit: float, slug: str = "runn
         slug=slug,
         purpose=f"wait until {service} is running",
         read=avn.service_get(at.project, service),
-        gate=services.is_running(at.project),
+        gate=Gate("its state is RUNNING or REBALANCING", lambda found, _: services.is_running(at.project, found)),
         poll=at.poll(limit, hint=f"check it with `avn service get {service}`, then run the same command again"),
         keeps=(Keep(variable=keep, argv=asked),) if keep else (),
     )
@@ -46,21 +46,27 @@ def compare_sides(at: Setting, primary: str, replica: str, check: tuple[Word, ..
     ``check``: the command that a preview has for it.
     """
 
+    def both(seen: Seen) -> tuple[Service, Service] | None:
+        old, new = services.by_name(seen.family, primary), services.by_name(seen.family, replica)
+        return (old, new) if old and new and new.source == primary else None
+
     def read(seen: Seen) -> PairFacts | None:
-        found = {one.name: one for one in seen.family}
-        if primary not in found or replica not in found or found[replica].source != primary:
-            return None
-        try:
-            return read_pair_facts(endpoint(found[primary], at), endpoint(found[replica], at))
-        except Unreachable:
-            return None
+        with suppress(Unreachable):
+            if found := both(seen):
+                return read_pair_facts(*(endpoint(one, at) for one in found))
+        return None
+
+    def judge(facts: PairFacts | None, seen: Seen) -> Finding:
+        if found := both(seen):
+            return parity.are_alike(at.project, *found, facts)
+        return go(f"not compared: {replica} is not a replica of {primary}")
 
     return Step(
         slug="parity",
         purpose="compare rights, settings, versions, modules, functions and clocks of both sides",
         read=Probe(check, read),
         by_hand=f"avn service get {primary} --json, avn service get {replica} --json",
-        gate=parity.are_alike(at.project, primary, replica),
+        gate=Gate("no difference between the sides prevents it", judge),
     )
 
 
@@ -75,7 +81,10 @@ def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> tuple[Step[Offers], S
         slug="offers",
         purpose="check that Aiven offers these plans in these clouds",
         read=avn.service_plans(at.project, cloud),
-        gate=offers.are_sold(orders),
+        gate=Gate(
+            "Aiven offers these plans in these clouds",
+            lambda found, seen: offers.are_sold(found, orders, seen.family),
+        ),
         brief=True,
         advisory=True,
         unneeded=unneeded,
@@ -84,7 +93,10 @@ def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> tuple[Step[Offers], S
         slug="vpc",
         purpose="list the clouds that have a VPC",
         read=avn.vpc_list(at.project),
-        gate=offers.have_their_vpc(orders),
+        gate=Gate(
+            "a VPC is chosen or declined for each cloud that has one",
+            lambda found, seen: offers.have_their_vpc(found, orders, seen.family),
+        ),
         brief=True,
         advisory=True,
         unneeded=unneeded,

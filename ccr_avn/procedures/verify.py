@@ -113,7 +113,7 @@ class Verify(PairVerb):
         def judge(found: Comparison, seen: Seen) -> Finding:
             if NO_KEY in found.reasons:
                 return stop(NO_KEY, detail="nothing was compared", hint="check them, or leave them out")
-            finding = is_equal().judge(found, seen)
+            finding = is_equal(found)
             if not self.proves_values or finding.verdict != "go" or not found.keys:
                 return finding
             return replace(finding, facts={"equal_by_value": as_compared(seen.answer("link").replica)})
@@ -125,7 +125,7 @@ class Verify(PairVerb):
             purpose=f"compare every key of {self.primary} with {self.replica}",
             read=Probe(("ccr-avn", "verify", self.primary, self.replica, *words), self._compared),
             by_hand=self.at.server(self.replica, "DUMP of each key, as at its primary"),
-            gate=replace(is_equal(), judge=judge),
+            gate=Gate("every key exists on both sides with equal contents", judge, refused=NotProven),
         )
 
     def _compared(self, seen: Seen) -> Comparison:

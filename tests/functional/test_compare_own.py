@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from ccr_avn.procedures.gates.links import is_equal
-from ccr_avn.procedures.seen import Seen
 from tests.functional.compare_pair import Pair, Server, found, make_pair
 
 
@@ -130,5 +129,5 @@ def test_a_name_larger_than_a_batch_is_compared_as_well(pair: Pair, options: dic
     result = pair.compare(**options)
     assert result.verdict == "different"
     assert {one.key for one in result.examples} <= {giant, "small"}
-    finding = is_equal().judge(result, Seen())
+    finding = is_equal(result)
     assert len(finding.detail) < 300

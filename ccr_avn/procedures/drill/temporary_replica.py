@@ -12,7 +12,15 @@ from ccr_avn.plan.model import Finding, Gate, Later, Poll, Probe, Step, go, stop
 from ccr_avn.procedures.drill import ours
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, Made
 from ccr_avn.procedures.enable import PROOF, ReplicaFlag, creation
-from ccr_avn.procedures.gates.services import REPLICA_PLAN, Wanted, by_name, judge_replica, pair_is_possible, together
+from ccr_avn.procedures.gates.services import (
+    REPLICA_PLAN,
+    Wanted,
+    by_name,
+    has_backup,
+    judge_replica,
+    pair_is_possible,
+    together,
+)
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting, endpoint
@@ -93,9 +101,8 @@ class DrillOptions(Verb):
 
 def look_at_primary(want: DrillOptions) -> Step[tuple[Service, ...]]:
     at, primary, name = want.at, want.primary, want.temporary_replica
-    possible = pair_is_possible(at.project, Wanted(name=primary), want.wanted)
 
-    def judge(found: tuple[Service, ...], seen: Seen) -> Finding:
+    def judge(found: tuple[Service, ...], _: Seen) -> Finding:
         if there := by_name(found, name):
             return stop(
                 f"the name {name} is taken: a drill creates its own service",
@@ -105,7 +112,7 @@ def look_at_primary(want: DrillOptions) -> Step[tuple[Service, ...]]:
         source = by_name(found, primary)
         if source is None:
             return stop(f"{primary} does not exist", hint="check its name and the project: avn service list")
-        findings = [possible.judge(found, seen)]
+        findings = [pair_is_possible(at.project, found, Wanted(name=primary), want.wanted)]
         if not source.serving and source.state != "POWEROFF":
             findings.append(stop(f"{primary} is {source.state}", hint=f"wait for it: avn service wait {primary}"))
         return together(findings)
@@ -127,8 +134,7 @@ def see_backup(want: DrillOptions) -> Step[tuple[Backup, ...]]:
             first = want.at.command("ccr-avn", "gate", "backup", primary, "--timeout", "3600")
             hint = f"wait for the first one, then run the drill: {first}"
             return stop(f"{primary} has no backup, and a replica is seeded from one", hint=hint)
-        newest = max(backups, key=lambda one: one.taken)
-        return go(f"{newest.name} taken {newest.taken:%F %T}")
+        return has_backup(backups)
 
     return Step(
         slug="primary-backup",

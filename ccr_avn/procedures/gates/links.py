@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from ccr_avn.errors import CcrError, NotProven, Refused
-from ccr_avn.plan.model import Finding, Gate, go, stop, wait
+from ccr_avn.aiven.models import Service
+from ccr_avn.errors import Refused
+from ccr_avn.plan.model import Finding, go, stop, wait
 from ccr_avn.procedures.gates.services import together
-from ccr_avn.procedures.seen import Seen
 from ccr_avn.valkey.compare import Comparison, brief
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.replication import NOT_LINKED, Link, ReplicationInfo
@@ -152,42 +152,32 @@ def too_far_behind(lag_bytes: int | None, at_most: int | None) -> str:
     return f"{lag_bytes} bytes behind, more than {at_most}"
 
 
-def replicates(primary: str, replica: str, rejections: Rejections, max_lag: int | None) -> Gate[Link]:
-    """``max_lag``: bytes that the replica may be behind; None: any."""
-    first: list[ReplicationInfo] = []  # the primary, at the first look
-
-    def judge(link: Link, _: Seen) -> Finding:
-        first[:] = first or [link.primary]
-        found = _starting_over(judge_link(link), link, first[0])
-        if found.verdict != "go":
-            return found
-        if why := too_far_behind(link.lag_bytes, max_lag):
-            return wait(why, **found.facts)
-        applied = rejections.judge(link.replica, primary, replica)
-        return replace(found, warnings=applied.warnings) if applied.verdict == "go" else applied
-
-    within = "" if max_lag is None else f", at most {max_lag} bytes behind"
-    up = f"the link is up, no sync is in progress, both have the same replication ID{within}"
-    return Gate(f"{up}, and the replica has rejected no command", judge, refused=NotProven)
+def replicates(
+    link: Link, first: ReplicationInfo, primary: str, replica: str, rejections: Rejections, max_lag: int | None
+) -> Finding:
+    """``first``: the primary, at the first look; ``max_lag``: bytes that the replica may be behind; None: any."""
+    found = _starting_over(judge_link(link), link, first)
+    if found.verdict != "go":
+        return found
+    if why := too_far_behind(link.lag_bytes, max_lag):
+        return wait(why, **found.facts)
+    applied = rejections.judge(link.replica, primary, replica)
+    return replace(found, warnings=applied.warnings) if applied.verdict == "go" else applied
 
 
-def has_every_database(primary: str, replica: str, refused: type[CcrError]) -> Gate[Databases | None]:
+def has_every_database(found: Databases | None, primary: Service, replica: str) -> Finding:
     """What the primary writes to a database that the replica lacks is applied to another one there."""
-
-    def judge(found: Databases | None, seen: Seen) -> Finding:
-        if found is None:
-            return go("not checked: nothing is replicated")
-        if found.refused:
-            return _lacking(found, primary, replica, seen.service(primary).type)
-        what = f"databases in use: {', '.join(map(str, found.used)) or 'none'}; {replica} has them"
-        fewer = (
-            f"{primary} has {found.primary} databases, {replica} has {found.replica}: "
-            f"a write to database {found.replica} or above overwrites another database on {replica}"
-        )
-        warnings = (fewer,) if 0 < found.replica < found.primary else ()
-        return go(what, warnings=warnings, databases_used=list(found.used))
-
-    return Gate(f"{replica} can select every database that {primary} uses", judge, refused=refused)
+    if found is None:
+        return go("not checked: nothing is replicated")
+    if found.refused:
+        return _lacking(found, primary.name, replica, primary.type)
+    what = f"databases in use: {', '.join(map(str, found.used)) or 'none'}; {replica} has them"
+    fewer = (
+        f"{primary.name} has {found.primary} databases, {replica} has {found.replica}: "
+        f"a write to database {found.replica} or above overwrites another database on {replica}"
+    )
+    warnings = (fewer,) if 0 < found.replica < found.primary else ()
+    return go(what, warnings=warnings, databases_used=list(found.used))
 
 
 def _lacking(found: Databases, primary: str, replica: str, kind: str) -> Finding:
@@ -205,17 +195,14 @@ def _lacking(found: Databases, primary: str, replica: str, kind: str) -> Finding
     )
 
 
-def markers_arrive() -> Gate[MarkerResult]:
-    def judge(result: MarkerResult, _: Seen) -> Finding:
-        figures = f"{result.arrived} of {result.samples} markers arrived"
-        clocks = _clocks(result.skew)
-        if result.arrived < result.samples:
-            hint = "check the link with `ccr-avn verify PRIMARY REPLICA --level link`, then run the same command again"
-            return stop(figures, detail=clocks, hint=hint)
-        lag = "lag min {:.1f}, median {:.1f}, max {:.1f} ms".format(*result.spread)
-        return go(f"{figures}, {lag}", warnings=(clocks,) if clocks else ())
-
-    return Gate("every marker written to the primary is read from the replica", judge, refused=NotProven)
+def markers_arrive(result: MarkerResult) -> Finding:
+    figures = f"{result.arrived} of {result.samples} markers arrived"
+    clocks = _clocks(result.skew)
+    if result.arrived < result.samples:
+        hint = "check the link with `ccr-avn verify PRIMARY REPLICA --level link`, then run the same command again"
+        return stop(figures, detail=clocks, hint=hint)
+    lag = "lag min {:.1f}, median {:.1f}, max {:.1f} ms".format(*result.spread)
+    return go(f"{figures}, {lag}", warnings=(clocks,) if clocks else ())
 
 
 def _clocks(skew: float) -> str:
@@ -226,20 +213,17 @@ def _clocks(skew: float) -> str:
     return f"the replica's clock is {abs(skew):.1f} s {then}" if abs(skew) >= NOTICEABLE else ""
 
 
-def is_equal() -> Gate[Comparison]:
-    def judge(found: Comparison, _: Seen) -> Finding:
-        counted = f"{found.keys} keys compared in {found.seconds:.1f} s ({found.rate:.0f} a second)"
-        if found.verdict == "equal":
-            none = "no key was compared: neither side has any, or none matches the options"
-            return go(f"equal: {counted}" if found.keys else none, warnings=found.reasons)
-        if found.verdict == "inconclusive":
-            hint = "run it again at a quieter time, or with more --rounds"
-            return stop(f"inconclusive: {counted}", detail="; ".join(found.reasons), hint=hint)
-        counts = {name: getattr(found.counts, name) for name in ("missing", "extra", "type", "expiry", "value")}
-        kinds = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        examples = ", ".join(f"{one.kind} {brief(one.key)} (db {one.database})" for one in found.examples)
-        new = "a replica can only be replaced by a new one: ccr-avn enable PRIMARY NAME"
-        hint = f"all of them as JSON lines: --differences FILE; {new}"
-        return stop(f"different: {kinds}; {counted}", detail=examples, hint=hint)
-
-    return Gate("every key exists on both sides with equal contents", judge, refused=NotProven)
+def is_equal(found: Comparison) -> Finding:
+    counted = f"{found.keys} keys compared in {found.seconds:.1f} s ({found.rate:.0f} a second)"
+    if found.verdict == "equal":
+        none = "no key was compared: neither side has any, or none matches the options"
+        return go(f"equal: {counted}" if found.keys else none, warnings=found.reasons)
+    if found.verdict == "inconclusive":
+        hint = "run it again at a quieter time, or with more --rounds"
+        return stop(f"inconclusive: {counted}", detail="; ".join(found.reasons), hint=hint)
+    counts = {name: getattr(found.counts, name) for name in ("missing", "extra", "type", "expiry", "value")}
+    kinds = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    examples = ", ".join(f"{one.kind} {brief(one.key)} (db {one.database})" for one in found.examples)
+    new = "a replica can only be replaced by a new one: ccr-avn enable PRIMARY NAME"
+    hint = f"all of them as JSON lines: --differences FILE; {new}"
+    return stop(f"different: {kinds}; {counted}", detail=examples, hint=hint)

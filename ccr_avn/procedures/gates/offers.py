@@ -4,39 +4,31 @@ from collections.abc import Iterator
 
 from ccr_avn.aiven.models import REPLICABLE, Offer, Offers, Service, Vpc
 from ccr_avn.errors import near
-from ccr_avn.plan.model import Finding, Gate, go, stop
+from ccr_avn.plan.model import Finding, go, stop
 from ccr_avn.procedures.gates.services import Wanted, by_name, together
-from ccr_avn.procedures.seen import Seen
 
 
 def still_to_make(orders: tuple[Wanted, ...], services: tuple[Service, ...]) -> tuple[Wanted, ...]:
     return tuple(order for order in orders if order.cloud and by_name(services, order.name) is None)
 
 
-def are_sold(orders: tuple[Wanted, ...]) -> Gate[Offers]:
-    def judge(offers: Offers, seen: Seen) -> Finding:
-        found, names = seen.family, [name for order in orders for name in (order.name, order.primary)]
-        kind = next((one.type for name in names if (one := by_name(found, name))), "valkey")
-        wanted = still_to_make(orders, found)
-        findings = [one for order in wanted for one in _sold(offers, order, order.type or kind)]
-        keys = ((order.type or kind, order.new_plan, str(order.cloud)) for order in wanted)
-        match [offers.get(key, Offer()).memory_mb for key in keys]:
-            case [float(primary), float(replica)] if replica < primary:
-                small = f"the replica has {replica:g} MB of memory, its primary {primary:g} MB: the data may not fit"
-                findings.append(go("", warnings=(small,)))
-        offered = ", ".join(f"{order.new_plan} in {order.cloud}" for order in wanted)
-        return together([go(f"Aiven offers {offered}" if wanted else "both already exist"), *findings])
-
-    return Gate("Aiven offers these plans in these clouds", judge)
+def are_sold(offers: Offers, orders: tuple[Wanted, ...], services: tuple[Service, ...]) -> Finding:
+    names = [name for order in orders for name in (order.name, order.primary)]
+    kind = next((one.type for name in names if (one := by_name(services, name))), "valkey")
+    wanted = still_to_make(orders, services)
+    findings = [one for order in wanted for one in _sold(offers, order, order.type or kind)]
+    keys = ((order.type or kind, order.new_plan, str(order.cloud)) for order in wanted)
+    match [offers.get(key, Offer()).memory_mb for key in keys]:
+        case [float(primary), float(replica)] if replica < primary:
+            small = f"the replica has {replica:g} MB of memory, its primary {primary:g} MB: the data may not fit"
+            findings.append(go("", warnings=(small,)))
+    offered = ", ".join(f"{order.new_plan} in {order.cloud}" for order in wanted)
+    return together([go(f"Aiven offers {offered}" if wanted else "both already exist"), *findings])
 
 
-def have_their_vpc(orders: tuple[Wanted, ...]) -> Gate[tuple[Vpc, ...]]:
-    def judge(vpcs: tuple[Vpc, ...], seen: Seen) -> Finding:
-        wanted = still_to_make(orders, seen.family)
-        findings = [one for order in wanted for one in _placed(vpcs, order)]
-        return together([go("every cloud has the requested VPC, or needs none"), *findings])
-
-    return Gate("a VPC is chosen or declined for each cloud that has one", judge)
+def have_their_vpc(vpcs: tuple[Vpc, ...], orders: tuple[Wanted, ...], services: tuple[Service, ...]) -> Finding:
+    findings = [one for order in still_to_make(orders, services) for one in _placed(vpcs, order)]
+    return together([go("every cloud has the requested VPC, or needs none"), *findings])
 
 
 def _sold(offers: Offers, order: Wanted, kind: str) -> Iterator[Finding]:

@@ -8,10 +8,9 @@ from typing import Any
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import READ_REPLICA, Integration, Service
-from ccr_avn.plan.model import Finding, Gate, go, stop
+from ccr_avn.plan.model import Finding, go, stop
 from ccr_avn.procedures.gates import settings
 from ccr_avn.procedures.gates.links import numbers_of
-from ccr_avn.procedures.seen import Seen
 from ccr_avn.valkey.server_facts import NOTICEABLE, PairFacts, ServerFacts
 
 
@@ -53,25 +52,15 @@ def of_servers(project: Project, old: Service, new: Service, facts: PairFacts) -
     )
 
 
-def are_alike(project: Project, primary: str, replica: str) -> Gate[PairFacts | None]:
+def are_alike(project: Project, old: Service, new: Service, facts: PairFacts | None) -> Finding:
     """Differences are shown; only what can't work refuses."""
-
-    def judge(facts: PairFacts | None, seen: Seen) -> Finding:
-        found = {one.name: one for one in seen.family}
-        old, new = found.get(primary), found.get(replica)
-        if old is None or new is None or new.source != primary:
-            return go(f"not compared: {replica} is not a replica of {primary}")
-        differences = of_services(project, old, new)
-        if facts:
-            differences += of_servers(project, old, new, facts)
-            return judge_differences(differences, compared="both sides")
-        finding = judge_differences(differences, compared="what Aiven reports about them")
-        unasked = (
-            "versions, modules, functions and clocks were not compared: only one server could be reached, or neither"
-        )
-        return replace(finding, warnings=(*finding.warnings, unasked))
-
-    return Gate("no difference between the sides prevents it", judge)
+    differences = of_services(project, old, new)
+    if facts:
+        differences += of_servers(project, old, new, facts)
+        return judge_differences(differences, compared="both sides")
+    finding = judge_differences(differences, compared="what Aiven reports about them")
+    unasked = "versions, modules, functions and clocks were not compared: only one server could be reached, or neither"
+    return replace(finding, warnings=(*finding.warnings, unasked))
 
 
 def judge_differences(differences: tuple[Difference, ...], *, compared: str) -> Finding:

@@ -9,9 +9,8 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Recorded, promoted_from, successors
 from ccr_avn.aiven.models import REPLICABLE, Backup, Integration, Service
-from ccr_avn.plan.model import Finding, Gate, go, stop, todo, wait
+from ccr_avn.plan.model import Finding, go, stop, todo, wait
 from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
-from ccr_avn.procedures.seen import Seen
 
 MAX_REPLICAS = 5
 PRIMARY_PLAN, REPLICA_PLAN = "business-4", "startup-4"
@@ -108,25 +107,18 @@ def judge_replica(services: tuple[Service, ...], want: Wanted) -> Finding:
     return todo(f"{want.name} does not exist yet", warnings=warnings, replica_exists=False)
 
 
-def exists_as(want: Wanted) -> Gate[tuple[Service, ...]]:
-    judge, how = judge_primary, "with the requested settings"
-    if want.of:
-        judge, how = judge_replica, f"as a read replica of {want.primary}"
-    return Gate(f"{want.name} exists {how}", lambda services, _: judge(services, want))
+def exists_as(services: tuple[Service, ...], want: Wanted) -> Finding:
+    return judge_replica(services, want) if want.of else judge_primary(services, want)
 
 
-def pair_is_possible(project: Project, primary: Wanted, replica: Wanted) -> Gate[tuple[Service, ...]]:
+def pair_is_possible(project: Project, services: tuple[Service, ...], primary: Wanted, replica: Wanted) -> Finding:
     """Everything that can be known before the first change, all at once."""
-
-    def judge(services: tuple[Service, ...], _: Seen) -> Finding:
-        source, target = by_name(services, primary.name), by_name(services, replica.name)
-        findings = [judge_primary(services, primary), judge_replica(services, replica)]
-        findings += [judge_power(project, one, services) for one in (source, target) if one]
-        if source and not target:
-            findings += [judge_persistence(project, source), _judge_open(source)]
-        return together(findings)
-
-    return Gate("names, types, plans, clouds, power and persistence allow it", judge)
+    source, target = by_name(services, primary.name), by_name(services, replica.name)
+    findings = [judge_primary(services, primary), judge_replica(services, replica)]
+    findings += [judge_power(project, one, services) for one in (source, target) if one]
+    if source and not target:
+        findings += [judge_persistence(project, source), _judge_open(source)]
+    return together(findings)
 
 
 def paired_otherwise(command: str, primary: Service | None, replica: Service) -> Finding | None:
@@ -198,47 +190,32 @@ def _judge_open(service: Service) -> Finding:
     return go(f"{service.name} is closed", warnings=(warning,))
 
 
-def is_running(project: Project) -> Gate[Service]:
+def is_running(project: Project, service: Service) -> Finding:
     """REBALANCING swaps nodes while it serves, so it will do."""
-
-    def judge(service: Service, _: Seen) -> Finding:
-        if service.serving:
-            given = service.user_config.get("ip_filter")
-            word = filter_word(given) if isinstance(given, list) else None
-            return go(f"{service.name} is {service.state}", service_type=service.type, ip_filter_option=word)
-        if service.state == "POWEROFF":
-            return judge_power(project, service)
-        return wait(": ".join(filter(None, (service.state, ", ".join(map(str, service.nodes))))))
-
-    return Gate("its state is RUNNING or REBALANCING", judge)
+    if service.serving:
+        given = service.user_config.get("ip_filter")
+        word = filter_word(given) if isinstance(given, list) else None
+        return go(f"{service.name} is {service.state}", service_type=service.type, ip_filter_option=word)
+    if service.state == "POWEROFF":
+        return judge_power(project, service)
+    return wait(": ".join(filter(None, (service.state, ", ".join(map(str, service.nodes))))))
 
 
-def has_backup(project: Project, primary: str, replica: str) -> Gate[tuple[Backup, ...]]:
+def has_backup(backups: tuple[Backup, ...]) -> Finding:
     """A replica is seeded from a backup: without one Aiven answers 403 "not allowed under current plan"."""
-
-    def judge(backups: tuple[Backup, ...], seen: Seen) -> Finding:
-        if by_name(seen.family, replica):
-            return go(f"{replica} already exists: no backup is needed to create it")
-        if (persists := judge_persistence(project, seen.latest[primary])).verdict == "stop":
-            return persists
-        if not backups:
-            return wait("no backup yet")
-        newest = max(backups, key=attrgetter("taken"))
-        return go(f"{newest.name} taken {newest.taken:%F %T}")
-
-    return Gate("a backup is listed", judge)
+    if not backups:
+        return wait("no backup yet")
+    newest = max(backups, key=attrgetter("taken"))
+    return go(f"{newest.name} taken {newest.taken:%F %T}")
 
 
-def is_active(primary: str, replica: str) -> Gate[tuple[Integration, ...]]:
-    def judge(rows: tuple[Integration, ...], _: Seen) -> Finding:
-        row = next((row for row in rows if row.feeds(replica) and row.source == primary), None)
-        if row is None:
-            return wait(f"no enabled read_replica integration from {primary} yet")
-        if not row.active:
-            return wait(f"integration {row.id} is enabled, but not active yet")
-        return go(f"integration {row.id} is enabled and active")
-
-    return Gate("the read_replica integration is enabled and active", judge)
+def is_active(rows: tuple[Integration, ...], primary: str, replica: str) -> Finding:
+    row = next((row for row in rows if row.feeds(replica) and row.source == primary), None)
+    if row is None:
+        return wait(f"no enabled read_replica integration from {primary} yet")
+    if not row.active:
+        return wait(f"integration {row.id} is enabled, but not active yet")
+    return go(f"integration {row.id} is enabled and active")
 
 
 def _different(found: Service, **asked: str | None) -> Finding | None:

@@ -10,13 +10,15 @@ import pytest
 from ccr_avn.aiven import lineage, models
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import Origin, Recorded
-from ccr_avn.errors import NotProven, Unreachable
-from ccr_avn.plan.model import Finding, Gate
+from ccr_avn.errors import Unreachable
+from ccr_avn.plan.model import Finding
 from ccr_avn.procedures import steps as checks
+from ccr_avn.procedures.enable import confirm_backup
 from ccr_avn.procedures.gates import links, pair, services
 from ccr_avn.procedures.gates import pair_state as states
 from ccr_avn.procedures.gates.links import Rejections, as_compared
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state
+from ccr_avn.procedures.proof import link_step
 from ccr_avn.procedures.seen import Health, Seen
 from ccr_avn.procedures.setting import Journals, Setting
 from ccr_avn.procedures.steps import health_of
@@ -69,33 +71,40 @@ def test_a_link_is_up_or_waited_for(replica: ReplicationInfo, verdict: str) -> N
 
 def lag_of_50(most: int | None, verdict: str) -> Any:
     link = Link(primary=side(offset=150), replica=following())
-    return (links.replicates("eu", "us", Rejections(), most), link, verdict)
+    return (links.replicates(link, link.primary, "eu", "us", Rejections(), most), verdict)
 
 
 def active(verdict: str, *rows: Told) -> Any:
-    return (services.is_active("eu", "us"), integrations(*rows), verdict)
+    return (services.is_active(integrations(*rows), "eu", "us"), verdict)
+
+
+def running(state: str, verdict: str) -> Any:
+    return (services.is_running(P, service("eu", state=state)), verdict)
+
+
+def markers(arrived: int, **more: Any) -> Finding:
+    return links.markers_arrive(MarkerResult(samples=3, lag_ms=(1.0,) * arrived, **more))
 
 
 @pytest.mark.parametrize(
-    ("gate", "answer", "verdict"),
+    ("finding", "verdict"),
     [
         lag_of_50(None, "go"),
         lag_of_50(50, "go"),
         lag_of_50(49, "wait"),
-        (links.markers_arrive(), MarkerResult(samples=3, lag_ms=(1.0,) * 3), "go"),
-        (links.markers_arrive(), MarkerResult(samples=3, lag_ms=(1.0,) * 2), "stop"),
+        (markers(3), "go"),
+        (markers(2), "stop"),
         active("wait"),
         active("wait", row("eu", "us", active=False)),
         active("go", row("eu", "us")),
         active("wait", row("x", "us")),
-        (services.is_running(P), service("eu", state="RUNNING"), "go"),
-        (services.is_running(P), service("eu", state="REBALANCING"), "go"),
-        (services.is_running(P), service("eu", state="REBUILDING"), "wait"),
-        (services.is_running(P), service("eu", state="POWEROFF"), "stop"),
+        running("RUNNING", "go"),
+        running("REBALANCING", "go"),
+        running("REBUILDING", "wait"),
+        running("POWEROFF", "stop"),
     ],
 )
-def test_a_gate_judges_what_was_read(gate: Gate[Any], answer: Any, verdict: str) -> None:
-    finding = gate.judge(answer, Seen())
+def test_a_gate_judges_what_was_read(finding: Finding, verdict: str) -> None:
     assert finding.verdict == verdict
     assert finding.hint or verdict != "stop"
 
@@ -143,7 +152,7 @@ def test_what_a_replica_rejected_is_missing_until_it_is_compared(
 ) -> None:
     replica = following(rejected=rejected, errors=("ERR (3)",))
     link = Link(primary=side(offset=150), replica=replica)
-    found = links.replicates("eu", "us", rejections, None).judge(link, Seen())
+    found = links.replicates(link, link.primary, "eu", "us", rejections, None)
     assert (found.verdict, bool(found.warnings)) == (verdict, warned)
     assert judged(Health(primary=side(offset=150), replica=replica), rejections=rejections).verdict == verdict
     if verdict == "stop":
@@ -189,7 +198,7 @@ def test_an_older_replica_is_not_told_to_wait_longer(version: str, hinted: bool)
 @pytest.mark.parametrize(("skew", "told"), [(0.9, ""), (120.0, "120.0 s ahead"), (-2.0, "2.0 s behind")])
 @pytest.mark.parametrize("arrived", [3, 0])
 def test_clocks_that_differ_are_told_with_the_markers(skew: float, told: str, arrived: int) -> None:
-    finding = links.markers_arrive().judge(MarkerResult(samples=3, lag_ms=(1.0,) * arrived, skew=skew), Seen())
+    finding = markers(arrived, skew=skew)
     said = " ".join(finding.warnings) if arrived else finding.detail
     assert told in said
     assert bool(said) == bool(told)
@@ -211,8 +220,7 @@ def databases(**more: Any) -> Databases:
     ],
 )
 def test_a_replica_has_every_database_in_use(found: Databases | None, verdict: str, told: str) -> None:
-    seen = seen_of(service("eu", service_type="redis"))
-    finding = links.has_every_database("eu", "us", NotProven).judge(found, seen)
+    finding = links.has_every_database(found, service("eu", service_type="redis"), "us")
     assert finding.verdict == verdict
     assert told in f"{finding.reason} {finding.hint}"
     assert not finding.warnings
@@ -263,8 +271,7 @@ def test_a_plan_without_integrations_is_changed_where_it_is_said(there: tuple[st
 @pytest.mark.parametrize(("ip_filter", "warned"), [(["192.0.2.1/32"], 1), (["0.0.0.0/0"], 0), (None, 0)])
 def test_a_closed_primary_is_told_before_it_is_replicated(ip_filter: list[str] | None, warned: int) -> None:
     there = (service("eu", user_config={"ip_filter": ip_filter}),)
-    gate = services.pair_is_possible(P, WISH, REPLICA_WISH)
-    assert len(gate.judge(there, Seen()).warnings) == warned
+    assert len(services.pair_is_possible(P, there, WISH, REPLICA_WISH).warnings) == warned
 
 
 def of(source: str, **more: Any) -> Told:
@@ -320,7 +327,7 @@ def test_a_backup_is_needed_to_make_a_replica(
     if primary:
         seen.latest["eu"] = eu
     taken = models.backups(json.dumps([{"backup_name": "b", "backup_time": datetime.now(UTC).isoformat()}] * backups))
-    assert services.has_backup(P, "eu", "us").judge(taken, seen).verdict == verdict
+    assert confirm_backup(Setting(project=P), "eu", replica="us", limit=0).gate.judge(taken, seen).verdict == verdict
 
 
 def test_an_old_primary_that_is_off_is_not_turned_on_again() -> None:
@@ -338,7 +345,7 @@ def test_an_old_primary_that_is_off_is_not_turned_on_again() -> None:
 
 def test_all_that_stops_is_told_at_once() -> None:
     off = service("eu", state="POWEROFF", user_config={"valkey_persistence": "off"}, plan="free-1")
-    finding = services.pair_is_possible(P, WISH, REPLICA_WISH).judge((off,), Seen())
+    finding = services.pair_is_possible(P, (off,), WISH, REPLICA_WISH)
     assert finding.verdict == "stop"
     assert [word for word in ("powered off", "persistence off", "free") if word not in finding.reason] == []
 
@@ -639,7 +646,7 @@ def test_caught_up_means_all_of_it(offset: int, verdict: str) -> None:
 
 
 def test_syncs_that_begin_again_and_again_are_not_called_the_initial_one() -> None:
-    gate = links.replicates("eu", "us", Rejections(), None)
+    gate = link_step(Setting(), "eu", "us", limit=60).gate
     replica = following(link_status="down", sync_in_progress=True)
     looks = [gate.judge(Link(primary=side(full_syncs=number), replica=replica), Seen()) for number in (3, 4, 5)]
     assert [one.verdict for one in looks] == ["wait"] * 3

@@ -9,7 +9,7 @@ from ccr_avn.aiven import models
 from ccr_avn.plan.model import Finding
 from ccr_avn.procedures.gates import offers
 from ccr_avn.procedures.gates.services import Wanted
-from tests.support.factories import seen_of, service
+from tests.support.factories import service
 
 EU, US, MARS = "google-europe-west1", "aws-us-east-1", "aws-us-west-9"
 PLANS: dict[str, dict[str, float | None]] = {
@@ -28,11 +28,11 @@ def orders(primary: dict[str, Any] | None = None, replica: dict[str, Any] | None
 
 
 def sold(wanted: tuple[Wanted, ...], *there: dict[str, Any]) -> Finding:
-    return offers.are_sold(wanted).judge(OFFERS, seen_of(*models.services(json.dumps(there))))
+    return offers.are_sold(OFFERS, wanted, models.services(json.dumps(there)))
 
 
 def placed(wanted: tuple[Wanted, ...], *vpcs: models.Vpc) -> Finding:
-    return offers.have_their_vpc(wanted).judge(vpcs, seen_of())
+    return offers.have_their_vpc(vpcs, wanted, ())
 
 
 @pytest.mark.parametrize(
