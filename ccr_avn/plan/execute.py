@@ -272,7 +272,7 @@ class Run:
         return self._until_go(step, self._now(), lag=LAG) if step.doubts else finding
 
     def _without_effect(self, step: Step[Any], failure: "FailedChange") -> AvnError:
-        self.changed = failure.changed_before or ("unknown" if failure.silent else False)
+        self.changed = failure.changed_before or ("unknown" if failure.sent == "unanswered" else False)
         if step.final:  # it did not act, so there is a way back; a later step's failure opens none
             self._final_sent = failure.silent
         return failure.error(failure.cause.reason)

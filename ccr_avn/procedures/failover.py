@@ -208,13 +208,17 @@ class Failover(FailoverOptions, Verb):
             at, name, limit=limit, doubt_limit=self.doubt_timeout, row=lambda seen: feeding(seen.rows, None, name)
         )
 
-        def judge(listed: tuple[Integration, ...], _: Seen) -> Finding:
-            found = pair.judge_gone(listed, name)
+        def judge(listed: tuple[Service, ...], seen: Seen) -> Finding:
+            now, before = by_name(listed, name), self.service(seen)
+            if now is None or (before and now.created != before.created):
+                what = "it does not exist any more" if now is None else "another service has its name now"
+                return stop(f"{name} was not promoted: {what}", hint=f"inspect it: avn service get {name}")
+            found = pair.judge_gone(now.integrations, name)
             return found if found.verdict == "go" else todo(found.reason)
 
         gone = promotion.integration_gone(at, name, limit=limit)
-        gate = Gate(gone.gate.rule, judge)
-        return replace(step, read=gone.read, gate=gate, poll=gone.poll, command=gone.command, by_hand="", doubts=())
+        gate, read = Gate(gone.gate.rule, judge), avn.service_named(at.project, name)
+        return replace(step, read=read, gate=gate, poll=gone.poll, command=gone.command, by_hand="", doubts=())
 
     # -- what is asked
 

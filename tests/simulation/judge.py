@@ -9,6 +9,7 @@ from itertools import combinations
 from operator import itemgetter
 from typing import Any
 
+from ccr_avn.aiven.lineage import FROM
 from tests.simulation import history
 from tests.simulation.history import COMMANDS, KINDS, Accidents, Event, Script
 from tests.simulation.world import OPTIONS, Application, Run, World, world
@@ -309,11 +310,16 @@ def _could_know(made: World, first: tuple[float, str, Run], later: tuple[float, 
 
 
 def _closes_only_what_was_promoted(made: World, run: Run) -> Iterator[str]:
-    """2: a primary that has writes of its own is closed only where a run of ours promoted a replica of it."""
+    """2: a primary that has writes of its own is closed only where a run of ours promoted a replica of it, or saw it done.
+
+    A run that was killed may have been too late with its deletion; its journal says that it was sent.
+    """
+    sent = {one.path.rpartition("/")[2] for one in made.web.log if one.run and one.method == "DELETE"}
+    promoted = {made.pairs[number][0] for number in sent if number in made.pairs}
+    promoted |= {other.words[1] for other in made.runs if other.verb == "switchover" and TAKEN in other.out}
+    promoted |= {value for seen in run.before.values() for key, value in seen.tags if key == FROM}
     for one in run.changes():
         name = one.path.rpartition("/")[2]
-        promoted = {primary for other in made.runs for primary, _ in promotions(made, other)}
-        promoted |= {other.words[1] for other in made.runs if other.verb == "switchover" and TAKEN in other.out}
         if one.method != "PUT" or run.verb == "drill" or name in promoted:
             continue
         others = [held for other, held in run.held.items() if other != name]

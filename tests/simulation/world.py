@@ -198,6 +198,7 @@ class World:
     # -- what there is
 
     def picture(self) -> dict[str, Seen]:
+        self.pairs |= {number: (row.source, row.dest) for number, row in self.platform.rows.items()}
         return {
             name: Seen(
                 one,

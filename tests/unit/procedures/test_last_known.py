@@ -158,10 +158,18 @@ def test_what_is_there_of_the_primary_is_said_as_it_is(answer: tuple[models.Serv
     assert finding_of("primary", asked(), service("us", ROW), answer=answer).reason == said
 
 
-def test_without_a_look_the_integration_that_is_listed_is_to_be_deleted() -> None:
-    for rows, verdict in ((service("us", ROW).integrations, "todo"), ((), "go")):
-        found = finding_of("promote", asked(no_verify=True), service("us", ROW), answer=rows)
-        assert found.verdict == verdict
+@pytest.mark.parametrize(
+    ("listed", "verdict"),
+    [
+        ((service("us", ROW),), "todo"),
+        ((service("us"),), "go"),
+        ((service("us", create_time="2026-01-01T00:00:00Z"),), "stop"),
+        ((), "stop"),
+    ],
+    ids=["follows", "promoted", "a namesake", "gone"],
+)
+def test_without_a_look_its_integration_is_what_shows_whether_it_was_promoted(listed: Any, verdict: str) -> None:
+    assert finding_of("promote", asked(no_verify=True), service("us", ROW), answer=listed).verdict == verdict
 
 
 @pytest.mark.parametrize(("allowed", "verdict"), [(True, "go"), (False, "stop")])
