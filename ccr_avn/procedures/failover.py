@@ -211,7 +211,7 @@ class Failover(FailoverOptions, Verb):
         def judge(listed: tuple[Service, ...], seen: Seen) -> Finding:
             now, before = by_name(listed, name), self.service(seen)
             if now is None or (before and now.created != before.created):
-                what = "it does not exist any more" if now is None else "another service has its name now"
+                what = "it no longer exists" if now is None else "another service has its name now"
                 return stop(f"{name} was not promoted: {what}", hint=f"inspect it: avn service get {name}")
             found = pair.judge_gone(now.integrations, name)
             return found if found.verdict == "go" else todo(found.reason)
