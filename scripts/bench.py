@@ -19,7 +19,8 @@ import bench_evacuate
 import valkey
 
 from ccr_avn.sandbox.records import SandboxOptions
-from ccr_avn.sandbox.run import RunningSandbox, running
+from ccr_avn.sandbox.run import running
+from ccr_avn.sandbox.web import RunningSandbox
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

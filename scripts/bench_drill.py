@@ -12,7 +12,8 @@ from pathlib import Path
 import valkey
 
 from ccr_avn.sandbox.records import SandboxOptions
-from ccr_avn.sandbox.run import RunningSandbox, running
+from ccr_avn.sandbox.run import running
+from ccr_avn.sandbox.web import RunningSandbox
 
 BIN = Path(sys.executable).parent
 ROUNDS = 9

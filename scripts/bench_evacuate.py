@@ -18,8 +18,8 @@ from typing import Any
 import valkey
 
 from ccr_avn.sandbox.records import SandboxOptions
-from ccr_avn.sandbox.run import RunningSandbox, running
-from ccr_avn.sandbox.web import Server
+from ccr_avn.sandbox.run import running
+from ccr_avn.sandbox.web import RunningSandbox
 
 BIN = Path(sys.executable).parent
 EU, US = "google-europe-west1", "aws-us-east-1"
@@ -89,13 +89,13 @@ CONNECTIONS: set[Any] = set()
 
 
 def count_connections() -> None:
-    accepted = Server.process_request
+    accepted = RunningSandbox.process_request
 
-    def counting(self: Server, request: Any, client: Any) -> None:
+    def counting(self: RunningSandbox, request: Any, client: Any) -> None:
         CONNECTIONS.add(client)
         accepted(self, request, client)
 
-    Server.process_request = counting  # type: ignore[method-assign]
+    RunningSandbox.process_request = counting  # type: ignore[method-assign]
 
 
 def bench() -> None:

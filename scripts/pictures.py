@@ -27,7 +27,8 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from ccr_avn.sandbox.records import SandboxOptions
-from ccr_avn.sandbox.run import RunningSandbox, running
+from ccr_avn.sandbox.run import running
+from ccr_avn.sandbox.web import RunningSandbox
 
 INTO = Path(os.environ.get("PICTURES") or Path(__file__).parents[1] / "docs" / "pictures")
 """Where the pictures are put."""

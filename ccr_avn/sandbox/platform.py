@@ -29,11 +29,8 @@ BACKUP_INTERVAL = 12 * 3600.0
 class Servers(Protocol):
     """What the platform needs of the data plane."""
 
-    def start(
-        self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str] | None = None
-    ) -> int: ...
+    def start(self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str]) -> int: ...
     def change(self, name: str, **wanted: Any) -> None: ...
-    def set_settings(self, name: str, settings: dict[str, str]) -> None: ...
     def promote(self, name: str) -> None: ...
     def stop(self, name: str) -> None: ...
     def forget(self, name: str) -> None: ...
@@ -266,14 +263,13 @@ class Platform:
 
     def _reconfigure(self, service: Service, changes: dict[str, Any]) -> None:
         """A value of null takes the option away: it is at its default again."""
-        before, settings = service.persistence, service.settings
+        before = service.persistence
         service.user_config.update(changes)
         service.user_config = {key: value for key, value in service.user_config.items() if value is not None}
         service.user_config.setdefault("ip_filter", list(OPEN_FILTER))
         if service.persistence != before:
             service.backups_from = self._clock()
-        if service.settings != settings:
-            self._servers.set_settings(service.name, service.settings)
+        self._servers.change(service.name, settings=service.settings)
 
     def _rework(self, service: Service, plan: str, cloud: str) -> None:
         """It serves meanwhile, as REBUILDING for another plan and REBALANCING for another cloud."""

@@ -12,7 +12,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -22,7 +21,7 @@ from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import ApiError, SandboxOptions, check
 from ccr_avn.sandbox.servers import Keeper, NoServers, ValkeyServers
 from ccr_avn.sandbox.tls import must_load, with_certificates
-from ccr_avn.sandbox.web import Fault, Faults, Server
+from ccr_avn.sandbox.web import Fault, RunningSandbox
 
 SHELLS = ("bash", "zsh", "sh", "dash", "ash", "ksh")
 MARK = "(ccr-avn sandbox)"
@@ -109,39 +108,6 @@ def with_marked_prompt(
     return command, {"ZDOTDIR": str(directory)} if kind == "zsh" else {"ENV": str(directory / "shrc")}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningSandbox:
-    """A sandbox that is up. Its parts can be reached from the same process; from others there is ``/sandbox/…``."""
-
-    home: Path
-    platform: Platform
-    servers: Any
-    url: str
-    token: str
-    control_token: str
-    faults: Faults
-    requests: list[dict[str, Any]]  # what the API was asked so far, in order; of a changing request with its body
-
-    def changes(self) -> list[tuple[str, str]]:
-        """The method and path of the changing ones."""
-        return [(one["method"], one["path"]) for one in self.requests if "body" in one]
-
-    def environment(self) -> dict[str, str]:
-        """What makes avn talk to it, with the person's own login left alone."""
-        return {
-            "AIVEN_WEB_URL": self.url,
-            "AIVEN_AUTH_TOKEN": self.token,
-            "AIVEN_PROJECT": self.platform.options.project,
-            "AIVEN_CONFIG_DIR": str(self.home),
-            "AIVEN_CREDENTIALS_FILE": str(self.home / "aiven-credentials.json"),
-            "AIVEN_CLIENT_CONFIG": str(self.home / "aiven-client.json"),
-            "CCR_AVN_SANDBOX": self.url,
-            "CCR_AVN_SANDBOX_CONTROL": self.control_token,
-            "CCR_AVN_STATE_DIR": str(self.home / "state"),
-            **dict.fromkeys(("CCR_AVN_CA_FILE", "CCR_AVN_ROUTE"), ""),  # what holds for a real project does not here
-        }
-
-
 @contextlib.contextmanager
 def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
     """A sandbox on a free loopback port for as long as the block runs.
@@ -176,20 +142,11 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
             timer.start()
 
         platform = Platform(options, servers, time.monotonic, later)
-        server = Server(platform, servers, lock)
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        stack.callback(server.server_close)
-        stack.callback(server.shutdown)
-        yield RunningSandbox(
-            home=home,
-            platform=platform,
-            servers=servers,
-            url=f"http://127.0.0.1:{server.server_port}",
-            token=server.token,
-            control_token=server.control_token,
-            faults=server.faults,
-            requests=server.log,
-        )
+        sandbox = RunningSandbox(home, platform, servers, lock)
+        threading.Thread(target=sandbox.serve_forever, args=(0.05,), daemon=True).start()
+        stack.callback(sandbox.server_close)
+        stack.callback(sandbox.shutdown)
+        yield sandbox
 
 
 def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[dict[str, Any], ...]) -> int:

@@ -132,14 +132,11 @@ class ValkeyServers:
 
     # -- what the platform does
 
-    def start(
-        self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str] | None = None
-    ) -> int:
+    def start(self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str]) -> int:
         """Start it, empty or with what it had at power-off, and give its port. It answers when this returns."""
         with self._lock:
             if server := self._servers.get(name):
-                server.source = source
-                server.settings |= settings or {}
+                server.source, server.settings = source, settings
                 self._launch(server)
                 return server.port
             server = Server(
@@ -150,28 +147,25 @@ class ValkeyServers:
                 source=source,
                 encrypted=self._options.encrypted,
                 awaits_link=bool(source and self._options.sync_delay),
-                settings=settings or {},
+                settings=settings,
             )
             self._launch(server, ports=10)  # where a port can't be kept, another program may take it first
             self._servers[name] = server
             return server.port
 
     def change(self, name: str, **wanted: Any) -> None:
-        """Give fields of the :class:`Server` other values. One that is down or frozen learns of it when it is back."""
+        """Give fields of the :class:`Server` other values. One that is down or frozen learns of it when it is back.
+
+        The number of databases is another only after a restart, which it gets.
+        """
         with self._lock:
             server = self._servers.get(name)
-            if server and any(getattr(server, field) != value for field, value in wanted.items()):
-                for field, value in wanted.items():
-                    setattr(server, field, value)
-                self._settle(server)
-
-    def set_settings(self, name: str, settings: dict[str, str]) -> None:
-        """By the server's own names. The number of databases is another only after a restart, which it gets."""
-        with self._lock:
-            if (server := self._servers.get(name)) is None:
+            if not server or all(getattr(server, field) == value for field, value in wanted.items()):
                 return
-            before, server.settings = server.settings, server.settings | settings
-            if before.get("databases") != server.settings.get("databases") and server.alive and not server.frozen:
+            databases = server.settings.get("databases")
+            for field, value in wanted.items():
+                setattr(server, field, value)
+            if server.answers and server.settings.get("databases") != databases:
                 self.restart(name)
             else:
                 self._settle(server)

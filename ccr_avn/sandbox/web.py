@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -21,7 +22,6 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from ccr_avn.sandbox.api import Api
 from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import ApiError, check, route
-from ccr_avn.sandbox.servers import NoServers, ValkeyServers
 
 HANG = 3600.0
 """Seconds: longer than anybody waits."""
@@ -111,62 +111,6 @@ class RateLimit:
         self._answered += 1
 
 
-class Commands:
-    """The handlers of the control route."""
-
-    def __init__(
-        self, platform: Platform, servers: ValkeyServers | NoServers, faults: Faults, log: list[dict[str, Any]]
-    ) -> None:
-        self._platform, self._servers, self._faults, self._log = platform, servers, faults, log
-
-    @route("POST", "/sandbox/faults", body=Fault)
-    def add_fault(self, body: Any) -> Any:
-        self._faults.add(**body)
-        return {"message": "set"}
-
-    @route("POST", "/sandbox/clear", body=Control)
-    def clear_faults(self, _: Any) -> Any:
-        self._faults.clear()
-        return {"message": "cleared"}
-
-    @route("POST", "/sandbox/outage", body=Outage)
-    def outage(self, body: Any) -> Any:
-        names, kind = self._named(body["target"]), body.get("kind", "kill")
-        begin = {
-            "kill": self._servers.kill,
-            "freeze": self._servers.freeze,
-            "api-only": self._servers.isolate,
-            "cut": self._servers.cut_replication,
-            "loading": self._servers.load,
-            "restart": self._servers.restart,
-        }[kind]
-        for name in names:
-            begin(name)
-        if kind != "restart":
-            self._platform.outage_began(names)
-        return {"struck": names}
-
-    @route("POST", "/sandbox/heal", body=Heal)
-    def heal(self, body: Any) -> Any:
-        names = self._named(body.get("target"))
-        for name in names:
-            self._servers.heal(name)
-        self._platform.outage_ended(names)
-        return {"healed": names}
-
-    @route("POST", "/sandbox/requests", body=Control)
-    def requests(self, _: Any) -> Any:
-        return {"requests": self._log}
-
-    def _named(self, target: str | None) -> list[str]:
-        """A service by name, all services of a cloud, or all."""
-        services = self._platform.services.values()
-        names = [one.name for one in services if target in (None, one.name, one.cloud) and one.powered]
-        if not names:
-            raise ApiError(404, f"no service and no cloud in use is called {target}")
-        return names
-
-
 def json_of(body: bytes) -> Any:
     """Raises: ValueError: it is no JSON. Nothing at all is an empty object."""
     try:
@@ -192,24 +136,94 @@ def routes_of(handlers: object) -> Iterator[Route]:
             yield Route(method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), partial(act, handlers), body)
 
 
-class Server(ThreadingHTTPServer):
-    """avn has the API's token, the user who started the sandbox the control token; web pages are refused."""
+class RunningSandbox(ThreadingHTTPServer):
+    """A sandbox that is up. Its parts can be reached from the same process; from others there is ``/sandbox/…``.
+
+    avn has the API's token, the user who started the sandbox the control token; web pages are refused.
+    """
 
     daemon_threads, request_queue_size, block_on_close = True, 256, False
 
-    def __init__(self, platform: Platform, servers: Any, lock: threading.RLock) -> None:
+    def __init__(self, home: Path, platform: Platform, servers: Any, lock: threading.RLock) -> None:
         options = platform.options
-        self.project = options.project
+        self.home, self.platform, self.servers, self.lock = home, platform, servers, lock
         self.token = os.environ.get("CCR_AVN_SANDBOX_TOKEN") or f"sandbox-{secrets.token_urlsafe(12)}"
         self.control_token = secrets.token_urlsafe(24)
-        self.faults, self.rate, self.lock = Faults(), RateLimit(options.requests_per_second), lock
-        self.log: list[dict[str, Any]] = []
+        self.faults, self.rate = Faults(), RateLimit(options.requests_per_second)
+        self.requests: list[dict[str, Any]] = []  # those of the API so far, in order; of a changing one with its body
         api = Api(platform, options.tls_ca.read_text() if options.tls_ca else "")
-        self.routes = [*routes_of(api), *routes_of(Commands(platform, servers, self.faults, self.log))]
+        self.routes = [*routes_of(api), *routes_of(self)]
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def changes(self) -> list[tuple[str, str]]:
+        """The method and path of the changing requests."""
+        return [(one["method"], one["path"]) for one in self.requests if "body" in one]
+
+    def environment(self) -> dict[str, str]:
+        """What makes avn talk to it, with the person's own login left alone."""
+        return {
+            "AIVEN_WEB_URL": self.url,
+            "AIVEN_AUTH_TOKEN": self.token,
+            "AIVEN_PROJECT": self.platform.options.project,
+            "AIVEN_CONFIG_DIR": str(self.home),
+            "AIVEN_CREDENTIALS_FILE": str(self.home / "aiven-credentials.json"),
+            "AIVEN_CLIENT_CONFIG": str(self.home / "aiven-client.json"),
+            "CCR_AVN_SANDBOX": self.url,
+            "CCR_AVN_SANDBOX_CONTROL": self.control_token,
+            "CCR_AVN_STATE_DIR": str(self.home / "state"),
+            **dict.fromkeys(("CCR_AVN_CA_FILE", "CCR_AVN_ROUTE"), ""),  # what holds for a real project does not here
+        }
 
     def handle_error(self, *_: object) -> None:
         """Who hung up is not answered."""
+
+    @route("POST", "/sandbox/faults", body=Fault)
+    def add_fault(self, body: Any) -> Any:
+        self.faults.add(**body)
+        return {"message": "set"}
+
+    @route("POST", "/sandbox/clear", body=Control)
+    def clear_faults(self, _: Any) -> Any:
+        self.faults.clear()
+        return {"message": "cleared"}
+
+    @route("POST", "/sandbox/outage", body=Outage)
+    def outage(self, body: Any) -> Any:
+        names, kind = self._named(body["target"]), body.get("kind", "kill")
+        begin = {
+            "kill": self.servers.kill,
+            "freeze": self.servers.freeze,
+            "api-only": self.servers.isolate,
+            "cut": self.servers.cut_replication,
+            "loading": self.servers.load,
+            "restart": self.servers.restart,
+        }[kind]
+        for name in names:
+            begin(name)
+        if kind != "restart":
+            self.platform.outage_began(names)
+        return {"struck": names}
+
+    @route("POST", "/sandbox/heal", body=Heal)
+    def heal(self, body: Any) -> Any:
+        names = self._named(body.get("target"))
+        for name in names:
+            self.servers.heal(name)
+        self.platform.outage_ended(names)
+        return {"healed": names}
+
+    @route("POST", "/sandbox/requests", body=Control)
+    def list_requests(self, _: Any) -> Any:
+        return {"requests": self.requests}
+
+    def _named(self, target: str | None) -> list[str]:
+        """A service by name, all services of a cloud, or all."""
+        services = self.platform.services.values()
+        names = [one.name for one in services if target in (None, one.name, one.cloud) and one.powered]
+        if not names:
+            raise ApiError(404, f"no service and no cloud in use is called {target}")
+        return names
 
 
 class _HangUp(Exception):
@@ -221,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # an answer is one message
-    server: Server
+    server: RunningSandbox
 
     def do_GET(self) -> None:
         path, record = self.path.partition("?")[0], None
@@ -279,7 +293,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith("/v1/"):
             if not hmac.compare_digest(given, f"aivenv1 {self.server.token}".encode()):
                 raise ApiError(401, "Missing (expired) db token")
-            if (project := re.match(r"/v1/project/([^/]+)", path)) and project[1] != self.server.project:
+            if (project := re.match(r"/v1/project/([^/]+)", path)) and project[
+                1
+            ] != self.server.platform.options.project:
                 raise ApiError(404, "Project does not exist", "project_does_not_exist")
             return
         if not hmac.compare_digest(given, f"sandbox {self.server.control_token}".encode()):
@@ -294,7 +310,7 @@ class _Handler(BaseHTTPRequestHandler):
                 record["body"] = json_of(raw)
             except ValueError:
                 record["body"] = {}
-        self.server.log.append(record)
+        self.server.requests.append(record)
         return record
 
     def _suffer_fault(self, record: dict[str, Any], path: str, raw: bytes) -> None:

@@ -552,15 +552,13 @@ class Fleet:
 
     # -- what the platform does
 
-    def start(
-        self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str] | None = None
-    ) -> int:
+    def start(self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str]) -> int:
         server = self.servers.get(name)
         if server:
-            server.source, server.settings = source, server.settings | (settings or {})
+            server.source, server.settings = source, settings
             server.start(with_data=True)
         else:
-            server = Server(self, name, password, memory_mb, source, settings or {}, 10_000 + self.number())
+            server = Server(self, name, password, memory_mb, source, settings, 10_000 + self.number())
             self.servers[name] = server
             server.start(with_data=False)
         self.relink()
@@ -571,17 +569,14 @@ class Fleet:
         if server is None:
             return
         server.settle()
+        databases = server.settings.get("databases")
         for field_name, value in wanted.items():
             setattr(server, field_name, value)
+        if server.settings.get("databases") != databases:
+            self.restart(name)
         if wanted.get("filtered"):
             server.hang_up()
         self.relink()
-
-    def set_settings(self, name: str, settings: dict[str, str]) -> None:
-        if server := self.servers.get(name):
-            before, server.settings = server.settings, server.settings | settings
-            if before.get("databases") != server.settings.get("databases"):
-                self.restart(name)
 
     def promote(self, name: str) -> None:
         server = self.servers.get(name)

@@ -13,8 +13,9 @@ from ccr_avn.aiven import failure
 from ccr_avn.process import Answer
 from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import SandboxOptions
-from ccr_avn.sandbox.run import RunningSandbox, running
+from ccr_avn.sandbox.run import running
 from ccr_avn.sandbox.servers import NoServers
+from ccr_avn.sandbox.web import RunningSandbox
 from tests.simulation.avn import AVN, PROJECT, Avn, Fault, Web
 from tests.simulation.kernel import Kernel, Owner
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ccr_avn.cli.boundary import in_json
 from ccr_avn.output.schemas import envelope_of
-from ccr_avn.sandbox.run import RunningSandbox
+from ccr_avn.sandbox.web import RunningSandbox
 from tests.support.loaded import BIN
 
 EU, US = "google-europe-west1", "aws-us-east-1"

@@ -13,9 +13,7 @@ class Recorder:
     def __init__(self) -> None:
         self.log: list[tuple[Any, ...]] = []
 
-    def start(
-        self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str] | None = None
-    ) -> int:
+    def start(self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str]) -> int:
         self.log.append(("start", name, source))
         return 7000
 
