@@ -89,7 +89,10 @@ def _for_typer(hint: Any) -> Any:
     }
     completes = _recent_services if opt.completes == "recent services" else opt.completes
     given |= {"callback": _each(opt.rule), "autocompletion": completes}
-    return Annotated[hint.__origin__, typer.Argument(**given) if opt.argument else typer.Option(*opt.names, **given)]
+    type_ = (
+        list[str] if hint.__origin__ == tuple[str, ...] else hint.__origin__
+    )  # typer would take one word for a tuple
+    return Annotated[type_, typer.Argument(**given) if opt.argument else typer.Option(*opt.names, **given)]
 
 
 def _choices(hint: Any) -> str | None:

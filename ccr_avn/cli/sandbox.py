@@ -5,8 +5,7 @@ import os
 import re
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -26,48 +25,11 @@ app = group(
     """
 )
 
-SETTINGS = {"auto_promote_seconds": "auto_promote", "service_type": "service_types", "vpc_cloud": "vpc_clouds"}
-"""What a sandbox calls them, where the options have another name."""
-
-
-def _pem(text: str, holds: str) -> Any:
-    """A file that TLS is served with. ``text``: its help; ``holds``: what is in it."""
-    return options.word("F", text, options.a_file(holds, "ls -l"))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
-    """How a sandbox is to behave. Times are in seconds."""
+class Behaviour(SandboxOptions):
+    """The same, and what is typed in other words: faults, and fields that have no option of their own."""
 
-    build_seconds: Annotated[float, options.seconds("From created to RUNNING.")] = 2.0
-    backup_seconds: Annotated[float, options.seconds("From RUNNING to the first backup.")] = 1.0
-    promote_seconds: Annotated[float, options.seconds("From promoted to accepting writes.")] = 0.5
-    auto_promote_seconds: Annotated[float, options.seconds("Automatic promotion after an outage; 0: never.")] = 0.0
-    sync_delay: Annotated[float, options.seconds("From RUNNING to a replica following its primary.")] = 0.0
-    keep_orphans: Annotated[
-        bool, options.flag("--keep-orphans", "Replicas of a terminated primary keep their integration.")
-    ] = False
-    data_plane: Annotated[bool, options.flag("--data-plane/--no-data-plane", "Start a server for each service.")] = True
-    service_type: Annotated[
-        list[str] | None, options.word("T", "Offered type; repeatable. [default: valkey, redis]")
-    ] = None
-    uri_scheme: Annotated[
-        Literal["redis", "rediss", "valkey", "valkeys"] | None,
-        options.word("redis|rediss|valkey|valkeys", "Scheme of service URIs."),
-    ] = None
-    refuse_client_pause: Annotated[
-        bool, options.flag("--refuse-client-pause", "Refuse CLIENT PAUSE and CLIENT KILL.")
-    ] = False
-    redact: Annotated[
-        bool, options.flag("--redact", "Show passwords as <redacted>, as for a token without the permission.")
-    ] = False
-    vpc_cloud: Annotated[list[str] | None, options.word("C", "A cloud in which the project has a VPC.")] = None
-    tls: Annotated[bool, options.flag("--tls", "Serve TLS; `avn project ca-get` returns its CA.")] = False
-    tls_certificate: Annotated[
-        Path | None, _pem("Serve TLS with this certificate; requires --tls-key.", "a certificate")
-    ] = None
-    tls_key: Annotated[Path | None, _pem("Its private key.", "its private key")] = None
-    tls_ca: Annotated[Path | None, _pem("The CA that `avn project ca-get` returns.", "a CA certificate")] = None
     fault: Annotated[
         list[str] | None, options.word("K=V,…", "As `sandbox fault`: --fault kind=status,status=500,method=POST")
     ] = None
@@ -91,16 +53,15 @@ class Behaviour:
         """
         from pydantic import TypeAdapter, ValidationError
 
-        typed = {SETTINGS.get(name, name): value for name, value in asdict(self).items() if value is not None}
-        fields = asdict(SandboxOptions())
-        fields = {name: typed.get(name, usual) for name, usual in fields.items()}
+        fields = asdict(self)
+        del fields["fault"], fields["more"]
         for word in self.more or ():
             name, _, text = word.partition("=")
             if name not in fields:
                 raise UsageError(
                     f"invalid --set {word!r}", detail=f"known names: {', '.join(fields)}", hint="--set promote_restart"
                 )
-            fields[name] = text.split(",") if isinstance(fields[name], tuple) else text or "true"
+            fields[name] = text.split(",") if isinstance(fields[name], tuple | list) else text or "true"
         try:
             return TypeAdapter(SandboxOptions).validate_python(fields)
         except ValidationError as refusal:

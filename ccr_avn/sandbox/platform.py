@@ -226,11 +226,11 @@ class Platform:
     def outage_began(self, names: list[str]) -> None:
         """In the mode of automatic promotion the replicas of what is lost are promoted after a while."""
         self.struck |= set(names)
-        if not self.options.auto_promote:
+        if not self.options.auto_promote_seconds:
             return
         for row in self.rows.values():
             if row.source in names and row.dest not in names:
-                self._later(self.options.auto_promote, partial(self._promote_by_itself, row))
+                self._later(self.options.auto_promote_seconds, partial(self._promote_by_itself, row))
 
     def outage_ended(self, names: list[str]) -> None:
         """What is well again by then is not replaced."""

@@ -6,27 +6,60 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
+
+from ccr_avn import options
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
+def _pem(text: str, holds: str) -> options.Opt:
+    """A file that TLS is served with. ``text``: its help; ``holds``: what is in it."""
+    return options.word("F", text, options.a_file(holds, "ls -l"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxOptions:
-    build_seconds: float = 2.0  # from created to RUNNING
-    backup_seconds: float = 1.0  # from RUNNING to the first backup; inf: there is never one
-    promote_seconds: float = 0.5  # from an integration deleted to the server accepting writes
+    """How a sandbox is to behave. Times are in seconds, and inf is never."""
+
+    build_seconds: Annotated[float, options.seconds("From created to RUNNING.")] = 2.0
+    backup_seconds: Annotated[float, options.seconds("From RUNNING to the first backup.")] = 1.0
+    promote_seconds: Annotated[float, options.seconds("From promoted to accepting writes.")] = 0.5
+    auto_promote_seconds: Annotated[float, options.seconds("Automatic promotion after an outage; 0: never.")] = 0.0
+    sync_delay: Annotated[float, options.seconds("From RUNNING to a replica following its primary.")] = 0.0
+    keep_orphans: Annotated[
+        bool, options.flag("--keep-orphans", "Replicas of a terminated primary keep their integration.")
+    ] = False
+    data_plane: Annotated[bool, options.flag("--data-plane/--no-data-plane", "Start a server for each service.")] = True
+    service_types: Annotated[
+        tuple[str, ...], options.word("T", "Offered type; repeatable.", None, "--service-type")
+    ] = ("valkey", "redis")
+    uri_scheme: Annotated[  # None: as TLS and type have it
+        Literal["redis", "rediss", "valkey", "valkeys"] | None,
+        options.word("redis|rediss|valkey|valkeys", "Scheme of service URIs."),
+    ] = None
+    refuse_client_pause: Annotated[
+        bool, options.flag("--refuse-client-pause", "Refuse CLIENT PAUSE and CLIENT KILL.")
+    ] = False
+    redact: Annotated[
+        bool, options.flag("--redact", "Show passwords as <redacted>, as for a token without the permission.")
+    ] = False
+    vpc_clouds: Annotated[
+        tuple[str, ...], options.word("C", "A cloud in which the project has a VPC.", None, "--vpc-cloud")
+    ] = ()
+    tls: Annotated[bool, options.flag("--tls", "Serve TLS; `avn project ca-get` returns its CA.")] = False
+    tls_certificate: Annotated[
+        Path | None, _pem("Serve TLS with this certificate; requires --tls-key.", "a certificate")
+    ] = None
+    tls_key: Annotated[Path | None, _pem("Its private key.", "its private key")] = None
+    tls_ca: Annotated[Path | None, _pem("The CA that `avn project ca-get` returns.", "a CA certificate")] = None
+    # The rest is for --set.
     promote_restart: bool = False  # the server is started anew when it is promoted: every connection drops
     promote_empty: bool = False  # it comes back without its data when it is promoted
     promote_password: bool = False  # it has another password when it is promoted
     stale_rows: float = 0.0  # a deleted integration is listed that much longer
-    sync_delay: float = 0.0  # from RUNNING to following: a replica may be RUNNING and not linked yet; inf: never
-    auto_promote: float = 0.0  # the platform promotes by itself this long after an outage; 0: never
-    service_types: tuple[str, ...] = ("valkey", "redis")
-    vpc_clouds: tuple[str, ...] = ()  # clouds in which the project has a VPC
-    uri_scheme: str | None = None  # redis, rediss, valkey or valkeys; None: as TLS and type have it
     filter_cuts: Literal["all", "new-only", "never"] = "all"  # whom an IP filter keeps out: never: it is not obeyed
     serve_stale_data: bool = True  # False: a replica without its primary answers MASTERDOWN
     platform_writes: float = 0.0  # the platform itself writes to every primary, this often; 0: never
@@ -39,16 +72,8 @@ class SandboxOptions:
     components: bool = True  # False: of a service's addresses only its service_uri is shown
     server: str = ""  # the program of the servers; empty: the one that is installed
     requests_per_second: float = 0.0  # more than so many of the API are answered 429; 0: as many as come
-    refuse_client_pause: bool = False
     refuse_commands: tuple[str, ...] = ()  # denied to the service's users, as an ACL has it: client|list
-    keep_orphans: bool = False  # a terminated primary's replicas keep their integration; else they are promoted
-    redact: bool = False  # passwords come back as <redacted>
-    data_plane: bool = True  # False: no servers are started
     project: str = "sandbox"
-    tls: bool = False  # in front of every server, with a certificate authority of the sandbox's own, or with:
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    tls_ca: Path | None = None
 
     @property
     def encrypted(self) -> bool:

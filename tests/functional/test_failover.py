@@ -69,7 +69,7 @@ def test_promoted_by_somebody_else_without_a_record_is_not_called_done(pair: Ope
 
 
 def test_the_platform_may_promote_by_itself(make: Make) -> None:
-    operator = paired(make(auto_promote=1.0))
+    operator = paired(make(auto_promote_seconds=1.0))
     assert operator.ccr("sandbox", "outage", "eu").code == 0
     done = operator.ccr(*FAIL_OVER)
     seen = "its integration is still listed" in done.err or "nothing records from which primary" in done.err
@@ -80,7 +80,7 @@ def test_the_platform_may_promote_by_itself(make: Make) -> None:
 
 @pytest.mark.slow
 def test_it_can_be_waited_for(make: Make) -> None:
-    operator = paired(make(auto_promote=8.0))
+    operator = paired(make(auto_promote_seconds=8.0))
     before = operator.sandbox.changes()
     assert operator.ccr("sandbox", "outage", "eu").code == 0
     operator.ends(0, *FAIL_OVER, "--wait-automatic", "30", says="Aiven promoted it")

@@ -162,7 +162,7 @@ def test_the_platform_may_write_by_itself(pair_clients: PairClients) -> None:
     until(lambda: eu.get("platform:heartbeat") != before)
 
 
-@options(auto_promote=0.2)
+@options(auto_promote_seconds=0.2)
 def test_a_killed_primary_is_replaced_by_the_platform_if_so_set(pair_clients: PairClients) -> None:
     operator, _, us = pair_clients
     assert operator.ccr("sandbox", "outage", "eu").code == 0

@@ -37,7 +37,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
 )
 """The rooms by floor: each may import from its own floor and from those before it."""
 
-ALONE = {"sandbox": {"errors", "sandbox"}}
+ALONE = {"sandbox": {"errors", "options", "sandbox"}}
 """Rooms that know nothing of the others."""
 
 

@@ -76,7 +76,7 @@ def test_deleting_the_integration_promotes_after_a_while() -> None:
 
 
 def test_after_an_outage_it_promotes_by_itself_if_so_set() -> None:
-    stage = Stage(auto_promote=20.0)
+    stage = Stage(auto_promote_seconds=20.0)
     stage.pair()
     stage.platform.outage_began(["us"])
     stage.passes(30)
@@ -285,7 +285,7 @@ def test_nothing_replicates_from_a_service_that_is_off() -> None:
 
 
 def test_what_is_well_again_is_not_replaced() -> None:
-    stage = Stage(auto_promote=20.0)
+    stage = Stage(auto_promote_seconds=20.0)
     stage.pair()
     stage.platform.outage_began(["eu"])
     eu = stage.platform.find("eu")
