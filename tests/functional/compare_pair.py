@@ -10,7 +10,8 @@ from typing import Any
 import trustme
 import valkey
 
-from ccr_avn.valkey.compare import CompareRequest, Comparison, compare
+from ccr_avn.valkey.compare import CompareRequest, Comparison
+from ccr_avn.valkey.compare.engine import compare
 from ccr_avn.valkey.connect import Endpoint
 from tests.support import servers
 from tests.support.servers import PASSWORD

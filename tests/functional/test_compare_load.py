@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import valkey
 
-from ccr_avn.valkey.compare import CompareRequest, Comparison, compare
+from ccr_avn.valkey.compare import CompareRequest, Comparison
+from ccr_avn.valkey.compare.engine import compare
 from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair, until
 
 MIB = 2**20

@@ -112,8 +112,15 @@ def _on_several(
             yield waiting.popleft().result()
 
 
-def run(request: CompareRequest, progress: Callable[[Progress], None]) -> Comparison:
-    """From the first look to the verdict. Raises: Unreachable, UsageError."""
+def compare(request: CompareRequest, progress: Callable[[Progress], None] | None = None) -> Comparison:
+    """Scan both sides, read again what differs until it is proven or resolved, and give the verdict.
+
+    Nothing is written to either side, and no key counts as used because of it (CLIENT NO-TOUCH, where known).
+
+    Raises:
+        Unreachable: a side can't be asked, or stopped answering.
+        UsageError: the differences can't be written where they were asked for.
+    """
     with ExitStack() as stack:
         pace = Pace(request.max_operations)
         sides = stack.enter_context(closing(Sides(request.primary, request.replica, pace)))
@@ -126,7 +133,9 @@ def run(request: CompareRequest, progress: Callable[[Progress], None]) -> Compar
         tally.expected_rate = _expected_rate(request, sides, size * jobs)
 
         def tick(phase: Literal["scan", "round"] = "scan", *, now: bool = False) -> None:
-            progress(tally.progress(phase, link.read(now=now) if link else None))
+            trouble = link.read(now=now) if link else None
+            if progress:
+                progress(tally.progress(phase, trouble))
 
         tick(now=True)
         todo = batches(sides, units, request, size)
