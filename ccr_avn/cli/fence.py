@@ -15,12 +15,11 @@ from ccr_avn.procedures import promotion
 from ccr_avn.procedures.gates import history
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.setting import endpoint as endpoint_of
-from ccr_avn.valkey import catch_up
-from ccr_avn.valkey.catch_up import Snapshot
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.fence import Fence
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 from ccr_avn.valkey.server_facts import fetch_replication
+from ccr_avn.valkey.writers import STILL, Snapshot, quiet_for
 
 
 def fence(
@@ -79,7 +78,7 @@ def check_fence(
     source, target = given.endpoints(primary, replica)
     now: ReplicationInfo | None = fetch_replication(source)
     if now and noted.no_writes_until(now):  # else the token is of another time or service: nothing is paused for it
-        now = _paused(source, ttl) if ttl else catch_up.quiet_for(source, catch_up.STILL)
+        now = _paused(source, ttl) if ttl else quiet_for(source, STILL)
     side = fetch_replication(target)
     trouble = lacks(side, noted.replid, noted.offset, replica)
     if now is None or not noted.no_writes_until(now):

@@ -19,11 +19,10 @@ from ccr_avn.procedures.setting import Setting, admission_of, endpoint
 from ccr_avn.procedures.siblings import begin_to_look, left_paused
 from ccr_avn.procedures.switchover_options import SwitchoverOptions
 from ccr_avn.units import clock_time, iso
-from ccr_avn.valkey.catch_up import Snapshot, caught_up, no_writes_between, wait_until_quiet
 from ccr_avn.valkey.fence import Fence, FenceRefused
-from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.replication import ReplicationInfo
-from ccr_avn.valkey.server_facts import fetch_replication
+from ccr_avn.valkey.server_facts import caught_up, fetch_replication
+from ccr_avn.valkey.writers import LastConnection, Snapshot, wait_until_quiet
 
 NOTED = "primary-noted"
 
@@ -320,7 +319,7 @@ def _trouble(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo)
         return "the write pause ended early: somebody lifted it, or the server's clock was set forward"
     if fence and not fence.holds():
         return "the write pause could not be maintained"
-    if not no_writes_between(target, now):
+    if not Snapshot.of(target).no_writes_until(now):
         return f"data was written ({now.offset - target.offset} bytes): the write pause was lifted or bypassed"
     return ""
 

@@ -19,8 +19,8 @@ from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.setting import Setting, admission_of
 from ccr_avn.procedures.switchover_options import OldPrimaryAction
 from ccr_avn.valkey.diagnose import Admission
-from ccr_avn.valkey.last_connection import LastConnection, RemainingClients
 from ccr_avn.valkey.replication import ReplicationInfo
+from ccr_avn.valkey.writers import LastConnection, RemainingClients
 
 CLOSING_LIMIT = 120  # seconds the platform may take to put an accepted filter into force
 QUIET_LOOKS = 3  # how often in a row nobody must be left: who was cut comes back within some of these looks, if it can

@@ -11,8 +11,8 @@ from ccr_avn.valkey.replication import ReplicationInfo
 
 if TYPE_CHECKING:
     from ccr_avn.valkey.fence import Fence
-    from ccr_avn.valkey.last_connection import LastConnection
     from ccr_avn.valkey.server_facts import PairFacts
+    from ccr_avn.valkey.writers import LastConnection
 
 FENCE, HELD = "fence", "fence-held"
 """The slugs of the steps that pause writes, and that make sure of it right before the promotion."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from valkey.exceptions import ResponseError, ValkeyError
 
 from ccr_avn import clock
+from ccr_avn.clock import poll
+from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.valkey.connect import Endpoint, TimedConnection, connect, explained
 from ccr_avn.valkey.replication import QUESTION, Link, ReplicationInfo, errors_in, modules_in, parse_replication
 
@@ -72,6 +74,43 @@ def fetch_link(primary: Endpoint, replica: Endpoint) -> Link:
     """
     replica_side = fetch_replication(replica)
     return Link(primary=fetch_replication(primary), replica=replica_side)
+
+
+def caught_up(primary: ReplicationInfo, replica: Endpoint, *, timeout: float) -> ReplicationInfo:
+    """Wait until the replica has applied all that ``primary`` had; a master is given back at once.
+
+    ``primary``: read after its fence took hold. Offsets are comparable only under the same replication ID.
+
+    Raises:
+        TimedOut: it has not, after ``timeout`` seconds; says by how much.
+        Unreachable: it can't be asked, and waiting does not help, or the time is over.
+    """
+
+    def look() -> ReplicationInfo | Unreachable:
+        try:
+            return fetch_replication(replica)
+        except Unreachable as trouble:
+            if not trouble.passing:
+                raise
+            return trouble
+
+    def is_enough(side: ReplicationInfo | Unreachable) -> bool:
+        if isinstance(side, Unreachable):
+            return False
+        return side.role == "master" or (side.replid == primary.replid and side.offset >= primary.offset)
+
+    found = poll(look, is_enough, within=timeout, first=0.005, longest=0.05)
+    if isinstance(found, Unreachable):
+        raise found
+    if is_enough(found):
+        return found
+    behind = f"it is {primary.offset - found.offset} bytes behind"
+    raise TimedOut(
+        f"{replica.service} has not caught up: "
+        + (behind if found.replid == primary.replid else "it has a different replication ID"),
+        detail=f"link {found.link_status}, applied offset {found.offset} of {primary.offset}",
+        hint="try again at a quieter time, or wait longer",
+    )
 
 
 def read_replication(client: "valkey.Valkey", service: str) -> ReplicationInfo:

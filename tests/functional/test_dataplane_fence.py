@@ -11,10 +11,10 @@ import valkey
 
 from ccr_avn.errors import CcrError, Refused, TimedOut, Unreachable
 from ccr_avn.procedures.gates.history import ONE_PING
-from ccr_avn.valkey.catch_up import caught_up, no_writes_between, quiet_for
 from ccr_avn.valkey.connect import connect
 from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused, lift
-from ccr_avn.valkey.server_facts import fetch_replication
+from ccr_avn.valkey.server_facts import caught_up, fetch_replication
+from ccr_avn.valkey.writers import Snapshot, quiet_for
 from tests.support import servers
 from tests.support.held import in_force, takes_a_write
 from tests.support.servers import PASSWORD, Serve, Server, binaries
@@ -160,7 +160,7 @@ def test_under_load_nothing_is_acknowledged_that_is_not_on_the_replica(
         before = fence.side()
         caught_up(before, replica.endpoint(), timeout=5)
         assert fence.holds()
-        assert no_writes_between(before, fence.side())
+        assert Snapshot.of(before).no_writes_until(fence.side())
         replica.promote()
         # From here on a new connection may write to the old primary: that is why a switchover shuts it first.
         for writer in load.writers:
@@ -331,11 +331,11 @@ def test_pings_expiry_and_wait_are_no_writes(primary: Server, serve: Serve) -> N
     primary.admin.execute_command("WAIT", 2, 50)
     until(lambda: primary.admin.info("stats")["expired_keys"] == 1, "the key to expire")
     until(lambda: fetch_replication(primary.endpoint()).offset > before.offset + 37, "the offset to move")
-    assert no_writes_between(before, fetch_replication(primary.endpoint()))
+    assert Snapshot.of(before).no_writes_until(fetch_replication(primary.endpoint()))
     for write in (("SET", "k", "v"), ("EVAL", "return redis.call('INCR', 'n')", "0"), ("XADD", "s", "*", "a", "b")):
         before = fetch_replication(primary.endpoint())
         primary.admin.execute_command(*write)
-        assert not no_writes_between(before, fetch_replication(primary.endpoint())), write
+        assert not Snapshot.of(before).no_writes_until(fetch_replication(primary.endpoint())), write
 
 
 @on_each
@@ -350,7 +350,7 @@ def test_under_a_fence_the_offset_moves_by_pings_alone(primary: Server, serve: S
         assert primary.admin.get("short") is None
         after = fence.side()
         assert (after.offset - before.offset) % ONE_PING == 0
-        assert no_writes_between(before, after)
+        assert Snapshot.of(before).no_writes_until(after)
 
 
 def test_standing_still(primary: Server) -> None:

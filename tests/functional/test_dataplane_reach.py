@@ -14,9 +14,9 @@ from ccr_avn.procedures.gates.history import ONE_PING
 from ccr_avn.valkey.connect import Endpoint, admission, connect, explained
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.fence import Fence
-from ccr_avn.valkey.last_connection import LastConnection
 from ccr_avn.valkey.marker import PREFIX, accepts_write, marker_age, run_marker
 from ccr_avn.valkey.server_facts import fetch_link, fetch_replication
+from ccr_avn.valkey.writers import LastConnection
 from tests.support import servers
 from tests.support.held import in_force
 from tests.support.servers import PASSWORD, Serve, Server

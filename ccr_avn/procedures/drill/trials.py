@@ -19,7 +19,7 @@ from ccr_avn.valkey import drill_trials
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.drill_trials import TrialResult, fails, holds, not_tested, result_of
 from ccr_avn.valkey.endpoint import addresses
-from ccr_avn.valkey.last_connection import LastConnection
+from ccr_avn.valkey.writers import LastConnection
 
 KEPT, CLOSE, OPEN, EFFECT = "connection-kept", "filter-close", "filter-open", "filter-effect"
 

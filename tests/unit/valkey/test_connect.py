@@ -10,8 +10,8 @@ import pytest
 import trustme
 
 from ccr_avn.errors import CcrError, Unreachable
-from ccr_avn.valkey import catch_up, drill_trials, last_connection, marker, server_facts
 from ccr_avn.valkey import connect as connects
+from ccr_avn.valkey import drill_trials, marker, server_facts, writers
 from ccr_avn.valkey.connect import Endpoint, connect, explained
 from ccr_avn.valkey.fence import Fence, lift
 from ccr_avn.valkey.server_facts import fetch_replication
@@ -21,7 +21,7 @@ Asks = Callable[[OddServer], Any]
 
 
 def kept(server: OddServer) -> None:
-    made = last_connection.LastConnection(server.endpoint(), timeout=server.limit)
+    made = writers.LastConnection(server.endpoint(), timeout=server.limit)
     try:
         made.read()
         made.cut_others()
@@ -41,7 +41,7 @@ def fence(server: OddServer, *, cut: bool) -> None:
 
 
 def caught_up(server: OddServer) -> None:
-    catch_up.caught_up(fetch_replication(server.endpoint()), server.endpoint(), timeout=0.1)
+    server_facts.caught_up(fetch_replication(server.endpoint()), server.endpoint(), timeout=0.1)
 
 
 ASKS: dict[str, Asks] = {
@@ -52,7 +52,7 @@ ASKS: dict[str, Asks] = {
     "fence": lambda server: fence(server, cut=False),
     "fence, cut": lambda server: fence(server, cut=True),
     "lift": lambda server: lift(server.endpoint(), disconnect=True),
-    "quiescence": lambda server: catch_up.quiet_for(server.endpoint(), 0.0),
+    "quiescence": lambda server: writers.quiet_for(server.endpoint(), 0.0),
     "caught_up": caught_up,
     "plane": lambda server: server_facts.read_server_facts(server.endpoint()),
     "databases": lambda server: server_facts.read_databases(server.endpoint(), server.endpoint()),

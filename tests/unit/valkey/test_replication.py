@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccr_avn.errors import Unreachable
-from ccr_avn.valkey.catch_up import no_writes_between
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, modules_in, parse_replication
+from ccr_avn.valkey.writers import Snapshot
 from tests.support import odd_server
 
 INFO = {**odd_server.INFO, "valkey_version": "9.1.0", "master_replid2": NO_HISTORY, "maxmemory": "0", "loading": "0"}
@@ -112,4 +112,4 @@ def test_any_other_answer_is_an_explained_error(answer: object) -> None:
     ],
 )
 def test_writing_nothing(other: dict[str, Any], nothing: bool) -> None:
-    assert no_writes_between(side(), side(**other)) is nothing
+    assert Snapshot.of(side()).no_writes_until(side(**other)) is nothing

@@ -8,10 +8,9 @@ from ccr_avn.procedures.gates.history import Audit, Expected, audit, judge_audit
 from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.old_primary import QUIET_LOOKS, Closing, filter_command, judge_closed
 from ccr_avn.procedures.setting import Setting
-from ccr_avn.valkey.catch_up import Snapshot
 from ccr_avn.valkey.diagnose import Admission
-from ccr_avn.valkey.last_connection import RemainingClients
 from ccr_avn.valkey.replication import NO_HISTORY
+from ccr_avn.valkey.writers import RemainingClients, Snapshot
 from tests.support.factories import side
 
 OLD, NEW = "a" * 40, "b" * 40
