@@ -242,7 +242,7 @@ class PairRun:
         finally:
             if (waited := round(clock.monotonic() - began, 1)) or not came:
                 session.emit(events.Asked(at=session.now(), question="its turn", confirmed=came, seconds=waited))
-        known = session.run.seen.known if self.judge and session.run and self.choice.action == "failover" else None
+        known = session.run.seen.sides if self.judge and session.run and self.choice.action == "failover" else None
         if known and known.primary:
             again = "run the same command again: it decides again how to move this pair"
             raise Refused(f"{self.choice.primary} answers after all", hint=again)

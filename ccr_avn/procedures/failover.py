@@ -152,7 +152,7 @@ class Failover(FailoverOptions, Verb):
 
     def _expected(self, seen: Seen, _: ReplicationInfo | None) -> Expected:
         """What the replica had when it was asked, if it was a whole replica then; else what a record says it followed."""
-        looked, new = seen.known, self.service(seen)
+        looked, new = seen.sides, self.service(seen)
         if looked is None or new is None or not looked.replica.has_a_copy:
             return Expected()
         if looked.replica.role == "master":
@@ -165,7 +165,7 @@ class Failover(FailoverOptions, Verb):
             return ()
         if (old := self.old(seen)) is None:
             return (f"{lineage.FROM}={source}", f"{lineage.LINEAGE}={lineage.UNKNOWN}")
-        return lineage.tags(old, new, seen.known.replica.replid if seen.known else NO_HISTORY)
+        return lineage.tags(old, new, seen.sides.replica.replid if seen.sides else NO_HISTORY)
 
     # -- without the data plane: on the word of Aiven's API alone
 
@@ -229,7 +229,7 @@ class Failover(FailoverOptions, Verb):
         if row is None:
             return None
         source = row.source or ""
-        seconds, how = seen.known.estimate if seen.known else (None, UNSEEN)
+        seconds, how = seen.sides.estimate if seen.sides else (None, UNSEEN)
         loss = "unknown" if seconds is None else f"about the last {seconds:g} s of writes"
         return Question(
             answer=self.replica,
@@ -249,7 +249,7 @@ class Failover(FailoverOptions, Verb):
         seen = ended.seen
         if not ended.past_return:
             return (), {}
-        looked = seen.answer("promote") or (seen.known and seen.known.replica)
+        looked = seen.answer("promote") or (seen.sides and seen.sides.replica)
         promoted = getattr(looked, "role", "") == "master"
         role = UNSEEN if self.no_verify else "it is not a master yet"
         who = f"{self.replica} is the primary now" if promoted else f"the promotion of {self.replica} was sent; {role}"
@@ -273,7 +273,7 @@ class Failover(FailoverOptions, Verb):
 
     def outcome(self, ended: Ended) -> Outcome:
         at, seen, name = self.at, ended.seen, self.replica
-        new, source, old, known = seen.latest[name], self.source(seen), self.old(seen), seen.known
+        new, source, old, known = seen.latest[name], self.source(seen), self.old(seen), seen.sides
         seconds, how = known.estimate if known else (None, UNSEEN)
         different = differences(at, seen, old, new)
         exposed = [*exposure(at, new), *parity.risks(different)]

@@ -279,7 +279,7 @@ def _held(want: SwitchoverOptions, seen: Seen) -> tuple[Fenced, ReplicationInfo,
     side = fetch_replication(replica)
     if not trouble and side.role != "master":
         trouble = lacks(side, target.replid, target.offset, want.replica)
-        if seen.health is None or side.run_id != seen.health.replica.run_id:
+        if seen.sides is None or side.run_id != seen.sides.replica.run_id:
             trouble = f"the server of {want.replica} is a different process now"
     if trouble:
         raise Refused(f"{want.replica} must not be promoted now", detail=trouble, hint="run the same command again")

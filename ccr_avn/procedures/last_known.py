@@ -14,7 +14,7 @@ from ccr_avn.procedures.gates import pair
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state, superseded
 from ccr_avn.procedures.gates.services import by_name
 from ccr_avn.procedures.promotion import keep_lineage
-from ccr_avn.procedures.seen import LastKnown, Seen
+from ccr_avn.procedures.seen import Seen, Sides
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.diagnose import Answered, Unresolved
 from ccr_avn.valkey.fence import must_be_unlocked
@@ -67,11 +67,14 @@ def look_at_primary(at: Setting, want: FailoverOptions) -> tuple[Step[tuple[Serv
     return listing, by_its_name
 
 
-def look_at_last_known(at: Setting, want: FailoverOptions) -> Step[LastKnown | None]:
-    def read(seen: Seen) -> LastKnown | None:
+def look_at_last_known(at: Setting, want: FailoverOptions) -> Step[Sides]:
+    def unneeded(seen: Seen) -> str:
         service = seen.checked.get(want.replica)
-        if service is None or (service.source is None and service.replicas):
-            return None  # refused already: it is no replica
+        is_refused = service is None or (service.source is None and service.replicas)
+        return "not checked: it does not exist, or is not a replica" if is_refused else ""
+
+    def read(seen: Seen) -> Sides:
+        service = seen.service(want.replica)
         try:
             here = endpoint(service, at)
             side, age = fetch_replication(here), None
@@ -82,20 +85,17 @@ def look_at_last_known(at: Setting, want: FailoverOptions) -> Step[LastKnown | N
         old = seen.checked.get(service.source or "")
         primary = _primary_after_all(at, old, side)
         state = pair_state(service.integrations, old, service, (primary, side), at.journals.promotions, now=at.now)
-        backup = max(old.backups, key=attrgetter("taken"), default=None) if old else None
-        return LastKnown(replica=side, primary=primary, state=state, marker_age=age, backup=backup)
+        return Sides(primary=primary, replica=side, state=state, marker_age=age)
 
-    def judge(known: LastKnown | None, seen: Seen) -> Finding:
-        service = seen.checked.get(want.replica)
-        if known is None or service is None:
-            return go("not checked: it does not exist, or is not a replica")
+    def judge(known: Sides, seen: Seen) -> Finding:
+        service = seen.service(want.replica)
         old = seen.checked.get(service.source or "")
         facts = {
             "follows": service.source,
             "created": {one.name: lineage.created(one) for one in (service, old) if one},
             "replication_id": known.replica.replid,
         }
-        finding = _judge_known(at, want, known, service)
+        finding = _judge_known(at, want, known, service, old)
         return replace(finding, facts={**finding.facts, **facts})
 
     command = at.gate("last-known", want.replica)
@@ -106,10 +106,11 @@ def look_at_last_known(at: Setting, want: FailoverOptions) -> Step[LastKnown | N
         gate=Gate("its data is complete, and the possible loss is accepted", judge),
         by_hand=at.server(want.replica, "INFO replication"),
         keeps=(*keep_lineage(at, want.replica), Keep(variable="known_token", argv=(*command, "--token"))),
+        unneeded=unneeded,
     )
 
 
-def _judge_known(at: Setting, want: FailoverOptions, known: LastKnown, service: Service) -> Finding:
+def _judge_known(at: Setting, want: FailoverOptions, known: Sides, service: Service, old: Service | None) -> Finding:
     found = known.state
     if found.state == "unrelated" or (found.state == "promoted" and not service.source):
         return _judge_promoted(known, service, found)
@@ -121,7 +122,7 @@ def _judge_known(at: Setting, want: FailoverOptions, known: LastKnown, service: 
         return go(f"{being}; shown by {shown}")
     if known.replica.role == "master":
         return pair.is_master_already(want.replica, found)
-    return judge_loss(at, want, known, service.source)
+    return judge_loss(at, want, known, service.source, old)
 
 
 def out_of_reach(at: Setting, service: Service, trouble: Unreachable) -> Unreachable:
@@ -135,7 +136,7 @@ def out_of_reach(at: Setting, service: Service, trouble: Unreachable) -> Unreach
     return type(trouble)(trouble.what, detail=trouble.detail, hint=hint, passing=passing)
 
 
-def _judge_promoted(known: LastKnown, service: Service, found: PairState) -> Finding:
+def _judge_promoted(known: Sides, service: Service, found: PairState) -> Finding:
     """Any standalone service is a master: a history taken over is the least that is asked for."""
     origin, name = lineage.origin_of(service), service.name
     if not known.replica.has_foreign_history and origin is None:
@@ -163,10 +164,12 @@ def _judge_promoted(known: LastKnown, service: Service, found: PairState) -> Fin
     )
 
 
-def judge_loss(at: Setting, want: FailoverOptions, known: LastKnown, source: str | None) -> Finding:
+def judge_loss(
+    at: Setting, want: FailoverOptions, known: Sides, source: str | None, old: Service | None = None
+) -> Finding:
     side = known.replica
     partial, better = _partial(at, side, source or "PRIMARY", want.replica)
-    held = f"it holds {side.keys} keys; {source or 'its primary'}: {known.primary_held}"
+    held = f"it holds {side.keys} keys; {source or 'its primary'}: {_held(known.primary, old)}"
     if partial and not want.force_partial:
         return stop(partial, detail=held, hint=f"{better}; --force-partial promotes it with the data it has")
     seconds, how = known.estimate
@@ -184,6 +187,17 @@ def judge_loss(at: Setting, want: FailoverOptions, known: LastKnown, source: str
         return stop("a failover may lose acknowledged writes", detail=text, hint=hint)
     lost = (f"{partial}; {held}",) if partial else ()
     return go(text, warnings=(*lost, *alive), keys=side.keys, partial=bool(partial))
+
+
+def _held(primary: ReplicationInfo | None, old: Service | None) -> str:
+    """What a primary that may be lost has, or had."""
+    if primary:
+        return f"{primary.keys} keys now"
+    if old is None or not old.backups:
+        return "what it held is unknown"
+    newest = max(old.backups, key=attrgetter("taken"))
+    size = "" if newest.size is None else f", {newest.size} bytes"
+    return f"its newest backup is {newest.name} of {newest.taken:%F %T}{size}"
 
 
 def _partial(at: Setting, side: ReplicationInfo, source: str, replica: str) -> tuple[str, str]:

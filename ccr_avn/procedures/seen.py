@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ccr_avn.aiven.models import Backup, Integration, Service
+from ccr_avn.aiven.models import Integration, Service
 from ccr_avn.errors import Refused
 from ccr_avn.plan.model import Answers
 from ccr_avn.procedures.gates.pair_state import PairState
@@ -19,38 +19,20 @@ FENCE, HELD = "fence", "fence-held"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """Both servers, as far as they could be asked, and in which state that shows the pair to be.
+class Sides:
+    """Both servers, as far as they could be asked before a promotion, and in which state that shows the pair to be.
 
     ``primary_trouble``: why the primary could not be asked; ``primary_hint``: what helps instead of a failover, where
-    it is alive or the way to it is at fault. ``state`` None: the primary is itself a replica; another check refuses that.
+    it is alive or the way to it is at fault. ``marker_age``: seconds since the last marker of `watch` was written, by
+    the replica's clock.
     """
 
     primary: ReplicationInfo | None
     replica: ReplicationInfo
+    state: PairState
     primary_trouble: str = ""
     primary_hint: str = ""
-    state: PairState | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastKnown:
-    """What the replica knew when it was asked, and whether the primary answers after all."""
-
-    replica: ReplicationInfo
-    primary: ReplicationInfo | None
-    state: PairState
-    marker_age: float | None = None  # seconds since the last marker of `watch` was written, by the replica's clock
-    backup: Backup | None = None  # the primary's newest
-
-    @property
-    def primary_held(self) -> str:
-        if self.primary:
-            return f"{self.primary.keys} keys now"
-        if self.backup:
-            size = f", {self.backup.size} bytes" if self.backup.size is not None else ""
-            return f"its newest backup is {self.backup.name} of {self.backup.taken:%F %T}{size}"
-        return "what it held is unknown"
+    marker_age: float | None = None
 
     @property
     def estimate(self) -> tuple[float | None, str]:
@@ -129,21 +111,14 @@ class Seen(Answers):
         return self.answer("integration") or ()
 
     @property
-    def health(self) -> Health | None:
-        found: Health | None = self.answer("health")
-        return found
-
-    @property
-    def known(self) -> LastKnown | None:
-        """What the replica last knew of its primary, as a failover reads it."""
-        found = self.answer("last-known")
-        return found if isinstance(found, LastKnown) else None
+    def sides(self) -> Sides | None:
+        """None: the checks did not come so far, or did not look."""
+        found = self.answer("health") or self.answer("last-known")
+        return found if isinstance(found, Sides) else None
 
     @property
     def state(self) -> PairState | None:
-        """In which the checks found the pair; None: they did not come so far, or did not look."""
-        looked = self.health or self.known
-        return looked.state if looked else None
+        return self.sides.state if self.sides else None
 
     @property
     def row(self) -> Integration | None:

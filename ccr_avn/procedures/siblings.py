@@ -71,7 +71,7 @@ def _is_over(seen: Seen) -> bool:
 
 def _were_paused(seen: Seen) -> bool:
     """Whether writes on the primary were paused before this run, by one that no longer lives."""
-    return bool(seen.health and seen.health.primary and seen.health.primary.paused_seconds)
+    return bool(seen.sides and seen.sides.primary and seen.sides.primary.paused_seconds)
 
 
 def list_family(at: Setting, replica: str) -> tuple[Step[tuple[Service, ...]], ...]:

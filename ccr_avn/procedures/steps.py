@@ -1,7 +1,6 @@
 """Steps on services that several procedures share, and the checks of a switchover: both exist, the right way round, healthy."""
 
 from contextlib import suppress
-from dataclasses import replace
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Offers, Service, Vpc
@@ -13,7 +12,7 @@ from ccr_avn.procedures.gates import offers, pair, parity, services
 from ccr_avn.procedures.gates.pair_state import pair_state
 from ccr_avn.procedures.gates.services import Wanted
 from ccr_avn.procedures.promotion import keep_lineage
-from ccr_avn.procedures.seen import Health, Seen
+from ccr_avn.procedures.seen import Seen, Sides
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.procedures.switchover_options import SwitchoverOptions
 from ccr_avn.valkey.diagnose import Answered
@@ -118,13 +117,16 @@ def look_at_both(want: SwitchoverOptions) -> Step[tuple[Service, ...]]:
     )
 
 
-def look_at_health(want: SwitchoverOptions) -> Step[Health | None]:
+def look_at_health(want: SwitchoverOptions) -> Step[Sides]:
     at = want.at
 
-    def judge(health: Health | None, seen: Seen) -> Finding:
-        if health is None:
-            return go("not checked: see the result for the pair")
-        return pair.judge_health(want, seen.service(want.primary), seen.service(want.replica), health)
+    def judge(sides: Sides, seen: Seen) -> Finding:
+        return pair.judge_health(want, seen.service(want.primary), seen.service(want.replica), sides)
+
+    def unneeded(seen: Seen) -> str:
+        old = seen.checked.get(want.primary)
+        is_refused = old is None or old.source or want.replica not in seen.checked
+        return "not checked: see the result for the pair" if is_refused else ""
 
     words = ("--max-lag-bytes", str(want.max_lag_bytes), *at.tolerance)
     return Step(
@@ -137,31 +139,25 @@ def look_at_health(want: SwitchoverOptions) -> Step[Health | None]:
             lambda seen: health_of(at, seen, want.primary, want.replica),
         ),
         gate=Gate(f"the link is up and at most {want.max_lag_bytes} bytes behind", judge),
+        unneeded=unneeded,
     )
 
 
-def health_of(at: Setting, seen: Seen, primary: str, replica: str) -> Health | None:
-    """None: one of them does not exist.
-
-    Raises: Refused: the replica can't be asked; Locked: another run is promoting a replica of PRIMARY.
-    """
-    old, new = seen.checked.get(primary), seen.checked.get(replica)
-    if not old or not new:
-        return None
+def health_of(at: Setting, seen: Seen, primary: str, replica: str) -> Sides:
+    """Raises: Refused: the replica can't be asked; Locked: another run is promoting a replica of PRIMARY."""
+    old, new = seen.service(primary), seen.service(replica)
+    main, why, hint = None, "", ""
     try:
         side = fetch_replication(endpoint(new, at))
     except Unreachable as silent:  # nothing can be promoted that can't be asked: said at once
         raise Refused(silent.what, detail=silent.detail, hint=silent.hint) from None
     try:
-        found = Health(primary=fetch_replication(endpoint(old, at)), replica=side)
+        main = fetch_replication(endpoint(old, at))
     except Unreachable as trouble:
         alive = isinstance(trouble, Answered) or not trouble.passing
         why, hint = f"{trouble.what}: {trouble.detail}", trouble.hint if alive else ""
-        found = Health(primary=None, replica=side, primary_trouble=why, primary_hint=hint)
-    if found.primary and found.primary.paused_seconds and not at.journals.may_have_paused(primary, replica):
+    if main and main.paused_seconds and not at.journals.may_have_paused(primary, replica):
         with suppress(Unreachable):  # else the pause alone is a refusal
             must_be_unlocked(endpoint(old, at))
-    if old.source:
-        return found
-    looked = (found.primary, found.replica)
-    return replace(found, state=pair_state(seen.rows, old, new, looked, at.journals.promotions, now=at.now))
+    state = pair_state(seen.rows, old, new, (main, side), at.journals.promotions, now=at.now)
+    return Sides(primary=main, replica=side, state=state, primary_trouble=why, primary_hint=hint)

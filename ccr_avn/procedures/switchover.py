@@ -59,16 +59,17 @@ class Switchover(SwitchoverOptions):
         check = ("ccr-avn", "switchover", old, new, *self.words(), "--check")
         both = look_at_both(self)
         carries = promotion.carries_history(at, new, self.source, self._expected, limit=limit, variable="fence_token")
-        databases = databases_step(
-            at, old, new, refused=Refused, linked=lambda seen: bool(seen.row and seen.health and seen.health.primary)
-        )
+
+        def is_linked(seen: Seen) -> bool:
+            return bool(seen.row and seen.sides and seen.sides.primary)
+
         return Plan(
             f"switch over from {old} to {new}",
             checks=(
                 both,
                 promotion.look_at_integration(at, new, primary=old),
                 look_at_health(self),
-                databases,
+                databases_step(at, old, new, refused=Refused, linked=is_linked),
                 compare_sides(at, old, new, check),
             ),
             steps=(
@@ -104,7 +105,7 @@ class Switchover(SwitchoverOptions):
         Where ``side`` has neither, the server of the old primary may have been started again, or another node took over:
         the replica followed the ID under which that went on.
         """
-        target, looked, offset = seen.fenced.target, seen.health, None
+        target, looked, offset = seen.fenced.target, seen.sides, None
         old = target or (looked.primary if looked else None)
         ids: tuple[str, ...] = (old.replid,) if old else ()
         if target and looked and looked.replica.role == "slave":
@@ -120,7 +121,7 @@ class Switchover(SwitchoverOptions):
         return Expected(ids=ids, offset=offset, old_server=old.run_id if old else "")
 
     def _tags(self, seen: Seen) -> tuple[str, ...]:
-        old, new, looked = seen.checked.get(self.primary), seen.checked.get(self.replica), seen.health
+        old, new, looked = seen.checked.get(self.primary), seen.checked.get(self.replica), seen.sides
         if old is None or new is None or looked is None:
             return ()
         if (origin := lineage.origin_of(new)) and lineage.is_origin(origin, old, new):
@@ -131,13 +132,13 @@ class Switchover(SwitchoverOptions):
     # -- what is asked
 
     def question(self, seen: Seen) -> Question | None:
-        health = seen.health
-        if seen.row is None or health is None:
+        looked = seen.sides
+        if seen.row is None or looked is None:
             return None
         old, new = seen.service(self.primary), seen.service(self.replica)
-        lag = behind(health.primary, health.replica)
+        lag = behind(looked.primary, looked.replica)
         rows = [("service", "role", "becomes", "cloud", "plan", "state", "link", "lag")]
-        link = (health.replica.link_status or "-", "?" if lag is None else str(lag))
+        link = (looked.replica.link_status or "-", "?" if lag is None else str(lag))
         rows.append((old.name, "primary", BECOMES[self.old_primary][0], old.cloud, old.plan, old.state, "-", "-"))
         rows.append((new.name, "replica", "primary", new.cloud, new.plan, new.state, *link))
         single = f"{new.name} is a single node, and has" if new.node_count == 1 else f"{new.name} has"

@@ -165,10 +165,8 @@ def replicates(
     return replace(found, warnings=applied.warnings) if applied.verdict == "go" else applied
 
 
-def has_every_database(found: Databases | None, primary: Service, replica: str) -> Finding:
+def has_every_database(found: Databases, primary: Service, replica: str) -> Finding:
     """What the primary writes to a database that the replica lacks is applied to another one there."""
-    if found is None:
-        return go("not checked: nothing is replicated")
     if found.refused:
         return _lacking(found, primary.name, replica, primary.type)
     what = f"databases in use: {', '.join(map(str, found.used)) or 'none'}; {replica} has them"

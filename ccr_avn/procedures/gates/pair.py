@@ -14,7 +14,7 @@ from ccr_avn.procedures.gates.links import judge_link, too_far_behind
 from ccr_avn.procedures.gates.pair_state import PairState, feeding, superseded
 from ccr_avn.procedures.gates.services import judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
-from ccr_avn.procedures.seen import Health
+from ccr_avn.procedures.seen import Sides
 from ccr_avn.procedures.switchover_options import SwitchoverOptions
 from ccr_avn.units import clock_time, local_time
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, link_of
@@ -65,45 +65,41 @@ def judge_serves(
     return stop(f"{service.name} is {service.state}", hint=f"wait for it: avn service wait {service.name}")
 
 
-def judge_health(want: SwitchoverOptions, old: Service, new: Service, health: Health) -> Finding:
+def judge_health(want: SwitchoverOptions, old: Service, new: Service, sides: Sides) -> Finding:
     """Healthy and following; or promoted already, and that from PRIMARY."""
-    found = health.state
-    if found is None:
-        return go("not checked: see the result for the pair")
-    finding, replid = _judge_state(want, found, old, new, health), (health.primary or health.replica).replid
-    return replace(
-        finding, facts={**finding.facts, "state": found.state, "follows": old.name, "replication_id": replid}
-    )
+    finding, replid = _judge_state(want, old, new, sides), (sides.primary or sides.replica).replid
+    noted = {"state": sides.state.state, "follows": old.name, "replication_id": replid}
+    return replace(finding, facts={**finding.facts, **noted})
 
 
-def _judge_state(want: SwitchoverOptions, found: PairState, old: Service, new: Service, health: Health) -> Finding:
-    link = link_of(health.primary, health.replica)
+def _judge_state(want: SwitchoverOptions, old: Service, new: Service, sides: Sides) -> Finding:
+    found, link = sides.state, link_of(sides.primary, sides.replica)
     if found.state == "following" or link in ("same server", "not a primary"):
-        return _judge_healthy(want, health)
+        return _judge_healthy(want, sides)
     if found.state == "hidden":
         return is_hidden(new.name, old.name)
     if found.state in ("unrelated", "divided"):
-        return _without_record(found, old, new, health, want.at.project)
+        return _without_record(old, new, sides, want.at.project)
     what = f"{new.name} was already promoted from {old.name},"
     if found.state == "promoting":
         what = f"{new.name} is being promoted: its integration is deleted, and it is not a master yet,"
-    return go(f"{what} shown by {' and '.join(found.proofs)}", warnings=_unfinished(health, old.name))
+    return go(f"{what} shown by {' and '.join(found.proofs)}", warnings=_unfinished(sides.primary, old.name))
 
 
-def _without_record(found: PairState, old: Service, new: Service, health: Health, project: Project) -> Finding:
+def _without_record(old: Service, new: Service, sides: Sides, project: Project) -> Finding:
     """What was seen, and the commands for either case: nothing is inferred from a history that forks share, too."""
-    primary, side, replica = health.primary, health.replica, new.name
+    primary, side, replica = sides.primary, sides.replica, new.name
     none = f"neither a tag of {replica} nor a journal on this machine records that it was promoted from this {old.name}"
     what = f"{replica} is not a replica of {old.name}, and nothing records that it was promoted from it"
     seen = f"role {side.role}"
-    if found.state == "divided" and primary:
+    if sides.state.state == "divided" and primary:
         what = f"both {old.name} and {replica} accept writes, and nothing records that one was promoted from the other"
         seen = (
             f"{replica} has the history of {old.name} up to offset {side.second_offset - 1}, as a promoted service would, "
             f"and so would a fork; {old.name} is at {primary.offset}"
         )
     elif primary is None:
-        seen = f"{seen}; {old.name}: {health.primary_trouble}"
+        seen = f"{seen}; {old.name}: {sides.primary_trouble}"
     ways: list[str] = []
     if side.role == "master":
         recording = avn.tags_update(project, replica, *tags(old, new, side.replid2 or NO_HISTORY)).text
@@ -114,10 +110,10 @@ def _without_record(found: PairState, old: Service, new: Service, health: Health
     return stop(what, detail=f"{seen}; {none}", hint="; ".join(ways) or "check the names: avn service list")
 
 
-def _unfinished(health: Health, primary: str) -> tuple[str, ...]:
-    if health.primary is None:
+def _unfinished(side: ReplicationInfo | None, primary: str) -> tuple[str, ...]:
+    if side is None:
         return ()
-    paused = health.primary.paused_seconds
+    paused = side.paused_seconds
     until = paused and f": writes on it are paused until {local_time(clock.now() + paused)} ({paused:.0f} s)"
     return (f"{primary} is not closed yet" + (until or ("" if paused is None else " and accepts writes now")),)
 
@@ -142,15 +138,15 @@ def is_hidden(replica: str, primary: str | None) -> Finding:
     )
 
 
-def _judge_healthy(want: SwitchoverOptions, health: Health) -> Finding:
+def _judge_healthy(want: SwitchoverOptions, sides: Sides) -> Finding:
     at, primary, replica = want.at, want.primary, want.replica
-    if health.primary is None:
+    if sides.primary is None:
         return stop(
             f"cannot connect to {primary}",
-            detail=health.primary_trouble,
-            hint=health.primary_hint or f"if it is lost: ccr-avn failover {replica} --allow-data-loss",
+            detail=sides.primary_trouble,
+            hint=sides.primary_hint or f"if it is lost: ccr-avn failover {replica} --allow-data-loss",
         )
-    link = Link(primary=health.primary, replica=health.replica)
+    link = Link(primary=sides.primary, replica=sides.replica)
     linked = judge_link(link)
     findings = []
     if linked.verdict != "go":
@@ -159,7 +155,7 @@ def _judge_healthy(want: SwitchoverOptions, health: Health) -> Finding:
     elif why := too_far_behind(link.lag_bytes, want.max_lag_bytes):
         hint = f"wait until it has caught up, or allow more: --max-lag-bytes {link.lag_bytes}"
         findings.append(stop(f"{replica} is {why}", hint=hint))
-    if (paused := health.primary.paused_seconds) and not at.journals.may_have_paused(primary, replica):
+    if (paused := sides.primary.paused_seconds) and not at.journals.may_have_paused(primary, replica):
         until = f"{clock_time(clock.now() + paused)}, but not by a run for this pair on this machine"
         findings.append(
             stop(
@@ -169,8 +165,8 @@ def _judge_healthy(want: SwitchoverOptions, health: Health) -> Finding:
                 f"writes then resume automatically, or with: ccr-avn unfence {primary}",
             )
         )
-    fits = judge_room(health.primary, health.replica, primary, replica, allow_smaller=want.allow_smaller)
-    applied = at.rejections.judge(health.replica, primary, replica)
+    fits = judge_room(sides.primary, sides.replica, primary, replica, allow_smaller=want.allow_smaller)
+    applied = at.rejections.judge(sides.replica, primary, replica)
     return together([*(findings or [linked]), *((fits,) if fits else ()), applied])
 
 

@@ -18,7 +18,7 @@ from ccr_avn.plan.events import StepDone
 from ccr_avn.plan.model import go
 from ccr_avn.procedures.failover import Failover
 from ccr_avn.procedures.gates.pair_state import PairState
-from ccr_avn.procedures.seen import Health, LastKnown, Seen
+from ccr_avn.procedures.seen import Seen, Sides
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.procedures.verb import exposure
@@ -37,7 +37,7 @@ def session() -> Any:
     seen.checked = {
         one.name: one for one in models.services(json.dumps([service("eu"), service("us", service_uri=URI)]))
     }
-    health = Health(primary=side(), replica=side("slave"), state=FOLLOWING)
+    health = Sides(primary=side(), replica=side("slave"), state=FOLLOWING)
     seen.remember("health", health)
     return SimpleNamespace(sinks=[], run_id="r", run=SimpleNamespace(seen=seen, changed=False))
 
@@ -113,7 +113,7 @@ def test_on_failure_runs_when_a_run_failed_and_only_then(
 def test_what_terraform_and_the_operator_would_undo_is_said_before_the_question() -> None:
     over = VERB.question(session().run.seen)
     lost = Seen()
-    known = LastKnown(replica=side("slave"), primary=None, state=FOLLOWING)
+    known = Sides(replica=side("slave"), primary=None, state=FOLLOWING)
     lost.remember("last-known", known)
     forced = Failover(replica="us").question(lost)
     assert over

@@ -13,7 +13,7 @@ from ccr_avn.plan.model import Finding
 from ccr_avn.procedures.failover import Failover
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state
 from ccr_avn.procedures.last_known import judge_loss, out_of_reach
-from ccr_avn.procedures.seen import LastKnown, Seen
+from ccr_avn.procedures.seen import Seen, Sides
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.valkey.diagnose import Unresolved
 from tests.support import factories
@@ -38,9 +38,9 @@ def service(name: str = "us", *rows: dict[str, Any], **more: Any) -> models.Serv
 NEVER: dict[str, Any] = {"offset": 1, "link_status": "down", "last_io_seconds": None, "keys": 0}
 
 
-def known(more: dict[str, Any], **facts: Any) -> LastKnown:
+def known(more: dict[str, Any], **facts: Any) -> Sides:
     """What is known of a replica of this kind."""
-    return LastKnown(**{"replica": side("slave", **more), "primary": None, "state": FOLLOWING, **facts})
+    return Sides(**{"replica": side("slave", **more), "primary": None, "state": FOLLOWING, **facts})
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_whole_means_that_it_once_had_all_of_its_primary(replica: dict[str, Any]
         (known({}, replica=side()), None, "does not report it"),
     ],
 )
-def test_the_loss_is_estimated_and_says_how(looked: LastKnown, seconds: float | None, word: str) -> None:
+def test_the_loss_is_estimated_and_says_how(looked: Sides, seconds: float | None, word: str) -> None:
     estimate, how = looked.estimate
     assert (estimate, word in how) == (seconds, True)
 
@@ -111,9 +111,8 @@ def test_a_switchover_is_named_where_it_would_go(replica: dict[str, Any], said: 
     ],
 )
 def test_what_a_partial_replica_holds_is_said_beside_its_primary(primary: Any, backups: list[Any], said: str) -> None:
-    newest = service("eu", backups=backups).backups
-    looked = known(NEVER, primary=primary, backup=newest[-1] if newest else None)
-    for finding in (judge_loss(AT, asked(), looked, "eu"), judge_loss(AT, asked(force_partial=True), looked, "eu")):
+    looked, old = known(NEVER, primary=primary), service("eu", backups=backups)
+    for finding in (judge_loss(AT, want, looked, "eu", old) for want in (asked(), asked(force_partial=True))):
         assert said in f"{finding.detail} {finding.warnings}"
         assert "0 keys" in f"{finding.detail} {finding.warnings}"
 
@@ -194,9 +193,9 @@ def test_a_master_whose_integration_is_listed_is_believed_by_a_record_only() -> 
     listed = service("us", ROW, create_time="2026-08-01T09:00:00Z")
     there = side("master", replid2="b" * 40)
 
-    def master(*recorded: Recorded) -> LastKnown:
+    def master(*recorded: Recorded) -> Sides:
         state = pair_state(listed.integrations, None, listed, (None, there), recorded, now=0.0)
-        return LastKnown(replica=there, primary=None, state=state)
+        return Sides(replica=there, primary=None, state=state)
 
     refused = finding_of("last-known", asked(), listed, answer=master())
     assert (refused.verdict, "is a master, though" in refused.reason) == ("stop", True)

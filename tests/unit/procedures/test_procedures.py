@@ -11,7 +11,8 @@ from ccr_avn.plan.model import Call, Later, Plan
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.enable import Enable
 from ccr_avn.procedures.failover import Failover
-from ccr_avn.procedures.seen import FENCE, Fenced, Health, Seen
+from ccr_avn.procedures.gates.pair_state import PairState
+from ccr_avn.procedures.seen import FENCE, Fenced, Seen, Sides
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.procedures.verify import Verify
@@ -186,6 +187,7 @@ def test_a_replica_may_have_followed_its_primary_to_another_node(
     seen.keep(FENCE, Fenced(target=side(replid=OLD)))
     [step] = [one for one in verb.plan().steps if one.slug == "history"]
     promoted = side(replid="d" * 40, replid2=followed, second_offset=101, offset=150)
-    for health in (None, Health(primary=side(replid=OLD), replica=side("slave", replid=OLD))):
+    following = PairState(state="following")
+    for health in (None, Sides(primary=side(replid=OLD), replica=side("slave", replid=OLD), state=following)):
         seen.remember("health", health)
         assert step.gate.judge(promoted, seen).verdict == verdict

@@ -19,7 +19,7 @@ from ccr_avn.procedures.gates import pair_state as states
 from ccr_avn.procedures.gates.links import Rejections, as_compared
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state
 from ccr_avn.procedures.proof import link_step
-from ccr_avn.procedures.seen import Health, Seen
+from ccr_avn.procedures.seen import Seen, Sides
 from ccr_avn.procedures.setting import Journals, Setting
 from ccr_avn.procedures.steps import health_of
 from ccr_avn.procedures.switchover_options import OldPrimaryAction, SwitchoverOptions
@@ -49,6 +49,10 @@ def integrations(*rows: Told) -> tuple[models.Integration, ...]:
 
 def following(**more: Any) -> ReplicationInfo:
     return side(**{"role": "slave", "link_status": "up", "last_io_seconds": 0, **more})
+
+
+def looked(**more: Any) -> Sides:
+    return Sides(**{"state": PairState(state="following"), **more})
 
 
 @pytest.mark.parametrize(
@@ -121,7 +125,7 @@ def test_addresses_that_lead_elsewhere_prove_no_promotion(
     primary: ReplicationInfo, replica: ReplicationInfo, told: str
 ) -> None:
     """Whatever a record says of the services: these are not their servers."""
-    found = judged(Health(primary=primary, replica=replica), **journal())
+    found = judged(looked(primary=primary, replica=replica), **journal())
     assert (found.verdict, told in found.reason) == ("stop", True)
 
 
@@ -154,7 +158,7 @@ def test_what_a_replica_rejected_is_missing_until_it_is_compared(
     link = Link(primary=side(offset=150), replica=replica)
     found = links.replicates(link, link.primary, "eu", "us", rejections, None)
     assert (found.verdict, bool(found.warnings)) == (verdict, warned)
-    assert judged(Health(primary=side(offset=150), replica=replica), rejections=rejections).verdict == verdict
+    assert judged(looked(primary=side(offset=150), replica=replica), rejections=rejections).verdict == verdict
     if verdict == "stop":
         assert "verify eu us --level values" in found.hint
         assert ("--allow-rejected-commands" in found.hint) == (rejections.allowed is not None)
@@ -211,7 +215,6 @@ def databases(**more: Any) -> Databases:
 @pytest.mark.parametrize(
     ("found", "verdict", "told"),
     [
-        (None, "go", "not checked"),
         (databases(), "go", "0, 100"),
         (databases(used=()), "go", "none"),
         (databases(refused=((100, "ERR DB index is out of range"),)), "stop", "redis_number_of_databases=200"),
@@ -219,7 +222,7 @@ def databases(**more: Any) -> Databases:
         (databases(refused=((100, "NOPERM no permissions to run SELECT"),)), "stop", "user-list us"),
     ],
 )
-def test_a_replica_has_every_database_in_use(found: Databases | None, verdict: str, told: str) -> None:
+def test_a_replica_has_every_database_in_use(found: Databases, verdict: str, told: str) -> None:
     finding = links.has_every_database(found, service("eu", service_type="redis"), "us")
     assert finding.verdict == verdict
     assert told in f"{finding.reason} {finding.hint}"
@@ -385,7 +388,7 @@ def judge_pair(there: Services, *names: str, power_off: bool = False, recorded: 
 
 
 def judged(
-    health: Health,
+    sides: Sides,
     *,
     rows: bool = True,
     tags: dict[str, str] | None = None,
@@ -395,12 +398,12 @@ def judged(
 ) -> Finding:
     listed = integrations(*[row("eu", "us")] * rows)
     old, new = both({"tags": tags or {}})
-    state = pair_state(listed, old, new, (health.primary, health.replica), recorded, now=NOW)
+    state = pair_state(listed, old, new, (sides.primary, sides.replica), recorded, now=NOW)
     compared = rejections.compared("us") if rejections else ()
     known = type("Known", (Journals,), {"promotions": recorded, "equal_by_value": lambda *_: compared})()
     at = Setting(project=P, now=NOW, journals=known, allow_rejected=rejections.allowed if rejections else None)
     want = SwitchoverOptions(at=at, primary="eu", replica="us", max_lag_bytes=1000, allow_smaller=allow_smaller)
-    return pair.judge_health(want, old, new, replace(health, state=state))
+    return pair.judge_health(want, old, new, replace(sides, state=state))
 
 
 @pytest.mark.parametrize(
@@ -415,7 +418,7 @@ def judged(
     ],
 )
 def test_a_healthy_pair_may_switch(primary: ReplicationInfo | None, replica: ReplicationInfo, verdict: str) -> None:
-    finding = judged(Health(primary=primary, replica=replica, primary_trouble="gone"))
+    finding = judged(looked(primary=primary, replica=replica, primary_trouble="gone"))
     assert finding.verdict == verdict
     assert finding.hint or verdict != "stop"
 
@@ -465,7 +468,7 @@ def test_a_full_cache_may_be_switched_and_is_told_what_follows(
 ) -> None:
     """Only what counts for eviction is compared, with room for what servers of the same data differ by."""
     replica = following(**{"maxmemory": 200 * MIB, **room})
-    finding = judged(Health(primary=side(**primary), replica=replica), allow_smaller=allowed)
+    finding = judged(looked(primary=side(**primary), replica=replica), allow_smaller=allowed)
     assert finding.verdict == verdict
     assert warned in " ".join(finding.warnings)
     assert bool(finding.warnings) == bool(warned)
@@ -486,27 +489,27 @@ def journal(old: int = BORN, new: int = BORN, *, proven: bool = True, sent_at: f
 
 
 @pytest.mark.parametrize(
-    ("health", "more", "verdict"),
+    ("sides", "more", "verdict"),
     [
-        (Health(primary=side(), replica=side(replid=TWO, replid2=ONE, second_offset=101)), {}, "go"),
-        (Health(primary=side(), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
-        (Health(primary=side(), replica=side(replid=TWO)), {}, "stop"),
-        (Health(primary=None, replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
-        (Health(primary=side(replid=THREE, replid2=ONE), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
-        (Health(primary=side(replid=TWO, replid2=ONE), replica=side(replid=ONE)), {}, "stop"),
-        (Health(primary=None, replica=side(replid=TWO)), tagged(), "go"),
-        (Health(primary=None, replica=side(replid=TWO)), tagged(name="other"), "stop"),
-        (Health(primary=None, replica=side(replid=TWO)), tagged(old=BORN - 1), "stop"),
-        (Health(primary=None, replica=side(replid=TWO)), tagged(new=BORN - 1), "stop"),
-        (Health(primary=None, replica=side(replid=TWO)), {"tags": {"ccr_promoted_from": "eu"}}, "stop"),
-        (Health(primary=None, replica=side(replid=TWO)), journal(), "go"),
-        (Health(primary=None, replica=side(replid=TWO)), journal(old=BORN - 1), "stop"),
-        (Health(primary=None, replica=side(replid=TWO)), journal(new=BORN + 1), "stop"),
+        (looked(primary=side(), replica=side(replid=TWO, replid2=ONE, second_offset=101)), {}, "go"),
+        (looked(primary=side(), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
+        (looked(primary=side(), replica=side(replid=TWO)), {}, "stop"),
+        (looked(primary=None, replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
+        (looked(primary=side(replid=THREE, replid2=ONE), replica=side(replid=TWO, replid2=ONE)), {}, "stop"),
+        (looked(primary=side(replid=TWO, replid2=ONE), replica=side(replid=ONE)), {}, "stop"),
+        (looked(primary=None, replica=side(replid=TWO)), tagged(), "go"),
+        (looked(primary=None, replica=side(replid=TWO)), tagged(name="other"), "stop"),
+        (looked(primary=None, replica=side(replid=TWO)), tagged(old=BORN - 1), "stop"),
+        (looked(primary=None, replica=side(replid=TWO)), tagged(new=BORN - 1), "stop"),
+        (looked(primary=None, replica=side(replid=TWO)), {"tags": {"ccr_promoted_from": "eu"}}, "stop"),
+        (looked(primary=None, replica=side(replid=TWO)), journal(), "go"),
+        (looked(primary=None, replica=side(replid=TWO)), journal(old=BORN - 1), "stop"),
+        (looked(primary=None, replica=side(replid=TWO)), journal(new=BORN + 1), "stop"),
     ],
 )
-def test_promoted_already_needs_proof_of_lineage(health: Health, more: Told, verdict: str) -> None:
+def test_promoted_already_needs_proof_of_lineage(sides: Sides, more: Told, verdict: str) -> None:
     """Of these very services: others of the same names prove nothing, nor does a cousin's history."""
-    assert judged(health, rows=False, **more).verdict == verdict
+    assert judged(sides, rows=False, **more).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -527,7 +530,7 @@ def test_servers_alone_show_a_promotion_only_where_no_write_can_be_stranded(
 ) -> None:
     """A fork shares the history, and both it and the service that it was made from take writes."""
     replica = side(replid=TWO, replid2=ONE, second_offset=second_offset)
-    finding = judged(Health(primary=side(**primary), replica=replica), rows=False)
+    finding = judged(looked(primary=side(**primary), replica=replica), rows=False)
     assert finding.facts["state"] == state
     assert finding.verdict == ("go" if state == "promoted" else "stop")
     if state == "divided":
@@ -539,7 +542,7 @@ def test_servers_alone_show_a_promotion_only_where_no_write_can_be_stranded(
 @pytest.mark.parametrize("replid2", [ONE, NO_HISTORY])
 def test_a_replica_of_a_closed_primary_is_never_suggested(replid2: str) -> None:
     """Moved from another machine, by a token that may not set tags: nobody here can prove it, and nothing is to be made."""
-    health = Health(primary=None, primary_trouble="refused", replica=side(replid=TWO, replid2=replid2))
+    health = looked(primary=None, primary_trouble="refused", replica=side(replid=TWO, replid2=replid2))
     finding = judged(health, rows=False)
     assert finding.verdict == "stop"
     assert "enable" not in finding.hint
@@ -564,7 +567,7 @@ def test_a_replica_of_a_closed_primary_is_never_suggested(replid2: str) -> None:
 def test_a_slave_without_its_row_is_never_promoted_already(
     primary: ReplicationInfo | None, more: Told, state: str
 ) -> None:
-    finding = judged(Health(primary=primary, replica=following()), rows=False, **more)
+    finding = judged(looked(primary=primary, replica=following()), rows=False, **more)
     assert finding.facts["state"] == state
     assert finding.verdict == ("stop" if state == "hidden" else "go")
     assert "promoted from" not in finding.reason
@@ -659,7 +662,7 @@ def test_syncs_that_begin_again_and_again_are_not_called_the_initial_one() -> No
 
 def test_writes_that_another_has_paused_are_a_refusal() -> None:
     """Another replica may be being promoted, or a run was interrupted behind its promotion: from here that can't be seen."""
-    health = Health(primary=side(paused_seconds=500.0), replica=following(), state=PairState(state="following"))
+    health = looked(primary=side(paused_seconds=500.0), replica=following(), state=PairState(state="following"))
     ours = type("Ours", (Journals,), {"may_have_paused": lambda *_: True})()
     found, mine = (
         pair.judge_health(SwitchoverOptions(at=at, primary="eu", replica="us"), *both(), health)
