@@ -17,7 +17,7 @@ from ccr_avn.procedures.promotion import FAST
 from ccr_avn.procedures.seen import FENCE, HELD, Fenced, Seen
 from ccr_avn.procedures.setting import Setting, admission_of, endpoint
 from ccr_avn.procedures.siblings import begin_to_look, left_paused
-from ccr_avn.procedures.switchover_options import SwitchoverOptions
+from ccr_avn.procedures.verb import SwitchoverOptions
 from ccr_avn.units import clock_time, iso
 from ccr_avn.valkey.fence import Fence, FenceRefused
 from ccr_avn.valkey.replication import ReplicationInfo

@@ -17,7 +17,7 @@ from ccr_avn.procedures.gates.pair_state import ANOTHER, is_another
 from ccr_avn.procedures.gates.settings import DEFAULTS, NOBODY, filter_word, networks
 from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.setting import Setting, admission_of
-from ccr_avn.procedures.switchover_options import OldPrimaryAction
+from ccr_avn.procedures.verb import OldPrimaryAction
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.writers import LastConnection, RemainingClients
@@ -28,18 +28,6 @@ QUIET_LOOKS = 3  # how often in a row nobody must be left: who was cut comes bac
 AUDIT = "audit"
 
 LONGEST_WORD = 120_000  # bytes that one word of a command may have: Linux takes 128 KiB
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """Both servers' INFO, the old primary's when writes were paused for the promotion, and what follows from them.
-
-    ``noted`` None: another run paused them, and what it saw is not known; ``new`` None: one of them does not answer.
-    """
-
-    new: ReplicationInfo | None
-    noted: ReplicationInfo | None
-    found: Audit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +85,8 @@ def filter_command(at: Setting, name: str, ip_filter: object) -> str:
 
 def _has_data(seen: Seen) -> str:
     """Why it must not be powered off: what is only there would be lost. Empty: nothing speaks against it."""
-    compared: Compared | None = seen.answer(AUDIT)
-    if not compared or not (compared.found.ahead_bytes or compared.found.lapsed):
+    found: Audit | None = seen.answer(AUDIT)
+    if not found or not (found.ahead_bytes or found.lapsed):
         return ""
     return "it was closed instead of powered off: it has, or may have, writes that the new primary lacks"
 
@@ -113,7 +101,7 @@ def compare_histories(
         bool, flag("--expect-none", "Exit 6 if there are any, or if that can't be ruled out.")
     ] = False,
     stops: bool = True,
-) -> Step[Compared]:
+) -> Step[Audit]:
     """Report writes that only an old PRIMARY has. Without --expect-none it always exits 0.
 
     Examples:
@@ -121,20 +109,19 @@ def compare_histories(
       ccr-avn gate audit eu us --json
     """
 
-    def read(seen: Seen) -> Compared:
-        fence, noted = seen.fenced.fence, None if seen.promoted else seen.fenced.target
+    def read(seen: Seen) -> Audit:
+        fence = seen.fenced.fence
         try:
             new = at.replication(seen, replica)
             old = fence.side() if fence else at.replication(seen, primary)
-            return Compared(new=new, noted=noted, found=audit(old, new, noted))
+            return audit(old, new, _noted(seen))
         except Unreachable as trouble:
             held = fence.holds() if fence else seen.result(FENCE) is None
-            unknown = Audit(ahead_bytes=None, why=trouble.what, lapsed=not held)
-            return Compared(new=None, noted=noted, found=unknown)
+            return Audit(ahead_bytes=None, why=trouble.what, lapsed=not held)
 
-    def judge(compared: Compared, _: Seen) -> Finding:
+    def judge(compared: Audit, _: Seen) -> Finding:
         """In a run it never stops: what is found is reported at the end, once the old primary is closed."""
-        found = judge_audit(compared.found, primary)
+        found = judge_audit(compared, primary)
         if not (expect_none and stops) or found.facts["ahead_bytes"] == 0:
             return found
         return stop(found.reason, hint=f"do not power {primary} off, and do not terminate it")
@@ -148,23 +135,28 @@ def compare_histories(
     )
 
 
+def _noted(seen: Seen) -> ReplicationInfo | None:
+    """The old primary when writes were paused for the promotion; None: another run did that."""
+    return None if seen.promoted else seen.fenced.target
+
+
 def final_audit(seen: Seen) -> Audit | None:
     """What was found before it was closed; or more, by what a connection from before saw last."""
-    found: Compared | None = seen.answer(AUDIT)
+    found: Audit | None = seen.answer(AUDIT)
     closed = seen.answer("closed") or seen.answer("power-off")  # neither: it was left open
-    if found is None or closed is None or found.new is None or found.found.ahead_bytes is None:
-        return found.found if found else None
+    if found is None or closed is None or found.ahead_bytes is None:
+        return found
     fenced = seen.fenced
     last = fenced.kept.last if fenced.kept else None
-    if seen.result(FENCE) and fenced.fence is None and last is None and not found.found.ahead_bytes:
+    if seen.result(FENCE) and fenced.fence is None and last is None and not found.ahead_bytes:
         why = f"nothing held writes back until it was closed: {fenced.trouble}"
         return Audit(ahead_bytes=None, why=why, lapsed=True)
-    since = audit(last, found.new, found.noted) if last else found.found
-    if since.ahead_bytes is None or since.ahead_bytes > found.found.ahead_bytes:
+    since = audit(last, seen.answer("history"), _noted(seen)) if last else found
+    if since.ahead_bytes is None or since.ahead_bytes > found.ahead_bytes:
         return since
     if isinstance(closed, Closing) and closed.left and closed.left.cut and not (closed.paused or since.ahead_bytes):
         return Audit(ahead_bytes=None, why="the write pause expired before it was confirmed closed", lapsed=True)
-    return found.found
+    return found
 
 
 @gate("ip-filter", timeout=30)

@@ -14,7 +14,7 @@ from ccr_avn.procedures.gates.services import Wanted
 from ccr_avn.procedures.promotion import keep_lineage
 from ccr_avn.procedures.seen import Seen, Sides
 from ccr_avn.procedures.setting import Setting, endpoint
-from ccr_avn.procedures.switchover_options import SwitchoverOptions
+from ccr_avn.procedures.verb import SwitchoverOptions
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.fence import must_be_unlocked
 from ccr_avn.valkey.server_facts import PairFacts, fetch_replication, read_pair_facts

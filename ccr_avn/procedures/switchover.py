@@ -17,13 +17,13 @@ from ccr_avn.procedures.proof import databases_step
 from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import compare_sides, look_at_both, look_at_health, wait_running
-from ccr_avn.procedures.switchover_options import SwitchoverOptions
 from ccr_avn.procedures.verb import (
     DECLARED,
     Ended,
     Line,
     Outcome,
     Question,
+    SwitchoverOptions,
     differences,
     exposure,
     exposure_lines,

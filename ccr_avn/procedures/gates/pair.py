@@ -15,7 +15,7 @@ from ccr_avn.procedures.gates.pair_state import PairState, feeding, superseded
 from ccr_avn.procedures.gates.services import judge_power, together
 from ccr_avn.procedures.gates.settings import judge_room
 from ccr_avn.procedures.seen import Sides
-from ccr_avn.procedures.switchover_options import SwitchoverOptions
+from ccr_avn.procedures.verb import SwitchoverOptions
 from ccr_avn.units import clock_time, local_time
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo, link_of
 

@@ -22,7 +22,7 @@ from ccr_avn.procedures.proof import link_step
 from ccr_avn.procedures.seen import Seen, Sides
 from ccr_avn.procedures.setting import Journals, Setting
 from ccr_avn.procedures.steps import health_of
-from ccr_avn.procedures.switchover_options import OldPrimaryAction, SwitchoverOptions
+from ccr_avn.procedures.verb import OldPrimaryAction, SwitchoverOptions
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo
