@@ -4,7 +4,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from ccr_avn.cli.session import Session
 from ccr_avn.connection import Connection
 from ccr_avn.errors import CcrError, NotConfirmed
 from ccr_avn.files import replace_file
-from ccr_avn.history.journal import new_run
 from ccr_avn.output import console, tables
 from ccr_avn.output.tables import Column
 from ccr_avn.plan import events
@@ -47,7 +45,6 @@ def conduct(
     Raises:
         CcrError: as the run ended.
     """
-    verb = replace(verb, at=replace(verb.at, run=new_run()))
     if how.dry_run:
         plan, programs = verb.plan(), process.programs(asking.avn)
         if how.json:
@@ -63,7 +60,7 @@ def conduct(
     world = own_world(verb, program, asking.call_timeout, ahead)
     run = carry_out(verb, session, how, world, program.version, lambda asked: ask(session, asked, yes=how.yes))
     loaded = session.began - began if began is not None else 0.0
-    ended = session.ended(run, hooks=how.hooks.seconds, loaded=loaded)
+    ended = session.ended(run, hooks=how.hooks.took, loaded=loaded)
     done = verb.checked(ended) if how.check else verb.outcome(ended)
     lines = [one if isinstance(one, str) else tables.text(one) for one in done.lines]
     session.finish(run.changed, done.result, lines, done.problem, only_looked=not verb.resumable)

@@ -8,10 +8,10 @@ import typer
 from ccr_avn import options
 from ccr_avn.aiven.program import identify, world_of
 from ccr_avn.cli.conduct import conduct
-from ccr_avn.cli.options import Asking, How, Yes, must_be_able_to_ask, refuse_unused, was_typed
+from ccr_avn.cli.options import Asking, How, must_be_able_to_ask, refuse_unused, was_typed
 from ccr_avn.cli.verify import must_fit
 from ccr_avn.errors import UsageError
-from ccr_avn.options import Check, DryRun, Json, PollInterval
+from ccr_avn.options import Check, DryRun, Json, PollInterval, Yes
 from ccr_avn.output import console
 from ccr_avn.plan.preview import changes
 from ccr_avn.procedures.drill.clean import Clean, find

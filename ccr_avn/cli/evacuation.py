@@ -16,7 +16,6 @@ from ccr_avn.background import new_lock
 from ccr_avn.cli.conduct import ask
 from ccr_avn.cli.evacuation_result import (
     EvacuationResult,
-    choice_as_dict,
     lines_of,
     must_be_known,
     question,
@@ -47,10 +46,9 @@ SWITCH = 0.001
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
-class Evacuation:
+class Evacuation(Common):
     """One run of the command. ``first_list``: the first `avn service list`, under way."""
 
-    common: Common
     first_list: Callable[[], tuple[Service, ...]]
     _result: EvacuationResult = field(init=False)
     _pairs: dict[str, Pair] = field(default_factory=dict)
@@ -60,21 +58,21 @@ class Evacuation:
         """Raises:
         CcrError: some pair was refused or failed, or the run was interrupted.
         """
-        wanted, path = self.common.wanted, process.find_avn(self.common.setting.avn)
+        path = process.find_avn(self.want.at.avn)
         self._look(path)
-        if wanted.dry_run:
+        if self.how.dry_run:
             self._preview()
             return
-        for line in table(self._result.selection, self._result.want):
+        for line in table(self._result.selection, self.want):
             console.note(line)
-        if wanted.check:
+        if self.how.check:
             self._end_check()
             return
         session = self._begin()
         moves = [one for one in self._result.selection.choices if one.moves]
         try:
             if moves:
-                ask(session, question(self._result.selection, wanted), yes=wanted.yes)
+                ask(session, question(self._result.selection, self.want), yes=self.how.yes)
         except CcrError as problem:
             session.conclude(False, self._result.as_dict(), problem, only_looked=True)
             raise
@@ -82,41 +80,35 @@ class Evacuation:
             if moves:
                 self._move(moves, session, path)
             self._over = True
-            found, result = self._result.problem(self.common.stop), self._result.as_dict()
+            found, result = self._result.problem(self.stop), self._result.as_dict()
             session.finish(self._result.changed, result, lines_of(result), found, only_looked=True)
 
     # -- before anything is changed
 
     def _look(self, path: str) -> None:
         """What exists, and what will be done with it."""
-        want, project = self.common.wanted.want(self.common.setting), self.common.setting.project
+        want, project = self.want, self.want.at.project
         services = self.first_list()
         for note in getattr(services, "left_out", ()):
             console.warn(note)
         pairs = pairs_of(services, promotions(project.name))
         here = {one.cloud for one in services}
         if empty := tuple(one for one in want.clouds if not fnmatch.filter(here, one)):
-            must_be_clouds(world_of(path, call_timeout=self.common.call_timeout), project, empty, console.note)
+            must_be_clouds(world_of(path, call_timeout=self.call_timeout), project, empty, console.note)
         self._pairs = {one.name: one for one in pairs}
         selection = select(pairs, self._look_at(left_by(pairs, want)), want, drills_of(services, project.name))
         must_be_known(selection, want, services)
-        self._result = EvacuationResult(
-            run=self.common.run,
-            want=want,
-            project=project,
-            selection=selection,
-            services={one.name: one for one in services},
-        )
+        self._result = EvacuationResult(want=want, selection=selection, services={one.name: one for one in services})
 
     def _look_at(self, pairs: tuple[Pair, ...]) -> Looks:
         services = [one for pair in pairs if pair.counts for one in pair.services]
-        return look_at_all(services, self.common.setting, limit=self.common.wanted.data_timeout)
+        return look_at_all(services, self.want.at, limit=self.want.data_timeout)
 
     def _preview(self) -> None:
         choices = self._result.selection.choices
-        plans = {one.name: verb_of(one, self.common.wanted, self.common.setting).plan() for one in choices if one.moves}
-        programs = process.programs(self.common.setting.avn)
-        if self.common.wanted.json:
+        plans = {one.name: verb_of(one, self.want).plan() for one in choices if one.moves}
+        programs = process.programs(self.want.at.avn)
+        if self.how.json:
             described = {name: describe(plan, programs) for name, plan in plans.items()}
             result = {**self._result.chosen(), "plans": described}
             console.envelope("evacuate", result)
@@ -137,27 +129,26 @@ class Evacuation:
             problem = self._result.refusal()
             problem.result = result
             raise problem
-        if self.common.wanted.json:
+        if self.how.json:
             console.envelope("evacuate", result)
         else:
             console.say(sentence(self._result.selection))
 
     def _begin(self) -> Session:
         console.commit()
-        want, choices = self._result.want, self._result.selection.choices
         session = Session(
             "evacuate",
-            json=self.common.wanted.json,
+            json=self.how.json,
             progress=PlainProgress(),
-            run_id=self.common.run,
-            clouds=list(want.clouds),
-            mode=want.mode,
-            project=self.common.setting.project.name,
-            pairs=[choice_as_dict(one) for one in choices],
+            run_id=self.want.at.run,
+            clouds=list(self.want.clouds),
+            mode=self.want.mode,
+            project=self.want.at.project.name,
+            pairs=[one.as_dict() for one in self._result.selection.choices],
         )
         session.sinks = [session.journal]
         console.about(session.about)
-        session.start(f"evacuate {' '.join(want.clouds)}")
+        session.start(f"evacuate {' '.join(self.want.clouds)}")
         return session
 
     # -- the runs
@@ -165,65 +156,58 @@ class Evacuation:
     def _move(self, moves: list[Choice], session: Session, path: str) -> None:
         process.raise_descriptors()
         sys.setswitchinterval(SWITCH)
-        common, wanted = self.common, self.common.wanted
-        schedule = Schedule(
-            parallel=wanted.parallel, canary=wanted.canary, stop_after=wanted.stop_after, stop=common.stop
-        )
-        common.began, common.program, common.phases = (
-            session.began,
-            known(path),
-            PairPhases([one.name for one in moves]),
-        )
+        want = self.want
+        schedule = Schedule(parallel=want.parallel, canary=want.canary, stop_after=want.stop_after, stop=self.stop)
+        self.began, self.program, self.phases = session.began, known(path), PairPhases([one.name for one in moves])
         turns = self._share_avn(path, several=lambda: len(schedule.under_way) > 1)
         choices, results, one_at_a_time = {one.name: one for one in moves}, self._result.pairs, new_lock()
 
         def work(name: str, turn: Turn) -> State:
-            pair = PairRun(choice=choices[name], common=common, judge=self._judge_again(name))
+            pair = PairRun(choice=choices[name], common=self, judge=self._judge_again(name))
             command = pair.choice.action
             with one_at_a_time:
                 session.emit(events.PairStarted(at=session.now(), pair=name, command=command, run=pair.run_id))
             result = pair.run(turn)
             if result.state == "not begun":
-                common.phases.ended(name, "waiting")
+                self.phases.ended(name, "waiting")
             else:
                 results[name] = result
-                common.phases.ended(name, result.state, result.summary)
+                self.phases.ended(name, result.state, result.summary)
             how, head = result.as_dict(), result.journal_head
             with one_at_a_time:
                 session.emit(events.PairEnded(at=session.now(), pair=name, run=result.run, head=head, result=how))
             return result.ended
 
-        table = PairTable(common.phases) if sys.stderr is not None and sys.stderr.isatty() else None
-        common.phases.changed = table.changed if table else report
+        table = PairTable(self.phases) if sys.stderr is not None and sys.stderr.isatty() else None
+        self.phases.changed = table.changed if table else report
         with table.live if table else nullcontext():
             schedule.run(list(choices), work, tick=self._answer_stop)
         self._result.slowed, self._result.full = turns.slowed, schedule.full
 
     def _share_avn(self, path: str, *, several: Callable[[], bool]) -> AvnTurns:
         """``several``: whether more than one pair is under way."""
-        common = self.common
-        turns = common.turns = AvnTurns(min(common.wanted.parallel, at_once()))
-        listing = (path, *(str(word) for word in avn.service_list(common.setting.project).argv[1:]))
-        common.services = ServiceList(
-            ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=common.call_timeout)), several=several
+        turns = self.turns = AvnTurns(min(self.want.parallel, at_once()))
+        listing = (path, *(str(word) for word in avn.service_list(self.want.at.project).argv[1:]))
+        self.services = ServiceList(
+            ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=self.call_timeout)), several=several
         )
         return turns
 
     def _judge_again(self, name: str) -> Callable[[], Choice] | None:
         """Of --auto: a primary may have come back, or be lost, by the time that its turn comes."""
         pair = self._pairs.get(name)
-        if self.common.wanted.mode != "auto" or pair is None or not pair.replica_name:
+        if self.want.mode != "auto" or pair is None or not pair.replica_name:
             return None
-        return lambda: judge(pair, self._look_at((pair,)), self._result.want)
+        return lambda: judge(pair, self._look_at((pair,)), self.want)
 
     def _answer_stop(self) -> None:
-        if news := self.common.stop.news():
+        if news := self.stop.news():
             console.note(f"stopping: {news}")
 
     def _arrived(self, number: int, _: FrameType | None) -> None:
         """Ctrl-C once: begin no more; again: as in a single run, for each."""
-        self.common.stop.ask(number, at_once=number in (signal.SIGTERM, signal.SIGHUP))
-        if self._over and self.common.stop.level > 1:
+        self.stop.ask(number, at_once=number in (signal.SIGTERM, signal.SIGHUP))
+        if self._over and self.stop.level > 1:
             late = Interrupted(number)
             late.changed = self._result.changed
             raise late

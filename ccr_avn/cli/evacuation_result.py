@@ -6,18 +6,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
-from ccr_avn.cli.evacuate import EvacuationOptions
 from ccr_avn.cli.pair_run import PairResult, verb_of
 from ccr_avn.errors import CcrError, Interrupted, Refused, near
-from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
+from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want, tags_of
 from ccr_avn.evacuate.schedule import Stop
 from ccr_avn.output import tables
 from ccr_avn.output.tables import Column
 from ccr_avn.procedures.gates.parity import power_off_commands
 from ccr_avn.procedures.gates.settings import lets_nobody_in
-from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
 from ccr_avn.procedures.verb import DECLARED, Question
 from ccr_avn.units import format_bytes, format_duration
@@ -62,9 +59,7 @@ class PairsFailed(CcrError):
 class EvacuationResult:
     """How every pair ended. ``services``: as they were listed first; ``full``: why no more threads could be started."""
 
-    run: str
     want: Want
-    project: Project
     selection: Selection
     services: Mapping[str, Service]
     pairs: dict[str, PairResult] = field(default_factory=dict)
@@ -114,7 +109,7 @@ class EvacuationResult:
         """What will be done, as data."""
         choices = self.selection.choices
         counts = {action: self.selection.count(action) for action in ACTIONS}
-        return {"counts": counts, "pairs": [choice_as_dict(one) for one in choices]}
+        return {"counts": counts, "pairs": [one.as_dict() for one in choices]}
 
     def as_dict(self) -> dict[str, Any]:
         rows = [self._pair_as_dict(one) for one in self.selection.choices]
@@ -125,7 +120,7 @@ class EvacuationResult:
 
         lost, switched = known("bytes_not_replicated"), [one for one in ended if one.choice.action == "switchover"]
         return {
-            "run": self.run,
+            "run": self.want.at.run,
             **self.chosen(),
             **{f"pairs_{name}": sum(one.state == state for one in ended) for name, state in STATES.items()},
             "pairs_promoted": sum(one.promoted for one in ended),
@@ -144,36 +139,23 @@ class EvacuationResult:
 
     def _pair_as_dict(self, choice: Choice) -> dict[str, Any]:
         if result := self.pairs.get(choice.name):
-            return {**choice_as_dict(result.choice), **result.as_dict()}
-        return {**choice_as_dict(choice), "state": NOT_MOVED.get(choice.action, "not begun")}
+            return {**result.choice.as_dict(), **result.as_dict()}
+        return {**choice.as_dict(), "state": NOT_MOVED.get(choice.action, "not begun")}
 
     def _still_open(self) -> list[dict[str, str]]:
         """Old primaries that a failover left as they were, of this run or an earlier one, each with what closes it."""
         left = {one.choice.primary for one in self.pairs.values() if one.choice.action == "failover" and one.promoted}
         names = [one.primary for one in self.selection.choices if one.action in ("done", "skip") or one.primary in left]
         return [
-            {"service": old.name, "close": power_off_commands(self.project, old.name, protected=old.protected)}
+            {"service": old.name, "close": power_off_commands(self.want.at.project, old.name, protected=old.protected)}
             for old in map(self.services.get, names)
             if old and old.state != "POWEROFF" and not lets_nobody_in(old)
         ]
 
     def _enable(self, name: str) -> str:
         """What gives the new primary a replica again; in which cloud is for the operator to say."""
-        words = ("ccr-avn", "enable", name, f"{name[:60]}-2", *self.project.flag)
+        words = ("ccr-avn", "enable", name, f"{name[:60]}-2", *self.want.at.project.flag)
         return f'{shlex.join(words)} --replica-cloud "${{CLOUD:?}}"'
-
-
-def choice_as_dict(one: Choice) -> dict[str, Any]:
-    return {
-        "pair": one.name,
-        "primary": one.primary,
-        "replica": one.replica or None,
-        "action": one.action,
-        "reason": one.reason,
-        "hint": one.hint,
-        "lag_bytes": one.behind,
-        "others": list(one.others),
-    }
 
 
 def must_be_known(selection: Selection, want: Want, services: Collection[Service]) -> None:
@@ -182,12 +164,11 @@ def must_be_known(selection: Selection, want: Want, services: Collection[Service
     """
     here = f"no such primary or replica in {' '.join(want.clouds)}"
     names = [one.name for one in services]
-    tags = {f"{key}={value}" for one in services for key, value in one.tags.items()}
-    typed = [f"{key}={value}" for key, value in want.tags]
+    tags = {tag for one in services for tag in tags_of(one)}
     for option, unknown, known, why in (
         ("--only", selection.unknown, names, here),
         ("--except", selection.unknown_excepted, names, "no such Valkey or Redis service"),
-        ("--tag", [one for one in typed if one not in tags], tags, "no Valkey or Redis service has this tag"),
+        ("--tag", [one for one in want.tag or () if one not in tags], tags, "no Valkey or Redis service has this tag"),
     ):
         if unknown:
             close = "".join(near(one, known) for one in unknown)
@@ -200,7 +181,7 @@ def table(selection: Selection, want: Want) -> list[str]:
     if not selection.choices:
         return [_nothing(selection, want)]
     ordered = sorted(selection.choices, key=lambda one: list(ACTIONS).index(one.action))
-    rows = [(one.action, format_bytes(one.behind), one.name) for one in ordered]
+    rows = [(one.action, format_bytes(one.lag_bytes), one.name) for one in ordered]
     first, *rest = tables.text(rows, COLUMNS, "stderr", indent=0).splitlines()
     indent = first.index("PAIR")
     lines = [first]
@@ -233,7 +214,7 @@ def sentence(selection: Selection) -> str:
     return ", ".join(f"{count} {words}" for count, words in counted if count) or "nothing to do"
 
 
-def question(selection: Selection, wanted: EvacuationOptions) -> Question:
+def question(selection: Selection, want: Want) -> Question:
     """What is said and asked before anything is changed."""
     switched = [one for one in selection.choices if one.action == "switchover"]
     forced = selection.count("failover")
@@ -242,17 +223,17 @@ def question(selection: Selection, wanted: EvacuationOptions) -> Question:
         "promoted": "each replica, permanently; old primaries can't become replicas",
     }
     if switched:
-        closed = "powered off" if wanted.old_primary == "power-off" else "closed"
+        closed = "powered off" if want.old_primary == "power-off" else "closed"
         says["switchover"] = f"no acknowledged write is lost; each old primary is {closed}"
-        verb = verb_of(switched[0], wanted, Setting())
+        verb = verb_of(switched[0], want)
         most = verb.promote_timeout + (verb.catch_up_timeout if isinstance(verb, Switchover) else 0)
         says["write pause"] = f"for each pair {most:g} s at most, usually seconds"
     if forced:
         says["failover"] = f"{forced} old primaries are not closed; their last writes may be lost"
     says["declared"] = DECLARED
-    canary, parallel, failures = wanted.canary, wanted.parallel, wanted.stop_after
+    canary, parallel, failures = want.canary, want.parallel, want.stop_after
     says["in waves"] = f"{canary} first, until done; then {parallel} at once; no more once {failures} failed"
-    clouds = " ".join(wanted.clouds)
+    clouds = " ".join(want.clouds)
     text = f"Type {clouds} to promote {len(switched) + forced} replicas; anything else changes nothing: "
     return Question(answer=clouds, text=text, consequences=says)
 

@@ -1,15 +1,19 @@
 """`ccr-avn failover`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ccr_avn import clock
 from ccr_avn.aiven.avn import AVN, Project, service_named
-from ccr_avn.cli.options import Asking, PromotionOptions, must_be_able_to_ask
+from ccr_avn.cli.options import Asking, How, must_be_able_to_ask
+from ccr_avn.hooks import Hooks
+from ccr_avn.options import PollInterval
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.process import Ahead, find_avn
 
 
-def failover(*, promoting: PromotionOptions, wanted: FailoverOptions, asking: Asking) -> None:
+def failover(
+    *, hooks: Hooks, how: How, poll_interval: PollInterval = 5, wanted: FailoverOptions, asking: Asking
+) -> None:
     """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost.
 
     Examples:
@@ -18,22 +22,20 @@ def failover(*, promoting: PromotionOptions, wanted: FailoverOptions, asking: As
       ccr-avn failover us --allow-data-loss --no-verify
     """
     began = clock.monotonic()
-    how = promoting.how()  # what can't be read of the hooks shows before anything begins
-    look_only = promoting.check or promoting.dry_run
-    if not look_only and wanted.allow_data_loss:  # without that the gates refuse
-        must_be_able_to_ask(yes=promoting.yes)
+    if not (how.check or how.dry_run) and wanted.allow_data_loss:  # without that the gates refuse
+        must_be_able_to_ask(yes=how.yes)
     # No avn is started only to be asked who it is, and the one that matters starts before all that takes time to
     # load: every moment here is outage. So nothing heavy is imported before, by this module or what it imports.
     path = find_avn(asking.avn)
-    asking.preload(unless=promoting.dry_run)
+    asking.preload(unless=how.dry_run)
     words = tuple(
         path if word == AVN else str(word) for word in service_named(Project(asking.project), wanted.replica).argv
     )
-    ahead = None if promoting.dry_run else Ahead(words, deadline=asking.call_timeout)
+    ahead = None if how.dry_run else Ahead(words, deadline=asking.call_timeout)
     from ccr_avn.aiven.program import known
     from ccr_avn.cli.conduct import conduct
     from ccr_avn.procedures.failover import Failover
 
-    verb = asking.settled(Failover(**asdict(wanted)), promoting.poll_interval)
-    program = None if promoting.dry_run else known(path)
-    conduct(verb, how, asking, program, ahead=ahead, began=began)
+    verb = asking.settled(Failover(**asdict(wanted)), poll_interval)
+    program = None if how.dry_run else known(path)
+    conduct(verb, replace(how, hooks=hooks), asking, program, ahead=ahead, began=began)

@@ -11,27 +11,23 @@ import typer
 from ccr_avn import options
 from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import UsageError
-from ccr_avn.hooks import Hooks, words
-from ccr_avn.options import Avn, CaFile, CallTimeout, Check, DryRun, Json, NoPreload, PollInterval, ProjectName, Route
+from ccr_avn.hooks import Hooks
+from ccr_avn.options import Avn, CaFile, CallTimeout, Check, DryRun, Json, NoPreload, ProjectName, Route, Yes
 from ccr_avn.process import find_avn, preload_avn
 
 if TYPE_CHECKING:
+    from ccr_avn.evacuate.choose import Want
     from ccr_avn.procedures.setting import Setting
     from ccr_avn.procedures.verb import Verb
 
-    V = TypeVar("V", bound=Verb)
+    V = TypeVar("V", bound=Verb | Want)
 
-Yes = Annotated[bool, options.flag("--yes", "Skip confirmation (required when not interactive).")]
 WriteEnv = Annotated[
     Path | None,
     options.word(
         "FILE", "Write the new REDIS_URL and VALKEY_URL to FILE (mode 0600).", options.a_file_to_replace, "--write-env"
     ),
 ]
-Before = Annotated[str | None, options.word("CMD", "Run CMD before the first change; stop if it fails.")]
-After = Annotated[str | None, options.word("CMD", "Run CMD after success.")]
-OnFailure = Annotated[str | None, options.word("CMD", "Run CMD if the run fails.")]
-HookTimeout = Annotated[float, options.seconds("Time limit for each CMD.", options.above_zero)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +42,8 @@ class Reaching:
 
     def setting(self, poll_interval: float = 5.0, *, allow_rejected: bool | None = None) -> "Setting":
         """What all procedures need."""
-        from ccr_avn.history.journals import JournalsHere  # heavy: what --help and an avn begun early do without
+        from ccr_avn.history.journal import new_run  # heavy: what --help and an avn begun early do without
+        from ccr_avn.history.journals import JournalsHere
         from ccr_avn.procedures.setting import Setting
 
         return Setting(
@@ -55,6 +52,7 @@ class Reaching:
             poll_interval=max(poll_interval, 0.1),
             avn=self.avn,
             route=self.route,
+            run=new_run(),
             journals=JournalsHere(self.project),
             allow_rejected=allow_rejected,
         )
@@ -67,7 +65,7 @@ class Asking(Reaching):
     no_preload: NoPreload = False
 
     def settled(self, verb: "V", poll_interval: float = 5.0) -> "V":
-        """The verb where it is to work."""
+        """The verb, or the evacuation, where it is to work."""
         allowed = getattr(verb, "allow_rejected_commands", None)
         return replace(verb, at=self.setting(poll_interval, allow_rejected=allowed))
 
@@ -83,66 +81,19 @@ class Asking(Reaching):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
-    """What stands around a verb. ``shown``: how its plan is previewed, if not as lines to paste.
+    """What stands around a verb; a promotion has options for all of it. ``quiet``: only warnings and errors are shown.
 
-    ``quiet``: only warnings and errors are shown.
+    ``shown``: how its plan is previewed, if not as lines to paste.
     """
-
-    json: bool
-    quiet: bool = False
-    check: bool = False
-    dry_run: bool = False
-    yes: bool = False
-    hooks: Hooks = field(default_factory=Hooks)
-    write_env: Path | None = None
-    shown: Callable[..., str] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookOptions:
-    """The operator's commands, as they were typed."""
-
-    before: Before = None
-    after: After = None
-    on_failure: OnFailure = None
-    hook_timeout: HookTimeout = 60
-
-    @property
-    def hooks(self) -> Hooks:
-        """Raises:
-        UsageError: one can't be split into words.
-        """
-        return Hooks(
-            before=words("--before", self.before),
-            after=words("--after", self.after),
-            on_failure=words("--on-failure", self.on_failure),
-            timeout=self.hook_timeout,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromotionOptions(HookOptions):
-    """How a promotion is run, and what is asked and written around it. Times are in seconds."""
 
     check: Check = False
     dry_run: DryRun = False
     yes: Yes = False
     json: Json = False
     write_env: WriteEnv = None
-    poll_interval: PollInterval = 5
-
-    def how(self) -> How:
-        """Raises:
-        UsageError: a command can't be split into words.
-        """
-        return How(
-            json=self.json,
-            check=self.check,
-            dry_run=self.dry_run,
-            yes=self.yes,
-            hooks=self.hooks,
-            write_env=self.write_env,
-        )
+    quiet: bool = False
+    hooks: Hooks = field(default_factory=Hooks)
+    shown: Callable[..., str] | None = None
 
 
 def must_be_able_to_ask(*, yes: bool, why: str = "a promotion can't be undone") -> None:

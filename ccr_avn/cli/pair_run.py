@@ -10,22 +10,19 @@ from typing import Any, Literal
 from ccr_avn import clock, process
 from ccr_avn.aiven.program import Program, world_of
 from ccr_avn.cli.conduct import carry_out
-from ccr_avn.cli.evacuate import EvacuationOptions
 from ccr_avn.cli.options import How
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import CHANGED, CcrError, Changed, Interrupted, NotBegun, Refused, as_dict, outcome_of
 from ccr_avn.evacuate.avn_turns import AvnTurns, PairAvn, ServiceList
-from ccr_avn.evacuate.choose import Choice
+from ccr_avn.evacuate.choose import Choice, Want
 from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import RunSignals, State, Stop, Turn
 from ccr_avn.history.journal import new_run
 from ccr_avn.history.journals import JournalsHere
-from ccr_avn.hooks import Hooks
 from ccr_avn.output.progress import PairProgress
 from ccr_avn.plan import events
 from ccr_avn.printable import printable_line
 from ccr_avn.procedures.failover import Failover
-from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.switchover import Switchover
 
 HALF_WAY = ("new_primary", "promoted", "old_primary", "writes_paused_until", "ways_to_close")
@@ -33,17 +30,15 @@ HALF_WAY = ("new_primary", "promoted", "old_primary", "writes_paused_until", "wa
 
 @dataclass(slots=True, kw_only=True, repr=False)  # it may be shown before it is whole
 class Common:
-    """What all pairs of an evacuation have in common. ``run``: the evacuation's; ``began``: on the monotonic clock.
+    """What all pairs of an evacuation have in common. ``began``: on the monotonic clock.
 
     ``pair_words``: the options that were typed and that stand around the command of a single pair, too.
     """
 
-    wanted: EvacuationOptions
-    setting: Setting
+    want: Want
     call_timeout: float
-    hooks: Hooks
+    how: How
     pair_words: tuple[str, ...]
-    run: str = field(default_factory=new_run)
     stop: Stop = field(default_factory=Stop)
     began: float = field(init=False)
     program: Program = field(init=False)
@@ -104,25 +99,25 @@ class PairResult:
         }
 
 
-def verb_of(choice: Choice, wanted: EvacuationOptions, at: Setting) -> Switchover | Failover:
+def verb_of(choice: Choice, want: Want) -> Switchover | Failover:
     """What the single command would run for this pair."""
     if choice.action == "failover":
         return Failover(
-            at=at,
+            at=want.at,
             replica=choice.replica,
             allow_data_loss=True,
-            promote_timeout=wanted.promote_timeout,
-            doubt_timeout=wanted.doubt_timeout,
+            promote_timeout=want.promote_timeout,
+            doubt_timeout=want.doubt_timeout,
         )
     return Switchover(
-        at=at,
+        at=want.at,
         primary=choice.primary,
         replica=choice.replica,
-        max_lag_bytes=wanted.max_lag_bytes,
-        allow_rejected_commands=wanted.allow_rejected_commands,
-        old_primary=wanted.old_primary,
-        promote_timeout=wanted.promote_timeout,
-        doubt_timeout=wanted.doubt_timeout,
+        max_lag_bytes=want.max_lag_bytes,
+        allow_rejected_commands=want.allow_rejected_commands,
+        old_primary=want.old_primary,
+        promote_timeout=want.promote_timeout,
+        doubt_timeout=want.doubt_timeout,
     )
 
 
@@ -138,16 +133,16 @@ class PairRun:
 
     @property
     def verb(self) -> Switchover | Failover:
-        at = self.common.setting
+        want, at = self.common.want, self.common.want.at
         at = replace(at, run=self.run_id, journals=JournalsHere(at.project.name), now=clock.now())
-        return verb_of(self.choice, self.common.wanted, at)
+        return verb_of(self.choice, replace(want, at=at))
 
     @property
     def words(self) -> tuple[str, ...]:
         """The command that resumes this pair alone."""
         verb, common = self.verb, self.common
         names = (verb.primary, verb.replica) if isinstance(verb, Switchover) else (verb.replica,)
-        accepts = isinstance(verb, Failover) and common.wanted.allow_rejected_commands
+        accepts = isinstance(verb, Failover) and common.want.allow_rejected_commands
         partial = ("--force-partial",) if accepts else ()
         env = ("--write-env", str(self._env_file)) if self._env_file else ()
         return (verb.command, *names, *verb.words(), *partial, *env, *common.pair_words)
@@ -180,7 +175,7 @@ class PairRun:
                 raise Refused(f"{self.choice.name}: {now.reason}", hint=now.hint)
             if now.action == self.choice.action == "switchover":
                 return
-            self.choice = replace(self.choice, action=now.action, reason=now.reason, behind=now.behind)
+            self.choice = replace(self.choice, action=now.action, reason=now.reason, lag_bytes=now.lag_bytes)
 
     def _moved(self, turn: Turn) -> PairResult:
         """Raises:
@@ -193,8 +188,8 @@ class PairRun:
             progress=PairProgress(self.choice.name, common.phases),
             argv=self.words,
             run_id=self.run_id,
-            project=common.setting.project.name,
-            evacuation=common.run,
+            project=common.want.at.project.name,
+            evacuation=common.want.at.run,
             **verb.facts(),
         )
         pair_avn = PairAvn(
@@ -210,7 +205,7 @@ class PairRun:
             signals_held=signals.held,
             shared_pause=common.turns.slow_down,
         )
-        hooks = replace(common.hooks, about=self.choice.name, seconds={})
+        hooks = replace(common.how.hooks, about=self.choice.name, took={})
         try:
             run = carry_out(
                 verb,
@@ -222,7 +217,7 @@ class PairRun:
             )
         finally:
             pair_avn.leave()
-        outcome = verb.outcome(session.ended(run, hooks=hooks.seconds))
+        outcome = verb.outcome(session.ended(run, hooks=hooks.took))
         result = session.conclude(run.changed, outcome.result, outcome.problem)
         if outcome.problem:
             raise outcome.problem
@@ -287,5 +282,5 @@ class PairRun:
 
     @property
     def _env_file(self) -> Path | None:
-        directory = self.common.wanted.write_env_dir
+        directory = self.common.want.write_env_dir
         return directory / f"{self.choice.replica}.env" if directory else None

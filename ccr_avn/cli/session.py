@@ -7,7 +7,7 @@ from typing import Any
 
 from ccr_avn import clock, typed
 from ccr_avn.errors import CcrError, Changed, Interrupted, Locked
-from ccr_avn.history.journal import Journal, new_run
+from ccr_avn.history.journal import Journal
 from ccr_avn.output import console
 from ccr_avn.output.progress import LiveProgress, PlainProgress, Quiet, Sink
 from ccr_avn.plan import events
@@ -24,11 +24,11 @@ class Session:
         self,
         command: str,
         *,
+        run_id: str,
         json: bool,
         quiet: bool = False,
         progress: PlainProgress | None = None,
         argv: tuple[str, ...] | None = None,
-        run_id: str = "",
         **facts: Any,
     ) -> None:
         self.command = command
@@ -36,7 +36,7 @@ class Session:
         self.json = json
         self.quiet = quiet
         self.facts = facts
-        self.run_id = run_id or new_run()
+        self.run_id = run_id
         self.timeline: list[events.Event] = []
         self.journal = Journal(self.run_id)
         in_a_terminal = sys.stderr is not None and sys.stderr.isatty()

@@ -1,17 +1,23 @@
 """`ccr-avn switchover`."""
 
+from dataclasses import replace
+
 import typer
 
 from ccr_avn.cli.conduct import conduct
-from ccr_avn.cli.options import Asking, PromotionOptions, must_be_able_to_ask, refuse_unused
+from ccr_avn.cli.options import Asking, How, must_be_able_to_ask, refuse_unused
 from ccr_avn.errors import UsageError
+from ccr_avn.hooks import Hooks
+from ccr_avn.options import PollInterval
 from ccr_avn.procedures.switchover import Switchover
 
 
 def switchover(
     *,
     context: typer.Context,
-    promoting: PromotionOptions,
+    hooks: Hooks,
+    how: How,
+    poll_interval: PollInterval = 5,
     verb: Switchover,
     asking: Asking,
 ) -> None:
@@ -30,8 +36,7 @@ def switchover(
                 detail="hold keeps the write pause, and observe makes none",
                 hint="--old-primary close",
             )
-    how = promoting.how()
     asking.preload(unless=how.dry_run)
     if not (how.check or how.dry_run):
         must_be_able_to_ask(yes=how.yes)
-    conduct(asking.settled(verb, promoting.poll_interval), how, asking)
+    conduct(asking.settled(verb, poll_interval), replace(how, hooks=hooks), asking)

@@ -1,6 +1,7 @@
 """`ccr-avn watch`."""
 
 import json as json_text
+import shlex
 import sys
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -11,7 +12,7 @@ import typer
 from ccr_avn.aiven.program import default_project
 from ccr_avn.cli.options import Reaching
 from ccr_avn.errors import Interrupted, Refused, TimedOut, UsageError
-from ccr_avn.hooks import words
+from ccr_avn.hooks import a_command
 from ccr_avn.monitoring.loop import Alert, Goal, Platform
 from ccr_avn.monitoring.loop import watch as go_on
 from ccr_avn.monitoring.probe import Probe, Sample, Stats
@@ -60,7 +61,7 @@ def watch(
     ] = None,
     alert_lag: Annotated[float | None, word("MS", "Alert when the lag exceeds MS.", above_zero)] = None,
     alert_command: Annotated[
-        str | None, word("CMD", "Run CMD on an alert, without a shell; CCR_LAG_MS is set.")
+        str | None, word("CMD", "Run CMD on an alert, without a shell; CCR_LAG_MS is set.", a_command)
     ] = None,
     listen: Annotated[
         str | None, word("[ADDR:]PORT", "Serve Prometheus metrics; on loopback without ADDR.", _an_address)
@@ -168,7 +169,7 @@ def _finish(
 
 def _alert(limit: float | None, command: str | None, names: tuple[str, str]) -> Alert | None:
     if limit is not None:
-        return Alert(limit, words("--alert-command", command), names)
+        return Alert(limit, tuple(shlex.split(command or "")), names)
     if command is not None:
         what, why = "--alert-command requires --alert-lag", "the command runs when the lag exceeds --alert-lag"
         raise UsageError(what, detail=why, hint="--alert-lag 1000")

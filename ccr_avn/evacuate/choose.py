@@ -3,22 +3,21 @@
 import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
-from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
+from ccr_avn.evacuate.options import EvacuationOptions
 from ccr_avn.monitoring.collect import Look, Looks, closed
 from ccr_avn.monitoring.pairs import Pair
-from ccr_avn.options import MAX_LAG_BYTES
-from ccr_avn.procedures.gates.links import Rejections, too_far_behind
+from ccr_avn.procedures.gates.links import too_far_behind
 from ccr_avn.procedures.gates.pair_state import both_promoted
 from ccr_avn.procedures.gates.services import rebalancing
 from ccr_avn.procedures.gates.settings import DEFAULTS, networks
+from ccr_avn.procedures.setting import Setting
 from ccr_avn.valkey.replication import NOT_LINKED, ReplicationInfo, lag_of, link_of
 
-Mode = Literal["planned", "forced", "auto"]
 Action = Literal["switchover", "failover", "done", "skip", "refuse"]
 """done: moved by an earlier run, and nothing is left to do; skip: moved as well, and what is left can't be done now."""
 
@@ -28,17 +27,11 @@ LINK_UP = "link up"
 """The reason of a pair that is as it should be."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Want:
-    """``clouds``: exact names, or a prefix that ends in ``*``; ``tags``: those that a primary must have."""
+@dataclass(frozen=True, kw_only=True)
+class Want(EvacuationOptions):
+    """An evacuation where it is to work."""
 
-    clouds: tuple[str, ...]
-    mode: Mode = "planned"
-    max_lag_bytes: int = MAX_LAG_BYTES
-    only: tuple[str, ...] = ()
-    excepted: tuple[str, ...] = ()
-    tags: tuple[tuple[str, str], ...] = ()
-    rejections: Rejections = field(default_factory=Rejections)
+    at: Setting = field(default_factory=Setting)
 
     def leaves(self, cloud: str) -> bool:
         """Whether this cloud is being left."""
@@ -46,27 +39,31 @@ class Want:
 
     def means(self, names: set[str], primary: Service | None) -> bool:
         """Whether a pair with these names is one to be moved."""
-        tags = primary.tags if primary else {}
         return (
             (not self.only or bool(names & set(self.only)))
-            and not names & set(self.excepted)
-            and all(str(tags.get(key)) == value for key, value in self.tags)
+            and not names & set(self.excepted or ())
+            and set(self.tag or ()) <= (tags_of(primary) if primary else set())
         )
+
+
+def tags_of(service: Service) -> set[str]:
+    """As they are typed."""
+    return {f"{key}={value}" for key, value in service.tags.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """What is done with one primary, and why. ``replica``: empty where it has none; ``hint``: the next command.
 
-    ``others``: its other replicas, each with what happens to it. ``behind``: bytes, None where that is not known.
+    ``others``: its other replicas, each with what happens to it. ``lag_bytes``: None where that is not known.
     """
 
-    action: Action
     primary: str
     replica: str = ""
+    action: Action
     reason: str
     hint: str = ""
-    behind: int | None = None
+    lag_bytes: int | None = None
     others: tuple[str, ...] = ()
 
     @property
@@ -76,6 +73,9 @@ class Choice:
     @property
     def moves(self) -> bool:
         return self.action in ("switchover", "failover")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"pair": self.name, **asdict(self), "replica": self.replica or None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +118,8 @@ def select(pairs: tuple[Pair, ...], looks: Looks, want: Want, drills: Collection
         replicas_here=tuple(
             sorted(one.replica_name for one in others if one.replica and want.leaves(one.replica.cloud))
         ),
-        unknown=tuple(name for name in want.only if name not in names_here),
-        unknown_excepted=tuple(name for name in want.excepted if name not in names),
+        unknown=tuple(name for name in want.only or () if name not in names_here),
+        unknown_excepted=tuple(name for name in want.excepted or () if name not in names),
         left_out=len(here) - len(choices),
         elsewhere=Counter(clouds.values()),
     )
@@ -134,7 +134,7 @@ def _chosen(group: list[Pair], looks: Looks, want: Want, drills: Collection[str]
     primary = group[0].primary
     meant = [pair for pair in group if want.means(_names(pair), primary)]
     choice = _choice(meant or group, looks, want, drills)
-    if choice.replica in want.excepted or not (meant or want.means({choice.primary, choice.replica}, primary)):
+    if choice.replica in (want.excepted or ()) or not (meant or want.means({choice.primary, choice.replica}, primary)):
         return None
     kept = (pair.replica_name for pair in group if meant and pair not in meant)
     left_out = tuple(f"{name} stays a replica of the old primary; it was left out" for name in kept)
@@ -171,7 +171,7 @@ def _promoted_before(pair: Pair, following: list[Pair], looks: Looks, want: Want
         others = tuple(f"{one.replica_name} follows the old primary" for one in following)
         return Choice(action=action, primary=name, replica=successor.name, reason=reason, hint=hint, others=others)
 
-    if conflict := both_promoted(Project(), name, successor, pair.past.recorded):
+    if conflict := both_promoted(want.at.project, name, successor, pair.past.recorded):
         reason = f"{conflict.reason} ({conflict.detail})"
         return Choice(action="refuse", primary=name, reason=reason, hint=conflict.hint)
     if not successor.seen or (forced and TAGGED not in successor.proofs):
@@ -188,7 +188,9 @@ def _promoted_before(pair: Pair, following: list[Pair], looks: Looks, want: Want
 def _best(group: list[Pair], looks: Looks, want: Want) -> Choice:
     """The best of a primary's replicas; what is wrong with it decides when none will do."""
     judged = [judge(one, looks, want) for one in group]
-    best, *rest = sorted(judged, key=lambda one: (not one.moves, one.behind is None, one.behind or 0, one.replica))
+    best, *rest = sorted(
+        judged, key=lambda one: (not one.moves, one.lag_bytes is None, one.lag_bytes or 0, one.replica)
+    )
     stays = (
         "stays a replica of the old primary; terminate it when it is no longer needed"
         if best.moves
@@ -196,7 +198,7 @@ def _best(group: list[Pair], looks: Looks, want: Want) -> Choice:
     )
     others = []
     for one in rest:
-        lag = "lag unknown" if one.behind is None else f"{one.behind} bytes behind"
+        lag = "lag unknown" if one.lag_bytes is None else f"{one.lag_bytes} bytes behind"
         others.append(f"{one.replica} {stays} ({lag if one.moves else one.reason})")
     return replace(best, others=tuple(others))
 
@@ -208,7 +210,7 @@ def judge(pair: Pair, looks: Looks, want: Want) -> Choice:
 
     def choice(action: Action, reason: str, hint: str = "") -> Choice:
         old, new = pair.primary_name, pair.replica_name
-        return Choice(action=action, primary=old, replica=new, reason=reason, hint=hint, behind=behind)
+        return Choice(action=action, primary=old, replica=new, reason=reason, hint=hint, lag_bytes=behind)
 
     if why := _impossible(pair, replica, want):
         return choice("refuse", *why)
@@ -303,5 +305,5 @@ def _unhealthy(pair: Pair, primary: Look, replica: Look, behind: int | None, wan
 
 def _rejected(pair: Pair, side: ReplicationInfo, want: Want) -> Why | None:
     """Commands of its primary that the replica did not execute."""
-    applied = want.rejections.judge(side, pair.primary_name, pair.replica_name)
+    applied = want.at.rejections.judge(side, pair.primary_name, pair.replica_name)
     return (applied.reason, applied.hint) if applied.verdict == "stop" else None

@@ -4,17 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from ccr_avn.aiven.program import Program
-from ccr_avn.cli.evacuate import EvacuationOptions
+from ccr_avn.cli.options import How
 from ccr_avn.cli.pair_run import Common, PairResult, PairRun
 from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList
-from ccr_avn.evacuate.choose import LINK_UP, Action, Choice
+from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Want
 from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import State
-from ccr_avn.hooks import Hooks
-from ccr_avn.procedures.setting import Setting
 from ccr_avn.process import Answer
 
-OPTIONS = EvacuationOptions(cloud=["google-europe-west1"], write_env_dir=Path("env"))
+WANT = Want(cloud=["google-europe-west1"], write_env_dir=Path("env"))
 
 
 def choice(number: int, action: Action = "switchover") -> Choice:
@@ -28,9 +26,7 @@ def moved(one: Choice, state: State = "done", **more: Any) -> PairResult:
 
 
 def common(*names: str, **more: Any) -> Common:
-    made = Common(
-        **{"wanted": OPTIONS, "setting": Setting(), "call_timeout": 60, "hooks": Hooks(), "pair_words": (), **more}
-    )
+    made = Common(**{"want": WANT, "call_timeout": 60, "how": How(), "pair_words": (), **more})
     made.began, made.program, made.turns = 0.0, Program(path="avn", version="1"), AvnTurns(2)
     made.services = ServiceList(ask=lambda: Answer(argv=(), code=1, stdout="", stderr="", seconds=0.0))
     made.phases = PairPhases(names or ("p0/r0",))

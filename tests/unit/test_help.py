@@ -89,6 +89,8 @@ def typed(example: str) -> Iterator[list[str]]:
 def test_an_example_is_understood(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "env").mkdir()
+    for program in ("deploy.sh", "page-me.sh"):
+        (tmp_path / program).touch(0o755)
     seen = [words for example in examples(name) for words in typed(example)]
     assert any(" ".join(words).startswith(name) for words in seen)
     for words in seen:

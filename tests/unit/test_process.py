@@ -40,7 +40,7 @@ def test_a_program_that_can_not_be_started_has_done_nothing_and_says_why(
         program(path, text, mode)
     answer = process.run((str(path),), deadline=60)
     assert (answer.started, answer.code, answer.last_line) == (False, process.NOT_STARTED, why)
-    assert not Hooks(before=(str(path),)).run("before", {})
+    assert not Hooks(before=str(path)).run("before", {})
     assert f"can't be run: {why}" in capsys.readouterr().err
 
 

@@ -124,7 +124,7 @@ def test_a_signal_ends_a_hook_after_the_run_and_not_the_report(
     which: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("ccr_avn.process.run", lambda *_, **__: signal.raise_signal(number))
-    hooks = Hooks(before=("b",), after=("a",), on_failure=("f",))
+    hooks = Hooks(before="b", after="a", on_failure="f")
     with Signals():
         assert not hooks.run(which, {})
         with pytest.raises(Interrupted):

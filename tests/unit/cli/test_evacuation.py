@@ -6,17 +6,17 @@ from dataclasses import replace
 import pytest
 
 from ccr_avn import clock
-from ccr_avn.aiven.avn import Project
 from ccr_avn.cli.evacuation import Evacuation
 from ccr_avn.cli.evacuation_result import EvacuationResult
+from ccr_avn.cli.options import How
 from ccr_avn.cli.pair_run import PairResult, PairRun
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import Interrupted, Refused
-from ccr_avn.evacuate.choose import Action, Selection, Want
+from ccr_avn.evacuate.choose import Action, Selection
 from ccr_avn.evacuate.schedule import Schedule, Turn
 from ccr_avn.output.progress import PlainProgress
 from ccr_avn.plan import events
-from tests.support.evacuating import OPTIONS, choice, common, moved, pair_run
+from tests.support.evacuating import WANT, choice, moved, pair_run
 
 NOTES = (
     "r0 is the primary now; p0 is not closed yet",
@@ -56,10 +56,9 @@ def test_what_the_work_of_a_pair_raised_is_its_end_and_the_exit_code(monkeypatch
 
 
 def evacuation(*pairs: PairResult) -> Evacuation:
-    made = Evacuation(common=common(), first_list=tuple)
-    chosen = Selection(choices=(), replicas_here=())
-    want, ends = Want(clouds=OPTIONS.clouds), {one.choice.name: one for one in pairs}
-    made._result = EvacuationResult(run="e", want=want, project=Project(), selection=chosen, services={}, pairs=ends)
+    made = Evacuation(want=WANT, call_timeout=60, how=How(), pair_words=(), first_list=tuple)
+    chosen, ends = Selection(choices=(), replicas_here=()), {one.choice.name: one for one in pairs}
+    made._result = EvacuationResult(want=WANT, selection=chosen, services={}, pairs=ends)
     return made
 
 
@@ -117,7 +116,7 @@ def test_waiting_for_its_turn_is_no_time_that_the_run_of_a_pair_took() -> None:
             return self.at
 
     ticks = Ticks()
-    session = Session("switchover", json=True, progress=PlainProgress())
+    session = Session("switchover", run_id="run", json=True, progress=PlainProgress())
     session.sinks = [session.timeline.append]
     with clock.replaced_by(ticks):
         pair_run(choice(0))._take(Slow(Schedule()), session)

@@ -10,19 +10,16 @@ from typing import Any, Literal
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.aiven.avn import Project
 from ccr_avn.cli import evacuate as command
 from ccr_avn.cli.boundary import run
 from ccr_avn.cli.evacuation import Evacuation
 from ccr_avn.cli.evacuation_result import EvacuationResult, lines_of, question, sentence, table
 from ccr_avn.cli.pair_run import PairResult, PairRun
-from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want
+from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection
 from ccr_avn.evacuate.schedule import Stop
 from ccr_avn.output import schemas
-from tests.support.evacuating import OPTIONS, choice, moved
+from tests.support.evacuating import WANT, choice, moved
 from tests.support.factories import service
-
-WANT = Want(clouds=("google-europe-west1",))
 
 
 def named(name: str, *, refused: bool = False) -> Choice:
@@ -31,7 +28,7 @@ def named(name: str, *, refused: bool = False) -> Choice:
         primary=name,
         replica=f"{name}-replica",
         reason="link down" if refused else LINK_UP,
-        behind=None if refused else 0,
+        lag_bytes=None if refused else 0,
         others=("reports stays a replica of the old primary",) if name == "carts" else (),
     )
 
@@ -66,7 +63,7 @@ def test_where_there_is_nothing_that_is_said() -> None:
 
 @pytest.mark.parametrize(("old_primary", "becomes"), [("close", "closed"), ("power-off", "powered off")])
 def test_the_question_says_every_consequence(old_primary: Literal["close", "power-off"], becomes: str) -> None:
-    asked = question(SELECTION, replace(OPTIONS, old_primary=old_primary, promote_timeout=100))
+    asked = question(SELECTION, replace(WANT, old_primary=old_primary, promote_timeout=100))
     assert asked.answer == "google-europe-west1"
     assert "to promote 2 replicas" in asked.text
     assert becomes in asked.consequences["switchover"]
@@ -92,7 +89,7 @@ def test_a_pair_is_resumed_with_all_that_was_typed_for_it(monkeypatch: pytest.Mo
     env = ("--write-env", f"{tmp_path}/carts-replica.env")
 
     def single(action: Action) -> set[str]:
-        return set(PairRun(choice=replace(named("carts"), action=action), common=one.common).words)
+        return set(PairRun(choice=replace(named("carts"), action=action), common=one).words)
 
     kept = {"carts-replica", *typed, *where, *env}
     assert single("switchover") == {"switchover", "carts", *off, *kept}
@@ -109,7 +106,7 @@ def selection(*actions: Action) -> Selection:
 def ended(chosen: Selection, *pairs: PairResult, services: Sequence[dict[str, Any]] = ()) -> EvacuationResult:
     rows = {one.name: one for one in models.services(json.dumps(services))}
     ends = {one.choice.name: one for one in pairs}
-    return EvacuationResult(run="all", want=WANT, project=Project(), selection=chosen, services=rows, pairs=ends)
+    return EvacuationResult(want=WANT, selection=chosen, services=rows, pairs=ends)
 
 
 def test_one_that_is_half_way_is_reported_as_a_switchover_does() -> None:

@@ -51,7 +51,7 @@ def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
     console.prepare(json=False)
-    made = Session("switchover", json=False, primary="eu", replica="us")
+    made = Session("switchover", run_id="run", json=False, primary="eu", replica="us")
     yield made
     made.journal.close()
 

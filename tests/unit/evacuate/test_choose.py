@@ -7,7 +7,8 @@ import pytest
 
 from ccr_avn.aiven import models
 from ccr_avn.aiven.lineage import Origin, Recorded
-from ccr_avn.evacuate.choose import Choice, Mode, Selection, Want, select
+from ccr_avn.evacuate.choose import Choice, Selection, Want, select
+from ccr_avn.evacuate.options import Mode
 from ccr_avn.monitoring.collect import Look
 from ccr_avn.monitoring.pairs import pairs_of
 from tests.support.factories import row, service, side
@@ -29,7 +30,9 @@ def replica(name: str = "us", of: str = "eu", **more: Any) -> dict[str, Any]:
 def chosen(*services: dict[str, Any], looks: dict[str, Look] = UP, **want: Any) -> Selection:
     found = models.services(json.dumps(services))
     drills = want.pop("drills", ())
-    return select(pairs_of(found, want.pop("recorded", ())), looks, Want(**{"clouds": (EU,), **want}), drills)
+    pairs, mode = pairs_of(found, want.pop("recorded", ())), want.pop("mode", "planned")
+    made = Want(**{"cloud": [EU], mode: True, "allow_data_loss": True, **want})
+    return select(pairs, looks, made, drills)
 
 
 def only(selection: Selection) -> Choice:
@@ -104,7 +107,7 @@ def test_auto_takes_a_refusal_of_this_machine_for_no_death(
 
 def test_lag_is_told_and_too_much_is_refused() -> None:
     behind = {**UP, "eu": Look(side=side(offset=500))}
-    assert only(chosen(primary(), replica(), looks=behind)).behind == 400
+    assert only(chosen(primary(), replica(), looks=behind)).lag_bytes == 400
     refused = only(chosen(primary(), replica(), looks=behind, max_lag_bytes=399))
     assert refused.action == "refuse"
     assert "--max-lag-bytes 400" in refused.hint
@@ -141,7 +144,7 @@ def test_of_several_replicas_the_best_is_chosen_and_the_others_are_named() -> No
             looks=looks,
         )
     )
-    assert (one.action, one.replica, one.behind) == ("switchover", "near", 10)
+    assert (one.action, one.replica, one.lag_bytes) == ("switchover", "near", 10)
     assert len(one.others) == 2
     assert any(other.startswith("far") and "90 bytes" in other for other in one.others)
     assert any(other.startswith("here") and "evacuated too" in other for other in one.others)
@@ -172,8 +175,8 @@ def test_what_is_elsewhere_is_not_ours_but_replicas_here_are_named() -> None:
 
 def test_a_prefix_names_many_clouds() -> None:
     for cloud, leaves in (("google-europe-west1", True), ("google-us", True), ("aws-us-east-1", False)):
-        assert Want(clouds=("google-*",)).leaves(cloud) is leaves
-    assert not Want(clouds=("google",)).leaves("google-us")
+        assert Want(cloud=["google-*"]).leaves(cloud) is leaves
+    assert not Want(cloud=["google"]).leaves("google-us")
 
 
 def test_names_and_tags_narrow_it() -> None:
@@ -186,7 +189,7 @@ def test_names_and_tags_narrow_it() -> None:
     assert names() == ["a/b", "eu/us"]
     assert names(only=("us",)) == ["eu/us"]
     assert names(excepted=("eu",)) == ["a/b"]
-    assert names(tags=(("wave", "1"),)) == ["eu/us"]
+    assert names(tag=["wave=1"]) == ["eu/us"]
     assert chosen(*made, looks=looks, only=("nobody",)).unknown == ("nobody",)
     assert chosen(*made, looks=looks, excepted=("eu",)).left_out == 1
 
@@ -196,7 +199,7 @@ def test_a_name_that_keeps_nothing_from_being_moved_is_found() -> None:
     assert chosen(*made, excepted=("ue",)).unknown_excepted == ("ue",)
     assert chosen(*made, excepted=("far",)).unknown_excepted == (), "it is elsewhere: a list that serves many clouds"
     assert chosen(*made, only=("eu",), excepted=("ue",)).unknown_excepted == ("ue",)
-    assert dict(chosen(*made, clouds=("do-fra",)).elsewhere) == {EU: 1, US: 1}
+    assert dict(chosen(*made, cloud=["do-fra"]).elsewhere) == {EU: 1, US: 1}
 
 
 THREE = (primary("eu", "far", "near"), replica("far"), replica("near"))

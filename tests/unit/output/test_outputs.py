@@ -109,7 +109,7 @@ def perform(session: Session, world: World) -> Any:
 
 def performed(world: World, *, json: bool = False) -> Session:
     console.prepare(json=json)
-    session = Session("switchover", json=json, primary="eu", replica="us")
+    session = Session("switchover", run_id="run", json=json, primary="eu", replica="us")
     run = perform(session, world)
     session.finish(run.changed, {"new_primary": "us"}, ["us is the primary now"])
     return session
@@ -194,7 +194,7 @@ def test_a_journal_that_fails_when_it_is_closed_loses_no_result(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     world = World()
-    session = Session("switchover", json=True, primary="eu", replica="us")
+    session = Session("switchover", run_id="run", json=True, primary="eu", replica="us")
     run = perform(session, world)
     assert session.journal._file
     session.journal._file.close()
@@ -213,7 +213,7 @@ def test_a_sink_that_fails_is_left_out(error: Exception, capsys: pytest.CaptureF
         raise error
 
     world = World()
-    session = Session("switchover", json=False, primary="eu", replica="us")
+    session = Session("switchover", run_id="run", json=False, primary="eu", replica="us")
     session.sinks.append(env_file)
     session.finish(perform(session, world).changed, {}, [])
     assert tuple(world.done) == NAMES
@@ -269,7 +269,7 @@ def test_steering_characters_and_passwords_leave_by_no_output(capsys: pytest.Cap
     redact.remember("pass-word-1")
     bad = "plan \x1b]0;owned\x07 redis://default:other@host pass-word-1"
     world = World(said=bad)
-    session = Session("switchover", json=False, primary=bad, replica="us")
+    session = Session("switchover", run_id="run", json=False, primary=bad, replica="us")
     run = perform(session, world)
     session.finish(run.changed, {"x": bad}, [bad, tables.text([(bad, "b")])])
     console.error(Refused(bad, detail=bad, hint=bad))

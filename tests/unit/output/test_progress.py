@@ -53,7 +53,7 @@ def test_what_was_undone_or_not_is_told(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_command_of_yours_that_fails_is_told_and_ends_nothing(
     fp: FakeProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hooks = Hooks(after=("notify", "us"), before=("ask",))
+    hooks = Hooks(after="notify us", before="ask")
     fp.register(["notify", "us"], returncode=3, stdout="no \x1b[2Jroute")
     assert hooks.run("after", {}) is False
     told = capsys.readouterr().err
@@ -70,7 +70,7 @@ def test_ctrl_c_during_a_command_of_yours_loses_no_result(monkeypatch: pytest.Mo
         raise Interrupted(2)
 
     monkeypatch.setattr("ccr_avn.process.run", interrupted)
-    assert Hooks(after=("notify",)).run("after", {}) is False
+    assert Hooks(after="notify").run("after", {}) is False
     assert console.warnings() == ("after: interrupted by Ctrl-C",)
 
 
