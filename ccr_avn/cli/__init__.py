@@ -10,8 +10,7 @@ import typer
 from typer.main import get_group
 
 from ccr_avn import __version__
-from ccr_avn.cli.commands import command, group
-from ccr_avn.cli.help import HelpCommand, HelpGroup
+from ccr_avn.cli.commands import HelpCommand, HelpGroup, command, group
 from ccr_avn.output import console
 
 COMMANDS = {

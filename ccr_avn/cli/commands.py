@@ -1,18 +1,86 @@
-"""Makes commands of functions: a parameter is one of our options, or a dataclass of them."""
+"""Makes commands of functions: a parameter is one of our options, or a dataclass of them; and lays out their `--help`."""
 
 import inspect
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from ccr_avn.cli.help import HelpCommand, HelpGroup
 from ccr_avn.errors import Interrupted
-from ccr_avn.options import Opt, Rule
+from ccr_avn.options import Rule, opt_of
 
 Function = Callable[..., None]
+
+CONNECTION = ("project", "avn", "ca_file", "route")
+LIMITS = ("timeout", "interval", "ttl", "seconds", "delay")
+"""Options whose names end in these are times: they are listed behind those that say what to do."""
+
+
+class _Page:
+    """What typer makes of a docstring; but its block "Examples:" stands as it is typed, and its first clause is the short line."""
+
+    epilog: str | None
+
+    def __init__(self, *, help: str | None = None, **settings: Any) -> None:  # noqa: A002 (typer's name)
+        text, _, examples = (help or "").partition("Examples:\n")
+        line = settings["short_help"] or re.split(r"[.:;](?:\s|$)", text)[0]
+        make: Any = super().__init__
+        make(**{**settings, "help": text.strip(), "epilog": examples, "short_help": line})
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (the name is the parent's)
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.splitlines():
+                    formatter.write(f"  {line.strip()}\n")
+
+
+class HelpCommand(_Page, TyperCommand):
+    """Options in sections, the commonest first."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
+        return [*([self.options_metavar] if self.options_metavar else []), *(str(one.metavar) for one in arguments)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        for title, records in self.sections(ctx).items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def sections(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+        """What can be typed, each with its help, by the title above it."""
+        found: dict[str, list[Any]] = {title: [] for title in ("Arguments", "Options", "Times", "Connection")}
+        for param in self.get_params(ctx):
+            if record := param.get_help_record(ctx):
+                argument = param.param_type_name == "argument"  # releases of typer add different things to its name
+                found[_section(param)].append((str(param.metavar), record[1]) if argument else record)
+        return found
+
+
+class HelpGroup(_Page, TyperGroup):
+    """Commands with their short lines."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (the name is the parent's)
+        width = max(map(len, self.commands))
+        for title, names in self.titled().items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), str(self.commands[name].short_help)) for name in names])
+
+    def titled(self) -> dict[str, list[str]]:
+        """The names of its commands by the title above them."""
+        return {"Commands": list(self.commands)}
+
+
+def _section(param: Any) -> str:
+    if param.param_type_name == "argument":
+        return "Arguments"
+    if param.name in CONNECTION:
+        return "Connection"
+    return "Times" if param.name.endswith(LIMITS) else "Options"
 
 
 def group(text: str = "") -> typer.Typer:
@@ -79,19 +147,17 @@ def _typed_fields(group: Any) -> list[inspect.Parameter]:
 
 def _for_typer(hint: Any) -> Any:
     """The same type, with an option of typer's where it has one of ours."""
-    opt = next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Opt)), None)
-    if opt is None:
+    if (opt := opt_of(hint)) is None:
         return hint
     given: dict[str, Any] = {
         "metavar": opt.metavar or _choices(hint.__origin__),
         "help": opt.help,
         "envvar": opt.envvar,
+        "callback": _each(opt.rule),
+        "autocompletion": _recent_services if opt.completes == "recent services" else opt.completes,
     }
-    completes = _recent_services if opt.completes == "recent services" else opt.completes
-    given |= {"callback": _each(opt.rule), "autocompletion": completes}
-    type_ = (
-        list[str] if hint.__origin__ == tuple[str, ...] else hint.__origin__
-    )  # typer would take one word for a tuple
+    # typer would take one word for a tuple
+    type_ = list[str] if hint.__origin__ == tuple[str, ...] else hint.__origin__
     return Annotated[type_, typer.Argument(**given) if opt.argument else typer.Option(*opt.names, **given)]
 
 

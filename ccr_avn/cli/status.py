@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from ccr_avn import clock, process
-from ccr_avn.cli.help import HelpCommand
+from ccr_avn.cli.commands import HelpCommand
 from ccr_avn.cli.options import Reaching, refuse_unused
 from ccr_avn.errors import CcrError, Interrupted, OutOfTime, UsageError
 from ccr_avn.files import PUBLIC, replace_file

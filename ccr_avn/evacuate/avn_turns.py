@@ -50,22 +50,19 @@ class AvnTurns:
     ``slowed``: how often the platform said slow down.
     """
 
-    def __init__(
-        self, most: int, *, now: Callable[[], float] = clock.monotonic, sleep: Callable[[float], None] = clock.sleep
-    ) -> None:
+    def __init__(self, most: int) -> None:
         self._all, self._unhurried = new_semaphore(most), new_semaphore(max(1, most - 1))
         self._pauses = new_semaphore(most)
         self._promoting: set[object] = set()  # the turns that are held or waited for, but those of bookkeeping
-        self._now, self._sleep = now, sleep
         self._not_before = -math.inf
         self._in_a_row = 0
         self.slowed = 0
 
     def let_others_pass(self, check: Callable[[], None]) -> None:
         """Bookkeeping, when applications have their new primary, takes no processor from those that promote."""
-        until = self._now() + AGING
-        while self._promoting and self._now() < until:
-            self._sleep(TICK)
+        until = clock.monotonic() + AGING
+        while self._promoting and clock.monotonic() < until:
+            clock.sleep(TICK)
             check()
 
     @contextmanager
@@ -82,8 +79,8 @@ class AvnTurns:
                 while not places.acquire(timeout=LOOK):
                     check()
                 taken.callback(places.release)
-            while (left := self._not_before - self._now()) > 0:
-                self._sleep(min(LOOK, left))
+            while (left := self._not_before - clock.monotonic()) > 0:
+                clock.sleep(min(LOOK, left))
                 check()
             yield
 
@@ -96,7 +93,7 @@ class AvnTurns:
         self.slowed += 1
         pause = again_in or min(FIRST_PAUSE * 2.0**self._in_a_row, LONGEST_PAUSE)
         self._in_a_row += 1
-        self._not_before = max(self._not_before, self._now() + pause)
+        self._not_before = max(self._not_before, clock.monotonic() + pause)
         return pause
 
     def went_well(self) -> None:
@@ -131,7 +128,6 @@ class ServiceList:
 
     ask: Callable[[], Answer]
     several: Callable[[], bool] = lambda: True  # one pair alone asks for its own service, and not for all
-    now: Callable[[], float] = clock.monotonic
     _listing: AbstractContextManager[Any] = field(default_factory=new_lock, init=False)
     _last: tuple[float, Rows] = field(default=(-math.inf, None), init=False)  # when it began, what it said
 
@@ -150,7 +146,7 @@ class ServiceList:
         if self._last[0] < since:
             with self._listing:
                 if self._last[0] < since:
-                    began = self.now()
+                    began = clock.monotonic()
                     self._last = (began, _rows(self.ask()))
         return self._last[1]
 
@@ -178,7 +174,6 @@ class PairAvn:
     signals: RunSignals
     run_avn: Callable[..., Answer]
     moved: Callable[[], None]
-    now: Callable[[], float] = clock.monotonic
     _stage: Stage = "before"
     _end_pause: Callable[[], None] = lambda: None
     _outdated: float = -math.inf  # on the clock: what began before shows nothing new of this pair
@@ -187,7 +182,7 @@ class PairAvn:
         """The answer to a read that a list of all services gives."""
         if self._stage == "after":
             self.turns.let_others_pass(self.signals.check)
-        return self.services.answer(call, since=max(self._outdated, self.now() - SAME_MOMENT))
+        return self.services.answer(call, since=max(self._outdated, clock.monotonic() - SAME_MOMENT))
 
     def run(self, argv: tuple[str, ...], *, deadline: float) -> Answer:
         with self.turns.turn(self._stage, self.signals.check):
@@ -206,13 +201,13 @@ class PairAvn:
                 self._stage = "after"
                 self.moved()
             case events.StepStarted(slug="siblings-listed"):
-                self._outdated = self.now()
+                self._outdated = clock.monotonic()
             case events.Looked(finding=finding) if finding.verdict != "go":
-                self._outdated = self.now()
+                self._outdated = clock.monotonic()
             case events.ChangeStarted() | events.Missed():
-                self._outdated = self.now()
+                self._outdated = clock.monotonic()
             case events.ChangeEnded(slug=slug):
-                self._outdated = self.now()
+                self._outdated = clock.monotonic()
                 if slug == "promote":
                     self.leave()  # what is waited for now is the platform
             case _:

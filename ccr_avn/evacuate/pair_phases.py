@@ -32,10 +32,9 @@ class PairPhase:
 class PairPhases:
     """``changed`` is called after each change of a phase, in the thread of the pair."""
 
-    def __init__(self, names: Iterable[str], *, now: Callable[[], float] = clock.monotonic) -> None:
-        self.now = now
+    def __init__(self, names: Iterable[str]) -> None:
         self.changed: Callable[[PairPhase], None] = lambda _: None
-        self.pairs = {name: PairPhase(name=name, since=now()) for name in names}
+        self.pairs = {name: PairPhase(name=name, since=clock.monotonic()) for name in names}
         self._one_at_a_time = new_lock()
 
     def saw(self, name: str, event: events.Event) -> None:
@@ -44,7 +43,7 @@ class PairPhases:
             case events.RunStarted():
                 self._enter(pair, "checking")
             case events.ChangeStarted(slug="fence"):
-                pair.no_writes_since = self.now()
+                pair.no_writes_since = clock.monotonic()
             case events.StepDone(slug="fence", outcome="changed"):
                 self._enter(pair, "fenced")
             case events.ChangeStarted(slug="promote"):
@@ -53,7 +52,7 @@ class PairPhases:
                 pair.no_writes_since = None  # another run sent it: this one did not see the whole pause
             case events.StepDone(slug="accepts-writes"):
                 if pair.no_writes_since is not None:
-                    pair.outage, pair.no_writes_since = self.now() - pair.no_writes_since, None
+                    pair.outage, pair.no_writes_since = clock.monotonic() - pair.no_writes_since, None
                 self._enter(pair, "promoted")
             case events.StepStarted(slug=slug) if slug in CLOSING and pair.phase == "promoted":
                 self._enter(pair, "closing")
@@ -74,12 +73,12 @@ class PairPhases:
     def outage_of(self, pair: PairPhase) -> float:
         """So far, in seconds; 0: there was none, or it was not seen as a whole."""
         since = pair.no_writes_since
-        return self.now() - since if since is not None else pair.outage or 0.0
+        return clock.monotonic() - since if since is not None else pair.outage or 0.0
 
     def _enter(self, pair: PairPhase, phase: Phase) -> None:
         if phase == pair.phase:
             return
-        at = self.now()
+        at = clock.monotonic()
         if pair.phase != "waiting":
             pair.past.append((pair.phase, pair.since, at))
         pair.phase, pair.since = phase, at

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from ccr_avn import clock
 from ccr_avn.cli.evacuation import Evacuation
 from ccr_avn.cli.evacuation_result import EvacuationResult
 from ccr_avn.cli.options import How
@@ -17,6 +16,7 @@ from ccr_avn.evacuate.schedule import Schedule, Turn
 from ccr_avn.output.progress import PlainProgress
 from ccr_avn.plan import events
 from tests.support.evacuating import WANT, choice, moved, pair_run
+from tests.support.ticks import Ticks
 
 NOTES = (
     "r0 is the primary now; p0 is not closed yet",
@@ -104,22 +104,14 @@ def test_one_that_is_not_proven_to_be_lost_by_then_is_refused() -> None:
     assert (end.state, end.changed, end.run) == ("refused", False, "")
 
 
-def test_waiting_for_its_turn_is_no_time_that_the_run_of_a_pair_took() -> None:
+def test_waiting_for_its_turn_is_no_time_that_the_run_of_a_pair_took(ticks: Ticks) -> None:
     class Slow(Turn):
         def take(self) -> None:
             ticks.at = 42.0
 
-    class Ticks(clock.Clock):
-        at = 0.0
-
-        def monotonic(self) -> float:
-            return self.at
-
-    ticks = Ticks()
     session = Session("switchover", run_id="run", json=True, progress=PlainProgress())
     session.sinks = [session.timeline.append]
-    with clock.replaced_by(ticks):
-        pair_run(choice(0))._take(Slow(Schedule()), session)
+    pair_run(choice(0))._take(Slow(Schedule()), session)
     [asked] = session.timeline
     assert isinstance(asked, events.Asked)
     assert (asked.confirmed, asked.seconds) == (True, 42.0)

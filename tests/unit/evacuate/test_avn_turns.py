@@ -1,7 +1,6 @@
 """How many avn run at once, who waits for whom, and what a platform that says slow down does to all. Injected time."""
 
 import threading
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -9,6 +8,7 @@ from ccr_avn.errors import Interrupted
 from ccr_avn.evacuate import avn_turns
 from ccr_avn.evacuate.avn_turns import AGING, AvnTurns, Stage
 from ccr_avn.process import Answer
+from tests.support.ticks import Ticks
 from tests.support.wait import until
 
 
@@ -66,44 +66,28 @@ def test_only_so_many_have_their_writes_paused_and_one_that_hangs_keeps_nobody_f
     assert [turns._pauses.acquire(blocking=False) for _ in range(3)] == [True, True, False]
 
 
-@dataclass(slots=True)
-class Time:
-    now: float = 0.0
-    slept: list[float] = field(default_factory=list)
-
-    def clock(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-def test_pauses_grow_where_none_is_named_and_nobody_asks_meanwhile() -> None:
-    time = Time()
-    turns = AvnTurns(2, now=time.clock, sleep=time.sleep)
+def test_pauses_grow_where_none_is_named_and_nobody_asks_meanwhile(ticks: Ticks) -> None:
+    turns = AvnTurns(2)
     assert [turns.slow_down(None) for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
     with turns.turn("paused"):
-        assert time.now == 8.0
+        assert ticks.at == 8.0
     turns.went_well()
     assert turns.slow_down(27.0) == 27.0
     assert turns.slowed == 7
 
 
-def test_bookkeeping_lets_promotions_pass_but_not_for_ever() -> None:
-    time = Time()
-    turns = AvnTurns(4, now=time.clock, sleep=time.sleep)
+def test_bookkeeping_lets_promotions_pass_but_not_for_ever(ticks: Ticks) -> None:
+    turns = AvnTurns(4)
     with turns.turn("after"):
-        assert time.now == 0.0
+        assert ticks.at == 0.0
         with turns.turn("after"):  # it waits for no other of its kind
-            assert time.now == 0.0
+            assert ticks.at == 0.0
     with turns.turn("before"), turns.turn("after"):
-        assert AGING <= time.now < AGING + 1
+        assert AGING <= ticks.at < AGING + 1
 
 
-def test_a_list_for_all_is_put_off_as_long_as_the_platform_says_and_not_for_ever() -> None:
-    time = Time()
-    turns = AvnTurns(2, now=time.clock, sleep=time.sleep)
+def test_a_list_for_all_is_put_off_as_long_as_the_platform_says_and_not_for_ever(ticks: Ticks) -> None:
+    turns = AvnTurns(2)
     limited = "ERROR\tHTTP 429: Too Many Requests (try again in 50 seconds)"
 
     def ended(code: int, stderr: str = "") -> Answer:
@@ -113,5 +97,5 @@ def test_a_list_for_all_is_put_off_as_long_as_the_platform_says_and_not_for_ever
     assert turns.ask_for_all(lambda: answers.pop(0)).code == 0
     assert turns.slowed == 1
     assert turns.ask_for_all(lambda: ended(1, limited)).code == 1
-    assert 300 <= time.now < 400
+    assert 300 <= ticks.at < 400
     assert turns.ask_for_all(lambda: ended(1, "ERROR\tHTTP 500: no")).code == 1

@@ -14,6 +14,7 @@ from ccr_avn.evacuate.schedule import RunSignals, Stop
 from ccr_avn.plan import events
 from ccr_avn.plan.model import Call, Finding, go, todo
 from ccr_avn.process import Answer
+from tests.support.ticks import Ticks
 
 PROJECT = Project("p")
 GET = avn.service_get(PROJECT, "eu")
@@ -30,15 +31,11 @@ SERVICES: tuple[dict[str, Any], ...] = (
 
 @dataclass(slots=True)
 class Stage:
-    """An avn that takes no time, on a clock that stands still."""
+    """An avn that takes no time."""
 
-    now: float = 100.0
     lists: int = 0
     code: int = 0
     moved: list[str] = field(default_factory=list)
-
-    def clock(self) -> float:
-        return self.now
 
     def listing(self) -> Answer:
         self.lists += 1
@@ -48,15 +45,14 @@ class Stage:
         return Answer(argv=(), code=self.code, stdout=stdout, stderr="", seconds=0.0)
 
     def services(self, **more: Any) -> ServiceList:
-        return ServiceList(ask=self.listing, now=self.clock, **more)
+        return ServiceList(ask=self.listing, **more)
 
     def pair(self, services: ServiceList | None = None) -> PairAvn:
         return PairAvn(
-            turns=AvnTurns(2, now=self.clock),
+            turns=AvnTurns(2),
             services=services or self.services(),
             signals=RunSignals(Stop()),
             run_avn=lambda _, **__: self.answer(),
-            now=self.clock,
             moved=lambda: self.moved.append("moved"),
         )
 
@@ -66,7 +62,7 @@ def read(services: ServiceList, call: Call[Any], since: float = 0.0) -> Any:
     return answer and json.loads(answer.stdout)
 
 
-def test_one_list_answers_what_was_asked_of_the_same_moment() -> None:
+def test_one_list_answers_what_was_asked_of_the_same_moment(ticks: Ticks) -> None:
     stage = Stage()
     services = stage.services()
     assert read(services, avn.service_get(PROJECT, "us")) == {"service_name": "us"}
@@ -77,7 +73,8 @@ def test_one_list_answers_what_was_asked_of_the_same_moment() -> None:
         {**INTEGRATION, "service_integration_id": "(integration not enabled)"}
     ]
     assert stage.lists == 1
-    read(services, GET, since=100.5)  # asked for after the list began: it may have seen the old state
+    ticks.at += 0.5
+    read(services, GET, since=ticks.at)  # asked for after the list began: it may have seen the old state
     assert stage.lists == 2
 
 
@@ -114,14 +111,14 @@ def test_one_alone_asks_for_its_own_service_and_not_for_all() -> None:
     assert stage.lists == 1
 
 
-def test_what_was_listed_a_moment_ago_is_not_asked_again() -> None:
+def test_what_was_listed_a_moment_ago_is_not_asked_again(ticks: Ticks) -> None:
     stage = Stage()
     pair = stage.pair()
     for lists in (1, 1):
         pair.known(GET)
         assert stage.lists == lists
-        stage.now += SAME_MOMENT
-    stage.now += 0.1
+        ticks.at += SAME_MOMENT
+    ticks.at += 0.1
     pair.known(GET)
     assert stage.lists == 2
 
@@ -130,27 +127,27 @@ def looked(finding: Finding) -> events.Looked:
     return events.Looked(at=0.0, slug="close", argv=(), finding=finding, elapsed=0.0, limit=1.0)
 
 
-def test_nothing_from_before_a_change_proves_it() -> None:
+def test_nothing_from_before_a_change_proves_it(ticks: Ticks) -> None:
     stage = Stage()
     pair = stage.pair()
     pair.known(GET)
-    stage.now += 0.1
+    ticks.at += 0.1
     pair(events.ChangeEnded(at=0.0, slug="close", seconds=0.1))
     pair.known(GET)
     assert stage.lists == 2
-    stage.now += 0.1
+    ticks.at += 0.1
     pair(looked(go("it is closed")))  # what that list proves, the next step may read in it
     pair.known(GET)
     assert stage.lists == 2
 
 
-def test_what_is_waited_for_is_looked_at_anew() -> None:
+def test_what_is_waited_for_is_looked_at_anew(ticks: Ticks) -> None:
     stage = Stage()
     pair = stage.pair()
     for lists in (1, 2, 3):
         pair.known(GET)
         assert stage.lists == lists
-        stage.now += 0.1
+        ticks.at += 0.1
         pair(looked(todo("it is not closed")))
 
 

@@ -1,7 +1,6 @@
 """What is seen of an evacuation while it goes on: a table that fits, the most telling rows, one line a change elsewhere."""
 
 import io
-from dataclasses import dataclass
 
 import pytest
 from rich.console import Console
@@ -12,19 +11,12 @@ from ccr_avn.output.progress import PairProgress, PairTable, change_of, report
 from ccr_avn.plan import events
 from ccr_avn.plan.model import go
 from tests.support.operator import STAMP
+from tests.support.ticks import Ticks
 
 LONG = [
     "a-service-whose-name-is-as-long-as-names-can-be-{}-primary".format,
     "another-that-is-just-as-long-{}-replica".format,
 ]
-
-
-@dataclass(slots=True)
-class Clock:
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def begins(phases: PairPhases, name: str) -> None:
@@ -54,12 +46,11 @@ def shown(phases: PairPhases, height: int = 24) -> list[str]:
     return [line.rstrip() for line in screen.getvalue().splitlines()]
 
 
-def test_long_names_fit_into_80_columns_and_what_matters_is_seen() -> None:
-    clock = Clock()
+def test_long_names_fit_into_80_columns_and_what_matters_is_seen(ticks: Ticks) -> None:
     names = ["/".join(part(number) for part in LONG) for number in range(3)]
-    phases = PairPhases(names, now=clock)
+    phases = PairPhases(names)
     fences(phases, names[1])
-    clock.now += 1.5
+    ticks.at += 1.5
     phases.ended(names[2], "failed", "avn: " + "the platform says no " * 9)
     lines = shown(phases)
     assert max(map(len, lines)) <= 80
@@ -84,31 +75,31 @@ def test_where_not_all_fit_those_are_shown_whose_writes_are_held_back() -> None:
     assert lines[-1].startswith("398 waiting, 1 under way, 100 done, 1 failed")
 
 
-def test_an_outage_lasts_until_writes_are_taken_and_the_longest_is_kept() -> None:
-    clock = Clock()
-    phases = PairPhases(["p0/r0", "p1/r1"], now=clock)
+def test_an_outage_lasts_until_writes_are_taken_and_the_longest_is_kept(ticks: Ticks) -> None:
+    phases = PairPhases(["p0/r0", "p1/r1"])
     fences(phases, "p0/r0")
-    clock.now += 2.0
+    ticks.at += 2.0
     assert phases.longest == (2.0, "p0/r0")
     phases.saw("p0/r0", done("accepts-writes"))
-    clock.now += 9.0
+    ticks.at += 9.0
     assert phases.longest == (2.0, "p0/r0")
-    assert phases.pairs["p0/r0"].past == [("checking", 100.0, 100.0), ("fenced", 100.0, 102.0)]
+    assert phases.pairs["p0/r0"].past == [("checking", 0.0, 0.0), ("fenced", 0.0, 2.0)]
 
 
-def test_of_a_promotion_that_another_run_sent_the_outage_is_not_known() -> None:
-    clock = Clock()
-    phases = PairPhases(["p0/r0"], now=clock)
+def test_of_a_promotion_that_another_run_sent_the_outage_is_not_known(ticks: Ticks) -> None:
+    phases = PairPhases(["p0/r0"])
     fences(phases, "p0/r0")
-    clock.now += 2.0
+    ticks.at += 2.0
     phases.saw("p0/r0", done("promote", "found"))
     phases.saw("p0/r0", done("accepts-writes"))
     assert change_of(phases.pairs["p0/r0"]) == "p0/r0: promoted: accepts writes"
 
 
-def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(capsys: pytest.CaptureFixture[str]) -> None:
+def test_elsewhere_than_in_a_terminal_each_change_is_one_line_of_its_pair(
+    capsys: pytest.CaptureFixture[str], ticks: Ticks
+) -> None:
     outputs.prepare(json=False)
-    phases = PairPhases(["p0/r0"], now=Clock())
+    phases = PairPhases(["p0/r0"])
     phases.changed = report
     progress = PairProgress("p0/r0", phases)
     promotes(phases, "p0/r0")
