@@ -73,7 +73,7 @@ def _options() -> argparse.Namespace:
 
 def _commands(text: str) -> frozenset[str]:
     """Raises: ArgumentTypeError: one is none that a history begins with."""
-    names = frozenset(text.split(","))
+    names = frozenset(filter(None, text.split(",")))
     if unknown := names - {*FIRST, *(COMMANDS[name][1][0] for name in FIRST)}:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(FIRST)}")
     return names

@@ -57,9 +57,26 @@ def _long_ago(world: World) -> None:
 
 def _drill_left(world: World) -> None:
     """A drill was killed behind the promotion of its replica, hours ago."""
+    _drill_killed(world, "filter-close")
+
+
+def _drill_s_replica_left(world: World) -> None:
+    """A drill was killed before the promotion: its replica follows like any other."""
+    _drill_killed(world, "last-known")
+
+
+def _drill_s_service_used(world: World) -> None:
+    """A drill was killed behind the promotion, and applications have found its service."""
+    _drill_killed(world, "running")
+    name = next(name for name in world.fleet.servers if "drill" in name)
+    world.applications.append(Application(world, name, every=2.0))
+    world.advance(60)
+
+
+def _drill_killed(world: World, step: str) -> None:
     _pair(world)
     run = world.type("ann", *COMMANDS["drill"][1], "--json")
-    world.kernel.run(world.kernel.now + 3600, over=lambda: "filter-close" in run.steps or run.code is not None)
+    world.kernel.run(world.kernel.now + 3600, over=lambda: step in run.steps or run.code is not None)
     world.kernel.kill(run)
     world.advance(2 * 3600)
 
@@ -72,6 +89,8 @@ SHAPES: dict[str, tuple[int, Callable[[World], None]]] = {
     "alone": (2, _alone),
     "promoted long ago": (1, _long_ago),
     "a drill was left": (3, _drill_left),
+    "a drill's replica was left": (0, _drill_s_replica_left),
+    "a drill's service is used": (0, _drill_s_service_used),
 }
 
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
@@ -421,6 +440,8 @@ def draw(seed: int, only: frozenset[str] = frozenset()) -> Script:
     among = [name for name in FIRST if not only or {name, COMMANDS[name][1][0]} & only]
     first = _chosen(dice, COMMANDS, among)
     shape = "alone" if first == "enable" and dice.random() < 0.6 else _chosen(dice, SHAPES)
+    if shape == "a drill was left":
+        shape = random.Random(f"{seed}").choice([name for name in SHAPES if "drill" in name])
     if first == "another-replica":
         shape = "two replicas"
     events = []

@@ -47,7 +47,7 @@ def play(script: Script) -> Verdict:
     with world(script.seed) as made:
         history.SHAPES[script.shape][1](made)
         if script.writers:
-            made.applications = [Application(made, name) for name in ("eu", "db") if name in made.fleet.servers]
+            made.applications += [Application(made, name) for name in ("eu", "db") if name in made.fleet.servers]
             made.advance(15)
         first = made.type("ann", *_words(script.first))
         for event in script.events:
