@@ -169,16 +169,6 @@ def service_plans(project: Project, cloud: str) -> "Call[models.Offers]":
     return _ask("offers", "service", "plans", *project.flag, "--cloud", cloud)
 
 
-def user_command(project: Project, name: str, act: str, username: str, *more: str) -> str:
-    """``act`` is ``user-create``, ``user-delete``, ``user-get`` or ``user-set-access-control``; typed by a person."""
-    return shlex.join((AVN, "service", act, name, "--username", username, *project.flag, *more))
-
-
-def integration_command(project: Project, *words: str) -> str:
-    """Makes an integration; typed by a person."""
-    return shlex.join((AVN, "service", "integration-create", *words, *project.flag))
-
-
 def maintenance_start(project: Project, name: str) -> Call[None]:
     return _change("service", "maintenance-start", name, *project.flag)
 

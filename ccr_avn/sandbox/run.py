@@ -20,7 +20,7 @@ from ccr_avn.errors import UsageError
 from ccr_avn.sandbox.platform import Platform
 from ccr_avn.sandbox.records import ApiError, SandboxOptions, check
 from ccr_avn.sandbox.servers import Keeper, NoServers, ValkeyServers
-from ccr_avn.sandbox.tls import must_load, with_certificates
+from ccr_avn.sandbox.tls import with_certificates
 from ccr_avn.sandbox.web import Fault, RunningSandbox
 
 SHELLS = ("bash", "zsh", "sh", "dash", "ash", "ksh")
@@ -78,13 +78,6 @@ def is_interactive(command: tuple[str, ...]) -> bool:
     return Path(command[0]).name in SHELLS and set(command[1:]) <= {"-i"}
 
 
-def banner(url: str) -> str:
-    return (
-        f"sandbox: in this shell avn and ccr-avn talk to {url}, not to Aiven.\n"
-        f"The prompt begins with {MARK} as long as that is so. `exit` ends the sandbox with all its services.\n"
-    )
-
-
 def with_marked_prompt(
     command: tuple[str, ...], sandbox: Mapping[str, str], outside: Mapping[str, str], directory: Path
 ) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -109,14 +102,13 @@ def with_marked_prompt(
 
 
 @contextlib.contextmanager
-def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
+def running(options: SandboxOptions, faults: tuple[dict[str, Any], ...] = ()) -> Iterator[RunningSandbox]:
     """A sandbox on a free loopback port for as long as the block runs.
 
     Raises:
-        UsageError: the files for TLS can't be used.
+        UsageError: the files for TLS can't be used, or a fault is none.
         ModuleNotFoundError: the packages of the extra ``sandbox`` are not installed.
     """
-    must_load(options)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # a port is kept for each service
     with contextlib.suppress(OSError, ValueError):  # a system may allow less than it says
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -146,6 +138,12 @@ def running(options: SandboxOptions) -> Iterator[RunningSandbox]:
         threading.Thread(target=sandbox.serve_forever, args=(0.05,), daemon=True).start()
         stack.callback(sandbox.server_close)
         stack.callback(sandbox.shutdown)
+        for fault in faults:
+            try:
+                check(fault, Fault)
+            except ApiError as refusal:
+                raise UsageError("invalid fault", detail=refusal.message, hint="ccr-avn sandbox fault --help") from None
+            sandbox.faults.add(**fault)
         yield sandbox
 
 
@@ -155,11 +153,13 @@ def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[
     Raises:
         UsageError: there is no such command.
     """
-    with _exit_at(signal.SIGTERM, signal.SIGHUP), running(options) as sandbox:
-        _add_faults(sandbox, faults)
+    with _exit_at(signal.SIGTERM, signal.SIGHUP), running(options, faults) as sandbox:
         inside, more = command, dict[str, str]()
         if is_interactive(command) and sys.stdin.isatty():
-            sys.stderr.write(banner(sandbox.url))
+            sys.stderr.write(
+                f"sandbox: in this shell avn and ccr-avn talk to {sandbox.url}, not to Aiven.\n"
+                f"The prompt begins with {MARK} as long as that is so. `exit` ends the sandbox with all its services.\n"
+            )
             inside, more = with_marked_prompt(command, sandbox.environment(), os.environ, sandbox.home)
         try:
             path = {"PATH": f"{BESIDE}:{os.environ.get('PATH', os.defpath)}"}
@@ -185,8 +185,7 @@ def run_inside(options: SandboxOptions, command: tuple[str, ...], faults: tuple[
 def stay_up(options: SandboxOptions, faults: tuple[dict[str, Any], ...]) -> int:
     """Print the export lines and stay until a signal comes: Ctrl-C is the usual one."""
     try:
-        with _exit_at(signal.SIGTERM, signal.SIGHUP), running(options) as sandbox:
-            _add_faults(sandbox, faults)
+        with _exit_at(signal.SIGTERM, signal.SIGHUP), running(options, faults) as sandbox:
             for name, value in sandbox.environment().items():
                 sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
             sys.stdout.write(f'PS1="{MARK} ${{PS1-}}"\n')
@@ -198,15 +197,6 @@ def stay_up(options: SandboxOptions, faults: tuple[dict[str, Any], ...]) -> int:
                 signal.pause()
     except KeyboardInterrupt:
         return 0
-
-
-def _add_faults(sandbox: RunningSandbox, faults: tuple[dict[str, Any], ...]) -> None:
-    for fault in faults:
-        try:
-            check(fault, Fault)
-        except ApiError as refusal:
-            raise UsageError("invalid fault", detail=refusal.message, hint="ccr-avn sandbox fault --help") from None
-        sandbox.faults.add(**fault)
 
 
 @contextlib.contextmanager

@@ -15,13 +15,14 @@ from ccr_avn.errors import UsageError
 from ccr_avn.sandbox.records import SandboxOptions
 
 
-def must_load(options: SandboxOptions) -> None:
-    """What only a server's start would show otherwise.
+def with_certificates(options: SandboxOptions, directory: Path) -> SandboxOptions:
+    """Those of the options, or new ones in the directory when TLS is wanted without.
 
     Raises:
-        UsageError: a certificate, a key or a CA is none, or they don't match.
+        UsageError: a certificate, a key or a CA is none, or they don't match: else only a server's start would show it.
     """
     own = "--tls alone makes a certificate of the sandbox's own"
+    given = (options.tls_certificate, options.tls_key, options.tls_ca)
     if bool(options.tls_certificate) != bool(options.tls_key):
         raise UsageError(
             "--tls-certificate and --tls-key require each other",
@@ -35,12 +36,8 @@ def must_load(options: SandboxOptions) -> None:
         if options.tls_ca:
             context.load_verify_locations(options.tls_ca)
     except (OSError, ValueError) as error:  # of ssl's own errors each is an OSError
-        files = ", ".join(str(one) for one in (options.tls_certificate, options.tls_key, options.tls_ca) if one)
+        files = ", ".join(str(one) for one in given if one)
         raise UsageError("the sandbox can't serve TLS with these files", detail=f"{files}: {error}", hint=own) from None
-
-
-def with_certificates(options: SandboxOptions, directory: Path) -> SandboxOptions:
-    """Those of the options, or new ones in the directory when TLS is wanted without."""
     if options.encrypted or not options.tls:
         return options
     import trustme

@@ -123,7 +123,11 @@ class _Pair:
             yield Difference(topic="protection", name="protection", text=text, fix=fix, old=True, new=False)
 
     def users(self) -> Iterator[Difference]:
-        old, new, command = self.old.name, self.new.name, partial(avn.user_command, self.project, self.new.name)
+        old, new = self.old.name, self.new.name
+
+        def command(act: str, user: str, *more: str) -> str:
+            return self.project.command("avn", "service", act, new, "--username", user, *more)
+
         if not self.new.users and self.old.users:
             yield Difference(topic="user", name="", text=f"users: those of {new} are not visible to this token")
             return
@@ -167,7 +171,8 @@ class _Pair:
             own, others = {"to": "-s -d", "to endpoint": "-s -D", "from": "-d -s", "from endpoint": "-d -S"}[
                 way
             ].split()
-            fix = avn.integration_command(self.project, "-t", kind, own, new, others, other) if other else ""
+            words = ("avn", "service", "integration-create", "-t", kind, own, new, others, other)
+            fix = self.project.command(*words) if other else ""
             text = f"integration {kind} {way} {other}: {old} has it, {new} does not"
             yield Difference(topic="integration", name=kind, text=text, fix=fix, old=other)
 

@@ -1,13 +1,11 @@
 """What counts as a difference, what proves one, and what may be claimed."""
 
-import ast
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import ccr_avn.valkey.compare as package
 from ccr_avn.valkey.compare import CompareRequest, Difference, Kind, engine
 from ccr_avn.valkey.compare.engine import Suspects, Tally
 from ccr_avn.valkey.compare.recheck import Recheck, Traits, differing
@@ -449,10 +447,3 @@ def test_portions_leave_no_crumbs() -> None:
     assert list(portions([], 1000)) == []
     giants = [bytes(BATCH_BYTES)] * 3
     assert [len(some) for some in portions(giants, 1000)] == [1, 1, 1]
-
-
-def test_the_package_is_cheap_to_import() -> None:
-    for node in ast.parse(Path(str(package.__file__)).read_text()).body:
-        names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        assert not {name.split(".")[0] for name in names} & {"valkey", "libvalkey"}
