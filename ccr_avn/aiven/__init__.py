@@ -1,1 +1,1 @@
-"""Calls of avn and the parsing of its answers; doctor's checks."""
+"""Calls of avn and the parsing of its answers."""

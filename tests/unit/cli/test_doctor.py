@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from ccr_avn.aiven import doctor
 from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.doctor import Check
 from ccr_avn.aiven.program import Program
+from ccr_avn.cli import doctor
+from ccr_avn.cli.doctor import Check
 from ccr_avn.process import Answer
 from tests.support.factories import row, service
 
