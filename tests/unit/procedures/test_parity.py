@@ -58,7 +58,7 @@ def of_servers(old: ServerFacts, new: ServerFacts) -> tuple[Difference, ...]:
     return parity.of_servers(P, service("eu"), service("us"), PairFacts(primary=old, replica=new))
 
 
-SET_RIGHTS = "avn service user-set-access-control us --username app --project p"
+SET_RIGHTS = "avn service user-set-access-control us --username app"
 UPDATE = "avn service update us --project p"
 CREATE = "avn service integration-create"
 DESCRIBED = {"network": "10.0.0.0/8", "description": None}
@@ -72,7 +72,7 @@ SHOWN: list[tuple[str, Any, Any, str]] = [
         [user("app", keys=["a*"], categories=["+@all", "-@write"])],
         (
             "user app: eu has keys a*, categories +@read, us has keys a*, categories +@all -@write"
-            f" → {SET_RIGHTS} '--valkey-acl-keys=a*' --valkey-acl-categories=+@read"
+            f" → {SET_RIGHTS} '--valkey-acl-keys=a*' --valkey-acl-categories=+@read --project p"
         ),
     ),
     (
@@ -81,7 +81,7 @@ SHOWN: list[tuple[str, Any, Any, str]] = [
         [user("app", keys=["a*"])],
         (
             f"user app: eu has no limits, us has keys a* → {SET_RIGHTS} '--valkey-acl-keys=*' --valkey-acl-categories=+@all"
-            " '--valkey-acl-channels=*'"
+            " '--valkey-acl-channels=*' --project p"
         ),
     ),
     ("users", [user("app")], [], "users: those of us are not visible to this token → "),
@@ -91,7 +91,7 @@ SHOWN: list[tuple[str, Any, Any, str]] = [
         [user("default")],
         (
             "user app: only eu has it, with categories -@all +@read"
-            " → avn service user-create us --username app --project p '--valkey-acl-categories=-@all +@read'"
+            " → avn service user-create us --username app '--valkey-acl-categories=-@all +@read' --project p"
         ),
     ),
     (
