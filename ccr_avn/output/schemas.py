@@ -20,28 +20,58 @@ Moment = Annotated[
 ]
 Form = Literal["ccr-avn/1"]
 Outcome = Literal["unchanged", "changed", "unknown"]
-Health = Literal["ok", "warning", "critical", "unknown"]
+
+KEYS: dict[str, Any] = {
+    key: kind
+    for kind, keys in (
+        (bool, "changed critical disconnected ok old_primary_closed promoted proven run_changed terminated would_go"),
+        (int, "age_seconds applied_offset arrived backup_age_seconds bytes_not_replicated database exit_code keys"),
+        (int, "bytes_not_replicated_at_worst keys_a_second lag_bytes lag_bytes_max last_io_seconds lines offset"),
+        (int, "markers_arrived outages_not_measured replica_keys samples slowed_down writes_not_replicated"),
+        (int, "pairs_failed pairs_half_way pairs_moved pairs_not_begun pairs_promoted"),
+        (float, "clock_skew_seconds estimate_usd estimated_loss_seconds lag_ms limit_seconds link_up_percent max"),
+        (float, "maximum_ms median median_ms min minimum_ms not_received_ms outage_ms p95 p99 rto_ms seconds worst"),
+        (float, "seconds_to_first_write ttl_seconds usd_an_hour write_outage_ms write_rate writes_paused_seconds"),
+        (Words, "change check compared_by_dump does_not_hold enable exposure findings gate last_known not_tested"),
+        (Words, "notes others read reasons replicas_in_cloud restore shares_history_with successors to_create"),
+        (Words, "terminated_services warnings ways_to_close"),
+        (Moment, "at began created writes_paused_until"),
+        (Outcome, "outcome run_outcome"),
+        (Literal["ok", "warning", "critical", "unknown"], "health"),
+        (list[Words], "next"),
+        (dict[str, int], "counts"),
+        (dict[str, float], "hooks_seconds"),
+        (Any, "ip_filter ip_filter_before new old"),
+    )
+    for key in keys.split()
+}
+"""The type of a key, in all commands; of one that is not here it is text. Objects are added below, as they are declared."""
 
 
 class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def shape(title: str, base: type[BaseModel] = Shape, /, **keys: Any) -> Any:
-    """An object with these keys, each with the type of its value, besides those of its base."""
-    made = {key: one if isinstance(one, tuple) else (one, ...) for key, one in keys.items()}
-    return create_model(title, __base__=base, **made)  # type: ignore[call-overload]
+def shape(title: str, keys: str, base: type[BaseModel] = Shape, *, absent: str = "", **kinds: Any) -> Any:
+    """An object with these keys, besides those of its base. With a ``?`` behind it a key may be null.
 
-
-def maybe(kind: Any) -> Any:
-    """Of a key that may be absent."""
-    return kind | None, None
+    ``absent``: keys that may be missing, or null. ``kinds``: what only this object means by one of its keys.
+    """
+    known, made = {**KEYS, **kinds}, dict[str, Any]()
+    for word in keys.split():
+        key = word.removesuffix("?")
+        kind = known.get(key, str)
+        made[key] = (kind if key == word else kind | None, ...)
+    for key in absent.split():
+        made[key] = (known.get(key, str) | None, None)
+    return create_model(title, __base__=base, **made)
 
 
 # -- what every command says
 
-Journal = shape("Journal", path=str, head=str, trouble=str | None)
-Problem = shape("Problem", kind=str, what=str, detail=str, hint=str, notes=list[str])
+Journal = shape("Journal", "path head trouble?")
+Problem = shape("Problem", "kind what detail hint notes")
+KEYS["error"] = Problem
 Result = TypeVar("Result")
 
 
@@ -64,294 +94,158 @@ class Envelope(Shape, Generic[Result]):
 
 # -- what several commands say
 
-Evidence = shape(
-    "Evidence", outcome=Literal["found", "changed", "proven", "failed"], finding=str, seconds=float
-)  # of a step
-Run = shape("Run", evidence=maybe(dict[str, Evidence]))  # by step; absent where the run did not come to its end
-Side = shape(
-    "Side", name=str, role=str, type=maybe(str), plan=maybe(str), cloud=maybe(str), state=maybe(str)
-)  # a service of a pair
-Risk = shape("Risk", what=str, fix=str)
-Difference = shape("Difference", Risk, topic=str, name=str, old=Any, new=Any)
-LastDrill = shape(
-    "LastDrill",
-    run=str,
-    age_seconds=int,
-    ok=bool,
-    rto_ms=float | None,
-    does_not_hold=list[str],
-    not_tested=list[str],
-)
-Step = shape(
-    "Step",
-    slug=str,
-    purpose=str,
-    read=Words,
-    gate=Words | None,
-    continues_when=str,
-    limit_seconds=float,
-    change=Words | None,
-)
-Plan = shape("Plan", title=str, assumptions=list[str], check=Words, steps=list[Step])
-Preview = shape("Preview", plan=Plan)  # with --dry-run
+Evidence = shape("Evidence", "outcome finding seconds", outcome=Literal["found", "changed", "proven", "failed"])
+Run = shape("Run", "", absent="evidence", evidence=dict[str, Evidence])  # by step; only where the run came to its end
+Side = shape("Side", "name role", absent="type plan cloud state")  # a service of a pair
+Risk = shape("Risk", "what fix")
+Difference = shape("Difference", "topic name old new", Risk)
+KEYS |= {"before": list[Side], "after": list[Side], "risks": list[Risk], "differences": list[Difference]}
+KEYS["last_drill"] = shape("LastDrill", "run age_seconds ok rto_ms? does_not_hold not_tested")
+Step = shape("Step", "slug purpose read gate? continues_when limit_seconds change?")
+Plan = shape("Plan", "title assumptions check steps", assumptions=Words, steps=list[Step])
+Preview = shape("Preview", "plan", plan=Plan)  # with --dry-run
 
 # -- enable and verify
 
-Markers = shape(
-    "Markers",
-    samples=int,
-    arrived=int,
-    minimum_ms=float,
-    median_ms=float,
-    maximum_ms=float,
-    clock_skew_seconds=float,
-)
-Compared = shape(
+KEYS["marker"] = shape("Markers", "samples arrived minimum_ms median_ms maximum_ms clock_skew_seconds")
+KEYS["compare"] = shape(
     "Compared",
+    "verdict level keys replica_keys counts examples reasons compared_by_dump keys_a_second seconds peak_memory_bytes",
     verdict=Literal["equal", "different", "inconclusive"],
-    level=str,
-    keys=int,
-    replica_keys=int,
-    counts=dict[str, int],
-    examples=list[shape("DifferentKey", kind=str, database=int, key=str)],
-    reasons=list[str],
-    compared_by_dump=list[str],
-    keys_a_second=int,
-    seconds=float,
+    examples=list[shape("DifferentKey", "kind database key")],
     peak_memory_bytes=list[int],
 )
-Replication = shape("Replication", lag_bytes=int | None, history=str)
-Proof = shape("Proof", Run, replication=maybe(Replication), marker=maybe(Markers), compare=maybe(Compared))
-Pair = {"primary": str, "replica": str}
-Sides = {"before": list[Side], "after": list[Side]}
-Enable = shape("Enable", Proof, **Pair, **Sides, project=str | None, integration_id=str | None, proven=bool)
-EnableCheck = shape("EnableCheck", Run, **Pair, would_go=bool, to_create=list[str])
-Verify = shape("Verify", Proof, **Pair, level=str, before=maybe(list[Side]), after=maybe(list[Side]))
+KEYS["replication"] = shape("Replication", "lag_bytes? history")
+Proof = shape("Proof", "", Run, absent="replication marker compare")
+Enable = shape("Enable", "primary replica before after project? integration_id? proven", Proof)
+EnableCheck = shape("EnableCheck", "primary replica would_go to_create", Run)
+Verify = shape("Verify", "primary replica level", Proof, absent="before after")
 
 # -- promotions
 
 HalfWay = shape(
-    "HalfWay",
-    new_primary=str | None,
-    promoted=bool | None,
-    old_primary=maybe(str),
-    old_primary_closed=maybe(bool),
-    writes_paused_until=maybe(Moment),
-    ways_to_close=maybe(list[str]),
+    "HalfWay", "new_primary? promoted?", absent="old_primary old_primary_closed writes_paused_until ways_to_close"
 )  # where a run stands that ended behind its promotion
-Promotion = shape(
-    "Promotion",
-    Run,
-    old_primary=str | None,
-    new_primary=str,
-    **Sides,
-    risks=list[Risk],
-    differences=list[Difference],
-    hooks_seconds=dict[str, float],
-)
+KEYS["half_way"] = HalfWay
+Promotion = shape("Promotion", "old_primary? new_primary before after risks differences hooks_seconds", Run)
 Switchover = shape(
     "Switchover",
+    "write_outage_ms? bytes_not_replicated? writes_not_replicated?",
     Promotion,
-    write_outage_ms=float | None,
-    bytes_not_replicated=int | None,
-    writes_not_replicated=int | None,
-    ip_filter_before=maybe(Any),
-    restore=maybe(list[str]),
+    absent="ip_filter_before restore",
 )
-Loss = shape("Loss", seconds=float | None, how=str, applied_offset=int | None)
-Failover = shape("Failover", Promotion, seconds_to_first_write=float | None, proven=bool, rpo_estimate=Loss)
-FailoverCheck = shape("FailoverCheck", Run, replica=str, would_go=bool, state=str | None, differences=list[Difference])
-SwitchoverCheck = shape("SwitchoverCheck", FailoverCheck, primary=str, last_drill=LastDrill | None)
+Loss = shape("Loss", "seconds? how applied_offset?")
+Failover = shape("Failover", "seconds_to_first_write? proven rpo_estimate", Promotion, rpo_estimate=Loss)
+FailoverCheck = shape("FailoverCheck", "replica would_go state? differences", Run)
+SwitchoverCheck = shape("SwitchoverCheck", "primary last_drill?", FailoverCheck)
 
 # -- drill
 
-Cost = shape("Cost", usd_an_hour=float | None, seconds=int, estimate_usd=float | None)
+KEYS["cost"] = shape("Cost", "usd_an_hour? seconds estimate_usd?", seconds=int)
 Assumption = shape(
     "Assumption",
-    name=str,
-    what=str,
+    "name what outcome saw otherwise critical",
     outcome=Literal["does not hold", "holds", "not tested"],
-    saw=str,
-    otherwise=str,
-    critical=bool,
 )
-Drilled = {"primary": str, "temporary_replica": str, "cost": Cost}
 Drill = shape(
     "Drill",
+    "primary temporary_replica cost before after project? avn? level proven_by rto_ms? not_received_ms? assumptions"
+    " terminated",
     Proof,
-    **Drilled,
-    **Sides,
-    project=str | None,
-    avn=str | None,
-    level=str,
-    proven_by=str,
-    rto_ms=float | None,
-    not_received_ms=float | None,
+    absent="terminate",
     assumptions=list[Assumption],
-    terminated=bool,
-    terminate=maybe(str),
 )
-DrillCheck = shape("DrillCheck", Run, **Drilled, would_go=bool)
-LeftOver = shape(
-    "LeftOver",
-    name=str,
-    why=str,
-    hint=str,
-    run=str | None,
-    created=Moment | None,
-    state=str | None,
-    usd_an_hour=float | None,
-    running=str | None,
-)
-DrillClean = shape("DrillClean", Run, terminated_services=list[str], left=list[LeftOver])
+DrillCheck = shape("DrillCheck", "primary temporary_replica cost would_go", Run)
+LeftOver = shape("LeftOver", "name why hint run? created? state? usd_an_hour? running?")
+DrillClean = shape("DrillClean", "terminated_services left", Run, left=list[LeftOver])
 
 # -- evacuate
 
 Choice = shape(
     "Choice",
-    pair=str,
-    primary=str,
-    replica=str | None,
+    "pair primary replica? action reason hint lag_bytes? others",
     action=Literal["switchover", "failover", "done", "skip", "refuse"],
-    reason=str,
-    hint=str,
-    lag_bytes=int | None,
-    others=list[str],
 )
 EvacuatedPair = shape(
     "EvacuatedPair",
+    "state",
     Choice,
+    absent="promoted half_way notes changed outcome exit_code run journal_head summary outage_ms bytes_not_replicated"
+    " estimated_loss_seconds error next phases_seconds",
     state=Literal["done", "skipped", "refused", "failed", "half-way", "not begun"],
-    promoted=maybe(bool),
-    half_way=maybe(HalfWay),
-    notes=maybe(list[str]),
-    changed=maybe(bool),
-    outcome=maybe(Outcome),
-    exit_code=maybe(int),
-    run=maybe(str),
-    journal_head=maybe(str),
-    summary=maybe(str),
-    outage_ms=maybe(float),
-    bytes_not_replicated=maybe(int),
-    estimated_loss_seconds=maybe(float),
-    error=maybe(Problem),
-    next=maybe(list[Words]),
-    phases_seconds=maybe(list[tuple[str, float, float]]),  # name, began, ended
+    phases_seconds=list[tuple[str, float, float]],  # name, began, ended
 )  # one that was not begun has its state only
 Evacuation = shape(
     "Evacuation",
+    "run counts pairs_moved pairs_promoted pairs_half_way pairs_failed pairs_not_begun outages_ms? outages_not_measured"
+    " bytes_not_replicated? bytes_not_replicated_at_worst? estimated_loss_seconds? slowed_down pairs replicas_in_cloud"
+    " still_open enable",
     Run,
-    run=str,
-    counts=dict[str, int],
-    pairs_moved=int,
-    pairs_promoted=int,
-    pairs_half_way=int,
-    pairs_failed=int,
-    pairs_not_begun=int,
-    outages_ms=shape("Spread", median=float, p95=float, worst=float) | None,
-    outages_not_measured=int,
-    bytes_not_replicated=int | None,
-    bytes_not_replicated_at_worst=int | None,
-    estimated_loss_seconds=float | None,
-    slowed_down=int,
+    outages_ms=shape("Spread", "median p95 worst"),
     pairs=list[EvacuatedPair],
-    replicas_in_cloud=list[str],
-    still_open=list[shape("OpenPrimary", service=str, close=str)],
-    enable=list[str],
+    still_open=list[shape("OpenPrimary", "service close")],
 )
-EvacuationCheck = shape("EvacuationCheck", counts=dict[str, int], pairs=list[Choice])
-EvacuationPreview = shape("EvacuationPreview", EvacuationCheck, plans=dict[str, Plan])
+EvacuationCheck = shape("EvacuationCheck", "counts pairs", pairs=list[Choice])
+EvacuationPreview = shape("EvacuationPreview", "plans", EvacuationCheck, plans=dict[str, Plan])
 
 # -- commands that look
 
-DataPlane = shape("DataPlane", role=str, offset=int | None, history=str, writes_paused_seconds=float | None)
+DataPlane = shape("DataPlane", "role offset? history writes_paused_seconds?")
+PairService = shape("PairService", "data_plane? trouble?", Side, data_plane=DataPlane)
 PairStatus = shape(
     "PairStatus",
-    primary=str,
-    replica=str | None,
-    services=list[shape("PairService", Side, data_plane=DataPlane | None, trouble=str | None)],
-    standing=str,
-    promoted_from=str | None,
-    successors=list[str],
-    closed=str | None,
-    shares_history_with=list[str],
-    drill=shape("DrillService", run=str | None, age_seconds=int | None) | None,
-    integration=str,
-    link=str,
-    lag_bytes=int | None,
-    last_io_seconds=int | None,
-    backup_age_seconds=int | None,
-    exposure=list[str],
-    health=Health,
-    reasons=list[str],
-    next=list[Words],
-    last_drill=LastDrill | None,
+    "primary replica? services standing promoted_from? successors closed? shares_history_with drill? integration link"
+    " lag_bytes? last_io_seconds? backup_age_seconds? exposure health reasons next last_drill?",
+    services=list[PairService],
+    drill=shape("DrillService", "run? age_seconds?"),
 )
-Status = shape("Status", health=Health, pairs=list[PairStatus])
-Doctor = shape("Doctor", checks=list[shape("Check", name=str, verdict=str, seen=str)])
+Status = shape("Status", "health pairs", pairs=list[PairStatus])
+Doctor = shape("Doctor", "checks", checks=list[shape("Check", "name verdict seen")])
 EarlierRun = shape(
     "EarlierRun",
-    run=str,
-    of=str,
-    title=str,
-    began=Moment | None,
-    primary=str | None,
-    replica=str | None,
+    "run of title began? primary? replica? ended ended_as exit_code? run_changed run_outcome seconds",
     ended=Literal["done", "failed", "open", "not confirmed"],
-    ended_as=str,
-    exit_code=int | None,
-    run_changed=bool,
-    run_outcome=Outcome,
-    seconds=float,
 )
-RunsList = shape("RunsList", runs=list[EarlierRun])
+RunsList = shape("RunsList", "runs", runs=list[EarlierRun])
 RunsShow = shape(
     "RunsShow",
+    "steps result error? last_known half_way? reopening? pairs",
     EarlierRun,
-    steps=list[shape("EarlierStep", slug=str, outcome=str, finding=str, seconds=float)],
+    steps=list[shape("EarlierStep", "slug outcome finding seconds", outcome=str)],
+    reopening=shape("Reopening", "service ip_filter restore"),
     result=dict[str, Any],
-    error=Problem | None,
-    last_known=list[str],
-    half_way=HalfWay | None,
-    reopening=shape("Reopening", service=str, ip_filter=Any, restore=list[str]) | None,
     pairs=list[dict[str, Any]],
 )  # result, pairs: as its journal has them
-RunsVerify = shape("RunsVerify", run=str, lines=int, head=str, findings=list[str], notes=list[str])
-Endpoint = shape("Endpoint", service=str, host=str, port=str, username=str, password=str, tls=str, uri=str)
-Fence = shape("Fence", ttl_seconds=float, offset=int | None, token=str)
-Unfence = shape("Unfence", disconnected=bool)
+RunsVerify = shape("RunsVerify", "run lines head findings notes")
+Endpoint = shape("Endpoint", "service host port username password tls uri")
+Fence = shape("Fence", "ttl_seconds offset? token")
+Unfence = shape("Unfence", "disconnected")
 
 # -- a line of watch
 
-Server = shape("Server", role=str, offset=int, history=str)
-Line = shape("Line", form=(Form, Field(alias="schema")), command=Literal["watch"], pair=list[str])
+
+class Line(Shape):
+    form: Form = Field(alias="schema")
+    command: Literal["watch"]
+    pair: Words
+
+
 Sample = shape(
     "Sample",
+    "at link lag_bytes? lag_ms? arrived write_rate? last_io_seconds? primary? replica? primary_trouble primary_state"
+    " replica_trouble replica_state write_trouble events",
     Line,
-    at=Moment,
-    link=str,
-    lag_bytes=int | None,
-    lag_ms=float | None,
     arrived=bool,
-    write_rate=float | None,
-    last_io_seconds=int | None,
-    **dict.fromkeys(("primary", "replica"), Server | None),
-    **{f"{side}_{what}": str for side in ("primary", "replica") for what in ("trouble", "state")},
-    write_trouble=str,
-    events=list[str],
+    **dict.fromkeys(("primary", "replica"), shape("Server", "role offset history")),
+    events=Words,
 )
-Lags = shape("Lags", **dict.fromkeys(("min", "median", "p99", "max"), float | None))
 Summary = shape(
     "Summary",
-    seconds=float,
-    samples=int,
-    markers_arrived=int,
-    link_up_percent=float | None,
-    lag_ms=Lags,
-    lag_bytes_max=int,
+    "seconds samples markers_arrived link_up_percent? lag_ms lag_bytes_max events",
+    lag_ms=shape("Lags", "min? median? p99? max?"),
     events=int,
 )
-LastLine = shape("LastLine", Line, ended=Literal["reached", "time is up", "asked to"], summary=Summary)
+LastLine = shape("LastLine", "ended summary", Line, ended=Literal["reached", "time is up", "asked to"], summary=Summary)
 
 RESULTS: dict[str, Any] = {
     "enable": Enable | EnableCheck | Preview,
