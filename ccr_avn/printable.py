@@ -46,6 +46,11 @@ def printable_line(text: str) -> str:
     return BREAKS.sub(_escaped, printable(text))
 
 
+def for_nagios(text: str) -> str:
+    """The same on one line, without the sign that begins the performance data."""
+    return " ".join(printable(text).replace("|", "/").split())
+
+
 def clipped(text: str, most: int) -> str:
     """The same text, its middle left out where it is longer than ``most`` characters."""
     if len(text) <= most:

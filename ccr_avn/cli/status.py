@@ -18,6 +18,7 @@ from ccr_avn.files import PUBLIC, replace_file
 from ccr_avn.monitoring.ask import begin
 from ccr_avn.options import Json, Opt, a_file_to_replace, a_name, above_zero, flag, seconds, word
 from ccr_avn.output import console
+from ccr_avn.printable import for_nagios
 from ccr_avn.signals import Signals, within
 
 if TYPE_CHECKING:
@@ -285,9 +286,8 @@ def _unknown_instead(*, nagios: bool, health: bool) -> Iterator[None]:
         elif hasattr(problem, "format_message"):
             what = str(problem.format_message())
         if nagios:
-            from ccr_avn.monitoring.status import nagios_failure
-
-            console.say(nagios_failure(f"{what} ({detail})" if detail else what))
+            said = f"{what} ({detail})" if detail else what
+            console.say(f"CCR UNKNOWN - {for_nagios(said)}")  # by what is loaded: a signal may have ended an import
             raise typer.Exit(UNKNOWN) from None
         if health:
             raise HealthUnknown(what, detail=detail, hint=hint) from problem

@@ -12,7 +12,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.history.resume import Unfinished
 from ccr_avn.monitoring.collect import Look, admission
 from ccr_avn.monitoring.pairs import Pair
-from ccr_avn.printable import printable
+from ccr_avn.printable import for_nagios, printable
 from ccr_avn.procedures.gates.links import ComparedState
 from ccr_avn.valkey.diagnose import Admission
 from ccr_avn.valkey.replication import lag_of, link_of
@@ -213,16 +213,11 @@ def nagios_line(found: tuple[PairStatus, ...], left_out: tuple[str, ...] = ()) -
     forks = " and ".join(dict.fromkeys(one.pair.primary_name for one in found if one.related))
     notes = (*((f"{forks} share a history (fork or unrecorded promotion)",) if forks else ()), *left_out)
     if not judged:
-        return nagios_failure("; ".join(("there is no pair", *notes))), CODES["unknown"]
+        return f"CCR UNKNOWN - {for_nagios('; '.join(('there is no pair', *notes)))}", CODES["unknown"]
     health = overall(judged)
-    line = f"CCR {health.upper()} - {_plain('; '.join((_nagios_text(judged), *notes)))}"
+    line = f"CCR {health.upper()} - {for_nagios('; '.join((_nagios_text(judged), *notes)))}"
     figures = " ".join(part for one in judged for part in _performance(one))
     return (f"{line} | {figures}" if figures else line), CODES[health]
-
-
-def nagios_failure(why: str) -> str:
-    """The line for a failure of ccr-avn itself."""
-    return f"CCR UNKNOWN - {_plain(why)}"
 
 
 def _nagios_text(found: tuple[PairStatus, ...]) -> str:
@@ -246,8 +241,3 @@ def _performance(one: PairStatus) -> tuple[str, ...]:
     lag = () if one.lag_bytes is None else (f"{name}_lag={one.lag_bytes}B;{one.known.warn};{one.known.crit};0",)
     heard = () if one.last_io_seconds is None else (f"{name}_last_io={one.last_io_seconds}s;;;0",)
     return (*lag, *heard)
-
-
-def _plain(text: str) -> str:
-    """On one line, without the sign that begins the performance data, and without what steers a terminal."""
-    return " ".join(printable(text).replace("|", "/").split())

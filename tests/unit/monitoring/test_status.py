@@ -12,6 +12,7 @@ from ccr_avn.monitoring.collect import Look, Looks
 from ccr_avn.monitoring.pairs import chosen
 from ccr_avn.monitoring.status import PairStatus, overall
 from ccr_avn.output import overview
+from ccr_avn.printable import for_nagios
 from ccr_avn.valkey.replication import ReplicationInfo
 from tests.support.factories import listed, row, service, side
 from tests.support.monitored import NOW, UNASKED, judged, metrics
@@ -160,7 +161,7 @@ def test_nagios_has_one_line_and_the_codes_of_plugins() -> None:
     assert line.startswith("CCR CRITICAL - 7 of 7 not OK: eu/us: link down; ")
     assert "; and 2 more" in line
     assert status.nagios_line(()) == ("CCR UNKNOWN - there is no pair", 3)
-    assert status.nagios_failure("a\nb | c") == "CCR UNKNOWN - a b / c"
+    assert for_nagios("a\nb | c") == "a b / c"
 
 
 def test_prometheus_text_is_what_its_own_parser_reads() -> None:
