@@ -364,7 +364,7 @@ class Run:
         return self._looked(step, finding, limit, began)
 
     def _looked(self, step: Step[Any], finding: Finding, limit: float, began: float) -> Finding:
-        argv, now = fill(step.read.argv or step.command, self.seen), self._now()
+        argv, now = fill(step.look, self.seen), self._now()
         self._emit(events.Looked(at=now, slug=step.slug, argv=argv, finding=finding, elapsed=now - began, limit=limit))
         return finding
 

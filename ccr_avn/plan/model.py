@@ -75,10 +75,10 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Probe(Generic[T]):
-    """A look at the data plane, done in-process; ``argv`` is the ``ccr-avn`` command that does just that, if any."""
+    """A look at the data plane, done in-process; ``by_hand``: how a person takes the same one with avn alone."""
 
-    argv: tuple[Word, ...]
     read: Callable[[Any], T]
+    by_hand: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,6 @@ class Step(Generic[T]):
     command: tuple[Word, ...] = ()  # the command that runs just this step, without its change
     keeps: tuple[Keep, ...] = ()  # what a pasted shell needs of it later
     asked: Keep | None = None  # prints ``missing`` where the change is needed, and fails where it must not be made
-    by_hand: str = ""  # how a person looks at the same thing with avn alone; else by the look's own argv
     undo: Callable[[Any], str] | None = None  # when a later step fails before the point of no return; says what it did
     undone_by: tuple[Word, ...] = ()  # the command that undoes it, for a pasted shell that ends early
     release: Callable[[Any], None] | None = None  # closes what the change opened, when the run ends
@@ -178,6 +177,13 @@ class Step(Generic[T]):
     optional: bool = False  # a failure is a warning: what it is for can be done later
     again: bool = False  # a change that failed is sent again until the limit, unless it was refused for good
     always: bool = False  # cleans up: taken also when an earlier step ended the run, or a signal did
+
+    @property
+    def look(self) -> tuple[Word, ...]:
+        """The command that does the same as its look: avn's, ours, or that of an act, which looks by itself."""
+        if isinstance(self.read, Call):
+            return self.read.argv
+        return self.command or (self.change.argv if isinstance(self.change, Act) else ())
 
 
 @dataclass(frozen=True, slots=True)

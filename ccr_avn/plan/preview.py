@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ccr_avn.plan.model import Act, Call, Keep, Later, Plan, Probe, Step, Word
+from ccr_avn.plan.model import Act, Call, Keep, Later, Plan, Step, Word
 
 AVN, OURS = "avn", "ccr-avn"
 
@@ -25,7 +25,7 @@ def preview(plan: Plan, programs: Mapping[str, str] = {}) -> str:
 def _explained(plan: Plan) -> Iterator[str]:
     acts = [step.change.argv for step in plan.steps if isinstance(step.change, Act) and not step.change.looks]
     acts += [step.undone_by for step in plan.steps if step.undone_by]
-    keys = [_command_of(step) for step in plan.steps if step.writes_keys]
+    keys = [step.command for step in plan.steps if step.writes_keys]
     pausing, writing = (
         dict.fromkeys(
             " ".join(map(str, argv[: 3 if argv[1] == "gate" else 2])) for argv in found if argv[:1] == (OURS,)
@@ -69,12 +69,11 @@ def describe(plan: Plan, programs: Mapping[str, str] = {}) -> dict[str, Any]:
 
 
 def _described(step: Step[Any], programs: Mapping[str, str]) -> dict[str, Any]:
-    gate = _command_of(step)
     return {
         "slug": step.slug,
         "purpose": step.purpose,
-        "read": _plain(step.read.argv or step.command, programs),
-        "gate": _plain(gate, programs) if gate else None,
+        "read": _plain(step.look, programs),
+        "gate": _plain(step.command, programs) or None,
         "continues_when": step.gate.rule,
         "limit_seconds": step.poll.limit,
         "change": _plain(step.change.argv, programs) if step.change else None,
@@ -97,8 +96,9 @@ def _step(step: Step[Any], number: int, programs: Mapping[str, str]) -> Iterator
         yield f"trap {shlex.quote(_command(step.undone_by, programs))} EXIT"
     if step.final:
         yield "trap - EXIT # from here on nothing is undone"
-    command = _command_of(step)
-    lines = [_kept(keep, programs) for keep in step.keeps] or ([_command(command, programs)] if command else [])
+    lines = [_kept(keep, programs) for keep in step.keeps]
+    if step.command and not lines:
+        lines = [_command(step.command, programs)]
     if step.change:  # what it prints is kept where a later line needs it
         variable = step.change.variable if isinstance(step.change, Act) else ""
         keep = Keep(variable=variable, argv=step.change.argv)
@@ -115,19 +115,13 @@ def _step(step: Step[Any], number: int, programs: Mapping[str, str]) -> Iterator
         yield from lines
 
 
-def _command_of(step: Step[Any]) -> tuple[Word, ...]:
-    """The command that runs just this step, without its change; empty: it is the change itself that proves it."""
-    if step.command or step.change:
-        return step.command
-    return step.read.argv if isinstance(step.read, Probe) else ()
-
-
 def _by_hand(step: Step[Any], programs: Mapping[str, str]) -> str:
     """For a machine that has only avn."""
-    how = step.by_hand
-    if not how and step.read.argv[:1] == ("avn",):
+    if isinstance(step.read, Call):
         words = (f"<{one.variable}>" if isinstance(one, Later) else one for one in step.read.argv if one != "--json")
         how = " ".join(_plain(tuple(words), programs))
+    else:
+        how = step.read.by_hand
     return f" (by hand: {how})" if how else ""
 
 

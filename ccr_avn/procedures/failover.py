@@ -117,14 +117,17 @@ class Failover(FailoverOptions, Verb):
             drill = temporary(service, at.journals.drills, at.journals.promotions, promote)
             return (drill if self.drill_service != name else None) or pair.judge_serves(at.project, service)
 
-        rows = avn.integration_list(at.project, name).text.replace(" --json", "")
-        by_hand = f"by hand: {rows}, then {avn.integration_delete(at.project, 'ID').text}"
+        by_hand = f"by hand: {self._by_hand}, then {avn.integration_delete(at.project, 'ID').text}"
         return Step(
             slug="replica",
             purpose=f"look up {name}",
             read=replace(avn.service_named(at.project, name), hint=by_hand),
             gate=Gate(f"{name} exists and serves", judge),
         )
+
+    @property
+    def _by_hand(self) -> str:
+        return avn.integration_list(self.at.project, self.replica).text.replace(" --json", "")
 
     def _rows(self) -> Step[tuple[Integration, ...]]:
         """The integration as the read of the service already showed it: no second avn while everybody waits."""
@@ -133,7 +136,7 @@ class Failover(FailoverOptions, Verb):
         def read(seen: Seen) -> tuple[Integration, ...]:
             return found.integrations if (found := self.service(seen)) else ()
 
-        return replace(shown, read=Probe(shown.read.argv, read))
+        return replace(shown, read=Probe(read, self._by_hand))
 
     def _wait_for_automatic(self) -> Step[ReplicationInfo]:
         def judge(side: ReplicationInfo, _: Seen) -> Finding:
@@ -195,8 +198,8 @@ class Failover(FailoverOptions, Verb):
         return Step(
             slug="last-known",
             purpose=f"promote {name} without checking its data plane",
-            read=Probe(("ccr-avn", "failover", name, *words), lambda _: None),
-            by_hand=f"avn service integration-list {name}",
+            read=Probe(lambda _: None, f"avn service integration-list {name}"),
+            command=("ccr-avn", "failover", name, *words),
             gate=Gate("the possible loss, although unknown, is accepted", judge),
             keeps=promotion.keep_lineage(at, name, "--no-verify"),
         )
@@ -218,7 +221,7 @@ class Failover(FailoverOptions, Verb):
 
         gone = promotion.integration_gone(at, name, limit=limit)
         gate, read = Gate(gone.gate.rule, judge), avn.service_named(at.project, name)
-        return replace(step, read=read, gate=gate, poll=gone.poll, command=gone.command, by_hand="", doubts=())
+        return replace(step, read=read, gate=gate, poll=gone.poll, command=gone.command, doubts=())
 
     # -- what is asked
 

@@ -54,8 +54,7 @@ def pause_writes(want: SwitchoverOptions) -> Step[str]:
     return Step(
         slug=FENCE,
         purpose=f"record the replication offset of {primary}" if observed else f"pause writes on {primary}",
-        by_hand=at.server(primary, "INFO replication"),
-        read=Probe(command, read),
+        read=Probe(read, at.server(primary, "INFO replication")),
         gate=Gate(
             f"writes on {primary} are paused",
             lambda closed, _: go(f"{primary}: {closed}") if closed else todo(f"writes on {primary} are not paused"),
@@ -87,7 +86,7 @@ def note_primary(at: Setting, primary: str, replica: str) -> tuple[Step[Replicat
     step = Step(
         slug=NOTED,
         purpose=f"record how much {primary} has written",
-        read=Probe((), lambda seen: at.replication(seen, primary)),
+        read=at.info(primary),
         gate=Gate("it is a primary", judge),
     )
     return (step,)
@@ -124,8 +123,7 @@ def catch_up(
     return Step(
         slug="caught-up",
         purpose=f"wait until {replica} has applied all that {primary} acknowledged",
-        read=Probe((), lambda seen: at.replication(seen, replica)),
-        by_hand=at.server(replica, "INFO replication"),
+        read=at.info(replica),
         gate=Gate("the replica has applied everything", judge),
         poll=Poll(limit=limit, first=FAST, interval=0.1, hint=hint),
     )
@@ -159,8 +157,7 @@ def still_held(want: SwitchoverOptions) -> Step[str]:
     return Step(
         slug=HELD,
         purpose="check that nothing was written since" + f", and make the write pause {ttl} s long" * (ttl != "0"),
-        read=Probe(argv, read),
-        by_hand=at.server(want.primary, "INFO replication"),
+        read=Probe(read, at.server(want.primary, "INFO replication")),
         gate=Gate(
             "the write pause held throughout, nothing was written, and the replica has applied everything",
             lambda over, _: go(over) if over else todo("not checked yet"),

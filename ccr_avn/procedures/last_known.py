@@ -102,9 +102,9 @@ def look_at_last_known(at: Setting, want: FailoverOptions) -> Step[Sides]:
     return Step(
         slug="last-known",
         purpose="read what the replica last knew of its primary",
-        read=Probe(command, read),
+        read=Probe(read, at.server(want.replica, "INFO replication")),
+        command=command,
         gate=Gate("its data is complete, and the possible loss is accepted", judge),
-        by_hand=at.server(want.replica, "INFO replication"),
         keeps=(*keep_lineage(at, want.replica), Keep(variable="known_token", argv=(*command, "--token"))),
         unneeded=unneeded,
     )

@@ -129,9 +129,8 @@ def compare_histories(
     return Step(
         slug=AUDIT,
         purpose=f"check whether {primary} has writes that {replica} lacks",
-        read=Probe((), read),
+        read=Probe(read, at.server(primary, "INFO replication")),
         gate=Gate("both replication histories are compared", judge, refused=NotProven),
-        by_hand=at.server(primary, "INFO replication"),
     )
 
 
@@ -243,8 +242,7 @@ def see_closed(
     return Step(
         slug="closed",
         purpose=f"check that no client is connected to {service} or can connect",
-        read=Probe((), read),
-        by_hand=at.server(service, "PING"),
+        read=Probe(read, at.server(service, "PING")),
         gate=Gate(
             f"new connections are refused, no client remains{answers}",
             lambda found, _: judge_closed(found, service, off),
@@ -326,7 +324,8 @@ def _hold(at: Setting, primary: str) -> Step[str]:
     return Step(
         slug="hold",
         purpose=f"keep writes on {primary} paused",
-        read=Probe(("ccr-avn", "fence", primary, *at.options, "--ttl", "3600"), read),
+        read=Probe(read),
+        command=("ccr-avn", "fence", primary, *at.options, "--ttl", "3600"),
         gate=Gate("you press Ctrl-C", judge),
         poll=Poll(limit=10.0**9, first=1, interval=5),
         release=end,
@@ -350,7 +349,7 @@ def _open(at: Setting, primary: str) -> Step[bool]:
     return Step(
         slug="open",
         purpose=f"disconnect all clients of {primary}, then resume writes",
-        read=Probe(words, lambda seen: seen.fenced.fence is not None),
+        read=Probe(lambda seen: seen.fenced.fence is not None),
         gate=Gate("there is no write pause", judge),
         poll=Poll(limit=5),
         change=Act(words, act),

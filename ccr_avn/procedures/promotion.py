@@ -77,10 +77,9 @@ def look_at_role(
     return Step(
         slug="promote-role",
         purpose=f"check whether {replica} is a master",
-        read=Probe((), lambda seen: at.replication(seen, replica)),
+        read=at.info(replica),
         gate=Gate(f"the role of {replica} is master", judge),
         poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"inspect it: avn service get {replica}"),
-        by_hand=at.server(replica, "INFO replication"),
     )
 
 
@@ -159,8 +158,8 @@ def carries_history(
     return Step(
         slug="history",
         purpose=f"check that {replica} has the data of its primary",
-        read=Probe(argv, lambda seen: at.replication(seen, replica)),
-        by_hand=at.server(replica, "INFO replication"),
+        read=at.info(replica),
+        command=argv,
         gate=Gate("it continues the replication history of its primary", judge),
         poll=Poll(limit=limit, first=FAST, interval=0.1),
     )
@@ -197,8 +196,7 @@ def accepts_writes(
     return Step(
         slug="accepts-writes",
         purpose=f"write to {service} and read it back: the outage ends here",
-        read=Probe((), read),
-        by_hand=at.server(service, "SET, GET"),
+        read=Probe(read, at.server(service, "SET, GET")),
         gate=Gate("a write succeeds and can be read back", judge),
         poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"inspect it: avn service get {service}"),
         writes_keys=True,

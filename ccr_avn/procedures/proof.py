@@ -51,8 +51,7 @@ def link_step(
     return Step(
         slug="link",
         purpose=f"wait until {replica} follows {primary}",
-        read=Probe((), read),
-        by_hand=at.server(replica, "INFO replication, INFO stats"),
+        read=Probe(read, at.server(replica, "INFO replication, INFO stats")),
         gate=Gate(f"{up}, and the replica has rejected no command", judge, refused=NotProven),
         poll=at.poll(limit, error=late, hint="the initial sync may need longer: raise --link-timeout"),
     )
@@ -80,8 +79,7 @@ def databases_step(
     return Step(
         slug="databases",
         purpose=f"check that {replica} has every database that {primary} uses",
-        read=Probe((), read),
-        by_hand=at.server(primary, "INFO keyspace"),
+        read=Probe(read, at.server(primary, "INFO keyspace")),
         gate=Gate(
             f"{replica} can select every database that {primary} uses",
             lambda found, seen: links.has_every_database(found, seen.service(primary), replica),
@@ -107,8 +105,7 @@ def marker_step(at: Setting, primary: Primary, replica: Replica, *, samples: Sam
     return Step(
         slug="marker",
         purpose=f"write {samples} markers to {primary} and read each from {replica}",
-        read=Probe((), read),
-        by_hand=at.server(replica, "INFO replication"),
+        read=Probe(read, at.server(replica, "INFO replication")),
         gate=Gate(
             "every marker written to the primary is read from the replica",
             lambda result, _: links.markers_arrive(result),

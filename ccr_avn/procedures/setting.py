@@ -10,7 +10,7 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError, TimedOut, Unreachable
-from ccr_avn.plan.model import Poll, Word
+from ccr_avn.plan.model import Poll, Probe, Word
 from ccr_avn.procedures.gates.links import ComparedState, Rejections
 from ccr_avn.procedures.gates.settings import lets_nobody_in
 from ccr_avn.procedures.seen import Seen
@@ -114,6 +114,9 @@ class Setting:
     def replication(self, seen: Seen, name: str) -> ReplicationInfo:
         """Ask a service's server. Raises: Unreachable: it does not answer; Refused: there is no such service."""
         return fetch_replication(endpoint(seen.service(name), self))
+
+    def info(self, name: str) -> Probe[ReplicationInfo]:
+        return Probe(lambda seen: self.replication(seen, name), self.server(name, "INFO replication"))
 
     def poll(self, limit: float, *, hint: str = "", error: type[CcrError] = TimedOut) -> Poll:
         return Poll(limit=limit, interval=self.poll_interval, hint=hint, error=error)

@@ -122,8 +122,7 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
     return Step(
         slug=SLUG,
         purpose=f"check that no other replica of the primary of {replica} was promoted in the meantime",
-        read=Probe((), read),
-        by_hand=at.server("each of them", "INFO replication"),
+        read=Probe(read, at.server("each of them", "INFO replication")),
         gate=Gate("no other replica of the primary is a master", judge),
         unneeded=lambda seen: "the promotion was already sent" if _is_over(seen) else "",
     )

@@ -63,8 +63,8 @@ def compare_sides(at: Setting, primary: str, replica: str, check: tuple[Word, ..
     return Step(
         slug="parity",
         purpose="compare rights, settings, versions, modules, functions and clocks of both sides",
-        read=Probe(check, read),
-        by_hand=f"avn service get {primary} --json, avn service get {replica} --json",
+        read=Probe(read, f"avn service get {primary} --json, avn service get {replica} --json"),
+        command=check,
         gate=Gate("no difference between the sides prevents it", judge),
     )
 
@@ -133,11 +133,10 @@ def look_at_health(want: SwitchoverOptions) -> Step[Sides]:
         slug="health",
         purpose="check that the link is up and how far behind it is",
         keeps=keep_lineage(at, want.replica)[:1],
-        by_hand=at.server(want.replica, "INFO replication"),
         read=Probe(
-            at.gate("link", want.primary, want.replica, *words),
-            lambda seen: health_of(at, seen, want.primary, want.replica),
+            lambda seen: health_of(at, seen, want.primary, want.replica), at.server(want.replica, "INFO replication")
         ),
+        command=at.gate("link", want.primary, want.replica, *words),
         gate=Gate(f"the link is up and at most {want.max_lag_bytes} bytes behind", judge),
         unneeded=unneeded,
     )

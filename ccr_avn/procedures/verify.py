@@ -124,8 +124,8 @@ class Verify(PairVerb):
         return Step(
             slug="compare",
             purpose=f"compare every key of {self.primary} with {self.replica}",
-            read=Probe(("ccr-avn", "verify", self.primary, self.replica, *words), self._compared),
-            by_hand=self.at.server(self.replica, "DUMP of each key, as at its primary"),
+            read=Probe(self._compared, self.at.server(self.replica, "DUMP of each key, as at its primary")),
+            command=("ccr-avn", "verify", self.primary, self.replica, *words),
             gate=Gate("every key exists on both sides with equal contents", judge, refused=NotProven),
         )
 

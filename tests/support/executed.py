@@ -131,7 +131,7 @@ def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = Fals
     return Step(
         slug=slug,
         purpose=slug,
-        read=Probe(("ccr-avn", slug), read),
+        read=Probe(read),
         gate=Gate("r", says_of_a_change),
         poll=Poll(limit=1),
         change=Act(("ccr-avn", slug), act),

@@ -99,7 +99,7 @@ class Drill(DrillOptions):
         return Step(
             slug="last-known",
             purpose=f"read the replication ID of {name}",
-            read=Probe((), lambda seen: self.at.replication(seen, name)),
+            read=self.at.info(name),
             gate=Gate("it answers", lambda side, _: go(f"replication ID {side.replid[:12]}…, offset {side.offset}")),
         )
 
@@ -125,7 +125,7 @@ class Drill(DrillOptions):
         return Step(
             slug=MARKERS,
             purpose=f"write markers to {self.primary} until {self.temporary_replica} is promoted",
-            read=Probe((), lambda seen: Heartbeat(endpoint(seen.service(self.primary), self.at), self.at.run)),
+            read=Probe(lambda seen: Heartbeat(endpoint(seen.service(self.primary), self.at), self.at.run)),
             gate=Gate("markers are written", lambda _, __: go("markers are written")),
             writes_keys=True,
             release=lambda seen: beat.stop() if (beat := seen.answer(MARKERS)) else None,
@@ -162,7 +162,7 @@ class Drill(DrillOptions):
             return shared.gate.judge(side, seen)
 
         step: Step[Any] = shared
-        return replace(step, read=Probe((), read), gate=Gate(shared.gate.rule, judge), final=False)
+        return replace(step, read=Probe(read), gate=Gate(shared.gate.rule, judge), final=False)
 
     def _accept_writes(self, *, anew: bool = False) -> Step[str]:
         """A password that is refused ends the waiting: what it is now has to be read first.
@@ -188,7 +188,7 @@ class Drill(DrillOptions):
         return Step(
             slug=f"{slug}-anew" if anew else slug,
             purpose=f"write to {name} with its current password" if anew else f"write to {name} and read it back",
-            read=Probe((), read),
+            read=Probe(read),
             gate=Gate(rule, judge),
             poll=Poll(limit=self.promote_timeout, first=FAST, interval=0.1),
             unneeded=unneeded,
@@ -211,7 +211,7 @@ class Drill(DrillOptions):
         return Step(
             slug="received",
             purpose=f"find out what {self.temporary_replica} had received when it was promoted",
-            read=Probe((), read),
+            read=Probe(read),
             gate=Gate("the newest marker that arrived is read", judge),
             optional=True,
         )

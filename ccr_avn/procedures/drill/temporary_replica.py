@@ -8,7 +8,7 @@ from ccr_avn import options
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.errors import Refused, Unreachable, UsageError
-from ccr_avn.plan.model import Finding, Gate, Later, Poll, Probe, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Later, Poll, Step, go, stop, todo, wait
 from ccr_avn.procedures.drill import ours
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, Made
 from ccr_avn.procedures.enable import PROOF, ReplicaFlag, creation
@@ -157,7 +157,7 @@ def see_answers(want: DrillOptions) -> Step[ReplicationInfo]:
     return Step(
         slug="primary-answers",
         purpose=f"check that {primary} answers with its own credentials",
-        read=Probe((), lambda seen: want.at.replication(seen, primary)),
+        read=want.at.info(primary),
         gate=Gate("it answers as a primary, with its own credentials", judge),
         unneeded=want.is_no_primary,
     )

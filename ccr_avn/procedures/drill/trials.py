@@ -56,7 +56,7 @@ def _trial(want: DrillOptions, name: str, attempt: Attempt) -> Step[TrialResult]
     return Step(
         slug=name,
         purpose=f"test on {want.temporary_replica} whether {BY_NAME[name].what}",
-        read=Probe((), lambda seen: result_of(lambda: attempt(seen))),
+        read=Probe(lambda seen: result_of(lambda: attempt(seen))),
         gate=Gate(f"tested whether {BY_NAME[name].what}", lambda found, _: is_tried(name, found)),
         optional=True,
     )
@@ -135,7 +135,7 @@ def _keep_connection(want: DrillOptions) -> Step[LastConnection]:
     return Step(
         slug=KEPT,
         purpose=f"open a connection to {want.temporary_replica}, and keep it while its filter is changed",
-        read=Probe((), lambda seen: LastConnection(server(want, seen))),
+        read=Probe(lambda seen: LastConnection(server(want, seen))),
         gate=Gate("a connection is kept", lambda _, __: go("a connection is kept")),
         release=lambda seen: kept.close() if (kept := seen.answer(KEPT)) else None,
         optional=True,
@@ -178,7 +178,7 @@ def _measure(want: DrillOptions) -> Step[tuple[TrialResult, TrialResult] | None]
     return Step(
         slug=EFFECT,
         purpose=f"check what the new IP filter of {want.temporary_replica} does",
-        read=Probe((), read),
+        read=Probe(read),
         gate=Gate("it was measured", lambda _, __: go("measured")),
         optional=True,
     )

@@ -77,7 +77,7 @@ class World:
         return Step(
             slug=name,
             purpose=f"do {name}{self._said}",
-            read=Probe(("ccr-avn", name), lambda _: name in self.done),
+            read=Probe(lambda _: name in self.done),
             gate=Gate("it is done", judge),
             change=Act(("ccr-avn", name), act),
             undo=undo,

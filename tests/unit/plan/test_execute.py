@@ -224,7 +224,7 @@ def test_a_data_plane_is_asked_again_only_if_that_may_help(passing: bool, asked:
         looks.append(1)
         raise Unreachable("missing", passing=passing)
 
-    Fake().fails(plan(replace(step("a"), read=Probe(("ccr-avn",), read))), Unreachable)
+    Fake().fails(plan(replace(step("a"), read=Probe(read))), Unreachable)
     assert len(looks) == asked
 
 

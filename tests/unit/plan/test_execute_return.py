@@ -26,7 +26,7 @@ def read(slug: str, *verdicts: Any) -> Step[Any]:
             raise said
         return said
 
-    return Step(slug=slug, purpose=slug, read=Probe(("ccr-avn", slug), read), gate=Gate("r", says))
+    return Step(slug=slug, purpose=slug, read=Probe(read), gate=Gate("r", says))
 
 
 def test_what_does_not_become_ready_is_never_changed() -> None:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from ccr_avn.plan.model import Call, Later, Plan, Probe, Step, Word
+from ccr_avn.plan.model import Call, Later, Plan, Step, Word
 from ccr_avn.plan.preview import changes, describe, preview
 from ccr_avn.procedures.enable import Enable
 from tests.support.plans import PLANS, SETTING, drill_plans, enable_plans, switching_plans
@@ -30,7 +30,7 @@ def gates(step: Step[Any]) -> list[list[str]]:
         return [shown(keep.argv) for keep in step.keeps]
     if step.command or step.change:
         return [shown(step.command or step.change.argv)]  # type: ignore[union-attr]
-    return [shown(step.read.argv)] if step.read.argv else []
+    return [shown(step.look)] if step.look else []
 
 
 def test_every_gate_of_a_run_is_in_its_preview() -> None:
@@ -49,13 +49,7 @@ def test_our_own_parser_accepts_every_command_of_every_preview() -> None:
     from ccr_avn.cli import load
 
     lines = {tuple(words[1:]) for plan in SHOWN for words in commands(preview(plan)) if words[0] == "ccr-avn"}
-    lines |= {
-        tuple(shown(part.argv)[1:])
-        for plan in PLANS
-        for step in plan.all_steps
-        for part in (step.read, step.change)
-        if isinstance(part, Probe) and part.argv[:1] == ("ccr-avn",)
-    }
+    lines |= {tuple(shown(step.look)[1:]) for plan in PLANS for step in plan.all_steps if step.look[:1] == ("ccr-avn",)}
     assert len(lines) > 30
     for name, *words in sorted(lines):
         command = load(name)

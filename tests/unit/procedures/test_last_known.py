@@ -148,7 +148,7 @@ def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
     step = next(one for one in plan.checks if one.slug == "primary")
     seen = Seen()
     seen.remember(plan.checks[0].slug, (theirs,))
-    argv = [word if isinstance(word, str) else word.fill(seen) for word in step.read.argv]
+    argv = [word if isinstance(word, str) else word.fill(seen) for word in step.look]
     assert "eu" not in argv
 
 

@@ -23,7 +23,7 @@ from tests.support.plans import PLANS, SETTING, switching_plans
 
 def test_a_pasted_check_lets_through_what_the_run_does() -> None:
     verb = Switchover(primary="eu", replica="us", at=SETTING, allow_smaller=True, max_lag_bytes=7)
-    [argv] = [step.read.argv for step in verb.plan().checks if step.slug == "parity"]
+    [argv] = [step.command for step in verb.plan().checks if step.slug == "parity"]
     assert argv[4:] == ("--max-lag-bytes", "7", "--allow-smaller", "--project", "p", "--check")
 
 
