@@ -27,12 +27,11 @@ from ccr_avn.plan.model import Call, Finding, Gate, Keep, Later, Plan, Poll, Ste
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.gates import services
 from ccr_avn.procedures.gates.services import Wanted
-from ccr_avn.procedures.proof import evidence
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.steps import see_offers, wait_running
 from ccr_avn.procedures.verb import Ended, Line, Outcome, PairVerb, sides
-from ccr_avn.procedures.verify import Verify
+from ccr_avn.procedures.verify import Verify, evidence
 
 ReplicaFlag = Literal["read-replica-for", "service-integration"]
 PROOF = Poll(limit=30.0, first=0.2, interval=2.0)

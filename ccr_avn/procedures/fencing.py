@@ -14,7 +14,7 @@ from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, go,
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.gates.pair import judge_caught_up
 from ccr_avn.procedures.promotion import FAST
-from ccr_avn.procedures.seen import FENCE, HELD, Fenced, Seen
+from ccr_avn.procedures.seen import FENCE, Fenced, Seen
 from ccr_avn.procedures.setting import Setting, admission_of, endpoint
 from ccr_avn.procedures.siblings import begin_to_look, left_paused
 from ccr_avn.procedures.verb import SwitchoverOptions
@@ -141,7 +141,7 @@ def still_held(want: SwitchoverOptions) -> Step[str]:
 
     def act(seen: Seen) -> Finding:
         fenced, target, applied = _held(want, seen)
-        seen.keep(HELD, fenced)
+        seen.keep(FENCE, fenced)
         noted = {"replication_id": target.replid, "offset": target.offset, "run_id": target.run_id}
         until = {"writes_paused_until": iso(fenced.until)} if fenced.until else {}
         held = fenced.trouble or "the write pause held"
@@ -153,9 +153,9 @@ def still_held(want: SwitchoverOptions) -> Step[str]:
         return Snapshot.of(target).token if (target := seen.fenced.target) else "none"
 
     filled = Later(variable="fence_token", fill=token)
-    argv = at.gate(HELD, want.primary, want.replica, "--ttl", ttl, *at.tolerance, "--token", filled)
+    argv = at.gate("fence-held", want.primary, want.replica, "--ttl", ttl, *at.tolerance, "--token", filled)
     return Step(
-        slug=HELD,
+        slug="fence-held",
         purpose="check that nothing was written since" + f", and make the write pause {ttl} s long" * (ttl != "0"),
         read=Probe(read, at.server(want.primary, "INFO replication")),
         gate=Gate(

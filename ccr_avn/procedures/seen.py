@@ -11,11 +11,10 @@ from ccr_avn.valkey.replication import ReplicationInfo
 
 if TYPE_CHECKING:
     from ccr_avn.valkey.fence import Fence
-    from ccr_avn.valkey.server_facts import PairFacts
     from ccr_avn.valkey.writers import LastConnection
 
-FENCE, HELD = "fence", "fence-held"
-"""The slugs of the steps that pause writes, and that make sure of it right before the promotion."""
+FENCE = "fence"
+"""The slug of the step that pauses writes; what holds by now is kept under it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +133,7 @@ class Seen(Answers):
         return self.state is not None and self.state.may_be_promoting
 
     @property
-    def facts(self) -> "PairFacts | None":
-        found: PairFacts | None = self.answer("parity")
-        return found
-
-    @property
     def fenced(self) -> Fenced:
-        """What holds by now: as the last look before the promotion left it, else as the pause was placed, or nothing."""
-        found: Fenced | None = self.result(HELD) or self.result(FENCE)
+        """As the pause was placed, then as the last look before the promotion left it."""
+        found: Fenced | None = self.result(FENCE)
         return found or Fenced()

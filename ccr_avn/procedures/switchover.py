@@ -13,7 +13,6 @@ from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.history import Audit, Expected
 from ccr_avn.procedures.gates.pair_state import ANOTHER
 from ccr_avn.procedures.gates.settings import NOBODY, networks
-from ccr_avn.procedures.proof import databases_step
 from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import compare_sides, look_at_both, look_at_health, wait_running
@@ -29,6 +28,7 @@ from ccr_avn.procedures.verb import (
     exposure_lines,
     sides,
 )
+from ccr_avn.procedures.verify import databases_step
 from ccr_avn.units import clock_time, iso
 from ccr_avn.valkey.replication import ReplicationInfo, behind
 

@@ -23,12 +23,11 @@ from ccr_avn.procedures.drill.temporary_replica import (
 )
 from ccr_avn.procedures.drill.trials import AFTER, BEFORE, server, trials
 from ccr_avn.procedures.promotion import FAST, promote
-from ccr_avn.procedures.proof import evidence
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import endpoint
 from ccr_avn.procedures.steps import see_offers, wait_running
 from ccr_avn.procedures.verb import Ended, Line, Outcome, Question, described, sides
-from ccr_avn.procedures.verify import Verify
+from ccr_avn.procedures.verify import Verify, evidence
 from ccr_avn.units import cents
 from ccr_avn.valkey.marker import Heartbeat, Received, accepts_write
 from ccr_avn.valkey.replication import ReplicationInfo

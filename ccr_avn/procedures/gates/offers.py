@@ -23,7 +23,7 @@ def are_sold(offers: Offers, orders: tuple[Wanted, ...], services: tuple[Service
             small = f"the replica has {replica:g} MB of memory, its primary {primary:g} MB: the data may not fit"
             findings.append(go("", warnings=(small,)))
     offered = ", ".join(f"{order.new_plan} in {order.cloud}" for order in wanted)
-    return together([go(f"Aiven offers {offered}" if wanted else "both already exist"), *findings])
+    return together([go(f"Aiven offers {offered}"), *findings])
 
 
 def have_their_vpc(vpcs: tuple[Vpc, ...], orders: tuple[Wanted, ...], services: tuple[Service, ...]) -> Finding:

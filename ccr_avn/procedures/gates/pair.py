@@ -12,7 +12,7 @@ from ccr_avn.plan.model import Finding, go, stop, wait
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.gates.links import judge_link, too_far_behind
 from ccr_avn.procedures.gates.pair_state import PairState, feeding, superseded
-from ccr_avn.procedures.gates.services import judge_power, together
+from ccr_avn.procedures.gates.services import judge_power, paired_otherwise, together
 from ccr_avn.procedures.gates.settings import judge_room
 from ccr_avn.procedures.seen import Sides
 from ccr_avn.procedures.verb import SwitchoverOptions
@@ -37,14 +37,12 @@ def judge_pair(want: SwitchoverOptions, found: Mapping[str, Service]) -> Finding
             hint=f"to move back: {back}",
         )
     findings = [judge_serves(project, new, services, recorded)]
-    if new.source not in (None, primary):
-        meant = f"ccr-avn switchover {new.source} {replica}"
-        findings.append(stop(f"{replica} replicates {new.source}, not {primary}", hint=meant))
+    if otherwise := paired_otherwise("switchover", old, new):
+        findings.append(otherwise)
+    if old.source not in (None, replica):
+        findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=f"ccr-avn status {primary}"))
     if new.source:
         findings.append(judge_serves(project, old, services, recorded))
-    if old.source:
-        meant = f"ccr-avn switchover {replica} {primary}" if old.source == replica else f"ccr-avn status {primary}"
-        findings.append(stop(f"{primary} is itself a replica of {old.source}", hint=meant))
     promote = f"to promote it anyway: ccr-avn switchover {primary} {replica} --drill-service {replica}"
     if want.drill_service != replica and (other := temporary(new, at.journals.drills, recorded, promote)):
         findings.append(other)

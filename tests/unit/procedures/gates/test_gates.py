@@ -18,11 +18,11 @@ from ccr_avn.procedures.gates import links, pair, services
 from ccr_avn.procedures.gates import pair_state as states
 from ccr_avn.procedures.gates.links import Rejections, as_compared
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state
-from ccr_avn.procedures.proof import link_step
 from ccr_avn.procedures.seen import Seen, Sides
 from ccr_avn.procedures.setting import Journals, Setting
 from ccr_avn.procedures.steps import health_of
 from ccr_avn.procedures.verb import OldPrimaryAction, SwitchoverOptions
+from ccr_avn.procedures.verify import link_step
 from ccr_avn.valkey.diagnose import Answered
 from ccr_avn.valkey.marker import MarkerResult
 from ccr_avn.valkey.replication import NO_HISTORY, Link, ReplicationInfo
