@@ -4,24 +4,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
+from ccr_avn import options
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import TimedOut
-from ccr_avn.options import (
-    LinkTimeout,
-    Opt,
-    Primary,
-    Replica,
-    Samples,
-    a_name,
-    a_word,
-    choice,
-    cloud_of_replicas,
-    flag,
-    seconds,
-    word,
-)
-from ccr_avn.options import Service as Named
 from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Call, Finding, Gate, Keep, Later, Plan, Poll, Step, Word, go, stop
 from ccr_avn.procedures.drill.ours import temporary
@@ -34,6 +20,7 @@ from ccr_avn.procedures.verb import Ended, Line, Outcome, PairVerb, sides
 from ccr_avn.procedures.verify import Verify, evidence
 
 ReplicaFlag = Literal["read-replica-for", "service-integration"]
+AllowAnyPlan = Annotated[bool, options.flag("--allow-any-plan", "Skip the check of the replica's plan; Aiven decides.")]
 PROOF = Poll(limit=30.0, first=0.2, interval=2.0)
 """How long a creation that avn reported may stay invisible to a read, in seconds."""
 
@@ -69,30 +56,32 @@ def creation(at: Setting, wanted: Wanted, kind: Word, flag: ReplicaFlag) -> Call
 class Enable(PairVerb):
     """Create PRIMARY and its read replica REPLICA unless they exist, and prove that data arrives."""
 
-    primary_cloud: Annotated[str | None, word("C", "Cloud of a new primary.", a_word)] = None
-    replica_cloud: Annotated[str | None, cloud_of_replicas("Cloud of a new replica.")] = None
-    primary_plan: Annotated[str | None, word("PLAN", "Plan of a new primary. [default: business-4]", a_word)] = None
+    primary_cloud: Annotated[str | None, options.word("C", "Cloud of a new primary.", options.a_word)] = None
+    replica_cloud: Annotated[str | None, options.cloud_of_replicas("Cloud of a new replica.")] = None
+    primary_plan: Annotated[
+        str | None, options.word("PLAN", "Plan of a new primary. [default: business-4]", options.a_word)
+    ] = None
     replica_plan: Annotated[
-        str | None, word("PLAN", "Plan of a new replica: a startup plan. [default: startup-4]", a_word)
+        str | None, options.word("PLAN", "Plan of a new replica: a startup plan. [default: startup-4]", options.a_word)
     ] = None
-    verify: Annotated[bool, flag("--verify/--no-verify", "Prove replication on the data plane.")] = True
+    verify: Annotated[bool, options.flag("--verify/--no-verify", "Prove replication on the data plane.")] = True
     service_type: Annotated[
-        Literal["valkey", "redis"] | None, choice("Type of a new primary (valkey); an existing one must match.")
+        Literal["valkey", "redis"] | None, options.choice("Type of a new primary (valkey); an existing one must match.")
     ] = None
-    primary_arg: Annotated[list[str] | None, word("ARG", "Passed to `avn service create PRIMARY`; repeatable.")] = None
+    primary_arg: Annotated[
+        list[str] | None, options.word("ARG", "Passed to `avn service create PRIMARY`; repeatable.")
+    ] = None
     replica_arg: Annotated[
-        list[str] | None, word("ARG", "The same for REPLICA, as in: --replica-arg=--no-project-vpc")
+        list[str] | None, options.word("ARG", "The same for REPLICA, as in: --replica-arg=--no-project-vpc")
     ] = None
-    samples: Samples = 20
-    allow_any_plan: Annotated[
-        bool, flag("--allow-any-plan", "Skip the check of the replica's plan; Aiven decides.")
-    ] = False
+    samples: options.Samples = 20
+    allow_any_plan: AllowAnyPlan = False
     replica_flag: Annotated[
-        Literal["auto", ReplicaFlag], choice("avn flag that creates the replica; auto: the one avn has.")
+        Literal["auto", ReplicaFlag], options.choice("avn flag that creates the replica; auto: the one avn has.")
     ] = "auto"
-    running_timeout: Annotated[float, seconds("Time limit for each service to be RUNNING.")] = 1200
-    backup_timeout: Annotated[float, seconds("Time limit for the first backup.")] = 3600
-    link_timeout: LinkTimeout = 900
+    running_timeout: Annotated[float, options.seconds("Time limit for each service to be RUNNING.")] = 1200
+    backup_timeout: Annotated[float, options.seconds("Time limit for the first backup.")] = 3600
+    link_timeout: options.LinkTimeout = 900
     flag_of_avn: ReplicaFlag = "read-replica-for"  # the one that the installed avn has
 
     command: ClassVar[str] = "enable"
@@ -260,15 +249,15 @@ class Enable(PairVerb):
 @gate("exists")
 def exists(
     at: Setting,
-    service: Named,
+    service: options.Service,
     *,
-    replica_of: Annotated[str | None, word("PRIMARY", "As a read replica of PRIMARY.", a_name)] = None,
-    service_type: Annotated[str | None, word("T", "Of this type.")] = None,
-    plan: Annotated[str | None, word("PLAN", "On this plan.", a_word)] = None,
-    cloud: Annotated[str | None, word("CLOUD", "In this cloud, even if it does not exist yet.", a_word)] = None,
-    allow_any_plan: Annotated[
-        bool, flag("--allow-any-plan", "Skip the check of the replica's plan; Aiven decides.")
-    ] = False,
+    replica_of: Annotated[str | None, options.word("PRIMARY", "As a read replica of PRIMARY.", options.a_name)] = None,
+    service_type: Annotated[str | None, options.word("T", "Of this type.")] = None,
+    plan: Annotated[str | None, options.word("PLAN", "On this plan.", options.a_word)] = None,
+    cloud: Annotated[
+        str | None, options.word("CLOUD", "In this cloud, even if it does not exist yet.", options.a_word)
+    ] = None,
+    allow_any_plan: AllowAnyPlan = False,
     limit: float,
 ) -> Step[tuple[Service, ...]]:
     """Check that SERVICE exists as given; exit 4 if it differs. --print exists: `there` or `missing`, both exit 0.
@@ -305,11 +294,13 @@ def _before_backup(at: Setting, primary: str, *, replica: str | None = None, lim
 @gate("backup", timeout=60, before=_before_backup)
 def confirm_backup(
     at: Setting,
-    primary: Primary,
+    primary: options.Primary,
     *,
     replica: Annotated[
         str | None,
-        Opt(names=("--for",), metavar="REPLICA", help="Also succeed if REPLICA already exists.", rule=a_name),
+        options.Opt(
+            names=("--for",), metavar="REPLICA", help="Also succeed if REPLICA already exists.", rule=options.a_name
+        ),
     ] = None,
     limit: float,
 ) -> Step[tuple[Backup, ...]]:
@@ -340,7 +331,7 @@ def confirm_backup(
 
 @gate("active", timeout=60)
 def confirm_integration(
-    at: Setting, primary: Primary, replica: Replica, *, limit: float
+    at: Setting, primary: options.Primary, replica: options.Replica, *, limit: float
 ) -> Step[tuple[Integration, ...]]:
     """Wait until the integration of a pair is active: read_replica, from PRIMARY to REPLICA, enabled.
 

@@ -5,24 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from ccr_avn import options
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import promoted_from
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError, NotProven, TimedOut
-from ccr_avn.options import (
-    AllowRejected,
-    LinkTimeout,
-    Primary,
-    Replica,
-    Samples,
-    a_file_to_write,
-    choice,
-    count,
-    flag,
-    number,
-    seconds,
-    word,
-)
 from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Step, stop
 from ccr_avn.procedures.gates.links import as_compared, has_every_database, is_equal, markers_arrive, replicates
@@ -39,6 +26,8 @@ from ccr_avn.valkey.server_facts import Databases, fetch_link, fetch_replication
 
 Level = Literal["link", "marker", "keys", "values"]
 
+MaxLag = Annotated[int | None, options.number("Maximum lag of REPLICA, in bytes. [default: any]")]
+
 NO_KEY = "no key matches --match or --db"
 """Where these were given, equality of none is a typing error before it is a proof."""
 
@@ -52,29 +41,29 @@ class Verify(PairVerb):
 
     level: Annotated[
         Level,
-        choice(
+        options.choice(
             "link: replication is up; marker: test writes arrive; keys: every key exists; values: contents are equal, too."
         ),
     ] = "marker"
-    samples: Samples = 20
-    max_lag_bytes: Annotated[int | None, number("Maximum lag of REPLICA, in bytes. [default: any]")] = None
-    allow_rejected_commands: AllowRejected = False
-    match: Annotated[str | None, word("GLOB", "Compare only keys matching GLOB.")] = None
-    sample: Annotated[int | None, count("Compare only N random keys of each side.")] = None
-    db: Annotated[list[int] | None, number("Compare only this database; repeatable.")] = None
-    jobs: Annotated[int, count("Connections to each side; more of them hide the round-trip time.")] = JOBS
-    max_ops: Annotated[int, number("Maximum commands per second on PRIMARY (a key costs about two); 0: no limit.")] = (
-        MAX_OPS
-    )
-    rounds: Annotated[int, count("How often differing keys are read again.")] = 3
-    round_interval: Annotated[float, seconds("Pause between these rounds.")] = 2
+    samples: options.Samples = 20
+    max_lag_bytes: MaxLag = None
+    allow_rejected_commands: options.AllowRejected = False
+    match: Annotated[str | None, options.word("GLOB", "Compare only keys matching GLOB.")] = None
+    sample: Annotated[int | None, options.count("Compare only N random keys of each side.")] = None
+    db: Annotated[list[int] | None, options.number("Compare only this database; repeatable.")] = None
+    jobs: Annotated[int, options.count("Connections to each side; more of them hide the round-trip time.")] = JOBS
+    max_ops: Annotated[
+        int, options.number("Maximum commands per second on PRIMARY (a key costs about two); 0: no limit.")
+    ] = MAX_OPS
+    rounds: Annotated[int, options.count("How often differing keys are read again.")] = 3
+    round_interval: Annotated[float, options.seconds("Pause between these rounds.")] = 2
     differences: Annotated[
-        Path | None, word("FILE", "Write every difference to FILE, as JSON lines.", a_file_to_write)
+        Path | None, options.word("FILE", "Write every difference to FILE, as JSON lines.", options.a_file_to_write)
     ] = None
     unlinked: Annotated[
-        bool, flag("--unlinked", "Compare two services that do not replicate, as after a promotion.")
+        bool, options.flag("--unlinked", "Compare two services that do not replicate, as after a promotion.")
     ] = False
-    link_timeout: LinkTimeout = 15
+    link_timeout: options.LinkTimeout = 15
     progress: Callable[[Progress], None] | None = None  # is told of a comparison while it goes on
 
     command: ClassVar[str] = "verify"
@@ -232,11 +221,11 @@ class Verify(PairVerb):
 @gate("link", timeout=60, asks=("primary", "replica"))
 def link_step(
     at: Setting,
-    primary: Primary,
-    replica: Replica,
+    primary: options.Primary,
+    replica: options.Replica,
     *,
-    max_lag_bytes: Annotated[int | None, number("Maximum lag of REPLICA, in bytes. [default: any]")] = None,
-    allow_rejected_commands: AllowRejected = False,
+    max_lag_bytes: MaxLag = None,
+    allow_rejected_commands: options.AllowRejected = False,
     limit: float,
     late: type[CcrError] = TimedOut,
 ) -> Step[Link]:
@@ -272,8 +261,8 @@ def link_step(
 @gate("databases", asks=("primary", "replica"))
 def databases_step(
     at: Setting,
-    primary: Primary,
-    replica: Replica,
+    primary: options.Primary,
+    replica: options.Replica,
     *,
     refused: type[CcrError] = NotProven,
     linked: Callable[[Seen], bool] = lambda _: True,
@@ -302,7 +291,9 @@ def databases_step(
 
 
 @gate("marker", asks=("primary", "replica"))
-def marker_step(at: Setting, primary: Primary, replica: Replica, *, samples: Samples = 20) -> Step[MarkerResult]:
+def marker_step(
+    at: Setting, primary: options.Primary, replica: options.Replica, *, samples: options.Samples = 20
+) -> Step[MarkerResult]:
     """Write markers to PRIMARY and read them from REPLICA; exit 6 if they don't arrive.
 
     Examples:
