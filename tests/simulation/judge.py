@@ -206,6 +206,8 @@ def _lost(made: World, run: Run, primary: str, replica: str, said: dict[str, Any
         yield f"1: `{run.verb}` lost {len(missing)} acknowledged writes of {primary}: {missing[:3]}"
     elif missing and replica not in run.out:
         yield f"1: `{run.verb}` ended with {run.code} after the promotion, and does not name {replica}"
+    if not missing and f"are on {primary} only" in run.out and not run.held.get(primary, set()) - run.held[replica]:
+        yield f"5: `{run.verb}` says that {primary} has writes of its own, and it has none"
     off = run.before[primary].powered and primary in run.after and not run.after[primary].powered
     if missing and off and any(one.path.endswith(f"/service/{primary}") for one in run.changes()):
         yield f"1: `{run.verb}` powered {primary} off, the only one with {missing[:3]}"
