@@ -1,16 +1,16 @@
 """`enable` with the real avn and real servers: what it makes, what it leaves alone, what it refuses."""
 
 import json
+import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.support.operator import EU, US, Make, Operator, ended
-from tests.support.pairs import add_service
 from tests.support.wait import until
 
 CREATE = ("POST", "/v1/project/sandbox/service")
+ENABLE = ("enable", "eu", "us", "--primary-cloud", EU, "--replica-cloud", US)
 
 
 def both(operator: Operator) -> tuple[list[str], list[tuple[str, str]]]:
@@ -92,7 +92,7 @@ def test_a_primary_that_can_have_no_replica_stops_with_the_command_that_changes_
 
 def test_a_slow_backup_is_waited_for(make: Make) -> None:
     operator = make(backup_seconds=3600)
-    child = operator.start("ccr-avn", "enable", "eu", "us", "--primary-cloud", EU, "--replica-cloud", US)
+    child = operator.start("ccr-avn", *ENABLE)
     requests = operator.sandbox.requests
     until(lambda: any(one["path"].endswith("/backups") and one["status"] for one in requests), "the backups to be read")
     platform = operator.sandbox.platform
@@ -183,14 +183,6 @@ def test_a_token_that_may_not_see_offers_and_vpcs_is_warned_not_refused(operator
     assert not any(path.endswith("/service_types") for path in asked), "nothing is to be made: nothing is looked up"
 
 
-@pytest.mark.slow
-def test_words_are_handed_on_to_avn(make: Make) -> None:
-    operator = make(vpc_clouds=(US,))
-    done = operator.enable("--replica-arg=--no-project-vpc", "--replica-arg=-c", "--replica-arg=valkey_timeout=7")
-    assert done.code == 0, done.err
-    assert operator.sandbox.platform.services["us"].user_config["valkey_timeout"] == 7
-
-
 def test_a_replica_that_follows_late_is_waited_for(pair: Operator) -> None:
     pair.sandbox.servers.cut_replication("us")
     pair.ends(6, "verify", "eu", "us", "--link-timeout", "0")
@@ -199,29 +191,20 @@ def test_a_replica_that_follows_late_is_waited_for(pair: Operator) -> None:
     assert ended(child).code == 0
 
 
-@pytest.mark.slow
-def test_both_spellings_of_a_replica_run(operator: Operator, tmp_path: Path) -> None:
-    """A shim that offers the documented flag and translates it to the one that avn really has."""
-    shim = tmp_path / "avn-with-flag"
-    shim.write_text(
-        "#!/usr/bin/env bash\n"
-        'if [ "$*" = "service create --help" ]; then avn "$@"; echo "  --service-integration X"; exit 0; fi\n'
-        'words=(); while [ $# -gt 0 ]; do if [ "$1" = --service-integration ]; then shift\n'
-        'source="${1#source_service=}"; words+=(--read-replica-for "${source%%,*}"); else words+=("$1"); fi; shift; done\n'
-        'exec avn "${words[@]}"\n'
-    )
-    shim.chmod(0o755)
-    add_service(operator, "eu", "business-4", EU)
-    previewed = operator.enable("--dry-run", "--avn", str(shim))
-    assert "--service-integration source_service=eu,integration_type=read_replica" in previewed.out
-    done = operator.enable("--avn", str(shim))
-    assert done.code == 0, done.err
-    assert "--service-integration" in done.err
-    assert both(operator) == (["eu", "us"], [("eu", "us")])
-
-
 def test_a_spelling_that_avn_lacks_is_found_before_any_change(operator: Operator) -> None:
     done = operator.enable("--replica-flag", "service-integration")
     assert done.code == 4
     assert operator.sandbox.changes() == []
     assert "--service-integration" in operator.enable("--replica-flag", "service-integration", "--dry-run").out
+
+
+def test_killed_while_it_waits_for_the_link_the_same_command_finishes(operator: Operator) -> None:
+    child = operator.start("ccr-avn", *ENABLE)
+    until(lambda: "us" in operator.sandbox.platform.services, "the replica to be made")
+    operator.sandbox.servers.cut_replication("us")
+    child.tells("link: waiting")
+    child.kill()
+    assert ended(child).code == -signal.SIGKILL
+    operator.sandbox.servers.heal("us")
+    operator.ends(0, *ENABLE)
+    assert both(operator) == (["eu", "us"], [("eu", "us")])

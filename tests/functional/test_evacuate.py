@@ -7,11 +7,31 @@ from typing import Any
 
 import pytest
 
-from tests.support.evacuations import GO, by_pair, lets_nobody_in, pairs, result
 from tests.support.operator import EU, US, Make, Operator, ended
-from tests.support.pairs import accepts, add_service, deletions, link_status, missing, origin, uri
+from tests.support.pairs import accepts, add_pairs, add_service, deletions, link_status, missing, origin, uri
 from tests.support.wait import until
 from tests.support.writers import Load
+
+GO = ("evacuate", EU, "--yes", "--poll-interval", "0.5", "--json")
+
+
+def pairs(operator: Operator, count: int) -> list[str]:
+    """Pairs p0/r0, p1/r1, …, linked."""
+    add_pairs(operator, count)
+    return [f"p{number}/r{number}" for number in range(count)]
+
+
+def result(out: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(out)["result"]
+    return told
+
+
+def by_pair(out: str) -> dict[str, dict[str, Any]]:
+    return {one["pair"]: one for one in result(out)["pairs"]}
+
+
+def lets_nobody_in(operator: Operator, name: str) -> bool:
+    return bool(operator.sandbox.platform.services[name].user_config.get("ip_filter") == ["192.0.2.1/32"])
 
 
 def test_every_pair_is_moved_and_nothing_is_lost(operator: Operator) -> None:
@@ -158,21 +178,6 @@ def test_killed_in_the_middle_the_same_command_finishes(operator: Operator) -> N
         assert lets_nobody_in(operator, f"p{one}")
 
 
-@pytest.mark.slow
-def test_two_operators_move_the_same_cloud_at_once(operator: Operator) -> None:
-    pairs(operator, 3)
-    homes = [{"CCR_AVN_STATE_DIR": str(operator.home / name)} for name in ("one", "two")]
-    with Load(uri(operator, "p1"), pause=0.01) as load:
-        both = [operator.start("ccr-avn", *GO, "--stop-after", "9", **home) for home in homes]
-        ends = [ended(child) for child in both]
-    assert len(deletions(operator)) >= 3
-    assert missing(operator, load.acknowledged, "r1") == []
-    last = operator.ccr(*GO)
-    assert last.code == 0, [last.err, *(one.err for one in ends)]
-    for one in range(3):
-        assert lets_nobody_in(operator, f"p{one}")
-
-
 def test_a_platform_that_says_slow_down_is_heard_and_nothing_is_lost(operator: Operator) -> None:
     """To half of the requests, for a while."""
     pairs(operator, 2)
@@ -198,3 +203,33 @@ def test_auto_fails_over_no_primary_that_is_back_when_its_turn_comes(operator: O
         "p1/r1": ("switchover", "done"),
     }
     assert operator.ccr("runs", "show", told["p1/r1"]["run"], "--json").out.count('"of": "switchover"') == 1
+
+
+@pytest.mark.slow
+def test_fifty_pairs_with_writers_on_ten_lose_nothing(operator: Operator) -> None:
+    pairs(operator, 50)
+    with ExitStack() as stack:
+        load = {one: stack.enter_context(Load(uri(operator, f"p{one}"), pause=0.05)) for one in range(0, 50, 5)}
+        done = operator.ccr(*GO)
+    assert done.code == 0, done.err
+    told = by_pair(done.out)
+    assert result(done.out)["bytes_not_replicated"] == 0
+    assert all(one["outage_ms"] > 0 for one in told.values())
+    assert len(told) == 50
+    for one, writers in load.items():
+        assert missing(operator, writers.acknowledged, f"r{one}") == []
+        assert lets_nobody_in(operator, f"p{one}")
+
+
+def test_a_hook_can_refuse_one_and_hears_of_its_end(operator: Operator) -> None:
+    pairs(operator, 3)
+    before = "sh -c 'test $CCR_OLD_PRIMARY != p1'"
+    wrong = "sh -c 'echo $CCR_OLD_PRIMARY $CCR_CHANGED >> wrong'"
+    done = operator.ends(14, *GO, "--before", before, "--on-failure", wrong)
+    assert {name: one["state"] for name, one in by_pair(done.out).items()} == {
+        "p0/r0": "done",
+        "p1/r1": "refused",
+        "p2/r2": "done",
+    }
+    assert (operator.home / "wrong").read_text() == "p1 no\n"
+    assert len(deletions(operator)) == 2

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.odd_answers import overlay_service
 from tests.support.operator import Make, Operator
-from tests.support.pairs import FAIL_OVER, accepts, add_pair, is_promoted, origin, paired
+from tests.support.pairs import FAIL_OVER, accepts, add_pair, is_promoted, origin, overlay_service, paired
 
 
 def test_a_replica_that_must_not_serve_without_its_primary_is_promoted(make: Make) -> None:

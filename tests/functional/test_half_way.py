@@ -12,8 +12,7 @@ import pytest
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.fence import Fence
 from tests.support.held import in_force
-from tests.support.odd_answers import overlay_row
-from tests.support.operator import EU, US, Make, Operator, Started, ended
+from tests.support.operator import EU, Make, Operator, Started, ended
 from tests.support.pairs import (
     SWITCH,
     accepts,
@@ -61,35 +60,6 @@ def test_an_old_primary_that_can_not_be_closed_is_never_opened_again(pair: Opera
     assert missing(pair, load.acknowledged) == []
 
 
-PROMOTING = (
-    ("failover", "us", "--allow-data-loss", "--yes"),
-    ("failover", "us"),
-    ("failover", "us", "--allow-data-loss", "--check"),
-    ("switchover", "eu", "us", "--yes"),
-    ("switchover", "eu", "us", "--check"),
-)
-
-
-@pytest.mark.parametrize(
-    ("odd", "typed"),
-    [
-        pytest.param({"source_service": None}, PROMOTING[::4], id="unsaid"),
-        pytest.param({"source_service": None, "enabled": None}, PROMOTING, id="nothing-said", marks=pytest.mark.slow),
-    ],
-)
-def test_a_replica_whose_integration_does_not_say_whom_it_follows_is_not_promoted(
-    pair: Operator, odd: dict[str, Any], typed: tuple[tuple[str, ...], ...]
-) -> None:
-    overlay_row(pair, "us", odd)
-    for words in typed:
-        done = pair.ends(4, *words)
-        assert "project:integrations:read" in done.err
-        assert "already" not in done.err
-    assert not is_promoted(pair)
-    assert len(deletions(pair)) == 0
-    assert accepts(pair, "eu")
-
-
 def test_a_deletion_that_answers_an_error_and_acts_keeps_its_fence(pair: Operator) -> None:
     """The list is stale as well: the role alone tells."""
     sets(pair, stale_rows=6.0, promote_seconds=1.0)
@@ -123,10 +93,9 @@ def test_a_deletion_in_doubt_skips_nothing_when_the_command_is_run_again(pair: O
     assert missing(pair, load.acknowledged) == []
 
 
-@pytest.mark.parametrize("action", ["close", "power-off"])
-def test_a_namesake_of_the_old_primary_is_left_as_it_is(pair: Operator, action: str) -> None:
+def test_a_namesake_of_the_old_primary_is_left_as_it_is(pair: Operator) -> None:
     """Terminated, and created anew, while the run was stopped behind its promotion."""
-    child, _ = runs_to(pair, "accepts-writes: ok", "--old-primary", action, anew=True)
+    child, _ = runs_to(pair, "accepts-writes: ok", "--old-primary", "power-off", anew=True)
     child.send_signal(signal.SIGSTOP)
     services = pair.sandbox.platform.services
     before = services["eu"].created
@@ -179,45 +148,20 @@ def test_a_replica_that_comes_back_empty_leaves_the_old_primary_alone(make: Make
         assert old.dbsize() == 500
 
 
-def test_a_failover_to_a_replica_that_came_back_empty_is_told_the_same_again(make: Make) -> None:
-    pair = paired(make(promote_empty=True))
-    with client(pair, "eu") as old:
-        old.set("key", "x")
-        old.wait(1, 5000)
-    pair.sandbox.servers.kill("eu")
-    for code in (14, 4):
-        done = pair.ends(code, "failover", "us", "--allow-data-loss", "--yes")
-        assert "not have the data of" in done.err
-        assert "only it has the data" in done.err or "only eu has it" in done.err
-        assert "not a master yet" not in done.err
-
-
-@pytest.mark.parametrize("answers", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_writes_that_only_the_old_primary_has_are_told(pair: Operator, answers: bool) -> None:
-    """Killed behind the promotion, and run again after the pause ran out; it may be full of clients by then."""
+def test_writes_that_only_the_old_primary_has_are_told(pair: Operator) -> None:
+    """Killed behind the promotion, and run again after the pause ran out."""
     pair.sandbox.faults.add(kind="hang", method="PUT", path="/service/eu$")  # it is not closed, however late it dies
     child, _ = runs_to(pair, "accepts-writes: ok", "--fence-ttl", "1", "--promote-timeout", "2")
     child.kill()
     ended(child)
     pair.sandbox.faults.clear()
     until(lambda: paused_for(pair, "eu") == 0.0, "the pause to run out")
-    with Load(uri(pair, "eu")), pair.sandbox.servers.admin("eu") as admin:
-        if not answers:
-            admin.config_set("maxclients", len(admin.client_list()))
-        child, seen = runs_to(pair, "close: avn", "--json")
-        admin.config_set("maxclients", 1000)  # the platform can't come in either
-        done = ended(child)
-    assert done.code == 16, done.err
+    with Load(uri(pair, "eu")):
+        done = pair.ends(16, *SWITCH, "--json", says="do not terminate eu")
     told = json.loads(done.out)["result"]
     assert told["new_primary"] == "us"
-    assert "do not terminate eu" in done.err
+    assert told["bytes_not_replicated"] > 0
     assert "to resume" not in done.err
-    if answers:
-        assert told["bytes_not_replicated"] > 0
-    else:
-        assert told["bytes_not_replicated"] is None
-        assert "eu may have writes that us lacks" in done.err
-        assert "maximum number of clients" in seen
     assert pair.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
     assert pair.ccr(*SWITCH).code == 16, "it is as true as before, although eu can't be asked any more"
 
@@ -273,34 +217,6 @@ def test_a_pause_that_ended_with_its_server_is_no_success(pair: Operator) -> Non
     assert json.loads(done.out)["result"]["bytes_not_replicated"] is None
 
 
-@pytest.mark.slow
-def test_a_pause_that_ran_out_while_the_filter_was_set_is_no_success(pair: Operator) -> None:
-    """Stopped for longer than the pause, while the platform took its time: nobody could look."""
-    pair.sandbox.faults.add(kind="delay", seconds=5.0, method="PUT", path="/service/eu$")
-    with Load(uri(pair, "eu")) as load:
-        child, _ = runs_to(pair, "close: avn", "--fence-ttl", "1", "--promote-timeout", "2", anew=True)
-        until(lambda: any(change[0] == "PUT" and change[1].endswith("/eu") for change in pair.sandbox.changes()), "avn")
-        child.send_signal(signal.SIGSTOP)
-        count = len(load.acknowledged)
-        until(lambda: len(load.acknowledged) > count + 100, "writes to come through")
-        until(lambda: not accepts(pair, "eu"), "the filter to take hold")
-        child.send_signal(signal.SIGCONT)
-        done = ended(child)
-    assert done.code == 16, done.err
-    assert "do not terminate eu" in done.err
-
-
-def test_a_primary_that_starts_again_during_the_promotion_is_not_said_to_have_it_all(make: Make) -> None:
-    """It goes on under another replication ID, and so does its replica."""
-    operator = paired(make(promote_seconds=2.0))
-    child, _ = runs_to(operator, "promote: avn")
-    operator.sandbox.servers.restart("eu")
-    done = ended(child)
-    assert done.code in (0, 16), done.err
-    assert "only eu has it" not in done.err
-    assert operator.sandbox.platform.services["eu"].user_config["ip_filter"] == ["192.0.2.1/32"]
-
-
 def test_clients_that_a_filter_leaves_connected_are_cut(make: Make) -> None:
     """The filter turns away new connections only, and idle ones end after a second."""
     operator = paired(make(filter_cuts="new-only"))
@@ -311,13 +227,6 @@ def test_clients_that_a_filter_leaves_connected_are_cut(make: Make) -> None:
         with operator.sandbox.servers.admin("eu") as admin:
             assert [one for one in admin.client_list() if one["user"] == "default"] == []
     assert missing(operator, load.acknowledged) == []
-
-
-@pytest.mark.slow
-def test_a_filter_that_is_not_obeyed_is_not_called_closed(make: Make) -> None:
-    operator = paired(make(filter_cuts="never"))
-    operator.ends(15, *SWITCH, says="NOT closed")
-    assert paused_for(operator, "eu") > 300
 
 
 def test_a_process_that_stood_still_for_longer_than_its_fence(pair: Operator) -> None:
@@ -336,37 +245,16 @@ def test_a_process_that_stood_still_for_longer_than_its_fence(pair: Operator) ->
     assert missing(pair, load.acknowledged) == []
 
 
-def test_names_are_no_identities(pair: Operator) -> None:
-    """Both services are made anew by somebody, for something else: eu alone has its data."""
-    assert pair.ccr(*SWITCH).code == 0
-    services = pair.sandbox.platform.services
-    tags = dict(services["us"].tags)
-    for name in ("us", "eu"):
-        services[name].protected = False
-        pair.sandbox.platform.delete(name)
-    for name, cloud in (("eu", EU), ("us", US)):
-        add_service(pair, name, "startup-4", cloud)
-        services[name].created = services[name].created.replace(year=services[name].created.year + 1)
-    with client(pair, "eu") as new:
-        new.set("live", "x")
-    services["us"].tags = tags
-    before = pair.sandbox.changes()
-    pair.ends(4, *SWITCH, says="nothing records that it was promoted from it")
-    assert pair.sandbox.changes() == before
-    assert accepts(pair, "eu")
-
-
-@pytest.mark.parametrize("after", ["ccr-avn gate caught-up", "fence_token="])
 @pytest.mark.slow
-def test_a_pasted_preview_notices_a_lifted_fence(pair: Operator, after: str) -> None:
-    """By a foreign UNPAUSE and a write behind the line that begins like this."""
+def test_a_pasted_preview_notices_a_lifted_fence(pair: Operator) -> None:
+    """By a foreign UNPAUSE and a write behind the last check of the fence."""
     service = pair.sandbox.platform.services["eu"]
     (pair.home / "lift.py").write_text(
         f"import valkey; c = valkey.Valkey(port={service.port}, password='{service.password}'); "
         "c.client_unpause(); c.set('past', 'x')"
     )
     text = pair.ccr("switchover", "eu", "us", "--dry-run").out
-    pasted, found = re.subn(rf"^{re.escape(after)}.*$", r"\g<0>\npython lift.py", text, count=1, flags=re.MULTILINE)
+    pasted, found = re.subn(r"^fence_token=.*$", r"\g<0>\npython lift.py", text, count=1, flags=re.MULTILINE)
     assert found
     done = pair.pastes(pasted)
     assert done.code == 4, done.err

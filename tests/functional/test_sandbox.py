@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.loaded import BIN
 from tests.support.operator import EU, Make, Operator
-from tests.support.pairs import add_service, follows, paired
+from tests.support.pairs import add_service, follows, overlay_service, paired
 from tests.support.wait import LIMIT, until
 from tests.support.whole import run_sandbox, servers_below
 
@@ -157,3 +157,19 @@ def test_doctor_tells_what_is_wrong(operator: Operator) -> None:
     assert operator.ccr("doctor", "--avn", "/bin/cat").code == 4
     operator.sandbox.faults.add(kind="cut-json", method="GET", path="integration_types")
     assert "read replicas: WARN" in operator.ccr("doctor").out
+
+
+def test_an_end_of_life_notice_that_avns_own_list_does_not_survive(make: Make) -> None:
+    operator = make(data_plane=False)
+    add_service(operator, "eu")
+    add_service(operator, "us")
+    end = {"service_end_of_life_time": "2027-01-01T00:00:00.123456+00:00"}
+    notice = {"type": "service_end_of_life", "level": "warning", "message": "it ends", "metadata": end}
+    overlay_service(operator, "eu", {"service_notifications": [notice]})
+    assert operator.types("avn", "service", "list", "--json").code != 0
+    assert operator.types("avn", "service", "list", "us", "--json").code == 0
+
+
+def test_every_behaviour_can_be_asked_for_in_a_shell(tmp_path: Path) -> None:
+    words = ("--set", "promote_restart", "--set", "stale_rows=2", "--set", "refuse_commands=client|list,info")
+    assert run_sandbox(tmp_path, "--no-data-plane", *words, "--", "true").wait(60) == 0

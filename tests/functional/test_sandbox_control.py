@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.odd_answers import overlay_service
 from tests.support.operator import Make, Operator
-from tests.support.pairs import add_service
+from tests.support.pairs import add_service, overlay_service
 
 
 @pytest.fixture

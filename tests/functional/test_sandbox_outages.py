@@ -2,14 +2,14 @@
 
 import socket
 import sys
-import threading
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import valkey
 
 from ccr_avn.sandbox.configuration import CLIENTS, INTERNAL
-from tests.support.operator import EU, Operator
+from tests.support.operator import EU, US, Make, Operator
 from tests.support.pairs import CLOSED, PairClients, add_service, answers, client, is_master, link, promote
 from tests.support.wait import until
 
@@ -90,31 +90,6 @@ def asks(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_a_restart_is_another_process_with_every_acknowledged_write(pair_clients: PairClients) -> None:
-    operator, eu, us = pair_clients
-    before = eu.info("server")
-    kept: list[int] = []
-
-    def write() -> None:
-        with client(operator, "eu") as writer:
-            for number in range(1_000_000):
-                try:
-                    writer.set(f"k{number}", number)
-                except valkey.ValkeyError:
-                    return
-                kept.append(number)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    until(lambda: len(kept) > 500)
-    operator.ccr("sandbox", "outage", "eu", "--kind", "restart")
-    writer.join()
-    after = eu.info("server")
-    assert (after["tcp_port"], after["run_id"] == before["run_id"]) == (before["tcp_port"], False)
-    assert [number for number in kept if eu.get(f"k{number}") is None] == []
-    until(lambda: link(us) == "up")
-
-
 def test_a_restart_lifts_a_fence(pair_clients: PairClients) -> None:
     operator, eu, _ = pair_clients
     eu.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
@@ -135,19 +110,6 @@ def test_power_off_and_on_keeps_address_data_and_replica(pair_clients: PairClien
     until(lambda: link(us) == "up")
 
 
-def test_a_terminated_name_comes_back_empty(pair_clients: PairClients) -> None:
-    operator, eu, us = pair_clients
-    eu.set("a", "b")
-    until(lambda: us.get("a") == "b")
-    replid = eu.info("replication")["master_replid"]
-    operator.avn("service", "terminate", "eu", "-f")
-    until(lambda: link(us) == "master")
-    assert us.info("replication")["master_replid2"] == replid
-    add_service(operator, "eu")
-    with client(operator, "eu") as again:
-        assert again.get("a") is None
-
-
 def test_users_are_real_and_outlive_a_restart(pair_clients: PairClients) -> None:
     operator, _, _ = pair_clients
     rights = ("--valkey-acl-keys", "a*", "--valkey-acl-categories=+@all")
@@ -166,3 +128,36 @@ def test_users_are_real_and_outlive_a_restart(pair_clients: PairClients) -> None
     operator.avn("service", "user-delete", "eu", "--username", "app")
     with client(operator, "eu", username="app", password="another-password") as app:
         assert not answers(app)
+
+
+def test_a_first_copy_that_never_ends_looks_like_none_when_its_primary_is_gone(make: Make) -> None:
+    operator = make()
+    add_service(operator, "eu")
+    with client(operator, "eu") as eu:
+        eu.mset({f"k{number}": number for number in range(1000)})
+    operator.sandbox.servers.set_settings("eu", {"rdb-key-save-delay": "1000000"})
+    add_service(operator, "us", "startup-4", US, source="eu")
+
+    def seen() -> tuple[Any, ...]:
+        with operator.sandbox.servers.admin("us") as us:
+            found = us.info("replication")
+            return found["role"], found["master_link_status"], found["master_sync_in_progress"], us.dbsize()
+
+    until(lambda: seen() == ("slave", "down", 1, 0), "the copy to begin")
+    operator.sandbox.servers.kill("eu")
+    until(lambda: seen() == ("slave", "down", 0, 0), "the copy to be given up")
+
+
+CLIENT = ("CLIENT LIST", "CLIENT ID", "CLIENT PAUSE 1 WRITE", "CLIENT UNPAUSE", "CLIENT KILL TYPE pubsub")
+
+
+@pytest.mark.parametrize(
+    ("pair_clients", "refused"),
+    [({"refuse_commands": ("client|list",)}, CLIENT[:1]), ({"refuse_client_pause": True}, CLIENT[2:])],
+    indirect=["pair_clients"],
+)
+def test_commands_can_be_refused_to_the_users(pair_clients: PairClients, refused: tuple[str, ...]) -> None:
+    _, eu, _ = pair_clients
+    for command in CLIENT:
+        with pytest.raises(valkey.exceptions.NoPermissionError) if command in refused else nullcontext():
+            eu.execute_command(*command.split())

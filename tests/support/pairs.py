@@ -54,6 +54,16 @@ def add_service(
         platform.options = options
 
 
+def overlay_service(operator: Operator, name: str, fields: dict[str, Any]) -> None:
+    """In the API's answers these fields of a service have these values, whatever the platform knows of."""
+
+    def alter(shown: dict[str, Any]) -> None:
+        if shown.get("service_name") == name:
+            shown |= fields
+
+    operator.sandbox.platform.alterations.append(alter)
+
+
 @contextmanager
 def pair_with_clients(operator: Operator) -> Iterator[PairClients]:
     """The pair eu and us, not linked yet."""

@@ -8,12 +8,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROMISES = (ROOT / "docs" / "promises.md").read_text()
-NAMED = re.compile(r"`(?:((?:unit/)?(?:\w+/)*test_\w+)::)?(…?\w+…?)`|`(unit/(?:\w+/)*test_\w+)`")
+NAMED = re.compile(r"`(?:((?:\w+/)*test_\w+)::)?(…?\w+…?)`|`((?:unit|simulation)/(?:\w+/)*test_\w+)`")
 
 
 def text_of(module: str) -> str:
-    """``unit/…`` is in tests/unit, all else in tests/functional; empty: there is no such file."""
-    path = ROOT / "tests" / (module if module.startswith("unit/") else f"functional/{module}")
+    """``unit/…`` and ``simulation/…`` are in tests, all else in tests/functional; empty: there is no such file."""
+    path = ROOT / "tests" / (module if "/" in module else f"functional/{module}")
     return path.with_suffix(".py").read_text() if path.with_suffix(".py").is_file() else ""
 
 
