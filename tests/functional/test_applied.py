@@ -3,17 +3,19 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ccr_avn.valkey.server_facts import fetch_link
-from tests.functional.compare_pair import Pair, Server
+from tests.functional.compare_pair import Pair
+from tests.support import servers
 from tests.support.operator import Operator
 from tests.support.pairs import accepts, client, is_promoted
+from tests.support.servers import Serve
 from tests.support.wait import until
 
+serve = servers.serve
 ALLOW = "--allow-rejected-commands"
 
 
@@ -34,16 +36,13 @@ def reject_one(pair: Operator, key: str, count: int = 1) -> None:
         until(lambda: us.info("stats")["unexpected_error_replies"] == count, "the replica to reject it")
 
 
-def test_a_command_that_a_replica_does_not_know_is_dropped_and_named(tmp_path: Path) -> None:
-    pair = Pair(Server("eu", tmp_path / "eu"), Server("us", tmp_path / "us", "--rename-command", "HSET", "nope"))
+def test_a_command_that_a_replica_does_not_know_is_dropped_and_named(serve: Serve) -> None:
+    pair = Pair(serve("eu"), serve("us", "--rename-command", "HSET", "nope"))
     pair.link()
-    try:
-        for number in range(300):
-            pair.primary.client.hset(f"k{number}", "f", "v")
-        pair.settled()
-        link = fetch_link(pair.primary.endpoint, pair.replica.endpoint)
-    finally:
-        pair.stop()
+    for number in range(300):
+        pair.primary.admin.hset(f"k{number}", "f", "v")
+    pair.settled()
+    link = fetch_link(**pair.ends())
     assert (link.state, link.primary.keys, link.replica.keys) == ("up", 300, 0)
     assert (link.replica.rejected, link.replica.errors) == (300, ("ERR (300)",))
     assert link.primary.rejected == 0

@@ -1,6 +1,5 @@
 """What is claimed when the replica does not follow, stops following, or can't be asked."""
 
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +8,14 @@ import pytest
 
 from ccr_avn.errors import Unreachable, UsageError
 from ccr_avn.valkey.compare import Progress
-from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair, until
+from tests.functional.compare_pair import Pair, fill, found, make_pair
+from tests.support.servers import PASSWORD
+from tests.support.wait import until
 
 
 def filled(root: Path) -> Pair:
     made = make_pair(root)
-    fill(made.primary.client, (("SET", f"key:{number}", number) for number in range(3000)))
+    fill(made.primary.admin, (("SET", f"key:{number}", number) for number in range(3000)))
     made.settled()
     return made
 
@@ -29,7 +30,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 @pytest.fixture
 def pair(standing: Pair) -> Pair:
     """Linked, whatever the test before did to it."""
-    standing.replica.stand_alone()
+    standing.replica.promote()
     standing.link()
     return standing
 
@@ -38,15 +39,15 @@ def test_two_equal_servers_without_a_link(pair: Pair) -> None:
     pair.detach()
     assert pair.compare().verdict == "inconclusive"
     assert pair.compare(require_link=False).verdict == "equal"
-    pair.replica.client.delete("key:7")
+    pair.replica.admin.delete("key:7")
     result = pair.compare()
     assert (result.verdict, found(result)) == ("different", [("missing", 0, "key:7")])
 
 
 def test_a_link_that_is_down_leaves_differences_unproven(pair: Pair) -> None:
-    pair.replica.client.execute_command("REPLICAOF", "127.0.0.1", 1)
-    until(lambda: pair.replica.client.info("replication")["master_link_status"] == "down", "the link to go down")
-    pair.primary.client.delete("key:7")
+    pair.replica.admin.execute_command("REPLICAOF", "127.0.0.1", 1)
+    until(lambda: pair.replica.admin.info("replication")["master_link_status"] == "down", "the link to go down")
+    pair.primary.admin.delete("key:7")
     result = pair.compare()
     assert result.verdict == "inconclusive"
     assert "link from eu to us was down" in result.reasons[0]
@@ -59,7 +60,7 @@ def test_a_link_that_drops_and_comes_back_is_noticed(pair: Pair) -> None:
 
     def cut(progress: Progress) -> None:
         if not seen:
-            pair.primary.client.execute_command("CLIENT", "KILL", "TYPE", "replica")
+            pair.primary.admin.execute_command("CLIENT", "KILL", "TYPE", "replica")
             pair.settled()
         seen.append(progress)
 
@@ -70,7 +71,7 @@ def test_a_link_that_drops_and_comes_back_is_noticed(pair: Pair) -> None:
 
 
 def test_a_replica_that_follows_itself(pair: Pair) -> None:
-    pair.replica.client.execute_command("REPLICAOF", "127.0.0.1", pair.replica.port)  # itself: never up
+    pair.replica.admin.execute_command("REPLICAOF", "127.0.0.1", pair.replica.port)  # itself: never up
     assert pair.compare(rounds=1).verdict == "inconclusive"
 
 
@@ -81,20 +82,20 @@ def test_a_replica_of_another_primary(pair: Pair, tmp_path: Path) -> None:
     finally:
         stranger.stop()
     assert result.verdict == "different"
-    assert result.counts.extra == pair.replica.client.dbsize() >= 2999
+    assert result.counts.extra == pair.replica.admin.dbsize() >= 2999
     assert len(result.examples) == 20
     assert "another primary" in result.reasons[0]
 
 
 def test_a_frozen_replica_is_unreachable(pair: Pair) -> None:
     def freeze(progress: Progress) -> None:
-        pair.replica.signal(signal.SIGSTOP)
+        pair.replica.freeze()
 
     try:
         with pytest.raises(Unreachable, match="us") as caught:
             pair.compare(timeout=0.5, progress=freeze)
     finally:
-        pair.replica.signal(signal.SIGCONT)
+        pair.replica.thaw()
     assert PASSWORD not in f"{caught.value} {caught.value.detail} {caught.value.hint}"
 
 
@@ -124,19 +125,19 @@ def test_keys_that_may_not_be_read(pair: Pair) -> None:
 
 def test_an_older_server_without_exact_expiries(pair: Pair) -> None:
     """Told by a user who may not PEXPIRETIME: PTTL is compared instead, with some slack."""
-    client = pair.primary.client
+    client = pair.primary.admin
     fill(client, (("SET", f"passing:{number}", "v", "PX", 100_000 + number) for number in range(1000)))
     pair.allow("old", "+@all", "-pexpiretime", "-watch", "~*")
     pair.settled()
     for level in ("keys", "values"):
         assert pair.compare(level=level, rounds=1, user="old").verdict == "equal"
     pair.detach()
-    pair.replica.client.persist("passing:5")
+    pair.replica.admin.persist("passing:5")
     result = pair.compare(rounds=1, user="old")
     assert result.verdict == "inconclusive"  # without WATCH nothing is proven
     assert result.in_flight == 1
     assert "refuses WATCH" in result.reasons[1]
-    pair.allow("old", "+watch")
+    pair.allow("old", "+@all", "-pexpiretime", "~*")
     assert found(pair.compare(rounds=1, user="old")) == [("expiry", 0, "passing:5")]
 
 
@@ -145,7 +146,7 @@ def test_a_key_that_is_always_written_is_left_out_and_named(pair: Pair) -> None:
 
     def write() -> None:
         while not ended.is_set():
-            fill(pair.primary.client, (("INCR", "counter") for _ in range(500)))
+            fill(pair.primary.admin, (("INCR", "counter") for _ in range(500)))
 
     writer = threading.Thread(target=write)
     writer.start()

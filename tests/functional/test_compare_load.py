@@ -13,7 +13,9 @@ import valkey
 
 from ccr_avn.valkey.compare import CompareRequest, Comparison
 from ccr_avn.valkey.compare.engine import compare
-from tests.functional.compare_pair import PASSWORD, Pair, fill, found, make_pair, until
+from tests.functional.compare_pair import Pair, fill, found, make_pair
+from tests.support.servers import PASSWORD
+from tests.support.wait import until
 
 MIB = 2**20
 MOST_MEMORY = 150 * MIB
@@ -69,7 +71,7 @@ def writers(pair: Pair, names: int) -> Iterator[None]:
     for process in processes:
         process.start()
     try:
-        until(lambda: pair.primary.client.exists("busy:0", "busy:1", "busy:2") == 3, "the writers to write")
+        until(lambda: pair.primary.admin.exists("busy:0", "busy:1", "busy:2") == 3, "the writers to write")
         yield
     finally:
         for process in processes:
@@ -79,9 +81,9 @@ def writers(pair: Pair, names: int) -> Iterator[None]:
 
 
 def busy(pair: Pair) -> None:
-    fill(pair.primary.client, (("SET", f"quiet:{number}", number) for number in range(20_000)))
+    fill(pair.primary.admin, (("SET", f"quiet:{number}", number) for number in range(20_000)))
     words = [word for number in range(30_000) for word in (str(number), number)]
-    fill(pair.primary.client, (("HSET", "busy:big", *words[start : start + 5000]) for start in range(0, 60_000, 5000)))
+    fill(pair.primary.admin, (("HSET", "busy:big", *words[start : start + 5000]) for start in range(0, 60_000, 5000)))
     pair.settled()
 
 
@@ -102,9 +104,9 @@ def test_no_false_difference_with_four_writers(pair: Pair, runs: int) -> None:
 @pytest.mark.slow
 def test_a_true_difference_is_found_under_load(pair: Pair) -> None:
     busy(pair)
-    pair.replica.client.config_set("replica-read-only", "no")
-    pair.replica.client.delete("quiet:7")
-    pair.replica.client.set("quiet:8", "changed")
+    pair.replica.admin.config_set("replica-read-only", "no")
+    pair.replica.admin.delete("quiet:7")
+    pair.replica.admin.set("quiet:8", "changed")
     with writers(pair, 2000):
         result = pair.compare(rounds=3, round_interval=0.1)
     assert found(result) == [("missing", 0, "quiet:7"), ("value", 0, "quiet:8")]
@@ -113,19 +115,19 @@ def test_a_true_difference_is_found_under_load(pair: Pair) -> None:
 def measured(pair: Pair, **options: Any) -> Comparison:
     """In a process of its own, whose memory can be told from that of the tests."""
     settings = {"level": "values", "rounds": 2, "round_interval": 0.01, **options}
-    request = CompareRequest(primary=pair.primary.endpoint, replica=pair.replica.endpoint, **settings)
+    request = CompareRequest(**pair.ends(), **settings)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(compare, request).result()
 
 
 @pytest.mark.slow
 def test_a_million_small_keys(pair: Pair) -> None:
-    fill(pair.primary.client, (("SET", f"key:{number}", number) for number in range(1_000_000)))
+    fill(pair.primary.admin, (("SET", f"key:{number}", number) for number in range(1_000_000)))
     pair.settled()
     result = measured(pair, jobs=8)
     assert (result.verdict, result.keys, result.replica_keys) == ("equal", 1_000_000, 1_000_000)
     pair.detach()
-    client = pair.replica.client
+    client = pair.replica.admin
     client.delete("key:1")
     client.set("key:2", "changed")
     client.rename("key:3", "key:x")
@@ -153,14 +155,14 @@ def test_a_hash_of_200_mib(pair: Pair) -> None:
     value = "v" * 80
     for start in range(0, 2_000_000, 20_000):
         words = [word for number in range(start, start + 20_000) for word in (f"field:{number}", f"{number}{value}")]
-        pair.primary.client.execute_command("HSET", "big", *words)
+        pair.primary.admin.execute_command("HSET", "big", *words)
     pair.settled()
-    assert pair.primary.client.memory_usage("big") > 200 * MIB
+    assert pair.primary.admin.memory_usage("big") > 200 * MIB
     with_one_more = measured(pair, jobs=8)
     assert with_one_more.verdict == "equal"
     assert max(with_one_more.peak_memory_bytes) < MOST_MEMORY
     pair.detach()
-    pair.replica.client.hset("big", "field:1234567", "x")
+    pair.replica.admin.hset("big", "field:1234567", "x")
     result = measured(pair, jobs=8, rounds=1)
     assert found(result) == [("value", 0, "big")]
     assert max(result.peak_memory_bytes) < MOST_MEMORY
@@ -169,7 +171,7 @@ def test_a_hash_of_200_mib(pair: Pair) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["string", "hash", "set", "zset", "list", "stream", "names"])
 def test_giant_elements(pair: Pair, kind: str) -> None:
-    client = pair.primary.client
+    client = pair.primary.admin
     for number in range(1 if kind == "string" else 9):
         giant = bytes([number]) * GIANT
         words = {
@@ -186,7 +188,7 @@ def test_giant_elements(pair: Pair, kind: str) -> None:
     equal = measured(pair, jobs=8)
     assert equal.verdict == "equal"
     pair.detach()
-    other = pair.replica.client
+    other = pair.replica.admin
     change: dict[str, Callable[[], object]] = {
         "string": lambda: other.setrange("giant", 3 * GIANT - 1, "x"),
         "hash": lambda: other.hset("giant", "f5", b"\5" * (GIANT - 1) + b"x"),

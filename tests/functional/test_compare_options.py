@@ -1,7 +1,6 @@
 """Choosing what is compared, over how many connections, and how hard the primary may be asked."""
 
 import json
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +12,8 @@ import pytest
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.compare import Progress, engine
 from ccr_avn.valkey.compare.sides import Pace
-from tests.functional.compare_pair import Pair, fill, found, make_pair, until
+from tests.functional.compare_pair import Pair, fill, found, make_pair
+from tests.support.wait import until
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     made = make_pair(tmp_path_factory.mktemp("options"))
     for number in range(16):
         fill(made.primary.database(number), (("SET", f"key:{each}", each) for each in range(500)))
-    fill(made.primary.client, (("HSET", f"hash:{each}", "f", each) for each in range(500)))
+    fill(made.primary.admin, (("HSET", f"hash:{each}", "f", each) for each in range(500)))
     yield made
     made.stop()
 
@@ -66,7 +66,7 @@ def test_a_difference_in_each_database(detached: Pair) -> None:
 
 
 def test_only_keys_that_match(detached: Pair) -> None:
-    detached.replica.client.delete("key:7", "hash:7")
+    detached.replica.admin.delete("key:7", "hash:7")
     try:
         result = detached.compare(match="hash:*")
         assert found(result) == [("missing", 0, "hash:7")]
@@ -80,14 +80,14 @@ def test_a_sample(detached: Pair, match: str | None) -> None:
     result = detached.compare(sample=100, match=match, require_link=False)
     assert result.verdict == "equal"
     assert 80 <= result.keys <= 130
-    detached.replica.client.flushall()
+    detached.replica.admin.flushall()
     assert detached.compare(sample=100, match=match).counts.missing == result.keys if match else True
     detached.link()
 
 
 def test_every_difference_goes_to_the_file(detached: Pair, tmp_path: Path) -> None:
     file = tmp_path / "differences.jsonl"
-    detached.replica.client.flushall()
+    detached.replica.admin.flushall()
     try:
         result = detached.compare(rounds=1, differences_file=file)
     finally:
@@ -102,7 +102,7 @@ def test_every_difference_goes_to_the_file(detached: Pair, tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("several")
 def test_several_connections_find_the_same(detached: Pair) -> None:
-    detached.replica.client.delete("key:7")
+    detached.replica.admin.delete("key:7")
     detached.replica.database(15).set("extra", "v")
     try:
         result = detached.compare(jobs=4)
@@ -124,7 +124,7 @@ def test_nothing_is_left_behind(pair: Pair, error: type[BaseException]) -> None:
     with pytest.raises(error):
         pair.compare(jobs=4, progress=interrupt, max_operations=20_000)
     assert threading.active_count() == before
-    until(lambda: not connections(pair.primary.client), "the connections to be closed")
+    until(lambda: not connections(pair.primary.admin), "the connections to be closed")
 
 
 def connections(client: Any) -> list[Any]:
@@ -137,7 +137,7 @@ def test_interrupted_it_waits_for_no_server(pair: Pair) -> None:
 
     def freeze(progress: Progress) -> None:
         if progress.keys:
-            pair.replica.signal(signal.SIGSTOP)
+            pair.replica.freeze()
             raise KeyboardInterrupt
 
     ended = threading.Event()
@@ -152,7 +152,7 @@ def test_interrupted_it_waits_for_no_server(pair: Pair) -> None:
     try:
         until(ended.is_set, "the comparison to end")
     finally:
-        pair.replica.signal(signal.SIGCONT)
+        pair.replica.thaw()
         thread.join()
 
 
@@ -168,7 +168,7 @@ def test_the_primary_is_spared(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> N
     """What is sent to it is paid for before: the pace (whose own test has the time) knows of every command but a few."""
     paid: list[int] = []
     monkeypatch.setattr(Pace, "take", lambda _, commands: paid.append(commands))
-    info = pair.primary.client.info
+    info = pair.primary.admin.info
     before = info("stats")["total_commands_processed"]
     result = pair.compare(level="keys", databases=(3, 4), max_operations=3000)
     commands = info("stats")["total_commands_processed"] - before
@@ -187,7 +187,7 @@ def test_progress_is_told(pair: Pair) -> None:
 
 
 def test_reading_does_not_make_keys_look_used(pair: Pair) -> None:
-    client = pair.primary.client
+    client = pair.primary.admin
     client.execute_command("DEBUG", "SLEEP", "0")
     until(lambda: client.object("idletime", "key:7") >= 1, "a key to be idle")
     pair.compare()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ccr_avn.procedures.gates.links import is_equal
-from tests.functional.compare_pair import Pair, Server, found, make_pair
+from tests.functional.compare_pair import Pair, found, make_pair
+from tests.support.servers import Server
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis"])
@@ -23,17 +24,17 @@ def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def pair(standing: Pair) -> Pair:
-    standing.primary.client.flushall()
+    standing.primary.admin.flushall()
     standing.link()
     return standing
 
 
 def writable(server: Server, change: Callable[[], object]) -> None:
-    server.client.config_set("replica-read-only", "no")
+    server.admin.config_set("replica-read-only", "no")
     try:
         change()
     finally:
-        server.client.config_set("replica-read-only", "yes")
+        server.admin.config_set("replica-read-only", "yes")
 
 
 def count(client: Any, key: str, elements: int) -> None:
@@ -43,17 +44,17 @@ def count(client: Any, key: str, elements: int) -> None:
 
 @pytest.mark.parametrize("elements", [50, 20_000], ids=["sparse", "dense"])
 def test_the_count_that_a_replica_worked_out(pair: Pair, elements: int) -> None:
-    count(pair.primary.client, "visitors", elements)
+    count(pair.primary.admin, "visitors", elements)
     pair.settled()
-    pair.replica.client.pfcount("visitors")
+    pair.replica.admin.pfcount("visitors")
     result = pair.compare()
     assert (result.verdict, result.counts.total, result.reread) == ("equal", 0, 0)
-    writable(pair.replica, lambda: pair.replica.client.pfadd("visitors", *(f"else-{n}" for n in range(2000))))
+    writable(pair.replica, lambda: pair.replica.admin.pfadd("visitors", *(f"else-{n}" for n in range(2000))))
     assert found(pair.compare()) == [("value", 0, "visitors")]
 
 
 def test_the_encoding_that_a_replica_chose(pair: Pair) -> None:
-    client = pair.replica.client
+    client = pair.replica.admin
     usual = client.config_get("*max-*")
     client.config_set("hll-sparse-max-bytes", 0)
     client.config_set("set-max-intset-entries", 1)
@@ -61,13 +62,13 @@ def test_the_encoding_that_a_replica_chose(pair: Pair) -> None:
     client.config_set("zset-max-listpack-entries", 1)
     client.config_set("list-max-listpack-size", 1)
     try:
-        count(pair.primary.client, "visitors", 100)
-        pair.primary.client.sadd("set", *range(100))
-        pair.primary.client.hset("hash", mapping={f"f{n}": n for n in range(100)})
-        pair.primary.client.zadd("zset", {f"m{n}": n / 7 for n in range(100)})
-        pair.primary.client.rpush("list", *range(100))
+        count(pair.primary.admin, "visitors", 100)
+        pair.primary.admin.sadd("set", *range(100))
+        pair.primary.admin.hset("hash", mapping={f"f{n}": n for n in range(100)})
+        pair.primary.admin.zadd("zset", {f"m{n}": n / 7 for n in range(100)})
+        pair.primary.admin.rpush("list", *range(100))
         pair.settled()
-        assert client.object("encoding", "set") != pair.primary.client.object("encoding", "set")
+        assert client.object("encoding", "set") != pair.primary.admin.object("encoding", "set")
         result = pair.compare()
         assert (result.verdict, result.counts.total) == ("equal", 0)
     finally:
@@ -93,8 +94,8 @@ def readers(client: Any) -> None:
     ids=["own entries read again", "and one is deleted", "nothing left for one", "without acknowledgement"],
 )
 def test_streams_whose_readers_left_no_trace_on_the_replica(pair: Pair, change: Callable[[Any], object]) -> None:
-    readers(pair.primary.client)
-    change(pair.primary.client)
+    readers(pair.primary.admin)
+    change(pair.primary.admin)
     pair.settled()
     result = pair.compare()
     assert (result.verdict, result.counts.total) == ("equal", 0)
@@ -102,9 +103,9 @@ def test_streams_whose_readers_left_no_trace_on_the_replica(pair: Pair, change: 
 
 @pytest.mark.parametrize(("consumer", "differs"), [("zoe", False), ("alice", True)])
 def test_a_consumer_counts_by_what_it_holds(pair: Pair, consumer: str, differs: bool) -> None:
-    client = pair.replica.client
-    readers(pair.primary.client)
-    pair.primary.client.execute_command("XGROUP", "CREATECONSUMER", "stream", "readers", "zoe")
+    client = pair.replica.admin
+    readers(pair.primary.admin)
+    pair.primary.admin.execute_command("XGROUP", "CREATECONSUMER", "stream", "readers", "zoe")
     pair.settled()
     writable(pair.replica, lambda: client.execute_command("XGROUP", "DELCONSUMER", "stream", "readers", consumer))
     assert found(pair.compare()) == ([("value", 0, "stream")] if differs else [])
@@ -122,10 +123,10 @@ def test_a_consumer_counts_by_what_it_holds(pair: Pair, consumer: str, differs: 
 )
 def test_a_name_larger_than_a_batch_is_compared_as_well(pair: Pair, options: dict[str, Any]) -> None:
     giant = "n" * 9 * 1024 * 1024
-    pair.primary.client.mset({giant: "v", "small": "v"})
+    pair.primary.admin.mset({giant: "v", "small": "v"})
     pair.settled()
     assert pair.compare(**options).verdict == "equal"
-    writable(pair.replica, lambda: pair.replica.client.mset({giant: "w", "small": "w"}))
+    writable(pair.replica, lambda: pair.replica.admin.mset({giant: "w", "small": "w"}))
     result = pair.compare(**options)
     assert result.verdict == "different"
     assert {one.key for one in result.examples} <= {giant, "small"}

@@ -15,12 +15,12 @@ def test_the_whole_corpus_through_tls(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(engine, "FEW_KEYS", 0)
     pair = make_pair(tmp_path, binary=shutil.which("redis-server"), authority=trustme.CA())
     try:
-        assert pair.primary.endpoint.tls
-        fill(pair.primary.client, everything())
+        assert pair.ends()["primary"].tls
+        fill(pair.primary.admin, everything())
         pair.settled()
         assert pair.compare(jobs=2, rounds=1).verdict == "equal"
         pair.detach()
-        pair.replica.client.hdel("hash:big", "field-7")
+        pair.replica.admin.hdel("hash:big", "field-7")
         assert found(pair.compare(jobs=2, rounds=1)) == [("value", 0, "hash:big")]
     finally:
         pair.stop()

@@ -97,6 +97,9 @@ class Server:
         self.admin.execute_command("ACL", "SETUSER", name, "reset", "on", f">{PASSWORD}", *rules)
         return self.endpoint(user=name)
 
+    def database(self, number: int) -> Any:
+        return valkey.Valkey(port=self.port, password=PASSWORD, db=number, socket_timeout=30)
+
     def clients(self) -> list[dict[str, str]]:
         found: list[dict[str, str]] = self.admin.client_list()
         return found
