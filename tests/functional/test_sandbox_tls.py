@@ -11,7 +11,7 @@ import pytest
 import valkey
 
 from tests.support.operator import Make, Operator
-from tests.support.pairs import CLOSED, add_service, answers, client, link
+from tests.support.pairs import CLOSED, add_service, answers, client
 from tests.support.wait import until
 
 
@@ -63,15 +63,6 @@ def test_a_closed_filter_cuts_every_client_and_an_open_one_lets_them_in(tls: Ope
     assert answers(eu)
 
 
-@pytest.mark.parametrize("tls", [{"filter_cuts": "new-only"}], indirect=True)
-def test_a_filter_may_turn_away_new_clients_only(tls: Operator, eu: Any) -> None:
-    assert eu.ping()
-    tls.avn("service", "update", "eu", *CLOSED)
-    assert eu.ping()
-    with secure(tls) as newcomer:
-        assert not answers(newcomer)
-
-
 def test_what_happens_to_the_server_happens_to_its_proxy(tls: Operator, eu: Any) -> None:
     assert eu.ping()
     tls.ccr("sandbox", "outage", "eu", "--kind", "freeze")
@@ -86,13 +77,3 @@ def test_what_happens_to_the_server_happens_to_its_proxy(tls: Operator, eu: Any)
     until(lambda: answers(eu), "it to answer again")
     tls.avn("service", "update", "eu", "--power-off")
     assert not answers(eu)
-
-
-def test_replication_does_not_go_through_the_proxy(make: Make) -> None:
-    operator = make(tls=True)
-    add_service(operator, "eu")
-    add_service(operator, "us", "startup-4", source="eu")
-    with operator.sandbox.servers.admin("us") as us:
-        until(lambda: link(us) == "up", "the link")
-        operator.avn("service", "update", "eu", *CLOSED)
-        assert link(us) == "up"

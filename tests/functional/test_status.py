@@ -88,29 +88,6 @@ def test_after_a_switchover_the_old_primary_is_watched(make: Make) -> None:
     assert "p1 is an old primary" in opened.out
 
 
-def test_nagios(make: Make) -> None:
-    operator = add_pairs(make(), 1)
-    fine = operator.ends(0, "status", "--format", "nagios", "r0")
-    assert fine.out.count("\n") == 1
-    assert fine.out.startswith("CCR OK - 1 pair OK | r0_lag=0B;10485760;104857600;0")
-    operator.sandbox.servers.cut_replication("r0")
-    assert operator.ccr("status", "--format", "nagios").code == 2
-    broken = operator.ends(3, "status", "--format=nagios", AIVEN_AUTH_TOKEN="wrong")
-    assert "service list" in broken.out
-
-
-def test_prometheus_into_a_file(make: Make, tmp_path: Path) -> None:
-    operator = add_pairs(make(), 1)
-    target = tmp_path / "ccr.prom"
-    done = operator.ccr("status", "--format", "prometheus", "--output", str(target))
-    assert (done.code, done.out) == (0, ""), done.err
-    assert 'ccr_link_up{primary="p0",project="sandbox",replica="r0"} 1.0' in target.read_text().splitlines()
-    assert target.stat().st_mode & 0o777 == 0o644
-    before = target.read_text()
-    operator.ends(3, "status", "--format", "prometheus", "--output", str(target), AIVEN_AUTH_TOKEN="wrong")
-    assert target.read_text() == before
-
-
 def test_tls_is_verified(make: Make, tls_options: dict[str, Path], tmp_path: Path) -> None:
     operator = add_pairs(make(**tls_options), 2)
     untrusted = operator.ccr("status", "--format", "nagios", *PATIENT)

@@ -20,13 +20,6 @@ def pair(operator: Operator) -> Operator:
     return operator
 
 
-@pytest.mark.parametrize("level", ["keys", "values"])
-def test_an_equal_pair_is_equal(pair: Operator, level: str) -> None:
-    done = pair.ends(0, "verify", "eu", "us", "--level", level, "--json")
-    compared = json.loads(done.out)["result"]["compare"]
-    assert (compared["verdict"], compared["keys"]) == ("equal", 501)
-
-
 def test_differences_are_counted_named_and_written(pair: Operator) -> None:
     with pair.sandbox.servers.admin("us") as admin:
         admin.config_set("replica-read-only", "no")

@@ -1,11 +1,8 @@
 """`watch` as somebody leaves it running: what befalls the pair is shown and survived."""
 
 import json
-import os
-import queue
+import shlex
 import signal
-import subprocess
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,52 +14,40 @@ import pytest
 
 from ccr_avn.monitoring.probe import TTL
 from ccr_avn.valkey.marker import WATCH
-from tests.support.operator import Make, Operator, in_its_form
+from tests.support.operator import Make, Operator, Started, ended, in_its_form
 from tests.support.pairs import add_pairs
 from tests.support.terminal import in_a_terminal
-from tests.support.wait import until
+from tests.support.wait import LIMIT, until
 
-QUICK = {"build_seconds": 0.0, "backup_seconds": 0.0}
 NIMBLE = ("--interval", "0.1", "--data-timeout", "1")
-LIMIT = 60.0
-"""Seconds for whatever is waited for: a busy machine must not reach it."""
 
 
 class Lines:
-    """What a stream says, line by line, read as it comes; None at its end."""
+    """What is said into a file, line by line, as it comes."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, path: Path) -> None:
         self.seen: list[str] = []
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self.thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
-        self.thread.start()
+        self._path = path
 
     def until(self, wanted: Callable[[str], bool], what: str) -> str:
         """The next line that is as wanted."""
-        end = time.monotonic() + LIMIT
-        while (left := end - time.monotonic()) > 0:
-            try:
-                line = self._lines.get(timeout=left)
-            except queue.Empty:
-                break
-            assert line is not None, f"ended before {what}; last: {self.seen[-5:]}"
+        return until(lambda: self._next(wanted), what)
+
+    def _next(self, wanted: Callable[[str], bool]) -> str:
+        said = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
+        for line in (one for one in said[len(self.seen) :] if one.endswith("\n")):
             self.seen.append(line)
             if wanted(line):
                 return line
-        raise AssertionError(f"not seen within {LIMIT:g} s: {what}; last: {self.seen[-5:]}")
-
-    def _read(self, stream: Any) -> None:
-        for line in stream:
-            self._lines.put(line)
-        self._lines.put(None)
+        return ""
 
 
 class Running:
     """A `watch` whose lines are read as they come."""
 
-    def __init__(self, child: "subprocess.Popen[str]") -> None:
+    def __init__(self, child: Started, home: Path) -> None:
         self.child = child
-        self.lines, self.notes = Lines(child.stdout), Lines(child.stderr)
+        self.lines, self.notes = Lines(home / "lines"), Lines(home / "notes")
 
     def until(self, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """The next sample that is as wanted."""
@@ -97,24 +82,19 @@ class Running:
 
 
 @contextmanager
-def watching(operator: Operator, *words: str, **environment: str) -> Iterator[Running]:
-    child = operator.start("ccr-avn", "watch", "p0", "r0", *words, **environment)
-    running = Running(child)
+def watching(operator: Operator, *words: str) -> Iterator[Running]:
+    typed = shlex.join(("ccr-avn", "watch", "p0", "r0", *words))
+    child = operator.start("sh", "-c", f"exec {typed} >lines 2>notes")
     try:
-        yield running
+        yield Running(child, operator.home)
     finally:
         child.kill()
-        child.wait()
-        for lines in (running.lines, running.notes):
-            lines.thread.join(LIMIT)
-        for stream in (child.stdout, child.stderr):
-            assert stream
-            stream.close()
+        ended(child)
 
 
 @pytest.fixture
 def pair(make: Make) -> Operator:
-    return add_pairs(make(**QUICK), 1)
+    return add_pairs(make(), 1)
 
 
 def marker(operator: Operator) -> tuple[int, int]:
@@ -211,18 +191,6 @@ def test_it_is_a_gate_for_scripts(pair: Operator) -> None:
     assert json.loads(just.out.splitlines()[-1])["ended"] == "time is up"
 
 
-def test_with_tls(make: Make, tls_options: dict[str, Path]) -> None:
-    operator = add_pairs(make(**QUICK, **tls_options), 1)
-    with watching(operator, *NIMBLE, "--ca-file", str(tls_options["tls_ca"])) as running:
-        running.fine()
-        with operator.sandbox.servers.admin("p0") as client:
-            client.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
-            running.event("writes are paused")
-            client.execute_command("CLIENT", "UNPAUSE")
-        running.event("writes succeed again")
-        running.fine()
-
-
 def test_an_idle_pair_has_no_writes(pair: Operator) -> None:
     with watching(pair, *NIMBLE) as running:
         first = running.until(lambda told: told["arrived"] and told["write_rate"] is not None, "a rate")
@@ -274,27 +242,3 @@ def test_in_a_terminal_it_is_live_and_ends_with_a_summary(pair: Operator) -> Non
     assert "p0 → r0" in shown
     assert "markers arrived" in shown
     assert "lag: min" in shown
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has for itself now."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-def test_its_memory_is_flat(pair: Operator) -> None:
-    minutes = float(os.environ.get("CCR_AVN_WATCH_MINUTES", "2"))
-    with watching(pair, "--interval", "0.5", "--data-timeout", "1", "--listen", "0") as running:
-        began, after_the_first = time.monotonic(), 0
-        while time.monotonic() - began < minutes * 60:
-            befall(pair, running)
-            calm = time.monotonic()
-            running.until(lambda _: time.monotonic() - calm > 5, "a calm")  # noqa: B023 (used at once)
-            if not after_the_first and time.monotonic() - began >= min(60, minutes * 30):
-                after_the_first = resident(running.child.pid)
-        growth = resident(running.child.pid) - after_the_first
-        code, told = running.end()
-    assert code == 130
-    assert told["summary"]["events"] > 6
-    assert growth < 5 * 1024 * 1024, f"{growth} bytes more than after the first minute"
