@@ -8,14 +8,11 @@ from pathlib import Path
 import pytest
 
 from ccr_avn.plan.preview import preview
-from ccr_avn.procedures.enable import Enable
-from ccr_avn.procedures.failover import Failover
-from ccr_avn.procedures.switchover import Switchover
 from tests.support.loaded import BIN
-from tests.support.operator import EU, US, Make, Operator
+from tests.support.operator import Make, Operator
 from tests.support.pairs import accepts, deletions, is_promoted, link_status, missing, paired, paused_for, uri
-from tests.support.plans import SETTING, enable_plans, switching_plans
-from tests.support.previews import broken_at, does_as_shown, faults
+from tests.support.plans import enable_plans, switching_plans
+from tests.support.previews import broken_at, does_as_shown
 from tests.support.writers import Load
 
 QUICK = ("--poll-interval", "1")
@@ -101,24 +98,34 @@ def test_where_writers_are_stopped_by_hand_a_paste_pauses_nothing_and_sees_a_wri
     assert is_promoted(operator)
 
 
-SWITCHOVER = preview(Switchover(primary="eu", replica="us", at=SETTING).plan())
-NORMAL = ("gate lineage", "gate accepts-writes")
-SLOW = ("gate fence-held", "service integration-delete", "service tags", "service update", "gate closed")
-"""Before the fence and behind the promotion; inside it, at each change, and at the last line."""
+def lines(quick: tuple[str, ...], slow: tuple[str, ...]) -> pytest.MarkDecorator:
+    """Each fails; a change that is written with "but done" once it has acted."""
+    cases = [(one, ()) for one in quick] + [(one, pytest.mark.slow) for one in slow]
+    found = [
+        pytest.param(name.removesuffix(", but done"), name.endswith("but done"), id=name, marks=marks)
+        for name, marks in cases
+    ]
+    return pytest.mark.parametrize(("line", "acts"), found)
 
 
-@pytest.mark.parametrize(("place", "acts"), faults(SWITCHOVER, *NORMAL, slow=SLOW))
-def test_a_fault_at_a_line_ends_as_safely_as_a_run(pair: Operator, place: int, acts: bool) -> None:
+@lines(
+    ("ccr-avn gate lineage", "ccr-avn gate accepts-writes"),
+    (
+        *("ccr-avn gate fence-held", "avn service integration-delete", "avn service integration-delete, but done"),
+        *("avn service tags", "avn service update", "avn service update, but done", "ccr-avn gate closed"),
+    ),
+)
+def test_a_fault_at_a_line_ends_as_safely_as_a_run(pair: Operator, line: str, acts: bool) -> None:
     """Nothing acknowledged is lost, and never do both sides take writes."""
     text = pair.ccr("switchover", "eu", "us", "--dry-run").out
     old = pair.sandbox.platform.services["eu"].user_config
     with Load(uri(pair, "eu")) as load:
-        done = pair.pastes(broken_at(text, place, acts=acts))
+        done = pair.pastes(broken_at(text, line, acts=acts))
         closed, forgiven = old["ip_filter"] == ["192.0.2.1/32"], "NOT done" in done.err
         assert (done.code == 0) == forgiven, done.err
         if is_promoted(pair):
             assert closed or paused_for(pair, "eu") > 0, done.err
-        elif "integration-delete" in text.splitlines()[place]:
+        elif "integration-delete" in line:
             assert paused_for(pair, "eu") > 0, "whether it acted is not known to a shell: the pause ends by itself"
         else:
             assert accepts(pair, "eu")
@@ -127,21 +134,17 @@ def test_a_fault_at_a_line_ends_as_safely_as_a_run(pair: Operator, place: int, a
         assert missing(pair, load.acknowledged) == []
 
 
-FAILOVER = preview(Failover(replica="us", at=SETTING, allow_data_loss=True).plan())
-
-
-@pytest.mark.parametrize(
-    ("place", "acts"),
-    faults(FAILOVER, "service integration-delete", slow=("gate last-known", "gate history", "service tags")),
+@lines(
+    ("avn service integration-delete",),
+    ("ccr-avn gate last-known", "avn service integration-delete, but done", "ccr-avn gate history", "avn service tags"),
 )
-def test_a_fault_at_a_line_of_a_failover_ends_as_safely_as_a_run(pair: Operator, place: int, acts: bool) -> None:
+def test_a_fault_at_a_line_of_a_failover_ends_as_safely_as_a_run(pair: Operator, line: str, acts: bool) -> None:
     """Before the deletion nothing is changed; from there on the command that is run finishes what is recorded."""
     pair.sandbox.servers.kill("eu")
     text = pair.ccr("failover", "us", "--allow-data-loss", "--dry-run").out
-    deletes = next(number for number, line in enumerate(text.splitlines()) if "integration-delete" in line)
-    done = pair.pastes(broken_at(text, place, acts=acts))
+    done = pair.pastes(broken_at(text, line, acts=acts))
     assert (done.code == 0) == ("NOT done" in done.err), done.err
-    assert is_promoted(pair) == (place > deletes or acts)
+    assert is_promoted(pair) == (acts or line in text.partition("avn service integration-delete")[2])
     if not is_promoted(pair):
         assert pair.sandbox.changes() == []
         assert link_status(pair, "us") == "down"
@@ -153,20 +156,15 @@ def test_a_fault_at_a_line_of_a_failover_ends_as_safely_as_a_run(pair: Operator,
     assert len(deletions(pair)) == 1
 
 
-ENABLE = preview(Enable(primary="eu", replica="us", at=SETTING, primary_cloud=EU, replica_cloud=US).plan())
-
-
-@pytest.mark.parametrize(("place", "acts"), faults(ENABLE, "service create", slow=("gate running",)))
+@lines(("avn service create",), ("avn service create us, but done",))
 def test_a_fault_at_a_line_of_an_enable_is_finished_by_pasting_it_again(
-    operator: Operator, place: int, acts: bool
+    operator: Operator, line: str, acts: bool
 ) -> None:
     """Nothing behind the line is done, and nothing is made twice."""
     text = operator.enable(*QUICK, "--dry-run").out
-    creations = [number for number, line in enumerate(text.splitlines()) if "avn service create" in line]
-    done = operator.pastes(broken_at(text, place, acts=acts))
+    done = operator.pastes(broken_at(text, line, acts=acts))
     assert done.code == 1, done.err
-    made = sum(number < place for number in creations) + acts
-    assert len(operator.sandbox.changes()) == made
+    assert len(operator.sandbox.changes()) == (2 if acts else 0)
     again = operator.pastes(text)
     assert again.code == 0, again.err
     assert [one[0] for one in operator.sandbox.changes()] == ["POST", "POST"]

@@ -1,78 +1,52 @@
 """A shell in the sandbox can't be taken for one outside, nor one outside for the sandbox's."""
 
 import os
-import pty
-import select
+import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from ccr_avn.sandbox.run import MARK, is_interactive
 from tests.support.loaded import BIN
+from tests.support.terminal import Terminal
 from tests.support.wait import LIMIT
 
 START_UP = {"bash": ".bashrc", "zsh": ".zshrc", "dash": ".shrc"}
 
 
-class Terminal:
-    """A program under a pseudo-terminal, typed at and read from."""
+class Shell(Terminal):
+    """Of somebody with start-up files of their own."""
 
     def __init__(self, home: Path, *words: str) -> None:
-        self._master, theirs = pty.openpty()
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AIVEN_", "CCR_", "ZDOTDIR"))},
-            "PATH": f"{BIN}:{os.environ['PATH']}",
-            "HOME": str(home),
-            "ENV": str(home / ".shrc"),
-            "TERM": "dumb",
-        }
-        self.seen = ""
-        self.process = subprocess.Popen(
-            words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=home, start_new_session=True
-        )
-        os.close(theirs)
+        mine = {name: one for name, one in os.environ.items() if not name.startswith(("AIVEN_", "CCR_", "ZDOTDIR"))}
+        more = {"PATH": f"{BIN}:{mine['PATH']}", "HOME": str(home), "ENV": str(home / ".shrc"), "TERM": "dumb"}
+        super().__init__(home, {**mine, **more}, *words)
 
-    def types(self, line: str) -> None:
-        os.write(self._master, f"{line}\n".encode())
+    def enters(self, line: str) -> None:
+        self.types(f"{line}\n")
 
     def shows(self, text: str) -> str:
-        """Wait for it; what came until then, and before what comes next."""
-        end = time.monotonic() + LIMIT
-        while text not in self.seen:
-            assert time.monotonic() < end, f"never saw {text!r} in {self.seen!r}"
-            if select.select([self._master], [], [], 0.5)[0]:
-                try:
-                    self.seen += os.read(self._master, 65536).decode(errors="replace")
-                except OSError:
-                    raise AssertionError(f"it ended before {text!r}: {self.seen!r}") from None
-        before, _, self.seen = self.seen.partition(text)
-        return before
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._master)
+        return self.sees(re.escape(text))
 
 
-Opens = Callable[..., Terminal]
+Opens = Callable[..., Shell]
 
 
 @pytest.fixture
 def opens(tmp_path: Path) -> Iterator[Opens]:
-    with ExitStack() as stack:
+    opened: list[Shell] = []
 
-        def start(*words: str) -> Terminal:
-            terminal = Terminal(tmp_path, *words)
-            stack.callback(terminal.close)
-            return terminal
+    def start(*words: str) -> Shell:
+        opened.append(Shell(tmp_path, *words))
+        return opened[-1]
 
-        yield start
+    yield start
+    for one in opened:
+        one.closes()
 
 
 def sandboxed(*command: str) -> tuple[str, ...]:
@@ -91,14 +65,14 @@ def test_its_prompt_and_programs_are_the_sandboxs_whatever_the_persons_own_files
     terminal = opens(*sandboxed(program))
     terminal.shows("not to Aiven.")
     terminal.shows(f"{MARK} mine> ")
-    terminal.types('echo "url=$AIVEN_WEB_URL"; echo "found=$(command -v avn ccr-avn)"')
+    terminal.enters('echo "url=$AIVEN_WEB_URL"; echo "found=$(command -v avn ccr-avn)"')
     terminal.shows("url=http://127.0.0.1:")
     terminal.shows(f"found={BIN}/avn\r\n")
     terminal.shows(f"{MARK} mine> ")
-    terminal.types("greet")
+    terminal.enters("greet")
     terminal.shows("hello")
-    terminal.types("exit 7")
-    assert terminal.process.wait(LIMIT) == 7
+    terminal.enters("exit 7")
+    assert terminal.ends() == 7
 
 
 @pytest.mark.parametrize("program", ["bash", "zsh"])
@@ -108,10 +82,10 @@ def test_the_mark_goes_when_avn_talks_to_aiven_again(program: str, opens: Opens,
     (tmp_path / START_UP[program]).write_text("PS1='mine> '\n")
     terminal = opens(*sandboxed(program))
     terminal.shows(f"{MARK} mine> ")
-    terminal.types("before=$AIVEN_WEB_URL; unset AIVEN_WEB_URL; echo o''ut")
+    terminal.enters("before=$AIVEN_WEB_URL; unset AIVEN_WEB_URL; echo o''ut")
     terminal.shows("out")
     assert MARK not in terminal.shows("mine> ")
-    terminal.types("export AIVEN_WEB_URL=$before; echo i''n")
+    terminal.enters("export AIVEN_WEB_URL=$before; echo i''n")
     terminal.shows("in\r\n")
     terminal.shows(f"{MARK} mine> ")
 
@@ -120,7 +94,7 @@ def test_a_shell_outside_has_no_mark(opens: Opens, tmp_path: Path) -> None:
     (tmp_path / ".bashrc").write_text("PS1='mine> '\n")
     terminal = opens("bash")
     assert MARK not in terminal.shows("mine> ")
-    terminal.types("ccr-avn sandbox outage eu; echo c''ode=$?")
+    terminal.enters("ccr-avn sandbox outage eu; echo c''ode=$?")
     assert "not inside a sandbox" in terminal.shows("code=2")
 
 

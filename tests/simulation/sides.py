@@ -18,11 +18,15 @@ from tests.simulation.kernel import Kernel, Owner, Task
 from tests.simulation.servers import Fleet
 from tests.support.held import is_blocked
 from tests.support.wait import until
-from tests.support.writers import packed
 
 PASSWORD = "pw-of-the-tests"
 QUIET = {"repl-ping-replica-period": "3600"}
 """Offsets are moved by writes alone."""
+
+
+def packed(*words: str | int) -> bytes:
+    parts = [str(word).encode() for word in words]
+    return b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)])
 
 
 class Side(Protocol):

@@ -3,9 +3,6 @@
 import re
 import shlex
 from collections.abc import Iterable
-from typing import Any
-
-import pytest
 
 CHANGING = ("create", "update", "delete", "terminate")
 HOLE = re.compile(r"\$\{\w+:\?\}")
@@ -42,39 +39,11 @@ def commands(preview: str) -> list[list[str]]:
 KEPT = re.compile(r'\w+="\$\((.*)\)"')
 
 
-def places(preview: str) -> list[tuple[int, str]]:
-    """The lines with a command, by their number, each with a name for people."""
-    found = []
-    for number, line in enumerate(preview.splitlines()):
-        kept = KEPT.fullmatch(line.strip())
-        words = (kept.group(1) if kept else line.strip()).split()
-        if words and words[0] in ("avn", "ccr-avn"):
-            found.append((number, " ".join(words[1:3])))
-    return found
-
-
-def broken_at(preview: str, place: int, *, acts: bool = False) -> str:
-    """The same text with a line whose command fails without doing anything, or once it has done all (``acts``)."""
+def broken_at(preview: str, line: str, *, acts: bool = False) -> str:
+    """The same text with the first line of this command failing without doing anything, or once it has done all."""
     lines = preview.splitlines()
+    place = next(number for number, one in enumerate(lines) if not one.startswith("#") and f"{line} " in one)
     kept, forgiven = KEPT.fullmatch(lines[place]), " ||" * lines[place].endswith(" ||")
     command = f"{{ {lines[place].removesuffix(' ||').strip()}; false; }}" if acts else "false"
     lines[place] = f'{lines[place].partition("=")[0]}="$(false)"' if kept else f"{command}{forgiven}"
     return "\n".join(lines)
-
-
-def faults(preview: str, *normal: str, slow: tuple[str, ...]) -> list[Any]:
-    """A parameter for a line of each of these names that fails, and for a change that fails after it acted.
-
-    It is the line's place, and whether it acted. All but the first case of each that is ``normal`` are slow.
-    """
-    found, left = [], set(normal)
-    for place, name in places(preview):
-        if name not in (*normal, *slow):
-            continue
-        changes = name.startswith("service") and name != "service tags"
-        for acts in (False, True) if changes else (False,):
-            known = {one for one in left if one in name}
-            left -= known
-            told = f"{name}, but done" if acts else name
-            found.append(pytest.param(place, acts, id=told, marks=() if known else pytest.mark.slow))
-    return found

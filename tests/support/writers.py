@@ -1,21 +1,16 @@
 """Applications: clients that write at full speed and remember what was acknowledged, whenever that was."""
 
 import contextlib
-import socket
-import ssl
 import threading
 import time
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-import libvalkey
+import valkey
 
-
-def packed(*words: str | int) -> bytes:
-    parts = [str(word).encode() for word in words]
-    return b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)])
+from tests.support.wait import until
 
 
 @dataclass(slots=True)
@@ -33,60 +28,43 @@ class Writer:
 
     def run(self) -> None:
         while not self.stopping.is_set():
-            with contextlib.suppress(OSError, libvalkey.LibvalkeyError):
+            with contextlib.suppress(OSError, valkey.ValkeyError):
                 self._write_on_one_connection()
             self.stopping.wait(0.01)
 
     def _write_on_one_connection(self) -> None:
-        parts = urlsplit(self.uri)
-        with self._connected(parts.hostname or "", parts.port or 0) as connection:
-            self.connections += 1
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(0.2)
-            reader = libvalkey.Reader()
-            self._ask(connection, reader, packed("HELLO", 3, "AUTH", "default", parts.password or ""))
+        connection = self._connection()
+        connection.connect()
+        self.connections += 1
+        try:
             if self.subscribes:
-                connection.sendall(packed("SUBSCRIBE", "news"))
-            while not self.stopping.is_set():
-                key = f"w{self.number}:{len(self.acknowledged)}:{time.monotonic_ns()}"
-                if self._ask(connection, reader, self._command(key)) in (b"OK", "OK"):
-                    self.acknowledged.append((key, time.monotonic()))
-                    if self.pause:
-                        self.stopping.wait(self.pause)
-                else:
-                    return
+                connection.send_command("SUBSCRIBE", "news")
+                connection.read_response(push_request=True)
+            while not self.stopping.is_set() and self._writes(connection):
+                self.stopping.wait(self.pause)
+        finally:
+            connection.disconnect()
 
-    def _connected(self, host: str, port: int) -> socket.socket:
-        connection = socket.create_connection((host, port), timeout=1)
+    def _connection(self) -> Any:
+        parts = urlsplit(self.uri)
+        more: dict[str, Any] = {"socket_connect_timeout": 1, "socket_timeout": 30, "protocol": 3}
+        more |= {"username": "default", "password": parts.password, "lib_name": None, "lib_version": None}
         if self.ca_file is None:
-            return connection
-        return ssl.create_default_context(cafile=self.ca_file).wrap_socket(connection, server_hostname=host)
+            return valkey.Connection(parts.hostname, parts.port, **more)
+        return valkey.SSLConnection(host=parts.hostname, port=parts.port, ssl_ca_certs=self.ca_file, **more)
 
-    def _command(self, key: str) -> bytes:
-        if self.number % 4 == 1:
-            return packed("EVAL", "return redis.call('SET', KEYS[1], ARGV[1])", 1, key, "x")
-        return packed("SET", key, "x")
-
-    def _ask(self, connection: socket.socket, reader: libvalkey.Reader, command: bytes) -> object:
-        connection.sendall(command)
-        while True:
-            answer = reader.gets()
-            if answer is False:
-                try:
-                    received = connection.recv(65536)
-                except TimeoutError:
-                    if self.stopping.is_set():
-                        return None
-                    continue  # the fence holds it back: an answer may still come, and counts
-                if not received:
-                    raise ConnectionError
-                reader.feed(received)
-            elif isinstance(answer, libvalkey.ReplyError):
-                raise answer
-            elif isinstance(answer, list):  # a push: what it subscribed to
-                continue
-            else:
-                return answer
+    def _writes(self, connection: Any) -> bool:
+        """Whether it was acknowledged. While a fence holds it back an answer may still come, and counts."""
+        key = f"w{self.number}:{len(self.acknowledged)}:{time.monotonic_ns()}"
+        script = ("EVAL", "return redis.call('SET', KEYS[1], ARGV[1])", 1, key, "x")
+        connection.send_command(*(script if self.number % 4 == 1 else ("SET", key, "x")))
+        while not connection.can_read(timeout=0.2):
+            if self.stopping.is_set():
+                return False
+        acknowledged = bool(connection.read_response() == b"OK")
+        if acknowledged:
+            self.acknowledged.append((key, time.monotonic()))
+        return acknowledged
 
 
 class Load:
@@ -105,10 +83,7 @@ class Load:
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
-        until = time.monotonic() + 10
-        while not all(len(writer.acknowledged) > 20 for writer in self.writers):
-            assert time.monotonic() < until, "the writers did not begin"
-            time.sleep(0.01)
+        until(lambda: all(len(writer.acknowledged) > 20 for writer in self.writers), "the writers to begin")
         return self
 
     def __exit__(self, *_: object) -> None:
