@@ -135,7 +135,8 @@ def test_a_first_copy_that_never_ends_looks_like_none_when_its_primary_is_gone(m
     add_service(operator, "eu")
     with client(operator, "eu") as eu:
         eu.mset({f"k{number}": number for number in range(1000)})
-    operator.sandbox.servers.set_settings("eu", {"rdb-key-save-delay": "1000000"})
+    with operator.sandbox.servers.admin("eu") as eu:
+        eu.config_set("rdb-key-save-delay", "1000000")
     add_service(operator, "us", "startup-4", US, source="eu")
 
     def seen() -> tuple[Any, ...]:
