@@ -5,6 +5,7 @@ fork server can't be had, commands are started plainly. A command that may have 
 """
 
 import atexit
+import io
 import os
 import pickle
 import re
@@ -16,11 +17,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
+
+from ccr_avn.process import Answer
 
 OFF = "CCR_AVN_NO_PRELOAD"
 """Any text in this variable turns it off."""
@@ -36,16 +39,6 @@ SCRIPT = re.compile(r"#![^\n]*\n(# -\*-[^\n]*\n)?(import re\n)?import sys\nfrom 
 
 DIFFERENT = ("PYTHONINSPECT", "PYTHONMALLOCSTATS", "PYTHONDUMPREFS", "_ARGCOMPLETE")
 """With one of these set, a process says or does at its end what a fork does not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a command ended. ``code``: negative for the signal that ended it."""
-
-    code: int
-    stdout: bytes = field(repr=False)
-    stderr: bytes = field(repr=False)
-    expired: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +99,7 @@ class LoadedAvn:
                 del os.environ[name]
             os.environ.update(before)
 
-    def run(self, argv: tuple[str, ...], environment: Mapping[str, str], *, deadline: float) -> Ended | None:
+    def run(self, argv: tuple[str, ...], environment: Mapping[str, str], *, deadline: float) -> Answer | None:
         """One command, to its end. None: it has certainly not begun, so it must be started plainly."""
         if self._lost or argv[0] != self._path or _circumstances(self._path, environment) != self._loaded_as:
             return None
@@ -132,13 +125,14 @@ class LoadedAvn:
                 except EOFError:
                     return None
                 file.write(pickle.dumps({}) + pickle.dumps(Command(argv)))
-            return _collected(pid, *reading, status, deadline)
+            return _collected(argv, pid, *reading, status, deadline)
 
 
-def _collected(pid: int, stdout: int, stderr: int, status: int, deadline: float) -> Ended:
+def _collected(argv: tuple[str, ...], pid: int, stdout: int, stderr: int, status: int, deadline: float) -> Answer:
     """What it said until its end; it is killed after ``deadline`` seconds, or if we are interrupted."""
     said = {number: bytearray() for number in (stdout, stderr, status)}
-    until, expired = time.monotonic() + deadline, False
+    began, expired = time.monotonic(), False
+    until = began + deadline
     with selectors.DefaultSelector() as selector:
         for number in said:
             selector.register(number, selectors.EVENT_READ)
@@ -162,7 +156,13 @@ def _collected(pid: int, stdout: int, stderr: int, status: int, deadline: float)
             select.select([status], [], [], GRACE)
             raise
     code = int.from_bytes(said[status], sys.byteorder, signed=True) if said[status] else -signal.SIGKILL
-    return Ended(code=code, stdout=bytes(said[stdout]), stderr=bytes(said[stderr]), expired=expired)
+    out, err = (_text(bytes(said[number])) for number in (stdout, stderr))
+    return Answer(argv=argv, code=code, stdout=out, stderr=err, seconds=time.monotonic() - began, expired=expired)
+
+
+def _text(said: bytes) -> str:
+    """As `subprocess` reads it."""
+    return io.TextIOWrapper(io.BytesIO(said), errors="replace").read()
 
 
 def possible(path: str, *, module: bool = False) -> bool:

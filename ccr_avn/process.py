@@ -1,7 +1,6 @@
 """The only module that starts processes."""
 
 import errno
-import io
 import os
 import resource
 import shutil
@@ -68,12 +67,8 @@ def run(argv: tuple[str, ...], *, deadline: float, environment: Mapping[str, str
     ``environment``: besides ours. It gets a session of its own: Ctrl-C in a terminal reaches us, and we decide what
     becomes of a change under way.
     """
-    began = time.monotonic()
-    ended = _loaded[0].run(argv, environment, deadline=deadline) if _loaded else None
-    if not ended:
-        return _started(argv, deadline, environment)
-    stdout, stderr, seconds = _text(ended.stdout), _text(ended.stderr), time.monotonic() - began
-    return Answer(argv=argv, code=ended.code, stdout=stdout, stderr=stderr, seconds=seconds, expired=ended.expired)
+    answer = _loaded[0].run(argv, environment, deadline=deadline) if _loaded else None
+    return answer or _started(argv, deadline, environment)
 
 
 def preload_avn(path: str) -> None:
@@ -200,11 +195,6 @@ def _search_path(path: str) -> dict[str, str]:
 
 def _beside() -> Path:
     return Path(sys.executable).parent / "avn"
-
-
-def _text(said: bytes) -> str:
-    """As `subprocess` reads it."""
-    return io.TextIOWrapper(io.BytesIO(said), errors="replace").read()
 
 
 def end_all() -> None:

@@ -38,7 +38,7 @@ def evacuate(
     if not (check or dry_run):
         must_be_able_to_ask(yes=yes)
     asking.preload()
-    names = (*wanted.only, *(wanted.excepted or ())) if wanted.only else ()
+    names = (*wanted.only, *wanted.excepted) if wanted.only else ()
     services = begin(asking.avn, asking.project, asking.call_timeout, names, console.note)
     from ccr_avn.cli.evacuation import Evacuation  # heavy: avn is asked already meanwhile
     from ccr_avn.evacuate.choose import Want

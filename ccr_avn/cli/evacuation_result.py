@@ -168,7 +168,7 @@ def must_be_known(selection: Selection, want: Want, services: Collection[Service
     for option, unknown, known, why in (
         ("--only", selection.unknown, names, here),
         ("--except", selection.unknown_excepted, names, "no such Valkey or Redis service"),
-        ("--tag", [one for one in want.tag or () if one not in tags], tags, "no Valkey or Redis service has this tag"),
+        ("--tag", [one for one in want.tag if one not in tags], tags, "no Valkey or Redis service has this tag"),
     ):
         if unknown:
             close = "".join(near(one, known) for one in unknown)

@@ -105,7 +105,7 @@ class Session:
             with suppress(Exception):  # what ended the run is reported, whatever else can't be
                 self._explain(verb, run, error)
             with suppress(Interrupted):  # what ended the run is reported, not what came while it was written down
-                self._end(ok=False, changed=run.changed, code=getattr(error, "exit_code", 1), result=_told(error))
+                self._end(ok=False, changed=run.changed, code=getattr(error, "exit_code", 1), result=_failure(error))
             raise
         finally:
             self.progress.close()
@@ -159,7 +159,7 @@ class Session:
         if not problem and self.json:
             console.envelope(self.command, result, changed=changed)
         if not (self.json or self.quiet):
-            for line in (*lines, *self._untold()):
+            for line in (*lines, *self._not_shown()):
                 console.say(line)
         if problem:
             raise problem
@@ -180,7 +180,7 @@ class Session:
         self._held = nullcontext
         if problem:
             problem.changed, problem.result = changed or not only_looked, result
-            self._end(ok=False, changed=problem.changed, code=problem.exit_code, result={**_told(problem), **result})
+            self._end(ok=False, changed=problem.changed, code=problem.exit_code, result={**_failure(problem), **result})
         else:
             self._end(ok=True, changed=changed, code=0, result=result)
         return result
@@ -198,7 +198,7 @@ class Session:
             "warnings": [*found, *console.warnings(), *console.troubles()],
         }
 
-    def _untold(self) -> list[str]:
+    def _not_shown(self) -> list[str]:
         """What standard error did not take."""
         if not console.troubles():
             return []
@@ -216,7 +216,7 @@ class Session:
             console.note(f"journal: {self.run_id}, head {self.journal.head}")
 
 
-def _told(error: Exception) -> dict[str, Any]:
+def _failure(error: Exception) -> dict[str, Any]:
     """How it ended, for the journal."""
     kind = type(error).__name__.lstrip("_")
     if not isinstance(error, CcrError):

@@ -41,8 +41,8 @@ class Want(EvacuationOptions):
         """Whether a pair with these names is one to be moved."""
         return (
             (not self.only or bool(names & set(self.only)))
-            and not names & set(self.excepted or ())
-            and set(self.tag or ()) <= (tags_of(primary) if primary else set())
+            and not names & set(self.excepted)
+            and set(self.tag) <= (tags_of(primary) if primary else set())
         )
 
 
@@ -118,8 +118,8 @@ def select(pairs: tuple[Pair, ...], looks: Looks, want: Want, drills: Collection
         replicas_here=tuple(
             sorted(one.replica_name for one in others if one.replica and want.leaves(one.replica.cloud))
         ),
-        unknown=tuple(name for name in want.only or () if name not in names_here),
-        unknown_excepted=tuple(name for name in want.excepted or () if name not in names),
+        unknown=tuple(name for name in want.only if name not in names_here),
+        unknown_excepted=tuple(name for name in want.excepted if name not in names),
         left_out=len(here) - len(choices),
         elsewhere=Counter(clouds.values()),
     )
@@ -134,7 +134,7 @@ def _chosen(group: list[Pair], looks: Looks, want: Want, drills: Collection[str]
     primary = group[0].primary
     meant = [pair for pair in group if want.means(_names(pair), primary)]
     choice = _choice(meant or group, looks, want, drills)
-    if choice.replica in (want.excepted or ()) or not (meant or want.means({choice.primary, choice.replica}, primary)):
+    if choice.replica in want.excepted or not (meant or want.means({choice.primary, choice.replica}, primary)):
         return None
     kept = (pair.replica_name for pair in group if meant and pair not in meant)
     left_out = tuple(f"{name} stays a replica of the old primary; it was left out" for name in kept)

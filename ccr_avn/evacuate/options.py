@@ -41,7 +41,6 @@ def _tag(option: str, tag: str) -> None:
         raise UsageError(f"invalid value for {option}: {tag!r}", detail="a key and a value", hint=f"{option} wave=1")
 
 
-Names = list[str] | None
 Clouds = Opt(help="Clouds to evacuate; PREFIX* matches several.", metavar="CLOUD...", argument=True, rule=_cloud)
 EXCEPT = Opt(help="Exclude pairs with this service; repeatable.", metavar="NAME", names=("--except",), rule=a_name)
 FILES = word("DIR", "Write REDIS_URL and VALKEY_URL of each to DIR/NEW-PRIMARY.env (mode 0600).", a_directory)
@@ -51,16 +50,16 @@ FILES = word("DIR", "Write REDIS_URL and VALKEY_URL of each to DIR/NEW-PRIMARY.e
 class EvacuationOptions:
     """What is moved, in which order, and how. Times are in seconds."""
 
-    cloud: Annotated[list[str], Clouds]
+    cloud: Annotated[tuple[str, ...], Clouds]
     planned: Annotated[bool, flag("--planned", "Only switch over, without loss (the default).")] = False
     forced: Annotated[bool, flag("--forced", "Fail over: the primaries are lost.")] = False
     auto: Annotated[bool, flag("--auto", "Switch over healthy pairs, fail over those whose primary is lost.")] = False
     allow_data_loss: Annotated[
         bool, flag("--allow-data-loss", "Required by --forced and --auto: the last writes may be lost.")
     ] = False
-    only: Annotated[Names, word("NAME", "Only pairs with this service; repeatable.", a_name)] = None
-    excepted: Annotated[Names, EXCEPT] = None
-    tag: Annotated[Names, word("K=V", "Only primaries that have this tag; repeatable.", _tag)] = None
+    only: Annotated[tuple[str, ...], word("NAME", "Only pairs with this service; repeatable.", a_name)] = ()
+    excepted: Annotated[tuple[str, ...], EXCEPT] = ()
+    tag: Annotated[tuple[str, ...], word("K=V", "Only primaries that have this tag; repeatable.", _tag)] = ()
     canary: Annotated[int, number("Number of pairs to finish before the others start.")] = 1
     parallel: Annotated[int, count("How many pairs may have their writes paused at the same time.")] = 10
     stop_after: Annotated[int, count("Start no more pairs once N have failed.")] = 1

@@ -12,7 +12,7 @@ from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import State
 from ccr_avn.process import Answer
 
-WANT = Want(cloud=["google-europe-west1"], write_env_dir=Path("env"))
+WANT = Want(cloud=("google-europe-west1",), write_env_dir=Path("env"))
 
 
 def choice(number: int, action: Action = "switchover") -> Choice:

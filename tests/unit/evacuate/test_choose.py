@@ -31,7 +31,7 @@ def chosen(*services: dict[str, Any], looks: dict[str, Look] = UP, **want: Any) 
     found = models.services(json.dumps(services))
     drills = want.pop("drills", ())
     pairs, mode = pairs_of(found, want.pop("recorded", ())), want.pop("mode", "planned")
-    made = Want(**{"cloud": [EU], mode: True, "allow_data_loss": True, **want})
+    made = Want(**{"cloud": (EU,), mode: True, "allow_data_loss": True, **want})
     return select(pairs, looks, made, drills)
 
 
@@ -175,8 +175,8 @@ def test_what_is_elsewhere_is_not_ours_but_replicas_here_are_named() -> None:
 
 def test_a_prefix_names_many_clouds() -> None:
     for cloud, leaves in (("google-europe-west1", True), ("google-us", True), ("aws-us-east-1", False)):
-        assert Want(cloud=["google-*"]).leaves(cloud) is leaves
-    assert not Want(cloud=["google"]).leaves("google-us")
+        assert Want(cloud=("google-*",)).leaves(cloud) is leaves
+    assert not Want(cloud=("google",)).leaves("google-us")
 
 
 def test_names_and_tags_narrow_it() -> None:
@@ -189,7 +189,7 @@ def test_names_and_tags_narrow_it() -> None:
     assert names() == ["a/b", "eu/us"]
     assert names(only=("us",)) == ["eu/us"]
     assert names(excepted=("eu",)) == ["a/b"]
-    assert names(tag=["wave=1"]) == ["eu/us"]
+    assert names(tag=("wave=1",)) == ["eu/us"]
     assert chosen(*made, looks=looks, only=("nobody",)).unknown == ("nobody",)
     assert chosen(*made, looks=looks, excepted=("eu",)).left_out == 1
 
@@ -199,7 +199,7 @@ def test_a_name_that_keeps_nothing_from_being_moved_is_found() -> None:
     assert chosen(*made, excepted=("ue",)).unknown_excepted == ("ue",)
     assert chosen(*made, excepted=("far",)).unknown_excepted == (), "it is elsewhere: a list that serves many clouds"
     assert chosen(*made, only=("eu",), excepted=("ue",)).unknown_excepted == ("ue",)
-    assert dict(chosen(*made, cloud=["do-fra"]).elsewhere) == {EU: 1, US: 1}
+    assert dict(chosen(*made, cloud=("do-fra",)).elsewhere) == {EU: 1, US: 1}
 
 
 THREE = (primary("eu", "far", "near"), replica("far"), replica("near"))
