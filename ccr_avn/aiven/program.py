@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ccr_avn import process
 from ccr_avn.aiven import avn, failure
@@ -31,8 +31,9 @@ class Program:
     create_help: str = ""
 
     @property
-    def offers_service_integration(self) -> bool:
-        return "--service-integration" in self.create_help
+    def replica_flag(self) -> Literal["service-integration", "read-replica-for"]:
+        """The one of its `service create` that makes a replica."""
+        return "service-integration" if "--service-integration" in self.create_help else "read-replica-for"
 
 
 def identify(given: str | None, *, with_help: bool = False) -> Program:

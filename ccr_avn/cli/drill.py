@@ -8,7 +8,7 @@ import typer
 from ccr_avn import options
 from ccr_avn.aiven.program import identify, world_of
 from ccr_avn.cli.conduct import conduct
-from ccr_avn.cli.options import Asking, How, must_be_able_to_ask, refuse_unused, was_typed
+from ccr_avn.cli.options import Asking, How, refuse_unused, was_typed
 from ccr_avn.cli.verify import must_fit
 from ccr_avn.errors import UsageError
 from ccr_avn.options import Check, DryRun, Json, PollInterval, Yes
@@ -62,20 +62,13 @@ def drill(
     elif missing := "PRIMARY" if not verb.primary else "" if verb.replica_cloud else "--replica-cloud":
         why = "the primary to drill and the cloud of the temporary replica are required"
         raise UsageError(f"{missing} is missing", detail=why, hint=USAGE)
-    if not (check or dry_run):
-        must_be_able_to_ask(
-            yes=yes, why="it terminates services" if clean else "a drill creates a service that is billed"
-        )
-    asking.preload(unless=dry_run)
     how = How(json=json, check=check, dry_run=dry_run, yes=yes, shown=changes)
+    how.must_be_able_to_ask("it terminates services" if clean else "a drill creates a service that is billed")
+    asking.preload(unless=dry_run)
     program = identify(asking.avn, with_help=not clean)
     if clean:
         at = asking.setting(poll_interval)
         found = find(at, only, world_of(program.path, call_timeout=asking.call_timeout), console.note)
         conduct(Clean(at=at, only=only, found=found), how, asking, program)
         return
-    verb = replace(
-        asking.settled(verb, poll_interval),
-        flag_of_avn="service-integration" if program.offers_service_integration else "read-replica-for",
-    )
-    conduct(verb, how, asking, program)
+    conduct(replace(asking.settled(verb, poll_interval), flag_of_avn=program.replica_flag), how, asking, program)

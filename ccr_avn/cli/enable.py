@@ -8,7 +8,7 @@ from ccr_avn.aiven.program import identify
 from ccr_avn.cli.conduct import conduct
 from ccr_avn.cli.options import Asking, How, refuse_unused
 from ccr_avn.options import Check, DryRun, Json, PollInterval
-from ccr_avn.procedures.enable import Enable, ReplicaFlag
+from ccr_avn.procedures.enable import Enable
 
 
 def enable(
@@ -32,6 +32,5 @@ def enable(
         refuse_unused(context, "--no-verify", "--verify", "samples", "link_timeout")
     asking.preload()
     program = identify(asking.avn, with_help=True)
-    has: ReplicaFlag = "service-integration" if program.offers_service_integration else "read-replica-for"
-    verb = replace(asking.settled(verb, poll_interval), flag_of_avn=has)
+    verb = replace(asking.settled(verb, poll_interval), flag_of_avn=program.replica_flag)
     conduct(verb, How(json=json, check=check, dry_run=dry_run), asking, program)

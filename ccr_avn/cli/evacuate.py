@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ccr_avn.cli.options import Asking, How, given, must_be_able_to_ask, refuse_unused
+from ccr_avn.cli.options import Asking, How, given, refuse_unused
 from ccr_avn.evacuate.options import EvacuationOptions
 from ccr_avn.hooks import Hooks
 from ccr_avn.monitoring.ask import begin
@@ -35,8 +35,8 @@ def evacuate(
     """
     if wanted.forced:
         refuse_unused(context, "--forced", "switchovers (--planned, --auto)", "old_primary", "max_lag_bytes")
-    if not (check or dry_run):
-        must_be_able_to_ask(yes=yes)
+    how = How(check=check, dry_run=dry_run, yes=yes, json=json, hooks=hooks)
+    how.must_be_able_to_ask()
     asking.preload()
     names = (*wanted.only, *wanted.excepted) if wanted.only else ()
     services = begin(asking.avn, asking.project, asking.call_timeout, names, console.note)
@@ -46,7 +46,7 @@ def evacuate(
     Evacuation(
         want=asking.settled(Want(**asdict(wanted)), wanted.poll_interval),
         call_timeout=asking.call_timeout,
-        how=How(check=check, dry_run=dry_run, yes=yes, json=json, hooks=hooks),
+        how=how,
         pair_words=given(context, Hooks, "yes", "poll_interval", "call_timeout", "no_preload"),
         first_list=services,
     ).run()

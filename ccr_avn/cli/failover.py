@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 from ccr_avn import clock
 from ccr_avn.aiven.avn import AVN, Project, service_named
-from ccr_avn.cli.options import Asking, How, must_be_able_to_ask
+from ccr_avn.cli.options import Asking, How
 from ccr_avn.hooks import Hooks
 from ccr_avn.options import PollInterval
 from ccr_avn.procedures.failover_options import FailoverOptions
@@ -22,8 +22,8 @@ def failover(
       ccr-avn failover us --allow-data-loss --no-verify
     """
     began = clock.monotonic()
-    if not (how.check or how.dry_run) and wanted.allow_data_loss:  # without that the gates refuse
-        must_be_able_to_ask(yes=how.yes)
+    if wanted.allow_data_loss:  # without that the gates refuse
+        how.must_be_able_to_ask()
     # No avn is started only to be asked who it is, and the one that matters starts before all that takes time to
     # load: every moment here is outage. So nothing heavy is imported before, by this module or what it imports.
     path = find_avn(asking.avn)

@@ -2,15 +2,19 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
+from ccr_avn import options
 from ccr_avn.cli import fence
 from ccr_avn.cli.commands import command, group
-from ccr_avn.cli.single_step import ActOptions, GateOptions, answering
+from ccr_avn.cli.single_step import ActOptions
 from ccr_avn.errors import Refused
+from ccr_avn.options import PollInterval
 from ccr_avn.plan.gates import GATES, GateCommand, typed_parameters
+from ccr_avn.plan.model import Finding, Gate, Step, go
 from ccr_avn.procedures import enable, failover, switchover  # noqa: F401 (their steps are gates)
+from ccr_avn.procedures.seen import Seen
 
 app = group(
     """Run a single check of a procedure. Exit 0: it holds; 4: it never will; 5: not yet.
@@ -48,6 +52,17 @@ ORDER = (
 """As a run takes them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateOptions:
+    """What every gate takes besides. Times are in seconds."""
+
+    fact: Annotated[
+        str | None, options.word("FACT", "Print only the value of this fact, for scripts.", None, "--print")
+    ] = None
+    timeout: Annotated[float, options.seconds("How long to keep checking; 0: check once.")] = 0
+    poll_interval: PollInterval = 5
+
+
 def command_of(one: GateCommand) -> Callable[..., None]:
     """The command line of a gate, made of the signature of what makes its step."""
     own, waits = typed_parameters(one.make), "limit" in inspect.signature(one.make).parameters
@@ -69,12 +84,24 @@ def command_of(one: GateCommand) -> Callable[..., None]:
         given.show(found.reason, found.facts, fact)
 
     parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own.values()]
-    for name, options in (("gate", GateOptions), ("given", ActOptions)):
-        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=options))
+    for name, group_ in (("gate", GateOptions), ("given", ActOptions)):
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=group_))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what inspect looks for
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     run.__doc__ = one.make.__doc__
     return run
+
+
+def answering(step: Step[Any]) -> Step[Any]:
+    """``todo`` is an answer too: the fact ``exists`` shows which it was."""
+
+    def judge(answer: Any, seen: Seen) -> Finding:
+        found = step.gate.judge(answer, seen)
+        if found.verdict == "todo":
+            return go(found.reason, warnings=found.warnings, exists="missing")
+        return replace(found, facts={**found.facts, "exists": "there"})
+
+    return replace(step, gate=Gate(step.gate.rule, judge, refused=step.gate.refused))
 
 
 for _name in ORDER:

@@ -95,17 +95,16 @@ class How:
     hooks: Hooks = field(default_factory=Hooks)
     shown: Callable[..., str] | None = None
 
-
-def must_be_able_to_ask(*, yes: bool, why: str = "a promotion can't be undone") -> None:
-    """Raises:
-    UsageError: nobody is there to answer and --yes was not given.
-    """
-    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
-        raise UsageError(
-            "confirmation needed: no terminal and no --yes",
-            detail=why,
-            hint="check first with --check or --dry-run, then add --yes",
-        )
+    def must_be_able_to_ask(self, why: str = "a promotion can't be undone") -> None:
+        """Raises:
+        UsageError: there will be a question, and nobody to answer it.
+        """
+        if not (self.check or self.dry_run or self.yes or (sys.stdin and sys.stdin.isatty())):
+            raise UsageError(
+                "confirmation needed: no terminal and no --yes",
+                detail=why,
+                hint="check first with --check or --dry-run, then add --yes",
+            )
 
 
 def was_typed(context: typer.Context, name: str) -> bool:

@@ -2,20 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ccr_avn import options
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.program import known, world_of
 from ccr_avn.cli.options import Reaching
-from ccr_avn.options import Json, PollInterval
+from ccr_avn.options import Json
 from ccr_avn.output import console
 from ccr_avn.output.progress import PlainProgress
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
-from ccr_avn.plan.model import Finding, Gate, Plan, go
+from ccr_avn.plan.model import Finding, Plan
 from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import endpoint
@@ -85,26 +84,3 @@ class ActOptions(Reaching):
             console.envelope(self.context.command_path.partition(" ")[2], result)
         else:
             console.say(str(result[fact]) if fact else text)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateOptions:
-    """What every gate takes besides. Times are in seconds."""
-
-    fact: Annotated[
-        str | None, options.word("FACT", "Print only the value of this fact, for scripts.", None, "--print")
-    ] = None
-    timeout: Annotated[float, options.seconds("How long to keep checking; 0: check once.")] = 0
-    poll_interval: PollInterval = 5
-
-
-def answering(step: "Step[Any]") -> "Step[Any]":
-    """``todo`` is an answer too: the fact ``exists`` shows which it was."""
-
-    def judge(answer: Any, seen: "Seen") -> Finding:
-        found = step.gate.judge(answer, seen)
-        if found.verdict == "todo":
-            return go(found.reason, warnings=found.warnings, exists="missing")
-        return replace(found, facts={**found.facts, "exists": "there"})
-
-    return replace(step, gate=Gate(step.gate.rule, judge, refused=step.gate.refused))

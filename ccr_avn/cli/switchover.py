@@ -5,7 +5,7 @@ from dataclasses import replace
 import typer
 
 from ccr_avn.cli.conduct import conduct
-from ccr_avn.cli.options import Asking, How, must_be_able_to_ask, refuse_unused
+from ccr_avn.cli.options import Asking, How, refuse_unused
 from ccr_avn.errors import UsageError
 from ccr_avn.hooks import Hooks
 from ccr_avn.options import PollInterval
@@ -37,6 +37,5 @@ def switchover(
                 hint="--old-primary close",
             )
     asking.preload(unless=how.dry_run)
-    if not (how.check or how.dry_run):
-        must_be_able_to_ask(yes=how.yes)
+    how.must_be_able_to_ask()
     conduct(asking.settled(verb, poll_interval), replace(how, hooks=hooks), asking)

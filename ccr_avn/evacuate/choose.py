@@ -11,6 +11,7 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.evacuate.options import EvacuationOptions
 from ccr_avn.monitoring.collect import Look, Looks, closed
 from ccr_avn.monitoring.pairs import Pair
+from ccr_avn.monitoring.status import NO_LOOK
 from ccr_avn.procedures.gates.links import too_far_behind
 from ccr_avn.procedures.gates.pair_state import both_promoted
 from ccr_avn.procedures.gates.services import rebalancing
@@ -20,8 +21,6 @@ from ccr_avn.valkey.replication import NOT_LINKED, ReplicationInfo, lag_of, link
 
 Action = Literal["switchover", "failover", "done", "skip", "refuse"]
 """done: moved by an earlier run, and nothing is left to do; skip: moved as well, and what is left can't be done now."""
-
-NO_LOOK = Look()
 
 LINK_UP = "link up"
 """The reason of a pair that is as it should be."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ccr_avn.cli.conduct import ask
-from ccr_avn.cli.options import must_be_able_to_ask
+from ccr_avn.cli.options import How
 from ccr_avn.cli.session import Session
 from ccr_avn.errors import NotConfirmed, UsageError
 from ccr_avn.output import console
@@ -94,6 +94,7 @@ def test_yes_asks_nothing_and_shows_what_will_be(session: Session, capsys: pytes
 @pytest.mark.parametrize("stdin", [None, io.StringIO("us\n")])
 def test_without_a_terminal_yes_is_needed(stdin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", stdin)
-    must_be_able_to_ask(yes=True)
+    for how in (How(yes=True), How(check=True), How(dry_run=True)):
+        how.must_be_able_to_ask()
     with pytest.raises(UsageError, match="no terminal and no --yes"):
-        must_be_able_to_ask(yes=False)
+        How().must_be_able_to_ask()
