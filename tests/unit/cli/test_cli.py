@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from pytest_subprocess import FakeProcess
@@ -67,6 +68,7 @@ def avn(fp: FakeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setenv("CCR_AVN_BIN", str(path))
     monkeypatch.delenv("AIVEN_PROJECT", raising=False)
     monkeypatch.delenv("CCR_AVN_SANDBOX", raising=False)
+    monkeypatch.setattr("ccr_avn.sandbox.run.Keeper", MagicMock())  # it would be started before files are read
     fp.register([str(path), "--version"], stdout="aiven-client 4.18.0\n", occurrences=9)
     fp.register([str(path), "service", "create", "--help"], stdout="--read-replica-for", occurrences=9)
     return path
