@@ -14,17 +14,10 @@ from ccr_avn.process import Answer
 
 T = TypeVar("T")
 
-LAG = 5.0
-"""Seconds for which the platform's reads may lag behind a change."""
-
-DOUBT = 10.0
-"""Seconds to look for the effect of a change that ended without an answer."""
-
-BRIEF = 2.0
-"""Seconds to look for the effect of a change that avn said had failed."""
-
-MEANWHILE = 5.0
-"""Time limit in seconds to find out, before undoing, whether another run was faster: writes wait for it."""
+LAG = 5.0  # seconds for which the platform's reads may lag behind a change
+DOUBT = 10.0  # seconds to look for the effect of a change that ended without an answer
+BRIEF = 2.0  # seconds to look for the effect of a change that avn said had failed
+MEANWHILE = 5.0  # seconds to find out, before undoing, whether another run was faster: writes wait for it
 
 AGAIN = "run the same command again: it checks the current state and resumes from there"
 

@@ -16,32 +16,16 @@ from ccr_avn.plan.model import Answers, Call, Probe, Step, fill
 
 T = TypeVar("T")
 
-PASSING_STATUS = (408, 417, 425, 429)
-"""Refusals that may pass with time; every other 4xx is final."""
+PASSING_STATUS = (408, 417, 425, 429)  # refusals that may pass with time; every other 4xx is final
+TOO_MANY = 429  # the status with which the platform says slow down: what was asked was not done
+ABSENT = 404  # the status of what does not exist
 
-TOO_MANY = 429
-"""The status with which the platform says slow down: what was asked was not done."""
-
-ABSENT = 404
-"""The status of what does not exist."""
-
-NEW_MISSES = 2
-"""Misses in a row that a read is forgiven before any read has succeeded: a wrong token should show soon."""
-
-MISSES = 7
-"""Once one has succeeded: what worked before most likely fails in passing. With the back-off about 20 s."""
-
-BRIEFLY = 10.0
-"""Seconds that avn may take for what the run can do without."""
-
-RATE_LIMITED = 300.0
-"""Seconds in all that one read is put off because the platform says to try again later."""
-
-USAGE = 2
-"""The exit code of avn's own argument parser."""
-
-EVENTUAL = (403, 404)
-"""What the platform may answer for a while about what was changed just now: rights and services spread."""
+EVENTUAL = (403, 404)  # what may be answered for a while about what was changed just now: rights and services spread
+NEW_MISSES = 2  # in a row that a read is forgiven before any has succeeded: a wrong token should show soon
+MISSES = 7  # once one has succeeded: what worked before most likely fails in passing. With the back-off about 20 s
+BRIEFLY = 10.0  # seconds that avn may take for what the run can do without
+RATE_LIMITED = 300.0  # seconds in all that one read is put off because the platform says to try again later
+USAGE = 2  # the exit code of avn's own argument parser
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

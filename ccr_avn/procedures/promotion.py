@@ -10,7 +10,7 @@ from ccr_avn.aiven.models import Integration, Tag
 from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.options import Opt, Replica, Service, a_name, word
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import ONCE, Finding, Gate, Keep, Later, Poll, Probe, Step, go, todo, wait
+from ccr_avn.plan.model import Finding, Gate, Keep, Later, Poll, Probe, Step, go, todo, wait
 from ccr_avn.procedures.gates.history import Expected, judge_carries
 from ccr_avn.procedures.gates.pair import judge_gone
 from ccr_avn.procedures.gates.pair_state import feeding
@@ -87,8 +87,7 @@ def looks_at_promotion(
     at: Setting, replica: str, *, limit: float, row: Callable[[Seen], Integration | None] = lambda seen: seen.row
 ) -> tuple[Step[ReplicationInfo], Step[tuple[Integration, ...]]]:
     """Either of these shows that REPLICA was promoted: its role, or that its integration is gone. ``limit``: seconds."""
-    gone = integration_gone(at, replica, limit=0)
-    gone = replace(gone, slug="promote-doubt", purpose="check whether the integration is gone", poll=ONCE)
+    gone = replace(integration_gone(at, replica, limit=0), slug="promote-doubt")
     return look_at_role(at, replica, limit=limit, row=row), gone
 
 

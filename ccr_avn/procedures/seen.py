@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from ccr_avn.valkey.fence import Fence
     from ccr_avn.valkey.writers import LastConnection
 
-FENCE = "fence"
-"""The slug of the step that pauses writes; what holds by now is kept under it."""
+FENCE = "fence"  # the slug of the step that pauses writes; what holds by now is kept under it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

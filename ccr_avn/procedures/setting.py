@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from ccr_avn.procedures.drill.ours import Made
     from ccr_avn.procedures.gates.history import Audit
 
-POLL_INTERVAL = 5.0
-"""Default seconds between two checks."""
+POLL_INTERVAL = 5.0  # default seconds between two checks
 
 
 class Journals:
@@ -156,14 +155,12 @@ def admission_of(service: Service, setting: Setting) -> Admission:
 
 
 def _no_address(service: Service) -> Unreachable:
-    what, hint = (
-        f"{service.name} has no address yet",
-        f"it is {service.state}: wait for it (avn service wait {service.name})",
-    )
-    hint += ", then run the same command again"
-    if service.serving:
-        what = f"{service.name} has no address"
-        hint = f"check whether Aiven shows one: avn service get {service.name} --json; else ask Aiven's support"
+    what = f"{service.name} has no address"
+    hint = f"check whether Aiven shows one: avn service get {service.name} --json; else ask Aiven's support"
+    if not service.serving:
+        what += " yet"
+        wait = f"avn service wait {service.name}"
+        hint = f"it is {service.state}: wait for it ({wait}), then run the same command again"
     return OutOfReach(what, detail=f"its state is {service.state} and its service_uri is empty", hint=hint)
 
 
@@ -172,8 +169,5 @@ def _no_route(service: Service, setting: Setting, known: dict[str, str]) -> Unre
     if setting.route == "public":
         opens = avn.service_update(setting.project, service.name, "-c", f"public_access.{service.type}=true").text
         hint += f"; to open the public one: {opens}"
-    what, detail = (
-        f"{service.name} has no {setting.route} route",
-        "according to its components (avn service get --json)",
-    )
-    return Unreachable(what, detail=detail, hint=hint, passing=False)
+    what = f"{service.name} has no {setting.route} route"
+    return Unreachable(what, detail="according to its components (avn service get --json)", hint=hint, passing=False)

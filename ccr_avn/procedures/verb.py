@@ -16,10 +16,7 @@ from ccr_avn.procedures.gates.parity import Difference
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting
 
-Rows = Sequence[Sequence[str]]
-"""A table."""
-
-Line = str | Rows
+Line = str | Sequence[Sequence[str]]  # or a table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +178,7 @@ DECLARED = (
 )
 """Said before the question too: an apply may come at any time after it."""
 
-LONG = 70
-"""Characters from which on a risk gets a line of its own, so that the others' column stays narrow."""
+LONG = 70  # characters from which on a risk gets a line of its own, so that the others' column stays narrow
 
 
 def described(service: Service) -> dict[str, Any]:

@@ -31,8 +31,7 @@ MaxLag = Annotated[int | None, options.number("Maximum lag of REPLICA, in bytes.
 NO_KEY = "no key matches --match or --db"
 """Where these were given, equality of none is a typing error before it is a proof."""
 
-MAX_OPS = 20_000
-"""Default commands a second on the primary."""
+MAX_OPS = 20_000  # default commands a second on the primary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,8 +63,7 @@ UNLESS = {
 """What another one must have come to for a critical one to be no matter."""
 
 UNTRIED: Outcome = "not tested"
-ORDER: tuple[Outcome, ...] = ("does not hold", "holds", UNTRIED)
-"""What needs attention comes first."""
+ORDER: tuple[Outcome, ...] = ("does not hold", "holds", UNTRIED)  # what needs attention comes first
 
 
 def is_tried(name: str, found: TrialResult) -> Finding:

@@ -6,8 +6,7 @@ from typing import Any
 from ccr_avn.plan.model import Finding, go, stop
 from ccr_avn.valkey.replication import NOT_LINKED, ReplicationInfo
 
-ONE_PING = 14
-"""Bytes of the ping that a primary may send before it notices the promotion. No write is as short."""
+ONE_PING = 14  # bytes of the ping that a primary may send before it notices the promotion. No write is as short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,8 +56,7 @@ def numbers_of(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
 
 
-MANY_SYNCS = 2
-"""Full syncs that a primary has begun since the first look: with several replicas, not all of one."""
+MANY_SYNCS = 2  # full syncs that a primary has begun since the first look: with several replicas, not all of one
 
 LOOKS = 20
 """How often both sides are looked at until their offsets are equal: while writes are paused they are at once."""

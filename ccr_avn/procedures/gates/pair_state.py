@@ -104,8 +104,7 @@ def _of_a_master(
     return PairState(state="following" if row else "unrelated", row=row)
 
 
-ANOTHER = "another-service"
-"""Kept among the answers of a run: a service of the old primary's name took its place."""
+ANOTHER = "another-service"  # kept among the answers of a run: a service of the old primary's name took its place
 
 
 def superseded(

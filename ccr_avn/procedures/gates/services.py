@@ -13,11 +13,8 @@ from ccr_avn.plan.model import Finding, go, stop, todo, wait
 from ccr_avn.procedures.gates.settings import NOBODY, filter_word, lets_nobody_in
 
 MAX_REPLICAS = 5
-PRIMARY_PLAN, REPLICA_PLAN = "business-4", "startup-4"
-"""Of a new service, where none was asked for."""
-
-UNREPLICATED_PLANS = re.compile(r"^(free|developer)\b")
-"""The free and developer tiers have no integrations at all."""
+PRIMARY_PLAN, REPLICA_PLAN = "business-4", "startup-4"  # of a new service, where none was asked for
+UNREPLICATED_PLANS = re.compile(r"^(free|developer)\b")  # the free and developer tiers have no integrations at all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

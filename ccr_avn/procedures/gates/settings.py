@@ -27,8 +27,7 @@ DEFAULTS: Mapping[str, Any] = {
 ONLY_AT_CREATION = ("service_to_fork_from", "project_to_fork_from", "recovery_basebackup_name")
 MAY_BE_SECRET = re.compile(r"password|secret|token|credential|^migration\b")
 HIDDEN = "<hidden>"
-LONGEST = 160
-"""Characters of a value that are shown."""
+LONGEST = 160  # characters of a value that are shown
 LONGEST_COMMAND = 4000
 
 
@@ -165,8 +164,7 @@ def rights_words(user: User) -> tuple[str, ...]:
 SLACK = 0.02
 """The share of its memory by which two servers that hold the same data may differ: allocators, tables that grow."""
 LEAST_SLACK = 1_048_576
-FULL = 0.95
-"""From this share on, a server counts as full."""
+FULL = 0.95  # from this share on, a server counts as full
 
 
 def judge_room(
