@@ -8,7 +8,7 @@ from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.options import Service as Named
 from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Finding, Gate, Keep, Probe, Step, Word, go
-from ccr_avn.procedures.gates import offers, pair, parity, services
+from ccr_avn.procedures.gates import pair, parity, services
 from ccr_avn.procedures.gates.pair_state import pair_state
 from ccr_avn.procedures.gates.services import Wanted
 from ccr_avn.procedures.promotion import keep_lineage
@@ -74,7 +74,7 @@ def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> tuple[Step[Offers], S
     cloud = next(order.cloud or "" for order in orders if order.cloud)
 
     def unneeded(seen: Seen) -> str:
-        return "" if offers.still_to_make(orders, seen.family) else "there is nothing to create"
+        return "" if services.still_to_make(orders, seen.family) else "there is nothing to create"
 
     plans = Step(
         slug="offers",
@@ -82,7 +82,7 @@ def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> tuple[Step[Offers], S
         read=avn.service_plans(at.project, cloud),
         gate=Gate(
             "Aiven offers these plans in these clouds",
-            lambda found, seen: offers.are_sold(found, orders, seen.family),
+            lambda found, seen: services.are_sold(found, orders, seen.family),
         ),
         brief=True,
         advisory=True,
@@ -94,7 +94,7 @@ def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> tuple[Step[Offers], S
         read=avn.vpc_list(at.project),
         gate=Gate(
             "a VPC is chosen or declined for each cloud that has one",
-            lambda found, seen: offers.have_their_vpc(found, orders, seen.family),
+            lambda found, seen: services.have_their_vpc(found, orders, seen.family),
         ),
         brief=True,
         advisory=True,

@@ -196,9 +196,7 @@ def differences(at: Setting, seen: Seen, old: Service | None, new: Service | Non
     """In what the new primary differs: as the platform shows both, and as their servers were before, if they were asked."""
     if old is None or new is None:
         return ()
-    facts = seen.answer("parity")
-    servers = parity.of_servers(at.project, old, new, facts) if facts else ()
-    return (*parity.of_services(at.project, old, new), *servers)
+    return parity.differences(at.project, old, new, seen.answer("parity"))
 
 
 def exposure(at: Setting, new: Service) -> list[dict[str, str]]:

@@ -121,7 +121,7 @@ def _routes(service: Service) -> TrialResult:
 
 
 def _carried(want: DrillOptions, seen: Seen) -> TrialResult:
-    every = parity.of_services(want.at.project, seen.service(want.primary), seen.answer(AFTER))
+    every = parity.differences(want.at.project, seen.service(want.primary), seen.answer(AFTER))
     if found := [one.text for one in every if one.topic in CARRIED]:
         return fails("; ".join(found))
     return holds("users, rights, IP filter and settings match those of the primary")

@@ -35,52 +35,46 @@ class Difference:
         return f"{self.text}; to fix: {self.fix}" if self.fix else self.text
 
 
-def of_services(project: Project, old: Service, new: Service) -> tuple[Difference, ...]:
+def differences(project: Project, old: Service, new: Service, facts: PairFacts | None = None) -> tuple[Difference, ...]:
+    """As the platform shows both, and in ``facts`` their servers, if they were asked."""
     two = _Pair(project, old, new)
     of_others = (*two.integrations(), *two.siblings(), *two.maintenance())
-    return (*two.shape(), *two.users(), *two.options(), *of_others)
-
-
-def of_servers(project: Project, old: Service, new: Service, facts: PairFacts) -> tuple[Difference, ...]:
-    two, sides = _Pair(project, old, new), (facts.primary, facts.replica)
-    return (
-        *two.version(*sides),
-        *two.modules(*sides),
-        *two.functions(*sides),
-        *two.scripts(*sides),
-        *two.clocks(facts),
-    )
+    found = (*two.shape(), *two.users(), *two.options(), *of_others)
+    if facts is None:
+        return found
+    sides = (facts.primary, facts.replica)
+    of_servers = (*two.version(*sides), *two.modules(*sides), *two.functions(*sides), *two.scripts(*sides))
+    return (*found, *of_servers, *two.clocks(facts))
 
 
 def are_alike(project: Project, old: Service, new: Service, facts: PairFacts | None) -> Finding:
     """Differences are shown; only what can't work refuses."""
-    differences = of_services(project, old, new)
+    found = differences(project, old, new, facts)
     if facts:
-        differences += of_servers(project, old, new, facts)
-        return judge_differences(differences, compared="both sides")
-    finding = judge_differences(differences, compared="what Aiven reports about them")
+        return judge_differences(found, compared="both sides")
+    finding = judge_differences(found, compared="what Aiven reports about them")
     unasked = "versions, modules, functions and clocks were not compared: only one server could be reached, or neither"
     return replace(finding, warnings=(*finding.warnings, unasked))
 
 
-def judge_differences(differences: tuple[Difference, ...], *, compared: str) -> Finding:
-    warnings = tuple(one.warning for one in differences if not one.refuses)
-    refusals = [one for one in differences if one.refuses]
-    facts: dict[str, Any] = {"differences": [one.as_dict() for one in differences]}
+def judge_differences(found: tuple[Difference, ...], *, compared: str) -> Finding:
+    warnings = tuple(one.warning for one in found if not one.refuses)
+    refusals = [one for one in found if one.refuses]
+    facts: dict[str, Any] = {"differences": [one.as_dict() for one in found]}
     if not refusals:
-        count = f"{len(differences)} difference{'s' * (len(differences) != 1)}" if differences else "no difference"
+        count = f"{len(found)} difference{'s' * (len(found) != 1)}" if found else "no difference"
         return go(f"compared {compared}: {count}", warnings=warnings, **facts)
     reason, hint = "; ".join(one.text for one in refusals), "; ".join(one.fix for one in refusals)
     return stop(reason, detail="; ".join(warnings), hint=hint, warnings=warnings, **facts)
 
 
-def risks(differences: Iterable[Difference]) -> list[dict[str, str]]:
+def risks(found: Iterable[Difference]) -> list[dict[str, str]]:
     """What remains of them after a promotion, as the result lists it.
 
     That it is a single node is already said there; what happens to the old primary is no longer a risk.
     """
-    over = [one for one in differences if one.topic == "plan" or (one.topic == "maintenance" and one.old is True)]
-    return [{"what": one.text, "fix": one.fix or "-"} for one in differences if one not in over]
+    over = [one for one in found if one.topic == "plan" or (one.topic == "maintenance" and one.old is True)]
+    return [{"what": one.text, "fix": one.fix or "-"} for one in found if one not in over]
 
 
 def power_off_commands(project: Project, name: str, *, protected: bool) -> str:

@@ -51,11 +51,11 @@ def plane(
 
 
 def of_services(old: dict[str, Any], new: dict[str, Any]) -> tuple[Difference, ...]:
-    return parity.of_services(P, service("eu", **old), service("us", **new))
+    return parity.differences(P, service("eu", **old), service("us", **new))
 
 
 def of_servers(old: ServerFacts, new: ServerFacts) -> tuple[Difference, ...]:
-    return parity.of_servers(P, service("eu"), service("us"), PairFacts(primary=old, replica=new))
+    return parity.differences(P, service("eu"), service("us"), PairFacts(primary=old, replica=new))
 
 
 SET_RIGHTS = "avn service user-set-access-control us --username app"

@@ -7,7 +7,7 @@ import pytest
 
 from ccr_avn.aiven import models
 from ccr_avn.plan.model import Finding
-from ccr_avn.procedures.gates import offers
+from ccr_avn.procedures.gates import services
 from ccr_avn.procedures.gates.services import Wanted
 from tests.support.factories import service
 
@@ -28,11 +28,11 @@ def orders(primary: dict[str, Any] | None = None, replica: dict[str, Any] | None
 
 
 def sold(wanted: tuple[Wanted, ...], *there: dict[str, Any]) -> Finding:
-    return offers.are_sold(OFFERS, wanted, models.services(json.dumps(there)))
+    return services.are_sold(OFFERS, wanted, models.services(json.dumps(there)))
 
 
 def placed(wanted: tuple[Wanted, ...], *vpcs: models.Vpc) -> Finding:
-    return offers.have_their_vpc(vpcs, wanted, ())
+    return services.have_their_vpc(vpcs, wanted, ())
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_aiven_decides_where_that_was_asked_for() -> None:
 def test_what_is_there_already_is_not_looked_up() -> None:
     there = service("eu", service_type="valkey")
     assert sold(orders({"plan": "retired-1"}), there).verdict == "go"
-    assert not offers.still_to_make(orders(), tuple(models.services(json.dumps([there, service("us")]))))
+    assert not services.still_to_make(orders(), tuple(models.services(json.dumps([there, service("us")]))))
 
 
 @pytest.mark.parametrize(
