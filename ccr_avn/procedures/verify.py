@@ -343,7 +343,7 @@ def compared(found: Comparison) -> dict[str, Any]:
         "level": found.level,
         "keys": found.keys,
         "replica_keys": found.replica_keys,
-        "counts": {name: getattr(found.counts, name) for name in ("missing", "extra", "type", "expiry", "value")},
+        "counts": dict(found.counts),
         "examples": [{"kind": one.kind, "database": one.database, "key": one.key} for one in found.examples],
         "reasons": list(found.reasons),
         "compared_by_dump": list(found.compared_by_dump),

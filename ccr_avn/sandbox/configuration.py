@@ -85,7 +85,7 @@ class Server:
     password: str = field(repr=False)
     memory_mb: int
     directory: Path
-    source: str | None
+    source: str | None = None
     reserved: ReservedPort = field(default_factory=ReservedPort)
     process: "Popen[bytes] | None" = None  # None: powered off
     encrypted: bool = False

@@ -135,21 +135,17 @@ class ValkeyServers:
     def start(self, name: str, password: str, memory_mb: int, source: str | None, settings: dict[str, str]) -> int:
         """Start it, empty or with what it had at power-off, and give its port. It answers when this returns."""
         with self._lock:
-            if server := self._servers.get(name):
-                server.source, server.settings = source, settings
-                self._launch(server)
-                return server.port
-            server = Server(
+            server = self._servers.get(name) or Server(
                 name=name,
                 password=password,
                 memory_mb=memory_mb,
                 directory=Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._root)),
-                source=source,
                 encrypted=self._options.encrypted,
                 awaits_link=bool(source and self._options.sync_delay),
-                settings=settings,
             )
-            self._launch(server, ports=10)  # where a port can't be kept, another program may take it first
+            server.source, server.settings = source, settings
+            # Where a port can't be kept, another program may take that of a new one first.
+            self._launch(server, ports=1 if name in self._servers else 10)
             self._servers[name] = server
             return server.port
 
@@ -177,15 +173,15 @@ class ValkeyServers:
             return
         with self._lock:
             if server := self._servers.get(name):
-                server.source = None
+                server.source = None  # not while it runs: what it then saves would begin a history of its own
             if not server or not server.answers:  # what is down or frozen is promoted when it is back
                 return
             if self._options.promote_empty:
                 self._end(server)
                 (server.directory / DATA).unlink(missing_ok=True)
+                self._launch(server)
             else:
-                self._save_and_end(server)
-            self._launch(server)
+                self.restart(name)
 
     def stop(self, name: str) -> None:
         """Power it off; its data, as a backup would have it, and its port are kept."""

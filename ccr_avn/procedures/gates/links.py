@@ -218,8 +218,7 @@ def is_equal(found: Comparison) -> Finding:
     if found.verdict == "inconclusive":
         hint = "run it again at a quieter time, or with more --rounds"
         return stop(f"inconclusive: {counted}", detail="; ".join(found.reasons), hint=hint)
-    counts = {name: getattr(found.counts, name) for name in ("missing", "extra", "type", "expiry", "value")}
-    kinds = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    kinds = ", ".join(f"{count} {name}" for name, count in found.counts.items() if count)
     examples = ", ".join(f"{one.kind} {brief(one.key)} (db {one.database})" for one in found.examples)
     new = "a replica can only be replaced by a new one: ccr-avn enable PRIMARY NAME"
     hint = f"all of them as JSON lines: --differences FILE; {new}"

@@ -1,6 +1,6 @@
 """Compares every key of a primary with its replica: existence, type, expiry and, if requested, contents."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -41,25 +41,12 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    missing: int = 0
-    extra: int = 0
-    type: int = 0
-    expiry: int = 0
-    value: int = 0
-
-    @property
-    def total(self) -> int:
-        return sum(getattr(self, field.name) for field in fields(self))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     verdict: Verdict
     level: Level
     keys: int  # of the primary, compared
     replica_keys: int  # of the replica, looked up on the primary
-    counts: Counts
+    counts: dict[Kind, int]  # of each kind, also of those that no key has
     examples: tuple[Difference, ...]
     reasons: tuple[str, ...]  # why equality is not claimed, and what a claim leaves out
     reread: int  # keys that differed at first sight
@@ -69,6 +56,10 @@ class Comparison:
     rate: float  # keys a second
     seconds: float
     peak_memory_bytes: tuple[int, ...]  # of each process
+
+    @property
+    def differences(self) -> int:
+        return sum(self.counts.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

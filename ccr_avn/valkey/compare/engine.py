@@ -17,11 +17,11 @@ from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Literal, TextIO
+from typing import Literal, TextIO, get_args
 
 from ccr_avn import clock
 from ccr_avn.errors import UsageError
-from ccr_avn.valkey.compare import CompareRequest, Comparison, Counts, Difference, Kind, Progress, brief, escaped
+from ccr_avn.valkey.compare import CompareRequest, Comparison, Difference, Kind, Progress, brief, escaped
 from ccr_avn.valkey.compare.recheck import GROUP, Recheck, Traits, differing
 from ccr_avn.valkey.compare.scan import BATCH, Batch, Unit, batches, survey
 from ccr_avn.valkey.compare.sides import LinkMonitor, Pace, Sides
@@ -185,7 +185,7 @@ class Tally:
         self._expected = [min(most, sum(one.keys for one in units if one.on_primary is side)) for side in (True, False)]
         self._keys = Counter[bool]()
         self.suspects, self.notes = Suspects(), Notes()
-        self._kinds, self._examples = Counter[str](), list[Difference]()
+        self._kinds, self._examples = Counter[Kind](), list[Difference]()
         self._in_flight, self._in_flight_named, self._unproven_because = 0, list[str](), ""
         self._file = stack.enter_context(_opened(request.differences_file)) if request.differences_file else None
 
@@ -229,11 +229,11 @@ class Tally:
                 self._file.write(json.dumps(asdict(difference)) + "\n")
 
     def result(self, trouble: str | None) -> Comparison:
-        seconds, counts = clock.monotonic() - self._began, Counts(**self._kinds)
+        seconds, counts = clock.monotonic() - self._began, {kind: self._kinds[kind] for kind in get_args(Kind)}
         too_many = self._in_flight > max(FEW_IN_FLIGHT, self._keys[True] // 1000)
         unproven = trouble or self.notes.unreadable or too_many
         return Comparison(
-            verdict="different" if counts.total else "inconclusive" if unproven else "equal",
+            verdict="different" if any(counts.values()) else "inconclusive" if unproven else "equal",
             level=self._request.level,
             keys=self._keys[True],
             replica_keys=self._keys[False],

@@ -36,7 +36,7 @@ class Running:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    made = Server(name="eu", password="x", memory_mb=10, directory=tmp_path, source=None)
+    made = Server(name="eu", password="x", memory_mb=10, directory=tmp_path)
     yield made
     made.reserved.release()
 
