@@ -67,6 +67,8 @@ class Look:
         return why if why.startswith(name) else f"{name}: {why}"
 
 
+NO_LOOK = Look()
+
 Looks = dict[str, Look]
 
 

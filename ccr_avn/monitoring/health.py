@@ -8,9 +8,9 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
 from ccr_avn.history.journals import drills_of, promotions
-from ccr_avn.monitoring.collect import Looks, closed, look_at_all
+from ccr_avn.monitoring.collect import NO_LOOK, Looks, closed, look_at_all
 from ccr_avn.monitoring.pairs import UNNAMED, Pair, chosen, pairs_of, with_expected
-from ccr_avn.monitoring.status import NO_LOOK, Known, PairStatus, Verdict
+from ccr_avn.monitoring.status import Known, PairStatus, Verdict
 from ccr_avn.procedures.gates.links import as_compared
 from ccr_avn.procedures.gates.settings import NOBODY
 from ccr_avn.procedures.setting import Setting
@@ -170,17 +170,16 @@ def _paused(one: PairStatus) -> Iterable[Verdict]:
 
 def _sides(one: PairStatus) -> Iterable[Verdict]:
     pair = one.pair
-    sides = ((pair.primary_name, pair.primary, one.primary), (pair.replica_name, pair.replica, one.replica))
-    for name, service, _ in sides:
+    for _, name, service, _ in one.sides:
         if name == UNNAMED and not pair.elsewhere:
             yield "warning", "its integration does not name its primary", ()
-        elif name and service is None and not pair.elsewhere:
+        elif service is None and not pair.elsewhere:
             yield "critical", f"{name} no longer exists", ()
         elif service and service.state == "POWEROFF":
             yield "critical", f"{name} is powered off", ()
         elif service and service.state != "RUNNING":
             yield "warning", f"{name} is {service.state}", ()
-    for name, service, look in sides:
+    for _, name, service, look in one.sides:
         if pair.counts and look.trouble and service and service.state != "POWEROFF":
             yield ("unknown" if look.ours else "critical"), look.trouble_of(name), ()
 

@@ -214,10 +214,8 @@ class Probe:
         self._field, self._patience = secrets.token_hex(4), patience
         self._sent: deque[tuple[int, float]] = deque(maxlen=UNDER_WAY)  # the number of a marker, and when it was sent
         self._number = self._changes = self._bytes = 0  # of our own markers
-        self._arrived_at, self._write_trouble = (
-            clock.monotonic(),
-            "",
-        )  # when the last marker that has arrived was written
+        self._arrived_at = clock.monotonic()  # when the last marker that has arrived was written
+        self._write_trouble = ""
         self._fastest_write = self._fastest_read = math.inf
         self._before: tuple[float, ReplicationInfo, int, int] | None = None  # the primary, and what was ours by then
 
@@ -235,9 +233,8 @@ class Probe:
             self._write(stamp)
         lag = self._lag() if reached and self._sent else None
         replica = self.replica.state()
-        primary = (
-            None if stamp is None else self.primary.state()
-        )  # a server that was silent just now is not asked twice
+        # A server that was silent just now is not asked twice.
+        primary = None if stamp is None else self.primary.state()
         return Sample(
             at=at,
             link=link_of(primary, replica),

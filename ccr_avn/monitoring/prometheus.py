@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from ccr_avn import clock
 from ccr_avn.errors import UsageError
+from ccr_avn.monitoring.collect import NO_LOOK
 from ccr_avn.monitoring.probe import Sample
-from ccr_avn.monitoring.status import CODES, NO_LOOK, PairStatus, overall
+from ccr_avn.monitoring.status import CODES, PairStatus, overall
 from ccr_avn.printable import printable_line
 from ccr_avn.valkey.replication import ReplicationInfo
 
@@ -116,9 +117,9 @@ def _replication(one: PairStatus, labels: Labels, *, lost: bool) -> Iterator[Poi
     if not lost and one.lag_bytes is not None:
         yield "ccr_lag_bytes", labels, one.lag_bytes
     if pair.is_current or (seen and not lost):
-        for service, look in ((pair.primary, one.primary), (pair.replica, one.replica)):
+        for _, name, service, look in one.sides:
             if service and look != NO_LOOK:
-                yield from of_side(service.name, look.side)
+                yield from of_side(name, look.side)
 
 
 class Metrics:

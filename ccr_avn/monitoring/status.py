@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import Service
 from ccr_avn.history.resume import Unfinished
-from ccr_avn.monitoring.collect import Look, admission
+from ccr_avn.monitoring.collect import NO_LOOK, Look, admission
 from ccr_avn.monitoring.pairs import Pair
 from ccr_avn.printable import for_nagios, printable
 from ccr_avn.procedures.gates.links import ComparedState
@@ -24,6 +24,9 @@ WORSE: tuple[Health, ...] = ("ok", "warning", "unknown", "critical")
 CODES: dict[Health, int] = {"ok": 0, "warning": 1, "critical": 2, "unknown": 3}
 """Exit codes as those of Nagios' plugins."""
 
+Side = tuple[str, str, Service | None, Look]
+"""The role and the name of a service, what is listed of it, and what its data plane answered."""
+
 Words = tuple[str, ...]
 Verdict = tuple[Health, str, Words]
 """How bad it is, why, and the next command to type; no words: none can help."""
@@ -36,8 +39,6 @@ OLD = {
 
 RECENT = 30 * 3600.0
 """Seconds that a backup counts as recent: they are daily at the rarest, with some hours to take one."""
-
-NO_LOOK = Look()
 
 SHOWN = 5
 """Pairs whose trouble is shown; of the rest only the number."""
@@ -74,6 +75,14 @@ class PairStatus:
     related: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Without a replica there is one."""
+        pair = self.pair
+        primary: Side = ("primary", pair.primary_name, pair.primary, self.primary)
+        replica: Side = ("replica", pair.replica_name, pair.replica, self.replica)
+        return (primary, replica) if pair.replica_name else (primary,)
 
     @property
     def health(self) -> Health:
@@ -161,14 +170,7 @@ class PairStatus:
         return {
             "primary": pair.primary_name,
             "replica": pair.replica_name or None,
-            "services": [
-                {"role": role, **_service(pair, service, name, look)}
-                for role, service, name, look in (
-                    ("primary", pair.primary, pair.primary_name, self.primary),
-                    ("replica", pair.replica, pair.replica_name, self.replica),
-                )
-                if name
-            ],
+            "services": [_service(side, elsewhere=pair.elsewhere) for side in self.sides],
             "standing": self.standing,
             "promoted_from": pair.past.origin or None,
             "successors": list(pair.past.successors),
@@ -187,14 +189,15 @@ class PairStatus:
         }
 
 
-def _service(pair: Pair, service: Service | None, name: str, look: Look) -> dict[str, Any]:
-    absent = {"type": None, "cloud": None, "plan": None, "state": "elsewhere" if pair.elsewhere else "gone"}
+def _service(side: Side, *, elsewhere: bool) -> dict[str, Any]:
+    role, name, service, look = side
+    absent = {"type": None, "cloud": None, "plan": None, "state": "elsewhere" if elsewhere else "gone"}
     facts = {key: getattr(service, key) for key in absent} if service else absent
     data_plane = None
-    if side := look.side:
-        data_plane = {"role": side.role, "offset": side.offset, "history": side.replid}
-        data_plane["writes_paused_seconds"] = side.paused_seconds
-    return {"name": name, **facts, "data_plane": data_plane, "trouble": look.trouble or None}
+    if seen := look.side:
+        data_plane = {"role": seen.role, "offset": seen.offset, "history": seen.replid}
+        data_plane["writes_paused_seconds"] = seen.paused_seconds
+    return {"role": role, "name": name, **facts, "data_plane": data_plane, "trouble": look.trouble or None}
 
 
 def _aware(moment: datetime) -> datetime:

@@ -109,5 +109,4 @@ def row(one: PairStatus) -> tuple[str, ...]:
 def _both(one: PairStatus, what: str) -> str:
     """Both sides' word for it; one where they have the same, or there is one side only."""
     absent = "elsewhere" if one.pair.elsewhere else "gone"
-    first, second = (str(getattr(side, what)) if side else absent for side in (one.pair.primary, one.pair.replica))
-    return first if not one.pair.replica_name or first == second else f"{first} > {second}"
+    return " > ".join(dict.fromkeys(str(getattr(side, what)) if side else absent for _, _, side, _ in one.sides))
