@@ -160,14 +160,15 @@ def verify(
             hint=f"without it everything but the last line is checked: ccr-avn runs verify {shlex.quote(run)}",
         )
     path = journal.find(run)
-    verdict = check_chain(read(path), head)
+    record = read(path)
+    lines, verdict = len(record.lines), check_chain(record, head)
     whole = not verdict.findings
     if json:
-        shown = {"lines": verdict.lines, "head": verdict.head, "findings": verdict.findings, "notes": verdict.notes}
+        shown = {"lines": lines, "head": record.head, "findings": verdict.findings, "notes": verdict.notes}
         console.envelope("runs verify", {"run": path.stem, **shown}, code=0 if whole else 6)
     else:
         what = "intact" if whole else f"NOT intact: {len(verdict.findings)} finding(s)"
-        console.say(f"{path.stem}: {what}; {verdict.lines} lines, head {verdict.head or 'none'}")
+        console.say(f"{path.stem}: {what}; {lines} lines, head {record.head or 'none'}")
         for line in (*verdict.findings, *(f"note: {note}" for note in verdict.notes)):
             console.say(f"  {line}")
     if not whole:

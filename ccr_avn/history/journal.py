@@ -81,8 +81,8 @@ def _newest(where: Path) -> int:
 class Journal:
     """A sink for events. A failed write is reported once and never stops a run. ``trouble``: why it is incomplete."""
 
-    def __init__(self, run: str, *, where: Path | None = None) -> None:
-        self.path, self._where = Path(f"{run}.jsonl"), where
+    def __init__(self, run: str) -> None:
+        self.path = Path(f"{run}.jsonl")  # from the first event on with its directory
         self.head = self.trouble = ""
         self._file: TextIO | None = None
         self._waited = ("", 0.0)
@@ -119,7 +119,7 @@ class Journal:
 
     def _write(self, event: events.Event) -> None:
         if self._file is None:
-            self.path = (self._where or directory()) / self.path
+            self.path = directory() / self.path
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             new = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._file = os.fdopen(new, "w", encoding="ascii")

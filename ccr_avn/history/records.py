@@ -99,8 +99,6 @@ def _line(raw: bytes) -> Line:
 class Verdict:
     """What checking the chain showed. ``findings``: what is wrong; ``notes``: what can't be decided from the file alone."""
 
-    lines: int
-    head: str
     findings: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -127,7 +125,7 @@ def verify(record: Record, head: str | None = None) -> Verdict:
         notes.append("the last line itself is covered by --head only: the hash printed when the run ended")
     elif not head:
         findings.append("there is no closing line: the run died, is still running, or the end was cut off")
-    return Verdict(lines=count, head=record.head, findings=tuple(findings), notes=tuple(notes))
+    return Verdict(findings=tuple(findings), notes=tuple(notes))
 
 
 def _chain(record: Record) -> Iterator[str]:

@@ -51,6 +51,7 @@ def render(record: Record, form: Literal["html", "md"]) -> str:
     cut_off = story.state == "open" and len(verdict.findings) == 1  # which is said anyway
     text = _template(f"{'evacuation' if of_many else 'run'}.{form}.j2").render(
         story=story,
+        record=record,
         verdict=verdict,
         damage=() if cut_off else verdict.findings,
         known=resume.last_known(story),

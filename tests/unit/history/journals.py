@@ -87,7 +87,7 @@ def switched(run: str = RUN) -> list[events.Event]:
 
 
 def write(where: Path, run: str, happened: list[events.Event]) -> Path:
-    journal = Journal(run, where=where)
+    journal = Journal(str(where / run))
     for event in happened:
         journal(event)
     journal.close()

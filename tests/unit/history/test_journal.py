@@ -16,7 +16,7 @@ def test_a_change_is_on_disk_with_all_before_it_before_it_is_sent(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A step that only checked is not synced by itself: while writes are paused that is outage."""
-    journal, synced = Journal("run", where=tmp_path), list[int]()
+    journal, synced = Journal(str(tmp_path / "run")), list[int]()
     monkeypatch.setattr("os.fsync", lambda _: synced.append(len(journal.path.read_text().splitlines())))
     journal(events.StepDone(at=1.0, slug="pair", finding=go("both are RUNNING"), seconds=0.1, outcome="found"))
     assert synced == []
@@ -91,8 +91,9 @@ def test_without_a_home_there_are_no_runs_and_it_says_what_to_set(
 
 
 @pytest.mark.usefixtures("homeless")
-def test_who_started_a_run_is_known_without_a_name(tmp_path: Path) -> None:
-    journal = Journal("run", where=tmp_path)
+def test_who_started_a_run_is_known_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
+    journal = Journal("run")
     journal(events.RunStarted(at=0.0, run="run", command="status", title="t", slugs=(), facts={}))
     journal.close()
     assert f'"who": "{os.getuid()}"' in journal.path.read_text()

@@ -294,11 +294,11 @@ def test_an_outlet_says_why_it_is_lost() -> None:
     assert Outlet(None).trouble == "it is closed"
 
 
-def test_a_journal_survives_what_can_not_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_journal_survives_what_can_not_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     deep: list[Any] = []
     for _ in range(5_000):
         deep = [deep]
-    journal = Journal("run", where=tmp_path)
+    journal = Journal("run")
     journal(events.RunEnded(at=0.0, ok=True, changed=False, code=0, result={"x": deep}))
     journal.close()
     assert journal.trouble == "RecursionError"
