@@ -29,7 +29,7 @@ from ccr_avn.evacuate.avn_turns import AvnTurns, ServiceList, at_once
 from ccr_avn.evacuate.choose import Choice, judge, left_by, select
 from ccr_avn.evacuate.pair_phases import PairPhases
 from ccr_avn.evacuate.schedule import Schedule, State, Turn
-from ccr_avn.history.journals import drills_of, promotions
+from ccr_avn.history.journals import drills_of
 from ccr_avn.monitoring.collect import Looks, look_at_all
 from ccr_avn.monitoring.pairs import Pair, pairs_of
 from ccr_avn.output import console
@@ -91,12 +91,13 @@ class Evacuation(Common):
         services = self.first_list()
         for note in getattr(services, "left_out", ()):
             console.warn(note)
-        pairs = pairs_of(services, promotions(project.name))
+        journals = want.at.journals
+        pairs = pairs_of(services, journals.promotions)
         here = {one.cloud for one in services}
         if empty := tuple(one for one in want.clouds if not fnmatch.filter(here, one)):
             must_be_clouds(world_of(path, call_timeout=self.call_timeout), project, empty, console.note)
         self._pairs = {one.name: one for one in pairs}
-        selection = select(pairs, self._look_at(left_by(pairs, want)), want, drills_of(services, project.name))
+        selection = select(pairs, self._look_at(left_by(pairs, want)), want, drills_of(services, journals))
         must_be_known(selection, want, services)
         self._result = EvacuationResult(want=want, selection=selection, services={one.name: one for one in services})
 

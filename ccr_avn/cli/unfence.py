@@ -9,7 +9,6 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.cli.fence import must_be_primary
 from ccr_avn.cli.single_step import ActOptions
 from ccr_avn.errors import Refused
-from ccr_avn.history.journals import promotions
 from ccr_avn.monitoring.ask import begin
 from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.options import Primary
@@ -44,7 +43,7 @@ def unfence(
     old = by_name(services, primary)
     if old is None:
         raise Refused(f"{primary} does not exist", hint="check the name and the project: avn service list")
-    recorded = promotions(project.name)
+    recorded = setting.journals.promotions
     later = {one.name: one.proofs for one in successors(old, services, recorded)}
     if not force and (later or (later := _seen_on_servers(old, services, recorded, given))):
         new, again = next(iter(later)), typed.again("--force")

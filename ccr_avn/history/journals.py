@@ -32,16 +32,6 @@ NOTING = ("pair", "health", "last-known")
 """The checks of a promotion that note what it starts from; what another step calls by the same name is its own."""
 
 
-def promotions(project: str | None) -> tuple[Recorded, ...]:
-    """The promotions that runs on this machine sent, the newest first; those of drills are none."""
-    found = []
-    for path, about in journal.of(project, "switchover", "failover"):
-        with suppress(OSError):
-            if about.services and (recorded := _promotion(path, path.stat().st_size, about.services[-1])):
-                found.append(recorded)
-    return tuple(found)
-
-
 @cache
 def _promotion(path: Path, size: int, replica: str) -> Recorded | None:  # noqa: ARG001 (a journal only grows)
     """Kept for the next call: a run of many pairs asks for all of them again and again."""
@@ -142,17 +132,10 @@ class Drilled:
         return f"{when} ({', '.join(one for one in about if one)})"
 
 
-def drills_of(services: "Iterable[Service]", project: str | None) -> dict[str, str]:
+def drills_of(services: "Iterable[Service]", journals: Journals) -> dict[str, str]:
     """Which of these services are drills', each with the run: proven by its tags, or by a journal on this machine."""
-    known, recorded = drill_creations(project), promotions(project)
-    found = ((one.name, rules.run_of(one, known, recorded)) for one in services)
+    found = ((one.name, rules.run_of(one, journals.drills, journals.promotions)) for one in services)
     return {name: run for name, run in found if run}
-
-
-def drill_creations(project: str | None) -> tuple[Made, ...]:
-    """The services that drills of this machine sent the creation of, newest first; what was refused is none."""
-    made = (_made(record, about) for record, about in _drills(project) if about.temporary_replica)
-    return tuple(one for one in made if one.sent in ("answered", "unanswered"))
 
 
 def newest_drills(project: str | None) -> dict[str, Drilled]:
@@ -225,12 +208,20 @@ class JournalsHere(Journals):
     project: str | None
 
     @cached_property
-    def promotions(self) -> "tuple[Recorded, ...]":
-        return promotions(self.project)
+    def promotions(self) -> tuple[Recorded, ...]:
+        """Those that were sent, the newest first; those of drills are none."""
+        found = []
+        for path, about in journal.of(self.project, "switchover", "failover"):
+            with suppress(OSError):
+                if about.services and (recorded := _promotion(path, path.stat().st_size, about.services[-1])):
+                    found.append(recorded)
+        return tuple(found)
 
     @cached_property
-    def drills(self) -> "tuple[Made, ...]":
-        return drill_creations(self.project)
+    def drills(self) -> tuple[Made, ...]:
+        """The services of which a drill sent the creation, newest first; what was refused is none."""
+        made = (_made(record, about) for record, about in _drills(self.project) if about.temporary_replica)
+        return tuple(one for one in made if one.sent in ("answered", "unanswered"))
 
     def user_of(self, service: "Service") -> str:
         """The run of another command that names this service since it is there; empty: none does, or it was refused."""

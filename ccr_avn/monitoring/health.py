@@ -7,7 +7,7 @@ from dataclasses import replace
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.lineage import TAGGED
 from ccr_avn.aiven.models import Service
-from ccr_avn.history.journals import drills_of, promotions
+from ccr_avn.history.journals import drills_of
 from ccr_avn.monitoring.collect import NO_LOOK, Looks, closed, look_at_all
 from ccr_avn.monitoring.pairs import UNNAMED, Pair, chosen, pairs_of, with_expected
 from ccr_avn.monitoring.status import Known, PairStatus, Verdict
@@ -31,10 +31,9 @@ def judged(
 
     ``data_timeout``: seconds for all servers to answer; None: they are not asked.
     """
-    project = known.project.name
     wanted = {name for pair in expected for name in pair}
-    made = {name: run for name, run in drills_of(services, project).items() if name not in wanted}
-    every = pairs_of(services, promotions(project), made)
+    made = {name: run for name, run in drills_of(services, setting.journals).items() if name not in wanted}
+    every = pairs_of(services, setting.journals.promotions, made)
     pairs = with_expected(chosen(every, names), every, expected)
     any_single = any(not one.replica_name and one.drill is None for one in pairs)
     among = tuple(one for one in every if one.drill is None and one.primary) if any_single else ()

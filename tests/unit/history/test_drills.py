@@ -192,7 +192,7 @@ def test_a_drill_is_found_behind_any_number_of_other_runs(state: Path) -> None:
     for number in range(2100):
         (state / f"20260104T030405Z-{number:06}.jsonl").write_bytes(text)
     assert last().run == RUN
-    assert [one.name for one in journals.drill_creations("p")] == [NAME]
+    assert [one.name for one in journals.JournalsHere("p").drills] == [NAME]
 
 
 def test_only_a_creation_that_was_sent_and_not_refused_may_have_made_something(state: Path) -> None:
@@ -200,7 +200,7 @@ def test_only_a_creation_that_was_sent_and_not_refused_may_have_made_something(s
     write(state, RUN, [drill(temporary_replica="r1"), REFUSED])
     no = ChangeEnded(at=0.4, slug="temporary-replica", seconds=0.2, doubt="403", refused=True)
     write(state, at(3), [*sent(at(3), temporary_replica="r1")[:3], no])
-    assert journals.drill_creations("p") == ()
+    assert journals.JournalsHere("p").drills == ()
 
 
 def test_a_later_run_that_is_no_drill_and_was_not_refused_takes_a_service_into_use(state: Path) -> None:

@@ -44,20 +44,20 @@ def test_another_steps_fact_of_the_same_name_is_its_own(where: Path, other: dict
     noted(where, done("running", 0.5, **other))
     found = journals.JournalsHere("p").filter_before(named("eu"), ["192.0.2.1/32"])
     assert found == (IP_FILTER,)
-    (recorded,) = journals.promotions("p")
+    (recorded,) = journals.JournalsHere("p").promotions
     assert recorded.new == "us"
     assert (recorded.origin.name, recorded.origin.old_created) == ("eu", BORN["eu"])
     assert recorded.origin.replication_id == factories.HISTORY
     [later] = lineage.successors(named("eu"), (named("eu"), named("us")), [recorded])
     assert (later.name, later.proofs, later.seen) == ("us", (lineage.JOURNALED,), True), "and never the old one itself"
-    assert journals.promotions("other") == ()
+    assert journals.JournalsHere("other").promotions == ()
 
 
 def test_what_a_drill_promoted_took_over_from_nobody(where: Path) -> None:
     notes = [done("pair", 0.1, created=BORN), done("last-known", 0.2, follows="eu", replication_id=factories.HISTORY)]
     sent = ChangeStarted(at=0.9, slug="promote", argv=DELETE, final=True)
     write(where, RUN, [started(RUN, "drill"), *notes, sent, done("promote", 1.0, "its role is master", "changed")])
-    assert journals.promotions("p") == ()
+    assert journals.JournalsHere("p").promotions == ()
 
 
 def test_a_closed_filter_is_not_the_one_from_before(where: Path) -> None:
@@ -81,7 +81,7 @@ def test_of_thousands_of_runs_that_changed_nothing_none_is_read_whole(
         return whole(path)
 
     monkeypatch.setattr(journals, "read", counted)
-    assert len(journals.promotions("p")) == 1
+    assert len(journals.JournalsHere("p").promotions) == 1
     assert journals.JournalsHere("p").filter_before(named("eu"), []) == (IP_FILTER,)
     assert journals.JournalsHere("p").ahead_before(named("eu"), named("us")) is None
     assert set(read) == {RUN}
@@ -93,6 +93,6 @@ def test_a_replica_that_came_back_without_its_data_took_over_from_nobody(where: 
     sent = ChangeStarted(at=0.9, slug="promote", argv=DELETE, final=True)
     lacking = looked("history", 1.1, stop("us does not have the data of eu", hint="keep eu"))
     write(where, RUN, [started(RUN), *notes, sent, done("promote", 1.0, "its role is master", "changed"), lacking])
-    [recorded] = journals.promotions("p")
+    [recorded] = journals.JournalsHere("p").promotions
     assert recorded.without_data
     assert lineage.successors(named("eu"), (named("us"),), [recorded]) == ()
