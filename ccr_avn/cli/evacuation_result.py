@@ -1,7 +1,6 @@
 """What an evacuation says: the table and the question before it, and how every pair ended."""
 
 import shlex
-import statistics
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from ccr_avn.cli.pair_run import PairResult, verb_of
 from ccr_avn.errors import CcrError, Interrupted, Refused, near
 from ccr_avn.evacuate.choose import LINK_UP, Action, Choice, Selection, Want, tags_of
 from ccr_avn.evacuate.schedule import Stop
+from ccr_avn.history.report import spread
 from ccr_avn.output import tables
 from ccr_avn.output.tables import Column
 from ccr_avn.procedures.gates.parity import power_off_commands
@@ -236,17 +236,6 @@ def question(selection: Selection, want: Want) -> Question:
     clouds = " ".join(want.clouds)
     text = f"Type {clouds} to promote {len(switched) + forced} replicas; anything else changes nothing: "
     return Question(answer=clouds, text=text, consequences=says)
-
-
-def spread(outages: list[float]) -> dict[str, float] | None:
-    """Median, 95th percentile and worst, in milliseconds, of outages in order."""
-    if not outages:
-        return None
-    return {
-        "median": round(statistics.median(outages), 1),
-        "p95": outages[round(0.95 * (len(outages) - 1))],
-        "worst": outages[-1],
-    }
 
 
 def lines_of(result: dict[str, Any]) -> list[str]:

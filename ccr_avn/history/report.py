@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -278,16 +279,25 @@ def _lost(story: Story) -> Figure:
 
 
 def _outage(story: Story) -> Figure:
-    outages = sorted(one.outage_ms for one in story.pairs if one.outage_ms is not None)
-    if not outages:
-        return figure(
-            "Write outage", None, "writes were not paused, or no pause was seen from its beginning to its end"
-        )
-    middle, high = (format_duration(outages[at] / 1000) for at in (len(outages) // 2, round(0.95 * (len(outages) - 1))))
+    label, outages = "Write outage", sorted(one.outage_ms for one in story.pairs if one.outage_ms is not None)
+    if not (found := spread(outages)):
+        return figure(label, None, "writes were not paused, or no pause was seen from its beginning to its end")
+    middle, high, worst = (format_duration(found[key] / 1000) for key in ("median", "p95", "worst"))
     how = f"the longest; median {middle}, 95 % at most {high}, of {len(outages)} pairs"
     if story.result.outages_not_measured:
         how += f"; not measured of {story.result.outages_not_measured}"
-    return figure("Write outage", format_duration(outages[-1] / 1000), how)
+    return figure(label, worst, how)
+
+
+def spread(outages: list[float]) -> dict[str, float] | None:
+    """Median, 95th percentile and worst, in milliseconds, of outages in order."""
+    if not outages:
+        return None
+    return {
+        "median": round(statistics.median(outages), 1),
+        "p95": outages[round(0.95 * (len(outages) - 1))],
+        "worst": outages[-1],
+    }
 
 
 # -- charts

@@ -179,11 +179,9 @@ def _say(text: str) -> None:
     lost_before = bool(outlet("stdout").trouble)
     if put("stdout", text + "\n"):
         return
-    to = outlet("stdout")
-    if not _state.committed:
-        raise OutputLost(to.trouble, gone=to.gone)
+    must_be_open()
     if not lost_before:
-        note(f"warning: standard output can't be written ({to.trouble}); its content:")
+        note(f"warning: standard output can't be written ({outlet('stdout').trouble}); its content:")
     put("stderr", text + "\n")
 
 
