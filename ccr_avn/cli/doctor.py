@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ccr_avn import clock, options, process
+from ccr_avn import options, process
 from ccr_avn.aiven import avn as calls
 from ccr_avn.aiven import failure
 from ccr_avn.aiven.avn import Project
@@ -53,8 +53,8 @@ def doctor(
     """
     if not no_preload:
         process.preload_avn(process.find_avn(avn))
-    found, now = newest_drills(project), clock.now()
-    last_drills = [f"{primary}: {one.describe(now)}" for primary, one in sorted(found.items())]
+    found = newest_drills(project)
+    last_drills = [f"{primary}: {one.describe()}" for primary, one in sorted(found.items())]
     none = "none from this machine; `ccr-avn drill PRIMARY --replica-cloud CLOUD` tests what a switchover relies on"
     checks = (
         *examine(avn, Project(project), service_type, call_timeout),

@@ -96,31 +96,31 @@ DUE = 90 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drilled:
-    """One drill that created its temporary replica. ``at``: seconds since 1970; in milliseconds, None: not measured.
+    """One drill that created its temporary replica. ``age``: seconds since its end; ``rto_ms``: None: not measured.
 
     ``untested``: critical assumptions that it did not test; ``trouble``: why it did not come to a good end.
     """
 
     run: str
-    at: float
+    age: float
     ok: bool
     rto_ms: float | None
     failed: tuple[str, ...]
     untested: tuple[str, ...] = ()
     trouble: str = ""
 
-    def as_dict(self, now: float) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return {
             "run": self.run,
-            "age_seconds": max(0, round(now - self.at)),
+            "age_seconds": max(0, round(self.age)),
             "ok": self.ok,
             "rto_ms": self.rto_ms,
             "does_not_hold": list(self.failed),
             "not_tested": list(self.untested),
         }
 
-    def describe(self, now: float) -> str:
-        age = (now - self.at) / 86_400
+    def describe(self) -> str:
+        days = self.age / 86_400
         about = (
             self.run,
             f"RTO {self.rto_ms / 1000:.1f} s" if self.rto_ms is not None else "",
@@ -128,7 +128,7 @@ class Drilled:
             f"does not hold: {', '.join(self.failed)}" if self.failed else "",
             f"critical and not tested: {', '.join(self.untested)}" if self.untested else "",
         )
-        when = "today" if age < 1 else f"{age:.0f} day{'s' if age >= 1.5 else ''} ago"
+        when = "today" if days < 1 else f"{days:.0f} day{'s' if days >= 1.5 else ''} ago"
         return f"{when} ({', '.join(one for one in about if one)})"
 
 
@@ -150,9 +150,9 @@ def newest_drills(project: str | None) -> dict[str, Drilled]:
     return found
 
 
-def not_for_long(names: Iterable[str], found: Mapping[str, Drilled], now: float) -> list[str]:
+def not_for_long(names: Iterable[str], found: Mapping[str, Drilled]) -> list[str]:
     """Those without a drill in the last ``DUE`` seconds; one from the future, by a clock that was wrong, is none."""
-    return [name for name in dict.fromkeys(names) if name not in found or abs(now - found[name].at) > DUE]
+    return [name for name in dict.fromkeys(names) if name not in found or abs(found[name].age) > DUE]
 
 
 def _drills(project: str | None) -> Iterator[tuple[Record, Started]]:
@@ -171,7 +171,7 @@ def _drilled(record: Record) -> Drilled:
     rows = result.assumptions
     return Drilled(
         run=record.run,
-        at=(ended or record.events[-1]).written,
+        age=clock.now() - (ended or record.events[-1]).written,
         ok=bool(ended and ended.ok and rows),
         rto_ms=result.rto_ms,
         failed=tuple(one.name for one in rows if one.outcome == "does not hold"),
@@ -275,8 +275,7 @@ class JournalsHere(Journals):
         return None
 
     def last_drill(self, primary: str, replica: "Service | None") -> tuple[dict[str, Any] | None, str]:
-        found, now = newest_drills(self.project).get(primary), clock.now()
-        if found is not None:
-            return found.as_dict(now), f"last drill: {found.describe(now)}"
+        if found := newest_drills(self.project).get(primary):
+            return found.as_dict(), f"last drill: {found.describe()}"
         order = f"--replica-cloud {replica.cloud} --replica-plan {replica.plan}" if replica else "--replica-cloud CLOUD"
         return None, f"last drill: none from this machine; ccr-avn drill {primary} {order}"

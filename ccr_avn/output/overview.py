@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ccr_avn import clock
 from ccr_avn.history.journals import Drilled, not_for_long
 from ccr_avn.monitoring.status import WORSE, PairStatus, overall
 from ccr_avn.output.console import emitted
@@ -36,12 +35,8 @@ Drills = Mapping[str, Drilled]
 
 
 def as_dict(found: tuple[PairStatus, ...], drills: Drills) -> dict[str, Any]:
-    now = clock.now()
-    last = (drills.get(one.pair.primary_name) for one in found)
-    pairs = [
-        {**one.as_dict(), "last_drill": drill.as_dict(now) if drill else None}
-        for one, drill in zip(found, last, strict=True)
-    ]
+    last = {name: drill.as_dict() for name, drill in drills.items()}
+    pairs = [{**one.as_dict(), "last_drill": last.get(one.pair.primary_name)} for one in found]
     return {"health": overall(found), "pairs": pairs}
 
 
@@ -61,12 +56,9 @@ def shown(found: tuple[PairStatus, ...], drills: Drills, warnings: Iterable[str]
 def _not_drilled(found: tuple[PairStatus, ...], drills: Drills) -> list[str]:
     """Hints, no part of the health: whether a switchover would work here is best known by trying."""
     names = list(dict.fromkeys(one.pair.primary_name for one in found if one.standing == "pair" and one.pair.primary))
-    now = clock.now()
-    due = not_for_long(names, drills, now)
+    due = not_for_long(names, drills)
     hints = [
-        f"last drill of {name}: {drills[name].describe(now)}"
-        for name in names
-        if name not in due and not drills[name].ok
+        f"last drill of {name}: {drills[name].describe()}" for name in names if name not in due and not drills[name].ok
     ]
     if due:
         some = ", ".join(due[:NAMED]) + (f" and {len(due) - NAMED} more" if len(due) > NAMED else "")

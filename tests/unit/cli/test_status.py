@@ -105,7 +105,7 @@ def test_what_the_last_drill_left_untested_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown(monkeypatch, *linked(), drilled("drilled"))
-    last = Drilled(run="R", at=time.time(), ok=False, rto_ms=None, failed=(), untested=("filter-refuses",))
+    last = Drilled(run="R", age=0.0, ok=False, rto_ms=None, failed=(), untested=("filter-refuses",))
     monkeypatch.setattr("ccr_avn.history.journals.newest_drills", lambda _: {"p0": last})
     assert run([*LOCAL, "--exit-code"]) == 0
     told = capsys.readouterr().out

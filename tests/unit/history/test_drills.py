@@ -1,6 +1,7 @@
 """What journals tell of drills: the page of one, how one that died goes on, and when a primary was last drilled."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +153,9 @@ def test_the_last_drill_of_a_primary_is_the_newest_that_created_something_howeve
     found = last()
     assert (found.run, found.rto_ms, found.failed) == (RUN, 4100.0, ("filter-cuts",))
     assert ("as" in journals.newest_drills("p"), set(journals.newest_drills(None))) == (False, {"eu", "as"})
-    assert found.describe(found.at + 12 * DAY).startswith(
-        f"12 days ago ({RUN}, RTO 4.1 s, does not hold: filter-cuts, "
-    )
-    assert found.as_dict(found.at + DAY)["age_seconds"] == DAY
+    old = replace(found, age=12 * DAY)
+    assert old.describe().startswith(f"12 days ago ({RUN}, RTO 4.1 s, does not hold: filter-cuts, ")
+    assert old.as_dict()["age_seconds"] == 12 * DAY
 
 
 def test_what_the_newest_drill_did_not_test_is_said(state: Path) -> None:
@@ -168,18 +168,18 @@ def test_what_the_newest_drill_did_not_test_is_said(state: Path) -> None:
     found = last()
     assert (found.run, found.ok) == (at(4), False)
     assert "filter-refuses" in found.untested
-    assert "interrupted by Ctrl-C" in found.describe(found.at)
-    assert "critical and not tested: " in found.describe(found.at)
+    assert "interrupted by Ctrl-C" in found.describe()
+    assert "critical and not tested: " in found.describe()
     write(state, at(5), sent(at(5)))
-    assert (last().ok, "it has not ended" in last().describe(0.0)) == (False, True)
+    assert (last().ok, "it has not ended" in last().describe()) == (False, True)
 
 
 def test_after_ninety_days_a_drill_is_due(state: Path) -> None:
     write(state, RUN, whole())
-    found, then = journals.newest_drills("p"), last().at
-    assert journals.not_for_long(["eu", "as", "as"], found, then + 89 * DAY) == ["as"]
-    assert journals.not_for_long(["eu"], found, then + 91 * DAY) == ["eu"]
-    assert journals.not_for_long(["eu"], found, then - 91 * DAY) == ["eu"], "a drill from the future is none"
+    found = {days: {"eu": replace(last(), age=days * DAY)} for days in (89, 91, -91)}
+    assert journals.not_for_long(["eu", "as", "as"], found[89]) == ["as"]
+    assert journals.not_for_long(["eu"], found[91]) == ["eu"]
+    assert journals.not_for_long(["eu"], found[-91]) == ["eu"], "a drill from the future is none"
     like = models.service(json.dumps(service(NAME, cloud_name="c", plan="p")))
     _, line = journals.JournalsHere("p").last_drill("as", like)
     assert line == "last drill: none from this machine; ccr-avn drill as --replica-cloud c --replica-plan p"
