@@ -64,12 +64,15 @@ def handled(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType
 
 
 @contextmanager
-def within(seconds: float | None) -> Iterator[None]:
-    """SIGALRM after that many seconds; None: never. For :class:`Signals` that handle it."""
+def within(seconds: float | None, *, again: float = 0.0) -> Iterator[None]:
+    """SIGALRM after that many seconds; None: never. For :class:`Signals` that handle it.
+
+    ``again``: every so many seconds from then on. While modules are imported the interpreter may drop what a handler raises.
+    """
     if seconds is None:
         yield
         return
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, again)
     try:
         yield
     finally:

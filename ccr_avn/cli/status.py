@@ -30,6 +30,9 @@ UNKNOWN = 3
 USUAL = 10
 """Seconds between two looks of --watch."""
 
+AGAIN = 1.0
+"""Seconds after which the time limit interrupts once more what has not ended."""
+
 Format = Literal["table", "json", "nagios", "prometheus"]
 
 
@@ -56,7 +59,7 @@ class StatusCommand(HelpCommand):
         nagios, limit = ctx.params.get("form") == "nagios", ctx.params.get("timeout")
         with _unknown_instead(nagios=nagios, health=bool(ctx.params.get("exit_code"))):
             try:
-                with Signals(signal.SIGALRM), within(limit):
+                with Signals(signal.SIGALRM), within(limit, again=AGAIN):
                     return super().invoke(ctx)
             except Interrupted as ended:
                 process.end_all()

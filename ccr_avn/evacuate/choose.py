@@ -11,7 +11,6 @@ from ccr_avn.aiven.models import Service
 from ccr_avn.evacuate.options import EvacuationOptions
 from ccr_avn.monitoring.collect import NO_LOOK, Look, Looks, closed
 from ccr_avn.monitoring.pairs import Pair
-from ccr_avn.monitoring.status import NO_LOOK
 from ccr_avn.procedures.gates.links import too_far_behind
 from ccr_avn.procedures.gates.pair_state import both_promoted
 from ccr_avn.procedures.gates.services import rebalancing

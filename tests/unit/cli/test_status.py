@@ -2,8 +2,10 @@
 
 import io
 import json
+import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,20 @@ def test_what_the_last_drill_left_untested_is_said(
     told = capsys.readouterr().out
     assert "last drill of p0: today (R, critical and not tested: filter-refuses)" in told
     assert "next: ccr-avn drill --clean --only drilled" in told
+
+
+def test_a_time_limit_that_the_interpreter_dropped_comes_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def deaf(*_: Any) -> Any:
+        with suppress(Interrupted):  # as what is raised in a callback of an import is
+            signal.pause()
+        signal.pause()
+
+    monkeypatch.setattr("ccr_avn.cli.status.begin", deaf)
+    monkeypatch.setattr("ccr_avn.cli.status.AGAIN", 0.1)
+    assert run(["status", "--format", "nagios", "--timeout", "0.01"]) == 3
+    assert "the time limit of this run was reached" in capsys.readouterr().out
 
 
 def test_a_failure_of_ours_is_no_health_of_a_pair(
