@@ -1,6 +1,7 @@
 """Runs a sandbox, and ends it without a trace: for a caller, around a command or a shell, or in the foreground."""
 
 import contextlib
+import json
 import os
 import resource
 import shlex
@@ -18,7 +19,7 @@ from typing import Any, NoReturn
 
 from ccr_avn.errors import UsageError
 from ccr_avn.sandbox.platform import Platform
-from ccr_avn.sandbox.records import ApiError, SandboxOptions, check
+from ccr_avn.sandbox.records import ApiError, SandboxOptions, checked
 from ccr_avn.sandbox.servers import Keeper, NoServers, ValkeyServers
 from ccr_avn.sandbox.tls import with_certificates
 from ccr_avn.sandbox.web import Fault, RunningSandbox
@@ -140,10 +141,9 @@ def running(options: SandboxOptions, faults: tuple[dict[str, Any], ...] = ()) ->
         stack.callback(sandbox.shutdown)
         for fault in faults:
             try:
-                check(fault, Fault)
+                sandbox.faults.add(**checked(json.dumps(fault).encode(), Fault))
             except ApiError as refusal:
                 raise UsageError("invalid fault", detail=refusal.message, hint="ccr-avn sandbox fault --help") from None
-            sandbox.faults.add(**fault)
         yield sandbox
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ccr_avn.process import Answer
 from ccr_avn.sandbox.api import Api
 from ccr_avn.sandbox.platform import Platform
-from ccr_avn.sandbox.records import ApiError, check
+from ccr_avn.sandbox.records import ApiError, checked
 from ccr_avn.sandbox.web import routes_of
 from tests.simulation.kernel import Kernel, Killed, Owner
 
@@ -142,8 +142,7 @@ class Web:
                 words = {key: word for key, word in found.groupdict().items() if key not in ("project", "account")}
                 if route.body is None:
                     return route.act(**words)
-                check(body, route.body)
-                return route.act(body, **words)
+                return route.act(checked(json.dumps(body).encode(), route.body), **words)
         raise ApiError(404, "No such thing here")
 
     def _stale(self, path: str) -> Any:
