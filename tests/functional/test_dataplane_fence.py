@@ -14,7 +14,7 @@ from ccr_avn.procedures.gates.history import ONE_PING
 from ccr_avn.valkey.connect import connect
 from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused, lift
 from ccr_avn.valkey.server_facts import caught_up, fetch_replication
-from ccr_avn.valkey.writers import Snapshot, quiet_for
+from ccr_avn.valkey.writers import Snapshot
 from tests.support import servers
 from tests.support.held import in_force, takes_a_write
 from tests.support.servers import PASSWORD, Serve, Server, binaries
@@ -214,15 +214,6 @@ def test_a_frozen_server_breaks_it_for_good(primary: Server) -> None:
     fence.release()
 
 
-def test_another_server_in_its_place_is_noticed(primary: Server) -> None:
-    fence = Fence(primary.endpoint(), "test", 3)
-    fence.place()
-    primary.kill()
-    primary.start()
-    until(lambda: not fence.holds(), "it to be noticed")
-    fence.release()
-
-
 def test_a_killed_server_ends_in_an_explained_error(primary: Server) -> None:
     fence = Fence(primary.endpoint(), "test", 3)
     fence.place()
@@ -351,25 +342,6 @@ def test_under_a_fence_the_offset_moves_by_pings_alone(primary: Server, serve: S
         after = fence.side()
         assert (after.offset - before.offset) % ONE_PING == 0
         assert Snapshot.of(before).no_writes_until(after)
-
-
-def test_standing_still(primary: Server) -> None:
-    still = quiet_for(primary.endpoint(), 0.3)
-    assert still is not None
-    ending = threading.Event()
-
-    def write() -> None:
-        with valkey.Valkey(port=primary.port, password=PASSWORD) as client:
-            while not ending.wait(0.02):
-                client.incr("n")
-
-    writing = threading.Thread(target=write)
-    writing.start()
-    try:
-        assert quiet_for(primary.endpoint(), 5) is None
-    finally:
-        ending.set()
-        writing.join()
 
 
 def test_catching_up(primary: Server, serve: Serve) -> None:

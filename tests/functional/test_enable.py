@@ -118,13 +118,6 @@ def test_a_wrong_token_or_project_fails_without_a_change(operator: Operator) -> 
     assert operator.sandbox.changes() == []
 
 
-def test_a_build_that_never_ends_times_out(make: Make) -> None:
-    operator = make(build_seconds=3600)
-    done = operator.enable("--running-timeout", "1")
-    assert done.code == 15
-    assert "last seen: REBUILDING" in done.err
-
-
 def test_plans_that_can_not_work_are_refused_before_any_change(operator: Operator) -> None:
     done = operator.enable("--replica-plan", "business-4")
     assert (done.code, "not a plan for a read replica" in done.err) == (4, True), done.err

@@ -46,29 +46,22 @@ def crontab(text: str) -> tuple[dict[str, str], list[str]]:
     return environment, [job[6] for job in jobs]
 
 
-def collected(make: Make) -> list[Path]:
-    """The directory that node_exporter reads, once cron has run the first two of its lines."""
+@needs_promtool
+def test_cron_writes_the_metrics_of_two_projects_into_one_directory(make: Make) -> None:
+    """The first two of its lines, for node_exporter."""
     for project, number in (("prod", 0), ("staging", 1)):
         there = scene(make, project)
         environment, jobs = crontab(there.text("cron"))
         assert f"--project {project} " in jobs[number]
         there.place("state/metrics")
         assert fine(there.runs(jobs[number], **environment)) == Ended(0, "", "")
-    return sorted((there.place("state") / "metrics").iterdir())
-
-
-def test_cron_writes_the_metrics_of_two_projects_into_one_directory(make: Make) -> None:
-    files = collected(make)
+    files = sorted((there.place("state") / "metrics").iterdir())
     assert [file.name for file in files] == ["prod.prom", "staging.prom"], "and nothing that is half written"
     for file in files:
-        assert LINK_UP % file.stem in file.read_text().splitlines()
+        text = file.read_text()
+        assert LINK_UP % file.stem in text.splitlines()
         assert file.stat().st_mode & 0o777 == 0o644
-
-
-@needs_promtool
-def test_the_files_of_two_projects_are_metrics_without_a_fault(make: Make) -> None:
-    for file in collected(make):
-        done = promtool("check", "metrics", given=file.read_text())
+        done = promtool("check", "metrics", given=text)
         assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -50,19 +50,3 @@ def test_an_env_file_runs_nothing_when_it_is_sourced(pair: Operator, tmp_path: P
     assert done.code == 0, done.err
     assert json.loads(done.out)["result"]["password"] == service.password
     assert not (tmp_path / "ran").exists()
-
-
-def test_runs_show_says_how_things_stand_behind_the_promotion(pair: Operator) -> None:
-    pair.sandbox.faults.add(kind="status", method="PUT", path="/service/eu$", times=99)
-    assert pair.ccr("switchover", "eu", "us", "--yes").code >= 10
-    shown = pair.ccr("runs", "show", "latest").out
-    assert "us is the primary now" in shown
-    assert "writes on eu are paused until" in shown
-    assert "eu is not closed yet" in shown
-    assert "ip_filter of eu before this run" in shown
-    told = json.loads(pair.ccr("runs", "show", "latest", "--json").out)["result"]
-    assert told["half_way"]["promoted"] is True
-    assert told["half_way"]["old_primary_closed"] is False
-    assert told["half_way"]["writes_paused_until"].endswith("Z")
-    pair.sandbox.faults.clear()
-    assert pair.types(*shlex.split(told["reopening"]["restore"][0])).code == 0

@@ -88,19 +88,6 @@ def test_after_a_switchover_the_old_primary_is_watched(make: Make) -> None:
     assert "p1 is an old primary" in opened.out
 
 
-def test_tls_is_verified(make: Make, tls_options: dict[str, Path], tmp_path: Path) -> None:
-    operator = add_pairs(make(**tls_options), 2)
-    untrusted = operator.ccr("status", "--format", "nagios", *PATIENT)
-    assert untrusted.code == 3, "that is our configuration, not the pair"
-    assert "not trusted here" in untrusted.out
-    ca = str(tls_options["tls_ca"])
-    trusted = operator.ccr("status", "--format", "nagios", *PATIENT, "--ca-file", ca)
-    assert trusted.out.startswith("CCR OK - 2 pairs OK")
-    empty = tmp_path / "empty.pem"
-    empty.write_text("")
-    assert "CA file" in operator.ccr("status", "--format", "nagios", *PATIENT, "--ca-file", str(empty)).out
-
-
 def test_passwords_that_are_not_shown_or_not_in_force(make: Make) -> None:
     operator = add_pairs(make(), 1)
     service = operator.sandbox.platform.services["r0"]

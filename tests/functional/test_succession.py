@@ -56,7 +56,7 @@ def promotes(operator: Operator, replica: str, *, by_hand: str = "", wait: bool 
     return f"bash -c '{by_hand or ':'} && avn service integration-delete {row(operator, replica)}{waits}'"
 
 
-@pytest.mark.parametrize("words", [go("us2"), go("us2", "--fence", "observe"), ("failover", "us2", "--yes")])
+@pytest.mark.parametrize("words", [go("us2"), ("failover", "us2", "--yes")])
 def test_a_sibling_that_was_promoted_since_the_checks_is_seen(three: Operator, words: tuple[str, ...]) -> None:
     loss = ("--allow-data-loss",) if words[0] == "failover" else ()
     three.ends(
@@ -130,17 +130,6 @@ def test_a_promotion_that_may_still_happen_keeps_its_siblings_and_its_pause(thre
     assert accepts(three, "eu")
 
 
-def test_an_evacuation_that_was_killed_behind_its_promotion_goes_on_with_it(three: Operator) -> None:
-    child = three.start_anew("ccr-avn", *go("us1"))
-    child.tells("accepts-writes: ok")
-    child.kill()
-    ended(child)
-    three.sandbox.platform.services["us1"].tags = {}
-    done = three.ends(0, "evacuate", EU, "--yes", "--json")
-    assert [one["replica"] for one in json.loads(done.out)["result"]["pairs"]] == ["us1"]
-    assert list(three.sandbox.platform.rows) == [row(three, "us2")]
-
-
 def test_a_fork_is_not_what_a_primary_was_moved_to(operator: Operator) -> None:
     """A service with its history that nobody promoted for it; it takes writes, and so does the primary."""
     forked = paired(operator, "eu", "fork")
@@ -155,11 +144,6 @@ def test_a_fork_is_not_what_a_primary_was_moved_to(operator: Operator) -> None:
     for command in ("fence", "unfence"):
         assert forked.ccr(command, "eu").code == 0, "it keeps nobody from resuming writes"
     assert accepts(forked, "eu")
-
-
-def test_unfence_refuses_a_replica_as_fence_does(three: Operator) -> None:
-    for command in ("fence", "unfence"):
-        three.ends(4, command, "us1", says="us1 is a replica")
 
 
 def test_a_pair_that_was_moved_without_tags(pair: Operator) -> None:

@@ -344,23 +344,6 @@ def test_what_is_asked_the_wrong_way_round_is_refused(pair: Operator) -> None:
         assert f"hint: ccr-avn {command} eu as" in pair.ccr(command, "us", "as").err
 
 
-@pytest.mark.slow
-def test_the_single_acts(pair: Operator) -> None:
-    """Those that no preview has, and what each gate is where it does not hold yet."""
-    assert "are paused" in pair.ccr("fence", "eu", "--ttl", "30").out
-    assert not accepts(pair, "eu")
-    assert pair.ccr("unfence", "eu", "--json").code == 0
-    assert accepts(pair, "eu")
-    assert pair.ccr("fence", "nobody").code == 4
-    assert pair.ccr("unfence", "eu", "--disconnect").code == 0
-    assert "link up" in pair.ccr("gate", "last-known", "us").out
-    pair.sandbox.servers.cut_replication("us")
-    with client(pair, "eu") as old:
-        old.set("x", "y")
-    for words in ("accepts-writes us", "closed eu", "caught-up eu us"):
-        assert pair.ccr("gate", *words.split(), "--timeout", "0.2").code == 5, words
-
-
 def test_connection_details(pair: Operator) -> None:
     """What each form looks like is tested in units."""
     password = pair.sandbox.platform.services["us"].password
