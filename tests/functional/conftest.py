@@ -15,6 +15,7 @@ from ccr_avn.sandbox.run import running
 from tests.support.loaded import loaded, wanted
 from tests.support.operator import Make, Operator
 from tests.support.pairs import PairClients, link, pair_with_clients, paired
+from tests.support.servers import serve, tls_server  # noqa: F401 (fixtures)
 from tests.support.wait import until
 
 

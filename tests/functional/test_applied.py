@@ -9,13 +9,11 @@ import pytest
 
 from ccr_avn.valkey.server_facts import fetch_link
 from tests.functional.compare_pair import Pair
-from tests.support import servers
 from tests.support.operator import Operator
 from tests.support.pairs import accepts, client, is_promoted
 from tests.support.servers import Serve
 from tests.support.wait import until
 
-serve = servers.serve
 ALLOW = "--allow-rejected-commands"
 
 

@@ -5,10 +5,7 @@ import pytest
 from ccr_avn.errors import Unreachable
 from ccr_avn.valkey.server_facts import read_databases
 from tests.functional.compare_pair import Pair
-from tests.support import servers
 from tests.support.servers import Serve
-
-serve = servers.serve
 
 
 @pytest.fixture

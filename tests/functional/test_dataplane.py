@@ -8,12 +8,9 @@ from valkey.exceptions import ResponseError
 from ccr_avn.valkey.connect import connect
 from ccr_avn.valkey.marker import accepts_write
 from ccr_avn.valkey.server_facts import fetch_replication
-from tests.support import servers
 from tests.support.operator import Make, Operator
 from tests.support.pairs import paired
 from tests.support.servers import Serve
-
-serve = servers.serve
 
 
 def test_an_error_that_an_application_made_up_says_nothing_of_replication(serve: Serve) -> None:

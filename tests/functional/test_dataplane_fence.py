@@ -15,13 +15,10 @@ from ccr_avn.valkey.connect import connect
 from ccr_avn.valkey.fence import ENDING, NAME, Fence, FenceRefused, lift
 from ccr_avn.valkey.server_facts import caught_up, fetch_replication
 from ccr_avn.valkey.writers import Snapshot
-from tests.support import servers
 from tests.support.held import in_force, takes_a_write
 from tests.support.servers import PASSWORD, Serve, Server, binaries
 from tests.support.wait import until
 from tests.support.writers import Load
-
-serve = servers.serve
 
 
 @pytest.fixture

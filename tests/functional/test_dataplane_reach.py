@@ -15,13 +15,9 @@ from ccr_avn.valkey.fence import Fence
 from ccr_avn.valkey.marker import PREFIX, accepts_write, marker_age, run_marker
 from ccr_avn.valkey.server_facts import fetch_link, fetch_replication
 from ccr_avn.valkey.writers import LastConnection
-from tests.support import servers
 from tests.support.held import in_force
-from tests.support.servers import PASSWORD, Serve, Server
+from tests.support.servers import PASSWORD, Serve, Server, binaries
 from tests.support.wait import until
-
-serve = servers.serve
-tls_server = servers.tls_server
 
 
 @pytest.fixture
@@ -38,7 +34,7 @@ def trouble(act: Callable[[], object]) -> Unreachable:
     return error
 
 
-@pytest.mark.parametrize("binary", servers.binaries())
+@pytest.mark.parametrize("binary", binaries())
 def test_what_refuses_to_serve_can_be_looked_at(serve: Serve, binary: str) -> None:
     primary = serve("eu", binary=binary)
     replica = serve("us", "--replica-serve-stale-data", "no", binary=binary)

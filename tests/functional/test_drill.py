@@ -73,23 +73,6 @@ def test_checks_and_previews_make_nothing(primary: Operator) -> None:
     assert primary.sandbox.changes() == []
 
 
-def test_a_replica_is_no_primary_and_nothing_else_is_said_of_it(make: Make) -> None:
-    """Its backup, which it never has, would be waited for."""
-    done = paired(make()).ccr("drill", "us", "--replica-cloud", US, "--check")
-    assert done.code == 4
-    assert "error: us is itself a read replica of eu\n" in done.err
-
-
-def test_where_avn_tells_no_price_none_is_made_up(make: Make) -> None:
-    unpriced = primary_at(make(prices=False))
-    checked = unpriced.ccr(*QUICK, "--check", "--json")
-    cost = json.loads(checked.out)["result"]["cost"]
-    assert (checked.code, cost) == (0, {"usd_an_hour": None, "seconds": 0, "estimate_usd": None})
-    shown = unpriced.ccr(*QUICK, "--check")
-    assert "would be created: the price of its plan: avn does not report it" in shown.out
-    assert "USD" not in shown.out
-
-
 def test_the_last_drill_is_named_where_somebody_looks(make: Make) -> None:
     """It changes no health and no exit code."""
     operator = paired(make())

@@ -70,11 +70,32 @@ def test_an_existing_primary_is_adopted_as_it_is_and_decides_the_type(operator: 
     assert "redis" in refused.err
 
 
+REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "a plan for a primary": (("--replica-plan", "business-4"), ("not a plan for a read replica",)),
+    "no cloud": ((*ENABLE[1:3],), ("--primary-cloud", "--replica-cloud")),
+    "a cloud that is not sold": (("--replica-cloud", "aws-us-est-1"), ("(aws-us-east-1",)),
+    "a plan that is not sold": (("--replica-plan", "startup-5"), ("--replica-plan PLAN",)),
+    "a VPC to choose": ((), ("--replica-arg=--no-project-vpc", "--replica-arg=--project-vpc-id=vpc-0")),
+    "a flag that avn lacks": (("--replica-flag", "service-integration"), ("--service-integration",)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_can_not_work_is_seen_before_any_change(make: Make, name: str) -> None:
+    """And where a preview is pasted, by the words of a run: it is the same check."""
+    words, says = REFUSED[name]
+    operator = make(vpc_clouds=(US,) if "VPC" in name else ())
+    typed = ("enable", *words) if name == "no cloud" else (*ENABLE, *words)
+    operator.ends(4, *typed, says=says)
+    if "sold" in name:
+        pasted = operator.pastes(operator.ccr(*typed, "--dry-run").out)
+        assert (pasted.code, says[0] in pasted.err) == (4, True), pasted.err
+    assert operator.sandbox.changes() == []
+
+
 def test_a_taken_replica_name_is_found_before_the_primary_is_made(operator: Operator) -> None:
     create(operator, "us")
-    done = operator.enable()
-    assert done.code == 4
-    assert "us is taken" in done.err
+    operator.ends(4, *ENABLE, says="us is taken")
     assert both(operator)[0] == ["us"]
 
 
@@ -118,42 +139,6 @@ def test_a_wrong_token_or_project_fails_without_a_change(operator: Operator) -> 
     assert operator.sandbox.changes() == []
 
 
-def test_plans_that_can_not_work_are_refused_before_any_change(operator: Operator) -> None:
-    done = operator.enable("--replica-plan", "business-4")
-    assert (done.code, "not a plan for a read replica" in done.err) == (4, True), done.err
-    missing = operator.ccr("enable", "eu", "us")
-    assert (missing.code, "--primary-cloud" in missing.err, "--replica-cloud" in missing.err) == (4, True, True)
-    assert operator.sandbox.changes() == []
-
-
-def test_a_vpc_choice_that_is_missing_is_seen_before_the_primary_is_made(make: Make) -> None:
-    operator = make(vpc_clouds=(US,))
-    refused = operator.enable()
-    assert refused.code == 4
-    assert "--replica-arg=--no-project-vpc" in refused.err
-    assert "--replica-arg=--project-vpc-id=vpc-0" in refused.err
-    assert operator.sandbox.changes() == []
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("--replica-cloud", "aws-us-est-1"), "(aws-us-east-1"),
-        pytest.param(("--replica-plan", "startup-5"), "--replica-plan PLAN", marks=pytest.mark.slow),
-    ],
-)
-def test_what_is_not_sold_is_seen_before_the_primary_is_made(
-    operator: Operator, words: tuple[str, ...], told: str
-) -> None:
-    done = operator.enable(*words)
-    assert done.code == 4
-    assert told in done.err
-    pasted = operator.pastes(operator.enable(*words, "--dry-run").out)
-    assert pasted.code == 4
-    assert told in pasted.err, "by the words of the run: it is the same check"
-    assert operator.sandbox.changes() == []
-
-
 def test_a_check_tells_what_would_be_made_and_makes_nothing(operator: Operator) -> None:
     told = json.loads(operator.enable("--check", "--json").out)
     assert (told["ok"], told["changed"], told["result"]["to_create"]) == (True, False, ["eu", "us"])
@@ -182,13 +167,6 @@ def test_a_replica_that_follows_late_is_waited_for(pair: Operator) -> None:
     child = pair.start("ccr-avn", "verify", "eu", "us", "--link-timeout", "60")
     pair.sandbox.servers.heal("us")
     assert ended(child).code == 0
-
-
-def test_a_spelling_that_avn_lacks_is_found_before_any_change(operator: Operator) -> None:
-    done = operator.enable("--replica-flag", "service-integration")
-    assert done.code == 4
-    assert operator.sandbox.changes() == []
-    assert "--service-integration" in operator.enable("--replica-flag", "service-integration", "--dry-run").out
 
 
 def test_killed_while_it_waits_for_the_link_the_same_command_finishes(operator: Operator) -> None:

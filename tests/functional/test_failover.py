@@ -52,8 +52,10 @@ def test_loss_has_a_flag_of_its_own(pair: Operator) -> None:
 def test_what_is_no_replica_is_refused(pair: Operator) -> None:
     add_service(pair, "stranger", "startup-4", EU)
     before = pair.sandbox.changes()
-    for name in ("stranger", "eu", "nobody"):
-        assert pair.ccr("failover", name, "--allow-data-loss", "--yes").code == 4
+    said = ("stranger", "ccr-avn failover us", "does not exist")
+    for name, says in zip(("stranger", "eu", "nobody"), said, strict=True):
+        done = pair.ends(4, "failover", name, "--allow-data-loss", "--yes", says=says)
+        assert "retrying" not in done.err, "it is answered at once"
     assert pair.sandbox.changes() == before
 
 

@@ -43,15 +43,6 @@ def test_no_list_is_needed_and_no_stranger_matters(pair: Operator) -> None:
     assert origin(pair) == "eu"
 
 
-@pytest.mark.parametrize("name", ["typo", "eu"])
-def test_a_wrong_name_is_answered_at_once(operator: Operator, name: str) -> None:
-    pair = paired(operator)
-    pair.sandbox.servers.kill("eu")
-    done = pair.ends(4, "failover", name, *FAIL_OVER[2:])
-    assert "retrying" not in done.err
-    assert "does not exist" in done.err or "ccr-avn failover us" in done.err
-
-
 def test_out_of_reach_it_is_promoted_on_the_word_of_the_control_plane(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     hidden = {"service_uri": "valkey://default:<redacted>@127.0.0.1:1", "components": []}

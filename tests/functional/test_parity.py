@@ -6,12 +6,9 @@ from typing import Any
 import pytest
 
 from ccr_avn.valkey.server_facts import read_pair_facts
-from tests.support import servers
 from tests.support.operator import Ended, Operator
 from tests.support.pairs import client
 from tests.support.servers import Serve, binaries
-
-serve = servers.serve
 
 LIBRARY = "#!lua name=counting\nredis.register_function('one', function() return {} end)"
 

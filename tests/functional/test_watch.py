@@ -4,7 +4,6 @@ import json
 import shlex
 import signal
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -214,26 +213,6 @@ def test_an_alert_starts_a_command_once(pair: Operator, tmp_path: Path) -> None:
         alerts = [event for event in running.events() if event.startswith("alert: lag")]
     assert "p0 r0 down" in notes.read_text().splitlines()
     assert len(notes.read_text().splitlines()) <= len(alerts)
-
-
-def test_metrics_on_loopback(pair: Operator) -> None:
-    with watching(pair, *NIMBLE, "--listen", "0") as running:
-        url = running.notes.until(lambda line: line.startswith("metrics:"), "the address").split()[1]
-        assert url.startswith("http://127.0.0.1:")
-        running.fine()
-        lines = until(lambda: [line for line in scraped(url) if line == UP] and scraped(url), "a good sample")
-        code, _ = running.end(signal.SIGTERM)
-    assert code == 143
-    for name in ("ccr_up{", "ccr_marker_lag_seconds{", "ccr_last_verified_timestamp_seconds{", "ccr_primary_offset"):
-        assert any(line.startswith(name) for line in lines), name
-
-
-UP = 'ccr_link_up{primary="p0",project="sandbox",replica="r0"} 1.0'
-
-
-def scraped(url: str) -> list[str]:
-    with urllib.request.urlopen(url, timeout=LIMIT) as answer:
-        return str(answer.read().decode()).splitlines()
 
 
 def test_in_a_terminal_it_is_live_and_ends_with_a_summary(pair: Operator) -> None:

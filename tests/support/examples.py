@@ -1,12 +1,11 @@
 """The files in examples/, run as they stand: only the places that they name are others here, and Aiven is a sandbox."""
 
 import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.loaded import BIN
-from tests.support.operator import LIMIT, Ended, Operator
+from tests.support.operator import Ended, Operator, ran
 from tests.support.pairs import add_pair, backed_up, follows
 from tests.support.wait import until
 
@@ -17,18 +16,7 @@ BARE = {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": "/nonexistent"}
 
 def started(home: Path, *words: str, **environment: str) -> Ended:
     """In an environment that is bare but for this."""
-    env = {**BARE, **environment}
-    done = subprocess.run(
-        words,
-        cwd=home,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return ran(home, words, {**BARE, **environment})
 
 
 @dataclass(frozen=True, slots=True)

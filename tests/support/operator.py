@@ -130,16 +130,18 @@ class Operator:
     def _run(
         self, program: str, *words: str, environment: dict[str, str], text: str = "", limit: float = LIMIT
     ) -> Ended:
-        done = subprocess.run(
-            (program, *words),
-            input=text.encode(),
-            env=self.environment(**environment),
-            cwd=self.home,
-            capture_output=True,
-            timeout=limit,
-            check=False,
-        )
-        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return ran(self.home, (program, *words), self.environment(**environment), text=text, limit=limit)
+
+
+def ran(
+    place: Path, words: tuple[str, ...], environment: dict[str, str], *, text: str = "", limit: float = LIMIT
+) -> Ended:
+    """In this place, with nothing else in its environment and this as its input."""
+    given = text.encode()
+    done = subprocess.run(
+        words, input=given, env=environment, cwd=place, capture_output=True, timeout=limit, check=False
+    )
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def in_its_form(out: str) -> None:

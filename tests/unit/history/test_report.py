@@ -31,7 +31,6 @@ from tests.unit.history.journals import (
 )
 
 VOID = {"meta", "br", "link", "img"}
-COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}")
 
 
 class Page(HTMLParser):
@@ -296,31 +295,6 @@ def test_no_secret_reaches_a_report_and_what_is_left_out_becomes_no_tag(
         assert "redacted" not in Page(text).tags
         assert "&lt;redacted&gt;" in text
         assert "\x1b" not in text
-
-
-def test_colours_are_named_once_for_light_and_once_for_dark() -> None:
-    style = (report.TEMPLATES / "report.css").read_text()
-    palettes = [block.group(1) for block in re.finditer(r":root \{([^}]*)\}", style)]
-    assert len(palettes) == 2
-    names = [set(re.findall(r"(--[\w-]+):", palette)) for palette in palettes]
-    assert names[1] <= names[0]
-    assert names[0] - names[1] == set()
-    outside = re.sub(r":root \{[^}]*\}", "", style)
-    assert not COLOUR.findall(outside)
-
-
-def test_report_writes_a_file_or_to_stdout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
-    write(tmp_path / "runs", RUN, switched())
-    file = tmp_path / "report.html"
-    assert type_in(["runs", "report", RUN, "--output", str(file)]) == 0
-    assert capsys.readouterr().out == ""
-    Page(file.read_text())
-    assert type_in(["runs", "report", RUN, "--format", "markdown"]) == 0
-    assert capsys.readouterr().out.startswith("# Switch over")
-    assert type_in(["runs", "report", RUN, "--output", str(tmp_path)]) == 2
 
 
 CHOSEN = [{"pair": f"p{one}/r{one}", "action": "switchover", "reason": "link up", "others": []} for one in range(4)]

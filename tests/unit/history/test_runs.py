@@ -341,23 +341,6 @@ def test_services_of_recent_runs_are_completed(where: Path, monkeypatch: pytest.
     assert journal.recent_services("") == ["eu-2", "ap"]
 
 
-def test_the_commands_and_their_exit_codes(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def typed(*words: str) -> tuple[int, str]:
-        return type_in(["runs", *words]), capsys.readouterr().out
-
-    head = read(whole).head
-    assert "switchover  eu       us       2.6 s  done" in typed("list")[1]
-    assert json.loads(typed("list", "--json")[1])["result"]["runs"][0]["run"] == RUN
-    assert "its role is master" in typed("show", "latest")[1]
-    assert json.loads(typed("show", RUN, "--json")[1])["next"] == []
-    assert typed("verify", RUN, "--head", head)[0] == 0
-    assert typed("verify", RUN, "--head", "0" * 64)[0] == 6
-    code, out = typed("verify", RUN, "--head", "0" * 64, "--json")
-    assert (code, json.loads(out)["ok"], json.loads(out)["result"]["head"]) == (6, False, head)
-    whole.write_bytes(b"".join(lines_of(whole)[1:]))
-    assert typed("verify", RUN)[0] == 6
-
-
 @pytest.mark.parametrize(
     "words",
     [["list", "--limit", "0"], ["show", "nope"], ["verify", RUN, "--head", "abc"], ["report", RUN, "--format", "pdf"]],
