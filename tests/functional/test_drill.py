@@ -101,15 +101,6 @@ def test_killed_on_its_way_what_it_made_is_found_and_nothing_else_goes(primary: 
     assert primary.ccr(*QUICK, "--check").code == 0, "what is left is nothing to stumble over"
 
 
-def test_ended_on_its_way_it_cleans_up(primary: Operator) -> None:
-    child = runs_to(primary, "compare: ok")
-    child.terminate()
-    done = ended(child)
-    assert services(primary) == {"eu"}, done.err
-    assert done.code == 153, done.err
-    assert "terminate: " in done.err
-
-
 def test_its_own_time_limit_ends_it_too(make: Make) -> None:
     """Its alarm is rung by hand: how long it takes to what must be cleaned up is the machine's."""
     primary = primary_at(make(sync_delay=float("inf")))

@@ -247,7 +247,7 @@ def test_a_process_that_stood_still_for_longer_than_its_fence(pair: Operator) ->
 
 @pytest.mark.slow
 def test_a_pasted_preview_notices_a_lifted_fence(pair: Operator) -> None:
-    """By a foreign UNPAUSE and a write behind the last check of the fence."""
+    """By a foreign UNPAUSE and a write right behind the line that pauses."""
     service = pair.sandbox.platform.services["eu"]
     (pair.home / "lift.py").write_text(
         f"import valkey; c = valkey.Valkey(port={service.port}, password='{service.password}'); "
