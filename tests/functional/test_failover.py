@@ -95,7 +95,7 @@ def test_it_can_be_waited_for(make: Make) -> None:
 def test_a_fault_at_the_promotion_is_finished_by_the_same_command(pair: Operator) -> None:
     pair.sandbox.servers.kill("eu")
     pair.sandbox.faults.add(method="DELETE", path="/integration/", kind="close-before")
-    pair.ends(3, *FAIL_OVER, "--call-timeout", "6", "--doubt-timeout", "2")
+    pair.ends(13, *FAIL_OVER, "--call-timeout", "6", "--doubt-timeout", "2")
     assert pair.ccr(*FAIL_OVER).code == 0
     assert accepts(pair, "us")
 

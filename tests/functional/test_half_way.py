@@ -72,7 +72,7 @@ def test_a_deletion_that_answers_an_error_and_acts_keeps_its_fence(pair: Operato
 
 def test_a_deletion_that_answers_an_error_and_does_not_act_is_waited_for(pair: Operator) -> None:
     pair.sandbox.faults.add(kind="status", status=502, method="DELETE", path="/integration/")
-    pair.ends(3, *SWITCH, "--doubt-timeout", "1", says=("promote-doubt: waiting", "writes on eu resumed"))
+    pair.ends(13, *SWITCH, "--doubt-timeout", "1", says=("promote-doubt: waiting", "writes on eu resumed"))
     assert accepts(pair, "eu")
 
 
