@@ -11,6 +11,8 @@ from ccr_avn.errors import Interrupted, OutOfTime
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+RESUME = "re-run the same command to resume: it checks the current state first"
+
 
 class Signals:
     """While entered, SIGINT, SIGTERM and SIGHUP raise :class:`Interrupted` in the main thread.
@@ -92,4 +94,4 @@ def unlimited() -> Iterator[None]:
 def _interrupted(number: int) -> Interrupted:
     if number == signal.SIGALRM:
         return OutOfTime(number, hint="raise the time limit for what it waited for")
-    return Interrupted(number, hint="re-run the same command to resume: it checks the current state first")
+    return Interrupted(number, hint=RESUME)

@@ -188,7 +188,7 @@ class Evacuation(Common):
     def _share_avn(self, path: str, *, several: Callable[[], bool]) -> AvnTurns:
         """``several``: whether more than one pair is under way."""
         turns = self.turns = AvnTurns(min(self.want.parallel, at_once()))
-        listing = (path, *(str(word) for word in avn.service_list(self.want.at.project).argv[1:]))
+        listing = (path, *map(str, avn.service_list(self.want.at.project).argv[1:]))
         self.services = ServiceList(
             ask=lambda: turns.ask_for_all(lambda: process.run(listing, deadline=self.call_timeout)), several=several
         )

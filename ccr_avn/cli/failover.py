@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 
 from ccr_avn import clock
-from ccr_avn.aiven.avn import AVN, Project, service_named
+from ccr_avn.aiven.avn import Project, service_named
 from ccr_avn.cli.options import Asking, How
 from ccr_avn.hooks import Hooks
 from ccr_avn.options import PollInterval
@@ -28,10 +28,8 @@ def failover(
     # load: every moment here is outage. So nothing heavy is imported before, by this module or what it imports.
     path = find_avn(asking.avn)
     asking.preload(unless=how.dry_run)
-    words = tuple(
-        path if word == AVN else str(word) for word in service_named(Project(asking.project), wanted.replica).argv
-    )
-    ahead = None if how.dry_run else Ahead(words, deadline=asking.call_timeout)
+    words = map(str, service_named(Project(asking.project), wanted.replica).argv[1:])
+    ahead = None if how.dry_run else Ahead((path, *words), deadline=asking.call_timeout)
     from ccr_avn.aiven.program import known
     from ccr_avn.cli.conduct import conduct
     from ccr_avn.procedures.failover import Failover

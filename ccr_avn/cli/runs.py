@@ -112,12 +112,17 @@ def show(run: RunName, json: Json = False) -> None:
         ]
         found = dict(record.ended.result) if record.ended else {}
         error = {"what": found.pop("error", ""), **{key: found.pop(key, "") for key in ("kind", "detail", "hint")}}
-        more: dict[str, Any] = {"steps": steps, "result": found}
-        more |= {"error": {**error, "notes": []} if error["what"] else None}
-        more |= {"last_known": known}
-        more |= {"half_way": resume.standing(story) or None, "reopening": reopening or None}
-        more |= {"pairs": [pair.model_dump() for pair in story.pairs]}
-        result = {"run": story.run, **_summary(story), **more}
+        result = {
+            "run": story.run,
+            **_summary(story),
+            "steps": steps,
+            "result": found,
+            "error": {**error, "notes": []} if error["what"] else None,
+            "last_known": known,
+            "half_way": resume.standing(story) or None,
+            "reopening": reopening or None,
+            "pairs": [pair.model_dump() for pair in story.pairs],
+        }
         console.envelope("runs show", result, next_commands=[again] if again else [])
         return
     lines = [f"{story.run}: {story.title}: {story.ended_as}"]

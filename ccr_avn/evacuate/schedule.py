@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from ccr_avn import clock
 from ccr_avn.background import Task, in_background, new_event, new_semaphore
 from ccr_avn.errors import Interrupted, NotBegun, Refused
+from ccr_avn.signals import RESUME
 
 T = TypeVar("T")
 
@@ -74,9 +75,7 @@ class RunSignals:
         level = self.stop.level
         if level > self._raised and (not self._depth or level > 2):
             self._raised = level
-            raise Interrupted(
-                self.stop.number, hint="re-run the same command to resume: it checks the current state first"
-            )
+            raise Interrupted(self.stop.number, hint=RESUME)
 
     def sleep(self, seconds: float) -> None:
         """Raises:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ccr_avn.aiven import avn
-from ccr_avn.aiven.avn import AVN, Project
+from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.program import known, world_of
 from ccr_avn.errors import AvnError
 from ccr_avn.plan import events
@@ -34,8 +34,7 @@ def begin(
         UsageError: there is no avn.
     """
     call, path = avn.service_list(Project(project)), find_avn(given)
-    listing = tuple(path if word == AVN else str(word) for word in call.argv)
-    ahead = Ahead(listing, deadline=call_timeout)
+    ahead = Ahead((path, *map(str, call.argv[1:])), deadline=call_timeout)
     gate: Gate[tuple[Service, ...]] = Gate("they are listed", lambda found, _: go(f"{len(found)} services"))
     step = Step(slug="services", purpose="list them", read=call, gate=gate, brief=bool(names))
 

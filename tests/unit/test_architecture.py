@@ -146,9 +146,9 @@ def test_the_command_line_starts_without_heavy_imports() -> None:
         assert not {name.split(".")[0] for name in named_at_the_top(path)} & HEAVY, path
 
 
-@pytest.mark.parametrize("module", ["options", "failover", "status"])
+@pytest.mark.parametrize("module", ["options", "failover", "status", "evacuate"])
 def test_what_starts_avn_early_loads_nothing_heavy_before(module: str) -> None:
-    """A failover and a status ask avn first of all: what takes long to load is loaded meanwhile."""
+    """These ask avn first of all: what takes long to load is loaded meanwhile."""
     assert not {name.split(".")[0] for name in loaded_with(f"ccr_avn.cli.{module}")} & HEAVY
     assert {name.split(".")[0] for name in loaded_with("ccr_avn.cli.conduct")} & HEAVY
 
