@@ -38,6 +38,10 @@ def opt_of(hint: Any) -> Opt | None:
     return next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Opt)), None)
 
 
+def option_name(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
 def spelled(pattern: str, what: str, detail: str, hint: str) -> Rule:
     """The rule of a word that looks like ``pattern``, of its whole."""
 
@@ -122,8 +126,9 @@ a_file_to_replace = partial(_check_file, replaced=True)
 a_file_to_write = partial(_check_file, replaced=False)
 
 
-def flag(name: str, text: str) -> Opt:
-    return Opt(help=text, names=(name,))
+def flag(text: str) -> Opt:
+    """What is on or off; what is on by itself has a ``--no-…`` too."""
+    return Opt(help=text)
 
 
 def cloud_of_replicas(text: str) -> Opt:
@@ -170,7 +175,6 @@ Replica = Annotated[str, service("REPLICA", "The read replica.")]
 AllowRejected = Annotated[
     bool,
     flag(
-        "--allow-rejected-commands",
         "Accept a replica that rejected commands from its primary, or lacks keys: what they wrote is missing there.",
     ),
 ]
@@ -186,7 +190,7 @@ ProjectName = Annotated[
 Avn = Annotated[
     str | None, word("PATH", "The avn to use; else the one installed with ccr-avn, PATH.", envvar="CCR_AVN_BIN")
 ]
-NoPreload = Annotated[bool, flag("--no-preload", "Start a new avn for each command; also CCR_AVN_NO_PRELOAD=1.")]
+NoPreload = Annotated[bool, flag("Start a new avn for each command; also CCR_AVN_NO_PRELOAD=1.")]
 _CA_GET = "avn project ca-get --target-filepath"
 CaFile = Annotated[
     Path | None,
@@ -203,10 +207,10 @@ Route = Annotated[
     RouteName | None,
     choice("Network route to services; else dynamic, or public if only that connects.", envvar="CCR_AVN_ROUTE"),
 ]
-Check = Annotated[bool, flag("--check", "Run the pre-checks only; exit 0 if they pass, 4 if not.")]
-Json = Annotated[bool, flag("--json", "Print one JSON object, for errors too.")]
-DryRun = Annotated[bool, flag("--dry-run", "Print the commands, ready to paste; ask and change nothing.")]
-Yes = Annotated[bool, flag("--yes", "Skip confirmation (required when not interactive).")]
+Check = Annotated[bool, flag("Run the pre-checks only; exit 0 if they pass, 4 if not.")]
+Json = Annotated[bool, flag("Print one JSON object, for errors too.")]
+DryRun = Annotated[bool, flag("Print the commands, ready to paste; ask and change nothing.")]
+Yes = Annotated[bool, flag("Skip confirmation (required when not interactive).")]
 MAX_LAG_BYTES = 31_457_280
 """How far a replica may be behind where nothing was said: as Google's Memorystore has it."""
 PollInterval = Annotated[float, seconds("Maximum polling interval; starts at 0.5 s.", above_zero)]

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ccr_avn.errors import Interrupted
-from ccr_avn.options import Rule, opt_of
+from ccr_avn.options import Rule, opt_of, option_name
 
 Function = Callable[..., None]
 
@@ -117,11 +117,11 @@ def _flattened(function: Function, defaults: dict[str, Any]) -> Function:
     parameters: list[inspect.Parameter] = []
     for name, one in inspect.signature(function).parameters.items():
         if name in groups:
-            for field in _typed_fields(groups[name]):
-                default = defaults.get(field.name, field.default)
-                parameters.append(field.replace(default=default, annotation=_for_typer(field.annotation)))
+            fields = _typed_fields(groups[name])
+            parameters += [field.replace(default=defaults.get(field.name, field.default)) for field in fields]
         else:
-            parameters.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=_for_typer(hints[name])))
+            parameters.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name]))
+    parameters = [_for_typer(one) for one in parameters]
 
     def called(**typed: Any) -> None:
         made = {
@@ -145,10 +145,11 @@ def _typed_fields(group: Any) -> list[inspect.Parameter]:
     return [one for one in own if hasattr(one.annotation, "__metadata__") or one.annotation is typer.Context]
 
 
-def _for_typer(hint: Any) -> Any:
-    """The same type, with an option of typer's where it has one of ours."""
+def _for_typer(one: inspect.Parameter) -> inspect.Parameter:
+    """The same, with an option of typer's where it has one of ours."""
+    hint = one.annotation
     if (opt := opt_of(hint)) is None:
-        return hint
+        return one
     given: dict[str, Any] = {
         "metavar": opt.metavar or _choices(hint.__origin__),
         "help": opt.help,
@@ -158,7 +159,9 @@ def _for_typer(hint: Any) -> Any:
     }
     # typer would take one word for a tuple
     type_ = list[str] if hint.__origin__ == tuple[str, ...] else hint.__origin__
-    return Annotated[type_, typer.Argument(**given) if opt.argument else typer.Option(*opt.names, **given)]
+    names = opt.names or ((option_name(one.name),) if one.default is False else ())  # typer would add a --no-…
+    made = typer.Argument(**given) if opt.argument else typer.Option(*names, **given)
+    return one.replace(annotation=Annotated[type_, made])
 
 
 def _choices(hint: Any) -> str | None:

@@ -30,9 +30,7 @@ def drill(
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
-    clean: Annotated[
-        bool, options.flag("--clean", "Find what interrupted drills left behind; ask, then terminate.")
-    ] = False,
+    clean: Annotated[bool, options.flag("Find what interrupted drills left behind; ask, then terminate.")] = False,
     only: Annotated[str | None, options.word("NAME", "With --clean: only this one.", options.a_name)] = None,
     poll_interval: PollInterval = 5,
     asking: Asking,

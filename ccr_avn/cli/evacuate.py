@@ -12,7 +12,7 @@ from ccr_avn.monitoring.ask import begin
 from ccr_avn.options import DryRun, Json, Yes, flag
 from ccr_avn.output import console
 
-Check = Annotated[bool, flag("--check", "Show what would be done; exit 0 if every pair can be moved, 4 if not.")]
+Check = Annotated[bool, flag("Show what would be done; exit 0 if every pair can be moved, 4 if not.")]
 
 
 def evacuate(

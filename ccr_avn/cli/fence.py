@@ -26,9 +26,7 @@ def fence(
     *,
     primary: Primary,
     ttl: Annotated[float, options.seconds("Length of the pause; it is not renewed.", options.at_least_one)] = 600,
-    token: Annotated[
-        bool, options.flag("--token", "Print only a token, for `gate fence-held` and `gate history`.")
-    ] = False,
+    token: Annotated[bool, options.flag("Print only a token, for `gate fence-held` and `gate history`.")] = False,
     given: ActOptions,
 ) -> None:
     """Pause writes on PRIMARY for a limited time. A switchover does this itself.
@@ -132,8 +130,8 @@ def check_history(
 def lineage(
     *,
     replica: Replica,
-    origin: Annotated[bool, options.flag("--origin", "Print the tag with the primary's name instead.")] = False,
-    no_verify: Annotated[bool, options.flag("--no-verify", "Don't connect to the data plane.")] = False,
+    origin: Annotated[bool, options.flag("Print the tag with the primary's name instead.")] = False,
+    no_verify: Annotated[bool, options.flag("Don't connect to the data plane.")] = False,
     given: ActOptions,
 ) -> None:
     """Print the tag that identifies the primary of REPLICA: even among services of the same name.
@@ -180,7 +178,7 @@ def must_be_primary(side: ReplicationInfo, service: str) -> None:
 def last_known(
     *,
     service: Service,
-    token: Annotated[bool, options.flag("--token", "Print only a token, for `gate history`.")] = False,
+    token: Annotated[bool, options.flag("Print only a token, for `gate history`.")] = False,
     given: ActOptions,
 ) -> None:
     """Show what a replica last knew of its primary: link, seconds since last contact, what it has applied.

@@ -130,7 +130,7 @@ def refuse_unused(context: typer.Context, beside: str, where: str, *names: str, 
     Raises:
         UsageError: one was given.
     """
-    given = ["--" + name.replace("_", "-") for name in names if was_typed(context, name)]
+    given = [options.option_name(name) for name in names if was_typed(context, name)]
     if given:
         raise UsageError(
             f"{' and '.join(given)} {'have' if len(given) > 1 else 'has'} no effect with {beside}",

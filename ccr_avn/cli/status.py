@@ -16,7 +16,7 @@ from ccr_avn.cli.options import Reaching, refuse_unused
 from ccr_avn.errors import CcrError, Interrupted, OutOfTime, UsageError
 from ccr_avn.files import PUBLIC, replace_file
 from ccr_avn.monitoring.ask import begin
-from ccr_avn.options import Json, Opt, a_file_to_replace, a_name, above_zero, flag, seconds, word
+from ccr_avn.options import Json, Opt, a_file_to_replace, a_name, above_zero, choice, flag, seconds, word
 from ccr_avn.output import console
 from ccr_avn.printable import for_nagios
 from ccr_avn.signals import Signals, within
@@ -77,12 +77,10 @@ def status(
         list[str] | None,
         Opt(help="Show only the pairs of these services.", metavar="[SERVICE]...", argument=True, rule=a_name),
     ] = None,
-    data_plane: Annotated[
-        bool, flag("--data-plane/--no-data-plane", "Connect to the servers too, or only ask Aiven.")
-    ] = True,
+    data_plane: Annotated[bool, flag("Connect to the servers too, or only ask Aiven.")] = True,
     data_timeout: Annotated[float, seconds("Time limit for all servers to answer.", above_zero)] = 3,
     form: Annotated[
-        Format, flag("--format", "nagios: one line, exit 0/1/2/3; prometheus: for the textfile collector.")
+        Format, choice("nagios: one line, exit 0/1/2/3; prometheus: for the textfile collector.", "--format")
     ] = "table",
     output: Annotated[Path | None, word("F", "Write the metrics to this file, atomically.", a_file_to_replace)] = None,
     warn_lag: Annotated[int, word("BYTES", "Lag at which a pair is WARNING.")] = 10 * 1024 * 1024,
@@ -90,9 +88,7 @@ def status(
     expect: Annotated[
         list[str] | None, word("PRIMARY:REPLICA", "A pair that must exist, else CRITICAL; @FILE: one per line.")
     ] = None,
-    exit_code: Annotated[
-        bool, flag("--exit-code", "Exit 0 ok, 1 warning, 2 critical, 3 unknown, by the worst health.")
-    ] = False,
+    exit_code: Annotated[bool, flag("Exit 0 ok, 1 warning, 2 critical, 3 unknown, by the worst health.")] = False,
     watch: Annotated[
         float | None,
         word("[S]", f"Repeat the table every S seconds ({USUAL} if not given) until Ctrl-C.", above_zero),

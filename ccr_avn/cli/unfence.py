@@ -27,8 +27,8 @@ LIMIT = 2.0
 def unfence(
     *,
     primary: Primary,
-    disconnect: Annotated[bool, options.flag("--disconnect", "Disconnect all clients first.")] = False,
-    force: Annotated[bool, options.flag("--force", "Even if another service was promoted from PRIMARY.")] = False,
+    disconnect: Annotated[bool, options.flag("Disconnect all clients first.")] = False,
+    force: Annotated[bool, options.flag("Even if another service was promoted from PRIMARY.")] = False,
     given: ActOptions,
 ) -> None:
     """Resume writes on PRIMARY. Exit 4 while a switchover holds a write pause there, and after a promotion from it.

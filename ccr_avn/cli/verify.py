@@ -41,7 +41,7 @@ def verify(
     *,
     context: typer.Context,
     verb: Verify,
-    quiet: Annotated[bool, flag("--quiet", "Print only warnings and errors; the exit code says the rest.")] = False,
+    quiet: Annotated[bool, flag("Print only warnings and errors; the exit code says the rest.")] = False,
     json: Json = False,
     asking: Asking,
 ) -> None:

@@ -68,7 +68,7 @@ def watch(
     ] = None,
     state_interval: Annotated[float, seconds("Interval between calls of avn; 0: only one call.")] = 30,
     data_timeout: Annotated[float, seconds("Time limit for a server to answer.", above_zero)] = 2,
-    json: Annotated[bool, flag("--json", "Print JSON lines in a terminal too.")] = False,
+    json: Annotated[bool, flag("Print JSON lines in a terminal too.")] = False,
     reaching: Reaching,
 ) -> None:
     """Watch the lag of REPLICA: live in a terminal, else one JSON line per sample. Ctrl-C ends it.

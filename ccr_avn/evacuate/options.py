@@ -51,12 +51,10 @@ class EvacuationOptions:
     """What is moved, in which order, and how. Times are in seconds."""
 
     cloud: Annotated[tuple[str, ...], Clouds]
-    planned: Annotated[bool, flag("--planned", "Only switch over, without loss (the default).")] = False
-    forced: Annotated[bool, flag("--forced", "Fail over: the primaries are lost.")] = False
-    auto: Annotated[bool, flag("--auto", "Switch over healthy pairs, fail over those whose primary is lost.")] = False
-    allow_data_loss: Annotated[
-        bool, flag("--allow-data-loss", "Required by --forced and --auto: the last writes may be lost.")
-    ] = False
+    planned: Annotated[bool, flag("Only switch over, without loss (the default).")] = False
+    forced: Annotated[bool, flag("Fail over: the primaries are lost.")] = False
+    auto: Annotated[bool, flag("Switch over healthy pairs, fail over those whose primary is lost.")] = False
+    allow_data_loss: Annotated[bool, flag("Required by --forced and --auto: the last writes may be lost.")] = False
     only: Annotated[tuple[str, ...], word("NAME", "Only pairs with this service; repeatable.", a_name)] = ()
     excepted: Annotated[tuple[str, ...], EXCEPT] = ()
     tag: Annotated[tuple[str, ...], word("K=V", "Only primaries that have this tag; repeatable.", _tag)] = ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar
 
-from ccr_avn.options import Opt, opt_of
+from ccr_avn.options import Opt, opt_of, option_name
 from ccr_avn.plan.model import Later, Step, Word
 
 F = TypeVar("F", bound=Callable[..., Step[Any]])
@@ -58,13 +58,13 @@ def typed_words(opts: Mapping[str, Opt], given: Mapping[str, Any], defaults: Map
         value = given[name]
         if not opt.argument and value == defaults[name]:
             continue
-        yes, _, no = next(iter(opt.names), "--" + name.replace("_", "-")).partition("/")
+        typed = next(iter(opt.names), option_name(name))
         for one in value if isinstance(value, (list, tuple)) else (value,):
             text = f"{one:g}" if isinstance(one, float) else one if isinstance(one, Later) else str(one)
             if isinstance(one, bool):
-                words.append(yes if one else no)
+                words.append(typed if one else option_name(f"no_{name}"))
             elif opt.argument:
                 words.append(text)
             else:
-                words += [f"{yes}={text}"] if str(text).startswith("-") else [yes, text]
+                words += [f"{typed}={text}"] if str(text).startswith("-") else [typed, text]
     return tuple(words)

@@ -20,7 +20,7 @@ from ccr_avn.procedures.verb import Ended, Line, Outcome, PairVerb, sides
 from ccr_avn.procedures.verify import Verify, evidence
 
 ReplicaFlag = Literal["read-replica-for", "service-integration"]
-AllowAnyPlan = Annotated[bool, options.flag("--allow-any-plan", "Skip the check of the replica's plan; Aiven decides.")]
+AllowAnyPlan = Annotated[bool, options.flag("Skip the check of the replica's plan; Aiven decides.")]
 PROOF = Poll(limit=30.0, first=0.2, interval=2.0)
 """How long a creation that avn reported may stay invisible to a read, in seconds."""
 
@@ -64,7 +64,7 @@ class Enable(PairVerb):
     replica_plan: Annotated[
         str | None, options.word("PLAN", "Plan of a new replica: a startup plan. [default: startup-4]", options.a_word)
     ] = None
-    verify: Annotated[bool, options.flag("--verify/--no-verify", "Prove replication on the data plane.")] = True
+    verify: Annotated[bool, options.flag("Prove replication on the data plane.")] = True
     service_type: Annotated[
         Literal["valkey", "redis"] | None, options.choice("Type of a new primary (valkey); an existing one must match.")
     ] = None

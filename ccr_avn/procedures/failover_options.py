@@ -12,13 +12,9 @@ class FailoverOptions:
     """Promote REPLICA when its primary is dead or cut off (forced): the last writes may be lost."""
 
     replica: Replica
-    allow_data_loss: Annotated[
-        bool, flag("--allow-data-loss", "Required: accept that the last writes may be lost.")
-    ] = False
-    force_partial: Annotated[bool, flag("--force-partial", "Promote a replica whose initial sync is incomplete.")] = (
-        False
-    )
-    no_verify: Annotated[bool, flag("--no-verify", "Trust Aiven's API alone, where REPLICA can't be reached.")] = False
+    allow_data_loss: Annotated[bool, flag("Required: accept that the last writes may be lost.")] = False
+    force_partial: Annotated[bool, flag("Promote a replica whose initial sync is incomplete.")] = False
+    no_verify: Annotated[bool, flag("Trust Aiven's API alone, where REPLICA can't be reached.")] = False
     drill_service: DrillService = None
     wait_automatic: Annotated[float, seconds("Wait up to S seconds for automatic promotion by Aiven.")] = 0
     promote_timeout: PromoteTimeout = 600

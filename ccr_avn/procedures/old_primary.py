@@ -97,9 +97,7 @@ def compare_histories(
     primary: Primary,
     replica: Replica,
     *,
-    expect_none: Annotated[
-        bool, flag("--expect-none", "Exit 6 if there are any, or if that can't be ruled out.")
-    ] = False,
+    expect_none: Annotated[bool, flag("Exit 6 if there are any, or if that can't be ruled out.")] = False,
     stops: bool = True,
 ) -> Step[Audit]:
     """Report writes that only an old PRIMARY has. Without --expect-none it always exits 0.

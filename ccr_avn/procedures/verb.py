@@ -146,9 +146,7 @@ class SwitchoverOptions(PairVerb):
     max_lag_bytes: Annotated[int, options.number("Maximum lag of REPLICA at the start, in bytes.")] = (
         options.MAX_LAG_BYTES
     )
-    allow_smaller: Annotated[
-        bool, options.flag("--allow-smaller", "Promote REPLICA even if the data exceeds its memory.")
-    ] = False
+    allow_smaller: Annotated[bool, options.flag("Promote REPLICA even if the data exceeds its memory.")] = False
     allow_rejected_commands: options.AllowRejected = False
     fence: Annotated[
         Literal["auto", "client-pause", "observe"],

@@ -59,9 +59,7 @@ class Verify(PairVerb):
     differences: Annotated[
         Path | None, options.word("FILE", "Write every difference to FILE, as JSON lines.", options.a_file_to_write)
     ] = None
-    unlinked: Annotated[
-        bool, options.flag("--unlinked", "Compare two services that do not replicate, as after a promotion.")
-    ] = False
+    unlinked: Annotated[bool, options.flag("Compare two services that do not replicate, as after a promotion.")] = False
     link_timeout: options.LinkTimeout = 15
     progress: Callable[[Progress], None] | None = None  # is told of a comparison while it goes on
 

@@ -29,10 +29,8 @@ class SandboxOptions:
     promote_seconds: Annotated[float, options.seconds("From promoted to accepting writes.")] = 0.5
     auto_promote_seconds: Annotated[float, options.seconds("Automatic promotion after an outage; 0: never.")] = 0.0
     sync_delay: Annotated[float, options.seconds("From RUNNING to a replica following its primary.")] = 0.0
-    keep_orphans: Annotated[
-        bool, options.flag("--keep-orphans", "Replicas of a terminated primary keep their integration.")
-    ] = False
-    data_plane: Annotated[bool, options.flag("--data-plane/--no-data-plane", "Start a server for each service.")] = True
+    keep_orphans: Annotated[bool, options.flag("Replicas of a terminated primary keep their integration.")] = False
+    data_plane: Annotated[bool, options.flag("Start a server for each service.")] = True
     service_types: Annotated[
         tuple[str, ...], options.word("T", "Offered type; repeatable.", None, "--service-type")
     ] = ("valkey", "redis")
@@ -40,16 +38,14 @@ class SandboxOptions:
         Literal["redis", "rediss", "valkey", "valkeys"] | None,
         options.word("redis|rediss|valkey|valkeys", "Scheme of service URIs."),
     ] = None
-    refuse_client_pause: Annotated[
-        bool, options.flag("--refuse-client-pause", "Refuse CLIENT PAUSE and CLIENT KILL.")
-    ] = False
-    redact: Annotated[
-        bool, options.flag("--redact", "Show passwords as <redacted>, as for a token without the permission.")
-    ] = False
+    refuse_client_pause: Annotated[bool, options.flag("Refuse CLIENT PAUSE and CLIENT KILL.")] = False
+    redact: Annotated[bool, options.flag("Show passwords as <redacted>, as for a token without the permission.")] = (
+        False
+    )
     vpc_clouds: Annotated[
         tuple[str, ...], options.word("C", "A cloud in which the project has a VPC.", None, "--vpc-cloud")
     ] = ()
-    tls: Annotated[bool, options.flag("--tls", "Serve TLS; `avn project ca-get` returns its CA.")] = False
+    tls: Annotated[bool, options.flag("Serve TLS; `avn project ca-get` returns its CA.")] = False
     tls_certificate: Annotated[
         Path | None, _pem("Serve TLS with this certificate; requires --tls-key.", "a certificate")
     ] = None

@@ -44,15 +44,13 @@ class DrillOptions(Verb):
     name: Annotated[
         str | None, options.word("NAME", "Name of the temporary replica. [default: PRIMARY-drill-…]", options.a_name)
     ] = None
-    keep: Annotated[bool, options.flag("--keep", "Don't terminate the temporary replica; print the command.")] = False
+    keep: Annotated[bool, options.flag("Don't terminate the temporary replica; print the command.")] = False
     samples: options.Samples = 20
     max_ops: Annotated[int, options.number("Maximum commands per second on PRIMARY for --level keys, values.")] = (
         MAX_OPS
     )
     replica_arg: Annotated[list[str] | None, options.word("ARG", "Passed to `avn service create`; repeatable.")] = None
-    allow_any_plan: Annotated[bool, options.flag("--allow-any-plan", "Skip the check of the plan; Aiven decides.")] = (
-        False
-    )
+    allow_any_plan: Annotated[bool, options.flag("Skip the check of the plan; Aiven decides.")] = False
     max_minutes: Annotated[float, options.minutes("Time limit for everything except the clean-up.")] = 60
     promote_timeout: Annotated[float, options.seconds("Time limit for its promotion.", options.at_least_one)] = 600
     doubt_timeout: options.DoubtTimeout = 60
