@@ -114,7 +114,7 @@ class Platform:
     # -- changing
 
     def create(self, body: dict[str, Any]) -> Service:
-        name, kind, plan = str(body["service_name"]), str(body["service_type"]), str(body["plan"])
+        name, kind, plan = body["service_name"], body["service_type"], body["plan"]
         cloud = body.get("cloud") or catalogue.CLOUDS[0]
         if not 1 <= len(name) <= 64 or not name.islower():
             raise ApiError(400, "Service name must consist of 1-64 alphanumerical characters")
@@ -153,7 +153,8 @@ class Platform:
     def update(self, name: str, body: dict[str, Any]) -> Service:
         """All of it, or nothing of it when a part is refused."""
         service = self.find(name)
-        self._refuse_unknown(service.type, str(body.get("plan") or service.plan), body.get("cloud") or service.cloud)
+        plan, cloud = body.get("plan") or service.plan, body.get("cloud") or service.cloud
+        self._refuse_unknown(service.type, plan, cloud)
         if body.get("powered") is False and service.powered and body.get("termination_protection") is not False:
             self._refuse_if_protected(service)
         changes = body.get("user_config") or {}
@@ -165,7 +166,7 @@ class Platform:
         if "termination_protection" in body:
             service.protected = bool(body["termination_protection"])
         self._reconfigure(service, changes)
-        self._rework(service, str(body.get("plan") or service.plan), body.get("cloud") or service.cloud)
+        self._rework(service, plan, cloud)
         if body.get("powered") in (True, False) and body["powered"] != service.powered:
             self._power(service, on=body["powered"])
         self._apply_filter(service)
@@ -244,7 +245,7 @@ class Platform:
         wanted = [one for one in body.get("service_integrations") or [] if one["integration_type"] == "read_replica"]
         if not wanted:
             return None
-        source = self.find(str(wanted[0].get("source_service")))
+        source = self.find(wanted[0].get("source_service"))
         if not source.powered:
             raise ApiError(409, "Database not powered on", "not_powered")
         if source.type != body["service_type"]:

@@ -76,8 +76,8 @@ def fetch_link(primary: Endpoint, replica: Endpoint) -> Link:
     return Link(primary=fetch_replication(primary), replica=replica_side)
 
 
-def caught_up(primary: ReplicationInfo, replica: Endpoint, *, timeout: float) -> ReplicationInfo:
-    """Wait until the replica has applied all that ``primary`` had; a master is given back at once.
+def caught_up(primary: ReplicationInfo, replica: Endpoint, *, timeout: float) -> None:
+    """Wait until the replica has applied all that ``primary`` had, or is a master.
 
     ``primary``: read after its fence took hold. Offsets are comparable only under the same replication ID.
 
@@ -86,31 +86,25 @@ def caught_up(primary: ReplicationInfo, replica: Endpoint, *, timeout: float) ->
         Unreachable: it can't be asked, and waiting does not help, or the time is over.
     """
 
-    def look() -> ReplicationInfo | Unreachable:
+    def trouble() -> TimedOut | Unreachable | None:
         try:
-            return fetch_replication(replica)
-        except Unreachable as trouble:
-            if not trouble.passing:
+            side = fetch_replication(replica)
+        except Unreachable as unreachable:
+            if not unreachable.passing:
                 raise
-            return trouble
+            return unreachable
+        same = side.replid == primary.replid
+        if side.role == "master" or (same and side.offset >= primary.offset):
+            return None
+        lacks = f"it is {primary.offset - side.offset} bytes behind" if same else "it has a different replication ID"
+        return TimedOut(
+            f"{replica.service} has not caught up: {lacks}",
+            detail=f"link {side.link_status}, applied offset {side.offset} of {primary.offset}",
+            hint="try again at a quieter time, or wait longer",
+        )
 
-    def is_enough(side: ReplicationInfo | Unreachable) -> bool:
-        if isinstance(side, Unreachable):
-            return False
-        return side.role == "master" or (side.replid == primary.replid and side.offset >= primary.offset)
-
-    found = poll(look, is_enough, within=timeout, first=0.005, longest=0.05)
-    if isinstance(found, Unreachable):
-        raise found
-    if is_enough(found):
-        return found
-    behind = f"it is {primary.offset - found.offset} bytes behind"
-    raise TimedOut(
-        f"{replica.service} has not caught up: "
-        + (behind if found.replid == primary.replid else "it has a different replication ID"),
-        detail=f"link {found.link_status}, applied offset {found.offset} of {primary.offset}",
-        hint="try again at a quieter time, or wait longer",
-    )
+    if left := poll(trouble, lambda found: found is None, within=timeout, first=0.005, longest=0.05):
+        raise left
 
 
 def read_replication(client: "valkey.Valkey", service: str) -> ReplicationInfo:
