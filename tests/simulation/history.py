@@ -357,7 +357,7 @@ class Accidents:
             self.world.web.remember()
             row = self.draw.choice(rows)
             self.world.platform.delete_integration(row.id)
-            self.world.promoted_by_others.add(row.dest)
+            self.world.promoted_by_others[row.dest] = self.world.kernel.now
 
     @accident(2)
     def a_colleague_terminates(self) -> None:

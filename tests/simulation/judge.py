@@ -23,8 +23,8 @@ LAG = 30.0
 TAKEN = "is the primary now"
 """What a command says of a promotion that it saw while it held the writes of the primary, whoever sent it."""
 
-UNSEEN = 0.3
-"""Seconds before a primary is closed in which a write pause that a colleague lifts is not seen any more."""
+UNSEEN = 1.0
+"""Seconds between a last look and its change, in which what a colleague does is no longer seen."""
 
 LONGEST = 6 * 3600.0
 """Seconds of simulated time in which a command must end: the sum of all its limits is less."""
@@ -346,7 +346,7 @@ def _terminates_only_its_drill(made: World, run: Run) -> Iterator[str]:
         creator = made.created_by.get(id(service))
         if creator is None or creator.verb != "drill":
             yield f"3: `{run.verb}` terminated {service.name}, which no drill created"
-        elif service.name in made.promoted_by_others:
+        elif made.promoted_by_others.get(service.name, one.at) < one.at - UNSEEN:
             yield f"3: `{run.verb}` terminated {service.name}, which somebody else promoted"
         elif had_clients:
             yield f"3: `{run.verb}` terminated {service.name}, which had clients: {had_clients}"

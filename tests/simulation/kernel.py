@@ -386,14 +386,21 @@ def signals_of(kernel: Kernel) -> Any:
 
     ends: dict[Owner, float] = {}
 
-    def set_timer(_: int, seconds: float) -> tuple[float, float]:
+    def set_timer(_: int, seconds: float, again: float = 0.0) -> tuple[float, float]:
         owner = kernel.owner
         left = max(0.0, ends.pop(owner, 0.0) - kernel.now)
         owner.alarm += 1
         number = owner.alarm
+
+        def ring() -> None:
+            if owner.alarm == number:
+                kernel.signal(owner, signal.SIGALRM)
+                if again and owner.alive:
+                    kernel.later(again, ring)
+
         if seconds:
             ends[owner] = kernel.now + seconds
-            kernel.later(seconds, lambda: kernel.signal(owner, signal.SIGALRM) if owner.alarm == number else None)
+            kernel.later(seconds, ring)
         return left, 0.0
 
     names = {name: getattr(signal, name) for name in dir(signal) if name.startswith("SIG")}

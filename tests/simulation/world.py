@@ -155,7 +155,7 @@ class World:
         self.every: list[Service] = []  # kept, so that no id is used twice
         self.interfered = False  # whether a colleague took away what a promotion leaves: tags, or a service
         self.struck: set[str] = set()  # services with which anything was ever wrong
-        self.promoted_by_others: set[str] = set()
+        self.promoted_by_others: dict[str, float] = {}  # when
         self.web.watch = self._watch
         self.opened: set[str] = set()  # whose filter a colleague opened
 

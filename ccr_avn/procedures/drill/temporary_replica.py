@@ -313,6 +313,6 @@ def in_use(found: Service, at: Setting, made: Made | None) -> str:
         if promoted and lets_nobody_in(found):
             return ""  # the drill has closed it
         return f"its server can't be asked which clients use it: {trouble.what}"
-    if role == "master" and not promoted:
-        return "it was promoted, and nothing shows that its drill did it"
+    if not promoted and (role == "master" or found.source is None):
+        return "it was promoted, or is being promoted, and nothing shows that its drill did it"
     return f"connected: {'; '.join(clients[:3])}" if clients else ""

@@ -205,6 +205,25 @@ def test_what_another_run_took_into_use_is_not_cleaned(monkeypatch: pytest.Monke
         step.guard(seen)
 
 
+@pytest.mark.parametrize(
+    ("role", "follows", "ours", "sure"),
+    [
+        ("slave", True, False, True),
+        ("slave", False, False, False),
+        ("master", False, False, False),
+        ("master", False, True, True),
+        ("slave", False, True, True),
+    ],
+)
+def test_what_somebody_else_promotes_is_not_terminated(
+    role: str, follows: bool, ours: bool, sure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, answer in (("endpoint", None), ("strangers", (role, []))):
+        monkeypatch.setattr(f"ccr_avn.procedures.drill.temporary_replica.{name}", lambda *_, told=answer: told)
+    shown = found() if follows else found().model_copy(update={"integrations": ()})
+    assert judged(SETTING, shown, replace(MADE, promoted=ours), {}, named=False).sure is sure
+
+
 # -- its steps
 
 
