@@ -74,14 +74,14 @@ def registry_of(points: Iterable[Point], project: str) -> "CollectorRegistry":
     return registry
 
 
-def text_of(found: tuple[PairStatus, ...], project: str, *, now: float | None = None) -> str:
-    """As a file for node_exporter. ``now``: seconds since 1970."""
+def text_of(found: tuple[PairStatus, ...], project: str) -> str:
+    """As a file for node_exporter."""
     from prometheus_client import generate_latest
 
     # What is missing comes last: of two words on one series the worse counts.
     points = [point for one in sorted(found, key=lambda one: bool(one.pair.missing)) for point in _of(one)]
     points.append(("ccr_status_health", {}, CODES[overall(found)]))
-    points.append(("ccr_status_timestamp_seconds", {}, clock.now() if now is None else now))
+    points.append(("ccr_status_timestamp_seconds", {}, clock.now()))
     return generate_latest(registry_of(points, project)).decode()
 
 

@@ -57,7 +57,7 @@ def judged(pairs: tuple[Pair, ...], looks: Looks = UNASKED, *, among: Any = (), 
 
 def metrics(found: Iterable[PairStatus]) -> dict[tuple[str, ...], float]:
     """By the name and the values of the labels, in the order of the labels' names and without the project."""
-    families = text_string_to_metric_families(text_of(tuple(found), "p", now=1.5))
+    families = text_string_to_metric_families(text_of(tuple(found), "p"))
     samples = [one for family in families for one in family.samples]
     assert {one.labels.pop("project") for one in samples} == {"p"}
     values = {(one.name, *(value for _, value in sorted(one.labels.items()))): one.value for one in samples}

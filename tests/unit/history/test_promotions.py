@@ -17,12 +17,6 @@ from tests.unit.history.journals import DELETE, IP_FILTER, RUN, done, looked, st
 BORN = {"eu": 1_767_000_000, "us": 1_767_000_060}
 
 
-@pytest.fixture
-def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
-    return tmp_path / "runs"
-
-
 def named(name: str) -> models.Service:
     born = datetime.fromtimestamp(BORN[name], UTC).isoformat()
     return models.services(json.dumps([factories.service(name, create_time=born)]))[0]

@@ -33,12 +33,6 @@ from tests.unit.history.journals import (
 
 
 @pytest.fixture
-def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
-    return tmp_path / "runs"
-
-
-@pytest.fixture
 def whole(where: Path) -> Path:
     return write(where, RUN, switched())
 

@@ -18,12 +18,6 @@ PAUSED = (
 MADE = ChangeStarted(at=0.5, slug="replica", argv=("avn", "service", "create", "us"), final=False)
 
 
-@pytest.fixture
-def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CCR_AVN_STATE_DIR", str(tmp_path))
-    return tmp_path / "runs"
-
-
 def run(number: int) -> str:
     return f"2026010{number}T030405000Z-abc123"
 
