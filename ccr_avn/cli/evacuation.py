@@ -92,17 +92,17 @@ class Evacuation(Common):
         for note in getattr(services, "left_out", ()):
             console.warn(note)
         journals = want.at.journals
-        pairs = pairs_of(services, journals.promotions)
+        pairs = pairs_of(services, journals.promotions, drills_of(services, journals))
         here = {one.cloud for one in services}
         if empty := tuple(one for one in want.clouds if not fnmatch.filter(here, one)):
             must_be_clouds(world_of(path, call_timeout=self.call_timeout), project, empty, console.note)
         self._pairs = {one.name: one for one in pairs}
-        selection = select(pairs, self._look_at(left_by(pairs, want)), want, drills_of(services, journals))
+        selection = select(pairs, self._look_at(left_by(pairs, want)), want)
         must_be_known(selection, want, services)
         self._result = EvacuationResult(want=want, selection=selection, services={one.name: one for one in services})
 
     def _look_at(self, pairs: tuple[Pair, ...]) -> Looks:
-        services = [one for pair in pairs if pair.counts for one in pair.services]
+        services = [one for pair in pairs if pair.counts or pair.replica_name for one in pair.services]
         return look_at_all(services, self.want.at, limit=self.want.data_timeout)
 
     def _preview(self) -> None:

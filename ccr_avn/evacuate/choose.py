@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -101,12 +101,11 @@ def left_by(pairs: tuple[Pair, ...], want: Want) -> tuple[Pair, ...]:
     return tuple(pair for pair in pairs if pair.primary and want.leaves(pair.primary.cloud))
 
 
-def select(pairs: tuple[Pair, ...], looks: Looks, want: Want, drills: Collection[str] = ()) -> Selection:
-    """``drills``: services that drills created: none of them is a replica that anything is moved to."""
+def select(pairs: tuple[Pair, ...], looks: Looks, want: Want) -> Selection:
     here: dict[str, list[Pair]] = {}
     for pair in left_by(pairs, want):
         here.setdefault(pair.primary_name, []).append(pair)
-    choices = [choice for group in here.values() if (choice := _chosen(group, looks, want, drills))]
+    choices = [choice for group in here.values() if (choice := _chosen(group, looks, want))]
     names_here = {name for group in here.values() for pair in group for name in _names(pair)}
     names = {name for pair in pairs for name in _names(pair)}
     others = [pair for pair in pairs if pair.primary_name not in here]
@@ -127,11 +126,11 @@ def _names(pair: Pair) -> set[str]:
     return {pair.primary_name, pair.replica_name, *pair.past.successors} - {""}
 
 
-def _chosen(group: list[Pair], looks: Looks, want: Want, drills: Collection[str]) -> Choice | None:
+def _chosen(group: list[Pair], looks: Looks, want: Want) -> Choice | None:
     """Of one primary. A replica that is named stands for itself, not for others. None: the options leave it out."""
     primary = group[0].primary
     meant = [pair for pair in group if want.means(_names(pair), primary)]
-    choice = _choice(meant or group, looks, want, drills)
+    choice = _choice(meant or group, looks, want)
     if choice.replica in want.excepted or not (meant or want.means({choice.primary, choice.replica}, primary)):
         return None
     kept = (pair.replica_name for pair in group if meant and pair not in meant)
@@ -139,10 +138,10 @@ def _chosen(group: list[Pair], looks: Looks, want: Want, drills: Collection[str]
     return replace(choice, others=(*choice.others, *left_out))
 
 
-def _choice(group: list[Pair], looks: Looks, want: Want, drills: Collection[str]) -> Choice:
+def _choice(group: list[Pair], looks: Looks, want: Want) -> Choice:
     """What was promoted from it already comes before its remaining replicas: there is one promotion per primary."""
     pair = group[0]
-    following = [one for one in group if one.replica_name and one.replica_name not in drills]
+    following = [one for one in group if one.replica_name and one.drill is None]
     if pair.past.is_old:
         return _promoted_before(pair, following, looks, want)
     if following:

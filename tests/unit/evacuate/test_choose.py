@@ -29,10 +29,10 @@ def replica(name: str = "us", of: str = "eu", **more: Any) -> dict[str, Any]:
 
 def chosen(*services: dict[str, Any], looks: dict[str, Look] = UP, **want: Any) -> Selection:
     found = models.services(json.dumps(services))
-    drills = want.pop("drills", ())
-    pairs, mode = pairs_of(found, want.pop("recorded", ())), want.pop("mode", "planned")
+    drills = dict.fromkeys(want.pop("drills", ()), "R")
+    pairs, mode = pairs_of(found, want.pop("recorded", ()), drills), want.pop("mode", "planned")
     made = Want(**{"cloud": (EU,), mode: True, "allow_data_loss": True, **want})
-    return select(pairs, looks, made, drills)
+    return select(pairs, looks, made)
 
 
 def only(selection: Selection) -> Choice:
