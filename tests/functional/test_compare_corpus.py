@@ -1,10 +1,14 @@
 """Equal is equal for all types and encodings; one key made wrong is found, and nothing else."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
+from ccr_avn.valkey.compare import engine
 from tests.functional.compare_corpus import BINARY, CORRUPTIONS, everything
 from tests.functional.compare_pair import Pair, fill, found, make_pair
 
@@ -162,3 +166,19 @@ def test_fields_that_run_out_while_they_are_compared(pair: Pair) -> None:
         result = pair.compare(match="passing*", round_interval=0.05)
         assert result.differences == 0, result
     client.delete("passing", "passing:big")
+
+
+def test_the_whole_corpus_through_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an older Redis where one is installed: it has no NO-TOUCH, and no expiries of fields."""
+    monkeypatch.setattr(engine, "FEW_KEYS", 0)
+    pair = make_pair(tmp_path, binary=shutil.which("redis-server"), authority=trustme.CA())
+    try:
+        assert pair.ends()["primary"].tls
+        fill(pair.primary.admin, everything())
+        pair.settled()
+        assert pair.compare(jobs=2, rounds=1).verdict == "equal"
+        pair.detach()
+        pair.replica.admin.hdel("hash:big", "field-7")
+        assert found(pair.compare(jobs=2, rounds=1)) == [("value", 0, "hash:big")]
+    finally:
+        pair.stop()

@@ -47,17 +47,3 @@ def test_an_ip_filter_is_named(operator: Operator) -> None:
     paired(operator)
     operator.sandbox.platform.update("us", {"user_config": {"ip_filter": ["10.0.0.0/8"]}})
     operator.ends(6, "verify", "eu", "us", "--link-timeout", "0", says="ip_filter")
-
-
-@pytest.mark.parametrize("scheme", ["redis", "valkey"])
-def test_any_scheme_will_do(make: Make, scheme: str) -> None:
-    operator = paired(make(uri_scheme=scheme))
-    assert operator.ccr("verify", "eu", "us").code == 0
-
-
-def test_verify_refuses_what_is_no_pair(operator: Operator) -> None:
-    paired(operator)
-    assert operator.ccr("verify", "us", "eu").code == 4
-    operator.ends(4, "verify", "eu", "nobody", "--json", says="nobody does not exist")
-    operator.avn("service", "update", "us", "--power-off")
-    assert "--power-on" in operator.ccr("verify", "eu", "us").err

@@ -103,25 +103,6 @@ def test_a_preview_is_a_section_for_each_and_needs_no_answer(operator: Operator)
     assert operator.ccr("evacuate", US, "--check").code == 0
 
 
-def test_a_name_that_matches_nothing_is_refused_with_what_comes_near_it(operator: Operator) -> None:
-    pairs(operator, 1)
-    for words, what, near in (
-        (("evacuate", "google-eruope-west1"), "no such cloud", EU),
-        (("evacuate", "gogle-*"), "no such cloud", ""),
-        (("evacuate", EU, "--only", "r00"), "r00: no such primary or replica", "r0"),
-        (("evacuate", EU, "--only", "p0", "--except", "r00"), "r00: no such", "r0"),
-        (("evacuate", EU, "--tag", "wave=1"), "wave=1: no Valkey or Redis service has this tag", ""),
-        (("status", "p00"), "p00: no such", "p0"),
-    ):
-        check = ("--check",) if words[0] == "evacuate" else ()
-        refused = operator.ends(4, *words, *check)
-        assert what in refused.err
-        assert not near or f"{near}" in refused.err.partition("hint:")[2]
-    nobody = operator.ccr("evacuate", "aws-eu-west-1", "--check")
-    assert nobody.code == 0, "a cloud without services has nothing to be moved"
-    assert operator.sandbox.changes() == []
-
-
 def test_ctrl_c_begins_no_more_and_the_same_command_goes_on(operator: Operator) -> None:
     pairs(operator, 3)
     operator.sandbox.faults.add(kind="delay", seconds=2.0, method="DELETE", path="integration")

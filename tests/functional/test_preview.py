@@ -65,15 +65,6 @@ def test_a_pasted_preview_with_a_bad_token_stops_at_once(operator: Operator) -> 
     assert len(operator.sandbox.requests) == 1
 
 
-def test_a_pasted_preview_stops_where_a_run_stops(operator: Operator) -> None:
-    text = operator.enable("--dry-run").out
-    operator.avn("service", "create", "us", "-t", "valkey", "--plan", "business-4", "--cloud", "aws-eu-west-1")
-    before = operator.sandbox.changes()
-    done = operator.pastes(text)
-    assert (done.code, "taken" in done.err) == (4, True), done.err
-    assert operator.sandbox.changes() == before
-
-
 def test_a_preview_passes_shellcheck() -> None:
     found = shutil.which("shellcheck", path=f"{BIN}:{os.environ['PATH']}")
     if not found:

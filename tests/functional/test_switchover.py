@@ -1,6 +1,5 @@
 """`switchover`: nothing acknowledged is lost, whatever happens; and whatever stops it leaves everything as it was."""
 
-import base64
 import contextlib
 import json
 import os
@@ -11,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ccr_avn.valkey.connect import Endpoint
-from ccr_avn.valkey.fence import Fence
 from tests.support.loaded import BIN
 from tests.support.operator import EU, Ended, Make, Operator, ended
 from tests.support.pairs import (
@@ -197,15 +194,6 @@ def test_a_token_of_another_time_pauses_nothing(pair: Operator) -> None:
     assert accepts(pair, "eu")
 
 
-def test_nobody_unpauses_another_runs_fence(pair: Operator) -> None:
-    one = Fence(Endpoint(service="eu", uri=uri(pair, "eu")), "one", 10)
-    one.place()
-    pair.ends(4, "unfence", "eu", says="ccr-avn:fence:one")
-    assert not accepts(pair, "eu")
-    one.release()
-    assert accepts(pair, "eu")
-
-
 FENCE_TTL = 3.0
 
 
@@ -342,12 +330,3 @@ def test_what_is_asked_the_wrong_way_round_is_refused(pair: Operator) -> None:
     assert ("nobody does not exist" in unknown, "promoted" in unknown) == (True, False)
     for command in ("verify", "watch"):
         assert f"hint: ccr-avn {command} eu as" in pair.ccr(command, "us", "as").err
-
-
-def test_connection_details(pair: Operator) -> None:
-    """What each form looks like is tested in units."""
-    password = pair.sandbox.platform.services["us"].password
-    assert json.loads(pair.ccr("endpoint", "us", "--format", "json").out)["result"]["password"] == password
-    secret = pair.ccr("endpoint", "us", "--format", "k8s-secret").out
-    assert base64.b64encode(password.encode()).decode() in secret
-    assert pair.ccr("endpoint", "us", "--username", "nobody").code == 4
