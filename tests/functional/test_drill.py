@@ -2,7 +2,6 @@
 
 import json
 import signal
-from datetime import timedelta
 
 import pytest
 
@@ -121,26 +120,6 @@ def test_a_namesake_made_meanwhile_by_somebody_else_is_not_touched(primary: Oper
     assert STRANGER in services(primary)
 
 
-def test_in_doubt_it_is_left(make: Make) -> None:
-    """Somebody terminates it and makes a namesake with the same tags."""
-    primary = primary_at(make(sync_delay=float("inf")))
-    child = runs_to(primary, "link: waiting")
-    name = temporary_replica(primary)
-    platform = primary.sandbox.platform
-    tags = dict(platform.find(name).tags)
-    platform.delete(name)
-    add_service(primary, name, "startup-4", US, source="eu")
-    platform.find(name).tags = tags
-    platform.find(name).created += timedelta(seconds=60)
-    child.terminate()
-    done = ended(child)
-    assert done.code == 153, done.err
-    assert f"{name} is not touched" in done.err
-    primary.ccr("drill", "--clean", "--yes")
-    assert name in services(primary), "the same rule"
-    assert ("DELETE", f"/v1/project/sandbox/service/{name}") not in primary.sandbox.changes()
-
-
 def test_a_service_of_a_drill_that_is_running_is_neither_moved_to_nor_cleaned(make: Make) -> None:
     """Nor one that somebody promoted, and connected to, all the same."""
     primary = paired(make(promoted_backups=False))
@@ -227,16 +206,6 @@ def test_a_termination_is_sent_again_until_it_is_accepted(primary: Operator) -> 
     primary.sandbox.faults.add(kind="status", status=429, method="DELETE", path="/service/")
     done = primary.ccr(*BY_LINK)
     assert (done.code, services(primary)) == (0, {"eu"}), done.err
-
-
-def test_a_creation_that_failed_proves_and_terminates_nothing(primary: Operator) -> None:
-    primary.sandbox.faults.add(kind="status", status=403, method="POST", path="/service$")
-    code, told = drilled(primary)
-    assert (code > 0, told["result"]["proven_by"], told["result"]["terminated"]) == (True, "nothing", False), told
-    assert "still appear" not in json.dumps(told)
-    shown = primary.ccr("runs", "show", "latest")
-    assert "is gone" not in shown.out + shown.err
-    assert primary.ccr("drill", "--clean", "--check").code == 0
 
 
 def test_without_keys_nothing_is_proven_by_values(primary: Operator) -> None:
