@@ -194,12 +194,9 @@ class Plan:
     checks: tuple[Step[Any], ...]
     steps: tuple[Step[Any], ...]
     assumptions: tuple[str, ...] = ()
-    check: tuple[Word, ...] = ()
-    """The command that runs just the checks."""
-    passed_before: Callable[[Any], bool] = lambda _: False
-    """Whether an earlier run passed the point of no return, as the checks showed: then this one undoes nothing."""
-    overtaken_by: tuple[Step[Any], ...] = ()
-    """Read before anything is undone: one *go* shows that another run passed the point meanwhile."""
+    check: tuple[Word, ...] = ()  # the command that runs just the checks
+    passed_before: Callable[[Any], bool] = lambda _: False  # the point of no return, by an earlier run
+    overtaken_by: tuple[Step[Any], ...] = ()  # read before an undoing: one *go* shows that another run passed meanwhile
 
     def __post_init__(self) -> None:
         slugs = [step.slug for step in self.all_steps]

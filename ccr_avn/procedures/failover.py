@@ -8,7 +8,7 @@ from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
 from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Step, go, stop, todo, wait
-from ccr_avn.procedures import promotion
+from ccr_avn.procedures import promotion, verb
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair, parity
@@ -19,18 +19,7 @@ from ccr_avn.procedures.last_known import look_at_last_known, look_at_primary
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import wait_running
-from ccr_avn.procedures.verb import (
-    DECLARED,
-    Ended,
-    Line,
-    Outcome,
-    Question,
-    Verb,
-    differences,
-    exposure,
-    exposure_lines,
-    sides,
-)
+from ccr_avn.procedures.verb import DECLARED, Ended, Line, Outcome, Question, Verb
 from ccr_avn.valkey.replication import NO_HISTORY, ReplicationInfo
 
 UNSEEN = "its data plane was not checked"
@@ -264,7 +253,7 @@ class Failover(FailoverOptions, Verb):
 
     def checked(self, ended: Ended) -> Outcome:
         seen, state = ended.seen, ended.seen.state
-        different = differences(self.at, seen, self.old(seen), self.service(seen))
+        different = verb.differences(self.at, seen, self.old(seen), self.service(seen))
         result = {
             "replica": self.replica,
             "would_go": True,
@@ -278,8 +267,8 @@ class Failover(FailoverOptions, Verb):
         at, seen, name = self.at, ended.seen, self.replica
         new, source, old, known = seen.latest[name], self.source(seen), self.old(seen), seen.sides
         seconds, how = known.estimate if known else (None, UNSEEN)
-        different = differences(at, seen, old, new)
-        exposed = [*exposure(at, new), *parity.risks(different)]
+        different = verb.differences(at, seen, old, new)
+        exposed = [*verb.exposure(at, new), *parity.risks(different)]
         if address := self._old_address(seen):
             off = parity.power_off_commands(*address, protected=old is not None and old.protected)
             exposed.insert(0, {"what": f"{source} was not fenced: if it is alive, it still accepts writes", "fix": off})
@@ -291,8 +280,8 @@ class Failover(FailoverOptions, Verb):
             "seconds_to_first_write": None if self.no_verify else first_write,
             "proven": not self.no_verify,
             "rpo_estimate": {"seconds": seconds, "how": how, "applied_offset": known and known.replica.offset},
-            "before": sides(replica=self.service(seen)),
-            "after": sides(primary=new),
+            "before": verb.sides(replica=self.service(seen)),
+            "after": verb.sides(primary=new),
             "risks": exposed,
             "differences": [one.as_dict() for one in different],
             "hooks_seconds": ended.hooks,
@@ -308,7 +297,7 @@ class Failover(FailoverOptions, Verb):
             lines.append(f"  first write accepted  {first_write:.1f} s after the start")
             lines.append(f"  possible loss         {loss} ({estimate})")
         lines.append(f"  connection details    ccr-avn endpoint {name}")
-        return Outcome(result=result, lines=(*lines, *exposure_lines(exposed)))
+        return Outcome(result=result, lines=(*lines, *verb.exposure_lines(exposed)))
 
     def _old_address(self, seen: Seen) -> tuple[Project, str] | None:
         """The project and the name of the old primary: it may be another project's."""

@@ -8,7 +8,7 @@ from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError, NotProven, Refused
 from ccr_avn.plan.model import Plan
-from ccr_avn.procedures import fencing, old_primary, promotion
+from ccr_avn.procedures import fencing, old_primary, promotion, verb
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.history import Audit, Expected
 from ccr_avn.procedures.gates.pair_state import ANOTHER
@@ -16,18 +16,7 @@ from ccr_avn.procedures.gates.settings import NOBODY, networks
 from ccr_avn.procedures.seen import FENCE, Seen
 from ccr_avn.procedures.siblings import list_siblings, look_at_siblings
 from ccr_avn.procedures.steps import compare_sides, look_at_both, look_at_health, wait_running
-from ccr_avn.procedures.verb import (
-    DECLARED,
-    Ended,
-    Line,
-    Outcome,
-    Question,
-    SwitchoverOptions,
-    differences,
-    exposure,
-    exposure_lines,
-    sides,
-)
+from ccr_avn.procedures.verb import DECLARED, Ended, Line, Outcome, Question, SwitchoverOptions
 from ccr_avn.procedures.verify import databases_step
 from ccr_avn.units import clock_time, iso
 from ccr_avn.valkey.replication import ReplicationInfo, behind
@@ -199,7 +188,7 @@ class Switchover(SwitchoverOptions):
             "replica": self.replica,
             "would_go": True,
             "state": state.state if state else None,
-            "differences": [one.as_dict() for one in differences(self.at, seen, old, new)],
+            "differences": [one.as_dict() for one in verb.differences(self.at, seen, old, new)],
             "last_drill": drilled,
         }
         return Outcome(
@@ -209,8 +198,8 @@ class Switchover(SwitchoverOptions):
     def outcome(self, ended: Ended) -> Outcome:
         at, seen = self.at, ended.seen
         old, new = seen.service(self.primary), seen.latest[self.replica]
-        different, found = differences(at, seen, old, new), self._only_on_the_old(seen)
-        exposed = [*exposure(at, new), *self._split_brain(), *parity.risks(different)]
+        different, found = verb.differences(at, seen, old, new), self._only_on_the_old(seen)
+        exposed = [*verb.exposure(at, new), *self._split_brain(), *parity.risks(different)]
         outage = self.outage(ended)
         result: dict[str, Any] = {
             "old_primary": self.primary,
@@ -218,8 +207,8 @@ class Switchover(SwitchoverOptions):
             "write_outage_ms": outage,
             "bytes_not_replicated": found.ahead_bytes if found else None,
             "writes_not_replicated": found.ahead_writes if found else None,
-            "before": sides(primary=old, replica=seen.service(self.replica)),
-            "after": sides(primary=new, old_primary=seen.latest[self.primary]),
+            "before": verb.sides(primary=old, replica=seen.service(self.replica)),
+            "after": verb.sides(primary=new, old_primary=seen.latest[self.primary]),
             "risks": exposed,
             "differences": [one.as_dict() for one in different],
             "hooks_seconds": ended.hooks,
@@ -235,7 +224,7 @@ class Switchover(SwitchoverOptions):
         lines.append(f"  connection details    ccr-avn endpoint {self.replica}")
         if self.old_primary == "close":
             lines.append(f"  to open {self.primary} again  {self._restoring(old, result)}")
-        lines += exposure_lines(exposed)
+        lines += verb.exposure_lines(exposed)
         return Outcome(result=result, lines=tuple(lines), problem=self._problem(found))
 
     def outage(self, ended: Ended) -> float | None:
