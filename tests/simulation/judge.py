@@ -299,11 +299,16 @@ def _one_successor(made: World) -> Iterator[str]:
                 yield f"2: one primary has several successors: {first[1]} and {later[1]}"
 
 
+def _held(run: Run) -> bool:
+    """Whether it paused the writes before it promoted."""
+    return _planned(run) or "fence-held" in run.steps
+
+
 def _could_know(made: World, first: tuple[float, str, Run], later: tuple[float, str, Run]) -> bool:
     """Whether the later promotion's last look shows the one before: it is recorded, or was listed as a replica before."""
     (sent, replica, by), (at, _, run) = first, later
-    if _planned(run):
-        return _planned(by) or at - sent > AT_ONCE
+    if _held(run):
+        return _held(by) or at - sent > AT_ONCE
     recorded = [one.at for one in by.changes() if one.path.endswith(f"/service/{replica}/tags")]
     looks = [one.at for one in made.web.log if one.run == run.run and one.at < at and one.path.endswith("/service")]
     lag = LAG if "reads that lag" in made.happened else 0.0
