@@ -21,6 +21,7 @@ from tests.support.console_script import install
 from tests.support.loaded import BIN
 from tests.support.operator import Operator
 from tests.support.wait import until
+from tests.support.whole import gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux only")
 
@@ -74,13 +75,6 @@ def same(answers: list[Answer], deadline: float = 60) -> None:
 
 def started(path: str, *commands: Sequence[str], deadline: float = 60) -> list[Answer]:
     return [process.run((path, *words), deadline=deadline) for words in commands]
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def marked(mark: Path) -> list[int]:

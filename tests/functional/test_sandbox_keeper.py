@@ -10,6 +10,7 @@ import pytest
 
 from ccr_avn.sandbox.servers import Keeper
 from tests.support.wait import LIMIT, until
+from tests.support.whole import gone
 
 OWNER = """
 import subprocess, sys, time
@@ -24,12 +25,6 @@ time.sleep(60)
 """
 
 
-def is_alive(pid: int) -> bool:
-    """A zombie that nobody has waited for has ended as well."""
-    seen = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(seen.strip()) and not seen.startswith("Z")
-
-
 def test_after_a_sigkill_nothing_is_left(tmp_path: Path) -> None:
     directory = tmp_path / "with a space"
     directory.mkdir()
@@ -39,9 +34,9 @@ def test_after_a_sigkill_nothing_is_left(tmp_path: Path) -> None:
     ) as owner:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
-        assert is_alive(pid)
+        assert not gone(pid)
         owner.send_signal(signal.SIGKILL)
-        until(lambda: not is_alive(pid) and not directory.exists(), "all to be gone")
+        until(lambda: gone(pid) and not directory.exists(), "all to be gone")
 
 
 def test_what_it_was_told_to_forget_lives_on() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from tests.support.operator import Make, Operator, ended
 from tests.support.pairs import add_pairs
 from tests.support.wait import until
+from tests.support.whole import gone
 
 PATIENT = ("--data-timeout", "20")
 """For tests of why a side can't be asked: on a busy machine that takes its time."""
@@ -116,7 +117,7 @@ def test_its_time_limit_and_a_sigterm_end_it_as_unknown_with_the_avn_that_it_sta
         child.send_signal(signal.SIGTERM)
         done = ended(child)
         assert (done.code, done.out) == (code, out), done.err
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids.read_text().split()), "avn to end")
+        until(lambda: all(gone(int(pid)) for pid in pids.read_text().split()), "avn to end")
 
 
 def test_after_an_interrupted_promotion_nothing_is_ok(make: Make) -> None:

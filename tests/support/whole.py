@@ -15,6 +15,12 @@ def run_sandbox(tmp_path: Path, *words: str, command: str = "run", out: int | No
     return subprocess.Popen(argv, text=True, stdout=out, cwd=tmp_path, env=environment)
 
 
+def gone(pid: int) -> bool:
+    """A zombie that nobody has waited for has ended as well."""
+    seen = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return not seen.strip() or seen.startswith("Z")
+
+
 def servers_below(directory: Path) -> list[int]:
     """Processes whose working directory is in there."""
     found = []
