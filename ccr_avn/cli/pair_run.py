@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,25 +100,14 @@ class PairResult:
 
 
 def verb_of(choice: Choice, want: Want) -> Switchover | Failover:
-    """What the single command would run for this pair."""
+    """What the single command would run for this pair, with every option that both have."""
+
+    def shared(verb: type[Switchover | Failover]) -> dict[str, Any]:
+        return {one.name: getattr(want, one.name) for one in fields(verb) if hasattr(want, one.name)}
+
     if choice.action == "failover":
-        return Failover(
-            at=want.at,
-            replica=choice.replica,
-            allow_data_loss=True,
-            promote_timeout=want.promote_timeout,
-            doubt_timeout=want.doubt_timeout,
-        )
-    return Switchover(
-        at=want.at,
-        primary=choice.primary,
-        replica=choice.replica,
-        max_lag_bytes=want.max_lag_bytes,
-        allow_rejected_commands=want.allow_rejected_commands,
-        old_primary=want.old_primary,
-        promote_timeout=want.promote_timeout,
-        doubt_timeout=want.doubt_timeout,
-    )
+        return Failover(replica=choice.replica, **shared(Failover))
+    return Switchover(primary=choice.primary, replica=choice.replica, **shared(Switchover))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -88,7 +88,7 @@ class Run:
         return self._final_sent or self.plan.passed_before(self.seen)
 
     def _abandon(self, problem: BaseException) -> None:
-        """Past the point of no return nothing is undone. Where another run is at it, this did nothing."""
+        """Past the point of no return nothing is undone. If another run holds the lock, this one did nothing."""
         ours = self._final_sent or not isinstance(problem, Locked)
         if ours and (self.past_return or (self._to_undo and self._overtaken())):
             self._final_sent = True
@@ -402,7 +402,7 @@ class FailedChange:
         if cause.status is None and cause.hint:
             return cause.hint  # the network, or avn itself: nothing that the change's own hint is about
         if not change.hints:
-            return change.hint
+            return "; ".join(filter(None, (cause.hint, change.hint)))
         if cause.status is not None:
             return change.hints.get(cause.status, "") or cause.hint
         return "" if self.silent else change.hint

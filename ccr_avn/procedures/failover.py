@@ -293,7 +293,7 @@ class Failover(FailoverOptions, Verb):
             lines += [f"                        {shlex.join(str(word) for word in words)}" for words in inside]
         elif source:
             loss = "unknown" if seconds is None else f"about {seconds:g} s of writes"
-            estimate = how if how.startswith("a bound") else f"an estimate: {how}"
+            estimate = how if how.startswith("an upper bound") else f"an estimate: {how}"
             lines.append(f"  first write accepted  {first_write:.1f} s after the start")
             lines.append(f"  possible loss         {loss} ({estimate})")
         lines.append(f"  connection details    ccr-avn endpoint {name}")

@@ -41,7 +41,7 @@ def pause_writes(want: SwitchoverOptions) -> Step[str]:
         return found.why if found.state == "closed" else ""
 
     def act(seen: Seen) -> Finding:
-        fenced = _fence(want, seen)
+        fenced = _pause_writes(want, seen)
         seen.keep(FENCE, fenced)
         if fenced.until:
             return go(f"writes on {primary} are paused", writes_paused_until=iso(fenced.until))
@@ -129,7 +129,7 @@ def catch_up(
     )
 
 
-def still_held(want: SwitchoverOptions) -> Step[str]:
+def prove_fence(want: SwitchoverOptions) -> Step[str]:
     """The last check before the promotion; from here on writes must not resume on the old primary automatically."""
     at = want.at
 
@@ -140,7 +140,7 @@ def still_held(want: SwitchoverOptions) -> Step[str]:
         return "promoted in the meantime" if at.replication(seen, want.replica).role == "master" else ""
 
     def act(seen: Seen) -> Finding:
-        fenced, target, applied = _held(want, seen)
+        fenced, target, applied = _prove_held(want, seen)
         seen.keep(FENCE, fenced)
         noted = {"replication_id": target.replid, "offset": target.offset, "run_id": target.run_id}
         until = {"writes_paused_until": iso(fenced.until)} if fenced.until else {}
@@ -167,7 +167,7 @@ def still_held(want: SwitchoverOptions) -> Step[str]:
     )
 
 
-def still_fenced(want: SwitchoverOptions) -> Callable[[Seen], None]:
+def guard_fence(want: SwitchoverOptions) -> Callable[[Seen], None]:
     """The guard of the promotion: the process may have been stopped between the last look and now.
 
     What it returns raises Refused: the pause ran out.
@@ -188,14 +188,14 @@ def still_fenced(want: SwitchoverOptions) -> Callable[[Seen], None]:
     return guard
 
 
-def _fence(want: SwitchoverOptions, seen: Seen) -> Fenced:
-    """After a promotion it is tried for a while, and then the service is closed anyway."""
+def _pause_writes(want: SwitchoverOptions, seen: Seen) -> Fenced:
+    """After a promotion it is tried for 5 s, and then the service is closed anyway."""
     if not seen.promoted:
-        return _fenced(want, seen)
+        return _pause(want, seen)
 
     def attempt() -> Fenced | Unreachable:
         try:
-            return _fenced(want, seen)
+            return _pause(want, seen)
         except Unreachable as trouble:
             return trouble
 
@@ -203,7 +203,7 @@ def _fence(want: SwitchoverOptions, seen: Seen) -> Fenced:
     return Fenced(trouble=found.what) if isinstance(found, Unreachable) else found
 
 
-def _fenced(want: SwitchoverOptions, seen: Seen) -> Fenced:
+def _pause(want: SwitchoverOptions, seen: Seen) -> Fenced:
     primary = seen.service(want.primary)
     refused = "--fence observe was given"
     if want.fence != "observe":
@@ -254,7 +254,7 @@ def _unfence(want: SwitchoverOptions, seen: Seen) -> str:
     )
 
 
-def _held(want: SwitchoverOptions, seen: Seen) -> tuple[Fenced, ReplicationInfo, Finding]:
+def _prove_held(want: SwitchoverOptions, seen: Seen) -> tuple[Fenced, ReplicationInfo, Finding]:
     """What holds now, what the primary had then, and whether the replica has executed it.
 
     Raises:
@@ -267,9 +267,11 @@ def _held(want: SwitchoverOptions, seen: Seen) -> tuple[Fenced, ReplicationInfo,
     replica = endpoint(seen.service(want.replica), want.at)
     for _ in range(ROUNDS):
         now = _lengthened(want, fenced, seen)
-        if now.run_id != target.run_id or (more := _anew(want, fenced, target, now, seen)) is None:
+        if now.run_id != target.run_id:
             break
-        target = more
+        if (written := _pause_again(want, fenced, target, now, seen)) is None:
+            break
+        target = written
         fenced = replace(fenced, trouble="the writes that got through a gap in the write pause have arrived too")
         caught_up(target, replica, timeout=want.catch_up_timeout)
     trouble = _trouble(fenced.fence, target, now)
@@ -280,8 +282,12 @@ def _held(want: SwitchoverOptions, seen: Seen) -> tuple[Fenced, ReplicationInfo,
             trouble = f"the server of {want.replica} is a different process now"
     if trouble:
         raise Refused(f"{want.replica} must not be promoted now", detail=trouble, hint="run the same command again")
-    looks = (now, side), lambda: (_lengthened(want, fenced, seen), fetch_replication(replica))
-    applied = want.at.rejections.of_promotion(*looks, want.primary, want.replica)
+    applied = want.at.rejections.of_promotion(
+        (now, side),
+        lambda: (_lengthened(want, fenced, seen), fetch_replication(replica)),
+        want.primary,
+        want.replica,
+    )
     return replace(fenced, target=target), target, applied
 
 
@@ -293,11 +299,13 @@ def _lengthened(want: SwitchoverOptions, fenced: Fenced, seen: Seen) -> Replicat
     return fenced.fence.side()
 
 
-def _anew(
+def _pause_again(
     want: SwitchoverOptions, fenced: Fenced, target: ReplicationInfo, now: ReplicationInfo, seen: Seen
 ) -> ReplicationInfo | None:
-    """After a gap in the pause: pause again, and see what the replica must have now; the same where a save reset the count
-    of writes. None: there was neither."""
+    """After a gap in the pause, or after a save that reset the count of writes: what the replica must have now.
+
+    After a gap, writes are paused again first. None: nothing of the kind happened.
+    """
     fence = fenced.fence
     gap = fence is not None and not fence.holds() and not fence.lifted  # what somebody else did is not undone
     if not gap and (now.last_save == target.last_save or now.offset == target.offset):

@@ -72,9 +72,9 @@ class Switchover(SwitchoverOptions):
                 ),
                 look_at_siblings(at, new),
                 list_siblings(at, new, both, forced=False),
-                fencing.still_held(self),
+                fencing.prove_fence(self),
                 promotion.promote(
-                    at, new, limit=limit, doubt_limit=self.doubt_timeout, fenced=old, guard=fencing.still_fenced(self)
+                    at, new, limit=limit, doubt_limit=self.doubt_timeout, fenced=old, guard=fencing.guard_fence(self)
                 ),
                 carries,
                 promotion.accepts_writes(at, new, limit=limit, history=carries),
@@ -148,7 +148,7 @@ class Switchover(SwitchoverOptions):
     # -- how it ended
 
     def half_way(self, ended: Ended) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """Behind the promotion: who is the primary, until when writes are paused, what to type."""
+        """After the promotion: which service is the primary, until when writes are paused, what to type."""
         seen = ended.seen
         if not ended.past_return or seen.result(ANOTHER):  # else there is nothing left to close
             return (), {}
@@ -172,7 +172,7 @@ class Switchover(SwitchoverOptions):
         return (f"{who}; {old} is not closed yet", f"writes on {old} are {paused}", again), facts
 
     def _ways_to_close(self, seen: Seen, *, promoted: bool) -> tuple[str, ...]:
-        """Other commands that keep writers off the old primary: it stays on if only it may have data."""
+        """Other commands that keep writers off the old primary. It is not powered off if it may be the only one with some data."""
         old, found = seen.checked.get(self.primary), old_primary.final_audit(seen)
         fence = old_primary.holding(self.at, self.primary)
         if not promoted or (found and (found.ahead_bytes or found.lapsed)):

@@ -53,6 +53,15 @@ def test_the_hint_of_a_change_that_failed_is_what_can_help(failed: Answer, hint:
     assert hint in fake.fails(plan(step("a", change=create, poll=Poll(limit=1))), AvnError).hint
 
 
+def test_what_a_change_advises_stands_beside_what_its_failure_does() -> None:
+    fake = Fake(**{"a": ["wait"], "make-a": [refused(403)]})
+    error = fake.fails(
+        plan(step("a", change=change("make-a", hint="the pause ends at noon"), poll=Poll(limit=1))), AvnError
+    )
+    assert "ccr-avn doctor" in error.hint
+    assert error.hint.endswith("; the pause ends at noon")
+
+
 def test_what_is_not_needed_is_not_asked() -> None:
     fake = Fake(a=["go"], b=["go"])
     fake.perform(plan(step("a", unneeded=lambda _: "it is there"), step("b", unneeded=lambda _: "")))

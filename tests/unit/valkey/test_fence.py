@@ -289,7 +289,7 @@ def test_a_fence_is_known_before_it_is_placed(server: Server, monkeypatch: pytes
         json.dumps({"service_name": "eu", "service_type": "valkey", "state": "RUNNING"})
     )
     with pytest.raises(Interrupted):
-        fencing._fence(WANT, seen)
+        fencing._pause_writes(WANT, seen)
     assert server.end > 0
     assert fencing._unfence(WANT, seen) == "writes on eu resumed"
     assert server.end == 0.0
