@@ -245,10 +245,12 @@ class Failover(FailoverOptions, Verb):
         promoted = getattr(looked, "role", "") == "master"
         role = UNSEEN if self.no_verify else "it is not a master yet"
         who = f"{self.replica} is the primary now" if promoted else f"the promotion of {self.replica} was sent; {role}"
-        finish = (
-            f"the same command finishes what is left, and `ccr-avn endpoint {self.replica}` shows how to connect to it"
+        note = (
+            f"{who}; the same command finishes what is left, and `ccr-avn endpoint {self.replica}` shows how to connect"
         )
-        notes = (f"{who}; {finish}", *((still_open(source),) if (source := self.source(seen)) else ()))
+        if ended.lacks_data:
+            note = f"{self.replica} was promoted, and must not take over"
+        notes = (note, *((still_open(source),) if (source := self.source(seen)) else ()))
         return notes, {"new_primary": self.replica, "promoted": promoted}
 
     def checked(self, ended: Ended) -> Outcome:

@@ -66,7 +66,7 @@ def pause_writes(want: SwitchoverOptions) -> Step[str]:
             variable="fence_token",
             looks=observed,
         ),
-        undone_by=() if observed else _lifting(want),
+        undone_by=() if observed else lifting(want),
         undo=lambda seen: _unfence(want, seen),
         release=lambda seen: seen.fenced.close(),  # what is paused by now stays paused until it runs out
     )
@@ -250,7 +250,7 @@ def _unfence(want: SwitchoverOptions, seen: Seen) -> str:
     raise Refused(
         f"writes on {want.primary} are still paused",
         detail=f"{why}; the pause expires by {clock_time(until)}",
-        hint=shlex.join(_lifting(want)),
+        hint=shlex.join(lifting(want)),
     )
 
 
@@ -329,5 +329,5 @@ def _trouble(fence: Fence | None, target: ReplicationInfo, now: ReplicationInfo)
     return ""
 
 
-def _lifting(want: SwitchoverOptions) -> tuple[str, ...]:
+def lifting(want: SwitchoverOptions) -> tuple[str, ...]:
     return ("ccr-avn", "unfence", want.primary, *want.at.options)

@@ -1,5 +1,6 @@
 """switchover: a planned promotion, with both sides healthy and no acknowledged write lost."""
 
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -169,6 +170,10 @@ class Switchover(SwitchoverOptions):
             "ways_to_close": list(ways),
         }
         again = f"run the same command again {when}; other ways to keep writers off {old}: {other}"
+        if ended.lacks_data:
+            who = f"{new} was promoted, and must not take over"
+            again = f"to resume them now: `{shlex.join((*fencing.lifting(self), '--force'))}`" if until else ""
+            return tuple(filter(None, (who, f"writes on {old} are {paused}", again))), {**facts, "ways_to_close": []}
         return (f"{who}; {old} is not closed yet", f"writes on {old} are {paused}", again), facts
 
     def _ways_to_close(self, seen: Seen, *, promoted: bool) -> tuple[str, ...]:

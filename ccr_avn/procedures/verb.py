@@ -58,6 +58,12 @@ class Ended:
         started = (one for one in self.timeline if isinstance(one, events.ChangeStarted))
         return next((one.at for one in started if one.slug == slug), None)
 
+    @property
+    def lacks_data(self) -> bool:
+        """Whether the promoted service was found to lack the data of its primary: that one stays in use."""
+        looks = (one.finding for one in self.timeline if isinstance(one, events.Looked) and one.slug == "history")
+        return any(finding.verdict == "stop" for finding in looks)
+
     def done(self, slug: str) -> events.StepDone | None:
         found = (one for one in self.timeline if isinstance(one, events.StepDone) and one.slug == slug)
         return next(found, None)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 from dataclasses import replace
 from datetime import timedelta
@@ -140,12 +141,19 @@ def test_a_replica_that_comes_back_empty_leaves_the_old_primary_alone(make: Make
         old.mset({f"key:{number}": "x" for number in range(500)})
         old.wait(1, 5000)
     for _ in range(2):
-        pair.ends(14, *SWITCH, says=("only eu has it", "do not terminate eu"))
+        done = pair.ends(
+            14, *SWITCH, says=("only eu has it", "do not terminate eu", "us was promoted, and must not take over")
+        )
+        assert "run the same command again" not in done.err
     old_service = pair.sandbox.platform.services["eu"]
     assert (old_service.powered, old_service.user_config["ip_filter"]) == (True, ["0.0.0.0/0", "::/0"])
     assert paused_for(pair, "eu") > 60
+    resume = re.search(r"to resume them now: `ccr-avn (.+)`", done.err)
+    assert resume, done.err
+    pair.ends(0, *shlex.split(resume[1]))
+    assert accepts(pair, "eu")
     with client(pair, "eu") as old:
-        assert old.dbsize() == 500
+        assert old.dbsize() >= 500
 
 
 def test_writes_that_only_the_old_primary_has_are_told(pair: Operator) -> None:

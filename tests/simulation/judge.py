@@ -23,6 +23,9 @@ LAG = 30.0
 TAKEN = "is the primary now"
 """What a command says of a promotion that it saw while it held the writes of the primary, whoever sent it."""
 
+LACKS = "must not take over"
+"""What a command says of a service that it promoted, and that turned out to lack the data."""
+
 UNSEEN = 1.0
 """Seconds between a last look and its change, in which what a colleague does is no longer seen."""
 
@@ -283,7 +286,8 @@ def _writes_wait(made: World, run: Run) -> Iterator[str]:
 
 
 def _one_successor(made: World) -> Iterator[str]:
-    """2: of one primary one replica is promoted, in all runs together, unless what came before was undone by others.
+    """2: of one primary one replica is promoted, in all runs together, unless what came before was undone by others, or
+    turned out to lack the data: that must not take over.
 
     A failover that is told not to look at servers can't see another's write pause, and says that nothing is proven.
     """
@@ -291,7 +295,7 @@ def _one_successor(made: World) -> Iterator[str]:
     for run in made.runs:
         for one in run.changes() if run.verb != "drill" and "--no-verify" not in run.words else ():
             primary, replica = made.pairs.get(one.path.rpartition("/")[2], ("", ""))
-            if one.method == "DELETE" and primary in run.before and not made.interfered:
+            if one.method == "DELETE" and primary in run.before and not made.interfered and LACKS not in run.out:
                 found[id(run.before[primary].itself)].append((one.at, replica, run))
     for promoted in found.values():
         for first, later in combinations(sorted(promoted, key=itemgetter(0)), 2):
