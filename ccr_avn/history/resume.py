@@ -121,7 +121,7 @@ def standing(story: Story) -> dict[str, Any]:
         return {}
     promoted = promote.shown or bool(accepts and accepts.shown) or story.result.promoted
     ends = [step for step in story.steps if step.slug in ("closed", "power-off")]
-    ways = story.result.ways_to_close
+    ways = () if _lacks_data(story) else story.result.ways_to_close
     if ways is None:
         setting = Setting(project=Project(story.facts.project or None))
         fence = old_primary.holding(setting, story.primary)
@@ -168,16 +168,28 @@ def _consequence(story: Story, now: float | None) -> Iterable[str]:
         paused = f"the write pause on {old}: {fence.undone}" if fence.undone else _paused(story, now)
         yield f"nothing was promoted; {paused}"
     elif stands:
-        if stands["promoted"]:
+        if _lacks_data(story):
+            yield f"{story.replica} was promoted, and must not take over: it does not have the data of {old or 'its primary'}"
+        elif stands["promoted"]:
             yield f"the promotion was sent and took effect: {story.replica} is the primary now"
         else:
             yield "the promotion was sent; whether it took effect is unknown: run the same command again, it checks first"
         if old and stands["old_primary_closed"]:
             yield f"{old} is closed"
+        elif old and _lacks_data(story):
+            yield _paused(story, now)
+            project = Project(story.facts.project or None)
+            yield f"keep applications on {old}; to resume writes there: {project.command('ccr-avn', 'unfence', old, '--force')}"
         elif old:
             yield _paused(story, now)
             yield f"{old} is not closed yet: run the same command again before writes resume there"
             yield f"other ways to keep writers off {old}: " + "; ".join(stands["ways_to_close"])
+
+
+def _lacks_data(story: Story) -> bool:
+    """Whether the promoted service was found to lack the data of its primary: that one stays in use."""
+    history = story.step("history")
+    return bool(history and history.found.verdict == "stop")
 
 
 def _paused(story: Story, now: float | None) -> str:

@@ -3,6 +3,7 @@
 import ast
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from ccr_avn.cli.boundary import run as type_in
 from ccr_avn.errors import UsageError
 from ccr_avn.history import journal, resume
 from ccr_avn.history.records import Verdict, read, verify
-from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Missed, Undone
-from ccr_avn.plan.model import go, wait
+from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Looked, Missed, Undone
+from ccr_avn.plan.model import go, stop, wait
 from ccr_avn.units import format_duration, iso
 from tests.unit.history.journals import (
     DELETE,
@@ -204,6 +205,23 @@ def test_a_run_that_ended_behind_the_promotion_says_how_things_stand(where: Path
     standing = resume.standing(story)
     assert (standing["promoted"], standing["old_primary_closed"]) == (promoted, False)
     assert standing["writes_paused_until"] == iso(PAUSED_UNTIL)
+
+
+def test_a_run_that_promoted_a_service_without_the_data_closes_nothing(where: Path) -> None:
+    lacking = stop("us does not have the data of eu", hint="keep eu")
+    look = Looked(
+        at=2.4, slug="history", argv=("ccr-avn", "gate", "history", "us"), finding=lacking, elapsed=0, limit=0
+    )
+    first, *more = switched()[:10]
+    first = replace(first, slugs=("pair", "fence", "promote", "history", "accepts-writes", "closed"))  # type: ignore[call-arg]
+    ends = ended(3.0, ok=False, code=14, promoted=True)
+    story = story_of(write(where, RUN, [first, *more, look, ends]))
+    known = "\n".join(resume.last_known(story, now=PAUSED_UNTIL - 90))
+    assert "us was promoted, and must not take over: it does not have the data of eu" in known
+    assert "keep applications on eu; to resume writes there: ccr-avn unfence eu --force --project p" in known
+    assert "power-off" not in known
+    assert "run the same command again" not in known
+    assert resume.standing(story)["ways_to_close"] == []
 
 
 def test_a_run_that_failed_behind_the_promotion_says_how_things_stand(where: Path) -> None:
