@@ -171,7 +171,7 @@ class Switchover(SwitchoverOptions):
         }
         again = f"run the same command again {when}; other ways to keep writers off {old}: {other}"
         if ended.lacks_data:
-            who = f"{new} was promoted, and must not take over"
+            who = f"{new} was promoted, and must not take over; {old} is not closed: keep applications on it"
             again = f"to resume them now: `{shlex.join((*fencing.lifting(self), '--force'))}`" if until else ""
             return tuple(filter(None, (who, f"writes on {old} are {paused}", again))), {**facts, "ways_to_close": []}
         return (f"{who}; {old} is not closed yet", f"writes on {old} are {paused}", again), facts
