@@ -424,7 +424,10 @@ class Accidents:
 
     @accident(2)
     def an_application_uses_the_drill_s_replica(self) -> None:
-        drills = [name for name in self.world.fleet.servers if "drill" in name]
+        """It has an address once it is built."""
+        platform, servers = self.world.platform, self.world.fleet.servers
+        drills = [name for name, one in platform.services.items() if "drill" in name and platform.is_built(one)]
+        drills = [name for name in drills if name in servers]
         if drills:
             self.world.applications.append(Application(self.world, self.draw.choice(drills), every=0.3))
 
