@@ -106,7 +106,7 @@ def verb_of(choice: Choice, want: Want) -> Switchover | Failover:
         return {one.name: getattr(want, one.name) for one in fields(verb) if hasattr(want, one.name)}
 
     if choice.action == "failover":
-        return Failover(replica=choice.replica, **shared(Failover))
+        return Failover(replica=choice.replica, **(shared(Failover) | {"allow_data_loss": True}))
     return Switchover(primary=choice.primary, replica=choice.replica, **shared(Switchover))
 
 
