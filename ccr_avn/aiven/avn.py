@@ -91,7 +91,8 @@ def service_family(
     def from_list(rows: Mapping[str, Any]) -> list[Any]:
         from ccr_avn.aiven import models
 
-        return models.family_in(rows, names, recorded)
+        named, others = models.family_in(rows, names, recorded)
+        return [*named, *others]
 
     return replace(service_list(project), parse=_reader("family", names, recorded), from_list=from_list)
 

@@ -229,18 +229,19 @@ def family(stdout: str, names: tuple[str, ...], recorded: Iterable[Recorded]) ->
 
     Raises: AvnError: one that is named can't be read.
     """
-    rows = family_in({_text(row, "service_name"): row for row in listed(stdout)}, names, recorded)
-    found = [salvaged(Service, row) for row in rows if _text(row, "service_name") in names]
-    rest = rows_of(Service, (row for row in rows if _text(row, "service_name") not in names), "service")
+    named, others = family_in({_text(row, "service_name"): row for row in listed(stdout)}, names, recorded)
+    found, rest = [salvaged(Service, row) for row in named], rows_of(Service, others, "service")
     return Rows((*found, *rest), (*(note for one in found for note in one.left_out), *rest.left_out))
 
 
-def family_in(rows: Mapping[str, Any], names: tuple[str, ...], recorded: Iterable[Recorded]) -> list[Any]:
-    """Their rows, of those of all services by name: first those that are named."""
+def family_in(
+    rows: Mapping[str, Any], names: tuple[str, ...], recorded: Iterable[Recorded]
+) -> tuple[list[Any], list[Any]]:
+    """Of the rows of all services, by name, those that are named, and the others."""
     named = [rows[name] for name in names if name in rows]
     known = {*names}.union(*map(_sources, named))
     known |= {one.new for one in recorded if one.origin.name in known}
-    return [*named, *(row for name, row in rows.items() if name not in names and known & {name, *_sources(row)})]
+    return named, [row for name, row in rows.items() if name not in names and known & {name, *_sources(row)}]
 
 
 def service(stdout: str) -> Service:

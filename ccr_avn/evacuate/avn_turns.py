@@ -200,11 +200,9 @@ class PairAvn:
                 self.leave()
                 self._stage = "after"
                 self.moved()
-            case events.StepStarted(slug="siblings-listed"):
-                self._outdated = clock.monotonic()
             case events.Looked(finding=finding) if finding.verdict != "go":
                 self._outdated = clock.monotonic()
-            case events.ChangeStarted() | events.Missed():
+            case events.StepStarted(slug="siblings-listed") | events.ChangeStarted() | events.Missed():
                 self._outdated = clock.monotonic()
             case events.ChangeEnded(slug=slug):
                 self._outdated = clock.monotonic()

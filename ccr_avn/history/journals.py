@@ -13,11 +13,12 @@ from ccr_avn.aiven.lineage import Origin, Recorded
 from ccr_avn.errors import UsageError
 from ccr_avn.history import journal
 from ccr_avn.history.records import Noted, Record, Result, Started, read
-from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Event, Looked, RunEnded, RunStarted, StepDone
+from ccr_avn.plan.events import ChangeEnded, ChangeStarted, Event, Looked, RunEnded, RunStarted, StepDone, was_refused
 from ccr_avn.procedures.drill import ours as rules
 from ccr_avn.procedures.drill.assumptions import UNTRIED
 from ccr_avn.procedures.drill.ours import CREATE, Made
 from ccr_avn.procedures.gates.history import Audit
+from ccr_avn.procedures.seen import CARRIES
 from ccr_avn.procedures.setting import Journals
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ def _promotion(path: Path, size: int, replica: str) -> Recorded | None:  # noqa:
     events = _events(path, "ChangeStarted")
     sent, done = _of(events, "promote", ChangeStarted), bool(_of(events, "promote", StepDone))
     unchanged = any(isinstance(one, RunEnded) and one.changed is False for one in events)
-    lacking = any(one.finding.verdict == "stop" for one in _of(events, "history", Looked, StepDone))
     noted = _noted(events)
     created, old = noted.created, noted.follows
     if not sent or (unchanged and not done) or not old or not isinstance(created, dict) or replica not in created:
@@ -46,7 +46,9 @@ def _promotion(path: Path, size: int, replica: str) -> Recorded | None:  # noqa:
     origin = Origin(
         name=old, old_created=created.get(old), new_created=created[replica], replication_id=noted.replication_id
     )
-    return Recorded(new=replica, origin=origin, proven=done, sent_at=sent[0].written, without_data=lacking)
+    return Recorded(
+        new=replica, origin=origin, proven=done, sent_at=sent[0].written, without_data=was_refused(events, CARRIES)
+    )
 
 
 def _runs_of(service: str, project: str | None, word: str, but: str = "") -> Iterator[tuple[Event, ...]]:

@@ -14,6 +14,7 @@ from ccr_avn.history.story import Story, summarize
 from ccr_avn.procedures import old_primary
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE
 from ccr_avn.procedures.gates.settings import NOBODY, networks
+from ccr_avn.procedures.seen import CARRIES
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.units import iso
 
@@ -188,8 +189,7 @@ def _consequence(story: Story, now: float | None) -> Iterable[str]:
 
 def _lacks_data(story: Story) -> bool:
     """Whether the promoted service was found to lack the data of its primary: that one stays in use."""
-    history = story.step("history")
-    return bool(history and history.found.verdict == "stop")
+    return any(step.slug in CARRIES and step.found.verdict == "stop" for step in story.steps)
 
 
 def _paused(story: Story, now: float | None) -> str:

@@ -1,6 +1,6 @@
 """What happened during a run, as frozen values. The console, the journal and the report are folds over these."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -139,6 +139,12 @@ class PairEnded(Event):
     run: str
     head: str
     result: dict[str, Any]
+
+
+def was_refused(happened: Iterable[Event], slugs: Collection[str]) -> bool:
+    """Whether a look of one of these steps showed that its gate can never go."""
+    looks = (one.finding for one in happened if isinstance(one, Looked) and one.slug in slugs)
+    return any(finding.verdict == "stop" for finding in looks)
 
 
 def long_waits(note: Callable[[str], object], *, warnings: bool = False) -> Callable[[Event], None]:

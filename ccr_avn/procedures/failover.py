@@ -245,11 +245,10 @@ class Failover(FailoverOptions, Verb):
         promoted = getattr(looked, "role", "") == "master"
         role = UNSEEN if self.no_verify else "it is not a master yet"
         who = f"{self.replica} is the primary now" if promoted else f"the promotion of {self.replica} was sent; {role}"
-        note = (
-            f"{who}; the same command finishes what is left, and `ccr-avn endpoint {self.replica}` shows how to connect"
-        )
-        if ended.lacks_data:
-            note = f"{self.replica} was promoted, and must not take over"
+        note = f"{self.replica} was promoted, and must not take over"
+        if not ended.lacks_data:
+            finish = "the same command finishes what is left"
+            note = f"{who}; {finish}, and `ccr-avn endpoint {self.replica}` shows how to connect"
         notes = (note, *((still_open(source),) if (source := self.source(seen)) else ()))
         return notes, {"new_primary": self.replica, "promoted": promoted}
 

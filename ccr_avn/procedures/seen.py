@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ccr_avn.valkey.fence import Fence
     from ccr_avn.valkey.writers import LastConnection
 
+CARRIES = ("history", "accepts-writes")  # the steps that stop where the promoted service lacks the data of its primary
 FENCE = "fence"  # the slug of the step that pauses writes; what holds by now is kept under it
 
 

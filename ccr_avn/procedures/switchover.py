@@ -159,9 +159,7 @@ class Switchover(SwitchoverOptions):
         if not (promoted or seen.promoted or seen.result("promote")):
             who += " by an earlier run, and nothing shows whether it is under way"
         until = seen.fenced.until
-        paused = f"paused until {clock_time(until)}" if until else "not paused by this run"
-        ways = self._ways_to_close(seen, promoted=promoted)
-        when, other = "before then" if until else "now", "; ".join(f"`{way}`" for way in ways)
+        ways = () if ended.lacks_data else self._ways_to_close(seen, promoted=promoted)
         facts = {
             "new_primary": new,
             "promoted": promoted,
@@ -169,12 +167,14 @@ class Switchover(SwitchoverOptions):
             "writes_paused_until": iso(until) if until else None,
             "ways_to_close": list(ways),
         }
-        again = f"run the same command again {when}; other ways to keep writers off {old}: {other}"
+        writes = f"writes on {old} are " + (f"paused until {clock_time(until)}" if until else "not paused by this run")
         if ended.lacks_data:
             who = f"{new} was promoted, and must not take over; {old} is not closed: keep applications on it"
-            again = f"to resume them now: `{shlex.join((*fencing.lifting(self), '--force'))}`" if until else ""
-            return tuple(filter(None, (who, f"writes on {old} are {paused}", again))), {**facts, "ways_to_close": []}
-        return (f"{who}; {old} is not closed yet", f"writes on {old} are {paused}", again), facts
+            resume = f"to resume them now: `{shlex.join((*fencing.lifting(self), '--force'))}`"
+            return (who, writes, *((resume,) if until else ())), facts
+        when, other = "before then" if until else "now", "; ".join(f"`{way}`" for way in ways)
+        again = f"run the same command again {when}; other ways to keep writers off {old}: {other}"
+        return (f"{who}; {old} is not closed yet", writes, again), facts
 
     def _ways_to_close(self, seen: Seen, *, promoted: bool) -> tuple[str, ...]:
         """Other commands that keep writers off the old primary. It is not powered off if it may be the only one with some data."""

@@ -13,7 +13,7 @@ from ccr_avn.plan.gates import typed_words
 from ccr_avn.plan.model import Plan, Word
 from ccr_avn.procedures.gates import parity
 from ccr_avn.procedures.gates.parity import Difference
-from ccr_avn.procedures.seen import Seen
+from ccr_avn.procedures.seen import CARRIES, Seen
 from ccr_avn.procedures.setting import Setting
 
 Line = str | Sequence[Sequence[str]]  # or a table
@@ -61,8 +61,7 @@ class Ended:
     @property
     def lacks_data(self) -> bool:
         """Whether the promoted service was found to lack the data of its primary: that one stays in use."""
-        looks = (one.finding for one in self.timeline if isinstance(one, events.Looked) and one.slug == "history")
-        return any(finding.verdict == "stop" for finding in looks)
+        return events.was_refused(self.timeline, CARRIES)
 
     def done(self, slug: str) -> events.StepDone | None:
         found = (one for one in self.timeline if isinstance(one, events.StepDone) and one.slug == slug)

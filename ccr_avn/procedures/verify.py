@@ -61,7 +61,7 @@ class Verify(PairVerb):
     ] = None
     unlinked: Annotated[bool, options.flag("Compare two services that do not replicate, as after a promotion.")] = False
     link_timeout: options.LinkTimeout = 15
-    progress: Callable[[Progress], None] | None = None  # is told of a comparison while it goes on
+    progress: Callable[[Progress], None] | None = None  # called now and then while a comparison goes on
 
     command: ClassVar[str] = "verify"
 

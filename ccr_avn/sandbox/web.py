@@ -277,9 +277,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith("/v1/"):
             if not hmac.compare_digest(given, f"aivenv1 {self.server.token}".encode()):
                 raise ApiError(401, "Missing (expired) db token")
-            if (project := re.match(r"/v1/project/([^/]+)", path)) and project[
-                1
-            ] != self.server.platform.options.project:
+            project = re.match(r"/v1/project/([^/]+)", path)
+            if project and project[1] != self.server.platform.options.project:
                 raise ApiError(404, "Project does not exist", "project_does_not_exist")
             return
         if not hmac.compare_digest(given, f"sandbox {self.server.control_token}".encode()):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from valkey.exceptions import ResponseError, ValkeyError
 
 from ccr_avn import clock
-from ccr_avn.clock import poll
 from ccr_avn.errors import TimedOut, Unreachable
 from ccr_avn.valkey.connect import Endpoint, TimedConnection, connect, explained
 from ccr_avn.valkey.replication import QUESTION, Link, ReplicationInfo, errors_in, modules_in, parse_replication
@@ -103,7 +102,7 @@ def caught_up(primary: ReplicationInfo, replica: Endpoint, *, timeout: float) ->
             hint="try again at a quieter time, or wait longer",
         )
 
-    if left := poll(trouble, lambda found: found is None, within=timeout, first=0.005, longest=0.05):
+    if left := clock.poll(trouble, lambda found: found is None, within=timeout, first=0.005, longest=0.05):
         raise left
 
 
@@ -154,7 +153,7 @@ def clock_skew(source: "valkey.Valkey", target: "valkey.Valkey", primary: Endpoi
     return clocks_apart(*found)
 
 
-MOST = 2**31  # no server can be told to have more databases
+MOST = 2**31  # no server can be configured to have more databases
 AT_ONCE = 32  # numbers tried in one round trip
 
 OUT_OF_RANGE = ("out of range", "cluster mode")

@@ -35,7 +35,7 @@ def case(
     NAMES.add(name)
     marks = [] if name == COMMON else [pytest.mark.slow]
     if options.get("server", OLD) is None:
-        marks.append(pytest.mark.skip(reason="no redis-server of an older release is in PATH"))
+        marks.append(pytest.mark.skip(reason="no redis-server of an older release on PATH (apt install redis-server)"))
     return pytest.param(name, code, then, spoil, outcome, options, id=f"{name}{label}", marks=marks)
 
 

@@ -81,11 +81,12 @@ def test_of_thousands_of_runs_that_changed_nothing_none_is_read_whole(
     assert set(read) == {RUN}
 
 
-def test_a_replica_that_came_back_without_its_data_took_over_from_nobody(where: Path) -> None:
+@pytest.mark.parametrize("slug", ["history", "accepts-writes"])
+def test_a_replica_that_came_back_without_its_data_took_over_from_nobody(where: Path, slug: str) -> None:
     """Exit 14: the old primary goes on, and another replica of it may be promoted later."""
     notes = [done("pair", 0.1, created=BORN), done("health", 0.2, follows="eu", replication_id=factories.HISTORY)]
     sent = ChangeStarted(at=0.9, slug="promote", argv=DELETE, final=True)
-    lacking = looked("history", 1.1, stop("us does not have the data of eu", hint="keep eu"))
+    lacking = looked(slug, 1.1, stop("us does not have the data of eu", hint="keep eu"))
     write(where, RUN, [started(RUN), *notes, sent, done("promote", 1.0, "its role is master", "changed"), lacking])
     [recorded] = journals.JournalsHere("p").promotions
     assert recorded.without_data

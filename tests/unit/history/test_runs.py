@@ -207,11 +207,10 @@ def test_a_run_that_ended_behind_the_promotion_says_how_things_stand(where: Path
     assert standing["writes_paused_until"] == iso(PAUSED_UNTIL)
 
 
-def test_a_run_that_promoted_a_service_without_the_data_closes_nothing(where: Path) -> None:
+@pytest.mark.parametrize("slug", ["history", "accepts-writes"])
+def test_a_run_that_promoted_a_service_without_the_data_closes_nothing(where: Path, slug: str) -> None:
     lacking = stop("us does not have the data of eu", hint="keep eu")
-    look = Looked(
-        at=2.4, slug="history", argv=("ccr-avn", "gate", "history", "us"), finding=lacking, elapsed=0, limit=0
-    )
+    look = Looked(at=2.4, slug=slug, argv=("ccr-avn", "gate", slug, "us"), finding=lacking, elapsed=0, limit=0)
     first, *more = switched()[:10]
     first = replace(first, slugs=("pair", "fence", "promote", "history", "accepts-writes", "closed"))  # type: ignore[call-arg]
     ends = ended(3.0, ok=False, code=14, promoted=True)
