@@ -85,9 +85,14 @@ class TlsProxy:
         _done(self._close(cut=cut))
 
     async def _accept(self, listener: socket.socket | None) -> None:
-        if self._accepting:
-            self._accepting.close()  # its own descriptor of the listening socket
+        if accepting := self._accepting:
             self._accepting = None
+            for (
+                own
+            ) in accepting.sockets:  # what it accepted just now begins first: without it that would be left unclosed
+                asyncio.get_running_loop().remove_reader(own.fileno())
+            await asyncio.sleep(0)
+            accepting.close()  # its own descriptor of the listening socket
         if listener:
             self._accepting = await asyncio.start_server(
                 self._pass_on, sock=listener.dup(), ssl=self._context, backlog=512, limit=BUFFER

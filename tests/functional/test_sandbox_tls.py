@@ -1,15 +1,19 @@
 """TLS in the sandbox: clients come through a proxy, and what happens to the server happens to it too."""
 
+import gc
 import os
 import signal
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 import valkey
 
+from ccr_avn.sandbox.tls import TlsProxy
 from tests.support.operator import Make, Operator
 from tests.support.pairs import CLOSED, add_service, answers, client
 from tests.support.wait import until
@@ -77,3 +81,17 @@ def test_what_happens_to_the_server_happens_to_its_proxy(tls: Operator, eu: Any)
     until(lambda: answers(eu), "it to answer again")
     tls.avn("service", "update", "eu", "--power-off")
     assert not answers(eu)
+
+
+def test_clients_that_come_while_a_proxy_is_closed_are_left_nowhere(tls_options: dict[str, Path]) -> None:
+    """What is accepted and has not begun must not be left to the garbage collector, which warns of it."""
+    nobody = ("127.0.0.1", 1)
+    proxy = TlsProxy(tls_options["tls_certificate"], tls_options["tls_key"], ("127.0.0.1", 0), nobody)
+    for _ in range(20):
+        assert proxy.open()
+        assert proxy._listener
+        with ExitStack() as clients:
+            for _ in range(30):
+                clients.enter_context(socket.create_connection(proxy._listener.getsockname()))
+            proxy.close(cut=True)
+    gc.collect()
