@@ -12,7 +12,7 @@ from ccr_avn.cli.single_step import ActOptions
 from ccr_avn.errors import Refused
 from ccr_avn.options import PollInterval
 from ccr_avn.plan.gates import GATES, GateCommand, typed_parameters
-from ccr_avn.plan.model import Finding, Gate, Step, go
+from ccr_avn.plan.model import Finding, Step, go
 from ccr_avn.procedures import enable, failover, switchover  # noqa: F401 (their steps are gates)
 from ccr_avn.procedures.seen import Seen
 
@@ -96,12 +96,12 @@ def answering(step: Step[Any]) -> Step[Any]:
     """``todo`` is an answer too: the fact ``exists`` shows which it was."""
 
     def judge(answer: Any, seen: Seen) -> Finding:
-        found = step.gate.judge(answer, seen)
+        found = step.judge(answer, seen)
         if found.verdict == "todo":
             return go(found.reason, warnings=found.warnings, exists="missing")
         return replace(found, facts={**found.facts, "exists": "there"})
 
-    return replace(step, gate=Gate(step.gate.rule, judge, refused=step.gate.refused))
+    return replace(step, judge=judge)
 
 
 for _name in ORDER:

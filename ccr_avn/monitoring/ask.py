@@ -8,7 +8,7 @@ from ccr_avn.aiven.program import known, world_of
 from ccr_avn.errors import AvnError
 from ccr_avn.plan import events
 from ccr_avn.plan.execute import Run
-from ccr_avn.plan.model import Gate, Plan, Step, go
+from ccr_avn.plan.model import Plan, Step, go
 from ccr_avn.process import Ahead, find_avn
 
 if TYPE_CHECKING:
@@ -35,9 +35,14 @@ def begin(
     """
     call, path = avn.service_list(Project(project)), find_avn(given)
     ahead = Ahead((path, *map(str, call.argv[1:])), deadline=call_timeout)
-    gate: Gate[tuple[Service, ...]] = Gate("they are listed", lambda found, _: go(f"{len(found)} services"))
-    step = Step(slug="services", purpose="list them", read=call, gate=gate, brief=bool(names))
-
+    step = Step(
+        slug="services",
+        purpose="list them",
+        read=call,
+        rule="they are listed",
+        judge=lambda found, _: go(f"{len(found)} services"),
+        brief=bool(names),
+    )
     world = world_of(path, call_timeout=call_timeout, run=ahead.run)
     run = Run(Plan("status", (step,), ()), world, events.long_waits(note))
 

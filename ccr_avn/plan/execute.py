@@ -114,7 +114,7 @@ class Run:
         for step in self.plan.overtaken_by:
             with suppress(CcrError):
                 answer = self._reader.ask(step.read, self.seen, at_most=MEANWHILE)
-                if step.gate.judge(answer, self.seen).verdict == "go":
+                if step.judge(answer, self.seen).verdict == "go":
                     return True
         return False
 
@@ -135,7 +135,7 @@ class Run:
                     step.release(self.seen)
 
     def _step(self, step: Step[Any]) -> Finding:
-        began, rule, limit = self._now(), step.gate.rule, step.poll.limit
+        began, rule, limit = self._now(), step.rule, step.poll.limit
         self._emit(events.StepStarted(at=began, slug=step.slug, purpose=step.purpose, rule=rule, limit=limit))
         outcome: events.Outcome = "proven"
         try:
@@ -331,11 +331,11 @@ class Run:
         if finding.verdict in settled:
             return finding
         if stops(finding):
-            raise step.gate.refused(finding.reason, detail=finding.detail, hint=finding.hint)
+            raise step.refused(finding.reason, detail=finding.detail, hint=finding.hint)
         late, hint = (AvnError, silent.hint) if silent else (timing.error, timing.hint)
         what = f"timed out after {timing.limit:g} s waiting until" if timing.limit else "condition not met yet:"
         raise late(
-            f"{step.slug}: {what} {step.gate.rule}",
+            f"{step.slug}: {what} {step.rule}",
             detail=f"last seen: {finding.reason}",
             hint=finding.hint or hint or "run the same command again: it resumes from the current state",
         )
@@ -350,7 +350,7 @@ class Run:
 
     def _judged(self, step: Step[T], limit: float, began: float) -> Finding:
         answer = self._reader.answer(step, self.seen, changed=self.changed)
-        finding = step.gate.judge(answer, self.seen)
+        finding = step.judge(answer, self.seen)
         if left_out := getattr(answer, "left_out", ()):
             finding = replace(finding, warnings=(*left_out, *finding.warnings))
         self.seen.remember(step.slug, answer)

@@ -119,15 +119,6 @@ def stop(reason: str, *, hint: str, detail: str = "", warnings: tuple[str, ...] 
     return Finding(verdict="stop", reason=reason, detail=detail, hint=hint, warnings=warnings, facts=facts)
 
 
-@dataclass(frozen=True, slots=True)
-class Gate(Generic[T]):
-    """A rule that must hold before the next step. ``rule`` completes the sentence "continues when …"."""
-
-    rule: str
-    judge: Callable[[T, Any], Finding]
-    refused: type[CcrError] = Refused
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
     """How long to go on asking, in seconds: starting at ``first``, growing to ``interval``, at most ``limit``."""
@@ -157,7 +148,9 @@ class Step(Generic[T]):
     slug: str
     purpose: str
     read: Call[T] | Probe[T]
-    gate: Gate[T]
+    rule: str  # what must hold before the next step; completes the sentence "continues when …"
+    judge: Callable[[T, Any], Finding]  # of what was read, and of what was seen before: the step's gate
+    refused: type[CcrError] = Refused  # what it is when the gate says stop
     poll: Poll = ONCE
     change: Call[None] | Act | None = None
     command: tuple[Word, ...] = ()  # the command that runs just this step, without its change

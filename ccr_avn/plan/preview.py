@@ -74,7 +74,7 @@ def _described(step: Step[Any], programs: Mapping[str, str]) -> dict[str, Any]:
         "purpose": step.purpose,
         "read": _plain(step.look, programs),
         "gate": _plain(step.command, programs) or None,
-        "continues_when": step.gate.rule,
+        "continues_when": step.rule,
         "limit_seconds": step.poll.limit,
         "change": _plain(step.change.argv, programs) if step.change else None,
     }

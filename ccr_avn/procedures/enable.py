@@ -9,7 +9,7 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Integration, Service
 from ccr_avn.errors import TimedOut
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import Call, Finding, Gate, Keep, Later, Plan, Poll, Step, Word, go, stop
+from ccr_avn.plan.model import Call, Finding, Keep, Later, Plan, Poll, Step, Word, go, stop
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.gates import services
 from ccr_avn.procedures.gates.services import Wanted
@@ -147,7 +147,8 @@ class Enable(PairVerb):
             slug="pair",
             purpose=f"look up {self.primary} and {self.replica}",
             read=avn.service_list(at.project, self.primary, self.replica),
-            gate=Gate("names, types, plans, clouds, power and persistence allow it", judge),
+            rule="names, types, plans, clouds, power and persistence allow it",
+            judge=judge,
         )
 
     def _confirm_flag(self) -> Step[str]:
@@ -164,7 +165,8 @@ class Enable(PairVerb):
             slug="flag",
             purpose=f"check that the installed avn has {option}",
             read=avn.CREATE_HELP,
-            gate=Gate(f"avn service create offers {option}", judge),
+            rule=f"avn service create offers {option}",
+            judge=judge,
         )
 
     def _create(self, wanted: Wanted) -> Step[tuple[Service, ...]]:
@@ -193,7 +195,7 @@ class Enable(PairVerb):
             there,
             purpose=purpose,
             read=avn.service_list(at.project, self.primary, self.replica),
-            gate=replace(there.gate, judge=lambda found, _: services.exists_as(found, wanted)),
+            judge=lambda found, _: services.exists_as(found, wanted),
             change=creation(at, wanted, kind, self.flag) if wanted.cloud else None,
             asked=keep if wanted.cloud else None,
         )
@@ -274,7 +276,8 @@ def exists(
         slug=wanted.role,
         purpose=f"check that {service} exists {how}",
         read=avn.service_list(at.project, *filter(None, (replica_of, service))),
-        gate=Gate(f"{service} exists {how}", lambda found, _: services.exists_as(found, wanted)),
+        rule=f"{service} exists {how}",
+        judge=lambda found, _: services.exists_as(found, wanted),
         poll=replace(PROOF, limit=limit),
     )
 
@@ -286,7 +289,8 @@ def _before_backup(at: Setting, primary: str, *, replica: str | None = None, lim
         slug="pair",
         purpose="list the existing services",
         read=avn.service_list(at.project, *names),
-        gate=Gate("avn answers", lambda found, _: go(f"there: {', '.join(one.name for one in found) or 'none'}")),
+        rule="avn answers",
+        judge=lambda found, _: go(f"there: {', '.join(one.name for one in found) or 'none'}"),
     )
     return there, wait_running(at, primary, limit=limit)
 
@@ -321,7 +325,8 @@ def confirm_backup(
         slug="primary-backup",
         purpose=f"wait for a backup of {primary}: the replica is seeded from it",
         read=avn.backup_list(at.project, primary),
-        gate=Gate("a backup is listed", judge),
+        rule="a backup is listed",
+        judge=judge,
         poll=at.poll(
             limit,
             hint="the first backup can take a while: run the same command again, or raise --backup-timeout",
@@ -343,9 +348,7 @@ def confirm_integration(
         slug="integration",
         purpose="check that the read_replica integration is active",
         read=avn.integration_list(at.project, replica),
-        gate=Gate(
-            "the read_replica integration is enabled and active",
-            lambda rows, _: services.is_active(rows, primary, replica),
-        ),
+        rule="the read_replica integration is enabled and active",
+        judge=lambda rows, _: services.is_active(rows, primary, replica),
         poll=at.poll(limit, hint=f"`avn service integration-list {replica}` shows it"),
     )

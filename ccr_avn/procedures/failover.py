@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.avn import Project
 from ccr_avn.aiven.models import REPLICABLE, Integration, Service
-from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Finding, Plan, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures import promotion, verb
 from ccr_avn.procedures.drill.ours import temporary
 from ccr_avn.procedures.failover_options import FailoverOptions
@@ -111,7 +111,8 @@ class Failover(FailoverOptions, Verb):
             slug="replica",
             purpose=f"look up {name}",
             read=replace(avn.service_named(at.project, name), hint=by_hand),
-            gate=Gate(f"{name} exists and serves", judge),
+            rule=f"{name} exists and serves",
+            judge=judge,
         )
 
     @property
@@ -137,7 +138,8 @@ class Failover(FailoverOptions, Verb):
             step,
             slug="automatic",
             purpose=f"wait up to {limit:g} s for automatic promotion of {self.replica} by Aiven",
-            gate=Gate("it was promoted", judge),
+            rule="it was promoted",
+            judge=judge,
             poll=replace(step.poll, interval=0.5, hint="it is being promoted by this run"),
             optional=True,
         )
@@ -189,7 +191,8 @@ class Failover(FailoverOptions, Verb):
             purpose=f"promote {name} without checking its data plane",
             read=Probe(lambda _: None, f"avn service integration-list {name}"),
             command=("ccr-avn", "failover", name, *words),
-            gate=Gate("the possible loss, although unknown, is accepted", judge),
+            rule="the possible loss, although unknown, is accepted",
+            judge=judge,
             keeps=promotion.keep_lineage(at, name, "--no-verify"),
         )
 
@@ -209,8 +212,9 @@ class Failover(FailoverOptions, Verb):
             return found if found.verdict == "go" else todo(found.reason)
 
         gone = promotion.integration_gone(at, name, limit=limit)
-        gate, read = Gate(gone.gate.rule, judge), avn.service_named(at.project, name)
-        return replace(step, read=read, gate=gate, poll=gone.poll, command=gone.command, doubts=())
+        read = avn.service_named(at.project, name)
+        step = replace(step, read=read, judge=judge, doubts=())
+        return replace(step, rule=gone.rule, poll=gone.poll, command=gone.command)
 
     # -- what is asked
 

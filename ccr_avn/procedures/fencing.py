@@ -10,7 +10,7 @@ from ccr_avn.clock import poll
 from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.options import Primary, Replica
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import Act, Finding, Gate, Later, Poll, Probe, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Act, Finding, Later, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.gates.history import lacks
 from ccr_avn.procedures.gates.pair import judge_caught_up
 from ccr_avn.procedures.promotion import FAST
@@ -55,10 +55,8 @@ def pause_writes(want: SwitchoverOptions) -> Step[str]:
         slug=FENCE,
         purpose=f"record the replication offset of {primary}" if observed else f"pause writes on {primary}",
         read=Probe(read, at.server(primary, "INFO replication")),
-        gate=Gate(
-            f"writes on {primary} are paused",
-            lambda closed, _: go(f"{primary}: {closed}") if closed else todo(f"writes on {primary} are not paused"),
-        ),
+        rule=f"writes on {primary} are paused",
+        judge=lambda closed, _: go(f"{primary}: {closed}") if closed else todo(f"writes on {primary} are not paused"),
         poll=Poll(limit=5, first=FAST),
         change=Act(
             (*command, "--token") if observed else (*command, "--ttl", f"{want.promote_timeout:g}", "--token"),
@@ -87,7 +85,8 @@ def note_primary(at: Setting, primary: str, replica: str) -> tuple[Step[Replicat
         slug=NOTED,
         purpose=f"record how much {primary} has written",
         read=at.info(primary),
-        gate=Gate("it is a primary", judge),
+        rule="it is a primary",
+        judge=judge,
     )
     return (step,)
 
@@ -124,7 +123,8 @@ def catch_up(
         slug="caught-up",
         purpose=f"wait until {replica} has applied all that {primary} acknowledged",
         read=at.info(replica),
-        gate=Gate("the replica has applied everything", judge),
+        rule="the replica has applied everything",
+        judge=judge,
         poll=Poll(limit=limit, first=FAST, interval=0.1, hint=hint),
     )
 
@@ -158,10 +158,8 @@ def prove_fence(want: SwitchoverOptions) -> Step[str]:
         slug="fence-held",
         purpose="check that nothing was written since" + f", and make the write pause {ttl} s long" * (ttl != "0"),
         read=Probe(read, at.server(want.primary, "INFO replication")),
-        gate=Gate(
-            "the write pause held throughout, nothing was written, and the replica has applied everything",
-            lambda over, _: go(over) if over else todo("not checked yet"),
-        ),
+        rule="the write pause held throughout, nothing was written, and the replica has applied everything",
+        judge=lambda over, _: go(over) if over else todo("not checked yet"),
         poll=Poll(limit=5, first=FAST),
         change=Act(argv, act, looks=ttl == "0"),
     )

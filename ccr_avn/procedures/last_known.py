@@ -8,7 +8,7 @@ from operator import attrgetter
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import Unreachable
-from ccr_avn.plan.model import Finding, Gate, Keep, Later, Probe, Step, go, stop
+from ccr_avn.plan.model import Finding, Keep, Later, Probe, Step, go, stop
 from ccr_avn.procedures.failover_options import FailoverOptions
 from ccr_avn.procedures.gates import pair
 from ccr_avn.procedures.gates.pair_state import PairState, pair_state, superseded
@@ -52,7 +52,8 @@ def look_at_primary(at: Setting, want: FailoverOptions) -> tuple[Step[tuple[Serv
         slug="primary",
         purpose="look up its primary, that one's other replicas, and what was promoted from it",
         read=avn.service_family(at.project, want.replica, recorded=at.journals.promotions),
-        gate=Gate("nothing else was promoted from its primary", judge),
+        rule="nothing else was promoted from its primary",
+        judge=judge,
         brief=True,
         advisory=True,
     )
@@ -61,7 +62,8 @@ def look_at_primary(at: Setting, want: FailoverOptions) -> tuple[Step[tuple[Serv
         slug="primary-alone",
         purpose="look up its primary by name if the services can't be listed",
         read=avn.service_named(at.project, Later(variable="source", fill=its_name)),
-        gate=Gate("the primary was looked up", judge),
+        rule="the primary was looked up",
+        judge=judge,
         unneeded=lambda seen: "it is known" if seen.has(listing) else "",
     )
     return listing, by_its_name
@@ -104,7 +106,8 @@ def look_at_last_known(at: Setting, want: FailoverOptions) -> Step[Sides]:
         purpose="read what the replica last knew of its primary",
         read=Probe(read, at.server(want.replica, "INFO replication")),
         command=command,
-        gate=Gate("its data is complete, and the possible loss is accepted", judge),
+        rule="its data is complete, and the possible loss is accepted",
+        judge=judge,
         keeps=(*keep_lineage(at, want.replica), Keep(variable="known_token", argv=(*command, "--token"))),
         unneeded=unneeded,
     )

@@ -13,7 +13,7 @@ from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import AvnError, Refused, near
 from ccr_avn.plan.events import Event, long_waits
 from ccr_avn.plan.execute import Run
-from ccr_avn.plan.model import Call, Gate, Plan, Step, T, go
+from ccr_avn.plan.model import Call, Finding, Plan, Step, T, go
 from ccr_avn.plan.reads import World
 from ccr_avn.process import find_avn
 
@@ -47,7 +47,7 @@ def look_up(
 
 def answer_of(world: World, call: Call[T], note: Note, *, brief: bool = False) -> T:
     """What avn answers, whatever it is. Raises: AvnError: avn failed."""
-    step = Step(slug="look", purpose="ask avn", read=call, gate=_ANSWERED, brief=brief)
+    step = Step(slug="look", purpose="ask avn", read=call, rule=_RULE, judge=_any, brief=brief)
     run = Run(Plan("look up", (step,), ()), world, long_waits(note, warnings=True))
     run.check()
     found: T = run.seen.of(step)
@@ -69,7 +69,7 @@ def must_be_clouds(world: World, project: Project, clouds: tuple[str, ...], note
 def ask_each(world: World, project: Project, names: tuple[str, ...], emit: Callable[[Event], None]) -> Rows[Service]:
     """Those that exist, each by its name: it works where the list does not."""
     steps = tuple(
-        Step(slug=name, purpose=f"find {name}", read=avn.service_named(project, name), gate=_ANSWERED)
+        Step(slug=name, purpose=f"find {name}", read=avn.service_named(project, name), rule=_RULE, judge=_any)
         for name in dict.fromkeys(names)
     )
     run = Run(Plan("look up by name", steps, ()), world, emit)
@@ -78,4 +78,8 @@ def ask_each(world: World, project: Project, names: tuple[str, ...], emit: Calla
     return Rows(found, (said for service in found for said in service.left_out))
 
 
-_ANSWERED: Gate[Any] = Gate("it is answered", lambda _, __: go("answered"))
+_RULE = "it is answered"
+
+
+def _any(_: Any, __: Any) -> Finding:
+    return go("answered")

@@ -11,7 +11,7 @@ from ccr_avn.errors import NotProven, Unreachable
 from ccr_avn.options import Primary, Replica, a_name, flag, word
 from ccr_avn.options import Service as Named
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import Act, Finding, Gate, Poll, Probe, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Act, Finding, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.gates.history import Audit, audit, judge_audit
 from ccr_avn.procedures.gates.pair_state import ANOTHER, is_another
 from ccr_avn.procedures.gates.settings import DEFAULTS, NOBODY, filter_word, networks
@@ -128,7 +128,9 @@ def compare_histories(
         slug=AUDIT,
         purpose=f"check whether {primary} has writes that {replica} lacks",
         read=Probe(read, at.server(primary, "INFO replication")),
-        gate=Gate("both replication histories are compared", judge, refused=NotProven),
+        rule="both replication histories are compared",
+        judge=judge,
+        refused=NotProven,
     )
 
 
@@ -174,14 +176,17 @@ def set_filter(at: Setting, service: Named, *, limit: float, replica: str = "") 
         slug="close",
         purpose=f"close {service} to client connections; its data is kept for inspection",
         read=avn.service_get(at.project, service),
-        gate=_of_the_old_primary(at, replica, f"its ip_filter is {NOBODY}, a reserved address", judge),
+        rule=f"its ip_filter is {NOBODY}, a reserved address",
+        judge=_of_the_old_primary(at, replica, judge),
         poll=Poll(limit=limit, first=0.2, interval=2),
         change=avn.service_update(at.project, service, "-c", f'ip_filter=["{NOBODY}"]'),
         guard=_look_closely,
     )
 
 
-def _of_the_old_primary(at: Setting, replica: str, rule: str, judge: Callable[[Service], Finding]) -> Gate[Service]:
+def _of_the_old_primary(
+    at: Setting, replica: str, judge: Callable[[Service], Finding]
+) -> Callable[[Service, Seen], Finding]:
     """A namesake is left as it is; what is off is closed. A gate has made no checks: whom it is asked about is meant."""
 
     def judged(found: Service, seen: Seen) -> Finding:
@@ -190,7 +195,7 @@ def _of_the_old_primary(at: Setting, replica: str, rule: str, judge: Callable[[S
             return other
         return go("it is powered off") if found.state == "POWEROFF" else judge(found)
 
-    return Gate(rule, judged)
+    return judged
 
 
 def _look_closely(seen: Seen) -> None:
@@ -241,10 +246,8 @@ def see_closed(
         slug="closed",
         purpose=f"check that no client is connected to {service} or can connect",
         read=Probe(read, at.server(service, "PING")),
-        gate=Gate(
-            f"new connections are refused, no client remains{answers}",
-            lambda found, _: judge_closed(found, service, off),
-        ),
+        rule=f"new connections are refused, no client remains{answers}",
+        judge=lambda found, _: judge_closed(found, service, off),
         poll=Poll(limit=limit, first=0.05, interval=0.5, hint=f"{service} is NOT closed: {off} closes it reliably"),
     )
 
@@ -297,7 +300,8 @@ def power_off(at: Setting, service: Named, *, limit: float, replica: str = "") -
         slug="power-off",
         purpose=f"power {service} off",
         read=avn.service_get(at.project, service),
-        gate=_of_the_old_primary(at, replica, "its state is POWEROFF", judge),
+        rule="its state is POWEROFF",
+        judge=_of_the_old_primary(at, replica, judge),
         poll=Poll(limit=limit, first=0.2, interval=5),
         change=avn.service_update(at.project, service, "--power-off"),
         guard=_look_closely,
@@ -324,7 +328,8 @@ def _hold(at: Setting, primary: str) -> Step[str]:
         purpose=f"keep writes on {primary} paused",
         read=Probe(read),
         command=("ccr-avn", "fence", primary, *at.options, "--ttl", "3600"),
-        gate=Gate("you press Ctrl-C", judge),
+        rule="you press Ctrl-C",
+        judge=judge,
         poll=Poll(limit=10.0**9, first=1, interval=5),
         release=end,
     )
@@ -348,7 +353,8 @@ def _open(at: Setting, primary: str) -> Step[bool]:
         slug="open",
         purpose=f"disconnect all clients of {primary}, then resume writes",
         read=Probe(lambda seen: seen.fenced.fence is not None),
-        gate=Gate("there is no write pause", judge),
+        rule="there is no write pause",
+        judge=judge,
         poll=Poll(limit=5),
         change=Act(words, act),
     )

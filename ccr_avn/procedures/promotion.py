@@ -10,7 +10,7 @@ from ccr_avn.aiven.models import Integration, Tag
 from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.options import Opt, Replica, Service, a_name, word
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import Finding, Gate, Keep, Later, Poll, Probe, Step, go, todo, wait
+from ccr_avn.plan.model import Finding, Keep, Later, Poll, Probe, Step, go, todo, wait
 from ccr_avn.procedures.gates.history import Expected, judge_carries
 from ccr_avn.procedures.gates.pair import judge_gone
 from ccr_avn.procedures.gates.pair_state import feeding
@@ -51,7 +51,8 @@ def look_at_integration(
         slug="integration",
         purpose=f"find the read_replica integration of {replica}",
         read=avn.integration_list(at.project, replica),
-        gate=Gate(f"the integration is found, or {replica} is already promoted", judge),
+        rule=f"the integration is found, or {replica} is already promoted",
+        judge=judge,
         keeps=(Keep(variable="integration_id", argv=printed),),
     )
 
@@ -78,7 +79,8 @@ def look_at_role(
         slug="promote-role",
         purpose=f"check whether {replica} is a master",
         read=at.info(replica),
-        gate=Gate(f"the role of {replica} is master", judge),
+        rule=f"the role of {replica} is master",
+        judge=judge,
         poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"inspect it: avn service get {replica}"),
     )
 
@@ -159,7 +161,8 @@ def carries_history(
         purpose=f"check that {replica} has the data of its primary",
         read=at.info(replica),
         command=argv,
-        gate=Gate("it continues the replication history of its primary", judge),
+        rule="it continues the replication history of its primary",
+        judge=judge,
         poll=Poll(limit=limit, first=FAST, interval=0.1),
     )
 
@@ -189,14 +192,15 @@ def accepts_writes(
         """The history must be that of the server that took the write, whichever its address leads to by then."""
         if isinstance(side, str):
             return wait(side)
-        carries = history.gate.judge(side, seen) if history else None
+        carries = history.judge(side, seen) if history else None
         return carries if carries and carries.verdict != "go" else go("a write succeeds and can be read back")
 
     return Step(
         slug="accepts-writes",
         purpose=f"write to {service} and read it back: the outage ends here",
         read=Probe(read, at.server(service, "SET, GET")),
-        gate=Gate("a write succeeds and can be read back", judge),
+        rule="a write succeeds and can be read back",
+        judge=judge,
         poll=Poll(limit=limit, first=FAST, interval=0.1, hint=f"inspect it: avn service get {service}"),
         writes_keys=True,
     )
@@ -229,7 +233,8 @@ def look_at_tags(
         slug="tagged",
         purpose=f"check the tags of {service}",
         read=avn.tags_list(at.project, service),
-        gate=Gate("its tags name that primary", judge),
+        rule="its tags name that primary",
+        judge=judge,
         poll=Poll(limit=limit, first=0.2, interval=1),
     )
 
@@ -272,7 +277,8 @@ def integration_gone(at: Setting, replica: Replica, *, limit: float) -> Step[tup
         slug="integration-gone",
         purpose=f"check that {replica} no longer has a read_replica integration",
         read=avn.integration_list(at.project, replica),
-        gate=Gate("the read_replica integration is gone", lambda rows, _: judge_gone(rows, replica)),
+        rule="the read_replica integration is gone",
+        judge=lambda rows, _: judge_gone(rows, replica),
         poll=at.poll(limit),
     )
 

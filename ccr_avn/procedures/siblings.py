@@ -10,7 +10,7 @@ from ccr_avn.background import Task
 from ccr_avn.errors import CcrError
 from ccr_avn.options import Replica
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import Finding, Gate, Probe, Step, go, stop
+from ccr_avn.plan.model import Finding, Probe, Step, go, stop
 from ccr_avn.procedures.drill.ours import run_of
 from ccr_avn.procedures.gates.pair_state import superseded
 from ccr_avn.procedures.gates.services import by_name
@@ -87,7 +87,8 @@ def list_family(at: Setting, replica: str) -> tuple[Step[tuple[Service, ...]], .
         slug="pair",
         purpose=f"list {replica} and the other replicas of its primary",
         read=avn.service_family(at.project, replica),
-        gate=Gate("it is a replica", judge),
+        rule="it is a replica",
+        judge=judge,
     )
     return (step,)
 
@@ -123,7 +124,8 @@ def look_at_siblings(at: Setting, replica: Replica) -> Step[dict[str, str]]:
         slug=SLUG,
         purpose=f"check that no other replica of the primary of {replica} was promoted in the meantime",
         read=Probe(read, at.server("each of them", "INFO replication")),
-        gate=Gate("no other replica of the primary is a master", judge),
+        rule="no other replica of the primary is a master",
+        judge=judge,
         unneeded=lambda seen: "the promotion was already sent" if _is_over(seen) else "",
     )
 
@@ -162,7 +164,8 @@ def list_siblings(
         slug="siblings-listed",
         purpose="check that each is still listed as a replica" + ("" if forced else ", if one did not answer"),
         read=listing.read,
-        gate=Gate("the other replicas are still listed as such", judge),
+        rule="the other replicas are still listed as such",
+        judge=judge,
         command=at.gate(SLUG, replica),
         unneeded=unneeded,
         brief=forced,

@@ -7,7 +7,7 @@ from ccr_avn.aiven.models import Offers, Service, Vpc
 from ccr_avn.errors import Refused, Unreachable
 from ccr_avn.options import Service as Named
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import Finding, Gate, Keep, Probe, Step, Word, go
+from ccr_avn.plan.model import Finding, Keep, Probe, Step, Word, go
 from ccr_avn.procedures.gates import pair, parity, services
 from ccr_avn.procedures.gates.pair_state import pair_state
 from ccr_avn.procedures.gates.services import Wanted
@@ -33,7 +33,8 @@ def wait_running(at: Setting, service: Named, *, limit: float, slug: str = "runn
         slug=slug,
         purpose=f"wait until {service} is running",
         read=avn.service_get(at.project, service),
-        gate=Gate("its state is RUNNING or REBALANCING", lambda found, _: services.is_running(at.project, found)),
+        rule="its state is RUNNING or REBALANCING",
+        judge=lambda found, _: services.is_running(at.project, found),
         poll=at.poll(limit, hint=f"check it with `avn service get {service}`, then run the same command again"),
         keeps=(Keep(variable=keep, argv=asked),) if keep else (),
     )
@@ -65,7 +66,8 @@ def compare_sides(at: Setting, primary: str, replica: str, check: tuple[Word, ..
         purpose="compare rights, settings, versions, modules, functions and clocks of both sides",
         read=Probe(read, f"avn service get {primary} --json, avn service get {replica} --json"),
         command=check,
-        gate=Gate("no difference between the sides prevents it", judge),
+        rule="no difference between the sides prevents it",
+        judge=judge,
     )
 
 
@@ -80,10 +82,8 @@ def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> tuple[Step[Offers], S
         slug="offers",
         purpose="check that Aiven offers these plans in these clouds",
         read=avn.service_plans(at.project, cloud),
-        gate=Gate(
-            "Aiven offers these plans in these clouds",
-            lambda found, seen: services.are_sold(found, orders, seen.family),
-        ),
+        rule="Aiven offers these plans in these clouds",
+        judge=lambda found, seen: services.are_sold(found, orders, seen.family),
         brief=True,
         advisory=True,
         unneeded=unneeded,
@@ -92,10 +92,8 @@ def see_offers(at: Setting, orders: tuple[Wanted, ...]) -> tuple[Step[Offers], S
         slug="vpc",
         purpose="list the clouds that have a VPC",
         read=avn.vpc_list(at.project),
-        gate=Gate(
-            "a VPC is chosen or declined for each cloud that has one",
-            lambda found, seen: services.have_their_vpc(found, orders, seen.family),
-        ),
+        rule="a VPC is chosen or declined for each cloud that has one",
+        judge=lambda found, seen: services.have_their_vpc(found, orders, seen.family),
         brief=True,
         advisory=True,
         unneeded=unneeded,
@@ -113,7 +111,8 @@ def look_at_both(want: SwitchoverOptions) -> Step[tuple[Service, ...]]:
         slug="pair",
         purpose=f"look up {want.primary} and {want.replica}, and what belongs to them",
         read=avn.service_family(at.project, *names, recorded=at.journals.promotions),
-        gate=Gate(f"both exist and are running, and {want.replica} is or was a replica of {want.primary}", judge),
+        rule=f"both exist and are running, and {want.replica} is or was a replica of {want.primary}",
+        judge=judge,
     )
 
 
@@ -137,7 +136,8 @@ def look_at_health(want: SwitchoverOptions) -> Step[Sides]:
             lambda seen: health_of(at, seen, want.primary, want.replica), at.server(want.replica, "INFO replication")
         ),
         command=at.gate("link", want.primary, want.replica, *words),
-        gate=Gate(f"the link is up and at most {want.max_lag_bytes} bytes behind", judge),
+        rule=f"the link is up and at most {want.max_lag_bytes} bytes behind",
+        judge=judge,
         unneeded=unneeded,
     )
 

@@ -11,7 +11,7 @@ from ccr_avn.aiven.lineage import promoted_from
 from ccr_avn.aiven.models import Service
 from ccr_avn.errors import CcrError, NotProven, TimedOut
 from ccr_avn.plan.gates import gate
-from ccr_avn.plan.model import Finding, Gate, Plan, Probe, Step, stop
+from ccr_avn.plan.model import Finding, Plan, Probe, Step, stop
 from ccr_avn.procedures.gates.links import as_compared, has_every_database, is_equal, markers_arrive, replicates
 from ccr_avn.procedures.gates.pair import judge_serves
 from ccr_avn.procedures.gates.services import paired_otherwise, together
@@ -115,7 +115,9 @@ class Verify(PairVerb):
             purpose=f"compare every key of {self.primary} with {self.replica}",
             read=Probe(self._compared, self.at.server(self.replica, "DUMP of each key, as at its primary")),
             command=("ccr-avn", "verify", self.primary, self.replica, *words),
-            gate=Gate("every key exists on both sides with equal contents", judge, refused=NotProven),
+            rule="every key exists on both sides with equal contents",
+            judge=judge,
+            refused=NotProven,
         )
 
     def _compared(self, seen: Seen) -> Comparison:
@@ -169,7 +171,8 @@ class Verify(PairVerb):
             slug="pair",
             purpose=f"check that {self.replica} is a read replica of {self.primary}",
             read=avn.service_list(self.at.project, self.primary, self.replica),
-            gate=Gate("both are running, and the read_replica integration links them", judge),
+            rule="both are running, and the read_replica integration links them",
+            judge=judge,
         )
 
     def _not_its_replica(self, target: Service, found: dict[str, Service]) -> Finding:
@@ -250,7 +253,9 @@ def link_step(
         slug="link",
         purpose=f"wait until {replica} follows {primary}",
         read=Probe(read, at.server(replica, "INFO replication, INFO stats")),
-        gate=Gate(f"{up}, and the replica has rejected no command", judge, refused=NotProven),
+        rule=f"{up}, and the replica has rejected no command",
+        judge=judge,
+        refused=NotProven,
         poll=at.poll(limit, error=late, hint="the initial sync may need longer: raise --link-timeout"),
     )
 
@@ -278,11 +283,9 @@ def databases_step(
         slug="databases",
         purpose=f"check that {replica} has every database that {primary} uses",
         read=Probe(read, at.server(primary, "INFO keyspace")),
-        gate=Gate(
-            f"{replica} can select every database that {primary} uses",
-            lambda found, seen: has_every_database(found, seen.service(primary), replica),
-            refused,
-        ),
+        rule=f"{replica} can select every database that {primary} uses",
+        judge=lambda found, seen: has_every_database(found, seen.service(primary), replica),
+        refused=refused,
         unneeded=lambda seen: "" if linked(seen) else "not checked: nothing is replicated",
     )
 
@@ -306,11 +309,9 @@ def marker_step(
         slug="marker",
         purpose=f"write {samples} markers to {primary} and read each from {replica}",
         read=Probe(read, at.server(replica, "INFO replication")),
-        gate=Gate(
-            "every marker written to the primary is read from the replica",
-            lambda result, _: markers_arrive(result),
-            NotProven,
-        ),
+        rule="every marker written to the primary is read from the replica",
+        judge=lambda result, _: markers_arrive(result),
+        refused=NotProven,
         writes_keys=True,
     )
 

@@ -9,7 +9,7 @@ import pytest
 from ccr_avn.aiven.program import world_of
 from ccr_avn.errors import CcrError, Refused
 from ccr_avn.plan.execute import Run
-from ccr_avn.plan.model import Act, Answers, Call, Finding, Gate, Plan, Poll, Probe, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Act, Answers, Call, Finding, Plan, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.process import Answer
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def says_of_a_change(answer: Any, seen: Answers) -> Finding:
 
 def step(name: str, **more: Any) -> Step[Any]:
     judge = says_of_a_change if "change" in more else says
-    return Step(slug=name, purpose=name, read=call(name), gate=Gate("it says go", judge), **more)
+    return Step(slug=name, purpose=name, read=call(name), rule="it says go", judge=judge, **more)
 
 
 def made(name: str, **more: Any) -> Step[Any]:
@@ -132,7 +132,8 @@ def probe(slug: str, log: list[str], *, final: bool = False, broken: bool = Fals
         slug=slug,
         purpose=slug,
         read=Probe(read),
-        gate=Gate("r", says_of_a_change),
+        rule="r",
+        judge=says_of_a_change,
         poll=Poll(limit=1),
         change=Act(("ccr-avn", slug), act),
         undo=undo,

@@ -8,7 +8,7 @@ from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Offer, Service
 from ccr_avn.errors import NotProven, TimedOut, Unreachable
 from ccr_avn.plan import events
-from ccr_avn.plan.model import Finding, Gate, Plan, Poll, Probe, Step, go, stop, wait
+from ccr_avn.plan.model import Finding, Plan, Poll, Probe, Step, go, stop, wait
 from ccr_avn.procedures.drill import assumptions
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, terminate_words
 from ccr_avn.procedures.drill.temporary_replica import (
@@ -99,7 +99,8 @@ class Drill(DrillOptions):
             slug="last-known",
             purpose=f"read the replication ID of {name}",
             read=self.at.info(name),
-            gate=Gate("it answers", lambda side, _: go(f"replication ID {side.replid[:12]}…, offset {side.offset}")),
+            rule="it answers",
+            judge=lambda side, _: go(f"replication ID {side.replid[:12]}…, offset {side.offset}"),
         )
 
     def _look_at_integration(self) -> Step[Service]:
@@ -115,7 +116,8 @@ class Drill(DrillOptions):
             slug="integration",
             purpose=f"check that {name} is still the read replica that was created",
             read=avn.service_get(self.at.project, name),
-            gate=Gate(f"it is a read replica of {self.primary}, created when this run created it", judge),
+            rule=f"it is a read replica of {self.primary}, created when this run created it",
+            judge=judge,
             poll=self.at.poll(INTEGRATION, hint=f"inspect it: avn service get {name}"),
         )
 
@@ -125,7 +127,8 @@ class Drill(DrillOptions):
             slug=MARKERS,
             purpose=f"write markers to {self.primary} until {self.temporary_replica} is promoted",
             read=Probe(lambda seen: Heartbeat(endpoint(seen.service(self.primary), self.at), self.at.run)),
-            gate=Gate("markers are written", lambda _, __: go("markers are written")),
+            rule="markers are written",
+            judge=lambda _, __: go("markers are written"),
             writes_keys=True,
             release=lambda seen: beat.stop() if (beat := seen.answer(MARKERS)) else None,
         )
@@ -158,10 +161,10 @@ class Drill(DrillOptions):
             if side.role == "master" and seen.result("promote") is None:
                 hint = f"inspect it: avn service integration-list {name}"
                 return stop(f"{name} was promoted by somebody else", hint=hint)
-            return shared.gate.judge(side, seen)
+            return shared.judge(side, seen)
 
         step: Step[Any] = shared
-        return replace(step, read=Probe(read), gate=Gate(shared.gate.rule, judge), final=False)
+        return replace(step, read=Probe(read), judge=judge, final=False)
 
     def _accept_writes(self, *, anew: bool = False) -> Step[str]:
         """A password that is refused ends the waiting: what it is now has to be read first.
@@ -188,7 +191,8 @@ class Drill(DrillOptions):
             slug=f"{slug}-anew" if anew else slug,
             purpose=f"write to {name} with its current password" if anew else f"write to {name} and read it back",
             read=Probe(read),
-            gate=Gate(rule, judge),
+            rule=rule,
+            judge=judge,
             poll=Poll(limit=self.promote_timeout, first=FAST, interval=0.1),
             unneeded=unneeded,
         )
@@ -211,7 +215,8 @@ class Drill(DrillOptions):
             slug="received",
             purpose=f"find out what {self.temporary_replica} had received when it was promoted",
             read=Probe(read),
-            gate=Gate("the newest marker that arrived is read", judge),
+            rule="the newest marker that arrived is read",
+            judge=judge,
             optional=True,
         )
 

@@ -8,7 +8,7 @@ from ccr_avn import options
 from ccr_avn.aiven import avn, lineage
 from ccr_avn.aiven.models import Backup, Service
 from ccr_avn.errors import Refused, Unreachable, UsageError
-from ccr_avn.plan.model import Finding, Gate, Later, Poll, Step, go, stop, todo, wait
+from ccr_avn.plan.model import Finding, Later, Poll, Step, go, stop, todo, wait
 from ccr_avn.procedures.drill import ours
 from ccr_avn.procedures.drill.ours import CREATE, TERMINATE, Made
 from ccr_avn.procedures.enable import PROOF, ReplicaFlag, creation
@@ -119,7 +119,8 @@ def look_at_primary(want: DrillOptions) -> Step[tuple[Service, ...]]:
         slug="primary",
         purpose=f"check that {primary} is running, and that the name {name} is free",
         read=avn.service_list(at.project, primary, name),
-        gate=Gate(f"{primary} is running, can have a replica, and the name {name} is free", judge),
+        rule=f"{primary} is running, can have a replica, and the name {name} is free",
+        judge=judge,
     )
 
 
@@ -138,7 +139,8 @@ def see_backup(want: DrillOptions) -> Step[tuple[Backup, ...]]:
         slug="primary-backup",
         purpose=f"check that {primary} has a backup: the temporary replica is seeded from it",
         read=avn.backup_list(want.at.project, primary),
-        gate=Gate("a backup is listed", judge),
+        rule="a backup is listed",
+        judge=judge,
         unneeded=want.is_no_primary,
     )
 
@@ -156,7 +158,8 @@ def see_answers(want: DrillOptions) -> Step[ReplicationInfo]:
         slug="primary-answers",
         purpose=f"check that {primary} answers with its own credentials",
         read=want.at.info(primary),
-        gate=Gate("it answers as a primary, with its own credentials", judge),
+        rule="it answers as a primary, with its own credentials",
+        judge=judge,
         unneeded=want.is_no_primary,
     )
 
@@ -190,7 +193,8 @@ def create(want: DrillOptions) -> Step[tuple[Service, ...]]:
         slug=CREATE,
         purpose=f"create {name}, a temporary read replica of {primary}",
         read=avn.service_list(at.project, primary, name),
-        gate=Gate(f"{name} exists as a read replica of {primary}", judge),
+        rule=f"{name} exists as a read replica of {primary}",
+        judge=judge,
         poll=PROOF,
         change=creation(at, want.wanted, kind, want.flag_of_avn),
     )
@@ -207,9 +211,9 @@ def another(want: DrillOptions, found: Service, seen: Seen) -> Finding | None:
 
 def same(step: Step[Service], want: DrillOptions) -> Step[Service]:
     def judge(found: Service, seen: Seen) -> Finding:
-        return another(want, found, seen) or step.gate.judge(found, seen)
+        return another(want, found, seen) or step.judge(found, seen)
 
-    return replace(step, gate=Gate(step.gate.rule, judge))
+    return replace(step, judge=judge)
 
 
 def tag(want: DrillOptions) -> Step[tuple[Service, ...]]:
@@ -233,7 +237,8 @@ def tag(want: DrillOptions) -> Step[tuple[Service, ...]]:
         slug="tagged",
         purpose=f"tag {name} with this run",
         read=avn.service_named(at.project, name),
-        gate=Gate("its tags name the run that created it, and when", judge),
+        rule="its tags name the run that created it, and when",
+        judge=judge,
         poll=Poll(limit=10, first=0.2, interval=1),
         change=avn.tags_update(at.project, name, mark, tail),
         optional=True,
@@ -292,7 +297,8 @@ def termination(
         slug=slug,
         purpose=f"terminate {name}, and check that it is gone",
         read=avn.service_named(at.project, name),
-        gate=Gate(f"{name} no longer exists", judge),
+        rule=f"{name} no longer exists",
+        judge=judge,
         poll=replace(CLEANING, hint=f"inspect it: avn service get {name}"),
         change=avn.service_terminate(at.project, name, hint="`ccr-avn drill --clean` finds it again"),
         guard=guard,

@@ -6,7 +6,7 @@ from typing import Any
 
 from ccr_avn.aiven import avn
 from ccr_avn.aiven.models import Backup, Service
-from ccr_avn.plan.model import Finding, Gate, Later, Probe, Step, go, todo, wait
+from ccr_avn.plan.model import Finding, Later, Probe, Step, go, todo, wait
 from ccr_avn.procedures.drill.assumptions import BY_NAME, is_tried
 from ccr_avn.procedures.drill.ours import TAG
 from ccr_avn.procedures.drill.temporary_replica import DrillOptions, same
@@ -57,7 +57,8 @@ def _trial(want: DrillOptions, name: str, attempt: Attempt) -> Step[TrialResult]
         slug=name,
         purpose=f"test on {want.temporary_replica} whether {BY_NAME[name].what}",
         read=Probe(lambda seen: result_of(lambda: attempt(seen))),
-        gate=Gate(f"tested whether {BY_NAME[name].what}", lambda found, _: is_tried(name, found)),
+        rule=f"tested whether {BY_NAME[name].what}",
+        judge=lambda found, _: is_tried(name, found),
         optional=True,
     )
 
@@ -136,7 +137,8 @@ def _keep_connection(want: DrillOptions) -> Step[LastConnection]:
         slug=KEPT,
         purpose=f"open a connection to {want.temporary_replica}, and keep it while its filter is changed",
         read=Probe(lambda seen: LastConnection(server(want, seen))),
-        gate=Gate("a connection is kept", lambda _, __: go("a connection is kept")),
+        rule="a connection is kept",
+        judge=lambda _, __: go("a connection is kept"),
         release=lambda seen: kept.close() if (kept := seen.answer(KEPT)) else None,
         optional=True,
     )
@@ -159,7 +161,8 @@ def _open(want: DrillOptions) -> Step[Service]:
         _close(want),
         slug=OPEN,
         purpose=f"restore the IP filter of {name}",
-        gate=Gate("its ip_filter is as before", judge),
+        rule="its ip_filter is as before",
+        judge=judge,
         change=avn.service_update(want.at.project, name, "-c", before),
     )
     return same(step, want)
@@ -179,7 +182,8 @@ def _measure(want: DrillOptions) -> Step[tuple[TrialResult, TrialResult] | None]
         slug=EFFECT,
         purpose=f"check what the new IP filter of {want.temporary_replica} does",
         read=Probe(read),
-        gate=Gate("it was measured", lambda _, __: go("measured")),
+        rule="it was measured",
+        judge=lambda _, __: go("measured"),
         optional=True,
     )
 
@@ -203,7 +207,8 @@ def _by_the_filter(want: DrillOptions, name: str, which: int) -> Step[Service]:
         slug=name,
         purpose=f"test on {want.temporary_replica} whether {BY_NAME[name].what}",
         read=avn.service_get(want.at.project, want.temporary_replica),
-        gate=Gate("it is running, and its filter is the new one", judge),
+        rule="it is running, and its filter is the new one",
+        judge=judge,
         optional=True,
     )
     return same(step, want)
@@ -228,7 +233,8 @@ def _first_backup(want: DrillOptions) -> Step[tuple[Backup, ...]]:
         slug="first-backup",
         purpose=f"wait for the first backup of {want.temporary_replica}",
         read=avn.backup_list(want.at.project, want.temporary_replica),
-        gate=Gate("a backup is listed", judge),
+        rule="a backup is listed",
+        judge=judge,
         poll=want.at.poll(want.backup_timeout, hint="the first backup of a promoted service can take a while"),
         optional=True,
     )

@@ -20,7 +20,7 @@ from ccr_avn.output import console, tables
 from ccr_avn.output.console import Outlet
 from ccr_avn.output.progress import LiveProgress
 from ccr_avn.plan import events
-from ccr_avn.plan.model import Act, Finding, Gate, Plan, Probe, Step, go, todo
+from ccr_avn.plan.model import Act, Finding, Plan, Probe, Step, go, todo
 from ccr_avn.procedures.verb import Verb
 
 AVN = Program(path="avn", version="4.18.0")
@@ -78,7 +78,8 @@ class World:
             slug=name,
             purpose=f"do {name}{self._said}",
             read=Probe(lambda _: name in self.done),
-            gate=Gate("it is done", judge),
+            rule="it is done",
+            judge=judge,
             change=Act(("ccr-avn", name), act),
             undo=undo,
             final=name == "promote",

@@ -9,7 +9,7 @@ import pytest
 
 from ccr_avn.errors import AvnError, CcrError, NotProven, Refused, TimedOut, Unreachable
 from ccr_avn.plan import events
-from ccr_avn.plan.model import Answers, Call, Finding, Gate, Later, Poll, Probe, Step, go, todo, wait
+from ccr_avn.plan.model import Answers, Call, Finding, Later, Poll, Probe, Step, go, todo, wait
 from ccr_avn.plan.reads import BRIEFLY, MISSES, NEW_MISSES, RATE_LIMITED
 from ccr_avn.process import Answer
 from tests.support.executed import Fake, answer, call, change, made, plan, probe, refused, says, step
@@ -74,14 +74,15 @@ def test_a_wait_ends_at_its_limit_with_what_was_last_seen() -> None:
     assert (error.detail, error.hint) == ("last seen: wait", "look at it")
     assert "b" not in fake.calls
     assert fake.now < 3.5
-    hints: Gate[Any] = Gate("r", lambda *_: replace(wait("it is older"), hint="raise it"))
-    better = replace(step("a", poll=Poll(limit=1, hint="wait")), gate=hints)
+    better = replace(
+        step("a", poll=Poll(limit=1, hint="wait")), judge=lambda *_: replace(wait("it is older"), hint="raise it")
+    )
     assert fake.fails(plan(better), TimedOut).hint == "raise it", "what was seen last may know better"
 
 
 def test_a_stop_ends_at_once_with_the_gates_own_error() -> None:
     fake = Fake(a=["stop"])
-    fake.fails(plan(replace(step("a"), gate=Gate("r", says, refused=NotProven))), NotProven)
+    fake.fails(plan(replace(step("a"), rule="r", judge=says, refused=NotProven)), NotProven)
     assert fake.calls == ["a"]
 
 
@@ -301,7 +302,7 @@ def test_nothing_runs_after_a_call_that_broke(broken: int) -> None:
     ("limit", "waited"), [(2.0, "timed out after 2 s waiting until"), (0.0, "condition not met yet:")]
 )
 def test_a_time_out_says_what_was_waited_for_not_that_it_is_so(limit: float, waited: str) -> None:
-    master = replace(step("promote", poll=Poll(limit=limit)), gate=Gate("the role of us is master", says))
+    master = replace(step("promote", poll=Poll(limit=limit)), rule="the role of us is master", judge=says)
     error = Fake(promote=["wait"]).fails(plan(master), TimedOut)
     assert (error.what, error.detail) == (f"promote: {waited} the role of us is master", "last seen: wait")
 
@@ -312,7 +313,7 @@ def test_a_change_that_may_be_repeated_is_sent_until_it_is_accepted() -> None:
     def judge(_: Any, seen: Answers) -> Finding:
         return go("gone") if seen.result("end") == "answered" else todo("there")
 
-    fake.perform(plan(replace(made("end", poll=Poll(limit=120.0), again=True), gate=Gate("it is gone", judge))))
+    fake.perform(plan(replace(made("end", poll=Poll(limit=120.0), again=True), rule="it is gone", judge=judge)))
     assert (fake.calls.count("make-end"), fake.now < 120) == (3, True)
 
 

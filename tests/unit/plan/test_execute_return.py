@@ -8,7 +8,7 @@ import pytest
 
 from ccr_avn.errors import AvnError, Locked, Refused, TimedOut, Unreachable
 from ccr_avn.plan import events
-from ccr_avn.plan.model import Act, Answers, Finding, Gate, Poll, Probe, Step, go, todo
+from ccr_avn.plan.model import Act, Answers, Finding, Poll, Probe, Step, go, todo
 from tests.support.executed import Fake, answer, made, plan, probe, refused, says, step
 
 
@@ -26,7 +26,7 @@ def read(slug: str, *verdicts: Any) -> Step[Any]:
             raise said
         return said
 
-    return Step(slug=slug, purpose=slug, read=Probe(read), gate=Gate("r", says))
+    return Step(slug=slug, purpose=slug, read=Probe(read), rule="r", judge=says)
 
 
 def test_what_does_not_become_ready_is_never_changed() -> None:
@@ -190,7 +190,7 @@ def opened(slug: str, log: list[str], *, made_already: bool = False) -> Step[Any
     def judge(_: Any, seen: Answers) -> Any:
         return go("open") if made_already or seen.result(slug) else todo("closed")
 
-    opens = replace(read(slug, None), gate=Gate("r", judge), poll=Poll(limit=1))
+    opens = replace(read(slug, None), rule="r", judge=judge, poll=Poll(limit=1))
     return replace(opens, change=Act(("ccr-avn", slug), act), release=release)
 
 

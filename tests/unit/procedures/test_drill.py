@@ -164,7 +164,7 @@ def test_what_was_promoted_for_good_is_no_drills_service_any_more() -> None:
 def test_a_drills_service_is_promoted_only_where_its_name_is_repeated(verb: Switchover | Failover) -> None:
     def reasons(there: models.Service, named: str | None, journals: Journals | None = None) -> str:
         at = replace(SETTING, journals=journals or Journals())
-        judge = replace(verb, at=at, drill_service=named).plan().checks[0].gate.judge
+        judge = replace(verb, at=at, drill_service=named).plan().checks[0].judge
         finding = judge((EU, there), Seen())
         return f"{finding.reason}; {finding.hint}"
 
@@ -182,12 +182,12 @@ def test_enable_adopts_no_drills_service() -> None:
     shared = row("eu", NAME)
     eu = models.service(json.dumps(service("eu", shared)))
     [check] = Enable(primary="eu", replica=NAME, at=replace(SETTING, journals=Noted())).plan().checks
-    refused = check.gate.judge((eu, found(shared)), Seen())
+    refused = check.judge((eu, found(shared)), Seen())
     assert refused.verdict == "stop"
     for command in (f"ccr-avn drill --clean --only {NAME}", f"ccr-avn switchover eu {NAME} --drill-service {NAME}"):
         assert command in refused.hint
-    assert check.gate.judge((eu, found(shared, tags={})), Seen()).verdict == "stop", "by the journal"
-    assert check.gate.judge((eu, found(shared, create_time=LATER)), Seen()).verdict == "go", "a namesake"
+    assert check.judge((eu, found(shared, tags={})), Seen()).verdict == "stop", "by the journal"
+    assert check.judge((eu, found(shared, create_time=LATER)), Seen()).verdict == "go", "a namesake"
 
 
 def test_what_another_run_took_into_use_is_not_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +228,7 @@ def test_what_somebody_else_promotes_is_not_terminated(
 
 
 def test_a_primary_that_does_not_exist_is_not_to_be_created() -> None:
-    finding = step_of(plan_of(), "primary").gate.judge((), Seen())
+    finding = step_of(plan_of(), "primary").judge((), Seen())
     assert (finding.reason, finding.hint) == ("eu does not exist", "check its name and the project: avn service list")
 
 
@@ -261,7 +261,7 @@ def test_what_is_deleted_is_named_by_the_same_answer_that_shows_when_it_was_crea
 )
 def test_a_namesake_is_no_temporary_replica(sent: str | None, verdict: str) -> None:
     """Made by somebody else between our check and our creation, which was refused."""
-    judge, seen = step_of(plan_of(), CREATE).gate.judge, Seen()
+    judge, seen = step_of(plan_of(), CREATE).judge, Seen()
     assert judge((), seen).verdict == "todo"
     if sent:
         seen.keep(CREATE, sent)
@@ -276,7 +276,7 @@ def test_before_every_change_it_is_the_service_that_was_created(slug: str) -> No
     seen, step = begun(plan), step_of(plan, slug)
     for there, stops in ((found(create_time=LATER, tags={}), True), (found(tags={}), False)):
         answer = (there,) if slug in ("tagged", TERMINATE) else there
-        assert (step.gate.judge(answer, seen).verdict == "stop") is stops
+        assert (step.judge(answer, seen).verdict == "stop") is stops
 
 
 @pytest.mark.parametrize(
@@ -306,12 +306,12 @@ def test_a_refusal_is_the_filters_only_where_nothing_else_explains_it(
     measured = step_of(plan, "filter-effect")
     seen.remember(measured.slug, measured.read.read(seen))  # type: ignore[union-attr]
     for name in ("filter-refuses", "filter-cuts"):
-        assert step_of(plan, name).gate.judge(service, seen).facts["outcome"] == outcome
+        assert step_of(plan, name).judge(service, seen).facts["outcome"] == outcome
 
 
 def test_what_is_not_listed_right_after_its_creation_is_not_gone() -> None:
     plan = plan_of()
-    judge = step_of(plan, TERMINATE).gate.judge
+    judge = step_of(plan, TERMINATE).judge
     assert judge((), begun(plan)).verdict == "wait"
     unsure = begun(plan, "unanswered")
     finding = judge((), unsure)

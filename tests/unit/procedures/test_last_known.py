@@ -138,7 +138,7 @@ def finding_of(slug: str, want: Failover, *found: models.Service, answer: Any = 
     steps = {step.slug: step for step in want.plan().all_steps}
     seen = Seen()
     seen.remember("replica", found)
-    return steps[slug].gate.judge(answer, seen)
+    return steps[slug].judge(answer, seen)
 
 
 def test_a_primary_of_another_project_is_not_looked_for_here() -> None:
@@ -208,7 +208,7 @@ def test_a_master_whose_integration_is_listed_is_believed_by_a_record_only() -> 
     seen.remember("last-known", master(sent))
     writes = steps["accepts-writes"]
     for step in (steps["history"], writes):
-        assert step.gate.judge(side("master", replid2="b" * 40), seen).verdict == "go"
-        other = step.gate.judge(side("master", replid2="c" * 40), seen)
+        assert step.judge(side("master", replid2="b" * 40), seen).verdict == "go"
+        other = step.judge(side("master", replid2="c" * 40), seen)
         assert (other.verdict, "nothing shows that the server" in other.reason) == ("stop", True)
-    assert writes.gate.judge("not yet", seen).verdict == "wait"
+    assert writes.judge("not yet", seen).verdict == "wait"

@@ -277,7 +277,7 @@ def test_a_skew_is_only_told_when_the_answers_were_quick_enough_to_show_it(uncer
 
 
 def judged(planes: PairFacts | None, *services: models.Service) -> Any:
-    return compare_sides(Setting(project=P), "eu", "us", ()).gate.judge(planes, seen_of(*services))
+    return compare_sides(Setting(project=P), "eu", "us", ()).judge(planes, seen_of(*services))
 
 
 def test_all_is_told_but_only_what_can_not_work_refuses() -> None:

@@ -112,7 +112,7 @@ def test_a_failover_waits_for_an_unanswered_deletion_as_long_as_it_was_told(veri
 
 def test_a_link_keeps_to_the_lag_that_it_names() -> None:
     link = Verify(primary="eu", replica="us", at=SETTING, level="link", max_lag_bytes=4711).plan().steps[0]
-    assert "4711" in link.gate.rule
+    assert "4711" in link.rule
     assert link.command[5:7] == ("--max-lag-bytes", "4711")
 
 
@@ -153,7 +153,7 @@ def test_a_namesake_that_was_created_since_the_checks_is_neither_closed_nor_powe
     if checked:
         seen.checked["eu"] = found
     for one in (now, now.model_copy(update={"state": "POWEROFF"})):
-        finding = step_of(SETTING, "eu", limit=1, replica="us").gate.judge(one, seen)
+        finding = step_of(SETTING, "eu", limit=1, replica="us").judge(one, seen)
         assert finding.verdict == (verdict if verdict == "stop" or one is now else "go")
         assert ("eu is not the service that the checks found" in finding.reason) == (verdict == "stop")
 
@@ -190,4 +190,4 @@ def test_a_replica_may_have_followed_its_primary_to_another_node(
     following = PairState(state="following")
     for health in (None, Sides(primary=side(replid=OLD), replica=side("slave", replid=OLD), state=following)):
         seen.remember("health", health)
-        assert step.gate.judge(promoted, seen).verdict == verdict
+        assert step.judge(promoted, seen).verdict == verdict

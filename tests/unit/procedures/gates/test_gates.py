@@ -330,7 +330,7 @@ def test_a_backup_is_needed_to_make_a_replica(
     if primary:
         seen.latest["eu"] = eu
     taken = models.backups(json.dumps([{"backup_name": "b", "backup_time": datetime.now(UTC).isoformat()}] * backups))
-    assert confirm_backup(Setting(project=P), "eu", replica="us", limit=0).gate.judge(taken, seen).verdict == verdict
+    assert confirm_backup(Setting(project=P), "eu", replica="us", limit=0).judge(taken, seen).verdict == verdict
 
 
 def test_an_old_primary_that_is_off_is_not_turned_on_again() -> None:
@@ -649,15 +649,15 @@ def test_caught_up_means_all_of_it(offset: int, verdict: str) -> None:
 
 
 def test_syncs_that_begin_again_and_again_are_not_called_the_initial_one() -> None:
-    gate = link_step(Setting(), "eu", "us", limit=60).gate
+    step = link_step(Setting(), "eu", "us", limit=60)
     replica = following(link_status="down", sync_in_progress=True)
-    looks = [gate.judge(Link(primary=side(full_syncs=number), replica=replica), Seen()) for number in (3, 4, 5)]
+    looks = [step.judge(Link(primary=side(full_syncs=number), replica=replica), Seen()) for number in (3, 4, 5)]
     assert [one.verdict for one in looks] == ["wait"] * 3
     assert [one.reason for one in looks[:2]] == ["the initial sync is in progress"] * 2
     assert "2 full syncs have started" in looks[2].reason
     assert "client-output-buffer-limit replica" in looks[2].hint
     restarted = Link(primary=side(full_syncs=9, run_id="new"), replica=replica)
-    assert gate.judge(restarted, Seen()).reason == "the initial sync is in progress"
+    assert step.judge(restarted, Seen()).reason == "the initial sync is in progress"
 
 
 def test_writes_that_another_has_paused_are_a_refusal() -> None:
