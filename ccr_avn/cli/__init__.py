@@ -100,7 +100,7 @@ def main(
 
 def load(name: str) -> Any:
     """The command, or group, of that name. Its module may have ``COMMAND``, a class of its own for it, and ``DEFAULTS`` of options."""
-    module = import_module(f"{__name__}.{name}")
+    module = import_module(f"{__name__}.{'fence' if name == 'unfence' else name}")
     app = group()
     if hasattr(module, "app"):
         app.add_typer(module.app, name=name)

@@ -9,7 +9,6 @@ from ccr_avn.connection import Connection
 from ccr_avn.errors import Refused, UsageError
 from ccr_avn.options import Avn, CallTimeout, Json, ProjectName, Route, Service
 from ccr_avn.output import console
-from ccr_avn.procedures.lookup import look_up
 from ccr_avn.procedures.setting import endpoint as reach
 
 
@@ -35,9 +34,9 @@ def endpoint(
     if json and form not in ("table", "json"):
         what = f"--json can't be combined with --format {form}"
         raise UsageError(what, detail="each is a form of the same details", hint="--json, or --format alone")
-    setting = Reaching(project=project, route=route or "dynamic").setting()
-    [found] = look_up(avn, setting.project, (service,), call_timeout, console.note)
-    connection = Connection(service=service, uri=reach(found, setting).uri)
+    reaching = Reaching(project=project, call_timeout=call_timeout, route=route or "dynamic", avn=avn)
+    [found] = reaching.services(service)
+    connection = Connection(service=service, uri=reach(found, reaching.setting()).uri)
     if username != "default":
         connection = connection.as_user(username, _password(found.users, service, username))
     if json or form == "json":

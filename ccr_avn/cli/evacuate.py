@@ -8,9 +8,7 @@ import typer
 from ccr_avn.cli.options import Asking, How, given, refuse_unused
 from ccr_avn.evacuate.options import EvacuationOptions
 from ccr_avn.hooks import Hooks
-from ccr_avn.monitoring.ask import begin
 from ccr_avn.options import DryRun, Json, Yes, flag
-from ccr_avn.output import console
 
 Check = Annotated[bool, flag("Show what would be done; exit 0 if every pair can be moved, 4 if not.")]
 
@@ -39,7 +37,7 @@ def evacuate(
     how.must_be_able_to_ask()
     asking.preload()
     names = (*wanted.only, *wanted.excepted) if wanted.only else ()
-    services = begin(asking.avn, asking.project, asking.call_timeout, names, console.note)
+    services = asking.begin(*names)
     from ccr_avn.cli.evacuation import Evacuation  # heavy: avn is asked already meanwhile
     from ccr_avn.evacuate.choose import Want
 

@@ -1,10 +1,10 @@
 """The options that several commands share: how avn and the servers are asked, how a promotion is run; which fit together."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -13,10 +13,13 @@ from ccr_avn.aiven.avn import Project
 from ccr_avn.errors import UsageError
 from ccr_avn.hooks import Hooks
 from ccr_avn.options import Avn, CaFile, CallTimeout, Check, DryRun, Json, NoPreload, ProjectName, Route, Yes
+from ccr_avn.output import console
 from ccr_avn.process import find_avn, preload_avn
 
 if TYPE_CHECKING:
+    from ccr_avn.aiven.models import Service
     from ccr_avn.evacuate.choose import Want
+    from ccr_avn.plan.reads import World
     from ccr_avn.procedures.setting import Setting
     from ccr_avn.procedures.verb import Verb
 
@@ -39,6 +42,27 @@ class Reaching:
     ca_file: CaFile = None
     route: Route = None
     avn: Avn = None
+
+    def world(self) -> "World":
+        """What commands without a plan touch.
+
+        Raises: UsageError: there is no avn; TooOld: it is older than the oldest supported.
+        """
+        from ccr_avn.aiven.program import known, world_of  # not before `failover` has started avn
+
+        return world_of(known(find_avn(self.avn)).path, call_timeout=self.call_timeout)
+
+    def services(self, *names: str) -> "tuple[Service, ...]":
+        """Ask avn for these. Raises: Refused: one does not exist; AvnError: avn failed."""
+        from ccr_avn.procedures.lookup import look_up
+
+        return look_up(self.world(), Project(self.project), names, console.note)
+
+    def begin(self, *names: str) -> "Callable[[], tuple[Service, ...]]":
+        """Start asking avn for all services, or where these can't be listed for these; see `lookup.begin`."""
+        from ccr_avn.procedures.lookup import begin
+
+        return begin(self.world(), Project(self.project), names, console.note)
 
     def setting(self, poll_interval: float = 5.0, *, allow_rejected: bool | None = None) -> "Setting":
         """What all procedures need."""
@@ -77,6 +101,20 @@ class Asking(Reaching):
         """
         if not (self.no_preload or unless):
             preload_avn(find_avn(self.avn))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActOptions(Reaching):
+    """What a command of a single step takes: a gate, `fence`, `unfence`: the lines of a preview."""
+
+    context: typer.Context
+    json: Json = False
+
+    def show(self, text: str, result: Mapping[str, Any]) -> None:
+        if self.json:
+            console.envelope(self.context.command_path.partition(" ")[2], result)
+        else:
+            console.say(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

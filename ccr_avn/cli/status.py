@@ -15,7 +15,6 @@ from ccr_avn.cli.commands import HelpCommand
 from ccr_avn.cli.options import Reaching, refuse_unused
 from ccr_avn.errors import CcrError, Interrupted, OutOfTime, UsageError
 from ccr_avn.files import PUBLIC, replace_file
-from ccr_avn.monitoring.ask import begin
 from ccr_avn.options import Json, Opt, a_file_to_replace, a_name, above_zero, choice, flag, seconds, word
 from ccr_avn.output import console
 from ccr_avn.printable import for_nagios
@@ -113,7 +112,7 @@ def status(
     wanted = dict.fromkeys([*names, *(name for pair in expected for name in pair)])
 
     def look() -> Looked:
-        answer = begin(reaching.avn, reaching.project, reaching.call_timeout, tuple(wanted), console.note)
+        answer = reaching.begin(*wanted)
         from ccr_avn.history.resume import unfinished  # heavy, as the others: avn is asked already meanwhile
         from ccr_avn.monitoring.health import judged
         from ccr_avn.monitoring.status import CODES, Known, overall

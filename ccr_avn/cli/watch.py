@@ -86,14 +86,14 @@ def watch(
         goal = Goal(below=float(until_lag_below.removesuffix("ms")), unit="ms" if in_ms else "bytes")
     alert = _alert(alert_lag, alert_command, names)
     setting = reaching.setting()
-    services = look_up(reaching.avn, setting.project, names, reaching.call_timeout, console.note)
+    services = reaching.services(*names)
     if otherwise := paired_otherwise("watch", *services):  # what follows nobody may be watched: it was a pair
         raise Refused(otherwise.reason, hint=otherwise.hint)
     sides = (replace(endpoint(one, setting), timeout=data_timeout) for one in services)
     probe = Probe(*sides, patience=min(interval, data_timeout))
 
     def ask() -> "tuple[Service, ...]":
-        found = look_up(reaching.avn, setting.project, names, reaching.call_timeout)
+        found = look_up(reaching.world(), setting.project, names)
         if all(one.uri for one in found):
             probe.readdress(*(endpoint(one, setting) for one in found))
         return found

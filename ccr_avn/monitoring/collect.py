@@ -4,37 +4,16 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ccr_avn import clock
-from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.lineage import origin_of
 from ccr_avn.aiven.models import Service
-from ccr_avn.aiven.reading import Rows
 from ccr_avn.background import Task
 from ccr_avn.errors import Refused, Unreachable
-from ccr_avn.plan.events import long_waits
-from ccr_avn.plan.reads import World
 from ccr_avn.procedures.gates.settings import NOBODY, lets_nobody_in, networks
-from ccr_avn.procedures.lookup import ask_each
 from ccr_avn.procedures.setting import Setting, endpoint
 from ccr_avn.valkey.diagnose import Admission, Answered, OutOfReach, TurnedAway
 from ccr_avn.valkey.replication import ReplicationInfo
 from ccr_avn.valkey.server_facts import fetch_replication
-
-if TYPE_CHECKING:
-    from ccr_avn.procedures.lookup import Note
-
-
-def ask_by_name(world: World, project: Project, names: tuple[str, ...], note: "Note") -> "tuple[Service, ...]":
-    """These, the other sides of their pairs, and what they were promoted from."""
-    found = ask_each(world, project, names, long_waits(note))
-    origins = [origin.name for one in found if (origin := origin_of(one))]
-    others = [other for one in found for other in (one.source, *one.replicas)] + origins
-    more = tuple(dict.fromkeys(other for other in others if other and other not in names))
-    rest = ask_each(world, project, more, long_waits(note))
-    return Rows((*found, *rest), (*found.left_out, *rest.left_out))
-
 
 GRACE = 0.1
 """Seconds for a look that ended at the limit to be noted."""

@@ -147,17 +147,11 @@ def was_refused(happened: Iterable[Event], slugs: Collection[str]) -> bool:
     return any(finding.verdict == "stop" for finding in looks)
 
 
-def long_waits(note: Callable[[str], object], *, warnings: bool = False) -> Callable[[Event], None]:
-    """A sink for what has no progress of its own: only waits that the platform asks for are worth a line.
-
-    ``warnings``: and what could not be read.
-    """
+def long_waits(note: Callable[[str], object]) -> Callable[[Event], None]:
+    """A sink for what has no progress of its own: only waits that the platform asks for are worth a line."""
 
     def emit(event: Event) -> None:
         if isinstance(event, Missed) and event.asked:
             note(event.text)
-        if warnings and isinstance(event, StepDone):
-            for warning in event.finding.warnings:
-                note(f"warning: {warning}")
 
     return emit

@@ -12,7 +12,7 @@ from ccr_avn.options import Primary, Replica
 from ccr_avn.plan.gates import gate
 from ccr_avn.plan.model import Act, Finding, Later, Poll, Probe, Step, go, stop, todo, wait
 from ccr_avn.procedures.gates.history import lacks
-from ccr_avn.procedures.gates.pair import judge_caught_up
+from ccr_avn.procedures.gates.pair import is_primary, judge_caught_up
 from ccr_avn.procedures.promotion import FAST
 from ccr_avn.procedures.seen import FENCE, Fenced, Seen
 from ccr_avn.procedures.setting import Setting, admission_of, endpoint
@@ -73,20 +73,12 @@ def pause_writes(want: SwitchoverOptions) -> Step[str]:
 def note_primary(at: Setting, primary: str, replica: str) -> tuple[Step[ReplicationInfo], ...]:  # noqa: ARG001
     """What it has written by now, for a look at its replica that is taken alone."""
 
-    def judge(side: ReplicationInfo, _: Seen) -> Finding:
-        if side.role == "master":
-            return go(f"{primary} is at offset {side.offset}")
-        return stop(
-            f"{primary} is a replica: it accepts no writes",
-            hint=f"to see which service is the primary: ccr-avn status {primary}",
-        )
-
     step = Step(
         slug=NOTED,
         purpose=f"record how much {primary} has written",
         read=at.info(primary),
         rule="it is a primary",
-        judge=judge,
+        judge=lambda side, _: is_primary(side, primary),
     )
     return (step,)
 

@@ -252,6 +252,15 @@ def must_be_unlocked(endpoint: Endpoint) -> None:
         raise _locked(endpoint, names)
 
 
+def pause_for(endpoint: Endpoint, ttl: float) -> ReplicationInfo:
+    """By hand: first the pause, or a longer one, then the look: what is written in between shows. ``ttl``: seconds."""
+    held = Fence(endpoint, "by-hand", ttl)
+    held.place()
+    side = held.side()
+    held.close()
+    return side
+
+
 def lift(endpoint: Endpoint, *, disconnect: bool) -> None:
     """End a pause by hand; with ``disconnect`` every client is cut first.
 

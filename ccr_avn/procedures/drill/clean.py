@@ -16,7 +16,7 @@ from ccr_avn.plan.reads import World
 from ccr_avn.procedures.drill import ours
 from ccr_avn.procedures.drill.ours import Made
 from ccr_avn.procedures.drill.temporary_replica import in_use, termination
-from ccr_avn.procedures.lookup import Note, answer_of
+from ccr_avn.procedures.lookup import Note, answers
 from ccr_avn.procedures.seen import Seen
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.procedures.verb import Ended, Outcome, Question, Verb
@@ -114,13 +114,15 @@ def find(at: Setting, only: str | None, world: World, note: Note) -> tuple[Left,
     """What drills may have left, and each creation that may yet appear; or ``only`` the one service that was named."""
     made = at.journals.drills
     names = {one.name for one in made}
-    listed = answer_of(world, avn.service_named(at.project, only) if only else avn.service_list(at.project), note)
+    [listed] = answers(world, note, avn.service_named(at.project, only) if only else avn.service_list(at.project))
+    for said in getattr(listed, "left_out", ()):
+        note(f"warning: {said}")
     named = [one for one in listed if ours.TAG in one.tags or ours.NAMED.fullmatch(one.name) or one.name in names]
     every = listed if only else [one for one in named if not was_promoted(one, at.journals.promotions)]
     offers: Offers = {}
     if every:
         with suppress(CcrError):
-            offers = answer_of(world, avn.service_plans(at.project, every[0].cloud), note)
+            [offers] = answers(world, note, avn.service_plans(at.project, every[0].cloud))
     found = [judged(at, one, ours.made_of(one, made), offers, named=bool(only)) for one in every]
     unseen = [one for one in made if one.name not in {known.name for known in every} and only in (None, one.name)]
     sent = [one for one in unseen if one.created is None and clock.now() < (one.began or 0) + ours.SENT_WITHIN]

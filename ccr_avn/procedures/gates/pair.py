@@ -168,6 +168,13 @@ def _judge_healthy(want: SwitchoverOptions, sides: Sides) -> Finding:
     return together([*(findings or [linked]), *((fits,) if fits else ()), applied])
 
 
+def is_primary(side: ReplicationInfo, service: str) -> Finding:
+    if side.role == "master":
+        return go(f"{service} is at offset {side.offset}")
+    what = f"{service} is a replica: it accepts no writes"
+    return stop(what, hint=f"to see which service is the primary: ccr-avn status {service}")
+
+
 def judge_caught_up(replica: ReplicationInfo, target: int) -> Finding:
     if replica.role == "master":
         return go("promoted in the meantime")

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.cli import evacuate as command
 from ccr_avn.cli.boundary import run
 from ccr_avn.cli.evacuation import Evacuation
 from ccr_avn.cli.evacuation_result import EvacuationResult, lines_of, question, sentence, table
@@ -78,7 +77,7 @@ def test_a_pair_is_resumed_with_all_that_was_typed_for_it(monkeypatch: pytest.Mo
         made.append(evacuation)
 
     monkeypatch.setattr(Evacuation, "run", begins)
-    monkeypatch.setattr(command, "begin", lambda *_: None)
+    monkeypatch.setattr("ccr_avn.cli.options.Reaching.begin", lambda *_: None)
     monkeypatch.setattr("ccr_avn.cli.options.Asking.preload", lambda *_, **__: None)
     typed = ("--yes", "--after", "echo 'it is done'", "--promote-timeout", "60", "--hook-timeout", "9")
     off = ("--old-primary", "power-off", "--max-lag-bytes", "5")

@@ -36,7 +36,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, *services: dict[str, Any], error: Exc
 
         return answer
 
-    monkeypatch.setattr("ccr_avn.cli.status.begin", begin)
+    monkeypatch.setattr("ccr_avn.cli.options.Reaching.begin", begin)
 
 
 LOCAL = ("status", "--no-data-plane")
@@ -123,7 +123,7 @@ def test_a_time_limit_that_the_interpreter_dropped_comes_again(
             signal.pause()
         signal.pause()
 
-    monkeypatch.setattr("ccr_avn.cli.status.begin", deaf)
+    monkeypatch.setattr("ccr_avn.cli.options.Reaching.begin", deaf)
     monkeypatch.setattr("ccr_avn.cli.status.AGAIN", 0.1)
     assert run(["status", "--format", "nagios", "--timeout", "0.01"]) == 3
     assert "the time limit of this run was reached" in capsys.readouterr().out

@@ -9,11 +9,8 @@ from typing import Any
 import pytest
 
 from ccr_avn.aiven import models
-from ccr_avn.aiven.avn import Project
-from ccr_avn.aiven.program import world_of
-from ccr_avn.aiven.reading import Rows
 from ccr_avn.errors import Unreachable
-from ccr_avn.monitoring.collect import ask_by_name, look_at_all
+from ccr_avn.monitoring.collect import look_at_all
 from ccr_avn.procedures.setting import Setting
 from ccr_avn.valkey.connect import Endpoint
 from ccr_avn.valkey.diagnose import Answered
@@ -91,15 +88,3 @@ def test_every_server_is_asked_also_one_that_stands_alone(monkeypatch: pytest.Mo
     assert sorted(asked) == ["alone", "eu", "p0", "r0", "us"]
     assert asked.index("r0") < asked.index("p0"), "a lag may be overstated, not understated"
     assert (found["eu"].answered, found["us"].answered) == (True, False)
-
-
-def test_where_the_list_can_not_be_had_the_old_primary_is_asked_for_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {one.name: one for one in models.services(json.dumps(failed_over()))}
-
-    def ask_each(_: Any, __: Any, names: tuple[str, ...], *___: Any, **____: Any) -> Any:
-        return Rows(there[name] for name in names)
-
-    monkeypatch.setattr("ccr_avn.monitoring.collect.ask_each", ask_each)
-    world = world_of("avn", call_timeout=1)
-    found = ask_by_name(world, Project(), ("us",), lambda _: None)
-    assert {one.name for one in found} == {"us", "eu"}
