@@ -68,13 +68,9 @@ class Progress:
 
     phase: Literal["scan", "round"]
     keys: int
-    replica_keys: int
     expected_keys: int  # on the primary, as far as it knows; --match makes it an upper bound
-    suspects: int
     rate: float  # keys a second
-    seconds: float
     remaining_seconds: float
-    trouble: str | None  # why equality can no longer be claimed
 
 
 def escaped(key: bytes) -> str:

@@ -133,9 +133,10 @@ def compare(request: CompareRequest, progress: Callable[[Progress], None] | None
         tally.expected_rate = _expected_rate(request, sides, size * jobs)
 
         def tick(phase: Literal["scan", "round"] = "scan", *, now: bool = False) -> None:
-            trouble = link.read(now=now) if link else None
+            if link:
+                link.read(now=now)
             if progress:
-                progress(tally.progress(phase, trouble))
+                progress(tally.progress(phase))
 
         tick(now=True)
         todo = batches(sides, units, request, size)
@@ -195,19 +196,15 @@ class Tally:
         for key in suspects:
             self.suspects.add((batch.unit.database, key, None))
 
-    def progress(self, phase: Literal["scan", "round"], trouble: str | None) -> Progress:
+    def progress(self, phase: Literal["scan", "round"]) -> Progress:
         seconds, done = clock.monotonic() - self._began, self._keys[True] + LOOKED_UP * self._keys[False]
         left = max(0.0, self._expected[0] + LOOKED_UP * self._expected[1] - done)
         return Progress(
             phase=phase,
             keys=self._keys[True],
-            replica_keys=self._keys[False],
             expected_keys=self._expected[0],
-            suspects=self.suspects.count,
             rate=self._keys[True] / seconds if done else self.expected_rate,
-            seconds=seconds,
             remaining_seconds=left / (done / seconds if done else self.expected_rate),
-            trouble=trouble,
         )
 
     def judge(self, left: Suspects, unproven_because: str) -> None:
